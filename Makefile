@@ -1,0 +1,50 @@
+# Everything below installs into .venv with the exact versions of constraints.txt.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+ROOT_FLAG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
+
+.PHONY: demo test lab bench clean help
+.DEFAULT_GOAL := help
+
+help: ## say what there is
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+demo: $(VENV)/.core ## simulate 12 appliances over HTTPS, collect, keep, judge, write demo/report.html
+	$(BIN)/backupkit demo --out demo
+
+test: $(VENV)/.test ## all checks and tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest --cov --cov-report=term
+
+lab: $(VENV)/.lab ## open JupyterLab on the first notebook
+	$(BIN)/jupyter lab $(ROOT_FLAG) notebooks/01_first_look.ipynb
+
+bench: $(VENV)/.test ## measure, as ratios in one run
+	$(BIN)/python tests/benchmarks/run.py
+
+clean: ## remove what the targets above made
+	rm -rf $(VENV) demo artefacts build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing backupkit into $(VENV) ..."
+	$(PIP) install --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.lab: $(VENV)/.core
+	@echo "Installing JupyterLab into $(VENV) ..."
+	$(PIP) install --constraint constraints.txt --editable '.[lab]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.core
+	@echo "Installing the test tools into $(VENV) ..."
+	$(PIP) install --constraint constraints.txt --editable '.[test]'
+	@touch $@

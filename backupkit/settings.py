@@ -1,0 +1,236 @@
+"""Read what a person wrote, and say exactly which entry is wrong."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+import pandas as pd
+
+from backupkit.errors import SettingsError
+
+__all__ = ["Instant", "convert", "parse_duration", "parse_instant", "read_toml", "time_zone"]
+
+Instant = datetime | pd.Timestamp | str
+
+T = TypeVar("T")
+
+_UNIT_SECONDS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_DURATION = re.compile(r"(?:\s*\d+(?:\.\d+)?\s*[wdhms])+\s*")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([wdhms])")
+_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<key>[^`]*)`")
+_MISSING_FIELD = re.compile(r"Object missing required field `(?P<key>[^`]*)`")
+_AT = re.compile(r" - at `\$\.?(?P<key>[^`]*)`$")
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Parse a TOML file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, UTF-8.
+
+    Returns
+    -------
+    dict
+        Its tables.
+
+    Raises
+    ------
+    SettingsError
+        If the file cannot be read or is not TOML; the message names the file and the line.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise SettingsError(
+            f"{path}: no such file. Name an existing one with --fleet, or copy "
+            "data/fleet.example.toml there and fill in your appliances."
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise SettingsError(f"{path}: cannot be read: {reason}.") from error
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: is not valid TOML: {error}.") from error
+
+
+def convert(
+    entries: Mapping[str, Any],
+    kind: type[T],
+    *,
+    where: str,
+    examples: Mapping[str, str] | None = None,
+) -> T:
+    """Turn one TOML table into a typed value, or say which key is wrong.
+
+    Parameters
+    ----------
+    entries : mapping
+        The table.
+    kind : type
+        A `msgspec.Struct` that forbids unknown fields.
+    where : str
+        File and table, as a person would name them, for the error.
+    examples : mapping of str to str, optional
+        A right entry for each key, shown beside a wrong one.
+
+    Returns
+    -------
+    object
+        An instance of `kind`.
+
+    Raises
+    ------
+    SettingsError
+        If a key is unknown, missing or of the wrong type.
+
+    Examples
+    --------
+    >>> class Door(msgspec.Struct, forbid_unknown_fields=True):
+    ...     colour: str
+    >>> convert({"color": "red"}, Door, where="house.toml, [door]")
+    Traceback (most recent call last):
+        ...
+    backupkit.errors.SettingsError: house.toml, [door]: unknown key "color"; did you mean "colour"?
+    """
+    try:
+        return msgspec.convert(entries, kind, strict=True)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        known = [field.encode_name for field in msgspec.structs.fields(kind)]  # type: ignore[arg-type] # T is a Struct
+        raise SettingsError(f"{where}: {_explain(text, known, examples or {})}") from error
+
+
+def _explain(text: str, known: list[str], examples: Mapping[str, str]) -> str:
+    """Word a validation error of msgspec for the person who wrote the file."""
+    at = _AT.search(text)
+    key = at["key"] if at else ""
+    if unknown := _UNKNOWN_FIELD.match(text):
+        inside = f' in "{key}"' if key else ""
+        close = difflib.get_close_matches(unknown["key"], known, n=1)
+        hint = f'did you mean "{close[0]}"?' if close else f"known keys: {', '.join(known)}."
+        return f'unknown key "{unknown["key"]}"{inside}; {hint}'
+    if missing := _MISSING_FIELD.match(text):
+        example = examples.get(missing["key"])
+        return f'"{missing["key"]}" is missing' + (f"; for example: {example}" if example else ".")
+    example = examples.get(key.split("[")[0].split(".")[0])
+    said = _AT.sub("", text).replace("`", "")
+    return f'"{key}": {said[:1].lower()}{said[1:]}' + (
+        f"; for example: {example}" if example else "."
+    )
+
+
+def parse_duration(value: str, *, where: str) -> timedelta:
+    """Read a duration such as ``24h``, ``90m``, ``1h30m``, ``30d`` or ``2w``.
+
+    Parameters
+    ----------
+    value : str
+        Numbers, each with its unit: w, d, h, m or s.
+    where : str
+        What the duration is, for the error.
+
+    Returns
+    -------
+    timedelta
+        The duration, to the microsecond.
+
+    Raises
+    ------
+    SettingsError
+        If the text is not such a duration.
+
+    Examples
+    --------
+    >>> parse_duration("1h30m", where="grace")
+    datetime.timedelta(seconds=5400)
+    """
+    text = value.strip().lower()
+    if _DURATION.fullmatch(text):
+        seconds = sum(float(n) * _UNIT_SECONDS[unit] for n, unit in _DURATION_PART.findall(text))
+        if seconds <= timedelta.max.total_seconds() / 1_000:
+            return timedelta(seconds=seconds)
+    raise SettingsError(
+        f'{where}: "{value}" is not a duration; write numbers with their units '
+        "w, d, h, m or s, for example 24h, 90m, 1h30m or 30d."
+    )
+
+
+def parse_instant(value: Instant, *, where: str) -> pd.Timestamp:
+    """Read an instant: an aware datetime, or ISO 8601 text with its zone.
+
+    Parameters
+    ----------
+    value : datetime, Timestamp or str
+        The instant.
+    where : str
+        What it is, for the error.
+
+    Returns
+    -------
+    Timestamp
+        The same instant [UTC].
+
+    Raises
+    ------
+    SettingsError
+        If it is no time, or has no zone and so is no instant.
+
+    Examples
+    --------
+    >>> parse_instant("2026-11-09T01:00:00+01:00", where="start")
+    Timestamp('2026-11-09 00:00:00+0000', tz='UTC')
+    """
+    try:
+        instant = pd.Timestamp(value)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise SettingsError(
+            f'{where}: "{value}" is not a time; for example: 2026-11-09T00:00:00Z.'
+        ) from error
+    if instant.tzinfo is None:  # NaT has none either
+        raise SettingsError(
+            f'{where}: "{value}" has no time zone; for example: 2026-11-09T00:00:00Z.'
+        )
+    return instant.tz_convert("UTC")
+
+
+def time_zone(name: str, *, where: str) -> ZoneInfo:
+    """Look up an IANA time zone.
+
+    Parameters
+    ----------
+    name : str
+        For example ``Europe/Berlin``.
+    where : str
+        What the zone belongs to, for the error.
+
+    Returns
+    -------
+    ZoneInfo
+        The zone.
+
+    Raises
+    ------
+    SettingsError
+        If there is no zone of this name.
+
+    Examples
+    --------
+    >>> time_zone("Europe/Berlin", where="vc-1")
+    zoneinfo.ZoneInfo(key='Europe/Berlin')
+    """
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise SettingsError(
+            f'{where}: "{name}" is not a time zone of the IANA list; for example: '
+            '"Europe/Berlin" or "Etc/UTC".'
+        ) from error
