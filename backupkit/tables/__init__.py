@@ -1,0 +1,51 @@
+"""The column contracts: name, dtype, unit and meaning of every frame of backupkit.
+
+All times are UTC, ``datetime64[us, UTC]``; durations ``timedelta64[us]``; text is pandas' ``str``;
+what is missing is ``NA`` or ``NaT``, never 0 and never an empty text.
+"""
+
+from backupkit.tables.contract import Column, Table
+from backupkit.tables.frames import (
+    APPLIANCES,
+    ASSESSED_JOBS,
+    COVERAGE,
+    ERRORS,
+    FAILURES,
+    INCIDENTS,
+    INTERVALS,
+    JOBS,
+    METRICS,
+    OBSERVATIONS,
+    OUTCOMES,
+    POLLS,
+    SCHEDULES,
+    SLOT_STATES,
+    SLOTS,
+    STATES,
+)
+from backupkit.tables.jobs import changed_observations, changed_schedules, jobs_from, outcome_of
+
+__all__ = [
+    "APPLIANCES",
+    "ASSESSED_JOBS",
+    "COVERAGE",
+    "ERRORS",
+    "FAILURES",
+    "INCIDENTS",
+    "INTERVALS",
+    "JOBS",
+    "METRICS",
+    "OBSERVATIONS",
+    "OUTCOMES",
+    "POLLS",
+    "SCHEDULES",
+    "SLOTS",
+    "SLOT_STATES",
+    "STATES",
+    "Column",
+    "Table",
+    "changed_observations",
+    "changed_schedules",
+    "jobs_from",
+    "outcome_of",
+]

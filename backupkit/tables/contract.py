@@ -1,0 +1,255 @@
+"""What a table is: columns with name, dtype, unit and meaning, and how a frame is held to it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from backupkit.errors import TableError
+
+__all__ = [
+    "COUNT",
+    "FLAG",
+    "MESSAGES",
+    "NUMBER",
+    "SPAN",
+    "TEXT",
+    "TEXTS",
+    "TIME",
+    "Column",
+    "Table",
+]
+
+TEXT = "str"
+TIME = "datetime64[us, UTC]"
+SPAN = "timedelta64[us]"
+COUNT = "Int64"
+NUMBER = "Float64"
+FLAG = "boolean"
+MESSAGE_TYPE = pa.struct(
+    [
+        ("id", pa.string()),
+        ("default_message", pa.string()),
+        ("args", pa.list_(pa.string())),
+        ("localized", pa.string()),
+    ]
+)
+MESSAGES = pd.ArrowDtype(pa.list_(MESSAGE_TYPE))
+TEXTS = pd.ArrowDtype(pa.list_(pa.string()))
+
+_KEEP_LISTS = {MESSAGES.pyarrow_dtype: MESSAGES, TEXTS.pyarrow_dtype: TEXTS}
+
+_ARROW: dict[Any, pa.DataType] = {
+    TEXT: pa.string(),
+    TIME: pa.timestamp("us", tz="UTC"),
+    SPAN: pa.duration("us"),
+    COUNT: pa.int64(),
+    NUMBER: pa.float64(),
+    FLAG: pa.bool_(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a frame.
+
+    Attributes
+    ----------
+    name : str
+        The column's name.
+    dtype : str or ArrowDtype
+        The pandas dtype.
+    meaning : str
+        One sentence.
+    unit : str
+        The unit of the numbers, "" for a plain count, ratio or text.
+    """
+
+    name: str
+    dtype: str | pd.ArrowDtype
+    meaning: str
+    unit: str = ""
+
+    @property
+    def arrow(self) -> pa.DataType:
+        """The Arrow type of the same values, as stored on disk."""
+        return (
+            self.dtype.pyarrow_dtype
+            if isinstance(self.dtype, pd.ArrowDtype)
+            else _ARROW[self.dtype]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The contract of one frame.
+
+    Attributes
+    ----------
+    name : str
+        What the frame is called in errors.
+    columns : tuple of Column
+        In order.
+    index : str
+        The column that is the frame's index, "" for a plain range.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    index: str = ""
+
+    def __iter__(self) -> Iterator[Column]:
+        return iter(self.columns)
+
+    @property
+    def names(self) -> list[str]:
+        """The column names, in order, the index among them."""
+        return [column.name for column in self.columns]
+
+    def frame(self, values: Mapping[str, Sequence[Any] | pd.Series]) -> pd.DataFrame:
+        """Build the frame column by column.
+
+        Parameters
+        ----------
+        values : mapping of str to sequence
+            The values by column name; a column left out is all missing.
+
+        Returns
+        -------
+        DataFrame
+            With this table's columns and dtypes.
+
+        Raises
+        ------
+        TableError
+            If a column is unknown, or its values do not fit its dtype.
+
+        Examples
+        --------
+        >>> from backupkit.tables import INTERVALS
+        >>> INTERVALS.frame({"appliance": ["vc-1"], "state": ["breach"]}).dtypes["start"]
+        datetime64[us, UTC]
+        """
+        if unknown := set(values) - set(self.names):
+            raise TableError(f"{self.name}: unknown column {sorted(unknown)}; known: {self.names}.")
+        length = max((len(column) for column in values.values()), default=0)
+        data = {
+            column.name: self._series(column, values.get(column.name, [None] * length))
+            for column in self.columns
+        }
+        frame = pd.DataFrame(data, index=pd.RangeIndex(length))
+        return frame.set_index(self.index) if self.index else frame
+
+    def empty(self) -> pd.DataFrame:
+        """Give the frame without rows."""
+        return self.frame({})
+
+    def conform(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Bring a frame to this contract: order, dtypes, missing columns added, others dropped.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            Any frame that holds (some of) the columns.
+
+        Returns
+        -------
+        DataFrame
+            A new frame with this table's columns and dtypes.
+
+        Raises
+        ------
+        TableError
+            If the values of a column do not fit its dtype.
+        """
+        flat = frame.reset_index() if self.index and frame.index.name == self.index else frame
+        present = {name: flat[name].reset_index(drop=True) for name in self.names if name in flat}
+        return self.frame(present)
+
+    def check(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Hold a frame against this contract.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            The frame; more columns than the contract's are fine.
+
+        Returns
+        -------
+        DataFrame
+            The same object, so that a call can be chained.
+
+        Raises
+        ------
+        TableError
+            If a column is missing or of another dtype.
+        """
+        if self.index and frame.index.name != self.index:
+            raise TableError(
+                f"{self.name}: expected the index {self.index!r}, got {frame.index.name!r}."
+            )
+        for column in self.columns:
+            if column.name == self.index:
+                continue
+            if column.name not in frame:
+                raise TableError(f"{self.name}: the column {column.name!r} is missing.")
+            got = frame[column.name].dtype
+            if got != column.dtype:
+                raise TableError(
+                    f"{self.name}: the column {column.name!r} must be {column.dtype}, got {got}."
+                )
+        return frame
+
+    @property
+    def arrow_schema(self) -> pa.Schema:
+        """The Arrow schema of the same columns, as stored on disk."""
+        return pa.schema([(column.name, column.arrow) for column in self.columns])
+
+    def to_arrow(self, frame: pd.DataFrame) -> pa.Table:
+        """Give a frame of this contract as an Arrow table, as it is stored.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            Holds this table's columns.
+
+        Returns
+        -------
+        pyarrow.Table
+            Of `arrow_schema`.
+        """
+        columns = [pa.array(frame[column.name], type=column.arrow) for column in self.columns]
+        return pa.Table.from_arrays(columns, schema=self.arrow_schema)
+
+    def from_arrow(self, table: pa.Table) -> pd.DataFrame:
+        """Read a stored Arrow table back into a frame of this contract.
+
+        Parameters
+        ----------
+        table : pyarrow.Table
+            Holds (some of) this table's columns; large and view types are fine.
+
+        Returns
+        -------
+        DataFrame
+            With this table's columns and dtypes.
+        """
+        present = [column for column in self.columns if column.name in table.column_names]
+        schema = pa.schema([(column.name, column.arrow) for column in present])
+        narrow = table.select(schema.names).cast(schema)
+        return self.frame(
+            {
+                name: narrow.column(name).to_pandas(types_mapper=_KEEP_LISTS.get)
+                for name in schema.names
+            }
+        )
+
+    def _series(self, column: Column, values: Sequence[Any] | pd.Series) -> pd.Series:
+        try:
+            return pd.Series(values, dtype=column.dtype)
+        except (TypeError, ValueError, pa.ArrowException, OverflowError) as error:
+            raise TableError(
+                f"{self.name}: the values of {column.name!r} do not fit {column.dtype}: {error}."
+            ) from error

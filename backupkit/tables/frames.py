@@ -1,0 +1,273 @@
+"""Every frame of backupkit, column by column.
+
+The single source of names, dtypes, units and meanings. The SLA figures follow sla.md.
+"""
+
+from backupkit.tables.contract import (
+    COUNT,
+    FLAG,
+    MESSAGES,
+    NUMBER,
+    SPAN,
+    TEXT,
+    TEXTS,
+    TIME,
+    Column,
+    Table,
+)
+
+STATES = ("compliant", "breach", "unknown", "excluded", "unobserved")
+"""What an appliance can be at an instant (sla.md, section 3)."""
+
+OUTCOMES = ("success", "failure", "open", "void", "other")
+"""What became of a job (sla.md, section 3, "outcome class")."""
+
+SLOT_STATES = (
+    "met",
+    "rescued",
+    "late",
+    "missed_failed",
+    "missed_norun",
+    "missed_overrun",
+    "pending",
+    "unknown",
+    "excluded",
+)
+"""What became of an expected run (sla.md, sections 3 to 5)."""
+
+_APPLIANCE = Column("appliance", TEXT, "The appliance's name in fleet.toml.")
+_JOB = (
+    _APPLIANCE,
+    Column("job_id", TEXT, "The appliance's own id of the job."),
+)
+_SEEN = (
+    Column("state", TEXT, "FAILED, INPROGRESS, NONE, SUCCEEDED, or a word not known yet."),
+    Column("status", TEXT, "The raw word of the answer, before it became `state`."),
+    Column("progress", NUMBER, "How far the job is.", "%"),
+    Column("start_time", TIME, "When the job started.", "UTC"),
+    Column("end_time", TIME, "When it ended; missing while it runs.", "UTC"),
+    Column("messages", MESSAGES, "What the appliance said: id, default_message, args, localized."),
+    Column(
+        "type", TEXT, "SCHEDULED, MANUAL or LOCAL_BACKUP; missing where only job/{id} was read."
+    ),
+    Column("size", COUNT, "Data sent to the backup target.", "bytes"),
+    Column("location", TEXT, "Where the backup went, a URI."),
+    Column("build", TEXT, "The appliance's build number at the time."),
+    Column("source", TEXT, "Which endpoint told: job or details."),
+)
+
+OBSERVATIONS = Table(
+    "observations",
+    (*_JOB, Column("observed_at", TIME, "When the answer came.", "UTC"), *_SEEN),
+)
+"""What one poll said about one job at one moment; append-only, kept when something changed."""
+
+JOBS = Table(
+    "jobs",
+    (
+        *_JOB,
+        *_SEEN,
+        Column("duration", SPAN, "end_time - start_time; missing while it runs.", "s"),
+        Column("outcome", TEXT, "success, failure, open, void or other."),
+        Column("first_seen_at", TIME, "When the job was first observed.", "UTC"),
+        Column("last_seen_at", TIME, "When it was last observed to change.", "UTC"),
+    ),
+)
+"""The newest observation of each job; key (appliance, job_id)."""
+
+ASSESSED_JOBS = Table(
+    "assessed jobs",
+    (
+        *JOBS.columns,
+        Column("signature", TEXT, "The failure's signature; missing unless the job failed."),
+        Column("type_inferred", FLAG, "Whether `type` was worked out from the schedule."),
+    ),
+)
+"""The jobs an assessment rests on."""
+
+POLLS = Table(
+    "polls",
+    (
+        _APPLIANCE,
+        Column("polled_at", TIME, "When the visit began.", "UTC"),
+        Column("ok", FLAG, "Whether the job list was read."),
+        Column("error", TEXT, "The kind of the fault, see `backupkit.errors`."),
+        Column("detail", TEXT, "The fault in a sentence, with what to do next."),
+        Column("api", TEXT, "Which flavour answered: api or rest."),
+        Column("version", TEXT, "The appliance's version."),
+        Column("requests", COUNT, "HTTP requests of the visit."),
+        Column("elapsed", SPAN, "How long the visit took.", "s"),
+        Column("clock_skew", SPAN, "The appliance's clock minus ours.", "s"),
+        Column("jobs_listed", COUNT, "Jobs on the appliance's list."),
+        Column("jobs_changed", COUNT, "Jobs read, new or not finished when last seen."),
+    ),
+)
+"""One visit to one appliance, successful or not."""
+
+ERRORS = Table(
+    "errors",
+    (
+        _APPLIANCE,
+        Column("error", TEXT, "The kind of the fault, see `backupkit.errors`."),
+        Column("detail", TEXT, "The fault in a sentence, with what to do next."),
+        Column("job_id", TEXT, "The job it is about; missing when it is about the whole visit."),
+    ),
+)
+"""What went wrong in one round."""
+
+SCHEDULES = Table(
+    "schedules",
+    (
+        _APPLIANCE,
+        Column("schedule", TEXT, "The schedule's name on the appliance."),
+        Column("seen_at", TIME, "When it was first seen so.", "UTC"),
+        Column("enabled", FLAG, "Whether it is switched on."),
+        Column("hour", COUNT, "Hour of the day of the start, in `timezone`.", "h"),
+        Column("minute", COUNT, "Minute of the hour of the start.", "min"),
+        Column("days", TEXTS, "MONDAY to SUNDAY; missing means every day."),
+        Column("timezone", TEXT, "The appliance's own IANA time zone."),
+        Column("max_count", COUNT, "How many backups it keeps; missing means all."),
+        Column("location", TEXT, "Where its backups go, a URI."),
+        Column("parts", TEXTS, "Which parts it saves."),
+    ),
+)
+"""When each appliance is told to back itself up; a row each time it was seen changed."""
+
+_SLOT_COUNTS = tuple(
+    Column(f"slots_{state}", COUNT, f"Expected runs in the period that are {state}.")
+    for state in SLOT_STATES
+)
+
+APPLIANCES = Table(
+    "appliances",
+    (
+        _APPLIANCE,
+        Column("site", TEXT, "Its site in fleet.toml."),
+        Column("group", TEXT, "Its group in fleet.toml."),
+        Column("state", TEXT, "compliant, breach, unknown, excluded or unobserved, at the end."),
+        Column("reason", TEXT, "Why, in a sentence."),
+        Column(
+            "exposure", SPAN, "What would be lost if it died now; missing without a success.", "s"
+        ),
+        Column("exposure_at_least", SPAN, "The lower bound where no success is known.", "s"),
+        Column("threshold", SPAN, "RPO + grace, beyond which it is in breach.", "s"),
+        Column("last_success", TIME, "Start of the newest success that had finished.", "UTC"),
+        Column("last_attempt", TIME, "Start of the newest job that did start.", "UTC"),
+        Column("last_outcome", TEXT, "What became of that job."),
+        *(Column(state, SPAN, f"Time {state} in the period.", "s") for state in STATES),
+        Column("rpo_strict", NUMBER, "compliant / (compliant + breach + unknown)."),
+        Column("rpo_observed", NUMBER, "compliant / (compliant + breach)."),
+        Column("worst_exposure", SPAN, "The largest exposure in the observed part.", "s"),
+        Column("attempts", COUNT, "Jobs that ended in the period, success or failure."),
+        Column("attempts_ok", COUNT, "The successes among them."),
+        *_SLOT_COUNTS,
+        Column("slot_strict", NUMBER, "Slots met, rescued or late / resolved and unknown ones."),
+        Column("slot_observed", NUMBER, "Slots met, rescued or late / resolved ones."),
+        Column("strikes", COUNT, "Failures since the last success."),
+        Column("strikes_worst", COUNT, "The longest run of failures that touches the period."),
+        Column("incidents", COUNT, "Incidents with their onset in the period."),
+        Column("incident_since", TIME, "Onset of the incident that is open at the end.", "UTC"),
+        Column("mttr", SPAN, "Mean length of the closed incidents of the period.", "s"),
+        Column("mtbf", SPAN, "Observed time without incident / incidents.", "s"),
+    ),
+    index="appliance",
+)
+"""One row per appliance: the judgement (sla.md, section 4)."""
+
+INTERVALS = Table(
+    "intervals",
+    (
+        _APPLIANCE,
+        Column("state", TEXT, "compliant, breach, unknown, excluded or unobserved."),
+        Column("start", TIME, "When the state began, inclusive.", "UTC"),
+        Column("end", TIME, "When it ended, exclusive.", "UTC"),
+    ),
+)
+"""The states over time: for each appliance a partition of the period, without gap or overlap."""
+
+SLOTS = Table(
+    "slots",
+    (
+        _APPLIANCE,
+        Column("schedule", TEXT, "The schedule that expects the run."),
+        Column("slot", TIME, "When the run was to start.", "UTC"),
+        Column("deadline", TIME, "When it had to be done.", "UTC"),
+        Column("state", TEXT, "met, rescued, late, missed_*, pending, unknown or excluded."),
+        Column("job_id", TEXT, "The job that decided it; missing if none ran."),
+        Column("attempts", COUNT, "Jobs that belong to the slot."),
+    ),
+)
+"""One row per expected run of the period."""
+
+INCIDENTS = Table(
+    "incidents",
+    (
+        _APPLIANCE,
+        Column("onset", TIME, "End of the first failure, or when the run was overdue.", "UTC"),
+        Column("recovery", TIME, "End of the next success; missing while it is open.", "UTC"),
+        Column("duration", SPAN, "Onset to recovery; to the period's end while it is open.", "s"),
+        Column("open", FLAG, "Whether it was open at the period's end."),
+        Column("kind", TEXT, "How it began: failed or norun."),
+        Column("carried_over", FLAG, "Whether it began before the period."),
+    ),
+)
+"""One row per stretch without protection that touches the period."""
+
+FAILURES = Table(
+    "failures",
+    (
+        Column("signature", TEXT, "What the failures have in common, variable parts taken out."),
+        Column("message_id", TEXT, "The id of the message, if all have the same."),
+        Column("text", TEXT, "The newest failure's own words, whole."),
+        Column("jobs", COUNT, "Failed jobs with this signature."),
+        Column("appliances", COUNT, "Appliances that have it."),
+        Column("share", NUMBER, "jobs / all failed jobs of the period."),
+        Column("first_seen", TIME, "End of the first such job.", "UTC"),
+        Column("last_seen", TIME, "End of the last such job.", "UTC"),
+        Column("names", TEXTS, "The appliances' names, the most affected first."),
+        Column("builds", TEXTS, "The builds it was seen on."),
+        Column("targets", TEXTS, "The backup targets, scheme and host."),
+    ),
+)
+"""The failure signatures of the period, the most frequent first."""
+
+COVERAGE = Table(
+    "coverage",
+    (
+        _APPLIANCE,
+        Column("configured", FLAG, "Whether it is in fleet.toml."),
+        Column("polls", COUNT, "Visits up to now."),
+        Column("polls_ok", COUNT, "Visits that read the job list."),
+        Column("last_poll", TIME, "The newest visit.", "UTC"),
+        Column("last_ok", TIME, "The newest visit that read the job list.", "UTC"),
+        Column("known_since", TIME, "First successful visit, or start of the oldest job.", "UTC"),
+        Column("known_until", TIME, "To when the newest knowledge reaches.", "UTC"),
+        Column("observed", SPAN, "Time compliant or in breach, in the period.", "s"),
+        Column("in_scope", SPAN, "Time compliant, in breach or unknown, in the period.", "s"),
+        Column("ratio", NUMBER, "observed / in_scope."),
+        Column("error", TEXT, "The kind of the fault, if the newest visit failed."),
+        Column("detail", TEXT, "That fault in a sentence."),
+        Column("failing_since", TIME, "The first failed visit since the last good one.", "UTC"),
+        Column("clock_skew", SPAN, "The appliance's clock minus ours, newest good visit.", "s"),
+        Column("timezone", TEXT, "The zone its schedule was read in."),
+        Column("timezone_source", TEXT, "Who says so: appliance, fleet.toml or assumed."),
+        Column("api", TEXT, "Which flavour answered last."),
+        Column("version", TEXT, "The appliance's version."),
+        Column("jobs", COUNT, "Jobs known of it."),
+    ),
+    index="appliance",
+)
+"""What the judgement of each appliance rests on."""
+
+METRICS = Table(
+    "fleet",
+    (
+        Column("metric", TEXT, "The name of the figure."),
+        Column("value", NUMBER, "numerator / denominator; NA when the denominator is 0."),
+        Column("numerator", NUMBER, "What is counted."),
+        Column("denominator", NUMBER, "What it is counted against."),
+        Column("unit", TEXT, "What numerator and denominator count."),
+    ),
+    index="metric",
+)
+"""The figures of the whole fleet, micro (sum over sum) and macro (mean of the appliances)."""

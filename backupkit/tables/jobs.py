@@ -1,0 +1,179 @@
+"""From observations to jobs, and which observations say something new."""
+
+from typing import Final
+
+import pandas as pd
+
+from backupkit.tables.frames import JOBS, OBSERVATIONS, SCHEDULES
+
+__all__ = ["changed_observations", "changed_schedules", "jobs_from", "outcome_of"]
+
+_OUTCOME: Final = {
+    "SUCCEEDED": "success",
+    "FAILED": "failure",
+    "INPROGRESS": "open",
+    "RUNNING": "open",
+    "PENDING": "open",
+    "BLOCKED": "open",
+    "NONE": "void",
+}
+_TERMINAL: Final = ("success", "failure")
+_DETAILS_ONLY: Final = ("type", "size", "location", "build")
+_JOB_KEY: Final = ["appliance", "job_id"]
+_SCHEDULE_KEY: Final = ["appliance", "schedule"]
+
+
+def outcome_of(status: pd.Series) -> pd.Series:
+    """Class each raw status word by what became of the job.
+
+    Parameters
+    ----------
+    status : Series of str
+        Words of either vocabulary of the API.
+
+    Returns
+    -------
+    Series of str
+        success, failure, open, void or other; a word never seen before is ``other``.
+
+    References
+    ----------
+    .. [1] sla.md, section 3, "outcome class".
+
+    Examples
+    --------
+    >>> outcome_of(pd.Series(["SUCCEEDED", "BLOCKED", "NONE", "EXPLODED"])).to_list()
+    ['success', 'open', 'void', 'other']
+    """
+    return status.map(_OUTCOME).fillna("other").astype("str")
+
+
+def jobs_from(observations: pd.DataFrame) -> pd.DataFrame:
+    """Give the newest observation of each job.
+
+    Parameters
+    ----------
+    observations : DataFrame
+        Of `backupkit.tables.OBSERVATIONS`, in any order, doubled or not.
+
+    Returns
+    -------
+    DataFrame
+        Of `backupkit.tables.JOBS`, one row per (appliance, job_id), by appliance and start.
+
+    Notes
+    -----
+    A finished state beats an open one whatever the order of arrival; of two finished ones the later
+    observation counts. What only details tell (type, size, location, build) is taken from the
+    newest observation that has it, because job/{id} never does.
+    """
+    seen = observations.assign(outcome=outcome_of(observations["status"]))
+    seen["_finished"] = seen["outcome"].isin(_TERMINAL)
+    by_time = seen.sort_values([*_JOB_KEY, "observed_at"], kind="stable")
+    ranked = by_time.sort_values([*_JOB_KEY, "_finished", "observed_at"], kind="stable")
+    newest = ranked.drop_duplicates(_JOB_KEY, keep="last").set_index(_JOB_KEY)
+    times = by_time.groupby(_JOB_KEY, sort=False)["observed_at"].agg(["min", "max"])
+    newest["first_seen_at"] = times["min"]
+    newest["last_seen_at"] = times["max"]
+    for column in _DETAILS_ONLY:
+        told = by_time.dropna(subset=[column]).drop_duplicates(_JOB_KEY, keep="last")
+        newest[column] = told.set_index(_JOB_KEY)[column].reindex(newest.index)
+    newest["duration"] = newest["end_time"] - newest["start_time"]
+    jobs = newest.reset_index().sort_values(["appliance", "start_time", "job_id"], kind="stable")
+    return JOBS.conform(jobs)
+
+
+def changed_observations(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Keep the observations that say something the newest known one of the job does not.
+
+    Parameters
+    ----------
+    new, known : DataFrame
+        Of `backupkit.tables.OBSERVATIONS`.
+
+    Returns
+    -------
+    DataFrame
+        The rows of `new` to keep. What `new` leaves out because it came from job/{id} is no change,
+        nor is an observation older than what is known.
+    """
+    ignored = {*_JOB_KEY, "observed_at", "source"}
+    return _changed(
+        new,
+        known,
+        key=_JOB_KEY,
+        time="observed_at",
+        content=[name for name in OBSERVATIONS.names if name not in ignored],
+        optional=_DETAILS_ONLY,
+    )
+
+
+def changed_schedules(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Keep the schedules that differ from the newest known ones.
+
+    Parameters
+    ----------
+    new, known : DataFrame
+        Of `backupkit.tables.SCHEDULES`.
+
+    Returns
+    -------
+    DataFrame
+        The rows of `new` to keep.
+    """
+    ignored = {*_SCHEDULE_KEY, "seen_at"}
+    return _changed(
+        new,
+        known,
+        key=_SCHEDULE_KEY,
+        time="seen_at",
+        content=[name for name in SCHEDULES.names if name not in ignored],
+    )
+
+
+def _changed(
+    new: pd.DataFrame,
+    known: pd.DataFrame,
+    *,
+    key: list[str],
+    time: str,
+    content: list[str],
+    optional: tuple[str, ...] = (),
+) -> pd.DataFrame:
+    """Drop the rows of `new` that repeat, or are older than, the newest known row of their key."""
+    arrived = new.sort_values(time, kind="stable").drop_duplicates([*key, time], keep="last")
+    told = {}
+    if optional:  # the newest row may come from job/{id} and lack what an older one told
+        ordered = known.sort_values(time, kind="stable")
+        for column in optional:
+            rows = ordered.dropna(subset=[column]).drop_duplicates(key, keep="last")
+            told[column] = rows.set_index(key)[column]
+    newest = known.sort_values(time, kind="stable").drop_duplicates(key, keep="last").set_index(key)
+    index = pd.MultiIndex.from_frame(arrived[key])
+    before = newest.reindex(index)
+    known_already = index.isin(newest.index)
+    differs = pd.Series(data=False, index=arrived.index)
+    for column in content:
+        old = told[column].reindex(index) if column in told else before[column]
+        unequal = _unequal(arrived[column], old)
+        if column in optional:
+            unequal &= arrived[column].notna().to_numpy()
+        differs |= unequal
+    later = arrived[time].reset_index(drop=True) > before[time].reset_index(drop=True)
+    return arrived[~known_already | (differs & later.to_numpy()).to_numpy()]
+
+
+def _unequal(new: pd.Series, old: pd.Series) -> pd.Series:
+    """Compare by position; missing equals missing."""
+    if isinstance(new.dtype, pd.ArrowDtype):  # lists have no vectorised comparison
+        pairs = zip(new.array, old.array, strict=True)
+        unequal = [_plain(left) != _plain(right) for left, right in pairs]
+        return pd.Series(unequal, index=new.index, dtype="bool")
+    left, right = new.reset_index(drop=True), old.reset_index(drop=True)
+    equal = (left == right).fillna(value=False).astype("bool") | (left.isna() & right.isna())
+    return pd.Series(~equal.to_numpy(), index=new.index)
+
+
+def _plain(value: object) -> object:
+    """Make a list cell comparable: missing is None."""
+    return value if isinstance(value, list) else None
