@@ -1,0 +1,371 @@
+"""The fleet: which appliances there are, and where their passwords are kept.
+
+Read from fleet.toml. A password itself is never written there, and is looked up only when an
+appliance is about to be asked.
+"""
+
+import getpass
+import html
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import msgspec
+
+from backupkit.errors import CredentialError, SettingsError
+from backupkit.settings import convert, read_toml, time_zone
+
+__all__ = ["Appliance", "Fleet", "PasswordSource"]
+
+_TABLES = ("defaults", "policy", "appliance")
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>\d{1,5}))?")
+_FINGERPRINT = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
+_EXAMPLES = {
+    "name": 'name = "vc-ham-01"',
+    "host": 'host = "vc-ham-01.example.com"',
+    "user": 'user = "backup-reader@vsphere.local"',
+    "password": 'password = { env = "BACKUPKIT_PASSWORD" }',
+    "ca_bundle": 'ca_bundle = "ca.pem"',
+    "fingerprint": 'fingerprint = "sha256:" and 64 hexadecimal digits',
+    "site": 'site = "Hamburg"',
+    "group": 'group = "production"',
+    "timezone": 'timezone = "Europe/Berlin"',
+    "policy": 'policy = "gold"',
+    "enabled": "enabled = false",
+    "exclude": 'exclude = "being retired, change 4711"',
+}
+_SOURCE_FORMS = (
+    '{ env = "VARIABLE" }, { file = "path" }, { keyring = "service" } or { prompt = true }'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordSource:
+    """Where a password is kept; never the password.
+
+    Attributes
+    ----------
+    kind : {"env", "file", "keyring", "prompt"}
+        What kind of place.
+    place : str
+        The variable, the path, the keyring's service, or what to ask for.
+
+    Examples
+    --------
+    >>> PasswordSource("env", "VCSA_PASSWORD")
+    PasswordSource(kind='env', place='VCSA_PASSWORD')
+    """
+
+    kind: Literal["env", "file", "keyring", "prompt"]
+    place: str
+
+    def read(self, user: str) -> str:
+        """Look the password up.
+
+        Parameters
+        ----------
+        user : str
+            Whose password; the keyring is asked for it.
+
+        Returns
+        -------
+        str
+            The password.
+
+        Raises
+        ------
+        CredentialError
+            If the place holds none; the message names the place.
+        """
+        match self.kind:
+            case "env":
+                password = os.environ.get(self.place, "")
+                hint = f"the environment variable {self.place} is not set; set it to the password"
+            case "file":
+                password = self._read_file()
+                hint = f"the file {self.place} is empty; write the password on its first line"
+            case "keyring":
+                password = self._read_keyring(user)
+                hint = (
+                    f"the keyring has no password of {user} for {self.place}; store it with: "
+                    f"keyring set {self.place} {user}"
+                )
+            case "prompt":
+                password = getpass.getpass(f"Password of {user} for {self.place}: ")
+                hint = "no password was typed; run the command again"
+        if not password:
+            raise CredentialError(f"No password: {hint}.")
+        return password
+
+    def _read_file(self) -> str:
+        try:
+            lines = Path(self.place).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise CredentialError(
+                f"No password: the file {self.place} cannot be read: {reason}."
+            ) from error
+        return lines[0].strip() if lines else ""
+
+    def _read_keyring(self, user: str) -> str:
+        try:
+            import keyring  # noqa: PLC0415 # an extra: only who names it needs it
+        except ImportError as error:
+            raise CredentialError(
+                "No password: the keyring package is missing; "
+                "install it with: pip install 'backupkit[keyring]'"
+            ) from error
+        try:
+            return keyring.get_password(self.place, user) or ""
+        except keyring.errors.KeyringError as error:
+            raise CredentialError(
+                f"No password: the keyring could not be asked for {self.place}: "
+                f"{type(error).__name__}."
+            ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appliance:
+    """One vCenter Server Appliance, and how to reach it.
+
+    Attributes
+    ----------
+    name : str
+        Its key in every frame.
+    host : str
+        Host name or address, with ``:port`` if it is not 443.
+    user : str
+        With its SSO domain, for example ``backup-reader@vsphere.local``.
+    password : PasswordSource
+        Where the password is kept.
+    ca_bundle : Path, optional
+        PEM file of the authority that signed its certificate; else the system's authorities count.
+    fingerprint : str, optional
+        SHA-256 of its certificate, 64 hexadecimal digits: trust this very one and no other.
+    site, group : str, optional
+        For filters and roll-ups.
+    timezone : str, optional
+        The IANA zone to assume where the appliance does not tell its own.
+    policy : str, optional
+        The ``[policy.NAME]`` that applies to it.
+    enabled : bool
+        Whether it is asked and judged at all.
+    exclude : str, optional
+        The reason why it is out of the SLA's scope; it is still asked and shown.
+    """
+
+    name: str
+    host: str
+    user: str
+    password: PasswordSource
+    ca_bundle: Path | None = None
+    fingerprint: str | None = None
+    site: str | None = None
+    group: str | None = None
+    timezone: str | None = None
+    policy: str | None = None
+    enabled: bool = True
+    exclude: str | None = None
+
+    def __post_init__(self) -> None:
+        where = f'appliance "{self.name}"'
+        if not self.name.strip():
+            raise SettingsError(f"appliance: the name is empty; for example: {_EXAMPLES['name']}")
+        matched = _HOST.fullmatch(self.host)
+        if not matched or int(matched["port"] or 443) not in range(1, 65_536):
+            raise SettingsError(
+                f'{where}: host = "{self.host}" must be a host name or address, with a port if it '
+                f"is not 443, and nothing else; for example: {_EXAMPLES['host']}"
+            )
+        if not self.user:
+            raise SettingsError(f"{where}: the user is empty; for example: {_EXAMPLES['user']}")
+        if self.timezone is not None:
+            time_zone(self.timezone, where=f"{where}: timezone")
+        if self.exclude is not None and not self.exclude.strip():
+            raise SettingsError(
+                f"{where}: exclude needs a reason; for example: {_EXAMPLES['exclude']}"
+            )
+        if self.fingerprint is not None:
+            plain = self.fingerprint.lower().replace("sha256:", "", 1).replace(":", "")
+            if not (digits := _FINGERPRINT.fullmatch(plain)):
+                raise SettingsError(
+                    f"{where}: the fingerprint must be the SHA-256 of the certificate; "
+                    f"for example: {_EXAMPLES['fingerprint']}"
+                )
+            object.__setattr__(self, "fingerprint", digits[1])
+
+
+class _Password(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    env: str | None = None
+    file: str | None = None
+    keyring: str | None = None
+    prompt: bool | None = None
+
+    def source(self, *, where: str, folder: Path) -> PasswordSource:
+        given = {name: value for name, value in msgspec.structs.asdict(self).items() if value}
+        if len(given) != 1:
+            raise SettingsError(f'{where}: "password" must be one of {_SOURCE_FORMS}.')
+        [(kind, place)] = given.items()
+        if kind == "file":
+            place = str(folder / place)
+        return PasswordSource(kind, "the fleet" if kind == "prompt" else place)  # type: ignore[arg-type] # a field's name is the kind
+
+
+class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    name: str
+    host: str
+    user: str
+    password: _Password
+    ca_bundle: str | None = None
+    fingerprint: str | None = None
+    site: str | None = None
+    group: str | None = None
+    timezone: str | None = None
+    policy: str | None = None
+    enabled: bool = True
+    exclude: str | None = None
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """All appliances one person looks after.
+
+    Parameters
+    ----------
+    appliances : iterable of Appliance
+        Names must differ.
+    source : str
+        Where they were read from, for errors and displays.
+
+    Raises
+    ------
+    SettingsError
+        If two appliances have the same name.
+
+    Examples
+    --------
+    >>> source = PasswordSource("env", "VCSA_PASSWORD")
+    >>> fleet = Fleet([Appliance(name="vc-1", host="vc-1.test", user="u@v", password=source)])
+    >>> fleet
+    Fleet of 1 appliance
+    >>> [appliance.host for appliance in fleet]
+    ['vc-1.test']
+    """
+
+    appliances: tuple[Appliance, ...] = field(default_factory=tuple)
+    source: str = ""
+
+    def __init__(self, appliances: Iterable[Appliance], source: str = "") -> None:
+        object.__setattr__(self, "appliances", tuple(appliances))
+        object.__setattr__(self, "source", source)
+        seen: set[str] = set()
+        for appliance in self.appliances:
+            if appliance.name in seen:
+                raise SettingsError(
+                    f'{source or "fleet"}: two appliances are named "{appliance.name}"; '
+                    "the name is the key in every table, so give each its own."
+                )
+            seen.add(appliance.name)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read fleet.toml.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file. Paths in it are relative to its folder.
+
+        Returns
+        -------
+        Fleet
+            Its appliances; no password is read.
+
+        Raises
+        ------
+        SettingsError
+            If the file is missing or an entry is wrong; the message names file, table and key.
+        """
+        document = read_toml(path)
+        if unknown := sorted(set(document) - set(_TABLES)):
+            raise SettingsError(
+                f'{path}: unknown table "{unknown[0]}"; fleet.toml has [defaults], [policy] '
+                "and one [[appliance]] for each appliance."
+            )
+        defaults, entries = document.get("defaults", {}), document.get("appliance", [])
+        if not isinstance(defaults, dict):
+            raise SettingsError(f"{path}: defaults must be a table: [defaults]")
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise SettingsError(f"{path}: appliance must be a list of tables: [[appliance]]")
+        folder = Path(path).parent
+        return cls(
+            (
+                _appliance(defaults, entry, path=path, number=number, folder=folder)
+                for number, entry in enumerate(entries, start=1)
+            ),
+            source=str(path),
+        )
+
+    def __iter__(self) -> Iterator[Appliance]:
+        return (appliance for appliance in self.appliances if appliance.enabled)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __getitem__(self, name: str) -> Appliance:
+        for appliance in self.appliances:
+            if appliance.name == name:
+                return appliance
+        known = ", ".join(appliance.name for appliance in self.appliances[:5])
+        raise KeyError(f'no appliance is named "{name}" in {self.source or "this fleet"}: {known}…')
+
+    def __repr__(self) -> str:
+        disabled = len(self.appliances) - len(self)
+        plural = "" if len(self) == 1 else "s"
+        text = f"Fleet of {len(self)} appliance{plural}"
+        text += f" ({disabled} more disabled)" if disabled else ""
+        return text + (f" from {self.source}" if self.source else "")
+
+    def _repr_html_(self) -> str:
+        shown = ("name", "host", "user", "site", "group", "timezone", "policy", "exclude")
+        head = "".join(f'<th scope="col">{name}</th>' for name in shown)
+        rows = "".join(
+            "<tr>"
+            + "".join(f"<td>{html.escape(getattr(item, name) or '')}</td>" for name in shown)
+            + "</tr>"
+            for item in self
+        )
+        return f"<table><caption>{html.escape(repr(self))}</caption><tr>{head}</tr>{rows}</table>"
+
+
+def _appliance(
+    defaults: Mapping[str, Any],
+    entry: Mapping[str, Any],
+    *,
+    path: str | Path,
+    number: int,
+    folder: Path,
+) -> Appliance:
+    """Build one appliance from its table and the defaults, or say what is wrong."""
+    name = entry.get("name")
+    where = f"{path}, [[appliance]] {number}" + (f' ("{name}")' if isinstance(name, str) else "")
+    merged = {**defaults, **entry}
+    if isinstance(merged.get("password"), str):
+        raise SettingsError(
+            f"{where}: a password is never written into this file. Say where it is kept: "
+            f"password = {_SOURCE_FORMS}."
+        )
+    parsed = convert(merged, _Entry, where=where, examples=_EXAMPLES)
+    fields = msgspec.structs.asdict(parsed)
+    fields["password"] = parsed.password.source(where=where, folder=folder)
+    if parsed.ca_bundle is not None:
+        fields["ca_bundle"] = folder / parsed.ca_bundle
+        if not fields["ca_bundle"].is_file():
+            raise SettingsError(f'{where}: ca_bundle: no such file "{fields["ca_bundle"]}".')
+    try:
+        return Appliance(**fields)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from error

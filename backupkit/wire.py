@@ -1,0 +1,497 @@
+"""The API's payloads, typed; the one place where an appliance's JSON is decoded.
+
+Both flavours meet here: `/api` sends values bare and maps as objects, `/rest` wraps every value in
+``{"value": ...}`` and sends maps as lists of pairs. Fields nobody asked for are passed over; a
+missing or wrong one is a `PayloadError` that names it.
+
+References
+----------
+.. [1] vSphere Automation API, appliance/recovery/backup: Job, Details, Schedules.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Final, Generic, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from backupkit.errors import PayloadError
+
+__all__ = [
+    "ErrorAnswer",
+    "Flavour",
+    "Job",
+    "Message",
+    "Schedule",
+    "decode_details",
+    "decode_error",
+    "decode_job",
+    "decode_job_ids",
+    "decode_schedules",
+    "decode_text",
+    "decode_version",
+]
+
+T = TypeVar("T")
+
+
+class Flavour(StrEnum):
+    """Which of the two REST flavours an appliance answers."""
+
+    API = "api"
+    REST = "rest"
+
+
+Time = Annotated[datetime, Meta(tz=True)]
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class Message(Struct, frozen=True, gc=False):
+    """What an appliance says, to be shown to a person."""
+
+    id: str = ""
+    default_message: str = ""
+    args: list[Any] = msgspec.field(default_factory=list)
+    localized: str | None = None
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """One backup job, whichever endpoint told of it.
+
+    Attributes
+    ----------
+    job_id : str
+        The appliance's own id.
+    state : str
+        FAILED, INPROGRESS, NONE, SUCCEEDED, or a word never seen before.
+    status : str
+        The raw word.
+    progress : float or None
+        [%]
+    start_time, end_time : datetime or None
+        [UTC]
+    messages : list of Message
+        What it said.
+    type, location, build : str or None
+        Only details tell.
+    size : int or None
+        Data sent to the target [bytes]; only details tell.
+    source : str
+        ``job`` or ``details``.
+    """
+
+    job_id: str
+    state: str
+    status: str
+    progress: float | None
+    start_time: datetime | None
+    end_time: datetime | None
+    messages: list[Message]
+    type: str | None = None
+    size: int | None = None
+    location: str | None = None
+    build: str | None = None
+    source: str
+
+
+class Schedule(Struct, frozen=True, kw_only=True):
+    """When and where an appliance is told to back itself up."""
+
+    enable: bool
+    location: str
+    parts: list[str]
+    recurrence_info: "Recurrence | None" = None
+    retention_info: "Retention | None" = None
+
+
+class Recurrence(Struct, frozen=True):
+    """The time of day, in the appliance's own zone."""
+
+    hour: Annotated[int, Meta(ge=0, le=23)]
+    minute: Annotated[int, Meta(ge=0, le=59)]
+    days: list[str] | None = None
+
+
+class Retention(Struct, frozen=True):
+    """How many backups are kept."""
+
+    max_count: Count
+
+
+class ErrorAnswer(Struct, frozen=True):
+    """What is left of an error body: its type and its first message."""
+
+    error_type: str = ""
+    message_id: str = ""
+    text: str = ""
+
+
+class _JobStatus(Struct):
+    id: str
+    state: str
+    messages: list[Message]
+    progress: float
+    start_time: Time
+    end_time: Time | None = None
+
+
+class _Progress(Struct):
+    total: float
+    completed: float
+
+
+class _Build(Struct):
+    build_number: str | None = None
+
+
+class _Details(Struct):
+    status: str
+    type: str
+    messages: list[Message]
+    location: str
+    progress: _Progress | None = None
+    start_time: Time | None = None
+    end_time: Time | None = None
+    size: Count | None = None
+    build: _Build | None = None
+
+
+class _Version(Struct):
+    version: str
+
+
+class _Value(Struct, Generic[T]):
+    value: T
+
+
+class _Pair(Struct, Generic[T]):
+    key: str
+    value: T
+
+
+class _LegacyMessage(Struct):
+    id: str = ""
+    defaultMessage: str = ""  # noqa: N815 # the wire's own spelling
+
+
+class _ErrorValue(Struct):
+    error_type: str | None = None
+    messages: list[Message] = msgspec.field(default_factory=list)
+
+
+class _ErrorBody(Struct):
+    """All three shapes of an error body at once."""
+
+    error_type: str | None = None
+    messages: list[Message] = msgspec.field(default_factory=list)
+    type: str = ""
+    value: _ErrorValue | None = None
+    localizableMessages: list[_LegacyMessage] = msgspec.field(default_factory=list)  # noqa: N815 # the wire's own spelling
+    name: str = ""
+
+
+_STATE_OF: Final = {"RUNNING": "INPROGRESS", "PENDING": "NONE", "BLOCKED": "NONE"}
+
+
+def _decoders(kind: Any) -> dict[Flavour, msgspec.json.Decoder[Any]]:  # noqa: ANN401 # a type form
+    return {
+        Flavour.API: msgspec.json.Decoder(kind),
+        Flavour.REST: msgspec.json.Decoder(_Value[kind]),
+    }
+
+
+_TEXT = _decoders(str)
+_IDS = _decoders(list[str])
+_JOB = _decoders(_JobStatus)
+_VERSION = _decoders(_Version)
+_DETAILS = _decoders(dict[str, _Details] | list[_Pair[_Details]])
+_RAW_MAP = _decoders(dict[str, msgspec.Raw] | list[_Pair[msgspec.Raw]])
+_ONE_DETAILS = msgspec.json.Decoder(_Details)
+_ONE_SCHEDULE = msgspec.json.Decoder(Schedule)
+_ERROR = msgspec.json.Decoder(_ErrorBody)
+
+
+def _decode(
+    decoders: Mapping[Flavour, msgspec.json.Decoder[Any]], body: bytes, flavour: Flavour, what: str
+) -> Any:  # noqa: ANN401 # the decoder knows
+    try:
+        decoded = decoders[flavour].decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise PayloadError(f"The answer to {what} {_fault(body, error)}.") from error
+    return decoded.value if flavour is Flavour.REST else decoded
+
+
+def _fault(body: bytes, error: Exception) -> str:
+    """Word a decoding error without repeating what the appliance sent."""
+    start = body.lstrip()[:15].lower()
+    if not start:
+        return "is empty"
+    if start.startswith((b"<!doctype", b"<html", b"<")):
+        return (
+            "is HTML and not JSON: a proxy or a starting service answered in the appliance's "
+            "place; look at the address in fleet.toml, or try again when its services are up"
+        )
+    if isinstance(error, msgspec.ValidationError):
+        return f"is not what the API promises: {str(error).replace('`', '')}"
+    return "is not valid JSON: it is cut off or damaged"
+
+
+def decode_text(body: bytes, flavour: Flavour, what: str) -> str:
+    """Decode a plain text value: a session token or a time zone.
+
+    Parameters
+    ----------
+    body : bytes
+        The body of the answer.
+    flavour : Flavour
+        Who answered.
+    what : str
+        What was asked, for the error.
+
+    Returns
+    -------
+    str
+        The value.
+
+    Raises
+    ------
+    PayloadError
+        If the body is anything else.
+
+    Examples
+    --------
+    >>> decode_text(b'{"value": "Etc/UTC"}', Flavour.REST, "the time zone")
+    'Etc/UTC'
+    """
+    text: str = _decode(_TEXT, body, flavour, what)
+    return text
+
+
+def decode_job_ids(body: bytes, flavour: Flavour) -> list[str]:
+    """Decode the job list.
+
+    Parameters
+    ----------
+    body : bytes
+        The body of ``GET backup/job``.
+    flavour : Flavour
+        Who answered.
+
+    Returns
+    -------
+    list of str
+        Each id once, in the order of the answer.
+
+    Raises
+    ------
+    PayloadError
+        If the body is anything else.
+
+    Examples
+    --------
+    >>> decode_job_ids(b'["20260103-085630-24322831"]', Flavour.API)
+    ['20260103-085630-24322831']
+    """
+    return list(dict.fromkeys(_decode(_IDS, body, flavour, "the job list")))
+
+
+def decode_job(body: bytes, flavour: Flavour, job_id: str) -> Job:
+    """Decode the status of one job.
+
+    Parameters
+    ----------
+    body : bytes
+        The body of ``GET backup/job/{id}``.
+    flavour : Flavour
+        Who answered.
+    job_id : str
+        The id that was asked for; it is the job's key.
+
+    Returns
+    -------
+    Job
+        The job, ``source`` job.
+
+    Raises
+    ------
+    PayloadError
+        If the body is anything else.
+    """
+    status: _JobStatus = _decode(_JOB, body, flavour, f"job {job_id}")
+    return Job(
+        job_id=job_id,
+        state=_STATE_OF.get(status.state, status.state),
+        status=status.state,
+        progress=status.progress,
+        start_time=_utc(status.start_time),
+        end_time=_utc(status.end_time),
+        messages=status.messages,
+        source="job",
+    )
+
+
+def decode_details(body: bytes, flavour: Flavour) -> tuple[list[Job], dict[str, str]]:
+    """Decode the details of many jobs.
+
+    Parameters
+    ----------
+    body : bytes
+        The body of ``GET backup/job/details``.
+    flavour : Flavour
+        Who answered.
+
+    Returns
+    -------
+    jobs : list of Job
+        Those that could be read, ``source`` details.
+    spoiled : dict of str to str
+        Why each of the others could not, by job id.
+
+    Raises
+    ------
+    PayloadError
+        If the body as a whole is anything else.
+    """
+    spoiled: dict[str, str] = {}
+    try:
+        records = _pairs(_decode(_DETAILS, body, flavour, "the job details"))
+    except PayloadError:  # one bad record must not spoil the others: read them one by one
+        records = {}
+        for job_id, raw in _pairs(_decode(_RAW_MAP, body, flavour, "the job details")).items():
+            try:
+                records[job_id] = _ONE_DETAILS.decode(raw)
+            except msgspec.DecodeError as error:
+                spoiled[job_id] = f"The details of job {job_id} cannot be used: {error}."
+    jobs = []
+    for job_id, details in records.items():
+        try:
+            jobs.append(_from_details(job_id, details))
+        except PayloadError as error:
+            spoiled[job_id] = f"The details of job {job_id} cannot be used: {error}"
+    return jobs, spoiled
+
+
+def decode_schedules(body: bytes, flavour: Flavour) -> tuple[dict[str, Schedule], dict[str, str]]:
+    """Decode the backup schedules.
+
+    Parameters
+    ----------
+    body : bytes
+        The body of ``GET backup/schedules``.
+    flavour : Flavour
+        Who answered.
+
+    Returns
+    -------
+    schedules : dict of str to Schedule
+        By name.
+    spoiled : dict of str to str
+        Why each of the others could not be read, by name.
+
+    Raises
+    ------
+    PayloadError
+        If the body as a whole is anything else.
+    """
+    schedules: dict[str, Schedule] = {}
+    spoiled: dict[str, str] = {}
+    for name, raw in _pairs(_decode(_RAW_MAP, body, flavour, "the schedules")).items():
+        try:
+            schedules[name] = _ONE_SCHEDULE.decode(raw)
+        except msgspec.DecodeError as error:
+            spoiled[name] = f"The schedule {name} cannot be used: {error}."
+    return schedules, spoiled
+
+
+def decode_version(body: bytes, flavour: Flavour) -> str:
+    """Decode the appliance's version.
+
+    Parameters
+    ----------
+    body : bytes
+        The body of ``GET system/version``.
+    flavour : Flavour
+        Who answered.
+
+    Returns
+    -------
+    str
+        For example ``8.0.3.00400``.
+
+    Raises
+    ------
+    PayloadError
+        If the body is anything else.
+    """
+    version: _Version = _decode(_VERSION, body, flavour, "the version")
+    return version.version
+
+
+def decode_error(body: bytes) -> ErrorAnswer | None:
+    """Decode an error body of any of the three known shapes.
+
+    Parameters
+    ----------
+    body : bytes
+        The body of an answer whose status is 400 or more.
+
+    Returns
+    -------
+    ErrorAnswer or None
+        None if the body is not one of them, as behind a proxy.
+
+    Examples
+    --------
+    >>> decode_error(b'{"error_type": "NOT_FOUND", "messages": []}').error_type
+    'NOT_FOUND'
+    >>> decode_error(b"<html>Bad gateway</html>") is None
+    True
+    """
+    try:
+        error = _ERROR.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    if error.localizableMessages:
+        first = error.localizableMessages[0]
+        return ErrorAnswer("NOT_FOUND", first.id, first.defaultMessage)
+    inner = error.value or error
+    kind = inner.error_type or error.type.rpartition(".")[2].upper()
+    if not kind and not inner.messages:
+        return None
+    message = inner.messages[0] if inner.messages else Message()
+    return ErrorAnswer(kind, message.id, message.default_message)
+
+
+def _pairs(decoded: dict[str, T] | list[_Pair[T]]) -> dict[str, T]:
+    """Give a map as a dict, whichever way it was sent."""
+    if isinstance(decoded, dict):
+        return decoded
+    return {pair.key: pair.value for pair in decoded}
+
+
+def _from_details(job_id: str, details: _Details) -> Job:
+    progress = details.progress
+    percent = 100 * progress.completed / progress.total if progress and progress.total else None
+    return Job(
+        job_id=job_id,
+        state=_STATE_OF.get(details.status, details.status),
+        status=details.status,
+        progress=percent,
+        start_time=_utc(details.start_time),
+        end_time=_utc(details.end_time),
+        messages=details.messages,
+        type=details.type,
+        size=details.size,
+        location=details.location,
+        build=details.build.build_number if details.build else None,
+        source="details",
+    )
+
+
+def _utc(time: datetime | None) -> datetime | None:
+    try:
+        return time.astimezone(UTC) if time else None
+    except OverflowError as error:  # year 1 or 9999 with an offset
+        raise PayloadError(f"The time {time} is out of range.") from error
