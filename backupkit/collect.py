@@ -206,7 +206,7 @@ def _visit(
     except BackupkitError as error:
         visit.error = error
         visit.jobs.clear()  # half a visit would pass for a whole one
-        _log.warning("%s could not be read: %s", appliance.name, error)
+        _log.info("%s could not be read: %s", appliance.name, error)
     if client is not None:
         visit.requests, visit.flavour = client.requests, client.flavour
         visit.clock_skew = client.clock_skew

@@ -39,7 +39,12 @@ MESSAGE_TYPE = pa.struct(
 MESSAGES = pd.ArrowDtype(pa.list_(MESSAGE_TYPE))
 TEXTS = pd.ArrowDtype(pa.list_(pa.string()))
 
-_KEEP_LISTS = {MESSAGES.pyarrow_dtype: MESSAGES, TEXTS.pyarrow_dtype: TEXTS}
+_EXACT = {  # pandas would make floats of integers where one is missing
+    pa.int64(): pd.Int64Dtype(),
+    pa.bool_(): pd.BooleanDtype(),
+    MESSAGES.pyarrow_dtype: MESSAGES,
+    TEXTS.pyarrow_dtype: TEXTS,
+}
 
 _ARROW: dict[Any, pa.DataType] = {
     TEXT: pa.string(),
@@ -74,7 +79,12 @@ class Column:
 
     @property
     def arrow(self) -> pa.DataType:
-        """The Arrow type of the same values, as stored on disk."""
+        """The Arrow type the values are stored in; Delta Lake knows no durations."""
+        return pa.int64() if self.dtype == SPAN else self.in_memory
+
+    @property
+    def in_memory(self) -> pa.DataType:
+        """The Arrow type of the same values."""
         return (
             self.dtype.pyarrow_dtype
             if isinstance(self.dtype, pd.ArrowDtype)
@@ -220,7 +230,10 @@ class Table:
         pyarrow.Table
             Of `arrow_schema`.
         """
-        columns = [pa.array(frame[column.name], type=column.arrow) for column in self.columns]
+        columns = [
+            pa.array(frame[column.name], type=column.in_memory).cast(column.arrow)
+            for column in self.columns
+        ]
         return pa.Table.from_arrays(columns, schema=self.arrow_schema)
 
     def from_arrow(self, table: pa.Table) -> pd.DataFrame:
@@ -237,13 +250,12 @@ class Table:
             With this table's columns and dtypes.
         """
         present = [column for column in self.columns if column.name in table.column_names]
-        schema = pa.schema([(column.name, column.arrow) for column in present])
-        narrow = table.select(schema.names).cast(schema)
+        memory = {
+            column.name: table.column(column.name).cast(column.arrow).cast(column.in_memory)
+            for column in present
+        }
         return self.frame(
-            {
-                name: narrow.column(name).to_pandas(types_mapper=_KEEP_LISTS.get)
-                for name in schema.names
-            }
+            {name: values.to_pandas(types_mapper=_EXACT.get) for name, values in memory.items()}
         )
 
     def _series(self, column: Column, values: Sequence[Any] | pd.Series) -> pd.Series:
