@@ -85,7 +85,7 @@ class ApplianceClient:
         self._now = clock or (lambda: datetime.now(UTC))
         self._timeout = (connect_timeout, read_timeout)
         self._basic = b64encode(f"{appliance.user}:{password}".encode()).decode("ascii")
-        self._token: str | None = None
+        self._token = ""
         self._http = requests.Session()
         self._http.trust_env = False  # no netrc, no proxy or CA bundle out of the environment
         self._http.verify = appliance.fingerprint is None  # a pin is checked in its place
@@ -115,7 +115,7 @@ class ApplianceClient:
                 error.add_note(f"The log-out failed too: {gone}")
             # else all was read; the appliance ends an idle session by itself
         finally:
-            self._token = None
+            self._token = ""
             self._http.close()
 
     def job_ids(self) -> list[str]:
@@ -237,7 +237,7 @@ class ApplianceClient:
         headers = {"Accept": "application/json", "vmware-use-header-authn": "true"}
         if request.login:
             headers["Authorization"] = f"Basic {self._basic}"
-        elif self._token is not None:
+        else:
             headers[protocol.SESSION_HEADER] = self._token
         sent = self._now()
         try:

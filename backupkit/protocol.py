@@ -225,7 +225,7 @@ def raise_for_status(
             error = NotFoundError(
                 f"{host} does not have {request.what} (404){said}.", status_code=status
             )
-        case 429 | 503 if request.login or answer is not None:
+        case 429 | 503 if answer is not None:
             full = " has no free session" if request.login else " is busy"
             error = BusyError(
                 f"{host}{full} ({status}){said}. Try again later.",

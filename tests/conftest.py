@@ -1,0 +1,155 @@
+"""Simulated fleets and an HTTPS server that answers as it is told, for every test."""
+
+import contextlib
+import http.server
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import trustme
+
+from backupkit import Appliance, Fleet, PasswordSource
+from backupkit.simulator import Scenario, SimulatedFleet
+
+EPOCH = datetime(2026, 11, 9, 6, 0, tzinfo=UTC)
+"""The present of every simulated fleet in the tests."""
+
+
+def epoch() -> datetime:
+    """Give the present of every simulated fleet: a clock that stands still."""
+    return EPOCH
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A running simulated fleet, and the fleet.toml that leads to it."""
+
+    appliances: SimulatedFleet
+    path: Path
+
+    @property
+    def fleet(self) -> Fleet:
+        """The fleet as backupkit reads it."""
+        return Fleet.load(self.path)
+
+
+@contextlib.contextmanager
+def simulated(scenario: Scenario, folder: Path) -> Iterator[Simulated]:
+    """Run a scenario on loopback, with a clock that stands still."""
+    with SimulatedFleet(scenario, clock=epoch) as appliances:
+        path = folder / "fleet.toml"
+        appliances.write_fleet(path)
+        yield Simulated(appliances, path)
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
+    """Run the demo's 12 appliances; tests that change one must use `own_demo`."""
+    with simulated(Scenario.demo(seed=1, epoch=EPOCH), tmp_path_factory.mktemp("demo")) as running:
+        yield running
+
+
+@pytest.fixture
+def own_demo(tmp_path: Path) -> Iterator[Simulated]:
+    """Run the demo's 12 appliances for one test that changes them."""
+    with simulated(Scenario.demo(seed=1, epoch=EPOCH), tmp_path) as running:
+        yield running
+
+
+Answer = tuple[int, Mapping[str, str], bytes]
+
+
+@dataclass
+class OddServer:
+    """An HTTPS server that gives whatever answer a test lays down for a path."""
+
+    host: str
+    ca_bundle: Path
+    answers: dict[str, Answer] = field(default_factory=dict)
+    seen: list[tuple[str, str, Mapping[str, str]]] = field(default_factory=list)
+
+    def tell(self, path: str, body: bytes, status: int = 200, **headers: str) -> None:
+        """Lay down the answer for `METHOD path`."""
+        self.answers[path] = (status, headers, body)
+
+    def speak_api(self) -> None:
+        """Lay down log-in, log-out, an empty job list and no schedules."""
+        self.tell("POST /api/session", b'"token-of-the-odd-server"', 201)
+        self.tell("DELETE /api/session", b"", 204)
+        self.tell("GET /api/appliance/recovery/backup/job", b"[]")
+        self.tell("GET /api/appliance/recovery/backup/schedules", b"{}")
+        self.tell("GET /api/appliance/system/version", b'{"version": "8.0.3.00400"}')
+        self.tell("GET /api/appliance/system/time/timezone", b'"Etc/UTC"')
+
+    def appliance(self, name: str = "vc-odd") -> Appliance:
+        """Give the entry that leads here; the password is in VCSA_PASSWORD."""
+        source = PasswordSource("env", "VCSA_PASSWORD")
+        return Appliance(
+            name=name, host=self.host, user="u@v", password=source, ca_bundle=self.ca_bundle
+        )
+
+
+@pytest.fixture
+def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OddServer]:
+    """Run an HTTPS server that answers as the test tells it; 404 elsewhere."""
+    monkeypatch.setenv("VCSA_PASSWORD", "correct horse battery staple")
+    authority = trustme.CA()
+    ca_bundle = tmp_path / "odd-ca.pem"
+    authority.cert_pem.write_to_path(str(ca_bundle))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    told = OddServer("", ca_bundle)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_any(self) -> None:
+            told.seen.append((self.command, self.path, dict(self.headers.items())))
+            path = f"{self.command} {self.path.partition('?')[0]}"
+            status, headers, body = told.answers.get(path, (404, {}, b""))
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = do_DELETE = handle_any  # noqa: N815 # names of the library
+
+        def log_message(self, *_args: object) -> None:
+            """Keep quiet."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        told.host = f"127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield told
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def listener() -> Iterator[Callable[[Callable[[socket.socket], None]], str]]:
+    """Listen on a plain TCP port and hand the first connection to a function."""
+    with contextlib.ExitStack() as stack:
+
+        def listen(serve: Callable[[socket.socket], None]) -> str:
+            door = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+
+            def accept() -> None:
+                with contextlib.suppress(OSError):
+                    connection, _ = door.accept()
+                    with connection:
+                        serve(connection)
+
+            thread = threading.Thread(target=accept, daemon=True)
+            thread.start()
+            stack.callback(thread.join, 5)
+            return f"127.0.0.1:{door.getsockname()[1]}"
+
+        yield listen

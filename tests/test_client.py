@@ -1,0 +1,330 @@
+"""Talk to simulated appliances, and to a server that misbehaves, over real HTTPS."""
+
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from backupkit import client as client_module
+from backupkit.client import ApplianceClient
+from backupkit.errors import (
+    BusyError,
+    CertificateError,
+    LoginError,
+    NotFoundError,
+    PayloadError,
+    RightsError,
+    ServerError,
+    SettingsError,
+    UnreachableError,
+)
+from backupkit.fleet import Appliance
+from backupkit.wire import Flavour
+from tests.conftest import OddServer, Simulated, epoch
+
+PASSWORD = "correct horse battery staple"
+
+
+def open_client(running: Simulated, name: str, **changes: object) -> ApplianceClient:
+    """Give a client of one simulated appliance."""
+    appliance = replace(running.fleet[name], **changes)  # type: ignore[arg-type] # the test knows the fields
+    return ApplianceClient(appliance, running.appliances[name].password, clock=epoch)
+
+
+class TestSession:
+    """Log-in, log-out, and which flavour is spoken."""
+
+    def test_newer_appliance(self, demo: Simulated) -> None:
+        """An appliance of 8.0 is asked by /api, and no session is left behind."""
+        with open_client(demo, "vc-ham-01") as client:
+            assert client.flavour is Flavour.API
+            assert len(client.job_ids()) == 90
+            assert demo.appliances.open_sessions == 1
+            assert client.requests == 2
+        assert client.requests == 3
+        assert demo.appliances.open_sessions == 0
+
+    def test_older_appliance(self, demo: Simulated) -> None:
+        """An appliance of 6.7 is asked by /rest, and tells the same things."""
+        with open_client(demo, "vc-nyc-02") as client:
+            assert client.flavour is Flavour.REST
+            assert client.version().startswith("6.7")
+            assert client.timezone() == "America/New_York"
+            [(jobs, spoiled)] = client.details()
+            assert len(jobs) == len(client.job_ids())
+            assert spoiled == {}
+
+    def test_oldest_appliance(self, demo: Simulated) -> None:
+        """An appliance of 6.5 has no details and no schedules, but its jobs can be read."""
+        with open_client(demo, "vc-nyc-04") as client:
+            newest = client.job_ids()[0]
+            assert client.job(newest).job_id == newest
+            with pytest.raises(NotFoundError):
+                list(client.details())
+            with pytest.raises(NotFoundError):
+                client.schedules()
+
+    def test_outside_its_context(self, demo: Simulated) -> None:
+        """A client that has not logged in says so instead of asking."""
+        with pytest.raises(RuntimeError, match="outside its context"):
+            open_client(demo, "vc-ham-01").job_ids()
+
+    def test_logs_out_after_an_error(self, demo: Simulated) -> None:
+        """An error inside the session does not leave the session open."""
+        with pytest.raises(ZeroDivisionError), open_client(demo, "vc-ham-01"):
+            raise ZeroDivisionError
+        assert demo.appliances.open_sessions == 0
+
+    def test_failed_log_out_hides_nothing(self, odd: OddServer) -> None:
+        """When the log-out fails too, the first error is raised and the second is its note."""
+        odd.speak_api()
+        odd.tell("DELETE /api/session", b"", 500)
+        with pytest.raises(ZeroDivisionError) as caught, ApplianceClient(odd.appliance(), PASSWORD):
+            raise ZeroDivisionError
+        assert "log-out failed too" in caught.value.__notes__[0]
+
+    def test_failed_log_out_after_all_was_read(self, odd: OddServer) -> None:
+        """When all was read, a failed log-out is not worth an error."""
+        odd.speak_api()
+        odd.tell("DELETE /api/session", b"", 500)
+        with ApplianceClient(odd.appliance(), PASSWORD) as client:
+            assert client.job_ids() == []
+
+    def test_details_by_pages(self, demo: Simulated) -> None:
+        """Many named jobs are asked for by pages, each within a bearable address."""
+        with open_client(demo, "vc-ham-01") as client:
+            wanted = client.job_ids()[:60]
+            pages = [jobs for jobs, _ in client.details(wanted)]
+        assert [len(page) for page in pages] == [50, 10]
+        assert {job.job_id for page in pages for job in page} == set(wanted)
+
+    def test_clock_skew(self, demo: Simulated) -> None:
+        """An appliance whose clock is fast is seen to be."""
+        with open_client(demo, "vc-tyo-01") as client:
+            assert client.clock_skew is not None
+            assert 435 < client.clock_skew.total_seconds() < 442
+
+
+class TestTrust:
+    """Which certificates are believed."""
+
+    def test_unknown_authority(self, demo: Simulated) -> None:
+        """A certificate of an unknown authority is refused, with both ways to trust it."""
+        with pytest.raises(CertificateError) as caught:
+            open_client(demo, "vc-ham-01", ca_bundle=None).__enter__()
+        assert "ca_bundle" in str(caught.value)
+        assert 'fingerprint = "sha256:' in str(caught.value)
+
+    def test_pinned_certificate(self, demo: Simulated) -> None:
+        """The fingerprint that the error names, once pinned, is trusted without an authority."""
+        with pytest.raises(CertificateError) as caught:
+            open_client(demo, "vc-ham-01", ca_bundle=None).__enter__()
+        pin = str(caught.value).partition("sha256:")[2][:64]
+        with open_client(demo, "vc-ham-01", ca_bundle=None, fingerprint=pin) as client:
+            assert len(client.job_ids()) == 90
+
+    def test_other_certificate_than_pinned(self, demo: Simulated) -> None:
+        """Any other certificate than the pinned one is refused."""
+        with pytest.raises(CertificateError, match="not the one pinned for vc-ham-01"):
+            open_client(demo, "vc-ham-01", fingerprint="ab" * 32).__enter__()
+
+    def test_environment_decides_nothing(
+        self, demo: Simulated, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Proxies and CA bundles of the environment change nothing."""
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
+        with open_client(demo, "vc-ham-01") as client:
+            assert len(client.job_ids()) == 90
+
+    @pytest.mark.parametrize("content", [None, "no certificate"])
+    def test_useless_bundle(self, demo: Simulated, tmp_path: Path, content: str | None) -> None:
+        """A CA bundle that is missing or holds no certificate is named."""
+        bundle = tmp_path / "useless.pem"
+        if content is not None:
+            bundle.write_text(content)
+        with pytest.raises(SettingsError, match=r"useless\.pem cannot be used"):
+            open_client(demo, "vc-ham-01", ca_bundle=bundle)
+
+
+class TestRefusals:
+    """What an appliance answers when it does not want to."""
+
+    def test_wrong_password(self, own_demo: Simulated) -> None:
+        """A wrong password is a log-in error that does not repeat it."""
+        own_demo.appliances.set_password("vc-ham-01", "another")
+        appliance = own_demo.fleet["vc-ham-01"]
+        with pytest.raises(LoginError, match="refused user and password") as caught:
+            ApplianceClient(appliance, PASSWORD).__enter__()
+        assert PASSWORD not in str(caught.value)
+
+    def test_no_rights(self, own_demo: Simulated) -> None:
+        """A user without the right group is told which one."""
+        own_demo.appliances.revoke("vc-ham-01")
+        with (
+            pytest.raises(RightsError, match=r"SystemConfiguration\.Administrators"),
+            open_client(own_demo, "vc-ham-01") as client,
+        ):
+            client.job_ids()
+
+    def test_proxy_page(self, own_demo: Simulated) -> None:
+        """A proxy's 503 page is a server error that says it is not the API's own."""
+        own_demo.appliances.answer_html("vc-ham-01")
+        with pytest.raises(ServerError, match="not the API's own"):
+            open_client(own_demo, "vc-ham-01").__enter__()
+
+    def test_session_limit(self, odd: OddServer) -> None:
+        """No free session is said in these words, and is worth another try."""
+        body = b'{"error_type": "SERVICE_UNAVAILABLE", "messages": []}'
+        odd.tell("POST /api/session", body, 503, Retry_After="7")
+        with pytest.raises(BusyError, match="no free session") as caught:
+            ApplianceClient(odd.appliance(), PASSWORD).__enter__()
+        assert caught.value.retryable
+        assert caught.value.retry_after == 7.0
+
+    def test_redirect(self, odd: OddServer) -> None:
+        """A redirect is not followed, so the credentials go nowhere else."""
+        odd.tell("POST /api/session", b"", 302, Location="https://127.0.0.1:9/elsewhere")
+        with pytest.raises(PayloadError, match="redirect"):
+            ApplianceClient(odd.appliance(), PASSWORD).__enter__()
+        assert len(odd.seen) == 1
+
+    def test_html_with_status_200(self, odd: OddServer) -> None:
+        """A page where JSON should be is named as such."""
+        odd.speak_api()
+        odd.tell("GET /api/appliance/recovery/backup/job", b"<!DOCTYPE html><html></html>")
+        with (
+            pytest.raises(PayloadError, match="is HTML and not JSON"),
+            ApplianceClient(odd.appliance(), PASSWORD) as client,
+        ):
+            client.job_ids()
+
+    def test_endless_answer(self, odd: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An answer above the limit is not read to its end."""
+        monkeypatch.setattr(client_module, "BODY_LIMIT", 100)
+        odd.speak_api()
+        odd.tell("GET /api/appliance/recovery/backup/job", b"[" + b" " * 200 + b"]")
+        with (
+            pytest.raises(PayloadError, match="larger than"),
+            ApplianceClient(odd.appliance(), PASSWORD) as client,
+        ):
+            client.job_ids()
+
+    @pytest.mark.parametrize("job_id", [".", "..", ""])
+    def test_climbing_id(self, demo: Simulated, job_id: str) -> None:
+        """An id that would climb in the path is never sent."""
+        with open_client(demo, "vc-ham-01") as client:
+            with pytest.raises(PayloadError, match="cannot be asked for"):
+                client.job(job_id)
+            assert client.requests == 1
+
+
+class TestNoConnection:
+    """Why there is no answer, in a sentence."""
+
+    def test_refused(self, own_demo: Simulated) -> None:
+        """A port where nothing listens is refused."""
+        own_demo.appliances.stop("vc-ham-01")
+        with pytest.raises(UnreachableError, match="refused the connection"):
+            open_client(own_demo, "vc-ham-01").__enter__()
+
+    def test_unknown_name(self, demo: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A host without address is a failed name lookup."""
+
+        def unknown(*_args: object, **_kwargs: object) -> None:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+        monkeypatch.setattr(socket, "getaddrinfo", unknown)  # needs no name server
+        with pytest.raises(UnreachableError, match=r"No host is named nosuch\.invalid"):
+            open_client(demo, "vc-ham-01", host="nosuch.invalid").__enter__()
+
+    def test_silence(
+        self, demo: Simulated, listener: Callable[[Callable[[socket.socket], None]], str]
+    ) -> None:
+        """A host that never answers is given up."""
+
+        def listen_and_wait(connection: socket.socket) -> None:
+            while connection.recv(99):
+                pass
+
+        host = listener(listen_and_wait)
+        appliance = replace(demo.fleet["vc-ham-01"], host=host)
+        client = ApplianceClient(appliance, PASSWORD, connect_timeout=0.2, read_timeout=0.2)
+        with pytest.raises(UnreachableError, match=r"no answer to log-in in time \(0\.2 s"):
+            client.__enter__()
+
+    def test_no_tls(
+        self, demo: Simulated, listener: Callable[[Callable[[socket.socket], None]], str]
+    ) -> None:
+        """A port that speaks no TLS is named as the likely mistake."""
+        host = listener(lambda connection: connection.sendall(b"220 not what you want\r\n" * 9))
+        with pytest.raises(UnreachableError, match="does not speak TLS"):
+            open_client(demo, "vc-ham-01", host=host).__enter__()
+
+    def test_broken_off(self, odd: OddServer) -> None:
+        """A connection that breaks in the middle of an answer is a broken connection."""
+        odd.tell("POST /api/session", b'"to', 201, Content_Length="400", Connection="close")
+        with pytest.raises(UnreachableError, match="broke at log-in"):
+            ApplianceClient(odd.appliance(), PASSWORD, read_timeout=0.5).__enter__()
+
+    def test_fingerprint_of_nobody(self) -> None:
+        """Where nothing can be read of a certificate, none is named."""
+        assert client_module._shown_fingerprint("127.0.0.1:1", 0.2) == ""
+
+    def test_certificate_error_without_fingerprint(
+        self, demo: Simulated, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The certificate error stands even if the certificate cannot be read a second time."""
+        monkeypatch.setattr(client_module, "_shown_fingerprint", lambda *_args: "")
+        with pytest.raises(CertificateError) as caught:
+            open_client(demo, "vc-ham-01", ca_bundle=None).__enter__()
+        assert "fingerprint" not in str(caught.value)
+        with pytest.raises(CertificateError) as caught:
+            open_client(demo, "vc-ham-01", fingerprint="ab" * 32).__enter__()
+        assert "it shows" not in str(caught.value)
+
+
+class TestSecrets:
+    """Password and token stay out of every text."""
+
+    def test_debug_log(self, odd: OddServer, caplog: pytest.LogCaptureFixture) -> None:
+        """Neither stands in the debug log, the repr or an error."""
+        caplog.set_level(logging.DEBUG)
+        odd.speak_api()
+        odd.tell("GET /api/appliance/recovery/backup/job", b"", 500)
+        with ApplianceClient(odd.appliance(), PASSWORD) as client:
+            assert repr(client) == "ApplianceClient('vc-odd', flavour=api)"
+            with pytest.raises(ServerError) as caught:
+                client.job_ids()
+        texts = f"{caplog.text} {caught.value!r}"
+        assert "POST /api/session" in texts
+        for secret in (PASSWORD, "token-of-the-odd-server", "Basic "):
+            assert secret not in texts
+
+    def test_only_the_log_in_carries_the_password(self, odd: OddServer) -> None:
+        """After the log-in the token is sent, and the password no more."""
+        odd.speak_api()
+        with ApplianceClient(odd.appliance(), PASSWORD) as client:
+            client.job_ids()
+        (_, _, first), (_, _, second), _ = odd.seen
+        assert "Authorization" in first
+        assert "vmware-api-session-id" not in first
+        assert "Authorization" not in second
+        assert second["vmware-api-session-id"] == "token-of-the-odd-server"
+
+
+def test_authorities_are_loaded_once(demo: Simulated) -> None:
+    """All appliances with one CA bundle share one context: loading it is the dearest step."""
+    bundle = demo.fleet["vc-ham-01"].ca_bundle
+    assert client_module._trusting(bundle) is client_module._trusting(bundle)
+    assert isinstance(client_module._trusting(None), ssl.SSLContext)
+
+
+def test_appliance_is_not_a_secret(odd: OddServer) -> None:
+    """The entry that travels to a worker names the place of the password only."""
+    appliance: Appliance = odd.appliance()
+    assert PASSWORD not in repr(appliance)
