@@ -39,9 +39,11 @@ class Simulated:
 
 
 @contextlib.contextmanager
-def simulated(scenario: Scenario, folder: Path) -> Iterator[Simulated]:
-    """Run a scenario on loopback, with a clock that stands still."""
-    with SimulatedFleet(scenario, clock=epoch) as appliances:
+def simulated(
+    scenario: Scenario, folder: Path, clock: Callable[[], datetime] | None = epoch
+) -> Iterator[Simulated]:
+    """Run a scenario on loopback, by default with a clock that stands still."""
+    with SimulatedFleet(scenario, clock=clock) as appliances:
         path = folder / "fleet.toml"
         appliances.write_fleet(path)
         yield Simulated(appliances, path)
@@ -58,6 +60,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
 def own_demo(tmp_path: Path) -> Iterator[Simulated]:
     """Run the demo's 12 appliances for one test that changes them."""
     with simulated(Scenario.demo(seed=1, epoch=EPOCH), tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def live_demo(tmp_path: Path) -> Iterator[Simulated]:
+    """Run the demo's 12 appliances by the machine's clock, as the command line sees it."""
+    scenario = Scenario.demo(seed=1, epoch=datetime.now(UTC))
+    with simulated(scenario, tmp_path, clock=None) as running:
         yield running
 
 

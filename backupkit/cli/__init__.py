@@ -1,0 +1,105 @@
+"""The command line: thin, and the one place where an error becomes an exit code.
+
+Data goes to stdout, talk and progress to stderr. Exit codes:
+
+====  =====================================================================================
+0     done
+1     wrong input, or something that cannot be read or written; a sentence on stderr says what
+2     wrong use of the command line
+3     some appliance could not be read
+4     no appliance could be read
+5     the report is written, and its verdict is one of ``--fail-on``
+130   stopped with Ctrl-C
+====  =====================================================================================
+
+``check`` has those of monitoring plug-ins: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+"""
+
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+import typer
+from typer.exceptions import Abort, TyperException
+
+from backupkit._version import __version__
+from backupkit.cli.collecting import collect
+from backupkit.cli.judging import check, report
+from backupkit.cli.simulating import demo, simulate
+from backupkit.errors import BackupkitError
+
+__all__ = ["app", "main", "run"]
+
+FAILED: Final = 1
+INTERRUPTED: Final = 130
+
+app = typer.Typer(
+    name="backupkit",
+    help="Is every vCenter Server Appliance inside its backup SLA? Collect, judge, report.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for command in (demo, collect, report, check, simulate):
+    app.command()(command)
+
+
+def _version(value: bool) -> None:  # noqa: FBT001 # a callback of typer
+    if value:
+        typer.echo(f"backupkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[  # noqa: ARG001 # the callback does it
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is done.")] = False,
+) -> None:
+    """Is every vCenter Server Appliance inside its backup SLA? Collect, judge, report."""
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(message)s"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; by default those of the process.
+
+    Returns
+    -------
+    int
+        The exit code; see the module's table.
+
+    Examples
+    --------
+    >>> main(["--version"])
+    backupkit ...
+    0
+    """
+    try:
+        arguments = sys.argv[1:] if argv is None else list(argv)
+        code = app(args=arguments or ["--help"], standalone_mode=False)
+    except BackupkitError as error:
+        typer.echo(f"backupkit: {error}", err=True)
+        return FAILED
+    except TyperException as error:
+        typer.echo(f"backupkit: {error.format_message()}", err=True)
+        typer.echo("See: backupkit --help, or backupkit COMMAND --help", err=True)
+        return error.exit_code
+    except (Abort, KeyboardInterrupt):
+        typer.echo("Stopped.", err=True)
+        return INTERRUPTED
+    return code or 0
+
+
+def run() -> None:
+    """Run the command of the process and leave with its exit code."""
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""What the commands share: their options, and how they print."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["AsJson", "FleetFile", "HistoryFolder", "print_json", "records"]
+
+FleetFile = Annotated[
+    Path, typer.Option("--fleet", metavar="FILE", help="Which appliances there are: fleet.toml.")
+]
+HistoryFolder = Annotated[
+    Path, typer.Option("--history", metavar="DIR", help="The folder in which all is kept.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON on stdout."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    """Give a frame as JSON records: times in ISO 8601, durations in seconds, missing is null."""
+    plain = frame.copy()
+    for name in plain.select_dtypes("timedelta").columns:
+        plain[name] = plain[name].dt.total_seconds()
+    text = plain.to_json(orient="records", date_format="iso", date_unit="us")
+    rows: list[dict[str, Any]] = json.loads(text)
+    return rows

@@ -1,0 +1,145 @@
+"""``backupkit simulate`` and ``backupkit demo``: a fleet that needs no vCenter."""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import backupkit as bk
+from backupkit.cli.collecting import collect_into
+from backupkit.cli.judging import assess, headline
+from backupkit.errors import OutputError, SettingsError
+
+__all__ = ["demo", "simulate"]
+
+
+def simulate(  # noqa: PLR0913 # an option each
+    *,
+    appliances: Annotated[int, typer.Option(min=1, max=2_000, help="How many appliances.")] = 12,
+    jobs: Annotated[int, typer.Option(min=1, help="Finished jobs of each at the start.")] = 90,
+    flavour: Annotated[
+        str, typer.Option(help="Which REST flavours: api, rest or both.")
+    ] = "api,rest",
+    latency: Annotated[float, typer.Option(min=0, help="Added to each answer [ms].")] = 0.0,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND=RATE",
+            help="Let a share of the requests fail: error, html, reset, slow, truncated or "
+            "unavailable; may be given more than once.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed tells the same story.")] = 1,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="The first port; 0 picks free ones.")
+    ] = 0,
+    write_fleet: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a fleet.toml, its authority and its password."),
+    ] = None,
+    for_seconds: Annotated[
+        float | None, typer.Option("--for", min=0, help="Stop by itself after so long [s].")
+    ] = None,
+) -> int:
+    """Run a simulated fleet over HTTPS until stopped."""
+    flavours = tuple(dict.fromkeys(word.strip() for word in flavour.split(",")))
+    if not set(flavours) <= {"api", "rest"}:
+        raise SettingsError(f'--flavour: "{flavour}" must be api, rest, or api,rest.')
+    scenario = bk.simulator.Scenario.steady(
+        appliances=appliances, jobs=jobs, seed=seed, epoch=datetime.now(UTC), flavours=flavours
+    )
+    try:
+        with bk.simulator.SimulatedFleet(
+            scenario, latency=latency / 1_000, host=host, port=port, faults=_rates(fault or [])
+        ) as fleet:
+            if write_fleet is not None:
+                fleet.write_fleet(write_fleet)
+                typer.echo(f"{write_fleet}: {appliances} appliances, {jobs} jobs each.", err=True)
+            for one in fleet.appliances:
+                typer.echo(f"{one.name}\thttps://{one.host}")
+            typer.echo("Running; stop with Ctrl-C.", err=True)
+            sys.stdout.flush()
+            _wait(for_seconds)
+    except ValueError as error:
+        raise SettingsError(f"--fault: {error}") from error
+    except OSError as error:
+        raise OutputError(f"The simulator cannot start: {error.strerror or error}.") from error
+    return 0
+
+
+def demo(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where history and report go.")] = Path(
+        "demo"
+    ),
+    *,
+    seed: Annotated[int, typer.Option(help="The same seed tells the same story.")] = 1,
+) -> int:
+    """Simulate 12 appliances over HTTPS, collect, keep, judge, and write the report."""
+    fleet_file = out / "fleet.toml"
+    scenario = bk.simulator.Scenario.demo(seed=seed, epoch=_story_began(out, seed))
+    with bk.simulator.SimulatedFleet(scenario) as fleet:
+        fleet.write_fleet(fleet_file)
+        typer.echo(
+            f"Simulated {len(fleet.appliances)} appliances over HTTPS on loopback.", err=True
+        )
+        history = bk.History(out / "history")
+        collect_into(bk.Fleet.load(fleet_file), history)
+    assessment = assess(out / "history", fleet_file, last="30d")
+    written = bk.report(assessment).save(out / "report.html")
+    typer.echo(headline(assessment))
+    typer.echo(f"Report: {written[0].resolve()}")
+    return 0
+
+
+def _story_began(out: Path, seed: int) -> datetime:
+    """Give the moment the demo's story is told from: the first run's, so that a later goes on."""
+    mark = out / "story.json"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if mark.exists():
+            story = json.loads(mark.read_text(encoding="utf-8"))
+            if story["seed"] != seed:
+                raise SettingsError(
+                    f"{out} holds the demo of seed {story['seed']}; give another --out for "
+                    f"seed {seed}, or remove it."
+                )
+            return datetime.fromisoformat(story["epoch"])
+        epoch = datetime.now(UTC).replace(microsecond=0)
+        mark.write_text(json.dumps({"seed": seed, "epoch": epoch.isoformat()}), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(
+            f"{out} cannot be written: {error.strerror}. Give another --out."
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise SettingsError(f"{mark} is damaged; remove {out} and run the demo again.") from error
+    return epoch
+
+
+def _wait(seconds: float | None) -> None:
+    """Wait until Ctrl-C, or so long."""
+    until = None if seconds is None else time.monotonic() + seconds
+    try:
+        while until is None or time.monotonic() < until:
+            time.sleep(1 if until is None else min(1, max(0, until - time.monotonic())))
+    except KeyboardInterrupt:
+        typer.echo("Stopped.", err=True)
+
+
+def _rates(faults: Sequence[str]) -> dict[str, float]:
+    """Read ``KIND=RATE`` options; which kinds there are, the simulator knows."""
+    rates = {}
+    for fault in faults:
+        kind, _, rate = fault.partition("=")
+        try:
+            rates[kind] = float(rate)
+        except ValueError as error:
+            raise SettingsError(
+                f'--fault: "{fault}" must be KIND=RATE, for example: --fault reset=0.05'
+            ) from error
+    return rates

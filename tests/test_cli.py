@@ -1,0 +1,378 @@
+"""The command line, from its arguments to files, streams and exit codes."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import html5lib
+import pytest
+
+import backupkit as bk
+from backupkit.cli import app, main
+from backupkit.simulator import Scenario
+from tests.conftest import EPOCH, Simulated, simulated
+
+COMMAND = Path(sys.executable).with_name("backupkit")
+ROOT = Path(__file__).parent.parent
+
+
+def write_fleet(folder: Path, *appliances: str) -> Path:
+    """Write a fleet.toml of appliances that nobody asks."""
+    path = folder / "idle.toml"
+    entries = "".join(
+        f'[[appliance]]\nname = "{name}"\nhost = "{name}.test"\nuser = "u"\n'
+        'password = { env = "NOT_SET_ANYWHERE" }\n'
+        for name in appliances
+    )
+    path.write_text(f'[policy]\nrpo = "24h"\n{entries}', encoding="utf-8")
+    return path
+
+
+class TestHelp:
+    """What the command line says of itself."""
+
+    def test_version(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """--version prints the package's version."""
+        assert main(["--version"]) == 0
+        assert capsys.readouterr().out == f"backupkit {bk.__version__}\n"
+
+    def test_nothing_asked(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Without arguments the help is shown."""
+        monkeypatch.setattr(sys, "argv", ["backupkit"])
+        assert main() == 0
+        assert "collect" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("name", ["demo", "collect", "report", "check", "simulate"])
+    def test_every_command(self, capsys: pytest.CaptureFixture[str], name: str) -> None:
+        """Each command has a help text, and so has each of its options."""
+        assert main([name, "--help"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        options = [line.split() for line in lines if line.strip().startswith("--")]
+        assert len(lines[2]) > 20
+        assert all(len(words) > 3 for words in options)
+
+    def test_readme_names_every_command(self) -> None:
+        """README knows every command."""
+        readme = (ROOT / "README.md").read_text(encoding="utf-8")
+        names = [
+            command.callback.__name__ for command in app.registered_commands if command.callback
+        ]
+        assert [name for name in names if f"backupkit {name}" not in readme] == []
+
+    @pytest.mark.parametrize("argv", [["collect"], ["dance"], ["report", "--wings"]])
+    def test_wrong_use(self, capsys: pytest.CaptureFixture[str], argv: list[str]) -> None:
+        """Wrong use exits with 2 and points at --help."""
+        assert main(argv) == 2
+        assert "--help" in capsys.readouterr().err
+
+    def test_help_is_quick(self) -> None:
+        """--help loads neither pandas nor anything else that is heavy."""
+        probe = (
+            "import sys; from backupkit.cli import main; main(['--help']); "
+            "print(sorted({'pandas', 'requests', 'matplotlib', 'deltalake'} & set(sys.modules)))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", probe], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.splitlines()[-1] == "[]"
+
+    def test_as_a_module(self) -> None:
+        """Python -m backupkit is the same command, and its exit code reaches the shell."""
+        done = subprocess.run(
+            [sys.executable, "-m", "backupkit", "dance"], capture_output=True, check=False
+        )
+        assert done.returncode == 2
+
+
+class TestCollect:
+    """Backupkit collect: one round into a history."""
+
+    def test_some_not_read(
+        self, live_demo: Simulated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """One stopped, one with a wrong password: exit 3, both in the report, none compliant."""
+        live_demo.appliances.stop("vc-ham-01")
+        live_demo.appliances.set_password("vc-ham-02", "another")
+        history, out = tmp_path / "history", tmp_path / "report.html"
+        to_fleet = ["--fleet", str(live_demo.path), "--history", str(history)]
+        assert main(["collect", *to_fleet]) == 3
+        said = capsys.readouterr()
+        assert "Read 9 of 12 appliances" in said.err
+        assert "refused user and password" in said.err
+        assert said.out == ""
+
+        assert main(["report", *to_fleet, "--out", str(out), "--fail-on", "breach,unknown"]) == 5
+        page = html5lib.parse(out.read_text(encoding="utf-8"), namespaceHTMLElements=False)
+        [unread] = [part for part in page.iter("section") if part.get("id") == "unread"]
+        text = " ".join("".join(unread.itertext()).split())
+        for name, reason in (("vc-ham-01", "refused the connection"), ("vc-ham-02", "password")):
+            assert name in text
+            assert reason in text
+
+        a = bk.evaluate(bk.History(history), bk.Policy.load(live_demo.path))
+        assert set(a.appliances.loc[["vc-ham-01", "vc-ham-02"], "state"]) == {"unknown"}
+        assert len(a.jobs[a.jobs["appliance"] == "vc-nyc-02"]) == 88
+
+    def test_second_round(
+        self, live_demo: Simulated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A second round says that nothing finished was asked for again."""
+        argv = ["collect", "--fleet", str(live_demo.path), "--history", str(tmp_path / "h")]
+        main(argv)
+        capsys.readouterr()
+        main(argv)
+        said = capsys.readouterr().err
+        assert " 0 new" in said
+        assert "811 known and not asked for again" in said
+
+    def test_all_read(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """All read is exit 0, and --json tells the round on stdout."""
+        with simulated(
+            Scenario.steady(appliances=2, jobs=3, seed=1, epoch=EPOCH), tmp_path
+        ) as fleet:
+            argv = [
+                "collect",
+                "--fleet",
+                str(fleet.path),
+                "--history",
+                str(tmp_path / "h"),
+                "--json",
+            ]
+            assert main(argv) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["read"] == told["asked"] == 2
+        assert told["observations_added"] == 6
+        assert told["errors"] == []
+        assert told["polls"][0]["clock_skew"] < 0
+
+    def test_none_read(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """None read is exit 4, and the history remembers the visit."""
+        fleet = write_fleet(tmp_path, "vc-1")
+        assert main(["collect", "--fleet", str(fleet), "--history", str(tmp_path / "h")]) == 4
+        assert "NOT_SET_ANYWHERE" in capsys.readouterr().err
+        assert len(bk.History(tmp_path / "h").polls()) == 1
+
+    def test_interrupted(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Ctrl-C ends with 130 and without a traceback."""
+
+        def interrupt(*_args: object, **_kwargs: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(bk.Fleet, "load", interrupt)
+        assert main(["collect", "--fleet", "f.toml", "--history", str(tmp_path / "h")]) == 130
+
+
+class TestBadInput:
+    """A sentence that names the thing and the next step, a non-zero exit, nothing lost."""
+
+    @pytest.mark.parametrize(
+        ("argv", "said"),
+        [
+            ("collect --fleet none.toml --history h", ["none.toml: no such file", "--fleet"]),
+            (
+                "collect --fleet broken.toml --history h",
+                ["broken.toml", "not valid TOML", "line 1"],
+            ),
+            ("collect --fleet empty.toml --history h", ["no appliance to ask", "[[appliance]]"]),
+            ("collect --fleet idle.toml --history a_file", ["a_file is a file and not a history"]),
+            ("collect --fleet idle.toml --history other", ["other things in it and no history"]),
+            ("report --fleet idle.toml --history none", ["holds no history yet", "collect"]),
+            ("report --fleet idle.toml --history unread", ["is empty", "collect"]),
+            ("report --fleet idle.toml --history kept --fail-on x", ["--fail-on", "breach"]),
+            ("report --fleet idle.toml --history kept --last 3", ['"3" is not a duration', "30d"]),
+            (
+                "report --fleet idle.toml --history kept --start now",
+                ["has no time zone|not a time"],
+            ),
+            ("report --fleet idle.toml --history kept --last 1d --start 2026", ["exclude each"]),
+            ("report --fleet idle.toml --history kept --out a_file/r.html", ["a_file/r.html"]),
+            ("report --fleet idle.toml --history kept --out other", ["other"]),
+            ("demo --out a_file", ["a_file cannot be written", "--out"]),
+            ("demo --out spoiled", ["story.json is damaged"]),
+            ("demo --out seeded", ["demo of seed 5", "--out"]),
+            ("simulate --flavour soap", ["--flavour", "api,rest"]),
+            ("simulate --fault reset", ["KIND=RATE"]),
+            ("simulate --fault plague=0.1", ["plague"]),
+            ("simulate --host 192.0.2.1 --for 0", ["simulator cannot start"]),
+        ],
+    )
+    def test_sentence(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        argv: str,
+        said: list[str],
+    ) -> None:
+        """Each kind of bad input is named, with what to do next."""
+        monkeypatch.chdir(tmp_path)
+        write_fleet(tmp_path, "vc-1")
+        (tmp_path / "broken.toml").write_text("[[appliance]\n")
+        (tmp_path / "empty.toml").write_text("")
+        (tmp_path / "a_file").write_text("precious")
+        for name, content in (("other", "x"), ("spoiled", "{"), ("seeded", "")):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "story.json").write_text(content)
+        story = {"seed": 5, "epoch": EPOCH.isoformat()}
+        (tmp_path / "seeded" / "story.json").write_text(json.dumps(story))
+        bk.History(tmp_path / "unread")
+        with pytest.warns(UserWarning, match="None of 1"):
+            bk.History(tmp_path / "kept").append(bk.collect(bk.Fleet.load("idle.toml")))
+
+        assert main(argv.split()) == 1
+        streams = capsys.readouterr()
+        assert streams.out == ""
+        assert streams.err.startswith("backupkit: ")
+        assert "Traceback" not in streams.err
+        for piece in said:
+            assert any(choice in streams.err for choice in piece.split("|")), streams.err
+        assert (tmp_path / "a_file").read_text() == "precious"
+
+    def test_port_in_use(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """A port that is taken is said to be."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            assert main(["simulate", "--port", str(port), "--appliances", "1", "--for", "0"]) == 1
+        assert "in use" in capsys.readouterr().err
+
+
+class TestReport:
+    """Backupkit report: the HTML and its sidecars."""
+
+    @pytest.fixture
+    def kept(self, live_demo: Simulated, tmp_path: Path) -> list[str]:
+        """Collect the demo's appliances; gives the options that lead to the result."""
+        options = ["--fleet", str(live_demo.path), "--history", str(tmp_path / "history")]
+        assert main(["collect", *options]) == 3
+        return options
+
+    def test_files(
+        self, kept: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The report and three sidecars are written; stdout ends with verdict and path."""
+        out = tmp_path / "r" / "report.html"
+        out.parent.mkdir()
+        capsys.readouterr()
+        assert main(["report", *kept, "--out", str(out)]) == 0
+        verdict, path = capsys.readouterr().out.splitlines()
+        assert verdict.startswith("BREACH: 3 of 10 in scope breach their RPO")
+        assert path == f"Report: {out}"
+        assert sorted(file.name for file in out.parent.iterdir()) == [
+            "report.csv",
+            "report.html",
+            "report.jobs.csv",
+            "report.json",
+        ]
+
+    def test_json(
+        self, kept: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """--json tells verdict and files."""
+        capsys.readouterr()
+        argv = ["report", *kept, "--out", str(tmp_path / "r.html"), "--json", "--last", "7d"]
+        assert main(argv) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["verdict"] == "breach"
+        assert told["files"][0] == str(tmp_path / "r.html")
+
+    def test_check_breach(self, kept: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        """Check prints one line with counts and exits 2 on a breach."""
+        capsys.readouterr()
+        assert main(["check", *kept]) == 2
+        [line] = capsys.readouterr().out.splitlines()
+        assert line.startswith("CRITICAL: 3 of 10 in scope breach their RPO")
+        assert "(vc-tyo-02, vc-nyc-03, vc-ham-03, vc-tyo-03)" in line
+        assert line.endswith("| compliant=6 breach=3 unknown=1 excluded=2 unobserved=0")
+
+    def test_check_json(self, kept: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        """Check tells the same as JSON."""
+        capsys.readouterr()
+        assert main(["check", *kept, "--json"]) == 2
+        assert json.loads(capsys.readouterr().out)["status"] == "CRITICAL"
+
+
+class TestCheck:
+    """Backupkit check: the exit codes of monitoring plug-ins."""
+
+    def test_compliant(
+        self, demo: Simulated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A compliant fleet is OK, exit 0."""
+        history = bk.History(tmp_path / "history")
+        fleet = tmp_path / "one.toml"
+        fleet.write_text(
+            f'[[appliance]]\nname = "vc-ham-01"\nhost = "{demo.fleet["vc-ham-01"].host}"\n'
+            'user = "u"\npassword = { env = "X" }\n[policy]\nrpo = "5200w"\n'
+        )
+        history.append(bk.collect([demo.fleet["vc-ham-01"]]))
+        assert main(["check", "--fleet", str(fleet), "--history", str(tmp_path / "history")]) == 0
+        line = capsys.readouterr().out
+        assert line.startswith("OK: ")
+        assert "(vc-" not in line
+
+    def test_trouble(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """Trouble of any kind is UNKNOWN, exit 3, on stdout where monitoring reads."""
+        fleet = write_fleet(tmp_path, "vc-1")
+        assert main(["check", "--fleet", str(fleet), "--history", str(tmp_path / "none")]) == 3
+        assert capsys.readouterr().out.startswith("UNKNOWN: ")
+
+    def test_nobody_could_be_read(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """A fleet of which nothing is known is UNKNOWN, never OK."""
+        options = ["--fleet", str(write_fleet(tmp_path, "vc-1")), "--history", str(tmp_path / "h")]
+        main(["collect", *options])
+        capsys.readouterr()
+        assert main(["check", *options]) == 3
+        assert capsys.readouterr().out.startswith("UNKNOWN: ")
+
+
+class TestDemo:
+    """Backupkit demo: the whole way in one command."""
+
+    def test_twice(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """The first run ends with verdict and path, the second collects only what is new."""
+        argv = ["demo", "--out", str(tmp_path / "demo")]
+        assert main(argv) == 0
+        first = capsys.readouterr()
+        verdict, path = first.out.splitlines()
+        assert verdict.startswith("BREACH: ")
+        assert Path(path.removeprefix("Report: ")).stat().st_size > 10_000
+        assert "812 new" in first.err
+        assert main(argv) == 0
+        assert " 0 new" in capsys.readouterr().err
+
+
+class TestSimulate:
+    """Backupkit simulate: a fleet that runs until stopped."""
+
+    def test_writes_a_fleet(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """The addresses go to stdout; the fleet file leads to them."""
+        path = tmp_path / "f.toml"
+        argv = ["simulate", "--appliances", "2", "--jobs", "3", "--flavour", "rest"]
+        argv += ["--fault", "reset=0.1", "--for", "0.01", "--write-fleet", str(path)]
+        assert main(argv) == 0
+        printed = capsys.readouterr().out.splitlines()
+        assert printed == [f"{one.name}\thttps://{one.host}" for one in bk.Fleet.load(path)]
+
+    def test_stopped_by_ctrl_c(self, tmp_path: Path) -> None:
+        """A real process, collected from by another, ends cleanly on Ctrl-C."""
+        path = tmp_path / "f.toml"
+        argv = [str(COMMAND), "simulate", "--appliances", "3", "--jobs", "4"]
+        with subprocess.Popen(
+            [*argv, "--write-fleet", str(path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            assert len([process.stdout.readline() for _ in range(3)]) == 3
+            snapshot = bk.collect(bk.Fleet.load(path))
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=20)
+        assert process.returncode == 0
+        assert said.endswith("Stopped.\n")
+        assert len(snapshot.jobs) == 12
