@@ -1,0 +1,231 @@
+"""One simulated appliance: its state, apart from anything HTTP."""
+
+import dataclasses
+import threading
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from backupkit.simulator import payloads
+from backupkit.simulator.model import Job, Message, Release, Trait, job_id
+from backupkit.simulator.scenario import Plan, Scenario
+from backupkit.simulator.sessions import LIMIT, Sessions
+from backupkit.simulator.timeline import Timeline
+
+USER = "administrator@vsphere.local"
+PASSWORD = "Simulated-1!"  # noqa: S105  # it opens nothing but simulated appliances
+SCHEDULE = "default"
+
+
+class BusyError(Exception):
+    """A backup is running already."""
+
+
+class SimulatedAppliance:
+    """An appliance that behaves, over HTTP, as its plan says.
+
+    Parameters
+    ----------
+    plan : Plan
+        Its character.
+    scenario : Scenario
+        Gives seed and epoch.
+    clock : callable
+        Tells the true time, as an aware datetime; the appliance's own clock may be fast.
+    session_limit : int
+        Sessions that may be open at once.
+
+    Attributes
+    ----------
+    host : str
+        Where it answers, as ``address:port``; empty until a fleet has started it.
+    password : str
+        What the log-in asks for, now.
+    revoked : bool
+        Whether its user lacks the rights to see backups.
+    html : bool
+        Whether a proxy's error page is all that it answers.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        scenario: Scenario,
+        *,
+        clock: Callable[[], datetime],
+        session_limit: int = LIMIT,
+    ) -> None:
+        self.plan = plan
+        self.host = ""
+        self.user = USER
+        self.password = PASSWORD
+        self.revoked = False
+        self.html = False
+        self.sessions = Sessions(f"{scenario.seed}/{plan.name}", self.now, session_limit)
+        self._clock = clock
+        self._timeline = Timeline(plan, seed=scenario.seed, epoch=scenario.epoch, user=USER)
+        self._by_hand: list[Job] = []
+        self._cancelled: dict[str, Job] = {}
+        self._finished: dict[str, msgspec.Raw] = {}  # details that will not change any more
+        self._lock = threading.RLock()
+
+    def __repr__(self) -> str:
+        return f"<SimulatedAppliance {self.name} at {self.host or 'no port'}>"
+
+    @property
+    def name(self) -> str:
+        """Its key in every frame."""
+        return self.plan.name
+
+    @property
+    def site(self) -> str:
+        """Where it stands."""
+        return self.plan.site
+
+    @property
+    def group(self) -> str:
+        """What it is for."""
+        return self.plan.group
+
+    @property
+    def timezone(self) -> str:
+        """Its true time zone, by IANA name."""
+        return self.plan.timezone
+
+    @property
+    def traits(self) -> frozenset[Trait]:
+        """What is special about it."""
+        return frozenset(self.plan.traits)
+
+    @property
+    def version(self) -> str:
+        """Its release, such as ``8.0.3``."""
+        return self.plan.version
+
+    @property
+    def release(self) -> Release:
+        """Its release in full."""
+        return self.plan.release
+
+    def now(self) -> datetime:
+        """Time on the appliance's own clock, UTC."""
+        return self._clock().astimezone(UTC) + self.plan.skew
+
+    def jobs(self) -> list[Job]:
+        """Every job that has started by now, oldest first."""
+        with self._lock:
+            now = self.now()
+            jobs = self._timeline.until(now)
+            if self._by_hand:
+                jobs += [job for job in self._by_hand if job.start <= now]
+                jobs.sort(key=lambda job: job.start)
+            if self._cancelled:
+                jobs = [self._cancelled.get(job.id, job) for job in jobs]
+            return jobs
+
+    def job(self, identifier: str) -> Job | None:
+        """One job, if there is one of that id."""
+        return next((job for job in self.jobs() if job.id == identifier), None)
+
+    def details(self, wanted: Collection[str] | None) -> dict[str, msgspec.Raw]:
+        """Details of jobs by id, newest last, as JSON.
+
+        Parameters
+        ----------
+        wanted : collection of str or None
+            Ids; those that do not exist are left out. None asks for all.
+
+        Returns
+        -------
+        dict
+            Text that `msgspec` embeds as it is: what has ended is encoded once.
+        """
+        with self._lock:
+            now = self.now()
+            return {
+                job.id: self._encoded(job, now)
+                for job in self.jobs()
+                if wanted is None or job.id in wanted
+            }
+
+    def create(self, comment: str) -> Job:
+        """Start a backup by hand.
+
+        Parameters
+        ----------
+        comment : str
+            Becomes part of the folder's name.
+
+        Returns
+        -------
+        Job
+            It goes on by the clock.
+
+        Raises
+        ------
+        BusyError
+            While another one runs.
+        """
+        with self._lock:
+            jobs = self.jobs()
+            now = self.now()
+            if any(now < job.end for job in jobs):
+                raise BusyError
+            job = self._timeline.by_hand(now, comment=comment)
+            taken = {other.id for other in jobs}
+            moment = now
+            while job.id in taken:  # ids count seconds, and one may be cancelled within one
+                moment += timedelta(seconds=1)
+                job = dataclasses.replace(job, id=job_id(moment, self.release.build))
+            self._by_hand.append(job)
+            return job
+
+    def cancel(self, identifier: str) -> bool | None:
+        """End a running backup.
+
+        Parameters
+        ----------
+        identifier : str
+            Of the job.
+
+        Returns
+        -------
+        bool or None
+            Whether it was running; None where there is no such job.
+        """
+        with self._lock:
+            job = self.job(identifier)
+            now = self.now()
+            if job is None:
+                return None
+            if now >= job.end:
+                return False
+            self._cancelled[job.id] = dataclasses.replace(
+                job,
+                end=now,
+                ok=False,
+                reached=int(job.reached * payloads.share(job, now)),
+                size=int(job.size * payloads.share(job, now)),
+                messages=(
+                    Message(
+                        "sample.backup.cancelled",
+                        f"Backup job {job.id} was cancelled by {self.user}.",
+                        (job.id, self.user),
+                    ),
+                ),
+            )
+            return True
+
+    def schedules(self) -> dict[str, payloads.Object]:
+        """Backup schedules by name."""
+        enabled = Trait.SCHEDULE_DISABLED not in self.plan.traits
+        return {SCHEDULE: payloads.schedule(self.plan, enabled=enabled)}
+
+    def _encoded(self, job: Job, now: datetime) -> msgspec.Raw:
+        if now < job.end:
+            return msgspec.Raw(msgspec.json.encode(payloads.job_info(job, now, self.plan)))
+        if job.id not in self._finished:
+            text = msgspec.json.encode(payloads.job_info(job, now, self.plan))
+            self._finished[job.id] = msgspec.Raw(text)
+        return self._finished[job.id]

@@ -1,0 +1,66 @@
+"""The inventory of a simulated fleet, as a file that a client reads."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from backupkit.simulator.appliance import PASSWORD, USER, SimulatedAppliance
+
+
+def write(path: Path, appliances: Sequence[SimulatedAppliance], authority: bytes) -> None:
+    """Write the fleet file, the authority's certificate and the password.
+
+    Parameters
+    ----------
+    path : Path
+        Of the TOML file; the others come beside it, named after its stem.
+    appliances : sequence of SimulatedAppliance
+        With their ports.
+    authority : bytes
+        Certificate, PEM.
+    """
+    password, bundle = path.with_suffix(".password"), path.with_suffix(".ca.pem")
+    descriptor = os.open(password, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(descriptor, 0o600)  # it may have been there before, open to all
+        file.write(f"{PASSWORD}\n")
+    bundle.write_bytes(authority)
+    blocks = [
+        "# Written by the backupkit simulator: its appliances answer while it runs.",
+        f"""[defaults]
+user = {quoted(USER)}
+password = {{ file = {quoted(password.name)} }}
+ca_bundle = {quoted(bundle.name)}""",
+        """[policy]
+rpo = "24h"
+grace = "2h"
+target = 0.99""",
+        *map(_table, appliances),
+    ]
+    path.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
+
+
+def quoted(text: str) -> str:
+    r"""Write a TOML basic string.
+
+    Examples
+    --------
+    >>> print(quoted('a "b" \\ \x7f'))
+    "a \"b\" \\ \u007f"
+    """
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _table(appliance: SimulatedAppliance) -> str:
+    plan = appliance.plan
+    rows = {
+        "name": appliance.name,
+        "host": appliance.host,
+        "site": appliance.site,
+        "group": appliance.group,
+        "timezone": plan.believed_timezone,
+        "exclude": plan.exclude,
+    }
+    lines = [f"{key} = {quoted(value)}" for key, value in rows.items() if value is not None]
+    return "\n".join(["[[appliance]]", *lines])

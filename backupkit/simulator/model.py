@@ -1,0 +1,201 @@
+"""What the simulator is made of: traits, releases, backup targets, causes of failure, jobs."""
+
+import dataclasses
+import enum
+import random
+from datetime import datetime, timedelta
+
+
+class Trait(enum.StrEnum):
+    """What is special about a simulated appliance; most traits can be combined."""
+
+    HEALTHY = "healthy"
+    FLAKY = "flaky"  # fails now and then, and is run again by hand the same day
+    THREE_STRIKES = "three strikes"  # the last three nights failed, and so will the next
+    MISSED_NIGHT = "missed night"  # a night without any job
+    OVERRUNNING = "overrunning"  # runs last longer and longer, into the day
+    GROWING = "growing"  # size and duration grow steadily
+    SCHEDULE_DISABLED = "schedule disabled"  # some weeks ago
+    NEW = "new"  # the first job ran last week
+    WRONG_TIME_ZONE = "wrong time zone"  # its zone is not what its administrator believes
+    CLOCK_SKEW = "clock skew"  # its clock is fast by minutes
+    REPLACED = "replaced"  # reachable, scheduled, and without any history
+    ALWAYS_FAILING = "always failing"  # with one message, from the first job on
+    UNREACHABLE = "unreachable"  # nothing listens on its port
+    RUNNING = "running"  # a job runs at the epoch
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Release:
+    """One release of the appliance, as its version resource and its backups name it."""
+
+    number: tuple[int, ...]
+    full: str
+    build: str
+    released: str
+
+    @property
+    def has_api(self) -> bool:
+        """Whether `/api` answers, besides `/rest`."""
+        return self.number >= (7, 0, 2)
+
+    @property
+    def has_error_type(self) -> bool:
+        """Whether errors carry ``error_type`` and ``challenge``."""
+        return self.number >= (7, 0)
+
+
+RELEASES = {
+    version: Release(tuple(int(part) for part in version.split(".")), full, build, released)
+    for version, full, build, released in (
+        ("6.5", "6.5.0.37000", "18499837", "2021-10-07"),
+        ("6.7", "6.7.0.52000", "19300125", "2022-02-08"),
+        ("7.0.1", "7.0.1.00300", "17491101", "2021-01-12"),
+        ("7.0.2", "7.0.2.00500", "18455184", "2021-08-24"),
+        ("7.0.3", "7.0.3.02100", "24201990", "2024-09-17"),
+        ("8.0.1", "8.0.1.00100", "21815093", "2023-05-18"),
+        ("8.0.3", "8.0.3.00400", "24322831", "2024-10-21"),
+        ("9.0.0", "9.0.0.0100", "24755230", "2025-06-17"),
+    )
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Target:
+    """A file server that appliances back up to."""
+
+    base: str  # as a schedule spells it: a URI, maybe with an empty port
+    user: str
+
+    @property
+    def host(self) -> str:
+        """The server's name or address."""
+        return self.base.partition("://")[2].partition("/")[0].rstrip(":")
+
+    def folder(self, path: str) -> str:
+        """URI of a folder below the base, as a job's details spell it."""
+        scheme, _, rest = self.base.partition("://")
+        host, _, base = rest.partition("/")
+        return f"{scheme}://{host.rstrip(':')}/{base}/{path}"
+
+
+TARGETS = (
+    Target("sftp://10.0.0.250:/root/backups", "root"),
+    Target("smb://10.30.20.40/vcenter-backup", "svc-backup"),
+    Target("nfs://10.10.10.10:/nfs/vcenterbackup", "nobody"),
+    Target("ftp://ftp.example.test/backup", "vcenter"),
+)
+OLD_TARGET = TARGETS[-1]  # before 6.7 U2 there was neither SFTP nor SMB nor NFS
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Message:
+    """A localizable message of the appliance."""
+
+    id: str
+    default_message: str
+    args: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a backup fails: the template of its message.
+
+    The texts were seen in the field; the real message ids were not, hence ``sample.``.
+    """
+
+    id: str
+    text: str
+    fields: tuple[str, ...] = ()
+
+    def message(self, rng: random.Random, host: str) -> Message:
+        """Write the message of one failure.
+
+        Parameters
+        ----------
+        rng : Random
+            Draws the variable parts.
+        host : str
+            The backup target's name or address.
+
+        Returns
+        -------
+        Message
+            With the variable parts both in the text and in ``args``.
+        """
+        words = {
+            "component": rng.choice(("wcp", "vum", "vtsdb")),
+            "free": str(rng.randrange(200, 4000)),
+            "host": host,
+            "need": str(rng.randrange(5000, 20000)),
+            "path": f"/storage/dblog/vpostgres/backup-{rng.getrandbits(32):08x}/seat.tar.gz",
+        }
+        args = tuple(words[field] for field in self.fields)
+        return Message(self.id, self.text.format(*args), args)
+
+
+CAUSES = (
+    Cause(
+        "sample.backup.exception",
+        "BackupManager encountered an exception. Please check logs for details.",
+    ),
+    Cause("sample.backup.component", "Error during component {0} backup", ("component",)),
+    Cause(
+        "sample.backup.upload",
+        "Failed to upload {0} to {1}: curl error 79",
+        ("path", "host"),
+    ),
+    Cause("sample.backup.broken_pipe", "Connection to {0} lost: broken pipe", ("host",)),
+    Cause(
+        "sample.backup.snapshot",
+        "BackupManager encountered an exception. Exception: Full backup not allowed during VM "
+        "snapshot",
+    ),
+    Cause(
+        "sample.backup.db_health",
+        "Db health is UNHEALTHY, Backup Failed.Disable health check to take backup in current "
+        "state.",
+    ),
+    Cause("sample.backup.wal", "Failed to dispatch WAL directory structure."),
+    Cause(
+        "sample.backup.space",
+        "Not enough space on {0}: {1} MB needed, {2} MB free.",
+        ("host", "need", "free"),
+    ),
+)
+CAUSE_WEIGHTS = (8, 4, 4, 3, 2, 2, 1, 1)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One backup job, with its whole life: what a moment shows of it is `payloads`' affair."""
+
+    id: str
+    kind: str  # SCHEDULED or MANUAL
+    start: datetime  # on the appliance's clock, UTC
+    end: datetime
+    ok: bool
+    size: int  # [bytes] transferred at the end
+    reached: int  # [%] of progress at the end
+    location: str
+    messages: tuple[Message, ...] = ()
+    user: str | None = None
+    queued: timedelta = timedelta(seconds=2)  # PENDING for that long
+    blocked: timedelta = timedelta()  # then BLOCKED
+
+
+def dice(seed: str) -> random.Random:
+    """Random numbers that depend on nothing but a seed."""
+    return random.Random(seed)  # noqa: S311  # a story, no secret
+
+
+def job_id(start: datetime, build: str) -> str:
+    """Name a job as the appliance does.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> job_id(datetime(2026, 1, 3, 8, 56, 30, 412000, tzinfo=UTC), "24322831")
+    '20260103-085630-24322831'
+    """
+    return f"{start:%Y%m%d-%H%M%S}-{build}"

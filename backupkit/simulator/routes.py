@@ -1,0 +1,334 @@
+"""Which request is which operation, and what each operation answers."""
+
+import base64
+import dataclasses
+import re
+import urllib.parse
+from collections.abc import Callable
+from typing import NoReturn
+
+import msgspec
+
+from backupkit.simulator import payloads
+from backupkit.simulator.appliance import BusyError, SimulatedAppliance
+from backupkit.simulator.model import Job, Message, Release
+from backupkit.simulator.sessions import TooManySessionsError
+from backupkit.simulator.wire import (
+    FaultError,
+    Flavour,
+    Map,
+    Reply,
+    Request,
+    answered,
+    failed,
+    nowhere,
+    proxied,
+)
+
+TOKEN = "vmware-api-session-id"  # noqa: S105  # a header's name
+HEADER_ONLY = "vmware-use-header-authn"
+LEGACY_SESSION = "/com/vmware/cis/session"
+BACKUP = "/appliance/recovery/backup"
+LOCATION_TYPES = frozenset({"FTP", "FTPS", "HTTP", "HTTPS", "NFS", "SCP", "SFTP", "SMB"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Call:
+    """A request that found its route."""
+
+    appliance: SimulatedAppliance
+    flavour: Flavour
+    request: Request
+    token: str = ""
+    id: str = ""  # the variable part of the path
+
+    def content(self) -> payloads.Object:
+        """Return the JSON object in the body; the legacy flavour wraps it once more."""
+        if not self.request.body:
+            return {}
+        try:
+            return msgspec.json.decode(self.request.body, type=payloads.Object)
+        except msgspec.DecodeError as error:
+            text = f"The body is no JSON object: {error}"
+            raise FaultError(
+                400, "INVALID_REQUEST", Message("sample.request.invalid", text)
+            ) from error
+
+
+Operation = Callable[[Call], object]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Route:
+    """One operation's address in one flavour."""
+
+    flavour: Flavour
+    method: str
+    path: str  # below the flavour's root; `{id}` stands for one segment
+    operation: Operation
+    status: int = 200
+    action: str | None = None  # what the query's `action` or `~action` must say
+    since: tuple[int, ...] = (6, 5)
+    public: bool = False  # needs no session
+
+    def serves(self, release: Release) -> bool:
+        """Whether a release knows it."""
+        return release.number >= self.since and (self.flavour == "rest" or release.has_api)
+
+
+def respond(appliance: SimulatedAppliance, request: Request) -> Reply:
+    """Answer a request.
+
+    Parameters
+    ----------
+    appliance : SimulatedAppliance
+        Whom it is sent to.
+    request : Request
+        Anything at all.
+
+    Returns
+    -------
+    Reply
+        Unknown addresses are told before anybody is asked to log in.
+    """
+    if appliance.html:
+        return proxied()
+    flavour: Flavour = "rest" if request.path.startswith("/rest/") else "api"
+    action = next(
+        (request.query[key][0] for key in ("action", "~action") if key in request.query), None
+    )
+    for route, pattern in _TABLE:
+        if (
+            (route.flavour, route.method, route.action) == (flavour, request.method, action)
+            and (found := pattern.fullmatch(request.path)) is not None
+            and route.serves(appliance.release)
+        ):
+            identifier = urllib.parse.unquote(found.groupdict().get("id", ""))
+            return _answer(route, Call(appliance, flavour, request, id=identifier))
+    return nowhere(flavour, appliance.release)
+
+
+def _answer(route: Route, call: Call) -> Reply:
+    appliance = call.appliance
+    try:
+        if not route.public:
+            call = dataclasses.replace(call, token=_token(call))
+        if appliance.revoked and route.path.startswith("/appliance/"):
+            text = "Permission to perform this operation was denied."
+            _refuse(403, "UNAUTHORIZED", "com.vmware.vapi.endpoint.method.not.authorized", text)
+        result = route.operation(call)
+        return result if isinstance(result, Reply) else answered(call.flavour, route.status, result)
+    except FaultError as fault:
+        return failed(call.flavour, appliance.release, fault)
+
+
+def _refuse(status: int, kind: str, identifier: str, text: str, *args: str) -> NoReturn:
+    raise FaultError(status, kind, Message(identifier, text.format(*args), args))
+
+
+def _unauthenticated(appliance: SimulatedAppliance) -> FaultError:
+    source = Message(
+        "com.vmware.vapi.endpoint.method.authentication.required", "Authentication required."
+    )
+    return FaultError(401, "UNAUTHENTICATED", source, challenge=payloads.challenge(appliance.name))
+
+
+def _token(call: Call) -> str:
+    """Token of the caller's open session."""
+    headers = call.request.headers
+    token = headers.get(TOKEN)
+    if token is None and headers.get(HEADER_ONLY) != "true":
+        pairs = (part.strip().partition("=") for part in headers.get("cookie", "").split(";"))
+        token = next((value for name, _, value in pairs if name == TOKEN), None)
+    if token is None or call.appliance.sessions.touch(token) is None:
+        raise _unauthenticated(call.appliance)
+    return token
+
+
+def _log_in(call: Call) -> Reply:
+    appliance, headers = call.appliance, call.request.headers
+    scheme, _, encoded = headers.get("authorization", "").partition(" ")
+    try:
+        user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except ValueError as error:  # neither base 64 nor UTF-8
+        raise _unauthenticated(appliance) from error
+    known = (user.lower(), password) == (appliance.user.lower(), appliance.password)
+    if scheme.lower() != "basic" or not known:
+        raise _unauthenticated(appliance)
+    try:
+        token = appliance.sessions.create(user)
+    except TooManySessionsError:
+        limit = str(appliance.sessions.limit)
+        _refuse(
+            503,
+            "SERVICE_UNAVAILABLE",
+            "com.vmware.vapi.endpoint.failedToLoginMaxUserSessionCountReached",
+            "User session count is limited to {0}. Existing session count is {1} for user {2}",
+            limit,
+            limit,
+            user,
+        )
+    if call.flavour == "api":
+        return answered(call.flavour, 201, token)
+    reply = answered(call.flavour, 200, token)
+    if headers.get(HEADER_ONLY) != "true":
+        cookie = ("Set-Cookie", f"{TOKEN}={token};Path=/rest;Secure;HttpOnly")
+        return dataclasses.replace(reply, headers=(*reply.headers, cookie))
+    return reply
+
+
+def _who(call: Call) -> object:
+    session = call.appliance.sessions.touch(call.token)
+    if session is None:
+        raise _unauthenticated(call.appliance)
+    return payloads.who(session)
+
+
+def _log_out(call: Call) -> None:
+    call.appliance.sessions.end(call.token)
+
+
+def _version(call: Call) -> object:
+    return payloads.version(call.appliance.plan)
+
+
+def _timezone(call: Call) -> object:
+    return call.appliance.timezone
+
+
+def _recovery(_call: Call) -> object:
+    return {"supported": True}
+
+
+def _jobs(call: Call) -> object:
+    return [job.id for job in reversed(call.appliance.jobs())]
+
+
+def _job(call: Call) -> object:
+    job = call.appliance.job(call.id)
+    if job is None:
+        _no_such_job(call.id)
+    return payloads.job_status(job, call.appliance.now())
+
+
+def _no_such_job(identifier: str) -> NoReturn:
+    text = "Backup job {0} does not exist."
+    _refuse(404, "NOT_FOUND", "sample.backup.job.not_found", text, identifier)
+
+
+def _details(call: Call) -> object:
+    numbered = re.compile(r"jobs" if call.flavour == "api" else r"filter\.jobs(\.\d+)?")
+    wanted = {
+        identifier
+        for key, values in call.request.query.items()
+        if numbered.fullmatch(key)
+        for identifier in values
+    }
+    return Map(call.appliance.details(wanted or None))
+
+
+def _create(call: Call) -> object:
+    content = call.content()
+    wanted = content.get("piece") if call.flavour == "rest" else content
+    if not isinstance(wanted, dict):
+        wanted = {}
+    for field in ("parts", "location_type", "location"):
+        if not wanted.get(field):
+            text = "Missing value of required field {0}."
+            _refuse(400, "INVALID_ARGUMENT", "sample.request.missing_field", text, field)
+    if wanted["location_type"] not in LOCATION_TYPES:
+        text = "Location type {0} is not supported."
+        kind = str(wanted["location_type"])
+        _refuse(400, "INVALID_ARGUMENT", "sample.backup.location_type", text, kind)
+    return _started(call, str(wanted.get("comment") or ""))
+
+
+def _started(call: Call, comment: str) -> payloads.Object:
+    try:
+        job: Job = call.appliance.create(comment)
+    except BusyError:
+        text = "A backup or restore is already in progress."
+        _refuse(400, "FEATURE_IN_USE", "sample.backup.in_use", text)
+    return payloads.job_status(job, call.appliance.now())
+
+
+def _cancel(call: Call) -> object:
+    cancelled = call.appliance.cancel(call.id)
+    if cancelled is None:
+        _no_such_job(call.id)
+    if cancelled:
+        return {"status": "OK", "messages": []}
+    source = Message("sample.backup.not_running", f"Backup job {call.id} has ended.", (call.id,))
+    return {"status": "FAIL", "messages": [payloads.message(source)]}
+
+
+def _parts(_call: Call) -> object:
+    return payloads.parts()
+
+
+def _part(call: Call) -> object:
+    if call.id not in payloads.PARTS:
+        text = "Backup part {0} does not exist."
+        _refuse(404, "NOT_FOUND", "sample.backup.part.not_found", text, call.id)
+    return payloads.PARTS[call.id][1]
+
+
+def _schedules(call: Call) -> object:
+    return Map(call.appliance.schedules())
+
+
+def _schedule(call: Call) -> object:
+    schedules = call.appliance.schedules()
+    if call.id not in schedules:
+        text = "Backup schedule {0} does not exist."
+        _refuse(404, "NOT_FOUND", "sample.backup.schedule.not_found", text, call.id)
+    return schedules[call.id]
+
+
+def _run(call: Call) -> object:
+    _schedule(call)
+    return _started(call, str(call.content().get("comment") or ""))
+
+
+def _both(
+    method: str,
+    path: str,
+    operation: Operation,
+    *,
+    action: str | None = None,
+    since: tuple[int, ...] = (6, 5),
+) -> tuple[Route, Route]:
+    """Build an operation that has one address in both flavours."""
+    return (
+        Route("api", method, path, operation, action=action, since=since),
+        Route("rest", method, path, operation, action=action, since=since),
+    )
+
+
+ROUTES = (
+    Route("api", "POST", "/session", _log_in, public=True),
+    Route("api", "GET", "/session", _who),
+    Route("api", "DELETE", "/session", _log_out, status=204),
+    Route("rest", "POST", LEGACY_SESSION, _log_in, public=True),
+    Route("rest", "POST", LEGACY_SESSION, _who, action="get"),
+    Route("rest", "DELETE", LEGACY_SESSION, _log_out),
+    *_both("GET", "/appliance/system/version", _version),
+    *_both("GET", "/appliance/system/time/timezone", _timezone),
+    *_both("GET", "/appliance/recovery", _recovery, since=(6, 7)),
+    *_both("GET", f"{BACKUP}/job", _jobs),
+    *_both("GET", f"{BACKUP}/job/details", _details, since=(6, 7)),  # wins over job/{id}
+    *_both("GET", f"{BACKUP}/job/{{id}}", _job),
+    Route("api", "POST", f"{BACKUP}/job", _create, status=201),
+    Route("rest", "POST", f"{BACKUP}/job", _create),
+    Route("api", "POST", f"{BACKUP}/job/{{id}}", _cancel, action="cancel"),
+    Route("rest", "POST", f"{BACKUP}/job/{{id}}/cancel", _cancel),
+    *_both("GET", f"{BACKUP}/parts", _parts),
+    *_both("GET", f"{BACKUP}/parts/{{id}}", _part),
+    *_both("GET", f"{BACKUP}/schedules", _schedules, since=(6, 7)),
+    *_both("GET", f"{BACKUP}/schedules/{{id}}", _schedule, since=(6, 7)),
+    *_both("POST", f"{BACKUP}/schedules/{{id}}", _run, action="run", since=(6, 7)),
+)
+_TABLE = tuple(
+    (route, re.compile(f"/{route.flavour}{route.path.replace('{id}', '(?P<id>[^/]+)')}"))
+    for route in ROUTES
+)

@@ -1,0 +1,199 @@
+"""HTTPS: one thread accepts for every appliance, each connection has a thread of its own."""
+
+import contextlib
+import http
+import http.server
+import os
+import selectors
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+
+from backupkit.simulator.wire import Reply, Request
+
+HANDSHAKE = 10.0  # [s]
+PATIENCE = 120.0  # [s] a connection may idle
+LARGEST = 1 << 20  # [bytes] of a request's body
+METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
+
+Answer = Callable[[Request], Reply | None]
+
+
+class Door:
+    """One port: open, or shut and merely reserved, so that nobody else takes it.
+
+    Parameters
+    ----------
+    answer : callable
+        Gets each request; returns its reply, or None to drop the connection.
+    tls : SSLContext
+        With certificate and key.
+    address : (str, int)
+        Port 0: any free one.
+    """
+
+    def __init__(self, answer: Answer, tls: ssl.SSLContext, address: tuple[str, int]) -> None:
+        self.answer = answer
+        self._tls = tls
+        self._connections: dict[threading.Thread, socket.socket] = {}
+        self._lock = threading.Lock()
+        self.socket = _bound(address)
+        self.address: tuple[str, int] = self.socket.getsockname()[:2]
+
+    def open(self) -> None:
+        """Listen."""
+        self.socket.listen(128)
+        self.socket.setblocking(False)
+
+    def shut(self) -> None:
+        """Drop every connection and stop listening."""
+        with self._lock:
+            self.socket.close()
+            connections = dict(self._connections)
+        for connection in connections.values():
+            with contextlib.suppress(OSError):  # the other side was faster
+                # not the TLS method, which would pull the rug from under the reading thread
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+        for thread in connections:
+            thread.join(HANDSHAKE)
+
+    def reserve(self) -> None:
+        """Keep the port after `shut`."""
+        self.socket = _bound(self.address)
+
+    def admit(self) -> None:
+        """Accept one connection and serve it in a thread of its own."""
+        with self._lock:
+            try:
+                connection, peer = self.socket.accept()
+            except OSError:
+                return  # shut meanwhile, or the client left again
+            connection.settimeout(HANDSHAKE)
+            try:
+                tls = self._tls.wrap_socket(
+                    connection, server_side=True, do_handshake_on_connect=False
+                )
+            except OSError:
+                connection.close()
+                return  # reset before it began
+            thread = threading.Thread(target=self._serve, args=(tls, peer), daemon=True)
+            self._connections[thread] = tls
+            thread.start()
+
+    def _serve(self, tls: ssl.SSLSocket, peer: object) -> None:
+        try:
+            with tls, contextlib.suppress(OSError):  # resets and refused certificates are normal
+                tls.do_handshake()
+                _Connection(tls, peer, self)  # type: ignore[arg-type]  # needs no socketserver
+        finally:
+            with self._lock:
+                del self._connections[threading.current_thread()]
+
+
+def _bound(address: tuple[str, int]) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    door = socket.socket(family)
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        door.bind(address)
+    except OSError:
+        door.close()
+        raise
+    return door
+
+
+class Porter:
+    """Waits at all open doors at once, in one thread."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._ears, self._mouth = os.pipe()
+        self._selector.register(self._ears, selectors.EVENT_READ)
+        self._thread = threading.Thread(target=self._wait, name="simulator", daemon=True)
+        self._thread.start()
+
+    def watch(self, door: Door) -> None:
+        """Admit whoever comes to an open door."""
+        self._selector.register(door.socket, selectors.EVENT_READ, door)
+
+    def leave(self, door: Door) -> None:
+        """Watch a door no more; call it before shutting the door."""
+        self._selector.unregister(door.socket)
+
+    def close(self) -> None:
+        """Go home; the doors are left as they are."""
+        os.write(self._mouth, b".")
+        self._thread.join()
+        self._selector.close()
+        os.close(self._ears)
+        os.close(self._mouth)
+
+    def _wait(self) -> None:
+        while True:
+            for key, _ in self._selector.select():
+                if key.data is None:
+                    return
+                key.data.admit()
+
+
+class _Connection(http.server.BaseHTTPRequestHandler):
+    """HTTP/1.1 with keep-alive; each answer is one write."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    timeout = PATIENCE
+    server: Door  # type: ignore[assignment]  # it has no socketserver above it
+
+    def answer(self) -> None:
+        """Read a request to its end, whatever its method, and answer it."""
+        if "chunked" in self.headers.get("Transfer-Encoding", ""):
+            self._drop(http.HTTPStatus.LENGTH_REQUIRED)
+            return
+        length = self.headers.get("Content-Length", "0")
+        if not length.isdecimal() or int(length) > LARGEST:
+            self._drop(http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            return
+        request = Request(
+            method=self.command,
+            target=self.path,
+            headers={name.lower(): value for name, value in self.headers.items()},
+            body=self.rfile.read(int(length)),
+        )
+        reply = self.server.answer(request)
+        if reply is None:
+            self.close_connection = True
+            return
+        if reply.cut:
+            self.close_connection = True
+        self.wfile.write(encoded(reply))
+
+    def _drop(self, status: int) -> None:
+        """Refuse a request that is not read to its end, and with it the connection."""
+        self.close_connection = True
+        self.wfile.write(encoded(Reply(status, (("Connection", "close"),))))
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base's name
+        """Say nothing: the fleet keeps the log."""
+
+
+for _method in METHODS:
+    setattr(_Connection, f"do_{_method}", _Connection.answer)
+
+
+def encoded(reply: Reply) -> bytes:
+    r"""Write a reply as HTTP/1.1.
+
+    Examples
+    --------
+    >>> encoded(Reply(204))
+    b'HTTP/1.1 204 No Content\r\n\r\n'
+    """
+    lines = [f"HTTP/1.1 {reply.status} {http.HTTPStatus(reply.status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in reply.headers]
+    if reply.status != http.HTTPStatus.NO_CONTENT:
+        lines.append(f"Content-Length: {len(reply.body)}")
+    head = "\r\n".join(lines) + "\r\n\r\n"
+    return head.encode("latin-1") + (
+        reply.body[: len(reply.body) // 2] if reply.cut else reply.body
+    )

@@ -1,0 +1,200 @@
+"""The jobs of one appliance: a pure function of seed, plan, epoch and clock."""
+
+import base64
+import bisect
+import dataclasses
+import itertools
+import math
+import operator
+import random
+import zoneinfo
+from datetime import UTC, datetime, timedelta
+
+from backupkit.simulator.model import CAUSE_WEIGHTS, CAUSES, Cause, Job, Trait, dice, job_id
+from backupkit.simulator.scenario import WEEK, Plan
+
+GIB = 1024**3
+FLAKINESS = 0.15  # share of a flaky appliance's nights that fail
+MISSED = (-4, -23)  # nights that never ran, counted from the last one before the epoch
+STRIKES = 3
+DISABLED = 24  # nights since the schedule was switched off
+YOUNG = 6  # nights of history of a new appliance
+LONGEST = 3.5 * 3600  # [s] an overrunning backup takes at the epoch
+RUNNING_SINCE = timedelta(minutes=15)
+RUNNING_FOR = timedelta(minutes=25)
+FAILED_AT = (10, 10, 10, 35, 60, 95)  # [%] most fail early
+
+
+class Timeline:
+    """Jobs of one appliance, made night by night and kept.
+
+    Each night has its own random numbers, so no night depends on when one looks.
+
+    Parameters
+    ----------
+    plan : Plan
+        The appliance.
+    seed : int
+        Of the scenario.
+    epoch : datetime
+        The scenario's "now", with a time zone.
+    user : str
+        Who starts its jobs by hand.
+    """
+
+    def __init__(self, plan: Plan, *, seed: int, epoch: datetime, user: str) -> None:
+        self._plan = plan
+        self._seed = f"{seed}/{plan.name}"
+        self._epoch = epoch.astimezone(UTC)
+        self._user = user
+        rng = dice(f"{self._seed}/character")
+        self._size = rng.uniform(1.5, 9) * GIB
+        self._duration = rng.uniform(9, 26) * 60
+        self._cause = rng.choice(CAUSES)  # of its three strikes, or of its every failure
+        self._last = self._epoch.astimezone(zoneinfo.ZoneInfo(plan.timezone)).date()
+        if plan.slot(self._last) > self._epoch:
+            self._last -= timedelta(days=1)
+        self._jobs = self._past()
+        self._next = 1  # the first night not yet made
+
+    def until(self, now: datetime) -> list[Job]:
+        """Return the jobs that have started, oldest first.
+
+        Parameters
+        ----------
+        now : datetime
+            On the appliance's clock, with a time zone.
+
+        Returns
+        -------
+        list of Job
+            A new list.
+        """
+        while self._slot(self._next) <= now:
+            self._jobs += self._night(self._next)
+            self._next += 1
+        return self._jobs[: bisect.bisect_right(self._jobs, now, key=operator.attrgetter("start"))]
+
+    def by_hand(self, start: datetime, *, comment: str = "") -> Job:
+        """Make the job that somebody starts at a moment.
+
+        Parameters
+        ----------
+        start : datetime
+            On the appliance's clock, with a time zone.
+        comment : str
+            Becomes part of the folder's name.
+
+        Returns
+        -------
+        Job
+            It fails where the appliance's scheduled jobs fail.
+        """
+        rng = dice(f"{self._seed}/{start.isoformat()}")
+        night = (start - self._slot(0)) // timedelta(days=1)
+        failing = self._breaks(night)
+        return self._job(rng, night, start, kind="MANUAL", failing=failing, comment=comment)
+
+    def _past(self) -> list[Job]:
+        traits, plan = self._plan.traits, self._plan
+        if Trait.REPLACED in traits:
+            return []
+        if plan.jobs is not None:
+            # whatever runs at the epoch never was, so that the count is the whole truth
+            nights = (
+                job
+                for night in itertools.count(0, -1)
+                for job in reversed(self._night(night))
+                if not job.start <= self._epoch < job.end
+            )
+            newest = list(itertools.islice((j for j in nights if j.end <= self._epoch), plan.jobs))
+            later = [job for job in self._night(0) if job.start > self._epoch]
+            return [*reversed(newest), *later]
+        first = 1 - (YOUNG if Trait.NEW in traits else plan.nights)
+        jobs = [job for night in range(first, 1) for job in self._night(night)]
+        if Trait.RUNNING in traits:
+            rng = dice(f"{self._seed}/running")
+            start = self._epoch + plan.skew - RUNNING_SINCE + timedelta(milliseconds=318)
+            job = self._job(rng, 0, start, kind="MANUAL", failing=None, comment="before the update")
+            jobs.append(dataclasses.replace(job, end=start + RUNNING_FOR))
+        return jobs
+
+    def _slot(self, night: int) -> datetime:
+        return self._plan.slot(self._last + timedelta(days=night))
+
+    def _night(self, night: int) -> list[Job]:
+        plan, traits = self._plan, self._plan.traits
+        day = self._last + timedelta(days=night)
+        if (
+            (plan.days is not None and WEEK[day.weekday()] not in plan.days)
+            or (Trait.MISSED_NIGHT in traits and night in MISSED)
+            or (Trait.SCHEDULE_DISABLED in traits and night > -DISABLED)
+        ):
+            return []
+        rng = dice(f"{self._seed}/{day}")
+        start = plan.slot(day) + timedelta(seconds=rng.uniform(0.2, 4))
+        failing = self._breaks(night)
+        # the newest nights are spared: whether the retry came before the epoch would be chance
+        if failing is None and Trait.FLAKY in traits and night not in (-1, 0):
+            failing = self._any_cause(rng) if rng.random() < FLAKINESS else None
+        jobs = [self._job(rng, night, start, kind="SCHEDULED", failing=failing)]
+        if failing is not None and Trait.FLAKY in traits:
+            again = jobs[0].end + timedelta(hours=rng.uniform(2, 8))
+            jobs.append(
+                self._job(rng, night, again, kind="MANUAL", failing=None, comment="again"),
+            )
+        return jobs
+
+    def _breaks(self, night: int) -> Cause | None:
+        """Why every job of that night fails, if so."""
+        traits = self._plan.traits
+        striking = Trait.THREE_STRIKES in traits and night > -STRIKES
+        return self._cause if striking or Trait.ALWAYS_FAILING in traits else None
+
+    def _any_cause(self, rng: random.Random) -> Cause:
+        return rng.choices(CAUSES, weights=CAUSE_WEIGHTS)[0]
+
+    def _growth(self, night: int) -> float:
+        if Trait.GROWING not in self._plan.traits:
+            return 1.0
+        return math.pow(1.008, min(max(night, -400), 60))
+
+    def _seconds(self, rng: random.Random, night: int) -> float:
+        noise = rng.uniform(0.92, 1.08)
+        if Trait.OVERRUNNING in self._plan.traits:
+            return noise * min(max(LONGEST * math.pow(1.03, night), 1800), 1.6 * LONGEST)
+        return noise * self._duration * self._growth(night)
+
+    def _job(
+        self,
+        rng: random.Random,
+        night: int,
+        start: datetime,
+        *,
+        kind: str,
+        failing: Cause | None,
+        comment: str = "",
+    ) -> Job:
+        plan = self._plan
+        seconds = self._seconds(rng, night)
+        size = self._size * self._growth(night) * rng.uniform(0.97, 1.03)
+        reached = 100
+        if failing is not None:
+            reached = rng.choice(FAILED_AT)
+            seconds = max(20.0, seconds * reached / 100 * rng.uniform(0.4, 0.9))
+            size *= reached / 100 * rng.uniform(0.05, 0.8)
+        label = base64.b32encode(comment.encode()).decode()
+        folder = f"{kind[0]}_{plan.release.full}_{start:%Y%m%d-%H%M%S}_{label}"
+        return Job(
+            id=job_id(start, plan.release.build),
+            kind=kind,
+            start=start,
+            end=start + timedelta(seconds=seconds),
+            ok=failing is None,
+            size=int(size),
+            reached=reached,
+            location=plan.target.folder(f"vCenter/sn_{plan.name}.example.test/{folder}"),
+            messages=() if failing is None else (failing.message(rng, plan.target.host),),
+            user=self._user if kind == "MANUAL" else None,
+            blocked=timedelta(seconds=90 if Trait.OVERRUNNING in plan.traits else 0),
+        )

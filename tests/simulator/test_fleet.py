@@ -1,0 +1,252 @@
+"""The fleet as tests and the command line handle it."""
+
+import time
+import tomllib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import requests
+
+from backupkit.simulator import Request, Scenario, SimulatedFleet, faults
+
+EPOCH = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
+JOBS = "/api/appliance/recovery/backup/job"
+NAME = "vc-0001"
+
+
+@pytest.fixture
+def run(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Callable[..., tuple[SimulatedFleet, requests.Session]]:
+    """Run a fleet of one appliance, with a client that trusts it."""
+
+    def start(**options: object) -> tuple[SimulatedFleet, requests.Session]:
+        scenario = Scenario.steady(appliances=1, jobs=3, epoch=EPOCH)
+        fleet = SimulatedFleet(scenario, clock=lambda: EPOCH, **options)  # type: ignore[arg-type]  # the test's options
+        fleet.__enter__()
+        request.addfinalizer(lambda: fleet.__exit__(None, None, None))
+        bundle = tmp_path / "ca.pem"
+        bundle.write_bytes(fleet.authority)
+        session = requests.Session()
+        request.addfinalizer(session.close)
+        session.trust_env = False
+        session.verify = str(bundle)
+        return fleet, session
+
+    return start
+
+
+Run = Callable[..., tuple[SimulatedFleet, requests.Session]]
+
+
+def log_in(fleet: SimulatedFleet, session: requests.Session, password: str | None = None) -> int:
+    """Log in with the new flavour; the session keeps the token."""
+    appliance = fleet[NAME]
+    response = session.post(
+        f"https://{appliance.host}/api/session",
+        auth=(appliance.user, password or appliance.password),
+    )
+    if response.ok:
+        session.headers["vmware-api-session-id"] = response.json()
+    return response.status_code
+
+
+def jobs(fleet: SimulatedFleet, session: requests.Session) -> requests.Response:
+    """Ask for the job list."""
+    return session.get(f"https://{fleet[NAME].host}{JOBS}")
+
+
+class TestRequests:
+    """The log of requests."""
+
+    def test_log(self, run: Run) -> None:
+        """Every request is logged with its status and query, until the log is cleared."""
+        fleet, session = run()
+        log_in(fleet, session)
+        session.get(f"https://{fleet[NAME].host}{JOBS}/details?jobs=a")
+        assert fleet.requests == (
+            Request(NAME, "POST", "/api/session", 201),
+            Request(NAME, "GET", f"{JOBS}/details", 200, "jobs=a"),
+        )
+        fleet.clear_requests()
+        assert len(fleet.requests) == 0
+
+    def test_open_sessions(self, run: Run) -> None:
+        """Sessions are counted until they are ended."""
+        fleet, session = run()
+        log_in(fleet, session)
+        assert fleet.open_sessions == 1
+        session.delete(f"https://{fleet[NAME].host}/api/session")
+        assert fleet.open_sessions == 0
+
+    def test_latency(self, run: Run) -> None:
+        """Every answer waits for the latency."""
+        fleet, session = run(latency=0.05)
+        log_in(fleet, session)
+        begin = time.monotonic()
+        jobs(fleet, session)
+        assert time.monotonic() - begin >= 0.05
+
+    def test_true_clock(self) -> None:
+        """Without a clock of its own a fleet tells the true time."""
+        fleet = SimulatedFleet(Scenario.steady(appliances=1, jobs=1, epoch=EPOCH))
+        assert abs((fleet[NAME].now() - datetime.now(UTC)).total_seconds()) < 60
+
+
+class TestTrouble:
+    """What can be done to an appliance while it runs."""
+
+    def test_stop_and_start(self, run: Run) -> None:
+        """A stopped appliance refuses; started again, on its old port, it knows no session."""
+        fleet, session = run()
+        log_in(fleet, session)
+        host = fleet[NAME].host
+        fleet.stop(NAME)
+        fleet.stop(NAME)
+        with pytest.raises(requests.exceptions.ConnectionError):
+            jobs(fleet, session)
+        fleet.start(NAME)
+        fleet.start(NAME)
+        assert fleet[NAME].host == host
+        assert jobs(fleet, session).status_code == 401
+        assert log_in(fleet, session) == 201
+        assert len(jobs(fleet, session).json()) == 3
+
+    def test_set_password(self, run: Run) -> None:
+        """A new password closes the door to the old one; open sessions stay."""
+        fleet, session = run()
+        old = fleet[NAME].password
+        log_in(fleet, session)
+        fleet.set_password(NAME, "changed")
+        assert jobs(fleet, session).status_code == 200
+        assert log_in(fleet, session, old) == 401
+        assert log_in(fleet, session) == 201
+
+    def test_revoke(self, run: Run) -> None:
+        """Without rights one may log in, and gets 403."""
+        fleet, session = run()
+        fleet.revoke(NAME)
+        assert log_in(fleet, session) == 201
+        assert jobs(fleet, session).status_code == 403
+
+    def test_answer_html(self, run: Run) -> None:
+        """As behind a proxy, every answer is a page, until that is over."""
+        fleet, session = run()
+        fleet.answer_html(NAME)
+        assert jobs(fleet, session).text.startswith("<html>")
+        fleet.answer_html(NAME, on=False)
+        assert log_in(fleet, session) == 201
+
+    def test_session_limit(self, run: Run) -> None:
+        """The session limit can be set."""
+        fleet, session = run(session_limit=1)
+        assert [log_in(fleet, session) for _ in range(2)] == [201, 503]
+
+
+class TestFaults:
+    """Trouble at random."""
+
+    @pytest.mark.parametrize(("kind", "status"), [("error", 500), ("unavailable", 503)])
+    def test_error(self, run: Run, kind: str, status: int) -> None:
+        """Faults strike everything but log-in, with a body of the API."""
+        fleet, session = run(faults={kind: 1.0})
+        assert log_in(fleet, session) == 201
+        response = jobs(fleet, session)
+        assert response.status_code == status
+        assert set(response.json()) == {"error_type", "messages"}
+
+    def test_html(self, run: Run) -> None:
+        """A page comes instead of JSON."""
+        fleet, session = run(faults={"html": 1.0})
+        assert jobs(fleet, session).headers["Content-Type"].startswith("text/html")
+
+    def test_reset(self, run: Run) -> None:
+        """The connection ends without an answer, which the log shows as status 0."""
+        fleet, session = run(faults={"reset": 1.0})
+        with pytest.raises(requests.exceptions.ConnectionError):
+            jobs(fleet, session)
+        assert fleet.requests[-1].status == 0
+
+    def test_truncated(self, run: Run) -> None:
+        """Half of the body comes, then the connection ends."""
+        fleet, session = run(faults={"truncated": 1.0})
+        log_in(fleet, session)
+        with pytest.raises(requests.exceptions.ChunkedEncodingError, match="IncompleteRead"):
+            jobs(fleet, session)
+
+    def test_slow(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A slow answer is late, and right."""
+        monkeypatch.setattr("backupkit.simulator.fleet.SLOWNESS", 0.05)
+        fleet, session = run(faults={"slow": 1.0})
+        log_in(fleet, session)
+        begin = time.monotonic()
+        assert jobs(fleet, session).status_code == 200
+        assert time.monotonic() - begin >= 0.05
+
+    def test_share(self) -> None:
+        """Kinds come in their shares, the same ones for the same seed."""
+        rates = {"error": 0.2, "reset": 0.3}
+        kinds = [faults.drawn(rates, f"1/{n}") for n in range(2000)]
+        assert kinds == [faults.drawn(rates, f"1/{n}") for n in range(2000)]
+        assert 340 < kinds.count("error") < 460
+        assert 520 < kinds.count("reset") < 680
+        assert kinds.count(None) == 2000 - kinds.count("error") - kinds.count("reset")
+
+    @pytest.mark.parametrize(
+        ("rates", "words"),
+        [
+            ({"fire": 0.1}, "No fault 'fire'; there are error, html"),
+            ({"error": -0.1}, "between 0 and 1"),
+            ({"error": 0.6, "html": 0.6}, "together too"),
+        ],
+    )
+    def test_refused(self, rates: dict[str, float], words: str) -> None:
+        """Faults that do not exist, or do not add up, are refused."""
+        with pytest.raises(ValueError, match=words):
+            faults.checked(rates)
+
+
+class TestWriteFleet:
+    """The inventory file."""
+
+    def test_content(self, fleet: SimulatedFleet, tmp_path: Path) -> None:
+        """The file names every appliance, and points at what lies beside it."""
+        fleet.write_fleet(tmp_path / "fleet.toml")
+        document = tomllib.loads((tmp_path / "fleet.toml").read_text(encoding="utf-8"))
+        assert document["defaults"] == {
+            "user": "administrator@vsphere.local",
+            "password": {"file": "fleet.password"},
+            "ca_bundle": "fleet.ca.pem",
+        }
+        assert document["policy"] == {"rpo": "24h", "grace": "2h", "target": 0.99}
+        rows = {row["name"]: row for row in document["appliance"]}
+        assert rows["vc-ham-01"] == {
+            "name": "vc-ham-01",
+            "host": fleet["vc-ham-01"].host,
+            "site": "Hamburg",
+            "group": "production",
+        }
+        assert rows["vc-nyc-01"]["timezone"] == "America/New_York"
+        assert rows["vc-nyc-04"]["exclude"] == "being retired, change 4711"
+        assert list(rows) == [appliance.name for appliance in fleet.appliances]
+
+    def test_secret(self, fleet: SimulatedFleet, tmp_path: Path) -> None:
+        """The password is for its owner alone, even where the file was open to all before."""
+        secret = tmp_path / "my.password"
+        secret.write_text("something longer than any password", encoding="utf-8")
+        secret.chmod(0o644)
+        fleet.write_fleet(tmp_path / "my.toml")
+        password = fleet.appliances[0].password
+        assert secret.stat().st_mode & 0o777 == 0o600
+        assert secret.read_text(encoding="utf-8") == f"{password}\n"
+        assert password not in (tmp_path / "my.toml").read_text(encoding="utf-8")
+        assert (tmp_path / "my.ca.pem").read_bytes() == fleet.authority
+
+    def test_repr(self, fleet: SimulatedFleet) -> None:
+        """An appliance's text has its address and not its password."""
+        appliance = fleet["vc-ham-01"]
+        assert repr(appliance) == f"<SimulatedAppliance vc-ham-01 at {appliance.host}>"
+        assert (appliance.site, appliance.group) == ("Hamburg", "production")
+        assert (appliance.version, appliance.timezone) == ("8.0.3", "Europe/Berlin")

@@ -1,0 +1,152 @@
+"""What scenarios promise about fleets as a whole."""
+
+import dataclasses
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from backupkit.simulator import Scenario, SimulatedAppliance, SimulatedFleet, Trait
+from backupkit.simulator.model import TARGETS
+
+EPOCH = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
+
+
+def appliances(scenario: Scenario, now: datetime) -> list[SimulatedAppliance]:
+    """Bring a scenario to life without any port."""
+    return [SimulatedAppliance(plan, scenario, clock=lambda: now) for plan in scenario.plans]
+
+
+class TestScenario:
+    """Which scenarios are refused."""
+
+    def test_naive_epoch(self) -> None:
+        """An epoch without a time zone is refused."""
+        with pytest.raises(ValueError, match="time zone"):
+            Scenario(seed=1, epoch=datetime(2026, 1, 1), plans=())  # noqa: DTZ001  # the point
+
+    def test_unknown_release(self) -> None:
+        """A release that the simulator does not know is refused by name."""
+        plan = dataclasses.replace(Scenario.demo(epoch=EPOCH).plans[0], version="5.5")
+        with pytest.raises(ValueError, match=r"vc-ham-01: no release '5\.5'"):
+            Scenario(seed=1, epoch=EPOCH, plans=(plan,))
+
+    def test_duplicate_name(self) -> None:
+        """Names are keys: the same one twice is refused."""
+        plan = Scenario.demo(epoch=EPOCH).plans[0]
+        with pytest.raises(ValueError, match="share a name"):
+            Scenario(seed=1, epoch=EPOCH, plans=(plan, plan))
+
+
+class TestSlot:
+    """When a schedule fires on the days of a clock change."""
+
+    @pytest.mark.parametrize(
+        ("day", "expected"),
+        [
+            (date(2026, 3, 28), datetime(2026, 3, 28, 1, 30, tzinfo=UTC)),
+            (date(2026, 3, 29), datetime(2026, 3, 29, 1, 30, tzinfo=UTC)),
+            (date(2026, 3, 30), datetime(2026, 3, 30, 0, 30, tzinfo=UTC)),
+            (date(2026, 10, 25), datetime(2026, 10, 25, 0, 30, tzinfo=UTC)),
+            (date(2026, 10, 26), datetime(2026, 10, 26, 1, 30, tzinfo=UTC)),
+        ],
+    )
+    def test_clock_change(self, day: date, expected: datetime) -> None:
+        """A skipped time keeps the old offset, a doubled one means the first."""
+        first = Scenario.demo(epoch=EPOCH).plans[0]
+        plan = dataclasses.replace(first, timezone="Europe/Berlin", hour=2, minute=30)
+        assert plan.slot(day) == expected
+
+
+class TestDemo:
+    """The demo's fleet."""
+
+    def test_covers_every_trait(self) -> None:
+        """Twelve appliances on three sites and in three groups show every trait there is."""
+        plans = Scenario.demo(epoch=EPOCH).plans
+        assert len(plans) == 12
+        assert {trait for plan in plans for trait in plan.traits} == set(Trait)
+        assert len({plan.site for plan in plans}) == 3
+        assert {plan.group for plan in plans} == {"production", "test", "edge"}
+
+    def test_shares_targets(self) -> None:
+        """Several appliances back up to the same file server."""
+        bases = [plan.target for plan in Scenario.demo(epoch=EPOCH).plans]
+        assert set(bases) <= set(TARGETS)
+        assert len(set(bases)) < len(bases)
+
+    def test_beliefs(self) -> None:
+        """One time zone is written down, wrongly, and one appliance is excluded for a reason."""
+        plans = {plan.name: plan for plan in Scenario.demo(epoch=EPOCH).plans}
+        believed = [plan for plan in plans.values() if plan.believed_timezone]
+        assert [plan.traits for plan in believed] == [(Trait.WRONG_TIME_ZONE,)]
+        assert believed[0].believed_timezone != believed[0].timezone
+        assert plans["vc-nyc-04"].exclude == "being retired, change 4711"
+
+    @pytest.mark.parametrize("hour", range(0, 24, 3))
+    @pytest.mark.parametrize("seed", [1, 2])
+    def test_verdict(self, hour: int, seed: int) -> None:
+        """At any time of day six appliances meet 26 h, three do not, one has no history."""
+        epoch = datetime(2026, 11, 23, hour, 10, tzinfo=UTC)
+        met = {}
+        for appliance in appliances(Scenario.demo(seed=seed, epoch=epoch), epoch):
+            good = [job.start for job in appliance.jobs() if job.ok and job.end <= epoch]
+            met[appliance.name] = bool(good) and epoch - max(good) <= timedelta(hours=26)
+        assert {name for name, good in met.items() if not good} == {
+            "vc-ham-03",
+            "vc-nyc-03",
+            "vc-tyo-02",
+            "vc-tyo-04",
+        }
+
+    def test_running(self) -> None:
+        """The running job started before the epoch and ends about ten minutes after it."""
+        appliance = appliances(Scenario.demo(epoch=EPOCH), EPOCH)[3]
+        job = appliance.jobs()[-1]
+        assert (job.kind, job.start < EPOCH) == ("MANUAL", True)
+        assert timedelta(minutes=9) < job.end - EPOCH < timedelta(minutes=11)
+
+
+class TestSteady:
+    """Fleets for measuring."""
+
+    @pytest.mark.parametrize("hour", [0, 7, 14, 21])
+    def test_exact_count(self, hour: int) -> None:
+        """Every appliance holds exactly so many jobs at the epoch, and all have ended."""
+        epoch = datetime(2026, 11, 23, hour, tzinfo=UTC)
+        scenario = Scenario.steady(appliances=20, jobs=40, seed=hour, epoch=epoch)
+        for appliance in appliances(scenario, epoch):
+            jobs = appliance.jobs()
+            assert len(jobs) == 40
+            assert all(job.end <= epoch for job in jobs)
+
+    def test_goes_on(self) -> None:
+        """A day after the epoch each appliance has at least one job more, the old ones same."""
+        scenario = Scenario.steady(appliances=10, jobs=5, epoch=EPOCH)
+        later = appliances(scenario, EPOCH + timedelta(days=1))
+        for before, after in zip(appliances(scenario, EPOCH), later, strict=True):
+            assert after.jobs()[:5] == before.jobs()
+            assert len(after.jobs()) > 5
+
+    def test_flavours(self) -> None:
+        """Appliances that have the legacy flavour alone take turns with the others."""
+        scenario = Scenario.steady(appliances=6, epoch=EPOCH)
+        assert [plan.release.has_api for plan in scenario.plans] == [True, False] * 3
+        legacy = Scenario.steady(appliances=4, epoch=EPOCH, flavours=("rest",))
+        assert not any(plan.release.has_api for plan in legacy.plans)
+
+    def test_mixes_traits(self) -> None:
+        """A fleet of fifty has good and bad histories in it."""
+        traits = {p.traits[0] for p in Scenario.steady(appliances=50, epoch=EPOCH).plans}
+        assert traits > {Trait.HEALTHY, Trait.FLAKY, Trait.GROWING, Trait.THREE_STRIKES}
+
+    @pytest.mark.parametrize("flavours", [(), ("soap",)])
+    def test_unknown_flavour(self, flavours: tuple[str, ...]) -> None:
+        """No flavour, and one that does not exist, are refused."""
+        with pytest.raises(ValueError, match="flavours are some of api, rest"):
+            Scenario.steady(epoch=EPOCH, flavours=flavours)
+
+    def test_fleet_names_appliances(self) -> None:
+        """A fleet offers its appliances in order and by name."""
+        fleet = SimulatedFleet(Scenario.steady(appliances=2, jobs=1, epoch=EPOCH))
+        assert [appliance.name for appliance in fleet.appliances] == ["vc-0001", "vc-0002"]
+        assert fleet["vc-0002"] is fleet.appliances[1]

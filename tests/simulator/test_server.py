@@ -1,0 +1,182 @@
+"""What happens on the wire: TLS, keep-alive, broken and hostile requests."""
+
+import contextlib
+import http.client
+import socket
+import ssl
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import requests
+
+from backupkit.simulator import Scenario, SimulatedFleet
+from backupkit.simulator.server import Door, Porter
+from backupkit.simulator.wire import Reply, Request
+
+EPOCH = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
+JOBS = "/api/appliance/recovery/backup/job"
+
+
+def connect(fleet: SimulatedFleet, authority: Path, name: str) -> ssl.SSLSocket:
+    """Open one TLS connection by hand."""
+    host, _, port = fleet[name].host.partition(":")
+    context = ssl.create_default_context(cafile=str(authority))
+    plain = socket.create_connection((host, int(port)), timeout=5)
+    return context.wrap_socket(plain, server_hostname=host)
+
+
+def answer(tls: ssl.SSLSocket) -> http.client.HTTPResponse:
+    """Read one answer to its end."""
+    response = http.client.HTTPResponse(tls)
+    response.begin()
+    return response
+
+
+class TestTls:
+    """Who is served at all."""
+
+    def test_untrusting_client(self, fleet: SimulatedFleet) -> None:
+        """A client that does not know the authority refuses the appliance."""
+        with requests.Session() as session:
+            session.trust_env = False
+            with pytest.raises(requests.exceptions.SSLError, match="CERTIFICATE_VERIFY_FAILED"):
+                session.get(f"https://{fleet['vc-ham-01'].host}{JOBS}")
+
+    def test_localhost(self, fleet: SimulatedFleet, browser: requests.Session) -> None:
+        """The certificate is good for ``localhost`` too, and plain HTTP gets no answer."""
+        port = fleet["vc-ham-01"].host.partition(":")[2]
+        assert browser.get(f"https://localhost:{port}{JOBS}").status_code == 401
+        with pytest.raises(requests.exceptions.ConnectionError):
+            browser.get(f"http://localhost:{port}{JOBS}")
+
+    def test_unreachable(self, fleet: SimulatedFleet, browser: requests.Session) -> None:
+        """Nothing listens where an unreachable appliance should be."""
+        with pytest.raises(requests.exceptions.ConnectionError, match="refused"):
+            browser.get(f"https://{fleet['vc-tyo-03'].host}{JOBS}")
+
+
+class TestConnection:
+    """Several requests on one connection."""
+
+    def test_get_with_body(self, fleet: SimulatedFleet, authority: Path) -> None:
+        """The body of a GET is read off the connection, and the next request understood."""
+        body = b'{"filter":{"jobs":["a"]}}'
+        head = f"GET {JOBS} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        with connect(fleet, authority, "vc-ham-01") as tls:
+            for _ in range(3):
+                tls.sendall(head + body)
+                response = answer(tls)
+                assert response.status == 401
+                assert b"Authentication required." in response.read()
+
+    def test_date(self, fleet: SimulatedFleet, browser: requests.Session) -> None:
+        """The Date header comes from the appliance's own clock, right or wrong."""
+        dates = [
+            browser.get(f"https://{fleet[name].host}{JOBS}").headers["Date"]
+            for name in ("vc-ham-01", "vc-tyo-01")
+        ]
+        assert dates == ["Mon, 23 Nov 2026 14:00:00 GMT", "Mon, 23 Nov 2026 14:07:20 GMT"]
+
+    @pytest.mark.parametrize(
+        ("header", "status"),
+        [
+            ("Transfer-Encoding: chunked", 411),
+            ("Content-Length: 99999999", 413),
+            ("Content-Length: minus one", 413),
+        ],
+    )
+    def test_unreadable_body(
+        self, fleet: SimulatedFleet, authority: Path, header: str, status: int
+    ) -> None:
+        """A body that will not be read ends the connection."""
+        with connect(fleet, authority, "vc-ham-01") as tls:
+            tls.sendall(f"POST {JOBS} HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n".encode())
+            response = answer(tls)
+            assert (response.status, response.read()) == (status, b"")
+            assert tls.recv(1) == b""
+
+    def test_quiet_on_reset(
+        self, fleet: SimulatedFleet, authority: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """Clients that leave in the middle, or never speak TLS, leave no trace in the log."""
+        tls = connect(fleet, authority, "vc-ham-01")
+        tls.sendall(b"GET /api/sess")
+        tls.close()
+        host, _, port = fleet["vc-ham-01"].host.partition(":")
+        with socket.create_connection((host, int(port)), timeout=5) as plain:
+            plain.sendall(b"hello?\r\n\r\n")
+            plain.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(ConnectionResetError):
+                plain.recv(100)  # an alert, or a reset: either way it is over there
+        assert capfd.readouterr() == ("", "")
+
+    def test_parallel(self, fleet: SimulatedFleet, browser: requests.Session) -> None:
+        """Appliances answer at the same time."""
+        urls = [f"https://{fleet[f'vc-ham-0{n}'].host}{JOBS}" for n in (1, 2, 3, 4)]
+        statuses: list[int] = []
+        threads = [
+            threading.Thread(target=lambda url=url: statuses.append(browser.get(url).status_code))
+            for url in urls
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert statuses == [401] * 4
+
+
+class TestDoor:
+    """A port that is open or shut."""
+
+    def test_taken_port(self, fleet: SimulatedFleet) -> None:
+        """A port that somebody else listens on is refused, and nothing is left open."""
+        port = int(fleet["vc-ham-01"].host.partition(":")[2])
+        scenario = Scenario.steady(appliances=1, jobs=1, epoch=EPOCH)
+        with pytest.raises(OSError, match="in use"):
+            SimulatedFleet(scenario, port=port).__enter__()
+
+    def test_consecutive_ports(self) -> None:
+        """A given port is the first one's, the others follow; IPv6 hosts go into brackets."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        scenario = Scenario.steady(appliances=2, jobs=1, epoch=EPOCH)
+        with SimulatedFleet(scenario, host="::1", port=port) as running:
+            hosts = [appliance.host for appliance in running.appliances]
+        assert hosts == [f"[::1]:{port}", f"[::1]:{port + 1}"]
+
+    def test_client_gone_before_tls(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A connection that is reset before TLS begins is let go, and so is no connection."""
+
+        def refuse(*_args: object, **_keywords: object) -> None:
+            raise ConnectionResetError
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        monkeypatch.setattr(ssl.SSLContext, "wrap_socket", refuse)
+        door = Door(lambda _: Reply(200), context, ("127.0.0.1", 0))
+        door.open()
+        door.admit()
+        with socket.create_connection(door.address, timeout=5) as client:
+            door.socket.setblocking(True)
+            door.admit()
+            assert client.recv(1) == b""
+        door.shut()
+
+
+class TestPorter:
+    """The thread that accepts."""
+
+    def test_close(self) -> None:
+        """It goes when it is told to, at once."""
+        porter = Porter()
+        assert porter._thread.is_alive()
+        porter.close()
+        assert not porter._thread.is_alive()
+
+
+def test_wire_request() -> None:
+    """A request's path is its target without the query."""
+    request = Request(method="GET", target="/a?b=1&b=2")
+    assert (request.path, request.query) == ("/a", {"b": ["1", "2"]})
