@@ -1,0 +1,120 @@
+"""Attempts: how many jobs went well, and how many failed in a row."""
+
+import numpy as np
+import pandas as pd
+
+from backupkit.analysis.arrays import codes_of, instant
+from backupkit.analysis.knowledge import job_times
+
+__all__ = ["attempt_counts", "last_attempts", "strikes"]
+
+
+def attempt_counts(
+    jobs: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp, appliances: pd.Index
+) -> pd.DataFrame:
+    """Count the jobs that finished in the period, and the successes among them.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`, each job once.
+    start, end : Timestamp
+        The period, half-open; the job's end decides.
+    appliances : Index of str
+        The appliances to tell about.
+
+    Returns
+    -------
+    DataFrame
+        By appliance: attempts and attempts_ok, Int64.
+
+    References
+    ----------
+    .. [1] sla.md, section 4, number 8.
+    """
+    _, done = job_times(jobs)
+    inside = (done >= instant(start)) & (done < instant(end))
+    good = inside & jobs["outcome"].eq("success").to_numpy()
+    codes = codes_of(jobs["appliance"], appliances)
+    counts = {
+        name: np.bincount(codes[chosen & (codes >= 0)], minlength=len(appliances))
+        for name, chosen in (("attempts", inside), ("attempts_ok", good))
+    }
+    return pd.DataFrame(counts, index=appliances).astype("Int64")
+
+
+def strikes(
+    jobs: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp, appliances: pd.Index
+) -> pd.DataFrame:
+    """Count failures in a row.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`, each job once.
+    start, end : Timestamp
+        The period.
+    appliances : Index of str
+        The appliances to tell about.
+
+    Returns
+    -------
+    DataFrame
+        By appliance, Int64: strikes (failures since the last success, at the period's end) and
+        strikes_worst (the longest run of failures that reaches into the period; failures before
+        it count along).
+
+    Notes
+    -----
+    Jobs count in the order of their ends; of a failure and a success at the same instant the
+    failure comes first.
+
+    References
+    ----------
+    .. [1] sla.md, section 4, number 11.
+    """
+    _, done = job_times(jobs)
+    rows = np.flatnonzero(done <= instant(end))
+    codes = codes_of(jobs["appliance"], appliances)[rows]
+    success = jobs["outcome"].eq("success").to_numpy()[rows]
+    order = np.lexsort((success, done[rows], codes))
+    codes, success, done = codes[order], success[order], done[rows][order]
+    failed = np.cumsum(~success)
+    begins = np.ones(len(codes), dtype=bool)
+    begins[1:] = codes[1:] != codes[:-1]
+    # what was counted before the run began: at a success all so far, at a new appliance all before
+    base = np.where(success, failed, np.where(begins, failed - ~success, 0))
+    streak = failed - np.maximum.accumulate(base) if len(base) else failed
+    last = np.ones(len(codes), dtype=bool)
+    last[:-1] = codes[1:] != codes[:-1]
+    now = np.zeros(len(appliances), dtype=np.int64)
+    now[codes[last]] = streak[last]
+    worst = np.zeros(len(appliances), dtype=np.int64)
+    inside = done >= instant(start)
+    np.maximum.at(worst, codes[inside], streak[inside])
+    counts = {"strikes": now, "strikes_worst": worst}
+    return pd.DataFrame(counts, index=appliances).astype("Int64")
+
+
+def last_attempts(jobs: pd.DataFrame, *, at: pd.Timestamp, appliances: pd.Index) -> pd.DataFrame:
+    """Find the newest job of each appliance that did start.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`, each job once.
+    at : Timestamp
+        Jobs that start later are ignored.
+    appliances : Index of str
+        The appliances to tell about.
+
+    Returns
+    -------
+    DataFrame
+        By appliance: last_attempt [UTC] and last_outcome.
+    """
+    begun = jobs[(jobs["outcome"] != "void") & (jobs["start_time"] <= at)]
+    ordered = begun.sort_values(["appliance", "start_time", "job_id"], kind="stable")
+    newest = ordered.drop_duplicates("appliance", keep="last").set_index("appliance")
+    columns = {"start_time": "last_attempt", "outcome": "last_outcome"}
+    return newest[list(columns)].rename(columns=columns).reindex(appliances)

@@ -1,0 +1,356 @@
+"""Recovery points, exposure, and the exact states of each appliance over a period."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from backupkit.analysis.arrays import (
+    NAT,
+    NO_SPAN,
+    Codes,
+    Spans,
+    Times,
+    codes_of,
+    instant,
+    latest,
+    spans_of,
+    times_of,
+    utc,
+)
+from backupkit.analysis.knowledge import job_times
+from backupkit.tables import INTERVALS, STATES
+
+__all__ = ["exposure", "recovery_points", "segments", "state_intervals", "states_at"]
+__all__ += ["time_in_states", "worst_exposure"]
+
+_COMPLIANT, _BREACH, _UNKNOWN, _EXCLUDED, _UNOBSERVED = range(len(STATES))
+_NOTHING: Final = np.timedelta64(0, "us")
+_NAMES: Final = np.array(STATES, dtype=object)
+
+
+def recovery_points(jobs: pd.DataFrame, *, anchor: str | pd.Series = "start") -> pd.DataFrame:
+    """List the recovery points in the order in which they became available.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`, each job once.
+    anchor : {"start", "end"} or Series of str
+        Whether a point holds the data of its job's start or end; a Series says so by appliance.
+
+    Returns
+    -------
+    DataFrame
+        appliance, available [UTC] (the job's end) and point [UTC] (the newest data that can be
+        restored from then on), by appliance and available.
+
+    Notes
+    -----
+    A long job that ends after a later, shorter one does not move the point backwards. A success
+    whose start is unknown has no point under ``anchor="start"``: its end would be too hopeful.
+
+    Examples
+    --------
+    >>> from backupkit.tables import JOBS
+    >>> night = pd.Timestamp("2026-11-08", tz="UTC")
+    >>> hours = [night + pd.Timedelta(hours=h) for h in (1.0, 3.5, 2.0, 2.25)]
+    >>> jobs = JOBS.frame(
+    ...     {
+    ...         "appliance": ["vc-1", "vc-1"],
+    ...         "outcome": ["success", "success"],
+    ...         "start_time": hours[0::2],
+    ...         "end_time": hours[1::2],
+    ...     }
+    ... )
+    >>> [str(point.time()) for point in recovery_points(jobs)["point"]]
+    ['02:00:00', '02:00:00']
+    """
+    start, end = job_times(jobs)
+    by_end = (
+        jobs["appliance"].map(anchor).eq("end").to_numpy()
+        if isinstance(anchor, pd.Series)
+        else np.full(len(jobs), anchor == "end")
+    )
+    point = np.where(by_end, end, start)
+    usable = jobs["outcome"].eq("success").to_numpy() & ~np.isnat(end) & ~np.isnat(point)
+    frame = pd.DataFrame(
+        {
+            "appliance": jobs["appliance"][usable].reset_index(drop=True),
+            "available": utc(end[usable]),
+            "point": utc(point[usable]),
+        }
+    ).sort_values(["appliance", "available", "point"], ignore_index=True)
+    frame["point"] = frame.groupby("appliance")["point"].cummax()
+    return frame
+
+
+def exposure(
+    jobs: pd.DataFrame, *, at: pd.Timestamp, anchor: str | pd.Series = "start"
+) -> pd.Series:
+    """Tell what data each appliance would lose if it died now.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`, each job once.
+    at : Timestamp
+        The instant to measure from, with a time zone. Jobs that end later are ignored.
+    anchor : {"start", "end"} or Series of str
+        As in `recovery_points`.
+
+    Returns
+    -------
+    Series of timedelta64
+        One value per appliance in `jobs`, by ``appliance``; NaT where no success is known. Never
+        below 0, even if the appliance's clock is ahead.
+
+    References
+    ----------
+    .. [1] sla.md, section 3, "exposure".
+
+    Examples
+    --------
+    >>> from backupkit.tables import JOBS
+    >>> at = pd.Timestamp("2026-11-09", tz="UTC")
+    >>> hours = [at - pd.Timedelta(hours=h) for h in (47, 46, 23, 22)]
+    >>> jobs = JOBS.frame(
+    ...     {
+    ...         "appliance": ["vc-1", "vc-1"],
+    ...         "outcome": ["success", "failure"],
+    ...         "start_time": hours[0::2],
+    ...         "end_time": hours[1::2],
+    ...     }
+    ... )
+    >>> exposure(jobs, at=at)
+    appliance
+    vc-1   1 days 23:00:00
+    Name: exposure, dtype: timedelta64[us]
+    """
+    index = pd.Index(np.sort(jobs["appliance"].unique()), dtype="str", name="appliance")
+    points = recovery_points(jobs, anchor=anchor)
+    newest = points[points["available"] <= at].groupby("appliance")["point"].last()
+    age = instant(at) - times_of(newest.reindex(index))
+    return pd.Series(np.where(age < _NOTHING, _NOTHING, age), index=index, name="exposure")
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """All that decides the states, as arrays over the appliances and the recovery points."""
+
+    rule_excluded: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    by_evidence: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    threshold: Spans
+    since: Times
+    known_since: Times
+    known_until: Times
+    point_codes: Codes
+    available: Times
+    points: Times
+
+    @classmethod
+    def of(cls, points: pd.DataFrame, known: pd.DataFrame, rules: pd.DataFrame) -> "_Facts":
+        return cls(
+            rule_excluded=rules["exclude"].notna().to_numpy(),
+            by_evidence=rules["unknown_mode"].eq("evidence").to_numpy(),
+            threshold=spans_of(rules["threshold"]),
+            since=times_of(known["since"]),
+            known_since=times_of(known["known_since"]),
+            known_until=times_of(known["known_until"]),
+            point_codes=codes_of(points["appliance"], rules.index),
+            available=times_of(points["available"]),
+            points=times_of(points["point"]),
+        )
+
+    def states(
+        self, codes: Codes, times: Times, *, end: np.datetime64, onwards: bool
+    ) -> tuple[Codes, Times]:
+        """Apply the rule at each (appliance, time): the state, and the recovery point in force.
+
+        With `onwards` the state is that of the moments right after, which differs where an age is
+        exactly the threshold.
+        """
+        within = np.less if onwards else np.less_equal
+        row = latest(self.point_codes, self.available, codes, times)
+        point = np.full(len(times), NAT)
+        point[row >= 0] = self.points[row[row >= 0]]
+        threshold = self.threshold[codes]
+        compliant = within(times - point, threshold)
+        onboarding = np.isnat(point) & within(times - self.known_since[codes], threshold)
+        state = np.where(compliant, _COMPLIANT, np.where(onboarding, _EXCLUDED, _BREACH))
+        until = self.known_until[codes]
+        stale = np.isnat(until) | ((times >= until) & (end > until))
+        carried = self.by_evidence[codes] & compliant & ~np.isnat(until)
+        state[stale & ~carried] = _UNKNOWN
+        since = self.since[codes]
+        state[np.isnat(since) | (times < since)] = _UNOBSERVED
+        state[self.rule_excluded[codes]] = _EXCLUDED
+        return state, point
+
+
+def states_at(
+    points: pd.DataFrame, known: pd.DataFrame, rules: pd.DataFrame, *, at: pd.Timestamp
+) -> pd.Series:
+    """Give the state of each appliance at one instant.
+
+    Parameters
+    ----------
+    points : DataFrame
+        What `recovery_points` gave.
+    known : DataFrame
+        What `backupkit.analysis.knowledge` gave.
+    rules : DataFrame
+        What `Policy.rules` gave, with the same index.
+    at : Timestamp
+        The instant. Where what is known reaches exactly so far, it is known.
+
+    Returns
+    -------
+    Series of str
+        compliant, breach, unknown, excluded or unobserved, by appliance.
+
+    Notes
+    -----
+    The first that holds: excluded by a rule; unobserved before anything was known; unknown beyond
+    what is known (with ``unknown_mode="evidence"`` only once the last recovery point is too old);
+    compliant up to an exposure of exactly the threshold; excluded as onboarding, while there is no
+    success yet and the appliance is known for no longer than the threshold; else breach.
+
+    References
+    ----------
+    .. [1] sla.md, section 3, "Four states".
+    """
+    everyone = np.arange(len(rules), dtype=np.intp)
+    moment = instant(at)
+    state, _ = _Facts.of(points, known, rules).states(
+        everyone, np.full(len(rules), moment), end=moment, onwards=False
+    )
+    return pd.Series(_NAMES[state], index=rules.index, dtype="str", name="state")
+
+
+def segments(
+    points: pd.DataFrame,
+    known: pd.DataFrame,
+    rules: pd.DataFrame,
+    *,
+    start: pd.Timestamp,
+    end: pd.Timestamp,
+) -> pd.DataFrame:
+    """Cut the period wherever something changes for an appliance.
+
+    Parameters
+    ----------
+    points, known, rules : DataFrame
+        As in `states_at`.
+    start, end : Timestamp
+        The period, half-open.
+
+    Returns
+    -------
+    DataFrame
+        appliance, state, start, end [UTC] and point [UTC] (the recovery point in force), by
+        appliance and start: a partition of the period, in which no state, recovery point or
+        threshold changes inside a segment.
+    """
+    facts = _Facts.of(points, known, rules)
+    first, last = instant(start), instant(end)
+    everyone = np.arange(len(rules), dtype=np.intp)
+    cuts = [
+        (facts.point_codes, facts.available),
+        (facts.point_codes, facts.points + facts.threshold[facts.point_codes]),
+        (everyone, facts.since),
+        (everyone, facts.known_since + facts.threshold),
+        (everyone, facts.known_until),
+    ]
+    inside = [((times > first) & (times < last)) for _, times in cuts]
+    codes = np.concatenate([everyone, *(c[i] for (c, _), i in zip(cuts, inside, strict=True))])
+    begins = np.concatenate(
+        [np.full(len(rules), first), *(t[i] for (_, t), i in zip(cuts, inside, strict=True))]
+    )
+    order = np.lexsort((begins, codes))
+    codes, begins = codes[order], begins[order]
+    repeated = np.zeros(len(codes), dtype=bool)
+    repeated[1:] = (codes[1:] == codes[:-1]) & (begins[1:] == begins[:-1])
+    codes, begins = codes[~repeated], begins[~repeated]
+    ends = np.full(len(codes), last)
+    ends[:-1] = np.where(codes[1:] == codes[:-1], begins[1:], last)
+    state, point = facts.states(codes, begins, end=last, onwards=True)
+    return pd.DataFrame(
+        {
+            "appliance": pd.Series(rules.index[codes], dtype="str"),
+            "state": pd.Series(_NAMES[state], dtype="str"),
+            "start": utc(begins),
+            "end": utc(ends),
+            "point": utc(point),
+        }
+    )
+
+
+def state_intervals(pieces: pd.DataFrame) -> pd.DataFrame:
+    """Join the neighbouring segments that have the same state.
+
+    Parameters
+    ----------
+    pieces : DataFrame
+        What `segments` gave.
+
+    Returns
+    -------
+    DataFrame
+        Of `backupkit.tables.INTERVALS`: a partition of the period for each appliance.
+    """
+    begins = (pieces["appliance"] != pieces["appliance"].shift()) | (
+        pieces["state"] != pieces["state"].shift()
+    )
+    joined = pieces[begins]
+    last = begins.shift(-1, fill_value=True)
+    ends = pieces["end"][last.to_numpy()].reset_index(drop=True)
+    return INTERVALS.conform(joined.reset_index(drop=True).assign(end=ends))
+
+
+def time_in_states(pieces: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
+    """Add up how long each appliance was in each state.
+
+    Parameters
+    ----------
+    pieces : DataFrame
+        What `segments` gave.
+    appliances : Index of str
+        The appliances to tell about.
+
+    Returns
+    -------
+    DataFrame
+        By appliance, a timedelta64 column for each of `backupkit.tables.STATES`; a row adds up to
+        the period.
+    """
+    totals = pd.DataFrame(index=appliances)
+    length = (pieces["end"] - pieces["start"]).astype("timedelta64[us]")
+    for state in STATES:
+        spent = length[pieces["state"] == state].groupby(pieces["appliance"]).sum()
+        totals[state] = spent.reindex(appliances, fill_value=pd.Timedelta(0))
+    return totals.astype("timedelta64[us]")
+
+
+def worst_exposure(pieces: pd.DataFrame, *, appliances: pd.Index) -> pd.Series:
+    """Find the largest exposure in the observed part of the period.
+
+    Parameters
+    ----------
+    pieces : DataFrame
+        What `segments` gave.
+    appliances : Index of str
+        The appliances to tell about.
+
+    Returns
+    -------
+    Series of timedelta64
+        By appliance; NaT where no recovery point was known.
+    """
+    observed = pieces[pieces["state"].isin(["compliant", "breach"])]
+    codes = codes_of(observed["appliance"], appliances)
+    age = times_of(observed["end"]) - times_of(observed["point"])
+    worst = np.full(len(appliances), NO_SPAN)
+    np.fmax.at(worst, codes, np.where(age < _NOTHING, _NOTHING, age))
+    return pd.Series(worst, index=appliances, name="worst_exposure")

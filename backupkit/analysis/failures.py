@@ -1,0 +1,242 @@
+"""What failed and why: failed jobs grouped by what their messages have in common."""
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import pandas as pd
+
+from backupkit.analysis.arrays import instant, utc
+from backupkit.analysis.knowledge import job_times
+from backupkit.tables import FAILURES
+from backupkit.tables.contract import TEXTS
+
+__all__ = ["NO_MESSAGE", "failure_signatures", "failures", "message_of", "signature_of"]
+
+NO_MESSAGE: Final = "(no message)"
+"""The signature of a failed job that says nothing."""
+
+_READ: Final = 4_000  # characters of a message that are looked at
+_SHOWN: Final = 300  # characters of a signature
+_NAMES: Final = 10  # args that are taken out
+_NAME_LENGTH: Final = 60  # a longer arg is a sentence and stays
+_LISTED: Final = 50  # names, builds and targets of one signature
+
+_HOST_NAME: Final = (  # at least two dots, and not the name of a Java class or a message
+    r"(?<![\w.@-])(?!(?:com|org|net|java|javax|python|vmware)\.)"
+    r"[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,8}\.[a-z]{2,24}(?::\d{1,5})?(?![\w-])"
+)
+
+# Each pattern is linear: no repetition inside a repetition, lengths bounded where a prefix repeats.
+_PLACEHOLDERS: Final = tuple(
+    (re.compile(pattern, re.IGNORECASE), placeholder)
+    for pattern, placeholder in (
+        (r"(?<![\w+.-])[a-z][a-z0-9+.-]{1,15}://[^\s'\"<>,;)\]]+", "<uri>"),
+        (r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", "<id>"),
+        (r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?", "<time>"),
+        (r"\b\d{8}-\d{6}(?:-\d{1,12})?\b", "<id>"),
+        (r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}", "<user>"),
+        (r"(?<![\w/<>\\])[a-z]:\\[^\s'\",;]+|\\\\[^\s'\",;]+", "<path>"),
+        (r"(?<![\w/<>])/[\w.@%+~:/-]{2,}(?<![.:])", "<path>"),
+        (r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?(?![\w.]\d)", "<host>"),
+        (r"(?<![\w:])(?:[0-9a-f]{1,4}:){3,7}[0-9a-f]{1,4}(?![\w:])", "<host>"),
+        (_HOST_NAME, "<host>"),
+        (r"\b0x[0-9a-f]+\b|\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{8,64}\b", "<id>"),
+        (r"(?<!\w)'[^'<>]{1,120}'(?!\w)", "'<name>'"),
+        (r'(?<!\w)"[^"<>]{1,120}"(?!\w)', '"<name>"'),
+        (r"(?<![\w<])[+-]?\d+(?:[.,:]\d+)*", "<n>"),
+    )
+)
+_BAD: Final = re.compile(r"error|fail|exception|unhealthy|denied|refused", re.IGNORECASE)
+_BLANK: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
+
+
+def signature_of(text: str, args: Iterable[str] = ()) -> str:
+    """Take out of a message what differs from job to job.
+
+    Parameters
+    ----------
+    text : str
+        The message; no more than its first 4,000 characters are looked at.
+    args : iterable of str
+        What the appliance says it put into the text.
+
+    Returns
+    -------
+    str
+        The text with ``<uri>``, ``<path>``, ``<host>``, ``<user>``, ``<id>``, ``<time>``,
+        ``<name>``, ``<n>`` and ``<arg>`` in place of numbers and names, at most 300 characters.
+
+    Examples
+    --------
+    >>> signature_of("Error 28 writing /backup/vc-1/db.gz on sftp://nas.example.com:22/vc")
+    'Error <n> writing <path> on <uri>'
+    >>> signature_of("Component wcp failed after 12.5 s.", args=["wcp"])
+    'Component <arg> failed after <n> s.'
+    """
+    plain = _BLANK.sub(" ", text[:_READ]).strip()
+    for arg in sorted(set(_names(args)), key=lambda name: (-len(name), name)):
+        placeholder = _replace(arg)
+        if placeholder == arg:
+            placeholder = "<arg>"
+        plain = re.sub(rf"(?<![\w<]){re.escape(arg)}(?![\w>])", placeholder, plain)
+    return _replace(plain)[:_SHOWN] or NO_MESSAGE
+
+
+def _names(args: Iterable[str]) -> list[str]:
+    """Keep the args that are names rather than whole sentences or nothing at all."""
+    given = [arg.strip() for arg, _ in zip(args, range(_NAMES), strict=False)]
+    return [arg for arg in given if 1 < len(arg) <= _NAME_LENGTH and arg.count(" ") <= 1]
+
+
+def _replace(text: str) -> str:
+    for pattern, placeholder in _PLACEHOLDERS:
+        text = pattern.sub(placeholder, text)
+    return text
+
+
+def message_of(messages: object) -> dict[str, Any] | None:
+    """Choose the message that tells why a job failed.
+
+    Parameters
+    ----------
+    messages : list of dict or NA
+        One cell of the column ``messages``.
+
+    Returns
+    -------
+    dict or None
+        The message: id, default_message, args, localized; None if nothing was said.
+
+    Notes
+    -----
+    The API gives messages no severity, so the first one that speaks of an error or a failure is
+    taken, else the first one.
+
+    Examples
+    --------
+    >>> note = {"id": "a", "default_message": "Started", "args": [], "localized": None}
+    >>> why = {"id": "b", "default_message": "Backup failed", "args": [], "localized": None}
+    >>> message_of([note, why])["id"]
+    'b'
+    """
+    if not isinstance(messages, list):
+        return None
+    told: list[dict[str, Any]] = [
+        item for item in messages if item["default_message"] or item["localized"] or item["id"]
+    ]
+    return next((item for item in told if _sounds_bad(item)), told[0] if told else None)
+
+
+def _sounds_bad(message: dict[str, Any]) -> bool:
+    words = message["default_message"] or message["localized"] or message["id"]
+    return _BAD.search(words[:_READ]) is not None
+
+
+def failure_signatures(jobs: pd.DataFrame) -> pd.DataFrame:
+    """Give each failed job its signature.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`.
+
+    Returns
+    -------
+    DataFrame
+        signature, message_id and text (as the appliance shows it, whole), on the index of `jobs`;
+        missing unless the job failed.
+
+    Notes
+    -----
+    The untranslated text decides, so that appliances that speak different languages are grouped
+    together. Jobs that say the same words share the work.
+    """
+    failed = jobs["outcome"].eq("failure").to_numpy()
+    known: dict[tuple[str, tuple[str, ...]], str] = {}
+    rows = []
+    for messages in jobs["messages"].array[failed]:
+        message = message_of(messages)
+        if message is None:
+            rows.append((NO_MESSAGE, None, None))
+            continue
+        shown = message["localized"] or message["default_message"] or message["id"]
+        neutral = message["default_message"] or shown
+        args = tuple(arg for arg in (message["args"] or [])[:_NAMES] if arg)
+        key = (neutral[:_READ], args)
+        if key not in known:
+            known[key] = signature_of(*key)
+        rows.append((known[key], message["id"] or None, shown))
+    columns = ["signature", "message_id", "text"]
+    told = pd.DataFrame(rows, columns=columns, index=jobs.index[failed], dtype="str")
+    return told.reindex(jobs.index)
+
+
+def failures(
+    jobs: pd.DataFrame, signatures: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp
+) -> pd.DataFrame:
+    """Group the failed jobs of a period by their signature.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`, each job once.
+    signatures : DataFrame
+        What `failure_signatures` gave for these jobs, or for more.
+    start, end : Timestamp
+        The period, half-open; the job's end decides.
+
+    Returns
+    -------
+    DataFrame
+        Of `backupkit.tables.FAILURES`, the most frequent first. Of names, builds and targets at
+        most 50 are listed for each.
+    """
+    _, done = job_times(jobs)
+    inside = (done >= instant(start)) & (done < instant(end))
+    inside &= jobs["outcome"].eq("failure").to_numpy()
+    told = jobs.loc[inside, ["appliance", "build", "location"]].join(signatures)
+    told["done"] = utc(done[inside]).set_axis(told.index)
+    told["target"] = told["location"].map(_target, na_action="ignore").astype("str")
+    ordered = told.sort_values("done", kind="stable")
+    by = ordered.groupby("signature", sort=True)
+    groups = by.agg(
+        jobs=("done", "size"),
+        appliances=("appliance", "nunique"),
+        ids=("message_id", lambda ids: ids.nunique(dropna=False)),
+        message_id=("message_id", "last"),
+        first_seen=("done", "min"),
+        last_seen=("done", "max"),
+    )
+    newest = ordered.drop_duplicates("signature", keep="last").set_index("signature")
+    groups["text"] = newest["text"]
+    groups["message_id"] = groups["message_id"].where(groups["ids"] == 1)
+    groups["share"] = groups["jobs"] / len(told)
+    for name, column in (("names", "appliance"), ("builds", "build"), ("targets", "target")):
+        groups[name] = _most_frequent(ordered, column, groups.index)
+    ranked = groups.reset_index().sort_values(
+        ["jobs", "last_seen", "signature"], ascending=[False, False, True], kind="stable"
+    )
+    return FAILURES.conform(ranked)
+
+
+def _most_frequent(told: pd.DataFrame, column: str, signatures: pd.Index) -> pd.Series:
+    """List for each signature the values of a column, the most frequent first."""
+    counted = told.groupby(["signature", column]).size().rename("number").reset_index()
+    ranked = counted.sort_values(["signature", "number", column], ascending=[True, False, True])
+    lists: dict[str, list[str]] = {}
+    for signature, value in ranked[["signature", column]].itertuples(index=False):
+        lists.setdefault(signature, []).append(value)
+    values = [lists.get(signature, [])[:_LISTED] or None for signature in signatures]
+    return pd.Series(values, index=signatures, dtype=TEXTS)
+
+
+def _target(location: str) -> str | None:
+    """Keep of a location the scheme and the host; never a user or a password."""
+    try:
+        parts = urlsplit(location[:_READ])
+        host = parts.hostname
+    except ValueError:  # a bracket without its pair: what an appliance says need not be a URI
+        return None
+    return f"{parts.scheme}://{host}" if host else None

@@ -1,0 +1,159 @@
+"""Incidents: the stretches in which an appliance was without protection."""
+
+import numpy as np
+import pandas as pd
+
+from backupkit.analysis.arrays import NAT, Codes, Times, codes_of, instant, spans_of, times_of, utc
+from backupkit.analysis.knowledge import job_times
+from backupkit.tables import INCIDENTS
+
+__all__ = ["incident_figures", "incidents"]
+
+
+def incidents(
+    jobs: pd.DataFrame, slots: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp
+) -> pd.DataFrame:
+    """Find the incidents that touch the period.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`, each job once, on our clock.
+    slots : DataFrame
+        What `judge_slots` gave, from before the last success ahead of the period on; reads
+        ``overdue`` [UTC].
+    start, end : Timestamp
+        The period, half-open.
+
+    Returns
+    -------
+    DataFrame
+        Of `backupkit.tables.INCIDENTS`, by appliance and onset.
+
+    Notes
+    -----
+    An incident begins with the end of the first failed job after a success, or when the first run
+    was overdue, and ends with the end of the next success of any type. A failure at the very
+    instant of a success comes before it. What is open at the period's end has no recovery, and its
+    duration is a lower bound.
+
+    References
+    ----------
+    .. [1] sla.md, section 4, number 15, and section 5, "censored intervals".
+    """
+    index = pd.Index(np.sort(jobs["appliance"].unique()), dtype="str")
+    index = index.union(pd.Index(slots["appliance"].unique(), dtype="str"))
+    first, last = instant(start), instant(end)
+    codes, times, kinds = _events(jobs, slots, index, last)
+    problem = kinds > 0
+    onset = problem.copy()
+    onset[1:] &= ~((codes[1:] == codes[:-1]) & problem[:-1])
+    begins = np.flatnonzero(onset)
+    recovered = _next_success(codes, problem)[begins]
+    recovery = np.append(times, NAT)[recovered]
+    touches = (times[begins] < last) & ~(recovery <= first)
+    begins, recovery = begins[touches], recovery[touches]
+    is_open = np.isnat(recovery)
+    began = times[begins]
+    return INCIDENTS.frame(
+        {
+            "appliance": pd.Series(index[codes[begins]], dtype="str"),
+            "onset": utc(began),
+            "recovery": utc(recovery),
+            "duration": pd.Series(np.where(is_open, last, recovery) - began),
+            "open": pd.Series(is_open),
+            "kind": pd.Series(np.where(kinds[begins] == 1, "failed", "norun"), dtype="str"),
+            "carried_over": pd.Series(began < first),
+        }
+    )
+
+
+def _events(
+    jobs: pd.DataFrame,
+    slots: pd.DataFrame,
+    index: pd.Index,
+    last: np.datetime64,
+) -> tuple[Codes, Times, Codes]:
+    """Line up what happened to each appliance up to `last`: 1 failed, 2 overdue, 0 success."""
+    _, done = job_times(jobs)
+    overdue = times_of(slots["overdue"])
+    times = np.concatenate([done, overdue])
+    codes = np.concatenate(
+        [codes_of(jobs["appliance"], index), codes_of(slots["appliance"], index)]
+    )
+    job_kinds = np.where(jobs["outcome"].eq("success").to_numpy(), 0, 1)
+    kinds = np.concatenate([job_kinds, np.full(len(overdue), 2)]).astype(np.intp)
+    happened = times <= last
+    times, codes, kinds = times[happened], codes[happened], kinds[happened]
+    order = np.lexsort((np.where(kinds == 0, 3, kinds), times, codes))
+    return codes[order], times[order], kinds[order]
+
+
+def _next_success(codes: Codes, problem: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Codes:
+    """Give for each event the position of its appliance's next success, -1 if there is none."""
+    size = len(codes)
+    position = np.where(problem, size, np.arange(size))
+    following = np.minimum.accumulate(position[::-1])[::-1] if size else position
+    found = following < size
+    found[found] = codes[following[found]] == codes[found]
+    return np.where(found, following, -1)
+
+
+def incident_figures(
+    found: pd.DataFrame,
+    pieces: pd.DataFrame,
+    *,
+    appliances: pd.Index,
+) -> pd.DataFrame:
+    """Work out the mean times of each appliance's incidents.
+
+    Parameters
+    ----------
+    found : DataFrame
+        What `incidents` gave.
+    pieces : DataFrame
+        What `segments` gave; compliant, in breach and onboarding time is observed.
+    appliances : Index of str
+        The appliances to tell about.
+
+    Returns
+    -------
+    DataFrame
+        By appliance: incidents (with their onset in the period), incident_since [UTC] (onset of the
+        open one), mttr and mtbf (timedelta64).
+
+    Notes
+    -----
+    mttr is the mean of the closed incidents with their onset in the period; an open one is never
+    averaged. mtbf is the observed time outside all incidents, divided by the incidents with their
+    onset in the period, open ones included; without any it is missing, not infinite.
+
+    References
+    ----------
+    .. [1] sla.md, section 4, numbers 16 and 17.
+    """
+    new = found[~found["carried_over"].astype("bool")]
+    still_open = found["open"].astype("bool")
+    figures = pd.DataFrame(index=appliances)
+    figures["incidents"] = new["appliance"].value_counts().reindex(appliances, fill_value=0)
+    figures["incident_since"] = found[still_open].groupby("appliance")["onset"].last()
+    closed = new[~new["open"].astype("bool")].groupby("appliance")["duration"]
+    figures["mttr"] = closed.mean()
+    calm = _observed_outside(found, pieces, appliances)
+    number = figures["incidents"].where(figures["incidents"] > 0)
+    figures["mtbf"] = (calm / number).astype("timedelta64[us]")
+    return figures
+
+
+def _observed_outside(found: pd.DataFrame, pieces: pd.DataFrame, appliances: pd.Index) -> pd.Series:
+    """Add up the observed time that lies in no incident."""
+    seen = pieces[pieces["state"].isin(["compliant", "breach", "excluded"])]
+    by = seen.groupby("appliance")
+    low, high = by["start"].min().reindex(appliances), by["end"].max().reindex(appliances)
+    begin = times_of(found["onset"])
+    until = begin + spans_of(found["duration"])
+    codes = codes_of(found["appliance"], appliances)
+    inside = np.fmin(until, times_of(high)[codes]) - np.fmax(begin, times_of(low)[codes])
+    lost = pd.Series(np.where(inside > np.timedelta64(0), inside, np.timedelta64(0)))
+    lost = lost.groupby(found["appliance"]).sum().reindex(appliances, fill_value=pd.Timedelta(0))
+    return (high - low) - lost

@@ -1,0 +1,131 @@
+"""Why an appliance is in its state, in a sentence for a person."""
+
+import re
+from collections.abc import Hashable
+from typing import Any, Final
+
+import pandas as pd
+
+__all__ = ["reasons"]
+
+_Row = dict[Hashable, Any]
+
+_QUOTED: Final = 200  # characters of an appliance's own words
+_BLANK: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
+
+
+def reasons(
+    facts: pd.DataFrame,
+    failed: pd.DataFrame,
+    current: pd.DataFrame,
+    *,
+    end: pd.Timestamp,
+) -> pd.Series:
+    """Say for each appliance why it is in its state.
+
+    Parameters
+    ----------
+    facts : DataFrame
+        By appliance; reads state, exclude, strikes, last_success, last_outcome, incident_since,
+        exposure, threshold, known_since, known_until, error, detail, failing_since, last_poll and
+        last_ok.
+    failed : DataFrame
+        By appliance, of those whose newest finished jobs failed: text (of the newest failure) and
+        since [UTC] (the end of the first failure in the row).
+    current : DataFrame
+        The schedules in force, of `backupkit.tables.SCHEDULES`.
+    end : Timestamp
+        The instant of the states.
+
+    Returns
+    -------
+    Series of str
+        By appliance; missing where there is nothing to say.
+    """
+    plan = _plans(current).reindex(facts.index).fillna("no schedule")
+    told = facts.join(failed.add_prefix("failure_")).assign(plan=plan)
+    told["name"] = told.index
+    sentences = [_reason(row, end) for row in told.to_dict("records")]
+    return pd.Series(sentences, index=facts.index, dtype="str", name="reason")
+
+
+def _plans(current: pd.DataFrame) -> pd.Series:
+    """Say of each appliance with a schedule what is wrong with it, "" if nothing."""
+    on = current["enabled"].fillna(value=False).astype("bool")
+    planned = on & current["hour"].notna() & current["minute"].notna()
+    switched_on, runs = (flag.groupby(current["appliance"]).any() for flag in (on, planned))
+    words = pd.Series("schedule disabled", index=runs.index, dtype="str")
+    return words.mask(switched_on, "schedule without a time").mask(runs, "")
+
+
+def _reason(row: _Row, end: pd.Timestamp) -> str | None:
+    match row["state"]:
+        case "breach":
+            return _breach(row)
+        case "unknown":
+            return _unknown(row)
+        case "excluded":
+            return _excluded(row)
+        case "unobserved":
+            since = row["known_since"]
+            return "never read" if since is pd.NaT else f"not known before {_at(since)}"
+        case _:
+            return _remark(row, end)
+
+
+def _breach(row: _Row) -> str:
+    plan = f", {row['plan']}" if row["plan"] else ""
+    if row["strikes"]:
+        sentence = f"{_failures(row)} since {_at(row['failure_since'])}{plan}"
+        return f"{sentence}: {_quote(row['failure_text'])}"
+    if pd.isna(row["last_success"]):
+        return f"no recovery point ever seen{plan}"
+    running = ", a backup is running" if row["last_outcome"] == "open" else ""
+    if pd.notna(row["incident_since"]):
+        return f"no run since {_at(row['last_success'])}{plan}{running}"
+    return f"no newer backup than {_at(row['last_success'])}{plan}{running}"
+
+
+def _unknown(row: _Row) -> str:
+    if pd.isna(row["last_poll"]):
+        return "never visited"
+    if pd.isna(row["failing_since"]):
+        return f"not visited since {_at(row['last_poll'])}"
+    kind = row["error"] if isinstance(row["error"], str) else "not read"
+    since = "never read" if pd.isna(row["last_ok"]) else f"since {_at(row['failing_since'])}"
+    return f"{kind}, {since}: {_quote(row['detail'])}"
+
+
+def _excluded(row: _Row) -> str:
+    if isinstance(row["exclude"], str):
+        return str(row["exclude"])
+    until = row["known_since"] + row["threshold"]
+    return f"onboarding: no success yet, until {_at(until)}"
+
+
+def _remark(row: _Row, end: pd.Timestamp) -> str | None:
+    if row["known_until"] < end:
+        return f"judged by its last known recovery point; {_unknown(row)}"
+    if row["strikes"]:
+        return f"{_failures(row)}: {_quote(row['failure_text'])}"
+    if pd.notna(row["incident_since"]):
+        return f"an expected run did not start, overdue since {_at(row['incident_since'])}"
+    return f"{row['plan']}" if row["plan"] else None
+
+
+def _failures(row: _Row) -> str:
+    return (
+        "the last attempt failed" if row["strikes"] == 1 else f"{row['strikes']} failures in a row"
+    )
+
+
+def _quote(words: object) -> str:
+    """Put an appliance's own words on one line of bounded length."""
+    plain = _BLANK.sub(" ", words[: 4 * _QUOTED]).strip() if isinstance(words, str) else ""
+    if len(plain) > _QUOTED:
+        plain = plain[: _QUOTED - 1].rstrip() + "…"
+    return plain or "no message"
+
+
+def _at(moment: pd.Timestamp) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,295 @@
+"""When each appliance's schedule expects a run: local wall times turned into instants."""
+
+from datetime import datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+
+from backupkit.analysis.arrays import (
+    NAT,
+    Codes,
+    Spans,
+    Times,
+    codes_of,
+    instant,
+    spans_of,
+    times_of,
+    utc,
+)
+from backupkit.errors import SettingsError
+from backupkit.settings import time_zone
+
+__all__ = ["current_schedules", "expected_runs", "schedule_zones"]
+
+_WEEKDAYS: Final = (
+    "MONDAY",
+    "TUESDAY",
+    "WEDNESDAY",
+    "THURSDAY",
+    "FRIDAY",
+    "SATURDAY",
+    "SUNDAY",
+)
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 # a wall time, as schedules are
+_EPOCH_WEEKDAY: Final = 3  # a Thursday
+_MARGIN_BEFORE: Final = 2  # days; a zone is at most 14 h away from UTC
+_MARGIN_AFTER: Final = 10  # days; a weekly schedule's next run must be seen too
+
+
+def schedule_zones(schedules: pd.DataFrame, *, fallback: pd.Series) -> pd.DataFrame:
+    """Decide in which time zone each schedule is to be read.
+
+    Parameters
+    ----------
+    schedules : DataFrame
+        Of `backupkit.tables.SCHEDULES`.
+    fallback : Series of str
+        The zone fleet.toml gives, by appliance; missing where it gives none.
+
+    Returns
+    -------
+    DataFrame
+        zone and source (appliance, fleet.toml or assumed, with the reason where a name is no
+        zone), on the index of `schedules`.
+
+    Notes
+    -----
+    The appliance's own zone, else the one of fleet.toml, else UTC. A name that is no zone is passed
+    over: what an appliance says is never a reason to fail.
+    """
+    own = schedules["timezone"]
+    member = schedules["appliance"].map(fallback).astype("str")
+    pairs = pd.DataFrame({"own": own, "member": member})
+    chosen = {
+        (mine, theirs): _choose_zone(mine, theirs)
+        for mine, theirs in pairs.drop_duplicates().itertuples(index=False)
+    }
+    decided = [chosen[pair] for pair in pairs.itertuples(index=False, name=None)]
+    return pd.DataFrame(decided, columns=["zone", "source"], index=schedules.index, dtype="str")
+
+
+def _choose_zone(own: object, member: object) -> tuple[str, str]:
+    """Take the first name that is a zone."""
+    remark = ""
+    for name, source in ((own, "appliance"), (member, "fleet.toml")):
+        if not isinstance(name, str):
+            continue
+        try:
+            return time_zone(name, where=source).key, source + remark
+        except SettingsError:
+            remark = f'; "{name[:40]}", told by the {source}, is no zone'.replace(
+                "the fleet.toml", "fleet.toml"
+            )
+    return "UTC", "assumed" + remark
+
+
+def current_schedules(schedules: pd.DataFrame, *, at: pd.Timestamp) -> pd.DataFrame:
+    """Keep of each schedule the row that is in force.
+
+    Parameters
+    ----------
+    schedules : DataFrame
+        Of `backupkit.tables.SCHEDULES`, in any order.
+    at : Timestamp
+        The instant.
+
+    Returns
+    -------
+    DataFrame
+        One row per (appliance, schedule): the newest seen by then, else the first one, which
+        reaches back without limit.
+    """
+    ordered = schedules.sort_values(["appliance", "schedule", "seen_at"], kind="stable")
+    first = ordered.drop_duplicates(["appliance", "schedule"], keep="first")
+    seen = ordered[ordered["seen_at"] <= at]
+    newest = pd.concat([first, seen]).drop_duplicates(["appliance", "schedule"], keep="last")
+    return newest.sort_values(["appliance", "schedule"], ignore_index=True)
+
+
+def expected_runs(
+    schedules: pd.DataFrame,
+    *,
+    fallback: pd.Series,
+    since: pd.Series,
+    end: pd.Timestamp,
+    corrections: pd.Series | None = None,
+) -> pd.DataFrame:
+    """List the moments at which the schedules expect a run.
+
+    Parameters
+    ----------
+    schedules : DataFrame
+        Of `backupkit.tables.SCHEDULES`, in any order.
+    fallback : Series of str
+        The zone fleet.toml gives, by appliance.
+    since : Series of datetime64
+        From when to list, by appliance [UTC]; nothing where missing. Same index as `fallback`.
+    end : Timestamp
+        Until when, exclusive.
+    corrections : Series of timedelta64, optional
+        What to take off each appliance's times, same index as `fallback`.
+
+    Returns
+    -------
+    DataFrame
+        appliance, schedule, slot [UTC], next_slot [UTC] (when the following run is expected) and
+        widened (timedelta64, see Notes), by appliance and slot.
+
+    Notes
+    -----
+    A row of a schedule is in force from when it was seen to when the next row of that schedule was;
+    the first reaches back without limit. An instant expected twice counts once.
+    A wall time that the clocks skip counts on the old offset, one slot, and its tolerances are
+    widened by the size of the jump. A wall time that comes twice counts the first time.
+
+    References
+    ----------
+    .. [1] sla.md, section 5, "spring gap", "autumn fold".
+
+    Examples
+    --------
+    >>> from backupkit.tables import SCHEDULES
+    >>> schedules = SCHEDULES.frame(
+    ...     {
+    ...         "appliance": ["vc-1"],
+    ...         "schedule": ["default"],
+    ...         "enabled": [True],
+    ...         "hour": [2],
+    ...         "minute": [30],
+    ...         "timezone": ["Europe/Berlin"],
+    ...     }
+    ... )
+    >>> since = pd.Series(pd.Timestamp("2026-03-28", tz="UTC"), index=["vc-1"])
+    >>> end = pd.Timestamp("2026-03-31", tz="UTC")
+    >>> runs = expected_runs(
+    ...     schedules, fallback=pd.Series("UTC", index=["vc-1"]), since=since, end=end
+    ... )
+    >>> [str(slot)[:16] for slot in runs["slot"]]
+    ['2026-03-28 01:30', '2026-03-29 01:30', '2026-03-30 00:30']
+    """
+    index = fallback.index
+    rows = schedules.sort_values(["appliance", "schedule", "seen_at"], kind="stable")
+    rows = rows.reset_index(drop=True)
+    codes = codes_of(rows["appliance"], index)
+    begin, until = _in_force(rows)
+    low = np.fmax(begin, times_of(since)[codes])
+    high = np.fmin(until, instant(end))
+    usable = (
+        rows["enabled"].fillna(value=False).astype("bool")
+        & rows["hour"].between(0, 23).fillna(value=False)
+        & rows["minute"].between(0, 59).fillna(value=False)
+    ).to_numpy(dtype=bool)
+    usable &= ~np.isnat(times_of(since)[codes]) & (low < high)
+    kept = np.flatnonzero(usable)
+    picked = rows.loc[kept]
+    row, local, zone = _wall_times(
+        picked, schedule_zones(picked, fallback=fallback)["zone"], low[kept], high[kept]
+    )
+    slot, widened = _to_utc(local, zone)
+    source = kept[row]
+    order = np.lexsort((slot, source))
+    slot, widened, source = slot[order], widened[order], source[order]
+    own_next = _following(source, slot)
+    if corrections is not None:
+        ahead = spans_of(corrections)[codes[source]]
+        slot, own_next = slot - ahead, own_next - ahead
+    force = (np.isnat(begin[source]) | (slot >= begin[source])) & (
+        np.isnat(until[source]) | (slot < until[source])
+    )
+    frame = pd.DataFrame(
+        {
+            "code": codes[source[force]],
+            "schedule": rows["schedule"].to_numpy()[source[force]],
+            "slot": slot[force],
+            "own_next": own_next[force],
+            "widened": widened[force],
+        }
+    ).sort_values(["code", "slot", "schedule"])
+    frame = frame.drop_duplicates(["code", "slot"], ignore_index=True)
+    slot = frame["slot"].to_numpy("datetime64[us]")
+    code = frame["code"].to_numpy(np.intp)
+    following = np.fmin(_following(code, slot), frame["own_next"].to_numpy("datetime64[us]"))
+    listed = (slot >= times_of(since)[code]) & (slot < instant(end))
+    runs = pd.DataFrame(
+        {
+            "appliance": pd.Series(index[code], dtype="str"),
+            "schedule": frame["schedule"].astype("str"),
+            "slot": utc(slot),
+            "next_slot": utc(following),
+            "widened": frame["widened"],
+        }
+    )
+    asked: pd.DataFrame = runs[listed].reset_index(drop=True)
+    return asked
+
+
+def _in_force(rows: pd.DataFrame) -> tuple[Times, Times]:
+    """Tell from when to when each row of a schedule holds; NaT is no limit."""
+    seen = times_of(rows["seen_at"])
+    key = rows[["appliance", "schedule"]]
+    same = (key == key.shift()).all(axis=1).to_numpy()
+    begin = np.where(same, seen, NAT)
+    until = np.full(len(rows), NAT)
+    until[:-1] = np.where(same[1:], seen[1:], NAT)
+    return begin, until
+
+
+def _following(groups: Codes, slots: Times) -> Times:
+    """Give the next slot of the same group, NaT for the last; both sorted."""
+    following = np.full(len(slots), NAT)
+    following[:-1] = np.where(groups[1:] == groups[:-1], slots[1:], NAT)
+    return following
+
+
+def _wall_times(
+    rows: pd.DataFrame, zones: pd.Series, low: Times, high: Times
+) -> tuple[Codes, Times, pd.Series]:
+    """Spell out each row's local wall times around [low, high): row, time and zone of each."""
+    first = low.astype("datetime64[D]").astype(np.int64) - _MARGIN_BEFORE
+    last = high.astype("datetime64[D]").astype(np.int64) + _MARGIN_AFTER
+    count = last - first + 1
+    row = np.repeat(np.arange(len(rows), dtype=np.intp), count)
+    day = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + first[row]
+    wanted = np.array([_weekdays(days) for days in rows["days"].array], dtype=bool)
+    row_day = wanted.reshape(len(rows), len(_WEEKDAYS))[row, (day + _EPOCH_WEEKDAY) % 7]
+    row, day = row[row_day], day[row_day]
+    minutes = (rows["hour"] * 60 + rows["minute"]).to_numpy("int64")
+    local = day.astype("datetime64[D]").astype("datetime64[us]")
+    local = local + minutes[row].astype("timedelta64[m]")
+    return row, local, zones.iloc[row].reset_index(drop=True)
+
+
+def _weekdays(days: object) -> list[bool]:
+    """Tell for Monday to Sunday whether the schedule runs; none named means every day."""
+    named = {str(day).upper() for day in days} if isinstance(days, (list, np.ndarray)) else set()
+    return [not named or day in named for day in _WEEKDAYS]
+
+
+def _to_utc(local: Times, zone: pd.Series) -> tuple[Times, Spans]:
+    """Turn wall times into instants; tell by how much a skipped one widens its tolerances.
+
+    The offset of a zone is looked up once a day; only on the few days on which it changes is each
+    time looked up by itself.
+    """
+    slot = np.full(len(local), NAT)
+    widened = np.full(len(local), np.timedelta64(0, "us"))
+    number = local.astype("datetime64[D]").astype(np.int64)
+    for name, rows in zone.groupby(zone).indices.items():
+        where = ZoneInfo(str(name))
+        days = np.arange(number[rows].min(), number[rows].max() + 2)
+        offsets = np.array([_offset(where, _EPOCH + timedelta(int(day))) for day in days])
+        at = number[rows] - days[0]
+        slot[rows] = local[rows] - offsets[at]
+        for position in rows[offsets[at] != offsets[at + 1]]:
+            wall = local[position].item()
+            early, late = _offset(where, wall), _offset(where, wall.replace(fold=1))
+            slot[position] = local[position] - early
+            widened[position] = max(late - early, np.timedelta64(0, "us"))
+    return slot, widened
+
+
+def _offset(zone: ZoneInfo, wall: datetime) -> np.timedelta64:
+    """Give the offset from UTC at a wall time; ``fold`` chooses the side of a change."""
+    return np.timedelta64(wall.replace(tzinfo=zone).utcoffset() or timedelta(0), "us")

@@ -1,0 +1,243 @@
+"""Expected runs: which job belongs to which, and what became of each."""
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from backupkit.analysis.arrays import (
+    NAT,
+    Codes,
+    Times,
+    codes_of,
+    first_of,
+    instant,
+    latest,
+    spans_of,
+    times_of,
+    utc,
+)
+from backupkit.analysis.knowledge import job_times
+from backupkit.tables import SLOT_STATES
+
+__all__ = ["infer_types", "judge_slots", "slot_counts"]
+
+_ATTEMPTS: Final = ("success", "failure", "open")
+_TYPE_TOLERANCE: Final = np.timedelta64(10, "m")
+
+
+def infer_types(jobs: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:
+    """Work out the type of the jobs that do not tell it.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`.
+    expected : DataFrame
+        What `expected_runs` gave.
+
+    Returns
+    -------
+    DataFrame
+        A copy with ``type`` filled, SCHEDULED where the job started within 10 minutes of an
+        expected run, else MANUAL, and ``type_inferred``. A job without a start stays untyped.
+    """
+    start = times_of(jobs["start_time"])
+    unknown = jobs["type"].isna().to_numpy() & ~np.isnat(start)
+    names = pd.Index(expected["appliance"].unique())
+    slot = times_of(expected["slot"])
+    asked = np.flatnonzero(unknown)
+    near = latest(
+        codes_of(expected["appliance"], names),
+        slot,
+        codes_of(jobs["appliance"].iloc[asked], names),
+        start[asked] + _TYPE_TOLERANCE,
+    )
+    scheduled = np.zeros(len(asked), dtype=bool)
+    found = near >= 0
+    scheduled[found] = slot[near[found]] >= start[asked[found]] - _TYPE_TOLERANCE
+    filled = jobs["type"].to_numpy(dtype=object, copy=True)
+    filled[asked] = np.where(scheduled, "SCHEDULED", "MANUAL")
+    return jobs.assign(
+        type=pd.Series(filled, index=jobs.index, dtype="str"),
+        type_inferred=pd.Series(unknown, index=jobs.index, dtype="boolean"),
+    )
+
+
+def judge_slots(
+    jobs: pd.DataFrame,
+    expected: pd.DataFrame,
+    known: pd.DataFrame,
+    rules: pd.DataFrame,
+    *,
+    now: pd.Timestamp,
+) -> pd.DataFrame:
+    """Say of each expected run what became of it.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`, each job once, on our clock, with its type.
+    expected : DataFrame
+        What `expected_runs` gave.
+    known : DataFrame
+        What `backupkit.analysis.knowledge` gave.
+    rules : DataFrame
+        What `Policy.rules` gave, with the same index.
+    now : Timestamp
+        The moment of the judgement.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `backupkit.tables.SLOTS`, and overdue [UTC]: when the run was overdue,
+        missing if it started in time or that is not known yet.
+
+    Notes
+    -----
+    Let k be the newest good visit. The attempts of a slot are the jobs (success, failure or open)
+    that started from `early` before it to `early` before the next one, though never further from
+    it than half the way to its neighbour. The deadline is the end of that span, or the completion
+    target where that is sooner.
+
+    * met: the first SCHEDULED attempt started no more than `late` after the slot and succeeded by
+      the deadline. rescued: another attempt did. late: one succeeded, after the deadline.
+    * At or after the deadline, at k: missed_overrun if an attempt is still open, missed_failed if
+      there were attempts, missed_norun if there was none.
+    * Before it, at k: missed_norun if `late` has passed and nothing has started; else pending while
+      what is known reaches now, unknown beyond.
+    * excluded, whatever happened, if a rule excludes the appliance.
+
+    References
+    ----------
+    .. [1] sla.md, sections 3 and 5.
+    """
+    codes = codes_of(expected["appliance"], rules.index)
+    slot, widened = times_of(expected["slot"]), spans_of(expected["widened"])
+    lower, upper = _bounds(expected, codes, spans_of(rules["early"])[codes] + widened)
+    overdue = slot + spans_of(rules["late"])[codes] + widened
+    deadline = np.fmin(upper, slot + spans_of(rules["completion"])[codes])
+
+    start, end = job_times(jobs)
+    outcome = jobs["outcome"]
+    attempt = np.flatnonzero(outcome.isin(_ATTEMPTS).to_numpy() & ~np.isnat(start))
+    owner = latest(codes, lower, codes_of(jobs["appliance"], rules.index)[attempt], start[attempt])
+    belongs = start[attempt] < np.append(upper, NAT)[owner]  # no slot, -1, reads NaT
+    attempt, owner = attempt[belongs], owner[belongs]
+    size = len(slot)
+    attempts = np.bincount(owner, minlength=size)
+    still_open = np.zeros(size, dtype=bool)
+    still_open[owner[outcome.eq("open").to_numpy()[attempt]]] = True
+
+    good = outcome.eq("success").to_numpy()[attempt] & ~np.isnat(end[attempt])
+    scheduled = jobs["type"].eq("SCHEDULED").to_numpy()[attempt]
+    earliest = _pick(owner, attempt, start[attempt], size)
+    success = _pick(owner[good], attempt[good], end[attempt[good]], size)
+    planned = _pick(owner[scheduled], attempt[scheduled], start[attempt[scheduled]], size)
+    ends = np.append(end, NAT)  # position -1, no job, reads NaT
+    starts = np.append(start, NAT)
+    is_success = np.append(outcome.eq("success").to_numpy(), np.False_)
+
+    rescued = ends[success] <= deadline
+    met = rescued & is_success[planned] & (ends[planned] <= deadline) & (starts[planned] <= overdue)
+    late = ~rescued & (success >= 0)
+    evidence = times_of(known["evidence"])[codes]
+    reached = np.fmin(evidence, instant(now))
+    knows_now = times_of(known["known_until"])[codes] >= instant(now)
+    passed = ~np.isnat(evidence) & (reached >= deadline)
+    due = ~np.isnat(evidence) & (reached >= overdue)
+    states = np.select(
+        [
+            rules["exclude"].notna().to_numpy()[codes],
+            met,
+            rescued,
+            late,
+            passed & still_open,
+            passed & (attempts > 0),
+            (passed | due) & (attempts == 0),
+            knows_now,
+        ],
+        [
+            "excluded",
+            "met",
+            "rescued",
+            "late",
+            "missed_overrun",
+            "missed_failed",
+            "missed_norun",
+            "pending",
+        ],
+        default="unknown",
+    )
+    did_not_run = due & ~(starts[earliest] <= overdue)
+    decided = np.where(
+        met, planned, np.where(success >= 0, success, _pick_last(owner, attempt, start, size))
+    )
+    job_ids = jobs["job_id"].reindex(jobs.index.append(pd.Index([-1]))).to_numpy()
+    return pd.DataFrame(
+        {
+            "appliance": expected["appliance"],
+            "schedule": expected["schedule"],
+            "slot": expected["slot"],
+            "deadline": utc(deadline),
+            "state": pd.Series(states, dtype="str"),
+            "job_id": pd.Series(job_ids[decided], dtype="str"),
+            "attempts": pd.Series(attempts, dtype="Int64"),
+            "overdue": utc(np.where(did_not_run, overdue, NAT)),
+        }
+    )
+
+
+def slot_counts(slots: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
+    """Count the slots of each appliance by state.
+
+    Parameters
+    ----------
+    slots : DataFrame
+        Of `backupkit.tables.SLOTS`.
+    appliances : Index of str
+        The appliances to tell about.
+
+    Returns
+    -------
+    DataFrame
+        By appliance, an Int64 column ``slots_<state>`` for each of
+        `backupkit.tables.SLOT_STATES`.
+    """
+    counts = pd.DataFrame(index=appliances)
+    for state in SLOT_STATES:
+        found = slots["appliance"][slots["state"] == state].value_counts()
+        counts[f"slots_{state}"] = found.reindex(appliances, fill_value=0).astype("Int64")
+    return counts
+
+
+def _bounds(
+    expected: pd.DataFrame, codes: Codes, early: np.ndarray[tuple[int], np.dtype[np.timedelta64]]
+) -> tuple[Times, Times]:
+    """Give the span in which a job has to start to belong to each slot."""
+    slot, following = times_of(expected["slot"]), times_of(expected["next_slot"])
+    same = np.zeros(len(slot), dtype=bool)
+    same[1:] = codes[1:] == codes[:-1]
+    gap = np.full(len(slot), np.timedelta64("NaT", "us"))
+    gap[1:] = np.where(same[1:], slot[1:] - slot[:-1], gap[1:])
+    lower = slot - np.fmin(early, gap // 2)
+    upper = following - np.fmin(early, (following - slot) // 2)
+    joined = np.flatnonzero(same[1:] & (slot[1:] == following[:-1]))
+    upper[joined] = lower[joined + 1]
+    return lower, upper
+
+
+def _pick(owner: Codes, rows: Codes, order_by: Times, size: int) -> Codes:
+    """Give for each slot the job that comes first, -1 where there is none."""
+    picked = np.full(size, -1, dtype=np.intp)
+    groups, first = first_of(owner, order_by)
+    picked[groups] = rows[first]
+    return picked
+
+
+def _pick_last(owner: Codes, rows: Codes, start: Times, size: int) -> Codes:
+    """Give for each slot the job that started last, -1 where there is none."""
+    picked = np.full(size, -1, dtype=np.intp)
+    order = np.lexsort((start[rows], owner))
+    picked[owner[order]] = rows[order]
+    return picked

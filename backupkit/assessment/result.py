@@ -1,0 +1,129 @@
+"""What an assessment is: the verdict and all facts of one period."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from backupkit.policy import Policy
+
+__all__ = ["Assessment", "Verdict"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The answer to "are we inside our SLA?".
+
+    Attributes
+    ----------
+    compliant, breach, unknown, excluded, unobserved : int
+        Appliances in each state at the period's end.
+
+    Examples
+    --------
+    >>> verdict = Verdict(compliant=7, breach=3, unknown=1)
+    >>> verdict.state, verdict.in_scope
+    ('breach', 11)
+    >>> verdict.sentence
+    '3 of 11 in scope breach their RPO, 1 unknown'
+    """
+
+    compliant: int = 0
+    breach: int = 0
+    unknown: int = 0
+    excluded: int = 0
+    unobserved: int = 0
+
+    @property
+    def in_scope(self) -> int:
+        """Appliances that are compliant, in breach or unknown."""
+        return self.compliant + self.breach + self.unknown
+
+    @property
+    def state(self) -> str:
+        """The worst there is: breach, else unknown, else compliant.
+
+        Without any appliance in scope, or with one never observed, nothing is proved: unknown.
+        """
+        if self.breach:
+            return "breach"
+        if self.unknown or self.unobserved or not self.in_scope:
+            return "unknown"
+        return "compliant"
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one sentence, with its counts."""
+        shown: tuple[str, ...] = ()
+        if not self.in_scope:
+            sentence = "nothing to judge, no appliance is in scope"
+        elif self.breach:
+            verb = "breaches its" if self.breach == 1 else "breach their"
+            sentence = f"{self.breach} of {self.in_scope} in scope {verb} RPO"
+            shown = ("unknown",)
+        elif self.unknown:
+            verb = "is" if self.unknown == 1 else "are"
+            sentence = f"{self.unknown} of {self.in_scope} in scope {verb} unknown"
+            shown = ("compliant",)
+        elif self.in_scope == 1:
+            sentence = "the one appliance in scope is inside its RPO"
+        else:
+            sentence = f"all {self.in_scope} in scope are inside their RPO"
+        counts = [(getattr(self, state), state) for state in (*shown, "unobserved", "excluded")]
+        return ", ".join([sentence, *(f"{number} {state}" for number, state in counts if number)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Assessment:
+    """The judgement of a fleet over a period under a policy.
+
+    Attributes
+    ----------
+    start, end : Timestamp
+        The period, half-open [UTC].
+    now : Timestamp
+        The moment of the judgement [UTC]; nothing learnt later is in it.
+    policy : Policy
+        The numbers it was judged by.
+    verdict : Verdict
+        The answer in one word and one sentence.
+    fleet, appliances, intervals, slots, incidents, failures, coverage, jobs, schedules : DataFrame
+        Of `backupkit.tables.METRICS`, ``APPLIANCES`` (the worst first), ``INTERVALS``, ``SLOTS``,
+        ``INCIDENTS``, ``FAILURES``, ``COVERAGE``, ``ASSESSED_JOBS`` (the appliances' own times) and
+        ``SCHEDULES`` (those in force at the period's end).
+    """
+
+    start: pd.Timestamp
+    end: pd.Timestamp
+    now: pd.Timestamp
+    policy: Policy
+    verdict: Verdict
+    fleet: pd.DataFrame
+    appliances: pd.DataFrame
+    intervals: pd.DataFrame
+    slots: pd.DataFrame
+    incidents: pd.DataFrame
+    failures: pd.DataFrame
+    coverage: pd.DataFrame
+    jobs: pd.DataFrame
+    schedules: pd.DataFrame
+
+    def __repr__(self) -> str:
+        lines = [
+            f"{self.verdict.state.upper()}: {self.verdict.sentence}",
+            f"period  {_minute(self.start)} to {_minute(self.end)} UTC, known {_minute(self.now)}",
+            f"policy  {self.policy}",
+        ]
+        figures = self.fleet.to_dict("index")
+        for title, name in (
+            ("strict", "appliances_strict"),
+            ("time", "rpo_strict_micro"),
+            ("runs", "slot_strict_micro"),
+        ):
+            good, whole = figures[name]["numerator"], figures[name]["denominator"]
+            share = f"{good / whole:.1%}" if whole else "no data"
+            lines.append(f"{title:7} {share} ({good:,.0f}/{whole:,.0f} {figures[name]['unit']})")
+        return "\n".join(lines)
+
+
+def _minute(moment: pd.Timestamp) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"
