@@ -1,0 +1,87 @@
+"""The report: an assessment as one HTML file that can be mailed, with its data beside it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from backupkit.assessment import Assessment
+from backupkit.report.files import write_files
+from backupkit.report.page import fragment, page
+from backupkit.report.sidecars import jobs_csv, json_document, slots_csv
+from backupkit.report.summary import summarize
+
+__all__ = ["Report", "report"]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One assessment, ready to be shown, saved or mailed.
+
+    Attributes
+    ----------
+    assessment : Assessment
+        What it is about.
+    """
+
+    assessment: Assessment
+
+    @property
+    def title(self) -> str:
+        """The verdict, the subject and the period in one line."""
+        return summarize(self.assessment).title
+
+    def html(self) -> str:
+        """Render the document.
+
+        Returns
+        -------
+        str
+            One self-contained HTML page; the same assessment gives the same text.
+        """
+        return page(self.assessment)
+
+    def save(self, path: str | Path) -> tuple[Path, ...]:
+        """Write the page, and beside it its data.
+
+        Parameters
+        ----------
+        path : str or Path
+            The page's file. The data go to the same name with ``.json`` (everything), ``.csv``
+            (one row per expected run) and ``.jobs.csv`` (one row per job).
+
+        Returns
+        -------
+        tuple of Path
+            The four files, the page first.
+
+        Raises
+        ------
+        OutputError
+            If a file cannot be written; an older report then stays as it was.
+        """
+        target = Path(path)
+        beside = {
+            target.with_suffix(".json"): json_document(self.assessment),
+            target.with_suffix(".csv"): slots_csv(self.assessment),
+            target.with_suffix(".jobs.csv"): jobs_csv(self.assessment),
+        }
+        html = page(self.assessment, sidecars=tuple(file.name for file in beside))
+        return write_files({target: html.encode(), **beside})
+
+    def _repr_html_(self) -> str:
+        return fragment(self.assessment)
+
+
+def report(assessment: Assessment) -> Report:
+    """Make the report of an assessment.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        The judgement of one period, as `backupkit.evaluate` gives it.
+
+    Returns
+    -------
+    Report
+        Shows itself in a notebook; ``.save("report.html")`` writes the file.
+    """
+    return Report(assessment)

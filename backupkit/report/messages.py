@@ -1,0 +1,31 @@
+"""What an appliance said about a job, as one text."""
+
+__all__ = ["messages_text"]
+
+
+def messages_text(messages: object) -> str:
+    """Join a job's messages, each in its most readable form.
+
+    Parameters
+    ----------
+    messages : list of dict, or missing
+        A cell of the column ``messages`` of `backupkit.tables.JOBS`.
+
+    Returns
+    -------
+    str
+        One line per message; "" without any.
+
+    Examples
+    --------
+    >>> messages_text([{"id": "a.b", "default_message": "Disk full", "localized": None}])
+    'Disk full'
+    """
+    if not isinstance(messages, list):
+        return ""
+    texts = (
+        message.get("localized") or message.get("default_message") or message.get("id") or ""
+        for message in messages
+        if isinstance(message, dict)
+    )
+    return "\n".join(text for text in texts if text)

@@ -1,0 +1,308 @@
+"""The long parts of the page: the matrix, every appliance with its runs, and the sources."""
+
+from collections.abc import Iterator, Mapping
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import pandas as pd
+
+from backupkit.assessment import Assessment
+from backupkit.plots.compliance import nights
+from backupkit.plots.style import OUTCOME_LOOKS, SLOT_LOOKS
+from backupkit.report.facts import (
+    STATE_WORDS,
+    ApplianceFacts,
+    Link,
+    Matrix,
+    MatrixRow,
+    Run,
+    Source,
+)
+from backupkit.report.messages import messages_text
+from backupkit.report.wording import NO_DATA, ago, day, hours, instant, ratio, size, span, tidy
+
+__all__ = ["appliance_facts", "exposure", "job_facts", "matrix", "rows_of", "sources"]
+
+_SMALL_FLEET = 100
+_RUNS_SMALL_FLEET = 10
+_RUNS_LARGE_FLEET = 3
+_OPENED_IN_LARGE_FLEET = 200
+_MATRIX_ROWS = 150
+_MATRIX_DAYS = 92
+_SOURCES = 150
+_DAYS_NAMED = 4
+_SKEW = pd.Timedelta(minutes=5)
+_DONE = ("met", "rescued", "late")
+_MISSED = ("missed_failed", "missed_norun", "missed_overrun")
+
+
+def rows_of(frame: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
+    """Walk a frame that is indexed by appliance: name and row."""
+    return ((str(name), row) for name, row in frame.iterrows())
+
+
+def exposure(row: pd.Series) -> str:
+    """Write an appliance's exposure, or its lower bound where no success is known.
+
+    Parameters
+    ----------
+    row : Series
+        Its row of `backupkit.tables.APPLIANCES`.
+
+    Returns
+    -------
+    str
+        A duration, "over ..." for a lower bound.
+    """
+    if pd.notna(row["exposure"]):
+        return span(row["exposure"])
+    if pd.notna(row["exposure_at_least"]):
+        return f"over {span(row['exposure_at_least'])}"
+    return NO_DATA
+
+
+def matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
+    """Lay out the expected runs by appliance and day.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        Reads its slots.
+    links : mapping of str to Link
+        The anchor of each appliance.
+
+    Returns
+    -------
+    Matrix
+        All appliances of a small fleet, those with trouble of a large one; the newest days.
+    """
+    table = nights(assessment.slots)
+    shown = table
+    if len(table) > _SMALL_FLEET:
+        shown = table[table.isin([*_MISSED, "unknown", "late"]).any(axis="columns")][:_MATRIX_ROWS]
+    days = [pd.Timestamp(when) for when in shown.columns]
+    states = dict(zip(shown.index.tolist(), shown.to_numpy(dtype=object).tolist(), strict=True))
+    used = {state for row in states.values() for state in row if isinstance(state, str)}
+    recent = days[-_MATRIX_DAYS:]
+    return Matrix(
+        days=tuple(f"{when.day:02}" for when in recent),
+        first=day(recent[0]) if recent else "",
+        last=day(recent[-1]) if recent else "",
+        rows=tuple(
+            MatrixRow(
+                appliance=links[name],
+                cells=tuple(_cell(state) for state in row[-_MATRIX_DAYS:]),
+                words=_words(row, days),
+            )
+            for name, row in states.items()
+        ),
+        more=len(table) - len(shown),
+        legend=tuple(
+            (state, look.symbol, look.label) for state, look in SLOT_LOOKS.items() if state in used
+        ),
+    )
+
+
+def _cell(state: object) -> tuple[str, str]:
+    return (state, SLOT_LOOKS[state].symbol) if isinstance(state, str) else ("none", " ")
+
+
+def _words(states: list[object], days: list[pd.Timestamp]) -> str:
+    parts = []
+    for state in reversed(list(SLOT_LOOKS)):
+        when = [moment for moment, found in zip(days, states, strict=True) if found == state]
+        if not when:
+            continue
+        named = [day(moment) for moment in when[-_DAYS_NAMED:]] if state in _MISSED else []
+        last = f" ({'last ' if len(when) > len(named) else ''}{', '.join(named)})" if named else ""
+        parts.append(f"{len(when)} {SLOT_LOOKS[state].label}{last}")
+    return ", ".join(parts)
+
+
+def appliance_facts(
+    assessment: Assessment, links: Mapping[str, Link]
+) -> tuple[ApplianceFacts, ...]:
+    """Give every appliance with its newest runs, in the assessment's order: worst first.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        Reads its appliances, jobs, schedules and coverage.
+    links : mapping of str to Link
+        The anchor of each appliance.
+
+    Returns
+    -------
+    tuple of ApplianceFacts
+        In a large fleet only the worst have runs; the others name how many there are.
+    """
+    rows = assessment.appliances
+    small = len(rows) <= _SMALL_FLEET
+    opened = rows.index if small else rows.index[rows["state"] == "breach"]
+    opened = opened[:_OPENED_IN_LARGE_FLEET]
+    jobs = assessment.jobs
+    known = jobs.groupby("appliance").size()
+    newest = (
+        jobs[jobs["appliance"].isin(opened)]
+        .sort_values(["start_time", "job_id"], ascending=False, kind="stable")
+        .groupby("appliance")
+        .head(_RUNS_SMALL_FLEET if small else _RUNS_LARGE_FLEET)
+    )
+    runs = dict(iter(newest.groupby("appliance")))
+    plans = _plans(assessment.schedules)
+    zones = assessment.coverage["timezone"].to_dict()
+    return tuple(
+        _appliance(
+            row,
+            links[name],
+            runs=runs.get(name, newest.iloc[:0]),
+            zone=zones.get(name),
+            schedules=tuple(plans.get(name, [])) if name in opened else (),
+            jobs=int(known.get(name, 0)),
+        )
+        for name, row in rows_of(rows)
+    )
+
+
+def _appliance(  # one row of the table, from as many sources
+    row: pd.Series,
+    link: Link,
+    *,
+    runs: pd.DataFrame,
+    zone: object,
+    schedules: tuple[str, ...],
+    jobs: int,
+) -> ApplianceFacts:
+    done = sum(row[f"slots_{state}"] for state in _DONE)
+    missed = sum(row[f"slots_{state}"] for state in _MISSED)
+    in_scope = row["compliant"] + row["breach"] + row["unknown"]
+    place = [tidy(row[part], limit=60) for part in ("site", "group")]
+    local = _zone(zone)
+    return ApplianceFacts(
+        appliance=link,
+        place=", ".join(part for part in place if part),
+        state=str(row["state"]),
+        word=STATE_WORDS[row["state"]],
+        reason=tidy(row["reason"], limit=400),
+        exposure=exposure(row),
+        last_success=instant(row["last_success"]),
+        rpo=ratio(hours(row["compliant"]), hours(in_scope), "h"),
+        slots=ratio(done, done + missed + row["slots_unknown"]),
+        attempts=ratio(row["attempts_ok"], row["attempts"]),
+        strikes=NO_DATA if pd.isna(row["strikes"]) else str(row["strikes"]),
+        schedules=schedules,
+        zone=tidy(zone, limit=60) if local else "",
+        runs=tuple(_run(job, local) for _, job in runs.iterrows()),
+        jobs=jobs,
+    )
+
+
+def job_facts(jobs: pd.DataFrame) -> tuple[tuple[str, Run], ...]:
+    """Give the facts of some jobs, of whichever appliances.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`.
+
+    Returns
+    -------
+    tuple of (str, Run)
+        The appliance's name and the job, in the same order.
+    """
+    return tuple((tidy(job["appliance"], limit=80), _run(job, None)) for _, job in jobs.iterrows())
+
+
+def _run(job: pd.Series, zone: ZoneInfo | None) -> Run:
+    look = OUTCOME_LOOKS.get(job["outcome"], OUTCOME_LOOKS["other"])
+    start = job["start_time"]
+    running = job["outcome"] == "open" and pd.notna(job["progress"])
+    return Run(
+        start=instant(start),
+        local=f"{start.tz_convert(zone):%H:%M}" if zone and pd.notna(start) else "",
+        duration=span(job["duration"]),
+        outcome=str(job["outcome"]),
+        word=f"{look.symbol} {look.label}" + (f", {job['progress']:.0f} %" if running else ""),
+        type=tidy(job["type"], limit=40).lower(),
+        size=size(job["size"]),
+        job_id=tidy(job["job_id"], limit=120),
+        message=tidy(messages_text(job["messages"])),
+    )
+
+
+def _zone(name: object) -> ZoneInfo | None:
+    """Give a zone that differs from UTC, if the text names one."""
+    if not isinstance(name, str) or name in {"UTC", "Etc/UTC"}:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):  # the appliance's word may be any text
+        return None
+
+
+def _plans(schedules: pd.DataFrame) -> dict[str, list[str]]:
+    plans: dict[str, list[str]] = {}
+    for _, row in schedules.iterrows():
+        days = row["days"]
+        often = "daily" if days is None or days is pd.NA else ", ".join(d.title() for d in days)
+        time = (
+            f"{row['hour']:02}:{row['minute']:02}"
+            if pd.notna(row["hour"]) and pd.notna(row["minute"])
+            else "at no known time"
+        )
+        switched = ", switched off" if pd.notna(row["enabled"]) and not row["enabled"] else ""
+        text = f"“{row['schedule']}”: {often} {time} {tidy(row['timezone'])}".strip()
+        to = tidy(row["location"], limit=200)
+        plans.setdefault(str(row["appliance"]), []).append(
+            tidy(text, limit=300) + switched + (f", to {to}" if to else "")
+        )
+    return plans
+
+
+def sources(assessment: Assessment, links: Mapping[str, Link]) -> tuple[tuple[Source, ...], int]:
+    """Give what the judgement of each appliance rests on.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        Reads its coverage.
+    links : mapping of str to Link
+        The anchor of each appliance.
+
+    Returns
+    -------
+    tuple of Source
+        All of a small fleet; those of a large one that are remarkable.
+    int
+        How many were left out.
+    """
+    coverage = assessment.coverage.reindex(assessment.appliances.index)
+    shown = coverage
+    if len(coverage) > _SMALL_FLEET:
+        skewed = coverage["clock_skew"].abs() > _SKEW
+        gaps = coverage["ratio"].fillna(0.0) < 1
+        shown = coverage[skewed | gaps | coverage["error"].notna()][:_SOURCES]
+    listed = tuple(
+        Source(
+            appliance=links[name],
+            polls=ratio(row["polls_ok"], row["polls"]),
+            last_ok=instant(row["last_ok"]),
+            age=ago(row["last_ok"], assessment.now),
+            known_since=instant(row["known_since"]),
+            ratio=ratio(hours(row["observed"]), hours(row["in_scope"]), "h"),
+            zone=" - ".join(
+                text for name in ("timezone", "timezone_source") if (text := tidy(row[name]))
+            ),
+            skew=_skew(row["clock_skew"]),
+            version=" ".join(text for name in ("version", "api") if (text := tidy(row[name]))),
+        )
+        for name, row in rows_of(shown)
+    )
+    return listed, len(coverage) - len(shown)
+
+
+def _skew(skew: pd.Timedelta) -> str:
+    if pd.isna(skew):
+        return NO_DATA
+    if abs(skew) <= _SKEW:
+        return span(skew)
+    return f"{span(abs(skew))} {'fast' if skew > pd.Timedelta(0) else 'slow'}, corrected for"

@@ -1,0 +1,222 @@
+"""From an assessment to the facts a reader needs, in the order of the reader's questions."""
+
+import platform
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import pandas as pd
+
+from backupkit._version import __version__
+from backupkit.assessment import Assessment
+from backupkit.report import advice
+from backupkit.report.facts import (
+    STATE_WORDS,
+    Act,
+    Exclusion,
+    Figure,
+    Link,
+    Signature,
+    Summary,
+    Unread,
+)
+from backupkit.report.rows import appliance_facts, exposure, matrix, rows_of, sources
+from backupkit.report.wording import ago, instant, ratio, tidy
+
+__all__ = ["summarize"]
+
+_ACTS = 25
+_UNREAD = 100
+_SIGNATURES = 25
+_NAMES = 5
+_HEAD_FIGURES: Mapping[str, str] = MappingProxyType(
+    {
+        "appliances_strict": "inside their RPO (strict)",
+        "appliances_observed": "of those read (observed)",
+        "coverage_appliances": "could be read (coverage)",
+        "rpo_strict_micro": "of the time inside the RPO",
+        "slot_strict_micro": "of the expected runs done",
+    }
+)
+_OTHER_FIGURES: Mapping[str, str] = MappingProxyType(
+    {
+        "rpo_strict_macro": "time inside the RPO, strict, mean of the appliances",
+        "rpo_observed_micro": "time inside the RPO, observed",
+        "rpo_observed_macro": "time inside the RPO, observed, mean of the appliances",
+        "slot_strict_macro": "expected runs done, strict, mean of the appliances",
+        "slot_observed_micro": "expected runs done, observed",
+        "slot_observed_macro": "expected runs done, observed, mean of the appliances",
+        "attempts_micro": "runs that succeeded (a diagnostic, not the SLA)",
+        "attempts_macro": "runs that succeeded, mean of the appliances",
+        "coverage_time": "in-scope time that was observed",
+    }
+)
+
+
+def summarize(assessment: Assessment) -> Summary:
+    """Gather what the page says.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        The judgement of one period.
+
+    Returns
+    -------
+    Summary
+        Facts as texts, times relative to the assessment's own `now`.
+    """
+    links = {
+        str(name): Link(name=tidy(name, limit=80), anchor=f"a{place}")
+        for place, name in enumerate(assessment.appliances.index)
+    }
+    acts = _acts(assessment, links)
+    unread = _unread(assessment, links)
+    heading, title = _title(assessment)
+    listed, listed_more = sources(assessment, links)
+    return Summary(
+        title=title,
+        heading=heading,
+        state=assessment.verdict.state,
+        sentence=assessment.verdict.sentence,
+        period=_period(assessment.start, assessment.end),
+        generated=instant(assessment.now),
+        data_until=instant(assessment.coverage["last_poll"].max()),
+        policy=str(assessment.policy),
+        figures=_figures(assessment.fleet, _HEAD_FIGURES),
+        other_figures=_figures(assessment.fleet, _OTHER_FIGURES),
+        acts=acts[:_ACTS],
+        acts_more=max(len(acts) - _ACTS, 0),
+        unread=unread[:_UNREAD],
+        unread_more=max(len(unread) - _UNREAD, 0),
+        finding=_finding(assessment.failures),
+        failed_jobs=int(assessment.failures["jobs"].sum()),
+        signatures=_signatures(assessment.failures, links),
+        signatures_more=max(len(assessment.failures) - _SIGNATURES, 0),
+        matrix=matrix(assessment, links),
+        appliances=appliance_facts(assessment, links),
+        sources=listed,
+        sources_more=listed_more,
+        exclusions=_exclusions(assessment.appliances, links),
+        versions=(
+            f"backupkit {__version__}, pandas {pd.__version__}, Python {platform.python_version()}"
+        ),
+    )
+
+
+def _title(assessment: Assessment) -> tuple[str, str]:
+    verdict = assessment.verdict
+    count, word = {
+        "breach": (verdict.breach, "BREACH"),
+        "unknown": (verdict.unknown + verdict.unobserved, "UNKNOWN"),
+    }.get(verdict.state, (verdict.compliant, "OK"))
+    period = _period(assessment.start, assessment.end)
+    heading = f"{word} {count:,} of {verdict.in_scope:,}"
+    return heading, f"{heading} - vCenter backups - {period}"
+
+
+def _period(start: pd.Timestamp, end: pd.Timestamp) -> str:
+    begin = f"{start:%Y-%m-%d}" if start == start.normalize() else instant(start)
+    return f"{begin} to {instant(end)} UTC"
+
+
+def _figures(fleet: pd.DataFrame, names: Mapping[str, str]) -> tuple[Figure, ...]:
+    known = dict(rows_of(fleet))
+    figures = []
+    for metric, name in names.items():
+        row = known[metric]
+        text = ratio(row["numerator"], row["denominator"], tidy(row["unit"]))
+        percent, _, fraction = text.partition(" (")
+        figures.append(Figure(name=name, percent=percent, fraction=fraction.rstrip(")")))
+    return tuple(figures)
+
+
+def _acts(assessment: Assessment, links: Mapping[str, Link]) -> tuple[Act, ...]:
+    rows = assessment.appliances
+    failing = (rows["state"] == "compliant") & rows["incident_since"].notna()
+    schedules = dict(iter(assessment.schedules.groupby("appliance")))
+    none = assessment.schedules.iloc[:0]
+    acts = []
+    for wanted in (rows[rows["state"] == "breach"], rows[failing]):
+        for name, row in rows_of(wanted):
+            at_risk = row["state"] == "compliant"
+            acts.append(
+                Act(
+                    appliance=links[name],
+                    state="late" if at_risk else "breach",
+                    word="◐ At risk" if at_risk else STATE_WORDS["breach"],
+                    exposure=exposure(row),
+                    last_success=instant(row["last_success"]),
+                    age=ago(row["last_success"], assessment.now),
+                    strikes=0 if pd.isna(row["strikes"]) else int(row["strikes"]),
+                    reason=tidy(row["reason"], limit=600),
+                    advice=advice.for_breach(row, schedules.get(name, none)),
+                )
+            )
+    return tuple(acts)
+
+
+def _unread(assessment: Assessment, links: Mapping[str, Link]) -> tuple[Unread, ...]:
+    rows = assessment.appliances
+    wanted = rows[rows["state"].isin(["unknown", "unobserved"])]
+    coverage = assessment.coverage.reindex(wanted.index)
+    return tuple(
+        Unread(
+            appliance=links[name],
+            state=str(row["state"]),
+            word=STATE_WORDS[row["state"]],
+            since=instant(known["failing_since"]),
+            kind=tidy(known["error"], limit=80) or "not visited lately",
+            detail=tidy(known["detail"], limit=600) or tidy(row["reason"], limit=600),
+            last_ok=instant(known["last_ok"]),
+            age=ago(known["last_ok"], assessment.now),
+            advice=advice.for_unread(known),
+        )
+        for (name, row), (_, known) in zip(rows_of(wanted), rows_of(coverage), strict=True)
+    )
+
+
+def _finding(failures: pd.DataFrame) -> str:
+    """Say in a sentence what the Pareto figure shows."""
+    if failures.empty:
+        return "No backup job failed in this period."
+    top = failures.sort_values("jobs", ascending=False, kind="stable").iloc[0]
+    share = ratio(top["jobs"], failures["jobs"].sum(), "failed jobs")
+    return f"Most frequent: “{tidy(top['signature'], limit=120)}”, {share}."
+
+
+def _signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> tuple[Signature, ...]:
+    ranked = failures.sort_values("jobs", ascending=False, kind="stable")
+    total = ranked["jobs"].sum()
+    found = []
+    for _, row in ranked.head(_SIGNATURES).iterrows():
+        names = _texts(row["names"])
+        shown = tuple(links[name] for name in names[:_NAMES] if name in links)
+        found.append(
+            Signature(
+                text=tidy(row["signature"], limit=600),
+                message_id=tidy(row["message_id"], limit=200),
+                example=tidy(row["text"]),
+                share=ratio(row["jobs"], total),
+                appliances=int(row["appliances"]),
+                names=shown,
+                more=len(names) - len(shown),
+                first_seen=instant(row["first_seen"]),
+                last_seen=instant(row["last_seen"]),
+                builds=tidy(", ".join(_texts(row["builds"])), limit=300),
+                targets=tidy(", ".join(_texts(row["targets"])), limit=300),
+            )
+        )
+    return tuple(found)
+
+
+def _texts(value: object) -> list[str]:
+    # a missing list is NA, a present one may be a list or an array of texts
+    return [] if value is None or value is pd.NA else [str(text) for text in value]  # type: ignore[attr-defined] # a cell of an Arrow list column has no type of its own
+
+
+def _exclusions(appliances: pd.DataFrame, links: Mapping[str, Link]) -> tuple[Exclusion, ...]:
+    excluded = appliances.loc[appliances["state"] == "excluded", "reason"]
+    return tuple(
+        Exclusion(appliance=links[name], reason=tidy(reason) or "no reason given")
+        for name, reason in zip(excluded.index.astype(str), excluded, strict=True)
+    )

@@ -1,0 +1,12 @@
+"""Figures and tables of a fleet to click through in JupyterLab."""
+
+try:
+    import ipywidgets as _ipywidgets  # noqa: F401 # only to say what to install
+except ImportError as error:
+    raise ImportError(
+        "backupkit.widgets needs ipywidgets: pip install 'backupkit[lab]', then restart the kernel."
+    ) from error
+
+from backupkit.widgets.explore import Explorer, Selection, explore
+
+__all__ = ["Explorer", "Selection", "explore"]
