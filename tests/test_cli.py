@@ -157,7 +157,12 @@ class TestCollect:
         assert "NOT_SET_ANYWHERE" in capsys.readouterr().err
         assert len(bk.History(tmp_path / "h").polls()) == 1
 
-    def test_interrupted(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_interrupted(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
         """Ctrl-C ends with 130 and without a traceback."""
 
         def interrupt(*_args: object, **_kwargs: object) -> None:
@@ -165,6 +170,7 @@ class TestCollect:
 
         monkeypatch.setattr(bk.Fleet, "load", interrupt)
         assert main(["collect", "--fleet", "f.toml", "--history", str(tmp_path / "h")]) == 130
+        assert capsys.readouterr().err == "Stopped.\n"
 
 
 class TestBadInput:
@@ -190,7 +196,10 @@ class TestBadInput:
                 ["has no time zone|not a time"],
             ),
             ("report --fleet idle.toml --history kept --last 1d --start 2026", ["exclude each"]),
-            ("report --fleet idle.toml --history kept --out a_file/r.html", ["a_file/r.html"]),
+            (
+                "report --fleet idle.toml --history kept --out a_file/r.html",
+                ["Cannot write the report to a_file"],
+            ),
             ("report --fleet idle.toml --history kept --out other", ["other"]),
             ("demo --out a_file", ["a_file cannot be written", "--out"]),
             ("demo --out spoiled", ["story.json is damaged"]),
@@ -357,6 +366,11 @@ class TestSimulate:
         assert main(argv) == 0
         printed = capsys.readouterr().out.splitlines()
         assert printed == [f"{one.name}\thttps://{one.host}" for one in bk.Fleet.load(path)]
+
+    def test_without_a_fleet_file(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Without --write-fleet the addresses are all it tells."""
+        assert main(["simulate", "--appliances", "1", "--jobs", "1", "--for", "0"]) == 0
+        assert capsys.readouterr().out.startswith("vc-0001\thttps://127.0.0.1:")
 
     def test_stopped_by_ctrl_c(self, tmp_path: Path) -> None:
         """A real process, collected from by another, ends cleanly on Ctrl-C."""

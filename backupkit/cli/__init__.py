@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import Annotated, Final
 
 import typer
-from typer.exceptions import Abort, TyperException
+from typer.exceptions import TyperException
 
 from backupkit._version import __version__
 from backupkit.cli.collecting import collect
@@ -94,9 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         typer.echo(f"backupkit: {error.format_message()}", err=True)
         typer.echo("See: backupkit --help, or backupkit COMMAND --help", err=True)
         return error.exit_code
-    except (Abort, KeyboardInterrupt):
+    if code == INTERRUPTED:  # typer turns Ctrl-C into this
         typer.echo("Stopped.", err=True)
-        return INTERRUPTED
     return code or 0
 
 
