@@ -42,6 +42,7 @@ __all__ = [
     "SettingsError",
     "TableError",
     "UnreachableError",
+    "one_line",
 ]
 
 
@@ -170,3 +171,28 @@ class PayloadError(ApplianceError):
     """The answer is not what the API promises: HTML, cut JSON, a missing field."""
 
     kind = "payload"
+
+
+def one_line(text: str, *, limit: int = 200) -> str:
+    r"""Make another's words fit for a sentence.
+
+    Parameters
+    ----------
+    text : str
+        What an appliance said; untrusted.
+    limit : int
+        The most characters to keep.
+
+    Returns
+    -------
+    str
+        The words on one line, cut, without characters that steer a terminal.
+
+    Examples
+    --------
+    >>> one_line("disk\x1b[2J\n full")
+    'disk [2J full'
+    """
+    head = text[: 4 * limit]  # the rest is cut anyhow
+    words = " ".join("".join(c if c.isprintable() else " " for c in head).split())
+    return f"{words[:limit]}…" if len(words) > limit or len(head) < len(text) else words

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 
@@ -20,9 +20,11 @@ from backupkit.settings import convert, read_toml, time_zone
 
 __all__ = ["Appliance", "Fleet", "PasswordSource"]
 
+T = TypeVar("T")
+
 _TABLES = ("defaults", "policy", "appliance")
-_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>\d{1,5}))?")
-_FINGERPRINT = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _EXAMPLES = {
     "name": 'name = "vc-ham-01"',
     "host": 'host = "vc-ham-01.example.com"',
@@ -93,9 +95,9 @@ class PasswordSource:
                     f"the keyring has no password of {user} for {self.place}; store it with: "
                     f"keyring set {self.place} {user}"
                 )
-            case "prompt":
-                password = getpass.getpass(f"Password of {user} for {self.place}: ")
-                hint = "no password was typed; run the command again"
+            case _:  # prompt
+                password = self._ask(user)
+                hint = "none was typed; run the command again at a terminal"
         if not password:
             raise CredentialError(f"No password: {hint}.")
         return password
@@ -103,12 +105,22 @@ class PasswordSource:
     def _read_file(self) -> str:
         try:
             lines = Path(self.place).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        except UnicodeDecodeError as error:
+            raise CredentialError(
+                f"No password: the file {self.place} cannot be read: it is not UTF-8 text."
+            ) from error
+        except (OSError, ValueError) as error:  # ValueError: a path with NUL
+            reason = getattr(error, "strerror", None) or "there is no such path"
             raise CredentialError(
                 f"No password: the file {self.place} cannot be read: {reason}."
             ) from error
         return lines[0].strip() if lines else ""
+
+    def _ask(self, user: str) -> str:
+        try:
+            return getpass.getpass(f"Password of {user} for {self.place}: ")
+        except EOFError:  # nobody is there to type, as in a scheduled run
+            return ""
 
     def _read_keyring(self, user: str) -> str:
         try:
@@ -190,12 +202,12 @@ class Appliance:
             )
         if self.fingerprint is not None:
             plain = self.fingerprint.lower().replace("sha256:", "", 1).replace(":", "")
-            if not (digits := _FINGERPRINT.fullmatch(plain)):
+            if not _FINGERPRINT.fullmatch(plain):
                 raise SettingsError(
                     f"{where}: the fingerprint must be the SHA-256 of the certificate; "
                     f"for example: {_EXAMPLES['fingerprint']}"
                 )
-            object.__setattr__(self, "fingerprint", digits[1])
+            object.__setattr__(self, "fingerprint", plain)
 
 
 class _Password(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -214,11 +226,7 @@ class _Password(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         return PasswordSource(kind, "the fleet" if kind == "prompt" else place)  # type: ignore[arg-type] # a field's name is the kind
 
 
-class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    name: str
-    host: str
-    user: str
-    password: _Password
+class _Shared(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     ca_bundle: str | None = None
     fingerprint: str | None = None
     site: str | None = None
@@ -227,6 +235,22 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     policy: str | None = None
     enabled: bool = True
     exclude: str | None = None
+
+
+class _Defaults(_Shared, frozen=True, kw_only=True):
+    """The table [defaults]: what appliances can have in common."""
+
+    user: str | None = None
+    password: _Password | None = None
+
+
+class _Entry(_Shared, frozen=True, kw_only=True):
+    """One table [[appliance]], with the defaults."""
+
+    name: str
+    host: str
+    user: str
+    password: _Password
 
 
 @dataclass(frozen=True)
@@ -300,6 +324,7 @@ class Fleet:
             raise SettingsError(f"{path}: defaults must be a table: [defaults]")
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise SettingsError(f"{path}: appliance must be a list of tables: [[appliance]]")
+        _typed(defaults, _Defaults, where=f"{path}, [defaults]")
         folder = Path(path).parent
         return cls(
             (
@@ -341,6 +366,16 @@ class Fleet:
         return f"<table><caption>{html.escape(repr(self))}</caption><tr>{head}</tr>{rows}</table>"
 
 
+def _typed(table: Mapping[str, Any], kind: type[T], *, where: str) -> T:
+    """Convert one table, but refuse a password in it before it can get into any text."""
+    if isinstance(table.get("password"), str):
+        raise SettingsError(
+            f"{where}: a password is never written into this file. Say where it is kept: "
+            f"password = {_SOURCE_FORMS}."
+        )
+    return convert(table, kind, where=where, examples=_EXAMPLES)
+
+
 def _appliance(
     defaults: Mapping[str, Any],
     entry: Mapping[str, Any],
@@ -352,13 +387,7 @@ def _appliance(
     """Build one appliance from its table and the defaults, or say what is wrong."""
     name = entry.get("name")
     where = f"{path}, [[appliance]] {number}" + (f' ("{name}")' if isinstance(name, str) else "")
-    merged = {**defaults, **entry}
-    if isinstance(merged.get("password"), str):
-        raise SettingsError(
-            f"{where}: a password is never written into this file. Say where it is kept: "
-            f"password = {_SOURCE_FORMS}."
-        )
-    parsed = convert(merged, _Entry, where=where, examples=_EXAMPLES)
+    parsed = _typed({**defaults, **entry}, _Entry, where=where)
     fields = msgspec.structs.asdict(parsed)
     fields["password"] = parsed.password.source(where=where, folder=folder)
     if parsed.ca_bundle is not None:

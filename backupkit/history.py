@@ -13,7 +13,7 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 
-from backupkit.errors import HistoryError
+from backupkit.errors import HistoryError, one_line
 from backupkit.settings import Instant, parse_instant
 from backupkit.tables import (
     OBSERVATIONS,
@@ -31,6 +31,10 @@ FORMAT: Final = 1
 """The version of the folder's layout."""
 
 _MARK: Final = "backupkit-history.json"
+_ADVICE: Final = {
+    "read": "Check the folder's rights; if it is damaged, put it back from a backup.",
+    "written": "Nothing that was kept is changed; check the folder's rights and the free space.",
+}
 _TIME: Final = {"observations": "observed_at", "polls": "polled_at", "schedules": "seen_at"}
 
 
@@ -86,7 +90,7 @@ class History:
                     f"{self.path} is a file and not a history folder. Name a folder with --history."
                 )
             if not mark.exists():
-                if self.path.is_dir() and any(self.path.iterdir()):
+                if self.path.is_dir() and not all(map(_is_draft, self.path.iterdir())):
                     raise HistoryError(
                         f"{self.path} is a folder with other things in it and no history. Name a "
                         "history folder, or a new one, with --history."
@@ -227,8 +231,14 @@ class History:
         return f"History({str(self.path)!r})"
 
     def _open(self, table: Table) -> DeltaTable | None:
-        where = str(self.path / table.name)
-        return DeltaTable(where) if DeltaTable.is_deltatable(where) else None
+        """Open a table; None before its first row."""
+        where = self.path / table.name
+        if not DeltaTable.is_deltatable(str(where)):
+            return None
+        for commit in (where / "_delta_log").glob("*.json"):
+            if not commit.stat().st_size:  # Delta would pass over the rows it names
+                raise OSError(f"{commit.name} in its log is empty, as after a power failure")
+        return DeltaTable(str(where))
 
     def _read(
         self,
@@ -245,7 +255,8 @@ class History:
         if since is not None:
             wanted.append(ds.field(time) >= _arrow(since))
         if appliances is not None:
-            wanted.append(ds.field("appliance").isin(list(appliances)))
+            names = pa.array(list(appliances), type=pa.string())  # typed, since it may be empty
+            wanted.append(ds.field("appliance").isin(names))
         filters = None
         for condition in wanted:
             filters = condition if filters is None else filters & condition
@@ -271,11 +282,15 @@ class History:
         try:
             return action()
         except (DeltaError, OSError, ValueError) as error:
-            first = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+            why = one_line(str(error)).rstrip(".") or type(error).__name__
             raise HistoryError(
-                f"The history {self.path} cannot be {verb}: {first}. Nothing that was kept is "
-                "changed; check the folder's rights and the free space."
+                f"The history {self.path} cannot be {verb}: {why}. {_ADVICE[verb]}"
             ) from error
+
+
+def _is_draft(path: Path) -> bool:
+    """Tell whether this is a mark that another process is about to write, or did not finish."""
+    return path.name.startswith(f".{_MARK}.")
 
 
 def _write_mark(mark: Path) -> None:

@@ -22,6 +22,7 @@ from backupkit.errors import (
     PayloadError,
     RightsError,
     ServerError,
+    one_line,
 )
 from backupkit.wire import ErrorAnswer, Flavour, decode_error
 
@@ -45,6 +46,7 @@ SESSION_HEADER: Final = "vmware-api-session-id"
 _OK: Final = 200
 _REDIRECT: Final = 300
 _CLIENT_ERROR: Final = 400
+_TOO_MANY: Final = 429
 _SESSION: Final = {Flavour.API: "/api/session", Flavour.REST: "/rest/com/vmware/cis/session"}
 
 
@@ -109,7 +111,9 @@ def get_job(flavour: Flavour, job_id: str) -> Request:
     >>> get_job(Flavour.REST, "2026/1").path
     '/rest/appliance/recovery/backup/job/2026%2F1'
     """
-    return Request("GET", _backup(flavour, f"job/{quote(job_id, safe='')}"), f"job {job_id}")
+    return Request(
+        "GET", _backup(flavour, f"job/{quote(job_id, safe='')}"), f"job {one_line(job_id)}"
+    )
 
 
 def get_details(flavour: Flavour, job_ids: Iterable[str] = ()) -> Request:
@@ -201,6 +205,7 @@ def raise_for_status(
         )
     answer = decode_error(body)
     said = _said(answer)
+    hint = "" if answer else "; the answer is not the API's own: a proxy, or a start-up"
     after = _retry_after(headers.get("Retry-After"))
     error: ApplianceError
     match status:
@@ -223,17 +228,16 @@ def raise_for_status(
             )
         case 404:
             error = NotFoundError(
-                f"{host} does not have {request.what} (404){said}.", status_code=status
+                f"{host} does not have {request.what} (404){said}{hint}.", status_code=status
             )
-        case 429 | 503 if answer is not None:
-            full = " has no free session" if request.login else " is busy"
+        case 429 | 503 if status == _TOO_MANY or answer:
+            full = " has no free session" if request.login and answer else " is busy"
             error = BusyError(
                 f"{host}{full} ({status}){said}. Try again later.",
                 status_code=status,
                 retry_after=after,
             )
         case _:
-            hint = "" if answer else "; the answer is not the API's own: a proxy, or a start-up"
             error = ServerError(
                 f"{host} failed at {request.what} ({status}){said}{hint}. Try again later.",
                 status_code=status,
@@ -244,9 +248,8 @@ def raise_for_status(
 
 def _said(answer: ErrorAnswer | None) -> str:
     """Quote the appliance's own words, on one line and no longer than a line."""
-    text = " ".join((answer.text or answer.message_id).split()) if answer else ""
-    limit = 200
-    return f': "{text[:limit]}{"…" if len(text) > limit else ""}"' if text else ""
+    text = one_line(answer.text or answer.message_id) if answer else ""
+    return f': "{text}"' if text else ""
 
 
 def _retry_after(value: str | None) -> float | None:

@@ -4,7 +4,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -21,8 +21,8 @@ Instant = datetime | pd.Timestamp | str
 T = TypeVar("T")
 
 _UNIT_SECONDS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
-_DURATION = re.compile(r"(?:\s*\d+(?:\.\d+)?\s*[wdhms])+\s*")
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([wdhms])")
+_DURATION = re.compile(r"(?:\s*[0-9]+(?:\.[0-9]+)?\s*[wdhms])+\s*")
+_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([wdhms])")
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<key>[^`]*)`")
 _MISSING_FIELD = re.compile(r"Object missing required field `(?P<key>[^`]*)`")
 _AT = re.compile(r" - at `\$\.?(?P<key>[^`]*)`$")
@@ -53,8 +53,10 @@ def read_toml(path: str | Path) -> dict[str, Any]:
             f"{path}: no such file. Name an existing one with --fleet, or copy "
             "data/fleet.example.toml there and fill in your appliances."
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: cannot be read: it is not UTF-8 text.") from error
+    except (OSError, ValueError) as error:  # ValueError: a path with NUL
+        reason = getattr(error, "strerror", None) or "there is no such path"
         raise SettingsError(f"{path}: cannot be read: {reason}.") from error
     try:
         return tomllib.loads(text)
@@ -114,10 +116,12 @@ def _explain(text: str, known: list[str], examples: Mapping[str, str]) -> str:
     at = _AT.search(text)
     key = at["key"] if at else ""
     if unknown := _UNKNOWN_FIELD.match(text):
-        inside = f' in "{key}"' if key else ""
+        if key:  # of a table inside; `known` is about the outer one
+            hint = f"for example: {examples[key]}" if key in examples else "leave it out."
+            return f'unknown key "{unknown["key"]}" in "{key}"; {hint}'
         close = difflib.get_close_matches(unknown["key"], known, n=1)
         hint = f'did you mean "{close[0]}"?' if close else f"known keys: {', '.join(known)}."
-        return f'unknown key "{unknown["key"]}"{inside}; {hint}'
+        return f'unknown key "{unknown["key"]}"; {hint}'
     if missing := _MISSING_FIELD.match(text):
         example = examples.get(missing["key"])
         return f'"{missing["key"]}" is missing' + (f"; for example: {example}" if example else ".")
@@ -177,7 +181,7 @@ def parse_instant(value: Instant, *, where: str) -> pd.Timestamp:
     Returns
     -------
     Timestamp
-        The same instant [UTC].
+        The same instant [UTC], to the microsecond.
 
     Raises
     ------
@@ -190,7 +194,8 @@ def parse_instant(value: Instant, *, where: str) -> pd.Timestamp:
     Timestamp('2026-11-09 00:00:00+0000', tz='UTC')
     """
     try:
-        instant = pd.Timestamp(value)
+        # not by pandas, which takes "09/11/2026" for the 11th of September
+        instant = pd.Timestamp(datetime.fromisoformat(value) if isinstance(value, str) else value)
     except (ValueError, TypeError, OverflowError) as error:
         raise SettingsError(
             f'{where}: "{value}" is not a time; for example: 2026-11-09T00:00:00Z.'
@@ -199,7 +204,10 @@ def parse_instant(value: Instant, *, where: str) -> pd.Timestamp:
         raise SettingsError(
             f'{where}: "{value}" has no time zone; for example: 2026-11-09T00:00:00Z.'
         )
-    return instant.tz_convert("UTC")
+    utc = instant.tz_convert("UTC").as_unit("us")
+    if not MINYEAR <= utc.year <= MAXYEAR:  # the shift to UTC left the calendar
+        raise SettingsError(f"{where}: the time is out of range.")
+    return utc
 
 
 def time_zone(name: str, *, where: str) -> ZoneInfo:

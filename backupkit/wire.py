@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from backupkit.errors import PayloadError
+from backupkit.errors import PayloadError, one_line
 
 __all__ = [
     "ErrorAnswer",
@@ -46,6 +46,8 @@ class Flavour(StrEnum):
 
 Time = Annotated[datetime, Meta(tz=True)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Argument = str | int | float | bool | None
+"""What a message may be filled in with; the API promises text, a number does no harm."""
 
 
 class Message(Struct, frozen=True, gc=False):
@@ -53,7 +55,7 @@ class Message(Struct, frozen=True, gc=False):
 
     id: str = ""
     default_message: str = ""
-    args: list[Any] = msgspec.field(default_factory=list)
+    args: list[Argument] = msgspec.field(default_factory=list)
     localized: str | None = None
 
 
@@ -69,7 +71,7 @@ class Job(Struct, frozen=True, kw_only=True):
     status : str
         The raw word.
     progress : float or None
-        [%]
+        0 to 100 [%]; None where the appliance tells anything else.
     start_time, end_time : datetime or None
         [UTC]
     messages : list of Message
@@ -189,9 +191,9 @@ class _ErrorBody(Struct):
     type: str = ""
     value: _ErrorValue | None = None
     localizableMessages: list[_LegacyMessage] = msgspec.field(default_factory=list)  # noqa: N815 # the wire's own spelling
-    name: str = ""
 
 
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _STATE_OF: Final = {"RUNNING": "INPROGRESS", "PENDING": "NONE", "BLOCKED": "NONE"}
 
 
@@ -218,17 +220,17 @@ def _decode(
 ) -> Any:  # noqa: ANN401 # the decoder knows
     try:
         decoded = decoders[flavour].decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise PayloadError(f"The answer to {what} {_fault(body, error)}.") from error
     return decoded.value if flavour is Flavour.REST else decoded
 
 
 def _fault(body: bytes, error: Exception) -> str:
     """Word a decoding error without repeating what the appliance sent."""
-    start = body.lstrip()[:15].lower()
+    start = body.lstrip()[:1]
     if not start:
         return "is empty"
-    if start.startswith((b"<!doctype", b"<html", b"<")):
+    if start == b"<":
         return (
             "is HTML and not JSON: a proxy or a starting service answered in the appliance's "
             "place; look at the address in fleet.toml, or try again when its services are up"
@@ -319,14 +321,14 @@ def decode_job(body: bytes, flavour: Flavour, job_id: str) -> Job:
     PayloadError
         If the body is anything else.
     """
-    status: _JobStatus = _decode(_JOB, body, flavour, f"job {job_id}")
+    status: _JobStatus = _decode(_JOB, body, flavour, f"job {one_line(job_id)}")
     return Job(
         job_id=job_id,
         state=_STATE_OF.get(status.state, status.state),
         status=status.state,
-        progress=status.progress,
-        start_time=_utc(status.start_time),
-        end_time=_utc(status.end_time),
+        progress=_percent(status.progress, 100),
+        start_time=_utc(status.start_time, job_id),
+        end_time=_utc(status.end_time, job_id),
         messages=status.messages,
         source="job",
     )
@@ -362,14 +364,16 @@ def decode_details(body: bytes, flavour: Flavour) -> tuple[list[Job], dict[str, 
         for job_id, raw in _pairs(_decode(_RAW_MAP, body, flavour, "the job details")).items():
             try:
                 records[job_id] = _ONE_DETAILS.decode(raw)
-            except msgspec.DecodeError as error:
-                spoiled[job_id] = f"The details of job {job_id} cannot be used: {error}."
+            except _UNREADABLE as error:
+                spoiled[job_id] = (
+                    f"The record of job {one_line(job_id)} {_fault(bytes(raw), error)}."
+                )
     jobs = []
     for job_id, details in records.items():
         try:
             jobs.append(_from_details(job_id, details))
         except PayloadError as error:
-            spoiled[job_id] = f"The details of job {job_id} cannot be used: {error}"
+            spoiled[job_id] = str(error)
     return jobs, spoiled
 
 
@@ -400,8 +404,8 @@ def decode_schedules(body: bytes, flavour: Flavour) -> tuple[dict[str, Schedule]
     for name, raw in _pairs(_decode(_RAW_MAP, body, flavour, "the schedules")).items():
         try:
             schedules[name] = _ONE_SCHEDULE.decode(raw)
-        except msgspec.DecodeError as error:
-            spoiled[name] = f"The schedule {name} cannot be used: {error}."
+        except _UNREADABLE as error:
+            spoiled[name] = f"The schedule {one_line(name)} {_fault(bytes(raw), error)}."
     return schedules, spoiled
 
 
@@ -451,7 +455,7 @@ def decode_error(body: bytes) -> ErrorAnswer | None:
     """
     try:
         error = _ERROR.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except _UNREADABLE:
         return None
     if error.localizableMessages:
         first = error.localizableMessages[0]
@@ -473,14 +477,13 @@ def _pairs(decoded: dict[str, T] | list[_Pair[T]]) -> dict[str, T]:
 
 def _from_details(job_id: str, details: _Details) -> Job:
     progress = details.progress
-    percent = 100 * progress.completed / progress.total if progress and progress.total else None
     return Job(
         job_id=job_id,
         state=_STATE_OF.get(details.status, details.status),
         status=details.status,
-        progress=percent,
-        start_time=_utc(details.start_time),
-        end_time=_utc(details.end_time),
+        progress=_percent(progress.completed, progress.total) if progress else None,
+        start_time=_utc(details.start_time, job_id),
+        end_time=_utc(details.end_time, job_id),
         messages=details.messages,
         type=details.type,
         size=details.size,
@@ -490,8 +493,15 @@ def _from_details(job_id: str, details: _Details) -> Job:
     )
 
 
-def _utc(time: datetime | None) -> datetime | None:
+def _percent(completed: float, total: float) -> float | None:
+    """Give a share [%]; None if it is none."""
+    return 100 * completed / total if 0 <= completed <= total != 0 else None
+
+
+def _utc(time: datetime | None, job_id: str) -> datetime | None:
     try:
         return time.astimezone(UTC) if time else None
     except OverflowError as error:  # year 1 or 9999 with an offset
-        raise PayloadError(f"The time {time} is out of range.") from error
+        raise PayloadError(
+            f"The record of job {one_line(job_id)} has a time out of range: {time}."
+        ) from error

@@ -134,7 +134,7 @@ class Table:
         Raises
         ------
         TableError
-            If a column is unknown, or its values do not fit its dtype.
+            If a column is unknown or shorter than others, or its values do not fit its dtype.
 
         Examples
         --------
@@ -149,6 +149,8 @@ class Table:
             column.name: self._series(column, values.get(column.name, [None] * length))
             for column in self.columns
         }
+        if short := [name for name, series in data.items() if len(series) != length]:
+            raise TableError(f"{self.name}: expected {length} rows, got fewer in {short}.")
         frame = pd.DataFrame(data, index=pd.RangeIndex(length))
         return frame.set_index(self.index) if self.index else frame
 
@@ -260,8 +262,9 @@ class Table:
 
     def _series(self, column: Column, values: Sequence[Any] | pd.Series) -> pd.Series:
         try:
-            return pd.Series(values, dtype=column.dtype)
-        except (TypeError, ValueError, pa.ArrowException, OverflowError) as error:
+            # by position: labels, which a filtered Series keeps, mean nothing here
+            return pd.Series(values, dtype=column.dtype).reset_index(drop=True)
+        except (TypeError, ValueError, NotImplementedError, OverflowError) as error:
             raise TableError(
                 f"{self.name}: the values of {column.name!r} do not fit {column.dtype}: {error}."
             ) from error

@@ -1,0 +1,356 @@
+"""From observations to jobs, and which observations are news: worked by hand, a few rows each."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
+
+from backupkit.tables import (
+    JOBS,
+    OBSERVATIONS,
+    OUTCOMES,
+    SCHEDULES,
+    changed_observations,
+    changed_schedules,
+    jobs_from,
+    outcome_of,
+)
+
+
+def at(minute: int) -> datetime:
+    """Give a minute of an evening."""
+    return datetime(2026, 11, 9, 20, tzinfo=UTC) + timedelta(minutes=minute)
+
+
+STATE_OF = {"RUNNING": "INPROGRESS", "PENDING": "NONE", "BLOCKED": "NONE"}
+
+
+def seen(minute: int, status: str, **more: object) -> dict[str, object]:
+    """Give one observation of job 1 of vc-1, with some values changed."""
+    return {
+        "appliance": "vc-1",
+        "job_id": "1",
+        "observed_at": at(minute),
+        "state": STATE_OF.get(status, status),
+        "status": status,
+        "start_time": at(0),
+        "messages": [],
+        "source": "job",
+    } | more
+
+
+DETAILS: dict[str, object] = {
+    "type": "SCHEDULED",
+    "size": 7,
+    "location": "nfs://h/x",
+    "build": "1",
+    "source": "details",
+}
+
+
+def observations(*rows: dict[str, Any]) -> pd.DataFrame:
+    """Make observations of rows."""
+    return OBSERVATIONS.frame(
+        {name: [row.get(name) for row in rows] for name in OBSERVATIONS.names}
+    )
+
+
+def schedules(*rows: dict[str, Any]) -> pd.DataFrame:
+    """Make schedules of rows."""
+    return SCHEDULES.frame({name: [row.get(name) for row in rows] for name in SCHEDULES.names})
+
+
+class TestOutcomeOf:
+    """outcome_of(): what became of a job."""
+
+    @pytest.mark.parametrize(
+        ("word", "outcome"),
+        [
+            ("SUCCEEDED", "success"),
+            ("FAILED", "failure"),
+            ("INPROGRESS", "open"),
+            ("RUNNING", "open"),
+            ("PENDING", "open"),
+            ("BLOCKED", "open"),
+            ("NONE", "void"),
+            ("succeeded", "other"),
+            ("IN PROGRESS", "other"),
+            ("", "other"),
+            (None, "other"),
+        ],
+    )
+    def test_words(self, word: str | None, outcome: str) -> None:
+        """Each word of sla.md has its class, and no other word is a success."""
+        assert outcome_of(pd.Series([word], dtype="str")).to_list() == [outcome]
+        assert outcome in OUTCOMES
+
+    def test_empty(self) -> None:
+        """No words give no classes, of the same dtype."""
+        assert outcome_of(pd.Series([], dtype="str")).dtype == "str"
+
+
+class TestJobsFrom:
+    """jobs_from(): the newest observation of each job."""
+
+    def test_life_of_a_job(self) -> None:
+        """A job seen pending, running and done is one row with its whole life."""
+        rows = [
+            seen(0, "PENDING", start_time=None),
+            seen(1, "RUNNING", progress=40, **DETAILS),
+            seen(9, "SUCCEEDED", progress=100, end_time=at(8)),
+        ]
+        jobs = jobs_from(observations(*rows))
+        assert JOBS.check(jobs) is jobs
+        [job] = jobs.to_dict("records")
+        assert (job["state"], job["status"], job["outcome"]) == (
+            "SUCCEEDED",
+            "SUCCEEDED",
+            "success",
+        )
+        assert (job["progress"], job["source"]) == (100, "job")
+        assert (job["first_seen_at"], job["last_seen_at"]) == (at(0), at(9))
+        assert (job["start_time"], job["end_time"]) == (at(0), at(8))
+        assert job["duration"] == timedelta(minutes=8)
+        assert [job[name] for name in ("type", "size", "location", "build")] == [
+            "SCHEDULED",
+            7,
+            "nfs://h/x",
+            "1",
+        ]
+
+    def test_running(self) -> None:
+        """A running job has neither end nor duration."""
+        [job] = jobs_from(observations(seen(1, "INPROGRESS"))).to_dict("records")
+        assert job["outcome"] == "open"
+        assert pd.isna(job["end_time"])
+        assert pd.isna(job["duration"])
+
+    def test_finished_stays_finished(self) -> None:
+        """An open state that arrives after a finished one does not reopen the job."""
+        rows = [seen(5, "FAILED", end_time=at(5)), seen(6, "INPROGRESS")]
+        [job] = jobs_from(observations(*rows)).to_dict("records")
+        assert (job["outcome"], job["end_time"], job["last_seen_at"]) == ("failure", at(5), at(6))
+
+    def test_later_end_counts(self) -> None:
+        """Of two finished states the later observation counts."""
+        rows = [seen(6, "SUCCEEDED"), seen(5, "FAILED")]
+        assert jobs_from(observations(*rows))["outcome"].to_list() == ["success"]
+
+    def test_newest_details_count(self) -> None:
+        """What details told changes with newer details, column by column."""
+        rows = [
+            seen(1, "RUNNING", **DETAILS),
+            seen(2, "RUNNING", size=9, source="details"),
+            seen(3, "SUCCEEDED"),
+        ]
+        [job] = jobs_from(observations(*rows)).to_dict("records")
+        assert (job["size"], job["type"]) == (9, "SCHEDULED")
+
+    def test_keys(self) -> None:
+        """Equal ids of two appliances are two jobs, sorted by appliance and start."""
+        rows = [
+            seen(1, "FAILED", appliance="vc-2", job_id="a"),
+            seen(1, "FAILED", job_id="b", start_time=at(1)),
+            seen(1, "FAILED", job_id="a", start_time=at(2)),
+            seen(1, "NONE", job_id="c", start_time=None),
+        ]
+        jobs = jobs_from(observations(*rows))
+        keys = list(zip(jobs["appliance"], jobs["job_id"], strict=True))
+        assert keys == [("vc-1", "b"), ("vc-1", "a"), ("vc-1", "c"), ("vc-2", "a")]
+        assert jobs.index.to_list() == [0, 1, 2, 3]
+
+    def test_empty(self) -> None:
+        """No observations are no jobs."""
+        assert_frame_equal(jobs_from(OBSERVATIONS.empty()), JOBS.empty())
+
+
+class TestChangedObservations:
+    """changed_observations(): only news is kept."""
+
+    def test_first(self) -> None:
+        """Everything is news where nothing is known."""
+        new = observations(seen(1, "RUNNING"), seen(1, "FAILED", job_id="2"))
+        assert_frame_equal(changed_observations(new, OBSERVATIONS.empty()), new)
+
+    def test_nothing_new(self) -> None:
+        """No observations hold no news."""
+        known = observations(seen(1, "RUNNING"))
+        assert changed_observations(OBSERVATIONS.empty(), known).empty
+        assert changed_observations(OBSERVATIONS.empty(), OBSERVATIONS.empty()).empty
+
+    @pytest.mark.parametrize(
+        ("change", "news"),
+        [
+            ({}, False),
+            ({"source": "details"}, False),
+            ({"progress": 50}, True),
+            ({"progress": None}, True),
+            ({"status": "SUCCEEDED", "state": "SUCCEEDED"}, True),
+            ({"end_time": at(2)}, True),
+            ({"start_time": at(1)}, True),
+            ({"start_time": None}, True),
+            ({"messages": [{"id": "x", "args": ["a"]}]}, True),
+            ({"messages": None}, True),
+            ({"type": "MANUAL"}, True),
+            ({"type": None, "size": None, "location": None, "build": None}, False),
+            ({"size": 8}, True),
+            ({"location": "nfs://h/y"}, True),
+            ({"build": "2"}, True),
+        ],
+    )
+    def test_change(self, change: dict[str, object], news: bool) -> None:  # noqa: FBT001 # a table's column
+        """A changed value is news; another endpoint, or its silence on details, is none."""
+        known = observations(seen(1, "RUNNING", progress=40, **DETAILS))
+        new = observations(seen(2, "RUNNING", progress=40, **DETAILS) | change)
+        assert len(changed_observations(new, known)) == news
+
+    def test_details_over_silence(self) -> None:
+        """Details are compared with the newest that told them, not with job/{id} in between."""
+        known = observations(seen(1, "RUNNING", **DETAILS), seen(2, "RUNNING", progress=5))
+        same = observations(seen(3, "RUNNING", progress=5, **DETAILS))
+        other = observations(seen(3, "RUNNING", progress=5, **DETAILS | {"size": 8}))
+        assert changed_observations(same, known).empty
+        assert len(changed_observations(other, known)) == 1
+
+    def test_first_details(self) -> None:
+        """Details of a job that was only known by job/{id} are news."""
+        known = observations(seen(1, "SUCCEEDED"))
+        assert len(changed_observations(observations(seen(2, "SUCCEEDED", **DETAILS)), known)) == 1
+
+    @pytest.mark.parametrize("minute", [0, 1])
+    def test_not_later(self, minute: int) -> None:
+        """What is not later than the newest known observation is no news."""
+        known = observations(seen(1, "SUCCEEDED"))
+        assert changed_observations(observations(seen(minute, "FAILED")), known).empty
+
+    def test_back_and_forth(self) -> None:
+        """A value that returns to what it once was is news: the newest known one counts."""
+        known = observations(seen(1, "RUNNING", progress=1), seen(2, "RUNNING", progress=2))
+        new = observations(seen(3, "RUNNING", progress=1))
+        assert len(changed_observations(new, known)) == 1
+
+    def test_other_jobs_do_not_matter(self) -> None:
+        """A job is compared with itself alone."""
+        known = observations(seen(1, "SUCCEEDED"), seen(1, "FAILED", appliance="vc-2"))
+        new = observations(
+            seen(2, "SUCCEEDED"),
+            seen(2, "FAILED", job_id="2"),
+            seen(2, "SUCCEEDED", appliance="vc-2"),
+        )
+        kept = changed_observations(new, known)
+        assert list(zip(kept["appliance"], kept["job_id"], strict=True)) == [
+            ("vc-1", "2"),
+            ("vc-2", "1"),
+        ]
+
+    def test_doubled(self) -> None:
+        """Of two rows of one job and moment the last is kept."""
+        new = observations(seen(1, "RUNNING"), seen(1, "SUCCEEDED"))
+        kept = changed_observations(new, OBSERVATIONS.empty())
+        assert kept["status"].to_list() == ["SUCCEEDED"]
+
+    def test_inputs_unchanged(self) -> None:
+        """Neither input is touched."""
+        new, known = observations(seen(2, "FAILED")), observations(seen(1, "RUNNING"))
+        before = new.copy(), known.copy()
+        changed_observations(new, known)
+        jobs_from(new)
+        assert_frame_equal(new, before[0])
+        assert_frame_equal(known, before[1])
+
+
+class TestChangedSchedules:
+    """changed_schedules(): a row each time a schedule was seen changed."""
+
+    PLAN: dict[str, object] = {  # noqa: RUF012 # read only
+        "appliance": "vc-1",
+        "schedule": "default",
+        "seen_at": at(1),
+        "enabled": True,
+        "hour": 23,
+        "minute": 59,
+        "days": None,
+        "timezone": "Etc/UTC",
+        "location": "nfs://h/x",
+        "parts": ["seat", "common"],
+    }
+
+    @pytest.mark.parametrize(
+        ("change", "news"),
+        [
+            ({}, False),
+            ({"schedule": "other"}, True),
+            ({"appliance": "vc-2"}, True),
+            ({"enabled": False}, True),
+            ({"hour": None}, True),
+            ({"days": ["MONDAY"]}, True),
+            ({"days": []}, True),
+            ({"parts": ["common", "seat"]}, True),
+            ({"timezone": "Europe/Berlin"}, True),
+            ({"timezone": None}, True),
+            ({"max_count": 5}, True),
+        ],
+    )
+    def test_change(self, change: dict[str, object], news: bool) -> None:  # noqa: FBT001 # a table's column
+        """Any changed value is news."""
+        known = schedules(self.PLAN)
+        new = schedules(self.PLAN | {"seen_at": at(2)} | change)
+        assert len(changed_schedules(new, known)) == news
+
+    def test_first(self) -> None:
+        """Everything is news where nothing is known."""
+        new = schedules(self.PLAN)
+        assert_frame_equal(changed_schedules(new, SCHEDULES.empty()), new)
+
+
+ROWS = st.lists(
+    st.builds(
+        lambda minute, job_id, status, progress, details: seen(
+            minute, status, job_id=job_id, progress=progress, **(DETAILS if details else {})
+        ),
+        st.integers(0, 20),
+        st.sampled_from("12"),
+        st.sampled_from(["PENDING", "RUNNING", "INPROGRESS", "SUCCEEDED", "FAILED", "NEW"]),
+        st.sampled_from([None, 0, 50]),
+        st.booleans(),
+    ),
+    max_size=6,
+    unique_by=lambda row: (row["job_id"], row["observed_at"]),
+)
+
+
+@pytest.mark.property
+class TestProperties:
+    """What holds for every set of observations."""
+
+    @settings(max_examples=25, deadline=None)
+    @given(ROWS, st.randoms(use_true_random=False))
+    def test_order(self, rows: list[dict[str, object]], random: Any) -> None:  # noqa: ANN401 # hypothesis' own Random
+        """The order of arrival, and rows that come twice, change no job."""
+        shuffled = [*rows, *rows[:2]]
+        random.shuffle(shuffled)
+        assert_frame_equal(jobs_from(observations(*shuffled)), jobs_from(observations(*rows)))
+
+    @settings(max_examples=25, deadline=None)
+    @given(ROWS)
+    def test_idempotent(self, rows: list[dict[str, object]]) -> None:
+        """What is known already is never news."""
+        known = observations(*rows)
+        assert changed_observations(known, known).empty
+
+    @settings(max_examples=20, deadline=None)
+    @given(ROWS)
+    def test_dropping_loses_nothing(self, rows: list[dict[str, object]]) -> None:
+        """Kept one by one in time, the news alone gives the same jobs as all observations."""
+        known = OBSERVATIONS.empty()
+        for row in sorted(rows, key=lambda row: str(row["observed_at"])):
+            news = changed_observations(observations(row), known)
+            known = OBSERVATIONS.conform(pd.concat([known, news]))
+        columns = [
+            name for name in JOBS.names if name not in ("last_seen_at", "source", "observed_at")
+        ]
+        assert_frame_equal(jobs_from(known)[columns], jobs_from(observations(*rows))[columns])

@@ -1,0 +1,320 @@
+"""What is sent, and what an answer's status, headers and body mean; no server needed."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backupkit import protocol
+from backupkit.errors import (
+    ApplianceError,
+    BusyError,
+    LoginError,
+    NotFoundError,
+    PayloadError,
+    RightsError,
+    ServerError,
+)
+from backupkit.protocol import Request, clock_skew, raise_for_status
+from backupkit.wire import Flavour
+
+API, REST = Flavour.API, Flavour.REST
+NOON = datetime(2026, 11, 9, 12, tzinfo=UTC)
+BACKUP = "/appliance/recovery/backup"
+
+
+class TestRequests:
+    """Method and path of everything that is ever sent."""
+
+    @pytest.mark.parametrize(
+        ("request_", "method", "path"),
+        [
+            (protocol.log_in(API), "POST", "/api/session"),
+            (protocol.log_in(REST), "POST", "/rest/com/vmware/cis/session"),
+            (protocol.log_out(API), "DELETE", "/api/session"),
+            (protocol.log_out(REST), "DELETE", "/rest/com/vmware/cis/session"),
+            (protocol.list_jobs(API), "GET", f"/api{BACKUP}/job"),
+            (protocol.list_jobs(REST), "GET", f"/rest{BACKUP}/job"),
+            (protocol.get_job(API, "2-1"), "GET", f"/api{BACKUP}/job/2-1"),
+            (protocol.get_job(REST, "2-1"), "GET", f"/rest{BACKUP}/job/2-1"),
+            (protocol.get_details(API), "GET", f"/api{BACKUP}/job/details"),
+            (protocol.get_details(REST), "GET", f"/rest{BACKUP}/job/details"),
+            (
+                protocol.get_details(API, ["a", "b"]),
+                "GET",
+                f"/api{BACKUP}/job/details?jobs=a&jobs=b",
+            ),
+            (
+                protocol.get_details(REST, ["a", "b"]),
+                "GET",
+                f"/rest{BACKUP}/job/details?filter.jobs.1=a&filter.jobs.2=b",
+            ),
+            (protocol.get_schedules(API), "GET", f"/api{BACKUP}/schedules"),
+            (protocol.get_schedules(REST), "GET", f"/rest{BACKUP}/schedules"),
+            (protocol.get_version(API), "GET", "/api/appliance/system/version"),
+            (protocol.get_version(REST), "GET", "/rest/appliance/system/version"),
+            (protocol.get_timezone(API), "GET", "/api/appliance/system/time/timezone"),
+            (protocol.get_timezone(REST), "GET", "/rest/appliance/system/time/timezone"),
+        ],
+    )
+    def test_table(self, request_: Request, method: str, path: str) -> None:
+        """Each flavour has its own path, and only log-in and log-out change anything."""
+        assert (request_.method, request_.path) == (method, path)
+        assert request_.login == (method == "POST")
+
+    @pytest.mark.parametrize("flavour", Flavour)
+    @pytest.mark.parametrize(
+        ("job_id", "segment", "value"),
+        [
+            ("a/b", "a%2Fb", "a%2Fb"),
+            ("../../session", "..%2F..%2Fsession", "..%2F..%2Fsession"),
+            ("a b", "a%20b", "a+b"),
+            ("a?b#c&d=e", "a%3Fb%23c%26d%3De", "a%3Fb%23c%26d%3De"),
+            ("é\n", "%C3%A9%0A", "%C3%A9%0A"),
+            ("%2F", "%252F", "%252F"),
+        ],
+    )
+    def test_quoted(self, flavour: Flavour, job_id: str, segment: str, value: str) -> None:
+        """An id stays one segment of the path, and one value of the query."""
+        assert protocol.get_job(flavour, job_id).path.endswith(f"/job/{segment}")
+        assert protocol.get_details(flavour, [job_id]).path.endswith(f"={value}")
+
+    def test_what(self) -> None:
+        """What is asked for is named on one line, also where an appliance chose the id."""
+        assert protocol.get_job(API, "1\nFAILED\x1b[2J").what == "job 1 FAILED [2J"
+
+
+def _api(text: str = "", message_id: str = "") -> bytes:
+    """Give an error body of the appliance itself."""
+    message = {"id": message_id, "default_message": text, "args": []}
+    return json.dumps({"error_type": "ANY", "messages": [message]}).encode()
+
+
+HTML = b"<html>Bad gateway</html>"
+ELSEWHERE = "; the answer is not the API's own: a proxy, or a start-up"
+
+
+LOG_IN, LIST = protocol.log_in(API), protocol.list_jobs(API)
+
+
+def _raised(
+    status: int, body: bytes = b"", *, request: Request = LIST, retry_after: str | None = None
+) -> ApplianceError:
+    """Give the error an answer stands for."""
+    headers = {} if retry_after is None else {"Retry-After": retry_after}
+    with pytest.raises(ApplianceError) as caught:
+        raise_for_status(request, status, headers, body, host="vc-1")
+    return caught.value
+
+
+class TestRaiseForStatus:
+    """raise_for_status(): every status becomes one error with one sentence."""
+
+    @pytest.mark.parametrize("status", [200, 201, 204, 299])
+    def test_success(self, status: int) -> None:
+        """A success raises nothing, whatever its body."""
+        raise_for_status(protocol.list_jobs(API), status, {}, HTML, host="vc-1")
+
+    @pytest.mark.parametrize(
+        ("status", "body", "request_", "kind", "sentence"),
+        [
+            (302, HTML, LOG_IN, PayloadError, "vc-1 answered log-in with a redirect (302), which"),
+            (
+                401,
+                _api("Authentication required."),
+                LOG_IN,
+                LoginError,
+                "vc-1 refused user and password (401). Check both, and that the user has its SSO",
+            ),
+            (
+                401,
+                _api("Authentication required."),
+                LIST,
+                LoginError,
+                "vc-1 ended the session before the job list was read (401). Try again.",
+            ),
+            (
+                403,
+                _api("Not you."),
+                LIST,
+                RightsError,
+                'vc-1 does not let this user read the job list (403): "Not you.". Put the user',
+            ),
+            (
+                404,
+                _api("Gone."),
+                LIST,
+                NotFoundError,
+                'vc-1 does not have the job list (404): "Gone.".',
+            ),
+            (
+                404,
+                HTML,
+                LOG_IN,
+                NotFoundError,
+                f"vc-1 does not have log-in (404){ELSEWHERE}.",
+            ),
+            (
+                429,
+                _api("Slow down."),
+                LIST,
+                BusyError,
+                'vc-1 is busy (429): "Slow down.". Try again later.',
+            ),
+            (429, b"", LOG_IN, BusyError, "vc-1 is busy (429). Try again later."),
+            (
+                503,
+                _api("User session count is limited to 550."),
+                LOG_IN,
+                BusyError,
+                'vc-1 has no free session (503): "User session count is limited to 550.". Try',
+            ),
+            (503, _api(), LIST, BusyError, "vc-1 is busy (503). Try again later."),
+            (
+                503,
+                HTML,
+                LOG_IN,
+                ServerError,
+                f"vc-1 failed at log-in (503){ELSEWHERE}. Try again later.",
+            ),
+            (
+                400,
+                _api("In use."),
+                LIST,
+                ServerError,
+                'vc-1 failed at the job list (400): "In use.". Try again later.',
+            ),
+            (
+                500,
+                _api(message_id="vapi.unexpected"),
+                LIST,
+                ServerError,
+                'vc-1 failed at the job list (500): "vapi.unexpected". Try again later.',
+            ),
+            (502, b"", LIST, ServerError, f"vc-1 failed at the job list (502){ELSEWHERE}. Try"),
+            (599, HTML, LIST, ServerError, f"vc-1 failed at the job list (599){ELSEWHERE}. Try"),
+        ],
+    )
+    def test_table(
+        self,
+        status: int,
+        body: bytes,
+        request_: Request,
+        kind: type[ApplianceError],
+        sentence: str,
+    ) -> None:
+        """Each status has its class and its sentence, and the status is kept beside it."""
+        error = _raised(status, body, request=request_)
+        assert type(error) is kind
+        assert str(error).startswith(sentence)
+        assert error.status_code == status
+
+    def test_remote_words(self) -> None:
+        """The appliance's words are quoted on one line, and cut."""
+        error = _raised(500, _api("first\r\nsecond \x1b[31m" + "x" * 1_000))
+        assert '"first second [31mxxx' in str(error)
+        assert "…" in str(error)
+        assert str(error).isprintable()
+        assert len(str(error)) < 300
+
+    @pytest.mark.parametrize("status", [429, 500, 502, 503])
+    @pytest.mark.parametrize(
+        ("header", "seconds"),
+        [
+            ("7", 7.0),
+            ("0", 0.0),
+            (None, None),
+            ("", None),
+            ("-1", None),
+            ("1.5", None),
+            ("soon", None),
+            ("²", None),
+            ("Mon, 09 Nov 2026 12:07:00 GMT", None),
+        ],
+    )
+    def test_retry_after(self, status: int, header: str | None, seconds: float | None) -> None:
+        """Retry-After counts in whole seconds; anything else is passed over."""
+        assert _raised(status, retry_after=header).retry_after == seconds
+
+    @pytest.mark.property
+    @given(
+        st.integers(100, 199) | st.integers(300, 999),
+        st.binary(max_size=40) | st.just(_api("x")),
+        st.sampled_from([LOG_IN, LIST]),
+    )
+    def test_total(self, status: int, body: bytes, request_: Request) -> None:
+        """Any status but a success, with any body, is one of the errors drawn in `errors`."""
+        error = _raised(status, body, request=request_)
+        assert error.status_code == status
+        assert str(error).startswith("vc-1 ")
+
+
+class TestClockSkew:
+    """clock_skew(): the appliance's clock minus ours, as far as a Date header tells."""
+
+    @pytest.mark.parametrize(
+        ("header", "expected"),
+        [
+            ("Mon, 09 Nov 2026 12:07:00 GMT", timedelta(minutes=6, seconds=58)),
+            ("Mon, 09 Nov 2026 13:07:00 +0100", timedelta(minutes=6, seconds=58)),
+            ("Mon, 09 Nov 2026 12:07:00 -0000", timedelta(minutes=6, seconds=58)),
+            ("Mon, 09 Nov 2026 11:50:00 GMT", timedelta(minutes=-10, seconds=1)),
+            ("Mon, 09 Nov 2026 12:00:00 GMT", timedelta(0)),
+            ("Mon, 09 Nov 2026 11:59:59 GMT", timedelta(0)),
+            ("Mon, 09 Nov 2026 12:00:02 GMT", timedelta(0)),
+            ("Mon, 09 Nov 2026 12:00:03 GMT", timedelta(seconds=1)),
+            ("Mon, 09 Nov 2026 11:59:58 GMT", timedelta(seconds=-1)),
+        ],
+    )
+    def test_measured(self, header: str, expected: timedelta) -> None:
+        """With 2 s under way, whole seconds count as long as nothing else explains the gap."""
+        received = NOON + timedelta(seconds=2)
+        assert clock_skew(header, sent=NOON, received=received) == expected
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            None,
+            "",
+            " ",
+            "soon",
+            "Mon, 09 Nov 99999 12:07:00 GMT",
+            "Mon, 31 Feb 2026 12:07:00 GMT",
+            "Fri, 31 Dec 9999 23:59:59 GMT",
+            "Mon, 09 Nov 2026 12:07:00 +2500",
+            "Mon, 09 Nov 2026 12:07:00 +" + "9" * 20,
+        ],
+    )
+    def test_unusable(self, header: str | None) -> None:
+        """A header that is missing, no date, or out of range tells nothing."""
+        assert clock_skew(header, sent=NOON, received=NOON) is None
+
+    @pytest.mark.property
+    @given(
+        st.text(max_size=40)
+        | st.text("Mon, 09Nv2026:+-GMT\t()", max_size=40)
+        | st.from_regex(r"Mon, \d{1,5} Nov \d{1,5} \d+:\d+:\d+ ?[+-]?\d*", fullmatch=True)
+    )
+    def test_total(self, header: str) -> None:
+        """Any text as a header gives a span or nothing, never an error."""
+        skew = clock_skew(header, sent=NOON, received=NOON)
+        assert skew is None or isinstance(skew, timedelta)
+
+    @pytest.mark.property
+    @given(
+        st.datetimes(datetime(1970, 1, 2), datetime(2100, 1, 1)),  # noqa: DTZ001 # hypothesis takes naive bounds
+        st.integers(-86_400, 86_400),
+        st.integers(0, 60_000_000),
+    )
+    def test_bound(self, sent: datetime, ahead: int, travel: int) -> None:
+        """What is measured is never more than the true skew, and never of the other sign."""
+        ours = sent.replace(tzinfo=UTC)
+        received = ours + timedelta(microseconds=travel)
+        told = ours + timedelta(seconds=ahead, microseconds=travel // 2)
+        header = told.strftime("%a, %d %b %Y %H:%M:%S GMT")
+        skew = clock_skew(header, sent=ours, received=received)
+        assert skew is not None
+        true = timedelta(seconds=ahead)
+        assert min(true, timedelta(0)) <= skew <= max(true, timedelta(0))

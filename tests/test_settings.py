@@ -1,0 +1,252 @@
+"""Settings: what a person wrote is read, or the one wrong entry is named."""
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backupkit.errors import SettingsError
+from backupkit.settings import convert, parse_duration, parse_instant, read_toml, time_zone
+
+
+class Lock(msgspec.Struct, forbid_unknown_fields=True):
+    """A table inside a table."""
+
+    brand: str = ""
+
+
+class Door(msgspec.Struct, forbid_unknown_fields=True):
+    """A table to convert into."""
+
+    colour: str
+    height: int = 2
+    lock: Lock | None = None
+    labels: list[str] = []
+
+
+class TestReadToml:
+    """read_toml(): a file, or a sentence about it."""
+
+    def test_tables(self, tmp_path: Path) -> None:
+        """A good file gives its tables, whether its path is text or not."""
+        path = tmp_path / "a.toml"
+        path.write_text('[door]\ncolour = "grün"\n', encoding="utf-8")
+        assert read_toml(path) == read_toml(str(path)) == {"door": {"colour": "grün"}}
+
+    def test_missing(self, tmp_path: Path) -> None:
+        """A missing file is named, with where to get one."""
+        with pytest.raises(SettingsError, match=r"none\.toml: no such file\. .*fleet\.example"):
+            read_toml(tmp_path / "none.toml")
+
+    def test_folder(self, tmp_path: Path) -> None:
+        """A folder cannot be read, and the system's reason is given."""
+        with pytest.raises(SettingsError, match=r"cannot be read: Is a directory\."):
+            read_toml(tmp_path)
+
+    def test_not_text(self, tmp_path: Path) -> None:
+        """Bytes that are no UTF-8 are said to be so."""
+        path = tmp_path / "a.toml"
+        path.write_bytes(b'a = "\xff"')
+        with pytest.raises(SettingsError, match=r"a\.toml: cannot be read: it is not UTF-8 text\."):
+            read_toml(path)
+
+    def test_impossible_path(self) -> None:
+        """A path that no system has is a settings error too."""
+        with pytest.raises(SettingsError, match="cannot be read: there is no such path"):
+            read_toml("a\0b")
+
+    def test_not_toml(self, tmp_path: Path) -> None:
+        """A slip in the file is named with its line."""
+        path = tmp_path / "a.toml"
+        path.write_text("a = 1\nb = \n", encoding="utf-8")
+        with pytest.raises(SettingsError, match=r"a\.toml: is not valid TOML: .*line 2"):
+            read_toml(path)
+
+
+class TestConvert:
+    """convert(): a typed value, or which key is wrong."""
+
+    def test_value(self) -> None:
+        """A right table becomes the typed value."""
+        assert convert({"colour": "red", "height": 3}, Door, where="h") == Door("red", 3)
+
+    @pytest.mark.parametrize(
+        ("entries", "said"),
+        [
+            ({"color": "red"}, 'unknown key "color"; did you mean "colour"?'),
+            (
+                {"colour": "red", "weight": 1, "x": 1},
+                'unknown key "weight"; did you mean "height"?',
+            ),
+            (
+                {"colour": "red", "zzz": 1},
+                'unknown key "zzz"; known keys: colour, height, lock, labels.',
+            ),
+            (
+                {"colour": "red", "lock": {"band": "x"}},
+                'unknown key "band" in "lock"; for example: lock = { brand = "x" }',
+            ),
+            ({}, '"colour" is missing; for example: colour = "red"'),
+            (
+                {"colour": 5},
+                '"colour": expected str, got int; for example: colour = "red"',
+            ),
+            ({"colour": "red", "height": True}, '"height": expected int, got bool.'),
+            ({"colour": "red", "height": date(2026, 1, 1)}, '"height": expected int, got date.'),
+            (
+                {"colour": "red", "lock": {"brand": 5}},
+                '"lock.brand": expected str, got int; for example: lock = { brand = "x" }',
+            ),
+            ({"colour": "red", "labels": ["a", 5]}, '"labels[1]": expected str, got int.'),
+        ],
+    )
+    def test_wrong(self, entries: dict[str, Any], said: str) -> None:
+        """A wrong entry is named with its file and table, and a right one is shown."""
+        examples = {"colour": 'colour = "red"', "lock": 'lock = { brand = "x" }'}
+        with pytest.raises(SettingsError) as caught:
+            convert(entries, Door, where="house.toml, [door]", examples=examples)
+        assert str(caught.value) == f"house.toml, [door]: {said}"
+
+    def test_without_examples(self) -> None:
+        """Without examples the key is named all the same."""
+        with pytest.raises(SettingsError, match=r'^h: "colour" is missing\.$'):
+            convert({}, Door, where="h")
+        with pytest.raises(SettingsError, match=r'unknown key "band" in "lock"; leave it out\.'):
+            convert({"colour": "red", "lock": {"band": 1}}, Door, where="h")
+
+
+class TestParseDuration:
+    """parse_duration(): numbers with their units."""
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("24h", timedelta(hours=24)),
+            ("90m", timedelta(minutes=90)),
+            ("1h30m", timedelta(minutes=90)),
+            ("30d", timedelta(days=30)),
+            ("2w", timedelta(days=14)),
+            ("45s", timedelta(seconds=45)),
+            ("1.5h", timedelta(minutes=90)),
+            (" 1 H 30 m ", timedelta(minutes=90)),
+            ("0s", timedelta(0)),
+        ],
+    )
+    def test_read(self, text: str, expected: timedelta) -> None:
+        """Numbers and units add up, in either case and with blanks."""
+        assert parse_duration(text, where="rpo") == expected
+
+    @pytest.mark.parametrize(
+        "text",
+        ["", " ", "24", "h", "-1h", "1h30", "1e3h", "1 month", "٣h", "9" * 400 + "h", "inf h"],
+    )
+    def test_refused(self, text: str) -> None:
+        """Anything else is refused with an example, and so is what no calendar holds."""
+        with pytest.raises(SettingsError, match=r"^rpo: .* is not a duration; .*for example 24h"):
+            parse_duration(text, where="rpo")
+
+    @pytest.mark.property
+    @given(st.timedeltas(timedelta(0), timedelta(days=10_000)))
+    def test_round_trip(self, span: timedelta) -> None:
+        """A duration written out in days and seconds is read back."""
+        whole = span - timedelta(microseconds=span.microseconds)
+        assert parse_duration(f"{whole.days}d{whole.seconds}s", where="x") == whole
+
+
+class TestParseInstant:
+    """parse_instant(): an instant has a zone."""
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "2026-11-09T00:00:00Z",
+            "2026-11-09T01:00:00+01:00",
+            "2026-11-09 00:00Z",
+            "2026-11-09T00:00:00.000000999Z",
+            "20261109T000000Z",
+            datetime(2026, 11, 9, tzinfo=UTC),
+            datetime(2026, 11, 9, 1, tzinfo=timezone(timedelta(hours=1))),
+            pd.Timestamp("2026-11-09T01:00:00.000000999", tz="Europe/Berlin"),
+        ],
+    )
+    def test_read(self, value: datetime | str) -> None:
+        """Whatever says the same instant gives the same Timestamp, to the microsecond."""
+        instant = parse_instant(value, where="start")
+        assert instant == pd.Timestamp("2026-11-09", tz="UTC")
+        assert (str(instant.tz), instant.unit) == ("UTC", "us")
+
+    @pytest.mark.parametrize(
+        "value", ["2026-11-09", "2026-11-09T00:00", datetime.fromisoformat("2026-11-09"), pd.NaT]
+    )
+    def test_no_zone(self, value: datetime | str) -> None:
+        """A time without a zone is no instant."""
+        with pytest.raises(SettingsError, match=r"^start: .* has no time zone; for example: 2026-"):
+            parse_instant(value, where="start")
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "",
+            "now",
+            "yesterday",
+            "09/11/2026 00:00Z",
+            "2026-13-01T00:00Z",
+            "2026-11-09T00:00+25:00",
+            "\0",
+        ],
+    )
+    def test_no_time(self, value: str) -> None:
+        """Text that is no ISO 8601 is refused, also where a day and a month could be confused."""
+        with pytest.raises(
+            SettingsError, match=r"(?s)^start: .* is not a time; for example: 2026-"
+        ):
+            parse_instant(value, where="start")
+
+    @pytest.mark.parametrize("value", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:00:00-05:00"])
+    def test_out_of_range(self, value: str) -> None:
+        """An instant whose UTC time has no year is refused, and not moved to another."""
+        with pytest.raises(SettingsError, match="start: the time is out of range"):
+            parse_instant(value, where="start")
+
+    @pytest.mark.parametrize("value", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
+    def test_ends_of_the_calendar(self, value: str) -> None:
+        """The first and the last instant of the calendar are read."""
+        assert parse_instant(value, where="start").isoformat() == value.replace("Z", "+00:00")
+
+
+class TestTimeZone:
+    """time_zone(): names of the IANA list."""
+
+    def test_known(self) -> None:
+        """A name of the list gives its zone."""
+        zone = time_zone("Europe/Berlin", where="vc-1")
+        assert datetime(2026, 7, 1, tzinfo=zone).utcoffset() == timedelta(hours=2)
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "",
+            "CEST",
+            "Europe",
+            "Europe/Berlin ",
+            "../etc/passwd",
+            "/etc/localtime",
+            "\0",
+            "x" * 5000,
+            "é",
+            "\ud800",
+        ],
+    )
+    def test_unknown(self, name: str) -> None:
+        """Anything else is refused with an example, also what is no file name at all."""
+        with pytest.raises(SettingsError) as caught:
+            time_zone(name, where="vc-1: timezone")
+        assert str(caught.value) == (
+            f'vc-1: timezone: "{name}" is not a time zone of the IANA list; for example: '
+            '"Europe/Berlin" or "Etc/UTC".'
+        )

@@ -1,0 +1,812 @@
+"""Every documented answer decodes to what a person reads in it; all else is a PayloadError."""
+
+import json
+import re
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backupkit.errors import PayloadError
+from backupkit.tables import OBSERVATIONS
+from backupkit.wire import (
+    ErrorAnswer,
+    Flavour,
+    Job,
+    Message,
+    Recurrence,
+    Retention,
+    Schedule,
+    decode_details,
+    decode_error,
+    decode_job,
+    decode_job_ids,
+    decode_schedules,
+    decode_text,
+    decode_version,
+)
+
+API, REST = Flavour.API, Flavour.REST
+SAMPLES = Path(__file__).parent / "samples" / "api"
+
+FAILED = "20260102-215900-24322831"
+SUCCEEDED = "20260103-085630-24322831"
+RUNNING = "20260104-101500-24322831"
+PENDING = "20260104-220000-24322831"
+
+EXCEPTION = Message(
+    "sample.backup.exception",
+    "BackupManager encountered an exception. Please check logs for details.",
+)
+SNAPSHOT = Message(
+    "sample.backup.snapshot",
+    "BackupManager encountered an exception. Exception: Full backup not allowed during VM snapshot",
+)
+
+
+def sample(name: str) -> bytes:
+    """Read a sample body."""
+    return (SAMPLES / f"{name}.json").read_bytes()
+
+
+def flavour_of(name: str) -> Flavour:
+    """Read the flavour off a sample's name."""
+    return Flavour(name.partition("_")[0])
+
+
+def utc(day: int, hour: int, minute: int, second: int, millisecond: int) -> datetime:
+    """Give an instant of January 2026."""
+    return datetime(2026, 1, day, hour, minute, second, millisecond * 1_000, tzinfo=UTC)
+
+
+def folder(name: str) -> str:
+    """Give the place of one of the sample backups."""
+    return f"sftp://10.0.0.250/root/backups/vCenter/sn_vcsa.example.test/{name}_"
+
+
+JOBS = {
+    "api_job_get_failed_200": Job(
+        job_id=FAILED,
+        state="FAILED",
+        status="FAILED",
+        progress=10,
+        start_time=utc(2, 21, 59, 0, 318),
+        end_time=utc(2, 22, 0, 7, 501),
+        messages=[EXCEPTION],
+        source="job",
+    ),
+    "rest_job_get_failed_200": Job(
+        job_id=FAILED,
+        state="FAILED",
+        status="FAILED",
+        progress=10,
+        start_time=utc(2, 21, 59, 0, 318),
+        end_time=utc(2, 22, 0, 7, 501),
+        messages=[SNAPSHOT],
+        source="job",
+    ),
+    "api_job_get_inprogress_200": Job(
+        job_id=RUNNING,
+        state="INPROGRESS",
+        status="INPROGRESS",
+        progress=42,
+        start_time=utc(4, 10, 15, 0, 655),
+        end_time=None,
+        messages=[],
+        source="job",
+    ),
+    "api_job_get_none_200": Job(
+        job_id=PENDING,
+        state="NONE",
+        status="NONE",
+        progress=0,
+        start_time=utc(4, 22, 0, 0, 0),
+        end_time=None,
+        messages=[],
+        source="job",
+    ),
+    "api_job_get_succeeded_200": Job(
+        job_id=SUCCEEDED,
+        state="SUCCEEDED",
+        status="SUCCEEDED",
+        progress=100,
+        start_time=utc(3, 8, 56, 30, 412),
+        end_time=utc(3, 9, 3, 51, 77),
+        messages=[],
+        source="job",
+    ),
+}
+
+THREE_DETAILS = [
+    Job(
+        job_id=FAILED,
+        state="FAILED",
+        status="FAILED",
+        progress=10,
+        start_time=utc(2, 21, 59, 0, 318),
+        end_time=utc(2, 22, 0, 7, 501),
+        messages=[EXCEPTION],
+        type="SCHEDULED",
+        size=20_971_520,
+        location=folder("S_8.0.3.00400_20260102-215900"),
+        build="24322831",
+        source="details",
+    ),
+    Job(
+        job_id=SUCCEEDED,
+        state="SUCCEEDED",
+        status="SUCCEEDED",
+        progress=100,
+        start_time=utc(3, 8, 56, 30, 412),
+        end_time=utc(3, 9, 3, 51, 77),
+        messages=[],
+        type="MANUAL",
+        size=1_489_306_742,
+        location=folder("M_8.0.3.00400_20260103-085630"),
+        build="24322831",
+        source="details",
+    ),
+    Job(
+        job_id=RUNNING,
+        state="INPROGRESS",
+        status="RUNNING",
+        progress=42,
+        start_time=utc(4, 10, 15, 0, 655),
+        end_time=None,
+        messages=[],
+        type="MANUAL",
+        size=104_857_600,
+        location=folder("M_8.0.3.00400_20260104-101500"),
+        build="24322831",
+        source="details",
+    ),
+]
+
+DETAILS = {
+    "api_job_details_200": THREE_DETAILS,
+    "rest_job_details_200": THREE_DETAILS,
+    "api_job_details_pending_200": [
+        Job(
+            job_id=PENDING,
+            state="NONE",
+            status="PENDING",
+            progress=None,
+            start_time=None,
+            end_time=None,
+            messages=[],
+            type="SCHEDULED",
+            location=folder("S_8.0.3.00400_20260104-220000"),
+            build="24322831",
+            source="details",
+        )
+    ],
+}
+
+IDS = {name: [RUNNING, SUCCEEDED, FAILED] for name in ("api_job_list_200", "rest_job_list_200")}
+
+SCHEDULES = {
+    "api_schedules_list_200": Schedule(
+        enable=True,
+        location="sftp://10.0.0.250:/root/backups",
+        parts=["seat", "common"],
+        recurrence_info=Recurrence(23, 59),
+        retention_info=Retention(5),
+    ),
+    "rest_schedules_list_200": Schedule(
+        enable=True,
+        location="sftp://10.0.0.250:/root/backups",
+        parts=["seat", "common"],
+        recurrence_info=Recurrence(1, 0, ["MONDAY", "THURSDAY"]),
+        retention_info=Retention(5),
+    ),
+}
+
+TOKENS = {
+    "api_session_create_201": "a5adf880fc8e1e2944a541a4c7d74465",
+    "rest_session_create_200": "c401ab6bfd9761b8fcf1dfd76e064e09",
+}
+
+AUTHENTICATE = ErrorAnswer(
+    "UNAUTHENTICATED",
+    "com.vmware.vapi.endpoint.method.authentication.required",
+    "Authentication required.",
+)
+NO_SUCH_JOB = ErrorAnswer(
+    "NOT_FOUND", "sample.backup.job.not_found", "Backup job 20000101-000000-1 does not exist."
+)
+UNEXPECTED = ErrorAnswer(
+    "INTERNAL_SERVER_ERROR",
+    "vapi.bindings.method.impl.unexpected",
+    "Provider method implementation threw unexpected exception: null",
+)
+ERRORS = {
+    "api_error_400_feature_in_use": ErrorAnswer(
+        "FEATURE_IN_USE", "sample.backup.in_use", "A backup or restore is already in progress."
+    ),
+    "api_error_401_unauthenticated": AUTHENTICATE,
+    "rest_error_401_unauthenticated": AUTHENTICATE,
+    "api_error_404_job_not_found": NO_SUCH_JOB,
+    "rest_error_404_job_not_found": NO_SUCH_JOB,
+    "api_error_404_unknown_url": ErrorAnswer(
+        "NOT_FOUND", "com.vmware.vapi.rest.httpNotFound", "Not found."
+    ),
+    "api_error_500": UNEXPECTED,
+    "rest_error_500": UNEXPECTED,
+    "rest_error_503_session_limit": ErrorAnswer(
+        "SERVICE_UNAVAILABLE",
+        "com.vmware.vapi.endpoint.failedToLoginMaxUserSessionCountReached",
+        "User session count is limited to 550. Existing session count is 550 for user user@domain",
+    ),
+}
+
+DECODERS: dict[str, Callable[[bytes, Flavour], object]] = {
+    "text": lambda body, flavour: decode_text(body, flavour, "it"),
+    "ids": decode_job_ids,
+    "job": lambda body, flavour: decode_job(body, flavour, "1"),
+    "details": decode_details,
+    "schedules": decode_schedules,
+    "version": decode_version,
+}
+KINDS: dict[str, Collection[str]] = {
+    "job": JOBS,
+    "details": DETAILS,
+    "ids": IDS,
+    "schedules": SCHEDULES,
+    "text": TOKENS,
+}
+
+FOREIGN = {"jsonrpc_error_not_found", "jsonrpc_job_get_succeeded"}
+
+
+class TestSamples:
+    """Every sample body, against what a person reads in it."""
+
+    def test_all_there(self) -> None:
+        """No sample is left out."""
+        read = {*JOBS, *DETAILS, *IDS, *SCHEDULES, *TOKENS, *ERRORS, *FOREIGN}
+        assert read == {path.stem for path in SAMPLES.glob("*.json")}
+
+    @pytest.mark.parametrize("name", JOBS)
+    def test_job(self, name: str) -> None:
+        """job/{id} in each of its four states."""
+        expected = JOBS[name]
+        assert decode_job(sample(name), flavour_of(name), expected.job_id) == expected
+
+    @pytest.mark.parametrize("name", DETAILS)
+    def test_details(self, name: str) -> None:
+        """Details, as an object and as a list of pairs; their words become those of job/{id}."""
+        assert decode_details(sample(name), flavour_of(name)) == (DETAILS[name], {})
+
+    @pytest.mark.parametrize("name", IDS)
+    def test_job_list(self, name: str) -> None:
+        """The job list keeps the appliance's order."""
+        assert decode_job_ids(sample(name), flavour_of(name)) == IDS[name]
+
+    @pytest.mark.parametrize("name", SCHEDULES)
+    def test_schedules(self, name: str) -> None:
+        """Schedules, with and without days."""
+        schedules, spoiled = decode_schedules(sample(name), flavour_of(name))
+        assert schedules == {"default": SCHEDULES[name]}
+        assert not spoiled
+
+    @pytest.mark.parametrize("name", TOKENS)
+    def test_session(self, name: str) -> None:
+        """The session's token, bare and wrapped."""
+        assert decode_text(sample(name), flavour_of(name), "log-in") == TOKENS[name]
+
+    @pytest.mark.parametrize("name", ERRORS)
+    def test_error(self, name: str) -> None:
+        """Error bodies of either flavour come to the same type, id and text."""
+        assert decode_error(sample(name)) == ERRORS[name]
+
+    @pytest.mark.parametrize("name", sorted(FOREIGN))
+    @pytest.mark.parametrize("flavour", Flavour)
+    def test_json_rpc(self, name: str, flavour: Flavour) -> None:
+        """The protocol of the vendor's client is not spoken: it is refused, and no error body."""
+        with pytest.raises(
+            PayloadError, match=r"^The answer to job 1 is not what the API promises"
+        ):
+            decode_job(sample(name), flavour, "1")
+        assert decode_error(sample(name)) is None
+
+    @pytest.mark.parametrize("name", [*JOBS, *DETAILS, *IDS, *SCHEDULES, *TOKENS])
+    def test_other_flavour(self, name: str) -> None:
+        """An answer in the other flavour's envelope is refused rather than half understood."""
+        other = REST if flavour_of(name) is API else API
+        decoders: list[Callable[[], object]] = [
+            lambda: decode_job(sample(name), other, "1"),
+            lambda: decode_job_ids(sample(name), other),
+            lambda: decode_text(sample(name), other, "log-in"),
+        ]
+        for decode in decoders:
+            with pytest.raises(PayloadError, match="is not what the API promises"):
+                decode()
+
+    @pytest.mark.parametrize("name", [*JOBS, *DETAILS, *IDS, *SCHEDULES, *TOKENS])
+    def test_cut_off(self, name: str) -> None:
+        """An answer cut off anywhere is a PayloadError, never a shorter answer."""
+        body, flavour = sample(name).strip(), flavour_of(name)
+        kind = next(kind for kind, table in KINDS.items() if name in table)
+
+        def decode(cut: bytes) -> object:
+            return DECODERS[kind](cut, flavour)
+
+        assert decode(body)
+        for end in range(len(body)):
+            with pytest.raises(PayloadError, match=r"is empty|is not valid JSON"):
+                decode(body[:end])
+
+
+def job_body(**changed: object) -> bytes:
+    """Give a status of one job, with some fields changed; ... leaves one out."""
+    record: dict[str, object] = {
+        "id": "1",
+        "state": "SUCCEEDED",
+        "messages": [],
+        "progress": 100,
+        "start_time": "2026-01-01T00:00:00.000Z",
+        "end_time": "2026-01-01T01:00:00.000Z",
+    } | changed
+    return json.dumps({key: value for key, value in record.items() if value is not ...}).encode()
+
+
+def record(**changed: object) -> dict[str, object]:
+    """Give the details of one job, with some fields changed."""
+    return {
+        "status": "SUCCEEDED",
+        "type": "MANUAL",
+        "messages": [],
+        "location": "nfs://h/x",
+    } | changed
+
+
+def wrapped(value: object, flavour: Flavour) -> bytes:
+    """Send a map as a flavour sends it."""
+    if flavour is REST and isinstance(value, dict):
+        value = {"value": [{"key": key, "value": item} for key, item in value.items()]}
+    return json.dumps(value).encode()
+
+
+class TestDecodeJob:
+    """decode_job(): what is let through, and what is refused."""
+
+    @pytest.mark.parametrize(
+        ("sent", "expected"),
+        [
+            ("2026-01-01T00:00:00Z", datetime(2026, 1, 1, tzinfo=UTC)),
+            ("2026-01-01T00:00:00.123456789Z", datetime(2026, 1, 1, 0, 0, 0, 123457, UTC)),
+            ("2026-01-01T02:00:00+02:00", datetime(2026, 1, 1, tzinfo=UTC)),
+            ("2026-01-01T02:00:00+0200", datetime(2026, 1, 1, tzinfo=UTC)),
+            ("2026-01-01 00:00:00Z", datetime(2026, 1, 1, tzinfo=UTC)),
+            ("0001-01-01T00:00:00Z", datetime(1, 1, 1, tzinfo=UTC)),
+            ("9999-12-31T23:59:59Z", datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ],
+    )
+    def test_times(self, sent: str, expected: datetime) -> None:
+        """Times come out in UTC to the microsecond, whatever their offset."""
+        start = decode_job(job_body(start_time=sent), API, "1").start_time
+        assert start == expected
+        assert start is not None
+        assert start.tzinfo is UTC
+
+    @pytest.mark.parametrize(
+        "sent",
+        [
+            "2026-01-01T00:00:00",
+            "2026-01-01T00:00:60Z",
+            "2026-01-01T24:00:00Z",
+            "2026-02-30T00:00:00Z",
+            "0000-01-01T00:00:00Z",
+            "9999-12-31T23:59:59.9999999Z",
+            "2026-01-01",
+            "",
+            0,
+            None,
+            ...,
+        ],
+    )
+    def test_no_times(self, sent: object) -> None:
+        """A time without zone, without meaning, or missing is refused, and the field is named."""
+        with pytest.raises(PayloadError, match="start_time"):
+            decode_job(job_body(start_time=sent), API, "1")
+
+    @pytest.mark.parametrize("sent", ["0001-01-01T00:00:00+02:00", "9999-12-31T23:59:59-02:00"])
+    @pytest.mark.parametrize("field", ["start_time", "end_time"])
+    def test_times_out_of_range(self, field: str, sent: str) -> None:
+        """A time that has no year in UTC is refused, and the job is named."""
+        with pytest.raises(PayloadError, match=r"^The record of job 1 has a time out of range: "):
+            decode_job(job_body(**{field: sent}), API, "1")
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("id", ...),
+            ("state", ...),
+            ("state", None),
+            ("messages", ...),
+            ("messages", None),
+            ("messages", [{"args": [[[]]]}]),
+            ("progress", ...),
+            ("progress", None),
+            ("progress", "100"),
+            ("progress", True),
+            ("progress", 10**400),
+        ],
+    )
+    def test_refused(self, field: str, value: object) -> None:
+        """A required field that is missing or of another type is refused, and named."""
+        with pytest.raises(PayloadError, match=field):
+            decode_job(job_body(**{field: value}), API, "1")
+
+    @pytest.mark.parametrize(
+        ("sent", "expected"), [(99.5, 99.5), (0, 0), (-1, None), (100.5, None), (2**63, None)]
+    )
+    def test_progress(self, sent: float, expected: float | None) -> None:
+        """A progress outside 0 to 100 % costs the progress, not the job."""
+        assert decode_job(job_body(progress=sent), API, "1").progress == expected
+
+    def test_end_time_null(self) -> None:
+        """A null end is an end that is not there."""
+        assert decode_job(job_body(end_time=None), API, "1").end_time is None
+
+    def test_new_word(self) -> None:
+        """A state never seen before is kept as it is."""
+        job = decode_job(job_body(state="Exploded "), API, "1")
+        assert (job.state, job.status) == ("Exploded ", "Exploded ")
+
+    def test_asked_id_counts(self) -> None:
+        """The key is the id that was asked for, whatever the answer calls itself."""
+        assert decode_job(job_body(id="2"), API, "1").job_id == "1"
+
+    def test_messages(self) -> None:
+        """Numbers among the arguments, missing parts and additions are all let through."""
+        sent = [{"args": ["a", 1, None, 1.5, 2**70], "new": {}}, {"localized": "Bonjour"}]
+        assert decode_job(job_body(messages=sent), API, "1").messages == [
+            Message(args=["a", 1, None, 1.5, 2**70]),
+            Message(localized="Bonjour"),
+        ]
+
+    def test_hostile_id(self) -> None:
+        """An id out of the appliance's list does not break the sentence into lines."""
+        with pytest.raises(PayloadError, match=r"^The answer to job 1 FAILED is empty\.$"):
+            decode_job(b"", API, "1\nFAILED\x1b")
+
+
+class TestDecodeJobIds:
+    """decode_job_ids(): each id once."""
+
+    def test_doubles(self) -> None:
+        """A doubled id counts once, at its first place."""
+        assert decode_job_ids(b'["b", "a", "b"]', API) == ["b", "a"]
+
+    def test_empty(self) -> None:
+        """No jobs is a good answer."""
+        assert decode_job_ids(b'{"value": []}', REST) == []
+
+    @pytest.mark.parametrize("body", [b"null", b'["a", 1]', b'{"a": 1}', b'"a"', b"[null]"])
+    def test_refused(self, body: bytes) -> None:
+        """Anything but a list of texts is refused."""
+        with pytest.raises(PayloadError, match=r"^The answer to the job list is not what the API"):
+            decode_job_ids(body, API)
+
+
+class TestDecodeDetails:
+    """decode_details(): one bad record spoils only itself."""
+
+    @pytest.mark.parametrize(
+        ("bad", "why"),
+        [
+            (record(status=5), "is not what the API promises: Expected str, got int - at $.status"),
+            (record(size=-1), "is not what the API promises: Expected int >= 0 - at $.size"),
+            (record(size=2**63), "is not what the API promises: Expected int <= 92233720368547"),
+            (record(end_time="soon"), "is not what the API promises: Invalid RFC3339"),
+            (record(start_time="0001-01-01T00:00:00+02:00"), "has a time out of range"),
+            ({}, "is not what the API promises: Object missing required field status"),
+            (None, "is not what the API promises: Expected object, got null"),
+            ([], "is not what the API promises: Expected object, got array"),
+        ],
+    )
+    @pytest.mark.parametrize("flavour", Flavour)
+    def test_bad_record(self, flavour: Flavour, bad: object, why: str) -> None:
+        """The good ones around it are read, and the reason names the bad one."""
+        body = wrapped({"a": record(), "b\n": bad, "c": record()}, flavour)
+        jobs, spoiled = decode_details(body, flavour)
+        assert [job.job_id for job in jobs] == ["a", "c"]
+        assert list(spoiled) == ["b\n"]
+        assert spoiled["b\n"].startswith(f"The record of job b {why}")
+
+    def test_bad_bytes(self) -> None:
+        """Bytes that are no text spoil their record alone."""
+        good = json.dumps(record()).encode()
+        body = b'{"a": %s, "b": %s}' % (good, good.replace(b"nfs", b"\xff"))
+        jobs, spoiled = decode_details(body, API)
+        assert [job.job_id for job in jobs] == ["a"]
+        assert spoiled == {"b": "The record of job b is not valid JSON: it is cut off or damaged."}
+
+    @pytest.mark.parametrize("body", [b"[1]", b"5", b'"x"', b"null", b'[{"value": {}}]', b'{"a"'])
+    def test_bad_whole(self, body: bytes) -> None:
+        """If there are no records at all, there is nothing to save."""
+        with pytest.raises(PayloadError, match=r"^The answer to the job details is not "):
+            decode_details(body, API)
+
+    @pytest.mark.parametrize(
+        ("progress", "percent"),
+        [
+            ({"total": 100, "completed": 10}, 10.0),
+            ({"total": 3, "completed": 3}, 100.0),
+            ({"total": 0, "completed": 0}, None),
+            ({"total": 10, "completed": 11}, None),
+            ({"total": -10, "completed": -1}, None),
+            ({"total": 1e-320, "completed": 1e308}, None),
+            (None, None),
+        ],
+    )
+    def test_progress(self, progress: object, percent: float | None) -> None:
+        """Progress is a share of the total; without a sensible total there is none."""
+        [job], _ = decode_details(wrapped({"a": record(progress=progress)}, API), API)
+        assert job.progress == percent
+
+    @pytest.mark.parametrize("flavour", Flavour)
+    def test_optional(self, flavour: Flavour) -> None:
+        """Null stands for a field that is not there."""
+        nothing = dict.fromkeys(("progress", "start_time", "end_time", "size", "build"))
+        sent = {"a": record(**nothing), "b": record(build={}), "c": record(status="BLOCKED")}
+        jobs, spoiled = decode_details(wrapped(sent, flavour), flavour)
+        assert not spoiled
+        assert {(job.start_time, job.end_time, job.size, job.build) for job in jobs} == {
+            (None, None, None, None)
+        }
+        assert [(job.state, job.status) for job in jobs] == [
+            ("SUCCEEDED", "SUCCEEDED"),
+            ("SUCCEEDED", "SUCCEEDED"),
+            ("NONE", "BLOCKED"),
+        ]
+
+    def test_doubles(self) -> None:
+        """Of a doubled id the later record counts."""
+        pairs = [{"key": "a", "value": record(type=kind)} for kind in ("MANUAL", "SCHEDULED")]
+        jobs, spoiled = decode_details(json.dumps({"value": pairs}).encode(), REST)
+        assert [job.type for job in jobs] == ["SCHEDULED"]
+        assert not spoiled
+
+
+class TestDecodeSchedules:
+    """decode_schedules(): one bad schedule spoils only itself."""
+
+    def test_bad_one(self) -> None:
+        """The good one is read, and the reason names the bad one on one line."""
+        good = {"enable": False, "location": "nfs://h/x", "parts": []}
+        late = good | {"recurrence_info": {"hour": 24, "minute": 0}}
+        schedules, spoiled = decode_schedules(wrapped({"a": good, "b\r\n": late}, REST), REST)
+        assert schedules == {"a": Schedule(enable=False, location="nfs://h/x", parts=[])}
+        assert spoiled == {
+            "b\r\n": "The schedule b is not what the API promises: "
+            "Expected int <= 23 - at $.recurrence_info.hour."
+        }
+
+    def test_bad_bytes(self) -> None:
+        """Bytes that are no text spoil their schedule alone."""
+        schedules, spoiled = decode_schedules(b'{"a": {"location": "\xff"}}', API)
+        assert not schedules
+        assert spoiled == {"a": "The schedule a is not valid JSON: it is cut off or damaged."}
+
+    def test_none(self) -> None:
+        """No schedule is a good answer in either flavour."""
+        assert decode_schedules(b"{}", API) == decode_schedules(b'{"value": []}', REST) == ({}, {})
+
+
+class TestDecodeVersion:
+    """decode_version(): the one field that counts."""
+
+    def test_version(self) -> None:
+        """Other fields are passed over."""
+        body = b'{"version": "8.0.3.00400", "product": "vCenter", "build": 1}'
+        assert decode_version(body, API) == "8.0.3.00400"
+
+    def test_missing(self) -> None:
+        """Without it the answer is refused."""
+        with pytest.raises(
+            PayloadError, match=r"^The answer to the version is not .* field version"
+        ):
+            decode_version(b'{"value": {}}', REST)
+
+
+class TestDecodeError:
+    """decode_error(): three shapes, or nothing."""
+
+    def test_old_shape(self) -> None:
+        """The third shape, of an unknown address on old appliances, is read too."""
+        body = {
+            "localizableMessages": [
+                {"defaultMessage": "Not found.", "id": "com.vmware.vapi.rest.httpNotFound"}
+            ],
+            "majorErrorCode": 404,
+            "name": "com.vmware.vapi.rest.httpNotFound",
+        }
+        assert decode_error(json.dumps(body).encode()) == ErrorAnswer(
+            "NOT_FOUND", "com.vmware.vapi.rest.httpNotFound", "Not found."
+        )
+
+    @pytest.mark.parametrize(
+        ("body", "expected"),
+        [
+            (b'{"error_type": "CANCELED"}', ErrorAnswer("CANCELED")),
+            (b'{"type": "com.vmware.vapi.std.errors.timed_out"}', ErrorAnswer("TIMED_OUT")),
+            (b'{"messages": [{"default_message": "x"}]}', ErrorAnswer("", "", "x")),
+            (b'{"value": {"error_type": "ERROR"}}', ErrorAnswer("ERROR")),
+        ],
+    )
+    def test_sparse(self, body: bytes, expected: ErrorAnswer) -> None:
+        """Any one part of a known shape is enough."""
+        assert decode_error(body) == expected
+
+    @pytest.mark.parametrize(
+        "body",
+        [b"", b"{}", b"[]", b"null", b"<html>", b'{"value": {}}', b'{"messages": 5}', b'"\xff"'],
+    )
+    def test_none(self, body: bytes) -> None:
+        """What has none of their parts is no error body."""
+        assert decode_error(body) is None
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("flavour", Flavour)
+class TestDamage:
+    """Bodies that no appliance should send."""
+
+    @pytest.mark.parametrize(
+        ("body", "why"),
+        [
+            (b"", "is empty"),
+            (b" \r\n", "is empty"),
+            (b"<!DOCTYPE html><title>503</title>", "is HTML and not JSON: a proxy"),
+            (b"\n<HTML>", "is HTML and not JSON"),
+            (b"\x00", "is not valid JSON"),
+            (b'{"value": "\x00"}', "is not"),
+            (b"\xef\xbb\xbf{}", "is not valid JSON"),
+            (b"Service Unavailable", "is not valid JSON"),
+            (b'"\\ud800"', "is not"),
+            (b'"\xff"', "is not"),
+            (b'{"\xff": 1}', "is not"),
+            (b"[" * 100_000, "is not"),
+            (b'{"value": ' * 100_000, "is not"),
+            (b'{"x": ' * 100_000, "is not"),
+            (b"1" * 100_000, "is not"),
+            (b"-1e99999", "is not"),
+        ],
+    )
+    def test_refused(self, decoder: str, flavour: Flavour, body: bytes, why: str) -> None:
+        """Each is a PayloadError that says what came instead, and does not repeat it."""
+        with pytest.raises(PayloadError, match=rf"^The answer to .* {why}") as caught:
+            DECODERS[decoder](body, flavour)
+        assert len(str(caught.value)) < 300
+        assert decode_error(body) is None
+
+
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8)
+    | st.datetimes(timezones=st.just(UTC)).map(lambda time: time.isoformat())
+    | st.sampled_from(["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "PENDING"])
+)
+KEYS = st.sampled_from(
+    re.findall(
+        r"\w+",
+        "value key id state status messages args progress total completed start_time end_time type "
+        "size location build build_number version enable parts recurrence_info hour error_type",
+    )
+) | st.text(max_size=4)
+
+
+def _grown(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Grow a document; some branches look like the API's own records."""
+    return st.one_of(
+        st.lists(children, max_size=3),
+        st.dictionaries(KEYS, children, max_size=5),
+        st.builds(lambda value: {"value": value}, children),
+        st.builds(lambda key, value: [{"key": key, "value": value}], st.text(max_size=3), children),
+        st.fixed_dictionaries(
+            {"status": children, "type": st.text(max_size=3), "location": st.text(max_size=3)},
+            optional={"messages": st.just([]), "start_time": children, "progress": children},
+        ),
+    )
+
+
+DOCUMENTS = st.recursive(LEAVES, _grown, max_leaves=15)
+
+
+def _survives(body: bytes) -> None:
+    """Decode by all functions: a value or a PayloadError, and nothing else."""
+    for decode in DECODERS.values():
+        for flavour in Flavour:
+            try:
+                value = decode(body, flavour)
+            except PayloadError:
+                continue
+            assert value is not None
+    assert isinstance(decode_error(body), ErrorAnswer | None)
+
+
+RECORDS = st.dictionaries(
+    st.text(max_size=6),
+    st.fixed_dictionaries(
+        {
+            "status": st.sampled_from(
+                ["PENDING", "RUNNING", "BLOCKED", "SUCCEEDED", "FAILED", "?"]
+            ),
+            "type": st.sampled_from(["SCHEDULED", "MANUAL"]),
+            "location": st.text(max_size=8),
+            "messages": st.lists(
+                st.fixed_dictionaries({"id": st.text(max_size=3), "args": st.lists(LEAVES)}),
+                max_size=2,
+            ),
+        },
+        optional={
+            "size": st.integers(-1, 2**64),
+            "start_time": st.datetimes(timezones=st.timezones()).map(lambda time: time.isoformat()),
+            "progress": st.fixed_dictionaries(
+                {"total": st.integers(-1, 200), "completed": st.integers(-1, 200)}
+            ),
+            "build": st.none() | st.fixed_dictionaries({"build_number": st.text(max_size=3)}),
+        },
+    ),
+    max_size=4,
+)
+
+
+@pytest.mark.property
+class TestProperties:
+    """What holds for every body."""
+
+    @settings(max_examples=1_000, deadline=None)
+    @given(DOCUMENTS)
+    def test_any_document(self, document: object) -> None:
+        """Any JSON document is a value or a PayloadError."""
+        _survives(json.dumps(document).encode())
+
+    @settings(max_examples=1_000, deadline=None)
+    @given(
+        st.binary(max_size=60)
+        | st.text('[]{}",:0123456789.eE+-ntu\\ ', max_size=40).map(str.encode)
+    )
+    def test_any_bytes(self, body: bytes) -> None:
+        """Any bytes are a value or a PayloadError."""
+        _survives(body)
+
+    @settings(max_examples=300, deadline=None)
+    @given(st.sampled_from(sorted(SAMPLES.glob("*.json"))), st.data())
+    def test_damaged_sample(self, path: Path, data: st.DataObject) -> None:
+        """A good answer with some bytes overwritten is a value or a PayloadError."""
+        body = bytearray(path.read_bytes())
+        for _ in range(data.draw(st.integers(1, 4))):
+            body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+        _survives(bytes(body))
+
+    @settings(max_examples=200, deadline=None)
+    @given(RECORDS)
+    def test_flavours_agree(self, records: dict[str, dict[str, object]]) -> None:
+        """The same records in either flavour decode to equal jobs, and spoil alike."""
+        api = decode_details(wrapped(records, API), API)
+        assert api == decode_details(wrapped(records, REST), REST)
+        jobs, spoiled = api
+        assert sorted([*(job.job_id for job in jobs), *spoiled]) == sorted(records)
+
+    @settings(max_examples=100, deadline=None)
+    @given(RECORDS)
+    def test_fits_the_table(self, records: dict[str, dict[str, object]]) -> None:
+        """Whatever decodes can be put into a frame of observations."""
+        jobs, _ = decode_details(wrapped(records, API), API)
+        columns = [name for name in OBSERVATIONS.names if name in Job.__struct_fields__]
+        values = {name: [getattr(job, name) for job in jobs] for name in columns}
+        values["messages"] = [
+            [{"id": m.id, "args": [str(arg) for arg in m.args]} for m in job.messages]
+            for job in jobs
+        ]
+        assert OBSERVATIONS.frame(values)["job_id"].to_list() == [job.job_id for job in jobs]
