@@ -31,20 +31,20 @@ clean: ## remove what the targets above made
 	rm -rf $(VENV) demo artefacts build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 $(VENV)/bin/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
+	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.core: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing backupkit into $(VENV) ..."
-	$(PIP) install --constraint constraints.txt --editable .
+	@$(PIP) install --constraint constraints.txt --editable .
 	@touch $@
 
 $(VENV)/.lab: $(VENV)/.core
 	@echo "Installing JupyterLab into $(VENV) ..."
-	$(PIP) install --constraint constraints.txt --editable '.[lab]'
+	@$(PIP) install --constraint constraints.txt --editable '.[lab]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.core
 	@echo "Installing the test tools into $(VENV) ..."
-	$(PIP) install --constraint constraints.txt --editable '.[test]'
+	@$(PIP) install --constraint constraints.txt --editable '.[test]'
 	@touch $@

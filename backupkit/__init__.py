@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backupkit import plots, simulator, widgets
+    from backupkit import errors, plots, simulator, widgets
     from backupkit._version import __version__
     from backupkit.assessment import Assessment, evaluate, evaluate_frames
     from backupkit.collect import Snapshot, collect
@@ -35,6 +35,7 @@ __all__ = [
     "Snapshot",
     "__version__",
     "collect",
+    "errors",
     "evaluate",
     "evaluate_frames",
     "plots",
@@ -54,6 +55,7 @@ _HOME = {
     "Snapshot": "collect",
     "__version__": "_version",
     "collect": "collect",
+    "errors": "",
     "evaluate": "assessment",
     "evaluate_frames": "assessment",
     "plots": "",

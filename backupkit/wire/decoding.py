@@ -1,30 +1,27 @@
-"""The API's payloads, typed; the one place where an appliance's JSON is decoded.
-
-Both flavours meet here: `/api` sends values bare and maps as objects, `/rest` wraps every value in
-``{"value": ...}`` and sends maps as lists of pairs. Fields nobody asked for are passed over; a
-missing or wrong one is a `PayloadError` that names it.
-
-References
-----------
-.. [1] vSphere Automation API, appliance/recovery/backup: Job, Details, Schedules.
-"""
+"""Decode the bodies of an appliance's answers; nobody else touches its JSON."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Annotated, Any, Final, Generic, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
 
 from backupkit.errors import PayloadError, one_line
+from backupkit.wire.payloads import (
+    Details,
+    ErrorAnswer,
+    ErrorBody,
+    Flavour,
+    Job,
+    JobStatus,
+    Message,
+    Pair,
+    Schedule,
+    Value,
+    Version,
+)
 
 __all__ = [
-    "ErrorAnswer",
-    "Flavour",
-    "Job",
-    "Message",
-    "Schedule",
     "decode_details",
     "decode_error",
     "decode_job",
@@ -36,163 +33,6 @@ __all__ = [
 
 T = TypeVar("T")
 
-
-class Flavour(StrEnum):
-    """Which of the two REST flavours an appliance answers."""
-
-    API = "api"
-    REST = "rest"
-
-
-Time = Annotated[datetime, Meta(tz=True)]
-Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Argument = str | int | float | bool | None
-"""What a message may be filled in with; the API promises text, a number does no harm."""
-
-
-class Message(Struct, frozen=True, gc=False):
-    """What an appliance says, to be shown to a person."""
-
-    id: str = ""
-    default_message: str = ""
-    args: list[Argument] = msgspec.field(default_factory=list)
-    localized: str | None = None
-
-
-class Job(Struct, frozen=True, kw_only=True):
-    """One backup job, whichever endpoint told of it.
-
-    Attributes
-    ----------
-    job_id : str
-        The appliance's own id.
-    state : str
-        FAILED, INPROGRESS, NONE, SUCCEEDED, or a word never seen before.
-    status : str
-        The raw word.
-    progress : float or None
-        0 to 100 [%]; None where the appliance tells anything else.
-    start_time, end_time : datetime or None
-        [UTC]
-    messages : list of Message
-        What it said.
-    type, location, build : str or None
-        Only details tell.
-    size : int or None
-        Data sent to the target [bytes]; only details tell.
-    source : str
-        ``job`` or ``details``.
-    """
-
-    job_id: str
-    state: str
-    status: str
-    progress: float | None
-    start_time: datetime | None
-    end_time: datetime | None
-    messages: list[Message]
-    type: str | None = None
-    size: int | None = None
-    location: str | None = None
-    build: str | None = None
-    source: str
-
-
-class Schedule(Struct, frozen=True, kw_only=True):
-    """When and where an appliance is told to back itself up."""
-
-    enable: bool
-    location: str
-    parts: list[str]
-    recurrence_info: "Recurrence | None" = None
-    retention_info: "Retention | None" = None
-
-
-class Recurrence(Struct, frozen=True):
-    """The time of day, in the appliance's own zone."""
-
-    hour: Annotated[int, Meta(ge=0, le=23)]
-    minute: Annotated[int, Meta(ge=0, le=59)]
-    days: list[str] | None = None
-
-
-class Retention(Struct, frozen=True):
-    """How many backups are kept."""
-
-    max_count: Count
-
-
-class ErrorAnswer(Struct, frozen=True):
-    """What is left of an error body: its type and its first message."""
-
-    error_type: str = ""
-    message_id: str = ""
-    text: str = ""
-
-
-class _JobStatus(Struct):
-    id: str
-    state: str
-    messages: list[Message]
-    progress: float
-    start_time: Time
-    end_time: Time | None = None
-
-
-class _Progress(Struct):
-    total: float
-    completed: float
-
-
-class _Build(Struct):
-    build_number: str | None = None
-
-
-class _Details(Struct):
-    status: str
-    type: str
-    messages: list[Message]
-    location: str
-    progress: _Progress | None = None
-    start_time: Time | None = None
-    end_time: Time | None = None
-    size: Count | None = None
-    build: _Build | None = None
-
-
-class _Version(Struct):
-    version: str
-
-
-class _Value(Struct, Generic[T]):
-    value: T
-
-
-class _Pair(Struct, Generic[T]):
-    key: str
-    value: T
-
-
-class _LegacyMessage(Struct):
-    id: str = ""
-    defaultMessage: str = ""  # noqa: N815 # the wire's own spelling
-
-
-class _ErrorValue(Struct):
-    error_type: str | None = None
-    messages: list[Message] = msgspec.field(default_factory=list)
-
-
-class _ErrorBody(Struct):
-    """All three shapes of an error body at once."""
-
-    error_type: str | None = None
-    messages: list[Message] = msgspec.field(default_factory=list)
-    type: str = ""
-    value: _ErrorValue | None = None
-    localizableMessages: list[_LegacyMessage] = msgspec.field(default_factory=list)  # noqa: N815 # the wire's own spelling
-
-
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _STATE_OF: Final = {"RUNNING": "INPROGRESS", "PENDING": "NONE", "BLOCKED": "NONE"}
 
@@ -200,19 +40,19 @@ _STATE_OF: Final = {"RUNNING": "INPROGRESS", "PENDING": "NONE", "BLOCKED": "NONE
 def _decoders(kind: Any) -> dict[Flavour, msgspec.json.Decoder[Any]]:  # noqa: ANN401 # a type form
     return {
         Flavour.API: msgspec.json.Decoder(kind),
-        Flavour.REST: msgspec.json.Decoder(_Value[kind]),
+        Flavour.REST: msgspec.json.Decoder(Value[kind]),
     }
 
 
 _TEXT = _decoders(str)
 _IDS = _decoders(list[str])
-_JOB = _decoders(_JobStatus)
-_VERSION = _decoders(_Version)
-_DETAILS = _decoders(dict[str, _Details] | list[_Pair[_Details]])
-_RAW_MAP = _decoders(dict[str, msgspec.Raw] | list[_Pair[msgspec.Raw]])
-_ONE_DETAILS = msgspec.json.Decoder(_Details)
+_JOB = _decoders(JobStatus)
+_VERSION = _decoders(Version)
+_DETAILS = _decoders(dict[str, Details] | list[Pair[Details]])
+_RAW_MAP = _decoders(dict[str, msgspec.Raw] | list[Pair[msgspec.Raw]])
+_ONE_DETAILS = msgspec.json.Decoder(Details)
 _ONE_SCHEDULE = msgspec.json.Decoder(Schedule)
-_ERROR = msgspec.json.Decoder(_ErrorBody)
+_ERROR = msgspec.json.Decoder(ErrorBody)
 
 
 def _decode(
@@ -321,7 +161,7 @@ def decode_job(body: bytes, flavour: Flavour, job_id: str) -> Job:
     PayloadError
         If the body is anything else.
     """
-    status: _JobStatus = _decode(_JOB, body, flavour, f"job {one_line(job_id)}")
+    status: JobStatus = _decode(_JOB, body, flavour, f"job {one_line(job_id)}")
     return Job(
         job_id=job_id,
         state=_STATE_OF.get(status.state, status.state),
@@ -429,7 +269,7 @@ def decode_version(body: bytes, flavour: Flavour) -> str:
     PayloadError
         If the body is anything else.
     """
-    version: _Version = _decode(_VERSION, body, flavour, "the version")
+    version: Version = _decode(_VERSION, body, flavour, "the version")
     return version.version
 
 
@@ -468,14 +308,14 @@ def decode_error(body: bytes) -> ErrorAnswer | None:
     return ErrorAnswer(kind, message.id, message.default_message)
 
 
-def _pairs(decoded: dict[str, T] | list[_Pair[T]]) -> dict[str, T]:
+def _pairs(decoded: dict[str, T] | list[Pair[T]]) -> dict[str, T]:
     """Give a map as a dict, whichever way it was sent."""
     if isinstance(decoded, dict):
         return decoded
     return {pair.key: pair.value for pair in decoded}
 
 
-def _from_details(job_id: str, details: _Details) -> Job:
+def _from_details(job_id: str, details: Details) -> Job:
     progress = details.progress
     return Job(
         job_id=job_id,

@@ -1,0 +1,46 @@
+"""The API's payloads, typed; the one place where an appliance's JSON is decoded.
+
+Both flavours meet here: `/api` sends values bare and maps as objects, `/rest` wraps every value in
+``{"value": ...}`` and sends maps as lists of pairs. Fields nobody asked for are passed over; a
+missing or wrong one is a `PayloadError` that names it.
+
+References
+----------
+.. [1] vSphere Automation API, appliance/recovery/backup: Job, Details, Schedules.
+"""
+
+from backupkit.wire.decoding import (
+    decode_details,
+    decode_error,
+    decode_job,
+    decode_job_ids,
+    decode_schedules,
+    decode_text,
+    decode_version,
+)
+from backupkit.wire.payloads import (
+    ErrorAnswer,
+    Flavour,
+    Job,
+    Message,
+    Recurrence,
+    Retention,
+    Schedule,
+)
+
+__all__ = [
+    "ErrorAnswer",
+    "Flavour",
+    "Job",
+    "Message",
+    "Recurrence",
+    "Retention",
+    "Schedule",
+    "decode_details",
+    "decode_error",
+    "decode_job",
+    "decode_job_ids",
+    "decode_schedules",
+    "decode_text",
+    "decode_version",
+]
