@@ -41,14 +41,14 @@ def nights(slots: pd.DataFrame) -> pd.DataFrame:
     names = list(style.SLOT_LOOKS)
     code = pd.Series(pd.Categorical(slots["state"], categories=names).codes, index=slots.index)
     known = slots["slot"].notna() & (code >= 0)
+    if not known.any():
+        return pd.DataFrame(dtype="str", index=pd.Index([], name="appliance"))
     day = slots.loc[known, "slot"].dt.floor("D")
     worst = (
         pd.DataFrame({"appliance": slots["appliance"], "day": day, "code": code})
         .loc[known]
         .pivot_table(index="appliance", columns="day", values="code", aggfunc="min")
     )
-    if worst.empty:
-        return pd.DataFrame(dtype="str", index=pd.Index([], name="appliance"))
     every_day = pd.date_range(worst.columns.min(), worst.columns.max(), freq="D", name="day")
     worst = worst.reindex(columns=every_day)
     missed = worst.lt(names.index("unknown")).sum(axis=1)

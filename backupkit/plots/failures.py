@@ -57,8 +57,19 @@ def failures(failures: pd.DataFrame, *, ax: Axes | None = None, limit: int = 10)
 def _draw(ax: Axes, labels: list[str], counts: list[float], remarks: list[str]) -> None:
     look = style.OUTCOME_LOOKS["failure"]
     places = list(range(len(labels)))
-    bars = ax.barh(places, counts, height=0.62, color=look.colour, label="failed jobs")
-    ax.bar_label(bars, remarks, padding=4, color=style.MUTED, fontsize=8)
+    ax.barh(places, counts, height=0.62, color=look.colour, label="failed jobs")
+    # bars and line share the left part, so that neither ever crosses the remarks at the right
+    for place, remark in zip(places, remarks, strict=True):
+        ax.text(
+            1,
+            place,
+            remark,
+            color=style.MUTED,
+            fontsize=8,
+            ha="right",
+            va="center",
+            transform=ax.get_yaxis_transform(),
+        )
     style.row_labels(ax, labels, width=58)
     ax.set_xlim(0, max(counts) * 1.3)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))

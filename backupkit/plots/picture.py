@@ -9,7 +9,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-__all__ = ["png", "svg"]
+__all__ = ["NotebookFigure", "png", "svg"]
+
+
+class NotebookFigure(Figure):
+    """A figure that a notebook shows by itself, though pyplot never hears of it."""
+
+    def _repr_png_(self) -> bytes:
+        return _png(self, dpi=110)
 
 
 def svg(ax: Axes) -> bytes:
@@ -61,8 +68,11 @@ def png(ax: Axes, *, dpi: int = 110) -> bytes:
     >>> png(failures(FAILURES.empty()))[1:4]
     b'PNG'
     """
+    return _png(_figure(ax), dpi=dpi)
+
+
+def _png(figure: Figure, *, dpi: int) -> bytes:
     buffer = io.BytesIO()
-    figure = _figure(ax)
     figure.set_dpi(dpi)
     FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
     return buffer.getvalue()

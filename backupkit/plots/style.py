@@ -11,9 +11,10 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
-from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
 from matplotlib.ft2font import FT2Font
+
+from backupkit.plots.picture import NotebookFigure
 
 __all__ = ["OUTCOME_LOOKS", "SLOT_LOOKS", "Look", "context", "legible"]
 
@@ -137,7 +138,7 @@ def axes(ax: Axes | None, *, height: float, width: float = 9.0) -> Axes:
     Axes
         To draw on.
     """
-    return Figure(figsize=(width, height)).subplots() if ax is None else ax
+    return NotebookFigure(figsize=(width, height)).subplots() if ax is None else ax
 
 
 def say(ax: Axes, sentence: str) -> Axes:

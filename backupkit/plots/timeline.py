@@ -13,6 +13,7 @@ __all__ = ["progress", "timeline"]
 
 _HALF_HEIGHT = {"success": 0.24, "failure": 0.38}
 _OTHER_HALF_HEIGHT = 0.31
+_ORDER = {"open": 1.5, "failure": 2.5}  # a long running bar must not hide a failure
 
 
 def timeline(
@@ -219,6 +220,7 @@ def _draw_outcome(
         linewidth=0.9,
         label=look.label,
         gid=outcome,
+        zorder=_ORDER.get(outcome, 2),
     )
     ax.add_collection(bars)
     ax.plot(right[running], middle[running], linestyle="none", marker=">", ms=6, color=look.colour)

@@ -1,5 +1,7 @@
 """What an appliance said about a job, as one text."""
 
+import numpy as np
+
 __all__ = ["messages_text"]
 
 
@@ -21,7 +23,7 @@ def messages_text(messages: object) -> str:
     >>> messages_text([{"id": "a.b", "default_message": "Disk full", "localized": None}])
     'Disk full'
     """
-    if not isinstance(messages, list):
+    if not isinstance(messages, list | np.ndarray):  # pandas gives either, by the way of access
         return ""
     texts = (
         message.get("localized") or message.get("default_message") or message.get("id") or ""

@@ -1,0 +1,74 @@
+"""The Pareto chart of failure signatures."""
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+
+from backupkit.plots import failures
+from backupkit.plots.picture import NotebookFigure, png, svg
+from backupkit.tables import FAILURES
+
+
+def chart(jobs: list[int], limit: int = 10, texts: list[str] | None = None) -> Axes:
+    """Draw signatures with these numbers of jobs."""
+    names = texts or [f"fault {place}" for place in range(len(jobs))]
+    frame = FAILURES.frame({"signature": names, "jobs": jobs, "appliances": [1] * len(jobs)})
+    return failures(frame, limit=limit)
+
+
+class TestFailures:
+    """`failures`."""
+
+    def test_bars_are_ranked(self) -> None:
+        """The most frequent signature is on top, a bar as long as its number of jobs."""
+        ax = chart([2, 6])
+        assert [bar.get_width() for bar in ax.patches] == [6, 2]  # type: ignore[attr-defined] # bars are rectangles
+        assert [text.get_text() for text in ax.get_yticklabels()] == ["fault 1", "fault 0"]
+
+    def test_the_line_is_the_cumulative_share(self) -> None:
+        """The line's points are the cumulative share in percent, 100 at the end."""
+        ax = chart([6, 3, 1])
+        twin = next(other for other in ax.figure.axes if other is not ax)
+        assert np.ravel(twin.lines[0].get_xdata()).tolist() == pytest.approx([60, 90, 100])
+
+    def test_the_others_share_a_bar(self) -> None:
+        """Signatures beyond the limit are added up in the last bar."""
+        ax = chart([9, 4, 2, 1], limit=2)
+        assert [bar.get_width() for bar in ax.patches] == [9, 4, 3]  # type: ignore[attr-defined] # bars are rectangles
+        assert ax.get_yticklabels()[-1].get_text() == "2 other signatures"
+        assert chart([9, 4], limit=1).get_yticklabels()[-1].get_text() == "1 other signature"
+
+    def test_remarks_tell_the_numbers(self) -> None:
+        """Each bar has its number of jobs and of appliances beside it."""
+        frame = FAILURES.frame({"signature": ["a", "b"], "jobs": [3, 1], "appliances": [2, 1]})
+        remarks = [text.get_text() for text in failures(frame).texts]
+        assert remarks == ["3 (2 appliances)", "1 (1 appliance)"]
+
+    def test_no_failure_says_so(self) -> None:
+        """Without a failure the axes hold a sentence."""
+        assert "No backup job failed" in failures(FAILURES.empty()).texts[0].get_text()
+
+    def test_untrusted_text_cannot_break_the_picture(self) -> None:
+        """Formulas, markup and foreign characters are drawn as text, without an error."""
+        ax = chart([3, 2, 1], texts=[r"$\frac{$ costs $5", "<script>\x00", "磁盘已满"])
+        document = svg(ax)
+        assert b"<script>" not in document
+        assert png(ax).startswith(b"\x89PNG")
+
+
+class TestSvg:
+    """`svg`."""
+
+    def test_the_same_axes_give_the_same_bytes(self) -> None:
+        """Two renderings of the same frame are equal, byte for byte."""
+        assert svg(chart([3, 1])) == svg(chart([3, 1]))
+
+
+class TestNotebookFigure:
+    """What a notebook shows."""
+
+    def test_a_new_figure_shows_itself(self) -> None:
+        """The figure of axes that were not handed in is a picture in a notebook's cell."""
+        figure = chart([1]).figure
+        assert isinstance(figure, NotebookFigure)
+        assert figure._repr_png_().startswith(b"\x89PNG")

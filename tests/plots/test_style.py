@@ -1,0 +1,43 @@
+"""How figures look."""
+
+import sys
+
+import matplotlib as mpl
+import pandas as pd
+import pytest
+
+from backupkit.plots import style, timeline
+from backupkit.tables import JOBS
+
+
+def luminance(colour: str) -> float:
+    """Give the relative luminance of #rrggbb, as WCAG defines it."""
+    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize(
+    "colour",
+    sorted({look.colour for look in [*style.OUTCOME_LOOKS.values(), *style.SLOT_LOOKS.values()]}),
+)
+def test_colours_are_legible_on_white(colour: str) -> None:
+    """Every colour that carries meaning has a contrast of at least 4.5 on white."""
+    assert 1.05 / (luminance(colour) + 0.05) >= 4.5
+
+
+def test_drawing_leaves_the_process_as_it_was() -> None:
+    """No setting of matplotlib survives a drawing, and pyplot is never imported by it."""
+    before = dict(mpl.rcParams)
+    timeline(
+        JOBS.frame(
+            {
+                "appliance": ["vc-1"],
+                "outcome": ["success"],
+                "start_time": [pd.Timestamp("2026-11-08T01:00Z")],
+            }
+        )
+    )
+    assert dict(mpl.rcParams) == before
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    assert pyplot is None or pyplot.get_fignums() == []

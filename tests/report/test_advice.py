@@ -1,0 +1,43 @@
+"""What to do next."""
+
+import pandas as pd
+import pytest
+
+from backupkit.errors import ApplianceError, BackupkitError
+from backupkit.report.advice import for_breach, for_unread
+from backupkit.tables import APPLIANCES, COVERAGE, SCHEDULES
+
+
+def coverage(**values: object) -> pd.Series:
+    """Give the coverage row of one appliance."""
+    return COVERAGE.frame({"appliance": ["vc-1"], **{n: [v] for n, v in values.items()}}).iloc[0]
+
+
+class TestForUnread:
+    """`for_unread`."""
+
+    @pytest.mark.parametrize(
+        "kind", sorted({error.kind for error in ApplianceError.__subclasses__()} | {"credential"})
+    )
+    def test_every_fault_has_its_own_step(self, kind: str) -> None:
+        """Each kind of error that a visit can end with has a step of its own."""
+        assert for_unread(coverage(error=kind)) != for_unread(coverage(error=BackupkitError.kind))
+
+    def test_a_fault_never_seen_before(self) -> None:
+        """An unknown kind leads to the doctor."""
+        assert "backupkit doctor" in for_unread(coverage(error="strange"))
+
+    def test_an_answer_too_old(self) -> None:
+        """A good visit that is too old leads to a new one, and says when it was."""
+        old = coverage(last_poll=pd.Timestamp("2026-11-01T00:00Z"))
+        assert "2026-11-01 00:00 UTC" in for_unread(old)
+
+
+class TestForBreach:
+    """`for_breach`."""
+
+    def test_no_reason_in_sight(self) -> None:
+        """With an enabled schedule and no miss the step is a backup by hand."""
+        row = APPLIANCES.frame({"appliance": ["vc-1"]}).iloc[0]
+        plan = SCHEDULES.frame({"appliance": ["vc-1"], "enabled": [True]})
+        assert for_breach(row, plan).startswith("Start a backup by hand")

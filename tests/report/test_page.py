@@ -1,0 +1,288 @@
+"""The HTML page: valid, self-contained, escaped, legible, small, and always the same."""
+
+import base64
+import re
+from collections.abc import Callable
+from xml.etree.ElementTree import Element
+
+import html5lib
+import pandas as pd
+import pytest
+
+from backupkit.assessment import Assessment
+from backupkit.plots import timeline
+from backupkit.policy import Member
+from backupkit.report import Report, report
+from backupkit.report.page import image, page, style_sheet
+
+Judge = Callable[..., Assessment]
+EVIL = "<script>alert(1)</script>"
+VOID_ATTRIBUTES = {"src", "href", "srcset", "action", "data", "poster", "background"}
+
+
+def parse(html: str) -> Element:
+    """Parse a page as the standard says, and fail at the first error in it."""
+    tree: Element = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(html)
+    return tree
+
+
+def text(element: Element | None) -> str:
+    """Give the text of an element in one line."""
+    assert element is not None
+    return " ".join("".join(element.itertext()).split())
+
+
+def section(html: str, name: str) -> Element:
+    """Give the section of this id."""
+    found = parse(html).find(f".//section[@id='{name}']")
+    assert found is not None
+    return found
+
+
+class TestStructure:
+    """What a browser and a screen reader find."""
+
+    def test_headings_and_landmarks(self, week: Assessment) -> None:
+        """There is one h1, an h2 per section, a language, a nav, a main and a skip link to it."""
+        tree = parse(report(week).html())
+        assert tree.get("lang") == "en"
+        assert len(tree.findall(".//h1")) == 1
+        sections = tree.findall(".//section")
+        assert [len(s.findall(".//h2")) for s in sections] == [0] + [1] * (len(sections) - 1)
+        assert tree.find(".//nav") is not None
+        assert tree.find(".//main") is not None
+        skip = tree.find(".//body/a")
+        assert skip is not None
+        assert tree.find(f".//*[@id='{skip.get('href', '')[1:]}']") is not None
+
+    def test_tables_have_captions_and_scopes(self, week: Assessment) -> None:
+        """Every table of a section has a caption, every header cell a scope."""
+        tree = parse(report(week).html())
+        outer = [t for s in tree.iter("section") for t in s.findall("./div/table")]
+        assert outer
+        assert all(table.find("caption") is not None for table in outer)
+        assert all(cell.get("scope") in {"col", "row"} for cell in tree.iter("th"))
+
+    def test_every_fragment_link_leads_somewhere(self, week: Assessment) -> None:
+        """Each link points to an id that is there, and no id is there twice."""
+        tree = parse(report(week).html())
+        ids = [found for element in tree.iter() if (found := element.get("id"))]
+        assert len(ids) == len(set(ids))
+        links = {link.get("href", "") for link in tree.iter("a")}
+        assert links
+        assert {link.removeprefix("#") for link in links} <= set(ids)
+
+    def test_title(self, week: Assessment) -> None:
+        """Title and heading begin with the verdict and its count, and name the period."""
+        html = report(week).html()
+        title = "BREACH 4 of 8 - vCenter backups - 2026-11-02 to 2026-11-09 00:00 UTC"
+        assert report(week).title == title
+        assert text(parse(html).find(".//title")) == title
+        assert text(parse(html).find(".//h1")) == title
+
+
+class TestSelfContained:
+    """One file, which asks nobody for anything."""
+
+    def test_no_external_reference(self, week: Assessment) -> None:
+        """Nothing is loaded: references are fragments or data, the style names no address."""
+        tree = parse(report(week).html())
+        used = {value for e in tree.iter() for name, value in e.items() if name in VOID_ATTRIBUTES}
+        assert used
+        assert all(value.startswith(("#", "data:")) for value in used)
+        assert not re.search(r"url\(|@import", style_sheet())
+        assert not {"script", "link", "iframe", "object"} & {e.tag for e in tree.iter()}
+
+    def test_content_policy(self, week: Assessment) -> None:
+        """The policy forbids everything but data images and the one style sheet."""
+        tree = parse(report(week).html())
+        policy = tree.find(".//meta[@http-equiv='Content-Security-Policy']")
+        assert policy is not None
+        assert "default-src 'none'" in policy.get("content", "")
+        assert "unsafe" not in policy.get("content", "")
+        assert not [e for e in tree.iter() if e.get("style")]
+        assert not [name for e in tree.iter() for name, _ in e.items() if name.startswith("on")]
+
+    def test_same_bytes_twice(self, week: Assessment) -> None:
+        """The same assessment gives the same text."""
+        assert report(week).html() == report(week).html()
+
+    def test_the_figure_states_its_finding(self, week: Assessment) -> None:
+        """The figure is an SVG in an image whose alternative text says what it shows."""
+        picture = section(report(week).html(), "why").find(".//img")
+        assert picture is not None
+        assert "No space left" in picture.get("alt", "")
+        kind, _, data = picture.get("src", "").partition(",")
+        assert kind == "data:image/svg+xml;base64"
+        assert b"<svg" in base64.b64decode(data)
+
+
+class TestEscaping:
+    """Text from outside is text."""
+
+    def test_markup_in_every_text_appears_as_text(self, judge: Judge) -> None:
+        """A script in any field from appliance or fleet.toml is shown, never run."""
+        job = {
+            "appliance": EVIL,
+            "job_id": f"1{EVIL}",
+            "state": "FAILED",
+            "status": "FAILED",
+            "outcome": "failure",
+            "type": EVIL,
+            "location": f"sftp://{EVIL}",
+            "build": EVIL,
+            "start_time": pd.Timestamp("2026-11-03T01:00Z"),
+            "end_time": pd.Timestamp("2026-11-03T02:00Z"),
+            "messages": [{"id": EVIL, "default_message": EVIL, "args": [EVIL], "localized": EVIL}],
+        }
+        poll = {
+            "appliance": EVIL,
+            "polled_at": pd.Timestamp("2026-11-09T00:00Z"),
+            "ok": True,
+            "version": EVIL,
+            "api": EVIL,
+        }
+        failed = {**poll, "appliance": f"b{EVIL}", "ok": False, "error": EVIL, "detail": EVIL}
+        schedule = {
+            "appliance": EVIL,
+            "schedule": EVIL,
+            "enabled": True,
+            "hour": 1,
+            "minute": 0,
+            "days": ["MONDAY"],
+            "timezone": EVIL,
+            "location": EVIL,
+            "seen_at": pd.Timestamp("2026-11-01T00:00Z"),
+        }
+        members = [
+            Member(appliance=EVIL, site=EVIL, group=EVIL),
+            Member(appliance=f"b{EVIL}"),
+            Member(appliance=f"c{EVIL}", exclude=EVIL),
+        ]
+        judged = judge([job], [poll, failed], [schedule], members)
+        for html in (report(judged).html(), f"<!DOCTYPE html><title>x</title>{fragment(judged)}"):
+            tree = parse(html)
+            assert tree.find(".//script") is None
+            assert text(tree).count("alert(1)") > 5
+        rows = text(section(report(judged).html(), "appliances"))
+        assert rows.count(EVIL) > 5
+
+    def test_no_user_of_a_target_is_shown(self, week: Assessment) -> None:
+        """User and password in a location never reach the page."""
+        html = report(week).html()
+        assert "secret" not in html
+        assert "sftp://***@10.0.0.250/vc" in html
+
+
+def fragment(assessment: Assessment) -> str:
+    """Give what a notebook shows."""
+    return report(assessment)._repr_html_()
+
+
+class TestFragment:
+    """The notebook's form."""
+
+    def test_it_is_the_page_without_the_page(self, week: Assessment) -> None:
+        """It has the verdict and the worst, no document, no ids that only the page has."""
+        html = fragment(week)
+        assert "<html" not in html
+        assert "BREACH 4 of 8" in html
+        assert "vc-strikes" in html
+        assert 'href="#' not in html
+
+
+def luminance(colour: str) -> float:
+    """Give the relative luminance of #rrggbb, as WCAG defines it."""
+    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+TEXTS = ("ink", "muted", "good", "bad", "warn", "unknown", "link")
+GROUNDS = ("paper", "card", "soft")
+TINTED = [
+    (word, f"{tone}-soft")
+    for tone in ("good", "bad", "unknown")
+    for word in (tone, "ink", "muted", "link")
+]
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize(("ink", "ground"), [*((t, g) for t in TEXTS for g in GROUNDS), *TINTED])
+def test_contrast(theme: int, ink: str, ground: str) -> None:
+    """Every pair of text and ground has a contrast of at least 4.5, in light and in dark."""
+    blocks = re.findall(r"\.bk \{\s*(--paper.*?)\}", style_sheet(), re.DOTALL)
+    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", blocks[theme]))
+    high, low = sorted((luminance(colours[ink]), luminance(colours[ground])), reverse=True)
+    assert (high + 0.05) / (low + 0.05) >= 4.5
+
+
+class TestAwkwardFleets:
+    """Fleets at the edges."""
+
+    def test_an_empty_fleet(self, judge: Judge) -> None:
+        """Nothing at all gives a page that says so, unknown rather than fine."""
+        html = report(judge()).html()
+        assert report(judge()).title.startswith("UNKNOWN 0 of 0 - ")
+        assert "There is no appliance to read" in text(section(html, "unread"))
+        assert "There is no appliance to read" in fragment(judge())
+        assert "no data" in text(section(html, "verdict"))
+
+    def test_all_unreachable(self, judge: Judge) -> None:
+        """Appliances that never answered are listed with the fault and what to do."""
+        polls = [
+            {
+                "appliance": f"vc-{n:03}",
+                "polled_at": pd.Timestamp("2026-11-08T00:00Z"),
+                "ok": False,
+                "error": "unreachable",
+                "detail": "refused",
+            }
+            for n in range(103)
+        ]
+        html = report(judge([], polls)).html()
+        assert report(judge([], polls)).title.startswith("UNKNOWN 103 of 103 - ")
+        unread = section(html, "unread")
+        assert len(unread.findall(".//tbody/tr")) == 100
+        assert "and 3 more" in text(unread)
+        assert "HTTPS port" in text(unread)
+
+    def test_more_to_do_than_fits(self, fleet: Callable[[int], Assessment]) -> None:
+        """The list of what to act on ends after 25 and counts the rest."""
+        act = section(report(fleet(400)).html(), "act")
+        assert len(act.findall(".//tbody/tr")) == 25
+        assert "and 5 more" in text(act)
+
+    def test_all_compliant(self, judge: Judge, week: Assessment) -> None:
+        """Where all is well the sections collapse to a line each, and the title says OK."""
+        jobs = week.jobs[week.jobs["appliance"] == "vc-good"]
+        polls = [{"appliance": "vc-good", "polled_at": week.now, "ok": True}]
+        html = report(judge(jobs.to_dict("records"), polls)).html()
+        assert text(parse(html).find(".//h1")).startswith("OK 1 of 1 - ")
+        for name in ("act", "unread", "why", "nights"):
+            assert section(html, name).find(".//table") is None
+            assert text(section(html, name))
+
+
+class TestSize:
+    """The size budget."""
+
+    @pytest.mark.parametrize(("appliances", "kib"), [(50, 400), (2000, 2048)])
+    def test_within_the_budget(
+        self, fleet: Callable[[int], Assessment], appliances: int, kib: int
+    ) -> None:
+        """A month of 50 appliances stays below 400 KiB, of 2,000 below 2 MiB."""
+        html = page(fleet(appliances))
+        assert len(html.encode()) <= kib * 1024
+        assert len(re.findall('<tr id="a[0-9]+">', html)) == appliances
+
+    def test_a_crowded_figure_is_a_picture(self, fleet: Callable[[int], Assessment]) -> None:
+        """A figure with many marks becomes a PNG, one with few stays an SVG."""
+        jobs = fleet(50).jobs
+        assert image(timeline(jobs)).startswith("data:image/png;base64,")
+        assert image(timeline(jobs[:20])).startswith("data:image/svg+xml;base64,")
+
+
+def test_report_and_its_class(week: Assessment) -> None:
+    """`report` makes a `Report` of an assessment."""
+    assert report(week) == Report(week)
