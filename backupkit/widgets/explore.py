@@ -162,8 +162,9 @@ class Explorer:
         return self._box
 
     def _build(self, last: str) -> None:
-        self._search = ipywidgets.Text(placeholder="Search appliances", continuous_update=True)
-        self._chosen = ipywidgets.SelectMultiple(options=self._names, rows=8)
+        filled = ipywidgets.Layout(width="auto")
+        self._search = ipywidgets.Text(placeholder="Search appliances", layout=filled)
+        self._chosen = ipywidgets.SelectMultiple(options=self._names, rows=8, layout=filled)
         self._period = ipywidgets.ToggleButtons(options=_PERIODS, value=_PERIODS[2][1])
         self._offer_period(last)
         self._verdict = ipywidgets.HTML()
@@ -178,8 +179,10 @@ class Explorer:
         self._tabs = ipywidgets.Tab(
             children=[*self._views.values(), jobs], titles=[*self._views, "Jobs"]
         )
-        wide = ipywidgets.Layout(width="100%")
-        side = ipywidgets.VBox([self._search, self._chosen, ipywidgets.Label("none = all")])
+        wide = ipywidgets.Layout(flex="1 1 auto", min_width="0")
+        beside = ipywidgets.Layout(flex="0 0 220px", margin="0 12px 0 0")
+        hint = ipywidgets.Label("none chosen = all")
+        side = ipywidgets.VBox([self._search, self._chosen, hint], layout=beside)
         top = ipywidgets.VBox([self._period, self._verdict], layout=wide)
         self._box = ipywidgets.VBox([ipywidgets.HBox([side, top]), self._error, self._tabs])
         self._search.observe(self._on_search, names="value")
