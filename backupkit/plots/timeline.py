@@ -93,13 +93,13 @@ def timeline(
 
 
 def progress(observations: pd.DataFrame, *, ax: Axes | None = None, limit: int = 12) -> Axes:
-    """Draw how far each job was at each poll, one curve a job.
+    """Draw how far each job that was seen running had come, one curve a job.
 
     Parameters
     ----------
     observations : DataFrame
-        Reads ``appliance``, ``job_id``, ``observed_at`` [UTC] and ``progress`` [%] of
-        `backupkit.tables.OBSERVATIONS`.
+        Reads ``appliance``, ``job_id``, ``state``, ``observed_at`` [UTC], ``start_time`` [UTC],
+        ``end_time`` [UTC] and ``progress`` [%] of `backupkit.tables.OBSERVATIONS`.
     ax : Axes, optional
         Where to draw; a new figure by default.
     limit : int
@@ -108,7 +108,11 @@ def progress(observations: pd.DataFrame, *, ax: Axes | None = None, limit: int =
     Returns
     -------
     Axes
-        With one line per job.
+        With one line per job, from its start through each observation to its end.
+
+    Notes
+    -----
+    A job that was first seen when it had ended tells nothing of its course and is left out.
 
     Examples
     --------
@@ -118,6 +122,7 @@ def progress(observations: pd.DataFrame, *, ax: Axes | None = None, limit: int =
     ...         {
     ...             "appliance": ["vc-1"] * 2,
     ...             "job_id": ["7"] * 2,
+    ...             "state": ["INPROGRESS"] * 2,
     ...             "observed_at": ["2026-11-08T01:00Z", "2026-11-08T01:09Z"],
     ...             "progress": [0, 45],
     ...         }
@@ -126,19 +131,18 @@ def progress(observations: pd.DataFrame, *, ax: Axes | None = None, limit: int =
     >>> [float(y) for y in ax.lines[0].get_ydata()]
     [0.0, 45.0]
     """
-    seen = observations[observations["progress"].notna() & observations["observed_at"].notna()]
+    seen = _courses(observations)
     newest = seen.groupby(["appliance", "job_id"])["observed_at"].max()
     newest = newest.sort_values(ascending=False, kind="stable")
     with style.context():
         ax = style.axes(ax, height=3.6)
         if newest.empty:
-            return style.say(ax, "No progress was observed in this period")
-        ordered = seen.sort_values("observed_at", kind="stable")
-        of_job = ordered.groupby(["appliance", "job_id"])
+            return style.say(ax, "No job was seen running in this period")
+        of_job = seen.groupby(["appliance", "job_id"])
         for place, (appliance, job_id) in enumerate(newest.index[:limit]):
             curve = of_job.get_group((appliance, job_id))
             (line,) = ax.plot(
-                style.days(curve["observed_at"]),
+                style.days(curve["time"]),
                 curve["progress"].astype("float64"),
                 color=style.CURVES[place % len(style.CURVES)],
                 linestyle=("-", "--", ":")[place // len(style.CURVES) % 3],
@@ -157,6 +161,19 @@ def progress(observations: pd.DataFrame, *, ax: Axes | None = None, limit: int =
         more = len(newest) - limit
         style.note(ax, f"and {more:,} more, seen earlier, not drawn" if more > 0 else "")
     return ax
+
+
+def _courses(observations: pd.DataFrame) -> pd.DataFrame:
+    """Give the points of each job that was seen running, its start added, in order of time."""
+    seen = observations[observations["progress"].notna() & observations["observed_at"].notna()]
+    key = ["appliance", "job_id"]
+    running = pd.MultiIndex.from_frame(seen.loc[seen["state"] == "INPROGRESS", key])
+    seen = seen[pd.MultiIndex.from_frame(seen[key]).isin(running)]
+    points = seen.assign(time=seen["end_time"].fillna(seen["observed_at"]))
+    starts = points.drop_duplicates(key).dropna(subset="start_time")
+    starts = starts.assign(time=starts["start_time"], progress=0.0)
+    starts["progress"] = starts["progress"].astype(points["progress"].dtype)
+    return pd.concat([starts, points]).sort_values("time", kind="stable")
 
 
 def _worst_first(jobs: pd.DataFrame, slots: pd.DataFrame) -> list[str]:

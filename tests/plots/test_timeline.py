@@ -135,6 +135,7 @@ def observations(*rows: tuple[str, str, int, float | None]) -> pd.DataFrame:
             "appliance": [row[0] for row in rows],
             "job_id": [row[1] for row in rows],
             "observed_at": [NIGHT + pd.Timedelta(minutes=row[2]) for row in rows],
+            "state": ["INPROGRESS"] * len(rows),
             "progress": [row[3] for row in rows],
         }
     )
@@ -158,7 +159,24 @@ class TestProgress:
         assert [line.get_label() for line in ax.lines] == ["vc-1 new", "vc-1 mid"]
         assert "and 1 more" in ax.texts[0].get_text()
 
+    def test_from_start_to_end(self) -> None:
+        """A curve begins at 0 % where the job started and ends where the job ended."""
+        seen = observations(("vc-1", "7", 9, 40), ("vc-1", "7", 60, 100))
+        seen["state"] = ["INPROGRESS", "SUCCEEDED"]
+        seen["start_time"] = NIGHT
+        seen.loc[1, "end_time"] = NIGHT + pd.Timedelta(minutes=20)
+        [line] = progress(seen).lines
+        minutes = (np.ravel(line.get_xdata()) - date2num(NIGHT)) * 24 * 60
+        assert np.round(minutes, 3).tolist() == [0.0, 9.0, 20.0]
+        assert np.ravel(line.get_ydata()).tolist() == [0.0, 40.0, 100.0]
+
+    def test_only_jobs_seen_running(self) -> None:
+        """A job that had ended when it was first seen has no curve."""
+        seen = observations(("vc-1", "7", 9, 100))
+        seen["state"] = "SUCCEEDED"
+        assert "No job was seen running" in progress(seen).texts[0].get_text()
+
     def test_no_progress_says_so(self) -> None:
         """Observations without progress leave a sentence."""
         ax = progress(observations(("vc-1", "7", 0, None)))
-        assert "No progress" in ax.texts[0].get_text()
+        assert "No job was seen running" in ax.texts[0].get_text()
