@@ -157,6 +157,14 @@ class TestCollect:
         assert "NOT_SET_ANYWHERE" in capsys.readouterr().err
         assert len(bk.History(tmp_path / "h").polls()) == 1
 
+    def test_many_errors(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """A fleet full of errors does not flood the terminal: the rest is counted."""
+        fleet = write_fleet(tmp_path, *(f"vc-{n}" for n in range(25)))
+        assert main(["collect", "--fleet", str(fleet), "--history", str(tmp_path / "h")]) == 4
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 22
+        assert "and 5 more" in lines[-1]
+
     def test_interrupted(
         self,
         tmp_path: Path,

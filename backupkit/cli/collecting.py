@@ -18,6 +18,7 @@ __all__ = ["collect", "collect_into"]
 
 SOME_UNREAD: Final = 3
 NONE_READ: Final = 4
+SHOWN_ERRORS: Final = 20
 
 
 def collect(fleet: FleetFile, history: HistoryFolder, *, as_json: AsJson = False) -> int:
@@ -63,8 +64,10 @@ def collect_into(fleet: "Fleet", history: "History") -> tuple["Snapshot", "Appen
         + f", in {int(polls['requests'].sum()):,} requests.",
         err=True,
     )
-    for row in snapshot.errors.itertuples():
+    for row in snapshot.errors.head(SHOWN_ERRORS).itertuples():
         typer.echo(f"  {row.appliance}: {row.detail}", err=True)
+    if (more := len(snapshot.errors) - SHOWN_ERRORS) > 0:
+        typer.echo(f"  and {more:,} more; --json tells all, and so does the report.", err=True)
     return snapshot, added
 
 
