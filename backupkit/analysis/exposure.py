@@ -69,7 +69,7 @@ def recovery_points(jobs: pd.DataFrame, *, anchor: str | pd.Series = "start") ->
     """
     start, end = job_times(jobs)
     by_end = (
-        jobs["appliance"].map(anchor).eq("end").to_numpy()
+        anchor.reindex(jobs["appliance"]).eq("end").to_numpy()
         if isinstance(anchor, pd.Series)
         else np.full(len(jobs), anchor == "end")
     )

@@ -32,7 +32,7 @@ _HOST_NAME: Final = (  # at least two dots, and not the name of a Java class or 
 _PLACEHOLDERS: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), placeholder)
     for pattern, placeholder in (
-        (r"(?<![\w+.-])[a-z][a-z0-9+.-]{1,15}://[^\s'\"<>,;)\]]+", "<uri>"),
+        (r"(?<![\w+.-])[a-z][a-z0-9+.-]{1,15}://[^\s'\"<>,;)]+", "<uri>"),
         (r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", "<id>"),
         (r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?", "<time>"),
         (r"\b\d{8}-\d{6}(?:-\d{1,12})?\b", "<id>"),
@@ -48,6 +48,7 @@ _PLACEHOLDERS: Final = tuple(
         (r"(?<![\w<])[+-]?\d+(?:[.,:]\d+)*", "<n>"),
     )
 )
+_WHOLE: Final = frozenset(placeholder for _, placeholder in _PLACEHOLDERS)
 _BAD: Final = re.compile(r"error|fail|exception|unhealthy|denied|refused", re.IGNORECASE)
 _BLANK: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
@@ -77,9 +78,8 @@ def signature_of(text: str, args: Iterable[str] = ()) -> str:
     """
     plain = _BLANK.sub(" ", text[:_READ]).strip()
     for arg in sorted(set(_names(args)), key=lambda name: (-len(name), name)):
-        placeholder = _replace(arg)
-        if placeholder == arg:
-            placeholder = "<arg>"
+        replaced = _replace(arg)
+        placeholder = replaced if replaced in _WHOLE else "<arg>"
         plain = re.sub(rf"(?<![\w<]){re.escape(arg)}(?![\w>])", placeholder, plain)
     return _replace(plain)[:_SHOWN] or NO_MESSAGE
 

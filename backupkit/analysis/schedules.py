@@ -60,7 +60,7 @@ def schedule_zones(schedules: pd.DataFrame, *, fallback: pd.Series) -> pd.DataFr
     over: what an appliance says is never a reason to fail.
     """
     own = schedules["timezone"]
-    member = schedules["appliance"].map(fallback).astype("str")
+    member = fallback.reindex(schedules["appliance"]).set_axis(schedules.index)
     pairs = pd.DataFrame({"own": own, "member": member})
     chosen = {
         (mine, theirs): _choose_zone(mine, theirs)
@@ -79,9 +79,8 @@ def _choose_zone(own: object, member: object) -> tuple[str, str]:
         try:
             return time_zone(name, where=source).key, source + remark
         except SettingsError:
-            remark = f'; "{name[:40]}", told by the {source}, is no zone'.replace(
-                "the fleet.toml", "fleet.toml"
-            )
+            shown = "".join(letter for letter in name[:40] if letter.isprintable())
+            remark = f'; "{shown}" of {source} is no zone'
     return "UTC", "assumed" + remark
 
 

@@ -298,7 +298,7 @@ def _failing(
     failures = jobs[["appliance"]].assign(
         text=text,
         done=pd.Series(done, index=jobs.index).dt.tz_localize("UTC"),
-        success=jobs["appliance"].map(last_success),
+        success=last_success.reindex(jobs["appliance"]).set_axis(jobs.index),
     )[jobs["outcome"] == "failure"]
     after = failures["success"].isna() | (failures["done"] > failures["success"])
     row = failures[after & (failures["done"] <= end)].sort_values("done", kind="stable")

@@ -1,0 +1,58 @@
+"""Columns as arrays, and the look-up the analysis is built on."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backupkit.analysis.arrays import NAT, codes_of, first_of, instant, latest, times_of, utc
+
+EPOCH = np.datetime64("2026-11-02", "us")
+
+
+def test_times_and_back() -> None:
+    """A zone-aware column survives the way to instants and back, missing values included."""
+    column = pd.Series([pd.Timestamp("2026-11-02T01:00Z"), pd.NaT], dtype="datetime64[us, UTC]")
+    pd.testing.assert_series_equal(utc(times_of(column)), column)
+
+
+def test_instant_of_another_zone() -> None:
+    """A moment of any zone becomes the same instant in UTC."""
+    assert instant(pd.Timestamp("2026-11-02T01:00+01:00")) == EPOCH
+
+
+def test_unknown_appliances_have_no_code() -> None:
+    """An appliance outside the index is -1."""
+    assert codes_of(pd.Series(["b", "x"]), pd.Index(["a", "b"])).tolist() == [1, -1]
+
+
+def test_first_of_each_group() -> None:
+    """The first row by time of each group is found, whatever the order."""
+    times = EPOCH + np.array([3, 1, 2], dtype="timedelta64[h]")
+    groups, rows = first_of(np.array([7, 7, 2]), times)
+    assert (groups.tolist(), rows.tolist()) == ([2, 7], [2, 1])
+
+
+EVENTS = st.lists(st.tuples(st.integers(0, 2), st.one_of(st.none(), st.integers(0, 6))), max_size=9)
+
+
+@pytest.mark.property
+@given(keys=EVENTS, queries=EVENTS)
+def test_latest_is_what_a_search_finds(
+    keys: list[tuple[int, int | None]], queries: list[tuple[int, int | None]]
+) -> None:
+    """The look-up finds what going through all keys one by one finds."""
+
+    def arrays(events: list[tuple[int, int | None]]) -> tuple[np.ndarray, np.ndarray]:
+        hours = [NAT if hour is None else EPOCH + np.timedelta64(hour, "h") for _, hour in events]
+        return np.array([code for code, _ in events], np.intp), np.array(hours, "datetime64[us]")
+
+    found = latest(*arrays(keys), *arrays(queries)).tolist()
+    for (code, hour), position in zip(queries, found, strict=True):
+        before = [
+            (key_hour, number)
+            for number, (key_code, key_hour) in enumerate(keys)
+            if key_code == code and hour is not None and key_hour is not None and key_hour <= hour
+        ]
+        assert position == max(before, default=(0, -1))[1]

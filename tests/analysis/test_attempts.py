@@ -1,0 +1,92 @@
+"""Attempts and strikes."""
+
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+
+from backupkit.analysis import attempt_counts, last_attempts, strikes
+
+Build = Callable[..., pd.DataFrame]
+Moment = Callable[[str], pd.Timestamp]
+NAMES = pd.Index(["a", "b"], dtype="str", name="appliance")
+
+
+def test_attempts_count_by_their_end(make_jobs: Build, moment: Moment) -> None:
+    """Jobs that ended in the half-open period count, whenever they started."""
+    jobs = make_jobs(
+        [
+            ("a", "success", "01T23:00", "02T00:00"),
+            ("a", "failure", "02T12:00", "02T13:00"),
+            ("a", "success", "02T23:00", "03T00:00"),
+            ("a", "open", "02T12:00", None),
+            ("x", "success", "02T12:00", "02T13:00"),
+        ]
+    )
+    got = attempt_counts(jobs, start=moment("02T00:00"), end=moment("03T00:00"), appliances=NAMES)
+    assert list(got.loc["a"]) == [2, 1]
+    assert list(got.loc["b"]) == [0, 0]
+
+
+class TestStrikes:
+    """Failures in a row."""
+
+    @pytest.mark.parametrize(
+        ("outcomes", "now", "worst"),
+        [
+            ("", 0, 0),
+            ("s", 0, 0),
+            ("f", 1, 1),
+            ("sff", 2, 2),
+            ("ffs", 0, 2),
+            ("fffsf", 1, 3),
+            ("sfsffs", 0, 2),
+            ("fosf", 1, 1),
+        ],
+    )
+    def test_streaks(
+        self, make_jobs: Build, moment: Moment, outcomes: str, now: int, worst: int
+    ) -> None:
+        """A success resets the count, an open job does not touch it; the neighbour has its own."""
+        words = {"s": "success", "f": "failure", "o": "open"}
+        rows = [
+            (name, words[letter], f"02T{hour:02}:00", f"02T{hour:02}:30")
+            for name, letters in (("a", outcomes), ("b", "ff"))
+            for hour, letter in enumerate(letters)
+        ]
+        got = strikes(
+            make_jobs(rows[::-1]),
+            start=moment("02T00:00"),
+            end=moment("03T00:00"),
+            appliances=NAMES,
+        )
+        assert list(got.loc["a"]) == [now, worst]
+        assert list(got.loc["b"]) == [2, 2]
+
+    def test_carried_over(self, make_jobs: Build, moment: Moment) -> None:
+        """Failures before the period count along, a streak that ended before it does not."""
+        rows = [
+            ("a", "failure", "01T00:00", "01T01:00"),
+            ("a", "failure", "01T02:00", "01T03:00"),
+            ("a", "failure", "02T00:00", "02T01:00"),
+            ("b", "failure", "01T00:00", "01T01:00"),
+            ("b", "success", "02T00:00", "02T01:00"),
+        ]
+        period = {"start": moment("02T00:00"), "end": moment("03T00:00")}
+        got = strikes(make_jobs(rows), **period, appliances=NAMES)
+        assert got.to_numpy().tolist() == [[3, 3], [0, 0]]
+
+
+def test_last_attempts(make_jobs: Build, moment: Moment) -> None:
+    """The newest job that did start by then is told; a void one never did."""
+    jobs = make_jobs(
+        [
+            ("a", "failure", "01T00:00", "01T01:00"),
+            ("a", "open", "02T00:00", None),
+            ("a", "void", "02T06:00", None),
+            ("a", "success", "04T00:00", "04T01:00"),
+        ]
+    )
+    got = last_attempts(jobs, at=moment("03T00:00"), appliances=NAMES)
+    assert got["last_attempt"].to_list() == [moment("02T00:00"), pd.NaT]
+    assert got["last_outcome"].fillna("").to_list() == ["open", ""]

@@ -1,0 +1,189 @@
+"""Failure signatures."""
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backupkit.analysis import failure_signatures, failures, message_of, signature_of
+from backupkit.analysis.failures import NO_MESSAGE
+
+Build = Callable[..., pd.DataFrame]
+Moment = Callable[[str], pd.Timestamp]
+
+
+def message(
+    text: str, *, key: str = "m", args: tuple[str, ...] = (), localized: str | None = None
+) -> dict[str, Any]:
+    """Build one message of a job."""
+    return {"id": key, "default_message": text, "args": list(args), "localized": localized}
+
+
+class TestSignatureOf:
+    """What differs from job to job is taken out, the words stay."""
+
+    @pytest.mark.parametrize(
+        ("text", "signature"),
+        [
+            (
+                "Db health is UNHEALTHY, Backup Failed.Disable health check to take backup.",
+                "Db health is UNHEALTHY, Backup Failed.Disable health check to take backup.",
+            ),
+            ("Error during component wcp backup", "Error during component wcp backup"),
+            ("Failed after 12.5 s, 3 of 4 parts", "Failed after <n> s, <n> of <n> parts"),
+            ("No space left: /storage/db/vpostgres_1/x.gz", "No space left: <path>"),
+            ("cannot open /a/b. Aborted.", "cannot open <path>. Aborted."),
+            (r"no file C:\backup\vc-1\x.log here", "no file <path> here"),
+            (r"no share \\nas\backup", "no share <path>"),
+            ("put sftp://me@nas.example.com:22/vc failed", "put <uri> failed"),
+            ("ftps://[fe80::1]/x", "<uri>"),
+            ("Host nas-01.lab.example.com:443 is down", "Host <host> is down"),
+            ("Host 10.0.0.17:22 is down, not 10.0.0.18", "Host <host> is down, not <host>"),
+            ("Host 2001:db8:0:0:0:0:0:1 is down", "Host <host> is down"),
+            ("mail root@vc.example.com", "mail <user>"),
+            ("task 0dc1a6c5-0a45-4a3f-9b59-3e3b8d2d0e7f", "task <id>"),
+            ("session deadbeef01 ended, not deadbeef", "session <id> ended, not deadbeef"),
+            ("code 0x80070005", "code <id>"),
+            ("job 20261105-010000-12345678 failed", "job <id> failed"),
+            ("at 2026-11-05T01:00:03.123Z it failed", "at <time> it failed"),
+            ("component 'vum' failed, \"wcp\" too", "component '<name>' failed, \"<name>\" too"),
+            ("couldn't start, isn't there", "couldn't start, isn't there"),
+            ("java.lang.NullPointerException: null", "java.lang.NullPointerException: null"),
+            ("sha256 of vcdb1 differs", "sha256 of vcdb1 differs"),
+            ("two\n  lines\t\x1b[31mred\x00", "two lines [<n>mred"),
+            ("", NO_MESSAGE),
+            (" \n ", NO_MESSAGE),
+        ],
+    )
+    def test_words(self, text: str, signature: str) -> None:
+        """Numbers, names and addresses become placeholders."""
+        assert signature_of(text) == signature
+
+    @pytest.mark.parametrize(
+        ("text", "args", "signature"),
+        [
+            ("Component wcp failed", ["wcp"], "Component <arg> failed"),
+            ("wcp: wcp-wcp failed, not wcpx", ["wcp"], "<arg>: <arg>-<arg> failed, not wcpx"),
+            ("Copy to 3\\A failed", ["3\\A"], "Copy to <arg> failed"),
+            ("Copy to /a/b failed", ["/a/b"], "Copy to <path> failed"),
+            ("Copy to nas failed", [" nas ", "", "n"], "Copy to <arg> failed"),
+            ("nas and nas two", ["nas", "nas two"], "<arg> and <arg>"),
+            ("All of it is an argument", ["All of it is an argument"], "All of it is an argument"),
+        ],
+    )
+    def test_args(self, text: str, args: list[str], signature: str) -> None:
+        """What the appliance put into the text is taken out, unless it is the whole sentence."""
+        assert signature_of(text, args) == signature
+
+    def test_bounded(self) -> None:
+        """A megabyte of anything takes no time and gives a short signature."""
+        begin = time.process_time()
+        for piece in ("a", "/", "1.", "a.", "'", "a:", "\\\\", "a@", "0-", "http:/", "x'y "):
+            assert len(signature_of(piece * (1_000_000 // len(piece)), [piece * 50])) <= 300
+        assert time.process_time() - begin < 3
+
+    @pytest.mark.property
+    @given(text=st.text(max_size=200), args=st.lists(st.text(max_size=20), max_size=3))
+    def test_any_text(self, text: str, args: list[str]) -> None:
+        """Any text gives one printable line; the same text the same one."""
+        signature = signature_of(text, args)
+        assert signature
+        assert not re.search(r"[\x00-\x1f\x7f]", signature)
+        assert signature == signature_of(text, list(reversed(args)))
+
+    @pytest.mark.property
+    @given(first=st.integers(0, 10**9), second=st.integers(0, 10**9))
+    def test_numbers_do_not_matter(self, first: int, second: int) -> None:
+        """Two messages that differ in a number have the same signature."""
+        assert signature_of(f"Error {first} on disk") == signature_of(f"Error {second} on disk")
+
+
+class TestMessageOf:
+    """Which of several messages tells why."""
+
+    @pytest.mark.parametrize("nothing", [None, pd.NA, [], [message("", key="")]])
+    def test_none(self, nothing: object) -> None:
+        """No message, or only empty ones, say nothing."""
+        assert message_of(nothing) is None
+
+    def test_choice(self) -> None:
+        """The first that speaks of a failure is taken, else the first."""
+        first, second = message("Backup started", key="1"), message("Copy failed", key="2")
+        assert message_of([first, second]) == second
+        assert message_of([first, message("Copied", key="3")]) == first
+
+
+class TestFailures:
+    """Failed jobs grouped by signature."""
+
+    @pytest.fixture
+    def jobs(self, make_jobs: Build) -> pd.DataFrame:
+        """Give four failures of two kinds on two appliances, one silent one, one success."""
+        full, broken = "Disk full: 12 bytes left", "Copy to nas failed"
+        messages = [
+            [message(full, key="full")],
+            [message("Disk full: 99 bytes left", key="full", localized="Platte voll: 99")],
+            [message(full, key="other")],
+            [message(broken, key="copy", args=("nas",))],
+            None,
+            [message("Backup was fine")],
+        ]
+        return make_jobs(
+            [
+                ("a", "failure", "02T01:00", "02T02:00"),
+                ("b", "failure", "03T01:00", "03T02:00"),
+                ("b", "failure", "04T01:00", "04T02:00"),
+                ("a", "failure", "05T01:00", "05T02:00"),
+                ("a", "failure", "06T01:00", "06T02:00"),
+                ("a", "success", "06T03:00", "06T04:00"),
+            ],
+            messages=messages,
+            build=["1", "2", "2", "1", None, None],
+            location=[
+                "sftp://me:secret@nas.example.com/vc",
+                "ftp://nas.example.com",
+                None,
+                "//[broken",
+                "nonsense",
+                None,
+            ],
+        )
+
+    def test_groups(self, jobs: pd.DataFrame, moment: Moment) -> None:
+        """Counts, shares, the newest words, and lists with the most affected first."""
+        told = failure_signatures(jobs)
+        got = failures(jobs, told, start=moment("02T00:00"), end=moment("07T00:00"))
+        full, silent, copy = got.to_dict("records")
+        assert (full["signature"], full["jobs"], full["appliances"]) == (
+            "Disk full: <n> bytes left",
+            3,
+            2,
+        )
+        assert full["share"] == pytest.approx(0.6)
+        assert pd.isna(full["message_id"])
+        assert full["text"] == "Disk full: 12 bytes left"
+        assert (full["names"], full["builds"]) == (["b", "a"], ["2", "1"])
+        assert full["targets"] == ["ftp://nas.example.com", "sftp://nas.example.com"]
+        assert (full["first_seen"], full["last_seen"]) == (moment("02T02:00"), moment("04T02:00"))
+        assert (silent["signature"], silent["jobs"]) == (NO_MESSAGE, 1)
+        assert (copy["signature"], copy["message_id"]) == ("Copy to <arg> failed", "copy")
+        assert pd.isna(copy["targets"])
+
+    def test_only_the_period(self, jobs: pd.DataFrame, moment: Moment) -> None:
+        """Only failures that ended in the period count."""
+        told = failure_signatures(jobs)
+        got = failures(jobs, told, start=moment("06T00:00"), end=moment("07T00:00"))
+        assert got["signature"].to_list() == [NO_MESSAGE]
+        assert failures(jobs, told, start=moment("07T00:00"), end=moment("08T00:00")).empty
+
+    def test_words_as_shown(self, jobs: pd.DataFrame) -> None:
+        """The text is what a person sees, translated; successes have neither text nor signature."""
+        told = failure_signatures(jobs)
+        assert told["text"].to_list()[1] == "Platte voll: 99"
+        assert told["signature"].nunique() == 3
+        assert told.iloc[5].isna().all()

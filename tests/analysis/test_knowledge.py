@@ -1,0 +1,159 @@
+"""What is known of each appliance, since when and until when."""
+
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+
+from backupkit.analysis import (
+    clock_corrections,
+    distinct_jobs,
+    job_times,
+    knowledge,
+    on_our_clock,
+    visits,
+)
+from backupkit.policy import Member, Policy
+
+Build = Callable[..., pd.DataFrame]
+Moment = Callable[[str], pd.Timestamp]
+
+
+class TestDistinctJobs:
+    """Records of the same job become one."""
+
+    def test_finished_beats_open(self, make_jobs: Build) -> None:
+        """A finished record beats an open one that was seen later."""
+        jobs = make_jobs(
+            [("a", "failure", "02T01:00", "02T02:00"), ("a", "open", "02T01:00", None)],
+            job_id=["1", "1"],
+            last_seen_at=pd.to_datetime(["2026-11-02T02:00Z", "2026-11-02T03:00Z"]),
+        )
+        assert distinct_jobs(jobs)["outcome"].to_list() == ["failure"]
+
+    def test_later_of_two_finished(self, make_jobs: Build) -> None:
+        """Of two finished records the one seen last counts, in whatever order they come."""
+        jobs = make_jobs(
+            [
+                ("a", "success", "02T01:00", "02T02:00"),
+                ("a", "failure", "02T01:00", "02T02:00"),
+            ],
+            job_id=["1", "1"],
+            last_seen_at=pd.to_datetime(["2026-11-02T03:00Z", "2026-11-02T02:00Z"]),
+        )
+        for rows in (jobs, jobs[::-1]):
+            assert distinct_jobs(rows)["outcome"].to_list() == ["success"]
+
+    def test_same_id_elsewhere(self, make_jobs: Build) -> None:
+        """The same id on another appliance is another job."""
+        jobs = make_jobs([("a", "open", None, None), ("b", "open", None, None)], job_id=["1", "1"])
+        assert len(distinct_jobs(jobs)) == 2
+
+
+def test_job_times(make_jobs: Build) -> None:
+    """A result counts from the end, from the start if that is later, else from when it was seen."""
+    jobs = make_jobs(
+        [
+            ("a", "success", "02T01:00", "02T02:00"),
+            ("a", "success", "02T03:00", "02T02:00"),
+            ("a", "failure", "02T01:00", None),
+            ("a", "open", "02T01:00", "02T02:00"),
+            ("a", "success", "02T01:00", None),
+            ("a", "success", None, "02T02:00"),
+        ],
+        last_seen_at=[None, None, pd.Timestamp("2026-11-02T04:00Z"), None, None, None],
+    )
+    _, end = job_times(jobs)
+    got = [None if pd.isna(time) else pd.Timestamp(time).hour for time in end]
+    assert got == [2, 3, 4, None, None, 2]
+
+
+class TestVisits:
+    """The visits summed up."""
+
+    def test_summary(self, make_polls: Build, moment: Moment) -> None:
+        """Counts, first and last visits, and the fault of the newest one."""
+        polls = make_polls(
+            [
+                ("a", "02T00:00", True),
+                ("a", "02T06:00", True),
+                ("a", "02T07:00", False),
+                ("a", "02T08:00", False),
+                ("b", "02T00:00", False),
+            ],
+            error=[None, None, "login", "busy", "rights"],
+            version=["8.0.2", "8.0.3", None, None, None],
+        )
+        got = visits(polls[::-1], appliances=pd.Index(["a", "b", "c"]))
+        assert got["polls"].to_list() == [4, 1, 0]
+        assert got["polls_ok"].to_list() == [2, 0, 0]
+        assert got.loc["a", "last_ok"] == moment("02T06:00")
+        assert got.loc["a", "failing_since"] == moment("02T07:00")
+        assert got["error"].fillna("").to_list() == ["busy", "rights", ""]
+        assert got["version"].fillna("").to_list() == ["8.0.3", "", ""]
+
+    @pytest.mark.parametrize(
+        ("hours", "expected"), [([], 24), ([5], 24), ([0, 6, 12, 23], 6), ([0, 0.1, 0.2], 1)]
+    )
+    def test_cadence(self, make_polls: Build, hours: list[float], expected: int) -> None:
+        """The cadence is the median gap of good visits, at least 1 h, 24 h if there is none."""
+        start = pd.Timestamp("2026-11-02T00:00:00")
+        rows = [("a", str(start + pd.Timedelta(hours=hour)), True) for hour in hours]
+        rows += [("a", "2026-11-03T12:34:56", False)]
+        got = visits(make_polls(rows), appliances=pd.Index(["a"]))
+        assert got["cadence"].to_list() == [pd.Timedelta(hours=expected)]
+
+
+class TestClocks:
+    """Clocks that are off."""
+
+    def test_small_skew_stays(self) -> None:
+        """Up to 5 minutes are tolerated, more is corrected, an unknown skew is none."""
+        skew = pd.Series(pd.to_timedelta(["300s", "-301s", None]), index=["a", "b", "c"])
+        assert clock_corrections(skew).dt.total_seconds().to_list() == [0, -301, 0]
+
+    def test_jobs_move(self, make_jobs: Build, moment: Moment) -> None:
+        """Only the jobs of the appliance that is off move, and the input does not."""
+        jobs = make_jobs([("a", "open", "02T03:00", None), ("b", "open", "02T03:00", None)])
+        corrections = pd.Series(pd.to_timedelta(["1h", "0h"]), index=["a", "b"])
+        moved = on_our_clock(jobs, corrections)
+        assert moved["start_time"].to_list() == [moment("02T02:00"), moment("02T03:00")]
+        assert jobs["start_time"].to_list() == [moment("02T03:00")] * 2
+
+
+class TestKnowledge:
+    """Since when and until when an appliance is known."""
+
+    def known(self, jobs: pd.DataFrame, polls: pd.DataFrame, policy: Policy) -> pd.DataFrame:
+        """Sum up what is known from 2 November on."""
+        rules = policy.rules(["a"])
+        seen = visits(polls, appliances=rules.index)
+        return knowledge(jobs, seen, rules, start=pd.Timestamp("2026-11-02T00:00Z"))
+
+    def test_oldest_job_goes_back(
+        self, make_jobs: Build, make_polls: Build, moment: Moment
+    ) -> None:
+        """An appliance is known since its oldest job, if that is before the first visit."""
+        jobs = make_jobs([("a", "success", "02T01:00", "02T02:00"), ("a", "open", None, None)])
+        row = self.known(jobs, make_polls([("a", "03T00:00", True)]), Policy(staleness="6h"))
+        assert row["known_since"].to_list() == [moment("02T01:00")]
+        assert row["known_until"].to_list() == [moment("03T06:00")]
+        assert row["evidence"].to_list() == [moment("03T00:00")]
+
+    def test_first_failed_visit_ends_it(
+        self, make_jobs: Build, make_polls: Build, moment: Moment
+    ) -> None:
+        """A failed visit after the newest good one ends what is known; one before does not."""
+        polls = make_polls(
+            [("a", "02T01:00", False), ("a", "02T02:00", True), ("a", "02T03:00", False)]
+        )
+        row = self.known(make_jobs([]), polls, Policy())
+        assert row["known_until"].to_list() == [moment("02T03:00")]
+
+    def test_stranger(self, make_jobs: Build, make_polls: Build) -> None:
+        """Without any visit a member counts from the period's start, a stranger not at all."""
+        jobs = make_jobs([("a", "success", "02T01:00", "02T02:00")])
+        members = [Member(appliance="b")]
+        rows = self.known(jobs, make_polls([]), Policy(members=members))
+        assert rows["since"].notna().to_dict() == {"a": False, "b": True}
+        assert rows["known_since"].isna().all()

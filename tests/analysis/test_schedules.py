@@ -1,0 +1,196 @@
+"""When a run is expected."""
+
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+
+from backupkit.analysis import current_schedules, expected_runs, schedule_zones
+
+Build = Callable[..., pd.DataFrame]
+Moment = Callable[[str], pd.Timestamp]
+
+
+def runs(
+    schedules: pd.DataFrame, since: str, end: str, *, zone: str | None = None, **more: pd.Series
+) -> pd.DataFrame:
+    """List the expected runs of appliance a."""
+    index = pd.Index(["a"], dtype="str", name="appliance")
+    return expected_runs(
+        schedules,
+        fallback=pd.Series([zone], index=index, dtype="str"),
+        since=pd.Series([pd.Timestamp(since, tz="UTC")], index=index),
+        end=pd.Timestamp(end, tz="UTC"),
+        **more,
+    )
+
+
+def short(times: pd.Series) -> list[str]:
+    """Write times as day and hour."""
+    return [f"{time:%m-%d %H:%M}" for time in times]
+
+
+class TestExpectedRuns:
+    """The moments a schedule names."""
+
+    @pytest.mark.parametrize(
+        ("zone", "hour", "minute", "since", "end", "slots", "widened"),
+        [
+            (
+                "America/New_York",
+                23,
+                59,
+                "2026-10-31",
+                "2026-11-03",
+                ["10-31 03:59", "11-01 03:59", "11-02 04:59"],
+                [0, 0, 0],
+            ),
+            (
+                "Europe/Berlin",
+                2,
+                30,
+                "2026-10-24",
+                "2026-10-27",
+                ["10-24 00:30", "10-25 00:30", "10-26 01:30"],
+                [0, 0, 0],
+            ),
+            (
+                "Europe/Berlin",
+                2,
+                30,
+                "2026-03-28",
+                "2026-03-31",
+                ["03-28 01:30", "03-29 01:30", "03-30 00:30"],
+                [0, 60, 0],
+            ),
+            (
+                "Australia/Lord_Howe",
+                2,
+                15,
+                "2026-10-02T12:00",
+                "2026-10-05T12:00",
+                ["10-02 15:45", "10-03 15:45", "10-04 15:15"],
+                [0, 30, 0],
+            ),
+        ],
+    )
+    def test_clock_changes(  # a table of cases
+        self,
+        make_schedules: Build,
+        zone: str,
+        hour: int,
+        minute: int,
+        since: str,
+        end: str,
+        slots: list[str],
+        widened: list[int],
+    ) -> None:
+        """N: one slot a day; a skipped time counts on the old offset, a double one once."""
+        got = runs(make_schedules([("a", None, hour, minute)], timezone=[zone]), since, end)
+        assert short(got["slot"]) == slots
+        assert (got["widened"].dt.total_seconds() / 60).to_list() == widened
+        assert short(got["next_slot"])[:-1] == slots[1:]
+
+    def test_days(self, make_schedules: Build) -> None:
+        """Only the named days count, in local time; the next run may be a week away."""
+        schedules = make_schedules([("a", None, 1, 0)], days=[["MONDAY"]], timezone=["Asia/Tokyo"])
+        got = runs(schedules, "2026-11-01", "2026-11-10")
+        assert short(got["slot"]) == ["11-01 16:00", "11-08 16:00"]
+        assert short(got["next_slot"]) == ["11-08 16:00", "11-15 16:00"]
+
+    @pytest.mark.parametrize(
+        ("column", "value"),
+        [("enabled", False), ("enabled", None), ("hour", None), ("hour", 24), ("minute", -1)],
+    )
+    def test_no_runs(self, make_schedules: Build, column: str, value: object) -> None:
+        """A schedule that is off, or has no possible time, expects nothing."""
+        schedules = make_schedules([("a", None, 1, 0)], **{column: [value]})
+        assert runs(schedules, "2026-11-01", "2026-11-10").empty
+
+    def test_unknown_day(self, make_schedules: Build) -> None:
+        """A day that is none is never a day."""
+        schedules = make_schedules([("a", None, 1, 0)], days=[["SOMEDAY"]])
+        assert runs(schedules, "2026-11-01", "2026-11-10").empty
+
+    def test_changes(self, make_schedules: Build) -> None:
+        """The first row reaches back without limit, each later one holds from when it was seen."""
+        rows = [("a", "03T00:00", 1, 0), ("a", "04T12:00", 5, 0)]
+        got = runs(make_schedules(rows), "2026-11-02", "2026-11-07")
+        assert short(got["slot"]) == [
+            *("11-02 01:00", "11-03 01:00", "11-04 01:00"),
+            *("11-05 05:00", "11-06 05:00"),
+        ]
+        assert short(got["next_slot"])[2] == "11-05 01:00"
+
+    def test_switched_off_later(self, make_schedules: Build) -> None:
+        """Runs are expected until the schedule was seen switched off, and again once it is on."""
+        rows = [("a", "02T00:00", 1, 0), ("a", "04T00:00", 1, 0), ("a", "06T00:00", 1, 0)]
+        got = runs(make_schedules(rows, enabled=[True, False, True]), "2026-11-02", "2026-11-07")
+        assert short(got["slot"]) == ["11-02 01:00", "11-03 01:00", "11-06 01:00"]
+        assert short(got["next_slot"])[1] == "11-04 01:00"
+
+    def test_two_schedules(self, make_schedules: Build) -> None:
+        """The runs of all schedules follow each other; an instant expected twice counts once."""
+        rows = [("a", None, 1, 0), ("a", None, 13, 0), ("a", None, 13, 0)]
+        schedules = make_schedules(rows, schedule=["night", "noon", "also-noon"])
+        got = runs(schedules, "2026-11-02", "2026-11-03")
+        assert got["schedule"].to_list() == ["night", "also-noon"]
+        assert short(got["next_slot"]) == ["11-02 13:00", "11-03 01:00"]
+
+    def test_clock_ahead(self, make_schedules: Build) -> None:
+        """A clock that is ahead starts its runs earlier by ours."""
+        corrections = pd.Series([pd.Timedelta(hours=2)], index=["a"]).astype("timedelta64[us]")
+        schedules = make_schedules([("a", None, 1, 0)])
+        got = runs(schedules, "2026-11-02", "2026-11-03", corrections=corrections)
+        assert short(got["slot"]) == ["11-02 23:00"]
+
+    def test_unknown_since(self, make_schedules: Build) -> None:
+        """Nothing is expected of an appliance of which nothing is known."""
+        index = pd.Index(["a"])
+        got = expected_runs(
+            make_schedules([("a", None, 1, 0)]),
+            fallback=pd.Series(["UTC"], index=index, dtype="str"),
+            since=pd.Series([pd.NaT], index=index, dtype="datetime64[us, UTC]"),
+            end=pd.Timestamp("2026-11-03T00:00Z"),
+        )
+        assert got.empty
+
+
+class TestZones:
+    """Which zone a schedule is read in."""
+
+    @pytest.mark.parametrize(
+        ("own", "member", "zone", "source"),
+        [
+            ("Europe/Berlin", "Asia/Tokyo", "Europe/Berlin", "appliance"),
+            (None, "Asia/Tokyo", "Asia/Tokyo", "fleet.toml"),
+            (None, None, "UTC", "assumed"),
+            (
+                "Mars/Base",
+                "Asia/Tokyo",
+                "Asia/Tokyo",
+                'fleet.toml; "Mars/Base" of appliance is no zone',
+            ),
+            (
+                "../../etc/\npasswd",
+                None,
+                "UTC",
+                'assumed; "../../etc/passwd" of appliance is no zone',
+            ),
+        ],
+    )
+    def test_choice(
+        self, make_schedules: Build, own: str | None, member: str | None, zone: str, source: str
+    ) -> None:
+        """The appliance's own, else fleet.toml's, else UTC; a name that is none is passed over."""
+        schedules = make_schedules([("a", None, 1, 0)], timezone=[own])
+        fallback = pd.Series([member], index=["a"], dtype="str")
+        got = schedule_zones(schedules, fallback=fallback)
+        assert got.to_numpy().tolist() == [[zone, source]]
+
+
+def test_current_schedules(make_schedules: Build, moment: Moment) -> None:
+    """Of each schedule the newest row seen by then is in force, before that the first."""
+    rows = [("a", "03T00:00", 1, 0), ("a", "05T00:00", 2, 0), ("b", "07T00:00", 3, 0)]
+    got = current_schedules(make_schedules(rows), at=moment("04T00:00"))
+    assert got["hour"].to_list() == [1, 3]

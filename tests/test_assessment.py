@@ -1,0 +1,864 @@
+"""An assessment: the specification's worked examples, and what holds whatever the data."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import backupkit.tables as t
+from backupkit.assessment import Assessment, Verdict, evaluate, evaluate_frames
+from backupkit.errors import SettingsError, TableError
+from backupkit.policy import Member, Policy
+from backupkit.tables import JOBS, POLLS, SCHEDULES, outcome_of
+
+START, END = "2026-11-02T00:00:00Z", "2026-11-09T00:00:00Z"
+EXAMPLES: list[dict[str, Any]] = json.loads(
+    Path(__file__).with_name("sla-examples.json").read_text(encoding="utf-8")
+)["examples"]
+BY_NAME = {example["name"][:4]: example for example in EXAMPLES}
+HOUR = pd.Timedelta(hours=1)
+
+
+def hours(span: pd.Timedelta | None) -> float | None:
+    """Turn a duration into hours, a missing one into None."""
+    return None if span is None or pd.isna(span) else span / HOUR
+
+
+def when(text: str | None) -> pd.Timestamp | None:
+    """Read a time of the examples, in UTC."""
+    return None if text is None else pd.Timestamp(text).tz_convert("UTC")
+
+
+@dataclass(frozen=True)
+class Known:
+    """Everything that is known: the frames that `evaluate_frames` takes."""
+
+    jobs: pd.DataFrame
+    polls: pd.DataFrame
+    schedules: pd.DataFrame
+
+    def judge(self, policy: Policy, **times: str) -> Assessment:
+        """Evaluate them over the examples' week, unless told otherwise."""
+        period: dict[str, Any] = {"start": START, "end": END, "now": END} | times
+        return evaluate_frames(self.jobs, self.polls, self.schedules, policy, **period)
+
+    def __add__(self, other: "Known") -> "Known":
+        return Known(
+            pd.concat([self.jobs, other.jobs], ignore_index=True),
+            pd.concat([self.polls, other.polls], ignore_index=True),
+            pd.concat([self.schedules, other.schedules], ignore_index=True),
+        )
+
+
+def jobs_of(records: Sequence[Mapping[str, Any]], appliance: str = "vc") -> pd.DataFrame:
+    """Build jobs from the examples' records."""
+    states = pd.Series([record["state"] for record in records], dtype="str")
+    return JOBS.frame(
+        {
+            "appliance": [appliance] * len(records),
+            "job_id": [record["id"] for record in records],
+            "state": states,
+            "start_time": [when(record["start"]) for record in records],
+            "end_time": [when(record["end"]) for record in records],
+            "type": [record["type"] for record in records],
+            "outcome": outcome_of(states),
+        }
+    )
+
+
+def polls_of(appliance: str, *visits: tuple[str, bool], **columns: Any) -> pd.DataFrame:  # noqa: ANN401 # any column
+    """Build visits from (time, ok)."""
+    return POLLS.frame(
+        {
+            "appliance": [appliance] * len(visits),
+            "polled_at": [when(time) for time, _ in visits],
+            "ok": [ok for _, ok in visits],
+            **{name: [value] * len(visits) for name, value in columns.items()},
+        }
+    )
+
+
+def schedule_of(appliance: str, hour: int, minute: int, **columns: Any) -> pd.DataFrame:  # noqa: ANN401 # any column
+    """Build one daily schedule."""
+    values = {
+        "appliance": appliance,
+        "schedule": "default",
+        "seen_at": when("2026-10-01T00:00:00Z"),
+        "enabled": True,
+        "hour": hour,
+        "minute": minute,
+        "timezone": "UTC",
+    }
+    return SCHEDULES.frame({name: [value] for name, value in (values | columns).items()})
+
+
+def known_of(example: Mapping[str, Any], appliance: str = "vc") -> Known:
+    """Build the frames of a worked example."""
+    schedule = example["schedule"]
+    return Known(
+        jobs_of(example["jobs"], appliance),
+        polls_of(appliance, (example["known_since"], True), (example["known_until"], True)),
+        SCHEDULES.empty() if schedule is None else schedule_of(appliance, schedule[0], schedule[1]),
+    )
+
+
+EXACT = Policy(staleness="0h")
+"""The examples' policy: knowledge ends with the last good visit."""
+
+
+@cache
+def judged(name: str) -> Assessment:
+    """Judge a worked example, once for all tests."""
+    return known_of(BY_NAME[name[:4]]).judge(EXACT)
+
+
+def told(frame: pd.DataFrame, name: str = "vc") -> dict[str, Any]:
+    """Give one row of a frame by column."""
+    return {str(column): value for column, value in frame.loc[name].to_dict().items()}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example["name"]))
+class TestWorkedExamples:
+    """Examples A to M of sla.md, section 7."""
+
+    def test_time_in_each_state(self, example: dict[str, Any]) -> None:
+        """The hours compliant, in breach, unknown, excluded and unobserved are those worked out."""
+        row = told(judged(example["name"]).appliances)
+        expected = example["expected"]["hours"]
+        got = {state: row[state] / HOUR for state in t.STATES}
+        assert got == pytest.approx(expected, abs=1e-6)
+        for state, spent in got.items():  # the examples are whole seconds, rounded to 6 digits
+            assert row[state] == pd.Timedelta(hours=expected[state]).round("s"), (state, spent)
+
+    def test_ratios(self, example: dict[str, Any]) -> None:
+        """RPO and slot compliance, strict and observed, are those worked out."""
+        row = told(judged(example["name"]).appliances)
+        for column, name in {
+            "rpo_strict": "rpo_compliance_strict",
+            "rpo_observed": "rpo_compliance_observed",
+            "slot_strict": "slot_compliance_strict",
+            "slot_observed": "slot_compliance",
+        }.items():
+            expected = example["expected"][name]
+            assert row[column] == (
+                None if expected is None else pytest.approx(expected, abs=1e-6)
+            ), name
+
+    def test_counts(self, example: dict[str, Any]) -> None:
+        """Attempts, slots and strikes are those counted by hand."""
+        row, expected = told(judged(example["name"]).appliances), example["expected"]
+        slots = {state: row[f"slots_{state}"] for state in t.SLOT_STATES}
+        assert {state: count for state, count in slots.items() if count} == expected["slots"]
+        assert [row["attempts_ok"], row["attempts"]] == expected["attempt_success"][:2]
+        assert row["strikes"] == expected["strikes_current"]
+        assert row["strikes_worst"] == expected["strikes_max"]
+
+    def test_incidents(self, example: dict[str, Any]) -> None:
+        """Closed and open incidents, MTTR, MTBF and the worst exposure are those worked out."""
+        a, expected = judged(example["name"]), example["expected"]
+        row = told(a.appliances)
+        short = "%m-%dT%H:%M"
+        closed = a.incidents[~a.incidents["open"].astype(bool)]
+        found = [
+            [f"{onset:{short}}", f"{recovery:{short}}", pytest.approx(span / HOUR, abs=1e-6)]
+            for onset, recovery, span in closed[["onset", "recovery", "duration"]].itertuples(
+                index=False
+            )
+        ]
+        assert found == expected["incidents"]
+        running = a.incidents[a.incidents["open"].astype(bool)]
+        assert len(running) == (expected["open_incident"] is not None)
+        for onset, span in running[["onset", "duration"]].itertuples(index=False):
+            assert f"{onset:{short}}" == expected["open_incident"][0]
+            assert span / HOUR == pytest.approx(expected["open_incident"][1], abs=1e-6)
+            assert row["incident_since"] == onset
+        for column, name in {
+            "mttr": "mttr_h",
+            "mtbf": "mtbf_h",
+            "worst_exposure": "max_exposure_h",
+        }.items():
+            number = expected[name]
+            wanted = None if number is None else pytest.approx(number, abs=1e-6)
+            assert hours(row[column]) == wanted, name
+
+    def test_tables_keep_their_contract(self, example: dict[str, Any]) -> None:
+        """Every frame of an assessment is what its table promises."""
+        a = judged(example["name"])
+        for table, frame in (
+            (t.METRICS, a.fleet),
+            (t.APPLIANCES, a.appliances),
+            (t.INTERVALS, a.intervals),
+            (t.SLOTS, a.slots),
+            (t.INCIDENTS, a.incidents),
+            (t.FAILURES, a.failures),
+            (t.COVERAGE, a.coverage),
+            (t.ASSESSED_JOBS, a.jobs),
+            (t.SCHEDULES, a.schedules),
+        ):
+            assert table.check(frame) is frame
+            assert [*([table.index] if table.index else []), *frame.columns] == table.names
+
+
+def assert_same(left: Assessment, right: Assessment, *, but: str = "") -> None:
+    """Hold two assessments against each other, table by table."""
+    names = {
+        "fleet",
+        "appliances",
+        "intervals",
+        "slots",
+        "incidents",
+        "failures",
+        "coverage",
+        "jobs",
+    }
+    for name in sorted(names - {but}):
+        pd.testing.assert_frame_equal(getattr(left, name), getattr(right, name), obj=name)
+    assert left.verdict == right.verdict
+
+
+class TestPartsOfTheExamples:
+    """What the worked examples say beyond their common columns."""
+
+    @pytest.mark.parametrize("name", ["ex02", "ex05", "ex12"])
+    def test_duplicates_change_nothing(self, name: str) -> None:
+        """Each record delivered twice, in reverse order, gives the same tables (example L)."""
+        once = known_of(BY_NAME[name])
+        twice = Known(
+            pd.concat([once.jobs, once.jobs], ignore_index=True)[::-1],
+            pd.concat([once.polls, once.polls], ignore_index=True)[::-1],
+            once.schedules[::-1],
+        )
+        left, right = judged(name), twice.judge(EXACT)
+        assert len(right.jobs) == len(BY_NAME[name]["jobs"])
+        assert_same(left, right, but="coverage")
+
+    def test_evidence_mode(self) -> None:
+        """E: an unreachable appliance stays compliant until its recovery point is too old."""
+        policy = Policy(staleness="0h", unknown_mode="evidence")
+        a = known_of(BY_NAME["ex05"]).judge(policy)
+        expected = BY_NAME["ex05"]["expected"]
+        row = told(a.appliances)
+        assert {s: row[s] / HOUR for s in t.STATES} == expected["evidence_mode_hours"]
+        assert row["rpo_strict"] == pytest.approx(expected["evidence_mode_strict"], abs=1e-6)
+        earlier = known_of(BY_NAME["ex05"]).judge(policy, end="2026-11-07T02:00:00Z")
+        assert told(earlier.appliances)["state"] == "compliant"
+        assert "judged by its last known recovery point" in told(earlier.appliances)["reason"]
+
+    @pytest.mark.parametrize(
+        ("name", "state", "reason"),
+        [
+            ("ex01", "compliant", None),
+            ("ex03", "breach", "3 failures in a row since 2026-11-06 01:05 UTC: no message"),
+            ("ex05", "unknown", "not visited since 2026-11-07 00:00 UTC"),
+            ("ex09", "breach", "no recovery point ever seen, no schedule"),
+            ("ex10", "breach", "no run since 2026-11-07 01:00 UTC"),
+            ("ex13", "breach", "no newer backup than 2026-11-06 01:00 UTC, no schedule"),
+        ],
+    )
+    def test_reason(self, name: str, state: str, reason: str | None) -> None:
+        """The state at the end comes with its reason."""
+        row = told(judged(name).appliances)
+        assert row["state"] == state
+        assert (None if pd.isna(row["reason"]) else row["reason"]) == reason
+
+    def test_exposure_of_a_failing_newcomer_is_a_lower_bound(self) -> None:
+        """H: without any success the exposure is missing, and at least as long as it is known."""
+        row = told(judged("ex08").appliances)
+        assert hours(row["exposure"]) is None
+        assert hours(row["exposure_at_least"]) == 168
+
+    def test_overlap(self) -> None:
+        """K: the recovery point is the later start, even if the longer job ends last."""
+        a = judged("ex11")
+        assert hours(told(a.appliances)["exposure"]) == 22
+        assert told(a.appliances)["last_success"] == pd.Timestamp("2026-11-08T02:00Z")
+
+    def test_coverage(self) -> None:
+        """E: coverage says how much of the time in scope was observed, and until when."""
+        row = told(judged("ex05").coverage)
+        assert (hours(row["observed"]), hours(row["in_scope"])) == (120, 168)
+        assert row["ratio"] == pytest.approx(120 / 168)
+        assert row["known_until"] == pd.Timestamp("2026-11-07T00:00Z")
+        assert (row["timezone"], row["timezone_source"]) == ("UTC", "appliance")
+        assert (row["polls"], row["polls_ok"], row["jobs"]) == (2, 2, 6)
+
+
+class TestNewYorkClockChange:
+    """Example N: a nightly schedule in the week the clocks change."""
+
+    RUNS = ("2026-10-30T03:59Z", "2026-10-31T03:59Z", "2026-11-01T03:59Z", "2026-11-02T04:59Z")
+
+    def known(self) -> Known:
+        """Give four good runs at 23:59 New York time."""
+        records = [
+            {
+                "id": run,
+                "type": "SCHEDULED",
+                "state": "SUCCEEDED",
+                "start": run,
+                "end": (pd.Timestamp(run) + pd.Timedelta(minutes=20)).isoformat(),
+            }
+            for run in self.RUNS
+        ]
+        polls = polls_of("vc", ("2026-10-01T00:00Z", True), ("2026-11-03T00:00Z", True))
+        zone = schedule_of("vc", 23, 59, timezone="America/New_York")
+        return Known(jobs_of(records), polls, zone)
+
+    @pytest.mark.parametrize(("grace", "breach"), [("2h", 0.0), ("0h", 5 / 3)])
+    def test_the_day_of_25_hours_needs_grace(self, grace: str, breach: float) -> None:
+        """With 2 h of grace all 60 h are compliant, without 1.667 h are in breach."""
+        policy = Policy(grace=grace, staleness="0h")
+        a = self.known().judge(
+            policy, start="2026-10-31T12:00Z", end="2026-11-03T00:00Z", now="2026-11-03T00:00Z"
+        )
+        row = told(a.appliances)
+        assert hours(row["breach"]) == pytest.approx(breach, abs=1e-9)
+        assert row["rpo_strict"] == pytest.approx((60 - breach) / 60)
+        assert hours(row["worst_exposure"]) == pytest.approx(25 + 1 / 3)
+        assert [f"{slot:%d %H:%M}" for slot in a.slots["slot"]] == ["01 03:59", "02 04:59"]
+        assert set(a.slots["state"]) == {"met"}
+
+
+def fleet_of_ten() -> tuple[Known, Policy]:
+    """Give example P: 6 compliant, 2 in breach, 1 unreachable, 1 excluded."""
+    kinds = ["ex01"] * 6 + ["ex03"] * 2 + ["ex05", "ex09"]
+    known = known_of(BY_NAME[kinds[0]], "vc-0")
+    for number, kind in enumerate(kinds[1:], start=1):
+        known += known_of(BY_NAME[kind], f"vc-{number}")
+    members = [Member(appliance=f"vc-{number}") for number in range(9)]
+    retired = Member(appliance="vc-9", exclude="being retired")
+    return known, Policy(staleness="0h", members=[*members, retired])
+
+
+class TestFleet:
+    """The roll-up of the appliances."""
+
+    def test_one_instant(self) -> None:
+        """P: strict 6/9, observed 6/8, coverage 8/9; the excluded one is in none."""
+        known, policy = fleet_of_ten()
+        a = known.judge(policy)
+        assert a.verdict == Verdict(compliant=6, breach=2, unknown=1, excluded=1)
+        assert a.verdict.sentence == "2 of 9 in scope breach their RPO, 1 unknown, 1 excluded"
+        got = a.fleet.loc[["appliances_strict", "appliances_observed", "coverage_appliances"]]
+        assert got["value"].to_list() == pytest.approx([0.666667, 0.75, 0.888889], abs=1e-6)
+        assert got[["numerator", "denominator"]].to_numpy().tolist() == [[6, 9], [6, 8], [8, 9]]
+
+    def test_worst_first(self) -> None:
+        """Breaches come first, then what is unknown, compliant and excluded ones last."""
+        known, policy = fleet_of_ten()
+        a = known.judge(policy)
+        assert a.appliances.index.to_list() == [
+            *("vc-6", "vc-7", "vc-8"),
+            *(f"vc-{number}" for number in range(6)),
+            "vc-9",
+        ]
+        assert a.coverage.index.to_list() == a.appliances.index.to_list()
+
+    def test_exclusion_by_rule(self) -> None:
+        """All time and slots of an excluded appliance are excluded; it fails in no statistic."""
+        known = known_of(BY_NAME["ex03"])
+        policy = Policy(staleness="0h", members=[Member(appliance="vc", exclude="being retired")])
+        a = known.judge(policy)
+        row = told(a.appliances)
+        assert (row["state"], row["reason"]) == ("excluded", "being retired")
+        assert hours(row["excluded"]) == 168
+        assert row["slots_excluded"] == 7
+        assert hours(row["worst_exposure"]) is None
+        assert row["strikes"] == 3
+        assert a.incidents.empty
+        assert a.failures.empty
+        assert a.fleet.loc["attempts_micro", "denominator"] == 0
+        assert a.verdict.state == "unknown"
+        assert a.verdict.sentence == "nothing to judge, no appliance is in scope, 1 excluded"
+
+
+class TestKnowledge:
+    """What unreachable, new and never read appliances count as."""
+
+    def test_a_failed_visit_ends_what_is_known(self) -> None:
+        """An appliance that just stopped answering is unknown at once."""
+        healthy = known_of(BY_NAME["ex01"])
+        failed = polls_of(
+            "vc", (END, True), ("2026-11-09T00:10:00Z", False), error="login", detail="Refused."
+        )
+        a = (healthy + Known(JOBS.empty(), failed, SCHEDULES.empty())).judge(
+            Policy(), end="2026-11-09T00:20:00Z", now="2026-11-09T00:20:00Z"
+        )
+        row = told(a.appliances)
+        assert row["state"] == "unknown"
+        assert row["unknown"] == pd.Timedelta(minutes=10)
+        assert row["reason"] == "login, since 2026-11-09 00:10 UTC: Refused."
+        assert a.verdict.state == "unknown"
+        assert a.verdict.sentence == "1 of 1 in scope is unknown"
+
+    def test_never_visited(self) -> None:
+        """An appliance that is only in the policy is unknown for the whole period."""
+        nothing = Known(JOBS.empty(), POLLS.empty(), SCHEDULES.empty())
+        a = nothing.judge(Policy(members=[Member(appliance="vc")]))
+        row = told(a.appliances)
+        assert (row["state"], row["reason"]) == ("unknown", "never visited")
+        assert hours(row["unknown"]) == 168
+        assert row["rpo_strict"] == 0
+        assert row["rpo_observed"] is None
+
+    def test_only_failed_visits(self) -> None:
+        """One that never answered is unknown from its first visit, unobserved before."""
+        polls = polls_of("vc", ("2026-11-05T00:00Z", False), ("2026-11-06T00:00Z", False))
+        known = Known(JOBS.empty(), polls, schedule_of("vc", 1, 0))
+        a = known.judge(Policy())
+        row = told(a.appliances)
+        assert (hours(row["unobserved"]), hours(row["unknown"])) == (72, 96)
+        assert row["slots_unknown"] == 4
+        assert row["reason"] == "not read, never read: no message"
+        assert told(a.coverage)["failing_since"] == pd.Timestamp("2026-11-05T00:00Z")
+
+    def test_seen_after_the_period(self) -> None:
+        """One that was first seen after the period is unobserved, and nothing is proved."""
+        known = Known(JOBS.empty(), polls_of("vc", (END, True)), SCHEDULES.empty())
+        a = known.judge(EXACT, end="2026-11-08T00:00:00Z")
+        assert told(a.appliances)["state"] == "unobserved"
+        assert told(a.appliances)["reason"] == "not known before 2026-11-09 00:00 UTC"
+        assert a.verdict == Verdict(unobserved=1)
+        assert a.verdict.state == "unknown"
+
+    def test_in_the_data_but_not_in_the_policy(self) -> None:
+        """A stranger without any visit is unobserved; it is not configured."""
+        known = Known(known_of(BY_NAME["ex01"]).jobs, POLLS.empty(), SCHEDULES.empty())
+        a = known.judge(Policy(members=[Member(appliance="other")]))
+        assert told(a.appliances)["state"] == "unobserved"
+        assert told(a.appliances)["reason"] == "never read"
+        assert a.coverage["configured"].to_dict() == {"other": True, "vc": False}
+
+    def test_onboarding(self) -> None:
+        """A new appliance without a success is excluded until its threshold has passed."""
+        polls = polls_of("vc", ("2026-11-08T12:00Z", True), (END, True))
+        a = Known(JOBS.empty(), polls, SCHEDULES.empty()).judge(EXACT)
+        row = told(a.appliances)
+        assert row["state"] == "excluded"
+        assert row["reason"] == "onboarding: no success yet, until 2026-11-09 14:00 UTC"
+
+    def test_no_data_at_all(self) -> None:
+        """Nothing gives an unknown verdict and empty tables, and prints."""
+        a = Known(JOBS.empty(), POLLS.empty(), SCHEDULES.empty()).judge(Policy())
+        assert a.verdict == Verdict()
+        assert a.verdict.state == "unknown"
+        assert a.fleet["value"].isna().all()
+        assert "no data (0/0 slots)" in repr(a)
+
+    def test_what_was_learnt_later_is_left_out(self) -> None:
+        """Visits, schedules and jobs first seen after `now` do not count."""
+        later = when("2026-11-08T06:00:00Z")
+        known = known_of(BY_NAME["ex01"])
+        known.jobs.loc[known.jobs.index[-1], "first_seen_at"] = later
+        known = replace(
+            known,
+            schedules=schedule_of("vc", 1, 0, seen_at=later),
+            polls=polls_of("vc", ("2026-10-01T00:00Z", True), ("2026-11-08T06:00Z", True)),
+        )
+        a = known.judge(Policy(staleness="60d"), end=END, now="2026-11-08T04:00:00Z")
+        assert a.end == pd.Timestamp("2026-11-08T04:00Z")
+        assert len(a.jobs) == 7
+        assert a.slots.empty
+        assert told(a.coverage)["polls"] == 1
+        assert told(a.appliances)["state"] == "breach"
+
+
+class TestAwkwardJobs:
+    """Records that should not be, but are."""
+
+    @staticmethod
+    def judge(*records: tuple[str, str | None, str | None], **columns: Any) -> Assessment:  # noqa: ANN401 # any column
+        """Judge (state, start, end) records of one appliance without a schedule."""
+        rows = [
+            {"id": str(number), "type": "MANUAL", "state": state, "start": start, "end": end}
+            for number, (state, start, end) in enumerate(records)
+        ]
+        polls = polls_of("vc", (START, True), (END, True), **columns)
+        return Known(jobs_of(rows), polls, SCHEDULES.empty()).judge(EXACT)
+
+    def test_end_before_start(self) -> None:
+        """A job that ends before it starts counts from its start; no age is negative."""
+        a = self.judge(("SUCCEEDED", "2026-11-08T12:00Z", "2026-11-08T11:00Z"))
+        assert hours(told(a.appliances)["exposure"]) == 12
+        assert hours(told(a.appliances)["worst_exposure"]) == 12
+
+    def test_start_in_the_future(self) -> None:
+        """A success that is not over yet, by its own times, is no recovery point yet."""
+        a = self.judge(("SUCCEEDED", "2026-11-10T12:00Z", "2026-11-10T13:00Z"))
+        assert told(a.appliances)["state"] == "breach"
+        assert hours(told(a.appliances)["exposure"]) is None
+        assert pd.isna(told(a.appliances)["last_attempt"])
+
+    def test_unknown_word(self) -> None:
+        """A state never seen before counts neither as a success nor as a failure."""
+        a = self.judge(("EXPLODED", "2026-11-08T12:00Z", "2026-11-08T13:00Z"))
+        row = told(a.appliances)
+        assert (row["attempts"], row["strikes"], row["state"]) == (0, 0, "breach")
+        assert row["last_outcome"] == "other"
+
+    def test_no_start(self) -> None:
+        """A success without a start is an attempt, but no recovery point."""
+        a = self.judge(("SUCCEEDED", None, "2026-11-08T13:00Z"))
+        row = told(a.appliances)
+        assert row["attempts_ok"] == 1
+        assert hours(row["exposure"]) is None
+        assert row["state"] == "breach"
+
+    def test_clock_far_off(self) -> None:
+        """A clock two hours ahead is corrected in all figures; the jobs keep their own times."""
+        a = self.judge(
+            ("SUCCEEDED", "2026-11-08T12:00Z", "2026-11-08T13:00Z"),
+            clock_skew=pd.Timedelta(hours=2),
+        )
+        assert hours(told(a.appliances)["exposure"]) == 14
+        assert a.jobs["start_time"].to_list() == [pd.Timestamp("2026-11-08T12:00Z")]
+        near = self.judge(
+            ("SUCCEEDED", "2026-11-08T12:00Z", "2026-11-08T13:00Z"),
+            clock_skew=pd.Timedelta(minutes=5),
+        )
+        assert hours(told(near.appliances)["exposure"]) == 12
+
+    def test_schedule_of_a_clock_far_off(self) -> None:
+        """The expected runs of a clock that is off move along with its jobs."""
+        known = known_of(BY_NAME["ex01"])
+        skew = pd.Timedelta(hours=3)
+        polls = polls_of("vc", ("2026-10-01T00:00Z", True), (END, True), clock_skew=skew)
+        a = replace(known, polls=polls).judge(EXACT)
+        assert a.slots["slot"].dt.hour.unique().tolist() == [22]
+        row = told(a.appliances)
+        assert (row["slots_met"], row["slots_missed_norun"]) == (6, 1)  # the last is still to come
+
+
+class TestInference:
+    """Types and zones that nobody told."""
+
+    def test_type(self) -> None:
+        """A job near an expected run is SCHEDULED, another MANUAL, and both say so."""
+        known = known_of(BY_NAME["ex02"])
+        jobs = known.jobs.assign(type=pd.Series(None, index=known.jobs.index, dtype="str"))
+        a = replace(known, jobs=jobs).judge(EXACT)
+        types = a.jobs.set_index("job_id")["type"]
+        assert types["20261105-060000"] == "MANUAL"
+        assert set(types.drop("20261105-060000")) == {"SCHEDULED"}
+        assert a.jobs["type_inferred"].all()
+        assert told(a.appliances)["slots_rescued"] == 1
+
+    def test_zone_that_is_none(self) -> None:
+        """A zone name that does not exist falls back, and coverage says so."""
+        known = replace(
+            known_of(BY_NAME["ex01"]), schedules=schedule_of("vc", 1, 0, timezone="Mars/Base")
+        )
+        row = told(known.judge(EXACT).coverage)
+        assert row["timezone"] == "UTC"
+        assert row["timezone_source"] == 'assumed; "Mars/Base" of appliance is no zone'
+
+
+class TestFailuresInIt:
+    """The failure signatures of an assessment."""
+
+    def test_signature_and_reason(self) -> None:
+        """A failed job's message is in the table, in the reason, and its signature on the job."""
+        known = known_of(BY_NAME["ex03"])
+        message: dict[str, Any] = {
+            "id": "db",
+            "default_message": "Db health is BAD (3).",
+            "args": [],
+            "localized": None,
+        }
+        failed = known.jobs["outcome"] == "failure"
+        values = [[message] if bad else None for bad in failed]
+        messages = pd.Series(values, index=known.jobs.index, dtype=object)
+        jobs = JOBS.conform(known.jobs.assign(messages=messages))
+        a = replace(known, jobs=jobs).judge(EXACT)
+        [row] = a.failures.to_dict("records")
+        assert (row["signature"], row["jobs"], row["share"]) == ("Db health is BAD (<n>).", 3, 1.0)
+        assert told(a.appliances)["reason"].endswith("06 01:05 UTC: Db health is BAD (3).")
+        assert a.jobs["signature"].dropna().unique().tolist() == ["Db health is BAD (<n>)."]
+
+
+class TestPeriod:
+    """Which period is judged."""
+
+    def test_naive_times(self) -> None:
+        """A time without a zone is refused, not guessed."""
+        with pytest.raises(SettingsError, match="has no time zone"):
+            known_of(BY_NAME["ex01"]).judge(EXACT, start="2026-11-02T00:00:00")
+
+    @pytest.mark.parametrize("start", [END, "2026-11-10T00:00:00Z", "1970-01-01T00:00:00Z"])
+    def test_empty(self, start: str) -> None:
+        """A period that does not begin before its end, or before computers did, is refused."""
+        with pytest.raises(SettingsError, match="must begin in 1980 or later and before its end"):
+            known_of(BY_NAME["ex01"]).judge(EXACT, start=start)
+
+    def test_frames_are_checked(self) -> None:
+        """A frame that is not of its table is refused by name."""
+        known = known_of(BY_NAME["ex01"])
+        with pytest.raises(TableError, match="jobs"):
+            replace(known, jobs=known.polls).judge(EXACT)
+
+
+class Remembered:
+    """A history: it tells what it was asked for."""
+
+    def __init__(self, known: Known) -> None:
+        self.known = known
+        self.asked: list[object] = []
+
+    def jobs(self, *, at: object = None) -> pd.DataFrame:
+        """Give the jobs."""
+        self.asked.append(at)
+        return self.known.jobs
+
+    def polls(self, *, at: object = None) -> pd.DataFrame:
+        """Give the visits."""
+        self.asked.append(at)
+        return self.known.polls
+
+    def schedules(self, *, at: object = None) -> pd.DataFrame:
+        """Give the schedules."""
+        self.asked.append(at)
+        return self.known.schedules
+
+
+class TestEvaluate:
+    """`evaluate`, over a history or a snapshot."""
+
+    def test_history_at_an_instant(self) -> None:
+        """With `now` the history is asked for what was known then; the period is 30 days."""
+        history = Remembered(known_of(BY_NAME["ex01"]))
+        a = evaluate(history, EXACT, now=END)
+        assert history.asked == [pd.Timestamp(END)] * 3
+        assert (a.start, a.end, a.now) == (
+            pd.Timestamp("2026-10-10T00:00Z"),
+            pd.Timestamp(END),
+            pd.Timestamp(END),
+        )
+
+    def test_history_now(self) -> None:
+        """Without `now` it is asked for everything, and the period ends at the present."""
+        history = Remembered(known_of(BY_NAME["ex01"]))
+        before = pd.Timestamp.now("UTC")
+        a = evaluate(history, EXACT)
+        assert history.asked == [None] * 3
+        assert before <= a.now == a.end <= pd.Timestamp.now("UTC")
+
+    def test_snapshot(self) -> None:
+        """A snapshot's frames are judged the same way."""
+        known = known_of(BY_NAME["ex02"])
+        assert_same(evaluate(known, EXACT, start=START, now=END), known.judge(EXACT))
+
+    @pytest.mark.parametrize("last", ["7d", timedelta(days=7)])
+    def test_last(self, last: str | timedelta) -> None:
+        """`last` gives the period's length, back from its end."""
+        a = evaluate(known_of(BY_NAME["ex01"]), EXACT, end=END, now="2026-11-20T00:00Z", last=last)
+        assert (a.start, a.end) == (pd.Timestamp(START), pd.Timestamp(END))
+
+    def test_last_and_start(self) -> None:
+        """Both `start` and `last` contradict each other."""
+        with pytest.raises(SettingsError, match="give one of them"):
+            evaluate(known_of(BY_NAME["ex01"]), EXACT, start=START, last="7d")
+
+
+class TestVerdict:
+    """The verdict's word and sentence."""
+
+    @pytest.mark.parametrize(
+        ("verdict", "state", "sentence"),
+        [
+            (Verdict(compliant=9), "compliant", "all 9 in scope are inside their RPO"),
+            (Verdict(compliant=1), "compliant", "the one appliance in scope is inside its RPO"),
+            (Verdict(compliant=1, breach=1), "breach", "1 of 2 in scope breaches its RPO"),
+            (
+                Verdict(compliant=7, unknown=2, unobserved=1),
+                "unknown",
+                "2 of 9 in scope are unknown, 7 compliant, 1 unobserved",
+            ),
+            (
+                Verdict(compliant=2, unobserved=1),
+                "unknown",
+                "all 2 in scope are inside their RPO, 1 unobserved",
+            ),
+        ],
+    )
+    def test_words(self, verdict: Verdict, state: str, sentence: str) -> None:
+        """Any breach is a breach, any gap in what is known is unknown, and the counts are told."""
+        assert (verdict.state, verdict.sentence) == (state, sentence)
+
+
+EXAMPLES_EACH = 4
+"""Few, but each has six appliances: most of the cost is per evaluation, not per appliance."""
+
+OUTCOMES: list[Literal["SUCCEEDED", "FAILED", "INPROGRESS", "NONE", "STRANGE"]] = [
+    "SUCCEEDED",
+    "FAILED",
+    "INPROGRESS",
+    "NONE",
+    "STRANGE",
+]
+MINUTES = st.integers(min_value=0, max_value=20 * 24 * 60)
+ORIGIN = pd.Timestamp("2026-10-25T00:00Z")
+
+
+@st.composite
+def some_knowledge(draw: st.DrawFn) -> Known:
+    """Draw jobs, visits and a schedule of six appliances around the examples' week."""
+    known = Known(JOBS.empty(), POLLS.empty(), SCHEDULES.empty())
+    for name in (f"vc-{number}" for number in range(6)):
+        jobs = draw(
+            st.lists(
+                st.tuples(st.sampled_from(OUTCOMES), MINUTES, st.integers(-30, 3_000)), max_size=8
+            )
+        )
+        records = [
+            {
+                "id": str(number),
+                "type": draw(st.sampled_from(["SCHEDULED", "MANUAL", None])),
+                "state": state,
+                "start": draw(st.sampled_from([(ORIGIN + minute(start)).isoformat(), None])),
+                "end": None
+                if state in ("INPROGRESS", "NONE")
+                else (ORIGIN + minute(start + length)).isoformat(),
+            }
+            for number, (state, start, length) in enumerate(jobs)
+        ]
+        visits = draw(st.lists(st.tuples(MINUTES, st.booleans()), max_size=5))
+        polls = polls_of(name, *(((ORIGIN + minute(at)).isoformat(), ok) for at, ok in visits))
+        schedule = schedule_of(
+            name,
+            draw(st.integers(0, 23)),
+            draw(st.integers(0, 59)),
+            enabled=draw(st.booleans()),
+            timezone=draw(st.sampled_from(["America/New_York", "Nowhere", None])),
+        )
+        known += Known(jobs_of(records, name), polls, schedule)
+    return known
+
+
+def minute(number: int) -> pd.Timedelta:
+    """Give a number of minutes as a duration."""
+    return pd.Timedelta(minutes=number)
+
+
+POLICIES = st.builds(
+    Policy,
+    anchor=st.sampled_from(["start", "end"]),
+    unknown_mode=st.sampled_from(["strict", "evidence"]),
+    staleness=st.sampled_from([None, "0h", "12h"]),
+    completion=st.sampled_from([None, "2h"]),
+    rpo=st.sampled_from(["6h", "24h"]),
+)
+
+
+@pytest.mark.property
+class TestProperties:
+    """What holds whatever the data."""
+
+    @given(known=some_knowledge(), policy=POLICIES)
+    @settings(max_examples=EXAMPLES_EACH, deadline=None)
+    def test_states_partition_the_period(self, known: Known, policy: Policy) -> None:
+        """Each appliance's intervals follow each other from start to end, and add up to it."""
+        a = known.judge(policy)
+        week = a.end - a.start
+        for name, rows in a.intervals.groupby("appliance"):
+            assert rows["start"].iloc[0] == a.start
+            assert rows["end"].iloc[-1] == a.end
+            assert rows["start"].to_list()[1:] == rows["end"].to_list()[:-1]
+            assert (rows["end"] > rows["start"]).all()
+            assert (rows["state"] != rows["state"].shift()).all()
+            assert a.appliances.loc[str(name), list(t.STATES)].sum() == week
+        assert set(a.intervals["appliance"]) == set(a.appliances.index)
+
+    @given(known=some_knowledge(), policy=POLICIES)
+    @settings(max_examples=EXAMPLES_EACH, deadline=None)
+    def test_figures_are_possible(self, known: Known, policy: Policy) -> None:
+        """Ratios lie in 0 to 1, counts fit each other, exposures and durations are not negative."""
+        a = known.judge(policy)
+        ratios = ["rpo_strict", "rpo_observed", "slot_strict", "slot_observed"]
+        values = pd.concat([a.fleet["value"], *(a.appliances[name] for name in ratios)]).dropna()
+        assert values.between(0, 1).all()
+        assert (a.appliances["rpo_strict"] <= a.appliances["rpo_observed"]).dropna().all()
+        assert (a.appliances["attempts_ok"] <= a.appliances["attempts"]).all()
+        assert (a.appliances["strikes_worst"] <= a.jobs["outcome"].eq("failure").sum()).all()
+        counts = a.appliances[[f"slots_{state}" for state in t.SLOT_STATES]].sum().sum()
+        assert counts == len(a.slots)
+        for spans in (
+            *(
+                a.appliances[name].dropna()
+                for name in ("exposure", "worst_exposure", "mttr", "mtbf")
+            ),
+            a.incidents["duration"],
+        ):
+            assert (spans >= pd.Timedelta(0)).all()
+        assert a.slots["slot"].between(a.start, a.end, inclusive="left").all()
+        assert (a.slots["deadline"] > a.slots["slot"]).all()
+
+    @given(known=some_knowledge(), policy=POLICIES, order=st.randoms(use_true_random=False))
+    @settings(max_examples=EXAMPLES_EACH, deadline=None)
+    def test_order_and_duplicates_do_not_matter(
+        self,
+        known: Known,
+        policy: Policy,
+        order: Any,  # noqa: ANN401 # a random.Random of hypothesis
+    ) -> None:
+        """Shuffled rows with duplicates give the same assessment."""
+
+        def shuffled(frame: pd.DataFrame, extra: int) -> pd.DataFrame:
+            rows = [*range(len(frame)), *range(min(extra, len(frame)))]
+            order.shuffle(rows)
+            return frame.iloc[rows]
+
+        other = Known(
+            shuffled(known.jobs, 3), shuffled(known.polls, 0), shuffled(known.schedules, 0)
+        )
+        assert_same(known.judge(policy), other.judge(policy))
+
+    @given(known=some_knowledge(), policy=POLICIES, at=MINUTES)
+    @settings(max_examples=EXAMPLES_EACH, deadline=None)
+    def test_a_failed_visit_never_helps(self, known: Known, policy: Policy, at: int) -> None:
+        """One more failed visit never raises an appliance's compliant time or slots."""
+        failed = polls_of("vc-1", ((ORIGIN + minute(at)).isoformat(), False))
+        before = known.judge(policy)
+        after = (known + Known(JOBS.empty(), failed, SCHEDULES.empty())).judge(policy)
+        for column in ("compliant", "slots_met", "slots_rescued", "slots_late"):
+            left = before.appliances.reindex(after.appliances.index)[column]
+            assert (after.appliances[column] <= left).dropna().all(), column
+
+    @given(known=some_knowledge(), policy=POLICIES, at=st.integers(1, 7 * 24 * 60 - 1))
+    @settings(max_examples=EXAMPLES_EACH, deadline=None)
+    def test_halves_add_up(self, known: Known, policy: Policy, at: int) -> None:
+        """A week cut in two gives the times, slots and attempts of the whole, if all is known."""
+        policy = replace_unknown(policy)
+        cut = (pd.Timestamp(START) + minute(at)).isoformat()
+        always = polls_of("vc-1", ("2026-10-01T00:00Z", True), (END, True))
+        names = [f"vc-{number}" for number in range(6)]
+        polls = pd.concat([always.assign(appliance=name) for name in names], ignore_index=True)
+        polls = POLLS.conform(polls)
+        known = replace(known, polls=polls)
+        whole = known.judge(policy).appliances.sort_index()
+        left = known.judge(policy, end=cut).appliances.sort_index()
+        right = known.judge(policy, start=cut).appliances.sort_index()
+        columns = [*t.STATES, "attempts", "attempts_ok"]
+        columns += [f"slots_{state}" for state in t.SLOT_STATES]
+        pd.testing.assert_frame_equal(whole[columns], left[columns] + right[columns])
+
+    @given(known=some_knowledge(), policy=POLICIES)
+    @settings(max_examples=EXAMPLES_EACH, deadline=None)
+    def test_inputs_stay_as_they_are(self, known: Known, policy: Policy) -> None:
+        """No input frame is changed."""
+        copies = [frame.copy() for frame in (known.jobs, known.polls, known.schedules)]
+        known.judge(policy)
+        for frame, copy in zip((known.jobs, known.polls, known.schedules), copies, strict=True):
+            pd.testing.assert_frame_equal(frame, copy)
+
+
+def replace_unknown(policy: Policy) -> Policy:
+    """Give the policy with knowledge that never ends before now."""
+    return Policy(rpo=policy.rpo, anchor=policy.anchor, completion=policy.completion)

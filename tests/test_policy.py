@@ -1,0 +1,212 @@
+"""The policy: its numbers, its file and its rules."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from backupkit.errors import SettingsError
+from backupkit.policy import Member, Policy
+
+FLEET = """
+[defaults]
+user = "reader@vsphere.local"
+password = { env = "VCSA_PASSWORD" }
+
+[policy]
+rpo = "24h"
+grace = "1h"
+target = 1
+
+[policy.gold]
+rpo = "4h"
+completion = "2h"
+
+[policy.relaxed]
+unknown_mode = "evidence"
+anchor = "end"
+staleness = "1d"
+
+[[appliance]]
+name = "vc-2"
+host = "vc-2.test"
+policy = "gold"
+site = "Hamburg"
+group = "production"
+timezone = "Europe/Berlin"
+
+[[appliance]]
+name = "vc-1"
+host = "vc-1.test"
+exclude = "being retired"
+
+[[appliance]]
+name = "vc-3"
+host = "vc-3.test"
+enabled = false
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    """Write a fleet.toml."""
+    path = folder / "fleet.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+class TestPolicy:
+    """A policy made in code."""
+
+    def test_defaults(self) -> None:
+        """Without arguments it is a nightly backup with two hours of grace."""
+        policy = Policy()
+        assert policy.rpo == timedelta(hours=24)
+        assert policy.threshold == timedelta(hours=26)
+        assert (policy.early, policy.late) == (timedelta(hours=1), timedelta(hours=1))
+        assert (policy.completion, policy.staleness) == (None, None)
+        assert (policy.anchor, policy.unknown_mode, policy.target) == ("start", "strict", 0.99)
+
+    def test_text_and_timedelta_are_the_same(self) -> None:
+        """Durations may be written as text or given as timedelta of either library."""
+        assert Policy(rpo="90m") == Policy(rpo=timedelta(minutes=90))
+        assert Policy(rpo=pd.Timedelta(minutes=90)) == Policy(rpo="1h30m")
+        assert type(Policy(rpo=pd.Timedelta(minutes=90)).rpo) is timedelta
+
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [
+            ({"rpo": "0h"}, '"rpo" must be longer than 0, got 0h; for example: rpo = "24h"'),
+            ({"rpo": "soon"}, '"rpo": "soon" is not a duration'),
+            ({"rpo": 24}, '"rpo" must be a duration, got 24; for example: rpo = "24h"'),
+            ({"rpo": pd.NaT}, '"rpo" must be a duration, got NaT'),
+            ({"grace": timedelta(hours=-1)}, '"grace" must be 0 or longer'),
+            ({"completion": "0h"}, '"completion" must be longer than 0'),
+            ({"staleness": timedelta(-1)}, '"staleness" must be 0 or longer'),
+            ({"anchor": "middle"}, '"anchor" must be one of start, end, got "middle"'),
+            ({"unknown_mode": "hope"}, '"unknown_mode" must be one of strict, evidence'),
+            ({"target": 0}, '"target" must be above 0 and at most 1, got 0'),
+            ({"target": 99}, "got 99; for example: target = 0.99"),
+            ({"target": float("nan")}, "got nan"),
+            (
+                {"members": [Member(appliance="vc-1", policy="gold")]},
+                'appliance "vc-1": policy = "gold" names no policy (there are: none)',
+            ),
+        ],
+    )
+    def test_wrong_values(self, wrong: dict[str, Any], message: str) -> None:
+        """A value that makes no sense is refused with an example of a right one."""
+        with pytest.raises(SettingsError) as caught:
+            Policy(**wrong)
+        assert message in str(caught.value)
+
+    def test_cannot_be_changed(self) -> None:
+        """A policy is a value: neither its numbers nor its named policies can be changed."""
+        policy = Policy(named={"gold": Policy(rpo="4h")})
+        with pytest.raises(AttributeError):
+            policy.rpo = timedelta(hours=1)  # type: ignore[misc] # what the test is about
+        with pytest.raises(TypeError):
+            policy.named["silver"] = Policy()  # type: ignore[index] # what the test is about
+
+    def test_words(self) -> None:
+        """It says its numbers in one line."""
+        policy = Policy(
+            rpo="1d",
+            grace="90s",
+            late="0h",
+            completion="4h",
+            staleness="36h",
+            anchor="end",
+            unknown_mode="evidence",
+            target=0.999,
+        )
+        assert str(policy) == (
+            "RPO 24 h + 1 min 30 s grace, recovery point = job end, runs 1 h early to 0 h late, "
+            "done within 4 h, answers count for 36 h, unknown once the last recovery point is too "
+            "old, target 99.9 %"
+        )
+        assert str(Policy(target=1)).endswith("target 100 %")
+
+
+class TestLoad:
+    """A policy read from fleet.toml."""
+
+    def test_inherits(self, tmp_path: Path) -> None:
+        """A named policy takes from [policy] what it does not set itself."""
+        policy = Policy.load(write(tmp_path, FLEET))
+        gold, relaxed = policy.named["gold"], policy.named["relaxed"]
+        assert (gold.rpo, gold.grace) == (timedelta(hours=4), timedelta(hours=1))
+        assert gold.completion == timedelta(hours=2)
+        assert (relaxed.anchor, relaxed.unknown_mode) == ("end", "evidence")
+        assert relaxed.staleness == timedelta(days=1)
+        assert (policy.completion, policy.target) == (None, 1.0)
+
+    def test_members(self, tmp_path: Path) -> None:
+        """Each enabled appliance is a member, with what the file says of it."""
+        members = Policy.load(write(tmp_path, FLEET)).members
+        assert members == (
+            Member(
+                appliance="vc-2",
+                site="Hamburg",
+                group="production",
+                timezone="Europe/Berlin",
+                policy="gold",
+            ),
+            Member(appliance="vc-1", exclude="being retired"),
+        )
+
+    def test_without_a_policy(self, tmp_path: Path) -> None:
+        """A file without [policy] gives the defaults."""
+        assert Policy.load(write(tmp_path, "")) == Policy()
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("policy = 1", "policy must be a table: [policy]"),
+            ("[policy]\nrp = '1h'", '[policy]: unknown key "rp"; did you mean "rpo"?'),
+            (
+                "[policy]\nrpo = 24",
+                '[policy]: "rpo": expected str, got int; for example: rpo = "24h"',
+            ),
+            ("[policy]\nrpo = { gold = 1 }", '[policy]: "rpo": expected str, got object'),
+            ("[policy]\nrpo = '0h'", '[policy]: "rpo" must be longer than 0'),
+            ("[policy.gold]\ntarget = 2", '[policy.gold]: "target" must be above 0'),
+            ("[policy.gold]\nrpo = ''", '[policy.gold]: "rpo": "" is not a duration'),
+            (FLEET.replace('"gold"', '"golden"'), 'policy = "golden" names no policy'),
+            ("[polici]", 'unknown table "polici"'),
+        ],
+    )
+    def test_wrong_entries(self, tmp_path: Path, text: str, message: str) -> None:
+        """A wrong entry is named by file, table and key."""
+        path = write(tmp_path, text)
+        with pytest.raises(SettingsError) as caught:
+            Policy.load(path)
+        assert str(caught.value).startswith(str(path))
+        assert message in str(caught.value)
+
+
+class TestRules:
+    """The policy spelled out by appliance."""
+
+    def test_each_its_own(self, tmp_path: Path) -> None:
+        """Each member has the numbers of its policy; a stranger has the default ones."""
+        rules = Policy.load(write(tmp_path, FLEET)).rules(["vc-9", "vc-1"])
+        assert rules.index.to_list() == ["vc-1", "vc-2", "vc-9"]
+        hours = rules["threshold"].dt.total_seconds() / 3_600
+        assert hours.to_dict() == {"vc-1": 25, "vc-2": 5, "vc-9": 25}
+        assert rules["configured"].to_dict() == {"vc-1": True, "vc-2": True, "vc-9": False}
+        assert rules["exclude"].dropna().to_dict() == {"vc-1": "being retired"}
+        assert rules["timezone"].dropna().to_dict() == {"vc-2": "Europe/Berlin"}
+        assert rules["completion"].notna().to_dict() == {"vc-1": False, "vc-2": True, "vc-9": False}
+
+    def test_dtypes(self) -> None:
+        """Columns have the same dtypes with and without rows."""
+        filled, empty = Policy().rules(["vc-1"]), Policy().rules()
+        assert filled.dtypes.astype(str).to_dict() == empty.dtypes.astype(str).to_dict()
+        assert str(filled["staleness"].dtype) == "timedelta64[us]"
+        assert str(filled["site"].dtype) == "str"
+
+    def test_without_members_all_are_configured(self) -> None:
+        """A policy made in code is about whatever the data holds."""
+        assert Policy().rules(["vc-1"])["configured"].all()
