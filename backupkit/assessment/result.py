@@ -1,5 +1,6 @@
 """What an assessment is: the verdict and all facts of one period."""
 
+import math
 from dataclasses import dataclass
 
 import pandas as pd
@@ -120,7 +121,8 @@ class Assessment:
             ("runs", "slot_strict_micro"),
         ):
             good, whole = figures[name]["numerator"], figures[name]["denominator"]
-            share = f"{good / whole:.1%}" if whole else "no data"
+            # cut, not rounded: 100 % means that nothing is missing, here as in the report
+            share = f"{math.floor(1_000 * good / whole + 1e-9) / 10} %" if whole else "no data"
             lines.append(f"{title:7} {share} ({good:,.0f}/{whole:,.0f} {figures[name]['unit']})")
         return "\n".join(lines)
 

@@ -56,7 +56,7 @@ class Report:
         Raises
         ------
         OutputError
-            If a file cannot be written; an older report then stays as it was.
+            If a file cannot be written; none is put in place before all are written.
         """
         target = Path(path)
         beside = {
