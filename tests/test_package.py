@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+import zipfile
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -91,3 +93,24 @@ class TestNames:
     def test_kept(self) -> None:
         """A name is looked up once."""
         assert bk.Fleet is vars(bk)["Fleet"]
+
+
+def test_wheel(tmp_path: Path) -> None:
+    """The wheel carries every file of the package: templates and the typing mark, too."""
+    root = Path(__file__).parent.parent
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=root,
+        capture_output=True,
+        check=True,
+    )
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        carried = set(archive.namelist())
+    own = {
+        path.relative_to(root).as_posix()
+        for path in (root / "backupkit").rglob("*.*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert "backupkit/report/templates/page.html" in own
+    assert own <= carried
