@@ -14,7 +14,7 @@ import pytest
 import backupkit as bk
 from backupkit.cli import app, main
 from backupkit.simulator import Scenario
-from tests.conftest import EPOCH, Simulated, simulated
+from tests.conftest import EPOCH, OddServer, Simulated, simulated
 
 COMMAND = Path(sys.executable).with_name("backupkit")
 ROOT = Path(__file__).parent.parent
@@ -157,6 +157,26 @@ class TestCollect:
         assert main(["collect", "--fleet", str(fleet), "--history", str(tmp_path / "h")]) == 4
         assert "NOT_SET_ANYWHERE" in capsys.readouterr().err
         assert len(bk.History(tmp_path / "h").polls()) == 1
+
+    def test_odd_jobs(
+        self, odd: OddServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """An unknown state is said aloud, and a spoiled job is not taken for a known one."""
+        odd.speak_api()
+        jobs = "GET /api/appliance/recovery/backup/job"
+        record = {"location": "nfs://n", "type": "MANUAL", "messages": [], "status": "QUANTUM"}
+        odd.tell(jobs, b'["new", "bad"]')
+        odd.tell(f"{jobs}/details", json.dumps({"new": record, "bad": 1}).encode())
+        fleet = tmp_path / "odd.toml"
+        fleet.write_text(
+            f'[[appliance]]\nname = "vc-odd"\nhost = "{odd.host}"\nuser = "u"\n'
+            f'password = {{ env = "VCSA_PASSWORD" }}\nca_bundle = "{odd.ca_bundle.name}"\n'
+        )
+        argv = ["collect", "--fleet", str(fleet), "--history", str(tmp_path / "h")]
+        assert main(argv) == 0
+        assert "never seen before: QUANTUM" in capsys.readouterr().err
+        assert main(argv) == 0
+        assert "0 new, 0 known and not asked for again" in capsys.readouterr().err
 
     def test_many_errors(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """A fleet full of errors does not flood the terminal: the rest is counted."""

@@ -38,8 +38,8 @@ def collect(fleet: FleetFile, history: HistoryFolder, *, as_json: AsJson = False
 def collect_into(fleet: "Fleet", history: "History") -> tuple["Snapshot", "Appended"]:
     """Make one round, keep it, and say what came of it."""
     known = history.jobs()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", category=BackupkitWarning)  # said in our own words below
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", category=BackupkitWarning)
         snapshot = bk.collect(fleet, known=known)
     added = history.append(snapshot)
     polls = snapshot.polls
@@ -52,18 +52,18 @@ def collect_into(fleet: "Fleet", history: "History") -> tuple["Snapshot", "Appen
         )
     )
     changed = added.observations - new
-    listed = int(polls["jobs_listed"].sum())
+    listed = int(polls.loc[polls["ok"], "jobs_listed"].sum())
+    asked_for = len(snapshot.observations) + int(snapshot.errors["job_id"].notna().sum())
     typer.echo(
         f"Read {read} of {len(polls)} appliances: {listed:,} jobs listed, {new:,} new"
         + (f", {changed:,} changed" if changed else "")
-        + (
-            f", {listed - len(snapshot.observations):,} known and not asked for again"
-            if len(known)
-            else ""
-        )
+        + (f", {listed - asked_for:,} known and not asked for again" if len(known) else "")
         + f", in {int(polls['requests'].sum()):,} requests.",
         err=True,
     )
+    if read:  # that nobody could be read is said above
+        for warning in warned:
+            typer.echo(f"  {warning.message}", err=True)
     for row in snapshot.errors.head(SHOWN_ERRORS).itertuples():
         typer.echo(f"  {row.appliance}: {row.detail}", err=True)
     if (more := len(snapshot.errors) - SHOWN_ERRORS) > 0:
