@@ -2,7 +2,7 @@
 
     fleet = bk.Fleet.load("fleet.toml")
     history = bk.History("history")
-    history.append(bk.collect(fleet, known=history.jobs()))
+    history.append(bk.collect(fleet, known=history))
     a = bk.evaluate(history, bk.Policy.load("fleet.toml"))
     bk.report(a).save("report.html")
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from backupkit import errors, plots, simulator, widgets
     from backupkit._version import __version__
     from backupkit.assessment import Assessment, evaluate, evaluate_frames
+    from backupkit.client import Limits
     from backupkit.collect import Snapshot, collect
     from backupkit.fleet import Appliance, Fleet, PasswordSource
     from backupkit.history import History
@@ -29,6 +30,7 @@ __all__ = [
     "Assessment",
     "Fleet",
     "History",
+    "Limits",
     "PasswordSource",
     "Policy",
     "Report",
@@ -49,6 +51,7 @@ _HOME = {
     "Assessment": "assessment",
     "Fleet": "fleet",
     "History": "history",
+    "Limits": "client",
     "PasswordSource": "fleet",
     "Policy": "policy",
     "Report": "report",

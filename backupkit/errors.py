@@ -16,7 +16,10 @@ The tree, so that one look tells what to catch::
         ├── NotFoundError       it does not have what was asked for (404)
         ├── BusyError           it has no free session, or no time now (429, 503)
         ├── ServerError         it failed by itself (other 4xx, 5xx)
-        └── PayloadError        its answer is not what the API promises
+        ├── PayloadError        its answer is not what the API promises
+        ├── DeadlineError       the round's time was up before it was read
+        ├── StoppedError        the round was stopped before it was read
+        └── WorkerError         the process that was to ask it failed
 
 and one warning, `BackupkitWarning`, for what a person should know although the work goes on.
 Each message is a sentence for a person: what failed, what came instead, what to do next. This
@@ -32,6 +35,7 @@ __all__ = [
     "BusyError",
     "CertificateError",
     "CredentialError",
+    "DeadlineError",
     "HistoryError",
     "LoginError",
     "NotFoundError",
@@ -40,8 +44,10 @@ __all__ = [
     "RightsError",
     "ServerError",
     "SettingsError",
+    "StoppedError",
     "TableError",
     "UnreachableError",
+    "WorkerError",
     "one_line",
 ]
 
@@ -58,7 +64,7 @@ class BackupkitError(Exception):
     """
 
     kind: ClassVar[str] = "error"
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
 
 
 class BackupkitWarning(UserWarning):
@@ -106,6 +112,8 @@ class ApplianceError(BackupkitError):
         The HTTP status of the answer, if there was one.
     retry_after : float, optional
         How long the appliance asked to be left alone [s].
+    retryable : bool, optional
+        Whether this very fault may pass in a moment, where the class does not tell.
     """
 
     kind = "appliance"
@@ -116,17 +124,23 @@ class ApplianceError(BackupkitError):
         *,
         status_code: int | None = None,
         retry_after: float | None = None,
+        retryable: bool | None = None,
     ) -> None:
         super().__init__(message)
         self.status_code = status_code
         self.retry_after = retry_after
+        if retryable is not None:
+            self.retryable = retryable
 
 
 class UnreachableError(ApplianceError):
-    """No such name, no route, a refused connection, or no answer in time."""
+    """No such name, no route, a refused connection, or no answer in time.
+
+    Only a connection that broke is worth another try at once; for the others the system has tried
+    long enough.
+    """
 
     kind = "unreachable"
-    retryable = True
 
 
 class CertificateError(ApplianceError):
@@ -173,6 +187,24 @@ class PayloadError(ApplianceError):
     kind = "payload"
 
 
+class DeadlineError(ApplianceError):
+    """The round's time was up before the appliance was read."""
+
+    kind = "deadline"
+
+
+class StoppedError(ApplianceError):
+    """The round was stopped, as by Ctrl-C, before the appliance was read."""
+
+    kind = "stopped"
+
+
+class WorkerError(ApplianceError):
+    """The process that was to ask the appliance failed."""
+
+    kind = "worker"
+
+
 def one_line(text: str, *, limit: int = 200) -> str:
     r"""Make another's words fit for a sentence.
 
@@ -193,6 +225,8 @@ def one_line(text: str, *, limit: int = 200) -> str:
     >>> one_line("disk\x1b[2J\n full")
     'disk [2J full'
     """
+    if len(text) <= limit and text.isprintable() and text == " ".join(text.split()):
+        return text
     head = text[: 4 * limit]  # the rest is cut anyhow
     words = " ".join("".join(c if c.isprintable() else " " for c in head).split())
     return f"{words[:limit]}…" if len(words) > limit or len(head) < len(text) else words

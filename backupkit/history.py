@@ -1,14 +1,20 @@
-"""History: every snapshot ever kept, as Delta Lake tables in one folder."""
+"""History: every snapshot ever kept, as Delta Lake tables in one folder.
+
+What one visit brought back goes into three tables, and its poll is written last: only what a poll
+vouches for is ever read. A collector that is killed in the middle leaves rows that nobody sees,
+and the next round brings them again.
+"""
 
 import json
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
@@ -16,13 +22,18 @@ from deltalake.exceptions import DeltaError
 from backupkit.errors import HistoryError, one_line
 from backupkit.settings import Instant, parse_instant
 from backupkit.tables import (
+    CONFLICTS,
+    LISTED,
     OBSERVATIONS,
     POLLS,
     SCHEDULES,
+    Remembered,
     Table,
     changed_observations,
     changed_schedules,
+    conflicts_in,
     jobs_from,
+    remembered_from,
 )
 
 __all__ = ["Appended", "History"]
@@ -36,6 +47,8 @@ _ADVICE: Final = {
     "written": "Nothing that was kept is changed; check the folder's rights and the free space.",
 }
 _TIME: Final = {"observations": "observed_at", "polls": "polled_at", "schedules": "seen_at"}
+_JOB: Final = ["appliance", "job_id"]
+_MEMORY: Final = ["appliance", "job_id", "observed_at", "status", "source"]
 
 
 class _Snapshot(Protocol):
@@ -51,11 +64,30 @@ class _Snapshot(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """How many rows an append added; the rest was known already."""
+    """How many rows an append added; the rest was known already.
 
-    observations: int
-    polls: int
-    schedules: int
+    Attributes
+    ----------
+    new, changed, vanished : int
+        Observations of jobs never seen before, of known ones, and of jobs that are listed no more.
+    polls, schedules : int
+        Rows of these.
+    conflicts : DataFrame
+        Of `backupkit.tables.CONFLICTS`: the changed jobs that had ended, and are now told with
+        another start or end. Both are kept, and the newer counts.
+    """
+
+    new: int = 0
+    changed: int = 0
+    vanished: int = 0
+    polls: int = 0
+    schedules: int = 0
+    conflicts: pd.DataFrame = field(default_factory=CONFLICTS.empty, compare=False, repr=False)
+
+    @property
+    def observations(self) -> int:
+        """Observations added, of any kind."""
+        return self.new + self.changed + self.vanished
 
 
 class History:
@@ -137,21 +169,68 @@ class History:
         HistoryError
             If it cannot be written; what was kept before is still there.
         """
-        names = sorted(set(OBSERVATIONS.check(snapshot.observations)["appliance"]))
-        observations = changed_observations(
-            snapshot.observations, self.observations(appliances=names)
-        )
-        schedules = changed_schedules(SCHEDULES.check(snapshot.schedules), self.schedules())
+        told = OBSERVATIONS.check(snapshot.observations)
+        known = OBSERVATIONS.empty()
+        if len(told):
+            known = self.observations(appliances=sorted(set(told["appliance"])))
+        observations = changed_observations(told, known)
+        plans = SCHEDULES.check(snapshot.schedules)
+        schedules = changed_schedules(plans, self.schedules()) if len(plans) else plans
         polls = POLLS.check(snapshot.polls).drop_duplicates(["appliance", "polled_at"])
-        key = pd.MultiIndex.from_frame(polls[["appliance", "polled_at"]])
         since = polls["polled_at"].min() if len(polls) else None
-        kept = self.polls(since=since)[["appliance", "polled_at"]]
-        polls = polls[~key.isin(pd.MultiIndex.from_frame(kept))]
-        # polls last: a poll that is kept says that all it brought back is kept too
+        kept = self.polls(since=since)
+        polls = polls[~_visit_keys(polls, "polled_at").isin(_visit_keys(kept, "polled_at"))]
+        # polls last: they vouch for the rest
         for table, frame in ((SCHEDULES, schedules), (OBSERVATIONS, observations), (POLLS, polls)):
             if len(frame):
                 self._write(table, frame)
-        return Appended(len(observations), len(polls), len(schedules))
+        before = pd.MultiIndex.from_frame(known[_JOB]).unique()
+        new = ~pd.MultiIndex.from_frame(observations[_JOB]).isin(before)
+        vanished = int((observations["source"] == LISTED).sum())
+        return Appended(
+            new=int(new.sum()),
+            changed=len(observations) - int(new.sum()) - vanished,
+            vanished=vanished,
+            polls=len(polls),
+            schedules=len(schedules),
+            conflicts=_conflicts(observations, known),
+        )
+
+    def remembered(self) -> dict[str, Remembered]:
+        """Sum up what is known of each appliance, for the next `backupkit.collect`.
+
+        Returns
+        -------
+        dict of str to Remembered
+            By appliance.
+
+        Raises
+        ------
+        HistoryError
+            If the tables cannot be read.
+        """
+        return remembered_from(self._read(OBSERVATIONS, columns=_MEMORY), self.polls())
+
+    def conflicts(
+        self,
+        *,
+        at: Instant | None = None,
+        since: Instant | None = None,
+        appliances: Iterable[str] | None = None,
+    ) -> pd.DataFrame:
+        """Find the jobs told with another start or end after they had ended.
+
+        Parameters as of `observations`.
+
+        Returns
+        -------
+        DataFrame
+            Of `backupkit.tables.CONFLICTS`.
+        """
+        found = conflicts_in(self.observations(at=at, appliances=appliances))
+        if since is None:
+            return found
+        return found[found["observed_at"] >= parse_instant(since, where="since")]
 
     def observations(
         self,
@@ -244,9 +323,10 @@ class History:
         self,
         table: Table,
         *,
-        at: Instant | None,
-        since: Instant | None,
-        appliances: Iterable[str] | None,
+        at: Instant | None = None,
+        since: Instant | None = None,
+        appliances: Iterable[str] | None = None,
+        columns: list[str] | None = None,
     ) -> pd.DataFrame:
         time = _TIME[table.name]
         wanted = []
@@ -261,21 +341,40 @@ class History:
         for condition in wanted:
             filters = condition if filters is None else filters & condition
 
-        def read() -> pd.DataFrame:
-            stored = self._open(table)
-            if stored is None:
-                return table.empty()
-            rows = stored.to_pyarrow_dataset().to_table(columns=table.names, filter=filters)
-            return table.from_arrow(rows)
+        def read() -> pa.Table | None:
+            # the polls are read last too: one written in between vouches for rows already seen
+            rows = self._rows(table, columns or table.names, filters)
+            if rows is None or table is POLLS:
+                return rows
+            return _vouched_for(rows, time, self._rows(POLLS, ["appliance", "polled_at"], None))
 
-        frame: pd.DataFrame = self._guard("read", read)
+        rows: pa.Table | None = self._guard("read", read)
+        frame = table.empty() if rows is None else table.from_arrow(rows)
+        if columns is not None:
+            return frame
         by = [time, "appliance", *[name for name in ("job_id", "schedule") if name in frame]]
         return frame.sort_values(by, kind="stable", ignore_index=True)
+
+    def _rows(
+        self, table: Table, columns: list[str], filters: ds.Expression | None
+    ) -> pa.Table | None:
+        stored = self._open(table)
+        if stored is None:
+            return None
+        dataset = stored.to_pyarrow_dataset()
+        if not {"appliance", _TIME[table.name]} <= set(dataset.schema.names):
+            raise ValueError(f"the table {table.name} has other columns than backupkit's")
+        present = [name for name in columns if name in dataset.schema.names]
+        return dataset.to_table(columns=present, filter=filters)
 
     def _write(self, table: Table, frame: pd.DataFrame) -> None:
         where = str(self.path / table.name)
         rows = table.to_arrow(frame)
-        self._guard("written", lambda: write_deltalake(where, rows, mode="append"))
+        self._guard(
+            "written",
+            # merge: a folder that an earlier version began lacks newer columns
+            lambda: write_deltalake(where, rows, mode="append", schema_mode="merge"),
+        )
 
     def _guard(self, verb: str, action: Callable[[], Any]) -> Any:  # noqa: ANN401 # the action knows
         """Turn what Delta and Arrow raise into a sentence."""
@@ -286,6 +385,31 @@ class History:
             raise HistoryError(
                 f"The history {self.path} cannot be {verb}: {why}. {_ADVICE[verb]}"
             ) from error
+
+
+def _conflicts(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Find what `new` tells otherwise of jobs that had ended."""
+    ids = set(new["job_id"])
+    found = conflicts_in(pd.concat([known[known["job_id"].isin(ids)], new], ignore_index=True))
+    keys = [*_JOB, "observed_at"]
+    arrived = pd.MultiIndex.from_frame(new[keys])
+    return found[pd.MultiIndex.from_frame(found[keys]).isin(arrived)].reset_index(drop=True)
+
+
+def _visit_keys(frame: pd.DataFrame, time: str) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(frame[["appliance", time]])
+
+
+def _vouched_for(rows: pa.Table, time: str, polls: pa.Table | None) -> pa.Table:
+    """Leave out what was written by a collector that was killed before it wrote its polls."""
+    if polls is None:
+        return rows.slice(0, 0)
+    times = pc.unique(rows[time])
+    # nearly always each moment is one visit's: then looking at the moments is enough
+    late = times.filter(pc.invert(pc.is_in(times, value_set=pc.unique(polls["polled_at"]))))
+    if not len(late):
+        return rows
+    return rows.filter(pc.invert(pc.is_in(rows[time], value_set=late)))
 
 
 def _is_draft(path: Path) -> bool:

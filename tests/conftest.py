@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 import trustme
 
-from backupkit import Appliance, Fleet, PasswordSource
+from backupkit import Appliance, Fleet, Limits, PasswordSource
 from backupkit.simulator import Scenario, SimulatedFleet
+
+QUICK = Limits(connect=2, read=2, answer=5, round=30, backoff=0.001)
+"""Patience enough for loopback, and no waits worth noticing between tries."""
 
 EPOCH = datetime(2026, 11, 9, 6, 0, tzinfo=UTC)
 """The present of every simulated fleet in the tests."""
@@ -88,10 +91,11 @@ class OddServer:
         self.answers[path] = (status, headers, body)
 
     def speak_api(self) -> None:
-        """Lay down log-in, log-out, an empty job list and no schedules."""
+        """Lay down log-in, log-out, no jobs and no schedules."""
         self.tell("POST /api/session", b'"token-of-the-odd-server"', 201)
         self.tell("DELETE /api/session", b"", 204)
         self.tell("GET /api/appliance/recovery/backup/job", b"[]")
+        self.tell("GET /api/appliance/recovery/backup/job/details", b"{}")
         self.tell("GET /api/appliance/recovery/backup/schedules", b"{}")
         self.tell("GET /api/appliance/system/version", b'{"version": "8.0.3.00400"}')
         self.tell("GET /api/appliance/system/time/timezone", b'"Etc/UTC"')

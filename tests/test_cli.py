@@ -176,7 +176,7 @@ class TestCollect:
         assert main(argv) == 0
         assert "never seen before: QUANTUM" in capsys.readouterr().err
         assert main(argv) == 0
-        assert "0 new, 0 known and not asked for again" in capsys.readouterr().err
+        assert "2 jobs listed, 0 new, in" in capsys.readouterr().err
 
     def test_many_errors(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """A fleet full of errors does not flood the terminal: the rest is counted."""

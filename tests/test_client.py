@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backupkit import client as client_module
-from backupkit.client import ApplianceClient
+from backupkit.client import ApplianceClient, Limits, faults, trust
 from backupkit.errors import (
     BusyError,
     CertificateError,
@@ -203,14 +202,13 @@ class TestRefusals:
         ):
             client.job_ids()
 
-    def test_endless_answer(self, odd: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_endless_answer(self, odd: OddServer) -> None:
         """An answer above the limit is not read to its end."""
-        monkeypatch.setattr(client_module, "BODY_LIMIT", 100)
         odd.speak_api()
         odd.tell("GET /api/appliance/recovery/backup/job", b"[" + b" " * 200 + b"]")
         with (
             pytest.raises(PayloadError, match="larger than"),
-            ApplianceClient(odd.appliance(), PASSWORD) as client,
+            ApplianceClient(odd.appliance(), PASSWORD, limits=Limits(body=100)) as client,
         ):
             client.job_ids()
 
@@ -253,7 +251,7 @@ class TestNoConnection:
 
         host = listener(listen_and_wait)
         appliance = replace(demo.fleet["vc-ham-01"], host=host)
-        client = ApplianceClient(appliance, PASSWORD, connect_timeout=0.2, read_timeout=0.2)
+        client = ApplianceClient(appliance, PASSWORD, limits=Limits(connect=0.2))
         with pytest.raises(UnreachableError, match=r"no answer to log-in in time \(0\.2 s"):
             client.__enter__()
 
@@ -269,17 +267,17 @@ class TestNoConnection:
         """A connection that breaks in the middle of an answer is a broken connection."""
         odd.tell("POST /api/session", b'"to', 201, Content_Length="400", Connection="close")
         with pytest.raises(UnreachableError, match="broke at log-in"):
-            ApplianceClient(odd.appliance(), PASSWORD, read_timeout=0.5).__enter__()
+            ApplianceClient(odd.appliance(), PASSWORD, limits=Limits(read=0.5)).__enter__()
 
     def test_fingerprint_of_nobody(self) -> None:
         """Where nothing can be read of a certificate, none is named."""
-        assert client_module._shown_fingerprint("127.0.0.1:1", 0.2) == ""
+        assert trust.shown_fingerprint("127.0.0.1:1", 0.2) == ""
 
     def test_certificate_error_without_fingerprint(
         self, demo: Simulated, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The certificate error stands even if the certificate cannot be read a second time."""
-        monkeypatch.setattr(client_module, "_shown_fingerprint", lambda *_args: "")
+        monkeypatch.setattr(faults, "shown_fingerprint", lambda *_args: "")
         with pytest.raises(CertificateError) as caught:
             open_client(demo, "vc-ham-01", ca_bundle=None).__enter__()
         assert "fingerprint" not in str(caught.value)
@@ -320,8 +318,8 @@ class TestSecrets:
 def test_authorities_are_loaded_once(demo: Simulated) -> None:
     """All appliances with one CA bundle share one context: loading it is the dearest step."""
     bundle = demo.fleet["vc-ham-01"].ca_bundle
-    assert client_module._trusting(bundle) is client_module._trusting(bundle)
-    assert isinstance(client_module._trusting(None), ssl.SSLContext)
+    assert trust._trusting(bundle) is trust._trusting(bundle)
+    assert isinstance(trust._trusting(None), ssl.SSLContext)
 
 
 def test_appliance_is_not_a_secret(odd: OddServer) -> None:

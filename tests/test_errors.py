@@ -50,7 +50,7 @@ class TestTree:
     def test_retryable(self) -> None:
         """Only what may pass by itself is worth another try."""
         retryable = {one.__name__ for one in TREE if one.retryable}
-        assert retryable == {"UnreachableError", "BusyError", "ServerError"}
+        assert retryable == {"BusyError", "ServerError"}
 
     def test_exported(self) -> None:
         """Every class of the tree, and the warning, can be imported by name."""

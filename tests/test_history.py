@@ -163,7 +163,7 @@ class TestAppend:
     def test_first(self, tmp_path: Path) -> None:
         """A first snapshot is kept whole, whatever kind of object it is."""
         history = History(tmp_path)
-        assert history.append(FIRST) == Appended(observations=2, polls=2, schedules=2)
+        assert history.append(FIRST) == Appended(new=2, polls=2, schedules=2)
         assert_frame_equal(history.observations(), FIRST.observations)
         assert_frame_equal(history.polls(), FIRST.polls)
         assert_frame_equal(history.schedules(), FIRST.schedules)
@@ -171,13 +171,13 @@ class TestAppend:
     def test_twice(self, history: History) -> None:
         """The same snapshot again adds no row and no commit."""
         before = history.observations(), len(commits(history))
-        assert history.append(FIRST) == Appended(0, 0, 0)
+        assert history.append(FIRST) == Appended()
         assert_frame_equal(history.observations(), before[0])
         assert len(commits(history)) == before[1]
 
     def test_changes_only(self, history: History) -> None:
         """Of a later round the changed jobs and every visit are kept."""
-        assert history.append(SECOND) == Appended(observations=1, polls=2, schedules=0)
+        assert history.append(SECOND) == Appended(changed=1, polls=2)
         assert history.observations()["progress"].to_list() == [pd.NA, 10, 60]
 
     def test_changed_schedule(self, history: History) -> None:
@@ -188,14 +188,14 @@ class TestAppend:
     def test_late(self, history: History) -> None:
         """An older snapshot adds its visits, but no older words about known jobs."""
         late = snapshot(0, job("vc-1", "1", "INPROGRESS"), job("vc-1", "0", "FAILED"))
-        assert history.append(late) == Appended(observations=1, polls=2, schedules=0)
+        assert history.append(late) == Appended(new=1, polls=2)
         assert history.jobs(appliances=["vc-1"])["outcome"].to_list() == ["failure", "success"]
 
     @pytest.mark.parametrize("names", [(), ("vc-1",)])
     def test_nothing_to_say(self, history: History, names: tuple[str, ...]) -> None:
         """A round in which no job changed, or nobody answered, is kept like any other."""
         added = history.append(snapshot(3, names=names))
-        assert added == Appended(observations=0, polls=len(names), schedules=0)
+        assert added == Appended(polls=len(names))
 
     def test_doubled_poll(self, tmp_path: Path) -> None:
         """A visit that is in a snapshot twice is kept once."""
@@ -223,7 +223,7 @@ class TestAppend:
         """Two users of one folder see each other's rows, and neither's are lost."""
         other = History(history.path)
         assert other.append(SECOND).observations == 1
-        assert history.append(SECOND) == Appended(0, 0, 0)
+        assert history.append(SECOND) == Appended()
         history.append(snapshot(3, job("vc-1", "2", "FAILED")))
         assert_frame_equal(other.observations(), history.observations())
         assert len(other.observations()) == 4
@@ -265,7 +265,7 @@ class TestAppend:
         brought = snapshot(1, *jobs)
         kept.append(brought)
         assert_frame_equal(kept.observations(), brought.observations)
-        assert kept.append(brought) == Appended(0, 0, 0)
+        assert kept.append(brought) == Appended()
 
 
 READERS: list[Callable[..., pd.DataFrame]] = [
@@ -373,7 +373,7 @@ class TestDamage:
             history.append(SECOND)
         monkeypatch.undo()
         assert_frame_equal(history.observations(), FIRST.observations)
-        assert history.append(SECOND) == Appended(observations=1, polls=2, schedules=0)
+        assert history.append(SECOND) == Appended(changed=1, polls=2)
 
     def test_without_words(self, history: History, monkeypatch: pytest.MonkeyPatch) -> None:
         """A fault without words is named by its kind."""

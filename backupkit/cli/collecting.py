@@ -1,74 +1,136 @@
 """``backupkit collect``: one round, kept in the history."""
 
+import signal
 import warnings
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 import backupkit as bk
 from backupkit.cli.options import AsJson, FleetFile, HistoryFolder, print_json, records
-from backupkit.errors import BackupkitWarning, SettingsError
+from backupkit.errors import BackupkitWarning, SettingsError, one_line
 
 if TYPE_CHECKING:
-    from backupkit.collect import Snapshot
+    from backupkit.client import Limits
+    from backupkit.collect import Snapshot, Strategy
     from backupkit.fleet import Fleet
     from backupkit.history import Appended, History
 
-__all__ = ["collect", "collect_into"]
+__all__ = ["collect", "collect_into", "stoppable"]
 
 SOME_UNREAD: Final = 3
 NONE_READ: Final = 4
+STOPPED: Final = 130
 SHOWN_ERRORS: Final = 20
+_DEADLINE: Final = "15m"
 
 
-def collect(fleet: FleetFile, history: HistoryFolder, *, as_json: AsJson = False) -> int:
+def collect(  # an option each
+    fleet: FleetFile,
+    history: HistoryFolder,
+    *,
+    deadline: Annotated[
+        str, typer.Option(metavar="15m", help="How long the round may take.")
+    ] = _DEADLINE,
+    at_once: Annotated[
+        int, typer.Option(min=1, help="Requests under way at the same time, in all.")
+    ] = 64,
+    per_appliance: Annotated[
+        int, typer.Option(min=1, help="Requests under way at the same time on one appliance.")
+    ] = 4,
+    strategy: Annotated[
+        Literal["auto", "job"],
+        typer.Option(help="auto: the fewest requests; job: ask for each job alone."),
+    ] = "auto",
+    full: Annotated[
+        bool, typer.Option("--full", help="Ask for all jobs again, and compare with what is known.")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
     """Ask every appliance once, and keep what is new in the history.
 
-    Exit code: 0 all were read, 3 some were not, 4 none was.
+    Exit code: 0 all were read, 3 some were not, 4 none was, 130 stopped with Ctrl-C. What was read
+    before Ctrl-C is kept.
     """
+    from backupkit.settings import parse_duration  # noqa: PLC0415 # it loads pandas: no --help does
+
     appliances = bk.Fleet.load(fleet)
     if not len(appliances):
         raise SettingsError(f"{fleet}: no appliance to ask; add one as [[appliance]].")
-    snapshot, added = collect_into(appliances, bk.History(history))
+    limits = bk.Limits(
+        round=parse_duration(deadline, where="--deadline").total_seconds(),
+        at_once=at_once,
+        per_appliance=per_appliance,
+    )
+    with stoppable():
+        snapshot, added = collect_into(
+            appliances, bk.History(history), limits=limits, strategy=strategy, full=full
+        )
     if as_json:
         print_json(_round(snapshot, added))
-    return _collect_code(snapshot)
+    return STOPPED if snapshot.stopped else _collect_code(snapshot)
 
 
-def collect_into(fleet: "Fleet", history: "History") -> tuple["Snapshot", "Appended"]:
+def collect_into(
+    fleet: "Fleet",
+    history: "History",
+    *,
+    limits: "Limits | None" = None,
+    strategy: "Strategy" = "auto",
+    full: bool = False,
+) -> tuple["Snapshot", "Appended"]:
     """Make one round, keep it, and say what came of it."""
-    known = history.jobs()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", category=BackupkitWarning)
-        snapshot = bk.collect(fleet, known=known)
-    added = history.append(snapshot)
-    polls = snapshot.polls
-    read = int(polls["ok"].sum())
-    seen = set(zip(known["appliance"], known["job_id"], strict=True))
-    new = sum(
-        key not in seen
-        for key in zip(
-            snapshot.observations["appliance"], snapshot.observations["job_id"], strict=True
+        snapshot = bk.collect(
+            fleet, known=None if full else history, limits=limits, strategy=strategy
         )
-    )
-    changed = added.observations - new
-    listed = int(polls.loc[polls["ok"], "jobs_listed"].sum())
-    asked_for = len(snapshot.observations) + int(snapshot.errors["job_id"].notna().sum())
-    typer.echo(
-        f"Read {read} of {len(polls)} appliances: {listed:,} jobs listed, {new:,} new"
-        + (f", {changed:,} changed" if changed else "")
-        + (f", {listed - asked_for:,} known and not asked for again" if len(known) else "")
-        + f", in {int(polls['requests'].sum()):,} requests.",
-        err=True,
-    )
-    if read:  # that nobody could be read is said above
+    added = history.append(snapshot)
+    _say(snapshot, added)
+    if snapshot.polls["ok"].any():  # that nobody could be read is said above
         for warning in warned:
             typer.echo(f"  {warning.message}", err=True)
+    for row in added.conflicts.head(SHOWN_ERRORS).itertuples():
+        job, before = one_line(str(row.job_id)), _span(row, "known_")
+        typer.echo(
+            f"  {row.appliance}: job {job} had ended, {before}, and is now told as "
+            f"{_span(row, '')}. Both are kept, and the newer counts.",
+            err=True,
+        )
     for row in snapshot.errors.head(SHOWN_ERRORS).itertuples():
         typer.echo(f"  {row.appliance}: {row.detail}", err=True)
     if (more := len(snapshot.errors) - SHOWN_ERRORS) > 0:
         typer.echo(f"  and {more:,} more; --json tells all, and so does the report.", err=True)
     return snapshot, added
+
+
+def _say(snapshot: "Snapshot", added: "Appended") -> None:
+    """Say in a sentence what the round brought."""
+    polls = snapshot.polls
+    read, listed = int(polls["ok"].sum()), int(polls["jobs_listed"].sum())
+    unread = int(snapshot.errors["job_id"].notna().sum())
+    known = listed - int(polls["jobs_changed"].sum()) - unread
+    parts = [f"{listed:,} jobs listed", f"{added.new:,} new"]
+    parts += [f"{added.changed:,} changed"] if added.changed else []
+    parts += [f"{added.vanished:,} listed no more"] if added.vanished else []
+    parts += [f"{known:,} known and not asked for again"] if known > 0 else []
+    typer.echo(
+        f"Read {read} of {len(polls)} appliances: {', '.join(parts)}, in "
+        f"{int(polls['requests'].sum()):,} requests.",
+        err=True,
+    )
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGTERM stop the work as Ctrl-C does: sessions are logged out, what was read is kept."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _collect_code(snapshot: "Snapshot") -> int:
@@ -78,11 +140,18 @@ def _collect_code(snapshot: "Snapshot") -> int:
     return SOME_UNREAD if ok.any() else NONE_READ
 
 
+def _span(row: Any, prefix: str) -> str:  # noqa: ANN401 # a row of conflicts
+    times = (getattr(row, f"{prefix}{name}") for name in ("start_time", "end_time"))
+    return " to ".join(f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in times)
+
+
 def _round(snapshot: "Snapshot", added: "Appended") -> dict[str, Any]:
     return {
         "read": int(snapshot.polls["ok"].sum()),
         "asked": len(snapshot.polls),
+        "stopped": snapshot.stopped,
         "observations_added": added.observations,
         "polls": records(snapshot.polls),
         "errors": records(snapshot.errors),
+        "conflicts": records(added.conflicts),
     }

@@ -8,6 +8,7 @@ from backupkit.tables.contract import Column, Table
 from backupkit.tables.frames import (
     APPLIANCES,
     ASSESSED_JOBS,
+    CONFLICTS,
     COVERAGE,
     ERRORS,
     FAILURES,
@@ -23,17 +24,29 @@ from backupkit.tables.frames import (
     SLOTS,
     STATES,
 )
-from backupkit.tables.jobs import changed_observations, changed_schedules, jobs_from, outcome_of
+from backupkit.tables.jobs import (
+    LISTED,
+    TERMINAL,
+    changed_observations,
+    changed_schedules,
+    conflicts_in,
+    has_ended,
+    jobs_from,
+    outcome_of,
+)
+from backupkit.tables.memory import Remembered, remembered_from
 
 __all__ = [
     "APPLIANCES",
     "ASSESSED_JOBS",
+    "CONFLICTS",
     "COVERAGE",
     "ERRORS",
     "FAILURES",
     "INCIDENTS",
     "INTERVALS",
     "JOBS",
+    "LISTED",
     "METRICS",
     "OBSERVATIONS",
     "OUTCOMES",
@@ -42,10 +55,15 @@ __all__ = [
     "SLOTS",
     "SLOT_STATES",
     "STATES",
+    "TERMINAL",
     "Column",
+    "Remembered",
     "Table",
     "changed_observations",
     "changed_schedules",
+    "conflicts_in",
+    "has_ended",
     "jobs_from",
     "outcome_of",
+    "remembered_from",
 ]

@@ -53,7 +53,12 @@ _SEEN = (
     Column("size", COUNT, "Data sent to the backup target.", "bytes"),
     Column("location", TEXT, "Where the backup went, a URI."),
     Column("build", TEXT, "The appliance's build number at the time."),
-    Column("source", TEXT, "Which endpoint told: job or details."),
+    Column(
+        "source",
+        TEXT,
+        "Who told: job or details; list where the job is missing from the appliance's list, and "
+        "then nothing else is told.",
+    ),
 )
 
 OBSERVATIONS = Table(
@@ -71,9 +76,28 @@ JOBS = Table(
         Column("outcome", TEXT, "success, failure, open, void or other."),
         Column("first_seen_at", TIME, "When the job was first observed.", "UTC"),
         Column("last_seen_at", TIME, "When it was last observed to change.", "UTC"),
+        Column(
+            "vanished_at",
+            TIME,
+            "When the appliance was first seen to list it no more; missing while it is listed.",
+            "UTC",
+        ),
     ),
 )
 """The newest observation of each job; key (appliance, job_id)."""
+
+CONFLICTS = Table(
+    "conflicts",
+    (
+        *_JOB,
+        Column("observed_at", TIME, "When the job was told anew.", "UTC"),
+        Column("start_time", TIME, "When it started, as told now.", "UTC"),
+        Column("end_time", TIME, "When it ended, as told now.", "UTC"),
+        Column("known_start_time", TIME, "When it started, as told before.", "UTC"),
+        Column("known_end_time", TIME, "When it ended, as told before.", "UTC"),
+    ),
+)
+"""Jobs that were told with another start or end after they had ended."""
 
 ASSESSED_JOBS = Table(
     "assessed jobs",
@@ -90,16 +114,20 @@ POLLS = Table(
     (
         _APPLIANCE,
         Column("polled_at", TIME, "When the visit began.", "UTC"),
-        Column("ok", FLAG, "Whether the job list was read."),
+        Column("ok", FLAG, "Whether all was read; missing if the visit was stopped by Ctrl-C."),
         Column("error", TEXT, "The kind of the fault, see `backupkit.errors`."),
         Column("detail", TEXT, "The fault in a sentence, with what to do next."),
         Column("api", TEXT, "Which flavour answered: api or rest."),
-        Column("version", TEXT, "The appliance's version."),
+        Column("version", TEXT, "The appliance's version, as last told."),
+        Column("timezone", TEXT, "The appliance's own IANA time zone, as last told."),
+        Column("details", FLAG, "Whether it has job details and schedules (6.7 and later)."),
         Column("requests", COUNT, "HTTP requests of the visit."),
         Column("elapsed", SPAN, "How long the visit took.", "s"),
         Column("clock_skew", SPAN, "The appliance's clock minus ours.", "s"),
         Column("jobs_listed", COUNT, "Jobs on the appliance's list."),
-        Column("jobs_changed", COUNT, "Jobs read, new or not finished when last seen."),
+        Column(
+            "jobs_changed", COUNT, "Jobs read: new ones, and those not finished when last seen."
+        ),
     ),
 )
 """One visit to one appliance, successful or not."""

@@ -4,9 +4,24 @@ from typing import Final
 
 import pandas as pd
 
-from backupkit.tables.frames import JOBS, OBSERVATIONS, SCHEDULES
+from backupkit.tables.frames import CONFLICTS, JOBS, OBSERVATIONS, SCHEDULES
 
-__all__ = ["changed_observations", "changed_schedules", "jobs_from", "outcome_of"]
+__all__ = [
+    "LISTED",
+    "TERMINAL",
+    "changed_observations",
+    "changed_schedules",
+    "conflicts_in",
+    "has_ended",
+    "jobs_from",
+    "outcome_of",
+]
+
+LISTED: Final = "list"
+"""The `source` of observations that tell only that the job is listed no more."""
+
+TERMINAL: Final = ("success", "failure")
+"""The outcomes of jobs that have ended."""
 
 _OUTCOME: Final = {
     "SUCCEEDED": "success",
@@ -17,7 +32,6 @@ _OUTCOME: Final = {
     "BLOCKED": "open",
     "NONE": "void",
 }
-_TERMINAL: Final = ("success", "failure")
 _DETAILS_ONLY: Final = ("type", "size", "location", "build")
 _JOB_KEY: Final = ["appliance", "job_id"]
 _SCHEDULE_KEY: Final = ["appliance", "schedule"]
@@ -48,6 +62,22 @@ def outcome_of(status: pd.Series) -> pd.Series:
     return status.map(_OUTCOME).fillna("other").astype("str")
 
 
+def has_ended(status: pd.Series) -> pd.Series:
+    """Tell which jobs will not change any more.
+
+    Parameters
+    ----------
+    status : Series of str
+        Words of either vocabulary of the API.
+
+    Returns
+    -------
+    Series of bool
+        True for those whose outcome is success or failure.
+    """
+    return status.isin([word for word, outcome in _OUTCOME.items() if outcome in TERMINAL])
+
+
 def jobs_from(observations: pd.DataFrame) -> pd.DataFrame:
     """Give the newest observation of each job.
 
@@ -67,8 +97,10 @@ def jobs_from(observations: pd.DataFrame) -> pd.DataFrame:
     observation counts. What only details tell (type, size, location, build) is taken from the
     newest observation that has it, because job/{id} never does.
     """
-    seen = observations.assign(outcome=outcome_of(observations["status"]))
-    seen["_finished"] = seen["outcome"].isin(_TERMINAL)
+    missed = observations["source"] == LISTED
+    told, gone = observations[~missed], observations[missed]
+    seen = told.assign(outcome=outcome_of(told["status"]))
+    seen["_finished"] = seen["outcome"].isin(TERMINAL)
     by_time = seen.sort_values([*_JOB_KEY, "observed_at"], kind="stable")
     ranked = by_time.sort_values([*_JOB_KEY, "_finished", "observed_at"], kind="stable")
     newest = ranked.drop_duplicates(_JOB_KEY, keep="last").set_index(_JOB_KEY)
@@ -79,6 +111,10 @@ def jobs_from(observations: pd.DataFrame) -> pd.DataFrame:
         told = by_time.dropna(subset=[column]).drop_duplicates(_JOB_KEY, keep="last")
         newest[column] = told.set_index(_JOB_KEY)[column].reindex(newest.index)
     newest["duration"] = newest["end_time"] - newest["start_time"]
+    if len(gone):
+        last_told = times["max"].reindex(pd.MultiIndex.from_frame(gone[_JOB_KEY]))
+        since = gone[(gone["observed_at"] > last_told.reset_index(drop=True).to_numpy()).to_numpy()]
+        newest["vanished_at"] = since.groupby(_JOB_KEY)["observed_at"].min()
     jobs = newest.reset_index().sort_values(["appliance", "start_time", "job_id"], kind="stable")
     return JOBS.conform(jobs)
 
@@ -106,6 +142,30 @@ def changed_observations(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame
         content=[name for name in OBSERVATIONS.names if name not in ignored],
         optional=_DETAILS_ONLY,
     )
+
+
+def conflicts_in(observations: pd.DataFrame) -> pd.DataFrame:
+    """Find the jobs that were told with another start or end after they had ended.
+
+    Parameters
+    ----------
+    observations : DataFrame
+        Of `backupkit.tables.OBSERVATIONS`, in any order.
+
+    Returns
+    -------
+    DataFrame
+        Of `backupkit.tables.CONFLICTS`: a row each time.
+    """
+    ended = observations[has_ended(observations["status"])]
+    ended = ended[ended.duplicated(_JOB_KEY, keep=False)]
+    ended = ended.sort_values([*_JOB_KEY, "observed_at"], kind="stable")
+    before = ended.groupby(_JOB_KEY, sort=False)[["start_time", "end_time"]].shift()
+    differs = pd.Series(data=False, index=ended.index)
+    for name in ("start_time", "end_time"):
+        differs |= ended[name].notna() & before[name].notna() & (ended[name] != before[name])
+    told = ended.assign(known_start_time=before["start_time"], known_end_time=before["end_time"])
+    return CONFLICTS.conform(told[differs])
 
 
 def changed_schedules(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:

@@ -9,6 +9,7 @@ References
 .. [1] vSphere Automation API, appliance/recovery/backup: Job, Details, Schedules.
 """
 
+from backupkit.wire.columns import job_columns
 from backupkit.wire.decoding import (
     decode_details,
     decode_error,
@@ -43,4 +44,5 @@ __all__ = [
     "decode_schedules",
     "decode_text",
     "decode_version",
+    "job_columns",
 ]

@@ -49,7 +49,8 @@ _IDS = _decoders(list[str])
 _JOB = _decoders(JobStatus)
 _VERSION = _decoders(Version)
 _DETAILS = _decoders(dict[str, Details] | list[Pair[Details]])
-_RAW_MAP = _decoders(dict[str, msgspec.Raw] | list[Pair[msgspec.Raw]])
+_RAW_MAP = _decoders(dict[str, msgspec.Raw] | list[msgspec.Raw])
+_ONE_PAIR = msgspec.json.Decoder(Pair[msgspec.Raw])
 _ONE_DETAILS = msgspec.json.Decoder(Details)
 _ONE_SCHEDULE = msgspec.json.Decoder(Schedule)
 _ERROR = msgspec.json.Decoder(ErrorBody)
@@ -163,14 +164,14 @@ def decode_job(body: bytes, flavour: Flavour, job_id: str) -> Job:
     """
     status: JobStatus = _decode(_JOB, body, flavour, f"job {one_line(job_id)}")
     return Job(
-        job_id=job_id,
-        state=_STATE_OF.get(status.state, status.state),
-        status=status.state,
-        progress=_percent(status.progress, 100),
-        start_time=_utc(status.start_time, job_id),
-        end_time=_utc(status.end_time, job_id),
-        messages=status.messages,
-        source="job",
+        job_id,
+        _STATE_OF.get(status.state, status.state),
+        status.state,
+        _percent(status.progress, 100),
+        _utc(status.start_time, job_id),
+        _utc(status.end_time, job_id),
+        status.messages,
+        "job",
     )
 
 
@@ -189,7 +190,7 @@ def decode_details(body: bytes, flavour: Flavour) -> tuple[list[Job], dict[str, 
     jobs : list of Job
         Those that could be read, ``source`` details.
     spoiled : dict of str to str
-        Why each of the others could not, by job id.
+        Why each of the others could not, by job id; "" stands for entries without one.
 
     Raises
     ------
@@ -198,16 +199,14 @@ def decode_details(body: bytes, flavour: Flavour) -> tuple[list[Job], dict[str, 
     """
     spoiled: dict[str, str] = {}
     try:
-        records = _pairs(_decode(_DETAILS, body, flavour, "the job details"))
+        decoded = _decode(_DETAILS, body, flavour, "the job details")
+        records = (
+            decoded if isinstance(decoded, dict) else {pair.key: pair.value for pair in decoded}
+        )
     except PayloadError:  # one bad record must not spoil the others: read them one by one
-        records = {}
-        for job_id, raw in _pairs(_decode(_RAW_MAP, body, flavour, "the job details")).items():
-            try:
-                records[job_id] = _ONE_DETAILS.decode(raw)
-            except _UNREADABLE as error:
-                spoiled[job_id] = (
-                    f"The record of job {one_line(job_id)} {_fault(bytes(raw), error)}."
-                )
+        records, spoiled = _one_by_one(
+            body, flavour, _ONE_DETAILS, "the job details", "The record of job"
+        )
     jobs = []
     for job_id, details in records.items():
         try:
@@ -232,21 +231,14 @@ def decode_schedules(body: bytes, flavour: Flavour) -> tuple[dict[str, Schedule]
     schedules : dict of str to Schedule
         By name.
     spoiled : dict of str to str
-        Why each of the others could not be read, by name.
+        Why each of the others could not be read, by name; "" stands for entries without one.
 
     Raises
     ------
     PayloadError
         If the body as a whole is anything else.
     """
-    schedules: dict[str, Schedule] = {}
-    spoiled: dict[str, str] = {}
-    for name, raw in _pairs(_decode(_RAW_MAP, body, flavour, "the schedules")).items():
-        try:
-            schedules[name] = _ONE_SCHEDULE.decode(raw)
-        except _UNREADABLE as error:
-            spoiled[name] = f"The schedule {one_line(name)} {_fault(bytes(raw), error)}."
-    return schedules, spoiled
+    return _one_by_one(body, flavour, _ONE_SCHEDULE, "the schedules", "The schedule")
 
 
 def decode_version(body: bytes, flavour: Flavour) -> str:
@@ -308,28 +300,52 @@ def decode_error(body: bytes) -> ErrorAnswer | None:
     return ErrorAnswer(kind, message.id, message.default_message)
 
 
-def _pairs(decoded: dict[str, T] | list[Pair[T]]) -> dict[str, T]:
-    """Give a map as a dict, whichever way it was sent."""
-    if isinstance(decoded, dict):
-        return decoded
-    return {pair.key: pair.value for pair in decoded}
+def _one_by_one(
+    body: bytes, flavour: Flavour, decoder: msgspec.json.Decoder[T], what: str, each: str
+) -> tuple[dict[str, T], dict[str, str]]:
+    """Decode a map entry by entry: what is right, and why the rest is not, both by key."""
+    good: dict[str, T] = {}
+    spoiled: dict[str, str] = {}
+    entries = _decode(_RAW_MAP, body, flavour, what)
+    if not isinstance(entries, dict):
+        pairs = []
+        for raw in entries:
+            try:
+                pair = _ONE_PAIR.decode(raw)
+            except _UNREADABLE as error:
+                spoiled[""] = (
+                    f"An entry of {what} without a usable key {_fault(bytes(raw), error)}."
+                )
+            else:
+                pairs.append((pair.key, pair.value))
+        if spoiled and not pairs:
+            raise PayloadError(
+                f"The answer to {what} is not what the API promises: no entry has a key."
+            )
+        entries = dict(pairs)
+    for key, raw in entries.items():
+        try:
+            good[key] = decoder.decode(raw)
+        except _UNREADABLE as error:
+            spoiled[key] = f"{each} {one_line(key)} {_fault(bytes(raw), error)}."
+    return good, spoiled
 
 
 def _from_details(job_id: str, details: Details) -> Job:
-    progress = details.progress
+    progress, status = details.progress, details.status
     return Job(
-        job_id=job_id,
-        state=_STATE_OF.get(details.status, details.status),
-        status=details.status,
-        progress=_percent(progress.completed, progress.total) if progress else None,
-        start_time=_utc(details.start_time, job_id),
-        end_time=_utc(details.end_time, job_id),
-        messages=details.messages,
-        type=details.type,
-        size=details.size,
-        location=details.location,
-        build=details.build.build_number if details.build else None,
-        source="details",
+        job_id,
+        _STATE_OF.get(status, status),
+        status,
+        _percent(progress.completed, progress.total) if progress else None,
+        _utc(details.start_time, job_id),
+        _utc(details.end_time, job_id),
+        details.messages,
+        "details",
+        details.type,
+        details.size,
+        details.location,
+        details.build.build_number if details.build else None,
     )
 
 
@@ -339,8 +355,10 @@ def _percent(completed: float, total: float) -> float | None:
 
 
 def _utc(time: datetime | None, job_id: str) -> datetime | None:
+    if time is None or time.tzinfo is UTC:
+        return time
     try:
-        return time.astimezone(UTC) if time else None
+        return time.astimezone(UTC)
     except OverflowError as error:  # year 1 or 9999 with an offset
         raise PayloadError(
             f"The record of job {one_line(job_id)} has a time out of range: {time}."

@@ -48,8 +48,8 @@ class Message(Struct, frozen=True, gc=False):
     localized: str | None = None
 
 
-class Job(Struct, frozen=True, kw_only=True):
-    """One backup job, whichever endpoint told of it.
+class Job(Struct, frozen=True, gc=False):
+    """One backup job, whichever endpoint told of it; its fields are columns of observations.
 
     Attributes
     ----------
@@ -65,12 +65,12 @@ class Job(Struct, frozen=True, kw_only=True):
         [UTC]
     messages : list of Message
         What it said.
+    source : str
+        ``job`` or ``details``.
     type, location, build : str or None
         Only details tell.
     size : int or None
         Data sent to the target [bytes]; only details tell.
-    source : str
-        ``job`` or ``details``.
     """
 
     job_id: str
@@ -80,11 +80,11 @@ class Job(Struct, frozen=True, kw_only=True):
     start_time: datetime | None
     end_time: datetime | None
     messages: list[Message]
+    source: str
     type: str | None = None
     size: int | None = None
     location: str | None = None
     build: str | None = None
-    source: str
 
 
 class Schedule(Struct, frozen=True, kw_only=True):
@@ -119,7 +119,7 @@ class ErrorAnswer(Struct, frozen=True):
     text: str = ""
 
 
-class JobStatus(Struct):
+class JobStatus(Struct, gc=False):
     """The answer to ``GET backup/job/{id}``."""
 
     id: str
@@ -130,20 +130,20 @@ class JobStatus(Struct):
     end_time: Time | None = None
 
 
-class Progress(Struct):
+class Progress(Struct, gc=False):
     """How far a job is, as details tell it."""
 
     total: float
     completed: float
 
 
-class Build(Struct):
+class Build(Struct, gc=False):
     """What the appliance was at the time."""
 
     build_number: str | None = None
 
 
-class Details(Struct):
+class Details(Struct, gc=False):
     """One record of ``GET backup/job/details``."""
 
     status: str
@@ -169,7 +169,7 @@ class Value(Struct, Generic[T]):
     value: T
 
 
-class Pair(Struct, Generic[T]):
+class Pair(Struct, Generic[T], gc=False):
     """One entry of a map below ``/rest``."""
 
     key: str

@@ -66,7 +66,7 @@ class TestFrames:
 
     def test_jobs_are_observations(self) -> None:
         """Jobs say what observations say, with when they were seen in place of one moment."""
-        more = ["duration", "outcome", "first_seen_at", "last_seen_at"]
+        more = ["duration", "outcome", "first_seen_at", "last_seen_at", "vanished_at"]
         shared = [name for name in OBSERVATIONS.names if name != "observed_at"]
         assert JOBS.names == [*shared, *more]
 

@@ -1,0 +1,10 @@
+"""Ask many appliances at once, and keep what each said; follow the jobs that run.
+
+One bad appliance is one row in `Snapshot.errors` and `Snapshot.polls`, never an exception.
+"""
+
+from backupkit.collect.rounds import collect
+from backupkit.collect.snapshot import Snapshot
+from backupkit.collect.visit import Strategy
+
+__all__ = ["Snapshot", "Strategy", "collect"]

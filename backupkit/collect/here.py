@@ -1,0 +1,77 @@
+"""What stays in the process that asked for a round: its stop sign, and passwords that were typed.
+
+Orders travel to workers, maybe on other machines. This does not: a worker in another process finds
+nothing here, and looks each password up where its source says.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from backupkit.errors import CredentialError
+from backupkit.fleet import Appliance, PasswordSource
+
+__all__ = ["HERE", "NOBODY", "Here", "at_home"]
+
+
+@dataclass(frozen=True)
+class Here:
+    """What one round keeps to its own process."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    typed: dict[tuple[PasswordSource, str], str] = field(default_factory=dict, repr=False)
+
+    def password_of(self, appliance: Appliance) -> str:
+        """Look a password up.
+
+        Raises
+        ------
+        CredentialError
+            If there is none, or a person would have to type it in another process.
+        """
+        source, user = appliance.password, appliance.user
+        if source.kind != "prompt":
+            return source.read(user)
+        try:
+            return self.typed[source, user]
+        except KeyError:
+            raise CredentialError(
+                f"No password: {user} would have to type it for {appliance.name}, and a typed "
+                "password does not travel to another process. Keep it where the worker can read "
+                "it: env, file or keyring."
+            ) from None
+
+
+HERE: dict[str, Here] = {}
+NOBODY = Here()
+
+
+@contextmanager
+def at_home(appliances: Iterable[Appliance]) -> Iterator[tuple[str, Here]]:
+    """Keep a round's own things for as long as it lasts.
+
+    Parameters
+    ----------
+    appliances : iterable of Appliance
+        Each user whose password is typed is asked for it once, now.
+
+    Yields
+    ------
+    round_id : str
+        Its key in `HERE`.
+    here : Here
+        Its own things.
+    """
+    wanted = {(one.password, one.user) for one in appliances if one.password.kind == "prompt"}
+    here = Here()
+    here.typed.update(
+        ((source, user), source.read(user)) for source, user in sorted(wanted, key=repr)
+    )
+    round_id = uuid4().hex
+    HERE[round_id] = here
+    try:
+        yield round_id, here
+    finally:
+        del HERE[round_id]

@@ -1,0 +1,236 @@
+"""collect(): one round over many appliances at once."""
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import (
+    Executor,
+    Future,
+    ThreadPoolExecutor,
+    as_completed,
+)
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+from tqdm.auto import tqdm
+
+from backupkit.client import Limits
+from backupkit.collect.here import Here, at_home
+from backupkit.collect.snapshot import Snapshot, snapshot_of
+from backupkit.collect.visit import Order, Strategy, Visit, visit
+from backupkit.errors import (
+    ApplianceError,
+    BackupkitWarning,
+    DeadlineError,
+    SettingsError,
+    WorkerError,
+)
+from backupkit.fleet import Appliance, Fleet
+from backupkit.tables import OUTCOMES, Remembered, outcome_of
+
+__all__ = ["Memory", "collect"]
+
+GRACE: Final = 10.0
+"""How long after its end a round still waits for visits to say good-bye [s]."""
+
+_log = logging.getLogger(__name__)
+
+
+class Memory(Protocol):
+    """What remembers earlier rounds: a `backupkit.History`, or the last `Snapshot`."""
+
+    def remembered(self) -> Mapping[str, Remembered]:
+        """Sum up what is known of each appliance."""
+        ...
+
+
+def collect(
+    fleet: Fleet | Iterable[Appliance],
+    *,
+    known: Memory | None = None,
+    strategy: Strategy = "auto",
+    executor: Executor | None = None,
+    limits: Limits | None = None,
+    progress: bool | None = None,
+    clock: Callable[[], datetime] | None = None,
+) -> Snapshot:
+    """Ask every appliance for its backup jobs and schedules.
+
+    Parameters
+    ----------
+    fleet : Fleet or iterable of Appliance
+        Whom to ask.
+    known : History or Snapshot, optional
+        What earlier rounds found out: jobs that had ended are not asked for again. By default
+        everything is asked for.
+    strategy : {"auto", "job"}
+        ``auto`` takes the way of fewest requests: the details of many jobs at once, where there
+        are any. ``job`` asks for each job alone, which tells no type, size, location and build.
+    executor : Executor, optional
+        Who visits the appliances; by default threads of this process. An executor of processes, or
+        of a Dask cluster (``Client.get_executor()``), gets each appliance and where its password
+        is, never the password: environment, files and CA bundles are looked up by the worker.
+    limits : Limits, optional
+        How long to wait, how often to try, and how much to ask for at once.
+    progress : bool, optional
+        Whether to show a progress bar; by default where a person looks: a terminal or a notebook.
+    clock : callable, optional
+        Gives the present as an aware datetime; by default the machine's clock. Workers in other
+        processes must be able to import it.
+
+    Returns
+    -------
+    Snapshot
+        What they said. An appliance that could not be read is a row in ``errors`` and ``polls``.
+        After Ctrl-C it holds what was read by then, and its ``stopped`` is true.
+
+    Warns
+    -----
+    BackupkitWarning
+        If no appliance at all could be read, the round was stopped, or a job has a state never
+        seen before.
+
+    Raises
+    ------
+    SettingsError
+        If the strategy is unknown, or two appliances have the same name.
+    """
+    if strategy not in ("auto", "job"):
+        raise SettingsError(f'strategy: "{strategy}" must be "auto" or "job".')
+    appliances = list(Fleet(fleet)) if not isinstance(fleet, Fleet) else list(fleet)
+    memory = {} if known is None else known.remembered()
+    limits = limits or Limits()
+    due = time.time() + limits.round
+    with at_home(appliances) as (round_id, here):
+        orders = [
+            Order(one, memory.get(one.name, Remembered()), strategy, limits, due, round_id, clock)
+            for one in appliances
+        ]
+        visits = _made(orders, here, executor=executor, progress=progress)
+    in_order = [visits[one.name] for one in appliances if one.name in visits]
+    snapshot = snapshot_of(in_order, stopped=here.stop.is_set())
+    _warn(snapshot, len(appliances))
+    return snapshot
+
+
+def _made(
+    orders: Sequence[Order], here: Here, *, executor: Executor | None, progress: bool | None
+) -> dict[str, Visit]:
+    """Make the visits, and give them by appliance; at Ctrl-C those that were begun."""
+    visits: dict[str, Visit] = {}
+    with (
+        _workers(executor, orders) as pool,
+        # None: hidden unless a person looks
+        tqdm(
+            total=len(orders),
+            desc="Collecting",
+            unit="appliance",
+            disable=None if progress is None else not progress,
+        ) as bar,
+    ):
+        futures = {pool.submit(visit, order): order for order in orders}
+        try:
+            failed = jobs = 0
+            for future in _done(futures, orders):
+                one = _brought_back(future, futures[future])
+                visits[one.appliance] = one
+                failed += one.error is not None
+                jobs += len(one.jobs)
+                bar.set_postfix(failed=failed, jobs=jobs, refresh=False)
+                bar.update()
+        except KeyboardInterrupt:
+            here.stop.set()
+            for future in futures:
+                future.cancel()
+            _log.warning("Stopping: visits under way say good-bye.")
+            begun = {future: order for future, order in futures.items() if not future.cancelled()}
+            for future in _done(begun, orders, grace_only=True):
+                one = _brought_back(future, futures[future])
+                visits[one.appliance] = one
+        for future, order in futures.items():
+            name = order.appliance.name
+            if name not in visits and not here.stop.is_set():
+                future.cancel()
+                late = f"{name} was not read within the {order.limits.round:g} s of the round"
+                visits[name] = _lost(
+                    order, DeadlineError(f"{late}, and its worker did not answer either.")
+                )
+    return visits
+
+
+def _done(
+    futures: Mapping[Future[Visit], Order], orders: Sequence[Order], *, grace_only: bool = False
+) -> Iterator[Future[Visit]]:
+    """Give each future once it is done, until the round is over."""
+    left = max(0.0, orders[0].due - time.time()) if orders and not grace_only else 0.0
+    try:
+        yield from as_completed(futures, timeout=left + GRACE)
+    except TimeoutError:
+        _log.warning("Some visits did not come to an end, and are given up.")
+
+
+@contextmanager
+def _workers(executor: Executor | None, orders: Sequence[Order]) -> Iterator[Executor]:
+    """Give the caller's executor, or threads that are not waited for when they hang."""
+    if executor is not None:
+        yield executor
+        return
+    at_once = orders[0].limits.at_once if orders else 1
+    pool = ThreadPoolExecutor(max(1, min(at_once, len(orders))), thread_name_prefix="collect")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _brought_back(future: Future[Visit], order: Order) -> Visit:
+    """Give what a visit brought back; a worker that failed spoils no other visit."""
+    try:
+        return future.result()
+    except Exception as error:  # noqa: BLE001 # whatever befell a worker, maybe far away
+        name = order.appliance.name
+        _log.exception("The visit to %s failed", name)
+        why = f"The worker that was to ask {name} failed: {type(error).__name__}."
+        return _lost(order, WorkerError(f"{why} Look at its log."))
+
+
+def _lost(order: Order, error: ApplianceError) -> Visit:
+    """Give the visit of which nothing came back."""
+    memory = order.memory
+    now = order.clock or (lambda: datetime.now(UTC))
+    lost = Visit(
+        order.appliance.name,
+        now(),
+        version=memory.version,
+        timezone=memory.timezone,
+        details=memory.details,
+    )
+    lost.failed(error)
+    return lost
+
+
+def _warn(snapshot: Snapshot, asked: int) -> None:
+    """Say aloud what a glance at the frames could miss."""
+    said = []
+    if snapshot.stopped:
+        said.append(
+            f"The round was stopped: {int(snapshot.polls['ok'].sum())} of {asked} appliances were "
+            "read by then."
+        )
+    elif len(snapshot.polls) and not snapshot.polls["ok"].any():
+        reasons = ", ".join(sorted(set(snapshot.polls["error"].dropna())))
+        said.append(
+            f"None of {len(snapshot.polls)} appliances could be read ({reasons}); "
+            "look at .errors for each one's reason."
+        )
+    status = snapshot.observations["status"].dropna()
+    unknown = sorted(set(status[outcome_of(status) == OUTCOMES[-1]]))
+    if unknown:
+        said.append(
+            f"Jobs with a state never seen before: {', '.join(word[:40] for word in unknown[:5])}. "
+            "They are kept and counted neither as success nor as failure."
+        )
+    for sentence in said:
+        warnings.warn(sentence, BackupkitWarning, stacklevel=3)

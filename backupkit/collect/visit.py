@@ -1,0 +1,302 @@
+"""One visit to one appliance: what is asked, in which order, and what is not asked again."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal
+
+from backupkit import wire
+from backupkit.client import ApplianceClient, Limits
+from backupkit.collect.here import HERE, NOBODY
+from backupkit.errors import (
+    ApplianceError,
+    BackupkitError,
+    DeadlineError,
+    NotFoundError,
+    PayloadError,
+    ServerError,
+    UnreachableError,
+    one_line,
+)
+from backupkit.fleet import Appliance
+from backupkit.tables import Remembered
+
+__all__ = ["Order", "Strategy", "Visit", "visit"]
+
+Strategy = Literal["auto", "job"]
+
+ASK_ALL_ABOVE: Final = 200
+"""With more new jobs than this, details of all jobs in one request beat naming them."""
+
+JOBS_PER_LANE: Final = 25
+"""A connection more is worth its handshake only for so many jobs."""
+
+FAILURES_IN_A_ROW: Final = 5
+"""So many jobs that fail one after the other are no longer the jobs' fault."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Whom to visit and how: all that travels to a worker, and no password.
+
+    Attributes
+    ----------
+    appliance : Appliance
+        Says where its password is kept.
+    memory : Remembered
+        What earlier rounds found out.
+    strategy : {"auto", "job"}
+        Whether to ask for details where there are any, or for each job alone.
+    limits : Limits
+        How long to wait, how often to try, and how much to ask for at once.
+    due : float
+        When the round ends, in seconds since 1970: workers on other machines have other
+        monotonic clocks.
+    round_id : str
+        Leads to what stays in the process that gave the order, see `backupkit.collect.here`.
+    clock : callable or None
+        Gives the present as an aware datetime; None means the machine's clock.
+    """
+
+    appliance: Appliance
+    memory: Remembered
+    strategy: Strategy
+    limits: Limits
+    due: float
+    round_id: str
+    clock: Callable[[], datetime] | None = None
+
+
+@dataclass(slots=True)
+class Visit:
+    """What one visit brought back, before it becomes rows."""
+
+    appliance: str
+    polled_at: datetime
+    error: str | None = None
+    detail: str | None = None
+    jobs: list[wire.Job] = field(default_factory=list)
+    jobs_listed: int | None = None
+    vanished: list[str] = field(default_factory=list)
+    schedules: dict[str, wire.Schedule] = field(default_factory=dict)
+    timezone: str | None = None
+    version: str | None = None
+    flavour: wire.Flavour | None = None
+    details: bool | None = None
+    requests: int = 0
+    elapsed: timedelta = timedelta(0)
+    clock_skew: timedelta | None = None
+    troubles: list[tuple[str, str, str | None]] = field(default_factory=list)
+
+    def trouble(self, error: BackupkitError, job_id: str | None = None) -> None:
+        """Note what could not be read although the visit went on."""
+        self.troubles.append((error.kind, str(error), job_id))
+
+    def failed(self, error: BackupkitError) -> None:
+        """Note why the visit ended early; what was read by then stays."""
+        self.error, self.detail = error.kind, str(error)
+
+
+def visit(order: Order) -> Visit:
+    """Visit one appliance; whatever goes wrong becomes part of what the visit brought back."""
+    here = HERE.get(order.round_id, NOBODY)
+    appliance, memory = order.appliance, order.memory
+    now = order.clock or (lambda: datetime.now(UTC))
+    found = Visit(
+        appliance.name,
+        now(),
+        version=memory.version,
+        timezone=memory.timezone,
+        details=memory.details,
+    )
+    began = time.perf_counter()
+    client: ApplianceClient | None = None
+    try:
+        left = order.due - time.time()
+        if left <= 0:
+            raise DeadlineError(
+                f"The round's time was up before {appliance.name} had its turn. Give the round "
+                "more time, or ask fewer appliances in it."
+            )
+        client = ApplianceClient(
+            appliance,
+            here.password_of(appliance),
+            limits=order.limits,
+            flavour=wire.Flavour(memory.api) if memory.api else None,
+            due=time.monotonic() + left,
+            stop=here.stop,
+            clock=order.clock,
+        )
+        with client:
+            _read(client, found, order)
+    except BackupkitError as error:
+        found.failed(error)
+        _log.info("%s could not be read: %s", appliance.name, error)
+    if client is not None:
+        found.requests, found.flavour = client.requests, client.flavour
+        found.clock_skew = client.clock_skew
+    found.elapsed = timedelta(seconds=time.perf_counter() - began)
+    return found
+
+
+def _read(client: ApplianceClient, found: Visit, order: Order) -> None:
+    """Read what is new on one appliance."""
+    memory = order.memory
+    first = order.strategy == "auto" and memory.version is None and not memory.listed
+    if first and _read_everything(client, found):
+        _ask_what_it_is(client, found)
+    else:
+        listed = client.job_ids()
+        found.jobs_listed = len(listed)
+        found.vanished = sorted(memory.listed.difference(listed))
+        if memory.version is None or not memory.listed.issuperset(listed):
+            _ask_what_it_is(client, found)
+            if found.version != memory.version and not first:
+                found.details = None  # upgraded: find out anew
+        wanted = [job_id for job_id in listed if job_id not in memory.finished]
+        in_one = len(wanted) in (0, len(listed)) or len(wanted) > ASK_ALL_ABOVE
+        ways = [(), wanted] if in_one and not first else [wanted]
+        _read_jobs(client, found, wanted, ways=ways, order=order)
+    if found.details is not False:
+        _read_schedules(client, found)
+
+
+def _read_everything(client: ApplianceClient, found: Visit) -> bool:
+    """Read all details without asking for the list, at the first visit; tell whether it worked."""
+    try:
+        [(jobs, spoiled)] = client.details()
+    except NotFoundError:
+        found.details = False
+        return False
+    except (PayloadError, ServerError, UnreachableError) as error:
+        _log.info("%s gives no details of all jobs at once: %s", found.appliance, error)
+        return False
+    found.details = True
+    found.jobs += jobs
+    found.jobs_listed = len(jobs) + len(spoiled)
+    _read_spoiled(client, found, spoiled, lanes=1)
+    return True
+
+
+def _read_jobs(
+    client: ApplianceClient,
+    found: Visit,
+    wanted: Sequence[str],
+    *,
+    ways: Sequence[Sequence[str]],
+    order: Order,
+) -> None:
+    """Read jobs by details where there are any, in one of some ways, the rest one by one.
+
+    A way is the ids to name in the request; none asks for all jobs, also those known by now: one
+    that changed is a conflict to report.
+    """
+    remaining = dict.fromkeys(wanted)
+    spoiled: dict[str, str] = {}
+    by_details = order.strategy == "auto" and found.details is not False
+    for ids in ways if by_details else ():
+        if not remaining:
+            break
+        try:
+            for jobs, faults in client.details(ids):
+                found.details = True
+                # some appliance may pass over the filter and tell of all, for each page anew
+                found.jobs += [job for job in jobs if job.job_id in remaining or not ids]
+                spoiled |= {key: why for key, why in faults.items() if key in remaining}
+                for job_id in (*(job.job_id for job in jobs), *faults):
+                    remaining.pop(job_id, None)
+                if not remaining:
+                    break
+        except NotFoundError:
+            found.details = False
+            break
+        except (PayloadError, ServerError, UnreachableError) as error:
+            _log.info("%s gives no details: %s", found.appliance, error)
+    lanes = order.limits.per_appliance
+    _read_spoiled(client, found, spoiled, lanes=lanes)
+    _read_one_by_one(client, found, remaining, lanes=lanes)
+
+
+def _read_spoiled(
+    client: ApplianceClient, found: Visit, spoiled: dict[str, str], *, lanes: int
+) -> None:
+    """Read by job/{id} what details told wrongly, and name what stays unread."""
+    before = len(found.jobs)
+    _read_one_by_one(client, found, [job_id for job_id in spoiled if job_id], lanes=lanes)
+    saved = {job.job_id for job in found.jobs[before:]}
+    for job_id, why in spoiled.items():
+        if job_id not in saved:
+            found.troubles.append((PayloadError.kind, why, job_id or None))
+
+
+def _read_one_by_one(
+    client: ApplianceClient, found: Visit, job_ids: Iterable[str], *, lanes: int
+) -> None:
+    """Read jobs by job/{id}, some at once; one that fails is named, and spoils no other."""
+    waiting = deque(job_ids)
+    if not waiting:
+        return
+    failures: list[ApplianceError] = []
+    number = min(lanes, -(-len(waiting) // JOBS_PER_LANE))
+    if number == 1:
+        _take_turns(client, found, waiting, failures)
+    else:
+        with ThreadPoolExecutor(number) as pool:
+            turns = [
+                pool.submit(_take_turns, client, found, waiting, failures) for _ in range(number)
+            ]
+        for turn in turns:
+            turn.result()
+    if len(failures) >= FAILURES_IN_A_ROW:
+        raise failures[-1]
+
+
+def _take_turns(
+    client: ApplianceClient, found: Visit, waiting: deque[str], failures: list[ApplianceError]
+) -> None:
+    """Read one waiting job after the other; many threads may do so at once."""
+    while waiting and len(failures) < FAILURES_IN_A_ROW:
+        try:
+            job_id = waiting.popleft()
+        except IndexError:  # another thread took the last one
+            return
+        try:
+            found.jobs.append(client.job(job_id))
+            failures.clear()
+        except NotFoundError:
+            _log.info("%s removed job %s during the visit", found.appliance, one_line(job_id))
+        except PayloadError as error:
+            found.trouble(error, job_id)
+        except ServerError as error:
+            found.trouble(error, job_id)
+            failures.append(error)
+        except BaseException:
+            waiting.clear()
+            raise
+
+
+def _read_schedules(client: ApplianceClient, found: Visit) -> None:
+    try:
+        found.schedules, spoiled = client.schedules()
+        found.details = True
+        found.troubles += [(PayloadError.kind, why, None) for why in spoiled.values()]
+    except NotFoundError:
+        found.details = False
+        _log.info("%s has no schedules to read: older than 6.7", found.appliance)
+    except (PayloadError, ServerError) as error:
+        found.trouble(error)
+
+
+def _ask_what_it_is(client: ApplianceClient, found: Visit) -> None:
+    """Ask for version and time zone: with new jobs only, since both change seldom."""
+    for name in ("version", "timezone"):
+        try:
+            setattr(found, name, getattr(client, name)())
+        except (NotFoundError, PayloadError, ServerError) as error:
+            found.trouble(error)
