@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from backupkit.assessment import Assessment, evaluate, evaluate_frames
     from backupkit.client import Limits
     from backupkit.collect import Snapshot, collect
+    from backupkit.doctor import doctor
     from backupkit.fleet import Appliance, Fleet, PasswordSource
     from backupkit.history import History
     from backupkit.policy import Policy
@@ -37,6 +38,7 @@ __all__ = [
     "Snapshot",
     "__version__",
     "collect",
+    "doctor",
     "errors",
     "evaluate",
     "evaluate_frames",
@@ -58,6 +60,7 @@ _HOME = {
     "Snapshot": "collect",
     "__version__": "_version",
     "collect": "collect",
+    "doctor": "doctor",
     "errors": "",
     "evaluate": "assessment",
     "evaluate_frames": "assessment",
@@ -83,7 +86,7 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """The package, in which `collect` and `report` stay functions.
+    """The package, in which `collect`, `doctor` and `report` stay functions.
 
     Importing a submodule sets it as an attribute of its package, which would hide the function of
     the same name; what a user calls must not depend on what was imported before.

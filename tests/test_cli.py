@@ -48,7 +48,7 @@ class TestHelp:
         assert main() == 0
         assert "collect" in capsys.readouterr().out
 
-    @pytest.mark.parametrize("name", ["demo", "collect", "report", "check", "simulate"])
+    @pytest.mark.parametrize("name", ["demo", "doctor", "collect", "report", "check", "simulate"])
     def test_every_command(self, capsys: pytest.CaptureFixture[str], name: str) -> None:
         """Each command has a help text, and so has each of its options."""
         assert main([name, "--help"]) == 0

@@ -49,7 +49,7 @@ class TestImport:
         assert "backupkit._version" in loaded
         assert not set(HEAVY) & set(loaded)
 
-    @pytest.mark.parametrize("name", ["collect", "report"])
+    @pytest.mark.parametrize("name", ["collect", "doctor", "report"])
     def test_function_stays(self, name: str) -> None:
         """A function keeps its name, whenever the module of the same name is imported."""
         load, same = f"import backupkit.{name}", f"print(f is bk.{name}, callable(f))"

@@ -76,7 +76,7 @@ JOBS = {
         progress=10,
         start_time=utc(2, 21, 59, 0, 318),
         end_time=utc(2, 22, 0, 7, 501),
-        messages=[EXCEPTION],
+        messages=(EXCEPTION,),
         source="job",
     ),
     "rest_job_get_failed_200": Job(
@@ -86,7 +86,7 @@ JOBS = {
         progress=10,
         start_time=utc(2, 21, 59, 0, 318),
         end_time=utc(2, 22, 0, 7, 501),
-        messages=[SNAPSHOT],
+        messages=(SNAPSHOT,),
         source="job",
     ),
     "api_job_get_inprogress_200": Job(
@@ -96,7 +96,7 @@ JOBS = {
         progress=42,
         start_time=utc(4, 10, 15, 0, 655),
         end_time=None,
-        messages=[],
+        messages=(),
         source="job",
     ),
     "api_job_get_none_200": Job(
@@ -106,7 +106,7 @@ JOBS = {
         progress=0,
         start_time=utc(4, 22, 0, 0, 0),
         end_time=None,
-        messages=[],
+        messages=(),
         source="job",
     ),
     "api_job_get_succeeded_200": Job(
@@ -116,7 +116,7 @@ JOBS = {
         progress=100,
         start_time=utc(3, 8, 56, 30, 412),
         end_time=utc(3, 9, 3, 51, 77),
-        messages=[],
+        messages=(),
         source="job",
     ),
 }
@@ -129,7 +129,7 @@ THREE_DETAILS = [
         progress=10,
         start_time=utc(2, 21, 59, 0, 318),
         end_time=utc(2, 22, 0, 7, 501),
-        messages=[EXCEPTION],
+        messages=(EXCEPTION,),
         type="SCHEDULED",
         size=20_971_520,
         location=folder("S_8.0.3.00400_20260102-215900"),
@@ -143,7 +143,7 @@ THREE_DETAILS = [
         progress=100,
         start_time=utc(3, 8, 56, 30, 412),
         end_time=utc(3, 9, 3, 51, 77),
-        messages=[],
+        messages=(),
         type="MANUAL",
         size=1_489_306_742,
         location=folder("M_8.0.3.00400_20260103-085630"),
@@ -157,7 +157,7 @@ THREE_DETAILS = [
         progress=42,
         start_time=utc(4, 10, 15, 0, 655),
         end_time=None,
-        messages=[],
+        messages=(),
         type="MANUAL",
         size=104_857_600,
         location=folder("M_8.0.3.00400_20260104-101500"),
@@ -177,7 +177,7 @@ DETAILS = {
             progress=None,
             start_time=None,
             end_time=None,
-            messages=[],
+            messages=(),
             type="SCHEDULED",
             location=folder("S_8.0.3.00400_20260104-220000"),
             build="24322831",
@@ -465,10 +465,10 @@ class TestDecodeJob:
     def test_messages(self) -> None:
         """Numbers among the arguments, missing parts and additions are all let through."""
         sent = [{"args": ["a", 1, None, 1.5, 2**70], "new": {}}, {"localized": "Bonjour"}]
-        assert decode_job(job_body(messages=sent), API, "1").messages == [
+        assert decode_job(job_body(messages=sent), API, "1").messages == (
             Message(args=["a", 1, None, 1.5, 2**70]),
             Message(localized="Bonjour"),
-        ]
+        )
 
     def test_hostile_id(self) -> None:
         """An id out of the appliance's list does not break the sentence into lines."""

@@ -6,8 +6,8 @@ Data goes to stdout, talk and progress to stderr. Exit codes:
 0     done
 1     wrong input, or something that cannot be read or written; a sentence on stderr says what
 2     wrong use of the command line
-3     some appliance could not be read
-4     no appliance could be read
+3     some appliance could not be read, or failed a check of ``doctor``
+4     no appliance could be read, or each failed a check
 5     the report is written, and its verdict is one of ``--fail-on``
 130   stopped with Ctrl-C
 ====  =====================================================================================
@@ -25,6 +25,7 @@ from typer.exceptions import TyperException
 
 from backupkit._version import __version__
 from backupkit.cli.collecting import collect
+from backupkit.cli.doctoring import doctor
 from backupkit.cli.judging import check, report
 from backupkit.cli.simulating import demo, simulate
 from backupkit.errors import BackupkitError
@@ -41,7 +42,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (demo, collect, report, check, simulate):
+for command in (demo, doctor, collect, report, check, simulate):
     app.command()(command)
 
 

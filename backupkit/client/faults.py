@@ -90,6 +90,11 @@ def _untrusted(appliance: Appliance, causes: Sequence[BaseException], timeout: f
         )
     verify = next((c for c in causes if isinstance(c, ssl.SSLCertVerificationError)), None)
     why = verify.verify_message if verify else "it could not be verified"
+    if "mismatch" in why:
+        return (
+            f"The certificate of {host} was made for another name: {why}. Write that name as host "
+            f"of {name} in fleet.toml."
+        )
     text = (
         f"The certificate of {host} is not trusted: {why}. To trust it, save its authority's "
         f'certificate as a PEM file and write ca_bundle = "ca.pem" for {name} in fleet.toml'

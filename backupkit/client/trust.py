@@ -51,7 +51,8 @@ def _trusting(ca_bundle: Path | None) -> ssl.SSLContext:
     try:
         return _context(ca_bundle, ca_bundle.stat().st_mtime_ns)
     except (OSError, ssl.SSLError) as error:
-        reason = error.strerror or "it holds no PEM certificate"
+        no_pem = isinstance(error, ssl.SSLError)
+        reason = "it holds no PEM certificate" if no_pem else error.strerror
         raise SettingsError(f"The CA bundle {ca_bundle} cannot be used: {reason}.") from error
 
 
@@ -59,6 +60,8 @@ def _trusting(ca_bundle: Path | None) -> ssl.SSLContext:
 def _context(ca_bundle: Path | None, _changed: int) -> ssl.SSLContext:
     """Load authorities once, and again when the file changed: it is the dearest step of a visit."""
     context = ssl.create_default_context(cafile=ca_bundle)
+    # Python 3.13 began to refuse authorities that omit what RFC 5280 asks of public ones
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.sslsocket_class = PatientSocket
     return context
 

@@ -105,7 +105,7 @@ def observations_of(
     Examples
     --------
     >>> from datetime import UTC, datetime
-    >>> job = wire.Job("a", "INPROGRESS", "RUNNING", 40.0, None, None, [], "details")
+    >>> job = wire.Job("a", "INPROGRESS", "RUNNING", 40.0, None, None, (), "details")
     >>> now = datetime(2026, 11, 9, tzinfo=UTC)
     >>> observations_of([job], appliances=["vc-1"], observed_at=[now])["progress"].to_list()
     [40.0]

@@ -8,6 +8,7 @@ from backupkit.tables.contract import Column, Table
 from backupkit.tables.frames import (
     APPLIANCES,
     ASSESSED_JOBS,
+    CHECKS,
     CONFLICTS,
     COVERAGE,
     ERRORS,
@@ -19,6 +20,7 @@ from backupkit.tables.frames import (
     OBSERVATIONS,
     OUTCOMES,
     POLLS,
+    RUNNING,
     SCHEDULES,
     SLOT_STATES,
     SLOTS,
@@ -39,6 +41,7 @@ from backupkit.tables.memory import Remembered, remembered_from
 __all__ = [
     "APPLIANCES",
     "ASSESSED_JOBS",
+    "CHECKS",
     "CONFLICTS",
     "COVERAGE",
     "ERRORS",
@@ -51,6 +54,7 @@ __all__ = [
     "OBSERVATIONS",
     "OUTCOMES",
     "POLLS",
+    "RUNNING",
     "SCHEDULES",
     "SLOTS",
     "SLOT_STATES",

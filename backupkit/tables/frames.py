@@ -114,7 +114,12 @@ POLLS = Table(
     (
         _APPLIANCE,
         Column("polled_at", TIME, "When the visit began.", "UTC"),
-        Column("ok", FLAG, "Whether all was read; missing if the visit was stopped by Ctrl-C."),
+        Column(
+            "ok",
+            FLAG,
+            "Whether the job list and what was new on it were read; missing if the visit was "
+            "stopped by Ctrl-C, or only followed a running job.",
+        ),
         Column("error", TEXT, "The kind of the fault, see `backupkit.errors`."),
         Column("detail", TEXT, "The fault in a sentence, with what to do next."),
         Column("api", TEXT, "Which flavour answered: api or rest."),
@@ -142,6 +147,43 @@ ERRORS = Table(
     ),
 )
 """What went wrong in one round."""
+
+RUNNING = Table(
+    "running",
+    (
+        *_JOB,
+        Column("state", TEXT, "FAILED, INPROGRESS, NONE, SUCCEEDED, or a word not known yet."),
+        Column("progress", NUMBER, "How far the job is.", "%"),
+        Column("start_time", TIME, "When the job started.", "UTC"),
+        Column("end_time", TIME, "When it ended; missing while it runs.", "UTC"),
+        Column("observed_at", TIME, "When the appliance was asked.", "UTC"),
+        Column("elapsed", SPAN, "How long it has run, by the appliance's own clock.", "s"),
+        Column(
+            "time_left",
+            SPAN,
+            "Estimated from its progress and the appliance's earlier runs; missing where neither "
+            "tells.",
+            "s",
+        ),
+        Column("changed_at", TIME, "When its progress was last seen to change.", "UTC"),
+        Column("stalled", FLAG, "Whether its progress has not changed for suspiciously long."),
+        Column("detail", TEXT, "Why it could not be asked this time; missing if it could."),
+    ),
+)
+"""The jobs that `backupkit.watch` follows, one row each."""
+
+CHECKS = Table(
+    "checks",
+    (
+        _APPLIANCE,
+        Column("check", TEXT, "What was looked at."),
+        Column("result", TEXT, "ok, warning, failed, or skipped because it needs another check."),
+        Column("found", TEXT, "What was found."),
+        Column("advice", TEXT, "What to do about it; missing where there is nothing to do."),
+        Column("elapsed", SPAN, "How long the check took.", "s"),
+    ),
+)
+"""One row per check of each appliance, in the order in which they build on each other."""
 
 SCHEDULES = Table(
     "schedules",

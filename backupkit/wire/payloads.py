@@ -63,7 +63,7 @@ class Job(Struct, frozen=True, gc=False):
         0 to 100 [%]; None where the appliance tells anything else.
     start_time, end_time : datetime or None
         [UTC]
-    messages : list of Message
+    messages : tuple of Message
         What it said.
     source : str
         ``job`` or ``details``.
@@ -79,7 +79,7 @@ class Job(Struct, frozen=True, gc=False):
     progress: float | None
     start_time: datetime | None
     end_time: datetime | None
-    messages: list[Message]
+    messages: tuple[Message, ...]
     source: str
     type: str | None = None
     size: int | None = None
@@ -124,7 +124,7 @@ class JobStatus(Struct, gc=False):
 
     id: str
     state: str
-    messages: list[Message]
+    messages: tuple[Message, ...]
     progress: float
     start_time: Time
     end_time: Time | None = None
@@ -148,7 +148,7 @@ class Details(Struct, gc=False):
 
     status: str
     type: str
-    messages: list[Message]
+    messages: tuple[Message, ...]
     location: str
     progress: Progress | None = None
     start_time: Time | None = None

@@ -1,0 +1,159 @@
+"""``backupkit doctor``: which appliance cannot be read, at which step, and what to do."""
+
+import difflib
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+import backupkit as bk
+from backupkit.cli.options import AsJson, FleetFile, print_json, records
+from backupkit.errors import SettingsError, one_line
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from backupkit.fleet import Appliance, Fleet
+
+__all__ = ["doctor"]
+
+SOME_FAILED: Final = 3
+ALL_FAILED: Final = 4
+NAMED: Final = 5
+WIDEST: Final = 110
+SYMBOLS: Final = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "-"}
+PLAIN: Final = {"ok": "+", "warning": "!", "failed": "x", "skipped": "-"}
+
+
+def doctor(
+    fleet: FleetFile,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Check these appliances alone.")
+    ] = None,
+    *,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show each check of healthy appliances, too.")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Check that each appliance can be read, and say what to do where not.
+
+    Exit code: 0 all is fine (warnings, too), 3 some appliance failed a check, 4 each of them did.
+    """
+    checks = bk.doctor(_chosen(bk.Fleet.load(fleet), fleet, names or []))
+    results = {
+        str(name): set(told) for name, told in checks.groupby("appliance", sort=False)["result"]
+    }
+    if as_json:
+        print_json(records(checks))
+    else:
+        for line in _lines(checks, results, everything=everything):
+            typer.echo(_printable(line))
+    failed = sum("failed" in told for told in results.values())
+    if failed == len(results):
+        return ALL_FAILED
+    return SOME_FAILED if failed else 0
+
+
+def _chosen(fleet: "Fleet", path: Path, names: Sequence[str]) -> Sequence["Appliance"]:
+    """Give the named appliances, even disabled ones, else all that are enabled."""
+    if not names and not len(fleet):
+        raise SettingsError(f"{path}: no appliance to check; add one as [[appliance]].")
+    known = [appliance.name for appliance in fleet.appliances]
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f'did you mean "{close[0]}"?' if close else f"there are {_some(known)}."
+            raise SettingsError(f'{path}: no appliance is named "{name}"; {hint}')
+    return [one for one in fleet.appliances if one.name in names] if names else list(fleet)
+
+
+def _lines(
+    checks: "pd.DataFrame", results: Mapping[str, set[str]], *, everything: bool
+) -> Iterator[str]:
+    """Tell the checks appliance by appliance, then the sum of them."""
+    symbols = SYMBOLS if _can_show("".join(SYMBOLS.values())) else PLAIN
+    wide = max(len(name) for name in results)
+    parted = True
+    for name, rows in checks.groupby("appliance", sort=False):
+        found = dict(zip(rows["check"], rows["found"], strict=True))
+        told = dict(zip(rows["check"], rows["result"], strict=True))
+        trouble = [
+            f"{result}: {', '.join(check for check in told if told[check] == result)}"
+            for result in ("failed", "warning")
+            if result in told.values()
+        ]
+        worst = trouble[0].partition(":")[0] if trouble else "ok"
+        summary = "; ".join(trouble) or f"ok: {found['version']}, {found['job list']}"
+        detailed = bool(trouble) or everything
+        if detailed and not parted:
+            yield ""
+        yield f"{symbols[worst]} {one_line(str(name)):{wide}}  {summary}"
+        if detailed:
+            yield from _details(rows, symbols, everything=everything)
+            yield ""
+        parted = detailed
+    if not parted:
+        yield ""
+    yield _sum(results)
+
+
+def _details(
+    rows: "pd.DataFrame", symbols: Mapping[str, str], *, everything: bool
+) -> Iterator[str]:
+    """Give a line for each check, and below it what to do; those skipped share one."""
+    wide = max(len(check) for check in rows["check"])
+    folded = [] if everything else list(rows.loc[rows["result"] == "skipped", "check"])
+    for row in rows.itertuples():
+        if row.check in folded:
+            continue
+        head = f"  {symbols[str(row.result)]} {row.result:7}  {row.check:{wide}}  "
+        yield from _wrapped(str(row.found), head)
+        if isinstance(row.advice, str):
+            yield from _wrapped(row.advice, f"{'':{len(head)}}> ")
+    if folded:
+        yield from _wrapped(", ".join(folded), f"  {symbols['skipped']} skipped  ")
+
+
+def _wrapped(text: str, head: str) -> Sequence[str]:
+    """Break a line to fit a terminal; where none is, one line is easier to search."""
+    if not sys.stdout.isatty():
+        return [head + text]
+    return textwrap.wrap(
+        text,
+        max(len(head) + 20, min(WIDEST, shutil.get_terminal_size().columns)),
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _sum(results: Mapping[str, set[str]]) -> str:
+    failed = [name for name, told in results.items() if "failed" in told]
+    warned = [name for name in results if name not in failed and "warning" in results[name]]
+    fine, count = len(results) - len(failed) - len(warned), len(results)
+    plural, verb = "" if count == 1 else "s", "is" if 1 in {fine, count} else "are"
+    text = f"{fine} of {count} appliance{plural} {verb} fine"
+    text += f"; {len(warned)} with a warning: {_some(warned)}" if warned else ""
+    return text + (f"; {len(failed)} failed: {_some(failed)}" if failed else "")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    shown = ", ".join(one_line(name) for name in names[:NAMED])
+    return f"{shown} and {more:,} more" if more > 0 else shown
+
+
+def _can_show(text: str) -> bool:
+    return _printable(text) == text
+
+
+def _printable(text: str) -> str:
+    """Replace what stdout has no character for, as on an old Windows console."""
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    return text.encode(encoding, errors="replace").decode(encoding)

@@ -1,0 +1,165 @@
+"""What an appliance tells: jobs, schedule, version, clock and time zone."""
+
+from datetime import datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from backupkit.doctor.finding import Finding, Visit, failure, span
+from backupkit.errors import (
+    NotFoundError,
+    PayloadError,
+    ServerError,
+    SettingsError,
+)
+from backupkit.settings import time_zone
+from backupkit.wire import Job, Schedule
+
+__all__ = ["clock", "job_details", "job_list", "schedule", "version", "zone"]
+
+SKEW: Final = timedelta(minutes=5)
+"""How far a clock may be off without a warning."""
+
+_WEEK: Final = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
+
+
+def job_list(visit: Visit) -> Finding:
+    """Read the list, for which the user needs its rights."""
+    visit.job_ids = visit.client.job_ids()
+    if not visit.job_ids:
+        return Finding(
+            "warning",
+            "readable, and empty",
+            "An appliance that never made a backup answers so, but also one that was replaced or "
+            f"lost its history file. Look at {visit.management} under Backup.",
+        )
+    count = len(visit.job_ids)
+    return Finding("ok", f"{count:,} job{'' if count == 1 else 's'}")
+
+
+def job_details(visit: Visit) -> Finding:
+    """Read one job by the way all are read."""
+    if not visit.job_ids:
+        return Finding("skipped", "there is no job to read")
+    job_id = visit.job_ids[0]
+    try:
+        [(jobs, spoiled)] = visit.client.details([job_id])
+    except NotFoundError:
+        return Finding("ok", f"job by job, as before 6.7; {_told(visit.client.job(job_id))}")
+    except (PayloadError, ServerError) as error:
+        jobs, spoiled = [], {job_id: failure(error).found}
+    if job_id in spoiled:
+        return Finding(
+            "warning",
+            f"{spoiled[job_id].removesuffix('.')}; asked by itself, "
+            f"{_told(visit.client.job(job_id))}",
+            "Nothing is lost: jobs are read one by one instead, which takes a request for each and "
+            "tells neither their type nor their size.",
+        )
+    for job in jobs:
+        if job.job_id == job_id:  # some appliance may pass over the filter
+            return Finding("ok", _told(job))
+    return Finding("skipped", "the job was removed meanwhile")
+
+
+def _told(job: Job) -> str:
+    return f"{job.job_id} is {job.status}"
+
+
+def schedule(visit: Visit) -> Finding:
+    """Look for a schedule that starts something."""
+    where = f"{visit.management} under Backup"
+    try:
+        schedules, spoiled = visit.client.schedules()
+    except NotFoundError:
+        return Finding(
+            "warning",
+            "not told by versions before 6.7",
+            "A run that never started goes unseen here. Upgrade the appliance to have its "
+            "schedule watched.",
+        )
+    found = "; ".join(f"{name}: {_plan(plan)}" for name, plan in sorted(schedules.items()))
+    if spoiled:
+        why = "; ".join(spoiled.values())
+        return Finding(
+            "warning", f"{found}; {why}" if found else why, f"Save the schedule anew at {where}."
+        )
+    if any(plan.enable and plan.recurrence_info for plan in schedules.values()):
+        return Finding("ok", found)
+    return Finding(
+        "warning",
+        found or "there is none",
+        f"Nothing starts its backups. {'Switch it on' if found else 'Make one'} at {where}, "
+        "unless something else does.",
+    )
+
+
+def _plan(plan: Schedule) -> str:
+    """Say when a schedule starts a backup."""
+    if not plan.enable:
+        return "switched off"
+    if plan.recurrence_info is None:
+        return "without a time"
+    days, at = plan.recurrence_info.days, plan.recurrence_info
+    when = (
+        "daily"
+        if days is None or set(days) >= set(_WEEK)
+        else ", ".join(day[:3].capitalize() for day in days)
+    )
+    return f"{when} at {at.hour:02}:{at.minute:02}"
+
+
+def version(visit: Visit) -> Finding:
+    """Read the version."""
+    return Finding("ok", visit.client.version())
+
+
+def clock(visit: Visit) -> Finding:
+    """Compare the clocks."""
+    skew = visit.skew
+    if skew is None:
+        return Finding("skipped", "no answer told the time")
+    if abs(skew) < timedelta(seconds=1):
+        return Finding("ok", "as ours")
+    found = f"{span(skew)} {'ahead of' if skew > timedelta(0) else 'behind'} ours"
+    if abs(skew) <= SKEW:
+        return Finding("ok", found)
+    return Finding(
+        "warning",
+        found,
+        f"Set time servers (NTP) at {visit.management} under Time, and check this machine's clock. "
+        "Until then its jobs are shifted onto our clock.",
+    )
+
+
+def zone(visit: Visit) -> Finding:
+    """Compare the zone with the one in fleet.toml."""
+    told, written = visit.client.timezone(), visit.appliance.timezone
+    name = visit.appliance.name
+    try:
+        zone = time_zone(told, where=name)
+    except SettingsError:
+        return Finding(
+            "warning",
+            f"{told}, which is no zone of the IANA list",
+            f"Its schedule is read in {written}, as fleet.toml says."
+            if written
+            else f"Its schedule is read in UTC. Write its zone for {name} in fleet.toml: timezone "
+            '= "Europe/Berlin".',
+        )
+    if written is None or not _differ(zone, time_zone(written, where=name), visit.now()):
+        return Finding("ok", told)
+    return Finding(
+        "warning",
+        f"{told}, but fleet.toml says {written}",
+        f"Its schedule is read in its own zone, so runs are expected at other hours than you may "
+        f"think. Correct timezone for {name} in fleet.toml, or the zone at {visit.management} "
+        "under Time.",
+    )
+
+
+def _differ(one: ZoneInfo, other: ZoneInfo, now: datetime) -> bool:
+    """Whether clocks in two zones show different times within a year; many zones have two names."""
+    weeks = (now + timedelta(weeks=n) for n in range(53))
+    return any(
+        week.astimezone(one).utcoffset() != week.astimezone(other).utcoffset() for week in weeks
+    )

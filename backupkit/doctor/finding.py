@@ -1,0 +1,95 @@
+"""What one check found, and what is learned on the way for those further on."""
+
+import re
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, Literal, TypeAlias
+
+from backupkit.client import ApplianceClient, Limits
+from backupkit.errors import (
+    BackupkitError,
+    CredentialError,
+    SettingsError,
+)
+from backupkit.fleet import Appliance, PasswordSource
+
+__all__ = ["Finding", "Typed", "Visit", "bracketed", "failure", "span"]
+
+_TWO_PARTS: Final = re.compile(r'((?:"[^"]*"|[^"])*?)(?:\. |; )(.+)', re.DOTALL)
+
+Typed: TypeAlias = Mapping[tuple[PasswordSource, str], str | CredentialError]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found."""
+
+    result: Literal["ok", "warning", "failed", "skipped"]
+    found: str
+    advice: str | None = None
+
+
+@dataclass
+class Visit:
+    """What is learned on the way, for the checks further on."""
+
+    appliance: Appliance
+    typed: Typed
+    limits: Limits
+    due: float
+    stop: threading.Event
+    now: Callable[[], datetime]
+    stack: ExitStack
+    name: str = ""
+    port: int = 443
+    connection: socket.socket = field(init=False)
+    password: str = field(init=False, repr=False)
+    client: ApplianceClient = field(init=False)
+    skew: timedelta | None = None
+    job_ids: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        host = self.appliance.host
+        name, colon, port = host.rpartition(":")
+        if not colon or host.endswith("]"):
+            name, port = host, "443"
+        self.name, self.port = name.strip("[]"), int(port)
+
+    @property
+    def management(self) -> str:
+        """Where a person looks after the appliance itself."""
+        return f"https://{bracketed(self.name)}:5480"
+
+
+def bracketed(address: str) -> str:
+    """Write an IPv6 address as a port can follow it."""
+    return f"[{address}]" if ":" in address else address
+
+
+def failure(error: BackupkitError, *, advice: str = "") -> Finding:
+    """Part an error's sentence into what is wrong and what to do."""
+    text = str(error).removeprefix("No password: ")  # the check is called so already
+    if parted := _TWO_PARTS.fullmatch(text):
+        found, rest = parted.groups()
+        return Finding("failed", found, advice or rest[:1].upper() + rest[1:])
+    ours = isinstance(error, CredentialError | SettingsError)
+    return Finding(
+        "failed",
+        text.removesuffix("."),
+        "Correct this appliance's entry in fleet.toml."
+        if ours
+        else "Try again; if it stays so, look at the appliance itself.",
+    )
+
+
+def span(length: timedelta) -> str:
+    """Write a duration with its two largest units."""
+    minutes, seconds = divmod(int(abs(length).total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = ((days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s"))
+    return " ".join([f"{count} {unit}" for count, unit in parts if count][:2])

@@ -1,0 +1,244 @@
+"""Backupkit doctor: what it prints, on which stream, and its exit codes."""
+
+import io
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+
+from backupkit.cli.doctoring import doctor
+from backupkit.errors import SettingsError
+from backupkit.simulator import Scenario
+from backupkit.simulator.appliance import PASSWORD
+from tests.conftest import EPOCH, OddServer, Simulated, simulated
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app.command()(doctor)
+
+
+def run(*argv: str) -> int:
+    """Run the command."""
+    return app(args=list(argv), standalone_mode=False) or 0
+
+
+def idle(folder: Path, *names: str) -> str:
+    """Write a fleet.toml of appliances on a port where nothing listens."""
+    path = folder / "idle.toml"
+    path.write_text(
+        "".join(
+            f'[[appliance]]\nname = {json.dumps(name)}\nhost = "127.0.0.1:1"\nuser = "u"\n'
+            'password = { env = "NOT_SET_ANYWHERE" }\n'
+            for name in names
+        ),
+        encoding="utf-8",
+    )
+    return str(path)
+
+
+@pytest.fixture
+def streams(monkeypatch: pytest.MonkeyPatch) -> Callable[..., io.TextIOWrapper]:
+    """Put another stdout in the place of the process's own."""
+
+    def put(*, encoding: str = "utf-8", terminal: bool = False) -> io.TextIOWrapper:
+        stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        monkeypatch.setattr(stream, "isatty", lambda: terminal)
+        monkeypatch.setattr(sys, "stdout", stream)
+        return stream
+
+    return put
+
+
+def read(stream: io.TextIOWrapper) -> list[str]:
+    """Give the lines that were printed."""
+    stream.flush()
+    stream.seek(0)
+    return stream.read().splitlines()
+
+
+class TestText:
+    """What a person reads."""
+
+    def test_demo(self, live_demo: Simulated, capsys: pytest.CaptureFixture[str]) -> None:
+        """The demo: a line for each healthy one, its checks for each other one, and the sum."""
+        assert run("--fleet", str(live_demo.path)) == 3
+        said = capsys.readouterr()
+        assert said.err == ""
+        lines = said.out.splitlines()
+        assert lines[0] == "✓ vc-ham-01  ok: 8.0.3.00400, 90 jobs"
+        assert lines[3:6] == [
+            "✓ vc-ham-04  ok: 9.0.0.0100, 91 jobs",
+            "",
+            "! vc-nyc-01  warning: time zone",
+        ]
+        at = lines.index("! vc-nyc-03  warning: schedule")
+        assert lines[at - 3 : at] == ["", "✓ vc-nyc-02  ok: 6.7.0.52000, 88 jobs", ""]
+        at = lines.index("✗ vc-tyo-03  failed: connection")
+        host = live_demo.fleet["vc-tyo-03"].host
+        skipped = "certificate, log-in, job list, job details, schedule, version, clock, time zone"
+        advice = "Check the address and the port in fleet.toml, and whether the appliance is up."
+        assert lines[at + 1 : at + 7] == [
+            "  ✓ ok       address      127.0.0.1",
+            f"  ✗ failed   connection   {host} refused the connection: nothing listens there",
+            f"                          > {advice}",
+            f"  ✓ ok       password     in the file {live_demo.path.with_suffix('.password')}",
+            f"  - skipped  {skipped}",
+            "",
+        ]
+        assert lines[-1] == (
+            "6 of 12 appliances are fine; 5 with a warning: vc-nyc-01, vc-nyc-03, vc-nyc-04, "
+            "vc-tyo-01, vc-tyo-04; 1 failed: vc-tyo-03"
+        )
+        assert PASSWORD not in said.out
+
+    def test_all_fine(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """All fine is exit 0, a line each and the sum."""
+        scenario = Scenario.steady(appliances=2, jobs=3, seed=1, epoch=EPOCH)
+        with simulated(scenario, tmp_path, clock=None) as running:
+            assert run("--fleet", str(running.path)) == 0
+        first, second, gap, last = capsys.readouterr().out.splitlines()
+        assert first.startswith("✓ vc-0001  ok: 8.0.3.00400, ")
+        assert second.startswith("✓ vc-0002  ok: 6.7.0.52000, ")
+        assert gap == ""
+        assert last == "2 of 2 appliances are fine"
+
+    def test_warnings_are_no_failure(
+        self, live_demo: Simulated, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Warnings leave the exit code at 0; only the named appliance is asked."""
+        live_demo.appliances.clear_requests()
+        assert run("--fleet", str(live_demo.path), "vc-tyo-01") == 0
+        assert {request.appliance for request in live_demo.appliances.requests} == {"vc-tyo-01"}
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == "! vc-tyo-01  warning: clock"
+        assert lines[-1] == "0 of 1 appliance is fine; 1 with a warning: vc-tyo-01"
+
+    def test_every_check(self, live_demo: Simulated, capsys: pytest.CaptureFixture[str]) -> None:
+        """--all tells each check of healthy appliances, and each that was skipped."""
+        assert run("--fleet", str(live_demo.path), "vc-tyo-03", "vc-ham-01", "--all") == 3
+        out = capsys.readouterr().out
+        lines = out.splitlines()
+        assert lines[:2] == [
+            "✓ vc-ham-01  ok: 8.0.3.00400, 90 jobs",
+            "  ✓ ok       address      127.0.0.1",
+        ]
+        assert "  - skipped  time zone    needs the connection" in lines
+        assert len([line for line in lines if line.startswith("  ")]) == 2 * 11 + 1
+        assert lines[-1] == "1 of 2 appliances is fine; 1 failed: vc-tyo-03"
+        assert "\n\n\n" not in out
+
+    def test_all_failed(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """Where each appliance fails it is exit 4, and not all of them are named in the sum."""
+        assert run("--fleet", idle(tmp_path, *(f"vc-{n}" for n in range(7)))) == 4
+        assert capsys.readouterr().out.splitlines()[-1] == (
+            "0 of 7 appliances are fine; 7 failed: vc-0, vc-1, vc-2, vc-3, vc-4 and 2 more"
+        )
+
+    def test_both(self, odd: OddServer, capsys: pytest.CaptureFixture[str]) -> None:
+        """An appliance with failures and warnings is told with both, the failures first."""
+        odd.speak_api()
+        odd.tell("GET /api/appliance/system/version", b"")
+        path = odd.ca_bundle.with_name("odd.toml")
+        path.write_text(
+            f'[[appliance]]\nname = "vc-odd"\nhost = "{odd.host}"\nuser = "u"\n'
+            f'password = {{ env = "VCSA_PASSWORD" }}\nca_bundle = "{odd.ca_bundle.name}"\n'
+        )
+        assert run("--fleet", str(path)) == 4
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == "✗ vc-odd  failed: version; warning: job list, schedule"
+
+    def test_disabled_by_name(
+        self, live_demo: Simulated, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A disabled appliance is checked when it is named, and only then."""
+        text = live_demo.path.read_text(encoding="utf-8")
+        name = 'name = "vc-ham-01"\n'
+        live_demo.path.write_text(text.replace(name, f"{name}enabled = false\n"), "utf-8")
+        assert run("--fleet", str(live_demo.path), "vc-ham-01") == 0
+        assert "1 of 1 appliance is fine" in capsys.readouterr().out
+
+    def test_names_are_untrusted(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """A name with control characters does no harm to a terminal."""
+        assert run("--fleet", idle(tmp_path, "vc\x1b[2J")) == 4
+        assert "\x1b" not in capsys.readouterr().out
+
+
+class TestStreams:
+    """Where it is printed."""
+
+    def test_plain_console(self, tmp_path: Path, streams: Callable[..., io.TextIOWrapper]) -> None:
+        """A stdout without such symbols gets plain ones, and never an error."""
+        stdout = streams(encoding="ascii")
+        assert run("--fleet", idle(tmp_path, "vc-köln")) == 4
+        lines = read(stdout)
+        assert lines[0] == "x vc-k?ln  failed: connection, password"
+        assert lines[1].startswith("  + ok       address ")
+        assert lines[6].startswith("  - skipped  certificate, ")
+
+    def test_terminal(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        streams: Callable[..., io.TextIOWrapper],
+    ) -> None:
+        """On a terminal long lines are broken where the text begins."""
+        monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((70, 24)))
+        stdout = streams(terminal=True)
+        assert run("--fleet", idle(tmp_path, "vc-1")) == 4
+        assert read(stdout)[2:6] == [
+            "  ✗ failed   connection   127.0.0.1:1 refused the connection: nothing",
+            "                          listens there",
+            "                          > Check the address and the port in",
+            "                            fleet.toml, and whether the appliance is",
+        ]
+
+
+class TestJson:
+    """What a program reads."""
+
+    def test_records(self, live_demo: Simulated, capsys: pytest.CaptureFixture[str]) -> None:
+        """--json tells one record for each check, in their order, and nothing else."""
+        assert run("--fleet", str(live_demo.path), "vc-ham-01", "vc-tyo-03", "--json") == 3
+        told = json.loads(capsys.readouterr().out)
+        assert len(told) == 22
+        assert told[0].pop("elapsed") >= 0
+        assert told[0] == {
+            "appliance": "vc-ham-01",
+            "check": "address",
+            "result": "ok",
+            "found": "127.0.0.1",
+            "advice": None,
+        }
+        assert [row["check"] for row in told if row["result"] == "failed"] == ["connection"]
+
+
+class TestBadInput:
+    """A sentence that names the thing and the next step."""
+
+    @pytest.mark.parametrize(
+        ("names", "said"),
+        [
+            (["vc-33"], 'idle.toml: no appliance is named "vc-33"; did you mean "vc-3"?'),
+            (["vc-1", "x"], 'named "x"; there are vc-0, vc-1, vc-2, vc-3, vc-4 and 1 more.'),
+        ],
+    )
+    def test_unknown_name(self, tmp_path: Path, names: list[str], said: str) -> None:
+        """A name that is not in fleet.toml is an error with what was meant, or what there is."""
+        fleet = idle(tmp_path, *(f"vc-{n}" for n in range(6)))
+        with pytest.raises(SettingsError) as caught:
+            run("--fleet", fleet, *names)
+        assert said in str(caught.value)
+
+    def test_empty_fleet(self, tmp_path: Path) -> None:
+        """A fleet file without appliances says how to add one."""
+        with pytest.raises(SettingsError, match=r"no appliance to check; add one as \[\[appliance"):
+            run("--fleet", idle(tmp_path))
+
+    def test_help(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """The help names every option with a sentence."""
+        assert run("--help") == 0
+        out = capsys.readouterr().out
+        assert all(word in out for word in ("--fleet", "--all", "--json", "[NAME]...", "Exit code"))
