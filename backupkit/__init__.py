@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from backupkit._version import __version__
     from backupkit.assessment import Assessment, evaluate, evaluate_frames
     from backupkit.client import Limits
-    from backupkit.collect import Snapshot, collect
+    from backupkit.collect import Snapshot, collect, watch
     from backupkit.doctor import doctor
     from backupkit.fleet import Appliance, Fleet, PasswordSource
     from backupkit.history import History
@@ -45,6 +45,7 @@ __all__ = [
     "plots",
     "report",
     "simulator",
+    "watch",
     "widgets",
 ]
 
@@ -67,6 +68,7 @@ _HOME = {
     "plots": "",
     "report": "report",
     "simulator": "",
+    "watch": "collect",
     "widgets": "",
 }
 

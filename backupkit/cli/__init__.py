@@ -28,6 +28,7 @@ from backupkit.cli.collecting import collect
 from backupkit.cli.doctoring import doctor
 from backupkit.cli.judging import check, report
 from backupkit.cli.simulating import demo, simulate
+from backupkit.cli.watching import watch
 from backupkit.errors import BackupkitError
 
 __all__ = ["app", "main", "run"]
@@ -42,7 +43,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (demo, doctor, collect, report, check, simulate):
+for command in (demo, doctor, collect, watch, report, check, simulate):
     app.command()(command)
 
 

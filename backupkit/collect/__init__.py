@@ -6,5 +6,6 @@ One bad appliance is one row in `Snapshot.errors` and `Snapshot.polls`, never an
 from backupkit.collect.rounds import collect
 from backupkit.collect.snapshot import Snapshot
 from backupkit.collect.visit import Strategy
+from backupkit.collect.watching import watch
 
-__all__ = ["Snapshot", "Strategy", "collect"]
+__all__ = ["Snapshot", "Strategy", "collect", "watch"]

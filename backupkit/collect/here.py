@@ -20,6 +20,7 @@ __all__ = ["HERE", "NOBODY", "Here", "at_home"]
 class Here:
     """What one round keeps to its own process."""
 
+    key: str = field(default_factory=lambda: uuid4().hex)
     stop: threading.Event = field(default_factory=threading.Event)
     typed: dict[tuple[PasswordSource, str], str] = field(default_factory=dict, repr=False)
 
@@ -49,29 +50,27 @@ NOBODY = Here()
 
 
 @contextmanager
-def at_home(appliances: Iterable[Appliance]) -> Iterator[tuple[str, Here]]:
+def at_home(appliances: Iterable[Appliance]) -> Iterator[Here]:
     """Keep a round's own things for as long as it lasts.
 
     Parameters
     ----------
     appliances : iterable of Appliance
-        Each user whose password is typed is asked for it once, now.
+        Each user whose password is typed is asked for it once, now; within a watch, which is a
+        round and more, not again.
 
     Yields
     ------
-    round_id : str
-        Its key in `HERE`.
-    here : Here
-        Its own things.
+    Here
+        Its own things; `HERE` has them by their key.
     """
     wanted = {(one.password, one.user) for one in appliances if one.password.kind == "prompt"}
+    known = {entry: word for here in HERE.values() for entry, word in here.typed.items()}
     here = Here()
-    here.typed.update(
-        ((source, user), source.read(user)) for source, user in sorted(wanted, key=repr)
-    )
-    round_id = uuid4().hex
-    HERE[round_id] = here
+    for source, user in sorted(wanted, key=repr):
+        here.typed[source, user] = known.get((source, user)) or source.read(user)
+    HERE[here.key] = here
     try:
-        yield round_id, here
+        yield here
     finally:
-        del HERE[round_id]
+        del HERE[here.key]

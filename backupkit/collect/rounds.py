@@ -103,9 +103,9 @@ def collect(
     memory = {} if known is None else known.remembered()
     limits = limits or Limits()
     due = time.time() + limits.round
-    with at_home(appliances) as (round_id, here):
+    with at_home(appliances) as here:
         orders = [
-            Order(one, memory.get(one.name, Remembered()), strategy, limits, due, round_id, clock)
+            Order(one, memory.get(one.name, Remembered()), strategy, limits, due, here.key, clock)
             for one in appliances
         ]
         visits = _made(orders, here, executor=executor, progress=progress)

@@ -27,6 +27,7 @@ from backupkit.tables.frames import (
     STATES,
 )
 from backupkit.tables.jobs import (
+    ENDED,
     LISTED,
     TERMINAL,
     changed_observations,
@@ -44,6 +45,7 @@ __all__ = [
     "CHECKS",
     "CONFLICTS",
     "COVERAGE",
+    "ENDED",
     "ERRORS",
     "FAILURES",
     "INCIDENTS",

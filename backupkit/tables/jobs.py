@@ -7,6 +7,7 @@ import pandas as pd
 from backupkit.tables.frames import CONFLICTS, JOBS, OBSERVATIONS, SCHEDULES
 
 __all__ = [
+    "ENDED",
     "LISTED",
     "TERMINAL",
     "changed_observations",
@@ -32,6 +33,9 @@ _OUTCOME: Final = {
     "BLOCKED": "open",
     "NONE": "void",
 }
+ENDED: Final = frozenset(word for word, outcome in _OUTCOME.items() if outcome in TERMINAL)
+"""The raw words of jobs that will not change any more."""
+
 _DETAILS_ONLY: Final = ("type", "size", "location", "build")
 _JOB_KEY: Final = ["appliance", "job_id"]
 _SCHEDULE_KEY: Final = ["appliance", "schedule"]
@@ -75,7 +79,7 @@ def has_ended(status: pd.Series) -> pd.Series:
     Series of bool
         True for those whose outcome is success or failure.
     """
-    return status.isin([word for word, outcome in _OUTCOME.items() if outcome in TERMINAL])
+    return status.isin(ENDED)
 
 
 def jobs_from(observations: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,46 @@
+"""``backupkit watch``: follow the jobs that run."""
+
+import json
+import warnings
+from typing import Annotated
+
+import typer
+
+import backupkit as bk
+from backupkit.cli.collecting import stoppable
+from backupkit.cli.options import AsJson, FleetFile, HistoryFolder, records
+from backupkit.errors import BackupkitWarning, SettingsError
+
+__all__ = ["watch"]
+
+
+def watch(
+    fleet: FleetFile,
+    history: HistoryFolder,
+    *,
+    every: Annotated[
+        str, typer.Option(metavar="10s", help="How long to wait between two looks.")
+    ] = "10s",
+    as_json: AsJson = False,
+) -> int:
+    """Follow the jobs that run, with a bar and the time left for each, until none runs.
+
+    Each change is kept in the history. With --json each look is one line of JSON on stdout. Exit
+    code: 0 nothing runs any more, 130 stopped with Ctrl-C; what was seen by then is kept.
+    """
+    from backupkit.cli import bars  # noqa: PLC0415 # loads pandas, which no --help needs
+    from backupkit.settings import parse_duration  # noqa: PLC0415 # it too
+
+    appliances = bk.Fleet.load(fleet)
+    if not len(appliances):
+        raise SettingsError(f"{fleet}: no appliance to ask; add one as [[appliance]].")
+    pause = parse_duration(every, where="--every").total_seconds()
+    with stoppable(), bars.suited() as shown, warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=BackupkitWarning)  # each look tells by itself
+        for frame in bk.watch(appliances, bk.History(history), every=pause):
+            if as_json:
+                typer.echo(json.dumps(records(frame), ensure_ascii=False))
+            shown.show(frame)
+            last = frame
+    typer.echo(bars.summary(last), err=True)
+    return 0
