@@ -3,7 +3,6 @@
 import json
 import sys
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +13,7 @@ import backupkit as bk
 from backupkit.cli.collecting import collect_into
 from backupkit.cli.judging import assess, headline
 from backupkit.errors import OutputError, SettingsError
+from backupkit.simulator.faults.kinds import ROUTES, listed
 
 __all__ = ["demo", "simulate"]
 
@@ -30,8 +30,10 @@ def simulate(  # noqa: PLR0913 # an option each
         list[str] | None,
         typer.Option(
             metavar="KIND=RATE",
-            help="Let a share of the requests fail: error, html, reset, slow, truncated or "
-            "unavailable; may be given more than once.",
+            help="Let a share of the requests fail, also KIND=RATE@APPLIANCE or "
+            "KIND=RATE@APPLIANCE:ROUTE with patterns such as vc-00*; may be given more than "
+            f"once. Routes are {', '.join(ROUTES)}, and data: all but log-in and log-out, "
+            f"which is meant without a route. Kinds are:\n\n\b\n{listed()}",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed tells the same story.")] = 1,
@@ -55,8 +57,9 @@ def simulate(  # noqa: PLR0913 # an option each
         appliances=appliances, jobs=jobs, seed=seed, epoch=datetime.now(UTC), flavours=flavours
     )
     try:
+        faults = [bk.simulator.Fault.parse(text) for text in fault or []]
         with bk.simulator.SimulatedFleet(
-            scenario, latency=latency / 1_000, host=host, port=port, faults=_rates(fault or [])
+            scenario, latency=latency / 1_000, host=host, port=port, faults=faults
         ) as fleet:
             if write_fleet is not None:
                 fleet.write_fleet(write_fleet)
@@ -129,17 +132,3 @@ def _wait(seconds: float | None) -> None:
             time.sleep(1 if until is None else min(1, max(0, until - time.monotonic())))
     except KeyboardInterrupt:
         typer.echo("Stopped.", err=True)
-
-
-def _rates(faults: Sequence[str]) -> dict[str, float]:
-    """Read ``KIND=RATE`` options; which kinds there are, the simulator knows."""
-    rates = {}
-    for fault in faults:
-        kind, _, rate = fault.partition("=")
-        try:
-            rates[kind] = float(rate)
-        except ValueError as error:
-            raise SettingsError(
-                f'--fault: "{fault}" must be KIND=RATE, for example: --fault reset=0.05'
-            ) from error
-    return rates

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from backupkit.simulator import payloads
-from backupkit.simulator.model import Job, Message, Release, Trait, job_id
+from backupkit.simulator.model import RELEASES, Job, Message, Release, Trait, job_id
 from backupkit.simulator.scenario import Plan, Scenario
 from backupkit.simulator.sessions import LIMIT, Sessions
 from backupkit.simulator.timeline import Timeline
@@ -66,7 +66,8 @@ class SimulatedAppliance:
         self._clock = clock
         self._timeline = Timeline(plan, seed=scenario.seed, epoch=scenario.epoch, user=USER)
         self._by_hand: list[Job] = []
-        self._cancelled: dict[str, Job] = {}
+        self._changed: dict[str, Job] = {}  # cancelled or rewritten
+        self._forgotten: set[str] = set()
         self._finished: dict[str, msgspec.Raw] = {}  # details that will not change any more
         self._lock = threading.RLock()
 
@@ -119,9 +120,12 @@ class SimulatedAppliance:
             jobs = self._timeline.until(now)
             if self._by_hand:
                 jobs += [job for job in self._by_hand if job.start <= now]
+            if self._forgotten:
+                jobs = [job for job in jobs if job.id not in self._forgotten]
+            if self._changed:
+                jobs = [self._changed.get(job.id, job) for job in jobs]
+            if self._by_hand or self._changed:
                 jobs.sort(key=lambda job: job.start)
-            if self._cancelled:
-                jobs = [self._cancelled.get(job.id, job) for job in jobs]
             return jobs
 
     def job(self, identifier: str) -> Job | None:
@@ -201,7 +205,7 @@ class SimulatedAppliance:
                 return None
             if now >= job.end:
                 return False
-            self._cancelled[job.id] = dataclasses.replace(
+            self._changed[job.id] = dataclasses.replace(
                 job,
                 end=now,
                 ok=False,
@@ -216,6 +220,62 @@ class SimulatedAppliance:
                 ),
             )
             return True
+
+    def forget(self, identifier: str | None) -> None:
+        """Lose jobs, as when the history file is removed.
+
+        Parameters
+        ----------
+        identifier : str or None
+            Of a job. None: all that have started.
+        """
+        with self._lock:
+            self._forgotten |= {job.id for job in self._known(identifier)}
+
+    def rewrite(self, identifier: str, *, start: datetime | None, end: datetime | None) -> None:
+        """Tell another story of a job.
+
+        Parameters
+        ----------
+        identifier : str
+            Of the job.
+        start, end : datetime or None
+            With a time zone. None: as it was.
+        """
+        with self._lock:
+            (job,) = self._known(identifier)
+            self._changed[job.id] = dataclasses.replace(
+                job,
+                start=(start or job.start).astimezone(UTC),
+                end=(end or job.end).astimezone(UTC),
+            )
+            self._finished.pop(job.id, None)
+
+    def upgrade(self, version: str, *, legacy: bool) -> None:
+        """Run another release from now on; jobs that have started keep theirs.
+
+        Parameters
+        ----------
+        version : str
+            One of the simulator's releases.
+        legacy : bool
+            Whether it answers `/rest`.
+        """
+        if version not in RELEASES:
+            raise ValueError(
+                f"{self.name}: no release {version!r}; there are {', '.join(RELEASES)}."
+            )
+        with self._lock:
+            self._timeline.until(self.now())
+            self.plan = dataclasses.replace(self.plan, version=version, legacy=legacy)
+            self._timeline.upgrade(self.plan)
+            self.sessions.clear()
+
+    def _known(self, identifier: str | None) -> list[Job]:
+        jobs = [job for job in self.jobs() if identifier in {None, job.id}]
+        if identifier is not None and not jobs:
+            raise ValueError(f"{self.name} has no job {identifier!r}.")
+        return jobs
 
     def schedules(self) -> dict[str, payloads.Object]:
         """Backup schedules by name."""

@@ -6,8 +6,7 @@ import email.utils
 import functools
 import ssl
 import threading
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -17,8 +16,14 @@ import trustme
 
 from backupkit.simulator import inventory
 from backupkit.simulator.appliance import SimulatedAppliance
-from backupkit.simulator.faults import SLOWNESS, befallen, checked, drawn
+from backupkit.simulator.faults.answers import befallen
+from backupkit.simulator.faults.case import Case
+from backupkit.simulator.faults.chance import Faults
+from backupkit.simulator.faults.contents import listed_as, struck
+from backupkit.simulator.faults.fault import Fault
+from backupkit.simulator.faults.kinds import KINDS
 from backupkit.simulator.model import Trait
+from backupkit.simulator.routes import respond
 from backupkit.simulator.scenario import Scenario
 from backupkit.simulator.server import Door, Porter
 from backupkit.simulator.sessions import LIMIT
@@ -27,13 +32,17 @@ from backupkit.simulator.wire import Reply, Request
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LoggedRequest:
-    """One request that a fleet has answered; status 0 where it dropped the connection."""
+    """One request that a fleet has answered.
+
+    Status 0: nothing that is HTTP was sent. `fault` is the kind that befell it, if any.
+    """
 
     appliance: str
     method: str
     path: str
     status: int
     query: str = ""
+    fault: str = ""
 
 
 def _now() -> datetime:
@@ -55,16 +64,16 @@ class SimulatedFleet:
         Address to listen on.
     port : int
         Of the first appliance, the others follow; 0 takes free ones.
-    faults : mapping, optional
-        Share of the requests that go wrong, by kind of `faults.KINDS`. Log-in and log-out
-        are spared.
+    faults : sequence of Fault, or mapping, optional
+        What goes wrong; of several faults the first that strikes wins. A mapping from kind to
+        rate spares log-in and log-out.
     session_limit : int
         Sessions that one user may have open on an appliance.
 
     Raises
     ------
     ValueError
-        For faults that do not exist or do not add up.
+        For faults that do not exist, do not add up, or are for nobody.
 
     Examples
     --------
@@ -82,7 +91,7 @@ class SimulatedFleet:
         latency: float = 0.0,
         host: str = "127.0.0.1",
         port: int = 0,
-        faults: Mapping[str, float] | None = None,
+        faults: Sequence[Fault] | Mapping[str, float] = (),
         session_limit: int = LIMIT,
     ) -> None:
         self.appliances = tuple(
@@ -91,16 +100,14 @@ class SimulatedFleet:
         )
         self._latency = latency
         self._address = (host, port)
-        self._faults = checked(faults or {})
         self._seed = scenario.seed
         self._by_name = {appliance.name: appliance for appliance in self.appliances}
+        self.set_faults(faults)
         self._doors: dict[str, Door] = {}
         self._open: set[str] = set()
         self._authority = trustme.CA(organization_name="backupkit simulator")
         self._log: list[LoggedRequest] = []
-        self._asked: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._closing = threading.Event()
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -229,29 +236,119 @@ class SimulatedFleet:
         """
         self[name].html = on
 
-    def _answer(self, appliance: SimulatedAppliance, request: Request) -> Reply | None:
-        kind = None
-        if self._faults and "/appliance/" in request.path:
-            with self._lock:
-                self._asked[appliance.name] += 1
-                count = self._asked[appliance.name]
-            kind = drawn(self._faults, f"{self._seed}/{appliance.name}/fault/{count}")
-        wait = self._latency + (SLOWNESS if kind == "slow" else 0.0)
-        if wait:
-            self._closing.wait(wait)
-        reply = befallen(kind, appliance, request)
-        status = 0 if reply is None else reply.status
+    def set_faults(self, faults: Sequence[Fault] | Mapping[str, float]) -> None:
+        """Let other things go wrong from now on; counts begin anew.
+
+        Parameters
+        ----------
+        faults : sequence of Fault, or mapping
+            As for the fleet itself; an empty one ends all trouble.
+        """
+        self._faults = Faults(faults, seed=self._seed, names=tuple(self._by_name))
+
+    def struck(self, name: str) -> tuple[str, ...]:
+        """Ids of the jobs whose content a fault makes wrong.
+
+        Parameters
+        ----------
+        name : str
+            Of the appliance.
+
+        Returns
+        -------
+        tuple of str
+            As the appliance lists them now.
+
+        Examples
+        --------
+        >>> scenario = Scenario.steady(appliances=1, epoch=datetime(2026, 11, 23, tzinfo=UTC))
+        >>> fleet = SimulatedFleet(scenario, faults=[Fault("unknown_state", jobs=2)])
+        >>> len(fleet.struck("vc-0001"))
+        2
+        """
+        return tuple(
+            listed_as(fault, identifier, turn)
+            for fault in self._faults.of(name)
+            if KINDS[fault.kind].group == "content"
+            for identifier, turn in struck(fault, self[name], self._seed).items()
+        )
+
+    def forget(self, name: str, job_id: str | None = None) -> None:
+        """Let jobs vanish, as when the history file is removed; later ones will appear.
+
+        Parameters
+        ----------
+        name : str
+            Of the appliance.
+        job_id : str, optional
+            Of one job. None: all.
+        """
+        self[name].forget(job_id)
+
+    def rewrite(
+        self,
+        name: str,
+        job_id: str,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> None:
+        """Let a job turn up with another start or end.
+
+        Parameters
+        ----------
+        name : str
+            Of the appliance.
+        job_id : str
+            Of the job; it stays.
+        start, end : datetime, optional
+            With a time zone. None: as it was.
+        """
+        self[name].rewrite(job_id, start=start, end=end)
+
+    def expire_sessions(self, name: str) -> None:
+        """End every session, as time or an administrator does.
+
+        Parameters
+        ----------
+        name : str
+            Of the appliance.
+        """
+        self[name].sessions.clear()
+
+    def upgrade(self, name: str, version: str, *, legacy: bool = True) -> None:
+        """Run another release from now on; jobs stay, sessions are gone.
+
+        Parameters
+        ----------
+        name : str
+            Of the appliance.
+        version : str
+            Such as ``8.0.3``.
+        legacy : bool
+            Whether it still answers `/rest`.
+        """
+        self[name].upgrade(version, legacy=legacy)
+
+    def _answer(self, appliance: SimulatedAppliance, request: Request) -> Reply:
+        fault = self._faults.drawn(appliance.name, request)
+        if self._latency:
+            self._doors[appliance.name].rest(self._latency)
+        if fault is None:
+            reply = respond(appliance, request)
+        else:
+            reply = befallen(Case(fault, appliance, request, self._seed))
         _, _, query = request.target.partition("?")
-        logged = LoggedRequest(appliance.name, request.method, request.path, status, query)
+        kind = "" if fault is None else fault.kind
+        logged = LoggedRequest(
+            appliance.name, request.method, request.path, reply.status, query, kind
+        )
         with self._lock:
             self._log.append(logged)
-        if reply is None:
-            return None
         date = email.utils.format_datetime(appliance.now(), usegmt=True)
         return dataclasses.replace(reply, headers=(("Date", date), *reply.headers))
 
     def _close(self) -> None:
-        self._closing.set()
         for name in self._open:
             self._porter.leave(self._doors[name])
         self._open.clear()

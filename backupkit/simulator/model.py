@@ -178,6 +178,7 @@ class Job:
     size: int  # [bytes] transferred at the end
     reached: int  # [%] of progress at the end
     location: str
+    release: Release  # that ran when it started
     messages: tuple[Message, ...] = ()
     user: str | None = None
     queued: timedelta = timedelta(seconds=2)  # PENDING for that long

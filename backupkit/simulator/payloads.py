@@ -90,9 +90,9 @@ def job_info(job: Job, now: datetime, plan: Plan) -> Object:
         "type": job.kind,
         "messages": [message(source) for source in job.messages] if ended else [],
         "build": {
-            "version_name": plan.release.full,
-            "version": plan.release.full,
-            "build_number": plan.release.build,
+            "version_name": job.release.full,
+            "version": job.release.full,
+            "build_number": job.release.build,
         },
         "description": _text("sample.backup.description", "Backup of the appliance"),
         "service": "com.vmware.appliance.recovery.backup.job",

@@ -93,7 +93,9 @@ def respond(appliance: SimulatedAppliance, request: Request) -> Reply:
     """
     if appliance.html:
         return proxied()
-    flavour: Flavour = "rest" if request.path.startswith("/rest/") else "api"
+    flavour = request.flavour
+    if flavour == "rest" and not appliance.plan.legacy:
+        return nowhere("api", appliance.release)
     action = next(
         (request.query[key][0] for key in ("action", "~action") if key in request.query), None
     )
@@ -114,8 +116,7 @@ def _answer(route: Route, call: Call) -> Reply:
         if not route.public:
             call = dataclasses.replace(call, token=_token(call))
         if appliance.revoked and route.path.startswith("/appliance/"):
-            text = "Permission to perform this operation was denied."
-            _refuse(403, "UNAUTHORIZED", "com.vmware.vapi.endpoint.method.not.authorized", text)
+            raise unauthorized()
         result = route.operation(call)
         return result if isinstance(result, Reply) else answered(call.flavour, route.status, result)
     except FaultError as fault:
@@ -133,13 +134,44 @@ def _unauthenticated(appliance: SimulatedAppliance) -> FaultError:
     return FaultError(401, "UNAUTHENTICATED", source, challenge=payloads.challenge(appliance.name))
 
 
-def _token(call: Call) -> str:
-    """Token of the caller's open session."""
-    headers = call.request.headers
+def unauthorized() -> FaultError:
+    """Refuse a user who lacks the rights."""
+    text = "Permission to perform this operation was denied."
+    source = Message("com.vmware.vapi.endpoint.method.not.authorized", text)
+    return FaultError(403, "UNAUTHORIZED", source)
+
+
+def no_such_job(identifier: str) -> FaultError:
+    """Refuse a question for a job that does not exist."""
+    text = f"Backup job {identifier} does not exist."
+    source = Message("sample.backup.job.not_found", text, (identifier,))
+    return FaultError(404, "NOT_FOUND", source)
+
+
+def too_many_sessions(limit: int, user: str) -> FaultError:
+    """Refuse a log-in beyond the limit."""
+    text = (
+        f"User session count is limited to {limit}. "
+        f"Existing session count is {limit} for user {user}"
+    )
+    identifier = "com.vmware.vapi.endpoint.failedToLoginMaxUserSessionCountReached"
+    source = Message(identifier, text, (str(limit), str(limit), user))
+    return FaultError(503, "SERVICE_UNAVAILABLE", source)
+
+
+def token_of(request: Request) -> str | None:
+    """Token that a request carries, in its header or in its cookie."""
+    headers = request.headers
     token = headers.get(TOKEN)
     if token is None and headers.get(HEADER_ONLY) != "true":
         pairs = (part.strip().partition("=") for part in headers.get("cookie", "").split(";"))
         token = next((value for name, _, value in pairs if name == TOKEN), None)
+    return token
+
+
+def _token(call: Call) -> str:
+    """Token of the caller's open session."""
+    token = token_of(call.request)
     if token is None or call.appliance.sessions.touch(token) is None:
         raise _unauthenticated(call.appliance)
     return token
@@ -157,17 +189,8 @@ def _log_in(call: Call) -> Reply:
         raise _unauthenticated(appliance)
     try:
         token = appliance.sessions.create(user)
-    except TooManySessionsError:
-        limit = str(appliance.sessions.limit)
-        _refuse(
-            503,
-            "SERVICE_UNAVAILABLE",
-            "com.vmware.vapi.endpoint.failedToLoginMaxUserSessionCountReached",
-            "User session count is limited to {0}. Existing session count is {1} for user {2}",
-            limit,
-            limit,
-            user,
-        )
+    except TooManySessionsError as error:
+        raise too_many_sessions(appliance.sessions.limit, user) from error
     if call.flavour == "api":
         return answered(call.flavour, 201, token)
     reply = answered(call.flavour, 200, token)
@@ -207,13 +230,8 @@ def _jobs(call: Call) -> object:
 def _job(call: Call) -> object:
     job = call.appliance.job(call.id)
     if job is None:
-        _no_such_job(call.id)
+        raise no_such_job(call.id)
     return payloads.job_status(job, call.appliance.now())
-
-
-def _no_such_job(identifier: str) -> NoReturn:
-    text = "Backup job {0} does not exist."
-    _refuse(404, "NOT_FOUND", "sample.backup.job.not_found", text, identifier)
 
 
 def _details(call: Call) -> object:
@@ -255,7 +273,7 @@ def _started(call: Call, comment: str) -> payloads.Object:
 def _cancel(call: Call) -> object:
     cancelled = call.appliance.cancel(call.id)
     if cancelled is None:
-        _no_such_job(call.id)
+        raise no_such_job(call.id)
     if cancelled:
         return {"status": "OK", "messages": []}
     source = Message("sample.backup.not_running", f"Backup job {call.id} has ended.", (call.id,))

@@ -32,6 +32,7 @@ class Plan:
     jobs: int | None = None  # exactly so many finished jobs at the epoch, whatever `nights` says
     believed_timezone: str | None = None  # what the administrator writes down, if anything
     exclude: str | None = None  # why the administrator leaves it out of the SLA
+    legacy: bool = True  # False: it does not answer `/rest` at all
 
     @property
     def release(self) -> Release:
@@ -191,7 +192,7 @@ class Scenario:
             The story's "now", with a time zone.
         flavours : iterable of str
             ``api``: an appliance that has both flavours, ``rest``: one that has the legacy
-            one alone. They take turns.
+            one alone, ``api-only``: one that has given it up. They take turns.
 
         Returns
         -------
@@ -204,7 +205,11 @@ class Scenario:
         >>> [(plan.name, plan.version) for plan in scenario.plans]
         [('vc-0001', '8.0.3'), ('vc-0002', '6.7'), ('vc-0003', '7.0.3')]
         """
-        versions = {"api": ("8.0.3", "7.0.3", "9.0.0", "8.0.1"), "rest": ("6.7", "7.0.1")}
+        versions = {
+            "api": ("8.0.3", "7.0.3", "9.0.0", "8.0.1"),
+            "rest": ("6.7", "7.0.1"),
+            "api-only": ("9.0.0",),
+        }
         turns = tuple(flavours)
         if not turns or not set(turns) <= set(versions):
             raise ValueError(f"flavours are some of {', '.join(versions)}; got {turns!r}.")
@@ -238,7 +243,7 @@ class Scenario:
                 timezone=timezone,
                 traits=(mix[lap % len(mix)],),
             )
-            plans.append(_changed(plan, {"jobs": jobs}))
+            plans.append(_changed(plan, {"jobs": jobs, "legacy": turns[turn] != "api-only"}))
         return cls(seed=seed, epoch=epoch, plans=tuple(plans))
 
 

@@ -7,17 +7,19 @@ import os
 import selectors
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable
 
-from backupkit.simulator.wire import Reply, Request
+from backupkit.simulator.delivery import LAST, pieces
+from backupkit.simulator.wire import Reply, Request, Way
 
 HANDSHAKE = 10.0  # [s]
 PATIENCE = 120.0  # [s] a connection may idle
 LARGEST = 1 << 20  # [bytes] of a request's body
 METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
-Answer = Callable[[Request], Reply | None]
+Answer = Callable[[Request], Reply]
 
 
 class Door:
@@ -26,7 +28,7 @@ class Door:
     Parameters
     ----------
     answer : callable
-        Gets each request; returns its reply, or None to drop the connection.
+        Gets each request; returns its reply.
     tls : SSLContext
         With certificate and key.
     address : (str, int)
@@ -37,17 +39,20 @@ class Door:
         self.answer = answer
         self._tls = tls
         self._connections: dict[threading.Thread, socket.socket] = {}
+        self._shutting = threading.Event()
         self._lock = threading.Lock()
         self.socket = _bound(address)
         self.address: tuple[str, int] = self.socket.getsockname()[:2]
 
     def open(self) -> None:
         """Listen."""
+        self._shutting.clear()
         self.socket.listen(128)
         self.socket.setblocking(False)
 
     def shut(self) -> None:
         """Drop every connection and stop listening."""
+        self._shutting.set()
         with self._lock:
             self.socket.close()
             connections = dict(self._connections)
@@ -57,6 +62,21 @@ class Door:
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
         for thread in connections:
             thread.join(HANDSHAKE)
+
+    def rest(self, seconds: float) -> bool:
+        """Wait, but no longer than until the door is shut.
+
+        Parameters
+        ----------
+        seconds : float
+            How long [s].
+
+        Returns
+        -------
+        bool
+            Whether the door is being shut.
+        """
+        return self._shutting.wait(seconds)
 
     def reserve(self) -> None:
         """Keep the port after `shut`."""
@@ -138,7 +158,7 @@ class Porter:
 
 
 class _Connection(http.server.BaseHTTPRequestHandler):
-    """HTTP/1.1 with keep-alive; each answer is one write."""
+    """HTTP/1.1 with keep-alive; each answer is one write, unless it drips."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -160,18 +180,28 @@ class _Connection(http.server.BaseHTTPRequestHandler):
             headers={name.lower(): value for name, value in self.headers.items()},
             body=self.rfile.read(int(length)),
         )
-        reply = self.server.answer(request)
-        if reply is None:
-            self.close_connection = True
-            return
-        if reply.cut:
-            self.close_connection = True
-        self.wfile.write(encoded(reply))
+        self._deliver(self.server.answer(request))
 
     def _drop(self, status: int) -> None:
         """Refuse a request that is not read to its end, and with it the connection."""
         self.close_connection = True
-        self.wfile.write(encoded(Reply(status, (("Connection", "close"),))))
+        self._deliver(Reply(status, (("Connection", "close"),)))
+
+    def _deliver(self, reply: Reply) -> None:
+        """Send an answer its way; shutting the door ends every wait."""
+        self.close_connection |= reply.way in LAST
+        for piece in pieces(reply):
+            if reply.pause and self.server.rest(reply.pause):
+                self.close_connection = True
+                return
+            self.wfile.write(piece)
+        if reply.way is Way.TORN:
+            linger = struct.pack("ii", 1, 0)  # closing resets, and does not wait
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        if reply.way is Way.SILENCE:
+            self.connection.settimeout(None)
+            while self.connection.recv(1024):
+                pass  # until the client leaves, or the door is shut
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base's name
         """Say nothing: the fleet keeps the log."""
@@ -179,21 +209,3 @@ class _Connection(http.server.BaseHTTPRequestHandler):
 
 for _method in METHODS:
     setattr(_Connection, f"do_{_method}", _Connection.answer)
-
-
-def encoded(reply: Reply) -> bytes:
-    r"""Write a reply as HTTP/1.1.
-
-    Examples
-    --------
-    >>> encoded(Reply(204))
-    b'HTTP/1.1 204 No Content\r\n\r\n'
-    """
-    lines = [f"HTTP/1.1 {reply.status} {http.HTTPStatus(reply.status).phrase}"]
-    lines += [f"{name}: {value}" for name, value in reply.headers]
-    if reply.status != http.HTTPStatus.NO_CONTENT:
-        lines.append(f"Content-Length: {len(reply.body)}")
-    head = "\r\n".join(lines) + "\r\n\r\n"
-    return head.encode("latin-1") + (
-        reply.body[: len(reply.body) // 2] if reply.cut else reply.body
-    )

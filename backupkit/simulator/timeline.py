@@ -75,6 +75,16 @@ class Timeline:
             self._next += 1
         return self._jobs[: bisect.bisect_right(self._jobs, now, key=operator.attrgetter("start"))]
 
+    def upgrade(self, plan: Plan) -> None:
+        """Go on as another plan says; what was made so far stays.
+
+        Parameters
+        ----------
+        plan : Plan
+            The same one with another release.
+        """
+        self._plan = plan
+
     def by_hand(self, start: datetime, *, comment: str = "") -> Job:
         """Make the job that somebody starts at a moment.
 
@@ -194,6 +204,7 @@ class Timeline:
             size=int(size),
             reached=reached,
             location=plan.target.folder(f"vCenter/sn_{plan.name}.example.test/{folder}"),
+            release=plan.release,
             messages=() if failing is None else (failing.message(rng, plan.target.host),),
             user=self._user if kind == "MANUAL" else None,
             blocked=timedelta(seconds=90 if Trait.OVERRUNNING in plan.traits else 0),

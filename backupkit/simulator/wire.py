@@ -1,6 +1,7 @@
 """Requests and replies of the simulator: both flavours' envelopes and errors, as bytes."""
 
 import dataclasses
+import enum
 import http
 import urllib.parse
 from collections.abc import Mapping
@@ -34,9 +35,32 @@ class Request:
         return self.target.partition("?")[0]
 
     @property
+    def last(self) -> str:
+        """The last segment of the path, without its quoting."""
+        return urllib.parse.unquote(self.path.rpartition("/")[2])
+
+    @property
+    def flavour(self) -> Flavour:
+        """Which flavour it asks in."""
+        return "rest" if self.target.startswith("/rest/") else "api"
+
+    @property
     def query(self) -> dict[str, list[str]]:
         """The query's parameters."""
         return urllib.parse.parse_qs(self.target.partition("?")[2], keep_blank_values=True)
+
+
+class Way(enum.Enum):
+    """How an answer goes over the wire."""
+
+    WHOLE = enum.auto()
+    HALF = enum.auto()  # half of the body, then the end of the connection
+    TORN = enum.auto()  # half of the body, then a reset
+    DRIP = enum.auto()  # the body byte by byte
+    DRIP_HEADERS = enum.auto()  # all of it byte by byte
+    BARE = enum.auto()  # the body alone, without any HTTP around it
+    DROP = enum.auto()  # nothing, and the connection ends
+    SILENCE = enum.auto()  # nothing, and the connection stays open
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,7 +70,9 @@ class Reply:
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
-    cut: bool = False  # send half of the body, then drop the connection
+    way: Way = Way.WHOLE
+    pause: float = 0.0  # [s] before each piece that is sent
+    padding: int = 0  # [bytes] of blanks after the body
 
 
 class FaultError(Exception):

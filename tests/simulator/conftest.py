@@ -92,6 +92,28 @@ def ask(log_in: Callable[..., Reply]) -> Callable[..., tuple[int, object]]:
     return exchange
 
 
+@pytest.fixture
+def run(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Callable[..., tuple[SimulatedFleet, requests.Session]]:
+    """Run a fleet of one appliance, with a client that trusts it."""
+
+    def start(**options: object) -> tuple[SimulatedFleet, requests.Session]:
+        scenario = Scenario.steady(appliances=1, jobs=3, epoch=EPOCH)
+        fleet = SimulatedFleet(scenario, clock=lambda: EPOCH, **options)  # type: ignore[arg-type]  # the test's options
+        fleet.__enter__()
+        request.addfinalizer(lambda: fleet.__exit__(None, None, None))
+        bundle = tmp_path / "ca.pem"
+        bundle.write_bytes(fleet.authority)
+        session = requests.Session()
+        request.addfinalizer(session.close)
+        session.trust_env = False
+        session.verify = str(bundle)
+        return fleet, session
+
+    return start
+
+
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[SimulatedFleet]:
     """Run the demo over HTTPS, at its epoch."""

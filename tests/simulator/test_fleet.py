@@ -9,33 +9,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from backupkit.simulator import Request, Scenario, SimulatedFleet, faults
+from backupkit.simulator import Request, Scenario, SimulatedFleet
 
 EPOCH = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 JOBS = "/api/appliance/recovery/backup/job"
 NAME = "vc-0001"
-
-
-@pytest.fixture
-def run(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> Callable[..., tuple[SimulatedFleet, requests.Session]]:
-    """Run a fleet of one appliance, with a client that trusts it."""
-
-    def start(**options: object) -> tuple[SimulatedFleet, requests.Session]:
-        scenario = Scenario.steady(appliances=1, jobs=3, epoch=EPOCH)
-        fleet = SimulatedFleet(scenario, clock=lambda: EPOCH, **options)  # type: ignore[arg-type]  # the test's options
-        fleet.__enter__()
-        request.addfinalizer(lambda: fleet.__exit__(None, None, None))
-        bundle = tmp_path / "ca.pem"
-        bundle.write_bytes(fleet.authority)
-        session = requests.Session()
-        request.addfinalizer(session.close)
-        session.trust_env = False
-        session.verify = str(bundle)
-        return fleet, session
-
-    return start
 
 
 Run = Callable[..., tuple[SimulatedFleet, requests.Session]]
@@ -143,69 +121,6 @@ class TestTrouble:
         """The session limit can be set."""
         fleet, session = run(session_limit=1)
         assert [log_in(fleet, session) for _ in range(2)] == [201, 503]
-
-
-class TestFaults:
-    """Trouble at random."""
-
-    @pytest.mark.parametrize(("kind", "status"), [("error", 500), ("unavailable", 503)])
-    def test_error(self, run: Run, kind: str, status: int) -> None:
-        """Faults strike everything but log-in, with a body of the API."""
-        fleet, session = run(faults={kind: 1.0})
-        assert log_in(fleet, session) == 201
-        response = jobs(fleet, session)
-        assert response.status_code == status
-        assert set(response.json()) == {"error_type", "messages"}
-
-    def test_html(self, run: Run) -> None:
-        """A page comes instead of JSON."""
-        fleet, session = run(faults={"html": 1.0})
-        assert jobs(fleet, session).headers["Content-Type"].startswith("text/html")
-
-    def test_reset(self, run: Run) -> None:
-        """The connection ends without an answer, which the log shows as status 0."""
-        fleet, session = run(faults={"reset": 1.0})
-        with pytest.raises(requests.exceptions.ConnectionError):
-            jobs(fleet, session)
-        assert fleet.requests[-1].status == 0
-
-    def test_truncated(self, run: Run) -> None:
-        """Half of the body comes, then the connection ends."""
-        fleet, session = run(faults={"truncated": 1.0})
-        log_in(fleet, session)
-        with pytest.raises(requests.exceptions.ChunkedEncodingError, match="IncompleteRead"):
-            jobs(fleet, session)
-
-    def test_slow(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A slow answer is late, and right."""
-        monkeypatch.setattr("backupkit.simulator.fleet.SLOWNESS", 0.05)
-        fleet, session = run(faults={"slow": 1.0})
-        log_in(fleet, session)
-        begin = time.monotonic()
-        assert jobs(fleet, session).status_code == 200
-        assert time.monotonic() - begin >= 0.05
-
-    def test_share(self) -> None:
-        """Kinds come in their shares, the same ones for the same seed."""
-        rates = {"error": 0.2, "reset": 0.3}
-        kinds = [faults.drawn(rates, f"1/{n}") for n in range(2000)]
-        assert kinds == [faults.drawn(rates, f"1/{n}") for n in range(2000)]
-        assert 340 < kinds.count("error") < 460
-        assert 520 < kinds.count("reset") < 680
-        assert kinds.count(None) == 2000 - kinds.count("error") - kinds.count("reset")
-
-    @pytest.mark.parametrize(
-        ("rates", "words"),
-        [
-            ({"fire": 0.1}, "No fault 'fire'; there are error, html"),
-            ({"error": -0.1}, "between 0 and 1"),
-            ({"error": 0.6, "html": 0.6}, "together too"),
-        ],
-    )
-    def test_refused(self, rates: dict[str, float], words: str) -> None:
-        """Faults that do not exist, or do not add up, are refused."""
-        with pytest.raises(ValueError, match=words):
-            faults.checked(rates)
 
 
 class TestWriteFleet:

@@ -24,6 +24,7 @@ def job(*, ok: bool = True) -> Job:
         size=1000,
         reached=100 if ok else 10,
         location="sftp://h/p",
+        release=PLAN.release,
         messages=() if ok else (Message("sample.x", "Broken {}"),),
         blocked=timedelta(seconds=100),
     )

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from backupkit.simulator import Plan, Scenario, SimulatedAppliance
-from backupkit.simulator.faults import befallen
+from backupkit.simulator import Fault, Plan, Scenario, SimulatedAppliance
+from backupkit.simulator.faults.answers import befallen
+from backupkit.simulator.faults.case import Case
 from backupkit.simulator.routes import respond
 from backupkit.simulator.wire import Reply, Request
 
@@ -107,8 +108,10 @@ class Served:
             headers={"vmware-api-session-id": token},
             body=b"" if body is None else json.dumps(body).encode(),
         )
-        reply = befallen(fault, appliance, request)
-        assert reply is not None
+        if fault is None:
+            reply = respond(appliance, request)
+        else:
+            reply = befallen(Case(Fault(fault), appliance, request, seed=1))
         return reply.status, json.loads(reply.body)
 
 

@@ -1,0 +1,158 @@
+"""Which fault befalls which request: drawn by seed, appliance and count."""
+
+import fnmatch
+import re
+import threading
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+
+from backupkit.simulator.faults.fault import Fault
+from backupkit.simulator.model import dice
+from backupkit.simulator.wire import Request
+
+_JOB = "/(api|rest)/appliance/recovery/backup/job"
+_ADDRESSES = tuple(
+    (name, method, re.compile(path))
+    for name, method, path in (
+        ("log-in", "POST", r"/api/session|/rest/com/vmware/cis/session"),
+        ("log-out", "DELETE", r"/api/session|/rest/com/vmware/cis/session"),
+        ("list", "GET", _JOB),
+        ("details", "GET", f"{_JOB}/details"),
+        ("job", "GET", f"{_JOB}/[^/]+"),
+        ("schedules", "GET", r"/(api|rest)/appliance/recovery/backup/schedules(/[^/]+)?"),
+        ("version", "GET", r"/(api|rest)/appliance/system/version"),
+        ("timezone", "GET", r"/(api|rest)/appliance/system/time/timezone"),
+    )
+)
+
+
+def route_of(request: Request) -> str:
+    """Name the route of a request, as faults do.
+
+    Parameters
+    ----------
+    request : Request
+        Anything at all.
+
+    Returns
+    -------
+    str
+        One of `ROUTES`.
+
+    Examples
+    --------
+    >>> route_of(Request(method="GET", target="/api/appliance/recovery/backup/job/details?jobs=a"))
+    'details'
+    """
+    if "action" in request.query or "~action" in request.query:
+        return "other"
+    path = request.path
+    return next(
+        (
+            name
+            for name, method, pattern in _ADDRESSES
+            if method == request.method and pattern.fullmatch(path)
+        ),
+        "other",
+    )
+
+
+class Faults:
+    """The faults of a fleet, and how often each has struck.
+
+    Parameters
+    ----------
+    faults : sequence of Fault, or mapping
+        In the order of precedence. A mapping from kind to rate spares log-in and log-out.
+    seed : int
+        Of the scenario.
+    names : collection of str
+        Of the appliances.
+
+    Raises
+    ------
+    ValueError
+        If a fault is for appliances that do not exist, or a mapping's rates exceed 1 together.
+
+    Examples
+    --------
+    >>> faults = Faults([Fault("reset", route="list", times=1)], seed=1, names=["vc-1"])
+    >>> request = Request(method="GET", target="/api/appliance/recovery/backup/job")
+    >>> [fault and fault.kind for fault in (faults.drawn("vc-1", request) for _ in range(2))]
+    ['reset', None]
+    """
+
+    def __init__(
+        self,
+        faults: Sequence[Fault] | Mapping[str, float],
+        *,
+        seed: int,
+        names: Collection[str],
+    ) -> None:
+        if isinstance(faults, Mapping):
+            if sum(faults.values()) > 1:
+                raise ValueError(f"Rates of faults must not exceed 1 together: {dict(faults)}.")
+            faults = [Fault.spared(kind, rate) for kind, rate in faults.items()]
+        self._seed = seed
+        self._of: dict[str, list[tuple[Fault, frozenset[str]]]] = {}
+        self._asked: Counter[str] = Counter()
+        self._struck: Counter[tuple[str, int]] = Counter()  # by appliance and place in its list
+        self._lock = threading.Lock()
+        known = set(names)
+        for fault in faults:
+            exact = fault.appliance in known
+            concerned = [fault.appliance] if exact else fnmatch.filter(names, fault.appliance)
+            if not concerned:
+                raise ValueError(
+                    f"{fault.kind!r} is for {fault.appliance!r}, and no appliance is called so; "
+                    f"the first one is called {next(iter(names), None)!r}."
+                )
+            for name in concerned:
+                self._of.setdefault(name, []).append((fault, frozenset(fault.routes)))
+
+    def of(self, name: str) -> list[Fault]:
+        """Give the faults of one appliance.
+
+        Parameters
+        ----------
+        name : str
+            Of the appliance.
+
+        Returns
+        -------
+        list of Fault
+            In the order of precedence.
+        """
+        return [fault for fault, _ in self._of.get(name, ())]
+
+    def drawn(self, name: str, request: Request) -> Fault | None:
+        """Draw what befalls a request; the first fault that strikes wins.
+
+        Parameters
+        ----------
+        name : str
+            Of the appliance.
+        request : Request
+            The next one that it gets.
+
+        Returns
+        -------
+        Fault or None
+            None: nothing.
+        """
+        faults = self._of.get(name)
+        if faults is None:
+            return None
+        route = route_of(request)
+        with self._lock:
+            self._asked[name] += 1
+            left = dice(f"{self._seed}/{name}/fault/{self._asked[name]}").random()
+            for place, (fault, routes) in enumerate(faults):
+                struck = self._struck[name, place]
+                if route not in routes or (fault.times is not None and struck >= fault.times):
+                    continue
+                if left < fault.rate:
+                    self._struck[name, place] += 1
+                    return fault
+                left -= fault.rate  # so that each gets its share of all requests
+        return None

@@ -1,0 +1,210 @@
+"""Faults in the content of a few jobs; the others stay right.
+
+An answer about jobs is taken apart into pairs of id and record, the pairs of the struck jobs
+are changed, and the answer is put together again.
+"""
+
+import dataclasses
+import hashlib
+import http
+import json
+import urllib.parse
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from backupkit.simulator.appliance import SimulatedAppliance
+from backupkit.simulator.faults.case import Answering, Case
+from backupkit.simulator.faults.chance import route_of
+from backupkit.simulator.faults.fault import Fault
+from backupkit.simulator.faults.kinds import KINDS
+from backupkit.simulator.payloads import Object
+from backupkit.simulator.routes import no_such_job
+from backupkit.simulator.wire import Flavour, Reply, Request
+
+Pair = tuple[str, Object]
+Change = Callable[[Object, int], Object]
+
+STATES = ("state", "status")  # in the job's answer, in the details
+REQUIRED = (*STATES, "start_time", "messages", "location", "type", "progress", "id")
+NUMBERS: tuple[float, ...] = (-5, 250, 1e300)
+ODD = ("{0}/1", "../{0}", "{0}?a=b&c", "{0}#1", "{0} (1)", "100%25{0}%", "{0}-Müller-日")
+
+
+def struck(fault: Fault, appliance: SimulatedAppliance, seed: int) -> dict[str, int]:
+    """Choose the jobs whose content is wrong.
+
+    Parameters
+    ----------
+    fault : Fault
+        Says how many.
+    appliance : SimulatedAppliance
+        Whose jobs.
+    seed : int
+        Of the scenario.
+
+    Returns
+    -------
+    dict
+        Id to the job's turn, from 0. Each job has a lot of its own, so that a new job seldom
+        changes who is struck.
+    """
+
+    def lot(identifier: str) -> bytes:
+        words = f"{seed}/{appliance.name}/{fault.kind}/{identifier}"
+        return hashlib.sha256(words.encode()).digest()
+
+    count = fault.jobs if fault.jobs is not None else len(ODD) if fault.kind == "odd_ids" else 1
+    chosen = sorted((job.id for job in appliance.jobs()), key=lot)[:count]
+    return {identifier: turn for turn, identifier in enumerate(chosen)}
+
+
+def listed_as(fault: Fault, identifier: str, turn: int) -> str:
+    """Give the id under which a struck job appears.
+
+    Parameters
+    ----------
+    fault : Fault
+        What befell it.
+    identifier : str
+        Its true id.
+    turn : int
+        As `struck` counts.
+
+    Returns
+    -------
+    str
+        Another one with odd ids alone.
+    """
+    return ODD[turn % len(ODD)].format(identifier) if fault.kind == "odd_ids" else identifier
+
+
+def _unknown_state(job: Object, _turn: int) -> Object:
+    return {key: "SUSPENDED" if key in STATES else value for key, value in job.items()}
+
+
+def _extra_fields(job: Object, _turn: int) -> Object:
+    return {**job, "priority": 3, "replicas": [{"site": "Zürich", "copied": None}]}
+
+
+def _missing_field(job: Object, turn: int) -> Object:
+    there = [key for key in REQUIRED if key in job]
+    gone = there[turn % len(there)]
+    return {key: value for key, value in job.items() if key != gone}
+
+
+def _null_text(job: Object, turn: int) -> Object:
+    there = [key for key in REQUIRED if isinstance(job.get(key), str)]
+    return {**job, there[turn % len(there)]: None}
+
+
+def _absurd_numbers(job: Object, turn: int) -> Object:
+    number = NUMBERS[turn % len(NUMBERS)]
+    progress = job.get("progress")
+    inside = {**progress, "completed": number} if isinstance(progress, dict) else number
+    absurd = {"progress": inside, "size": 2**70, "duration": -1}
+    return {key: absurd.get(key, value) for key, value in job.items()}
+
+
+def _timed(change: Callable[[str], str]) -> Change:
+    def changed(job: Object, _turn: int) -> Object:
+        return {
+            key: change(str(value)) if key in {"start_time", "end_time"} else value
+            for key, value in job.items()
+        }
+
+    return changed
+
+
+CHANGES: Mapping[str, Change] = {
+    "unknown_state": _unknown_state,
+    "extra_fields": _extra_fields,
+    "missing_field": _missing_field,
+    "null_text": _null_text,
+    "absurd_numbers": _absurd_numbers,
+    "zoneless_time": _timed(lambda text: text.removesuffix("Z")),
+    "offset_time": _timed(lambda text: text.replace("Z", "+0000")),
+    "second_60": _timed(lambda text: f"{text[:17]}60{text[19:]}"),
+}
+
+
+def _pairs(fault: Fault, pair: Pair, turn: int) -> list[Pair]:
+    """Change one struck job: into nothing, something else, or two of it."""
+    identifier, job = pair
+    match fault.kind:
+        case "gone" | "undetailed":
+            return []
+        case "duplicate_ids":
+            return [pair, pair]
+        case "odd_ids":
+            odd = listed_as(fault, identifier, turn)
+            return [(odd, {**job, "id": odd} if "id" in job else job)]
+        case kind:
+            return [(identifier, CHANGES[kind](job, turn))]
+
+
+def _answer(case: Case) -> Reply:
+    fault = case.fault
+    hit = struck(fault, case.appliance, case.seed)
+    if fault.kind == "odd_ids":
+        odd = {key: listed_as(fault, key, turn) for key, turn in hit.items()}
+        swapped = odd | {name: key for key, name in odd.items()}
+        case = dataclasses.replace(case, request=_renamed(case.request, swapped))
+    reply = case.normal()
+    if reply.status != http.HTTPStatus.OK:
+        return reply
+    route, flavour = route_of(case.request), case.request.flavour
+    value = msgspec.json.decode(reply.body)
+    pairs = [
+        changed
+        for pair in _taken_apart(route, value["value"] if flavour == "rest" else value)
+        for changed in (_pairs(fault, pair, hit[pair[0]]) if pair[0] in hit else [pair])
+    ]
+    if route == "job" and not pairs:
+        return case.refused(no_such_job(case.request.last))
+    text = _put_together(route, flavour, pairs)
+    body = f'{{"value":{text}}}' if flavour == "rest" else text
+    return dataclasses.replace(reply, body=body.encode())
+
+
+def _renamed(request: Request, names: Mapping[str, str]) -> Request:
+    """Ask for jobs by other ids."""
+    path, _, query = request.target.partition("?")
+    last = urllib.parse.quote(names.get(request.last, request.last), safe="")
+    path = f"{path.rpartition('/')[0]}/{last}"
+    filters = [
+        (key, names.get(value, value)) for key, values in request.query.items() for value in values
+    ]
+    mark = "?" if query else ""
+    return dataclasses.replace(request, target=f"{path}{mark}{urllib.parse.urlencode(filters)}")
+
+
+def _taken_apart(route: str, value: Any) -> list[Pair]:  # noqa: ANN401  # any JSON
+    if route == "list":
+        return [(identifier, {}) for identifier in value]
+    if route == "job":
+        return [(value["id"], value)]
+    if isinstance(value, dict):
+        return list(value.items())
+    return [(pair["key"], pair["value"]) for pair in value]
+
+
+def _put_together(route: str, flavour: Flavour, pairs: list[Pair]) -> str:
+    """Write the value as JSON, by hand where a key may come twice."""
+    if route == "list":
+        return _json([identifier for identifier, _ in pairs])
+    if route == "job":
+        return _json(pairs[0][1])
+    if flavour == "rest":
+        return _json([{"key": key, "value": job} for key, job in pairs])
+    return "{" + ",".join(f"{_json(key)}:{_json(job)}" for key, job in pairs) + "}"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)  # unlike msgspec it knows numbers of any size
+
+
+CONTENTS: dict[str, Answering] = {
+    name: _answer for name, kind in KINDS.items() if kind.group == "content"
+}

@@ -1,0 +1,56 @@
+"""Faults for a large fleet, of every kind in turn."""
+
+from collections.abc import Iterable, Sequence
+
+from backupkit.simulator.faults.fault import Fault
+from backupkit.simulator.faults.kinds import KINDS
+from backupkit.simulator.model import dice
+
+
+def mixed_faults(
+    names: Iterable[str],
+    share: float = 1 / 3,
+    seed: int = 1,
+    kinds: Sequence[str] = tuple(KINDS),
+    *,
+    wait: float | None = None,
+    size: int | None = None,
+) -> list[Fault]:
+    """Give a share of the appliances one persistent fault each, of a different kind in turn.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Of the appliances.
+    share : float
+        How many of them are faulty, 0 to 1; they lie evenly among the others.
+    seed : int
+        Shuffles the kinds.
+    kinds : sequence of str
+        Which kinds; all by default.
+    wait, size : float, int, optional
+        As for `Fault`: long and large by default, as in life.
+
+    Returns
+    -------
+    list of Fault
+        One per faulty appliance, whose name is its ``appliance``.
+
+    Examples
+    --------
+    >>> faults = mixed_faults([f"vc-{n}" for n in range(6)], kinds=["reset", "page"])
+    >>> sorted((fault.appliance, fault.rate) for fault in faults)
+    [('vc-2', 1.0), ('vc-5', 1.0)]
+    >>> sorted({fault.appliance: fault.kind for fault in faults}.values())
+    ['page', 'reset']
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"The share of faulty appliances must lie between 0 and 1: {share}.")
+    turns = dice(f"{seed}/mixed faults").sample(list(kinds), k=len(kinds))
+    count = 0
+    faults = []
+    for number, name in enumerate(names, start=1):
+        if round(number * share, 9) >= count + 1:
+            faults.append(Fault(turns[count % len(turns)], appliance=name, wait=wait, size=size))
+            count += 1
+    return faults

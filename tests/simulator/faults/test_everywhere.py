@@ -1,0 +1,43 @@
+"""Every kind of fault, on every route that it can strike, of every release."""
+
+import http
+from collections.abc import Callable
+
+import pytest
+
+from backupkit.simulator import KINDS, SimulatedAppliance
+from backupkit.simulator.delivery import pieces
+from backupkit.simulator.faults.chance import route_of
+from backupkit.simulator.model import RELEASES
+from backupkit.simulator.wire import Reply, Request
+
+SESSION = ("/api/session", "/rest/com/vmware/cis/session")
+PATHS = (
+    "recovery/backup/job",
+    "recovery/backup/job/details",
+    "recovery/backup/job/20261122-230000-1",
+    "recovery/backup/schedules",
+    "recovery/backup/parts/common",
+    "system/version",
+    "system/time/timezone",
+)
+REQUESTS = (
+    *((method, path) for path in SESSION for method in ("POST", "DELETE")),
+    *(("GET", f"/{flavour}/appliance/{path}") for flavour in ("api", "rest") for path in PATHS),
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["vc-ham-01", "vc-ham-04", "vc-tyo-04"])
+def test_answers(
+    make: Callable[..., SimulatedAppliance], befall: Callable[..., Reply], kind: str, name: str
+) -> None:
+    """With a history, with a running job and without any, there is always an answer to send."""
+    for version in RELEASES:
+        appliance = make(name, version=version)
+        for method, target in REQUESTS:
+            if route_of(Request(method=method, target=target)) not in KINDS[kind].routes:
+                continue
+            reply = befall(appliance, kind, target, method, size=1000)
+            assert reply.status in {0, *http.HTTPStatus}
+            assert sum(map(len, pieces(reply))) > 0 or kind in {"reset", "silence"}
