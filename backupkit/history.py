@@ -7,7 +7,7 @@ and the next round brings them again.
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -24,6 +24,7 @@ from backupkit.settings import Instant, parse_instant
 from backupkit.tables import (
     CONFLICTS,
     LISTED,
+    MEMORY,
     OBSERVATIONS,
     POLLS,
     SCHEDULES,
@@ -48,7 +49,7 @@ _ADVICE: Final = {
 }
 _TIME: Final = {"observations": "observed_at", "polls": "polled_at", "schedules": "seen_at"}
 _JOB: Final = ["appliance", "job_id"]
-_MEMORY: Final = ["appliance", "job_id", "observed_at", "status", "source"]
+_REPEATED: Final = ["appliance", "source", "state", "status", "type"]
 
 
 class _Snapshot(Protocol):
@@ -209,7 +210,10 @@ class History:
         HistoryError
             If the tables cannot be read.
         """
-        return remembered_from(self._read(OBSERVATIONS, columns=_MEMORY), self.polls())
+        rows = self._guard("read", lambda: self._vouched(OBSERVATIONS, MEMORY, None))
+        if rows is None:
+            rows = OBSERVATIONS.to_arrow(OBSERVATIONS.empty())
+        return remembered_from(rows, self.polls())
 
     def conflicts(
         self,
@@ -326,7 +330,6 @@ class History:
         at: Instant | None = None,
         since: Instant | None = None,
         appliances: Iterable[str] | None = None,
-        columns: list[str] | None = None,
     ) -> pd.DataFrame:
         time = _TIME[table.name]
         wanted = []
@@ -341,27 +344,30 @@ class History:
         for condition in wanted:
             filters = condition if filters is None else filters & condition
 
-        def read() -> pa.Table | None:
-            # the polls are read last too: one written in between vouches for rows already seen
-            rows = self._rows(table, columns or table.names, filters)
-            if rows is None or table is POLLS:
-                return rows
-            return _vouched_for(rows, time, self._rows(POLLS, ["appliance", "polled_at"], None))
-
-        rows: pa.Table | None = self._guard("read", read)
+        rows = self._guard("read", lambda: self._vouched(table, table.names, filters))
         frame = table.empty() if rows is None else table.from_arrow(rows)
-        if columns is not None:
-            return frame
         by = [time, "appliance", *[name for name in ("job_id", "schedule") if name in frame]]
         return frame.sort_values(by, kind="stable", ignore_index=True)
 
+    def _vouched(
+        self, table: Table, columns: Sequence[str], filters: ds.Expression | None
+    ) -> pa.Table | None:
+        """Read what polls vouch for."""
+        # the polls are read last too: one written in between vouches for rows already seen
+        rows = self._rows(table, columns, filters)
+        if rows is None or table is POLLS:
+            return rows
+        return _vouched_for(rows, _TIME[table.name], self._rows(POLLS, ["polled_at"], None))
+
     def _rows(
-        self, table: Table, columns: list[str], filters: ds.Expression | None
+        self, table: Table, columns: Sequence[str], filters: ds.Expression | None
     ) -> pa.Table | None:
         stored = self._open(table)
         if stored is None:
             return None
-        dataset = stored.to_pyarrow_dataset()
+        dataset = stored.to_pyarrow_dataset(
+            parquet_read_options=ds.ParquetReadOptions(dictionary_columns=_REPEATED)
+        )
         if not {"appliance", _TIME[table.name]} <= set(dataset.schema.names):
             raise ValueError(f"the table {table.name} has other columns than backupkit's")
         present = [name for name in columns if name in dataset.schema.names]

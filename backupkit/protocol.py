@@ -231,7 +231,7 @@ def raise_for_status(
                 f"{host} does not have {request.what} (404){said}{hint}.", status_code=status
             )
         case 429 | 503 if status == _TOO_MANY or answer:
-            full = " has no free session" if request.login and answer else " is busy"
+            full = " has no free session" if _is_session_limit(answer) else " is busy"
             error = BusyError(
                 f"{host}{full} ({status}){said}. Try again later.",
                 status_code=status,
@@ -244,6 +244,10 @@ def raise_for_status(
                 retry_after=after,
             )
     raise error
+
+
+def _is_session_limit(answer: ErrorAnswer | None) -> bool:
+    return answer is not None and "SessionCount" in answer.message_id
 
 
 def _said(answer: ErrorAnswer | None) -> str:

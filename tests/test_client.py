@@ -1,5 +1,6 @@
 """Talk to simulated appliances, and to a server that misbehaves, over real HTTPS."""
 
+import json
 import logging
 import socket
 import ssl
@@ -178,10 +179,12 @@ class TestRefusals:
 
     def test_session_limit(self, odd: OddServer) -> None:
         """No free session is said in these words, and is worth another try."""
-        body = b'{"error_type": "SERVICE_UNAVAILABLE", "messages": []}'
+        limit = "com.vmware.vapi.endpoint.failedToLoginMaxUserSessionCountReached"
+        said = {"id": limit, "default_message": "Too many.", "args": []}
+        body = json.dumps({"error_type": "SERVICE_UNAVAILABLE", "messages": [said]}).encode()
         odd.tell("POST /api/session", body, 503, Retry_After="7")
         with pytest.raises(BusyError, match="no free session") as caught:
-            ApplianceClient(odd.appliance(), PASSWORD).__enter__()
+            ApplianceClient(odd.appliance(), PASSWORD, limits=Limits(round=5)).__enter__()
         assert caught.value.retryable
         assert caught.value.retry_after == 7.0
 

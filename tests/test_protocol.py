@@ -166,7 +166,10 @@ class TestRaiseForStatus:
             (429, b"", LOG_IN, BusyError, "vc-1 is busy (429). Try again later."),
             (
                 503,
-                _api("User session count is limited to 550."),
+                _api(
+                    "User session count is limited to 550.",
+                    "com.vmware.vapi.endpoint.failedToLoginMaxUserSessionCountReached",
+                ),
                 LOG_IN,
                 BusyError,
                 'vc-1 has no free session (503): "User session count is limited to 550.". Try',

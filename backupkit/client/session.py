@@ -101,6 +101,8 @@ class ApplianceClient:
         self._retries = Retries(self._limits)
         self._gate = _gate(self._limits.at_once)
         self._lock = threading.Lock()
+        self._renewal = threading.Lock()
+        self._renewal = threading.Lock()  # held while a log-in is sent, which counts as a request
         self._transport = Transport(appliance, self._limits)
 
     def __repr__(self) -> str:
@@ -245,7 +247,14 @@ class ApplianceClient:
         except NotFoundError:
             body = self._retried(protocol.log_in(second))
             self.flavour = second
-        self._token = wire.decode_text(body, self.flavour, "log-in")
+        self._token = self._token_in(body)
+
+    def _token_in(self, body: bytes) -> str:
+        """Give the token of a log-in's answer; one that fits no header is none."""
+        token = wire.decode_text(body, self._speaks, "log-in")
+        if not (token and token.isascii() and token.isprintable()):
+            raise PayloadError("The answer to log-in is not what the API promises: no token.")
+        return token
 
     def _send(self, request: protocol.Request) -> bytes:
         """Send one request within the session, which is renewed once if it ended."""
@@ -253,14 +262,14 @@ class ApplianceClient:
         try:
             return self._retried(request)
         except LoginError:
-            with self._lock:
+            with self._renewal:
                 if self._token == token:  # else another thread was faster
                     if self._renewed:
                         raise
                     self._renewed = True
                     _log.info("%s ended the session, logging in again", self.appliance.name)
                     body = self._retried(protocol.log_in(self._speaks))
-                    self._token = wire.decode_text(body, self._speaks, "log-in")
+                    self._token = self._token_in(body)
         return self._retried(request)
 
     def _retried(self, request: protocol.Request) -> bytes:

@@ -5,6 +5,8 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import (
+    BrokenExecutor,
+    CancelledError,
     Executor,
     Future,
     ThreadPoolExecutor,
@@ -25,6 +27,7 @@ from backupkit.errors import (
     BackupkitWarning,
     DeadlineError,
     SettingsError,
+    StoppedError,
     WorkerError,
 )
 from backupkit.fleet import Appliance, Fleet
@@ -130,12 +133,16 @@ def _made(
             disable=None if progress is None else not progress,
         ) as bar,
     ):
-        futures = {pool.submit(visit, order): order for order in orders}
+        futures: dict[Future[Visit], Order] = {}
         try:
+            for order in orders:
+                futures[_sent(pool, order)] = order
             failed = jobs = 0
             for future in _done(futures, orders):
                 one = _brought_back(future, futures[future])
                 visits[one.appliance] = one
+                if one.error == StoppedError.kind:
+                    raise KeyboardInterrupt  # noqa: TRY301 # it was pressed: workers got it first
                 failed += one.error is not None
                 jobs += len(one.jobs)
                 bar.set_postfix(failed=failed, jobs=jobs, refresh=False)
@@ -145,9 +152,13 @@ def _made(
             for future in futures:
                 future.cancel()
             _log.warning("Stopping: visits under way say good-bye.")
-            begun = {future: order for future, order in futures.items() if not future.cancelled()}
+            begun = {
+                future: order
+                for future, order in futures.items()
+                if not future.cancelled() and order.appliance.name not in visits
+            }
             for future in _done(begun, orders, grace_only=True):
-                one = _brought_back(future, futures[future])
+                one = _brought_back(future, futures[future], stopping=True)
                 visits[one.appliance] = one
         for future, order in futures.items():
             name = order.appliance.name
@@ -185,15 +196,30 @@ def _workers(executor: Executor | None, orders: Sequence[Order]) -> Iterator[Exe
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _brought_back(future: Future[Visit], order: Order) -> Visit:
+def _sent(pool: Executor, order: Order) -> Future[Visit]:
+    """Send an order to a worker; a pool whose workers died takes none, and that is a failed one."""
+    try:
+        return pool.submit(visit, order)
+    except BrokenExecutor as error:
+        refused: Future[Visit] = Future()
+        refused.set_exception(error)
+        return refused
+
+
+def _brought_back(future: Future[Visit], order: Order, *, stopping: bool = False) -> Visit:
     """Give what a visit brought back; a worker that failed spoils no other visit."""
     try:
+        error = future.exception()  # it is given, not raised: Ctrl-C here is another's
+    except CancelledError as cancelled:
+        error = cancelled
+    if error is None:
         return future.result()
-    except Exception as error:  # noqa: BLE001 # whatever befell a worker, maybe far away
-        name = order.appliance.name
-        _log.exception("The visit to %s failed", name)
-        why = f"The worker that was to ask {name} failed: {type(error).__name__}."
-        return _lost(order, WorkerError(f"{why} Look at its log."))
+    name = order.appliance.name
+    if stopping or isinstance(error, KeyboardInterrupt):  # in a terminal workers get Ctrl-C, too
+        return _lost(order, StoppedError(f"The round was stopped before {name} was read."))
+    _log.error("The visit to %s failed", name, exc_info=error)
+    why = f"The worker that was to ask {name} failed: {type(error).__name__}."
+    return _lost(order, WorkerError(f"{why} Look at its log."))
 
 
 def _lost(order: Order, error: ApplianceError) -> Visit:

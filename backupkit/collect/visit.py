@@ -19,6 +19,7 @@ from backupkit.errors import (
     NotFoundError,
     PayloadError,
     ServerError,
+    StoppedError,
     UnreachableError,
     one_line,
 )
@@ -37,6 +38,9 @@ JOBS_PER_LANE: Final = 25
 
 FAILURES_IN_A_ROW: Final = 5
 """So many jobs that fail one after the other are no longer the jobs' fault."""
+
+WITHOUT_DETAILS: Final = "6.5."
+"""Versions that know neither details nor schedules."""
 
 _log = logging.getLogger(__name__)
 
@@ -113,7 +117,7 @@ def visit(order: Order) -> Visit:
         now(),
         version=memory.version,
         timezone=memory.timezone,
-        details=memory.details,
+        details=_has_details(memory),
     )
     began = time.perf_counter()
     client: ApplianceClient | None = None
@@ -145,6 +149,16 @@ def visit(order: Order) -> Visit:
     return found
 
 
+def _has_details(memory: Remembered) -> bool | None:
+    """Say whether there are details, as far as memory can tell.
+
+    That there are none is believed of 6.5 alone: elsewhere the 404 was a passing one, as while
+    services start.
+    """
+    lacking = memory.details is False and (memory.version or "").startswith(WITHOUT_DETAILS)
+    return memory.details or (False if lacking else None)
+
+
 def _read(client: ApplianceClient, found: Visit, order: Order) -> None:
     """Read what is new on one appliance."""
     memory = order.memory
@@ -163,6 +177,11 @@ def _read(client: ApplianceClient, found: Visit, order: Order) -> None:
         in_one = len(wanted) in (0, len(listed)) or len(wanted) > ASK_ALL_ABOVE
         ways = [(), wanted] if in_one and not first else [wanted]
         _read_jobs(client, found, wanted, ways=ways, order=order)
+        if wanted and not (found.jobs or memory.finished or any(id_ for *_, id_ in found.troubles)):
+            raise NotFoundError(
+                f"{client.appliance.host} lists {len(wanted)} jobs, and does not have one of them. "
+                "Try again later."
+            )
     if found.details is not False:
         _read_schedules(client, found)
 
@@ -229,9 +248,10 @@ def _read_spoiled(
     """Read by job/{id} what details told wrongly, and name what stays unread."""
     before = len(found.jobs)
     _read_one_by_one(client, found, [job_id for job_id in spoiled if job_id], lanes=lanes)
-    saved = {job.job_id for job in found.jobs[before:]}
+    settled = {job.job_id for job in found.jobs[before:]}
+    settled |= {job_id for _, _, job_id in found.troubles if job_id}  # named, with its own reason
     for job_id, why in spoiled.items():
-        if job_id not in saved:
+        if job_id not in settled:
             found.troubles.append((PayloadError.kind, why, job_id or None))
 
 
@@ -289,7 +309,9 @@ def _read_schedules(client: ApplianceClient, found: Visit) -> None:
     except NotFoundError:
         found.details = False
         _log.info("%s has no schedules to read: older than 6.7", found.appliance)
-    except (PayloadError, ServerError) as error:
+    except (DeadlineError, StoppedError):
+        raise
+    except ApplianceError as error:  # the jobs were read, and count
         found.trouble(error)
 
 
@@ -298,5 +320,9 @@ def _ask_what_it_is(client: ApplianceClient, found: Visit) -> None:
     for name in ("version", "timezone"):
         try:
             setattr(found, name, getattr(client, name)())
-        except (NotFoundError, PayloadError, ServerError) as error:
+        except (DeadlineError, StoppedError):
+            raise
+        except ApplianceError as error:  # jobs count even where this cannot be read
             found.trouble(error)
+            if isinstance(error, UnreachableError):
+                return

@@ -37,7 +37,7 @@ from backupkit.tables.jobs import (
     jobs_from,
     outcome_of,
 )
-from backupkit.tables.memory import Remembered, remembered_from
+from backupkit.tables.memory import MEMORY, Remembered, remembered_from
 
 __all__ = [
     "APPLIANCES",
@@ -52,6 +52,7 @@ __all__ = [
     "INTERVALS",
     "JOBS",
     "LISTED",
+    "MEMORY",
     "METRICS",
     "OBSERVATIONS",
     "OUTCOMES",

@@ -39,13 +39,6 @@ MESSAGE_TYPE = pa.struct(
 MESSAGES = pd.ArrowDtype(pa.list_(MESSAGE_TYPE))
 TEXTS = pd.ArrowDtype(pa.list_(pa.string()))
 
-_EXACT = {  # pandas would make floats of integers where one is missing
-    pa.int64(): pd.Int64Dtype(),
-    pa.bool_(): pd.BooleanDtype(),
-    MESSAGES.pyarrow_dtype: MESSAGES,
-    TEXTS.pyarrow_dtype: TEXTS,
-}
-
 _ARROW: dict[Any, pa.DataType] = {
     TEXT: pa.string(),
     TIME: pa.timestamp("us", tz="UTC"),
@@ -90,6 +83,14 @@ class Column:
             if isinstance(self.dtype, pd.ArrowDtype)
             else _ARROW[self.dtype]
         )
+
+    def series(self, values: pa.ChunkedArray) -> pd.Series:
+        """Give Arrow values of `in_memory` as a Series of `dtype`, without a detour over Python."""
+        dtype = pd.api.types.pandas_dtype(self.dtype)
+        if hasattr(dtype, "__from_arrow__"):
+            return pd.Series(dtype.__from_arrow__(values), copy=False)
+        series: pd.Series = values.to_pandas()  # durations: a dtype of numpy's
+        return series
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,9 @@ class Table:
             raise TableError(f"{self.name}: unknown column {sorted(unknown)}; known: {self.names}.")
         length = max((len(column) for column in values.values()), default=0)
         data = {
-            column.name: self._series(column, values.get(column.name, [None] * length))
+            column.name: self._series(column, values[column.name])
+            if column.name in values
+            else column.series(pa.chunked_array([pa.nulls(length, column.in_memory)]))
             for column in self.columns
         }
         if short := [name for name, series in data.items() if len(series) != length]:
@@ -251,14 +254,17 @@ class Table:
         DataFrame
             With this table's columns and dtypes.
         """
-        present = [column for column in self.columns if column.name in table.column_names]
-        memory = {
-            column.name: table.column(column.name).cast(column.arrow).cast(column.in_memory)
-            for column in present
+        absent = pa.chunked_array([pa.nulls(len(table))])
+        series = {
+            column.name: column.series(
+                (table.column(column.name) if column.name in table.column_names else absent)
+                .cast(column.arrow)
+                .cast(column.in_memory)
+            )
+            for column in self.columns
         }
-        return self.frame(
-            {name: values.to_pandas(types_mapper=_EXACT.get) for name, values in memory.items()}
-        )
+        frame = pd.DataFrame(series, index=pd.RangeIndex(len(table)))
+        return frame.set_index(self.index) if self.index else frame
 
     def _series(self, column: Column, values: Sequence[Any] | pd.Series) -> pd.Series:
         try:

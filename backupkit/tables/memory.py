@@ -1,14 +1,16 @@
 """What earlier rounds found out of each appliance, so that the next asks only for what is new."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from backupkit.tables.jobs import LISTED, has_ended
+from backupkit.tables.jobs import ENDED, LISTED
 
-__all__ = ["Remembered", "remembered_from"]
+__all__ = ["MEMORY", "Remembered", "remembered_from"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +39,18 @@ class Remembered:
     timezone: str | None = None
 
 
-def remembered_from(observations: pd.DataFrame, polls: pd.DataFrame) -> dict[str, Remembered]:
+MEMORY: Final = ("appliance", "job_id", "observed_at", "status", "source")
+"""The columns of observations that are enough to remember."""
+
+
+def remembered_from(observations: pa.Table, polls: pd.DataFrame) -> dict[str, Remembered]:
     """Sum up what earlier rounds found out, by appliance.
 
     Parameters
     ----------
-    observations : DataFrame
-        Reads appliance, job_id, observed_at, status and source of
-        `backupkit.tables.OBSERVATIONS`, in any order.
+    observations : pyarrow.Table
+        The columns `MEMORY` of `backupkit.tables.OBSERVATIONS`, in any order. Text may be
+        dictionary encoded: with millions of jobs that is most of the time saved.
     polls : DataFrame
         Of `backupkit.tables.POLLS`, in any order.
 
@@ -58,25 +64,10 @@ def remembered_from(observations: pd.DataFrame, polls: pd.DataFrame) -> dict[str
     An appliance whose version changed between its last two good polls was upgraded: which flavour
     it speaks is found out anew.
     """
-    gone = observations["source"] == LISTED
-    known = observations
-    if gone.any():
-        keys = ["appliance", "job_id"]
-        vanishing = pd.MultiIndex.from_frame(observations.loc[gone, keys]).unique()
-        affected = pd.MultiIndex.from_frame(observations[keys]).isin(vanishing)
-        newest = (
-            observations[affected]
-            .sort_values("observed_at", kind="stable")
-            .drop_duplicates(keys, keep="last")
-        )
-        back = newest[newest["source"] != LISTED]
-        returned = pd.MultiIndex.from_frame(observations[keys]).isin(
-            pd.MultiIndex.from_frame(back[keys])
-        )
-        known = observations[~affected | returned]
-        known = known[known["source"] != LISTED]
+    known = _without_vanished(observations)
+    ended = pc.is_in(known["status"], value_set=pa.array(sorted(ENDED)))
     listed = _ids_by_appliance(known)
-    finished = _ids_by_appliance(known[has_ended(known["status"])])
+    finished = listed if pc.all(ended).as_py() else _ids_by_appliance(known.filter(ended))
     facts = _facts(polls)
     return {
         name: Remembered(
@@ -86,14 +77,31 @@ def remembered_from(observations: pd.DataFrame, polls: pd.DataFrame) -> dict[str
     }
 
 
-def _ids_by_appliance(known: pd.DataFrame) -> dict[str, frozenset[str]]:
-    codes, names = pd.factorize(known["appliance"])
+def _without_vanished(observations: pa.Table) -> pa.Table:
+    """Leave out the jobs that were last told to be listed no more."""
+    gone = pc.equal(observations["source"], LISTED)
+    if not pc.any(gone).as_py():
+        return observations
+    keys = ["appliance", "job_id"]
+    frame = observations.to_pandas().astype(dict.fromkeys((*keys, "source"), "str"))
+    newest = frame.sort_values("observed_at", kind="stable").drop_duplicates(keys, keep="last")
+    vanished = pd.MultiIndex.from_frame(newest.loc[newest["source"] == LISTED, keys])
+    out = pd.MultiIndex.from_frame(frame[keys]).isin(vanished)
+    return observations.filter(pa.array(~out & (frame["source"] != LISTED).to_numpy()))
+
+
+def _ids_by_appliance(known: pa.Table) -> dict[str, frozenset[str]]:
+    names = known["appliance"].unify_dictionaries().combine_chunks()
+    if not pa.types.is_dictionary(names.type):
+        names = names.dictionary_encode()
+    codes = names.indices.to_numpy(zero_copy_only=False)
     order = np.argsort(codes, kind="stable")
-    ids = known["job_id"].array.take(order).to_numpy(dtype=object).tolist()
-    ends = np.cumsum(np.bincount(codes, minlength=len(names))).tolist()
+    ids = known["job_id"].take(pa.array(order)).to_pylist()
+    ends = np.cumsum(np.bincount(codes, minlength=len(names.dictionary))).tolist()
     return {
-        str(name): frozenset(ids[start:end])
-        for name, start, end in zip(names, [0, *ends], ends, strict=False)
+        name: frozenset(ids[start:end])
+        for name, start, end in zip(names.dictionary.to_pylist(), [0, *ends], ends, strict=False)
+        if end > start
     }
 
 
