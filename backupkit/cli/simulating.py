@@ -23,7 +23,11 @@ def simulate(  # noqa: PLR0913 # an option each
     appliances: Annotated[int, typer.Option(min=1, max=2_000, help="How many appliances.")] = 12,
     jobs: Annotated[int, typer.Option(min=1, help="Finished jobs of each at the start.")] = 90,
     flavour: Annotated[
-        str, typer.Option(help="Which REST flavours: api, rest or both.")
+        str,
+        typer.Option(
+            help="What appliances speak, in turn: api (both flavours), rest (the legacy one alone), "
+            "api-only (the newer one alone)."
+        ),
     ] = "api,rest",
     latency: Annotated[float, typer.Option(min=0, help="Added to each answer [ms].")] = 0.0,
     fault: Annotated[
@@ -51,8 +55,10 @@ def simulate(  # noqa: PLR0913 # an option each
 ) -> int:
     """Run a simulated fleet over HTTPS until stopped."""
     flavours = tuple(dict.fromkeys(word.strip() for word in flavour.split(",")))
-    if not set(flavours) <= {"api", "rest"}:
-        raise SettingsError(f'--flavour: "{flavour}" must be api, rest, or api,rest.')
+    if not set(flavours) <= {"api", "rest", "api-only"}:
+        raise SettingsError(
+            f'--flavour: "{flavour}" must be some of api, rest and api-only, as in api,rest.'
+        )
     scenario = bk.simulator.Scenario.steady(
         appliances=appliances, jobs=jobs, seed=seed, epoch=datetime.now(UTC), flavours=flavours
     )
