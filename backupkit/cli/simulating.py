@@ -25,8 +25,8 @@ def simulate(  # noqa: PLR0913 # an option each
     flavour: Annotated[
         str,
         typer.Option(
-            help="What appliances speak, in turn: api (both flavours), rest (the legacy one alone), "
-            "api-only (the newer one alone)."
+            help="What appliances speak, in turn: api (both flavours), "
+            "rest (the legacy one alone), api-only (the newer one alone)."
         ),
     ] = "api,rest",
     latency: Annotated[float, typer.Option(min=0, help="Added to each answer [ms].")] = 0.0,
