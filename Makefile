@@ -25,7 +25,7 @@ lab: $(VENV)/.lab ## open JupyterLab on the first notebook
 	$(BIN)/jupyter lab $(ROOT_FLAG) notebooks/01_first_look.ipynb
 
 bench: $(VENV)/.test ## measure, as ratios in one run
-	$(BIN)/python tests/benchmarks/run.py
+	$(BIN)/python -m tests.benchmarks.run
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) demo artefacts build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

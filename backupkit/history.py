@@ -177,14 +177,11 @@ class History:
         observations = changed_observations(told, known)
         plans = SCHEDULES.check(snapshot.schedules)
         schedules = changed_schedules(plans, self.schedules()) if len(plans) else plans
-        polls = POLLS.check(snapshot.polls).drop_duplicates(["appliance", "polled_at"])
-        since = polls["polled_at"].min() if len(polls) else None
-        kept = self.polls(since=since)
-        polls = polls[~_visit_keys(polls, "polled_at").isin(_visit_keys(kept, "polled_at"))]
-        # polls last: they vouch for the rest
-        for table, frame in ((SCHEDULES, schedules), (OBSERVATIONS, observations), (POLLS, polls)):
-            if len(frame):
-                self._write(table, frame)
+        visits = POLLS.check(snapshot.polls).drop_duplicates(["appliance", "polled_at"])
+        polls = self._missing(POLLS, visits)
+        for table, frame in ((SCHEDULES, schedules), (OBSERVATIONS, observations)):
+            self._write(table, self._missing(table, frame))
+        self._write(POLLS, polls)  # last: they vouch for the rest
         before = pd.MultiIndex.from_frame(known[_JOB]).unique()
         new = ~pd.MultiIndex.from_frame(observations[_JOB]).isin(before)
         vanished = int((observations["source"] == LISTED).sum())
@@ -373,7 +370,22 @@ class History:
         present = [name for name in columns if name in dataset.schema.names]
         return dataset.to_table(columns=present, filter=filters)
 
+    def _missing(self, table: Table, frame: pd.DataFrame) -> pd.DataFrame:
+        """Leave out what is there: also what an append wrote that failed before its polls."""
+        if frame.empty:
+            return frame
+        time = _TIME[table.name]
+        keys = [name for name in ("appliance", "job_id", "schedule", time) if name in frame]
+        since = ds.field(time) >= _arrow(frame[time].min())
+        rows = self._guard("read", lambda: self._rows(table, keys, since))
+        if rows is None or not rows.num_rows:
+            return frame
+        there = pd.MultiIndex.from_frame(table.from_arrow(rows)[keys])
+        return frame[~pd.MultiIndex.from_frame(frame[keys]).isin(there)]
+
     def _write(self, table: Table, frame: pd.DataFrame) -> None:
+        if frame.empty:
+            return
         where = str(self.path / table.name)
         rows = table.to_arrow(frame)
         self._guard(
@@ -400,10 +412,6 @@ def _conflicts(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     keys = [*_JOB, "observed_at"]
     arrived = pd.MultiIndex.from_frame(new[keys])
     return found[pd.MultiIndex.from_frame(found[keys]).isin(arrived)].reset_index(drop=True)
-
-
-def _visit_keys(frame: pd.DataFrame, time: str) -> pd.MultiIndex:
-    return pd.MultiIndex.from_frame(frame[["appliance", time]])
 
 
 def _vouched_for(rows: pa.Table, time: str, polls: pa.Table | None) -> pa.Table:

@@ -1,12 +1,17 @@
 """Talk to simulated appliances, and to a server that misbehaves, over real HTTPS."""
 
+import contextlib
 import json
 import logging
 import socket
 import ssl
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +29,7 @@ from backupkit.errors import (
 )
 from backupkit.fleet import Appliance
 from backupkit.wire import Flavour
-from tests.conftest import OddServer, Simulated, epoch
+from tests.conftest import Answer, OddServer, Simulated, epoch
 
 PASSWORD = "correct horse battery staple"
 
@@ -107,6 +112,46 @@ class TestSession:
         with open_client(demo, "vc-tyo-01") as client:
             assert client.clock_skew is not None
             assert 435 < client.clock_skew.total_seconds() < 442
+
+
+class Expiring(dict[str, Answer]):
+    """Answers of an appliance whose first session ends while two jobs are asked for."""
+
+    def __init__(self, answers: dict[str, Answer]) -> None:
+        super().__init__(answers)
+        self.log_ins, self.asked, self.both = count(1), count(1), threading.Barrier(2)
+
+    def get(self, path: str, default: Any = None) -> Any:  # noqa: ANN401 # as dict has it
+        """Give the answer for one request."""
+        if path == "POST /api/session":
+            return 201, {}, b'"token-%d"' % next(self.log_ins)
+        if "/job/" in path and next(self.asked) <= 2:
+            self.both.wait(30)
+            return 401, {}, b""
+        return super().get(path, default)
+
+
+class TestRenewal:
+    """A session that ended is opened again, once."""
+
+    def test_two_at_once(self, odd: OddServer) -> None:
+        """Of two threads that find it ended one logs in, and both go on."""
+        odd.speak_api()
+        odd.answers = answers = Expiring(odd.answers)
+        with ApplianceClient(odd.appliance(), PASSWORD) as client, ThreadPoolExecutor(2) as threads:
+            asked = [threads.submit(client.job, job_id) for job_id in ("a", "b")]
+            errors = [one.exception(60) for one in asked]
+        assert [type(error) for error in errors] == [NotFoundError] * 2
+        assert next(answers.log_ins) == 3
+
+    def test_not_twice(self, demo: Simulated) -> None:
+        """A session that ends again and again is said to be refused."""
+        with open_client(demo, "vc-ham-01") as client:
+            demo.appliances.expire_sessions("vc-ham-01")
+            assert len(client.job_ids()) == 90
+            demo.appliances.expire_sessions("vc-ham-01")
+            with pytest.raises(LoginError, match="ended the session"):
+                client.job_ids()
 
 
 class TestTrust:
@@ -242,6 +287,21 @@ class TestNoConnection:
         monkeypatch.setattr(socket, "getaddrinfo", unknown)  # needs no name server
         with pytest.raises(UnreachableError, match=r"No host is named nosuch\.invalid"):
             open_client(demo, "vc-ham-01", host="nosuch.invalid").__enter__()
+
+    def test_full(self, demo: Simulated) -> None:
+        """A port whose queue is full does not answer: it is given up in time."""
+        with contextlib.ExitStack() as stack:
+            door = stack.enter_context(socket.socket())
+            door.bind(("127.0.0.1", 0))
+            door.listen(0)
+            for _ in range(4):
+                guest = stack.enter_context(socket.socket())
+                guest.setblocking(False)  # as socket has it
+                guest.connect_ex(door.getsockname())
+            appliance = replace(demo.fleet["vc-ham-01"], host=f"127.0.0.1:{door.getsockname()[1]}")
+            client = ApplianceClient(appliance, PASSWORD, limits=Limits(connect=0.3))
+            with pytest.raises(UnreachableError, match=r"could not be reached within 0\.3 s"):
+                client.__enter__()
 
     def test_silence(
         self, demo: Simulated, listener: Callable[[Callable[[socket.socket], None]], str]

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from backupkit import Fleet, History, Snapshot, collect
-from backupkit.errors import BackupkitWarning
+from backupkit.errors import BackupkitWarning, SettingsError
 from backupkit.fleet import PasswordSource
 from backupkit.simulator import Scenario
 from backupkit.tables import ERRORS, JOBS, OBSERVATIONS, POLLS, SCHEDULES
@@ -190,6 +190,12 @@ class TestTroubles:
         snapshot = collect(Fleet([first, second]))
         assert snapshot.polls["ok"].all()
         assert asked == ["Password of u@v for the fleet: "]
+
+    def test_unknown_strategy(self, odd: OddServer) -> None:
+        """A strategy that does not exist is refused before anybody is asked."""
+        with pytest.raises(SettingsError, match='strategy: "guess" must be "auto" or "job"'):
+            collect([odd.appliance()], strategy="guess")  # type: ignore[arg-type] # that is it
+        assert odd.seen == []
 
     def test_empty_fleet(self) -> None:
         """A fleet without appliances gives an empty snapshot."""

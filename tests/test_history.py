@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -274,6 +275,28 @@ READERS: list[Callable[..., pd.DataFrame]] = [
     History.polls,
     History.schedules,
 ]
+
+
+class TestKilled:
+    """What a collector left that was killed before it wrote its polls."""
+
+    def test_in_the_first_round(self, history: History) -> None:
+        """Rows for which no poll vouches are not read, and are written again."""
+        shutil.rmtree(history.path / "polls")
+        assert_frame_equal(history.jobs(), JOBS.empty())
+        assert_frame_equal(history.schedules(), SCHEDULES.empty())
+        history.append(FIRST)
+        assert len(history.jobs()) == 2
+
+    def test_in_a_later_round(self, history: History, tmp_path: Path) -> None:
+        """Those of earlier rounds are read as before."""
+        shutil.copytree(history.path / "polls", tmp_path / "polls")
+        before = history.observations()
+        history.append(SECOND)
+        assert len(history.observations()) > len(before)
+        shutil.rmtree(history.path / "polls")
+        shutil.copytree(tmp_path / "polls", history.path / "polls")
+        assert_frame_equal(history.observations(), before)
 
 
 class TestRead:

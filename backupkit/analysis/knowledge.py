@@ -107,10 +107,12 @@ def visits(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     Notes
     -----
     Only good visits make the cadence: else one more failure could widen the gap, and with it the
-    time for which an old answer counts as knowledge.
+    time for which an old answer counts as knowledge. A visit that Ctrl-C cut short, or that only
+    followed a running job, says nothing about the appliance, and counts as none.
     """
-    seen = polls.sort_values(["appliance", "polled_at", "ok"], kind="stable")
-    good = seen[seen["ok"].fillna(value=False).astype("bool")]
+    counted = polls[polls["ok"].notna()]
+    seen = counted.sort_values(["appliance", "polled_at", "ok"], kind="stable")
+    good = seen[seen["ok"].astype("bool")]
     by, by_good = seen.groupby("appliance"), good.groupby("appliance")
     facts = pd.DataFrame(index=appliances)
     facts["polls"] = by.size().reindex(appliances, fill_value=0)

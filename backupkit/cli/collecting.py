@@ -89,7 +89,7 @@ def collect_into(
         )
     added = history.append(snapshot)
     _say(snapshot, added)
-    if snapshot.polls["ok"].any():  # that nobody could be read is said above
+    if snapshot.stopped or snapshot.polls["ok"].any():  # that nobody could be read is said above
         for warning in warned:
             typer.echo(f"  {warning.message}", err=True)
     for row in added.conflicts.head(SHOWN_ERRORS).itertuples():
@@ -108,10 +108,11 @@ def collect_into(
 
 def _say(snapshot: "Snapshot", added: "Appended") -> None:
     """Say in a sentence what the round brought."""
-    polls = snapshot.polls
-    read, listed = int(polls["ok"].sum()), int(polls["jobs_listed"].sum())
-    unread = int(snapshot.errors["job_id"].notna().sum())
-    known = listed - int(polls["jobs_changed"].sum()) - unread
+    polls, errors = snapshot.polls, snapshot.errors
+    good = polls[polls["ok"].fillna(value=False).astype("bool")]
+    read, listed = len(good), int(polls["jobs_listed"].sum())
+    unread = int((errors["job_id"].notna() & errors["appliance"].isin(good["appliance"])).sum())
+    known = int(good["jobs_listed"].sum()) - int(good["jobs_changed"].sum()) - unread
     parts = [f"{listed:,} jobs listed", f"{added.new:,} new"]
     parts += [f"{added.changed:,} changed"] if added.changed else []
     parts += [f"{added.vanished:,} listed no more"] if added.vanished else []

@@ -13,6 +13,7 @@ from typing import Final, Self
 from backupkit import protocol, wire
 from backupkit.client.faults import NO_ANSWER, connection_error
 from backupkit.client.limits import Limits
+from backupkit.client.patience import lingering
 from backupkit.client.retries import Retries
 from backupkit.client.transport import Transport
 from backupkit.errors import (
@@ -101,7 +102,6 @@ class ApplianceClient:
         self._retries = Retries(self._limits)
         self._gate = _gate(self._limits.at_once)
         self._lock = threading.Lock()
-        self._renewal = threading.Lock()
         self._renewal = threading.Lock()  # held while a log-in is sent, which counts as a request
         self._transport = Transport(appliance, self._limits)
 
@@ -262,15 +262,21 @@ class ApplianceClient:
         try:
             return self._retried(request)
         except LoginError:
-            with self._renewal:
-                if self._token == token:  # else another thread was faster
-                    if self._renewed:
-                        raise
-                    self._renewed = True
-                    _log.info("%s ended the session, logging in again", self.appliance.name)
-                    body = self._retried(protocol.log_in(self._speaks))
-                    self._token = self._token_in(body)
+            if not self._renew(token):
+                raise
         return self._retried(request)
+
+    def _renew(self, token: str) -> bool:
+        """Log in again, once; tell whether there is another session than that of the token."""
+        with self._renewal:
+            if self._token != token:  # another thread was faster
+                return True
+            if self._renewed:
+                return False
+            self._renewed = True
+            _log.info("%s ended the session, logging in again", self.appliance.name)
+            self._token = self._token_in(self._retried(protocol.log_in(self._speaks)))
+            return True
 
     def _retried(self, request: protocol.Request) -> bytes:
         """Send one request, again if it fails in a way that passes."""
@@ -332,9 +338,11 @@ class ApplianceClient:
         due = min(self._due, time.monotonic() + self._limits.answer)
         sent = self._now()
         try:
-            answer = self._transport.exchange(
-                request.method, request.path, headers, due=due, stop=self._stop
-            )
+            # a log-in that was sent is heard out: without its token nobody could log out
+            with lingering(FAREWELL if request.login else 0.0):
+                answer = self._transport.exchange(
+                    request.method, request.path, headers, due=due, stop=self._stop
+                )
         except NO_ANSWER as error:
             self._check_time(request)
             if time.monotonic() >= due:

@@ -12,7 +12,7 @@ from concurrent.futures import (
     ThreadPoolExecutor,
     as_completed,
 )
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -157,9 +157,10 @@ def _made(
                 for future, order in futures.items()
                 if not future.cancelled() and order.appliance.name not in visits
             }
-            for future in _done(begun, orders, grace_only=True):
-                one = _brought_back(future, futures[future], stopping=True)
-                visits[one.appliance] = one
+            with suppress(KeyboardInterrupt):  # pressed again: what came by now must do
+                for future in _done(begun, orders, grace_only=True):
+                    one = _brought_back(future, futures[future], stopping=True)
+                    visits[one.appliance] = one
         for future, order in futures.items():
             name = order.appliance.name
             if name not in visits and not here.stop.is_set():

@@ -281,10 +281,10 @@ def _take_turns(
     client: ApplianceClient, found: Visit, waiting: deque[str], failures: list[ApplianceError]
 ) -> None:
     """Read one waiting job after the other; many threads may do so at once."""
-    while waiting and len(failures) < FAILURES_IN_A_ROW:
+    while len(failures) < FAILURES_IN_A_ROW:
         try:
             job_id = waiting.popleft()
-        except IndexError:  # another thread took the last one
+        except IndexError:  # all are taken
             return
         try:
             found.jobs.append(client.job(job_id))

@@ -83,7 +83,8 @@ def _without_vanished(observations: pa.Table) -> pa.Table:
     if not pc.any(gone).as_py():
         return observations
     keys = ["appliance", "job_id"]
-    frame = observations.to_pandas().astype(dict.fromkeys((*keys, "source"), "str"))
+    told = observations.select([*keys, "observed_at", "source"])  # Arrow joins no nulls of status
+    frame = told.to_pandas().astype(dict.fromkeys((*keys, "source"), "str"))
     newest = frame.sort_values("observed_at", kind="stable").drop_duplicates(keys, keep="last")
     vanished = pd.MultiIndex.from_frame(newest.loc[newest["source"] == LISTED, keys])
     out = pd.MultiIndex.from_frame(frame[keys]).isin(vanished)

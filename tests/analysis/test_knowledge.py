@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pandas as pd
 import pytest
+from pandas.testing import assert_frame_equal
 
 from backupkit.analysis import (
     clock_corrections,
@@ -91,6 +92,29 @@ class TestVisits:
         assert got.loc["a", "failing_since"] == moment("02T07:00")
         assert got["error"].fillna("").to_list() == ["busy", "rights", ""]
         assert got["version"].fillna("").to_list() == ["8.0.3", "", ""]
+
+    def test_neither_good_nor_failed(self, make_polls: Build, moment: Moment) -> None:
+        """A visit that was cut short says nothing: it is no visit, no failure and no news."""
+        counted = [("a", "02T00:00", True), ("a", "02T06:00", True), ("b", "02T00:00", False)]
+        cut = [("a", "02T03:00", None), ("a", "02T07:00", None), ("b", "01T00:00", None)]
+        cut += [("b", "03T00:00", None), ("c", "02T00:00", None)]
+        appliances = pd.Index(["a", "b", "c"])
+        expected = visits(make_polls(counted, error=[None, None, "busy"]), appliances=appliances)
+        errors = [None, None, "busy", *["stopped"] * len(cut)]
+        got = visits(make_polls([*counted, *cut], error=errors), appliances=appliances)
+        assert_frame_equal(got, expected)
+        assert got["polls"].to_list() == [2, 1, 0]
+        assert got["failing_since"].to_list() == [pd.NaT, moment("02T00:00"), pd.NaT]
+
+    def test_cut_short_ends_no_knowledge(
+        self, make_jobs: Build, make_polls: Build, moment: Moment
+    ) -> None:
+        """What is known stays known when a later round is stopped before it read the appliance."""
+        polls = make_polls([("a", "02T00:00", True), ("a", "02T02:00", None)])
+        rules = Policy(staleness="6h").rules(["a"])
+        seen = visits(polls, appliances=rules.index)
+        known = knowledge(make_jobs([]), seen, rules, start=moment("01T00:00"))
+        assert known["known_until"].to_list() == [moment("02T06:00")]
 
     @pytest.mark.parametrize(
         ("hours", "expected"), [([], 24), ([5], 24), ([0, 6, 12, 23], 6), ([0, 0.1, 0.2], 1)]

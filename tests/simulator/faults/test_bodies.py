@@ -205,8 +205,8 @@ class TestClose:
         def hang(kind: str) -> None:
             live.fleet.set_faults([Fault(kind, wait=3600)])
             open_.extend(raw(live) for _ in range(3))
-            while len(live.fleet.requests) < 3:
-                time.sleep(0.001)
+            beat = threading.Event()
+            assert any(len(live.fleet.requests) == 3 or beat.wait(0.001) for _ in range(10_000))
 
         yield hang
         for tls in open_:

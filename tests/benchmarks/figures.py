@@ -1,0 +1,100 @@
+"""What a benchmark found out, for people and for programs."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tests.benchmarks.measuring import Timing
+
+__all__ = ["Figure", "Section"]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure, and what it should be.
+
+    Attributes
+    ----------
+    what : str
+        What it tells.
+    value : float
+        The figure.
+    unit : str
+        Of the figure.
+    target : float or None
+        What it should be; None where it is for information.
+    at_most : bool
+        Whether it should be that or less, and not that or more.
+    """
+
+    what: str
+    value: float
+    unit: str = "x"
+    target: float | None = None
+    at_most: bool = False
+
+    @property
+    def reached(self) -> bool:
+        """Whether it is what it should be."""
+        if self.target is None:
+            return True
+        return self.value <= self.target if self.at_most else self.value >= self.target
+
+    def __str__(self) -> str:
+        text = f"{self.what:68} {_short(self.value):>8} {self.unit}"
+        if self.target is None:
+            return text
+        verdict = "ok" if self.reached else "MISSED"
+        return f"{text:82} target {'<=' if self.at_most else '>='} {self.target:g}: {verdict}"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Figures of one kind.
+
+    Attributes
+    ----------
+    title : str
+        What was measured, and how.
+    timings : mapping of str to Timing
+        Who took how long.
+    figures : sequence of Figure
+        What follows from them.
+    """
+
+    title: str
+    timings: Mapping[str, Timing]
+    figures: Sequence[Figure] = field(default=())
+
+    def __str__(self) -> str:
+        head = (
+            f"{'':42} {'jobs':>9} {'seconds':>9} {'jobs/s':>9} {'CPU s':>8} {'user':>7} {'sys':>7}"
+        )
+        rows = [
+            f"{one.name:42} {_count(one):>9} {one.seconds:9.3f} "
+            f"{_rate(one):>9} {one.cpu:8.3f} {one.user:7.3f} {one.system:7.3f}"
+            for one in self.timings.values()
+        ]
+        title = textwrap.fill(self.title, 110)
+        return "\n".join(["", title, head, *rows, "", *map(str, self.figures)])
+
+    def plain(self) -> dict[str, Any]:
+        """Give all of it as what JSON knows."""
+        return {
+            "title": self.title,
+            "timings": [asdict(one) for one in self.timings.values()],
+            "figures": [{**asdict(one), "reached": one.reached} for one in self.figures],
+        }
+
+
+def _count(one: Timing) -> str:
+    return f"{one.jobs:,.0f}" if one.jobs else ""
+
+
+def _rate(one: Timing) -> str:
+    return f"{one.rate:,.0f}" if one.jobs else ""
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

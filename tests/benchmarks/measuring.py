@@ -1,0 +1,117 @@
+"""Take turns, so that a noisy machine is noisy for all, and keep the medians."""
+
+import gc
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+__all__ = ["Contestant", "Timing", "measured"]
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """Somebody who is measured.
+
+    Attributes
+    ----------
+    name : str
+        For the table.
+    run : callable
+        Does the work, and gives how many jobs it read.
+    jobs : int or None
+        How many it must read; None where there is no telling.
+    """
+
+    name: str
+    run: Callable[[], int]
+    jobs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What became of a contestant, each figure the median of all rounds.
+
+    Attributes
+    ----------
+    name : str
+        Who.
+    jobs : int
+        How many jobs were read.
+    seconds : float
+        How long a round took.
+    user, system : float
+        CPU of this process [s].
+    """
+
+    name: str
+    jobs: float
+    seconds: float
+    user: float
+    system: float
+
+    @property
+    def rate(self) -> float:
+        """Jobs per second."""
+        return self.jobs / self.seconds
+
+    @property
+    def cpu(self) -> float:
+        """CPU of this process [s]."""
+        return self.user + self.system
+
+
+def measured(contestants: Sequence[Contestant], *, rounds: int) -> dict[str, Timing]:
+    """Let all take turns.
+
+    Parameters
+    ----------
+    contestants : sequence of Contestant
+        In the order of their turns.
+    rounds : int
+        How many turns each has.
+
+    Returns
+    -------
+    dict of str to Timing
+        By name.
+
+    Raises
+    ------
+    SystemExit
+        If one of them read another number of jobs than there are.
+    """
+    turns: dict[str, list[Timing]] = {one.name: [] for one in contestants}
+    for number in range(1, rounds + 1):
+        for one in contestants:
+            print(f"  round {number} of {rounds}: {one.name}", file=sys.stderr, flush=True)
+            turns[one.name].append(_turn(one))
+    return {name: _median(taken) for name, taken in turns.items()}
+
+
+def _turn(one: Contestant) -> Timing:
+    gc.collect()  # nobody clears away what the one before left
+    before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    got = one.run()
+    seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
+    if one.jobs is not None and got != one.jobs:
+        raise SystemExit(f"{one.name} read {got} jobs and not {one.jobs}")
+    return Timing(
+        one.name,
+        got,
+        seconds,
+        after.ru_utime - before.ru_utime,
+        after.ru_stime - before.ru_stime,
+    )
+
+
+def _median(turns: Sequence[Timing]) -> Timing:
+    return Timing(
+        turns[0].name,
+        *(
+            median(getattr(turn, name) for turn in turns)
+            for name in ("jobs", "seconds", "user", "system")
+        ),
+    )

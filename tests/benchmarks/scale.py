@@ -1,0 +1,72 @@
+"""How much is measured: in earnest, and for a quick look."""
+
+from dataclasses import dataclass
+
+__all__ = ["FULL", "QUICK", "Scale"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """How much is measured.
+
+    Attributes
+    ----------
+    rounds : int
+        Turns of each contestant.
+    appliances : int
+        In the fleet.
+    jobs : int
+        Of each appliance.
+    few_jobs : int
+        Of each appliance where every job is a request of its own.
+    many_jobs : int
+        Of each appliance with a long history.
+    sample : int
+        Appliances that are read one after the other by those who take long.
+    requests : int
+        Jobs read one by one by those who take long, without latency.
+    requests_delayed : int
+        The same, with latency.
+    bodies : int
+        Jobs decoded at once.
+    bodies_in_turn : int
+        Jobs decoded in each round.
+    """
+
+    rounds: int
+    appliances: int
+    jobs: int
+    few_jobs: int
+    many_jobs: int
+    sample: int
+    requests: int
+    requests_delayed: int
+    bodies: int
+    bodies_in_turn: int
+
+
+FULL = Scale(
+    rounds=5,
+    appliances=50,
+    jobs=400,
+    few_jobs=100,
+    many_jobs=10_000,
+    sample=8,
+    requests=300,
+    requests_delayed=30,
+    bodies=1_000_000,
+    bodies_in_turn=50_000,
+)
+
+QUICK = Scale(
+    rounds=2,
+    appliances=10,
+    jobs=60,
+    few_jobs=30,
+    many_jobs=600,
+    sample=2,
+    requests=60,
+    requests_delayed=10,
+    bodies=20_000,
+    bodies_in_turn=4_000,
+)

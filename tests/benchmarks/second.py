@@ -1,0 +1,129 @@
+"""A round in which nothing is new: what it costs to know that, with short and long histories."""
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import backupkit as bk
+from backupkit.client import ApplianceClient
+from tests.benchmarks.figures import Figure, Section
+from tests.benchmarks.measuring import Contestant, measured
+from tests.benchmarks.scale import Scale
+from tests.benchmarks.serving import served
+
+__all__ = ["sections"]
+
+REQUESTS = 5
+"""How many requests an appliance with nothing new may cost."""
+
+RATIO = 1.5
+"""How much longer a round may take because the history is long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A fleet, what is kept of it, and open sessions with all of it."""
+
+    fleet: bk.Fleet
+    history: bk.History
+    clients: Sequence[ApplianceClient]
+
+
+def sections(scale: Scale) -> Iterator[Section]:
+    """Measure a short and a long history in turns."""
+    with (
+        _known(scale.appliances, scale.jobs) as short,
+        _known(scale.appliances, scale.many_jobs) as long,
+    ):
+        requests: list[int] = []
+        contestants = []
+        for known, jobs in ((short, scale.jobs), (long, scale.many_jobs)):
+            listed = scale.appliances * jobs
+            contestants += [
+                Contestant(_round_of(jobs), _nothing_new(known, requests), 0),
+                Contestant(_memory_of(jobs), _remembering(known), listed),
+                Contestant(_lists_of(jobs), _listing(known), listed),
+            ]
+        timings = measured(contestants, rounds=scale.rounds)
+    whole = [timings[_round_of(jobs)].seconds for jobs in (scale.jobs, scale.many_jobs)]
+    lists = [timings[_lists_of(jobs)].seconds for jobs in (scale.jobs, scale.many_jobs)]
+    without = [taken - alone for taken, alone in zip(whole, lists, strict=True)]
+    yield Section(
+        f"Second round of {scale.appliances} appliances with nothing new, 0 ms added, "
+        f"collect(known=history) and history.append; median of {scale.rounds} rounds",
+        timings,
+        [
+            Figure(
+                "requests per appliance, at most", max(requests), "requests", REQUESTS, at_most=True
+            ),
+            Figure("long / short history, id lists included", whole[1] / whole[0]),
+            Figure(
+                "long / short history, id lists aside",
+                without[1] / without[0],
+                "x",
+                RATIO,
+                at_most=True,
+            ),
+        ],
+    )
+
+
+def _round_of(jobs: int) -> str:
+    return f"round with {jobs:,} jobs each known"
+
+
+def _memory_of(jobs: int) -> str:
+    return f"of it: history.remembered(), {jobs:,} each"
+
+
+def _lists_of(jobs: int) -> str:
+    return f"of it: lists of {jobs:,} ids, sessions open"
+
+
+@contextlib.contextmanager
+def _known(appliances: int, jobs: int) -> Iterator[Known]:
+    """Serve a fleet of which a history knows everything."""
+    with (
+        served(appliances, jobs) as fleet,
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.ExitStack() as sessions,
+    ):
+        history = bk.History(Path(folder) / "history")
+        kept = history.append(bk.collect(fleet, progress=False))
+        if kept.new != appliances * jobs:
+            raise SystemExit(f"{kept.new} jobs were kept and not {appliances * jobs}")
+        clients = [
+            sessions.enter_context(ApplianceClient(one, one.password.read(one.user)))
+            for one in fleet
+        ]
+        yield Known(fleet, history, clients)
+
+
+def _nothing_new(known: Known, requests: list[int]) -> Callable[[], int]:
+    """Collect what is new, and keep it; note how many requests that cost an appliance at most."""
+
+    def run() -> int:
+        snapshot = bk.collect(known.fleet, known=known.history, progress=False)
+        kept = known.history.append(snapshot)
+        requests.append(int(snapshot.polls["requests"].max()))
+        return len(snapshot.observations) + kept.observations
+
+    return run
+
+
+def _remembering(known: Known) -> Callable[[], int]:
+    """Read back from the history what need not be asked for."""
+    return lambda: sum(len(one.finished) for one in known.history.remembered().values())
+
+
+def _listing(known: Known) -> Callable[[], int]:
+    """Fetch and decode the bare lists of ids, in as many threads as a round has."""
+
+    def run() -> int:
+        with ThreadPoolExecutor(bk.Limits().at_once) as pool:
+            return sum(pool.map(lambda client: len(client.job_ids()), known.clients))
+
+    return run

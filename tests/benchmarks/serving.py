@@ -1,0 +1,52 @@
+"""Fleets to measure against, each served by a process of its own."""
+
+import contextlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import backupkit as bk
+from tests.benchmarks.fast_server import READY
+
+__all__ = ["served"]
+
+ROOT = Path(__file__).parents[2]
+
+
+@contextlib.contextmanager
+def served(
+    appliances: int, jobs: int, *, delay: float = 0, each: bool = False
+) -> Iterator[bk.Fleet]:
+    """Serve a steady fleet for as long as the context lasts.
+
+    Parameters
+    ----------
+    appliances, jobs : int
+        How many, and how many jobs each has.
+    delay : float
+        How long each answer is held back [ms].
+    each : bool
+        Whether the answers to job/{id} are made beforehand.
+
+    Yields
+    ------
+    Fleet
+        What leads to it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        argv = [sys.executable, "-m", "tests.benchmarks.fast_server", folder]
+        argv += ["--appliances", str(appliances), "--jobs", str(jobs), "--delay", str(delay)]
+        argv += ["--each"] * each
+        # the server ends with its stdin, so even a benchmark that is killed leaves none behind
+        with subprocess.Popen(
+            argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                assert process.stdout is not None
+                if process.stdout.readline().strip() != READY:
+                    raise SystemExit("the fast server did not start")
+                yield bk.Fleet.load(Path(folder) / "fleet.toml")
+            finally:
+                process.terminate()
