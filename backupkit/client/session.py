@@ -15,7 +15,7 @@ from backupkit.client.faults import NO_ANSWER, connection_error
 from backupkit.client.limits import Limits
 from backupkit.client.patience import lingering
 from backupkit.client.retries import Retries
-from backupkit.client.transport import Transport
+from backupkit.client.transport import Answer, Transport
 from backupkit.errors import (
     ApplianceError,
     BusyError,
@@ -95,6 +95,7 @@ class ApplianceClient:
         self._due = time.monotonic() + self._limits.round if due is None else due
         self._stop = stop or threading.Event()
         self._now = clock or (lambda: datetime.now(UTC))
+        self._password = password
         self._basic = b64encode(f"{appliance.user}:{password}".encode()).decode("ascii")
         self._token = ""
         self._renewed = False
@@ -359,8 +360,19 @@ class ApplianceClient:
                 f"{self._limits.body / 2**20:.3g} MiB and was not read."
             )
         self._compare_clocks(answer.headers.get("Date"), sent)
-        protocol.raise_for_status(request, answer.status, answer.headers, answer.body, host=host)
-        return answer.body
+        body = self._without_secrets(answer)
+        protocol.raise_for_status(request, answer.status, answer.headers, body, host=host)
+        return body
+
+    def _without_secrets(self, answer: Answer) -> bytes:
+        """Take out what was sent as a secret, should an appliance or a proxy echo it."""
+        secrets = [self._token, self._basic]
+        if not answer.ok:  # elsewhere a password that is a common word would spoil data
+            secrets.append(self._password)
+        body = answer.body
+        for secret in filter(None, secrets):
+            body = body.replace(secret.encode(), b"[secret]")
+        return body
 
     def _compare_clocks(self, date: str | None, sent: datetime) -> None:
         """Measure the skew, once for each second the header tells."""

@@ -44,6 +44,11 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes
 
+    @property
+    def ok(self) -> bool:
+        """Whether this is what was asked for, and neither a redirect nor an error."""
+        return 200 <= self.status < 300  # noqa: PLR2004 # HTTP's
+
 
 class Transport:
     """The connections to one appliance; safe to share between threads.
