@@ -27,6 +27,7 @@ from backupkit.errors import (
 from backupkit.wire import ErrorAnswer, Flavour, decode_error
 
 __all__ = [
+    "NO_COOKIE",
     "SESSION_HEADER",
     "Request",
     "clock_skew",
@@ -42,6 +43,9 @@ __all__ = [
 ]
 
 SESSION_HEADER: Final = "vmware-api-session-id"
+
+NO_COOKIE: Final = {"vmware-use-header-authn": "true"}
+"""Goes with a log-in, which would set a cookie besides."""
 
 _OK: Final = 200
 _REDIRECT: Final = 300

@@ -54,11 +54,12 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
         return tokens[-1]
 
     lines, root = Lines(), logging.getLogger()
+    level = root.level
     history = History(kept / "history")
     with pytest.MonkeyPatch.context() as patch, simulated(scenario, folder) as running:
         patch.setattr(Sessions, "create", noted)
-        patch.setattr(root, "level", logging.DEBUG)
         patch.setattr(root, "handlers", [*root.handlers, lines])
+        root.setLevel(logging.DEBUG)
         for route in ("data", "*"):
             running.appliances.set_faults(
                 [
@@ -71,6 +72,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
             history.append(snapshot)
             frames = (snapshot.polls, snapshot.errors, snapshot.jobs, snapshot.schedules)
             returned += [repr(snapshot), repr(running.fleet), *(one.to_csv() for one in frames)]
+    root.setLevel(level)
     report(evaluate(history, Policy(), now=EPOCH)).save(kept / "report.html")
     files = [path.read_bytes() for path in sorted(kept.rglob("*")) if path.is_file()]
     return Told("\n".join(lines.kept), "\n".join(returned), b"\n".join(files), tokens)

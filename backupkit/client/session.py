@@ -330,7 +330,7 @@ class ApplianceClient:
     def _exchange(self, request: protocol.Request) -> bytes:
         host = self.appliance.host
         headers = (
-            {"Authorization": f"Basic {self._basic}"}
+            {"Authorization": f"Basic {self._basic}", **protocol.NO_COOKIE}
             if request.login
             else {protocol.SESSION_HEADER: self._token}
         )

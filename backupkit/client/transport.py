@@ -4,7 +4,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import requests
 import urllib3
@@ -18,11 +18,10 @@ from backupkit.fleet import Appliance
 
 __all__ = ["Answer", "Transport"]
 
-_HEADERS: Final = {
+_HEADERS: Final[dict[str, str]] = {
     "Accept": "application/json",
     "Accept-Encoding": "gzip, deflate",
     "User-Agent": f"backupkit/{__version__}",
-    "vmware-use-header-authn": "true",  # else the log-in would set a cookie besides
 }
 
 
@@ -65,13 +64,12 @@ class Transport:
         self._base = f"https://{appliance.host}"
         self._limits = limits
         self._adapter = _Adapter(self._base, trust_of(appliance), connections=limits.per_appliance)
-        self._template = requests.Request("GET", self._base, headers=_HEADERS).prepare()
 
     def exchange(
         self,
         method: str,
         path: str,
-        headers: Mapping[str, str],
+        headers: dict[str, str],
         *,
         due: float,
         stop: threading.Event | None = None,
@@ -99,24 +97,24 @@ class Transport:
         requests.RequestException, urllib3.exceptions.HTTPError, OSError
             If there is none.
         """
-        request = self._template.copy()
-        request.method, request.url = method, self._base + path
-        request.headers.update(headers)
+        request = requests.PreparedRequest()  # filled by hand: preparing costs as much as sending
+        request.method, request.url = method, path
+        request.headers = _HEADERS | headers  # type: ignore[assignment] # each is there once
         if method == "POST":
             request.headers["Content-Length"] = "0"
         connect = max(0.001, min(self._limits.connect, due - monotonic()))
         with patience(read=self._limits.read, due=due, stop=stop):
-            response = self._adapter.send(request, stream=True, timeout=(connect, None))
+            response = self._adapter.exchange(request, timeout=(connect, None))
             try:
-                body = response.raw.read(self._limits.body + 1, decode_content=True)
+                body = response.read(self._limits.body + 1, decode_content=True)
                 if len(body) > self._limits.body:
-                    response.raw.close()  # else the rest would be read to use the connection again
+                    response.close()  # else the rest would be read to use the connection again
             except BaseException:
-                response.raw.close()
+                response.close()
                 raise
             finally:
-                response.raw.release_conn()
-        return Answer(response.status_code, response.headers, body)
+                response.release_conn()
+        return Answer(response.status, response.headers, body)
 
     def close(self) -> None:
         """Close all connections."""
@@ -146,12 +144,15 @@ class _Adapter(HTTPAdapter):
         """Load nothing: requests would add the public authorities to the context, each time."""
 
     def request_url(self, request: requests.PreparedRequest, proxies: object) -> str:  # noqa: ARG002 # as requests has it
-        return (request.url or "")[len(self._base) :]
+        return request.url or ""
 
-    def build_response(
-        self, req: requests.PreparedRequest, resp: urllib3.BaseHTTPResponse
-    ) -> requests.Response:
-        response = requests.Response()
-        response.status_code, response.raw, response.request = resp.status, resp, req
-        response.headers = resp.headers  # type: ignore[assignment] # as good for look-ups in any case
-        return response
+    def build_response(self, req: object, resp: Any) -> Any:  # noqa: ANN401, ARG002 # as requests has it
+        """Give urllib3's own: one of requests would bring a cookie jar and guess a charset."""
+        return resp
+
+    def exchange(
+        self, request: requests.PreparedRequest, timeout: tuple[float, None]
+    ) -> urllib3.BaseHTTPResponse:
+        """Send a request as requests does, with its errors; give what `build_response` gives."""
+        response: Any = self.send(request, stream=True, timeout=timeout)
+        return cast("urllib3.BaseHTTPResponse", response)

@@ -1,4 +1,4 @@
-"""What stays in the process that asked for a round: its stop sign, and passwords that were typed.
+"""What stays in the process that asked for a round: stop sign, pace, and passwords that were typed.
 
 Orders travel to workers, maybe on other machines. This does not: a worker in another process finds
 nothing here, and looks each password up where its source says.
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
 
+from backupkit.collect.pace import Pace
 from backupkit.errors import CredentialError
 from backupkit.fleet import Appliance, PasswordSource
 
@@ -21,6 +22,7 @@ class Here:
     """What one round keeps to its own process."""
 
     key: str = field(default_factory=lambda: uuid4().hex)
+    pace: Pace = field(default_factory=Pace)
     stop: threading.Event = field(default_factory=threading.Event)
     typed: dict[tuple[PasswordSource, str], str] = field(default_factory=dict, repr=False)
 

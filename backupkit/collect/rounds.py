@@ -3,6 +3,7 @@
 import logging
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import (
     BrokenExecutor,
@@ -14,12 +15,14 @@ from concurrent.futures import (
 )
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from queue import Empty, SimpleQueue
 from typing import Final, Protocol
 
 from tqdm.auto import tqdm
 
 from backupkit.client import Limits
 from backupkit.collect.here import Here, at_home
+from backupkit.collect.pace import LOOK, Pace
 from backupkit.collect.snapshot import Snapshot, snapshot_of
 from backupkit.collect.visit import Order, Strategy, Visit, visit
 from backupkit.errors import (
@@ -34,6 +37,9 @@ from backupkit.fleet import Appliance, Fleet
 from backupkit.tables import OUTCOMES, Remembered, outcome_of
 
 __all__ = ["Memory", "collect"]
+
+FEW: Final = 2
+"""How many threads a round begins with."""
 
 GRACE: Final = 10.0
 """How long after its end a round still waits for visits to say good-bye [s]."""
@@ -135,10 +141,9 @@ def _made(
     ):
         futures: dict[Future[Visit], Order] = {}
         try:
-            for order in orders:
-                futures[_sent(pool, order)] = order
             failed = jobs = 0
-            for future in _done(futures, orders):
+            at_first = FEW if executor is None else len(orders)
+            for future in _done(pool, orders, futures, pace=here.pace, width=at_first):
                 one = _brought_back(future, futures[future])
                 visits[one.appliance] = one
                 if one.error == StoppedError.kind:
@@ -158,29 +163,49 @@ def _made(
                 if not future.cancelled() and order.appliance.name not in visits
             }
             with suppress(KeyboardInterrupt):  # pressed again: what came by now must do
-                for future in _done(begun, orders, grace_only=True):
+                for future in as_completed(begun, timeout=GRACE):
                     one = _brought_back(future, futures[future], stopping=True)
                     visits[one.appliance] = one
-        for future, order in futures.items():
-            name = order.appliance.name
-            if name not in visits and not here.stop.is_set():
+        if not here.stop.is_set():
+            for future in futures:
                 future.cancel()
+            for order in orders:
+                name = order.appliance.name
                 late = f"{name} was not read within the {order.limits.round:g} s of the round"
-                visits[name] = _lost(
-                    order, DeadlineError(f"{late}, and its worker did not answer either.")
-                )
+                error = DeadlineError(f"{late}, and its worker did not answer either.")
+                visits.setdefault(name, _lost(order, error))
     return visits
 
 
 def _done(
-    futures: Mapping[Future[Visit], Order], orders: Sequence[Order], *, grace_only: bool = False
+    pool: Executor,
+    orders: Sequence[Order],
+    futures: dict[Future[Visit], Order],
+    *,
+    pace: Pace,
+    width: int,
 ) -> Iterator[Future[Visit]]:
-    """Give each future once it is done, until the round is over."""
-    left = max(0.0, orders[0].due - time.time()) if orders and not grace_only else 0.0
-    try:
-        yield from as_completed(futures, timeout=left + GRACE)
-    except TimeoutError:
-        _log.warning("Some visits did not come to an end, and are given up.")
+    """Send so many orders at once, more while the processor idles; give each future once done."""
+    waiting, running, done = deque(orders), 0, SimpleQueue[Future[Visit]]()
+    until = orders[0].due + GRACE if orders else 0.0
+    while waiting or running:
+        while waiting and running < width:
+            order = waiting.popleft()
+            future = _sent(pool, order)
+            futures[future] = order
+            future.add_done_callback(done.put)
+            running += 1
+        widening = waiting and width < orders[0].limits.at_once
+        left = until - time.time()
+        if left <= 0:
+            _log.warning("Some visits did not come to an end, and are given up.")
+            return
+        with suppress(Empty):
+            future = done.get(timeout=LOOK if widening else left)
+            running -= 1
+            yield future
+        if widening and pace.more():
+            width = min(2 * width, orders[0].limits.at_once)
 
 
 @contextmanager

@@ -3,8 +3,8 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
@@ -163,7 +163,7 @@ def _read(client: ApplianceClient, found: Visit, order: Order) -> None:
     """Read what is new on one appliance."""
     memory = order.memory
     first = order.strategy == "auto" and memory.version is None and not memory.listed
-    if first and _read_everything(client, found):
+    if first and _read_everything(client, found, order):
         _ask_what_it_is(client, found)
     else:
         listed = client.job_ids()
@@ -186,7 +186,7 @@ def _read(client: ApplianceClient, found: Visit, order: Order) -> None:
         _read_schedules(client, found)
 
 
-def _read_everything(client: ApplianceClient, found: Visit) -> bool:
+def _read_everything(client: ApplianceClient, found: Visit, order: Order) -> bool:
     """Read all details without asking for the list, at the first visit; tell whether it worked."""
     try:
         [(jobs, spoiled)] = client.details()
@@ -199,7 +199,7 @@ def _read_everything(client: ApplianceClient, found: Visit) -> bool:
     found.details = True
     found.jobs += jobs
     found.jobs_listed = len(jobs) + len(spoiled)
-    _read_spoiled(client, found, spoiled, lanes=1)
+    _read_spoiled(client, found, spoiled, order)
     return True
 
 
@@ -237,17 +237,16 @@ def _read_jobs(
             break
         except (PayloadError, ServerError, UnreachableError) as error:
             _log.info("%s gives no details: %s", found.appliance, error)
-    lanes = order.limits.per_appliance
-    _read_spoiled(client, found, spoiled, lanes=lanes)
-    _read_one_by_one(client, found, remaining, lanes=lanes)
+    _read_spoiled(client, found, spoiled, order)
+    _read_one_by_one(client, found, remaining, order)
 
 
 def _read_spoiled(
-    client: ApplianceClient, found: Visit, spoiled: dict[str, str], *, lanes: int
+    client: ApplianceClient, found: Visit, spoiled: dict[str, str], order: Order
 ) -> None:
     """Read by job/{id} what details told wrongly, and name what stays unread."""
     before = len(found.jobs)
-    _read_one_by_one(client, found, [job_id for job_id in spoiled if job_id], lanes=lanes)
+    _read_one_by_one(client, found, [job_id for job_id in spoiled if job_id], order)
     settled = {job.job_id for job in found.jobs[before:]}
     settled |= {job_id for _, _, job_id in found.troubles if job_id}  # named, with its own reason
     for job_id, why in spoiled.items():
@@ -256,23 +255,20 @@ def _read_spoiled(
 
 
 def _read_one_by_one(
-    client: ApplianceClient, found: Visit, job_ids: Iterable[str], *, lanes: int
+    client: ApplianceClient, found: Visit, job_ids: Iterable[str], order: Order
 ) -> None:
     """Read jobs by job/{id}, some at once; one that fails is named, and spoils no other."""
     waiting = deque(job_ids)
-    if not waiting:
-        return
     failures: list[ApplianceError] = []
-    number = min(lanes, -(-len(waiting) // JOBS_PER_LANE))
-    if number == 1:
-        _take_turns(client, found, waiting, failures)
-    else:
-        with ThreadPoolExecutor(number) as pool:
-            turns = [
-                pool.submit(_take_turns, client, found, waiting, failures) for _ in range(number)
-            ]
-        for turn in turns:
-            turn.result()
+    lanes = min(order.limits.per_appliance, -(-len(waiting) // JOBS_PER_LANE))
+    pace = HERE.get(order.round_id, NOBODY).pace
+    with ThreadPoolExecutor(max(lanes - 1, 1)) as pool:
+        others: list[Future[None]] = []
+        for _ in _turns(client, found, waiting, failures):
+            while len(others) < lanes - 1 and pace.more():
+                others.append(pool.submit(_take_turns, client, found, waiting, failures))
+    for other in others:
+        other.result()
     if len(failures) >= FAILURES_IN_A_ROW:
         raise failures[-1]
 
@@ -280,12 +276,21 @@ def _read_one_by_one(
 def _take_turns(
     client: ApplianceClient, found: Visit, waiting: deque[str], failures: list[ApplianceError]
 ) -> None:
-    """Read one waiting job after the other; many threads may do so at once."""
+    """Read waiting jobs until there are none."""
+    for _ in _turns(client, found, waiting, failures):
+        pass
+
+
+def _turns(
+    client: ApplianceClient, found: Visit, waiting: deque[str], failures: list[ApplianceError]
+) -> Iterator[str]:
+    """Read one waiting job after the other, each after it was given; many threads may do so."""
     while len(failures) < FAILURES_IN_A_ROW:
         try:
             job_id = waiting.popleft()
         except IndexError:  # all are taken
             return
+        yield job_id
         try:
             found.jobs.append(client.job(job_id))
             failures.clear()
