@@ -168,12 +168,14 @@ def _read(client: ApplianceClient, found: Visit, order: Order) -> None:
     else:
         listed = client.job_ids()
         found.jobs_listed = len(listed)
-        found.vanished = sorted(memory.listed.difference(listed))
-        if memory.version is None or not memory.listed.issuperset(listed):
+        known = memory.finished.issuperset(listed)  # as a rule: then nothing else is looked up
+        if not known or len(listed) < len(memory.listed):
+            found.vanished = sorted(memory.listed.difference(listed))
+        if memory.version is None or not (known or memory.listed.issuperset(listed)):
             _ask_what_it_is(client, found)
             if found.version != memory.version and not first:
                 found.details = None  # upgraded: find out anew
-        wanted = [job_id for job_id in listed if job_id not in memory.finished]
+        wanted = [] if known else [one for one in listed if one not in memory.finished]
         in_one = len(wanted) in (0, len(listed)) or len(wanted) > ASK_ALL_ABOVE
         ways = [(), wanted] if in_one and not first else [wanted]
         _read_jobs(client, found, wanted, ways=ways, order=order)
