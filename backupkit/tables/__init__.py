@@ -5,6 +5,15 @@ what is missing is ``NA`` or ``NaT``, never 0 and never an empty text.
 """
 
 from backupkit.tables.contract import Column, Table
+from backupkit.tables.diagnosis import (
+    ANOMALIES,
+    BASELINES,
+    CLUSTERS,
+    FAILURE_COUNTS,
+    GROUPS,
+    LINT,
+    LOADS,
+)
 from backupkit.tables.frames import (
     APPLIANCES,
     ASSESSED_JOBS,
@@ -40,18 +49,25 @@ from backupkit.tables.jobs import (
 from backupkit.tables.memory import MEMORY, Remembered, remembered_from
 
 __all__ = [
+    "ANOMALIES",
     "APPLIANCES",
     "ASSESSED_JOBS",
+    "BASELINES",
     "CHECKS",
+    "CLUSTERS",
     "CONFLICTS",
     "COVERAGE",
     "ENDED",
     "ERRORS",
     "FAILURES",
+    "FAILURE_COUNTS",
+    "GROUPS",
     "INCIDENTS",
     "INTERVALS",
     "JOBS",
+    "LINT",
     "LISTED",
+    "LOADS",
     "MEMORY",
     "METRICS",
     "OBSERVATIONS",

@@ -1,0 +1,108 @@
+"""The frames that explain a judgement: baselines, anomalies, load, findings, groups."""
+
+from backupkit.tables.contract import COUNT, NUMBER, SPAN, TEXT, TIME, Column, Table
+from backupkit.tables.frames import METRICS
+
+_APPLIANCE = Column("appliance", TEXT, "The appliance's name in fleet.toml.")
+
+BASELINES = Table(
+    "baselines",
+    (
+        _APPLIANCE,
+        Column("learnt", COUNT, "Successes the baseline rests on, at most 10; 10 make it speak."),
+        Column("typical_duration", SPAN, "Median duration of those successes.", "s"),
+        Column("typical_size", NUMBER, "Median size of those that tell one.", "bytes"),
+        Column("growth", NUMBER, "Theil-Sen slope of size against start.", "bytes/day"),
+        Column("growth_share", NUMBER, "30 days of growth / median size."),
+        Column("footprint", COUNT, "Sum of the newest max_count sizes.", "bytes"),
+        Column("footprint_jobs", COUNT, "How many sizes that sum has."),
+    ),
+    index="appliance",
+)
+"""What is usual for each appliance (sla.md, section 4, numbers 19 to 21)."""
+
+ANOMALIES = Table(
+    "anomalies",
+    (
+        _APPLIANCE,
+        Column("job_id", TEXT, "The appliance's own id of the job."),
+        Column("start_time", TIME, "When the job started.", "UTC"),
+        Column("kind", TEXT, "duration, size, overrun (still running) or stall (still running)."),
+        Column("value", NUMBER, "Its duration [s], size [bytes] or time without progress [s]."),
+        Column("typical", NUMBER, "The median it is held against; missing for a stall."),
+        Column("score", NUMBER, "Modified z-score; missing for a stall."),
+        Column("rule", TEXT, "What it broke, in words."),
+    ),
+)
+"""Jobs that are not as the appliance's ten successes before them; a row each."""
+
+LOADS = Table(
+    "loads",
+    (
+        Column("target", TEXT, "The backup target: scheme and host."),
+        Column("appliances", COUNT, "Appliances that write to it in the period."),
+        Column("runs", COUNT, "Their jobs in the period."),
+        Column("most", COUNT, "Most jobs that ran at once."),
+        Column("most_at", TIME, "When that first was.", "UTC"),
+        Column("planned", COUNT, "Most runs at once, if each schedule took its usual time."),
+        Column("planned_at", TIME, "When that first would be.", "UTC"),
+        Column("busy", SPAN, "Time in which any job ran.", "s"),
+        Column("sent", COUNT, "Data sent by the jobs that tell their size.", "bytes"),
+    ),
+    index="target",
+)
+"""What each backup target has to bear, the busiest first."""
+
+LINT = Table(
+    "lint",
+    (
+        _APPLIANCE,
+        Column("rule", TEXT, "The short name of what is wrong."),
+        Column("severity", TEXT, "error (the SLA cannot be met), warning or note."),
+        Column("finding", TEXT, "What was found, with its numbers."),
+        Column("advice", TEXT, "What to do about it."),
+    ),
+)
+"""What the plan itself has wrong, whatever the jobs did; errors first."""
+
+FAILURE_COUNTS = Table(
+    "failure counts",
+    (
+        Column("signature", TEXT, "The signature of the failures."),
+        _APPLIANCE,
+        Column("day", TIME, "The UTC day of the jobs' ends.", "UTC"),
+        Column("jobs", COUNT, "Failed jobs."),
+    ),
+)
+"""Failures by signature, appliance and day."""
+
+CLUSTERS = Table(
+    "clusters",
+    (
+        Column("signature", TEXT, "The signature of the failures."),
+        Column("by", TEXT, "What they share: target, build, site or group."),
+        Column("value", TEXT, "The target, build, site or group that they share."),
+        Column("appliances", COUNT, "Appliances with the signature that share it."),
+        Column("affected", COUNT, "Appliances with the signature whose value is known."),
+        Column("sharing", COUNT, "All appliances with jobs in the period that share it."),
+        Column("others", COUNT, "All appliances with jobs in the period that do not."),
+        Column(
+            "lift",
+            NUMBER,
+            "Its rate among those that share it / among the rest; "
+            "missing where nobody else has it.",
+        ),
+        Column("finding", TEXT, "The same in a sentence."),
+    ),
+)
+"""What the appliances with one failure have in common more often than the rest."""
+
+GROUPS = Table(
+    "groups",
+    (
+        Column("by", TEXT, "site or group."),
+        Column("name", TEXT, "The site or the group."),
+        *METRICS.columns,
+    ),
+)
+"""The figures of each site and of each group, as those of the fleet."""
