@@ -148,12 +148,13 @@ class TestLoad:
         assert members == (
             Member(
                 appliance="vc-2",
+                host="vc-2.test",
                 site="Hamburg",
                 group="production",
                 timezone="Europe/Berlin",
                 policy="gold",
             ),
-            Member(appliance="vc-1", exclude="being retired"),
+            Member(appliance="vc-1", host="vc-1.test", exclude="being retired"),
         )
 
     def test_without_a_policy(self, tmp_path: Path) -> None:

@@ -1,0 +1,102 @@
+"""The numbers of a policy, checked: a wrong one is named with an example of a right one."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Final
+
+from backupkit.errors import SettingsError
+from backupkit.policy.times import time_of_day
+from backupkit.settings import parse_duration
+
+__all__ = ["EXAMPLES", "choice", "count", "duration", "hour", "names", "optional_duration", "share"]
+
+EXAMPLES: Final = {
+    "rpo": 'rpo = "24h"',
+    "grace": 'grace = "2h"',
+    "early": 'early = "1h"',
+    "late": 'late = "1h"',
+    "completion": 'completion = "4h"',
+    "anchor": 'anchor = "start" (or "end")',
+    "target": "target = 0.99",
+    "staleness": 'staleness = "6h"',
+    "unknown_mode": 'unknown_mode = "strict" (or "evidence")',
+    "window": 'window = "22:00-06:00"',
+    "window_tolerance": 'window_tolerance = "5m"',
+    "duration_limit": 'duration_limit = "4h"',
+    "lookback": 'lookback = "7d"',
+    "backup_day": 'backup_day = "12:00"',
+    "retention": "retention = 14",
+    "parts": 'parts = ["common", "seat"]',
+    "schedule": 'schedule = "01:00" or { time = "01:00", days = ["SUNDAY"] }',
+}
+"""A right entry for each number, as fleet.toml writes it."""
+
+
+def duration(name: str, value: str | timedelta, *, above_zero: bool = False) -> timedelta:
+    """Read a duration, 0 or longer."""
+    span = value if isinstance(value, timedelta) else _parse(name, value)
+    if span < timedelta(0) or (above_zero and not span):
+        bound = "longer than 0" if above_zero else "0 or longer"
+        raise SettingsError(f'"{name}" must be {bound}, got {value}; for example: {EXAMPLES[name]}')
+    return timedelta(days=span.days, seconds=span.seconds, microseconds=span.microseconds)
+
+
+def _parse(name: str, value: object) -> timedelta:
+    if not isinstance(value, str):
+        raise SettingsError(
+            f'"{name}" must be a duration, got {value!r}; for example: {EXAMPLES[name]}'
+        )
+    return parse_duration(value, where=f'"{name}"')
+
+
+def optional_duration(
+    name: str, value: str | timedelta | None, *, above_zero: bool = False
+) -> timedelta | None:
+    """Read a duration that may be absent."""
+    return None if value is None else duration(name, value, above_zero=above_zero)
+
+
+def choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    """Take one of some words."""
+    if value not in allowed:
+        raise SettingsError(
+            f'"{name}" must be one of {", ".join(allowed)}, got "{value}"; '
+            f"for example: {EXAMPLES[name]}"
+        )
+    return value
+
+
+def share(name: str, value: float) -> float:
+    """Take a share above 0 and up to 1."""
+    if not 0 < value <= 1:
+        raise SettingsError(
+            f'"{name}" must be above 0 and at most 1, got {value}; for example: {EXAMPLES[name]}'
+        )
+    return float(value)
+
+
+def hour(name: str, value: str | timedelta) -> timedelta:
+    """Read the hour at which something begins."""
+    if isinstance(value, timedelta) and timedelta(0) <= value < timedelta(days=1):
+        return value
+    return time_of_day(value, where=f'"{name}"', example=EXAMPLES[name])
+
+
+def count(name: str, value: object) -> int | None:
+    """Take a whole number of 1 or more that may be absent."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise SettingsError(
+            f'"{name}" must be a number of 1 or more, got {value!r}; for example: {EXAMPLES[name]}'
+        )
+    return value
+
+
+def names(name: str, values: Iterable[str]) -> tuple[str, ...]:
+    """Take a list of names."""
+    if isinstance(values, str):
+        raise SettingsError(
+            f'"{name}" must be a list of names, got {values!r}; for example: {EXAMPLES[name]}'
+        )
+    return tuple(values)

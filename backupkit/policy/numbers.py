@@ -1,0 +1,349 @@
+"""The SLA's numbers, and to which appliance which of them apply, and when."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, Self, get_args
+
+import pandas as pd
+
+from backupkit.errors import SettingsError
+from backupkit.policy.checks import (
+    choice,
+    count,
+    duration,
+    hour,
+    names,
+    optional_duration,
+    share,
+)
+from backupkit.policy.scope import Exclusion, Member
+from backupkit.policy.spelled import excluded_of, plans_of, rules_of
+from backupkit.policy.times import Plan, Window, moment_of
+from backupkit.policy.wording import words
+
+__all__ = ["Anchor", "Policy", "UnknownMode"]
+
+Anchor = Literal["start", "end"]
+UnknownMode = Literal["strict", "evidence"]
+
+
+@dataclass(frozen=True, init=False)
+class Policy:
+    """The SLA's numbers.
+
+    Parameters
+    ----------
+    rpo : str or timedelta
+        Recovery point objective: the most data one accepts to lose, such as ``"24h"``.
+    grace : str or timedelta
+        Added to the RPO before it counts as broken. A nightly backup that takes 20 minutes would
+        otherwise break an RPO of 24 h every night.
+    early, late : str or timedelta
+        How far from its scheduled moment a run may start and still be that run.
+    completion : str or timedelta, optional
+        How long after its scheduled moment a run must be done; by default before the next one.
+    anchor : {"start", "end"}
+        Whether a backup holds the data of its start (the safe choice) or of its end.
+    target : float
+        The share of expected runs, or of time, that should go well, above 0 and up to 1.
+    staleness : str or timedelta, optional
+        How long the newest answer of an appliance counts as knowledge; by default the usual
+        interval between its answers.
+    unknown_mode : {"strict", "evidence"}
+        What counts while an appliance cannot be read: nothing (strict), or its last known recovery
+        point until that is too old (evidence).
+    window : str, optional
+        When backups may run, such as ``"22:00-06:00"``, in the appliance's time zone.
+    window_tolerance : str or timedelta
+        How much before the window a run may start.
+    duration_limit : str or timedelta, optional
+        How long a run may take.
+    lookback : str or timedelta
+        Within what time an appliance must have had a success for the figure "any backup in ...".
+    backup_day : str
+        When a backup day begins, in the appliance's time zone; noon cuts no night in two.
+    retention : int, optional
+        How many backups an appliance's schedule should keep at least.
+    parts : iterable of str, optional
+        Which parts an appliance's schedule should save.
+    schedule : str or Plan, optional
+        When runs are expected of an appliance that cannot tell its schedule (6.5).
+    members : iterable of Member
+        The appliances the policy is about; without any, all that appear in the data.
+    named : mapping of str to Policy
+        The policies that members name.
+    groups : mapping of str to str
+        Which named policy applies to a group; a member's own comes first.
+    exclusions : iterable of Exclusion
+        Maintenance windows, and who is out of scope.
+    changes : mapping of moment to Policy
+        The numbers that hold from a moment on; those of this policy hold before the first.
+
+    Raises
+    ------
+    SettingsError
+        If a value makes no sense; the message has an example of a right one.
+
+    Examples
+    --------
+    >>> policy = Policy(rpo="24h", grace="90m")
+    >>> policy.threshold
+    datetime.timedelta(days=1, seconds=5400)
+    >>> print(policy)
+    RPO 24 h + 1 h 30 min grace, recovery point = job start, runs 1 h early to 1 h late,
+    unknown is not compliant, target 99 %
+    """
+
+    rpo: timedelta
+    grace: timedelta
+    early: timedelta
+    late: timedelta
+    completion: timedelta | None
+    anchor: Anchor
+    target: float
+    staleness: timedelta | None
+    unknown_mode: UnknownMode
+    window: Window | None
+    window_tolerance: timedelta
+    duration_limit: timedelta | None
+    lookback: timedelta
+    backup_day: timedelta
+    retention: int | None
+    parts: tuple[str, ...] | None
+    schedule: Plan | None
+    members: tuple[Member, ...]
+    named: Mapping[str, "Policy"]
+    groups: Mapping[str, str]
+    exclusions: tuple[Exclusion, ...]
+    changes: Mapping[pd.Timestamp, "Policy"]
+
+    def __init__(  # noqa: PLR0913 # the parameters are the policy
+        self,
+        *,
+        rpo: str | timedelta = "24h",
+        grace: str | timedelta = "2h",
+        early: str | timedelta = "1h",
+        late: str | timedelta = "1h",
+        completion: str | timedelta | None = None,
+        anchor: Anchor = "start",
+        target: float = 0.99,
+        staleness: str | timedelta | None = None,
+        unknown_mode: UnknownMode = "strict",
+        window: str | Window | None = None,
+        window_tolerance: str | timedelta = "0m",
+        duration_limit: str | timedelta | None = None,
+        lookback: str | timedelta = "7d",
+        backup_day: str | timedelta = "12:00",
+        retention: int | None = None,
+        parts: Iterable[str] | None = None,
+        schedule: str | Mapping[str, Any] | Plan | None = None,
+        members: Iterable[Member] = (),
+        named: Mapping[str, "Policy"] | None = None,
+        groups: Mapping[str, str] | None = None,
+        exclusions: Iterable[Exclusion] = (),
+        changes: Mapping[Any, "Policy"] | None = None,
+    ) -> None:
+        values = {
+            "rpo": duration("rpo", rpo, above_zero=True),
+            "grace": duration("grace", grace),
+            "early": duration("early", early),
+            "late": duration("late", late),
+            "completion": optional_duration("completion", completion, above_zero=True),
+            "anchor": choice("anchor", anchor, get_args(Anchor)),
+            "target": share("target", target),
+            "staleness": optional_duration("staleness", staleness),
+            "unknown_mode": choice("unknown_mode", unknown_mode, get_args(UnknownMode)),
+            "window": window if isinstance(window, Window | None) else Window.parse(window),
+            "window_tolerance": duration("window_tolerance", window_tolerance),
+            "duration_limit": optional_duration("duration_limit", duration_limit, above_zero=True),
+            "lookback": duration("lookback", lookback, above_zero=True),
+            "backup_day": hour("backup_day", backup_day),
+            "retention": count("retention", retention),
+            "parts": None if parts is None else names("parts", parts),
+            "schedule": schedule if isinstance(schedule, Plan | None) else Plan.parse(schedule),
+            "members": tuple(members),
+            "named": MappingProxyType(dict(named or {})),
+            "groups": MappingProxyType(dict(groups or {})),
+            "exclusions": tuple(exclusions),
+            "changes": _in_order(changes or {}),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        for member in self.members:
+            if member.policy is not None and member.policy not in self.named:
+                raise SettingsError(
+                    _no_such_policy(f'appliance "{member.appliance}"', member.policy, self.named)
+                )
+        for group, name in self.groups.items():
+            if name not in self.named:
+                raise SettingsError(_no_such_policy(f'group "{group}"', name, self.named))
+
+    @property
+    def threshold(self) -> timedelta:
+        """The exposure beyond which an appliance is in breach: RPO + grace."""
+        return self.rpo + self.grace
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read ``[policy]``, ``[policy.NAME]`` and the appliances of fleet.toml.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file. An appliance that is not enabled is left out.
+
+        Returns
+        -------
+        Policy
+            With one member for each appliance; no password is read.
+
+        Raises
+        ------
+        SettingsError
+            If the file is missing or an entry is wrong; the message names file, table and key.
+        """
+        from backupkit.policy.file import load_policy  # noqa: PLC0415 # it builds policies
+
+        return load_policy(cls, path)
+
+    @property
+    def turns(self) -> tuple[pd.Timestamp, ...]:
+        """The moments at which any number changes, of this policy or a named one, in order."""
+        moments = {
+            *self.changes,
+            *(when for named in self.named.values() for when in named.changes),
+        }
+        return tuple(sorted(moments))
+
+    def at(self, moment: pd.Timestamp | None) -> "Policy":
+        """Give the policy with the numbers that hold at a moment, and no changes.
+
+        Parameters
+        ----------
+        moment : Timestamp or None
+            The moment [UTC]; None for the time before any change.
+
+        Returns
+        -------
+        Policy
+            With the same members, groups and exclusions.
+
+        Examples
+        --------
+        >>> stricter = Policy(rpo="24h", changes={"2026-11-01": Policy(rpo="12h")})
+        >>> stricter.at(pd.Timestamp("2026-10-31", tz="UTC")).rpo.total_seconds() / 3600
+        24.0
+        >>> stricter.at(pd.Timestamp("2026-11-01", tz="UTC")).rpo.total_seconds() / 3600
+        12.0
+        """
+        begun = [when for when in self.changes if moment is not None and when <= moment]
+        numbers = self.changes[begun[-1]] if begun else self
+        return replace(
+            numbers,
+            members=self.members,
+            named={name: policy.at(moment) for name, policy in self.named.items()},
+            groups=self.groups,
+            exclusions=self.exclusions,
+            changes={},
+        )
+
+    def plans(self, appliances: Iterable[str] = ()) -> pd.DataFrame:
+        """Spell out the schedules that the policy states, as appliances tell theirs.
+
+        Parameters
+        ----------
+        appliances : iterable of str
+            The appliances to tell about, beside the members.
+
+        Returns
+        -------
+        DataFrame
+            Of `backupkit.tables.SCHEDULES`, the schedule named ``policy``: a row for each time it
+            changes, the first of which reaches back without limit.
+        """
+        return plans_of(self, appliances)
+
+    def excluded(self, appliances: Iterable[str] = ()) -> pd.DataFrame:
+        """List the times that do not count.
+
+        Parameters
+        ----------
+        appliances : iterable of str
+            The appliances to tell about, beside the members.
+
+        Returns
+        -------
+        DataFrame
+            appliance, start, end [UTC, NaT is no limit] and reason: one row per dated exclusion
+            and appliance. Those without a date are in `rules`.
+        """
+        return excluded_of(self, appliances)
+
+    def rules(self, appliances: Iterable[str] = ()) -> pd.DataFrame:
+        """Spell the policy out for each appliance, without its changes.
+
+        Parameters
+        ----------
+        appliances : iterable of str
+            The appliances that appear in the data; the members are added.
+
+        Returns
+        -------
+        DataFrame
+            By ``appliance``, sorted: rpo, grace, threshold, early, late, completion, staleness
+            window_start, window_length, window_tolerance, duration_limit, lookback, backup_day
+            (timedelta64), anchor, unknown_mode, target, retention (Int64), parts (tuples), host,
+            site, group, timezone, exclude, configured.
+            An appliance that is no member has the default numbers and is not configured; without
+            any members every appliance counts as configured.
+
+        Examples
+        --------
+        >>> policy = Policy(members=[Member(appliance="vc-1", site="Hamburg")])
+        >>> policy.rules(["vc-2"])[["threshold", "site", "configured"]]
+                        threshold     site  configured
+        appliance
+        vc-1      1 days 02:00:00  Hamburg        True
+        vc-2      1 days 02:00:00      NaN       False
+        """
+        return rules_of(self, appliances)
+
+    def __str__(self) -> str:
+        parts = [
+            f"RPO {words(self.rpo)} + {words(self.grace)} grace",
+            f"recovery point = job {self.anchor}",
+            f"runs {words(self.early)} early to {words(self.late)} late",
+        ]
+        if self.completion is not None:
+            parts.append(f"done within {words(self.completion)}")
+        if self.staleness is not None:
+            parts.append(f"answers count for {words(self.staleness)}")
+        parts.append(
+            "unknown is not compliant"
+            if self.unknown_mode == "strict"
+            else "unknown once the last recovery point is too old"
+        )
+        if self.window is not None:
+            parts.append(f"window {self.window}")
+        if self.duration_limit is not None:
+            parts.append(f"no longer than {words(self.duration_limit)}")
+        parts.append(f"target {self.target:.6%}".rstrip("%").rstrip("0").rstrip(".") + " %")
+        return ", ".join(parts)
+
+
+def _in_order(changes: Mapping[Any, Policy]) -> Mapping[pd.Timestamp, Policy]:
+    read = {moment_of(when, where='"valid_from"'): policy for when, policy in changes.items()}
+    if len(read) < len(changes):
+        raise SettingsError('"valid_from": two changes begin at the same moment; join them.')
+    return MappingProxyType(dict(sorted(read.items())))
+
+
+def _no_such_policy(who: str, name: str, named: Mapping[str, Policy]) -> str:
+    known = ", ".join(sorted(named)) or "none"
+    return (
+        f'{who}: policy = "{name}" names no policy (there are: {known}); '
+        f"write a table [policy.{name}]"
+    )

@@ -1,0 +1,112 @@
+"""A policy spelled out for each appliance, as frames."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+import pandas as pd
+
+from backupkit.policy.scope import Member
+from backupkit.tables import SCHEDULES
+
+if TYPE_CHECKING:
+    from backupkit.policy.numbers import Policy
+
+__all__ = ["excluded_of", "plans_of", "rules_of"]
+
+_SPAN: Final = "timedelta64[us]"
+_SPANS: Final = (
+    "rpo",
+    "grace",
+    "threshold",
+    "early",
+    "late",
+    "completion",
+    "staleness",
+    "window_tolerance",
+    "duration_limit",
+    "lookback",
+    "backup_day",
+)
+
+
+def rules_of(policy: "Policy", appliances: Iterable[str]) -> pd.DataFrame:
+    """Do the work of `Policy.rules`."""
+    which = _everyone(policy, appliances)
+    names = [item.appliance for item in which]
+    members = {member.appliance for member in policy.members}
+    applied = [_of(policy, item) for item in which]
+    columns: dict[str, pd.Series] = {
+        name: pd.Series([getattr(one, name) for one in applied], dtype=_SPAN) for name in _SPANS
+    }
+    windows = [one.window for one in applied]
+    for name in ("start", "length"):
+        spans = [None if window is None else getattr(window, name) for window in windows]
+        columns[f"window_{name}"] = pd.Series(spans, dtype=_SPAN)
+    for name in ("anchor", "unknown_mode"):
+        columns[name] = pd.Series([getattr(one, name) for one in applied], dtype="str")
+    columns["target"] = pd.Series([one.target for one in applied], dtype="float64")
+    columns["retention"] = pd.Series([one.retention for one in applied], dtype="Int64")
+    columns["parts"] = pd.Series([one.parts for one in applied], dtype="object")
+    for name in ("host", "site", "group", "timezone"):
+        columns[name] = pd.Series([getattr(item, name) for item in which], dtype="str")
+    for_good = [exclusion for exclusion in policy.exclusions if not exclusion.dated]
+    reasons = [
+        item.exclude or next((e.reason for e in for_good if e.covers(item)), None) for item in which
+    ]
+    columns["exclude"] = pd.Series(reasons, dtype="str")
+    columns["configured"] = pd.Series(
+        [not members or name in members for name in names], dtype="bool"
+    )
+    return pd.DataFrame(columns).set_axis(pd.Index(names, dtype="str", name="appliance"))
+
+
+def plans_of(policy: "Policy", appliances: Iterable[str]) -> pd.DataFrame:
+    """Do the work of `Policy.plans`."""
+    rows = []
+    for moment in (None, *policy.turns):
+        now = policy.at(moment)
+        for member in _everyone(now, appliances):
+            plan = _of(now, member).schedule
+            minutes = None if plan is None else int(plan.start.total_seconds()) // 60
+            rows.append(
+                {
+                    "appliance": member.appliance,
+                    "schedule": "policy",
+                    "seen_at": moment,
+                    "enabled": plan is not None,
+                    "hour": None if minutes is None else minutes // 60,
+                    "minute": None if minutes is None else minutes % 60,
+                    "days": list(plan.days) or None if plan is not None else None,
+                }
+            )
+    planned = {row["appliance"] for row in rows if row["enabled"]}
+    told = [row for row in rows if row["appliance"] in planned]
+    columns = {name: [row[name] for row in told] for name in rows[0]} if rows else {}
+    return SCHEDULES.frame(columns)
+
+
+def excluded_of(policy: "Policy", appliances: Iterable[str]) -> pd.DataFrame:
+    """Do the work of `Policy.excluded`."""
+    everyone = _everyone(policy, appliances)
+    rows = [
+        (member.appliance, exclusion.start, exclusion.end, exclusion.reason)
+        for exclusion in policy.exclusions
+        if exclusion.dated
+        for member in everyone
+        if exclusion.covers(member)
+    ]
+    frame = pd.DataFrame(rows, columns=["appliance", "start", "end", "reason"])
+    time = "datetime64[us, UTC]"
+    return frame.astype({"appliance": "str", "start": time, "end": time, "reason": "str"})
+
+
+def _of(policy: "Policy", member: Member) -> "Policy":
+    """Give the numbers of one appliance: its own policy, else its group's, else these."""
+    name = member.policy or policy.groups.get(member.group or "")
+    return policy if name is None else policy.named[name]
+
+
+def _everyone(policy: "Policy", appliances: Iterable[str]) -> list[Member]:
+    """List the members and the appliances that are none, by name."""
+    members = {member.appliance: member for member in policy.members}
+    return [members.get(name, Member(appliance=name)) for name in sorted({*members, *appliances})]

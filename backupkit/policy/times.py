@@ -1,0 +1,191 @@
+"""Times of the day that a policy names: a window, a plan, the hour at which a backup day begins."""
+
+import re
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any, Final, Self
+
+import pandas as pd
+
+from backupkit.errors import SettingsError
+from backupkit.settings import parse_instant
+
+__all__ = ["WEEKDAYS", "Plan", "Window", "moment_of", "time_of_day"]
+
+WEEKDAYS: Final = (
+    "MONDAY",
+    "TUESDAY",
+    "WEDNESDAY",
+    "THURSDAY",
+    "FRIDAY",
+    "SATURDAY",
+    "SUNDAY",
+)
+_CLOCK: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
+_DAY: Final = timedelta(days=1)
+
+
+def time_of_day(value: object, *, where: str, example: str) -> timedelta:
+    """Read a time of the day such as ``22:30``.
+
+    Parameters
+    ----------
+    value : object
+        What was written: hour and minute, of 24 hours.
+    where, example : str
+        What it is, and a right entry, for the error.
+
+    Returns
+    -------
+    timedelta
+        The time since midnight.
+
+    Raises
+    ------
+    SettingsError
+        If it is no such time.
+
+    Examples
+    --------
+    >>> time_of_day("22:30", where='"backup_day"', example='backup_day = "12:00"')
+    datetime.timedelta(seconds=81000)
+    """
+    if isinstance(value, time):  # TOML has times of its own
+        value = f"{value:%H:%M}"
+    found = _CLOCK.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        raise SettingsError(
+            f"{where} must be a time of the day, got {value!r}; for example: {example}"
+        )
+    return timedelta(hours=int(found[1]), minutes=int(found[2]))
+
+
+def moment_of(value: object, *, where: str) -> pd.Timestamp:
+    """Read a moment as fleet.toml has it: with its zone, or a day for its midnight.
+
+    Parameters
+    ----------
+    value : object
+        What the file says.
+    where : str
+        What it is, for the error.
+
+    Returns
+    -------
+    Timestamp
+        The moment [UTC]. A day without a time is its midnight, UTC.
+
+    Raises
+    ------
+    SettingsError
+        If it is no time, or a time without a zone.
+
+    Examples
+    --------
+    >>> moment_of("2026-11-01", where='"valid_from"')
+    Timestamp('2026-11-01 00:00:00+0000', tz='UTC')
+    """
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value.strip()):
+        value = f"{value.strip()}T00:00:00Z"
+    elif isinstance(value, date) and not isinstance(value, datetime):
+        value = f"{value.isoformat()}T00:00:00Z"
+    if not isinstance(value, (str, datetime)):
+        raise SettingsError(
+            f"{where} must be a time, got {value!r}; for example: 2026-11-01T00:00:00Z."
+        )
+    return parse_instant(value, where=where)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The hours in which backups may run, in the appliance's own time zone.
+
+    Attributes
+    ----------
+    start : timedelta
+        When it opens, since midnight.
+    length : timedelta
+        How long it stays open, more than 0 and at most a day.
+
+    Examples
+    --------
+    >>> print(Window.parse("22:00-06:00"))
+    22:00-06:00
+    """
+
+    start: timedelta
+    length: timedelta
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Read ``22:00-06:00``; an end not after the start is on the next day.
+
+        Raises
+        ------
+        SettingsError
+            If it is no such window.
+        """
+        example = 'window = "22:00-06:00"'
+        if not isinstance(value, str) or value.count("-") != 1:
+            raise SettingsError(
+                f'"window" must be two times of the day, got {value!r}; for example: {example}'
+            )
+        start, end = (
+            time_of_day(part, where='"window"', example=example) for part in value.split("-")
+        )
+        return cls(start, end - start if end > start else end - start + _DAY)
+
+    def __str__(self) -> str:
+        return f"{_clock(self.start)}-{_clock((self.start + self.length) % _DAY)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """When backups ought to start, for appliances that cannot tell their own schedule (6.5).
+
+    Attributes
+    ----------
+    start : timedelta
+        The time of the day, since midnight, in the appliance's own time zone.
+    days : tuple of str
+        ``MONDAY`` to ``SUNDAY``; empty means every day.
+
+    Examples
+    --------
+    >>> print(Plan.parse({"time": "01:00", "days": ["saturday", "sunday"]}))
+    01:00 SATURDAY SUNDAY
+    """
+
+    start: timedelta
+    days: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, value: Any) -> Self:  # noqa: ANN401 # what a person wrote
+        """Read ``"01:00"`` or ``{ time = "01:00", days = ["SUNDAY"] }``.
+
+        Raises
+        ------
+        SettingsError
+            If it is neither.
+        """
+        example = 'schedule = "01:00" or { time = "01:00", days = ["SUNDAY"] }'
+        table = {"time": value} if isinstance(value, (str, time)) else value
+        if not isinstance(table, dict) or not {"time"} <= set(table) <= {"time", "days"}:
+            raise SettingsError(f'"schedule" must be a time, got {value!r}; for example: {example}')
+        named = table.get("days", [])
+        days = [str(day).upper() for day in named] if isinstance(named, list) else [str(named)]
+        if wrong := sorted(set(days) - set(WEEKDAYS)):
+            raise SettingsError(
+                f'"schedule": "{wrong[0]}" is not one of {", ".join(WEEKDAYS)}; '
+                f"for example: {example}"
+            )
+        start = time_of_day(table["time"], where='"schedule"', example=example)
+        return cls(start, tuple(day for day in WEEKDAYS if day in days))
+
+    def __str__(self) -> str:
+        return " ".join([_clock(self.start), *self.days])
+
+
+def _clock(since_midnight: timedelta) -> str:
+    hours, minutes = divmod(int(since_midnight.total_seconds()) // 60, 60)
+    return f"{hours:02}:{minutes:02}"
