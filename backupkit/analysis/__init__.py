@@ -5,7 +5,16 @@ takes the frames it reads, the period as ``start`` and ``end``, and the moment a
 """
 
 from backupkit.analysis.attempts import attempt_counts, last_attempts, strikes
-from backupkit.analysis.compliance import coverage_ratio, fleet_metrics, ratio, ratios
+from backupkit.analysis.baselines import AnomalyLimits, anomalies, baselines
+from backupkit.analysis.causes import Cause, cause_of
+from backupkit.analysis.clusters import clusters, failure_counts, twins
+from backupkit.analysis.compliance import (
+    coverage_ratio,
+    fleet_metrics,
+    group_metrics,
+    ratio,
+    ratios,
+)
 from backupkit.analysis.exposure import (
     exposure,
     recovery_points,
@@ -16,6 +25,7 @@ from backupkit.analysis.exposure import (
     worst_exposure,
 )
 from backupkit.analysis.failures import failure_signatures, failures, message_of, signature_of
+from backupkit.analysis.feasibility import feasibility
 from backupkit.analysis.incidents import incident_figures, incidents
 from backupkit.analysis.knowledge import (
     clock_corrections,
@@ -25,21 +35,44 @@ from backupkit.analysis.knowledge import (
     on_our_clock,
     visits,
 )
+from backupkit.analysis.lint import lint
+from backupkit.analysis.loads import loads, target_of
 from backupkit.analysis.reasons import reasons
+from backupkit.analysis.runs import backup_days, duration_runs, window_runs
 from backupkit.analysis.schedules import current_schedules, expected_runs, schedule_zones
-from backupkit.analysis.slots import infer_types, judge_slots, slot_counts
+from backupkit.analysis.scope import NO_EXCLUSIONS, Exclusions, observed_between
+from backupkit.analysis.slots import (
+    infer_types,
+    judge_slots,
+    numbers_of,
+    recent_slots,
+    slot_counts,
+)
 
 __all__ = [
+    "NO_EXCLUSIONS",
+    "AnomalyLimits",
+    "Cause",
+    "Exclusions",
+    "anomalies",
     "attempt_counts",
+    "backup_days",
+    "baselines",
+    "cause_of",
     "clock_corrections",
+    "clusters",
     "coverage_ratio",
     "current_schedules",
     "distinct_jobs",
+    "duration_runs",
     "expected_runs",
     "exposure",
+    "failure_counts",
     "failure_signatures",
     "failures",
+    "feasibility",
     "fleet_metrics",
+    "group_metrics",
     "incident_figures",
     "incidents",
     "infer_types",
@@ -47,11 +80,16 @@ __all__ = [
     "judge_slots",
     "knowledge",
     "last_attempts",
+    "lint",
+    "loads",
     "message_of",
+    "numbers_of",
+    "observed_between",
     "on_our_clock",
     "ratio",
     "ratios",
     "reasons",
+    "recent_slots",
     "recovery_points",
     "schedule_zones",
     "segments",
@@ -60,7 +98,10 @@ __all__ = [
     "state_intervals",
     "states_at",
     "strikes",
+    "target_of",
     "time_in_states",
+    "twins",
     "visits",
+    "window_runs",
     "worst_exposure",
 ]

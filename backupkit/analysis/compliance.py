@@ -4,13 +4,42 @@ from typing import Final
 
 import pandas as pd
 
-from backupkit.tables import METRICS
+from backupkit.tables import GROUPS, METRICS
 
-__all__ = ["coverage_ratio", "fleet_metrics", "ratio", "ratios"]
+__all__ = ["coverage_ratio", "fleet_metrics", "group_metrics", "ratio", "ratios"]
 
 _GOOD_SLOTS: Final = ("slots_met", "slots_rescued", "slots_late")
 _MISSED_SLOTS: Final = ("slots_missed_failed", "slots_missed_norun", "slots_missed_overrun")
 _HOUR: Final = 3_600  # seconds
+_UNITS: Final = {
+    "appliances_strict": "appliances",
+    "appliances_observed": "appliances",
+    "appliances_lookback": "appliances",
+    "coverage_appliances": "appliances",
+    "coverage_polled": "appliances",
+    "rpo_strict_micro": "h",
+    "rpo_strict_macro": "appliances",
+    "rpo_observed_micro": "h",
+    "rpo_observed_macro": "appliances",
+    "slot_strict_micro": "slots",
+    "slot_strict_macro": "appliances",
+    "slot_observed_micro": "slots",
+    "slot_observed_macro": "appliances",
+    "on_time_strict_micro": "slots",
+    "on_time_observed_micro": "slots",
+    "attempts_micro": "jobs",
+    "attempts_macro": "appliances",
+    "first_attempts_micro": "slots",
+    "window_micro": "jobs",
+    "duration_micro": "jobs",
+    "days_missed": "days",
+    "error_budget": "slots",
+    "error_budget_strict": "slots",
+    "burn_rate_24h": "slots",
+    "burn_rate_7d": "slots",
+    "coverage_time": "h",
+}
+"""The figures in the order in which they are told, and what they count."""
 
 
 def ratio(part: pd.Series, whole: pd.Series) -> pd.Series:
@@ -37,8 +66,8 @@ def ratios(facts: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        By appliance, Float64: rpo_strict, rpo_observed, slot_strict, slot_observed. NA where the
-        denominator is 0.
+        By appliance, Float64: rpo_strict, rpo_observed, slot_strict, slot_observed, on_time_strict,
+        on_time_observed. NA where the denominator is 0.
 
     Notes
     -----
@@ -47,7 +76,7 @@ def ratios(facts: pd.DataFrame) -> pd.DataFrame:
 
     References
     ----------
-    .. [1] sla.md, section 4, numbers 2 and 5.
+    .. [1] sla.md, section 4, numbers 2, 5 and 6.
     """
     compliant, observed, in_scope = _times(facts)
     good, resolved, counted = _slots(facts)
@@ -57,6 +86,8 @@ def ratios(facts: pd.DataFrame) -> pd.DataFrame:
             "rpo_observed": ratio(compliant, observed),
             "slot_strict": ratio(good, counted),
             "slot_observed": ratio(good, resolved),
+            "on_time_strict": ratio(facts["slots_met"] + facts["slots_rescued"], counted),
+            "on_time_observed": ratio(facts["slots_met"] + facts["slots_rescued"], resolved),
         }
     )
 
@@ -91,8 +122,9 @@ def fleet_metrics(facts: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     facts : DataFrame
-        By appliance; reads state, the times, slot counts, attempts, attempts_ok and ratios of
-        `backupkit.tables.APPLIANCES`. Whoever is excluded by a rule must not count in attempts.
+        By appliance; reads state, the times, counts and ratios of `backupkit.tables.APPLIANCES`,
+        last_success_end and last_ok [UTC], lookback_from [UTC], configured, and what
+        `recent_slots` gave. Whoever is excluded by a rule must not be in it.
 
     Returns
     -------
@@ -103,36 +135,113 @@ def fleet_metrics(facts: pd.DataFrame) -> pd.DataFrame:
     Notes
     -----
     In scope are the appliances that are compliant, in breach or unknown at the period's end.
-    appliances_strict is compliant / in scope; appliances_observed leaves the unknown ones out of
-    the denominator; coverage_appliances is the share of those in scope that is known.
+
+    * appliances_strict is compliant / in scope; appliances_observed leaves the unknown ones out of
+      the denominator; coverage_appliances is the share of those in scope that is known.
+    * appliances_lookback counts those in scope with any success within the policy's lookback.
+    * error_budget is missed / allowed slots, allowed being (1 - target) x slots; strict adds the
+      unknown ones. burn_rate_24h and burn_rate_7d are the same of the last day and week alone.
 
     References
     ----------
-    .. [1] sla.md, section 4, numbers 4 and 22, "Roll-up", and example P.
+    .. [1] sla.md, section 4, numbers 4 to 9, 12 to 14, 18 and 22, "Roll-up", examples P and Q.
     """
-    number = facts["state"].value_counts()
-    good, breach, unknown = (int(number.get(s, 0)) for s in ("compliant", "breach", "unknown"))
-    compliant, observed, in_scope = (float(total.sum()) for total in _times(facts))
-    met, resolved, counted = (float(total.sum()) for total in _slots(facts))
-    own_attempts = ratio(facts["attempts_ok"], facts["attempts"])
-    rows = [
-        ("appliances_strict", good, good + breach + unknown, "appliances"),
-        ("appliances_observed", good, good + breach, "appliances"),
-        ("coverage_appliances", good + breach, good + breach + unknown, "appliances"),
-        ("rpo_strict_micro", compliant, in_scope, "h"),
-        ("rpo_strict_macro", *_mean(facts["rpo_strict"])),
-        ("rpo_observed_micro", compliant, observed, "h"),
-        ("rpo_observed_macro", *_mean(facts["rpo_observed"])),
-        ("slot_strict_micro", met, counted, "slots"),
-        ("slot_strict_macro", *_mean(facts["slot_strict"])),
-        ("slot_observed_micro", met, resolved, "slots"),
-        ("slot_observed_macro", *_mean(facts["slot_observed"])),
-        ("attempts_micro", facts["attempts_ok"].sum(), facts["attempts"].sum(), "jobs"),
-        ("attempts_macro", *_mean(own_attempts)),
-        ("coverage_time", observed, in_scope, "h"),
+    return METRICS.conform(_table(_parts(facts).sum().to_frame().T))
+
+
+def group_metrics(facts: pd.DataFrame) -> pd.DataFrame:
+    """Roll the appliances up into the figures of each site and each group.
+
+    Parameters
+    ----------
+    facts : DataFrame
+        As in `fleet_metrics`, and site and group.
+
+    Returns
+    -------
+    DataFrame
+        Of `backupkit.tables.GROUPS`; an appliance without a site or group is in none.
+    """
+    parts = _parts(facts)
+    tables = []
+    for by in ("site", "group"):
+        if facts[by].isna().all():
+            continue
+        table = _table(parts.groupby(facts[by]).sum())
+        tables.append(table.assign(by=by))
+    return GROUPS.conform(pd.concat(tables, ignore_index=True)) if tables else GROUPS.empty()
+
+
+def _table(sums: pd.DataFrame) -> pd.DataFrame:
+    """Turn sums of numerators and denominators, a row for each group, into a long table."""
+    frames = [
+        pd.DataFrame(
+            {
+                "name": sums.index,
+                "metric": metric,
+                "numerator": sums[f"{metric} numerator"].to_numpy(),
+                "denominator": sums[f"{metric} denominator"].to_numpy(),
+                "unit": unit,
+            }
+        )
+        for metric, unit in _UNITS.items()
     ]
-    table = pd.DataFrame(rows, columns=["metric", "numerator", "denominator", "unit"])
-    return METRICS.conform(table.assign(value=ratio(table["numerator"], table["denominator"])))
+    table = pd.concat(frames, ignore_index=True)
+    table = table.assign(value=ratio(table["numerator"], table["denominator"]))
+    return table.sort_values("name", kind="stable", ignore_index=True)
+
+
+def _parts(facts: pd.DataFrame) -> pd.DataFrame:
+    """Give what each appliance adds to the numerator and the denominator of each figure."""
+    state = facts["state"]
+    compliant, known = state.eq("compliant"), state.isin(["compliant", "breach"])
+    in_scope = known | state.eq("unknown")
+    hours, observed, scope = _times(facts)
+    good, resolved, counted = _slots(facts)
+    on_time = facts["slots_met"] + facts["slots_rescued"]
+    missed = facts[list(_MISSED_SLOTS)].sum(axis=1)
+    recent = in_scope & (facts["last_success_end"] >= facts["lookback_from"])
+    # excluded ones have been dropped by the caller
+    read = facts["configured"] & (facts["last_ok"] >= facts["period_start"])
+    parts = {
+        "appliances_strict": (compliant, in_scope),
+        "appliances_observed": (compliant, known),
+        "appliances_lookback": (recent, in_scope),
+        "coverage_appliances": (known, in_scope),
+        "coverage_polled": (read, facts["configured"]),
+        "rpo_strict_micro": (hours, scope),
+        "rpo_strict_macro": _own(facts["rpo_strict"]),
+        "rpo_observed_micro": (hours, observed),
+        "rpo_observed_macro": _own(facts["rpo_observed"]),
+        "slot_strict_micro": (good, counted),
+        "slot_strict_macro": _own(facts["slot_strict"]),
+        "slot_observed_micro": (good, resolved),
+        "slot_observed_macro": _own(facts["slot_observed"]),
+        "on_time_strict_micro": (on_time, counted),
+        "on_time_observed_micro": (on_time, resolved),
+        "attempts_micro": (facts["attempts_ok"], facts["attempts"]),
+        "attempts_macro": _own(ratio(facts["attempts_ok"], facts["attempts"])),
+        "first_attempts_micro": (facts["first_attempts_ok"], facts["first_attempts"]),
+        "window_micro": (facts["window_ok"], facts["window_runs"]),
+        "duration_micro": (facts["duration_ok"], facts["duration_runs"]),
+        "days_missed": (facts["days_missed"], facts["days"]),
+        "error_budget": (missed, facts["allowed"]),
+        "error_budget_strict": (missed + facts["slots_unknown"], facts["allowed"]),
+        "burn_rate_24h": (facts["missed_24h"], facts["allowed_24h"]),
+        "burn_rate_7d": (facts["missed_7d"], facts["allowed_7d"]),
+        "coverage_time": (observed, scope),
+    }
+    columns = {
+        f"{metric} {part}": pd.Series(values, index=facts.index).astype("Float64").fillna(0)
+        for metric, pair in parts.items()
+        for part, values in zip(("numerator", "denominator"), pair, strict=True)
+    }
+    return pd.DataFrame(columns)
+
+
+def _own(share: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Give the appliances' own ratios, and whether there is one."""
+    return share, share.notna()
 
 
 def _times(facts: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:
@@ -148,9 +257,3 @@ def _slots(facts: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:
     good = facts[list(_GOOD_SLOTS)].sum(axis=1)
     resolved = good + facts[list(_MISSED_SLOTS)].sum(axis=1)
     return good, resolved, resolved + facts["slots_unknown"]
-
-
-def _mean(own: pd.Series) -> tuple[float, int, str]:
-    """Give the sum of the ratios there are, and how many."""
-    there = own.dropna()
-    return float(there.sum()), len(there), "appliances"

@@ -20,6 +20,7 @@ from backupkit.analysis.arrays import (
     utc,
 )
 from backupkit.analysis.knowledge import job_times
+from backupkit.analysis.scope import NO_EXCLUSIONS, Exclusions
 from backupkit.tables import INTERVALS, STATES
 
 __all__ = ["exposure", "recovery_points", "segments", "state_intervals", "states_at"]
@@ -148,10 +149,14 @@ class _Facts:
     point_codes: Codes
     available: Times
     points: Times
+    excluded: Exclusions
 
     @classmethod
-    def of(cls, points: pd.DataFrame, known: pd.DataFrame, rules: pd.DataFrame) -> "_Facts":
+    def of(
+        cls, points: pd.DataFrame, known: pd.DataFrame, rules: pd.DataFrame, excluded: Exclusions
+    ) -> "_Facts":
         return cls(
+            excluded=excluded,
             rule_excluded=rules["exclude"].notna().to_numpy(),
             by_evidence=rules["unknown_mode"].eq("evidence").to_numpy(),
             threshold=spans_of(rules["threshold"]),
@@ -185,12 +190,22 @@ class _Facts:
         state[stale & ~carried] = _UNKNOWN
         since = self.since[codes]
         state[np.isnat(since) | (times < since)] = _UNOBSERVED
-        state[self.rule_excluded[codes]] = _EXCLUDED
+        state[self.ruled(codes, times)] = _EXCLUDED
         return state, point
+
+    def ruled(self, codes: Codes, times: Times) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        """Tell where a rule takes the appliance out of scope."""
+        found: np.ndarray[tuple[int], np.dtype[np.bool_]] = self.rule_excluded[codes]
+        return found | self.excluded.hold(codes, times)
 
 
 def states_at(
-    points: pd.DataFrame, known: pd.DataFrame, rules: pd.DataFrame, *, at: pd.Timestamp
+    points: pd.DataFrame,
+    known: pd.DataFrame,
+    rules: pd.DataFrame,
+    *,
+    at: pd.Timestamp,
+    excluded: Exclusions = NO_EXCLUSIONS,
 ) -> pd.Series:
     """Give the state of each appliance at one instant.
 
@@ -204,6 +219,8 @@ def states_at(
         What `Policy.rules` gave, with the same index.
     at : Timestamp
         The instant. Where what is known reaches exactly so far, it is known.
+    excluded : Exclusions
+        The dated exclusions.
 
     Returns
     -------
@@ -223,7 +240,7 @@ def states_at(
     """
     everyone = np.arange(len(rules), dtype=np.intp)
     moment = instant(at)
-    state, _ = _Facts.of(points, known, rules).states(
+    state, _ = _Facts.of(points, known, rules, excluded).states(
         everyone, np.full(len(rules), moment), end=moment, onwards=False
     )
     return pd.Series(_NAMES[state], index=rules.index, dtype="str", name="state")
@@ -236,6 +253,8 @@ def segments(
     *,
     start: pd.Timestamp,
     end: pd.Timestamp,
+    excluded: Exclusions = NO_EXCLUSIONS,
+    period_end: pd.Timestamp | None = None,
 ) -> pd.DataFrame:
     """Cut the period wherever something changes for an appliance.
 
@@ -244,16 +263,20 @@ def segments(
     points, known, rules : DataFrame
         As in `states_at`.
     start, end : Timestamp
-        The period, half-open.
+        The time to cut, half-open.
+    excluded : Exclusions
+        The dated exclusions.
+    period_end : Timestamp, optional
+        The end of the whole period, if this is only the part in which these rules hold.
 
     Returns
     -------
     DataFrame
-        appliance, state, start, end [UTC] and point [UTC] (the recovery point in force), by
-        appliance and start: a partition of the period, in which no state, recovery point or
-        threshold changes inside a segment.
+        appliance, state, start, end [UTC], point [UTC] (the recovery point in force) and ruled
+        (whether a rule takes the appliance out of scope), by appliance and start: a partition of
+        the time, in which no state, recovery point or threshold changes inside a segment.
     """
-    facts = _Facts.of(points, known, rules)
+    facts = _Facts.of(points, known, rules, excluded)
     first, last = instant(start), instant(end)
     everyone = np.arange(len(rules), dtype=np.intp)
     cuts = [
@@ -262,6 +285,8 @@ def segments(
         (everyone, facts.since),
         (everyone, facts.known_since + facts.threshold),
         (everyone, facts.known_until),
+        (excluded.codes, excluded.starts),
+        (excluded.codes, excluded.ends),
     ]
     inside = [((times > first) & (times < last)) for _, times in cuts]
     codes = np.concatenate([everyone, *(c[i] for (c, _), i in zip(cuts, inside, strict=True))])
@@ -275,7 +300,8 @@ def segments(
     codes, begins = codes[~repeated], begins[~repeated]
     ends = np.full(len(codes), last)
     ends[:-1] = np.where(codes[1:] == codes[:-1], begins[1:], last)
-    state, point = facts.states(codes, begins, end=last, onwards=True)
+    horizon = last if period_end is None else instant(period_end)
+    state, point = facts.states(codes, begins, end=horizon, onwards=True)
     return pd.DataFrame(
         {
             "appliance": pd.Series(rules.index[codes], dtype="str"),
@@ -283,6 +309,7 @@ def segments(
             "start": utc(begins),
             "end": utc(ends),
             "point": utc(point),
+            "ruled": facts.ruled(codes, begins),
         }
     )
 

@@ -3,12 +3,12 @@
 import re
 from collections.abc import Iterable
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import pandas as pd
 
 from backupkit.analysis.arrays import instant, utc
 from backupkit.analysis.knowledge import job_times
+from backupkit.analysis.loads import target_of
 from backupkit.tables import FAILURES
 from backupkit.tables.contract import TEXTS
 
@@ -198,7 +198,7 @@ def failures(
     inside &= jobs["outcome"].eq("failure").to_numpy()
     told = jobs.loc[inside, ["appliance", "build", "location"]].join(signatures)
     told["done"] = utc(done[inside]).set_axis(told.index)
-    told["target"] = told["location"].map(_target, na_action="ignore").astype("str")
+    told["target"] = told["location"].map(target_of, na_action="ignore").astype("str")
     ordered = told.sort_values("done", kind="stable")
     by = ordered.groupby("signature", sort=True)
     groups = by.agg(
@@ -230,13 +230,3 @@ def _most_frequent(told: pd.DataFrame, column: str, signatures: pd.Index) -> pd.
         lists.setdefault(signature, []).append(value)
     values = [lists.get(signature, [])[:_LISTED] or None for signature in signatures]
     return pd.Series(values, index=signatures, dtype=TEXTS)
-
-
-def _target(location: str) -> str | None:
-    """Keep of a location the scheme and the host; never a user or a password."""
-    try:
-        parts = urlsplit(location[:_READ])
-        host = parts.hostname
-    except ValueError:  # a bracket without its pair: what an appliance says need not be a URI
-        return None
-    return f"{parts.scheme}://{host}" if host else None

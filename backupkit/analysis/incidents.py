@@ -5,6 +5,7 @@ import pandas as pd
 
 from backupkit.analysis.arrays import NAT, Codes, Times, codes_of, instant, spans_of, times_of, utc
 from backupkit.analysis.knowledge import job_times
+from backupkit.analysis.scope import observed_between
 from backupkit.tables import INCIDENTS
 
 __all__ = ["incident_figures", "incidents"]
@@ -147,13 +148,19 @@ def incident_figures(
 
 def _observed_outside(found: pd.DataFrame, pieces: pd.DataFrame, appliances: pd.Index) -> pd.Series:
     """Add up the observed time that lies in no incident."""
-    seen = pieces[pieces["state"].isin(["compliant", "breach", "excluded"])]
-    by = seen.groupby("appliance")
-    low, high = by["start"].min().reindex(appliances), by["end"].max().reindex(appliances)
+    everyone = np.arange(len(appliances), dtype=np.intp)
+    ever = np.full(len(appliances), instant(pieces["start"].min()) if len(pieces) else NAT)
+    whole = observed_between(
+        pieces,
+        everyone,
+        ever,
+        np.full(len(appliances), instant(pieces["end"].max()) if len(pieces) else NAT),
+        appliances=appliances,
+    )
     begin = times_of(found["onset"])
     until = begin + spans_of(found["duration"])
     codes = codes_of(found["appliance"], appliances)
-    inside = np.fmin(until, times_of(high)[codes]) - np.fmax(begin, times_of(low)[codes])
-    lost = pd.Series(np.where(inside > np.timedelta64(0), inside, np.timedelta64(0)))
-    lost = lost.groupby(found["appliance"]).sum().reindex(appliances, fill_value=pd.Timedelta(0))
-    return (high - low) - lost
+    lost = np.zeros(len(appliances), dtype="timedelta64[us]")
+    np.add.at(lost, codes, observed_between(pieces, codes, begin, until, appliances=appliances))
+    calm = whole - lost
+    return pd.Series(calm, index=appliances)

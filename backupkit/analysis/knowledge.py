@@ -102,7 +102,7 @@ def visits(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
         By appliance: polls, polls_ok (counts); first_poll, last_poll, first_ok, last_ok,
         failing_since [UTC]; cadence (the median gap between good visits, at least 1 h; 24 h while
         there are fewer than two); error and detail of the newest visit if it failed; clock_skew,
-        api and version of the newest good one.
+        api, version and details of the newest good one.
 
     Notes
     -----
@@ -131,7 +131,7 @@ def visits(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     newest_good = good.drop_duplicates("appliance", keep="last").set_index("appliance")
     for name in ("error", "detail"):
         facts[name] = newest[name].reindex(appliances)
-    for name in ("clock_skew", "api", "version"):
+    for name in ("clock_skew", "api", "version", "details"):
         facts[name] = newest_good[name].reindex(appliances)
     return facts
 

@@ -26,9 +26,9 @@ def reasons(
     Parameters
     ----------
     facts : DataFrame
-        By appliance; reads state, exclude, strikes, last_success, last_outcome, incident_since,
-        exposure, threshold, known_since, known_until, error, detail, failing_since, last_poll and
-        last_ok.
+        By appliance; reads state, excluded_because, strikes, last_success, last_outcome,
+        incident_since, exposure, threshold, known_since, known_until, error, detail,
+        failing_since, last_poll and last_ok.
     failed : DataFrame
         By appliance, of those whose newest finished jobs failed: text (of the newest failure) and
         since [UTC] (the end of the first failure in the row).
@@ -97,8 +97,8 @@ def _unknown(row: _Row) -> str:
 
 
 def _excluded(row: _Row) -> str:
-    if isinstance(row["exclude"], str):
-        return str(row["exclude"])
+    if isinstance(row["excluded_because"], str):
+        return str(row["excluded_because"])
     until = row["known_since"] + row["threshold"]
     return f"onboarding: no success yet, until {_at(until)}"
 

@@ -21,7 +21,7 @@ from backupkit.analysis.arrays import (
 from backupkit.errors import SettingsError
 from backupkit.settings import time_zone
 
-__all__ = ["current_schedules", "expected_runs", "schedule_zones"]
+__all__ = ["current_schedules", "expected_runs", "schedule_zones", "to_utc"]
 
 _WEEKDAYS: Final = (
     "MONDAY",
@@ -133,7 +133,7 @@ def expected_runs(
     Returns
     -------
     DataFrame
-        appliance, schedule, slot [UTC], next_slot [UTC] (when the following run is expected) and
+        appliance, schedule, location, slot [UTC], next_slot [UTC] (when the next one follows) and
         widened (timedelta64, see Notes), by appliance and slot.
 
     Notes
@@ -186,7 +186,7 @@ def expected_runs(
     row, local, zone = _wall_times(
         picked, schedule_zones(picked, fallback=fallback)["zone"], low[kept], high[kept]
     )
-    slot, widened = _to_utc(local, zone)
+    slot, widened = to_utc(local, zone)
     source = kept[row]
     order = np.lexsort((slot, source))
     slot, widened, source = slot[order], widened[order], source[order]
@@ -201,6 +201,7 @@ def expected_runs(
         {
             "code": codes[source[force]],
             "schedule": rows["schedule"].to_numpy()[source[force]],
+            "location": rows["location"].to_numpy()[source[force]],
             "slot": slot[force],
             "own_next": own_next[force],
             "widened": widened[force],
@@ -215,6 +216,7 @@ def expected_runs(
         {
             "appliance": pd.Series(index[code], dtype="str"),
             "schedule": frame["schedule"].astype("str"),
+            "location": frame["location"].astype("str"),
             "slot": utc(slot),
             "next_slot": utc(following),
             "widened": frame["widened"],
@@ -266,9 +268,26 @@ def _weekdays(days: object) -> list[bool]:
     return [not named or day in named for day in _WEEKDAYS]
 
 
-def _to_utc(local: Times, zone: pd.Series) -> tuple[Times, Spans]:
+def to_utc(local: Times, zone: pd.Series) -> tuple[Times, Spans]:
     """Turn wall times into instants; tell by how much a skipped one widens its tolerances.
 
+    Parameters
+    ----------
+    local : array of datetime64[us]
+        Wall times.
+    zone : Series of str
+        The IANA zone of each.
+
+    Returns
+    -------
+    slot : array of datetime64[us]
+        The instants [UTC]. A time that a change skips is taken at the old offset, one that it
+        repeats the first time.
+    widened : array of timedelta64[us]
+        The size of the change where it skips the time, else 0.
+
+    Notes
+    -----
     The offset of a zone is looked up once a day; only on the few days on which it changes is each
     time looked up by itself.
     """

@@ -1,5 +1,6 @@
 """Expected runs: which job belongs to which, and what became of each."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -18,9 +19,10 @@ from backupkit.analysis.arrays import (
     utc,
 )
 from backupkit.analysis.knowledge import job_times
+from backupkit.analysis.scope import NO_EXCLUSIONS, Exclusions
 from backupkit.tables import SLOT_STATES
 
-__all__ = ["infer_types", "judge_slots", "slot_counts"]
+__all__ = ["infer_types", "judge_slots", "numbers_of", "recent_slots", "slot_counts"]
 
 _ATTEMPTS: Final = ("success", "failure", "open")
 _TYPE_TOLERANCE: Final = np.timedelta64(10, "m")
@@ -68,7 +70,7 @@ def judge_slots(
     jobs: pd.DataFrame,
     expected: pd.DataFrame,
     known: pd.DataFrame,
-    rules: pd.DataFrame,
+    numbers: pd.DataFrame,
     *,
     now: pd.Timestamp,
 ) -> pd.DataFrame:
@@ -82,8 +84,8 @@ def judge_slots(
         What `expected_runs` gave.
     known : DataFrame
         What `backupkit.analysis.knowledge` gave.
-    rules : DataFrame
-        What `Policy.rules` gave, with the same index.
+    numbers : DataFrame
+        What `numbers_of` gave for `expected`.
     now : Timestamp
         The moment of the judgement.
 
@@ -106,22 +108,22 @@ def judge_slots(
       there were attempts, missed_norun if there was none.
     * Before it, at k: missed_norun if `late` has passed and nothing has started; else pending while
       what is known reaches now, unknown beyond.
-    * excluded, whatever happened, if a rule excludes the appliance.
+    * excluded, whatever happened, if a rule excludes the appliance at the slot's moment.
 
     References
     ----------
     .. [1] sla.md, sections 3 and 5.
     """
-    codes = codes_of(expected["appliance"], rules.index)
+    codes = codes_of(expected["appliance"], known.index)
     slot, widened = times_of(expected["slot"]), spans_of(expected["widened"])
-    lower, upper = _bounds(expected, codes, spans_of(rules["early"])[codes] + widened)
-    overdue = slot + spans_of(rules["late"])[codes] + widened
-    deadline = np.fmin(upper, slot + spans_of(rules["completion"])[codes])
+    lower, upper = _bounds(expected, codes, spans_of(numbers["early"]) + widened)
+    overdue = slot + spans_of(numbers["late"]) + widened
+    deadline = np.fmin(upper, slot + spans_of(numbers["completion"]))
 
     start, end = job_times(jobs)
     outcome = jobs["outcome"]
     attempt = np.flatnonzero(outcome.isin(_ATTEMPTS).to_numpy() & ~np.isnat(start))
-    owner = latest(codes, lower, codes_of(jobs["appliance"], rules.index)[attempt], start[attempt])
+    owner = latest(codes, lower, codes_of(jobs["appliance"], known.index)[attempt], start[attempt])
     belongs = start[attempt] < np.append(upper, NAT)[owner]  # no slot, -1, reads NaT
     attempt, owner = attempt[belongs], owner[belongs]
     size = len(slot)
@@ -148,7 +150,7 @@ def judge_slots(
     due = ~np.isnat(evidence) & (reached >= overdue)
     states = np.select(
         [
-            rules["exclude"].notna().to_numpy()[codes],
+            numbers["excluded"].to_numpy(dtype=bool),
             met,
             rescued,
             late,
@@ -173,6 +175,7 @@ def judge_slots(
     decided = np.where(
         met, planned, np.where(success >= 0, success, _pick_last(owner, attempt, start, size))
     )
+    outcomes = np.append(outcome.to_numpy(dtype=object), [None])
     job_ids = jobs["job_id"].reindex(jobs.index.append(pd.Index([-1]))).to_numpy()
     return pd.DataFrame(
         {
@@ -183,13 +186,90 @@ def judge_slots(
             "state": pd.Series(states, dtype="str"),
             "job_id": pd.Series(job_ids[decided], dtype="str"),
             "attempts": pd.Series(attempts, dtype="Int64"),
+            "first_outcome": pd.Series(outcomes[earliest], dtype="str"),
             "overdue": utc(np.where(did_not_run, overdue, NAT)),
         }
     )
 
 
+def numbers_of(
+    expected: pd.DataFrame,
+    turns: Sequence[tuple[pd.Timestamp | None, pd.DataFrame]],
+    excluded: Exclusions = NO_EXCLUSIONS,
+) -> pd.DataFrame:
+    """Give each expected run the numbers of the policy in force at its moment.
+
+    Parameters
+    ----------
+    expected : DataFrame
+        What `expected_runs` gave.
+    turns : sequence of (Timestamp or None, DataFrame)
+        What `Policy.rules` gave, with the same index, and from when on it holds; the first holds
+        for all time before.
+    excluded : Exclusions
+        The dated exclusions.
+
+    Returns
+    -------
+    DataFrame
+        early, late, completion (timedelta64), target (float64) and excluded (bool), a row for each
+        of `expected`.
+
+    References
+    ----------
+    .. [1] sla.md, section 4, "Retroactivity".
+    """
+    first = turns[0][1]
+    codes, slot = codes_of(expected["appliance"], first.index), times_of(expected["slot"])
+    begins = np.array([instant(moment) for moment, _ in turns[1:] if moment is not None], "M8[us]")
+    row = np.searchsorted(begins, slot, side="right") * len(first) + codes
+    ruled = excluded.hold(codes, slot)
+    numbers = {
+        name: np.concatenate([rules[name].to_numpy() for _, rules in turns])[row]
+        for name in ("early", "late", "completion", "target")
+    }
+    away = np.concatenate([rules["exclude"].notna().to_numpy() for _, rules in turns])[row]
+    return pd.DataFrame(numbers | {"excluded": away | ruled})
+
+
+def recent_slots(slots: pd.DataFrame, *, end: pd.Timestamp, appliances: pd.Index) -> pd.DataFrame:
+    """Count the missed and the allowed slots of the last day and the last week.
+
+    Parameters
+    ----------
+    slots : DataFrame
+        The columns of `backupkit.tables.SLOTS`, and target (float64).
+    end : Timestamp
+        The period's end.
+    appliances : Index of str
+        The appliances to tell about.
+
+    Returns
+    -------
+    DataFrame
+        By appliance, Float64: missed_24h, allowed_24h, missed_7d, allowed_7d and allowed, where
+        allowed is (1 - target) x slots, of the resolved and unknown ones.
+
+    References
+    ----------
+    .. [1] sla.md, section 4, number 18.
+    """
+    counted = slots[~slots["state"].isin(["pending", "excluded"])]
+    missed = counted["state"].str.startswith("missed")
+    # rounded, as 1 - 0.99 is not quite 0.01
+    allowed = (1 - counted["target"]).round(12)
+    counts = {"allowed": allowed.groupby(counted["appliance"]).sum()}
+    for name, days in (("24h", 1), ("7d", 7)):
+        late = counted["slot"] >= end - pd.Timedelta(days=days)
+        by = counted["appliance"][late]
+        counts[f"missed_{name}"] = missed[late].groupby(by).sum()
+        counts[f"allowed_{name}"] = allowed[late].groupby(by).sum()
+    found = pd.DataFrame({name: count.reindex(appliances) for name, count in counts.items()})
+    return found.fillna(0).astype("Float64").set_axis(appliances)
+
+
 def slot_counts(slots: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
-    """Count the slots of each appliance by state.
+    """Count the slots of each appliance by state, and how their first attempts ended.
 
     Parameters
     ----------
@@ -202,12 +282,24 @@ def slot_counts(slots: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     -------
     DataFrame
         By appliance, an Int64 column ``slots_<state>`` for each of
-        `backupkit.tables.SLOT_STATES`.
+        `backupkit.tables.SLOT_STATES`; first_attempts (slots, not excluded, whose first attempt
+        has ended) and first_attempts_ok (those where it succeeded).
+
+    References
+    ----------
+    .. [1] sla.md, section 4, numbers 7 and 9.
     """
     counts = pd.DataFrame(index=appliances)
     for state in SLOT_STATES:
         found = slots["appliance"][slots["state"] == state].value_counts()
         counts[f"slots_{state}"] = found.reindex(appliances, fill_value=0).astype("Int64")
+    in_scope = slots["state"] != "excluded"
+    for name, outcomes in (
+        ("first_attempts", ["success", "failure"]),
+        ("first_attempts_ok", ["success"]),
+    ):
+        found = slots["appliance"][in_scope & slots["first_outcome"].isin(outcomes)].value_counts()
+        counts[name] = found.reindex(appliances, fill_value=0).astype("Int64")
     return counts
 
 

@@ -87,10 +87,18 @@ class Assessment:
         The numbers it was judged by.
     verdict : Verdict
         The answer in one word and one sentence.
-    fleet, appliances, intervals, slots, incidents, failures, coverage, jobs, schedules : DataFrame
-        Of `backupkit.tables.METRICS`, ``APPLIANCES`` (the worst first), ``INTERVALS``, ``SLOTS``,
-        ``INCIDENTS``, ``FAILURES``, ``COVERAGE``, ``ASSESSED_JOBS`` (the appliances' own times) and
-        ``SCHEDULES`` (those in force at the period's end).
+    fleet, groups, appliances, intervals, slots, incidents : DataFrame
+        Of `backupkit.tables.METRICS`, ``GROUPS``, ``APPLIANCES`` (the worst first), ``INTERVALS``,
+        ``SLOTS`` and ``INCIDENTS``.
+    failures, failure_counts, clusters : DataFrame
+        Of ``FAILURES``, ``FAILURE_COUNTS`` and ``CLUSTERS``: what failed, and what the appliances
+        concerned have in common.
+    baselines, anomalies, loads, lint : DataFrame
+        Of ``BASELINES``, ``ANOMALIES``, ``LOADS`` and ``LINT``: what is usual, what is not, what
+        the targets bear, and what is wrong with the plan.
+    coverage, jobs, schedules : DataFrame
+        Of ``COVERAGE``, ``ASSESSED_JOBS`` (the appliances' own times) and ``SCHEDULES`` (those in
+        force at the period's end): what the judgement rests on.
     """
 
     start: pd.Timestamp
@@ -99,11 +107,18 @@ class Assessment:
     policy: Policy
     verdict: Verdict
     fleet: pd.DataFrame
+    groups: pd.DataFrame
     appliances: pd.DataFrame
     intervals: pd.DataFrame
     slots: pd.DataFrame
     incidents: pd.DataFrame
     failures: pd.DataFrame
+    failure_counts: pd.DataFrame
+    clusters: pd.DataFrame
+    baselines: pd.DataFrame
+    anomalies: pd.DataFrame
+    loads: pd.DataFrame
+    lint: pd.DataFrame
     coverage: pd.DataFrame
     jobs: pd.DataFrame
     schedules: pd.DataFrame

@@ -5,8 +5,22 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from backupkit.analysis import coverage_ratio, fleet_metrics, ratio, ratios
+from backupkit.analysis import coverage_ratio, fleet_metrics, group_metrics, ratio, ratios
 from backupkit.tables import SLOT_STATES
+
+WEEK_AGO = pd.Timestamp("2026-11-02T00:00Z")
+COUNTS = (
+    "attempts",
+    "attempts_ok",
+    "first_attempts",
+    "first_attempts_ok",
+    "days",
+    "days_missed",
+    "window_runs",
+    "window_ok",
+    "duration_runs",
+    "duration_ok",
+)
 
 
 def facts(*rows: dict[str, Any]) -> pd.DataFrame:
@@ -17,8 +31,18 @@ def facts(*rows: dict[str, Any]) -> pd.DataFrame:
     for name in ("compliant", "breach", "unknown"):
         spent = [pd.Timedelta(hours=row.get(name, 0)) for row in rows]
         columns[name] = pd.Series(spent, dtype="timedelta64[us]")
-    for name in ("attempts", "attempts_ok", *(f"slots_{state}" for state in SLOT_STATES)):
+    for name in (*COUNTS, *(f"slots_{state}" for state in SLOT_STATES)):
         columns[name] = pd.Series([row.get(name, 0) for row in rows], dtype="Int64")
+    for name in ("allowed", "missed_24h", "allowed_24h", "missed_7d", "allowed_7d"):
+        columns[name] = pd.Series([row.get(name, 0) for row in rows], dtype="Float64")
+    for name in ("site", "group"):
+        columns[name] = pd.Series([row.get(name) for row in rows], dtype="str")
+    for name in ("last_success_end", "last_ok"):
+        moments = pd.Series([row.get(name) for row in rows], dtype="datetime64[us, UTC]")
+        columns[name] = moments
+    columns["lookback_from"] = pd.Series([WEEK_AGO] * len(rows), dtype="datetime64[us, UTC]")
+    columns["period_start"] = columns["lookback_from"]
+    columns["configured"] = pd.Series([row.get("configured", True) for row in rows], dtype="bool")
     table = pd.DataFrame(columns)
     return table.join(ratios(table))
 
@@ -83,3 +107,49 @@ class TestFleetMetrics:
         got = fleet_metrics(facts())
         assert got["value"].isna().all()
         assert (got["denominator"] == 0).all()
+        assert group_metrics(facts()).empty
+
+    def test_budget(self) -> None:
+        """Q: 45 of 60 allowed misses are 75 %, with 9 unknown 90 %; 8 of 200 a day burn 4 fold."""
+        share = {"slots_met": 5_946, "slots_missed_norun": 40, "slots_missed_failed": 5}
+        day = {"allowed": 60, "missed_24h": 8, "allowed_24h": 2, "missed_7d": 7, "allowed_7d": 14}
+        got = fleet_metrics(facts(share | day | {"slots_unknown": 9}))["value"]
+        assert got["error_budget"] == 0.75
+        assert got["error_budget_strict"] == 0.9
+        assert (got["burn_rate_24h"], got["burn_rate_7d"]) == (4, 0.5)
+
+    def test_lookback_and_polled(self) -> None:
+        """In scope with a success in the last week; configured and read in the period."""
+        hour = pd.Timedelta(hours=1)
+        got = fleet_metrics(
+            facts(
+                {"last_success_end": WEEK_AGO, "last_ok": WEEK_AGO},
+                {"last_success_end": WEEK_AGO - hour, "last_ok": WEEK_AGO - hour},
+                {"state": "breach"},
+                {"state": "excluded", "last_success_end": WEEK_AGO, "configured": False},
+            )
+        )
+        columns = ["numerator", "denominator"]
+        assert list(got.loc["appliances_lookback", columns]) == [1, 3]
+        assert list(got.loc["coverage_polled", columns]) == [1, 3]
+
+
+def test_groups() -> None:
+    """Each site and each group has its own figures; who has none is in none."""
+    got = group_metrics(
+        facts(
+            {"site": "Oslo", "group": "test", "slots_met": 3},
+            {"site": "Oslo", "slots_missed_norun": 1},
+            {"site": "Bergen", "group": "test", "state": "breach"},
+            {"state": "unknown"},
+        )
+    )
+    told = got[got["metric"] == "appliances_strict"].set_index(["by", "name"])
+    assert told["numerator"].to_dict() == {
+        ("site", "Bergen"): 0,
+        ("site", "Oslo"): 2,
+        ("group", "test"): 1,
+    }
+    slots = got[got["metric"] == "slot_strict_micro"].set_index("name")["value"]
+    assert slots["Oslo"] == 0.75
+    assert pd.isna(slots["Bergen"])

@@ -143,6 +143,6 @@ class TestStates:
                 "point": [moment("04T00:00")],
             }
         )
-        period = {"start": moment("02T00:00"), "end": moment("03T00:00")}
-        pieces = segments(points, known, rules, **period)
+        start, end = moment("02T00:00"), moment("03T00:00")
+        pieces = segments(points, known, rules, start=start, end=end)
         assert worst_exposure(pieces, appliances=rules.index)["a"] == pd.Timedelta(0)

@@ -28,7 +28,7 @@ def reason(
         facts[name] = pd.Series([given.pop(name, None)], index=facts.index).astype(
             "datetime64[us, UTC]"
         )
-    for name in ("state", "error", "detail", "last_outcome", "exclude"):
+    for name in ("state", "error", "detail", "last_outcome", "excluded_because"):
         facts[name] = pd.Series([given.pop(name, None)], index=facts.index, dtype="str")
     facts["strikes"] = pd.Series([given.pop("strikes", 0)], index=facts.index, dtype="Int64")
     assert not given

@@ -12,6 +12,7 @@ from backupkit.analysis import (
     infer_types,
     judge_slots,
     knowledge,
+    numbers_of,
     slot_counts,
     visits,
 )
@@ -47,7 +48,13 @@ def judge(
             since=pd.Series([start], index=rules.index),
             end=moment("03T00:00"),
         )
-        judged = judge_slots(distinct_jobs(jobs), expected, known, rules, now=moment(now))
+        judged = judge_slots(
+            distinct_jobs(jobs),
+            expected,
+            known,
+            numbers_of(expected, [(None, rules)]),
+            now=moment(now),
+        )
         [slot] = judged.to_dict("records")
         return {str(name): value for name, value in slot.items()}
 
@@ -169,11 +176,17 @@ def test_close_slots_share_the_time_between(
         since=pd.Series([moment("02T00:00")], index=rules.index),
         end=moment("03T00:00"),
     )
-    slots = judge_slots(jobs, expected, known, rules, now=moment("03T00:00"))
+    slots = judge_slots(
+        jobs, expected, known, numbers_of(expected, [(None, rules)]), now=moment("03T00:00")
+    )
     assert slots["job_id"].to_list() == ["job-0", "job-1"]
     assert slots["deadline"].to_list() == [moment("02T01:15"), moment("03T00:00")]
     counts = slot_counts(slots, appliances=rules.index).loc["a"]
-    assert {name: number for name, number in counts.items() if number} == {"slots_met": 2}
+    assert {name: number for name, number in counts.items() if number} == {
+        "slots_met": 2,
+        "first_attempts": 2,
+        "first_attempts_ok": 2,
+    }
 
 
 def test_spring_gap_widens_the_tolerance(
@@ -191,7 +204,8 @@ def test_spring_gap_widens_the_tolerance(
         end=end,
     )
     known = knowledge(jobs, seen, rules, start=start)
-    assert judge_slots(jobs, expected, known, rules, now=end)["state"].to_list() == ["met"]
+    numbers = numbers_of(expected, [(None, rules)])
+    assert judge_slots(jobs, expected, known, numbers, now=end)["state"].to_list() == ["met"]
 
 
 class TestInferTypes:

@@ -1,0 +1,188 @@
+"""What is known of a failure's words: what they mean, what to do next, and who says so."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["CAUSES", "Cause", "cause_of"]
+
+_READ: Final = 4_000  # characters of a message that are looked at
+_FIELD: Final = "contract.md, section 3, texts seen in the field"
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What a known message means.
+
+    Attributes
+    ----------
+    name : str
+        The short name of the pattern.
+    cause : str
+        What the words say, in a sentence.
+    next_step : str
+        What to look at next, in a sentence.
+    source : str
+        Where the text, and what is said of it, comes from.
+    """
+
+    name: str
+    cause: str
+    next_step: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """How a cause is recognised: by a text anywhere in the message, or by the message's id."""
+
+    cause: Cause
+    text: re.Pattern[str] | None = None
+    message_id: str | None = None
+
+    def fits(self, text: str, message_id: str | None) -> bool:
+        by_id = self.message_id is not None and self.message_id == message_id
+        return by_id or (self.text is not None and self.text.search(text) is not None)
+
+
+def _text(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)
+
+
+# The first that fits counts: what says more comes first. Each pattern is linear in the text.
+_KNOWN: Final = (
+    _Known(
+        Cause(
+            "snapshot",
+            "The appliance holds back its backup because it takes itself to be inside a snapshot"
+            " of its virtual machine; reported where /etc/vmware/backupMarker.txt was left over.",
+            "If no snapshot of it is being taken, see whether /etc/vmware/backupMarker.txt is left"
+            " over from an earlier one.",
+            f"community reports; {_FIELD}",
+        ),
+        _text(r"Full backup not allowed during VM snapshot"),
+    ),
+    _Known(
+        Cause(
+            "database-health",
+            "The health check of its database, made before each backup, found it unhealthy.",
+            "Follow VMware KB 86084. A backup with the check disabled saves the database as it is.",
+            f"VMware KB 86084; {_FIELD}",
+        ),
+        _text(r"Db health is UNHEALTHY"),
+    ),
+    _Known(
+        Cause(
+            "component",
+            "One component of the appliance, named in the message, could not be saved.",
+            "See whether that component's service is healthy, and read its part of the appliance's"
+            " backup log.",
+            f"seen for wcp and vum; {_FIELD}",
+        ),
+        _text(r"Error during component [\w.-]{1,60} backup"),
+    ),
+    _Known(
+        Cause(
+            "database-log",
+            "The database's write-ahead log (WAL) could not be handed on; why is not known in"
+            " public.",
+            "Read the appliance's backup log around the job's end.",
+            _FIELD,
+        ),
+        _text(r"Failed to dispatch WAL directory structure"),
+    ),
+    _Known(
+        Cause(
+            "scp-location",
+            "The appliance does not accept the location for SCP.",
+            "Compare the location in its schedule with the folder on the backup target.",
+            _FIELD,
+        ),
+        _text(r"\bSCP location\b[^.\n]{0,100}\binvalid\b|\binvalid SCP location\b"),
+    ),
+    _Known(
+        Cause(
+            "ssh-session",
+            "The SSH session with the backup target failed: curl's error 79 (CURLE_SSH).",
+            "Log in to the backup target by hand, with the schedule's user and protocol, and read"
+            " the target's own log around the job's end.",
+            f"{_FIELD}; the number: https://curl.se/libcurl/c/libcurl-errors.html",
+        ),
+        _text(r"\bcurl error:? {0,3}\(?79\b"),
+    ),
+    _Known(
+        Cause(
+            "connection-lost",
+            "The backup target, or something on the way to it, closed the connection while data"
+            " was sent (broken pipe).",
+            "Read the backup target's own log around the job's end.",
+            _FIELD,
+        ),
+        _text(r"\bbroken pipe\b"),
+    ),
+    _Known(
+        Cause(
+            "clock",
+            "The appliance could not set its clock by NTP.",
+            "Check its NTP servers in its management interface.",
+            _FIELD,
+        ),
+        message_id="com.vmware.applmgmt.err_ntp_sync_failed",
+    ),
+    _Known(
+        Cause(
+            "sessions",
+            "The user has as many sessions as the appliance allows.",
+            "Look for clients that do not log out; idle sessions end by themselves, after 30 to"
+            " 120 minutes.",
+            "Broadcom KB 375546; contract.md, section 1",
+        ),
+        _text(r"User session count is limited to \d{1,9}\b"),
+        "com.vmware.vapi.endpoint.failedToLoginMaxUserSessionCountReached",
+    ),
+    _Known(
+        Cause(
+            "see-log",
+            "The message does not tell the reason; only the appliance's own log does.",
+            "Read the appliance's backup log around the job's end.",
+            f"seen on 6.5 U1c, 7.0 and 9.0.2; {_FIELD}",
+        ),
+        _text(r"BackupManager encountered an exception"),
+    ),
+)
+
+CAUSES: Final = tuple(known.cause for known in _KNOWN)
+"""All that is known, what says more first."""
+
+
+def cause_of(text: str | None, message_id: str | None = None) -> Cause | None:
+    """Tell what is known of a failure's message.
+
+    Parameters
+    ----------
+    text : str or None
+        The message's words; no more than their first 4,000 characters are looked at.
+    message_id : str, optional
+        Its id.
+
+    Returns
+    -------
+    Cause or None
+        The first of `CAUSES` that fits; None if none does: a guess would be a made-up remedy.
+
+    Notes
+    -----
+    Real ids of backup messages are not known in public, so the words decide; only the two ids that
+    are known count beside them. Words that an appliance shows in another language are not known
+    either.
+
+    Examples
+    --------
+    >>> cause_of("Error during component wcp backup").name
+    'component'
+    >>> cause_of("Not enough space on nas-1") is None
+    True
+    """
+    words = text[:_READ] if isinstance(text, str) else ""
+    told = message_id if isinstance(message_id, str) else None
+    return next((known.cause for known in _KNOWN if known.fits(words, told)), None)

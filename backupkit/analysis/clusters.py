@@ -1,0 +1,248 @@
+"""What appliances have in common: those with one failure, and two names of the same one."""
+
+from collections.abc import Hashable
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from backupkit.analysis.arrays import instant, utc
+from backupkit.analysis.knowledge import job_times
+from backupkit.analysis.loads import target_of
+from backupkit.tables import CLUSTERS, FAILURE_COUNTS
+
+__all__ = ["clusters", "failure_counts", "twins"]
+
+_WHERE: Final = {
+    "target": "on the same target",
+    "build": "on the same build",
+    "site": "at the same site",
+    "group": "in the same group",
+}
+_TWINS: Final = 3  # jobs that two names have in common
+_SHOWN: Final = 100  # characters of a value in a sentence
+_LEAST: Final = 2  # appliances that share a value; one alone shares nothing
+
+
+def failure_counts(
+    jobs: pd.DataFrame, signatures: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp
+) -> pd.DataFrame:
+    """Count the failed jobs of a period by signature, appliance and day.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`, each job once.
+    signatures : DataFrame
+        What `failure_signatures` gave for these jobs, or for more.
+    start, end : Timestamp
+        The period, half-open; the job's end decides.
+
+    Returns
+    -------
+    DataFrame
+        Of `backupkit.tables.FAILURE_COUNTS`: signature, appliance, day [UTC midnight] and jobs, in
+        this order. Days without a failure have no row.
+
+    Examples
+    --------
+    >>> from backupkit.analysis import failure_signatures
+    >>> from backupkit.tables import JOBS
+    >>> times = [pd.Timestamp(f"2026-11-02T{hour:02}:00Z") for hour in (1, 2)]
+    >>> jobs = JOBS.frame({"appliance": ["a", "b"], "outcome": ["failure"] * 2, "end_time": times})
+    >>> day = pd.Timestamp("2026-11-02", tz="UTC")
+    >>> told = failure_signatures(jobs)
+    >>> failure_counts(jobs, told, start=day, end=day + pd.Timedelta(days=1))["jobs"].to_list()
+    [1, 1]
+    """
+    ended = _ended(jobs, start, end)
+    failed = ended[ended["outcome"] == "failure"].join(signatures["signature"])
+    failed = failed.assign(day=failed["done"].dt.floor("D"))
+    by = failed.groupby(["signature", "appliance", "day"], sort=True)
+    return FAILURE_COUNTS.conform(by.size().rename("jobs").reset_index())
+
+
+def clusters(
+    jobs: pd.DataFrame,
+    signatures: pd.DataFrame,
+    members: pd.DataFrame,
+    *,
+    start: pd.Timestamp,
+    end: pd.Timestamp,
+) -> pd.DataFrame:
+    """Find what the appliances with one failure share more often than the rest.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`, each job once.
+    signatures : DataFrame
+        What `failure_signatures` gave for these jobs, or for more.
+    members : DataFrame
+        By appliance: site and group.
+    start, end : Timestamp
+        The period, half-open; the job's end decides.
+
+    Returns
+    -------
+    DataFrame
+        Of `backupkit.tables.CLUSTERS`: the signature with the most appliances first, then by
+        lift; what nobody else has comes before all others.
+
+    Notes
+    -----
+    Compared are the appliances with a finished job in the period. The target and the build of an
+    appliance are the newest that its jobs in the period tell; under a signature that it has, the
+    newest that those failed jobs tell. An appliance of which a value is not known is left out of
+    the counts of that kind.
+    What is shared counts if at least two, and more than half, of the affected appliances share it,
+    and if those that share it are affected more than 1.5 times as often as the rest. What everybody
+    shares explains nothing.
+    A cluster is a hint, no proof: with few appliances it may be chance.
+
+    Examples
+    --------
+    >>> from backupkit.analysis import failure_signatures
+    >>> from backupkit.tables import JOBS
+    >>> day = pd.Timestamp("2026-11-02", tz="UTC")
+    >>> jobs = JOBS.frame(
+    ...     {
+    ...         "appliance": ["a", "b", "c"],
+    ...         "outcome": ["failure", "failure", "success"],
+    ...         "end_time": [day] * 3,
+    ...         "location": ["sftp://nas-1/a", "sftp://nas-1/b", "sftp://nas-2/c"],
+    ...     }
+    ... )
+    >>> members = pd.DataFrame({"site": "Hamburg", "group": "test"}, index=list("abc"))
+    >>> told = failure_signatures(jobs)
+    >>> found = clusters(jobs, told, members, start=day, end=day + pd.Timedelta(days=1))
+    >>> found["finding"].to_list()
+    ['2 of 2 on the same target sftp://nas-1, nobody else has it (0 of 1)']
+    """
+    ended = _ended(jobs, start, end).sort_values("done", kind="stable")
+    failed = ended[ended["outcome"] == "failure"].join(signatures["signature"])
+    everyone = _traits(ended, ["appliance"], members)
+    affected = _traits(failed, ["signature", "appliance"], members)
+    found = pd.concat([_shared(by, everyone, affected) for by in _WHERE], ignore_index=True)
+    size = affected.groupby("signature").size()
+    ranked = found.assign(
+        size=found["signature"].map(size),
+        order=found["lift"].fillna(np.inf),
+        finding=[_finding(row) for row in found.to_dict("records")],
+    ).sort_values(["size", "signature", "order"], ascending=[False, True, False], kind="stable")
+    return CLUSTERS.conform(ranked)
+
+
+def twins(jobs: pd.DataFrame) -> pd.DataFrame:
+    """Find names that list the same jobs: one appliance, entered twice.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`.
+
+    Returns
+    -------
+    DataFrame
+        appliance, twin (str) and jobs (int64, how many they have in common), by name.
+
+    Notes
+    -----
+    The same job has the same id, start and end: many appliances start at the same second, and ids
+    are made of the start. At least 3 jobs, and half of those of the smaller one, must be the same.
+    Of three names for one appliance the first is told with each of the others.
+
+    References
+    ----------
+    .. [1] sla.md, section 5, "duplicate records"; section 7, L.
+
+    Examples
+    --------
+    >>> from backupkit.tables import JOBS
+    >>> days = [pd.Timestamp(f"2026-11-0{day}", tz="UTC") for day in (1, 2, 3)]
+    >>> ids = {"job_id": ["1", "2", "3"] * 2, "start_time": days * 2, "end_time": days * 2}
+    >>> twins(JOBS.frame({"appliance": ["a"] * 3 + ["b"] * 3} | ids)).to_numpy().tolist()
+    [['a', 'b', 3]]
+    """
+    key = ["job_id", "start_time", "end_time"]
+    listed = jobs[["appliance", *key]].dropna().drop_duplicates()
+    size = listed.groupby("appliance").size()
+    shared = listed[listed.duplicated(key, keep=False)].sort_values([*key, "appliance"])
+    first = shared.groupby(key)["appliance"].transform("first")
+    pairs = shared.assign(twin=shared["appliance"], appliance=first)
+    pairs = pairs[pairs["appliance"] != pairs["twin"]]
+    common = pairs.groupby(["appliance", "twin"]).size().rename("jobs").reset_index()
+    smaller = np.minimum(*(size.reindex(common[name]).to_numpy() for name in ("appliance", "twin")))
+    same: pd.DataFrame = common[(common["jobs"] >= _TWINS) & (2 * common["jobs"] >= smaller)]
+    return same.reset_index(drop=True)
+
+
+def _ended(jobs: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
+    """Keep the jobs that finished in the period, and tell when."""
+    _, done = job_times(jobs)
+    inside = (done >= instant(start)) & (done < instant(end))
+    kept = jobs.loc[inside, ["appliance", "outcome", "build", "location"]]
+    return kept.assign(done=utc(done[inside]).set_axis(kept.index))
+
+
+def _traits(jobs: pd.DataFrame, keys: list[str], members: pd.DataFrame) -> pd.DataFrame:
+    """Give what is known of each appliance, by its newest job that tells; sorted by end."""
+    newest = jobs.groupby(keys)[["location", "build"]].last()
+    names = newest.index.get_level_values("appliance")
+    traits = {
+        "target": newest["location"].map(target_of, na_action="ignore"),
+        "build": newest["build"],
+        **{name: members[name].reindex(names).set_axis(newest.index) for name in ("site", "group")},
+    }
+    return pd.DataFrame({name: column.astype("str") for name, column in traits.items()})
+
+
+def _shared(by: str, everyone: pd.DataFrame, affected: pd.DataFrame) -> pd.DataFrame:
+    """Find for each signature the value that most of its appliances share, if it tells anything."""
+    usual = everyone[by].rename("usual")
+    failed = affected[by].dropna().rename("value").reset_index()
+    names = affected.index.get_level_values("appliance")
+    known = usual.reindex(names).set_axis(affected.index).dropna().reset_index()
+    counts = failed.groupby(["signature", "value"]).size()
+    signature = counts.index.get_level_values("signature")
+    value = counts.index.get_level_values("value")
+    held = counts.to_numpy("int64")
+    total = _sizes(failed.groupby("signature"), signature)
+    # each affected appliance counts with the value of its failed jobs, not with its usual one
+    moved = _sizes(known.groupby(["signature", "usual"]), counts.index)
+    sharing = _sizes(usual.groupby(usual), value) - moved + held
+    everybody = usual.count() - _sizes(known.groupby("signature"), signature) + total
+    found = pd.DataFrame(
+        {
+            "signature": signature.astype("str"),
+            "by": by,
+            "value": value.astype("str"),
+            "appliances": held,
+            "affected": total,
+            "sharing": sharing,
+            "others": everybody - sharing,
+        }
+    )
+    rest = total - held
+    elsewhere = found["others"].where(rest > 0)
+    found["lift"] = ((held / sharing) / (rest / elsewhere)).astype("Float64")
+    # in whole numbers, so that 1.5 itself never slips through
+    lifted = 2 * held * found["others"] > 3 * rest * sharing
+    kept: pd.DataFrame = found[(held >= _LEAST) & (held > rest) & (found["others"] > 0) & lifted]
+    return kept
+
+
+def _sizes(groups: Any, keys: pd.Index) -> npt.NDArray[np.int64]:  # noqa: ANN401 # of a Series or a frame
+    """Count the rows of each group, 0 for a key that has none."""
+    sizes: npt.NDArray[np.int64] = groups.size().reindex(keys, fill_value=0).to_numpy("int64")
+    return sizes
+
+
+def _finding(row: dict[Hashable, Any]) -> str:
+    """Say it in a sentence; `row` is one of `_shared`."""
+    value = row["value"][:_SHOWN]
+    shared = f"{row['appliances']} of {row['affected']} {_WHERE[row['by']]} {value}"
+    if pd.isna(row["lift"]):
+        return f"{shared}, nobody else has it (0 of {row['others']})"
+    return f"{shared}, {row['lift']:.1f}x more often than the rest"

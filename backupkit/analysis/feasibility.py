@@ -1,0 +1,287 @@
+"""Whether the schedules can meet the RPO at all, were every run to go well."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from backupkit.analysis.arrays import NO_SPAN, Codes, Spans, codes_of, spans_of
+from backupkit.analysis.schedules import expected_runs
+
+__all__ = ["ClockChange", "clock_changes", "feasibility", "plans_in_use", "runs_of", "week_of"]
+
+_MONDAY: Final = pd.Timestamp("2024-01-01", tz="UTC")  # any Monday: a week of wall times
+_DAYS: Final = 7
+_WEEK: Final = _DAYS * 24 * 60  # minutes
+_MINUTE: Final = timedelta(minutes=1)
+_SECOND: Final = timedelta(seconds=1)
+_YEAR: Final = 366  # days of the 12 months in which changes of the clocks count
+_LONGEST: Final = np.timedelta64(100_000, "D")  # a duration beyond it is no duration
+_NO_RUN: Final = -1
+
+_Minutes = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class ClockChange:
+    """One change of a zone's clocks.
+
+    Attributes
+    ----------
+    begin, end : datetime
+        The wall times, half-open, that it skips or lets come twice.
+    back : bool
+        Whether the clocks go back, and the times come twice.
+    """
+
+    begin: datetime
+    end: datetime
+    back: bool
+
+    def holds(self, minute: int) -> bool:
+        """Tell whether a minute of the week (0 is Monday, 00:00) is one of these times."""
+        return (minute - _minute_of_week(self.begin)) % _WEEK < self.minutes
+
+    @property
+    def minutes(self) -> int:
+        """By how much the clocks are changed."""
+        return (self.end - self.begin) // _MINUTE
+
+
+def feasibility(
+    current: pd.DataFrame,
+    rules: pd.DataFrame,
+    typical: pd.Series,
+    *,
+    zones: pd.DataFrame,
+    at: pd.Timestamp,
+) -> pd.DataFrame:
+    """Tell whether schedules can meet the RPO at all, if every run goes well.
+
+    Parameters
+    ----------
+    current : DataFrame
+        The schedules in force, of `backupkit.tables.SCHEDULES`.
+    rules : DataFrame
+        What `Policy.rules` gave; reads threshold.
+    typical : Series of timedelta64
+        How long a run usually takes, by appliance; nothing is added where it is not known.
+    zones : DataFrame
+        What `schedule_zones` gave for `current`.
+    at : Timestamp
+        Changes of the clocks count in the 12 months after it.
+
+    Returns
+    -------
+    DataFrame
+        By appliance of the rules: max_gap (timedelta64, between consecutive runs of a usual week,
+        all enabled schedules taken together), needed (timedelta64, max_gap + typical),
+        needed_at_change (timedelta64, the same in the worst week with a change of the clocks) and
+        feasible (boolean, needed <= RPO + grace; missing where no run is planned).
+
+    Notes
+    -----
+    When the clocks go back, the gap in which they do is longer by the change: 25 h a night. When
+    they go forward no gap grows: a time that is skipped counts on the old offset.
+
+    References
+    ----------
+    .. [1] sla.md, section 4, number 23; section 5, "23 h / 25 h days"; section 7, N.
+
+    Examples
+    --------
+    >>> from backupkit.analysis import schedule_zones
+    >>> from backupkit.policy import Member, Policy
+    >>> from backupkit.tables import SCHEDULES
+    >>> rules = Policy(members=[Member(appliance="vc-1")]).rules()
+    >>> columns = {"appliance": ["vc-1"], "enabled": [True], "hour": [23], "minute": [59]}
+    >>> schedules = SCHEDULES.frame(columns | {"timezone": ["America/New_York"]})
+    >>> typical = pd.Series([pd.Timedelta(minutes=20)], index=["vc-1"])
+    >>> judged = feasibility(
+    ...     schedules,
+    ...     rules,
+    ...     typical,
+    ...     zones=schedule_zones(schedules, fallback=rules["timezone"]),
+    ...     at=pd.Timestamp("2026-10-01", tz="UTC"),
+    ... )
+    >>> [str(judged.loc["vc-1", name]) for name in ("needed", "needed_at_change", "feasible")]
+    ['1 days 00:20:00', '1 days 01:20:00', 'True']
+    """
+    rows = plans_in_use(current, zones=zones, appliances=rules.index)
+    week = week_of(rows)
+    row, minute = week["row"].to_numpy(), week["minute"].to_numpy()
+    code = codes_of(rows["appliance"], rules.index)[row]
+    _, first = np.unique(code * _WEEK + minute, return_index=True)
+    row, minute, code = row[first], minute[first], code[first]
+    gap = _gaps(code, minute)
+    at_change = _gaps_at_change(minute, gap, rows["zone"].iloc[row], at)
+    usual = np.fmax(spans_of(typical.reindex(rules.index)), np.timedelta64(0, "us"))
+    usual = np.minimum(usual, _LONGEST)
+    max_gap = _longest(code, gap, size=len(rules))
+    needed = max_gap + usual
+    feasible = pd.Series(needed <= spans_of(rules["threshold"]), dtype="boolean")
+    return pd.DataFrame(
+        {
+            "max_gap": max_gap,
+            "needed": needed,
+            "needed_at_change": _longest(code, at_change, size=len(rules)) + usual,
+            "feasible": feasible.mask(np.isnat(needed)),
+        }
+    ).set_axis(rules.index)
+
+
+def plans_in_use(
+    current: pd.DataFrame, *, zones: pd.DataFrame, appliances: pd.Index
+) -> pd.DataFrame:
+    """Keep the schedules that are switched on.
+
+    Parameters
+    ----------
+    current : DataFrame
+        The schedules in force, of `backupkit.tables.SCHEDULES`.
+    zones : DataFrame
+        What `schedule_zones` gave for `current`.
+    appliances : Index of str
+        Only schedules of these are kept.
+
+    Returns
+    -------
+    DataFrame
+        Their rows, with the columns zone and source of `zones`, on a new range index.
+    """
+    on = current["enabled"].fillna(value=False).astype("bool") & current["appliance"].isin(
+        appliances
+    )
+    placed = current.assign(**{name: zones[name].to_numpy() for name in ("zone", "source")})
+    kept: pd.DataFrame = placed[on].reset_index(drop=True)
+    return kept
+
+
+def runs_of(
+    rows: pd.DataFrame, zone: pd.Series | str, *, start: pd.Timestamp, end: pd.Timestamp
+) -> pd.DataFrame:
+    """List the runs that each schedule, by itself, expects.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        What `plans_in_use` gave.
+    zone : Series of str or str
+        The zone in which each is read.
+    start, end : Timestamp
+        From when to when, half-open.
+
+    Returns
+    -------
+    DataFrame
+        row (intp, the position in `rows`) and slot [UTC].
+    """
+    ids = pd.Index([str(row) for row in range(len(rows))], dtype="str")
+    begin = pd.Series(start, index=ids, dtype="datetime64[us, UTC]")
+    no_zone = pd.Series(None, index=ids, dtype="str")
+    alone = rows.assign(appliance=ids, timezone=zone)
+    runs = expected_runs(alone, fallback=no_zone, since=begin, end=end)
+    return pd.DataFrame({"row": codes_of(runs["appliance"], ids), "slot": runs["slot"]})
+
+
+def week_of(rows: pd.DataFrame) -> pd.DataFrame:
+    """Spell out the wall times of each schedule in a week.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        What `plans_in_use` gave.
+
+    Returns
+    -------
+    DataFrame
+        row (intp, the position in `rows`) and minute (int64, of the week; 0 is Monday, 00:00). A
+        schedule without a time, or with one that is none, has no row.
+    """
+    runs = runs_of(rows, "UTC", start=_MONDAY, end=_MONDAY + pd.Timedelta(days=_DAYS))
+    return pd.DataFrame({"row": runs["row"], "minute": (runs["slot"] - _MONDAY) // _MINUTE})
+
+
+@lru_cache(maxsize=1024)
+def clock_changes(zone: str, at: datetime) -> tuple[ClockChange, ...]:
+    """Find when a zone's clocks are changed in the 12 months after a moment.
+
+    Parameters
+    ----------
+    zone : str
+        An IANA zone.
+    at : datetime
+        The moment, with a zone.
+
+    Returns
+    -------
+    tuple of ClockChange
+        In order, to the second.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> for change in clock_changes("Europe/Berlin", datetime(2026, 1, 1, tzinfo=UTC)):
+    ...     print(change.begin, change.end, change.back)
+    2026-03-29 02:00:00 2026-03-29 03:00:00 False
+    2026-10-25 02:00:00 2026-10-25 03:00:00 True
+    """
+    where = ZoneInfo(zone)
+    start = at.astimezone(UTC).replace(microsecond=0)
+
+    def offset(moment: datetime) -> timedelta:
+        return moment.astimezone(where).utcoffset() or timedelta(0)
+
+    changes = []
+    for day in range(_YEAR):
+        low, high = start + timedelta(days=day), start + timedelta(days=day + 1)
+        before, after = offset(low), offset(high)
+        if before == after:
+            continue
+        while high - low > _SECOND:
+            middle = low + (high - low) // _SECOND // 2 * _SECOND
+            low, high = (low, middle) if offset(middle) != before else (middle, high)
+        wall = high.replace(tzinfo=None)
+        first, last = sorted((before, after))
+        changes.append(ClockChange(wall + first, wall + last, back=after < before))
+    return tuple(changes)
+
+
+def _minute_of_week(wall: datetime) -> int:
+    return (wall - _MONDAY.to_pydatetime().replace(tzinfo=None)) // _MINUTE % _WEEK
+
+
+def _gaps(codes: Codes, minutes: _Minutes) -> _Minutes:
+    """Tell how long it is from each run to the appliance's next, the week round; both sorted."""
+    begins = np.ones(len(codes), dtype=bool)
+    begins[1:] = codes[1:] != codes[:-1]
+    first = np.maximum.accumulate(np.where(begins, np.arange(len(codes)), 0))
+    following = np.append(minutes[1:], 0)
+    last = np.append(begins[1:], True)[: len(codes)]
+    return np.where(last, minutes[first] + _WEEK, following[: len(codes)]) - minutes
+
+
+def _gaps_at_change(
+    minutes: _Minutes, gaps: _Minutes, zones: pd.Series, at: pd.Timestamp
+) -> _Minutes:
+    """Give the same where the clocks go back inside: a time that comes twice counts the first."""
+    longer = gaps.copy()
+    for zone, rows in zones.reset_index(drop=True).groupby(zones.to_numpy()).indices.items():
+        for change in clock_changes(str(zone), at.to_pydatetime()):
+            until = (_minute_of_week(change.end) - minutes[rows] - 1) % _WEEK + 1
+            inside = change.back & (until <= gaps[rows])
+            longer[rows] = np.maximum(longer[rows], gaps[rows] + inside * change.minutes)
+    return longer
+
+
+def _longest(codes: Codes, gaps: _Minutes, *, size: int) -> Spans:
+    """Give the longest gap of each appliance, NaT without a run."""
+    most = np.full(size, _NO_RUN, dtype=np.int64)
+    np.maximum.at(most, codes, gaps)
+    spans = most.astype("timedelta64[m]").astype("timedelta64[us]")
+    return np.where(most == _NO_RUN, NO_SPAN, spans)

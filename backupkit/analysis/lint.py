@@ -1,0 +1,263 @@
+"""What the plan itself has wrong, whatever the jobs did."""
+
+from collections.abc import Collection
+from typing import Final
+
+import pandas as pd
+
+from backupkit.analysis.feasibility import feasibility, plans_in_use, runs_of, week_of
+from backupkit.analysis.lint_schedule import INTERFACE, Finding, Findings, schedule_findings
+from backupkit.analysis.loads import target_of
+from backupkit.policy.wording import words
+from backupkit.tables import LINT
+
+__all__ = ["CROWD", "lint"]
+
+CROWD: Final = 10
+"""So many appliances that start in the same minute on the same target are too many."""
+
+_WEEK: Final = pd.Timedelta(days=7)
+_MINUTE: Final = pd.Timedelta(minutes=1)
+_SKEW: Final = pd.Timedelta(minutes=5)
+_HOUR: Final = 60  # minutes
+_RANKS: Final = {"error": 0, "warning": 1, "note": 2}
+
+
+def lint(
+    current: pd.DataFrame,
+    rules: pd.DataFrame,
+    baselines: pd.DataFrame,
+    *,
+    zones: pd.DataFrame,
+    at: pd.Timestamp,
+    skew: pd.Series,
+    untold: Collection[str] = (),
+    seen_twice: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Look for what is wrong with the plan.
+
+    Parameters
+    ----------
+    current : DataFrame
+        The schedules in force, of `backupkit.tables.SCHEDULES`.
+    rules : DataFrame
+        What `Policy.rules` gave. Appliances that a rule excludes are left out.
+    baselines : DataFrame
+        Of `backupkit.tables.BASELINES`; reads typical_duration.
+    zones : DataFrame
+        What `schedule_zones` gave for `current`.
+    at : Timestamp
+        The moment; changes of the clocks count in the 12 months after it.
+    skew : Series of timedelta64
+        The appliance's clock minus ours, by appliance.
+    untold : collection of str
+        Appliances that cannot tell a schedule: without an API for it (6.5), or never read.
+    seen_twice : DataFrame, optional
+        What `twins` gave.
+
+    Returns
+    -------
+    DataFrame
+        Of `backupkit.tables.LINT`: errors first, then warnings and notes, each by rule and
+        appliance. The appliance is missing where it is about a backup target.
+
+    Notes
+    -----
+    Only schedules that are switched on are looked at closely. Of a location no more than scheme,
+    host and port is ever shown.
+
+    References
+    ----------
+    .. [1] sla.md, section 4, number 23; section 5, "schedule disabled", "duplicate records".
+
+    Examples
+    --------
+    >>> from backupkit.policy import Member, Policy
+    >>> from backupkit.tables import BASELINES, SCHEDULES
+    >>> rules = Policy(members=[Member(appliance="vc-1")]).rules()
+    >>> found = lint(
+    ...     SCHEDULES.empty(),
+    ...     rules,
+    ...     BASELINES.empty(),
+    ...     zones=pd.DataFrame({"zone": [], "source": []}, dtype="str"),
+    ...     at=pd.Timestamp("2026-11-23", tz="UTC"),
+    ...     skew=pd.Series(dtype="timedelta64[us]"),
+    ... )
+    >>> found[["appliance", "rule", "severity"]].to_numpy().tolist()
+    [['vc-1', 'no-schedule', 'error']]
+    """
+    scope = rules[rules["exclude"].isna()]
+    scope = rules[rules["exclude"].isna()]
+    rows = plans_in_use(current, zones=zones, appliances=scope.index)
+    week = week_of(rows)
+    names = [current["appliance"], rows["appliance"], rows["appliance"].iloc[week["row"]]]
+    judged = feasibility(current, scope, baselines["typical_duration"], zones=zones, at=at)
+    found = [
+        *_unplanned(scope, [set(column) for column in names], set(untold)),
+        *_infeasible(judged.join(scope[["rpo", "threshold"]])),
+        *schedule_findings(rows, week, rules, at=at, untold=set(untold)),
+        *_zones(rows),
+        *_crowds(rows, at),
+        *_clocks(skew.reindex(scope.index).astype("timedelta64[us]")),
+    ]
+    if seen_twice is not None:
+        found += _seen_twice(seen_twice, set(scope.index))
+    frame = LINT.conform(pd.DataFrame(found, columns=list(Finding._fields)))
+    ordered = frame.assign(rank=frame["severity"].map(_RANKS)).sort_values(
+        ["rank", "rule", "appliance"], kind="stable"
+    )
+    return LINT.conform(ordered)
+
+
+def _unplanned(scope: pd.DataFrame, names: list[set[str]], untold: set[str]) -> Findings:
+    """Name the appliances without a run; `names` are those with a schedule, one on, a time."""
+    told, on, planned = names
+    for name, rpo in scope["rpo"].items():
+        often = f"that runs at least every {words(rpo)}"
+        if name in planned:
+            continue
+        if name in on:
+            yield Finding(
+                str(name),
+                "schedule-without-time",
+                "error",
+                "its schedule is on, but tells no time of day: nothing starts by itself",
+                f"Give it a recurrence {often} in {INTERFACE}.",
+            )
+        elif name in told:
+            yield Finding(
+                str(name),
+                "schedule-disabled",
+                "error",
+                "its schedule is switched off",
+                f"Switch it on in {INTERFACE}, or exclude the appliance, with a reason, in"
+                " fleet.toml.",
+            )
+        elif name in untold:
+            yield Finding(
+                str(name),
+                "schedule-unknown",
+                "note",
+                "its schedule is not known: it was never read, or its version (6.5) tells none",
+                "Write the schedule into its policy in fleet.toml, or collect it first.",
+            )
+        else:
+            yield Finding(
+                str(name),
+                "no-schedule",
+                "error",
+                "it has no schedule",
+                f"Create one {often} in {INTERFACE}.",
+            )
+
+
+def _infeasible(judged: pd.DataFrame) -> Findings:
+    """Name the appliances whose schedule cannot meet the RPO."""
+    for row in judged[judged["feasible"].notna()].reset_index().to_dict("records"):
+        limit = f"RPO + grace are {words(row['threshold'])}"
+        typical = row["needed"] - row["max_gap"]
+        run = f" + {_words(typical)} for a run" if typical else ""
+        if not row["feasible"]:
+            gap = f"up to {words(row['max_gap'])} between runs{run}"
+            total = f" = {_words(row['needed'])}" if run else ""
+            room = row["threshold"] - typical
+            change = (
+                f"Let it run at least every {words(room.floor('min'))}"
+                if room >= _MINUTE
+                else f"Find out why a run takes {_words(typical)}"
+            )
+            yield Finding(
+                row["appliance"],
+                "rpo-infeasible",
+                "error",
+                f"{gap}{total}, but {limit}",
+                f"{change}, or change the policy.",
+            )
+        elif row["needed_at_change"] > row["threshold"]:
+            grace = (row["needed_at_change"] - row["rpo"]).ceil("min")
+            yield Finding(
+                row["appliance"],
+                "rpo-tight",
+                "note",
+                f"when the clocks go back it needs {_words(row['needed_at_change'])}, but {limit}",
+                f"Set the grace to {words(grace)} or more.",
+            )
+
+
+def _zones(rows: pd.DataFrame) -> Findings:
+    """Name the appliances whose time zone is a guess."""
+    guessed = rows["source"].str.contains("^assumed|is no zone")
+    for row in rows[guessed].drop_duplicates("appliance").to_dict("records"):
+        yield Finding(
+            row["appliance"],
+            "zone-assumed",
+            "note",
+            f"its schedule is read in {row['zone']} ({row['source']})",
+            'Write its zone into fleet.toml, such as timezone = "Europe/Berlin".'
+            if row["source"].startswith("assumed")
+            else "Set its time zone in its management interface (port 5480, Time).",
+        )
+
+
+def _crowds(rows: pd.DataFrame, at: pd.Timestamp) -> Findings:
+    """Name the targets on which many appliances start in the same minute."""
+    targets = rows["location"].map(target_of, na_action="ignore").astype("str")
+    runs = runs_of(rows, rows["zone"], start=at, end=at + _WEEK)
+    starts = pd.DataFrame(
+        {
+            "target": targets.iloc[runs["row"]].to_numpy(),
+            "slot": runs["slot"],
+            "appliance": rows["appliance"].iloc[runs["row"]].to_numpy(),
+        }
+    )
+    together = starts.groupby(["target", "slot"])["appliance"].nunique()
+    crowds = together[together >= CROWD].rename("number").reset_index()
+    most = crowds.sort_values(["number", "slot"], ascending=[False, True], kind="stable")
+    for row in most.drop_duplicates("target").to_dict("records"):
+        number = row["number"]
+        over = (
+            f"an hour, one every {_HOUR // number} min"
+            if number <= _HOUR
+            else f"{-(-number // _HOUR)} h, one a minute"
+        )
+        yield Finding(
+            None,
+            "crowded-start",
+            "warning",
+            f"{number} appliances start in the same minute on {row['target']}, next on"
+            f" {row['slot']:%Y-%m-%d %H:%M} UTC",
+            f"Spread their starts over {over}.",
+        )
+
+
+def _clocks(skew: pd.Series) -> Findings:
+    """Name the appliances whose clock is off."""
+    for name, off in skew[skew.abs() > _SKEW].items():
+        side = "ahead of" if off > pd.Timedelta(0) else "behind"
+        yield Finding(
+            str(name),
+            "clock-off",
+            "warning",
+            f"its clock is {_words(abs(off))} {side} ours",
+            "Compare the time and the NTP servers of the appliance and of the collecting machine.",
+        )
+
+
+def _seen_twice(pairs: pd.DataFrame, scope: set[str]) -> Findings:
+    """Name the appliances that list each other's jobs."""
+    known = pairs[pairs["appliance"].isin(scope) & pairs["twin"].isin(scope)]
+    for row in known.to_dict("records"):
+        yield Finding(
+            row["appliance"],
+            "same-appliance",
+            "warning",
+            f"{row['jobs']} of its jobs, with the same ids and times, are those of {row['twin']}"
+            " too",
+            f"If both names are one appliance, take {row['twin']} out of fleet.toml: it counts"
+            " twice.",
+        )
+
+
+def _words(span: pd.Timedelta) -> str:
+    """Write a duration, to the second."""
+    return words(span.ceil("s"))

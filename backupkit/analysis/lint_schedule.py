@@ -1,0 +1,208 @@
+"""What one schedule has wrong: where it writes, what it saves and keeps, when it starts."""
+
+from collections.abc import Collection, Hashable, Iterator
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+import numpy as np
+import pandas as pd
+from pandas.api.typing import NAType
+
+from backupkit.analysis.feasibility import clock_changes
+from backupkit.analysis.loads import target_of
+
+__all__ = ["INTERFACE", "Finding", "Findings", "schedule_findings"]
+
+INTERFACE: Final = "its management interface (port 5480, Backup)"
+"""Where a person changes an appliance's schedule."""
+
+_SHOWN: Final = 60  # characters of what an appliance says
+_PLAIN: Final = ("ftp://", "http://")
+_HOUR: Final = 60
+_DAY: Final = 24 * _HOUR  # minutes
+
+_Row = dict[Hashable, Any]
+
+
+class Finding(NamedTuple):
+    """One row of `backupkit.tables.LINT`.
+
+    Attributes
+    ----------
+    appliance : str or None
+        The appliance; None if it is about a backup target.
+    rule : str
+        The short name of what is wrong.
+    severity : {"error", "warning", "note"}
+        How bad it is.
+    finding : str
+        What was found.
+    advice : str
+        What to do about it.
+    """
+
+    appliance: str | None
+    rule: str
+    severity: str
+    finding: str
+    advice: str
+
+
+Findings = Iterator[Finding]
+"""What a rule finds, one by one."""
+
+
+def schedule_findings(
+    rows: pd.DataFrame,
+    week: pd.DataFrame,
+    rules: pd.DataFrame,
+    *,
+    at: pd.Timestamp,
+    untold: Collection[str],
+) -> Findings:
+    """Look at each schedule by itself.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        What `plans_in_use` gave.
+    week : DataFrame
+        What `week_of` gave for `rows`.
+    rules : DataFrame
+        What `Policy.rules` gave, for the whole fleet; reads host, retention and parts.
+    at : Timestamp
+        Changes of the clocks count in the 12 months after it.
+    untold : collection of str
+        Appliances that cannot tell a schedule; the one they have is the policy's, which says
+        nothing of what is kept.
+
+    Yields
+    ------
+    Finding
+        In the order of the schedules.
+    """
+    hosts: dict[str, str] = {}
+    for name, host in rules["host"].dropna().items():
+        hosts.setdefault(_host_of(target_of(f"https://{host}")), str(name))
+    wanted = rules[["retention", "parts"]].to_dict("index")
+    minutes = week.groupby("row")["minute"].agg(list).reindex(range(len(rows)))
+    columns = ["appliance", "schedule", "max_count", "location", "parts", "zone"]
+    for row, starts in zip(rows[columns].to_dict("records"), minutes, strict=True):
+        policy = wanted[row["appliance"]]
+        yield from _target(row, hosts)
+        yield from _parts(row, policy["parts"])
+        if row["appliance"] not in untold:
+            yield from _retention(row, policy["retention"])
+        if isinstance(starts, list):
+            yield from _changed_clocks(row, starts, at)
+
+
+def _target(row: _Row, hosts: dict[str, str]) -> Findings:
+    """Look at where the backups go."""
+    location = row["location"]
+    target = target_of(location) if isinstance(location, str) else None
+    if target is None:
+        return
+    if owner := hosts.get(_host_of(target)):
+        yield Finding(
+            row["appliance"],
+            "target-on-fleet",
+            "error",
+            f"{_label(row)} writes to {target}, and that is {owner} of this fleet",
+            "Write to a host that does not need an appliance of the fleet to be restored.",
+        )
+    if target.startswith(_PLAIN):
+        yield Finding(
+            row["appliance"],
+            "plain-transport",
+            "warning",
+            f"{_label(row)} writes to {target}: user and password cross the network readable",
+            "Use SFTP, SCP, FTPS or HTTPS.",
+        )
+
+
+def _parts(row: _Row, wanted: object) -> Findings:
+    """Look at what is saved; a schedule that does not tell is not judged."""
+    told = row["parts"]
+    if not isinstance(told, (list, np.ndarray)):
+        return
+    saved = {str(part).lower() for part in told}
+    required = [str(part) for part in wanted] if isinstance(wanted, (tuple, list)) else None
+    missing = [part for part in required or () if part.lower() not in saved]
+    if "common" not in saved:
+        yield Finding(
+            row["appliance"],
+            "parts-left-out",
+            "error",
+            f"{_label(row)} leaves out common, the part that every backup must have",
+            f"Add the part common in {INTERFACE}.",
+        )
+    if others := ", ".join(part for part in missing if part.lower() != "common"):
+        yield Finding(
+            row["appliance"],
+            "parts-left-out",
+            "warning",
+            f"{_label(row)} leaves out {others}, which the policy wants saved",
+            f"Add {others} in {INTERFACE}.",
+        )
+    if required is None and "seat" not in saved:
+        yield Finding(
+            row["appliance"],
+            "parts-left-out",
+            "note",
+            f"{_label(row)} leaves out seat: statistics, events and tasks are not saved",
+            f"Add the part seat in {INTERFACE}, or list the parts you want in the policy.",
+        )
+
+
+def _retention(row: _Row, wanted: int | NAType) -> Findings:
+    """Look at how many backups are kept."""
+    kept = row["max_count"]
+    if pd.isna(kept):
+        least = "" if pd.isna(wanted) else f", {wanted} or more,"
+        yield Finding(
+            row["appliance"],
+            "no-retention",
+            "note",
+            f"{_label(row)} keeps all backups: nothing on the target is ever deleted",
+            f"Set a number of backups to keep{least} in {INTERFACE}, or watch the target's space.",
+        )
+    elif pd.notna(wanted) and kept < wanted:
+        yield Finding(
+            row["appliance"],
+            "retention-short",
+            "warning",
+            f"{_label(row)} keeps {kept} backups, the policy wants {wanted}",
+            f"Let it keep {wanted} or more in {INTERFACE}.",
+        )
+
+
+def _changed_clocks(row: _Row, starts: list[int], at: pd.Timestamp) -> Findings:
+    """Look for starts in the hour that a change of the clocks skips or repeats."""
+    told, hours, times = [], [], set()
+    for change in clock_changes(row["zone"], at.to_pydatetime()):
+        if hit := {start % _DAY for start in starts if change.holds(start)}:
+            told.append(f"{'has twice' if change.back else 'skips'} on {change.begin:%Y-%m-%d}")
+            hours.append(f"{change.begin:%H:%M} to {change.end:%H:%M}")
+            times |= hit
+    if told:
+        clock = ", ".join(f"{time // _HOUR:02}:{time % _HOUR:02}" for time in sorted(times))
+        yield Finding(
+            row["appliance"],
+            "dst-hour",
+            "note",
+            f"{_label(row)} starts at {clock}, a time that {row['zone']} {' and '.join(told)}",
+            f"Start it outside {' and '.join(dict.fromkeys(hours))}.",
+        )
+
+
+def _label(row: _Row) -> str:
+    """Name the schedule; what an appliance calls it need not be a name."""
+    name = row["schedule"] if isinstance(row["schedule"], str) else ""
+    shown = "".join(letter for letter in name[:_SHOWN] if letter.isprintable())
+    return f'schedule "{shown}"' if shown else "its schedule"
+
+
+def _host_of(target: str | None) -> str:
+    """Give the host of what `target_of` gave."""
+    return (urlsplit(target or "").hostname or "").rstrip(".")

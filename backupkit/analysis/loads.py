@@ -1,0 +1,266 @@
+"""What each backup target has to bear: how many jobs write to it at once, in fact and by plan."""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from backupkit.analysis.arrays import (
+    NAT,
+    Codes,
+    Spans,
+    Times,
+    codes_of,
+    instant,
+    spans_of,
+    times_of,
+    utc,
+)
+from backupkit.analysis.knowledge import job_times
+from backupkit.tables import LOADS
+
+__all__ = ["loads", "sums_of", "target_of"]
+
+_READ: Final = 4_000  # characters of a location that are looked at
+_HOST_LENGTH: Final = 255
+_PORTS: Final = {
+    "ftp": 21,
+    "ftps": 990,
+    "http": 80,
+    "https": 443,
+    "nfs": 2049,
+    "scp": 22,
+    "sftp": 22,
+    "smb": 445,
+}
+_GUESS: Final = np.timedelta64(1, "h")
+_LARGEST: Final = 9.2e18  # a sum beyond it does not fit a count
+
+
+def target_of(location: str) -> str | None:
+    """Keep of a location where it is: scheme, host, and the port if it is not the usual one.
+
+    Parameters
+    ----------
+    location : str
+        The URI a backup went to, as the appliance says it.
+
+    Returns
+    -------
+    str or None
+        Never with a user or a password; None where there is no host to be found, or where it cannot
+        be told from a password.
+
+    Examples
+    --------
+    >>> target_of("sftp://me:secret@NAS.example.com:22/vc")
+    'sftp://nas.example.com'
+    >>> target_of("sftp://10.0.0.250:2222/backups")
+    'sftp://10.0.0.250:2222'
+    """
+    try:
+        parts = urlsplit(location[:_READ])
+        host, port = parts.hostname, parts.port
+    except ValueError:  # what an appliance says need not be a URI
+        return None
+    if not parts.scheme or not host or not _is_name(host):
+        return None
+    # a password with a slash: what looks like the host and the port is the user and its beginning
+    if "@" in location and "@" not in parts.netloc and ":" in parts.netloc.rpartition("]")[2]:
+        return None
+    shown = f"[{host}]" if ":" in host else host
+    usual = port is None or port == _PORTS.get(parts.scheme)
+    return f"{parts.scheme}://{shown}" + ("" if usual else f":{port}")
+
+
+def _is_name(host: str) -> bool:
+    """Tell whether a host can be one; an encoded ``@`` would hide a user."""
+    plain = host.isprintable() and " " not in host and "%40" not in host
+    return plain and len(host) <= _HOST_LENGTH
+
+
+def sums_of(groups: Codes, sizes: pd.Series, *, number: int) -> pd.Series:
+    """Add up the sizes of each group.
+
+    Parameters
+    ----------
+    groups : array of intp
+        The group of each size, 0 to `number` - 1; a negative one is in none.
+    sizes : Series of Int64
+        What to add [bytes]; what is missing or below 0 tells nothing.
+    number : int
+        How many groups there are.
+
+    Returns
+    -------
+    Series of Int64
+        The sum of each group [bytes]; NA where none tells, or where it is larger than any disk.
+
+    Examples
+    --------
+    >>> sums_of(np.array([0, 0, 1]), pd.Series([1, 2, None], dtype="Int64"), number=2).to_list()
+    [3, <NA>]
+    """
+    bytes_sent = sizes.to_numpy("int64", na_value=-1)
+    telling = (bytes_sent >= 0) & (groups >= 0)
+    among, told = groups[telling], bytes_sent[telling]
+    total = np.zeros(number, dtype=np.int64)
+    np.add.at(total, among, told)
+    roughly = np.bincount(among, weights=told.astype(np.float64), minlength=number)
+    known = (np.bincount(among, minlength=number) > 0) & (roughly < _LARGEST)
+    return pd.Series(total, dtype="Int64").where(known)
+
+
+def loads(
+    jobs: pd.DataFrame,
+    expected: pd.DataFrame,
+    typical: pd.Series,
+    *,
+    start: pd.Timestamp,
+    end: pd.Timestamp,
+) -> pd.DataFrame:
+    """Tell how many jobs each backup target had to bear at once, and how many are planned.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`, each job once, on our clock.
+    expected : DataFrame
+        The expected runs: appliance, slot [UTC] and location (of the schedule, a URI).
+    typical : Series of timedelta64
+        How long each appliance's job usually takes, by appliance; NaT where unknown.
+    start, end : Timestamp
+        The period, half-open; the end is no later than what is known.
+
+    Returns
+    -------
+    DataFrame
+        Of `backupkit.tables.LOADS`, the most jobs at once first, then by target.
+
+    Notes
+    -----
+    A job counts from its start to its end, cut to the period; one that ends at an instant is gone
+    before another begins. One that is still running counts to the period's end, or to when the
+    appliance listed it no more. One whose end is unknown is a run without length, as is one that
+    failed at once: it is never at the same time as another. Busy time is the union of the jobs.
+    An expected run counts from its slot, if that is in the period. It takes the appliance's usual
+    time; where that is unknown the median of the other appliances, and 1 h while there is none:
+    to leave it out would make the plan look emptier than it is. Data counts for jobs that ended in
+    the period.
+
+    References
+    ----------
+    .. [1] sla.md, section 5, "overlapping jobs".
+
+    Examples
+    --------
+    >>> from backupkit.tables import JOBS, SLOTS
+    >>> night = pd.Timestamp("2026-11-08T00:00Z")
+    >>> hours = [night + pd.Timedelta(hours=hour) for hour in (1.0, 3.5, 2.0, 2.25)]
+    >>> jobs = JOBS.frame(
+    ...     {
+    ...         "appliance": ["vc-1", "vc-1"],
+    ...         "outcome": ["success", "success"],
+    ...         "start_time": hours[0::2],
+    ...         "end_time": hours[1::2],
+    ...         "location": ["sftp://nas/vc-1", "sftp://nas/vc-1"],
+    ...     }
+    ... )
+    >>> none = SLOTS.empty().assign(location="")
+    >>> usual = pd.Series([], dtype="timedelta64[us]")
+    >>> told = loads(jobs, none, usual, start=night, end=night + pd.Timedelta(days=1))
+    >>> told[["runs", "most", "busy"]].values.tolist()
+    [[2, 2, Timedelta('0 days 02:30:00')]]
+    """
+    first, last = instant(start), instant(end)
+    began, until, done = _spans(jobs, last)
+    ran = (began < last) & ((until > first) | (began >= first))
+    ended = (done >= first) & (done < last)
+    rows = np.flatnonzero(ran | ended)
+    due = expected[(expected["slot"] >= start) & (expected["slot"] < end)]
+    codes, targets = _targets(jobs["location"].iloc[rows], due["location"])
+    number, planned = len(targets), codes[len(rows) :]
+    codes = codes[: len(rows)]
+    writing = ran[rows] & (codes >= 0)
+    begins, ends = np.fmax(began[rows], first), np.fmin(until[rows], last)
+    most, most_at, busy = _sweep(codes[writing], begins[writing], ends[writing], number)
+    slots = times_of(due["slot"])
+    # beyond the period's length a run changes nothing
+    finish = slots + np.minimum(_usual(typical, due["appliance"]), last - first)
+    named = planned >= 0
+    plan, plan_at, _ = _sweep(planned[named], slots[named], finish[named], number)
+    who = jobs["appliance"].iloc[rows[writing]].reset_index(drop=True)
+    distinct = who.groupby(codes[writing]).nunique().reindex(range(number), fill_value=0)
+    sent = np.where(ended[rows], codes, -1)
+    columns = {
+        "target": pd.Series(targets, dtype="str"),
+        "appliances": distinct,
+        "runs": pd.Series(np.bincount(codes[writing], minlength=number)),
+        "most": pd.Series(most),
+        "most_at": utc(most_at),
+        "planned": pd.Series(plan),
+        "planned_at": utc(plan_at),
+        "busy": pd.Series(busy),
+        "sent": sums_of(sent, jobs["size"].iloc[rows], number=number),
+    }
+    return LOADS.frame(columns).sort_values("most", ascending=False, kind="stable")
+
+
+def _spans(jobs: pd.DataFrame, last: np.datetime64) -> tuple[Times, Times, Times]:
+    """Give when each job began, until when it wrote, and when it was done."""
+    began, done = job_times(jobs)
+    outcome = jobs["outcome"]
+    began = np.where(outcome.eq("void"), NAT, began)
+    listed = np.fmin(times_of(jobs["vanished_at"]), last)
+    told = np.where(np.isnat(done), times_of(jobs["end_time"]), done)
+    return began, np.fmax(np.where(outcome.eq("open"), listed, told), began), done
+
+
+def _targets(*columns: pd.Series) -> tuple[Codes, pd.Index]:
+    """Give each location's target as its position in the sorted targets, -1 where there is none."""
+    whole = pd.concat([column.astype("str") for column in columns], ignore_index=True)
+    which, locations = pd.factorize(whole.map(_without_folder, na_action="ignore"))
+    named = pd.Series([target_of(location) for location in locations], dtype="str")
+    code, targets = pd.factorize(named, sort=True)
+    # the last one is for locations that are missing, which are at -1
+    return np.append(code, -1).astype(np.intp)[which], targets
+
+
+def _without_folder(location: str) -> str:
+    """Leave out the folder, in which jobs differ, unless it could be the rest of a password."""
+    return location if "@" in location else "/".join(location.split("/", 3)[:3])
+
+
+def _usual(typical: pd.Series, appliances: pd.Series) -> Spans:
+    """Give how long the run of each appliance will take."""
+    known = typical.dropna()
+    codes = codes_of(appliances, known.index)
+    spans = spans_of(known)
+    guess = np.median(spans.astype(np.int64)).astype(spans.dtype) if len(spans) else _GUESS
+    return np.append(spans, guess)[codes]
+
+
+def _sweep(
+    codes: Codes, begins: Times, ends: Times, number: int
+) -> tuple[Codes, Times, npt.NDArray[np.timedelta64]]:
+    """Give of each target the most spans at once, when that first was, and their union's length."""
+    long = np.flatnonzero(begins < ends)
+    change = np.repeat([1, -1], len(long))
+    codes = np.tile(codes[long], 2)
+    times = np.concatenate([begins[long], ends[long]])
+    order = np.lexsort((change, times, codes))  # an end comes before a start
+    codes, times = codes[order], times[order]
+    at_once = np.cumsum(change[order])
+    most = np.zeros(number, dtype=np.intp)
+    np.maximum.at(most, codes, at_once)
+    peaks = np.flatnonzero(at_once == most[codes])
+    reached, position = np.unique(codes[peaks], return_index=True)
+    when = np.full(number, NAT)
+    when[reached] = times[peaks[position]]
+    # after a target's last end nothing runs, so the step to the next target's first start is out
+    steps = np.flatnonzero(at_once[:-1] > 0)
+    busy = np.zeros(number, dtype=np.int64)
+    np.add.at(busy, codes[steps], (times[steps + 1] - times[steps]).astype(np.int64))
+    return most, when, busy.astype("timedelta64[us]")

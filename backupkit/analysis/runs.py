@@ -1,0 +1,213 @@
+"""Single runs and single days: the backup window, the limit of duration, days without a backup."""
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from backupkit.analysis.arrays import Codes, Times, codes_of, instant, spans_of, times_of
+from backupkit.analysis.knowledge import job_times
+from backupkit.analysis.schedules import to_utc
+
+__all__ = ["backup_days", "duration_runs", "window_runs"]
+
+_DAY: Final = np.timedelta64(1, "D").astype("timedelta64[us]")
+_NOTHING: Final = np.timedelta64(0, "us")
+
+
+def window_runs(
+    jobs: pd.DataFrame,
+    rules: pd.DataFrame,
+    zones: pd.Series,
+    *,
+    start: pd.Timestamp,
+    end: pd.Timestamp,
+) -> pd.DataFrame:
+    """Hold the scheduled runs against the backup window.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`, each job once, on our clock, with its type.
+    rules : DataFrame
+        What `Policy.rules` gave.
+    zones : Series of str
+        The zone of each appliance's schedule, on the index of `rules`.
+    start, end : Timestamp
+        The period, half-open; the run's end decides.
+
+    Returns
+    -------
+    DataFrame
+        By appliance: window_runs (finished scheduled runs), window_ok (those that kept to the
+        window), window_running (runs past the window's end at the period's end; Int64) and
+        window_overrun (timedelta64, by how much the finished ones ran past it, in all). Missing
+        where the policy has no window.
+
+    Notes
+    -----
+    A run keeps to the window if it starts no more than the tolerance before it opens, and ends by
+    the time it closes. Of the windows of several days a run belongs to the nearest: each reaches
+    half of the closed hours back and forth.
+
+    References
+    ----------
+    .. [1] sla.md, section 4, number 13, and example O.
+    """
+    begun, done, running, rows = _scheduled(jobs, start, end)
+    codes = codes_of(jobs["appliance"].iloc[rows], rules.index)
+    windowed = rules["window_start"].notna().to_numpy()[codes]
+    rows, codes = rows[windowed], codes[windowed]
+    opens, length = spans_of(rules["window_start"])[codes], spans_of(rules["window_length"])[codes]
+    began = _wall(begun[rows], zones.to_numpy()[codes])
+    ended = _wall(np.where(running[rows], instant(end), done[rows]), zones.to_numpy()[codes])
+    half = (_DAY - length) // 2
+    days = np.floor_divide(began - opens + half - began.astype("datetime64[D]"), _DAY)
+    opened = began.astype("datetime64[D]") + days.astype("timedelta64[D]") + opens
+    overrun = ended - (opened + length)
+    in_time = began >= opened - spans_of(rules["window_tolerance"])[codes]
+    kept = in_time & (overrun <= _NOTHING) & ~running[rows]
+    over = np.where((overrun > _NOTHING) & ~running[rows], overrun, _NOTHING)
+    size = len(rules)
+    lost = np.zeros(size, dtype="timedelta64[us]")
+    np.add.at(lost, codes, over)
+    late = running[rows] & (overrun > _NOTHING)
+    counts = {
+        "window_runs": np.bincount(codes[~running[rows]], minlength=size),
+        "window_ok": np.bincount(codes[kept], minlength=size),
+        "window_running": np.bincount(codes[late], minlength=size),
+    }
+    frame = pd.DataFrame(counts, index=rules.index).astype("Int64")
+    frame["window_overrun"] = pd.Series(lost, index=rules.index)
+    return frame[rules["window_start"].notna()].reindex(rules.index)
+
+
+def duration_runs(
+    jobs: pd.DataFrame, rules: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp
+) -> pd.DataFrame:
+    """Hold the scheduled runs against the limit of duration.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`, each job once, with its type.
+    rules : DataFrame
+        What `Policy.rules` gave.
+    start, end : Timestamp
+        The period, half-open: runs that end in it, and those that run at its end.
+
+    Returns
+    -------
+    DataFrame
+        By appliance, Int64: duration_runs and duration_ok (those no longer than the limit, up to
+        now while they run). Missing where the policy has no limit.
+
+    References
+    ----------
+    .. [1] sla.md, section 4, number 14.
+    """
+    begun, done, running, rows = _scheduled(jobs, start, end)
+    codes = codes_of(jobs["appliance"].iloc[rows], rules.index)
+    took = np.where(running[rows], instant(end), done[rows]) - begun[rows]
+    kept = took <= spans_of(rules["duration_limit"])[codes]
+    counts = {
+        "duration_runs": np.bincount(codes, minlength=len(rules)),
+        "duration_ok": np.bincount(codes[kept], minlength=len(rules)),
+    }
+    frame = pd.DataFrame(counts, index=rules.index).astype("Int64")
+    return frame[rules["duration_limit"].notna()].reindex(rules.index)
+
+
+def _scheduled(
+    jobs: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp
+) -> tuple[Times, Times, np.ndarray[tuple[int], np.dtype[np.bool_]], Codes]:
+    """Give starts, ends, what still runs at the end, and the rows of the period's own runs."""
+    begun, done = job_times(jobs)
+    last = instant(end)
+    open_now = jobs["outcome"].eq("open").to_numpy() | (done >= last)
+    running = open_now & (begun < last)
+    wanted = running | ((done >= instant(start)) & (done < last))
+    wanted &= jobs["type"].eq("SCHEDULED").to_numpy() & ~np.isnat(begun)
+    return begun, done, running, np.flatnonzero(wanted)
+
+
+def _wall(times: Times, zones: np.ndarray[tuple[int], np.dtype[np.object_]]) -> Times:
+    """Give the wall times of instants, each in its zone."""
+    wall = times.copy()
+    for zone, rows in pd.Series(zones).groupby(zones).indices.items():
+        local = pd.DatetimeIndex(times[rows]).tz_localize("UTC").tz_convert(str(zone))
+        wall[rows] = local.tz_localize(None).to_numpy("datetime64[us]")
+    return wall
+
+
+def backup_days(
+    jobs: pd.DataFrame,
+    pieces: pd.DataFrame,
+    rules: pd.DataFrame,
+    zones: pd.Series,
+) -> pd.DataFrame:
+    """Count the backup days without a backup.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`, each job once, on our clock.
+    pieces : DataFrame
+        What `segments` gave.
+    rules : DataFrame
+        What `Policy.rules` gave.
+    zones : Series of str
+        The zone of each appliance's schedule, on the index of `rules`.
+
+    Returns
+    -------
+    DataFrame
+        By appliance, Int64: days (backup days observed from their first to their last moment) and
+        days_missed (those in which no success ended).
+
+    Notes
+    -----
+    A backup day begins at the policy's hour in the appliance's own zone, and lasts until it begins
+    again: 23 or 25 hours on the days on which the clocks change.
+
+    References
+    ----------
+    .. [1] sla.md, section 3, "backup day", and section 4, number 12.
+    """
+    size = len(rules)
+    counts = {"days": np.zeros(size, dtype=np.int64), "days_missed": np.zeros(size, dtype=np.int64)}
+    if len(pieces):
+        first, last = instant(pieces["start"].min()), instant(pieces["end"].max())
+        gone = pieces[pieces["state"].isin(["unknown", "unobserved"]) | pieces["ruled"]]
+        away = codes_of(gone["appliance"], rules.index), times_of(gone["start"])
+        away_until = times_of(gone["end"])
+        _, done = job_times(jobs)
+        good = jobs["outcome"].eq("success").to_numpy() & (done >= first) & (done < last)
+        owners, done = codes_of(jobs["appliance"][good], rules.index), done[good]
+        hours = spans_of(rules["backup_day"])
+        keys = pd.DataFrame({"zone": zones.to_numpy(), "hour": hours})
+        for members in keys.groupby(["zone", "hour"]).indices.values():
+            bounds = _bounds(keys["zone"].iloc[members[0]], hours[members[0]], first, last)
+            whole = np.zeros((size, len(bounds) - 1), dtype=bool)
+            whole[members] = (bounds[:-1] >= first) & (bounds[1:] <= last)
+            # + where a time away begins, - after the day in which it ends
+            change = np.zeros((size, len(bounds)), dtype=np.int64)
+            low = np.clip(np.searchsorted(bounds, away[1], "right") - 1, 0, None)
+            high = np.clip(np.searchsorted(bounds, away_until, "left"), 0, len(bounds) - 1)
+            np.add.at(change, (away[0], low), 1)
+            np.add.at(change, (away[0], high), -1)
+            whole &= np.cumsum(change, axis=1)[:, :-1] == 0
+            saved = np.zeros_like(whole)
+            day = np.searchsorted(bounds, done, "right") - 1
+            saved[owners, np.clip(day, 0, len(bounds) - 2)] = True
+            counts["days"] += whole.sum(axis=1)
+            counts["days_missed"] += (whole & ~saved).sum(axis=1)
+    return pd.DataFrame(counts, index=rules.index).astype("Int64")
+
+
+def _bounds(zone: str, hour: np.timedelta64, first: np.datetime64, last: np.datetime64) -> Times:
+    """List the moments at which backup days begin, from before `first` to after `last`."""
+    days = np.arange(first.astype("datetime64[D]") - 2, last.astype("datetime64[D]") + 3)
+    local = np.add(days.astype("datetime64[us]"), hour).astype("datetime64[us]")
+    bounds, _ = to_utc(local, pd.Series(zone, index=range(len(local)), dtype="str"))
+    return bounds

@@ -1,0 +1,120 @@
+"""What does not count: exclusions with a date, and how much of a time was observed."""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from backupkit.analysis.arrays import Codes, Spans, Times, codes_of, latest, times_of
+
+__all__ = ["NO_EXCLUSIONS", "Exclusions", "observed_between"]
+
+_FIRST: Final = np.datetime64("1900-01-01", "us")
+_LAST: Final = np.datetime64("2200-01-01", "us")
+_NOTHING: Final = np.timedelta64(0, "us")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exclusions:
+    """The times in which appliances are out of scope, joined where they overlap.
+
+    Attributes
+    ----------
+    codes : array of intp
+        The appliance's position in the rules.
+    starts, ends : array of datetime64[us]
+        From when to when, half-open [UTC].
+
+    Examples
+    --------
+    >>> day = pd.to_datetime(["2026-11-02T00:00Z", "2026-11-02T06:00Z", "2026-11-02T12:00Z"])
+    >>> listed = pd.DataFrame({"appliance": "vc-1", "start": day[:2], "end": day[1:]})
+    >>> Exclusions.of(listed, pd.Index(["vc-1"])).ends
+    array(['2026-11-02T12:00:00.000000'], dtype='datetime64[us]')
+    """
+
+    codes: Codes
+    starts: Times
+    ends: Times
+
+    @classmethod
+    def of(cls, listed: pd.DataFrame, index: pd.Index) -> Self:
+        """Join what `Policy.excluded` listed.
+
+        Parameters
+        ----------
+        listed : DataFrame
+            appliance, start and end [UTC, NaT is no limit].
+        index : Index of str
+            The appliances of the rules.
+        """
+        codes = codes_of(listed["appliance"], index)
+        starts, ends = times_of(listed["start"]), times_of(listed["end"])
+        starts = np.where(np.isnat(starts), _FIRST, starts)
+        ends = np.where(np.isnat(ends), _LAST, ends)
+        order = np.lexsort((starts, codes))
+        order = order[codes[order] >= 0]
+        codes, starts, ends = codes[order], starts[order], ends[order]
+        reach = pd.Series(ends.astype(np.int64)).groupby(codes).cummax().to_numpy()
+        begins = np.ones(len(codes), dtype=bool)
+        begins[1:] = (codes[1:] != codes[:-1]) | (starts[1:].astype(np.int64) > reach[:-1])
+        last = np.append(begins[1:], np.True_)[: len(codes)]
+        return cls(codes[begins], starts[begins], reach[last].astype("datetime64[us]"))
+
+    def hold(self, codes: Codes, times: Times) -> npt.NDArray[np.bool_]:
+        """Tell of each (appliance, time) whether it is out of scope; False without a time."""
+        inside = np.zeros(len(times), dtype=bool)
+        if len(self.codes):
+            row = latest(self.codes, self.starts, codes, times)
+            found = row >= 0
+            inside[found] = times[found] < self.ends[row[found]]
+        return inside
+
+
+NO_EXCLUSIONS: Final = Exclusions(
+    np.array([], dtype=np.intp),
+    np.array([], dtype="datetime64[us]"),
+    np.array([], dtype="datetime64[us]"),
+)
+"""Nobody is out of scope."""
+
+
+def observed_between(
+    pieces: pd.DataFrame, codes: Codes, begin: Times, until: Times, *, appliances: pd.Index
+) -> Spans:
+    """Add up how much of some times was observed.
+
+    Parameters
+    ----------
+    pieces : DataFrame
+        What `segments` gave. Compliant, in breach and onboarding time is observed; what a rule
+        excludes, or nobody knows, is not.
+    codes : array
+        The appliance of each time, as its position in `appliances`.
+    begin, until : array
+        From when to when.
+    appliances : Index of str
+        The appliances.
+
+    Returns
+    -------
+    array of timedelta64
+        The observed part of each.
+    """
+    seen = pieces["state"].isin(["compliant", "breach", "excluded"]) & ~pieces["ruled"]
+    starts, ends = times_of(pieces["start"]), times_of(pieces["end"])
+    length = np.where(seen.to_numpy(), ends - starts, _NOTHING)
+    before = np.concatenate([[_NOTHING], np.cumsum(length)])
+    owners = codes_of(pieces["appliance"], appliances)
+    first = np.searchsorted(owners, codes)
+
+    def up_to(times: Times) -> Spans:
+        row = latest(owners, starts, codes, times)
+        at = np.where(row >= 0, row, 0)
+        inside = np.fmin(times - starts[at], length[at]) if len(starts) else before[at]
+        total: Spans = np.where(row >= 0, before[at] + inside, before[first])
+        return total
+
+    return up_to(until) - up_to(begin)

@@ -1,0 +1,460 @@
+"""What is usual, and the jobs that are not."""
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backupkit.analysis.baselines import AnomalyLimits, anomalies, baselines
+from backupkit.tables import ANOMALIES, BASELINES, JOBS, SCHEDULES
+
+Build = Callable[..., pd.DataFrame]
+Moment = Callable[[str], pd.Timestamp]
+Row = tuple[str, str, str, str | None]
+
+NAMES = pd.Index(["a", "b"], dtype="str", name="appliance")
+FIRST = pd.Timestamp("2026-11-01T01:00:00")
+BEGIN = pd.Timestamp("2026-10-01", tz="UTC")
+END = pd.Timestamp("2027-10-01", tz="UTC")
+R = (900, 880, 910, 905, 895, 890, 900, 915, 885, 920)
+WIDE = (10, 10, 10, 10, 100, 100, 200, 200, 200, 200)  # median 100, MAD 90
+GIB = 2**30
+
+
+def nights(
+    durations: Sequence[float], *, name: str = "a", outcome: str = "success", first: int = 0
+) -> list[Row]:
+    """Give a run of so many seconds for each night."""
+    starts = [FIRST + pd.Timedelta(days=first + night) for night in range(len(durations))]
+    return [
+        (name, outcome, str(start), str(start + pd.Timedelta(seconds=took)))
+        for start, took in zip(starts, durations, strict=True)
+    ]
+
+
+find = partial(anomalies, start=BEGIN, end=END, now=END, appliances=NAMES)
+learn = partial(baselines, current=SCHEDULES.empty(), end=END, appliances=NAMES)
+
+
+class TestFinished:
+    """Finished runs against the ten before them."""
+
+    @pytest.mark.parametrize(
+        ("before", "took", "score"),
+        [
+            (R, 2700, 26.98),
+            (R, 1080, None),  # 2.698: only without the floor it would be 12.14
+            ((900,) * 10, 1000, None),  # 1.499, and no division by zero
+        ],
+    )
+    def test_example_r(
+        self, make_jobs: Build, before: tuple[int, ...], took: int, score: float | None
+    ) -> None:
+        """Example R of sla.md."""
+        got = find(make_jobs(nights([*before, took])))
+        assert got["score"].to_list() == ([] if score is None else [pytest.approx(score)])
+        if score is not None:
+            [found] = got.to_dict("records")
+            assert (found["appliance"], found["job_id"], found["kind"]) == (
+                "a",
+                "job-10",
+                "duration",
+            )
+            assert (found["value"], found["typical"]) == (2700, 900)
+            assert found["start_time"] == pd.Timestamp("2026-11-11T01:00Z")
+            assert found["rule"] == "score 27.0 > 3.5"
+
+    @pytest.mark.parametrize(
+        ("before", "took", "rule"),
+        [
+            (R, 450, "score -6.7 < -3.5"),
+            ((900,) * 10, 1134, "score 3.5074 > 3.5"),  # 0.6745 x 234 / 45
+            ((900,) * 10, 1133, None),  # 3.4924
+            (WIDE, 510, "5.1 times the median"),  # score 3.07
+            (WIDE, 500, None),
+            (WIDE, 600, "score 3.7 > 3.5; 6.0 times the median"),
+            (WIDE, 0, None),
+            ((0,) * 10, 60, "the median is 0"),
+            ((0,) * 10, 0, None),
+            (R[:9], 9000, None),  # nine: still learning
+        ],
+    )
+    def test_durations(
+        self, make_jobs: Build, before: tuple[int, ...], took: int, rule: str | None
+    ) -> None:
+        """Each limit by itself, on either side."""
+        got = find(make_jobs(nights([*before, took])))
+        assert got["rule"].to_list() == ([] if rule is None else [rule])
+
+    @pytest.mark.parametrize(
+        ("before", "size", "rule"),
+        [
+            (WIDE, 49, "49 % of the median size"),
+            (WIDE, 50, None),
+            (WIDE, 501, "5.0 times the median"),
+            ((100,) * 10, 49, "score -6.9 < -3.5; 49 % of the median size"),
+            ((0,) * 10, 1, "the median is 0"),
+        ],
+    )
+    def test_sizes(
+        self, make_jobs: Build, before: tuple[int, ...], size: int, rule: str | None
+    ) -> None:
+        """A size has a limit downwards too; a run of usual length is told for its size alone."""
+        got = find(make_jobs(nights([60] * 11), size=[*before, size]))
+        assert got["rule"].to_list() == ([] if rule is None else [rule])
+        assert got["kind"].to_list() == ["size"] * len(got)
+        assert got["score"].isna().all() == (max(before) == 0 or rule is None)
+
+    def test_two_rows(self, make_jobs: Build) -> None:
+        """A run that is unusual twice is told twice."""
+        got = find(make_jobs(nights([60] * 10 + [600]), size=[100] * 10 + [1]))
+        assert got["kind"].to_list() == ["duration", "size"]
+        assert got["value"].to_list() == [600, 1]
+
+    def test_only_sizes_that_are_told(self, make_jobs: Build) -> None:
+        """Runs that tell no size, or an absurd one, are passed over."""
+        sizes = [100] * 5 + [None, -5] + [100] * 4
+        learning = find(make_jobs(nights([60] * 12), size=[*sizes, 900]))
+        assert learning.empty
+        learnt = find(make_jobs(nights([60] * 13), size=[*sizes, 100, 900]))
+        assert learnt["job_id"].to_list() == ["job-12"]
+
+    def test_only_successes(self, make_jobs: Build) -> None:
+        """Failures are neither judged nor learnt from."""
+        rows = nights([9000], outcome="failure", first=30) + nights([60] * 5)
+        rows += nights([9000] * 5, outcome="failure", first=5) + nights([60] * 5, first=10)
+        assert find(make_jobs([*rows, *nights([900], first=20)]))["job_id"].to_list() == ["job-16"]
+
+    def test_each_appliance_has_its_own(self, make_jobs: Build) -> None:
+        """Another appliance's runs fill no window; one that is not asked for is left out."""
+        rows = [*nights([60] * 9), *nights([60] * 4, name="b"), *nights([900], name="b", first=9)]
+        strange = [*nights([60] * 10, name="x"), *nights([900], name="x", first=10)]
+        assert find(make_jobs([*rows, *strange])).empty
+
+    def test_only_runs_that_had_ended(self, make_jobs: Build) -> None:
+        """A run that was still going when this one began is not among the ten before it."""
+        before = nights([60] * 9)
+        going = ("a", "success", "2026-11-10T01:00:00", "2026-11-11T01:00:00")
+        strange = nights([900], first=10)
+        assert find(make_jobs([*before, going, *strange])).empty
+        gone = ("a", "success", "2026-11-10T01:00:00", "2026-11-11T00:59:59")
+        assert find(make_jobs([*before, gone, *strange]))["job_id"].to_list() == ["job-10"]
+
+    @pytest.mark.parametrize(
+        ("start", "end", "found"),
+        [
+            ("2026-11-11T01:15", "2026-11-11T01:16", 1),
+            ("2026-11-11T01:14", "2026-11-11T01:15", 0),
+            ("2026-11-11T01:16", "2026-11-11T02:00", 0),
+        ],
+    )
+    def test_period(self, make_jobs: Build, start: str, end: str, found: int) -> None:
+        """The end of the run decides, and the period is half-open."""
+        begin, until = pd.Timestamp(start, tz="UTC"), pd.Timestamp(end, tz="UTC")
+        jobs = make_jobs(nights([60] * 10 + [900]))
+        assert len(find(jobs, start=begin, end=until)) == found
+
+    def test_absurd_times(self, make_jobs: Build) -> None:
+        """A run that ends before it starts, or never started, has no duration."""
+        rows: list[Any] = nights([60] * 10)
+        rows += nights([-86400.0 * 9], first=20)
+        rows += [("a", "success", None, "2026-11-25T00:00:00")]
+        rows += [("a", "success", "2026-11-26T00:00:00", None), ("a", "success", None, None)]
+        assert find(make_jobs(rows)).empty
+
+    def test_limits(self, make_jobs: Build) -> None:
+        """Other limits can be set."""
+        jobs = make_jobs(nights([*R, 1080]), size=[100] * 10 + [89])
+        strict = AnomalyLimits(score=2.5, times=1.1, share=0.9)
+        assert find(jobs, limits=strict)["rule"].to_list() == [
+            "score 2.7 > 2.5; 1.2 times the median",
+            "89 % of the median size",
+        ]
+
+    def test_nothing(self) -> None:
+        """Without jobs there are no anomalies, without appliances neither."""
+        assert ANOMALIES.check(find(JOBS.empty())).empty
+        assert find(JOBS.empty(), appliances=NAMES[:0]).empty
+
+
+class TestRunning:
+    """Jobs that still run."""
+
+    NOW = pd.Timestamp("2026-11-20T02:00Z")
+
+    @pytest.mark.parametrize(
+        ("before", "start", "rule"),
+        [
+            (R, "20T01:40", "score 4.5 > 3.5"),  # 1200 s
+            (R, "20T01:42", None),  # 1080 s
+            (R, "20T01:30", "score 13.5 > 3.5"),  # 1800 s
+            (R, "20T00:31", "score 66.6 > 3.5; 5.9 times the median"),  # 5340 s
+            (R, "20T01:59", None),  # far too short, but it is not over
+            (R, "20T02:01", None),
+            (R, None, None),
+            (R[1:], "20T00:30", None),
+        ],
+    )
+    def test_overrun(
+        self, make_jobs: Build, before: tuple[int, ...], start: str | None, rule: str | None
+    ) -> None:
+        """A running job is held against the runs before it, upwards only."""
+        got = find(make_jobs([*nights(before), ("a", "open", start, None)]), now=self.NOW)
+        assert got["rule"].to_list() == ([] if rule is None else [rule])
+        assert got["kind"].to_list() == ["overrun"] * len(got)
+
+    def test_overrun_value(self, make_jobs: Build, moment: Moment) -> None:
+        """The value is how long it has run; the period does not matter."""
+        jobs = make_jobs([*nights(R), ("a", "open", "20T01:00", None)])
+        got = find(jobs, now=self.NOW, start=moment("01T00:00"), end=moment("02T00:00"))
+        assert got[["kind", "value", "typical"]].to_numpy().tolist() == [["overrun", 3600, 900]]
+
+    @pytest.mark.parametrize(
+        ("before", "seen", "polled", "rule"),
+        [
+            (R, "20T01:40", "20T01:50:01", "no change for 10 min, more than 10 min"),
+            (R, "20T01:40", "20T01:50", None),
+            (R, "20T01:40", "20T01:39", None),
+            (R, "20T01:40", None, None),
+            (R, None, "20T01:50:01", None),
+            ((), "20T01:20", "20T01:55", "no change for 35 min, more than 10 min"),
+            ((18000,) * 3, "20T01:20", "20T01:55", "no change for 35 min, more than 30 min"),
+            ((18000,) * 3, "20T01:20", "20T01:50", None),
+        ],
+    )
+    def test_stall(
+        self,
+        make_jobs: Build,
+        moment: Moment,
+        before: tuple[int, ...],
+        seen: str | None,
+        polled: str | None,
+        rule: str | None,
+    ) -> None:
+        """A job that was not seen to change for long has come to a halt."""
+        seen_at = [*[None] * len(before), seen and moment(seen)]
+        jobs = make_jobs([*nights(before), ("a", "open", "20T01:59", None)], last_seen_at=seen_at)
+        visited = pd.Series({"a": polled and moment(polled)}, dtype="datetime64[us, UTC]")
+        got = find(jobs, now=self.NOW, polled=visited)
+        assert got["rule"].to_list() == ([] if rule is None else [rule])
+        assert got["kind"].to_list() == ["stall"] * len(got)
+        assert got[["typical", "score"]].isna().to_numpy().all()
+
+    def test_vanished(self, make_jobs: Build, moment: Moment) -> None:
+        """A job that the appliance lists no more is not known to run."""
+        rows = [*nights(R), ("a", "open", "20T00:00", None)]
+        assert len(find(make_jobs(rows), now=self.NOW)) == 1
+        gone = [*[None] * 10, moment("20T01:00")]
+        assert find(make_jobs(rows, vanished_at=gone), now=self.NOW).empty
+
+    def test_order(self, make_jobs: Build, moment: Moment) -> None:
+        """Rows are ordered by appliance, start, job and kind."""
+        rows: list[Row] = [("b", "open", "20T00:00", None), ("a", "open", "20T00:00", None)]
+        rows += nights([60] * 10 + [600])
+        seen = [moment("20T00:01")] * 2 + [None] * 11
+        visited = pd.Series(moment("20T01:00"), index=NAMES)
+        got = find(make_jobs(rows, last_seen_at=seen), now=self.NOW, polled=visited)
+        told = list(zip(got["appliance"], got["kind"], strict=True))
+        assert told == [("a", "duration"), ("a", "overrun"), ("a", "stall"), ("b", "stall")]
+
+
+def naive(jobs: pd.DataFrame) -> list[tuple[Any, str]]:
+    """Find the unusual durations and sizes one job at a time."""
+    found: list[tuple[Any, str]] = []
+    good = jobs[jobs["outcome"] == "success"]
+    for job in good.itertuples():
+        own = good[(good["appliance"] == job.appliance) & (good["end_time"] < job.start_time)]
+        ordered = own.sort_values("end_time", kind="stable")
+        for kind in ("duration", "size"):
+            told = ordered[kind].dropna()
+            x = getattr(job, kind)
+            if len(told) < 10 or pd.isna(x):
+                continue
+            last = [float(value) for value in told.to_list()[-10:]]
+            middle = median(last)
+            spread = max(median(abs(value - middle) for value in last), 0.05 * middle)
+            score = 0.6745 * (x - middle) / spread if spread else 0
+            if abs(score) > 3.5 or x > 5 * middle or (kind == "size" and x < middle / 2):
+                found.append((job.job_id, kind))
+    return sorted(found)
+
+
+@pytest.mark.property
+@settings(max_examples=50, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from("ab"),
+            st.sampled_from(["success"] * 5 + ["failure"]),
+            st.integers(0, 100),
+            st.sampled_from([0, 1, 3, 4, 5, 40]),
+            st.sampled_from([0, 5, 6, 6, 40, None]),
+        ),
+        min_size=20,
+        max_size=70,
+    ),
+)
+def test_anomalies_agree_with_a_loop(rows: list[Any]) -> None:
+    """Whatever the jobs, in whatever order, the same are found as one by one."""
+    names, outcomes, hours, took, sizes = zip(*rows, strict=True)
+    starts = pd.DatetimeIndex(FIRST.tz_localize("UTC") + pd.to_timedelta(hours, unit="h"))
+    # no two ends alike: which of two runs is the older would be open
+    starts = starts + pd.to_timedelta(np.arange(len(rows)), unit="s")
+    spans = pd.to_timedelta(took, unit="h")
+    jobs = JOBS.frame(
+        {
+            "appliance": names,
+            "job_id": [str(number) for number in range(len(rows))],
+            "outcome": outcomes,
+            "start_time": list(starts),
+            "end_time": list(starts + spans),
+            "size": sizes,
+        }
+    )
+    loop = jobs.assign(duration=spans.total_seconds())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules[anomalies.__module__], "_CHUNK", 7)
+        got = find(jobs)
+    assert sorted(zip(got["job_id"], got["kind"], strict=True)) == naive(loop)
+
+
+class TestTypical:
+    """Medians of the newest ten."""
+
+    def test_medians(self, make_jobs: Build) -> None:
+        """Ten successes are learnt from, of the sizes those that are told."""
+        rows = [*nights([9000, *R]), *nights([50000], outcome="failure", first=11)]
+        sizes = [1, None, None, None, None, None, None, None, 5, 7, 8, 99]
+        got = learn(make_jobs([*rows, *nights([60, 71], name="b")], size=[*sizes, None, None]))
+        assert got["learnt"].to_list() == [10, 2]
+        assert got["typical_duration"].to_list() == [
+            pd.Timedelta(seconds=900),
+            pd.Timedelta(seconds=65.5),
+        ]
+        assert got["typical_size"].fillna(-1).to_list() == [7, -1]
+
+    def test_as_known_at_the_end(self, make_jobs: Build) -> None:
+        """Jobs that end later are not known yet; other appliances are left out."""
+        jobs = make_jobs([*nights([60, 90]), *nights([60], name="x")])
+        end = pd.Timestamp("2026-11-02T01:01:29Z")
+        got = learn(jobs, end=end)
+        assert got["learnt"].to_list() == [1, 0]
+        assert got["typical_duration"].to_list() == [pd.Timedelta(seconds=60), pd.NaT]
+        assert learn(jobs, end=end + pd.Timedelta(seconds=1))["learnt"].to_list() == [2, 0]
+
+    def test_nothing(self) -> None:
+        """Without jobs nothing is usual, and without appliances there is nobody to ask."""
+        got = learn(JOBS.empty())
+        assert BASELINES.check(got).index.to_list() == ["a", "b"]
+        assert got["learnt"].to_list() == got["footprint_jobs"].to_list() == [0, 0]
+        assert got.drop(columns=["learnt", "footprint_jobs"]).isna().to_numpy().all()
+        assert learn(JOBS.empty(), appliances=NAMES[:0]).empty
+
+
+def weekly(sizes: Sequence[float | None], days: Sequence[float]) -> pd.DataFrame:
+    """Give successes of so many bytes at so many days."""
+    starts = [FIRST.tz_localize("UTC") + pd.Timedelta(days=day) for day in days]
+    return JOBS.frame(
+        {
+            "appliance": ["a"] * len(days),
+            "outcome": ["success"] * len(days),
+            "start_time": starts,
+            "end_time": [start + pd.Timedelta(minutes=20) for start in starts],
+            "size": sizes,
+        }
+    )
+
+
+class TestGrowth:
+    """The slope of the sizes."""
+
+    def test_example_s(self) -> None:
+        """Example S of sla.md: the odd run does not pull the slope."""
+        sizes = [round(size * GIB) for size in (6.00, 6.07, 6.14, 6.50, 6.28)]
+        got = learn(weekly(sizes, [0, 7, 14, 21, 28])).loc["a"]
+        assert got["growth"] / GIB == pytest.approx(0.0100, abs=1e-9)
+        assert got["growth_share"] == pytest.approx(0.04886, abs=5e-6)
+
+    @pytest.mark.parametrize(
+        ("sizes", "days", "growth"),
+        [
+            ([10, 11, 12, 13, 17], [0, 1, 2, 3, 7], 1.0),
+            ([10, 11, 12, 13, 17], [0, 1, 2, 3, 6.99], None),
+            ([10, 11, 12, 17], [0, 1, 2, 7], None),
+            ([10, 11, 12, 13, None, 17], [0, 1, 2, 3, 4, 7], 1.0),
+            ([10, 11, 12, -13, 17], [0, 1, 2, 3, 7], None),
+            ([10, 10, 12, 13, 17], [0, 0, 2, 3, 7], 1.0),  # twice the same start
+        ],
+    )
+    def test_enough_points(
+        self, sizes: list[int | None], days: list[float], growth: float | None
+    ) -> None:
+        """Five sizes over seven days are needed."""
+        got = learn(weekly(sizes, days)).loc["a"]
+        assert got.fillna({"growth": -1})["growth"] == (-1 if growth is None else growth)
+        assert pd.isna(got["growth_share"]) == (growth is None)
+
+    def test_median_of_zero(self) -> None:
+        """A share of nothing is unknown."""
+        got = learn(weekly([0, 0, 0, 0, 9], [0, 1, 2, 3, 8])).loc["a"]
+        assert got["growth"] == 0
+        assert pd.isna(got["growth_share"])
+
+    def test_newest_hundred(self) -> None:
+        """Only the newest 100 sizes count: growth that began then is told in full."""
+        sizes = [1000] * 150 + list(range(1001, 1101))
+        got = learn(weekly(sizes, range(250))).loc["a"]
+        assert got["growth"] == 1
+        assert got["growth_share"] == pytest.approx(30 / 1050.5)
+
+    def test_without_start(self) -> None:
+        """A run whose start is unknown has no place on the line, but its size is kept."""
+        jobs = weekly([10, 11, 12, 13, 17, 500], [0, 1, 2, 3, 7, 8])
+        jobs.loc[5, "start_time"] = pd.NaT
+        got = learn(jobs).loc["a"]
+        assert (got["growth"], got["footprint"]) == (1, 563)
+
+
+class TestFootprint:
+    """What is kept on the target."""
+
+    JOBS = weekly([1, 2, 4, None, 8, 16], range(6))
+
+    @pytest.mark.parametrize(
+        ("rows", "expected"),
+        [
+            ([], (31, 5)),  # nobody deletes
+            ([("a", True, None)], (31, 5)),
+            ([("a", True, 3)], (28, 3)),
+            ([("a", True, 99)], (31, 5)),
+            ([("a", True, 1), ("a", True, 2)], (24, 2)),
+            ([("a", True, 1), ("a", True, None)], (31, 5)),
+            ([("a", True, 1), ("a", False, None)], (16, 1)),
+            ([("a", False, 1)], (31, 5)),
+            ([("a", None, 1)], (31, 5)),
+            ([("a", True, 0)], (31, 5)),
+            ([("a", True, -4)], (31, 5)),
+            ([("b", True, 1), ("x", True, 1)], (31, 5)),
+        ],
+    )
+    def test_retention(self, rows: list[Any], expected: tuple[int, int]) -> None:
+        """The newest sizes are added, as many as the enabled schedules keep."""
+        columns = zip(*rows, strict=True) if rows else ((), (), ())
+        names = ("appliance", "enabled", "max_count")
+        current = SCHEDULES.frame(dict(zip(names, columns, strict=True)))
+        got = learn(self.JOBS, current=current)[["footprint", "footprint_jobs"]]
+        assert tuple(got.loc["a"]) == expected
+        assert got["footprint"].isna().to_list() == [False, True]
+
+    def test_more_than_a_count_holds(self) -> None:
+        """A sum that is larger than any disk is no sum."""
+        got = learn(weekly([2**63 - 1, 2**63 - 1, 5], range(3))).loc["a"]
+        assert pd.isna(got["footprint"])
+        assert got["footprint_jobs"] == 3

@@ -1,0 +1,311 @@
+"""What the appliances with one failure have in common."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backupkit.analysis import failure_signatures
+from backupkit.analysis.clusters import clusters, failure_counts
+from backupkit.tables import CLUSTERS, FAILURE_COUNTS, JOBS
+
+Build = Callable[..., pd.DataFrame]
+Moment = Callable[[str], pd.Timestamp]
+NOBODY = pd.DataFrame({"site": [], "group": []}, dtype="str")
+DAY = pd.Timestamp("2026-11-02", tz="UTC")
+
+
+def told(*texts: str) -> list[list[dict[str, Any]]]:
+    """Give each job its message."""
+    return [[{"id": "m", "default_message": text, "args": [], "localized": None}] for text in texts]
+
+
+def fleet(
+    rows: Sequence[tuple[str, str | None, str | None, str | None]],
+    members: pd.DataFrame = NOBODY,
+) -> pd.DataFrame:
+    """Find the clusters of (appliance, failure or None for a success, target, build) jobs."""
+    names, texts, _, builds = zip(*rows, strict=True)
+    count = len(rows)
+    jobs = JOBS.frame(
+        {
+            "appliance": names,
+            "job_id": [f"job-{number}" for number in range(count)],
+            "outcome": ["success" if text is None else "failure" for text in texts],
+            "end_time": [DAY + pd.Timedelta(minutes=number) for number in range(count)],
+            "messages": told(*(text or "" for text in texts)),
+            "location": [target and f"sftp://{target}/x/{name}" for name, _, target, _ in rows],
+            "build": builds,
+        }
+    )
+    found = clusters(
+        jobs, failure_signatures(jobs), members, start=DAY, end=DAY + pd.Timedelta(days=1)
+    )
+    return CLUSTERS.check(found)
+
+
+def plain(count: int, target: str, *, first: int = 0) -> list[tuple[str, None, str, None]]:
+    """Give successes of `count` appliances on one target."""
+    return [(f"ok-{number}", None, target, None) for number in range(first, first + count)]
+
+
+class TestFailureCounts:
+    """Failures by signature, appliance and day."""
+
+    def test_counts(self, make_jobs: Build, moment: Moment) -> None:
+        """The end decides the day and the half-open period; only failures count."""
+        jobs = make_jobs(
+            [
+                ("b", "failure", "01T22:00", "01T23:59"),
+                ("b", "failure", "01T23:00", "02T00:00"),
+                ("b", "failure", "02T01:00", "02T23:59"),
+                ("a", "failure", "02T01:00", "03T00:00"),
+                ("a", "success", "02T01:00", "02T02:00"),
+                ("a", "open", "02T01:00", None),
+                ("a", "failure", "02T01:00", "02T02:00"),
+                ("a", "failure", "04T01:00", "05T00:00"),
+            ],
+            messages=told("x", "x", "x", "x", "x", "x", "y", "x"),
+        )
+        got = failure_counts(
+            jobs, failure_signatures(jobs), start=moment("02T00:00"), end=moment("05T00:00")
+        )
+        FAILURE_COUNTS.check(got)
+        assert got.to_numpy().tolist() == [
+            ["x", "a", moment("03T00:00"), 1],
+            ["x", "b", moment("02T00:00"), 2],
+            ["y", "a", moment("02T00:00"), 1],
+        ]
+
+    def test_shuffled_subset(self, make_jobs: Build, moment: Moment) -> None:
+        """The rows may be any part of those that have signatures, in any order."""
+        jobs = make_jobs(
+            [
+                ("a", "failure", "02T01:00", "02T02:00"),
+                ("b", "success", "02T01:00", "02T02:00"),
+                ("c", "failure", "02T01:00", "02T02:00"),
+            ],
+            messages=told("x", "", "z"),
+        )
+        period = {"start": moment("02T00:00"), "end": moment("03T00:00")}
+        got = failure_counts(jobs.iloc[[2, 1]], failure_signatures(jobs), **period)
+        assert got[["signature", "appliance"]].to_numpy().tolist() == [["z", "c"]]
+
+    def test_nothing(self, moment: Moment) -> None:
+        """Without jobs there is nothing to count."""
+        got = failure_counts(
+            JOBS.empty(),
+            failure_signatures(JOBS.empty()),
+            start=moment("02T00:00"),
+            end=moment("03T00:00"),
+        )
+        FAILURE_COUNTS.check(got)
+        assert got.empty
+
+
+class TestClusters:
+    """What is shared, and by how much more often."""
+
+    def test_nobody_else(self) -> None:
+        """Seven of seven on one target, 33 elsewhere: nobody else has it, there is no lift."""
+        rows = [(f"bad-{number}", "x", "nas-1", None) for number in range(7)]
+        got = fleet([*rows, *plain(33, "nas-2")])
+        sentence = "7 of 7 on the same target sftp://nas-1, nobody else has it (0 of 33)"
+        assert got.drop(columns="lift").to_numpy().tolist() == [
+            ["x", "target", "sftp://nas-1", 7, 7, 7, 33, sentence]
+        ]
+        assert got["lift"].isna().all()
+
+    def test_lift(self) -> None:
+        """6 of 8 on nas-1, 1 of 12 elsewhere: (6 / 8) / (1 / 12) = 9 times."""
+        rows = [(f"bad-{number}", "x", "nas-1", None) for number in range(6)]
+        got = fleet(
+            [*rows, ("bad-6", "x", "nas-2", None), *plain(2, "nas-1"), *plain(11, "nas-2", first=2)]
+        )
+        assert got.drop(columns="finding").to_numpy().tolist() == [
+            ["x", "target", "sftp://nas-1", 6, 7, 8, 12, 9.0]
+        ]
+        assert got["finding"].to_list() == [
+            "6 of 7 on the same target sftp://nas-1, 9.0x more often than the rest"
+        ]
+
+    @pytest.mark.parametrize(
+        ("elsewhere", "kept"),
+        [(5, False), (6, False), (7, True)],
+    )
+    def test_lift_above(self, elsewhere: int, *, kept: bool) -> None:
+        """2 of 4 on nas-1 against 1 of 2, 3 or 4 elsewhere: kept above 1.5 alone, which 3 is."""
+        rows = [(f"bad-{number}", "x", "nas-1", None) for number in range(2)]
+        others = plain(elsewhere - 4, "nas-2", first=2)
+        got = fleet([*rows, ("bad-2", "x", "nas-2", None), *plain(2, "nas-1"), *others])
+        assert len(got) == kept
+
+    def test_everybody_shares(self) -> None:
+        """What everybody has explains nothing."""
+        rows = [(f"bad-{number}", "x", "nas-1", None) for number in range(3)]
+        assert fleet([*rows, *plain(5, "nas-1")]).empty
+
+    def test_one_alone(self) -> None:
+        """One appliance shares nothing with nobody."""
+        assert fleet([("bad", "x", "nas-1", None), *plain(5, "nas-2")]).empty
+
+    def test_half_is_not_most(self) -> None:
+        """Two of four is no majority; two of three is."""
+        two = [("bad-1", "x", "nas-1", None), ("bad-2", "x", "nas-1", None)]
+        odd = [("bad-3", "x", "nas-3", None), ("bad-4", "x", "nas-4", None)]
+        assert fleet([*two, *odd, *plain(20, "nas-2")]).empty
+        assert fleet([*two, odd[0], *plain(20, "nas-2")])["affected"].to_list() == [3]
+
+    def test_unknown_is_left_out(self) -> None:
+        """Appliances whose target is not known count on neither side."""
+        rows = [(f"bad-{number}", "x", "nas-1", None) for number in range(2)]
+        blind = [("bad-8", "x", None, None), ("bad-9", "x", None, None), ("ok", None, None, None)]
+        got = fleet([*rows, *blind, *plain(3, "nas-2")])
+        counts = got[["appliances", "affected", "sharing", "others"]]
+        assert counts.to_numpy().tolist() == [[2, 2, 2, 3]]
+
+    def test_unreadable_location(self) -> None:
+        """A location that is no URI is not known."""
+        rows = [(f"bad-{number}", "x", "[nas", None) for number in range(2)]
+        assert fleet([*rows, *plain(3, "nas-2")]).empty
+
+    def test_newest_that_tells(self) -> None:
+        """Of several jobs the newest counts, or the newest before it that tells."""
+        rows = [
+            ("bad-1", "x", "nas-2", "1"),
+            ("bad-1", "x", "nas-1", "2"),
+            ("bad-1", "x", None, None),
+            ("bad-2", "x", "nas-1", "2"),
+            *plain(2, "nas-2"),
+            ("ok-0", None, "nas-3", None),
+        ]
+        got = fleet(rows)
+        assert got[["by", "value", "others"]].to_numpy().tolist() == [["target", "sftp://nas-1", 2]]
+
+    def test_failed_jobs_decide(self) -> None:
+        """An appliance that moved away counts with the target on which it failed, and once."""
+        rows = [
+            ("bad-1", "x", "nas-1", None),
+            ("bad-1", None, "nas-2", None),
+            ("bad-2", "x", "nas-1", None),
+            ("bad-2", None, None, None),
+            ("bad-3", "x", None, None),
+            ("bad-3", None, "nas-2", None),
+            *plain(1, "nas-1"),
+            *plain(4, "nas-2", first=1),
+        ]
+        got = fleet(rows)
+        counts = got[["appliances", "affected", "sharing", "others"]]
+        # nas-1: bad-1, bad-2, ok-0; nas-2: ok-1 to ok-4; bad-3 failed nobody knows where
+        assert counts.to_numpy().tolist() == [[2, 2, 3, 4]]
+
+    def test_build_site_group(self) -> None:
+        """Each kind is told apart, in its own words."""
+        rows = [("bad-1", "x", None, "7"), ("bad-2", "x", None, "7"), ("ok", None, None, "8")]
+        members = pd.DataFrame(
+            {"site": ["Bonn", "Bonn", "Oslo", "Rome"], "group": ["p", "p", "q", "q"]},
+            index=pd.Index(["bad-1", "bad-2", "ok", "silent"], dtype="str"),
+        )
+        assert fleet(rows, members)["finding"].to_list() == [
+            "2 of 2 on the same build 7, nobody else has it (0 of 1)",
+            "2 of 2 at the same site Bonn, nobody else has it (0 of 1)",
+            "2 of 2 in the same group p, nobody else has it (0 of 1)",
+        ]
+
+    def test_order(self) -> None:
+        """The signature with the most appliances comes first, then the higher lift."""
+        rows = [
+            ("a", "few", "nas-9", "1"),
+            ("b", "few", "nas-9", "1"),
+            ("c", "many", "nas-1", "2"),
+            ("d", "many", "nas-1", "2"),
+            ("e", "many", "nas-2", "2"),
+            *[(f"ok-{number}", None, "nas-2", "3") for number in range(6)],
+        ]
+        got = fleet(rows)
+        assert got[["signature", "by"]].to_numpy().tolist() == [
+            ["many", "build"],  # nobody else
+            ["many", "target"],  # (2 / 2) / (1 / 9) = 9
+            ["few", "target"],
+            ["few", "build"],
+        ]
+        assert got["lift"].dropna().to_list() == [9.0]
+
+    def test_outside_the_period(self, make_jobs: Build, moment: Moment) -> None:
+        """Jobs that end outside the period, or have not ended, are not there."""
+        jobs = make_jobs(
+            [
+                ("a", "failure", "02T01:00", "02T02:00"),
+                ("b", "failure", "02T01:00", "02T02:00"),
+                ("c", "failure", "03T01:00", "04T00:00"),
+                ("d", "open", "02T01:00", None),
+                ("e", "success", "01T23:00", "02T00:00"),
+            ],
+            location=[f"sftp://nas-{number}/x" for number in (1, 1, 1, 2, 2)],
+        )
+        got = clusters(
+            jobs,
+            failure_signatures(jobs),
+            NOBODY,
+            start=moment("02T00:00"),
+            end=moment("04T00:00"),
+        )
+        assert got[["affected", "sharing", "others"]].to_numpy().tolist() == [[2, 2, 1]]
+
+    def test_long_value(self) -> None:
+        """A build without end is cut in the sentence."""
+        rows = [("bad-1", "x", None, "7" * 500), ("bad-2", "x", None, "7" * 500)]
+        got = fleet([*rows, ("ok", None, None, "8")])
+        assert len(got["finding"][0]) < 200
+
+    def test_nothing(self) -> None:
+        """Without jobs, or without failures, there is nothing to share."""
+        got = clusters(
+            JOBS.empty(),
+            failure_signatures(JOBS.empty()),
+            NOBODY,
+            start=DAY,
+            end=DAY + pd.Timedelta(days=1),
+        )
+        CLUSTERS.check(got)
+        assert got.empty
+        assert fleet(plain(3, "nas-1")).empty
+
+    @pytest.mark.property
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from("abcdef"),
+                st.sampled_from(["x", "y", None]),
+                st.sampled_from(["nas-1", "nas-2", None]) | st.text(max_size=5),
+                st.sampled_from(["1", "2", None]),
+            ),
+            min_size=1,
+            max_size=25,
+        )
+    )
+    def test_any_fleet(self, rows: list[tuple[str, str | None, str | None, str | None]]) -> None:
+        """The counts add up, and agree with counting one by one."""
+        got = fleet(rows)
+        assert (got["appliances"] <= got["affected"]).all()
+        assert (got["appliances"] <= got["sharing"]).all()
+        assert (got["sharing"] + got["others"] <= len({name for name, *_ in rows})).all()
+        assert not got.duplicated(["signature", "by"]).any()
+        for row in got[got["by"] == "build"].itertuples():
+            usual = {name: build for name, _, _, build in rows if build}
+            failed = {
+                name: next(
+                    (b for n, t, _, b in rows[::-1] if (n, t) == (name, row.signature) and b), None
+                )
+                for name, text, *_ in rows
+                if text == row.signature
+            }
+            builds = {name: build for name, build in (usual | failed).items() if build}
+            shared = [name for name, build in builds.items() if build == row.value]
+            assert row.sharing == len(shared)
+            assert row.others == len(builds) - len(shared)
+            assert row.appliances == len(set(shared) & set(failed))
+            assert row.affected == len(set(builds) & set(failed))

@@ -1,0 +1,317 @@
+"""What is wrong with the plan: each rule, and a neighbour that must not be told."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backupkit.analysis import feasibility, lint, schedule_zones, twins
+from backupkit.policy import Member, Policy
+from backupkit.tables import BASELINES, SCHEDULES
+
+Build = Callable[..., pd.DataFrame]
+AT = pd.Timestamp("2026-11-23T00:00Z")
+GOOD: Mapping[str, Any] = {
+    "schedule": "default",
+    "enabled": True,
+    "hour": 1,
+    "minute": 0,
+    "days": None,
+    "timezone": "Etc/UTC",
+    "max_count": 14,
+    "location": "sftp://nas.test/backup",
+    "parts": ["common", "seat"],
+}
+
+
+def plan(*rows: Mapping[str, Any]) -> pd.DataFrame:
+    """Build schedules; what is not said is as it should be."""
+    told = [{"appliance": "a"} | GOOD | row for row in rows]
+    return SCHEDULES.frame({name: [row[name] for row in told] for name in ("appliance", *GOOD)})
+
+
+def check(
+    *rows: Mapping[str, Any],
+    policy: Policy | None = None,
+    typical: str | None = None,
+    skew: str | None = None,
+    **more: Any,  # noqa: ANN401 # whatever lint takes
+) -> list[tuple[Any, str, str, str]]:
+    """Give (appliance, rule, severity, finding) of what is found."""
+    current = plan(*rows)
+    rules = (policy or Policy()).rules(["a", *current["appliance"]])
+    spans = pd.Series([typical] * len(rules), dtype="timedelta64[us]")
+    baselines = BASELINES.frame({"appliance": rules.index, "typical_duration": spans})
+    found = lint(
+        current,
+        rules,
+        baselines,
+        zones=schedule_zones(current, fallback=rules["timezone"]),
+        at=AT,
+        skew=pd.Series([skew] * len(rules), index=rules.index, dtype="timedelta64[us]"),
+        **more,
+    )
+    assert found["advice"].str.len().gt(10).all()
+    columns = ["appliance", "rule", "severity", "finding"]
+    return [tuple(row) for row in found[columns].to_numpy().tolist()]
+
+
+def names(found: list[tuple[Any, str, str, str]]) -> list[tuple[str, str]]:
+    """Keep rule and severity."""
+    return [(rule, severity) for _, rule, severity, _ in found]
+
+
+def test_nothing_wrong() -> None:
+    """A good plan has no finding, nor has an appliance that is out of scope."""
+    assert check({}) == []
+    away = Policy(members=[Member(appliance="a", exclude="being retired")])
+    assert check(policy=away) == []
+
+
+class TestNoRun:
+    """Appliances for which nothing is planned."""
+
+    @pytest.mark.parametrize(
+        ("rows", "more", "rule"),
+        [
+            ([], {}, ("no-schedule", "error")),
+            ([], {"untold": ["a"]}, ("schedule-unknown", "note")),
+            ([{"enabled": False}], {}, ("schedule-disabled", "error")),
+            ([{"hour": None}], {}, ("schedule-without-time", "error")),
+        ],
+    )
+    def test_why(self, rows: list[dict[str, Any]], more: dict[str, Any], rule: Any) -> None:  # noqa: ANN401 # a pair
+        """Each has its own name."""
+        assert names(check(*rows, **more)) == [rule]
+
+    def test_one_of_two_is_on(self) -> None:
+        """One schedule that runs is enough."""
+        assert check({}, {"schedule": "other", "enabled": False}) == []
+
+
+class TestFeasible:
+    """Metric 23: can the schedule meet the RPO at all?"""
+
+    def test_weekly(self) -> None:
+        """Five days a week leave a gap of 72 h over the weekend."""
+        days = ["MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY"]
+        [row] = check({"days": days})
+        assert row[1:] == (
+            "rpo-infeasible",
+            "error",
+            "up to 72 h between runs, but RPO + grace are 26 h",
+        )
+        assert check({"days": days}, policy=Policy(rpo="70h")) == []
+
+    def test_a_run_takes_time(self) -> None:
+        """24 h and a run of 2 h are just 26 h; a second more is too much."""
+        assert check({}, typical="2h") == []
+        [row] = check({}, typical="02:00:01")
+        assert row[3] == (
+            "up to 24 h between runs + 2 h 1 s for a run = 26 h 1 s, but RPO + grace are 26 h"
+        )
+        assert names(check({}, typical="27h")) == [("rpo-infeasible", "error")]
+
+    def test_two_schedules(self) -> None:
+        """Schedules are taken together: 09:00 and 21:00 are 12 h apart."""
+        rows = ({"hour": 9}, {"schedule": "evening", "hour": 21})
+        assert check(*rows, policy=Policy(rpo="11h", grace="1h")) == []
+        assert names(check(*rows, policy=Policy(rpo="11h", grace="59m"))) == [
+            ("rpo-infeasible", "error")
+        ]
+
+    def test_the_long_night(self) -> None:
+        """Where the clocks go back a night has 25 h; without grace that is too tight."""
+        tight = Policy(rpo="24h", grace="30m")
+        [row] = check({"timezone": "Europe/Berlin"}, policy=tight)
+        assert row[1:3] == ("rpo-tight", "note")
+        assert row[3] == "when the clocks go back it needs 25 h, but RPO + grace are 24 h 30 min"
+        assert check({"timezone": "Asia/Tokyo"}, policy=tight) == []
+
+    def test_figures(self) -> None:
+        """The gap and the verdict are there for the appliances' table."""
+        current = plan({}, {"appliance": "b", "enabled": False})
+        rules = Policy().rules(["a", "b"])
+        zones = schedule_zones(current, fallback=rules["timezone"])
+        typical = pd.Series(["20m", None], index=rules.index, dtype="timedelta64[us]")
+        got = feasibility(current, rules, typical, zones=zones, at=AT)
+        assert got.loc["a", "max_gap"] == pd.Timedelta(hours=24)
+        assert got.loc["a", "needed"] == pd.Timedelta(hours=24, minutes=20)
+        assert list(got["feasible"].isna()) == [False, True]
+
+
+class TestTarget:
+    """Where the backups go."""
+
+    def test_on_the_fleet(self) -> None:
+        """A target that is an appliance of the fleet is lost with it."""
+        policy = Policy(
+            members=[
+                Member(appliance="a", host="VC-1.test:8443"),
+                Member(appliance="b", host="vc-2.test"),
+            ]
+        )
+        rows = ({"location": "sftp://u:p@vc-1.TEST/x"}, {"appliance": "b"})
+        [row] = check(*rows, policy=policy)
+        assert row[:3] == ("a", "target-on-fleet", "error")
+        assert (
+            row[3] == 'schedule "default" writes to sftp://vc-1.test, and that is a of this fleet'
+        )
+
+    @pytest.mark.parametrize("scheme", ["ftp", "http"])
+    def test_plain(self, scheme: str) -> None:
+        """FTP and HTTP are readable on the wire; nobody's password is shown."""
+        [row] = check({"location": f"{scheme}://user:secret@nas.test/x"})
+        assert row[1:3] == ("plain-transport", "warning")
+        assert "secret" not in row[3]
+        assert check({"location": f"{scheme}s://nas.test/x"}) == []
+
+    def test_crowd(self) -> None:
+        """Ten that start in the same minute on one target are a crowd, nine are not."""
+        rows = [{"appliance": f"vc-{number}"} for number in range(10)]
+        quiet = Policy(members=[Member(appliance=f"vc-{n}") for n in range(9)])
+        assert not [row for row in check(*rows[:9], policy=quiet) if row[1] == "crowded-start"]
+        [row] = [row for row in check(*rows) if row[1] == "crowded-start"]
+        assert row[1:3] == ("crowded-start", "warning")
+        assert pd.isna(row[0])
+        assert row[3] == (
+            "10 appliances start in the same minute on sftp://nas.test, next on "
+            "2026-11-23 01:00 UTC"
+        )
+        many = [{"appliance": f"vc-{number}"} for number in range(61)]
+        assert "61 appliances" in [row for row in check(*many) if row[1] == "crowded-start"][0][3]
+
+
+class TestContent:
+    """What is saved, and how much is kept."""
+
+    @pytest.mark.parametrize(
+        ("parts", "wanted", "severities"),
+        [
+            (["seat"], None, ["error"]),
+            (["common"], None, ["note"]),
+            (["common"], ["common"], []),
+            (["COMMON"], ["common", "seat"], ["warning"]),
+            (None, ["common"], []),
+        ],
+    )
+    def test_parts(self, parts: Any, wanted: Any, severities: list[str]) -> None:  # noqa: ANN401 # lists or None
+        """Common must be there; the policy says what else; without it seat ought to be."""
+        found = check({"parts": parts}, policy=Policy(parts=wanted))
+        assert names(found) == [("parts-left-out", severity) for severity in severities]
+
+    @pytest.mark.parametrize(
+        ("kept", "wanted", "rule"),
+        [
+            (13, 14, [("retention-short", "warning")]),
+            (14, 14, []),
+            (None, 14, [("no-retention", "note")]),
+            (None, None, [("no-retention", "note")]),
+            (1, None, []),
+        ],
+    )
+    def test_retention(self, kept: int | None, wanted: int | None, rule: Any) -> None:  # noqa: ANN401 # pairs
+        """As many are kept as the policy wants; to keep all has its price too."""
+        assert names(check({"max_count": kept}, policy=Policy(retention=wanted))) == rule
+
+    def test_a_plan_of_the_policy(self) -> None:
+        """The policy's own plan says nothing of what is kept."""
+        assert check({"max_count": None}, untold=["a"]) == []
+
+
+class TestClocks:
+    """Changes of the clocks, zones and clocks that are off."""
+
+    def test_hour_of_the_change(self) -> None:
+        """02:30 in Berlin is skipped in March and comes twice in October; 03:00 is not."""
+        [row] = check({"timezone": "Europe/Berlin", "hour": 2, "minute": 30})
+        assert row[1:3] == ("dst-hour", "note")
+        assert row[3] == (
+            'schedule "default" starts at 02:30, a time that Europe/Berlin skips on 2027-03-28 and '
+            "has twice on 2027-10-31"
+        )
+        assert check({"timezone": "Europe/Berlin", "hour": 3}) == []
+        assert (
+            check({"timezone": "Europe/Berlin", "hour": 2, "days": ["FRIDAY"]}, policy=WEEK) == []
+        )
+
+    def test_zone(self) -> None:
+        """A zone that nobody tells, or that is none, is a guess."""
+        [row] = check({"timezone": None})
+        assert row[1:] == ("zone-assumed", "note", "its schedule is read in UTC (assumed)")
+        oslo = Policy(members=[Member(appliance="a", timezone="Europe/Oslo")])
+        assert check({"timezone": None}, policy=oslo) == []
+        [row] = check({"timezone": "Mars"}, policy=oslo)
+        assert row[1] == "zone-assumed"
+
+    @pytest.mark.parametrize(
+        ("skew", "words"),
+        [("301s", "5 min 1 s ahead of"), ("-1h", "1 h behind"), ("300s", None), (None, None)],
+    )
+    def test_clock(self, skew: str | None, words: str | None) -> None:
+        """More than five minutes off, either way, is told."""
+        told = (
+            [] if words is None else [("a", "clock-off", "warning", f"its clock is {words} ours")]
+        )
+        assert check({}, skew=skew) == told
+
+
+WEEK = Policy(rpo="8d")
+
+
+def test_one_appliance_twice(make_jobs: Build) -> None:
+    """Two names with the same jobs are one appliance; three jobs must be the same."""
+    rows = [
+        (name, "success", f"0{day}T01:00", f"0{day}T01:20") for name in "ab" for day in (2, 3, 4)
+    ]
+    jobs = make_jobs(rows, job_id=["1", "2", "3"] * 2)
+    found = check({}, {"appliance": "b"}, seen_twice=twins(jobs))
+    assert [row[:3] for row in found] == [("a", "same-appliance", "warning")]
+    assert found[0][3] == "3 of its jobs, with the same ids and times, are those of b too"
+    assert check({}, {"appliance": "b"}, seen_twice=twins(jobs.iloc[:5])) == []
+
+
+def test_odd_names() -> None:
+    """What an appliance calls its schedule is shown without what is no letter, or not at all."""
+    [row] = check({"schedule": "x\x1b[2J", "max_count": None})
+    assert row[3].startswith('schedule "x[2J" keeps all')
+    [row] = check({"schedule": None, "max_count": None})
+    assert row[3].startswith("its schedule keeps all")
+
+
+ANYTHING = st.fixed_dictionaries(
+    {
+        "appliance": st.sampled_from(["a", "b"]),
+        "schedule": st.one_of(st.none(), st.text(max_size=8)),
+        "enabled": st.one_of(st.none(), st.booleans()),
+        "hour": st.one_of(st.none(), st.integers(-5, 30), st.integers(-(2**40), 2**40)),
+        "minute": st.one_of(st.none(), st.integers(-5, 70)),
+        "days": st.one_of(
+            st.none(), st.lists(st.sampled_from(["MONDAY", "sunday", "", "NEVER"]), max_size=3)
+        ),
+        "timezone": st.one_of(st.none(), st.sampled_from(["Europe/Berlin", "Mars", "", "../x"])),
+        "max_count": st.one_of(st.none(), st.integers(-3, 2**40)),
+        "location": st.one_of(
+            st.none(), st.text(max_size=12), st.sampled_from(["ftp://[", "http://x:y@", "a:b@c/d"])
+        ),
+        "parts": st.one_of(st.none(), st.lists(st.text(max_size=6), max_size=3)),
+    }
+)
+
+
+@given(rows=st.lists(ANYTHING, max_size=4), typical=st.sampled_from([None, "20m", "99999d"]))
+@settings(max_examples=60, deadline=None)
+def test_whatever_an_appliance_says(rows: list[dict[str, Any]], typical: str | None) -> None:
+    """No schedule, however odd, makes it fail."""
+    found = check(*rows, typical=typical, policy=Policy(retention=3, parts=["common"]))
+    assert {severity for _, severity in names(found)} <= {"error", "warning", "note"}
+
+
+def test_its_table() -> None:
+    """What it gives is of its table, errors first."""
+    ranks = ["error", "warning", "note"]
+    found = [row[2] for row in check({"parts": [], "max_count": None, "location": "ftp://x"})]
+    assert found == sorted(found, key=ranks.index)

@@ -1,0 +1,336 @@
+"""What the backup targets have to bear."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from backupkit.analysis.loads import loads, sums_of, target_of
+from backupkit.tables import JOBS, LOADS
+
+Build = Callable[..., pd.DataFrame]
+Moment = Callable[[str], pd.Timestamp]
+
+MIDNIGHT = pd.Timestamp("2026-11-08", tz="UTC")
+DAY = {"start": MIDNIGHT, "end": MIDNIGHT + pd.Timedelta(days=1)}
+NAS = "sftp://nas.example.com/vc"
+FTP = "ftp://10.0.0.1/vc"
+
+
+def plan(rows: Sequence[tuple[str, pd.Timestamp, str | None]] = ()) -> pd.DataFrame:
+    """Build expected runs from (appliance, slot, location) rows."""
+    names, slots, locations = zip(*rows, strict=True) if rows else ((),) * 3
+    return pd.DataFrame(
+        {
+            "appliance": pd.Series(names, dtype="str"),
+            "slot": pd.Series(slots, dtype="datetime64[us, UTC]"),
+            "location": pd.Series(locations, dtype="str"),
+        }
+    )
+
+
+def usual(**minutes: float | None) -> pd.Series:
+    """Build the typical durations."""
+    index = pd.Index(list(minutes), dtype="str")
+    spans = [value and np.timedelta64(round(value), "m") for value in minutes.values()]
+    return pd.Series(spans, dtype="timedelta64[us]", index=index)
+
+
+def bear(
+    jobs: pd.DataFrame,
+    expected: pd.DataFrame | None = None,
+    typical: pd.Series | None = None,
+    **period: pd.Timestamp,
+) -> pd.DataFrame:
+    """Tell the loads of the day."""
+    got = loads(
+        jobs,
+        plan() if expected is None else expected,
+        usual() if typical is None else typical,
+        **(DAY | period),
+    )
+    return LOADS.check(got)
+
+
+class TestTargetOf:
+    """Where a location is."""
+
+    @pytest.mark.parametrize(
+        ("location", "target"),
+        [
+            ("sftp://nas.example.com/vc/sn_x", "sftp://nas.example.com"),
+            ("SFTP://NAS.Example.com", "sftp://nas.example.com"),
+            ("sftp://10.0.0.250:/root/backups", "sftp://10.0.0.250"),
+            ("sftp://nas:22/x", "sftp://nas"),
+            ("sftp://nas:2222/x", "sftp://nas:2222"),
+            ("ftps://[fe80::1]:991/x", "ftps://[fe80::1]:991"),
+            ("ftps://[fe80::1]/x@y", "ftps://[fe80::1]"),
+            ("nfs://10.10.10.10:/nfs/iso", "nfs://10.10.10.10"),
+            ("odd://nas:1/x", "odd://nas:1"),
+            ("sftp://nas/x@y", "sftp://nas"),
+            ("sftp://me@nas/x", "sftp://nas"),
+            ("sftp://me:secret@nas:22/x@y", "sftp://nas"),
+            ("sftp://me:se@cret@nas/x", "sftp://nas"),
+            ("sftp://me:se/cret@nas/x", None),
+            ("sftp://me:12/cret@nas/x", None),
+            ("sftp://me:/cret@nas/x", None),
+            ("sftp://me:12?cret@nas/x", None),
+            ("sftp://me:12#cret@nas/x", None),
+            ("sftp://me%3Asecret%40nas/x", None),
+            ("sftp://" + "u" * 5000 + "@nas/x", None),
+            ("sftp://me:" + "1" * 5000 + "@nas/x", None),
+            ("sftp://nas:99999/x", None),
+            ("sftp://nas:abc/x", None),
+            ("//nas/share", None),
+            ("nas/share", None),
+            ("nas:/share", None),
+            ("sftp:///x", None),
+            ("sftp://na s/x", None),
+            ("sftp://na\x1bs/x", None),
+            ("//[broken", None),
+            ("sftp://[broken/x", None),
+            ("sftp://nas\u2100/x", None),
+            ("nonsense", None),
+            ("", None),
+        ],
+    )
+    def test_locations(self, location: str, target: str | None) -> None:
+        """Scheme, host and an unusual port are kept; a user never is."""
+        assert target_of(location) == target
+
+    @pytest.mark.property
+    @given(st.text(alphabet="sftp:/@?#[]%nas.1\\ é\n", max_size=40))
+    def test_anything(self, text: str) -> None:
+        """Whatever an appliance says, a target has no user and is found again as itself."""
+        for location in (text, f"sftp://{text}"):
+            target = target_of(location)
+            assert target is None or ("@" not in target and target_of(target) == target)
+
+
+class TestActual:
+    """What did run."""
+
+    def test_example_k(self, make_jobs: Build, moment: Moment) -> None:
+        """Example K of sla.md: the busy time is the union of the jobs, 2.5 h and not 2.75 h."""
+        rows = [
+            ("a", "success", "08T01:00", "08T03:30"),
+            ("a", "success", "08T02:00", "08T02:15"),
+        ]
+        got = bear(make_jobs(rows, location=[NAS, NAS], size=[100, None]))
+        assert got.index.to_list() == ["sftp://nas.example.com"]
+        [told] = got.to_dict("records")
+        assert told == {
+            "appliances": 1,
+            "runs": 2,
+            "most": 2,
+            "most_at": moment("08T02:00"),
+            "planned": 0,
+            "planned_at": pd.NaT,
+            "busy": pd.Timedelta(hours=2.5),
+            "sent": 100,
+        }
+
+    def test_targets(self, make_jobs: Build, moment: Moment) -> None:
+        """Each target has its own; the busiest comes first, jobs that go nowhere do not count."""
+        rows = [
+            ("a", "success", "08T01:00", "08T02:00"),
+            ("b", "success", "08T01:30", "08T02:30"),
+            ("c", "failure", "08T02:00", "08T03:00"),
+            ("a", "success", "08T04:00", "08T05:00"),
+            ("d", "success", "08T01:00", "08T09:00"),
+            ("e", "success", "08T01:00", "08T09:00"),
+        ]
+        places = [NAS, "sftp://me:pw@nas.example.com/b", NAS, FTP, None, "//[broken"]
+        got = bear(make_jobs(rows, location=places, size=[1, 2, 4, None, 16, 32]))
+        assert got.index.to_list() == ["sftp://nas.example.com", "ftp://10.0.0.1"]
+        assert got["appliances"].to_list() == [3, 1]
+        assert got["runs"].to_list() == [3, 1]
+        assert got["most"].to_list() == [2, 1]
+        assert got["most_at"].to_list() == [moment("08T01:30"), moment("08T04:00")]
+        assert got["busy"].to_list() == [pd.Timedelta(hours=2), pd.Timedelta(hours=1)]
+        assert got["sent"].fillna(-1).to_list() == [7, -1]
+
+    def test_an_end_precedes_a_start(self, make_jobs: Build, moment: Moment) -> None:
+        """Jobs that follow each other without a gap never run at once."""
+        rows = [
+            ("a", "success", "08T02:00", "08T03:00"),
+            ("b", "success", "08T01:00", "08T02:00"),
+        ]
+        [told] = bear(make_jobs(rows, location=[NAS, NAS])).to_dict("records")
+        assert (told["most"], told["most_at"]) == (1, moment("08T01:00"))
+        assert told["busy"] == pd.Timedelta(hours=2)
+
+    @pytest.mark.parametrize(
+        ("row", "more", "runs", "busy", "sent"),
+        [
+            (("success", "07T23:00", "08T01:00"), {}, 1, 1, 7),
+            (("success", "08T23:00", "09T01:00"), {}, 1, 1, None),
+            (("success", "07T01:00", "09T01:00"), {}, 1, 24, None),
+            (("success", "07T23:00", "08T00:00"), {}, 0, 0, 7),  # it ended in the period
+            (("open", "08T22:00", None), {}, 1, 2, None),
+            (("open", "08T01:00", None), {"vanished_at": "08T04:00"}, 1, 3, None),
+            (("open", "07T01:00", None), {"vanished_at": "07T04:00"}, None, 0, None),
+            (("failure", "08T01:00", "08T01:00"), {}, 1, 0, 7),
+            (("failure", "08T05:00", "08T01:00"), {}, 1, 0, 7),
+            (("failure", "08T01:00", None), {"last_seen_at": "08T02:00"}, 1, 1, 7),
+            (("other", "08T01:00", "08T02:00"), {}, 1, 1, None),
+            (("other", "08T01:00", None), {}, 1, 0, None),
+            (("void", "08T01:00", "08T02:00"), {}, None, 0, None),
+            (("success", None, "08T02:00"), {}, 0, 0, 7),
+            (("success", "09T00:00", "09T01:00"), {}, None, 0, None),
+            (("open", None, None), {}, None, 0, None),
+        ],
+    )
+    def test_one_job(
+        self,
+        make_jobs: Build,
+        moment: Moment,
+        row: tuple[str, str | None, str | None],
+        more: dict[str, str],
+        runs: int | None,
+        busy: int,
+        sent: int | None,
+    ) -> None:
+        """What a single job counts for, by its outcome and its place in time."""
+        columns = {name: [moment(text)] for name, text in more.items()}
+        got = bear(make_jobs([("a", *row)], location=[NAS], size=[7], **columns))
+        if runs is None:
+            assert got.empty
+            return
+        [told] = got.to_dict("records")
+        assert (told["runs"], told["appliances"]) == (runs, min(runs, 1))
+        assert told["busy"] == pd.Timedelta(hours=busy)
+        assert told["most"] == (1 if busy else 0)
+        assert pd.isna(told["most_at"]) == (not busy)
+        assert (None if pd.isna(told["sent"]) else told["sent"]) == sent
+
+    def test_nothing(self) -> None:
+        """Without jobs and plans no target is known."""
+        assert bear(JOBS.empty()).empty
+
+
+class TestPlanned:
+    """What the schedules would do."""
+
+    def test_at_once(self, moment: Moment) -> None:
+        """Each expected run takes its appliance's usual time; half-open, as the jobs."""
+        rows = [
+            ("a", moment("08T01:00"), NAS),
+            ("b", moment("08T01:30"), NAS),
+            ("c", moment("08T02:00"), NAS),
+            ("c", moment("08T02:00"), FTP),
+            ("c", moment("08T02:00"), None),
+        ]
+        got = bear(JOBS.empty(), plan(rows), usual(a=60, b=60, c=60))
+        assert got.index.to_list() == ["ftp://10.0.0.1", "sftp://nas.example.com"]
+        assert got["planned"].to_list() == [1, 2]
+        assert got["planned_at"].to_list() == [moment("08T02:00"), moment("08T01:30")]
+        assert got["runs"].to_list() == got["most"].to_list() == [0, 0]
+        assert got["appliances"].to_list() == [0, 0]
+        assert got["sent"].isna().all()
+
+    def test_only_the_period(self, moment: Moment) -> None:
+        """Runs expected before the period or at its end are not in it."""
+        rows = [("a", moment(slot), NAS) for slot in ("07T23:59", "08T00:00", "09T00:00")]
+        got = bear(JOBS.empty(), plan(rows), usual(a=60))
+        assert got["planned"].to_list() == [1]
+        assert got["planned_at"].to_list() == [moment("08T00:00")]
+
+    @pytest.mark.parametrize(
+        ("typical", "slot", "planned"),
+        [
+            (usual(a=40, b=9), "08T01:39", 2),
+            (usual(a=40, b=9), "08T01:40", 1),
+            (usual(b=30, x=50), "08T01:39", 2),  # the median is 40 min
+            (usual(b=30, x=50), "08T01:40", 1),
+            (usual(a=None, b=30), "08T01:29", 2),
+            (usual(a=None, b=30), "08T01:30", 1),
+            (usual(), "08T01:59", 2),  # an hour
+            (usual(), "08T02:00", 1),
+            (usual(a=10**11), "08T23:59", 2),
+            (usual(a=0, b=5), "08T01:00", 1),
+        ],
+    )
+    def test_unknown_time(
+        self, moment: Moment, typical: pd.Series, slot: str, planned: int
+    ) -> None:
+        """An appliance without a usual time takes the others' median, or one hour."""
+        rows = [("a", moment("08T01:00"), NAS), ("b", moment(slot), NAS)]
+        got = bear(JOBS.empty(), plan(rows), typical)
+        assert got["planned"].to_list() == [planned]
+
+    def test_order(self, make_jobs: Build, moment: Moment) -> None:
+        """What did happen orders the targets, then their names."""
+        jobs = make_jobs([("a", "success", "08T01:00", "08T02:00")], location=[NAS])
+        rows = [("b", moment("08T01:00"), f"ftp://{host}/x") for host in ("z", "c", "z")]
+        got = bear(jobs, plan(rows), usual(b=10))
+        assert got.index.to_list() == ["sftp://nas.example.com", "ftp://c", "ftp://z"]
+
+
+SPAN = st.tuples(st.sampled_from("xyz"), st.integers(-3, 14), st.integers(0, 6))
+
+
+def naive(rows: list[tuple[str, int, int]], target: str) -> tuple[int, int | None, int, int]:
+    """Give runs, most at once, when, and busy hours of a 12 h period, hour by hour."""
+    spans = [
+        (begin, begin + length)
+        for place, begin, length in rows
+        if place == target and begin < 12 and (begin + length > 0 or begin >= 0)
+    ]
+    at_once = [sum(begin <= hour < end for begin, end in spans) for hour in range(12)]
+    most = max(at_once)
+    when = at_once.index(most) if most else None
+    return len(spans), when, most, sum(count > 0 for count in at_once)
+
+
+@pytest.mark.property
+@settings(max_examples=50, deadline=None)
+@given(rows=st.lists(SPAN, max_size=12))
+@example(rows=[("x", 3, 0), ("x", 2, 1), ("x", 3, 1), ("y", -2, 2)])
+def test_sweep_agrees_with_counting(rows: list[tuple[str, int, int]]) -> None:
+    """The sweep finds what counting each hour's jobs finds, for jobs and for plans."""
+    begins = [MIDNIGHT + pd.Timedelta(hours=begin) for _, begin, _ in rows]
+    ends = [
+        begin + pd.Timedelta(hours=length)
+        for begin, (_, _, length) in zip(begins, rows, strict=True)
+    ]
+    jobs = JOBS.frame(
+        {
+            "appliance": [str(number) for number in range(len(rows))],
+            "outcome": ["success"] * len(rows),
+            "start_time": begins,
+            "end_time": ends,
+            "location": [f"smb://{place}/share" for place, _, _ in rows],
+        }
+    )
+    half = {"end": MIDNIGHT + pd.Timedelta(hours=12)}
+    expected = jobs.rename(columns={"start_time": "slot"})
+    typical = pd.Series(jobs["end_time"] - jobs["start_time"]).set_axis(jobs["appliance"])
+    got = bear(jobs, expected, typical, **half)
+    for target in "xyz":
+        runs, when, most, busy = naive(rows, target)
+        if runs == 0:
+            assert f"smb://{target}" not in got.index or got.loc[f"smb://{target}", "runs"] == 0
+            continue
+        told: Any = got.loc[f"smb://{target}"]
+        at = pd.NaT if when is None else MIDNIGHT + pd.Timedelta(hours=when)
+        assert (told["runs"], told["appliances"], told["most"]) == (runs, runs, most)
+        assert told["busy"] == pd.Timedelta(hours=busy)
+        assert told["most_at"] is at or told["most_at"] == at
+        inside = [row for row in rows if 0 <= row[1] < 12]
+        _, plan_when, plan_most, _ = naive(inside, target) if inside else (0, None, 0, 0)
+        assert told["planned"] == plan_most
+        assert pd.isna(told["planned_at"]) == (plan_when is None)
+
+
+def test_sums() -> None:
+    """Sums by group: nothing told is missing, and so is more than a count can hold."""
+    groups = np.array([0, 0, 1, 2, 2, -1, 4])
+    sizes = pd.Series([1, 0, None, 2**63 - 1, 2**63 - 1, 5, -1], dtype="Int64")
+    told = sums_of(groups, sizes, number=5)
+    assert told.dtype == "Int64"
+    assert told.fillna(-1).to_list() == [1, -1, -1, -1, -1]

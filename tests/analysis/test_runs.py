@@ -1,0 +1,170 @@
+"""The backup window, the limit of duration and days without a backup, worked out by hand."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from backupkit.analysis import backup_days, duration_runs, window_runs
+from backupkit.policy import Policy
+
+Build = Callable[..., pd.DataFrame]
+Moment = Callable[[str], pd.Timestamp]
+
+NAMES = pd.Index(["a"], dtype="str", name="appliance")
+UTC = pd.Series(["UTC"], index=NAMES, dtype="str")
+MINUTE = pd.Timedelta(minutes=1)
+
+
+def told(frame: pd.DataFrame) -> dict[str, Any]:
+    """Give the row of the one appliance."""
+    return {str(name): value for name, value in frame.loc["a"].items()}
+
+
+class TestWindow:
+    """Example O of sla.md, and what is around it."""
+
+    RUNS = (
+        ("a", "success", "02T01:00", "02T01:20"),
+        ("a", "success", "03T01:00", "03T01:29"),
+        ("a", "success", "04T01:00", "04T01:41"),
+        ("a", "failure", "05T00:58", "05T01:15"),
+        ("a", "success", "06T01:25", "06T01:45"),
+    )
+
+    @pytest.mark.parametrize(("tolerance", "kept"), [("0m", 2), ("2m", 3), ("5m", 3)])
+    def test_example(self, make_jobs: Build, moment: Moment, tolerance: str, kept: int) -> None:
+        """Two of five runs keep to 01:00 to 01:30, three with a tolerance; 26 minutes overrun."""
+        rules = Policy(window="01:00-01:30", window_tolerance=tolerance).rules(["a"])
+        week = {"start": moment("02T00:00"), "end": moment("09T00:00")}
+        got = told(window_runs(make_jobs(self.RUNS), rules, UTC, **week))
+        assert (got["window_runs"], got["window_ok"], got["window_running"]) == (5, kept, 0)
+        assert got["window_overrun"] == 26 * MINUTE
+
+    def test_without_a_window(self, make_jobs: Build, moment: Moment) -> None:
+        """Without a window there is nothing to keep to."""
+        rules = Policy().rules(["a"])
+        week = {"start": moment("02T00:00"), "end": moment("09T00:00")}
+        assert window_runs(make_jobs(self.RUNS), rules, UTC, **week).isna().all(axis=None)
+
+    def test_running(self, make_jobs: Build, moment: Moment) -> None:
+        """A run that is past the window's end at the period's end is an overrun now."""
+        rules = Policy(window="01:00-01:30").rules(["a"])
+        jobs = make_jobs(
+            [("a", "open", "02T01:00", None), ("a", "success", "02T01:05", "04T00:00")]
+        )
+        for end, late in (("02T01:30", 0), ("02T01:31", 2)):
+            got = told(window_runs(jobs, rules, UTC, start=moment("02T00:00"), end=moment(end)))
+            assert (got["window_runs"], got["window_running"]) == (0, late)
+
+    def test_over_midnight_in_its_zone(self, make_jobs: Build, moment: Moment) -> None:
+        """A window over midnight is one window; a run belongs to the nearest, in local time."""
+        rules = Policy(window="22:00-06:00").rules(["a"])
+        berlin = pd.Series(["Europe/Berlin"], index=NAMES, dtype="str")
+        jobs = make_jobs(
+            [
+                ("a", "success", "02T21:00", "03T04:59"),  # 22:00 to 05:59
+                ("a", "success", "03T22:30", "04T05:10"),  # 23:30 to 06:10: 10 min over
+                ("a", "success", "05T12:59", "05T13:00"),  # 13:59: 8 h after, still that night's
+                ("a", "success", "06T13:00", "06T13:30"),  # 14:00: 8 h before the next
+                ("a", "success", "07T20:59", "07T21:30"),  # a minute early
+            ]
+        )
+        week = {"start": moment("02T00:00"), "end": moment("09T00:00")}
+        got = told(window_runs(jobs, rules, berlin, **week))
+        assert (got["window_runs"], got["window_ok"]) == (5, 1)
+        assert got["window_overrun"] == (10 + 8 * 60) * MINUTE
+
+    def test_manual_runs_do_not_count(self, make_jobs: Build, moment: Moment) -> None:
+        """Only scheduled runs that end in the period are held against the window."""
+        rules = Policy(window="01:00-01:30").rules(["a"])
+        jobs = make_jobs(self.RUNS, type=["MANUAL", "SCHEDULED", "SCHEDULED", "MANUAL", None])
+        week = {"start": moment("03T01:30"), "end": moment("04T01:41")}
+        assert told(window_runs(jobs, rules, UTC, **week))["window_runs"] == 0
+
+
+class TestDuration:
+    """The limit of duration."""
+
+    def test_runs(self, make_jobs: Build, moment: Moment) -> None:
+        """Up to the limit is within it; a running one counts as long as it is up to now."""
+        rules = Policy(duration_limit="30m").rules(["a"])
+        jobs = make_jobs(
+            [
+                ("a", "success", "02T01:00", "02T01:30"),
+                ("a", "failure", "03T01:00", "03T01:31"),
+                ("a", "open", "04T01:00", None),
+            ]
+        )
+        counts = []
+        for end in ("04T01:30", "04T01:31"):
+            period = {"start": moment("02T00:00"), "end": moment(end)}
+            got = told(duration_runs(jobs, rules, **period))
+            counts.append((got["duration_ok"], got["duration_runs"]))
+        assert counts == [(2, 3), (1, 3)]
+
+    def test_without_a_limit(self, make_jobs: Build, moment: Moment) -> None:
+        """Without a limit there is nothing to count."""
+        period = {"start": moment("02T00:00"), "end": moment("09T00:00")}
+        got = duration_runs(make_jobs([]), Policy().rules(["a"]), **period)
+        assert got.isna().all(axis=None)
+
+
+def pieces_of(*rows: tuple[str, pd.Timestamp, pd.Timestamp]) -> pd.DataFrame:
+    """Build segments of appliance a."""
+    states, starts, ends = zip(*rows, strict=True) if rows else ((),) * 3
+    return pd.DataFrame(
+        {
+            "appliance": pd.Series(["a"] * len(rows), dtype="str"),
+            "state": pd.Series(states, dtype="str"),
+            "start": pd.Series(starts, dtype="datetime64[us, UTC]"),
+            "end": pd.Series(ends, dtype="datetime64[us, UTC]"),
+            "ruled": [state == "excluded" for state in states],
+        }
+    )
+
+
+class TestBackupDays:
+    """Days without a backup."""
+
+    def test_noon_to_noon(self, make_jobs: Build, moment: Moment) -> None:
+        """A week has six whole days from noon to noon; a success at noon is of the next."""
+        jobs = make_jobs(
+            [
+                ("a", "success", "03T11:00", "03T11:59"),
+                ("a", "success", "04T11:00", "04T12:00"),
+                ("a", "failure", "06T01:00", "06T02:00"),
+                ("a", "success", "07T01:00", "07T02:00"),
+            ]
+        )
+        pieces = pieces_of(("compliant", moment("02T00:00"), moment("09T00:00")))
+        got = told(backup_days(jobs, pieces, Policy().rules(["a"]), UTC))
+        # days of the 2nd, 4th and 6th hold one; the 3rd, 5th and 7th none
+        assert got == {"days": 6, "days_missed": 3}
+
+    def test_only_observed_days(self, make_jobs: Build, moment: Moment) -> None:
+        """A day that is not observed from end to end does not count."""
+        pieces = pieces_of(
+            ("unobserved", moment("02T00:00"), moment("03T12:00")),
+            ("breach", moment("03T12:00"), moment("05T13:00")),
+            ("excluded", moment("05T13:00"), moment("05T14:00")),
+            ("breach", moment("05T14:00"), moment("07T12:00")),
+            ("unknown", moment("07T12:00"), moment("09T00:00")),
+        )
+        got = told(backup_days(make_jobs([]), pieces, Policy().rules(["a"]), UTC))
+        assert got == {"days": 3, "days_missed": 3}
+
+    def test_local_hour(self, make_jobs: Build, moment: Moment) -> None:
+        """The day begins at the policy's hour where the appliance is."""
+        jobs = make_jobs([("a", "success", "03T20:00", "03T21:59")])
+        pieces = pieces_of(("compliant", moment("02T22:00"), moment("04T22:00")))
+        tokyo = pd.Series(["Asia/Tokyo"], index=NAMES, dtype="str")
+        rules = Policy(backup_day="07:00").rules(["a"])  # 22:00 UTC
+        assert told(backup_days(jobs, pieces, rules, tokyo)) == {"days": 2, "days_missed": 1}
+        assert told(backup_days(jobs, pieces, rules, UTC)) == {"days": 1, "days_missed": 0}
+
+    def test_nobody(self, make_jobs: Build) -> None:
+        """Without a period nothing is counted."""
+        got = backup_days(make_jobs([]), pieces_of(), Policy().rules(["a"]), UTC)
+        assert told(got) == {"days": 0, "days_missed": 0}

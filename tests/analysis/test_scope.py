@@ -1,0 +1,70 @@
+"""Exclusions with a date, and how much of a time was observed."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from backupkit.analysis import NO_EXCLUSIONS, Exclusions, observed_between
+from backupkit.policy import Exclusion, Policy
+
+Moment = Callable[[str], pd.Timestamp]
+
+NAMES = pd.Index(["a", "b"], dtype="str")
+
+
+def hold(excluded: Exclusions, *times: str) -> list[bool]:
+    """Tell of times of November whether appliance a is out of scope."""
+    moments = np.array([f"2026-11-{time}" for time in times], dtype="datetime64[us]")
+    return [bool(held) for held in excluded.hold(np.zeros(len(times), dtype=np.intp), moments)]
+
+
+class TestExclusions:
+    """Times joined where they overlap."""
+
+    def test_joined(self) -> None:
+        """Overlapping and touching ones are one; half-open; each appliance its own."""
+        rules = [
+            Exclusion(reason="x", start="2026-11-05T00:00:00Z", end="2026-11-07T00:00:00Z"),
+            Exclusion(reason="y", start="2026-11-05T12:00:00Z", end="2026-11-06T00:00:00Z"),
+            Exclusion(reason="z", start="2026-11-07", end="2026-11-08", appliances=["a"]),
+            Exclusion(reason="w", start="2026-11-10", appliances=["a", "stranger"]),
+        ]
+        excluded = Exclusions.of(Policy(exclusions=rules).excluded(["a", "b", "stranger"]), NAMES)
+        assert excluded.codes.tolist() == [0, 0, 1]
+        assert excluded.starts.astype("datetime64[D]").astype(str).tolist() == [
+            "2026-11-05",
+            "2026-11-10",
+            "2026-11-05",
+        ]
+        times = ("04T23:59", "05T00:00", "07T00:00", "07T23:59", "08T00:00", "30T00:00")
+        assert hold(excluded, *times) == [False, True, True, True, False, True]
+
+    def test_without_a_start(self) -> None:
+        """One without a start reaches back without limit."""
+        rule = Exclusion(reason="x", end="2026-11-05")
+        excluded = Exclusions.of(Policy(exclusions=[rule]).excluded(["a"]), NAMES)
+        assert hold(excluded, "01T00:00", "05T00:00") == [True, False]
+
+    def test_none(self) -> None:
+        """Without any nobody is out of scope, at no time."""
+        assert hold(NO_EXCLUSIONS, "01T00:00") == [False]
+        assert len(Exclusions.of(Policy().excluded(["a"]), NAMES).codes) == 0
+
+
+def test_observed_between(moment: Moment) -> None:
+    """Unknown and ruled time is not observed; before and after the pieces there is none."""
+    pieces = pd.DataFrame(
+        {
+            "appliance": ["a", "a", "a", "a", "b"],
+            "state": ["compliant", "unknown", "excluded", "excluded", "breach"],
+            "start": [moment(f"0{day}T00:00") for day in (2, 3, 4, 5, 2)],
+            "end": [moment(f"0{day}T00:00") for day in (3, 4, 5, 6, 6)],
+            "ruled": [False, False, True, False, False],
+        }
+    )
+    codes = np.array([0, 0, 0, 1, 1], dtype=np.intp)
+    begin = np.array([f"2026-11-0{day}" for day in (1, 2, 3, 1, 5)], dtype="datetime64[us]")
+    until = np.array([f"2026-11-0{day}T12:00" for day in (2, 5, 4, 7, 5)], dtype="datetime64[us]")
+    got = observed_between(pieces, codes, begin, until, appliances=NAMES)
+    assert (got / np.timedelta64(1, "h")).tolist() == [12, 36, 0, 96, 12]
