@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from backupkit.tables import GROUPS, METRICS
@@ -174,19 +175,18 @@ def group_metrics(facts: pd.DataFrame) -> pd.DataFrame:
 
 def _table(sums: pd.DataFrame) -> pd.DataFrame:
     """Turn sums of numerators and denominators, a row for each group, into a long table."""
-    frames = [
-        pd.DataFrame(
-            {
-                "name": sums.index,
-                "metric": metric,
-                "numerator": sums[f"{metric} numerator"].to_numpy(),
-                "denominator": sums[f"{metric} denominator"].to_numpy(),
-                "unit": unit,
-            }
-        )
-        for metric, unit in _UNITS.items()
-    ]
-    table = pd.concat(frames, ignore_index=True)
+    size = len(sums)
+    table = pd.DataFrame(
+        {
+            "name": np.tile(sums.index.to_numpy(), len(_UNITS)),
+            "metric": np.repeat(list(_UNITS), size),
+            "unit": np.repeat(list(_UNITS.values()), size),
+            **{
+                part: sums[[f"{metric} {part}" for metric in _UNITS]].to_numpy().ravel("F")
+                for part in ("numerator", "denominator")
+            },
+        }
+    )
     table = table.assign(value=ratio(table["numerator"], table["denominator"]))
     return table.sort_values("name", kind="stable", ignore_index=True)
 
@@ -232,11 +232,11 @@ def _parts(facts: pd.DataFrame) -> pd.DataFrame:
         "coverage_time": (observed, scope),
     }
     columns = {
-        f"{metric} {part}": pd.Series(values, index=facts.index).astype("Float64").fillna(0)
+        f"{metric} {part}": values.astype("Float64").to_numpy("float64", na_value=0)
         for metric, pair in parts.items()
         for part, values in zip(("numerator", "denominator"), pair, strict=True)
     }
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns, index=facts.index)
 
 
 def _own(share: pd.Series) -> tuple[pd.Series, pd.Series]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import pandas as pd
 
 from backupkit.analysis.arrays import instant, utc
+from backupkit.analysis.causes import cause_of
 from backupkit.analysis.knowledge import job_times
 from backupkit.analysis.loads import target_of
 from backupkit.tables import FAILURES
@@ -215,6 +216,12 @@ def failures(
     groups["share"] = groups["jobs"] / len(told)
     for name, column in (("names", "appliance"), ("builds", "build"), ("targets", "target")):
         groups[name] = _most_frequent(ordered, column, groups.index)
+    causes = [
+        cause_of(None if pd.isna(text) else text, None if pd.isna(told_id) else told_id)
+        for text, told_id in groups[["text", "message_id"]].itertuples(index=False)
+    ]
+    for name in ("cause", "next_step", "source"):
+        groups[name] = [None if cause is None else getattr(cause, name) for cause in causes]
     ranked = groups.reset_index().sort_values(
         ["jobs", "last_seen", "signature"], ascending=[False, False, True], kind="stable"
     )

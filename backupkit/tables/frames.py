@@ -312,6 +312,9 @@ FAILURES = Table(
         Column("names", TEXTS, "The appliances' names, the most affected first."),
         Column("builds", TEXTS, "The builds it was seen on."),
         Column("targets", TEXTS, "The backup targets, scheme and host."),
+        Column("cause", TEXT, "What the words mean; missing where that is not known."),
+        Column("next_step", TEXT, "What to look at next; missing where that is not known."),
+        Column("source", TEXT, "Where that is said."),
     ),
 )
 """The failure signatures of the period, the most frequent first."""

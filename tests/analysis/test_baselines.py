@@ -287,7 +287,7 @@ def naive(jobs: pd.DataFrame) -> list[tuple[Any, str]]:
 
 
 @pytest.mark.property
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     rows=st.lists(
         st.tuples(

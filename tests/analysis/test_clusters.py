@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backupkit.analysis import failure_signatures
@@ -275,6 +275,7 @@ class TestClusters:
         assert fleet(plain(3, "nas-1")).empty
 
     @pytest.mark.property
+    @settings(max_examples=25, deadline=None)
     @given(
         st.lists(
             st.tuples(

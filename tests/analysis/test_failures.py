@@ -187,3 +187,18 @@ class TestFailures:
         assert told["text"].to_list()[1] == "Platte voll: 99"
         assert told["signature"].nunique() == 3
         assert told.iloc[5].isna().all()
+
+
+def test_known_causes(make_jobs: Build, moment: Moment) -> None:
+    """A text that is known says what it means and where that is from; no other does."""
+    texts = ["Db health is UNHEALTHY, Backup Failed.", "Something nobody has seen"]
+    rows = [("a", "failure", "02T01:00", "02T01:05"), ("b", "failure", "03T01:00", "03T01:05")]
+    messages: list[list[dict[str, Any]]] = [
+        [{"id": "x", "default_message": text, "args": [], "localized": None}] for text in texts
+    ]
+    jobs = make_jobs(rows, messages=messages)
+    told = failure_signatures(jobs)
+    got = failures(jobs, told, start=moment("02T00:00"), end=moment("07T00:00")).set_index("text")
+    assert got["source"].str.startswith("VMware KB 86084")[texts[0]]
+    assert got.loc[texts[0], ["cause", "next_step"]].notna().all()
+    assert got.loc[texts[1], ["cause", "next_step", "source"]].isna().all()

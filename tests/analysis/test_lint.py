@@ -29,7 +29,7 @@ GOOD: Mapping[str, Any] = {
 
 def plan(*rows: Mapping[str, Any]) -> pd.DataFrame:
     """Build schedules; what is not said is as it should be."""
-    told = [{"appliance": "a"} | GOOD | row for row in rows]
+    told: list[dict[str, Any]] = [{"appliance": "a", **GOOD, **row} for row in rows]
     return SCHEDULES.frame({name: [row[name] for row in told] for name in ("appliance", *GOOD)})
 
 
@@ -44,7 +44,7 @@ def check(
     current = plan(*rows)
     rules = (policy or Policy()).rules(["a", *current["appliance"]])
     spans = pd.Series([typical] * len(rules), dtype="timedelta64[us]")
-    baselines = BASELINES.frame({"appliance": rules.index, "typical_duration": spans})
+    baselines = BASELINES.frame({"appliance": rules.index.to_list(), "typical_duration": spans})
     found = lint(
         current,
         rules,
@@ -93,7 +93,7 @@ class TestNoRun:
 
 
 class TestFeasible:
-    """Metric 23: can the schedule meet the RPO at all?"""
+    """Metric 23: whether the schedule can meet the RPO at all."""
 
     def test_weekly(self) -> None:
         """Five days a week leave a gap of 72 h over the weekend."""
@@ -182,7 +182,7 @@ class TestTarget:
             "2026-11-23 01:00 UTC"
         )
         many = [{"appliance": f"vc-{number}"} for number in range(61)]
-        assert "61 appliances" in [row for row in check(*many) if row[1] == "crowded-start"][0][3]
+        assert "61 appliances" in next(row for row in check(*many) if row[1] == "crowded-start")[3]
 
 
 class TestContent:
@@ -302,8 +302,8 @@ ANYTHING = st.fixed_dictionaries(
 )
 
 
-@given(rows=st.lists(ANYTHING, max_size=4), typical=st.sampled_from([None, "20m", "99999d"]))
-@settings(max_examples=60, deadline=None)
+@given(rows=st.lists(ANYTHING, max_size=4), typical=st.sampled_from([None, "20m", "99999D"]))
+@settings(max_examples=12, deadline=None)
 def test_whatever_an_appliance_says(rows: list[dict[str, Any]], typical: str | None) -> None:
     """No schedule, however odd, makes it fail."""
     found = check(*rows, typical=typical, policy=Policy(retention=3, parts=["common"]))
