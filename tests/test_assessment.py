@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import backupkit.tables as t
@@ -158,7 +158,10 @@ class TestWorkedExamples:
         row, expected = told(judged(example["name"]).appliances), example["expected"]
         slots = {state: row[f"slots_{state}"] for state in t.SLOT_STATES}
         assert {state: count for state, count in slots.items() if count} == expected["slots"]
-        assert [row["attempts_ok"], row["attempts"]] == expected["attempt_success"][:2]
+        good, attempts, share = expected["attempt_success"]
+        assert [row["attempts_ok"], row["attempts"]] == [good, attempts]
+        figure = told(judged(example["name"]).fleet, "attempts_micro")["value"]
+        assert figure == (None if share is None else pytest.approx(share, abs=1e-6))
         assert row["strikes"] == expected["strikes_current"]
         assert row["strikes_worst"] == expected["strikes_max"]
 
@@ -276,6 +279,21 @@ class TestPartsOfTheExamples:
         assert hours(row["exposure"]) is None
         assert hours(row["exposure_at_least"]) == 168
 
+    def test_nothing_at_all(self) -> None:
+        """I: the exposure is at least the week it is known, and there is no attempt to judge."""
+        a = judged("ex09")
+        row = told(a.appliances)
+        assert hours(row["exposure"]) is None
+        assert hours(row["exposure_at_least"]) == 168
+        assert (row["attempts"], row["first_attempts"]) == (0, 0)
+        assert a.fleet.loc[["attempts_micro", "first_attempts_micro"], "value"].isna().all()
+
+    def test_first_attempt(self) -> None:
+        """B: 6 of 7 first attempts were good, 0.857143."""
+        figure = judged("ex02").fleet.loc["first_attempts_micro"]
+        assert (figure["numerator"], figure["denominator"]) == (6, 7)
+        assert figure["value"] == pytest.approx(0.857143, abs=1e-6)
+
     def test_overlap(self) -> None:
         """K: the recovery point is the later start, even if the longer job ends last."""
         a = judged("ex11")
@@ -322,6 +340,10 @@ class TestNewYorkClockChange:
         )
         row = told(a.appliances)
         assert hours(row["breach"]) == pytest.approx(breach, abs=1e-9)
+        pieces = a.intervals[a.intervals["state"] == "breach"]
+        assert (pieces["end"] - pieces["start"]).to_list() == (
+            [pd.Timedelta(minutes=20), pd.Timedelta(minutes=80)] if breach else []
+        )
         assert row["rpo_strict"] == pytest.approx((60 - breach) / 60)
         assert hours(row["worst_exposure"]) == pytest.approx(25 + 1 / 3)
         assert [f"{slot:%d %H:%M}" for slot in a.slots["slot"]] == ["01 03:59", "02 04:59"]
@@ -351,6 +373,64 @@ class TestFleet:
         got = a.fleet.loc[["appliances_strict", "appliances_observed", "coverage_appliances"]]
         assert got["value"].to_list() == pytest.approx([0.666667, 0.75, 0.888889], abs=1e-6)
         assert got[["numerator", "denominator"]].to_numpy().tolist() == [[6, 9], [6, 8], [8, 9]]
+
+    def test_burn_rate(self) -> None:
+        """Q: 8 of 200 runs missed in 24 h burn 4 times as fast as 99 % allow."""
+        names = [f"vc-{number:03}" for number in range(200)]
+        jobs = jobs_of(BY_NAME["ex01"]["jobs"])
+        known = known_of(BY_NAME["ex01"])
+        everyone = Known(
+            *(
+                table.conform(
+                    pd.concat([frame.assign(appliance=name) for name in names], ignore_index=True)
+                )
+                for table, frame in (
+                    (JOBS, jobs),
+                    (POLLS, known.polls),
+                    (SCHEDULES, known.schedules),
+                )
+            )
+        )
+        last_night = everyone.jobs["start_time"] >= pd.Timestamp("2026-11-08T00:00Z")
+        failed = last_night & everyone.jobs["appliance"].isin(names[:8])
+        everyone.jobs.loc[failed, ["state", "outcome"]] = ["FAILED", "failure"]
+        a = everyone.judge(Policy(staleness="0h", target=0.99))
+        burn = a.fleet.loc["burn_rate_24h"]
+        assert (burn["numerator"], burn["denominator"]) == (8, pytest.approx(2))
+        assert burn["value"] == pytest.approx(4.0)
+        # the same 8 of 1,400 in the week
+        assert a.fleet.loc["burn_rate_7d", "value"] == pytest.approx(8 / 14)
+
+    def test_budget_of_one(self) -> None:
+        """Q: one appliance alone is allowed 0.3 of its 30 runs, one miss spends 333 %."""
+        first = pd.Timestamp("2026-10-10T01:00Z")
+        starts = [first + pd.Timedelta(days=day) for day in range(30) if day != 12]
+        records = [
+            {
+                "id": start.isoformat(),
+                "state": "SUCCEEDED",
+                "type": "SCHEDULED",
+                "start": start.isoformat(),
+                "end": (start + pd.Timedelta(minutes=20)).isoformat(),
+            }
+            for start in starts
+        ]
+        known = replace(known_of(BY_NAME["ex01"]), jobs=jobs_of(records))
+        policy = Policy(staleness="0h", target=0.99)
+        budget = known.judge(policy, start="2026-10-10T00:00Z").fleet.loc["error_budget"]
+        assert (budget["numerator"], budget["denominator"]) == (1, pytest.approx(0.3))
+        assert budget["value"] == pytest.approx(3.333, abs=1e-3)
+
+    def test_burn_rate_reaches_past_the_period(self) -> None:
+        """Two nights missed in the last 7 days burn, even if only one day is judged."""
+        example = known_of(BY_NAME["ex01"])
+        missed = example.jobs["start_time"].dt.day.isin([3, 4])
+        known = replace(example, jobs=example.jobs[~missed].reset_index(drop=True))
+        fleet = known.judge(Policy(staleness="0h", target=0.99), start="2026-11-08T00:00:00Z").fleet
+        assert fleet.loc["burn_rate_7d", "numerator"] == 2
+        assert fleet.loc["burn_rate_7d", "value"] == pytest.approx(2 / 0.07)
+        assert fleet.loc["burn_rate_24h", "value"] == 0
+        assert fleet.loc["error_budget", "numerator"] == 0
 
     def test_worst_first(self) -> None:
         """Breaches come first, then what is unknown, compliant and excluded ones last."""
@@ -410,14 +490,82 @@ class TestKnowledge:
         assert row["rpo_strict"] == 0
         assert row["rpo_observed"] is None
 
+    def test_a_knock_does_not_help(self) -> None:
+        """A failed visit to one never read changes no figure of the fleet."""
+        members = [Member(appliance="vc"), Member(appliance="vc-2")]
+        policy = Policy(staleness="0h", members=members)
+        healthy = known_of(BY_NAME["ex01"])
+        knock = Known(
+            JOBS.empty(), polls_of("vc-2", ("2026-11-08T00:00Z", False)), SCHEDULES.empty()
+        )
+        for known in (healthy, healthy + knock):
+            fleet = known.judge(policy).fleet
+            figures = fleet.loc[["rpo_strict_micro", "coverage_time"], ["numerator", "denominator"]]
+            assert figures.to_numpy("float64").tolist() == [[168, 336], [168, 336]]
+
+    def test_looking_twice_does_not_hurt(self) -> None:
+        """Doubled visits, and pairs of them, leave an answer as fresh as single ones."""
+        days = [f"2026-11-0{day}T00:00:00Z" for day in range(1, 9)]
+        after = [day.replace("00:00Z", "05:00Z") for day in days]
+        jobs = known_of(BY_NAME["ex01"]).jobs
+        for visits in (days, days * 2, [*days, *after]):
+            polls = polls_of("vc", *((at, True) for at in visits))
+            row = told(
+                Known(jobs, polls, SCHEDULES.empty())
+                .judge(Policy(), end="2026-11-08T20:00:00Z")
+                .appliances
+            )
+            assert (hours(row["compliant"]), hours(row["unknown"])) == (164, 0)
+
+    def test_close_visits(self) -> None:
+        """Where all visits are within an hour an answer holds for one."""
+        polls = polls_of("vc", ("2026-11-08T00:00Z", True), ("2026-11-08T00:10Z", True))
+        row = told(
+            Known(JOBS.empty(), polls, SCHEDULES.empty())
+            .judge(Policy(rpo="24h", grace="2h"))
+            .appliances
+        )
+        assert hours(row["unknown"]) == pytest.approx(24 - 70 / 60)
+
+    def test_read_in_the_period(self) -> None:
+        """Only a visit of the period makes an appliance one that could be polled in it."""
+        late = Known(JOBS.empty(), polls_of("vc", ("2026-11-15T00:00Z", True)), SCHEDULES.empty())
+        a = late.judge(Policy(members=[Member(appliance="vc")]), now="2026-11-20T00:00:00Z")
+        polled = a.fleet.loc[["coverage_polled"], ["numerator", "denominator"]]
+        assert polled.to_numpy("float64").tolist() == [[0, 1]]
+
+    def test_first_attempt_still_running(self) -> None:
+        """A first attempt that is open past its deadline is an attempt that did not succeed."""
+        example = known_of(BY_NAME["ex01"])
+        jobs = example.jobs.copy()
+        stuck = jobs["start_time"] == pd.Timestamp("2026-11-04T01:00Z")
+        jobs.loc[stuck, ["state", "outcome"]] = ["INPROGRESS", "open"]
+        jobs.loc[stuck, "end_time"] = pd.NaT
+        row = told(replace(example, jobs=jobs).judge(EXACT).appliances)
+        assert row["slots_missed_overrun"] == 1
+        assert (row["first_attempts_ok"], row["first_attempts"]) == (6, 7)
+
+    def test_first_attempt_of_a_pending_run(self) -> None:
+        """A slot that may yet be rescued is in no ratio, whatever its first attempt did."""
+        example = known_of(BY_NAME["ex01"])
+        jobs = example.jobs.copy()
+        last = jobs["start_time"] == pd.Timestamp("2026-11-08T01:00Z")
+        jobs.loc[last, ["state", "outcome"]] = ["FAILED", "failure"]
+        noon = "2026-11-08T12:00:00Z"
+        polls = polls_of("vc", ("2026-10-01T00:00:00Z", True), (noon, True))
+        known = Known(jobs, polls, example.schedules)
+        row = told(known.judge(EXACT, end=noon, now=noon).appliances)
+        assert row["slots_pending"] == 1
+        assert (row["first_attempts_ok"], row["first_attempts"]) == (6, 6)
+
     def test_only_failed_visits(self) -> None:
-        """One that never answered is unknown from its first visit, unobserved before."""
+        """One that never answered is unknown for the whole period, as if nobody had knocked."""
         polls = polls_of("vc", ("2026-11-05T00:00Z", False), ("2026-11-06T00:00Z", False))
         known = Known(JOBS.empty(), polls, schedule_of("vc", 1, 0))
         a = known.judge(Policy())
         row = told(a.appliances)
-        assert (hours(row["unobserved"]), hours(row["unknown"])) == (72, 96)
-        assert row["slots_unknown"] == 4
+        assert (hours(row["unobserved"]), hours(row["unknown"])) == (0, 168)
+        assert row["slots_unknown"] == 7
         assert row["reason"] == "not read, never read: no message"
         assert told(a.coverage)["failing_since"] == pd.Timestamp("2026-11-05T00:00Z")
 
@@ -551,6 +699,26 @@ class TestInference:
         assert set(types.drop("20261105-060000")) == {"SCHEDULED"}
         assert a.jobs["type_inferred"].all()
         assert told(a.appliances)["slots_rescued"] == 1
+
+    def test_type_of_the_oldest(self) -> None:
+        """The oldest known job is SCHEDULED too if it began 7 s after the run it is."""
+        records = [
+            {
+                "id": f"job-{day}",
+                "state": "SUCCEEDED",
+                "type": None,
+                "start": f"2026-11-0{day}T01:00:07Z",
+                "end": f"2026-11-0{day}T01:20:00Z",
+            }
+            for day in range(3, 9)
+        ]
+        polls = polls_of("vc", ("2026-11-03T06:00:00Z", True), (END, True))
+        known = Known(jobs_of(records), polls, schedule_of("vc", 1, 0))
+        a = known.judge(Policy(staleness="0h", window="01:00-02:00"))
+        row = told(a.appliances)
+        assert set(a.jobs["type"]) == {"SCHEDULED"}
+        assert (row["window_ok"], row["window_runs"]) == (6, 6)
+        assert row["slots_met"] == 5  # the one before it was known is not expected
 
     def test_zone_that_is_none(self) -> None:
         """A zone name that does not exist falls back, and coverage says so."""
@@ -748,6 +916,8 @@ def minute(number: int) -> pd.Timedelta:
     return pd.Timedelta(minutes=number)
 
 
+STRICT = ("rpo_strict", "slot_strict", "on_time_strict")
+
 POLICIES = st.builds(
     Policy,
     anchor=st.sampled_from(["start", "end"]),
@@ -814,26 +984,83 @@ class TestProperties:
     ) -> None:
         """Shuffled rows with duplicates give the same assessment."""
 
-        def shuffled(frame: pd.DataFrame, extra: int) -> pd.DataFrame:
-            rows = [*range(len(frame)), *range(min(extra, len(frame)))]
+        def shuffled(frame: pd.DataFrame) -> pd.DataFrame:
+            again = [order.randrange(len(frame)) for _ in range(len(frame) // 2)]
+            rows = [*range(len(frame)), *again]
             order.shuffle(rows)
             return frame.iloc[rows]
 
-        other = Known(
-            shuffled(known.jobs, 3), shuffled(known.polls, 0), shuffled(known.schedules, 0)
-        )
+        other = Known(shuffled(known.jobs), shuffled(known.polls), shuffled(known.schedules))
         assert_same(known.judge(policy), other.judge(policy))
+
+    @given(known=some_knowledge(), policy=POLICIES, at=st.integers(5 * 24 * 60, 15 * 24 * 60))
+    @settings(max_examples=EXAMPLES_EACH, deadline=None)
+    def test_a_failed_visit_never_helps(self, known: Known, policy: Policy, at: int) -> None:
+        """One more failed visit raises no time or slots, no strict ratio, no figure of a fleet."""
+        known += known_of(BY_NAME["ex01"], "vc-healthy")  # else there is little to lose
+        names = {*known.jobs["appliance"], *known.polls["appliance"], "vc-1", "vc-never"}
+        policy = replace(policy, members=tuple(Member(appliance=name) for name in sorted(names)))
+        moment = (ORIGIN + minute(at)).isoformat()
+        failed = pd.concat(
+            [polls_of(name, (moment, False)) for name in ("vc-1", "vc-never")], ignore_index=True
+        )
+        before = known.judge(policy)
+        after = (known + Known(JOBS.empty(), failed, SCHEDULES.empty())).judge(policy)
+        counts = ("compliant", "slots_met", "slots_rescued", "slots_late")
+        left, right = before.appliances.reindex(after.appliances.index), after.appliances
+        for column in counts:
+            assert (right[column] <= left[column]).all(), column
+        for column in STRICT:  # nor is one good where there was none
+            assert (right[column].fillna(0) <= left[column].fillna(0)).all(), column
+        for figure in (
+            *(f"{ratio}_{way}" for ratio in STRICT for way in ("micro", "macro")),
+            *("appliances_strict", "appliances_lookback", "coverage_appliances"),
+            *("coverage_polled", "coverage_time"),
+        ):
+            was, now = (
+                a.fleet.loc[[figure], "value"].to_numpy("float64", na_value=0.0)
+                for a in (before, after)
+            )
+            assert now[0] <= was[0] + 1e-12, figure
 
     @given(known=some_knowledge(), policy=POLICIES, at=MINUTES)
     @settings(max_examples=EXAMPLES_EACH, deadline=None)
-    def test_a_failed_visit_never_helps(self, known: Known, policy: Policy, at: int) -> None:
-        """One more failed visit never raises an appliance's compliant time or slots."""
-        failed = polls_of("vc-1", ((ORIGIN + minute(at)).isoformat(), False))
+    def test_a_success_never_hurts(self, known: Known, policy: Policy, at: int) -> None:
+        """One more success never lowers compliant time or good slots, never adds a missed one."""
         before = known.judge(policy)
-        after = (known + Known(JOBS.empty(), failed, SCHEDULES.empty())).judge(policy)
-        for column in ("compliant", "slots_met", "slots_rescued", "slots_late"):
-            left = before.appliances.reindex(after.appliances.index)[column]
-            assert (after.appliances[column] <= left).dropna().all(), column
+        start = ORIGIN + minute(at)
+        since = before.coverage["known_since"].get("vc-1", pd.NaT)
+        assume(since <= start)  # one from before all else would be judged for longer
+        record = {
+            "id": "one-more",
+            "state": "SUCCEEDED",
+            "type": "SCHEDULED",
+            "start": start.isoformat(),
+            "end": (start + minute(20)).isoformat(),
+        }
+        good = jobs_of([record], "vc-1")
+        after = (known + Known(good, POLLS.empty(), SCHEDULES.empty())).judge(policy)
+        left, right = (a.appliances.loc[["vc-1"]].iloc[0] for a in (before, after))
+        assert right["compliant"] >= left["compliant"]
+        assert right["attempts_ok"] >= left["attempts_ok"]
+        for ratio in STRICT:
+            assert pd.isna(left[ratio]) or right[ratio] >= left[ratio], ratio
+        kinds = [f"slots_{state}" for state in ("met", "rescued", "late")]
+        assert right[kinds].sum() >= left[kinds].sum()
+        assert right["slots_missed_norun"] <= left["slots_missed_norun"]
+
+    @given(known=some_knowledge(), policy=POLICIES)
+    @settings(max_examples=EXAMPLES_EACH, deadline=None)
+    def test_without_data_nothing_is_compliant(self, known: Known, policy: Policy) -> None:
+        """Without a job, or without a good visit, nobody is compliant, whatever else is known."""
+        failed = known.polls.assign(ok=pd.Series(False, index=known.polls.index, dtype="boolean"))
+        for poor in (replace(known, jobs=JOBS.empty()), replace(known, polls=failed)):
+            a = poor.judge(policy)
+            assert a.verdict.state != "compliant"
+            assert a.verdict.compliant == 0
+            assert not a.appliances["compliant"].gt(pd.Timedelta(0)).any()
+            for figure in ("appliances_strict", "rpo_strict_micro"):
+                assert not a.fleet.loc[[figure], "value"].gt(0).any(), figure
 
     @given(known=some_knowledge(), policy=POLICIES, at=st.integers(1, 7 * 24 * 60 - 1))
     @settings(max_examples=EXAMPLES_EACH, deadline=None)

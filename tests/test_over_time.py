@@ -46,6 +46,56 @@ class TestChanges:
         assert a.appliances.loc["vc", "threshold"] == 14 * HOUR
         assert a.intervals["state"].to_list() == ["compliant", "breach"] * 5
 
+    def test_window_and_limit(self) -> None:
+        """Each run is held against the window and the limit of the time it ended."""
+        changed = policy(
+            window="01:00-02:00",
+            duration_limit="30m",
+            changes={
+                "2026-11-05T00:00:00Z": policy(window="03:00-04:00", duration_limit="10m"),
+            },
+        )
+        row = told(HEALTHY.judge(changed).appliances)
+        # those of the 2nd to 4th keep to both, those of the 5th to 8th to neither
+        assert (row["window_ok"], row["window_runs"]) == (3, 7)
+        assert (row["duration_ok"], row["duration_runs"]) == (3, 7)
+        assert row["window_running"] == 0
+
+    def test_a_limit_from_then_on(self) -> None:
+        """Where only one of the policies has a limit, the runs of its time are the ones judged."""
+        later = policy(changes={"2026-11-05T00:00:00Z": policy(duration_limit="10m")})
+        row = told(HEALTHY.judge(later).appliances)
+        assert (row["duration_ok"], row["duration_runs"]) == (0, 4)
+        assert row["window_runs"] is None
+
+    def test_an_end_that_nobody_told(self) -> None:
+        """A run without an end was done when it was last seen, also before a change."""
+        jobs = HEALTHY.jobs.copy()
+        mute = jobs["start_time"] == pd.Timestamp("2026-11-03T01:00Z")
+        jobs.loc[mute, "last_seen_at"] = jobs.loc[mute, "end_time"]
+        jobs.loc[mute, "end_time"] = pd.NaT
+        changed = policy(
+            duration_limit="30m", changes={"2026-11-05T00:00:00Z": policy(duration_limit="10m")}
+        )
+        row = told(Known(jobs, HEALTHY.polls, HEALTHY.schedules).judge(changed).appliances)
+        assert (row["duration_ok"], row["duration_runs"]) == (3, 7)
+
+    def test_backup_day(self) -> None:
+        """From noon to noon until the 5th, then from midnight; no moment is of two days."""
+        hour = policy(backup_day="00:00")
+        changed = policy(changes={"2026-11-05T00:00:00Z": hour})
+        row = told(NO_RUN.judge(changed).appliances)
+        # those of the 2nd, 3rd and 4th (nothing until noon of the 5th), then the 6th, 7th and 8th
+        assert (row["days"], row["days_missed"]) == (6, 1)
+        row = told(NO_RUN.judge(changed, as_if=True).appliances)
+        assert (row["days"], row["days_missed"]) == (7, 1)
+
+    def test_the_same_backup_day(self) -> None:
+        """A change of something else cuts no day in two."""
+        for moment in ("2026-11-05T00:00:00Z", "2026-11-05T12:00:00Z", "2026-10-20T00:00:00Z"):
+            row = told(NO_RUN.judge(policy(changes={moment: policy(rpo="12h")})).appliances)
+            assert (row["days"], row["days_missed"]) == (6, 1)
+
     def test_as_if(self) -> None:
         """As if the newest policy had always held."""
         a = HEALTHY.judge(self.STRICTER, as_if=True)

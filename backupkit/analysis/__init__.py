@@ -17,6 +17,7 @@ from backupkit.analysis.compliance import (
 )
 from backupkit.analysis.exposure import (
     exposure,
+    exposure_at,
     recovery_points,
     segments,
     state_intervals,
@@ -67,6 +68,7 @@ __all__ = [
     "duration_runs",
     "expected_runs",
     "exposure",
+    "exposure_at",
     "failure_counts",
     "failure_signatures",
     "failures",

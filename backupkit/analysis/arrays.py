@@ -4,20 +4,33 @@ Inside the analysis an instant is a naive ``datetime64[us]`` in UTC and an appli
 in the sorted index of the rules: both sort, subtract and compare without building Python objects.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-__all__ = ["NAT", "NO_SPAN", "Codes", "Spans", "Times", "codes_of", "first_of", "instant", "latest"]
-__all__ += ["spans_of", "times_of", "utc"]
+__all__ = ["NAT", "NO_SPAN", "Codes", "Spans", "Times", "codes_of", "first_of", "instant"]
+__all__ += [
+    "later_if",
+    "latest",
+    "newest_so_far",
+    "order_of",
+    "spans_of",
+    "times_of",
+    "utc",
+    "words_of",
+]
 
 Times = npt.NDArray[np.datetime64]
 Spans = npt.NDArray[np.timedelta64]
 Codes = npt.NDArray[np.intp]
 
 NAT: Final = np.datetime64("NaT", "us")
+_LARGEST: Final = 2**62
 NO_SPAN: Final = np.timedelta64("NaT", "us")
 
 
@@ -51,8 +64,95 @@ def instant(moment: pd.Timestamp) -> np.datetime64:
 
 
 def codes_of(appliance: pd.Series, index: pd.Index) -> Codes:
-    """Give each row's appliance as its position in `index`, -1 if it is not there."""
-    return index.get_indexer(pd.Index(appliance)).astype(np.intp)
+    """Give each row's appliance as its position in `index`, -1 if it is not there.
+
+    Notes
+    -----
+    Neighbours that are the same are looked up once: rows are mostly sorted by appliance.
+    """
+    runs = pc.run_end_encode(pa.chunked_array(pa.array(appliance.array, type=pa.large_string())))
+    encoded = runs.combine_chunks()
+    names = pd.Index(encoded.values.to_pandas(), dtype="str")  # noqa: PD011 # of pyarrow
+    found = index.get_indexer(names).astype(np.intp)
+    ends = encoded.run_ends.to_numpy()
+    codes: Codes = np.repeat(found, np.diff(ends, prepend=0))
+    return codes
+
+
+def order_of(codes: Codes, times: Times) -> Codes:
+    """Give the positions of the rows by appliance and time; rows of one instant keep their order.
+
+    Examples
+    --------
+    >>> days = np.array(["2026-11-04", "2026-11-02", "2026-11-03"], dtype="datetime64[us]")
+    >>> order_of(np.array([0, 0, 1]), days)
+    array([1, 0, 2])
+    """
+    same, later = codes[1:] == codes[:-1], times[1:] >= times[:-1]
+    if np.all((codes[1:] > codes[:-1]) | (same & later)):  # as they mostly are
+        return np.arange(len(codes), dtype=np.intp)
+    (keys,) = _keys((codes, times))
+    return np.argsort(keys, kind="stable")
+
+
+def _keys(*columns: tuple[Codes, Times]) -> list[npt.NDArray[np.int64]]:
+    """Give numbers that sort and compare as the appliance and the time do; no time comes last."""
+    stamps = [times.astype("datetime64[us]", copy=False).view(np.int64) for _, times in columns]
+    missing = [np.isnat(times) for _, times in columns]
+    known = [told[~none] for told, none in zip(stamps, missing, strict=True)]
+    first = min((int(told.min()) for told in known if len(told)), default=0)
+    span = max((int(told.max()) for told in known if len(told)), default=0) - first + 2
+    highest = max(int(codes.max(initial=0)) for codes, _ in columns)
+    if span * (highest + 2) >= _LARGEST:
+        # centuries: their order alone is as good
+        distinct = np.unique(np.concatenate(known))
+        stamps = [np.searchsorted(distinct, told) for told in stamps]
+        first, span = 0, len(distinct) + 2
+    keys = []
+    for (codes, _), told, none in zip(columns, stamps, missing, strict=True):
+        key = codes * span + (told - first)
+        if none.any():
+            key[none] = codes[none] * span + (span - 1)
+        keys.append(key)
+    return keys
+
+
+def later_if(flags: npt.NDArray[np.bool_], times: Times) -> Times:
+    """Give times only for sorting: at the same instant those with a flag come later.
+
+    Examples
+    --------
+    >>> day = np.array(["2026-11-04", "2026-11-04"], dtype="datetime64[us]")
+    >>> order_of(np.array([0, 0]), later_if(np.array([True, False]), day))
+    array([1, 0])
+    """
+    doubled = times.astype("datetime64[us]", copy=False).view(np.int64) * 2 + flags
+    return np.where(np.isnat(times), NAT, doubled.view("datetime64[us]"))
+
+
+def newest_so_far(codes: Codes, times: Times) -> Times:
+    """Give the largest time of each row's appliance up to the row; rows are sorted by appliance.
+
+    Examples
+    --------
+    >>> days = np.array(["2026-11-04", "2026-11-02", "2026-11-03"], dtype="datetime64[us]")
+    >>> newest_so_far(np.array([0, 0, 1]), days).astype("datetime64[D]")
+    array(['2026-11-04', '2026-11-04', '2026-11-03'], dtype='datetime64[D]')
+    """
+    (keys,) = _keys((codes, times))
+    largest = keys == np.maximum.accumulate(keys)
+    return times[np.maximum.accumulate(np.where(largest, np.arange(len(keys)), 0))]
+
+
+def words_of(codes: Codes, words: Sequence[str] | pd.Index) -> pd.Series:
+    """Give the word that each number stands for, missing where it is -1.
+
+    Examples
+    --------
+    >>> words_of(np.array([1, -1]), ["no", "yes"]).to_list()
+    ['yes', nan]
+    """
+    return pd.Series(pd.Series(list(words), dtype="str").array.take(codes, allow_fill=True))
 
 
 def latest(key_codes: Codes, key_times: Times, codes: Codes, times: Times) -> Codes:
@@ -72,7 +172,8 @@ def latest(key_codes: Codes, key_times: Times, codes: Codes, times: Times) -> Co
 
     Notes
     -----
-    Keys and queries are sorted together once: cost n log n over both, whatever the fleet's size.
+    One sort, which costs next to nothing if the keys are sorted, and a binary search for each
+    query, whatever the fleet's size.
 
     Examples
     --------
@@ -81,20 +182,15 @@ def latest(key_codes: Codes, key_times: Times, codes: Codes, times: Times) -> Co
     array([ 0, -1])
     """
     held = np.flatnonzero(~np.isnat(key_times))
-    asked = np.flatnonzero(~np.isnat(times))
-    all_codes = np.concatenate([key_codes[held], codes[asked]])
-    all_times = np.concatenate([key_times[held], times[asked]])
-    is_query = np.arange(len(all_codes)) >= len(held)
-    order = np.lexsort((is_query, all_times, all_codes))
     result = np.full(len(times), -1, dtype=np.intp)
-    if not len(order):
+    if not len(held):
         return result
-    newest = np.maximum.accumulate(np.where(is_query[order], -1, np.arange(len(order))))
-    at_query = is_query[order]
-    query, newest = order[at_query], newest[at_query]
-    key = order[np.maximum(newest, 0)]
-    found = (newest >= 0) & (all_codes[key] == all_codes[query])
-    result[asked[query[found] - len(held)]] = held[key[found]]
+    keys, queries = _keys((key_codes[held], key_times[held]), (codes, times))
+    order = np.argsort(keys, kind="stable")
+    newest = np.searchsorted(keys[order], queries, side="right") - 1
+    row = held[order[np.maximum(newest, 0)]]
+    found = (newest >= 0) & (key_codes[row] == codes) & ~np.isnat(times)
+    result[found] = row[found]
     return result
 
 
@@ -113,7 +209,7 @@ def first_of(groups: Codes, order_by: Times) -> tuple[Codes, Codes]:
     groups, rows : array of intp
         The groups that occur, ascending, and the position of the first row of each.
     """
-    order = np.lexsort((order_by, groups))
+    order = order_of(groups, order_by)
     ordered = groups[order]
     starts = np.ones(len(ordered), dtype=bool)
     starts[1:] = ordered[1:] != ordered[:-1]

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from backupkit.analysis.arrays import codes_of, instant
+from backupkit.analysis.arrays import codes_of, instant, later_if, latest, order_of, times_of
 from backupkit.analysis.knowledge import job_times
 
 __all__ = ["attempt_counts", "last_attempts", "strikes"]
@@ -77,7 +77,7 @@ def strikes(
     rows = np.flatnonzero(done <= instant(end))
     codes = codes_of(jobs["appliance"], appliances)[rows]
     success = jobs["outcome"].eq("success").to_numpy()[rows]
-    order = np.lexsort((success, done[rows], codes))
+    order = order_of(codes, later_if(success, done[rows]))
     codes, success, done = codes[order], success[order], done[rows][order]
     failed = np.cumsum(~success)
     begins = np.ones(len(codes), dtype=bool)
@@ -102,7 +102,7 @@ def last_attempts(jobs: pd.DataFrame, *, at: pd.Timestamp, appliances: pd.Index)
     Parameters
     ----------
     jobs : DataFrame
-        Of `backupkit.tables.JOBS`, each job once.
+        What `distinct_jobs` gave; of two with the same start the last counts.
     at : Timestamp
         Jobs that start later are ignored.
     appliances : Index of str
@@ -113,8 +113,17 @@ def last_attempts(jobs: pd.DataFrame, *, at: pd.Timestamp, appliances: pd.Index)
     DataFrame
         By appliance: last_attempt [UTC] and last_outcome.
     """
-    begun = jobs[(jobs["outcome"] != "void") & (jobs["start_time"] <= at)]
-    ordered = begun.sort_values(["appliance", "start_time", "job_id"], kind="stable")
-    newest = ordered.drop_duplicates("appliance", keep="last").set_index("appliance")
-    columns = {"start_time": "last_attempt", "outcome": "last_outcome"}
-    return newest[list(columns)].rename(columns=columns).reindex(appliances)
+    begun = (jobs["outcome"] != "void").to_numpy() & (times_of(jobs["start_time"]) <= instant(at))
+    rows = np.flatnonzero(begun)
+    row = latest(
+        codes_of(jobs["appliance"], appliances)[rows],
+        times_of(jobs["start_time"])[rows],
+        np.arange(len(appliances), dtype=np.intp),
+        np.full(len(appliances), instant(at)),
+    )
+    newest = np.append(rows, -1)[row]
+    told = {
+        name: jobs[column].array.take(newest, allow_fill=True)
+        for name, column in (("last_attempt", "start_time"), ("last_outcome", "outcome"))
+    }
+    return pd.DataFrame(told, index=appliances)

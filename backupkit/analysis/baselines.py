@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backupkit.analysis.arrays import Codes, Times, codes_of, instant, latest, times_of
+from backupkit.analysis.arrays import Codes, Times, codes_of, instant, latest, order_of, times_of
 from backupkit.analysis.knowledge import job_times
 from backupkit.analysis.loads import sums_of
 from backupkit.tables import ANOMALIES, BASELINES
@@ -66,7 +66,7 @@ class _Runs:
     def of(cls, codes: Codes, done: Times, values: Numbers, rows: Flags) -> "_Runs":
         """Sort the chosen rows."""
         chosen = np.flatnonzero(rows & (codes >= 0) & ~np.isnat(done))
-        order = chosen[np.lexsort((done[chosen], codes[chosen]))]
+        order = chosen[order_of(codes[chosen], done[chosen])]
         return cls(codes[order], done[order], values[order])
 
     def newest(self, number: int) -> tuple[Codes, Codes]:

@@ -140,7 +140,7 @@ def twins(jobs: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     jobs : DataFrame
-        Of `backupkit.tables.JOBS`.
+        Of `backupkit.tables.JOBS`, each job once.
 
     Returns
     -------
@@ -166,8 +166,9 @@ def twins(jobs: pd.DataFrame) -> pd.DataFrame:
     [['a', 'b', 3]]
     """
     key = ["job_id", "start_time", "end_time"]
-    listed = jobs[["appliance", *key]].dropna().drop_duplicates()
-    size = listed.groupby("appliance").size()
+    listed = jobs[["appliance", *key]].dropna()
+    size = listed["appliance"].value_counts()
+    listed = listed[listed.duplicated(["start_time", "end_time"], keep=False)]  # few, and soon seen
     shared = listed[listed.duplicated(key, keep=False)].sort_values([*key, "appliance"])
     first = shared.groupby(key)["appliance"].transform("first")
     pairs = shared.assign(twin=shared["appliance"], appliance=first)

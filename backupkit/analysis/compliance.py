@@ -27,12 +27,17 @@ _UNITS: Final = {
     "slot_observed_micro": "slots",
     "slot_observed_macro": "appliances",
     "on_time_strict_micro": "slots",
+    "on_time_strict_macro": "appliances",
     "on_time_observed_micro": "slots",
+    "on_time_observed_macro": "appliances",
     "attempts_micro": "jobs",
     "attempts_macro": "appliances",
     "first_attempts_micro": "slots",
+    "first_attempts_macro": "appliances",
     "window_micro": "jobs",
+    "window_macro": "appliances",
     "duration_micro": "jobs",
+    "duration_macro": "appliances",
     "days_missed": "days",
     "error_budget": "slots",
     "error_budget_strict": "slots",
@@ -124,8 +129,8 @@ def fleet_metrics(facts: pd.DataFrame) -> pd.DataFrame:
     ----------
     facts : DataFrame
         By appliance; reads state, the times, counts and ratios of `backupkit.tables.APPLIANCES`,
-        last_success_end and last_ok [UTC], lookback_from [UTC], configured, and what
-        `recent_slots` gave. Whoever is excluded by a rule must not be in it.
+        last_success_end and lookback_from [UTC], configured, read (whether a visit of the period
+        could), and what `recent_slots` gave. Whoever is excluded by a rule must not be in it.
 
     Returns
     -------
@@ -200,9 +205,18 @@ def _parts(facts: pd.DataFrame) -> pd.DataFrame:
     good, resolved, counted = _slots(facts)
     on_time = facts["slots_met"] + facts["slots_rescued"]
     missed = facts[list(_MISSED_SLOTS)].sum(axis=1)
+    attempts, firsts, window, duration = (
+        (facts[f"{good_ones}_ok"], facts[whole])
+        for good_ones, whole in (
+            ("attempts", "attempts"),
+            ("first_attempts", "first_attempts"),
+            ("window", "window_runs"),
+            ("duration", "duration_runs"),
+        )
+    )
     recent = in_scope & (facts["last_success_end"] >= facts["lookback_from"])
     # excluded ones have been dropped by the caller
-    read = facts["configured"] & (facts["last_ok"] >= facts["period_start"])
+    read = facts["configured"] & facts["read"]
     parts = {
         "appliances_strict": (compliant, in_scope),
         "appliances_observed": (compliant, known),
@@ -218,12 +232,17 @@ def _parts(facts: pd.DataFrame) -> pd.DataFrame:
         "slot_observed_micro": (good, resolved),
         "slot_observed_macro": _own(facts["slot_observed"]),
         "on_time_strict_micro": (on_time, counted),
+        "on_time_strict_macro": _own(facts["on_time_strict"]),
         "on_time_observed_micro": (on_time, resolved),
-        "attempts_micro": (facts["attempts_ok"], facts["attempts"]),
-        "attempts_macro": _own(ratio(facts["attempts_ok"], facts["attempts"])),
-        "first_attempts_micro": (facts["first_attempts_ok"], facts["first_attempts"]),
-        "window_micro": (facts["window_ok"], facts["window_runs"]),
-        "duration_micro": (facts["duration_ok"], facts["duration_runs"]),
+        "on_time_observed_macro": _own(facts["on_time_observed"]),
+        "attempts_micro": attempts,
+        "attempts_macro": _own(ratio(*attempts)),
+        "first_attempts_micro": firsts,
+        "first_attempts_macro": _own(ratio(*firsts)),
+        "window_micro": window,
+        "window_macro": _own(ratio(*window)),
+        "duration_micro": duration,
+        "duration_macro": _own(ratio(*duration)),
         "days_missed": (facts["days_missed"], facts["days"]),
         "error_budget": (missed, facts["allowed"]),
         "error_budget_strict": (missed + facts["slots_unknown"], facts["allowed"]),

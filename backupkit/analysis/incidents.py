@@ -3,7 +3,18 @@
 import numpy as np
 import pandas as pd
 
-from backupkit.analysis.arrays import NAT, Codes, Times, codes_of, instant, spans_of, times_of, utc
+from backupkit.analysis.arrays import (
+    NAT,
+    Codes,
+    Times,
+    codes_of,
+    instant,
+    later_if,
+    order_of,
+    times_of,
+    utc,
+    words_of,
+)
 from backupkit.analysis.knowledge import job_times
 from backupkit.analysis.scope import observed_between
 from backupkit.tables import INCIDENTS
@@ -11,8 +22,16 @@ from backupkit.tables import INCIDENTS
 __all__ = ["incident_figures", "incidents"]
 
 
+_SUCCESS, _FAILED, _OVERDUE = range(3)
+
+
 def incidents(
-    jobs: pd.DataFrame, slots: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp
+    jobs: pd.DataFrame,
+    slots: pd.DataFrame,
+    *,
+    start: pd.Timestamp,
+    end: pd.Timestamp,
+    known_until: pd.Series,
 ) -> pd.DataFrame:
     """Find the incidents that touch the period.
 
@@ -25,6 +44,8 @@ def incidents(
         ``overdue`` [UTC].
     start, end : Timestamp
         The period, half-open.
+    known_until : Series of datetime64
+        Up to when each appliance is known [UTC], by appliance.
 
     Returns
     -------
@@ -36,7 +57,7 @@ def incidents(
     An incident begins with the end of the first failed job after a success, or when the first run
     was overdue, and ends with the end of the next success of any type. A failure at the very
     instant of a success comes before it. What is open at the period's end has no recovery, and its
-    duration is a lower bound.
+    duration is a lower bound: up to the end, or to where knowledge ends before.
 
     References
     ----------
@@ -46,7 +67,7 @@ def incidents(
     index = index.union(pd.Index(slots["appliance"].unique(), dtype="str"))
     first, last = instant(start), instant(end)
     codes, times, kinds = _events(jobs, slots, index, last)
-    problem = kinds > 0
+    problem = kinds != _SUCCESS
     onset = problem.copy()
     onset[1:] &= ~((codes[1:] == codes[:-1]) & problem[:-1])
     begins = np.flatnonzero(onset)
@@ -56,14 +77,16 @@ def incidents(
     begins, recovery = begins[touches], recovery[touches]
     is_open = np.isnat(recovery)
     began = times[begins]
+    seen = times_of(known_until.reindex(index))[codes[begins]]
+    until = np.maximum(np.fmin(last, seen), began)
     return INCIDENTS.frame(
         {
-            "appliance": pd.Series(index[codes[begins]], dtype="str"),
+            "appliance": words_of(codes[begins], index),
             "onset": utc(began),
             "recovery": utc(recovery),
-            "duration": pd.Series(np.where(is_open, last, recovery) - began),
+            "duration": pd.Series(np.where(is_open, until, recovery) - began),
             "open": pd.Series(is_open),
-            "kind": pd.Series(np.where(kinds[begins] == 1, "failed", "norun"), dtype="str"),
+            "kind": pd.Series(np.where(kinds[begins] == _FAILED, "failed", "norun"), dtype="str"),
             "carried_over": pd.Series(began < first),
         }
     )
@@ -75,18 +98,19 @@ def _events(
     index: pd.Index,
     last: np.datetime64,
 ) -> tuple[Codes, Times, Codes]:
-    """Line up what happened to each appliance up to `last`: 1 failed, 2 overdue, 0 success."""
+    """Line up what happened to each appliance up to `last`, and of which kind it was."""
     _, done = job_times(jobs)
     overdue = times_of(slots["overdue"])
     times = np.concatenate([done, overdue])
     codes = np.concatenate(
         [codes_of(jobs["appliance"], index), codes_of(slots["appliance"], index)]
     )
-    job_kinds = np.where(jobs["outcome"].eq("success").to_numpy(), 0, 1)
-    kinds = np.concatenate([job_kinds, np.full(len(overdue), 2)]).astype(np.intp)
+    job_kinds = np.where(jobs["outcome"].eq("success").to_numpy(), _SUCCESS, _FAILED)
+    kinds = np.concatenate([job_kinds, np.full(len(overdue), _OVERDUE)]).astype(np.intp)
     happened = times <= last
     times, codes, kinds = times[happened], codes[happened], kinds[happened]
-    order = np.lexsort((np.where(kinds == 0, 3, kinds), times, codes))
+    # an overdue run after a failure, a success after both
+    order = order_of(codes, later_if(kinds == _OVERDUE, later_if(kinds == _SUCCESS, times)))
     return codes[order], times[order], kinds[order]
 
 
@@ -150,15 +174,12 @@ def _observed_outside(found: pd.DataFrame, pieces: pd.DataFrame, appliances: pd.
     """Add up the observed time that lies in no incident."""
     everyone = np.arange(len(appliances), dtype=np.intp)
     ever = np.full(len(appliances), instant(pieces["start"].min()) if len(pieces) else NAT)
+    last = instant(pieces["end"].max()) if len(pieces) else NAT
     whole = observed_between(
-        pieces,
-        everyone,
-        ever,
-        np.full(len(appliances), instant(pieces["end"].max()) if len(pieces) else NAT),
-        appliances=appliances,
+        pieces, everyone, ever, np.full(len(appliances), last), appliances=appliances
     )
-    begin = times_of(found["onset"])
-    until = begin + spans_of(found["duration"])
+    begin, recovery = times_of(found["onset"]), times_of(found["recovery"])
+    until = np.where(np.isnat(recovery), last, recovery)
     codes = codes_of(found["appliance"], appliances)
     lost = np.zeros(len(appliances), dtype="timedelta64[us]")
     np.add.at(lost, codes, observed_between(pieces, codes, begin, until, appliances=appliances))

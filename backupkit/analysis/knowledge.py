@@ -10,7 +10,10 @@ from backupkit.analysis.arrays import (
     Codes,
     Times,
     codes_of,
+    first_of,
     instant,
+    latest,
+    order_of,
     spans_of,
     times_of,
     utc,
@@ -22,6 +25,7 @@ _TERMINAL: Final = ("success", "failure")
 _TOLERATED_SKEW: Final = pd.Timedelta(minutes=5)
 _CADENCE_FLOOR: Final = pd.Timedelta(hours=1)
 _CADENCE_GUESS: Final = pd.Timedelta(hours=24)
+_INSTANT: Final = np.timedelta64(1, "us")
 
 
 def distinct_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
@@ -45,9 +49,19 @@ def distinct_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
     ----------
     .. [1] sla.md, section 5, "duplicate records".
     """
-    if jobs.duplicated(["appliance", "job_id"]).any():
+    names = pd.Index(np.sort(jobs["appliance"].unique()), dtype="str")
+    codes = codes_of(jobs["appliance"], names)
+    ids, distinct = pd.factorize(jobs["job_id"])
+    if pd.Series(codes * (len(distinct) + 1) + ids).duplicated().any():
         jobs = _newest_records(jobs)
-    return jobs.sort_values(["appliance", "start_time", "job_id"], kind="stable", ignore_index=True)
+        codes = codes_of(jobs["appliance"], names)
+    start = times_of(jobs["start_time"])
+    order = order_of(codes, start)
+    codes, start = codes[order], start[order]
+    if np.any((codes[1:] == codes[:-1]) & ~(start[1:] > start[:-1])):  # the same start, or none
+        by = ["appliance", "start_time", "job_id"]
+        return jobs.sort_values(by, kind="stable", ignore_index=True)
+    return jobs.iloc[order].reset_index(drop=True)
 
 
 def _newest_records(jobs: pd.DataFrame) -> pd.DataFrame:
@@ -81,7 +95,7 @@ def job_times(jobs: pd.DataFrame) -> tuple[Times, Times]:
     finished job that tells no end was done when it was last seen.
     """
     start, end = times_of(jobs["start_time"]), times_of(jobs["end_time"])
-    finished = jobs["outcome"].isin(_TERMINAL).to_numpy()
+    finished = codes_of(jobs["outcome"], pd.Index(_TERMINAL)) >= 0
     told = np.where(np.isnat(end), times_of(jobs["last_seen_at"]), end)
     return start, np.where(finished, np.fmax(told, np.where(np.isnat(told), NAT, start)), NAT)
 
@@ -100,17 +114,20 @@ def visits(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     -------
     DataFrame
         By appliance: polls, polls_ok (counts); first_poll, last_poll, first_ok, last_ok,
-        failing_since [UTC]; cadence (the median gap between good visits, at least 1 h; 24 h while
-        there are fewer than two); error and detail of the newest visit if it failed; clock_skew,
-        api, version and details of the newest good one.
+        failing_since [UTC]; cadence (the median gap between good visits that are at least 1 h
+        apart; 1 h if there are only closer ones, 24 h while there are fewer than two); error and
+        detail of the newest visit if it failed; clock_skew, api, version and details of the newest
+        good one.
 
     Notes
     -----
     Only good visits make the cadence: else one more failure could widen the gap, and with it the
-    time for which an old answer counts as knowledge. A visit that Ctrl-C cut short, or that only
-    followed a running job, says nothing about the appliance, and counts as none.
+    time for which an old answer counts as knowledge. Of visits that follow each other more closely
+    than an hour the first counts: looking twice must not make an answer go stale sooner. A visit
+    that Ctrl-C cut short, or that only followed a running job, says nothing about the appliance,
+    and counts as none.
     """
-    counted = polls[polls["ok"].notna()]
+    counted = polls[polls["ok"].notna()].drop_duplicates(["appliance", "polled_at", "ok"])
     seen = counted.sort_values(["appliance", "polled_at", "ok"], kind="stable")
     good = seen[seen["ok"].astype("bool")]
     by, by_good = seen.groupby("appliance"), good.groupby("appliance")
@@ -119,9 +136,7 @@ def visits(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     facts["polls_ok"] = by_good.size().reindex(appliances, fill_value=0)
     facts["first_poll"], facts["last_poll"] = by["polled_at"].min(), by["polled_at"].max()
     facts["first_ok"], facts["last_ok"] = by_good["polled_at"].min(), by_good["polled_at"].max()
-    facts["cadence"] = by_good["polled_at"].diff().groupby(good["appliance"]).median()
-    cadence = facts["cadence"].mask(facts["cadence"] < _CADENCE_FLOOR, _CADENCE_FLOOR)
-    facts["cadence"] = cadence.fillna(_CADENCE_GUESS).astype("timedelta64[us]")
+    facts["cadence"] = _cadence(good, appliances)
     last_ok = facts["last_ok"].reindex(seen["appliance"]).reset_index(drop=True)
     polled_at = seen["polled_at"].reset_index(drop=True)
     after = (last_ok.isna() | (polled_at > last_ok)).to_numpy()
@@ -134,6 +149,36 @@ def visits(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     for name in ("clock_skew", "api", "version", "details"):
         facts[name] = newest_good[name].reindex(appliances)
     return facts
+
+
+def _cadence(good: pd.DataFrame, appliances: pd.Index) -> pd.Series:
+    """Give the usual gap between the good visits, which are sorted by appliance and time."""
+    rows = good[good["appliance"].isin(appliances)]
+    codes, times = codes_of(rows["appliance"], appliances), times_of(rows["polled_at"])
+    ends = np.searchsorted(codes, np.arange(len(appliances)), side="right")
+    kept = np.zeros(len(rows), dtype=bool)
+    at = np.searchsorted(codes, np.arange(len(appliances)))
+    owner = np.arange(len(appliances))
+    # from each kept visit to the first one that is far enough, for all appliances at once
+    following = _first_after(codes, times, ends)
+    while len(at):
+        inside = at < ends[owner]
+        at, owner = at[inside], owner[inside]
+        kept[at] = True
+        at = following[at]
+    apart = pd.Series(times[kept]).groupby(codes[kept])
+    usual = apart.diff().groupby(codes[kept]).median()
+    cadence = usual.reindex(range(len(appliances))).set_axis(appliances)
+    several = np.bincount(codes, minlength=len(appliances)) > 1
+    cadence = cadence.mask(cadence.isna() & several, _CADENCE_FLOOR)
+    return cadence.fillna(_CADENCE_GUESS).astype("timedelta64[us]")
+
+
+def _first_after(codes: Codes, times: Times, ends: Codes) -> Codes:
+    """Give for each visit the next one of its appliance that is an hour later; else its end."""
+    after = latest(codes, times, codes, times + _CADENCE_FLOOR.to_timedelta64() - _INSTANT) + 1
+    following: Codes = np.minimum(after, ends[codes])
+    return following
 
 
 def on_our_clock(jobs: pd.DataFrame, corrections: pd.Series) -> pd.DataFrame:
@@ -210,8 +255,8 @@ def knowledge(
     known_since is the first good visit or the start of the oldest job, the earlier one.
     known_until is the newest good visit plus the staleness allowance, but no later than the first
     failed visit after it: an appliance that stopped answering is unknown at once. One that never
-    answered has neither, and its time counts, as unknown, from its first visit, or from the
-    period's start if it is configured and was never visited.
+    answered has neither, and its time counts, as unknown, from the period's start if it is
+    configured, else from its first visit.
 
     References
     ----------
@@ -220,17 +265,19 @@ def knowledge(
     index, size = rules.index, len(rules)
     began, _ = job_times(jobs)
     codes: Codes = codes_of(jobs["appliance"], index)
+    started = np.flatnonzero(~np.isnat(began))
+    groups, first = first_of(codes[started], began[started])
     oldest = np.full(size, NAT)
-    started = ~np.isnat(began)
-    np.fmin.at(oldest, codes[started], began[started])
+    oldest[groups] = began[started[first]]
     evidence = times_of(visited["last_ok"])
     never = np.isnat(evidence)
     known_since = np.where(never, NAT, np.fmin(times_of(visited["first_ok"]), oldest))
     staleness = rules["staleness"].fillna(visited["cadence"])
     known_until = np.fmin(evidence + spans_of(staleness), times_of(visited["failing_since"]))
     first_poll = times_of(visited["first_poll"])
-    fallback = np.where(rules["configured"].to_numpy(), instant(start), NAT)
-    first_sign = np.where(np.isnat(first_poll), fallback, first_poll)
+    # a failed visit must not shorten what counts as unknown
+    expected = np.where(rules["configured"].to_numpy(), instant(start), NAT)
+    first_sign = np.fmin(first_poll, expected)
     times = {
         "known_since": known_since,
         "known_until": np.where(never, NAT, known_until),

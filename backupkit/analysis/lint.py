@@ -87,7 +87,6 @@ def lint(
     [['vc-1', 'no-schedule', 'error']]
     """
     scope = rules[rules["exclude"].isna()]
-    scope = rules[rules["exclude"].isna()]
     rows = plans_in_use(current, zones=zones, appliances=scope.index)
     week = week_of(rows)
     names = [current["appliance"], rows["appliance"], rows["appliance"].iloc[week["row"]]]

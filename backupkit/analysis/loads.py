@@ -14,6 +14,8 @@ from backupkit.analysis.arrays import (
     Times,
     codes_of,
     instant,
+    later_if,
+    order_of,
     spans_of,
     times_of,
     utc,
@@ -35,6 +37,8 @@ _PORTS: Final = {
     "sftp": 22,
     "smb": 445,
 }
+_FOLDER: Final = r"\A([^@/]*/[^@/]*/[^@/]*)/[^@]*\z"
+"""A location whose folder, in which jobs differ, cannot be the rest of a password."""
 _GUESS: Final = np.timedelta64(1, "h")
 _LARGEST: Final = 9.2e18  # a sum beyond it does not fit a count
 
@@ -221,16 +225,11 @@ def _spans(jobs: pd.DataFrame, last: np.datetime64) -> tuple[Times, Times, Times
 def _targets(*columns: pd.Series) -> tuple[Codes, pd.Index]:
     """Give each location's target as its position in the sorted targets, -1 where there is none."""
     whole = pd.concat([column.astype("str") for column in columns], ignore_index=True)
-    which, locations = pd.factorize(whole.map(_without_folder, na_action="ignore"))
+    which, locations = pd.factorize(whole.str.replace(_FOLDER, r"\1", regex=True))
     named = pd.Series([target_of(location) for location in locations], dtype="str")
     code, targets = pd.factorize(named, sort=True)
     # the last one is for locations that are missing, which are at -1
     return np.append(code, -1).astype(np.intp)[which], targets
-
-
-def _without_folder(location: str) -> str:
-    """Leave out the folder, in which jobs differ, unless it could be the rest of a password."""
-    return location if "@" in location else "/".join(location.split("/", 3)[:3])
 
 
 def _usual(typical: pd.Series, appliances: pd.Series) -> Spans:
@@ -250,7 +249,7 @@ def _sweep(
     change = np.repeat([1, -1], len(long))
     codes = np.tile(codes[long], 2)
     times = np.concatenate([begins[long], ends[long]])
-    order = np.lexsort((change, times, codes))  # an end comes before a start
+    order = order_of(codes, later_if(change > 0, times))  # an end comes before a start
     codes, times = codes[order], times[order]
     at_once = np.cumsum(change[order])
     most = np.zeros(number, dtype=np.intp)

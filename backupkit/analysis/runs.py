@@ -1,11 +1,21 @@
 """Single runs and single days: the backup window, the limit of duration, days without a backup."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from backupkit.analysis.arrays import Codes, Times, codes_of, instant, spans_of, times_of
+from backupkit.analysis.arrays import (
+    NAT,
+    Codes,
+    Spans,
+    Times,
+    codes_of,
+    instant,
+    spans_of,
+    times_of,
+)
 from backupkit.analysis.knowledge import job_times
 from backupkit.analysis.schedules import to_utc
 
@@ -124,7 +134,8 @@ def _scheduled(
     """Give starts, ends, what still runs at the end, and the rows of the period's own runs."""
     begun, done = job_times(jobs)
     last = instant(end)
-    open_now = jobs["outcome"].eq("open").to_numpy() | (done >= last)
+    gone = times_of(jobs["vanished_at"]) <= last  # nobody will ever tell how it ended
+    open_now = (jobs["outcome"].eq("open").to_numpy() & ~gone) | (done >= last)
     running = open_now & (begun < last)
     wanted = running | ((done >= instant(start)) & (done < last))
     wanted &= jobs["type"].eq("SCHEDULED").to_numpy() & ~np.isnat(begun)
@@ -143,7 +154,7 @@ def _wall(times: Times, zones: np.ndarray[tuple[int], np.dtype[np.object_]]) -> 
 def backup_days(
     jobs: pd.DataFrame,
     pieces: pd.DataFrame,
-    rules: pd.DataFrame,
+    turns: Sequence[tuple[pd.Timestamp | None, pd.DataFrame]],
     zones: pd.Series,
 ) -> pd.DataFrame:
     """Count the backup days without a backup.
@@ -154,10 +165,11 @@ def backup_days(
         Of `backupkit.tables.JOBS`, each job once, on our clock.
     pieces : DataFrame
         What `segments` gave.
-    rules : DataFrame
-        What `Policy.rules` gave.
+    turns : sequence of (Timestamp or None, DataFrame)
+        What `Policy.rules` gave, with the same index, and from when on it holds; the first holds
+        for all time before.
     zones : Series of str
-        The zone of each appliance's schedule, on the index of `rules`.
+        The zone of each appliance's schedule, on the index of the rules.
 
     Returns
     -------
@@ -168,41 +180,62 @@ def backup_days(
     Notes
     -----
     A backup day begins at the policy's hour in the appliance's own zone, and lasts until it begins
-    again: 23 or 25 hours on the days on which the clocks change.
+    again: 23 or 25 hours on the days on which the clocks change. The hour is that of the policy in
+    force when the day begins; where it changes, the first day of the new hour begins no sooner than
+    the last one of the old hour is over, so that no moment is of two days.
 
     References
     ----------
     .. [1] sla.md, section 3, "backup day", and section 4, number 12.
     """
-    size = len(rules)
+    index = turns[0][1].index
+    size = len(index)
     counts = {"days": np.zeros(size, dtype=np.int64), "days_missed": np.zeros(size, dtype=np.int64)}
     if len(pieces):
         first, last = instant(pieces["start"].min()), instant(pieces["end"].max())
         gone = pieces[pieces["state"].isin(["unknown", "unobserved"]) | pieces["ruled"]]
-        away = codes_of(gone["appliance"], rules.index), times_of(gone["start"])
+        away, away_from = codes_of(gone["appliance"], index), times_of(gone["start"])
         away_until = times_of(gone["end"])
         _, done = job_times(jobs)
         good = jobs["outcome"].eq("success").to_numpy() & (done >= first) & (done < last)
-        owners, done = codes_of(jobs["appliance"][good], rules.index), done[good]
-        hours = spans_of(rules["backup_day"])
-        keys = pd.DataFrame({"zone": zones.to_numpy(), "hour": hours})
-        for members in keys.groupby(["zone", "hour"]).indices.values():
-            bounds = _bounds(keys["zone"].iloc[members[0]], hours[members[0]], first, last)
-            whole = np.zeros((size, len(bounds) - 1), dtype=bool)
-            whole[members] = (bounds[:-1] >= first) & (bounds[1:] <= last)
+        owners, done = codes_of(jobs["appliance"][good], index), done[good]
+        hours = np.stack([spans_of(rules["backup_day"]) for _, rules in turns], axis=1)
+        begins = [first, *(instant(moment) for moment, _ in turns[1:] if moment is not None)]
+        keys = pd.DataFrame(hours).assign(zone=zones.to_numpy())
+        for members in keys.groupby(list(keys)).indices.values():
+            one = members[0]
+            opens, closes = _whole_days(str(zones.iloc[one]), hours[one], begins, first, last)
             # + where a time away begins, - after the day in which it ends
-            change = np.zeros((size, len(bounds)), dtype=np.int64)
-            low = np.clip(np.searchsorted(bounds, away[1], "right") - 1, 0, None)
-            high = np.clip(np.searchsorted(bounds, away_until, "left"), 0, len(bounds) - 1)
-            np.add.at(change, (away[0], low), 1)
-            np.add.at(change, (away[0], high), -1)
-            whole &= np.cumsum(change, axis=1)[:, :-1] == 0
-            saved = np.zeros_like(whole)
-            day = np.searchsorted(bounds, done, "right") - 1
-            saved[owners, np.clip(day, 0, len(bounds) - 2)] = True
-            counts["days"] += whole.sum(axis=1)
-            counts["days_missed"] += (whole & ~saved).sum(axis=1)
-    return pd.DataFrame(counts, index=rules.index).astype("Int64")
+            change = np.zeros((size, len(opens) + 1), dtype=np.int64)
+            np.add.at(change, (away, np.searchsorted(closes, away_from, "right")), 1)
+            np.add.at(change, (away, np.searchsorted(opens, away_until, "left")), -1)
+            whole = np.cumsum(change, axis=1)[members, :-1] == 0
+            day = np.searchsorted(opens, done, "right") - 1
+            inside = (day >= 0) & (done < np.append(closes, NAT)[day])
+            saved = np.zeros((size, len(opens)), dtype=bool)
+            saved[owners[inside], day[inside]] = True
+            counts["days"][members] = whole.sum(axis=1)
+            counts["days_missed"][members] = (whole & ~saved[members]).sum(axis=1)
+    return pd.DataFrame(counts, index=index).astype("Int64")
+
+
+def _whole_days(
+    zone: str,
+    hours: Spans,
+    begins: Sequence[np.datetime64],
+    first: np.datetime64,
+    last: np.datetime64,
+) -> tuple[Times, Times]:
+    """Give when the days of the period open and close, each by the hour in force as it opens."""
+    opens, closes, free = [], [], first
+    for hour, begin, until in zip(hours, begins, [*begins[1:], last], strict=True):
+        bounds = _bounds(zone, hour, first, last)
+        whole = (bounds[:-1] >= np.maximum(begin, free)) & (bounds[1:] <= last)
+        kept = np.flatnonzero(whole & (bounds[:-1] < until))
+        opens.append(bounds[kept])
+        closes.append(bounds[kept + 1])
+        free = np.append(free, closes[-1])[-1]
+    return np.concatenate(opens), np.concatenate(closes)
 
 
 def _bounds(zone: str, hour: np.timedelta64, first: np.datetime64, last: np.datetime64) -> Times:

@@ -14,9 +14,11 @@ from backupkit.analysis.arrays import (
     Times,
     codes_of,
     instant,
+    order_of,
     spans_of,
     times_of,
     utc,
+    words_of,
 )
 from backupkit.errors import SettingsError
 from backupkit.settings import time_zone
@@ -32,6 +34,7 @@ _WEEKDAYS: Final = (
     "SATURDAY",
     "SUNDAY",
 )
+_NOTHING: Final = np.timedelta64(0, "us")
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 # a wall time, as schedules are
 _EPOCH_WEEKDAY: Final = 3  # a Thursday
 _MARGIN_BEFORE: Final = 2  # days; a zone is at most 14 h away from UTC
@@ -133,8 +136,8 @@ def expected_runs(
     Returns
     -------
     DataFrame
-        appliance, schedule, location, slot [UTC], next_slot [UTC] (when the next one follows) and
-        widened (timedelta64, see Notes), by appliance and slot.
+        appliance, schedule, location, slot [UTC], next_slot [UTC] (when the next one follows),
+        widened and next_widened (timedelta64, see Notes; of either), by appliance and slot.
 
     Notes
     -----
@@ -180,7 +183,9 @@ def expected_runs(
         & rows["hour"].between(0, 23).fillna(value=False)
         & rows["minute"].between(0, 59).fillna(value=False)
     ).to_numpy(dtype=bool)
-    usable &= ~np.isnat(times_of(since)[codes]) & (low < high)
+    # a row that comes into force after the end may still be what follows the last run
+    beyond = np.fmin(until, instant(end) + np.timedelta64(_MARGIN_AFTER, "D"))
+    usable &= ~np.isnat(times_of(since)[codes]) & (low < beyond)
     kept = np.flatnonzero(usable)
     picked = rows.loc[kept]
     row, local, zone = _wall_times(
@@ -188,42 +193,38 @@ def expected_runs(
     )
     slot, widened = to_utc(local, zone)
     source = kept[row]
-    order = np.lexsort((slot, source))
+    order = order_of(source, slot)
     slot, widened, source = slot[order], widened[order], source[order]
-    own_next = _following(source, slot)
+    own_next, own_widened = _following(source, slot), np.append(widened[1:], _NOTHING)
     if corrections is not None:
         ahead = spans_of(corrections)[codes[source]]
         slot, own_next = slot - ahead, own_next - ahead
     force = (np.isnat(begin[source]) | (slot >= begin[source])) & (
         np.isnat(until[source]) | (slot < until[source])
     )
-    frame = pd.DataFrame(
+    # at one instant the schedule whose name comes first, as the rows are sorted by name
+    order = np.flatnonzero(force)[order_of(codes[source[force]], slot[force])]
+    code, at = codes[source[order]], slot[order]
+    again = np.zeros(len(order), dtype=bool)
+    again[1:] = (code[1:] == code[:-1]) & (at[1:] == at[:-1])
+    order, code, at = order[~again], code[~again], at[~again]
+    following = _following(code, at)
+    own = ~(following <= own_next[order])
+    following = np.where(own, own_next[order], following)
+    next_widened = np.where(own, own_widened[order], np.append(widened[order[1:]], _NOTHING))
+    listed = (at >= times_of(since)[code]) & (at < instant(end))
+    order, code = order[listed], code[listed]
+    return pd.DataFrame(
         {
-            "code": codes[source[force]],
-            "schedule": rows["schedule"].to_numpy()[source[force]],
-            "location": rows["location"].to_numpy()[source[force]],
-            "slot": slot[force],
-            "own_next": own_next[force],
-            "widened": widened[force],
-        }
-    ).sort_values(["code", "slot", "schedule"])
-    frame = frame.drop_duplicates(["code", "slot"], ignore_index=True)
-    slot = frame["slot"].to_numpy("datetime64[us]")
-    code = frame["code"].to_numpy(np.intp)
-    following = np.fmin(_following(code, slot), frame["own_next"].to_numpy("datetime64[us]"))
-    listed = (slot >= times_of(since)[code]) & (slot < instant(end))
-    runs = pd.DataFrame(
-        {
-            "appliance": pd.Series(index[code], dtype="str"),
-            "schedule": frame["schedule"].astype("str"),
-            "location": frame["location"].astype("str"),
-            "slot": utc(slot),
-            "next_slot": utc(following),
-            "widened": frame["widened"],
+            "appliance": words_of(code, index),
+            "schedule": rows["schedule"].array.take(source[order]),
+            "location": rows["location"].array.take(source[order]),
+            "slot": utc(at[listed]),
+            "next_slot": utc(following[listed]),
+            "widened": widened[order],
+            "next_widened": next_widened[listed],
         }
     )
-    asked: pd.DataFrame = runs[listed].reset_index(drop=True)
-    return asked
 
 
 def _in_force(rows: pd.DataFrame) -> tuple[Times, Times]:

@@ -14,9 +14,11 @@ from backupkit.analysis.arrays import (
     first_of,
     instant,
     latest,
+    order_of,
     spans_of,
     times_of,
     utc,
+    words_of,
 )
 from backupkit.analysis.knowledge import job_times
 from backupkit.analysis.scope import NO_EXCLUSIONS, Exclusions
@@ -25,6 +27,18 @@ from backupkit.tables import SLOT_STATES
 __all__ = ["infer_types", "judge_slots", "numbers_of", "recent_slots", "slot_counts"]
 
 _ATTEMPTS: Final = ("success", "failure", "open")
+_SUCCESS, _, _OPEN = range(len(_ATTEMPTS))
+_DECIDED: Final = (  # the first that holds
+    "excluded",
+    "met",
+    "rescued",
+    "late",
+    "missed_overrun",
+    "missed_failed",
+    "missed_norun",
+    "pending",
+    "unknown",
+)
 _TYPE_TOLERANCE: Final = np.timedelta64(10, "m")
 
 
@@ -58,10 +72,11 @@ def infer_types(jobs: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:
     scheduled = np.zeros(len(asked), dtype=bool)
     found = near >= 0
     scheduled[found] = slot[near[found]] >= start[asked[found]] - _TYPE_TOLERANCE
-    filled = jobs["type"].to_numpy(dtype=object, copy=True)
-    filled[asked] = np.where(scheduled, "SCHEDULED", "MANUAL")
+    filled = jobs["type"].copy()
+    if len(asked):
+        filled.iloc[asked] = np.where(scheduled, "SCHEDULED", "MANUAL")
     return jobs.assign(
-        type=pd.Series(filled, index=jobs.index, dtype="str"),
+        type=filled,
         type_inferred=pd.Series(unknown, index=jobs.index, dtype="boolean"),
     )
 
@@ -116,29 +131,29 @@ def judge_slots(
     """
     codes = codes_of(expected["appliance"], known.index)
     slot, widened = times_of(expected["slot"]), spans_of(expected["widened"])
-    lower, upper = _bounds(expected, codes, spans_of(numbers["early"]) + widened)
+    lower, upper = _bounds(expected, codes, spans_of(numbers["early"]))
     overdue = slot + spans_of(numbers["late"]) + widened
     deadline = np.fmin(upper, slot + spans_of(numbers["completion"]))
 
     start, end = job_times(jobs)
-    outcome = jobs["outcome"]
-    attempt = np.flatnonzero(outcome.isin(_ATTEMPTS).to_numpy() & ~np.isnat(start))
+    outcome = codes_of(jobs["outcome"], pd.Index(_ATTEMPTS))
+    attempt = np.flatnonzero((outcome >= 0) & ~np.isnat(start))
     owner = latest(codes, lower, codes_of(jobs["appliance"], known.index)[attempt], start[attempt])
     belongs = start[attempt] < np.append(upper, NAT)[owner]  # no slot, -1, reads NaT
     attempt, owner = attempt[belongs], owner[belongs]
     size = len(slot)
     attempts = np.bincount(owner, minlength=size)
     still_open = np.zeros(size, dtype=bool)
-    still_open[owner[outcome.eq("open").to_numpy()[attempt]]] = True
+    still_open[owner[outcome[attempt] == _OPEN]] = True
 
-    good = outcome.eq("success").to_numpy()[attempt] & ~np.isnat(end[attempt])
+    good = (outcome[attempt] == _SUCCESS) & ~np.isnat(end[attempt])
     scheduled = jobs["type"].eq("SCHEDULED").to_numpy()[attempt]
     earliest = _pick(owner, attempt, start[attempt], size)
     success = _pick(owner[good], attempt[good], end[attempt[good]], size)
     planned = _pick(owner[scheduled], attempt[scheduled], start[attempt[scheduled]], size)
     ends = np.append(end, NAT)  # position -1, no job, reads NaT
     starts = np.append(start, NAT)
-    is_success = np.append(outcome.eq("success").to_numpy(), np.False_)
+    is_success = np.append(outcome == _SUCCESS, np.False_)
 
     rescued = ends[success] <= deadline
     met = rescued & is_success[planned] & (ends[planned] <= deadline) & (starts[planned] <= overdue)
@@ -148,7 +163,7 @@ def judge_slots(
     knows_now = times_of(known["known_until"])[codes] >= instant(now)
     passed = ~np.isnat(evidence) & (reached >= deadline)
     due = ~np.isnat(evidence) & (reached >= overdue)
-    states = np.select(
+    state = np.select(
         [
             numbers["excluded"].to_numpy(dtype=bool),
             met,
@@ -159,34 +174,23 @@ def judge_slots(
             (passed | due) & (attempts == 0),
             knows_now,
         ],
-        [
-            "excluded",
-            "met",
-            "rescued",
-            "late",
-            "missed_overrun",
-            "missed_failed",
-            "missed_norun",
-            "pending",
-        ],
-        default="unknown",
+        range(len(_DECIDED) - 1),
+        default=len(_DECIDED) - 1,
     )
     did_not_run = due & ~(starts[earliest] <= overdue)
     decided = np.where(
         met, planned, np.where(success >= 0, success, _pick_last(owner, attempt, start, size))
     )
-    outcomes = np.append(outcome.to_numpy(dtype=object), [None])
-    job_ids = jobs["job_id"].reindex(jobs.index.append(pd.Index([-1]))).to_numpy()
     return pd.DataFrame(
         {
             "appliance": expected["appliance"],
             "schedule": expected["schedule"],
             "slot": expected["slot"],
             "deadline": utc(deadline),
-            "state": pd.Series(states, dtype="str"),
-            "job_id": pd.Series(job_ids[decided], dtype="str"),
+            "state": words_of(state, _DECIDED),
+            "job_id": jobs["job_id"].array.take(decided, allow_fill=True),
             "attempts": pd.Series(attempts, dtype="Int64"),
-            "first_outcome": pd.Series(outcomes[earliest], dtype="str"),
+            "first_outcome": words_of(np.append(outcome, -1)[earliest], _ATTEMPTS),
             "overdue": utc(np.where(did_not_run, overdue, NAT)),
         }
     )
@@ -232,15 +236,18 @@ def numbers_of(
     return pd.DataFrame(numbers | {"excluded": away | ruled})
 
 
-def recent_slots(slots: pd.DataFrame, *, end: pd.Timestamp, appliances: pd.Index) -> pd.DataFrame:
+def recent_slots(
+    slots: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp, appliances: pd.Index
+) -> pd.DataFrame:
     """Count the missed and the allowed slots of the last day and the last week.
 
     Parameters
     ----------
     slots : DataFrame
-        The columns of `backupkit.tables.SLOTS`, and target (float64).
-    end : Timestamp
-        The period's end.
+        The columns of `backupkit.tables.SLOTS`, and target (float64), from a week before the
+        period's end on.
+    start, end : Timestamp
+        The period, half-open. Day and week count back from its end, also past its start.
     appliances : Index of str
         The appliances to tell about.
 
@@ -248,7 +255,7 @@ def recent_slots(slots: pd.DataFrame, *, end: pd.Timestamp, appliances: pd.Index
     -------
     DataFrame
         By appliance, Float64: missed_24h, allowed_24h, missed_7d, allowed_7d and allowed, where
-        allowed is (1 - target) x slots, of the resolved and unknown ones.
+        allowed is (1 - target) x slots, of the resolved and unknown ones of the period.
 
     References
     ----------
@@ -258,7 +265,8 @@ def recent_slots(slots: pd.DataFrame, *, end: pd.Timestamp, appliances: pd.Index
     missed = counted["state"].str.startswith("missed")
     # rounded, as 1 - 0.99 is not quite 0.01
     allowed = (1 - counted["target"]).round(12)
-    counts = {"allowed": allowed.groupby(counted["appliance"]).sum()}
+    inside = counted["slot"] >= start
+    counts = {"allowed": allowed[inside].groupby(counted["appliance"][inside]).sum()}
     for name, days in (("24h", 1), ("7d", 7)):
         late = counted["slot"] >= end - pd.Timedelta(days=days)
         by = counted["appliance"][late]
@@ -282,25 +290,24 @@ def slot_counts(slots: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     -------
     DataFrame
         By appliance, an Int64 column ``slots_<state>`` for each of
-        `backupkit.tables.SLOT_STATES`; first_attempts (slots, not excluded, whose first attempt
-        has ended) and first_attempts_ok (those where it succeeded).
+        `backupkit.tables.SLOT_STATES`; first_attempts (slots, neither excluded nor pending, with
+        an attempt) and first_attempts_ok (those where the first one succeeded).
 
     References
     ----------
     .. [1] sla.md, section 4, numbers 7 and 9.
     """
-    counts = pd.DataFrame(index=appliances)
-    for state in SLOT_STATES:
-        found = slots["appliance"][slots["state"] == state].value_counts()
-        counts[f"slots_{state}"] = found.reindex(appliances, fill_value=0).astype("Int64")
-    in_scope = slots["state"] != "excluded"
-    for name, outcomes in (
-        ("first_attempts", ["success", "failure"]),
-        ("first_attempts_ok", ["success"]),
-    ):
-        found = slots["appliance"][in_scope & slots["first_outcome"].isin(outcomes)].value_counts()
-        counts[name] = found.reindex(appliances, fill_value=0).astype("Int64")
-    return counts
+    codes = codes_of(slots["appliance"], appliances)
+    states = codes_of(slots["state"], pd.Index(SLOT_STATES))
+    size = len(appliances)
+    each = np.bincount(codes * len(SLOT_STATES) + states, minlength=size * len(SLOT_STATES))
+    columns = [f"slots_{state}" for state in SLOT_STATES]
+    counts = pd.DataFrame(each.reshape(size, len(SLOT_STATES)), index=appliances, columns=columns)
+    first = codes_of(slots["first_outcome"], pd.Index(["failure", "open", "success"]))
+    first[slots["state"].isin(["excluded", "pending"]).to_numpy()] = -1
+    counts["first_attempts"] = np.bincount(codes[first >= 0], minlength=size)
+    counts["first_attempts_ok"] = np.bincount(codes[first == 2], minlength=size)  # noqa: PLR2004 # "success"
+    return counts.astype("Int64")
 
 
 def _bounds(
@@ -312,8 +319,9 @@ def _bounds(
     same[1:] = codes[1:] == codes[:-1]
     gap = np.full(len(slot), np.timedelta64("NaT", "us"))
     gap[1:] = np.where(same[1:], slot[1:] - slot[:-1], gap[1:])
-    lower = slot - np.fmin(early, gap // 2)
-    upper = following - np.fmin(early, (following - slot) // 2)
+    lower = slot - np.fmin(early + spans_of(expected["widened"]), gap // 2)
+    early_next = early + spans_of(expected["next_widened"])
+    upper = following - np.fmin(early_next, (following - slot) // 2)
     joined = np.flatnonzero(same[1:] & (slot[1:] == following[:-1]))
     upper[joined] = lower[joined + 1]
     return lower, upper
@@ -330,6 +338,6 @@ def _pick(owner: Codes, rows: Codes, order_by: Times, size: int) -> Codes:
 def _pick_last(owner: Codes, rows: Codes, start: Times, size: int) -> Codes:
     """Give for each slot the job that started last, -1 where there is none."""
     picked = np.full(size, -1, dtype=np.intp)
-    order = np.lexsort((start[rows], owner))
+    order = order_of(owner, start[rows])
     picked[owner[order]] = rows[order]
     return picked

@@ -8,6 +8,7 @@ import pandas as pd
 
 from backupkit import analysis
 from backupkit.analysis import Exclusions
+from backupkit.analysis.arrays import codes_of, instant
 from backupkit.assessment.result import Assessment, Verdict
 from backupkit.assessment.standing import exposures, failing, worst_first
 from backupkit.policy import Policy
@@ -23,7 +24,8 @@ from backupkit.tables import (
 __all__ = ["Known", "Times", "judge"]
 
 _LOOK_BACK: Final = pd.Timedelta(days=1_000)  # expected runs before that change no figure
-_AFTER: Final = pd.Timedelta(minutes=10)  # a job may start a little before the run it is
+_WEEK: Final = pd.Timedelta(days=7)
+_AROUND: Final = pd.Timedelta(minutes=10)  # a job may start a little off the run it is
 _DAY: Final = pd.Timedelta(days=1)
 
 _Turns = list[tuple[pd.Timestamp | None, pd.DataFrame]]
@@ -85,14 +87,17 @@ def judge(
     known = analysis.knowledge(jobs, visited, rules, start=start)
     points = analysis.recovery_points(jobs, anchor=rules["anchor"])
 
+    since = _expect_since(jobs, known, start)
     expected = analysis.expected_runs(
         schedules,
         fallback=rules["timezone"],
-        since=_expect_since(jobs, known, start),
-        end=end + _AFTER,
+        since=since - _AROUND,
+        end=end + _AROUND,
         corrections=corrections,
     )
     jobs = analysis.infer_types(jobs, expected)
+    owners = codes_of(expected["appliance"], rules.index)
+    expected = expected[expected["slot"].array >= since.array.take(owners)]
     due = expected[expected["slot"] < end].reset_index(drop=True)
     numbers = analysis.numbers_of(due, turns, excluded)
     judged = analysis.judge_slots(jobs, due, known, numbers, now=now)
@@ -102,7 +107,11 @@ def judge(
     scoped_jobs = _scoped(jobs, rules)
     scoped_slots = _scoped(judged[judged["state"] != "excluded"], rules)
     incidents = analysis.incidents(
-        _outside(scoped_jobs, excluded, rules.index), scoped_slots, start=start, end=end
+        _outside(scoped_jobs, excluded, rules.index),
+        scoped_slots,
+        start=start,
+        end=end,
+        known_until=known["known_until"],
     )
 
     current = analysis.current_schedules(schedules, at=end)
@@ -116,28 +125,29 @@ def judge(
             visited,
             known,
             analysis.states_at(points, known, rules, at=end, excluded=excluded),
-            exposures(jobs, rules, known, end),
+            exposures(jobs, points, known, end),
             analysis.last_attempts(jobs, at=end, appliances=rules.index),
             analysis.time_in_states(pieces, appliances=rules.index),
             analysis.worst_exposure(pieces, appliances=rules.index),
             analysis.attempt_counts(jobs, start=start, end=end, appliances=rules.index),
             analysis.slot_counts(slots, appliances=rules.index),
             analysis.recent_slots(
-                slots.assign(target=numbers["target"][in_period].to_numpy()),
+                judged.assign(target=numbers["target"].to_numpy()),
+                start=start,
                 end=end,
                 appliances=rules.index,
             ),
             analysis.strikes(jobs, start=start, end=end, appliances=rules.index),
             analysis.incident_figures(incidents, pieces, appliances=rules.index),
-            analysis.backup_days(jobs, pieces, rules, zones["zone"]),
-            analysis.window_runs(jobs, rules, zones["zone"], start=start, end=end),
-            analysis.duration_runs(jobs, rules, start=start, end=end),
+            analysis.backup_days(jobs, pieces, turns, zones["zone"]),
+            _runs(jobs, turns, zones["zone"], times),
             analysis.feasibility(current, rules, typical, zones=plan_zones, at=end),
         ],
         axis="columns",
     )
     facts = facts.join(analysis.ratios(facts))
-    facts["lookback_from"], facts["period_start"] = end - facts["lookback"], start
+    facts["lookback_from"] = end - facts["lookback"]
+    facts["read"] = facts.index.isin(_read(data.polls, start, end))
     signatures = analysis.failure_signatures(data.jobs)
     failed = failing(jobs, signatures["text"], facts["last_success_end"], end)
     facts["excluded_because"] = facts["exclude"].fillna(_reasons_at(listed, end, rules.index))
@@ -197,26 +207,54 @@ def _turns(policy: Policy, names: Iterable[str], times: Times, *, as_if: bool) -
     return [(moment, policy.at(moment).rules(names)) for moment in moments]
 
 
+def _read(polls: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> pd.Series:
+    """Name the appliances that a visit of the period could read."""
+    good = polls["ok"].fillna(value=False).astype("bool")
+    return polls.loc[good & polls["polled_at"].between(start, end), "appliance"]
+
+
+def _spans(turns: _Turns, times: Times) -> list[tuple[pd.DataFrame, pd.Timestamp, pd.Timestamp]]:
+    """Give the rules of each part of the period, and where it begins and ends."""
+    begins = [times.start, *(max(moment, times.start) for moment, _ in turns[1:] if moment)]
+    parts = zip(turns, begins, [*begins[1:], times.end], strict=True)
+    return [(rules, begin, until) for (_, rules), begin, until in parts if begin < until]
+
+
+def _runs(jobs: pd.DataFrame, turns: _Turns, zones: pd.Series, times: Times) -> pd.DataFrame:
+    """Hold runs against the backup window and the limit of duration of the time they ended."""
+    _, done = analysis.job_times(jobs)
+    parts = []
+    for rules, begin, until in _spans(turns, times):
+        # what still runs is told once, at the period's end
+        own = jobs if until == times.end else jobs[done < instant(until)]
+        held = (
+            analysis.window_runs(own, rules, zones, start=begin, end=until),
+            analysis.duration_runs(own, rules, start=begin, end=until),
+        )
+        parts.append(pd.concat(held, axis="columns"))
+    total = parts[0]
+    for part in parts[1:]:
+        # where only one of them has a window, or a limit, it alone counts
+        total = (total + part).fillna(total).fillna(part)
+    return total
+
+
 def _pieces(
     jobs: pd.DataFrame, visited: pd.DataFrame, turns: _Turns, excluded: Exclusions, times: Times
 ) -> pd.DataFrame:
     """Cut the period into segments, each by the rules of its time."""
-    begins = [times.start, *(max(moment, times.start) for moment, _ in turns[1:] if moment)]
-    pieces = []
-    for (_, rules), begin, until in zip(turns, begins, [*begins[1:], times.end], strict=True):
-        if begin == until:
-            continue
-        pieces.append(
-            analysis.segments(
-                analysis.recovery_points(jobs, anchor=rules["anchor"]),
-                analysis.knowledge(jobs, visited, rules, start=times.start),
-                rules,
-                start=begin,
-                end=until,
-                excluded=excluded,
-                period_end=times.end,
-            )
+    pieces = [
+        analysis.segments(
+            analysis.recovery_points(jobs, anchor=rules["anchor"]),
+            analysis.knowledge(jobs, visited, rules, start=times.start),
+            rules,
+            start=begin,
+            end=until,
+            excluded=excluded,
+            period_end=times.end,
         )
+        for rules, begin, until in _spans(turns, times)
+    ]
     if len(pieces) == 1:
         return pieces[0]
     whole = pd.concat(pieces, ignore_index=True)
@@ -285,6 +323,8 @@ def _expect_since(jobs: pd.DataFrame, known: pd.DataFrame, start: pd.Timestamp) 
     untyped = jobs[jobs["type"].isna()].groupby("appliance")["start_time"].min()
     limit = pd.Series(start - _LOOK_BACK, index=known.index)
     wanted = pd.concat([success.fillna(limit), untyped.reindex(known.index)], axis="columns")
+    # and the burn rate counts back from the period's end
+    wanted = wanted.assign(week=start - _WEEK)
     earliest = pd.concat([wanted.min(axis="columns") - _DAY, limit], axis="columns")
     since = pd.concat([known["since"], earliest.max(axis="columns")], axis="columns")
     return since.max(axis="columns").where(known["since"].notna())

@@ -1,10 +1,11 @@
 """What an assessment is: the verdict and all facts of one period."""
 
-import math
 from dataclasses import dataclass
 
 import pandas as pd
 
+from backupkit.assessment.showing import html_of
+from backupkit.display.wording import instant, ratio
 from backupkit.policy import Policy
 
 __all__ = ["Assessment", "Verdict"]
@@ -126,7 +127,7 @@ class Assessment:
     def __repr__(self) -> str:
         lines = [
             f"{self.verdict.state.upper()}: {self.verdict.sentence}",
-            f"period  {_minute(self.start)} to {_minute(self.end)} UTC, known {_minute(self.now)}",
+            f"period  {instant(self.start)} to {instant(self.end)} UTC, known {instant(self.now)}",
             f"policy  {self.policy}",
         ]
         figures = self.fleet.to_dict("index")
@@ -136,11 +137,10 @@ class Assessment:
             ("runs", "slot_strict_micro"),
         ):
             good, whole = figures[name]["numerator"], figures[name]["denominator"]
-            # cut, not rounded: 100 % means that nothing is missing, here as in the report
-            share = f"{math.floor(1_000 * good / whole + 1e-9) / 10} %" if whole else "no data"
-            lines.append(f"{title:7} {share} ({good:,.0f}/{whole:,.0f} {figures[name]['unit']})")
+            unit = figures[name]["unit"]
+            share = ratio(good, whole, unit) if whole else f"no data (0/0 {unit})"
+            lines.append(f"{title:7} {share}")
         return "\n".join(lines)
 
-
-def _minute(moment: pd.Timestamp) -> str:
-    return f"{moment:%Y-%m-%d %H:%M}"
+    def _repr_html_(self) -> str:
+        return str(html_of(self))

@@ -12,14 +12,15 @@ _WORST_FIRST: Final = ("breach", "unknown", "unobserved", "compliant", "excluded
 
 
 def exposures(
-    jobs: pd.DataFrame, rules: pd.DataFrame, known: pd.DataFrame, end: pd.Timestamp
+    jobs: pd.DataFrame, points: pd.DataFrame, known: pd.DataFrame, end: pd.Timestamp
 ) -> pd.DataFrame:
     """Give what each appliance would lose at the end, and its newest success."""
     _, done = analysis.job_times(jobs)
     finished = pd.Series(done, index=jobs.index).dt.tz_localize("UTC")
-    good = jobs.assign(done=finished)[(jobs["outcome"] == "success") & (finished <= end)]
-    newest = good.groupby("appliance")[["start_time", "done"]].max().reindex(rules.index)
-    exposure = analysis.exposure(jobs, at=end, anchor=rules["anchor"]).reindex(rules.index)
+    good = ((jobs["outcome"] == "success") & (finished <= end)).to_numpy()
+    ended = jobs.loc[good, ["appliance", "start_time"]].assign(done=finished[good])
+    newest = ended.groupby("appliance").max().reindex(known.index)
+    exposure = analysis.exposure_at(points, at=end, appliances=known.index)
     lower_bound = (end - known["known_since"]).where(newest["done"].isna())
     return pd.DataFrame(
         {
@@ -36,11 +37,13 @@ def failing(
 ) -> pd.DataFrame:
     """Give for each appliance that fails now its newest failure's text and since when it fails."""
     _, done = analysis.job_times(jobs)
-    failures = jobs[["appliance"]].assign(
-        text=text,
-        done=pd.Series(done, index=jobs.index).dt.tz_localize("UTC"),
-        success=last_success.reindex(jobs["appliance"]).set_axis(jobs.index),
-    )[jobs["outcome"] == "failure"]
+    failed = jobs["outcome"].eq("failure").to_numpy()
+    failures = jobs.loc[failed, ["appliance"]]
+    failures = failures.assign(
+        text=text[failed],
+        done=pd.Series(done[failed], index=failures.index).dt.tz_localize("UTC"),
+        success=last_success.reindex(failures["appliance"]).set_axis(failures.index),
+    )
     after = failures["success"].isna() | (failures["done"] > failures["success"])
     row = failures[after & (failures["done"] <= end)].sort_values("done", kind="stable")
     newest = row.drop_duplicates("appliance", keep="last").set_index("appliance")["text"]

@@ -20,6 +20,7 @@ from backupkit.policy.checks import (
     share,
 )
 from backupkit.policy.scope import Exclusion, Member
+from backupkit.policy.showing import html_of
 from backupkit.policy.spelled import excluded_of, plans_of, rules_of
 from backupkit.policy.times import Plan, Window, moment_of
 from backupkit.policy.wording import words
@@ -310,6 +311,17 @@ class Policy:
         vc-2      1 days 02:00:00      NaN       False
         """
         return rules_of(self, appliances)
+
+    def __repr__(self) -> str:
+        counts = [
+            (len(getattr(self, name)), name)
+            for name in ("members", "named", "exclusions", "changes")
+        ]
+        more = "".join(f", {count:,} {name}" for count, name in counts if count)
+        return f"<Policy: {self}{more}>"
+
+    def _repr_html_(self) -> str:
+        return str(html_of(self))
 
     def __str__(self) -> str:
         parts = [

@@ -168,6 +168,7 @@ RUNNING = Table(
         Column("changed_at", TIME, "When its progress was last seen to change.", "UTC"),
         Column("stalled", FLAG, "Whether its progress has not changed for suspiciously long."),
         Column("detail", TEXT, "Why it could not be asked this time; missing if it could."),
+        Column("message", TEXT, "The newest message of the job; missing without any."),
     ),
 )
 """The jobs that `backupkit.watch` follows, one row each."""

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backupkit.analysis.arrays import NAT, codes_of, first_of, instant, latest, times_of, utc
+from backupkit.analysis.arrays import (
+    NAT,
+    codes_of,
+    first_of,
+    instant,
+    latest,
+    order_of,
+    times_of,
+    utc,
+)
 
 EPOCH = np.datetime64("2026-11-02", "us")
 
@@ -32,6 +41,15 @@ def test_first_of_each_group() -> None:
     times = EPOCH + np.array([3, 1, 2], dtype="timedelta64[h]")
     groups, rows = first_of(np.array([7, 7, 2]), times)
     assert (groups.tolist(), rows.tolist()) == ([2, 7], [2, 1])
+
+
+def test_centuries_apart() -> None:
+    """Times too far apart to be numbered microsecond by microsecond are told apart all the same."""
+    days = ["9000-01-01", "1000-01-01", "NaT", "9000-01-02"]
+    times = np.array(days, dtype="datetime64[us]")
+    codes = np.array([90, 90, 90, 0])
+    assert order_of(codes, times).tolist() == [3, 1, 0, 2]
+    assert latest(codes, times, codes, times).tolist() == [0, 1, -1, 3]
 
 
 EVENTS = st.lists(st.tuples(st.integers(0, 2), st.one_of(st.none(), st.integers(0, 6))), max_size=9)

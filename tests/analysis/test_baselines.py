@@ -72,6 +72,22 @@ class TestFinished:
             assert found["rule"] == "score 27.0 > 3.5"
 
     @pytest.mark.parametrize(
+        ("before", "took", "score"),
+        [
+            (R, 1080, 2.698),  # 0.6745 x 180 / 45
+            ((900,) * 10, 1000, 1.499),  # 0.6745 x 100 / 45
+            # the same spread around 100: the MAD of 10 is above the floor of 5, 0.6745 x 180 / 10
+            ([took - 800 for took in R], 280, 12.14),
+        ],
+    )
+    def test_scores_of_example_r(
+        self, make_jobs: Build, before: Sequence[int], took: int, score: float
+    ) -> None:
+        """The scores of the example's usual runs, and what the floor keeps the first from."""
+        got = find(make_jobs(nights([*before, took])), limits=AnomalyLimits(score=1))
+        assert got["score"].to_list() == [pytest.approx(score, abs=1e-3)]
+
+    @pytest.mark.parametrize(
         ("before", "took", "rule"),
         [
             (R, 450, "score -6.7 < -3.5"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from backupkit.analysis import failure_signatures
@@ -287,6 +287,12 @@ class TestClusters:
             min_size=1,
             max_size=25,
         )
+    )
+    @example(
+        [
+            *[(name, "x", None, "1") for name in "abc"],
+            *[(name, None, None, "2") for name in "def"],
+        ]
     )
     def test_any_fleet(self, rows: list[tuple[str, str | None, str | None, str | None]]) -> None:
         """The counts add up, and agree with counting one by one."""

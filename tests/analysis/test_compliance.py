@@ -41,7 +41,7 @@ def facts(*rows: dict[str, Any]) -> pd.DataFrame:
         moments = pd.Series([row.get(name) for row in rows], dtype="datetime64[us, UTC]")
         columns[name] = moments
     columns["lookback_from"] = pd.Series([WEEK_AGO] * len(rows), dtype="datetime64[us, UTC]")
-    columns["period_start"] = columns["lookback_from"]
+    columns["read"] = columns["last_ok"] >= columns["lookback_from"]
     columns["configured"] = pd.Series([row.get("configured", True) for row in rows], dtype="bool")
     table = pd.DataFrame(columns)
     return table.join(ratios(table))
@@ -94,6 +94,24 @@ class TestFleetMetrics:
         assert list(got.loc["slot_strict_macro", ["value", "denominator"]]) == [0.75, 2]
         assert list(got.loc["attempts_macro", ["numerator", "denominator"]]) == [2, 2]
         assert got.loc["slot_strict_micro", "unit"] == "slots"
+
+    def test_macro_of_runs(self) -> None:
+        """2 of 8 and 1 of 1 are 3/9 together, and 0.625 on average; who has none is in neither."""
+        busy = {"slots_met": 2, "slots_late": 2, "slots_missed_norun": 2, "slots_unknown": 2}
+        calm = {"slots_rescued": 1}
+        for name in ("first_attempts", "window_runs", "duration_runs"):
+            busy |= {name: 8, name.removesuffix("_runs") + "_ok": 2}
+            calm |= {name: 1, name.removesuffix("_runs") + "_ok": 1}
+        rows = facts(busy, calm, {})
+        rows.loc[2, ["window_runs", "window_ok", "duration_runs", "duration_ok"]] = pd.NA
+        got = fleet_metrics(rows)
+        for name in ("on_time_strict", "first_attempts", "window", "duration"):
+            assert list(got.loc[f"{name}_micro", ["numerator", "denominator"]]) == [3, 9], name
+            assert list(got.loc[f"{name}_macro", ["value", "denominator"]]) == [0.625, 2], name
+            assert got.loc[f"{name}_macro", "unit"] == "appliances"
+        # without the unknown ones 2 of 6 and 1 of 1
+        assert got.loc["on_time_observed_micro", "value"] == pytest.approx(3 / 7)
+        assert got.loc["on_time_observed_macro", "value"] == pytest.approx((2 / 6 + 1) / 2)
 
     def test_appliances(self) -> None:
         """P: 6 compliant, 2 in breach, 1 unknown of 9 in scope; others are out of it."""

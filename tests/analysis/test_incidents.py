@@ -28,6 +28,14 @@ def overdue(moment: Moment) -> Callable[..., pd.DataFrame]:
     return make
 
 
+def found_in(
+    jobs: pd.DataFrame, slots: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp
+) -> pd.DataFrame:
+    """Find the incidents where everything is known to the period's end."""
+    known = pd.Series(dtype="datetime64[us, UTC]")
+    return incidents(jobs, slots, start=start, end=end, known_until=known)
+
+
 class TestIncidents:
     """From the first failure, or overdue run, to the next success."""
 
@@ -42,18 +50,35 @@ class TestIncidents:
                 ("a", "failure", "06T00:00", "06T01:00"),
             ]
         )
-        got = incidents(jobs, overdue(), start=moment("02T00:00"), end=moment("07T00:00"))
+        got = found_in(jobs, overdue(), start=moment("02T00:00"), end=moment("07T00:00"))
         assert got["onset"].to_list() == [moment("03T01:00"), moment("06T01:00")]
         assert got["recovery"].to_list() == [moment("04T07:00"), pd.NaT]
         assert got["duration"].to_list() == [pd.Timedelta(hours=30), pd.Timedelta(hours=23)]
         assert got["open"].to_list() == [False, True]
         assert got["kind"].to_list() == ["failed", "failed"]
 
+    def test_what_is_not_known_is_not_counted(
+        self, make_jobs: Build, overdue: Build, moment: Moment
+    ) -> None:
+        """An open incident lasts at least to where knowledge ends, and never less than nothing."""
+        jobs = make_jobs(
+            [("a", "failure", "03T00:00", "03T01:00"), ("b", "failure", "03T00:00", "03T01:00")]
+        )
+        known = pd.Series({"a": moment("04T00:00"), "b": moment("02T12:00")})
+        got = incidents(
+            jobs,
+            overdue(),
+            start=moment("02T00:00"),
+            end=moment("07T00:00"),
+            known_until=known,
+        )
+        assert got["duration"].to_list() == [pd.Timedelta(hours=23), pd.Timedelta(0)]
+
     def test_run_that_did_not_start(self, make_jobs: Build, overdue: Build, moment: Moment) -> None:
         """An overdue run opens an incident, unless one is open already."""
         jobs = make_jobs([("a", "failure", "03T00:00", "03T01:00")])
         slots = overdue(("a", "04T02:00"), ("b", "04T02:00"))
-        got = incidents(jobs, slots, start=moment("02T00:00"), end=moment("07T00:00"))
+        got = found_in(jobs, slots, start=moment("02T00:00"), end=moment("07T00:00"))
         assert got["kind"].to_dict() == {0: "failed", 1: "norun"}
         assert got["onset"].to_list() == [moment("03T01:00"), moment("04T02:00")]
 
@@ -64,7 +89,7 @@ class TestIncidents:
         jobs = make_jobs(
             [("a", "success", "03T00:00", "03T01:00"), ("a", "failure", "03T00:00", "03T01:00")]
         )
-        got = incidents(jobs, overdue(), start=moment("02T00:00"), end=moment("07T00:00"))
+        got = found_in(jobs, overdue(), start=moment("02T00:00"), end=moment("07T00:00"))
         assert got["duration"].to_list() == [pd.Timedelta(0)]
         assert got["open"].to_list() == [False]
 
@@ -81,7 +106,7 @@ class TestIncidents:
                 ("d", "success", "07T00:00", "07T00:01"),
             ]
         )
-        got = incidents(jobs, overdue(), start=moment("02T00:00"), end=moment("07T00:00"))
+        got = found_in(jobs, overdue(), start=moment("02T00:00"), end=moment("07T00:00"))
         assert got["appliance"].to_list() == ["b", "d"]
         assert got["carried_over"].to_list() == [True, False]
         assert got["onset"].to_list() == [moment("01T01:00"), moment("06T01:00")]
@@ -89,7 +114,7 @@ class TestIncidents:
 
     def test_nothing(self, make_jobs: Build, overdue: Build, moment: Moment) -> None:
         """Without jobs and slots there is no incident."""
-        got = incidents(make_jobs([]), overdue(), start=moment("02T00:00"), end=moment("07T00:00"))
+        got = found_in(make_jobs([]), overdue(), start=moment("02T00:00"), end=moment("07T00:00"))
         assert got.empty
 
 
@@ -108,7 +133,7 @@ class TestFigures:
             ]
         )
         start, end = moment("02T00:00"), moment("07T00:00")
-        found = incidents(jobs, overdue(), start=start, end=end)
+        found = found_in(jobs, overdue(), start=start, end=end)
         index = pd.Index(["a", "b"], dtype="str", name="appliance")
         pieces = pd.DataFrame(
             {

@@ -64,7 +64,7 @@ class TestTargetOf:
         [
             ("sftp://nas.example.com/vc/sn_x", "sftp://nas.example.com"),
             ("SFTP://NAS.Example.com", "sftp://nas.example.com"),
-            ("sftp://10.0.0.250:/root/backups", "sftp://10.0.0.250"),
+            ("sftp://10.0.0.250:/srv/backups", "sftp://10.0.0.250"),
             ("sftp://nas:22/x", "sftp://nas"),
             ("sftp://nas:2222/x", "sftp://nas:2222"),
             ("ftps://[fe80::1]:991/x", "ftps://[fe80::1]:991"),

@@ -41,12 +41,32 @@ class TestWindow:
         got = told(window_runs(make_jobs(self.RUNS), rules, UTC, **week))
         assert (got["window_runs"], got["window_ok"], got["window_running"]) == (5, kept, 0)
         assert got["window_overrun"] == 26 * MINUTE
+        assert got["window_ok"] / got["window_runs"] == {2: 0.4, 3: 0.6}[kept]
+
+    @pytest.mark.parametrize(
+        ("run", "overrun"), list(zip(range(5), (0, 0, 11, 0, 15), strict=True))
+    )
+    def test_each_overrun(self, make_jobs: Build, moment: Moment, run: int, overrun: int) -> None:
+        """The third run is 11 minutes over, the fifth 15, the others not at all."""
+        rules = Policy(window="01:00-01:30").rules(["a"])
+        week = {"start": moment("02T00:00"), "end": moment("09T00:00")}
+        got = told(window_runs(make_jobs([self.RUNS[run]]), rules, UTC, **week))
+        assert got["window_overrun"] == overrun * MINUTE
 
     def test_without_a_window(self, make_jobs: Build, moment: Moment) -> None:
         """Without a window there is nothing to keep to."""
         rules = Policy().rules(["a"])
         week = {"start": moment("02T00:00"), "end": moment("09T00:00")}
         assert window_runs(make_jobs(self.RUNS), rules, UTC, **week).isna().all(axis=None)
+
+    def test_vanished(self, make_jobs: Build, moment: Moment) -> None:
+        """An open run that its appliance lists no more does not run for ever."""
+        rules = Policy(window="01:00-01:30", duration_limit="30m").rules(["a"])
+        gone = moment("03T00:00")
+        jobs = make_jobs([("a", "open", "02T01:00", None)], vanished_at=[gone])
+        week = {"start": moment("02T00:00"), "end": moment("09T00:00")}
+        assert told(window_runs(jobs, rules, UTC, **week))["window_running"] == 0
+        assert told(duration_runs(jobs, rules, **week))["duration_runs"] == 0
 
     def test_running(self, make_jobs: Build, moment: Moment) -> None:
         """A run that is past the window's end at the period's end is an overrun now."""
@@ -139,7 +159,7 @@ class TestBackupDays:
             ]
         )
         pieces = pieces_of(("compliant", moment("02T00:00"), moment("09T00:00")))
-        got = told(backup_days(jobs, pieces, Policy().rules(["a"]), UTC))
+        got = told(backup_days(jobs, pieces, [(None, Policy().rules(["a"]))], UTC))
         # days of the 2nd, 4th and 6th hold one; the 3rd, 5th and 7th none
         assert got == {"days": 6, "days_missed": 3}
 
@@ -152,7 +172,7 @@ class TestBackupDays:
             ("breach", moment("05T14:00"), moment("07T12:00")),
             ("unknown", moment("07T12:00"), moment("09T00:00")),
         )
-        got = told(backup_days(make_jobs([]), pieces, Policy().rules(["a"]), UTC))
+        got = told(backup_days(make_jobs([]), pieces, [(None, Policy().rules(["a"]))], UTC))
         assert got == {"days": 3, "days_missed": 3}
 
     def test_local_hour(self, make_jobs: Build, moment: Moment) -> None:
@@ -161,10 +181,16 @@ class TestBackupDays:
         pieces = pieces_of(("compliant", moment("02T22:00"), moment("04T22:00")))
         tokyo = pd.Series(["Asia/Tokyo"], index=NAMES, dtype="str")
         rules = Policy(backup_day="07:00").rules(["a"])  # 22:00 UTC
-        assert told(backup_days(jobs, pieces, rules, tokyo)) == {"days": 2, "days_missed": 1}
-        assert told(backup_days(jobs, pieces, rules, UTC)) == {"days": 1, "days_missed": 0}
+        assert told(backup_days(jobs, pieces, [(None, rules)], tokyo)) == {
+            "days": 2,
+            "days_missed": 1,
+        }
+        assert told(backup_days(jobs, pieces, [(None, rules)], UTC)) == {
+            "days": 1,
+            "days_missed": 0,
+        }
 
     def test_nobody(self, make_jobs: Build) -> None:
         """Without a period nothing is counted."""
-        got = backup_days(make_jobs([]), pieces_of(), Policy().rules(["a"]), UTC)
+        got = backup_days(make_jobs([]), pieces_of(), [(None, Policy().rules(["a"]))], UTC)
         assert told(got) == {"days": 0, "days_missed": 0}

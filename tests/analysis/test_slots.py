@@ -13,6 +13,7 @@ from backupkit.analysis import (
     judge_slots,
     knowledge,
     numbers_of,
+    recent_slots,
     slot_counts,
     visits,
 )
@@ -240,3 +241,51 @@ class TestInferTypes:
         )
         jobs = make_jobs([("a", "success", "02T01:00", None)], type=[None])
         assert infer_types(jobs, expected)["type"].to_list() == ["MANUAL"]
+
+
+class TestRecentSlots:
+    """`recent_slots`."""
+
+    @staticmethod
+    def slots(*rows: tuple[int, str], target: float = 0.99) -> pd.DataFrame:
+        """Build slots of one appliance from (days before the end, state)."""
+        end = pd.Timestamp("2026-11-09T00:00Z")
+        return pd.DataFrame(
+            {
+                "appliance": pd.Series(["a"] * len(rows), dtype="str"),
+                "slot": [end - pd.Timedelta(days=ago) for ago, _ in rows],
+                "state": pd.Series([state for _, state in rows], dtype="str"),
+                "target": [target] * len(rows),
+            }
+        )
+
+    def test_a_day_and_a_week(self) -> None:
+        """Exactly one and seven days count back from the end, also past the period's start."""
+        end = pd.Timestamp("2026-11-09T00:00Z")
+        given = self.slots(*((ago, "missed_norun") for ago in (1, 2, 3, 7, 8)))
+        counts = recent_slots(
+            given, start=end - pd.Timedelta(days=2), end=end, appliances=pd.Index(["a"])
+        ).loc["a"]
+        assert (counts["missed_24h"], counts["missed_7d"]) == (1, 4)
+        assert counts["allowed_24h"] == pytest.approx(0.01)
+        assert counts["allowed_7d"] == pytest.approx(0.04)
+        assert counts["allowed"] == pytest.approx(0.02)
+
+    def test_example_q(self) -> None:
+        """8 of 200 missed in 24 h against 99 % burn four times as fast as allowed."""
+        end = pd.Timestamp("2026-11-09T00:00Z")
+        states = ["missed_failed"] * 8 + ["met"] * 192 + ["pending", "excluded"]
+        given = self.slots(*((1, state) for state in states))
+        counts = recent_slots(
+            given, start=end - pd.Timedelta(days=1), end=end, appliances=pd.Index(["a"])
+        ).loc["a"]
+        assert counts["missed_24h"] / counts["allowed_24h"] == pytest.approx(4.0)
+
+    def test_one_miss_of_thirty(self) -> None:
+        """One appliance alone is allowed 0.3 of 30 runs: one miss spends 333 % of that."""
+        end = pd.Timestamp("2026-11-09T00:00Z")
+        given = self.slots(*((ago, "missed_failed" if ago == 4 else "met") for ago in range(1, 31)))
+        counts = recent_slots(
+            given, start=end - pd.Timedelta(days=30), end=end, appliances=pd.Index(["a"])
+        ).loc["a"]
+        assert 1 / counts["allowed"] == pytest.approx(3.333, abs=1e-3)

@@ -1,0 +1,111 @@
+"""An assessment as a notebook shows it: verdict, figures and the worst appliances."""
+
+from collections.abc import Hashable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+import pandas as pd
+from markupsafe import Markup
+
+from backupkit.display import line, panel, table
+from backupkit.display.wording import NO_DATA, STATE_WORDS, instant, ratio, span
+
+if TYPE_CHECKING:
+    from backupkit.assessment.result import Assessment
+
+__all__ = ["HEAD_FIGURES", "exposure", "html_of"]
+
+HEAD_FIGURES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "appliances_strict": "inside their RPO (strict)",
+        "appliances_observed": "of those read (observed)",
+        "coverage_appliances": "could be read (coverage)",
+        "rpo_strict_micro": "of the time inside the RPO",
+        "slot_strict_micro": "of the expected runs done",
+    }
+)
+"""What the key figures of `backupkit.tables.METRICS` are called."""
+
+_WORST: Final = 10
+_COLUMNS: Final = {
+    "Appliance": "",
+    "State": "s",
+    "Exposure": "n",
+    "Last success (UTC)": "w",
+    "Strikes": "n",
+    "Why": "text",
+}
+
+
+def exposure(row: pd.Series) -> str:
+    """Write an appliance's exposure, or its lower bound where no success is known.
+
+    Parameters
+    ----------
+    row : Series
+        Its row of `backupkit.tables.APPLIANCES`.
+
+    Returns
+    -------
+    str
+        A duration, "over ..." for a lower bound.
+    """
+    if pd.notna(row["exposure"]):
+        return span(row["exposure"])
+    if pd.notna(row["exposure_at_least"]):
+        return f"over {span(row['exposure_at_least'])}"
+    return NO_DATA
+
+
+def html_of(assessment: "Assessment") -> Markup:
+    """Show the verdict, the figures with their fractions, and who is not compliant.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        The judgement of one period.
+
+    Returns
+    -------
+    Markup
+        HTML in which every text is escaped.
+    """
+    verdict, rows = assessment.verdict, assessment.appliances
+    period = f"{instant(assessment.start)} to {instant(assessment.end)} UTC"
+    head = Markup("<h1><b>{}</b>vCenter backups - {}</h1>").format(verdict.state.upper(), period)
+    facts = assessment.fleet.to_dict("index")
+    figures = Markup('<dl class="figures">{}</dl>').format(
+        Markup().join(_figure(facts[metric], name) for metric, name in HEAD_FIGURES.items())
+    )
+    said = head + line(verdict.sentence, "sentence") + figures
+    said += line(str(assessment.policy), "policy")
+    box = Markup('<section class="verdict is-{}">{}</section>').format(verdict.state, said)
+    bad = rows[~rows["state"].isin(["compliant", "excluded"])]
+    worst = table(
+        _COLUMNS,
+        [_row(str(name), row) for name, row in bad.head(_WORST).iterrows()],
+        caption=f"Not compliant, the worst first, as of {instant(assessment.now)} UTC",
+        limit=_WORST,
+        total=len(bad),
+    )
+    return panel(box, worst if len(bad) else line("No appliance in scope is out of its RPO."))
+
+
+def _figure(row: Mapping[Hashable, Any], name: str) -> Markup:
+    """Show a percentage, and beside it what it is made of."""
+    text = ratio(row["numerator"], row["denominator"], row["unit"])
+    percent, _, fraction = text.partition(" (")
+    beside = Markup(" <span>({}</span>").format(fraction) if fraction else ""
+    return Markup("<div><dt>{}</dt><dd><b>{}</b>{}</dd></div>").format(name, percent, beside)
+
+
+def _row(name: str, row: pd.Series) -> list[str | Markup | None]:
+    state = str(row["state"])
+    return [
+        name,
+        Markup('<span class="{}">{}</span>').format(state, STATE_WORDS[state]),
+        exposure(row),
+        instant(row["last_success"]),
+        NO_DATA if pd.isna(row["strikes"]) else str(row["strikes"]),
+        None if pd.isna(row["reason"]) else str(row["reason"]),
+    ]

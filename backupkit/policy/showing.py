@@ -1,0 +1,98 @@
+"""A policy as a notebook shows it: its numbers, and who and what does not count."""
+
+from typing import TYPE_CHECKING, Final
+
+import pandas as pd
+from markupsafe import Markup
+
+from backupkit.display import fact_table, panel, table
+from backupkit.policy.wording import words
+
+if TYPE_CHECKING:
+    from backupkit.policy.numbers import Policy
+    from backupkit.policy.scope import Exclusion
+
+__all__ = ["html_of"]
+
+_UNKNOWN: Final = {
+    "strict": "not compliant",
+    "evidence": "not compliant once the last recovery point is too old",
+}
+
+
+def html_of(policy: "Policy") -> Markup:
+    """Show the numbers with their units, and the exclusions with their reasons.
+
+    Parameters
+    ----------
+    policy : Policy
+        The SLA's numbers.
+
+    Returns
+    -------
+    Markup
+        HTML in which every text is escaped.
+    """
+    parts = [fact_table(_numbers(policy), caption="Policy")]
+    others = [(f"policy {name}", str(named)) for name, named in policy.named.items()]
+    others += [(f"from {_day(when)}", str(changed)) for when, changed in policy.changes.items()]
+    if others:
+        parts.append(table({"Elsewhere": "", "Numbers": "text"}, others))
+    excluded: list[tuple[str, str | None, str | None]] = [
+        (one.appliance, None, one.exclude) for one in policy.members if one.exclude is not None
+    ]
+    excluded += [(_whom(one), _when(one), one.reason) for one in policy.exclusions]
+    if excluded:
+        columns = {"Excluded": "", "When (UTC)": "w", "Reason": "text"}
+        parts.append(table(columns, excluded))
+    return panel(*parts)
+
+
+def _numbers(policy: "Policy") -> dict[str, str]:
+    """Name each number that counts, with its unit."""
+    numbers = {
+        "RPO": words(policy.rpo),
+        "Grace": words(policy.grace),
+        "In breach beyond": words(policy.threshold),
+        "Recovery point": f"the job's {policy.anchor}",
+        "A run may start": f"{words(policy.early)} early to {words(policy.late)} late",
+        "A run must be done": "before the next one"
+        if policy.completion is None
+        else f"within {words(policy.completion)}",
+        "Target": f"{policy.target:.6%}".rstrip("%").rstrip("0").rstrip(".") + " %",
+        "An answer counts for": "the usual interval between answers"
+        if policy.staleness is None
+        else words(policy.staleness),
+        "Unknown is": _UNKNOWN[policy.unknown_mode],
+        "Looks back": words(policy.lookback),
+        "A backup day begins at": f"{pd.Timestamp(0) + policy.backup_day:%H:%M}",
+    }
+    if policy.window is not None:
+        early = words(policy.window_tolerance)
+        numbers["Window"] = f"{policy.window}, up to {early} before it"
+    if policy.duration_limit is not None:
+        numbers["A run may take"] = words(policy.duration_limit)
+    if policy.retention is not None:
+        numbers["Backups to keep"] = f"at least {policy.retention}"
+    if policy.parts is not None:
+        numbers["Parts to save"] = ", ".join(policy.parts)
+    if policy.schedule is not None:
+        numbers["Schedule where none is told"] = str(policy.schedule)
+    numbers["Appliances"] = f"{len(policy.members):,}" if policy.members else "all in the data"
+    return numbers
+
+
+def _whom(one: "Exclusion") -> str:
+    named = sorted(one.appliances) + sorted(one.groups) + sorted(one.sites)
+    return ", ".join(named) or "all"
+
+
+def _when(one: "Exclusion") -> str | None:
+    begin, end = one.start, one.end
+    if begin is None:
+        return None if end is None else f"until {_day(end)}"
+    return f"from {_day(begin)}" + ("" if end is None else f" to {_day(end)}")
+
+
+def _day(moment: pd.Timestamp) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"

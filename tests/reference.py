@@ -1,0 +1,515 @@
+"""A slow second opinion on the judgement, from sla.md alone.
+
+One appliance at a time, in plain Python with the standard library: time is cut wherever anything
+happens, and each piece is judged in its middle, so that no rule about the very instant of a change
+matters. It shares no code with backupkit.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
+from itertools import pairwise
+from statistics import median
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+HOUR, DAY, NOTHING = timedelta(hours=1), timedelta(days=1), timedelta(0)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job; the outcome is success, failure, open, void or other."""
+
+    name: str
+    outcome: str
+    start: datetime
+    end: datetime | None
+    kind: str | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One row of a schedule: what it was from when it was seen."""
+
+    schedule: str
+    seen: datetime
+    enabled: bool
+    hour: int
+    minute: int
+    days: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The policy."""
+
+    threshold: timedelta
+    early: timedelta
+    late: timedelta
+    completion: timedelta | None
+    staleness: timedelta | None
+    anchor: str
+    unknown_mode: str
+    backup_day: timedelta
+
+
+class Run(NamedTuple):
+    """When a run is expected, and when the next one; by how much each is widened."""
+
+    at: datetime
+    widened: timedelta
+    following: datetime
+    next_widened: timedelta
+
+
+@dataclass(frozen=True)
+class Slot:
+    """An expected run, and what became of it."""
+
+    at: datetime
+    deadline: datetime
+    state: str
+    attempts: tuple[Job, ...]
+    overdue: datetime | None
+
+
+@dataclass(frozen=True)
+class Incident:
+    """A stretch without protection; without a recovery it is open."""
+
+    onset: datetime
+    recovery: datetime | None
+    kind: str
+
+
+@dataclass(frozen=True)
+class Appliance:
+    """All that is known of one appliance, and the period over which it is judged."""
+
+    jobs: tuple[Job, ...]
+    visits: tuple[tuple[datetime, bool], ...]
+    plans: tuple[Plan, ...]
+    exclusions: tuple[tuple[datetime, datetime], ...]
+    zone: str
+    numbers: Numbers
+    start: datetime
+    end: datetime
+    now: datetime
+
+    # what is known
+
+    @cached_property
+    def last_good(self) -> datetime | None:
+        """The newest good visit."""
+        return max((at for at, ok in self.visits if ok), default=None)
+
+    @cached_property
+    def known_since(self) -> datetime | None:
+        """The first good visit or the start of the oldest job; None if it never answered."""
+        if self.last_good is None:
+            return None
+        first = min(at for at, ok in self.visits if ok)
+        return min([first, *(job.start for job in self.jobs)])
+
+    @cached_property
+    def known_until(self) -> datetime | None:
+        """The last good visit and the allowance, but not past a failed visit after it."""
+        if self.last_good is None:
+            return None
+        good = sorted({at for at, ok in self.visits if ok})
+        apart = good[:1]  # of visits closer than an hour the first counts
+        for at in good:
+            if at >= apart[-1] + HOUR:
+                apart.append(at)
+        gaps = [later - earlier for earlier, later in pairwise(apart)]
+        usual = median(gap / HOUR for gap in gaps) * HOUR if gaps else HOUR
+        usual = DAY if len(good) == 1 else usual
+        allowance = usual if self.numbers.staleness is None else self.numbers.staleness
+        failed = [at for at, ok in self.visits if not ok and at > self.last_good]
+        return min([self.last_good + allowance, *failed])
+
+    @cached_property
+    def since(self) -> datetime:
+        """From when its time counts."""
+        if self.known_since is not None:
+            return self.known_since
+        # asked for, and never heard of: unknown, whether or not somebody knocked
+        return min([self.start, *(at for at, _ in self.visits)])
+
+    def ruled(self, moment: datetime) -> bool:
+        """Tell whether a dated exclusion holds."""
+        return any(begin <= moment < end for begin, end in self.exclusions)
+
+    # recovery points and states
+
+    @cached_property
+    def successes(self) -> list[tuple[datetime, datetime]]:
+        """When each success was there, and what it can restore."""
+        by_start = self.numbers.anchor == "start"
+        return [
+            (job.end, job.start if by_start else job.end)
+            for job in self.jobs
+            if job.outcome == "success" and job.end is not None
+        ]
+
+    def exposure(self, moment: datetime) -> timedelta | None:
+        """Tell what would be lost; None without a success."""
+        points = [point for available, point in self.successes if available <= moment]
+        return max(moment - max(points), NOTHING) if points else None
+
+    def state(self, moment: datetime) -> str:  # noqa: PLR0911 # one for each rule
+        """Judge one moment, which must not be that of a change."""
+        numbers, exposed = self.numbers, self.exposure(moment)
+        compliant = exposed is not None and exposed <= numbers.threshold
+        if self.ruled(moment):
+            return "excluded"
+        if moment < self.since:
+            return "unobserved"
+        if self.known_until is None or self.known_since is None:
+            return "unknown"
+        if moment >= self.known_until and self.end > self.known_until:
+            evident = numbers.unknown_mode == "evidence" and compliant
+            return "compliant" if evident else "unknown"
+        if compliant:
+            return "compliant"
+        if exposed is None and moment - self.known_since <= numbers.threshold:
+            return "excluded"
+        return "breach"
+
+    @cached_property
+    def pieces(self) -> list[tuple[datetime, datetime, str]]:
+        """The period, cut wherever anything may change."""
+        theta = self.numbers.threshold
+        cuts = {self.since, self.since + theta, *(at for pair in self.exclusions for at in pair)}
+        for available, point in self.successes:
+            cuts |= {available, point + theta}
+        if self.known_until is not None:
+            cuts.add(self.known_until)
+        inside = sorted(cut for cut in cuts if self.start < cut < self.end)
+        bounds = [self.start, *inside, self.end]
+        return [
+            (begin, end, self.state(begin + (end - begin) / 2)) for begin, end in pairwise(bounds)
+        ]
+
+    def intervals(self) -> list[tuple[datetime, datetime, str]]:
+        """Join neighbours of one state."""
+        joined: list[tuple[datetime, datetime, str]] = []
+        for begin, end, state in self.pieces:
+            if joined and joined[-1][2] == state:
+                joined[-1] = (joined[-1][0], end, state)
+            else:
+                joined.append((begin, end, state))
+        return joined
+
+    def spent(self, state: str) -> timedelta:
+        """Add up the time in a state."""
+        return sum((end - begin for begin, end, is_in in self.pieces if is_in == state), NOTHING)
+
+    def worst_exposure(self) -> timedelta | None:
+        """Find the largest exposure of observed time: at the end of a piece, before its success."""
+        found = []
+        for begin, end, state in self.pieces:
+            exposed = self.exposure(begin)
+            if state in ("compliant", "breach") and exposed is not None:
+                points = [point for available, point in self.successes if available <= begin]
+                found.append(max(end - max(points), NOTHING))
+        return max(found, default=None)
+
+    # slots
+
+    def instant(self, day: date, plan: Plan) -> tuple[datetime, timedelta]:
+        """Turn a wall time into an instant; tell by how much a skipped one widens tolerances."""
+        wall = datetime.combine(day, time(plan.hour, plan.minute))
+        aware = wall.replace(tzinfo=ZoneInfo(self.zone))
+        before, after = aware.utcoffset(), aware.replace(fold=1).utcoffset()
+        assert before is not None
+        assert after is not None
+        return (wall - before).replace(tzinfo=UTC), max(after - before, NOTHING)
+
+    def _runs_of(self, plan: Plan) -> Iterator[Run]:
+        """List when one row of a schedule wants a run."""
+        first = (min(self.start, self.since) - 20 * DAY).date()
+        last = (self.now + 20 * DAY).date()
+        days = [first + number * DAY for number in range((last - first).days)]
+        wanted = [day for day in days if not plan.days or day.weekday() in plan.days]
+        runs = sorted(self.instant(day, plan) for day in wanted)
+        for run, following in pairwise(runs):
+            yield Run(*run, *following)
+
+    @cached_property
+    def planned(self) -> list[Run]:
+        """List when the schedules, all together, want a run."""
+        found: dict[datetime, tuple[str, Run]] = {}
+        for plan in self.plans:
+            rows = sorted(other.seen for other in self.plans if other.schedule == plan.schedule)
+            begin = None if plan.seen == rows[0] else plan.seen
+            until = min((seen for seen in rows if seen > plan.seen), default=None)
+            if not plan.enabled:
+                continue
+            for run in self._runs_of(plan):
+                if (begin is None or run.at >= begin) and (until is None or run.at < until):
+                    told = (plan.schedule, run)
+                    found[run.at] = min(found.get(run.at, told), told)
+        times = sorted(found)
+        listed = []
+        for number, at in enumerate(times):
+            run = found[at][1]
+            after = times[number + 1] if number + 1 < len(times) else None
+            if after is not None and after <= run.following:
+                run = Run(at, run.widened, after, found[after][1].widened)
+            listed.append(run)
+        return listed
+
+    @property
+    def expected(self) -> list[Run]:
+        """Keep the runs of the time that counts."""
+        return [run for run in self.planned if run.at >= self.since]
+
+    @cached_property
+    def slots(self) -> list[Slot]:
+        """Judge the expected runs up to the period's end."""
+        numbers, expected = self.numbers, self.expected
+        lowers = []
+        for number, (at, widened, _, _) in enumerate(expected):
+            early = numbers.early + widened
+            gap = at - expected[number - 1][0] if number else None
+            lowers.append(at - (early if gap is None else min(early, gap / 2)))
+        slots = []
+        for number, (at, widened, following, next_widened) in enumerate(expected):
+            if at >= self.end:
+                break
+            upper = following - min(numbers.early + next_widened, (following - at) / 2)
+            slots.append(self._judged(at, lowers[number], upper, widened))
+        return slots
+
+    def _judged(self, at: datetime, lower: datetime, upper: datetime, widened: timedelta) -> Slot:
+        """Say what became of one slot."""
+        numbers = self.numbers
+        target = None if numbers.completion is None else at + numbers.completion
+        deadline = upper if target is None else min(upper, target)
+        overdue = at + numbers.late + widened
+        attempts = sorted(
+            (
+                job
+                for job in self.jobs
+                if job.outcome in ("success", "failure", "open") and lower <= job.start < upper
+            ),
+            key=lambda job: (job.start, job.name),
+        )
+        good = [job.end for job in attempts if job.outcome == "success" and job.end is not None]
+        in_time = any(end <= deadline for end in good)
+        planned = next((job for job in attempts if self.kind(job) == "SCHEDULED"), None)
+        met = (
+            planned is not None
+            and planned.outcome == "success"
+            and planned.end is not None
+            and planned.end <= deadline
+            and planned.start <= overdue
+        )
+        evidence = None if self.last_good is None else min(self.last_good, self.now)
+        passed = evidence is not None and evidence >= deadline
+        due = evidence is not None and evidence >= overdue
+        started_in_time = bool(attempts) and attempts[0].start <= overdue
+        if self.ruled(at):
+            state = "excluded"
+        elif met:
+            state = "met"
+        elif in_time:
+            state = "rescued"
+        elif good:
+            state = "late"
+        elif passed and any(job.outcome == "open" for job in attempts):
+            state = "missed_overrun"
+        elif passed and attempts:
+            state = "missed_failed"
+        elif (passed or due) and not attempts:
+            state = "missed_norun"
+        elif self.known_until is not None and self.known_until >= self.now:
+            state = "pending"
+        else:
+            state = "unknown"
+        late = overdue if due and not started_in_time else None
+        return Slot(at, deadline, state, tuple(attempts), late)
+
+    def kind(self, job: Job) -> str:
+        """Tell a job's type, worked out where the appliance does not say."""
+        if job.kind is not None:
+            return job.kind
+        near = any(abs(job.start - at) <= timedelta(minutes=10) for at, *_ in self.planned)
+        return "SCHEDULED" if near else "MANUAL"
+
+    def slots_in_period(self) -> list[Slot]:
+        """Keep those of the period."""
+        return [slot for slot in self.slots if slot.at >= self.start]
+
+    def first_attempts(self) -> list[str]:
+        """Tell what became of the first attempts of the slots that are judged."""
+        apart = ("excluded", "pending")
+        counted = [slot for slot in self.slots_in_period() if slot.state not in apart]
+        firsts = [slot.attempts[0].outcome for slot in counted if slot.attempts]
+        return [outcome for outcome in firsts if outcome in ("success", "failure", "open")]
+
+    # attempts, strikes, incidents, days
+
+    @cached_property
+    def finished(self) -> list[tuple[datetime, bool]]:
+        """When each finished job ended, and whether well; a failure before a success."""
+        return sorted(
+            (job.end, job.outcome == "success")
+            for job in self.jobs
+            if job.outcome in ("success", "failure") and job.end is not None
+        )
+
+    def attempts(self) -> list[bool]:
+        """Tell how the jobs of the period ended."""
+        return [good for end, good in self.finished if self.start <= end < self.end]
+
+    def strikes(self) -> tuple[int, int]:
+        """Count the failures since the last success, and the longest run that reaches in."""
+        streak = worst = 0
+        for end, good in self.finished:
+            if end > self.end:
+                break
+            streak = 0 if good else streak + 1
+            if end >= self.start:
+                worst = max(worst, streak)
+        return streak, worst
+
+    def incidents(self) -> list[Incident]:
+        """Find the stretches without protection that touch the period."""
+        events = [
+            (end, 2 if good else 0) for end, good in self.finished if good or not self.ruled(end)
+        ]
+        events += [
+            (slot.overdue, 1)
+            for slot in self.slots
+            if slot.overdue is not None and slot.state != "excluded"
+        ]
+        found: list[Incident] = []
+        onset: tuple[datetime, str] | None = None
+        for at, what in sorted(event for event in events if event[0] <= self.end):
+            if what != 2 and onset is None:
+                onset = (at, ("failed", "norun")[what])
+            elif what == 2 and onset is not None:
+                found.append(Incident(onset[0], at, onset[1]))
+                onset = None
+        if onset is not None:
+            found.append(Incident(onset[0], None, onset[1]))
+        return [
+            incident
+            for incident in found
+            if incident.onset < self.end
+            and (incident.recovery is None or incident.recovery > self.start)
+        ]
+
+    def mean_times(self) -> tuple[timedelta | None, timedelta | None]:
+        """Work out the mean time to restore protection, and the mean time between incidents."""
+        found = self.incidents()
+        new = [incident for incident in found if incident.onset >= self.start]
+        closed = [
+            incident.recovery - incident.onset for incident in new if incident.recovery is not None
+        ]
+        mttr = sum(closed, NOTHING) / len(closed) if closed else None
+        calm = NOTHING
+        for begin, end, state in self.pieces:
+            if state in {"unknown", "unobserved"} or self.ruled(begin):
+                continue
+            calm += end - begin
+            for incident in found:
+                recovery = self.end if incident.recovery is None else incident.recovery
+                both = min(end, recovery) - max(begin, incident.onset)
+                calm -= max(both, NOTHING)
+        return mttr, calm / len(new) if new else None
+
+    def days(self) -> tuple[int, int]:
+        """Count the backup days that were observed as a whole, and those without a success."""
+        plan = Plan("", self.start, True, 0, 0, ())
+        whole = missed = 0
+        day = (self.start - 3 * DAY).date()
+        while day < (self.end + 3 * DAY).date():
+            begin, end = self._noon(day, plan), self._noon(day + DAY, plan)
+            day += DAY
+            if begin < self.start or end > self.end:
+                continue
+            gone = any(
+                max(begin, first) < min(end, last)
+                and (state in ("unknown", "unobserved") or self.ruled(first))
+                for first, last, state in self.pieces
+            )
+            if not gone:
+                whole += 1
+                missed += not any(good and begin <= at < end for at, good in self.finished)
+        return whole, missed
+
+    def _noon(self, day: date, plan: Plan) -> datetime:
+        """Give when a backup day begins."""
+        hour, rest = divmod(self.numbers.backup_day, HOUR)
+        return self.instant(
+            day, Plan(plan.schedule, plan.seen, True, hour, rest // timedelta(minutes=1), ())
+        )[0]
+
+
+def share(part: float, whole: float) -> float | None:
+    """Divide, or say that there is nothing to divide by."""
+    return part / whole if whole else None
+
+
+def figures(told: Appliance) -> dict[str, object]:
+    """Give the figures of an appliance by their names."""
+    compliant, breach, unknown = (
+        told.spent(state) / HOUR for state in ("compliant", "breach", "unknown")
+    )
+    slots = [slot.state for slot in told.slots_in_period()]
+
+    def number(*prefixes: str) -> int:
+        return sum(state.startswith(prefixes) for state in slots)
+
+    good, on_time = number("met", "rescued", "late"), number("met", "rescued")
+    resolved = good + number("missed")
+    counted = resolved + number("unknown")
+    strikes, worst = told.strikes()
+    mttr, mtbf = told.mean_times()
+    days, missed = told.days()
+    firsts, attempts = told.first_attempts(), told.attempts()
+    since: Callable[[Sequence[Incident]], datetime | None] = lambda found: next(  # noqa: E731
+        (incident.onset for incident in found if incident.recovery is None), None
+    )
+    return {
+        **{state: told.spent(state) for state in STATES},
+        **{f"slots_{state}": slots.count(state) for state in SLOT_STATES},
+        "exposure": told.exposure(told.end),
+        "worst_exposure": told.worst_exposure(),
+        "rpo_strict": share(compliant, compliant + breach + unknown),
+        "rpo_observed": share(compliant, compliant + breach),
+        "slot_strict": share(good, counted),
+        "slot_observed": share(good, resolved),
+        "on_time_strict": share(on_time, counted),
+        "on_time_observed": share(on_time, resolved),
+        "attempts": len(attempts),
+        "attempts_ok": attempts.count(True),
+        "first_attempts": len(firsts),
+        "first_attempts_ok": firsts.count("success"),
+        "strikes": strikes,
+        "strikes_worst": worst,
+        "incidents": sum(one.onset >= told.start for one in told.incidents()),
+        "incident_since": since(told.incidents()),
+        "mttr": mttr,
+        "mtbf": mtbf,
+        "days": days,
+        "days_missed": missed,
+    }
+
+
+STATES = ("compliant", "breach", "unknown", "excluded", "unobserved")
+SLOT_STATES = (
+    "met",
+    "rescued",
+    "late",
+    "missed_failed",
+    "missed_norun",
+    "missed_overrun",
+    "pending",
+    "unknown",
+    "excluded",
+)

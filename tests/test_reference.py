@@ -1,0 +1,270 @@
+"""The judgement of thousands of random histories against a slow one that shares no code with it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from backupkit import Assessment, Policy, evaluate_frames
+from backupkit.policy import Exclusion, Member
+from backupkit.tables import JOBS, POLLS, SCHEDULES
+from tests.reference import HOUR, Appliance, Job, Numbers, Plan, figures
+
+HISTORIES = 50
+"""In one fleet: a judgement costs about the same for one and for fifty."""
+
+EXAMPLES = 42
+"""Fleets: 2,100 histories in all."""
+
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+ORIGINS = [datetime(2026, *day, tzinfo=UTC) for day in ((10, 22), (10, 29), (3, 26), (3, 5))]
+"""A week around each change of the clocks in Berlin and New York."""
+
+ZONES = ["UTC", "Europe/Berlin", "America/New_York"]
+WEEKDAYS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
+STATE_OF = {
+    "success": "SUCCEEDED",
+    "failure": "FAILED",
+    "open": "INPROGRESS",
+    "void": "NONE",
+    "other": "STRANGE",
+}
+OUTCOMES = ["success", "success", "success", "failure", "failure", "void", "other", "open"]
+KINDS = ["SCHEDULED", "SCHEDULED", "SCHEDULED", "MANUAL", None]
+LENGTHS = [0, 5, 20, 60, 59, 200, 700, 1_600, 3_000]
+"""How long a job runs [minutes]."""
+
+AROUND = [-130, -61, -60, -59, -10, -1, 0, 1, 10, 11, 30, 59, 60, 61, 119, 120, 121, 180, 600]
+"""How long after its slot a job starts [minutes]."""
+
+
+def some_numbers(random: Random) -> Numbers:
+    """Make up a policy."""
+    return Numbers(
+        threshold=random.choice([6 * HOUR, 24 * HOUR, 26 * HOUR, 36 * HOUR]),
+        early=random.choice([HOUR, HOUR, 0 * HOUR, 3 * HOUR]),
+        late=random.choice([HOUR, HOUR, 0 * HOUR, 3 * HOUR]),
+        completion=random.choice([None, None, 2 * HOUR, 20 * MINUTE, 30 * HOUR]),
+        staleness=random.choice([None, 0 * HOUR, 2 * HOUR, 12 * HOUR]),
+        anchor=random.choice(["start", "end"]),
+        unknown_mode=random.choice(["strict", "evidence"]),
+        backup_day=random.choice([12 * HOUR, 2 * HOUR + 30 * MINUTE, 0 * HOUR]),
+    )
+
+
+def some_plans(random: Random, origin: datetime) -> list[Plan]:
+    """Make up the rows of the schedules: often one, sometimes changed, sometimes two at once."""
+    return [
+        Plan(
+            schedule=random.choice(["default", "default", "extra"]),
+            # no two rows of a schedule are seen at once
+            seen=origin + random.randrange(-48, 192) * HOUR + number * MINUTE,
+            enabled=random.random() < 0.9,
+            hour=random.choice([random.randrange(24), 1, 2]),
+            minute=random.choice([0, 30, 59, 15]),
+            days=random.choice([(), (), (), (0, 2, 4, 6), (6,)]),
+        )
+        for number in range(random.choice([0, 1, 1, 1, 2, 3]))
+    ]
+
+
+def some_visits(random: Random, origin: datetime, now: datetime) -> dict[datetime, bool]:
+    """Make up visits, most of them good; in the end some appliances do not answer."""
+    steps = (now - origin) // (15 * MINUTE)
+    number = random.choice([0, 1, 3, 8, 8])
+    visits = {
+        origin + random.randrange(steps + 1) * 15 * MINUTE: random.random() < 0.8
+        for _ in range(number)
+    }
+    if number and random.random() < 0.6:
+        visits[now] = random.random() < 0.8
+    return visits
+
+
+def some_jobs(random: Random, told: Appliance, origin: datetime) -> Iterator[Job]:
+    """Make up jobs around the expected runs and anywhere, as they were at the last good visit."""
+    begins = [
+        run.at + random.choice(AROUND) * MINUTE
+        for run in told.expected
+        for _ in range(random.choice([0, 1, 1, 1, 2, 3]))
+    ]
+    begins += [
+        origin + random.randrange(11 * 24 * 60) * MINUTE for _ in range(random.choice([0, 0, 2, 6]))
+    ]
+    for number, begun in enumerate(begins):
+        if told.last_good is None or begun > told.last_good:
+            continue
+        over, outcome = begun + random.choice(LENGTHS) * MINUTE, random.choice(OUTCOMES)
+        finished = outcome not in ("open", "void") and over <= told.last_good
+        yield Job(
+            name=f"{number:03}",
+            outcome=outcome if finished or outcome == "void" else "open",
+            start=begun,
+            end=over if finished else None,
+            kind=random.choice(KINDS),
+        )
+
+
+def some_fleet(random: Random) -> dict[str, Appliance]:
+    """Make up a fleet under one policy."""
+    numbers, origin = some_numbers(random), random.choice(ORIGINS)
+    start = origin + random.randrange(24 * 12) * 10 * MINUTE
+    end = start + DAY + random.randrange(24 * 20) * 15 * MINUTE
+    now = end + random.choice([0 * HOUR, 0 * HOUR, HOUR, 5 * HOUR, 2 * DAY])
+    fleet = {}
+    for number in range(HISTORIES):
+        begins = [
+            origin + random.randrange(480) * HOUR / 2 for _ in range(random.choice([0, 0, 2]))
+        ]
+        told = Appliance(
+            jobs=(),
+            visits=tuple(sorted(some_visits(random, origin, now).items())),
+            plans=tuple(plan for plan in some_plans(random, origin) if plan.seen <= now),
+            exclusions=tuple((at, at + random.randrange(1, 48) * HOUR / 2) for at in begins),
+            zone=random.choice(ZONES),
+            numbers=numbers,
+            start=start,
+            end=end,
+            now=now,
+        )
+        fleet[f"vc-{number:02}"] = replace(told, jobs=tuple(some_jobs(random, told, origin)))
+    return fleet
+
+
+def judged(fleet: dict[str, Appliance]) -> Assessment:
+    """Judge a fleet by frames."""
+    one = next(iter(fleet.values()))
+    jobs = [(name, job) for name, told in fleet.items() for job in told.jobs]
+    visits = [(name, *visit) for name, told in fleet.items() for visit in told.visits]
+    plans = [(name, told.zone, plan) for name, told in fleet.items() for plan in told.plans]
+    numbers = one.numbers
+    policy = Policy(
+        rpo=numbers.threshold,
+        grace="0h",
+        early=numbers.early,
+        late=numbers.late,
+        completion=numbers.completion,
+        staleness=numbers.staleness,
+        anchor="start" if numbers.anchor == "start" else "end",
+        unknown_mode="strict" if numbers.unknown_mode == "strict" else "evidence",
+        backup_day=f"{numbers.backup_day // HOUR:02}:{numbers.backup_day % HOUR // MINUTE:02}",
+        members=[Member(appliance=name, timezone=told.zone) for name, told in fleet.items()],
+        exclusions=[
+            Exclusion(reason="works", start=begin, end=end, appliances=[name])
+            for name, told in fleet.items()
+            for begin, end in told.exclusions
+        ],
+    )
+    return evaluate_frames(
+        JOBS.frame(
+            {
+                "appliance": [name for name, _ in jobs],
+                "job_id": [job.name for _, job in jobs],
+                "state": [STATE_OF[job.outcome] for _, job in jobs],
+                "outcome": [job.outcome for _, job in jobs],
+                "start_time": [job.start for _, job in jobs],
+                "end_time": [job.end for _, job in jobs],
+                "type": [job.kind for _, job in jobs],
+            }
+        ),
+        POLLS.frame(
+            {
+                "appliance": [name for name, _, _ in visits],
+                "polled_at": [at for _, at, _ in visits],
+                "ok": [ok for _, _, ok in visits],
+            }
+        ),
+        SCHEDULES.frame(
+            {
+                "appliance": [name for name, _, _ in plans],
+                "schedule": [plan.schedule for _, _, plan in plans],
+                "seen_at": [plan.seen for _, _, plan in plans],
+                "enabled": [plan.enabled for _, _, plan in plans],
+                "hour": [plan.hour for _, _, plan in plans],
+                "minute": [plan.minute for _, _, plan in plans],
+                "days": [[WEEKDAYS[day] for day in plan.days] or None for _, _, plan in plans],
+                "timezone": [zone for _, zone, _ in plans],
+            }
+        ),
+        policy,
+        start=one.start,
+        end=one.end,
+        now=one.now,
+    )
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 # any cell
+    """Give a cell as Python has it, None where it is missing."""
+    if value is None or pd.isna(value):
+        return None
+    if isinstance(value, pd.Timestamp):
+        return value.to_pydatetime()
+    return value.to_pytimedelta() if isinstance(value, pd.Timedelta) else value
+
+
+def rows_of(frame: pd.DataFrame | None, *columns: str) -> list[tuple[Any, ...]]:
+    """Give the rows of a frame, none if there is no frame."""
+    if frame is None:
+        return []
+    return [tuple(map(plain, row)) for row in frame[list(columns)].itertuples(index=False)]
+
+
+def same(got: object, expected: object) -> bool:
+    """Compare exactly, but ratios to 12 digits and means to the microsecond."""
+    if isinstance(expected, float) and isinstance(got, float):
+        return got == pytest.approx(expected, abs=1e-12)
+    if isinstance(expected, timedelta) and isinstance(got, timedelta):
+        return abs(got - expected) <= timedelta(microseconds=1)
+    return got == expected
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("part", range(2))
+def test_agrees_with_the_reference(part: int) -> None:
+    """Every figure, interval, slot and incident of 2,100 histories is that of the slow way."""
+    seen: set[str] = set()
+
+    @seed(part)
+    @given(random=st.randoms(use_true_random=True))
+    @settings(
+        max_examples=EXAMPLES // 2,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],  # a made-up fleet does not shrink
+    )
+    def agree(random: Random) -> None:
+        fleet = some_fleet(random)
+        a = judged(fleet)
+        intervals = dict(list(a.intervals.groupby("appliance")))
+        slots = dict(list(a.slots.groupby("appliance")))
+        incidents = dict(list(a.incidents.groupby("appliance")))
+        for name, told in fleet.items():
+            row = a.appliances.loc[name]
+            expected = figures(told)
+            got = {figure: plain(row[figure]) for figure in expected}
+            differ = {
+                figure: (got[figure], expected[figure])
+                for figure in expected
+                if not same(got[figure], expected[figure])
+            }
+            assert not differ, (name, differ, told)
+            assert rows_of(intervals[name], "start", "end", "state") == told.intervals(), told
+            got_slots = rows_of(slots.get(name), "slot", "deadline", "state", "attempts")
+            assert got_slots == [
+                (slot.at, slot.deadline, slot.state, len(slot.attempts))
+                for slot in told.slots_in_period()
+            ], told
+            assert rows_of(incidents.get(name), "onset", "recovery", "kind") == [
+                (one.onset, one.recovery, one.kind) for one in told.incidents()
+            ], told
+            seen.update(state for _, _, state in told.intervals())
+            seen.update(f"slot {slot.state}" for slot in told.slots_in_period())
+
+    agree()
+    assert len(seen) == 5 + 9  # every state of time, and every state of a slot, came up
