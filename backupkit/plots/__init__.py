@@ -1,7 +1,22 @@
 """Figures of the judged frames: frame in, matplotlib axes out, no pyplot state touched."""
 
-from backupkit.plots.compliance import matrix
+from backupkit.plots.durations import durations
+from backupkit.plots.exposure import exposure
 from backupkit.plots.failures import failures
-from backupkit.plots.timeline import progress, timeline
+from backupkit.plots.load import load
+from backupkit.plots.matrix import matrix
+from backupkit.plots.over_time import compliance, failures_over_time
+from backupkit.plots.progress import progress
+from backupkit.plots.timeline import timeline
 
-__all__ = ["failures", "matrix", "progress", "timeline"]
+__all__ = [
+    "compliance",
+    "durations",
+    "exposure",
+    "failures",
+    "failures_over_time",
+    "load",
+    "matrix",
+    "progress",
+    "timeline",
+]

@@ -1,5 +1,6 @@
 """Why jobs failed: the signatures that account for most of it."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
@@ -8,8 +9,18 @@ from backupkit.plots import style
 
 __all__ = ["failures"]
 
+_PARTS = 5
+_PATTERNS = ("", "/////", ".....", "xxxxx", "-----", "")
 
-def failures(failures: pd.DataFrame, *, ax: Axes | None = None, limit: int = 10) -> Axes:
+
+def failures(
+    failures: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    by: pd.DataFrame | None = None,
+    limit: int = 10,
+    theme: str = "light",
+) -> Axes:
     """Draw the failure signatures as a Pareto chart: jobs as bars, cumulative share as a line.
 
     Parameters
@@ -18,8 +29,13 @@ def failures(failures: pd.DataFrame, *, ax: Axes | None = None, limit: int = 10)
         Reads ``signature``, ``jobs`` and ``appliances`` of `backupkit.tables.FAILURES`.
     ax : Axes, optional
         Where to draw; a new figure by default.
+    by : DataFrame, optional
+        How the jobs of each signature are made up: ``signature``, ``part`` (an appliance, a group)
+        and ``jobs``. The five largest parts are drawn in a pattern each, the others together.
     limit : int
         The most signatures to draw; the others share the last bar.
+    theme : {"light", "dark"}
+        Which colours.
 
     Returns
     -------
@@ -36,7 +52,7 @@ def failures(failures: pd.DataFrame, *, ax: Axes | None = None, limit: int = 10)
     """
     ranked = failures.sort_values("jobs", ascending=False, kind="stable")
     top, rest = ranked.iloc[:limit], ranked.iloc[limit:]
-    with style.context():
+    with style.context(theme) as look:
         ax = style.axes(ax, height=1.3 + 0.34 * max(len(top) + (len(rest) > 0), 2))
         if ranked.empty:
             return style.say(ax, "No backup job failed in this period")
@@ -50,21 +66,59 @@ def failures(failures: pd.DataFrame, *, ax: Axes | None = None, limit: int = 10)
             labels.append(f"{len(rest):,} other signature{'s' if len(rest) > 1 else ''}")
             counts.append(float(rest["jobs"].sum()))
             remarks.append(f"{counts[-1]:,.0f}")
-        _draw(ax, labels, counts, remarks)
+        if by is None:
+            places = list(range(len(labels)))
+            colour = look.of(style.OUTCOME_LOOKS["failure"].colour)
+            ax.barh(places, counts, height=0.62, color=colour, label="failed jobs")
+        else:
+            _stack(ax, by, ranked["signature"], limit, look)
+        _draw(ax, labels, counts, remarks, look)
     return ax
 
 
-def _draw(ax: Axes, labels: list[str], counts: list[float], remarks: list[str]) -> None:
-    look = style.OUTCOME_LOOKS["failure"]
+def _stack(
+    ax: Axes, by: pd.DataFrame, signatures: pd.Series, limit: int, look: style.Theme
+) -> None:
+    """Draw each bar as the sum of its parts, the largest parts of all first."""
+    place = pd.Index(signatures.fillna("")).get_indexer(pd.Index(by["signature"].fillna("")))
+    place = np.minimum(place, limit)  # the others share the last bar
+    told = by.assign(place=place, part=by["part"].astype("str"))[place >= 0]
+    largest = told.groupby("part")["jobs"].sum().sort_values(ascending=False, kind="stable")
+    named = list(largest.index[:_PARTS])
+    told["part"] = told["part"].where(told["part"].isin(named))
+    left = np.zeros(int(told["place"].max()) + 1)
+    for number, part in enumerate([*named, None]):
+        rows = told[told["part"].isna() if part is None else told["part"] == part]
+        if rows.empty:
+            continue
+        width = np.bincount(rows["place"], weights=rows["jobs"], minlength=len(left))
+        others = len(largest) - len(named)
+        colour = look.of(style.CURVES[number] if part is not None else style.MUTED)
+        ax.barh(
+            range(len(left)),
+            width,
+            left=left,
+            height=0.62,
+            facecolor=look.pale(colour),
+            edgecolor=colour,
+            hatch=_PATTERNS[number],
+            label=f"{others:,} others" if part is None else style.series(part, width=32),
+        )
+        left = left + width
+    style.key_below(ax, columns=3)
+
+
+def _draw(
+    ax: Axes, labels: list[str], counts: list[float], remarks: list[str], look: style.Theme
+) -> None:
     places = list(range(len(labels)))
-    ax.barh(places, counts, height=0.62, color=look.colour, label="failed jobs")
     # bars and line share the left part, so that neither ever crosses the remarks at the right
     for place, remark in zip(places, remarks, strict=True):
         ax.text(
             1,
             place,
             remark,
-            color=style.MUTED,
+            color=look.muted,
             fontsize=8,
             ha="right",
             va="center",
@@ -78,7 +132,7 @@ def _draw(ax: Axes, labels: list[str], counts: list[float], remarks: list[str]) 
     total = sum(counts)
     share = (100 * pd.Series(counts).cumsum() / total).tolist()
     twin = ax.twiny()
-    twin.plot(share, places, color=style.INK, marker="D", ms=4, lw=1, label="cumulative share")
+    twin.plot(share, places, color=look.ink, marker="D", ms=4, lw=1, label="cumulative share")
     twin.set_xlim(0, 130)
     twin.set_xticks([0, 25, 50, 75, 100])
     twin.set_xlabel("cumulative share of failed jobs (%)")

@@ -1,57 +1,56 @@
 """How figures look: one look per outcome and per slot state, told apart without colour too."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from types import MappingProxyType
+from typing import cast
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
-from matplotlib.font_manager import findfont
-from matplotlib.ft2font import FT2Font
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 
+from backupkit.plots.layout import NOTE, Margins
+from backupkit.plots.legible import legible, series
 from backupkit.plots.picture import NotebookFigure
-
-__all__ = ["OUTCOME_LOOKS", "SLOT_LOOKS", "Look", "context", "legible"]
-
-INK = "#1d2125"
-MUTED = "#595959"
-LINE = "#d5d8dc"
-BLUE = "#0072B2"
-ORANGE = "#B54708"
-BROWN = "#8A5A00"
-PURPLE = "#6A3D9A"
-CURVES = (BLUE, ORANGE, PURPLE, BROWN, MUTED, INK)
-
-_SETTINGS: Mapping[str, object] = MappingProxyType(
-    {
-        "font.family": ["DejaVu Sans", "sans-serif"],
-        "font.size": 9,
-        "axes.edgecolor": LINE,
-        "axes.labelcolor": MUTED,
-        "axes.spines.right": False,
-        "axes.spines.top": False,
-        "axes.titlelocation": "left",
-        "axes.titlesize": 10.5,
-        "axes.titleweight": "bold",
-        "axes.axisbelow": True,
-        "figure.facecolor": "white",
-        "figure.constrained_layout.use": True,
-        "grid.color": LINE,
-        "grid.linewidth": 0.6,
-        "hatch.linewidth": 0.7,
-        "legend.frameon": False,
-        "text.color": INK,
-        "xtick.color": MUTED,
-        "ytick.color": MUTED,
-        "ytick.labelcolor": INK,
-        "ytick.major.size": 0,
-    }
+from backupkit.plots.theme import (
+    BLUE,
+    BROWN,
+    CURVES,
+    INK,
+    LINE,
+    MUTED,
+    ORANGE,
+    PURPLE,
+    THEMES,
+    Theme,
+    context,
 )
+
+__all__ = [
+    "BLUE",
+    "BROWN",
+    "CURVES",
+    "INK",
+    "LINE",
+    "MUTED",
+    "ORANGE",
+    "OUTCOME_LOOKS",
+    "PURPLE",
+    "SLOT_LOOKS",
+    "THEMES",
+    "Look",
+    "Theme",
+    "context",
+    "legible",
+    "series",
+]
+
+_NAMED = 60
+"""The most rows that have a name each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,20 +108,6 @@ SLOT_LOOKS: Mapping[str, Look] = MappingProxyType(
 """One look per slot state, the most serious first."""
 
 
-@contextmanager
-def context() -> Iterator[None]:
-    """Draw in backupkit's style, and leave the process as it was.
-
-    Examples
-    --------
-    >>> with context():
-    ...     mpl.rcParams["axes.spines.top"]
-    False
-    """
-    with mpl.rc_context(dict(_SETTINGS)):
-        yield
-
-
 def axes(ax: Axes | None, *, height: float, width: float = 9.0) -> Axes:
     """Give the axes to draw on: the caller's, or those of a new figure that pyplot never sees.
 
@@ -138,7 +123,9 @@ def axes(ax: Axes | None, *, height: float, width: float = 9.0) -> Axes:
     Axes
         To draw on.
     """
-    return NotebookFigure(figsize=(width, height)).subplots() if ax is None else ax
+    if ax is not None:
+        return ax
+    return NotebookFigure(figsize=(width, height), layout=Margins()).subplots()
 
 
 def say(ax: Axes, sentence: str) -> Axes:
@@ -161,7 +148,7 @@ def say(ax: Axes, sentence: str) -> Axes:
         0.5,
         0.5,
         sentence,
-        color=MUTED,
+        color=mpl.rcParams["axes.labelcolor"],
         ha="center",
         va="center",
         transform=ax.transAxes,
@@ -182,7 +169,7 @@ def heading(ax: Axes, title: str, handles: Sequence[Artist]) -> None:
     handles : sequence of Artist
         What the legend explains; it may be empty.
     """
-    ax.set_title(title, pad=22)
+    ax.set_title(title, pad=22 if handles else None)
     if handles:
         ax.legend(
             handles=handles,
@@ -215,15 +202,68 @@ def note(ax: Axes, sentence: str) -> None:
             (0, -34),
             xycoords="axes fraction",
             textcoords="offset points",
-            color=MUTED,
+            color=mpl.rcParams["axes.labelcolor"],
             va="top",
             fontsize=8,
             annotation_clip=False,
+            gid=NOTE,
         )
 
 
+def key_beside(ax: Axes) -> None:
+    """Explain the labelled marks at the right of the axes; labels may be untrusted text.
+
+    Parameters
+    ----------
+    ax : Axes
+        The axes.
+    """
+    _plain(ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1)))
+
+
+def key_below(ax: Axes, *, columns: int) -> None:
+    """Explain the labelled marks below the axes; labels may be untrusted text.
+
+    Parameters
+    ----------
+    ax : Axes
+        The axes.
+    columns : int
+        In how many columns.
+    """
+    figure = cast("Figure", ax.get_figure(root=True))  # drawn axes belong to one
+    handles, words = ax.get_legend_handles_labels()
+    _plain(figure.legend(handles, words, loc="outside lower left", ncols=columns, fontsize=8))
+
+
+def _plain(legend: Legend) -> None:
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def height(rows: int) -> float:
+    """Give the height of so many rows [inch]: a line of text each, or at least a pixel.
+
+    Parameters
+    ----------
+    rows : int
+        How many.
+
+    Returns
+    -------
+    float
+        The height.
+
+    Examples
+    --------
+    >>> round(height(25), 2), round(height(2_000), 2)
+    (6.0, 20.0)
+    """
+    return max(0.24 * min(rows, _NAMED), 0.01 * rows)
+
+
 def row_labels(ax: Axes, labels: list[str], *, width: int = 60) -> None:
-    """Name the rows of a chart, the first on top.
+    """Name the rows of a chart, the first on top; above 60 they are only numbered.
 
     Parameters
     ----------
@@ -234,24 +274,79 @@ def row_labels(ax: Axes, labels: list[str], *, width: int = 60) -> None:
     width : int
         Where a label is cut [characters].
     """
-    ax.set_yticks(range(len(labels)), [legible(label, width=width) for label in labels])
     ax.set_ylim(len(labels) - 0.4, -0.6)
+    if len(labels) > _NAMED:
+        ax.set_ylabel("appliance, in order")
+        return
+    ax.set_yticks(range(len(labels)), [legible(label, width=width) for label in labels])
     for label in ax.get_yticklabels():
         label.set_parse_math(False)
 
 
-def time_axis(ax: Axes) -> None:
+def time_axis(ax: Axes, start: pd.Timestamp | None = None, end: pd.Timestamp | None = None) -> None:
     """Make the horizontal axis one of UTC times, and say so.
 
     Parameters
     ----------
     ax : Axes
         The axes; their numbers are matplotlib's days.
+    start, end : Timestamp, optional
+        The period to show; as far as the data reach by default, and where it is but a moment.
     """
+    if start is not None and start != end:
+        ax.set_xlim(left=day(start))
+    if end is not None and start != end:
+        ax.set_xlim(right=day(end))
     locator = AutoDateLocator(tz="UTC", minticks=3, maxticks=9)
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz="UTC"))
     ax.set_xlabel("time (UTC)")
+
+
+def day(moment: pd.Timestamp) -> float:
+    """Turn a time into matplotlib's day number.
+
+    Parameters
+    ----------
+    moment : Timestamp
+        The time, with a zone.
+
+    Returns
+    -------
+    float
+        Days.
+    """
+    return float(date2num(moment.tz_convert("UTC").tz_localize(None).to_datetime64()))
+
+
+def rest(states: pd.Series, more: int) -> str:
+    """Say how the appliances stand that are not drawn.
+
+    Parameters
+    ----------
+    states : Series of str
+        The states of all, in the order in which they are drawn.
+    more : int
+        How many of them, the last ones, are not drawn.
+
+    Returns
+    -------
+    str
+        A caption; "" if all are drawn.
+
+    Examples
+    --------
+    >>> rest(pd.Series(["breach", "unknown", "compliant", "compliant"]), 3)
+    'and 3 more: 1 unknown, 2 compliant'
+    >>> rest(pd.Series(["breach", "compliant", "compliant"]), 2)
+    'and 2 more, all compliant'
+    """
+    if more <= 0:
+        return ""
+    counts = states.iloc[-more:].value_counts(sort=False)
+    if len(counts) == 1:
+        return f"and {more:,} more, all {counts.index[0]}"
+    return f"and {more:,} more: " + ", ".join(f"{n:,} {state}" for state, n in counts.items())
 
 
 def days(times: pd.Series) -> pd.Series:
@@ -268,33 +363,3 @@ def days(times: pd.Series) -> pd.Series:
         Days; NaN where the time is missing.
     """
     return pd.Series(date2num(times.dt.tz_localize(None).to_numpy()), index=times.index)
-
-
-@cache
-def _font() -> FT2Font:
-    return FT2Font(findfont("DejaVu Sans"))
-
-
-def legible(text: str, *, width: int) -> str:
-    r"""Make untrusted text fit for a figure: one line, cut, only characters the font has.
-
-    Parameters
-    ----------
-    text : str
-        Any text.
-    width : int
-        The most characters to keep.
-
-    Returns
-    -------
-    str
-        The text, with an ellipsis where it was cut.
-
-    Examples
-    --------
-    >>> legible("no space\n  left on device", width=12)
-    'no space le…'
-    """
-    line = " ".join(text[: 8 * width].split())
-    cut = line if len(line) <= width else line[: width - 1] + "…"
-    return "".join(c if _font().get_char_index(ord(c)) else "\ufffd" for c in cut)

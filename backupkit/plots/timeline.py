@@ -1,16 +1,28 @@
 """Jobs over time: when each ran, how long, and what became of it."""
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_rgb
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from backupkit.plots import style
 from backupkit.tables import SLOTS
 
-__all__ = ["progress", "timeline"]
+__all__ = ["timeline"]
 
+Rows = npt.NDArray[np.intp]
+
+_MANY = 10_000
+"""The most jobs that are drawn as bars of their own."""
+
+_COLUMNS = 480
+"""Cells across a density: about two pixels each."""
+
+_SERIOUS_LAST = ("void", "success", "open", "other", "failure")
 _HALF_HEIGHT = {"success": 0.24, "failure": 0.38}
 _OTHER_HALF_HEIGHT = 0.31
 _ORDER = {"open": 1.5, "failure": 2.5}  # a long running bar must not hide a failure
@@ -21,7 +33,11 @@ def timeline(
     *,
     ax: Axes | None = None,
     slots: pd.DataFrame | None = None,
+    states: pd.Series | None = None,
+    start: pd.Timestamp | None = None,
+    end: pd.Timestamp | None = None,
     limit: int = 25,
+    theme: str = "light",
 ) -> Axes:
     """Draw each job as a bar on its appliance's row, the longest unprotected appliance on top.
 
@@ -29,24 +45,34 @@ def timeline(
     ----------
     jobs : DataFrame
         Reads ``appliance``, ``outcome``, ``start_time`` [UTC], ``end_time`` [UTC] and, if there,
-        ``last_seen_at`` [UTC] of `backupkit.tables.JOBS`.
+        ``last_seen_at`` and ``vanished_at`` [UTC] of `backupkit.tables.JOBS`.
     ax : Axes, optional
         Where to draw; a new figure by default.
     slots : DataFrame, optional
         Expected runs, marked as ticks; reads ``appliance`` and ``slot`` [UTC] of
         `backupkit.tables.SLOTS`. Their appliances get a row even without a job.
+    states : Series of str, optional
+        The state of each appliance in the order of the rows, such as ``a.appliances["state"]``;
+        the caption says how those stand that are not drawn. Without it the order is by the start
+        of the newest success, none first.
+    start, end : Timestamp, optional
+        The period to show; as far as the data reach by default.
     limit : int
         The most rows to draw; the rest is counted in a caption.
+    theme : {"light", "dark"}
+        Which colours.
 
     Returns
     -------
     Axes
-        With one collection per outcome.
+        With one collection per outcome; row n is at height n. Above 10,000 jobs with one image
+        instead: each cell has the colour of the most serious outcome in it, the deeper the more
+        jobs.
 
     Notes
     -----
-    The order is by the start of the newest success, none first. A job without an end reaches to
-    the last moment in the data and is drawn with an arrow: it goes on.
+    A job without an end reaches to the last moment in the data and is drawn with an arrow: it
+    goes on; unless it vanished from its appliance's list, for then it reaches to that moment.
 
     Examples
     --------
@@ -65,185 +91,195 @@ def timeline(
     """
     started = jobs[jobs["start_time"].notna()]
     expected = SLOTS.empty() if slots is None else slots
-    order = _worst_first(started, expected)
-    with style.context():
-        shown = order[:limit]
-        ax = style.axes(ax, height=1.4 + 0.24 * max(len(shown), 4))
-        if not order:
+    order = _worst_first(started, expected) if states is None else [str(n) for n in states.index]
+    shown = order[:limit]
+    with style.context(theme) as look:
+        ax = style.axes(ax, height=1.4 + style.height(max(len(shown), 4)))
+        if not order or (started.empty and expected.empty):
             return style.say(ax, "No backup job in this period")
-        now = _newest(started, expected)
-        rows = pd.Series(range(len(shown)), index=shown)
-        _draw_slots(ax, expected, rows)
-        drawn = started[started["appliance"].isin(shown)]
-        handles = [
-            _draw_outcome(ax, bars, outcome=outcome, rows=rows, now=now)
-            for outcome in style.OUTCOME_LOOKS
-            if len(bars := drawn[_outcome(drawn) == outcome])
-        ]
+        rows = _rows_of(started, shown)
+        seen = (rows >= 0) & _within(started, start, end)
+        drawn, rows = started[seen], rows[seen]
+        now = end or _newest(started, expected)
+        due = _draw_slots(ax, expected, shown, look)
+        if len(drawn) > _MANY:
+            bars = _draw_density(ax, drawn, rows, since=start, now=now, look=look)
+        else:
+            bars = _draw_bars(ax, drawn, rows, now=now, look=look)
         style.row_labels(ax, shown, width=32)
-        style.time_axis(ax)
         ax.autoscale_view(scaley=False)
+        style.time_axis(ax, start, end)
         ax.grid(axis="x")
         style.heading(
-            ax, f"Backup jobs of {len(order):,} appliance{'s' if len(order) > 1 else ''}", handles
+            ax,
+            f"Backup jobs of {len(order):,} appliance{'s' if len(order) > 1 else ''}",
+            [*bars, *due],
         )
         more = len(order) - len(shown)
-        style.note(ax, f"and {more:,} more, with a newer success, not drawn" if more else "")
+        if states is not None:
+            style.note(ax, style.rest(states, more))
+        else:
+            style.note(ax, f"and {more:,} more, with a newer success, not drawn" if more else "")
     return ax
-
-
-def progress(observations: pd.DataFrame, *, ax: Axes | None = None, limit: int = 12) -> Axes:
-    """Draw how far each job that was seen running had come, one curve a job.
-
-    Parameters
-    ----------
-    observations : DataFrame
-        Reads ``appliance``, ``job_id``, ``state``, ``observed_at`` [UTC], ``start_time`` [UTC],
-        ``end_time`` [UTC] and ``progress`` [%] of `backupkit.tables.OBSERVATIONS`.
-    ax : Axes, optional
-        Where to draw; a new figure by default.
-    limit : int
-        The most jobs to draw, those seen last; the rest is counted in a caption.
-
-    Returns
-    -------
-    Axes
-        With one line per job, from its start through each observation to its end.
-
-    Notes
-    -----
-    A job that was first seen when it had ended tells nothing of its course and is left out.
-
-    Examples
-    --------
-    >>> from backupkit.tables import OBSERVATIONS
-    >>> ax = progress(
-    ...     OBSERVATIONS.frame(
-    ...         {
-    ...             "appliance": ["vc-1"] * 2,
-    ...             "job_id": ["7"] * 2,
-    ...             "state": ["INPROGRESS"] * 2,
-    ...             "observed_at": ["2026-11-08T01:00Z", "2026-11-08T01:09Z"],
-    ...             "progress": [0, 45],
-    ...         }
-    ...     )
-    ... )
-    >>> [float(y) for y in ax.lines[0].get_ydata()]
-    [0.0, 45.0]
-    """
-    seen = _courses(observations)
-    newest = seen.groupby(["appliance", "job_id"])["observed_at"].max()
-    newest = newest.sort_values(ascending=False, kind="stable")
-    with style.context():
-        ax = style.axes(ax, height=3.6)
-        if newest.empty:
-            return style.say(ax, "No job was seen running in this period")
-        of_job = seen.groupby(["appliance", "job_id"])
-        for place, (appliance, job_id) in enumerate(newest.index[:limit]):
-            curve = of_job.get_group((appliance, job_id))
-            (line,) = ax.plot(
-                style.days(curve["time"]),
-                curve["progress"].astype("float64"),
-                color=style.CURVES[place % len(style.CURVES)],
-                linestyle=("-", "--", ":")[place // len(style.CURVES) % 3],
-                marker="os^Dv*"[place % 6],
-                markersize=4,
-            )
-            line.set_label(style.legible(f"{appliance}  {job_id}", width=48).lstrip("_"))
-        style.time_axis(ax)
-        ax.set_ylim(-2, 104)
-        ax.set_ylabel("progress (%)")
-        ax.grid()
-        ax.set_title(f"Progress of {len(newest):,} job{'s' if len(newest) > 1 else ''}")
-        legend = ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
-        for text in legend.get_texts():
-            text.set_parse_math(False)
-        more = len(newest) - limit
-        style.note(ax, f"and {more:,} more, seen earlier, not drawn" if more > 0 else "")
-    return ax
-
-
-def _courses(observations: pd.DataFrame) -> pd.DataFrame:
-    """Give the points of each job that was seen running, its start added, in order of time."""
-    seen = observations[observations["progress"].notna() & observations["observed_at"].notna()]
-    key = ["appliance", "job_id"]
-    running = pd.MultiIndex.from_frame(seen.loc[seen["state"] == "INPROGRESS", key])
-    seen = seen[pd.MultiIndex.from_frame(seen[key]).isin(running)]
-    points = seen.assign(time=seen["end_time"].fillna(seen["observed_at"]))
-    starts = points.drop_duplicates(key).dropna(subset="start_time")
-    starts = starts.assign(time=starts["start_time"], progress=0.0)
-    starts["progress"] = starts["progress"].astype(points["progress"].dtype)
-    return pd.concat([starts, points]).sort_values("time", kind="stable")
 
 
 def _worst_first(jobs: pd.DataFrame, slots: pd.DataFrame) -> list[str]:
-    names = pd.concat([jobs["appliance"], slots["appliance"]]).drop_duplicates().sort_values()
-    succeeded = jobs[jobs["outcome"] == "success"].groupby("appliance")["start_time"].max()
+    names = pd.concat([frame["appliance"].astype("str") for frame in (jobs, slots)])
+    names = names.drop_duplicates().sort_values()
+    good = jobs[jobs["outcome"] == "success"]
+    succeeded = good.groupby("appliance", observed=True)["start_time"].max()
     age = succeeded.reindex(names).sort_values(na_position="first", kind="stable")
     return [str(name) for name in age.index]
 
 
+def _rows_of(frame: pd.DataFrame, shown: list[str]) -> Rows:
+    """Give the row on which each line of a frame is drawn; -1 if it is not."""
+    codes, names = pd.factorize(frame["appliance"])
+    places = pd.Index(shown).get_indexer(pd.Index(names.astype("str")))
+    rows: Rows = np.append(places, -1)[codes]
+    return rows
+
+
+def _within(
+    jobs: pd.DataFrame, start: pd.Timestamp | None, end: pd.Timestamp | None
+) -> npt.NDArray[np.bool_]:
+    """Tell which jobs are to be seen in the period."""
+    seen = np.ones(len(jobs), dtype=bool)
+    if start is not None:
+        seen &= ~_ends(jobs).lt(start).to_numpy()
+    if end is not None:
+        seen &= jobs["start_time"].lt(end).to_numpy()
+    return seen
+
+
+def _ends(jobs: pd.DataFrame) -> pd.Series:
+    """Give when each job ended, or vanished from its appliance's list without an end."""
+    ends = jobs["end_time"]
+    return ends.fillna(jobs["vanished_at"]) if "vanished_at" in jobs else ends
+
+
 def _newest(jobs: pd.DataFrame, slots: pd.DataFrame) -> pd.Timestamp:
     times = [jobs[name] for name in ("start_time", "end_time", "last_seen_at") if name in jobs]
-    newest: pd.Timestamp = pd.concat([*times, slots["slot"]]).max()
+    newest: pd.Timestamp = pd.Series([column.max() for column in (*times, slots["slot"])]).max()
     return newest
 
 
-def _outcome(jobs: pd.DataFrame) -> pd.Series:
-    known = jobs["outcome"].isin(list(style.OUTCOME_LOOKS))
-    return jobs["outcome"].where(known, "other")
+def _outcome_codes(jobs: pd.DataFrame) -> Rows:
+    """Give the place of each job's outcome among the looks; what is not known is ``other``."""
+    codes, words = pd.factorize(jobs["outcome"])
+    names = list(style.OUTCOME_LOOKS)
+    places = pd.Index(names).get_indexer(pd.Index(words.astype("str")))
+    found: Rows = np.append(places, -1)[codes]
+    return np.where(found < 0, names.index("other"), found)
 
 
-def _draw_slots(ax: Axes, slots: pd.DataFrame, rows: pd.Series) -> None:
-    marked = slots[slots["appliance"].isin(rows.index)]
-    if len(marked):
-        ax.plot(
-            style.days(marked["slot"]),
-            marked["appliance"].map(rows) + 0.42,
-            linestyle="none",
-            marker="|",
-            markersize=5,
-            color=style.MUTED,
-            label="expected",
-            zorder=1,
-        )
+def _draw_slots(ax: Axes, slots: pd.DataFrame, shown: list[str], look: style.Theme) -> list[Line2D]:
+    rows = _rows_of(slots, shown)
+    if not (rows >= 0).any():
+        return []
+    return ax.plot(
+        style.days(slots["slot"][rows >= 0]),
+        rows[rows >= 0] + 0.42,
+        linestyle="none",
+        marker="|",
+        markersize=5,
+        color=look.muted,
+        label="expected",
+        zorder=1,
+    )
+
+
+def _draw_bars(
+    ax: Axes, jobs: pd.DataFrame, rows: Rows, *, now: pd.Timestamp, look: style.Theme
+) -> list[Patch]:
+    codes = _outcome_codes(jobs)
+    return [
+        _draw_outcome(ax, jobs[codes == code], rows[codes == code], outcome, now=now, look=look)
+        for code, outcome in enumerate(style.OUTCOME_LOOKS)
+        if (codes == code).any()
+    ]
 
 
 def _draw_outcome(
-    ax: Axes, jobs: pd.DataFrame, *, outcome: str, rows: pd.Series, now: pd.Timestamp
+    ax: Axes, jobs: pd.DataFrame, rows: Rows, outcome: str, *, now: pd.Timestamp, look: style.Theme
 ) -> Patch:
-    look = style.OUTCOME_LOOKS[outcome]
-    running = jobs["end_time"].isna()
+    shape = style.OUTCOME_LOOKS[outcome]
+    colour = look.of(shape.colour)
+    ends = _ends(jobs)
+    running = ends.isna().to_numpy()
     left = style.days(jobs["start_time"]).to_numpy()
-    right = style.days(jobs["end_time"].fillna(now)).to_numpy()
-    middle = jobs["appliance"].map(rows).to_numpy(dtype="float64")
+    right = style.days(ends.fillna(now)).to_numpy()
     half = _HALF_HEIGHT.get(outcome, _OTHER_HALF_HEIGHT)
     corners = np.stack(
         [
-            np.stack([left, middle - half], axis=-1),
-            np.stack([right, middle - half], axis=-1),
-            np.stack([right, middle + half], axis=-1),
-            np.stack([left, middle + half], axis=-1),
+            np.stack([left, rows - half], axis=-1),
+            np.stack([right, rows - half], axis=-1),
+            np.stack([right, rows + half], axis=-1),
+            np.stack([left, rows + half], axis=-1),
         ],
         axis=1,
     )
-    face = look.colour if outcome == "success" else _pale(look.colour)
+    face = colour if outcome == "success" else look.pale(colour)
     # a nightly job is thinner than a pixel in a month: its outline keeps it visible
     bars = PolyCollection(
         list(corners),
         facecolor=face,
-        edgecolor=look.colour,
-        hatch=look.hatch,
+        edgecolor=colour,
+        hatch=shape.hatch,
         linewidth=0.9,
-        label=look.label,
+        label=shape.label,
         gid=outcome,
         zorder=_ORDER.get(outcome, 2),
     )
     ax.add_collection(bars)
-    ax.plot(right[running], middle[running], linestyle="none", marker=">", ms=6, color=look.colour)
-    return Patch(facecolor=face, edgecolor=look.colour, hatch=look.hatch, label=look.label)
+    if running.any():
+        ax.plot(
+            right[running],
+            rows[running],
+            linestyle="none",
+            marker=">",
+            markersize=6,
+            color=colour,
+            clip_on=False,  # it is where the period ends
+        )
+    return Patch(facecolor=face, edgecolor=colour, hatch=shape.hatch, label=shape.label)
 
 
-def _pale(colour: str) -> str:
-    channels = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
-    return "#" + "".join(f"{(channel + 3 * 255) // 4:02x}" for channel in channels)
+def _draw_density(
+    ax: Axes,
+    jobs: pd.DataFrame,
+    rows: Rows,
+    *,
+    since: pd.Timestamp | None,
+    now: pd.Timestamp,
+    look: style.Theme,
+) -> list[Patch]:
+    """Count the jobs in each cell of row and time, and colour it by the most serious of them."""
+    start = style.days(jobs["start_time"]).to_numpy()
+    if since is not None:
+        start = np.maximum(start, style.day(since))
+    first, last = start.min(), max(style.day(now), start.max() + 1e-3)
+    column = np.minimum((start - first) / (last - first) * _COLUMNS, _COLUMNS - 1).astype(np.int64)
+    height = int(rows.max()) + 1
+    cells, codes = rows * _COLUMNS + column, _outcome_codes(jobs)
+    picture = np.zeros((height * _COLUMNS, 4))
+    handles = []
+    names = list(style.OUTCOME_LOOKS)
+    for outcome in _SERIOUS_LAST:
+        here = cells[codes == names.index(outcome)]
+        if not len(here):
+            continue
+        counts = np.bincount(here, minlength=height * _COLUMNS)
+        colour = look.of(style.OUTCOME_LOOKS[outcome].colour)
+        depth = 0.35 + 0.65 * counts / counts.max()
+        picture[counts > 0, :3] = to_rgb(colour)
+        picture[counts > 0, 3] = depth[counts > 0]
+        handles.append(Patch(facecolor=colour, label=style.OUTCOME_LOOKS[outcome].label))
+    ax.imshow(
+        picture.reshape(height, _COLUMNS, 4),
+        aspect="auto",
+        interpolation="nearest",
+        extent=(first, last, height - 0.5, -0.5),
+        zorder=2,
+    )
+    return handles[::-1]

@@ -1,8 +1,13 @@
 """The Pareto chart of failure signatures."""
 
+from typing import cast
+
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from backupkit.plots import failures
 from backupkit.plots.picture import NotebookFigure, png, svg
@@ -54,6 +59,53 @@ class TestFailures:
         document = svg(ax)
         assert b"<script>" not in document
         assert png(ax).startswith(b"\x89PNG")
+
+
+class TestParts:
+    """`failures` with its bars divided."""
+
+    def test_parts_add_up(self) -> None:
+        """Each bar is the sum of its parts; the largest five are named, the others counted."""
+        frame = FAILURES.frame({"signature": ["a", "b"], "jobs": [10, 3], "appliances": [7, 1]})
+        by = pd.DataFrame(
+            {
+                "signature": ["a"] * 7 + ["b"],
+                "part": [f"vc-{n}" for n in range(7)] + ["vc-0"],
+                "jobs": [4, 1, 1, 1, 1, 1, 1, 3],
+            }
+        )
+        ax = failures(frame, by=by)
+        bars = [bar for bar in ax.patches if isinstance(bar, Rectangle)]
+        ends = [
+            max(bar.get_x() + bar.get_width() for bar in bars if round(bar.get_y() + 0.31) == row)
+            for row in (0, 1)
+        ]
+        assert ends == [10, 3]
+        (legend,) = ax.figure.legends
+        words = [text.get_text() for text in legend.get_texts()]
+        assert words[0] == "vc-0"
+        assert words[-1] == "2 others"
+        assert len(words) == 6
+
+    def test_long_names_fit_below(self) -> None:
+        """The legend of the parts is no wider than the figure, however long their names."""
+        frame = FAILURES.frame({"signature": ["a"], "jobs": [7], "appliances": [7]})
+        by = pd.DataFrame(
+            {"signature": "a", "part": [f"vcenter-{n}" + 99 * "-site" for n in range(7)], "jobs": 1}
+        )
+        figure = cast("Figure", failures(frame, by=by).figure)
+        figure.draw_without_rendering()
+        (legend,) = figure.legends
+        assert legend.get_window_extent().width <= figure.bbox.width
+
+    def test_others_share_the_last_bar(self) -> None:
+        """Parts of signatures beyond the limit are in the last bar."""
+        frame = FAILURES.frame(
+            {"signature": ["a", "b", "c"], "jobs": [5, 2, 1], "appliances": [1, 1, 1]}
+        )
+        by = pd.DataFrame({"signature": ["a", "b", "c"], "part": ["x"] * 3, "jobs": [5, 2, 1]})
+        ax = failures(frame, by=by, limit=1)
+        assert [bar.get_width() for bar in ax.patches] == [5, 3]  # type: ignore[attr-defined] # bars are rectangles
 
 
 class TestSvg:

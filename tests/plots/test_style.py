@@ -17,13 +17,40 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
+def contrast(one: str, other: str) -> float:
+    """Give the contrast of two colours, as WCAG defines it."""
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize(
     "colour",
-    sorted({look.colour for look in [*style.OUTCOME_LOOKS.values(), *style.SLOT_LOOKS.values()]}),
+    sorted(
+        {
+            *(look.colour for look in style.OUTCOME_LOOKS.values()),
+            *(look.colour for look in style.SLOT_LOOKS.values()),
+            *style.CURVES,
+        }
+    ),
 )
-def test_colours_are_legible_on_white(colour: str) -> None:
-    """Every colour that carries meaning has a contrast of at least 4.5 on white."""
-    assert 1.05 / (luminance(colour) + 0.05) >= 4.5
+def test_colours_are_legible(colour: str, theme: str) -> None:
+    """Every colour that carries meaning has a contrast of at least 4.5 on its paper."""
+    look = style.THEMES[theme]
+    assert contrast(look.of(colour), look.paper) >= 4.5
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_is_legible(theme: str) -> None:
+    """Text, also the quiet one, has a contrast of at least 4.5 on its paper."""
+    look = style.THEMES[theme]
+    assert min(contrast(look.ink, look.paper), contrast(look.muted, look.paper)) >= 4.5
+
+
+def test_no_such_theme() -> None:
+    """A theme that is not there is refused with those that are."""
+    with pytest.raises(ValueError, match='theme: "pink" must be one of light, dark'):
+        timeline(JOBS.empty(), theme="pink")
 
 
 def test_drawing_leaves_the_process_as_it_was() -> None:

@@ -1,14 +1,16 @@
-"""Jobs and their progress over time."""
+"""Jobs over time."""
 
 import numpy as np
 import pandas as pd
+import pytest
 from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_rgb
 from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 
-from backupkit.plots import progress, timeline
+from backupkit.plots import timeline
 from backupkit.plots.style import OUTCOME_LOOKS
-from backupkit.tables import JOBS, OBSERVATIONS, SLOTS
+from backupkit.tables import JOBS, SLOTS
 
 NIGHT = pd.Timestamp("2026-11-08T01:00Z")
 HOUR = pd.Timedelta(hours=1)
@@ -61,6 +63,15 @@ class TestTimeline:
         (arrow,) = (line for line in ax.lines if line.get_marker() == ">")
         assert np.ravel(arrow.get_xdata()).tolist() == [date2num(NIGHT + 3 * HOUR)]
 
+    def test_a_vanished_job_ends_there(self) -> None:
+        """A job without an end that its appliance lists no more ends when it was missed first."""
+        given = jobs(("vc-1", "open", NIGHT, None))
+        given["vanished_at"] = NIGHT + HOUR
+        ax = timeline(given)
+        (bar,) = ax.collections
+        assert bars(bar)[0][1] == date2num(NIGHT + HOUR)  # type: ignore[arg-type] # the one collection is of bars
+        assert not ax.lines
+
     def test_the_worst_is_on_top(self) -> None:
         """Who has no success comes first, then who has the oldest."""
         ax = timeline(
@@ -95,10 +106,11 @@ class TestTimeline:
         assert [text.get_text() for text in ax.get_yticklabels()] == ["vc-2", "vc-1"]
 
     def test_only_expected_runs(self) -> None:
-        """Expected runs alone are drawn, without a legend of outcomes."""
+        """Expected runs alone are drawn; the legend explains them alone."""
         slots = SLOTS.frame({"appliance": ["vc-2"], "slot": [NIGHT]})
-        ax = timeline(JOBS.empty(), slots=slots)
-        assert ax.get_legend() is None
+        legend = timeline(JOBS.empty(), slots=slots).get_legend()
+        assert legend is not None
+        assert [text.get_text() for text in legend.get_texts()] == ["expected"]
 
     def test_the_axis_names_its_zone(self) -> None:
         """The time axis says UTC."""
@@ -127,56 +139,88 @@ class TestTimeline:
         timeline(given)
         pd.testing.assert_frame_equal(given, before)
 
-
-def observations(*rows: tuple[str, str, int, float | None]) -> pd.DataFrame:
-    """Build observations from (appliance, job, minutes, progress)."""
-    return OBSERVATIONS.frame(
-        {
-            "appliance": [row[0] for row in rows],
-            "job_id": [row[1] for row in rows],
-            "observed_at": [NIGHT + pd.Timedelta(minutes=row[2]) for row in rows],
-            "state": ["INPROGRESS"] * len(rows),
-            "progress": [row[3] for row in rows],
-        }
-    )
-
-
-class TestProgress:
-    """`progress`."""
-
-    def test_one_curve_a_job_in_order_of_time(self) -> None:
-        """Each job has one curve through its observations, in the order of their time."""
-        ax = progress(observations(("vc-1", "7", 9, 40), ("vc-1", "7", 0, 0), ("vc-2", "7", 4, 12)))
-        curves = {line.get_label(): np.ravel(line.get_ydata()).tolist() for line in ax.lines}
-        assert curves == {"vc-1 7": [0.0, 40.0], "vc-2 7": [12.0]}
-
-    def test_the_rest_is_counted(self) -> None:
-        """Jobs beyond the limit are counted; those seen last are drawn."""
-        ax = progress(
-            observations(("vc-1", "old", 0, 1), ("vc-1", "new", 9, 1), ("vc-1", "mid", 5, 1)),
-            limit=2,
+    def test_states_give_rows_and_caption(self) -> None:
+        """The rows follow the states, also without a job; the caption tells of the others."""
+        states = pd.Series(
+            ["breach", "unknown", "compliant", "compliant"], index=["vc-9", "vc-1", "vc-2", "vc-3"]
         )
-        assert [line.get_label() for line in ax.lines] == ["vc-1 new", "vc-1 mid"]
-        assert "and 1 more" in ax.texts[0].get_text()
+        given = jobs(("vc-1", "success", NIGHT, NIGHT + HOUR))
+        ax = timeline(given, states=states, limit=2)
+        assert [text.get_text() for text in ax.get_yticklabels()] == ["vc-9", "vc-1"]
+        assert ax.texts[0].get_text() == "and 2 more, all compliant"
+        assert ax.get_title("left") == "Backup jobs of 4 appliances"
+        one = timeline(given, states=states, limit=1)
+        assert one.texts[0].get_text() == "and 3 more: 1 unknown, 2 compliant"
+        assert not timeline(given, states=states).texts
 
-    def test_from_start_to_end(self) -> None:
-        """A curve begins at 0 % where the job started and ends where the job ended."""
-        seen = observations(("vc-1", "7", 9, 40), ("vc-1", "7", 60, 100))
-        seen["state"] = ["INPROGRESS", "SUCCEEDED"]
-        seen["start_time"] = NIGHT
-        seen.loc[1, "end_time"] = NIGHT + pd.Timedelta(minutes=20)
-        [line] = progress(seen).lines
-        minutes = (np.ravel(line.get_xdata()) - date2num(NIGHT)) * 24 * 60
-        assert np.round(minutes, 3).tolist() == [0.0, 9.0, 20.0]
-        assert np.ravel(line.get_ydata()).tolist() == [0.0, 40.0, 100.0]
+    def test_the_period_is_the_axis(self) -> None:
+        """Start and end, where given, are the axis' limits; a running job reaches to the end."""
+        ax = timeline(jobs(("vc-1", "open", NIGHT, None)), start=NIGHT - HOUR, end=NIGHT + 5 * HOUR)
+        assert ax.get_xlim() == (date2num(NIGHT - HOUR), date2num(NIGHT + 5 * HOUR))
+        (running,) = ax.collections
+        assert bars(running)[0][1] == date2num(NIGHT + 5 * HOUR)  # type: ignore[arg-type] # the one collection is of bars
 
-    def test_only_jobs_seen_running(self) -> None:
-        """A job that had ended when it was first seen has no curve."""
-        seen = observations(("vc-1", "7", 9, 100))
-        seen["state"] = "SUCCEEDED"
-        assert "No job was seen running" in progress(seen).texts[0].get_text()
+    def test_only_what_is_in_the_period_is_drawn(self) -> None:
+        """Jobs that had ended before it, or started after it, have no bar, but order the rows."""
+        given = jobs(
+            ("vc-1", "success", NIGHT, NIGHT + HOUR),
+            ("vc-2", "success", NIGHT + 4 * HOUR, NIGHT + 7 * HOUR),
+            ("vc-2", "success", NIGHT + 9 * HOUR, NIGHT + 10 * HOUR),
+        )
+        ax = timeline(given, start=NIGHT + 5 * HOUR, end=NIGHT + 8 * HOUR)
+        (drawn,) = ax.collections
+        assert [bar[2] for bar in bars(drawn)] == [1]  # type: ignore[arg-type] # the one collection is of bars
+        assert [text.get_text() for text in ax.get_yticklabels()] == ["vc-1", "vc-2"]
 
-    def test_no_progress_says_so(self) -> None:
-        """Observations without progress leave a sentence."""
-        ax = progress(observations(("vc-1", "7", 0, None)))
-        assert "No job was seen running" in ax.texts[0].get_text()
+    def test_very_many_rows_have_no_names(self) -> None:
+        """Above 60 rows they are numbered, and the figure does not grow without bound."""
+        given = jobs(*((f"vc-{n:03}", "success", NIGHT, NIGHT + HOUR) for n in range(61)))
+        ax = timeline(given, limit=100)
+        assert ax.get_ylabel() == "appliance, in order"
+        assert ax.figure.get_figheight() < 20  # type: ignore[union-attr] # a figure, not a part of one
+
+    def test_categories_serve_as_well(self) -> None:
+        """A frame with categories is drawn as one with texts."""
+        given = jobs(
+            ("vc-2", "success", NIGHT, NIGHT + HOUR), ("vc-1", "failure", NIGHT, NIGHT + HOUR)
+        )
+        same = given.astype({"appliance": "category", "outcome": "category"})
+        for one, other in zip(collections(given).values(), collections(same).values(), strict=True):
+            assert bars(one) == bars(other)
+
+    def test_very_many_jobs_are_counted_in_cells(self) -> None:
+        """Above 10,000 jobs the picture is one image, coloured by the most serious outcome."""
+        count = 10_001
+        given = JOBS.frame(
+            {
+                "appliance": ["vc-1"] * (count - 1) + ["vc-2"],
+                "outcome": ["success"] * (count - 1) + ["failure"],
+                "start_time": [NIGHT + place * pd.Timedelta("1min") for place in range(count)],
+            }
+        )
+        ax = timeline(given)
+        (image,) = ax.images
+        cells = np.asarray(image.get_array())
+        assert cells.shape[0] == 2
+        failed, good = cells  # nothing succeeded on vc-2: it is on top
+        assert failed[-1, :3] == pytest.approx(to_rgb(OUTCOME_LOOKS["failure"].colour))
+        assert failed[:-1, 3].max() == 0
+        assert (good[:-1, 3] > 0).all()
+        legend = ax.get_legend()
+        assert legend is not None
+        assert [text.get_text() for text in legend.get_texts()] == ["failed", "succeeded"]
+
+    def test_the_cells_are_those_of_the_period(self) -> None:
+        """Only jobs to be seen in the period are counted; one from long before is at its edge."""
+        count = 10_001
+        given = JOBS.frame(
+            {
+                "appliance": ["vc-1"] * count,
+                "outcome": ["open"] * count,
+                "start_time": [NIGHT + place * pd.Timedelta("1min") for place in range(count)],
+            }
+        )
+        start = NIGHT + 100 * HOUR
+        (image,) = timeline(given, start=start).images
+        assert image.get_extent()[0] == date2num(start)
+        assert not timeline(given, end=NIGHT + HOUR).images

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import to_rgb
 from matplotlib.dates import date2num
 
 from backupkit.plots import matrix
-from backupkit.plots.compliance import nights
+from backupkit.plots.matrix import nights
 from backupkit.plots.style import SLOT_LOOKS
 from backupkit.tables import SLOT_STATES, SLOTS
 
@@ -84,3 +85,35 @@ class TestMatrix:
     def test_no_slot_says_so(self) -> None:
         """Without an expected run the axes hold a sentence."""
         assert "No backup run" in matrix(SLOTS.empty()).texts[0].get_text()
+
+    def test_states_give_rows_and_caption(self) -> None:
+        """The rows follow the states, also without an expected run."""
+        states = pd.Series(["breach", "compliant", "compliant"], index=["b", "none", "a"])
+        ax = matrix(slots(("a", 0, "met"), ("b", 0, "late")), states=states, limit=2)
+        assert [text.get_text() for text in ax.get_yticklabels()] == ["b", "none"]
+        assert ax.texts[0].get_text() == "and 1 more, all compliant"
+
+    def test_very_many_cells_are_an_image(self) -> None:
+        """Above 10,000 cells each is a pixel in its state's colour; no expectation is paper."""
+        rows = [(f"vc-{n:03}", 0, "met") for n in range(100)]
+        ax = matrix(slots(*rows, ("vc-000", 100, "missed_norun")), limit=100)
+        (image,) = ax.images
+        cells = np.asarray(image.get_array())
+        assert cells.shape == (100, 101, 3)
+        colours = {
+            state: tuple(round(255 * part) for part in to_rgb(SLOT_LOOKS[state].colour))
+            for state in ("met", "missed_norun")
+        }
+        assert tuple(cells[0, 100]) == colours["missed_norun"]
+        assert tuple(cells[7, 0]) == colours["met"]
+        assert tuple(cells[7, 50]) == (255, 255, 255)
+        assert ax.get_ylabel() == "appliance, in order"
+
+    def test_cells_without_symbols_tell_less(self) -> None:
+        """In an image states of one colour share a word in the legend."""
+        rows = [(f"vc-{n:03}", 0, "missed_failed") for n in range(100)]
+        ax = matrix(slots(*rows, ("vc-000", 100, "missed_norun"), ("vc-001", 9, "met")), limit=100)
+        legend = ax.get_legend()
+        assert legend is not None
+        told = [text.get_text() for text in legend.get_texts()]
+        assert told == ["failed / did not run", "met"]

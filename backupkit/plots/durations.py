@@ -1,0 +1,302 @@
+"""How long jobs took, and which were unusual."""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, LogNorm
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from backupkit.plots import style
+
+__all__ = ["durations"]
+
+_SERIES: Final = 6
+"""The most appliances that have a series of points each."""
+
+_MANY: Final = 10_000
+"""The most points drawn one by one."""
+
+_BAND: Final = 3.5
+_FLOOR: Final = 0.05
+_LEARNT: Final = 10
+_SCALE: Final = 0.6745
+_WIDE: Final = 30.0
+_FINISHED: Final = ("success", "failure")
+_MARKS: Final = ("|", "x", "o")
+
+_LONGEST: Final = 2**45 - 1
+"""No duration counts as longer: more than a year [us]."""
+
+Floats = npt.NDArray[np.float64]
+
+
+def durations(
+    jobs: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    anomalies: pd.DataFrame | None = None,
+    limit: int = 25,
+    theme: str = "light",
+) -> Axes:
+    """Draw how long each finished job took.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Reads ``appliance``, ``outcome``, ``start_time`` [UTC] and ``duration`` of
+        `backupkit.tables.JOBS`.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+    anomalies : DataFrame, optional
+        Those of kind ``duration`` are ringed; reads ``appliance``, ``start_time`` [UTC] and
+        ``kind`` of `backupkit.tables.ANOMALIES`.
+    limit : int
+        The most appliances to draw; the rest is counted in a caption.
+    theme : {"light", "dark"}
+        Which colours.
+
+    Returns
+    -------
+    Axes
+        Of up to six appliances minutes against the start, a series each; of one alone with the
+        band in which its ten newest successes leave a duration usual. Of more a row each, the most
+        uneven on top, with durations as multiples of the median of the appliance's successes.
+        Above 10,000 jobs a picture of their number in each cell.
+
+    References
+    ----------
+    .. [1] sla.md, section 4, number 19: the modified z-score of Iglewicz and Hoaglin.
+
+    Examples
+    --------
+    >>> from backupkit.tables import JOBS
+    >>> ax = durations(
+    ...     JOBS.frame(
+    ...         {
+    ...             "appliance": ["vc-1"],
+    ...             "outcome": ["success"],
+    ...             "start_time": ["2026-11-08T01:00Z"],
+    ...             "duration": [pd.Timedelta(minutes=20)],
+    ...         }
+    ...     )
+    ... )
+    >>> ax.get_ylabel()
+    'duration (min)'
+    """
+    ended = jobs["outcome"].isin(_FINISHED) & jobs["duration"].notna() & jobs["start_time"].notna()
+    done = jobs[ended & (jobs["duration"] >= pd.Timedelta(0))]
+    who, found = pd.factorize(done["appliance"], sort=True)
+    names = [str(name) for name in found]
+    minutes = done["duration"].to_numpy("timedelta64[us]").astype(np.float64) / 60e6
+    with style.context(theme) as look:
+        tall = 3.6 if len(names) <= _SERIES else 1.4 + style.height(min(len(names), limit))
+        ax = style.axes(ax, height=tall)
+        if done.empty:
+            return style.say(ax, "No job has finished in this period")
+        count = f"{len(names):,} appliances" if len(names) > 1 else "1 appliance"
+        title = f"Durations of {len(done):,} jobs of {count}"
+        if len(names) > _SERIES:
+            _draw_rows(ax, done, who, names, minutes, anomalies, limit, look)
+        elif len(done) > _MANY:
+            _draw_density(ax, style.days(done["start_time"]).to_numpy(), minutes, look)
+            style.time_axis(ax)
+        else:
+            _draw_series(ax, done, who, names, minutes, anomalies, look)
+            style.time_axis(ax)
+        style.heading(ax, title, _legend(ax) if len(names) > _SERIES else [])
+    return ax
+
+
+def _legend(ax: Axes) -> list[Line2D]:
+    """Give the marks of the rows that are explained: those of which there are some."""
+    marks = [line for line in ax.lines if line.get_marker() in _MARKS]
+    return [line for line in marks if len(np.ravel(line.get_xdata()))]
+
+
+def _draw_series(
+    ax: Axes,
+    done: pd.DataFrame,
+    who: npt.NDArray[np.intp],
+    names: list[str],
+    minutes: Floats,
+    anomalies: pd.DataFrame | None,
+    look: style.Theme,
+) -> None:
+    days = style.days(done["start_time"]).to_numpy()
+    failed = done["outcome"].eq("failure").to_numpy()
+    if len(names) == 1:
+        _draw_band(ax, minutes[~failed][np.argsort(days[~failed])][-_LEARNT:], look)
+    for place, name in enumerate(names):
+        colour, label = look.of(style.CURVES[place]), style.series(name)
+        cross = colour if len(names) > 1 else look.of(style.ORANGE)
+        for flags, marker, fill, word in (
+            (~failed, "os^Dv*"[place], colour, label),
+            (failed, "x", cross, f"{label} (failed)"),
+        ):
+            rows = (who == place) & flags
+            if rows.any():
+                ax.plot(
+                    days[rows],
+                    minutes[rows],
+                    linestyle="none",
+                    marker=marker,
+                    markersize=4 if marker != "x" else 5,
+                    color=fill,
+                    label=word,
+                )
+    rings = _unusual(done, anomalies)
+    if rings.any():
+        ax.plot(
+            days[rings],
+            minutes[rings],
+            linestyle="none",
+            marker="o",
+            markersize=10,
+            markerfacecolor="none",
+            color=look.of(style.ORANGE),
+            label="unusual",
+        )
+    positive = minutes[minutes > 0]
+    if len(positive) and positive.max() > _WIDE * positive.min():
+        ax.set_yscale("symlog", linthresh=max(float(positive.min()), 0.1))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}"))
+    ax.set_ylim(bottom=0)
+    ax.set_ylabel("duration (min)")
+    ax.grid()
+    style.key_beside(ax)
+
+
+def _draw_band(ax: Axes, newest: Floats, look: style.Theme) -> None:
+    """Draw what the newest successes leave usual; too few say nothing."""
+    if len(newest) < _LEARNT:
+        return
+    median = float(np.median(newest))
+    spread = max(float(np.median(np.abs(newest - median))), _FLOOR * median)
+    away = _BAND * spread / _SCALE
+    blue = look.of(style.BLUE)
+    ax.axhspan(max(median - away, 0), median + away, color=look.pale(blue), zorder=0, label="usual")
+    ax.axhline(median, color=blue, lw=0.8, ls="--", label="median of the newest 10")
+
+
+def _draw_rows(
+    ax: Axes,
+    done: pd.DataFrame,
+    who: npt.NDArray[np.intp],
+    names: list[str],
+    minutes: Floats,
+    anomalies: pd.DataFrame | None,
+    limit: int,
+    look: style.Theme,
+) -> None:
+    failed = done["outcome"].eq("failure").to_numpy()
+    usual = _medians(who, minutes, failed, len(names))
+    largest = np.zeros(len(names))
+    np.maximum.at(largest, who, minutes / usual[who])
+    worst = np.argsort(-largest, kind="stable")[:limit]
+    row = np.full(len(names), -1)
+    row[worst] = np.arange(len(worst))
+    drawn = row[who] >= 0
+    multiple = np.maximum(minutes[drawn] / usual[who[drawn]], 1e-2)
+    rows = row[who[drawn]]
+    failed = failed[drawn]
+    more = len(names) - len(worst)
+    words = [f"and {more:,} more, more even, not drawn"] if more else []
+    if len(multiple) > _MANY:
+        edges_x = np.geomspace(multiple.min(), max(multiple.max(), 1.01), 240)
+        counts, _, _ = np.histogram2d(rows, multiple, bins=[np.arange(len(worst) + 1), edges_x])
+        ax.pcolormesh(
+            edges_x,
+            np.arange(len(worst) + 1) - 0.5,
+            np.where(counts > 0, counts, np.nan),
+            cmap=_shades(look),
+            norm=LogNorm(1, max(counts.max(), 2)),
+            rasterized=True,
+        )
+        words.append(_scale(counts))
+    else:
+        for flags, marker, colour, label in (
+            (~failed, "|", style.BLUE, "succeeded"),
+            (failed, "x", style.ORANGE, "failed"),
+        ):
+            ax.plot(
+                multiple[flags],
+                rows[flags],
+                linestyle="none",
+                marker=marker,
+                markersize=7 if marker == "|" else 5,
+                color=look.of(colour),
+                label=label,
+            )
+        rings = _unusual(done, anomalies)[drawn]
+        ax.plot(
+            multiple[rings],
+            rows[rings],
+            linestyle="none",
+            marker="o",
+            markersize=10,
+            markerfacecolor="none",
+            color=look.of(style.ORANGE),
+            label="unusual",
+        )
+    ax.set_xscale("log")
+    ax.axvline(1, color=look.muted, lw=0.8, zorder=0)
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=16))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}x"))
+    ax.xaxis.set_minor_locator(NullLocator())
+    style.row_labels(ax, [names[place] for place in worst], width=32)
+    ax.set_xlabel("duration, as a multiple of the appliance's own median")
+    ax.grid(axis="x")
+    style.note(ax, "; ".join(words))
+
+
+def _medians(
+    who: npt.NDArray[np.intp], minutes: Floats, failed: npt.NDArray[np.bool_], count: int
+) -> Floats:
+    """Give the median duration of each appliance's successes; of its failures if it has none."""
+    # values are sorted far faster than rows: each is a number of appliance, failure and duration
+    spans = np.minimum(minutes * 60e6, _LONGEST).astype(np.int64)
+    ordered = np.sort((2 * who + failed) * (_LONGEST + 1) + spans)
+    first = np.searchsorted(ordered, np.arange(count) * (2 * (_LONGEST + 1)))
+    good = np.bincount(who[~failed], minlength=count)
+    size = np.where(good > 0, good, np.bincount(who, minlength=count))
+    middle = ordered[first + (size - 1) // 2] % (_LONGEST + 1) / 60e6
+    return np.where(middle > 0, middle, 1.0)
+
+
+def _draw_density(ax: Axes, days: Floats, minutes: Floats, look: style.Theme) -> None:
+    counts, across, up = np.histogram2d(days, minutes, bins=[240, 80])
+    ax.pcolormesh(
+        across,
+        up,
+        np.where(counts > 0, counts, np.nan).T,
+        cmap=_shades(look),
+        norm=LogNorm(1, max(counts.max(), 2)),
+        rasterized=True,
+    )
+    ax.set_ylim(bottom=0)
+    ax.set_ylabel("duration (min)")
+    style.note(ax, _scale(counts))
+
+
+def _scale(counts: Floats) -> str:
+    return f"the stronger a cell, the more jobs it stands for: 1 to {counts.max():,.0f}"
+
+
+def _shades(look: style.Theme) -> LinearSegmentedColormap:
+    blue = look.of(style.BLUE)
+    return LinearSegmentedColormap.from_list("jobs", [look.pale(blue), blue, look.ink])
+
+
+def _unusual(done: pd.DataFrame, anomalies: pd.DataFrame | None) -> npt.NDArray[np.bool_]:
+    """Tell which jobs are listed as of unusual duration."""
+    if anomalies is None or anomalies.empty:
+        return np.zeros(len(done), dtype=bool)
+    listed = anomalies[anomalies["kind"] == "duration"]
+    keys = pd.MultiIndex.from_frame(listed[["appliance", "start_time"]])
+    mine = pd.MultiIndex.from_arrays([done["appliance"].astype("str"), done["start_time"]])
+    flags: npt.NDArray[np.bool_] = mine.isin(keys)
+    return flags

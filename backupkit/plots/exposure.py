@@ -1,0 +1,159 @@
+"""What each appliance would have lost, at every moment."""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+
+from backupkit.plots import style
+
+__all__ = ["exposure"]
+
+_HOUR: Final = 1 / 24
+
+Floats = npt.NDArray[np.float64]
+
+
+def exposure(
+    points: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    threshold: pd.Timedelta | pd.Series | None = None,
+    start: pd.Timestamp | None = None,
+    end: pd.Timestamp | None = None,
+    limit: int = 6,
+    theme: str = "light",
+) -> Axes:
+    """Draw the exposure of each appliance over time, against what the policy allows.
+
+    Parameters
+    ----------
+    points : DataFrame
+        Reads ``appliance``, ``available`` [UTC] and ``point`` [UTC], as
+        `backupkit.analysis.recovery_points` gives them.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+    threshold : Timedelta or Series of timedelta64, optional
+        RPO + grace; a Series says so by appliance, and the caption counts those of its
+        appliances that have no recovery point.
+    start, end : Timestamp, optional
+        The period to show; from the first to the last point by default.
+    limit : int
+        The most appliances to draw, those most exposed at the end; the rest is counted in a
+        caption.
+    theme : {"light", "dark"}
+        Which colours.
+
+    Returns
+    -------
+    Axes
+        With one line per appliance [h]: it grows by an hour an hour, and falls when a recovery
+        point becomes available. Where it is above its threshold the area between them is filled.
+        If the thresholds differ, lines are multiples of the appliance's own instead.
+
+    Examples
+    --------
+    >>> night = pd.Timestamp("2026-11-08T01:00Z")
+    >>> hour = pd.Timedelta(hours=1)
+    >>> points = pd.DataFrame({"appliance": ["vc-1"], "available": [night], "point": [night]})
+    >>> line = exposure(points, end=night + 6 * hour).lines[0]
+    >>> [round(float(y), 3) for y in line.get_ydata()]
+    [0.0, 6.0]
+    """
+    known = points[points["available"].notna() & points["point"].notna()]
+    with style.context(theme) as look:
+        ax = style.axes(ax, height=3.4)
+        last = known["available"].max() if end is None else end
+        if len(known):
+            known = known[known["available"] <= last]
+        if known.empty:
+            return style.say(ax, "No recovery point is known")
+        first = known["available"].min() if start is None else start
+        newest = known.groupby("appliance", observed=True)["point"].max()
+        newest.index = newest.index.astype("str")
+        allowed = _allowed(threshold, newest.index)
+        differ = len(set(allowed.values())) > 1 and len(allowed) == len(newest)
+        exposed = (last - newest).dt.total_seconds() / 3_600
+        if differ:
+            exposed /= pd.Series(allowed)
+        shown = list(exposed.sort_values(ascending=False, kind="stable").index[:limit])
+        for place, name in enumerate(shown):
+            own = known[known["appliance"] == name].sort_values("available", kind="stable")
+            days, hours = _saw(own, first, last)
+            if differ:
+                hours = hours / allowed[name]
+            colour = look.of(style.CURVES[place % len(style.CURVES)])
+            kind = ("-", "--", ":")[place // len(style.CURVES) % 3]
+            ax.plot(
+                days,
+                hours,
+                color=colour,
+                lw=1.3,
+                linestyle=kind,
+                label=style.series(name),
+                zorder=2 + 1 / (place + 1),  # the most exposed in front
+            )
+            if name in allowed:
+                limits = 1.0 if differ else allowed[name]
+                ax.fill_between(
+                    days,
+                    hours,
+                    limits,
+                    where=(hours >= limits).tolist(),
+                    interpolate=True,
+                    color=look.pale(look.of(style.ORANGE)),
+                    zorder=0.5,
+                    linewidth=0,
+                )
+        drawn = {allowed[name] for name in shown if name in allowed}
+        for limit_at in [1.0] if differ else sorted(drawn):
+            orange = look.of(style.ORANGE)
+            ax.axhline(limit_at, color=orange, lw=1, ls="--", label="RPO + grace")
+        style.time_axis(ax, first, last)
+        ax.set_ylim(bottom=0)
+        ax.set_ylabel("exposure / (RPO + grace)" if differ else "exposure (h)")
+        ax.grid(axis="y")
+        ax.set_title("Exposure: what would have been lost")
+        style.key_beside(ax)
+        style.note(ax, _left_out(len(newest) - len(shown), _never(threshold, newest.index)))
+    return ax
+
+
+def _never(threshold: pd.Timedelta | pd.Series | None, names: pd.Index) -> int:
+    """Count the appliances that are known by their threshold only."""
+    return len(threshold.index.difference(names)) if isinstance(threshold, pd.Series) else 0
+
+
+def _left_out(more: int, never: int) -> str:
+    parts = []
+    if more:
+        parts.append(f"and {more:,} more, less exposed, not drawn")
+    if never:
+        parts.append(f"{never:,} without any recovery point")
+    return "; ".join(parts)
+
+
+def _allowed(threshold: pd.Timedelta | pd.Series | None, names: pd.Index) -> dict[str, float]:
+    """Give the threshold of each appliance that has one [h]."""
+    if threshold is None:
+        return {}
+    if isinstance(threshold, pd.Series):
+        known = threshold.reindex(names).dropna().dt.total_seconds() / 3_600
+        return {str(name): float(hours) for name, hours in known.items()}
+    return dict.fromkeys(names, threshold.total_seconds() / 3_600)
+
+
+def _saw(own: pd.DataFrame, first: pd.Timestamp, last: pd.Timestamp) -> tuple[Floats, Floats]:
+    """Give the corners of the curve: before and after each fall, within the period."""
+    falls, points = (style.days(own[name]).to_numpy() for name in ("available", "point"))
+    begin, until = style.days(pd.Series([first, last])).to_numpy()
+    before = np.searchsorted(falls, begin, side="right")
+    held = points[before - 1] if before else np.nan
+    falls, points = falls[before:], points[before:]
+    corners = np.concatenate([[begin], np.repeat(falls, 2), [until]])
+    basis = np.repeat(np.concatenate([[held], points]), 2)
+    hours = (corners - basis) / _HOUR
+    kept = ~np.isnan(hours)
+    return corners[kept], hours[kept]

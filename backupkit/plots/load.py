@@ -1,0 +1,157 @@
+"""How many jobs wrote to each backup target at once."""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+
+from backupkit.plots import style
+
+__all__ = ["load"]
+
+_STEPS: Final = 10_000
+"""The most steps of a curve drawn one by one."""
+
+_COLUMNS: Final = 900
+
+Codes = npt.NDArray[np.intp]
+Floats = npt.NDArray[np.float64]
+
+
+def load(
+    jobs: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    loads: pd.DataFrame | None = None,
+    limit: int = 6,
+    theme: str = "light",
+) -> Axes:
+    """Draw how many jobs ran at once on each backup target.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Reads ``target`` (as `backupkit.analysis.target_of` names it), ``start_time`` [UTC],
+        ``end_time`` [UTC] and, if there, ``vanished_at`` [UTC].
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+    loads : DataFrame, optional
+        The most jobs that the schedules plan at once are drawn dotted; reads ``planned`` of
+        `backupkit.tables.LOADS`, by target.
+    limit : int
+        The most targets to draw, those with the highest peak; the rest is counted in a caption.
+    theme : {"light", "dark"}
+        Which colours.
+
+    Returns
+    -------
+    Axes
+        With one row per target, the busiest on top: the higher the fill, the more jobs, in the
+        same measure for all. A dotted line is what the schedules plan. Of a target with more than
+        10,000 changes each of 900 columns has its highest number.
+
+    Notes
+    -----
+    A job that ends when another starts does not run at once with it. One without an end runs
+    until it vanished from its appliance's list, else to the last moment in the data.
+
+    Examples
+    --------
+    >>> night = pd.Timestamp("2026-11-08T01:00Z")
+    >>> hour = pd.Timedelta(hours=1)
+    >>> jobs = pd.DataFrame(
+    ...     {
+    ...         "target": ["nas-1", "nas-1"],
+    ...         "start_time": [night, night + hour / 2],
+    ...         "end_time": [night + hour, night + 2 * hour],
+    ...     }
+    ... )
+    >>> load(jobs).get_yticklabels()[0].get_text()
+    'nas-1: at most 2'
+    """
+    ran = jobs[jobs["start_time"].notna()]
+    told = ran[ran["target"].notna()]
+    codes, names = pd.factorize(told["target"])
+    with style.context(theme) as look:
+        if told.empty:
+            return style.say(style.axes(ax, height=2), "No job tells where it went")
+        curves = _curves(told, codes, len(names))
+        order = np.argsort([-curve[1].max() for curve in curves], kind="stable")[:limit]
+        ax = style.axes(ax, height=1.2 + 0.5 * max(len(order), 2))
+        planned = [_planned(loads, str(names[number])) for number in order]
+        highest = max(curves[order[0]][1].max(), *(plan or 0 for plan in planned), 1)
+        labels = []
+        for row, number in enumerate(order):
+            moments, at_once = curves[number]
+            colour = look.of(style.CURVES[row % len(style.CURVES)])
+            height = row + 0.4 - 0.8 * at_once / highest
+            ax.fill_between(
+                moments, row + 0.4, height, step="post", color=colour, linewidth=0.6, gid="load"
+            )
+            label = f"{names[number]}: at most {at_once.max():.0f}"
+            most = planned[row]
+            if most is not None:
+                label += f", planned {most:.0f}"
+                level = row + 0.4 - 0.8 * most / highest
+                ax.axhline(level, color=look.ink, lw=0.8, ls=":", gid="planned")
+            labels.append(label)
+        style.row_labels(ax, labels, width=48)
+        style.time_axis(ax)
+        ax.grid(axis="x")
+        ax.set_title("Jobs at once on each backup target")
+        style.note(ax, _left_out(len(names) - limit, len(ran) - len(told)))
+    return ax
+
+
+def _planned(loads: pd.DataFrame | None, target: str) -> float | None:
+    """Give how many jobs the schedules plan at once on a target."""
+    if loads is None or target not in loads.index:
+        return None
+    told = loads.loc[[target], "planned"].iloc[0]
+    return None if pd.isna(told) else float(told)
+
+
+def _curves(jobs: pd.DataFrame, codes: Codes, number: int) -> list[tuple[Floats, Floats]]:
+    """Give the curve of each target."""
+    order = np.argsort(codes, kind="stable")
+    bounds = np.searchsorted(codes[order], np.arange(1, number))
+    ends = jobs["end_time"]
+    if "vanished_at" in jobs:
+        ends = ends.fillna(jobs["vanished_at"])
+    start, end = (style.days(times).to_numpy() for times in (jobs["start_time"], ends))
+    last = np.fmax(start.max(), np.fmax.reduce(end))
+    end = np.maximum(end, start)
+    parts = (np.split(times[order], bounds) for times in (start, end))
+    return [_steps(begun, ended, last) for begun, ended in zip(*parts, strict=True)]
+
+
+def _steps(start: Floats, end: Floats, last: float) -> tuple[Floats, Floats]:
+    """Give the moments at which the number of jobs changes, and the number from then on."""
+    end = end[~np.isnan(end)]  # one that goes on ends nowhere
+    times = np.concatenate([start, end, [last]])
+    change = np.repeat([1.0, -1.0, 0.0], [len(start), len(end), 1])
+    moments, place = np.unique(times, return_inverse=True)
+    at_once: Floats = np.cumsum(np.bincount(place, weights=change))
+    if len(moments) <= _STEPS:
+        return moments, at_once
+    # as many as there are pixels, each with its highest number: at first what goes on from before
+    edges = np.linspace(moments[0], moments[-1], _COLUMNS, endpoint=False)
+    column = np.searchsorted(edges, moments, side="right") - 1
+    highest = at_once[np.searchsorted(moments, edges, side="right") - 1]
+    np.maximum.at(highest, column, at_once)
+    return np.append(edges, moments[-1]), np.append(highest, at_once[-1])
+
+
+def _left_out(more: int, untold: int) -> str:
+    parts = []
+    if more > 0:
+        parts.append(f"and {more:,} more, with a lower peak, not drawn")
+    if untold:
+        parts.append(
+            "1 job does not tell where it went"
+            if untold == 1
+            else f"{untold:,} jobs do not tell where they went"
+        )
+    return "; ".join(parts)

@@ -1,0 +1,189 @@
+"""Expected runs by appliance and day: what became of each night."""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from backupkit.plots import style
+
+__all__ = ["matrix", "nights"]
+
+Codes = npt.NDArray[np.int8]
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
+
+_MANY = 10_000
+"""The most cells that have a symbol each."""
+
+
+def nights(slots: pd.DataFrame) -> pd.DataFrame:
+    """Fold expected runs into one state per appliance and day, the most serious of the day.
+
+    Parameters
+    ----------
+    slots : DataFrame
+        Reads ``appliance``, ``slot`` [UTC] and ``state`` of `backupkit.tables.SLOTS`.
+
+    Returns
+    -------
+    DataFrame of str
+        One row per appliance, the most missed days first; one column per UTC day from the first
+        slot's to the last's; missing where no run was expected.
+
+    Examples
+    --------
+    >>> from backupkit.tables import SLOTS
+    >>> nights(
+    ...     SLOTS.frame(
+    ...         {
+    ...             "appliance": ["vc-1"] * 2,
+    ...             "state": ["met", "missed_norun"],
+    ...             "slot": ["2026-11-08T01:00Z", "2026-11-08T13:00Z"],
+    ...         }
+    ...     )
+    ... ).iloc[0, 0]
+    'missed_norun'
+    """
+    rows, days, codes = _worst_of_days(slots)
+    words = np.array([*style.SLOT_LOOKS, None], dtype=object)[codes]
+    return pd.DataFrame(words, index=rows, columns=days, dtype="str")
+
+
+def _worst_of_days(slots: pd.DataFrame) -> tuple[pd.Index, pd.DatetimeIndex, Codes]:
+    """Give appliances, days, and of each cell the place of its state among the looks.
+
+    The place after the last is that of a day without an expected run.
+    """
+    names = list(style.SLOT_LOOKS)
+    code = pd.Categorical(slots["state"], categories=names).codes
+    known = slots["slot"].notna().to_numpy() & (code >= 0)
+    if not known.any():
+        empty = pd.Index([], dtype="str", name="appliance")
+        return empty, pd.DatetimeIndex([], tz="UTC", name="day"), np.empty((0, 0), dtype=np.int8)
+    day = slots["slot"][known].dt.floor("D")
+    days = pd.date_range(day.min(), day.max(), freq="D", name="day")
+    column = ((day - days[0]) // pd.Timedelta(days=1)).to_numpy()
+    row, found = pd.factorize(slots["appliance"][known])
+    cells = np.full(len(found) * len(days), len(names), dtype=np.int8)
+    np.minimum.at(cells, row * len(days) + column, code[known])
+    worst = cells.reshape(len(found), len(days))
+    missed = (worst < names.index("unknown")).sum(axis=1)
+    unknown = (worst == names.index("unknown")).sum(axis=1)
+    rows = pd.Index(found, dtype="str", name="appliance")
+    order = np.lexsort((rows.to_numpy(dtype=object), -unknown, -missed))
+    return rows[order], days, worst[order]
+
+
+def matrix(
+    slots: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    states: pd.Series | None = None,
+    limit: int = 40,
+    theme: str = "light",
+) -> Axes:
+    """Draw one symbol per appliance and day, the appliances with the most missed days on top.
+
+    Parameters
+    ----------
+    slots : DataFrame
+        Reads ``appliance``, ``slot`` [UTC] and ``state`` of `backupkit.tables.SLOTS`.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+    states : Series of str, optional
+        The state of each appliance in the order of the rows, such as ``a.appliances["state"]``;
+        the caption says how those stand that are not drawn.
+    limit : int
+        The most rows to draw; the rest is counted in a caption.
+    theme : {"light", "dark"}
+        Which colours.
+
+    Returns
+    -------
+    Axes
+        With one line of markers per slot state; row n is at height n. Above 10,000 cells one
+        image instead.
+
+    Examples
+    --------
+    >>> from backupkit.tables import SLOTS
+    >>> ax = matrix(
+    ...     SLOTS.frame({"appliance": ["vc-1"], "state": ["met"], "slot": ["2026-11-08T01:00Z"]})
+    ... )
+    >>> [line.get_label() for line in ax.lines]
+    ['met']
+    """
+    if states is not None:
+        slots = slots[slots["appliance"].isin(list(states.index[:limit]))]
+    rows, days, codes = _worst_of_days(slots)
+    order = [str(name) for name in (rows if states is None else states.index)]
+    shown = order[:limit]
+    with style.context(theme) as look:
+        ax = style.axes(ax, height=1.5 + style.height(max(len(shown), 3)))
+        if rows.empty:
+            return style.say(ax, "No backup run was expected in this period")
+        # the last row is that of an appliance without an expected run
+        codes = np.vstack([codes, np.full(len(days), len(style.SLOT_LOOKS), dtype=np.int8)])
+        codes = codes[rows.get_indexer(pd.Index(shown))]
+        at = style.days(days.to_series()).to_numpy()
+        draw = _draw_image if codes.size > _MANY else _draw_markers
+        handles = draw(ax, at, codes, look)
+        style.row_labels(ax, shown, width=32)
+        style.time_axis(ax)
+        ax.set_xlim(at[0] - 0.7, at[-1] + 0.7)
+        ax.set_xlabel("day of the expected run (UTC)")
+        ax.tick_params(length=0)
+        ax.grid(axis="y")
+        style.heading(ax, "Expected runs, day by day", handles)
+        more = len(order) - len(shown)
+        if states is not None:
+            style.note(ax, style.rest(states, more))
+        else:
+            style.note(ax, f"and {more:,} more, with fewer missed days, not drawn" if more else "")
+    return ax
+
+
+def _draw_markers(ax: Axes, days: Floats, codes: Codes, look: style.Theme) -> list[Artist]:
+    for code, shape in enumerate(style.SLOT_LOOKS.values()):
+        row, column = np.nonzero(codes == code)
+        if len(row):
+            ax.add_line(_markers(days[column], row, shape, look))
+    return list(ax.lines)
+
+
+def _draw_image(ax: Axes, days: Floats, codes: Codes, look: style.Theme) -> list[Artist]:
+    """Colour each cell, where there are too many for symbols."""
+    shapes = list(style.SLOT_LOOKS.values())
+    colours = [*(look.of(shape.colour) for shape in shapes), look.paper]
+    rgb = (255 * np.array([to_rgb(colour) for colour in colours])).round().astype(np.uint8)
+    ax.imshow(
+        rgb[codes],
+        aspect="auto",
+        interpolation="nearest",
+        extent=(days[0] - 0.5, days[-1] + 0.5, len(codes) - 0.5, -0.5),
+        zorder=2,
+    )
+    words: dict[str, list[str]] = {}  # without symbols a colour tells no more than its states
+    for code, shape in enumerate(shapes):
+        if (codes == code).any():
+            words.setdefault(colours[code], []).append(shape.label)
+    return [Patch(facecolor=colour, label=" / ".join(told)) for colour, told in words.items()]
+
+
+def _markers(x: Floats, y: Rows, shape: style.Look, look: style.Theme) -> Line2D:
+    return Line2D(
+        x,
+        y,
+        linestyle="none",
+        marker=shape.marker,
+        fillstyle=shape.fill,
+        markersize=6.5,
+        color=look.of(shape.colour),
+        markerfacecoloralt=look.paper,
+        label=shape.label,
+    )

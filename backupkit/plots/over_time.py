@@ -1,0 +1,230 @@
+"""How a fleet fared over time: compliance, and what failed."""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from backupkit.plots import style
+
+__all__ = ["compliance", "failures_over_time"]
+
+_IN_SCOPE: Final = ("compliant", "breach", "unknown")
+_DRAWN: Final = 4_000
+_BINS: Final = 1_000
+_HOURS: Final = 2
+_WEEKS: Final = 200
+_PATTERNS: Final = ("/////", ".....", "xxxxx", "-----", "\\\\\\\\\\", "")
+_DAY: Final = pd.Timedelta(days=1)
+
+Floats = npt.NDArray[np.float64]
+
+
+def compliance(
+    intervals: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    start: pd.Timestamp | None = None,
+    end: pd.Timestamp | None = None,
+    theme: str = "light",
+) -> Axes:
+    """Draw which share of the appliances was compliant, at every moment.
+
+    Parameters
+    ----------
+    intervals : DataFrame
+        Reads ``appliance``, ``state``, ``start`` [UTC] and ``end`` [UTC] of
+        `backupkit.tables.INTERVALS`.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+    start, end : Timestamp, optional
+        The period to show; that of the intervals by default.
+    theme : {"light", "dark"}
+        Which colours.
+
+    Returns
+    -------
+    Axes
+        With two step lines [%]: strict, which counts the unknown as not compliant, and observed,
+        which leaves them out; the band between them is what is not known. Moments at which nobody
+        was in scope are gaps. Of more than 4,000 changes each thousandth of the time has its lowest
+        values, so that dips stay visible.
+
+    Examples
+    --------
+    >>> from backupkit.tables import INTERVALS
+    >>> ax = compliance(
+    ...     INTERVALS.frame(
+    ...         {
+    ...             "appliance": ["a", "b"],
+    ...             "state": ["compliant", "unknown"],
+    ...             "start": ["2026-11-02T00:00Z"] * 2,
+    ...             "end": ["2026-11-03T00:00Z"] * 2,
+    ...         }
+    ...     )
+    ... )
+    >>> [float(line.get_ydata()[0]) for line in ax.lines]
+    [100.0, 50.0]
+    """
+    with style.context(theme) as look:
+        ax = style.axes(ax, height=2.8)
+        counted = intervals[intervals["state"].isin(_IN_SCOPE)]
+        if counted.empty:
+            return style.say(ax, "No appliance was in scope in this period")
+        days, (good, bad, unknown) = _counts(counted)
+        with np.errstate(invalid="ignore"):
+            strict = 100 * good / (good + bad + unknown)
+            observed = 100 * good / (good + bad)
+        caption = _caption(good[-1], bad[-1], unknown[-1])
+        days, strict, observed = _thinned(days, strict, observed)
+        blue, purple = look.of(style.BLUE), look.of(style.PURPLE)
+        top = np.where(np.isnan(observed) & ~np.isnan(strict), 100.0, observed)
+        ax.fill_between(
+            days,
+            strict,
+            top,
+            step="post",
+            facecolor=look.pale(purple),
+            edgecolor=purple,
+            hatch="/////",
+            linewidth=0,
+            label="not known",
+        )
+        for line, kind, name in ((observed, "--", "observed"), (strict, "-", "strict")):
+            ax.step(days, line, where="post", color=blue, linestyle=kind, lw=1.5, label=name)
+        ax.margins(x=0)
+        style.time_axis(ax, start, end)
+        ax.set_ylim(-2, 103)
+        ax.set_ylabel("compliant (%)")
+        ax.grid(axis="y")
+        style.heading(ax, "Compliance over time", [*ax.lines[::-1], *ax.collections])
+        style.note(ax, caption)
+    return ax
+
+
+def _counts(intervals: pd.DataFrame) -> tuple[Floats, list[Floats]]:
+    """Give the moments at which a count changes, and for each state the count from then on."""
+    begin, until = (style.days(intervals[name]).to_numpy() for name in ("start", "end"))
+    moments, place = np.unique(np.concatenate([begin, until]), return_inverse=True)
+    counts = []
+    for state in _IN_SCOPE:
+        rows = intervals["state"].eq(state).to_numpy()
+        begun, ended = (
+            np.bincount(side[rows], minlength=len(moments))
+            for side in (place[: len(begin)], place[len(begin) :])
+        )
+        counts.append(np.cumsum(begun - ended).astype(np.float64))
+    last = len(moments) - 1
+    # at the very end nobody is counted any more: what held just before is drawn on
+    return moments, [np.append(count[:last], count[last - 1]) for count in counts]
+
+
+def _thinned(days: Floats, strict: Floats, observed: Floats) -> tuple[Floats, Floats, Floats]:
+    """Keep so many moments as can be seen: of each bin the first, with the lowest, and the last."""
+    if len(days) <= _DRAWN:
+        return days, strict, observed
+    edges = np.linspace(days[0], days[-1], _BINS, endpoint=False)
+    firsts = np.unique(np.searchsorted(days, edges))
+    lasts = np.append(firsts[1:], len(days)) - 1  # what holds on after it, maybe for long
+    lowest, low_observed = (
+        # a gap counts only if there is nothing else
+        np.ravel(np.column_stack([np.fmin.reduceat(line, firsts), line[lasts]]))
+        for line in (strict, observed)
+    )
+    return np.ravel(np.column_stack([days[firsts], days[lasts]])), lowest, low_observed
+
+
+def _caption(good: float, bad: float, unknown: float) -> str:
+    whole, read = good + bad + unknown, good + bad
+    if not whole:
+        return "at the end nobody is in scope"
+    strict = f"{good:,.0f} of {whole:,.0f} in scope compliant (strict)"
+    if not unknown:
+        return f"at the end {strict}, all of them read"
+    return f"at the end {strict}, {good:,.0f} of the {read:,.0f} read (observed)"
+
+
+def failures_over_time(
+    jobs: pd.DataFrame, *, ax: Axes | None = None, limit: int = 5, theme: str = "light"
+) -> Axes:
+    """Draw how many jobs failed each day, stacked by signature.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        The failed jobs; reads ``signature`` and ``end_time`` [UTC].
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+    limit : int
+        The most signatures to draw apart; the others share a part.
+    theme : {"light", "dark"}
+        Which colours.
+
+    Returns
+    -------
+    Axes
+        With one stack of steps per UTC day; per hour of up to two days, per week of more than 200.
+
+    Examples
+    --------
+    >>> jobs = pd.DataFrame(
+    ...     {
+    ...         "signature": ["disk full"] * 2,
+    ...         "end_time": pd.to_datetime(["2026-11-02T01:00Z", "2026-11-06T01:00Z"]),
+    ...     }
+    ... )
+    >>> failures_over_time(jobs).patches[0].get_data()[0]
+    array([ 1., nan, nan, nan,  1.])
+    """
+    ended = jobs[jobs["end_time"].notna() & jobs["signature"].notna()]
+    with style.context(theme) as look:
+        codes, names = pd.factorize(ended["signature"])
+        parts = min(len(names), limit + 1)
+        ax = style.axes(ax, height=2.4 + 0.2 * parts)
+        if ended.empty:
+            return style.say(ax, "No backup job failed in this period")
+        days = style.days(ended["end_time"]).to_numpy()
+        width, word = _width(days.max() - days.min())
+        first = np.floor(days.min() / width)
+        column = (np.floor(days / width) - first).astype(np.int64)
+        edges = (first + np.arange(column.max() + 2)) * width
+        order = np.argsort(-np.bincount(codes, minlength=len(names)), kind="stable")
+        rank = np.empty(len(names), dtype=np.int64)
+        rank[order] = np.arange(len(names))
+        part = np.minimum(rank[codes], limit)
+        base = np.zeros(len(edges) - 1)
+        for number in range(parts):
+            others = number == limit
+            height = np.bincount(column[part == number], minlength=len(base))
+            label = f"{len(names) - limit:,} others" if others else str(names[order[number]])
+            colour = look.of(style.MUTED if others else style.CURVES[number % len(style.CURVES)])
+            ax.stairs(
+                np.where(height > 0, base + height, np.nan),
+                edges,
+                baseline=base,
+                fill=True,
+                facecolor=look.pale(colour),
+                edgecolor=colour,
+                linewidth=0.8,
+                hatch=_PATTERNS[number % len(_PATTERNS)],
+                label=style.series(label, width=70),
+            )
+            base = base + height  # a new one: the old belongs to the part just drawn
+        ax.set_ylim(0, 1.05 * base.max())
+        style.time_axis(ax)
+        ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+        ax.set_ylabel(f"failed jobs a {word}")
+        ax.grid(axis="y")
+        ax.set_title("Failures over time")
+        style.key_below(ax, columns=1)
+    return ax
+
+
+def _width(span: float) -> tuple[float, str]:
+    """Give the width of a bar [days], and what it is called."""
+    if span <= _HOURS:
+        return 1 / 24, "hour"
+    return (7.0, "week") if span > _WEEKS else (1.0, "day")

@@ -1,0 +1,152 @@
+"""The colours of figures, on light and on dark paper."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import matplotlib as mpl
+
+__all__ = [
+    "BLUE",
+    "BROWN",
+    "CURVES",
+    "INK",
+    "LINE",
+    "MUTED",
+    "ORANGE",
+    "PURPLE",
+    "THEMES",
+    "Theme",
+    "context",
+]
+
+INK = "#1d2125"
+MUTED = "#595959"
+LINE = "#d5d8dc"
+BLUE = "#0072B2"
+ORANGE = "#B54708"
+BROWN = "#8A5A00"
+PURPLE = "#6A3D9A"
+CURVES = (BLUE, ORANGE, PURPLE, BROWN, MUTED, INK)
+
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """The colours of a figure.
+
+    Attributes
+    ----------
+    paper, ink, muted, line : str
+        Background, text, quiet text, and lines that only guide the eye.
+    colours : mapping of str to str
+        What each colour of the light theme becomes.
+    """
+
+    paper: str
+    ink: str
+    muted: str
+    line: str
+    colours: Mapping[str, str]
+
+    def of(self, colour: str) -> str:
+        """Give what a colour of the light theme is in this one.
+
+        Examples
+        --------
+        >>> THEMES["dark"].of(BLUE)
+        '#71bdec'
+        """
+        return self.colours.get(colour, colour)
+
+    def pale(self, colour: str) -> str:
+        """Give a theme's colour three quarters on the way to the paper, to fill an area."""
+        mixed = (
+            (int(colour[place : place + 2], 16) + 3 * int(self.paper[place : place + 2], 16)) // 4
+            for place in (1, 3, 5)
+        )
+        return "#" + "".join(f"{channel:02x}" for channel in mixed)
+
+
+THEMES: Mapping[str, Theme] = MappingProxyType(
+    {
+        "light": Theme("#ffffff", INK, MUTED, LINE, MappingProxyType({})),
+        "dark": Theme(
+            "#1b1f23",
+            "#e6e8ea",
+            "#a4abb3",
+            "#3d444c",
+            MappingProxyType(
+                {
+                    INK: "#e6e8ea",
+                    MUTED: "#a4abb3",
+                    LINE: "#3d444c",
+                    BLUE: "#71bdec",
+                    ORANGE: "#f5a167",
+                    BROWN: "#e0b95f",
+                    PURPLE: "#c8a9ec",
+                }
+            ),
+        ),
+    }
+)
+"""Every colour is at least 4.5 : 1 on its paper."""
+
+
+def _settings(theme: Theme) -> dict[str, object]:
+    return {
+        "font.family": "DejaVu Sans",
+        "font.size": 9,
+        "axes.edgecolor": theme.line,
+        "axes.facecolor": theme.paper,
+        "axes.labelcolor": theme.muted,
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlecolor": theme.ink,
+        "axes.titlelocation": "left",
+        "axes.titlesize": 10.5,
+        "axes.titleweight": "bold",
+        "axes.axisbelow": True,
+        "figure.facecolor": theme.paper,
+        "grid.color": theme.line,
+        "grid.linewidth": 0.6,
+        "hatch.linewidth": 0.7,
+        "legend.frameon": False,
+        "legend.labelcolor": theme.ink,
+        "text.color": theme.ink,
+        "xtick.color": theme.muted,
+        "ytick.color": theme.muted,
+        "ytick.labelcolor": theme.ink,
+        "ytick.left": False,
+    }
+
+
+@contextmanager
+def context(theme: str = "light") -> Iterator[Theme]:
+    """Draw in backupkit's style, and leave the process as it was.
+
+    Parameters
+    ----------
+    theme : {"light", "dark"}
+        Which colours.
+
+    Yields
+    ------
+    Theme
+        The colours.
+
+    Raises
+    ------
+    ValueError
+        If there is no such theme.
+
+    Examples
+    --------
+    >>> with context("dark"):
+    ...     mpl.rcParams["axes.spines.top"], mpl.rcParams["figure.facecolor"]
+    (False, '#1b1f23')
+    """
+    if theme not in THEMES:
+        raise ValueError(f'theme: "{theme}" must be one of {", ".join(THEMES)}.')
+    with mpl.rc_context(_settings(THEMES[theme])):
+        yield THEMES[theme]

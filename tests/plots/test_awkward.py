@@ -1,0 +1,176 @@
+"""Every plot with frames that are odd, and with texts that mean harm."""
+
+from collections.abc import Callable, Mapping
+from typing import cast
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from backupkit import plots
+from backupkit.plots.picture import svg
+from backupkit.plots.style import THEMES
+
+NIGHT = pd.Timestamp("2026-11-08T01:00Z")
+HOUR = pd.Timedelta(hours=1)
+TIME = "datetime64[us, UTC]"
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "$x^2$ costs $\\frac{",
+    "\x1b[31mred\x1b[0m \x00\x07",
+    "_hidden",
+    "",
+    "磁盘已满 \u202e",
+    "a" * 1_000_000,
+)
+
+
+def jobs(
+    appliance: str = "vc-1",
+    outcome: str = "success",
+    start: pd.Timestamp | None = NIGHT,
+    end: pd.Timestamp | None = NIGHT + HOUR,
+) -> pd.DataFrame:
+    """Build one row with every column that a plot of jobs reads."""
+    texts = {"appliance": appliance, "outcome": outcome, "signature": appliance}
+    frame = pd.DataFrame({name: pd.Series([text], dtype="str") for name, text in texts.items()})
+    frame["target"] = frame["appliance"]
+    for name, moment in (("start_time", start), ("end_time", end), ("last_seen_at", end)):
+        frame[name] = pd.Series([moment], dtype=TIME)
+    frame["duration"] = frame["end_time"] - frame["start_time"]
+    return frame
+
+
+def several(*frames: pd.DataFrame) -> pd.DataFrame:
+    """Put rows together."""
+    return pd.concat(frames, ignore_index=True)
+
+
+def observations(frame: pd.DataFrame) -> pd.DataFrame:
+    """Give one observation of each job, on its way."""
+    return frame.assign(
+        job_id=frame["appliance"],
+        observed_at=frame["start_time"],
+        state="INPROGRESS",
+        progress=40.0,
+    )
+
+
+def slots(frame: pd.DataFrame) -> pd.DataFrame:
+    """Give an expected run for each job."""
+    return frame.assign(slot=frame["start_time"], state="missed_failed")
+
+
+def intervals(frame: pd.DataFrame) -> pd.DataFrame:
+    """Give the time of each job as one of a state."""
+    told = frame[frame["end_time"].notna() & frame["start_time"].notna()]
+    return told.assign(state="compliant", start=told["start_time"], end=told["end_time"])
+
+
+def counts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Give each job as a signature of its own."""
+    told = frame.drop_duplicates("signature")
+    return told.assign(jobs=1, appliances=1, part=told["appliance"])
+
+
+def seen(ax: Axes) -> list[Text]:
+    """Give the texts of a picture that are to be seen."""
+    texts = cast("list[Text]", ax.figure.findobj(Text))
+    return [text for text in texts if text.get_visible() and text.get_text()]
+
+
+def points(frame: pd.DataFrame) -> pd.DataFrame:
+    """Give each job as a recovery point."""
+    return frame.assign(available=frame["end_time"], point=frame["start_time"])
+
+
+Arguments = dict[str, object]
+
+PLOTS: Mapping[str, tuple[Callable[..., Axes], Callable[[pd.DataFrame], Arguments]]] = {
+    "timeline": (plots.timeline, lambda frame: {"jobs": frame, "slots": slots(frame)}),
+    "progress": (plots.progress, lambda frame: {"observations": observations(frame)}),
+    "matrix": (plots.matrix, lambda frame: {"slots": slots(frame)}),
+    "failures": (plots.failures, lambda frame: {"failures": counts(frame)}),
+    "parts": (plots.failures, lambda frame: {"failures": counts(frame), "by": counts(frame)}),
+    "failures_over_time": (plots.failures_over_time, lambda frame: {"jobs": frame}),
+    "compliance": (plots.compliance, lambda frame: {"intervals": intervals(frame)}),
+    "durations": (plots.durations, lambda frame: {"jobs": frame}),
+    "exposure": (
+        plots.exposure,
+        lambda frame: {"points": points(frame), "threshold": 26 * HOUR},
+    ),
+    "load": (plots.load, lambda frame: {"jobs": frame}),
+}
+
+
+def draw(plot: str, frame: pd.DataFrame, **options: object) -> Axes:
+    """Draw a frame of jobs, or what is made of it."""
+    function, arguments = PLOTS[plot]
+    return function(**arguments(frame), **options)
+
+
+FRAMES: Mapping[str, pd.DataFrame] = {
+    "empty": jobs().iloc[:0],
+    "one row": jobs(),
+    "all failed": several(jobs("a", "failure"), jobs("b", "failure")),
+    "running now": jobs(outcome="open", end=None),
+    "no start": several(jobs(start=None), jobs("b")),
+    "no time at all": several(jobs(start=None, end=None), jobs("b", start=None, end=None)),
+    "no length": jobs(end=NIGHT),
+    "ended before it started": jobs(end=NIGHT - HOUR),
+    "an outcome never seen": jobs(outcome="exploded"),
+    "categories": several(jobs(), jobs("b", "failure")).astype(
+        dict.fromkeys(("appliance", "outcome", "signature", "target"), "category")
+    ),
+    "a category without rows": several(jobs("a"), jobs("b"))
+    .astype({"appliance": "category"})
+    .iloc[:1],
+    "an index of its own": several(jobs("a"), jobs("b", "failure")).set_index(pd.Index(["x", "x"])),
+    "centuries": several(jobs(), jobs(start=NIGHT - 24 * 36_525 * HOUR)),
+}
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+class TestEveryPlot:
+    """What holds for all plots."""
+
+    @pytest.mark.parametrize("frame", FRAMES)
+    def test_odd_frames_are_drawn(self, plot: str, frame: str) -> None:
+        """An odd frame gives axes of sound limits and few ticks, and stays as it was."""
+        given = FRAMES[frame]
+        before = given.copy(deep=True)
+        ax = draw(plot, given)
+        assert np.isfinite([*ax.get_xlim(), *ax.get_ylim()]).all()
+        assert len(ax.get_xticks()) < 20
+        pd.testing.assert_frame_equal(given, before)
+
+    def test_hostile_texts_are_plain_and_cut(self, plot: str) -> None:
+        """Markup, formulas, escapes and a megabyte are drawn as short plain text."""
+        given = several(*(jobs(text, "failure") for text in HOSTILE))
+        ax = draw(plot, given)
+        document = svg(ax)
+        assert b"<script>" not in document
+        assert b"\x1b" not in document
+        texts = seen(ax)
+        assert max(len(text.get_text()) for text in texts) < 100
+        assert not any(text.get_parse_math() for text in texts if "$" in text.get_text())
+
+    @pytest.mark.parametrize("theme", THEMES)
+    def test_a_theme_colours_paper_and_text(self, plot: str, theme: str) -> None:
+        """The paper is the theme's, and so is every text upon it."""
+        look = THEMES[theme]
+        ax = draw(plot, several(jobs(), jobs("b", "failure")), theme=theme)
+        assert to_hex(ax.figure.get_facecolor()) == look.paper
+        told = {look.ink, look.muted, *(look.of(colour) for colour in THEMES["dark"].colours)}
+        assert {to_hex(text.get_color()) for text in seen(ax)} <= told
+
+    def test_the_callers_axes_are_used(self, plot: str) -> None:
+        """Axes handed in are drawn on and given back."""
+        own = Figure().subplots()
+        given = several(jobs(), jobs("b", "failure"))
+        assert draw(plot, given, ax=own) is own

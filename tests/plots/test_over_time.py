@@ -1,0 +1,158 @@
+"""Compliance and failures over time."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.dates import date2num
+from matplotlib.patches import StepPatch
+
+from backupkit.plots import compliance, failures_over_time
+from backupkit.tables import INTERVALS
+
+START = pd.Timestamp("2026-11-02T00:00Z")
+DAY = pd.Timedelta(days=1)
+
+
+def intervals(*rows: tuple[str, str, float, float]) -> pd.DataFrame:
+    """Build intervals from (appliance, state, from, to), in days."""
+    return INTERVALS.frame(
+        {
+            "appliance": [row[0] for row in rows],
+            "state": [row[1] for row in rows],
+            "start": [START + row[2] * DAY for row in rows],
+            "end": [START + row[3] * DAY for row in rows],
+        }
+    )
+
+
+def lines(frame: pd.DataFrame) -> dict[str, list[float]]:
+    """Draw, and give the percentages of each line."""
+    ax = compliance(frame)
+    return {str(line.get_label()): np.ravel(line.get_ydata()).tolist() for line in ax.lines}
+
+
+def stacks(ax: Axes) -> list[tuple[list[float], list[float]]]:
+    """Give the feet and the tops of each part of the stacks."""
+    parts = [patch.get_data() for patch in ax.patches if isinstance(patch, StepPatch)]
+    return [(np.ravel(feet).tolist(), np.ravel(tops).tolist()) for tops, _, feet in parts]
+
+
+class TestCompliance:
+    """`compliance`."""
+
+    def test_exact_steps(self) -> None:
+        """The lines change when a state does; unknown lowers only the strict one."""
+        told = lines(
+            intervals(
+                ("a", "compliant", 0, 4),
+                ("b", "compliant", 0, 1),
+                ("b", "breach", 1, 2),
+                ("b", "unknown", 2, 4),
+            )
+        )
+        assert told["strict"] == [100, 50, 50, 50]
+        assert told["observed"] == [100, 50, 100, 100]
+
+    def test_out_of_scope(self) -> None:
+        """Excluded and unobserved appliances are in no denominator."""
+        told = lines(
+            intervals(("a", "compliant", 0, 1), ("b", "excluded", 0, 1), ("c", "unobserved", 0, 1))
+        )
+        assert told["strict"] == [100, 100]
+
+    def test_a_gap(self) -> None:
+        """When nobody is in scope there is no percentage."""
+        told = lines(intervals(("a", "compliant", 0, 1), ("a", "breach", 2, 3)))
+        assert np.isnan(told["strict"][1])
+        assert told["strict"][2:] == [0, 0]
+
+    def test_the_caption_has_the_fraction(self) -> None:
+        """What holds at the end is told with its fraction."""
+        ax = compliance(intervals(("a", "compliant", 0, 1), ("b", "unknown", 0, 1)))
+        assert ax.texts[0].get_text() == (
+            "at the end 1 of 2 in scope compliant (strict), 1 of the 1 read (observed)"
+        )
+        ax = compliance(intervals(("a", "compliant", 0, 1)))
+        assert ax.texts[0].get_text().endswith("all of them read")
+
+    def test_a_state_of_a_moment(self) -> None:
+        """States that lasted no time count nowhere, not even at the end."""
+        ax = compliance(intervals(("a", "compliant", 0, 0)))
+        assert ax.texts[0].get_text() == "at the end nobody is in scope"
+
+    def test_the_axis_is_the_period(self) -> None:
+        """The axis spans the intervals, or the period that is given."""
+        frame = intervals(("a", "compliant", 0, 1))
+        assert compliance(frame).get_xlim() == (date2num(START), date2num(START + DAY))
+        ax = compliance(frame, start=START - DAY, end=START + 2 * DAY)
+        assert ax.get_xlim() == (date2num(START - DAY), date2num(START + 2 * DAY))
+
+    def test_nobody_in_scope(self) -> None:
+        """Without an appliance in scope there is a sentence."""
+        ax = compliance(intervals(("a", "excluded", 0, 1)))
+        assert "No appliance was in scope" in ax.texts[0].get_text()
+
+    def test_long_histories_keep_their_dips(self) -> None:
+        """Of very many steps the lowest of each bin is drawn."""
+        rows = [("a", "compliant" if n % 2 == 0 else "breach", n, n + 1) for n in range(6_000)]
+        (strict,) = {
+            tuple(values) for name, values in lines(intervals(*rows)).items() if name == "strict"
+        }
+        assert len(strict) == 2_000
+        assert min(strict) == 0
+
+    def test_a_dip_of_many_steps_ends(self) -> None:
+        """Of very many steps what holds after a dip is drawn until the next: 100 %, not 0 %."""
+        rows = [
+            ("a", "breach" if n % 2 else "compliant", night + n / 3_000, night + (n + 1) / 3_000)
+            for night in (0, 50)
+            for n in range(2_999)
+        ]
+        quiet = [("a", "compliant", 2_999 / 3_000, 50), ("a", "compliant", 50 + 2_999 / 3_000, 100)]
+        lines = compliance(intervals(*rows, *quiet)).lines
+        (strict,) = (line for line in lines if line.get_label() == "strict")
+        days = np.ravel(strict.get_xdata()) - date2num(START)
+        percent = np.ravel(strict.get_ydata())
+        drawn = (np.diff(days) * percent[:-1]).sum() / 100
+        assert drawn > 97
+        assert percent.min() == 0
+
+
+class TestFailuresOverTime:
+    """`failures_over_time`."""
+
+    @staticmethod
+    def jobs(*rows: tuple[str, float]) -> pd.DataFrame:
+        """Build failed jobs from (signature, day)."""
+        ends = pd.to_datetime([START + row[1] * DAY for row in rows])
+        return pd.DataFrame(
+            {"signature": pd.Series([row[0] for row in rows], dtype="str"), "end_time": ends}
+        )
+
+    def test_stacked_by_signature(self) -> None:
+        """Each day has a stack; the most frequent signature is at its foot."""
+        ax = failures_over_time(self.jobs(("x", 0.1), ("y", 0.2), ("x", 0.3), ("x", 4.5)))
+        (feet, tops), (next_feet, next_tops) = stacks(ax)
+        assert feet == [0, 0, 0, 0, 0]
+        assert tops == pytest.approx([2, np.nan, np.nan, np.nan, 1], nan_ok=True)
+        assert next_feet[0] == 2
+        assert next_tops == pytest.approx([3, *[np.nan] * 4], nan_ok=True)
+        assert ax.get_ylabel() == "failed jobs a day"
+
+    @pytest.mark.parametrize(("days", "word"), [(1, "hour"), (50, "day"), (300, "week")])
+    def test_bars_fit_the_span(self, days: float, word: str) -> None:
+        """Short spans have a bar an hour, long ones a bar a week."""
+        ax = failures_over_time(self.jobs(("x", 0), ("x", days)))
+        assert ax.get_ylabel() == f"failed jobs a {word}"
+
+    def test_the_others_share_a_part(self) -> None:
+        """Signatures beyond the limit are drawn together, and counted."""
+        ax = failures_over_time(self.jobs(("x", 0), ("x", 0), ("y", 0), ("z", 0)), limit=1)
+        (legend,) = ax.figure.legends
+        assert [text.get_text() for text in legend.get_texts()] == ["x", "2 others"]
+        assert stacks(ax) == [([0], [2]), ([2], [4])]
+
+    def test_no_failure(self) -> None:
+        """Without a failure there is a sentence."""
+        assert "No backup job failed" in failures_over_time(self.jobs()).texts[0].get_text()

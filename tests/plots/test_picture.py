@@ -1,0 +1,89 @@
+"""What a place of a drawn picture means."""
+
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from backupkit.plots import timeline
+from backupkit.plots.picture import moment_of, place_of, png, svg
+from backupkit.tables import JOBS
+
+NIGHT = pd.Timestamp("2026-11-08T00:00Z")
+HOUR = pd.Timedelta(hours=1)
+
+
+def drawn() -> Axes:
+    """Draw two rows and eight hours on the middle half of a picture, from a quarter on."""
+    jobs = JOBS.frame(
+        {
+            "appliance": ["vc-1", "vc-2"],
+            "outcome": ["failure", "success"],
+            "start_time": [NIGHT, NIGHT + HOUR],
+            "end_time": [NIGHT + HOUR, NIGHT + 2 * HOUR],
+        }
+    )
+    own = Figure().add_axes((0.25, 0.25, 0.5, 0.5))
+    return timeline(jobs, ax=own, start=NIGHT, end=NIGHT + 8 * HOUR)
+
+
+class TestPlaceOf:
+    """`place_of`."""
+
+    def test_the_first_row_is_above(self) -> None:
+        """Rows run from 0.6 above the first to 0.6 below the last: 2.2 rows on half a picture.
+
+        The middle of row 0 is 0.6 / 2.2 of the axes' height below their top.
+        """
+        ax = drawn()
+        png(ax)
+        place = place_of(ax, 0.5, 0.25 + 0.5 * 0.6 / 2.2)
+        assert place is not None
+        assert place[1] == pytest.approx(0)
+
+    @pytest.mark.parametrize("render", [png, svg])
+    def test_each_row_is_found(self, render: Callable[[Axes], bytes]) -> None:
+        """After any rendering the place of each row leads to it, whatever the layout."""
+        jobs = JOBS.frame(
+            {
+                "appliance": [f"vc-{place}" for place in range(5)],
+                "outcome": ["success"] * 5,
+                "start_time": [NIGHT] * 5,
+                "end_time": [NIGHT + HOUR] * 5,
+            }
+        )
+        ax = timeline(jobs)
+        render(ax)
+        box = ax.get_position()
+        for row in range(5):
+            y = 1 - box.y1 + box.height * (row + 0.6) / 5.2
+            place = place_of(ax, (box.x0 + box.x1) / 2, y)
+            assert place is not None
+            assert place[1] == pytest.approx(row)
+
+    def test_beside_the_axes(self) -> None:
+        """A place outside of the axes means nothing."""
+        ax = drawn()
+        png(ax)
+        assert place_of(ax, 0.1, 0.5) is None
+        assert place_of(ax, 0.5, 0.9) is None
+
+
+class TestMomentOf:
+    """`moment_of`."""
+
+    def test_the_hour_of_a_place(self) -> None:
+        """A quarter of the way along an axis of eight hours is two hours after its start."""
+        ax = drawn()
+        png(ax, dpi=72)
+        moment = moment_of(ax, 0.25 + 0.5 / 4, 0.5)
+        assert moment is not None
+        assert moment.tz_convert("UTC").round("s") == NIGHT + 2 * HOUR
+
+    def test_beside_the_axes(self) -> None:
+        """A place outside of the axes is no time."""
+        ax = drawn()
+        png(ax)
+        assert moment_of(ax, 0.9, 0.5) is None
