@@ -6,8 +6,9 @@ and the next round brings them again.
 """
 
 import json
+import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -19,6 +20,7 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 
+from backupkit.display import fact_table, line, panel
 from backupkit.errors import HistoryError, one_line
 from backupkit.settings import Instant, parse_instant
 from backupkit.tables import (
@@ -38,6 +40,11 @@ from backupkit.tables import (
 )
 
 __all__ = ["Appended", "History"]
+
+_log = logging.getLogger(__name__)
+
+TIDY_EVERY: Final = 64
+"""After so many appends the many small files of a table are put together."""
 
 FORMAT: Final = 1
 """The version of the folder's layout."""
@@ -310,12 +317,46 @@ class History:
     def __repr__(self) -> str:
         return f"History({str(self.path)!r})"
 
+    def _repr_html_(self) -> str:
+        try:
+            return str(panel(fact_table(self._facts(), caption=f"History {self.path}")))
+        except HistoryError as error:
+            return str(panel(line(str(error), "breach")))
+
+    def _facts(self) -> dict[str, str]:
+        """Count what is kept; only the columns that tell are read."""
+        told = self._guard(
+            "read", lambda: self._vouched(OBSERVATIONS, [*_JOB, "observed_at"], None)
+        )
+        polls = self._guard(
+            "read", lambda: self._rows(POLLS, ["appliance", "polled_at", "ok"], None)
+        )
+        size = sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+        facts = {"Size": f"{size / 2**20:,.1f} MiB"}
+        if polls is None:
+            return {"Kept": "nothing yet", **facts}
+        if told is None:
+            told = OBSERVATIONS.to_arrow(OBSERVATIONS.empty())
+        last = pc.max(polls["polled_at"]).as_py()
+        failed = pc.sum(pc.equal(polls["ok"], False)).as_py() or 0
+        first = pc.min(told["observed_at"]).as_py()
+        jobs = told.group_by(_JOB).aggregate([]).num_rows
+        return {
+            "Appliances": f"{len(pc.unique(polls['appliance'])):,}",
+            "Jobs": f"{jobs:,}",
+            "Observations": f"{told.num_rows:,}",
+            "First observation": "none" if first is None else f"{first:%Y-%m-%d %H:%M} UTC",
+            "Last visit": f"{last:%Y-%m-%d %H:%M} UTC",
+            "Visits": f"{polls.num_rows - polls['ok'].null_count:,}, of which {failed:,} failed",
+            **facts,
+        }
+
     def _open(self, table: Table) -> DeltaTable | None:
         """Open a table; None before its first row."""
         where = self.path / table.name
         if not DeltaTable.is_deltatable(str(where)):
             return None
-        for commit in (where / "_delta_log").glob("*.json"):
+        for commit in _newest_commits(where / "_delta_log"):
             if not commit.stat().st_size:  # Delta would pass over the rows it names
                 raise OSError(f"{commit.name} in its log is empty, as after a power failure")
         return DeltaTable(str(where))
@@ -393,6 +434,8 @@ class History:
             # merge: a folder that an earlier version began lacks newer columns
             lambda: write_deltalake(where, rows, mode="append", schema_mode="merge"),
         )
+        if len(list(_newest_commits(self.path / table.name / "_delta_log"))) >= TIDY_EVERY:
+            _tidy(where)
 
     def _guard(self, verb: str, action: Callable[[], Any]) -> Any:  # noqa: ANN401 # the action knows
         """Turn what Delta and Arrow raise into a sentence."""
@@ -403,6 +446,17 @@ class History:
             raise HistoryError(
                 f"The history {self.path} cannot be {verb}: {why}. {_ADVICE[verb]}"
             ) from error
+
+
+def _tidy(where: str) -> None:
+    """Put a table's small files together, so that reading stays quick; no row changes."""
+    try:
+        stored = DeltaTable(where)
+        stored.optimize.compact()
+        stored.create_checkpoint()
+        stored.vacuum(dry_run=False)  # only what nobody has read for a week
+    except (DeltaError, OSError) as error:  # another writer was quicker, or will be
+        _log.info("%s is not tidied now: %s", where, one_line(str(error)))
 
 
 def _conflicts(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
@@ -424,6 +478,16 @@ def _vouched_for(rows: pa.Table, time: str, polls: pa.Table | None) -> pa.Table:
     if not len(late):
         return rows
     return rows.filter(pc.invert(pc.is_in(rows[time], value_set=late)))
+
+
+def _newest_commits(log: Path) -> Iterator[Path]:
+    """List the commits that Delta reads: those after the last checkpoint."""
+    try:
+        text = (log / "_last_checkpoint").read_text(encoding="utf-8")
+        first = f"{json.loads(text)['version']:020}.json"
+    except (OSError, ValueError, KeyError, TypeError):  # none yet, or Delta takes no notice of it
+        first = ""
+    return (commit for commit in log.glob("*.json") if commit.name > first)
 
 
 def _is_draft(path: Path) -> bool:

@@ -11,7 +11,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError
+from deltalake.table import TableOptimizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
@@ -20,6 +22,7 @@ from backupkit.errors import HistoryError, SettingsError, TableError
 from backupkit.history import FORMAT, Appended, History
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES
 
+MESSAGE = {"id": "m", "default_message": "done", "args": ["a"], "localized": None}
 MARK = "backupkit-history.json"
 
 
@@ -275,6 +278,51 @@ READERS: list[Callable[..., pd.DataFrame]] = [
     History.polls,
     History.schedules,
 ]
+
+
+class TestTidy:
+    """Many small files become few, and nothing else changes."""
+
+    @pytest.fixture(autouse=True)
+    def often(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Tidy after four appends."""
+        monkeypatch.setattr("backupkit.history.TIDY_EVERY", 4)
+
+    def test_rows_stay(self, history: History, tmp_path: Path) -> None:
+        """The same rows come from fewer files; readers that are at it lose none."""
+        told = [
+            snapshot(minute, job("vc-1", f"{minute}", "SUCCEEDED", messages=[MESSAGE]))
+            for minute in range(2, 7)
+        ]
+        untidy = History(tmp_path / "untidy")
+        untidy.append(FIRST)
+        open_reader = DeltaTable(str(history.path / "observations"))
+        for one in told:
+            history.append(one)
+        with pytest.MonkeyPatch.context() as never:
+            never.setattr("backupkit.history.TIDY_EVERY", 1_000)
+            for one in told:
+                untidy.append(one)
+        for name in ("observations", "polls", "schedules", "jobs"):
+            assert_frame_equal(getattr(history, name)(), getattr(untidy, name)())
+        assert len(DeltaTable(str(history.path / "observations")).file_uris()) == 3
+        assert len(DeltaTable(str(untidy.path / "observations")).file_uris()) == 6
+        assert open_reader.to_pyarrow_table().num_rows == 2
+
+    def test_another_was_quicker(
+        self, history: History, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """An append is done, whether or not the table could be tidied."""
+
+        def refuse(*_args: object) -> None:
+            raise CommitFailedError("a concurrent transaction deleted data")
+
+        monkeypatch.setattr(TableOptimizer, "compact", refuse)
+        with caplog.at_level("INFO", logger="backupkit.history"):
+            for minute in range(2, 7):
+                history.append(snapshot(minute, job("vc-1", f"{minute}", "SUCCEEDED")))
+        assert len(history.jobs()) == 7
+        assert "is not tidied now: a concurrent transaction" in caplog.text
 
 
 class TestKilled:
