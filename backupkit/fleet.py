@@ -5,22 +5,37 @@ appliance is about to be asked.
 """
 
 import getpass
-import html
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar
 
 import msgspec
 
+from backupkit.display import panel, table
 from backupkit.errors import CredentialError, SettingsError
 from backupkit.settings import convert, read_toml, time_zone
 
 __all__ = ["Appliance", "Fleet", "PasswordSource"]
 
 T = TypeVar("T")
+
+SHOWN: Final = 20
+"""How many appliances a notebook shows of a fleet."""
+
+_COLUMNS: Final = {
+    "Name": "",
+    "Host": "",
+    "User": "",
+    "Password from": "",
+    "Site": "",
+    "Group": "",
+    "Policy": "",
+    "Excluded": "text",
+}
 
 _TABLES = ("defaults", "policy", "appliance")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
@@ -355,15 +370,21 @@ class Fleet:
         return text + (f" from {self.source}" if self.source else "")
 
     def _repr_html_(self) -> str:
-        shown = ("name", "host", "user", "site", "group", "timezone", "policy", "exclude")
-        head = "".join(f'<th scope="col">{name}</th>' for name in shown)
-        rows = "".join(
-            "<tr>"
-            + "".join(f"<td>{html.escape(getattr(item, name) or '')}</td>" for name in shown)
-            + "</tr>"
-            for item in self
-        )
-        return f"<table><caption>{html.escape(repr(self))}</caption><tr>{head}</tr>{rows}</table>"
+        rows = [
+            (
+                one.name,
+                one.host,
+                one.user,
+                f"{one.password.kind}: {one.password.place}",  # where it is kept, never what it is
+                one.site,
+                one.group,
+                one.policy,
+                one.exclude,
+            )
+            for one in islice(self, SHOWN)
+        ]
+        shown = table(_COLUMNS, rows, caption=repr(self), limit=SHOWN, total=len(self))
+        return str(panel(shown))
 
 
 def _typed(table: Mapping[str, Any], kind: type[T], *, where: str) -> T:

@@ -17,7 +17,7 @@ from backupkit.tables import ERRORS, JOBS, OBSERVATIONS, POLLS, SCHEDULES
 from tests.conftest import EPOCH, QUICK, OddServer, Simulated, epoch, simulated
 
 GOOD = {
-    "location": "sftp://10.0.0.250/root/backups",
+    "location": "sftp://10.0.0.250/srv/backups",
     "location_user": "root",
     "type": "SCHEDULED",
     "messages": [],

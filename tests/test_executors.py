@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -21,20 +22,21 @@ from pandas.testing import assert_frame_equal
 
 from backupkit import Limits, PasswordSource, Snapshot, collect
 from backupkit.collect import rounds
-from backupkit.errors import BackupkitWarning
+from backupkit.collect.here import NOBODY
+from backupkit.errors import BackupkitWarning, CredentialError
 from backupkit.simulator import Fault, Scenario
 from backupkit.simulator.appliance import PASSWORD
 from backupkit.simulator.sessions import Sessions
 from tests.conftest import EPOCH, Simulated, epoch, simulated
 
+STEADY = Scenario.steady(appliances=6, jobs=20, seed=1, epoch=EPOCH)
 FRAMES = ("observations", "polls", "schedules", "errors")
 
 
 @pytest.fixture(scope="module")
 def steady(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
     """Run six appliances with twenty jobs each; their password is in a file."""
-    scenario = Scenario.steady(appliances=6, jobs=20, seed=1, epoch=EPOCH)
-    with simulated(scenario, tmp_path_factory.mktemp("steady")) as running:
+    with simulated(STEADY, tmp_path_factory.mktemp("steady")) as running:
         yield running
 
 
@@ -190,6 +192,12 @@ class TestWhatTravels:
         for secret in (PASSWORD, basic, *tokens):
             assert secret.encode() not in everything
 
+    def test_nobody_types_elsewhere(self, steady: Simulated) -> None:
+        """A worker in another process, to whom nobody typed it, has no such password."""
+        asked = replace(next(iter(steady.fleet)), password=PasswordSource("prompt", "the fleet"))
+        with pytest.raises(CredentialError, match="does not travel to another process"):
+            NOBODY.password_of(asked)
+
     def test_typed_password(
         self,
         steady: Simulated,
@@ -220,6 +228,12 @@ DIES = partial(os._exit, 1)
 
 class TestWorkersDie:
     """A worker that fails is its appliance's error, and no other's."""
+
+    @pytest.fixture
+    def steady(self, tmp_path: Path) -> Iterator[Simulated]:
+        """Run a fleet for each test: who dies logs nobody out."""
+        with simulated(STEADY, tmp_path) as running:
+            yield running
 
     def test_visit_raises(self, steady: Simulated) -> None:
         """Whatever comes back in place of a visit is a row that names it."""

@@ -302,7 +302,7 @@ class TestFleet:
         )
         shown = fleet._repr_html_()
         assert "&lt;b&gt;Kiel&lt;/b&gt;" in shown
-        assert "&quot;a&quot;&amp;b" in shown
+        assert "&#34;a&#34;&amp;b" in shown
         assert "from &lt;i&gt;.toml</caption>" in shown
         assert "<b>" not in shown
         assert "<i>" not in shown

@@ -173,6 +173,31 @@ class TestFollow:
         assert last["state"].to_list() == ["FAILED"]
         assert last["elapsed"].to_list() == [pd.Timedelta(minutes=71)]
 
+    def test_last_words(self, odd: OddServer, history: bk.History, clock: Clock) -> None:
+        """The newest message of a job is told as soon as it is there; alone it is not kept."""
+        odd_job(odd)
+        looks = bk.watch([odd.appliance()], history, every=0.001, limits=QUICK, clock=clock)
+        said = [next(looks)["message"].isna().iloc[0]]
+        kept = len(history.observations())
+        texts = [
+            {
+                "id": "a.b",
+                "default_message": "Copying %s",
+                "args": ["seat"],
+                "localized": "Copying",
+            },
+            {"id": "a.c", "default_message": "Copied"},
+            {"id": "a.d"},
+            {},
+        ]
+        for count in range(1, 5):
+            odd_job(odd, messages=texts[:count])
+            said.append(next(looks)["message"].iloc[0])
+        assert said[:4] == [True, "Copying", "Copied", "a.d"]
+        assert pd.isna(said[4])
+        assert len(history.observations()) == kept
+        looks.close()
+
     def test_vanished(self, odd: OddServer, history: bk.History, clock: Clock) -> None:
         """A job that is no longer there ends the watch of it, and is said so."""
         odd_job(odd)

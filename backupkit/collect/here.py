@@ -52,7 +52,9 @@ NOBODY = Here()
 
 
 @contextmanager
-def at_home(appliances: Iterable[Appliance]) -> Iterator[Here]:
+def at_home(
+    appliances: Iterable[Appliance], *, stop: threading.Event | None = None
+) -> Iterator[Here]:
     """Keep a round's own things for as long as it lasts.
 
     Parameters
@@ -60,6 +62,8 @@ def at_home(appliances: Iterable[Appliance]) -> Iterator[Here]:
     appliances : iterable of Appliance
         Each user whose password is typed is asked for it once, now; within a watch, which is a
         round and more, not again.
+    stop : Event, optional
+        Somebody else's stop sign; by default one of its own.
 
     Yields
     ------
@@ -67,8 +71,8 @@ def at_home(appliances: Iterable[Appliance]) -> Iterator[Here]:
         Its own things; `HERE` has them by their key.
     """
     wanted = {(one.password, one.user) for one in appliances if one.password.kind == "prompt"}
-    known = {entry: word for here in HERE.values() for entry, word in here.typed.items()}
-    here = Here()
+    known = {entry: word for here in list(HERE.values()) for entry, word in here.typed.items()}
+    here = Here(stop=stop or threading.Event())
     for source, user in sorted(wanted, key=repr):
         here.typed[source, user] = known.get((source, user)) or source.read(user)
     HERE[here.key] = here

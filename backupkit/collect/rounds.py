@@ -1,6 +1,7 @@
 """collect(): one round over many appliances at once."""
 
 import logging
+import threading
 import time
 import warnings
 from collections import deque
@@ -23,8 +24,9 @@ from tqdm.auto import tqdm
 from backupkit.client import Limits
 from backupkit.collect.here import Here, at_home
 from backupkit.collect.pace import LOOK, Pace
-from backupkit.collect.snapshot import Snapshot, snapshot_of
+from backupkit.collect.snapshot import Snapshot, Troubles, snapshot_of
 from backupkit.collect.visit import Order, Strategy, Visit, visit
+from backupkit.display import show
 from backupkit.errors import (
     ApplianceError,
     BackupkitWarning,
@@ -36,7 +38,7 @@ from backupkit.errors import (
 from backupkit.fleet import Appliance, Fleet
 from backupkit.tables import OUTCOMES, Remembered, outcome_of
 
-__all__ = ["Memory", "collect"]
+__all__ = ["Memory", "collect", "one_round"]
 
 FEW: Final = 2
 """How many threads a round begins with."""
@@ -109,19 +111,55 @@ def collect(
     if strategy not in ("auto", "job"):
         raise SettingsError(f'strategy: "{strategy}" must be "auto" or "job".')
     appliances = list(Fleet(fleet)) if not isinstance(fleet, Fleet) else list(fleet)
+    snapshot = one_round(
+        appliances,
+        known=known,
+        strategy=strategy,
+        executor=executor,
+        limits=limits,
+        progress=progress,
+        clock=clock,
+    )
+    _warn(snapshot, len(appliances))
+    if progress is not False and len(snapshot.errors):
+        show(Troubles(snapshot.errors))
+    return snapshot
+
+
+def one_round(  # what collect takes, and a stop sign
+    appliances: Sequence[Appliance],
+    *,
+    known: Memory | None = None,
+    strategy: Strategy = "auto",
+    executor: Executor | None = None,
+    limits: Limits | None = None,
+    progress: bool | None = False,
+    clock: Callable[[], datetime] | None = None,
+    stop: threading.Event | None = None,
+) -> Snapshot:
+    """Make a round without a word about what came of it; parameters as of `collect`.
+
+    Parameters
+    ----------
+    stop : Event, optional
+        Ends the round as Ctrl-C does, once another thread sets it.
+
+    Returns
+    -------
+    Snapshot
+        What they said.
+    """
     memory = {} if known is None else known.remembered()
     limits = limits or Limits()
     due = time.time() + limits.round
-    with at_home(appliances) as here:
+    with at_home(appliances, stop=stop) as here:
         orders = [
             Order(one, memory.get(one.name, Remembered()), strategy, limits, due, here.key, clock)
             for one in appliances
         ]
         visits = _made(orders, here, executor=executor, progress=progress)
     in_order = [visits[one.name] for one in appliances if one.name in visits]
-    snapshot = snapshot_of(in_order, stopped=here.stop.is_set())
-    _warn(snapshot, len(appliances))
-    return snapshot
+    return snapshot_of(in_order, stopped=here.stop.is_set())
 
 
 def _made(
@@ -153,10 +191,12 @@ def _made(
                 bar.set_postfix(failed=failed, jobs=jobs, refresh=False)
                 bar.update()
         except KeyboardInterrupt:
+            # who set the sign knows; who pressed Ctrl-C waits for an answer
+            level = logging.INFO if here.stop.is_set() else logging.WARNING
             here.stop.set()
             for future in futures:
                 future.cancel()
-            _log.warning("Stopping: visits under way say good-bye.")
+            _log.log(level, "Stopping: visits under way say good-bye.")
             begun = {
                 future: order
                 for future, order in futures.items()

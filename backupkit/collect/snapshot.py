@@ -1,15 +1,17 @@
 """Snapshot: everything one round brought back, as frames."""
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import pandas as pd
+from markupsafe import Markup
 
 from backupkit import wire
 from backupkit.collect.visit import Visit
+from backupkit.display import line, panel, table
+from backupkit.errors import one_line
 from backupkit.tables import (
     ERRORS,
     LISTED,
@@ -21,9 +23,17 @@ from backupkit.tables import (
     remembered_from,
 )
 
-__all__ = ["Snapshot", "observations_of", "snapshot_of"]
+__all__ = ["Snapshot", "Troubles", "errors_table", "observations_of", "snapshot_of"]
 
 T = TypeVar("T")
+
+_OUTCOMES: Final = {
+    "success": "succeeded",
+    "failure": "failed",
+    "open": "running",
+    "void": "never started",
+    "other": "in a state not known",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +78,64 @@ class Snapshot:
         return text + (", stopped before its end" if self.stopped else "")
 
     def _repr_html_(self) -> str:
-        text = f"<p>{html.escape(repr(self))}</p>"
-        return text + (self.errors.to_html(escape=True, index=False) if len(self.errors) else "")
+        parts = [line(repr(self), "sentence"), line(self._counts())]
+        return str(panel(*parts, errors_table(self.errors) if len(self.errors) else ""))
+
+    def _counts(self) -> str:
+        """Count the jobs that were read, by what became of them."""
+        outcomes = self.jobs["outcome"].value_counts()
+        told = ", ".join(
+            f"{outcomes[name]:,} {word}"
+            for name, word in _OUTCOMES.items()
+            if outcomes.get(name, 0)
+        )
+        took = f"{int(self.polls['requests'].sum()):,} requests, {len(self.schedules):,} schedules"
+        return f"Jobs: {told or 'none'}. {took}."
+
+
+@dataclass(frozen=True)
+class Troubles:
+    """What went wrong in a round, to be shown at its end.
+
+    Attributes
+    ----------
+    errors : DataFrame
+        Of `backupkit.tables.ERRORS`.
+    """
+
+    errors: pd.DataFrame
+
+    def __repr__(self) -> str:
+        return "\n".join(
+            f"{row.appliance}: {one_line(str(row.detail))}" for row in self.errors.itertuples()
+        )
+
+    def _repr_html_(self) -> str:
+        return str(panel(errors_table(self.errors)))
+
+
+def errors_table(errors: pd.DataFrame, *, limit: int = 20) -> Markup:
+    """Show what went wrong in a round, each in its whole sentence.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        Of `backupkit.tables.ERRORS`.
+    limit : int
+        How many are shown.
+
+    Returns
+    -------
+    Markup
+        HTML in which every text is escaped.
+    """
+    shown = errors.head(limit).astype(object).where(errors.head(limit).notna(), None)
+    names = ["appliance", "error", "detail", "job_id"]
+    columns = {"Appliance": "", "Error": "w", "What happened, and what to do": "text", "Job": ""}
+    rows = list(shown[names].itertuples(index=False, name=None))
+    who = errors["appliance"].nunique()
+    caption = f"Not everything could be read of {who:,} appliance{'s' if who != 1 else ''}"
+    return table(columns, rows, caption=caption, limit=limit, total=len(errors))
 
 
 def snapshot_of(visits: Sequence[Visit], *, stopped: bool = False) -> Snapshot:

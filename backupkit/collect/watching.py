@@ -1,29 +1,25 @@
-"""watch(): follow the jobs that run, until none does."""
+"""watch(): follow the jobs that run, until none does; Watch: the same, for as long as one likes."""
 
-import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import pandas as pd
 
 from backupkit import wire
-from backupkit.client import ApplianceClient, Limits
-from backupkit.collect.estimates import is_stalled, time_left, typical_duration
-from backupkit.collect.here import Here, at_home
-from backupkit.collect.rounds import Memory, collect
+from backupkit.client import Limits
+from backupkit.collect.estimates import is_stalled, time_left
+from backupkit.collect.following import Followed
+from backupkit.collect.here import at_home
+from backupkit.collect.rounds import Memory, collect, one_round
 from backupkit.collect.snapshot import Snapshot, observations_of
-from backupkit.errors import ApplianceError, BackupkitError, NotFoundError
 from backupkit.fleet import Appliance, Fleet
-from backupkit.tables import ENDED, ERRORS, POLLS, RUNNING, SCHEDULES
+from backupkit.tables import ERRORS, POLLS, RUNNING, SCHEDULES
 
-__all__ = ["Keeper", "watch"]
-
-_log = logging.getLogger(__name__)
+__all__ = ["Keeper", "Watch", "watch"]
 
 
 class Keeper(Memory, Protocol):
@@ -76,175 +72,172 @@ def watch(
     An appliance that does not answer is asked again at the next look; `detail` says why. Leaving
     the loop, also by Ctrl-C, logs out everywhere.
     """
-    limits = limits or Limits()
-    now = clock or (lambda: datetime.now(UTC))
-    appliances = {one.name: one for one in fleet}
-    with ExitStack() as stack:
-        here = stack.enter_context(at_home(appliances.values()))
+    with Watch(fleet, history, limits=limits, clock=clock) as watching:
         first = collect(
-            appliances.values(), known=history, limits=limits, progress=progress, clock=clock
+            watching.appliances, known=history, limits=limits, progress=progress, clock=clock
         )
-        history.append(first)
+        watching.take(first)
         if first.stopped:
             raise KeyboardInterrupt
-        names = sorted(set(first.jobs.loc[first.jobs["outcome"] == "open", "appliance"]))
-        known = history.jobs(appliances=names)
-        followed = [
-            _follow(appliances[name], known, first.polls, here=here, limits=limits, clock=clock)
-            for name in names
-        ]
-        for one in followed:
-            stack.callback(one.leave)
-        yield _running(followed, now())
-        pool = stack.enter_context(ThreadPoolExecutor(max(1, min(limits.at_once, len(followed)))))
-        while busy := [one for one in followed if one.open]:
+        yield watching.running()
+        while watching.busy:
             time.sleep(every)
-            changed = list(pool.map(_Followed.look, busy))
-            if any(changed):
-                history.append(_snapshot(busy, changed, now()))
-            yield _running(followed, now())
+            watching.look()
+            yield watching.running()
 
 
-@dataclass
-class _Run:
-    """A followed job, as last seen."""
+class Watch:
+    """The jobs that run on a fleet: rounds find them, looks follow them.
 
-    job: wire.Job
-    changed_at: datetime
+    It is a context: at its end it logs out everywhere. One thread uses it, but for `find` and
+    `stop`, which may be called from any.
 
-    @property
-    def ended(self) -> bool:
-        """Whether it will not change any more."""
-        return self.job.status in ENDED
+    Parameters
+    ----------
+    fleet : Fleet or iterable of Appliance
+        Whom to ask. Passwords that a person types are asked for now, once.
+    history : History
+        Keeps each round that is taken, and each change that a look shows.
+    limits : Limits, optional
+        How long to wait, how often to try, and how much to ask for at once.
+    clock : callable, optional
+        Gives the present as an aware datetime; by default the machine's clock.
 
+    Attributes
+    ----------
+    appliances : list of Appliance
+        Whom it asks.
+    """
 
-@dataclass
-class _Followed:
-    """One appliance on which something runs, and the session with it."""
+    def __init__(
+        self,
+        fleet: Fleet | Iterable[Appliance],
+        history: Keeper,
+        *,
+        limits: Limits | None = None,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        self.appliances = list(fleet)
+        self._history, self._limits, self._clock = history, limits or Limits(), clock
+        self._followed: dict[str, Followed] = {}
+        self._asked: dict[str, Future[list[wire.Job]]] = {}
+        with ExitStack() as stack:
+            self._here = stack.enter_context(at_home(self.appliances))
+            self._pool = ThreadPoolExecutor(self._limits.at_once, thread_name_prefix="watch")
+            self._stack = stack.pop_all()
 
-    appliance: Appliance
-    here: Here
-    limits: Limits
-    clock: Callable[[], datetime] | None
-    typical: timedelta | None
-    skew: timedelta
-    runs: dict[str, _Run] = field(default_factory=dict)
-    gone: set[str] = field(default_factory=set)
-    detail: str | None = None
-    client: ApplianceClient | None = None
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()  # ends what is under way; log-outs are sent all the same
+        with self._stack:
+            wait(self._asked.values())
+            try:
+                list(self._pool.map(Followed.leave, self._followed.values()))
+            except RuntimeError:  # the interpreter ends, and no thread works any more
+                for one in self._followed.values():
+                    one.leave()
+            self._pool.shutdown()
 
     @property
     def now(self) -> datetime:
         """The present."""
-        return self.clock() if self.clock else datetime.now(UTC)
+        return self._clock() if self._clock else datetime.now(UTC)
 
     @property
-    def open(self) -> list[str]:
-        """The ids of the jobs that still run."""
-        return [key for key, run in self.runs.items() if not run.ended and key not in self.gone]
+    def busy(self) -> bool:
+        """Whether any of the followed jobs still runs."""
+        return any(one.open for one in self._followed.values())
 
-    def look(self) -> list[wire.Job]:
-        """Ask for each open job, and give those that changed."""
-        self.detail = None
-        changed = []
-        try:
-            client = self.client or self._log_in()
-            for job_id in self.open:
-                job = self._ask(client, job_id)
-                if job is not None and _differs(job, self.runs[job_id].job):
-                    self.runs[job_id] = _Run(job, self.now)
-                    changed.append(job)
-            self.skew = self.skew if client.clock_skew is None else client.clock_skew
-        except BackupkitError as error:
-            self.detail = str(error)
-            self.leave()  # the next look logs in anew
-        return changed
+    def stop(self) -> None:
+        """End what is under way, a round or a look, as soon as possible."""
+        self._here.stop.set()
 
-    def leave(self) -> None:
-        """Log out, if that is still possible."""
-        client, self.client = self.client, None
-        if client is not None:
-            client.__exit__(None, None, None)
-
-    def _log_in(self) -> ApplianceClient:
-        client = ApplianceClient(
-            self.appliance,
-            self.here.password_of(self.appliance),
-            limits=self.limits,
-            due=float("inf"),
-            stop=self.here.stop,
-            clock=self.clock,
+    def find(self) -> Snapshot:
+        """Ask all appliances, without a word, what is new; to be given to `take`."""
+        return one_round(
+            self.appliances,
+            known=self._history,
+            limits=self._limits,
+            clock=self._clock,
+            stop=self._here.stop,
         )
-        self.client = client.__enter__()
-        return client
 
-    def _ask(self, client: ApplianceClient, job_id: str) -> wire.Job | None:
-        """Ask for one job; for one that ended, also for what only details tell."""
-        try:
-            job = client.job(job_id)
-        except NotFoundError:
-            self.gone.add(job_id)
-            self.detail = f"{self.appliance.name} does not list this job any more."
-            return None
-        if job.status not in ENDED:
-            return job
-        try:
-            [(jobs, _)] = client.details([job_id])
-        except ApplianceError as error:  # 6.5 has none; its end is known all the same
-            _log.info("%s gives no details: %s", self.appliance.name, error)
-            return job
-        return next((one for one in jobs if one.job_id == job_id), job)
+    def take(self, found: Snapshot) -> None:
+        """Keep a round, and follow what it found running.
+
+        Parameters
+        ----------
+        found : Snapshot
+            What `backupkit.collect` brought back.
+        """
+        self._history.append(found)
+        open_jobs = found.jobs[found.jobs["outcome"] == "open"]
+        new = {
+            str(name)
+            for name, job_id in zip(open_jobs["appliance"], open_jobs["job_id"], strict=True)
+            # one that is being asked right now is left alone until the next round
+            if name not in self._asked
+            and (name not in self._followed or job_id not in self._followed[name].runs)
+        }
+        if not new:
+            return
+        known = self._history.jobs(appliances=sorted(new))
+        skews = found.polls.set_index("appliance")["clock_skew"]
+        for appliance in self.appliances:
+            name = appliance.name
+            if name in new:
+                skew = skews[name]
+                self._followed.setdefault(
+                    name, Followed(appliance, self._here, self._limits, self._clock)
+                ).follow(
+                    known[known["appliance"] == name],
+                    None if pd.isna(skew) else skew.to_pytimedelta(),
+                )
+
+    def look(self, *, patience: float | None = None) -> None:
+        """Ask for each job that runs, and keep what changed.
+
+        Parameters
+        ----------
+        patience : float, optional
+            How long to wait for all to answer [s]; who takes longer is waited for at the next
+            look. By default until all have answered.
+        """
+        for name, one in self._followed.items():
+            if one.open and name not in self._asked:
+                self._asked[name] = self._pool.submit(one.look)
+        wait(self._asked.values(), timeout=patience)
+        done = [name for name, future in self._asked.items() if future.done()]
+        changed = {self._followed[name]: self._asked.pop(name).result() for name in done}
+        if any(changed.values()):
+            self._history.append(_snapshot(changed, self.now))
+
+    def forget(self, before: datetime) -> None:
+        """Follow no longer what was over before a moment.
+
+        Parameters
+        ----------
+        before : datetime
+            The moment.
+        """
+        for name, one in list(self._followed.items()):
+            if name not in self._asked:
+                over = [key for key, run in one.runs.items() if (run.over_at or before) < before]
+                one.forget(over)
+                if not one.runs:
+                    del self._followed[name]
+
+    def running(self) -> pd.DataFrame:
+        """Tell of each followed job how far it is, as a frame of `backupkit.tables.RUNNING`."""
+        return _running(list(self._followed.values()), self.now)
 
 
-def _follow(
-    appliance: Appliance,
-    known: pd.DataFrame,
-    polls: pd.DataFrame,
-    *,
-    here: Here,
-    limits: Limits,
-    clock: Callable[[], datetime] | None,
-) -> _Followed:
-    """Begin to follow the open jobs of one appliance."""
-    own = known[known["appliance"] == appliance.name]
-    good = own[own["outcome"] == "success"].sort_values("start_time")
-    durations = good["duration"].dropna().to_list()
-    skew = polls.loc[polls["appliance"] == appliance.name, "clock_skew"].iloc[0]
-    one = _Followed(
-        appliance,
-        here,
-        limits,
-        clock,
-        typical_duration(durations),
-        timedelta(0) if pd.isna(skew) else skew.to_pytimedelta(),
-    )
-    running = own[(own["outcome"] == "open") & own["vanished_at"].isna()]
-    for row in running.astype(object).where(running.notna(), None).to_dict("records"):
-        job = wire.Job(
-            job_id=row["job_id"],
-            state=row["state"],
-            status=row["status"],
-            progress=row["progress"],
-            start_time=row["start_time"],
-            end_time=None,
-            messages=(),
-            source=row["source"],
-        )
-        one.runs[job.job_id] = _Run(job, row["last_seen_at"])
-    return one
-
-
-def _differs(new: wire.Job, old: wire.Job) -> bool:
-    """Tell whether a look showed something that is worth an observation."""
-    return (new.state, new.progress, new.end_time) != (old.state, old.progress, old.end_time)
-
-
-def _snapshot(
-    followed: Sequence[_Followed], changed: Sequence[Sequence[wire.Job]], moment: datetime
-) -> Snapshot:
+def _snapshot(changed: Mapping[Followed, Sequence[wire.Job]], moment: datetime) -> Snapshot:
     """Put the changes of one look together, each vouched for by a poll of its appliance."""
-    told = [(one, job) for one, jobs in zip(followed, changed, strict=True) for job in jobs]
-    asked = list({one.appliance.name: one for one, _ in told}.values())
+    told = [(one, job) for one, jobs in changed.items() for job in jobs]
+    asked = [one for one, jobs in changed.items() if jobs]
     observations = observations_of(
         [job for _, job in told],
         appliances=[one.appliance.name for one, _ in told],
@@ -260,7 +253,7 @@ def _snapshot(
     return Snapshot(observations, polls, SCHEDULES.empty(), ERRORS.empty())
 
 
-def _running(followed: Sequence[_Followed], now: datetime) -> pd.DataFrame:
+def _running(followed: Sequence[Followed], now: datetime) -> pd.DataFrame:
     """Tell of each followed job how far it is."""
     rows = [(one, run) for one in followed for run in one.runs.values()]
     elapsed = [_elapsed(one, run.job, now) for one, run in rows]
@@ -282,6 +275,7 @@ def _running(followed: Sequence[_Followed], now: datetime) -> pd.DataFrame:
                 not run.ended and is_stalled(now - run.changed_at, one.typical) for one, run in rows
             ],
             "detail": [one.detail for one, _ in rows],
+            "message": [_last_words(run.job) for _, run in rows],
             **{
                 name: [getattr(run.job, name) for _, run in rows]
                 for name in ("job_id", "state", "progress", "start_time", "end_time")
@@ -290,7 +284,15 @@ def _running(followed: Sequence[_Followed], now: datetime) -> pd.DataFrame:
     )
 
 
-def _elapsed(one: _Followed, job: wire.Job, now: datetime) -> timedelta | None:
+def _last_words(job: wire.Job) -> str | None:
+    """Give the newest of a job's messages in its most readable form."""
+    if not job.messages:
+        return None
+    last = job.messages[-1]
+    return last.localized or last.default_message or last.id or None
+
+
+def _elapsed(one: Followed, job: wire.Job, now: datetime) -> timedelta | None:
     """Tell how long a job has run; its start is told by the appliance's own clock."""
     if job.start_time is None:
         return None
