@@ -7,6 +7,8 @@ except ImportError as error:
         "backupkit.widgets needs ipywidgets: pip install 'backupkit[lab]', then restart the kernel."
     ) from error
 
-from backupkit.widgets.explore import Explorer, Selection, explore
+from backupkit.widgets.explore import Explorer, explore
+from backupkit.widgets.selection import Selection
+from backupkit.widgets.watch import Watcher, watch
 
-__all__ = ["Explorer", "Selection", "explore"]
+__all__ = ["Explorer", "Selection", "Watcher", "explore", "watch"]

@@ -1,281 +1,253 @@
 """The explorer: which appliances, which period, and what happened there."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+import base64
+from collections.abc import Callable, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any, Final
 
 import ipywidgets
 import pandas as pd
-from matplotlib.axes import Axes
 
 from backupkit import plots
-from backupkit.assessment import Assessment, evaluate
+from backupkit.assessment import Assessment
 from backupkit.policy import Policy
+from backupkit.report import report
+from backupkit.report.files import write_files
 from backupkit.report.page import fragment, image, render
-from backupkit.report.rows import job_facts
-from backupkit.settings import Instant, parse_instant
+from backupkit.report.sidecars import jobs_csv
+from backupkit.settings import Instant
+from backupkit.widgets import words
+from backupkit.widgets.filters import Filters
+from backupkit.widgets.known import Known, Source
+from backupkit.widgets.picture import Picture
+from backupkit.widgets.selection import LISTS, Selection
+from backupkit.widgets.table import Jobs
+from backupkit.widgets.tabs import Durations, Failures, Matrix, Overview, Tab, Timeline
+from backupkit.widgets.view import View
 
-__all__ = ["Explorer", "Selection", "explore"]
+__all__ = ["Explorer", "explore"]
 
-_PERIODS = (("24 h", "24h"), ("7 days", "7d"), ("30 days", "30d"), ("90 days", "90d"))
-_PAGE = 25
-
-
-class _History(Protocol):
-    def jobs(self, *, at: Instant | None = None) -> pd.DataFrame: ...
-    def polls(self, *, at: Instant | None = None) -> pd.DataFrame: ...
-    def schedules(self, *, at: Instant | None = None) -> pd.DataFrame: ...
-    def observations(self, *, at: Instant | None = None) -> pd.DataFrame: ...
-
-
-class _Snapshot(Protocol):
-    @property
-    def jobs(self) -> pd.DataFrame: ...
-    @property
-    def polls(self) -> pd.DataFrame: ...
-    @property
-    def schedules(self) -> pd.DataFrame: ...
-    @property
-    def observations(self) -> pd.DataFrame: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """What the explorer shows.
-
-    Attributes
-    ----------
-    appliances : tuple of str
-        Their names; none means all.
-    last : str
-        The length of the period, such as ``"7d"``.
-    """
-
-    appliances: tuple[str, ...] = ()
-    last: str = "30d"
-
-
-@dataclass(frozen=True, slots=True)
-class _Frames:
-    """What is known, read once."""
-
-    jobs: pd.DataFrame
-    polls: pd.DataFrame
-    schedules: pd.DataFrame
-    observations: pd.DataFrame
-
-    @classmethod
-    def of(cls, source: _History | _Snapshot, at: Instant | None) -> "_Frames":
-        parts = [getattr(source, name) for name in cls.__dataclass_fields__]
-        return cls(*(part(at=at) if callable(part) else part for part in parts))
-
-    @property
-    def names(self) -> set[str]:
-        return {str(name) for frame in self._all() for name in frame["appliance"].unique()}
-
-    def only(self, appliances: tuple[str, ...]) -> "_Frames":
-        return _Frames(*(frame[frame["appliance"].isin(appliances)] for frame in self._all()))
-
-    def _all(self) -> tuple[pd.DataFrame, ...]:
-        return self.jobs, self.polls, self.schedules, self.observations
+_LINKED: Final = 6_000_000
+"""Up to so many bytes a saved file is also a link in the page."""
 
 
 class Explorer:
-    """Filters, a verdict and four views of one fleet, wired together.
+    """Filters, a verdict and six tabs of one fleet, wired together.
 
     Parameters
     ----------
-    source : History or Snapshot
-        What is known; it is read once.
-    policy : Policy
-        The numbers to judge by.
-    appliances : iterable of str, optional
-        The appliances selected at first; all by default.
-    last : str
-        The period shown at first.
-    now : datetime or str, optional
-        The moment of the judgement; by default the current time.
+    known : Known
+        What is known of the fleet, and its judgement; several explorers may share it.
+    selection : Selection
+        What is shown at first.
+    tab : str
+        The tab that is open at first.
+    folder : str or Path
+        Where exports are saved.
+    theme : {"light", "dark"}
+        How figures look; in JupyterLab, where anywidget is installed, the page decides.
 
     Attributes
     ----------
+    value : Selection
+        What is shown; set it to show something else.
+    jobs : DataFrame
+        The jobs that are shown, the newest first.
+    assessment : Assessment or None
+        The judgement of the appliances that are shown over the period; None while there is none.
     box : ipywidgets.VBox
         The widget itself, to be put into a larger one.
     """
 
     def __init__(
         self,
-        source: _History | _Snapshot,
-        policy: Policy,
+        known: Known,
+        selection: Selection,
         *,
-        appliances: Iterable[str] | None = None,
-        last: str = "30d",
-        now: Instant | None = None,
+        tab: str = "Overview",
+        folder: str | Path = ".",
+        theme: str = "light",
     ) -> None:
-        self._frames = _Frames.of(source, now)
-        self._policy = policy
-        self._now = pd.Timestamp.now("UTC") if now is None else parse_instant(now, where="now")
-        members = {member.appliance for member in policy.members}
-        self._names = tuple(sorted(self._frames.names | members))
-        self._page = 0
-        self._setting = False
+        self._known = known
+        self._folder, self._theme = Path(folder), theme
+        self._view: View | None = None
         self._assessment: Assessment | None = None
-        self._build(last)
-        self.value = Selection(appliances=tuple(appliances or ()), last=last)
+        self._build()
+        self.tab = tab
+        self.value = selection
 
     @property
     def value(self) -> Selection:
         """What is shown; set it to show something else."""
-        return Selection(appliances=tuple(self._chosen.value), last=self._period.value)
+        return self._filters.value
 
     @value.setter
     def value(self, selection: Selection) -> None:
-        unknown = sorted(set(selection.appliances) - set(self._names))
-        if unknown:
-            raise ValueError(f"no such appliance: {', '.join(unknown)}; known: {self._names}")
-        self._setting = True  # one change of the selection is one judgement
-        self._search.value = ""
-        self._offer_period(selection.last)
-        self._chosen.value = selection.appliances
-        self._period.value = selection.last
-        self._setting = False
-        self._refresh()
+        self._check(selection)
+        self._select(selection)
 
     @property
-    def assessment(self) -> Assessment | None:
-        """The judgement of what is shown; None while it cannot be made."""
-        return self._assessment
+    def tab(self) -> str:
+        """The name of the open tab."""
+        return self._tabs[self._stack.selected_index or 0].name
+
+    @tab.setter
+    def tab(self, name: str) -> None:
+        names = [tab.name for tab in self._tabs]
+        if name not in names:
+            raise ValueError(f'no such tab: "{name}"; there are {", ".join(names)}')
+        self._stack.selected_index = names.index(name)
 
     @property
     def jobs(self) -> pd.DataFrame:
-        """The jobs of the selected appliances that started in the period, the newest first."""
-        if self._assessment is None:
-            return self._frames.jobs.iloc[:0]
-        jobs, start = self._assessment.jobs, self._assessment.start
-        shown = jobs[(jobs["start_time"] >= start) & (jobs["start_time"] < self._assessment.end)]
-        return shown.sort_values(
-            ["start_time", "appliance"], ascending=[False, True], kind="stable", ignore_index=True
-        )
+        """The jobs that are shown, the newest first, of `backupkit.tables.ASSESSED_JOBS`."""
+        return self._view.jobs if self._view is not None else self._known.no_jobs
+
+    @property
+    def assessment(self) -> Assessment | None:
+        """The judgement of the appliances that are shown over the period, made when asked for."""
+        if self._assessment is None and self._view is not None:
+            view = self._view
+            self._assessment = self._known.assess(tuple(view.states.index), view.start, view.end)
+        return self._assessment
 
     @property
     def box(self) -> ipywidgets.VBox:
         """The widget itself, to be put into a larger one."""
         return self._box
 
-    def _build(self, last: str) -> None:
-        filled = ipywidgets.Layout(width="auto")
-        self._search = ipywidgets.Text(placeholder="Search appliances", layout=filled)
-        self._chosen = ipywidgets.SelectMultiple(options=self._names, rows=8, layout=filled)
-        self._period = ipywidgets.ToggleButtons(options=_PERIODS, value=_PERIODS[2][1])
-        self._offer_period(last)
-        self._verdict = ipywidgets.HTML()
-        self._error = ipywidgets.HTML()
-        self._views = {name: ipywidgets.HTML() for name in self._drawings()}
-        self._table = ipywidgets.HTML()
-        self._back = ipywidgets.Button(description="Newer", icon="arrow-left")
-        self._forth = ipywidgets.Button(description="Older", icon="arrow-right")
-        self._place = ipywidgets.Label()
-        paging = ipywidgets.HBox([self._back, self._forth, self._place])
-        jobs = ipywidgets.VBox([paging, self._table])
-        self._tabs = ipywidgets.Tab(
-            children=[*self._views.values(), jobs], titles=[*self._views, "Jobs"]
+    def export_html(self) -> Path:
+        """Save the report of what is shown, with its data beside it.
+
+        Returns
+        -------
+        Path
+            The HTML file.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        SettingsError
+            If the selection cannot be judged.
+        """
+        if self.assessment is None:
+            raise ValueError("nothing can be exported: the selection cannot be shown")
+        return report(self.assessment).save(self._folder / f"{self._file_name()}.html")[0]
+
+    def export_csv(self) -> Path:
+        """Save the jobs that are shown, one row each, their messages whole.
+
+        Returns
+        -------
+        Path
+            The CSV file, safe to open in a spreadsheet.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        path = self._folder / f"{self._file_name()}.jobs.csv"
+        return write_files({path: jobs_csv(self.jobs)})[0]
+
+    def _file_name(self) -> str:
+        return f"backupkit-{self._known.now:%Y%m%d-%H%M}"
+
+    def _check(self, selection: Selection) -> None:
+        """Refuse what cannot be chosen."""
+        for name, there in (
+            ("appliances", self._known.names),
+            ("sites", {site for site in self._known.sites.values() if site}),
+            ("groups", {group for group in self._known.groups.values() if group}),
+        ):
+            unknown = sorted(set(getattr(selection, name)) - set(there))
+            if unknown:
+                some = ", ".join(sorted(there)[:10]) or "none"
+                raise ValueError(f"no such {name[:-1]}: {', '.join(unknown)}; there are: {some}")
+
+    def _build(self) -> None:
+        self._filters = Filters(self._known, self._select)
+        self._tabs: list[Tab] = [
+            Overview(self._select),
+            Timeline(self._select, self._observations),
+            Matrix(self._select),
+            Failures(self._select),
+            Durations(self._select),
+            Jobs(self._select),
+        ]
+        self._stack = ipywidgets.Tab(
+            children=[tab.box for tab in self._tabs], titles=[tab.name for tab in self._tabs]
         )
+        self._stack.observe(lambda _change: self._guarded(self._draw), names="selected_index")
+        self._verdict, self._error, self._saved = (ipywidgets.HTML() for _ in range(3))
+        self._ear = Picture(on_theme=self._on_theme)  # shows nothing; hears of the page's theme
+        narrow = ipywidgets.Layout(width="auto")
+        html = ipywidgets.Button(description="Export HTML", icon="download", layout=narrow)
+        csv = ipywidgets.Button(description="Export CSV", icon="download", layout=narrow)
+        html.on_click(lambda _button: self._guarded(lambda: self._save(self.export_html)))
+        csv.on_click(lambda _button: self._guarded(lambda: self._save(self.export_csv)))
+        row = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
+        buttons = ipywidgets.HBox([self._filters.clear, html, csv, self._saved], layout=row)
         wide = ipywidgets.Layout(flex="1 1 auto", min_width="0")
-        beside = ipywidgets.Layout(flex="0 0 220px", margin="0 12px 0 0")
-        hint = ipywidgets.Label("none chosen = all")
-        side = ipywidgets.VBox([self._search, self._chosen, hint], layout=beside)
-        top = ipywidgets.VBox([self._period, self._verdict], layout=wide)
-        self._box = ipywidgets.VBox([ipywidgets.HBox([side, top]), self._error, self._tabs])
-        self._search.observe(self._on_search, names="value")
-        self._chosen.observe(self._on_change, names="value")
-        self._period.observe(self._on_change, names="value")
-        self._tabs.observe(self._on_tab, names="selected_index")
-        self._back.on_click(lambda _button: self._turn(-1))
-        self._forth.on_click(lambda _button: self._turn(1))
+        main = [self._filters.top, self._verdict, buttons, self._error, self._stack]
+        beside = ipywidgets.HBox([self._filters.side, ipywidgets.VBox(main, layout=wide)])
+        self._box = ipywidgets.VBox([beside, self._ear.widget])
 
-    def _offer_period(self, last: str) -> None:
-        if last not in [value for _, value in self._period.options]:
-            self._period.options = (*self._period.options, (last, last))
+    def _on_theme(self, dark: bool) -> None:  # noqa: FBT001 # a trait's value
+        self._theme = "dark" if dark else "light"
+        self._forget_hidden()
+        self._guarded(self._draw)
 
-    def _drawings(self) -> Mapping[str, Callable[[Assessment], Axes]]:
-        return {
-            "Timeline": lambda a: plots.timeline(self.jobs, slots=a.slots),
-            "Progress": lambda a: plots.progress(self._observed(a)),
-            "Failures": lambda a: plots.failures(a.failures),
-        }
+    def _select(self, selection: Selection) -> None:
+        """Show a selection, whoever chose it."""
+        self._view = self._assessment = None
+        self._error.value = self._saved.value = ""
+        self._guarded(lambda: self._show(selection))
+        if self._view is None:
+            self._verdict.value = ""
+            for tab in self._tabs:
+                tab.clear()
 
-    def _observed(self, assessment: Assessment) -> pd.DataFrame:
-        seen = self._frames.observations
-        chosen = seen["appliance"].isin(self.value.appliances or self._names)
-        return seen[chosen & seen["observed_at"].between(assessment.start, assessment.now)]
+    def _show(self, selection: Selection) -> None:
+        self._filters.value = selection
+        self._view = View(self._known, selection)
+        self._forget_hidden()
+        self._draw()
+        self._verdict.value = words.strip(self._view)
 
-    def _on_search(self, change: Mapping[str, Any]) -> None:
-        wanted = change["new"].casefold()
-        # what is selected stays on the list, so that searching never changes the selection
-        kept, before = self._chosen.value, self._setting
-        self._setting = True
-        self._chosen.options = [n for n in self._names if wanted in n.casefold() or n in kept]
-        self._chosen.value = kept
-        self._setting = before
+    def _forget_hidden(self) -> None:
+        """Take away what the other tabs show, so that none opens with what held before."""
+        for place, tab in enumerate(self._tabs):
+            if place != self._stack.selected_index:
+                tab.clear()
 
-    def _on_change(self, _change: Mapping[str, Any]) -> None:
-        if not self._setting:
-            self._refresh()
-
-    def _on_tab(self, _change: Mapping[str, Any]) -> None:
-        self._guarded(self._show)
-
-    def _turn(self, pages: int) -> None:
-        self._page += pages
-        self._guarded(self._show)
-
-    def _refresh(self) -> None:
-        self._page = 0
-        self._assessment = None
-        self._guarded(self._judge)
-        self._guarded(self._show)
+    def _draw(self) -> None:
+        """Draw the tab that is open, and only that."""
+        if self._view is not None:
+            self._tabs[self._stack.selected_index or 0].show(self._view, self._theme)
 
     def _guarded(self, step: Callable[[], None]) -> None:
         """Take a step; what goes wrong is shown, because Jupyter drops a callback's errors."""
         try:
             step()
         except Exception as error:  # noqa: BLE001 # whatever it is, the person must see it
-            self._error.value = render("error.html", kind=type(error).__name__, message=str(error))
+            self._error.value = words.error(error)
 
-    def _judge(self) -> None:
-        self._error.value = ""
-        self._verdict.value = ""
-        chosen = self.value.appliances
-        frames = self._frames.only(chosen) if chosen else self._frames
-        members = tuple(m for m in self._policy.members if not chosen or m.appliance in chosen)
-        policy = replace(self._policy, members=members)
-        self._assessment = evaluate(frames, policy, now=self._now, last=self.value.last)
-        self._verdict.value = render("strip.html", a=self._assessment)
+    def _save(self, export: Callable[[], Path]) -> None:
+        path = export()
+        data = path.read_bytes()
+        name = escape(path.name)
+        if len(data) <= _LINKED:
+            kind = "text/html" if path.suffix == ".html" else "text/csv"
+            link = f"data:{kind};base64,{base64.b64encode(data).decode()}"
+            name = f'<a download="{name}" href="{link}">{name}</a>'
+        self._saved.value = f"Saved {name} ({len(data) / 1024:,.0f} KiB)"
 
-    def _show(self) -> None:
-        """Draw the tab that is open, and only that."""
-        drawings = list(self._drawings().items())
-        place = self._tabs.selected_index or 0
-        if self._assessment is None:
-            for view in (*self._views.values(), self._table):
-                view.value = ""
-        elif place < len(drawings):
-            name, draw = drawings[place]
-            self._views[name].value = render(
-                "image.html", src=image(draw(self._assessment)), alt=f"{name} of the selection"
-            )
-        else:
-            self._show_jobs()
-
-    def _show_jobs(self) -> None:
-        jobs = self.jobs
-        pages = max(-(-len(jobs) // _PAGE), 1)
-        self._page = min(max(self._page, 0), pages - 1)
-        first = self._page * _PAGE
-        rows = job_facts(jobs.iloc[first : first + _PAGE])
-        self._table.value = render("jobs.html", rows=rows)
-        self._place.value = f"page {self._page + 1} of {pages}, {len(jobs):,} jobs"
-        self._back.disabled = self._page == 0
-        self._forth.disabled = self._page == pages - 1
+    def _observations(self, view: View) -> pd.DataFrame:
+        seen = self._known.observations(view.concerned.index, view.start)
+        return seen[seen["observed_at"] <= view.end] if view.end < view.now else seen
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:  # noqa: ANN401 # as IPython asks
         """Show the widget, and a picture of it where no widget can be shown."""
@@ -283,20 +255,32 @@ class Explorer:
         return {**self._box._repr_mimebundle_(**options), "text/html": self._still()}
 
     def _still(self) -> str:
-        if self._assessment is None:
+        """Give verdict, worst appliances, timeline and newest jobs as a page without scripts."""
+        if self._view is None or self.assessment is None:
             return str(self._error.value)
-        drawn = plots.timeline(self.jobs, slots=self._assessment.slots)
+        view = self._view
+        drawn = plots.timeline(
+            view.drawn(view.of(view.concerned.index[:25])),
+            slots=view.slots_of(view.concerned.index[:25]),
+            states=view.concerned,
+            start=view.start,
+            end=view.end,
+        )
         picture = render("image.html", src=image(drawn), alt="Timeline of the selection")
-        return fragment(self._assessment) + picture
+        newest = words.jobs_table(view.rows(view.places[:25]))
+        return fragment(self.assessment) + picture + newest
 
 
 def explore(
-    source: _History | _Snapshot,
+    source: Source,
     policy: Policy,
     *,
-    appliances: Iterable[str] | None = None,
     last: str = "30d",
+    tab: str = "Overview",
     now: Instant | None = None,
+    folder: str | Path = ".",
+    theme: str = "light",
+    **chosen: Any,  # noqa: ANN401 # the attributes of Selection, checked there
 ) -> Explorer:
     """Click through a fleet: appliances and period to choose, figures and jobs to look at.
 
@@ -306,16 +290,35 @@ def explore(
         What is known; it is read once.
     policy : Policy
         The numbers to judge by.
-    appliances : iterable of str, optional
-        The appliances selected at first; all by default.
     last : str
-        The period shown at first, such as ``"7d"``.
+        The length of the period shown at first, such as ``"7d"``.
+    tab : str
+        The tab that is open at first: Overview, Timeline, Matrix, Failures, Durations or Jobs.
     now : datetime or str, optional
         The moment of the judgement; by default the current time.
+    folder : str or Path
+        Where exports are saved.
+    theme : {"light", "dark"}
+        How figures look; in JupyterLab, where anywidget is installed, the page decides.
+    **chosen
+        What is chosen at first, by the names of `Selection`: ``appliances=["vc-1"]``,
+        ``states=["breach"]``, ``outcomes=["failure"]``, ``start=...`` and so on.
 
     Returns
     -------
     Explorer
         Its ``.value`` is the selection, ``.jobs`` the selected jobs, ``.assessment`` the judgement.
+
+    Raises
+    ------
+    TypeError
+        If `Selection` has no such attribute, or a list of texts is one text.
+    ValueError
+        If there is no such appliance, site, group or tab.
     """
-    return Explorer(source, policy, appliances=appliances, last=last, now=now)
+    lists: Mapping[str, Any] = {
+        name: value or () if name in LISTS else value for name, value in chosen.items()
+    }
+    selection = Selection(last=last, **lists)
+    known = Known(source, policy, now=now)
+    return Explorer(known, selection, tab=tab, folder=folder, theme=theme)

@@ -1,0 +1,6 @@
+"""How things show themselves: words for people, small tables, and one style sheet."""
+
+from backupkit.display.cell import show
+from backupkit.display.markup import fact_table, line, panel, style_sheet, table
+
+__all__ = ["fact_table", "line", "panel", "show", "style_sheet", "table"]

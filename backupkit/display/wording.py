@@ -1,0 +1,213 @@
+"""Numbers, times and untrusted text in words for people."""
+
+import math
+import re
+from types import MappingProxyType
+from typing import Final
+
+import pandas as pd
+from pandas.api.typing import NaTType, NAType
+
+__all__ = [
+    "NO_DATA",
+    "STATE_WORDS",
+    "ago",
+    "day",
+    "hours",
+    "instant",
+    "number",
+    "ratio",
+    "size",
+    "span",
+    "tidy",
+    "without_user",
+]
+
+NO_DATA = "no data"
+
+STATE_WORDS = MappingProxyType(
+    {
+        "compliant": "● Compliant",
+        "breach": "✕ Breach",
+        "unknown": "? Unknown",
+        "excluded": "- Excluded",
+        "unobserved": "○ Not observed",
+    }
+)
+"""Symbol and word of each state of an appliance."""
+
+_USER_INFO = re.compile(r"(?<=://)[^/\s@]+(?=@)")
+_PROSE: Final = 1_000  # characters; what is shorter is a name or a remark
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+_LONG = 72 * 3_600
+_LARGE = 1_000  # from here on a decimal of a count tells nothing
+
+
+def number(value: float) -> str:
+    """Write a count, with one decimal where a small one is broken.
+
+    Examples
+    --------
+    >>> number(12345.0), number(70.666)
+    ('12,345', '70.7')
+    """
+    whole = float(value).is_integer() or value >= _LARGE
+    return f"{value:,.0f}" if whole else f"{value:,.1f}"
+
+
+def ratio(numerator: float | NAType, denominator: float | NAType, unit: str = "") -> str:
+    """Write a percentage with its fraction, rounded so that it never flatters.
+
+    Parameters
+    ----------
+    numerator, denominator : float or NA
+        The fraction; NA, or a denominator of 0, means that there is no data.
+    unit : str
+        What both count.
+
+    Returns
+    -------
+    str
+        100 % appears only when nothing is missing, 0 % only when nothing is there.
+
+    Examples
+    --------
+    >>> ratio(196, 200), ratio(1999, 2000), ratio(1, 2000), ratio(0, 0)
+    ('98.0 % (196/200)', '99.9 % (1,999/2,000)', '< 0.1 % (1/2,000)', 'no data')
+    >>> ratio(5882.7, 5883, "h")
+    '99.9 % (5,882.7/5,883.0 h)'
+    """
+    if pd.isna(numerator) or pd.isna(denominator) or denominator == 0:
+        return NO_DATA
+    # the tiny addend undoes binary fractions just below a tenth, such as 0.29 * 1000
+    tenths = math.floor(1000 * numerator / denominator + 1e-9)
+    percent = "< 0.1" if tenths == 0 and numerator > 0 else f"{tenths / 10:.1f}"
+    parts = number(numerator), number(denominator)
+    if parts[0] == parts[1] and numerator != denominator:  # as good as all is not all
+        parts = f"{numerator:,.1f}", f"{denominator:,.1f}"
+    fraction = "/".join(parts)
+    return f"{percent} % ({fraction}{' ' + unit if unit else ''})"
+
+
+def span(duration: pd.Timedelta | NaTType) -> str:
+    """Write a duration with its two largest units, in hours up to three days.
+
+    Examples
+    --------
+    >>> span(pd.Timedelta("29h 20min")), span(pd.Timedelta("42s")), span(pd.NaT)
+    ('29 h 20 min', '42 s', 'no data')
+    """
+    if pd.isna(duration):
+        return NO_DATA
+    seconds = round(abs(duration.total_seconds()))
+    sign = "-" if duration < pd.Timedelta(0) else ""
+    if seconds < 60:  # noqa: PLR2004 # a minute has 60 seconds
+        return f"{sign}{seconds} s"
+    parts: list[str] = []
+    steps = _STEPS if seconds >= _LONG else _STEPS[1:]
+    for length, unit in steps:
+        count, seconds = divmod(seconds, length)
+        if count or parts:
+            parts.append(f"{count} {unit}" if count else "")
+    return sign + " ".join(part for part in parts[:2] if part)
+
+
+def hours(duration: pd.Timedelta | NaTType) -> float:
+    """Give a duration in hours; NaN where it is missing."""
+    return math.nan if pd.isna(duration) else duration.total_seconds() / 3600
+
+
+def instant(time: pd.Timestamp | NaTType) -> str:
+    """Write a moment to the minute, without its zone.
+
+    Examples
+    --------
+    >>> instant(pd.Timestamp("2026-11-08T01:05:33Z")), instant(pd.NaT)
+    ('2026-11-08 01:05', 'no data')
+    """
+    return NO_DATA if pd.isna(time) else f"{time:%Y-%m-%d %H:%M}"
+
+
+def ago(time: pd.Timestamp | NaTType, now: pd.Timestamp) -> str:
+    """Write how long before `now` a moment was.
+
+    Examples
+    --------
+    >>> now = pd.Timestamp("2026-11-09T00:00Z")
+    >>> ago(pd.Timestamp("2026-11-08T01:05Z"), now), ago(pd.NaT, now)
+    ('22 h 55 min ago', '')
+    """
+    if pd.isna(time):
+        return ""
+    return f"{span(now - time)} ago" if time <= now else f"in {span(time - now)}"
+
+
+def day(time: pd.Timestamp) -> str:
+    """Write a day without its year.
+
+    Examples
+    --------
+    >>> day(pd.Timestamp("2026-11-05T00:00Z"))
+    '5 Nov'
+    """
+    return f"{time.day} {time:%b}"
+
+
+def size(count: int | NAType) -> str:
+    """Write a number of bytes.
+
+    Examples
+    --------
+    >>> size(6_442_450_944), size(pd.NA)
+    ('6.0 GiB', 'no data')
+    """
+    if pd.isna(count):
+        return NO_DATA
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:  # noqa: PLR2004 # a KiB has 1024 bytes
+            return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:,.1f} TiB"
+
+
+def without_user(text: str) -> str:
+    """Take user and password out of the URIs in a text.
+
+    Examples
+    --------
+    >>> without_user("no route to ftp://joe:secret@target/vc")
+    'no route to ftp://***@target/vc'
+    """
+    return _USER_INFO.sub("***", text) if "://" in text else text
+
+
+def tidy(text: object, *, limit: int = 2000) -> str:
+    """Make untrusted text fit for people: no control characters, no user in a URI, bounded.
+
+    Parameters
+    ----------
+    text : object
+        A text; what is missing becomes "".
+    limit : int
+        The most characters to keep.
+
+    Returns
+    -------
+    str
+        The text; where it was cut it says so, and where the rest is if that may be read in full.
+
+    Examples
+    --------
+    >>> tidy("sftp://joe:secret@target/vc failed")
+    'sftp://***@target/vc failed'
+    """
+    if not isinstance(text, str):
+        return ""
+    clean = without_user(_CONTROL.sub(" ", text[: limit + 200])).strip()
+    if len(text) <= limit:
+        return clean
+    if limit < _PROSE:
+        return f"{clean[:limit].rstrip()}…"
+    return f"{clean[:limit]} ... (cut; {len(text):,} characters in the .jobs.csv file)"

@@ -1,0 +1,172 @@
+"""What a watch shows: a bar for each job that runs, as HTML in which every text is escaped."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pandas as pd
+from markupsafe import Markup
+
+from backupkit.collect.snapshot import errors_table
+from backupkit.display import line, table
+from backupkit.display.wording import span
+from backupkit.errors import one_line
+from backupkit.tables import ERRORS, RUNNING
+
+__all__ = ["State", "bars"]
+
+Row = Mapping[Hashable, Any]
+
+ROWS: Final = 30
+"""So many jobs are shown, the most worrying first; the rest is counted."""
+
+_TROUBLES: Final = 10
+_ENDED: Final = {"SUCCEEDED": ("success", "✓ succeeded"), "FAILED": ("failure", "✕ FAILED")}
+_COLUMNS: Final = {
+    "Appliance": "",
+    "Job": "w",
+    "Progress": "w",
+    "Left": "n",
+    "Running for": "n",
+    "What it says": "text",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What a watcher knows at one moment.
+
+    Attributes
+    ----------
+    asked : int
+        How many appliances it asks.
+    running : bool
+        Whether it goes on.
+    frame : DataFrame
+        Of `backupkit.tables.RUNNING`: its newest look.
+    looked_at : Timestamp or None
+        When that was [UTC].
+    found_at : Timestamp or None
+        When the newest round was [UTC].
+    errors : DataFrame
+        Of `backupkit.tables.ERRORS`: what that round could not read.
+    troubles : tuple of str
+        What went wrong otherwise, in sentences.
+    """
+
+    asked: int
+    running: bool = False
+    frame: pd.DataFrame = field(default_factory=RUNNING.empty)
+    looked_at: pd.Timestamp | None = None
+    found_at: pd.Timestamp | None = None
+    errors: pd.DataFrame = field(default_factory=ERRORS.empty)
+    troubles: tuple[str, ...] = ()
+
+
+def bars(state: State) -> Markup:
+    """Show the jobs that run, how far each is, and what could not be asked.
+
+    Parameters
+    ----------
+    state : State
+        What a watcher knows.
+
+    Returns
+    -------
+    Markup
+        HTML; the style sheet is not in it.
+
+    Examples
+    --------
+    >>> print(bars(State(asked=3)))
+    <p class="sentence">Not asked yet.</p><p class="fine">Stopped.</p>
+    """
+    parts = [line(_headline(state), "sentence")]
+    if len(state.frame):
+        rows = [_row(one) for one in _worst_first(state.frame).head(ROWS).to_dict("records")]
+        parts.append(table(_COLUMNS, rows, limit=ROWS, total=len(state.frame)))
+    parts += [line(one_line(trouble, limit=600), "breach") for trouble in state.troubles]
+    if len(state.errors):
+        parts.append(errors_table(state.errors, limit=_TROUBLES))
+    return Markup().join([*parts, line(_moments(state))])
+
+
+def _headline(state: State) -> str:
+    if state.found_at is None:
+        many = f"{state.asked:,} appliance{'s' if state.asked != 1 else ''}"
+        return f"Asking {many} what runs…" if state.running else "Not asked yet."
+    frame = state.frame[~state.frame["state"].isin(list(_ENDED))]
+    unread = state.errors.loc[state.errors["job_id"].isna(), "appliance"].nunique()
+    if frame.empty:
+        text = "Nothing runs"
+    else:
+        verb, plural = ("runs", "") if len(frame) == 1 else ("run", "s")
+        text = f"{len(frame):,} job{plural} {verb}"
+        if stalled := int(frame["stalled"].sum()):
+            text += f", {stalled:,} stalled"
+    if unread:
+        text += f"; {unread:,} of {state.asked:,} appliances could not be read in the last round"
+    return f"{text}."
+
+
+def _moments(state: State) -> str:
+    """Say how fresh it is, and whether it goes on."""
+    parts = ["Watching" if state.running else "Stopped"]
+    if state.looked_at is not None:
+        parts.append(f"as of {state.looked_at:%Y-%m-%d %H:%M:%S} UTC")
+    if state.found_at is not None:
+        parts.append(f"newest round at {state.found_at:%H:%M:%S} UTC")
+    return f"{', '.join(parts)}."
+
+
+def _worst_first(frame: pd.DataFrame) -> pd.DataFrame:
+    """Put stalled and lost jobs first, then those that take longest, and what ended last."""
+    ended = frame["state"].isin(list(_ENDED))
+    keys = pd.DataFrame(
+        {
+            "ended": ended,
+            "calm": ~(frame["stalled"].astype("bool") | (frame["detail"].notna() & ~ended)),
+            "left": -frame["time_left"].dt.total_seconds().fillna(float("inf")),
+            "appliance": frame["appliance"].astype("object"),
+            "job_id": frame["job_id"].astype("object"),
+        }
+    )
+    return frame.loc[keys.sort_values(list(keys.columns)).index]
+
+
+def _row(row: Row) -> list[str | Markup | None]:
+    ended: tuple[str, str] | None = _ENDED.get(str(row["state"]))
+    lost = ended is None and not pd.isna(row["detail"])
+    left = _span(row["time_left"]) if ended is None else ""
+    return [
+        row["appliance"],
+        one_line(row["job_id"], limit=40),
+        Markup('<span class="{}">{}</span>').format(*ended) if ended is not None else _bar(row),
+        f"about {left}" if left else None,
+        _span(row["elapsed"]),
+        _said(row, lost=lost),
+    ]
+
+
+def _span(duration: Any) -> str:  # noqa: ANN401 # a timedelta or NaT
+    return "" if pd.isna(duration) else span(duration)
+
+
+def _bar(row: Row) -> Markup:
+    if pd.isna(row["progress"]):
+        return Markup("<progress></progress> {}").format(one_line(row["state"], limit=40))
+    done = f"{row['progress']:.0f}"
+    return Markup('<progress max="100" value="{0}">{0} %</progress> {0} %').format(done)
+
+
+def _said(row: Row, *, lost: bool) -> Markup:
+    """Join the warning, why it could not be asked, and the job's newest message."""
+    parts = []
+    if row["stalled"]:
+        still = span(row["observed_at"] - row["changed_at"])
+        parts.append(Markup('<b class="stalled">⚠ stalled</b>: no progress for {}').format(still))
+    if lost:
+        parts.append(Markup('<span class="breach">{}</span>').format(one_line(row["detail"])))
+    if not pd.isna(row["message"]):
+        parts.append(Markup("{}").format(one_line(row["message"])))
+    return Markup("<br>").join(parts)

@@ -1,0 +1,263 @@
+"""What the explorer knows: the source's frames, read once, and their judgement, made once."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import cached_property
+from typing import Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from backupkit.analysis import clock_corrections, on_our_clock, target_of
+from backupkit.analysis.arrays import times_of
+from backupkit.assessment import Assessment, evaluate
+from backupkit.policy import Policy
+from backupkit.settings import Instant, parse_instant
+from backupkit.tables import ASSESSED_JOBS, OUTCOMES, SLOT_STATES
+
+__all__ = ["Codes", "Instants", "Judged", "Known", "Source"]
+
+Codes = npt.NDArray[np.int32]
+Instants = npt.NDArray[np.int64]
+
+_AT_LEAST: Final = timedelta(days=90)
+"""Judged at once, so that the usual periods need no further judgement."""
+
+
+_TYPES: Final = ("SCHEDULED", "MANUAL")
+"""What a job without a type is taken for."""
+
+
+class _History(Protocol):
+    def jobs(self, *, at: Instant | None = None) -> pd.DataFrame: ...
+    def polls(self, *, at: Instant | None = None) -> pd.DataFrame: ...
+    def schedules(self, *, at: Instant | None = None) -> pd.DataFrame: ...
+    def observations(
+        self,
+        *,
+        at: Instant | None = None,
+        since: Instant | None = None,
+        appliances: Iterable[str] | None = None,
+    ) -> pd.DataFrame: ...
+
+
+class _Snapshot(Protocol):
+    @property
+    def jobs(self) -> pd.DataFrame: ...
+    @property
+    def polls(self) -> pd.DataFrame: ...
+    @property
+    def schedules(self) -> pd.DataFrame: ...
+    @property
+    def observations(self) -> pd.DataFrame: ...
+
+
+Source = _History | _Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class _Frames:
+    """Some of what is known, to be judged."""
+
+    jobs: pd.DataFrame
+    polls: pd.DataFrame
+    schedules: pd.DataFrame
+
+    def only(self, appliances: Iterable[str]) -> "_Frames":
+        names = list(appliances)
+        parts = (self.jobs, self.polls, self.schedules)
+        return _Frames(*(part[part["appliance"].isin(names)] for part in parts))
+
+
+class Judged:
+    """A judgement of the whole fleet, as arrays: what a filter asks is a comparison of numbers.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        The judgement.
+
+    Attributes
+    ----------
+    appliances : Index of str
+        Their names, the worst first: an appliance's number is its place here.
+    in_scope : array
+        Of each appliance, whether no rule excludes it for good.
+    order : array
+        The jobs by start, the newest first, as positions in the assessment's ``jobs``.
+    who, outcome, kind, why, target : array
+        Of each job in that order, the number of its appliance, outcome, type, signature and backup
+        target; -1 where that is missing.
+    start, end : array
+        Of each job in that order, by our clock [µs since 1970].
+    """
+
+    def __init__(self, assessment: Assessment) -> None:
+        self.assessment = assessment
+        self.appliances = assessment.appliances.index
+        rules = assessment.policy.at(assessment.end).rules(self.appliances)
+        self.in_scope = rules["exclude"].isna().reindex(self.appliances).to_numpy(dtype=bool)
+        # on our clock, as the expected runs are
+        jobs = on_our_clock(assessment.jobs, clock_corrections(assessment.coverage["clock_skew"]))
+        start = _stamps(jobs["start_time"])
+        self.order = np.argsort(~start, kind="stable")  # the newest first, those without one last
+        self.start = start[self.order]
+        self.end = _stamps(jobs["end_time"])[self.order]
+        self.who = self._appliance_codes(jobs)[self.order]
+        self.outcome = _codes(jobs["outcome"], pd.Index(OUTCOMES))[self.order]
+        self.types = _words(jobs["type"])
+        self.kind = _codes(jobs["type"], self.types)[self.order]
+        # the most frequent first, and those before the period after them
+        told = pd.Index(assessment.failures["signature"])
+        self.signatures = told.append(_words(jobs["signature"]).difference(told))
+        self.why = _codes(jobs["signature"], self.signatures)[self.order]
+        self._said: tuple[str, npt.NDArray[np.bool_]] | None = None
+
+    @cached_property
+    def targets(self) -> pd.Index:
+        """The backup targets, scheme and host."""
+        return _words(self._target_names)
+
+    @cached_property
+    def target(self) -> Codes:
+        """The number of each job's backup target, in order; -1 where it is not known."""
+        return _codes(self._target_names, self.targets)[self.order]
+
+    @cached_property
+    def _target_names(self) -> pd.Series:
+        locations = self.assessment.jobs["location"]
+        known = {place: target_of(place) for place in _words(locations)}
+        return locations.map(known).astype("str")
+
+    @cached_property
+    def slot_who(self) -> Codes:
+        """The number of each expected run's appliance."""
+        return self._appliance_codes(self.assessment.slots)
+
+    @cached_property
+    def slot_state(self) -> Codes:
+        """The number of each expected run's state."""
+        return _codes(self.assessment.slots["state"], pd.Index(SLOT_STATES))
+
+    @cached_property
+    def slot_at(self) -> Instants:
+        """When each run was expected [µs since 1970]."""
+        return _stamps(self.assessment.slots["slot"])
+
+    @cached_property
+    def interval_who(self) -> Codes:
+        """The number of each interval's appliance."""
+        return self._appliance_codes(self.assessment.intervals)
+
+    def said(self, text: str) -> npt.NDArray[np.bool_]:
+        """Find the jobs, in order, in which a text occurs, in upper or lower case."""
+        if self._said is None or self._said[0] != text:
+            self._said = text, self._search(text)
+        return self._said[1]
+
+    def _search(self, text: str) -> npt.NDArray[np.bool_]:
+        jobs = self.assessment.jobs
+        found = np.zeros(len(jobs), dtype=bool)
+        for name in ("appliance", "job_id", "type", "location", "signature"):
+            found |= _has(pa.array(jobs[name].array, from_pandas=True), text)
+        messages = pa.array(jobs["messages"].array, from_pandas=True)
+        chunks = messages.chunks if isinstance(messages, pa.ChunkedArray) else [messages]
+        whole = pa.concat_arrays(chunks)
+        words = pc.list_flatten(whole)
+        parents = pc.list_parent_indices(whole).to_numpy()
+        for name in ("default_message", "localized", "id"):
+            found[parents[_has(pc.struct_field(words, name), text)]] = True
+        return found[self.order]
+
+    def _appliance_codes(self, frame: pd.DataFrame) -> Codes:
+        return _codes(frame["appliance"], self.appliances)
+
+
+class Known:
+    """The frames of a source and their judgement.
+
+    Parameters
+    ----------
+    source : History or Snapshot
+        What is known; jobs, polls and schedules are read at once.
+    policy : Policy
+        The numbers to judge by.
+    now : datetime or str, optional
+        The moment of the judgement; by default the current time.
+    """
+
+    def __init__(self, source: Source, policy: Policy, *, now: Instant | None = None) -> None:
+        self._source = source
+        self._at = None if now is None else parse_instant(now, where="now")
+        self.now = pd.Timestamp.now("UTC") if self._at is None else self._at
+        self.policy = policy
+        if callable(source.jobs):
+            parts = source.jobs(at=now), source.polls(at=now), source.schedules(at=now)
+        else:
+            parts = source.jobs, source.polls, source.schedules
+        self._frames = _Frames(*parts)
+        members = {member.appliance: member for member in policy.members}
+        told = (str(name) for frame in parts for name in frame["appliance"].unique())
+        self.names = tuple(sorted({*told, *members}))
+        self.sites = {name: members[name].site for name in self.names if name in members}
+        self.groups = {name: members[name].group for name in self.names if name in members}
+        self.types = tuple(dict.fromkeys([*_TYPES, *_words(parts[0]["type"])]))
+        first = parts[0]["start_time"].min()
+        self.first = self.now if pd.isna(first) else min(first, self.now)
+        self._judged: Judged | None = None
+
+    @property
+    def no_jobs(self) -> pd.DataFrame:
+        """The frame of no job."""
+        return ASSESSED_JOBS.empty()
+
+    def judged(self, start: pd.Timestamp) -> Judged:
+        """Give the judgement of the whole fleet from `start`, or from earlier, up to now."""
+        if self._judged is None or start < self._judged.assessment.start:
+            begin = min(start, self.now - _AT_LEAST)
+            self._judged = Judged(evaluate(self._frames, self.policy, start=begin, now=self.now))
+        return self._judged
+
+    def assess(
+        self, appliances: tuple[str, ...], start: pd.Timestamp, end: pd.Timestamp
+    ) -> Assessment:
+        """Judge some appliances over a period of their own."""
+        frames = self._frames.only(appliances)
+        members = tuple(one for one in self.policy.members if one.appliance in appliances)
+        policy = replace(self.policy, members=members)
+        return evaluate(frames, policy, start=start, end=end, now=self.now)
+
+    def observations(self, appliances: Iterable[str], since: pd.Timestamp) -> pd.DataFrame:
+        """Give what was observed of some appliances: read when it is asked for."""
+        names = list(appliances)
+        if callable(self._source.observations):
+            return self._source.observations(at=self._at, since=since, appliances=names)
+        seen = self._source.observations
+        return seen[seen["appliance"].isin(names) & (seen["observed_at"] >= since)]
+
+
+def _codes(column: pd.Series, words: pd.Index) -> Codes:
+    """Give each value of a column its place among some words, -1 if it is not there."""
+    numbers, found = pd.factorize(column)
+    places = words.get_indexer(pd.Index(found))
+    return np.append(places, -1)[numbers].astype(np.int32)  # a missing value is -1, the last
+
+
+def _words(column: pd.Series) -> pd.Index:
+    words: pd.Index = pd.Index(column.dropna().unique(), dtype="str").sort_values()
+    return words
+
+
+def _stamps(column: pd.Series) -> Instants:
+    """Give times as numbers; a missing one is the smallest there is."""
+    return times_of(column).view(np.int64)
+
+
+def _has(texts: pa.Array | pa.ChunkedArray, text: str) -> npt.NDArray[np.bool_]:
+    found = pc.match_substring(texts, text, ignore_case=True).fill_null(False)
+    flags: npt.NDArray[np.bool_] = found.to_numpy(zero_copy_only=False)
+    return flags

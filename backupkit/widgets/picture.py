@@ -1,0 +1,91 @@
+"""A figure in a page: clickable where anywidget is installed, else a plain image."""
+
+import base64
+from collections.abc import Callable
+
+import ipywidgets
+from matplotlib.axes import Axes
+
+from backupkit.plots.picture import place_of, png
+from backupkit.report.page import render
+
+__all__ = ["Picture"]
+
+Clicked = Callable[[float, float], None]
+Brushed = Callable[[float, float], None]
+
+
+class Picture:
+    """A figure in a page.
+
+    Parameters
+    ----------
+    on_click : callable, optional
+        Gets the place of a click in the figure's own coordinates.
+    on_brush : callable, optional
+        Gets the first and last horizontal place of a span that was dragged over.
+    on_theme : callable, optional
+        Is called when the page tells that it became dark, or light.
+
+    Attributes
+    ----------
+    widget : Widget
+        What a page shows.
+    dark : bool
+        Whether the page is dark, as far as it is known.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_click: Clicked | None = None,
+        on_brush: Brushed | None = None,
+        on_theme: Callable[[bool], None] | None = None,
+    ) -> None:
+        self._axes: Axes | None = None
+        self._on_click, self._on_brush = on_click, on_brush
+        try:
+            from backupkit.widgets.clickable import (  # noqa: PLC0415 # anywidget may be missing
+                ClickablePicture,
+            )
+        except ImportError:
+            self.widget: ipywidgets.DOMWidget = ipywidgets.HTML()
+            self._clickable = None
+        else:
+            made = ClickablePicture(clicks=on_click is not None, brushes=on_brush is not None)
+            made.on_click, made.on_brush = self._click, self._brush
+            if on_theme is not None:
+                made.observe(lambda change: on_theme(change["new"]), names="dark")
+            self.widget = self._clickable = made
+
+    def show(self, ax: Axes, alt: str) -> None:
+        """Show a figure, with the text in its place."""
+        self._axes = ax
+        src = f"data:image/png;base64,{base64.b64encode(png(ax)).decode()}"
+        if self._clickable is None:
+            self.widget.value = render("image.html", src=src, alt=alt)
+        else:
+            self._clickable.set_trait("alt", alt)
+            self._clickable.set_trait("src", src)
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self._axes = None
+        if self._clickable is None:
+            self.widget.value = ""
+        else:
+            self._clickable.set_trait("src", "")
+
+    def _click(self, x: float, y: float) -> None:
+        place = None if self._axes is None else place_of(self._axes, x, y)
+        if place is not None and self._on_click is not None:
+            self._on_click(*place)
+
+    def _brush(self, first: float, last: float) -> None:
+        if self._axes is None or self._on_brush is None:
+            return
+        # at half the height of the axes: only the horizontal place counts
+        low, high = self._axes.get_position().intervaly
+        ends = [place_of(self._axes, x, 1 - (low + high) / 2) for x in (first, last)]
+        if ends[0] is not None and ends[1] is not None:
+            self._on_brush(ends[0][0], ends[1][0])

@@ -1,0 +1,273 @@
+"""How the things of the public surface show themselves in a notebook and as text."""
+
+from pathlib import Path
+
+import html5lib
+import nbclient
+import nbformat
+import pytest
+
+import backupkit as bk
+from backupkit.policy import Exclusion, Member, Policy
+from backupkit.tables import ASSESSED_JOBS, ERRORS, OBSERVATIONS, POLLS, SCHEDULES
+from tests.conftest import EPOCH, QUICK, Simulated, epoch
+
+ROOT = Path(__file__).parent.parent.parent
+DATA = ROOT / "data"
+SECRET = "correct horse battery staple"
+EVIL = "<script>alert(1)</script>"
+
+
+def text(html: str) -> str:
+    """Give the text that a reader sees."""
+    tree = html5lib.parse(html.partition("</style>")[2], namespaceHTMLElements=False)
+    return " ".join("".join(tree.itertext()).split())
+
+
+def appliance(number: int = 1, **changes: object) -> bk.Appliance:
+    """Give an appliance whose password is in the environment."""
+    values = {
+        "name": f"vc-{number}",
+        "host": "vc.test",
+        "user": "u@v",
+        "password": bk.PasswordSource("env", "VCSA_PASSWORD"),
+        **changes,
+    }
+    return bk.Appliance(**values)  # type: ignore[arg-type] # a test may put anything there
+
+
+class TestFleet:
+    """`Fleet`."""
+
+    def test_capped(self) -> None:
+        """Of two thousand appliances twenty are listed, and the rest is counted."""
+        shown = bk.Fleet(appliance(n) for n in range(2000))._repr_html_()
+        assert shown.count('<th scope="row">') == 20
+        assert "and 1,980 more" in shown
+
+    @pytest.mark.parametrize(
+        ("source", "said"),
+        [
+            (bk.PasswordSource("env", "VCSA_PASSWORD"), "env: VCSA_PASSWORD"),
+            (bk.PasswordSource("keyring", "vcsa"), "keyring: vcsa"),
+            (bk.PasswordSource("prompt", "the fleet"), "prompt: the fleet"),
+        ],
+    )
+    def test_where_passwords_are_kept(self, source: bk.PasswordSource, said: str) -> None:
+        """It tells where a password is kept."""
+        assert said in text(bk.Fleet([appliance(password=source)])._repr_html_())
+
+    def test_no_secret(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """A password, of any source, is in no display, also after it was read."""
+        monkeypatch.setenv("VCSA_PASSWORD", SECRET)
+        file = tmp_path / "secret"
+        file.write_text(SECRET)
+        fleet = bk.Fleet(
+            [appliance(), appliance(2, password=bk.PasswordSource("file", str(file)), user=EVIL)]
+        )
+        assert {one.password.read(one.user) for one in fleet} == {SECRET}
+        shown = fleet._repr_html_()
+        assert SECRET not in shown + repr(fleet)
+        assert str(file) in text(shown)
+        assert "<script" not in shown
+
+
+class TestSnapshot:
+    """`Snapshot`."""
+
+    def test_counts_and_errors(self, demo: Simulated) -> None:
+        """It tells what was read, what became of the jobs, and each error in its sentence."""
+        shown = text(bk.collect(demo.fleet, clock=epoch, limits=QUICK)._repr_html_())
+        assert "Snapshot: 11 of 12 appliances read" in shown
+        assert " failed, 1 running. " in shown
+        assert "Not everything could be read of 1 appliance" in shown
+        assert "vc-tyo-03unreachable127.0.0.1" in shown
+        assert "whether the appliance is up." in shown
+
+    def test_hostile_errors(self) -> None:
+        """Errors are escaped and capped; without jobs it says so."""
+        errors = ERRORS.frame(
+            {
+                "appliance": [f"vc-{n}" for n in range(25)],
+                "error": [EVIL] * 25,
+                "detail": [EVIL] * 25,
+            }
+        )
+        snapshot = bk.Snapshot(OBSERVATIONS.empty(), POLLS.empty(), SCHEDULES.empty(), errors)
+        shown = snapshot._repr_html_()
+        assert "<script" not in shown
+        assert "Jobs: none." in shown
+        assert "Not everything could be read of 25 appliances" in shown
+        assert "and 5 more" in shown
+
+
+class TestErrorTable:
+    """The table at the end of `collect`."""
+
+    def test_in_a_notebook(self, demo: Simulated, tmp_path: Path) -> None:
+        """In a notebook what could not be read is listed below the cell, escaped as HTML."""
+        code = f"""
+import backupkit as bk
+fleet = bk.Fleet.load({str(demo.path)!r})
+snapshot = bk.collect(fleet, limits=bk.Limits(connect=2, read=5))
+quiet = bk.collect(fleet, known=snapshot, progress=False)
+"""
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+        nbclient.NotebookClient(
+            notebook,
+            timeout=120,
+            startup_timeout=120,
+            resources={"metadata": {"path": str(tmp_path)}},
+        ).execute()
+        tables = [
+            one.data
+            for one in notebook.cells[0].outputs
+            if one.output_type == "display_data" and "vc-tyo-03" in one.data.get("text/html", "")
+        ]
+        [told] = tables
+        assert "refused the connection" in told["text/html"]
+        assert told["text/plain"].startswith("vc-tyo-03: 127.0.0.1")
+
+
+class TestHistory:
+    """`History`."""
+
+    def test_counts(self) -> None:
+        """It tells how much it keeps, of when, and where."""
+        history = bk.History(DATA / "history")
+        shown = text(history._repr_html_())
+        jobs = history.jobs()
+        assert f"Jobs{len(jobs)}" in shown
+        assert "Appliances12" in shown
+        assert "Visits12, of which 1 failed" in shown
+        assert "Last visit2026-11-23 23:29 UTC" in shown
+        assert "MiB" in shown
+
+    def test_empty(self, tmp_path: Path) -> None:
+        """A new one says that nothing is kept."""
+        assert "Keptnothing yet" in text(bk.History(tmp_path / "h")._repr_html_())
+
+    def test_only_failures(self, tmp_path: Path) -> None:
+        """One in which nobody was ever read has visits and no job."""
+        history = bk.History(tmp_path / "h")
+        polls = POLLS.frame({"appliance": ["vc-1"], "polled_at": [EPOCH], "ok": [False]})
+        empty = bk.Snapshot(OBSERVATIONS.empty(), polls, SCHEDULES.empty(), ERRORS.empty())
+        history.append(empty)
+        shown = text(history._repr_html_())
+        assert "Jobs0" in shown
+        assert "First observationnone" in shown
+        assert "Visits1, of which 1 failed" in shown
+
+    def test_damaged(self, tmp_path: Path) -> None:
+        """One that cannot be read says so instead of a traceback."""
+        history = bk.History(tmp_path / "<h>")
+        log = tmp_path / "<h>" / "polls" / "_delta_log"
+        log.mkdir(parents=True)
+        (log / f"{0:020}.json").write_text("")
+        shown = history._repr_html_()
+        assert "&lt;h&gt; cannot be read" in shown
+
+
+class TestPolicy:
+    """`Policy`."""
+
+    def test_numbers_and_exclusions(self) -> None:
+        """Numbers have their units, exclusions their reasons."""
+        policy = Policy(
+            rpo="24h",
+            grace="90m",
+            completion="3h",
+            staleness="6h",
+            unknown_mode="evidence",
+            window="22:00-06:00",
+            duration_limit="4h",
+            retention=7,
+            parts=["seat", "common"],
+            schedule="02:30",
+            target=0.995,
+            members=[
+                Member(appliance="vc-1", policy="gold"),
+                Member(appliance="vc-2", exclude="being <b>retired"),
+            ],
+            named={"gold": Policy(rpo="12h")},
+            exclusions=[
+                Exclusion(reason="storage move", sites=["Hamburg"], start="2026-11-07T20:00:00Z"),
+                Exclusion(
+                    reason="freeze", start="2026-12-24T00:00:00Z", end="2026-12-27T00:00:00Z"
+                ),
+                Exclusion(reason="before us", appliances=["vc-3"], end="2026-01-01T00:00:00Z"),
+                Exclusion(reason="lab", groups=["test"]),
+            ],
+            changes={"2026-11-01": Policy(rpo="8h")},
+        )
+        shown = text(policy._repr_html_())
+        for fact in (
+            "RPO24 h",
+            "In breach beyond25 h 30 min",
+            "Target99.5 %",
+            "A run must be donewithin 3 h",
+            "An answer counts for6 h",
+            "Window22:00-06:00, up to 0 h before it",
+            "A run may take4 h",
+            "Backups to keepat least 7",
+            "Parts to saveseat, common",
+            "Schedule where none is told02:30",
+            "A backup day begins at12:00",
+            "Appliances2",
+            "policy goldRPO 12 h",
+            "from 2026-11-01 00:00RPO 8 h",
+            "vc-2being <b>retired",
+            "Hamburgfrom 2026-11-07 20:00storage move",
+            "allfrom 2026-12-24 00:00 to 2026-12-27 00:00freeze",
+            "vc-3until 2026-01-01 00:00before us",
+            "testlab",
+        ):
+            assert fact in shown
+        assert "<b>retired" not in policy._repr_html_()
+        assert repr(policy).endswith("2 members, 1 named, 4 exclusions, 1 changes>")
+
+    def test_plain(self) -> None:
+        """The default policy is a table of numbers alone, and one line."""
+        shown = text(Policy()._repr_html_())
+        assert "Appliancesall in the data" in shown
+        assert "A run must be donebefore the next one" in shown
+        assert "Excluded" not in shown
+        assert repr(Policy()) == f"<Policy: {Policy()}>"
+
+
+class TestAssessment:
+    """`Assessment`."""
+
+    def test_as_the_report_has_it(self) -> None:
+        """Verdict, figures with their fractions and the worst appliances, in the report's words."""
+        a = bk.evaluate(
+            bk.History(DATA / "history"),
+            Policy.load(DATA / "fleet.example.toml"),
+            now="2026-11-23T23:30:00Z",
+        )
+        shown = text(a._repr_html_())
+        assert "BREACH" in shown
+        assert a.verdict.sentence in shown
+        assert "inside their RPO (strict)60.0 % (6/10 appliances)" in shown
+        assert "vc-tyo-02✕ Breachover " in shown
+        assert "vc-tyo-03? Unknown" in shown
+        assert "vc-ham-01" not in shown  # compliant
+        report = text(bk.report(a)._repr_html_())
+        assert "60.0 % (6/10 appliances)" in report
+        assert str(a).splitlines()[3] == "strict  60.0 % (6/10 appliances)"
+
+    def test_nothing_at_all(self) -> None:
+        """Without data it is unknown, and every figure says so."""
+        empty = bk.evaluate_frames(
+            ASSESSED_JOBS.empty(),
+            POLLS.empty(),
+            SCHEDULES.empty(),
+            Policy(),
+            start="2026-11-01T00:00:00Z",
+            end="2026-11-02T00:00:00Z",
+            now="2026-11-02T00:00:00Z",
+        )
+        shown = text(empty._repr_html_())
+        assert "UNKNOWN" in shown
+        assert "inside their RPO (strict)no data" in shown
+        assert "No appliance in scope is out of its RPO." in shown

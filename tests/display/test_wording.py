@@ -1,0 +1,80 @@
+"""Numbers, times and text in words."""
+
+import pandas as pd
+import pytest
+
+from backupkit.display.wording import ago, ratio, size, span, tidy
+
+
+class TestRatio:
+    """`ratio`."""
+
+    def test_never_flatters(self) -> None:
+        """It rounds down: 100 % needs everything, 0 % needs nothing."""
+        assert ratio(99_999, 100_000) == "99.9 % (99,999/100,000)"
+        assert ratio(0, 3, "slots") == "0.0 % (0/3 slots)"
+        assert ratio(29, 100) == "29.0 % (29/100)"
+
+    @pytest.mark.parametrize("fraction", [(0, 0), (pd.NA, 3), (3, pd.NA)])
+    def test_no_data(self, fraction: tuple[int, int]) -> None:
+        """Without a denominator there is no data, neither 0 nor 100 %."""
+        assert ratio(*fraction) == "no data"
+
+
+class TestSpan:
+    """`span`."""
+
+    @pytest.mark.parametrize(
+        ("duration", "words"),
+        [
+            ("0s", "0 s"),
+            ("59s", "59 s"),
+            ("60s", "1 min"),
+            ("71h59min", "71 h 59 min"),
+            ("72h", "3 d"),
+            ("73h", "3 d 1 h"),
+            ("72h5min", "3 d"),
+            ("-90min", "-1 h 30 min"),
+        ],
+    )
+    def test_two_units_at_most(self, duration: str, words: str) -> None:
+        """Durations have two units at most, hours up to three days."""
+        assert span(pd.Timedelta(duration)) == words
+
+
+class TestAgo:
+    """`ago`."""
+
+    def test_the_future(self) -> None:
+        """A moment that is still to come says so."""
+        now = pd.Timestamp("2026-11-09T00:00Z")
+        assert ago(now + pd.Timedelta(hours=2), now) == "in 2 h"
+
+
+class TestSize:
+    """`size`."""
+
+    def test_units(self) -> None:
+        """Bytes grow into the unit that keeps the number short."""
+        assert [size(10**power) for power in (2, 5, 8, 11, 14)] == [
+            "100 B",
+            "97.7 KiB",
+            "95.4 MiB",
+            "93.1 GiB",
+            "90.9 TiB",
+        ]
+
+
+class TestTidy:
+    """`tidy`."""
+
+    def test_control_characters(self) -> None:
+        """Characters that reorder or hide text are taken out."""
+        assert tidy("a\u202eb\x00c") == "a b c"
+
+    def test_a_long_text_is_cut_and_says_so(self) -> None:
+        """A megabyte becomes a few thousand characters that say where the rest is."""
+        assert tidy("vc " * 100, limit=6) == "vc vc…"
+        short = tidy("x" * 1_000_000)
+        assert len(short) < 2_100
+        assert "1,000,000 characters" in short

@@ -1,0 +1,431 @@
+"""The watcher, against simulated appliances, without a browser."""
+
+import gc
+import json
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import html5lib
+import ipywidgets
+import pandas as pd
+import pytest
+
+import backupkit as bk
+from backupkit.errors import CredentialError, HistoryError
+from backupkit.simulator import Scenario
+from backupkit.tables import ERRORS, RUNNING
+from backupkit.widgets import Watcher, watch
+from backupkit.widgets.bars import State, bars
+from tests.conftest import EPOCH, QUICK, OddServer, Simulated, simulated
+from tests.widgets.conftest import find
+
+NOW = pd.Timestamp("2026-11-09T06:00:00Z")
+EVIL = "<script>alert(1)</script> $x^2$ \x1b[31mred"
+
+
+@dataclass
+class Clock:
+    """A clock that the test sets."""
+
+    now: datetime = field(default=EPOCH)
+
+    def __call__(self) -> datetime:
+        """Give the present."""
+        return self.now
+
+    def goes_on(self, **span: float) -> None:
+        """Move it forward."""
+        self.now += timedelta(**span)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Start at the story's epoch."""
+    return Clock()
+
+
+@pytest.fixture
+def running(tmp_path: Path, clock: Clock) -> Iterator[Simulated]:
+    """Run the demo, in which one job runs at the epoch, by the test's clock."""
+    with simulated(Scenario.demo(seed=1, epoch=EPOCH), tmp_path, clock=clock) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> bk.History:
+    """Give an empty history."""
+    return bk.History(tmp_path / "history")
+
+
+@pytest.fixture
+def watcher(running: Simulated, history: bk.History, clock: Clock) -> Iterator[Watcher]:
+    """Watch the demo, with hardly a pause."""
+    with Watcher(
+        running.fleet, history, every=0.01, find_every=0.05, limits=QUICK, clock=clock
+    ) as one:
+        yield one
+    one.close()
+
+
+def until(condition: Callable[[], object], *, seconds: float = 20.0) -> None:
+    """Wait for something to become true."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.005)
+
+
+def shown(watcher: Watcher) -> str:
+    """Give what a front end without widgets shows, without its style."""
+    return watcher._repr_html_().partition("</style>")[2]
+
+
+def look(**changes: object) -> pd.DataFrame:
+    """Give one look at one job."""
+    row = {
+        "appliance": "vc-1",
+        "job_id": "one",
+        "state": "INPROGRESS",
+        "progress": 40.0,
+        "observed_at": NOW,
+        "changed_at": NOW,
+        "elapsed": timedelta(minutes=80),
+        "time_left": timedelta(minutes=3, seconds=4),
+        "stalled": False,
+        **changes,
+    }
+    return RUNNING.frame({name: [value] for name, value in row.items()})
+
+
+def cells(frame: pd.DataFrame) -> list[list[str]]:
+    """Read the table of what is shown of some looks."""
+    state = State(asked=12, running=True, frame=frame, looked_at=NOW, found_at=NOW)
+    tree = html5lib.parse(bars(state), namespaceHTMLElements=False)
+    return [["".join(cell.itertext()) for cell in row] for row in tree.findall(".//tbody/tr")]
+
+
+class TestWatch:
+    """Jobs are found, followed, and leave."""
+
+    def test_to_the_end_and_on(
+        self, running: Simulated, history: bk.History, watcher: Watcher, clock: Clock
+    ) -> None:
+        """A job is followed to its end and then leaves; one that begins later comes by itself."""
+        until(lambda: len(watcher.value) == 1)
+        [job] = watcher.value.to_dict("records")
+        assert job["appliance"] == "vc-ham-04"
+        assert "1 job runs" in shown(watcher)
+        assert "<progress max" in shown(watcher)
+        clock.goes_on(hours=1)
+        until(lambda: watcher.value["state"].to_list() == ["SUCCEEDED"])
+        assert "✓ succeeded" in shown(watcher)
+        assert "Nothing runs" in shown(watcher)
+        clock.goes_on(minutes=2)
+        until(lambda: watcher.value.empty)
+        running.appliances["vc-ham-01"].create("by hand")
+        until(lambda: "vc-ham-01" in watcher.value["appliance"].to_list())
+        watcher.stop()
+        assert running.appliances.open_sessions == 0
+        assert not watcher.running
+        assert "Stopped, as of" in shown(watcher)
+        kept = history.jobs(appliances=["vc-ham-04"]).set_index("job_id").loc[job["job_id"]]
+        assert kept["outcome"] == "success"
+
+    def test_two_jobs_of_one_appliance(
+        self, running: Simulated, watcher: Watcher, clock: Clock
+    ) -> None:
+        """A job that begins where another one is followed is followed too."""
+        until(lambda: len(watcher.value) == 1)
+        clock.goes_on(hours=1)
+        until(lambda: watcher.value["state"].to_list() == ["SUCCEEDED"])
+        running.appliances["vc-ham-04"].create("by hand")
+        until(lambda: len(watcher.value) == 2)
+        clock.goes_on(seconds=10)
+        until(lambda: watcher.value["state"].to_list() == ["SUCCEEDED", "INPROGRESS"])
+
+    def test_away_for_a_while(self, running: Simulated, watcher: Watcher) -> None:
+        """An appliance that goes away keeps its bar, with the reason, until it is back."""
+        until(lambda: len(watcher.value) == 1)
+        running.appliances.stop("vc-ham-04")
+        until(lambda: watcher.value["detail"].notna().all())
+        assert "refused the connection" in shown(watcher)
+        running.appliances.start("vc-ham-04")
+        until(lambda: watcher.value["detail"].isna().all())
+        until(lambda: set(watcher.errors["appliance"]) == {"vc-tyo-03"})
+
+    def test_nobody_answers(self, running: Simulated, watcher: Watcher) -> None:
+        """A round in which nobody answers is shown, and the next ones go on."""
+        until(lambda: watcher.looks > 0)
+        for one in running.fleet:
+            if one.name != "vc-tyo-03":  # which is down from the beginning
+                running.appliances.stop(one.name)
+        until(lambda: len(watcher.errors) == 12)
+        assert "12 of 12 appliances could not be read" in shown(watcher)
+        assert "and 2 more" in shown(watcher)
+        running.appliances.start("vc-ham-01")
+        until(lambda: len(watcher.errors) == 11)
+
+    def test_history_that_cannot_be_written(
+        self, running: Simulated, history: bk.History, clock: Clock
+    ) -> None:
+        """What fails by itself is shown in a sentence, and goes away when it goes well again."""
+        broken = [True]
+
+        class Full(bk.History):
+            """A history on a disk that may be full."""
+
+            def append(self, snapshot: Any) -> Any:  # noqa: ANN401 # as History has it
+                if broken[0]:
+                    raise HistoryError("no <space> left")
+                return super().append(snapshot)
+
+        full = Full(history.path)
+        with Watcher(
+            running.fleet, full, every=0.01, find_every=0.01, limits=QUICK, clock=clock
+        ) as watcher:
+            until(lambda: "HistoryError: no &lt;space&gt; left" in shown(watcher))
+            broken[0] = False
+            until(lambda: "HistoryError" not in shown(watcher))
+            until(lambda: len(watcher.value) == 1)
+        watcher.close()
+
+
+class TestStop:
+    """Stopping is prompt, and leaves nothing behind."""
+
+    def test_while_it_sleeps(self, running: Simulated, history: bk.History, clock: Clock) -> None:
+        """Stop does not wait for the next look: the pauses here are of an hour."""
+        watcher = watch(
+            running.fleet, history, every=3600, find_every=3600, limits=QUICK, clock=clock
+        )
+        until(lambda: watcher.looks == 1)
+        watcher.stop()
+        assert not watcher.running
+        assert running.appliances.open_sessions == 0
+        watcher.close()
+
+    def test_while_a_round_is_under_way(self, odd: OddServer, history: bk.History) -> None:
+        """A round that hangs at an appliance ends at once, and the session is given back."""
+        odd.speak_api()
+        asked, go = threading.Event(), threading.Event()
+
+        class Slow(dict[str, Any]):
+            """Answers that keep one question waiting."""
+
+            def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 # as dict has it
+                if key == "GET /api/appliance/recovery/backup/job/details":
+                    asked.set()
+                    go.wait(20)
+                return super().get(key, default)
+
+        odd.answers = Slow(odd.answers)
+        watcher = watch([odd.appliance()], history, limits=QUICK)
+        assert asked.wait(20)
+        assert "Asking 1 appliance what runs" in shown(watcher)
+        watcher.stop()
+        assert not watcher.running
+        go.set()
+        methods = [seen[0] for seen in odd.seen if seen[1] == "/api/session"]
+        assert methods == ["POST", "DELETE"]
+        watcher.close()
+
+    def test_by_its_own_thread(self, running: Simulated, history: bk.History, clock: Clock) -> None:
+        """Who is called by the watcher may stop it: that does not wait for itself."""
+
+        class Once(bk.History):
+            """A history that has had enough after one round."""
+
+            def append(self, snapshot: Any) -> Any:  # noqa: ANN401 # as History has it
+                one.stop()
+                return super().append(snapshot)
+
+        one = Watcher(running.fleet, Once(history.path), limits=QUICK, clock=clock)
+        one.start()
+        until(lambda: not one.running)
+        assert len(history.jobs()) > 0
+        assert running.appliances.open_sessions == 0
+        one.close()
+
+    def test_buttons(self, running: Simulated, watcher: Watcher) -> None:
+        """Stop and Start are buttons, and only one of them can be pressed."""
+        start, stop = (find(watcher.box, description=word) for word in ("Start", "Stop"))
+        until(lambda: watcher.looks > 0)
+        assert (start.disabled, stop.disabled) == (True, False)
+        stop.click()
+        until(lambda: not watcher.running)
+        assert (start.disabled, stop.disabled) == (False, True)
+        assert running.appliances.open_sessions == 0
+        start.click()
+        watcher.start()  # changes nothing
+        until(lambda: watcher.looks > 0)
+        assert watcher.running
+
+    def test_start_that_fails(
+        self, odd: OddServer, history: bk.History, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where nobody types the password, the caller hears of it, or reads it in the widget."""
+        monkeypatch.setattr("getpass.getpass", lambda _prompt: "")
+        typed = bk.Appliance(
+            name="vc-1",
+            host=odd.host,
+            user="u",
+            password=bk.PasswordSource("prompt", "the fleet"),
+        )
+        watcher = Watcher([typed], history)
+        with pytest.raises(CredentialError, match="none was typed"):
+            watcher.start()
+        find(watcher.box, description="Stop").click()
+        find(watcher.box, description="Start").click()
+        assert "none was typed" in shown(watcher)
+        assert not watcher.running
+        watcher.close()
+
+    def test_no_widget_left(self, running: Simulated, history: bk.History, clock: Clock) -> None:
+        """Looks make no widgets; closing removes all, with their layouts and styles."""
+        known = ipywidgets.widgets.widget._instances
+        before = set(known)
+        watcher = watch(running.fleet, history, every=0.01, limits=QUICK, clock=clock)
+        made = len(known)
+        until(lambda: watcher.looks > 5)
+        assert len(known) == made
+        watcher.close()
+        assert set(known) == before
+
+    def test_nobody_holds_it(self, running: Simulated, history: bk.History, clock: Clock) -> None:
+        """A watcher that nothing refers to any more stops, and logs out."""
+        watcher = watch(running.fleet, history, every=0.01, limits=QUICK, clock=clock)
+        start, run, gone = watcher._start, watcher._run, weakref.ref(watcher)
+        until(lambda: running.appliances.open_sessions == 1)
+        assert run is not None
+        del watcher
+        gc.collect()
+        until(lambda: gone() is None)
+        until(lambda: not run.is_alive())
+        assert running.appliances.open_sessions == 0
+        start.click()  # a button that is left over on a page does nothing
+
+    def test_end_of_the_interpreter(self, live_demo: Simulated, tmp_path: Path) -> None:
+        """A kernel that ends while it watches does not hang, and logs out."""
+        code = (
+            "import sys, time, backupkit as bk\n"
+            f"fleet = bk.Fleet.load({str(live_demo.path)!r})\n"
+            f"watcher = bk.widgets.watch(fleet, bk.History({str(tmp_path / 'h')!r}), every=0.05)\n"
+            "while not len(watcher.value): time.sleep(0.01)\n"
+            "while watcher.looks < 3: time.sleep(0.01)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        )
+        assert done.stderr == ""
+        until(lambda: live_demo.appliances.open_sessions == 0)
+
+
+class TestDisplay:
+    """What a front end gets."""
+
+    def test_widget_and_still(self, watcher: Watcher) -> None:
+        """A front end gets the widget; one without widgets the same bars as a page."""
+        until(lambda: "vc-ham-04" in shown(watcher))
+        bundle = watcher._repr_mimebundle_(include=None, exclude=None)
+        model = bundle["application/vnd.jupyter.widget-view+json"]["model_id"]
+        assert model == watcher.box.model_id
+        assert "vc-ham-04" in bundle["text/html"]
+        json.dumps(bundle)
+
+    def test_before_it_is_started(self, running: Simulated, history: bk.History) -> None:
+        """One that was never started shows that, and its Start button."""
+        watcher = Watcher(running.fleet, history)
+        assert "Not asked yet" in watcher._repr_mimebundle_()["text/html"]
+        watcher.close()
+
+    def test_a_cell_run_again(
+        self, running: Simulated, history: bk.History, clock: Clock, watcher: Watcher
+    ) -> None:
+        """Showing another watcher of the same fleet and history stops the one shown before."""
+        watcher._repr_mimebundle_()
+        again = watch(running.fleet, history, every=0.01, limits=QUICK, clock=clock)
+        again._repr_mimebundle_()
+        until(lambda: not watcher.running)
+        assert again.running
+        again.close()
+
+    def test_bar(self) -> None:
+        """A running job has its share, the time left and the time it took so far."""
+        assert cells(look(message="Copying")) == [
+            ["vc-1", "one", "40 % 40 %", "about 3 min", "1 h 20 min", "Copying"]
+        ]
+
+    @pytest.mark.parametrize(
+        ("changes", "column", "expected"),
+        [
+            ({"progress": None}, 2, " INPROGRESS"),
+            ({"time_left": None}, 3, ""),
+            ({"elapsed": None}, 4, ""),
+            (
+                {"stalled": True, "changed_at": NOW - pd.Timedelta(minutes=12)},
+                5,
+                "⚠ stalled: no progress for 12 min",
+            ),
+            ({"detail": "refused", "message": "Copying"}, 5, "refusedCopying"),
+            ({"state": "SUCCEEDED", "time_left": timedelta(0)}, 2, "✓ succeeded"),
+            ({"state": "SUCCEEDED", "time_left": timedelta(0)}, 3, ""),
+            ({"state": "FAILED", "detail": "gone", "message": "Disk full"}, 2, "✕ FAILED"),
+            ({"state": "FAILED", "detail": "gone", "message": "Disk full"}, 5, "Disk full"),
+        ],
+    )
+    def test_cells(self, changes: dict[str, object], column: int, expected: str) -> None:
+        """What is missing is left out; warnings come before messages."""
+        assert cells(look(**changes))[0][column] == expected
+
+    def test_order(self) -> None:
+        """Stalled and lost jobs first, then who takes longest, and what ended last."""
+        rows = [
+            look(appliance="ended", state="SUCCEEDED", time_left=timedelta(0), detail="x"),
+            look(appliance="quick"),
+            look(appliance="slow", time_left=timedelta(hours=3)),
+            look(appliance="unclear", time_left=None),
+            look(appliance="stalled", stalled=True),
+            look(appliance="lost", detail="refused"),
+        ]
+        names = [row[0] for row in cells(RUNNING.conform(pd.concat(rows, ignore_index=True)))]
+        assert names == ["lost", "stalled", "unclear", "slow", "quick", "ended"]
+
+    def test_many(self) -> None:
+        """Of hundreds of jobs thirty are shown, and the rest is counted."""
+        rows = [look(job_id=f"{n}", stalled=n == 7) for n in range(200)]
+        frame = RUNNING.conform(pd.concat(rows, ignore_index=True))
+        page = bars(State(asked=9, running=True, frame=frame, looked_at=NOW, found_at=NOW))
+        assert page.count("<tr>") == 31
+        assert "and 170 more" in page
+        assert "200 jobs run, 1 stalled." in page
+        assert "Watching, as of 2026-11-09 06:00:00 UTC, newest round at 06:00:00 UTC." in page
+
+    def test_errors(self) -> None:
+        """What could not be read is told with its whole sentence."""
+        errors = ERRORS.frame(
+            {"appliance": ["vc-9"], "error": ["login"], "detail": ["Ask <Joe>."], "job_id": [None]}
+        )
+        page = bars(State(asked=9, running=True, found_at=NOW, errors=errors))
+        assert "Nothing runs; 1 of 9 appliances could not be read in the last round." in page
+        assert "Ask &lt;Joe&gt;." in page
+
+    def test_hostile_text_is_text(self) -> None:
+        """Markup, mathematics and control characters of an appliance appear as text."""
+        said = dict.fromkeys(("appliance", "job_id", "state", "detail", "message"), EVIL)
+        frame = look(progress=None, **said)
+        page = bars(State(asked=1, frame=frame, found_at=NOW, troubles=(EVIL,)))
+        assert "<script" not in page
+        assert "\x1b" not in page
+        assert page.count("&lt;script&gt;") == 6
+
+    def test_no_mathematics(self, watcher: Watcher) -> None:
+        """A page is told to take no dollar signs for mathematics."""
+        assert 'class="bk mathjax_ignore tex2jax_ignore"' in watcher._repr_html_()
