@@ -227,7 +227,7 @@ class TestBadInput:
             ("report --fleet idle.toml --history kept --last 1d --start 2026", ["exclude each"]),
             (
                 "report --fleet idle.toml --history kept --out a_file/r.html",
-                ["Cannot write the report to a_file"],
+                ["Cannot write to a_file"],
             ),
             ("report --fleet idle.toml --history kept --out other", ["other"]),
             ("demo --out a_file", ["a_file cannot be written", "--out"]),
@@ -368,6 +368,23 @@ class TestCheck:
         assert capsys.readouterr().out.startswith("UNKNOWN: ")
 
 
+class TestMetrics:
+    """Backupkit metrics: a file for a node exporter."""
+
+    def test_written(
+        self, demo: Simulated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The file is told after the verdict, whatever that is."""
+        history, out = tmp_path / "history", tmp_path / "backupkit.prom"
+        bk.History(history).append(bk.collect([demo.fleet["vc-ham-01"]]))
+        fleet = ["--fleet", str(write_fleet(tmp_path, "vc-ham-01"))]
+        assert main(["metrics", *fleet, "--history", str(history), "--out", str(out)]) == 0
+        verdict, place = capsys.readouterr().out.splitlines()
+        assert re.match("OK|BREACH|UNKNOWN", verdict)
+        assert place == f"Metrics: {out}"
+        assert 'backupkit_verdict{state="' in out.read_text(encoding="utf-8")
+
+
 class TestDemo:
     """Backupkit demo: the whole way in one command."""
 
@@ -400,6 +417,18 @@ class TestSimulate:
         """Without --write-fleet the addresses are all it tells."""
         assert main(["simulate", "--appliances", "1", "--jobs", "1", "--for", "0"]) == 0
         assert capsys.readouterr().out.startswith("vc-0001\thttps://127.0.0.1:")
+
+    def test_interrupted(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Ctrl-C while it waits ends it without a traceback, and says so."""
+
+        def interrupted(_seconds: float) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("backupkit.cli.simulating.time.sleep", interrupted)
+        assert main(["simulate", "--appliances", "1", "--jobs", "1", "--for", "9"]) == 0
+        assert capsys.readouterr().err.endswith("Stopped.\n")
 
     def test_stopped_by_ctrl_c(self, tmp_path: Path) -> None:
         """A real process, collected from by another, ends cleanly on Ctrl-C."""

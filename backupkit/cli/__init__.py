@@ -26,7 +26,7 @@ from typer.exceptions import TyperException
 from backupkit._version import __version__
 from backupkit.cli.collecting import collect
 from backupkit.cli.doctoring import doctor
-from backupkit.cli.judging import check, report
+from backupkit.cli.judging import check, metrics, report
 from backupkit.cli.simulating import demo, simulate
 from backupkit.cli.watching import watch
 from backupkit.errors import BackupkitError
@@ -43,7 +43,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (demo, doctor, collect, watch, report, check, simulate):
+for command in (demo, doctor, collect, watch, report, check, metrics, simulate):
     app.command()(command)
 
 

@@ -1,4 +1,4 @@
-"""``backupkit report`` and ``backupkit check``: judge what the history holds."""
+"""``backupkit report``, ``check`` and ``metrics``: judge what the history holds."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -12,7 +12,7 @@ from backupkit.errors import BackupkitError, SettingsError
 if TYPE_CHECKING:
     from backupkit.assessment import Assessment
 
-__all__ = ["assess", "check", "headline", "report"]
+__all__ = ["assess", "check", "headline", "metrics", "report"]
 
 VERDICT: Final = 5
 CHECK_CODES: Final = {"compliant": 0, "breach": 2, "unknown": 3}
@@ -92,6 +92,24 @@ def check(
         named = f" ({worst})" if worst else ""
         typer.echo(f"{CHECK_WORDS[code]}: {verdict.sentence}{named} | {performance}")
     return code
+
+
+def metrics(
+    history: HistoryFolder,
+    fleet: FleetFile,
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="The file, in the textfile folder: backupkit.prom.")
+    ],
+    *,
+    last: Annotated[str, typer.Option(metavar="30d", help="The period, back from now.")] = "30d",
+) -> None:
+    """Write the judgement as OpenMetrics text, for a node exporter's textfile folder."""
+    from backupkit.report.openmetrics import write_openmetrics  # noqa: PLC0415 # --help is quick
+
+    assessment = assess(history, fleet, last=last)
+    written = write_openmetrics(assessment, out)
+    typer.echo(headline(assessment))
+    typer.echo(f"Metrics: {written}")
 
 
 def assess(  # an option each

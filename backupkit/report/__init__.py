@@ -62,7 +62,7 @@ class Report:
         beside = {
             target.with_suffix(".json"): json_document(self.assessment),
             target.with_suffix(".csv"): slots_csv(self.assessment),
-            target.with_suffix(".jobs.csv"): jobs_csv(self.assessment),
+            target.with_suffix(".jobs.csv"): jobs_csv(self.assessment.jobs),
         }
         html = page(self.assessment, sidecars=tuple(file.name for file in beside))
         return write_files({target: html.encode(), **beside})

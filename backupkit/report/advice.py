@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from backupkit.report.wording import instant
+from backupkit.display.wording import instant
 
 __all__ = ["for_breach", "for_unread"]
 

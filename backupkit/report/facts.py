@@ -1,7 +1,8 @@
 """What the page says, as values: every text in it is final, none of it is escaped yet."""
 
 from dataclasses import dataclass
-from types import MappingProxyType
+
+from backupkit.display.wording import STATE_WORDS
 
 __all__ = [
     "STATE_WORDS",
@@ -18,17 +19,6 @@ __all__ = [
     "Summary",
     "Unread",
 ]
-
-STATE_WORDS = MappingProxyType(
-    {
-        "compliant": "● Compliant",
-        "breach": "✕ Breach",
-        "unknown": "? Unknown",
-        "excluded": "- Excluded",
-        "unobserved": "○ Not observed",
-    }
-)
-"""Symbol and word of each state of an appliance."""
 
 
 @dataclass(frozen=True, slots=True)

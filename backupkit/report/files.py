@@ -38,7 +38,7 @@ def write_files(contents: Mapping[Path, bytes]) -> tuple[Path, ...]:
         reason = error.strerror or type(error).__name__
         where = next(iter(contents)).parent
         raise OutputError(
-            f"Cannot write the report to {where}: {reason} ({error.filename}). Check that the"
+            f"Cannot write to {where}: {reason} ({error.filename}). Check that the"
             " folder exists, that you may write to it and that it has space left, or choose"
             " another path."
         ) from error

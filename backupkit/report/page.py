@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from backupkit import plots
 from backupkit.assessment import Assessment
+from backupkit.display import style_sheet
 from backupkit.plots.picture import png, svg
 from backupkit.report.summary import summarize
 
@@ -100,22 +101,9 @@ def image(ax: Axes) -> str:
 
 
 @cache
-def style_sheet() -> str:
-    """Give the style sheet of page, fragment and widgets."""
-    environment = _environment()
-    source, _, _ = _loader().get_source(environment, "style.css")
-    return source
-
-
-@cache
-def _loader() -> jinja2.PackageLoader:
-    return jinja2.PackageLoader("backupkit.report")
-
-
-@cache
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
-        loader=_loader(),
+        loader=jinja2.PackageLoader("backupkit.report"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

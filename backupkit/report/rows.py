@@ -6,7 +6,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import pandas as pd
 
 from backupkit.assessment import Assessment
-from backupkit.plots.compliance import nights
+from backupkit.assessment.showing import exposure
+from backupkit.display.wording import NO_DATA, ago, day, hours, instant, ratio, size, span, tidy
+from backupkit.plots.matrix import nights
 from backupkit.plots.style import OUTCOME_LOOKS, SLOT_LOOKS
 from backupkit.report.facts import (
     STATE_WORDS,
@@ -18,7 +20,6 @@ from backupkit.report.facts import (
     Source,
 )
 from backupkit.report.messages import messages_text
-from backupkit.report.wording import NO_DATA, ago, day, hours, instant, ratio, size, span, tidy
 
 __all__ = ["appliance_facts", "exposure", "job_facts", "matrix", "rows_of", "sources"]
 
@@ -38,26 +39,6 @@ _MISSED = ("missed_failed", "missed_norun", "missed_overrun")
 def rows_of(frame: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
     """Walk a frame that is indexed by appliance: name and row."""
     return ((str(name), row) for name, row in frame.iterrows())
-
-
-def exposure(row: pd.Series) -> str:
-    """Write an appliance's exposure, or its lower bound where no success is known.
-
-    Parameters
-    ----------
-    row : Series
-        Its row of `backupkit.tables.APPLIANCES`.
-
-    Returns
-    -------
-    str
-        A duration, "over ..." for a lower bound.
-    """
-    if pd.notna(row["exposure"]):
-        return span(row["exposure"])
-    if pd.notna(row["exposure_at_least"]):
-        return f"over {span(row['exposure_at_least'])}"
-    return NO_DATA
 
 
 def matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:

@@ -8,8 +8,8 @@ import pandas as pd
 import pyarrow as pa
 
 from backupkit.assessment import Assessment
+from backupkit.display.wording import without_user
 from backupkit.report.messages import messages_text
-from backupkit.report.wording import without_user
 
 __all__ = ["SCHEMA_VERSION", "jobs_csv", "json_document", "slots_csv"]
 
@@ -83,21 +83,21 @@ def slots_csv(assessment: Assessment) -> bytes:
     return _csv(assessment.slots)
 
 
-def jobs_csv(assessment: Assessment) -> bytes:
+def jobs_csv(jobs: pd.DataFrame) -> bytes:
     """Write one row per job, its messages whole.
 
     Parameters
     ----------
-    assessment : Assessment
-        Reads its jobs.
+    jobs : DataFrame
+        Of `backupkit.tables.ASSESSED_JOBS`.
 
     Returns
     -------
     bytes
         UTF-8, safe to open in a spreadsheet.
     """
-    said = [messages_text(cell) for cell in _plain(assessment.jobs["messages"])]
-    return _csv(assessment.jobs.assign(messages=pd.Series(said, assessment.jobs.index, "str")))
+    said = [messages_text(cell) for cell in _plain(jobs["messages"])]
+    return _csv(jobs.assign(messages=pd.Series(said, jobs.index, "str")))
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

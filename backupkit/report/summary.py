@@ -8,6 +8,8 @@ import pandas as pd
 
 from backupkit._version import __version__
 from backupkit.assessment import Assessment
+from backupkit.assessment.showing import HEAD_FIGURES
+from backupkit.display.wording import ago, instant, ratio, tidy
 from backupkit.report import advice
 from backupkit.report.facts import (
     STATE_WORDS,
@@ -20,7 +22,6 @@ from backupkit.report.facts import (
     Unread,
 )
 from backupkit.report.rows import appliance_facts, exposure, matrix, rows_of, sources
-from backupkit.report.wording import ago, instant, ratio, tidy
 
 __all__ = ["summarize"]
 
@@ -28,15 +29,6 @@ _ACTS = 25
 _UNREAD = 100
 _SIGNATURES = 25
 _NAMES = 5
-_HEAD_FIGURES: Mapping[str, str] = MappingProxyType(
-    {
-        "appliances_strict": "inside their RPO (strict)",
-        "appliances_observed": "of those read (observed)",
-        "coverage_appliances": "could be read (coverage)",
-        "rpo_strict_micro": "of the time inside the RPO",
-        "slot_strict_micro": "of the expected runs done",
-    }
-)
 _OTHER_FIGURES: Mapping[str, str] = MappingProxyType(
     {
         "rpo_strict_macro": "time inside the RPO, strict, mean of the appliances",
@@ -82,7 +74,7 @@ def summarize(assessment: Assessment) -> Summary:
         generated=instant(assessment.now),
         data_until=instant(assessment.coverage["last_poll"].max()),
         policy=str(assessment.policy),
-        figures=_figures(assessment.fleet, _HEAD_FIGURES),
+        figures=_figures(assessment.fleet, HEAD_FIGURES),
         other_figures=_figures(assessment.fleet, _OTHER_FIGURES),
         acts=acts[:_ACTS],
         acts_more=max(len(acts) - _ACTS, 0),

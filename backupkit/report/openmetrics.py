@@ -1,0 +1,186 @@
+"""The judgement as OpenMetrics text, for Prometheus by way of a node exporter's textfile folder."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.openmetrics.exposition import generate_latest
+
+from backupkit._version import __version__
+from backupkit.assessment import Assessment
+from backupkit.report.files import write_files
+from backupkit.tables import STATES
+
+__all__ = ["openmetrics", "write_openmetrics"]
+
+_MEMBER: Final = ("appliance", "site", "group")
+_COLUMNS: Final = {
+    "exposure": ("exposure", "seconds", "Time since the newest recovery point began."),
+    "exposure_at_least": (
+        "exposure_at_least",
+        "seconds",
+        "What the exposure is at least where no recovery point is known.",
+    ),
+    "rpo_threshold": ("threshold", "seconds", "RPO and grace: beyond is a breach."),
+    "last_success_timestamp": ("last_success", "seconds", "Start of the newest good backup."),
+    "strikes": ("strikes", "", "Failures since the newest success."),
+    "rpo_ratio": ("rpo_strict", "ratio", "Share of the time inside the RPO, unknown counts."),
+    "slot_ratio": ("slot_strict", "ratio", "Share of the expected runs done, unknown counts."),
+}
+"""By the metric's name: a column of the appliances, its unit, and its help."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """Metrics that are there already."""
+
+    metrics: tuple[Metric, ...]
+
+    def collect(self) -> Iterable[Metric]:
+        return self.metrics
+
+
+def openmetrics(assessment: Assessment) -> str:
+    """Write a judgement as OpenMetrics text.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        The judgement.
+
+    Returns
+    -------
+    str
+        Gauges whose names begin with ``backupkit_``: the verdict, appliances by state, the fleet's
+        ratios with their numerators and denominators, and what holds for each appliance [s, UTC].
+        What is not known has no sample.
+
+    References
+    ----------
+    .. [1] OpenMetrics 1.0, https://prometheus.io/docs/specs/om/open_metrics_spec/
+
+    Examples
+    --------
+    >>> from backupkit import evaluate_frames
+    >>> from backupkit.policy import Member, Policy
+    >>> from backupkit.tables import JOBS, POLLS, SCHEDULES
+    >>> end = "2026-11-09T00:00:00Z"
+    >>> week = {"start": "2026-11-02T00:00:00Z", "end": end, "now": end}
+    >>> frames = JOBS.empty(), POLLS.empty(), SCHEDULES.empty()
+    >>> policy = Policy(members=[Member(appliance="vc-1")])
+    >>> text = openmetrics(evaluate_frames(*frames, policy, **week))
+    >>> [line for line in text.splitlines() if "_verdict" in line][-1]
+    'backupkit_verdict{state="unknown"} 1.0'
+    """
+    registry = CollectorRegistry()
+    registry.register(_Source(tuple(_metrics(assessment))))
+    text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call] # it says no types
+    return text.decode()
+
+
+def write_openmetrics(assessment: Assessment, path: str | Path) -> Path:
+    """Write the text to a file that is there whole or not at all.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        The judgement.
+    path : str or Path
+        The file; a node exporter reads those that end in ``.prom``.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    (written,) = write_files({Path(path): openmetrics(assessment).encode()})
+    return written
+
+
+def _metrics(assessment: Assessment) -> Iterator[Metric]:
+    verdict = assessment.verdict
+    yield InfoMetricFamily(
+        "backupkit_build", "The backupkit that judged.", value={"version": __version__}
+    )
+    yield _gauge(
+        "verdict",
+        "1 for the state of the fleet, 0 for the others.",
+        ("state",),
+        [((state,), float(verdict.state == state)) for state in ("compliant", "breach", "unknown")],
+    )
+    yield _gauge(
+        "appliances",
+        "Appliances in each state.",
+        ("state",),
+        [((state,), getattr(verdict, state)) for state in STATES],
+    )
+    for name, moment, told in (
+        ("judged_timestamp", assessment.now, "The moment of the judgement."),
+        ("period_start_timestamp", assessment.start, "Where the period begins."),
+        ("period_end_timestamp", assessment.end, "Where the period ends."),
+    ):
+        yield _gauge(name, told, (), [((), moment)], unit="seconds")
+    for column in ("value", "numerator", "denominator"):
+        name = "fleet_ratio" if column == "value" else f"fleet_{column}"
+        rows = zip(assessment.fleet.index, assessment.fleet["unit"], strict=True)
+        samples = zip(rows, assessment.fleet[column], strict=True)
+        yield _gauge(name, f"The {column} of each ratio.", ("metric", "counts"), samples)
+    yield from _appliances(assessment)
+
+
+def _appliances(assessment: Assessment) -> Iterator[Metric]:
+    facts = assessment.appliances
+    members = [
+        tuple("" if pd.isna(text) else str(text) for text in row)
+        for row in zip(facts.index, facts["site"], facts["group"], strict=True)
+    ]
+    yield _gauge(
+        "appliance_state",
+        "1 for the state of each appliance.",
+        (*_MEMBER, "state"),
+        [((*member, state), 1) for member, state in zip(members, facts["state"], strict=True)],
+    )
+    for name, (column, unit, told) in _COLUMNS.items():
+        samples = zip(members, facts[column], strict=True)
+        yield _gauge(f"appliance_{name}", told, _MEMBER, samples, unit=unit)
+    seen = assessment.coverage["last_ok"].reindex(facts.index)
+    yield _gauge(
+        "appliance_last_read_timestamp",
+        "When the appliance was last read.",
+        _MEMBER,
+        zip(members, seen, strict=True),
+        unit="seconds",
+    )
+
+
+def _gauge(
+    name: str,
+    told: str,
+    labels: tuple[str, ...],
+    samples: Iterable[tuple[tuple[str, ...], Any]],
+    *,
+    unit: str = "",
+) -> Metric:
+    """Make a gauge of the samples that have a value."""
+    gauge = GaugeMetricFamily(f"backupkit_{name}", told, labels=labels, unit=unit)
+    for member, value in samples:
+        if not pd.isna(value):
+            gauge.add_metric(member, _plain(value))
+    return gauge
+
+
+def _plain(value: Any) -> float:  # noqa: ANN401 # times, spans and numbers
+    if isinstance(value, pd.Timestamp):
+        return value.timestamp()
+    if isinstance(value, pd.Timedelta):
+        return value.total_seconds()
+    return float(value)
