@@ -9,9 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
+from xdist.scheduler import (  # type: ignore[import-untyped] # xdist says no types
+    LoadScopeScheduling,
+    Scheduling,
+)
 
 from backupkit import Appliance, Fleet, Limits, PasswordSource
 from backupkit.simulator import Scenario, SimulatedFleet
@@ -26,6 +31,19 @@ EPOCH = datetime(2026, 11, 9, 6, 0, tzinfo=UTC)
 def epoch() -> datetime:
     """Give the present of every simulated fleet: a clock that stands still."""
     return EPOCH
+
+
+class Together(LoadScopeScheduling):  # type: ignore[misc] # xdist is not typed
+    """One worker runs all tests of `tests/jupyter`, because they share one JupyterLab."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "jupyter" if nodeid.startswith("tests/jupyter/") else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
+    """Tell xdist which tests stay together."""
+    return Together(config, log)
 
 
 @dataclass(frozen=True)
@@ -50,6 +68,15 @@ def simulated(
         path = folder / "fleet.toml"
         appliances.write_fleet(path)
         yield Simulated(appliances, path)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Run one headless browser for all tests of a process: Playwright allows no second one."""
+    from tests.chromium import launched  # noqa: PLC0415 # only where there is a browser
+
+    with launched() as chromium:
+        yield chromium
 
 
 @pytest.fixture(scope="session")

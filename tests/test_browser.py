@@ -1,38 +1,14 @@
 """The report in a real browser: Debian's chromium, driven by Playwright."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 import backupkit as bk
+from tests.chromium import ARTEFACTS, MARKS, ROOT
 
-ROOT = Path(__file__).parent.parent
-ARTEFACTS = ROOT / "artefacts"
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-]
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium: apt install chromium"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Run one headless browser."""
-    with (
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as running,
-    ):
-        yield running
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")

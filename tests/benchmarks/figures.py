@@ -77,7 +77,8 @@ class Section:
             for one in self.timings.values()
         ]
         title = textwrap.fill(self.title, 110)
-        return "\n".join(["", title, head, *rows, "", *map(str, self.figures)])
+        table = [head, *rows, ""] if rows else []
+        return "\n".join(["", title, *table, *map(str, self.figures)])
 
     def plain(self) -> dict[str, Any]:
         """Give all of it as what JSON knows."""

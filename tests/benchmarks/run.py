@@ -1,4 +1,4 @@
-"""Measure fetching and decoding against their peers, as ratios in one run: ``make bench``.
+"""Measure fetching, decoding and judging against their peers, as ratios in one run: ``make bench``.
 
 Servers run in processes of their own. Rounds are interleaved, so that a noisy machine is noisy for
 all; each figure is the median of the rounds. No figure makes the run fail; a wrong count does.
@@ -12,10 +12,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import decode, first, second
+from tests.benchmarks import decode, explore, first, judge, page, second
 from tests.benchmarks.scale import FULL, QUICK
 
-BENCHMARKS = {"first": first, "second": second, "decode": decode}
+BENCHMARKS = {
+    "first": first,
+    "second": second,
+    "decode": decode,
+    "judge": judge,
+    "explore": explore,
+    "page": page,
+}
 
 PATIENCE = 1800
 """After so long a run is stuck, and says where before it ends [s]."""

@@ -31,6 +31,12 @@ class Scale:
         Jobs decoded at once.
     bodies_in_turn : int
         Jobs decoded in each round.
+    judged : int
+        Appliances that are judged.
+    judged_jobs : int
+        Nights of each of them.
+    explored : tuple of (int, int)
+        Appliances that are explored, and the nights of each.
     """
 
     rounds: int
@@ -43,6 +49,9 @@ class Scale:
     requests_delayed: int
     bodies: int
     bodies_in_turn: int
+    judged: int
+    judged_jobs: int
+    explored: tuple[tuple[int, int], ...]
 
 
 FULL = Scale(
@@ -56,6 +65,9 @@ FULL = Scale(
     requests_delayed=30,
     bodies=1_000_000,
     bodies_in_turn=50_000,
+    judged=2_000,
+    judged_jobs=500,
+    explored=((10, 100), (500, 200), (2_000, 500)),
 )
 
 QUICK = Scale(
@@ -69,4 +81,7 @@ QUICK = Scale(
     requests_delayed=10,
     bodies=20_000,
     bodies_in_turn=4_000,
+    judged=50,
+    judged_jobs=100,
+    explored=((10, 100),),
 )

@@ -1,0 +1,95 @@
+"""Debian's chromium, driven by Playwright, and what a page did in it."""
+
+import contextlib
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
+
+ROOT = Path(__file__).parent.parent
+ARTEFACTS = ROOT / "artefacts"
+CHROMIUM = shutil.which("chromium")
+
+MARKS = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium: apt install chromium"),
+]
+
+_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # no name leads anywhere
+]
+_HERE = re.compile(r"(https?|wss?)://127\.0\.0\.1[:/]|(data|blob|file|about):")
+
+
+@contextlib.contextmanager
+def launched() -> Iterator[Browser]:
+    """Run one headless browser to which there is only this machine."""
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS) as running,
+    ):
+        yield running
+
+
+class Watched:
+    """What went wrong in a page, and what it asked of other machines.
+
+    Parameters
+    ----------
+    page : Page
+        A page that has not been anywhere yet.
+    harmless : sequence of str
+        Parts of messages to overlook.
+
+    Attributes
+    ----------
+    troubles : list of str
+        Errors on the console, uncaught errors, and requests that were not answered well.
+    abroad : list of str
+        Addresses that are not on loopback.
+    """
+
+    def __init__(self, page: Page, harmless: tuple[str, ...] = ()) -> None:
+        self.troubles: list[str] = []
+        self.abroad: list[str] = []
+        self._harmless = harmless
+        page.on("console", self._said)
+        page.on("pageerror", lambda error: self._trouble(f"uncaught: {error}"))
+        page.on("request", self._asked)
+        page.on("requestfailed", self._failed)
+        page.on("response", self._answered)
+        page.on("websocket", lambda socket: self._went(socket.url))
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.troubles.clear()
+        self.abroad.clear()
+
+    def _trouble(self, text: str) -> None:
+        if not any(part in text for part in self._harmless):
+            self.troubles.append(text)
+
+    def _went(self, url: str) -> None:
+        if _HERE.match(url) is None:
+            self.abroad.append(url)
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self._trouble(f"console: {message.text} ({message.location.get('url')})")
+
+    def _asked(self, request: Request) -> None:
+        self._went(request.url)
+
+    def _failed(self, request: Request) -> None:
+        self._trouble(f"{request.method} {request.url}: {request.failure}")
+
+    def _answered(self, response: Response) -> None:
+        if response.status >= 400:
+            self._trouble(f"{response.request.method} {response.url}: {response.status}")

@@ -1,0 +1,175 @@
+"""The explorer in a real JupyterLab, used as a person uses it."""
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from tests.chromium import MARKS
+from tests.jupyter.lab import Lab, Notebook
+
+pytestmark = MARKS
+
+VERDICT = "3 of 10 in scope breach their RPO, 1 unknown, 2 excluded"
+
+
+@pytest.fixture(scope="module")
+def notebook(lab: Lab) -> Iterator[Notebook]:
+    """Open the first notebook and run it to its end: the explorer."""
+    with lab.open("01_first_look.ipynb") as opened:
+        opened.page.set_viewport_size({"width": 1400, "height": 2_200})
+        opened.run_all()
+        yield opened
+        opened.page.set_viewport_size({"width": 1400, "height": 1_000})
+        assert opened.complaints() == []
+        assert opened.watched.troubles == []
+        assert opened.watched.abroad == []
+
+
+@pytest.fixture
+def explorer(notebook: Notebook) -> Locator:
+    """Give the explorer with nothing chosen and the overview open."""
+    shown = notebook.output("explorer")
+    shown.get_by_role("button", name="Clear filters").click()
+    shown.get_by_role("tab", name="Overview").click()
+    expect(shown.get_by_text(VERDICT)).to_be_visible()
+    return shown
+
+
+def picture(explorer: Locator) -> Locator:
+    """Find the first picture of the open tab."""
+    return explorer.locator(".backupkit-picture img:visible").first
+
+
+def changed(image: Locator, before: str | None) -> str:
+    """Wait until a picture is another one than before, and give it."""
+    expect(image).not_to_have_attribute("src", before or "")
+    return image.get_attribute("src") or ""
+
+
+def choose(explorer: Locator, *appliances: str) -> None:
+    """Choose appliances on the list."""
+    names = explorer.locator("select").filter(has=explorer.page.locator("option", has_text="vc-"))
+    names.first.select_option(label=list(appliances))
+
+
+class TestExplorer:
+    """What a person does, and what the page then shows."""
+
+    def test_choose_an_appliance(self, notebook: Notebook, explorer: Locator) -> None:
+        """Verdict and every tab follow the choice."""
+        notebook.shot("explorer-overview", of=explorer)
+        explorer.get_by_role("tab", name="Timeline").click()
+        before = picture(explorer).get_attribute("src")
+        notebook.shot("explorer-timeline", of=explorer)
+        choose(explorer, "vc-tyo-02")
+        expect(explorer.get_by_text("1 of 1 in scope breaches its RPO")).to_be_visible()
+        changed(picture(explorer), before)
+        expect(picture(explorer)).to_have_attribute("alt", re.compile("of 1 appliance"))
+        explorer.get_by_role("tab", name="Jobs").click()
+        expect(explorer.get_by_text("page 1 of 2, 30 jobs")).to_be_visible()
+        rows = explorer.get_by_role("row").filter(has_text="vc-tyo-02")
+        assert rows.count() == 25
+        notebook.shot("explorer-jobs", of=explorer)
+
+    def test_click_a_signature(self, notebook: Notebook, explorer: Locator) -> None:
+        """A click on a bar chooses its jobs; the timeline then shows those."""
+        explorer.get_by_role("tab", name="Failures").click()
+        pareto = picture(explorer)
+        expect(pareto).to_be_visible()
+        notebook.shot("explorer-failures", of=explorer)
+        box = pareto.bounding_box()
+        assert box is not None
+        pareto.click(position={"x": 0.5 * box["width"], "y": 0.34 * box["height"]})
+        expect(explorer.get_by_text(re.compile("Shown: signatures"))).to_be_visible()
+        explorer.get_by_role("tab", name="Jobs").click()
+        expect(explorer.get_by_text(re.compile(r"page 1 of \d+, (?!257)\d+ jobs"))).to_be_visible()
+        assert explorer.get_by_text("● succeeded").count() == 0
+
+    def test_choose_a_signature_on_the_list(self, explorer: Locator) -> None:
+        """The list beside the picture does the same, with the keyboard alone."""
+        explorer.get_by_role("tab", name="Failures").click()
+        listed = explorer.locator("select:visible").filter(
+            has=explorer.page.locator("option", has_text="broken pipe")
+        )
+        expect(listed).to_have_values([])
+        listed.select_option(index=[1])
+        expect(explorer.get_by_text(re.compile("Shown: signatures"))).to_be_visible()
+
+    def test_move_the_slider(self, explorer: Locator) -> None:
+        """The period follows the slider's handles."""
+        expect(explorer.get_by_text("2026-10-24 23:30 to 2026-11-23 23:30 UTC")).to_be_visible()
+        explorer.locator(".noUi-handle").last.focus()
+        explorer.page.keyboard.press("ArrowLeft")
+        expect(explorer.get_by_text("to 2026-11-23 00:00 UTC")).to_be_visible()
+        explorer.get_by_role("button", name="7 d", exact=True).click()
+        expect(explorer.get_by_text("2026-11-16 23:30 to 2026-11-23 23:30 UTC")).to_be_visible()
+
+    def test_brush_a_span(self, explorer: Locator) -> None:
+        """Dragging over the timeline chooses the span."""
+        explorer.get_by_role("tab", name="Timeline").click()
+        image = picture(explorer)
+        expect(image).to_be_visible()
+        image.scroll_into_view_if_needed()
+        before, box = image.get_attribute("src"), image.bounding_box()
+        assert box is not None
+        mouse, y = explorer.page.mouse, box["y"] + box["height"] / 2
+        mouse.move(box["x"] + 0.4 * box["width"], y)
+        mouse.down()
+        mouse.move(box["x"] + 0.5 * box["width"], y, steps=4)
+        mouse.move(box["x"] + 0.6 * box["width"], y, steps=4)
+        mouse.up()
+        changed(image, before)
+        expect(explorer.get_by_text(re.compile(r"2026-11-0\d .* to 2026-11-1\d"))).to_be_visible()
+
+    def test_search(self, explorer: Locator) -> None:
+        """What is typed narrows the jobs; a word on the other list narrows the appliances."""
+        explorer.get_by_role("tab", name="Jobs").click()
+        expect(explorer.get_by_text("page 1 of 11, 257 jobs")).to_be_visible()
+        explorer.get_by_placeholder("Search jobs and messages").fill("broken pipe")
+        expect(explorer.get_by_text("page 1 of 1, 5 jobs")).to_be_visible()
+        explorer.get_by_placeholder("Search appliances").fill("tyo")
+        names = explorer.locator("select").first.locator("option")
+        expect(names).to_have_count(4)
+        explorer.get_by_placeholder("Search appliances").fill("")
+
+    def test_press_chips(self, explorer: Locator) -> None:
+        """States and outcomes are pressed."""
+        explorer.get_by_role("button", name="unknown", exact=True).click()
+        expect(explorer.get_by_text("1 of 1 in scope is unknown")).to_be_visible()
+
+    def test_export(self, explorer: Locator, notebooks: Path) -> None:
+        """Both buttons save what is seen, and offer it for download."""
+        choose(explorer, "vc-ham-03")
+        expect(explorer.get_by_text("1 of 1 in scope breaches its RPO")).to_be_visible()
+        explorer.get_by_role("button", name="Export CSV").click()
+        link = explorer.get_by_role("link", name="backupkit-20261123-2330.jobs.csv")
+        with explorer.page.expect_download() as download:
+            link.click()
+        saved = (notebooks / "backupkit-20261123-2330.jobs.csv").read_bytes()
+        assert Path(download.value.path()).read_bytes() == saved
+        rows = list(csv.DictReader(saved.decode().splitlines()))
+        assert {row["appliance"] for row in rows} == {"vc-ham-03"}
+        explorer.get_by_role("button", name="Export HTML").click()
+        expect(explorer.get_by_role("link", name="backupkit-20261123-2330.html")).to_be_visible()
+        page = (notebooks / "backupkit-20261123-2330.html").read_text(encoding="utf-8")
+        assert "BREACH 1 of 1" in page
+
+    def test_dark(self, notebook: Notebook, explorer: Locator) -> None:
+        """Figures follow JupyterLab's theme."""
+        light = picture(explorer).get_attribute("src")
+        notebook.theme("JupyterLab Dark")
+        changed(picture(explorer), light)
+        for tab in ("Overview", "Timeline", "Matrix", "Failures", "Durations", "Jobs"):
+            explorer.get_by_role("tab", name=tab).click()
+            if tab != "Jobs":
+                expect(picture(explorer)).to_be_visible()
+            notebook.wait_idle()  # so that every picture is there
+            notebook.shot(f"explorer-dark-{tab.lower()}", of=explorer)
+        explorer.get_by_role("tab", name="Overview").click()
+        dark = picture(explorer).get_attribute("src")
+        notebook.theme("JupyterLab Light")
+        assert changed(picture(explorer), dark) == light
