@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+VOILA := --template=offline --Voila.ip=127.0.0.1
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ROOT_FLAG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
-.PHONY: demo test lab bench clean help
+.PHONY: demo test lab dashboard bench clean help
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -23,6 +24,9 @@ test: $(VENV)/.test ## all checks and tests
 
 lab: $(VENV)/.lab ## open JupyterLab on the first notebook
 	$(BIN)/jupyter lab $(ROOT_FLAG) notebooks/01_first_look.ipynb
+
+dashboard: $(VENV)/.lab ## serve the first notebook on this machine: no code, nothing from the internet
+	JUPYTER_PATH=notebooks $(BIN)/voila $(VOILA) notebooks/01_first_look.ipynb
 
 bench: $(VENV)/.test ## measure, as ratios in one run
 	$(BIN)/python -m tests.benchmarks.run

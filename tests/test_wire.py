@@ -65,7 +65,7 @@ def utc(day: int, hour: int, minute: int, second: int, millisecond: int) -> date
 
 def folder(name: str) -> str:
     """Give the place of one of the sample backups."""
-    return f"sftp://10.0.0.250/root/backups/vCenter/sn_vcsa.example.test/{name}_"
+    return f"sftp://10.0.0.250/srv/backups/vCenter/sn_vcsa.example.test/{name}_"
 
 
 JOBS = {
@@ -191,14 +191,14 @@ IDS = {name: [RUNNING, SUCCEEDED, FAILED] for name in ("api_job_list_200", "rest
 SCHEDULES = {
     "api_schedules_list_200": Schedule(
         enable=True,
-        location="sftp://10.0.0.250:/root/backups",
+        location="sftp://10.0.0.250:/srv/backups",
         parts=["seat", "common"],
         recurrence_info=Recurrence(23, 59),
         retention_info=Retention(5),
     ),
     "rest_schedules_list_200": Schedule(
         enable=True,
-        location="sftp://10.0.0.250:/root/backups",
+        location="sftp://10.0.0.250:/srv/backups",
         parts=["seat", "common"],
         recurrence_info=Recurrence(1, 0, ["MONDAY", "THURSDAY"]),
         retention_info=Retention(5),

@@ -80,7 +80,7 @@ class Target:
 
 
 TARGETS = (
-    Target("sftp://10.0.0.250:/root/backups", "root"),
+    Target("sftp://10.0.0.250:/srv/backups", "root"),
     Target("smb://10.30.20.40/vcenter-backup", "svc-backup"),
     Target("nfs://10.10.10.10:/nfs/vcenterbackup", "nobody"),
     Target("ftp://ftp.example.test/backup", "vcenter"),

@@ -120,7 +120,7 @@ class TestReading:
             parts=["common"],
             backup_password=None,
             location_type=Job.LocationType.SFTP,
-            location="sftp://10.0.0.250/root/backups",
+            location="sftp://10.0.0.250/srv/backups",
             location_user="root",
             location_password="secret",
             comment="by the client",
