@@ -6,6 +6,7 @@ import logging
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,6 +20,7 @@ from backupkit.client import ApplianceClient, Limits, faults, trust
 from backupkit.errors import (
     BusyError,
     CertificateError,
+    DeadlineError,
     LoginError,
     NotFoundError,
     PayloadError,
@@ -152,6 +154,46 @@ class TestRenewal:
             demo.appliances.expire_sessions("vc-ham-01")
             with pytest.raises(LoginError, match="ended the session"):
                 client.job_ids()
+
+
+class SlowToLogIn(dict[str, Answer]):
+    """Answers whose first log-in waits until the test lets it go."""
+
+    def __init__(self, answers: dict[str, Answer]) -> None:
+        super().__init__(answers)
+        self.asked, self.go_on = threading.Event(), threading.Event()
+
+    def get(self, path: str, default: Any = None) -> Any:  # noqa: ANN401 # as dict has it
+        """Give the answer for one request."""
+        if path == "POST /api/session" and not self.asked.is_set():
+            self.asked.set()
+            self.go_on.wait(30)
+        return super().get(path, default)
+
+
+class TestTurns:
+    """With as many requests under way as are allowed, the next one waits for its turn."""
+
+    def test_the_rounds_time_is_up_first(self, odd: OddServer) -> None:
+        """Whoever waits for a turn waits no longer than the round, and says so."""
+        odd.speak_api()
+        odd.answers = slow = SlowToLogIn(odd.answers)
+        limits = Limits(at_once=1, round=60)
+
+        def visit() -> int:
+            with ApplianceClient(odd.appliance(), PASSWORD, limits=limits) as client:
+                return len(client.job_ids())
+
+        with ThreadPoolExecutor(1) as threads:
+            first = threads.submit(visit)
+            assert slow.asked.wait(30)
+            second = ApplianceClient(
+                odd.appliance(), PASSWORD, limits=limits, due=time.monotonic() + 0.6
+            )
+            with pytest.raises(DeadlineError, match="time was up"):
+                second.__enter__()
+            slow.go_on.set()
+            assert first.result(30) == 0
 
 
 class TestTrust:
