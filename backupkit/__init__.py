@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from backupkit import errors, plots, simulator, widgets
     from backupkit._version import __version__
-    from backupkit.assessment import Assessment, evaluate, evaluate_frames
+    from backupkit.assessment import Assessment, compare, evaluate, evaluate_frames
     from backupkit.client import Limits
     from backupkit.collect import Snapshot, collect, watch
     from backupkit.doctor import doctor
@@ -38,6 +38,7 @@ __all__ = [
     "Snapshot",
     "__version__",
     "collect",
+    "compare",
     "doctor",
     "errors",
     "evaluate",
@@ -61,6 +62,7 @@ _HOME = {
     "Snapshot": "collect",
     "__version__": "_version",
     "collect": "collect",
+    "compare": "assessment",
     "doctor": "doctor",
     "errors": "",
     "evaluate": "assessment",

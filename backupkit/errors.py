@@ -8,6 +8,7 @@ The tree, so that one look tells what to catch::
     ├── TableError              a frame that is not what `backupkit.tables` says
     ├── HistoryError            a history folder that is none, or cannot be read or written
     ├── OutputError             a file that cannot be written
+    ├── MailError               a message that cannot be sent
     └── ApplianceError          one appliance could not be read, or answered wrongly
         ├── UnreachableError    no name, no route, refused, no answer in time
         ├── CertificateError    its certificate is not trusted
@@ -38,6 +39,7 @@ __all__ = [
     "DeadlineError",
     "HistoryError",
     "LoginError",
+    "MailError",
     "NotFoundError",
     "OutputError",
     "PayloadError",
@@ -99,6 +101,12 @@ class OutputError(BackupkitError):
     """A file that cannot be written."""
 
     kind = "output"
+
+
+class MailError(BackupkitError):
+    """A message that cannot be sent."""
+
+    kind = "mail"
 
 
 class ApplianceError(BackupkitError):

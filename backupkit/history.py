@@ -8,6 +8,7 @@ and the next round brings them again.
 import json
 import logging
 import os
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,6 +158,31 @@ class History:
                 f"The history {self.path} has format {form}; this version of backupkit reads "
                 f"format {FORMAT}. Update backupkit."
             )
+
+    @property
+    def identity(self) -> bytes:
+        """Random bytes of this history alone: with them a report's redacted names are made.
+
+        Raises
+        ------
+        HistoryError
+            If the history is of a time before it had any, and none can be written.
+        """
+        mark = self.path / _MARK
+        try:
+            if "id" not in json.loads(mark.read_text(encoding="utf-8")):
+                _write_mark(mark)
+            return bytes.fromhex(json.loads(mark.read_text(encoding="utf-8"))["id"])
+        except OSError as error:
+            raise HistoryError(
+                f"The history {self.path} has no identity yet, and none can be written: "
+                f"{error.strerror}. Name a key file with --redact-key."
+            ) from error
+        except (ValueError, TypeError) as error:
+            raise HistoryError(
+                f"The history {self.path} is damaged: the identity in {_MARK} cannot be read. "
+                "Put the file back from a backup, or name a key file with --redact-key."
+            ) from error
 
     def append(self, snapshot: _Snapshot) -> Appended:
         """Keep what is new in a snapshot; appending the same one again changes nothing.
@@ -498,7 +524,8 @@ def _is_draft(path: Path) -> bool:
 def _write_mark(mark: Path) -> None:
     """Write the mark whole or not at all."""
     draft = mark.with_name(f".{mark.name}.{os.getpid()}")
-    draft.write_text(json.dumps({"format": FORMAT}) + "\n", encoding="utf-8")
+    told = {"format": FORMAT, "id": secrets.token_hex(16)}
+    draft.write_text(json.dumps(told) + "\n", encoding="utf-8")
     draft.replace(mark)
 
 

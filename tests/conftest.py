@@ -34,10 +34,11 @@ def epoch() -> datetime:
 
 
 class Together(LoadScopeScheduling):  # type: ignore[misc] # xdist is not typed
-    """One worker runs all tests of `tests/jupyter`, because they share one JupyterLab."""
+    """One worker runs all tests that share a JupyterLab, or the reports of large fleets."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "jupyter" if nodeid.startswith("tests/jupyter/") else nodeid
+        shared = ("tests/jupyter/", "tests/test_browser.py")
+        return next((scope for scope in shared if nodeid.startswith(scope)), nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)

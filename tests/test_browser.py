@@ -1,51 +1,323 @@
 """The report in a real browser: Debian's chromium, driven by Playwright."""
 
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page, expect
 
 import backupkit as bk
+from backupkit.assessment import Assessment
+from backupkit.policy import Member
 from tests.chromium import ARTEFACTS, MARKS, ROOT
+from tests.report.conftest import END, fleet, job, judge, nights, poll, schedule, week
+
+__all__ = ["fleet", "judge", "week"]
 
 pytestmark = MARKS
 
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write the report of the sample data."""
-    policy = bk.Policy.load(ROOT / "data" / "fleet.example.toml")
-    a = bk.evaluate(bk.History(ROOT / "data" / "history"), policy, now="2026-11-23T23:30:00Z")
-    path = tmp_path_factory.mktemp("browser") / "report.html"
-    bk.report(a).save(path)
-    return path
+FLEETS = ("compliant", "three-of-50", "unreachable", "empty", "two-thousand", "sample")
+OPEN_ALL = "for (const d of document.querySelectorAll('details')) d.open = true"
+Theme = Literal["light", "dark"]
+Judge = Callable[..., Assessment]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(("width", "height"), [(1280, 720), (390, 844)])
-def test_first_screen(browser: Browser, report: Path, scheme: str, width: int, height: int) -> None:
-    """Verdict and the worst appliance are seen without scrolling; nothing is asked of a network."""
+@dataclass
+class Opened:
+    """A page, what it asked of a network, and what it complained about."""
+
+    page: Page
+    asked: list[str] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def opened(
+    browser: Browser,
+    file: Path,
+    *,
+    theme: Theme = "light",
+    width: int = 1280,
+    height: int = 720,
+    scripts: bool = True,
+) -> Iterator[Opened]:
+    """Open a file, and see to it that it asked for nothing and did not complain."""
     context = browser.new_context(
         viewport={"width": width, "height": height},
-        color_scheme="dark" if scheme == "dark" else "light",
-        java_script_enabled=False,
+        color_scheme=theme,
+        java_script_enabled=scripts,
+        reduced_motion="reduce",
     )
-    page = context.new_page()
-    asked: list[str] = []
-    troubles: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: troubles.append(message.text))
-    page.goto(report.as_uri())
+    shown = Opened(context.new_page())
+    shown.page.on("request", lambda request: shown.asked.append(request.url))
+    shown.page.on("console", lambda message: shown.troubles.append(message.text))
+    shown.page.on("pageerror", lambda error: shown.troubles.append(str(error)))
+    shown.page.on("dialog", lambda dialog: shown.troubles.append(dialog.message))
+    shown.page.goto(file.as_uri())
     ARTEFACTS.mkdir(exist_ok=True)
-    page.screenshot(path=ARTEFACTS / f"report-{scheme}-{width}.png")
-    heading = page.locator("h1").bounding_box()
-    worst = page.get_by_role("link", name="vc-tyo-02").first.bounding_box()
-    wide = page.locator("html").evaluate("element => element.scrollWidth")
+    yield shown
     context.close()
-    assert [url for url in asked if not url.startswith("data:")] == [report.as_uri()]
-    assert troubles == []
+    assert {url.partition("#")[0] for url in shown.asked if not url.startswith("data:")} == {
+        file.as_uri()
+    }
+    assert shown.troubles == []
+
+
+def month(judge: Judge, outcomes: Mapping[str, str]) -> Assessment:
+    """Judge appliances by what became of their nights."""
+    rows = [row for name, told in outcomes.items() for row in nights(name, told)]
+    members = [Member(appliance=name, site=name.split("-")[1], group="prod") for name in outcomes]
+    return judge(rows, [poll(name) for name in outcomes], [*map(schedule, outcomes)], members)
+
+
+@pytest.fixture(scope="module")
+def reports(
+    judge: Judge, fleet: Callable[[int], Assessment], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """Write the reports of fleets of every kind."""
+    policy = bk.Policy.load(ROOT / "data" / "fleet.example.toml")
+    history = bk.History(ROOT / "data" / "history")
+    sites = ("ham", "nyc", "tyo", "lon", "sao")
+    names = [f"vc-{sites[n % 5]}-{n:02}" for n in range(50)]
+    good = month(judge, dict.fromkeys(names, "s" * 8))
+    bad = {names[3]: "ssssssff", names[17]: "sss.....", names[31]: "ssfsssff"}
+    judged = {
+        "compliant": (good, None),
+        "three-of-50": (month(judge, dict.fromkeys(names, "s" * 8) | bad), good),
+        "unreachable": (judge([], [poll(name, END, "unreachable") for name in names]), None),
+        "empty": (judge(), None),
+        "two-thousand": (fleet(2000), None),
+        "sample": (bk.evaluate(history, policy, now="2026-11-23T23:30:00Z"), None),
+    }
+    folder = tmp_path_factory.mktemp("reports")
+    return {
+        name: bk.report(a, before=before).save(folder / f"{name}.html")[0]
+        for name, (a, before) in judged.items()
+    }
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (390, 844)])
+@pytest.mark.parametrize("name", FLEETS)
+def test_first_screen(
+    browser: Browser,
+    reports: Mapping[str, Path],
+    name: str,
+    theme: Theme,
+    width: int,
+    height: int,
+) -> None:
+    """Verdict and the worst are seen without scrolling, with scripts off."""
+    size = {"width": width, "height": height}
+    with opened(browser, reports[name], theme=theme, scripts=False, **size) as shown:
+        shown.page.screenshot(path=ARTEFACTS / f"report-{name}-{theme}-{width}.png")
+        heading = shown.page.locator("h1").bounding_box()
+        worst = shown.page.locator("#act th[scope=row], #act .fine").first.bounding_box()
+        wide = shown.page.locator("html").evaluate("element => element.scrollWidth")
     assert heading is not None
     assert heading["y"] + heading["height"] < height / 3
     assert worst is not None
     assert worst["y"] + worst["height"] < height
     assert wide <= width
+
+
+@pytest.mark.parametrize("paper", ["A4", "Letter"])
+@pytest.mark.parametrize("name", FLEETS)
+def test_print(browser: Browser, reports: Mapping[str, Path], name: str, paper: str) -> None:
+    """It prints on a handful of pages: of a large fleet only what is not compliant."""
+    with opened(browser, reports[name]) as shown:
+        pdf = shown.page.pdf(format=paper, path=ARTEFACTS / f"report-{name}-{paper}.pdf")
+    pages = len(re.findall(rb"/Type\s*/Page\b", pdf))
+    assert 1 <= pages <= 60
+
+
+def printed(page: Page, locator: str) -> bool:
+    """Tell whether something would be on paper."""
+    page.emulate_media(media="print")
+    seen = page.locator(locator).first.is_visible()
+    page.emulate_media(media="screen")
+    return seen
+
+
+def test_what_is_printed(browser: Browser, reports: Mapping[str, Path]) -> None:
+    """Controls are not printed, runs of troubled appliances are, of a large fleet no others."""
+    with opened(browser, reports["two-thousand"]) as shown:
+        assert printed(shown.page, "#appliances tbody .breach")
+        assert not printed(shown.page, "#appliances .good")
+        assert printed(shown.page, ".printed")
+        assert not printed(shown.page, ".sift")
+        assert not printed(shown.page, "nav")
+    with opened(browser, reports["three-of-50"]) as shown:
+        assert printed(shown.page, "#appliances .good")
+        # what is closed on the screen is open on paper, where there is trouble
+        runs = "#appliances details.trouble table"
+        assert not shown.page.locator(runs).first.is_visible()
+        assert printed(shown.page, runs)
+        assert not printed(shown.page, "#appliances .good details table")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", FLEETS)
+def test_accessible(browser: Browser, reports: Mapping[str, Path], name: str, theme: Theme) -> None:
+    """axe-core finds nothing to complain about; the dark theme differs only in its colours."""
+    axe = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    with opened(browser, reports[name], theme=theme) as shown:
+        if name == "sample":
+            shown.page.evaluate(OPEN_ALL)
+        shown.page.evaluate(axe)
+        only = "color-contrast" if theme == "dark" else None
+        found: dict[str, Any] = shown.page.evaluate(
+            "only => axe.run(only ? {runOnly: [only]} : {})", only
+        )
+    told = [
+        (fault["id"], fault["impact"], fault["nodes"][0]["html"], len(fault["nodes"]))
+        for fault in found["violations"]
+    ]
+    assert told == []
+    assert len(found["passes"]) >= (1 if only else 10)
+
+
+class TestScript:
+    """The script that sorts, finds and pages; without it all is there."""
+
+    def test_sorting(self, browser: Browser, reports: Mapping[str, Path]) -> None:
+        """A head sorts by what its cells say, once more in reverse; what is unknown stays last."""
+        with opened(browser, reports["sample"]) as shown:
+            table = shown.page.locator("#appliances table.all")
+            exposure = table.get_by_role("columnheader", name="Exposure")
+            exposure.get_by_role("button").press("Enter")
+            assert exposure.get_attribute("aria-sort") == "ascending"
+            told = shown.page.locator(
+                "table.all > tbody > tr:first-child > td:nth-child(4)"
+            ).all_inner_texts()
+            assert told[0] == "over 31 s"
+            assert told[-1] == "no data"
+            assert told[-3:-1] == ["24 d 19 h", "over 89 d 3 h"]
+            exposure.get_by_role("button").click()
+            assert exposure.get_attribute("aria-sort") == "descending"
+            told = shown.page.locator(
+                "table.all > tbody > tr:first-child > td:nth-child(4)"
+            ).all_inner_texts()
+            assert (told[0], told[-1]) == ("over 89 d 3 h", "no data")
+            table.get_by_role("columnheader", name="Last success").get_by_role("button").click()
+            assert exposure.get_attribute("aria-sort") == "none"
+            times = shown.page.locator(
+                "table.all > tbody > tr:first-child > td:nth-child(5)"
+            ).all_inner_texts()
+            known = [time for time in times if time != "no data"]
+            assert known == sorted(known)
+            table.get_by_role("columnheader", name="Appliance").get_by_role("button").click()
+            names = shown.page.locator("table.all > tbody > tr:first-child > th").all_inner_texts()
+            assert names == sorted(names)
+            table.get_by_role("columnheader", name="Time inside RPO").get_by_role("button").click()
+            shares = shown.page.locator(
+                "table.all > tbody > tr:first-child > td:nth-child(6)"
+            ).all_inner_texts()
+            assert shares[0].startswith("0.0 %")
+
+    def test_finding(self, browser: Browser, reports: Mapping[str, Path]) -> None:
+        """Words and a state narrow the rows; how many are shown is told."""
+        with opened(browser, reports["sample"]) as shown:
+            bar = shown.page.locator(".sift")
+            expect(bar.get_by_role("status")).to_have_text("12 of 12 shown")
+            bar.get_by_label("Find").fill("hamburg 3 failures")
+            expect(bar.get_by_role("status")).to_have_text("1 of 12 shown")
+            expect(shown.page.locator("#appliances tbody:visible th").first).to_have_text(
+                "vc-ham-03"
+            )
+            bar.get_by_label("Find").fill("")
+            bar.get_by_label("State").select_option("✕ Breach")
+            expect(bar.get_by_role("status")).to_have_text("3 of 12 shown")
+
+    def test_paging_and_links(self, browser: Browser, reports: Mapping[str, Path]) -> None:
+        """Of 2,000 rows a hundred are shown, then more; a link leads to a row all the same."""
+        with opened(browser, reports["two-thousand"]) as shown:
+            status = shown.page.locator(".sift").get_by_role("status")
+            expect(status).to_have_text("100 of 2000 shown")
+            shown.page.get_by_role("button", name="Show 100 more of 1900").click()
+            expect(status).to_have_text("200 of 2000 shown")
+            shown.page.locator(".sift").get_by_label("Find").fill("no such appliance")
+            expect(status).to_have_text("0 of 2000 shown")
+            shown.page.locator(".counts a.compliant").click()
+            expect(shown.page.locator("tr:target")).to_be_in_viewport()
+            expect(shown.page.locator("tr:target .compliant")).to_be_visible()
+            shown.page.reload()
+            expect(shown.page.locator("tr:target")).to_be_in_viewport()
+
+    def test_without(self, browser: Browser, reports: Mapping[str, Path]) -> None:
+        """With scripts off every row is there, and there is no control that does nothing."""
+        with opened(browser, reports["two-thousand"], scripts=False) as shown:
+            assert shown.page.locator("#appliances table.all > tbody").count() == 2000
+            assert shown.page.locator("button, input, select").count() == 0
+
+
+HOSTILE = {
+    "script": "<script>window.pwned=1</script>",
+    "image": '"><img src=x onerror="window.pwned=1">',
+    "svg": "<svg onload=window.pwned=1>",
+    "link": "javascript:window.pwned=1",
+    "style": "</style><style>body{display:none}</style>",
+    "comment": "<!--",
+    "template": "{{ 7 * 7 }}{% raw %}",
+    "right to left": "\u202eevil\u2066\u200f",
+    "null": "a\x00b\x07\x1b[31m",
+    "formula": "=cmd|' /C calc'!A0",
+    "entity": "&lt;b&gt;&#x3c;",
+    "long": "W" * 3000,
+    "mega": "<b>" + "x " * 500_000,
+}
+
+
+@pytest.fixture(scope="module")
+def hostile(judge: Judge, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the report of a fleet that says nothing but evil, in every field."""
+    jobs, polls, plans, members = [], [], [], []
+    for kind, evil in HOSTILE.items():
+        name = f"{kind} {evil[:3000]}"
+        message = {"id": evil, "default_message": evil, "args": [evil], "localized": evil}
+        said = {"messages": [message, message], "location": f"sftp://{evil[:500]}/x"}
+        said |= {"type": evil, "build": evil, "status": evil}
+        jobs += [
+            job(name, night, "failure", **said, job_id=f"{night}{evil[:200]}") for night in range(5)
+        ]
+        jobs.append(job(name, 6, "open", **said, progress=float("inf")))
+        polls.append({**poll(name), "version": evil, "api": evil, "timezone": evil})
+        polls.append({**poll(f"b{name}", END, evil[:2000])})
+        plans.append(
+            schedule(name, schedule=evil, timezone=evil, location=evil, parts=[evil], days=[evil])
+        )
+        members.append(Member(appliance=name, site=evil, group=evil))
+        members.append(Member(appliance=f"c{name}", exclude=evil))
+    bad = judge(jobs, polls, plans, members)
+    earlier = judge([], polls[:1], [], members)
+    path = tmp_path_factory.mktemp("hostile") / "report.html"
+    return bk.report(bad, before=earlier).save(path)[0]
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_hostile_fleet(browser: Browser, hostile: Path, width: int) -> None:
+    """No request, no script, no element, and a layout that holds, whatever an appliance says."""
+    with opened(browser, hostile, width=width) as shown:
+        page = shown.page
+        page.evaluate(OPEN_ALL)
+        page.screenshot(path=ARTEFACTS / f"report-hostile-{width}.png")
+        assert page.evaluate("window.pwned") is None
+        assert page.locator("html").evaluate("element => element.scrollWidth") <= width
+        assert page.locator("h1").is_visible()
+        assert page.locator("script").count() == 1
+        assert page.locator("svg, iframe, object, b b").count() == 0
+        pictures = page.locator("img").evaluate_all("all => all.map(e => e.naturalWidth)")
+        assert pictures
+        assert all(width > 0 for width in pictures)
+        links = page.locator("a").evaluate_all("all => all.map(e => e.getAttribute('href'))")
+        assert all(link.startswith("#") for link in links)
+        table = page.locator("#appliances table.all")
+        table.get_by_role("columnheader", name="Appliance").get_by_role("button").click()
+        page.locator(".sift").get_by_label("Find").fill("<script>")
+        expect(page.locator(".sift").get_by_role("status")).not_to_have_text(re.compile("^0 of"))
+        assert page.evaluate("window.pwned") is None

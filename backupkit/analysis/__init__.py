@@ -49,6 +49,8 @@ from backupkit.analysis.slots import (
     recent_slots,
     slot_counts,
 )
+from backupkit.analysis.trend import trend
+from backupkit.analysis.version import data_version
 
 __all__ = [
     "NO_EXCLUSIONS",
@@ -64,6 +66,7 @@ __all__ = [
     "clusters",
     "coverage_ratio",
     "current_schedules",
+    "data_version",
     "distinct_jobs",
     "duration_runs",
     "expected_runs",
@@ -102,6 +105,7 @@ __all__ = [
     "strikes",
     "target_of",
     "time_in_states",
+    "trend",
     "twins",
     "visits",
     "window_runs",

@@ -1,6 +1,15 @@
 """The judgement of a fleet over a period under a policy: all facts, computed once."""
 
+from backupkit.assessment.comparing import CHANGE_KINDS, Comparison, compare
 from backupkit.assessment.evaluation import evaluate, evaluate_frames
 from backupkit.assessment.result import Assessment, Verdict
 
-__all__ = ["Assessment", "Verdict", "evaluate", "evaluate_frames"]
+__all__ = [
+    "CHANGE_KINDS",
+    "Assessment",
+    "Comparison",
+    "Verdict",
+    "compare",
+    "evaluate",
+    "evaluate_frames",
+]

@@ -163,6 +163,7 @@ def judge(
         end=end,
         now=now,
         policy=policy,
+        version=analysis.data_version(data.polls),
         verdict=Verdict(**{state: int(counts.get(state, 0)) for state in STATES}),
         fleet=analysis.fleet_metrics(in_scope),
         groups=analysis.group_metrics(in_scope),

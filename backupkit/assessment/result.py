@@ -86,6 +86,8 @@ class Assessment:
         The moment of the judgement [UTC]; nothing learnt later is in it.
     policy : Policy
         The numbers it was judged by.
+    version : str
+        Which visits it rests on: their number, and a digest of which they were.
     verdict : Verdict
         The answer in one word and one sentence.
     fleet, groups, appliances, intervals, slots, incidents : DataFrame
@@ -106,6 +108,7 @@ class Assessment:
     end: pd.Timestamp
     now: pd.Timestamp
     policy: Policy
+    version: str
     verdict: Verdict
     fleet: pd.DataFrame
     groups: pd.DataFrame

@@ -9,6 +9,7 @@ Data goes to stdout, talk and progress to stderr. Exit codes:
 3     some appliance could not be read, or failed a check of ``doctor``
 4     no appliance could be read, or each failed a check
 5     the report is written, and its verdict is one of ``--fail-on``
+6     the report is written, but its mail could not be sent
 130   stopped with Ctrl-C
 ====  =====================================================================================
 
@@ -26,7 +27,8 @@ from typer.exceptions import TyperException
 from backupkit._version import __version__
 from backupkit.cli.collecting import collect
 from backupkit.cli.doctoring import doctor
-from backupkit.cli.judging import check, metrics, report
+from backupkit.cli.judging import check, metrics
+from backupkit.cli.reporting import report
 from backupkit.cli.simulating import demo, simulate
 from backupkit.cli.watching import watch
 from backupkit.errors import BackupkitError

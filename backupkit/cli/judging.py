@@ -1,4 +1,4 @@
-"""``backupkit report``, ``check`` and ``metrics``: judge what the history holds."""
+"""``backupkit check`` and ``metrics``: judge what the history holds, for monitoring."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -12,51 +12,10 @@ from backupkit.errors import BackupkitError, SettingsError
 if TYPE_CHECKING:
     from backupkit.assessment import Assessment
 
-__all__ = ["assess", "check", "headline", "metrics", "report"]
+__all__ = ["assess", "check", "headline", "history_of", "metrics"]
 
-VERDICT: Final = 5
 CHECK_CODES: Final = {"compliant": 0, "breach": 2, "unknown": 3}
 CHECK_WORDS: Final = {0: "OK", 2: "CRITICAL", 3: "UNKNOWN"}
-
-
-def report(  # noqa: PLR0913 # an option each
-    history: HistoryFolder,
-    fleet: FleetFile,
-    *,
-    last: Annotated[
-        str | None, typer.Option(metavar="30d", help="The period, back from now.  [default: 30d]")
-    ] = None,
-    start: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Where the period begins, ISO 8601.")
-    ] = None,
-    end: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Where the period ends, ISO 8601.")
-    ] = None,
-    as_of: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Judge by what was known at this time.")
-    ] = None,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The HTML file.")] = Path("report.html"),
-    fail_on: Annotated[
-        str, typer.Option(metavar="STATES", help="Exit 5 if the verdict is one: breach,unknown.")
-    ] = "",
-    as_json: AsJson = False,
-) -> int:
-    """Judge the history and write the HTML report and its sidecars (.json, .csv, .jobs.csv)."""
-    failing = _states(fail_on)
-    assessment = assess(history, fleet, last=last, start=start, end=end, now=as_of)
-    written = bk.report(assessment).save(out)
-    if as_json:
-        print_json(
-            {
-                "verdict": assessment.verdict.state,
-                "sentence": assessment.verdict.sentence,
-                "files": [str(path) for path in written],
-            }
-        )
-    else:
-        typer.echo(headline(assessment))
-        typer.echo(f"Report: {written[0]}")
-    return VERDICT if assessment.verdict.state in failing else 0
 
 
 def check(
@@ -125,24 +84,20 @@ def assess(  # an option each
     if last is not None and start is not None:
         raise SettingsError("--last and --start exclude each other: give one of them.")
     policy = bk.Policy.load(fleet)
-    kept = bk.History(history, create=False)
-    if kept.polls().empty:
-        raise SettingsError(
-            f"The history {history} is empty. Fill it first with: "
-            f"backupkit collect --fleet {fleet} --history {history}"
-        )
+    kept = history_of(history, fleet)
     period = last or (None if start else "30d")
     return bk.evaluate(kept, policy, start=start, end=end, now=now, last=period)
 
 
-def _states(text: str) -> frozenset[str]:
-    states = frozenset(word.strip() for word in text.split(",") if word.strip())
-    if wrong := states - {"breach", "unknown"}:
+def history_of(folder: Path, fleet: Path) -> "bk.History":
+    """Open a history that is to be read, or say how to fill it."""
+    kept = bk.History(folder, create=False)
+    if kept.polls().empty:
         raise SettingsError(
-            f'--fail-on: "{min(wrong)}" is none of breach, unknown; for example: '
-            "--fail-on breach,unknown"
+            f"The history {folder} is empty. Fill it first with: "
+            f"backupkit collect --fleet {fleet} --history {folder}"
         )
-    return states
+    return kept
 
 
 def headline(assessment: "Assessment") -> str:

@@ -1,5 +1,6 @@
 """A policy as a notebook shows it: its numbers, and who and what does not count."""
 
+import hashlib
 from typing import TYPE_CHECKING, Final
 
 import pandas as pd
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from backupkit.policy.numbers import Policy
     from backupkit.policy.scope import Exclusion
 
-__all__ = ["html_of"]
+__all__ = ["digest_of", "excluded_of", "html_of", "numbers_of", "others_of"]
 
 _UNKNOWN: Final = {
     "strict": "not compliant",
@@ -33,23 +34,98 @@ def html_of(policy: "Policy") -> Markup:
     Markup
         HTML in which every text is escaped.
     """
-    parts = [fact_table(_numbers(policy), caption="Policy")]
-    others = [(f"policy {name}", str(named)) for name, named in policy.named.items()]
-    others += [(f"from {_day(when)}", str(changed)) for when, changed in policy.changes.items()]
-    if others:
+    parts = [fact_table(numbers_of(policy), caption="Policy")]
+    if others := others_of(policy):
         parts.append(table({"Elsewhere": "", "Numbers": "text"}, others))
-    excluded: list[tuple[str, str | None, str | None]] = [
-        (one.appliance, None, one.exclude) for one in policy.members if one.exclude is not None
-    ]
-    excluded += [(_whom(one), _when(one), one.reason) for one in policy.exclusions]
-    if excluded:
+    if excluded := excluded_of(policy):
         columns = {"Excluded": "", "When (UTC)": "w", "Reason": "text"}
         parts.append(table(columns, excluded))
     return panel(*parts)
 
 
-def _numbers(policy: "Policy") -> dict[str, str]:
-    """Name each number that counts, with its unit."""
+def others_of(policy: "Policy") -> list[tuple[str, str]]:
+    """Tell the named policies and the changes over time: what each is called, and its numbers.
+
+    Parameters
+    ----------
+    policy : Policy
+        The SLA's numbers.
+
+    Returns
+    -------
+    list of (str, str)
+        In their order.
+    """
+    told = [(f"policy {name}", str(named)) for name, named in policy.named.items()]
+    told += [(f"from {_day(when)}", str(changed)) for when, changed in policy.changes.items()]
+    return told + [
+        (f"policy {name} from {_day(when)}", str(changed))
+        for name, named in policy.named.items()
+        for when, changed in named.changes.items()
+    ]
+
+
+def excluded_of(policy: "Policy") -> list[tuple[str, str | None, str | None]]:
+    """Tell who does not count, when and why.
+
+    Parameters
+    ----------
+    policy : Policy
+        The SLA's numbers.
+
+    Returns
+    -------
+    list of (str, str or None, str or None)
+        Whom, when [UTC; None is always], and the reason.
+    """
+    told: list[tuple[str, str | None, str | None]] = [
+        (one.appliance, None, one.exclude) for one in policy.members if one.exclude is not None
+    ]
+    return told + [(_whom(one), _when(one), one.reason) for one in policy.exclusions]
+
+
+def digest_of(policy: "Policy") -> str:
+    """Name a policy by a digest of all it says, so that two reports can be held together.
+
+    Parameters
+    ----------
+    policy : Policy
+        The SLA's numbers, and whom they are about.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+
+    Examples
+    --------
+    >>> from backupkit.policy import Policy
+    >>> digest_of(Policy(rpo="24h")) == digest_of(Policy(rpo="24h")), digest_of(Policy(rpo="12h"))
+    (True, '...')
+    """
+    said = [
+        *numbers_of(policy).items(),
+        *others_of(policy),
+        *excluded_of(policy),
+        *policy.groups.items(),
+        *policy.members,
+    ]
+    return hashlib.sha256(repr(said).encode()).hexdigest()[:16]
+
+
+def numbers_of(policy: "Policy") -> dict[str, str]:
+    """Name each number that counts, with its unit.
+
+    Parameters
+    ----------
+    policy : Policy
+        The SLA's numbers.
+
+    Returns
+    -------
+    dict of str to str
+        In the order in which they matter.
+    """
     numbers = {
         "RPO": words(policy.rpo),
         "Grace": words(policy.grace),

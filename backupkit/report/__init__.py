@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from backupkit.assessment import Assessment
+from backupkit.assessment import Assessment, Comparison, compare
 from backupkit.report.files import write_files
 from backupkit.report.page import fragment, page
 from backupkit.report.sidecars import jobs_csv, json_document, slots_csv
@@ -20,14 +20,22 @@ class Report:
     ----------
     assessment : Assessment
         What it is about.
+    before : Assessment, optional
+        An earlier judgement of the same fleet: the report tells what changed since.
     """
 
     assessment: Assessment
+    before: Assessment | None = None
 
     @property
     def title(self) -> str:
         """The verdict, the subject and the period in one line."""
         return summarize(self.assessment).title
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """What changed since the earlier judgement; None without one."""
+        return None if self.before is None else compare(self.before, self.assessment)
 
     def html(self) -> str:
         """Render the document.
@@ -37,9 +45,9 @@ class Report:
         str
             One self-contained HTML page; the same assessment gives the same text.
         """
-        return page(self.assessment)
+        return page(self.assessment, self.comparison)
 
-    def save(self, path: str | Path) -> tuple[Path, ...]:
+    def save(self, path: str | Path, *, xlsx: bool = False) -> tuple[Path, ...]:
         """Write the page, and beside it its data.
 
         Parameters
@@ -47,11 +55,13 @@ class Report:
         path : str or Path
             The page's file. The data go to the same name with ``.json`` (everything), ``.csv``
             (one row per expected run) and ``.jobs.csv`` (one row per job).
+        xlsx : bool
+            Whether to write a spreadsheet, ``.xlsx``, too; it needs ``backupkit[xlsx]``.
 
         Returns
         -------
         tuple of Path
-            The four files, the page first.
+            The files, the page first.
 
         Raises
         ------
@@ -64,24 +74,26 @@ class Report:
             target.with_suffix(".csv"): slots_csv(self.assessment),
             target.with_suffix(".jobs.csv"): jobs_csv(self.assessment.jobs),
         }
-        html = page(self.assessment, sidecars=tuple(file.name for file in beside))
+        html = page(self.assessment, self.comparison, sidecars=tuple(file.name for file in beside))
         return write_files({target: html.encode(), **beside})
 
     def _repr_html_(self) -> str:
-        return fragment(self.assessment)
+        return fragment(self.assessment, self.comparison)
 
 
-def report(assessment: Assessment) -> Report:
+def report(assessment: Assessment, *, before: Assessment | None = None) -> Report:
     """Make the report of an assessment.
 
     Parameters
     ----------
     assessment : Assessment
         The judgement of one period, as `backupkit.evaluate` gives it.
+    before : Assessment, optional
+        An earlier judgement, to tell what changed since.
 
     Returns
     -------
     Report
         Shows itself in a notebook; ``.save("report.html")`` writes the file.
     """
-    return Report(assessment)
+    return Report(assessment, before)

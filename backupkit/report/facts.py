@@ -8,15 +8,32 @@ __all__ = [
     "STATE_WORDS",
     "Act",
     "ApplianceFacts",
+    "Change",
+    "ChangeGroup",
+    "Changes",
+    "Count",
+    "Details",
     "Exclusion",
     "Figure",
+    "Growth",
+    "LateStart",
     "Link",
+    "LintFinding",
+    "Load",
     "Matrix",
+    "MatrixBlock",
     "MatrixRow",
+    "Outlier",
+    "Picture",
     "Run",
+    "Running",
     "Signature",
+    "Sizes",
     "Source",
     "Summary",
+    "TargetLoad",
+    "Trend",
+    "TrendDay",
     "Unread",
 ]
 
@@ -36,6 +53,47 @@ class Figure:
     name: str
     percent: str
     fraction: str
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many appliances are in a state, and the anchor of the first of them; "" without one."""
+
+    state: str
+    word: str
+    number: int
+    anchor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that changed; about an appliance, or about a failure signature."""
+
+    appliance: Link | None
+    text: str
+    was: str
+    now: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeGroup:
+    """All changes of one kind; `more` counts what is left out."""
+
+    kind: str
+    count: int
+    changes: tuple[Change, ...]
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What changed since an earlier report."""
+
+    against: str
+    since: str
+    sentence: str
+    groups: tuple[ChangeGroup, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +153,21 @@ class MatrixRow:
 
 
 @dataclass(frozen=True, slots=True)
+class MatrixBlock:
+    """The rows of one site or group; `name` is "" where all are together."""
+
+    name: str
+    rows: tuple[MatrixRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Matrix:
     """Appliance by day; `days` holds the day of the month, `more` counts what is left out."""
 
     days: tuple[str, ...]
     first: str
     last: str
-    rows: tuple[MatrixRow, ...]
+    blocks: tuple[MatrixBlock, ...]
     more: int
     legend: tuple[tuple[str, str, str], ...]
 
@@ -143,6 +209,133 @@ class ApplianceFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A figure as a data URI, and in words what it shows."""
+
+    source: str
+    alt: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrendDay:
+    """One day of the fleet."""
+
+    day: str
+    share: str
+    unknown: str
+    met: int
+    rescued: int
+    late: int
+    missed: int
+    unread: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """The fleet day by day."""
+
+    picture: Picture | None
+    finding: str
+    days: tuple[TrendDay, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetLoad:
+    """What one backup target bears."""
+
+    name: str
+    appliances: str
+    runs: str
+    most: str
+    planned: str
+    sent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """One job that was running when it was last seen."""
+
+    appliance: Link
+    start: str
+    elapsed: str
+    progress: str
+    usual: str
+    remark: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class LateStart:
+    """One run that began well before or after its time."""
+
+    appliance: Link
+    planned: str
+    started: str
+    delay: str
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What runs now, how runs of the last day began, and what the targets bear."""
+
+    running: tuple[Running, ...]
+    running_more: int
+    punctual: str
+    starts: tuple[LateStart, ...]
+    picture: Picture | None
+    finding: str
+    targets: tuple[TargetLoad, ...]
+    targets_more: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outlier:
+    """One job that is not as those before it."""
+
+    appliance: Link
+    start: str
+    kind: str
+    value: str
+    typical: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How one appliance's backups grow."""
+
+    appliance: Link
+    typical: str
+    share: str
+    footprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Unusual durations and sizes, and growth."""
+
+    picture: Picture | None
+    finding: str
+    outliers: tuple[Outlier, ...]
+    outliers_more: int
+    growths: tuple[Growth, ...]
+    learnt: str
+
+
+@dataclass(frozen=True, slots=True)
+class LintFinding:
+    """One thing that is wrong with the plan, and for whom."""
+
+    severity: str
+    rule: str
+    finding: str
+    advice: str
+    count: int
+    names: tuple[Link, ...]
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """What the judgement of one appliance rests on."""
 
@@ -166,8 +359,29 @@ class Exclusion:
 
 
 @dataclass(frozen=True, slots=True)
+class Details:
+    """What the page says below its first sections."""
+
+    trend: Trend
+    matrix: Matrix
+    load: Load
+    sizes: Sizes
+    lint: tuple[LintFinding, ...]
+    lint_more: int
+    lint_checked: int
+    appliances: tuple[ApplianceFacts, ...]
+    sources: tuple[Source, ...]
+    sources_more: int
+    other_figures: tuple[Figure, ...]
+    policy: tuple[tuple[str, str], ...]
+    policies: tuple[tuple[str, str], ...]
+    windows: tuple[tuple[str, str, str], ...]
+    again: str
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
-    """Everything the page says."""
+    """What the first sections say, and the mail: the answers."""
 
     title: str
     heading: str
@@ -176,9 +390,11 @@ class Summary:
     period: str
     generated: str
     data_until: str
+    data_version: str
     policy: str
+    counts: tuple[Count, ...]
+    changes: Changes | None
     figures: tuple[Figure, ...]
-    other_figures: tuple[Figure, ...]
     acts: tuple[Act, ...]
     acts_more: int
     unread: tuple[Unread, ...]
@@ -187,9 +403,6 @@ class Summary:
     failed_jobs: int
     signatures: tuple[Signature, ...]
     signatures_more: int
-    matrix: Matrix
-    appliances: tuple[ApplianceFacts, ...]
-    sources: tuple[Source, ...]
-    sources_more: int
+    shared: tuple[str, ...]
     exclusions: tuple[Exclusion, ...]
     versions: str

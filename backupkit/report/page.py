@@ -3,30 +3,40 @@
 import base64
 import hashlib
 from functools import cache
+from importlib.resources import files
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
-from matplotlib.axes import Axes
 
 from backupkit import plots
-from backupkit.assessment import Assessment
+from backupkit.assessment import Assessment, Comparison
 from backupkit.display import style_sheet
-from backupkit.plots.picture import png, svg
+from backupkit.policy.showing import digest_of
+from backupkit.report.details import details_of
+from backupkit.report.facts import Summary
+from backupkit.report.pictures import image
 from backupkit.report.summary import summarize
 
-__all__ = ["fragment", "image", "page", "render", "style_sheet"]
+__all__ = ["fragment", "page", "render", "style_sheet"]
 
-_LARGEST_SVG = 120_000  # bytes; about a hundred marks
+_MANY = 100  # appliances; of more only those in trouble are printed
 
 
-def page(assessment: Assessment, *, sidecars: tuple[str, ...] = ()) -> str:
+def page(
+    assessment: Assessment,
+    comparison: Comparison | None = None,
+    *,
+    sidecars: tuple[str, ...] = (),
+) -> str:
     """Render the report as one self-contained document.
 
     Parameters
     ----------
     assessment : Assessment
         The judgement of one period.
+    comparison : Comparison, optional
+        What changed since an earlier one.
     sidecars : tuple of str
         The names of the files that are written beside it.
 
@@ -35,31 +45,48 @@ def page(assessment: Assessment, *, sidecars: tuple[str, ...] = ()) -> str:
     str
         HTML.
     """
+    summary = summarize(assessment, comparison)
+    paper = f"{_own('report.css')}{_page_rule(summary)}"
+    script = _own("sift.js")
     return render(
         "page.html",
-        s=summarize(assessment),
+        s=summary,
+        d=details_of(assessment),
         figure=_pareto(assessment),
         sidecars=sidecars,
         rows={"slots": len(assessment.slots), "jobs": len(assessment.jobs)},
+        many=len(assessment.appliances) > _MANY,
+        policy_digest=digest_of(assessment.policy),
         style_hash=_hash(style_sheet()),
+        paper=Markup(paper),  # noqa: S704 # our own file, and times
+        paper_hash=_hash(paper),
+        script=Markup(script),  # noqa: S704 # our own file
+        script_hash=_hash(script),
         whole=True,
     )
 
 
-def fragment(assessment: Assessment) -> str:
+def fragment(assessment: Assessment, comparison: Comparison | None = None) -> str:
     """Render the report's first sections for a notebook cell.
 
     Parameters
     ----------
     assessment : Assessment
         The judgement of one period.
+    comparison : Comparison, optional
+        What changed since an earlier one.
 
     Returns
     -------
     str
         HTML without a document around it; its style applies to nothing else.
     """
-    return render("fragment.html", s=summarize(assessment), figure=_pareto(assessment), whole=False)
+    return render(
+        "fragment.html",
+        s=summarize(assessment, comparison),
+        figure=_pareto(assessment),
+        whole=False,
+    )
 
 
 def render(template: str, /, **values: Any) -> str:  # noqa: ANN401 # a template takes any value
@@ -81,23 +108,21 @@ def render(template: str, /, **values: Any) -> str:  # noqa: ANN401 # a template
     return _environment().get_template(template).render(css=style, **values)
 
 
-def image(ax: Axes) -> str:
-    """Give a drawn figure as a data URI: an SVG, or a PNG where that is far smaller.
+@cache
+def _own(name: str) -> str:
+    """Read a file of this package."""
+    return files("backupkit.report").joinpath(name).read_text(encoding="utf-8")
 
-    Parameters
-    ----------
-    ax : Axes
-        Drawn axes.
 
-    Returns
-    -------
-    str
-        For the ``src`` of an ``img``.
-    """
-    drawn, kind = svg(ax), "svg+xml"
-    if len(drawn) > _LARGEST_SVG:
-        drawn, kind = png(ax), "png"
-    return f"data:image/{kind};base64,{base64.b64encode(drawn).decode()}"
+def _page_rule(summary: Summary) -> str:
+    """Give each printed page its number, and say on it what it is."""
+    told = f"Backups {summary.period}, as of {summary.generated} UTC, {summary.data_version}"
+    return (
+        "@page { margin: 14mm 12mm 16mm;"
+        f' @bottom-left {{ content: "{told}"; font: 8pt sans-serif; color: #444; }}'
+        ' @bottom-right { content: counter(page) " of " counter(pages); font: 8pt sans-serif; '
+        "color: #444; } }"
+    )
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The long parts of the page: the matrix, every appliance with its runs, and the sources."""
+"""The long parts of the page: every appliance with its runs, and the sources."""
 
 from collections.abc import Iterator, Mapping
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -7,30 +7,24 @@ import pandas as pd
 
 from backupkit.assessment import Assessment
 from backupkit.assessment.showing import exposure
-from backupkit.display.wording import NO_DATA, ago, day, hours, instant, ratio, size, span, tidy
-from backupkit.plots.matrix import nights
-from backupkit.plots.style import OUTCOME_LOOKS, SLOT_LOOKS
+from backupkit.display.wording import NO_DATA, ago, hours, instant, ratio, size, span, tidy
+from backupkit.plots.style import OUTCOME_LOOKS
 from backupkit.report.facts import (
     STATE_WORDS,
     ApplianceFacts,
     Link,
-    Matrix,
-    MatrixRow,
     Run,
     Source,
 )
 from backupkit.report.messages import messages_text
 
-__all__ = ["appliance_facts", "exposure", "job_facts", "matrix", "rows_of", "sources"]
+__all__ = ["appliance_facts", "exposure", "job_facts", "rows_of", "sources"]
 
 _SMALL_FLEET = 100
 _RUNS_SMALL_FLEET = 10
 _RUNS_LARGE_FLEET = 3
 _OPENED_IN_LARGE_FLEET = 200
-_MATRIX_ROWS = 150
-_MATRIX_DAYS = 92
 _SOURCES = 150
-_DAYS_NAMED = 4
 _SKEW = pd.Timedelta(minutes=5)
 _DONE = ("met", "rescued", "late")
 _MISSED = ("missed_failed", "missed_norun", "missed_overrun")
@@ -39,64 +33,6 @@ _MISSED = ("missed_failed", "missed_norun", "missed_overrun")
 def rows_of(frame: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
     """Walk a frame that is indexed by appliance: name and row."""
     return ((str(name), row) for name, row in frame.iterrows())
-
-
-def matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
-    """Lay out the expected runs by appliance and day.
-
-    Parameters
-    ----------
-    assessment : Assessment
-        Reads its slots.
-    links : mapping of str to Link
-        The anchor of each appliance.
-
-    Returns
-    -------
-    Matrix
-        All appliances of a small fleet, those with trouble of a large one; the newest days.
-    """
-    table = nights(assessment.slots)
-    shown = table
-    if len(table) > _SMALL_FLEET:
-        shown = table[table.isin([*_MISSED, "unknown", "late"]).any(axis="columns")][:_MATRIX_ROWS]
-    days = [pd.Timestamp(when) for when in shown.columns]
-    states = dict(zip(shown.index.tolist(), shown.to_numpy(dtype=object).tolist(), strict=True))
-    used = {state for row in states.values() for state in row if isinstance(state, str)}
-    recent = days[-_MATRIX_DAYS:]
-    return Matrix(
-        days=tuple(f"{when.day:02}" for when in recent),
-        first=day(recent[0]) if recent else "",
-        last=day(recent[-1]) if recent else "",
-        rows=tuple(
-            MatrixRow(
-                appliance=links[name],
-                cells=tuple(_cell(state) for state in row[-_MATRIX_DAYS:]),
-                words=_words(row, days),
-            )
-            for name, row in states.items()
-        ),
-        more=len(table) - len(shown),
-        legend=tuple(
-            (state, look.symbol, look.label) for state, look in SLOT_LOOKS.items() if state in used
-        ),
-    )
-
-
-def _cell(state: object) -> tuple[str, str]:
-    return (state, SLOT_LOOKS[state].symbol) if isinstance(state, str) else ("none", " ")
-
-
-def _words(states: list[object], days: list[pd.Timestamp]) -> str:
-    parts = []
-    for state in reversed(list(SLOT_LOOKS)):
-        when = [moment for moment, found in zip(days, states, strict=True) if found == state]
-        if not when:
-            continue
-        named = [day(moment) for moment in when[-_DAYS_NAMED:]] if state in _MISSED else []
-        last = f" ({'last ' if len(when) > len(named) else ''}{', '.join(named)})" if named else ""
-        parts.append(f"{len(when)} {SLOT_LOOKS[state].label}{last}")
-    return ", ".join(parts)
 
 
 def appliance_facts(

@@ -2,18 +2,19 @@
 
 import platform
 from collections.abc import Mapping
-from types import MappingProxyType
 
 import pandas as pd
 
 from backupkit._version import __version__
-from backupkit.assessment import Assessment
+from backupkit.assessment import Assessment, Comparison
 from backupkit.assessment.showing import HEAD_FIGURES
 from backupkit.display.wording import ago, instant, ratio, tidy
 from backupkit.report import advice
+from backupkit.report.changes import changes_of, period_of
 from backupkit.report.facts import (
     STATE_WORDS,
     Act,
+    Count,
     Exclusion,
     Figure,
     Link,
@@ -21,61 +22,49 @@ from backupkit.report.facts import (
     Summary,
     Unread,
 )
-from backupkit.report.rows import appliance_facts, exposure, matrix, rows_of, sources
+from backupkit.report.rows import exposure, rows_of
 
-__all__ = ["summarize"]
+__all__ = ["figures_of", "links_of", "summarize"]
 
 _ACTS = 25
 _UNREAD = 100
 _SIGNATURES = 25
 _NAMES = 5
-_OTHER_FIGURES: Mapping[str, str] = MappingProxyType(
-    {
-        "rpo_strict_macro": "time inside the RPO, strict, mean of the appliances",
-        "rpo_observed_micro": "time inside the RPO, observed",
-        "rpo_observed_macro": "time inside the RPO, observed, mean of the appliances",
-        "slot_strict_macro": "expected runs done, strict, mean of the appliances",
-        "slot_observed_micro": "expected runs done, observed",
-        "slot_observed_macro": "expected runs done, observed, mean of the appliances",
-        "attempts_micro": "runs that succeeded (a diagnostic, not the SLA)",
-        "attempts_macro": "runs that succeeded, mean of the appliances",
-        "coverage_time": "in-scope time that was observed",
-    }
-)
+_SHARED = 5
 
 
-def summarize(assessment: Assessment) -> Summary:
-    """Gather what the page says.
+def summarize(assessment: Assessment, comparison: Comparison | None = None) -> Summary:
+    """Gather what the first sections say.
 
     Parameters
     ----------
     assessment : Assessment
         The judgement of one period.
+    comparison : Comparison, optional
+        What changed since an earlier one.
 
     Returns
     -------
     Summary
         Facts as texts, times relative to the assessment's own `now`.
     """
-    links = {
-        str(name): Link(name=tidy(name, limit=80), anchor=f"a{place}")
-        for place, name in enumerate(assessment.appliances.index)
-    }
+    links = links_of(assessment)
     acts = _acts(assessment, links)
     unread = _unread(assessment, links)
     heading, title = _title(assessment)
-    listed, listed_more = sources(assessment, links)
     return Summary(
         title=title,
         heading=heading,
         state=assessment.verdict.state,
         sentence=assessment.verdict.sentence,
-        period=_period(assessment.start, assessment.end),
+        period=period_of(assessment.start, assessment.end),
         generated=instant(assessment.now),
         data_until=instant(assessment.coverage["last_poll"].max()),
+        data_version=assessment.version,
         policy=str(assessment.policy),
-        figures=_figures(assessment.fleet, HEAD_FIGURES),
-        other_figures=_figures(assessment.fleet, _OTHER_FIGURES),
+        counts=_counts(assessment, links),
+        changes=None if comparison is None else changes_of(comparison, links),
+        figures=figures_of(assessment.fleet, HEAD_FIGURES),
         acts=acts[:_ACTS],
         acts_more=max(len(acts) - _ACTS, 0),
         unread=unread[:_UNREAD],
@@ -84,14 +73,41 @@ def summarize(assessment: Assessment) -> Summary:
         failed_jobs=int(assessment.failures["jobs"].sum()),
         signatures=_signatures(assessment.failures, links),
         signatures_more=max(len(assessment.failures) - _SIGNATURES, 0),
-        matrix=matrix(assessment, links),
-        appliances=appliance_facts(assessment, links),
-        sources=listed,
-        sources_more=listed_more,
+        shared=_shared(assessment.clusters),
         exclusions=_exclusions(assessment.appliances, links),
         versions=(
             f"backupkit {__version__}, pandas {pd.__version__}, Python {platform.python_version()}"
         ),
+    )
+
+
+def links_of(assessment: Assessment) -> dict[str, Link]:
+    """Give the anchor of each appliance's row.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        Reads which appliances there are.
+
+    Returns
+    -------
+    dict of str to Link
+        By appliance; the anchors hold nothing of the name.
+    """
+    return {
+        str(name): Link(name=tidy(name, limit=80), anchor=f"a{place}")
+        for place, name in enumerate(assessment.appliances.index)
+    }
+
+
+def _counts(assessment: Assessment, links: Mapping[str, Link]) -> tuple[Count, ...]:
+    """Count the appliances in each state that any is in, in the order of the rows."""
+    states = assessment.appliances["state"]
+    counts = states.value_counts(sort=False)
+    firsts = {state: str(name) for name, state in states[::-1].items()}
+    return tuple(
+        Count(str(state), STATE_WORDS[state], int(counts[state]), links[firsts[state]].anchor)
+        for state in states.unique()
     )
 
 
@@ -101,17 +117,26 @@ def _title(assessment: Assessment) -> tuple[str, str]:
         "breach": (verdict.breach, "BREACH"),
         "unknown": (verdict.unknown + verdict.unobserved, "UNKNOWN"),
     }.get(verdict.state, (verdict.compliant, "OK"))
-    period = _period(assessment.start, assessment.end)
+    period = period_of(assessment.start, assessment.end)
     heading = f"{word} {count:,} of {verdict.in_scope:,}"
     return heading, f"{heading} - vCenter backups - {period}"
 
 
-def _period(start: pd.Timestamp, end: pd.Timestamp) -> str:
-    begin = f"{start:%Y-%m-%d}" if start == start.normalize() else instant(start)
-    return f"{begin} to {instant(end)} UTC"
+def figures_of(fleet: pd.DataFrame, names: Mapping[str, str]) -> tuple[Figure, ...]:
+    """Write some figures of the fleet, each with its fraction.
 
+    Parameters
+    ----------
+    fleet : DataFrame
+        Of `backupkit.tables.METRICS`.
+    names : mapping of str to str
+        What each is called, by metric.
 
-def _figures(fleet: pd.DataFrame, names: Mapping[str, str]) -> tuple[Figure, ...]:
+    Returns
+    -------
+    tuple of Figure
+        In this order.
+    """
     known = dict(rows_of(fleet))
     figures = []
     for metric, name in names.items():
@@ -199,6 +224,15 @@ def _signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> tuple[Sign
             )
         )
     return tuple(found)
+
+
+def _shared(clusters: pd.DataFrame) -> tuple[str, ...]:
+    """Say what appliances with the same failure have in common."""
+    rows = clusters.head(_SHARED)
+    return tuple(
+        f"“{tidy(signature, limit=200)}”: {tidy(finding, limit=400)}"
+        for signature, finding in zip(rows["signature"], rows["finding"], strict=True)
+    )
 
 
 def _texts(value: object) -> list[str]:

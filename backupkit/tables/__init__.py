@@ -8,11 +8,13 @@ from backupkit.tables.contract import Column, Table
 from backupkit.tables.diagnosis import (
     ANOMALIES,
     BASELINES,
+    CHANGES,
     CLUSTERS,
     FAILURE_COUNTS,
     GROUPS,
     LINT,
     LOADS,
+    TREND,
 )
 from backupkit.tables.frames import (
     APPLIANCES,
@@ -53,6 +55,7 @@ __all__ = [
     "APPLIANCES",
     "ASSESSED_JOBS",
     "BASELINES",
+    "CHANGES",
     "CHECKS",
     "CLUSTERS",
     "CONFLICTS",
@@ -79,6 +82,7 @@ __all__ = [
     "SLOT_STATES",
     "STATES",
     "TERMINAL",
+    "TREND",
     "Column",
     "Remembered",
     "Table",

@@ -1,7 +1,7 @@
 """The frames that explain a judgement: baselines, anomalies, load, findings, groups."""
 
 from backupkit.tables.contract import COUNT, NUMBER, SPAN, TEXT, TIME, Column, Table
-from backupkit.tables.frames import METRICS
+from backupkit.tables.frames import METRICS, SLOT_STATES, STATES
 
 _APPLIANCE = Column("appliance", TEXT, "The appliance's name in fleet.toml.")
 
@@ -106,3 +106,32 @@ GROUPS = Table(
     ),
 )
 """The figures of each site and of each group, as those of the fleet."""
+
+TREND = Table(
+    "trend",
+    (
+        Column("day", TIME, "Where the UTC day begins; the first and the last may be cut.", "UTC"),
+        *(Column(state, SPAN, f"Time {state}, of all appliances.", "s") for state in STATES),
+        Column("rpo_strict", NUMBER, "compliant / (compliant + breach + unknown)."),
+        Column("rpo_observed", NUMBER, "compliant / (compliant + breach)."),
+        *(
+            Column(f"slots_{state}", COUNT, f"Expected runs of the day that are {state}.")
+            for state in SLOT_STATES
+        ),
+    ),
+    index="day",
+)
+"""The fleet day by day: a row for each UTC day that the period touches."""
+
+CHANGES = Table(
+    "changes",
+    (
+        Column("kind", TEXT, "What changed; see `backupkit.assessment.CHANGE_KINDS`."),
+        Column("appliance", TEXT, "Whose; missing for a failure signature."),
+        Column("signature", TEXT, "The failure signature, if it is about one."),
+        Column("was", TEXT, "The appliance's state then; missing where it was not known."),
+        Column("now", TEXT, "Its state now; missing where it is gone."),
+        Column("detail", TEXT, "Why, in a sentence."),
+    ),
+)
+"""What two judgements of one fleet tell differently, the worst first."""

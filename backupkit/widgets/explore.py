@@ -14,7 +14,8 @@ from backupkit.assessment import Assessment
 from backupkit.policy import Policy
 from backupkit.report import report
 from backupkit.report.files import write_files
-from backupkit.report.page import fragment, image, render
+from backupkit.report.page import fragment, render
+from backupkit.report.pictures import image
 from backupkit.report.sidecars import jobs_csv
 from backupkit.settings import Instant
 from backupkit.widgets import words

@@ -1,0 +1,86 @@
+"""How the fleet fared day by day."""
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from backupkit.analysis.arrays import Times, codes_of, instant, times_of, utc
+from backupkit.analysis.compliance import ratio
+from backupkit.tables import SLOT_STATES, STATES, TREND
+
+__all__ = ["trend"]
+
+_DAY: Final = np.timedelta64(1, "D")
+
+
+def trend(
+    intervals: pd.DataFrame, slots: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp
+) -> pd.DataFrame:
+    """Add up states and expected runs of each UTC day.
+
+    Parameters
+    ----------
+    intervals : DataFrame
+        Of `backupkit.tables.INTERVALS`: states over time.
+    slots : DataFrame
+        Of `backupkit.tables.SLOTS`; the planned start decides which day's a run is.
+    start, end : Timestamp
+        The period, half-open.
+
+    Returns
+    -------
+    DataFrame
+        Of `backupkit.tables.TREND`, by ``day``: a row for each UTC day that the period touches.
+        Its times add up to those of the period, its runs to all runs of the period.
+
+    References
+    ----------
+    .. [1] sla.md, section 4, numbers 3 and 7, for each day.
+
+    Examples
+    --------
+    >>> from backupkit.tables import INTERVALS, SLOTS
+    >>> monday, end = pd.Timestamp("2026-11-02", tz="UTC"), pd.Timestamp("2026-11-04", tz="UTC")
+    >>> noon = end - pd.Timedelta(hours=12)
+    >>> intervals = INTERVALS.frame(
+    ...     {
+    ...         "appliance": ["a", "a"],
+    ...         "state": ["compliant", "breach"],
+    ...         "start": [monday, noon],
+    ...         "end": [noon, end],
+    ...     }
+    ... )
+    >>> trend(intervals, SLOTS.empty(), start=monday, end=end)["rpo_strict"].to_list()
+    [1.0, 0.5]
+    """
+    first = instant(start).astype("datetime64[D]")
+    last = (instant(end) - np.timedelta64(1, "us")).astype("datetime64[D]")
+    days = np.arange(first, last + _DAY, _DAY)
+    begins = days.astype("datetime64[us]")
+    columns: dict[str, object] = {"day": utc(begins)}
+    begun, ended = times_of(intervals["start"]), times_of(intervals["end"])
+    spent = {}
+    for state in STATES:
+        rows = intervals["state"].eq(state).to_numpy()
+        spent[state] = pd.Series(_spent(begun[rows], ended[rows], begins))
+    columns |= spent
+    seconds = {state: spans.dt.total_seconds() for state, spans in spent.items()}
+    read = seconds["compliant"] + seconds["breach"]
+    columns["rpo_strict"] = ratio(seconds["compliant"], read + seconds["unknown"])
+    columns["rpo_observed"] = ratio(seconds["compliant"], read)
+    place = (times_of(slots["slot"]).astype("datetime64[D]") - first).astype(np.int64)
+    codes = codes_of(slots["state"], pd.Index(SLOT_STATES))
+    each = np.bincount(place * len(SLOT_STATES) + codes, minlength=len(days) * len(SLOT_STATES))
+    for number, state in enumerate(SLOT_STATES):
+        columns[f"slots_{state}"] = pd.Series(each.reshape(len(days), -1)[:, number])
+    return TREND.conform(pd.DataFrame(columns).set_index("day"))
+
+
+def _spent(begun: Times, ended: Times, days: Times) -> Times:
+    """Give the time that falls into each day."""
+    total = np.zeros(len(days), dtype="timedelta64[us]")
+    for number, day in enumerate(days):
+        inside = np.minimum(ended, day + _DAY) - np.maximum(begun, day)
+        total[number] = inside[inside > np.timedelta64(0)].sum()
+    return total

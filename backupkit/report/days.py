@@ -1,0 +1,145 @@
+"""The fleet day by day: the trend, and the matrix of appliance and day."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from backupkit import plots
+from backupkit.analysis import trend
+from backupkit.assessment import Assessment
+from backupkit.display.wording import day, hours, ratio, tidy
+from backupkit.plots.matrix import nights
+from backupkit.plots.style import SLOT_LOOKS
+from backupkit.report.facts import Link, Matrix, MatrixBlock, MatrixRow, Trend, TrendDay
+from backupkit.report.pictures import picture
+
+__all__ = ["matrix", "trend_of"]
+
+_SMALL_FLEET = 100
+_MATRIX_ROWS = 150
+_MATRIX_DAYS = 92
+_DAYS_NAMED = 4
+_MISSED = ("missed_failed", "missed_norun", "missed_overrun")
+
+
+def trend_of(assessment: Assessment) -> Trend:
+    """Tell how the fleet fared day by day.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        Reads its intervals and slots.
+
+    Returns
+    -------
+    Trend
+        A row per UTC day, the newest first; no picture where nobody was in scope.
+    """
+    rows = trend(assessment.intervals, assessment.slots, start=assessment.start, end=assessment.end)
+    in_scope = rows["compliant"] + rows["breach"] + rows["unknown"]
+    counted = rows[in_scope > pd.Timedelta(0)]
+    if counted.empty:
+        return Trend(None, "No appliance was in scope in this period.", ())
+    worst = counted["rpo_strict"].idxmin()
+    low, last = counted.loc[worst], counted.iloc[-1]
+    finding = (
+        f"Worst on {day(worst)}: {_share(low)} of the time inside the RPO, strict; "
+        f"on {day(counted.index[-1])}, the last day: {_share(last)}."
+    )
+    drawn = plots.compliance(assessment.intervals, start=assessment.start, end=assessment.end)
+    return Trend(
+        picture=picture(drawn, f"Share of the appliances that were compliant. {finding}"),
+        finding=finding,
+        days=tuple(_day(when, row) for when, row in counted[::-1].iterrows()),
+    )
+
+
+def _share(row: pd.Series) -> str:
+    in_scope = row["compliant"] + row["breach"] + row["unknown"]
+    return ratio(hours(row["compliant"]), hours(in_scope), "h")
+
+
+def _day(when: object, row: pd.Series) -> TrendDay:
+    moment = pd.Timestamp(when)  # type: ignore[arg-type] # the index holds times
+    in_scope = row["compliant"] + row["breach"] + row["unknown"]
+    return TrendDay(
+        day=f"{moment:%Y-%m-%d}",
+        share=_share(row),
+        unknown=ratio(hours(row["unknown"]), hours(in_scope), "h"),
+        met=int(row["slots_met"]),
+        rescued=int(row["slots_rescued"]),
+        late=int(row["slots_late"]),
+        missed=sum(int(row[f"slots_{state}"]) for state in _MISSED),
+        unread=int(row["slots_unknown"]),
+    )
+
+
+def matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
+    """Lay out the expected runs by appliance and day.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        Reads its slots, and the sites and groups of its appliances.
+    links : mapping of str to Link
+        The anchor of each appliance.
+
+    Returns
+    -------
+    Matrix
+        All appliances of a small fleet, those with trouble of a large one; the newest days. Where
+        there are several sites, else several groups, each has a block, the most troubled first.
+    """
+    table = nights(assessment.slots)
+    shown = table
+    if len(table) > _SMALL_FLEET:
+        shown = table[table.isin([*_MISSED, "unknown", "late"]).any(axis="columns")][:_MATRIX_ROWS]
+    days = [pd.Timestamp(when) for when in shown.columns]
+    states = dict(zip(shown.index.tolist(), shown.to_numpy(dtype=object).tolist(), strict=True))
+    used = {state for row in states.values() for state in row if isinstance(state, str)}
+    recent = days[-_MATRIX_DAYS:]
+    blocks: dict[str, list[MatrixRow]] = {}
+    place = _places(assessment.appliances.loc[list(states)])
+    for name, row in states.items():
+        blocks.setdefault(place[name], []).append(
+            MatrixRow(
+                appliance=links[name],
+                cells=tuple(_cell(state) for state in row[-_MATRIX_DAYS:]),
+                words=_words(row, days),
+            )
+        )
+    return Matrix(
+        days=tuple(f"{when.day:02}" for when in recent),
+        first=day(recent[0]) if recent else "",
+        last=day(recent[-1]) if recent else "",
+        blocks=tuple(MatrixBlock(name, tuple(rows)) for name, rows in blocks.items()),
+        more=len(table) - len(shown),
+        legend=tuple(
+            (state, look.symbol, look.label) for state, look in SLOT_LOOKS.items() if state in used
+        ),
+    )
+
+
+def _places(appliances: pd.DataFrame) -> dict[str, str]:
+    """Give each appliance's site, where there are several of them; else its group; else nothing."""
+    for column, word in (("site", "no site"), ("group", "no group")):
+        texts = [tidy(text, limit=80) or word for text in appliances[column]]
+        if len(set(texts)) > 1:
+            return dict(zip(appliances.index.astype(str), texts, strict=True))
+    return dict.fromkeys(appliances.index.astype(str), "")
+
+
+def _cell(state: object) -> tuple[str, str]:
+    return (state, SLOT_LOOKS[state].symbol) if isinstance(state, str) else ("none", " ")
+
+
+def _words(states: list[object], days: list[pd.Timestamp]) -> str:
+    parts = []
+    for state in reversed(list(SLOT_LOOKS)):
+        when = [moment for moment, found in zip(days, states, strict=True) if found == state]
+        if not when:
+            continue
+        named = [day(moment) for moment in when[-_DAYS_NAMED:]] if state in _MISSED else []
+        last = f" ({'last ' if len(when) > len(named) else ''}{', '.join(named)})" if named else ""
+        parts.append(f"{len(when)} {SLOT_LOOKS[state].label}{last}")
+    return ", ".join(parts)

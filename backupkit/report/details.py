@@ -1,0 +1,95 @@
+"""What the page says below its first sections: the evidence, and how it was made."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from backupkit.assessment import Assessment
+from backupkit.display.wording import tidy
+from backupkit.policy.showing import excluded_of, numbers_of, others_of
+from backupkit.report.days import matrix, trend_of
+from backupkit.report.facts import Details, Link, LintFinding
+from backupkit.report.load import load_of
+from backupkit.report.rows import appliance_facts, sources
+from backupkit.report.sizes import sizes_of
+from backupkit.report.summary import figures_of, links_of
+
+__all__ = ["details_of"]
+
+_NAMES: Final = 5
+_LINT: Final = 50
+_OTHER_FIGURES: Mapping[str, str] = MappingProxyType(
+    {
+        "rpo_strict_macro": "time inside the RPO, strict, mean of the appliances",
+        "rpo_observed_micro": "time inside the RPO, observed",
+        "rpo_observed_macro": "time inside the RPO, observed, mean of the appliances",
+        "slot_strict_macro": "expected runs done, strict, mean of the appliances",
+        "slot_observed_micro": "expected runs done, observed",
+        "slot_observed_macro": "expected runs done, observed, mean of the appliances",
+        "attempts_micro": "runs that succeeded (a diagnostic, not the SLA)",
+        "attempts_macro": "runs that succeeded, mean of the appliances",
+        "coverage_time": "in-scope time that was observed",
+    }
+)
+
+
+def details_of(assessment: Assessment) -> Details:
+    """Gather what the page says below its first sections.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        The judgement of one period.
+
+    Returns
+    -------
+    Details
+        Facts as texts, and pictures.
+    """
+    links = links_of(assessment)
+    listed, listed_more = sources(assessment, links)
+    lint = _lint(assessment, links)
+    policy = assessment.policy
+    return Details(
+        trend=trend_of(assessment),
+        matrix=matrix(assessment, links),
+        load=load_of(assessment, links),
+        sizes=sizes_of(assessment, links),
+        lint=lint[:_LINT],
+        lint_more=max(len(lint) - _LINT, 0),
+        lint_checked=assessment.verdict.in_scope + assessment.verdict.unobserved,
+        appliances=appliance_facts(assessment, links),
+        sources=listed,
+        sources_more=listed_more,
+        other_figures=figures_of(assessment.fleet, _OTHER_FIGURES),
+        policy=tuple(numbers_of(policy).items()),
+        policies=tuple((tidy(who, limit=80), numbers) for who, numbers in others_of(policy)),
+        windows=tuple(
+            (tidy(whom, limit=400), when or "always", tidy(reason, limit=400))
+            for whom, when, reason in excluded_of(policy)
+        ),
+        again=(
+            f"backupkit report --as-of {assessment.now.isoformat()} "
+            f"--start {assessment.start.isoformat()} --end {assessment.end.isoformat()}"
+        ),
+    )
+
+
+def _lint(assessment: Assessment, links: Mapping[str, Link]) -> tuple[LintFinding, ...]:
+    """Join what is wrong in the same way: the first one's words, and whom else it is about."""
+    by = assessment.lint.groupby(["severity", "rule", "advice"], sort=False)
+    found = []
+    for (severity, rule, advice), rows in by:
+        names = tuple(links[name] for name in rows["appliance"][:_NAMES] if name in links)
+        found.append(
+            LintFinding(
+                severity=str(severity),
+                rule=str(rule),
+                finding=tidy(rows["finding"].iloc[0], limit=400),
+                advice=tidy(advice, limit=400),
+                count=len(rows),
+                names=names,
+                more=len(rows) - len(names),
+            )
+        )
+    return tuple(found)

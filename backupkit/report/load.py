@@ -1,0 +1,128 @@
+"""What runs now, how the last day's runs began, and what each backup target bears."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from backupkit import plots
+from backupkit.analysis import target_of
+from backupkit.assessment import Assessment
+from backupkit.display.wording import NO_DATA, instant, number, ratio, size, span, tidy
+from backupkit.report.facts import LateStart, Link, Load, Picture, Running, TargetLoad
+from backupkit.report.messages import messages_text
+from backupkit.report.pictures import picture
+
+__all__ = ["load_of"]
+
+_RUNNING = 25
+_STARTS = 10
+_TARGETS = 25
+_DAY = pd.Timedelta(days=1)
+_PUNCTUAL = pd.Timedelta(minutes=5)
+
+
+def load_of(assessment: Assessment, links: Mapping[str, Link]) -> Load:
+    """Tell what runs, what began late or early, and how busy the targets are.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        Reads its jobs, slots, anomalies, baselines and loads.
+    links : mapping of str to Link
+        The anchor of each appliance.
+
+    Returns
+    -------
+    Load
+        What there is to say.
+    """
+    jobs = assessment.jobs
+    running = jobs[(jobs["outcome"] == "open") & jobs["vanished_at"].isna()]
+    running = running.sort_values("start_time", kind="stable")
+    punctual, starts = _starts(assessment, links)
+    loads = assessment.loads
+    shown, finding = _picture(assessment)
+    return Load(
+        running=tuple(
+            _running(job, assessment, links) for _, job in running.head(_RUNNING).iterrows()
+        ),
+        running_more=max(len(running) - _RUNNING, 0),
+        punctual=punctual,
+        starts=starts,
+        picture=shown,
+        finding=finding,
+        targets=tuple(
+            TargetLoad(
+                name=tidy(name, limit=120),
+                appliances=number(row["appliances"]),
+                runs=number(row["runs"]),
+                most=_at_once(row["most"], row["most_at"]),
+                planned=_at_once(row["planned"], row["planned_at"]),
+                sent=size(row["sent"]),
+            )
+            for name, row in loads.head(_TARGETS).iterrows()
+        ),
+        targets_more=max(len(loads) - _TARGETS, 0),
+    )
+
+
+def _running(job: pd.Series, assessment: Assessment, links: Mapping[str, Link]) -> Running:
+    odd = assessment.anomalies
+    own = odd[(odd["appliance"] == job["appliance"]) & (odd["job_id"] == job["job_id"])]
+    last = messages_text(job["messages"]).rpartition("\n")[2]
+    usual = assessment.baselines["typical_duration"].get(job["appliance"], pd.NaT)
+    return Running(
+        appliance=links[job["appliance"]],
+        start=instant(job["start_time"]),
+        elapsed=span(assessment.now - job["start_time"]),
+        progress=NO_DATA if pd.isna(job["progress"]) else f"at {job['progress']:.0f} %",
+        usual=span(usual),
+        remark="; ".join(tidy(rule, limit=200) for rule in own["rule"]),
+        message=tidy(last, limit=300),
+    )
+
+
+def _starts(assessment: Assessment, links: Mapping[str, Link]) -> tuple[str, tuple[LateStart, ...]]:
+    """Hold the planned starts of the last day against the actual ones."""
+    slots = assessment.slots
+    recent = slots[(slots["slot"] >= assessment.end - _DAY) & slots["job_id"].notna()]
+    began = assessment.jobs[["appliance", "job_id", "start_time"]]
+    both = recent.merge(began, on=["appliance", "job_id"])
+    if both.empty:
+        return "In the last day no run of a schedule began.", ()
+    off = (both["start_time"] - both["slot"]).rename("off")
+    odd = both.join(off)[off.abs() > _PUNCTUAL]
+    told = ratio(len(both) - len(odd), len(both), "runs")
+    far = odd.iloc[(-odd["off"].abs()).argsort(kind="stable")].head(_STARTS)
+    return f"In the last day {told} began within 5 min of their time.", tuple(
+        LateStart(
+            appliance=links[row["appliance"]],
+            planned=instant(row["slot"]),
+            started=instant(row["start_time"]),
+            delay=f"{span(abs(row['off']))} {'late' if row['off'] > pd.Timedelta(0) else 'early'}",
+        )
+        for _, row in far.iterrows()
+    )
+
+
+def _picture(assessment: Assessment) -> tuple[Picture | None, str]:
+    loads = assessment.loads
+    if loads.empty:
+        return None, "No job of this period tells where it went."
+    top = loads.iloc[0]
+    finding = (
+        f"Busiest: {tidy(loads.index[0], limit=120)}, at most "
+        f"{_at_once(top['most'], top['most_at'])}."
+    )
+    jobs = assessment.jobs
+    ran = (jobs["start_time"] < assessment.end) & ~(jobs["end_time"] < assessment.start)
+    inside = jobs.loc[ran, ["location", "start_time", "end_time", "vanished_at"]]
+    places = {where: target_of(where) for where in inside["location"].dropna().unique()}
+    drawn = plots.load(inside.assign(target=inside["location"].map(places)), loads=loads)
+    return picture(drawn, f"Jobs that ran at once on each backup target. {finding}"), finding
+
+
+def _at_once(most: object, when: pd.Timestamp) -> str:
+    if pd.isna(most) or pd.isna(when):  # type: ignore[call-overload] # a cell of a frame
+        return NO_DATA
+    return f"{most:,} at once ({instant(when)} UTC)"

@@ -1,0 +1,101 @@
+"""The fleet day by day: the trend, and the matrix of appliance and day."""
+
+import dataclasses
+import re
+from collections.abc import Callable
+
+import pandas as pd
+
+from backupkit.assessment import Assessment
+from backupkit.policy import Member
+from backupkit.report import days
+from backupkit.report.facts import Matrix, MatrixRow
+from backupkit.report.summary import links_of
+from tests.report.conftest import nights, poll, schedule
+
+Judge = Callable[..., Assessment]
+
+
+def matrix(assessment: Assessment) -> Matrix:
+    """Lay out the matrix."""
+    return days.matrix(assessment, links_of(assessment))
+
+
+def rows(laid: Matrix) -> list[MatrixRow]:
+    """Give the rows of all blocks."""
+    return [row for block in laid.blocks for row in block.rows]
+
+
+class TestTrend:
+    """The fleet day by day."""
+
+    def test_days_and_finding(self, judge: Judge) -> None:
+        """A row per day, the newest first, and a sentence that names the worst day."""
+        judged = judge(
+            [*nights("a", "sssss..."), *nights("b", "ssssssss")],
+            [poll("a"), poll("b")],
+            [schedule("a"), schedule("b")],
+        )
+        trend = days.trend_of(judged)
+        assert [day.day for day in trend.days] == [f"2026-11-{n:02}" for n in range(8, 1, -1)]
+        newest, oldest = trend.days[0], trend.days[-1]
+        assert (oldest.share, oldest.met, oldest.missed) == ("100.0 % (48/48 h)", 2, 0)
+        assert (newest.met, newest.missed) == (1, 1)
+        # the last backup of a began on the 5th at 01:00: 26 h later, at 03:00 of the 6th, it is old
+        assert trend.days[2].share == "56.2 % (27/48 h)"
+        assert trend.finding == (
+            "Worst on 7 Nov: 50.0 % (24/48 h) of the time inside the RPO, strict; "
+            "on 8 Nov, the last day: 50.0 % (24/48 h)."
+        )
+        assert trend.picture is not None
+        assert trend.finding in trend.picture.alt
+
+    def test_nobody_in_scope(self, judge: Judge) -> None:
+        """Without anybody in scope there is no picture and no day."""
+        members = [Member(appliance="a", exclude="retired")]
+        trend = days.trend_of(judge([], [], [], members))
+        assert (trend.picture, trend.days) == (None, ())
+        assert "No appliance was in scope" in trend.finding
+
+
+class TestMatrix:
+    """Appliance by day."""
+
+    def test_symbols_and_words_agree(self, week: Assessment) -> None:
+        """The symbols of a row are summed up in its words, misses with their days."""
+        strikes = {row.appliance.name: row for row in rows(matrix(week))}["vc-strikes"]
+        assert [symbol for _, symbol in strikes.cells] == ["●"] * 4 + ["✕"] * 3
+        assert strikes.words == "4 met, 3 failed (6 Nov, 7 Nov, 8 Nov)"
+
+    def test_only_what_was_used_is_in_the_legend(self, week: Assessment) -> None:
+        """The legend explains the symbols that appear, and no other."""
+        laid = matrix(week)
+        shown = {state for row in rows(laid) for state, _ in row.cells}
+        assert {state for state, _, _ in laid.legend} == shown - {"none"}
+
+    def test_a_large_fleet_shows_trouble_only(self, fleet: Callable[[int], Assessment]) -> None:
+        """Of a large fleet the appliances without a missed day are counted, not listed."""
+        laid = matrix(fleet(120))
+        assert len(rows(laid)) + laid.more == 120
+        assert all(re.search("failed|unknown|late", row.words) for row in rows(laid))
+
+    def test_days_without_a_run_are_blank(self, week: Assessment) -> None:
+        """A day without an expected run is blank; of many misses the last days are named."""
+        weekly = week.slots[week.slots["appliance"] == "vc-silent"].iloc[[0, 3, 4, 5, 6]]
+        late = weekly.assign(state="missed_norun")
+        (row,) = rows(matrix(dataclasses.replace(week, slots=late)))
+        assert ("none", " ") in row.cells
+        assert row.words == "5 did not run (last 5 Nov, 6 Nov, 7 Nov, 8 Nov)"
+
+    def test_sites_are_apart(self, week: Assessment) -> None:
+        """Each of several sites has a block, the most troubled first; else groups have."""
+        names = week.appliances.index
+        sites = pd.Series(["Oslo" if name == "vc-good" else None for name in names], names, "str")
+        blocks = matrix(dataclasses.replace(week, appliances=week.appliances.assign(site=sites)))
+        assert [block.name for block in blocks.blocks] == ["no site", "Oslo"]
+        both = week.appliances.assign(site="Oslo", group=sites)
+        blocks = matrix(dataclasses.replace(week, appliances=both))
+        assert [block.name for block in blocks.blocks] == ["no group", "Oslo"]
+        alike = week.appliances.assign(site="Oslo", group="test")
+        (block,) = matrix(dataclasses.replace(week, appliances=alike)).blocks
+        assert block.name == ""

@@ -1,0 +1,304 @@
+"""Load, durations and sizes, the plan, and what changed: the evidence below the answers."""
+
+import dataclasses
+import re
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+
+import backupkit as bk
+from backupkit.assessment import Assessment
+from backupkit.report.changes import changes_of
+from backupkit.report.details import details_of
+from backupkit.report.facts import Details, Load, Sizes
+from backupkit.report.load import load_of
+from backupkit.report.page import page
+from backupkit.report.sizes import sizes_of
+from backupkit.report.summary import links_of, summarize
+from backupkit.tables import ANOMALIES, CHANGES, LINT
+from tests.report.conftest import END, job, nights, poll, schedule
+
+Judge = Callable[..., Assessment]
+MINUTE = pd.Timedelta(minutes=1)
+
+
+def load(assessment: Assessment) -> Load:
+    """Tell the load."""
+    return load_of(assessment, links_of(assessment))
+
+
+def sizes(assessment: Assessment) -> Sizes:
+    """Tell durations and sizes."""
+    return sizes_of(assessment, links_of(assessment))
+
+
+@pytest.fixture(scope="module")
+def busy(judge: Judge) -> Assessment:
+    """Judge two appliances: one began late and took very long, the other runs and stands still."""
+    jobs = [*nights("slow", "s" * 8), *nights("stuck", "ssssss.o")]
+    earlier = [job("slow", night) for night in range(-14, -1)]
+    jobs = [*earlier, *jobs]
+    late = next(one for one in jobs if one["appliance"] == "slow" and one["start_time"].day == 8)
+    late["start_time"] += 12 * MINUTE
+    late["end_time"] = late["start_time"] + 300 * MINUTE
+    late["duration"] = 300 * MINUTE
+    running = jobs[-1]
+    running["progress"] = 40.0
+    running["messages"] = [
+        {"id": "a", "default_message": "first", "args": [], "localized": None},
+        {"id": "b", "default_message": "Still copying", "args": [], "localized": None},
+    ]
+    plans = [schedule("slow"), schedule("stuck")]
+    return judge(jobs, [poll("slow"), poll("stuck")], plans)
+
+
+class TestLoad:
+    """Running now, and load."""
+
+    def test_running(self, busy: Assessment) -> None:
+        """A running job tells since when, how far it is, what is usual and its last message."""
+        (run,) = load(busy).running
+        assert (run.appliance.name, run.start, run.elapsed) == (
+            "stuck",
+            "2026-11-08 01:00",
+            "23 h",
+        )
+        assert (run.progress, run.usual, run.message) == ("at 40 %", "20 min", "Still copying")
+        unknown = busy.jobs.assign(progress=pd.NA)
+        (run,) = load(dataclasses.replace(busy, jobs=busy.jobs.assign(**unknown))).running
+        assert run.progress == "no data"
+
+    def test_what_is_odd_about_it(self, busy: Assessment) -> None:
+        """What an anomaly says of a running job stands beside it."""
+        stall = ANOMALIES.frame(
+            {
+                "appliance": ["stuck"],
+                "job_id": [busy.jobs.loc[busy.jobs["outcome"] == "open", "job_id"].iloc[0]],
+                "start_time": ["2026-11-08T01:00Z"],
+                "kind": ["stall"],
+                "value": [7200.0],
+                "rule": ["no progress for 2 h"],
+            }
+        )
+        (run,) = load(dataclasses.replace(busy, anomalies=stall)).running
+        assert run.remark == "no progress for 2 h"
+        (outlier,) = sizes(dataclasses.replace(busy, anomalies=stall)).outliers
+        assert (outlier.kind, outlier.value, outlier.typical) == ("stalled", "2 h", "no data")
+
+    def test_planned_and_actual_start(self, busy: Assessment) -> None:
+        """Runs of the last day further than 5 minutes from their time are listed."""
+        told = load(busy)
+        assert (
+            told.punctual == "In the last day 50.0 % (1/2 runs) began within 5 min of their time."
+        )
+        (late,) = told.starts
+        assert (late.planned, late.started, late.delay) == (
+            "2026-11-08 01:00",
+            "2026-11-08 01:12",
+            "12 min late",
+        )
+
+    def test_an_early_start(self, judge: Judge) -> None:
+        """A run that begins before its time is said to be early."""
+        early = job("a", 6, start_time=END - 23 * 60 * MINUTE - 10 * MINUTE)
+        told = load(judge([early], [poll("a")], [schedule("a")]))
+        assert [one.delay for one in told.starts] == ["10 min early"]
+
+    def test_targets(self, busy: Assessment) -> None:
+        """Each target tells how many wrote to it at once, and when; the busiest is the finding."""
+        told = load(busy)
+        (target,) = told.targets
+        assert (target.name, target.appliances) == ("sftp://10.0.0.250", "2")
+        assert target.most == "2 at once (2026-11-02 01:00 UTC)"
+        assert told.finding == (
+            "Busiest: sftp://10.0.0.250, at most 2 at once (2026-11-02 01:00 UTC)."
+        )
+        assert told.picture is not None
+        assert told.finding in told.picture.alt
+
+    def test_nothing_to_tell(self, judge: Judge) -> None:
+        """Without jobs nothing runs, nothing began, and no target is known."""
+        told = load(judge([], [poll("a")], [schedule("a")]))
+        assert (told.running, told.starts, told.picture) == ((), (), None)
+        assert told.punctual == "In the last day no run of a schedule began."
+        assert told.finding == "No job of this period tells where it went."
+
+    def test_a_plan_that_is_not_known(self, busy: Assessment) -> None:
+        """Where the schedules tell no plan there is no data."""
+        loads = busy.loads.assign(planned=pd.NA)
+        blind = dataclasses.replace(busy, loads=busy.loads.assign(**loads))
+        assert load(blind).targets[0].planned == "no data"
+
+
+class TestSizes:
+    """Duration and size."""
+
+    def test_outliers(self, busy: Assessment) -> None:
+        """A run that took fifteen times as long is listed with what is usual, and drawn."""
+        told = sizes(busy)
+        (outlier,) = [one for one in told.outliers if one.kind == "duration"]
+        assert (outlier.appliance.name, outlier.value, outlier.typical) == (
+            "slow",
+            "5 h",
+            "20 min",
+        )
+        assert "15.0 times the median" in outlier.rule
+        assert told.picture is not None
+        assert told.finding in told.picture.alt
+        assert "50.0 % (1/2 appliances) have it" in told.learnt
+
+    def test_growth(self, busy: Assessment) -> None:
+        """Appliances whose backups grow are listed, the fastest first."""
+        gib = 2.0**30
+        grown = busy.baselines.assign(growth_share=[0.5, 0.9], growth=[gib, 2 * gib])
+        grown = grown.astype(busy.baselines.dtypes)
+        told = sizes(dataclasses.replace(busy, baselines=grown)).growths
+        assert [(one.appliance.name, one.share) for one in told] == [
+            ("stuck", "60.0 GiB in 30 days"),
+            ("slow", "30.0 GiB in 30 days"),
+        ]
+
+    def test_a_size_is_in_bytes(self, busy: Assessment) -> None:
+        """An unusual size is told in bytes."""
+        odd = ANOMALIES.frame(
+            {
+                "appliance": ["slow"] * 2,
+                "start_time": ["2026-11-07T01:00Z", "2026-11-08T01:00Z"],
+                "kind": ["size"] * 2,
+                "value": [2.0**20, 2.0**30],
+                "typical": [2.0**30, None],
+            }
+        )
+        told = sizes(dataclasses.replace(busy, anomalies=odd))
+        assert [(one.value, one.typical) for one in told.outliers] == [
+            ("1.0 GiB", "no data"),
+            ("1.0 MiB", "1.0 GiB"),
+        ]
+        assert told.finding == "2 unusual jobs, most of slow (2 of 2)."
+
+
+@pytest.fixture(scope="module")
+def details(week: Assessment) -> Details:
+    """Gather the details of the week."""
+    return details_of(week)
+
+
+class TestDetails:
+    """The plan, and how the report was made."""
+
+    def test_findings_alike_are_one_row(self, week: Assessment) -> None:
+        """Findings of one rule with the same advice are joined, and name five appliances."""
+        names = [*week.appliances.index, "gone-1", "gone-2"]
+        lint = LINT.frame(
+            {
+                "appliance": names,
+                "rule": ["plain-ftp"] * len(names),
+                "severity": ["warning"] * len(names),
+                "finding": [f"{name} writes by FTP" for name in names],
+                "advice": ["Use SFTP."] * len(names),
+            }
+        )
+        (row,) = details_of(dataclasses.replace(week, lint=lint)).lint
+        assert (row.severity, row.count, len(row.names), row.more) == ("warning", 11, 5, 6)
+        assert row.finding == f"{names[0]} writes by FTP"
+
+    def test_many_findings_are_counted(self, week: Assessment) -> None:
+        """Above fifty kinds the rest is counted."""
+        lint = LINT.frame(
+            {
+                "appliance": ["vc-good"] * 53,
+                "rule": [f"rule-{n}" for n in range(53)],
+                "severity": ["note"] * 53,
+                "finding": ["odd"] * 53,
+                "advice": ["Look."] * 53,
+            }
+        )
+        told = details_of(dataclasses.replace(week, lint=lint))
+        assert (len(told.lint), told.lint_more) == (50, 3)
+
+    def test_how_to_make_it_again(self, details: Details) -> None:
+        """The command names moment and period to the second."""
+        assert details.again == (
+            "backupkit report --as-of 2026-11-09T00:00:00+00:00 "
+            "--start 2026-11-02T00:00:00+00:00 --end 2026-11-09T00:00:00+00:00"
+        )
+
+    def test_policy_and_exclusions(self, details: Details) -> None:
+        """The policy is told number by number, and who does not count with the reason."""
+        assert ("RPO", "24 h") in details.policy
+        assert details.windows == (("vc-retired", "always", "being retired, change 4711"),)
+
+
+class TestChanges:
+    """What changed."""
+
+    def test_in_words(self, week: Assessment) -> None:
+        """Changes are grouped by kind, with links, and of each kind 25 are listed."""
+        names = ["vc-good", *(f"vc-{n}" for n in range(30))]
+        rows = CHANGES.frame(
+            {
+                "kind": ["newly in breach"] * 31 + ["new failure"],
+                "appliance": [*names, None],
+                "signature": [None] * 31 + ["Broken pipe"],
+                "was": ["compliant"] * 31 + [None],
+                "now": ["breach"] * 31 + [None],
+                "detail": [None] * 31 + ["4 jobs of 2 appliances"],
+            }
+        )
+        comparison = dataclasses.replace(bk.compare(week, week), changes=rows)
+        told = changes_of(comparison, links_of(week))
+        assert told.against == (
+            "the report as of 2026-11-09 00:00 UTC on 2026-11-02 to 2026-11-09 00:00 UTC"
+        )
+        broken, new = told.groups
+        assert (broken.count, len(broken.changes), broken.more) == (31, 25, 6)
+        first, second = broken.changes[:2]
+        assert first.appliance == links_of(week)["vc-good"]
+        assert (first.was, first.now) == ("● Compliant", "✕ Breach")
+        assert (second.appliance, second.text) == (None, "vc-0")
+        assert (new.changes[0].text, new.changes[0].detail) == (
+            "Broken pipe",
+            "4 jobs of 2 appliances",
+        )
+        html = page(week, comparison)
+        assert "31 newly in breach, 1 new failure" in html
+        assert "and 6 more." in html
+
+    def test_no_change(self, week: Assessment) -> None:
+        """Without a change the page says against what it was held."""
+        html = page(week, bk.compare(week, week))
+        assert "Since 2026-11-09 00:00 UTC: nothing changed" in re.sub("<[^>]*>", "", html)
+        assert "was not compared with an earlier one" in page(week)
+
+
+def test_counts_lead_to_their_rows(week: Assessment) -> None:
+    """Each state that any appliance is in is counted, and leads to the first of its rows."""
+    counts = summarize(week).counts
+    assert sum(count.number for count in counts) == len(week.appliances)
+    links = links_of(week)
+    for count in counts:
+        first = week.appliances.index[week.appliances["state"] == count.state][0]
+        assert count.anchor == links[first].anchor
+
+
+def test_many_of_a_kind(fleet: Callable[[int], Assessment]) -> None:
+    """Of more than 25 running jobs, targets and outliers the rest is counted."""
+    month = fleet(50)
+    newest = month.jobs.sort_values("start_time").drop_duplicates("appliance", keep="last")
+    open_jobs = newest.assign(
+        outcome="open", end_time=newest["end_time"].where(newest["end_time"].isna())
+    )
+    odd = ANOMALIES.conform(
+        newest[["appliance", "job_id", "start_time"]].assign(
+            kind="duration", value=9000.0, typical=1200.0, score=9.0, rule="score 9.0 > 3.5"
+        )
+    )
+    loads = pd.concat([month.loads] * 30).set_axis([f"nfs://nas-{n}" for n in range(30)])
+    changed = dataclasses.replace(
+        month, jobs=open_jobs, anomalies=odd, loads=loads.rename_axis("target")
+    )
+    html = page(changed)
+    assert "and 25 more, in the .jobs.csv file." in html
+    assert "and 5 more, in the .json file." in html
+    assert "and 25 more, in the .json file." in html
