@@ -19,7 +19,7 @@ from backupkit.display import panel, table
 from backupkit.errors import CredentialError, SettingsError
 from backupkit.settings import convert, read_toml, time_zone
 
-__all__ = ["Appliance", "Fleet", "PasswordSource"]
+__all__ = ["Appliance", "Fleet", "PasswordEntry", "PasswordSource", "typed"]
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ _COLUMNS: Final = {
     "Excluded": "text",
 }
 
-_TABLES = ("defaults", "policy", "appliance")
+_TABLES = ("defaults", "policy", "mail", "appliance")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _EXAMPLES = {
@@ -225,13 +225,34 @@ class Appliance:
             object.__setattr__(self, "fingerprint", plain)
 
 
-class _Password(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class PasswordEntry(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """How fleet.toml says where a password is kept: one of four ways."""
+
     env: str | None = None
     file: str | None = None
     keyring: str | None = None
     prompt: bool | None = None
 
     def source(self, *, where: str, folder: Path) -> PasswordSource:
+        """Give the place.
+
+        Parameters
+        ----------
+        where : str
+            The table it was read from, for errors.
+        folder : Path
+            What a file's path is relative to.
+
+        Returns
+        -------
+        PasswordSource
+            Where to look.
+
+        Raises
+        ------
+        SettingsError
+            If not exactly one way is named.
+        """
         given = {name: value for name, value in msgspec.structs.asdict(self).items() if value}
         if len(given) != 1:
             raise SettingsError(f'{where}: "password" must be one of {_SOURCE_FORMS}.')
@@ -256,7 +277,7 @@ class _Defaults(_Shared, frozen=True, kw_only=True):
     """The table [defaults]: what appliances can have in common."""
 
     user: str | None = None
-    password: _Password | None = None
+    password: PasswordEntry | None = None
 
 
 class _Entry(_Shared, frozen=True, kw_only=True):
@@ -265,7 +286,7 @@ class _Entry(_Shared, frozen=True, kw_only=True):
     name: str
     host: str
     user: str
-    password: _Password
+    password: PasswordEntry
 
 
 @dataclass(frozen=True)
@@ -339,7 +360,7 @@ class Fleet:
             raise SettingsError(f"{path}: defaults must be a table: [defaults]")
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise SettingsError(f"{path}: appliance must be a list of tables: [[appliance]]")
-        _typed(defaults, _Defaults, where=f"{path}, [defaults]")
+        typed(defaults, _Defaults, where=f"{path}, [defaults]")
         folder = Path(path).parent
         return cls(
             (
@@ -387,14 +408,38 @@ class Fleet:
         return str(panel(shown))
 
 
-def _typed(table: Mapping[str, Any], kind: type[T], *, where: str) -> T:
-    """Convert one table, but refuse a password in it before it can get into any text."""
+def typed(
+    table: Mapping[str, Any], kind: type[T], *, where: str, examples: Mapping[str, str] = _EXAMPLES
+) -> T:
+    """Convert one table of fleet.toml, but refuse a password in it before it gets into any text.
+
+    Parameters
+    ----------
+    table : mapping
+        As TOML has it.
+    kind : type
+        The struct to convert to.
+    where : str
+        File and table, for errors.
+    examples : mapping of str to str
+        A right value of each key, for errors.
+
+    Returns
+    -------
+    kind
+        The table.
+
+    Raises
+    ------
+    SettingsError
+        If a key or a value is wrong.
+    """
     if isinstance(table.get("password"), str):
         raise SettingsError(
             f"{where}: a password is never written into this file. Say where it is kept: "
             f"password = {_SOURCE_FORMS}."
         )
-    return convert(table, kind, where=where, examples=_EXAMPLES)
+    return convert(table, kind, where=where, examples=examples)
 
 
 def _appliance(
@@ -408,7 +453,7 @@ def _appliance(
     """Build one appliance from its table and the defaults, or say what is wrong."""
     name = entry.get("name")
     where = f"{path}, [[appliance]] {number}" + (f' ("{name}")' if isinstance(name, str) else "")
-    parsed = _typed({**defaults, **entry}, _Entry, where=where)
+    parsed = typed({**defaults, **entry}, _Entry, where=where)
     fields = msgspec.structs.asdict(parsed)
     fields["password"] = parsed.password.source(where=where, folder=folder)
     if parsed.ca_bundle is not None:

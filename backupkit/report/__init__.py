@@ -1,10 +1,12 @@
 """The report: an assessment as one HTML file that can be mailed, with its data beside it."""
 
 from dataclasses import dataclass
+from email.message import EmailMessage
 from pathlib import Path
 
 from backupkit.assessment import Assessment, Comparison, compare
 from backupkit.report.files import write_files
+from backupkit.report.mail import compose
 from backupkit.report.page import fragment, page
 from backupkit.report.sidecars import jobs_csv, json_document, slots_csv
 from backupkit.report.summary import summarize
@@ -76,6 +78,21 @@ class Report:
         }
         html = page(self.assessment, self.comparison, sidecars=tuple(file.name for file in beside))
         return write_files({target: html.encode(), **beside})
+
+    def message(self, attachments: tuple[Path, ...] = ()) -> EmailMessage:
+        """Compose the mail: verdict and the worst in its body.
+
+        Parameters
+        ----------
+        attachments : tuple of Path
+            The files to attach, such as the first that `save` gave.
+
+        Returns
+        -------
+        EmailMessage
+            For `backupkit.mail.MailServer.send`.
+        """
+        return compose(self.assessment, self.comparison, attachments=attachments)
 
     def _repr_html_(self) -> str:
         return fragment(self.assessment, self.comparison)

@@ -43,7 +43,10 @@ def trend_of(assessment: Assessment) -> Trend:
     worst = counted["rpo_strict"].idxmin()
     low, last = counted.loc[worst], counted.iloc[-1]
     finding = (
-        f"Worst on {day(worst)}: {_share(low)} of the time inside the RPO, strict; "
+        f"The whole fleet was inside its RPO all the time, as far as is known: {_share(low)} on "
+        "every day."
+        if low["rpo_strict"] == 1
+        else f"Worst on {day(worst)}: {_share(low)} of the time inside the RPO, strict; "
         f"on {day(counted.index[-1])}, the last day: {_share(last)}."
     )
     drawn = plots.compliance(assessment.intervals, start=assessment.start, end=assessment.end)

@@ -77,16 +77,15 @@ def details_of(assessment: Assessment) -> Details:
 
 def _lint(assessment: Assessment, links: Mapping[str, Link]) -> tuple[LintFinding, ...]:
     """Join what is wrong in the same way: the first one's words, and whom else it is about."""
-    by = assessment.lint.groupby(["severity", "rule", "advice"], sort=False)
     found = []
-    for (severity, rule, advice), rows in by:
+    for (severity, rule), rows in assessment.lint.groupby(["severity", "rule"], sort=False):
         names = tuple(links[name] for name in rows["appliance"][:_NAMES] if name in links)
         found.append(
             LintFinding(
                 severity=str(severity),
                 rule=str(rule),
                 finding=tidy(rows["finding"].iloc[0], limit=400),
-                advice=tidy(advice, limit=400),
+                advice=tidy(rows["advice"].iloc[0], limit=400),
                 count=len(rows),
                 names=names,
                 more=len(rows) - len(names),

@@ -133,6 +133,7 @@ class Signature:
     text: str
     message_id: str
     example: str
+    jobs: int
     share: str
     appliances: int
     names: tuple[Link, ...]

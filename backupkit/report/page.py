@@ -129,7 +129,7 @@ def _page_rule(summary: Summary) -> str:
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.PackageLoader("backupkit.report"),
-        autoescape=True,
+        autoescape=lambda name: not (name or "").endswith(".txt"),
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,

@@ -213,6 +213,7 @@ def _signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> tuple[Sign
                 text=tidy(row["signature"], limit=600),
                 message_id=tidy(row["message_id"], limit=200),
                 example=tidy(row["text"]),
+                jobs=int(row["jobs"]),
                 share=ratio(row["jobs"], total),
                 appliances=int(row["appliances"]),
                 names=shown,

@@ -188,7 +188,7 @@ class TestDetails:
     """The plan, and how the report was made."""
 
     def test_findings_alike_are_one_row(self, week: Assessment) -> None:
-        """Findings of one rule with the same advice are joined, and name five appliances."""
+        """Findings of one rule are joined: the first is told, and five appliances are named."""
         names = [*week.appliances.index, "gone-1", "gone-2"]
         lint = LINT.frame(
             {

@@ -1,0 +1,315 @@
+"""Sending mail: the server that fleet.toml names, and every way in which that can fail."""
+
+import ipaddress
+import smtplib
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from email.message import EmailMessage
+from email.policy import SMTP
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, Literal, Self
+
+import msgspec
+
+from backupkit.errors import MailError, SettingsError, one_line
+from backupkit.fleet import PasswordEntry, PasswordSource, typed
+from backupkit.settings import read_toml
+
+__all__ = ["MailServer", "Security", "check_address"]
+
+Security = Literal["starttls", "tls", "none"]
+
+_PORTS: Final[Mapping[str, int]] = MappingProxyType({"starttls": 587, "tls": 465, "none": 25})
+_EXAMPLES: Final = {
+    "host": 'host = "mail.example.com"',
+    "port": "port = 587",
+    "security": 'security = "starttls"',
+    "user": 'user = "backupkit@example.com"',
+    "password": 'password = { env = "BACKUPKIT_MAIL_PASSWORD" }',
+    "sender": 'sender = "backupkit@example.com"',
+    "to": 'to = ["operations@example.com"]',
+    "ca_bundle": 'ca_bundle = "ca.pem"',
+    "timeout": "timeout = 30",
+}
+
+
+class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """The table [mail]."""
+
+    host: str
+    sender: str
+    port: int | None = None
+    security: Security = "starttls"
+    user: str | None = None
+    password: PasswordEntry | None = None
+    to: tuple[str, ...] = ()
+    ca_bundle: str | None = None
+    timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailServer:
+    """The server that takes our mail.
+
+    Attributes
+    ----------
+    host : str
+        Its name or address.
+    sender : str
+        Whom the mail is from.
+    security : {"starttls", "tls", "none"}
+        Whether the connection begins in clear text and then turns to TLS, is TLS from its first
+        byte, or stays in clear text. The certificate is always verified.
+    port : int, optional
+        587, 465 or 25 by default, by `security`.
+    user : str, optional
+        Who logs in; nobody by default.
+    password : PasswordSource, optional
+        Where the password is kept; never the password.
+    to : tuple of str
+        Who gets mail where nobody else is named.
+    ca_bundle : Path, optional
+        PEM file of the authority that signed its certificate; else the system's authorities count.
+    timeout : float
+        How long to wait for any answer [s].
+
+    Raises
+    ------
+    SettingsError
+        If something is missing or makes no sense.
+
+    Examples
+    --------
+    >>> MailServer(host="mail.example.com", sender="backupkit@example.com").port
+    587
+    """
+
+    host: str
+    sender: str
+    security: Security = "starttls"
+    port: int = 0
+    user: str | None = None
+    password: PasswordSource | None = None
+    to: tuple[str, ...] = ()
+    ca_bundle: Path | None = None
+    timeout: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not self.host.strip():
+            raise SettingsError(f"host is empty; for example: {_EXAMPLES['host']}")
+        port = self.port or _PORTS[self.security]
+        if port not in range(1, 65_536):
+            raise SettingsError(
+                f"port = {port} is none, expected 1 to 65535; for example: {_EXAMPLES['port']}"
+            )
+        object.__setattr__(self, "port", port)
+        if not 0 < self.timeout <= 3600:  # noqa: PLR2004 # an hour is patience enough
+            raise SettingsError(
+                f"timeout = {self.timeout:g} must be above 0 and at most 3600 seconds; "
+                f"for example: {_EXAMPLES['timeout']}"
+            )
+        if (self.user is None) != (self.password is None):
+            raise SettingsError(
+                "user and password go together: give both, or none of them; for example: "
+                f"{_EXAMPLES['user']} and {_EXAMPLES['password']}"
+            )
+        if self.user is not None and self.security == "none" and not _is_here(self.host):
+            raise SettingsError(
+                'security = "none" would send the password in clear text to another machine; '
+                f"for example: {_EXAMPLES['security']}"
+            )
+        for key, addresses in (("sender", (self.sender,)), ("to", self.to)):
+            for address in addresses:
+                check_address(address, where=key)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read ``[mail]`` of fleet.toml.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file. Paths in it are relative to its folder.
+
+        Returns
+        -------
+        MailServer
+            No password is read.
+
+        Raises
+        ------
+        SettingsError
+            If the table is missing or an entry is wrong; the message names file, table and key.
+        """
+        where = f"{path}, [mail]"
+        table = read_toml(path).get("mail")
+        if not isinstance(table, dict):
+            raise SettingsError(
+                f"{path}: there is no table [mail], which says who takes the mail. Write one with "
+                f"at least {_EXAMPLES['host']} and {_EXAMPLES['sender']}"
+            )
+        entry = typed(table, _Entry, where=where, examples=_EXAMPLES)
+        folder = Path(path).parent
+        bundle = None if entry.ca_bundle is None else folder / entry.ca_bundle
+        if bundle is not None and not bundle.is_file():
+            raise SettingsError(f'{where}: ca_bundle: no such file "{bundle}".')
+        try:
+            return cls(
+                host=entry.host,
+                sender=entry.sender,
+                security=entry.security,
+                port=0 if entry.port is None else entry.port or -1,
+                user=entry.user,
+                password=None
+                if entry.password is None
+                else entry.password.source(where=where, folder=folder),
+                to=entry.to,
+                ca_bundle=bundle,
+                timeout=entry.timeout,
+            )
+        except SettingsError as error:
+            told = str(error)
+            raise SettingsError(told if told.startswith(where) else f"{where}: {told}") from error
+
+    def send(self, message: EmailMessage, *, to: Sequence[str] = ()) -> None:
+        """Send a message.
+
+        Parameters
+        ----------
+        message : EmailMessage
+            Without sender and recipients, which are set here.
+        to : sequence of str
+            Who gets it; by default those of `to`.
+
+        Raises
+        ------
+        SettingsError
+            If nobody is named, or an address is none.
+        CredentialError
+            If the password's place holds none.
+        MailError
+            If it cannot be delivered to all; the message says why, and who got none.
+        """
+        recipients = tuple(to) or self.to
+        if not recipients:
+            raise SettingsError(
+                "The mail has no recipient: name one, or write into [mail] of fleet.toml: "
+                f"{_EXAMPLES['to']}"
+            )
+        for address in recipients:
+            check_address(address, where="a recipient")
+        password = None if self.password is None else self.password.read(self.user or "")
+        del message["From"], message["To"]
+        message["From"], message["To"] = self.sender, ", ".join(recipients)
+        try:
+            with self._connected() as server:
+                if self.user is not None and password is not None:
+                    server.login(self.user, password)
+                refused = server.sendmail(
+                    self.sender, recipients, message.as_bytes(policy=SMTP.clone(utf8=False))
+                )
+        except (OSError, smtplib.SMTPException) as error:
+            raise MailError(self._explained(error)) from None  # its parts may hold the log-in
+        if refused:
+            who, (code, said) = next(iter(refused.items()))
+            raise MailError(
+                f"The mail server {self.host} refused {len(refused)} of {len(recipients)} "
+                f"recipients, the first {who}: {_words(said)} ({code}). The others have the mail."
+            )
+
+    def _connected(self) -> smtplib.SMTP:
+        """Connect, and turn to TLS where that is asked for."""
+        if self.security == "tls":
+            return smtplib.SMTP_SSL(
+                self.host, self.port, timeout=self.timeout, context=self._context()
+            )
+        server = smtplib.SMTP(self.host, self.port, timeout=self.timeout)
+        if self.security == "starttls":
+            try:
+                server.starttls(context=self._context())
+            except BaseException:
+                server.close()
+                raise
+        return server
+
+    def _context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self.ca_bundle)
+
+    def _explained(self, error: Exception) -> str:
+        """Say in two sentences what failed and what to do."""
+        ports = "Check port and security of [mail]: 587 is starttls, 465 is tls."
+        match error:
+            case _ if TimeoutError in {type(error), type(error.__context__)}:  # smtplib hides it
+                what = f"did not answer within {self.timeout:g} s"
+                advice = "Check host and port of [mail], and the way there."
+            case smtplib.SMTPAuthenticationError():
+                what = f"refused the log-in of {self.user} ({error.smtp_code})"
+                advice = "Check user and password of [mail]; it may want a password of its own."
+            case smtplib.SMTPRecipientsRefused():
+                who, (code, said) = next(iter(error.recipients.items()))
+                what = f"refused all recipients, the first {who}: {_words(said)} ({code})"
+                advice = "Check the addresses, and whether it relays for this machine."
+            case smtplib.SMTPSenderRefused():
+                code, said = error.smtp_code, error.smtp_error
+                what = f"refused {self.sender}, or the message's size: {_words(said)} ({code})"
+                advice = "Check sender of [mail], and how large a mail may be."
+            case smtplib.SMTPNotSupportedError():
+                what = f"does not offer what is asked for: {one_line(str(error)).rstrip('.')}"
+                advice = 'Set security of [mail] to "tls", or to "none" where nobody logs in.'
+            case smtplib.SMTPResponseException():
+                what = f"did not take the mail: {_words(error.smtp_error)} ({error.smtp_code})"
+                advice = "Its log may tell more."
+            case ssl.SSLCertVerificationError():
+                what = f"has a certificate that is not trusted: {error.verify_message}"
+                advice = "If it is the right one, name its authority as ca_bundle in [mail]."
+            case ssl.SSLError():
+                what, advice = f"does not speak TLS as asked for: {error.reason}", ports
+            case smtplib.SMTPException():
+                what, advice = f"closed the connection: {one_line(str(error))}", ports
+            case _:
+                reason = getattr(error, "strerror", None) or one_line(str(error))
+                what = f"cannot be reached: {reason}"
+                advice = "Check host and port of [mail], and the way there."
+        return f"The mail server {self.host}:{self.port} {what}. {advice}"
+
+
+def check_address(address: str, *, where: str) -> None:
+    """Refuse what can be no mail address, or would be more than one header.
+
+    Parameters
+    ----------
+    address : str
+        The address.
+    where : str
+        What it is, for the error.
+
+    Raises
+    ------
+    SettingsError
+        If it is none.
+
+    Examples
+    --------
+    >>> check_address("operations@example.com", where="to")
+    """
+    name, at, domain = address.rpartition("@")
+    plain = address.isprintable() and not set(' ,;<>()[]\\"') & set(address)
+    if not (name and at and domain and plain and address.isascii()):
+        raise SettingsError(
+            f'{where}: "{one_line(address)}" is no mail address; for example: {_EXAMPLES["to"]}'
+        )
+
+
+def _is_here(host: str) -> bool:
+    """Tell whether the host is this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _words(said: bytes | str) -> str:
+    """Give what the server said, in one line."""
+    return one_line(said.decode("utf-8", "replace") if isinstance(said, bytes) else said)

@@ -1,0 +1,145 @@
+"""The report as a mail: the verdict and the worst in its body, the file attached."""
+
+from collections.abc import Sequence
+from email.message import EmailMessage
+from email.utils import format_datetime, make_msgid
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from backupkit._version import __version__
+from backupkit.assessment import Assessment, Comparison
+from backupkit.errors import OutputError
+from backupkit.report.page import render
+from backupkit.report.summary import summarize
+
+__all__ = ["compose", "subject"]
+
+_WORST: Final = 25
+_WORST_IN_TEXT: Final = 10
+_UNREAD: Final = 10
+_SIGNATURES: Final = 5
+_TEXT: Final = 300  # characters of a reason
+_BAR: Final = 20
+_KINDS: Final = {
+    ".html": "text/html",
+    ".json": "application/json",
+    ".csv": "text/csv",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+
+
+def subject(assessment: Assessment) -> str:
+    """Write the mail's subject: the verdict first, so that it sorts.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        The judgement of one period.
+
+    Returns
+    -------
+    str
+        In one line.
+
+    Examples
+    --------
+    >>> from backupkit import evaluate_frames
+    >>> from backupkit.policy import Member, Policy
+    >>> from backupkit.tables import JOBS, POLLS, SCHEDULES
+    >>> frames = JOBS.empty(), POLLS.empty(), SCHEDULES.empty()
+    >>> policy = Policy(members=[Member(appliance="vc-1")])
+    >>> end = "2026-11-09T00:00:00Z"
+    >>> a = evaluate_frames(*frames, policy, start="2026-11-02T00:00:00Z", end=end, now=end)
+    >>> subject(a)
+    '[UNKNOWN 1] vCenter backups 2026-11-09 - 0/1 ok'
+    """
+    verdict = assessment.verdict
+    unread = verdict.unknown + verdict.unobserved
+    if verdict.state == "compliant":
+        tag = "OK"
+    else:
+        counts = (("BREACH", verdict.breach), ("UNKNOWN", unread))
+        tag = " | ".join(f"{word} {count:,}" for word, count in counts if count) or "UNKNOWN"
+    good = f"{verdict.compliant:,}/{verdict.in_scope + verdict.unobserved:,} ok"
+    return f"[{tag}] vCenter backups {assessment.end:%Y-%m-%d} - {good}"
+
+
+def compose(
+    assessment: Assessment,
+    comparison: Comparison | None = None,
+    *,
+    attachments: Sequence[Path] = (),
+    date: pd.Timestamp | None = None,
+) -> EmailMessage:
+    """Compose the mail.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        The judgement of one period.
+    comparison : Comparison, optional
+        What changed since an earlier one.
+    attachments : sequence of Path
+        The files to attach.
+    date : Timestamp, optional
+        When it is written; now by default.
+
+    Returns
+    -------
+    EmailMessage
+        A text and an HTML part of less than 90 KiB, and the files; without sender and recipients.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be read.
+    """
+    summary = summarize(assessment, comparison)
+    values = {
+        "s": summary,
+        "acts": summary.acts[:_WORST],
+        "acts_more": summary.acts_more + len(summary.acts[_WORST:]),
+        "worst": summary.acts[:_WORST_IN_TEXT],
+        "worst_more": summary.acts_more + len(summary.acts[_WORST_IN_TEXT:]),
+        "unread": summary.unread[:_UNREAD],
+        "unread_more": summary.unread_more + len(summary.unread[_UNREAD:]),
+        "signatures": [(_bar(one.jobs, summary.failed_jobs), one) for one in summary.signatures][
+            :_SIGNATURES
+        ],
+        "names": [path.name for path in attachments],
+        "limit": _TEXT,
+    }
+    message = EmailMessage()
+    message["Subject"] = subject(assessment)
+    moment = pd.Timestamp.now("UTC") if date is None else date
+    message["Date"] = format_datetime(moment.to_pydatetime())
+    message["Message-ID"] = make_msgid(domain="backupkit.invalid")
+    message["List-Id"] = "vCenter backup reports <reports.backupkit.invalid>"
+    message["Auto-Submitted"] = "auto-generated"
+    message["X-Mailer"] = f"backupkit {__version__}"
+    message["X-Backupkit-State"] = assessment.verdict.state
+    message.set_content(render("mail.txt", **values))
+    message.add_alternative(render("mail.html", **values), subtype="html")
+    for path in attachments:
+        kind, _, detail = _KINDS.get(path.suffix, "application/octet-stream").partition("/")
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise OutputError(
+                f"{path} cannot be attached: {error.strerror}. Write the report again."
+            ) from error
+        message.add_attachment(content, maintype=kind, subtype=detail, filename=path.name)
+    return message
+
+
+def _bar(part: int, whole: int) -> str:
+    """Draw a share as a bar of characters, which any mail reader shows.
+
+    Examples
+    --------
+    >>> _bar(1, 4), _bar(1, 1000)
+    ('█████', '▏')
+    """
+    return "█" * round(_BAR * part / whole) or "▏"
