@@ -295,9 +295,9 @@ class TestSettings:
         path.write_text(text, encoding="utf-8")
         return MailServer.load(path)
 
-    def test_all_keys(self, tmp_path: Path, authority: trustme.CA) -> None:
+    @pytest.mark.usefixtures("authority")
+    def test_all_keys(self, tmp_path: Path) -> None:
         """Each key is read; paths are relative to the file's folder; no password is looked up."""
-        assert authority
         server = self.load(
             tmp_path,
             '[mail]\nhost = "mail.example.com"\nport = 2525\nsecurity = "tls"\n'
@@ -351,9 +351,10 @@ class TestSettings:
 
     def test_local_host_by_name(self) -> None:
         """On this machine a password may go in clear text."""
-        assert MailServer(
+        server = MailServer(
             host="localhost",
             sender="a@b",
             security="none",
             **LOGIN,  # type: ignore[arg-type] # the values fit
         )
+        assert server.host == "localhost"

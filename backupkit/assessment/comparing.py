@@ -112,7 +112,7 @@ def _appliances(before: Assessment, after: Assessment) -> Iterator[dict[str, str
     """Tell how each appliance changed, in the later judgement's order."""
     were = before.appliances["state"].where(_visited(before)).to_dict()
     gone = _gone(before, after)
-    visited = _visited(after)
+    visited = _visited(after).to_dict()
     reasons = after.appliances["reason"].to_dict()
     for name, now in after.appliances["state"].items():
         was = were.get(name)

@@ -13,6 +13,8 @@ from backupkit.errors import CredentialError, MailError, SettingsError
 from backupkit.settings import parse_duration, parse_instant
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from backupkit.assessment import Assessment
 
 __all__ = ["report"]
@@ -96,7 +98,8 @@ def report(  # noqa: PLR0913 # an option each
         made = _redacted(made, history, redact_key)
     written = made.save(out, xlsx=xlsx)
     verdict = made.assessment.verdict
-    trouble, mailed = "", ()
+    trouble = ""
+    mailed: tuple[str, ...] = ()
     if mailing and (not wanted or verdict.state in wanted):
         try:
             mailed = _mailed(made, fleet, tuple(mail_to or ()), written[0])
@@ -153,7 +156,7 @@ def _moment(text: str, now: "Assessment") -> "pd.Timestamp":
     where = "--compare-with"
     try:
         return now.now - parse_duration(text, where=where)
-    except SettingsError:
+    except SettingsError:  # not so long ago: a time, then
         try:
             return parse_instant(text, where=where)
         except SettingsError as error:

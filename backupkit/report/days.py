@@ -40,14 +40,15 @@ def trend_of(assessment: Assessment) -> Trend:
     counted = rows[in_scope > pd.Timedelta(0)]
     if counted.empty:
         return Trend(None, "No appliance was in scope in this period.", ())
-    worst = counted["rpo_strict"].idxmin()
-    low, last = counted.loc[worst], counted.iloc[-1]
+    least = int(counted["rpo_strict"].argmin())
+    low, last = counted.iloc[least], counted.iloc[-1]
+    worst, newest = counted.index[least], counted.index[-1]
     finding = (
         f"The whole fleet was inside its RPO all the time, as far as is known: {_share(low)} on "
         "every day."
         if low["rpo_strict"] == 1
         else f"Worst on {day(worst)}: {_share(low)} of the time inside the RPO, strict; "
-        f"on {day(counted.index[-1])}, the last day: {_share(last)}."
+        f"on {day(newest)}, the last day: {_share(last)}."
     )
     drawn = plots.compliance(assessment.intervals, start=assessment.start, end=assessment.end)
     return Trend(

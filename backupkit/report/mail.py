@@ -72,6 +72,7 @@ def compose(
     *,
     attachments: Sequence[Path] = (),
     date: pd.Timestamp | None = None,
+    aliased: bool = False,
 ) -> EmailMessage:
     """Compose the mail.
 
@@ -85,6 +86,8 @@ def compose(
         The files to attach.
     date : Timestamp, optional
         When it is written; now by default.
+    aliased : bool
+        Whether aliases stand in the place of names.
 
     Returns
     -------
@@ -110,6 +113,7 @@ def compose(
         ],
         "names": [path.name for path in attachments],
         "limit": _TEXT,
+        "aliased": aliased,
     }
     message = EmailMessage()
     message["Subject"] = subject(assessment)

@@ -28,6 +28,7 @@ def page(
     comparison: Comparison | None = None,
     *,
     sidecars: tuple[str, ...] = (),
+    aliased: bool = False,
 ) -> str:
     """Render the report as one self-contained document.
 
@@ -39,6 +40,8 @@ def page(
         What changed since an earlier one.
     sidecars : tuple of str
         The names of the files that are written beside it.
+    aliased : bool
+        Whether aliases stand in the place of names.
 
     Returns
     -------
@@ -54,6 +57,7 @@ def page(
         d=details_of(assessment),
         figure=_pareto(assessment),
         sidecars=sidecars,
+        aliased=aliased,
         rows={"slots": len(assessment.slots), "jobs": len(assessment.jobs)},
         many=len(assessment.appliances) > _MANY,
         policy_digest=digest_of(assessment.policy),
@@ -129,7 +133,7 @@ def _page_rule(summary: Summary) -> str:
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.PackageLoader("backupkit.report"),
-        autoescape=lambda name: not (name or "").endswith(".txt"),
+        autoescape=lambda name: not (name or "").endswith(".txt"),  # noqa: S701 # text is text
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,

@@ -1,54 +1,108 @@
 """The assessment for machines: everything as JSON, a row per expected run and per job as CSV."""
 
-from typing import Any
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from backupkit._version import __version__
 from backupkit.assessment import Assessment
 from backupkit.display.wording import without_user
 from backupkit.report.messages import messages_text
+from backupkit.report.policy_document import policy_document
+from backupkit.tables import (
+    ANOMALIES,
+    APPLIANCES,
+    ASSESSED_JOBS,
+    BASELINES,
+    CLUSTERS,
+    COVERAGE,
+    FAILURE_COUNTS,
+    FAILURES,
+    GROUPS,
+    INCIDENTS,
+    INTERVALS,
+    LINT,
+    LOADS,
+    METRICS,
+    SCHEDULES,
+    SLOTS,
+    Table,
+)
 
-__all__ = ["SCHEMA_VERSION", "jobs_csv", "json_document", "slots_csv"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "TABLES",
+    "jobs_csv",
+    "json_document",
+    "key_of",
+    "plain",
+    "slots_csv",
+    "without_controls",
+]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 2
 """Raised when a key of the JSON document changes its meaning or goes away."""
 
-_TABLES = (
-    "fleet",
-    "appliances",
-    "intervals",
-    "slots",
-    "incidents",
-    "failures",
-    "coverage",
-    "jobs",
-    "schedules",
+TABLES: Final[Mapping[str, Table]] = MappingProxyType(
+    {
+        "fleet": METRICS,
+        "groups": GROUPS,
+        "appliances": APPLIANCES,
+        "intervals": INTERVALS,
+        "slots": SLOTS,
+        "incidents": INCIDENTS,
+        "failures": FAILURES,
+        "failure_counts": FAILURE_COUNTS,
+        "clusters": CLUSTERS,
+        "baselines": BASELINES,
+        "anomalies": ANOMALIES,
+        "loads": LOADS,
+        "lint": LINT,
+        "coverage": COVERAGE,
+        "jobs": ASSESSED_JOBS,
+        "schedules": SCHEDULES,
+    }
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""The frames of an assessment, which the document has as lists of objects."""
+
+# a cell, or what a spreadsheet that splits at semicolons or tabs takes for one
+_FORMULA: Final = re.compile(
+    "(^|[;\t\r\n])([\\s\x00-\x1f\x7f\u200b-\u200f\ufeff]*[=+@\uff1d\uff0b\uff0d\uff20-])|^(?=[\t\r\n])"
+)
+_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 
 
-def json_document(assessment: Assessment) -> bytes:
+def json_document(assessment: Assessment, *, aliased: bool = False) -> bytes:
     """Write the whole assessment as one JSON document.
 
     Parameters
     ----------
     assessment : Assessment
         The judgement of one period.
+    aliased : bool
+        Whether aliases stand in the place of names.
 
     Returns
     -------
     bytes
-        UTF-8. Times are ISO 8601 in UTC; a duration's key ends in ``_seconds``; missing is null.
+        UTF-8, valid against ``report.schema.json`` of this package. Times are ISO 8601 in UTC; a
+        duration's key ends in ``_seconds``; missing is null.
     """
     document = {
         "schema_version": SCHEMA_VERSION,
+        "backupkit": __version__,
         "start": assessment.start.isoformat(),
         "end": assessment.end.isoformat(),
         "generated_at": assessment.now.isoformat(),
-        "policy": str(assessment.policy),
+        "data_version": assessment.version,
+        "aliased": aliased,
+        "policy": policy_document(assessment.policy),
         "verdict": {
             name: getattr(assessment.verdict, name)
             for name in (
@@ -62,7 +116,7 @@ def json_document(assessment: Assessment) -> bytes:
                 "unobserved",
             )
         },
-        **{name: _records(getattr(assessment, name)) for name in _TABLES},
+        **{name: _records(getattr(assessment, name)) for name in TABLES},
     }
     return msgspec.json.encode(document) + b"\n"
 
@@ -96,41 +150,83 @@ def jobs_csv(jobs: pd.DataFrame) -> bytes:
     bytes
         UTF-8, safe to open in a spreadsheet.
     """
-    said = [messages_text(cell) for cell in _plain(jobs["messages"])]
+    said = [messages_text(cell) for cell in plain(jobs["messages"])]
     return _csv(jobs.assign(messages=pd.Series(said, jobs.index, "str")))
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     flat = frame.reset_index() if frame.index.name is not None else frame
-    names = [_key(name, flat[name]) for name in flat.columns]
-    columns = [_plain(flat[name]) for name in flat.columns]
+    names = [key_of(name, flat[name]) for name in flat.columns]
+    columns = [plain(flat[name]) for name in flat.columns]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
     plain = pd.DataFrame(
-        {_key(name, frame[name]): _cells(frame[name]) for name in frame.columns}, dtype=object
+        {key_of(name, frame[name]): _cells(frame[name]) for name in frame.columns}, dtype=object
     )
     return plain.to_csv(index=False, lineterminator="\r\n").encode()
 
 
-def _key(name: str, column: pd.Series) -> str:
+def key_of(name: str, column: pd.Series) -> str:
+    """Name a column with its unit, where its values alone do not tell it.
+
+    Parameters
+    ----------
+    name : str
+        The column's name.
+    column : Series
+        The column.
+
+    Returns
+    -------
+    str
+        Durations are seconds, and their key says so.
+    """
     return f"{name}_seconds" if column.dtype.kind == "m" else name
 
 
 def _cells(column: pd.Series) -> list[Any]:
     """Give a column's values, with no text that a spreadsheet would run as a formula."""
-    values = _plain(column)
+    values = plain(column)
     if column.dtype != "str":
         return values
-    return [
-        f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
-        for value in values
-    ]
+    return [_harmless(value) if isinstance(value, str) else value for value in values]
 
 
-def _plain(column: pd.Series) -> list[Any]:
-    """Give a column's values as JSON knows them; users in URIs are taken out of text."""
+def _harmless(text: str) -> str:
+    return without_controls(_FORMULA.sub(r"\1'\2", text))
+
+
+def without_controls(text: str) -> str:
+    """Put a mark in the place of each character that no table program takes.
+
+    Parameters
+    ----------
+    text : str
+        Any text.
+
+    Returns
+    -------
+    str
+        Line ends and tabs stay.
+    """
+    return _CONTROL.sub("\ufffd", text)
+
+
+def plain(column: pd.Series) -> list[Any]:
+    """Give a column's values as JSON knows them; users in URIs are taken out of text.
+
+    Parameters
+    ----------
+    column : Series
+        Of one of the dtypes of `backupkit.tables`.
+
+    Returns
+    -------
+    list
+        Times as ISO 8601, durations in seconds, None for what is missing.
+    """
     kind = column.dtype.kind
     if kind == "M":
         # a zone-aware column would become Python objects one by one

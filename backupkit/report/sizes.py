@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from pandas.api.typing import NAType
 
 from backupkit import plots
 from backupkit.assessment import Assessment
@@ -91,9 +92,9 @@ def _outlier(row: pd.Series, links: Mapping[str, Link]) -> Outlier:
     )
 
 
-def _bytes(value: float) -> str:
+def _bytes(value: float | NAType) -> str:
     return size(pd.NA if pd.isna(value) else round(value))
 
 
-def _seconds(value: float) -> str:
+def _seconds(value: float | NAType) -> str:
     return span(pd.NaT if pd.isna(value) else pd.Timedelta(seconds=value))

@@ -65,7 +65,7 @@ class TestLoad:
             "23 h",
         )
         assert (run.progress, run.usual, run.message) == ("at 40 %", "20 min", "Still copying")
-        unknown = busy.jobs.assign(progress=pd.NA)
+        unknown = busy.jobs.assign(progress=float("nan"))
         (run,) = load(dataclasses.replace(busy, jobs=busy.jobs.assign(**unknown))).running
         assert run.progress == "no data"
 
@@ -126,7 +126,7 @@ class TestLoad:
 
     def test_a_plan_that_is_not_known(self, busy: Assessment) -> None:
         """Where the schedules tell no plan there is no data."""
-        loads = busy.loads.assign(planned=pd.NA)
+        loads = busy.loads.assign(planned=float("nan"))
         blind = dataclasses.replace(busy, loads=busy.loads.assign(**loads))
         assert load(blind).targets[0].planned == "no data"
 

@@ -3,17 +3,28 @@
 import csv
 import io
 import json
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from importlib.resources import files
 from pathlib import Path
 
+import jsonschema
 import numpy as np
+import openpyxl
 import pandas as pd
 import pytest
 
 from backupkit.assessment import Assessment
 from backupkit.errors import OutputError
+from backupkit.policy import Exclusion, Member, Policy
 from backupkit.report import report
+from backupkit.report.schema import schema
 from backupkit.report.sidecars import SCHEMA_VERSION, jobs_csv, json_document, slots_csv
+from backupkit.report.workbook import workbook
 from backupkit.tables import SLOTS
+from tests.report.conftest import Judge
 
 
 class TestSave:
@@ -81,7 +92,7 @@ class TestJson:
         assert b"ftp://***@x failed" in document
 
 
-def dataclass_replace(assessment: Assessment, **frames: pd.DataFrame) -> Assessment:
+def dataclass_replace(assessment: Assessment, **frames: pd.DataFrame | Policy) -> Assessment:
     """Give the assessment with other frames."""
     values = {name: getattr(assessment, name) for name in assessment.__dataclass_fields__}
     return Assessment(**{**values, **frames})
@@ -90,6 +101,140 @@ def dataclass_replace(assessment: Assessment, **frames: pd.DataFrame) -> Assessm
 def read(content: bytes) -> list[dict[str, str]]:
     """Read CSV back."""
     return list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+
+
+class TestSchema:
+    """The JSON Schema that is shipped."""
+
+    def test_the_file_is_up_to_date(self) -> None:
+        """It is what `python -m backupkit.report.schema` prints, and itself a valid schema."""
+        shipped = files("backupkit.report").joinpath("report.schema.json").read_text("utf-8")
+        assert json.loads(shipped) == schema()
+        jsonschema.Draft202012Validator.check_schema(schema())
+
+    def test_printed(self) -> None:
+        """The module prints it."""
+        command = [sys.executable, "-m", "backupkit.report.schema"]
+        printed = subprocess.run(command, check=True, capture_output=True).stdout
+        assert json.loads(printed) == schema()
+
+    def test_documents_are_valid(
+        self, week: Assessment, judge: Judge, fleet: Callable[[int], Assessment]
+    ) -> None:
+        """A week of trouble, an empty fleet, one never read, a large one, a full policy."""
+        stricter = Policy(rpo="12h", completion="1h", window="22:00-06:00", parts=["common"])
+        policy = Policy(
+            members=[Member(appliance="a", policy="gold")],
+            named={"gold": Policy(changes={"2026-11-05": stricter})},
+            groups={"prod": "gold"},
+            exclusions=[
+                Exclusion(reason="gone", sites=["b"]),
+                Exclusion(reason="move", start="2026-11-05", end="2026-11-06"),
+            ],
+            schedule="22:00",
+        )
+        full = dataclass_replace(judge(), policy=policy)
+        validator = jsonschema.Draft202012Validator(
+            schema(), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+        )
+        unread = judge(members=[Member(appliance="a")])
+        for one in (week, judge(), unread, full, fleet(50)):
+            validator.validate(json.loads(json_document(one)))
+        assert json.loads(json_document(full))["policy"]["named"][0]["changes"] == [
+            {
+                "valid_from": "2026-11-05T00:00:00+00:00",
+                "numbers": {
+                    "rpo_seconds": 43_200,
+                    "grace_seconds": 7_200,
+                    "early_seconds": 3_600,
+                    "late_seconds": 3_600,
+                    "completion_seconds": 3_600,
+                    "anchor": "start",
+                    "target": 0.99,
+                    "staleness_seconds": None,
+                    "unknown_mode": "strict",
+                    "window": "22:00-06:00",
+                    "window_tolerance_seconds": 0,
+                    "duration_limit_seconds": None,
+                    "lookback_seconds": 604_800,
+                    "backup_day_seconds": 43_200,
+                    "retention": None,
+                    "parts": ["common"],
+                    "schedule": None,
+                },
+            }
+        ]
+
+    def test_what_is_not_valid(self, week: Assessment) -> None:
+        """A missing table, a table too much, and a text for a number are found."""
+        good = json.loads(json_document(week))
+        validator = jsonschema.Draft202012Validator(schema())
+        (row, *rest) = good["appliances"]
+        for bad in (
+            {key: value for key, value in good.items() if key != "loads"},
+            {**good, "more": []},
+            {**good, "appliances": [{**row, "attempts": "7"}, *rest]},
+        ):
+            assert not validator.is_valid(bad)
+
+
+class TestWorkbook:
+    """`workbook`."""
+
+    def test_sheets(self, week: Assessment, tmp_path: Path) -> None:
+        """The verdict comes first, then a sheet per table, a row each; times are times."""
+        paths = report(week).save(tmp_path / "report.html", xlsx=True)
+        assert paths[-1].name == "report.xlsx"
+        assert "report.xlsx" in paths[0].read_text(encoding="utf-8")
+        book = openpyxl.load_workbook(paths[-1])
+        assert book.sheetnames[:3] == ["Verdict", "Appliances", "Expected runs"]
+        assert book["Verdict"]["B2"].value == "breach"
+        assert book["Jobs"].max_row == len(week.jobs) + 1
+        head, *rows = book["Appliances"].iter_rows(values_only=True)
+        facts = dict(zip(head, rows[-2], strict=True))
+        good = {row[0]: dict(zip(head, row, strict=True)) for row in rows}["vc-good"]
+        assert set(facts) == {
+            f"{name}_seconds"
+            if week.appliances.dtypes.get(name, np.dtype("O")).kind == "m"
+            else name
+            for name in ["appliance", *week.appliances.columns]
+        }
+        assert good["last_success"] == datetime(2026, 11, 8, 1, 0)  # noqa: DTZ001 # xlsx has no zones
+        assert good["exposure_seconds"] == 23 * 3600
+        assert book["Jobs"].auto_filter.ref.startswith("A1:")
+
+    def test_texts_are_texts(self, week: Assessment) -> None:
+        """No text is a formula or an error, none is too long or holds what the format forbids."""
+        said = "x" * 40_000
+        texts = ["=1+1", "#N/A", "+1", "a\x00b\ufffe", said, ""]
+        slots = SLOTS.frame({"appliance": texts, "state": ["met"] * len(texts)})
+        sheet = openpyxl.load_workbook(io.BytesIO(workbook(dataclass_replace(week, slots=slots))))[
+            "Expected runs"
+        ]
+        cells = [cell for (cell,) in sheet.iter_rows(min_row=2, max_col=1)]
+        assert [cell.value for cell in cells[:4]] == ["=1+1", "#N/A", "+1", "a\ufffdb\ufffd"]
+        assert {cell.data_type for cell in cells[:5]} == {"s"}
+        assert len(str(cells[4].value)) == 32_767
+        assert str(cells[4].value).endswith("(cut; the .json file has all)")
+        assert cells[5].value is None
+
+    def test_too_many_rows(self, week: Assessment, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What does not fit a sheet is left to the other files."""
+        monkeypatch.setattr(sys.modules["backupkit.report.workbook"], "_ROWS", 3)
+        book = openpyxl.load_workbook(io.BytesIO(workbook(week)))
+        assert book["Jobs"].max_row == 3
+
+    def test_the_same_bytes(self, week: Assessment, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No time of the clock is in it."""
+        first = workbook(week)
+        monkeypatch.setattr("zipfile.time.localtime", lambda *_: (2031, 1, 1, 0, 0, 0))
+        assert workbook(week) == first
+
+    def test_without_openpyxl(self, week: Assessment, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where the extra is missing the error says how to install it."""
+        monkeypatch.setitem(sys.modules, "openpyxl", None)
+        with pytest.raises(OutputError, match=r"pip install 'backupkit\[xlsx\]'"):
+            workbook(week)
 
 
 class TestCsv:
@@ -112,7 +257,25 @@ class TestCsv:
         }
         assert "secret" not in jobs_csv(week.jobs).decode()
 
-    @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+    @pytest.mark.parametrize(
+        "start",
+        [
+            "=",
+            "+",
+            "-",
+            "@",
+            "\t",
+            "\r",
+            " =",
+            "\t =",
+            "\u200b=",
+            "\ufeff@",
+            "\uff1d",
+            "\uff0b",
+            "\uff0d",
+            "\uff20",
+        ],
+    )
     def test_formulas_are_text(self, week: Assessment, start: str) -> None:
         """A cell that a spreadsheet would run gets a quote in front."""
         evil = f"{start}HYPERLINK(1)"
@@ -120,6 +283,23 @@ class TestCsv:
         (row,) = read(slots_csv(dataclass_replace(week, slots=slots)))
         assert row["appliance"] == f"'{evil}"
         assert row["slot"] == ""
+
+    @pytest.mark.parametrize(
+        ("evil", "told"),
+        [
+            ("a;=1+1", "a;'=1+1"),
+            ("a\n@x", "a\n'@x"),
+            ("a\t-2", "a\t'-2"),
+            ("1-2; a=b", "1-2; a=b"),
+            ("a\x00b\x1b[31m", "a\ufffdb\ufffd[31m"),
+            ("\x00=1", "'\ufffd=1"),
+        ],
+    )
+    def test_cells_inside_a_cell(self, week: Assessment, evil: str, told: str) -> None:
+        """Nor does a spreadsheet that splits at semicolons, tabs or lines find a formula."""
+        slots = SLOTS.frame({"appliance": [evil], "state": ["met"]})
+        (row,) = read(slots_csv(dataclass_replace(week, slots=slots)))
+        assert row["appliance"] == told
 
     def test_negative_numbers_stay_numbers(self, week: Assessment) -> None:
         """Only text is quoted: a negative duration is a number."""

@@ -1,0 +1,113 @@
+"""A policy as JSON: its numbers, whom they are about, and who does not count."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any, Final
+
+import pandas as pd
+
+from backupkit.policy import Exclusion, Policy
+from backupkit.policy.showing import digest_of
+
+__all__ = ["NUMBERS", "policy_document"]
+
+NUMBERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "rpo": "span",
+        "grace": "span",
+        "early": "span",
+        "late": "span",
+        "completion": "span or null",
+        "anchor": "text",
+        "target": "number",
+        "staleness": "span or null",
+        "unknown_mode": "text",
+        "window": "text or null",
+        "window_tolerance": "span",
+        "duration_limit": "span or null",
+        "lookback": "span",
+        "backup_day": "span",
+        "retention": "count or null",
+        "parts": "texts or null",
+        "schedule": "text or null",
+    }
+)
+"""What a policy sets, and what it is: a span's key ends in ``_seconds``."""
+
+
+def policy_document(policy: Policy) -> dict[str, Any]:
+    """Write all that a policy says.
+
+    Parameters
+    ----------
+    policy : Policy
+        The SLA's numbers.
+
+    Returns
+    -------
+    dict
+        sentence, digest, numbers, changes, named, groups, appliances and exclusions; of JSON's
+        types.
+    """
+    return {
+        "sentence": str(policy),
+        "digest": digest_of(policy),
+        "numbers": _numbers(policy),
+        "changes": _changes(policy),
+        "named": [
+            {"name": name, "numbers": _numbers(one), "changes": _changes(one)}
+            for name, one in policy.named.items()
+        ],
+        "groups": [{"group": group, "policy": name} for group, name in policy.groups.items()],
+        "appliances": [
+            {
+                name: getattr(one, name)
+                for name in ("appliance", "host", "site", "group", "timezone", "exclude", "policy")
+            }
+            for one in policy.members
+        ],
+        "exclusions": [_exclusion(one) for one in policy.exclusions],
+    }
+
+
+def _numbers(policy: Policy) -> dict[str, Any]:
+    return {_key(name): _plain(getattr(policy, name)) for name in NUMBERS}
+
+
+def _key(name: str) -> str:
+    return f"{name}_seconds" if NUMBERS[name].startswith("span") else name
+
+
+def _plain(value: object) -> object:
+    match value:
+        case timedelta():
+            return value.total_seconds()
+        case tuple():
+            return list(value)
+        case None | int() | float():
+            return value
+        case _:
+            return str(value)
+
+
+def _changes(policy: Policy) -> list[dict[str, Any]]:
+    return [
+        {"valid_from": when.isoformat(), "numbers": _numbers(one)}
+        for when, one in policy.changes.items()
+    ]
+
+
+def _exclusion(exclusion: Exclusion) -> dict[str, Any]:
+    return {
+        "reason": exclusion.reason,
+        "start": _moment(exclusion.start),
+        "end": _moment(exclusion.end),
+        "appliances": sorted(exclusion.appliances),
+        "groups": sorted(exclusion.groups),
+        "sites": sorted(exclusion.sites),
+    }
+
+
+def _moment(moment: pd.Timestamp | None) -> str | None:
+    return None if moment is None else moment.isoformat()

@@ -1,0 +1,244 @@
+"""A judgement without names: the same figures, with aliases for who and where."""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import pandas as pd
+
+from backupkit.assessment import Assessment
+from backupkit.policy import Exclusion, Member, Policy
+from backupkit.report.aliases import Aliases
+from backupkit.tables.contract import MESSAGES, TEXTS
+
+__all__ = ["PLAIN", "Redacted", "redact"]
+
+PLAIN: Final = frozenset(
+    {
+        *("job_id", "message_id", "build", "builds", "version", "api"),
+        *("timezone", "timezone_source", "days", "parts"),
+        *("state", "outcome", "first_outcome", "last_outcome", "error", "kind", "by", "severity"),
+        *("metric", "unit", "cause", "next_step", "source"),
+    }
+)
+"""The columns of text that hold no name: ids, versions, zones, and words of our own."""
+
+_LOCATIONS: Final = ("location", "target")
+
+
+@dataclass(frozen=True, slots=True)
+class Redacted:
+    """A judgement without names.
+
+    Attributes
+    ----------
+    assessment : Assessment
+        With aliases.
+    key : dict of str to str
+        What stands behind each alias.
+    """
+
+    assessment: Assessment
+    key: Mapping[str, str]
+
+
+def redact(assessment: Assessment, *, secret: bytes) -> Redacted:
+    """Put stable aliases in the place of names.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        The judgement of one period.
+    secret : bytes
+        What the aliases are made with: the same gives the same ones again, in any process.
+
+    Returns
+    -------
+    Redacted
+        Aliases for appliances, sites, groups, hosts, users, places, schedules and policies, and in
+        texts also for addresses, paths and what stands in quotes. Figures, times, job ids, builds,
+        versions and time zones stay, and so do words that name nobody, such as "backup".
+
+    Examples
+    --------
+    >>> from backupkit import evaluate_frames
+    >>> from backupkit.policy import Member, Policy
+    >>> from backupkit.tables import JOBS, POLLS, SCHEDULES
+    >>> frames = JOBS.empty(), POLLS.empty(), SCHEDULES.empty()
+    >>> policy = Policy(members=[Member(appliance="vc-1")])
+    >>> end = "2026-11-09T00:00:00Z"
+    >>> a = evaluate_frames(*frames, policy, start="2026-11-02T00:00:00Z", end=end, now=end)
+    >>> redact(a, secret=b"secret").assessment.appliances.index.to_list()
+    ['appliance-scxejv73']
+    """
+    aliases = Aliases(secret, _names(assessment))
+    frames: dict[str, Any] = {
+        field.name: _frame(getattr(assessment, field.name), aliases)
+        for field in fields(assessment)
+        if isinstance(getattr(assessment, field.name), pd.DataFrame)
+    }
+    redacted = replace(assessment, policy=_policy(assessment.policy, aliases), **frames)
+    return Redacted(redacted, aliases.key)
+
+
+def _names(assessment: Assessment) -> dict[str, set[str]]:
+    """Gather the names that are known as such, by what they name."""
+    policy, rows = assessment.policy, assessment.appliances
+    members, exclusions = policy.members, policy.exclusions
+    places: set[str] = set()
+    for frame, column in ((assessment.jobs, "location"), (assessment.schedules, "location")):
+        places.update(frame[column].dropna().unique())
+    hosts, users = {one.host for one in members if one.host}, set()
+    for parts in map(_split, places):
+        hosts |= {parts[0]} if parts[0] else set()
+        users |= {parts[1]} if parts[1] else set()
+    return {
+        "appliance": {
+            *map(str, rows.index),
+            *map(str, assessment.coverage.index),
+            *(one.appliance for one in members),
+            *(name for one in exclusions for name in one.appliances),
+        },
+        "host": {name.lower() for host in hosts for name in _parts(host)},
+        "site": {
+            *rows["site"].dropna(),
+            *(one.site for one in members if one.site),
+            *(name for one in exclusions for name in one.sites),
+        },
+        "group": {
+            *rows["group"].dropna(),
+            *(one.group for one in members if one.group),
+            *(name for one in exclusions for name in one.groups),
+            *policy.groups,
+        },
+        "user": users,
+        "schedule": {
+            *assessment.schedules["schedule"].dropna(),
+            *assessment.slots["schedule"].dropna().unique(),
+        },
+    }
+
+
+def _split(location: str) -> tuple[str | None, str | None]:
+    """Give host and user of a location."""
+    try:
+        parts = urlsplit(location)
+    except ValueError:  # what an appliance says need not be a URI
+        return None, None
+    return parts.hostname, parts.username
+
+
+def _parts(host: str) -> Iterator[str]:
+    """Give a host's whole name, its first label if that is no ordinary word, and its domain."""
+    yield host
+    label, _, domain = host.partition(".")
+    if domain and not host.replace(".", "").isdigit():
+        if not label.isalpha():
+            yield label
+        if "." in domain:
+            yield domain
+
+
+def _frame(frame: pd.DataFrame, aliases: Aliases) -> pd.DataFrame:
+    """Put aliases into each column that may hold a name."""
+    flat = frame.reset_index() if frame.index.name is not None else frame
+    changed = {str(name): _column(flat, str(name), aliases) for name in flat}
+    redacted = pd.DataFrame(changed, index=flat.index)
+    return redacted if frame.index.name is None else redacted.set_index(frame.index.name)
+
+
+def _column(flat: pd.DataFrame, name: str, aliases: Aliases) -> pd.Series:
+    column = flat[name]
+    if column.dtype == MESSAGES:
+        return _messages(column, aliases)
+    if column.dtype == TEXTS and name not in PLAIN:
+        way = aliases.location if name == "targets" else _way("appliance", aliases)
+        lists = [[way(text) for text in cell] if _given(cell) else None for cell in column.array]
+        return pd.Series(lists, column.index, TEXTS)
+    if column.dtype != "str" or name in PLAIN:
+        return column
+    if "by" in flat and name in {"name", "value"}:
+        return _by_kind(flat["by"], column, aliases)
+    return _mapped(column, _way(name, aliases))
+
+
+def _way(name: str, aliases: Aliases) -> Callable[[str], str]:
+    """Choose how the texts of a column are redacted; by default as any text."""
+    if name in {"appliance", "site", "group"}:
+        return lambda text: aliases.name(name, text)
+    if name in _LOCATIONS:
+        return aliases.location
+    return aliases.schedule if name == "schedule" else aliases.text
+
+
+def _by_kind(kinds: pd.Series, column: pd.Series, aliases: Aliases) -> pd.Series:
+    """Redact values whose kind another column tells; builds stay."""
+    redacted = column.copy()
+    for kind in kinds.unique():
+        if kind != "build":
+            of_kind = (kinds == kind).to_numpy()
+            redacted[of_kind] = _mapped(column[of_kind], _way(kind, aliases))
+    return redacted
+
+
+def _mapped(column: pd.Series, way: Callable[[str], str]) -> pd.Series:
+    """Redact each text once, however often it is said."""
+    swaps = {text: way(text) for text in column.dropna().unique()}
+    return column.map(swaps).astype("str")
+
+
+def _messages(column: pd.Series, aliases: Aliases) -> pd.Series:
+    known: dict[Hashable, dict[str, Any]] = {}
+
+    def redacted(message: Mapping[str, Any]) -> dict[str, Any]:
+        said = (message["id"], message["default_message"], message["localized"])
+        key = (*said, None if message["args"] is None else tuple(message["args"]))
+        if key not in known:
+            known[key] = aliases.message(message)
+        return known[key]
+
+    cells = [[redacted(one) for one in cell] if _given(cell) else None for cell in column.array]
+    return pd.Series(cells, column.index, MESSAGES)
+
+
+def _given(cell: object) -> bool:
+    return isinstance(cell, list)
+
+
+def _policy(policy: Policy, aliases: Aliases) -> Policy:
+    """Redact whom a policy is about, and the reasons it gives; its numbers stay."""
+    known = {name: aliases.name("policy", name) for name in policy.named}
+    return replace(
+        policy,
+        members=tuple(_member(one, known, aliases) for one in policy.members),
+        named={known[name]: one for name, one in policy.named.items()},
+        groups={aliases.name("group", group): known[to] for group, to in policy.groups.items()},
+        exclusions=tuple(_exclusion(one, aliases) for one in policy.exclusions),
+    )
+
+
+def _member(member: Member, known: Mapping[str, str], aliases: Aliases) -> Member:
+    return replace(
+        member,
+        appliance=aliases.name("appliance", member.appliance),
+        host=member.host and aliases.name("host", member.host.lower()),
+        site=member.site and aliases.name("site", member.site),
+        group=member.group and aliases.name("group", member.group),
+        exclude=member.exclude and aliases.text(member.exclude),
+        policy=member.policy and known[member.policy],
+    )
+
+
+def _exclusion(exclusion: Exclusion, aliases: Aliases) -> Exclusion:
+    def named(kind: str, names: Iterable[str]) -> list[str]:
+        return [aliases.name(kind, name) for name in sorted(names)]
+
+    return Exclusion(
+        reason=aliases.text(exclusion.reason),
+        start=exclusion.start,
+        end=exclusion.end,
+        appliances=named("appliance", exclusion.appliances),
+        groups=named("group", exclusion.groups),
+        sites=named("site", exclusion.sites),
+    )

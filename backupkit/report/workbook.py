@@ -1,0 +1,184 @@
+"""The assessment as a spreadsheet: a sheet per table, no formula in it, the same bytes again."""
+
+import io
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import pandas as pd
+
+from backupkit.assessment import Assessment
+from backupkit.errors import OutputError
+from backupkit.report.messages import messages_text
+from backupkit.report.sidecars import key_of, plain, without_controls
+from backupkit.tables.contract import MESSAGES
+
+if TYPE_CHECKING:
+    from openpyxl.workbook import Workbook
+    from openpyxl.worksheet._write_only import WriteOnlyWorksheet
+
+__all__ = ["workbook"]
+
+_SHEETS: Final = {
+    "Appliances": "appliances",
+    "Expected runs": "slots",
+    "Incidents": "incidents",
+    "Failures": "failures",
+    "Jobs": "jobs",
+    "Schedules": "schedules",
+    "The plan": "lint",
+    "Sources": "coverage",
+    "Fleet": "fleet",
+    "Groups": "groups",
+}
+_ROWS: Final = 1_048_576  # the limit of the format
+_TEXT: Final = 32_767  # characters of a cell, the limit of the format
+_CUT: Final = "... (cut; the .json file has all)"
+_EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip file knows
+_STAMPS: Final = re.compile(rb"(<dcterms:(?:created|modified)[^>]*>)[^<]*")
+_WIDTHS: Final = (10, 60)
+
+
+def workbook(assessment: Assessment) -> bytes:
+    """Write an assessment as an Excel workbook.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        The judgement of one period.
+
+    Returns
+    -------
+    bytes
+        An ``.xlsx`` file: the verdict, and a sheet for each of ten tables. Times are UTC, durations
+        seconds by their column's name. All text is text, whatever it begins with.
+
+    Raises
+    ------
+    OutputError
+        If openpyxl is not installed.
+    """
+    try:
+        import openpyxl  # noqa: PLC0415 # an extra
+    except ImportError as error:
+        raise OutputError(
+            "A spreadsheet needs openpyxl. Install it with: pip install 'backupkit[xlsx]'"
+        ) from error
+    book = openpyxl.Workbook(write_only=True)
+    _sheet(book, "Verdict", ("What", "Value"), _facts(assessment), (24, 80))
+    for title, name in _SHEETS.items():
+        frame = getattr(assessment, name)
+        flat = frame.reset_index() if frame.index.name is not None else frame
+        names = [key_of(str(column), flat[column]) for column in flat]
+        columns = [_cells(flat[column]) for column in flat]
+        widths = [_width(head, cells) for head, cells in zip(names, columns, strict=True)]
+        _sheet(book, title, names, zip(*columns, strict=True), widths)
+    content = io.BytesIO()
+    book.save(content)
+    stamp = f"{assessment.now:%Y-%m-%dT%H:%M:%SZ}".encode()
+    return _again(content.getvalue(), stamp)
+
+
+def _facts(assessment: Assessment) -> list[tuple[str, str]]:
+    return [
+        ("Verdict", assessment.verdict.state),
+        ("In a sentence", assessment.verdict.sentence),
+        ("Period [UTC]", f"{assessment.start:%Y-%m-%d %H:%M} to {assessment.end:%Y-%m-%d %H:%M}"),
+        ("As of [UTC]", f"{assessment.now:%Y-%m-%d %H:%M}"),
+        ("Policy", str(assessment.policy)),
+        ("History version", assessment.version),
+    ]
+
+
+def _sheet(
+    book: "Workbook",
+    title: str,
+    names: Sequence[str],
+    rows: Any,  # noqa: ANN401 # an iterable of tuples of any cells
+    widths: Sequence[int],
+) -> None:
+    from openpyxl.utils.cell import get_column_letter  # noqa: PLC0415 # an extra
+
+    sheet = book.create_sheet(title)
+    sheet.freeze_panes = "B2"
+    for place, width in enumerate(widths, start=1):
+        sheet.column_dimensions[get_column_letter(place)].width = width
+    sheet.append(list(_bold(sheet, names)))
+    written = 1
+    for row in rows:
+        if written == _ROWS:  # the other files have all
+            break
+        sheet.append([_cell(sheet, value) for value in row])
+        written += 1
+    sheet.auto_filter.ref = f"A1:{get_column_letter(len(names))}{written}"
+
+
+def _bold(sheet: "WriteOnlyWorksheet", names: Sequence[str]) -> Iterator[Any]:
+    from openpyxl.cell.cell import WriteOnlyCell  # noqa: PLC0415 # an extra
+    from openpyxl.styles.fonts import Font  # noqa: PLC0415 # an extra
+
+    for name in names:
+        cell = WriteOnlyCell(sheet, value=name)
+        cell.font = Font(bold=True)
+        yield cell
+
+
+def _cell(sheet: "WriteOnlyWorksheet", value: object) -> Any:  # noqa: ANN401 # a cell or a value
+    """Give a value as it is written; a text stays one though it looks like a formula."""
+    if not isinstance(value, str) or not value.startswith(("=", "#")):
+        return value
+    from openpyxl.cell.cell import WriteOnlyCell  # noqa: PLC0415 # an extra
+
+    cell = WriteOnlyCell(sheet, value=value)
+    cell.data_type = "s"
+    return cell
+
+
+def _cells(column: pd.Series) -> list[Any]:
+    """Give a column's values as a spreadsheet knows them."""
+    if column.dtype == MESSAGES:
+        return [_text(messages_text(cell)) for cell in plain(column)]
+    if column.dtype.kind == "M":
+        times = column.dt.tz_localize(None).dt.floor("s").astype("object")
+        return [None if pd.isna(time) else time.to_pydatetime() for time in times]
+    return [_value(value) for value in plain(column)]
+
+
+def _value(value: object) -> object:
+    match value:
+        case str():
+            return _text(value)
+        case list():
+            return _text(", ".join(map(str, value)))
+        case _:
+            return value
+
+
+def _text(text: str) -> str | None:
+    clean = without_controls(text)
+    return (clean if len(clean) <= _TEXT else clean[: _TEXT - len(_CUT)] + _CUT) or None
+
+
+def _width(name: str, cells: Sequence[Any]) -> int:
+    """Choose a column's width by its name and its first cells."""
+    shown = [len(str(cell)) for cell in cells[:100] if cell is not None]
+    return min(max(len(name) + 3, *shown, _WIDTHS[0]), _WIDTHS[1])
+
+
+def _again(content: bytes, stamp: bytes) -> bytes:
+    """Pack a workbook anew, with no time of the clock in it."""
+    packed = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(content)) as old,
+        zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for name in sorted(old.namelist(), key=lambda name: (name != "[Content_Types].xml", name)):
+            part = old.read(name)
+            if name == "docProps/core.xml":
+                part = _STAMPS.sub(rb"\g<1>" + stamp, part)
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o600 << 16
+            new.writestr(entry, part)
+    return packed.getvalue()

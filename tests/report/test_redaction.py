@@ -1,0 +1,418 @@
+"""Redaction: nothing of a name is left, and every figure is."""
+
+import base64
+import dataclasses
+import json
+import re
+import stat
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import backupkit as bk
+from backupkit.assessment import Assessment
+from backupkit.errors import OutputError, SettingsError
+from backupkit.policy import Exclusion, Member, Policy
+from backupkit.report.aliases import Aliases
+from backupkit.report.openmetrics import openmetrics
+from backupkit.report.redaction import PLAIN, redact
+from backupkit.report.sidecars import TABLES
+from backupkit.tables import CLUSTERS, JOBS, POLLS, SCHEDULES
+from backupkit.tables.contract import MESSAGES, TEXT, TEXTS
+from tests.report.conftest import END, START, frame, job, nights, poll, schedule
+
+SECRET = b"a secret of the tests"
+LOCATION = "sftp://archivar:geheim@nas-tresor.example.net/Kundenakte"
+NAMES = (
+    "zweibr",
+    "Werk Süd",
+    "Lohnbuchhaltung",
+    "tresor",
+    "example.net",
+    "archivar",
+    "geheim",
+    "Kundenakte",
+    "Nachtlauf",
+    "2001:db8",
+    "192.0.2.77",
+    "schmidt",
+    "aktenkeller",
+)
+"""What must not be found anywhere; each is in some place of the assessment below."""
+
+TOLD: list[dict[str, Any]] = [
+    {
+        "id": "x.mount",
+        "default_message": "Backup failed: cannot mount 'Kundenakte' of nas-tresor.example.net for "
+        "schmidt@lohn.example, user archivar, from 192.0.2.77 or 2001:db8:0:5::17: "
+        "/srv/aktenkeller is not there (aktenkeller-2)",
+        "args": ["aktenkeller-2", "28"],
+        "localized": f"Zweibrücken-vc kann {LOCATION} nicht lesen, Code 28",
+    }
+]
+
+
+@pytest.fixture(scope="module")
+def named() -> Assessment:
+    """Judge a fleet with names in every place that can hold one."""
+    failed = {"messages": TOLD, "location": LOCATION}
+    jobs = [
+        *nights("Zweibrücken-vc", "sssss"),
+        job("Zweibrücken-vc", 5, "failure", **failed),
+        job("Zweibrücken-vc", 6, "failure", **failed),
+        *nights("vc-zweibruecken-2", "ssssssss"),
+    ]
+    polls = [
+        poll("Zweibrücken-vc"),
+        poll("vc-zweibruecken-2"),
+        {
+            **poll("vc-3", END, "unreachable"),
+            "detail": "zweibruecken.intern.example (192.0.2.77) did not answer.",
+        },
+    ]
+    plans = [
+        schedule("Zweibrücken-vc", schedule="Nachtlauf-Meier", location=LOCATION),
+        schedule("vc-zweibruecken-2", hour=None, location="sftp://[tresor/x"),
+    ]
+    policy = Policy(
+        members=[
+            Member(
+                appliance="Zweibrücken-vc",
+                host="zweibruecken.intern.example",
+                site="Werk Süd",
+                group="Lohnbuchhaltung",
+            ),
+            Member(
+                appliance="vc-zweibruecken-2",
+                host="192.0.2.77",
+                site="Werk Süd",
+                exclude="wish of schmidt@lohn.example",
+            ),
+            Member(appliance="vc-3", host="nas-tresor.example.net", policy="Lohnbuchhaltung"),
+            Member(appliance="vc-5", host="tresor5.tresor"),
+        ],
+        named={"Lohnbuchhaltung": Policy(rpo="12h")},
+        groups={"Lohnbuchhaltung": "Lohnbuchhaltung"},
+        exclusions=[
+            Exclusion(
+                reason="move of Werk Süd",
+                start="2026-11-03",
+                end="2026-11-04",
+                appliances=["vc-3", "vc-4"],
+                sites=["Werk Nord"],
+                groups=["Lohnbuchhaltung 2"],
+            )
+        ],
+        changes={"2026-11-05": Policy(rpo="48h", grace="1h")},
+    )
+    frames = frame(JOBS, jobs), frame(POLLS, polls), frame(SCHEDULES, plans)
+    return bk.evaluate_frames(*frames, policy, start=START, end=END, now=END)
+
+
+def texts_of(paths: tuple[Path, ...]) -> dict[str, str]:
+    """Give all that files say, with packed and encoded parts unpacked."""
+    told = {}
+    for path in paths:
+        if path.suffix == ".xlsx":
+            with zipfile.ZipFile(path) as book:
+                parts = [book.read(name).decode() for name in book.namelist()]
+            told[path.name] = "\n".join(parts)
+            continue
+        text = path.read_text(encoding="utf-8")
+        pictures = re.findall(r"data:image/svg\+xml;base64,([\w+/=]+)", text)
+        told[path.name] = text + "".join(base64.b64decode(one).decode() for one in pictures)
+    return told
+
+
+class TestRedact:
+    """`Report.redacted`."""
+
+    def test_no_name_is_left(self, named: Assessment, tmp_path: Path) -> None:
+        """In no file, no mail, no metric is a part of a name; before, each was somewhere."""
+        plain = bk.report(named, before=named)
+        hidden = plain.redacted(SECRET)
+        both = []
+        for folder, one in (("plain", plain), ("hidden", hidden)):
+            (tmp_path / folder).mkdir()
+            told = texts_of(one.save(tmp_path / folder / "report.html", xlsx=True))
+            message = one.message()
+            told["mail"] = message.as_string() + "".join(
+                part.get_content() for part in message.walk() if not part.is_multipart()
+            )
+            told["metrics"] = openmetrics(one.assessment)
+            told["notebook"] = one._repr_html_()
+            told["page again"] = one.html()
+            both.append(told)
+        before, after = both
+        whole = "".join(before.values()).lower()
+        assert [name for name in NAMES if name.lower() not in whole] == ["geheim"]
+        found = {
+            (where, name)
+            for where, text in after.items()
+            for name in NAMES
+            if name.lower() in text.lower()
+        }
+        assert not found
+        assert "Aliases stand in the place of" in after["report.html"]
+        assert "Aliases stand in the place of" in after["mail"]
+        assert json.loads(after["report.json"])["aliased"] is True
+        assert "Aliases" not in before["report.html"] + before["mail"]
+
+    def test_every_figure_is_left(self, named: Assessment) -> None:
+        """Verdict, times, numbers and states are what they were; so are shapes and types."""
+        hidden = redact(named, secret=SECRET).assessment
+        assert hidden.verdict == named.verdict
+        assert (hidden.start, hidden.end, hidden.now, hidden.version) == (
+            named.start,
+            named.end,
+            named.now,
+            named.version,
+        )
+        for name, table in TABLES.items():
+            before, after = getattr(named, name), getattr(hidden, name)
+            table.check(after)
+            kept = [
+                column.name
+                for column in table
+                if column.name != table.index
+                and (column.name in PLAIN or column.dtype not in (TEXT, TEXTS, MESSAGES))
+            ]
+            pd.testing.assert_frame_equal(
+                after[kept].reset_index(drop=True), before[kept].reset_index(drop=True)
+            )
+        assert hidden.policy.threshold == named.policy.threshold
+        assert [rule.rpo for rule in hidden.policy.changes.values()] == [
+            rule.rpo for rule in named.policy.changes.values()
+        ]
+
+    def test_one_name_has_one_alias(self, named: Assessment) -> None:
+        """The alias of an appliance is the same in every frame, in texts, and in the policy."""
+        hidden = redact(named, secret=SECRET)
+        aliases = {name: alias for alias, name in hidden.key.items()}
+        one = aliases["Zweibrücken-vc"]
+        assert one.startswith("appliance-")
+        for name in ("slots", "intervals", "incidents", "jobs", "schedules"):
+            assert one in set(getattr(hidden.assessment, name)["appliance"])
+        assert one in hidden.assessment.coverage.index
+        (signature,) = hidden.assessment.failures.to_dict("records")
+        assert one in signature["names"]
+        assert signature["text"].startswith(
+            f"{one} kann sftp://{aliases['nas-tresor.example.net']}/"
+        )
+        assert signature["text"].endswith("nicht lesen, Code 28")
+        assert hidden.assessment.policy.members[0].appliance == one
+        assert hidden.assessment.policy.members[0].site == aliases["Werk Süd"]
+        assert f"move of {aliases['Werk Süd']}" == hidden.assessment.policy.exclusions[0].reason
+
+    def test_kinds_of_values(self, named: Assessment) -> None:
+        """Where another column tells what a value names, that decides; builds stay."""
+        told = {"by": ["build", "target", "site", "group"], "value": ["1", "nfs://x", "x", "x"]}
+        clusters = CLUSTERS.frame(told)
+        hidden = redact(dataclasses.replace(named, clusters=clusters), secret=SECRET).assessment
+        kinds = [value.partition("-")[0] for value in hidden.clusters["value"]]
+        assert kinds == ["1", "nfs://host", "site", "group"]
+
+    def test_the_key_holds_no_password(self, named: Assessment) -> None:
+        """What stands behind the aliases is names, never a password of a location."""
+        assert "geheim" not in json.dumps(dict(redact(named, secret=SECRET).key))
+
+    def test_another_secret(self, named: Assessment) -> None:
+        """Another secret gives other aliases, for every name."""
+        one, other = (redact(named, secret=secret).key for secret in (SECRET, b"another"))
+        assert not set(one) & set(other)
+        assert sorted(one.values()) == sorted(other.values())
+
+    def test_every_column_is_decided(self) -> None:
+        """A column of text is on the list of those that stay, or is redacted."""
+        texts = {
+            column.name
+            for table in TABLES.values()
+            for column in table
+            if column.dtype in (TEXT, TEXTS)
+        }
+        assert texts >= PLAIN
+        assert {"appliance", "reason", "detail", "location", "target", "value"} <= texts - PLAIN
+
+
+class TestAliases:
+    """`Aliases`."""
+
+    aliases = Aliases(
+        SECRET,
+        {
+            "appliance": ["vc-1", "backup", "17", "ab", "x" * 300],
+            "host": ["vc-1", "nas.example"],
+            "site": ["Werk Süd"],
+        },
+    )
+
+    @pytest.mark.parametrize(
+        ("text", "shape"),
+        [
+            ("VC-1 and vc-10", "appliance-* and vc-10"),
+            ("vc-1_old, (vc-1)", "appliance-*_old, (appliance-*)"),
+            ("on nas.example", "on host-*"),
+            ("a backup took 17 min", "a backup took 17 min"),
+            ("in werk süd, Werk Südwest", "in site-*, Werk Südwest"),
+            ("failed for user joe_x now", "failed for user user-* now"),
+            ("schedule 'default' failed", "schedule 'default' failed"),
+            ("schedule 'Meier' failed", "schedule 'name-*' failed"),
+            ("it's late, isn't it", "it's late, isn't it"),
+            ("exit '28' at 01:05:33", "exit '28' at 01:05:33"),
+            ("of fe80::1 and ::1", "of host-* and host-*"),
+            ("of 10.0.0.1:22.", "of host-*:22."),
+            ("version 8.0.3.00400", "version 8.0.3.00400"),
+            ("com.vmware.applmgmt.err_x", "com.vmware.applmgmt.err_x"),
+            (r"at \\server\share and c:\secret.txt", "at path-* and path-*"),
+            ("see /var/log/x.log.", "see path-*."),
+            ("no space at 3/4", "no space at 3/4"),
+            ("the host nas.exam…", "the host …"),
+            ("mount 'Kunde Mei…", "mount …"),
+            ("to sftp://me@nas.example:22/a/b?c", "to sftp://host-*:22/path-*"),
+            ("to nfs://nas.example/", "to nfs://host-*/"),
+        ],
+    )
+    def test_text(self, text: str, shape: str) -> None:
+        """Names go, in any case and between any punctuation; ordinary words and numbers stay."""
+        told = self.aliases.text(text)
+        assert (
+            re.sub(r"\b(appliance|host|site|user|name|path)-[a-z2-7]{8}(?![a-z2-7])", r"\1-*", told)
+            == shape
+        )
+
+    @pytest.mark.parametrize(
+        ("location", "shape"),
+        [
+            ("sftp://nas.example/x", "sftp://host-*/path-*"),
+            ("FTP://[2001:db8::1]:21/x", "ftp://host-*:21/path-*"),
+            ("sftp://me:pa/ss@other.example/x", "sftp://host-*/path-*"),
+            ("nowhere at all", "path-*"),
+            ("nas.example", "host-*"),
+            ("nfs:///x", "nfs:///path-*"),
+            ("nfs://[not an address/x", "nfs://host-*/path-*"),
+        ],
+    )
+    def test_location(self, location: str, shape: str) -> None:
+        """Of a location scheme and port stay; of a user or a password nothing does."""
+        told = self.aliases.location(location)
+        assert re.sub(r"\b(host|path)-[a-z2-7]{8}", r"\1-*", told) == shape
+
+    def test_args(self) -> None:
+        """What an appliance says it put into a text has an alias there, and as it stands alone."""
+        told = self.aliases.message(
+            {
+                "id": "x",
+                "default_message": "Disk of lohn-db (\ue0000\ue001) is 'lohn-db', 'my lohn-db', 95",
+                "args": ["lohn-db", "95", None, "a whole sentence of words"],
+                "localized": None,
+            }
+        )
+        alias = self.aliases.name("name", "lohn-db")
+        text = told["default_message"]
+        assert text.startswith(f"Disk of {alias} ( 0 ) is '{alias}', 'name-")
+        assert text.endswith("', 95")
+        assert told["args"] == [alias, "95", None, "a whole sentence of words"]
+        assert (told["id"], told["localized"]) == ("x", None)
+        without = {"id": None, "default_message": None, "args": None, "localized": "vc-1"}
+        assert self.aliases.message(without)["args"] is None
+
+    def test_without_names(self) -> None:
+        """Patterns are found even where no name is known."""
+        assert Aliases(SECRET, {}).text("of 10.0.0.1").startswith("of host-")
+
+    @pytest.mark.property
+    @given(
+        st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)),
+        st.text(max_size=200),
+    )
+    def test_any_text(self, names: list[str], text: str) -> None:
+        """No text and no names are too strange; the same ones give the same again."""
+        one, other = (Aliases(SECRET, {"appliance": names}) for _ in range(2))
+        assert one.text(text) == other.text(text)
+        assert one.location(text) == other.location(text)
+        assert all(one.name("appliance", name).startswith("appliance-") for name in names)
+
+    @pytest.mark.property
+    @given(
+        st.lists(
+            st.from_regex(r"[a-z]{2,6}[-_.][0-9a-z]{2,6}", fullmatch=True),
+            min_size=1,
+            max_size=30,
+            unique=True,
+        ),
+        st.sampled_from([" ", ", ", "/", "(", "'", '"', "\n", "@", ":", "="]),
+    )
+    def test_names_in_any_text(self, names: list[str], between: str) -> None:
+        """However names are strung together, none is left whole."""
+        told = Aliases(SECRET, {"appliance": names}).text(f"x {between.join(names)} y")
+        words = re.split(r"[^\w.-]+", told)
+        assert not set(names) & set(words)
+
+
+class TestKey:
+    """`Report.redacted_by`."""
+
+    def test_the_key_is_kept_and_used_again(self, named: Assessment, tmp_path: Path) -> None:
+        """The file tells its owner alone what each alias stands for, and gives it again."""
+        path = tmp_path / "key.json"
+        first = bk.report(named).redacted_by(path)
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        names = [kept["aliases"][alias] for alias in first.assessment.appliances.index]
+        assert names == list(named.appliances.index)
+        kept["aliases"]["appliance-earlier"] = "gone"
+        path.write_text(json.dumps(kept), encoding="utf-8")
+        again = bk.report(named, before=named).redacted_by(str(path))
+        assert again.assessment.appliances.equals(first.assessment.appliances)
+        assert json.loads(path.read_text(encoding="utf-8")) == kept
+        assert [file.name for file in tmp_path.iterdir()] == ["key.json"]
+
+    @pytest.mark.parametrize("content", ["", "{}", '{"secret": "xyz", "aliases": {}}', "[1"])
+    def test_not_a_key(self, named: Assessment, tmp_path: Path, content: str) -> None:
+        """A file that is no key is never written over."""
+        path = tmp_path / "notes.txt"
+        path.write_text(content, encoding="utf-8")
+        with pytest.raises(SettingsError, match=r"notes.txt is not the key file"):
+            bk.report(named).redacted_by(path)
+        assert path.read_text(encoding="utf-8") == content
+
+    def test_out_of_reach(self, named: Assessment, tmp_path: Path) -> None:
+        """A key that cannot be read or written is an error that names it."""
+        (tmp_path / "folder").mkdir()
+        with pytest.raises(SettingsError, match=r"folder cannot be read: Is a directory"):
+            bk.report(named).redacted_by(tmp_path / "folder")
+        with pytest.raises(OutputError, match=r"(?s)key.json cannot be written: No such file"):
+            bk.report(named).redacted_by(tmp_path / "gone" / "key.json")
+
+    def test_in_another_process(self, tmp_path: Path) -> None:
+        """The same secret gives the same alias under another hash seed."""
+        code = (
+            "from backupkit.report.aliases import Aliases\n"
+            "print(Aliases(b's', {'site': ['b-1', 'a-2']}).text('a-2 b-1'))"
+        )
+        told = {
+            subprocess.run(
+                [sys.executable, "-c", code],
+                env={"PYTHONHASHSEED": seed, "PATH": ""},
+                cwd=tmp_path,
+                check=True,
+                capture_output=True,
+            ).stdout
+            for seed in ("1", "2")
+        }
+        assert len(told) == 1
+
+
+def test_many(fleet: Callable[[int], Assessment]) -> None:
+    """All appliances of a large fleet have aliases of their own."""
+    hidden = redact(fleet(2000), secret=SECRET).assessment
+    assert hidden.appliances.index.is_unique
+    assert "vc-site" not in hidden.jobs.to_csv()
