@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["assess", "check", "headline", "history_of", "metrics"]
 
-CHECK_CODES: Final = {"compliant": 0, "breach": 2, "unknown": 3}
-CHECK_WORDS: Final = {0: "OK", 2: "CRITICAL", 3: "UNKNOWN"}
+UNKNOWN: Final = 3
 
 
 def check(
@@ -25,32 +24,34 @@ def check(
     last: Annotated[str, typer.Option(metavar="30d", help="The period, back from now.")] = "30d",
     as_json: AsJson = False,
 ) -> int:
-    """Print one line for a monitoring system: OK, CRITICAL (breach) or UNKNOWN.
+    """Print one line for Nagios, Icinga or Checkmk, with performance data.
 
-    Exit code: 0 OK, 2 CRITICAL, 3 UNKNOWN; any trouble is 3 as well.
+    Exit code: 2 CRITICAL if an appliance is in breach, else 3 UNKNOWN if one could not be read
+    (any trouble is 3, too), else 1 WARNING if one is at risk (in its grace time, failed since, or
+    missed a run) or the period is below the policy's target, else 0 OK.
     """
+    from backupkit.report.monitoring import plugin  # noqa: PLC0415 # --help is quick
+    from backupkit.tables import STATES  # noqa: PLC0415
+
     try:
         assessment = assess(history, fleet, last=last)
     except BackupkitError as error:
-        typer.echo(f"UNKNOWN: {error}")
-        return CHECK_CODES["unknown"]
-    verdict = assessment.verdict
-    code = CHECK_CODES[verdict.state]
-    counts = {
-        state: getattr(verdict, state)
-        for state in ("compliant", "breach", "unknown", "excluded", "unobserved")
-    }
+        # one line, and a bar would begin the performance data
+        typer.echo(f"UNKNOWN: {' '.join(str(error).replace('|', '/').split())}")
+        return UNKNOWN
+    said = plugin(assessment)
     if as_json:
-        print_json({"status": CHECK_WORDS[code], "sentence": verdict.sentence, **counts})
-    else:
-        performance = " ".join(f"{state}={count}" for state, count in counts.items())
-        worst = ", ".join(
-            str(name)
-            for name in assessment.appliances.index[: verdict.breach + verdict.unknown][:5]
+        print_json(
+            {
+                "status": said.status,
+                "code": said.code,
+                "sentence": said.sentence,
+                **{state: getattr(assessment.verdict, state) for state in STATES},
+            }
         )
-        named = f" ({worst})" if worst else ""
-        typer.echo(f"{CHECK_WORDS[code]}: {verdict.sentence}{named} | {performance}")
-    return code
+    else:
+        typer.echo(said.line)
+    return said.code
 
 
 def metrics(

@@ -10,7 +10,6 @@ import backupkit as bk
 from backupkit.cli.judging import assess, headline, history_of
 from backupkit.cli.options import AsJson, FleetFile, HistoryFolder, print_json
 from backupkit.errors import CredentialError, MailError, SettingsError
-from backupkit.settings import parse_duration, parse_instant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,6 +126,8 @@ def report(  # noqa: PLR0913 # an option each
 
 def _before(text: str, now: "Assessment", history: Path, fleet: Path) -> "Assessment | None":
     """Judge the fleet as it was known at the time that an option names."""
+    from backupkit.settings import parse_instant  # noqa: PLC0415 # --help is quick
+
     if text == "none":
         return None
     length = now.end - now.start
@@ -153,6 +154,8 @@ def _before(text: str, now: "Assessment", history: Path, fleet: Path) -> "Assess
 
 def _moment(text: str, now: "Assessment") -> "pd.Timestamp":
     """Read "so long ago" or a time."""
+    from backupkit.settings import parse_duration, parse_instant  # noqa: PLC0415 # --help is quick
+
     where = "--compare-with"
     try:
         return now.now - parse_duration(text, where=where)

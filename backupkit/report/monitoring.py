@@ -1,0 +1,158 @@
+"""The judgement as one line for Nagios, Icinga or Checkmk."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+
+from backupkit.assessment import Assessment
+from backupkit.display.wording import ratio, tidy
+from backupkit.tables import STATES
+
+__all__ = ["Plugin", "plugin"]
+
+_WORDS: Final = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+_CODES: Final = {"compliant": 0, "breach": 2, "unknown": 3}
+_LINE: Final = 1_000  # characters; some agents cut at 1,024
+_NAMED: Final = 5
+_RATIOS: Final = {
+    "rpo_strict_micro": ("rpo_strict", "of the time inside the RPO"),
+    "slot_strict_micro": ("runs_strict", "of the expected runs done"),
+}
+_APART: Final = re.compile(r"[|\s]+")  # a bar begins the performance data, a line end the next line
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """What a monitoring plug-in says.
+
+    Attributes
+    ----------
+    code : int
+        0 OK, 1 WARNING, 2 CRITICAL or 3 UNKNOWN.
+    sentence : str
+        Why.
+    performance : str
+        The performance data, with thresholds.
+    """
+
+    code: int
+    sentence: str
+    performance: str
+
+    @property
+    def status(self) -> str:
+        """The code in a word."""
+        return _WORDS[self.code]
+
+    @property
+    def line(self) -> str:
+        """All of it, in one line of at most 1,000 characters."""
+        text = f"{self.status}: {self.sentence}"
+        room = _LINE - len(self.performance) - len(" | ")
+        shown = text if len(text) <= room else f"{text[: room - 1].rstrip()}…"
+        return f"{shown} | {self.performance}"
+
+
+def plugin(assessment: Assessment) -> Plugin:
+    """Say the judgement as a monitoring plug-in does.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        The judgement of one period.
+
+    Returns
+    -------
+    Plugin
+        CRITICAL if an appliance is in breach, else UNKNOWN if one is unknown or none is in scope,
+        else WARNING if one lives in its grace time, has failed since its last success or missed a
+        run, or if time or runs of the period are below the policy's target; else OK.
+
+    References
+    ----------
+    .. [1] https://www.monitoring-plugins.org/doc/guidelines.html
+
+    Examples
+    --------
+    >>> from backupkit import evaluate_frames
+    >>> from backupkit.policy import Member, Policy
+    >>> from backupkit.tables import JOBS, POLLS, SCHEDULES
+    >>> frames = JOBS.empty(), POLLS.empty(), SCHEDULES.empty()
+    >>> policy = Policy(members=[Member(appliance="vc-1")])
+    >>> end = "2026-11-09T00:00:00Z"
+    >>> a = evaluate_frames(*frames, policy, start="2026-11-02T00:00:00Z", end=end, now=end)
+    >>> print(plugin(a).line)
+    UNKNOWN: 1 of 1 in scope is unknown (vc-1) | breach=0;;0;0;1 unknown=1;;0;0;1 compliant=0;;;0;1
+    excluded=0;;;0 unobserved=0;;;0 at_risk=0;0;;0 rpo_strict=0.000%;99:;;0;100
+    runs_strict=U;99:;;0;100
+    """
+    verdict = assessment.verdict
+    risky = _at_risk(assessment)
+    below = list(_below_target(assessment))
+    code = _CODES[verdict.state]
+    sentence = verdict.sentence
+    bad = assessment.appliances["state"].isin(["breach", "unknown", "unobserved"])
+    worst = list(assessment.appliances.index[bad])
+    if code == 0 and (len(risky) or below):
+        code = 1
+        told = [f"{len(risky):,} at risk"] if len(risky) else []
+        sentence = ", ".join([sentence, *told, *below])
+        worst = list(risky)
+    if worst:
+        named = ", ".join(tidy(name, limit=60) for name in worst[:_NAMED])
+        more = f" and {len(worst) - _NAMED:,} more" if len(worst) > _NAMED else ""
+        sentence = f"{sentence} ({named}{more})"
+    performance = " ".join(_performance(assessment, len(risky)))
+    return Plugin(code, _APART.sub(" ", sentence), performance)
+
+
+def _at_risk(assessment: Assessment) -> pd.Index:
+    """Name the compliant appliances that live in their grace time or have an open incident."""
+    rows = assessment.appliances
+    rules = assessment.policy.at(assessment.end).rules(rows.index)
+    late = rows["exposure"] > rules["rpo"].reindex(rows.index)
+    return rows.index[(rows["state"] == "compliant") & (late | rows["incident_since"].notna())]
+
+
+def _below_target(assessment: Assessment) -> Iterator[str]:
+    target = assessment.policy.at(assessment.end).target
+    figures = assessment.fleet.to_dict("index")
+    for metric, (_, words) in _RATIOS.items():
+        row = figures[metric]
+        if pd.notna(row["value"]) and row["value"] < target:
+            yield f"{ratio(row['numerator'], row['denominator'], row['unit'])} {words}"
+
+
+def _performance(assessment: Assessment, at_risk: int) -> Iterator[str]:
+    """Give label=value[unit];warning;critical;least;most of each figure."""
+    verdict = assessment.verdict
+    whole = verdict.in_scope
+    for state in ("breach", "unknown"):
+        yield f"{state}={getattr(verdict, state)};;0;0;{whole}"
+    yield f"compliant={verdict.compliant};;;0;{whole}"
+    for state in STATES[3:]:
+        yield f"{state}={getattr(verdict, state)};;;0"
+    yield f"at_risk={at_risk};0;;0"
+    target = f"{100 * assessment.policy.at(assessment.end).target:g}"
+    values = assessment.fleet["value"].to_dict()
+    for metric, (label, _) in _RATIOS.items():
+        value = values[metric]
+        shown = "U" if pd.isna(value) else f"{100 * value:.3f}%"
+        yield f"{label}={shown};{target}:;;0;100"
+    yield from _worst_exposure(assessment)
+
+
+def _worst_exposure(assessment: Assessment) -> Iterator[str]:
+    """Give the exposure that is nearest to its threshold, or furthest beyond."""
+    rows = assessment.appliances
+    used = (rows["exposure"] / rows["threshold"]).where(rows["state"].isin(STATES[:3])).dropna()
+    if used.empty:
+        return
+    worst = rows.loc[[used.idxmax()]]
+    rpo = assessment.policy.at(assessment.end).rules(worst.index)["rpo"].reindex(worst.index)
+    spans = worst["exposure"], rpo, worst["threshold"]
+    exposure, warning, critical = (round(span.dt.total_seconds().iloc[0]) for span in spans)
+    yield f"worst_exposure={exposure}s;{warning};{critical};0"
