@@ -170,15 +170,17 @@ class History:
         """
         mark = self.path / _MARK
         try:
-            if "id" not in json.loads(mark.read_text(encoding="utf-8")):
+            told = json.loads(mark.read_text(encoding="utf-8"))
+            if told["format"] == FORMAT and "id" not in told:
                 _write_mark(mark)
-            return bytes.fromhex(json.loads(mark.read_text(encoding="utf-8"))["id"])
+                told = json.loads(mark.read_text(encoding="utf-8"))
+            return bytes.fromhex(told["id"])
         except OSError as error:
             raise HistoryError(
                 f"The history {self.path} has no identity yet, and none can be written: "
                 f"{error.strerror}. Name a key file with --redact-key."
             ) from error
-        except (ValueError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise HistoryError(
                 f"The history {self.path} is damaged: the identity in {_MARK} cannot be read. "
                 "Put the file back from a backup, or name a key file with --redact-key."

@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
+import html5lib
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -124,6 +125,12 @@ def test_first_screen(
     assert worst is not None
     assert worst["y"] + worst["height"] < height
     assert wide <= width
+
+
+@pytest.mark.parametrize("name", FLEETS)
+def test_valid(reports: Mapping[str, Path], name: str) -> None:
+    """The strict parser of the HTML standard finds nothing wrong."""
+    html5lib.HTMLParser(strict=True).parse(reports[name].read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("paper", ["A4", "Letter"])

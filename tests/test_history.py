@@ -89,7 +89,7 @@ class TestOpen:
     def test_create(self, tmp_path: Path) -> None:
         """A new folder, below new ones, becomes a history that knows nothing."""
         history = History(tmp_path / "a" / "b")
-        assert json.loads((history.path / MARK).read_text(encoding="utf-8")) == {"format": FORMAT}
+        assert json.loads((history.path / MARK).read_text(encoding="utf-8"))["format"] == FORMAT
         assert_frame_equal(history.observations(), OBSERVATIONS.empty())
         assert_frame_equal(history.polls(), POLLS.empty())
         assert_frame_equal(history.schedules(), SCHEDULES.empty())
@@ -159,6 +159,47 @@ class TestOpen:
         (tmp_path / MARK).write_text('{"format": 2}', encoding="utf-8")
         with pytest.raises(HistoryError, match=r"has format 2; .* reads format 1\. Update backup"):
             History(tmp_path)
+
+
+class TestIdentity:
+    """Random bytes of each history."""
+
+    def test_its_own(self, tmp_path: Path) -> None:
+        """It stays the same, and no two histories have the same."""
+        one, other = (History(tmp_path / name) for name in ("one", "other"))
+        assert len(one.identity) == 16
+        assert History(tmp_path / "one", create=False).identity == one.identity
+        assert one.identity != other.identity
+
+    def test_of_an_older_history(self, tmp_path: Path) -> None:
+        """A history of a time before there was any gets one when it is asked for."""
+        history = History(tmp_path / "history")
+        (history.path / MARK).write_text(f'{{"format": {FORMAT}}}', encoding="utf-8")
+        known = history.identity
+        assert len(known) == 16
+        assert history.identity == known
+        assert json.loads((history.path / MARK).read_text(encoding="utf-8"))["format"] == FORMAT
+
+    def test_cannot_be_written(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where it cannot be kept the error names the way out."""
+        history = History(tmp_path / "history")
+        (history.path / MARK).write_text(f'{{"format": {FORMAT}}}', encoding="utf-8")
+
+        def refuse(*_: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "replace", refuse)
+        with pytest.raises(HistoryError, match=r"(?s)Permission denied.*--redact-key"):
+            _ = history.identity
+
+    @pytest.mark.parametrize("mark", ["", "[]", '{"format": 1, "id": "xyz"}', '{"id": 7}'])
+    def test_damaged(self, tmp_path: Path, mark: str) -> None:
+        """An identity that cannot be read is never replaced: aliases would change."""
+        history = History(tmp_path / "history")
+        (history.path / MARK).write_text(mark, encoding="utf-8")
+        with pytest.raises(HistoryError, match="damaged"):
+            _ = history.identity
+        assert (history.path / MARK).read_text(encoding="utf-8") == mark
 
 
 class TestAppend:

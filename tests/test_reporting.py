@@ -5,16 +5,19 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+import trustme
 
-from backupkit import History, collect
+from backupkit import Fleet, History, collect
 from backupkit.cli import main
 from backupkit.simulator import Scenario
 from tests.conftest import EPOCH, QUICK, simulated
+from tests.smtp import PASSWORD, USER, Serve, serving
 
 DAY = timedelta(days=1)
 
@@ -160,3 +163,192 @@ class TestAgain:
         told = json.loads(first["report.json"])
         assert told["data_version"] in first["report.html"].decode()
         assert told["data_version"].startswith("24-")
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Run SMTP servers on loopback, whose authority is in ca.pem."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with serving(authority) as run:
+        yield run
+
+
+@pytest.fixture
+def mailing(
+    two_rounds: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Kept]:
+    """Give the history with a fleet.toml that leads to a mail server, too."""
+    monkeypatch.setenv("MAIL_PASSWORD", PASSWORD)
+
+    def kept(port: int, more: str = "") -> Kept:
+        path = two_rounds.fleet.with_name(f"{tmp_path.name}.toml")
+        table = (
+            f'\n[mail]\nhost = "127.0.0.1"\nport = {port}\nsender = "{USER}"\n'
+            f'ca_bundle = "{tmp_path / "ca.pem"}"\n{more}'
+        )
+        path.write_text(two_rounds.fleet.read_text(encoding="utf-8") + table, encoding="utf-8")
+        return Kept(two_rounds.history, path)
+
+    return kept
+
+
+class TestMailed:
+    """--mail, --mail-to, --only-if, and exit 6."""
+
+    quick = ("--as-of", AS_OF, "--last", "7d", "--compare-with", "none")
+
+    def test_to_the_configured(
+        self,
+        serve: Serve,
+        mailing: Callable[..., Kept],
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """--mail sends verdict, worst and file to those whom fleet.toml names, with a log-in."""
+        box = serve(login=True)
+        more = (
+            f'to = ["ops@example.com"]\nuser = "{USER}"\npassword = {{ env = "MAIL_PASSWORD" }}\n'
+        )
+        out = tmp_path / "report.html"
+        assert mailing(box.port, more).report(out, *self.quick, "--mail") == 0
+        (message,) = box.messages
+        assert str(message["Subject"]).startswith(
+            "[BREACH 3 | UNKNOWN 1] vCenter backups 2026-11-09"
+        )
+        assert message["To"] == "ops@example.com"
+        attached = [part for part in message.walk() if part.get_filename()]
+        assert [part.get_filename() for part in attached] == ["report.html"]
+        assert attached[0].get_payload(decode=True) == out.read_bytes()
+        told = capsys.readouterr()
+        assert told.out.splitlines()[-1] == "Mailed to: ops@example.com"
+        assert PASSWORD not in told.out + told.err + out.read_text(encoding="utf-8")
+
+    def test_to_others(
+        self,
+        serve: Serve,
+        mailing: Callable[..., Kept],
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """--mail-to names the recipients, as often as it is given; --json tells them."""
+        box = serve()
+        to = ["--mail-to", "a@example.com", "--mail-to", "b@example.com", "--json"]
+        assert mailing(box.port).report(tmp_path / "report.html", *self.quick, *to) == 0
+        assert [one.rcpt_tos for one in box.got] == [["a@example.com", "b@example.com"]]
+        assert json.loads(capsys.readouterr().out)["mailed_to"] == [
+            "a@example.com",
+            "b@example.com",
+        ]
+
+    def test_only_if(self, serve: Serve, mailing: Callable[..., Kept], tmp_path: Path) -> None:
+        """The report is always written, and mailed only for a verdict that was asked for."""
+        box = serve()
+        kept = mailing(box.port)
+        out = tmp_path / "report.html"
+        to = (*self.quick, "--mail-to", "a@example.com", "--only-if")
+        assert kept.report(out, *to, "unknown") == 0
+        assert out.exists()
+        assert box.got == []
+        assert kept.report(out, *to, "breach,unknown") == 0
+        assert len(box.got) == 1
+
+    @pytest.mark.parametrize(
+        ("more", "options", "told"),
+        [
+            ("", ["--mail-to", "nobody@example.com"], "no such user"),
+            ("", ["--mail"], "has no recipient"),
+            (
+                'user = "u"\npassword = { env = "NOT_SET" }\n',
+                ["--mail-to", "a@b.example"],
+                "NOT_SET",
+            ),
+        ],
+    )
+    def test_trouble(  # a fixture each
+        self,
+        serve: Serve,
+        mailing: Callable[..., Kept],
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        more: str,
+        options: list[str],
+        told: str,
+    ) -> None:
+        """Whatever is wrong with the mail, the file is written, and the exit code is 6."""
+        out = tmp_path / "report.html"
+        fail = ["--fail-on", "breach"]  # the mail's trouble goes before
+        assert mailing(serve().port, more).report(out, *self.quick, *options, *fail) == 6
+        assert out.stat().st_size > 10_000
+        said = capsys.readouterr()
+        assert f"{out} is written, but not mailed." in said.err
+        assert told in said.err
+        assert "Traceback" not in said.err
+        assert said.out.startswith("BREACH: ")
+
+    def test_no_server(
+        self, two_rounds: Kept, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Without [mail] in fleet.toml the error says what to write there."""
+        out = tmp_path / "report.html"
+        assert two_rounds.report(out, *self.quick, "--mail-to", "a@example.com") == 6
+        assert "[mail]" in capsys.readouterr().err
+        assert out.exists()
+
+    @pytest.mark.parametrize(
+        ("options", "told"),
+        [
+            (["--only-if", "breach"], "--only-if is about mail"),
+            (["--mail", "--only-if", "bad"], '--only-if: "bad" is none of'),
+            (["--fail-on", "breach,ok"], '--fail-on: "ok" is none of'),
+        ],
+    )
+    def test_wrong_options(
+        self,
+        two_rounds: Kept,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        options: list[str],
+        told: str,
+    ) -> None:
+        """What makes no sense is refused before anything is done."""
+        assert two_rounds.report(tmp_path / "report.html", *options) == 1
+        assert told in capsys.readouterr().err
+        assert not (tmp_path / "report.html").exists()
+
+    def test_fail_on(self, two_rounds: Kept, tmp_path: Path) -> None:
+        """The report is written, and the exit code is 5."""
+        out = tmp_path / "report.html"
+        assert two_rounds.report(out, *self.quick, "--fail-on", "breach") == 5
+        assert out.exists()
+
+
+class TestRedacted:
+    """--redact and --redact-key."""
+
+    quick = ("--as-of", AS_OF, "--last", "7d", "--compare-with", "23h")
+
+    def test_with_the_history(self, kept: Kept, tmp_path: Path) -> None:
+        """Aliases are the same in each report of one history; no key is written."""
+        names = [appliance.name for appliance in Fleet.load(kept.fleet)]
+        texts = []
+        for name in ("first", "second"):
+            (tmp_path / name).mkdir()
+            out = tmp_path / name / "report.html"
+            assert kept.report(out, *self.quick, "--redact") == 0
+            files = sorted(out.parent.iterdir())
+            assert len(files) == 4
+            texts.append([file.read_text(encoding="utf-8") for file in files])
+        assert texts[0] == texts[1]
+        assert not [name for name in names for text in texts[0] if name in text]
+
+    def test_with_a_key(self, kept: Kept, tmp_path: Path) -> None:
+        """The key tells what each alias stands for; a history that cannot be written will do."""
+        key, out = tmp_path / "key.json", tmp_path / "report.html"
+        assert kept.report(out, *self.quick, "--redact-key", str(key)) == 0
+        aliases = json.loads(key.read_text(encoding="utf-8"))["aliases"]
+        names = {appliance.name for appliance in Fleet.load(kept.fleet)}
+        shown = {alias for alias in aliases if alias.startswith("appliance-")}
+        assert names <= {aliases[alias] for alias in shown}
+        page = out.read_text(encoding="utf-8")
+        assert all(alias in page for alias in shown)

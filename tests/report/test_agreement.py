@@ -1,0 +1,141 @@
+"""However an assessment is told, it is told the same: page, mail, files, metrics, exit code."""
+
+import csv
+import io
+import json
+import re
+from collections import Counter
+from html import unescape
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+import backupkit as bk
+from backupkit.assessment import Assessment
+from backupkit.policy import Member, Policy
+from backupkit.report.mail import compose
+from backupkit.report.monitoring import plugin
+from backupkit.report.openmetrics import openmetrics
+from backupkit.report.sidecars import jobs_csv, json_document, slots_csv
+from backupkit.tables import JOBS, POLLS, SCHEDULES, SLOT_STATES, STATES
+from tests.report.conftest import END, START, frame, nights, poll, schedule
+
+WORDS = {"breach": "BREACH", "unknown": "UNKNOWN", "compliant": "OK"}
+CODES = {"breach": {2}, "unknown": {3}, "compliant": {0, 1}}
+
+
+@st.composite
+def assessments(draw: st.DrawFn) -> Assessment:
+    """Judge a fleet of a few appliances, each with nights, visits and a place in scope."""
+    names = [f"vc-{place}" for place in range(draw(st.integers(0, 5)))]
+    jobs, polls, plans, members = [], [], [], []
+    for name in names:
+        jobs += nights(name, draw(st.text("sssf.o", min_size=4, max_size=8)))
+        match draw(st.sampled_from(["read", "read", "read", "failed", "never"])):
+            case "read":
+                polls.append(poll(name))
+            case "failed":
+                polls += [poll(name, END - pd.Timedelta(days=2)), poll(name, END, "unreachable")]
+        if draw(st.booleans()):
+            plans.append(schedule(name))
+        gone = draw(st.sampled_from([None, None, None, "being retired"]))
+        members.append(Member(appliance=name, site=draw(st.sampled_from("ab")), exclude=gone))
+    policy = Policy(
+        members=members,
+        rpo=draw(st.sampled_from(["12h", "24h", "4d"])),
+        target=draw(st.sampled_from([0.5, 0.99])),
+    )
+    frames = frame(JOBS, jobs), frame(POLLS, polls), frame(SCHEDULES, plans)
+    return bk.evaluate_frames(*frames, policy, start=START, end=END, now=END)
+
+
+def rows_of(content: bytes) -> list[dict[str, str]]:
+    """Read CSV."""
+    return list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+
+
+def samples_of(assessment: Assessment, name: str) -> dict[tuple[str, ...], float]:
+    """Read the samples of one metric, by the values of its labels."""
+    return {
+        tuple(sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(openmetrics(assessment))  # type: ignore[no-untyped-call] # it says no types
+        for sample in family.samples
+        if sample.name == f"backupkit_{name}"
+    }
+
+
+def said(document: dict[str, Any], table: str, column: str) -> Counter[str]:
+    """Count the values of a column of the JSON document."""
+    return Counter(row[column] for row in document[table])
+
+
+@pytest.mark.property
+@settings(max_examples=12, deadline=None)
+@given(assessments())
+def test_all_tell_the_same(a: Assessment) -> None:
+    """Verdict, counts and sums are the same wherever they are told."""
+    verdict, states = a.verdict, Counter(a.appliances["state"])
+    assert {state: getattr(verdict, state) for state in STATES} == {
+        state: states[state] for state in STATES
+    }
+    document = json.loads(json_document(a))
+    assert document["verdict"]["state"] == verdict.state
+    assert said(document, "appliances", "state") == states
+
+    report = bk.report(a)
+    page = report.html()
+    shown = re.search(r"<title>(.*?)</title>", page)
+    assert shown is not None
+    assert unescape(shown[1]) == report.title
+    assert report.title.startswith(f"{WORDS[verdict.state]} ")
+    assert verdict.sentence in unescape(page)
+
+    mail = compose(a)
+    tag = re.match(r"\[(OK|BREACH (\d+)|UNKNOWN)", str(mail["Subject"]))
+    assert tag is not None
+    assert tag[1].startswith(WORDS[verdict.state])
+    assert int(tag[2] or 0) == verdict.breach
+    assert mail["X-Backupkit-State"] == verdict.state
+
+    check = plugin(a)
+    assert check.code in CODES[verdict.state]
+    for state in STATES:
+        assert f" {state}={getattr(verdict, state)};" in check.line
+
+    assert samples_of(a, "verdict") == {(state,): float(state == verdict.state) for state in WORDS}
+    assert samples_of(a, "appliances") == {(state,): states[state] for state in STATES}
+    assert Counter(samples_of(a, "fleet_numerator").values()) == Counter(
+        a.fleet["numerator"].dropna()
+    )
+
+
+@pytest.mark.property
+@settings(max_examples=12, deadline=None)
+@given(assessments())
+def test_sums_of_the_rows(a: Assessment) -> None:
+    """The rows of the CSV files add up to what each appliance and the fleet are told."""
+    slots, jobs = rows_of(slots_csv(a)), rows_of(jobs_csv(a.jobs))
+    counts = Counter((row["appliance"], row["state"]) for row in slots)
+    for name, row in zip(
+        map(str, a.appliances.index), a.appliances.to_dict("records"), strict=True
+    ):
+        told = {state: row[f"slots_{state}"] for state in SLOT_STATES}
+        assert told == {state: counts[name, state] for state in SLOT_STATES}
+    begin, end = (f"{moment:%Y-%m-%dT%H:%M:%S.%fZ}" for moment in (a.start, a.end))
+    ended = Counter(
+        (row["appliance"], row["outcome"]) for row in jobs if begin <= row["end_time"] < end
+    )
+    judged = a.appliances[a.appliances["state"] != "excluded"]
+    for name, row in zip(map(str, judged.index), judged.to_dict("records"), strict=True):
+        assert row["attempts_ok"] == ended[name, "success"]
+        assert row["attempts"] - row["attempts_ok"] == ended[name, "failure"]
+    inside = {one.appliance for one in a.policy.members if one.exclude is None}
+    failed = sum(ended[name, "failure"] for name in inside)  # who is out of scope fails for nobody
+    assert a.failures["jobs"].sum() == failed
+    document = json.loads(json_document(a))
+    assert len(document["slots"]) == len(slots)
+    assert len(document["jobs"]) == len(jobs)
