@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import decode, explore, first, judge, page, second
+from tests.benchmarks import decode, explore, first, judge, page, report, second
 from tests.benchmarks.scale import FULL, QUICK
 
 BENCHMARKS = {
@@ -20,6 +20,7 @@ BENCHMARKS = {
     "second": second,
     "decode": decode,
     "judge": judge,
+    "report": report,
     "explore": explore,
     "page": page,
 }

@@ -37,6 +37,8 @@ class Scale:
         Nights of each of them.
     explored : tuple of (int, int)
         Appliances that are explored, and the nights of each.
+    reported : tuple of (int, int)
+        Appliances that are reported on, and the nights of each.
     """
 
     rounds: int
@@ -52,6 +54,7 @@ class Scale:
     judged: int
     judged_jobs: int
     explored: tuple[tuple[int, int], ...]
+    reported: tuple[tuple[int, int], ...]
 
 
 FULL = Scale(
@@ -68,6 +71,7 @@ FULL = Scale(
     judged=2_000,
     judged_jobs=500,
     explored=((10, 100), (500, 200), (2_000, 500)),
+    reported=((50, 30), (2_000, 30)),
 )
 
 QUICK = Scale(
@@ -84,4 +88,5 @@ QUICK = Scale(
     judged=50,
     judged_jobs=100,
     explored=((10, 100),),
+    reported=((50, 30),),
 )

@@ -1,0 +1,113 @@
+"""From a judgement to the files and the mail: how long, and how large."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from email.message import EmailMessage
+
+import pandas as pd
+
+import backupkit as bk
+from backupkit.assessment import Assessment
+from backupkit.policy import Policy
+from backupkit.report.mail import compose
+from backupkit.report.redaction import redact
+from backupkit.report.sidecars import jobs_csv, json_document, slots_csv
+from backupkit.report.workbook import workbook
+from tests.benchmarks.figures import Figure, Section
+from tests.benchmarks.judge import Fleet, fleet_of
+from tests.benchmarks.measuring import Contestant, measured
+from tests.benchmarks.scale import Scale
+
+__all__ = ["sections"]
+
+JUDGE, PAGE, MAIL = "the judgement", "the page", "the mail"
+PEER = "pandas' to_html of the same appliances"
+KIB = 1024
+SMALL = 100
+"""Appliances; the page of fewer has to be smaller."""
+
+LIMITS = {True: 400, False: 2_048}
+"""What the page may take, of a small fleet and of a large one [KiB]."""
+
+MAILED = 90
+"""What the body of a mail may take, whatever the fleet [KiB]."""
+
+
+def sections(scale: Scale) -> Iterator[Section]:
+    """Measure the reports of fleets of two sizes."""
+    for appliances, nights in scale.reported:
+        yield _report(fleet_of(appliances, nights), scale.rounds)
+
+
+def _report(fleet: Fleet, rounds: int) -> Section:
+    """Measure what is written of one fleet."""
+    a = _judged(fleet)
+    shown = bk.report(a)
+    parts: dict[str, Callable[[], object]] = {
+        JUDGE: functools.partial(_judged, fleet),
+        PAGE: shown.html,
+        PEER: functools.partial(a.appliances.to_html),
+        MAIL: shown.message,
+        "JSON": functools.partial(json_document, a),
+        "CSV of the runs": functools.partial(slots_csv, a),
+        "CSV of the jobs": functools.partial(jobs_csv, a.jobs),
+        "the spreadsheet": functools.partial(workbook, a),
+        "aliases": functools.partial(redact, a, secret=b"secret"),
+    }
+    timings = measured(
+        [Contestant(name, functools.partial(_count, make, a)) for name, make in parts.items()],
+        rounds=rounds,
+    )
+    seconds = {name: timing.seconds for name, timing in timings.items()}
+    small = len(a.appliances) < SMALL
+    worst = dataclasses.replace(a, appliances=_all_in_breach(a))
+    return Section(
+        f"The report of {len(a.appliances):,} appliances, {len(a.jobs):,} jobs, "
+        f"{len(a.slots):,} expected runs; median of {rounds} rounds",
+        timings,
+        [
+            Figure("size: the page", _kib(shown.html()), "KiB", LIMITS[small], True),
+            Figure("size: the mail's HTML", _mailed(compose(a)), "KiB", MAILED, True),
+            Figure("size: it, all in breach", _mailed(compose(worst)), "KiB", MAILED, True),
+            Figure("time: the page / the judgement", seconds[PAGE] / seconds[JUDGE]),
+            Figure(f"time: the page / {PEER}", seconds[PAGE] / seconds[PEER]),
+            Figure("size: JSON", len(json_document(a)) / KIB, "KiB"),
+            Figure("size: the spreadsheet", len(workbook(a)) / KIB, "KiB"),
+        ],
+    )
+
+
+def _judged(fleet: Fleet) -> Assessment:
+    return bk.evaluate_frames(
+        fleet.jobs,
+        fleet.polls,
+        fleet.schedules,
+        Policy(),
+        start=fleet.start,
+        end=fleet.end,
+        now=fleet.end,
+    )
+
+
+def _all_in_breach(a: Assessment) -> pd.DataFrame:
+    """Give rows in which everybody is in breach, each with a long reason."""
+    return a.appliances.assign(state="breach", reason="Cannot write to the target. " * 20).astype(
+        a.appliances.dtypes
+    )
+
+
+def _count(make: Callable[[], object], a: Assessment) -> int:
+    """Make it, and drop it."""
+    make()
+    return len(a.jobs)
+
+
+def _mailed(message: EmailMessage) -> float:
+    body = message.get_body(("html",))
+    assert body is not None
+    return _kib(body.get_content())
+
+
+def _kib(text: str) -> float:
+    return len(text.encode()) / KIB
