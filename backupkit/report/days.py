@@ -43,13 +43,18 @@ def trend_of(assessment: Assessment) -> Trend:
     least = int(counted["rpo_strict"].argmin())
     low, last = counted.iloc[least], counted.iloc[-1]
     worst, newest = counted.index[least], counted.index[-1]
-    finding = (
-        f"The whole fleet was inside its RPO all the time, as far as is known: {_share(low)} on "
-        "every day."
-        if low["rpo_strict"] == 1
-        else f"Worst on {day(worst)}: {_share(low)} of the time inside the RPO, strict; "
-        f"on {day(newest)}, the last day: {_share(last)}."
-    )
+    if low["rpo_strict"] == 1:
+        finding = (
+            "The whole fleet was inside its RPO all the time, as far as is known: "
+            f"{_share(low)} on every day."
+        )
+    else:
+        ending = (
+            ", the last day."
+            if worst == newest
+            else f"; on {day(newest)}, the last day: {_share(last)}."
+        )
+        finding = f"Worst on {day(worst)}: {_share(low)} of the time inside the RPO, strict{ending}"
     drawn = plots.compliance(assessment.intervals, start=assessment.start, end=assessment.end)
     return Trend(
         picture=picture(drawn, f"Share of the appliances that were compliant. {finding}"),

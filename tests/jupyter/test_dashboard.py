@@ -1,4 +1,4 @@
-"""The first notebook as a dashboard by Voila, and as a page without scripts by nbconvert."""
+"""The first notebook as a dashboard by Voila; two as pages without scripts by nbconvert."""
 
 import re
 import subprocess
@@ -14,7 +14,7 @@ from tests.jupyter.serving import environment, free_port, serving
 
 pytestmark = MARKS
 
-NOTEBOOK = "01_first_look.ipynb"
+NOTEBOOK, REPORT = "01_first_look.ipynb", "02_sla_report.ipynb"
 VERDICT = "3 of 10 in scope breach their RPO, 1 unknown, 2 excluded"
 
 
@@ -37,12 +37,12 @@ def dashboard(notebooks: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="module")
 def still(notebooks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run the first notebook into a page that keeps no widget."""
+    """Run the first two notebooks into pages that keep no code and no widget."""
     folder = tmp_path_factory.mktemp("still")
     jupyter = Path(sys.executable).with_name("jupyter")
     subprocess.run(
         [
-            *(jupyter, "nbconvert", NOTEBOOK, "--execute", "--no-input"),
+            *(jupyter, "nbconvert", NOTEBOOK, REPORT, "--execute", "--no-input"),
             *("--to", "html", "--template", "basic", "--output-dir", folder),
             "--ExecutePreprocessor.store_widget_state=False",  # so that the still twin is shown
             "--HTMLExporter.exclude_anchor_links=True",
@@ -52,7 +52,7 @@ def still(notebooks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=True,
         capture_output=True,
     )
-    return folder / "01_first_look.html"
+    return folder
 
 
 def test_dashboard(browser: Browser, dashboard: str) -> None:
@@ -77,7 +77,7 @@ def test_still(browser: Browser, still: Path) -> None:
     with browser.new_context(java_script_enabled=False, offline=True) as context:
         page = context.new_page()
         watched = Watched(page)
-        page.goto(still.as_uri())
+        page.goto((still / "01_first_look.html").as_uri())
         ARTEFACTS.mkdir(exist_ok=True)
         page.screenshot(path=ARTEFACTS / "still.png", full_page=True)
         expect(page.get_by_text(VERDICT).first).to_be_visible()
@@ -85,5 +85,22 @@ def test_still(browser: Browser, still: Path) -> None:
         expect(figure).to_be_visible()
         assert figure.evaluate("image => image.complete && image.naturalWidth > 300")
         expect(page.get_by_role("table").last).to_contain_text("vc-tyo-02")
+        assert watched.troubles == []
+        assert watched.abroad == []
+
+
+def test_still_report(browser: Browser, still: Path) -> None:
+    """So does the report's notebook: its first sections, no code, nothing from the internet."""
+    with browser.new_context(java_script_enabled=False, offline=True) as context:
+        page = context.new_page()
+        watched = Watched(page)
+        page.goto((still / "02_sla_report.html").as_uri())
+        ARTEFACTS.mkdir(exist_ok=True)
+        page.screenshot(path=ARTEFACTS / "still-report.png", full_page=True)
+        expect(page.get_by_text("2 of 9 in scope breach their RPO").first).to_be_visible()
+        expect(page.get_by_role("heading", name="Act on these")).to_be_visible()
+        assert page.get_by_text("bk.evaluate(").count() == 0
+        figure = page.locator("img[alt]").last
+        assert figure.evaluate("image => image.complete && image.naturalWidth > 300")
         assert watched.troubles == []
         assert watched.abroad == []

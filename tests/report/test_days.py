@@ -50,6 +50,15 @@ class TestTrend:
         assert trend.picture is not None
         assert trend.finding in trend.picture.alt
 
+    def test_the_last_day_is_the_worst(self, judge: Judge) -> None:
+        """A day is named once; a fleet without a fault has no worst day."""
+        late = judge(nights("a", "sssssss."), [poll("a")], [schedule("a")])
+        assert days.trend_of(late).finding == (
+            "Worst on 8 Nov: 12.5 % (3/24 h) of the time inside the RPO, strict, the last day."
+        )
+        good = judge(nights("a", "ssssssss"), [poll("a")], [schedule("a")])
+        assert days.trend_of(good).finding.endswith("100.0 % (24/24 h) on every day.")
+
     def test_nobody_in_scope(self, judge: Judge) -> None:
         """Without anybody in scope there is no picture and no day."""
         members = [Member(appliance="a", exclude="retired")]
