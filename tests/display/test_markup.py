@@ -75,9 +75,10 @@ class TestStyle:
     def test_one_dark(self) -> None:
         """The reader's dark and JupyterLab's dark are the same, and the page's theme decides."""
         blocks = re.findall(r"\.bk \{\s*(--paper.*?--link: #\w+;)", style_sheet(), re.DOTALL)
-        light, dark, lab = (dict(re.findall(r"--([a-z-]+): (#\w+);", block)) for block in blocks)
+        themes = [dict(re.findall(r"--([a-z-]+): (#\w+);", block)) for block in blocks]
+        light, dark, lab, paper = themes
         assert dark == lab
-        assert light.keys() == dark.keys()
+        assert light.keys() == dark.keys() == paper.keys()
         assert ':where(body[data-jp-theme-light="false"]) .bk {' in style_sheet()
         assert ":where(body:not([data-jp-theme-light])) .bk, :where(body).bk {" in style_sheet()
 
