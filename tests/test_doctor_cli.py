@@ -185,7 +185,7 @@ class TestStreams:
         streams: Callable[..., io.TextIOWrapper],
     ) -> None:
         """On a terminal long lines are broken where the text begins."""
-        monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((70, 24)))
+        monkeypatch.setattr("shutil.get_terminal_size", lambda **_: os.terminal_size((70, 24)))
         stdout = streams(terminal=True)
         assert run("--fleet", idle(tmp_path, "vc-1")) == 4
         assert read(stdout)[2:6] == [

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ from pandas.testing import assert_frame_equal
 
 from backupkit.errors import HistoryError, SettingsError, TableError
 from backupkit.history import FORMAT, Appended, History
+from backupkit.history.stored import Stored
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES
 
 MESSAGE = {"id": "m", "default_message": "done", "args": ["a"], "localized": None}
@@ -327,7 +327,7 @@ class TestTidy:
     @pytest.fixture(autouse=True)
     def often(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Tidy after four appends."""
-        monkeypatch.setattr("backupkit.history.TIDY_EVERY", 4)
+        monkeypatch.setattr("backupkit.history.stored.TIDY_EVERY", 4)
 
     def test_rows_stay(self, history: History, tmp_path: Path) -> None:
         """The same rows come from fewer files; readers that are at it lose none."""
@@ -341,7 +341,7 @@ class TestTidy:
         for one in told:
             history.append(one)
         with pytest.MonkeyPatch.context() as never:
-            never.setattr("backupkit.history.TIDY_EVERY", 1_000)
+            never.setattr("backupkit.history.stored.TIDY_EVERY", 1_000)
             for one in told:
                 untidy.append(one)
         for name in ("observations", "polls", "schedules", "jobs"):
@@ -369,23 +369,40 @@ class TestTidy:
 class TestKilled:
     """What a collector left that was killed before it wrote its polls."""
 
-    def test_in_the_first_round(self, history: History) -> None:
+    @pytest.fixture
+    def kill(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[History], None]:
+        """Append, and die just before the polls."""
+        write = Stored.write
+
+        def dying(stored: Stored, rows: Any, *, run: str) -> None:  # noqa: ANN401 # Arrow says no types
+            if stored.table is POLLS:
+                raise KeyboardInterrupt
+            write(stored, rows, run=run)
+
+        def killed(history: History) -> None:
+            with monkeypatch.context() as patch:
+                patch.setattr(Stored, "write", dying)
+                with pytest.raises(KeyboardInterrupt):
+                    history.append(SECOND if len(history.polls()) else FIRST)
+
+        return killed
+
+    def test_in_the_first_round(self, tmp_path: Path, kill: Callable[[History], None]) -> None:
         """Rows for which no poll vouches are not read, and are written again."""
-        shutil.rmtree(history.path / "polls")
+        history = History(tmp_path / "history")
+        kill(history)
         assert_frame_equal(history.jobs(), JOBS.empty())
         assert_frame_equal(history.schedules(), SCHEDULES.empty())
         history.append(FIRST)
         assert len(history.jobs()) == 2
 
-    def test_in_a_later_round(self, history: History, tmp_path: Path) -> None:
-        """Those of earlier rounds are read as before."""
-        shutil.copytree(history.path / "polls", tmp_path / "polls")
+    def test_in_a_later_round(self, history: History, kill: Callable[[History], None]) -> None:
+        """Those of earlier rounds are read as before, and the next round brings the rest once."""
         before = history.observations()
-        history.append(SECOND)
-        assert len(history.observations()) > len(before)
-        shutil.rmtree(history.path / "polls")
-        shutil.copytree(tmp_path / "polls", history.path / "polls")
+        kill(history)
         assert_frame_equal(history.observations(), before)
+        history.append(SECOND)
+        assert len(history.observations()) == len(before) + 1
 
 
 class TestRead:
@@ -478,7 +495,7 @@ class TestDamage:
         def full(*_: object, **__: object) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("backupkit.history.write_deltalake", full)
+        monkeypatch.setattr("backupkit.history.stored.write_deltalake", full)
         with pytest.raises(
             HistoryError, match=r"cannot be written: .*No space left.* Nothing that was kept is cha"
         ):
@@ -493,6 +510,6 @@ class TestDamage:
         def silent(*_: object, **__: object) -> None:
             raise OSError
 
-        monkeypatch.setattr("backupkit.history.write_deltalake", silent)
+        monkeypatch.setattr("backupkit.history.stored.write_deltalake", silent)
         with pytest.raises(HistoryError, match=r"cannot be written: OSError\. Nothing"):
             history.append(SECOND)

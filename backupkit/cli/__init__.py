@@ -28,6 +28,7 @@ from backupkit._version import __version__
 from backupkit.cli.collecting import collect
 from backupkit.cli.doctoring import doctor
 from backupkit.cli.judging import check, metrics
+from backupkit.cli.keeping import history
 from backupkit.cli.reporting import report
 from backupkit.cli.simulating import demo, simulate
 from backupkit.cli.watching import watch
@@ -47,6 +48,7 @@ app = typer.Typer(
 )
 for command in (demo, doctor, collect, watch, report, check, metrics, simulate):
     app.command()(command)
+app.add_typer(history)
 
 
 def _version(value: bool) -> None:  # noqa: FBT001 # a callback of typer

@@ -160,10 +160,11 @@ class TestHistory:
 
     def test_damaged(self, tmp_path: Path) -> None:
         """One that cannot be read says so instead of a traceback."""
-        history = bk.History(tmp_path / "<h>")
         log = tmp_path / "<h>" / "polls" / "_delta_log"
         log.mkdir(parents=True)
         (log / f"{0:020}.json").write_text("")
+        (tmp_path / "<h>" / "backupkit-history.json").write_text('{"format": 1}')
+        history = bk.History(tmp_path / "<h>")
         shown = history._repr_html_()
         assert "&lt;h&gt; cannot be read" in shown
 

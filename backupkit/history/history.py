@@ -5,11 +5,9 @@ vouches for is ever read. A collector that is killed in the middle leaves rows t
 and the next round brings them again.
 """
 
-import json
-import logging
-import os
+import functools
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -18,11 +16,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from backupkit.display import fact_table, line, panel
 from backupkit.errors import HistoryError, one_line
+from backupkit.history import mark
+from backupkit.history.checking import problems
+from backupkit.history.exchange import Kind, read_parquet, write_tables
+from backupkit.history.seals import Seals
+from backupkit.history.stored import TIME, Stored
 from backupkit.settings import Instant, parse_instant
 from backupkit.tables import (
     CONFLICTS,
@@ -40,24 +42,18 @@ from backupkit.tables import (
     remembered_from,
 )
 
-__all__ = ["Appended", "History"]
+__all__ = ["TABLES", "Appended", "History"]
 
-_log = logging.getLogger(__name__)
+TABLES: Final = (SCHEDULES, OBSERVATIONS, POLLS)
+"""What a history holds, in the order in which it is written: polls vouch for the rest."""
 
-TIDY_EVERY: Final = 64
-"""After so many appends the many small files of a table are put together."""
-
-FORMAT: Final = 1
-"""The version of the folder's layout."""
-
-_MARK: Final = "backupkit-history.json"
+_SEALS: Final = 96  # files; from so many on they are joined
 _ADVICE: Final = {
-    "read": "Check the folder's rights; if it is damaged, put it back from a backup.",
+    "read": "Run: backupkit history verify --history {path}. If it is damaged, put it back from a "
+    "backup.",
     "written": "Nothing that was kept is changed; check the folder's rights and the free space.",
 }
-_TIME: Final = {"observations": "observed_at", "polls": "polled_at", "schedules": "seen_at"}
 _JOB: Final = ["appliance", "job_id"]
-_REPEATED: Final = ["appliance", "source", "state", "status", "type"]
 
 
 class _Snapshot(Protocol):
@@ -124,40 +120,9 @@ class History:
 
     def __init__(self, path: str | Path, *, create: bool = True) -> None:
         self.path = Path(path)
-        mark = self.path / _MARK
-        try:
-            if self.path.exists() and not self.path.is_dir():
-                raise HistoryError(
-                    f"{self.path} is a file and not a history folder. Name a folder with --history."
-                )
-            if not mark.exists():
-                if self.path.is_dir() and not all(map(_is_draft, self.path.iterdir())):
-                    raise HistoryError(
-                        f"{self.path} is a folder with other things in it and no history. Name a "
-                        "history folder, or a new one, with --history."
-                    )
-                if not create:
-                    raise HistoryError(
-                        f"{self.path} holds no history yet. Fill it first with: "
-                        f"backupkit collect --fleet fleet.toml --history {self.path}"
-                    )
-                self.path.mkdir(parents=True, exist_ok=True)
-                _write_mark(mark)
-            form = json.loads(mark.read_text(encoding="utf-8"))["format"]
-        except OSError as error:
-            raise HistoryError(
-                f"The history {self.path} cannot be used: {error.strerror}."
-            ) from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise HistoryError(
-                f"The history {self.path} is damaged: {_MARK} cannot be read. Put it back from a "
-                f'backup, or write {{"format": {FORMAT}}} into it.'
-            ) from error
-        if form != FORMAT:
-            raise HistoryError(
-                f"The history {self.path} has format {form}; this version of backupkit reads "
-                f"format {FORMAT}. Update backupkit."
-            )
+        known = mark.opened(self.path, create=create)
+        self._seals = Seals(self.path, complete="seals" in known.steps)
+        self._tables = {table.name: Stored(table, self._seals) for table in TABLES}
 
     @property
     def identity(self) -> bytes:
@@ -168,23 +133,7 @@ class History:
         HistoryError
             If the history is of a time before it had any, and none can be written.
         """
-        mark = self.path / _MARK
-        try:
-            told = json.loads(mark.read_text(encoding="utf-8"))
-            if told["format"] == FORMAT and "id" not in told:
-                _write_mark(mark)
-                told = json.loads(mark.read_text(encoding="utf-8"))
-            return bytes.fromhex(told["id"])
-        except OSError as error:
-            raise HistoryError(
-                f"The history {self.path} has no identity yet, and none can be written: "
-                f"{error.strerror}. Name a key file with --redact-key."
-            ) from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise HistoryError(
-                f"The history {self.path} is damaged: the identity in {_MARK} cannot be read. "
-                "Put the file back from a backup, or name a key file with --redact-key."
-            ) from error
+        return mark.identity(self.path)
 
     def append(self, snapshot: _Snapshot) -> Appended:
         """Keep what is new in a snapshot; appending the same one again changes nothing.
@@ -214,9 +163,7 @@ class History:
         schedules = changed_schedules(plans, self.schedules()) if len(plans) else plans
         visits = POLLS.check(snapshot.polls).drop_duplicates(["appliance", "polled_at"])
         polls = self._missing(POLLS, visits)
-        for table, frame in ((SCHEDULES, schedules), (OBSERVATIONS, observations)):
-            self._write(table, self._missing(table, frame))
-        self._write(POLLS, polls)  # last: they vouch for the rest
+        self._keep({SCHEDULES: schedules, OBSERVATIONS: observations, POLLS: polls})
         before = pd.MultiIndex.from_frame(known[_JOB]).unique()
         new = ~pd.MultiIndex.from_frame(observations[_JOB]).isin(before)
         vanished = int((observations["source"] == LISTED).sum())
@@ -342,17 +289,126 @@ class History:
         """
         return self._read(SCHEDULES, at=at, since=since, appliances=appliances)
 
-    def __repr__(self) -> str:
-        return f"History({str(self.path)!r})"
+    @property
+    def sealed(self) -> bool:
+        """Whether a seal vouches for all that was ever kept; an earlier version made none."""
+        return self._seals.complete
 
-    def _repr_html_(self) -> str:
-        try:
-            return str(panel(fact_table(self._facts(), caption=f"History {self.path}")))
-        except HistoryError as error:
-            return str(panel(line(str(error), "breach")))
+    def verify(self) -> pd.DataFrame:
+        """Hold every file against its seal, and read every row.
 
-    def _facts(self) -> dict[str, str]:
-        """Count what is kept; only the columns that tell are read."""
+        Returns
+        -------
+        DataFrame
+            A row for each damaged or missing file: file, problem, lost (what cannot be read without
+            it); all str. Empty if the history is whole.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> len(History(tempfile.mkdtemp()).verify())
+        0
+        """
+        return problems(self._tables, self._seals)
+
+    def compact(self) -> None:
+        """Put small files together now; the rows stay the same.
+
+        It happens by itself every so many appends.
+
+        Raises
+        ------
+        HistoryError
+            If the history cannot be read or written.
+        """
+        self._guard("written", self._migrate)
+        for stored in self._tables.values():
+            self._guard("read", functools.partial(stored.rows, ["appliance"], None))
+            self._guard("written", stored.tidy)
+        self._guard("written", self._join_seals)
+
+    def export(self, target: str | Path, *, kind: Kind = "parquet") -> tuple[Path, ...]:
+        """Write jobs, observations, polls and schedules for other programs.
+
+        Parameters
+        ----------
+        target : str or Path
+            A new folder, or for SQLite a new file.
+        kind : {"parquet", "csv", "sqlite"}
+            What to write.
+
+        Returns
+        -------
+        tuple of Path
+            The files.
+
+        Raises
+        ------
+        HistoryError
+            If the history cannot be read, or the target not be written.
+        """
+        frames = {
+            "jobs": self.jobs(),
+            "observations": self.observations(),
+            "polls": self.polls(),
+            "schedules": self.schedules(),
+        }
+        return write_tables(frames, Path(target), kind)
+
+    def merge(self, source: str | Path) -> Appended:
+        """Take over what another history holds; doing so again changes nothing.
+
+        Parameters
+        ----------
+        source : str or Path
+            The folder of a history, or of its export as Parquet.
+
+        Returns
+        -------
+        Appended
+            How many rows were added.
+
+        Raises
+        ------
+        HistoryError
+            If the source cannot be read, or this history not be written.
+        """
+        folder = Path(source)
+        if mark.is_history(folder):
+            other = History(folder, create=False)
+            frames = {
+                "observations": other.observations(),
+                "polls": other.polls(),
+                "schedules": other.schedules(),
+            }
+        else:
+            frames = read_parquet(folder)
+        told = frames["observations"]
+        known = self.observations()
+        added = self._keep({table: frames[table.name] for table in TABLES})
+        new = ~pd.MultiIndex.from_frame(told[_JOB]).isin(pd.MultiIndex.from_frame(known[_JOB]))
+        jobs = len(told.loc[new, _JOB].drop_duplicates())
+        return Appended(
+            new=jobs,
+            changed=added["observations"] - jobs,
+            polls=added["polls"],
+            schedules=added["schedules"],
+        )
+
+    def facts(self) -> dict[str, str]:
+        """Count what is kept.
+
+        Returns
+        -------
+        dict of str to str
+            By what it is: appliances, jobs, observations, visits, from when to when, size on disk.
+
+        Raises
+        ------
+        HistoryError
+            If the history cannot be read.
+        """
+        # only the columns that tell are read
         told = self._guard(
             "read", lambda: self._vouched(OBSERVATIONS, [*_JOB, "observed_at"], None)
         )
@@ -379,15 +435,14 @@ class History:
             **facts,
         }
 
-    def _open(self, table: Table) -> DeltaTable | None:
-        """Open a table; None before its first row."""
-        where = self.path / table.name
-        if not DeltaTable.is_deltatable(str(where)):
-            return None
-        for commit in _newest_commits(where / "_delta_log"):
-            if not commit.stat().st_size:  # Delta would pass over the rows it names
-                raise OSError(f"{commit.name} in its log is empty, as after a power failure")
-        return DeltaTable(str(where))
+    def __repr__(self) -> str:
+        return f"History({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        try:
+            return str(panel(fact_table(self.facts(), caption=f"History {self.path}")))
+        except HistoryError as error:
+            return str(panel(line(str(error), "breach")))
 
     def _read(
         self,
@@ -397,7 +452,7 @@ class History:
         since: Instant | None = None,
         appliances: Iterable[str] | None = None,
     ) -> pd.DataFrame:
-        time = _TIME[table.name]
+        time = TIME[table.name]
         wanted = []
         if at is not None:
             wanted.append(ds.field(time) <= _arrow(at))
@@ -423,27 +478,18 @@ class History:
         rows = self._rows(table, columns, filters)
         if rows is None or table is POLLS:
             return rows
-        return _vouched_for(rows, _TIME[table.name], self._rows(POLLS, ["polled_at"], None))
+        return _vouched_for(rows, TIME[table.name], self._rows(POLLS, ["polled_at"], None))
 
     def _rows(
         self, table: Table, columns: Sequence[str], filters: ds.Expression | None
     ) -> pa.Table | None:
-        stored = self._open(table)
-        if stored is None:
-            return None
-        dataset = stored.to_pyarrow_dataset(
-            parquet_read_options=ds.ParquetReadOptions(dictionary_columns=_REPEATED)
-        )
-        if not {"appliance", _TIME[table.name]} <= set(dataset.schema.names):
-            raise ValueError(f"the table {table.name} has other columns than backupkit's")
-        present = [name for name in columns if name in dataset.schema.names]
-        return dataset.to_table(columns=present, filter=filters)
+        return self._tables[table.name].rows(columns, filters)
 
     def _missing(self, table: Table, frame: pd.DataFrame) -> pd.DataFrame:
         """Leave out what is there: also what an append wrote that failed before its polls."""
         if frame.empty:
             return frame
-        time = _TIME[table.name]
+        time = TIME[table.name]
         keys = [name for name in ("appliance", "job_id", "schedule", time) if name in frame]
         since = ds.field(time) >= _arrow(frame[time].min())
         rows = self._guard("read", lambda: self._rows(table, keys, since))
@@ -452,18 +498,30 @@ class History:
         there = pd.MultiIndex.from_frame(table.from_arrow(rows)[keys])
         return frame[~pd.MultiIndex.from_frame(frame[keys]).isin(there)]
 
-    def _write(self, table: Table, frame: pd.DataFrame) -> None:
-        if frame.empty:
-            return
-        where = str(self.path / table.name)
-        rows = table.to_arrow(frame)
-        self._guard(
-            "written",
-            # merge: a folder that an earlier version began lacks newer columns
-            lambda: write_deltalake(where, rows, mode="append", schema_mode="merge"),
-        )
-        if len(list(_newest_commits(self.path / table.name / "_delta_log"))) >= TIDY_EVERY:
-            _tidy(where)
+    def _keep(self, frames: Mapping[Table, pd.DataFrame]) -> dict[str, int]:
+        """Write what is missing of each table, the polls last; give how many rows."""
+        run = secrets.token_hex(8)
+        missing = {table: self._missing(table, frames[table]) for table in TABLES}
+        self._guard("written", self._migrate)
+        for table, frame in missing.items():
+            if len(frame):
+                rows = table.to_arrow(frame)
+                stored = self._tables[table.name]
+                self._guard("written", functools.partial(stored.write, rows, run=run))
+        if len(self._seals) >= _SEALS:
+            self._guard("written", self._join_seals)
+        return {table.name: len(frame) for table, frame in missing.items()}
+
+    def _migrate(self) -> None:
+        """Bring a folder that an earlier version began up to what this one expects."""
+        if not self._seals.complete:
+            for stored in self._tables.values():
+                stored.seal()
+            mark.add_step(self.path, "seals")
+            self._seals.complete = True
+
+    def _join_seals(self) -> None:
+        self._seals.join([path for stored in self._tables.values() for path in stored.live()])
 
     def _guard(self, verb: str, action: Callable[[], Any]) -> Any:  # noqa: ANN401 # the action knows
         """Turn what Delta and Arrow raise into a sentence."""
@@ -472,19 +530,9 @@ class History:
         except (DeltaError, OSError, ValueError) as error:
             why = one_line(str(error)).rstrip(".") or type(error).__name__
             raise HistoryError(
-                f"The history {self.path} cannot be {verb}: {why}. {_ADVICE[verb]}"
+                f"The history {self.path} cannot be {verb}: {why}. "
+                f"{_ADVICE[verb].format(path=self.path)}"
             ) from error
-
-
-def _tidy(where: str) -> None:
-    """Put a table's small files together, so that reading stays quick; no row changes."""
-    try:
-        stored = DeltaTable(where)
-        stored.optimize.compact()
-        stored.create_checkpoint()
-        stored.vacuum(dry_run=False)  # only what nobody has read for a week
-    except (DeltaError, OSError) as error:  # another writer was quicker, or will be
-        _log.info("%s is not tidied now: %s", where, one_line(str(error)))
 
 
 def _conflicts(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
@@ -506,29 +554,6 @@ def _vouched_for(rows: pa.Table, time: str, polls: pa.Table | None) -> pa.Table:
     if not len(late):
         return rows
     return rows.filter(pc.invert(pc.is_in(rows[time], value_set=late)))
-
-
-def _newest_commits(log: Path) -> Iterator[Path]:
-    """List the commits that Delta reads: those after the last checkpoint."""
-    try:
-        text = (log / "_last_checkpoint").read_text(encoding="utf-8")
-        first = f"{json.loads(text)['version']:020}.json"
-    except (OSError, ValueError, KeyError, TypeError):  # none yet, or Delta takes no notice of it
-        first = ""
-    return (commit for commit in log.glob("*.json") if commit.name > first)
-
-
-def _is_draft(path: Path) -> bool:
-    """Tell whether this is a mark that another process is about to write, or did not finish."""
-    return path.name.startswith(f".{_MARK}.")
-
-
-def _write_mark(mark: Path) -> None:
-    """Write the mark whole or not at all."""
-    draft = mark.with_name(f".{mark.name}.{os.getpid()}")
-    told = {"format": FORMAT, "id": secrets.token_hex(16)}
-    draft.write_text(json.dumps(told) + "\n", encoding="utf-8")
-    draft.replace(mark)
 
 
 def _arrow(when: Instant) -> Any:  # noqa: ANN401 # an Arrow scalar

@@ -1,0 +1,65 @@
+"""Whether a history is whole: each file held against its seal, and each row read."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import pandas as pd
+from deltalake.exceptions import DeltaError
+
+from backupkit.errors import one_line
+from backupkit.history.seals import DamageError, Seals
+from backupkit.history.stored import Stored
+
+__all__ = ["problems"]
+
+_COLUMNS: Final = ("file", "problem", "lost")
+_ALL: Final = "all rows of {table} that it leads to"
+
+
+def problems(tables: dict[str, Stored], seals: Seals) -> pd.DataFrame:
+    """Look for damage.
+
+    Parameters
+    ----------
+    tables : dict of str to Stored
+        The tables, by name.
+    seals : Seals
+        What was acknowledged.
+
+    Returns
+    -------
+    DataFrame
+        file, problem and lost (what cannot be read without it), all str; a row each. Empty if the
+        history is whole.
+    """
+    seals.forget()
+    found = [*_seals(seals)]
+    if found:  # without them nothing can be read
+        return pd.DataFrame(found, columns=list(_COLUMNS), dtype="str")
+    for stored in tables.values():
+        broken = list(_sealed(stored, seals))
+        found += broken or list(_readable(stored))
+    return pd.DataFrame(found, columns=list(_COLUMNS), dtype="str")
+
+
+def _seals(seals: Seals) -> Iterator[tuple[str, str, str]]:
+    for name, fault in seals.faults():
+        yield name, fault, "no row: only what it says of other files cannot be told"
+
+
+def _sealed(stored: Stored, seals: Seals) -> Iterator[tuple[str, str, str]]:
+    """Hold the files in use against their seals, one by one."""
+    for path, seal in stored.relied_on().items():
+        try:
+            seals.check([path], {seals.name(path): seal})
+        except DamageError as error:
+            name, _, fault = str(error).partition(" ")
+            yield name, fault, stored.worth(path)
+
+
+def _readable(stored: Stored) -> Iterator[tuple[str, str, str]]:
+    """Read every row, also of files that no seal vouches for."""
+    try:
+        stored.rows(stored.table.names, None)
+    except (DeltaError, OSError, ValueError) as error:
+        yield stored.table.name, one_line(str(error)), _ALL.format(table=stored.table.name)

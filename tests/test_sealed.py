@@ -1,0 +1,326 @@
+"""A history is held against its seals: no damage passes unseen, and a power cut loses nothing."""
+
+import json
+import logging
+import os
+import random
+import shutil
+import sys
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+
+from backupkit.errors import HistoryError
+from backupkit.history import History, durable
+from backupkit.history.stored import Stored
+from tests.test_history import job, snapshot
+
+ROOT = Path(__file__).parent.parent
+ROUNDS = 6
+
+
+def appended(history: History, number: int) -> None:
+    """Append one round."""
+    jobs = [job("vc-1", f"{number}-{place}", "SUCCEEDED", progress=place) for place in range(5)]
+    history.append(snapshot(number, *jobs))
+
+
+def told(history: History) -> tuple[pd.DataFrame, ...]:
+    """Read all that a history holds."""
+    return history.observations(), history.polls(), history.schedules()
+
+
+def same(one: tuple[pd.DataFrame, ...], other: tuple[pd.DataFrame, ...]) -> bool:
+    """Compare what two histories hold."""
+    return all(left.equals(right) for left, right in zip(one, other, strict=True))
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> History:
+    """Keep some rounds, of which the first were tidied."""
+    history = History(tmp_path_factory.mktemp("sealed") / "history")
+    with pytest.MonkeyPatch.context() as often:
+        often.setattr("backupkit.history.stored.TIDY_EVERY", 4)
+        for number in range(ROUNDS):
+            appended(history, number)
+    return history
+
+
+def cut(path: Path) -> None:
+    """Cut a file in the middle."""
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def empty(path: Path) -> None:
+    """Leave nothing of a file but its name."""
+    os.truncate(path, 0)
+
+
+def flip(path: Path) -> None:
+    """Turn one bit over, in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [cut, empty, flip, Path.unlink])
+def test_each_file_in_turn(kept: History, tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    """Whatever happens to whichever file: the right rows, or an error that says what to do."""
+    truth = told(kept)
+    files = [path.relative_to(kept.path) for path in kept.path.rglob("*") if path.is_file()]
+    assert len(files) > 20
+    refused = 0
+    for number, name in enumerate(sorted(files)):
+        folder = shutil.copytree(kept.path, tmp_path / str(number))
+        damage(folder / name)
+        try:
+            found = told(History(folder, create=False))
+        except HistoryError:
+            refused += 1
+        else:
+            assert same(found, truth), name
+        shutil.rmtree(folder)
+    assert refused >= 9  # data, log, checkpoint, of three tables
+
+
+def test_a_damaged_file_is_named(kept: History, tmp_path: Path) -> None:
+    """The error names the file, what is wrong with it, and the next step."""
+    folder = shutil.copytree(kept.path, tmp_path / "copy")
+    history = History(folder)
+    told(history)
+    data = next(path for path in history._tables["observations"].live() if "part-" in path.name)
+    flip(data)
+    with pytest.raises(HistoryError, match=rf"{data.name} is not as it was .*history verify"):
+        history.observations()
+    with pytest.raises(HistoryError, match="is not as it was"):
+        appended(history, 20)
+    cut(data)
+    with pytest.raises(HistoryError, match=r"bytes and not"):
+        history.observations()
+
+
+def test_a_table_that_is_gone(kept: History, tmp_path: Path) -> None:
+    """A table that was there once is never taken for one that was never begun."""
+    folder = shutil.copytree(kept.path, tmp_path / "copy")
+    shutil.rmtree(folder / "polls")
+    with pytest.raises(HistoryError, match=r"polls/_delta_log/.* is missing"):
+        History(folder).polls()
+
+
+def test_an_earlier_version(tmp_path: Path) -> None:
+    """A folder without seals is read as it is, and sealed by the next append."""
+    folder = shutil.copytree(ROOT / "data" / "history", tmp_path / "history")
+    mark = json.loads((folder / "backupkit-history.json").read_text(encoding="utf-8"))
+    assert "steps" not in mark
+    before = told(History(folder))
+    assert not (folder / "seals").exists()
+    appended(History(folder), 1)
+    assert len(told(History(folder))[0]) == len(before[0]) + 5
+    sealed = json.loads((folder / "backupkit-history.json").read_text(encoding="utf-8"))
+    assert sealed["steps"] == ["seals"]
+    flip(next((folder / "observations").glob("*.parquet")))
+    with pytest.raises(HistoryError, match="is not as it was"):
+        History(folder).observations()
+
+
+def test_an_earlier_version_without_rows(tmp_path: Path) -> None:
+    """A folder of an earlier version that holds nothing yet is one of this version then."""
+    (tmp_path / "backupkit-history.json").write_text('{"format": 1}', encoding="utf-8")
+    one, other = History(tmp_path), History(tmp_path)
+    assert not one.sealed
+    appended(one, 1)
+    appended(other, 2)  # it does not know yet
+    assert one.sealed
+    assert len(History(tmp_path).observations()) == 10
+    assert History(tmp_path).sealed
+
+
+def test_delta_passes_over_a_commit(
+    kept: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Delta does not read though it was acknowledged is an error, whatever the reason."""
+
+    class Older(DeltaTable):
+        """Reads one commit less."""
+
+        def version(self) -> int:
+            return super().version() - 1
+
+    monkeypatch.setattr("backupkit.history.stored.DeltaTable", Older)
+    folder = shutil.copytree(kept.path, tmp_path / "copy")
+    with pytest.raises(HistoryError, match=r"_delta_log/.*json is passed over"):
+        History(folder).polls()
+
+
+def test_files_that_go_meanwhile(kept: History, tmp_path: Path) -> None:
+    """What another process tidied away a moment ago is no error."""
+    folder = shutil.copytree(kept.path, tmp_path / "copy")
+    (folder / "seals" / "joined.json").symlink_to(folder / "gone")
+    history = History(folder)
+    assert same(told(history), told(kept))
+    durable.sync([folder / "gone"])
+    assert history._tables["polls"]._torn(folder / "gone") == ""
+
+
+class TestTorn:
+    """What was not on disk when the power went."""
+
+    @pytest.fixture
+    def unacknowledged(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> History:
+        """Acknowledge one round, and lose the power in the middle of the next."""
+        history = History(tmp_path / "history")
+        appended(history, 0)
+
+        def lost(_stored: Stored) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Stored, "seal", lost)
+            with pytest.raises(KeyboardInterrupt):
+                appended(history, 1)
+        return history
+
+    @pytest.mark.parametrize("tear", [cut, empty])
+    @pytest.mark.parametrize("what", ["_delta_log/*1.json", "*.parquet"])
+    def test_put_aside(
+        self,
+        unacknowledged: History,
+        caplog: pytest.LogCaptureFixture,
+        tear: Callable[[Path], None],
+        what: str,
+    ) -> None:
+        """A torn change that nobody relies on is put aside and told; the next append works."""
+        path = unacknowledged.path
+        sealed = set(unacknowledged._seals.files())
+        (torn,) = (
+            file
+            for file in (path / "observations").glob(what)
+            if file.relative_to(path).as_posix() not in sealed
+        )
+        tear(torn)
+        history = History(path)
+        with caplog.at_level(logging.WARNING, logger="backupkit.history"):
+            assert len(history.observations()) == 5
+        assert "put aside in torn/; nothing that was acknowledged is lost" in caplog.text
+        assert len(list((path / "torn").iterdir())) == 1
+        appended(history, 1)
+        assert len(History(path).observations()) == 10
+
+    def test_whole(self, unacknowledged: History) -> None:
+        """A change that is whole is kept, and counts once its polls are there."""
+        assert len(History(unacknowledged.path).observations()) == 5
+        appended(History(unacknowledged.path), 1)
+        assert len(History(unacknowledged.path).observations()) == 10
+
+    def test_an_earlier_version_is_not_mended(self, tmp_path: Path) -> None:
+        """Where nothing tells what was acknowledged, nothing is put aside."""
+        folder = shutil.copytree(ROOT / "data" / "history", tmp_path / "history")
+        cut(folder / "observations" / "_delta_log" / "00000000000000000000.json")
+        with pytest.raises(HistoryError, match="cannot be read"):
+            History(folder).observations()
+        assert not (folder / "torn").exists()
+
+
+class Disk:
+    """Remembers what was synced, and takes the rest away as a power cut does."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.safe: dict[int, bytes] = {}  # by inode: a synced file may be renamed
+        self.named: set[Path] = set()
+        sync = durable.sync_one
+
+        def remember(path: Path) -> None:
+            sync(path)
+            if path.is_dir():
+                self.named |= set(path.iterdir())
+            else:
+                self.safe[path.stat().st_ino] = path.read_bytes()
+
+        monkeypatch.setattr(durable, "sync_one", remember)
+
+    def after_a_cut(self, target: Path, chance: random.Random) -> Path:
+        """Copy the folder as it may be found: what was not synced is whole, cut, empty or gone."""
+        shutil.copytree(self.folder, target)
+        for path in [path for path in self.folder.rglob("*") if path.is_file()]:
+            copy = target / path.relative_to(self.folder)
+            content = path.read_bytes()
+            if self.safe.get(path.stat().st_ino) == content and self.lasting(path):
+                continue
+            match chance.choice(["whole", "cut", "empty", "gone"]):
+                case "cut":
+                    copy.write_bytes(content[: chance.randrange(len(content) + 1)])
+                case "empty":
+                    copy.write_bytes(b"")
+                case "gone":
+                    copy.unlink()
+        return target
+
+    def lasting(self, path: Path) -> bool:
+        """Tell whether every folder on the way to a file is known to name the next."""
+        return all(
+            place in self.named
+            for place in [path, *path.parents]
+            if place != self.folder and place.is_relative_to(self.folder)
+        )
+
+
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """Watch what is synced."""
+    return Disk(tmp_path / "history", monkeypatch)
+
+
+def test_power_cut(disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whenever the power goes, every acknowledged round is there, whole and once."""
+    monkeypatch.setattr("backupkit.history.stored.TIDY_EVERY", 4)
+    monkeypatch.setattr(sys.modules["backupkit.history.history"], "_SEALS", 9)
+    chance = random.Random(1)  # noqa: S311 # nothing secret
+    history = History(disk.folder)
+    acknowledged: set[str] = set()
+    cuts = count()
+    looking = False
+
+    def look() -> None:
+        """Lose the power now, and see what a reader and a writer find then."""
+        nonlocal looking
+        looking = True
+        found = History(disk.after_a_cut(tmp_path / f"cut-{next(cuts)}", chance))
+        rounds = found.observations()["job_id"].str.replace(r"-.*", "", regex=True).value_counts()
+        assert set(rounds) <= {5}
+        assert set(rounds.index) >= acknowledged
+        appended(found, 50)
+        jobs = History(found.path).jobs()
+        assert not jobs.duplicated(["appliance", "job_id"]).any()
+        assert "50-4" in set(jobs["job_id"])
+        shutil.rmtree(found.path)
+        looking = False
+
+    write = Stored.write
+
+    def interrupted(stored: Stored, rows: pa.Table, *, run: str) -> None:
+        if not looking:
+            look()
+        write(stored, rows, run=run)
+        if not looking:
+            look()
+
+    seal = Stored.seal
+
+    def interrupted_seal(stored: Stored) -> None:
+        if not looking:
+            look()
+        seal(stored)
+
+    monkeypatch.setattr(Stored, "write", interrupted)
+    monkeypatch.setattr(Stored, "seal", interrupted_seal)
+    for number in range(8):
+        appended(history, number)
+        acknowledged.add(str(number))
+        look()
+    assert next(cuts) > 40
