@@ -13,6 +13,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError
 from deltalake.table import TableOptimizer
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
@@ -349,6 +350,20 @@ class TestTidy:
         assert len(DeltaTable(str(history.path / "observations")).file_uris()) == 3
         assert len(DeltaTable(str(untidy.path / "observations")).file_uris()) == 6
         assert open_reader.to_pyarrow_table().num_rows == 2
+
+    def test_another_is_at_it(self, history: History, caplog: pytest.LogCaptureFixture) -> None:
+        """Of two at once one puts together: Delta would let both, and every row were doubled."""
+        with (
+            FileLock(history.path / ".tidy.lock"),
+            caplog.at_level("INFO", logger="backupkit.history"),
+        ):
+            for minute in range(2, 7):
+                history.append(snapshot(minute, job("vc-1", f"{minute}", "SUCCEEDED")))
+        assert "is not tidied now" in caplog.text
+        assert len(DeltaTable(str(history.path / "observations")).file_uris()) == 6
+        history.append(snapshot(7, job("vc-1", "7", "SUCCEEDED")))
+        assert len(DeltaTable(str(history.path / "observations")).file_uris()) == 1
+        assert len(history.observations()) == 8
 
     def test_another_was_quicker(
         self, history: History, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -1,10 +1,12 @@
 """A history is held against its seals: no damage passes unseen, and a power cut loses nothing."""
 
+import contextlib
 import json
 import logging
 import os
 import random
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from itertools import count
@@ -72,7 +74,11 @@ def flip(path: Path) -> None:
 def test_each_file_in_turn(kept: History, tmp_path: Path, damage: Callable[[Path], None]) -> None:
     """Whatever happens to whichever file: the right rows, or an error that says what to do."""
     truth = told(kept)
-    files = [path.relative_to(kept.path) for path in kept.path.rglob("*") if path.is_file()]
+    files = [
+        path.relative_to(kept.path)
+        for path in kept.path.rglob("*")
+        if path.is_file() and path.stat().st_size  # the lock of the upkeep is empty
+    ]
     assert len(files) > 20
     refused = 0
     for number, name in enumerate(sorted(files)):
@@ -165,6 +171,55 @@ def test_files_that_go_meanwhile(kept: History, tmp_path: Path) -> None:
     assert same(told(history), told(kept))
     durable.sync([folder / "gone"])
     assert history._tables["polls"]._torn(folder / "gone") == ""
+
+
+def fill(path: Path) -> None:  # pragma: no cover # see below
+    """Leave no space on a disk."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT)
+    with contextlib.suppress(OSError):
+        while True:
+            os.write(handle, b"x" * 1024)
+    os.close(handle)
+
+
+def test_a_full_disk(tmp_path: Path) -> None:  # pragma: no cover # only where root may mount one
+    """Where no space is left it says so, loses nothing, and goes on once there is space."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", str(disk)]
+    if not shutil.which("mount") or subprocess.run(command, check=False).returncode:
+        pytest.skip("only root may mount a small disk")
+    try:
+        history = History(disk / "history")
+        appended(history, 0)
+        ballast = disk / "ballast"
+        fill(ballast)
+        with pytest.raises(HistoryError, match=r"(?i)cannot be written: .*no space"):
+            appended(history, 1)
+        assert len(history.observations()) == 5
+        ballast.unlink()
+        appended(history, 1)
+        assert len(History(disk / "history").observations()) == 10
+        assert History(disk / "history").verify().empty
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)  # noqa: S607 # wherever it is
+
+
+def test_read_only(kept: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that cannot be written is read as ever; an append says why it cannot be."""
+    folder = shutil.copytree(kept.path, tmp_path / "history")
+
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    history = History(folder)
+    with monkeypatch.context() as patch:  # root may write anywhere: rights alone do not do
+        patch.setattr(Path, "write_bytes", refuse)
+        assert same(told(history), told(kept))
+        with pytest.raises(HistoryError, match=r"cannot be written: .*Permission denied"):
+            appended(history, 30)
+    appended(history, 30)
+    assert len(History(folder).observations()) == 5 * ROUNDS + 5
 
 
 class TestTorn:

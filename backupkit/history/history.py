@@ -157,7 +157,11 @@ class History:
         told = OBSERVATIONS.check(snapshot.observations)
         known = OBSERVATIONS.empty()
         if len(told):
-            known = self.observations(appliances=sorted(set(told["appliance"])))
+            known = self._read(
+                OBSERVATIONS,
+                appliances=sorted(set(told["appliance"])),
+                jobs=sorted(set(told["job_id"])),  # of the others nothing is told
+            )
         observations = changed_observations(told, known)
         plans = SCHEDULES.check(snapshot.schedules)
         schedules = changed_schedules(plans, self.schedules()) if len(plans) else plans
@@ -451,6 +455,7 @@ class History:
         at: Instant | None = None,
         since: Instant | None = None,
         appliances: Iterable[str] | None = None,
+        jobs: Iterable[str] | None = None,
     ) -> pd.DataFrame:
         time = TIME[table.name]
         wanted = []
@@ -458,9 +463,10 @@ class History:
             wanted.append(ds.field(time) <= _arrow(at))
         if since is not None:
             wanted.append(ds.field(time) >= _arrow(since))
-        if appliances is not None:
-            names = pa.array(list(appliances), type=pa.string())  # typed, since it may be empty
-            wanted.append(ds.field("appliance").isin(names))
+        for column, names in (("appliance", appliances), ("job_id", jobs)):
+            if names is not None:
+                typed = pa.array(list(names), type=pa.string())  # typed, since it may be empty
+                wanted.append(ds.field(column).isin(typed))
         filters = None
         for condition in wanted:
             filters = condition if filters is None else filters & condition

@@ -13,6 +13,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
+from filelock import FileLock
 
 from backupkit.errors import one_line
 from backupkit.history.seals import DamageError, Seals
@@ -143,11 +144,13 @@ class Stored:
     def tidy(self) -> None:
         """Put the table's small files together, so that reading stays quick; no row changes."""
         try:
-            stored = DeltaTable(str(self.path))
-            stored.optimize.compact()
-            stored.create_checkpoint()
-            stored.vacuum(dry_run=False)  # only what nobody has read for a week
-        except (DeltaError, OSError) as error:  # another writer was quicker, or will be
+            # of two that compact at once Delta lets both do it, and every row is there twice
+            with FileLock(self.seals.folder / ".tidy.lock", blocking=False):
+                stored = DeltaTable(str(self.path))
+                stored.optimize.compact()
+                stored.create_checkpoint()
+                stored.vacuum(dry_run=False)  # only what nobody has read for a week
+        except (DeltaError, OSError) as error:  # another one is at it: Timeout is an OSError
             _log.info("%s is not tidied now: %s", self.path, one_line(str(error)))
         self.seal()
 

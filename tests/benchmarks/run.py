@@ -12,13 +12,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import decode, explore, first, judge, page, report, second
+from tests.benchmarks import decode, explore, first, history, judge, page, report, second
 from tests.benchmarks.scale import FULL, QUICK
 
 BENCHMARKS = {
     "first": first,
     "second": second,
     "decode": decode,
+    "history": history,
     "judge": judge,
     "report": report,
     "explore": explore,

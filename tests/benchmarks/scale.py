@@ -39,6 +39,8 @@ class Scale:
         Appliances that are explored, and the nights of each.
     reported : tuple of (int, int)
         Appliances that are reported on, and the nights of each.
+    appends : int
+        Rounds that a history keeps.
     """
 
     rounds: int
@@ -55,6 +57,7 @@ class Scale:
     judged_jobs: int
     explored: tuple[tuple[int, int], ...]
     reported: tuple[tuple[int, int], ...]
+    appends: int
 
 
 FULL = Scale(
@@ -72,6 +75,7 @@ FULL = Scale(
     judged_jobs=500,
     explored=((10, 100), (500, 200), (2_000, 500)),
     reported=((50, 30), (2_000, 30)),
+    appends=2_000,
 )
 
 QUICK = Scale(
@@ -89,4 +93,5 @@ QUICK = Scale(
     judged_jobs=100,
     explored=((10, 100),),
     reported=((50, 30),),
+    appends=100,
 )
