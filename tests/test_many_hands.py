@@ -23,7 +23,9 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.test_many_hands"])
 
 
-def append_on_and_on(folder: Path, name: str, first: int, told: Path) -> None:
+def append_on_and_on(  # pragma: no cover # in processes that are killed
+    folder: Path, name: str, first: int, told: Path
+) -> None:
     """Append round after round of one appliance, and tell each that was acknowledged."""
     handle = os.open(told, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for number in count(first):
