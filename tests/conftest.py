@@ -2,6 +2,7 @@
 
 import contextlib
 import http.server
+import signal
 import socket
 import ssl
 import threading
@@ -20,6 +21,9 @@ from xdist.scheduler import (  # type: ignore[import-untyped] # xdist says no ty
 
 from backupkit import Appliance, Fleet, Limits, PasswordSource
 from backupkit.simulator import Scenario, SimulatedFleet
+
+# what a shell starts in the background ignores Ctrl-C, and so would all that the tests start
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 QUICK = Limits(connect=2, read=2, answer=5, round=30, backoff=0.001)
 """Patience enough for loopback, and no waits worth noticing between tries."""
