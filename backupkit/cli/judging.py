@@ -31,7 +31,7 @@ def check(
     missed a run) or the period is below the policy's target, else 0 OK.
     """
     from backupkit.report.monitoring import plugin  # noqa: PLC0415 # --help is quick
-    from backupkit.tables import STATES  # noqa: PLC0415
+    from backupkit.tables import STATES  # noqa: PLC0415 # it loads pandas
 
     try:
         assessment = assess(history, fleet, last=last)

@@ -7,7 +7,6 @@ import typer
 
 import backupkit as bk
 from backupkit.cli.options import AsJson, HistoryFolder, print_json
-from backupkit.errors import SettingsError
 
 __all__ = ["history"]
 
@@ -73,9 +72,7 @@ def export(
     ] = "parquet",
 ) -> None:
     """Write jobs, observations, visits and schedules for other programs."""
-    if kind not in {"parquet", "csv", "sqlite"}:
-        raise SettingsError(f'--format: "{kind}" is none of parquet, csv, sqlite')
-    for path in bk.History(history, create=False).export(out, kind=kind):  # type: ignore[arg-type] # checked
+    for path in bk.History(history, create=False).export(out, kind=kind):  # type: ignore[arg-type] # it checks
         typer.echo(f"{path}")
 
 

@@ -527,7 +527,8 @@ class History:
             self._seals.complete = True
 
     def _join_seals(self) -> None:
-        self._seals.join([path for stored in self._tables.values() for path in stored.live()])
+        # looked up once the seals are read: another writer's seal must not go with what is old
+        self._seals.join(path for stored in self._tables.values() for path in stored.live())
 
     def _guard(self, verb: str, action: Callable[[], Any]) -> Any:  # noqa: ANN401 # the action knows
         """Turn what Delta and Arrow raise into a sentence."""

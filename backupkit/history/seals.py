@@ -107,7 +107,7 @@ class Seals:
         Parameters
         ----------
         live : iterable of Path
-            The files in use, each of them sealed.
+            The files in use, each of them sealed; taken once all seals are read.
         """
         sealed = self.files()
         old = [self.place / name for name in self._read]
