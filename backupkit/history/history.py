@@ -28,6 +28,7 @@ from backupkit.history.stored import TIME, Stored
 from backupkit.settings import Instant, parse_instant
 from backupkit.tables import (
     CONFLICTS,
+    JOBS,
     LISTED,
     MEMORY,
     OBSERVATIONS,
@@ -38,7 +39,7 @@ from backupkit.tables import (
     changed_observations,
     changed_schedules,
     conflicts_in,
-    jobs_from,
+    newest_of,
     remembered_from,
 )
 
@@ -263,7 +264,8 @@ class History:
         DataFrame
             Of `backupkit.tables.JOBS`. With `since`, the jobs of which something was learnt since.
         """
-        jobs = jobs_from(self.observations(at=at, appliances=appliances))
+        rows = self._told(OBSERVATIONS, at=at, appliances=appliances)
+        jobs = JOBS.empty() if rows is None else newest_of(rows)
         if since is None:
             return jobs
         return jobs[jobs["last_seen_at"] >= parse_instant(since, where="since")].reset_index(
@@ -457,6 +459,21 @@ class History:
         appliances: Iterable[str] | None = None,
         jobs: Iterable[str] | None = None,
     ) -> pd.DataFrame:
+        rows = self._told(table, at=at, since=since, appliances=appliances, jobs=jobs)
+        frame = table.empty() if rows is None else table.from_arrow(rows)
+        names = [name for name in ("appliance", "job_id", "schedule") if name in frame]
+        return frame.sort_values([TIME[table.name], *names], kind="stable", ignore_index=True)
+
+    def _told(
+        self,
+        table: Table,
+        *,
+        at: Instant | None = None,
+        since: Instant | None = None,
+        appliances: Iterable[str] | None = None,
+        jobs: Iterable[str] | None = None,
+    ) -> pa.Table | None:
+        """Read rows as they are stored; None if there never were any."""
         time = TIME[table.name]
         wanted = []
         if at is not None:
@@ -471,10 +488,10 @@ class History:
         for condition in wanted:
             filters = condition if filters is None else filters & condition
 
-        rows = self._guard("read", lambda: self._vouched(table, table.names, filters))
-        frame = table.empty() if rows is None else table.from_arrow(rows)
-        by = [time, "appliance", *[name for name in ("job_id", "schedule") if name in frame]]
-        return frame.sort_values(by, kind="stable", ignore_index=True)
+        rows: pa.Table | None = self._guard(
+            "read", lambda: self._vouched(table, table.names, filters)
+        )
+        return rows
 
     def _vouched(
         self, table: Table, columns: Sequence[str], filters: ds.Expression | None

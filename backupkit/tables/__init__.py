@@ -45,10 +45,10 @@ from backupkit.tables.jobs import (
     changed_schedules,
     conflicts_in,
     has_ended,
-    jobs_from,
     outcome_of,
 )
 from backupkit.tables.memory import MEMORY, Remembered, remembered_from
+from backupkit.tables.newest import jobs_from, newest_of
 
 __all__ = [
     "ANOMALIES",
@@ -91,6 +91,7 @@ __all__ = [
     "conflicts_in",
     "has_ended",
     "jobs_from",
+    "newest_of",
     "outcome_of",
     "remembered_from",
 ]

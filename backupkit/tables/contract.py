@@ -84,6 +84,12 @@ class Column:
             else _ARROW[self.dtype]
         )
 
+    def loaded(self, stored: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Give stored values as `series` takes them; text of any size fits pandas' own type."""
+        if self.dtype == TEXT:
+            return stored.cast(pa.large_string())
+        return stored.cast(self.arrow).cast(self.in_memory)
+
     def series(self, values: pa.ChunkedArray) -> pd.Series:
         """Give Arrow values of `in_memory` as a Series of `dtype`, without a detour over Python."""
         dtype = pd.api.types.pandas_dtype(self.dtype)
@@ -257,9 +263,9 @@ class Table:
         absent = pa.chunked_array([pa.nulls(len(table))])
         series = {
             column.name: column.series(
-                (table.column(column.name) if column.name in table.column_names else absent)
-                .cast(column.arrow)
-                .cast(column.in_memory)
+                column.loaded(
+                    table.column(column.name) if column.name in table.column_names else absent
+                )
             )
             for column in self.columns
         }

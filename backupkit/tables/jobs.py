@@ -1,20 +1,22 @@
-"""From observations to jobs, and which observations say something new."""
+"""What an observation's words mean, and which observations say something new."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import pandas as pd
 
-from backupkit.tables.frames import CONFLICTS, JOBS, OBSERVATIONS, SCHEDULES
+from backupkit.tables.frames import CONFLICTS, OBSERVATIONS, SCHEDULES
 
 __all__ = [
+    "DETAILS_ONLY",
     "ENDED",
     "LISTED",
+    "OUTCOME",
     "TERMINAL",
     "changed_observations",
     "changed_schedules",
     "conflicts_in",
     "has_ended",
-    "jobs_from",
     "outcome_of",
 ]
 
@@ -24,7 +26,7 @@ LISTED: Final = "list"
 TERMINAL: Final = ("success", "failure")
 """The outcomes of jobs that have ended."""
 
-_OUTCOME: Final = {
+OUTCOME: Final[Mapping[str, str]] = {
     "SUCCEEDED": "success",
     "FAILED": "failure",
     "INPROGRESS": "open",
@@ -33,10 +35,14 @@ _OUTCOME: Final = {
     "BLOCKED": "open",
     "NONE": "void",
 }
-ENDED: Final = frozenset(word for word, outcome in _OUTCOME.items() if outcome in TERMINAL)
+"""What became of a job, by its raw word."""
+
+ENDED: Final = frozenset(word for word, outcome in OUTCOME.items() if outcome in TERMINAL)
 """The raw words of jobs that will not change any more."""
 
-_DETAILS_ONLY: Final = ("type", "size", "location", "build")
+DETAILS_ONLY: Final = ("type", "size", "location", "build")
+"""The columns that job/{id} never tells."""
+
 _JOB_KEY: Final = ["appliance", "job_id"]
 _SCHEDULE_KEY: Final = ["appliance", "schedule"]
 
@@ -63,7 +69,7 @@ def outcome_of(status: pd.Series) -> pd.Series:
     >>> outcome_of(pd.Series(["SUCCEEDED", "BLOCKED", "NONE", "EXPLODED"])).to_list()
     ['success', 'open', 'void', 'other']
     """
-    return status.map(_OUTCOME).fillna("other").astype("str")
+    return status.map(OUTCOME).fillna("other").astype("str")
 
 
 def has_ended(status: pd.Series) -> pd.Series:
@@ -80,47 +86,6 @@ def has_ended(status: pd.Series) -> pd.Series:
         True for those whose outcome is success or failure.
     """
     return status.isin(ENDED)
-
-
-def jobs_from(observations: pd.DataFrame) -> pd.DataFrame:
-    """Give the newest observation of each job.
-
-    Parameters
-    ----------
-    observations : DataFrame
-        Of `backupkit.tables.OBSERVATIONS`, in any order, doubled or not.
-
-    Returns
-    -------
-    DataFrame
-        Of `backupkit.tables.JOBS`, one row per (appliance, job_id), by appliance and start.
-
-    Notes
-    -----
-    A finished state beats an open one whatever the order of arrival; of two finished ones the later
-    observation counts. What only details tell (type, size, location, build) is taken from the
-    newest observation that has it, because job/{id} never does.
-    """
-    missed = observations["source"] == LISTED
-    told, gone = observations[~missed], observations[missed]
-    seen = told.assign(outcome=outcome_of(told["status"]))
-    seen["_finished"] = seen["outcome"].isin(TERMINAL)
-    by_time = seen.sort_values([*_JOB_KEY, "observed_at"], kind="stable")
-    ranked = by_time.sort_values([*_JOB_KEY, "_finished", "observed_at"], kind="stable")
-    newest = ranked.drop_duplicates(_JOB_KEY, keep="last").set_index(_JOB_KEY)
-    times = by_time.groupby(_JOB_KEY, sort=False)["observed_at"].agg(["min", "max"])
-    newest["first_seen_at"] = times["min"]
-    newest["last_seen_at"] = times["max"]
-    for column in _DETAILS_ONLY:
-        told = by_time.dropna(subset=[column]).drop_duplicates(_JOB_KEY, keep="last")
-        newest[column] = told.set_index(_JOB_KEY)[column].reindex(newest.index)
-    newest["duration"] = newest["end_time"] - newest["start_time"]
-    if len(gone):
-        last_told = times["max"].reindex(pd.MultiIndex.from_frame(gone[_JOB_KEY]))
-        since = gone[(gone["observed_at"] > last_told.reset_index(drop=True).to_numpy()).to_numpy()]
-        newest["vanished_at"] = since.groupby(_JOB_KEY)["observed_at"].min()
-    jobs = newest.reset_index().sort_values(["appliance", "start_time", "job_id"], kind="stable")
-    return JOBS.conform(jobs)
 
 
 def changed_observations(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
@@ -144,7 +109,7 @@ def changed_observations(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame
         key=_JOB_KEY,
         time="observed_at",
         content=[name for name in OBSERVATIONS.names if name not in ignored],
-        optional=_DETAILS_ONLY,
+        optional=DETAILS_ONLY,
     )
 
 
