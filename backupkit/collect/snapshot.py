@@ -23,9 +23,20 @@ from backupkit.tables import (
     remembered_from,
 )
 
-__all__ = ["Snapshot", "Troubles", "errors_table", "observations_of", "snapshot_of"]
+__all__ = [
+    "Snapshot",
+    "Trouble",
+    "Troubles",
+    "errors_of",
+    "errors_table",
+    "observations_of",
+    "snapshot_of",
+]
 
 T = TypeVar("T")
+
+Trouble = tuple[str | None, str, str | None, str | None]
+"""A row of `backupkit.tables.ERRORS`."""
 
 _OUTCOMES: Final = {
     "success": "succeeded",
@@ -38,14 +49,14 @@ _OUTCOMES: Final = {
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """Everything one `collect` brought back.
+    """Everything one `collect` brought back, or a folder of saved answers holds.
 
     Attributes
     ----------
     observations : DataFrame
         Of `backupkit.tables.OBSERVATIONS`.
     polls : DataFrame
-        Of `backupkit.tables.POLLS`: one row per appliance.
+        Of `backupkit.tables.POLLS`: one row per visit.
     schedules : DataFrame
         Of `backupkit.tables.SCHEDULES`.
     errors : DataFrame
@@ -71,7 +82,8 @@ class Snapshot:
         return remembered_from(OBSERVATIONS.to_arrow(self.observations), self.polls)
 
     def __repr__(self) -> str:
-        read, asked = int(self.polls["ok"].sum()), len(self.polls)
+        good = self.polls["ok"].fillna(value=False).astype("bool")
+        read, asked = (polls["appliance"].nunique() for polls in (self.polls[good], self.polls))
         jobs = int((self.observations["source"] != LISTED).sum())
         plural = "" if asked == 1 else "s"
         text = f"Snapshot: {read} of {asked} appliance{plural} read, {jobs} jobs new or unfinished"
@@ -208,19 +220,14 @@ def _repeated(values: Sequence[T], counts: Sequence[int]) -> list[T]:
 
 
 def _polls(visits: Sequence[Visit]) -> pd.DataFrame:
-    stopped = [visit.error == "stopped" for visit in visits]
     return POLLS.frame(
         {
-            "ok": [
-                None if cut else visit.error is None
-                for visit, cut in zip(visits, stopped, strict=True)
-            ],
             "api": [visit.flavour for visit in visits],
             "jobs_changed": [len(visit.jobs) for visit in visits],
             **{
                 name: [getattr(visit, name) for visit in visits]
                 for name in POLLS.names
-                if name not in {"ok", "api", "jobs_changed"}
+                if name not in {"api", "jobs_changed"}
             },
         }
     )
@@ -251,10 +258,15 @@ def _schedules(visits: Sequence[Visit]) -> pd.DataFrame:
 
 
 def _errors(visits: Sequence[Visit]) -> pd.DataFrame:
-    rows: list[tuple[str, str, str | None, str | None]] = []
+    rows: list[Trouble] = []
     for visit in visits:
         if visit.error is not None:
             rows.append((visit.appliance, visit.error, visit.detail, None))
         rows += [(visit.appliance, *trouble) for trouble in visit.troubles]
+    return errors_of(rows)
+
+
+def errors_of(rows: Sequence[Trouble]) -> pd.DataFrame:
+    """Turn what went wrong into a frame of `backupkit.tables.ERRORS`."""
     names = ["appliance", "error", "detail", "job_id"]
     return ERRORS.frame(dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {})

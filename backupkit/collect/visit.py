@@ -79,7 +79,10 @@ class Order:
 
 @dataclass(slots=True)
 class Visit:
-    """What one visit brought back, before it becomes rows."""
+    """What one visit brought back, before it becomes rows.
+
+    Unless an error ended it early, it was `whole`: job list and what was new on it were read.
+    """
 
     appliance: str
     polled_at: datetime
@@ -93,10 +96,18 @@ class Visit:
     version: str | None = None
     flavour: wire.Flavour | None = None
     details: bool | None = None
-    requests: int = 0
-    elapsed: timedelta = timedelta(0)
+    requests: int | None = 0
+    elapsed: timedelta | None = timedelta(0)
     clock_skew: timedelta | None = None
     troubles: list[tuple[str, str, str | None]] = field(default_factory=list)
+    whole: bool = True
+
+    @property
+    def ok(self) -> bool | None:
+        """Whether it read what there was to read; None where that cannot be told."""
+        if self.error == StoppedError.kind or not self.whole:
+            return None
+        return self.error is None
 
     def trouble(self, error: BackupkitError, job_id: str | None = None) -> None:
         """Note what could not be read although the visit went on."""

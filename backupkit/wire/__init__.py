@@ -28,11 +28,13 @@ from backupkit.wire.payloads import (
     Retention,
     Schedule,
 )
+from backupkit.wire.recognising import Kind, recognise
 
 __all__ = [
     "ErrorAnswer",
     "Flavour",
     "Job",
+    "Kind",
     "Message",
     "Recurrence",
     "Retention",
@@ -45,4 +47,5 @@ __all__ = [
     "decode_text",
     "decode_version",
     "job_columns",
+    "recognise",
 ]

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from backupkit.errors import PayloadError, one_line
+from backupkit.wire.faults import UNREADABLE, fault
 from backupkit.wire.payloads import (
     Details,
     ErrorAnswer,
@@ -33,7 +34,6 @@ __all__ = [
 
 T = TypeVar("T")
 
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _STATE_OF: Final = {"RUNNING": "INPROGRESS", "PENDING": "NONE", "BLOCKED": "NONE"}
 
 
@@ -61,24 +61,9 @@ def _decode(
 ) -> Any:  # noqa: ANN401 # the decoder knows
     try:
         decoded = decoders[flavour].decode(body)
-    except _UNREADABLE as error:
-        raise PayloadError(f"The answer to {what} {_fault(body, error)}.") from error
+    except UNREADABLE as error:
+        raise PayloadError(f"The answer to {what} {fault(body, error)}.") from error
     return decoded.value if flavour is Flavour.REST else decoded
-
-
-def _fault(body: bytes, error: Exception) -> str:
-    """Word a decoding error without repeating what the appliance sent."""
-    start = body.lstrip()[:1]
-    if not start:
-        return "is empty"
-    if start == b"<":
-        return (
-            "is HTML and not JSON: a proxy or a starting service answered in the appliance's "
-            "place; look at the address in fleet.toml, or try again when its services are up"
-        )
-    if isinstance(error, msgspec.ValidationError):
-        return f"is not what the API promises: {str(error).replace('`', '')}"
-    return "is not valid JSON: it is cut off or damaged"
 
 
 def decode_text(body: bytes, flavour: Flavour, what: str) -> str:
@@ -140,7 +125,7 @@ def decode_job_ids(body: bytes, flavour: Flavour) -> list[str]:
     return list(dict.fromkeys(_decode(_IDS, body, flavour, "the job list")))
 
 
-def decode_job(body: bytes, flavour: Flavour, job_id: str) -> Job:
+def decode_job(body: bytes, flavour: Flavour, job_id: str | None = None) -> Job:
     """Decode the status of one job.
 
     Parameters
@@ -149,8 +134,8 @@ def decode_job(body: bytes, flavour: Flavour, job_id: str) -> Job:
         The body of ``GET backup/job/{id}``.
     flavour : Flavour
         Who answered.
-    job_id : str
-        The id that was asked for; it is the job's key.
+    job_id : str, optional
+        The id that was asked for; it is the job's key. By default the one that the body tells.
 
     Returns
     -------
@@ -162,7 +147,10 @@ def decode_job(body: bytes, flavour: Flavour, job_id: str) -> Job:
     PayloadError
         If the body is anything else.
     """
-    status: JobStatus = _decode(_JOB, body, flavour, f"job {one_line(job_id)}")
+    what = "a job" if job_id is None else f"job {one_line(job_id)}"
+    status: JobStatus = _decode(_JOB, body, flavour, what)
+    if job_id is None:
+        job_id = status.id
     return Job(
         job_id,
         _STATE_OF.get(status.state, status.state),
@@ -287,7 +275,7 @@ def decode_error(body: bytes) -> ErrorAnswer | None:
     """
     try:
         error = _ERROR.decode(body)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     if error.localizableMessages:
         first = error.localizableMessages[0]
@@ -312,10 +300,8 @@ def _one_by_one(
         for raw in entries:
             try:
                 pair = _ONE_PAIR.decode(raw)
-            except _UNREADABLE as error:
-                spoiled[""] = (
-                    f"An entry of {what} without a usable key {_fault(bytes(raw), error)}."
-                )
+            except UNREADABLE as error:
+                spoiled[""] = f"An entry of {what} without a usable key {fault(bytes(raw), error)}."
             else:
                 pairs.append((pair.key, pair.value))
         if spoiled and not pairs:
@@ -326,8 +312,8 @@ def _one_by_one(
     for key, raw in entries.items():
         try:
             good[key] = decoder.decode(raw)
-        except _UNREADABLE as error:
-            spoiled[key] = f"{each} {one_line(key)} {_fault(bytes(raw), error)}."
+        except UNREADABLE as error:
+            spoiled[key] = f"{each} {one_line(key)} {fault(bytes(raw), error)}."
     return good, spoiled
 
 

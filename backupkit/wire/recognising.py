@@ -1,0 +1,145 @@
+"""Which answer a body is, told by what it holds: who saved it may have named it anyhow."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from backupkit.errors import PayloadError, one_line
+from backupkit.wire.decoding import decode_error
+from backupkit.wire.faults import UNREADABLE, fault
+from backupkit.wire.payloads import Flavour
+
+__all__ = ["Kind", "recognise"]
+
+_SHOWN_FIELDS: Final = 5
+_ERROR_FIELDS: Final = ({"error_type"}, {"type", "value"}, {"localizableMessages"})
+"""What an error body has in any of its three shapes."""
+
+_ANY: Final = msgspec.json.Decoder(dict[str, Raw] | list[Raw] | str)
+_OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
+
+
+class Kind(StrEnum):
+    """What an answer is about."""
+
+    JOB = "a job"
+    JOB_IDS = "the job list"
+    DETAILS = "job details"
+    SCHEDULES = "schedules"
+    VERSION = "the version"
+    TEXT = "a text"
+    EMPTY = "an empty list"
+
+
+def recognise(body: bytes) -> tuple[Kind, Flavour]:
+    """Tell which answer a body is.
+
+    Parameters
+    ----------
+    body : bytes
+        The body of a good answer of either flavour.
+
+    Returns
+    -------
+    kind : Kind
+        What it is about; EMPTY is an empty list below ``/rest``, which may be the job list as well
+        as details or schedules.
+    flavour : Flavour
+        Who answered.
+
+    Raises
+    ------
+    PayloadError
+        If it is none of them, or the body of an error.
+
+    Examples
+    --------
+    >>> recognise(b'{"value": ["20260103-085630-24322831"]}')
+    (<Kind.JOB_IDS: 'the job list'>, <Flavour.REST: 'rest'>)
+    """
+    top = _decoded(body)
+    if isinstance(top, dict) and any(top.keys() >= fields for fields in _ERROR_FIELDS):
+        _refuse_error(body)
+    if isinstance(top, dict) and top.keys() == {"value"}:
+        inner = _decoded(bytes(top["value"]))
+        flavour, kind = Flavour.REST, _kind(inner)
+    else:
+        inner, flavour, kind = top, Flavour.API, _kind(top)
+        if kind is Kind.EMPTY:  # maps are objects here
+            kind = Kind.JOB_IDS
+    if kind is None:
+        *others, last = (one.value for one in Kind if one not in (Kind.TEXT, Kind.EMPTY))
+        raise PayloadError(
+            f"The answer is none that is taken: expected {', '.join(others)}, {last} or the time "
+            f"zone, got {_described(inner)}."
+        )
+    return kind, flavour
+
+
+def _refuse_error(body: bytes) -> None:
+    """Say what went wrong when it was asked, if that is what the body tells."""
+    if answer := decode_error(body):
+        said = one_line(answer.text or answer.message_id).rstrip(".")
+        raise PayloadError(
+            f"The answer is an error ({one_line(answer.error_type, limit=40)})"
+            + (f': "{said}"' if said else "")
+            + ". Ask again, and save what comes then."
+        )
+
+
+def _decoded(body: bytes) -> Any:  # noqa: ANN401 # any of the three
+    """Decode the outermost layer alone."""
+    try:
+        return _ANY.decode(body)
+    except UNREADABLE as error:
+        raise PayloadError(f"The answer {fault(body, error)}.") from error
+
+
+def _kind(value: dict[str, Raw] | list[Raw] | str) -> Kind | None:
+    """Tell by its fields what a bare value is."""
+    if isinstance(value, str):
+        return Kind.TEXT
+    if isinstance(value, list):
+        if any(map(_is_text, value)):
+            return Kind.JOB_IDS
+        return _kind_of_map(_fields(pair).get("value") for pair in value) if value else Kind.EMPTY
+    texts = {name for name, raw in value.items() if _is_text(raw)}
+    if texts & {"state", "start_time"}:
+        return Kind.JOB
+    if texts >= {"version", "product"}:
+        return Kind.VERSION
+    return _kind_of_map(value.values()) if value else Kind.DETAILS  # of no job
+
+
+def _kind_of_map(entries: Iterable[Raw | None]) -> Kind | None:
+    """Tell by its entries what a map is; one that is damaged hides no other."""
+    for entry in entries:
+        fields = _fields(entry) if entry is not None else {}
+        if "status" in fields:
+            return Kind.DETAILS
+        if "enable" in fields:
+            return Kind.SCHEDULES
+    return None
+
+
+def _fields(raw: Raw) -> dict[str, Raw]:
+    try:
+        return _OBJECT.decode(raw)
+    except UNREADABLE:
+        return {}
+
+
+def _is_text(raw: Raw) -> bool:
+    return memoryview(raw)[:1].tobytes() == b'"'  # copies no more than that
+
+
+def _described(value: dict[str, Raw] | list[Raw]) -> str:
+    """Name what came by its fields alone: what they hold may be anything."""
+    if isinstance(value, list):
+        return "a list of something else"
+    names = [one_line(name, limit=40) for name in list(value)[:_SHOWN_FIELDS]]
+    more = ", ..." if len(value) > _SHOWN_FIELDS else ""
+    return f"an object with {', '.join(names)}{more}"
