@@ -20,7 +20,7 @@ from pandas.testing import assert_frame_equal
 
 from backupkit.errors import HistoryError, SettingsError, TableError
 from backupkit.history import FORMAT, Appended, History
-from backupkit.history.stored import Stored
+from backupkit.history.sealed import Sealed
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES
 
 MESSAGE = {"id": "m", "default_message": "done", "args": ["a"], "localized": None}
@@ -82,6 +82,13 @@ def history(tmp_path: Path) -> History:
 def commits(history: History, table: str = "observations") -> list[Path]:
     """List the commits of one table, oldest first."""
     return sorted((history.path / table / "_delta_log").glob("*.json"))
+
+
+def sealed(history: History, name: str) -> Sealed:
+    """Give a table of a history in a folder."""
+    stored = history._store.tables[name]
+    assert isinstance(stored, Sealed)
+    return stored
 
 
 class TestOpen:
@@ -157,8 +164,8 @@ class TestOpen:
 
     def test_newer_format(self, tmp_path: Path) -> None:
         """A newer layout is not touched by an older backupkit."""
-        (tmp_path / MARK).write_text('{"format": 2}', encoding="utf-8")
-        with pytest.raises(HistoryError, match=r"has format 2; .* reads format 1\. Update backup"):
+        (tmp_path / MARK).write_text('{"format": 3}', encoding="utf-8")
+        with pytest.raises(HistoryError, match=r"format 3; .* reads formats 1 to 2\. Update"):
             History(tmp_path)
 
 
@@ -328,7 +335,7 @@ class TestTidy:
     @pytest.fixture(autouse=True)
     def often(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Tidy after four appends."""
-        monkeypatch.setattr("backupkit.history.stored.TIDY_EVERY", 4)
+        monkeypatch.setattr("backupkit.history.sealed.TIDY_EVERY", 4)
 
     def test_rows_stay(self, history: History, tmp_path: Path) -> None:
         """The same rows come from fewer files; readers that are at it lose none."""
@@ -342,7 +349,7 @@ class TestTidy:
         for one in told:
             history.append(one)
         with pytest.MonkeyPatch.context() as never:
-            never.setattr("backupkit.history.stored.TIDY_EVERY", 1_000)
+            never.setattr("backupkit.history.sealed.TIDY_EVERY", 1_000)
             for one in told:
                 untidy.append(one)
         for name in ("observations", "polls", "schedules", "jobs"):
@@ -370,10 +377,10 @@ class TestTidy:
     ) -> None:
         """An append is done, whether or not the table could be tidied."""
 
-        def refuse(*_args: object) -> None:
+        def refuse(*_args: object, **_more: object) -> None:
             raise CommitFailedError("a concurrent transaction deleted data")
 
-        monkeypatch.setattr(TableOptimizer, "compact", refuse)
+        monkeypatch.setattr(TableOptimizer, "z_order", refuse)
         with caplog.at_level("INFO", logger="backupkit.history"):
             for minute in range(2, 7):
                 history.append(snapshot(minute, job("vc-1", f"{minute}", "SUCCEEDED")))
@@ -387,16 +394,16 @@ class TestKilled:
     @pytest.fixture
     def kill(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[History], None]:
         """Append, and die just before the polls."""
-        write = Stored.write
+        write = Sealed.write
 
-        def dying(stored: Stored, rows: Any, *, run: str) -> None:  # noqa: ANN401 # Arrow says no types
+        def dying(stored: Sealed, rows: Any, *, run: str) -> None:  # noqa: ANN401 # Arrow says no types
             if stored.table is POLLS:
                 raise KeyboardInterrupt
             write(stored, rows, run=run)
 
         def killed(history: History) -> None:
             with monkeypatch.context() as patch:
-                patch.setattr(Stored, "write", dying)
+                patch.setattr(Sealed, "write", dying)
                 with pytest.raises(KeyboardInterrupt):
                     history.append(SECOND if len(history.polls()) else FIRST)
 
@@ -488,7 +495,7 @@ class TestDamage:
 
     def test_rows(self, history: History) -> None:
         """A cut or missing data file is told, on one line."""
-        [data] = (history.path / "observations").glob("*.parquet")
+        [data] = (history.path / "observations").glob("month=*/*.parquet")
         os.truncate(data, 10)
         with pytest.raises(HistoryError, match="cannot be read") as caught:
             history.observations()

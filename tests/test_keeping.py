@@ -13,7 +13,8 @@ from pandas.testing import assert_frame_equal
 from backupkit.cli import main
 from backupkit.errors import HistoryError
 from backupkit.history import History
-from tests.test_history import MESSAGE, job, snapshot
+from backupkit.history.store import TABLES
+from tests.test_history import MESSAGE, job, sealed, snapshot
 from tests.test_sealed import ROOT, ROUNDS, appended, flip, kept, told
 
 __all__ = ["kept"]
@@ -56,8 +57,8 @@ class TestVerify:
     ) -> None:
         """Whichever file in use is damaged, it alone is named, and what hangs on it."""
         everything = {
-            *kept._seals.place.iterdir(),
-            *(path for stored in kept._tables.values() for path in stored.relied_on()),
+            *(kept.path / "seals").iterdir(),
+            *(path for table in TABLES for path in sealed(kept, table.name).relied_on()),
         }
         names = {path.relative_to(kept.path).as_posix() for path in everything}
         assert len(names) > 10
@@ -73,7 +74,7 @@ class TestVerify:
 
     def test_what_is_lost(self, own: History, run: Run) -> None:
         """Of a data file it is said how many rows of whom and of when it holds."""
-        data = [path for path in own._tables["observations"].live() if "part-" in path.name]
+        data = [path for path in sealed(own, "observations").live() if "part-" in path.name]
         largest = max(data, key=lambda path: path.stat().st_size)
         flip(largest)
         code, out, err = run("verify", "--history", own.path)
@@ -88,7 +89,7 @@ class TestVerify:
         """Without seals the rows are read, and it is said that nothing else can be told."""
         folder = shutil.copytree(ROOT / "data" / "history", tmp_path / "history")
         assert "is whole. It is of an earlier version" in run("verify", "--history", folder)[1]
-        flip(next((folder / "polls").glob("*.parquet")))
+        flip(next((folder / "polls").glob("**/part-*.parquet")))
         (folder / "polls" / "_delta_log" / f"{0:020}.json").write_text("{", encoding="utf-8")
         code, out, _ = run("verify", "--history", folder)
         assert code == 1
@@ -131,7 +132,7 @@ class TestCompact:
 
     def test_damaged(self, own: History) -> None:
         """A damaged history is not put together: the damage would be sealed."""
-        data = next(path for path in own._tables["polls"].live() if "part-" in path.name)
+        data = next(path for path in sealed(own, "polls").live() if "part-" in path.name)
         flip(data)
         with pytest.raises(HistoryError, match="is not as it was written"):
             own.compact()

@@ -19,8 +19,9 @@ from deltalake import DeltaTable
 
 from backupkit.errors import HistoryError
 from backupkit.history import History, durable
-from backupkit.history.stored import Stored
-from tests.test_history import job, snapshot
+from backupkit.history.sealed import Sealed
+from backupkit.history.seals import Seals
+from tests.test_history import job, sealed, snapshot
 
 ROOT = Path(__file__).parent.parent
 ROUNDS = 6
@@ -47,7 +48,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> History:
     """Keep some rounds, of which the first were tidied."""
     history = History(tmp_path_factory.mktemp("sealed") / "history")
     with pytest.MonkeyPatch.context() as often:
-        often.setattr("backupkit.history.stored.TIDY_EVERY", 4)
+        often.setattr("backupkit.history.sealed.TIDY_EVERY", 4)
         for number in range(ROUNDS):
             appended(history, number)
     return history
@@ -99,7 +100,7 @@ def test_a_damaged_file_is_named(kept: History, tmp_path: Path) -> None:
     folder = shutil.copytree(kept.path, tmp_path / "copy")
     history = History(folder)
     told(history)
-    data = next(path for path in history._tables["observations"].live() if "part-" in path.name)
+    data = next(path for path in sealed(history, "observations").live() if "part-" in path.name)
     flip(data)
     with pytest.raises(HistoryError, match=rf"{data.name} is not as it was .*history verify"):
         history.observations()
@@ -127,9 +128,9 @@ def test_an_earlier_version(tmp_path: Path) -> None:
     assert not (folder / "seals").exists()
     appended(History(folder), 1)
     assert len(told(History(folder))[0]) == len(before[0]) + 5
-    sealed = json.loads((folder / "backupkit-history.json").read_text(encoding="utf-8"))
-    assert sealed["steps"] == ["seals"]
-    flip(next((folder / "observations").glob("*.parquet")))
+    marked = json.loads((folder / "backupkit-history.json").read_text(encoding="utf-8"))
+    assert marked["steps"] == ["seals", "months"]
+    flip(next((folder / "observations").glob("month=*/*.parquet")))
     with pytest.raises(HistoryError, match="is not as it was"):
         History(folder).observations()
 
@@ -157,7 +158,7 @@ def test_delta_passes_over_a_commit(
         def version(self) -> int:
             return super().version() - 1
 
-    monkeypatch.setattr("backupkit.history.stored.DeltaTable", Older)
+    monkeypatch.setattr("backupkit.history.sealed.DeltaTable", Older)
     folder = shutil.copytree(kept.path, tmp_path / "copy")
     with pytest.raises(HistoryError, match=r"_delta_log/.*json is passed over"):
         History(folder).polls()
@@ -169,8 +170,8 @@ def test_files_that_go_meanwhile(kept: History, tmp_path: Path) -> None:
     (folder / "seals" / "joined.json").symlink_to(folder / "gone")
     history = History(folder)
     assert same(told(history), told(kept))
-    durable.sync([folder / "gone"])
-    assert history._tables["polls"]._torn(folder / "gone") == ""
+    durable.sync([folder / "gone"], folder)
+    assert sealed(history, "polls")._torn(folder / "gone") == ""
 
 
 def fill(path: Path) -> None:  # pragma: no cover # see below
@@ -231,17 +232,17 @@ class TestTorn:
         history = History(tmp_path / "history")
         appended(history, 0)
 
-        def lost(_stored: Stored) -> None:
+        def lost(_stored: Sealed) -> None:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(Stored, "seal", lost)
+            patch.setattr(Sealed, "seal", lost)
             with pytest.raises(KeyboardInterrupt):
                 appended(history, 1)
         return history
 
     @pytest.mark.parametrize("tear", [cut, empty])
-    @pytest.mark.parametrize("what", ["_delta_log/*1.json", "*.parquet"])
+    @pytest.mark.parametrize("what", ["_delta_log/*1.json", "month=*/*.parquet"])
     def test_put_aside(
         self,
         unacknowledged: History,
@@ -251,11 +252,11 @@ class TestTorn:
     ) -> None:
         """A torn change that nobody relies on is put aside and told; the next append works."""
         path = unacknowledged.path
-        sealed = set(unacknowledged._seals.files())
+        acknowledged = set(Seals(path).files())
         (torn,) = (
             file
             for file in (path / "observations").glob(what)
-            if file.relative_to(path).as_posix() not in sealed
+            if file.relative_to(path).as_posix() not in acknowledged
         )
         tear(torn)
         history = History(path)
@@ -333,8 +334,8 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 def test_power_cut(disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whenever the power goes, every acknowledged round is there, whole and once."""
-    monkeypatch.setattr("backupkit.history.stored.TIDY_EVERY", 4)
-    monkeypatch.setattr(sys.modules["backupkit.history.history"], "_SEALS", 9)
+    monkeypatch.setattr("backupkit.history.sealed.TIDY_EVERY", 4)
+    monkeypatch.setattr(sys.modules["backupkit.history.store"], "_SEALS", 9)
     chance = random.Random(1)  # noqa: S311 # nothing secret
     history = History(disk.folder)
     acknowledged: set[str] = set()
@@ -356,24 +357,24 @@ def test_power_cut(disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         shutil.rmtree(found.path)
         looking = False
 
-    write = Stored.write
+    write = Sealed.write
 
-    def interrupted(stored: Stored, rows: pa.Table, *, run: str) -> None:
+    def interrupted(stored: Sealed, rows: pa.Table, *, run: str) -> None:
         if not looking:
             look()
         write(stored, rows, run=run)
         if not looking:
             look()
 
-    seal = Stored.seal
+    seal = Sealed.seal
 
-    def interrupted_seal(stored: Stored) -> None:
+    def interrupted_seal(stored: Sealed) -> None:
         if not looking:
             look()
         seal(stored)
 
-    monkeypatch.setattr(Stored, "write", interrupted)
-    monkeypatch.setattr(Stored, "seal", interrupted_seal)
+    monkeypatch.setattr(Sealed, "write", interrupted)
+    monkeypatch.setattr(Sealed, "seal", interrupted_seal)
     for number in range(8):
         appended(history, number)
         acknowledged.add(str(number))

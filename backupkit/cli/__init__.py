@@ -100,6 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         typer.echo(f"backupkit: {error.format_message()}", err=True)
         typer.echo("See: backupkit --help, or backupkit COMMAND --help", err=True)
         return error.exit_code
+    except typer.Abort:  # a question that nobody answered
+        code = INTERRUPTED
     if code == INTERRUPTED:  # typer turns Ctrl-C into this
         typer.echo("Stopped.", err=True)
     return code or 0

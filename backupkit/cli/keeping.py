@@ -1,18 +1,28 @@
 """``backupkit history``: look after what is kept."""
 
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 import backupkit as bk
+from backupkit.cli.collecting import SHOWN_ERRORS, SOME_UNREAD
 from backupkit.cli.options import AsJson, HistoryFolder, print_json
+from backupkit.errors import SettingsError
+from backupkit.settings import parse_duration
+
+if TYPE_CHECKING:
+    from backupkit.history import Appended, History
 
 __all__ = ["history"]
 
+_HISTORIES: Final = ("backupkit-history.json", "*/_delta_log", "*.parquet")
+"""What is found in a history or its export, and not among saved answers."""
+
 history = typer.Typer(
     name="history",
-    help="Look after what is kept: info, verify, compact, export, import.",
+    help="Look after what is kept: info, verify, compact, export, import, prune, forget.",
     rich_markup_mode=None,
     no_args_is_help=True,
 )
@@ -81,12 +91,108 @@ def import_(
     history: HistoryFolder,
     source: Annotated[
         Path,
-        typer.Argument(metavar="FOLDER", help="Another history, or its export as Parquet."),
+        typer.Argument(
+            metavar="FOLDER",
+            help="Another history, its export as Parquet, or saved answers of the API.",
+        ),
     ],
-) -> None:
-    """Take over what another history holds; doing so again changes nothing."""
-    added = bk.History(history).merge(source)
+    *,
+    observed_at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="When the saved answers were asked for, as 2026-11-09T06:00:00Z, where no "
+            "folder's name says it.  [default: when each file was written]",
+        ),
+    ] = None,
+) -> int:
+    """Take over another history, or saved answers of the API; doing so again changes nothing.
+
+    Saved answers are JSON files, as curl writes them, in a folder for each appliance that is named
+    as in fleet.toml: vc-1/job.json is the job list, and beside it are, under any name, job details,
+    single jobs, schedules, version and time zone, of /api or /rest. Files in a folder named by a
+    time, vc-1/20261109T060000Z/job.json, were asked for then. Without the job list, or with a job
+    of it missing, all is kept, but the appliance does not count as read.
+
+    Exit code: 0 all was taken over, 3 of saved answers something is missing or could not be used.
+    """
+    kept = bk.History(history)
+    if source.is_dir() and not any(any(source.glob(pattern)) for pattern in _HISTORIES):
+        return _import_answers(kept, source, observed_at)
+    if observed_at is not None:
+        raise SettingsError(
+            f"--observed-at is for saved answers of the API; {source} holds none, and a history "
+            "knows its times."
+        )
+    _say_added(kept, kept.merge(source), source)
+    return 0
+
+
+def _import_answers(kept: "History", source: Path, observed_at: str | None) -> int:
+    """Keep saved answers, and say what of them could not be used."""
+    from backupkit.collect import saved_answers  # noqa: PLC0415 # it loads pandas: no --help does
+
+    snapshot = saved_answers(source, observed_at=observed_at, known=kept)
+    _say_added(kept, kept.append(snapshot), source)
+    polls = snapshot.polls
+    good = polls[polls["ok"].fillna(value=False).astype("bool")]
+    first, last = (f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in polls["polled_at"].agg(["min", "max"]))
     typer.echo(
-        f"{history}: {added.observations:,} observations, {added.polls:,} visits and "
+        f"{good['appliance'].nunique()} of {polls['appliance'].nunique()} appliances read whole, "
+        f"asked for {f'at {first}' if first == last else f'from {first} to {last}'}.",
+        err=True,
+    )
+    for row in snapshot.errors.head(SHOWN_ERRORS).itertuples():
+        typer.echo(f"  {row.detail}", err=True)
+    if (more := len(snapshot.errors) - SHOWN_ERRORS) > 0:
+        typer.echo(f"  and {more:,} more", err=True)
+    return SOME_UNREAD if len(snapshot.errors) else 0
+
+
+def _say_added(kept: "History", added: "Appended", source: Path) -> None:
+    typer.echo(
+        f"{kept.path}: {added.observations:,} observations, {added.polls:,} visits and "
         f"{added.schedules:,} schedules added from {source}"
     )
+
+
+@history.command()
+def prune(
+    history: HistoryFolder,
+    older_than: Annotated[
+        str, typer.Option(metavar="SPAN", help="Of what age, such as 400d or 104w.")
+    ],
+) -> None:
+    """Remove for good what was learnt longer ago; the history keeps a record of it.
+
+    Schedules stay. What an appliance still lists comes back with the next round. Reports of the
+    time before cannot be made again as they were.
+    """
+    span = parse_duration(older_than, where="--older-than")
+    removed = bk.History(history, create=False).prune(datetime.now(UTC) - span)
+    typer.echo(
+        f"{history}: {removed['observations']:,} observations and {removed['polls']:,} visits "
+        "removed"
+    )
+
+
+@history.command()
+def forget(
+    history: HistoryFolder,
+    appliance: Annotated[str, typer.Argument(metavar="NAME", help="Its name in fleet.toml.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> int:
+    """Remove all that is known of an appliance for good; the record does not name it.
+
+    While it is in fleet.toml it comes back with the next round.
+    """
+    if not yes and not typer.confirm(f"Remove all that {history} knows of {appliance}?", err=True):
+        typer.echo("Nothing is removed.", err=True)
+        return 1
+    removed = bk.History(history, create=False).forget(appliance)
+    typer.echo(
+        f"{history}: {removed['observations']:,} observations, {removed['polls']:,} visits and "
+        f"{removed['schedules']:,} schedules removed"
+    )
+    return 0

@@ -1,12 +1,13 @@
 """Whether a history is whole: each file held against its seal, and each row read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import pandas as pd
 from deltalake.exceptions import DeltaError
 
 from backupkit.errors import one_line
+from backupkit.history.sealed import Sealed
 from backupkit.history.seals import DamageError, Seals
 from backupkit.history.stored import Stored
 
@@ -16,15 +17,15 @@ _COLUMNS: Final = ("file", "problem", "lost")
 _ALL: Final = "all rows of {table} that it leads to"
 
 
-def problems(tables: dict[str, Stored], seals: Seals) -> pd.DataFrame:
+def problems(tables: Mapping[str, Stored], seals: Seals | None) -> pd.DataFrame:
     """Look for damage.
 
     Parameters
     ----------
-    tables : dict of str to Stored
+    tables : mapping of str to Stored
         The tables, by name.
-    seals : Seals
-        What was acknowledged.
+    seals : Seals or None
+        What was acknowledged; None at a URL, where nothing is sealed.
 
     Returns
     -------
@@ -32,13 +33,15 @@ def problems(tables: dict[str, Stored], seals: Seals) -> pd.DataFrame:
         file, problem and lost (what cannot be read without it), all str; a row each. Empty if the
         history is whole.
     """
-    seals.forget()
-    found = [*_seals(seals)]
+    found: list[tuple[str, str, str]] = []
+    if seals is not None:
+        seals.forget()
+        found += _seals(seals)
     if found:  # without them nothing can be read
         return pd.DataFrame(found, columns=list(_COLUMNS), dtype="str")
     for stored in tables.values():
-        broken = list(_sealed(stored, seals))
-        found += broken or list(_readable(stored))
+        broken = list(_sealed(stored)) if isinstance(stored, Sealed) else []
+        found += broken or _readable(stored)
     return pd.DataFrame(found, columns=list(_COLUMNS), dtype="str")
 
 
@@ -47,11 +50,11 @@ def _seals(seals: Seals) -> Iterator[tuple[str, str, str]]:
         yield name, fault, "no row: only what it says of other files cannot be told"
 
 
-def _sealed(stored: Stored, seals: Seals) -> Iterator[tuple[str, str, str]]:
+def _sealed(stored: Sealed) -> Iterator[tuple[str, str, str]]:
     """Hold the files in use against their seals, one by one."""
     for path, seal in stored.relied_on().items():
         try:
-            seals.check([path], {seals.name(path): seal})
+            stored.seals.check([path], {stored.seals.name(path): seal})
         except DamageError as error:
             name, _, fault = str(error).partition(" ")
             yield name, fault, stored.worth(path)
@@ -60,6 +63,6 @@ def _sealed(stored: Stored, seals: Seals) -> Iterator[tuple[str, str, str]]:
 def _readable(stored: Stored) -> Iterator[tuple[str, str, str]]:
     """Read every row, also of files that no seal vouches for."""
     try:
-        stored.rows(stored.table.names, None)
+        stored.rows(stored.table.names)
     except (DeltaError, OSError, ValueError) as error:
         yield stored.table.name, one_line(str(error)), _ALL.format(table=stored.table.name)

@@ -7,13 +7,15 @@ from pathlib import Path
 __all__ = ["sync", "sync_one", "write_whole"]
 
 
-def sync(files: Iterable[Path]) -> None:
+def sync(files: Iterable[Path], root: Path) -> None:
     """Have files written to disk, and the folders that name them.
 
     Parameters
     ----------
     files : iterable of Path
         Files that are complete. A file that is gone again is passed over.
+    root : Path
+        The folder that was there before; the folders on the way to it may be new.
 
     Raises
     ------
@@ -26,8 +28,10 @@ def sync(files: Iterable[Path]) -> None:
             sync_one(file)
         except FileNotFoundError:  # another process tidied it away
             continue
-        folders[file.parent] = None
-        folders[file.parent.parent] = None  # the folder may be new, too
+        for folder in file.parents:
+            folders[folder] = None
+            if folder == root:
+                break
     for folder in folders:
         sync_one(folder)
 

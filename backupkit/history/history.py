@@ -5,31 +5,27 @@ vouches for is ever read. A collector that is killed in the middle leaves rows t
 and the next round brings them again.
 """
 
-import functools
-import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import contextlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Protocol
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
-from deltalake.exceptions import DeltaError
 
 from backupkit.display import fact_table, line, panel
-from backupkit.errors import HistoryError, one_line
-from backupkit.history import mark
+from backupkit.errors import HistoryError
+from backupkit.history.appended import Appended
 from backupkit.history.checking import problems
+from backupkit.history.choice import ALL, Choice
+from backupkit.history.counting import facts_of
 from backupkit.history.exchange import Kind, read_parquet, write_tables
-from backupkit.history.seals import Seals
-from backupkit.history.stored import TIME, Stored
+from backupkit.history.mark import identity
+from backupkit.history.place import Folder, is_url
+from backupkit.history.removal import forget, prune
+from backupkit.history.store import TABLES, Store
 from backupkit.settings import Instant, parse_instant
 from backupkit.tables import (
-    CONFLICTS,
     JOBS,
-    LISTED,
     MEMORY,
     OBSERVATIONS,
     POLLS,
@@ -43,18 +39,7 @@ from backupkit.tables import (
     remembered_from,
 )
 
-__all__ = ["TABLES", "Appended", "History"]
-
-TABLES: Final = (SCHEDULES, OBSERVATIONS, POLLS)
-"""What a history holds, in the order in which it is written: polls vouch for the rest."""
-
-_SEALS: Final = 96  # files; from so many on they are joined
-_ADVICE: Final = {
-    "read": "Run: backupkit history verify --history {path}. If it is damaged, put it back from a "
-    "backup.",
-    "written": "Nothing that was kept is changed; check the folder's rights and the free space.",
-}
-_JOB: Final = ["appliance", "job_id"]
+__all__ = ["History"]
 
 
 class _Snapshot(Protocol):
@@ -68,48 +53,29 @@ class _Snapshot(Protocol):
     def schedules(self) -> pd.DataFrame: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """How many rows an append added; the rest was known already.
-
-    Attributes
-    ----------
-    new, changed, vanished : int
-        Observations of jobs never seen before, of known ones, and of jobs that are listed no more.
-    polls, schedules : int
-        Rows of these.
-    conflicts : DataFrame
-        Of `backupkit.tables.CONFLICTS`: the changed jobs that had ended, and are now told with
-        another start or end. Both are kept, and the newer counts.
-    """
-
-    new: int = 0
-    changed: int = 0
-    vanished: int = 0
-    polls: int = 0
-    schedules: int = 0
-    conflicts: pd.DataFrame = field(default_factory=CONFLICTS.empty, compare=False, repr=False)
-
-    @property
-    def observations(self) -> int:
-        """Observations added, of any kind."""
-        return self.new + self.changed + self.vanished
-
-
 class History:
     """All snapshots ever kept.
 
     Parameters
     ----------
     path : str or Path
-        The folder. It is created if it does not exist, or is empty.
+        The folder. It is created if it does not exist, or is empty. Or a URL that Delta Lake
+        opens, such as ``s3://bucket/history`` or ``az://container/history``.
     create : bool
         Whether to create it; False makes a missing folder an error.
+    storage_options : mapping of str to str, optional
+        What Delta Lake needs to get to a URL, such as keys and the endpoint; what is not given is
+        taken from the environment, such as ``AWS_ACCESS_KEY_ID``.
 
     Raises
     ------
     HistoryError
         If the path is something else than a history folder, or cannot be used.
+
+    Notes
+    -----
+    In a folder every append is on disk before it is acknowledged, and every file is held against
+    its seal (size, SHA-256) when it is read. At a URL the store's own promises hold instead.
 
     Examples
     --------
@@ -119,11 +85,21 @@ class History:
     0
     """
 
-    def __init__(self, path: str | Path, *, create: bool = True) -> None:
-        self.path = Path(path)
-        known = mark.opened(self.path, create=create)
-        self._seals = Seals(self.path, complete="seals" in known.steps)
-        self._tables = {table.name: Stored(table, self._seals) for table in TABLES}
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        create: bool = True,
+        storage_options: Mapping[str, str] | None = None,
+    ) -> None:
+        self.storage_options = dict(storage_options or {})
+        self._store = Store(path, self.storage_options, create=create)
+        self.uri = self._store.uri
+
+    @property
+    def path(self) -> Path:
+        """The folder; of a history at a URL only its name."""
+        return Path(self.uri)
 
     @property
     def identity(self) -> bytes:
@@ -134,7 +110,7 @@ class History:
         HistoryError
             If the history is of a time before it had any, and none can be written.
         """
-        return mark.identity(self.path)
+        return identity(self._store.place)
 
     def append(self, snapshot: _Snapshot) -> Appended:
         """Keep what is new in a snapshot; appending the same one again changes nothing.
@@ -158,28 +134,15 @@ class History:
         told = OBSERVATIONS.check(snapshot.observations)
         known = OBSERVATIONS.empty()
         if len(told):
-            known = self._read(
-                OBSERVATIONS,
-                appliances=sorted(set(told["appliance"])),
-                jobs=sorted(set(told["job_id"])),  # of the others nothing is told
-            )
+            # of other jobs nothing is told
+            choice = Choice(appliances=set(told["appliance"]), jobs=set(told["job_id"]))
+            known = _read(self._store, OBSERVATIONS, choice)
         observations = changed_observations(told, known)
         plans = SCHEDULES.check(snapshot.schedules)
         schedules = changed_schedules(plans, self.schedules()) if len(plans) else plans
         visits = POLLS.check(snapshot.polls).drop_duplicates(["appliance", "polled_at"])
-        polls = self._missing(POLLS, visits)
-        self._keep({SCHEDULES: schedules, OBSERVATIONS: observations, POLLS: polls})
-        before = pd.MultiIndex.from_frame(known[_JOB]).unique()
-        new = ~pd.MultiIndex.from_frame(observations[_JOB]).isin(before)
-        vanished = int((observations["source"] == LISTED).sum())
-        return Appended(
-            new=int(new.sum()),
-            changed=len(observations) - int(new.sum()) - vanished,
-            vanished=vanished,
-            polls=len(polls),
-            schedules=len(schedules),
-            conflicts=_conflicts(observations, known),
-        )
+        added = self._store.keep({SCHEDULES: schedules, OBSERVATIONS: observations, POLLS: visits})
+        return Appended.of(observations, known, polls=added["polls"], schedules=len(schedules))
 
     def remembered(self) -> dict[str, Remembered]:
         """Sum up what is known of each appliance, for the next `backupkit.collect`.
@@ -194,7 +157,7 @@ class History:
         HistoryError
             If the tables cannot be read.
         """
-        rows = self._guard("read", lambda: self._vouched(OBSERVATIONS, MEMORY, None))
+        rows = self._store.told(OBSERVATIONS, ALL, MEMORY)
         if rows is None:
             rows = OBSERVATIONS.to_arrow(OBSERVATIONS.empty())
         return remembered_from(rows, self.polls())
@@ -248,7 +211,9 @@ class History:
         HistoryError
             If the table cannot be read.
         """
-        return self._read(OBSERVATIONS, at=at, since=since, appliances=appliances)
+        return _read(
+            self._store, OBSERVATIONS, Choice.of(at=at, since=since, appliances=appliances)
+        )
 
     def jobs(
         self,
@@ -264,7 +229,7 @@ class History:
         DataFrame
             Of `backupkit.tables.JOBS`. With `since`, the jobs of which something was learnt since.
         """
-        rows = self._told(OBSERVATIONS, at=at, appliances=appliances)
+        rows = self._store.told(OBSERVATIONS, Choice.of(at=at, appliances=appliances))
         jobs = JOBS.empty() if rows is None else newest_of(rows)
         if since is None:
             return jobs
@@ -280,7 +245,7 @@ class History:
         appliances: Iterable[str] | None = None,
     ) -> pd.DataFrame:
         """Read the visits, of `backupkit.tables.POLLS`; parameters as of `observations`."""
-        return self._read(POLLS, at=at, since=since, appliances=appliances)
+        return _read(self._store, POLLS, Choice.of(at=at, since=since, appliances=appliances))
 
     def schedules(
         self,
@@ -293,12 +258,12 @@ class History:
 
         A row each time a schedule was seen changed.
         """
-        return self._read(SCHEDULES, at=at, since=since, appliances=appliances)
+        return _read(self._store, SCHEDULES, Choice.of(at=at, since=since, appliances=appliances))
 
     @property
     def sealed(self) -> bool:
         """Whether a seal vouches for all that was ever kept; an earlier version made none."""
-        return self._seals.complete
+        return self._store.seals is None or self._store.seals.complete
 
     def verify(self) -> pd.DataFrame:
         """Hold every file against its seal, and read every row.
@@ -315,7 +280,7 @@ class History:
         >>> len(History(tempfile.mkdtemp()).verify())
         0
         """
-        return problems(self._tables, self._seals)
+        return problems(self._store.tables, self._store.seals)
 
     def compact(self) -> None:
         """Put small files together now; the rows stay the same.
@@ -327,11 +292,7 @@ class History:
         HistoryError
             If the history cannot be read or written.
         """
-        self._guard("written", self._migrate)
-        for stored in self._tables.values():
-            self._guard("read", functools.partial(stored.rows, ["appliance"], None))
-            self._guard("written", stored.tidy)
-        self._guard("written", self._join_seals)
+        self._store.tidy()
 
     def export(self, target: str | Path, *, kind: Kind = "parquet") -> tuple[Path, ...]:
         """Write jobs, observations, polls and schedules for other programs.
@@ -379,27 +340,74 @@ class History:
         HistoryError
             If the source cannot be read, or this history not be written.
         """
-        folder = Path(source)
-        if mark.is_history(folder):
-            other = History(folder, create=False)
-            frames = {
-                "observations": other.observations(),
-                "polls": other.polls(),
-                "schedules": other.schedules(),
-            }
-        else:
-            frames = read_parquet(folder)
-        told = frames["observations"]
-        known = self.observations()
-        added = self._keep({table: frames[table.name] for table in TABLES})
-        new = ~pd.MultiIndex.from_frame(told[_JOB]).isin(pd.MultiIndex.from_frame(known[_JOB]))
-        jobs = len(told.loc[new, _JOB].drop_duplicates())
+        frames = _frames_of(source)
+        told, known = frames["observations"], self.observations()
+        added = self._store.keep({table: frames[table.name] for table in TABLES})
+        keys = ["appliance", "job_id"]
+        new = ~pd.MultiIndex.from_frame(told[keys]).isin(pd.MultiIndex.from_frame(known[keys]))
+        jobs = len(told.loc[new, keys].drop_duplicates())
         return Appended(
             new=jobs,
             changed=added["observations"] - jobs,
             polls=added["polls"],
             schedules=added["schedules"],
         )
+
+    def prune(self, before: Instant) -> dict[str, int]:
+        """Remove for good what was learnt before an instant; the mark records it.
+
+        Parameters
+        ----------
+        before : datetime or str
+            The instant.
+
+        Returns
+        -------
+        dict of str to int
+            How many observations and polls were removed.
+
+        Raises
+        ------
+        HistoryError
+            If the history cannot be read or written.
+
+        Notes
+        -----
+        Schedules stay: they are few, and the newest of each counts. A job that its appliance
+        still lists comes back with the next round. Reports of the time before are not the same
+        any more: what they rested on is gone.
+        """
+        moment = parse_instant(before, where="before")
+        return self._store.remove(prune, moment)
+
+    def forget(self, appliance: str) -> dict[str, int]:
+        """Remove all that is known of an appliance for good; the mark records how much it was.
+
+        Parameters
+        ----------
+        appliance : str
+            Its name.
+
+        Returns
+        -------
+        dict of str to int
+            How many observations, polls and schedules were removed.
+
+        Raises
+        ------
+        HistoryError
+            If nothing is known of it, or the history cannot be read or written.
+
+        Notes
+        -----
+        An appliance that is still in fleet.toml comes back with the next round.
+        """
+        if not self._store.knows(appliance):
+            raise HistoryError(
+                f"The history {self.uri} knows no appliance {appliance!r}. Its names are those of "
+                "fleet.toml; nothing was removed."
+            )
+        return self._store.remove(forget, appliance)
 
     def facts(self) -> dict[str, str]:
         """Count what is kept.
@@ -415,170 +423,46 @@ class History:
             If the history cannot be read.
         """
         # only the columns that tell are read
-        told = self._guard(
-            "read", lambda: self._vouched(OBSERVATIONS, [*_JOB, "observed_at"], None)
-        )
-        polls = self._guard(
-            "read", lambda: self._rows(POLLS, ["appliance", "polled_at", "ok"], None)
-        )
-        size = sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
-        facts = {"Size": f"{size / 2**20:,.1f} MiB"}
-        if polls is None:
-            return {"Kept": "nothing yet", **facts}
-        if told is None:
-            told = OBSERVATIONS.to_arrow(OBSERVATIONS.empty())
-        last = pc.max(polls["polled_at"]).as_py()
-        failed = pc.sum(pc.equal(polls["ok"], False)).as_py() or 0
-        first = pc.min(told["observed_at"]).as_py()
-        jobs = told.group_by(_JOB).aggregate([]).num_rows
-        return {
-            "Appliances": f"{len(pc.unique(polls['appliance'])):,}",
-            "Jobs": f"{jobs:,}",
-            "Observations": f"{told.num_rows:,}",
-            "First observation": "none" if first is None else f"{first:%Y-%m-%d %H:%M} UTC",
-            "Last visit": f"{last:%Y-%m-%d %H:%M} UTC",
-            "Visits": f"{polls.num_rows - polls['ok'].null_count:,}, of which {failed:,} failed",
-            **facts,
-        }
+        told = self._store.told(OBSERVATIONS, ALL, ["appliance", "job_id", "observed_at"])
+        polls = self._store.told(POLLS, ALL, ["appliance", "polled_at", "ok"])
+        return facts_of(told, polls, size=self._size(), mark=self._store.mark)
+
+    def _size(self) -> int | None:
+        """Add up the files [bytes]; at a URL that is not known."""
+        if self._store.seals is None:
+            return None
+        sizes = []
+        for file in self.path.rglob("*"):
+            with contextlib.suppress(FileNotFoundError):  # tidied away meanwhile
+                sizes.append(file.stat().st_size if file.is_file() else 0)
+        return sum(sizes)
 
     def __repr__(self) -> str:
-        return f"History({str(self.path)!r})"
+        return f"History({self.uri!r})"
 
     def _repr_html_(self) -> str:
         try:
-            return str(panel(fact_table(self.facts(), caption=f"History {self.path}")))
+            return str(panel(fact_table(self.facts(), caption=f"History {self.uri}")))
         except HistoryError as error:
             return str(panel(line(str(error), "breach")))
 
-    def _read(
-        self,
-        table: Table,
-        *,
-        at: Instant | None = None,
-        since: Instant | None = None,
-        appliances: Iterable[str] | None = None,
-        jobs: Iterable[str] | None = None,
-    ) -> pd.DataFrame:
-        rows = self._told(table, at=at, since=since, appliances=appliances, jobs=jobs)
-        frame = table.empty() if rows is None else table.from_arrow(rows)
-        names = [name for name in ("appliance", "job_id", "schedule") if name in frame]
-        return frame.sort_values([TIME[table.name], *names], kind="stable", ignore_index=True)
 
-    def _told(
-        self,
-        table: Table,
-        *,
-        at: Instant | None = None,
-        since: Instant | None = None,
-        appliances: Iterable[str] | None = None,
-        jobs: Iterable[str] | None = None,
-    ) -> pa.Table | None:
-        """Read rows as they are stored; None if there never were any."""
-        time = TIME[table.name]
-        wanted = []
-        if at is not None:
-            wanted.append(ds.field(time) <= _arrow(at))
-        if since is not None:
-            wanted.append(ds.field(time) >= _arrow(since))
-        for column, names in (("appliance", appliances), ("job_id", jobs)):
-            if names is not None:
-                typed = pa.array(list(names), type=pa.string())  # typed, since it may be empty
-                wanted.append(ds.field(column).isin(typed))
-        filters = None
-        for condition in wanted:
-            filters = condition if filters is None else filters & condition
-
-        rows: pa.Table | None = self._guard(
-            "read", lambda: self._vouched(table, table.names, filters)
-        )
-        return rows
-
-    def _vouched(
-        self, table: Table, columns: Sequence[str], filters: ds.Expression | None
-    ) -> pa.Table | None:
-        """Read what polls vouch for."""
-        # the polls are read last too: one written in between vouches for rows already seen
-        rows = self._rows(table, columns, filters)
-        if rows is None or table is POLLS:
-            return rows
-        return _vouched_for(rows, TIME[table.name], self._rows(POLLS, ["polled_at"], None))
-
-    def _rows(
-        self, table: Table, columns: Sequence[str], filters: ds.Expression | None
-    ) -> pa.Table | None:
-        return self._tables[table.name].rows(columns, filters)
-
-    def _missing(self, table: Table, frame: pd.DataFrame) -> pd.DataFrame:
-        """Leave out what is there: also what an append wrote that failed before its polls."""
-        if frame.empty:
-            return frame
-        time = TIME[table.name]
-        keys = [name for name in ("appliance", "job_id", "schedule", time) if name in frame]
-        since = ds.field(time) >= _arrow(frame[time].min())
-        rows = self._guard("read", lambda: self._rows(table, keys, since))
-        if rows is None or not rows.num_rows:
-            return frame
-        there = pd.MultiIndex.from_frame(table.from_arrow(rows)[keys])
-        return frame[~pd.MultiIndex.from_frame(frame[keys]).isin(there)]
-
-    def _keep(self, frames: Mapping[Table, pd.DataFrame]) -> dict[str, int]:
-        """Write what is missing of each table, the polls last; give how many rows."""
-        run = secrets.token_hex(8)
-        missing = {table: self._missing(table, frames[table]) for table in TABLES}
-        self._guard("written", self._migrate)
-        for table, frame in missing.items():
-            if len(frame):
-                rows = table.to_arrow(frame)
-                stored = self._tables[table.name]
-                self._guard("written", functools.partial(stored.write, rows, run=run))
-        if len(self._seals) >= _SEALS:
-            self._guard("written", self._join_seals)
-        return {table.name: len(frame) for table, frame in missing.items()}
-
-    def _migrate(self) -> None:
-        """Bring a folder that an earlier version began up to what this one expects."""
-        if not self._seals.complete:
-            for stored in self._tables.values():
-                stored.seal()
-            mark.add_step(self.path, "seals")
-            self._seals.complete = True
-
-    def _join_seals(self) -> None:
-        # looked up once the seals are read: another writer's seal must not go with what is old
-        self._seals.join(path for stored in self._tables.values() for path in stored.live())
-
-    def _guard(self, verb: str, action: Callable[[], Any]) -> Any:  # noqa: ANN401 # the action knows
-        """Turn what Delta and Arrow raise into a sentence."""
-        try:
-            return action()
-        except (DeltaError, OSError, ValueError) as error:
-            why = one_line(str(error)).rstrip(".") or type(error).__name__
-            raise HistoryError(
-                f"The history {self.path} cannot be {verb}: {why}. "
-                f"{_ADVICE[verb].format(path=self.path)}"
-            ) from error
+def _frames_of(source: str | Path) -> dict[str, pd.DataFrame]:
+    """Read another history, or its export."""
+    if is_url(source) or Folder(Path(source)).read() is not None:
+        other = History(source, create=False)
+        return {
+            "observations": other.observations(),
+            "polls": other.polls(),
+            "schedules": other.schedules(),
+        }
+    return read_parquet(Path(source))
 
 
-def _conflicts(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-    """Find what `new` tells otherwise of jobs that had ended."""
-    ids = set(new["job_id"])
-    found = conflicts_in(pd.concat([known[known["job_id"].isin(ids)], new], ignore_index=True))
-    keys = [*_JOB, "observed_at"]
-    arrived = pd.MultiIndex.from_frame(new[keys])
-    return found[pd.MultiIndex.from_frame(found[keys]).isin(arrived)].reset_index(drop=True)
-
-
-def _vouched_for(rows: pa.Table, time: str, polls: pa.Table | None) -> pa.Table:
-    """Leave out what was written by a collector that was killed before it wrote its polls."""
-    if polls is None:
-        return rows.slice(0, 0)
-    times = pc.unique(rows[time])
-    # nearly always each moment is one visit's: then looking at the moments is enough
-    late = times.filter(pc.invert(pc.is_in(times, value_set=pc.unique(polls["polled_at"]))))
-    if not len(late):
-        return rows
-    return rows.filter(pc.invert(pc.is_in(rows[time], value_set=late)))
-
-
-def _arrow(when: Instant) -> Any:  # noqa: ANN401 # an Arrow scalar
-    return pa.scalar(parse_instant(when, where="the time"), type=pa.timestamp("us", tz="UTC"))
+def _read(store: Store, table: Table, choice: Choice) -> pd.DataFrame:
+    """Read rows in the order in which they were learnt."""
+    rows = store.told(table, choice)
+    frame = table.empty() if rows is None else table.from_arrow(rows)
+    names = [name for name in ("appliance", "job_id", "schedule") if name in frame]
+    by = [store.tables[table.name].time, *names]
+    return frame.sort_values(by, kind="stable", ignore_index=True)

@@ -1,28 +1,42 @@
-"""The mark that makes a folder a history: the version of its layout, and who it is."""
+"""The mark that makes a place a history: the version of its layout, who it is, what was done."""
 
-import json
 import secrets
-from pathlib import Path
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from backupkit.errors import HistoryError
-from backupkit.history.durable import write_whole
+from backupkit.history.place import Place
 
-__all__ = ["FORMAT", "Mark", "add_step", "identity", "is_history", "opened"]
+__all__ = ["FORMAT", "Mark", "Removal", "amended", "identity", "opened"]
 
-FORMAT: Final = 1
-"""The version of the folder's layout; another one cannot be read."""
-
-STEPS: Final = ("seals",)
-"""What a history of this version has from its beginning, and an earlier one is given."""
+FORMAT: Final = 2
+"""The version of the layout that is written; an earlier one is read, a later one is not."""
 
 _NAME: Final = "backupkit-history.json"
 _DAMAGED: Final = "Put the file back from a backup, or name a key file with --redact-key."
 
 
-class Mark(msgspec.Struct):
+class Removal(msgspec.Struct, frozen=True):
+    """What was removed on purpose, and when.
+
+    Attributes
+    ----------
+    at : str
+        When it was removed, ISO 8601 in UTC.
+    what : str
+        What it was, in words that name no appliance.
+    rows : int
+        How many rows it was.
+    """
+
+    at: str
+    what: str
+    rows: int
+
+
+class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the mark holds.
 
     Attributes
@@ -32,70 +46,57 @@ class Mark(msgspec.Struct):
     id : str
         Random, of this history alone; "" in one of an earlier version.
     steps : tuple of str
-        What was done to the folder since its version began, by name.
+        What was done to the history since it began, by name: see `backupkit.history.migrations`.
+    removed : tuple of Removal
+        What was removed on purpose, the oldest first.
     """
 
     format: int
     id: str = ""
     steps: tuple[str, ...] = ()
+    removed: tuple[Removal, ...] = ()
 
 
-def opened(folder: Path, *, create: bool) -> Mark:
-    """Read the mark of a folder, or make it a history.
+def opened(place: Place, steps: tuple[str, ...], *, create: bool) -> Mark:
+    """Read the mark of a place, or make it a history.
 
     Parameters
     ----------
-    folder : Path
-        The folder.
+    place : Place
+        The place.
+    steps : tuple of str
+        What a new history has from its beginning.
     create : bool
-        Whether a missing or an empty folder becomes one.
+        Whether a missing or an empty place becomes one.
 
     Raises
     ------
     HistoryError
-        If the folder is something else, or cannot be used.
+        If the place is something else, or cannot be used.
     """
-    path = folder / _NAME
     try:
-        if folder.exists() and not folder.is_dir():
-            raise HistoryError(
-                f"{folder} is a file and not a history folder. Name a folder with --history."
-            )
-        if not path.exists():
-            if folder.is_dir() and not all(map(_is_draft, folder.iterdir())):
-                raise HistoryError(
-                    f"{folder} is a folder with other things in it and no history. Name a "
-                    "history folder, or a new one, with --history."
-                )
-            if not create:
-                raise HistoryError(
-                    f"{folder} holds no history yet. Fill it first with: "
-                    f"backupkit collect --fleet fleet.toml --history {folder}"
-                )
-            folder.mkdir(parents=True, exist_ok=True)
-            _write(path, Mark(FORMAT, secrets.token_hex(16), STEPS))
-        known = _read(path)
+        known = _read(place)
+        if known is None:
+            place.claim(create=create)
+            _write(place, Mark(FORMAT, secrets.token_hex(16), steps))
+            known = amended(place, lambda mark: mark)  # another process may have been quicker
     except OSError as error:
-        raise HistoryError(f"The history {folder} cannot be used: {error.strerror}.") from error
+        why = error.strerror or error
+        raise HistoryError(f"The history {place.uri} cannot be used: {why}.") from error
     except msgspec.MsgspecError as error:
         raise HistoryError(
-            f"The history {folder} is damaged: {_NAME} cannot be read. Put it back from a "
-            f'backup, or write {{"format": {FORMAT}}} into it.'
+            f"The history {place.uri} is damaged: {_NAME} cannot be read. Put it back from a "
+            'backup, or write {"format": 1} into it.'
         ) from error
-    if known.format != FORMAT:
+    if not 1 <= known.format <= FORMAT:
         raise HistoryError(
-            f"The history {folder} has format {known.format}; this version of backupkit reads "
-            f"format {FORMAT}. Update backupkit."
+            f"The history {place.uri} has format {known.format}; this version of backupkit reads "
+            f"formats 1 to {FORMAT}. Update backupkit."
         )
     return known
 
 
-def is_history(folder: Path) -> bool:
-    """Tell whether a folder holds a history."""
-    return (folder / _NAME).is_file()
-
-
-def identity(folder: Path) -> bytes:
+def identity(place: Place) -> bytes:
     """Give random bytes of a history alone, and keep them in one that has none yet.
 
     Raises
@@ -103,46 +104,47 @@ def identity(folder: Path) -> bytes:
     HistoryError
         If they cannot be read, or not be kept.
     """
-    path = folder / _NAME
     try:
-        known = _read(path)
-        if not known.id and known.format == FORMAT:
-            _write(path, Mark(FORMAT, secrets.token_hex(16), known.steps))
-            known = _read(path)
+        known = amended(
+            place,
+            lambda mark: (
+                mark if mark.id else msgspec.structs.replace(mark, id=secrets.token_hex(16))
+            ),
+        )
         return bytes.fromhex(known.id)
     except OSError as error:
         raise HistoryError(
-            f"The history {folder} has no identity yet, and none can be written: "
+            f"The history {place.uri} has no identity yet, and none can be written: "
             f"{error.strerror}. Name a key file with --redact-key."
         ) from error
     except (msgspec.MsgspecError, ValueError) as error:
         raise HistoryError(
-            f"The history {folder} is damaged: the identity in {_NAME} cannot be read. {_DAMAGED}"
+            f"The history {place.uri} is damaged: the identity in {_NAME} cannot be read. "
+            f"{_DAMAGED}"
         ) from error
 
 
-def add_step(folder: Path, step: str) -> None:
-    """Record what was done to a folder that an earlier version began.
+def amended(place: Place, change: Callable[[Mark], Mark]) -> Mark:
+    """Change a mark as it is now, which another process may have changed since.
 
     Raises
     ------
     OSError
-        If it cannot be written.
+        If it cannot be read or written.
     """
-    path = folder / _NAME
-    known = _read(path)
-    if step not in known.steps:
-        _write(path, Mark(known.format, known.id, (*known.steps, step)))
+    known = _read(place)
+    if known is None:
+        raise FileNotFoundError(2, f"{_NAME} is gone")
+    new = change(known)
+    if new != known:
+        _write(place, new)
+    return new
 
 
-def _read(path: Path) -> Mark:
-    return msgspec.json.decode(path.read_bytes(), type=Mark)
+def _read(place: Place) -> Mark | None:
+    content = place.read()
+    return None if content is None else msgspec.json.decode(content, type=Mark)
 
 
-def _write(path: Path, told: Mark) -> None:
-    write_whole(path, json.dumps(msgspec.to_builtins(told)).encode() + b"\n")
-
-
-def _is_draft(path: Path) -> bool:
-    """Tell whether this is a mark that another process is about to write, or did not finish."""
-    return path.name.startswith(f".{_NAME}.")
+def _write(place: Place, mark: Mark) -> None:
+    place.write(msgspec.json.encode(mark) + b"\n")

@@ -42,13 +42,16 @@ class Seals:
     ----------
     folder : Path
         The history's folder.
+
+    Attributes
+    ----------
     complete : bool
         Whether all that was ever acknowledged is sealed; not so in a folder of an earlier version.
     """
 
-    def __init__(self, folder: Path, *, complete: bool) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.complete = complete
+        self.complete = False
         self.place = folder / "seals"
         self._read: dict[str, Mapping[str, _Sealed]] = {}
         self._seen: dict[str, tuple[int, int, int]] = {}
@@ -97,7 +100,7 @@ class Seals:
         wanted = list(files)
         if not wanted:
             return
-        sync(wanted)
+        sync(wanted, self.folder)
         told = {self.name(path): _digest(path) for path in wanted if path.exists()}
         self._write(told)
 
@@ -170,7 +173,7 @@ class Seals:
     def _write(self, files: Mapping[str, _Sealed]) -> None:
         if not self.place.is_dir():
             self.place.mkdir(exist_ok=True)
-            sync([self.place])
+            sync([self.place], self.folder)
         told = {"files": dict(sorted(files.items()))}
         content = json.dumps({**told, "check": _hash(told["files"])}).encode() + b"\n"
         # no two writers choose the same name

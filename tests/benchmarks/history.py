@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
+from deltalake import DeltaTable
 
 import backupkit as bk
 from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES
@@ -67,7 +68,7 @@ def _appends(history: bk.History, number: int) -> Section:
 def _reads(history: bk.History, rounds: int) -> Section:
     """Read all observations and all jobs; pyarrow reads the same files, unverified."""
     rows = len(history.observations())
-    files = [str(path) for path in history._tables["observations"].live() if "part-" in path.name]
+    files = DeltaTable(str(history.path / "observations")).file_uris()
 
     def raw() -> int:
         table: pa.Table = ds.dataset(files).to_table(columns=OBSERVATIONS.names)

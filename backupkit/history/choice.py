@@ -1,0 +1,70 @@
+"""Which rows of a table are wanted, and the condition by which its files are read."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from functools import reduce
+from operator import and_
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from backupkit.history.layout import SHARD, shards_of
+from backupkit.settings import Instant, parse_instant
+
+__all__ = ["ALL", "Choice"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which rows are wanted; each condition is optional.
+
+    Attributes
+    ----------
+    at, since : datetime or str, optional
+        Learnt no later, and no earlier, than this.
+    appliances, jobs : collection of str, optional
+        Only these.
+    """
+
+    at: Instant | None = None
+    since: Instant | None = None
+    appliances: Collection[str] | None = None
+    jobs: Collection[str] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        at: Instant | None = None,
+        since: Instant | None = None,
+        appliances: Iterable[str] | None = None,
+    ) -> "Choice":
+        """Take what a caller asks for; the names may come from an iterator."""
+        names = None if appliances is None else frozenset(appliances)
+        return cls(at=at, since=since, appliances=names)
+
+    def condition(self, time: str, columns: Collection[str]) -> ds.Expression | None:
+        """Give the condition for a table of these columns, None for all rows."""
+        wanted = []
+        if self.at is not None:
+            wanted.append(ds.field(time) <= _arrow(self.at))
+        if self.since is not None:
+            wanted.append(ds.field(time) >= _arrow(self.since))
+        for column, names in (("appliance", self.appliances), ("job_id", self.jobs)):
+            if names is not None:
+                typed = pa.array(sorted(names), type=pa.string())  # typed, since it may be empty
+                wanted.append(ds.field(column).isin(typed))
+        if SHARD in columns and (shards := shards_of(self.appliances or ())):
+            # what a file's own statistics can tell without a look at its rows
+            first, last = shards
+            wanted += [ds.field(SHARD) >= first, ds.field(SHARD) <= last]
+        return reduce(and_, wanted) if wanted else None
+
+
+ALL = Choice()
+"""Every row."""
+
+
+def _arrow(when: Instant) -> Any:  # noqa: ANN401 # an Arrow scalar
+    return pa.scalar(parse_instant(when, where="the time"), type=pa.timestamp("us", tz="UTC"))

@@ -1,0 +1,48 @@
+"""What a history holds, in a few figures."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from backupkit.history.mark import Mark
+
+__all__ = ["facts_of"]
+
+
+def facts_of(
+    told: pa.Table | None, polls: pa.Table | None, *, size: int | None, mark: Mark
+) -> dict[str, str]:
+    """Count what is kept.
+
+    Parameters
+    ----------
+    told : pyarrow.Table or None
+        Of the observations appliance, job_id and observed_at.
+    polls : pyarrow.Table or None
+        Of the polls appliance, polled_at and ok.
+    size : int or None
+        Of the files [bytes]; None where that is not known.
+    mark : Mark
+        The history's mark.
+
+    Returns
+    -------
+    dict of str to str
+        As `backupkit.History.facts` gives it.
+    """
+    facts = {} if size is None else {"Size": f"{size / 2**20:,.1f} MiB"}
+    facts |= {f"Removed {one.at[:10]}": f"{one.rows:,} rows: {one.what}" for one in mark.removed}
+    if polls is None:
+        return {"Kept": "nothing yet", **facts}
+    last = pc.max(polls["polled_at"]).as_py()
+    failed = pc.sum(pc.equal(polls["ok"], False)).as_py() or 0  # it is a value
+    first = None if told is None else pc.min(told["observed_at"]).as_py()
+    jobs = 0 if told is None else told.group_by(["appliance", "job_id"]).aggregate([]).num_rows
+    return {
+        "Appliances": f"{len(pc.unique(polls['appliance'])):,}",
+        "Jobs": f"{jobs:,}",
+        "Observations": f"{0 if told is None else told.num_rows:,}",
+        "First observation": "none" if first is None else f"{first:%Y-%m-%d %H:%M} UTC",
+        "Last visit": "none" if last is None else f"{last:%Y-%m-%d %H:%M} UTC",
+        "Visits": f"{polls.num_rows - polls['ok'].null_count:,}, of which {failed:,} failed",
+        **facts,
+    }

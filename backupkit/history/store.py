@@ -1,0 +1,192 @@
+"""The tables of one history, its mark and its seals, as one thing that is read and written."""
+
+import functools
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake.exceptions import DeltaError
+
+from backupkit.errors import HistoryError, one_line
+from backupkit.history import mark
+from backupkit.history.choice import Choice
+from backupkit.history.migrations import STEPS, migrated
+from backupkit.history.place import Folder, Place, Remote, is_url
+from backupkit.history.sealed import Sealed
+from backupkit.history.seals import Seals
+from backupkit.history.stored import Stored
+from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES, Table
+
+__all__ = ["TABLES", "Store"]
+
+TABLES: Final = (SCHEDULES, OBSERVATIONS, POLLS)
+"""What a history holds, in the order in which it is written: polls vouch for the rest."""
+
+_SEALS: Final = 96  # files; from so many on they are joined
+_ADVICE: Final = {
+    "read": "Run: backupkit history verify --history {uri}. If it is damaged, put it back from a "
+    "backup.",
+    "written": "Nothing that was kept is changed; check the folder's rights and the free space.",
+}
+
+
+class Store:
+    """The tables of one history.
+
+    Parameters
+    ----------
+    path : str or Path
+        A folder, or a URL.
+    options : mapping of str to str
+        What Delta Lake needs to get to a URL.
+    create : bool
+        Whether a missing or an empty place becomes a history.
+
+    Attributes
+    ----------
+    uri : str
+        Where it is.
+    place : Place
+        Where its mark is.
+    mark : Mark
+        What the mark said when it was last read.
+    seals : Seals or None
+        None at a URL.
+    tables : dict of str to Stored
+        By name, in the order of `TABLES`.
+    """
+
+    def __init__(self, path: str | Path, options: Mapping[str, str], *, create: bool) -> None:
+        self.seals: Seals | None = None
+        self.place: Place
+        self.tables: dict[str, Stored]
+        if is_url(path):
+            self.place = remote = Remote(str(path), options)
+            self.tables = {
+                table.name: Stored(table, f"{remote.uri}/{table.name}", options) for table in TABLES
+            }
+        else:
+            self.place = Folder(Path(path))
+            self.seals = seals = Seals(Path(path))
+            self.tables = {table.name: Sealed(table, seals) for table in TABLES}
+        self.uri = self.place.uri
+        self._take(mark.opened(self.place, STEPS, create=create))
+
+    def _take(self, known: mark.Mark) -> None:
+        self.mark = known
+        if self.seals is not None:
+            self.seals.complete = "seals" in known.steps
+
+    def told(
+        self, table: Table, choice: Choice, columns: Sequence[str] | None = None
+    ) -> pa.Table | None:
+        """Read what polls vouch for, as it is stored; None if there never was any."""
+
+        def read() -> pa.Table | None:
+            # the polls are read last: one written in between vouches for rows already seen
+            rows = self.tables[table.name].rows(columns or table.names, choice)
+            if rows is None or table is POLLS:
+                return rows
+            polls = self.tables[POLLS.name].rows(["polled_at"])
+            return _vouched_for(rows, self.tables[table.name].time, polls)
+
+        rows: pa.Table | None = self.guard("read", read)
+        return rows
+
+    def knows(self, appliance: str) -> bool:
+        """Tell whether there is any row of an appliance, vouched for or not."""
+        choice = Choice(appliances=[appliance])
+        reads = (
+            functools.partial(stored.rows, ["appliance"], choice) for stored in self.tables.values()
+        )
+        return any(len(self.guard("read", read) or ()) for read in reads)
+
+    def keep(self, frames: Mapping[Table, pd.DataFrame]) -> dict[str, int]:
+        """Write what is missing of each table, the polls last; give how many rows."""
+        run = secrets.token_hex(8)
+        missing = {table: self._missing(table, frames[table]) for table in TABLES}
+        self.guard("written", self.migrate)
+        for table, frame in missing.items():
+            if len(frame):
+                rows = table.to_arrow(frame)
+                stored = self.tables[table.name]
+                self.guard("written", functools.partial(stored.write, rows, run=run))
+        if self.seals is not None and len(self.seals) >= _SEALS:
+            self.guard("written", self._join_seals)
+        return {table.name: len(frame) for table, frame in missing.items()}
+
+    def _missing(self, table: Table, frame: pd.DataFrame) -> pd.DataFrame:
+        """Leave out what is there: also what an append wrote that failed before its polls."""
+        if frame.empty:
+            return frame
+        stored = self.tables[table.name]
+        keys = ["appliance", "job_id", "schedule", stored.time]
+        keys = [name for name in keys if name in frame]
+        # of an earlier time there is nothing that could be the same
+        choice = Choice(since=frame[stored.time].min(), appliances=set(frame["appliance"]))
+        rows = self.guard("read", lambda: stored.rows(keys, choice))
+        if rows is None or not rows.num_rows:
+            return frame
+        there = pd.MultiIndex.from_frame(table.from_arrow(rows)[keys])
+        return frame[~pd.MultiIndex.from_frame(frame[keys]).isin(there)]
+
+    def migrate(self) -> None:
+        """Bring what an earlier version began up to what this one expects."""
+        self._take(migrated(self.mark, self.tables.values(), self.place))
+
+    def tidy(self) -> None:
+        """Put the small files of each table together, and the seals."""
+        self.guard("written", self.migrate)
+        for stored in self.tables.values():
+            # what is damaged is not to be put together with what is whole
+            self.guard("read", functools.partial(stored.rows, ["appliance"]))
+            self.guard("written", stored.tidy)
+        self.guard("written", self._join_seals)
+
+    def remove(
+        self,
+        how: Callable[[Mapping[str, Stored], Place, Any], dict[str, int]],
+        what: object,
+    ) -> dict[str, int]:
+        """Remove rows on purpose; see `backupkit.history.removal`."""
+        self.guard("written", self.migrate)
+        removed: dict[str, int] = self.guard("written", lambda: how(self.tables, self.place, what))
+        self._take(mark.opened(self.place, STEPS, create=False))
+        return removed
+
+    def _join_seals(self) -> None:
+        if self.seals is not None:
+            # looked up once the seals are read: another writer's must not go with what is old
+            self.seals.join(
+                path
+                for stored in self.tables.values()
+                if isinstance(stored, Sealed)
+                for path in stored.live()
+            )
+
+    def guard(self, verb: str, action: Callable[[], Any]) -> Any:  # noqa: ANN401 # the action knows
+        """Turn what Delta and Arrow raise into a sentence."""
+        try:
+            return action()
+        except (DeltaError, OSError, ValueError) as error:
+            why = one_line(str(error)).rstrip(".") or type(error).__name__
+            raise HistoryError(
+                f"The history {self.uri} cannot be {verb}: {why}. "
+                f"{_ADVICE[verb].format(uri=self.uri)}"
+            ) from error
+
+
+def _vouched_for(rows: pa.Table, time: str, polls: pa.Table | None) -> pa.Table:
+    """Leave out what was written by a collector that was killed before it wrote its polls."""
+    if polls is None:
+        return rows.slice(0, 0)
+    times = pc.unique(rows[time])
+    # nearly always each moment is one visit's: then looking at the moments is enough
+    late = times.filter(pc.invert(pc.is_in(times, value_set=pc.unique(polls["polled_at"]))))
+    if not len(late):
+        return rows
+    return rows.filter(pc.invert(pc.is_in(rows[time], value_set=late)))

@@ -1,0 +1,858 @@
+"""Answers of the API that somebody saved: what they tell, when, and what is not believed."""
+
+import contextlib
+import json
+import os
+import ssl
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
+
+from backupkit import Fleet, History, Limits, Policy, Snapshot, collect, evaluate
+from backupkit.cli import main
+from backupkit.collect import saved_answers
+from backupkit.errors import PayloadError, SettingsError
+from backupkit.simulator.appliance import PASSWORD, USER
+from backupkit.tables import ERRORS, JOBS, OBSERVATIONS, POLLS, SCHEDULES
+from backupkit.wire import Flavour, Kind, recognise
+from tests.conftest import EPOCH, Simulated, epoch
+from tests.test_any_answer import DOCUMENTS
+
+SAMPLES = Path(__file__).parent / "samples" / "api"
+FAILED = "20260102-215900-24322831"
+SUCCEEDED = "20260103-085630-24322831"
+RUNNING = "20260104-101500-24322831"
+PENDING = "20260104-220000-24322831"
+
+NOON = datetime(2026, 1, 4, 12, tzinfo=UTC)
+"""When the samples were asked for, in the tests: one job is running then."""
+
+Save = Callable[..., Path]
+
+
+def sample(name: str) -> bytes:
+    """Read a sample body."""
+    return (SAMPLES / f"{name}.json").read_bytes()
+
+
+def body(job_id: str, state: str = "SUCCEEDED", **fields: object) -> bytes:
+    """Write the answer to job/{id} of a job that ran from 1:00 to 1:20 on 4 January."""
+    told: dict[str, object] = {
+        "id": job_id,
+        "state": state,
+        "messages": [],
+        "progress": 100,
+        "start_time": "2026-01-04T01:00:00Z",
+        "end_time": "2026-01-04T01:20:00Z",
+    }
+    return json.dumps(told | fields).encode()
+
+
+def plan(**fields: object) -> dict[str, object]:
+    """Give one schedule as the API tells it."""
+    return {"parts": ["seat"], "location": "sftp://nas.example.test/vc", "enable": True} | fields
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Save:
+    """Save answers, by default written at noon; gives the folder of all."""
+    folder = tmp_path / "answers"
+
+    def write(place: str, content: object, at: datetime = NOON) -> Path:
+        path = folder / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+        os.utime(path, (at.timestamp(), at.timestamp()))
+        return folder
+
+    return write
+
+
+def read(folder: Path, **options: Any) -> Snapshot:  # noqa: ANN401 # what saved_answers takes
+    """Read them on 9 November 2026, and hold every frame to its contract."""
+    snapshot = saved_answers(folder, clock=epoch, **options)
+    OBSERVATIONS.check(snapshot.observations)
+    POLLS.check(snapshot.polls)
+    SCHEDULES.check(snapshot.schedules)
+    ERRORS.check(snapshot.errors)
+    JOBS.check(snapshot.jobs)
+    return snapshot
+
+
+def only(frame: pd.DataFrame) -> dict[str, Any]:
+    """Give a frame's one row, missing as None."""
+    (row,) = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return {str(name): value for name, value in row.items()}
+
+
+def details_of(snapshot: Snapshot) -> list[str]:
+    """Give what could not be used, in sentences."""
+    return snapshot.errors["detail"].to_list()
+
+
+class TestOneVisit:
+    """The documented answers, as curl saves them."""
+
+    @pytest.mark.parametrize("flavour", ["api", "rest"])
+    def test_list_details_schedules(self, save: Save, flavour: str) -> None:
+        """Both flavours give the jobs of their details, a schedule and a good visit."""
+        for name in ("job_list", "job_details", "schedules_list"):
+            folder = save(f"vc-1/{name}.json", sample(f"{flavour}_{name}_200"))
+        snapshot = read(folder)
+        jobs = snapshot.jobs.set_index("job_id")
+        assert jobs["state"].to_dict() == {
+            FAILED: "FAILED",
+            SUCCEEDED: "SUCCEEDED",
+            RUNNING: "INPROGRESS",
+        }
+        assert jobs["size"][FAILED] == 20_971_520
+        assert jobs["start_time"][FAILED] == pd.Timestamp("2026-01-02T21:59:00.318Z")
+        assert set(snapshot.observations["observed_at"]) == {NOON}
+        poll = only(snapshot.polls)
+        assert (poll["appliance"], poll["polled_at"], poll["ok"]) == ("vc-1", NOON, True)
+        assert (poll["api"], poll["details"]) == (flavour, True)
+        assert (poll["jobs_listed"], poll["jobs_changed"]) == (3, 3)
+        schedule = only(snapshot.schedules)
+        assert schedule["hour"] == {"api": 23, "rest": 1}[flavour]
+        days = {"api": [], "rest": ["MONDAY", "THURSDAY"]}[flavour]
+        assert list(schedule["days"] if schedule["days"] is not None else ()) == days
+        assert snapshot.errors.empty
+
+    def test_nothing_is_made_up(self, save: Save) -> None:
+        """What no file tells is missing: version, zone, details, requests, how long, the clock."""
+        save("vc-1/a.json", sample("api_job_get_inprogress_200"))
+        folder = save("vc-1/s.json", {"default": plan()})
+        snapshot = read(folder)
+        poll = only(snapshot.polls)
+        unknown = ("ok", "error", "detail", "version", "timezone", "requests", "elapsed")
+        assert [poll[name] for name in (*unknown, "clock_skew", "jobs_listed")] == [None] * 9
+        schedule = only(snapshot.schedules)
+        assert [schedule[name] for name in ("hour", "minute", "days", "timezone")] == [None] * 4
+        job = only(snapshot.jobs)
+        assert (job["end_time"], job["type"], job["progress"]) == (None, None, 42)
+
+    def test_version_and_zone(self, save: Save) -> None:
+        """Version and time zone are taken, and the schedule is in that zone."""
+        version = {"version": "6.7.0.45000", "product": "VMware vCenter Server", "type": "embedded"}
+        save("vc-1/v.json", {"value": version})
+        save("vc-1/z.json", {"value": "Europe/Berlin"})
+        folder = save("vc-1/s.json", sample("rest_schedules_list_200"))
+        snapshot = read(folder)
+        poll = only(snapshot.polls)
+        assert (poll["version"], poll["timezone"]) == ("6.7.0.45000", "Europe/Berlin")
+        assert only(snapshot.schedules)["timezone"] == "Europe/Berlin"
+
+    def test_names_are_free(self, save: Save) -> None:
+        """A job is the one that the answer names, whatever its file is called."""
+        save("vc-1/schedules.JSON", body("a/../b"))
+        folder = save("vc-1/details.json", ["a/../b"])
+        snapshot = read(folder)
+        assert snapshot.jobs["job_id"].to_list() == ["a/../b"]
+        assert snapshot.polls["ok"].to_list() == [True]
+
+    def test_one_job_told_twice(self, save: Save) -> None:
+        """Of two records of a job the one that ended counts, then details, then the newer."""
+        save("vc-1/1.json", sample("api_job_details_200"))
+        save("vc-1/2.json", sample("api_job_get_succeeded_200"))
+        save("vc-1/3.json", body(RUNNING, end_time="2026-01-04T11:00:00Z"))
+        save("vc-1/4.json", body("b", "INPROGRESS", progress=10, end_time=None))
+        later = NOON + timedelta(minutes=5)
+        folder = save("vc-1/0.json", body("b", "INPROGRESS", progress=60, end_time=None), later)
+        jobs = read(folder).jobs.set_index("job_id")
+        assert jobs["source"].to_dict() == {
+            FAILED: "details",
+            SUCCEEDED: "details",
+            RUNNING: "job",
+            "b": "job",
+        }
+        assert jobs["state"][RUNNING] == "SUCCEEDED"
+        assert jobs["progress"]["b"] == 60
+
+    def test_what_powershell_writes(self, save: Save) -> None:
+        """UTF-16 and UTF-8 with a mark at its beginning are read."""
+        text = sample("api_job_get_succeeded_200").decode()
+        save("vc-1/a.json", text.encode("utf-16"))
+        save("vc-1/b.json", text.replace(SUCCEEDED, "b").encode("utf-8-sig"))
+        folder = save("vc-1/job.json", [SUCCEEDED, "b"])
+        assert read(folder).polls["ok"].to_list() == [True]
+
+    def test_both_flavours(self, save: Save) -> None:
+        """Where both answered the next round finds out which to speak."""
+        save("vc-1/a.json", sample("api_job_list_200"))
+        folder = save("vc-1/b.json", sample("rest_job_details_200"))
+        poll = only(read(folder).polls)
+        assert (poll["api"], poll["ok"]) == (None, True)
+
+
+class TestWhole:
+    """`ok`: only where the files show that the whole job list was read."""
+
+    def test_details_alone(self, save: Save) -> None:
+        """Details alone may be those of some jobs."""
+        snapshot = read(save("vc-1/details.json", sample("api_job_details_200")))
+        assert snapshot.polls["ok"].isna().all()
+        assert len(snapshot.jobs) == 3
+        assert only(snapshot.errors)["detail"] == (
+            "vc-1: All is kept, but no visit shows the appliance whole: the job list is missing "
+            "(GET recovery/backup/job, as job.json)."
+        )
+        assert repr(snapshot) == "Snapshot: 0 of 1 appliance read, 3 jobs new or unfinished"
+
+    def test_a_job_is_missing(self, save: Save) -> None:
+        """A listed job that no file tells of is named."""
+        save("vc-1/job.json", ["a", "b", "c"])
+        folder = save("vc-1/a.json", body("a"))
+        snapshot = read(folder)
+        assert snapshot.polls["ok"].isna().all()
+        assert snapshot.polls["jobs_listed"].to_list() == [3]
+        assert (
+            "of 3 jobs on its list 2 are missing or unreadable, b for one"
+            in only(snapshot.errors)["detail"]
+        )
+
+    def test_known_to_have_ended(self, save: Save, tmp_path: Path) -> None:
+        """A job that earlier rounds saw end need not be told again; one that ran must."""
+        history = History(tmp_path / "history")
+        before = NOON - timedelta(hours=4)
+        save("vc-1/a.json", body("a"), before)
+        folder = save("vc-1/b.json", body("b", "INPROGRESS", end_time=None), before)
+        history.append(read(folder))
+        (folder / "vc-1" / "a.json").unlink()
+        (folder / "vc-1" / "b.json").unlink()
+        save("vc-1/job.json", ["a", "b"])
+        assert read(folder, known=history).polls["ok"].isna().all()
+        save("vc-1/b.json", body("b"))
+        assert read(folder, known=history).polls["ok"].to_list() == [True]
+        assert read(folder).polls["ok"].isna().all()
+
+    @pytest.mark.parametrize(
+        ("name", "content", "ok"),
+        [
+            ("job.json", {"value": []}, True),
+            ("JOB.json", {"value": []}, True),
+            ("schedules.json", {"value": []}, False),
+            ("any.json", [], True),
+            ("job.json", {}, False),
+        ],
+    )
+    def test_no_jobs(self, save: Save, name: str, content: object, *, ok: bool) -> None:
+        """An empty list is the job list if it can be nothing else, or is named so."""
+        snapshot = read(save(f"vc-1/{name}", content))
+        assert snapshot.polls["ok"].fillna(value=False).to_list() == [ok]
+        assert snapshot.polls["jobs_listed"].fillna(-1).to_list() == [0 if ok else -1]
+        assert snapshot.jobs.empty
+
+    def test_two_lists(self, save: Save) -> None:
+        """Two lists of one visit count together: each job on either must be told."""
+        save("vc-1/1.json", ["a"])
+        save("vc-1/2.json", ["b"])
+        save("vc-1/a.json", body("a"))
+        folder = save("vc-1/job.json", {"value": []})
+        assert read(folder).polls["ok"].isna().all()
+        save("vc-1/b.json", body("b"))
+        poll = only(read(folder).polls)
+        assert (poll["ok"], poll["jobs_listed"]) == (True, 2)
+
+
+class TestTimes:
+    """When the answers were asked for."""
+
+    def test_to_the_second(self, save: Save) -> None:
+        """The time of a file counts to the second, as archives keep it."""
+        folder = save("vc-1/job.json", [], NOON + timedelta(milliseconds=700))
+        assert read(folder).polls["polled_at"].to_list() == [NOON]
+
+    def test_quarter_of_an_hour(self, save: Save) -> None:
+        """Files within 15 minutes are one visit, at the oldest's time; the next begins another."""
+        save("vc-1/a.json", body("a"), NOON)
+        save("vc-1/job.json", ["a"], NOON + timedelta(minutes=15))
+        folder = save("vc-1/c.json", body("c"), NOON + timedelta(minutes=15, seconds=1))
+        polls = read(folder).polls.sort_values("polled_at")
+        assert polls["polled_at"].to_list() == [NOON, NOON + timedelta(minutes=15, seconds=1)]
+        assert polls["ok"].fillna(value=False).to_list() == [True, False]
+
+    def test_folder_of_a_time(self, save: Save) -> None:
+        """A folder's name tells when, in any zone; visits a minute apart stay apart."""
+        save("vc-1/20260104T120000Z/a.json", body("a", "INPROGRESS", progress=10, end_time=None))
+        folder = save(
+            "vc-1/2026-01-04T13:01:00+01:00/a.json",
+            body("a", "INPROGRESS", progress=20, end_time=None),
+            EPOCH,
+        )
+        told = read(folder, observed_at=NOON + timedelta(days=9)).observations
+        assert dict(zip(told["observed_at"], told["progress"], strict=True)) == {
+            pd.Timestamp(NOON): 10,
+            pd.Timestamp(NOON + timedelta(minutes=1)): 20,
+        }
+
+    def test_stated(self, save: Save) -> None:
+        """A stated time counts instead of the files' own."""
+        save("vc-1/a.json", body("a"), EPOCH)
+        folder = save("vc-1/job.json", ["a"], NOON - timedelta(days=400))
+        poll = only(read(folder, observed_at="2026-01-04T13:00:00+01:00").polls)
+        assert (poll["polled_at"], poll["ok"]) == (NOON, True)
+
+    @pytest.mark.parametrize(
+        ("stated", "said"),
+        [
+            ("2026-01-04T12:00:00", "observed_at: .* has no time zone"),
+            ("yesterday", 'observed_at: "yesterday" is not a time'),
+            (EPOCH + timedelta(hours=1), "Nobody asked at 2026-11-09T07:00:00Z: expected a time"),
+            ("2016-01-01T00:00:00Z", "Nobody asked at 2016-01-01T00:00:00Z"),
+        ],
+    )
+    def test_stated_wrongly(self, save: Save, stated: datetime | str, said: str) -> None:
+        """A stated time that is none, has no zone, or cannot be, is an error."""
+        with pytest.raises(SettingsError, match=said):
+            read(save("vc-1/job.json", []), observed_at=stated)
+
+    @pytest.mark.parametrize("at", [datetime(1980, 1, 1, tzinfo=UTC), EPOCH + timedelta(hours=1)])
+    def test_file_of_an_impossible_time(self, save: Save, at: datetime) -> None:
+        """A file as old as no API, or of the future, is named; with a stated time it counts."""
+        save("vc-2/job.json", [])
+        folder = save("vc-1/job.json", [], at)
+        snapshot = read(folder)
+        assert snapshot.polls["appliance"].to_list() == ["vc-2"]
+        assert only(snapshot.errors)["appliance"] == "vc-1"
+        assert (
+            "vc-1/job.json: The time at which the file was written cannot be"
+            in only(snapshot.errors)["detail"]
+        )
+        assert len(read(folder, observed_at=NOON).polls) == 2
+
+    @pytest.mark.parametrize(
+        ("name", "said"),
+        [
+            ("old", "Only folders named by a time with its zone"),
+            ("20260104", "Only folders named by a time with its zone"),
+            ("20270104T120000Z", "Nobody asked at 2027-01-04T12:00:00Z"),
+        ],
+    )
+    def test_folder_of_no_time(self, save: Save, name: str, said: str) -> None:
+        """Another folder in an appliance's is named, and nothing in it is read."""
+        save("vc-1/job.json", [])
+        snapshot = read(save(f"vc-1/{name}/a.json", body("a")))
+        assert snapshot.jobs.empty
+        assert f"vc-1/{name}: {said}" in only(snapshot.errors)["detail"]
+
+    def test_job_of_later(self, save: Save) -> None:
+        """A job that ended after it was asked for shows that the time is wrong: it is left out."""
+        save("vc-1/job.json", ["a", "b"])
+        save("vc-1/a.json", body("a", end_time="2026-01-04T12:15:00Z"))
+        folder = save("vc-1/b.json", body("b", end_time="2026-01-04T12:15:01Z"))
+        snapshot = read(folder)
+        assert snapshot.jobs["job_id"].to_list() == ["a"]
+        assert snapshot.polls["ok"].isna().all()
+        first, second = snapshot.errors.to_dict("records")
+        assert first["job_id"] == "b"
+        assert first["detail"] == (
+            "vc-1/b.json: Job b tells of 2026-01-04T12:15:01Z, and the answer is said to be of "
+            "2026-01-04T12:00:00Z. State when it was asked for."
+        )
+        assert "1 are missing or unreadable, b for one" in second["detail"]
+        for name in ("job", "a"):
+            (folder / "vc-1" / f"{name}.json").unlink()
+        with pytest.raises(SettingsError, match="Job b tells of 2026-01-04T12:15:01Z"):
+            read(folder)
+
+
+class TestSeveralVisits:
+    """One appliance, asked again and again."""
+
+    def test_what_changed(self, save: Save) -> None:
+        """A job is told again only where it changed; the visits are in the order of time."""
+        for hour, progress in ((10, 50), (9, 50), (8, 40)):
+            running = body("a", "INPROGRESS", progress=progress, end_time=None)
+            save(f"vc-1/20260104T{hour:02}0000Z/a.json", running)
+        folder = save("vc-1/20260104T110000Z/a.json", body("a"))
+        snapshot = read(folder)
+        told = snapshot.observations.sort_values("observed_at")
+        assert told["progress"].to_list() == [40, 50, 100]
+        assert snapshot.polls["polled_at"].is_monotonic_increasing
+        assert len(snapshot.polls) == 4
+
+    def test_listed_no_more(self, save: Save, tmp_path: Path) -> None:
+        """A job that a later list lacks has vanished, as for a round over the appliances."""
+        save("vc-1/20260104T080000Z/job.json", ["a", "b"])
+        save("vc-1/20260104T080000Z/a.json", body("a"))
+        save("vc-1/20260104T080000Z/b.json", body("b"))
+        save("vc-1/20260104T090000Z/job.json", ["b"])
+        folder = save("vc-1/20260104T090000Z/new.json", body("new"))  # began after the list came
+        history = History(tmp_path / "history")
+        added = history.append(read(folder))
+        assert (added.observations, added.vanished, added.polls) == (4, 1, 2)
+        jobs = history.jobs().set_index("job_id")["vanished_at"]
+        assert jobs["a"] == pd.Timestamp("2026-01-04T09:00:00Z")
+        assert jobs[["b", "new"]].isna().all()
+        assert history.polls()["ok"].to_list() == [True, True]
+
+    def test_as_last_told(self, save: Save) -> None:
+        """Version and time zone are as last told, as in the polls of rounds."""
+        version = {"product": "VMware vCenter Server", "type": "embedded", "summary": ""}
+        save("vc-1/20260104T080000Z/v.json", version | {"version": "8.0.3.00400"})
+        save("vc-1/20260104T080000Z/z.json", "Asia/Tokyo")
+        save("vc-1/20260104T090000Z/s.json", {"nightly": plan()})
+        save("vc-2/20260104T090000Z/s.json", {"nightly": plan()})
+        folder = save("vc-1/20260104T100000Z/v.json", version | {"version": "9.0.0"})
+        snapshot = read(folder)
+        told = snapshot.polls[snapshot.polls["appliance"] == "vc-1"]
+        assert told["version"].to_list() == ["8.0.3.00400", "8.0.3.00400", "9.0.0"]
+        assert told["timezone"].to_list() == ["Asia/Tokyo"] * 3
+        zones = snapshot.schedules.set_index("appliance")["timezone"]
+        assert zones["vc-1"] == "Asia/Tokyo"
+        assert pd.isna(zones["vc-2"])
+
+    def test_one_whole_visit_is_enough(self, save: Save) -> None:
+        """A visit that only followed a running job is no trouble beside one that was whole."""
+        save("vc-1/20260104T080000Z/job.json", ["a"])
+        save("vc-1/20260104T080000Z/a.json", body("a"))
+        folder = save("vc-1/20260104T220500Z/b.json", sample("api_job_get_none_200"))
+        snapshot = read(folder)
+        assert snapshot.polls["ok"].fillna(value=False).to_list() == [True, False]
+        assert snapshot.errors.empty
+
+
+class TestHistory:
+    """What a history makes of them."""
+
+    def test_twice(self, save: Save, tmp_path: Path) -> None:
+        """Appending the same folder again changes nothing, and every row is vouched for."""
+        for name in ("job_list", "job_details", "schedules_list"):
+            folder = save(f"vc-1/{name}.json", sample(f"rest_{name}_200"))
+        history = History(tmp_path / "history")
+        added = history.append(read(folder))
+        assert (added.observations, added.polls, added.schedules) == (3, 1, 1)
+        assert len(history.observations()) == 3
+        assert len(history.schedules()) == 1
+        for known in (None, history):
+            again = history.append(read(folder, known=known))
+            assert (again.observations, again.polls, again.schedules) == (0, 0, 0)
+
+    def test_next_round_goes_on(self, save: Save, tmp_path: Path) -> None:
+        """What they told is remembered: jobs that ended, the flavour and the zone."""
+        save("vc-1/job.json", ["a", "b"])
+        save("vc-1/a.json", body("a"))
+        save("vc-1/b.json", body("b", "INPROGRESS", end_time=None))
+        folder = save("vc-1/z.json", "Etc/UTC")
+        history = History(tmp_path / "history")
+        history.append(read(folder))
+        memory = history.remembered()["vc-1"]
+        assert memory.listed == {"a", "b"}
+        assert memory.finished == {"a"}
+        assert (memory.api, memory.timezone) == ("api", "Etc/UTC")
+
+
+BAD: dict[str, tuple[bytes, str]] = {
+    "cut": (sample("api_job_details_200")[:200], "is not valid JSON: it is cut off or damaged"),
+    "empty": (b"", "is empty"),
+    "page": (b"<html>Bad gateway</html>", "is HTML and not JSON"),
+    "headers": (b"HTTP/1.1 200 OK\r\n\r\n[]", "is not valid JSON"),
+    "number": (b"5", ", got int"),
+    "null": (b'{"value": null}', ", got null"),
+    "numbers": (b"[1, 2]", "got a list of something else"),
+    "mixed": (b'["a", 1]', "The answer to the job list is not what the API promises"),
+    "object": (
+        b'{"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "f": 6}',
+        "schedules, the version or the time zone, got an object with a, b, c, d, e, ...",
+    ),
+    "archive": (b'{"version": "8.0.1", "timestamp": "x"}', "got an object with version, timestamp"),
+    "restore": (
+        b'{"state": "NONE", "messages": [], "progress": 0}',
+        "The answer to a job is not what the API promises: Object missing required field id",
+    ),
+    "schedule": (json.dumps(plan()).encode(), "got an object with parts, location, enable"),
+    "rpc": (sample("jsonrpc_job_get_succeeded"), "got an object with jsonrpc, id, result"),
+    "refused": (
+        sample("api_error_401_unauthenticated"),
+        'The answer is an error (UNAUTHENTICATED): "Authentication required". Ask again',
+    ),
+    "unknown": (sample("rest_error_404_job_not_found"), "The answer is an error (NOT_FOUND)"),
+    "dumb": (b'{"error_type": "CANCELED", "messages": []}', "The answer is an error (CANCELED). "),
+    "year": (body("x", start_time="0001-01-01T00:00:00+23:00"), "a time out of range"),
+    "zoneless": (body("x", end_time="2026-01-01T00:00:00"), "The answer to a job is not what"),
+    "latin": (b'"Europe/M\xfcnchen"', "is not valid JSON"),
+    "half": (b"\xff\xfe[", "It cannot be read: it is not Unicode"),
+    "deep": (b"[" * 200_000, "is not valid JSON"),
+    "place": (b'"Europe/Atlantis"', "The answer is a text and no time zone"),
+    "path": (b'"../../etc/passwd"', "The answer is a text and no time zone"),
+    "nothing": (b'""', "The answer is a text and no time zone"),
+}
+
+
+class TestBadFiles:
+    """One bad file spoils no other, and is named."""
+
+    @pytest.mark.parametrize("kind", BAD)
+    def test_named(self, save: Save, kind: str) -> None:
+        """Each is a row that says which file, what was expected and what came."""
+        content, said = BAD[kind]
+        save("vc-1/job.json", ["a"])
+        save("vc-1/a.json", body("a"))
+        folder = save("vc-1/z.json", content)
+        snapshot = read(folder)
+        row = only(snapshot.errors)
+        assert (row["appliance"], row["error"], row["job_id"]) == ("vc-1", "payload", None)
+        assert row["detail"].startswith("vc-1/z.json: ")
+        assert said in row["detail"]
+        assert snapshot.jobs["job_id"].to_list() == ["a"]
+        assert snapshot.polls["ok"].to_list() == [True]
+        (folder / "vc-1" / "job.json").unlink()
+        (folder / "vc-1" / "a.json").unlink()
+        with pytest.raises(SettingsError, match=r"no saved answer in it can be used.*\n  vc-1/z"):
+            read(folder)
+
+    def test_no_secret(self, save: Save) -> None:
+        """The token of a session that was saved too is not repeated."""
+        save("vc-1/job.json", [])
+        snapshot = read(save("vc-1/token.json", sample("api_session_create_201")))
+        assert "If it is the token of a session, remove it." in only(snapshot.errors)["detail"]
+        for frame in (snapshot.polls, snapshot.errors):
+            assert "a5adf880" not in frame.to_string(max_colwidth=None)
+
+    def test_bad_records(self, save: Save) -> None:
+        """Of details and schedules the good records are taken, the others named."""
+        details = json.loads(sample("api_job_details_200"))
+        del details[FAILED]["location"]
+        pairs = [
+            {"value": plan()},
+            {"key": "bad", "value": plan(enable="yes")},
+            {"key": "good", "value": plan()},
+        ]
+        save("vc-1/job.json", [RUNNING, SUCCEEDED, FAILED])
+        save("vc-1/s.json", {"value": pairs})
+        snapshot = read(save("vc-1/d.json", details))
+        assert set(snapshot.jobs["job_id"]) == {RUNNING, SUCCEEDED}
+        assert snapshot.schedules["schedule"].to_list() == ["good"]
+        assert snapshot.polls["ok"].isna().all()
+        job, keyless, bad, whole = snapshot.errors.to_dict("records")
+        assert job["job_id"] == FAILED
+        assert "missing required field location" in job["detail"]
+        assert "vc-1/s.json: An entry of the schedules without a usable key" in keyless["detail"]
+        assert "The schedule bad is not what the API promises" in bad["detail"]
+        assert f"1 are missing or unreadable, {FAILED} for one" in whole["detail"]
+
+    def test_all_else_is_passed_over(self, save: Save) -> None:
+        """Other files, hidden ones, and folders with none of them are no trouble."""
+        save("README.txt", b"")
+        save(".DS_Store", b"")
+        save("vc-1/note.txt", b"")
+        save("vc-1/._job.json", b"\x00\x05")
+        save("vc-1/20260104T120000Z/headers.txt", b"")
+        save("empty/.keep", b"")
+        assert read(save("vc-1/job.json", [])).errors.empty
+
+    def test_in_the_wrong_place(self, save: Save) -> None:
+        """A file that belongs to no appliance is named, and so is a folder that is too deep."""
+        save("job.json", [])
+        save("vc-1/job.json", [])
+        snapshot = read(save("vc-1/20260104T120000Z/more/job.json", []))
+        assert snapshot.errors["appliance"].isna().to_list() == [True, False]
+        assert details_of(snapshot) == [
+            "job.json: It belongs to no appliance. Put it into a folder named as the appliance.",
+            "vc-1/20260104T120000Z/more: A folder so deep is not looked into.",
+        ]
+
+    def test_nothing_to_be_used(self, save: Save, tmp_path: Path) -> None:
+        """A folder of no use is an error that says what was expected, and what is wrong."""
+        for number in range(7):
+            folder = save(f"{number}.json", [])
+        with pytest.raises(SettingsError, match="Expected JSON files in a folder for each") as told:
+            read(folder)
+        assert str(told.value).count("It belongs to no appliance") == 5
+        assert str(told.value).endswith("\n  and 2 more")
+        for place, said in (
+            (tmp_path / "none", "cannot be read: No such file"),
+            (folder / "0.json", "cannot be read: Not a directory"),
+            (Path("a\0b"), "cannot be read: there is no such path"),
+        ):
+            with pytest.raises(SettingsError, match=said):
+                read(place)
+
+
+class TestHostile:
+    """Folders made to do harm do none."""
+
+    def test_links(self, save: Save, tmp_path: Path) -> None:
+        """Links lead nowhere, wherever they are."""
+        (tmp_path / "secret").mkdir()
+        (tmp_path / "secret" / "a.json").write_bytes(body("secret"))
+        folder = save("vc-1/20260104T120000Z/job.json", [])
+        (folder / "vc-2").symlink_to(tmp_path / "secret")
+        (folder / "vc-1" / "20260104T110000Z").symlink_to(tmp_path / "secret")
+        (folder / "vc-1" / "b.json").symlink_to(tmp_path / "secret" / "a.json")
+        (folder / "vc-1" / "20260104T120000Z" / "c.json").symlink_to("/dev/zero")
+        snapshot = read(folder)
+        assert snapshot.jobs.empty
+        assert sorted(detail.partition(":")[0] for detail in details_of(snapshot)) == [
+            "vc-1/20260104T110000Z",
+            "vc-1/20260104T120000Z/c.json",
+            "vc-1/b.json",
+            "vc-2",
+        ]
+        assert all("links are not followed" in detail for detail in details_of(snapshot))
+
+    def test_no_plain_files(self, save: Save) -> None:
+        """A pipe does not make it wait, and a folder named .json is no file."""
+        folder = save("vc-1/20260104T120000Z/job.json", [])
+        os.mkfifo(folder / "vc-1" / "20260104T120000Z" / "pipe.json")
+        (folder / "vc-1" / "20260104T120000Z" / "x.json").mkdir()
+        assert details_of(read(folder)) == [
+            "vc-1/20260104T120000Z/pipe.json: The answer is empty.",
+            "vc-1/20260104T120000Z/x.json: It cannot be read: Is a directory.",
+        ]
+
+    def test_huge(self, save: Save) -> None:
+        """A file larger than an answer may be is not read."""
+        save("vc-1/job.json", [])
+        folder = save("vc-1/big.json", b"")
+        with (folder / "vc-1" / "big.json").open("r+b") as file:
+            file.truncate(2**40)
+        os.utime(folder / "vc-1" / "big.json", (NOON.timestamp(), NOON.timestamp()))
+        detail = only(read(folder, limits=Limits(body=2**20)).errors)["detail"]
+        assert detail == "vc-1/big.json: It is larger than 1 MiB and was not read."
+
+    def test_names(self, save: Save) -> None:
+        """Names steer no terminal: such an appliance is refused, such a file named tamely."""
+        save("vc-1/job.json", [])
+        save("vc-1/x\x1b[2J\n.json", b"")
+        save("vc-1/\x1b]0;\x07/a.json", body("a"))
+        save("vc-2\x1b[2J/job.json", [])
+        folder = save("vc-3/job.json", [])
+        os.mkdir(os.fsencode(folder) + b"/vc-\xff")  # noqa: PTH102 # no text
+        snapshot = read(folder)
+        assert snapshot.polls["appliance"].to_list() == ["vc-1", "vc-3"]
+        text = "".join(details_of(snapshot))
+        assert text.isprintable()
+        assert "vc-1/x [2J .json: The answer is empty." in text
+        assert text.count("No appliance has such a name.") == 2
+
+    def test_ids_and_words(self, save: Save) -> None:
+        """Ids with path parts and steering characters are kept as ids, and shown tamely."""
+        evil = "../../\x1b[2J"
+        save("vc-1/job.json", [evil, "gone\x07"])
+        snapshot = read(save("vc-1/a.json", body(evil, "EXPLODED")))
+        assert snapshot.jobs["job_id"].to_list() == [evil]
+        assert snapshot.jobs["outcome"].to_list() == ["other"]
+        assert only(snapshot.errors)["detail"].isprintable()
+
+
+class TestRecognise:
+    """wire.recognise: which answer a body is."""
+
+    @pytest.mark.parametrize("path", sorted(SAMPLES.glob("*_20?.json")), ids=lambda path: path.stem)
+    def test_samples(self, path: Path) -> None:
+        """Every good sample is known by what it holds."""
+        flavour, _, rest = path.stem.partition("_")
+        kinds = {
+            "job_list": Kind.JOB_IDS,
+            "job_details": Kind.DETAILS,
+            "job_get": Kind.JOB,
+            "schedules": Kind.SCHEDULES,
+            "session": Kind.TEXT,
+        }
+        kind = next(kind for start, kind in kinds.items() if rest.startswith(start))
+        assert recognise(path.read_bytes()) == (kind, Flavour(flavour))
+
+    def test_odd_maps(self) -> None:
+        """Maps are known by any good entry, whatever their keys are called."""
+        for name in ("state", "type", "error_type", "version"):
+            assert recognise(json.dumps({name: plan()}).encode()) == (
+                Kind.SCHEDULES,
+                Flavour.API,
+            )
+        entries: list[object] = [5, {"key": "a"}, {"key": "b", "value": {"status": "FAILED"}}]
+        assert recognise(json.dumps({"value": entries}).encode()) == (Kind.DETAILS, Flavour.REST)
+
+    @pytest.mark.property
+    @settings(deadline=None)
+    @given(DOCUMENTS.map(lambda document: json.dumps(document).encode()) | st.binary())
+    def test_any_body(self, content: bytes) -> None:
+        """Any JSON and any bytes are an answer, or a PayloadError."""
+        with contextlib.suppress(PayloadError):
+            kind, flavour = recognise(content)
+            assert kind in Kind
+            assert flavour in Flavour
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
+    """Import into a history; gives exit code, stdout and stderr."""
+
+    def command(*argv: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        where = ("--history", str(tmp_path / "history"))
+        code = main(["history", "import", *where, *map(str, argv)])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return command
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+class TestCommand:
+    """``backupkit history import``."""
+
+    def test_whole(self, save: Save, run: Run, tmp_path: Path) -> None:
+        """All is kept and counted, exit code 0; again nothing is added."""
+        save("vc-1/job.json", sample("api_job_list_200"))
+        folder = save("vc-1/details.json", sample("api_job_details_200"))
+        history = tmp_path / "history"
+        assert run(folder) == (
+            0,
+            f"{history}: 3 observations, 1 visits and 0 schedules added from {folder}\n",
+            "1 of 1 appliances read whole, asked for at 2026-01-04T12:00:00Z.\n",
+        )
+        assert "0 observations, 0 visits and 0 schedules added" in run(folder)[1]
+        assert len(History(history).jobs()) == 3
+
+    def test_not_whole(self, save: Save, run: Run) -> None:
+        """What is missing or bad is said on stderr, exit code 3; the rest is kept."""
+        save("vc-1/20260104T120000Z/job.json", [])
+        save("vc-1/20260105T120000Z/job.json", [])
+        for number in range(30):
+            folder = save(f"vc-2/{number:02}.json", b"<html>")
+        code, out, err = run(folder)
+        assert code == 3
+        assert "0 observations, 2 visits" in out
+        assert err.startswith(
+            "1 of 1 appliances read whole, asked for from 2026-01-04T12:00:00Z to "
+            "2026-01-05T12:00:00Z.\n  vc-2/00.json: The answer is HTML and not JSON"
+        )
+        assert err.endswith("\n  and 10 more\n")
+
+    def test_observed_at(self, save: Save, run: Run) -> None:
+        """A stated time is taken, and one that is none refused."""
+        folder = save("vc-1/job.json", [])
+        code, _, err = run(folder, "--observed-at", "2026-02-01T00:00:00Z")
+        assert code == 0
+        assert "asked for at 2026-02-01T00:00:00Z" in err
+        code, _, err = run(folder, "--observed-at", "noon")
+        assert code == 1
+        assert '"noon" is not a time' in err
+
+    def test_of_no_use(self, save: Save, run: Run) -> None:
+        """A folder with nothing to be used is wrong input."""
+        code, out, err = run(save("vc-1/job.json", b""))
+        assert (code, out) == (1, "")
+        assert "no saved answer in it can be used" in err
+        assert "vc-1/job.json: The answer is empty." in err
+
+    def test_other_sources(self, save: Save, run: Run, tmp_path: Path) -> None:
+        """A history and its export are still known as such, even empty; they know their times."""
+        other = History(tmp_path / "other")
+        code, out, _ = run(other.path)
+        assert code == 0
+        assert f"0 observations, 0 visits and 0 schedules added from {other.path}\n" in out
+        other.append(read(save("vc-1/job.json", [])))
+        other.export(tmp_path / "export")
+        for source in (other.path, tmp_path / "export"):
+            code, _, err = run(source, "--observed-at", "2026-02-01T00:00:00Z")
+            assert code == 1
+            assert "--observed-at is for saved answers" in err
+        assert "0 observations, 1 visits" in run(tmp_path / "export")[1]
+        assert "0 observations, 0 visits" in run(other.path)[1]
+
+
+def fetched(host: str, ca_bundle: Path, folder: Path) -> None:
+    """Ask an appliance as a person with curl would, and save what it says."""
+    context = ssl.create_default_context(cafile=str(ca_bundle))
+
+    def ask(path: str, method: str = "GET", **headers: str) -> bytes | None:
+        request = urllib.request.Request(
+            f"https://{host}{path}",
+            method=method,
+            headers={name.replace("_", "-"): value for name, value in headers.items()},
+        )
+        try:
+            with urllib.request.urlopen(request, context=context) as answer:  # noqa: S310 # https
+                content: bytes = answer.read()
+                return content
+        except urllib.error.HTTPError as error:
+            with error:
+                return None
+
+    basic = f"Basic {b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}"
+    base = "/api/appliance"
+    login = ask("/api/session", "POST", Authorization=basic)
+    if login is None:
+        base = "/rest/appliance"
+        login = ask("/rest/com/vmware/cis/session", "POST", Authorization=basic)
+    session = {"vmware_api_session_id": (login or b"").decode().split('"')[-2]}
+    wanted = {
+        "job": "recovery/backup/job",
+        "details": "recovery/backup/job/details",
+        "schedules": "recovery/backup/schedules",
+        "version": "system/version",
+        "timezone": "system/time/timezone",
+    }
+    answers = {name: ask(f"{base}/{path}", **session) for name, path in wanted.items()}
+    if answers["details"] is None:  # 6.5
+        listed = json.loads(answers["job"] or b"")["value"]
+        for job_id in listed:
+            answers[job_id] = ask(f"{base}/recovery/backup/job/{job_id}", **session)
+    folder.mkdir(parents=True)
+    for name, content in answers.items():
+        if content is not None:
+            (folder / f"{name}.json").write_bytes(content)
+
+
+class TestSimulator:
+    """Real answers over HTTPS, saved and imported."""
+
+    def test_as_collected(self, own_demo: Simulated, tmp_path: Path) -> None:
+        """Eleven appliances of every version bring the rows that `collect` brings."""
+        fleet = Fleet([one for one in own_demo.fleet if one.name != "vc-tyo-03"])  # is down
+        for one in fleet:
+            assert one.ca_bundle is not None
+            place = tmp_path / "answers" / one.name / "20261109T060000Z"
+            fetched(one.host, one.ca_bundle, place)
+        saved = read(tmp_path / "answers")
+        collected = collect(fleet, clock=epoch)
+        assert saved.errors.empty
+        for name, by in (
+            ("observations", ["appliance", "job_id"]),
+            ("schedules", ["appliance", "schedule"]),
+        ):
+            left, right = (
+                getattr(one, name).sort_values(by, ignore_index=True) for one in (saved, collected)
+            )
+            assert len(left) >= 10
+            assert_frame_equal(left, right)
+        # how it was asked was not saved; that 6.5 has no details can only be seen by asking
+        told = ["appliance", "polled_at", "ok", "api", "version", "timezone", "jobs_listed"]
+        left, right = (
+            one.polls[told].sort_values("appliance", ignore_index=True)
+            for one in (saved, collected)
+        )
+        assert left["ok"].all()
+        assert_frame_equal(left, right)
+
+    def test_the_same_judgement(self, own_demo: Simulated, tmp_path: Path) -> None:
+        """A history of saved answers is judged as one that was collected."""
+        one = own_demo.fleet["vc-ham-03"]
+        assert one.ca_bundle is not None
+        fetched(one.host, one.ca_bundle, tmp_path / "answers" / one.name / "20261109T060000Z")
+        policy = Policy(rpo="24h", grace="2h")
+        judged = []
+        for name, snapshot in (
+            ("saved", read(tmp_path / "answers")),
+            ("collected", collect([one], clock=epoch)),
+        ):
+            history = History(tmp_path / name)
+            history.append(snapshot)
+            judged.append(evaluate(history, policy, last="30d", now=EPOCH))
+        columns = judged[0].appliances.columns.drop(["clock_skew"], errors="ignore")
+        assert_frame_equal(judged[0].appliances[columns], judged[1].appliances[columns])
+        assert judged[0].appliances["state"].to_list() == ["breach"]
