@@ -778,23 +778,13 @@ class Remembered:
     """A history: it tells what it was asked for."""
 
     def __init__(self, known: Known) -> None:
-        self.known = known
+        self._known = known
         self.asked: list[object] = []
 
-    def jobs(self, *, at: object = None) -> pd.DataFrame:
-        """Give the jobs."""
+    def known(self, *, at: object = None) -> t.Known:
+        """Give what is known."""
         self.asked.append(at)
-        return self.known.jobs
-
-    def polls(self, *, at: object = None) -> pd.DataFrame:
-        """Give the visits."""
-        self.asked.append(at)
-        return self.known.polls
-
-    def schedules(self, *, at: object = None) -> pd.DataFrame:
-        """Give the schedules."""
-        self.asked.append(at)
-        return self.known.schedules
+        return t.Known(self._known.jobs, self._known.polls, self._known.schedules)
 
 
 class TestEvaluate:
@@ -804,7 +794,7 @@ class TestEvaluate:
         """With `now` the history is asked for what was known then; the period is 30 days."""
         history = Remembered(known_of(BY_NAME["ex01"]))
         a = evaluate(history, EXACT, now=END)
-        assert history.asked == [pd.Timestamp(END)] * 3
+        assert history.asked == [pd.Timestamp(END)]
         assert (a.start, a.end, a.now) == (
             pd.Timestamp("2026-10-10T00:00Z"),
             pd.Timestamp(END),
@@ -816,7 +806,7 @@ class TestEvaluate:
         history = Remembered(known_of(BY_NAME["ex01"]))
         before = pd.Timestamp.now("UTC")
         a = evaluate(history, EXACT)
-        assert history.asked == [None] * 3
+        assert history.asked == [None]
         assert before <= a.now == a.end <= pd.Timestamp.now("UTC")
 
     def test_snapshot(self) -> None:

@@ -8,11 +8,15 @@ from itertools import count
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
+import pandas as pd
 import pytest
 
+from backupkit import Policy, evaluate
 from backupkit.history import History
-from tests.test_history import job, snapshot
+from backupkit.history.stored import Stored
+from tests.test_history import at, job, snapshot
 
 KILLS = 20
 JOBS = 5
@@ -101,3 +105,56 @@ def test_killed_beside_others(hands: Hands) -> None:
         process.join()
     assert acknowledged(hands.told) <= whole_rounds(hands.folder)
     assert History(hands.folder).verify().empty
+
+
+@pytest.fixture
+def busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> History:
+    """Give a history to which another collector appends a round before each look at a table."""
+    history, numbers, rows = History(tmp_path / "busy"), count(), Stored.rows
+
+    def append() -> None:
+        number = next(numbers)
+        told = [job("vc-a", f"{number}-{place}", "SUCCEEDED") for place in range(JOBS)]
+        History(history.path).append(snapshot(number, *told, names=("vc-a",), hour=number % 24))
+
+    def beside(stored: Stored, *choice: Any) -> Any:  # noqa: ANN401 # whatever it takes and gives
+        with monkeypatch.context() as alone:
+            alone.setattr(Stored, "rows", rows)
+            append()
+        return rows(stored, *choice)
+
+    append()
+    monkeypatch.setattr(Stored, "rows", beside)
+    return history
+
+
+class TestReadBesideOthers:
+    """Whoever reads knows of each visit all that it brought, or nothing of it."""
+
+    def test_judged(self, busy: History) -> None:
+        """A judgement rests on visits and on what they brought."""
+        judged = evaluate(busy, Policy(), last="1d", now=at(1_000))
+        visits = int(judged.version.partition("-")[0])
+        assert judged.coverage["polls"].to_list() == [visits]
+        assert len(judged.jobs) == JOBS * visits
+        assert judged.schedules["hour"].to_list() == [visits - 1]
+
+    def test_taken_over(self, busy: History, tmp_path: Path) -> None:
+        """So it is with a history that is taken over."""
+        added = History(tmp_path / "target").merge(busy.path)
+        assert (added.observations, added.schedules) == (JOBS * added.polls, added.polls)
+
+    def test_exported(self, busy: History, tmp_path: Path) -> None:
+        """So it is with one that is written out."""
+        busy.export(tmp_path / "out")
+        rows = {
+            name: len(pd.read_parquet(tmp_path / "out" / f"{name}.parquet"))
+            for name in ("jobs", "observations", "polls", "schedules")
+        }
+        visits = rows["polls"]
+        assert rows == {
+            "jobs": JOBS * visits,
+            "observations": JOBS * visits,
+            "polls": visits,
+            "schedules": visits,
+        }

@@ -35,6 +35,7 @@ class TestPrune:
         assert history.prune(EIGHT + pd.Timedelta(minutes=2)) == {
             "polls": polls // 2,
             "observations": 4,
+            "schedules": 2,
         }
         for one in (history, History(history.path)):
             assert set(one.observations()["job_id"]) == {"2", "3"}
@@ -43,7 +44,7 @@ class TestPrune:
             (history.path / "backupkit-history.json").read_text(encoding="utf-8")
         )["removed"]
         assert removed["what"] == "learnt before 2026-11-09 20:02 UTC"
-        assert removed["rows"] == polls // 2 + 4
+        assert removed["rows"] == polls // 2 + 4 + 2
         assert any(name.startswith("Removed 2") for name in history.facts())
         assert history.verify().empty
 
@@ -56,7 +57,26 @@ class TestPrune:
     def test_twice(self, history: History) -> None:
         """What is gone cannot be removed again: the record says so."""
         history.prune(EIGHT + pd.Timedelta(minutes=2))
-        assert history.prune(EIGHT + pd.Timedelta(minutes=2)) == {"polls": 0, "observations": 0}
+        assert history.prune(EIGHT + pd.Timedelta(minutes=2)) == {
+            "polls": 0,
+            "observations": 0,
+            "schedules": 0,
+        }
+
+    def test_schedules_in_force_stay(self, history: History) -> None:
+        """A schedule is then first seen by the oldest good visit left; a later one stays."""
+        history.append(snapshot(9, names=NAMES[:1], hour=4))
+        history.prune(EIGHT + pd.Timedelta(minutes=2))
+        plans = history.schedules()
+        assert plans[["appliance", "hour"]].to_numpy().tolist() == [
+            [NAMES[1], 23],
+            ["vc-1", 23],
+            ["vc-1", 4],
+        ]
+        two, nine = (EIGHT + pd.Timedelta(minutes=minute) for minute in (2, 9))
+        assert plans["seen_at"].to_list() == [two, two, nine]
+        history.prune(nine)  # of the other appliance no visit is left
+        assert history.schedules()[["appliance", "hour"]].to_numpy().tolist() == [["vc-1", 4]]
 
     def test_nothing_kept(self, tmp_path: Path) -> None:
         """Of nothing nothing is removed."""

@@ -6,12 +6,12 @@ from typing import Final, Protocol
 import pandas as pd
 
 from backupkit import analysis
-from backupkit.assessment.judging import Known, Times, judge
+from backupkit.assessment.judging import Times, judge
 from backupkit.assessment.result import Assessment
 from backupkit.errors import SettingsError
 from backupkit.policy import Policy
 from backupkit.settings import Instant, parse_duration, parse_instant
-from backupkit.tables import JOBS, POLLS, SCHEDULES
+from backupkit.tables import JOBS, POLLS, SCHEDULES, Known
 
 __all__ = ["evaluate", "evaluate_frames"]
 
@@ -22,9 +22,7 @@ _EARLIEST: Final = pd.Timestamp("1980-01-01", tz="UTC")
 class _History(Protocol):
     """Frames as they were known at an instant, such as `backupkit.History` gives."""
 
-    def jobs(self, *, at: Instant | None = None) -> pd.DataFrame: ...
-    def polls(self, *, at: Instant | None = None) -> pd.DataFrame: ...
-    def schedules(self, *, at: Instant | None = None) -> pd.DataFrame: ...
+    def known(self, *, at: Instant | None = None) -> Known: ...
 
 
 class _Snapshot(Protocol):
@@ -88,12 +86,17 @@ def evaluate(
         )
     else:
         begin = parse_instant(start, where="start")
-    if callable(source.jobs):
-        at = None if now is None else moment
-        frames = source.jobs(at=at), source.polls(at=at), source.schedules(at=at)
-    else:
-        frames = source.jobs, source.polls, source.schedules
-    return evaluate_frames(*frames, policy, start=begin, end=until, now=moment, as_if=as_if)
+    known = source.known(at=None if now is None else moment) if hasattr(source, "known") else source
+    return evaluate_frames(
+        known.jobs,
+        known.polls,
+        known.schedules,
+        policy,
+        start=begin,
+        end=until,
+        now=moment,
+        as_if=as_if,
+    )
 
 
 def evaluate_frames(

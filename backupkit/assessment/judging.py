@@ -19,9 +19,10 @@ from backupkit.tables import (
     SCHEDULES,
     SLOTS,
     STATES,
+    Known,
 )
 
-__all__ = ["Known", "Times", "judge"]
+__all__ = ["Times", "judge"]
 
 _LOOK_BACK: Final = pd.Timedelta(days=1_000)  # expected runs before that change no figure
 _WEEK: Final = pd.Timedelta(days=7)
@@ -30,15 +31,6 @@ _DAY: Final = pd.Timedelta(days=1)
 
 _Turns = list[tuple[pd.Timestamp | None, pd.DataFrame]]
 """The rules, and from when on each hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What is known at the moment of the judgement: of JOBS (each job once), POLLS, SCHEDULES."""
-
-    jobs: pd.DataFrame
-    polls: pd.DataFrame
-    schedules: pd.DataFrame
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pandas as pd
+import pyarrow as pa
 
 from backupkit.display import fact_table, line, panel
 from backupkit.errors import HistoryError
@@ -23,6 +24,7 @@ from backupkit.history.mark import identity
 from backupkit.history.place import Folder, is_url
 from backupkit.history.removal import forget, prune
 from backupkit.history.store import TABLES, Store
+from backupkit.history.stored import TIME
 from backupkit.settings import Instant, parse_instant
 from backupkit.tables import (
     JOBS,
@@ -30,11 +32,13 @@ from backupkit.tables import (
     OBSERVATIONS,
     POLLS,
     SCHEDULES,
+    Known,
     Remembered,
     Table,
     changed_observations,
     changed_schedules,
     conflicts_in,
+    jobs_from,
     newest_of,
     remembered_from,
 )
@@ -136,7 +140,7 @@ class History:
         if len(told):
             # of other jobs nothing is told
             choice = Choice(appliances=set(told["appliance"]), jobs=set(told["job_id"]))
-            known = _read(self._store, OBSERVATIONS, choice)
+            known = self._read(OBSERVATIONS, choice)
         observations = changed_observations(told, known)
         plans = SCHEDULES.check(snapshot.schedules)
         schedules = changed_schedules(plans, self.schedules()) if len(plans) else plans
@@ -211,9 +215,7 @@ class History:
         HistoryError
             If the table cannot be read.
         """
-        return _read(
-            self._store, OBSERVATIONS, Choice.of(at=at, since=since, appliances=appliances)
-        )
+        return self._read(OBSERVATIONS, Choice.of(at=at, since=since, appliances=appliances))
 
     def jobs(
         self,
@@ -245,7 +247,7 @@ class History:
         appliances: Iterable[str] | None = None,
     ) -> pd.DataFrame:
         """Read the visits, of `backupkit.tables.POLLS`; parameters as of `observations`."""
-        return _read(self._store, POLLS, Choice.of(at=at, since=since, appliances=appliances))
+        return self._read(POLLS, Choice.of(at=at, since=since, appliances=appliances))
 
     def schedules(
         self,
@@ -258,7 +260,51 @@ class History:
 
         A row each time a schedule was seen changed.
         """
-        return _read(self._store, SCHEDULES, Choice.of(at=at, since=since, appliances=appliances))
+        return self._read(SCHEDULES, Choice.of(at=at, since=since, appliances=appliances))
+
+    def known(
+        self,
+        *,
+        at: Instant | None = None,
+        appliances: Iterable[str] | None = None,
+        polls: pd.DataFrame | None = None,
+    ) -> Known:
+        """Read some visits and what they brought: it belongs together, whoever appends meanwhile.
+
+        Parameters
+        ----------
+        at, appliances
+            As of `observations`.
+        polls : DataFrame, optional
+            Only what these visits brought, of `backupkit.tables.POLLS`.
+
+        Returns
+        -------
+        Known
+            jobs, polls and schedules.
+        """
+        choice = Choice.of(at=at, appliances=appliances)
+        visits = self.polls(at=at, appliances=appliances) if polls is None else polls
+        brought = self._brought(visits, choice)
+        jobs = JOBS.empty() if brought[OBSERVATIONS] is None else newest_of(brought[OBSERVATIONS])
+        return Known(jobs, visits, _framed(SCHEDULES, brought[SCHEDULES]))
+
+    def _read(self, table: Table, choice: Choice) -> pd.DataFrame:
+        return _framed(table, self._store.told(table, choice))
+
+    def _brought(self, visits: pd.DataFrame, choice: Choice = ALL) -> dict[Table, pa.Table | None]:
+        """Read what some visits brought: polls are written last, so it is there."""
+        polls = POLLS.to_arrow(visits)
+        return {
+            table: self._store.told(table, choice, polls=polls)
+            for table in (OBSERVATIONS, SCHEDULES)
+        }
+
+    def _frames(self) -> dict[str, pd.DataFrame]:
+        """Read all tables, so that they belong together."""
+        polls = self.polls()
+        brought = {table.name: _framed(table, rows) for table, rows in self._brought(polls).items()}
+        return {"observations": brought["observations"], "polls": polls} | brought
 
     @property
     def sealed(self) -> bool:
@@ -314,13 +360,9 @@ class History:
         HistoryError
             If the history cannot be read, or the target not be written.
         """
-        frames = {
-            "jobs": self.jobs(),
-            "observations": self.observations(),
-            "polls": self.polls(),
-            "schedules": self.schedules(),
-        }
-        return write_tables(frames, Path(target), kind)
+        frames = self._frames()
+        jobs = jobs_from(frames["observations"])
+        return write_tables({"jobs": jobs, **frames}, Path(target), kind)
 
     def merge(self, source: str | Path) -> Appended:
         """Take over what another history holds; doing so again changes nothing.
@@ -364,7 +406,7 @@ class History:
         Returns
         -------
         dict of str to int
-            How many observations and polls were removed.
+            How many observations, polls and schedules were removed.
 
         Raises
         ------
@@ -373,12 +415,12 @@ class History:
 
         Notes
         -----
-        Schedules stay: they are few, and the newest of each counts. A job that its appliance
-        still lists comes back with the next round. Reports of the time before are not the same
-        any more: what they rested on is gone.
+        The schedules in force stay, as if first seen by the oldest good visit that is left. A job
+        that its appliance still lists comes back with the next round. Reports of the time before
+        are not the same any more: what they rested on is gone.
         """
         moment = parse_instant(before, where="before")
-        return self._store.remove(prune, moment)
+        return prune(self._store, moment)
 
     def forget(self, appliance: str) -> dict[str, int]:
         """Remove all that is known of an appliance for good; the mark records how much it was.
@@ -407,7 +449,7 @@ class History:
                 f"The history {self.uri} knows no appliance {appliance!r}. Its names are those of "
                 "fleet.toml; nothing was removed."
             )
-        return self._store.remove(forget, appliance)
+        return forget(self._store, appliance)
 
     def facts(self) -> dict[str, str]:
         """Count what is kept.
@@ -450,19 +492,12 @@ class History:
 def _frames_of(source: str | Path) -> dict[str, pd.DataFrame]:
     """Read another history, or its export."""
     if is_url(source) or Folder(Path(source)).read() is not None:
-        other = History(source, create=False)
-        return {
-            "observations": other.observations(),
-            "polls": other.polls(),
-            "schedules": other.schedules(),
-        }
+        return History(source, create=False)._frames()  # noqa: SLF001 # it is of this class
     return read_parquet(Path(source))
 
 
-def _read(store: Store, table: Table, choice: Choice) -> pd.DataFrame:
-    """Read rows in the order in which they were learnt."""
-    rows = store.told(table, choice)
+def _framed(table: Table, rows: pa.Table | None) -> pd.DataFrame:
+    """Give rows in the order in which they were learnt."""
     frame = table.empty() if rows is None else table.from_arrow(rows)
     names = [name for name in ("appliance", "job_id", "schedule") if name in frame]
-    by = [store.tables[table.name].time, *names]
-    return frame.sort_values(by, kind="stable", ignore_index=True)
+    return frame.sort_values([TIME[table.name], *names], kind="stable", ignore_index=True)

@@ -9,7 +9,7 @@ import msgspec
 from backupkit.errors import HistoryError
 from backupkit.history.place import Place
 
-__all__ = ["FORMAT", "Mark", "Removal", "amended", "identity", "opened"]
+__all__ = ["FORMAT", "Mark", "Removal", "amended", "identity", "opened", "recorded"]
 
 FORMAT: Final = 2
 """The version of the layout that is written; an earlier one is read, a later one is not."""
@@ -139,6 +139,14 @@ def amended(place: Place, change: Callable[[Mark], Mark]) -> Mark:
     if new != known:
         _write(place, new)
     return new
+
+
+def recorded(place: Place, removal: Removal) -> Mark:
+    """Record what was removed."""
+    return amended(
+        place,
+        lambda mark: msgspec.structs.replace(mark, removed=(*mark.removed, removal)),
+    )
 
 
 def _read(place: Place) -> Mark | None:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
-import pyarrow.fs
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
-from deltalake.fs import DeltaStorageHandler
 
 from backupkit.errors import HistoryError, one_line
 from backupkit.history.durable import write_whole
@@ -95,33 +95,36 @@ class Remote:
 
     def __init__(self, uri: str, options: Mapping[str, str]) -> None:
         self.uri = uri.rstrip("/")
+        self._mark = f"{self.uri}/mark"
         self._options = dict(options)
 
     def read(self) -> bytes | None:
         """Read the mark; None if there is none."""
-        files = self._files()
-        if files.get_file_info(_MARK).type == pyarrow.fs.FileType.NotFound:
-            return None
-        with files.open_input_file(_MARK) as file:
-            mark: bytes = file.read()
-        return mark
+        try:
+            if not DeltaTable.is_deltatable(self._mark, self._options):
+                return None
+            stored = DeltaTable(self._mark, storage_options=self._options)
+            (mark,) = stored.to_pyarrow_table()["mark"].to_pylist()
+        except (DeltaError, ValueError) as error:
+            raise OSError(one_line(str(error)).rstrip(".")) from error
+        return str(mark).encode()
 
     def write(self, mark: bytes) -> None:
-        """Write the mark."""
-        with self._files().open_output_stream(_MARK) as file:
-            file.write(mark)
+        """Write the mark: a table of one row, since Delta Lake gets to every kind of URL."""
+        try:
+            write_deltalake(
+                self._mark,
+                pa.table({"mark": [mark.decode()]}),
+                mode="overwrite",
+                storage_options=self._options,
+            )
+        except (DeltaError, ValueError) as error:
+            raise OSError(one_line(str(error)).rstrip(".")) from error
 
     def claim(self, *, create: bool) -> None:
         """Do nothing: a URL needs no folder."""
         if not create:
             raise HistoryError(_no_history(self.uri))
-
-    def _files(self) -> pyarrow.fs.PyFileSystem:
-        try:
-            handler = DeltaStorageHandler(self.uri, self._options)
-        except (DeltaError, ValueError) as error:
-            raise OSError(0, one_line(str(error)).rstrip(".")) from error
-        return pyarrow.fs.PyFileSystem(handler)
 
 
 def _no_history(uri: str) -> str:

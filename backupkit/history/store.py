@@ -3,6 +3,7 @@
 import functools
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,17 +83,22 @@ class Store:
             self.seals.complete = "seals" in known.steps
 
     def told(
-        self, table: Table, choice: Choice, columns: Sequence[str] | None = None
+        self,
+        table: Table,
+        choice: Choice,
+        columns: Sequence[str] | None = None,
+        *,
+        polls: pa.Table | None = None,
     ) -> pa.Table | None:
-        """Read what polls vouch for, as it is stored; None if there never was any."""
+        """Read what polls, or only these, vouch for, as it is stored; None if there never was."""
 
         def read() -> pa.Table | None:
             # the polls are read last: one written in between vouches for rows already seen
             rows = self.tables[table.name].rows(columns or table.names, choice)
             if rows is None or table is POLLS:
                 return rows
-            polls = self.tables[POLLS.name].rows(["polled_at"])
-            return _vouched_for(rows, self.tables[table.name].time, polls)
+            known = self.tables[POLLS.name].rows(["polled_at"]) if polls is None else polls
+            return _vouched_for(rows, self.tables[table.name].time, known)
 
         rows: pa.Table | None = self.guard("read", read)
         return rows
@@ -147,15 +153,28 @@ class Store:
             self.guard("written", stored.tidy)
         self.guard("written", self._join_seals)
 
-    def remove(
-        self,
-        how: Callable[[Mapping[str, Stored], Place, Any], dict[str, int]],
-        what: object,
-    ) -> dict[str, int]:
-        """Remove rows on purpose; see `backupkit.history.removal`."""
-        self.guard("written", self.migrate)
-        removed: dict[str, int] = self.guard("written", lambda: how(self.tables, self.place, what))
-        self._take(mark.opened(self.place, STEPS, create=False))
+    def drop(self, what: str, conditions: Mapping[str, str]) -> dict[str, int]:
+        """Remove rows for good, and record it.
+
+        Parameters
+        ----------
+        what : str
+            What it is, in words that name no appliance.
+        conditions : mapping of str to str
+            Which rows of which table, as Delta Lake's SQL. They are removed in this order.
+
+        Returns
+        -------
+        dict of str to int
+            How many rows, by table.
+        """
+        removed: dict[str, int] = {
+            name: self.guard("written", functools.partial(self.tables[name].drop, condition))
+            for name, condition in conditions.items()
+        }
+        now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        record = mark.Removal(at=now, what=what, rows=sum(removed.values()))
+        self._take(self.guard("written", lambda: mark.recorded(self.place, record)))
         return removed
 
     def _join_seals(self) -> None:

@@ -47,6 +47,7 @@ from backupkit.tables.jobs import (
     has_ended,
     outcome_of,
 )
+from backupkit.tables.known import Known
 from backupkit.tables.memory import MEMORY, Remembered, remembered_from
 from backupkit.tables.newest import jobs_from, newest_of
 
@@ -84,6 +85,7 @@ __all__ = [
     "TERMINAL",
     "TREND",
     "Column",
+    "Known",
     "Remembered",
     "Table",
     "changed_observations",

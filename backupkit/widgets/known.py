@@ -1,7 +1,7 @@
 """What the explorer knows: the source's frames, read once, and their judgement, made once."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from typing import Final, Protocol
@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from backupkit import tables
 from backupkit.analysis import clock_corrections, on_our_clock, target_of
 from backupkit.analysis.arrays import times_of
 from backupkit.assessment import Assessment, evaluate
@@ -33,9 +34,7 @@ _TYPES: Final = ("SCHEDULED", "MANUAL")
 
 
 class _History(Protocol):
-    def jobs(self, *, at: Instant | None = None) -> pd.DataFrame: ...
-    def polls(self, *, at: Instant | None = None) -> pd.DataFrame: ...
-    def schedules(self, *, at: Instant | None = None) -> pd.DataFrame: ...
+    def known(self, *, at: Instant | None = None) -> tables.Known: ...
     def observations(
         self,
         *,
@@ -57,20 +56,6 @@ class _Snapshot(Protocol):
 
 
 Source = _History | _Snapshot
-
-
-@dataclass(frozen=True, slots=True)
-class _Frames:
-    """Some of what is known, to be judged."""
-
-    jobs: pd.DataFrame
-    polls: pd.DataFrame
-    schedules: pd.DataFrame
-
-    def only(self, appliances: Iterable[str]) -> "_Frames":
-        names = list(appliances)
-        parts = (self.jobs, self.polls, self.schedules)
-        return _Frames(*(part[part["appliance"].isin(names)] for part in parts))
 
 
 class Judged:
@@ -195,18 +180,19 @@ class Known:
         self._at = None if now is None else parse_instant(now, where="now")
         self.now = pd.Timestamp.now("UTC") if self._at is None else self._at
         self.policy = policy
-        if callable(source.jobs):
-            parts = source.jobs(at=now), source.polls(at=now), source.schedules(at=now)
-        else:
-            parts = source.jobs, source.polls, source.schedules
-        self._frames = _Frames(*parts)
+        found = source.known(at=now) if hasattr(source, "known") else source
+        self._frames = tables.Known(found.jobs, found.polls, found.schedules)
         members = {member.appliance: member for member in policy.members}
-        told = (str(name) for frame in parts for name in frame["appliance"].unique())
+        told = (
+            str(name)
+            for frame in (found.jobs, found.polls, found.schedules)
+            for name in frame["appliance"].unique()
+        )
         self.names = tuple(sorted({*told, *members}))
         self.sites = {name: members[name].site for name in self.names if name in members}
         self.groups = {name: members[name].group for name in self.names if name in members}
-        self.types = tuple(dict.fromkeys([*_TYPES, *_words(parts[0]["type"])]))
-        first = parts[0]["start_time"].min()
+        self.types = tuple(dict.fromkeys([*_TYPES, *_words(found.jobs["type"])]))
+        first = found.jobs["start_time"].min()
         self.first = self.now if pd.isna(first) else min(first, self.now)
         self._judged: Judged | None = None
 

@@ -12,7 +12,7 @@ import html5lib
 import pandas as pd
 import pytest
 
-from backupkit import Assessment
+from backupkit import Assessment, tables
 from backupkit.policy import Member, Policy
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES
 from backupkit.widgets import Explorer, Selection, explore
@@ -64,20 +64,10 @@ class Fleet:
             }
         )
 
-    def jobs(self, *, at: object = None) -> pd.DataFrame:
-        """Give the jobs."""
+    def known(self, *, at: object = None) -> tables.Known:
+        """Give the jobs, the polls, and a schedule each."""
         self.asked.append(at)
-        return self._jobs
-
-    def polls(self, *, at: object = None) -> pd.DataFrame:
-        """Give the polls."""
-        self.asked.append(at)
-        return self._polls
-
-    def schedules(self, *, at: object = None) -> pd.DataFrame:
-        """Give a schedule each."""
-        self.asked.append(at)
-        return SCHEDULES.frame(
+        schedules = SCHEDULES.frame(
             {
                 "appliance": NAMES,
                 "schedule": ["default"] * 2,
@@ -88,6 +78,7 @@ class Fleet:
                 "timezone": ["UTC"] * 2,
             }
         )
+        return tables.Known(self._jobs, self._polls, schedules)
 
     def observations(self, **asked: object) -> pd.DataFrame:
         """Give the observations."""
@@ -173,8 +164,13 @@ class TestSelection:
     def test_a_snapshot_does_as_well(self) -> None:
         """Frames that are attributes serve, too."""
         fleet = Fleet()
-        parts = ("jobs", "polls", "schedules", "observations")
-        snapshot = SimpleNamespace(**{part: getattr(fleet, part)() for part in parts})
+        known = fleet.known()
+        snapshot = SimpleNamespace(
+            jobs=known.jobs,
+            polls=known.polls,
+            schedules=known.schedules,
+            observations=fleet.observations(),
+        )
         chosen = explore(
             snapshot, Policy(), appliances=["vc-ham"], last="24h", now=END, tab="Timeline"
         )
@@ -185,14 +181,14 @@ class TestSelection:
         """What is needed at once is read once, as it was known at the moment asked for."""
         fleet = Fleet()
         explore(fleet, Policy(), now=END)
-        assert fleet.asked == [END] * 3
+        assert fleet.asked == [END]
 
     def test_observations_are_read_when_needed(self) -> None:
         """Only the timeline reads observations, and only those of the appliances shown."""
         fleet = Fleet()
         explorer = explore(fleet, Policy(), now=END, last="7d", appliances=["vc-ham"])
         explorer.tab = "Timeline"
-        assert fleet.asked[3:] == [{"at": END, "since": END - 7 * DAY, "appliances": ["vc-ham"]}]
+        assert fleet.asked[1:] == [{"at": END, "since": END - 7 * DAY, "appliances": ["vc-ham"]}]
 
     @pytest.mark.parametrize(
         ("wrong", "why"),
