@@ -1,0 +1,420 @@
+"""Two collectors and a reader on one history: nothing is lost, doubled or told wrongly.
+
+    python -m tests.benchmarks.two_collectors --minutes 10
+
+Two processes visit a simulated fleet over HTTPS, round after round, and write down what they were
+acknowledged. A third makes the report again and again with the command. Meanwhile jobs start, end,
+fail and are told anew, and an appliance comes and goes. At the end all that was written down is
+held against the history, and each report against what was known at its moment. Exit code 1 if
+anything is wrong.
+"""
+
+import argparse
+import contextlib
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count, product
+from pathlib import Path
+from typing import IO, Any, Final
+
+import pandas as pd
+import pyarrow as pa
+
+import backupkit as bk
+from backupkit.analysis import data_version
+from backupkit.simulator import Scenario, SimulatedFleet
+from backupkit.simulator.appliance import BusyError
+from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES, jobs_from
+from tests.conftest import QUICK
+
+ROOT: Final = Path(__file__).parents[2]
+COLLECTORS: Final = ("collector-1", "collector-2")
+READER: Final = "reader"
+APPLIANCES: Final = 4
+JOBS: Final = 20
+TICK: Final = 0.2
+"""How often something happens to the fleet [s]."""
+
+ALL_AGAIN: Final = 20
+"""Each so many rounds a collector asks for all jobs, whatever is known."""
+
+PATIENCE: Final = 60
+"""How long a process may take to come to its end [s]."""
+
+TABLES: Final = {"polls": POLLS, "observations": OBSERVATIONS, "schedules": SCHEDULES}
+KEYS: Final = {
+    "polls": ["appliance", "polled_at"],
+    "observations": ["appliance", "job_id", "observed_at"],
+    "schedules": ["appliance", "schedule", "seen_at"],
+}
+_TOLD_AS: Final = {
+    "observations": ["appliance", "job_id", "status", "progress", "start_time", "end_time"],
+    "schedules": ["appliance", "schedule", "enabled", "hour", "minute"],
+}
+_JOB: Final = ["appliance", "job_id", "status", "last_seen_at"]
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a collector writes down of a round, or the reader of a report.
+
+    The rows of a round are in the notes' Arrow files, one round after the other.
+    """
+
+    begun: float
+    ended: float
+    told: dict[str, int] = field(default_factory=dict)
+    added: dict[str, int] = field(default_factory=dict)
+    spent: float = 0.0  # on the append alone
+
+
+class Notes:
+    """What a process writes down while it runs: a line a round, and the rows it was told."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder, self._name = folder, name
+
+    @contextlib.contextmanager
+    def written(self) -> Iterator["Notes"]:
+        """Open the notes for writing."""
+        with contextlib.ExitStack() as stack:
+            self._lines: IO[str] = stack.enter_context(
+                (self._folder / f"{self._name}.jsonl").open("w", encoding="utf-8", buffering=1)
+            )
+            self._rows = {
+                name: stack.enter_context(
+                    pa.ipc.new_stream(str(self._place(name)), table.arrow_schema)
+                )
+                for name, table in TABLES.items()
+            }
+            yield self
+
+    def add(self, one: Round, **rows: pd.DataFrame) -> None:
+        """Write one round down."""
+        for name, frame in rows.items():
+            self._rows[name].write_table(TABLES[name].to_arrow(frame))
+        self._lines.write(json.dumps(asdict(one)) + "\n")
+
+    def rounds(self) -> list[Round]:
+        """Read the rounds."""
+        lines = (self._folder / f"{self._name}.jsonl").read_text(encoding="utf-8").splitlines()
+        return [Round(**json.loads(line)) for line in lines]
+
+    def rows(self, name: str) -> pd.DataFrame:
+        """Read the rows of a table, by round."""
+        with pa.ipc.open_stream(str(self._place(name))) as stream:
+            return TABLES[name].from_arrow(stream.read_all())
+
+    def _place(self, name: str) -> Path:
+        return self._folder / f"{self._name}.{name}.arrow"
+
+
+def collect(folder: Path, name: str, until: float) -> None:
+    """Make rounds till the time is up; what is written down was acknowledged."""
+    fleet, history = bk.Fleet.load(folder / "fleet.toml"), bk.History(folder / "history")
+    with Notes(folder, name).written() as notes:
+        for number in count(1):
+            begun = time.time()
+            if begun > until:
+                return
+            memory = None if number % ALL_AGAIN == 0 else history
+            snapshot = bk.collect(fleet, known=memory, limits=QUICK, progress=False)
+            brought = time.time()
+            added = history.append(snapshot)
+            ended = time.time()
+            rows = {table: getattr(snapshot, table) for table in TABLES}
+            told = {table: len(frame) for table, frame in rows.items()}
+            kept = {table: getattr(added, table) for table in TABLES}
+            notes.add(Round(begun, ended, told, kept, ended - brought), **rows)
+
+
+def read(folder: Path, name: str, until: float) -> None:
+    """Make reports till the time is up, and keep each one's JSON."""
+    where = ["--history", str(folder / "history"), "--fleet", str(folder / "fleet.toml")]
+    out = folder / "reports"
+    command = [*where, "--last", "2d", "--compare-with", "none"]
+    with Notes(folder, name).written() as notes:
+        for number in count():
+            begun = time.time()
+            if begun > until:
+                return
+            page = out / f"{number:06}.html"
+            code = main(["report", *command, "--out", str(page)])
+            if code:
+                raise SystemExit(code)
+            notes.add(Round(begun, time.time()))
+            for path in (page, page.with_suffix(".csv"), page.with_suffix(".jobs.csv")):
+                path.unlink()
+
+
+class Fate:
+    """What happens to the simulated fleet."""
+
+    def __init__(self, fleet: SimulatedFleet) -> None:
+        self._fleet = fleet
+        self._dice = random.Random(7)  # noqa: S311 # no secret
+        self._down: dict[str, float] = {}
+
+    def strike(self) -> None:
+        """Let something happen to a random appliance."""
+        dice, now = self._dice, datetime.now(UTC)
+        for name in [name for name, until in self._down.items() if time.time() > until]:
+            self._fleet.start(name)
+            del self._down[name]
+        one, chance = dice.choice(self._fleet.appliances), dice.random()
+        jobs = one.jobs()
+        running = [job for job in jobs if job.end > now]
+        if not running:
+            with contextlib.suppress(BusyError):  # the schedule was quicker
+                begun = one.create("two collectors")
+                end = now + timedelta(seconds=dice.uniform(1, 8))
+                self._fleet.rewrite(one.name, begun.id, end=end)
+        elif chance < 0.03 and not self._down:  # a share
+            self._fleet.stop(one.name)
+            self._down[one.name] = time.time() + dice.uniform(0.5, 3)
+        elif chance < 0.1:  # a share
+            one.cancel(running[0].id)
+        elif chance < 0.2:  # a share
+            job = dice.choice(jobs[:-1])
+            end = job.end + timedelta(seconds=dice.randrange(1, 60))
+            self._fleet.rewrite(one.name, job.id, end=min(end, now))
+
+
+def show(minutes: float) -> int:
+    """Run all three for so long, and judge what they left."""
+    scenario = Scenario.steady(appliances=APPLIANCES, jobs=JOBS, seed=1, epoch=datetime.now(UTC))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "reports").mkdir()
+        with SimulatedFleet(scenario) as fleet:
+            fleet.write_fleet(folder / "fleet.toml")
+            first = bk.History(folder / "history")
+            first.append(bk.collect(bk.Fleet.load(folder / "fleet.toml"), progress=False))
+            begun = Acknowledged(first)
+            until = time.time() + 60 * minutes
+            running = {role: started(folder, role, until) for role in (*COLLECTORS, READER)}
+            fate = Fate(fleet)
+            while time.time() < until:
+                time.sleep(TICK)
+                fate.strike()
+                fleet.clear_requests()  # the simulator's own log would grow
+            wrong = [words for role in running for words in ended(folder, role, running[role])]
+        wrong += begun.judged(folder)
+    for words in wrong:
+        print(f"WRONG: {words}", flush=True)
+    print("All is well." if not wrong else f"{len(wrong)} things are wrong.", flush=True)
+    return int(bool(wrong))
+
+
+def started(folder: Path, role: str, until: float) -> subprocess.Popen[bytes]:
+    """Start one of the three processes."""
+    argv = [sys.executable, "-m", "tests.benchmarks.two_collectors"]
+    argv += ["--role", role, "--folder", str(folder), "--until", str(until)]
+    with (
+        (folder / f"{role}.out").open("wb") as out,
+        (folder / f"{role}.err").open("wb") as err,
+    ):
+        return subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+
+
+def ended(folder: Path, role: str, process: subprocess.Popen[bytes]) -> Iterator[str]:
+    """Wait for a process, and say what is wrong with its end."""
+    try:
+        code = process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        yield f"{role} hung"
+        return
+    if code:
+        yield f"{role} ended with {code}"
+    if said := (folder / f"{role}.err").read_text(encoding="utf-8").strip():
+        yield f"{role} said on stderr: {said}"
+
+
+class Acknowledged:
+    """All that was acknowledged, held against the history.
+
+    Parameters
+    ----------
+    history : History
+        As it is before the others start.
+    """
+
+    def __init__(self, history: bk.History) -> None:
+        self._begun = {name: getattr(history, name)() for name in TABLES}
+
+    def judged(self, folder: Path) -> Iterator[str]:
+        """Say what the processes did, and give what is wrong."""
+        history = bk.History(folder / "history", create=False)
+        notes = [Notes(folder, name) for name in COLLECTORS]
+        rounds = [one.rounds() for one in notes]
+        reports = Notes(folder, READER).rounds()
+        kept = {name: getattr(history, name)() for name in TABLES}
+        told = {
+            name: pd.concat(
+                [self._begun[name], *(one.rows(name) for one in notes)], ignore_index=True
+            )
+            for name in TABLES
+        }
+        say(rounds, reports, kept)
+        if damaged := len(history.verify()):
+            yield f"{damaged} files are damaged"
+        for name, rows in kept.items():
+            added = sum(one.added[name] for some in rounds for one in some)
+            if len(rows) != len(self._begun[name]) + added:
+                yield f"{added:,} {name} were acknowledged, and {len(rows):,} are there"
+            yield from whole(name, rows, told[name])
+        past = Past(kept["observations"], self._begun["polls"], notes, rounds)
+        held = 0
+        for number, one in enumerate(reports):
+            file = folder / "reports" / f"{number:06}.json"
+            document = json.loads(file.read_bytes())
+            fault = past.fault(document, one)
+            held += not fault
+            if fault:
+                yield f"report {number} of {document['generated_at']}: {fault}"
+        print(f"{held} of {len(reports)} reports tell exactly what was known", flush=True)
+
+
+def say(rounds: list[list[Round]], reports: list[Round], kept: dict[str, pd.DataFrame]) -> None:
+    """Tell how much was done, and how quickly."""
+    made = [one for some in rounds for one in some]
+    if made:
+        seconds = max(one.ended for one in made) - min(one.begun for one in made)
+        spent = sum(one.spent for one in made)
+        each = " + ".join(f"{len(some):,}" for some in rounds)
+        print(
+            f"{each} rounds in {seconds:.0f} s: {len(made) / seconds:.2f} appends/s in all; an "
+            f"append took {1_000 * spent / len(made):.0f} ms",
+            flush=True,
+        )
+    rows = ", ".join(f"{len(frame):,} {name}" for name, frame in kept.items())
+    failed = int((~kept["polls"]["ok"].astype("boolean").fillna(value=True)).sum())
+    print(f"kept: {rows}; {failed:,} visits failed", flush=True)
+    took = sum(one.ended - one.begun for one in reports) / max(len(reports), 1)
+    print(f"{len(reports):,} reports, {took:.2f} s each", flush=True)
+
+
+def whole(name: str, kept: pd.DataFrame, told: pd.DataFrame) -> Iterator[str]:
+    """Say which rows are doubled, are not as they were told, or are missing."""
+    keys = KEYS[name]
+    if doubled := int(kept.duplicated(keys).sum()):
+        yield f"{doubled:,} {name} are there twice"
+    there = set(texts(kept, TABLES[name].names))
+    whole_rows = texts(told, TABLES[name].names)
+    if changed := len(there - set(whole_rows)):
+        yield f"{changed:,} {name} are not as they were told"
+    missing = told[[row not in there for row in whole_rows]]
+    if name == "polls":
+        if len(missing):
+            yield f"{len(missing):,} acknowledged visits are not there"
+        return
+    # what tells nothing new is not kept: the same was known, or something later
+    time_of, content = keys[-1], set(texts(kept, _TOLD_AS[name]))
+    later = kept.groupby(keys[:-1])[time_of].max()
+    known_until = later.reindex(pd.MultiIndex.from_frame(missing[keys[:-1]])).to_numpy()
+    same = pd.Series([row in content for row in texts(missing, _TOLD_AS[name])], missing.index)
+    lost = missing[~same & ~(known_until >= missing[time_of].to_numpy())]
+    if len(lost):
+        yield f"{len(lost):,} acknowledged {name} are not there, such as {lost.iloc[0].to_dict()}"
+
+
+def texts(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """Give each row as one text, to be compared whole."""
+    plain = frame[list(columns)].astype("str").fillna("-")
+    return ["\x1f".join(row) for row in plain.itertuples(index=False, name=None)]
+
+
+class Past:
+    """What was known when: each collector's rounds became known one after the other.
+
+    Parameters
+    ----------
+    observations, begun : DataFrame
+        All that are kept at the end, and the visits of before the collectors.
+    notes, rounds : list
+        What each collector wrote down.
+    """
+
+    def __init__(
+        self,
+        observations: pd.DataFrame,
+        begun: pd.DataFrame,
+        notes: list[Notes],
+        rounds: list[list[Round]],
+    ) -> None:
+        self._observations, self._begun, self._rounds = observations, begun, rounds
+        self._visits = [
+            split(one.rows("polls"), some) for one, some in zip(notes, rounds, strict=True)
+        ]
+
+    def fault(self, document: dict[str, Any], report: Round) -> str:
+        """Say what a report tells that was not so; "" if all was."""
+        moment = pd.Timestamp(document["generated_at"])
+        ways = [
+            # how many of its rounds were known: those acknowledged before, and maybe later ones
+            range(
+                sum(one.ended < report.begun for one in some),
+                sum(one.ended - one.spent < report.ended for one in some) + 1,
+            )
+            for some in self._rounds
+        ]
+        for numbers in product(*ways):
+            visits = self._known(numbers, moment)
+            if data_version(visits) == document["data_version"]:
+                return self._differs(document, visits)
+        return f"its version {document['data_version']} is that of no moment"
+
+    def _known(self, numbers: Sequence[int], moment: pd.Timestamp) -> pd.DataFrame:
+        """Give the visits known after so many rounds of each collector."""
+        pairs = zip(self._visits, numbers, strict=True)
+        some = [one for rounds, number in pairs for one in rounds[:number]]
+        visits = pd.concat([self._begun, *some], ignore_index=True)
+        return visits[visits["polled_at"] <= moment]
+
+    def _differs(self, document: dict[str, Any], visits: pd.DataFrame) -> str:
+        """Hold the report's jobs against what these visits brought."""
+        brought = pd.MultiIndex.from_frame(visits[["appliance", "polled_at"]])
+        rows = self._observations
+        learnt = pd.MultiIndex.from_frame(rows[["appliance", "observed_at"]])
+        expected = jobs_from(rows[learnt.isin(brought)])[_JOB]
+        found = pd.DataFrame(document["jobs"])[_JOB]
+        found["last_seen_at"] = pd.to_datetime(found["last_seen_at"])
+        differing = set(texts(expected, _JOB)) ^ set(texts(found, _JOB))
+        if not differing:
+            return ""
+        one = min(differing).replace("\x1f", " ")
+        return f"{len(differing)} jobs are not what its {len(visits):,} visits told, such as {one}"
+
+
+def split(rows: pd.DataFrame, rounds: list[Round]) -> list[pd.DataFrame]:
+    """Give the visits of each round."""
+    ends = pd.Series([one.told["polls"] for one in rounds], dtype="int64").cumsum().to_list()
+    return [rows.iloc[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command line, as a user does."""
+    from backupkit.cli import main as command  # noqa: PLC0415 # only the reader needs it
+
+    return command(list(argv))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0, help="how long [min]")
+    for option in ("--role", "--folder", "--until"):  # of the processes that it starts
+        parser.add_argument(option, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.role is None:
+        sys.exit(show(chosen.minutes))
+    work = read if chosen.role == READER else collect
+    work(Path(chosen.folder), chosen.role, float(chosen.until))
