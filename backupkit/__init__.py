@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from backupkit.history import History
     from backupkit.policy import Policy
     from backupkit.report import Report, report
+    from backupkit.scale import evaluate_dask
 
 __all__ = [
     "Appliance",
@@ -42,6 +43,7 @@ __all__ = [
     "doctor",
     "errors",
     "evaluate",
+    "evaluate_dask",
     "evaluate_frames",
     "plots",
     "report",
@@ -66,6 +68,7 @@ _HOME = {
     "doctor": "doctor",
     "errors": "",
     "evaluate": "assessment",
+    "evaluate_dask": "scale",
     "evaluate_frames": "assessment",
     "plots": "",
     "report": "report",

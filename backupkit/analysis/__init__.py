@@ -7,7 +7,7 @@ takes the frames it reads, the period as ``start`` and ``end``, and the moment a
 from backupkit.analysis.attempts import attempt_counts, last_attempts, strikes
 from backupkit.analysis.baselines import AnomalyLimits, anomalies, baselines
 from backupkit.analysis.causes import Cause, cause_of
-from backupkit.analysis.clusters import clusters, failure_counts, twins
+from backupkit.analysis.clusters import clusters, failure_counts, lately, twins
 from backupkit.analysis.compliance import (
     coverage_ratio,
     fleet_metrics,
@@ -37,7 +37,7 @@ from backupkit.analysis.knowledge import (
     visits,
 )
 from backupkit.analysis.lint import lint
-from backupkit.analysis.loads import loads, target_of
+from backupkit.analysis.loads import loads, target_of, touching
 from backupkit.analysis.reasons import reasons
 from backupkit.analysis.runs import backup_days, duration_runs, window_runs
 from backupkit.analysis.schedules import current_schedules, expected_runs, schedule_zones
@@ -85,6 +85,7 @@ __all__ = [
     "judge_slots",
     "knowledge",
     "last_attempts",
+    "lately",
     "lint",
     "loads",
     "message_of",
@@ -105,6 +106,7 @@ __all__ = [
     "strikes",
     "target_of",
     "time_in_states",
+    "touching",
     "trend",
     "twins",
     "visits",

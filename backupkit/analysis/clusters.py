@@ -12,7 +12,7 @@ from backupkit.analysis.knowledge import job_times
 from backupkit.analysis.loads import target_of
 from backupkit.tables import CLUSTERS, FAILURE_COUNTS
 
-__all__ = ["clusters", "failure_counts", "twins"]
+__all__ = ["clusters", "failure_counts", "lately", "twins"]
 
 _WHERE: Final = {
     "target": "on the same target",
@@ -20,6 +20,7 @@ _WHERE: Final = {
     "site": "at the same site",
     "group": "in the same group",
 }
+_NEWEST: Final = 1_000  # jobs by which an appliance is known; so many tell enough
 _TWINS: Final = 3  # jobs that two names have in common
 _SHOWN: Final = 100  # characters of a value in a sentence
 _LEAST: Final = 2  # appliances that share a value; one alone shares nothing
@@ -140,7 +141,7 @@ def twins(jobs: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     jobs : DataFrame
-        Of `backupkit.tables.JOBS`, each job once.
+        Of `backupkit.tables.JOBS`, each job once; or what `lately` gave.
 
     Returns
     -------
@@ -149,8 +150,9 @@ def twins(jobs: pd.DataFrame) -> pd.DataFrame:
 
     Notes
     -----
-    The same job has the same id, start and end: many appliances start at the same second, and ids
-    are made of the start. At least 3 jobs, and half of those of the smaller one, must be the same.
+    Compared are the newest 1,000 jobs of each. The same job has the same id, start and end: many
+    appliances start at the same second, and ids are made of the start. At least 3 jobs, and half
+    of those of the smaller one, must be the same.
     Of three names for one appliance the first is told with each of the others.
 
     References
@@ -166,7 +168,7 @@ def twins(jobs: pd.DataFrame) -> pd.DataFrame:
     [['a', 'b', 3]]
     """
     key = ["job_id", "start_time", "end_time"]
-    listed = jobs[["appliance", *key]].dropna()
+    listed = lately(jobs)
     size = listed["appliance"].value_counts()
     listed = listed[listed.duplicated(["start_time", "end_time"], keep=False)]  # few, and soon seen
     shared = listed[listed.duplicated(key, keep=False)].sort_values([*key, "appliance"])
@@ -177,6 +179,34 @@ def twins(jobs: pd.DataFrame) -> pd.DataFrame:
     smaller = np.minimum(*(size.reindex(common[name]).to_numpy() for name in ("appliance", "twin")))
     same: pd.DataFrame = common[(common["jobs"] >= _TWINS) & (2 * common["jobs"] >= smaller)]
     return same.reset_index(drop=True)
+
+
+def lately(jobs: pd.DataFrame) -> pd.DataFrame:
+    """Give of each appliance the newest jobs by which `twins` knows it.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`, each job once.
+
+    Returns
+    -------
+    DataFrame
+        appliance, job_id, start_time and end_time, none missing: the newest 1,000 of each.
+
+    Examples
+    --------
+    >>> from backupkit.tables import JOBS
+    >>> day = pd.Timestamp("2026-11-01", tz="UTC")
+    >>> ids = {"appliance": ["a"], "job_id": ["1"], "start_time": [day], "end_time": [day]}
+    >>> len(lately(JOBS.frame(ids)))
+    1
+    """
+    listed = jobs[["appliance", "job_id", "start_time", "end_time"]].dropna()
+    if len(listed) and listed["appliance"].value_counts().max() <= _NEWEST:
+        return listed
+    ordered = listed.sort_values(["appliance", "start_time", "job_id"], kind="stable")
+    return ordered.groupby("appliance").tail(_NEWEST)
 
 
 def _ended(jobs: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:

@@ -23,7 +23,9 @@ from backupkit.analysis.arrays import (
 from backupkit.analysis.knowledge import job_times
 from backupkit.tables import LOADS
 
-__all__ = ["loads", "sums_of", "target_of"]
+__all__ = ["loads", "sums_of", "target_of", "touching"]
+
+Flags = npt.NDArray[np.bool_]
 
 _READ: Final = 4_000  # characters of a location that are looked at
 _HOST_LENGTH: Final = 255
@@ -180,8 +182,7 @@ def loads(
     """
     first, last = instant(start), instant(end)
     began, until, done = _spans(jobs, last)
-    ran = (began < last) & ((until > first) | (began >= first))
-    ended = (done >= first) & (done < last)
+    ran, ended = _in_period(began, until, done, first, last)
     rows = np.flatnonzero(ran | ended)
     due = expected[(expected["slot"] >= start) & (expected["slot"] < end)]
     codes, targets = _targets(jobs["location"].iloc[rows], due["location"])
@@ -210,6 +211,49 @@ def loads(
         "sent": sums_of(sent, jobs["size"].iloc[rows], number=number),
     }
     return LOADS.frame(columns).sort_values("most", ascending=False, kind="stable")
+
+
+def touching(jobs: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp) -> Flags:
+    """Tell which jobs began, ran or ended in a period: of the others no figure of it knows.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`, on our clock.
+    start, end : Timestamp
+        The period, half-open.
+
+    Returns
+    -------
+    array of bool
+        One for each job.
+
+    Examples
+    --------
+    >>> from backupkit.tables import JOBS
+    >>> days = [pd.Timestamp(f"2026-11-0{day}", tz="UTC") for day in (1, 2, 3)]
+    >>> jobs = JOBS.frame(
+    ...     {
+    ...         "appliance": ["vc-1"] * 2,
+    ...         "outcome": ["success"] * 2,
+    ...         "start_time": days[:2],
+    ...         "end_time": days[:2],
+    ...     }
+    ... )
+    >>> touching(jobs, start=days[1], end=days[2])
+    array([False,  True])
+    """
+    first, last = instant(start), instant(end)
+    ran, ended = _in_period(*_spans(jobs, last), first, last)
+    return ran | ended
+
+
+def _in_period(
+    began: Times, until: Times, done: Times, first: np.datetime64, last: np.datetime64
+) -> tuple[Flags, Flags]:
+    """Tell which jobs ran in the period, and which ended in it."""
+    ran = (began < last) & ((until > first) | (began >= first))
+    return ran, (done >= first) & (done < last)
 
 
 def _spans(jobs: pd.DataFrame, last: np.datetime64) -> tuple[Times, Times, Times]:

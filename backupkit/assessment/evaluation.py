@@ -1,22 +1,20 @@
 """The way from what is known to an assessment: each fact is computed once, in one place."""
 
 from datetime import timedelta
-from typing import Final, Protocol
+from typing import Protocol
 
 import pandas as pd
 
 from backupkit import analysis
-from backupkit.assessment.judging import Times, judge
+from backupkit.assessment.judging import assess
+from backupkit.assessment.part import judge_part
 from backupkit.assessment.result import Assessment
-from backupkit.errors import SettingsError
+from backupkit.assessment.setting import Setting, Times
 from backupkit.policy import Policy
-from backupkit.settings import Instant, parse_duration, parse_instant
+from backupkit.settings import Instant
 from backupkit.tables import JOBS, POLLS, SCHEDULES, Known
 
-__all__ = ["evaluate", "evaluate_frames"]
-
-_PERIOD: Final = timedelta(days=30)
-_EARLIEST: Final = pd.Timestamp("1980-01-01", tz="UTC")
+__all__ = ["evaluate", "evaluate_frames", "known_at"]
 
 
 class _History(Protocol):
@@ -75,27 +73,12 @@ def evaluate(
     SettingsError
         If a time has no zone, both `start` and `last` are given, or the period is empty.
     """
-    if start is not None and last is not None:
-        raise SettingsError("start and last exclude each other: give one of them.")
-    moment = pd.Timestamp.now("UTC") if now is None else parse_instant(now, where="now")
-    until = min(moment, moment if end is None else parse_instant(end, where="end"))
-    if start is None:
-        length = _PERIOD if last is None else last
-        begin = until - (
-            parse_duration(length, where="last") if isinstance(length, str) else length
-        )
-    else:
-        begin = parse_instant(start, where="start")
-    known = source.known(at=None if now is None else moment) if hasattr(source, "known") else source
+    times = Times.asked(start=start, end=end, now=now, last=last)
+    at = None if now is None else times.now
+    known = source.known(at=at) if hasattr(source, "known") else source
+    frames = known.jobs, known.polls, known.schedules
     return evaluate_frames(
-        known.jobs,
-        known.polls,
-        known.schedules,
-        policy,
-        start=begin,
-        end=until,
-        now=moment,
-        as_if=as_if,
+        *frames, policy, start=times.start, end=times.end, now=times.now, as_if=as_if
     )
 
 
@@ -148,23 +131,34 @@ def evaluate_frames(
     ----------
     .. [1] sla.md, sections 3 to 6.
     """
-    moment = parse_instant(now, where="now")
-    begin, until = parse_instant(start, where="start"), parse_instant(end, where="end")
-    until = min(until, moment)
-    if not _EARLIEST <= begin < until:
-        raise SettingsError(
-            f"start: the period must begin in 1980 or later and before its end, got {begin} to "
-            f"{until}; for example: start 2026-11-02T00:00:00Z, end 2026-11-09T00:00:00Z."
-        )
-    first_seen = JOBS.check(jobs)["first_seen_at"]
-    known_jobs = analysis.distinct_jobs(jobs[first_seen.isna() | (first_seen <= moment)])
-    known_polls = polls[POLLS.check(polls)["polled_at"] <= moment]
-    seen_at = SCHEDULES.check(schedules)["seen_at"]
-    known_schedules = schedules[seen_at.isna() | (seen_at <= moment)]
-    in_data = {
-        name
-        for frame in (known_jobs, known_polls, known_schedules)
-        for name in frame["appliance"].unique()
-    }
-    known = Known(known_jobs, known_polls, known_schedules)
-    return judge(known, policy, in_data, Times(begin, until, moment), as_if=as_if)
+    times = Times.checked(start=start, end=end, now=now)
+    known = known_at(Known(jobs, polls, schedules), times.now)
+    frames = known.jobs, known.polls, known.schedules
+    in_data = {name for frame in frames for name in frame["appliance"].unique()}
+    setting = Setting.of(policy, in_data, times, as_if=as_if)
+    version = analysis.data_version(known.polls)
+    return assess([judge_part(known, setting)], setting, version=version)
+
+
+def known_at(known: Known, moment: pd.Timestamp) -> Known:
+    """Keep what was known at a moment; each job once.
+
+    Parameters
+    ----------
+    known : Known
+        Frames in any order; not changed.
+    moment : Timestamp
+        The moment.
+
+    Raises
+    ------
+    TableError
+        If a frame is not of its table.
+    """
+    first_seen = JOBS.check(known.jobs)["first_seen_at"]
+    seen_at = SCHEDULES.check(known.schedules)["seen_at"]
+    return Known(
+        analysis.distinct_jobs(known.jobs[first_seen.isna() | (first_seen <= moment)]),
+        known.polls[POLLS.check(known.polls)["polled_at"] <= moment],
+        known.schedules[seen_at.isna() | (seen_at <= moment)],
+    )

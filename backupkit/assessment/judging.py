@@ -1,334 +1,102 @@
-"""The way from what is known to an assessment: each fact is computed once, in one place."""
+"""From what was judged of each appliance to an assessment of the fleet."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Sequence
 
 import pandas as pd
 
 from backupkit import analysis
-from backupkit.analysis import Exclusions
-from backupkit.analysis.arrays import codes_of, instant
+from backupkit.assessment.part import Part
 from backupkit.assessment.result import Assessment, Verdict
-from backupkit.assessment.standing import exposures, failing, worst_first
-from backupkit.policy import Policy
-from backupkit.tables import (
-    APPLIANCES,
-    ASSESSED_JOBS,
-    COVERAGE,
-    SCHEDULES,
-    SLOTS,
-    STATES,
-    Known,
-)
+from backupkit.assessment.setting import Setting
+from backupkit.assessment.standing import untold, worst_first
+from backupkit.tables import APPLIANCES, COVERAGE, STATES
 
-__all__ = ["Times", "judge"]
-
-_LOOK_BACK: Final = pd.Timedelta(days=1_000)  # expected runs before that change no figure
-_WEEK: Final = pd.Timedelta(days=7)
-_AROUND: Final = pd.Timedelta(minutes=10)  # a job may start a little off the run it is
-_DAY: Final = pd.Timedelta(days=1)
-
-_Turns = list[tuple[pd.Timestamp | None, pd.DataFrame]]
-"""The rules, and from when on each hold."""
+__all__ = ["assess"]
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
-    """The period, half-open, and the moment of the judgement [UTC]."""
-
-    start: pd.Timestamp
-    end: pd.Timestamp
-    now: pd.Timestamp
-
-
-def judge(
-    data: Known, policy: Policy, names: Iterable[str], times: Times, *, as_if: bool
-) -> Assessment:
-    """Judge what is known; see `backupkit.evaluate_frames`.
+def assess(parts: Sequence[Part], setting: Setting, *, version: str) -> Assessment:
+    """Put together what was judged of each appliance, and judge what looks from one to another.
 
     Parameters
     ----------
-    data : Known
-        The frames.
-    policy : Policy
-        The numbers.
-    names : iterable of str
-        The appliances that appear in the data.
-    times : Times
-        The period and the moment.
-    as_if : bool
-        Whether the policy of now holds for all time.
+    parts : sequence of Part
+        Each appliance of the setting is in one of them.
+    setting : Setting
+        Of the whole fleet.
+    version : str
+        What `backupkit.analysis.data_version` gave.
 
     Returns
     -------
     Assessment
         All facts.
     """
-    start, end, now = times.start, times.end, times.now
-    turns = _turns(policy, names, times, as_if=as_if)
-    rules = turns[-1][1]
-    listed = policy.excluded(names)
-    excluded = Exclusions.of(listed, rules.index)
-
-    visited = analysis.visits(data.polls, appliances=rules.index)
-    schedules = _with_plans(data.schedules, visited, policy.at(now) if as_if else policy)
-    corrections = analysis.clock_corrections(visited["clock_skew"])
-    jobs = analysis.on_our_clock(data.jobs, corrections)
-    pieces = _pieces(jobs, visited, turns, excluded, times)
-    known = analysis.knowledge(jobs, visited, rules, start=start)
-    points = analysis.recovery_points(jobs, anchor=rules["anchor"])
-
-    since = _expect_since(jobs, known, start)
-    expected = analysis.expected_runs(
-        schedules,
-        fallback=rules["timezone"],
-        since=since - _AROUND,
-        end=end + _AROUND,
-        corrections=corrections,
-    )
-    jobs = analysis.infer_types(jobs, expected)
-    owners = codes_of(expected["appliance"], rules.index)
-    expected = expected[expected["slot"].array >= since.array.take(owners)]
-    due = expected[expected["slot"] < end].reset_index(drop=True)
-    numbers = analysis.numbers_of(due, turns, excluded)
-    judged = analysis.judge_slots(jobs, due, known, numbers, now=now)
-    in_period = judged["slot"] >= start
-    slots = SLOTS.conform(judged[in_period])
-
-    scoped_jobs = _scoped(jobs, rules)
-    scoped_slots = _scoped(judged[judged["state"] != "excluded"], rules)
-    incidents = analysis.incidents(
-        _outside(scoped_jobs, excluded, rules.index),
-        scoped_slots,
-        start=start,
-        end=end,
-        known_until=known["known_until"],
-    )
-
-    current = analysis.current_schedules(schedules, at=end)
-    plan_zones = analysis.schedule_zones(current, fallback=rules["timezone"])
-    zones = _zones(current, plan_zones, rules)
-    baselines = analysis.baselines(jobs, current, end=end, appliances=rules.index)
-    typical = baselines["typical_duration"]
-    facts = pd.concat(
-        [
-            rules,
-            visited,
-            known,
-            analysis.states_at(points, known, rules, at=end, excluded=excluded),
-            exposures(jobs, points, known, end),
-            analysis.last_attempts(jobs, at=end, appliances=rules.index),
-            analysis.time_in_states(pieces, appliances=rules.index),
-            analysis.worst_exposure(pieces, appliances=rules.index),
-            analysis.attempt_counts(jobs, start=start, end=end, appliances=rules.index),
-            analysis.slot_counts(slots, appliances=rules.index),
-            analysis.recent_slots(
-                judged.assign(target=numbers["target"].to_numpy()),
-                start=start,
-                end=end,
-                appliances=rules.index,
-            ),
-            analysis.strikes(jobs, start=start, end=end, appliances=rules.index),
-            analysis.incident_figures(incidents, pieces, appliances=rules.index),
-            analysis.backup_days(jobs, pieces, turns, zones["zone"]),
-            _runs(jobs, turns, zones["zone"], times),
-            analysis.feasibility(current, rules, typical, zones=plan_zones, at=end),
-        ],
-        axis="columns",
-    )
-    facts = facts.join(analysis.ratios(facts))
-    facts["lookback_from"] = end - facts["lookback"]
-    facts["read"] = facts.index.isin(_read(data.polls, start, end))
-    signatures = analysis.failure_signatures(data.jobs)
-    failed = failing(jobs, signatures["text"], facts["last_success_end"], end)
-    facts["excluded_because"] = facts["exclude"].fillna(_reasons_at(listed, end, rules.index))
-    facts["reason"] = analysis.reasons(facts, failed, current, end=end)
+    start, end = setting.times.start, setting.times.end
+    rules = setting.rules
+    facts = _joined([part.facts for part in parts])
     ordered = facts.iloc[worst_first(facts)]
-    assessed = data.jobs.assign(
-        type=jobs["type"], type_inferred=jobs["type_inferred"], signature=signatures["signature"]
-    )
     counts = facts["state"].value_counts()
     in_scope = facts[facts["exclude"].isna()]
+    touching = _joined([part.touching for part in parts])
+    scoped = touching[~touching["appliance"].isin(rules.index[rules["exclude"].notna()])]
+    signatures = touching[["signature", "message_id", "text"]]
+    jobs = scoped.drop(columns=signatures.columns)
+    baselines = _joined([part.baselines for part in parts])
+    schedules = _joined([part.schedules for part in parts])
     return Assessment(
         start=start,
         end=end,
-        now=now,
-        policy=policy,
-        version=analysis.data_version(data.polls),
+        now=setting.times.now,
+        policy=setting.policy,
+        version=version,
         verdict=Verdict(**{state: int(counts.get(state, 0)) for state in STATES}),
         fleet=analysis.fleet_metrics(in_scope),
         groups=analysis.group_metrics(in_scope),
         appliances=APPLIANCES.conform(ordered),
-        intervals=analysis.state_intervals(pieces),
-        slots=slots,
-        incidents=incidents,
-        failures=analysis.failures(scoped_jobs, signatures, start=start, end=end),
-        failure_counts=analysis.failure_counts(scoped_jobs, signatures, start=start, end=end),
-        clusters=analysis.clusters(scoped_jobs, signatures, rules, start=start, end=end),
+        intervals=_joined([part.intervals for part in parts]),
+        slots=_joined([part.slots for part in parts]),
+        incidents=_joined([part.incidents for part in parts]),
+        failures=analysis.failures(jobs, signatures, start=start, end=end),
+        failure_counts=analysis.failure_counts(jobs, signatures, start=start, end=end),
+        clusters=analysis.clusters(jobs, signatures, rules, start=start, end=end),
         baselines=baselines,
-        anomalies=analysis.anomalies(
-            jobs,
+        anomalies=_joined([part.anomalies for part in parts]),
+        loads=analysis.loads(
+            touching,
+            _joined([part.due for part in parts]),
+            baselines["typical_duration"],
             start=start,
             end=end,
-            now=now,
-            appliances=rules.index,
-            polled=visited["last_ok"],
         ),
-        loads=analysis.loads(jobs, expected, typical, start=start, end=end),
         lint=analysis.lint(
-            current,
+            schedules,
             rules,
             baselines,
-            zones=plan_zones,
+            zones=analysis.schedule_zones(schedules, fallback=rules["timezone"]),
             at=end,
-            skew=visited["clock_skew"],
-            untold=_untold(visited),
-            seen_twice=analysis.twins(data.jobs),
+            skew=facts["clock_skew"],
+            untold=untold(facts),
+            seen_twice=analysis.twins(_joined([part.lately for part in parts])),
         ),
-        coverage=_coverage(ordered, zones, data.jobs),
-        jobs=ASSESSED_JOBS.conform(assessed),
-        schedules=SCHEDULES.conform(current),
+        coverage=_coverage(ordered),
+        jobs=_joined([part.jobs for part in parts]),
+        schedules=schedules,
     )
 
 
-def _turns(policy: Policy, names: Iterable[str], times: Times, *, as_if: bool) -> _Turns:
-    """Give the rules that hold over time, up to the period's end."""
-    if as_if:
-        return [(None, policy.at(times.now).rules(names))]
-    moments = [None, *(turn for turn in policy.turns if turn < times.end)]
-    return [(moment, policy.at(moment).rules(names)) for moment in moments]
+def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Put frames together in the order of the alphabet; the rows of an appliance keep theirs."""
+    if len(frames) == 1:
+        return frames[0]
+    if frames[0].index.name == "appliance":
+        return pd.concat(frames).sort_index(kind="stable")
+    whole = pd.concat(frames, ignore_index=True)
+    return whole.sort_values("appliance", kind="stable", ignore_index=True)
 
 
-def _read(polls: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> pd.Series:
-    """Name the appliances that a visit of the period could read."""
-    good = polls["ok"].fillna(value=False).astype("bool")
-    return polls.loc[good & polls["polled_at"].between(start, end), "appliance"]
-
-
-def _spans(turns: _Turns, times: Times) -> list[tuple[pd.DataFrame, pd.Timestamp, pd.Timestamp]]:
-    """Give the rules of each part of the period, and where it begins and ends."""
-    begins = [times.start, *(max(moment, times.start) for moment, _ in turns[1:] if moment)]
-    parts = zip(turns, begins, [*begins[1:], times.end], strict=True)
-    return [(rules, begin, until) for (_, rules), begin, until in parts if begin < until]
-
-
-def _runs(jobs: pd.DataFrame, turns: _Turns, zones: pd.Series, times: Times) -> pd.DataFrame:
-    """Hold runs against the backup window and the limit of duration of the time they ended."""
-    _, done = analysis.job_times(jobs)
-    parts = []
-    for rules, begin, until in _spans(turns, times):
-        # what still runs is told once, at the period's end
-        own = jobs if until == times.end else jobs[done < instant(until)]
-        held = (
-            analysis.window_runs(own, rules, zones, start=begin, end=until),
-            analysis.duration_runs(own, rules, start=begin, end=until),
-        )
-        parts.append(pd.concat(held, axis="columns"))
-    total = parts[0]
-    for part in parts[1:]:
-        # where only one of them has a window, or a limit, it alone counts
-        total = (total + part).fillna(total).fillna(part)
-    return total
-
-
-def _pieces(
-    jobs: pd.DataFrame, visited: pd.DataFrame, turns: _Turns, excluded: Exclusions, times: Times
-) -> pd.DataFrame:
-    """Cut the period into segments, each by the rules of its time."""
-    pieces = [
-        analysis.segments(
-            analysis.recovery_points(jobs, anchor=rules["anchor"]),
-            analysis.knowledge(jobs, visited, rules, start=times.start),
-            rules,
-            start=begin,
-            end=until,
-            excluded=excluded,
-            period_end=times.end,
-        )
-        for rules, begin, until in _spans(turns, times)
-    ]
-    if len(pieces) == 1:
-        return pieces[0]
-    whole = pd.concat(pieces, ignore_index=True)
-    return whole.sort_values(["appliance", "start"], kind="stable", ignore_index=True)
-
-
-def _with_plans(schedules: pd.DataFrame, visited: pd.DataFrame, policy: Policy) -> pd.DataFrame:
-    """Add the plans that the policy states for appliances that cannot tell their own."""
-    mute = _mute(visited).difference(pd.Index(schedules["appliance"]))
-    plans = policy.plans(mute)
-    plans = plans[plans["appliance"].isin(mute)]
-    return schedules if plans.empty else pd.concat([schedules, plans], ignore_index=True)
-
-
-def _mute(visited: pd.DataFrame) -> pd.Index:
-    """Name the appliances that have no interface for schedules (6.5)."""
-    return visited.index[visited["details"].eq(other=False).fillna(value=False)]
-
-
-def _untold(visited: pd.DataFrame) -> pd.Index:
-    """Name the appliances that cannot have told a schedule: without an interface, or never read."""
-    return _mute(visited).union(visited.index[visited["last_ok"].isna()])
-
-
-def _scoped(frame: pd.DataFrame, rules: pd.DataFrame) -> pd.DataFrame:
-    """Drop the rows of appliances that a rule excludes."""
-    excluded = rules.index[rules["exclude"].notna()]
-    kept: pd.DataFrame = frame[~frame["appliance"].isin(excluded)]
-    return kept
-
-
-def _outside(jobs: pd.DataFrame, excluded: Exclusions, index: pd.Index) -> pd.DataFrame:
-    """Drop the failures that ended in excluded time: they begin no incident."""
-    _, done = analysis.job_times(jobs)
-    codes = index.get_indexer(pd.Index(jobs["appliance"]))
-    away = excluded.hold(codes, done) & jobs["outcome"].eq("failure").to_numpy()
-    kept: pd.DataFrame = jobs[~away]
-    return kept
-
-
-def _reasons_at(listed: pd.DataFrame, end: pd.Timestamp, index: pd.Index) -> pd.Series:
-    """Give the reason of the dated exclusion that holds at the period's end."""
-    begun = listed["start"].isna() | (listed["start"] <= end)
-    holds = listed[begun & ~(listed["end"] <= end)]
-    return holds.drop_duplicates("appliance").set_index("appliance")["reason"].reindex(index)
-
-
-def _zones(current: pd.DataFrame, told: pd.DataFrame, rules: pd.DataFrame) -> pd.DataFrame:
-    """Give the zone of each appliance's schedule, without one that of fleet.toml, else UTC."""
-    told = told.assign(appliance=current["appliance"]).drop_duplicates("appliance")
-    others = rules.index.difference(pd.Index(told["appliance"]))
-    bare = SCHEDULES.frame({"appliance": others.to_list()})
-    assumed = analysis.schedule_zones(bare, fallback=rules["timezone"])
-    whole = pd.concat([told, assumed.assign(appliance=bare["appliance"])])
-    return whole.set_index("appliance").reindex(rules.index)
-
-
-def _expect_since(jobs: pd.DataFrame, known: pd.DataFrame, start: pd.Timestamp) -> pd.Series:
-    """Say from when to list expected runs.
-
-    The period's start is not enough: an incident open then began after the last success before it,
-    and the type of an older job may have to be worked out.
-    """
-    before = jobs[(jobs["outcome"] == "success") & (jobs["end_time"] <= start)]
-    success = before.groupby("appliance")["end_time"].max().reindex(known.index)
-    untyped = jobs[jobs["type"].isna()].groupby("appliance")["start_time"].min()
-    limit = pd.Series(start - _LOOK_BACK, index=known.index)
-    wanted = pd.concat([success.fillna(limit), untyped.reindex(known.index)], axis="columns")
-    # and the burn rate counts back from the period's end
-    wanted = wanted.assign(week=start - _WEEK)
-    earliest = pd.concat([wanted.min(axis="columns") - _DAY, limit], axis="columns")
-    since = pd.concat([known["since"], earliest.max(axis="columns")], axis="columns")
-    return since.max(axis="columns").where(known["since"].notna())
-
-
-def _coverage(facts: pd.DataFrame, zones: pd.DataFrame, jobs: pd.DataFrame) -> pd.DataFrame:
+def _coverage(facts: pd.DataFrame) -> pd.DataFrame:
     """Tell what the judgement of each appliance rests on."""
-    zones = zones.reindex(facts.index)
-    told = facts.drop(columns="timezone").assign(
-        timezone=zones["zone"],
-        timezone_source=zones["source"],
-        jobs=jobs["appliance"].value_counts().reindex(facts.index, fill_value=0),
+    told = facts.drop(columns="timezone").rename(
+        columns={"zone": "timezone", "zone_source": "timezone_source"}
     )
     return COVERAGE.conform(told.join(analysis.coverage_ratio(facts)))

@@ -6,7 +6,7 @@ import pandas as pd
 
 from backupkit import analysis
 
-__all__ = ["exposures", "failing", "worst_first"]
+__all__ = ["exposures", "failing", "mute", "untold", "worst_first"]
 
 _WORST_FIRST: Final = ("breach", "unknown", "unobserved", "compliant", "excluded")
 
@@ -56,3 +56,13 @@ def worst_first(facts: pd.DataFrame) -> pd.Series:
     age = facts["exposure"].fillna(facts["exposure_at_least"]).fillna(pd.Timedelta(0))
     order = pd.DataFrame({"rank": rank, "age": -age}).reset_index()
     return order.sort_values(["rank", "age", "appliance"], kind="stable").index.to_series()
+
+
+def mute(visited: pd.DataFrame) -> pd.Index:
+    """Name the appliances that have no interface for schedules (6.5)."""
+    return visited.index[visited["details"].eq(other=False).fillna(value=False)]
+
+
+def untold(visited: pd.DataFrame) -> pd.Index:
+    """Name the appliances that cannot have told a schedule: without an interface, or never read."""
+    return mute(visited).union(visited.index[visited["last_ok"].isna()])

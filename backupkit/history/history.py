@@ -306,6 +306,11 @@ class History:
         brought = {table.name: _framed(table, rows) for table, rows in self._brought(polls).items()}
         return {"observations": brought["observations"], "polls": polls} | brought
 
+    def count(self) -> int:
+        """Count the observations by the log alone, no matter whether a poll vouches for them."""
+        number: int = self._store.guard("read", self._store.tables[OBSERVATIONS.name].count)
+        return number
+
     @property
     def sealed(self) -> bool:
         """Whether a seal vouches for all that was ever kept; an earlier version made none."""

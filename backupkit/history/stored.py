@@ -73,6 +73,13 @@ class Stored:
         stored = self._opened()
         return None if stored is None else as_dataset(stored)
 
+    def count(self) -> int:
+        """Count the rows by the log alone."""
+        stored = self._opened()
+        if stored is None:
+            return 0
+        return sum(stored.get_add_actions(flatten=True).column("num_records").to_pylist())
+
     def _opened(self) -> DeltaTable | None:
         if not DeltaTable.is_deltatable(self.uri, self._options):
             return None

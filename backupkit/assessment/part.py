@@ -1,0 +1,291 @@
+"""What is judged of each appliance by itself: nothing here looks from one to another."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+
+from backupkit import analysis
+from backupkit.analysis import Exclusions
+from backupkit.analysis.arrays import codes_of, instant
+from backupkit.assessment.setting import Setting, Times, Turns
+from backupkit.assessment.standing import exposures, failing, mute
+from backupkit.policy import Policy
+from backupkit.tables import ASSESSED_JOBS, SCHEDULES, SLOTS, Known
+
+__all__ = ["Part", "judge_part"]
+
+_LOOK_BACK: Final = pd.Timedelta(days=1_000)  # expected runs before that change no figure
+_WEEK: Final = pd.Timedelta(days=7)
+_AROUND: Final = pd.Timedelta(minutes=10)  # a job may start a little off the run it is
+_DAY: Final = pd.Timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What was judged of some appliances.
+
+    Attributes
+    ----------
+    facts : DataFrame
+        By appliance: its rules, and all figures of its own.
+    intervals, slots, incidents, baselines, anomalies, schedules : DataFrame
+        As in the assessment, by appliance.
+    jobs : DataFrame
+        Of `backupkit.tables.ASSESSED_JOBS`.
+    touching : DataFrame
+        The jobs that began, ran or ended in the period, on our clock, with what
+        `backupkit.analysis.failure_signatures` gave.
+    due : DataFrame
+        The runs that the schedules expect in the period.
+    lately : DataFrame
+        What `backupkit.analysis.lately` gave.
+    """
+
+    facts: pd.DataFrame
+    intervals: pd.DataFrame
+    slots: pd.DataFrame
+    incidents: pd.DataFrame
+    baselines: pd.DataFrame
+    anomalies: pd.DataFrame
+    schedules: pd.DataFrame
+    jobs: pd.DataFrame
+    touching: pd.DataFrame
+    due: pd.DataFrame
+    lately: pd.DataFrame
+
+
+def judge_part(data: Known, setting: Setting, *, all_jobs: bool = True) -> Part:
+    """Judge some appliances.
+
+    Parameters
+    ----------
+    data : Known
+        What is known of them; each job once.
+    setting : Setting
+        Of these appliances.
+    all_jobs : bool
+        Whether `Part.jobs` has all jobs, or only those that touch the period.
+
+    Returns
+    -------
+    Part
+        What was judged.
+    """
+    times, turns, rules, excluded = setting.times, setting.turns, setting.rules, setting.excluded
+    start, end, now = times.start, times.end, times.now
+
+    visited = analysis.visits(data.polls, appliances=rules.index)
+    schedules = _with_plans(data.schedules, visited, setting.policy_of_plans)
+    corrections = analysis.clock_corrections(visited["clock_skew"])
+    jobs = analysis.on_our_clock(data.jobs, corrections)
+    pieces = _pieces(jobs, visited, turns, excluded, times)
+    known = analysis.knowledge(jobs, visited, rules, start=start)
+    points = analysis.recovery_points(jobs, anchor=rules["anchor"])
+
+    since = _expect_since(jobs, known, start)
+    expected = analysis.expected_runs(
+        schedules,
+        fallback=rules["timezone"],
+        since=since - _AROUND,
+        end=end + _AROUND,
+        corrections=corrections,
+    )
+    jobs = analysis.infer_types(jobs, expected)
+    owners = codes_of(expected["appliance"], rules.index)
+    expected = expected[expected["slot"].array >= since.array.take(owners)]
+    due = expected[expected["slot"] < end].reset_index(drop=True)
+    numbers = analysis.numbers_of(due, turns, excluded)
+    judged = analysis.judge_slots(jobs, due, known, numbers, now=now)
+    in_period = judged["slot"] >= start
+    slots = SLOTS.conform(judged[in_period])
+
+    scoped_jobs = _scoped(jobs, rules)
+    scoped_slots = _scoped(judged[judged["state"] != "excluded"], rules)
+    incidents = analysis.incidents(
+        _outside(scoped_jobs, excluded, rules.index),
+        scoped_slots,
+        start=start,
+        end=end,
+        known_until=known["known_until"],
+    )
+
+    current = analysis.current_schedules(schedules, at=end)
+    plan_zones = analysis.schedule_zones(current, fallback=rules["timezone"])
+    zones = _zones(current, plan_zones, rules)
+    baselines = analysis.baselines(jobs, current, end=end, appliances=rules.index)
+    typical = baselines["typical_duration"]
+    facts = pd.concat(
+        [
+            rules,
+            visited,
+            known,
+            analysis.states_at(points, known, rules, at=end, excluded=excluded),
+            exposures(jobs, points, known, end),
+            analysis.last_attempts(jobs, at=end, appliances=rules.index),
+            analysis.time_in_states(pieces, appliances=rules.index),
+            analysis.worst_exposure(pieces, appliances=rules.index),
+            analysis.attempt_counts(jobs, start=start, end=end, appliances=rules.index),
+            analysis.slot_counts(slots, appliances=rules.index),
+            analysis.recent_slots(
+                judged.assign(target=numbers["target"].to_numpy()),
+                start=start,
+                end=end,
+                appliances=rules.index,
+            ),
+            analysis.strikes(jobs, start=start, end=end, appliances=rules.index),
+            analysis.incident_figures(incidents, pieces, appliances=rules.index),
+            analysis.backup_days(jobs, pieces, turns, zones["zone"]),
+            _runs(jobs, turns, zones["zone"], times),
+            analysis.feasibility(current, rules, typical, zones=plan_zones, at=end),
+        ],
+        axis="columns",
+    )
+    facts = facts.join(analysis.ratios(facts))
+    facts["lookback_from"] = end - facts["lookback"]
+    facts["zone"], facts["zone_source"] = zones["zone"], zones["source"]
+    number = data.jobs["appliance"].value_counts()
+    facts["jobs"] = number.reindex(facts.index, fill_value=0)
+    facts["read"] = facts.index.isin(_read(data.polls, start, end))
+    signatures = analysis.failure_signatures(data.jobs)
+    failed = failing(jobs, signatures["text"], facts["last_success_end"], end)
+    reasons = _reasons_at(setting.listed, end, rules.index)
+    facts["excluded_because"] = facts["exclude"].fillna(reasons)
+    facts["reason"] = analysis.reasons(facts, failed, current, end=end)
+    touching = analysis.touching(jobs, start=start, end=end)
+    assessed = data.jobs.assign(
+        type=jobs["type"], type_inferred=jobs["type_inferred"], signature=signatures["signature"]
+    )
+    return Part(
+        facts=facts,
+        intervals=analysis.state_intervals(pieces),
+        slots=slots,
+        incidents=incidents,
+        baselines=baselines,
+        anomalies=analysis.anomalies(
+            jobs,
+            start=start,
+            end=end,
+            now=now,
+            appliances=rules.index,
+            polled=visited["last_ok"],
+        ),
+        schedules=SCHEDULES.conform(current),
+        jobs=ASSESSED_JOBS.conform(assessed if all_jobs else assessed[touching]),
+        touching=jobs[touching].drop(columns="messages").join(signatures[touching]),
+        due=due[due["slot"] >= start],
+        lately=analysis.lately(data.jobs),
+    )
+
+
+def _read(polls: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> pd.Series:
+    """Name the appliances that a visit of the period could read."""
+    good = polls["ok"].fillna(value=False).astype("bool")
+    return polls.loc[good & polls["polled_at"].between(start, end), "appliance"]
+
+
+def _spans(turns: Turns, times: Times) -> list[tuple[pd.DataFrame, pd.Timestamp, pd.Timestamp]]:
+    """Give the rules of each part of the period, and where it begins and ends."""
+    begins = [times.start, *(max(moment, times.start) for moment, _ in turns[1:] if moment)]
+    parts = zip(turns, begins, [*begins[1:], times.end], strict=True)
+    return [(rules, begin, until) for (_, rules), begin, until in parts if begin < until]
+
+
+def _runs(jobs: pd.DataFrame, turns: Turns, zones: pd.Series, times: Times) -> pd.DataFrame:
+    """Hold runs against the backup window and the limit of duration of the time they ended."""
+    _, done = analysis.job_times(jobs)
+    parts = []
+    for rules, begin, until in _spans(turns, times):
+        # what still runs is told once, at the period's end
+        own = jobs if until == times.end else jobs[done < instant(until)]
+        held = (
+            analysis.window_runs(own, rules, zones, start=begin, end=until),
+            analysis.duration_runs(own, rules, start=begin, end=until),
+        )
+        parts.append(pd.concat(held, axis="columns"))
+    total = parts[0]
+    for part in parts[1:]:
+        # where only one of them has a window, or a limit, it alone counts
+        total = (total + part).fillna(total).fillna(part)
+    return total
+
+
+def _pieces(
+    jobs: pd.DataFrame, visited: pd.DataFrame, turns: Turns, excluded: Exclusions, times: Times
+) -> pd.DataFrame:
+    """Cut the period into segments, each by the rules of its time."""
+    pieces = [
+        analysis.segments(
+            analysis.recovery_points(jobs, anchor=rules["anchor"]),
+            analysis.knowledge(jobs, visited, rules, start=times.start),
+            rules,
+            start=begin,
+            end=until,
+            excluded=excluded,
+            period_end=times.end,
+        )
+        for rules, begin, until in _spans(turns, times)
+    ]
+    if len(pieces) == 1:
+        return pieces[0]
+    whole = pd.concat(pieces, ignore_index=True)
+    return whole.sort_values(["appliance", "start"], kind="stable", ignore_index=True)
+
+
+def _with_plans(schedules: pd.DataFrame, visited: pd.DataFrame, policy: Policy) -> pd.DataFrame:
+    """Add the plans that the policy states for appliances that cannot tell their own."""
+    without = mute(visited).difference(pd.Index(schedules["appliance"]))
+    plans = policy.plans(without)
+    plans = plans[plans["appliance"].isin(without)]
+    return schedules if plans.empty else pd.concat([schedules, plans], ignore_index=True)
+
+
+def _outside(jobs: pd.DataFrame, excluded: Exclusions, index: pd.Index) -> pd.DataFrame:
+    """Drop the failures that ended in excluded time: they begin no incident."""
+    _, done = analysis.job_times(jobs)
+    codes = index.get_indexer(pd.Index(jobs["appliance"]))
+    away = excluded.hold(codes, done) & jobs["outcome"].eq("failure").to_numpy()
+    kept: pd.DataFrame = jobs[~away]
+    return kept
+
+
+def _reasons_at(listed: pd.DataFrame, end: pd.Timestamp, index: pd.Index) -> pd.Series:
+    """Give the reason of the dated exclusion that holds at the period's end."""
+    begun = listed["start"].isna() | (listed["start"] <= end)
+    holds = listed[begun & ~(listed["end"] <= end)]
+    return holds.drop_duplicates("appliance").set_index("appliance")["reason"].reindex(index)
+
+
+def _zones(current: pd.DataFrame, told: pd.DataFrame, rules: pd.DataFrame) -> pd.DataFrame:
+    """Give the zone of each appliance's schedule, without one that of fleet.toml, else UTC."""
+    told = told.assign(appliance=current["appliance"]).drop_duplicates("appliance")
+    others = rules.index.difference(pd.Index(told["appliance"]))
+    bare = SCHEDULES.frame({"appliance": others.to_list()})
+    assumed = analysis.schedule_zones(bare, fallback=rules["timezone"])
+    whole = pd.concat([told, assumed.assign(appliance=bare["appliance"])])
+    return whole.set_index("appliance").reindex(rules.index)
+
+
+def _expect_since(jobs: pd.DataFrame, known: pd.DataFrame, start: pd.Timestamp) -> pd.Series:
+    """Say from when to list expected runs.
+
+    The period's start is not enough: an incident open then began after the last success before it,
+    and the type of an older job may have to be worked out.
+    """
+    before = jobs[(jobs["outcome"] == "success") & (jobs["end_time"] <= start)]
+    success = before.groupby("appliance")["end_time"].max().reindex(known.index)
+    untyped = jobs[jobs["type"].isna()].groupby("appliance")["start_time"].min()
+    limit = pd.Series(start - _LOOK_BACK, index=known.index)
+    wanted = pd.concat([success.fillna(limit), untyped.reindex(known.index)], axis="columns")
+    # and the burn rate counts back from the period's end
+    wanted = wanted.assign(week=start - _WEEK)
+    earliest = pd.concat([wanted.min(axis="columns") - _DAY, limit], axis="columns")
+    since = pd.concat([known["since"], earliest.max(axis="columns")], axis="columns")
+    return since.max(axis="columns").where(known["since"].notna())
+
+
+def _scoped(frame: pd.DataFrame, rules: pd.DataFrame) -> pd.DataFrame:
+    """Drop the rows of appliances that a rule excludes."""
+    excluded = rules.index[rules["exclude"].notna()]
+    kept: pd.DataFrame = frame[~frame["appliance"].isin(excluded)]
+    return kept

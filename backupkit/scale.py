@@ -1,0 +1,154 @@
+"""The same judgement on a Dask cluster, for a fleet whose history does not fit one machine.
+
+Each worker opens the history by itself, reads some appliances of it, and judges them by the very
+functions that judge a whole fleet in one process; only what those make of it comes back.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+import pandas as pd
+
+from backupkit import analysis
+from backupkit.assessment import Assessment
+from backupkit.assessment.evaluation import known_at
+from backupkit.assessment.judging import assess
+from backupkit.assessment.part import Part, judge_part
+from backupkit.assessment.setting import Setting, Times
+from backupkit.errors import SettingsError
+from backupkit.history import History
+from backupkit.history.layout import shard_of
+from backupkit.policy import Policy
+from backupkit.settings import Instant
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["evaluate_dask"]
+
+_AT_ONCE: Final = 500_000
+"""Observations that a worker reads at once."""
+
+
+def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and three
+    history: History,
+    policy: Policy,
+    *,
+    start: Instant | None = None,
+    end: Instant | None = None,
+    now: Instant | None = None,
+    last: str | timedelta | None = None,
+    as_if: bool = False,
+    client: "Client | None" = None,
+    partitions: int | None = None,
+    all_jobs: bool = True,
+) -> Assessment:
+    """Judge a fleet over a period, its appliances spread over workers.
+
+    Parameters
+    ----------
+    history : History
+        What is known. Every worker must get to it by the same path, or URL.
+    policy, start, end, now, last, as_if
+        As of `backupkit.evaluate`.
+    client : distributed.Client, optional
+        The cluster; by default the current one, and without any the threads of this process.
+    partitions : int, optional
+        How many pieces the fleet is cut into; by default so many that each reads about 500,000
+        observations.
+    all_jobs : bool
+        Whether the assessment holds all jobs. False leaves out those that neither began, nor ran,
+        nor ended in the period: no figure changes, and far less has to come back from the workers.
+
+    Returns
+    -------
+    Assessment
+        All facts, the same as `backupkit.evaluate` gives.
+
+    Raises
+    ------
+    SettingsError
+        As of `backupkit.evaluate`; or if there are no partitions, or Dask is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from backupkit import History, Policy
+    >>> evaluate_dask(History(tempfile.mkdtemp()), Policy(), last="7d").verdict.state
+    'unknown'
+    """
+    try:
+        from dask.delayed import delayed  # noqa: PLC0415 # a second, that most never need
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            "Dask is not installed. Install it with: pip install 'backupkit[scale]'"
+        ) from error
+    if partitions is not None and partitions < 1:
+        raise SettingsError(f"partitions must be 1 or more, got {partitions}.")
+    times = Times.asked(start=start, end=end, now=now, last=last)
+    at = None if now is None else times.now
+    polls = history.polls(at=at)
+    polls = polls[polls["polled_at"] <= times.now]
+    setting = Setting.of(policy, polls["appliance"].unique(), times, as_if=as_if)
+    names = sorted(setting.rules.index, key=shard_of)  # neighbours lie together in the files
+    number = min(partitions or 1 + history.count() // _AT_ONCE, max(len(names), 1))
+    judged = delayed(_judged, pure=False)
+    tasks = [
+        judged(
+            history.uri,
+            history.storage_options,
+            polls[polls["appliance"].isin(part)],
+            setting.only(pd.Index(part)),
+            at=at,
+            all_jobs=all_jobs,
+        )
+        for part in _cut(names, number)
+    ]
+    parts = _here(tasks) if client is None else _on(client, tasks)
+    return assess(parts, setting, version=analysis.data_version(polls))
+
+
+def _here(tasks: Sequence[object]) -> Sequence[Part]:
+    from dask.base import compute  # noqa: PLC0415 # as above
+
+    parts: Sequence[Part] = compute(*tasks)  # type: ignore[no-untyped-call]
+    return parts
+
+
+def _on(client: "Client", tasks: Sequence[object]) -> Sequence[Part]:
+    parts: Sequence[Part] = client.compute(tasks, sync=True)  # type: ignore[no-untyped-call]
+    return parts
+
+
+def _cut(names: Sequence[str], number: int) -> Iterator[Sequence[str]]:
+    """Cut the appliances into pieces of neighbours."""
+    size, rest = divmod(len(names), number)
+    begin = 0
+    for piece in range(number):
+        until = begin + size + (piece < rest)
+        yield names[begin:until]
+        begin = until
+
+
+def _judged(
+    uri: str,
+    options: Mapping[str, str],
+    polls: pd.DataFrame,
+    setting: Setting,
+    *,
+    at: pd.Timestamp | None,
+    all_jobs: bool,
+) -> Part:
+    """Read some appliances, and judge them; this runs on a worker."""
+    history = _opened(uri, tuple(sorted(options.items())), threading.get_ident())
+    known = history.known(at=at, appliances=setting.rules.index, polls=polls)
+    return judge_part(known_at(known, setting.times.now), setting, all_jobs=all_jobs)
+
+
+@lru_cache(maxsize=8)
+def _opened(uri: str, options: tuple[tuple[str, str], ...], _thread: int) -> History:
+    """Open a history once in each thread: its files are held against their seals once."""
+    return History(uri, create=False, storage_options=dict(options))
