@@ -27,6 +27,7 @@ PROMISES: Final[dict[str, dict[str, str | re.Pattern[str]]]] = {
     },
     "04_scale_out": {
         "collect": "40 appliances",
+        "same": "the same: True",
         "verdict": re.compile(r"\d+ of 40 in scope breach their RPO"),
     },
 }
