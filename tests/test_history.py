@@ -388,6 +388,20 @@ class TestTidy:
         assert "is not tidied now: a concurrent transaction" in caplog.text
 
 
+def test_several_visits_at_once(tmp_path: Path) -> None:
+    """What tells of several visits may tell of a new job, its change, and that it is gone."""
+    one = snapshot(
+        1,
+        job("vc-1", "1", "INPROGRESS"),
+        job("vc-1", "1", "SUCCEEDED", observed_at=at(2)),
+        job("vc-1", "1", "SUCCEEDED", observed_at=at(3), source="list"),
+    )
+    later = [snapshot(minute) for minute in (2, 3)]
+    one.polls = pd.concat([one.polls, *(other.polls for other in later)], ignore_index=True)
+    added = History(tmp_path).append(one)
+    assert (added.new, added.changed, added.vanished, added.polls) == (1, 1, 1, 6)
+
+
 class TestKilled:
     """What a collector left that was killed before it wrote its polls."""
 

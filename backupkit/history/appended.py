@@ -45,12 +45,14 @@ class Appended:
     ) -> "Appended":
         """Tell what was added, from the observations that were and those known before."""
         before = pd.MultiIndex.from_frame(known[_JOB]).unique()
-        vanished = int((observations["source"] == LISTED).sum())
-        new = int((~pd.MultiIndex.from_frame(observations[_JOB]).isin(before)).sum())
+        told = observations[observations["source"] != LISTED]
+        # what tells of several visits may tell of a new job more than once
+        first = ~told.duplicated(_JOB).to_numpy()
+        new = int((first & ~pd.MultiIndex.from_frame(told[_JOB]).isin(before)).sum())
         return cls(
             new=new,
-            changed=len(observations) - new - vanished,
-            vanished=vanished,
+            changed=len(told) - new,
+            vanished=len(observations) - len(told),
             polls=polls,
             schedules=schedules,
             conflicts=_conflicts(observations, known),
