@@ -12,7 +12,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import decode, explore, first, history, judge, page, report, second
+from tests.benchmarks import (
+    decode,
+    explore,
+    first,
+    history,
+    judge,
+    page,
+    report,
+    scale_out,
+    second,
+)
 from tests.benchmarks.scale import FULL, QUICK
 
 BENCHMARKS = {
@@ -24,6 +34,7 @@ BENCHMARKS = {
     "report": report,
     "explore": explore,
     "page": page,
+    "scale_out": scale_out,
 }
 
 PATIENCE = 1800

@@ -41,6 +41,8 @@ class Scale:
         Appliances that are reported on, and the nights of each.
     appends : int
         Rounds that a history keeps.
+    judged_apart : int
+        Jobs that are judged in one process and on a cluster.
     """
 
     rounds: int
@@ -58,6 +60,7 @@ class Scale:
     explored: tuple[tuple[int, int], ...]
     reported: tuple[tuple[int, int], ...]
     appends: int
+    judged_apart: int
 
 
 FULL = Scale(
@@ -76,6 +79,7 @@ FULL = Scale(
     explored=((10, 100), (500, 200), (2_000, 500)),
     reported=((50, 30), (2_000, 30)),
     appends=2_000,
+    judged_apart=10_000_000,
 )
 
 QUICK = Scale(
@@ -94,4 +98,5 @@ QUICK = Scale(
     explored=((10, 100),),
     reported=((50, 30),),
     appends=100,
+    judged_apart=200_000,
 )
