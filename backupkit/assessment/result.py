@@ -127,6 +127,14 @@ class Assessment:
     jobs: pd.DataFrame
     schedules: pd.DataFrame
 
+    @property
+    def at_risk(self) -> pd.Index:
+        """The compliant appliances that live in their grace time or have an open incident."""
+        rows = self.appliances
+        rules = self.policy.at(self.end).rules(rows.index)
+        late = rows["exposure"] > rules["rpo"].reindex(rows.index)
+        return rows.index[(rows["state"] == "compliant") & (late | rows["incident_since"].notna())]
+
     def __repr__(self) -> str:
         lines = [
             f"{self.verdict.state.upper()}: {self.verdict.sentence}",

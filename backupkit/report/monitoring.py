@@ -90,7 +90,7 @@ def plugin(assessment: Assessment) -> Plugin:
     runs_strict=U;99:;;0;100
     """
     verdict = assessment.verdict
-    risky = _at_risk(assessment)
+    risky = assessment.at_risk
     below = list(_below_target(assessment))
     code = _CODES[verdict.state]
     sentence = verdict.sentence
@@ -107,14 +107,6 @@ def plugin(assessment: Assessment) -> Plugin:
         sentence = f"{sentence} ({named}{more})"
     performance = " ".join(_performance(assessment, len(risky)))
     return Plugin(code, _APART.sub(" ", sentence), performance)
-
-
-def _at_risk(assessment: Assessment) -> pd.Index:
-    """Name the compliant appliances that live in their grace time or have an open incident."""
-    rows = assessment.appliances
-    rules = assessment.policy.at(assessment.end).rules(rows.index)
-    late = rows["exposure"] > rules["rpo"].reindex(rows.index)
-    return rows.index[(rows["state"] == "compliant") & (late | rows["incident_since"].notna())]
 
 
 def _below_target(assessment: Assessment) -> Iterator[str]:

@@ -149,11 +149,10 @@ def figures_of(fleet: pd.DataFrame, names: Mapping[str, str]) -> tuple[Figure, .
 
 def _acts(assessment: Assessment, links: Mapping[str, Link]) -> tuple[Act, ...]:
     rows = assessment.appliances
-    failing = (rows["state"] == "compliant") & rows["incident_since"].notna()
     schedules = dict(iter(assessment.schedules.groupby("appliance")))
     none = assessment.schedules.iloc[:0]
     acts = []
-    for wanted in (rows[rows["state"] == "breach"], rows[failing]):
+    for wanted in (rows[rows["state"] == "breach"], rows.loc[assessment.at_risk]):
         for name, row in rows_of(wanted):
             at_risk = row["state"] == "compliant"
             acts.append(
