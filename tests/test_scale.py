@@ -1,6 +1,5 @@
 """The judgement on a Dask cluster is the judgement of one process."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -167,7 +166,7 @@ def client(tmp_path: Path) -> Iterator[Client]:
         LocalCluster(  # type: ignore[no-untyped-call]
             n_workers=2,
             threads_per_worker=1,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             local_directory=str(tmp_path / "dask"),
         ) as cluster,
         Client(cluster) as client,  # type: ignore[no-untyped-call]
@@ -218,13 +217,6 @@ def test_partitions(history: History) -> None:
     """No piece at all is not possible."""
     with pytest.raises(SettingsError, match="partitions must be 1 or more, got 0"):
         evaluate_dask(history, POLICY, partitions=0)
-
-
-def test_not_installed(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without Dask the way to install it is told."""
-    monkeypatch.setitem(sys.modules, "dask.delayed", None)
-    with pytest.raises(SettingsError, match=r"pip install 'backupkit\[scale\]'"):
-        evaluate_dask(history, POLICY)
 
 
 def test_few_jobs_are_enough_to_know_an_appliance() -> None:

@@ -92,7 +92,10 @@ def judged(folder: Path, way: str) -> dict[str, Any]:
         with (
             tempfile.TemporaryDirectory() as place,
             cluster(
-                n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=place
+                n_workers=2,
+                threads_per_worker=1,
+                dashboard_address="127.0.0.1:0",
+                local_directory=place,
             ) as two,
             connect(two) as client,
         ):
