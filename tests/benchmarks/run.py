@@ -22,6 +22,7 @@ from tests.benchmarks import (
     report,
     scale_out,
     second,
+    stores,
 )
 from tests.benchmarks.scale import FULL, QUICK
 
@@ -35,6 +36,7 @@ BENCHMARKS = {
     "explore": explore,
     "page": page,
     "scale_out": scale_out,
+    "stores": stores,
 }
 
 PATIENCE = 1800

@@ -41,6 +41,8 @@ class Scale:
         Appliances that are reported on, and the nights of each.
     appends : int
         Rounds that a history keeps.
+    kept : tuple of int
+        Observations of the histories that are read.
     judged_apart : int
         Jobs that are judged in one process and on a cluster.
     """
@@ -60,6 +62,7 @@ class Scale:
     explored: tuple[tuple[int, int], ...]
     reported: tuple[tuple[int, int], ...]
     appends: int
+    kept: tuple[int, ...]
     judged_apart: int
 
 
@@ -79,6 +82,7 @@ FULL = Scale(
     explored=((10, 100), (500, 200), (2_000, 500)),
     reported=((50, 30), (2_000, 30)),
     appends=2_000,
+    kept=(1_000_000, 10_000_000),
     judged_apart=10_000_000,
 )
 
@@ -98,5 +102,6 @@ QUICK = Scale(
     explored=((10, 100),),
     reported=((50, 30),),
     appends=100,
+    kept=(200_000,),
     judged_apart=200_000,
 )

@@ -24,7 +24,7 @@ from tests.benchmarks.figures import Figure, Section
 from tests.benchmarks.large import large_history
 from tests.benchmarks.scale import Scale
 
-__all__ = ["sections"]
+__all__ = ["APPLIANCES", "peak_memory", "sections"]
 
 WAYS = {
     "one": "one process",
@@ -104,11 +104,11 @@ def judged(folder: Path, way: str) -> dict[str, Any]:
                 history, policy, last=LAST, now=now, client=client, all_jobs=way == "dask"
             )
             seconds = time.perf_counter() - began
-            workers = sorted(client.run(_peak).values(), reverse=True)
+            workers = sorted(client.run(peak_memory).values(), reverse=True)
     return {
         "way": way,
         "seconds": seconds,
-        "peak": _peak(),
+        "peak": peak_memory(),
         "workers": workers,
         "jobs": len(a.jobs),
         "verdict": a.verdict.sentence,
@@ -116,7 +116,7 @@ def judged(folder: Path, way: str) -> dict[str, Any]:
     }
 
 
-def _peak() -> float:
+def peak_memory() -> float:
     """Give the most memory this process ever had [GiB]."""
     # getrusage would tell that of the process that started this one, if it is more
     status = Path("/proc/self/status").read_text(encoding="utf-8")
