@@ -105,9 +105,10 @@ def _keys(rows: pa.Table) -> tuple[_Numbers, _Numbers]:
 
 def _encoded(column: pa.ChunkedArray) -> tuple[pa.Array, _Numbers]:
     """Give the distinct texts of a column, and each row's as its position among them."""
-    if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
-    whole = column.unify_dictionaries().combine_chunks()
+    if pa.types.is_dictionary(column.type):
+        whole = column.unify_dictionaries().combine_chunks()
+    else:  # at once: else each chunk has a dictionary of all before it
+        whole = column.cast(pa.large_string()).combine_chunks().dictionary_encode()
     return whole.dictionary, whole.indices.to_numpy(zero_copy_only=False).astype(np.int64)
 
 
