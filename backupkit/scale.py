@@ -4,10 +4,10 @@ Each worker opens the history by itself, reads some appliances of it, and judges
 functions that judge a whole fleet in one process; only what those make of it comes back.
 """
 
+import functools
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import pandas as pd
@@ -20,7 +20,7 @@ from backupkit.assessment.part import Part, judge_part
 from backupkit.assessment.setting import Setting, Times
 from backupkit.errors import SettingsError
 from backupkit.history import History
-from backupkit.history.layout import shard_of
+from backupkit.history.layout import neighbours
 from backupkit.policy import Policy
 from backupkit.settings import Instant
 
@@ -55,7 +55,8 @@ def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and three
     policy, start, end, now, last, as_if
         As of `backupkit.evaluate`.
     client : distributed.Client, optional
-        The cluster; by default the current one, and without any the threads of this process.
+        The cluster. Without one the pieces are judged here, one after the other: that takes as long
+        as `backupkit.evaluate`, and far less memory.
     partitions : int, optional
         How many pieces the fleet is cut into; by default so many that each reads about 500,000
         observations.
@@ -71,7 +72,7 @@ def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and three
     Raises
     ------
     SettingsError
-        As of `backupkit.evaluate`; or if there are no partitions, or Dask is not installed.
+        As of `backupkit.evaluate`; or if there are no partitions.
 
     Examples
     --------
@@ -80,12 +81,6 @@ def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and three
     >>> evaluate_dask(History(tempfile.mkdtemp()), Policy(), last="7d").verdict.state
     'unknown'
     """
-    try:
-        from dask.delayed import delayed  # noqa: PLC0415 # a second, that most never need
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            "Dask is not installed. Install it with: pip install 'backupkit[scale]'"
-        ) from error
     if partitions is not None and partitions < 1:
         raise SettingsError(f"partitions must be 1 or more, got {partitions}.")
     times = Times.asked(start=start, end=end, now=now, last=last)
@@ -93,44 +88,22 @@ def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and three
     polls = history.polls(at=at)
     polls = polls[polls["polled_at"] <= times.now]
     setting = Setting.of(policy, polls["appliance"].unique(), times, as_if=as_if)
-    names = sorted(setting.rules.index, key=shard_of)  # neighbours lie together in the files
+    names = setting.rules.index
     number = min(partitions or 1 + history.count() // _AT_ONCE, max(len(names), 1))
-    judged = delayed(_judged, pure=False)
-    tasks = [
-        judged(
-            history.uri,
-            history.storage_options,
-            polls[polls["appliance"].isin(part)],
-            setting.only(pd.Index(part)),
-            at=at,
-            all_jobs=all_jobs,
-        )
-        for part in _cut(names, number)
-    ]
-    parts = _here(tasks) if client is None else _on(client, tasks)
+    judge = functools.partial(
+        _judged, history.uri, history.storage_options, at=at, all_jobs=all_jobs
+    )
+    pieces = (
+        (polls[polls["appliance"].isin(part)], setting.only(pd.Index(part)))
+        for part in neighbours(names, number)
+    )
+    if client is None:
+        parts = [judge(*piece) for piece in pieces]
+    else:
+        # each by itself: a graph of all would hold every visit
+        futures = [client.submit(judge, *piece, pure=False) for piece in pieces]
+        parts = client.gather(futures)  # type: ignore[no-untyped-call]
     return assess(parts, setting, version=analysis.data_version(polls))
-
-
-def _here(tasks: Sequence[object]) -> Sequence[Part]:
-    from dask.base import compute  # noqa: PLC0415 # as above
-
-    parts: Sequence[Part] = compute(*tasks)  # type: ignore[no-untyped-call]
-    return parts
-
-
-def _on(client: "Client", tasks: Sequence[object]) -> Sequence[Part]:
-    parts: Sequence[Part] = client.compute(tasks, sync=True)  # type: ignore[no-untyped-call]
-    return parts
-
-
-def _cut(names: Sequence[str], number: int) -> Iterator[Sequence[str]]:
-    """Cut the appliances into pieces of neighbours."""
-    size, rest = divmod(len(names), number)
-    begin = 0
-    for piece in range(number):
-        until = begin + size + (piece < rest)
-        yield names[begin:until]
-        begin = until
 
 
 def _judged(
@@ -148,7 +121,7 @@ def _judged(
     return judge_part(known_at(known, setting.times.now), setting, all_jobs=all_jobs)
 
 
-@lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=8)
 def _opened(uri: str, options: tuple[tuple[str, str], ...], _thread: int) -> History:
     """Open a history once in each thread: its files are held against their seals once."""
     return History(uri, create=False, storage_options=dict(options))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -400,6 +401,19 @@ def test_several_visits_at_once(tmp_path: Path) -> None:
     one.polls = pd.concat([one.polls, *(other.polls for other in later)], ignore_index=True)
     added = History(tmp_path).append(one)
     assert (added.new, added.changed, added.vanished, added.polls) == (1, 1, 1, 6)
+
+
+def test_counted_piece_by_piece(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A history that is too large to be counted at once comes to the same figures."""
+    history.append(snapshot(5, job("vc-0", "7", "SUCCEEDED"), names=("vc-0",)))
+    history.append(snapshot(6, job("vc-3", "7", "RUNNING"), names=("vc-3",)))
+    history.append(snapshot(7, job("vc-3", "7", "SUCCEEDED"), names=("vc-3",)))
+    whole = history.facts()
+    assert whole["Jobs"] == "4"
+    assert whole["Observations"] == "5"
+    assert whole["First observation"] == "2026-11-09 20:01 UTC"
+    monkeypatch.setattr(sys.modules["backupkit.history.history"], "_AT_ONCE", 1)
+    assert history.facts() == whole
 
 
 class TestKilled:

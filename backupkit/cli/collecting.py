@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 import backupkit as bk
-from backupkit.cli.options import AsJson, FleetFile, HistoryFolder, print_json, records
+from backupkit.cli.options import AsJson, FleetFile, HistoryPlace, print_json, records
 from backupkit.errors import BackupkitWarning, SettingsError, one_line
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _DEADLINE: Final = "15m"
 
 def collect(  # an option each
     fleet: FleetFile,
-    history: HistoryFolder,
+    history: HistoryPlace,
     *,
     deadline: Annotated[
         str, typer.Option(metavar="15m", help="How long the round may take.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 import backupkit as bk
-from backupkit.cli.options import AsJson, FleetFile, HistoryFolder, print_json
+from backupkit.cli.options import AsJson, FleetFile, HistoryPlace, print_json
 from backupkit.errors import BackupkitError, SettingsError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ UNKNOWN: Final = 3
 
 
 def check(
-    history: HistoryFolder,
+    history: HistoryPlace,
     fleet: FleetFile,
     *,
     last: Annotated[str, typer.Option(metavar="30d", help="The period, back from now.")] = "30d",
@@ -55,7 +55,7 @@ def check(
 
 
 def metrics(
-    history: HistoryFolder,
+    history: HistoryPlace,
     fleet: FleetFile,
     out: Annotated[
         Path, typer.Option(metavar="FILE", help="The file, in the textfile folder: backupkit.prom.")
@@ -73,7 +73,7 @@ def metrics(
 
 
 def assess(  # an option each
-    history: Path,
+    history: str,
     fleet: Path,
     *,
     last: str | None = None,
@@ -90,13 +90,13 @@ def assess(  # an option each
     return bk.evaluate(kept, policy, start=start, end=end, now=now, last=period)
 
 
-def history_of(folder: Path, fleet: Path) -> "bk.History":
+def history_of(place: str, fleet: Path) -> "bk.History":
     """Open a history that is to be read, or say how to fill it."""
-    kept = bk.History(folder, create=False)
+    kept = bk.History(place, create=False)
     if kept.polls().empty:
         raise SettingsError(
-            f"The history {folder} is empty. Fill it first with: "
-            f"backupkit collect --fleet {fleet} --history {folder}"
+            f"The history {place} is empty. Fill it first with: "
+            f"backupkit collect --fleet {fleet} --history {place}"
         )
     return kept
 

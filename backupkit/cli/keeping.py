@@ -8,9 +8,8 @@ import typer
 
 import backupkit as bk
 from backupkit.cli.collecting import SHOWN_ERRORS, SOME_UNREAD
-from backupkit.cli.options import AsJson, HistoryFolder, print_json
+from backupkit.cli.options import AsJson, HistoryPlace, print_json
 from backupkit.errors import SettingsError
-from backupkit.settings import parse_duration
 
 if TYPE_CHECKING:
     from backupkit.history import Appended, History
@@ -29,7 +28,7 @@ history = typer.Typer(
 
 
 @history.command()
-def info(history: HistoryFolder, *, as_json: AsJson = False) -> None:
+def info(history: HistoryPlace, *, as_json: AsJson = False) -> None:
     """Count what is kept: appliances, jobs, visits, since when, size."""
     facts = bk.History(history, create=False).facts()
     if as_json:
@@ -41,14 +40,21 @@ def info(history: HistoryFolder, *, as_json: AsJson = False) -> None:
 
 
 @history.command()
-def verify(history: HistoryFolder, *, as_json: AsJson = False) -> int:
-    """Hold each file against its seal and read every row; exit 1 if anything is damaged."""
+def verify(history: HistoryPlace, *, as_json: AsJson = False) -> int:
+    """Hold each file against its seal and read every row; exit 1 if anything is damaged.
+
+    At a URL there are no seals: every row is read.
+    """
+    from backupkit.history.place import is_url  # noqa: PLC0415 # it loads pyarrow: no --help does
+
     kept = bk.History(history, create=False)
     found = kept.verify()
     if as_json:
         print_json(found.to_dict("records"))
     elif found.empty:
-        seals = "" if kept.sealed else " It is of an earlier version: the next round seals it."
+        seals = " It is of an earlier version: the next round seals it."
+        if kept.sealed or is_url(history):
+            seals = ""
         typer.echo(f"{history} is whole.{seals}")
     else:
         for row in found.to_dict("records"):
@@ -56,23 +62,23 @@ def verify(history: HistoryFolder, *, as_json: AsJson = False) -> int:
             typer.echo(f"    Without it: {row['lost']}")
         typer.echo(
             f"{history}: {len(found)} damaged. Put these files back from a backup; what the "
-            "appliances still list can be collected again into a new folder.",
+            "appliances still list can be collected again into a new history.",
             err=True,
         )
     return 0 if found.empty else 1
 
 
 @history.command()
-def compact(history: HistoryFolder) -> None:
+def compact(history: HistoryPlace) -> None:
     """Put small files together now; it happens by itself every so many rounds."""
     kept = bk.History(history, create=False)
     kept.compact()
-    typer.echo(f"{history}: {kept.facts()['Size']}")
+    typer.echo(f"{history}: {kept.facts().get('Size', 'done')}")
 
 
 @history.command()
 def export(
-    history: HistoryFolder,
+    history: HistoryPlace,
     out: Annotated[
         Path, typer.Option(metavar="PATH", help="A new folder, or for sqlite a new file.")
     ],
@@ -88,12 +94,13 @@ def export(
 
 @history.command("import")
 def import_(
-    history: HistoryFolder,
+    history: HistoryPlace,
     source: Annotated[
-        Path,
+        str,
         typer.Argument(
-            metavar="FOLDER",
-            help="Another history, its export as Parquet, or saved answers of the API.",
+            metavar="SOURCE",
+            help="Another history, a folder or a URL; or the folder of its export as Parquet, or "
+            "of saved answers of the API.",
         ),
     ],
     *,
@@ -117,8 +124,9 @@ def import_(
     Exit code: 0 all was taken over, 3 of saved answers something is missing or could not be used.
     """
     kept = bk.History(history)
-    if source.is_dir() and not any(any(source.glob(pattern)) for pattern in _HISTORIES):
-        return _import_answers(kept, source, observed_at)
+    folder = Path(source)  # of a URL there is none
+    if folder.is_dir() and not any(any(folder.glob(pattern)) for pattern in _HISTORIES):
+        return _import_answers(kept, folder, observed_at)
     if observed_at is not None:
         raise SettingsError(
             f"--observed-at is for saved answers of the API; {source} holds none, and a history "
@@ -149,16 +157,16 @@ def _import_answers(kept: "History", source: Path, observed_at: str | None) -> i
     return SOME_UNREAD if len(snapshot.errors) else 0
 
 
-def _say_added(kept: "History", added: "Appended", source: Path) -> None:
+def _say_added(kept: "History", added: "Appended", source: str | Path) -> None:
     typer.echo(
-        f"{kept.path}: {added.observations:,} observations, {added.polls:,} visits and "
+        f"{kept.uri}: {added.observations:,} observations, {added.polls:,} visits and "
         f"{added.schedules:,} schedules added from {source}"
     )
 
 
 @history.command()
 def prune(
-    history: HistoryFolder,
+    history: HistoryPlace,
     older_than: Annotated[
         str, typer.Option(metavar="SPAN", help="Of what age, such as 400d or 104w.")
     ],
@@ -168,6 +176,8 @@ def prune(
     Schedules stay. What an appliance still lists comes back with the next round. Reports of the
     time before cannot be made again as they were.
     """
+    from backupkit.settings import parse_duration  # noqa: PLC0415 # it loads pandas: no --help does
+
     span = parse_duration(older_than, where="--older-than")
     removed = bk.History(history, create=False).prune(datetime.now(UTC) - span)
     typer.echo(
@@ -178,7 +188,7 @@ def prune(
 
 @history.command()
 def forget(
-    history: HistoryFolder,
+    history: HistoryPlace,
     appliance: Annotated[str, typer.Argument(metavar="NAME", help="Its name in fleet.toml.")],
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,

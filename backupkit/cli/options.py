@@ -9,13 +9,19 @@ import typer
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["AsJson", "FleetFile", "HistoryFolder", "print_json", "records"]
+__all__ = ["AsJson", "FleetFile", "HistoryPlace", "print_json", "records"]
 
 FleetFile = Annotated[
     Path, typer.Option("--fleet", metavar="FILE", help="Which appliances there are: fleet.toml.")
 ]
-HistoryFolder = Annotated[
-    Path, typer.Option("--history", metavar="DIR", help="The folder in which all is kept.")
+HistoryPlace = Annotated[
+    str,  # a Path would make s3:/ of s3://
+    typer.Option(
+        "--history",
+        metavar="PLACE",
+        help="Where all is kept: a folder, or a URL such as s3://bucket/history, with the keys in "
+        "the environment.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 

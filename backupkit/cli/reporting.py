@@ -8,7 +8,7 @@ import typer
 
 import backupkit as bk
 from backupkit.cli.judging import assess, headline, history_of
-from backupkit.cli.options import AsJson, FleetFile, HistoryFolder, print_json
+from backupkit.cli.options import AsJson, FleetFile, HistoryPlace, print_json
 from backupkit.errors import CredentialError, MailError, SettingsError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class _Earlier(msgspec.Struct):
 
 
 def report(  # noqa: PLR0913 # an option each
-    history: HistoryFolder,
+    history: HistoryPlace,
     fleet: FleetFile,
     *,
     last: Annotated[
@@ -124,7 +124,7 @@ def report(  # noqa: PLR0913 # an option each
     return VERDICT if verdict.state in failing else 0
 
 
-def _before(text: str, now: "Assessment", history: Path, fleet: Path) -> "Assessment | None":
+def _before(text: str, now: "Assessment", history: str, fleet: Path) -> "Assessment | None":
     """Judge the fleet as it was known at the time that an option names."""
     from backupkit.settings import parse_instant  # noqa: PLC0415 # --help is quick
 
@@ -178,7 +178,7 @@ def _earlier(path: Path) -> _Earlier:
         ) from error
 
 
-def _redacted(made: "bk.Report", history: Path, key: Path | None) -> "bk.Report":
+def _redacted(made: "bk.Report", history: str, key: Path | None) -> "bk.Report":
     """Redact with the history's own secret, or with that of a key file, which is then kept."""
     if key is None:
         return made.redacted(bk.History(history, create=False).identity)

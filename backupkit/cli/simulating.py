@@ -99,7 +99,7 @@ def demo(
         )
         history = bk.History(out / "history")
         collect_into(bk.Fleet.load(fleet_file), history)
-    assessment = assess(out / "history", fleet_file, last="30d")
+    assessment = assess(history.uri, fleet_file, last="30d")
     written = bk.report(assessment).save(out / "report.html")
     typer.echo(headline(assessment))
     typer.echo(f"Report: {written[0].resolve()}")

@@ -8,7 +8,7 @@ import typer
 
 import backupkit as bk
 from backupkit.cli.collecting import stoppable
-from backupkit.cli.options import AsJson, FleetFile, HistoryFolder, records
+from backupkit.cli.options import AsJson, FleetFile, HistoryPlace, records
 from backupkit.errors import BackupkitWarning, SettingsError
 
 __all__ = ["watch"]
@@ -16,7 +16,7 @@ __all__ = ["watch"]
 
 def watch(
     fleet: FleetFile,
-    history: HistoryFolder,
+    history: HistoryPlace,
     *,
     every: Annotated[
         str, typer.Option(metavar="10s", help="How long to wait between two looks.")

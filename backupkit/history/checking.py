@@ -6,7 +6,7 @@ from typing import Final
 import pandas as pd
 from deltalake.exceptions import DeltaError
 
-from backupkit.errors import one_line
+from backupkit.history.reason import reason
 from backupkit.history.sealed import Sealed
 from backupkit.history.seals import DamageError, Seals
 from backupkit.history.stored import Stored
@@ -65,4 +65,4 @@ def _readable(stored: Stored) -> Iterator[tuple[str, str, str]]:
     try:
         stored.rows(stored.table.names)
     except (DeltaError, OSError, ValueError) as error:
-        yield stored.table.name, one_line(str(error)), _ALL.format(table=stored.table.name)
+        yield stored.table.name, reason(error), _ALL.format(table=stored.table.name)

@@ -1,5 +1,6 @@
 """What a history holds, in a few figures."""
 
+from collections.abc import Iterable
 from typing import Final
 
 import pyarrow as pa
@@ -13,14 +14,14 @@ _JOB: Final = ["appliance", "job_id"]
 
 
 def facts_of(
-    told: pa.Table | None, polls: pa.Table | None, *, size: int | None, mark: Mark
+    told: Iterable[pa.Table], polls: pa.Table | None, *, size: int | None, mark: Mark
 ) -> dict[str, str]:
     """Count what is kept.
 
     Parameters
     ----------
-    told : pyarrow.Table or None
-        Of the observations appliance, job_id and observed_at.
+    told : iterable of pyarrow.Table
+        Of the observations appliance, job_id and observed_at; those of a job are in one of them.
     polls : pyarrow.Table or None
         Of the polls appliance, polled_at and ok.
     size : int or None
@@ -39,12 +40,15 @@ def facts_of(
         return {"Kept": "nothing yet", **facts}
     last = pc.max(polls["polled_at"]).as_py()
     failed = pc.sum(pc.equal(polls["ok"], False)).as_py() or 0  # it is a value
-    first = None if told is None else pc.min(told["observed_at"]).as_py()
-    jobs = 0 if told is None else _number_of_jobs(told)
+    jobs, observations, first = 0, 0, None
+    for rows in told:
+        jobs, observations = jobs + _number_of_jobs(rows), observations + rows.num_rows
+        earliest = pc.min(rows["observed_at"]).as_py()
+        first = min(filter(None, (first, earliest)), default=None)
     return {
         "Appliances": f"{len(pc.unique(polls['appliance'])):,}",
         "Jobs": f"{jobs:,}",
-        "Observations": f"{0 if told is None else told.num_rows:,}",
+        "Observations": f"{observations:,}",
         "First observation": "none" if first is None else f"{first:%Y-%m-%d %H:%M} UTC",
         "Last visit": "none" if last is None else f"{last:%Y-%m-%d %H:%M} UTC",
         "Visits": f"{polls.num_rows - polls['ok'].null_count:,}, of which {failed:,} failed",

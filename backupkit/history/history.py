@@ -6,9 +6,9 @@ and the next round brings them again.
 """
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import pandas as pd
 import pyarrow as pa
@@ -20,6 +20,7 @@ from backupkit.history.checking import problems
 from backupkit.history.choice import ALL, Choice
 from backupkit.history.counting import facts_of
 from backupkit.history.exchange import Kind, read_parquet, write_tables
+from backupkit.history.layout import neighbours
 from backupkit.history.mark import identity
 from backupkit.history.place import Folder, is_url
 from backupkit.history.removal import forget, prune
@@ -46,6 +47,10 @@ from backupkit.tables import (
 __all__ = ["History"]
 
 
+_AT_ONCE: Final = 2_000_000
+"""Observations that are counted at once."""
+
+
 class _Snapshot(Protocol):
     """What can be appended: a `backupkit.Snapshot`, or anything with its three frames."""
 
@@ -69,7 +74,8 @@ class History:
         Whether to create it; False makes a missing folder an error.
     storage_options : mapping of str to str, optional
         What Delta Lake needs to get to a URL, such as keys and the endpoint; what is not given is
-        taken from the environment, such as ``AWS_ACCESS_KEY_ID``.
+        taken from the environment, such as ``AWS_ACCESS_KEY_ID``. A request that fails is tried
+        again for half a minute, unless ``max_retries`` and ``retry_timeout`` say otherwise.
 
     Raises
     ------
@@ -79,7 +85,8 @@ class History:
     Notes
     -----
     In a folder every append is on disk before it is acknowledged, and every file is held against
-    its seal (size, SHA-256) when it is read. At a URL the store's own promises hold instead.
+    its seal (size, SHA-256) when it is read. At a URL the store's own promises hold instead; it
+    must know to write only what is not there yet, as S3, Azure and Google do.
 
     Examples
     --------
@@ -313,8 +320,11 @@ class History:
 
     @property
     def sealed(self) -> bool:
-        """Whether a seal vouches for all that was ever kept; an earlier version made none."""
-        return self._store.seals is None or self._store.seals.complete
+        """Whether a seal vouches for all that was ever kept.
+
+        An earlier version made none, and there is none at a URL.
+        """
+        return self._store.seals is not None and self._store.seals.complete
 
     def verify(self) -> pd.DataFrame:
         """Hold every file against its seal, and read every row.
@@ -369,13 +379,17 @@ class History:
         jobs = jobs_from(frames["observations"])
         return write_tables({"jobs": jobs, **frames}, Path(target), kind)
 
-    def merge(self, source: str | Path) -> Appended:
+    def merge(
+        self, source: str | Path, *, storage_options: Mapping[str, str] | None = None
+    ) -> Appended:
         """Take over what another history holds; doing so again changes nothing.
 
         Parameters
         ----------
         source : str or Path
-            The folder of a history, or of its export as Parquet.
+            The folder or the URL of a history, or the folder of its export as Parquet.
+        storage_options : mapping of str to str, optional
+            What Delta Lake needs to get to the URL of the source; as of `History`.
 
         Returns
         -------
@@ -387,7 +401,7 @@ class History:
         HistoryError
             If the source cannot be read, or this history not be written.
         """
-        frames = _frames_of(source)
+        frames = _frames_of(source, storage_options)
         told, known = frames["observations"], self.observations()
         added = self._store.keep({table: frames[table.name] for table in TABLES})
         keys = ["appliance", "job_id"]
@@ -469,10 +483,19 @@ class History:
         HistoryError
             If the history cannot be read.
         """
-        # only the columns that tell are read
-        told = self._store.told(OBSERVATIONS, ALL, ["appliance", "job_id", "observed_at"])
         polls = self._store.told(POLLS, ALL, ["appliance", "polled_at", "ok"])
+        told = () if polls is None else self._keys_of_jobs(polls)
         return facts_of(told, polls, size=self._size(), mark=self._store.mark)
+
+    def _keys_of_jobs(self, polls: pa.Table) -> Iterator[pa.Table]:
+        """Read only the columns that tell how many jobs there are, of some appliances at a time."""
+        number = 1 + self.count() // _AT_ONCE
+        for names in neighbours(polls["appliance"].unique().to_pylist(), number):
+            choice = ALL if number == 1 else Choice(appliances=names)
+            columns = ["appliance", "job_id", "observed_at"]
+            rows = self._store.told(OBSERVATIONS, choice, columns, polls=polls)
+            if rows is not None:
+                yield rows
 
     def _size(self) -> int | None:
         """Add up the files [bytes]; at a URL that is not known."""
@@ -494,10 +517,11 @@ class History:
             return str(panel(line(str(error), "breach")))
 
 
-def _frames_of(source: str | Path) -> dict[str, pd.DataFrame]:
+def _frames_of(source: str | Path, options: Mapping[str, str] | None) -> dict[str, pd.DataFrame]:
     """Read another history, or its export."""
     if is_url(source) or Folder(Path(source)).read() is not None:
-        return History(source, create=False)._frames()  # noqa: SLF001 # it is of this class
+        kept = History(source, create=False, storage_options=options)
+        return kept._frames()  # noqa: SLF001 # it is of this class
     return read_parquet(Path(source))
 
 

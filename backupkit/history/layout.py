@@ -6,14 +6,14 @@ tidied file is sorted by, so that the rows of an appliance lie together.
 """
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import WriterProperties
 
-__all__ = ["MONTH", "SHARD", "WRITER", "laid_out", "shard_of", "shards_of"]
+__all__ = ["MONTH", "SHARD", "WRITER", "laid_out", "neighbours", "shard_of", "shards_of"]
 
 MONTH: Final = "month"
 """The column that names the folder, such as 2026-11; in UTC."""
@@ -42,6 +42,23 @@ def shards_of(appliances: Iterable[str]) -> tuple[int, int] | None:
     """Give the first and the last shard of some appliances; None without any."""
     shards = [shard_of(name) for name in appliances]
     return (min(shards), max(shards)) if shards else None
+
+
+def neighbours(appliances: Iterable[str], pieces: int) -> Iterator[list[str]]:
+    """Cut appliances into pieces of about the same size, each of which lies together in the files.
+
+    Examples
+    --------
+    >>> [len(piece) for piece in neighbours(["vc-1", "vc-2", "vc-3"], 2)]
+    [2, 1]
+    """
+    names = sorted(appliances, key=lambda name: (shard_of(name), name))
+    size, rest = divmod(len(names), pieces)
+    begin = 0
+    for piece in range(pieces):
+        until = begin + size + (piece < rest)
+        yield names[begin:until]
+        begin = until
 
 
 def laid_out(rows: pa.Table, time: str) -> pa.Table:

@@ -60,6 +60,17 @@ class Log:
         return {version: path for version, path in self.commits.items() if version >= self.newest}
 
     @property
+    def summed_up(self) -> list[Path]:
+        """The files that nobody reads once there is the newest checkpoint."""
+        old = [path for version, path in self.commits.items() if version < self.newest]
+        return old + [
+            path
+            for version, paths in self.checkpoints.items()
+            if version < self.newest
+            for path in paths
+        ]
+
+    @property
     def after(self) -> dict[int, Path]:
         """The commits that are in no checkpoint."""
         return {version: path for version, path in self.commits.items() if version > self.newest}

@@ -82,7 +82,9 @@ def opened(place: Place, steps: tuple[str, ...], *, create: bool) -> Mark:
             known = amended(place, lambda mark: mark)  # another process may have been quicker
     except OSError as error:
         why = error.strerror or error
-        raise HistoryError(f"The history {place.uri} cannot be used: {why}.") from error
+        raise HistoryError(
+            f"The history {place.uri} cannot be used: {why}.{place.advice('used')}"
+        ) from error
     except msgspec.MsgspecError as error:
         raise HistoryError(
             f"The history {place.uri} is damaged: {_NAME} cannot be read. Put it back from a "
@@ -115,7 +117,7 @@ def identity(place: Place) -> bytes:
     except OSError as error:
         raise HistoryError(
             f"The history {place.uri} has no identity yet, and none can be written: "
-            f"{error.strerror}. Name a key file with --redact-key."
+            f"{error.strerror or error}. Name a key file with --redact-key."
         ) from error
     except (msgspec.MsgspecError, ValueError) as error:
         raise HistoryError(

@@ -1,19 +1,42 @@
 """Where a history is: a folder of this machine, or any URL that Delta Lake opens."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Protocol
 
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
-from deltalake.exceptions import DeltaError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from backupkit.errors import HistoryError, one_line
+from backupkit.errors import HistoryError
 from backupkit.history.durable import write_whole
+from backupkit.history.reason import reason
 
 __all__ = ["Folder", "Place", "Remote", "is_url"]
 
 _MARK: Final = "backupkit-history.json"
+_HALF_URL: Final = re.compile(r"([a-z][a-z\d+.-]+):/+(.*)")
+_PATIENCE: Final = MappingProxyType({"max_retries": "5", "retry_timeout": "30s"})
+"""How long a request that fails is tried again; Delta Lake's own three minutes are long to wait."""
+_FOLDER: Final = MappingProxyType(
+    {
+        "used": "",
+        "read": " Run: backupkit history verify --history {uri}. If it is damaged, put it back "
+        "from a backup.",
+        "written": " Nothing that was kept is changed; check the folder's rights and the free "
+        "space.",
+    }
+)
+_CHECK: Final = " Check the URL, the keys in the environment, and the network."
+_URL: Final = MappingProxyType(
+    {
+        "used": _CHECK,
+        "read": _CHECK,
+        "written": f" Nothing that was kept is changed.{_CHECK}",
+    }
+)
 
 
 def is_url(place: str | Path) -> bool:
@@ -33,6 +56,9 @@ class Place(Protocol):
     @property
     def uri(self) -> str:
         """What a person calls it."""
+
+    def advice(self, verb: str) -> str:
+        """Say what to do if it cannot be "used", "read" or "written"."""
 
     def read(self) -> bytes | None:
         """Read the mark; None if there is none. Raises OSError if it cannot be read."""
@@ -56,6 +82,14 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.uri = str(path)
+        if half := _HALF_URL.fullmatch(self.uri):
+            raise HistoryError(
+                f"{self.uri} is neither a folder nor a URL. Write {half[1]}://{half[2]}, as text."
+            )
+
+    def advice(self, verb: str) -> str:
+        """Say what to do if it cannot be used, read or written."""
+        return _FOLDER[verb].format(uri=self.uri)
 
     def read(self) -> bytes | None:
         """Read the mark; None if there is none."""
@@ -91,35 +125,52 @@ class Remote:
         The URL.
     options : mapping of str to str
         What Delta Lake needs to get there.
+
+    Attributes
+    ----------
+    options : dict of str to str
+        These, and how long to try.
     """
 
     def __init__(self, uri: str, options: Mapping[str, str]) -> None:
         self.uri = uri.rstrip("/")
+        self.options = {**_PATIENCE, **options}
         self._mark = f"{self.uri}/mark"
-        self._options = dict(options)
+        self._as_read: DeltaTable | None = None
+        if self.uri.startswith("file:"):  # as at a URL nothing would be sealed or synced
+            raise HistoryError(f"{self.uri} is a folder: name it without file://.")
+
+    def advice(self, verb: str) -> str:
+        """Say what to do if it cannot be used, read or written."""
+        return _URL[verb]
 
     def read(self) -> bytes | None:
         """Read the mark; None if there is none."""
         try:
-            if not DeltaTable.is_deltatable(self._mark, self._options):
-                return None
-            stored = DeltaTable(self._mark, storage_options=self._options)
-            (mark,) = stored.to_pyarrow_table()["mark"].to_pylist()
-        except (DeltaError, ValueError) as error:
-            raise OSError(one_line(str(error)).rstrip(".")) from error
+            self._as_read = DeltaTable(self._mark, storage_options=self.options)
+            (mark,) = self._as_read.to_pyarrow_table()["mark"].to_pylist()
+        except TableNotFoundError as error:
+            if "scheme" in str(error):
+                raise OSError(f"Delta Lake opens no {self.uri.partition(':')[0]}://") from error
+            return None
+        except (DeltaError, OSError, ValueError) as error:
+            raise OSError(reason(error)) from error
         return str(mark).encode()
 
     def write(self, mark: bytes) -> None:
         """Write the mark: a table of one row, since Delta Lake gets to every kind of URL."""
+        new = self._as_read is None
         try:
             write_deltalake(
-                self._mark,
+                # the table as it was read: if it was changed since, Delta refuses
+                self._as_read or self._mark,
                 pa.table({"mark": [mark.decode()]}),
-                mode="overwrite",
-                storage_options=self._options,
+                mode="error" if new else "overwrite",
+                storage_options=self.options,
             )
-        except (DeltaError, ValueError) as error:
-            raise OSError(one_line(str(error)).rstrip(".")) from error
+        except (DeltaError, OSError, ValueError) as error:
+            if not (new and self.read()):  # another process was quicker: its mark is as good
+                raise OSError(reason(error)) from error
 
     def claim(self, *, create: bool) -> None:
         """Do nothing: a URL needs no folder."""

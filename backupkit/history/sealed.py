@@ -14,6 +14,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 from filelock import FileLock
 
+from backupkit.history.layout import MONTH, SHARD, WRITER
 from backupkit.history.log import Log
 from backupkit.history.seals import DamageError, Seals
 from backupkit.history.stored import TIDY_EVERY, Stored, as_dataset
@@ -86,6 +87,10 @@ class Sealed(Stored):
         names = (name.removeprefix(prefix) for name in sealed if name.startswith(prefix))
         return Log.of([self.log / name for name in names])
 
+    def _opened(self) -> DeltaTable | None:
+        self._table = None  # it may know what was put aside
+        return super()._opened()
+
     def write(self, rows: pa.Table, *, run: str) -> None:
         """Append rows, and have them written to disk; see `Stored.write`."""
         self._write(rows, run=run)
@@ -108,6 +113,11 @@ class Sealed(Stored):
             _log.info("%s is not tidied now: %s", self.path, error)
         self.seal()
 
+    def _put_together(self, stored: DeltaTable, month: str) -> None:
+        stored.optimize.z_order(
+            [SHARD], partition_filters=[(MONTH, "=", month)], writer_properties=WRITER
+        )
+
     def lay_out(self) -> None:
         """Write the rows of an earlier version anew; see `Stored.lay_out`."""
         with FileLock(self.seals.folder / _LOCK, timeout=_PATIENCE):
@@ -123,15 +133,7 @@ class Sealed(Stored):
         return dropped
 
     def _forget_log(self) -> None:
-        log = Log.listed(self.log)
-        old = [path for version, path in log.commits.items() if version < log.newest]
-        old += [
-            path
-            for number in log.checkpoints
-            if number < log.newest
-            for path in log.checkpoints[number]
-        ]
-        for path in old:
+        for path in Log.listed(self.log).summed_up:
             path.unlink(missing_ok=True)
 
     def relied_on(self) -> dict[Path, tuple[int, str]]:

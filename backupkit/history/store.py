@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake.exceptions import DeltaError
 
-from backupkit.errors import HistoryError, one_line
+from backupkit.errors import HistoryError
 from backupkit.history import mark
 from backupkit.history.choice import Choice
 from backupkit.history.migrations import STEPS, migrated
 from backupkit.history.place import Folder, Place, Remote, is_url
+from backupkit.history.reason import reason
 from backupkit.history.sealed import Sealed
 from backupkit.history.seals import Seals
 from backupkit.history.stored import Stored
@@ -28,11 +29,6 @@ TABLES: Final = (SCHEDULES, OBSERVATIONS, POLLS)
 """What a history holds, in the order in which it is written: polls vouch for the rest."""
 
 _SEALS: Final = 96  # files; from so many on they are joined
-_ADVICE: Final = {
-    "read": "Run: backupkit history verify --history {uri}. If it is damaged, put it back from a "
-    "backup.",
-    "written": "Nothing that was kept is changed; check the folder's rights and the free space.",
-}
 
 
 class Store:
@@ -68,7 +64,8 @@ class Store:
         if is_url(path):
             self.place = remote = Remote(str(path), options)
             self.tables = {
-                table.name: Stored(table, f"{remote.uri}/{table.name}", options) for table in TABLES
+                table.name: Stored(table, f"{remote.uri}/{table.name}", remote.options)
+                for table in TABLES
             }
         else:
             self.place = Folder(Path(path))
@@ -192,10 +189,9 @@ class Store:
         try:
             return action()
         except (DeltaError, OSError, ValueError) as error:
-            why = one_line(str(error)).rstrip(".") or type(error).__name__
             raise HistoryError(
-                f"The history {self.uri} cannot be {verb}: {why}. "
-                f"{_ADVICE[verb].format(uri=self.uri)}"
+                f"The history {self.uri} cannot be {verb}: {reason(error)}."
+                f"{self.place.advice(verb)}"
             ) from error
 
 

@@ -1,22 +1,27 @@
 """One table of a history, at any place that Delta Lake can write to."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.fs as pa_fs
 from deltalake import CommitProperties, DeltaTable, write_deltalake
-from deltalake.exceptions import DeltaError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
 
-from backupkit.errors import one_line
 from backupkit.history.choice import ALL, Choice
 from backupkit.history.layout import MONTH, SHARD, WRITER, laid_out
+from backupkit.history.log import Log
+from backupkit.history.reason import reason
 from backupkit.tables import Table
 
 __all__ = ["TIDY_EVERY", "TIME", "Stored", "as_dataset"]
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 TIDY_EVERY: Final = 32
 """After so many appends the many small files of a table are put together."""
@@ -26,6 +31,7 @@ TIME: Final = {"observations": "observed_at", "polls": "polled_at", "schedules":
 
 _REPEATED: Final = ["appliance", "source", "state", "status", "type"]
 _BATCH: Final = 1 << 17  # rows
+_TRIES: Final = 8
 _LARGE: Final = 64 << 20
 """A month is tidy with no more files than two for each of so many bytes."""
 
@@ -48,6 +54,7 @@ class Stored:
         self.uri = uri
         self.time = TIME[table.name]
         self._options = dict(options or {})
+        self._table: DeltaTable | None = None
 
     def rows(self, columns: Sequence[str], choice: Choice = ALL) -> pa.Table | None:
         """Read some columns of some rows; None before the first.
@@ -81,9 +88,15 @@ class Stored:
         return sum(stored.get_add_actions(flatten=True).column("num_records").to_pylist())
 
     def _opened(self) -> DeltaTable | None:
-        if not DeltaTable.is_deltatable(self.uri, self._options):
+        """Give the table as it is now; None if there is none yet."""
+        if self._table is not None:
+            self._table.update_incremental()  # to open it anew takes several times the requests
+            return self._table
+        try:
+            self._table = DeltaTable(self.uri, storage_options=self._options)
+        except TableNotFoundError:
             return None
-        return DeltaTable(self.uri, storage_options=self._options)
+        return self._table
 
     def write(self, rows: pa.Table, *, run: str) -> None:
         """Append rows.
@@ -96,33 +109,50 @@ class Stored:
             The id of the append; it stands in Delta's log.
         """
         self._write(rows, run=run)
-        if DeltaTable(self.uri, storage_options=self._options).version() % TIDY_EVERY == 0:
+        stored = self._opened()
+        if stored is not None and stored.version() % TIDY_EVERY == 0:
             self.tidy()
 
     def _write(self, rows: pa.Table, *, run: str) -> None:
-        write_deltalake(
-            self.uri,
-            laid_out(rows, self.time),
-            mode="append",
-            partition_by=[MONTH],
-            schema_mode="merge",  # a folder that an earlier version began lacks newer columns
-            writer_properties=WRITER,
-            storage_options=self._options,
-            commit_properties=CommitProperties(custom_metadata={"backupkit.run": run}),
+        _anew(
+            lambda: write_deltalake(
+                self._opened() or self.uri,
+                laid_out(rows, self.time),
+                mode="append",
+                partition_by=[MONTH],
+                schema_mode="merge",  # a folder that an earlier version began lacks newer columns
+                writer_properties=WRITER,
+                storage_options=self._options,
+                commit_properties=CommitProperties(custom_metadata={"backupkit.run": run}),
+            )
         )
 
     def tidy(self) -> None:
         """Put small files together, sorted, so that reading stays quick; no row changes."""
         try:
-            stored = DeltaTable(self.uri, storage_options=self._options)
+            if (stored := self._opened()) is None:
+                return
             for month in _untidy(stored):
-                stored.optimize.z_order(
-                    [SHARD], partition_filters=[(MONTH, "=", month)], writer_properties=WRITER
-                )
+                self._put_together(stored, month)
             stored.create_checkpoint()
             stored.vacuum(dry_run=False)  # only what nobody has read for a week
         except (DeltaError, OSError) as error:
-            _log.info("%s is not tidied now: %s", self.uri, one_line(str(error)))
+            _log.info("%s is not tidied now: %s", self.uri, reason(error))
+
+    def _put_together(self, stored: DeltaTable, month: str) -> None:
+        """Write the rows of a month anew, unless another process changes the month meanwhile.
+
+        There is no lock at a URL. Of two z-orders at once Delta lets both, and every row is there
+        twice; of two overwrites it lets one.
+        """
+        rows = stored.to_pyarrow_table(filters=[(MONTH, "=", month)])
+        write_deltalake(
+            stored,
+            rows.sort_by([(SHARD, "ascending"), (self.time, "ascending")]),
+            mode="overwrite",
+            predicate=f"{MONTH} = '{month}'",
+            writer_properties=WRITER,
+        )
 
     def lay_out(self) -> None:
         """Write the rows of a table that an earlier version began as they lie now."""
@@ -164,18 +194,41 @@ class Stored:
         OSError, DeltaError
             If the table cannot be written.
         """
-        stored = self._opened()
-        if stored is None:
+
+        def delete() -> tuple[DeltaTable, int] | None:
+            if (stored := self._opened()) is None:
+                return None
+            told = stored.delete(condition, writer_properties=WRITER)
+            return stored, int(told["num_deleted_rows"])
+
+        if (deleted := _anew(delete)) is None:
             return 0
-        told = stored.delete(condition, writer_properties=WRITER)
+        stored, rows = deleted
         # what is enforced otherwise is that others may go on reading what is gone
         stored.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
-        DeltaTable(self.uri, storage_options=self._options).create_checkpoint()
+        stored.update_incremental()
+        stored.create_checkpoint()
         self._forget_log()
-        return int(told["num_deleted_rows"])
+        return rows
 
     def _forget_log(self) -> None:
         """Drop the commits that a checkpoint sums up: they tell the least and the largest name."""
+        files = pa_fs.PyFileSystem(DeltaStorageHandler(self.uri, self._options))
+        listed = files.get_file_info(pa_fs.FileSelector("_delta_log"))
+        for path in Log.of([Path(one.path) for one in listed]).summed_up:
+            files.delete_file(path.as_posix())
+
+
+def _anew(action: Callable[[], _T], tries: int = _TRIES) -> _T:
+    """Do once more what another process's commit made Delta refuse: nothing of it was written."""
+    try:
+        return action()
+    except DeltaError as error:
+        # the commits that it would be held against may be gone: see Stored.drop
+        refused = isinstance(error, CommitFailedError) or "Invalid table version" in str(error)
+        if not refused or tries == 1:
+            raise
+    return _anew(action, tries - 1)
 
 
 def as_dataset(stored: DeltaTable) -> ds.Dataset:
