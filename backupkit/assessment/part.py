@@ -11,7 +11,7 @@ from backupkit.analysis.arrays import codes_of, instant
 from backupkit.assessment.setting import Setting, Times, Turns
 from backupkit.assessment.standing import exposures, failing, mute
 from backupkit.policy import Policy
-from backupkit.tables import ASSESSED_JOBS, SCHEDULES, SLOTS, Known
+from backupkit.tables import ASSESSED_JOBS, JOBS, SCHEDULES, SLOTS, Known
 
 __all__ = ["Part", "judge_part"]
 
@@ -19,6 +19,7 @@ _LOOK_BACK: Final = pd.Timedelta(days=1_000)  # expected runs before that change
 _WEEK: Final = pd.Timedelta(days=7)
 _AROUND: Final = pd.Timedelta(minutes=10)  # a job may start a little off the run it is
 _DAY: Final = pd.Timedelta(days=1)
+_READ: Final = [name for name in JOBS.names if name != "messages"]  # a frame may hold more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +173,7 @@ def judge_part(data: Known, setting: Setting, *, all_jobs: bool = True) -> Part:
         ),
         schedules=SCHEDULES.conform(current),
         jobs=ASSESSED_JOBS.conform(assessed if all_jobs else assessed[touching]),
-        touching=jobs[touching].drop(columns="messages").join(signatures[touching]),
+        touching=jobs.loc[touching, _READ].join(signatures[touching]),
         due=due[due["slot"] >= start],
         lately=analysis.lately(data.jobs),
     )
