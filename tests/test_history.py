@@ -201,6 +201,13 @@ class TestIdentity:
         with pytest.raises(HistoryError, match=r"(?s)Permission denied.*--redact-key"):
             _ = history.identity
 
+    def test_mark_is_gone(self, tmp_path: Path) -> None:
+        """Without a mark there is no identity, and none is made up."""
+        history = History(tmp_path / "history")
+        (history.path / MARK).unlink()
+        with pytest.raises(HistoryError, match="--redact-key"):
+            _ = history.identity
+
     @pytest.mark.parametrize("mark", ["", "[]", '{"format": 1, "id": "xyz"}', '{"id": 7}'])
     def test_damaged(self, tmp_path: Path, mark: str) -> None:
         """An identity that cannot be read is never replaced: aliases would change."""

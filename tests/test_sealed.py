@@ -273,6 +273,16 @@ class TestTorn:
         appended(History(unacknowledged.path), 1)
         assert len(History(unacknowledged.path).observations()) == 10
 
+    def test_with_its_checkpoint(self, unacknowledged: History) -> None:
+        """A checkpoint of a torn change goes with it."""
+        table = unacknowledged.path / "observations"
+        DeltaTable(table).create_checkpoint()
+        cut(table / "_delta_log" / f"{1:020}.json")
+        assert len(History(unacknowledged.path).observations()) == 5
+        assert len(list((unacknowledged.path / "torn").iterdir())) == 2
+        appended(History(unacknowledged.path), 1)
+        assert len(History(unacknowledged.path).observations()) == 10
+
     def test_an_earlier_version_is_not_mended(self, tmp_path: Path) -> None:
         """Where nothing tells what was acknowledged, nothing is put aside."""
         folder = shutil.copytree(ROOT / "data" / "history", tmp_path / "history")

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from itertools import takewhile
 from pathlib import Path
 
 __all__ = ["sync", "sync_one", "write_whole"]
@@ -28,10 +29,7 @@ def sync(files: Iterable[Path], root: Path) -> None:
             sync_one(file)
         except FileNotFoundError:  # another process tidied it away
             continue
-        for folder in file.parents:
-            folders[folder] = None
-            if folder == root:
-                break
+        folders |= dict.fromkeys(takewhile(root.parent.__ne__, file.parents))
     for folder in folders:
         sync_one(folder)
 
