@@ -6,7 +6,7 @@ functions that judge a whole fleet in one process; only what those make of it co
 
 import functools
 import threading
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -90,9 +90,8 @@ def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and three
     setting = Setting.of(policy, polls["appliance"].unique(), times, as_if=as_if)
     names = setting.rules.index
     number = min(partitions or 1 + history.count() // _AT_ONCE, max(len(names), 1))
-    judge = functools.partial(
-        _judged, history.uri, history.storage_options, at=at, all_jobs=all_jobs
-    )
+    place = _Place(history.uri, tuple(sorted(history.storage_options.items())))
+    judge = functools.partial(_judged, place, at=at, all_jobs=all_jobs)
     pieces = (
         (polls[polls["appliance"].isin(part)], setting.only(pd.Index(part)))
         for part in neighbours(names, number)
@@ -106,9 +105,16 @@ def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and three
     return assess(parts, setting, version=analysis.data_version(polls))
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a history is, and the keys to it, which Dask must not log with a task that fails."""
+
+    uri: str
+    options: tuple[tuple[str, str], ...] = field(repr=False)
+
+
 def _judged(
-    uri: str,
-    options: Mapping[str, str],
+    place: _Place,
     polls: pd.DataFrame,
     setting: Setting,
     *,
@@ -116,12 +122,12 @@ def _judged(
     all_jobs: bool,
 ) -> Part:
     """Read some appliances, and judge them; this runs on a worker."""
-    history = _opened(uri, tuple(sorted(options.items())), threading.get_ident())
+    history = _opened(place, threading.get_ident())
     known = history.known(at=at, appliances=setting.rules.index, polls=polls)
     return judge_part(known_at(known, setting.times.now), setting, all_jobs=all_jobs)
 
 
 @functools.lru_cache(maxsize=8)
-def _opened(uri: str, options: tuple[tuple[str, str], ...], _thread: int) -> History:
+def _opened(place: _Place, _thread: int) -> History:
     """Open a history once in each thread: its files are held against their seals once."""
-    return History(uri, create=False, storage_options=dict(options))
+    return History(place.uri, create=False, storage_options=dict(place.options))

@@ -6,13 +6,15 @@ Each folder of samples/histories was written by the version of its time.
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from backupkit.history import History
 from backupkit.history.sealed import Sealed
+from backupkit.tables import OBSERVATIONS, POLLS
 from tests.test_history import job, snapshot
 from tests.test_sealed import told
 
@@ -80,6 +82,40 @@ def test_brought_up_to_date(folder: Path) -> None:
     assert months == {"month=2026-10", "month=2026-11"}
     assert history.verify().empty
     assert history.sealed
+
+
+def test_an_earlier_version_beside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier version appends while the rows are laid out anew is read, and forgotten."""
+    other = History(folder)
+    polls, jobs = other.polls().iloc[[0]], other.observations().iloc[[0]]
+    when = at("2026-11-05T00:00")
+    late = {
+        "polls": POLLS.to_arrow(polls.assign(polled_at=when)),
+        "observations": OBSERVATIONS.to_arrow(jobs.assign(observed_at=when, job_id="late")),
+    }
+
+    def beside(target: Any, rows: Any, *, mode: Any, **more: Any) -> None:  # noqa: ANN401 # Delta's
+        place = folder / (name := Path(str(getattr(target, "table_uri", target))).name)
+        if mode == "overwrite" and name in late:
+            plain = late.pop(name).select(DeltaTable(place).schema().to_arrow().names)
+            write_deltalake(place, plain, mode="append")
+        write_deltalake(target, rows, mode=mode, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("backupkit.history.stored.write_deltalake", beside)
+        other.append(snapshot(9, job("vc-1", "new", "SUCCEEDED")))
+    assert not late
+    for number in range(2):
+        for history in (other, History(folder)):
+            for names in (None, ["vc-1"]):
+                ids = history.jobs(appliances=names)["job_id"].to_list()
+                assert (ids.count("late"), ids.count("new")) == (1, 1)
+        files = DeltaTable(folder / "observations").file_uris()
+        assert all("month=2" in file for file in files) == bool(number)
+        other.compact()  # puts it in its place
+    other.forget("vc-1")
+    assert "late" not in History(folder).jobs()["job_id"].to_list()
+    assert History(folder).verify().empty
 
 
 @pytest.mark.parametrize("step", ["seal", "lay_out"])

@@ -16,7 +16,7 @@ from pandas.testing import assert_frame_equal
 
 from backupkit import Assessment, History, evaluate, evaluate_dask
 from backupkit.analysis import lately, twins
-from backupkit.errors import SettingsError
+from backupkit.errors import HistoryError, SettingsError
 from backupkit.policy import Member, Policy
 from backupkit.scale import _opened
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES
@@ -197,13 +197,30 @@ def test_only_the_jobs_of_the_period(history: History) -> None:
             assert_frame_equal(getattr(some, field.name), getattr(all_of_it, field.name))
 
 
-def test_damage_on_a_worker(history: History) -> None:
+def test_damage(history: History, client: Client) -> None:
     """What a worker cannot read is the same clear error as here."""
     _opened.cache_clear()
     (data, *_) = (history.path / "observations").rglob("part-*.parquet")
     data.unlink()
-    with pytest.raises(Exception, match=r"is missing.*history verify"):
-        evaluate_dask(history, POLICY, now=START + 9 * DAY)
+    for place in (None, client):
+        with pytest.raises(HistoryError, match=r"is missing.*history verify"):
+            evaluate_dask(history, POLICY, now=START + 9 * DAY, client=place)
+
+
+def test_no_key_is_told(history: History, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that fails is logged with its arguments: the keys of a store are not among them."""
+    told = []
+
+    def submit(judge: object, *more: object, **how: object) -> None:
+        told.append(repr((judge, more, how)))
+        raise KeyboardInterrupt
+
+    history.storage_options["AWS_SECRET_ACCESS_KEY"] = "Gr3ek-to-all"
+    monkeypatch.setattr(client, "submit", submit)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_dask(history, POLICY, client=client)
+    assert history.uri in told[0]
+    assert "Gr3ek" not in told[0]
 
 
 def test_nothing(tmp_path: Path) -> None:

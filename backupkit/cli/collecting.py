@@ -2,7 +2,7 @@
 
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from backupkit.fleet import Fleet
     from backupkit.history import Appended, History
 
-__all__ = ["collect", "collect_into", "stoppable"]
+__all__ = ["SOME_UNREAD", "collect", "collect_into", "say_some", "stoppable"]
 
 SOME_UNREAD: Final = 3
 NONE_READ: Final = 4
 STOPPED: Final = 130
-SHOWN_ERRORS: Final = 20
+_SHOWN: Final = 20
 _DEADLINE: Final = "15m"
 
 
@@ -92,18 +92,26 @@ def collect_into(
     if snapshot.stopped or snapshot.polls["ok"].any():  # that nobody could be read is said above
         for warning in warned:
             typer.echo(f"  {warning.message}", err=True)
-    for row in added.conflicts.head(SHOWN_ERRORS).itertuples():
+    for row in added.conflicts.head(_SHOWN).itertuples():
         job, before = one_line(str(row.job_id)), _span(row, "known_")
         typer.echo(
             f"  {row.appliance}: job {job} had ended, {before}, and is now told as "
             f"{_span(row, '')}. Both are kept, and the newer counts.",
             err=True,
         )
-    for row in snapshot.errors.head(SHOWN_ERRORS).itertuples():
-        typer.echo(f"  {row.appliance}: {row.detail}", err=True)
-    if (more := len(snapshot.errors) - SHOWN_ERRORS) > 0:
-        typer.echo(f"  and {more:,} more; --json tells all, and so does the report.", err=True)
+    say_some(
+        [f"{row.appliance}: {row.detail}" for row in snapshot.errors.itertuples()],
+        rest="; --json tells all, and so does the report.",
+    )
     return snapshot, added
+
+
+def say_some(lines: Sequence[str], *, rest: str = "") -> None:
+    """Say the first of some lines, and how many more there are."""
+    for line in lines[:_SHOWN]:
+        typer.echo(f"  {line}", err=True)
+    if (more := len(lines) - _SHOWN) > 0:
+        typer.echo(f"  and {more:,} more{rest}", err=True)
 
 
 def _say(snapshot: "Snapshot", added: "Appended") -> None:

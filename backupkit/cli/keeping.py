@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 import backupkit as bk
-from backupkit.cli.collecting import SHOWN_ERRORS, SOME_UNREAD
+from backupkit.cli.collecting import SOME_UNREAD, say_some
 from backupkit.cli.options import AsJson, HistoryPlace, print_json
 from backupkit.errors import SettingsError
 
@@ -150,10 +150,7 @@ def _import_answers(kept: "History", source: Path, observed_at: str | None) -> i
         f"asked for {f'at {first}' if first == last else f'from {first} to {last}'}.",
         err=True,
     )
-    for row in snapshot.errors.head(SHOWN_ERRORS).itertuples():
-        typer.echo(f"  {row.detail}", err=True)
-    if (more := len(snapshot.errors) - SHOWN_ERRORS) > 0:
-        typer.echo(f"  and {more:,} more", err=True)
+    say_some(snapshot.errors["detail"].to_list())
     return SOME_UNREAD if len(snapshot.errors) else 0
 
 
@@ -173,8 +170,8 @@ def prune(
 ) -> None:
     """Remove for good what was learnt longer ago; the history keeps a record of it.
 
-    Schedules stay. What an appliance still lists comes back with the next round. Reports of the
-    time before cannot be made again as they were.
+    The schedules in force stay. What an appliance still lists comes back with the next round.
+    Reports of the time before cannot be made again as they were.
     """
     from backupkit.settings import parse_duration  # noqa: PLC0415 # it loads pandas: no --help does
 

@@ -14,7 +14,7 @@ _JOB: Final = ["appliance", "job_id"]
 
 
 def facts_of(
-    told: Iterable[pa.Table], polls: pa.Table | None, *, size: int | None, mark: Mark
+    told: Iterable[pa.Table], polls: pa.Table, *, size: int | None, mark: Mark
 ) -> dict[str, str]:
     """Count what is kept.
 
@@ -22,7 +22,7 @@ def facts_of(
     ----------
     told : iterable of pyarrow.Table
         Of the observations appliance, job_id and observed_at; those of a job are in one of them.
-    polls : pyarrow.Table or None
+    polls : pyarrow.Table
         Of the polls appliance, polled_at and ok.
     size : int or None
         Of the files [bytes]; None where that is not known.
@@ -36,7 +36,7 @@ def facts_of(
     """
     facts = {} if size is None else {"Size": f"{size / 2**20:,.1f} MiB"}
     facts |= {f"Removed {one.at[:10]}": f"{one.rows:,} rows: {one.what}" for one in mark.removed}
-    if polls is None:
+    if not polls.num_rows:
         return {"Kept": "nothing yet", **facts}
     last = pc.max(polls["polled_at"]).as_py()
     failed = pc.sum(pc.equal(polls["ok"], False)).as_py() or 0  # it is a value

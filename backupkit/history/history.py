@@ -28,7 +28,6 @@ from backupkit.history.store import TABLES, Store
 from backupkit.history.stored import TIME
 from backupkit.settings import Instant, parse_instant
 from backupkit.tables import (
-    JOBS,
     MEMORY,
     OBSERVATIONS,
     POLLS,
@@ -45,7 +44,6 @@ from backupkit.tables import (
 )
 
 __all__ = ["History"]
-
 
 _AT_ONCE: Final = 2_000_000
 """Observations that are counted at once."""
@@ -143,11 +141,7 @@ class History:
             If it cannot be written; what was kept before is still there.
         """
         told = OBSERVATIONS.check(snapshot.observations)
-        known = OBSERVATIONS.empty()
-        if len(told):
-            # of other jobs nothing is told
-            choice = Choice(appliances=set(told["appliance"]), jobs=set(told["job_id"]))
-            known = self._read(OBSERVATIONS, choice)
+        known = self._known_of(told)
         observations = changed_observations(told, known)
         plans = SCHEDULES.check(snapshot.schedules)
         schedules = changed_schedules(plans, self.schedules()) if len(plans) else plans
@@ -168,10 +162,7 @@ class History:
         HistoryError
             If the tables cannot be read.
         """
-        rows = self._store.told(OBSERVATIONS, ALL, MEMORY)
-        if rows is None:
-            rows = OBSERVATIONS.to_arrow(OBSERVATIONS.empty())
-        return remembered_from(rows, self.polls())
+        return remembered_from(self._store.told(OBSERVATIONS, ALL, MEMORY), self.polls())
 
     def conflicts(
         self,
@@ -238,8 +229,9 @@ class History:
         DataFrame
             Of `backupkit.tables.JOBS`. With `since`, the jobs of which something was learnt since.
         """
-        rows = self._store.told(OBSERVATIONS, Choice.of(at=at, appliances=appliances))
-        jobs = JOBS.empty() if rows is None else newest_of(rows)
+        choice = Choice.of(at=at, appliances=appliances)
+        # handed straight on: whoever held the rows would hold their memory until the jobs are there
+        jobs = newest_of(self._store.told(OBSERVATIONS, choice))
         if since is None:
             return jobs
         return jobs[jobs["last_seen_at"] >= parse_instant(since, where="since")].reset_index(
@@ -292,25 +284,35 @@ class History:
         """
         choice = Choice.of(at=at, appliances=appliances)
         visits = self.polls(at=at, appliances=appliances) if polls is None else polls
-        brought = self._brought(visits, choice)
-        jobs = JOBS.empty() if brought[OBSERVATIONS] is None else newest_of(brought[OBSERVATIONS])
-        return Known(jobs, visits, _framed(SCHEDULES, brought[SCHEDULES]))
+        vouching = POLLS.to_arrow(visits)  # polls are written last: what these brought is there
+        return Known(
+            newest_of(self._store.told(OBSERVATIONS, choice, polls=vouching)),
+            visits,
+            _framed(SCHEDULES, self._store.told(SCHEDULES, choice, polls=vouching)),
+        )
+
+    def _known_of(self, told: pd.DataFrame) -> pd.DataFrame:
+        """Read the observations of the jobs of which something is told."""
+        # mostly all jobs are new: a look at who is known is enough then
+        choice = Choice(appliances=set(told["appliance"]), jobs=set(told["job_id"]))
+        columns = ["appliance", "job_id", "observed_at"]
+        seen = self._store.told(OBSERVATIONS, choice, columns) if len(told) else None
+        if not seen:
+            return OBSERVATIONS.empty()
+        names, jobs = (set(seen[name].unique().to_pylist()) for name in columns[:2])
+        return self._read(OBSERVATIONS, Choice(appliances=names, jobs=jobs))
 
     def _read(self, table: Table, choice: Choice) -> pd.DataFrame:
         return _framed(table, self._store.told(table, choice))
 
-    def _brought(self, visits: pd.DataFrame, choice: Choice = ALL) -> dict[Table, pa.Table | None]:
-        """Read what some visits brought: polls are written last, so it is there."""
-        polls = POLLS.to_arrow(visits)
-        return {
-            table: self._store.told(table, choice, polls=polls)
-            for table in (OBSERVATIONS, SCHEDULES)
-        }
-
     def _frames(self) -> dict[str, pd.DataFrame]:
         """Read all tables, so that they belong together."""
         polls = self.polls()
-        brought = {table.name: _framed(table, rows) for table, rows in self._brought(polls).items()}
+        vouching = POLLS.to_arrow(polls)
+        brought = {
+            table.name: _framed(table, self._store.told(table, ALL, polls=vouching))
+            for table in (OBSERVATIONS, SCHEDULES)
+        }
         return {"observations": brought["observations"], "polls": polls} | brought
 
     def count(self) -> int:
@@ -484,8 +486,7 @@ class History:
             If the history cannot be read.
         """
         polls = self._store.told(POLLS, ALL, ["appliance", "polled_at", "ok"])
-        told = () if polls is None else self._keys_of_jobs(polls)
-        return facts_of(told, polls, size=self._size(), mark=self._store.mark)
+        return facts_of(self._keys_of_jobs(polls), polls, size=self._size(), mark=self._store.mark)
 
     def _keys_of_jobs(self, polls: pa.Table) -> Iterator[pa.Table]:
         """Read only the columns that tell how many jobs there are, of some appliances at a time."""
@@ -493,9 +494,7 @@ class History:
         for names in neighbours(polls["appliance"].unique().to_pylist(), number):
             choice = ALL if number == 1 else Choice(appliances=names)
             columns = ["appliance", "job_id", "observed_at"]
-            rows = self._store.told(OBSERVATIONS, choice, columns, polls=polls)
-            if rows is not None:
-                yield rows
+            yield self._store.told(OBSERVATIONS, choice, columns, polls=polls)
 
     def _size(self) -> int | None:
         """Add up the files [bytes]; at a URL that is not known."""
@@ -525,8 +524,8 @@ def _frames_of(source: str | Path, options: Mapping[str, str] | None) -> dict[st
     return read_parquet(Path(source))
 
 
-def _framed(table: Table, rows: pa.Table | None) -> pd.DataFrame:
+def _framed(table: Table, rows: pa.Table) -> pd.DataFrame:
     """Give rows in the order in which they were learnt."""
-    frame = table.empty() if rows is None else table.from_arrow(rows)
+    frame = table.from_arrow(rows)
     names = [name for name in ("appliance", "job_id", "schedule") if name in frame]
     return frame.sort_values([TIME[table.name], *names], kind="stable", ignore_index=True)

@@ -5,7 +5,6 @@ import secrets
 import pandas as pd
 
 from backupkit.history.choice import ALL
-from backupkit.history.layout import SHARD, shard_of
 from backupkit.history.store import Store
 from backupkit.tables import POLLS, SCHEDULES
 
@@ -30,10 +29,7 @@ def prune(store: Store, before: pd.Timestamp) -> dict[str, int]:
 
 def _in_force(store: Store, before: pd.Timestamp) -> pd.DataFrame:
     """Give the schedules that held at an instant, as the first good visit since then saw them."""
-    told = {table: store.told(table, ALL) for table in (POLLS, SCHEDULES)}
-    polls, plans = (
-        table.empty() if told[table] is None else table.from_arrow(told[table]) for table in told
-    )
+    polls, plans = (table.from_arrow(store.told(table, ALL)) for table in (POLLS, SCHEDULES))
     good = polls[polls["ok"].eq(other=True).fillna(value=False) & (polls["polled_at"] >= before)]
     first = good.groupby("appliance")["polled_at"].min()
     if first.empty:
@@ -51,6 +47,5 @@ def forget(store: Store, appliance: str) -> dict[str, int]:
     """Remove all of one appliance; see `backupkit.History.forget`."""
     store.guard("written", store.migrate)
     quoted = appliance.replace("'", "''")
-    where = f"{SHARD} = {shard_of(appliance)} AND appliance = '{quoted}'"
     order = ("polls", "observations", "schedules")
-    return store.drop("all of one appliance", dict.fromkeys(order, where))
+    return store.drop("all of one appliance", dict.fromkeys(order, f"appliance = '{quoted}'"))

@@ -35,6 +35,7 @@ class _Known:
     state: list[tuple[str, int]]
     dataset: ds.Dataset
     files: list[Path]
+    all_placed: bool
 
 
 class Sealed(Stored):
@@ -77,9 +78,15 @@ class Sealed(Stored):
             if (newest := max(acknowledged.commits, default=-1)) > stored.version():
                 passed = acknowledged.commits[newest]
                 raise DamageError(f"{self.seals.name(passed)} is passed over")
-            known = self._known = _Known(state, as_dataset(stored), self._files(stored))
+            files = self._files(stored)
+            placed = all(path.parent.name.startswith(f"{MONTH}=2") for path in files)
+            known = self._known = _Known(state, as_dataset(stored), files, placed)
         self.seals.check(known.files, sealed)
         return known.dataset
+
+    def _all_placed(self) -> bool:
+        # an earlier version may go on appending while, and after, the rows are laid out anew
+        return self._known is None or self._known.all_placed
 
     def _acknowledged(self, sealed: Iterable[str]) -> Log:
         """Give the part of the log that appends were acknowledged with."""

@@ -14,7 +14,7 @@ from deltalake.exceptions import DeltaError
 
 from backupkit.errors import HistoryError
 from backupkit.history import mark
-from backupkit.history.choice import Choice
+from backupkit.history.choice import ALL, Choice
 from backupkit.history.migrations import STEPS, migrated
 from backupkit.history.place import Folder, Place, Remote, is_url
 from backupkit.history.reason import reason
@@ -86,19 +86,18 @@ class Store:
         columns: Sequence[str] | None = None,
         *,
         polls: pa.Table | None = None,
-    ) -> pa.Table | None:
-        """Read what polls, or only these, vouch for, as it is stored; None if there never was."""
-
-        def read() -> pa.Table | None:
-            # the polls are read last: one written in between vouches for rows already seen
-            rows = self.tables[table.name].rows(columns or table.names, choice)
-            if rows is None or table is POLLS:
-                return rows
-            known = self.tables[POLLS.name].rows(["polled_at"]) if polls is None else polls
-            return _vouched_for(rows, self.tables[table.name].time, known)
-
-        rows: pa.Table | None = self.guard("read", read)
-        return rows
+    ) -> pa.Table:
+        """Read what polls, or only these, vouch for, as it is stored."""
+        stored, names = self.tables[table.name], columns or table.names
+        rows: pa.Table | None = self.guard("read", lambda: stored.rows(names, choice))
+        if rows is None:
+            return table.arrow_schema.empty_table().select(names)
+        if table is POLLS:
+            return rows
+        # the polls are read last: one written in between vouches for rows already seen
+        return _vouched_for(
+            rows, stored.time, self.told(POLLS, ALL, ["polled_at"]) if polls is None else polls
+        )
 
     def knows(self, appliance: str) -> bool:
         """Tell whether there is any row of an appliance, vouched for or not."""
@@ -147,6 +146,7 @@ class Store:
         for stored in self.tables.values():
             # what is damaged is not to be put together with what is whole
             self.guard("read", functools.partial(stored.rows, ["appliance"]))
+            self.guard("written", stored.lay_out)  # what an earlier version appended since
             self.guard("written", stored.tidy)
         self.guard("written", self._join_seals)
 
@@ -195,10 +195,8 @@ class Store:
             ) from error
 
 
-def _vouched_for(rows: pa.Table, time: str, polls: pa.Table | None) -> pa.Table:
+def _vouched_for(rows: pa.Table, time: str, polls: pa.Table) -> pa.Table:
     """Leave out what was written by a collector that was killed before it wrote its polls."""
-    if polls is None:
-        return rows.slice(0, 0)
     times = pc.unique(rows[time])
     # nearly always each moment is one visit's: then looking at the moments is enough
     late = times.filter(pc.invert(pc.is_in(times, value_set=pc.unique(polls["polled_at"]))))

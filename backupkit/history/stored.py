@@ -23,7 +23,7 @@ __all__ = ["TIDY_EVERY", "TIME", "Stored", "as_dataset"]
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-TIDY_EVERY: Final = 32
+TIDY_EVERY: Final = 16
 """After so many appends the many small files of a table are put together."""
 
 TIME: Final = {"observations": "observed_at", "polls": "polled_at", "schedules": "seen_at"}
@@ -70,10 +70,14 @@ class Stored:
         known = dataset.schema.names
         if not {"appliance", self.time} <= set(known):
             raise ValueError(f"the table {self.table.name} has other columns than backupkit's")
-        return dataset.to_table(
-            columns=[name for name in columns if name in known],
-            filter=choice.condition(self.time, known),
-        )
+        present = [name for name in columns if name in known]
+        if not self._all_placed():
+            known = [name for name in known if name != SHARD]
+        return dataset.to_table(columns=present, filter=choice.condition(self.time, known))
+
+    def _all_placed(self) -> bool:
+        """Tell whether every row has a shard."""
+        return True
 
     def _dataset(self) -> ds.Dataset | None:
         """Open the table as it is now; None before its first row."""
@@ -157,13 +161,16 @@ class Stored:
     def lay_out(self) -> None:
         """Write the rows of a table that an earlier version began as they lie now."""
         stored = self._opened()
-        if stored is None or MONTH in stored.metadata().partition_columns:
+        if stored is None or (
+            MONTH in stored.metadata().partition_columns and None not in _months(stored)
+        ):
             return
         dataset = stored.to_pyarrow_dataset()
-        schema = laid_out(dataset.schema.empty_table(), self.time).schema
+        names = [name for name in dataset.schema.names if name not in {MONTH, SHARD}]
+        schema = laid_out(dataset.schema.empty_table().select(names), self.time).schema
         batches = (
             batch
-            for part in dataset.to_batches(batch_size=_BATCH)
+            for part in dataset.to_batches(columns=names, batch_size=_BATCH)
             for batch in laid_out(pa.Table.from_batches([part]), self.time).to_batches()
         )
         write_deltalake(
@@ -238,14 +245,22 @@ def as_dataset(stored: DeltaTable) -> ds.Dataset:
     )
 
 
+def _months(stored: DeltaTable) -> list[str | None]:
+    """Give the month of each file; None of one that an earlier version wrote."""
+    adds = stored.get_add_actions(flatten=True)
+    name = f"partition.{MONTH}"
+    if name not in adds.schema.names:
+        return [None] * adds.num_rows
+    return list(adds.column(name).to_pylist())
+
+
 def _untidy(stored: DeltaTable) -> Iterator[str]:
     """Name the months with more files than their rows need."""
-    files: dict[str, list[int]] = {}
-    adds = stored.get_add_actions(flatten=True)
-    for month, size in zip(
-        *(adds.column(n).to_pylist() for n in (f"partition.{MONTH}", "size_bytes")), strict=True
-    ):
-        files.setdefault(month, []).append(size)
-    for month, sizes in sorted(files.items()):
-        if month and len(sizes) > 1 + 2 * (sum(sizes) // _LARGE):
+    sizes: dict[str, list[int]] = {}
+    told = stored.get_add_actions(flatten=True).column("size_bytes").to_pylist()
+    for month, size in zip(_months(stored), told, strict=True):
+        if month is not None:
+            sizes.setdefault(month, []).append(size)
+    for month, own in sorted(sizes.items()):
+        if len(own) > 1 + 2 * (sum(own) // _LARGE):
             yield month

@@ -93,10 +93,11 @@ class Column:
     def series(self, values: pa.ChunkedArray) -> pd.Series:
         """Give Arrow values of `in_memory` as a Series of `dtype`, without a detour over Python."""
         dtype = pd.api.types.pandas_dtype(self.dtype)
+        # times of one chunk lie in Arrow's own memory, which nobody may write to
+        shared = self.dtype in {TIME, SPAN} and values.num_chunks == 1
         if hasattr(dtype, "__from_arrow__"):
-            return pd.Series(dtype.__from_arrow__(values), copy=False)
-        series: pd.Series = values.to_pandas()  # durations: a dtype of numpy's
-        return series
+            return pd.Series(dtype.__from_arrow__(values), copy=shared)
+        return pd.Series(values.to_pandas(), copy=shared)  # durations: a dtype of numpy's
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +270,8 @@ class Table:
             )
             for column in self.columns
         }
-        frame = pd.DataFrame(series, index=pd.RangeIndex(len(table)))
+        # nobody else holds these Series
+        frame = pd.DataFrame(series, index=pd.RangeIndex(len(table)), copy=False)
         return frame.set_index(self.index) if self.index else frame
 
     def _series(self, column: Column, values: Sequence[Any] | pd.Series) -> pd.Series:

@@ -25,7 +25,9 @@ _FAILURES = 0.04
 _UTC = pa.timestamp("us", tz="UTC")
 
 
-def large_history(folder: Path, *, appliances: int, observations: int) -> bk.History:
+def large_history(
+    folder: Path, *, appliances: int, observations: int, twice: int = 0
+) -> bk.History:
     """Make a history of jobs that are evenly spread over three years.
 
     Parameters
@@ -33,7 +35,9 @@ def large_history(folder: Path, *, appliances: int, observations: int) -> bk.His
     folder : Path
         A new folder.
     appliances, observations : int
-        How many; every observation is of a job of its own, and one in 25 failed.
+        How many, or a few less; one job in 25 failed.
+    twice : int
+        One in so many jobs was seen running, too; by default none.
 
     Returns
     -------
@@ -42,12 +46,15 @@ def large_history(folder: Path, *, appliances: int, observations: int) -> bk.His
     """
     history = bk.History(folder)
     names = [f"vc-{number:04}.example.com" for number in range(appliances)]
-    each = observations // appliances
+    number = observations if not twice else observations * twice // (twice + 1)
+    each = number // appliances
     step = max(60, _SPAN // each)
     at_once = max(1, _AT_ONCE // appliances)
     random = np.random.default_rng(3)
     moments = []
-    for rows, moment in _batches(np.array(names, dtype=object), each, step, at_once, random):
+    batches = _batches(np.array(names, dtype=object), each, step, at_once, random)
+    seen = (one for batch in batches for one in _seen(*batch, twice))
+    for rows, moment in seen:
         _write(history, OBSERVATIONS, rows)
         moments.append(moment)
         polls: dict[str, Any] = {
@@ -76,6 +83,20 @@ def large_history(folder: Path, *, appliances: int, observations: int) -> bk.His
 def _write(history: bk.History, table: Table, rows: pa.Table) -> None:
     """Write rows as an append does, without looking for what is known."""
     history._store.tables[table.name].write(rows, run="large")
+
+
+def _seen(
+    rows: pa.Table, moment: pd.Timestamp, twice: int
+) -> Iterator[tuple[pa.Table, pd.Timestamp]]:
+    """Give what one visit told, and before it some of the jobs as they ran."""
+    if twice:
+        before = moment - pd.Timedelta(minutes=1)
+        some = OBSERVATIONS.from_arrow(rows.take(pa.array(range(0, rows.num_rows, twice))))
+        ran = some.drop(columns="end_time").assign(
+            observed_at=before, state="INPROGRESS", status="INPROGRESS"
+        )
+        yield OBSERVATIONS.to_arrow(OBSERVATIONS.conform(ran)), before
+    yield rows, moment
 
 
 def _batches(

@@ -34,6 +34,9 @@ __all__ = ["sections"]
 SQLITE_AT_MOST = 1_000_000
 """Rows; above, SQLite takes minutes."""
 
+_TWICE = 10
+"""One in so many jobs was seen running, too."""
+
 ONE = "vc-0007.example.com"
 NEWEST = """
 select * exclude (place) from (
@@ -51,8 +54,10 @@ def sections(scale: Scale) -> Iterator[Section]:
 
 
 def _section(place: Path, number: int, rounds: int) -> Section:
-    history = large_history(place / "history", appliances=APPLIANCES, observations=number)
-    rows = pa.concat_tables([_files(history.path).to_table(columns=OBSERVATIONS.names)])
+    history = large_history(
+        place / "history", appliances=APPLIANCES, observations=number, twice=_TWICE
+    )
+    rows = _files(history.path).to_table(columns=OBSERVATIONS.names)
     pq.write_table(rows, place / "plain.parquet")
     with duckdb.connect(place / "duck.db") as connection:
         connection.execute(
