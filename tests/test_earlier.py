@@ -103,6 +103,7 @@ def test_an_earlier_version_beside(folder: Path, monkeypatch: pytest.MonkeyPatch
 
     with monkeypatch.context() as patch:
         patch.setattr("backupkit.history.stored.write_deltalake", beside)
+        patch.setattr("backupkit.history.sealed.TIDY_EVERY", 1)
         other.append(snapshot(9, job("vc-1", "new", "SUCCEEDED")))
     assert not late
     for number in range(2):

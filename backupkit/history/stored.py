@@ -246,12 +246,8 @@ def as_dataset(stored: DeltaTable) -> ds.Dataset:
 
 
 def _months(stored: DeltaTable) -> list[str | None]:
-    """Give the month of each file; None of one that an earlier version wrote."""
-    adds = stored.get_add_actions(flatten=True)
-    name = f"partition.{MONTH}"
-    if name not in adds.schema.names:
-        return [None] * adds.num_rows
-    return list(adds.column(name).to_pylist())
+    """Give the month of each file; None of one that an earlier version wrote beside."""
+    return list(stored.get_add_actions(flatten=True).column(f"partition.{MONTH}").to_pylist())
 
 
 def _untidy(stored: DeltaTable) -> Iterator[str]:
