@@ -29,7 +29,7 @@ TIDY_EVERY: Final = 16
 TIME: Final = {"observations": "observed_at", "polls": "polled_at", "schedules": "seen_at"}
 """The column that tells when a row was learnt, by table."""
 
-_REPEATED: Final = ["appliance", "source", "state", "status", "type"]
+_REPEATED: Final = ["appliance", "build", "source", "state", "status", "type"]
 _BATCH: Final = 1 << 17  # rows
 _TRIES: Final = 8
 _LARGE: Final = 64 << 20

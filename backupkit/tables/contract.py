@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
@@ -39,6 +41,8 @@ MESSAGE_TYPE = pa.struct(
 MESSAGES = pd.ArrowDtype(pa.list_(MESSAGE_TYPE))
 TEXTS = pd.ArrowDtype(pa.list_(pa.string()))
 
+_N = TypeVar("_N", np.int64, np.float64)
+_NO_TIME: Final = np.iinfo(np.int64).min
 _ARROW: dict[Any, pa.DataType] = {
     TEXT: pa.string(),
     TIME: pa.timestamp("us", tz="UTC"),
@@ -91,13 +95,34 @@ class Column:
         return stored.cast(self.arrow).cast(self.in_memory)
 
     def series(self, values: pa.ChunkedArray) -> pd.Series:
-        """Give Arrow values of `in_memory` as a Series of `dtype`, without a detour over Python."""
-        dtype = pd.api.types.pandas_dtype(self.dtype)
-        # times of one chunk lie in Arrow's own memory, which nobody may write to
-        shared = self.dtype in {TIME, SPAN} and values.num_chunks == 1
-        if hasattr(dtype, "__from_arrow__"):
-            return pd.Series(dtype.__from_arrow__(values), copy=shared)
-        return pd.Series(values.to_pandas(), copy=shared)  # durations: a dtype of numpy's
+        """Give Arrow values of `in_memory` as a Series of `dtype`, which takes them over."""
+        array: Any
+        if self.dtype in {TIME, SPAN}:
+            stamps: Any = _numbers(values.cast(pa.int64()).fill_null(_NO_TIME), np.int64)
+            array = pd.array(stamps, dtype=self.dtype, copy=False)
+        elif self.dtype == COUNT:
+            array = pd.arrays.IntegerArray(_numbers(values.fill_null(0), np.int64), _gaps(values))
+        elif self.dtype == NUMBER:
+            numbers = _numbers(values.fill_null(0.0), np.float64)
+            array = pd.arrays.FloatingArray(numbers, _gaps(values))
+        else:
+            dtype: Any = pd.api.types.pandas_dtype(self.dtype)
+            array = dtype.__from_arrow__(values)
+        return pd.Series(array, copy=False)
+
+
+def _numbers(values: pa.ChunkedArray, dtype: type[_N]) -> npt.NDArray[_N]:
+    """Give numbers as numpy's, in the memory that they are in, if it is Arrow's own."""
+    whole = values.combine_chunks()
+    if not len(whole):
+        return np.empty(0, dtype)
+    numbers = np.frombuffer(whole.buffers()[1], dtype, len(whole), 8 * whole.offset)
+    return numbers if numbers.flags.writeable else numbers.copy()
+
+
+def _gaps(values: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    gaps: npt.NDArray[np.bool_] = values.is_null().to_numpy()
+    return gaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +279,8 @@ class Table:
         Parameters
         ----------
         table : pyarrow.Table
-            Holds (some of) this table's columns; large and view types are fine.
+            Holds (some of) this table's columns; large and view types are fine. It is used up:
+            what is written to the frame may be written to its memory.
 
         Returns
         -------

@@ -4,10 +4,11 @@ Texts are looked at as little as can be: an appliance and a job's id become one 
 chosen is taken out of the columns once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,13 +22,19 @@ from backupkit.tables.jobs import DETAILS_ONLY, ENDED, LISTED, OUTCOME
 
 __all__ = ["jobs_from", "newest_of"]
 
+_T = TypeVar("_T")
+_U = TypeVar("_U")
 _Ranks = npt.NDArray[np.unsignedinteger[Any]]
 _Numbers = npt.NDArray[np.int64]
-_Rows = npt.NDArray[np.intp]
+_Rows = npt.NDArray[np.integer[Any]]
 _Flags = npt.NDArray[np.bool_]
 
-_AT_ONCE: Final = 1 << 14
-"""Rows whose jobs are numbered at once: the table of their ids fits a processor's cache."""
+_AT_ONCE: Final = 1 << 16
+"""Rows that are looked at at once: what is made of them fits a processor's cache."""
+
+_OTHER: Final = "other"
+_TEXT: Final = pa.large_string()
+_UTC: Final = pa.timestamp("us", tz="UTC")
 
 _LAST: Final = np.iinfo(np.int64).max
 _NONE: Final = np.iinfo(np.int64).min
@@ -70,20 +77,65 @@ def newest_of(rows: pa.Table) -> pd.DataFrame:
     DataFrame
         Of `backupkit.tables.JOBS`, as `jobs_from` gives it.
     """
-    told = {column.name: _unified(rows[column.name]) for column in OBSERVATIONS}
-    del rows  # so that each column is let go once the jobs' values were taken from it
+    stored = dict(zip(rows.column_names, rows.columns, strict=True))
+    del rows  # so that each column is let go once its values were taken from it
+
+    def whole(column: Column) -> pa.Array:
+        return _whole(column, stored.pop(column.name))
+
+    told = dict(zip(OBSERVATIONS.names, _side_by_side(whole, OBSERVATIONS), strict=True))
+    told["outcome"] = _outcomes(told["status"])
     found = _find(told)
-    seen = told["observed_at"]
-    columns = {"first_seen_at": seen.take(found.first), "last_seen_at": seen.take(found.last)}
-    for column in OBSERVATIONS:
-        teller = found.tellers.get(column.name, found.chosen)
-        columns[column.name] = _taken(column, told.pop(column.name), teller)
-    word = pc.index_in(columns["status"], value_set=pa.array(list(OUTCOME), pa.large_string()))
-    columns["outcome"] = pa.array([*OUTCOME.values(), "other"]).take(word.fill_null(len(OUTCOME)))
+
+    def taken(name: str) -> pa.ChunkedArray:
+        return _taken(told.pop(name), found.tellers.get(name, found.chosen))
+
+    columns = dict(zip(names := list(told), _side_by_side(taken, names), strict=True))
     end, start = (columns[name].cast(pa.int64()) for name in ("end_time", "start_time"))
     columns["duration"] = pc.subtract(end, start)
-    columns["vanished_at"] = pa.array(found.vanished.view("datetime64[us]")).cast(seen.type)
+    columns["first_seen_at"] = _times(found.first)
+    columns["last_seen_at"] = _times(found.last)
+    columns["vanished_at"] = _times(found.vanished)
     return JOBS.from_arrow(pa.table(columns))
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What must be known of some rows to find the jobs.
+
+    Attributes
+    ----------
+    rank : ndarray of int
+        The appliance's place in the alphabet.
+    job : LargeStringArray
+        The job's id.
+    time, start : ndarray of int
+        When it was observed, when the job started [us since 1970]; int64's largest if unknown.
+    gone, ended : ndarray of bool
+        Whether the job was found to be gone, or had ended.
+    has : dict of str to ndarray of bool
+        Whether the row tells a column, of those that only details tell.
+    """
+
+    rank: _Ranks
+    job: pa.LargeStringArray
+    time: _Numbers
+    start: _Numbers
+    gone: _Flags
+    ended: _Flags
+    has: dict[str, _Flags]
+
+    def take(self, rows: _Rows) -> "_Told":
+        """Give some of the rows."""
+        return _Told(
+            self.rank[rows],
+            self.job.take(pa.array(rows)),
+            self.time[rows],
+            self.start[rows],
+            self.gone[rows],
+            self.ended[rows],
+            {name: flags[rows] for name, flags in self.has.items()},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,78 +149,109 @@ class _Found:
     tellers : dict of str to ndarray of int
         The row that counts for a column, where that is another one.
     first, last : ndarray of int
-        The first and the last row of the job.
+        When the job was first and last told [us since 1970].
     vanished : ndarray of int
         When the job was first seen to be gone [us since 1970]; int64's least if it was not.
     """
 
     chosen: _Rows
     tellers: dict[str, _Rows]
-    first: _Rows
-    last: _Rows
+    first: _Numbers
+    last: _Numbers
     vanished: _Numbers
 
+    @classmethod
+    def joined(cls, parts: Sequence["_Found"]) -> "_Found":
+        """Put what was found of some appliances after what was found of those before them."""
+        return cls(
+            np.concatenate([part.chosen for part in parts]),
+            {
+                name: np.concatenate([part.tellers[name] for part in parts])
+                for name in parts[0].tellers
+            },
+            np.concatenate([part.first for part in parts]),
+            np.concatenate([part.last for part in parts]),
+            np.concatenate([part.vanished for part in parts]),
+        )
 
-def _find(told: Mapping[str, pa.ChunkedArray]) -> _Found:
+
+def _find(told: Mapping[str, pa.Array]) -> _Found:
+    """Find which rows tell of each job, some appliances at a time."""
+    whole = _Told(
+        rank=_rank(told["appliance"]),
+        job=told["job_id"],
+        time=_int64(told["observed_at"]),
+        start=_int64(told["start_time"]),
+        gone=_among(told["source"], {LISTED}),
+        ended=_among(told["status"], ENDED),
+        has={name: _flags(told[name].is_valid()) for name in DETAILS_ONLY if told[name].null_count},
+    )
+    rows = np.argsort(whole.rank, kind="stable").astype(np.min_scalar_type(len(whole.rank)))
+
+    def found(piece: tuple[int, int]) -> _Found:
+        some = rows[slice(*piece)]
+        return _found_in(whole.take(some), some)
+
+    return _Found.joined(_side_by_side(found, pairwise(_cuts(whole.rank[rows]))))
+
+
+def _cuts(rank: _Ranks) -> list[int]:
+    """Give where to cut sorted rows into pieces, each appliance wholly in one."""
+    begins = np.append(_begins(rank), len(rank))
+    wanted = np.arange(0, max(1, len(rank)), _AT_ONCE)
+    cuts = np.unique(begins[np.searchsorted(begins, wanted, side="right") - 1])
+    return [*cuts.tolist(), len(rank)]
+
+
+def _found_in(told: _Told, rows: _Rows) -> _Found:
     """Find which rows tell of each job."""
-    rank = _rank(told["appliance"])
-    keys, times = _keys(told["job_id"], rank), _int64(told["observed_at"])
-    order = _by_job_and_time(keys, times)
-    gone = _flags(pc.equal(told["source"], LISTED))
-    if gone.any():
-        order = order[~gone[order]]
+    order = _by_job_and_time(keys := _keys(told), told.time)
+    if told.gone.any():
+        order = order[~told.gone[order]]
     starts = _begins(keys[order])  # of each job
     newest = order[np.append(starts[1:], len(order))[: len(starts)] - 1]
-    vanished = _vanished(keys, times, np.flatnonzero(gone), newest)
-    del keys, times, gone  # memory is what millions of jobs lack
-    ended = _flags(pc.is_in(told["status"], value_set=pa.array(sorted(ENDED))))
-    chosen = _last_of(ended, order, starts, otherwise=newest)
-    place = _by_appliance_and_start(told, chosen, rank)
-    tellers = {
-        name: _last_of(_flags(told[name].is_valid()), order, starts, otherwise=chosen)[place]
-        for name in DETAILS_ONLY
-        if told[name].null_count
-    }
-    return _Found(chosen[place], tellers, order[starts[place]], newest[place], vanished[place])
+    chosen = _last_of(told.ended, order, starts, otherwise=newest)
+    place = _by_appliance_and_start(told, chosen)
+    return _Found(
+        rows[chosen[place]],
+        {
+            name: rows[_last_of(flags, order, starts, otherwise=chosen)[place]]
+            for name, flags in told.has.items()
+        },
+        told.time[order[starts[place]]],
+        told.time[newest[place]],
+        _vanished(keys, told, newest)[place],
+    )
 
 
-def _unified(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Have all chunks of a column refer to the same texts, if they are dictionary encoded."""
-    if not pa.types.is_dictionary(column.type):
-        return column
-    # a column that a file lacks is filled with a text that is missing, and that Arrow cannot unify
-    if any(chunk.dictionary.null_count for chunk in column.chunks):
-        return column.cast(pa.large_string())
-    return column.unify_dictionaries()
+def _whole(column: Column, stored: pa.ChunkedArray) -> pa.Array:
+    """Give a column in one piece: repeated texts as numbers and a few texts, if they are stored so.
+
+    A column that a file lacks is filled with a text that is missing, and that Arrow cannot unify.
+    """
+    if not pa.types.is_dictionary(stored.type) or any(
+        chunk.dictionary.null_count for chunk in stored.chunks
+    ):
+        return column.loaded(stored).combine_chunks()
+    return stored.unify_dictionaries().combine_chunks()
 
 
-def _rank(column: pa.ChunkedArray) -> _Ranks:
+def _rank(names: pa.Array) -> _Ranks:
     """Give each row's appliance as its place in the alphabet, in as few bytes as will do."""
-    if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode().unify_dictionaries()
-    whole = column.combine_chunks()
-    names = whole.dictionary
+    if not pa.types.is_dictionary(names.type):
+        names = names.dictionary_encode()
     # up to 16 bits are what numpy sorts in no time
-    rank: _Ranks = np.empty(len(names), dtype=np.min_scalar_type(len(names)))
-    rank[pc.array_sort_indices(names).to_numpy()] = np.arange(len(names))
-    ranks: _Ranks = rank[whole.indices.to_numpy()]
+    size = len(names.dictionary)
+    rank: _Ranks = np.empty(size, dtype=np.min_scalar_type(size))
+    rank[pc.array_sort_indices(names.dictionary).to_numpy()] = np.arange(size)
+    ranks: _Ranks = rank[names.indices.to_numpy()]
     return ranks
 
 
-def _keys(ids: pa.ChunkedArray, rank: _Ranks) -> _Numbers:
+def _keys(told: _Told) -> _Numbers:
     """Give each row's job as a number; the jobs of an appliance follow one another."""
-    rows = np.argsort(rank, kind="stable")
-    rank = rank[rows]
-    ids = ids.cast(pa.large_string()).take(rows).combine_chunks()
-    # some appliances at a time, each wholly in one piece
-    begins = np.append(_begins(rank), len(rank))
-    cuts = begins[np.searchsorted(begins, np.arange(0, len(rank), _AT_ONCE))]
-    cuts = np.unique(np.append(cuts, len(rank)))
-    most = int(np.diff(cuts).max(initial=0))
-    keys = np.empty(len(rank), dtype=np.int64)
-    for begin, end in pairwise(cuts.tolist()):
-        job = ids.slice(begin, end - begin).dictionary_encode().indices.to_numpy()
-        keys[rows[begin:end]] = rank[begin:end].astype(np.int64) * most + job
+    job = told.job.dictionary_encode()
+    keys: _Numbers = told.rank.astype(np.int64) * len(job.dictionary) + job.indices.to_numpy()
     return keys
 
 
@@ -196,13 +279,18 @@ def _with_neighbours(same: _Flags) -> _Rows:
     return np.flatnonzero(np.append(same, False) | np.insert(same, 0, False))
 
 
-def _taken(column: Column, stored: pa.ChunkedArray, chosen: _Rows) -> pa.ChunkedArray:
+def _taken(whole: pa.Array, chosen: _Rows) -> pa.ChunkedArray:
     """Give some of the values as they are in memory."""
-    if not pa.types.is_dictionary(stored.type):
-        return column.loaded(stored).take(chosen)
+    indices = pa.array(chosen)
+    if pa.types.is_primitive(whole.type):
+        return pa.chunked_array([whole.take(indices)])
+    # of texts some at a time: they fit the memory that was let go of
+    parts = (indices.slice(begin, _AT_ONCE) for begin in range(0, len(indices), _AT_ONCE))
+    if not pa.types.is_dictionary(whole.type):
+        return pa.chunked_array((whole.take(part) for part in parts), whole.type)
     # of the numbers only those that are wanted become texts
-    whole = stored.combine_chunks()
-    return column.loaded(whole.dictionary).take(whole.indices.take(pa.array(chosen)))
+    texts = whole.dictionary.cast(_TEXT)
+    return pa.chunked_array((texts.take(whole.indices.take(part)) for part in parts), texts.type)
 
 
 def _last_of(flags: _Flags, order: _Rows, starts: _Rows, *, otherwise: _Rows) -> _Rows:
@@ -214,39 +302,68 @@ def _last_of(flags: _Flags, order: _Rows, starts: _Rows, *, otherwise: _Rows) ->
     return np.where(last < 0, otherwise, order[last])
 
 
-def _by_appliance_and_start(
-    told: Mapping[str, pa.ChunkedArray], chosen: _Rows, rank: _Ranks
-) -> _Rows:
+def _by_appliance_and_start(told: _Told, chosen: _Rows) -> _Rows:
     """Give the order in which the jobs are told: by appliance, start and, rarely needed, id."""
-    names = rank[chosen]
-    starts = _int64(told["start_time"].take(chosen).cast(pa.int64()).fill_null(_LAST))
-    place = np.lexsort((starts, names))
+    names, starts = told.rank[chosen], told.start[chosen]
+    place = np.argsort(starts, kind="stable")
+    place = place[np.argsort(names[place], kind="stable")]
     same = (np.diff(names[place]) == 0) & (np.diff(starts[place]) == 0)
     if not same.any():
         return place
     tied = _with_neighbours(same)
     who = place[tied]
-    ids = pc.rank(told["job_id"].take(chosen[who]).cast(pa.string()), tiebreaker="min").to_numpy()
-    place[tied] = who[np.lexsort((ids, starts[who], names[who]))]
+    ids = pc.rank(told.job.take(pa.array(chosen[who])).cast(pa.string()), tiebreaker="min")
+    place[tied] = who[np.lexsort((ids.to_numpy(), starts[who], names[who]))]
     return place
 
 
-def _vanished(keys: _Numbers, times: _Numbers, gone: _Rows, newest: _Rows) -> _Numbers:
+def _vanished(keys: _Numbers, told: _Told, newest: _Rows) -> _Numbers:
     """Give when each job was first seen to be gone since it was last told; int64's least if not."""
-    when = np.full(len(newest), _LAST)
-    if len(newest):
+    when = np.full(len(newest), _NONE)
+    gone = np.flatnonzero(told.gone)
+    if len(newest) and len(gone):
         job = np.minimum(np.searchsorted(keys[newest], keys[gone]), len(newest) - 1)
-        since = (keys[newest[job]] == keys[gone]) & (times[gone] > times[newest[job]])
-        np.minimum.at(when, job[since], times[gone[since]])
-    return np.where(when == _LAST, _NONE, when)
+        since = (keys[newest[job]] == keys[gone]) & (told.time[gone] > told.time[newest[job]])
+        job, times = job[since], told.time[gone[since]]
+        when[job] = _LAST
+        np.minimum.at(when, job, times)
+    return when
 
 
-def _int64(column: pa.ChunkedArray) -> _Numbers:
+def _outcomes(status: pa.Array) -> pa.Array:
+    """Give what became of each job, by its status."""
+    if pa.types.is_dictionary(status.type):  # each of the few texts is looked at once
+        words = pa.concat_arrays([_outcomes(status.dictionary), pa.array([_OTHER], _TEXT)])
+        return pa.DictionaryArray.from_arrays(status.indices.fill_null(len(words) - 1), words)
+    word = pc.index_in(status, value_set=pa.array(list(OUTCOME), status.type))
+    outcomes = pa.array([*OUTCOME.values(), _OTHER], _TEXT)
+    return outcomes.take(word.fill_null(len(OUTCOME)))
+
+
+def _among(texts: pa.Array, words: Iterable[str]) -> _Flags:
+    """Tell which of some texts is one of these words."""
+    if not pa.types.is_dictionary(texts.type):
+        return _flags(pc.is_in(texts, value_set=pa.array(sorted(words), texts.type)))
+    return _flags(pa.array(_among(texts.dictionary, words)).take(texts.indices))
+
+
+def _int64(times: pa.Array) -> _Numbers:
     """Give times as microseconds since 1970; numpy's own detour would make a float of them."""
-    stamps: _Numbers = column.cast(pa.int64()).fill_null(_NONE).to_numpy()
+    stamps: _Numbers = times.cast(pa.int64()).fill_null(_LAST).to_numpy()
     return stamps
 
 
-def _flags(column: pa.ChunkedArray) -> _Flags:
-    flags: _Flags = column.fill_null(False).to_numpy()  # it is a value
+def _times(stamps: _Numbers) -> pa.Array:
+    # numpy's least number is no time, as is what Arrow calls missing
+    return pa.array(stamps, mask=stamps == _NONE).view(_UTC)
+
+
+def _flags(values: pa.Array) -> _Flags:
+    flags: _Flags = values.fill_null(False).to_numpy(zero_copy_only=False)  # it is a value
     return flags
+
+
+def _side_by_side(action: Callable[[_T], _U], many: Iterable[_T]) -> list[_U]:
+    """Do it with each, in as many threads as Arrow takes: numpy and Arrow let others work."""
+    with ThreadPoolExecutor(pa.cpu_count()) as pool:
+        return list(pool.map(action, many))
