@@ -8,14 +8,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pandas as pd
 import pytest
 
 import backupkit as bk
+from backupkit import wire
 from backupkit.cli import bars, main
 from backupkit.collect.estimates import is_stalled, time_left, typical_duration
+from backupkit.collect.following import Followed
+from backupkit.collect.watching import Watch
 from backupkit.simulator import Scenario
 from backupkit.tables import RUNNING
 from tests.conftest import EPOCH, QUICK, OddServer, Simulated, simulated
@@ -155,6 +159,32 @@ class TestFollow:
             clock.goes_on(minutes=2)
         assert details[:5] == [True, True, False, False, True]
         assert history.jobs(appliances=["vc-ham-04"])["outcome"].ne("open").all()
+
+    def test_still_being_asked(
+        self, odd: OddServer, history: bk.History, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who has not answered yet is not forgotten; what is over is, once all have answered."""
+        odd_job(odd)
+        answers, look = Event(), Followed.look
+
+        def late(one: Followed) -> list[wire.Job]:
+            answers.wait(QUICK.connect)
+            return look(one)
+
+        later = clock.now + timedelta(days=1)
+        with Watch([odd.appliance()], history, limits=QUICK, clock=clock) as watch:
+            watch.take(watch.find())
+            odd_job(odd, state="SUCCEEDED", end_time="2026-11-09T05:30:00Z")
+            odd.tell(f"{LIST}/details", b"{}")
+            monkeypatch.setattr(Followed, "look", late)
+            watch.look(patience=0)
+            watch.forget(later)
+            assert watch.running()["state"].to_list() == ["INPROGRESS"]
+            answers.set()
+            watch.look()
+            assert watch.running()["state"].to_list() == ["SUCCEEDED"]
+            watch.forget(later)
+            assert watch.running().empty
 
     def test_stall(self, odd: OddServer, history: bk.History, clock: Clock) -> None:
         """A job that does not move for more than 10 minutes is called stalled, until it moves."""

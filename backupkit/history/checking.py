@@ -1,5 +1,7 @@
 """Whether a history is whole: each file held against its seal, and each row read."""
 
+import contextlib
+import time
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -14,6 +16,7 @@ from backupkit.history.stored import Stored
 __all__ = ["problems"]
 
 _COLUMNS: Final = ("file", "problem", "lost")
+_SETTLED: Final = 60.0  # s; an append has sealed what it wrote long before
 _ALL: Final = "all rows of {table} that it leads to"
 
 
@@ -40,8 +43,10 @@ def problems(tables: Mapping[str, Stored], seals: Seals | None) -> pd.DataFrame:
     if found:  # without them nothing can be read
         return pd.DataFrame(found, columns=list(_COLUMNS), dtype="str")
     for stored in tables.values():
-        broken = list(_sealed(stored)) if isinstance(stored, Sealed) else []
-        found += broken or _readable(stored)
+        if isinstance(stored, Sealed):
+            found += list(_sealed(stored)) or list(_readable(stored)) or _unsealed(stored)
+        else:
+            found += _readable(stored)
     return pd.DataFrame(found, columns=list(_COLUMNS), dtype="str")
 
 
@@ -66,3 +71,17 @@ def _readable(stored: Stored) -> Iterator[tuple[str, str, str]]:
         stored.rows(stored.table.names)
     except (DeltaError, OSError, ValueError) as error:
         yield stored.table.name, reason(error), _ALL.format(table=stored.table.name)
+
+
+def _unsealed(stored: Sealed) -> Iterator[tuple[str, str, str]]:
+    """Name the files in use whose seal is gone."""
+    if not stored.seals.complete:
+        return
+    for path in stored.unsealed():
+        with contextlib.suppress(FileNotFoundError):  # tidied away meanwhile
+            if time.time() - path.stat().st_mtime > _SETTLED:
+                yield (
+                    stored.seals.name(path),
+                    "has no seal: it was removed, or a collector was killed before it made one",
+                    "no row: only whether it is as it was written cannot be told",
+                )

@@ -107,8 +107,12 @@ class Sealed(Stored):
 
     def seal(self) -> None:
         """Seal what is not sealed yet, whoever wrote it."""
+        self.seals.seal(self.unsealed())
+
+    def unsealed(self) -> list[Path]:
+        """List the files in use that no seal names."""
         sealed = self.seals.files()
-        self.seals.seal([path for path in self.live() if self.seals.name(path) not in sealed])
+        return [path for path in self.live() if self.seals.name(path) not in sealed]
 
     def tidy(self) -> None:
         """Put small files together; see `Stored.tidy`."""
