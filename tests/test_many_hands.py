@@ -18,7 +18,12 @@ from backupkit.history import History
 from backupkit.history.stored import Stored
 from tests.test_history import at, job, snapshot
 
-KILLS = 20
+KILLS = int(os.environ.get("KILLS", "20"))
+"""How often; 100 take some minutes."""
+
+SEED = int(os.environ.get("SEED", "1"))
+"""Of the moments of death."""
+
 JOBS = 5
 
 # children are forked from a server that has imported all and used nothing: Delta's threads and a
@@ -83,7 +88,7 @@ def hands(tmp_path: Path) -> Iterator[Hands]:
 
 def test_killed_beside_others(hands: Hands) -> None:
     """Every acknowledged round is whole and there once, whoever died when; the others go on."""
-    chance = random.Random(1)  # noqa: S311 # nothing secret
+    chance = random.Random(SEED)  # noqa: S311 # nothing secret
     others = [hands.start(name, 0) for name in ("vc-a", "vc-b")]
     for kill in range(KILLS):
         victim = hands.start("vc-victim", 60 * kill)  # each an hour later than the one before
