@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +32,7 @@ class Log:
         """Tell what the files of a log are."""
         commits: dict[int, Path] = {}
         checkpoints: dict[int, tuple[Path, ...]] = {}
-        for path in sorted(files):
+        for path in sorted(files, key=attrgetter("name")):
             if found := _COMMIT.fullmatch(path.name):
                 commits[int(found[1])] = path
             elif found := _CHECKPOINT.fullmatch(path.name):
