@@ -56,7 +56,7 @@ def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and three
         As of `backupkit.evaluate`.
     client : distributed.Client, optional
         The cluster. Without one the pieces are judged here, one after the other: that takes as long
-        as `backupkit.evaluate`, and far less memory.
+        as `backupkit.evaluate`, and with `all_jobs=False` a fraction of its memory.
     partitions : int, optional
         How many pieces the fleet is cut into; by default so many that each reads about 500,000
         observations.
