@@ -27,6 +27,10 @@ class Log:
     commits: dict[int, Path]
     checkpoints: dict[int, tuple[Path, ...]]
 
+    def __bool__(self) -> bool:
+        """Tell whether there is a table."""
+        return bool(self.commits or self.checkpoints)
+
     @classmethod
     def of(cls, files: "list[Path]") -> "Log":
         """Tell what the files of a log are."""
@@ -60,16 +64,20 @@ class Log:
         """The commits that Delta reads: that of the newest checkpoint, and those after it."""
         return {version: path for version, path in self.commits.items() if version >= self.newest}
 
-    @property
-    def summed_up(self) -> list[Path]:
-        """The files that nobody reads once there is the newest checkpoint."""
-        old = [path for version, path in self.commits.items() if version < self.newest]
-        return old + [
-            path
-            for version, paths in self.checkpoints.items()
-            if version < self.newest
-            for path in paths
-        ]
+    def summed_up(self, keep: int = 1) -> list[Path]:
+        """List the files that are older than the newest so many checkpoints.
+
+        With one kept nobody needs them who begins to read now; with two, nobody who began before
+        the newest was made.
+        """
+        versions = sorted(self.checkpoints)
+        if len(versions) < keep:
+            return []
+        oldest = versions[-keep]
+        files = [path for version, path in self.commits.items() if version < oldest]
+        for version in versions[:-keep]:
+            files += self.checkpoints[version]
+        return files
 
     @property
     def after(self) -> dict[int, Path]:

@@ -29,13 +29,22 @@ _PATIENCE: Final = 60.0  # s, until another process has put its files together
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """A table as it was when it was last read."""
+class _Read:
+    """The rows of a version."""
 
-    state: list[tuple[str, int]]
+    version: int
     dataset: ds.Dataset
     files: list[Path]
     all_placed: bool
+
+
+@dataclass(slots=True)
+class _Known:
+    """A table as it was when it was last opened, and as it was when it was last read."""
+
+    state: list[tuple[str, int]]
+    stored: DeltaTable
+    read: _Read | None = None
 
 
 class Sealed(Stored):
@@ -58,35 +67,57 @@ class Sealed(Stored):
 
     def _dataset(self) -> ds.Dataset | None:
         """Open the table, every file of it as it was written; None before its first row."""
+        while True:
+            newest = Log.listed(self.log).newest
+            try:
+                return self._whole()
+            except (DeltaError, OSError, ValueError):
+                # what it began with may have been summed up, and dropped, meanwhile
+                if Log.listed(self.log).newest == newest:
+                    raise
+
+    def _whole(self) -> ds.Dataset | None:
         sealed = self.seals.files()  # first: what is sealed later may be newer than the table
         log = Log.listed(self.log)
         if self.seals.complete and self._mend(log, sealed.keys()):
             log = Log.listed(self.log)
         acknowledged = self._acknowledged(sealed)
-        if not log.commits and not log.checkpoints:
+        if not log:
             if acknowledged.commits:
                 first = acknowledged.commits[min(acknowledged.commits)]
                 raise DamageError(f"{self.seals.name(first)} is missing")
             return None
-        read = [*log.checkpoint, *log.read.values()]
         needed = {path for version, path in acknowledged.commits.items() if version > log.newest}
-        self.seals.check({*read, *needed}, sealed)
-        state = [(path.name, path.stat().st_mtime_ns) for path in read]
-        known = self._known
-        if known is None or known.state != state:
-            stored = DeltaTable(self.uri)
-            if (newest := max(acknowledged.commits, default=-1)) > stored.version():
-                passed = acknowledged.commits[newest]
-                raise DamageError(f"{self.seals.name(passed)} is passed over")
-            files = self._files(stored)
+        self.seals.check({*log.checkpoint, *log.read.values(), *needed}, sealed)
+        known = self._known_by(log)
+        version = known.stored.version()
+        if (newest := max(acknowledged.commits, default=-1)) > version:
+            passed = acknowledged.commits[newest]
+            raise DamageError(f"{self.seals.name(passed)} is passed over")
+        if known.read is None or known.read.version != version:
+            files = self._files(known.stored)
             placed = all(path.parent.name.startswith(f"{MONTH}=2") for path in files)
-            known = self._known = _Known(state, as_dataset(stored), files, placed)
-        self.seals.check(known.files, sealed)
-        return known.dataset
+            known.read = _Read(version, as_dataset(known.stored), files, placed)
+        self.seals.check(known.read.files, sealed)
+        return known.read.dataset
+
+    def _known_by(self, log: Log) -> _Known:
+        """Open the table as this log tells; what was known before is only carried on."""
+        state = [
+            (path.name, path.stat().st_mtime_ns)
+            for path in (*log.checkpoint, *log.read.values())
+        ]
+        known = self._known
+        if known is None or known.state != state[: len(known.state)]:
+            known = self._known = _Known(state, DeltaTable(self.uri))
+        elif known.state != state:
+            known.stored.update_incremental()
+            known.state = state
+        return known
 
     def _all_placed(self) -> bool:
         # an earlier version may go on appending while, and after, the rows are laid out anew
-        return self._known is None or self._known.all_placed
+        return not (self._known and self._known.read) or self._known.read.all_placed
 
     def _acknowledged(self, sealed: Iterable[str]) -> Log:
         """Give the part of the log that appends were acknowledged with."""
@@ -95,8 +126,8 @@ class Sealed(Stored):
         return Log.of([self.log / name for name in names])
 
     def _opened(self) -> DeltaTable | None:
-        self._table = None  # it may know what was put aside
-        return super()._opened()
+        log = Log.listed(self.log)
+        return self._known_by(log).stored if log else None
 
     def write(self, rows: pa.Table, *, run: str) -> None:
         """Append rows, and have them written to disk; see `Stored.write`."""
@@ -114,20 +145,23 @@ class Sealed(Stored):
         sealed = self.seals.files()
         return [path for path in self.live() if self.seals.name(path) not in sealed]
 
-    def tidy(self) -> None:
+    def tidy(self, *, whole: bool = False) -> None:
         """Put small files together; see `Stored.tidy`."""
         # of two that do so at once Delta lets both, and every row is there twice
         try:
             with FileLock(self.seals.folder / _LOCK, blocking=False):
-                super().tidy()
+                super().tidy(whole=whole)
+                self.seal()
+                self._forget_log(keep=2)
         except OSError as error:  # another one is at it: Timeout is an OSError
             _log.info("%s is not tidied now: %s", self.path, error)
-        self.seal()
 
-    def _put_together(self, stored: DeltaTable, month: str) -> None:
-        stored.optimize.z_order(
-            [SHARD], partition_filters=[(MONTH, "=", month)], writer_properties=WRITER
-        )
+    def _put_together(self, stored: DeltaTable, month: str, *, below: int | None) -> None:
+        this = [(MONTH, "=", month)]
+        if below is None:
+            stored.optimize.z_order([SHARD], partition_filters=this, writer_properties=WRITER)
+        else:
+            stored.optimize.compact(this, target_size=below, writer_properties=WRITER)
 
     def lay_out(self) -> None:
         """Write the rows of an earlier version anew; see `Stored.lay_out`."""
@@ -143,8 +177,8 @@ class Sealed(Stored):
         self.seal()
         return dropped
 
-    def _forget_log(self) -> None:
-        for path in Log.listed(self.log).summed_up:
+    def _forget_log(self, *, keep: int = 1) -> None:
+        for path in Log.listed(self.log).summed_up(keep):
             path.unlink(missing_ok=True)
 
     def relied_on(self) -> dict[Path, tuple[int, str]]:
@@ -182,10 +216,10 @@ class Sealed(Stored):
 
     def live(self) -> list[Path]:
         """List the files in use: data, commits, and the newest checkpoint."""
-        if not DeltaTable.is_deltatable(self.uri):
+        if not (log := Log.listed(self.log)):
             return []
-        log = Log.listed(self.log)
-        return [*log.checkpoint, *log.read.values(), *self._files(DeltaTable(self.uri))]
+        stored = self._known_by(log).stored
+        return [*log.checkpoint, *log.read.values(), *self._files(stored)]
 
     def _files(self, stored: DeltaTable) -> list[Path]:
         adds = stored.get_add_actions(flatten=True)

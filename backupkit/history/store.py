@@ -14,7 +14,7 @@ from deltalake.exceptions import DeltaError
 
 from backupkit.errors import HistoryError
 from backupkit.history import mark
-from backupkit.history.choice import ALL, Choice
+from backupkit.history.choice import Choice
 from backupkit.history.migrations import STEPS, migrated
 from backupkit.history.place import Folder, Place, Remote, is_url
 from backupkit.history.reason import reason
@@ -95,9 +95,9 @@ class Store:
         if table is POLLS:
             return rows
         # the polls are read last: one written in between vouches for rows already seen
-        return _vouched_for(
-            rows, stored.time, self.told(POLLS, ALL, ["polled_at"]) if polls is None else polls
-        )
+        if polls is None and rows.num_rows:
+            polls = self.told(POLLS, _learnt_with(rows[stored.time]), ["polled_at"])
+        return rows if polls is None else _vouched_for(rows, stored.time, polls)
 
     def knows(self, appliance: str) -> bool:
         """Tell whether there is any row of an appliance, vouched for or not."""
@@ -147,7 +147,7 @@ class Store:
             # what is damaged is not to be put together with what is whole
             self.guard("read", functools.partial(stored.rows, ["appliance"]))
             self.guard("written", stored.lay_out)  # what an earlier version appended since
-            self.guard("written", stored.tidy)
+            self.guard("written", functools.partial(stored.tidy, whole=True))
         self.guard("written", self._join_seals)
 
     def drop(self, what: str, conditions: Mapping[str, str]) -> dict[str, int]:
@@ -193,6 +193,12 @@ class Store:
                 f"The history {self.uri} cannot be {verb}: {reason(error)}."
                 f"{self.place.advice(verb)}"
             ) from error
+
+
+def _learnt_with(times: pa.ChunkedArray) -> Choice:
+    """Choose the polls that may vouch for rows of these times."""
+    ends = pc.min_max(times)
+    return Choice(since=ends["min"].as_py(), at=ends["max"].as_py())
 
 
 def _vouched_for(rows: pa.Table, time: str, polls: pa.Table) -> pa.Table:

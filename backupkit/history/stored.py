@@ -1,7 +1,7 @@
 """One table of a history, at any place that Delta Lake can write to."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -131,19 +131,27 @@ class Stored:
             )
         )
 
-    def tidy(self) -> None:
-        """Put small files together, sorted, so that reading stays quick; no row changes."""
+    def tidy(self, *, whole: bool = False) -> None:
+        """Put small files together, so that reading stays quick; no row changes.
+
+        Parameters
+        ----------
+        whole : bool
+            Whether the newest month too is put together as a whole, and sorted: else it is only
+            once its small files hold about as much as its large one, so that no row is written
+            again and again while the month grows.
+        """
         try:
             if (stored := self._opened()) is None:
                 return
-            for month in _untidy(stored):
-                self._put_together(stored, month)
+            for month, below in _untidy(stored, whole=whole):
+                self._put_together(stored, month, below=below)
             stored.create_checkpoint()
             stored.vacuum(dry_run=False)  # only what nobody has read for a week
         except (DeltaError, OSError) as error:
             _log.info("%s is not tidied now: %s", self.uri, reason(error))
 
-    def _put_together(self, stored: DeltaTable, month: str) -> None:
+    def _put_together(self, stored: DeltaTable, month: str, *, below: int | None) -> None:  # noqa: ARG002 # see sealed
         """Write the rows of a month anew, unless another process changes the month meanwhile.
 
         There is no lock at a URL. Of two z-orders at once Delta lets both, and every row is there
@@ -222,7 +230,7 @@ class Stored:
         """Drop the commits that a checkpoint sums up: they tell the least and the largest name."""
         files = pa_fs.PyFileSystem(DeltaStorageHandler(self.uri, self._options))
         listed = files.get_file_info(pa_fs.FileSelector("_delta_log"))
-        for path in Log.of([Path(one.path) for one in listed]).summed_up:
+        for path in Log.of([Path(one.path) for one in listed]).summed_up():
             files.delete_file(path.as_posix())
 
 
@@ -250,8 +258,11 @@ def _months(stored: DeltaTable) -> list[str | None]:
     return list(stored.get_add_actions(flatten=True).column(f"partition.{MONTH}").to_pylist())
 
 
-def _untidy(stored: DeltaTable) -> Iterator[str]:
-    """Name the months with more files than their rows need."""
+def _untidy(stored: DeltaTable, *, whole: bool) -> Iterator[tuple[str, int | None]]:
+    """Name the months with more files than their rows need.
+
+    Each with the size [bytes] from which on a file may stay as it is; None if none may.
+    """
     sizes: dict[str, list[int]] = {}
     told = stored.get_add_actions(flatten=True).column("size_bytes").to_pylist()
     for month, size in zip(_months(stored), told, strict=True):
@@ -259,4 +270,23 @@ def _untidy(stored: DeltaTable) -> Iterator[str]:
             sizes.setdefault(month, []).append(size)
     for month, own in sorted(sizes.items()):
         if len(own) > 1 + 2 * (sum(own) // _LARGE):
-            yield month
+            yield month, None if whole or month < max(sizes) else _below(own)
+
+
+def _below(sizes: Iterable[int]) -> int | None:
+    """Tell up to which size files are worth putting together; None if all are.
+
+    Each file that is left is more than twice as large as all smaller ones: so they are few.
+
+    Examples
+    --------
+    >>> _below([1, 1, 1, 1, 40])
+    5
+    >>> _below([10, 10, 40])
+    """
+    together = 0
+    for size in sorted(sizes):
+        if together and size > 2 * together:
+            return together + 1
+        together += size
+    return None
