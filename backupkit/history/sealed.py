@@ -2,10 +2,10 @@
 
 import json
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -21,6 +21,8 @@ from backupkit.history.stored import TIDY_EVERY, Stored, as_dataset
 from backupkit.tables import Table
 
 __all__ = ["Sealed"]
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
@@ -67,12 +69,15 @@ class Sealed(Stored):
 
     def _dataset(self) -> ds.Dataset | None:
         """Open the table, every file of it as it was written; None before its first row."""
+        return self._steadily(self._whole)
+
+    def _steadily(self, action: Callable[[], _T]) -> _T:
+        """Begin anew if what it began with was summed up, and dropped, meanwhile."""
         while True:
             newest = Log.listed(self.log).newest
             try:
-                return self._whole()
+                return action()
             except (DeltaError, OSError, ValueError):
-                # what it began with may have been summed up, and dropped, meanwhile
                 if Log.listed(self.log).newest == newest:
                     raise
 
@@ -104,8 +109,7 @@ class Sealed(Stored):
     def _known_by(self, log: Log) -> _Known:
         """Open the table as this log tells; what was known before is only carried on."""
         state = [
-            (path.name, path.stat().st_mtime_ns)
-            for path in (*log.checkpoint, *log.read.values())
+            (path.name, path.stat().st_mtime_ns) for path in (*log.checkpoint, *log.read.values())
         ]
         known = self._known
         if known is None or known.state != state[: len(known.state)]:
@@ -126,8 +130,11 @@ class Sealed(Stored):
         return Log.of([self.log / name for name in names])
 
     def _opened(self) -> DeltaTable | None:
-        log = Log.listed(self.log)
-        return self._known_by(log).stored if log else None
+        def now() -> DeltaTable | None:
+            log = Log.listed(self.log)
+            return self._known_by(log).stored if log else None
+
+        return self._steadily(now)
 
     def write(self, rows: pa.Table, *, run: str) -> None:
         """Append rows, and have them written to disk; see `Stored.write`."""
