@@ -1,9 +1,11 @@
 """History: what is kept, what is news, and what is said when a folder is not one."""
 
+import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +24,7 @@ from pandas.testing import assert_frame_equal
 from backupkit.errors import HistoryError, SettingsError, TableError
 from backupkit.history import FORMAT, Appended, History
 from backupkit.history.sealed import Sealed
+from backupkit.history.seals import Seals
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES
 
 MESSAGE = {"id": "m", "default_message": "done", "args": ["a"], "localized": None}
@@ -337,6 +340,12 @@ READERS: list[Callable[..., pd.DataFrame]] = [
 ]
 
 
+def _files(history: History) -> set[str]:
+    """Name the files of the observations."""
+    adds = DeltaTable(str(history.path / "observations")).get_add_actions(flatten=True)
+    return set(adds.column("path").to_pylist())
+
+
 class TestTidy:
     """Many small files become few, and nothing else changes."""
 
@@ -394,6 +403,69 @@ class TestTidy:
                 history.append(snapshot(minute, job("vc-1", f"{minute}", "SUCCEEDED")))
         assert len(history.jobs()) == 7
         assert "is not tidied now: a concurrent transaction" in caplog.text
+
+    def test_a_growing_month(self, tmp_path: Path) -> None:
+        """Rows are not written again and again: a large file stays until as much has come."""
+        history = History(tmp_path / "history")
+        ids = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(5_000)]
+        history.append(snapshot(0, *(job("vc-1", name, "SUCCEEDED") for name in ids)))
+        files = _files(history)
+        for minute in range(1, 41):
+            history.append(snapshot(minute, job("vc-1", f"{minute}", "SUCCEEDED")))
+        assert files < _files(history)
+        assert len(_files(history)) < 10
+        assert len(list((history.path / "observations" / "_delta_log").iterdir())) < 20
+        history.compact()
+        assert len(_files(history)) == 1
+        assert len(history.jobs()) == 5_040
+
+    def test_a_month_that_ended(self, history: History) -> None:
+        """Once a month is over its files become one, however their sizes are."""
+        many = [job("vc-1", f"1-{number:04}", "SUCCEEDED") for number in range(5_000)]
+        history.append(snapshot(2, *many))
+        after = 30 * 24 * 60
+        for minute in range(after, after + 4):
+            history.append(snapshot(minute, job("vc-1", f"{minute}", "SUCCEEDED")))
+        months = [path.split("/")[0] for path in _files(history)]
+        assert months.count("month=2026-11") == 1
+        assert len(history.jobs()) == 5_006
+
+    def test_read_meanwhile(self, history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Who began to read a log that is dropped meanwhile begins anew, and misses nothing."""
+        beside, check = History(history.path), Seals.check
+        minutes = iter(range(2, 14))
+
+        def late(seals: Seals, files: Iterable[Path], sealed: Any) -> None:  # noqa: ANN401 # as it is called
+            if seals is history._store.seals:
+                for minute in minutes:
+                    beside.append(snapshot(minute, job("vc-1", f"{minute}", "SUCCEEDED")))
+            check(seals, files, sealed)
+
+        monkeypatch.setattr(Seals, "check", late)
+        assert len(history.observations()) == 14
+
+
+@given(
+    ids=st.lists(
+        st.text(min_size=1, max_size=3).flatmap(
+            lambda text: st.sampled_from([1, 20, 40]).map(lambda times: text * times)
+        ),
+        min_size=1,
+        max_size=60,
+        unique=True,
+    ),
+    cut=st.integers(0, 60),
+)
+@settings(max_examples=15, deadline=None)
+def test_any_id_is_found_again(ids: list[str], cut: int) -> None:
+    """Whatever the ids of jobs are, long or strange, what is known is not kept twice."""
+    with tempfile.TemporaryDirectory() as folder:
+        history = History(folder)
+        for minute, part in enumerate((ids[:cut], ids[cut:]), start=1):
+            history.append(snapshot(minute, *(job("vc-1", name, "SUCCEEDED") for name in part)))
+        added = history.append(snapshot(9, *(job("vc-1", name, "SUCCEEDED") for name in ids)))
+        assert added.observations == 0
+        assert sorted(history.jobs()["job_id"]) == sorted(ids)
 
 
 def test_several_visits_at_once(tmp_path: Path) -> None:

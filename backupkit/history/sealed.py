@@ -1,5 +1,6 @@
 """One table of a history in a folder of this machine: held against its seals when it is read."""
 
+import contextlib
 import json
 import logging
 from collections.abc import Callable, Collection, Iterable
@@ -158,10 +159,11 @@ class Sealed(Stored):
         try:
             with FileLock(self.seals.folder / _LOCK, blocking=False):
                 super().tidy(whole=whole)
-                self.seal()
-                self._forget_log(keep=2)
         except OSError as error:  # another one is at it: Timeout is an OSError
             _log.info("%s is not tidied now: %s", self.path, error)
+        self.seal()
+        with contextlib.suppress(OSError):  # what cannot go while it is being read goes next time
+            self._forget_log(keep=2)
 
     def _put_together(self, stored: DeltaTable, month: str, *, below: int | None) -> None:
         this = [(MONTH, "=", month)]
