@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,6 @@ MESSAGE_TYPE = pa.struct(
 MESSAGES = pd.ArrowDtype(pa.list_(MESSAGE_TYPE))
 TEXTS = pd.ArrowDtype(pa.list_(pa.string()))
 
-_N = TypeVar("_N", np.int64, np.float64)
 _NO_TIME: Final = np.iinfo(np.int64).min
 _ARROW: dict[Any, pa.DataType] = {
     TEXT: pa.string(),
@@ -98,24 +97,25 @@ class Column:
         """Give Arrow values of `in_memory` as a Series of `dtype`, which takes them over."""
         array: Any
         if self.dtype in {TIME, SPAN}:
-            stamps: Any = _numbers(values.cast(pa.int64()).fill_null(_NO_TIME), np.int64)
+            stamps: Any = _numbers(values.cast(pa.int64()), _NO_TIME)
             array = pd.array(stamps, dtype=self.dtype, copy=False)
         elif self.dtype == COUNT:
-            array = pd.arrays.IntegerArray(_numbers(values.fill_null(0), np.int64), _gaps(values))
+            array = pd.arrays.IntegerArray(_numbers(values, 0), _gaps(values))
         elif self.dtype == NUMBER:
-            numbers = _numbers(values.fill_null(0.0), np.float64)
-            array = pd.arrays.FloatingArray(numbers, _gaps(values))
+            array = pd.arrays.FloatingArray(_numbers(values, 0.0), _gaps(values))
         else:
             dtype: Any = pd.api.types.pandas_dtype(self.dtype)
             array = dtype.__from_arrow__(values)
         return pd.Series(array, copy=False)
 
 
-def _numbers(values: pa.ChunkedArray, dtype: type[_N]) -> npt.NDArray[_N]:
+def _numbers(values: pa.ChunkedArray, missing: float) -> npt.NDArray[Any]:
     """Give numbers as numpy's, in the memory that they are in, if it is Arrow's own."""
-    whole = values.combine_chunks()
-    if not len(whole):
+    dtype = values.type.to_pandas_dtype()
+    if not len(values):
         return np.empty(0, dtype)
+    # Arrow would write all of it anew, also if nothing is missing
+    whole = (values.fill_null(missing) if values.null_count else values).combine_chunks()
     numbers = np.frombuffer(whole.buffers()[1], dtype, len(whole), 8 * whole.offset)
     return numbers if numbers.flags.writeable else numbers.copy()
 

@@ -26,11 +26,21 @@ _T = TypeVar("_T")
 _U = TypeVar("_U")
 _Ranks = npt.NDArray[np.unsignedinteger[Any]]
 _Numbers = npt.NDArray[np.int64]
+_Keys = npt.NDArray[np.uint64]
 _Rows = npt.NDArray[np.integer[Any]]
 _Flags = npt.NDArray[np.bool_]
 
-_AT_ONCE: Final = 1 << 16
+_AT_ONCE: Final = 1 << 15
 """Rows that are looked at at once: what is made of them fits a processor's cache."""
+
+_WORD: Final = 8  # bytes
+_SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 by the golden ratio: to multiply by it carries each bit of a word to many others."""
+
+_BITS: Final = 48
+"""Of a job's number; the other 16 bits tell its appliance."""
+
+_ROW: Final = 32  # bits that tell a row
 
 _OTHER: Final = "other"
 _TEXT: Final = pa.large_string()
@@ -105,10 +115,14 @@ class _Told:
 
     Attributes
     ----------
+    rows : ndarray of int
+        Which rows of the table these are.
+    ids : LargeStringArray
+        The id of the job, of all rows of the table.
+    number : ndarray of int
+        The id as a number: the same id has the same one, and nearly no other has.
     rank : ndarray of int
         The appliance's place in the alphabet.
-    job : LargeStringArray
-        The job's id.
     time, start : ndarray of int
         When it was observed, when the job started [us since 1970]; int64's largest if unknown.
     gone, ended : ndarray of bool
@@ -117,8 +131,10 @@ class _Told:
         Whether the row tells a column, of those that only details tell.
     """
 
+    rows: _Rows
+    ids: pa.LargeStringArray
+    number: _Keys
     rank: _Ranks
-    job: pa.LargeStringArray
     time: _Numbers
     start: _Numbers
     gone: _Flags
@@ -126,16 +142,22 @@ class _Told:
     has: dict[str, _Flags]
 
     def take(self, rows: _Rows) -> "_Told":
-        """Give some of the rows."""
+        """Give some of the rows of the whole table."""
         return _Told(
+            rows,
+            self.ids,
+            self.number[rows],
             self.rank[rows],
-            self.job.take(pa.array(rows)),
             self.time[rows],
             self.start[rows],
             self.gone[rows],
             self.ended[rows],
             {name: flags[rows] for name, flags in self.has.items()},
         )
+
+    def jobs(self, places: _Rows) -> pa.LargeStringArray:
+        """Give the ids of some of these rows."""
+        return self.ids.take(pa.array(self.rows[places]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,35 +186,46 @@ class _Found:
     def joined(cls, parts: Sequence["_Found"]) -> "_Found":
         """Put what was found of some appliances after what was found of those before them."""
         return cls(
-            np.concatenate([part.chosen for part in parts]),
-            {
-                name: np.concatenate([part.tellers[name] for part in parts])
-                for name in parts[0].tellers
-            },
-            np.concatenate([part.first for part in parts]),
-            np.concatenate([part.last for part in parts]),
-            np.concatenate([part.vanished for part in parts]),
+            _joined([part.chosen for part in parts]),
+            {name: _joined([part.tellers[name] for part in parts]) for name in parts[0].tellers},
+            _joined([part.first for part in parts]),
+            _joined([part.last for part in parts]),
+            _joined([part.vanished for part in parts]),
         )
+
+
+def _joined(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Join arrays."""
+    return np.concatenate(parts, out=_room(sum(map(len, parts)), parts[0].dtype))
+
+
+def _room(length: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Give room for an array, of Arrow's memory, which Arrow keeps for the next time.
+
+    What the system gives anew may take longer to get than to fill.
+    """
+    dtype = np.dtype(dtype)
+    return np.frombuffer(pa.allocate_buffer(length * dtype.itemsize), dtype)
 
 
 def _find(told: Mapping[str, pa.Array]) -> _Found:
     """Find which rows tell of each job, some appliances at a time."""
-    whole = _Told(
-        rank=_rank(told["appliance"]),
-        job=told["job_id"],
-        time=_int64(told["observed_at"]),
-        start=_int64(told["start_time"]),
-        gone=_among(told["source"], {LISTED}),
-        ended=_among(told["status"], ENDED),
-        has={name: _flags(told[name].is_valid()) for name in DETAILS_ONLY if told[name].null_count},
-    )
-    rows = np.argsort(whole.rank, kind="stable").astype(np.min_scalar_type(len(whole.rank)))
+    work: list[Callable[[], Any]] = [
+        lambda: _numbers_of(told["job_id"]),
+        lambda: _ranked(told["appliance"]),
+        lambda: _int64(told["observed_at"]),
+        lambda: _int64(told["start_time"]),
+        lambda: _among(told["source"], {LISTED}),
+        lambda: _among(told["status"], ENDED),
+    ]
+    number, (rank, rows), time, start, gone, ended = _side_by_side(lambda one: one(), work)
+    has = {name: _flags(told[name].is_valid()) for name in DETAILS_ONLY if told[name].null_count}
+    whole = _Told(rows, told["job_id"], number, rank, time, start, gone, ended, has)
 
     def found(piece: tuple[int, int]) -> _Found:
-        some = rows[slice(*piece)]
-        return _found_in(whole.take(some), some)
+        return _Found.joined([_found_in(whole.take(rows[slice(*piece)]))])
 
-    return _Found.joined(_side_by_side(found, pairwise(_cuts(whole.rank[rows]))))
+    return _Found.joined(_side_by_side(found, pairwise(_cuts(rank[rows]))))
 
 
 def _cuts(rank: _Ranks) -> list[int]:
@@ -203,19 +236,19 @@ def _cuts(rank: _Ranks) -> list[int]:
     return [*cuts.tolist(), len(rank)]
 
 
-def _found_in(told: _Told, rows: _Rows) -> _Found:
+def _found_in(told: _Told) -> _Found:
     """Find which rows tell of each job."""
-    order = _by_job_and_time(keys := _keys(told), told.time)
+    keys, order = _by_job_and_time(told)
     if told.gone.any():
         order = order[~told.gone[order]]
     starts = _begins(keys[order])  # of each job
     newest = order[np.append(starts[1:], len(order))[: len(starts)] - 1]
     chosen = _last_of(told.ended, order, starts, otherwise=newest)
-    place = _by_appliance_and_start(told, chosen)
+    place = _by_appliance_and_start(told, keys, chosen)
     return _Found(
-        rows[chosen[place]],
+        told.rows[chosen[place]],
         {
-            name: rows[_last_of(flags, order, starts, otherwise=chosen)[place]]
+            name: told.rows[_last_of(flags, order, starts, otherwise=chosen)[place]]
             for name, flags in told.has.items()
         },
         told.time[order[starts[place]]],
@@ -236,35 +269,86 @@ def _whole(column: Column, stored: pa.ChunkedArray) -> pa.Array:
     return stored.unify_dictionaries().combine_chunks()
 
 
-def _rank(names: pa.Array) -> _Ranks:
-    """Give each row's appliance as its place in the alphabet, in as few bytes as will do."""
+def _ranked(names: pa.Array) -> tuple[_Ranks, _Rows]:
+    """Give each row's appliance as its place in the alphabet, and the rows by it.
+
+    Both in as few bytes as will do.
+    """
     if not pa.types.is_dictionary(names.type):
         names = names.dictionary_encode()
     # up to 16 bits are what numpy sorts in no time
     size = len(names.dictionary)
     rank: _Ranks = np.empty(size, dtype=np.min_scalar_type(size))
     rank[pc.array_sort_indices(names.dictionary).to_numpy()] = np.arange(size)
-    ranks: _Ranks = rank[names.indices.to_numpy()]
-    return ranks
+    ranks = pa.array(rank).take(names.indices)
+    rows = pc.array_sort_indices(ranks)
+    if len(rows) < 1 << _ROW:
+        rows = rows.cast(pa.uint32())
+    return ranks.to_numpy(), rows.to_numpy()
 
 
-def _keys(told: _Told) -> _Numbers:
-    """Give each row's job as a number; the jobs of an appliance follow one another."""
-    job = told.job.dictionary_encode()
-    keys: _Numbers = told.rank.astype(np.int64) * len(job.dictionary) + job.indices.to_numpy()
-    return keys
+def _numbers_of(ids: pa.LargeStringArray) -> _Keys:
+    """Give each text as a number of 48 bits, a hash: to look each up takes several times as long.
+
+    That different texts have the same number is rare, and for the caller to notice.
+    """
+    size = pc.binary_length(ids).to_numpy()
+    if len(size) and size.min() < _WORD:
+        ids = pc.binary_join_element_wise(ids, pa.scalar(_WORD * "\0", _TEXT), pa.scalar("", _TEXT))
+    numbers: _Keys = _room(len(ids), np.uint64)
+    for begin in range(0, len(ids), _AT_ONCE):
+        piece = slice(begin, begin + _AT_ONCE)
+        numbers[piece] = _hashed(ids.slice(begin, _AT_ONCE), size[piece])
+    return numbers
 
 
-def _by_job_and_time(keys: _Numbers, times: _Numbers) -> _Rows:
-    """Give the rows of each job together, by time; rows of one moment keep their order."""
-    order = np.argsort(keys, kind="stable")
+def _hashed(texts: pa.LargeStringArray, size: _Numbers) -> _Keys:
+    """Give the hash of each text, of a word at least; the last word may begin in the one before."""
+    _, offsets, letters = texts.buffers()
+    ends = np.frombuffer(offsets, np.int64, len(texts) + 1, _WORD * texts.offset)
+    begins, last = ends[:-1], ends[1:] - _WORD
+    words = np.ndarray((letters.size - _WORD + 1,), np.uint64, letters, strides=(1,))
+    hashed: _Keys = size.astype(np.uint64)
+    for passed in range(0, int(np.diff(ends).max()), _WORD):
+        hashed ^= words[np.minimum(begins + passed, last)]
+        hashed *= _SPREAD
+        hashed ^= hashed >> np.uint64(29)
+    return (hashed * _SPREAD) >> np.uint64(64 - _BITS)
+
+
+def _by_job_and_time(told: _Told) -> tuple[_Keys, _Rows]:
+    """Give each row's job as a number, and the rows of each job together, by time.
+
+    Rows of one moment keep their order; the jobs of an appliance follow one another.
+    """
+    keys, order, same = _by_job(told, told.number)
+    if not same.any():
+        return keys, order
+    if told.jobs(order[1:][same]) != told.jobs(order[:-1][same]):
+        exact = told.jobs(np.arange(len(order))).dictionary_encode().indices
+        keys, order, same = _by_job(told, exact.to_numpy().astype(np.uint64))
+    # few jobs are observed more than once: only their rows are still to be sorted
+    places = _with_neighbours(same)
+    few = order[places]
+    job = np.cumsum(np.diff(keys[few], prepend=keys[few[:1]]) != 0)
+    few = np.sort(job << _ROW | few) & ((1 << _ROW) - 1)
+    times = told.time[few]
+    if ((times[1:] < times[:-1]) & (job[1:] == job[:-1])).any():  # not kept in order
+        few = few[np.lexsort((times, job))]
+    order[places] = few
+    return keys, order
+
+
+def _by_job(told: _Told, number: _Keys) -> tuple[_Keys, _Rows, _Flags]:
+    """Put the appliance's place before the number of the job, and sort by both.
+
+    Also tell which rows are of the same job as the one before.
+    """
+    place = np.cumsum(np.diff(told.rank, prepend=told.rank[:1]) != 0, dtype=np.uint64)
+    keys: _Keys = (place << np.uint64(_BITS)) | number
+    order = np.argsort(keys)
     ordered = keys[order]
-    same = ordered[1:] == ordered[:-1]
-    if same.any():  # few jobs are observed more than once: only their rows are still to be sorted
-        places = _with_neighbours(same)
-        few = order[places]
-        order[places] = few[np.lexsort((times[few], keys[few]))]
-    return order
+    return keys, order, ordered[1:] == ordered[:-1]
 
 
 def _begins(ordered: npt.NDArray[Any]) -> _Rows:
@@ -302,22 +386,23 @@ def _last_of(flags: _Flags, order: _Rows, starts: _Rows, *, otherwise: _Rows) ->
     return np.where(last < 0, otherwise, order[last])
 
 
-def _by_appliance_and_start(told: _Told, chosen: _Rows) -> _Rows:
+def _by_appliance_and_start(told: _Told, keys: _Keys, chosen: _Rows) -> _Rows:
     """Give the order in which the jobs are told: by appliance, start and, rarely needed, id."""
-    names, starts = told.rank[chosen], told.start[chosen]
-    place = np.argsort(starts, kind="stable")
+    # numbers of 16 bits are what numpy sorts in no time
+    names, starts = (keys[chosen] >> np.uint64(_BITS)).astype(np.uint16), told.start[chosen]
+    place = np.argsort(starts)
     place = place[np.argsort(names[place], kind="stable")]
     same = (np.diff(names[place]) == 0) & (np.diff(starts[place]) == 0)
     if not same.any():
         return place
     tied = _with_neighbours(same)
     who = place[tied]
-    ids = pc.rank(told.job.take(pa.array(chosen[who])).cast(pa.string()), tiebreaker="min")
+    ids = pc.rank(told.jobs(chosen[who]).cast(pa.string()), tiebreaker="min")
     place[tied] = who[np.lexsort((ids.to_numpy(), starts[who], names[who]))]
     return place
 
 
-def _vanished(keys: _Numbers, told: _Told, newest: _Rows) -> _Numbers:
+def _vanished(keys: _Keys, told: _Told, newest: _Rows) -> _Numbers:
     """Give when each job was first seen to be gone since it was last told; int64's least if not."""
     when = np.full(len(newest), _NONE)
     gone = np.flatnonzero(told.gone)
