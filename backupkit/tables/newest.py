@@ -143,16 +143,17 @@ class _Told:
 
     def take(self, rows: _Rows) -> "_Told":
         """Give some of the rows of the whole table."""
+        places = rows.astype(np.intp)  # what numpy would make of them each time
         return _Told(
             rows,
             self.ids,
-            self.number[rows],
-            self.rank[rows],
-            self.time[rows],
-            self.start[rows],
-            self.gone[rows],
-            self.ended[rows],
-            {name: flags[rows] for name, flags in self.has.items()},
+            self.number[places],
+            self.rank[places],
+            self.time[places],
+            self.start[places],
+            self.gone[places],
+            self.ended[places],
+            {name: flags[places] for name, flags in self.has.items()},
         )
 
     def jobs(self, places: _Rows) -> pa.LargeStringArray:
@@ -243,12 +244,12 @@ def _found_in(told: _Told) -> _Found:
         order = order[~told.gone[order]]
     starts = _begins(keys[order])  # of each job
     newest = order[np.append(starts[1:], len(order))[: len(starts)] - 1]
-    chosen = _last_of(told.ended, order, starts, otherwise=newest)
+    chosen = _last_of(told.ended, order, starts, newest, otherwise=newest)
     place = _by_appliance_and_start(told, keys, chosen)
     return _Found(
         told.rows[chosen[place]],
         {
-            name: told.rows[_last_of(flags, order, starts, otherwise=chosen)[place]]
+            name: told.rows[_last_of(flags, order, starts, newest, otherwise=chosen)[place]]
             for name, flags in told.has.items()
         },
         told.time[order[starts[place]]],
@@ -377,9 +378,13 @@ def _taken(whole: pa.Array, chosen: _Rows) -> pa.ChunkedArray:
     return pa.chunked_array((texts.take(whole.indices.take(part)) for part in parts), texts.type)
 
 
-def _last_of(flags: _Flags, order: _Rows, starts: _Rows, *, otherwise: _Rows) -> _Rows:
+def _last_of(
+    flags: _Flags, order: _Rows, starts: _Rows, newest: _Rows, *, otherwise: _Rows
+) -> _Rows:
     """Give the last row of each job that has a flag, and another one where none has."""
-    if not len(starts):
+    size = np.diff(starts, append=len(order))
+    sought = (size > 1) & ~(flags[newest] & (otherwise == newest))
+    if not sought.any():  # most jobs end once, and are told no more
         return otherwise
     position = np.where(flags[order], np.arange(len(order)), -1)
     last = np.maximum.reduceat(position, starts)
@@ -388,9 +393,13 @@ def _last_of(flags: _Flags, order: _Rows, starts: _Rows, *, otherwise: _Rows) ->
 
 def _by_appliance_and_start(told: _Told, keys: _Keys, chosen: _Rows) -> _Rows:
     """Give the order in which the jobs are told: by appliance, start and, rarely needed, id."""
+    # of rows as they are stored the starts rise nearly always: that is quick to sort
+    place = np.full(len(keys), -1)
+    place[chosen] = np.arange(len(chosen))
+    place = place[place >= 0]
     # numbers of 16 bits are what numpy sorts in no time
     names, starts = (keys[chosen] >> np.uint64(_BITS)).astype(np.uint16), told.start[chosen]
-    place = np.argsort(starts)
+    place = place[np.argsort(starts[place], kind="stable")]
     place = place[np.argsort(names[place], kind="stable")]
     same = (np.diff(names[place]) == 0) & (np.diff(starts[place]) == 0)
     if not same.any():
