@@ -97,25 +97,27 @@ class Column:
         """Give Arrow values of `in_memory` as a Series of `dtype`, which takes them over."""
         array: Any
         if self.dtype in {TIME, SPAN}:
-            stamps: Any = _numbers(values.cast(pa.int64()), _NO_TIME)
+            stamps: Any = _numbers(values.cast(pa.int64()))
+            if values.null_count:
+                stamps[_gaps(values)] = _NO_TIME
             array = pd.array(stamps, dtype=self.dtype, copy=False)
         elif self.dtype == COUNT:
-            array = pd.arrays.IntegerArray(_numbers(values, 0), _gaps(values))
+            array = pd.arrays.IntegerArray(_numbers(values), _gaps(values))
         elif self.dtype == NUMBER:
-            array = pd.arrays.FloatingArray(_numbers(values, 0.0), _gaps(values))
+            array = pd.arrays.FloatingArray(_numbers(values), _gaps(values))
         else:
             dtype: Any = pd.api.types.pandas_dtype(self.dtype)
             array = dtype.__from_arrow__(values)
         return pd.Series(array, copy=False)
 
 
-def _numbers(values: pa.ChunkedArray, missing: float) -> npt.NDArray[Any]:
+def _numbers(values: pa.ChunkedArray) -> npt.NDArray[Any]:
     """Give numbers as numpy's, in the memory that they are in, if it is Arrow's own."""
+    # of one chunk, too, Arrow's combine_chunks makes a copy
+    whole = values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
     dtype = values.type.to_pandas_dtype()
-    if not len(values):
+    if not len(whole):
         return np.empty(0, dtype)
-    # Arrow would write all of it anew, also if nothing is missing
-    whole = (values.fill_null(missing) if values.null_count else values).combine_chunks()
     numbers = np.frombuffer(whole.buffers()[1], dtype, len(whole), 8 * whole.offset)
     return numbers if numbers.flags.writeable else numbers.copy()
 

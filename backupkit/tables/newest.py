@@ -448,8 +448,8 @@ def _int64(times: pa.Array) -> _Numbers:
 
 
 def _times(stamps: _Numbers) -> pa.Array:
-    # numpy's least number is no time, as is what Arrow calls missing
-    return pa.array(stamps, mask=stamps == _NONE).view(_UTC)
+    # to say which are missing would be to write them anew: what numpy takes for none does as well
+    return pa.array(stamps).view(_UTC)
 
 
 def _flags(values: pa.Array) -> _Flags:
