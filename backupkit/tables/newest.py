@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from backupkit.tables.contract import Column
+from backupkit.tables.contract import TEXT, Column
 from backupkit.tables.frames import JOBS, OBSERVATIONS
 from backupkit.tables.jobs import DETAILS_ONLY, ENDED, LISTED, OUTCOME
 
@@ -41,6 +41,9 @@ _BITS: Final = 48
 """Of a job's number; the other 16 bits tell its appliance."""
 
 _ROW: Final = 32  # bits that tell a row
+
+_SHORT: Final = np.iinfo(np.int32).max
+"""Bytes of texts whose places need 32 bits; pandas wants 64, but not before they are chosen."""
 
 _OTHER: Final = "other"
 _TEXT: Final = pa.large_string()
@@ -117,7 +120,7 @@ class _Told:
     ----------
     rows : ndarray of int
         Which rows of the table these are.
-    ids : LargeStringArray
+    ids : StringArray or LargeStringArray
         The id of the job, of all rows of the table.
     number : ndarray of int
         The id as a number: the same id has the same one, and nearly no other has.
@@ -132,7 +135,7 @@ class _Told:
     """
 
     rows: _Rows
-    ids: pa.LargeStringArray
+    ids: pa.Array
     number: _Keys
     rank: _Ranks
     time: _Numbers
@@ -156,7 +159,7 @@ class _Told:
             {name: flags[places] for name, flags in self.has.items()},
         )
 
-    def jobs(self, places: _Rows) -> pa.LargeStringArray:
+    def jobs(self, places: _Rows) -> pa.Array:
         """Give the ids of some of these rows."""
         return self.ids.take(pa.array(self.rows[places]))
 
@@ -263,11 +266,12 @@ def _whole(column: Column, stored: pa.ChunkedArray) -> pa.Array:
 
     A column that a file lacks is filled with a text that is missing, and that Arrow cannot unify.
     """
-    if not pa.types.is_dictionary(stored.type) or any(
-        chunk.dictionary.null_count for chunk in stored.chunks
-    ):
-        return column.loaded(stored).combine_chunks()
-    return stored.unify_dictionaries().combine_chunks()
+    if pa.types.is_dictionary(stored.type):
+        if not any(chunk.dictionary.null_count for chunk in stored.chunks):
+            return stored.unify_dictionaries().combine_chunks()
+    elif column.dtype == TEXT and stored.nbytes <= _SHORT:
+        return stored.cast(pa.string()).combine_chunks()
+    return column.loaded(stored).combine_chunks()
 
 
 def _ranked(names: pa.Array) -> tuple[_Ranks, _Rows]:
@@ -282,20 +286,19 @@ def _ranked(names: pa.Array) -> tuple[_Ranks, _Rows]:
     rank: _Ranks = np.empty(size, dtype=np.min_scalar_type(size))
     rank[pc.array_sort_indices(names.dictionary).to_numpy()] = np.arange(size)
     ranks = pa.array(rank).take(names.indices)
-    rows = pc.array_sort_indices(ranks)
-    if len(rows) < 1 << _ROW:
-        rows = rows.cast(pa.uint32())
+    rows = pc.array_sort_indices(ranks).cast(pa.uint32())
     return ranks.to_numpy(), rows.to_numpy()
 
 
-def _numbers_of(ids: pa.LargeStringArray) -> _Keys:
+def _numbers_of(ids: pa.Array) -> _Keys:
     """Give each text as a number of 48 bits, a hash: to look each up takes several times as long.
 
     That different texts have the same number is rare, and for the caller to notice.
     """
     size = pc.binary_length(ids).to_numpy()
     if len(size) and size.min() < _WORD:
-        ids = pc.binary_join_element_wise(ids, pa.scalar(_WORD * "\0", _TEXT), pa.scalar("", _TEXT))
+        padding, nothing = (pa.scalar(text, ids.type) for text in (_WORD * "\0", ""))
+        ids = pc.binary_join_element_wise(ids, padding, nothing)
     numbers: _Keys = _room(len(ids), np.uint64)
     for begin in range(0, len(ids), _AT_ONCE):
         piece = slice(begin, begin + _AT_ONCE)
@@ -303,10 +306,11 @@ def _numbers_of(ids: pa.LargeStringArray) -> _Keys:
     return numbers
 
 
-def _hashed(texts: pa.LargeStringArray, size: _Numbers) -> _Keys:
+def _hashed(texts: pa.Array, size: _Numbers) -> _Keys:
     """Give the hash of each text, of a word at least; the last word may begin in the one before."""
     _, offsets, letters = texts.buffers()
-    ends = np.frombuffer(offsets, np.int64, len(texts) + 1, _WORD * texts.offset)
+    kind: npt.DTypeLike = np.int32 if pa.types.is_string(texts.type) else np.int64
+    ends = np.frombuffer(offsets, kind, texts.offset + len(texts) + 1)[texts.offset :]
     begins, last = ends[:-1], ends[1:] - _WORD
     words = np.ndarray((letters.size - _WORD + 1,), np.uint64, letters, strides=(1,))
     hashed: _Keys = size.astype(np.uint64)
@@ -371,6 +375,8 @@ def _taken(whole: pa.Array, chosen: _Rows) -> pa.ChunkedArray:
         return pa.chunked_array([whole.take(indices)])
     # of texts some at a time: they fit the memory that was let go of
     parts = (indices.slice(begin, _AT_ONCE) for begin in range(0, len(indices), _AT_ONCE))
+    if pa.types.is_string(whole.type):
+        return pa.chunked_array((whole.take(part).cast(_TEXT) for part in parts), _TEXT)
     if not pa.types.is_dictionary(whole.type):
         return pa.chunked_array((whole.take(part) for part in parts), whole.type)
     # of the numbers only those that are wanted become texts

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -14,6 +15,7 @@ from pandas.testing import assert_frame_equal
 from backupkit.tables import JOBS, OBSERVATIONS, newest_of
 from tests.tables.test_jobs import DETAILS, at, observations, seen
 
+NEWEST: Any = sys.modules["backupkit.tables.newest"]
 WORDS = ["SUCCEEDED", "FAILED", "INPROGRESS", "PENDING", "NONE", "NEW", None]
 
 
@@ -21,7 +23,7 @@ WORDS = ["SUCCEEDED", "FAILED", "INPROGRESS", "PENDING", "NONE", "NEW", None]
 def rows(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Draw observations of a few jobs, in any order, no two of a job at one moment."""
     names = st.sampled_from(["vc-1", "vc-10", "vc-2", "Ä"])
-    jobs = st.sampled_from(["a", "b", "", "Ω"])
+    jobs = st.sampled_from(["a", "b", "", "Ω", "20260301-040000-1", "20260301-040000-1234567890"])
     keys = draw(st.sets(st.tuples(names, jobs, st.integers(0, 9)), max_size=24))
     told = [draw(observation(*key)) for key in sorted(keys)]
     return draw(st.permutations(told))
@@ -117,22 +119,58 @@ def as_stored(table: pa.Table, *, parts: int, encoded: bool) -> pa.Table:
 
 
 @pytest.mark.property
-@pytest.mark.parametrize("at_once", [1, 5, 1 << 16])
+@pytest.mark.parametrize(
+    "within", [{}, {"_AT_ONCE": 1}, {"_AT_ONCE": 5, "_SPREAD": np.uint64(0)}, {"_SHORT": -1}]
+)
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(rows(), st.integers(1, 3), st.booleans())
 def test_newest_of(
     monkeypatch: pytest.MonkeyPatch,
-    at_once: int,
+    within: dict[str, Any],
     told: list[dict[str, Any]],
     parts: int,
     encoded: bool,  # noqa: FBT001 # hypothesis hands it over
 ) -> None:
-    """It does not matter how rows are stored, nor how many are looked at at once."""
-    monkeypatch.setattr(sys.modules["backupkit.tables.newest"], "_AT_ONCE", at_once)
+    """It does not matter how rows are stored, how many are looked at at once, or numbered alike."""
+    for name, value in within.items():
+        monkeypatch.setattr(NEWEST, name, value)
     table = as_stored(OBSERVATIONS.to_arrow(observations(*told)), parts=parts, encoded=encoded)
     assert_frame_equal(newest_of(table), jobs_of(told))
+
+
+ONE, OTHER = "20260301-040000-24322831", "20260302-040000-24322831"
+
+
+@pytest.mark.parametrize("spread", [NEWEST._SPREAD, np.uint64(0)])
+def test_numbered_alike(monkeypatch: pytest.MonkeyPatch, spread: np.uint64) -> None:
+    """Jobs are told apart by their ids, should two have the same number."""
+    monkeypatch.setattr(NEWEST, "_SPREAD", spread)
+    told = observations(
+        *(seen(0, "INPROGRESS", job_id=name, start_time=at(0)) for name in (OTHER, ONE)),
+        *(seen(2, "SUCCEEDED", job_id=name, start_time=at(0)) for name in (ONE, OTHER)),
+    )
+    jobs = newest_of(OBSERVATIONS.to_arrow(told))
+    assert jobs["job_id"].to_list() == [ONE, OTHER]
+    assert jobs["status"].to_list() == ["SUCCEEDED", "SUCCEEDED"]
+
+
+def test_not_stored_by_time() -> None:
+    """Of rows that lie in another order than they were learnt in, the latest counts."""
+    told = observations(*(seen(minute, "INPROGRESS", progress=minute) for minute in (5, 9, 1)))
+    jobs = newest_of(OBSERVATIONS.to_arrow(told))
+    assert jobs["progress"].to_list() == [9]
+    assert jobs["first_seen_at"].to_list() == [pd.Timestamp(at(1))]
+
+
+def test_details_after_the_end() -> None:
+    """What only details tell comes from the newest row that has it, also after the end."""
+    first = seen(0, "SUCCEEDED", end_time=at(0), **DETAILS)
+    later = seen(5, "INPROGRESS", **(DETAILS | {"size": 8}))
+    jobs = newest_of(OBSERVATIONS.to_arrow(observations(first, later, seen(9, "", job_id="2"))))
+    assert jobs["status"].to_list()[0] == "SUCCEEDED"
+    assert jobs["size"].to_list()[0] == 8
 
 
 def test_frame_may_be_written_to() -> None:
