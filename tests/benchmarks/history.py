@@ -104,12 +104,15 @@ def _reads(history: bk.History, rounds: int) -> Section:
 def _round(place: int) -> SimpleNamespace:
     """Make what one round brings: ten new jobs of each of a hundred appliances."""
     jobs = fleet_of(ROWS // 10, 12).jobs.groupby("appliance").head(10)
-    moment = pd.Timestamp("2026-01-01", tz="UTC") + pd.Timedelta(minutes=10 * place)
+    passed = pd.Timedelta(minutes=10 * place)
+    moment = pd.Timestamp("2026-01-01", tz="UTC") + passed
     names = jobs["appliance"].unique()
     told = jobs.assign(
         job_id=[f"{place:06}-{number:04}" for number in range(len(jobs))],
         observed_at=moment,
         source="details",
+        start_time=jobs["start_time"] + passed,
+        end_time=jobs["end_time"] + passed,
     )
     polls: dict[str, Any] = {
         "appliance": names,

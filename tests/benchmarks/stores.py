@@ -34,6 +34,9 @@ __all__ = ["sections"]
 SQLITE_AT_MOST = 1_000_000
 """Rows; above, SQLite takes minutes."""
 
+_LARGE, _FEW_ROUNDS = 5_000_000, 3
+"""From so many rows on less often: DuckDB takes 20 s each time."""
+
 _TWICE = 10
 """One in so many jobs was seen running, too."""
 
@@ -50,7 +53,7 @@ def sections(scale: Scale) -> Iterator[Section]:
     """Measure each size."""
     for number in scale.kept:
         with tempfile.TemporaryDirectory(prefix="backupkit-bench-") as place:
-            yield _section(Path(place), number, scale.rounds if number < 5_000_000 else 1)
+            yield _section(Path(place), number, scale.rounds if number < _LARGE else _FEW_ROUNDS)
 
 
 def _section(place: Path, number: int, rounds: int) -> Section:
