@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -18,7 +19,7 @@ import pytest
 from deltalake import DeltaTable
 
 from backupkit.errors import HistoryError
-from backupkit.history import History, durable
+from backupkit.history import History, durable, stored
 from backupkit.history.sealed import Sealed
 from backupkit.history.seals import Seals
 from tests.test_history import job, sealed, snapshot
@@ -172,6 +173,36 @@ def test_files_that_go_meanwhile(kept: History, tmp_path: Path) -> None:
     assert same(told(history), told(kept))
     durable.sync([folder / "gone"], folder)
     assert sealed(history, "polls")._torn(folder / "gone") == ""
+
+
+@pytest.mark.parametrize("dropped", [True, False])
+def test_held_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, dropped: bool) -> None:
+    """What is written where a commit was that is summed up, as after a pause, is written again."""
+    monkeypatch.setattr("backupkit.history.sealed.TIDY_EVERY", 4)
+    history = History(tmp_path / "history")
+    appended(history, 0)
+    beside, late = History(history.path), sealed(history, "observations")
+    write = stored.write_deltalake
+
+    def paused(table: DeltaTable, rows: pa.Table, **more: Any) -> None:  # noqa: ANN401 # as it is called
+        if table.table_uri.endswith("/observations/") and not (tmp_path / "copy").exists():
+            copy = shutil.copytree(late.path, tmp_path / "copy")
+            there = set(copy.rglob("*"))
+            write(copy, rows, **more)  # the version is looked up
+            for number in range(2, 20):
+                appended(beside, number)
+            assert late._known is not None
+            late._known.stored = DeltaTable(copy)
+            new = {path for path in copy.rglob("*.json") if path not in there}
+            for path in set(copy.rglob("*")) - there - (new if dropped else set()):
+                (late.path / path.relative_to(copy)).write_bytes(path.read_bytes())  # and taken
+            return
+        write(table, rows, **more)
+
+    monkeypatch.setattr(stored, "write_deltalake", paused)
+    appended(history, 1)
+    assert len(History(history.path).jobs()) == len(history.observations()) == 100
+    assert history.verify().empty
 
 
 def fill(path: Path) -> None:  # pragma: no cover # see below

@@ -13,7 +13,7 @@ import pyarrow.dataset as ds
 from backupkit.history.layout import SHARD, shards_of
 from backupkit.settings import Instant, parse_instant
 
-__all__ = ["ALL", "Choice", "spans"]
+__all__ = ["ALL", "Choice"]
 
 _DAY: Final = 8
 """Letters of a job id: most are like 20261125-040000-24322831, of which these are the day."""
@@ -66,19 +66,19 @@ class Choice:
                 typed = pa.array(sorted(names), type=pa.string())  # typed, since it may be empty
                 wanted.append(ds.field(column).isin(typed))
         if self.jobs:
-            wanted.append(reduce(or_, map(_between, spans(self.jobs))))
+            wanted.append(reduce(or_, map(_between, _spans(self.jobs))))
         if SHARD in columns and (shards := shards_of(self.appliances or ())):
             first, last = shards
             wanted += [ds.field(SHARD) >= first, ds.field(SHARD) <= last]
         return reduce(and_, wanted) if wanted else None
 
 
-def spans(names: Iterable[str]) -> list[tuple[str, str]]:
+def _spans(names: Iterable[str]) -> list[tuple[str, str]]:
     """Give the first and the last of names that begin alike, as the ids of a day's jobs do.
 
     Examples
     --------
-    >>> spans(["20260301-0100", "20260302-0200", "20260302-0100"])
+    >>> _spans(["20260301-0100", "20260302-0200", "20260302-0100"])
     [('20260301-0100', '20260301-0100'), ('20260302-0100', '20260302-0200')]
     """
     ordered = sorted(names)

@@ -55,6 +55,11 @@ class Log:
         return max(self.checkpoints, default=-1)
 
     @property
+    def last(self) -> int:
+        """The version that the table is at, -1 without one."""
+        return max([self.newest, *self.commits])
+
+    @property
     def checkpoint(self) -> tuple[Path, ...]:
         """The files of the newest checkpoint."""
         return self.checkpoints.get(self.newest, ())

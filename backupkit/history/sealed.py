@@ -1,6 +1,5 @@
 """One table of a history in a folder of this machine: held against its seals when it is read."""
 
-import contextlib
 import json
 import logging
 from collections.abc import Callable, Collection, Iterable
@@ -43,10 +42,23 @@ class _Read:
 
 @dataclass(slots=True)
 class _Known:
-    """A table as it was when it was last opened, and as it was when it was last read."""
+    """A table as it was when it was last opened, and as it was when it was last read.
 
-    state: list[tuple[str, int]]
+    Attributes
+    ----------
+    stored : DeltaTable
+        The table.
+    state : list of (str, int)
+        The files of the log that it was opened by, and when each was written.
+    version : int
+        What it is after these, and nothing else.
+    read : _Read or None
+        What was last read.
+    """
+
     stored: DeltaTable
+    state: list[tuple[str, int]]
+    version: int
     read: _Read | None = None
 
 
@@ -109,15 +121,18 @@ class Sealed(Stored):
 
     def _known_by(self, log: Log) -> _Known:
         """Open the table as this log tells; what was known before is only carried on."""
-        state = [
-            (path.name, path.stat().st_mtime_ns) for path in (*log.checkpoint, *log.read.values())
-        ]
+        files = (*log.checkpoint, *log.read.values())
+        state = [(path.name, path.stat().st_mtime_ns) for path in files]
         known = self._known
-        if known is None or known.state != state[: len(known.state)]:
-            known = self._known = _Known(state, DeltaTable(self.uri))
+        if (
+            known is None
+            or known.state != state[: len(known.state)]
+            or known.version != known.stored.version()  # it may know what was put aside since
+        ):
+            known = self._known = _Known(DeltaTable(self.uri), state, log.last)
         elif known.state != state:
             known.stored.update_incremental()
-            known.state = state
+            known.state, known.version = state, log.last
         return known
 
     def _all_placed(self) -> bool:
@@ -140,9 +155,32 @@ class Sealed(Stored):
     def write(self, rows: pa.Table, *, run: str) -> None:
         """Append rows, and have them written to disk; see `Stored.write`."""
         self._write(rows, run=run)
+        while self._passed_over():
+            self._write(rows, run=run)
         self.seal()
         if len(Log.listed(self.log).read) >= TIDY_EVERY:
             self.tidy()
+
+    def _passed_over(self) -> bool:
+        """Tell whether what was just written has taken the place of a commit that was summed up.
+
+        Delta takes the first version that is free. To one that was held up in between, as by a
+        suspended machine, that may be one of those that were dropped meanwhile.
+        """
+        if (known := self._known) is None:
+            return False
+        version = known.version = known.stored.version()
+        log = Log.listed(self.log)
+        try:
+            written = log.commits[version].stat().st_mtime_ns
+        except (KeyError, FileNotFoundError):  # dropped at once
+            return True
+        return any(
+            path.stat().st_mtime_ns < written
+            for newer, paths in log.checkpoints.items()
+            if newer > version
+            for path in paths
+        )
 
     def seal(self) -> None:
         """Seal what is not sealed yet, whoever wrote it."""
@@ -159,11 +197,10 @@ class Sealed(Stored):
         try:
             with FileLock(self.seals.folder / _LOCK, blocking=False):
                 super().tidy(whole=whole)
+                self._forget_log(keep=2)
         except OSError as error:  # another one is at it: Timeout is an OSError
             _log.info("%s is not tidied now: %s", self.path, error)
         self.seal()
-        with contextlib.suppress(OSError):  # what cannot go while it is being read goes next time
-            self._forget_log(keep=2)
 
     def _put_together(self, stored: DeltaTable, month: str, *, below: int | None) -> None:
         this = [(MONTH, "=", month)]
@@ -181,13 +218,12 @@ class Sealed(Stored):
     def drop(self, condition: str) -> int:
         """Remove rows for good; see `Stored.drop`."""
         with FileLock(self.seals.folder / _LOCK, timeout=_PATIENCE):
-            dropped = super().drop(condition)
-        self._known = None
-        self.seal()
-        return dropped
+            return super().drop(condition)
 
     def _forget_log(self, *, keep: int = 1) -> None:
-        for path in Log.listed(self.log).summed_up(keep):
+        old = Log.listed(self.log).summed_up(keep)
+        self.seal()  # first: what sums them up must be on disk
+        for path in old:
             path.unlink(missing_ok=True)
 
     def relied_on(self) -> dict[Path, tuple[int, str]]:
@@ -225,6 +261,9 @@ class Sealed(Stored):
 
     def live(self) -> list[Path]:
         """List the files in use: data, commits, and the newest checkpoint."""
+        return self._steadily(self._live)
+
+    def _live(self) -> list[Path]:
         if not (log := Log.listed(self.log)):
             return []
         stored = self._known_by(log).stored

@@ -1,7 +1,7 @@
 """One table of a history, at any place that Delta Lake can write to."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -138,7 +138,7 @@ class Stored:
         ----------
         whole : bool
             Whether the newest month too is put together as a whole, and sorted: else it is only
-            once its small files hold about as much as its large one, so that no row is written
+            once its small files hold half as much as its large one, so that no row is written
             again and again while the month grows.
         """
         try:
@@ -219,12 +219,16 @@ class Stored:
         if (deleted := _anew(delete)) is None:
             return 0
         stored, rows = deleted
+        self.seal()  # what is left of the files that go now
         # what is enforced otherwise is that others may go on reading what is gone
         stored.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
         stored.update_incremental()
         stored.create_checkpoint()
         self._forget_log()
         return rows
+
+    def seal(self) -> None:
+        """Have all that was written on disk; a URL's own promise is as good."""
 
     def _forget_log(self) -> None:
         """Drop the commits that a checkpoint sums up: they tell the least and the largest name."""
@@ -273,7 +277,7 @@ def _untidy(stored: DeltaTable, *, whole: bool) -> Iterator[tuple[str, int | Non
             yield month, None if whole or month < max(sizes) else _below(own)
 
 
-def _below(sizes: Iterable[int]) -> int | None:
+def _below(sizes: Collection[int]) -> int | None:
     """Tell up to which size files are worth putting together; None if all are.
 
     Each file that is left is more than twice as large as all smaller ones: so they are few.
@@ -283,10 +287,12 @@ def _below(sizes: Iterable[int]) -> int | None:
     >>> _below([1, 1, 1, 1, 40])
     5
     >>> _below([10, 10, 40])
+    >>> _below([9, *[60] * 15])
     """
-    together = 0
-    for size in sorted(sizes):
-        if together and size > 2 * together:
-            return together + 1
-        together += size
-    return None
+    smaller = whole = sum(sizes)
+    for size in sorted(sizes, reverse=True):
+        smaller -= size
+        if size <= 2 * smaller:
+            smaller += size
+            break
+    return None if smaller == whole else smaller + 1

@@ -101,7 +101,8 @@ def newest_of(rows: pa.Table) -> pd.DataFrame:
     found = _find(told)
 
     def taken(name: str) -> pa.ChunkedArray:
-        return _taken(told.pop(name), found.tellers.get(name, found.chosen))
+        otherwise = found.newest if name in DETAILS_ONLY else found.chosen
+        return _taken(told.pop(name), found.tellers.get(name, otherwise))
 
     columns = dict(zip(names := list(told), _side_by_side(taken, names), strict=True))
     end, start = (columns[name].cast(pa.int64()) for name in ("end_time", "start_time"))
@@ -170,10 +171,10 @@ class _Found:
 
     Attributes
     ----------
-    chosen : ndarray of int
-        The row that counts.
+    chosen, newest : ndarray of int
+        The row that counts, and the one that was learnt last.
     tellers : dict of str to ndarray of int
-        The row that counts for a column, where that is another one.
+        The row that counts for a column that not every row tells.
     first, last : ndarray of int
         When the job was first and last told [us since 1970].
     vanished : ndarray of int
@@ -181,6 +182,7 @@ class _Found:
     """
 
     chosen: _Rows
+    newest: _Rows
     tellers: dict[str, _Rows]
     first: _Numbers
     last: _Numbers
@@ -191,6 +193,7 @@ class _Found:
         """Put what was found of some appliances after what was found of those before them."""
         return cls(
             _joined([part.chosen for part in parts]),
+            _joined([part.newest for part in parts]),
             {name: _joined([part.tellers[name] for part in parts]) for name in parts[0].tellers},
             _joined([part.first for part in parts]),
             _joined([part.last for part in parts]),
@@ -251,6 +254,7 @@ def _found_in(told: _Told) -> _Found:
     place = _by_appliance_and_start(told, keys, chosen)
     return _Found(
         told.rows[chosen[place]],
+        told.rows[newest[place]],
         {
             name: told.rows[_last_of(flags, order, starts, newest, otherwise=chosen)[place]]
             for name, flags in told.has.items()
@@ -267,7 +271,8 @@ def _whole(column: Column, stored: pa.ChunkedArray) -> pa.Array:
     A column that a file lacks is filled with a text that is missing, and that Arrow cannot unify.
     """
     if pa.types.is_dictionary(stored.type):
-        if not any(chunk.dictionary.null_count for chunk in stored.chunks):
+        unified = not any(chunk.dictionary.null_count for chunk in stored.chunks)
+        if unified and column.name != "job_id":  # of which all letters are looked at
             return stored.unify_dictionaries().combine_chunks()
     elif column.dtype == TEXT and stored.nbytes <= _SHORT:
         return stored.cast(pa.string()).combine_chunks()
@@ -295,29 +300,29 @@ def _numbers_of(ids: pa.Array) -> _Keys:
 
     That different texts have the same number is rare, and for the caller to notice.
     """
-    size = pc.binary_length(ids).to_numpy()
-    if len(size) and size.min() < _WORD:
-        padding, nothing = (pa.scalar(text, ids.type) for text in (_WORD * "\0", ""))
-        ids = pc.binary_join_element_wise(ids, padding, nothing)
+    if len(ids) and pc.min(pc.binary_length(ids)).as_py() < _WORD:
+        padding, nothing = (pa.scalar(text, _TEXT) for text in (_WORD * "\0", ""))
+        ids = pc.binary_join_element_wise(ids.cast(_TEXT), padding, nothing)
     numbers: _Keys = _room(len(ids), np.uint64)
     for begin in range(0, len(ids), _AT_ONCE):
-        piece = slice(begin, begin + _AT_ONCE)
-        numbers[piece] = _hashed(ids.slice(begin, _AT_ONCE), size[piece])
+        numbers[begin : begin + _AT_ONCE] = _hashed(ids.slice(begin, _AT_ONCE))
     return numbers
 
 
-def _hashed(texts: pa.Array, size: _Numbers) -> _Keys:
-    """Give the hash of each text, of a word at least; the last word may begin in the one before."""
+def _hashed(texts: pa.Array) -> _Keys:
+    """Give the hash of each text, of a word at least; its last word may overlap the one before."""
     _, offsets, letters = texts.buffers()
     kind: npt.DTypeLike = np.int32 if pa.types.is_string(texts.type) else np.int64
     ends = np.frombuffer(offsets, kind, texts.offset + len(texts) + 1)[texts.offset :]
-    begins, last = ends[:-1], ends[1:] - _WORD
+    begins, size, last = ends[:-1], np.diff(ends), ends[1:] - _WORD
     words = np.ndarray((letters.size - _WORD + 1,), np.uint64, letters, strides=(1,))
     hashed: _Keys = size.astype(np.uint64)
-    for passed in range(0, int(np.diff(ends).max()), _WORD):
-        hashed ^= words[np.minimum(begins + passed, last)]
-        hashed *= _SPREAD
-        hashed ^= hashed >> np.uint64(29)
+    for passed in range(0, int(size.max()), _WORD):
+        # a text's hash is of its own words alone, whatever it lies beside
+        some = slice(None) if passed < size.min() else np.flatnonzero(size > passed)
+        mixed = hashed[some] ^ words[np.minimum(begins[some] + passed, last[some])]
+        mixed *= _SPREAD
+        hashed[some] = mixed ^ (mixed >> np.uint64(29))
     return (hashed * _SPREAD) >> np.uint64(64 - _BITS)
 
 

@@ -32,7 +32,11 @@ def rows(draw: st.DrawFn) -> list[dict[str, Any]]:
 @st.composite
 def observation(draw: st.DrawFn, name: str, job: str, minute: int) -> dict[str, Any]:
     """Draw one observation."""
-    details = {key: draw(st.sampled_from([None, value])) for key, value in DETAILS.items()}
+    other = DETAILS | {"type": "MANUAL", "size": 8, "location": "nfs://h/y", "build": "2"}
+    lacking = draw(st.sampled_from([[None], []]))  # of none, what is told lately counts as well
+    details = {
+        key: draw(st.sampled_from([*lacking, value, other[key]])) for key, value in DETAILS.items()
+    }
     details["source"] = draw(st.sampled_from(["job", "details", "list"]))
     ended = draw(st.sampled_from([None, 3, 4]))
     return (
@@ -120,7 +124,7 @@ def as_stored(table: pa.Table, *, parts: int, encoded: bool) -> pa.Table:
 
 @pytest.mark.property
 @pytest.mark.parametrize(
-    "within", [{}, {"_AT_ONCE": 1}, {"_AT_ONCE": 5, "_SPREAD": np.uint64(0)}, {"_SHORT": -1}]
+    "within", [{}, {"_AT_ONCE": 1}, {"_AT_ONCE": 5}, {"_SPREAD": np.uint64(0)}, {"_SHORT": -1}]
 )
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -156,6 +160,29 @@ def test_numbered_alike(monkeypatch: pytest.MonkeyPatch, spread: np.uint64) -> N
     assert jobs["status"].to_list() == ["SUCCEEDED", "SUCCEEDED"]
 
 
+def test_numbered_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An id has the same number beside ids of any length."""
+    monkeypatch.setattr(NEWEST, "_AT_ONCE", 2)
+    long = ONE + "0"
+    told = [(0, ONE), (1, OTHER), (2, ONE), (3, long), (4, long), (5, OTHER), (6, "20260301")]
+    rows = observations(*(seen(minute, "INPROGRESS", job_id=name) for minute, name in told))
+    assert sorted(newest_of(OBSERVATIONS.to_arrow(rows))["job_id"]) == [
+        "20260301",
+        ONE,
+        long,
+        OTHER,
+    ]
+
+
+def test_ids_as_few_texts() -> None:
+    """Any text may be dictionary encoded."""
+    table = OBSERVATIONS.to_arrow(observations(seen(0, "INPROGRESS"), seen(2, "SUCCEEDED")))
+    for place, name in enumerate(table.column_names):
+        if pa.types.is_string(table[name].type):
+            table = table.set_column(place, name, table[name].dictionary_encode())
+    assert newest_of(table)["status"].to_list() == ["SUCCEEDED"]
+
+
 def test_not_stored_by_time() -> None:
     """Of rows that lie in another order than they were learnt in, the latest counts."""
     told = observations(*(seen(minute, "INPROGRESS", progress=minute) for minute in (5, 9, 1)))
@@ -164,11 +191,12 @@ def test_not_stored_by_time() -> None:
     assert jobs["first_seen_at"].to_list() == [pd.Timestamp(at(1))]
 
 
-def test_details_after_the_end() -> None:
-    """What only details tell comes from the newest row that has it, also after the end."""
+@pytest.mark.parametrize("beside", [[], [seen(9, "", job_id="2")]])
+def test_details_after_the_end(beside: list[dict[str, Any]]) -> None:
+    """What only details tell comes from the newest row that has it, whatever other jobs tell."""
     first = seen(0, "SUCCEEDED", end_time=at(0), **DETAILS)
     later = seen(5, "INPROGRESS", **(DETAILS | {"size": 8}))
-    jobs = newest_of(OBSERVATIONS.to_arrow(observations(first, later, seen(9, "", job_id="2"))))
+    jobs = newest_of(OBSERVATIONS.to_arrow(observations(first, later, *beside)))
     assert jobs["status"].to_list()[0] == "SUCCEEDED"
     assert jobs["size"].to_list()[0] == 8
 
