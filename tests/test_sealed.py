@@ -16,7 +16,8 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
+from pandas.testing import assert_frame_equal
 
 from backupkit.errors import HistoryError
 from backupkit.history import History, durable, stored
@@ -182,13 +183,12 @@ def test_held_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, dropped: bo
     history = History(tmp_path / "history")
     appended(history, 0)
     beside, late = History(history.path), sealed(history, "observations")
-    write = stored.write_deltalake
 
     def paused(table: DeltaTable, rows: pa.Table, **more: Any) -> None:  # noqa: ANN401 # as it is called
         if table.table_uri.endswith("/observations/") and not (tmp_path / "copy").exists():
             copy = shutil.copytree(late.path, tmp_path / "copy")
             there = set(copy.rglob("*"))
-            write(copy, rows, **more)  # the version is looked up
+            write_deltalake(copy, rows, **more)  # the version is looked up
             for number in range(2, 20):
                 appended(beside, number)
             assert late._known is not None
@@ -197,7 +197,7 @@ def test_held_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, dropped: bo
             for path in set(copy.rglob("*")) - there - (new if dropped else set()):
                 (late.path / path.relative_to(copy)).write_bytes(path.read_bytes())  # and taken
             return
-        write(table, rows, **more)
+        write_deltalake(table, rows, **more)
 
     monkeypatch.setattr(stored, "write_deltalake", paused)
     appended(history, 1)
@@ -421,3 +421,38 @@ def test_power_cut(disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         acknowledged.add(str(number))
         look()
     assert next(cuts) > 40
+
+
+def test_power_cut_while_removing(
+    disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever the power goes, no row is lost that was not to go."""
+    chance = random.Random(int(os.environ.get("SEED", "1")))  # noqa: S311 # nothing secret
+    history = History(disk.folder)
+    for minute in range(3):
+        jobs = (job(name, f"{minute}", "SUCCEEDED") for name in ("vc-1", "vc-2"))
+        history.append(snapshot(minute, *jobs))
+    kept = history.jobs(appliances=["vc-1"])
+    cuts = count()
+
+    def look() -> None:
+        for _ in range(4):
+            found = History(disk.after_a_cut(tmp_path / f"cut-{next(cuts)}", chance))
+            assert_frame_equal(found.jobs(appliances=["vc-1"]), kept)
+
+    def watched(action: Callable[..., Any]) -> Callable[..., Any]:
+        def looking(*given: Any, **more: Any) -> Any:  # noqa: ANN401 # as it is called
+            told = action(*given, **more)
+            if Path(getattr(given[0], "path", disk.folder)).is_relative_to(disk.folder):
+                look()
+            return told
+
+        return looking
+
+    with monkeypatch.context() as patch:
+        for owner, name in ((DeltaTable, "delete"), (DeltaTable, "vacuum"), (Sealed, "seal")):
+            patch.setattr(owner, name, watched(getattr(owner, name)))
+        patch.setattr(Sealed, "_forget_log", watched(Sealed._forget_log))
+        history.forget("vc-2")
+    assert next(cuts) >= 48
+    assert set(history.jobs()["appliance"]) == {"vc-1"}

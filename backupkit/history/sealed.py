@@ -284,15 +284,38 @@ class Sealed(Stored):
         if mended:
             log = Log.listed(self.log)
         self._mend_pointer()
-        for version, path in reversed(log.read.items()):
-            if self.seals.name(path) in sealed or not (torn := self._torn(path)):
-                break
-            for also in log.checkpoints.get(version, ()):
-                self._put_aside(also, f"it is of {path.name}")
-            self._put_aside(path, torn)
-            self._mend_pointer()
-            mended = True
+        if self._broken(log, sealed):
+            # looked at once more: what others write meanwhile a listing may tell in part
+            log = Log.listed(self.log)
+            for version, why in reversed(self._broken(log, self.seals.files()).items()):
+                for also in log.checkpoints.get(version, ()):
+                    self._put_aside(also, f"it is of {log.commits[version].name}")
+                self._put_aside(log.commits[version], why)
+                self._mend_pointer()
+                mended = True
         return mended
+
+    def _broken(self, log: Log, sealed: Collection[str]) -> dict[int, str]:
+        """Tell which of the newest commits that nobody relies on cannot be read, and why.
+
+        After one that is torn, or gone, none can.
+        """
+        relied_on = max(
+            (version for version, path in log.commits.items() if self.seals.name(path) in sealed),
+            default=-1,
+        )
+        expected = max(relied_on, log.newest) + 1
+        broken: dict[int, str] = {}
+        why = ""
+        for version, path in log.read.items():
+            if version > relied_on:
+                before = self.log / f"{expected:020}.json"
+                gone = version > expected and not before.exists()
+                why = why or (f"{before.name} is gone" if gone else self._torn(path))
+                expected = max(expected, version + 1)
+                if why:
+                    broken[version] = why
+        return broken
 
     def _mend_pointer(self) -> None:
         """Drop Delta's hint at a checkpoint that is not there."""
