@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from backupkit.tables.contract import TEXT, Column
 from backupkit.tables.frames import JOBS, OBSERVATIONS
 from backupkit.tables.jobs import DETAILS_ONLY, ENDED, LISTED, OUTCOME
+from backupkit.tables.numbering import BITS, Numbers, numbers_of, room
 
 __all__ = ["jobs_from", "newest_of"]
 
@@ -26,19 +27,11 @@ _T = TypeVar("_T")
 _U = TypeVar("_U")
 _Ranks = npt.NDArray[np.unsignedinteger[Any]]
 _Numbers = npt.NDArray[np.int64]
-_Keys = npt.NDArray[np.uint64]
 _Rows = npt.NDArray[np.integer[Any]]
 _Flags = npt.NDArray[np.bool_]
 
 _AT_ONCE: Final = 1 << 15
 """Rows that are looked at at once: what is made of them fits a processor's cache."""
-
-_WORD: Final = 8  # bytes
-_SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
-"""2^64 by the golden ratio: to multiply by it carries each bit of a word to many others."""
-
-_BITS: Final = 48
-"""Of a job's number; the other 16 bits tell its appliance."""
 
 _ROW: Final = 32  # bits that tell a row
 
@@ -137,7 +130,7 @@ class _Told:
 
     rows: _Rows
     ids: pa.Array
-    number: _Keys
+    number: Numbers
     rank: _Ranks
     time: _Numbers
     start: _Numbers
@@ -203,22 +196,13 @@ class _Found:
 
 def _joined(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """Join arrays."""
-    return np.concatenate(parts, out=_room(sum(map(len, parts)), parts[0].dtype))
-
-
-def _room(length: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Give room for an array, of Arrow's memory, which Arrow keeps for the next time.
-
-    What the system gives anew may take longer to get than to fill.
-    """
-    dtype = np.dtype(dtype)
-    return np.frombuffer(pa.allocate_buffer(length * dtype.itemsize), dtype)
+    return np.concatenate(parts, out=room(sum(map(len, parts)), parts[0].dtype))
 
 
 def _find(told: Mapping[str, pa.Array]) -> _Found:
     """Find which rows tell of each job, some appliances at a time."""
     work: list[Callable[[], Any]] = [
-        lambda: _numbers_of(told["job_id"]),
+        lambda: numbers_of(told["job_id"]),
         lambda: _ranked(told["appliance"]),
         lambda: _int64(told["observed_at"]),
         lambda: _int64(told["start_time"]),
@@ -295,38 +279,7 @@ def _ranked(names: pa.Array) -> tuple[_Ranks, _Rows]:
     return ranks.to_numpy(), rows.to_numpy()
 
 
-def _numbers_of(ids: pa.Array) -> _Keys:
-    """Give each text as a number of 48 bits, a hash: to look each up takes several times as long.
-
-    That different texts have the same number is rare, and for the caller to notice.
-    """
-    if len(ids) and pc.min(pc.binary_length(ids)).as_py() < _WORD:
-        padding, nothing = (pa.scalar(text, _TEXT) for text in (_WORD * "\0", ""))
-        ids = pc.binary_join_element_wise(ids.cast(_TEXT), padding, nothing)
-    numbers: _Keys = _room(len(ids), np.uint64)
-    for begin in range(0, len(ids), _AT_ONCE):
-        numbers[begin : begin + _AT_ONCE] = _hashed(ids.slice(begin, _AT_ONCE))
-    return numbers
-
-
-def _hashed(texts: pa.Array) -> _Keys:
-    """Give the hash of each text, of a word at least; its last word may overlap the one before."""
-    _, offsets, letters = texts.buffers()
-    kind: npt.DTypeLike = np.int32 if pa.types.is_string(texts.type) else np.int64
-    ends = np.frombuffer(offsets, kind, texts.offset + len(texts) + 1)[texts.offset :]
-    begins, size, last = ends[:-1], np.diff(ends), ends[1:] - _WORD
-    words = np.ndarray((letters.size - _WORD + 1,), np.uint64, letters, strides=(1,))
-    hashed: _Keys = size.astype(np.uint64)
-    for passed in range(0, int(size.max()), _WORD):
-        # a text's hash is of its own words alone, whatever it lies beside
-        some = slice(None) if passed < size.min() else np.flatnonzero(size > passed)
-        mixed = hashed[some] ^ words[np.minimum(begins[some] + passed, last[some])]
-        mixed *= _SPREAD
-        hashed[some] = mixed ^ (mixed >> np.uint64(29))
-    return (hashed * _SPREAD) >> np.uint64(64 - _BITS)
-
-
-def _by_job_and_time(told: _Told) -> tuple[_Keys, _Rows]:
+def _by_job_and_time(told: _Told) -> tuple[Numbers, _Rows]:
     """Give each row's job as a number, and the rows of each job together, by time.
 
     Rows of one moment keep their order; the jobs of an appliance follow one another.
@@ -349,13 +302,13 @@ def _by_job_and_time(told: _Told) -> tuple[_Keys, _Rows]:
     return keys, order
 
 
-def _by_job(told: _Told, number: _Keys) -> tuple[_Keys, _Rows, _Flags]:
+def _by_job(told: _Told, number: Numbers) -> tuple[Numbers, _Rows, _Flags]:
     """Put the appliance's place before the number of the job, and sort by both.
 
     Also tell which rows are of the same job as the one before.
     """
     place = np.cumsum(np.diff(told.rank, prepend=told.rank[:1]) != 0, dtype=np.uint64)
-    keys: _Keys = (place << np.uint64(_BITS)) | number
+    keys: Numbers = (place << np.uint64(BITS)) | number
     order = np.argsort(keys)
     ordered = keys[order]
     return keys, order, ordered[1:] == ordered[:-1]
@@ -402,14 +355,14 @@ def _last_of(
     return np.where(last < 0, otherwise, order[last])
 
 
-def _by_appliance_and_start(told: _Told, keys: _Keys, chosen: _Rows) -> _Rows:
+def _by_appliance_and_start(told: _Told, keys: Numbers, chosen: _Rows) -> _Rows:
     """Give the order in which the jobs are told: by appliance, start and, rarely needed, id."""
     # of rows as they are stored the starts rise nearly always: that is quick to sort
     place = np.full(len(keys), -1)
     place[chosen] = np.arange(len(chosen))
     place = place[place >= 0]
     # numbers of 16 bits are what numpy sorts in no time
-    names, starts = (keys[chosen] >> np.uint64(_BITS)).astype(np.uint16), told.start[chosen]
+    names, starts = (keys[chosen] >> np.uint64(BITS)).astype(np.uint16), told.start[chosen]
     place = place[np.argsort(starts[place], kind="stable")]
     place = place[np.argsort(names[place], kind="stable")]
     same = (np.diff(names[place]) == 0) & (np.diff(starts[place]) == 0)
@@ -422,7 +375,7 @@ def _by_appliance_and_start(told: _Told, keys: _Keys, chosen: _Rows) -> _Rows:
     return place
 
 
-def _vanished(keys: _Keys, told: _Told, newest: _Rows) -> _Numbers:
+def _vanished(keys: Numbers, told: _Told, newest: _Rows) -> _Numbers:
     """Give when each job was first seen to be gone since it was last told; int64's least if not."""
     when = np.full(len(newest), _NONE)
     gone = np.flatnonzero(told.gone)

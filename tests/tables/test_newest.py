@@ -16,7 +16,16 @@ from backupkit.tables import JOBS, OBSERVATIONS, newest_of
 from tests.tables.test_jobs import DETAILS, at, observations, seen
 
 NEWEST: Any = sys.modules["backupkit.tables.newest"]
+NUMBERING: Any = sys.modules["backupkit.tables.numbering"]
 WORDS = ["SUCCEEDED", "FAILED", "INPROGRESS", "PENDING", "NONE", "NEW", None]
+
+
+def _limit(monkeypatch: pytest.MonkeyPatch, **values: object) -> None:
+    """Change what is looked at at once, or how texts are numbered."""
+    for name, value in values.items():
+        for module in (NEWEST, NUMBERING):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, value)
 
 
 @st.composite
@@ -138,8 +147,7 @@ def test_newest_of(
     encoded: bool,  # noqa: FBT001 # hypothesis hands it over
 ) -> None:
     """It does not matter how rows are stored, how many are looked at at once, or numbered alike."""
-    for name, value in within.items():
-        monkeypatch.setattr(NEWEST, name, value)
+    _limit(monkeypatch, **within)
     table = as_stored(OBSERVATIONS.to_arrow(observations(*told)), parts=parts, encoded=encoded)
     assert_frame_equal(newest_of(table), jobs_of(told))
 
@@ -147,10 +155,10 @@ def test_newest_of(
 ONE, OTHER = "20260301-040000-24322831", "20260302-040000-24322831"
 
 
-@pytest.mark.parametrize("spread", [NEWEST._SPREAD, np.uint64(0)])
+@pytest.mark.parametrize("spread", [NUMBERING._SPREAD, np.uint64(0)])
 def test_numbered_alike(monkeypatch: pytest.MonkeyPatch, spread: np.uint64) -> None:
     """Jobs are told apart by their ids, should two have the same number."""
-    monkeypatch.setattr(NEWEST, "_SPREAD", spread)
+    _limit(monkeypatch, _SPREAD=spread)
     told = observations(
         *(seen(0, "INPROGRESS", job_id=name, start_time=at(0)) for name in (OTHER, ONE)),
         *(seen(2, "SUCCEEDED", job_id=name, start_time=at(0)) for name in (ONE, OTHER)),
@@ -162,7 +170,7 @@ def test_numbered_alike(monkeypatch: pytest.MonkeyPatch, spread: np.uint64) -> N
 
 def test_numbered_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """An id has the same number beside ids of any length."""
-    monkeypatch.setattr(NEWEST, "_AT_ONCE", 2)
+    _limit(monkeypatch, _AT_ONCE=2)
     long = ONE + "0"
     told = [(0, ONE), (1, OTHER), (2, ONE), (3, long), (4, long), (5, OTHER), (6, "20260301")]
     rows = observations(*(seen(minute, "INPROGRESS", job_id=name) for minute, name in told))
