@@ -270,7 +270,6 @@ def _ranked(names: pa.Array) -> tuple[_Ranks, _Rows]:
     """
     if not pa.types.is_dictionary(names.type):
         names = names.dictionary_encode()
-    # up to 16 bits are what numpy sorts in no time
     size = len(names.dictionary)
     rank: _Ranks = np.empty(size, dtype=np.min_scalar_type(size))
     rank[pc.array_sort_indices(names.dictionary).to_numpy()] = np.arange(size)
