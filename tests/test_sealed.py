@@ -8,7 +8,7 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from pandas.testing import assert_frame_equal
 from backupkit.errors import HistoryError
 from backupkit.history import History, durable, stored
 from backupkit.history.sealed import Sealed
-from backupkit.history.seals import Seals
+from backupkit.history.seals import DamageError, Seals
 from tests.test_history import job, sealed, snapshot
 
 ROOT = Path(__file__).parent.parent
@@ -176,33 +176,133 @@ def test_files_that_go_meanwhile(kept: History, tmp_path: Path) -> None:
     assert sealed(history, "polls")._torn(folder / "gone") == ""
 
 
+@pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("dropped", [True, False])
-def test_held_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, dropped: bool) -> None:
+def test_held_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, dropped: bool, first: bool
+) -> None:
     """What is written where a commit was that is summed up, as after a pause, is written again."""
     monkeypatch.setattr("backupkit.history.sealed.TIDY_EVERY", 4)
     history = History(tmp_path / "history")
-    appended(history, 0)
+    if not first:
+        appended(history, 0)
     beside, late = History(history.path), sealed(history, "observations")
+    copy = tmp_path / "copy"
 
-    def paused(table: DeltaTable, rows: pa.Table, **more: Any) -> None:  # noqa: ANN401 # as it is called
-        if table.table_uri.endswith("/observations/") and not (tmp_path / "copy").exists():
-            copy = shutil.copytree(late.path, tmp_path / "copy")
-            there = set(copy.rglob("*"))
-            write_deltalake(copy, rows, **more)  # the version is looked up
-            for number in range(2, 20):
-                appended(beside, number)
-            assert late._known is not None
-            late._known.stored = DeltaTable(copy)
-            new = {path for path in copy.rglob("*.json") if path not in there}
-            for path in set(copy.rglob("*")) - there - (new if dropped else set()):
-                (late.path / path.relative_to(copy)).write_bytes(path.read_bytes())  # and taken
+    def paused(table: DeltaTable | str, rows: pa.Table, **more: Any) -> None:  # noqa: ANN401 # as it is called
+        if copy.exists() or "/observations" not in str(getattr(table, "table_uri", table)):
+            write_deltalake(table, rows, **more)
             return
-        write_deltalake(table, rows, **more)
+        there: set[Path] = set()
+        if not first:
+            shutil.copytree(late.path, copy)
+            there = set(copy.rglob("*"))
+        write_deltalake(copy, rows, **more)  # the version is looked up
+        for number in range(2, 20):
+            appended(beside, number)
+        if late._known:
+            late._known.stored = DeltaTable(copy)
+        for path in {path for path in copy.rglob("*") if path.is_file()} - there:
+            if not (dropped and path.suffix == ".json" and not first):
+                (late.path / path.relative_to(copy)).write_bytes(path.read_bytes())  # and taken
 
     monkeypatch.setattr(stored, "write_deltalake", paused)
     appended(history, 1)
-    assert len(History(history.path).jobs()) == len(history.observations()) == 100
+    rounds = 19 if first else 20
+    assert len(History(history.path).jobs()) == len(history.observations()) == 5 * rounds
     assert history.verify().empty
+
+
+def test_dropped_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written, and summed up by another process at once, is not written again."""
+    history = History(tmp_path / "history")
+    appended(history, 0)
+    beside = History(history.path)
+
+    def beside_forget(table: DeltaTable, rows: pa.Table, **more: Any) -> None:  # noqa: ANN401 # as it is called
+        write_deltalake(table, rows, **more)
+        if table.table_uri.endswith("/observations/"):
+            beside.forget("vc-2")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stored, "write_deltalake", beside_forget)
+        appended(history, 1)
+    assert len(history.observations()) == 10
+    assert len(history.polls(appliances=["vc-1"])) == 2
+
+
+def test_a_first_append_dropped_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same of what began the table."""
+    history = History(tmp_path / "history")
+    table = sealed(history, "observations")
+
+    def beside_tidy(uri: Any, rows: pa.Table, **more: Any) -> None:  # noqa: ANN401 # as it is called
+        write_deltalake(uri, rows, **more)
+        if "/observations" in str(uri):
+            beside = History(history.path)
+            sealed(beside, "observations").seal()
+            sealed(beside, "observations").drop("appliance = 'vc-9'")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stored, "write_deltalake", beside_tidy)
+        appended(history, 1)
+    assert table.count() == len(history.observations()) == 5
+
+
+def test_read_beside_forget(kept: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is removed on purpose while it is read is no damage."""
+    history = History(shutil.copytree(kept.path, tmp_path / "copy"))
+    history.append(snapshot(30, job("vc-2", "30", "SUCCEEDED")))
+    beside, check = History(history.path), Seals.check
+    forgot: list[dict[str, int]] = []
+
+    def late(seals: Seals, files: Iterable[Path], sealed: Any) -> None:  # noqa: ANN401 # as it is called
+        wanted = list(files)
+        data = any(path.suffix == ".parquet" and "month=" in str(path) for path in wanted)
+        if data and not forgot and seals is history._store.seals:
+            forgot.append({})
+            forgot.append(beside.forget("vc-2"))
+        check(seals, wanted, sealed)
+
+    monkeypatch.setattr(Seals, "check", late)
+    assert set(history.observations()["appliance"]) == {"vc-1"}
+    assert forgot[1]["observations"] == 1
+
+
+def test_a_log_that_never_rests(
+    kept: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Damage is told of also while others go on appending."""
+    history = History(shutil.copytree(kept.path, tmp_path / "copy"))
+    log = sealed(history, "polls").log
+    number = count(50)
+
+    def torn(_stored: Sealed, _log: Any) -> None:  # noqa: ANN401 # as it is called
+        (log / f"{next(number):020}.json").touch()
+        raise DamageError("polls is torn")
+
+    monkeypatch.setattr(Sealed, "_known_by", torn)
+    with pytest.raises(HistoryError, match="polls is torn"):
+        history.polls()
+
+
+def test_seals_joined_meanwhile(kept: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who reads seals that another process joins begins anew."""
+    before = Seals(kept.path).files()
+    seals, module = Seals(kept.path), sys.modules["backupkit.history.seals"]
+    parsed = module._parsed
+    joined: list[str] = []
+
+    def late(content: bytes, name: str) -> Any:  # noqa: ANN401 # as it is called
+        if not joined:
+            joined.append(name)
+            beside = Seals(kept.path)
+            beside.join(kept.path / path for path in beside.files())
+            raise FileNotFoundError(name)
+        return parsed(content, name)
+
+    monkeypatch.setattr(module, "_parsed", late)
+    assert seals.files() == before
 
 
 def fill(path: Path) -> None:  # pragma: no cover # see below
@@ -313,6 +413,26 @@ class TestTorn:
         assert len(list((unacknowledged.path / "torn").iterdir())) == 2
         appended(History(unacknowledged.path), 1)
         assert len(History(unacknowledged.path).observations()) == 10
+
+    def test_two_mend_at_once(
+        self, unacknowledged: History, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What another one has mended, and written anew since, is not put aside."""
+        path = unacknowledged.path
+        cut(path / "observations" / "_delta_log" / f"{1:020}.json")
+        module: Any = sys.modules["backupkit.history.sealed"]
+        lock = module.FileLock
+
+        def slow(*given: Any, **more: Any) -> Any:  # noqa: ANN401 # as it is called
+            monkeypatch.setattr(module, "FileLock", lock)
+            appended(History(path), 1)  # another one is quicker
+            return lock(*given, **more)
+
+        monkeypatch.setattr(module, "FileLock", slow)
+        history = History(path)
+        assert len(history.observations()) == 10
+        assert history.verify().empty
+        assert len(list((path / "torn").iterdir())) == 1
 
     def test_an_earlier_version_is_not_mended(self, tmp_path: Path) -> None:
         """Where nothing tells what was acknowledged, nothing is put aside."""

@@ -1,18 +1,22 @@
 """One table of a history in a folder of this machine: held against its seals when it is read."""
 
+import contextlib
 import json
 import logging
+import secrets
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
+from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from backupkit.history.layout import MONTH, SHARD, WRITER
 from backupkit.history.log import Log
@@ -27,7 +31,9 @@ _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 _LOCK: Final = ".tidy.lock"
+_MENDING: Final = ".mend.lock"
 _PATIENCE: Final = 60.0  # s, until another process has put its files together
+_TRIES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +91,15 @@ class Sealed(Stored):
         return self._steadily(self._whole)
 
     def _steadily(self, action: Callable[[], _T]) -> _T:
-        """Begin anew if what it began with was summed up, and dropped, meanwhile."""
-        while True:
-            newest = Log.listed(self.log).newest
+        """Begin anew if what it began with was changed, or dropped, meanwhile."""
+        for _ in range(_TRIES):
+            log = Log.listed(self.log)
             try:
                 return action()
             except (DeltaError, OSError, ValueError):
-                if Log.listed(self.log).newest == newest:
+                if Log.listed(self.log) == log:
                     raise
+        return action()
 
     def _whole(self) -> ds.Dataset | None:
         sealed = self.seals.files()  # first: what is sealed later may be newer than the table
@@ -167,20 +174,23 @@ class Sealed(Stored):
         Delta takes the first version that is free. To one that was held up in between, as by a
         suspended machine, that may be one of those that were dropped meanwhile.
         """
-        if (known := self._known) is None:
-            return False
-        version = known.version = known.stored.version()
         log = Log.listed(self.log)
-        try:
-            written = log.commits[version].stat().st_mtime_ns
-        except (KeyError, FileNotFoundError):  # dropped at once
-            return True
-        return any(
-            path.stat().st_mtime_ns < written
-            for newer, paths in log.checkpoints.items()
-            if newer > version
-            for path in paths
-        )
+        files: list[str]
+        if (known := self._known) is None:  # the first commit
+            version, files = 0, _added(log.commits[0]) if 0 in log.commits else []
+        else:
+            version = known.version = known.stored.version()
+            adds = known.stored.get_add_actions(flatten=True)
+            files = [unquote(str(path)) for path in adds.column("path").to_pylist()]
+        if log.newest <= version:
+            return False
+        summed_up = pq.read_table(list(log.checkpoint), columns=["add", "remove"])
+        named = {
+            unquote(path)
+            for name in ("add", "remove")  # a file of ours may have been replaced since
+            for path in pc.struct_field(summed_up[name], "path").drop_null().to_pylist()
+        }
+        return not named.issuperset(files)
 
     def seal(self) -> None:
         """Seal what is not sealed yet, whoever wrote it."""
@@ -197,10 +207,9 @@ class Sealed(Stored):
         try:
             with FileLock(self.seals.folder / _LOCK, blocking=False):
                 super().tidy(whole=whole)
-                self._forget_log(keep=2)
-        except OSError as error:  # another one is at it: Timeout is an OSError
-            _log.info("%s is not tidied now: %s", self.path, error)
-        self.seal()
+                self._forget_log(keep=2, lenient=(PermissionError,))  # Windows: it is being read
+        except Timeout as error:
+            _log.info("%s is not tidied now, another one is at it: %s", self.path, error)
 
     def _put_together(self, stored: DeltaTable, month: str, *, below: int | None) -> None:
         this = [(MONTH, "=", month)]
@@ -220,11 +229,12 @@ class Sealed(Stored):
         with FileLock(self.seals.folder / _LOCK, timeout=_PATIENCE):
             return super().drop(condition)
 
-    def _forget_log(self, *, keep: int = 1) -> None:
+    def _forget_log(self, *, keep: int = 1, lenient: tuple[type[OSError], ...] = ()) -> None:
         old = Log.listed(self.log).summed_up(keep)
         self.seal()  # first: what sums them up must be on disk
         for path in old:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(*lenient):
+                path.unlink(missing_ok=True)
 
     def relied_on(self) -> dict[Path, tuple[int, str]]:
         """Give the files that an acknowledged append rests on, and that are in use, with seals."""
@@ -275,25 +285,32 @@ class Sealed(Stored):
 
     def _mend(self, log: Log, sealed: Collection[str]) -> bool:
         """Put aside what a power cut tore, as long as nobody relies on it: the newest changes."""
-        mended = False
-        for path in log.checkpoint:
-            of_nothing = log.newest not in log.commits
-            if self.seals.name(path) not in sealed and (of_nothing or not _is_parquet(path)):
-                self._put_aside(path, f"{path.name} is not whole")
-                mended = True
-        if mended:
-            log = Log.listed(self.log)
         self._mend_pointer()
-        if self._broken(log, sealed):
-            # looked at once more: what others write meanwhile a listing may tell in part
+        if not self._torn_checkpoint(log, sealed) and not self._broken(log, sealed):
+            return False
+        # looked at once more: of what others write a listing may tell a part, and of two that mend
+        # at once the second must not put aside what a third has written since
+        with FileLock(self.seals.folder / _MENDING, timeout=_PATIENCE):
             log = Log.listed(self.log)
-            for version, why in reversed(self._broken(log, self.seals.files()).items()):
-                for also in log.checkpoints.get(version, ()):
-                    self._put_aside(also, f"it is of {log.commits[version].name}")
+            sealed = self.seals.files()
+            for path in self._torn_checkpoint(log, sealed):
+                self._put_aside(path, f"{path.name} is not whole")
+            log = Log.listed(self.log)
+            for version, why in reversed(self._broken(log, sealed).items()):
+                for path in log.checkpoints.get(version, ()):
+                    self._put_aside(path, f"it is of {log.commits[version].name}")
                 self._put_aside(log.commits[version], why)
-                self._mend_pointer()
-                mended = True
-        return mended
+            self._mend_pointer()
+        return True
+
+    def _torn_checkpoint(self, log: Log, sealed: Collection[str]) -> list[Path]:
+        """List what is not whole of the newest checkpoint, unless somebody relies on it."""
+        of_nothing = log.newest not in log.commits
+        return [
+            path
+            for path in log.checkpoint
+            if self.seals.name(path) not in sealed and (of_nothing or not _is_parquet(path))
+        ]
 
     def _broken(self, log: Log, sealed: Collection[str]) -> dict[int, str]:
         """Tell which of the newest commits that nobody relies on cannot be read, and why.
@@ -332,7 +349,7 @@ class Sealed(Stored):
     def _put_aside(self, path: Path, why: str) -> None:
         aside = self.seals.folder / "torn"
         aside.mkdir(exist_ok=True)
-        path.replace(aside / f"{self.table.name}-{path.name}")
+        path.replace(aside / f"{self.table.name}-{secrets.token_hex(4)}-{path.name}")
         _log.warning(
             "%s: the newest change of %s was never completed (%s), as after a power cut. It is "
             "put aside in torn/; nothing that was acknowledged is lost.",
@@ -357,6 +374,12 @@ class Sealed(Stored):
         except (ValueError, TypeError, KeyError):
             return f"{commit.name} is cut"
         return ""
+
+
+def _added(commit: Path) -> list[str]:
+    """Name the files that a commit adds."""
+    actions = map(json.loads, commit.read_bytes().splitlines())
+    return [unquote(action["add"]["path"]) for action in actions if "add" in action]
 
 
 def _is_parquet(path: Path) -> bool:

@@ -73,16 +73,21 @@ class Seals:
             If a seal is not as it was written.
         """
         sealed: dict[str, _Sealed] = {}
-        names = sorted(path.name for path in self.place.glob("*.json"))
+        names = self._names()
         for name in names:
             if name not in self._read:
                 try:
                     self._read[name] = _parsed((self.place / name).read_bytes(), name)
-                except FileNotFoundError:  # joined with others by another process
+                except FileNotFoundError:
+                    if self._names() != names:  # joined by another process
+                        return self.files()
                     continue
             sealed.update(self._read[name])
         self._read = {name: self._read[name] for name in names if name in self._read}
         return sealed
+
+    def _names(self) -> list[str]:
+        return sorted(path.name for path in self.place.glob("*.json"))
 
     def seal(self, files: Iterable[Path]) -> None:
         """Have files written to disk, then seal them.
