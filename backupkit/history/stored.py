@@ -288,6 +288,8 @@ def _below(sizes: Collection[int]) -> int | None:
     5
     >>> _below([10, 10, 40])
     >>> _below([9, *[60] * 15])
+    >>> _below([1, 40])
+    1
     """
     smaller = whole = sum(sizes)
     for size in sorted(sizes, reverse=True):
