@@ -405,7 +405,7 @@ class TestTidy:
         assert "is not tidied now: a concurrent transaction" in caplog.text
 
     def test_a_growing_month(self, tmp_path: Path) -> None:
-        """Rows are not written again and again: a large file stays until as much has come."""
+        """Rows are not written again and again: a large file stays until half as much has come."""
         history = History(tmp_path / "history")
         ids = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(5_000)]
         history.append(snapshot(0, *(job("vc-1", name, "SUCCEEDED") for name in ids)))

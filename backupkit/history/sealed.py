@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from backupkit.history.layout import MONTH, SHARD, WRITER
 from backupkit.history.log import Log
 from backupkit.history.seals import DamageError, Seals
-from backupkit.history.stored import TIDY_EVERY, Stored, as_dataset
+from backupkit.history.stored import TIDY_EVERY, TRIES, Stored, as_dataset
 from backupkit.tables import Table
 
 __all__ = ["Sealed"]
@@ -33,7 +33,6 @@ _log = logging.getLogger(__name__)
 _LOCK: Final = ".tidy.lock"
 _MENDING: Final = ".mend.lock"
 _PATIENCE: Final = 60.0  # s, until another process has put its files together
-_TRIES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,7 @@ class Sealed(Stored):
 
     def _steadily(self, action: Callable[[], _T]) -> _T:
         """Begin anew if what it began with was changed, or dropped, meanwhile."""
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             log = Log.listed(self.log)
             try:
                 return action()
@@ -174,23 +173,27 @@ class Sealed(Stored):
         Delta takes the first version that is free. To one that was held up in between, as by a
         suspended machine, that may be one of those that were dropped meanwhile.
         """
-        log = Log.listed(self.log)
-        files: list[str]
-        if (known := self._known) is None:  # the first commit
-            version, files = 0, _added(log.commits[0]) if 0 in log.commits else []
-        else:
+        version = 0  # of the first commit
+        if known := self._known:
             version = known.version = known.stored.version()
-            adds = known.stored.get_add_actions(flatten=True)
-            files = [unquote(str(path)) for path in adds.column("path").to_pylist()]
+        log = Log.listed(self.log)
         if log.newest <= version:
             return False
+        if known:
+            files = self._files(known.stored)
+        else:
+            files = self._added_by(log.commits[0]) if 0 in log.commits else []
         summed_up = pq.read_table(list(log.checkpoint), columns=["add", "remove"])
         named = {
-            unquote(path)
+            self.path / unquote(path)
             for name in ("add", "remove")  # a file of ours may have been replaced since
             for path in pc.struct_field(summed_up[name], "path").drop_null().to_pylist()
         }
         return not named.issuperset(files)
+
+    def _added_by(self, commit: Path) -> list[Path]:
+        actions = map(json.loads, commit.read_bytes().splitlines())
+        return [self.path / unquote(action["add"]["path"]) for action in actions if "add" in action]
 
     def seal(self) -> None:
         """Seal what is not sealed yet, whoever wrote it."""
@@ -374,12 +377,6 @@ class Sealed(Stored):
         except (ValueError, TypeError, KeyError):
             return f"{commit.name} is cut"
         return ""
-
-
-def _added(commit: Path) -> list[str]:
-    """Name the files that a commit adds."""
-    actions = map(json.loads, commit.read_bytes().splitlines())
-    return [unquote(action["add"]["path"]) for action in actions if "add" in action]
 
 
 def _is_parquet(path: Path) -> bool:

@@ -18,7 +18,7 @@ from backupkit.history.log import Log
 from backupkit.history.reason import reason
 from backupkit.tables import Table
 
-__all__ = ["TIDY_EVERY", "TIME", "Stored", "as_dataset"]
+__all__ = ["TIDY_EVERY", "TIME", "TRIES", "Stored", "as_dataset"]
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -31,7 +31,9 @@ TIME: Final = {"observations": "observed_at", "polls": "polled_at", "schedules":
 
 _REPEATED: Final = ["appliance", "build", "source", "state", "status", "type"]
 _BATCH: Final = 1 << 17  # rows
-_TRIES: Final = 8
+TRIES: Final = 8
+"""So often is done anew what another process's change came between."""
+
 _LARGE: Final = 64 << 20
 """A month is tidy with no more files than two for each of so many bytes."""
 
@@ -238,7 +240,7 @@ class Stored:
             files.delete_file(path.as_posix())
 
 
-def _anew(action: Callable[[], _T], tries: int = _TRIES) -> _T:
+def _anew(action: Callable[[], _T], tries: int = TRIES) -> _T:
     """Do once more what another process's commit made Delta refuse: nothing of it was written."""
     try:
         return action()

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from backupkit.tables.contract import TEXT, Column
 from backupkit.tables.frames import JOBS, OBSERVATIONS
 from backupkit.tables.jobs import DETAILS_ONLY, ENDED, LISTED, OUTCOME
-from backupkit.tables.numbering import BITS, Numbers, numbers_of, room
+from backupkit.tables.numbering import AT_ONCE, BITS, Numbers, numbers_of, room
 
 __all__ = ["jobs_from", "newest_of"]
 
@@ -29,9 +29,6 @@ _Ranks = npt.NDArray[np.unsignedinteger[Any]]
 _Numbers = npt.NDArray[np.int64]
 _Rows = npt.NDArray[np.integer[Any]]
 _Flags = npt.NDArray[np.bool_]
-
-_AT_ONCE: Final = 1 << 15
-"""Rows that are looked at at once: what is made of them fits a processor's cache."""
 
 _ROW: Final = 32  # bits that tell a row
 
@@ -222,7 +219,7 @@ def _find(told: Mapping[str, pa.Array]) -> _Found:
 def _cuts(rank: _Ranks) -> list[int]:
     """Give where to cut sorted rows into pieces, each appliance wholly in one."""
     begins = np.append(_begins(rank), len(rank))
-    wanted = np.arange(0, max(1, len(rank)), _AT_ONCE)
+    wanted = np.arange(0, max(1, len(rank)), AT_ONCE)
     cuts = np.unique(begins[np.searchsorted(begins, wanted, side="right") - 1])
     return [*cuts.tolist(), len(rank)]
 
@@ -331,7 +328,7 @@ def _taken(whole: pa.Array, chosen: _Rows) -> pa.ChunkedArray:
     if pa.types.is_primitive(whole.type):
         return pa.chunked_array([whole.take(indices)])
     # of texts some at a time: they fit the memory that was let go of
-    parts = (indices.slice(begin, _AT_ONCE) for begin in range(0, len(indices), _AT_ONCE))
+    parts = (indices.slice(begin, AT_ONCE) for begin in range(0, len(indices), AT_ONCE))
     if pa.types.is_string(whole.type):
         return pa.chunked_array((whole.take(part).cast(_TEXT) for part in parts), _TEXT)
     if not pa.types.is_dictionary(whole.type):

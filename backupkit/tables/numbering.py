@@ -7,12 +7,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["BITS", "Numbers", "numbers_of", "room"]
+__all__ = ["AT_ONCE", "BITS", "Numbers", "numbers_of", "room"]
 
 Numbers = npt.NDArray[np.uint64]
 
-_AT_ONCE: Final = 1 << 15
-"""Texts that are looked at at once: what is made of them fits a processor's cache."""
+AT_ONCE: Final = 1 << 15
+"""Rows that are looked at at once: what is made of them fits a processor's cache."""
 
 _TEXT: Final = pa.large_string()
 _WORD: Final = 8  # bytes
@@ -34,8 +34,8 @@ def numbers_of(ids: pa.Array) -> Numbers:
     Returns
     -------
     ndarray of uint64
-        The same text has the same number. That different texts have one is rare, and for the
-        caller to notice.
+        Of one call, the same text has the same number. That different texts have one is rare, and
+        for the caller to notice.
 
     Examples
     --------
@@ -47,8 +47,8 @@ def numbers_of(ids: pa.Array) -> Numbers:
         padding, nothing = (pa.scalar(text, _TEXT) for text in (_WORD * "\0", ""))
         ids = pc.binary_join_element_wise(ids.cast(_TEXT), padding, nothing)
     numbers: Numbers = room(len(ids), np.uint64)
-    for begin in range(0, len(ids), _AT_ONCE):
-        numbers[begin : begin + _AT_ONCE] = _hashed(ids.slice(begin, _AT_ONCE))
+    for begin in range(0, len(ids), AT_ONCE):
+        numbers[begin : begin + AT_ONCE] = _hashed(ids.slice(begin, AT_ONCE))
     return numbers
 
 

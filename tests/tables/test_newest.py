@@ -133,7 +133,7 @@ def as_stored(table: pa.Table, *, parts: int, encoded: bool) -> pa.Table:
 
 @pytest.mark.property
 @pytest.mark.parametrize(
-    "within", [{}, {"_AT_ONCE": 1}, {"_AT_ONCE": 5}, {"_SPREAD": np.uint64(0)}, {"_SHORT": -1}]
+    "within", [{}, {"AT_ONCE": 1}, {"AT_ONCE": 5}, {"_SPREAD": np.uint64(0)}, {"_SHORT": -1}]
 )
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -170,7 +170,7 @@ def test_numbered_alike(monkeypatch: pytest.MonkeyPatch, spread: np.uint64) -> N
 
 def test_numbered_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """An id has the same number beside ids of any length."""
-    _limit(monkeypatch, _AT_ONCE=2)
+    _limit(monkeypatch, AT_ONCE=2)
     long = ONE + "0"
     told = [(0, ONE), (1, OTHER), (2, ONE), (3, long), (4, long), (5, OTHER), (6, "20260301")]
     rows = observations(*(seen(minute, "INPROGRESS", job_id=name) for minute, name in told))
