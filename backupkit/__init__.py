@@ -1,7 +1,7 @@
 """Is every vCenter Server Appliance inside its backup SLA: collect, judge and show.
 
     fleet = bk.Fleet.load("fleet.toml")
-    history = bk.History("history")
+    history = bk.History("history.db")
     history.append(bk.collect(fleet, known=history))
     a = bk.evaluate(history, bk.Policy.load("fleet.toml"))
     bk.report(a).save("report.html")

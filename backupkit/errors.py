@@ -6,7 +6,7 @@ The tree, so that one look tells what to catch::
     ├── SettingsError           a wrong or missing entry of fleet.toml, or of an argument
     ├── CredentialError         a password source that gives no password
     ├── TableError              a frame that is not what `backupkit.tables` says
-    ├── HistoryError            a history folder that is none, or cannot be read or written
+    ├── HistoryError            a history that is none, or cannot be read or written
     ├── OutputError             a file that cannot be written
     ├── MailError               a message that cannot be sent
     └── ApplianceError          one appliance could not be read, or answered wrongly
@@ -92,7 +92,7 @@ class TableError(BackupkitError):
 
 
 class HistoryError(BackupkitError):
-    """A history folder that is none, or that cannot be read or written."""
+    """A history that is none, or that cannot be read or written."""
 
     kind = "history"
 

@@ -37,7 +37,7 @@ _COLUMNS: Final = {
     "Excluded": "text",
 }
 
-_TABLES = ("defaults", "policy", "mail", "appliance")
+_TABLES = ("defaults", "policy", "mail", "history", "appliance")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _EXAMPLES = {
@@ -352,8 +352,8 @@ class Fleet:
         document = read_toml(path)
         if unknown := sorted(set(document) - set(_TABLES)):
             raise SettingsError(
-                f'{path}: unknown table "{unknown[0]}"; fleet.toml has [defaults], [policy] '
-                "and one [[appliance]] for each appliance."
+                f'{path}: unknown table "{unknown[0]}"; fleet.toml has [defaults], [policy], '
+                "[mail], [history] and one [[appliance]] for each appliance."
             )
         defaults, entries = document.get("defaults", {}), document.get("appliance", [])
         if not isinstance(defaults, dict):

@@ -1,16 +1,21 @@
-"""The same judgement on a Dask cluster, for a fleet whose history does not fit one machine.
+"""The same judgement on a Dask cluster, for a fleet whose history is too much for one process.
 
-Each worker opens the history by itself, reads some appliances of it, and judges them by the very
-functions that judge a whole fleet in one process; only what those make of it comes back.
+Each worker reads some appliances by itself, from the database or from an export, and judges them by
+the functions that judge a whole fleet in one process. Only what those make of it comes back.
 """
 
 import functools
-import threading
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
 
 from backupkit import analysis
 from backupkit.assessment import Assessment
@@ -20,21 +25,41 @@ from backupkit.assessment.part import Part, judge_part
 from backupkit.assessment.setting import Setting, Times
 from backupkit.errors import SettingsError
 from backupkit.history import History
-from backupkit.history.layout import neighbours
+from backupkit.history.exchange import is_export
+from backupkit.history.exported import Export
+from backupkit.history.rows import microseconds_of
 from backupkit.policy import Policy
 from backupkit.settings import Instant
+from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Known, Table, jobs_from
 
 if TYPE_CHECKING:
     from distributed import Client
 
 __all__ = ["evaluate_dask"]
 
-_AT_ONCE: Final = 500_000
-"""Observations that a worker reads at once."""
+_AT_ONCE: Final = 1_000_000
+"""Jobs and polls that a worker reads at once."""
+
+_READ: Final[Mapping[str, list[str]]] = {
+    "jobs": [
+        "appliance",
+        "outcome",
+        "start_time",
+        "end_time",
+        "last_seen_at",
+        "vanished_at",
+        "size",
+        "month",
+    ],
+    "polls": ["appliance", "polled_at", "ok", "clock_skew", "month"],
+}
+"""By what the rows that an evaluation needs are chosen."""
+
+_ROW: Final = "row"
 
 
-def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and three
-    history: History,
+def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and two
+    source: History | str | Path,
     policy: Policy,
     *,
     start: Instant | None = None,
@@ -44,25 +69,23 @@ def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and three
     as_if: bool = False,
     client: "Client | None" = None,
     partitions: int | None = None,
-    all_jobs: bool = True,
 ) -> Assessment:
     """Judge a fleet over a period, its appliances spread over workers.
 
     Parameters
     ----------
-    history : History
-        What is known. Every worker must get to it by the same path, or URL.
+    source : History, str or Path
+        A history, or its path or URL; or the folder or URL of an export as Parquet. Every worker
+        must reach it by the same name: a database, a share, an object store.
     policy, start, end, now, last, as_if
-        As of `backupkit.evaluate`.
+        As of `backupkit.evaluate`. All workers judge what was known at `now`, also while others
+        append.
     client : distributed.Client, optional
-        The cluster. Without one the pieces are judged here, one after the other: that takes as long
-        as `backupkit.evaluate`, and with `all_jobs=False` a fraction of its memory.
+        The cluster. Without one the pieces are judged here, one after the other, in the memory of
+        one piece.
     partitions : int, optional
-        How many pieces the fleet is cut into; by default so many that each reads about 500,000
-        observations.
-    all_jobs : bool
-        Whether the assessment holds all jobs. False leaves out those that neither began, nor ran,
-        nor ended in the period: no figure changes, and far less has to come back from the workers.
+        How many pieces the fleet is cut into; by default so many that each has about a million
+        jobs and polls, but at least one for each worker.
 
     Returns
     -------
@@ -73,61 +96,210 @@ def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and three
     ------
     SettingsError
         As of `backupkit.evaluate`; or if there are no partitions.
+    HistoryError
+        If the source is none, or cannot be read.
 
     Examples
     --------
     >>> import tempfile
     >>> from backupkit import History, Policy
-    >>> evaluate_dask(History(tempfile.mkdtemp()), Policy(), last="7d").verdict.state
+    >>> history = History(tempfile.mkdtemp() + "/history.db")
+    >>> evaluate_dask(history, Policy(), last="7d").verdict.state
     'unknown'
     """
     if partitions is not None and partitions < 1:
         raise SettingsError(f"partitions must be 1 or more, got {partitions}.")
     times = Times.asked(start=start, end=end, now=now, last=last)
-    at = None if now is None else times.now
-    polls = history.polls(at=at)
-    polls = polls[polls["polled_at"] <= times.now]
-    setting = Setting.of(policy, polls["appliance"].unique(), times, as_if=as_if)
-    names = setting.rules.index
-    number = min(partitions or 1 + history.count() // _AT_ONCE, max(len(names), 1))
-    place = _Place(history.uri, tuple(sorted(history.storage_options.items())))
-    judge = functools.partial(_judged, place, at=at, all_jobs=all_jobs)
-    pieces = (
-        (polls[polls["appliance"].isin(part)], setting.only(pd.Index(part)))
-        for part in neighbours(names, number)
-    )
-    if client is None:
-        parts = [judge(*piece) for piece in pieces]
-    else:
-        # each by itself: a graph of all would hold every visit
-        futures = [client.submit(judge, *piece, pure=False) for piece in pieces]
-        parts = client.gather(futures)  # type: ignore[no-untyped-call]
-    return assess(parts, setting, version=analysis.data_version(polls))
+    uri = source.uri if isinstance(source, History) else str(source)
+    uri = uri if "://" in uri else str(Path(uri).absolute())  # a worker may be in another folder
+    origin = _origin_of(source)
+    rows = origin.appliances(times.now)
+    setting = Setting.of(policy, rows, times, as_if=as_if)
+    sizes = pd.Series(rows, dtype="int64").reindex(setting.rules.index, fill_value=0)
+    workers = 1 if client is None else len(client.nthreads())  # type: ignore[no-untyped-call]
+    number = partitions or max(workers, 1 + int(sizes.sum()) // _AT_ONCE)
+    cut = _cut(sizes, number)
+    version = origin.version(times.now) or analysis.data_version(POLLS.empty())
+    judge = functools.partial(_judged, uri, version)
+    pieces = (setting.only(names) for names in cut)
+    parts = map(judge, pieces) if client is None else _spread(client, judge, pieces)
+    return assess([*parts], setting, version=version)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a history is, and the keys to it, which Dask must not log with a task that fails."""
+def _spread(
+    client: "Client", judge: Callable[[Setting], Part], pieces: Iterable[Setting]
+) -> Iterator[Part]:
+    """Judge pieces on the workers; fetch each as soon as it is done, so that none is kept there."""
+    from distributed import as_completed  # noqa: PLC0415 # only who has a client has it
 
-    uri: str
-    options: tuple[tuple[str, str], ...] = field(repr=False)
+    futures = [client.submit(judge, piece, pure=False) for piece in pieces]
+    for future in as_completed(futures):  # type: ignore[no-untyped-call]
+        yield future.result()
+        future.release()
 
 
-def _judged(
-    place: _Place,
-    polls: pd.DataFrame,
-    setting: Setting,
-    *,
-    at: pd.Timestamp | None,
-    all_jobs: bool,
-) -> Part:
+def _cut(sizes: pd.Series, number: int) -> list[pd.Index]:
+    """Cut appliances, in order, into at most so many pieces of about as many rows."""
+    upto = (sizes + 1).cumsum()  # also those without any row are shared out
+    total = max(int(upto.max()), 1) if len(upto) else 1
+    places = np.minimum((upto.to_numpy() - 1) * number // total, number - 1)
+    return [sizes.index[places == place] for place in np.unique(places)] or [sizes.index]
+
+
+def _judged(uri: str, version: str, setting: Setting) -> Part:
     """Read some appliances, and judge them; this runs on a worker."""
-    history = _opened(place, threading.get_ident())
-    known = history.known(at=at, appliances=setting.rules.index, polls=polls)
-    return judge_part(known_at(known, setting.times.now), setting, all_jobs=all_jobs)
+    origin = _opened(uri, version)
+    times = setting.times
+    known = origin.known(setting.rules.index, times)
+    return judge_part(_needed(known_at(known, times.now), times), setting)
+
+
+class _Origin(Protocol):
+    """Where the workers read."""
+
+    def appliances(self, moment: pd.Timestamp) -> dict[str, int]:
+        """Return the appliances known at a moment, each with its number of jobs and polls."""
+
+    def version(self, moment: pd.Timestamp) -> str:
+        """Return the digest of what was known at a moment; "" if nothing was."""
+
+    def known(self, appliances: Collection[str], times: Times) -> Known:
+        """Return what a judgement needs of some appliances."""
 
 
 @functools.lru_cache(maxsize=8)
-def _opened(place: _Place, _thread: int) -> History:
-    """Open a history once in each thread: its files are held against their seals once."""
-    return History(place.uri, create=False, storage_options=dict(place.options))
+def _opened(uri: str, _version: str) -> _Origin:
+    """Open a source once in each process, and again when it has changed."""
+    return _origin_of(uri)
+
+
+def _origin_of(source: History | str | Path) -> _Origin:
+    if isinstance(source, History):
+        return _Database(source)
+    if is_export(source):
+        export = Export(source)
+        export.check()
+        return _Files(export)
+    return _Database(History(source, create=False))
+
+
+@dataclass(frozen=True, slots=True)
+class _Database:
+    """A history."""
+
+    history: History
+
+    def appliances(self, moment: pd.Timestamp) -> dict[str, int]:
+        until = microseconds_of(moment)
+        seen = " OR ".join(
+            f"EXISTS (SELECT 1 FROM {row} WHERE r.appliance_id = a.id AND {time} <= {until})"  # noqa: S608 # our own
+            for row, time in (
+                ("polls r", "r.polled_at"),
+                ("jobs r", "r.first_seen_at"),
+                ("schedules r", "r.seen_at"),
+            )
+        )
+        query = f"SELECT a.name, a.jobs + a.polls AS size FROM appliances a WHERE {seen}"  # noqa: S608 # our own
+        rows = self.history.sql(query)
+        return dict(zip(rows["name"], rows["size"].astype("int64"), strict=True))
+
+    def version(self, moment: pd.Timestamp) -> str:
+        return self.history.known(at=moment, appliances=()).version or ""
+
+    def known(self, appliances: Collection[str], times: Times) -> Known:
+        return self.history.known(
+            at=times.now, appliances=appliances, start=times.start, end=times.end, now=times.now
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """An export."""
+
+    export: Export
+
+    def appliances(self, moment: pd.Timestamp) -> dict[str, int]:
+        until = microseconds_of(moment)
+        return {
+            name: share.jobs + share.polls
+            for name, share in self.export.manifest.appliances.items()
+            if share.first_at is not None and share.first_at <= until
+        }
+
+    def version(self, moment: pd.Timestamp) -> str:
+        entries = self.export.read("appends", columns=["kind", "earliest_at", "digest"])
+        brought = pc.is_in(entries["kind"], pa.array(["append", "import"]))
+        until = pc.less_equal(entries["earliest_at"], microseconds_of(moment))
+        digests = entries.filter(pc.and_(brought, until))["digest"].to_pylist()
+        return str(digests[-1]) if digests else ""
+
+    def known(self, appliances: Collection[str], times: Times) -> Known:
+        past = (self.export.manifest.latest_at or 0) > microseconds_of(times.now)
+        polls = _Chosen(self.export, POLLS, appliances, _until("polled_at", times.now))
+        plans = self.export.read(
+            "schedules", appliances=appliances, wanted=_until("seen_at", times.now)
+        )
+        known = Known(JOBS.empty(), polls.few, SCHEDULES.from_arrow(plans))
+        if past:
+            wanted = _until("observed_at", times.now)
+            rows = self.export.read("observations", appliances=appliances, wanted=wanted)
+            known = _needed(replace(known, jobs=jobs_from(OBSERVATIONS.from_arrow(rows))), times)
+        else:
+            jobs = _Chosen(self.export, JOBS, appliances)
+            # few columns are enough to choose; the ids, which are long, are never missing
+            known = _needed(replace(known, jobs=jobs.few.assign(job_id="")), times)
+            known = replace(known, jobs=jobs.whole(known.jobs[_ROW]))
+        return replace(known, polls=polls.whole(known.polls[_ROW]))
+
+
+def _needed(known: Known, times: Times) -> Known:
+    return analysis.restrict_to_period(known, start=times.start, end=times.end, now=times.now)
+
+
+def _until(column: str, moment: pd.Timestamp) -> ds.Expression:
+    """Return the condition for what was known at a moment."""
+    return ds.field(column) <= pa.scalar(microseconds_of(moment), pa.timestamp("us", tz="UTC"))
+
+
+class _Chosen:
+    """Rows of an export: all of them with few columns, and then some of them with all columns.
+
+    Attributes
+    ----------
+    few : DataFrame
+        All rows with the columns `_READ`, and their places.
+    """
+
+    def __init__(
+        self,
+        export: Export,
+        table: Table,
+        appliances: Collection[str],
+        wanted: ds.Expression | None = None,
+    ) -> None:
+        self._export, self._table = export, table
+        self._appliances, self._wanted = appliances, wanted
+        rows = export.read(
+            table.name, columns=_READ[table.name], appliances=appliances, wanted=wanted
+        )
+        self._months = rows["month"]
+        few = {
+            column.name: column.series(column.loaded(rows[column.name]))
+            for column in table
+            if column.name in rows.column_names
+        }
+        self.few = pd.DataFrame({**few, _ROW: np.arange(len(rows))}, copy=False)
+
+    def whole(self, places: pd.Series) -> pd.DataFrame:
+        """Return some of the rows with all columns."""
+        chosen = places.to_numpy()
+        months = pc.unique(self._months.take(pa.array(chosen)))
+        among = pc.is_in(self._months, months).to_numpy()
+        wanted = ds.field("month").isin(months)
+        rows = self._export.read(
+            self._table.name,
+            appliances=self._appliances,
+            wanted=wanted if self._wanted is None else wanted & self._wanted,
+        )
+        place = np.cumsum(among) - 1
+        return self._table.from_arrow(rows.take(pa.array(place[chosen])))

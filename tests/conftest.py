@@ -5,6 +5,7 @@ import http.server
 import signal
 import socket
 import ssl
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,8 +20,17 @@ from xdist.scheduler import (  # type: ignore[import-untyped] # xdist says no ty
     Scheduling,
 )
 
-from backupkit import Appliance, Fleet, Limits, PasswordSource
+from backupkit import Appliance, Fleet, History, Limits, PasswordSource
 from backupkit.simulator import Scenario, SimulatedFleet
+from tests.postgres import (
+    REASON,
+    PostgresServer,
+    find_binaries,
+    postgres_server,
+    postgres_url,
+)
+
+__all__ = ["postgres_server", "postgres_url"]
 
 # what a shell starts in the background ignores Ctrl-C, and so would all that the tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -104,6 +114,46 @@ def live_demo(tmp_path: Path) -> Iterator[Simulated]:
     scenario = Scenario.demo(seed=1, epoch=datetime.now(UTC))
     with simulated(scenario, tmp_path, clock=None) as running:
         yield running
+
+
+Place = Callable[[], contextlib.AbstractContextManager[str]]
+"""Gives a path or URL where no history is yet; what is made there is gone afterwards."""
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Return a function that gives places for histories: files, then databases."""
+    if request.param == "postgresql":
+        if find_binaries() is None:
+            pytest.skip(REASON)
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        return server.fresh_database
+
+    @contextlib.contextmanager
+    def file() -> Iterator[str]:
+        with tempfile.TemporaryDirectory(dir=tmp_path_factory.getbasetemp()) as folder:
+            yield str(Path(folder) / "history.db")
+
+    return file
+
+
+@pytest.fixture
+def places(place: Place) -> Iterator[Callable[[], str]]:
+    """Return a function that gives one test as many places for histories as it wants."""
+    with contextlib.ExitStack() as stack:
+        yield lambda: stack.enter_context(place())
+
+
+@pytest.fixture
+def target(places: Callable[[], str]) -> str:
+    """Return a place for a history, in SQLite, then in PostgreSQL."""
+    return places()
+
+
+@pytest.fixture
+def make_history(places: Callable[[], str]) -> Callable[[], History]:
+    """Return a function that makes one more empty history, on the same engine."""
+    return lambda: History(places())
 
 
 Answer = tuple[int, Mapping[str, str], bytes]

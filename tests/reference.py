@@ -118,11 +118,11 @@ class Appliance:
         if self.last_good is None:
             return None
         good = sorted({at for at, ok in self.visits if ok})
-        apart = good[:1]  # of visits closer than an hour the first counts
-        for at in good:
-            if at >= apart[-1] + HOUR:
+        apart = good[-1:]  # counted back, in steps of an hour or more
+        for at in reversed(good):
+            if at <= apart[-1] - HOUR:
                 apart.append(at)
-        gaps = [later - earlier for earlier, later in pairwise(apart)]
+        gaps = [later - earlier for later, earlier in pairwise(apart[:21])]
         usual = median(gap / HOUR for gap in gaps) * HOUR if gaps else HOUR
         usual = DAY if len(good) == 1 else usual
         allowance = usual if self.numbers.staleness is None else self.numbers.staleness

@@ -781,9 +781,9 @@ class Remembered:
         self._known = known
         self.asked: list[object] = []
 
-    def known(self, *, at: object = None) -> t.Known:
+    def known(self, **asked: object) -> t.Known:
         """Give what is known."""
-        self.asked.append(at)
+        self.asked.append(asked)
         return t.Known(self._known.jobs, self._known.polls, self._known.schedules)
 
 
@@ -794,7 +794,9 @@ class TestEvaluate:
         """With `now` the history is asked for what was known then; the period is 30 days."""
         history = Remembered(known_of(BY_NAME["ex01"]))
         a = evaluate(history, EXACT, now=END)
-        assert history.asked == [pd.Timestamp(END)]
+        assert history.asked == [
+            {"at": pd.Timestamp(END), "start": a.start, "end": a.end, "now": a.now}
+        ]
         assert (a.start, a.end, a.now) == (
             pd.Timestamp("2026-10-10T00:00Z"),
             pd.Timestamp(END),
@@ -806,7 +808,7 @@ class TestEvaluate:
         history = Remembered(known_of(BY_NAME["ex01"]))
         before = pd.Timestamp.now("UTC")
         a = evaluate(history, EXACT)
-        assert history.asked == [None]
+        assert history.asked == [{"at": None, "start": a.start, "end": a.end, "now": a.now}]
         assert before <= a.now == a.end <= pd.Timestamp.now("UTC")
 
     def test_snapshot(self) -> None:

@@ -82,7 +82,7 @@ def reports(
 ) -> dict[str, Path]:
     """Write the reports of fleets of every kind."""
     policy = bk.Policy.load(ROOT / "data" / "fleet.example.toml")
-    history = bk.History(ROOT / "data" / "history")
+    history = bk.History(ROOT / "data" / "history.db")
     sites = ("ham", "nyc", "tyo", "lon", "sao")
     names = [f"vc-{sites[n % 5]}-{n:02}" for n in range(50)]
     good = month(judge, dict.fromkeys(names, "s" * 8))

@@ -1,12 +1,16 @@
 """The command line, from its arguments to files, streams and exit codes."""
 
+import contextlib
 import json
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import html5lib
 import pytest
@@ -75,7 +79,7 @@ class TestHelp:
         """--help loads neither pandas nor anything else that is heavy."""
         probe = (
             "import sys; from backupkit.cli import main; main(['--help']); "
-            "print(sorted({'pandas', 'requests', 'matplotlib', 'deltalake'} & set(sys.modules)))"
+            "print(sorted({'pandas', 'requests', 'matplotlib', 'pyarrow'} & set(sys.modules)))"
         )
         done = subprocess.run(
             [sys.executable, "-c", probe], capture_output=True, text=True, check=True
@@ -99,7 +103,7 @@ class TestCollect:
         """One stopped, one with a wrong password: exit 3, both in the report, none compliant."""
         live_demo.appliances.stop("vc-ham-01")
         live_demo.appliances.set_password("vc-ham-02", "another")
-        history, out = tmp_path / "history", tmp_path / "report.html"
+        history, out = tmp_path / "history.db", tmp_path / "report.html"
         to_fleet = ["--fleet", str(live_demo.path), "--history", str(history)]
         assert main(["collect", *to_fleet]) == 3
         said = capsys.readouterr()
@@ -123,7 +127,7 @@ class TestCollect:
         self, live_demo: Simulated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """A second round says that nothing finished was asked for again."""
-        argv = ["collect", "--fleet", str(live_demo.path), "--history", str(tmp_path / "h")]
+        argv = ["collect", "--fleet", str(live_demo.path), "--history", str(tmp_path / "h.db")]
         main(argv)
         capsys.readouterr()
         main(argv)
@@ -141,7 +145,7 @@ class TestCollect:
                 "--fleet",
                 str(fleet.path),
                 "--history",
-                str(tmp_path / "h"),
+                str(tmp_path / "h.db"),
                 "--json",
             ]
             assert main(argv) == 0
@@ -154,9 +158,9 @@ class TestCollect:
     def test_none_read(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """None read is exit 4, and the history remembers the visit."""
         fleet = write_fleet(tmp_path, "vc-1")
-        assert main(["collect", "--fleet", str(fleet), "--history", str(tmp_path / "h")]) == 4
+        assert main(["collect", "--fleet", str(fleet), "--history", str(tmp_path / "h.db")]) == 4
         assert "NOT_SET_ANYWHERE" in capsys.readouterr().err
-        assert len(bk.History(tmp_path / "h").polls()) == 1
+        assert len(bk.History(tmp_path / "h.db").polls()) == 1
 
     def test_odd_jobs(
         self, odd: OddServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -172,7 +176,7 @@ class TestCollect:
             f'[[appliance]]\nname = "vc-odd"\nhost = "{odd.host}"\nuser = "u"\n'
             f'password = {{ env = "VCSA_PASSWORD" }}\nca_bundle = "{odd.ca_bundle.name}"\n'
         )
-        argv = ["collect", "--fleet", str(fleet), "--history", str(tmp_path / "h")]
+        argv = ["collect", "--fleet", str(fleet), "--history", str(tmp_path / "h.db")]
         assert main(argv) == 0
         assert "never seen before: QUANTUM" in capsys.readouterr().err
         assert main(argv) == 0
@@ -181,7 +185,7 @@ class TestCollect:
     def test_many_errors(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """A fleet full of errors does not flood the terminal: the rest is counted."""
         fleet = write_fleet(tmp_path, *(f"vc-{n}" for n in range(25)))
-        assert main(["collect", "--fleet", str(fleet), "--history", str(tmp_path / "h")]) == 4
+        assert main(["collect", "--fleet", str(fleet), "--history", str(tmp_path / "h.db")]) == 4
         lines = capsys.readouterr().err.splitlines()
         assert len(lines) == 22
         assert "and 5 more" in lines[-1]
@@ -198,8 +202,51 @@ class TestCollect:
             raise KeyboardInterrupt
 
         monkeypatch.setattr(bk.Fleet, "load", interrupt)
-        assert main(["collect", "--fleet", "f.toml", "--history", str(tmp_path / "h")]) == 130
+        assert main(["collect", "--fleet", "f.toml", "--history", str(tmp_path / "h.db")]) == 130
         assert capsys.readouterr().err == "Stopped.\n"
+
+
+@pytest.mark.parametrize("command", ["collect", "watch"])
+class TestHistoryFirst:
+    """The history is opened before any appliance is asked."""
+
+    def test_locked(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        command: str,
+    ) -> None:
+        """One that cannot be written now is told, and nobody is asked."""
+        fleet, path = write_fleet(tmp_path, "vc-1"), tmp_path / "h.db"
+        history = bk.History(path)
+        monkeypatch.setattr("backupkit.history.databases.PATIENCE", 0.1)
+        monkeypatch.setattr(bk, command, lambda *_, **__: pytest.fail("it asked"))
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            assert main([command, "--fleet", str(fleet), "--history", str(path)]) == 1
+        assert f"{path} cannot be written: another program has locked it" in capsys.readouterr().err
+        assert history.head == ""
+
+    def test_keep_polls(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+    ) -> None:
+        """It is opened with what fleet.toml says of it; a wrong entry is told."""
+        fleet, opened = write_fleet(tmp_path, "vc-1"), bk.History
+        seen: list[dict[str, Any]] = []
+        before = fleet.read_text(encoding="utf-8")
+
+        def noted(place: str, **options: Any) -> bk.History:  # noqa: ANN401 # any option
+            seen.append(options)
+            return opened(place, **options)
+
+        monkeypatch.setattr(bk, "History", noted)
+        argv = [command, "--fleet", str(fleet), "--history", str(tmp_path / "h.db")]
+        for text in ('"forever"', '"30d"', '"1h"'):
+            fleet.write_text(f"[history]\nkeep_polls = {text}\n{before}", encoding="utf-8")
+            code = main(argv)
+        assert code == 1
+        assert seen == [{"keep_polls": None}, {"keep_polls": timedelta(days=30)}]
 
 
 class TestBadInput:
@@ -214,8 +261,8 @@ class TestBadInput:
                 ["broken.toml", "not valid TOML", "line 1"],
             ),
             ("collect --fleet empty.toml --history h", ["no appliance to ask", "[[appliance]]"]),
-            ("collect --fleet idle.toml --history a_file", ["a_file is a file and not a history"]),
-            ("collect --fleet idle.toml --history other", ["other things in it and no history"]),
+            ("collect --fleet idle.toml --history a_file", ["a_file cannot be", "not a database"]),
+            ("collect --fleet idle.toml --history other", ["other is a folder", "history.db"]),
             ("report --fleet idle.toml --history none", ["holds no history yet", "collect"]),
             ("report --fleet idle.toml --history unread", ["is empty", "collect"]),
             ("report --fleet idle.toml --history kept --fail-on x", ["--fail-on", "breach"]),
@@ -285,7 +332,7 @@ class TestReport:
     @pytest.fixture
     def kept(self, live_demo: Simulated, tmp_path: Path) -> list[str]:
         """Collect the demo's appliances; gives the options that lead to the result."""
-        options = ["--fleet", str(live_demo.path), "--history", str(tmp_path / "history")]
+        options = ["--fleet", str(live_demo.path), "--history", str(tmp_path / "history.db")]
         assert main(["collect", *options]) == 3
         return options
 
@@ -343,14 +390,16 @@ class TestCheck:
         self, demo: Simulated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """A compliant fleet is OK, exit 0."""
-        history = bk.History(tmp_path / "history")
+        history = bk.History(tmp_path / "history.db")
         fleet = tmp_path / "one.toml"
         fleet.write_text(
             f'[[appliance]]\nname = "vc-ham-01"\nhost = "{demo.fleet["vc-ham-01"].host}"\n'
             'user = "u"\npassword = { env = "X" }\n[policy]\nrpo = "5200w"\ntarget = 0.01\n'
         )
         history.append(bk.collect([demo.fleet["vc-ham-01"]]))
-        assert main(["check", "--fleet", str(fleet), "--history", str(tmp_path / "history")]) == 0
+        assert (
+            main(["check", "--fleet", str(fleet), "--history", str(tmp_path / "history.db")]) == 0
+        )
         line = capsys.readouterr().out
         assert line.startswith("OK: ")
         assert "(vc-" not in line
@@ -363,7 +412,12 @@ class TestCheck:
 
     def test_nobody_could_be_read(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """A fleet of which nothing is known is UNKNOWN, never OK."""
-        options = ["--fleet", str(write_fleet(tmp_path, "vc-1")), "--history", str(tmp_path / "h")]
+        options = [
+            "--fleet",
+            str(write_fleet(tmp_path, "vc-1")),
+            "--history",
+            str(tmp_path / "h.db"),
+        ]
         main(["collect", *options])
         capsys.readouterr()
         assert main(["check", *options]) == 3
@@ -377,7 +431,7 @@ class TestMetrics:
         self, demo: Simulated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """The file is told after the verdict, whatever that is."""
-        history, out = tmp_path / "history", tmp_path / "backupkit.prom"
+        history, out = tmp_path / "history.db", tmp_path / "backupkit.prom"
         bk.History(history).append(bk.collect([demo.fleet["vc-ham-01"]]))
         fleet = ["--fleet", str(write_fleet(tmp_path, "vc-ham-01"))]
         assert main(["metrics", *fleet, "--history", str(history), "--out", str(out)]) == 0

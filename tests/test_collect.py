@@ -99,7 +99,7 @@ class TestOnlyWhatIsNew:
         """50 x 400 jobs come once; the second round asks for none of them."""
         scenario = Scenario.steady(appliances=50, jobs=400, seed=1, epoch=EPOCH)
         with simulated(scenario, tmp_path) as running:
-            history = History(tmp_path / "history")
+            history = History(tmp_path / "history.db")
             history.append(collect(running.fleet, clock=epoch))
             assert len(history.jobs()) == 20_000
             running.appliances.clear_requests()

@@ -1,5 +1,6 @@
 """What changed between two judgements of one fleet."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -153,5 +154,8 @@ def test_a_vanished_appliance(judged: Callable[[pd.Timestamp], Assessment]) -> N
 
 def test_before_the_first_visit(judged: Callable[[pd.Timestamp], Assessment]) -> None:
     """Where nothing was known yet nothing changed, and the sentence says so."""
-    told = bk.compare(judged(END - 9 * DAY), judged(END))
+    before, after = judged(END - 9 * DAY), judged(END)
+    told = bk.compare(before, after)
     assert (len(told.changes), told.sentence) == (0, "nothing was known yet then")
+    of_history = bk.compare(dataclasses.replace(before, version=""), after)
+    assert of_history.sentence == "nothing was known yet then"

@@ -1,16 +1,87 @@
-"""The sample data is what its README says."""
+"""The sample data is what its README says, and the README says what the tables hold."""
 
+import hashlib
+import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 import backupkit as bk
 
-DATA = Path(__file__).parent.parent / "data"
+ROOT: Final = Path(__file__).parent.parent
+DATA: Final = ROOT / "data"
+SAMPLE: Final = DATA / "history.db"
 
 
 def test_sample_history() -> None:
     """The sample history, judged as its README says, has the verdict of a demo."""
     policy = bk.Policy.load(DATA / "fleet.example.toml")
-    a = bk.evaluate(bk.History(DATA / "history"), policy, now="2026-11-23T23:30:00Z")
+    a = bk.evaluate(bk.History(SAMPLE), policy, now="2026-11-23T23:30:00Z")
     assert a.verdict.sentence == "3 of 10 in scope breach their RPO, 1 unknown, 2 excluded"
     assert list(a.appliances.index[:4]) == ["vc-tyo-02", "vc-nyc-03", "vc-ham-03", "vc-tyo-03"]
     assert len(a.jobs) == 812
+
+
+def test_sample_is_whole() -> None:
+    """It is whole and small, and to read it changes nothing."""
+    before = hashlib.sha256(SAMPLE.read_bytes()).digest()
+    history = bk.History(SAMPLE, create=False)
+    assert history.verify().empty
+    history.check_writable()
+    assert len(history.sql("SELECT * FROM v_last_success")) == 12
+    assert hashlib.sha256(SAMPLE.read_bytes()).digest() == before
+    assert SAMPLE.stat().st_size < 1_000_000
+    assert [path.name for path in DATA.glob("history*")] == [SAMPLE.name]
+
+
+def schema_of(path: Path) -> list[tuple[str, str]]:
+    """Read the statements that made the tables of a history."""
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+        return database.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+
+
+def test_sample_is_as_new(tmp_path: Path) -> None:
+    """Its tables are those of a history that is made today."""
+    bk.History(tmp_path / "history.db").check_writable()
+    assert schema_of(SAMPLE) == schema_of(tmp_path / "history.db")
+
+
+def test_readme_names_each_column() -> None:
+    """README has a row for each table and view, and names each column in it."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = {
+        name: line
+        for line in text.splitlines()
+        for name in re.findall(r"`(\w+)`", line.split("|")[1] if line.startswith("| `") else "")
+    }
+    with closing(sqlite3.connect(f"{SAMPLE.as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+        tables = [
+            str(name)
+            for (name,) in database.execute(
+                "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')"
+            )
+        ]
+        columns = {
+            name: [row[1] for row in database.execute(f"PRAGMA table_info({name})")]
+            for name in tables
+        }
+    assert {"jobs", "v_jobs", "appends"} <= set(tables)
+    for name in set(tables) - {"v_failures"}:
+        named = set(re.findall(r"`(\w+)`", rows[name]))
+        digests = {f"{one}{end}" for one in named for end in ("_sha256", "_left")}
+        assert set(columns[name]) <= named | digests | {"id"}, name
+    assert columns["v_failures"] == columns["v_jobs"]
+
+
+def test_readme_queries() -> None:
+    """The queries in README that SQLite takes give rows."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    history = bk.History(SAMPLE)
+    blocks = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
+    queries = [query for block in blocks for query in re.split(r";[^\n]*\n", block)]
+    wanted = [query for query in queries if "SELECT" in query and "PostgreSQL" not in query]
+    assert len([query for query in wanted if "GRANT" not in query]) == 4
+    for query in wanted:
+        if "GRANT" not in query:
+            assert len(history.sql(query))

@@ -1,11 +1,8 @@
-"""History: what is kept, what is news, and what is said when a folder is not one."""
+"""History: what is kept, what is new, and what comes back, in SQLite and in PostgreSQL."""
 
-import hashlib
-import json
-import os
-import sys
-import tempfile
-from collections.abc import Callable, Iterable
+import pickle
+import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,234 +10,153 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from deltalake import DeltaTable, write_deltalake
-from deltalake.exceptions import CommitFailedError
-from deltalake.table import TableOptimizer
-from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from backupkit.errors import HistoryError, SettingsError, TableError
-from backupkit.history import FORMAT, Appended, History
-from backupkit.history.sealed import Sealed
-from backupkit.history.seals import Seals
-from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES
-
-MESSAGE = {"id": "m", "default_message": "done", "args": ["a"], "localized": None}
-MARK = "backupkit-history.json"
-
-
-def at(minute: int) -> datetime:
-    """Give a minute of an evening."""
-    return datetime(2026, 11, 9, 20, tzinfo=UTC) + timedelta(minutes=minute)
-
-
-def job(appliance: str, job_id: str, status: str, **more: object) -> dict[str, object]:
-    """Give what one poll said about one job."""
-    return {"appliance": appliance, "job_id": job_id, "state": status, "status": status} | more
-
-
-def snapshot(
-    minute: int, *jobs: dict[str, Any], names: tuple[str, ...] = ("vc-1", "vc-2"), hour: int = 23
-) -> SimpleNamespace:
-    """Make what one round brought back: anything with three frames will do."""
-    rows = [{"observed_at": at(minute), "start_time": at(0), "messages": []} | one for one in jobs]
-    return SimpleNamespace(
-        observations=OBSERVATIONS.frame(
-            {name: [row.get(name) for row in rows] for name in OBSERVATIONS.names}
-        ),
-        polls=POLLS.frame(
-            {
-                "appliance": names,
-                "polled_at": [at(minute)] * len(names),
-                "ok": [True] * len(names),
-                "elapsed": [timedelta(milliseconds=20)] * len(names),
-                "clock_skew": [None] * len(names),
-            }
-        ),
-        schedules=SCHEDULES.frame(
-            {
-                "appliance": names,
-                "schedule": ["default"] * len(names),
-                "seen_at": [at(minute)] * len(names),
-                "hour": [hour] * len(names),
-                "parts": [["common"]] * len(names),
-            }
-        ),
-    )
-
-
-FIRST = snapshot(1, job("vc-1", "1", "SUCCEEDED"), job("vc-2", "1", "INPROGRESS", progress=10))
-SECOND = snapshot(2, job("vc-1", "1", "SUCCEEDED"), job("vc-2", "1", "INPROGRESS", progress=60))
+from backupkit.history import Appended, History
+from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Table, remembered_from
+from tests.builders import FIRST, MESSAGE, SECOND, at, job, rows, snapshot
+from tests.conftest import Place
 
 
 @pytest.fixture
-def history(tmp_path: Path) -> History:
-    """Make a history of one round."""
-    made = History(tmp_path / "history")
+def history(make_history: Callable[[], History]) -> History:
+    """Make a history of one collection."""
+    made = make_history()
     made.append(FIRST)
     return made
 
 
-def commits(history: History, table: str = "observations") -> list[Path]:
-    """List the commits of one table, oldest first."""
-    return sorted((history.path / table / "_delta_log").glob("*.json"))
+@pytest.fixture(scope="module")
+def two(place: Place) -> Iterator[History]:
+    """Make a history of two collections, which tests only read."""
+    with place() as target:
+        made = History(target)
+        made.append(FIRST)
+        made.append(SECOND)
+        yield made
 
 
-def sealed(history: History, name: str) -> Sealed:
-    """Give a table of a history in a folder."""
-    stored = history._store.tables[name]
-    assert isinstance(stored, Sealed)
-    return stored
+def assert_like(found: pd.DataFrame, told: pd.DataFrame, *keys: str) -> None:
+    """Compare frames, whatever the order of their rows."""
+    found, told = (one.sort_values([*keys], ignore_index=True) for one in (found, told))
+    assert_frame_equal(found, told)
 
 
 class TestOpen:
-    """History(): a folder is created, opened, or refused."""
+    """History(): made, opened, and what it says of itself."""
 
-    def test_create(self, tmp_path: Path) -> None:
-        """A new folder, below new ones, becomes a history that knows nothing."""
-        history = History(tmp_path / "a" / "b")
-        assert json.loads((history.path / MARK).read_text(encoding="utf-8"))["format"] == FORMAT
+    def test_create(self, make_history: Callable[[], History]) -> None:
+        """A new one knows nothing, and is whole."""
+        history = make_history()
         assert_frame_equal(history.observations(), OBSERVATIONS.empty())
         assert_frame_equal(history.polls(), POLLS.empty())
         assert_frame_equal(history.schedules(), SCHEDULES.empty())
         assert_frame_equal(history.jobs(), JOBS.empty())
-
-    def test_empty_folder(self, tmp_path: Path) -> None:
-        """An empty folder becomes one too, and nothing else is left in it."""
-        History(tmp_path)
-        assert [path.name for path in tmp_path.iterdir()] == [MARK]
+        assert history.remembered() == {}
+        assert history.facts()["Kept"] == "nothing yet"
+        assert history.head == ""
+        assert history.verify().empty
 
     def test_reopen(self, history: History) -> None:
         """What was kept is there when it is opened again, also when it must exist."""
-        again = History(str(history.path), create=False)
+        again = History(history.uri, create=False)
         assert_frame_equal(again.observations(), history.observations())
-        assert repr(again) == f"History({str(history.path)!r})"
+        assert again.head == history.head
+        assert repr(again) == f"History({history.uri!r})"
 
-    def test_unfinished(self, tmp_path: Path) -> None:
-        """A mark that another process is writing, or never finished, is in nobody's way."""
-        (tmp_path / f".{MARK}.4711").write_text("{", encoding="utf-8")
-        assert len(History(tmp_path).polls()) == 0
-
-    def test_no_create(self, tmp_path: Path) -> None:
+    def test_no_create(self, target: str) -> None:
         """Without leave to create, nothing is created, and the way to fill one is shown."""
-        for path in (tmp_path / "none", tmp_path):
-            with pytest.raises(
-                HistoryError, match=r"holds no history yet\. Fill it first with: ba"
-            ):
-                History(path, create=False)
-        assert not list(tmp_path.iterdir())
+        with pytest.raises(HistoryError, match=r"holds no history yet\. Fill it first with: ba"):
+            History(target, create=False)
+        assert not Path(target).exists()
+        History(target)
+        History(target, create=False)
 
-    def test_file(self, tmp_path: Path) -> None:
-        """A file is no history."""
-        (tmp_path / "a").touch()
-        with pytest.raises(HistoryError, match="is a file and not a history folder"):
-            History(tmp_path / "a")
+    def test_travels(self, history: History) -> None:
+        """It can be sent to another process, and is opened there."""
+        again = pickle.loads(pickle.dumps(history))  # noqa: S301 # our own
+        assert_frame_equal(again.jobs(), history.jobs())
 
-    def test_other_things(self, tmp_path: Path) -> None:
-        """A folder with other things in it is left alone."""
-        (tmp_path / "thesis.tex").touch()
-        with pytest.raises(
-            HistoryError, match="is a folder with other things in it and no history"
-        ):
-            History(tmp_path)
-        assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
-
-    def test_cannot_create(self, tmp_path: Path) -> None:
-        """Where no folder can be made, the system's reason is given."""
-        (tmp_path / "a").touch()
-        with pytest.raises(HistoryError, match=r"cannot be used: Not a directory\.$"):
-            History(tmp_path / "a" / "b")
-
-    def test_mark_is_folder(self, tmp_path: Path) -> None:
-        """A mark that cannot be read is the system's reason too."""
-        (tmp_path / MARK).mkdir()
-        with pytest.raises(HistoryError, match=r"cannot be used: Is a directory\.$"):
-            History(tmp_path)
-
-    @pytest.mark.parametrize("mark", [b"", b"{", b"[]", b"5", b"null", b"{}", b"\xff"])
-    def test_damaged_mark(self, tmp_path: Path, mark: bytes) -> None:
-        """A damaged mark says how to mend it."""
-        (tmp_path / MARK).write_bytes(mark)
-        with pytest.raises(HistoryError, match=r'is damaged: .* write \{"format": 1\} into it\.$'):
-            History(tmp_path)
-
-    def test_newer_format(self, tmp_path: Path) -> None:
-        """A newer layout is not touched by an older backupkit."""
-        (tmp_path / MARK).write_text('{"format": 3}', encoding="utf-8")
-        with pytest.raises(HistoryError, match=r"format 3; .* reads formats 1 to 2\. Update"):
-            History(tmp_path)
-
-
-class TestIdentity:
-    """Random bytes of each history."""
-
-    def test_its_own(self, tmp_path: Path) -> None:
-        """It stays the same, and no two histories have the same."""
-        one, other = (History(tmp_path / name) for name in ("one", "other"))
+    def test_identity(self, make_history: Callable[[], History]) -> None:
+        """Its random bytes stay the same, and no two histories have the same."""
+        one, other = make_history(), make_history()
         assert len(one.identity) == 16
-        assert History(tmp_path / "one", create=False).identity == one.identity
+        assert History(one.uri, create=False).identity == one.identity
         assert one.identity != other.identity
 
-    def test_of_an_older_history(self, tmp_path: Path) -> None:
-        """A history of a time before there was any gets one when it is asked for."""
-        history = History(tmp_path / "history")
-        (history.path / MARK).write_text(f'{{"format": {FORMAT}}}', encoding="utf-8")
-        known = history.identity
-        assert len(known) == 16
-        assert history.identity == known
-        assert json.loads((history.path / MARK).read_text(encoding="utf-8"))["format"] == FORMAT
+    def test_facts(self, history: History) -> None:
+        """What is kept is counted."""
+        history.append(SECOND)
+        facts = history.facts()
+        assert facts.pop("Size").endswith(" MiB")
+        assert facts == {
+            "Appliances": "2",
+            "Jobs": "2",
+            "Observations": "3",
+            "First observation": "2026-11-09 20:01 UTC",
+            "Last poll": "2026-11-09 20:02 UTC",
+            "Polls": "4, of which 0 failed",
+            "Appends": "2",
+            "Head": history.head,
+        }
 
-    def test_cannot_be_written(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where it cannot be kept the error names the way out."""
-        history = History(tmp_path / "history")
-        (history.path / MARK).write_text(f'{{"format": {FORMAT}}}', encoding="utf-8")
 
-        def refuse(*_: object) -> None:
-            raise PermissionError(13, "Permission denied")
+class TestFile:
+    """A path becomes one SQLite file."""
 
-        monkeypatch.setattr(Path, "replace", refuse)
-        with pytest.raises(HistoryError, match=r"(?s)Permission denied.*--redact-key"):
-            _ = history.identity
+    def test_folders(self, tmp_path: Path) -> None:
+        """Folders above it are made, and one file is left."""
+        history = History(tmp_path / "a" / "b" / "history.db")
+        history.append(FIRST)
+        assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["history.db"]
 
-    def test_mark_is_gone(self, tmp_path: Path) -> None:
-        """Without a mark there is no identity, and none is made up."""
-        history = History(tmp_path / "history")
-        (history.path / MARK).unlink()
-        with pytest.raises(HistoryError, match="--redact-key"):
-            _ = history.identity
+    def test_empty_file(self, tmp_path: Path) -> None:
+        """An empty file becomes a history."""
+        path = tmp_path / "history.db"
+        path.touch()
+        with pytest.raises(HistoryError, match="holds no history yet"):
+            History(path, create=False)
+        assert len(History(path).jobs()) == 0
 
-    @pytest.mark.parametrize("mark", ["", "[]", '{"format": 1, "id": "xyz"}', '{"id": 7}'])
-    def test_damaged(self, tmp_path: Path, mark: str) -> None:
-        """An identity that cannot be read is never replaced: aliases would change."""
-        history = History(tmp_path / "history")
-        (history.path / MARK).write_text(mark, encoding="utf-8")
-        with pytest.raises(HistoryError, match="damaged"):
-            _ = history.identity
-        assert (history.path / MARK).read_text(encoding="utf-8") == mark
+    def test_copied(self, tmp_path: Path) -> None:
+        """The file can be copied as it is, and is the same history."""
+        history = History(tmp_path / "history.db")
+        history.append(FIRST)
+        copy = tmp_path / "copy.db"
+        copy.write_bytes((tmp_path / "history.db").read_bytes())
+        assert History(copy, create=False).head == history.head
+        assert History(copy).verify().empty
 
 
 class TestAppend:
-    """History.append(): only news is kept, and nothing twice."""
+    """History.append(): only what is new is kept, and nothing twice."""
 
-    def test_first(self, tmp_path: Path) -> None:
+    def test_first(self, make_history: Callable[[], History]) -> None:
         """A first snapshot is kept whole, whatever kind of object it is."""
-        history = History(tmp_path)
+        history = make_history()
         assert history.append(FIRST) == Appended(new=2, polls=2, schedules=2)
         assert_frame_equal(history.observations(), FIRST.observations)
         assert_frame_equal(history.polls(), FIRST.polls)
         assert_frame_equal(history.schedules(), FIRST.schedules)
 
     def test_twice(self, history: History) -> None:
-        """The same snapshot again adds no row and no commit."""
-        before = history.observations(), len(commits(history))
+        """The same snapshot again adds no row, and no entry of the ledger."""
+        before, head = history.observations(), history.head
         assert history.append(FIRST) == Appended()
-        assert_frame_equal(history.observations(), before[0])
-        assert len(commits(history)) == before[1]
+        assert_frame_equal(history.observations(), before)
+        assert history.head == head
+
+    def test_nothing(self, make_history: Callable[[], History]) -> None:
+        """An empty snapshot leaves a history as it was."""
+        history = make_history()
+        assert history.append(snapshot(1, names=())) == Appended()
+        assert history.head == ""
 
     def test_changes_only(self, history: History) -> None:
-        """Of a later round the changed jobs and every visit are kept."""
+        """Of a later collection the changed jobs and every poll are kept."""
         assert history.append(SECOND) == Appended(changed=1, polls=2)
         assert history.observations()["progress"].to_list() == [pd.NA, 10, 60]
 
@@ -248,23 +164,26 @@ class TestAppend:
         """A schedule is kept again when it was seen changed."""
         assert history.append(snapshot(3, hour=1)).schedules == 2
         assert history.schedules()["hour"].to_list() == [23, 23, 1, 1]
+        assert history.append(snapshot(4, hour=1)).schedules == 0
 
     def test_late(self, history: History) -> None:
-        """An older snapshot adds its visits, but no older words about known jobs."""
+        """An older snapshot adds its polls and new jobs, but no older words about known jobs."""
         late = snapshot(0, job("vc-1", "1", "INPROGRESS"), job("vc-1", "0", "FAILED"))
         assert history.append(late) == Appended(new=1, polls=2)
         assert history.jobs(appliances=["vc-1"])["outcome"].to_list() == ["failure", "success"]
+        assert history.observations()["observed_at"].is_monotonic_increasing
+        assert history.verify().empty
 
     @pytest.mark.parametrize("names", [(), ("vc-1",)])
     def test_nothing_to_say(self, history: History, names: tuple[str, ...]) -> None:
-        """A round in which no job changed, or nobody answered, is kept like any other."""
-        added = history.append(snapshot(3, names=names))
-        assert added == Appended(polls=len(names))
+        """A collection in which no job changed, or nobody answered, is kept like any other."""
+        assert history.append(snapshot(3, names=names)) == Appended(polls=len(names))
 
-    def test_doubled_poll(self, tmp_path: Path) -> None:
-        """A visit that is in a snapshot twice is kept once."""
-        doubled = snapshot(1, names=("vc-1", "vc-1"))
-        assert History(tmp_path).append(doubled).polls == 1
+    def test_doubled_poll(self, make_history: Callable[[], History]) -> None:
+        """A poll that is in a snapshot twice is kept once."""
+        history = make_history()
+        assert history.append(snapshot(1, names=("vc-1", "vc-1"))).polls == 1
+        assert history.verify().empty
 
     def test_details_stay(self, history: History) -> None:
         """What details told of a job stays when job/{id} is silent about it."""
@@ -275,6 +194,55 @@ class TestAppend:
         assert known["outcome"] == "success"
         assert {name: known[name] for name in details} == details
 
+    def test_vanished(self, history: History) -> None:
+        """A job that its appliance lists no more is known as such; one that comes back is not."""
+        gone = {"appliance": "vc-1", "job_id": "1", "source": "list", "start_time": None}
+        assert history.append(snapshot(2, gone | {"messages": None})) == Appended(
+            vanished=1, polls=2
+        )
+        assert history.jobs(appliances=["vc-1"])["vanished_at"].to_list() == [at(2)]
+        assert history.jobs(appliances=["vc-1"])["outcome"].to_list() == ["success"]
+        assert history.remembered()["vc-1"].listed == frozenset()
+        assert history.append(snapshot(3, gone | {"messages": None})) == Appended(polls=2)
+        assert history.append(snapshot(4, job("vc-1", "1", "SUCCEEDED"))).changed == 1
+        assert history.jobs(appliances=["vc-1"])["vanished_at"].isna().all()
+        assert history.verify().empty
+
+    def test_only_ever_gone(self, history: History) -> None:
+        """A job of which only that is known is no job yet, and becomes one."""
+        gone = {"appliance": "vc-1", "job_id": "2", "source": "list", "start_time": None}
+        history.append(snapshot(2, gone | {"messages": None}))
+        assert len(history.jobs()) == 2
+        assert len(history.observations()) == 3
+        assert history.verify().empty
+        history.append(snapshot(3, job("vc-1", "2", "FAILED")))
+        assert history.jobs(appliances=["vc-1"])["outcome"].to_list() == ["success", "failure"]
+        assert history.verify().empty
+
+    def test_conflicts(self, history: History) -> None:
+        """A finished job that is told with another end is a conflict; both are kept."""
+        end = snapshot(2, job("vc-1", "1", "SUCCEEDED", end_time=at(1)))
+        other = snapshot(3, job("vc-1", "1", "SUCCEEDED", end_time=at(2)))
+        history.append(end)
+        added = history.append(other)
+        assert added.conflicts["known_end_time"].to_list() == [at(1)]
+        conflicts = history.conflicts()
+        assert_frame_equal(conflicts, added.conflicts)
+        assert conflicts["end_time"].to_list() == [at(2)]
+        assert history.jobs(appliances=["vc-1"])["end_time"].to_list() == [at(2)]
+        assert history.conflicts(at=at(2)).empty
+        assert len(history.conflicts(since=at(3))) == 1
+        assert history.conflicts(since=at(4)).empty
+        assert history.conflicts(appliances=["vc-2"]).empty
+
+    def test_finished_stays_finished(self, history: History) -> None:
+        """A job that had ended and is told to run again has ended."""
+        history.append(snapshot(2, job("vc-1", "1", "INPROGRESS", progress=5)))
+        history.append(snapshot(3, job("vc-1", "1", "INPROGRESS", progress=6)))
+        [known] = history.jobs(appliances=["vc-1"]).to_dict("records")
+        assert (known["outcome"], known["last_seen_at"]) == ("success", at(3))
+        assert history.verify().empty
+
     def test_refused(self, history: History) -> None:
         """A frame that is not what its contract says is refused before anything is written."""
         bad = snapshot(9, job("vc-9", "1", "FAILED"))
@@ -284,254 +252,31 @@ class TestAppend:
         assert len(history.observations()) == 2
 
     def test_two_at_once(self, history: History) -> None:
-        """Two users of one folder see each other's rows, and neither's are lost."""
-        other = History(history.path)
+        """Two users of one place see each other's rows, and neither's are lost."""
+        other = History(history.uri)
         assert other.append(SECOND).observations == 1
         assert history.append(SECOND) == Appended()
         history.append(snapshot(3, job("vc-1", "2", "FAILED")))
         assert_frame_equal(other.observations(), history.observations())
         assert len(other.observations()) == 4
+        assert other.verify().empty
 
-    @pytest.mark.property
-    @settings(max_examples=8, deadline=None)
-    @given(data=st.data())
-    def test_round_trip(
-        self, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-    ) -> None:
-        """Whatever fits the contract comes back from the folder as it was."""
-        texts = st.none() | st.text(max_size=5)
-        values = {
-            "progress": st.none() | st.floats(0, 100),
-            "start_time": st.none() | st.datetimes(timezones=st.just(UTC)),
-            "end_time": st.none() | st.datetimes(timezones=st.just(UTC)),
-            "size": st.none() | st.integers(0, 2**63 - 1),
-            "type": texts,
-            "location": texts,
-            "messages": st.none()
-            | st.lists(
-                st.fixed_dictionaries(
-                    {
-                        "id": st.text(max_size=3),
-                        "default_message": st.text(max_size=3),
-                        "args": st.lists(st.text(max_size=3), max_size=2),
-                        "localized": texts,
-                    }
-                ),
-                max_size=2,
-            ),
-        }
-        ids = data.draw(st.lists(st.text(max_size=4), min_size=1, max_size=4, unique=True))
-        jobs = [
-            job("vc-1", job_id, "FAILED", **data.draw(st.fixed_dictionaries(values)))
-            for job_id in sorted(ids)
-        ]
-        kept = History(tmp_path_factory.mktemp("history"))
-        brought = snapshot(1, *jobs)
-        kept.append(brought)
-        assert_frame_equal(kept.observations(), brought.observations)
-        assert kept.append(brought) == Appended()
-
-
-READERS: list[Callable[..., pd.DataFrame]] = [
-    History.observations,
-    History.jobs,
-    History.polls,
-    History.schedules,
-]
-
-
-def _files(history: History) -> set[str]:
-    """Name the files of the observations."""
-    adds = DeltaTable(str(history.path / "observations")).get_add_actions(flatten=True)
-    return set(adds.column("path").to_pylist())
-
-
-class TestTidy:
-    """Many small files become few, and nothing else changes."""
-
-    @pytest.fixture(autouse=True)
-    def often(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Tidy after four appends."""
-        monkeypatch.setattr("backupkit.history.sealed.TIDY_EVERY", 4)
-
-    def test_rows_stay(self, history: History, tmp_path: Path) -> None:
-        """The same rows come from fewer files; readers that are at it lose none."""
-        told = [
-            snapshot(minute, job("vc-1", f"{minute}", "SUCCEEDED", messages=[MESSAGE]))
-            for minute in range(2, 7)
-        ]
-        untidy = History(tmp_path / "untidy")
-        untidy.append(FIRST)
-        open_reader = DeltaTable(str(history.path / "observations"))
-        for one in told:
-            history.append(one)
-        with pytest.MonkeyPatch.context() as never:
-            never.setattr("backupkit.history.sealed.TIDY_EVERY", 1_000)
-            for one in told:
-                untidy.append(one)
-        for name in ("observations", "polls", "schedules", "jobs"):
-            assert_frame_equal(getattr(history, name)(), getattr(untidy, name)())
-        assert len(DeltaTable(str(history.path / "observations")).file_uris()) == 3
-        assert len(DeltaTable(str(untidy.path / "observations")).file_uris()) == 6
-        assert open_reader.to_pyarrow_table().num_rows == 2
-
-    def test_another_is_at_it(self, history: History, caplog: pytest.LogCaptureFixture) -> None:
-        """Of two at once one puts together: Delta would let both, and every row were doubled."""
-        with (
-            FileLock(history.path / ".tidy.lock"),
-            caplog.at_level("INFO", logger="backupkit.history"),
-        ):
-            for minute in range(2, 7):
-                history.append(snapshot(minute, job("vc-1", f"{minute}", "SUCCEEDED")))
-        assert "is not tidied now" in caplog.text
-        assert len(DeltaTable(str(history.path / "observations")).file_uris()) == 6
-        history.append(snapshot(7, job("vc-1", "7", "SUCCEEDED")))
-        assert len(DeltaTable(str(history.path / "observations")).file_uris()) == 1
-        assert len(history.observations()) == 8
-
-    def test_another_was_quicker(
-        self, history: History, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """An append is done, whether or not the table could be tidied."""
-
-        def refuse(*_args: object, **_more: object) -> None:
-            raise CommitFailedError("a concurrent transaction deleted data")
-
-        monkeypatch.setattr(TableOptimizer, "z_order", refuse)
-        with caplog.at_level("INFO", logger="backupkit.history"):
-            for minute in range(2, 7):
-                history.append(snapshot(minute, job("vc-1", f"{minute}", "SUCCEEDED")))
-        assert len(history.jobs()) == 7
-        assert "is not tidied now: a concurrent transaction" in caplog.text
-
-    def test_a_growing_month(self, tmp_path: Path) -> None:
-        """Rows are not written again and again: a large file stays until half as much has come."""
-        history = History(tmp_path / "history")
-        ids = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(5_000)]
-        history.append(snapshot(0, *(job("vc-1", name, "SUCCEEDED") for name in ids)))
-        files = _files(history)
-        for minute in range(1, 41):
-            history.append(snapshot(minute, job("vc-1", f"{minute}", "SUCCEEDED")))
-        assert files < _files(history)
-        assert len(_files(history)) < 10
-        assert len(list((history.path / "observations" / "_delta_log").iterdir())) < 20
-        history.compact()
-        assert len(_files(history)) == 1
-        assert len(history.jobs()) == 5_040
-
-    def test_a_month_that_ended(self, history: History) -> None:
-        """Once a month is over its files become one, however their sizes are."""
-        many = [job("vc-1", f"1-{number:04}", "SUCCEEDED") for number in range(5_000)]
-        history.append(snapshot(2, *many))
-        after = 30 * 24 * 60
-        for minute in range(after, after + 4):
-            history.append(snapshot(minute, job("vc-1", f"{minute}", "SUCCEEDED")))
-        months = [path.split("/")[0] for path in _files(history)]
-        assert months.count("month=2026-11") == 1
-        assert len(history.jobs()) == 5_006
-
-    def test_read_meanwhile(self, history: History, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Who began to read a log that is dropped meanwhile begins anew, and misses nothing."""
-        beside, check = History(history.path), Seals.check
-        minutes = iter(range(2, 14))
-
-        def late(seals: Seals, files: Iterable[Path], sealed: Any) -> None:  # noqa: ANN401 # as it is called
-            if seals is history._store.seals:
-                for minute in minutes:
-                    beside.append(snapshot(minute, job("vc-1", f"{minute}", "SUCCEEDED")))
-            check(seals, files, sealed)
-
-        monkeypatch.setattr(Seals, "check", late)
-        assert len(history.observations()) == 14
-
-
-@given(
-    ids=st.lists(
-        st.text(min_size=1, max_size=3).flatmap(
-            lambda text: st.sampled_from([1, 20, 40]).map(lambda times: text * times)
-        ),
-        min_size=1,
-        max_size=60,
-        unique=True,
-    ),
-    cut=st.integers(0, 60),
-)
-@settings(max_examples=15, deadline=None)
-def test_any_id_is_found_again(ids: list[str], cut: int) -> None:
-    """Whatever the ids of jobs are, long or strange, what is known is not kept twice."""
-    with tempfile.TemporaryDirectory() as folder:
-        history = History(folder)
-        for minute, part in enumerate((ids[:cut], ids[cut:]), start=1):
-            history.append(snapshot(minute, *(job("vc-1", name, "SUCCEEDED") for name in part)))
-        added = history.append(snapshot(9, *(job("vc-1", name, "SUCCEEDED") for name in ids)))
-        assert added.observations == 0
-        assert sorted(history.jobs()["job_id"]) == sorted(ids)
-
-
-def test_several_visits_at_once(tmp_path: Path) -> None:
-    """What tells of several visits may tell of a new job, its change, and that it is gone."""
-    one = snapshot(
-        1,
-        job("vc-1", "1", "INPROGRESS"),
-        job("vc-1", "1", "SUCCEEDED", observed_at=at(2)),
-        job("vc-1", "1", "SUCCEEDED", observed_at=at(3), source="list"),
-    )
-    later = [snapshot(minute) for minute in (2, 3)]
-    one.polls = pd.concat([one.polls, *(other.polls for other in later)], ignore_index=True)
-    added = History(tmp_path).append(one)
-    assert (added.new, added.changed, added.vanished, added.polls) == (1, 1, 1, 6)
-
-
-def test_counted_piece_by_piece(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A history that is too large to be counted at once comes to the same figures."""
-    history.append(snapshot(5, job("vc-0", "7", "SUCCEEDED"), names=("vc-0",)))
-    history.append(snapshot(6, job("vc-3", "7", "RUNNING"), names=("vc-3",)))
-    history.append(snapshot(7, job("vc-3", "7", "SUCCEEDED"), names=("vc-3",)))
-    whole = history.facts()
-    assert whole["Jobs"] == "4"
-    assert whole["Observations"] == "5"
-    assert whole["First observation"] == "2026-11-09 20:01 UTC"
-    monkeypatch.setattr(sys.modules["backupkit.history.history"], "_AT_ONCE", 1)
-    assert history.facts() == whole
-
-
-class TestKilled:
-    """What a collector left that was killed before it wrote its polls."""
-
-    @pytest.fixture
-    def kill(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[History], None]:
-        """Append, and die just before the polls."""
-        write = Sealed.write
-
-        def dying(stored: Sealed, rows: Any, *, run: str) -> None:  # noqa: ANN401 # Arrow says no types
-            if stored.table is POLLS:
-                raise KeyboardInterrupt
-            write(stored, rows, run=run)
-
-        def killed(history: History) -> None:
-            with monkeypatch.context() as patch:
-                patch.setattr(Sealed, "write", dying)
-                with pytest.raises(KeyboardInterrupt):
-                    history.append(SECOND if len(history.polls()) else FIRST)
-
-        return killed
-
-    def test_in_the_first_round(self, tmp_path: Path, kill: Callable[[History], None]) -> None:
-        """Rows for which no poll vouches are not read, and are written again."""
-        history = History(tmp_path / "history")
-        kill(history)
-        assert_frame_equal(history.jobs(), JOBS.empty())
-        assert_frame_equal(history.schedules(), SCHEDULES.empty())
-        history.append(FIRST)
-        assert len(history.jobs()) == 2
-
-    def test_in_a_later_round(self, history: History, kill: Callable[[History], None]) -> None:
-        """Those of earlier rounds are read as before, and the next round brings the rest once."""
-        before = history.observations()
-        kill(history)
-        assert_frame_equal(history.observations(), before)
-        history.append(SECOND)
-        assert len(history.observations()) == len(before) + 1
+    def test_several_polls_at_once(self, make_history: Callable[[], History]) -> None:
+        """What tells of several polls may tell of a new job, its change, and that it is gone."""
+        gone = {"appliance": "vc-1", "job_id": "1", "source": "list", "observed_at": at(3)}
+        one = snapshot(
+            1,
+            job("vc-1", "1", "INPROGRESS"),
+            job("vc-1", "1", "SUCCEEDED", observed_at=at(2)),
+            gone | {"start_time": None, "messages": None},
+        )
+        later = [snapshot(minute) for minute in (2, 3)]
+        one.polls = pd.concat([one.polls, *(other.polls for other in later)], ignore_index=True)
+        history = make_history()
+        added = history.append(one)
+        assert (added.new, added.changed, added.vanished, added.polls) == (1, 1, 1, 6)
+        assert history.jobs()["vanished_at"].to_list() == [at(3)]
+        assert history.verify().empty
 
 
 class TestRead:
@@ -548,97 +293,459 @@ class TestRead:
             ({"since": at(3)}, []),
             ({"since": at(1), "at": at(1)}, [pd.NA, 10]),
             ({"appliances": ["vc-1"]}, [pd.NA]),
-            ({"appliances": ("vc-2" for _ in range(1)), "at": at(1)}, [10]),
+            ({"appliances": ("vc-2",), "at": at(1)}, [10]),
             ({"appliances": ["vc-1", "vc-2", "vc-9"]}, [pd.NA, 10, 60]),
+            ({"appliances": ["vc-9"]}, []),
             ({"appliances": []}, []),
         ],
     )
-    def test_observations(
-        self, history: History, choice: dict[str, Any], progress: list[Any]
-    ) -> None:
+    def test_observations(self, two: History, choice: dict[str, Any], progress: list[Any]) -> None:
         """Each choice takes what it says, ends included, by time."""
-        history.append(SECOND)
-        frame = history.observations(**choice)
+        frame = two.observations(**choice)
         assert OBSERVATIONS.check(frame)["progress"].to_list() == progress
 
-    def test_jobs(self, history: History) -> None:
+    def test_any_iterable(self, two: History) -> None:
+        """Appliances may come one by one."""
+        assert len(two.jobs(appliances=(f"vc-{number}" for number in (1, 2)))) == 2
+
+    def test_jobs(self, two: History) -> None:
         """Jobs are as they were known at an instant, or those changed since one."""
-        history.append(SECOND)
-        assert history.jobs(at=at(1))["progress"].to_list() == [pd.NA, 10]
-        assert history.jobs()["progress"].to_list() == [pd.NA, 60]
-        changed = JOBS.check(history.jobs(since=at(2)))
+        assert two.jobs(at=at(1))["progress"].to_list() == [pd.NA, 10]
+        assert two.jobs()["progress"].to_list() == [pd.NA, 60]
+        changed = JOBS.check(two.jobs(since=at(2)))
         assert changed["appliance"].to_list() == ["vc-2"]
         assert changed["first_seen_at"].to_list() == [at(1)]
 
-    @pytest.mark.parametrize(("reader", "rows"), [(History.polls, 2), (History.schedules, 0)])
-    def test_others(self, history: History, reader: Callable[..., pd.DataFrame], rows: int) -> None:
-        """Visits and schedules are chosen by their own times."""
-        history.append(SECOND)
-        assert len(reader(history, since=at(2))) == rows
-        assert len(reader(history, at=at(1), appliances=["vc-1"])) == 1
+    def test_columns(self, history: History) -> None:
+        """Some columns are those of all, in the order asked for."""
+        history.append(snapshot(5, job("vc-2", "1", "SUCCEEDED", end_time=at(4))))
+        whole = history.jobs()
+        for columns in (["outcome", "appliance"], ["duration"], ["messages", "end_time"]):
+            assert_frame_equal(history.jobs(columns=columns), whole[columns])
+            assert_frame_equal(
+                history.jobs(at=at(1), columns=columns), history.jobs(at=at(1))[columns]
+            )
 
-    @pytest.mark.parametrize("reader", READERS)
+    @pytest.mark.parametrize(("name", "count"), [("polls", 2), ("schedules", 0)])
+    def test_others(self, two: History, name: str, count: int) -> None:
+        """Polls and schedules are chosen by their own times."""
+        read = getattr(two, name)
+        assert len(read(since=at(2))) == count
+        assert len(read(at=at(1), appliances=["vc-1"])) == 1
+        assert read(appliances=[]).empty
+
+    @pytest.mark.parametrize("name", ["observations", "jobs", "polls", "schedules", "conflicts"])
     @pytest.mark.parametrize("choice", ["at", "since"])
-    def test_no_instant(
-        self, history: History, reader: Callable[..., pd.DataFrame], choice: str
-    ) -> None:
+    def test_no_instant(self, two: History, name: str, choice: str) -> None:
         """A time without a zone is refused, and not taken for UTC."""
         with pytest.raises(SettingsError, match="has no time zone"):
-            reader(history, **{choice: "2026-11-09"})
+            getattr(two, name)(**{choice: "2026-11-09"})
 
-
-class TestDamage:
-    """What is said when the files below are not as they were written."""
-
-    @pytest.mark.parametrize("size", [0, 1, 100])
-    @pytest.mark.parametrize("newest", [-1, 0])
-    def test_log(self, history: History, size: int, newest: int) -> None:
-        """A commit that was cut, or emptied by a power failure, is told and never passed over."""
+    def test_remembered(self, history: History) -> None:
+        """What the next collection asks for is what follows from all that is kept."""
         history.append(SECOND)
-        os.truncate(commits(history)[newest], size)
-        for use in (history.observations, history.jobs, lambda: history.append(SECOND)):
-            with pytest.raises(HistoryError, match=r"cannot be read: .* put it back from a backup"):
-                use()
+        polls = rows(
+            POLLS,
+            [
+                {"appliance": "vc-1", "polled_at": at(3), "ok": True, "api": "api", "version": "8"},
+                {"appliance": "vc-1", "polled_at": at(4), "ok": False, "error": "unreachable"},
+                {"appliance": "vc-2", "polled_at": at(3), "ok": True, "api": "rest"},
+                {"appliance": "vc-3", "polled_at": at(3), "ok": False},
+            ],
+        )
+        history.append(
+            SimpleNamespace(
+                observations=OBSERVATIONS.empty(), polls=polls, schedules=SCHEDULES.empty()
+            )
+        )
+        told = history.remembered()
+        assert told == remembered_from(history.observations(), history.polls())
+        assert told["vc-1"].finished == {"1"}
+        assert told["vc-1"].api == "api"
 
-    def test_rows(self, history: History) -> None:
-        """A cut or missing data file is told, on one line."""
-        [data] = (history.path / "observations").glob("month=*/*.parquet")
-        os.truncate(data, 10)
-        with pytest.raises(HistoryError, match="cannot be read") as caught:
-            history.observations()
-        assert "\n" not in str(caught.value)
-        data.unlink()
+    def test_known_jobs(self, history: History) -> None:
+        """Of the jobs on an appliance's list it is told which are known, and which have ended."""
+        jobs = [job("vc-1", f"{number}", "FAILED") for number in range(2, 1_000)]
+        history.append(snapshot(2, *jobs, job("vc-1", "0", "INPROGRESS")))
+        every = frozenset(f"{number}" for number in range(1_000))
+        assert history.known_jobs("vc-1", every) == (every, every - {"0"})
+        # some of the known ones are missing on the list
+        assert history.known_jobs("vc-1", ["0", "x\0y"]) == (every, every - {"0"})
+        assert history.known_jobs("vc-1", []) == (every, every - {"0"})
+        assert history.known_jobs("vc-2", ["1", "2", "2"]) == (frozenset("1"), frozenset())
+        assert history.known_jobs("vc-9", ["1"]) == (frozenset(), frozenset())
+        odd = ["", "x\0y", "long" * 1_000, "o'hara"]
+        history.append(snapshot(3, *(job("vc-3", one, "FAILED") for one in odd), names=("vc-3",)))
+        assert history.known_jobs("vc-3", odd) == (frozenset(odd), frozenset(odd))
+        assert history.known_jobs("vc-3", [])[0] >= {"", "o'hara"}
+
+    def test_known(self, history: History) -> None:
+        """What belongs together comes together."""
+        history.append(SECOND)
+        known = history.known()
+        assert_frame_equal(known.jobs, history.jobs())
+        assert_frame_equal(known.polls, history.polls())
+        assert_frame_equal(known.schedules, history.schedules())
+        then = history.known(at=at(1), appliances=["vc-2"])
+        assert then.jobs["progress"].to_list() == [10]
+        assert len(then.polls) == len(then.schedules) == 1
+
+
+class TestSql:
+    """History.sql(): tables and views for people."""
+
+    def test_views(self, make_history: Callable[[], History]) -> None:
+        """Times are ISO 8601 texts, and names stand instead of numbers."""
+        history = make_history()
+        history.append(
+            snapshot(
+                9,
+                job(
+                    "vc-1",
+                    "1",
+                    "SUCCEEDED",
+                    end_time=at(8) + timedelta(milliseconds=250),
+                    size=7,
+                    location="nfs://h/x",
+                    messages=[MESSAGE],
+                ),
+                job("vc-1", "2", "FAILED", start_time=at(1)),
+                job("vc-2", "3", "INPROGRESS", progress=40, start_time=None),
+            )
+        )
+        jobs = history.sql("SELECT * FROM v_jobs ORDER BY appliance, job_id").to_dict("records")
+        one = jobs[0]
+        assert one["appliance"], one["job_id"] == ("vc-1", "1")
+        assert (one["outcome"], one["state"], one["status"]) == ("success", *["SUCCEEDED"] * 2)
+        assert one["start_time"] == "2026-11-09T20:00:00.000Z"
+        assert one["end_time"] == "2026-11-09T20:08:00.250Z"
+        assert one["duration_s"] == 480.25
+        assert (one["size"], one["location"]) == (7, "nfs://h/x")
+        assert '"default_message":"done"' in one["messages"]
+        assert one["last_seen_at"] == "2026-11-09T20:09:00.000Z"
+        assert pd.isna(jobs[2]["start_time"])
+        assert jobs[2]["progress"] == 40
+        assert history.sql("SELECT job_id FROM v_failures")["job_id"].to_list() == ["2"]
+        last = history.sql("SELECT * FROM v_last_success ORDER BY appliance")
+        assert last["appliance"].to_list() == ["vc-1", "vc-2"]
+        assert last["end_time"].to_list()[0] == "2026-11-09T20:08:00.250Z"
+        assert pd.isna(last["end_time"].to_list()[1])
+
+    def test_starts_with_missing(self, make_history: Callable[[], History]) -> None:
+        """A column that begins with missing values keeps its type."""
+        history = make_history()
+        jobs = [job("vc-1", f"{number:05}", "FAILED") for number in range(2_000)]
+        jobs[-1] |= {"size": 7, "progress": 0.5, "location": "x"}
+        history.append(snapshot(1, *jobs))
+        assert JOBS.check(history.jobs())["size"].to_list()[-1] == 7
+        frame = history.sql("SELECT size, progress, location FROM v_jobs ORDER BY job_id")
+        assert frame.iloc[-1].to_list() == [7, 0.5, "x"]
+        assert frame["size"].isna().sum() == 1_999
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "DELETE FROM jobs",
+            "UPDATE jobs SET size = 1",
+            "INSERT INTO texts VALUES (99, '', '')",
+            "DROP TABLE jobs",
+            "SELECT nothing FROM jobs",
+            "not SQL",
+            "",
+        ],
+    )
+    def test_refused(self, history: History, query: str) -> None:
+        """Nothing can be changed, and what is wrong with a query is said."""
         with pytest.raises(HistoryError, match="cannot be read"):
-            history.observations()
+            history.sql(query)
+        assert len(history.jobs()) == 2
+        assert history.verify().empty
 
-    def test_other_table(self, tmp_path: Path) -> None:
-        """A table of other columns in our place can be neither read nor added to."""
-        history = History(tmp_path)
-        write_deltalake(str(tmp_path / "polls"), pd.DataFrame({"x": [1]}))
-        with pytest.raises(HistoryError, match="cannot be read"):
-            history.polls()
+    def test_placeholders(self, history: History) -> None:
+        """Percent and question marks are as the database has them."""
+        frame = history.sql("SELECT job_id FROM v_jobs WHERE location LIKE '%?%' OR job_id = '1'")
+        assert len(frame) == 2
 
-    def test_unwritable(self, history: History, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A write that fails says that what was kept is still there, and so it is."""
 
-        def full(*_: object, **__: object) -> None:
-            raise OSError(28, "No space left on device")
+HOSTILE = [
+    "",
+    " ",
+    "NULL",
+    "nan",
+    "'; DROP TABLE jobs; --",
+    'quote " and \\ back\\slash',
+    "line\nbreak\r\n\ttab",
+    "\\N",
+    "\\.",
+    "%s ? :name $1 {}",
+    "Größe, 日本語, Ω, 🚀, e\u0301 \u202e",
+    "\x01\x7f\ufeff\uffff",
+    "\U0010ffff",
+    "x" * 5_000,
+]
+"""Texts that databases, COPY and drivers may take for something else."""
 
-        monkeypatch.setattr("backupkit.history.stored.write_deltalake", full)
-        with pytest.raises(
-            HistoryError, match=r"cannot be written: .*No space left.* Nothing that was kept is cha"
-        ):
-            history.append(SECOND)
-        monkeypatch.undo()
-        assert_frame_equal(history.observations(), FIRST.observations)
-        assert history.append(SECOND) == Appended(changed=1, polls=2)
 
-    def test_without_words(self, history: History, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A fault without words is named by its kind."""
+class TestRoundTrip:
+    """Whatever fits the contract comes back as it was."""
 
-        def silent(*_: object, **__: object) -> None:
-            raise OSError
+    @pytest.mark.parametrize("table", ["jobs", "polls", "schedules"])
+    def test_hostile_texts(self, make_history: Callable[[], History], table: str) -> None:
+        """Texts of any kind, in every column that holds one."""
+        history = make_history()
+        told = snapshot(1, names=())
+        names = [f"vc-{number}" for number in range(len(HOSTILE))]
+        if table == "jobs":
+            texts = ("state", "status", "type", "location", "build", "source")
+            told.observations = rows(
+                OBSERVATIONS,
+                (
+                    {
+                        "appliance": text[:400],
+                        "job_id": text[:400],
+                        "observed_at": at(1),
+                        "messages": [MESSAGE | {"localized": text, "args": [text, text]}],
+                        **dict.fromkeys(texts, text),
+                    }
+                    for text in HOSTILE
+                ),
+            )
+        elif table == "polls":
+            told_of = ("error", "detail", "api", "version", "timezone")
+            told.polls = rows(
+                POLLS,
+                (
+                    {
+                        "appliance": name,
+                        "polled_at": at(1),
+                        "ok": None,
+                        **dict.fromkeys(told_of, text),
+                    }
+                    for name, text in zip(names, HOSTILE, strict=True)
+                ),
+            )
+        else:
+            told.schedules = rows(
+                SCHEDULES,
+                (
+                    {
+                        "appliance": name,
+                        "schedule": text,
+                        "seen_at": at(1),
+                        "timezone": text,
+                        "days": [text, text],
+                        "parts": [],
+                    }
+                    for name, text in zip(names, HOSTILE, strict=True)
+                ),
+            )
+        history.append(told)
+        assert_like(history.observations(), told.observations, "appliance")
+        assert_like(history.polls(), told.polls, "appliance")
+        assert_like(history.schedules(), told.schedules, "appliance")
+        assert history.append(told) == Appended()
+        assert history.verify().empty
+        assert len(History(history.uri).jobs()) == len(told.observations)
 
-        monkeypatch.setattr("backupkit.history.stored.write_deltalake", silent)
-        with pytest.raises(HistoryError, match=r"cannot be written: OSError\. Nothing"):
-            history.append(SECOND)
+    def test_nul(self, make_history: Callable[[], History]) -> None:
+        """PostgreSQL keeps no NUL in a text: it is replaced, in lists it stays; so on both."""
+        history = make_history()
+        nul = "a\0b"
+        told = snapshot(
+            1,
+            job(nul, nul, nul, location=nul, messages=[MESSAGE | {"localized": nul}]),
+            names=(nul,),
+        )
+        told.schedules["schedule"] = pd.Series([nul], dtype="str")
+        assert history.append(told) == Appended(new=1, polls=1, schedules=1)
+        assert history.append(told) == Appended()
+        [known] = history.jobs().to_dict("records")
+        for name in ("appliance", "job_id", "state", "status", "location"):
+            assert known[name] == "a\ufffdb"
+        assert known["messages"][0]["localized"] == nul
+        assert history.schedules()["schedule"].to_list() == ["a\ufffdb"]
+        assert len(history.jobs(appliances=["a\ufffdb"])) == 1
+        later = snapshot(2, job(nul, nul, "SUCCEEDED", location=nul), names=(nul,))
+        assert history.append(later).changed == 1
+        assert len(history.jobs()) == 1
+        assert history.verify().empty
+        assert history.forget("a\ufffdb")["observations"] == 2
+
+    def test_extremes(self, make_history: Callable[[], History]) -> None:
+        """Numbers and times at the ends of what they can be."""
+        history = make_history()
+        first = datetime(1, 1, 1, tzinfo=UTC)
+        last = datetime(9999, 12, 31, 23, 59, tzinfo=UTC)
+        values: list[dict[str, object]] = [
+            {"size": 2**63 - 1, "start_time": first, "end_time": last, "progress": 1.7e308},
+            {"size": 2**63 - 1, "start_time": last, "end_time": first, "progress": -0.0},
+            {"size": 2**63 - 1, "start_time": None, "end_time": last, "progress": 5e-324},
+            {"size": -(2**63), "start_time": datetime(1970, 1, 1, tzinfo=UTC), "progress": 0.1},
+            {"size": 0, "start_time": datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)},
+        ]
+        told = snapshot(
+            1,
+            *(job("vc-1", f"{number}", "SUCCEEDED", **own) for number, own in enumerate(values)),
+        )
+        told.polls = told.polls.assign(requests=pd.Series([2**63 - 1, -(2**63)], dtype="Int64"))
+        history.append(told)
+        assert_like(history.observations(), told.observations, "job_id")
+        assert_frame_equal(history.polls(), told.polls)
+        assert history.verify().empty
+        jobs = [job("vc-1", f"1{number}", "SUCCEEDED", size=2**63 - 1) for number in range(3)]
+        history.append(snapshot(2, *jobs))
+        history.append(snapshot(3, job("vc-1", "0", "FAILED", size=1)))
+        assert history.verify().empty
+
+    @pytest.mark.parametrize("size", [3_000, 1_500_000])
+    def test_long(self, make_history: Callable[[], History], size: int) -> None:
+        """Texts and messages of any length, also as a job's id."""
+        history = make_history()
+        text = "".join(chr(0x4E00 + number % 20_000) for number in range(size))
+        told = snapshot(
+            1,
+            *(
+                job(
+                    "vc-1",
+                    f"{number}{text}",
+                    "FAILED",
+                    location=text,
+                    messages=[MESSAGE | {"default_message": text}],
+                )
+                for number in range(2)
+            ),
+            names=("vc-1",),
+        )
+        history.append(told)
+        kept = history.observations()
+        assert_frame_equal(kept.drop(columns="job_id"), told.observations.drop(columns="job_id"))
+        # of an id as long as that the beginning is kept, and a digest of all
+        assert (kept["job_id"].str.len() == 400).all()
+        assert kept["job_id"].str[:300].to_list() == [f"{n}{text[:299]}" for n in range(2)]
+        assert history.append(told) == Appended()
+        assert history.append(snapshot(2, job("vc-1", f"0{text}", "SUCCEEDED"))).changed == 1
+        assert len(history.jobs()) == 2
+        assert history.verify().empty
+
+    @pytest.mark.parametrize(
+        "table", [OBSERVATIONS, POLLS, SCHEDULES], ids=lambda table: str(table.name)
+    )
+    def test_lone_values(self, make_history: Callable[[], History], table: Table) -> None:
+        """Rows in which all but the key is missing."""
+        history = make_history()
+        told = snapshot(1, names=())
+        keys: dict[str, dict[str, object]] = {
+            "observations": {"job_id": "1", "observed_at": at(1)},
+            "polls": {"polled_at": at(1)},
+            "schedules": {"schedule": "default", "seen_at": at(1)},
+        }
+        setattr(told, table.name, rows(table, [{"appliance": "vc-1"} | keys[table.name]]))
+        history.append(told)
+        assert_frame_equal(getattr(history, table.name)(), getattr(told, table.name))
+        assert history.append(told) == Appended()
+        assert history.verify().empty
+
+    @pytest.mark.property
+    @settings(max_examples=6, deadline=None)
+    @given(data=st.data())
+    def test_anything(self, place: Place, data: st.DataObject) -> None:
+        """Whatever is drawn."""
+        texts = st.none() | st.text(max_size=5).map(lambda text: text.replace("\0", ""))
+        times = st.none() | st.datetimes(timezones=st.just(UTC))
+        values = {
+            "progress": st.none() | st.floats(allow_nan=False, allow_infinity=False),
+            "start_time": times,
+            "end_time": times,
+            "size": st.none() | st.integers(-(2**63), 2**63 - 1),
+            "type": texts,
+            "location": texts,
+            "messages": st.none()
+            | st.lists(
+                st.fixed_dictionaries(
+                    {
+                        "id": st.text(max_size=3),
+                        "default_message": st.text(max_size=3),
+                        "args": st.lists(st.text(max_size=3), max_size=2),
+                        "localized": st.none() | st.text(max_size=3),
+                    }
+                ),
+                max_size=2,
+            ),
+        }
+        ids = data.draw(
+            st.lists(
+                st.text(max_size=4).map(lambda text: text.replace("\0", "")),
+                min_size=1,
+                max_size=4,
+                unique=True,
+            )
+        )
+        words = st.sampled_from(["SUCCEEDED", "FAILED", "RUNNING", "NEW"])
+        jobs = [
+            job("vc-1", job_id, data.draw(words), **data.draw(st.fixed_dictionaries(values)))
+            for job_id in ids
+        ]
+        with place() as target:
+            kept = History(target)
+            brought = snapshot(1, *jobs)
+            kept.append(brought)
+            assert_like(kept.observations(), brought.observations, "job_id")
+            assert kept.append(brought) == Appended()
+            assert kept.verify().empty
+
+
+class TestAtOnce:
+    """Several threads of one process, and several processes' worth of users."""
+
+    def test_read_while_appending(self, target: str) -> None:
+        """A reader sees each append wholly or not at all, and never waits for long."""
+        writer = History(target)
+        stop = threading.Event()
+        problems: list[str] = []
+
+        def read() -> None:
+            reader = History(target, create=False)
+            while not stop.is_set():
+                known = reader.known()
+                by = known.jobs.groupby("appliance").size() if len(known.jobs) else pd.Series([0])
+                if set(by) - {len(known.polls) // 2}:
+                    problems.append(f"{by.to_list()} jobs and {len(known.polls)} polls")
+
+        threads = [threading.Thread(target=read) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        try:
+            for minute in range(10):
+                jobs = [job(name, f"{minute}", "SUCCEEDED") for name in ("vc-1", "vc-2")]
+                writer.append(snapshot(minute, *jobs))
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        assert problems == []
+        assert len(writer.jobs()) == 20
+
+    def test_append_by_threads(self, target: str) -> None:
+        """Nothing is lost, and nothing kept twice, by whoever appends at once."""
+        failed: list[Exception] = []
+
+        def append(name: str) -> None:
+            try:
+                history = History(target)
+                for minute in range(5):
+                    jobs = [job(name, f"{minute}", "SUCCEEDED"), job("vc-0", f"{minute}", "FAILED")]
+                    history.append(snapshot(minute, *jobs, names=(name, "vc-0")))
+            except Exception as error:  # noqa: BLE001 # told below
+                failed.append(error)
+
+        threads = [threading.Thread(target=append, args=(f"vc-{n}",)) for n in range(1, 4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failed == []
+        history = History(target, create=False)
+        assert len(history.jobs()) == 3 * 5 + 5
+        assert len(history.polls()) == 3 * 5 + 5
+        assert not history.observations().duplicated(["appliance", "job_id"]).any()
+        assert history.verify().empty

@@ -108,7 +108,7 @@ def moving(tmp_path: Path) -> Iterator[Moving]:
     )
     clock = Clock()
     with simulated(Scenario(seed=1, epoch=EPOCH, plans=plans), tmp_path, clock=clock) as running:
-        yield Moving(running, History(tmp_path / "history"), clock)
+        yield Moving(running, History(tmp_path / "history.db"), clock)
 
 
 class TestFewRequests:
@@ -298,7 +298,7 @@ class TestRewritten:
         """`backupkit collect --full` says which job is told otherwise, from when to when."""
         scenario = Scenario.steady(appliances=2, jobs=4, seed=1, epoch=datetime.now(UTC))
         with simulated(scenario, tmp_path, clock=None) as running:
-            argv = ["collect", "--fleet", str(running.path), "--history", str(tmp_path / "h")]
+            argv = ["collect", "--fleet", str(running.path), "--history", str(tmp_path / "h.db")]
             assert main(argv) == 0
             job = running.appliances["vc-0001"].jobs()[1]
             later = job.end + timedelta(hours=1)

@@ -1,10 +1,9 @@
-"""``backupkit history``: what is kept is counted, verified, put together, given out, taken over."""
+"""``backupkit history``: what is kept is counted, verified, copied, exported, imported, removed."""
 
 import json
-import os
-import shutil
 import sqlite3
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -12,24 +11,17 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from backupkit.cli import main
-from backupkit.errors import HistoryError
+from backupkit.errors import SettingsError
 from backupkit.history import History
-from backupkit.history.store import TABLES
-from tests.test_history import MESSAGE, job, sealed, snapshot
-from tests.test_sealed import ROOT, ROUNDS, appended, flip, kept, told
+from backupkit.history.options import load_keep_polls
+from tests.builders import FIRST, MESSAGE, SECOND, job, snapshot
 
-__all__ = ["kept"]
-
-
-@pytest.fixture
-def own(kept: History, tmp_path: Path) -> History:
-    """Give a copy of the history, which a test may change."""
-    return History(shutil.copytree(kept.path, tmp_path / "history"))
+Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run one of the commands; gives exit code, stdout and stderr."""
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs one of the commands: exit code, stdout and stderr."""
 
     def command(*argv: object) -> tuple[int, str, str]:
         capsys.readouterr()
@@ -40,199 +32,233 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
     return command
 
 
-Run = Callable[..., tuple[int, str, str]]
+@pytest.fixture
+def own(target: str) -> History:
+    """Return a history of two rounds, in SQLite, then in PostgreSQL."""
+    history = History(target)
+    history.append(FIRST)
+    history.append(SECOND)
+    return history
 
 
-class TestVerify:
-    """History.verify, and the command."""
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Return the file of a history of two rounds."""
+    path = tmp_path / "history.db"
+    for one in (FIRST, SECOND):
+        History(path).append(one)
+    return path
 
-    def test_whole(self, own: History, run: Run) -> None:
-        """A whole history has no problem; the command says so and exits 0."""
-        assert own.verify().empty
-        assert run("verify", "--history", own.path) == (0, f"{own.path} is whole.\n", "")
-        assert run("verify", "--history", own.path, "--json")[1] == "[]\n"
 
-    @pytest.mark.parametrize("damage", [flip, Path.unlink])
-    def test_each_file_is_named(
-        self,
-        kept: History,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
-        damage: Callable[[Path], None],
-    ) -> None:
-        """Whichever file in use is damaged, it alone is named, and what hangs on it.
+def told(history: History) -> tuple[pd.DataFrame, ...]:
+    """Read all that a history holds."""
+    return history.jobs(), history.observations(), history.polls(), history.schedules()
 
-        Of a seal that is gone, what has none any more is named.
-        """
-        monkeypatch.setattr("backupkit.history.checking._SETTLED", -60)
-        everything = {
-            *(kept.path / "seals").iterdir(),
-            *(path for table in TABLES for path in sealed(kept, table.name).relied_on()),
-        }
-        names = {path.relative_to(kept.path).as_posix() for path in everything}
-        live = {
-            path.relative_to(kept.path).as_posix()
-            for table in TABLES
-            for path in sealed(kept, table.name).live()
-        }
-        assert len(names) > 10
-        for number, name in enumerate(sorted(names)):
-            folder = shutil.copytree(kept.path, tmp_path / str(number))
-            of_seal = json.loads((folder / name).read_bytes())["files"] if "seals/" in name else {}
-            damage(folder / name)
-            found = History(folder).verify()
-            expected = {name} if damage is flip or not of_seal else of_seal.keys() & live
-            assert set(found["file"]) == expected
-            assert found["problem"].str.startswith("has no seal").all() == (name not in expected)
-            assert found["lost"].str.len().gt(10).all()
-            shutil.rmtree(folder)
 
-    def test_just_written(self, own: History) -> None:
-        """What was written a moment ago may be sealed in the next."""
-        shutil.rmtree(own.path / "seals")
-        for path in own.path.rglob("*"):
-            os.utime(path)
-        assert History(own.path).verify().empty
-
-    def test_what_is_lost(self, own: History, run: Run) -> None:
-        """Of a data file it is said how many rows of whom and of when it holds."""
-        data = [path for path in sealed(own, "observations").live() if "part-" in path.name]
-        largest = max(data, key=lambda path: path.stat().st_size)
-        flip(largest)
-        code, out, err = run("verify", "--history", own.path)
-        assert code == 1
-        assert f"{largest.name}: is not as it was written" in out
-        assert "observations of vc-1 to vc-1, learnt 2026-11-09" in out
-        assert "1 damaged. Put these files back from a backup" in err
-        (row,) = json.loads(run("verify", "--history", own.path, "--json")[1])
-        assert row["file"].endswith(largest.name)
-
-    def test_an_earlier_version(self, tmp_path: Path, run: Run) -> None:
-        """Without seals the rows are read, and it is said that nothing else can be told."""
-        folder = shutil.copytree(ROOT / "data" / "history", tmp_path / "history")
-        assert "is whole. It is of an earlier version" in run("verify", "--history", folder)[1]
-        flip(next((folder / "polls").glob("**/part-*.parquet")))
-        (folder / "polls" / "_delta_log" / f"{0:020}.json").write_text("{", encoding="utf-8")
-        code, out, _ = run("verify", "--history", folder)
-        assert code == 1
-        assert out.startswith("polls: ")
-        assert "all rows of polls" in out
+def assert_same(one: History, other: History) -> None:
+    """Hold two histories against each other."""
+    for left, right in zip(told(one), told(other), strict=True):
+        assert_frame_equal(left, right)
 
 
 class TestInfo:
-    """Counts."""
+    """What is kept, in figures."""
 
     def test_counts(self, own: History, run: Run) -> None:
-        """What is kept is counted, for people and as JSON."""
-        code, out, _ = run("info", "--history", own.path)
+        """They are told to people and as JSON, with the head digest."""
+        code, out, err = run("info", "--history", own.uri)
+        assert (code, err) == (0, "")
+        assert "Observations       3\n" in out
+        assert "Polls              4, of which 0 failed\n" in out
+        assert out.endswith(f"Head               {own.head}\n")
+        facts = json.loads(run("info", "--history", own.uri, "--json")[1])
+        assert facts["Observations"] == "3"
+        assert facts["Head"] == own.head
+
+    def test_no_history(self, tmp_path: Path, run: Run) -> None:
+        """A place without one is an error, and stays as it is."""
+        code, _, err = run("info", "--history", tmp_path / "none.db")
+        assert code == 1
+        assert "holds no history yet" in err
+        assert not list(tmp_path.iterdir())
+
+
+class TestVerify:
+    """Whether a history is whole."""
+
+    def test_whole(self, own: History, run: Run) -> None:
+        """A whole history is said to be, with its head; exit 0."""
+        whole = f"{own.uri} is whole. Head: {own.head}\n"
+        assert run("verify", "--history", own.uri) == (0, whole, "")
+        told = json.loads(run("verify", "--history", own.uri, "--json")[1])
+        assert told == {"head": own.head, "problems": []}
+
+    def test_empty(self, tmp_path: Path, run: Run) -> None:
+        """An empty history has no head yet."""
+        History(tmp_path / "h.db")
+        _, out, _ = run("verify", "--history", tmp_path / "h.db")
+        assert out.endswith(" is whole. Head: none, it is empty\n")
+
+    def test_head(self, own: History, run: Run) -> None:
+        """The past of a report is still contained after later appends, another's is not."""
+        before = own.head
+        own.append(snapshot(9, job("vc-1", "9", "SUCCEEDED")))
+        code, out, _ = run("verify", "--history", own.uri, "--head", f" {before.upper()}")
         assert code == 0
-        assert f"Jobs               {5 * ROUNDS}" in out
-        facts = json.loads(run("info", "--history", own.path, "--json")[1])
-        assert facts["Observations"] == str(5 * ROUNDS)
-
-    def test_no_history(self, tmp_path: Path) -> None:
-        """A folder that is none is an error, and stays as it is."""
-        assert main(["history", "info", "--history", str(tmp_path / "none")]) == 1
-        assert not (tmp_path / "none").exists()
-
-
-class TestCompact:
-    """History.compact."""
-
-    def test_rows_stay(self, own: History, run: Run) -> None:
-        """The same rows come from one file a table, and one seal vouches for all."""
-        before = told(own)
-        assert run("compact", "--history", own.path)[0] == 0
-        after = History(own.path)
-        for left, right in zip(told(after), before, strict=True):
-            assert_frame_equal(left, right)
-        assert len(list((own.path / "seals").iterdir())) == 1
-        assert after.verify().empty
-        appended(after, 40)
-        assert len(after.observations()) == len(before[0]) + 5
-        assert after.verify().empty
-
-    def test_damaged(self, own: History) -> None:
-        """A damaged history is not put together: the damage would be sealed."""
-        data = next(path for path in sealed(own, "polls").live() if "part-" in path.name)
-        flip(data)
-        with pytest.raises(HistoryError, match="is not as it was written"):
-            own.compact()
-
-
-class TestExport:
-    """History.export, and the command."""
-
-    @pytest.fixture
-    def told_all(self, tmp_path: Path) -> History:
-        """Keep a job with messages, a running one, and a schedule with days."""
-        history = History(tmp_path / "told")
-        history.append(
-            snapshot(1, job("vc-1", "a", "FAILED", messages=[MESSAGE]), job("vc-2", "b", "RUNNING"))
-        )
-        return history
-
-    def test_parquet_and_back(self, told_all: History, tmp_path: Path, run: Run) -> None:
-        """What is written as Parquet and imported is the same history; twice adds nothing."""
-        code, out, _ = run("export", "--history", told_all.path, "--out", tmp_path / "out")
-        assert code == 0
-        assert [Path(line).name for line in out.split()] == [
-            "jobs.parquet",
-            "observations.parquet",
-            "polls.parquet",
-            "schedules.parquet",
+        assert out.splitlines() == [
+            f"{own.uri} is whole. Head: {own.head}",
+            f"It contains exactly the past of {before}",
         ]
-        code, out, _ = run("import", "--history", tmp_path / "new", tmp_path / "out")
-        assert code == 0
-        assert "2 observations, 2 visits and 2 schedules added" in out
-        for left, right in zip(told(History(tmp_path / "new")), told(told_all), strict=True):
-            assert_frame_equal(left, right)
-        assert (
-            "0 observations, 0 visits and 0 s"
-            in run("import", "--history", tmp_path / "new", tmp_path / "out")[1]
-        )
+        code, out, err = run("verify", "--history", own.uri, "--head", "0" * 64)
+        assert code == 1
+        assert out.startswith(f"head {'0' * 64}: is not in the ledger")
+        assert "1 problem. Compare it with a backup" in err
 
-    def test_csv_and_sqlite(self, told_all: History, tmp_path: Path, run: Run) -> None:
-        """CSV and SQLite hold the same rows, with times as text and lists as JSON."""
-        for kind, target in (("csv", tmp_path / "csv"), ("sqlite", tmp_path / "h.sqlite")):
-            options = ("--history", told_all.path, "--out", target, "--format", kind)
-            assert run("export", *options)[0] == 0
-        rows = pd.read_csv(tmp_path / "csv" / "jobs.csv")
-        assert rows["start_time"].to_list() == ["2026-11-09T20:00:00.000000Z"] * 2
-        assert json.loads(rows["messages"][0]) == [MESSAGE]
-        with sqlite3.connect(tmp_path / "h.sqlite") as database:
-            (count,) = database.execute("select count(*) from polls").fetchone()
-            (elapsed,) = database.execute("select elapsed from polls limit 1").fetchone()
+    @pytest.mark.parametrize("digest", ["", "abc", "x" * 64])
+    def test_no_digest(self, own: History, run: Run, digest: str) -> None:
+        """What is no digest is wrong input."""
+        code, out, err = run("verify", "--history", own.uri, "--head", digest)
+        assert (code, out) == (1, "")
+        assert "is not a digest of 64 hexadecimal digits" in err
+
+    def test_changed_by_hand(self, file: Path, run: Run) -> None:
+        """One line for each problem; exit 1."""
+        with sqlite3.connect(file) as database:
+            database.execute("UPDATE polls SET elapsed = 7")
         database.close()
-        assert (count, elapsed) == (2, 0.02)
+        code, out, err = run("verify", "--history", file)
+        assert code == 1
+        assert len(out.splitlines()) == 2
+        assert all("its polls were changed" in line for line in out.splitlines())
+        assert f"{file}: 2 problems. " in err
+        told = json.loads(run("verify", "--history", file, "--json")[1])
+        assert told["head"] is None
+        assert len(told["problems"]) == 2
 
-    def test_refused(self, told_all: History, tmp_path: Path, run: Run) -> None:
-        """Nothing is written over, an unknown kind is named, and so is what is no export."""
-        where = ("--history", told_all.path, "--out", tmp_path)
-        code, _, err = run("export", *where)
+
+class TestBackup:
+    """A copy."""
+
+    def test_same(self, own: History, run: Run, tmp_path: Path) -> None:
+        """It is a file that holds the same, with the same head; nothing is written over."""
+        copy = tmp_path / "copy.db"
+        assert run("backup", "--history", own.uri, copy) == (0, f"{copy}\n", "")
+        assert_same(History(copy), own)
+        assert History(copy).head == own.head
+        code, _, err = run("backup", "--history", own.uri, copy)
         assert code == 1
         assert "is there already" in err
-        assert '"xml" is none of' in run("export", *where, "--format", "xml")[2]
-        with pytest.raises(HistoryError, match='"xml" is none of'):
-            told_all.export(tmp_path / "x", kind="xml")  # type: ignore[arg-type] # on purpose
-        (tmp_path / "file").write_text("", encoding="utf-8")
-        with pytest.raises(HistoryError, match="cannot be written"):
-            told_all.export(tmp_path / "file" / "out")
-        assert "cannot be read" in run("import", "--history", told_all.path, tmp_path / "none")[2]
 
 
-class TestMerge:
-    """History.merge: two sites become one."""
+class TestExchange:
+    """Export and import."""
 
-    def test_two_sites(self, own: History, tmp_path: Path) -> None:
-        """All of both is there once; doing it again, or the other way round, changes nothing."""
-        other = History(tmp_path / "other")
+    def test_parquet_and_back(self, own: History, run: Run, tmp_path: Path) -> None:
+        """What is exported and imported is the same history; twice adds nothing."""
+        own.append(snapshot(3, job("vc-1", "2", "FAILED", messages=[MESSAGE])))
+        out = tmp_path / "out"
+        code, said, _ = run("export", "--history", own.uri, "--out", out)
+        assert code == 0
+        names = ["appends", "jobs", "observations", "polls", "schedules"]
+        assert sorted(Path(line).name for line in said.split()) == names
+        assert (out / "jobs" / "month=2026-11").is_dir()
+        new = tmp_path / "new.db"
+        code, said, _ = run("import", "--history", new, out)
+        assert code == 0
+        assert said == f"{new}: 4 observations, 6 polls and 2 schedules added from {out}\n"
+        assert_same(History(new), own)
+        assert "0 observations, 0 polls and 0 s" in run("import", "--history", new, out)[1]
+
+    def test_csv(self, own: History, run: Run, tmp_path: Path) -> None:
+        """CSV holds the same rows, with times as text."""
+        out = tmp_path / "csv"
+        code, _, _ = run("export", "--history", own.uri, "--out", out, "--format", "csv")
+        assert code == 0
+        rows = pd.read_csv(out / "jobs.csv")
+        assert rows["start_time"].to_list() == ["2026-11-09T20:00:00.000000Z"] * 2
+
+    def test_refused(self, own: History, run: Run, tmp_path: Path) -> None:
+        """Nothing is written over, an unknown kind is named, and so is what is no source."""
+        (tmp_path / "full").mkdir()
+        (tmp_path / "full" / "file").touch()
+        code, _, err = run("export", "--history", own.uri, "--out", tmp_path / "full")
+        assert code == 1
+        assert "is there already" in err
+        where = ("--history", own.uri, "--out", tmp_path / "xml")
+        assert run("export", *where, "--format", "xml")[0] == 2
+        code, _, err = run("import", "--history", own.uri, tmp_path / "none.db")
+        assert code == 1
+        assert "none.db holds no history yet" in err
+
+    def test_another_history(
+        self, own: History, run: Run, make_history: Callable[[], History]
+    ) -> None:
+        """Of two histories each takes over what the other holds; twice adds nothing."""
+        other = make_history()
         other.append(snapshot(9, job("vc-9", "x", "SUCCEEDED"), names=("vc-9",)))
-        added = own.merge(other.path)
-        assert (added.new, added.changed, added.polls, added.schedules) == (1, 0, 1, 1)
-        assert len(own.jobs()) == 5 * ROUNDS + 1
-        again = own.merge(str(other.path))
-        assert (again.observations, again.polls, again.schedules) == (0, 0, 0)
-        assert other.merge(own.path).new == 5 * ROUNDS
-        for left, right in zip(told(own), told(other), strict=True):
-            assert_frame_equal(left, right)
+        said = run("import", "--history", own.uri, other.uri)[1]
+        assert said == f"{own.uri}: 1 observation, 1 poll and 1 schedule added from {other.uri}\n"
+        assert "0 observations, 0 polls" in run("import", "--history", own.uri, other.uri)[1]
+        assert run("import", "--history", other.uri, own.uri)[0] == 0
+        assert_same(own, other)
+
+
+class TestRemoval:
+    """Prune and forget."""
+
+    def test_prune(self, own: History, run: Run) -> None:
+        """What was learnt longer ago is gone, and counted."""
+        code, out, _ = run("prune", "--history", own.uri, "--older-than", "0d")
+        assert code == 0
+        assert out == f"{own.uri}: 3 observations, 4 polls and 0 schedules removed\n"
+        assert own.jobs().empty
+        assert own.verify().empty
+        assert "is not a duration" in run("prune", "--history", own.uri, "--older-than", "x")[2]
+
+    def test_forget(self, own: History, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An appliance is forgotten once somebody says so; a name that is not there is told."""
+        where = ("--history", own.uri)
+        monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
+        assert run("forget", *where, "vc-1") == (1, "", "Nothing is removed.\n")
+        assert len(own.polls()) == 4
+        code, out, _ = run("forget", *where, "vc-1", "--yes")
+        assert code == 0
+        assert out == f"{own.uri}: 1 observation, 2 polls and 1 schedule removed\n"
+        assert set(own.polls()["appliance"]) == {"vc-2"}
+        assert run("forget", *where, "vc-1", "--yes")[0] == 1
+
+
+class TestKeepPolls:
+    """The table [history] of fleet.toml."""
+
+    @pytest.mark.parametrize(
+        ("text", "span"),
+        [
+            ("", timedelta(days=90)),
+            ("[history]", timedelta(days=90)),
+            ('[history]\nkeep_polls = "52w"', timedelta(weeks=52)),
+            ('[history]\nkeep_polls = " Forever "', None),
+        ],
+    )
+    def test_right(self, tmp_path: Path, text: str, span: timedelta | None) -> None:
+        """A span, or forever; 90 days if nothing is said."""
+        path = tmp_path / "fleet.toml"
+        path.write_text(text, encoding="utf-8")
+        assert load_keep_polls(path) == span
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("history = 1", r"fleet\.toml: history must be a table: \[history\]"),
+            ("[history]\nkeep_pols = 1", r'\[history\]: unknown key "keep_pols"; did you mean'),
+            ("[history]\nkeep_polls = 90", r'\[history\]: "keep_polls": .*keep_polls = "90d"'),
+            ('[history]\nkeep_polls = "long"', r'\[history\]: keep_polls: "long" is not a dur'),
+            ('[history]\nkeep_polls = "6h"', r'keep_polls = "6h" is too short, at least one day'),
+        ],
+    )
+    def test_wrong(self, tmp_path: Path, text: str, said: str) -> None:
+        """Whatever is wrong is named, with an example."""
+        path = tmp_path / "fleet.toml"
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(SettingsError, match=said):
+            load_keep_polls(path)

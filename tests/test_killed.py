@@ -17,7 +17,7 @@ import backupkit as bk
 from backupkit.simulator import Scenario, SimulatedFleet, inventory
 from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES
 
-KILLS = 10
+KILLS = 4
 SIZE, JOBS = 12, 60
 
 
@@ -26,7 +26,7 @@ class Rounds:
 
     def __init__(self, appliances: SimulatedFleet, folder: Path) -> None:
         self.appliances, self.folder = appliances, folder
-        self.history = bk.History(folder / "history")
+        self.history = bk.History(folder / "history.db")
         self.fleets = []
         for first in range(0, len(appliances.appliances), SIZE):
             fleet = appliances.appliances[first : first + SIZE]
@@ -39,7 +39,7 @@ class Rounds:
         """Run one, and kill it at the end."""
         words = [sys.executable, "-m", "backupkit", "collect", "--at-once", "4"]
         words += ["--fleet", str(self.folder / f"{number * SIZE}.toml")]
-        words += ["--history", str(self.history.path)]
+        words += ["--history", self.history.uri]
         with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
             try:
                 yield process
@@ -72,25 +72,26 @@ def rounds(tmp_path: Path) -> Iterator[Rounds]:
 
 
 def check_whole(history: bk.History) -> set[str]:
-    """See that all that can be read is visits as a whole; give whose."""
+    """Check that all that can be read is whole polls; return whose."""
     polls = POLLS.check(history.polls())
     observations = OBSERVATIONS.check(history.observations())
     schedules = SCHEDULES.check(history.schedules())
-    visits = pd.MultiIndex.from_frame(polls[["appliance", "polled_at"]])
-    assert visits.is_unique
+    moments = pd.MultiIndex.from_frame(polls[["appliance", "polled_at"]])
+    assert moments.is_unique
     for frame, time in ((observations, "observed_at"), (schedules, "seen_at")):
-        assert pd.MultiIndex.from_frame(frame[["appliance", time]]).isin(visits).all()
+        assert pd.MultiIndex.from_frame(frame[["appliance", time]]).isin(moments).all()
     assert polls["ok"].all()
     assert not observations.duplicated(["appliance", "job_id"]).any()
     numbers = observations["appliance"].value_counts()
     assert polls["jobs_listed"].to_list() == [numbers[name] for name in polls["appliance"]]
+    assert history.verify().empty
     return set(polls["appliance"])
 
 
 class TestProcess:
     """A real collector, ended without a word."""
 
-    def test_ten_times(self, rounds: Rounds) -> None:
+    def test_again_and_again(self, rounds: Rounds) -> None:
         """Whenever it dies, what can be read is whole, and one more round brings the rest."""
         moments = drawn(*measured(rounds), seed=1)
         fleets = [{one.name for one in fleet} for fleet in rounds.fleets]
@@ -109,7 +110,7 @@ class TestProcess:
 
 
 def measured(rounds: Rounds) -> tuple[float, float]:
-    """Make a whole round, and time its visits and what comes after them."""
+    """Make a whole round, and time its polls and what comes after them."""
     with rounds.started(0) as process:
         rounds.await_requests(0, "POST", 1)
         began = monotonic()
@@ -119,10 +120,10 @@ def measured(rounds: Rounds) -> tuple[float, float]:
     return read - began, monotonic() - read
 
 
-def drawn(visits: float, rest: float, *, seed: int) -> list[tuple[str, int, float]]:
-    """Draw moments, spread over the visits and over what comes after them."""
+def drawn(polls: float, rest: float, *, seed: int) -> list[tuple[str, int, float]]:
+    """Draw moments, spread over the polls and over what comes after them."""
     draw = random.Random(seed)  # noqa: S311 # no secret
-    ways = [("POST", 1, visits)] * (KILLS // 2) + [("DELETE", SIZE, rest)] * (KILLS // 2)
+    ways = [("POST", 1, polls)] * (KILLS // 2) + [("DELETE", SIZE, rest)] * (KILLS // 2)
     moments = [
         (method, times, span * (place % (KILLS // 2) + draw.random()) / (KILLS // 2))
         for place, (method, times, span) in enumerate(ways)

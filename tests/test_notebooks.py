@@ -46,9 +46,9 @@ class TestNotebook:
 @pytest.fixture(scope="module")
 def known(demo: Simulated, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Keep what the demo's appliances say."""
-    folder = tmp_path_factory.mktemp("known") / "history"
-    bk.History(folder).append(bk.collect(demo.fleet))
-    return folder
+    place = tmp_path_factory.mktemp("known") / "history.db"
+    bk.History(place).append(bk.collect(demo.fleet))
+    return place
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS[:2], ids=lambda path: path.stem)

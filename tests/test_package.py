@@ -13,8 +13,8 @@ import backupkit as bk
 
 LOADED = "import json, sys; print(json.dumps(list(sys.modules)))"
 HEAVY = (
+    "adbc_driver_manager",
     "dask",
-    "deltalake",
     "ipywidgets",
     "jinja2",
     "matplotlib",

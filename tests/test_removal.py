@@ -1,28 +1,36 @@
 """What is removed on purpose is gone from every file, and recorded; the rest stays."""
 
+import contextlib
 import io
-import json
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from pandas.testing import assert_frame_equal
 
 from backupkit.cli import main
 from backupkit.errors import HistoryError
 from backupkit.history import History
-from tests.test_history import job, sealed, snapshot
+from tests import raw
+from tests.builders import MESSAGE, at, job, snapshot
 
 NAMES = ("vc-1", "o'hara.example.com")
-EIGHT = pd.Timestamp("2026-11-09T20:00", tz="UTC")
 
 
-@pytest.fixture
-def history(tmp_path: Path) -> History:
-    """Keep four rounds of two appliances, 0, 1, 2 and 3 minutes after 20:00."""
-    history = History(tmp_path / "history")
+def four_collections(history: History) -> None:
+    """Keep four collections of two appliances, 0, 1, 2 and 3 minutes after 20:00."""
     for minute in range(4):
         jobs = [job(name, f"{minute}", "SUCCEEDED") for name in NAMES]
         history.append(snapshot(minute, *jobs, names=NAMES))
+
+
+@pytest.fixture
+def history(make_history: Callable[[], History]) -> History:
+    """Keep four collections."""
+    history = make_history()
+    four_collections(history)
     return history
 
 
@@ -31,73 +39,88 @@ class TestPrune:
 
     def test_older_than(self, history: History) -> None:
         """What was learnt before goes, what was learnt at the instant stays; it is recorded."""
-        polls = len(history.polls())
-        assert history.prune(EIGHT + pd.Timedelta(minutes=2)) == {
-            "polls": polls // 2,
-            "observations": 4,
-            "schedules": 2,
-        }
-        for one in (history, History(history.path)):
+        assert history.prune(at(2)) == {"observations": 4, "polls": 4, "schedules": 0}
+        for one in (history, History(history.uri)):
             assert set(one.observations()["job_id"]) == {"2", "3"}
             assert set(one.jobs()["job_id"]) == {"2", "3"}
-        (removed,) = json.loads(
-            (history.path / "backupkit-history.json").read_text(encoding="utf-8")
-        )["removed"]
-        assert removed["what"] == "learnt before 2026-11-09 20:02 UTC"
-        assert removed["rows"] == polls // 2 + 4 + 2
-        assert any(name.startswith("Removed 2") for name in history.facts())
+            assert one.polls()["polled_at"].min() == at(2)
+        [(key, value)] = [fact for fact in history.facts().items() if fact[0].startswith("Remov")]
+        assert key.startswith("Removed 2")
+        assert value == "8 rows: rows learnt before a date"
+        counts = raw.run(history.uri, "SELECT DISTINCT polls, polls_ok, jobs FROM appliances")
+        assert counts == [(2, 2, 2)]
         assert history.verify().empty
 
     def test_goes_on(self, history: History) -> None:
-        """The next round is kept as ever, and nothing that is gone comes back."""
-        history.prune(EIGHT + pd.Timedelta(minutes=2))
+        """The next collection is kept as ever, and nothing that is gone comes back."""
+        history.prune("2026-11-09T20:02:00Z")
         history.append(snapshot(9, job("vc-1", "9", "SUCCEEDED")))
-        assert set(History(history.path).observations()["job_id"]) == {"2", "3", "9"}
+        assert set(History(history.uri).observations()["job_id"]) == {"2", "3", "9"}
+        assert history.verify().empty
 
     def test_twice(self, history: History) -> None:
-        """What is gone cannot be removed again: the record says so."""
-        history.prune(EIGHT + pd.Timedelta(minutes=2))
-        assert history.prune(EIGHT + pd.Timedelta(minutes=2)) == {
-            "polls": 0,
-            "observations": 0,
-            "schedules": 0,
-        }
+        """What is gone cannot be removed again, and nothing is recorded."""
+        history.prune(at(2))
+        head = history.head
+        assert history.prune(at(2)) == {"observations": 0, "polls": 0, "schedules": 0}
+        assert history.head == head
 
     def test_schedules_in_force_stay(self, history: History) -> None:
-        """A schedule is then first seen by the oldest good visit left; a later one stays."""
-        history.append(snapshot(9, names=NAMES[:1], hour=4))
-        history.prune(EIGHT + pd.Timedelta(minutes=2))
+        """The newest row of each schedule before the instant stays, as it is in force."""
+        history.append(snapshot(2.5, names=NAMES[:1], hour=4))
+        history.append(snapshot(9, names=NAMES[:1], hour=5))
+        assert history.prune(at(3))["schedules"] == 1
         plans = history.schedules()
         assert plans[["appliance", "hour"]].to_numpy().tolist() == [
             [NAMES[1], 23],
-            ["vc-1", 23],
             ["vc-1", 4],
+            ["vc-1", 5],
         ]
-        two, nine = (EIGHT + pd.Timedelta(minutes=minute) for minute in (2, 9))
-        assert plans["seen_at"].to_list() == [two, two, nine]
-        history.prune(nine)  # of the other appliance no visit is left
-        assert history.schedules()[["appliance", "hour"]].to_numpy().tolist() == [["vc-1", 4]]
+        assert plans["seen_at"].to_list() == [at(0), at(2.5), at(9)]
+        assert history.prune(at(99))["schedules"] == 1
+        assert len(history.schedules()) == 2
+        assert history.verify().empty
 
-    def test_nothing_kept(self, tmp_path: Path) -> None:
+    def test_part_of_a_job(self, history: History) -> None:
+        """Of a job that was learnt before and after, what is left makes the job."""
+        for minute, word in ((4, "PENDING"), (5, "INPROGRESS"), (6, "SUCCEEDED")):
+            history.append(snapshot(minute, job("vc-1", "7", word)))
+        gone = {"appliance": "vc-1", "job_id": "7", "source": "list"}
+        history.append(snapshot(7, gone | {"start_time": None, "messages": None}))
+        history.prune(at(6))
+        [known] = history.jobs(appliances=["vc-1"]).to_dict("records")
+        assert (known["outcome"], known["first_seen_at"]) == ("success", at(6))
+        assert history.verify().empty
+        history.prune(at(7))
+        assert history.jobs().empty
+        assert len(history.observations()) == 1
+        assert history.verify().empty
+        history.append(snapshot(8, job("vc-1", "7", "SUCCEEDED")))
+        assert len(history.jobs()) == 1
+        assert history.verify().empty
+
+    def test_nothing_kept(self, make_history: Callable[[], History]) -> None:
         """Of nothing nothing is removed."""
-        assert sum(History(tmp_path).prune(EIGHT).values()) == 0
+        assert sum(make_history().prune(at(0)).values()) == 0
 
 
 class TestForget:
     """History.forget: all of one appliance."""
 
-    def test_nothing_is_left(self, history: History) -> None:
-        """Neither a row nor a byte of any file tells the name, nor does the record."""
-        told = history.forget(NAMES[1])
-        assert told["observations"] == 4
-        for one in (history, History(history.path)):
-            assert set(one.observations()["appliance"]) == {"vc-1"}
+    def test_gone(self, history: History) -> None:
+        """No row tells of it; the others, and the next collection, are as ever."""
+        before = history.observations(appliances=["vc-1"])
+        assert history.forget(NAMES[1]) == {"observations": 4, "polls": 4, "schedules": 1}
+        for one in (history, History(history.uri)):
+            assert_frame_equal(one.observations(), before)
             assert len(one.jobs()) == 4
-        for path in history.path.rglob("*"):
-            assert not path.is_file() or b"o'hara" not in path.read_bytes(), path
+            assert set(one.remembered()) == {"vc-1"}
+        assert "9 rows: rows of one appliance" in history.facts().values()
         assert history.verify().empty
-        history.append(snapshot(9, job("vc-1", "9", "SUCCEEDED")))
-        assert len(History(history.path).jobs()) == 5
+        assert "o'hara" not in str(raw.dump(history.uri))
+        history.append(snapshot(9, job(NAMES[1], "9", "SUCCEEDED"), names=NAMES))
+        assert len(History(history.uri).jobs()) == 5
+        assert history.verify().empty
 
     def test_unknown(self, history: History) -> None:
         """A name that is not known is an error, and nothing changes."""
@@ -105,15 +128,114 @@ class TestForget:
             history.forget("vc-7")
         assert len(history.observations()) == 8
 
+    def test_all(self, history: History) -> None:
+        """When nobody is left, the history is whole, and knows nothing."""
+        for name in NAMES:
+            history.forget(name)
+        assert history.jobs().empty
+        assert history.verify().empty
+        assert raw.run(history.uri, "SELECT COUNT(*) FROM messages") == [(0,)]
+        four_collections(history)
+        assert history.verify().empty
+
+
+SECRETS = (
+    "hidden-name",
+    "hidden-job",
+    "hidden-place",
+    "hidden-message",
+    "hidden-detail",
+    "hidden-plan",
+    "hidden-build",
+)
+
+
+class TestBytes:
+    """No byte of what is forgotten is left in the file."""
+
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        """Keep much of an appliance, beside others, and change it often."""
+        path = tmp_path / "history.db"
+        history = History(path)
+        name, own_job, place, message, detail, plan, build = SECRETS
+        for minute in range(6):
+            jobs = [
+                job(
+                    name,
+                    f"{own_job}-{number}",
+                    "INPROGRESS" if minute < 5 else "FAILED",
+                    progress=minute,
+                    location=f"nfs://{place}/{number}",
+                    messages=[MESSAGE | {"default_message": f"{message} {minute}-{number}"}],
+                    build=f"{build}-{number}",
+                )
+                for number in range(40)
+            ]
+            one = snapshot(
+                minute, *jobs, job("vc-1", f"{minute}", "SUCCEEDED"), names=(name, "vc-1")
+            )
+            one.polls["detail"] = pd.Series([f"{detail} {minute}", None], dtype="str")
+            one.schedules["schedule"] = pd.Series([plan, "other"], dtype="str")
+            history.append(one)
+        return path
+
+    def found(self, path: Path) -> dict[str, list[str]]:
+        """Return which secrets are in the file, and in those beside it."""
+        told = {}
+        for one in path.parent.glob(f"{path.name}*"):
+            content = one.read_bytes()
+            told[one.name] = [secret for secret in SECRETS if secret.encode() in content]
+        return told
+
+    def test_alone(self, file: Path) -> None:
+        """The file is as if it had never been."""
+        assert self.found(file) == {"history.db": list(SECRETS)}
+        History(file).forget(SECRETS[0])
+        assert self.found(file) == {"history.db": []}
+        assert len(History(file).jobs()) == 6
+        assert History(file).verify().empty
+
+    def test_while_it_is_open(self, file: Path) -> None:
+        """So are the file and its log while another program has it open."""
+        with contextlib.closing(sqlite3.connect(file)) as other:
+            assert other.execute("SELECT COUNT(*) FROM jobs").fetchall() == [(46,)]
+            History(file).forget(SECRETS[0])
+            found = self.found(file)
+            assert found.pop("history.db") == []
+            assert set(map(tuple, found.values())) == {()}
+
+    def test_pruned(self, file: Path) -> None:
+        """What is pruned is gone in the same way."""
+        History(file).prune(at(5))
+        content = file.read_bytes()
+        for minute in range(5):
+            assert f"hidden-message {minute}-".encode() not in content
+            assert f"hidden-detail {minute}".encode() not in content
+        assert b"hidden-message 5-" in content
+
+    def test_being_read(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """While another program reads an older state it is removed, and said what is left."""
+        monkeypatch.setattr("backupkit.history.databases.PATIENCE", 0.2)
+        with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("BEGIN")
+            other.execute("SELECT COUNT(*) FROM jobs").fetchall()
+            with pytest.raises(HistoryError, match=r"removed, but .* still in .*reads it"):
+                History(file).forget(SECRETS[0])
+            assert len(History(file).jobs()) == 6
+            other.execute("COMMIT")
+        assert History(file).verify().empty  # whoever comes next closes it as the last
+        assert self.found(file) == {"history.db": []}
+
 
 class TestCommands:
     """``backupkit history prune`` and ``forget``."""
 
     def test_prune(self, history: History, capsys: pytest.CaptureFixture[str]) -> None:
         """An age in days, and what was removed."""
-        command = ["history", "prune", "--history", str(history.path), "--older-than"]
+        command = ["history", "prune", "--history", history.uri, "--older-than"]
         assert main([*command, "36500d"]) == 0
-        assert "0 observations and 0 visits removed" in capsys.readouterr().out
+        assert "0 observations, 0 polls and 0 schedules removed" in capsys.readouterr().out
         assert main([*command, "soon"]) == 1
         assert "soon" in capsys.readouterr().err
 
@@ -124,7 +246,7 @@ class TestCommands:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """All of an appliance, once a person says yes, or --yes is given."""
-        command = ["history", "forget", "--history", str(history.path), "vc-1"]
+        command = ["history", "forget", "--history", history.uri, "vc-1"]
         for answer, code, said in (("n\n", 1, "Nothing is removed."), ("", 130, "Stopped.")):
             monkeypatch.setattr("sys.stdin", io.StringIO(answer))
             assert main(command) == code
@@ -132,10 +254,5 @@ class TestCommands:
         assert len(history.observations()) == 8
         monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
         assert main(command) == 0
-        assert "4 observations, 4 visits and 1 schedules removed" in capsys.readouterr().out
+        assert "4 observations, 4 polls and 1 schedule removed" in capsys.readouterr().out
         assert main([*command, "--yes"]) == 1
-
-
-def test_the_name_is_in_no_statistics(history: History) -> None:
-    """What Delta's log tells of the least and the largest name is gone with the name."""
-    assert b"o'hara" in b"".join(path.read_bytes() for path in sealed(history, "polls").live())

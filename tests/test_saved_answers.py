@@ -222,7 +222,7 @@ class TestWhole:
 
     def test_known_to_have_ended(self, save: Save, tmp_path: Path) -> None:
         """A job that earlier rounds saw end need not be told again; one that ran must."""
-        history = History(tmp_path / "history")
+        history = History(tmp_path / "history.db")
         before = NOON - timedelta(hours=4)
         save("vc-1/a.json", body("a"), before)
         folder = save("vc-1/b.json", body("b", "INPROGRESS", end_time=None), before)
@@ -388,7 +388,7 @@ class TestSeveralVisits:
         save("vc-1/20260104T080000Z/b.json", body("b"))
         save("vc-1/20260104T090000Z/job.json", ["b"])
         folder = save("vc-1/20260104T090000Z/new.json", body("new"))  # began after the list came
-        history = History(tmp_path / "history")
+        history = History(tmp_path / "history.db")
         added = history.append(read(folder))
         assert (added.observations, added.vanished, added.polls) == (4, 1, 2)
         jobs = history.jobs().set_index("job_id")["vanished_at"]
@@ -429,7 +429,7 @@ class TestHistory:
         """Appending the same folder again changes nothing, and every row is vouched for."""
         for name in ("job_list", "job_details", "schedules_list"):
             folder = save(f"vc-1/{name}.json", sample(f"rest_{name}_200"))
-        history = History(tmp_path / "history")
+        history = History(tmp_path / "history.db")
         added = history.append(read(folder))
         assert (added.observations, added.polls, added.schedules) == (3, 1, 1)
         assert len(history.observations()) == 3
@@ -444,7 +444,7 @@ class TestHistory:
         save("vc-1/a.json", body("a"))
         save("vc-1/b.json", body("b", "INPROGRESS", end_time=None))
         folder = save("vc-1/z.json", "Etc/UTC")
-        history = History(tmp_path / "history")
+        history = History(tmp_path / "history.db")
         history.append(read(folder))
         memory = history.remembered()["vc-1"]
         assert memory.listed == {"a", "b"}
@@ -690,7 +690,7 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., tup
 
     def command(*argv: object) -> tuple[int, str, str]:
         capsys.readouterr()
-        where = ("--history", str(tmp_path / "history"))
+        where = ("--history", str(tmp_path / "history.db"))
         code = main(["history", "import", *where, *map(str, argv)])
         said = capsys.readouterr()
         return code, said.out, said.err
@@ -708,13 +708,13 @@ class TestCommand:
         """All is kept and counted, exit code 0; again nothing is added."""
         save("vc-1/job.json", sample("api_job_list_200"))
         folder = save("vc-1/details.json", sample("api_job_details_200"))
-        history = tmp_path / "history"
+        history = tmp_path / "history.db"
         assert run(folder) == (
             0,
-            f"{history}: 3 observations, 1 visits and 0 schedules added from {folder}\n",
+            f"{history}: 3 observations, 1 poll and 0 schedules added from {folder}\n",
             "1 of 1 appliances read whole, asked for at 2026-01-04T12:00:00Z.\n",
         )
-        assert "0 observations, 0 visits and 0 schedules added" in run(folder)[1]
+        assert "0 observations, 0 polls and 0 schedules added" in run(folder)[1]
         assert len(History(history).jobs()) == 3
 
     def test_not_whole(self, save: Save, run: Run) -> None:
@@ -725,7 +725,7 @@ class TestCommand:
             folder = save(f"vc-2/{number:02}.json", b"<html>")
         code, out, err = run(folder)
         assert code == 3
-        assert "0 observations, 2 visits" in out
+        assert "0 observations, 2 polls" in out
         assert err.startswith(
             "1 of 1 appliances read whole, asked for from 2026-01-04T12:00:00Z to "
             "2026-01-05T12:00:00Z.\n  vc-2/00.json: The answer is HTML and not JSON"
@@ -751,18 +751,19 @@ class TestCommand:
 
     def test_other_sources(self, save: Save, run: Run, tmp_path: Path) -> None:
         """A history and its export are still known as such, even empty; they know their times."""
-        other = History(tmp_path / "other")
-        code, out, _ = run(other.path)
+        path = tmp_path / "other.db"
+        other = History(path)
+        code, out, _ = run(path)
         assert code == 0
-        assert f"0 observations, 0 visits and 0 schedules added from {other.path}\n" in out
+        assert f"0 observations, 0 polls and 0 schedules added from {path}\n" in out
         other.append(read(save("vc-1/job.json", [])))
         other.export(tmp_path / "export")
-        for source in (other.path, tmp_path / "export"):
+        for source in (path, tmp_path / "export"):
             code, _, err = run(source, "--observed-at", "2026-02-01T00:00:00Z")
             assert code == 1
             assert "--observed-at is for saved answers" in err
-        assert "0 observations, 1 visits" in run(tmp_path / "export")[1]
-        assert "0 observations, 0 visits" in run(other.path)[1]
+        assert "0 observations, 1 poll" in run(tmp_path / "export")[1]
+        assert "0 observations, 0 polls" in run(path)[1]
 
 
 def fetched(host: str, ca_bundle: Path, folder: Path) -> None:
@@ -850,7 +851,7 @@ class TestSimulator:
             ("saved", read(tmp_path / "answers")),
             ("collected", collect([one], clock=epoch)),
         ):
-            history = History(tmp_path / name)
+            history = History(tmp_path / f"{name}.db")
             history.append(snapshot)
             judged.append(evaluate(history, policy, last="30d", now=EPOCH))
         columns = judged[0].appliances.columns.drop(["clock_skew"], errors="ignore")

@@ -1,5 +1,6 @@
 """The judgement on a Dask cluster is the judgement of one process."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -10,16 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from backupkit import Assessment, History, evaluate, evaluate_dask
-from backupkit.analysis import lately, twins
+from backupkit import Assessment, History, evaluate, evaluate_dask, scale
 from backupkit.errors import HistoryError, SettingsError
+from backupkit.history.exported import MANIFEST, Export
 from backupkit.policy import Member, Policy
-from backupkit.scale import _opened
-from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES
+from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES
+from tests.postgres import PostgresServer
 
 START = pd.Timestamp("2026-11-02", tz="UTC")
 HOUR = pd.Timedelta(hours=1)
@@ -125,11 +126,15 @@ def _frame(table: Any, rows: list[dict[str, Any]]) -> pd.DataFrame:  # noqa: ANN
     return frame
 
 
+KINDS = ("sqlite", "postgresql", "export")
+
+
 @pytest.mark.property
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(told=rounds(), partitions=st.integers(1, 7), now=st.integers(0, 7), as_if=st.booleans())
 def test_equal(
     tmp_path_factory: pytest.TempPathFactory,
+    postgres_server: PostgresServer,
     told: list[SimpleNamespace],
     partitions: int,
     now: int,
@@ -137,117 +142,189 @@ def test_equal(
     as_if: bool,
 ) -> None:
     """Whatever the history and however it is cut, every figure is that of one process."""
-    history = History(tmp_path_factory.mktemp("scale"))
-    for snapshot in told:
-        history.append(snapshot)
+    folder = tmp_path_factory.mktemp("scale")
     asked: dict[str, Any] = {
         "start": START - DAY,
         "end": START + 5 * DAY,
         "now": START + now * DAY + 9 * HOUR,
         "as_if": as_if,
     }
-    one = evaluate(history, POLICY, **asked)
-    same(evaluate_dask(history, POLICY, partitions=partitions, **asked), one)
+    with postgres_server.fresh_database() as url:
+        histories = [History(folder / "history.db"), History(url)]
+        for history in histories:
+            for snapshot in told:
+                history.append(snapshot)
+            one = evaluate(history, POLICY, **asked)
+            same(evaluate_dask(history, POLICY, partitions=partitions, **asked), one)
+        history.export(folder / "export")
+        same(evaluate_dask(folder / "export", POLICY, partitions=partitions, **asked), one)
 
 
-@pytest.fixture
-def history(tmp_path: Path) -> History:
+def _keep(where: str | Path, *, days: int = 5) -> History:
     """Keep some rounds of five appliances."""
-    history = History(tmp_path / "history")
-    for day in range(5):
+    history = History(where)
+    for day in range(days):
         history.append(_round(np.random.default_rng([7, day]), day, NAMES[:5]))
     return history
 
 
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[Client]:
+@pytest.fixture(params=KINDS)
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[History, Any]:
+    """Keep some rounds of five appliances; return the history, and what to judge."""
+    where: Any = tmp_path / "history.db"
+    if request.param == "postgresql":
+        where = request.getfixturevalue("postgres_url")
+    history = _keep(where)
+    if request.param != "export":
+        return history, history
+    history.export(tmp_path / "export")
+    return history, (tmp_path / "export").as_uri()
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """Start a cluster of two workers, each a process of its own."""
     with (
         LocalCluster(  # type: ignore[no-untyped-call]
             n_workers=2,
             threads_per_worker=1,
             dashboard_address="127.0.0.1:0",
-            local_directory=str(tmp_path / "dask"),
+            local_directory=str(tmp_path_factory.mktemp("dask")),
         ) as cluster,
         Client(cluster) as client,  # type: ignore[no-untyped-call]
     ):
         yield client
 
 
-def test_on_a_cluster(history: History, client: Client) -> None:
-    """Workers read the history by themselves, and see what was appended since."""
+@pytest.mark.parametrize("moment", [START + 3 * DAY, START + 9 * DAY])
+def test_on_a_cluster(kept: tuple[History, Any], client: Client, moment: pd.Timestamp) -> None:
+    """Workers read by themselves; of the past, too."""
+    history, source = kept
+    asked: dict[str, Any] = {"start": START, "now": moment}
+    one = evaluate(history, POLICY, **asked)
+    for partitions in (None, 3):
+        same(evaluate_dask(source, POLICY, client=client, partitions=partitions, **asked), one)
+
+
+def test_new_rows(kept: tuple[History, Any], client: Client) -> None:
+    """Workers see what was appended, or exported, since."""
+    history, source = kept
     asked: dict[str, Any] = {"start": START, "now": START + 9 * DAY}
-    same(
-        evaluate_dask(history, POLICY, client=client, partitions=3, **asked),
-        evaluate(history, POLICY, **asked),
-    )
+    before = evaluate_dask(source, POLICY, client=client, **asked)
     history.append(_round(np.random.default_rng([7, 7]), 7, NAMES[:5]))
-    again = evaluate_dask(history, POLICY, client=client, partitions=3, **asked)
-    same(again, evaluate(history, POLICY, **asked))
+    if isinstance(source, str):
+        folder = Path(source.removeprefix("file://"))
+        shutil.rmtree(folder)
+        history.export(folder)
+    after = evaluate_dask(source, POLICY, client=client, **asked)
+    same(after, evaluate(history, POLICY, **asked))
+    assert after.version != before.version
 
 
-def test_only_the_jobs_of_the_period(history: History) -> None:
-    """Without the other jobs no figure changes."""
-    asked: dict[str, Any] = {"start": START + 3 * DAY, "now": START + 5 * DAY}
-    all_of_it = evaluate(history, POLICY, **asked)
-    some = evaluate_dask(history, POLICY, all_jobs=False, **asked)
-    assert 0 < len(some.jobs) < len(all_of_it.jobs)
-    for field in fields(Assessment):
-        if field.name != "jobs" and isinstance(getattr(some, field.name), pd.DataFrame):
-            assert_frame_equal(getattr(some, field.name), getattr(all_of_it, field.name))
+def test_only_what_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an export whole rows are read of the months in which they are needed."""
+    history = History(tmp_path / "history.db")
+    first = pd.Timestamp("2026-01-01", tz="UTC") - START
+    days = []
+    for day in range(330):
+        days.append(_round(np.random.default_rng([7, day % 9]), 1, ("a",)))
+        _move(days[-1], first + day * DAY, str(day))
+        # what is open is needed, however old
+        days[-1].observations = days[-1].observations[lambda told: told["status"] != "INPROGRESS"]
+    history.append(
+        SimpleNamespace(
+            **{
+                name: pd.concat([getattr(told, name) for told in days], ignore_index=True)
+                for name in vars(days[0])
+            }
+        )
+    )
+    history.export(tmp_path / "export")
+    read = []
+    reading = Export.read
+
+    def spy(self: Any, name: str, **how: Any) -> Any:  # noqa: ANN401 # of any type
+        rows = reading(self, name, **how)
+        read.append((name, how.get("columns") is None, len(rows)))
+        return rows
+
+    monkeypatch.setattr(Export, "read", spy)
+    asked: dict[str, Any] = {"last": "7d", "now": START + 26 * DAY}
+    one = evaluate_dask(tmp_path / "export", Policy(), **asked)
+    same(one, evaluate(history, Policy(), **asked))
+    few, whole = (
+        {name: rows for name, is_whole, rows in read if is_whole is wanted}
+        for wanted in (False, True)
+    )
+    assert 0 < whole["jobs"] < few["jobs"] * 0.8  # the 100 newest are compared
+    assert 0 < whole["polls"] < few["polls"] // 2
+    assert "observations" not in whole
 
 
-def test_damage(history: History, client: Client) -> None:
-    """What a worker cannot read is the same clear error as here."""
-    _opened.cache_clear()
-    (data, *_) = (history.path / "observations").rglob("part-*.parquet")
+def _move(told: SimpleNamespace, by: pd.Timedelta, name: str) -> None:
+    """Move what was told in time."""
+    for frame in vars(told).values():
+        for column in frame.select_dtypes("datetimetz"):
+            frame[column] += by
+    told.observations["job_id"] = name + told.observations["job_id"]
+
+
+def test_damage(client: Client, tmp_path: Path) -> None:
+    """What cannot be read is a clear error, here and of a worker."""
+    source = str(tmp_path / "export")
+    _keep(tmp_path / "history.db").export(source)
+    (data, *_) = (tmp_path / "export" / "jobs").rglob("*.parquet")
+    asked: dict[str, Any] = {"now": START + 9 * DAY, "client": client}
+    data.write_bytes(data.read_bytes()[:-20])
+    with pytest.raises(HistoryError, match=r"export .* cannot be read: .*Export the history again"):
+        evaluate_dask(source, POLICY, **asked)
     data.unlink()
-    for place in (None, client):
-        with pytest.raises(HistoryError, match=r"is missing.*history verify"):
-            evaluate_dask(history, POLICY, now=START + 9 * DAY, client=place)
+    with pytest.raises(HistoryError, match=r"not whole: jobs has \d+ rows of \d+"):
+        evaluate_dask(source, POLICY, **asked)
+    (tmp_path / "export" / MANIFEST).unlink()
+    with pytest.raises(HistoryError, match="is no whole export of a history"):
+        client.submit(scale._judged, source, "", None).result()
+    with pytest.raises(HistoryError, match="holds no history yet"):
+        evaluate_dask(tmp_path / "none.db", POLICY, **asked)
 
 
-def test_no_key_is_told(history: History, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A task that fails is logged with its arguments: the keys of a store are not among them."""
-    told = []
-
-    def submit(judge: object, *more: object, **how: object) -> None:
-        told.append(repr((judge, more, how)))
-        raise KeyboardInterrupt
-
-    history.storage_options["AWS_SECRET_ACCESS_KEY"] = "Gr3ek-to-all"
-    monkeypatch.setattr(client, "submit", submit)
-    with pytest.raises(KeyboardInterrupt):
-        evaluate_dask(history, POLICY, client=client)
-    assert history.uri in told[0]
-    assert "Gr3ek" not in told[0]
+@pytest.mark.parametrize("exported", [False, True])
+def test_merged(tmp_path: Path, *, exported: bool) -> None:
+    """Of a moment within what came at once, the data have the same name, too."""
+    _keep(tmp_path / "first.db", days=3)
+    history = History(tmp_path / "history.db")
+    history.merge(tmp_path / "first.db")
+    history.export(tmp_path / "export")
+    asked: dict[str, Any] = {"start": START, "now": START + 2 * DAY}
+    one = evaluate(history, POLICY, **asked)
+    source = tmp_path / ("export" if exported else "history.db")
+    same(evaluate_dask(source, POLICY, partitions=3, **asked), one)
+    assert one.version == history.head
 
 
-def test_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("exported", [False, True])
+def test_nothing(tmp_path: Path, *, exported: bool) -> None:
     """An empty history and no appliance give what one process gives."""
     asked: dict[str, Any] = {"start": START, "now": START + DAY}
-    history = History(tmp_path)
-    same(evaluate_dask(history, Policy(), **asked), evaluate(history, Policy(), **asked))
+    history = History(tmp_path / "history.db")
+    history.export(tmp_path / "export")
+    source = tmp_path / ("export" if exported else "history.db")
+    for policy in (Policy(), POLICY):
+        same(evaluate_dask(source, policy, **asked), evaluate(history, policy, **asked))
 
 
-def test_partitions(history: History) -> None:
+def test_partitions(tmp_path: Path) -> None:
     """No piece at all is not possible."""
     with pytest.raises(SettingsError, match="partitions must be 1 or more, got 0"):
-        evaluate_dask(history, POLICY, partitions=0)
+        evaluate_dask(tmp_path / "history.db", POLICY, partitions=0)
 
 
-def test_few_jobs_are_enough_to_know_an_appliance() -> None:
-    """Of very many jobs only the newest 1,000 are compared: two names of one are found by them."""
-    times = pd.date_range("2020-01-01", periods=3_000, freq="1h", tz="UTC").as_unit("us")
-    ids = [str(number) for number in range(3_000)]
-    jobs = JOBS.frame(
-        {
-            "appliance": ["a"] * 3_000 + ["b"] * 3_000,
-            "job_id": ids * 2,
-            "start_time": [*times, *times],
-            "end_time": [*(times + HOUR)] * 2,
-        }
-    )
-    assert lately(jobs)["job_id"].to_list() == ids[2_000:] * 2
-    assert twins(jobs).to_numpy().tolist() == [["a", "b", 1_000]]
-    assert twins(lately(jobs)).equals(twins(jobs))
+@given(sizes=st.lists(st.integers(0, 100), max_size=20), number=st.integers(1, 30))
+def test_pieces(sizes: list[int], number: int) -> None:
+    """Pieces hold each appliance once, in order, and about as many rows each."""
+    rows = pd.Series(sizes, [f"{place:02}" for place in range(len(sizes))], dtype="int64")
+    pieces = scale._cut(rows, number)
+    assert 1 <= len(pieces) <= number
+    assert [name for piece in pieces for name in piece] == rows.index.to_list()
+    most = max((int(rows[piece].sum()) for piece in pieces), default=0)
+    assert most <= sum(sizes) / number + len(sizes) / number + max(sizes, default=0) + 1

@@ -55,7 +55,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
 
     lines, root = Lines(), logging.getLogger()
     level = root.level
-    history = History(kept / "history")
+    history = History(kept / "history.db")
     with pytest.MonkeyPatch.context() as patch, simulated(scenario, folder) as running:
         patch.setattr(Sessions, "create", noted)
         patch.setattr(root, "handlers", [*root.handlers, lines])

@@ -115,8 +115,8 @@ class TestCommand:
         """Visits done are kept, visits under way say good-bye, and the others never begin."""
         silent = [f"vc-{number:04d}" for number in range(5, 13)]
         steady.appliances.set_faults([Fault("silence", 1, name, "details") for name in silent])
-        folder = tmp_path / "history"
-        argv = [*COLLECT, "--fleet", str(steady.path), "--history", str(folder), "--at-once", "3"]
+        place = tmp_path / "history.db"
+        argv = [*COLLECT, "--fleet", str(steady.path), "--history", str(place), "--at-once", "3"]
         with started(argv) as process:
             wait_until(lambda: asked(steady, "DELETE session").total() == 4)
             wait_until(lambda: (asked(steady, "GET details") & Counter(silent)).total() == 3)
@@ -127,7 +127,7 @@ class TestCommand:
         assert "Read 4 of 7 appliances: 80 jobs listed, 80 new, in " in err
         assert "vc-0005: The round was stopped before the job details" in err
         assert steady.appliances.open_sessions == 0
-        history = bk.History(folder, create=False)
+        history = bk.History(place, create=False)
         assert len(history.jobs()) == 80
         polls = history.polls().set_index("appliance").sort_index()
         assert polls.index.to_list() == [f"vc-{number:04d}" for number in range(1, 8)]
@@ -137,10 +137,10 @@ class TestCommand:
     def test_slow_log_in(self, tmp_path: Path) -> None:
         """A log-in under way is heard out: without its token nobody could log out."""
         scenario = Scenario.steady(appliances=3, jobs=1, epoch=datetime.now(UTC), flavours=("api",))
-        folder = tmp_path / "history"
+        place = tmp_path / "history.db"
         with simulated(scenario, tmp_path, clock=None) as running:
             running.appliances.set_faults([Fault("slow", route="log-in", wait=2)])
-            argv = [*COLLECT, "--json", "--fleet", str(running.path), "--history", str(folder)]
+            argv = [*COLLECT, "--json", "--fleet", str(running.path), "--history", str(place)]
             with started(argv) as process:
                 wait_until(lambda: asked(running, "POST session").total() == 3)
                 process.send_signal(signal.SIGTERM)
@@ -152,7 +152,7 @@ class TestCommand:
         told = json.loads(out)
         assert (told["read"], told["asked"], told["stopped"]) == (0, 3, True)
         assert {poll["ok"] for poll in told["polls"]} == {None}
-        assert bk.History(folder).jobs().empty
+        assert bk.History(place).jobs().empty
 
 
 WORKERS = """
@@ -209,7 +209,7 @@ class TestHere:
 
     def test_judged(self, still: Simulated, tmp_path: Path) -> None:
         """What was known before a round that was stopped is known after it, and no less."""
-        history, policy = bk.History(tmp_path / "history"), bk.Policy.load(still.path)
+        history, policy = bk.History(tmp_path / "history.db"), bk.Policy.load(still.path)
         history.append(bk.collect(still.fleet, clock=epoch))
         now = EPOCH + timedelta(hours=2)
         before = bk.evaluate(history, policy, now=now, last="1d")

@@ -76,7 +76,7 @@ def running(tmp_path: Path, clock: Clock) -> Iterator[Simulated]:
 @pytest.fixture
 def history(tmp_path: Path) -> bk.History:
     """Give an empty history."""
-    return bk.History(tmp_path / "history")
+    return bk.History(tmp_path / "history.db")
 
 
 def odd_job(odd: OddServer, **changes: object) -> None:
@@ -384,7 +384,7 @@ class TestCommand:
         """A fleet without appliances is an error."""
         fleet = tmp_path / "empty.toml"
         fleet.write_text("")
-        assert main(["watch", "--fleet", str(fleet), "--history", str(tmp_path / "h")]) == 1
+        assert main(["watch", "--fleet", str(fleet), "--history", str(tmp_path / "h.db")]) == 1
         assert "no appliance to ask" in capsys.readouterr().err
 
     def test_ctrl_c(self, odd: OddServer, tmp_path: Path) -> None:
@@ -403,7 +403,7 @@ class TestCommand:
             assert process.stderr.read().endswith("Stopped.\n")
         methods = [seen[0] for seen in odd.seen if seen[1] == "/api/session"]
         assert methods == ["POST", "DELETE", "POST", "DELETE"]
-        assert len(bk.History(tmp_path / "h").jobs()) == 1
+        assert len(bk.History(tmp_path / "h.db").jobs()) == 1
 
     def argv(self, odd: OddServer, folder: Path, *more: str) -> list[str]:
         """Give the command's arguments, for the odd server."""
@@ -412,4 +412,4 @@ class TestCommand:
             f'[[appliance]]\nname = "vc-odd"\nhost = "{odd.host}"\nuser = "u"\n'
             f'password = {{ env = "VCSA_PASSWORD" }}\nca_bundle = "{odd.ca_bundle.name}"\n'
         )
-        return ["watch", "--fleet", str(fleet), "--history", str(folder / "h"), *more]
+        return ["watch", "--fleet", str(fleet), "--history", str(folder / "h.db"), *more]

@@ -15,6 +15,7 @@ from backupkit.analysis.compliance import (
     ratio,
     ratios,
 )
+from backupkit.analysis.evidence import restrict_to_period
 from backupkit.analysis.exposure import (
     exposure,
     exposure_at,
@@ -49,6 +50,7 @@ from backupkit.analysis.slots import (
     recent_slots,
     slot_counts,
 )
+from backupkit.analysis.totals import totals_of
 from backupkit.analysis.trend import trend
 from backupkit.analysis.version import data_version
 
@@ -97,6 +99,7 @@ __all__ = [
     "reasons",
     "recent_slots",
     "recovery_points",
+    "restrict_to_period",
     "schedule_zones",
     "segments",
     "signature_of",
@@ -106,6 +109,7 @@ __all__ = [
     "strikes",
     "target_of",
     "time_in_states",
+    "totals_of",
     "touching",
     "trend",
     "twins",

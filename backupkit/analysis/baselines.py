@@ -12,15 +12,15 @@ import pandas as pd
 from backupkit.analysis.arrays import Codes, Times, codes_of, instant, latest, order_of, times_of
 from backupkit.analysis.knowledge import job_times
 from backupkit.analysis.loads import sums_of
-from backupkit.tables import ANOMALIES, BASELINES
+from backupkit.analysis.totals import totals_of
+from backupkit.tables import ANOMALIES, BASELINES, POLLS
+from backupkit.tables.evidence import BASELINE_RUNS, GROWTH_SIZES
 
-__all__ = ["AnomalyLimits", "anomalies", "baselines"]
+__all__ = ["AnomalyLimits", "anomalies", "baselines", "retained"]
 
 Numbers = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
-_RUNS: Final = 10  # how many successes make a baseline
-_POINTS: Final = 100  # of the newest sizes make a growth, so that its pairs stay few
 _FEWEST_POINTS: Final = 5
 _SHORTEST: Final = 7.0  # days of sizes that a growth needs
 _MONTH: Final = 30.0  # days
@@ -77,9 +77,9 @@ class _Runs:
 
     def windows(self, positions: Codes, told: Codes) -> Iterator[tuple[slice, Numbers]]:
         """Give the runs up to each position, at most `told` of them, in chunks; NaN where fewer."""
-        padded = np.concatenate([np.full(_RUNS, np.nan), self.measured])
-        views = np.lib.stride_tricks.sliding_window_view(padded, _RUNS)
-        age = np.arange(_RUNS)[::-1]
+        padded = np.concatenate([np.full(BASELINE_RUNS, np.nan), self.measured])
+        views = np.lib.stride_tricks.sliding_window_view(padded, BASELINE_RUNS)
+        age = np.arange(BASELINE_RUNS)[::-1]
         for begin in range(0, len(positions), _CHUNK):
             part = slice(begin, begin + _CHUNK)
             window = views[positions[part] + 1]
@@ -90,7 +90,7 @@ class _Runs:
         """Tell of the runs that had ended before each time: number, median and MAD."""
         position = latest(self.codes, self.done, codes, times - _MOMENT)
         first = np.searchsorted(self.codes, codes, side="left")
-        told = np.where(position < 0, 0, np.minimum(position - first + 1, _RUNS))
+        told = np.where(position < 0, 0, np.minimum(position - first + 1, BASELINE_RUNS))
         middle, spread = np.full(len(codes), np.nan), np.full(len(codes), np.nan)
         for part, window in self.windows(position, told):
             middle[part] = _medians(window)
@@ -232,7 +232,7 @@ def _unusual(
     strange |= values > limits.times * middle
     if kind == "size":
         strange |= values < limits.share * middle
-    kept = np.flatnonzero(strange & (told == _RUNS))
+    kept = np.flatnonzero(strange & (told == BASELINE_RUNS))
     frame = pd.DataFrame(
         {"row": rows, "kind": kind, "value": values, "typical": middle, "score": score}
     ).iloc[kept]
@@ -268,7 +268,12 @@ def _stalled(rows: Codes, unchanged: Numbers, typical: Numbers) -> pd.DataFrame:
 
 
 def baselines(
-    jobs: pd.DataFrame, current: pd.DataFrame, *, end: pd.Timestamp, appliances: pd.Index
+    jobs: pd.DataFrame,
+    current: pd.DataFrame,
+    *,
+    end: pd.Timestamp,
+    appliances: pd.Index,
+    totals: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Tell what is usual for each appliance.
 
@@ -282,6 +287,8 @@ def baselines(
         Jobs that ended later are ignored.
     appliances : Index of str
         The appliances to tell about, sorted.
+    totals : DataFrame, optional
+        Of ``TOTALS``, if `jobs` are not all that are known.
 
     Returns
     -------
@@ -322,13 +329,14 @@ def baselines(
     number = len(appliances)
     codes = codes_of(jobs["appliance"], appliances)
     began, done = job_times(jobs)
-    good = jobs["outcome"].eq("success").to_numpy() & (done <= instant(end))
+    success = jobs["outcome"].eq("success").to_numpy()
+    good = success & (done <= instant(end))
     measures = _measures(jobs)
     typical = {}
     for kind, values in measures.items():
         runs = _Runs.of(codes, done, values, good)
         has, newest = runs.newest(number)
-        learnt = np.minimum(has, _RUNS)
+        learnt = np.minimum(has, BASELINE_RUNS)
         typical[kind] = np.full(number, np.nan)
         for part, window in runs.windows(newest, learnt):
             typical[kind][part] = _medians(window)
@@ -338,7 +346,16 @@ def baselines(
     rows = sizes.measured.astype(np.intp)
     growth, share = _growths(sizes, began[rows], measures["size"][rows], number)
     has, newest = sizes.newest(number)
-    kept = newest[sizes.codes] - np.arange(len(rows)) < _keeps(current, appliances)[sizes.codes]
+    if totals is None:
+        totals = totals_of(jobs, POLLS.empty())
+    later = np.where(success & (done > instant(end)) & ~np.isnan(measures["size"]), codes, -1)
+    every = totals[["sized_jobs", "sized_bytes"]].reindex(appliances).reset_index(drop=True)
+    all_jobs = every["sized_jobs"].fillna(0) - np.bincount(later[later >= 0], minlength=number)
+    all_bytes = every["sized_bytes"] - sums_of(later, jobs["size"], number=number).fillna(0)
+    keeps = retained(current, appliances)
+    kept = newest[sizes.codes] - np.arange(len(rows)) < keeps[sizes.codes]
+    kept_bytes = sums_of(sizes.codes[kept], jobs["size"].iloc[rows[kept]], number=number)
+    whole = keeps >= all_jobs.to_numpy("float64")
     columns = {
         "appliance": pd.Series(appliances, dtype="str"),
         "learnt": pd.Series(learnt),
@@ -346,8 +363,8 @@ def baselines(
         "typical_size": pd.Series(typical["size"]),
         "growth": pd.Series(growth),
         "growth_share": pd.Series(share),
-        "footprint": sums_of(sizes.codes[kept], jobs["size"].iloc[rows[kept]], number=number),
-        "footprint_jobs": pd.Series(np.bincount(sizes.codes[kept], minlength=number)),
+        "footprint": all_bytes.where(all_jobs > 0).where(whole, kept_bytes),
+        "footprint_jobs": all_jobs.where(whole, np.minimum(has, keeps)),
     }
     return BASELINES.frame(columns)
 
@@ -361,7 +378,7 @@ def _growths(sizes: _Runs, began: Times, size: Numbers, number: int) -> tuple[Nu
     after = np.searchsorted(codes, np.arange(number), side="right")
     before = np.searchsorted(codes, np.arange(number), side="left")
     for code in np.flatnonzero(after - before >= _FEWEST_POINTS):
-        newest = slice(max(before[code], after[code] - _POINTS), after[code])
+        newest = slice(max(before[code], after[code] - GROWTH_SIZES), after[code])
         when, much = days[newest], size[newest]
         if np.ptp(when) < _SHORTEST:
             continue
@@ -380,14 +397,28 @@ def _slope(when: Numbers, much: Numbers) -> float:
     return float(np.median((much[other] - much[one])[distinct] / apart[distinct]))
 
 
-@lru_cache(maxsize=_POINTS)
+@lru_cache(maxsize=GROWTH_SIZES)
 def _pairs(number: int) -> tuple[Codes, Codes]:
     """List all pairs of so many points."""
     return np.triu_indices(number, k=1)
 
 
-def _keeps(current: pd.DataFrame, appliances: pd.Index) -> Numbers:
-    """Give how many backups each appliance keeps, infinity for all."""
+def retained(current: pd.DataFrame, appliances: pd.Index) -> Numbers:
+    """Return how many backups each appliance keeps.
+
+    Parameters
+    ----------
+    current : DataFrame
+        The schedules in force, of `backupkit.tables.SCHEDULES`.
+    appliances : Index of str
+        The appliances to tell about.
+
+    Returns
+    -------
+    array of float64
+        The largest ``max_count`` of the enabled schedules; infinity where one of them keeps all,
+        or there is none.
+    """
     enabled = current[current["enabled"].fillna(value=False).astype("bool")]
     codes = codes_of(enabled["appliance"], appliances)
     most = enabled["max_count"].to_numpy("float64", na_value=np.inf)

@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backupkit.analysis.arrays import instant, utc
+from backupkit.analysis.arrays import codes_of, instant, order_of, times_of, utc
 from backupkit.analysis.knowledge import job_times
 from backupkit.analysis.loads import target_of
 from backupkit.tables import CLUSTERS, FAILURE_COUNTS
+from backupkit.tables.evidence import DUPLICATE_JOBS
 
 __all__ = ["clusters", "failure_counts", "lately", "twins"]
 
@@ -20,7 +21,6 @@ _WHERE: Final = {
     "site": "at the same site",
     "group": "in the same group",
 }
-_NEWEST: Final = 1_000  # jobs by which an appliance is known; so many tell enough
 _TWINS: Final = 3  # jobs that two names have in common
 _SHOWN: Final = 100  # characters of a value in a sentence
 _LEAST: Final = 2  # appliances that share a value; one alone shares nothing
@@ -150,7 +150,7 @@ def twins(jobs: pd.DataFrame) -> pd.DataFrame:
 
     Notes
     -----
-    Compared are the newest 1,000 jobs of each. The same job has the same id, start and end: many
+    Compared are the newest 100 jobs of each. The same job has the same id, start and end: many
     appliances start at the same second, and ids are made of the start. At least 3 jobs, and half
     of those of the smaller one, must be the same.
     Of three names for one appliance the first is told with each of the others.
@@ -182,17 +182,17 @@ def twins(jobs: pd.DataFrame) -> pd.DataFrame:
 
 
 def lately(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Give of each appliance the newest jobs by which `twins` knows it.
+    """Return the newest jobs of each appliance, by which `twins` compares them.
 
     Parameters
     ----------
     jobs : DataFrame
-        Of `backupkit.tables.JOBS`, each job once.
+        Of `backupkit.tables.JOBS`, each job once. Of two with the same start the last is newer.
 
     Returns
     -------
     DataFrame
-        appliance, job_id, start_time and end_time, none missing: the newest 1,000 of each.
+        appliance, job_id, start_time and end_time, none missing: the newest 100 of each.
 
     Examples
     --------
@@ -203,10 +203,11 @@ def lately(jobs: pd.DataFrame) -> pd.DataFrame:
     1
     """
     listed = jobs[["appliance", "job_id", "start_time", "end_time"]].dropna()
-    if len(listed) and listed["appliance"].value_counts().max() <= _NEWEST:
-        return listed
-    ordered = listed.sort_values(["appliance", "start_time", "job_id"], kind="stable")
-    return ordered.groupby("appliance").tail(_NEWEST)
+    names = pd.Index(listed["appliance"].unique())
+    codes = codes_of(listed["appliance"], names)
+    order = order_of(codes, times_of(listed["start_time"]))
+    ends = np.searchsorted(codes[order], codes[order], side="right")
+    return listed.iloc[order[ends - np.arange(len(order)) <= DUPLICATE_JOBS]]
 
 
 def _ended(jobs: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:

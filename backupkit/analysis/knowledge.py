@@ -1,5 +1,6 @@
 """What is known of each appliance, since when and until when."""
 
+from datetime import timedelta
 from typing import Final
 
 import numpy as np
@@ -10,22 +11,29 @@ from backupkit.analysis.arrays import (
     Codes,
     Times,
     codes_of,
-    first_of,
     instant,
+    later_if,
     latest,
     order_of,
     spans_of,
     times_of,
     utc,
 )
+from backupkit.tables.evidence import CADENCE_FLOOR, CADENCE_GAPS, TOLERATED_SKEW
 
-__all__ = ["clock_corrections", "distinct_jobs", "job_times", "knowledge", "on_our_clock", "visits"]
+__all__ = [
+    "cadence_visits",
+    "clock_corrections",
+    "counted_polls",
+    "distinct_jobs",
+    "job_times",
+    "knowledge",
+    "on_our_clock",
+    "visits",
+]
 
 _TERMINAL: Final = ("success", "failure")
-_TOLERATED_SKEW: Final = pd.Timedelta(minutes=5)
-_CADENCE_FLOOR: Final = pd.Timedelta(hours=1)
-_CADENCE_GUESS: Final = pd.Timedelta(hours=24)
-_INSTANT: Final = np.timedelta64(1, "us")
+_CADENCE_GUESS: Final = timedelta(hours=24)
 
 
 def distinct_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
@@ -113,27 +121,24 @@ def visits(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        By appliance: polls, polls_ok (counts); first_poll, last_poll, first_ok, last_ok,
-        failing_since [UTC]; cadence (the median gap between good visits that are at least 1 h
-        apart; 1 h if there are only closer ones, 24 h while there are fewer than two); error and
-        detail of the newest visit if it failed; clock_skew, api, version and details of the newest
-        good one.
+        By appliance: first_poll, last_poll, first_ok, last_ok, failing_since [UTC]; cadence (the
+        median gap between the newest good visits that are at least 1 h apart; 1 h if there are
+        only closer ones, 24 h while there are fewer than two); error and detail of the newest visit
+        if it failed; clock_skew, api, version and details of the newest good one.
 
     Notes
     -----
     Only good visits make the cadence: else one more failure could widen the gap, and with it the
-    time for which an old answer counts as knowledge. Of visits that follow each other more closely
-    than an hour the first counts: looking twice must not make an answer go stale sooner. A visit
-    that Ctrl-C cut short, or that only followed a running job, says nothing about the appliance,
-    and counts as none.
+    time for which an old answer counts as knowledge. The visits that make it are counted back from
+    the newest good one, up to 20 gaps: the next is the newest one at least an hour before. So a
+    second look, right after the first, must not make an answer go stale sooner.
+    A visit that Ctrl-C cut short, or that only followed a running job, says nothing about the
+    appliance, and counts as none.
     """
-    counted = polls[polls["ok"].notna()].drop_duplicates(["appliance", "polled_at", "ok"])
-    seen = counted.sort_values(["appliance", "polled_at", "ok"], kind="stable")
+    seen = polls.iloc[counted_polls(polls)]
     good = seen[seen["ok"].astype("bool")]
     by, by_good = seen.groupby("appliance"), good.groupby("appliance")
     facts = pd.DataFrame(index=appliances)
-    facts["polls"] = by.size().reindex(appliances, fill_value=0)
-    facts["polls_ok"] = by_good.size().reindex(appliances, fill_value=0)
     facts["first_poll"], facts["last_poll"] = by["polled_at"].min(), by["polled_at"].max()
     facts["first_ok"], facts["last_ok"] = by_good["polled_at"].min(), by_good["polled_at"].max()
     facts["cadence"] = _cadence(good, appliances)
@@ -151,34 +156,86 @@ def visits(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     return facts
 
 
+def counted_polls(polls: pd.DataFrame) -> Codes:
+    """Return the rows of the polls that count, each poll once.
+
+    Parameters
+    ----------
+    polls : DataFrame
+        Of `backupkit.tables.POLLS`, in any order.
+
+    Returns
+    -------
+    array of intp
+        Their positions by appliance and time; of two at one instant the failed one comes first.
+        A poll that was stopped, or only followed a running job, is left out.
+
+    Examples
+    --------
+    >>> from backupkit.tables import POLLS
+    >>> times = [pd.Timestamp(f"2026-11-0{day}", tz="UTC") for day in (3, 2, 2, 4)]
+    >>> columns = {"appliance": ["a"] * 4, "polled_at": times, "ok": [True, True, True, None]}
+    >>> counted_polls(POLLS.frame(columns))
+    array([1, 0])
+    """
+    rows = np.flatnonzero(polls["ok"].notna().to_numpy())
+    names = pd.Index(np.sort(polls["appliance"].unique()), dtype="str")
+    codes = codes_of(polls["appliance"], names)[rows]
+    times = times_of(polls["polled_at"])[rows]
+    good = polls["ok"].to_numpy(dtype=bool, na_value=False)[rows]
+    order = order_of(codes, later_if(good, times))
+    codes, times, good = codes[order], times[order], good[order]
+    again = np.zeros(len(order), dtype=bool)
+    again[1:] = (codes[1:] == codes[:-1]) & (times[1:] == times[:-1]) & (good[1:] == good[:-1])
+    counted: Codes = rows[order[~again]]
+    return counted
+
+
 def _cadence(good: pd.DataFrame, appliances: pd.Index) -> pd.Series:
-    """Give the usual gap between the good visits, which are sorted by appliance and time."""
+    """Return the usual gap between the good visits, which are sorted by appliance and time."""
     rows = good[good["appliance"].isin(appliances)]
     codes, times = codes_of(rows["appliance"], appliances), times_of(rows["polled_at"])
-    ends = np.searchsorted(codes, np.arange(len(appliances)), side="right")
-    kept = np.zeros(len(rows), dtype=bool)
-    at = np.searchsorted(codes, np.arange(len(appliances)))
-    owner = np.arange(len(appliances))
-    # from each kept visit to the first one that is far enough, for all appliances at once
-    following = _first_after(codes, times, ends)
-    while len(at):
-        inside = at < ends[owner]
-        at, owner = at[inside], owner[inside]
-        kept[at] = True
-        at = following[at]
-    apart = pd.Series(times[kept]).groupby(codes[kept])
-    usual = apart.diff().groupby(codes[kept]).median()
-    cadence = usual.reindex(range(len(appliances))).set_axis(appliances)
+    chosen = np.append(times, NAT)[cadence_visits(codes, times, len(appliances))]
+    gaps = np.sort(chosen[:-1] - chosen[1:], axis=0)  # NaT comes last
+    told = np.count_nonzero(~np.isnat(gaps), axis=0)
+    every = np.arange(len(appliances))
+    low, high = gaps[np.maximum(told - 1, 0) // 2, every], gaps[told // 2, every]
+    usual = np.where(told > 0, low + (high - low) // 2, np.timedelta64(CADENCE_FLOOR))
     several = np.bincount(codes, minlength=len(appliances)) > 1
-    cadence = cadence.mask(cadence.isna() & several, _CADENCE_FLOOR)
-    return cadence.fillna(_CADENCE_GUESS).astype("timedelta64[us]")
+    cadence = np.where(several, usual, np.timedelta64(_CADENCE_GUESS))
+    return pd.Series(cadence.astype("timedelta64[us]"), index=appliances)
 
 
-def _first_after(codes: Codes, times: Times, ends: Codes) -> Codes:
-    """Give for each visit the next one of its appliance that is an hour later; else its end."""
-    after = latest(codes, times, codes, times + _CADENCE_FLOOR.to_timedelta64() - _INSTANT) + 1
-    following: Codes = np.minimum(after, ends[codes])
-    return following
+def cadence_visits(codes: Codes, times: Times, number: int) -> Codes:
+    """Return the good visits between which the gaps of the cadence lie.
+
+    Parameters
+    ----------
+    codes, times : array
+        Appliance and time of each good visit, sorted by both.
+    number : int
+        How many appliances there are.
+
+    Returns
+    -------
+    array of intp
+        Positions, a column for each appliance: the newest visit, then the newest one at least 1 h
+        before it, and so on for up to 20 gaps; -1 where there is none.
+
+    Examples
+    --------
+    >>> hours = np.array([0, 5, 23, 24], dtype="datetime64[h]").astype("datetime64[us]")
+    >>> cadence_visits(np.zeros(4, dtype=np.intp), hours + np.timedelta64(5, "m"), 1)[:4, 0]
+    array([3, 2, 1, 0])
+    """
+    floor = np.timedelta64(CADENCE_FLOOR).astype("timedelta64[us]")
+    before = np.append(latest(codes, times, codes, times - floor), -1)
+    ends = np.searchsorted(codes, np.arange(number), side="right")
+    at = np.where(ends > np.searchsorted(codes, np.arange(number)), ends - 1, -1)
+    chain = [at]
+    for _ in range(CADENCE_GAPS):
+        chain.append(before[chain[-1]])
+    return np.stack(chain)
 
 
 def on_our_clock(jobs: pd.DataFrame, corrections: pd.Series) -> pd.DataFrame:
@@ -221,11 +278,11 @@ def clock_corrections(skew: pd.Series) -> pd.Series:
     >>> clock_corrections(skew).to_list()
     [Timedelta('-1 days +22:00:00'), Timedelta('0 days 00:00:00'), Timedelta('0 days 00:00:00')]
     """
-    return skew.where(skew.abs() > _TOLERATED_SKEW, pd.Timedelta(0)).astype("timedelta64[us]")
+    return skew.where(skew.abs() > TOLERATED_SKEW, pd.Timedelta(0)).astype("timedelta64[us]")
 
 
 def knowledge(
-    jobs: pd.DataFrame,
+    oldest: pd.Series,
     visited: pd.DataFrame,
     rules: pd.DataFrame,
     *,
@@ -235,8 +292,8 @@ def knowledge(
 
     Parameters
     ----------
-    jobs : DataFrame
-        Of `backupkit.tables.JOBS`, on our clock.
+    oldest : Series of datetime64
+        Start of the oldest job, on our clock [UTC], by appliance; missing where there is none.
     visited : DataFrame
         What `visits` gave.
     rules : DataFrame
@@ -262,16 +319,10 @@ def knowledge(
     ----------
     .. [1] sla.md, section 3, "known_since" and "known_until".
     """
-    index, size = rules.index, len(rules)
-    began, _ = job_times(jobs)
-    codes: Codes = codes_of(jobs["appliance"], index)
-    started = np.flatnonzero(~np.isnat(began))
-    groups, first = first_of(codes[started], began[started])
-    oldest = np.full(size, NAT)
-    oldest[groups] = began[started[first]]
     evidence = times_of(visited["last_ok"])
     never = np.isnat(evidence)
-    known_since = np.where(never, NAT, np.fmin(times_of(visited["first_ok"]), oldest))
+    oldest_start = times_of(oldest.reindex(rules.index))
+    known_since = np.where(never, NAT, np.fmin(times_of(visited["first_ok"]), oldest_start))
     staleness = rules["staleness"].fillna(visited["cadence"])
     known_until = np.fmin(evidence + spans_of(staleness), times_of(visited["failing_since"]))
     first_poll = times_of(visited["first_poll"])
@@ -285,4 +336,4 @@ def knowledge(
         "since": np.where(never, first_sign, known_since),
     }
     columns = {name: utc(values) for name, values in times.items()}
-    return pd.DataFrame(columns).set_axis(index)
+    return pd.DataFrame(columns).set_axis(rules.index)

@@ -22,6 +22,7 @@ from backupkit.analysis.arrays import (
 )
 from backupkit.analysis.knowledge import job_times
 from backupkit.tables import LOADS
+from backupkit.tables.evidence import LARGEST_SUM
 
 __all__ = ["loads", "sums_of", "target_of", "touching"]
 
@@ -42,7 +43,6 @@ _PORTS: Final = {
 _FOLDER: Final = r"\A([^@/]*/[^@/]*/[^@/]*)/[^@]*\z"
 """A location whose folder, in which jobs differ, cannot be the rest of a password."""
 _GUESS: Final = np.timedelta64(1, "h")
-_LARGEST: Final = 9.2e18  # a sum beyond it does not fit a count
 
 
 def target_of(location: str) -> str | None:
@@ -115,7 +115,7 @@ def sums_of(groups: Codes, sizes: pd.Series, *, number: int) -> pd.Series:
     total = np.zeros(number, dtype=np.int64)
     np.add.at(total, among, told)
     roughly = np.bincount(among, weights=told.astype(np.float64), minlength=number)
-    known = (np.bincount(among, minlength=number) > 0) & (roughly < _LARGEST)
+    known = (np.bincount(among, minlength=number) > 0) & (roughly < LARGEST_SUM)
     return pd.Series(total, dtype="Int64").where(known)
 
 

@@ -176,8 +176,8 @@ def expected_runs(
     rows = rows.reset_index(drop=True)
     codes = codes_of(rows["appliance"], index)
     begin, until = _in_force(rows)
-    low = np.fmax(begin, times_of(since)[codes])
-    high = np.fmin(until, instant(end))
+    low: Times = np.fmax(begin, times_of(since)[codes])
+    high: Times = np.fmin(until, instant(end))
     usable = (
         rows["enabled"].fillna(value=False).astype("bool")
         & rows["hour"].between(0, 23).fillna(value=False)
@@ -188,17 +188,18 @@ def expected_runs(
     usable &= ~np.isnat(times_of(since)[codes]) & (low < beyond)
     kept = np.flatnonzero(usable)
     picked = rows.loc[kept]
+    own_zones = schedule_zones(picked, fallback=fallback)["zone"]
+    # by the appliance's clock, as its schedule is
+    ahead = np.full(len(rows), _NOTHING) if corrections is None else spans_of(corrections)[codes]
     row, local, zone = _wall_times(
-        picked, schedule_zones(picked, fallback=fallback)["zone"], low[kept], high[kept]
+        picked, own_zones, low[kept] + ahead[kept], high[kept] + ahead[kept]
     )
     slot, widened = to_utc(local, zone)
     source = kept[row]
     order = order_of(source, slot)
     slot, widened, source = slot[order], widened[order], source[order]
     own_next, own_widened = _following(source, slot), np.append(widened[1:], _NOTHING)
-    if corrections is not None:
-        ahead = spans_of(corrections)[codes[source]]
-        slot, own_next = slot - ahead, own_next - ahead
+    slot, own_next = slot - ahead[source], own_next - ahead[source]
     force = (np.isnat(begin[source]) | (slot >= begin[source])) & (
         np.isnat(until[source]) | (slot < until[source])
     )

@@ -23,6 +23,7 @@ from backupkit.analysis.arrays import (
 from backupkit.analysis.knowledge import job_times
 from backupkit.analysis.scope import NO_EXCLUSIONS, Exclusions
 from backupkit.tables import SLOT_STATES
+from backupkit.tables.evidence import EARLIEST_START, RECENT
 
 __all__ = ["infer_types", "judge_slots", "numbers_of", "recent_slots", "slot_counts"]
 
@@ -40,6 +41,7 @@ _DECIDED: Final = (  # the first that holds
     "unknown",
 )
 _TYPE_TOLERANCE: Final = np.timedelta64(10, "m")
+_DAY: Final = pd.Timedelta(days=1)
 
 
 def infer_types(jobs: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:
@@ -114,8 +116,8 @@ def judge_slots(
     -----
     Let k be the newest good visit. The attempts of a slot are the jobs (success, failure or open)
     that started from `early` before it to `early` before the next one, though never further from
-    it than half the way to its neighbour. The deadline is the end of that span, or the completion
-    target where that is sooner.
+    it than half the way to its neighbour, or than half a week. The deadline is the end of that
+    span, or the completion target where that is sooner.
 
     * met: the first SCHEDULED attempt started no more than `late` after the slot and succeeded by
       the deadline. rescued: another attempt did. late: one succeeded, after the deadline.
@@ -267,8 +269,8 @@ def recent_slots(
     allowed = (1 - counted["target"]).round(12)
     inside = counted["slot"] >= start
     counts = {"allowed": allowed[inside].groupby(counted["appliance"][inside]).sum()}
-    for name, days in (("24h", 1), ("7d", 7)):
-        late = counted["slot"] >= end - pd.Timedelta(days=days)
+    for name, span in (("24h", _DAY), ("7d", RECENT)):
+        late = counted["slot"] >= end - span
         by = counted["appliance"][late]
         counts[f"missed_{name}"] = missed[late].groupby(by).sum()
         counts[f"allowed_{name}"] = allowed[late].groupby(by).sum()
@@ -314,6 +316,7 @@ def _bounds(
     expected: pd.DataFrame, codes: Codes, early: np.ndarray[tuple[int], np.dtype[np.timedelta64]]
 ) -> tuple[Times, Times]:
     """Give the span in which a job has to start to belong to each slot."""
+    early = np.minimum(early, np.timedelta64(EARLIEST_START))
     slot, following = times_of(expected["slot"]), times_of(expected["next_slot"])
     same = np.zeros(len(slot), dtype=bool)
     same[1:] = codes[1:] == codes[:-1]

@@ -62,7 +62,7 @@ class Comparison:
     @property
     def sentence(self) -> str:
         """The changes in a sentence, with their counts."""
-        if self.version.startswith("0-"):
+        if _is_empty(self.version):
             return "nothing was known yet then"
         counts = self.changes["kind"].value_counts()
         told = [f"{counts[kind]:,} {kind}" for kind in CHANGE_KINDS if counts.get(kind, 0)]
@@ -95,8 +95,8 @@ def compare(before: Assessment, after: Assessment) -> Comparison:
     >>> compare(a, a).sentence
     'nothing was known yet then'
     """
-    known = not before.version.startswith("0-")
-    rows = [*_appliances(before, after), *_signatures(before, after)] if known else []
+    is_empty = _is_empty(before.version)
+    rows = [] if is_empty else [*_appliances(before, after), *_signatures(before, after)]
     rank = {kind: place for place, kind in enumerate(CHANGE_KINDS)}
     rows.sort(key=lambda row: rank[str(row["kind"])])  # stable: within a kind the worst first
     return Comparison(
@@ -106,6 +106,11 @@ def compare(before: Assessment, after: Assessment) -> Comparison:
         version=before.version,
         changes=CHANGES.frame({name: [row.get(name) for row in rows] for name in CHANGES.names}),
     )
+
+
+def _is_empty(version: str) -> bool:
+    """Return whether a version is that of an empty history, or of frames without polls."""
+    return not version or version.startswith("0-")
 
 
 def _appliances(before: Assessment, after: Assessment) -> Iterator[dict[str, str | None]]:

@@ -1,5 +1,6 @@
 """The way from what is known to an assessment: each fact is computed once, in one place."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
@@ -12,15 +13,25 @@ from backupkit.assessment.result import Assessment
 from backupkit.assessment.setting import Setting, Times
 from backupkit.policy import Policy
 from backupkit.settings import Instant
-from backupkit.tables import JOBS, POLLS, SCHEDULES, Known
+from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, Known
 
-__all__ = ["evaluate", "evaluate_frames", "known_at"]
+__all__ = ["appliances_in", "evaluate", "evaluate_frames", "known_at"]
 
 
 class _History(Protocol):
-    """Frames as they were known at an instant, such as `backupkit.History` gives."""
+    """What was known at an instant, such as `backupkit.History` gives.
 
-    def known(self, *, at: Instant | None = None) -> Known: ...
+    With a period it may leave out what `backupkit.analysis.restrict_to_period` drops.
+    """
+
+    def known(
+        self,
+        *,
+        at: Instant | None = None,
+        start: Instant | None = None,
+        end: Instant | None = None,
+        now: Instant | None = None,
+    ) -> Known: ...
 
 
 class _Snapshot(Protocol):
@@ -75,11 +86,13 @@ def evaluate(
     """
     times = Times.asked(start=start, end=end, now=now, last=last)
     at = None if now is None else times.now
-    known = source.known(at=at) if hasattr(source, "known") else source
-    frames = known.jobs, known.polls, known.schedules
-    return evaluate_frames(
-        *frames, policy, start=times.start, end=times.end, now=times.now, as_if=as_if
-    )
+    if hasattr(source, "known"):
+        known = source.known(at=at, start=times.start, end=times.end, now=times.now)
+    elif isinstance(source, Known):
+        known = source
+    else:
+        known = Known(source.jobs, source.polls, source.schedules)
+    return _judged(known, policy, times, as_if=as_if)
 
 
 def evaluate_frames(
@@ -132,12 +145,29 @@ def evaluate_frames(
     .. [1] sla.md, sections 3 to 6.
     """
     times = Times.checked(start=start, end=end, now=now)
-    known = known_at(Known(jobs, polls, schedules), times.now)
-    frames = known.jobs, known.polls, known.schedules
-    in_data = {name for frame in frames for name in frame["appliance"].unique()}
-    setting = Setting.of(policy, in_data, times, as_if=as_if)
-    version = analysis.data_version(known.polls)
-    return assess([judge_part(known, setting)], setting, version=version)
+    return _judged(Known(jobs, polls, schedules), policy, times, as_if=as_if)
+
+
+def _judged(known: Known, policy: Policy, times: Times, *, as_if: bool) -> Assessment:
+    """Judge what is known over a period, by what the figures of that period need."""
+    known = known_at(known, times.now)
+    version = analysis.data_version(known.polls) if known.version is None else known.version
+    needed = analysis.restrict_to_period(known, start=times.start, end=times.end, now=times.now)
+    setting = Setting.of(policy, appliances_in(needed), times, as_if=as_if)
+    return assess([judge_part(needed, setting)], setting, version=version)
+
+
+def appliances_in(known: Known) -> set[str]:
+    """Return the names that appear in the data.
+
+    Parameters
+    ----------
+    known : Known
+        What is known.
+    """
+    frames = (known.jobs, known.polls, known.schedules)
+    names = {str(name) for frame in frames for name in frame["appliance"].unique()}
+    return names if known.totals is None else names.union(known.totals.index)
 
 
 def known_at(known: Known, moment: pd.Timestamp) -> Known:
@@ -146,7 +176,7 @@ def known_at(known: Known, moment: pd.Timestamp) -> Known:
     Parameters
     ----------
     known : Known
-        Frames in any order; not changed.
+        Frames in any order; not changed. Its totals, if there are any, are those of the moment.
     moment : Timestamp
         The moment.
 
@@ -157,8 +187,11 @@ def known_at(known: Known, moment: pd.Timestamp) -> Known:
     """
     first_seen = JOBS.check(known.jobs)["first_seen_at"]
     seen_at = SCHEDULES.check(known.schedules)["seen_at"]
-    return Known(
-        analysis.distinct_jobs(known.jobs[first_seen.isna() | (first_seen <= moment)]),
-        known.polls[POLLS.check(known.polls)["polled_at"] <= moment],
-        known.schedules[seen_at.isna() | (seen_at <= moment)],
+    if known.totals is not None:
+        TOTALS.check(known.totals)
+    return replace(
+        known,
+        jobs=analysis.distinct_jobs(known.jobs[first_seen.isna() | (first_seen <= moment)]),
+        polls=known.polls[POLLS.check(known.polls)["polled_at"] <= moment],
+        schedules=known.schedules[seen_at.isna() | (seen_at <= moment)],
     )

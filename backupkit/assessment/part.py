@@ -7,18 +7,19 @@ import pandas as pd
 
 from backupkit import analysis
 from backupkit.analysis import Exclusions
-from backupkit.analysis.arrays import codes_of, instant
+from backupkit.analysis.arrays import codes_of, instant, utc
 from backupkit.assessment.setting import Setting, Times, Turns
 from backupkit.assessment.standing import exposures, failing, mute
 from backupkit.policy import Policy
 from backupkit.tables import ASSESSED_JOBS, JOBS, SCHEDULES, SLOTS, Known
+from backupkit.tables.evidence import LATEST_START, RECENT
 
 __all__ = ["Part", "judge_part"]
 
 _LOOK_BACK: Final = pd.Timedelta(days=1_000)  # expected runs before that change no figure
-_WEEK: Final = pd.Timedelta(days=7)
 _AROUND: Final = pd.Timedelta(minutes=10)  # a job may start a little off the run it is
 _DAY: Final = pd.Timedelta(days=1)
+_COUNTS: Final = ["polls", "polls_ok", "jobs"]
 _READ: Final = [name for name in JOBS.names if name != "messages"]  # a frame may hold more
 
 
@@ -56,17 +57,16 @@ class Part:
     lately: pd.DataFrame
 
 
-def judge_part(data: Known, setting: Setting, *, all_jobs: bool = True) -> Part:
+def judge_part(data: Known, setting: Setting) -> Part:
     """Judge some appliances.
 
     Parameters
     ----------
     data : Known
-        What is known of them; each job once.
+        What is known of them, each job once: all of it, or what
+        `backupkit.analysis.restrict_to_period` kept.
     setting : Setting
         Of these appliances.
-    all_jobs : bool
-        Whether `Part.jobs` has all jobs, or only those that touch the period.
 
     Returns
     -------
@@ -76,19 +76,22 @@ def judge_part(data: Known, setting: Setting, *, all_jobs: bool = True) -> Part:
     times, turns, rules, excluded = setting.times, setting.turns, setting.rules, setting.excluded
     start, end, now = times.start, times.end, times.now
 
+    totals = analysis.totals_of(data.jobs, data.polls) if data.totals is None else data.totals
+    totals = totals.reindex(rules.index)
     visited = analysis.visits(data.polls, appliances=rules.index)
     schedules = _with_plans(data.schedules, visited, setting.policy_of_plans)
     corrections = analysis.clock_corrections(visited["clock_skew"])
     jobs = analysis.on_our_clock(data.jobs, corrections)
-    pieces = _pieces(jobs, visited, turns, excluded, times)
-    known = analysis.knowledge(jobs, visited, rules, start=start)
+    oldest = totals["oldest_start"] - corrections
+    pieces = _pieces(jobs, oldest, visited, turns, excluded, times)
+    known = analysis.knowledge(oldest, visited, rules, start=start)
     points = analysis.recovery_points(jobs, anchor=rules["anchor"])
 
-    since = _expect_since(jobs, known, start)
+    since = _expect_since(jobs, known, turns, start)
     expected = analysis.expected_runs(
         schedules,
         fallback=rules["timezone"],
-        since=since - _AROUND,
+        since=_infer_since(jobs, known, since, start) - _AROUND,
         end=end + _AROUND,
         corrections=corrections,
     )
@@ -114,11 +117,12 @@ def judge_part(data: Known, setting: Setting, *, all_jobs: bool = True) -> Part:
     current = analysis.current_schedules(schedules, at=end)
     plan_zones = analysis.schedule_zones(current, fallback=rules["timezone"])
     zones = _zones(current, plan_zones, rules)
-    baselines = analysis.baselines(jobs, current, end=end, appliances=rules.index)
+    baselines = analysis.baselines(jobs, current, end=end, appliances=rules.index, totals=totals)
     typical = baselines["typical_duration"]
     facts = pd.concat(
         [
             rules,
+            totals[_COUNTS].fillna(0),
             visited,
             known,
             analysis.states_at(points, known, rules, at=end, excluded=excluded),
@@ -145,8 +149,6 @@ def judge_part(data: Known, setting: Setting, *, all_jobs: bool = True) -> Part:
     facts = facts.join(analysis.ratios(facts))
     facts["lookback_from"] = end - facts["lookback"]
     facts["zone"], facts["zone_source"] = zones["zone"], zones["source"]
-    number = data.jobs["appliance"].value_counts()
-    facts["jobs"] = number.reindex(facts.index, fill_value=0)
     facts["read"] = facts.index.isin(_read(data.polls, start, end))
     signatures = analysis.failure_signatures(data.jobs)
     failed = failing(jobs, signatures["text"], facts["last_success_end"], end)
@@ -172,7 +174,7 @@ def judge_part(data: Known, setting: Setting, *, all_jobs: bool = True) -> Part:
             polled=visited["last_ok"],
         ),
         schedules=SCHEDULES.conform(current),
-        jobs=ASSESSED_JOBS.conform(assessed if all_jobs else assessed[touching]),
+        jobs=ASSESSED_JOBS.conform(assessed),
         touching=jobs.loc[touching, _READ].join(signatures[touching]),
         due=due[due["slot"] >= start],
         lately=analysis.lately(data.jobs),
@@ -212,13 +214,18 @@ def _runs(jobs: pd.DataFrame, turns: Turns, zones: pd.Series, times: Times) -> p
 
 
 def _pieces(
-    jobs: pd.DataFrame, visited: pd.DataFrame, turns: Turns, excluded: Exclusions, times: Times
+    jobs: pd.DataFrame,
+    oldest: pd.Series,
+    visited: pd.DataFrame,
+    turns: Turns,
+    excluded: Exclusions,
+    times: Times,
 ) -> pd.DataFrame:
     """Cut the period into segments, each by the rules of its time."""
     pieces = [
         analysis.segments(
             analysis.recovery_points(jobs, anchor=rules["anchor"]),
-            analysis.knowledge(jobs, visited, rules, start=times.start),
+            analysis.knowledge(oldest, visited, rules, start=times.start),
             rules,
             start=begin,
             end=until,
@@ -267,22 +274,38 @@ def _zones(current: pd.DataFrame, told: pd.DataFrame, rules: pd.DataFrame) -> pd
     return whole.set_index("appliance").reindex(rules.index)
 
 
-def _expect_since(jobs: pd.DataFrame, known: pd.DataFrame, start: pd.Timestamp) -> pd.Series:
-    """Say from when to list expected runs.
+def _expect_since(
+    jobs: pd.DataFrame, known: pd.DataFrame, turns: Turns, start: pd.Timestamp
+) -> pd.Series:
+    """Return from when on expected runs are judged.
 
     The period's start is not enough: an incident open then began after the last success before it,
-    and the type of an older job may have to be worked out.
+    and the burn rate counts back from the period's end.
     """
-    before = jobs[(jobs["outcome"] == "success") & (jobs["end_time"] <= start)]
-    success = before.groupby("appliance")["end_time"].max().reindex(known.index)
-    untyped = jobs[jobs["type"].isna()].groupby("appliance")["start_time"].min()
+    _, done = analysis.job_times(jobs)
+    before = jobs["outcome"].eq("success").to_numpy() & (done < instant(start))
+    ended = utc(done[before]).groupby(jobs["appliance"][before].to_numpy()).max()
     limit = pd.Series(start - _LOOK_BACK, index=known.index)
-    wanted = pd.concat([success.fillna(limit), untyped.reindex(known.index)], axis="columns")
-    # and the burn rate counts back from the period's end
-    wanted = wanted.assign(week=start - _WEEK)
-    earliest = pd.concat([wanted.min(axis="columns") - _DAY, limit], axis="columns")
-    since = pd.concat([known["since"], earliest.max(axis="columns")], axis="columns")
-    return since.max(axis="columns").where(known["since"].notna())
+    late = pd.concat([rules["late"] for _, rules in turns], axis="columns").max(axis="columns")
+    wanted = pd.concat([ended.reindex(known.index).fillna(limit)], axis="columns")
+    earliest = wanted.assign(recent=start - RECENT).min(axis="columns")
+    earliest -= _DAY + late.where(late < LATEST_START, LATEST_START)
+    return _since(earliest, known, limit)
+
+
+def _infer_since(
+    jobs: pd.DataFrame, known: pd.DataFrame, since: pd.Series, start: pd.Timestamp
+) -> pd.Series:
+    """Return from when on expected runs are listed: the type of a job may have to be inferred."""
+    untyped = jobs[jobs["type"].isna()].groupby("appliance")["start_time"].min() - _DAY
+    earliest = pd.concat([since, untyped.reindex(known.index)], axis="columns").min(axis="columns")
+    return _since(earliest, known, pd.Series(start - _LOOK_BACK, index=known.index))
+
+
+def _since(earliest: pd.Series, known: pd.DataFrame, limit: pd.Series) -> pd.Series:
+    """Return the times, none before the limit, or before the appliance's time counts."""
+    since = pd.concat([known["since"], earliest, limit], axis="columns").max(axis="columns")
+    return since.where(known["since"].notna())
 
 
 def _scoped(frame: pd.DataFrame, rules: pd.DataFrame) -> pd.DataFrame:

@@ -87,7 +87,8 @@ class Assessment:
     policy : Policy
         The numbers it was judged by.
     version : str
-        Which visits it rests on: their number, and a digest of which they were.
+        What it rests on: the head digest of the history, "" of an empty one; or of frames and
+        snapshots the number of polls and a digest.
     verdict : Verdict
         The answer in one word and one sentence.
     fleet, groups, appliances, intervals, slots, incidents : DataFrame
@@ -100,8 +101,9 @@ class Assessment:
         Of ``BASELINES``, ``ANOMALIES``, ``LOADS`` and ``LINT``: what is usual, what is not, what
         the targets bear, and what is wrong with the plan.
     coverage, jobs, schedules : DataFrame
-        Of ``COVERAGE``, ``ASSESSED_JOBS`` (the appliances' own times) and ``SCHEDULES`` (those in
-        force at the period's end): what the judgement rests on.
+        Of ``COVERAGE``, ``ASSESSED_JOBS`` (by the appliances' own clocks) and ``SCHEDULES`` (those
+        in force at the period's end): what the judgement rests on. Older jobs, which no figure
+        needs, are not among the jobs; ``coverage`` counts them all.
     """
 
     start: pd.Timestamp

@@ -54,7 +54,9 @@ def collect(  # an option each
     Exit code: 0 all were read, 3 some were not, 4 none was, 130 stopped with Ctrl-C. What was read
     before Ctrl-C is kept.
     """
-    from backupkit.settings import parse_duration  # noqa: PLC0415 # it loads pandas: no --help does
+    # they load pandas: no --help does
+    from backupkit.history.options import load_keep_polls  # noqa: PLC0415
+    from backupkit.settings import parse_duration  # noqa: PLC0415
 
     appliances = bk.Fleet.load(fleet)
     if not len(appliances):
@@ -64,9 +66,11 @@ def collect(  # an option each
         at_once=at_once,
         per_appliance=per_appliance,
     )
+    kept = bk.History(history, keep_polls=load_keep_polls(fleet))
+    kept.check_writable()
     with stoppable():
         snapshot, added = collect_into(
-            appliances, bk.History(history), limits=limits, strategy=strategy, full=full
+            appliances, kept, limits=limits, strategy=strategy, full=full
         )
     if as_json:
         print_json(_round(snapshot, added))

@@ -93,7 +93,7 @@ def assess(  # an option each
 def history_of(place: str, fleet: Path) -> "bk.History":
     """Open a history that is to be read, or say how to fill it."""
     kept = bk.History(place, create=False)
-    if kept.polls().empty:
+    if not kept.head:
         raise SettingsError(
             f"The history {place} is empty. Fill it first with: "
             f"backupkit collect --fleet {fleet} --history {place}"

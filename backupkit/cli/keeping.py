@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -16,12 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["history"]
 
-_HISTORIES: Final = ("backupkit-history.json", "*/_delta_log", "*.parquet")
-"""What is found in a history or its export, and not among saved answers."""
+_DIGITS: Final = 64
 
 history = typer.Typer(
     name="history",
-    help="Look after what is kept: info, verify, compact, export, import, prune, forget.",
+    help="Look after what is kept: info, verify, backup, export, import, prune, forget.",
     rich_markup_mode=None,
     no_args_is_help=True,
 )
@@ -29,7 +28,7 @@ history = typer.Typer(
 
 @history.command()
 def info(history: HistoryPlace, *, as_json: AsJson = False) -> None:
-    """Count what is kept: appliances, jobs, visits, since when, size."""
+    """Count what is kept: appliances, jobs, polls, since when, size; and the head digest."""
     facts = bk.History(history, create=False).facts()
     if as_json:
         print_json(facts)
@@ -40,55 +39,80 @@ def info(history: HistoryPlace, *, as_json: AsJson = False) -> None:
 
 
 @history.command()
-def verify(history: HistoryPlace, *, as_json: AsJson = False) -> int:
-    """Hold each file against its seal and read every row; exit 1 if anything is damaged.
+def verify(
+    history: HistoryPlace,
+    *,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIGEST",
+            help="The digest that a report was made from: does the history still contain exactly "
+            "that past?",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Recompute all digests and all jobs, and name what differs; exit 1 if anything does.
 
-    At a URL there are no seals: every row is read.
+    Whole means: the database's own check finds nothing, each append holds the rows that it was
+    acknowledged for, none of them is missing, and the jobs are what the observations say.
     """
-    from backupkit.history.place import is_url  # noqa: PLC0415 # it loads pyarrow: no --help does
-
     kept = bk.History(history, create=False)
-    found = kept.verify()
+    wanted = None if head is None else _digest(head)
+    found = kept.verify(head=wanted)
+    newest = kept.head if found.empty else None
     if as_json:
-        print_json(found.to_dict("records"))
+        print_json({"head": newest, "problems": found.to_dict("records")})
     elif found.empty:
-        seals = " It is of an earlier version: the next round seals it."
-        if kept.sealed or is_url(history):
-            seals = ""
-        typer.echo(f"{history} is whole.{seals}")
+        typer.echo(f"{history} is whole. Head: {newest or 'none, it is empty'}")
+        if wanted is not None:
+            typer.echo(f"It contains exactly the past of {wanted}")
     else:
         for row in found.to_dict("records"):
-            typer.echo(f"{row['file']}: {row['problem']}")
-            typer.echo(f"    Without it: {row['lost']}")
+            typer.echo(f"{row['what']}: {row['problem']}")
         typer.echo(
-            f"{history}: {len(found)} damaged. Put these files back from a backup; what the "
-            "appliances still list can be collected again into a new history.",
+            f"{history}: {_counted(len(found), 'problem')}. Compare it with a "
+            "backup; what the appliances still list can be collected again into a new history.",
             err=True,
         )
     return 0 if found.empty else 1
 
 
+def _digest(text: str) -> str:
+    digest = text.strip().lower()
+    if len(digest) != _DIGITS or not set(digest) <= set("0123456789abcdef"):
+        raise SettingsError(
+            f'--head: "{text}" is not a digest of {_DIGITS} hexadecimal digits. A report names its '
+            "own in the section Method, and in data_version of its .json file."
+        )
+    return digest
+
+
 @history.command()
-def compact(history: HistoryPlace) -> None:
-    """Put small files together now; it happens by itself every so many rounds."""
-    kept = bk.History(history, create=False)
-    kept.compact()
-    typer.echo(f"{history}: {kept.facts().get('Size', 'done')}")
+def backup(
+    history: HistoryPlace,
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A new file.")],
+) -> None:
+    """Copy the history into a new file, while others go on appending."""
+    typer.echo(f"{bk.History(history, create=False).backup(target)}")
 
 
 @history.command()
 def export(
     history: HistoryPlace,
     out: Annotated[
-        Path, typer.Option(metavar="PATH", help="A new folder, or for sqlite a new file.")
+        str, typer.Option(metavar="TARGET", help="A new folder; for parquet, a URL, too.")
     ],
     *,
     kind: Annotated[
-        str, typer.Option("--format", metavar="KIND", help="parquet, csv or sqlite.")
+        Literal["parquet", "csv"], typer.Option("--format", help="What to write.")
     ] = "parquet",
 ) -> None:
-    """Write jobs, observations, visits and schedules for other programs."""
-    for path in bk.History(history, create=False).export(out, kind=kind):  # type: ignore[arg-type] # it checks
+    """Write jobs, observations, polls and schedules for other programs.
+
+    Parquet is partitioned by month.
+    """
+    for path in bk.History(history, create=False).export(out, kind=kind):
         typer.echo(f"{path}")
 
 
@@ -99,8 +123,8 @@ def import_(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="Another history, a folder or a URL; or the folder of its export as Parquet, or "
-            "of saved answers of the API.",
+            help="Another history, a file or a URL; or the folder or URL of an export as parquet; "
+            "or a folder of saved answers of the API.",
         ),
     ],
     *,
@@ -124,8 +148,9 @@ def import_(
     Exit code: 0 all was taken over, 3 of saved answers something is missing or could not be used.
     """
     kept = bk.History(history)
+    kept.check_writable()
     folder = Path(source)  # of a URL there is none
-    if folder.is_dir() and not any(any(folder.glob(pattern)) for pattern in _HISTORIES):
+    if folder.is_dir() and not _is_export(folder):
         return _import_answers(kept, folder, observed_at)
     if observed_at is not None:
         raise SettingsError(
@@ -134,6 +159,13 @@ def import_(
         )
     _say_added(kept, kept.merge(source), source)
     return 0
+
+
+def _is_export(folder: Path) -> bool:
+    """Return whether a folder is an export, whole or not, and holds no saved answers."""
+    from backupkit.history.exported import MANIFEST  # noqa: PLC0415 # it loads pyarrow
+
+    return (folder / MANIFEST).exists() or any(folder.rglob("*.parquet"))
 
 
 def _import_answers(kept: "History", source: Path, observed_at: str | None) -> int:
@@ -155,10 +187,8 @@ def _import_answers(kept: "History", source: Path, observed_at: str | None) -> i
 
 
 def _say_added(kept: "History", added: "Appended", source: str | Path) -> None:
-    typer.echo(
-        f"{kept.uri}: {added.observations:,} observations, {added.polls:,} visits and "
-        f"{added.schedules:,} schedules added from {source}"
-    )
+    rows = _counted_rows(added.observations, added.polls, added.schedules)
+    typer.echo(f"{kept.uri}: {rows} added from {source}")
 
 
 @history.command()
@@ -168,7 +198,7 @@ def prune(
         str, typer.Option(metavar="SPAN", help="Of what age, such as 400d or 104w.")
     ],
 ) -> None:
-    """Remove for good what was learnt longer ago; the history keeps a record of it.
+    """Remove for good what was learnt longer ago; the ledger records it.
 
     The schedules in force stay. What an appliance still lists comes back with the next round.
     Reports of the time before cannot be made again as they were.
@@ -176,11 +206,7 @@ def prune(
     from backupkit.settings import parse_duration  # noqa: PLC0415 # it loads pandas: no --help does
 
     span = parse_duration(older_than, where="--older-than")
-    removed = bk.History(history, create=False).prune(datetime.now(UTC) - span)
-    typer.echo(
-        f"{history}: {removed['observations']:,} observations and {removed['polls']:,} visits "
-        "removed"
-    )
+    _say_removed(history, bk.History(history, create=False).prune(datetime.now(UTC) - span))
 
 
 @history.command()
@@ -190,16 +216,28 @@ def forget(
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> int:
-    """Remove all that is known of an appliance for good; the record does not name it.
+    """Remove all that is known of an appliance for good; the ledger does not name it.
 
     While it is in fleet.toml it comes back with the next round.
     """
     if not yes and not typer.confirm(f"Remove all that {history} knows of {appliance}?", err=True):
         typer.echo("Nothing is removed.", err=True)
         return 1
-    removed = bk.History(history, create=False).forget(appliance)
-    typer.echo(
-        f"{history}: {removed['observations']:,} observations, {removed['polls']:,} visits and "
-        f"{removed['schedules']:,} schedules removed"
-    )
+    _say_removed(history, bk.History(history, create=False).forget(appliance))
     return 0
+
+
+def _say_removed(history: str, removed: dict[str, int]) -> None:
+    rows = _counted_rows(removed["observations"], removed["polls"], removed["schedules"])
+    typer.echo(f"{history}: {rows} removed")
+
+
+def _counted_rows(observations: int, polls: int, schedules: int) -> str:
+    return (
+        f"{_counted(observations, 'observation')}, {_counted(polls, 'poll')} and "
+        f"{_counted(schedules, 'schedule')}"
+    )
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

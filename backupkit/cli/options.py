@@ -15,12 +15,12 @@ FleetFile = Annotated[
     Path, typer.Option("--fleet", metavar="FILE", help="Which appliances there are: fleet.toml.")
 ]
 HistoryPlace = Annotated[
-    str,  # a Path would make s3:/ of s3://
+    str,  # a Path would make postgresql:/ of postgresql://
     typer.Option(
         "--history",
         metavar="PLACE",
-        help="Where all is kept: a folder, or a URL such as s3://bucket/history, with the keys in "
-        "the environment.",
+        help="Where all is kept: a file such as history.db, or "
+        "postgresql://user@host:port/database with the password in PGPASSFILE or PGPASSWORD.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]

@@ -97,7 +97,7 @@ def demo(
         typer.echo(
             f"Simulated {len(fleet.appliances)} appliances over HTTPS on loopback.", err=True
         )
-        history = bk.History(out / "history")
+        history = bk.History(out / "history.db")
         collect_into(bk.Fleet.load(fleet_file), history)
     assessment = assess(history.uri, fleet_file, last="30d")
     written = bk.report(assessment).save(out / "report.html")

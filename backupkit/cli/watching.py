@@ -29,15 +29,18 @@ def watch(
     code: 0 nothing runs any more, 130 stopped with Ctrl-C; what was seen by then is kept.
     """
     from backupkit.cli import bars  # noqa: PLC0415 # loads pandas, which no --help needs
-    from backupkit.settings import parse_duration  # noqa: PLC0415 # it too
+    from backupkit.history.options import load_keep_polls  # noqa: PLC0415 # it too
+    from backupkit.settings import parse_duration  # noqa: PLC0415
 
     appliances = bk.Fleet.load(fleet)
     if not len(appliances):
         raise SettingsError(f"{fleet}: no appliance to ask; add one as [[appliance]].")
     pause = parse_duration(every, where="--every").total_seconds()
+    kept = bk.History(history, keep_polls=load_keep_polls(fleet))
+    kept.check_writable()
     with stoppable(), bars.suited() as shown, warnings.catch_warnings():
         warnings.simplefilter("ignore", category=BackupkitWarning)  # each look tells by itself
-        for frame in bk.watch(appliances, bk.History(history), every=pause):
+        for frame in bk.watch(appliances, kept, every=pause):
             if as_json:
                 typer.echo(json.dumps(records(frame), ensure_ascii=False))
             shown.show(frame)

@@ -5,7 +5,7 @@ nothing here, and looks each password up where its source says.
 """
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
@@ -17,13 +17,32 @@ from backupkit.fleet import Appliance, PasswordSource
 __all__ = ["HERE", "NOBODY", "Here", "at_home"]
 
 
+KnownJobs = tuple[frozenset[str], frozenset[str]]
+
+
 @dataclass(frozen=True)
 class Here:
-    """What one round keeps to its own process."""
+    """What one round keeps to its own process.
+
+    Attributes
+    ----------
+    key : str
+        By which orders find it.
+    pace : Pace
+        How many requests may be under way.
+    stop : Event
+        Ends the round.
+    known_jobs : callable or None
+        Looks up, for an appliance and the ids on its list, which were listed before and which of
+        these have ended; None if orders say so themselves.
+    typed : dict
+        The passwords that were typed.
+    """
 
     key: str = field(default_factory=lambda: uuid4().hex)
     pace: Pace = field(default_factory=Pace)
     stop: threading.Event = field(default_factory=threading.Event)
+    known_jobs: Callable[[str, Collection[str]], KnownJobs] | None = None
     typed: dict[tuple[PasswordSource, str], str] = field(default_factory=dict, repr=False)
 
     def password_of(self, appliance: Appliance) -> str:
@@ -53,7 +72,10 @@ NOBODY = Here()
 
 @contextmanager
 def at_home(
-    appliances: Iterable[Appliance], *, stop: threading.Event | None = None
+    appliances: Iterable[Appliance],
+    *,
+    stop: threading.Event | None = None,
+    known_jobs: Callable[[str, Collection[str]], KnownJobs] | None = None,
 ) -> Iterator[Here]:
     """Keep a round's own things for as long as it lasts.
 
@@ -64,6 +86,8 @@ def at_home(
         round and more, not again.
     stop : Event, optional
         Somebody else's stop sign; by default one of its own.
+    known_jobs : callable, optional
+        As of `Here`.
 
     Yields
     ------
@@ -72,7 +96,7 @@ def at_home(
     """
     wanted = {(one.password, one.user) for one in appliances if one.password.kind == "prompt"}
     known = {entry: word for here in list(HERE.values()) for entry, word in here.typed.items()}
-    here = Here(stop=stop or threading.Event())
+    here = Here(stop=stop or threading.Event(), known_jobs=known_jobs)
     for source, user in sorted(wanted, key=repr):
         here.typed[source, user] = known.get((source, user)) or source.read(user)
     HERE[here.key] = here

@@ -5,7 +5,7 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import (
     BrokenExecutor,
     CancelledError,
@@ -17,7 +17,7 @@ from concurrent.futures import (
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from tqdm.auto import tqdm
 
@@ -54,6 +54,21 @@ class Memory(Protocol):
 
     def remembered(self) -> Mapping[str, Remembered]:
         """Sum up what is known of each appliance."""
+        ...
+
+
+@runtime_checkable
+class KeyedMemory(Protocol):
+    """A memory that looks up jobs by key: a `backupkit.History`."""
+
+    def remembered(self, *, ids: bool = True) -> Mapping[str, Remembered]:
+        """Sum up what is known of each appliance, with or without the ids of its jobs."""
+        ...
+
+    def known_jobs(
+        self, appliance: str, listed: Collection[str]
+    ) -> tuple[frozenset[str], frozenset[str]]:
+        """Return which jobs were listed before, and which of these have ended."""
         ...
 
 
@@ -149,10 +164,16 @@ def one_round(  # what collect takes, and a stop sign
     Snapshot
         What they said.
     """
-    memory = {} if known is None else known.remembered()
+    # workers elsewhere cannot look anything up: they get all ids
+    keyed = known if executor is None and isinstance(known, KeyedMemory) else None
+    if keyed is not None:
+        memory = keyed.remembered(ids=False)
+    else:
+        memory = {} if known is None else known.remembered()
+    look_up = None if keyed is None else keyed.known_jobs
     limits = limits or Limits()
     due = time.time() + limits.round
-    with at_home(appliances, stop=stop) as here:
+    with at_home(appliances, stop=stop, known_jobs=look_up) as here:
         orders = [
             Order(one, memory.get(one.name, Remembered()), strategy, limits, due, here.key, clock)
             for one in appliances

@@ -79,7 +79,7 @@ class Snapshot:
 
     def remembered(self) -> dict[str, Remembered]:
         """Sum up what is known of each appliance, for the next `collect`."""
-        return remembered_from(OBSERVATIONS.to_arrow(self.observations), self.polls)
+        return remembered_from(self.observations, self.polls)
 
     def __repr__(self) -> str:
         good = self.polls["ok"].fillna(value=False).astype("bool")

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
@@ -173,12 +173,16 @@ def _has_details(memory: Remembered) -> bool | None:
 def _read(client: ApplianceClient, found: Visit, order: Order) -> None:
     """Read what is new on one appliance."""
     memory = order.memory
-    first = order.strategy == "auto" and memory.version is None and not memory.listed
+    first = order.strategy == "auto" and memory.version is None and not memory.jobs
     if first and _read_everything(client, found, order):
         _ask_what_it_is(client, found)
     else:
         listed = client.job_ids()
         found.jobs_listed = len(listed)
+        look_up = HERE.get(order.round_id, NOBODY).known_jobs
+        if look_up is not None:
+            before, finished = look_up(found.appliance, listed)
+            memory = replace(memory, listed=before, finished=finished)
         known = memory.finished.issuperset(listed)  # as a rule: then nothing else is looked up
         if not known or len(listed) < len(memory.listed):
             found.vanished = sorted(memory.listed.difference(listed))

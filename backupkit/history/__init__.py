@@ -1,7 +1,7 @@
-"""History: every snapshot ever kept, as Delta Lake tables in one folder."""
+"""History: what was ever learnt, in one SQLite file or in a PostgreSQL database."""
 
 from backupkit.history.appended import Appended
+from backupkit.history.exchange import Kind
 from backupkit.history.history import History
-from backupkit.history.mark import FORMAT
 
-__all__ = ["FORMAT", "Appended", "History"]
+__all__ = ["Appended", "History", "Kind"]

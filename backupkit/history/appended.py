@@ -34,6 +34,14 @@ class Appended:
     schedules: int = 0
     conflicts: pd.DataFrame = field(default_factory=CONFLICTS.empty, compare=False, repr=False)
 
+    def __add__(self, other: "Appended") -> "Appended":
+        """Return the sum of two appends."""
+        names = ("new", "changed", "vanished", "polls", "schedules")
+        sums = {name: getattr(self, name) + getattr(other, name) for name in names}
+        both = [one for one in (self.conflicts, other.conflicts) if len(one)]
+        conflicts = pd.concat(both, ignore_index=True) if both else CONFLICTS.empty()
+        return Appended(**sums, conflicts=conflicts)
+
     @property
     def observations(self) -> int:
         """Observations added, of any kind."""

@@ -1,119 +1,113 @@
-"""A history's tables as Parquet, CSV or SQLite, for other programs and other histories."""
+"""A history for other programs and other histories: copies, exports and imports."""
 
-import contextlib
-import json
+import os
+import secrets
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final
 
 import pandas as pd
-import pyarrow.parquet as pq
 
-from backupkit.errors import HistoryError
-from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Table
+from backupkit.errors import HistoryError, one_line
+from backupkit.history.databases import ArrowReader, Connection, Database, open_database
+from backupkit.history.exported import Export
+from backupkit.history.exporting import Kind, export, frames_in, refuse
+from backupkit.history.scan import pieces
+from backupkit.history.sqlite import SQLite
+from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES
 
-__all__ = ["Kind", "read_parquet", "write_tables"]
+__all__ = ["Frames", "Kind", "backup", "export", "frames_of", "is_export"]
 
-Kind = Literal["parquet", "csv", "sqlite"]
-
-_TABLES: Final[Mapping[str, Table]] = {
-    "jobs": JOBS,
-    "observations": OBSERVATIONS,
-    "polls": POLLS,
-    "schedules": SCHEDULES,
-}
+_AT_ONCE: Final = 500_000
+"""Rows of an export that are read at once."""
 
 
-def write_tables(frames: Mapping[str, pd.DataFrame], target: Path, kind: Kind) -> tuple[Path, ...]:
-    """Write the tables of a history.
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """What can be appended."""
 
-    Parameters
-    ----------
-    frames : mapping of str to DataFrame
-        jobs, observations, polls and schedules, of these tables.
-    target : Path
-        A new folder for Parquet and CSV, a new file for SQLite.
-    kind : {"parquet", "csv", "sqlite"}
-        What to write. In CSV and SQLite times are ISO 8601 in UTC, durations seconds, and lists are
-        JSON.
+    observations: pd.DataFrame
+    polls: pd.DataFrame
+    schedules: pd.DataFrame
 
-    Returns
-    -------
-    tuple of Path
-        The files.
 
-    Raises
-    ------
-    HistoryError
-        If the target exists already, or cannot be written.
-    """
-    if kind not in get_args(Kind):
-        raise HistoryError(f'"{kind}" is none of {", ".join(get_args(Kind))}.')
-    if target.exists():
-        raise HistoryError(f"{target} is there already; name a new one, or remove it first.")
+def backup(database: Database, target: Path) -> Path:
+    """Copy a history into a new file; see `backupkit.History.backup`."""
+    refuse(target, exists=os.path.lexists(target))
+    copy = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
     try:
-        if kind == "sqlite":
-            with contextlib.closing(sqlite3.connect(target)) as database:
-                for name, frame in frames.items():
-                    _plain(frame).to_sql(name, database, index=False)
-            return (target,)
-        target.mkdir(parents=True)
-        written = []
-        for name, frame in frames.items():
-            path = target / f"{name}.{kind}"
-            if kind == "parquet":
-                pq.write_table(_TABLES[name].to_arrow(frame), path)
-            else:
-                _plain(frame).to_csv(path, index=False)
-            written.append(path)
-        return tuple(written)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(database, SQLite):
+            database.copy_to(copy)
+        else:
+            with database.read() as reader:
+                SQLite(copy, create=True).write(lambda new: _copy_tables(reader, new))
+        refuse(target, exists=os.path.lexists(target))
+        copy.rename(target)
     except (OSError, sqlite3.Error) as error:
-        raise HistoryError(f"{target} cannot be written: {error}") from error
+        raise HistoryError(
+            f"The history {database.uri} cannot be copied to {target}: {one_line(str(error))}. "
+            "Check the disk there, or name another place; the history is as it was."
+        ) from error
+    finally:
+        for ending in ("", "-wal", "-shm", "-journal"):
+            copy.with_name(f"{copy.name}{ending}").unlink(missing_ok=True)
+    return target
 
 
-def read_parquet(folder: Path) -> dict[str, pd.DataFrame]:
-    """Read what `write_tables` wrote as Parquet.
+def _copy_tables(reader: ArrowReader, new: Connection) -> None:
+    """Copy all rows, with the numbers that they have."""
+    tables = new.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY rowid")
+    for (table,) in tables:
+        new.execute(f"DELETE FROM {table}")
+        columns = [row[1] for row in new.execute(f"PRAGMA table_info({table})")]
+        for rows in reader.batches(f"SELECT {', '.join(columns)} FROM {table}"):
+            values = (column.to_pylist() for column in rows.columns)
+            new.insert(table, columns, zip(*values, strict=True))
+
+
+def is_export(source: str | Path) -> bool:
+    """Return whether a source is the folder or URL of an export, and no other history."""
+    scheme, separator, _ = str(source).partition("://")
+    if separator and not isinstance(source, Path):
+        return scheme not in {"postgresql", "postgres"}
+    return Path(source).is_dir()
+
+
+def frames_of(source: str | Path, *, into: Database) -> Iterator[Frames]:
+    """Read another history, or an export of one, some appliances at a time.
 
     Parameters
     ----------
-    folder : Path
-        The folder.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        observations, polls and schedules.
-
-    Raises
-    ------
-    HistoryError
-        If a file is missing or cannot be read.
+    source : str or Path
+        Its path or URL.
+    into : Database
+        Where the frames go; it may be the source itself, and then holds all of it already.
     """
-    frames = {}
-    for name in ("observations", "polls", "schedules"):
-        path = folder / f"{name}.parquet"
-        try:
-            frames[name] = _TABLES[name].from_arrow(pq.read_table(path))
-        except (OSError, ValueError) as error:
-            raise HistoryError(
-                f"{path} cannot be read: {error}. Name a history folder, or one that "
-                "backupkit history export --format parquet wrote."
-            ) from error
-    return frames
+    if is_export(source):
+        yield from _exported_frames(Export(source))
+        return
+    database = open_database(source, create=False)
+    if isinstance(into, SQLite) and isinstance(database, SQLite) and _is_same(database, into):
+        return
+    with database.read() as reader:
+        for piece in pieces(reader):
+            frames = dict(frames_in(reader, piece))
+            yield Frames(frames["observations"], frames["polls"], frames["schedules"])
 
 
-def _plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give times, durations and lists as other programs know them."""
-    columns = {}
-    for name, column in frame.items():
-        if column.dtype.kind == "M":
-            columns[name] = column.dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        elif column.dtype.kind == "m":
-            columns[name] = column.dt.total_seconds()
-        elif isinstance(column.dtype, pd.ArrowDtype):
-            texts = [json.dumps(cell) if isinstance(cell, list) else None for cell in column.array]
-            columns[name] = pd.Series(texts, column.index, "str")
-        else:
-            columns[name] = column
-    return pd.DataFrame(columns)
+def _is_same(one: SQLite, other: SQLite) -> bool:
+    return os.path.realpath(one.path) == os.path.realpath(other.path)
+
+
+def _exported_frames(source: Export) -> Iterator[Frames]:
+    source.check()
+    for names in source.batches(_AT_ONCE):
+        yield Frames(
+            *(
+                table.from_arrow(source.read(table.name, appliances=names))
+                for table in (OBSERVATIONS, POLLS, SCHEDULES)
+            )
+        )

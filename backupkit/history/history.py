@@ -1,63 +1,53 @@
-"""History: every snapshot ever kept, as Delta Lake tables in one folder.
-
-What one visit brought back goes into three tables, and its poll is written last: only what a poll
-vouches for is ever read. A collector that is killed in the middle leaves rows that nobody sees,
-and the next round brings them again.
-"""
+"""History: every snapshot ever kept, in one SQLite file or in a PostgreSQL database."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+import secrets
+import time
+from collections.abc import Collection, Iterable, Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final
 
 import pandas as pd
-import pyarrow as pa
 
 from backupkit.display import fact_table, line, panel
 from backupkit.errors import HistoryError
+from backupkit.history import append as _append
+from backupkit.history import exchange, retention
+from backupkit.history.append import Snapshot
 from backupkit.history.appended import Appended
-from backupkit.history.checking import problems
-from backupkit.history.choice import ALL, Choice
-from backupkit.history.counting import facts_of
-from backupkit.history.exchange import Kind, read_parquet, write_tables
-from backupkit.history.layout import neighbours
-from backupkit.history.mark import identity
-from backupkit.history.place import Folder, is_url
-from backupkit.history.removal import forget, prune
-from backupkit.history.store import TABLES, Store
-from backupkit.history.stored import TIME
+from backupkit.history.databases import Connection, open_database
+from backupkit.history.evidence import read_evidence
+from backupkit.history.exchange import Kind
+from backupkit.history.queries import (
+    Filter,
+    head_at,
+    known_jobs,
+    microseconds,
+    read_jobs,
+    read_observations,
+    read_table,
+    remembered,
+)
+from backupkit.history.stats import facts_of
+from backupkit.history.verify import find_problems
 from backupkit.settings import Instant, parse_instant
 from backupkit.tables import (
-    MEMORY,
     OBSERVATIONS,
     POLLS,
     SCHEDULES,
     Known,
     Remembered,
-    Table,
-    changed_observations,
-    changed_schedules,
     conflicts_in,
-    jobs_from,
-    newest_of,
-    remembered_from,
 )
 
-__all__ = ["History"]
+__all__ = ["KEEP_POLLS", "History"]
 
-_AT_ONCE: Final = 2_000_000
-"""Observations that are counted at once."""
+KEEP_POLLS: Final = timedelta(days=90)
 
 
-class _Snapshot(Protocol):
-    """What can be appended: a `backupkit.Snapshot`, or anything with its three frames."""
-
-    @property
-    def observations(self) -> pd.DataFrame: ...
-    @property
-    def polls(self) -> pd.DataFrame: ...
-    @property
-    def schedules(self) -> pd.DataFrame: ...
+class _UndoneError(Exception):
+    """What is written is not to be kept."""
 
 
 class History:
@@ -65,63 +55,84 @@ class History:
 
     Parameters
     ----------
-    path : str or Path
-        The folder. It is created if it does not exist, or is empty. Or a URL that Delta Lake
-        opens, such as ``s3://bucket/history`` or ``az://container/history``.
+    target : str or Path
+        A file, by convention ``history.db``; or ``postgresql://user@host:port/database``. The
+        password of a database is found by libpq's own ways: PGPASSWORD, a file that PGPASSFILE
+        names, or a service file.
     create : bool
-        Whether to create it; False makes a missing folder an error.
-    storage_options : mapping of str to str, optional
-        What Delta Lake needs to get to a URL, such as keys and the endpoint; what is not given is
-        taken from the environment, such as ``AWS_ACCESS_KEY_ID``. A request that fails is tried
-        again for half a minute, unless ``max_retries`` and ``retry_timeout`` say otherwise.
+        Whether to make a new one; False makes a missing history an error.
+    keep_polls : timedelta or None
+        For how long all polls are kept. Of older ones each append removes a few that no figure
+        needs; None keeps all.
 
     Raises
     ------
     HistoryError
-        If the path is something else than a history folder, or cannot be used.
+        If it is something else than a history, or cannot be used.
 
     Notes
     -----
-    In a folder every append is on disk before it is acknowledged, and every file is held against
-    its seal (size, SHA-256) when it is read. At a URL the store's own promises hold instead; it
-    must know to write only what is not there yet, as S3, Azure and Google do.
+    Of polls older than `keep_polls` these stay: of each appliance and UTC day the first and the
+    last good one, the ones before and after each change between good and failed, and the good ones
+    whose gaps make the cadence. How old a poll is is counted from the newest append.
+
+    An append is one transaction: it is acknowledged once it is on disk, and a process that is
+    killed leaves either all of it or nothing. Several processes may append and read at the same
+    time. A file must lie on a local disk, as SQLite's log needs memory that processes share.
 
     Examples
     --------
     >>> import tempfile
-    >>> history = History(tempfile.mkdtemp())
+    >>> history = History(Path(tempfile.mkdtemp()) / "history.db")
     >>> len(history.jobs())
     0
     """
 
     def __init__(
         self,
-        path: str | Path,
+        target: str | Path,
         *,
         create: bool = True,
-        storage_options: Mapping[str, str] | None = None,
+        keep_polls: timedelta | None = KEEP_POLLS,
     ) -> None:
-        self.storage_options = dict(storage_options or {})
-        self._store = Store(path, self.storage_options, create=create)
-        self.uri = self._store.uri
+        self._keep = None if keep_polls is None else keep_polls // timedelta(microseconds=1)
+        self._database = open_database(target, create=create)
+        self.uri = self._database.uri
 
-    @property
-    def path(self) -> Path:
-        """The folder; of a history at a URL only its name."""
-        return Path(self.uri)
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process as a path or URL."""
+        return _reopened, (self.uri, self._keep)
 
-    @property
-    def identity(self) -> bytes:
-        """Random bytes of this history alone: with them a report's redacted names are made.
+    def check_writable(self) -> None:
+        """Begin to write and undo it: what would fail later fails now.
 
         Raises
         ------
         HistoryError
-            If the history is of a time before it had any, and none can be written.
+            If the history cannot be written, as one that is locked or read-only.
         """
-        return identity(self._store.place)
 
-    def append(self, snapshot: _Snapshot) -> Appended:
+        def attempt(connection: Connection) -> None:
+            connection.execute("UPDATE history SET head = head")
+            raise _UndoneError
+
+        with contextlib.suppress(_UndoneError):
+            self._database.write(attempt)
+
+    @property
+    def identity(self) -> bytes:
+        """Random bytes of this history alone: with them a report's redacted names are made."""
+        with self._database.read() as reader:
+            [(text,)] = reader.rows("SELECT identity FROM history", {"identity": "text"})
+        return bytes.fromhex(text)
+
+    @property
+    def head(self) -> str:
+        """The digest that stands for all that was ever appended, 64 hexadecimal digits."""
+        with self._database.read() as reader:
+            return head_at(reader)
+
+    def append(self, snapshot: Snapshot) -> Appended:
         """Keep what is new in a snapshot; appending the same one again changes nothing.
 
         Parameters
@@ -140,17 +151,37 @@ class History:
         HistoryError
             If it cannot be written; what was kept before is still there.
         """
-        told = OBSERVATIONS.check(snapshot.observations)
-        known = self._known_of(told)
-        observations = changed_observations(told, known)
-        plans = SCHEDULES.check(snapshot.schedules)
-        schedules = changed_schedules(plans, self.schedules()) if len(plans) else plans
-        visits = POLLS.check(snapshot.polls).drop_duplicates(["appliance", "polled_at"])
-        added = self._store.keep({SCHEDULES: schedules, OBSERVATIONS: observations, POLLS: visits})
-        return Appended.of(observations, known, polls=added["polls"], schedules=len(schedules))
+        return self._append(snapshot, whole=False)
 
-    def remembered(self) -> dict[str, Remembered]:
+    def _append(self, snapshot: Snapshot, *, whole: bool) -> Appended:
+        frames = exchange.Frames(
+            OBSERVATIONS.check(snapshot.observations),
+            POLLS.check(snapshot.polls),
+            SCHEDULES.check(snapshot.schedules),
+        )
+        run_id = secrets.token_hex(16)
+        first_try = Appended()
+
+        def action(connection: Connection) -> Appended:
+            nonlocal first_try
+            done = _append.append(connection, frames, run_id=run_id, whole=whole)
+            if done is None:  # the connection broke when it was kept already
+                return first_try
+            first_try = done
+            if self._keep is not None:
+                retention.thin(connection, time.time_ns() // 1000, self._keep)
+            return done
+
+        return self._database.write(action)
+
+    def remembered(self, *, ids: bool = True) -> dict[str, Remembered]:
         """Sum up what is known of each appliance, for the next `backupkit.collect`.
+
+        Parameters
+        ----------
+        ids : bool
+            Whether to read the ids of all jobs that are still listed; `known_jobs` looks up those
+            of one appliance.
 
         Returns
         -------
@@ -162,7 +193,34 @@ class History:
         HistoryError
             If the tables cannot be read.
         """
-        return remembered_from(self._store.told(OBSERVATIONS, ALL, MEMORY), self.polls())
+        with self._database.read() as reader:
+            return remembered(reader, ids=ids)
+
+    def known_jobs(
+        self, appliance: str, listed: Collection[str]
+    ) -> tuple[frozenset[str], frozenset[str]]:
+        """Look up what is known of the jobs that an appliance lists now.
+
+        Parameters
+        ----------
+        appliance : str
+            Its name.
+        listed : collection of str
+            The ids of the jobs.
+
+        Returns
+        -------
+        known : frozenset of str
+            The jobs that were listed before: those of `listed`, and those that are missing there.
+        finished : frozenset of str
+            Those of them that have ended.
+
+        Raises
+        ------
+        HistoryError
+            If the tables cannot be read.
+        """
+        return self._database.look_up(lambda rows: known_jobs(rows, appliance, listed))
 
     def conflicts(
         self,
@@ -180,7 +238,11 @@ class History:
         DataFrame
             Of `backupkit.tables.CONFLICTS`.
         """
-        found = conflicts_in(self.observations(at=at, appliances=appliances))
+        with self._database.read() as reader:
+            # a job observed once contradicts nobody
+            again = "j.first_seen_at < j.last_seen_at"
+            seen = read_observations(reader, Filter.parse(at=at, appliances=appliances), again)
+        found = conflicts_in(seen)
         if since is None:
             return found
         return found[found["observed_at"] >= parse_instant(since, where="since")]
@@ -213,7 +275,9 @@ class History:
         HistoryError
             If the table cannot be read.
         """
-        return self._read(OBSERVATIONS, Choice.of(at=at, since=since, appliances=appliances))
+        wanted = Filter.parse(at=at, since=since, appliances=appliances)
+        with self._database.read() as reader:
+            return read_observations(reader, wanted)
 
     def jobs(
         self,
@@ -221,22 +285,25 @@ class History:
         at: Instant | None = None,
         since: Instant | None = None,
         appliances: Iterable[str] | None = None,
+        columns: Sequence[str] | None = None,
     ) -> pd.DataFrame:
-        """Give the newest observation of each job; parameters as of `observations`.
+        """Read the newest of each job; at, since and appliances as of `observations`.
+
+        Parameters
+        ----------
+        at, since, appliances
+            As of `observations`. With `since`, the jobs of which something was learnt since.
+        columns : sequence of str, optional
+            Only these columns; fewer are read faster.
 
         Returns
         -------
         DataFrame
-            Of `backupkit.tables.JOBS`. With `since`, the jobs of which something was learnt since.
+            Of `backupkit.tables.JOBS`, by appliance and start.
         """
-        choice = Choice.of(at=at, appliances=appliances)
-        # handed straight on: whoever held the rows would hold their memory until the jobs are there
-        jobs = newest_of(self._store.told(OBSERVATIONS, choice))
-        if since is None:
-            return jobs
-        return jobs[jobs["last_seen_at"] >= parse_instant(since, where="since")].reset_index(
-            drop=True
-        )
+        wanted = Filter.parse(at=at, since=since, appliances=appliances)
+        with self._database.read() as reader:
+            return read_jobs(reader, wanted, columns=columns)
 
     def polls(
         self,
@@ -245,8 +312,10 @@ class History:
         since: Instant | None = None,
         appliances: Iterable[str] | None = None,
     ) -> pd.DataFrame:
-        """Read the visits, of `backupkit.tables.POLLS`; parameters as of `observations`."""
-        return self._read(POLLS, Choice.of(at=at, since=since, appliances=appliances))
+        """Read the polls, of `backupkit.tables.POLLS`; parameters as of `observations`."""
+        wanted = Filter.parse(at=at, since=since, appliances=appliances)
+        with self._database.read() as reader:
+            return read_table(reader, POLLS, wanted)
 
     def schedules(
         self,
@@ -259,139 +328,144 @@ class History:
 
         A row each time a schedule was seen changed.
         """
-        return self._read(SCHEDULES, Choice.of(at=at, since=since, appliances=appliances))
+        wanted = Filter.parse(at=at, since=since, appliances=appliances)
+        with self._database.read() as reader:
+            return read_table(reader, SCHEDULES, wanted)
 
     def known(
         self,
         *,
         at: Instant | None = None,
         appliances: Iterable[str] | None = None,
-        polls: pd.DataFrame | None = None,
+        start: Instant | None = None,
+        end: Instant | None = None,
+        now: Instant | None = None,
     ) -> Known:
-        """Read some visits and what they brought: it belongs together, whoever appends meanwhile.
+        """Read what belongs together, whoever appends meanwhile.
 
         Parameters
         ----------
         at, appliances
             As of `observations`.
-        polls : DataFrame, optional
-            Only what these visits brought, of `backupkit.tables.POLLS`.
+        start, end, now : datetime or str, optional
+            Only what an evaluation of this period at this moment needs, and the totals of the rest;
+            by default everything.
 
         Returns
         -------
         Known
             jobs, polls and schedules.
         """
-        choice = Choice.of(at=at, appliances=appliances)
-        visits = self.polls(at=at, appliances=appliances) if polls is None else polls
-        vouching = POLLS.to_arrow(visits)  # polls are written last: what these brought is there
-        return Known(
-            newest_of(self._store.told(OBSERVATIONS, choice, polls=vouching)),
-            visits,
-            _framed(SCHEDULES, self._store.told(SCHEDULES, choice, polls=vouching)),
-        )
+        wanted = Filter.parse(at=at, appliances=appliances)
+        with self._database.read() as reader:
+            if start is not None and end is not None and now is not None:
+                period = {"start": start, "end": end, "now": now}
+                moments = {name: microseconds(when, where=name) for name, when in period.items()}
+                return read_evidence(reader, wanted, **moments)
+            return Known(
+                read_jobs(reader, wanted),
+                read_table(reader, POLLS, wanted),
+                read_table(reader, SCHEDULES, wanted),
+                version=head_at(reader, wanted.at) or None,
+            )
 
-    def _known_of(self, told: pd.DataFrame) -> pd.DataFrame:
-        """Read the observations of the jobs of which something is told."""
-        # mostly all jobs are new: a look at who is known is enough then
-        choice = Choice(appliances=set(told["appliance"]), jobs=set(told["job_id"]))
-        columns = ["appliance", "job_id", "observed_at"]
-        seen = self._store.told(OBSERVATIONS, choice, columns) if len(told) else None
-        if not seen:
-            return OBSERVATIONS.empty()
-        names, jobs = (set(seen[name].unique().to_pylist()) for name in columns[:2])
-        return self._read(OBSERVATIONS, Choice(appliances=names, jobs=jobs))
+    def sql(self, query: str) -> pd.DataFrame:
+        """Ask in SQL, such as ``SELECT * FROM v_last_success``; nothing can be changed.
 
-    def _read(self, table: Table, choice: Choice) -> pd.DataFrame:
-        return _framed(table, self._store.told(table, choice))
-
-    def _frames(self) -> dict[str, pd.DataFrame]:
-        """Read all tables, so that they belong together."""
-        polls = self.polls()
-        vouching = POLLS.to_arrow(polls)
-        brought = {
-            table.name: _framed(table, self._store.told(table, ALL, polls=vouching))
-            for table in (OBSERVATIONS, SCHEDULES)
-        }
-        return {"observations": brought["observations"], "polls": polls} | brought
-
-    def count(self) -> int:
-        """Count the observations by the log alone, no matter whether a poll vouches for them."""
-        number: int = self._store.guard("read", self._store.tables[OBSERVATIONS.name].count)
-        return number
-
-    @property
-    def sealed(self) -> bool:
-        """Whether a seal vouches for all that was ever kept.
-
-        An earlier version made none, and there is none at a URL.
-        """
-        return self._store.seals is not None and self._store.seals.complete
-
-    def verify(self) -> pd.DataFrame:
-        """Hold every file against its seal, and read every row.
+        Parameters
+        ----------
+        query : str
+            A SELECT. The tables are those of the README, and of the database's own catalogue.
 
         Returns
         -------
         DataFrame
-            A row for each damaged or missing file: file, problem, lost (what cannot be read without
-            it); all str. Empty if the history is whole.
-
-        Examples
-        --------
-        >>> import tempfile
-        >>> len(History(tempfile.mkdtemp()).verify())
-        0
-        """
-        return problems(self._store.tables, self._store.seals)
-
-    def compact(self) -> None:
-        """Put small files together now; the rows stay the same.
-
-        It happens by itself every so many appends.
+            As the database gives it: times of the views are ISO 8601 texts.
 
         Raises
         ------
         HistoryError
-            If the history cannot be read or written.
-        """
-        self._store.tidy()
+            If the query is wrong.
 
-    def export(self, target: str | Path, *, kind: Kind = "parquet") -> tuple[Path, ...]:
+        Notes
+        -----
+        To read a history's file in the same Python process use this, and not a connection of your
+        own: SQLite's locks are lost when another library in the process closes the file.
+        """
+        with self._database.read() as reader:
+            return reader.frame(query)
+
+    def verify(self, *, head: str | None = None) -> pd.DataFrame:
+        """Recompute all digests and all jobs, and hold them against what is kept.
+
+        Parameters
+        ----------
+        head : str, optional
+            A digest that a report was made from: is that past still contained, unchanged?
+
+        Returns
+        -------
+        DataFrame
+            A row for each thing that differs: what, problem; both str. Empty if the history is
+            whole.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> len(History(Path(tempfile.mkdtemp()) / "history.db").verify())
+        0
+        """
+        return find_problems(self._database, head)
+
+    def backup(self, target: str | Path) -> Path:
+        """Copy the history into a new file, while others go on appending.
+
+        Parameters
+        ----------
+        target : str or Path
+            The new file; of a history in PostgreSQL, too.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        HistoryError
+            If the target exists already, or cannot be written.
+        """
+        return exchange.backup(self._database, Path(target))
+
+    def export(self, target: str | Path, *, kind: Kind = "parquet") -> tuple[str, ...]:
         """Write jobs, observations, polls and schedules for other programs.
 
         Parameters
         ----------
         target : str or Path
-            A new folder, or for SQLite a new file.
-        kind : {"parquet", "csv", "sqlite"}
-            What to write.
+            A new folder; for Parquet also a URL that pyarrow or fsspec opens.
+        kind : {"parquet", "csv"}
+            What to write. Parquet is partitioned by month.
 
         Returns
         -------
-        tuple of Path
-            The files.
+        tuple of str
+            The files, or the folders of tables.
 
         Raises
         ------
         HistoryError
             If the history cannot be read, or the target not be written.
         """
-        frames = self._frames()
-        jobs = jobs_from(frames["observations"])
-        return write_tables({"jobs": jobs, **frames}, Path(target), kind)
+        return exchange.export(self._database, str(target), kind)
 
-    def merge(
-        self, source: str | Path, *, storage_options: Mapping[str, str] | None = None
-    ) -> Appended:
+    def merge(self, source: str | Path) -> Appended:
         """Take over what another history holds; doing so again changes nothing.
 
         Parameters
         ----------
         source : str or Path
-            The folder or the URL of a history, or the folder of its export as Parquet.
-        storage_options : mapping of str to str, optional
-            What Delta Lake needs to get to the URL of the source; as of `History`.
+            Another history, or the folder or URL of an export as Parquet.
 
         Returns
         -------
@@ -403,21 +477,13 @@ class History:
         HistoryError
             If the source cannot be read, or this history not be written.
         """
-        frames = _frames_of(source, storage_options)
-        told, known = frames["observations"], self.observations()
-        added = self._store.keep({table: frames[table.name] for table in TABLES})
-        keys = ["appliance", "job_id"]
-        new = ~pd.MultiIndex.from_frame(told[keys]).isin(pd.MultiIndex.from_frame(known[keys]))
-        jobs = len(told.loc[new, keys].drop_duplicates())
-        return Appended(
-            new=jobs,
-            changed=added["observations"] - jobs,
-            polls=added["polls"],
-            schedules=added["schedules"],
-        )
+        added = Appended()
+        for frames in exchange.frames_of(source, into=self._database):
+            added += self._append(frames, whole=True)
+        return added
 
     def prune(self, before: Instant) -> dict[str, int]:
-        """Remove for good what was learnt before an instant; the mark records it.
+        """Remove for good what was learnt before an instant; the ledger records it.
 
         Parameters
         ----------
@@ -436,15 +502,14 @@ class History:
 
         Notes
         -----
-        The schedules in force stay, as if first seen by the oldest good visit that is left. A job
-        that its appliance still lists comes back with the next round. Reports of the time before
-        are not the same any more: what they rested on is gone.
+        The schedules in force stay. A job that its appliance still lists comes back with the next
+        collection. Reports of the time before are not the same any more: what they rested on is
+        gone.
         """
-        moment = parse_instant(before, where="before")
-        return prune(self._store, moment)
+        return retention.prune(self._database, microseconds(before, where="before"))
 
     def forget(self, appliance: str) -> dict[str, int]:
-        """Remove all that is known of an appliance for good; the mark records how much it was.
+        """Remove all that is known of an appliance for good; the ledger records how much it was.
 
         Parameters
         ----------
@@ -463,14 +528,10 @@ class History:
 
         Notes
         -----
-        An appliance that is still in fleet.toml comes back with the next round.
+        An appliance that is still in fleet.toml comes back with the next collection. No byte of the
+        name stays in a SQLite file; PostgreSQL overwrites its own files and logs in its own time.
         """
-        if not self._store.knows(appliance):
-            raise HistoryError(
-                f"The history {self.uri} knows no appliance {appliance!r}. Its names are those of "
-                "fleet.toml; nothing was removed."
-            )
-        return forget(self._store, appliance)
+        return retention.forget(self._database, appliance)
 
     def facts(self) -> dict[str, str]:
         """Count what is kept.
@@ -478,33 +539,16 @@ class History:
         Returns
         -------
         dict of str to str
-            By what it is: appliances, jobs, observations, visits, from when to when, size on disk.
+            By what it is: appliances, jobs, observations, polls, from when to when, size.
 
         Raises
         ------
         HistoryError
             If the history cannot be read.
         """
-        polls = self._store.told(POLLS, ALL, ["appliance", "polled_at", "ok"])
-        return facts_of(self._keys_of_jobs(polls), polls, size=self._size(), mark=self._store.mark)
-
-    def _keys_of_jobs(self, polls: pa.Table) -> Iterator[pa.Table]:
-        """Read only the columns that tell how many jobs there are, of some appliances at a time."""
-        number = 1 + self.count() // _AT_ONCE
-        for names in neighbours(polls["appliance"].unique().to_pylist(), number):
-            choice = ALL if number == 1 else Choice(appliances=names)
-            columns = ["appliance", "job_id", "observed_at"]
-            yield self._store.told(OBSERVATIONS, choice, columns, polls=polls)
-
-    def _size(self) -> int | None:
-        """Add up the files [bytes]; at a URL that is not known."""
-        if self._store.seals is None:
-            return None
-        sizes = []
-        for file in self.path.rglob("*"):
-            with contextlib.suppress(FileNotFoundError):  # tidied away meanwhile
-                sizes.append(file.stat().st_size if file.is_file() else 0)
-        return sum(sizes)
+        size = self._database.size()
+        with self._database.read() as reader:
+            return facts_of(reader, size=size)
 
     def __repr__(self) -> str:
         return f"History({self.uri!r})"
@@ -516,16 +560,6 @@ class History:
             return str(panel(line(str(error), "breach")))
 
 
-def _frames_of(source: str | Path, options: Mapping[str, str] | None) -> dict[str, pd.DataFrame]:
-    """Read another history, or its export."""
-    if is_url(source) or Folder(Path(source)).read() is not None:
-        kept = History(source, create=False, storage_options=options)
-        return kept._frames()  # noqa: SLF001 # it is of this class
-    return read_parquet(Path(source))
-
-
-def _framed(table: Table, rows: pa.Table) -> pd.DataFrame:
-    """Give rows in the order in which they were learnt."""
-    frame = table.from_arrow(rows)
-    names = [name for name in ("appliance", "job_id", "schedule") if name in frame]
-    return frame.sort_values([TIME[table.name], *names], kind="stable", ignore_index=True)
+def _reopened(uri: str, keep: int | None) -> History:
+    keep_polls = None if keep is None else timedelta(microseconds=keep)
+    return History(uri, create=False, keep_polls=keep_polls)

@@ -19,7 +19,7 @@ _BY_ERROR: Mapping[str, str] = MappingProxyType(
         " or its password expired.",
         "rights": "It knows the user but refuses the question: give the user the right to read"
         " backup jobs.",
-        "credential": "Mend the password source of its entry in fleet.toml: it gave no password.",
+        "credential": "Fix the password source of its entry in fleet.toml: it gave no password.",
         "not_found": "Check that the address is a vCenter Server Appliance, and its version: it"
         " does not know the backup API.",
         "busy": "Collect again in a few minutes; if it stays so, look for sessions left open.",
@@ -92,7 +92,7 @@ def for_breach(appliance: pd.Series, schedules: pd.DataFrame) -> str:
             " when it should be done."
         )
     if pd.notna(appliance["strikes"]) and appliance["strikes"] > 0:
-        return "Mend what the newest run's message names, then start a backup by hand."
+        return "Fix what the newest run's message names, then start a backup by hand."
     if schedules.empty:
         return "Create a schedule: none is known. Then start a backup by hand."
     if not schedules["enabled"].fillna(value=False).any():

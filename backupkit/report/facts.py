@@ -392,6 +392,7 @@ class Summary:
     generated: str
     data_until: str
     data_version: str
+    check: str
     policy: str
     counts: tuple[Count, ...]
     changes: Changes | None

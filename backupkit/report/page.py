@@ -120,7 +120,9 @@ def _own(name: str) -> str:
 
 def _page_rule(summary: Summary) -> str:
     """Give each printed page its number, and say on it what it is."""
-    told = f"Backups {summary.period}, as of {summary.generated} UTC, {summary.data_version}"
+    told = f"Backups {summary.period}, as of {summary.generated} UTC"
+    if summary.data_version:  # of a digest its first digits: there is little space
+        told += f", history {summary.data_version[:16]}"
     return (
         "@page { margin: 14mm 12mm 16mm;"
         f' @bottom-left {{ content: "{told}"; font: 8pt sans-serif; color: #444; }}'

@@ -64,8 +64,9 @@ def schema() -> dict[str, Any]:
                 "generated_at": {**_TIME, "description": "Nothing learnt later is in it."},
                 "data_version": {
                     "type": "string",
-                    "pattern": "^[0-9]+-[0-9a-f]+$",
-                    "description": "Which visits it rests on: their number, and a digest.",
+                    "pattern": "^([0-9a-f]{64}|[0-9]+-[0-9a-f]+)?$",
+                    "description": "What it rests on: the head digest of the history, empty if "
+                    "that is; or of frames the number of polls, and a digest.",
                 },
                 "aliased": {
                     "type": "boolean",

@@ -31,6 +31,7 @@ _UNREAD = 100
 _SIGNATURES = 25
 _NAMES = 5
 _SHARED = 5
+_HEAD_DIGITS = 64  # of a SHA-256
 
 
 def summarize(assessment: Assessment, comparison: Comparison | None = None) -> Summary:
@@ -61,6 +62,7 @@ def summarize(assessment: Assessment, comparison: Comparison | None = None) -> S
         generated=instant(assessment.now),
         data_until=instant(assessment.coverage["last_poll"].max()),
         data_version=assessment.version,
+        check=_check(assessment.version),
         policy=str(assessment.policy),
         counts=_counts(assessment, links),
         changes=None if comparison is None else changes_of(comparison, links),
@@ -79,6 +81,13 @@ def summarize(assessment: Assessment, comparison: Comparison | None = None) -> S
             f"backupkit {__version__}, pandas {pd.__version__}, Python {platform.python_version()}"
         ),
     )
+
+
+def _check(version: str) -> str:
+    """Return the command that tells whether a history still contains what was judged."""
+    if len(version) != _HEAD_DIGITS:  # of frames, or of an empty history
+        return ""
+    return f"backupkit history verify --history HISTORY --head {version}"
 
 
 def links_of(assessment: Assessment) -> dict[str, Link]:

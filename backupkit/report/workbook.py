@@ -87,7 +87,7 @@ def _facts(assessment: Assessment) -> list[tuple[str, str]]:
         ("Period [UTC]", f"{assessment.start:%Y-%m-%d %H:%M} to {assessment.end:%Y-%m-%d %H:%M}"),
         ("As of [UTC]", f"{assessment.now:%Y-%m-%d %H:%M}"),
         ("Policy", str(assessment.policy)),
-        ("History version", assessment.version),
+        ("History digest", assessment.version),
     ]
 
 

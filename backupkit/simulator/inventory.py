@@ -21,9 +21,9 @@ def write(path: Path, appliances: Sequence[SimulatedAppliance], authority: bytes
         Certificate, PEM.
     """
     password, bundle = path.with_suffix(".password"), path.with_suffix(".ca.pem")
-    descriptor = os.open(password, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    password.unlink(missing_ok=True)  # it may be open to all
+    descriptor = os.open(password, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        os.fchmod(descriptor, 0o600)  # it may have been there before, open to all
         file.write(f"{PASSWORD}\n")
     bundle.write_bytes(authority)
     blocks = [

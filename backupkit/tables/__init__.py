@@ -36,6 +36,7 @@ from backupkit.tables.frames import (
     SLOT_STATES,
     SLOTS,
     STATES,
+    TOTALS,
 )
 from backupkit.tables.jobs import (
     ENDED,
@@ -48,8 +49,8 @@ from backupkit.tables.jobs import (
     outcome_of,
 )
 from backupkit.tables.known import Known
-from backupkit.tables.memory import MEMORY, Remembered, remembered_from
-from backupkit.tables.newest import jobs_from, newest_of
+from backupkit.tables.memory import Remembered, poll_facts, remembered_from
+from backupkit.tables.newest import fold_observations, jobs_from, observations_from
 
 __all__ = [
     "ANOMALIES",
@@ -72,7 +73,6 @@ __all__ = [
     "LINT",
     "LISTED",
     "LOADS",
-    "MEMORY",
     "METRICS",
     "OBSERVATIONS",
     "OUTCOMES",
@@ -83,6 +83,7 @@ __all__ = [
     "SLOT_STATES",
     "STATES",
     "TERMINAL",
+    "TOTALS",
     "TREND",
     "Column",
     "Known",
@@ -91,9 +92,11 @@ __all__ = [
     "changed_observations",
     "changed_schedules",
     "conflicts_in",
+    "fold_observations",
     "has_ended",
     "jobs_from",
-    "newest_of",
+    "observations_from",
     "outcome_of",
+    "poll_facts",
     "remembered_from",
 ]

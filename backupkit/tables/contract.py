@@ -75,7 +75,7 @@ class Column:
 
     @property
     def arrow(self) -> pa.DataType:
-        """The Arrow type the values are stored in; Delta Lake knows no durations."""
+        """The Arrow type that an export holds; durations are microseconds there."""
         return pa.int64() if self.dtype == SPAN else self.in_memory
 
     @property

@@ -204,6 +204,21 @@ SCHEDULES = Table(
 )
 """When each appliance is told to back itself up; a row each time it was seen changed."""
 
+TOTALS = Table(
+    "totals",
+    (
+        _APPLIANCE,
+        Column("polls", COUNT, "Visits that read the job list, or failed to."),
+        Column("polls_ok", COUNT, "Visits that read the job list."),
+        Column("jobs", COUNT, "Jobs known."),
+        Column("oldest_start", TIME, "Start of the oldest job, by the appliance's clock.", "UTC"),
+        Column("sized_jobs", COUNT, "Finished successes that tell their size."),
+        Column("sized_bytes", COUNT, "Sum of those sizes; missing without any.", "bytes"),
+    ),
+    index="appliance",
+)
+"""Counts over everything known of each appliance with a job or a poll."""
+
 _SLOT_COUNTS = tuple(
     Column(f"slots_{state}", COUNT, f"Expected runs in the period that are {state}.")
     for state in SLOT_STATES

@@ -1,4 +1,4 @@
-"""What is known of a fleet at one moment, as three frames that belong together."""
+"""What is known of a fleet at one moment, as frames that belong together."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,19 +10,31 @@ __all__ = ["Known"]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Some visits, and what they brought.
+    """Some polls, and what they brought.
 
     Attributes
     ----------
     jobs, polls, schedules : DataFrame
         Of `backupkit.tables.JOBS` (each job once), ``POLLS`` and ``SCHEDULES``.
+    totals : DataFrame, optional
+        Of ``TOTALS``: the counts over all jobs and polls, where the frames hold only those that a
+        period needs. None if the frames hold everything.
+    version : str, optional
+        The name of all polls, as `backupkit.analysis.data_version` gives it. None if `polls` holds
+        all of them.
     """
 
     jobs: pd.DataFrame
     polls: pd.DataFrame
     schedules: pd.DataFrame
+    totals: pd.DataFrame | None = None
+    version: str | None = None
 
     def only(self, appliances: Collection[str]) -> "Known":
-        """Give the rows of some appliances."""
+        """Return the rows of some appliances."""
         frames = (self.jobs, self.polls, self.schedules)
-        return Known(*(frame[frame["appliance"].isin(appliances)] for frame in frames))
+        jobs, polls, schedules = (frame[frame["appliance"].isin(appliances)] for frame in frames)
+        totals = self.totals
+        if totals is not None:
+            totals = totals[totals.index.isin(appliances)]
+        return Known(jobs, polls, schedules, totals, self.version)

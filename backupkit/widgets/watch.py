@@ -346,7 +346,7 @@ def watch(
     --------
     >>> import tempfile
     >>> from backupkit import Fleet, History
-    >>> watcher = watch(Fleet([]), History(tempfile.mkdtemp()))
+    >>> watcher = watch(Fleet([]), History(tempfile.mkdtemp() + "/history.db"))
     >>> watcher.stop()
     >>> watcher.running, len(watcher.value)
     (False, 0)

@@ -19,6 +19,11 @@ def at(text: str | None) -> pd.Timestamp | None:
     return pd.Timestamp(full, tz="UTC")
 
 
+def oldest(jobs: pd.DataFrame) -> pd.Series:
+    """Return the start of each appliance's oldest job."""
+    return jobs.groupby("appliance")["start_time"].min()
+
+
 @pytest.fixture
 def moment() -> Callable[[str], pd.Timestamp]:
     """Read a short time as a moment of November 2026."""

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from backupkit.analysis import failure_signatures
-from backupkit.analysis.clusters import clusters, failure_counts
+from backupkit.analysis.clusters import clusters, failure_counts, lately, twins
 from backupkit.tables import CLUSTERS, FAILURE_COUNTS, JOBS
 
 Build = Callable[..., pd.DataFrame]
@@ -316,3 +316,33 @@ class TestClusters:
             assert row.others == len(builds) - len(shared)
             assert row.appliances == len(set(shared) & set(failed))
             assert row.affected == len(set(builds) & set(failed))
+
+
+class TestDuplicates:
+    """One appliance with two names."""
+
+    def test_newest_hundred(self, make_jobs: Build) -> None:
+        """Of very many jobs the newest 100 are compared, in whatever order they come."""
+        times = [
+            f"2026-{month:02}-{day:02}T01:00:00" for month in range(1, 11) for day in range(1, 29)
+        ]
+        ids = [f"job-{number}" for number in range(len(times))]
+        rows = [(name, "success", time, time) for name in "ab" for time in times]
+        jobs = make_jobs(rows, job_id=ids * 2)
+        assert lately(jobs)["job_id"].to_list() == ids[-100:] * 2
+        for listed in (jobs, jobs[::-1], lately(jobs)):
+            assert twins(listed).to_numpy().tolist() == [["a", "b", 100]]
+
+    def test_few_jobs(self, make_jobs: Build) -> None:
+        """Jobs without start or end are not compared; three others are enough."""
+        rows: list[Any] = [
+            (name, "success", f"0{day}T01:00", f"0{day}T02:00") for name in "ab" for day in (1, 2)
+        ]
+        rows += [("a", "open", "03T01:00", None), ("b", "success", None, "03T01:00")]
+        jobs = make_jobs(rows, job_id=["1", "2", "1", "2", "3", "3"])
+        assert len(lately(jobs)) == 4
+        assert twins(jobs).empty
+        third = make_jobs(
+            [(name, "failure", "04T01:00", "04T02:00") for name in "ab"], job_id=["4"] * 2
+        )
+        assert twins(pd.concat([jobs, third])).to_numpy().tolist() == [["a", "b", 3]]

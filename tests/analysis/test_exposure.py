@@ -17,6 +17,7 @@ from backupkit.analysis import (
     worst_exposure,
 )
 from backupkit.policy import Policy
+from tests.analysis.conftest import oldest
 
 Build = Callable[..., pd.DataFrame]
 Moment = Callable[[str], pd.Timestamp]
@@ -84,7 +85,7 @@ class TestStates:
         rules = Policy(grace="0h", staleness="0h").rules(["a"])
         polls = make_polls([("a", "01T00:00", True), ("a", "05T00:00", True)])
         seen = visits(polls, appliances=rules.index)
-        known = knowledge(jobs, seen, rules, start=pd.Timestamp("2026-11-01T00:00Z"))
+        known = knowledge(oldest(jobs), seen, rules, start=pd.Timestamp("2026-11-01T00:00Z"))
         return recovery_points(jobs), known, rules
 
     @pytest.mark.parametrize(

@@ -144,6 +144,15 @@ class TestExpectedRuns:
         got = runs(schedules, "2026-11-02", "2026-11-03", corrections=corrections)
         assert short(got["slot"]) == ["11-02 23:00"]
 
+    @pytest.mark.parametrize("days", [-12, -5, 5, 12])
+    def test_clock_days_off(self, make_schedules: Build, days: int) -> None:
+        """However far off the clock is, no run is left out at either end."""
+        corrections = pd.Series([pd.Timedelta(days=days)], index=["a"]).astype("timedelta64[us]")
+        schedules = make_schedules([("a", None, 3, 0)])
+        got = runs(schedules, "2026-11-02", "2026-11-05", corrections=corrections)
+        assert short(got["slot"]) == ["11-02 03:00", "11-03 03:00", "11-04 03:00"]
+        assert short(got["next_slot"]) == ["11-03 03:00", "11-04 03:00", "11-05 03:00"]
+
     def test_unknown_since(self, make_schedules: Build) -> None:
         """Nothing is expected of an appliance of which nothing is known."""
         index = pd.Index(["a"])

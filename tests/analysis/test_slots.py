@@ -18,6 +18,7 @@ from backupkit.analysis import (
     visits,
 )
 from backupkit.policy import Policy
+from tests.analysis.conftest import oldest
 
 Build = Callable[..., pd.DataFrame]
 Moment = Callable[[str], pd.Timestamp]
@@ -42,7 +43,7 @@ def judge(
         rules = (policy or Policy(staleness="0h")).rules(["a"])
         seen = visits(make_polls([("a", evidence, True)]), appliances=rules.index)
         start = moment("02T00:00")
-        known = knowledge(jobs, seen, rules, start=start)
+        known = knowledge(oldest(jobs), seen, rules, start=start)
         expected = expected_runs(
             make_schedules([("a", None, 1, 0)]),
             fallback=rules["timezone"],
@@ -170,7 +171,7 @@ def test_close_slots_share_the_time_between(
     )
     rules = Policy(staleness="0h").rules(["a"])
     seen = visits(make_polls([("a", "03T00:00", True)]), appliances=rules.index)
-    known = knowledge(jobs, seen, rules, start=moment("02T00:00"))
+    known = knowledge(oldest(jobs), seen, rules, start=moment("02T00:00"))
     expected = expected_runs(
         make_schedules([("a", None, 1, 0), ("a", None, 1, 30)], schedule=["x", "y"]),
         fallback=rules["timezone"],
@@ -190,6 +191,35 @@ def test_close_slots_share_the_time_between(
     }
 
 
+@pytest.mark.parametrize(
+    ("start", "state"), [("26T01:00", "met"), ("26T00:59", "missed_norun"), ("29T12:00", "met")]
+)
+def test_early_has_a_limit(
+    make_jobs: Build,
+    make_polls: Build,
+    make_schedules: Build,
+    moment: Moment,
+    start: str,
+    state: str,
+) -> None:
+    """A job belongs to a run at most half a week later, whatever the policy says."""
+    began = f"2026-10-{start}:00.0"  # the run is expected on 29 October at 13:00
+    jobs = make_jobs([("a", "success", began, began)])
+    rules = Policy(staleness="0h", early="30d").rules(["a"])
+    seen = visits(make_polls([("a", "08T00:00", True)]), appliances=rules.index)
+    known = knowledge(oldest(jobs), seen, rules, start=moment("01T00:00"))
+    since = pd.Series([pd.Timestamp("2026-10-29T00:00Z")], index=rules.index)
+    expected = expected_runs(
+        make_schedules([("a", None, 13, 0)], days=[["THURSDAY"]]),
+        fallback=rules["timezone"],
+        since=since,
+        end=moment("01T00:00"),
+    )
+    numbers = numbers_of(expected, [(None, rules)])
+    judged = judge_slots(jobs, expected, known, numbers, now=moment("08T00:00"))
+    assert judged["state"].to_list() == [state]
+
+
 def test_spring_gap_widens_the_tolerance(
     make_jobs: Build, make_polls: Build, make_schedules: Build
 ) -> None:
@@ -204,7 +234,7 @@ def test_spring_gap_widens_the_tolerance(
         since=pd.Series([start], index=rules.index),
         end=end,
     )
-    known = knowledge(jobs, seen, rules, start=start)
+    known = knowledge(oldest(jobs), seen, rules, start=start)
     numbers = numbers_of(expected, [(None, rules)])
     assert judge_slots(jobs, expected, known, numbers, now=end)["state"].to_list() == ["met"]
 

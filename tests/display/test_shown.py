@@ -134,39 +134,37 @@ class TestHistory:
 
     def test_counts(self) -> None:
         """It tells how much it keeps, of when, and where."""
-        history = bk.History(DATA / "history")
+        history = bk.History(DATA / "history.db")
         shown = text(history._repr_html_())
         jobs = history.jobs()
         assert f"Jobs{len(jobs)}" in shown
         assert "Appliances12" in shown
-        assert "Visits12, of which 1 failed" in shown
-        assert "Last visit2026-11-23 23:29 UTC" in shown
+        assert "Polls12, of which 1 failed" in shown
+        assert "Last poll2026-11-23 23:29 UTC" in shown
         assert "MiB" in shown
 
     def test_empty(self, tmp_path: Path) -> None:
         """A new one says that nothing is kept."""
-        assert "Keptnothing yet" in text(bk.History(tmp_path / "h")._repr_html_())
+        assert "Keptnothing yet" in text(bk.History(tmp_path / "h.db")._repr_html_())
 
     def test_only_failures(self, tmp_path: Path) -> None:
-        """One in which nobody was ever read has visits and no job."""
-        history = bk.History(tmp_path / "h")
+        """One in which nobody was ever read has polls and no job."""
+        history = bk.History(tmp_path / "h.db")
         polls = POLLS.frame({"appliance": ["vc-1"], "polled_at": [EPOCH], "ok": [False]})
         empty = bk.Snapshot(OBSERVATIONS.empty(), polls, SCHEDULES.empty(), ERRORS.empty())
         history.append(empty)
         shown = text(history._repr_html_())
         assert "Jobs0" in shown
         assert "First observationnone" in shown
-        assert "Visits1, of which 1 failed" in shown
+        assert "Polls1, of which 1 failed" in shown
 
     def test_damaged(self, tmp_path: Path) -> None:
         """One that cannot be read says so instead of a traceback."""
-        log = tmp_path / "<h>" / "polls" / "_delta_log"
-        log.mkdir(parents=True)
-        (log / f"{0:020}.json").write_text("")
-        (tmp_path / "<h>" / "backupkit-history.json").write_text('{"format": 1}')
-        history = bk.History(tmp_path / "<h>")
+        path = tmp_path / "<h>.db"
+        history = bk.History(path)
+        path.write_bytes(b"something else")
         shown = history._repr_html_()
-        assert "&lt;h&gt; cannot be read" in shown
+        assert "&lt;h&gt;.db cannot be read" in shown
 
 
 class TestPolicy:
@@ -242,7 +240,7 @@ class TestAssessment:
     def test_as_the_report_has_it(self) -> None:
         """Verdict, figures with their fractions and the worst appliances, in the report's words."""
         a = bk.evaluate(
-            bk.History(DATA / "history"),
+            bk.History(DATA / "history.db"),
             Policy.load(DATA / "fleet.example.toml"),
             now="2026-11-23T23:30:00Z",
         )

@@ -28,7 +28,7 @@ TABS: Final = ("Overview", "Timeline", "Matrix", "Failures", "Durations", "Jobs"
 CELLS: Final = {
     "told": "import backupkit as bk\n"
     "from backupkit.policy import Member\n"
-    "known = bk.History('hostile')\n"
+    "known = bk.History('hostile.db')\n"
     "names = list(known.polls()['appliance'].unique())\n"
     "members = [Member(appliance=n, site=n, group=n) for n in names]\n"
     "policy = bk.Policy(members=members)\n"
@@ -98,7 +98,7 @@ def notebook(lab: Lab, notebooks: Path) -> Iterator[Notebook]:
         ),
         errors=ERRORS.empty(),
     )
-    History(notebooks / "hostile").append(snapshot)
+    History(notebooks / "hostile.db").append(snapshot)
     cells: list[dict[str, Any]] = [
         {
             "cell_type": "code",

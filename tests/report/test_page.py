@@ -1,6 +1,7 @@
 """The HTML page: valid, self-contained, escaped, legible, small, and always the same."""
 
 import base64
+import dataclasses
 import hashlib
 import re
 from collections.abc import Callable
@@ -45,6 +46,33 @@ def section(html: str, name: str) -> Element:
     found = parse(html).find(f".//section[@id='{name}']")
     assert found is not None
     return found
+
+
+HEAD = "0123456789abcdef" * 4
+CHECK = "backupkit history verify --history HISTORY --head"
+
+
+@pytest.mark.parametrize(
+    ("version", "said", "footer"),
+    [
+        (
+            HEAD,
+            f"History digest {HEAD}; {CHECK} {HEAD} tells whether a history still contains ",
+            ' UTC, history 0123456789abcdef"',
+        ),
+        (
+            "12-00000000000000ff",
+            "Data version 12-00000000000000ff (number of polls, digest). Policy digest ",
+            ' UTC, history 12-0000000000000"',
+        ),
+        ("", "An empty history. Policy digest ", ' UTC"; '),
+    ],
+)
+def test_what_it_was_made_from(week: Assessment, version: str, said: str, footer: str) -> None:
+    """A report names the history that it was made from, and how that is checked."""
+    html = report(dataclasses.replace(week, version=version)).html()
+    assert said in text(section(html, "method"))
+    assert footer in html
 
 
 class TestStructure:

@@ -1,31 +1,18 @@
 """The newest observation of each job, against the rules told row by row in plain Python."""
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from backupkit.tables import JOBS, OBSERVATIONS, newest_of
+from backupkit.tables import JOBS, fold_observations, jobs_from
 from tests.tables.test_jobs import DETAILS, at, observations, seen
 
-NEWEST: Any = sys.modules["backupkit.tables.newest"]
-NUMBERING: Any = sys.modules["backupkit.tables.numbering"]
 WORDS = ["SUCCEEDED", "FAILED", "INPROGRESS", "PENDING", "NONE", "NEW", None]
-
-
-def _limit(monkeypatch: pytest.MonkeyPatch, **values: object) -> None:
-    """Change what is looked at at once, or how texts are numbered."""
-    for name, value in values.items():
-        for module in (NEWEST, NUMBERING):
-            if hasattr(module, name):
-                monkeypatch.setattr(module, name, value)
 
 
 @st.composite
@@ -116,85 +103,50 @@ def jobs_of(told: list[dict[str, Any]]) -> pd.DataFrame:
     return JOBS.frame({name: [job[name] for job in jobs] for name in JOBS.names})
 
 
-def as_stored(table: pa.Table, *, parts: int, encoded: bool) -> pa.Table:
-    """Give rows as they come from several files, each with texts of its own."""
-    names = ["appliance", "source", "state", "status", "type"]
-    size = max(1, -(-len(table) // parts))
-    pieces = []
-    for begin in range(0, len(table), size):
-        piece = table.slice(begin, size)
-        for place, name in enumerate(piece.column_names if encoded else []):
-            if name in names:
-                column = piece[name].cast(pa.string()).dictionary_encode()
-                piece = piece.set_column(place, name, column)
-        pieces.append(piece)
-    return pa.concat_tables(pieces) if pieces else table
+@pytest.mark.property
+@settings(max_examples=100, deadline=None)
+@given(rows())
+def test_jobs_from(told: list[dict[str, Any]]) -> None:
+    """Jobs are what the rules, told row by row, make of the observations in any order."""
+    assert_frame_equal(jobs_from(observations(*told)), jobs_of(told))
 
 
 @pytest.mark.property
-@pytest.mark.parametrize(
-    "within", [{}, {"AT_ONCE": 1}, {"AT_ONCE": 5}, {"_SPREAD": np.uint64(0)}, {"_SHORT": -1}]
-)
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(rows(), st.integers(1, 3), st.booleans())
-def test_newest_of(
-    monkeypatch: pytest.MonkeyPatch,
-    within: dict[str, Any],
-    told: list[dict[str, Any]],
-    parts: int,
-    encoded: bool,  # noqa: FBT001 # hypothesis hands it over
-) -> None:
-    """It does not matter how rows are stored, how many are looked at at once, or numbered alike."""
-    _limit(monkeypatch, **within)
-    table = as_stored(OBSERVATIONS.to_arrow(observations(*told)), parts=parts, encoded=encoded)
-    assert_frame_equal(newest_of(table), jobs_of(told))
-
-
-ONE, OTHER = "20260301-040000-24322831", "20260302-040000-24322831"
-
-
-@pytest.mark.parametrize("spread", [NUMBERING._SPREAD, np.uint64(0)])
-def test_numbered_alike(monkeypatch: pytest.MonkeyPatch, spread: np.uint64) -> None:
-    """Jobs are told apart by their ids, should two have the same number."""
-    _limit(monkeypatch, _SPREAD=spread)
-    told = observations(
-        *(seen(0, "INPROGRESS", job_id=name, start_time=at(0)) for name in (OTHER, ONE)),
-        *(seen(2, "SUCCEEDED", job_id=name, start_time=at(0)) for name in (ONE, OTHER)),
-    )
-    jobs = newest_of(OBSERVATIONS.to_arrow(told))
-    assert jobs["job_id"].to_list() == [ONE, OTHER]
-    assert jobs["status"].to_list() == ["SUCCEEDED", "SUCCEEDED"]
-
-
-def test_numbered_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An id has the same number beside ids of any length."""
-    _limit(monkeypatch, AT_ONCE=2)
-    long = ONE + "0"
-    told = [(0, ONE), (1, OTHER), (2, ONE), (3, long), (4, long), (5, OTHER), (6, "20260301")]
-    rows = observations(*(seen(minute, "INPROGRESS", job_id=name) for minute, name in told))
-    assert sorted(newest_of(OBSERVATIONS.to_arrow(rows))["job_id"]) == [
-        "20260301",
-        ONE,
-        long,
-        OTHER,
+@settings(max_examples=100, deadline=None)
+@given(rows())
+def test_fold_observations(told: list[dict[str, Any]]) -> None:
+    """Folding what came later into what was known gives the same as folding all at once."""
+    early = [row for row in told if row["observed_at"] < at(5)]
+    known = jobs_from(observations(*early))
+    ended = known.set_index(["appliance", "job_id"])["outcome"].isin(["success", "failure"])
+    # of a job that ended, only what still says so
+    late = [
+        row
+        for row in told
+        if row["observed_at"] >= at(5)
+        and (
+            row["source"] == "list"
+            or not ended.get((row["appliance"], row["job_id"]), False)
+            or row["status"] in ("SUCCEEDED", "FAILED")
+        )
     ]
+    folded = fold_observations(known, observations(*late))
+    alone = [
+        row
+        for row in early
+        if not any(
+            row["appliance"] == name and row["job_id"] == job
+            for name, job in known[["appliance", "job_id"]].to_numpy().tolist()
+        )
+    ]
+    rest = [row for row in early if row not in alone]
+    assert_frame_equal(folded, jobs_of([*rest, *late]))
 
 
-def test_ids_as_few_texts() -> None:
-    """Any text may be dictionary encoded."""
-    table = OBSERVATIONS.to_arrow(observations(seen(0, "INPROGRESS"), seen(2, "SUCCEEDED")))
-    for place, name in enumerate(table.column_names):
-        if pa.types.is_string(table[name].type):
-            table = table.set_column(place, name, table[name].dictionary_encode())
-    assert newest_of(table)["status"].to_list() == ["SUCCEEDED"]
-
-
-def test_not_stored_by_time() -> None:
-    """Of rows that lie in another order than they were learnt in, the latest counts."""
+def test_out_of_order() -> None:
+    """Of rows that arrive in another order than they were learnt in, the latest counts."""
     told = observations(*(seen(minute, "INPROGRESS", progress=minute) for minute in (5, 9, 1)))
-    jobs = newest_of(OBSERVATIONS.to_arrow(told))
+    jobs = jobs_from(told)
     assert jobs["progress"].to_list() == [9]
     assert jobs["first_seen_at"].to_list() == [pd.Timestamp(at(1))]
 
@@ -204,18 +156,6 @@ def test_details_after_the_end(beside: list[dict[str, Any]]) -> None:
     """What only details tell comes from the newest row that has it, whatever other jobs tell."""
     first = seen(0, "SUCCEEDED", end_time=at(0), **DETAILS)
     later = seen(5, "INPROGRESS", **(DETAILS | {"size": 8}))
-    jobs = newest_of(OBSERVATIONS.to_arrow(observations(first, later, *beside)))
+    jobs = jobs_from(observations(first, later, *beside))
     assert jobs["status"].to_list()[0] == "SUCCEEDED"
     assert jobs["size"].to_list()[0] == 8
-
-
-def test_frame_may_be_written_to() -> None:
-    """What was read belongs to the frame alone."""
-    table = OBSERVATIONS.to_arrow(observations(seen(0, "SUCCEEDED", end_time=at(3), size=1)))
-    jobs: Any = newest_of(table)
-    times = [name for name in JOBS.names if name.endswith(("_time", "_at", "duration"))]
-    for name in [*times, "size", "progress", "appliance"]:
-        jobs.loc[0, name] = jobs.loc[0, name]
-    jobs.loc[0, "end_time"] = jobs.loc[0, "start_time"]
-    assert jobs["end_time"].to_list() == [pd.Timestamp(at(0))]
-    assert table["end_time"].to_pylist() == [pd.Timestamp(at(3))]

@@ -16,7 +16,7 @@ NOW = "2026-11-23T23:30:00Z"
 @pytest.fixture(scope="session")
 def sample() -> Known:
     """Give the twelve appliances of the sample history, as of the moment it was made."""
-    return Known(History(DATA / "history"), Policy.load(DATA / "fleet.example.toml"), now=NOW)
+    return Known(History(DATA / "history.db"), Policy.load(DATA / "fleet.example.toml"), now=NOW)
 
 
 def walk(widget: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:

@@ -62,7 +62,7 @@ def running(tmp_path: Path, clock: Clock) -> Iterator[Simulated]:
 @pytest.fixture
 def history(tmp_path: Path) -> bk.History:
     """Give an empty history."""
-    return bk.History(tmp_path / "history")
+    return bk.History(tmp_path / "history.db")
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ class TestWatch:
                     raise HistoryError("no <space> left")
                 return super().append(snapshot)
 
-        full = Full(history.path)
+        full = Full(history.uri)
         with Watcher(
             running.fleet, full, every=0.01, find_every=0.01, limits=QUICK, clock=clock
         ) as watcher:
@@ -247,7 +247,7 @@ class TestStop:
                 one.stop()
                 return super().append(snapshot)
 
-        one = Watcher(running.fleet, Once(history.path), limits=QUICK, clock=clock)
+        one = Watcher(running.fleet, Once(history.uri), limits=QUICK, clock=clock)
         one.start()
         until(lambda: not one.running)
         assert len(history.jobs()) > 0

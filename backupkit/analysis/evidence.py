@@ -1,0 +1,230 @@
+"""The jobs and polls that the figures of a period rest on.
+
+A history grows for years, a judgement needs a few months of it: the period, what came right before,
+and so many of the newest jobs as baselines need. Restricting what is known to these first changes
+no figure, and what else a source reads along makes no difference.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from backupkit.analysis.arrays import NAT, Codes, Times, codes_of, instant, order_of, times_of
+from backupkit.analysis.baselines import retained
+from backupkit.analysis.knowledge import (
+    cadence_visits,
+    clock_corrections,
+    counted_polls,
+    job_times,
+    on_our_clock,
+)
+from backupkit.analysis.schedules import current_schedules
+from backupkit.analysis.totals import totals_of
+from backupkit.tables import Known
+from backupkit.tables.evidence import (
+    BASELINE_RUNS,
+    DUPLICATE_JOBS,
+    GROWTH_SIZES,
+    RECENT,
+    SLOT_MARGIN,
+)
+
+__all__ = ["restrict_to_period"]
+
+Flags = npt.NDArray[np.bool_]
+
+_EVER: Final = np.datetime64(np.iinfo(np.int64).min + 1, "us")  # the first instant there is
+_READ: Final = (
+    "appliance",
+    "job_id",
+    "outcome",
+    "start_time",
+    "end_time",
+    "last_seen_at",
+    "vanished_at",
+    "size",
+)
+
+
+def restrict_to_period(
+    known: Known, *, start: pd.Timestamp, end: pd.Timestamp, now: pd.Timestamp
+) -> Known:
+    """Drop the jobs and polls that no figure of a period needs.
+
+    Parameters
+    ----------
+    known : Known
+        What is known at `now`, each job once; all of it, or at least what this function keeps.
+    start, end : Timestamp
+        The period, half-open.
+    now : Timestamp
+        The moment of the judgement.
+
+    Returns
+    -------
+    Known
+        Fewer jobs and polls, the same schedules, and the totals over all that is known.
+
+    Notes
+    -----
+    Of the jobs of an appliance those are kept that are open, and those whose newest time is not
+    before a cutoff. The newest time is the later one of start and end; a job without an end counts
+    with when it was last seen. All times are taken on our clock. The cutoff is the earliest of
+
+    * 14 days before the earliest of: a week before the period, the end of the newest success that
+      ended before the period, and the greatest start of the successes that did;
+    * the newest start up to the period's end of a job that did start;
+    * the 10th newest end of the successes up to the period's end;
+    * the earliest start of the jobs whose duration is judged: the successes of the period, and
+      what is still running;
+    * the 10th newest end of the successes that ended before that and tell a duration, and of those
+      that did and tell a size;
+    * the 100th newest end of the successes up to the period's end that tell start and size;
+    * the end of the oldest backup that the schedules in force keep, if they do not keep all;
+    * the 100th newest start of all jobs that tell start and end.
+
+    Where there are fewer, the oldest of them counts. If no success ended before the period, jobs
+    of all times are kept.
+
+    Of the polls of an appliance these are kept: the first, the newest, the first good one, the
+    newest good one, the newest good one up to the period's end, the first after the newest good
+    one, and those that make the cadence.
+    """
+    totals = totals_of(known.jobs, known.polls) if known.totals is None else known.totals
+    polls = known.polls.iloc[_needed_polls(known.polls, end)].reset_index(drop=True)
+    good = polls[polls["ok"].astype("bool")].drop_duplicates("appliance", keep="last")
+    skew = good.set_index("appliance")["clock_skew"]
+    kept = _needed_jobs(known, skew, totals, start=start, end=end, now=now)
+    jobs = known.jobs if kept.all() else known.jobs[kept].reset_index(drop=True)
+    return replace(known, jobs=jobs, polls=polls, totals=totals)
+
+
+def _needed_polls(polls: pd.DataFrame, end: pd.Timestamp) -> Codes:
+    """Return the positions of the polls to keep, by appliance and time."""
+    rows = counted_polls(polls)
+    names = pd.Index(polls["appliance"].unique()).sort_values()
+    number = len(names)
+    codes = codes_of(polls["appliance"], names)[rows]
+    times = times_of(polls["polled_at"])[rows]
+    ok = polls["ok"].to_numpy(dtype=bool, na_value=False)[rows]
+    read = np.flatnonzero(ok)
+    by_end = read[times[read] <= instant(end)]
+    newest_good = _last(codes, read, number)
+    cadence = cadence_visits(codes[read], times[read], number)
+    chosen = [
+        _first(codes, np.arange(len(rows)), number),
+        _last(codes, np.arange(len(rows)), number),
+        _first(codes, read, number),
+        newest_good,
+        _last(codes, by_end, number),
+        newest_good[newest_good < len(rows) - 1] + 1,
+        read[cadence[cadence >= 0]],
+    ]
+    needed: Codes = rows[np.unique(np.concatenate(chosen))]
+    return needed
+
+
+def _first(codes: Codes, among: Codes, number: int) -> Codes:
+    """Return the first of some rows of each appliance; rows are sorted by appliance."""
+    own = codes[among]
+    begins = np.searchsorted(own, np.arange(number))
+    found = np.append(own, -1)[begins] == np.arange(number)
+    first: Codes = among[begins[found]]
+    return first
+
+
+def _last(codes: Codes, among: Codes, number: int) -> Codes:
+    """Return the last of some rows of each appliance; rows are sorted by appliance."""
+    own = codes[among]
+    ends = np.searchsorted(own, np.arange(number), side="right") - 1
+    found = np.append(own, -1)[ends] == np.arange(number)
+    last: Codes = among[ends[found]]
+    return last
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    """A time of each job, by appliance and time; jobs without one are left out."""
+
+    rows: Codes
+    codes: Codes
+    times: Times
+    number: int
+
+    @classmethod
+    def of(cls, codes: Codes, times: Times, number: int) -> "_Ranked":
+        """Sort the jobs of so many appliances."""
+        rows = np.flatnonzero(~np.isnat(times))
+        rows = rows[order_of(codes[rows], times[rows])]
+        return cls(rows, codes[rows], times[rows], number)
+
+    def nth_newest(self, chosen: Flags, most: int | npt.NDArray[np.intp]) -> Times:
+        """Return the time of each appliance's n-th newest chosen job; of its oldest if fewer."""
+        among = chosen[self.rows]
+        codes, times = self.codes[among], np.append(self.times[among], NAT)
+        after = np.searchsorted(codes, np.arange(self.number), side="right")
+        before = np.searchsorted(codes, np.arange(self.number), side="left")
+        at = np.maximum(after - most, before)
+        return times[np.where(at < after, at, -1)]
+
+    def oldest(self, chosen: Flags) -> Times:
+        """Return the earliest time of each appliance's chosen jobs."""
+        return self.nth_newest(chosen, len(self.rows))
+
+
+def _needed_jobs(
+    known: Known,
+    skew: pd.Series,
+    totals: pd.DataFrame,
+    *,
+    start: pd.Timestamp,
+    end: pd.Timestamp,
+    now: pd.Timestamp,
+) -> Flags:
+    """Return which jobs to keep; the notes of `restrict_to_period` have the rule."""
+    names = pd.Index(known.jobs["appliance"].unique()).sort_values()
+    number = len(names)
+    jobs = on_our_clock(known.jobs[list(_READ)], clock_corrections(skew.reindex(names)))
+    codes, outcome = codes_of(jobs["appliance"], names), jobs["outcome"]
+    success, still_open = outcome.eq("success").to_numpy(), outcome.eq("open").to_numpy()
+    began, done = job_times(jobs)
+    ended = times_of(jobs["end_time"])
+    sized = success & (jobs["size"].to_numpy("int64", na_value=-1) >= 0)
+    first, last = instant(start), instant(end)
+    by_end = _Ranked.of(codes, np.where(success, done, NAT), number)
+    by_start = _Ranked.of(codes, began, number)
+    over = done <= last
+
+    before = done < first
+    success_before = by_end.nth_newest(before, 1)
+    slots = np.fmin(success_before, by_start.nth_newest(success & before, 1))
+    slots = np.fmin(slots, first - np.timedelta64(RECENT)) - np.timedelta64(SLOT_MARGIN)
+
+    running = still_open & jobs["vanished_at"].isna().to_numpy() & (began <= instant(now))
+    judged = by_start.oldest(running | (success & (done >= first) & (done < last)))
+    earlier = done < judged[codes]
+
+    later = np.bincount(codes[sized & (done > last)], minlength=number)
+    there = totals["sized_jobs"].reindex(names).fillna(0).to_numpy("int64") - later
+    keeps = retained(current_schedules(known.schedules, at=end), names)
+    partly = np.where(keeps < there, keeps, 0).astype(np.intp)
+
+    listed = ~np.isnat(ended) & jobs["job_id"].notna().to_numpy()
+    needs = (
+        np.where(np.isnat(success_before), _EVER, slots),
+        by_start.nth_newest(~outcome.eq("void").to_numpy() & (began <= last), 1),
+        by_end.nth_newest(over, BASELINE_RUNS),
+        judged,
+        by_end.nth_newest(earlier & (ended >= began), BASELINE_RUNS),
+        by_end.nth_newest(earlier & sized, BASELINE_RUNS),
+        by_end.nth_newest(sized & over & ~np.isnat(began), GROWTH_SIZES),
+        by_end.nth_newest(sized & over, partly),
+        by_start.nth_newest(listed, DUPLICATE_JOBS),
+    )
+    cutoff = np.fmin.reduce(needs)
+    seen = np.where(np.isnat(ended), times_of(jobs["last_seen_at"]), ended)
+    kept: Flags = (np.fmax(began, seen) >= cutoff[codes]) | still_open
+    return kept

@@ -1,0 +1,66 @@
+"""Counts over everything that is known of each appliance."""
+
+import numpy as np
+import pandas as pd
+
+from backupkit.analysis.arrays import NAT, codes_of, first_of, utc
+from backupkit.analysis.knowledge import counted_polls, job_times
+from backupkit.analysis.loads import sums_of
+from backupkit.tables import TOTALS
+
+__all__ = ["totals_of"]
+
+
+def totals_of(jobs: pd.DataFrame, polls: pd.DataFrame) -> pd.DataFrame:
+    """Count the jobs and polls of each appliance.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`, each job once: all that are known.
+    polls : DataFrame
+        Of ``POLLS``, in any order: all that are known.
+
+    Returns
+    -------
+    DataFrame
+        Of `backupkit.tables.TOTALS`, a row for each appliance that has a job or a poll.
+
+    Notes
+    -----
+    A poll that Ctrl-C stopped, or that only followed a running job, counts as none. A size counts
+    if it is of a success, is not below 0, and the success tells when it ended or was last seen.
+
+    Examples
+    --------
+    >>> from backupkit.tables import JOBS, POLLS
+    >>> day = pd.Timestamp("2026-11-02", tz="UTC")
+    >>> columns = {"appliance": ["a"], "outcome": ["success"], "end_time": [day], "size": [7]}
+    >>> told = totals_of(JOBS.frame(columns), POLLS.empty())
+    >>> told[["polls", "jobs", "sized_jobs", "sized_bytes"]].loc["a"].to_list()
+    [0, 1, 1, 7]
+    """
+    names = pd.Index(jobs["appliance"].unique()).union(pd.Index(polls["appliance"].unique()))
+    number = len(names)
+    codes = codes_of(jobs["appliance"], names)
+    began, done = job_times(jobs)
+    started = np.flatnonzero(~np.isnat(began))
+    groups, first = first_of(codes[started], began[started])
+    oldest = np.full(number, NAT)
+    oldest[groups] = began[started[first]]
+    size = jobs["size"].to_numpy("int64", na_value=-1)
+    sized = jobs["outcome"].eq("success").to_numpy() & ~np.isnat(done) & (size >= 0)
+    counted = counted_polls(polls)
+    read = polls["ok"].to_numpy(dtype=bool, na_value=False)[counted]
+    visited = codes_of(polls["appliance"], names)[counted]
+    return TOTALS.frame(
+        {
+            "appliance": names.to_series(),
+            "polls": pd.Series(np.bincount(visited, minlength=number)),
+            "polls_ok": pd.Series(np.bincount(visited[read], minlength=number)),
+            "jobs": pd.Series(np.bincount(codes, minlength=number)),
+            "oldest_start": utc(oldest),
+            "sized_jobs": pd.Series(np.bincount(codes[sized], minlength=number)),
+            "sized_bytes": sums_of(np.where(sized, codes, -1), jobs["size"], number=number),
+        }
+    )

@@ -1,0 +1,192 @@
+"""Appending: what is new in some frames goes into all tables, in one transaction."""
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+import pandas as pd
+
+from backupkit.history import ledger
+from backupkit.history.appended import Appended
+from backupkit.history.databases import Connection
+from backupkit.history.jobs import CHUNK, JobUpdate, TextNumbers
+from backupkit.history.rows import next_id, plain_columns, select, storable, to_frame
+from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES, Table, changed_schedules
+
+__all__ = ["Snapshot", "append"]
+
+_TABLES: Final[Mapping[str, Table]] = {
+    "observations": OBSERVATIONS,
+    "polls": POLLS,
+    "schedules": SCHEDULES,
+}
+_TIME: Final = {"observations": "observed_at", "polls": "polled_at", "schedules": "seen_at"}
+
+
+class Snapshot(Protocol):
+    """What can be appended: a `backupkit.Snapshot`, or anything with its three frames."""
+
+    @property
+    def observations(self) -> pd.DataFrame:
+        """Of `backupkit.tables.OBSERVATIONS`."""
+
+    @property
+    def polls(self) -> pd.DataFrame:
+        """Of `backupkit.tables.POLLS`."""
+
+    @property
+    def schedules(self) -> pd.DataFrame:
+        """Of `backupkit.tables.SCHEDULES`."""
+
+
+def append(
+    connection: Connection, snapshot: Snapshot, *, run_id: str, whole: bool = False
+) -> Appended | None:
+    """Append what is new in a snapshot.
+
+    Parameters
+    ----------
+    connection : Connection
+        A transaction that writes.
+    snapshot : Snapshot
+        Its frames were checked.
+    run_id : str
+        Of this append: one that was kept already is not done again.
+    whole : bool
+        Whether to keep every row that is not there yet, as of another history; else only those
+        that say something new.
+
+    Returns
+    -------
+    Appended or None
+        How many rows were added; None if this append was kept by an earlier try.
+    """
+    if connection.execute("SELECT 1 FROM appends WHERE run_id = ?", [run_id]):
+        return None
+    observations, polls, schedules = map(
+        storable, (snapshot.observations, snapshot.polls, snapshot.schedules)
+    )
+    names = {
+        str(name)
+        for frame in (observations, polls, schedules)
+        for name in frame["appliance"].unique()
+    }
+    appliances = _appliance_ids(connection, names)
+    jobs = JobUpdate(connection, observations, appliances, whole=whole)
+    frames = {
+        "observations": jobs.new,
+        "polls": _new_polls(connection, polls, appliances),
+        "schedules": _new_schedules(connection, schedules, appliances, whole=whole),
+    }
+    result = Appended.of(
+        jobs.new, jobs.known, polls=len(frames["polls"]), schedules=len(frames["schedules"])
+    )
+    if not any(map(len, frames.values())):
+        return result
+    plain = {
+        kind: dict(zip(ledger.FIELDS[kind], _canonical(kind, frame), strict=True))
+        for kind, frame in frames.items()
+    }
+    moments = [moment for kind in plain for moment in plain[kind][_TIME[kind]]]
+    number = ledger.add_entry(
+        connection,
+        run_id=run_id,
+        kind="import" if whole else "append",
+        digests={
+            kind: ledger.digest_of(zip(*columns.values(), strict=True))
+            for kind, columns in plain.items()
+        },
+        counts={kind: len(frame) for kind, frame in frames.items()},
+        between=(min(moments), max(moments)),
+    )
+    texts = TextNumbers(connection, plain)
+    jobs.write(texts)
+    job_ids = [
+        jobs.ids[key]
+        for key in zip(
+            plain["observations"]["appliance"], plain["observations"]["job_id"], strict=True
+        )
+    ]
+    texts.insert("observations", plain["observations"], {"job": job_ids}, number)
+    for kind in ("polls", "schedules"):
+        own = [appliances[name] for name in plain[kind]["appliance"]]
+        texts.insert(kind, plain[kind], {"appliance_id": own}, number)
+    _count_polls(connection, frames["polls"], appliances)
+    return result
+
+
+def _canonical(kind: str, frame: pd.DataFrame) -> list[list[Any]]:
+    columns = {column.name: column for column in _TABLES[kind]}
+    return plain_columns(_TABLES[kind], [columns[name] for name in ledger.FIELDS[kind]], frame)
+
+
+def _appliance_ids(connection: Connection, names: set[str]) -> dict[str, int]:
+    """Return the number of each appliance, after adding those that are new."""
+    known = dict(connection.execute("SELECT name, id FROM appliances"))
+    new = sorted(names - known.keys())
+    if new:
+        number = next_id(connection, "appliances")
+        rows = [(number + place, name) for place, name in enumerate(new)]
+        connection.insert("appliances", ("id", "name"), rows)
+        known |= {name: number for number, name in rows}
+    return known
+
+
+def _new_polls(
+    connection: Connection, polls: pd.DataFrame, appliances: Mapping[str, int]
+) -> pd.DataFrame:
+    """Leave out the polls that are kept already."""
+    polls = polls.drop_duplicates(["appliance", "polled_at"])
+    if polls.empty:
+        return polls
+    moments = polls["polled_at"].astype("int64")
+    owners = polls["appliance"].map(appliances)
+    there: set[tuple[int, int]] = set()
+    pairs = list(zip(owners.to_list(), moments.to_list(), strict=True))
+    for begin in range(0, len(pairs), CHUNK):
+        part = pairs[begin : begin + CHUNK]
+        values = ", ".join(["(?, ?)"] * len(part))
+        there |= set(
+            connection.execute(
+                f"SELECT p.appliance_id, p.polled_at FROM (VALUES {values}) AS k "
+                "JOIN polls p ON p.appliance_id = k.column1 AND p.polled_at = k.column2",
+                [value for pair in part for value in pair],
+            )
+        )
+    return polls[[pair not in there for pair in pairs]].reset_index(drop=True)
+
+
+def _new_schedules(
+    connection: Connection,
+    schedules: pd.DataFrame,
+    appliances: Mapping[str, int],
+    *,
+    whole: bool,
+) -> pd.DataFrame:
+    """Keep the schedules that changed, or all that are not kept yet."""
+    if schedules.empty:
+        return schedules
+    numbers = ", ".join(str(appliances[str(name)]) for name in schedules["appliance"].unique())
+    columns, types = select("schedules", SCHEDULES.names)
+    rows = connection.table(
+        f"SELECT {columns} FROM schedules WHERE appliance_id IN ({numbers})",
+        types,
+    )
+    known = to_frame(connection, SCHEDULES, rows)
+    if not whole:
+        return changed_schedules(schedules, known).reset_index(drop=True)
+    keys = ["appliance", "schedule", "seen_at"]
+    told = schedules.drop_duplicates(keys, keep="last")
+    there = pd.MultiIndex.from_frame(known[keys])
+    return told[~pd.MultiIndex.from_frame(told[keys]).isin(there)].reset_index(drop=True)
+
+
+def _count_polls(
+    connection: Connection, polls: pd.DataFrame, appliances: Mapping[str, int]
+) -> None:
+    counted = polls[polls["ok"].notna()]
+    by = counted.groupby("appliance")["ok"].agg(["size", "sum"])
+    rows = [(int(n), int(ok), appliances[str(name)]) for name, n, ok in by.itertuples()]
+    if rows:
+        connection.execute_many(
+            "UPDATE appliances SET polls = polls + ?, polls_ok = polls_ok + ? WHERE id = ?", rows
+        )

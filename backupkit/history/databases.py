@@ -1,0 +1,257 @@
+"""What a history asks of its database, whichever it is.
+
+Rows are written, and few rows read, by the driver that Python brings for SQLite and by psycopg for
+PostgreSQL. Many rows are read by ADBC, which hands them over as Arrow columns: 3 times as fast.
+"""
+
+import contextlib
+import getpass
+import hashlib
+import secrets
+import socket
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import pandas as pd
+import pyarrow as pa
+
+from backupkit.errors import HistoryError, one_line
+from backupkit.history.schema import OUTCOME_IDS, SCHEMA_VERSION
+
+__all__ = [
+    "ARROW",
+    "PATIENCE",
+    "ArrowReader",
+    "Connection",
+    "Database",
+    "Reader",
+    "check_version",
+    "collector_name",
+    "first_rows",
+    "open_database",
+]
+
+_T = TypeVar("_T")
+
+PATIENCE: Final = 60.0  # s; how long a lock, or a server that restarts, is waited for
+_BATCH: Final = "adbc.sqlite.query.batch_rows"
+_EMPTY: Final = {"integer": "0", "real": "0.5", "text": "''", "bytes": "x''"}
+ARROW: Final = {
+    "integer": pa.int64(),
+    "real": pa.float64(),
+    "text": pa.string(),
+    "bytes": pa.binary(),
+}
+
+
+class Reader(ABC):
+    """One consistent view of the tables."""
+
+    @abstractmethod
+    def table(self, query: str, types: Mapping[str, str]) -> pa.Table:
+        """Return the rows of a query.
+
+        Parameters
+        ----------
+        query : str
+            A SELECT without an order.
+        types : mapping of str to str
+            integer, real, text or bytes, by column.
+        """
+
+    def rows(self, query: str, types: Mapping[str, str]) -> list[tuple[Any, ...]]:
+        """Return the rows of a query as tuples."""
+        columns = self.table(query, types).to_pydict().values()
+        return list(zip(*columns, strict=True))
+
+
+class Connection(Reader):
+    """A transaction that writes.
+
+    Parameters
+    ----------
+    cursor : cursor
+        Of the DB-API.
+    mark : str
+        What stands for a parameter.
+    """
+
+    def __init__(self, cursor: Any, mark: str) -> None:  # noqa: ANN401 # of either driver
+        self._cursor, self._mark = cursor, mark
+
+    def execute(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement, with ``?`` for each parameter, and return its rows."""
+        self._cursor.execute(query.replace("?", self._mark), parameters)
+        return self._cursor.fetchall() if self._cursor.description else []
+
+    def execute_many(self, query: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run a statement once for each row."""
+        self._cursor.executemany(query.replace("?", self._mark), rows)
+
+    def insert(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Insert rows."""
+        marks = ", ".join("?" * len(columns))
+        self.execute_many(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)
+
+    def table(self, query: str, types: Mapping[str, str]) -> pa.Table:
+        """Return the rows of a query as Arrow columns."""
+        columns = list(zip(*self.execute(query), strict=True)) or [()] * len(types)
+        arrays = [pa.array(c, ARROW[kind]) for c, kind in zip(columns, types.values(), strict=True)]
+        return pa.table(arrays, names=list(types))
+
+
+class ArrowReader(Reader):
+    """A transaction that reads many rows.
+
+    Parameters
+    ----------
+    cursor : cursor
+        Of ADBC.
+    typed : bool
+        Whether the database tells the types of columns.
+    """
+
+    def __init__(self, cursor: Any, *, typed: bool) -> None:  # noqa: ANN401 # ADBC says no types
+        self._cursor, self._typed = cursor, typed
+
+    def table(self, query: str, types: Mapping[str, str]) -> pa.Table:
+        """Return the rows of a query as Arrow columns."""
+        if not self._typed:
+            # SQLite's driver takes a column's type from the first rows: give it a row of each type
+            row = ", ".join(f"{_EMPTY[kind]} AS {name}" for name, kind in types.items())
+            query = f"SELECT {row} UNION ALL SELECT * FROM ({query}) AS q"
+        self._cursor.execute(query)
+        rows = self._cursor.fetch_arrow_table()
+        rows = rows if self._typed else rows.slice(1)
+        return rows.cast(pa.schema([(name, ARROW[kind]) for name, kind in types.items()]))
+
+    def batches(self, query: str) -> Iterator[pa.RecordBatch]:
+        """Return the rows of a query as the database gives them, some at a time."""
+        self._cursor.execute(query)
+        yield from self._cursor.fetch_record_batch()
+
+    def frame(self, query: str) -> pd.DataFrame:
+        """Return the rows of a person's query as pandas takes them."""
+        if not self._typed:
+            # one batch of all rows: the types are taken from the first batch
+            self._cursor.adbc_statement.set_options(**{_BATCH: str(2**30)})
+        self._cursor.execute(query)
+        frame: pd.DataFrame = self._cursor.fetch_arrow_table().to_pandas()
+        return frame
+
+
+class Database(ABC):
+    """Where a history lies.
+
+    Attributes
+    ----------
+    uri : str
+        Its path or URL, as a person named it; it holds no password.
+    """
+
+    uri: str
+
+    @abstractmethod
+    def read(self) -> contextlib.AbstractContextManager[ArrowReader]:
+        """Begin to read: all tables as they are at one moment."""
+
+    @abstractmethod
+    def write(self, action: Callable[[Connection], _T]) -> _T:
+        """Do something in one transaction, wholly or not at all; return what it returns.
+
+        The action may be called again when the connection broke: it has to find out by itself
+        whether its first try was kept.
+        """
+
+    @abstractmethod
+    def look_up(self, action: Callable[[Connection], _T]) -> _T:
+        """Do something that reads a few rows by key."""
+
+    @abstractmethod
+    def check(self) -> list[str]:
+        """Run the database's own check; return what it finds."""
+
+    @abstractmethod
+    def shrink(self) -> None:
+        """Give back the space of removed rows, and overwrite it."""
+
+    @abstractmethod
+    def size(self) -> int:
+        """Return how much is stored [bytes]."""
+
+    def failure(self, error: Exception, verb: str) -> HistoryError:
+        """Return the error for a person."""
+        why, advice = self._explain(error)
+        return HistoryError(f"The history {self.uri} cannot be {verb}: {why}. {advice}".strip())
+
+    @abstractmethod
+    def _explain(self, error: Exception) -> tuple[str, str]:
+        """Return what failed, and what to do next."""
+
+
+def open_database(target: str | Path, *, create: bool) -> Database:
+    """Open the database of a history, and make its tables if it has none.
+
+    Parameters
+    ----------
+    target : str or Path
+        A file, or a URL ``postgresql://user@host:port/database``.
+    create : bool
+        Whether a new history may be made.
+
+    Raises
+    ------
+    HistoryError
+        If it is something else, or cannot be used.
+    """
+    text = str(target)
+    scheme, separator, _ = text.partition("://")
+    if not separator or isinstance(target, Path):
+        from backupkit.history.sqlite import SQLite  # noqa: PLC0415 # it builds on this module
+
+        return SQLite(Path(target), create=create)
+    if scheme in {"postgresql", "postgres"}:
+        from backupkit.history.postgresql import Postgres  # noqa: PLC0415 # it builds on this module
+
+        return Postgres(text, create=create)
+    raise HistoryError(
+        f"{one_line(text)} is no place for a history. Name a file such as history.db, or a "
+        "database such as postgresql://user@host/database."
+    )
+
+
+def check_version(uri: str, version: int) -> None:
+    """Refuse a history of another schema."""
+    if version != SCHEMA_VERSION:
+        raise HistoryError(
+            f"The history {uri} was made by another version of backupkit (schema {version}; this "
+            f"one knows schema {SCHEMA_VERSION}). Update backupkit."
+        )
+
+
+def first_rows(connection: Connection) -> None:
+    """Fill what every history begins with."""
+    connection.insert(
+        "texts",
+        ("id", "sha256", "text"),
+        [
+            (number, hashlib.sha256(text.encode()).digest()[:16], text)
+            for text, number in OUTCOME_IDS.items()
+        ],
+    )
+    connection.execute(
+        "INSERT INTO history VALUES (?, ?, ?, ?, ?)",
+        [SCHEMA_VERSION, secrets.token_hex(16), time.time_ns() // 1000, "", 0],
+    )
+
+
+def collector_name() -> str:
+    """Return who appends: user and machine."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container may know no name for its user
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"

@@ -1,0 +1,283 @@
+"""Reading what an evaluation of a period needs, by index, however long the history is.
+
+`backupkit.analysis.restrict_to_period` has the exact rule; what is read here is at least that. Of
+each appliance the newest jobs are read: those of the period, and so many before it as nearly always
+do. Where they do not, as of one that fails for long, more are read, in the end all.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from backupkit.history.databases import Reader
+from backupkit.history.queries import (
+    Filter,
+    head_at,
+    learnt_after,
+    read_jobs,
+    read_table,
+    with_durations,
+)
+from backupkit.history.rows import select, to_frame
+from backupkit.history.schema import JOB_TIME, OUTCOME_IDS
+from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, Known
+from backupkit.tables.evidence import (
+    BASELINE_RUNS,
+    CADENCE_FLOOR,
+    CADENCE_GAPS,
+    DUPLICATE_JOBS,
+    GROWTH_SIZES,
+    LARGEST_SUM,
+    RECENT,
+    SLOT_MARGIN,
+    TOLERATED_SKEW,
+)
+
+__all__ = ["read_evidence"]
+
+_Numbers = npt.NDArray[np.int64]
+
+_FIRST: Final = GROWTH_SIZES + BASELINE_RUNS + 20
+_TIMES_MORE: Final = 8
+"""How many jobs before the period are read at first, and how many times more where these are few.
+
+A few of them fail, as a rule; each further reading takes longer than some rows too many.
+"""
+
+_US: Final = np.timedelta64(1, "us")
+_MARGIN: Final = int((RECENT + SLOT_MARGIN) / _US)
+_ALWAYS: Final = np.iinfo(np.int64).min // 2  # before all times
+
+
+def read_evidence(reader: Reader, wanted: Filter, *, start: int, end: int, now: int) -> Known:
+    """Read what an evaluation of a period needs.
+
+    Parameters
+    ----------
+    reader : Reader
+        The tables at one moment.
+    wanted : Filter
+        Which appliances; and as known at which moment, if that is not now.
+    start, end, now : int
+        The period, half-open, and the moment of the evaluation [us since 1970].
+
+    Returns
+    -------
+    Known
+        With the totals of everything; without, if it had to be read as of an earlier moment.
+    """
+    moment = now if wanted.at is None else wanted.at
+    version = head_at(reader, moment) or None
+    if learnt_after(reader, moment):
+        past = Filter(at=moment, appliances=wanted.appliances)
+        return Known(
+            read_jobs(reader, past),
+            read_table(reader, POLLS, past),
+            read_table(reader, SCHEDULES, past),
+            version=version,
+        )
+    schedules = read_table(reader, SCHEDULES, wanted)
+    polls = _polls(reader, wanted, end)
+    appliances = _totals(reader, wanted)
+    jobs = _jobs(reader, appliances, _skews(polls), _most_kept(schedules), start=start, end=end)
+    totals = TOTALS.conform(appliances.drop(columns="id"))
+    return Known(jobs, polls, schedules, totals, version)
+
+
+def _totals(reader: Reader, wanted: Filter) -> pd.DataFrame:
+    """Return the sums of each appliance, and its number."""
+    names = ["polls", "polls_ok", "jobs", "oldest_start", "sized_jobs", "sized_bytes"]
+    types = {"id": "integer", "name": "text", **dict.fromkeys(names, "integer")}
+    # also one of which only polls are known that count as none
+    named = "(jobs > 0 OR EXISTS (SELECT 1 FROM polls p WHERE p.appliance_id = appliances.id))"
+    condition = " AND ".join([named, *wanted.owners(reader, "id")])
+    rows = reader.table(
+        f"SELECT id, name, {', '.join(names)} FROM appliances WHERE {condition}",
+        types,
+    )
+    frame = pd.DataFrame({name: rows[name].to_pylist() for name in ["id", *names]})
+    frame.index = pd.Index(rows["name"].to_pylist(), dtype="str", name="appliance")
+    frame["oldest_start"] = pd.to_datetime(
+        frame["oldest_start"].astype("Int64"), unit="us", utc=True
+    )
+    sums = frame["sized_bytes"].astype("Int64")
+    frame["sized_bytes"] = sums.mask((frame["sized_jobs"] == 0) | (sums > LARGEST_SUM))
+    return frame.sort_index()
+
+
+def _polls(reader: Reader, wanted: Filter, end: int) -> pd.DataFrame:
+    """Read the polls that coverage needs: first, newest, and those that make the cadence."""
+    columns, types = select("polls", POLLS.names, "p.")
+    owners = " AND ".join(["a.id > 0", *wanted.owners(reader, "a.id")])
+
+    def one(condition: str, order: str) -> str:
+        return (
+            f"(SELECT q.polled_at FROM polls q WHERE q.appliance_id = a.id AND {condition} "
+            f"ORDER BY q.polled_at {order} LIMIT 1)"
+        )
+
+    newest_good = one("q.ok = 1", "DESC")
+    before = (
+        "(SELECT q.polled_at FROM polls q WHERE q.appliance_id = c.appliance_id AND q.ok = 1 "
+        f"AND q.polled_at <= c.polled_at - {int(CADENCE_FLOOR / _US)} "
+        "ORDER BY q.polled_at DESC LIMIT 1)"
+    )
+    singles = " UNION ".join(
+        f"SELECT a.id, {single} FROM appliances a WHERE {owners}"
+        for single in (
+            one("q.ok IS NOT NULL", "ASC"),
+            one("q.ok IS NOT NULL", "DESC"),
+            one("q.ok = 1", "ASC"),
+            one(f"q.ok = 1 AND q.polled_at <= {end}", "DESC"),
+            one(f"q.ok IS NOT NULL AND q.polled_at > {newest_good}", "ASC"),
+        )
+    )
+    rows = reader.table(
+        "WITH RECURSIVE c (appliance_id, polled_at, n) AS ("
+        f"SELECT a.id, {newest_good}, 0 FROM appliances a WHERE {owners} "
+        f"UNION ALL SELECT c.appliance_id, {before}, c.n + 1 FROM c "
+        f"WHERE c.n < {CADENCE_GAPS} AND c.polled_at IS NOT NULL), "
+        "w (appliance_id, polled_at) AS ("
+        f"SELECT appliance_id, polled_at FROM c UNION {singles}) "
+        f"SELECT {columns} FROM w JOIN polls p "
+        "ON p.appliance_id = w.appliance_id AND p.polled_at = w.polled_at",
+        types,
+    )
+    return to_frame(reader, POLLS, rows, by=["polled_at", "appliance"])
+
+
+def _skews(polls: pd.DataFrame) -> dict[str, int]:
+    """Return by how much an appliance's clock is off, where that counts [us]."""
+    good = polls[polls["ok"].fillna(value=False).astype("bool")]
+    skew = good.drop_duplicates("appliance", keep="last").set_index("appliance")["clock_skew"]
+    large = skew[skew.abs() > TOLERATED_SKEW].astype("int64")
+    return {str(name): int(value) for name, value in large.items()}
+
+
+def _most_kept(schedules: pd.DataFrame) -> int:
+    """Return the most backups that any schedule keeps."""
+    kept = schedules["max_count"].max()
+    return 0 if pd.isna(kept) else int(kept)
+
+
+def _jobs(  # what they are needed for
+    reader: Reader,
+    appliances: pd.DataFrame,
+    skews: Mapping[str, int],
+    kept: int,
+    *,
+    start: int,
+    end: int,
+) -> pd.DataFrame:
+    """Read the newest jobs, more of those appliances whose first ones do not do."""
+    columns, types = select("jobs", JOBS.names, "j.")
+    types = {"id": "integer"} | types | {"job_time": "integer"}
+    listed = f"j.id, {columns}, {JOB_TIME} AS job_time"
+    shift = pd.Series({name: skews.get(name, 0) for name in appliances.index}, dtype="int64")
+    begin = start + shift  # by the appliance's clock
+    number = _FIRST
+    found: list[pa.Table] = []
+    asked = appliances["id"]
+    while len(asked):
+        since = _since(reader, asked, begin, number)
+        values = ", ".join(
+            f"({number}, {moment})"
+            for number, moment in zip(asked.to_list(), since.to_list(), strict=True)
+        )
+        rows = reader.table(
+            f"SELECT {listed} FROM (VALUES {values}) AS v JOIN jobs j "
+            f"ON j.appliance_id = v.column1 AND {JOB_TIME} >= v.column2",
+            types,
+        )
+        enough = _is_enough(rows, asked, since, begin, end + shift, kept)
+        done = pa.array(asked[enough].to_numpy())
+        found.append(rows.filter(pc.is_in(rows["appliance"], value_set=done)))
+        asked = asked[~enough]
+        number *= _TIMES_MORE
+    numbers = ", ".join(map(str, appliances["id"]))
+    still_open = reader.table(
+        f"SELECT {listed} FROM jobs j "
+        f"WHERE j.outcome = {OUTCOME_IDS['open']} AND j.appliance_id IN ({numbers or 'NULL'})",
+        types,
+    )
+    rows = pa.concat_tables([*found, still_open])
+    _, first = np.unique(rows["id"].to_numpy(), return_index=True)
+    rows = rows.take(pa.array(first)).drop_columns(["id", "job_time"])
+    return to_frame(reader, JOBS, with_durations(rows), by=["appliance", "start_time", "job_id"])
+
+
+def _since(reader: Reader, asked: pd.Series, begin: pd.Series, number: int) -> pd.Series:
+    """Return from when on to read, so that there are so many jobs before the period."""
+    values = ", ".join(
+        f"({one}, {begin[name]})" for name, one in zip(asked.index, asked, strict=True)
+    )
+    rows = reader.rows(
+        "SELECT v.column1 AS id, ("
+        f"SELECT {JOB_TIME} FROM jobs WHERE appliance_id = v.column1 AND {JOB_TIME} < v.column2 "
+        f"ORDER BY {JOB_TIME} DESC LIMIT 1 OFFSET {number - 1}) AS since "
+        f"FROM (VALUES {values}) AS v",
+        {"id": "integer", "since": "integer"},
+    )
+    since = dict(rows)
+    latest = begin[asked.index] - _MARGIN
+    moments = [_ALWAYS if since[one] is None else since[one] for one in asked]
+    return pd.Series(np.minimum(moments, latest), index=asked.index, dtype="int64")
+
+
+def _is_enough(  # all that it depends on
+    rows: pa.Table,
+    asked: pd.Series,
+    since: pd.Series,
+    begin: pd.Series,
+    end: pd.Series,
+    kept: int,
+) -> npt.NDArray[np.bool_]:
+    """Return of which appliances all is there that an evaluation needs."""
+    size = len(asked)
+    names = asked.index
+    owner = pd.Index(asked).get_indexer(pd.Index(rows["appliance"].to_numpy()))
+    from_, first, last = (one[names].to_numpy() for one in (since, begin, end))
+    missing = np.iinfo(np.int64).max
+    columns: dict[str, Any] = {
+        name: rows[name].fill_null(missing).to_numpy()
+        for name in ("start_time", "end_time", "size", "outcome", "job_time")
+    }
+    began, ended, time = columns["start_time"], columns["end_time"], columns["job_time"]
+    outcome = columns["outcome"]
+    success = (outcome == OUTCOME_IDS["success"]) & (time != missing)
+    started = began != missing
+    sized = success & (columns["size"] != missing) & (columns["size"] >= 0)
+
+    def count(chosen: npt.NDArray[np.bool_]) -> _Numbers:
+        return np.bincount(owner[chosen], minlength=size)
+
+    def newest(values: _Numbers, chosen: npt.NDArray[np.bool_]) -> _Numbers:
+        most = np.full(size, _ALWAYS)
+        np.maximum.at(most, owner[chosen], values[chosen])
+        return most
+
+    inside = success & (time >= first[owner]) & (time < last[owner])
+    judged = first.copy()
+    still_open = (outcome == OUTCOME_IDS["open"]) & started
+    for chosen in (inside & started, still_open):
+        np.minimum.at(judged, owner[chosen], began[chosen])
+    before = success & (time < first[owner])
+    until = time <= last[owner]
+    earlier = time < judged[owner]
+    timed = success & started & (ended != missing) & (ended >= began)
+    recent = np.minimum(newest(time, before), newest(began, before & started))
+    whole = from_ == _ALWAYS
+    enough: npt.NDArray[np.bool_] = whole | (
+        (count(sized & started & until) >= max(GROWTH_SIZES, kept))
+        & (count(timed & earlier) >= BASELINE_RUNS)
+        & (count(sized & earlier) >= BASELINE_RUNS)
+        & (np.minimum(recent, first - int(RECENT / _US)) - int(SLOT_MARGIN / _US) >= from_)
+        & (newest(began, started & until & (outcome != OUTCOME_IDS["void"])) >= from_)
+        & (count(started & (ended != missing) & (began >= from_[owner])) >= DUPLICATE_JOBS)
+    )
+    return enough

@@ -1,0 +1,264 @@
+"""The files of an export as Parquet, and reading them again.
+
+A folder, or a URL, holds a folder for each table: ``jobs`` (by the month of start_time, else of
+last_seen_at), ``observations`` (of observed_at) and ``polls`` (of polled_at) in folders such as
+``month=2026-03``, ``schedules``, and ``appends``, which is the ledger. In each file the appliances
+are in order, so that a reader of some of them skips the rest. The manifest is written last: an
+export without one is not whole.
+"""
+
+import contextlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+import pyarrow as pa
+import pyarrow.dataset as ds
+from pyarrow import fs
+
+from backupkit._version import __version__
+from backupkit.errors import HistoryError, one_line
+from backupkit.history.databases import ARROW
+from backupkit.history.ledger import ENTRY, KINDS
+from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES
+
+__all__ = [
+    "LEDGER",
+    "MANIFEST",
+    "SCHEMAS",
+    "Export",
+    "Manifest",
+    "Share",
+    "open_folder",
+]
+
+MANIFEST: Final = "backupkit-export.json"
+FORMAT: Final = 1
+_NUMBERS: Final = {"id", "appended_at", "earliest_at", "latest_at", *KINDS}
+LEDGER: Final = {name: "integer" if name in _NUMBERS else "text" for name in (*ENTRY, "digest")}
+"""The columns of ``appends``."""
+
+SCHEMAS: Final[Mapping[str, pa.Schema]] = {
+    **{table.name: table.arrow_schema for table in (JOBS, OBSERVATIONS, POLLS, SCHEDULES)},
+    "appends": pa.schema([(name, ARROW[kind]) for name, kind in LEDGER.items()]),
+}
+"""The columns of each table; durations are microseconds."""
+
+_MONTH: Final = pa.schema([("month", pa.string())])
+_WHOLE: Final = "Export the history again, into a new folder."
+
+
+class Share(msgspec.Struct):
+    """What an export holds of one appliance.
+
+    Attributes
+    ----------
+    first_at : int or None
+        When a job, a poll or a schedule of it was first known [us since 1970].
+    jobs, observations, polls : int
+        How many rows.
+    """
+
+    first_at: int | None = None
+    jobs: int = 0
+    observations: int = 0
+    polls: int = 0
+
+
+class Manifest(msgspec.Struct, kw_only=True):
+    """What an export holds.
+
+    Attributes
+    ----------
+    format : int
+        The version of the layout.
+    version : str
+        Of backupkit.
+    head : str
+        The digest that stands for all that was appended to the history.
+    latest_at : int or None
+        When the newest row was learnt [us since 1970].
+    rows : dict of str to int
+        By table.
+    appliances : dict of str to Share
+        By name, in order.
+    """
+
+    format: int = FORMAT
+    version: str = __version__
+    head: str
+    latest_at: int | None
+    rows: dict[str, int]
+    appliances: dict[str, Share]
+
+
+def open_folder(target: str | Path) -> tuple[Any, str]:
+    """Return a file system, and the path of a folder in it.
+
+    Parameters
+    ----------
+    target : str or Path
+        A folder, or a URL that pyarrow or fsspec knows.
+
+    Raises
+    ------
+    HistoryError
+        If neither knows it, or it holds a password.
+    """
+    text = str(target)
+    if "://" not in text:
+        return fs.LocalFileSystem(), Path(text).absolute().as_posix()
+    if urlsplit(text).password is not None:
+        raise HistoryError(
+            f"The URL of the export on {one_line(text.rpartition('@')[2])} holds a password. Leave "
+            "it out, and give the keys by the environment, such as AWS_SECRET_ACCESS_KEY."
+        )
+    try:
+        system, path = fs.FileSystem.from_uri(text)
+    except (ValueError, OSError, NotImplementedError) as error:
+        try:
+            from fsspec.core import url_to_fs  # noqa: PLC0415 # only few URLs, if it is there
+
+            found, path = url_to_fs(text)
+        except (ImportError, ValueError, OSError) as second:
+            raise HistoryError(
+                f"{one_line(text)} cannot be opened: pyarrow says: {one_line(str(error))}; "
+                f"fsspec says: {one_line(str(second))}."
+            ) from second
+        system = fs.PyFileSystem(fs.FSSpecHandler(found))
+    return system, path.rstrip("/")
+
+
+class Export:
+    """An export, to be read.
+
+    Parameters
+    ----------
+    source : str or Path
+        Its folder or URL.
+
+    Raises
+    ------
+    HistoryError
+        If it is none, or not whole.
+    """
+
+    def __init__(self, source: str | Path) -> None:
+        self.uri = str(source)
+        self._system, self._path = open_folder(source)
+        self._tables: dict[str, Any] = {}
+        with self._readable():
+            found = self._system.get_file_info(f"{self._path}/{MANIFEST}")
+            if found.type == fs.FileType.NotFound:
+                raise HistoryError(
+                    f"{self.uri} is no whole export of a history: {MANIFEST} is missing. Name a "
+                    "folder that backupkit history export wrote, or export again."
+                )
+            with self._system.open_input_stream(found.path) as file:
+                text = file.read()
+        try:
+            self.manifest = msgspec.json.decode(text, type=Manifest)
+        except msgspec.DecodeError as error:
+            raise HistoryError(
+                f"{self.uri}: {MANIFEST} cannot be read: {error}. {_WHOLE}"
+            ) from error
+        if self.manifest.format != FORMAT:
+            raise HistoryError(
+                f"{self.uri} was exported by another version of backupkit (format "
+                f"{self.manifest.format}; this one knows {FORMAT}). Update backupkit."
+            )
+
+    def check(self) -> None:
+        """Check that no file is missing, by the number of rows of each table.
+
+        Raises
+        ------
+        HistoryError
+            If one is.
+        """
+        for name in SCHEMAS:
+            with self._readable():
+                number = self._table(name).count_rows()
+            if number != self.manifest.rows[name]:
+                raise HistoryError(
+                    f"{self.uri} is not whole: {name} has {number:,} rows of "
+                    f"{self.manifest.rows[name]:,}. {_WHOLE}"
+                )
+
+    def batches(self, most: int) -> Iterator[list[str]]:
+        """Return the appliances, so many at a time that about so many rows are read at once."""
+        batch: list[str] = []
+        size = 0
+        for name, share in self.manifest.appliances.items():
+            rows = share.observations + share.polls
+            if batch and size + rows > most:
+                yield batch
+                batch, size = [], 0
+            batch.append(name)
+            size += rows
+        if batch:
+            yield batch
+
+    def read(
+        self,
+        name: str,
+        *,
+        columns: Sequence[str] | None = None,
+        appliances: Collection[str] | None = None,
+        wanted: ds.Expression | None = None,
+    ) -> pa.Table:
+        """Return rows in the order of the files: by month, and then by appliance.
+
+        Parameters
+        ----------
+        name : str
+            The table.
+        columns : sequence of str, optional
+            Only these; ``month`` may be among them.
+        appliances : collection of str, optional
+            Only these.
+        wanted : Expression, optional
+            Which rows.
+        """
+        condition = wanted
+        if appliances is not None:
+            own = self._among(appliances)
+            condition = own if wanted is None else own & wanted
+        with self._readable():
+            table = self._table(name)
+            return table.to_table(columns=columns or SCHEMAS[name].names, filter=condition)
+
+    def _among(self, appliances: Collection[str]) -> ds.Expression:
+        """Return the condition for some appliances; a run of them is compared quicker."""
+        field, known = ds.field("appliance"), list(self.manifest.appliances)
+        own = sorted(self.manifest.appliances.keys() & set(appliances))
+        place = known.index(own[0]) if own else 0
+        if own and known[place : place + len(own)] == own:
+            return (field >= own[0]) & (field <= own[-1])
+        return field.isin(pa.array(own, pa.string()))
+
+    def _table(self, name: str) -> Any:  # noqa: ANN401 # pyarrow has no types
+        if name not in self._tables:
+            folder = f"{self._path}/{name}"
+            inside = fs.FileSelector(folder, recursive=True, allow_not_found=True)
+            infos = self._system.get_file_info(inside)
+            self._tables[name] = ds.dataset(
+                sorted(info.path for info in infos if info.path.endswith(".parquet")),
+                schema=pa.schema([*SCHEMAS[name], *_MONTH]),
+                format="parquet",
+                filesystem=self._system,
+                partitioning=ds.partitioning(_MONTH, flavor="hive"),
+                partition_base_dir=folder,
+            )
+        return self._tables[name]
+
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            raise HistoryError(
+                f"The export {self.uri} cannot be read: {one_line(str(error))}. {_WHOLE}"
+            ) from error

@@ -1,0 +1,241 @@
+"""Writing the tables of a history for other programs."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from backupkit.errors import HistoryError, one_line
+from backupkit.history.databases import Database, Reader
+from backupkit.history.exported import (
+    LEDGER,
+    MANIFEST,
+    SCHEMAS,
+    Manifest,
+    Share,
+    open_folder,
+)
+from backupkit.history.queries import head_at, with_durations
+from backupkit.history.rows import microseconds_of, to_frame
+from backupkit.history.scan import Piece, pieces
+from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Table
+
+__all__ = ["Kind", "Monthly", "export", "frames_in", "refuse"]
+
+Kind = Literal["parquet", "csv"]
+
+_TABLES: Final[Mapping[str, Table]] = {
+    table.name: table for table in (JOBS, OBSERVATIONS, POLLS, SCHEDULES)
+}
+_ORDER: Final = {
+    "jobs": ("appliance", "start_time", "job_id"),
+    "observations": ("appliance", "observed_at"),
+    "polls": ("appliance", "polled_at"),
+    "schedules": ("appliance", "seen_at"),
+}
+_FIRST: Final = {"jobs": "first_seen_at", "polls": "polled_at", "schedules": "seen_at"}
+_TIMES: Final = {
+    "jobs": ("start_time", "last_seen_at"),
+    "observations": ("observed_at",),
+    "polls": ("polled_at",),
+}
+"""Of which time a row's month is: the first one that is there."""
+
+_ROWS: Final = 16_384
+"""Rows in a row group: the least that is read. So many of each month wait to be written."""
+
+
+class Monthly(contextlib.ExitStack):
+    """Writes a table into a file for each month; leaving the context finishes them.
+
+    Parameters
+    ----------
+    system : FileSystem
+        Where the files go.
+    path : str
+        Of the export.
+    name : str
+        Of the table.
+    """
+
+    def __init__(self, system: Any, path: str, name: str) -> None:  # noqa: ANN401 # pyarrow has no types
+        super().__init__()
+        self._system, self._path, self._name = system, path, name
+        self.rows = 0
+        self._files: dict[str, Any] = {}
+        self._waiting: dict[str, list[pa.Table]] = {}
+
+    def add(self, rows: pa.Table) -> None:
+        """Take rows of appliances that come after those before."""
+        self.rows += len(rows)
+        if self._name not in _TIMES:
+            self._wait("", rows)
+            return
+        moments = pc.coalesce(*(rows[name] for name in _TIMES[self._name])).to_numpy()
+        months = moments.astype("datetime64[M]")
+        for month in np.unique(months):
+            self._wait(f"/month={month}", rows.filter(pa.array(months == month)))
+
+    def finish(self) -> None:
+        """Write what still waits, and close the files."""
+        for month in self._waiting:
+            self._write(month)
+        self.close()
+
+    def _wait(self, month: str, rows: pa.Table) -> None:
+        waiting = self._waiting.setdefault(month, [])
+        waiting.append(rows)
+        if sum(map(len, waiting)) >= _ROWS:
+            self._write(month)
+
+    def _write(self, month: str) -> None:
+        if month not in self._files:
+            folder = f"{self._path}/{self._name}{month}"
+            self._system.create_dir(folder, recursive=True)
+            self._files[month] = self.enter_context(
+                pq.ParquetWriter(
+                    f"{folder}/part-0.parquet",
+                    SCHEMAS[self._name],
+                    filesystem=self._system,
+                    compression="zstd",
+                )
+            )
+        rows = self._waiting[month]
+        if rows:
+            self._files[month].write_table(pa.concat_tables(rows), row_group_size=_ROWS)
+        self._waiting[month] = []
+
+
+def export(database: Database, target: str, kind: Kind) -> tuple[str, ...]:
+    """Write the tables of a history for other programs; see `backupkit.History.export`."""
+    if kind not in get_args(Kind):
+        raise HistoryError(f'"{kind}" is none of {", ".join(get_args(Kind))}.')
+    write = _write_parquet if kind == "parquet" else _write_csv
+    with database.read() as reader:
+        try:
+            paths: tuple[str, ...] = write(reader, target)
+        except (OSError, pa.ArrowException) as error:
+            raise HistoryError(
+                f"{target} cannot be written: {one_line(str(error))}. The history is as it was."
+            ) from error
+    return paths
+
+
+def _write_parquet(reader: Reader, target: str) -> tuple[str, ...]:
+    system, path = open_folder(target)
+    inside = fs.FileSelector(path, allow_not_found=True)
+    is_file = system.get_file_info(path).type == fs.FileType.File
+    refuse(target, exists=is_file or bool(system.get_file_info(inside)))
+    try:
+        manifest = _write_tables(reader, system, path)
+        with system.open_output_stream(f"{path}/{MANIFEST}") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(manifest)))
+    except BaseException:
+        for name in SCHEMAS:
+            with contextlib.suppress(OSError):
+                system.delete_dir(f"{path}/{name}")
+        raise
+    return tuple(f"{target.rstrip('/')}/{name}" for name in SCHEMAS)
+
+
+def _write_tables(reader: Reader, system: Any, path: str) -> Manifest:  # noqa: ANN401 # pyarrow has no types
+    shares: dict[str, Share] = {}
+    with contextlib.ExitStack() as stack:
+        files = {name: stack.enter_context(Monthly(system, path, name)) for name in SCHEMAS}
+        for piece in pieces(reader):
+            for name, frame in frames_in(reader, piece):
+                files[name].add(_TABLES[name].to_arrow(frame))
+                _count(shares, name, frame)
+        entries = reader.table(f"SELECT {', '.join(LEDGER)} FROM appends", LEDGER).sort_by("id")
+        files["appends"].add(entries)
+        for written in files.values():
+            written.finish()
+    return Manifest(
+        head=head_at(reader),
+        latest_at=pc.max(entries["latest_at"]).as_py(),
+        rows={name: written.rows for name, written in files.items()},
+        appliances=dict(sorted(shares.items())),
+    )
+
+
+def frames_in(reader: Reader, piece: Piece) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Return what is stored of some appliances, table by table, each in order."""
+    rows = {"jobs": with_durations(piece.jobs), **piece.rows}
+    for name, table in _TABLES.items():
+        yield name, to_frame(reader, table, rows[name], by=_ORDER[name])
+
+
+def _count(shares: dict[str, Share], name: str, frame: pd.DataFrame) -> None:
+    """Add to what the manifest says of each appliance."""
+    by = frame.groupby("appliance")
+    for appliance, number in by.size().items():
+        share = shares.setdefault(str(appliance), Share())
+        if name != "schedules":
+            setattr(share, name, number)
+    if name in _FIRST:
+        for appliance, moment in by[_FIRST[name]].min().items():
+            share, first = shares[str(appliance)], microseconds_of(moment)
+            share.first_at = first if share.first_at is None else min(first, share.first_at)
+
+
+def _write_csv(reader: Reader, target: str) -> tuple[str, ...]:
+    """Write a file for each table; a text stays as it is, also one that looks like a formula."""
+    if "://" in target:
+        raise HistoryError("CSV files go into a folder, not to a URL. Name a folder.")
+    folder = Path(target)
+    refuse(target, exists=folder.is_file() or (folder.is_dir() and any(folder.iterdir())))
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {name: folder / f"{name}.csv" for name in _TABLES}
+    try:
+        with contextlib.ExitStack() as stack:
+            files = {
+                name: stack.enter_context(path.open("w", encoding="utf-8", newline=""))
+                for name, path in paths.items()
+            }
+            for name, table in _TABLES.items():
+                _plain(table.empty()).to_csv(files[name], index=False)
+            for piece in pieces(reader):
+                for name, frame in frames_in(reader, piece):
+                    _plain(frame).to_csv(files[name], index=False, header=False)
+    except BaseException:
+        for path in paths.values():
+            path.unlink(missing_ok=True)
+        raise
+    return tuple(map(str, paths.values()))
+
+
+def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return times, durations and lists as other programs know them."""
+    columns = {}
+    for name, column in frame.items():
+        if column.dtype.kind == "M":
+            columns[name] = column.dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        elif column.dtype.kind == "m":
+            columns[name] = column.dt.total_seconds()
+        elif isinstance(column.dtype, pd.ArrowDtype):
+            texts = [json.dumps(cell) if isinstance(cell, list) else None for cell in column.array]
+            columns[name] = pd.Series(texts, column.index, "str")
+        else:
+            columns[name] = column
+    return pd.DataFrame(columns)
+
+
+def refuse(target: str | Path, *, exists: bool) -> None:
+    """Refuse a target that is there already.
+
+    Raises
+    ------
+    HistoryError
+        If it is.
+    """
+    if exists:
+        raise HistoryError(f"{target} is there already. Name a new one, or remove it first.")

@@ -1,0 +1,361 @@
+"""The table of jobs: observations folded into it, and the sums of appliances kept up to it."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from backupkit.history.databases import Connection
+from backupkit.history.rows import as_table, intern, next_id, plain_columns, select, to_frame
+from backupkit.history.schema import CODED, COLUMNS, OUTCOME_IDS, sql_kind
+from backupkit.tables import (
+    JOBS,
+    LISTED,
+    OBSERVATIONS,
+    Column,
+    changed_observations,
+    fold_observations,
+    has_ended,
+    jobs_from,
+    observations_from,
+)
+from backupkit.tables.evidence import LARGEST_SUM
+
+__all__ = ["CHUNK", "JobUpdate", "TextNumbers", "rewrite_jobs", "sums_of"]
+
+CHUNK: Final = 400
+"""How many keys one statement names."""
+
+_MANY: Final = 20_000  # jobs that are made anew at once
+_KEY: Final = ["appliance", "job_id"]
+
+
+class TextNumbers:
+    """The numbers of the texts of one append."""
+
+    def __init__(
+        self, connection: Connection, plain: Mapping[str, Mapping[str, list[Any]]]
+    ) -> None:
+        self._connection = connection
+        self.numbers: dict[str, dict[Any, int]] = {"texts": {}, "messages": {}}
+        for kind, columns in plain.items():
+            self.add(kind, columns)
+
+    def add(self, table: str, columns: Mapping[str, list[Any]]) -> None:
+        """Look up the numbers of the texts in some columns."""
+        for kept in self.numbers:
+            texts = {
+                text
+                for column in COLUMNS[table]
+                if CODED.get(sql_kind(column)) == kept
+                for text in columns[column.name]
+            }
+            new = texts - self.numbers[kept].keys()
+            self.numbers[kept] |= intern(self._connection, kept, new)
+
+    def stored(self, column: Column, values: list[Any]) -> list[Any]:
+        """Return values as they are stored."""
+        kept = CODED.get(sql_kind(column))
+        return values if kept is None else [self.numbers[kept].get(value) for value in values]
+
+    def insert(
+        self,
+        table: str,
+        columns: Mapping[str, list[Any]],
+        keys: Mapping[str, list[int]],
+        number: int,
+    ) -> None:
+        """Insert the rows of an append."""
+        own = [column for column in COLUMNS[table] if sql_kind(column) != "appliance"]
+        stored = [self.stored(column, columns[column.name]) for column in own]
+        size = len(stored[0])
+        names = (*keys, *(column.name for column in own), "append_id")
+        rows = zip(*keys.values(), *stored, [number] * size, strict=True)
+        # in the order of the key, so that neighbours are written together
+        self._connection.insert(table, names, sorted(rows, key=lambda row: row[0]))
+
+
+class JobUpdate:
+    """The jobs of which an append tells.
+
+    Attributes
+    ----------
+    new : DataFrame
+        The observations to keep.
+    known : DataFrame
+        Observations of the same jobs: those kept, or as much of them as the newest says.
+    ids : dict
+        The number of each job, by appliance and its own id; once they are written, of all.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        told: pd.DataFrame,
+        appliances: Mapping[str, int],
+        *,
+        whole: bool,
+    ) -> None:
+        self._connection, self._appliances = connection, appliances
+        keys = told[_KEY].drop_duplicates()
+        pairs = [
+            (appliances[name], job)
+            for name, job in zip(keys["appliance"], keys["job_id"], strict=True)
+        ]
+        self._before, self.ids = _stored_jobs(connection, _pair_queries(pairs))
+        slow = _needs_all(self._before, told, whole=whole)
+        numbers = [
+            number for number, is_slow in zip(self.ids.values(), slow, strict=True) if is_slow
+        ]
+        early, quick = _all_observations(connection, numbers), self._before[~slow]
+        self.known = pd.concat([observations_from(quick), early], ignore_index=True)
+        new = _not_there(told, self.known) if whole else changed_observations(told, self.known)
+        self.new = new.reset_index(drop=True)
+        is_quick = _among(self.new, quick)
+        again = pd.concat([early, self.new[~is_quick]], ignore_index=True)
+        self._after = pd.concat(
+            [
+                fold_observations(quick[_among(quick, self.new)], self.new[is_quick]),
+                jobs_from(again[_among(again, self.new)]),
+            ],
+            ignore_index=True,
+        )
+
+    def write(self, texts: "TextNumbers") -> None:
+        """Write the jobs as the new observations make them."""
+        # one that was never told of but as listed no more has a row, too, for its observation
+        bare = self.new[~_among(self.new, self._after)][_KEY].drop_duplicates()
+        before = self._before[_among(self._before, self._after)]
+        _write_jobs(self._connection, before, self._after, bare, self.ids, self._appliances, texts)
+
+
+def rewrite_jobs(connection: Connection, numbers: Sequence[int]) -> None:
+    """Make jobs anew of the observations that are left of them; remove those without any.
+
+    Parameters
+    ----------
+    connection : Connection
+        A transaction that writes.
+    numbers : sequence of int
+        The jobs.
+    """
+    appliances = dict(connection.execute("SELECT name, id FROM appliances"))
+    for begin in range(0, len(numbers), _MANY):
+        part = numbers[begin : begin + _MANY]
+        before, ids = _stored_jobs(connection, _number_queries(part))
+        left = _all_observations(connection, part)
+        after = jobs_from(left)
+        bare = left[~_among(left, after)][_KEY].drop_duplicates()
+        there = set(zip(left["appliance"], left["job_id"], strict=True))
+        gone = [(number,) for key, number in ids.items() if key not in there]
+        # first, as the oldest start is looked up among those that stay
+        connection.execute_many("DELETE FROM jobs WHERE id = ?", gone)
+        texts = TextNumbers(connection, {})
+        _write_jobs(connection, before, after, bare, ids, appliances, texts)
+
+
+def _pair_queries(pairs: Sequence[tuple[int, str]]) -> Iterator[tuple[str, list[Any]]]:
+    for begin in range(0, len(pairs), CHUNK):
+        part = pairs[begin : begin + CHUNK]
+        values = ", ".join(["(?, ?)"] * len(part))
+        own = "j.appliance_id = k.column1 AND j.job_id = k.column2"
+        source = f"(VALUES {values}) AS k JOIN jobs j ON {own}"
+        yield source, [value for pair in part for value in pair]
+
+
+def _number_queries(numbers: Sequence[int]) -> Iterator[tuple[str, list[Any]]]:
+    for begin in range(0, len(numbers), CHUNK):
+        part = ", ".join(map(str, numbers[begin : begin + CHUNK]))
+        yield f"jobs j WHERE j.id IN ({part})", []
+
+
+def _stored_jobs(
+    connection: Connection, sources: Iterable[tuple[str, list[Any]]]
+) -> tuple[pd.DataFrame, dict[tuple[str, str], int]]:
+    """Read jobs, and the number of each by its key, in the same order."""
+    columns, types = select("jobs", JOBS.names, "j.")
+    types = {"id": "integer"} | types
+    rows: list[tuple[Any, ...]] = []
+    for source, parameters in sources:
+        rows += connection.execute(f"SELECT j.id, {columns} FROM {source}", parameters)
+    stored = as_table(rows, types)
+    frame = to_frame(connection, JOBS, stored)
+    keys = zip(frame["appliance"], frame["job_id"], strict=True)
+    return frame, dict(zip(keys, stored["id"].to_pylist(), strict=True))
+
+
+def _all_observations(connection: Connection, numbers: Sequence[int]) -> pd.DataFrame:
+    """Read all that was ever observed of some jobs."""
+    columns, types = select("observations", OBSERVATIONS.names, "o.")
+    types = {"appliance": "integer", "job_id": "text"} | types
+    rows: list[tuple[Any, ...]] = []
+    for source, _ in _number_queries(numbers):
+        joined = source.replace("jobs j", "jobs j JOIN observations o ON o.job = j.id")
+        rows += connection.execute(f"SELECT j.appliance_id, j.job_id, {columns} FROM {joined}")
+    return to_frame(connection, OBSERVATIONS, as_table(rows, types))
+
+
+def _write_jobs(  # all that a job's row is made of
+    connection: Connection,
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    bare: pd.DataFrame,
+    ids: dict[tuple[str, str], int],
+    appliances: Mapping[str, int],
+    texts: "TextNumbers",
+) -> None:
+    """Write jobs, and bring the sums of their appliances up to them; `ids` gets the new ones."""
+    columns = COLUMNS["jobs"]
+    names = [column.name for column in columns]
+    plain = dict(zip(names, plain_columns(JOBS, columns, after), strict=True))
+    for name in names:
+        plain[name] += bare[name].to_list() if name in _KEY else [None] * len(bare)
+    texts.add("jobs", plain)
+    stored = [
+        [appliances[name] for name in plain["appliance"]]
+        if sql_kind(column) == "appliance"
+        else texts.stored(column, plain[column.name])
+        for column in columns
+    ]
+    number = next_id(connection, "jobs")
+    added, changed = [], []
+    keys = zip(plain["appliance"], plain["job_id"], strict=True)
+    for key, row in zip(keys, zip(*stored, strict=True), strict=True):
+        if key in ids:
+            changed.append((*row, ids[key]))
+        else:
+            ids[key] = number
+            added.append((number, *row))
+            number += 1
+    own = ["appliance_id" if name == "appliance" else name for name in names]
+    connection.insert("jobs", ("id", *own), added)
+    marks = ", ".join(f"{name} = ?" for name in own)
+    connection.execute_many(f"UPDATE jobs SET {marks} WHERE id = ?", changed)
+    _count_jobs(connection, before, after, appliances)
+
+
+def _among(frame: pd.DataFrame, others: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Return which rows are about a job of other rows."""
+    there = set(zip(others["appliance"], others["job_id"], strict=True))
+    pairs = zip(frame["appliance"], frame["job_id"], strict=True)
+    return np.fromiter((pair in there for pair in pairs), np.bool_, len(frame))
+
+
+def _not_there(told: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the observations that are kept already."""
+    keys = [*_KEY, "observed_at"]
+    told = told.drop_duplicates(keys, keep="last")
+    there = pd.MultiIndex.from_frame(known[keys])
+    return told[~pd.MultiIndex.from_frame(told[keys]).isin(there)]
+
+
+def _needs_all(before: pd.DataFrame, told: pd.DataFrame, *, whole: bool) -> Any:  # noqa: ANN401 # an array of bool
+    """Return for which jobs the newest observation does not say enough: read all of these.
+
+    These are jobs told of late, out of order, or as open although they had ended.
+    """
+    if whole or before.empty:
+        return np.full(len(before), whole)
+    index = pd.MultiIndex.from_frame(before[_KEY])
+    by = told.groupby(_KEY)["observed_at"].min().reindex(index).reset_index(drop=True)
+    last = before[["last_seen_at", "vanished_at"]].max(axis="columns")
+    open_again = told[~has_ended(told["status"]) & (told["source"] != LISTED)]
+    contradicts = has_ended(before["status"]) & _among(before, open_again)
+    return (~(by > last) | contradicts).to_numpy(dtype=bool)
+
+
+def sums_of(jobs: pd.DataFrame) -> pd.DataFrame:
+    """Return what `appliances` holds of the jobs of each.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`.
+
+    Returns
+    -------
+    DataFrame
+        By appliance: jobs, jobs_listed, sized_jobs, sized_bytes (missing if it is more than any
+        disk holds) and oldest_start.
+    """
+    size = jobs["size"].where(jobs["outcome"].eq("success") & jobs["size"].ge(0))
+    listed = jobs["vanished_at"].isna()
+    by = jobs.assign(size=size, listed=listed, about=size.astype("Float64")).groupby("appliance")
+    total = by["size"].sum().mask(by["about"].sum() > LARGEST_SUM)
+    return pd.DataFrame(
+        {
+            "jobs": by.size(),
+            "jobs_listed": by["listed"].sum(),
+            "sized_jobs": by["size"].count(),
+            "sized_bytes": total,
+            "oldest_start": by["start_time"].min(),
+        }
+    )
+
+
+def _count_jobs(
+    connection: Connection,
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    appliances: Mapping[str, int],
+) -> None:
+    """Bring the sums of appliances up to what some of their jobs are now."""
+    told = before[before["first_seen_at"].notna()]
+    old, new = sums_of(told), sums_of(after)
+    _count_bytes(connection, old["sized_bytes"], new["sized_bytes"], appliances)
+    old, new = (one.reindex(old.index.union(new.index)) for one in (old, new))
+    numbers = ["jobs", "jobs_listed", "sized_jobs"]
+    more = new[numbers].fillna(0).astype("int64") - old[numbers].fillna(0).astype("int64")
+    marks = ", ".join(f"{name} = {name} + ?" for name in numbers)
+    connection.execute_many(
+        f"UPDATE appliances SET {marks} WHERE id = ?",
+        [
+            (*map(int, values), appliances[str(name)])
+            for name, *values in more[more.ne(0).any(axis="columns")].itertuples()
+        ],
+    )
+    first = new["oldest_start"].dropna()
+    earlier = [
+        (moment, appliances[str(name)], moment) for name, moment in first.astype("int64").items()
+    ]
+    connection.execute_many(
+        "UPDATE appliances SET oldest_start = ? WHERE id = ? "
+        "AND (oldest_start IS NULL OR oldest_start > ?)",
+        earlier,
+    )
+    moved = old["oldest_start"].notna() & ~(new["oldest_start"] <= old["oldest_start"])
+    connection.execute_many(
+        "UPDATE appliances SET oldest_start = "
+        "(SELECT MIN(start_time) FROM jobs WHERE appliance_id = ?) WHERE id = ?",
+        [(appliances[str(name)],) * 2 for name in moved.index[moved]],
+    )
+
+
+def _count_bytes(
+    connection: Connection, old: pd.Series, new: pd.Series, appliances: Mapping[str, int]
+) -> None:
+    """Bring the sums of sizes up to date; one that is too large is NULL."""
+    names = {appliances[str(name)]: name for name in old.index.union(new.index)}
+    numbers = ", ".join(map(str, names)) or "NULL"
+    sums = []
+    for number, known in connection.execute(
+        f"SELECT id, sized_bytes FROM appliances WHERE id IN ({numbers})"
+    ):
+        before, after = (
+            0 if name not in one.index else one[name]
+            for one, name in ((old, names[number]), (new, names[number]))
+        )
+        total = None
+        if known is None or pd.isna(before) or pd.isna(after):
+            # of a sum that was too large nothing is known: add up anew, as Python's numbers
+            sizes = connection.execute(
+                "SELECT size FROM jobs WHERE appliance_id = ? AND outcome = ? AND size >= 0",
+                [number, OUTCOME_IDS["success"]],
+            )
+            total = sum(size for (size,) in sizes)
+        else:
+            total = known + int(after) - int(before)
+        sums.append((None if total > LARGEST_SUM else total, number))
+    connection.execute_many("UPDATE appliances SET sized_bytes = ? WHERE id = ?", sums)

@@ -1,0 +1,271 @@
+"""A history in a schema of a PostgreSQL database."""
+
+import contextlib
+import os
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+from backupkit.errors import HistoryError, one_line
+from backupkit.history import databases
+from backupkit.history.databases import (
+    ArrowReader,
+    Connection,
+    Database,
+    check_version,
+    first_rows,
+)
+from backupkit.history.schema import statements
+
+__all__ = ["Postgres"]
+
+_T = TypeVar("_T")
+
+_SCHEMA: Final = "backupkit"
+_LOCK: Final = 0x76634270  # of PostgreSQL's advisory locks: one append at a time
+_IDLE: Final = 0  # libpq's word for a connection without a transaction
+
+
+class _PostgresConnection(Connection):
+    def insert(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Insert rows by COPY, which is far quicker than statements."""
+        with self._cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+
+
+class Postgres(Database):
+    """A schema of a PostgreSQL database."""
+
+    def __init__(self, url: str, *, create: bool) -> None:
+        self.uri = url
+        self.lock = threading.RLock()
+        self._open: list[Any] = []
+        weakref.finalize(self, _close_all, self._open)
+        _CONNECTED.add(self)
+        _refuse_password(url)
+        self._driver = _import_driver()
+        self._worked = False
+        there = self.look_up(
+            lambda connection: connection.execute("SELECT to_regclass('backupkit.history')::text")
+        )
+        if there == [(None,)]:
+            if not create:
+                raise HistoryError(
+                    f"{self.uri} holds no history yet. Fill it first with: "
+                    f"backupkit collect --fleet fleet.toml --history {self.uri}"
+                )
+            self.write(self._make)
+        [(version,)] = self.look_up(
+            lambda connection: connection.execute("SELECT schema_version FROM history")
+        )
+        check_version(self.uri, version)
+
+    def _make(self, connection: Connection) -> None:
+        # to_regclass may still answer from what was cached before the lock was waited for
+        tables = connection.execute(
+            "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE n.nspname = ?",
+            [_SCHEMA],
+        )
+        if ("history",) in tables:
+            return  # another process was quicker
+        if tables:
+            raise HistoryError(
+                f"{self.uri} has a schema {_SCHEMA} of another program. Name another database; "
+                "this one was left as it is."
+            )
+        if not connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = ?", [_SCHEMA]):
+            connection.execute(f"CREATE SCHEMA {_SCHEMA}")
+        types = {
+            "big": "BIGINT",
+            "real": "DOUBLE PRECISION",
+            "blob": "BYTEA",
+            "without_rowid": "",
+        }
+        iso = (
+            "to_char(to_timestamp({} / 1000000.0) AT TIME ZONE 'UTC', "
+            """'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
+        )
+        for statement in statements(types, iso):
+            connection.execute(statement)
+        first_rows(connection)
+
+    def _connected(self) -> Any:  # noqa: ANN401 # psycopg's connection
+        """Return a connection that works; one is kept, as a new one takes some milliseconds."""
+        if self._open and self._open[1] != os.getpid():
+            self._open.clear()  # after a fork it is the parent's
+        if self._open and self._open[0].info.transaction_status != _IDLE:
+            # broken, or interrupted before it told of its transaction: what came next would be a
+            # part of that, and never be kept
+            self._open[0].close()
+            self._open.clear()
+        if not self._open:
+            connection = self._driver.connect(self.uri, autocommit=True, application_name=_SCHEMA)
+            connection.execute(f"SET search_path TO {_SCHEMA}")
+            connection.execute("SET synchronous_commit TO on")
+            # whoever waited for the lock sees what was committed meanwhile
+            connection.execute("SET default_transaction_isolation TO 'read committed'")
+            self._open[:] = [connection, os.getpid()]
+            self._worked = True
+        return self._open[0]
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[ArrowReader]:
+        import adbc_driver_manager  # noqa: PLC0415 # slow to import
+        from adbc_driver_postgresql import dbapi  # noqa: PLC0415
+
+        try:
+            with dbapi.connect(self.uri, autocommit=True) as connection, connection.cursor() as c:
+                c.execute(f"SET search_path TO {_SCHEMA}")
+                c.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                yield ArrowReader(c, typed=True)
+                c.execute("COMMIT")
+        except adbc_driver_manager.Error as error:
+            raise self.failure(error, "read") from error
+
+    def write(self, action: Callable[[Connection], _T]) -> _T:
+        def locked(connection: Connection) -> _T:
+            connection.execute(f"SET LOCAL lock_timeout TO {databases.PATIENCE * 1000:.0f}")
+            connection.execute("SELECT pg_advisory_xact_lock(?)", [_LOCK])
+            return action(connection)
+
+        return self._patiently(locked, "written", self._driver.Connection.transaction)
+
+    def look_up(self, action: Callable[[Connection], _T]) -> _T:
+        return self._patiently(action, "read", contextlib.nullcontext)
+
+    def _patiently(
+        self,
+        action: Callable[[Connection], _T],
+        verb: str,
+        begin: Callable[[Any], contextlib.AbstractContextManager[Any]],
+    ) -> _T:
+        """Run an action, again after a server that restarts came back."""
+        until = time.monotonic() + databases.PATIENCE
+        pause = 0.05
+        while True:
+            connection = None
+            try:
+                with self.lock:
+                    connection = self._connected()
+                    with begin(connection), connection.cursor() as cursor:
+                        return action(_PostgresConnection(cursor, "%s"))
+            except self._driver.Error as error:
+                gone = connection is None or connection.closed
+                if not (gone and self._is_passing(error)) or time.monotonic() > until:
+                    raise self.failure(error, verb) from error
+            time.sleep(pause)
+            pause = min(2 * pause, 2.0)
+
+    def _is_passing(self, error: Exception) -> bool:
+        """Return whether a server that was reached before went away, as one that restarts."""
+        state = getattr(error, "sqlstate", None) or ""
+        lost = state[:2] in {"08", "57"} if state else True
+        return self._worked and lost and isinstance(error, self._driver.OperationalError)
+
+    def check(self) -> list[str]:
+        """Return nothing: the server checks its own pages, and `verify` reads every row."""
+        return []
+
+    def shrink(self) -> None:
+        with self.lock:
+            try:
+                connection = self._connected()
+                for table in ("observations", "jobs", "polls", "schedules", "texts", "messages"):
+                    connection.execute(f"VACUUM {table}")
+            except self._driver.Error as error:
+                raise self.failure(error, "written") from error
+
+    def size(self) -> int:
+        [(number,)] = self.look_up(
+            lambda connection: connection.execute(
+                "SELECT COALESCE(SUM(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c "
+                "JOIN pg_namespace n ON n.oid = c.relnamespace "
+                "WHERE n.nspname = ? AND c.relkind = 'r'",
+                [_SCHEMA],
+            )
+        )
+        return int(number)
+
+    def _explain(self, error: Exception) -> tuple[str, str]:
+        state = getattr(error, "sqlstate", None) or ""
+        words = one_line(str(error), limit=300)
+        for known, advice in _POSTGRES_ADVICE:
+            if state.startswith(known) and known:
+                return words, advice
+        if "password" in words or "authentication" in words:
+            return words, _ASK_LIBPQ
+        if not state and "database" in words and "does not exist" in words:
+            return words, "Create the database first, with: createdb NAME."
+        return words, "Check that the server runs, and can be reached from here."
+
+
+_ASK_LIBPQ: Final = (
+    "Give the user's password by PGPASSWORD, a file that PGPASSFILE names, or a service file."
+)
+_POSTGRES_ADVICE: Final = (
+    ("28", _ASK_LIBPQ),
+    ("42501", "Grant this user what it needs: see README, PostgreSQL."),
+    ("3D000", "Create the database first, with: createdb NAME."),
+    ("55P03", "Another program has locked it. Try again later."),
+    ("53100", "Make room on the server's disk; what was kept before is still there."),
+    ("25006", "The server takes no changes; name the one that does."),
+)
+
+
+def _close_all(connections: list[Any]) -> None:
+    for connection in connections[:1]:
+        if connections[1] == os.getpid():
+            connection.close()
+
+
+def _import_driver() -> Any:  # noqa: ANN401 # a module
+    try:
+        import adbc_driver_postgresql  # noqa: F401, PLC0415 # only whether it is there
+        import psycopg  # noqa: PLC0415 # few need it
+    except ImportError as error:
+        raise HistoryError(
+            "A history in PostgreSQL needs two more packages. Install them with: "
+            "pip install 'backupkit[postgresql]'"
+        ) from error
+    return psycopg
+
+
+def _refuse_password(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        asked = parse_qs(parts.query)
+        # a password that holds a slash makes the rest of the URL a path
+        given = parts.password is not None or (not parts.username and "@" in url and _port(parts))
+    except ValueError as error:
+        raise HistoryError(
+            f"The URL of the history is wrong: {one_line(str(error))}. It looks like "
+            "postgresql://user@host:port/database."
+        ) from None
+    if given or "password" in asked or "sslpassword" in asked:
+        host = one_line(url.rpartition("@")[2].partition("?")[0])
+        raise HistoryError(
+            f"The URL of the history on {host} holds a password. Leave it out: {_ASK_LIBPQ}"
+        )
+
+
+def _port(parts: Any) -> bool:  # noqa: ANN401 # what urlsplit gives
+    """Return whether something else than a number stands where the port belongs."""
+    _, colon, port = parts.netloc.rpartition(":")
+    return bool(colon) and not port.isdigit()
+
+
+def _forget_connections() -> None:
+    """Leave what another thread of the parent holds; a connection is the parent's alone."""
+    for database in list(_CONNECTED):
+        database.lock = threading.RLock()
+
+
+_CONNECTED: Final["weakref.WeakSet[Postgres]"] = weakref.WeakSet()
+if sys.platform != "win32":  # pragma: no branch
+    os.register_at_fork(after_in_child=_forget_connections)

@@ -1,0 +1,286 @@
+"""Reading the tables of a history as frames."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from backupkit.history.databases import Connection, Reader
+from backupkit.history.rows import (
+    appliance_ids,
+    microseconds_of,
+    select,
+    storable_id,
+    to_frame,
+)
+from backupkit.history.schema import OUTCOME_IDS
+from backupkit.settings import Instant, parse_instant
+from backupkit.tables import (
+    JOBS,
+    OBSERVATIONS,
+    POLLS,
+    TERMINAL,
+    Remembered,
+    Table,
+    has_ended,
+    jobs_from,
+    poll_facts,
+)
+
+__all__ = [
+    "Filter",
+    "head_at",
+    "known_jobs",
+    "learnt_after",
+    "microseconds",
+    "read_jobs",
+    "read_observations",
+    "read_table",
+    "remembered",
+    "with_durations",
+]
+
+_CHUNK: Final = 400  # ids in one statement
+_TIMES: Final = {"polls": "polled_at", "schedules": "seen_at"}
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which rows are wanted.
+
+    Attributes
+    ----------
+    at, since : int or None
+        Learnt no later, and no earlier, than this [us since 1970].
+    appliances : tuple of str or None
+        Only these.
+    """
+
+    at: int | None = None
+    since: int | None = None
+    appliances: tuple[str, ...] | None = None
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        at: Instant | None = None,
+        since: Instant | None = None,
+        appliances: Iterable[str] | None = None,
+    ) -> "Filter":
+        """Check what a caller asks for."""
+        return cls(
+            None if at is None else microseconds(at, where="at"),
+            None if since is None else microseconds(since, where="since"),
+            None if appliances is None else tuple(sorted(set(appliances))),
+        )
+
+    def conditions(self, reader: Reader, time: str, owner: str) -> list[str]:
+        """Return the conditions in SQL, for columns of a time and of the appliance's number."""
+        wanted = []
+        if self.at is not None:
+            wanted.append(f"{time} <= {self.at}")
+        if self.since is not None:
+            wanted.append(f"{time} >= {self.since}")
+        return wanted + self.owners(reader, owner)
+
+    def owners(self, reader: Reader, column: str) -> list[str]:
+        """Return the condition for the appliances."""
+        if self.appliances is None:
+            return []
+        numbers = sorted(appliance_ids(reader, set(self.appliances)).values())
+        return [f"{column} IN ({', '.join(map(str, numbers))})" if numbers else "1 = 0"]
+
+
+def microseconds(moment: Instant, *, where: str) -> int:
+    """Return an instant as it is stored."""
+    return microseconds_of(pd.Timestamp(parse_instant(moment, where=where)))
+
+
+def _where(conditions: Sequence[str]) -> str:
+    return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def read_table(reader: Reader, table: Table, wanted: Filter, *more: str) -> pd.DataFrame:
+    """Return polls or schedules, in the order in which they were learnt."""
+    time = _TIMES[table.name]
+    columns, types = select(table.name, table.names)
+    conditions = [*wanted.conditions(reader, time, "appliance_id"), *more]
+    rows = reader.table(f"SELECT {columns} FROM {table.name}{_where(conditions)}", types)
+    names = [name for name in ("appliance", "schedule") if name in types]
+    return to_frame(reader, table, rows, by=[time, *names])
+
+
+def read_observations(reader: Reader, wanted: Filter, *more: str) -> pd.DataFrame:
+    """Return observations, in the order in which they were learnt."""
+    columns, types = select("observations", OBSERVATIONS.names, "o.")
+    types = {"job": "integer", "appliance": "integer", "job_id": "text"} | types
+    conditions = [*wanted.conditions(reader, "o.observed_at", "j.appliance_id"), *more]
+    rows = reader.table(
+        f"SELECT o.job, j.appliance_id AS appliance, j.job_id, {columns} "
+        f"FROM observations o JOIN jobs j ON j.id = o.job{_where(conditions)}",
+        types,
+    )
+    return to_frame(reader, OBSERVATIONS, rows, by=["observed_at", "appliance", "job"])
+
+
+def read_jobs(
+    reader: Reader, wanted: Filter, *more: str, columns: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Return jobs, by appliance and start.
+
+    Parameters
+    ----------
+    reader : Reader
+        The tables at one moment.
+    wanted : Filter
+        Of what was known at a moment, observations are read, else the jobs themselves.
+    more : str
+        Further conditions in SQL.
+    columns : sequence of str, optional
+        Only these columns of `backupkit.tables.JOBS`.
+    """
+    if wanted.at is not None and learnt_after(reader, wanted.at):
+        seen = Filter(at=wanted.at, appliances=wanted.appliances)
+        jobs = jobs_from(read_observations(reader, seen))
+        if wanted.since is not None:
+            since = pd.Timestamp(wanted.since, unit="us", tz="UTC")
+            jobs = jobs[jobs["last_seen_at"] >= since].reset_index(drop=True)
+        return jobs if columns is None else jobs[list(columns)]
+    names = JOBS.names if columns is None else [*columns]
+    # what orders the rows and what durations are made of is read in any case
+    needed = {*names, "appliance", "job_id", "start_time", "end_time"}
+    listed, types = select("jobs", [name for name in JOBS.names if name in needed])
+    conditions = ["first_seen_at IS NOT NULL", *wanted.owners(reader, "appliance_id"), *more]
+    if wanted.since is not None:
+        conditions.append(f"last_seen_at >= {wanted.since}")
+    rows = reader.table(f"SELECT {listed} FROM jobs{_where(conditions)}", types)
+    if "duration" in names:
+        rows = with_durations(rows)
+    frame = to_frame(reader, JOBS, rows, columns=names, by=["appliance", "start_time", "job_id"])
+    return frame if columns is None else frame[names]
+
+
+def with_durations(rows: pa.Table) -> pa.Table:
+    """Return stored jobs with their durations, which are not stored."""
+    return rows.append_column("duration", pc.subtract(rows["end_time"], rows["start_time"]))
+
+
+def learnt_after(reader: Reader, moment: int) -> bool:
+    """Return whether anything was learnt after a moment."""
+    [(latest,)] = reader.rows(
+        "SELECT MAX(latest_at) AS latest_at FROM appends", {"latest_at": "integer"}
+    )
+    return latest is not None and latest > moment
+
+
+def head_at(reader: Reader, moment: int | None = None) -> str:
+    """Return the digest that stands for all that was appended, as known at a moment.
+
+    Parameters
+    ----------
+    reader : Reader
+        The tables.
+    moment : int, optional
+        Only of appends that brought something learnt by then [us since 1970]; by default the newest
+        entry of all, also of what was removed.
+    """
+    if moment is None:
+        [(head,)] = reader.rows("SELECT head FROM history", {"head": "text"})
+        return str(head)
+    found = reader.rows(
+        "SELECT digest FROM appends WHERE id = "
+        "(SELECT MAX(id) FROM appends WHERE kind IN ('append', 'import') "
+        f"AND earliest_at <= {moment})",
+        {"digest": "text"},
+    )
+    return str(found[0][0]) if found else ""
+
+
+def remembered(reader: Reader, *, ids: bool) -> dict[str, Remembered]:
+    """Return what is known of each appliance for the next collection.
+
+    Parameters
+    ----------
+    reader : Reader
+        The tables.
+    ids : bool
+        Whether to read the ids of all jobs that are still listed, or only how many there are.
+    """
+    facts = poll_facts(read_table(reader, POLLS, Filter(), _NEWEST_GOOD))
+    counts = dict(
+        reader.rows(
+            "SELECT name, jobs_listed FROM appliances WHERE jobs > 0 OR polls_ok > 0",
+            {"name": "text", "jobs_listed": "integer"},
+        )
+    )
+    listed, finished = _listed(reader) if ids else ({}, {})
+    return {
+        name: Remembered(
+            listed.get(name, frozenset()),
+            finished.get(name, frozenset()),
+            counts.get(name, 0),
+            **facts.get(name, {}),
+        )
+        for name in {*counts, *facts}
+    }
+
+
+def _listed(reader: Reader) -> tuple[dict[str, frozenset[str]], dict[str, frozenset[str]]]:
+    """Return the ids of the jobs that are still listed, and of those that have ended."""
+    columns = ["appliance", "job_id", "status"]
+    rows = read_jobs(reader, Filter(), "vanished_at IS NULL", columns=columns)
+    ended = rows[has_ended(rows["status"])]
+    both = [
+        {str(name): frozenset(ids) for name, ids in frame.groupby("appliance")["job_id"]}
+        for frame in (rows, ended)
+    ]
+    return both[0], both[1]
+
+
+def known_jobs(
+    connection: Connection, appliance: str, listed: Collection[str]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Return which jobs of an appliance were listed before, and which of these have ended.
+
+    Parameters
+    ----------
+    connection : Connection
+        Reads a few rows.
+    appliance : str
+        Its name.
+    listed : collection of str
+        The ids on its list now: only these are looked up, and, where some that were listed before
+        are missing, these, too.
+    """
+    query = (
+        "SELECT a.jobs_listed, j.job_id, j.outcome FROM appliances a LEFT JOIN jobs j "
+        "ON j.appliance_id = a.id AND j.first_seen_at IS NOT NULL AND j.vanished_at IS NULL{} "
+        "WHERE a.name = ?"
+    )
+    own = {storable_id(one): one for one in listed}
+    ids = sorted(own) or [""]
+    found: list[tuple[Any, ...]] = []
+    for begin in range(0, len(ids), _CHUNK):
+        part = ids[begin : begin + _CHUNK]
+        named = f" AND j.job_id IN ({', '.join('?' * len(part))})"
+        found += connection.execute(query.format(named), [*part, appliance])
+    rows = [(own.get(job, job), outcome) for _, job, outcome in found if job is not None]
+    if any(before > len(rows) for before, _, _ in found):  # some are listed no more
+        every = connection.execute(query.format(""), [appliance])
+        rows = [(own.get(job, job), outcome) for _, job, outcome in every if job is not None]
+    ended = {OUTCOME_IDS[outcome] for outcome in TERMINAL}
+    return (
+        frozenset(job for job, _ in rows),
+        frozenset(job for job, outcome in rows if outcome in ended),
+    )
+
+
+_NEWEST_GOOD: Final = (
+    "polled_at >= (SELECT COALESCE(MIN(t), 0) FROM (SELECT q.polled_at AS t FROM polls q "
+    "WHERE q.appliance_id = polls.appliance_id AND q.ok = 1 ORDER BY q.polled_at DESC LIMIT 2) w)"
+)
+"""The newest two good polls of each appliance, and what came after them."""

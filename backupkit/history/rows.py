@@ -1,0 +1,399 @@
+"""Frames as rows of the tables, and rows as frames."""
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from backupkit.errors import HistoryError
+from backupkit.history.databases import ARROW, Connection, Reader
+from backupkit.history.schema import CODED, COLUMNS, sql_kind
+from backupkit.tables import Column, Table
+from backupkit.tables.contract import FLAG
+
+__all__ = [
+    "appliance_ids",
+    "as_table",
+    "intern",
+    "microseconds_of",
+    "next_id",
+    "plain_columns",
+    "select",
+    "storable",
+    "storable_id",
+    "stored_text",
+    "text_key",
+    "to_frame",
+    "values_of",
+]
+
+_CHUNK: Final = 400
+"""How many keys one statement names."""
+
+_FEW: Final = 500
+"""Up to so many texts, or names, are read by number, more as a whole table."""
+
+_LONGEST_ID: Final = 400
+"""Characters of a job's id; an index of PostgreSQL holds 2,700 bytes."""
+
+_RAW: Final = {"plain": "text", "real": "real"}
+_Codes = npt.NDArray[np.int64]
+_NOBODY: Final = (pa.array([], pa.large_string()), np.zeros(0, dtype=np.int64))
+
+
+# --- from frames ---------------------------------------------------------------------------------
+
+
+def plain_columns(table: Table, columns: Sequence[Column], frame: pd.DataFrame) -> list[list[Any]]:
+    """Return the values of a frame as Python's own, as they are stored and hashed.
+
+    Parameters
+    ----------
+    table : Table
+        The contract of the frame.
+    columns : sequence of Column
+        Which of its columns.
+    frame : DataFrame
+        Of the table.
+
+    Returns
+    -------
+    list of list
+        A list for each column: texts, microseconds, 0 or 1, JSON for lists; None where missing.
+    """
+    rows = table.to_arrow(frame)
+    return [_plain(column, rows[column.name]) for column in columns]
+
+
+def _plain(column: Column, values: pa.ChunkedArray) -> list[Any]:
+    kind = sql_kind(column)
+    if kind in {"messages", "list"}:
+        texts: dict[bytes, str] = {}
+        encoded: list[str | None] = []
+        for value in values.to_pylist():
+            if value is None:
+                encoded.append(None)
+                continue
+            raw = msgspec.json.encode(value)
+            encoded.append(texts.setdefault(raw, raw.decode()))
+        return encoded
+    if kind == "integer":
+        values = values.cast(pa.int8() if column.dtype == FLAG else pa.int64())
+    if kind == "real":
+        values = pc.add(values, 0.0)  # SQLite knows no negative zero
+    plain: list[Any] = values.to_pylist()
+    return plain
+
+
+def storable_id(text: str) -> str:
+    """Return a job's id as it is stored.
+
+    PostgreSQL keeps no NUL in a text and no long text in an index: a NUL is replaced, and of a long
+    id the beginning and a SHA-256 are kept. Both databases keep the same.
+    """
+    if len(text) > _LONGEST_ID:
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        text = f"{text[: _LONGEST_ID - len(digest) - 1]}~{digest}"
+    return text.replace("\0", "\ufffd")
+
+
+def storable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame with its texts as they are stored; see `storable_id`."""
+    changed = {}
+    for name in frame.columns:
+        texts = frame[name]
+        if not isinstance(texts.dtype, pd.StringDtype):
+            continue
+        odd = texts.str.contains("\0", regex=False)
+        if name == "job_id":
+            odd |= texts.str.len() > _LONGEST_ID
+            if odd.any():
+                changed[name] = texts.where(~odd, texts.map(storable_id))
+        elif odd.any():
+            changed[name] = texts.str.replace("\0", "\ufffd", regex=False)
+    return frame.assign(**changed) if changed else frame
+
+
+def microseconds_of(moment: pd.Timestamp) -> int:
+    """Return a moment as it is stored [us since 1970]."""
+    return int(moment.as_unit("us").asm8.view("i8"))
+
+
+def intern(connection: Connection, table: str, texts: Iterable[str | None]) -> dict[Any, int]:
+    """Return the number of each text, after adding those that are new.
+
+    Parameters
+    ----------
+    connection : Connection
+        A transaction that writes.
+    table : {"texts", "messages"}
+        Where they are kept.
+    texts : iterable of str or None
+        The texts; None is left out.
+
+    Returns
+    -------
+    dict of str to int
+        By text.
+    """
+    keys = {text_key(text): text for text in set(texts) if text is not None}
+    found: dict[bytes, int] = {}
+    for part in _chunks(list(keys)):
+        marks = ", ".join("?" * len(part))
+        query = f"SELECT sha256, id FROM {table} WHERE sha256 IN ({marks})"
+        found |= {bytes(key): number for key, number in connection.execute(query, part)}
+    new = sorted((text, key) for key, text in keys.items() if key not in found)
+    if new:
+        number = next_id(connection, table)
+        rows = [(number + place, key, text) for place, (text, key) in enumerate(new)]
+        connection.insert(table, ("id", "sha256", "text"), rows)
+        found |= {key: number for number, key, _ in rows}
+    return {text: found[key] for key, text in keys.items()}
+
+
+def next_id(connection: Connection, table: str) -> int:
+    """Return the next free number of a table; appends come one at a time."""
+    query = f"SELECT COALESCE(MAX(id), 0) + 1 FROM {table}"
+    [(number,)] = connection.execute(query)
+    return int(number)
+
+
+def text_key(text: str) -> bytes:
+    """Return by what a text is found: the beginning of its SHA-256."""
+    return hashlib.sha256(text.encode()).digest()[:16]
+
+
+def _chunks(values: Sequence[Any], size: int = _CHUNK) -> Iterable[Sequence[Any]]:
+    return (values[begin : begin + size] for begin in range(0, len(values), size))
+
+
+def as_table(rows: Sequence[Sequence[Any]], types: Mapping[str, str]) -> pa.Table:
+    """Return rows as Arrow columns of these types."""
+    columns = list(zip(*rows, strict=True)) or [()] * len(types)
+    arrays = [pa.array(c, ARROW[kind]) for c, kind in zip(columns, types.values(), strict=True)]
+    return pa.table(arrays, names=list(types))
+
+
+# --- to frames -----------------------------------------------------------------------------------
+
+
+def select(table: str, columns: Sequence[str], prefix: str = "") -> tuple[str, dict[str, str]]:
+    """Return what to select for some columns of a frame.
+
+    Parameters
+    ----------
+    table : str
+        jobs, observations, polls or schedules.
+    columns : sequence of str
+        Names of the frame's columns that the table holds.
+    prefix : str
+        Goes before each name in SQL, such as ``"j."``.
+
+    Returns
+    -------
+    list : str
+        The list after SELECT.
+    types : dict of str to str
+        As `Reader.table` takes them.
+    """
+    names, types = [], {}
+    for column in COLUMNS[table]:
+        if column.name in columns:
+            kind = sql_kind(column)
+            own = "appliance_id" if kind == "appliance" else column.name
+            names.append(f"{prefix}{own} AS {column.name}")
+            types[column.name] = _RAW.get(kind, "integer")
+    return ", ".join(names), types
+
+
+def to_frame(
+    reader: Reader,
+    table: Table,
+    rows: pa.Table,
+    *,
+    columns: Sequence[str] | None = None,
+    by: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Return rows as a frame.
+
+    Parameters
+    ----------
+    reader : Reader
+        Looks up texts and names.
+    table : Table
+        The contract.
+    rows : pyarrow.Table
+        As `select` asked for them.
+    columns : sequence of str, optional
+        The columns of the frame; by default all of the contract.
+    by : sequence of str
+        How to order the rows: by appliance (in the order of the alphabet) or by times.
+
+    Returns
+    -------
+    DataFrame
+        Of the table, or these columns of it.
+    """
+    wanted = [column for column in table if columns is None or column.name in columns]
+    names, places = _appliances(reader, rows) if "appliance" in rows.column_names else _NOBODY
+    order = _order(rows, places, by)
+    texts = _Texts(reader, rows, wanted)
+    series = {}
+    for column in wanted:
+        if column.name not in rows.column_names:
+            values = pa.chunked_array([pa.nulls(len(rows), column.arrow)])
+        elif (kind := sql_kind(column)) == "appliance":
+            index = places if order is None else places[order.to_numpy()]
+            values = pa.chunked_array([names.take(pa.array(index))])
+        else:
+            values = rows[column.name]
+            values = values if order is None else values.take(order)
+            if kind in CODED:
+                values = texts.decoded(column, values)
+            elif column.dtype == FLAG:
+                values = values.cast(pa.bool_())
+            elif kind == "integer":
+                values = values.cast(column.arrow)
+        series[column.name] = column.series(column.loaded(values))
+    return pd.DataFrame(series, index=pd.RangeIndex(len(rows)), copy=False)
+
+
+class _Texts:
+    """The texts, and the lists, that the numbers in some columns stand for."""
+
+    def __init__(self, reader: Reader, rows: pa.Table, columns: Sequence[Column]) -> None:
+        self._known: dict[str, tuple[pa.Array, pa.Array]] = {}
+        for kept in sorted(set(CODED.values())):
+            own = [
+                pc.unique(rows[column.name]).drop_null()
+                for column in columns
+                if CODED.get(sql_kind(column)) == kept and column.name in rows.column_names
+            ]
+            if own:
+                self._known[kept] = stored_text(reader, kept, pc.unique(pa.concat_arrays(own)))
+
+    def plain(self, column: Column, numbers: pa.ChunkedArray) -> list[str | None]:
+        """Return the texts of a column as they are stored."""
+        ids, texts = self._known[CODED[sql_kind(column)]]
+        taken: list[str | None] = texts.take(_places(numbers, ids)).to_pylist()
+        return taken
+
+    def decoded(self, column: Column, numbers: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return the values of a column of a frame."""
+        ids, texts = self._known[CODED[sql_kind(column)]]
+        if sql_kind(column) == "text":
+            return pa.chunked_array([texts.cast(pa.large_string()).take(_places(numbers, ids))])
+        own = pc.unique(numbers).drop_null()  # not those of other columns
+        lists = texts.take(pc.index_in(own, value_set=ids)).to_pylist()
+        try:
+            values = pa.array(
+                [None if text is None else msgspec.json.decode(text) for text in lists],
+                column.arrow,
+            )
+        except (msgspec.DecodeError, pa.ArrowException) as error:
+            raise HistoryError(
+                f"The column {column.name} of the history cannot be read: a text in it is damaged. "
+                "See what else is, with: backupkit history verify"
+            ) from error
+        return pa.chunked_array([values.take(_places(numbers, own))])
+
+
+def _places(numbers: pa.ChunkedArray, ids: pa.Array) -> pa.Array:
+    """Return where in some ids each number is; Arrow's own way looks each up in a hash table."""
+    known, wanted = ids.to_numpy(), numbers.fill_null(0).to_numpy()
+    place = np.full(int(max(known.max(initial=0), wanted.max(initial=0))) + 1, -1, dtype=np.int32)
+    place[known] = np.arange(len(known))
+    found = place[wanted]
+    return pa.array(found, mask=(found < 0) | numbers.is_null().to_numpy())
+
+
+def _order(rows: pa.Table, places: _Codes, by: Sequence[str]) -> pa.Array | None:
+    """Return the rows in order; missing times come last. A text decides only between equal rows."""
+    keys: list[_Codes] = []
+    texts: pa.Array | None = None
+    for name in by:
+        if name == "appliance":
+            keys.append(places)
+        elif pa.types.is_string(rows[name].type):
+            texts = rows[name].combine_chunks()
+        else:
+            keys.append(rows[name].fill_null(np.iinfo(np.int64).max).to_numpy())
+    if not keys:
+        return None
+    order = np.lexsort(keys[::-1])
+    if texts is not None:
+        differs = np.zeros(max(len(order) - 1, 0), dtype=bool)
+        for key in keys:
+            differs |= key[order[1:]] != key[order[:-1]]
+        if not differs.all():
+            equal = np.flatnonzero(~np.append(differs, True) | ~np.insert(differs, 0, True))
+            group = np.cumsum(np.insert(differs, 0, False))[equal]
+            ranks = pc.rank(texts.take(pa.array(order[equal])), tiebreaker="dense").to_numpy()
+            order[equal] = order[equal][np.lexsort((ranks, group))]
+    return None if (np.diff(order) == 1).all() else pa.array(order)
+
+
+def _appliances(reader: Reader, rows: pa.Table) -> tuple[pa.Array, _Codes]:
+    """Return the names in the order of the alphabet, and the place of each row's name in it."""
+    types = {"name": "text", "id": "integer"}
+    query = "SELECT name, id FROM appliances"
+    owners = pc.unique(rows["appliance"])
+    if len(owners) <= _FEW:
+        query += f" WHERE id IN ({', '.join(map(str, owners.to_pylist())) or 'NULL'})"
+    known = sorted(reader.rows(query, types))
+    size = max((number for _, number in known), default=0) + 1
+    place = np.zeros(size, dtype=np.int64)
+    place[[number for _, number in known]] = np.arange(len(known))
+    names = pa.array([name for name, _ in known], pa.large_string())
+    return names, place[rows["appliance"].to_numpy()]
+
+
+def appliance_ids(reader: Reader, names: Collection[str]) -> dict[str, int]:
+    """Return the numbers of some appliances by their names; of those that are known."""
+    types = {"name": "text", "id": "integer"}
+    query = "SELECT name, id FROM appliances"
+    if len(names) <= _FEW:
+        quoted = ("'" + name.replace("'", "''").replace("\0", "") + "'" for name in names)
+        query += f" WHERE name IN ({', '.join(quoted) or 'NULL'})"
+    return {name: number for name, number in reader.rows(query, types) if name in names}
+
+
+def stored_text(reader: Reader, table: str, ids: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Return texts by number: the numbers, and the texts in the same order."""
+    types = {"id": "integer", "text": "text"}
+    query = f"SELECT id, text FROM {table}"
+    if len(ids) <= _FEW:
+        parts = [
+            reader.table(f"{query} WHERE id IN ({', '.join(map(str, part))})", types)
+            for part in _chunks(ids.to_pylist())
+        ]
+        rows = pa.concat_tables(parts) if parts else pa.table([[], []], names=list(types))
+    else:
+        rows = reader.table(query, types)
+        rows = rows.filter(pc.is_in(rows["id"], value_set=ids))
+    return (
+        rows["id"].cast(pa.int64()).combine_chunks(),
+        rows["text"].cast(pa.string()).combine_chunks(),
+    )
+
+
+def values_of(reader: Reader, columns: Sequence[Column], rows: pa.Table) -> list[list[Any]]:
+    """Return stored rows as `plain_columns` gives them of a frame."""
+    texts = _Texts(reader, rows, columns)
+    plain: list[list[Any]] = []
+    for column in columns:
+        kind = sql_kind(column)
+        if kind == "appliance":
+            names, places = _appliances(reader, rows)
+            plain.append(names.take(pa.array(places)).to_pylist())
+        elif kind in CODED:
+            plain.append(texts.plain(column, rows[column.name]))
+        else:
+            plain.append(rows[column.name].to_pylist())
+    return plain

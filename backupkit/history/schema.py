@@ -1,0 +1,223 @@
+"""The tables of a history in SQL: one schema for both databases.
+
+Times are microseconds since 1970 in UTC, durations microseconds, flags 0 or 1, what is missing is
+NULL. A text that repeats is kept once, in `texts`, and messages once, in `messages`, both by a
+number; lists are JSON. The views show the same for people.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from backupkit.tables import JOBS, OBSERVATIONS, OUTCOMES, POLLS, SCHEDULES, Column, Table
+from backupkit.tables.contract import COUNT, FLAG, MESSAGES, NUMBER, SPAN, TIME
+
+__all__ = [
+    "CODED",
+    "COLUMNS",
+    "JOB_TIME",
+    "OUTCOME_IDS",
+    "SCHEMA_VERSION",
+    "VIEWS",
+    "sql_kind",
+    "statements",
+]
+
+SCHEMA_VERSION: Final = 1
+
+OUTCOME_IDS: Final = {outcome: number for number, outcome in enumerate(OUTCOMES, start=1)}
+"""The numbers of the first texts, so that SQL can name an outcome by a constant."""
+
+JOB_TIME: Final = (
+    "CASE WHEN start_time > COALESCE(end_time, last_seen_at) THEN start_time "
+    "ELSE COALESCE(end_time, last_seen_at) END"
+)
+"""When a job is over [us since 1970]: the order in which an evaluation needs jobs; indexed."""
+
+CODED: Final = {"text": "texts", "list": "texts", "messages": "messages"}
+"""Which kinds of column are a number of a row in another table."""
+
+
+def sql_kind(column: Column) -> str:
+    """Return how a column of a frame is stored.
+
+    Returns
+    -------
+    str
+        appliance, plain (the text itself), text or list or messages (a number of a text), integer
+        or real.
+    """
+    if column.name in {"appliance", "job_id"}:
+        return "appliance" if column.name == "appliance" else "plain"
+    if column.dtype == NUMBER:
+        return "real"
+    if column.dtype in {TIME, SPAN, COUNT, FLAG}:
+        return "integer"
+    if column.dtype == MESSAGES:
+        return "messages"
+    return "list" if not isinstance(column.dtype, str) else "text"
+
+
+def _stored(table: Table, *leave_out: str) -> tuple[Column, ...]:
+    return tuple(column for column in table if column.name not in leave_out)
+
+
+COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
+    "jobs": _stored(JOBS, "duration"),  # end_time - start_time
+    "observations": _stored(OBSERVATIONS, "appliance", "job_id"),  # those of its job
+    "polls": _stored(POLLS),
+    "schedules": _stored(SCHEDULES),
+}
+"""Which columns of the frames each table holds."""
+
+_NAMES: Final = {"appliance": "appliance_id"}
+_TYPES: Final = {"plain": "TEXT NOT NULL", "real": "{real}"}
+
+
+def _columns(table: str) -> str:
+    lines = []
+    for column in COLUMNS[table]:
+        kind = sql_kind(column)
+        if kind == "appliance":
+            lines.append("appliance_id INTEGER NOT NULL REFERENCES appliances (id)")
+        elif kind in CODED:
+            # no foreign key: to look for one that is used would be to read all rows
+            lines.append(f"{column.name} INTEGER")
+        elif kind == "integer":
+            size = "SMALLINT" if column.dtype == FLAG else "{big}"
+            lines.append(f"{column.name} {size}")
+        else:
+            lines.append(f"{column.name} {_TYPES[kind]}")
+    return ",\n  ".join(lines)
+
+
+_APPEND: Final = "append_id INTEGER NOT NULL REFERENCES appends (id)"
+
+_TABLES: Final = f"""
+CREATE TABLE history (
+  schema_version INTEGER NOT NULL,
+  identity TEXT NOT NULL,
+  created_at {{big}} NOT NULL,
+  head TEXT NOT NULL,
+  thinned_to INTEGER NOT NULL
+);
+CREATE TABLE texts (
+  id INTEGER PRIMARY KEY,
+  sha256 {{blob}} NOT NULL UNIQUE,
+  text TEXT NOT NULL
+);
+CREATE TABLE messages (
+  id INTEGER PRIMARY KEY,
+  sha256 {{blob}} NOT NULL UNIQUE,
+  text TEXT NOT NULL
+);
+CREATE TABLE appliances (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  polls {{big}} NOT NULL DEFAULT 0,
+  polls_ok {{big}} NOT NULL DEFAULT 0,
+  jobs {{big}} NOT NULL DEFAULT 0,
+  jobs_listed {{big}} NOT NULL DEFAULT 0,
+  oldest_start {{big}},
+  sized_jobs {{big}} NOT NULL DEFAULT 0,
+  sized_bytes {{big}} DEFAULT 0
+);
+CREATE TABLE appends (
+  id INTEGER PRIMARY KEY,
+  run_id TEXT NOT NULL UNIQUE,
+  kind TEXT NOT NULL,
+  appended_at {{big}} NOT NULL,
+  collector TEXT NOT NULL,
+  version TEXT NOT NULL,
+  earliest_at {{big}},
+  latest_at {{big}},
+  observations INTEGER NOT NULL,
+  polls INTEGER NOT NULL,
+  schedules INTEGER NOT NULL,
+  observations_sha256 TEXT NOT NULL,
+  polls_sha256 TEXT NOT NULL,
+  schedules_sha256 TEXT NOT NULL,
+  left_sha256 TEXT NOT NULL,
+  previous TEXT NOT NULL,
+  digest TEXT NOT NULL UNIQUE,
+  removal_id INTEGER,
+  observations_left TEXT,
+  polls_left TEXT,
+  schedules_left TEXT
+);
+CREATE TABLE jobs (
+  id INTEGER PRIMARY KEY,
+  {_columns("jobs")},
+  UNIQUE (job_id, appliance_id)
+);
+CREATE INDEX jobs_by_time ON jobs (appliance_id, ({JOB_TIME}));
+CREATE INDEX jobs_open ON jobs (appliance_id) WHERE outcome = {OUTCOME_IDS["open"]};
+CREATE TABLE observations (
+  job INTEGER NOT NULL REFERENCES jobs (id),
+  {_columns("observations")},
+  {_APPEND},
+  PRIMARY KEY (job, observed_at)
+) {{without_rowid}};
+CREATE TABLE polls (
+  {_columns("polls")},
+  {_APPEND},
+  PRIMARY KEY (appliance_id, polled_at)
+) {{without_rowid}};
+CREATE TABLE schedules (
+  {_columns("schedules")},
+  {_APPEND},
+  PRIMARY KEY (appliance_id, schedule, seen_at)
+) {{without_rowid}};
+"""
+
+VIEWS: Final = f"""
+CREATE VIEW v_jobs AS
+SELECT a.name AS appliance, j.job_id, outcome.text AS outcome, state.text AS state,
+  status.text AS status, type.text AS type,
+  {{iso:j.start_time}} AS start_time, {{iso:j.end_time}} AS end_time,
+  CAST(j.end_time - j.start_time AS {{real}}) / 1000000 AS duration_s,
+  j.progress, j.size, location.text AS location, build.text AS build, m.text AS messages,
+  {{iso:j.first_seen_at}} AS first_seen_at, {{iso:j.last_seen_at}} AS last_seen_at,
+  {{iso:j.vanished_at}} AS vanished_at
+FROM jobs j
+JOIN appliances a ON a.id = j.appliance_id
+LEFT JOIN texts outcome ON outcome.id = j.outcome
+LEFT JOIN texts state ON state.id = j.state
+LEFT JOIN texts status ON status.id = j.status
+LEFT JOIN texts type ON type.id = j.type
+LEFT JOIN texts location ON location.id = j.location
+LEFT JOIN texts build ON build.id = j.build
+LEFT JOIN messages m ON m.id = j.messages
+WHERE j.first_seen_at IS NOT NULL;
+CREATE VIEW v_last_success AS
+SELECT a.name AS appliance, {{iso:s.start_time}} AS start_time, {{iso:s.end_time}} AS end_time
+FROM appliances a
+LEFT JOIN (
+  SELECT appliance_id, MAX(start_time) AS start_time, MAX(end_time) AS end_time
+  FROM jobs WHERE outcome = {OUTCOME_IDS["success"]} GROUP BY appliance_id
+) s ON s.appliance_id = a.id;
+CREATE VIEW v_failures AS
+SELECT * FROM v_jobs WHERE outcome = 'failure';
+"""
+
+
+def statements(types: Mapping[str, str], iso: str) -> list[str]:
+    """Return the statements that make an empty history.
+
+    Parameters
+    ----------
+    types : mapping of str to str
+        What the database calls big, real, blob and without_rowid.
+    iso : str
+        Its expression for microseconds as ISO 8601 text, with ``{}`` for the column.
+
+    Returns
+    -------
+    list of str
+        In order.
+    """
+    script = _TABLES.format_map(types)
+    head, *rest = VIEWS.replace("{real}", types["real"]).split("{iso:")
+    script += head + "".join(
+        iso.replace("{}", column) + tail for column, tail in (part.split("}", 1) for part in rest)
+    )
+    return [statement.strip() for statement in script.split(";") if statement.strip()]

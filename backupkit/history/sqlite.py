@@ -1,0 +1,365 @@
+"""A history in one SQLite file."""
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, TypeVar
+
+from backupkit.errors import HistoryError, one_line
+from backupkit.history import databases
+from backupkit.history.databases import (
+    ArrowReader,
+    Connection,
+    Database,
+    check_version,
+    first_rows,
+)
+from backupkit.history.schema import SCHEMA_VERSION, statements
+
+__all__ = ["SQLite"]
+
+_T = TypeVar("_T")
+
+_APPLICATION_ID: Final = 0x76634270  # "vcBp"
+_HEADER: Final = 105  # bytes of a file up to the number of entries in its catalogue's first page
+_CACHE: Final = 65_536  # KiB; an append touches a page of each appliance in each index
+_ROOM: Final = 2**17  # bytes; SQLite needs some to open a file
+
+
+class _Gate:
+    """Lets one connection of this process at a time at a file.
+
+    Both SQLite libraries in the process (Python's and that of ADBC) lock a file by the process:
+    whichever closes it would release the locks of the other.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._kept: sqlite3.Connection | None = None
+        self._pid = 0
+
+    def keep(self, connect: Callable[[], sqlite3.Connection]) -> sqlite3.Connection:
+        """Return a connection that stays open for further look-ups; to open one takes a while."""
+        if self._kept is None or self._pid != os.getpid():  # after a fork it is the parent's
+            self._kept, self._pid = connect(), os.getpid()
+        return self._kept
+
+    def clear(self) -> None:
+        """Close the connection that is kept."""
+        kept, self._kept = self._kept, None
+        if kept is not None and self._pid == os.getpid():
+            kept.close()
+
+
+class SQLite(Database):
+    """One file.
+
+    Connections are closed at once, but for that of look-ups, which the next read or write closes.
+    The last one that is closed leaves one whole file, which can be copied.
+    """
+
+    gates: Final[dict[str, _Gate]] = {}  # shared by all
+
+    def __init__(self, path: Path, *, create: bool) -> None:
+        self.uri = str(path)
+        self.path = path.absolute()  # whatever the current folder is later
+        self._gate = self.gates.setdefault(os.path.realpath(path), _Gate())
+        if path.is_dir():
+            raise HistoryError(
+                f"{path} is a folder. Name a file in it, such as {path / 'history.db'}."
+            )
+        try:
+            if not path.exists() or path.stat().st_size == 0:
+                self._create(allowed=create)
+            else:
+                self._recognise(create=create)
+        except (OSError, sqlite3.Error) as error:
+            raise self.failure(error, "used") from error
+
+    def _create(self, *, allowed: bool) -> None:
+        if not allowed:
+            raise HistoryError(
+                f"{self.path} holds no history yet. Fill it first with: "
+                f"backupkit collect --fleet fleet.toml --history {self.path}"
+            )
+        _make_folder(self.path.absolute().parent)
+        with self._connected(mode="rwc") as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+        self.write(self._make)
+
+    def _make(self, connection: Connection) -> None:
+        if connection.execute("PRAGMA application_id") == [(_APPLICATION_ID,)]:
+            return  # another process was quicker
+        types = {"big": "INTEGER", "real": "REAL", "blob": "BLOB", "without_rowid": "WITHOUT ROWID"}
+        iso = "strftime('%Y-%m-%dT%H:%M:%fZ', {} / 1000000.0, 'unixepoch')"
+        for statement in statements(types, iso):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        first_rows(connection)
+
+    def _recognise(self, *, create: bool) -> None:
+        """Refuse a file of somebody else, untouched."""
+        mode = "rw"
+        with self._alone(), self.path.open("rb") as file:
+            header = file.read(_HEADER)
+        # a history has no tables, and no id, until its making is put into the file
+        is_empty = header[100:101] == b"\r" and header[103:105] == b"\0\0"
+        if int.from_bytes(header[68:72], "big") != _APPLICATION_ID and not is_empty:
+            # whoever could write would finish what another program had no time for
+            mode = "ro" if self._log.exists() else "ro&immutable=1"
+        with self._connected(mode=mode) as connection:
+            connection.execute("BEGIN")  # another process may be making the tables
+            [application], [version], [tables] = (
+                connection.execute(query).fetchone()
+                for query in (
+                    "PRAGMA application_id",
+                    "PRAGMA user_version",
+                    "SELECT COUNT(*) FROM sqlite_master",
+                )
+            )
+        if application == 0 and tables == 0:
+            self._create(allowed=create)
+        elif application != _APPLICATION_ID:
+            raise HistoryError(
+                f"{self.path} is a database of another program. Name another file; this one was "
+                "left as it is."
+            )
+        else:
+            check_version(self.uri, version)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait until no other connection of this process is open."""
+        with self._gate.lock:
+            self._gate.clear()
+            yield
+
+    @contextlib.contextmanager
+    def _connected(self, *, mode: str = "rw") -> Iterator[sqlite3.Connection]:
+        with self._alone(), contextlib.closing(self._connect(mode)) as connection:
+            yield connection
+
+    def _connect(self, mode: str = "rw") -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._address(mode),
+            uri=True,
+            timeout=databases.PATIENCE,
+            isolation_level=None,
+            check_same_thread=False,  # the gate lets one thread at a time
+        )
+        try:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute(f"PRAGMA cache_size = -{_CACHE}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _address(self, mode: str = "rw") -> str:
+        if mode != "rwc" and not self._is_writable():
+            # locks need a file beside it that only who may write can make; see _undisturbed
+            mode = "ro" if self._log.exists() else "ro&immutable=1"
+        return f"{self.path.absolute().as_uri()}?mode={mode}"
+
+    @property
+    def _log(self) -> Path:
+        return self.path.with_name(f"{self.path.name}-wal")
+
+    def _is_writable(self) -> bool:
+        return os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[ArrowReader]:
+        import adbc_driver_manager  # noqa: PLC0415 # slow to import
+        from adbc_driver_sqlite import dbapi  # noqa: PLC0415
+
+        try:
+            with (
+                self._alone(),
+                self._undisturbed(),
+                dbapi.connect(self._address(), autocommit=True) as connection,
+                connection.cursor() as cursor,
+            ):
+                cursor.execute(f"PRAGMA busy_timeout = {databases.PATIENCE * 1000:.0f}")
+                cursor.execute("PRAGMA query_only = ON")
+                cursor.execute("BEGIN")
+                yield ArrowReader(cursor, typed=False)
+                cursor.execute("COMMIT")
+        except adbc_driver_manager.Error as error:
+            raise self.failure(error, "read") from error
+
+    @contextlib.contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """Check that nobody writes while the file is read without locks."""
+        before = None if self._is_writable() or self._log.exists() else self._stamp()
+        try:
+            yield
+        finally:
+            if before is not None and before != self._stamp():
+                raise HistoryError(f"The history {self.uri} was written meanwhile. Read it again.")
+
+    def _stamp(self) -> tuple[object, ...]:
+        try:
+            state = self.path.stat()
+        except OSError:  # to open it tells why
+            return ()
+        return state.st_ino, state.st_size, state.st_mtime_ns, self._log.exists()
+
+    def write(self, action: Callable[[Connection], _T]) -> _T:
+        try:
+            with self._connected() as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    done = action(Connection(connection.cursor(), "?"))
+                    connection.execute("COMMIT")
+                except BaseException:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+                return done
+        except sqlite3.Error as error:
+            raise self.failure(error, "written") from error
+
+    def look_up(self, action: Callable[[Connection], _T]) -> _T:
+        try:
+            if not self._is_writable():  # one without locks would not see what others write
+                with self._connected() as connection:
+                    return action(Connection(connection.cursor(), "?"))
+            with self._gate.lock, contextlib.closing(self._gate.keep(self._connect).cursor()) as c:
+                return action(Connection(c, "?"))
+        except sqlite3.Error as error:
+            raise self.failure(error, "read") from error
+
+    def check(self) -> list[str]:
+        def run(connection: Connection) -> list[str]:
+            found = connection.execute("PRAGMA integrity_check")
+            return [str(text) for (text,) in found if text != "ok"]
+
+        try:
+            return self.look_up(run)
+        except HistoryError as error:
+            return [str(error)]
+
+    def shrink(self) -> None:
+        try:
+            with self._connected() as connection:
+                connection.execute("VACUUM")
+                [(busy, *_)] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            if not busy:
+                return
+            why, advice = "another program reads it", "It goes once that program has closed it."
+        except sqlite3.Error as error:
+            why, advice = self._explain(error)
+        raise HistoryError(
+            f"The rows are removed, but what they said is still in the file {self.uri} or its log: "
+            f"{why}. {advice}".strip()
+        )
+
+    def copy_to(self, target: Path) -> None:
+        """Copy the file while others go on writing."""
+        with (
+            self._connected() as connection,
+            contextlib.closing(sqlite3.connect(target)) as copy,
+        ):
+            connection.backup(copy)
+
+    def size(self) -> int:
+        return sum(
+            path.stat().st_size
+            for ending in ("", "-wal")
+            if (path := self.path.with_name(f"{self.path.name}{ending}")).exists()
+        )
+
+    def _explain(self, error: Exception) -> tuple[str, str]:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        words = str(error).lower()
+        if "i/o error" in words and shutil.disk_usage(self.path.parent).free < _ROOM:
+            code = sqlite3.SQLITE_FULL  # there was no room for the memory that processes share
+        for known, sign, why, advice in _SQLITE_ERRORS:
+            if code == known or (not code and sign in words):
+                return why, advice.format(folder=self.path.absolute().parent, path=self.path)
+        if isinstance(error, OSError):
+            return error.strerror or str(error), "Name a file in a folder you may write to."
+        return one_line(str(error)), ""
+
+
+_RESTORE: Final = (
+    "Put the file back from a backup; what the appliances still list can be collected into a new "
+    "history."
+)
+_LATER: Final = "Try again later."
+_SQLITE_ERRORS: Final = (
+    (
+        5,
+        "locked",
+        f"another program has locked it for {databases.PATIENCE:.0f} s",
+        "Try again later.",
+    ),
+    (
+        6,
+        "locked",
+        f"another program has locked it for {databases.PATIENCE:.0f} s",
+        "Try again later.",
+    ),
+    (
+        13,
+        "disk is full",
+        "the disk is full",
+        "Make room in {folder}; what was kept before is still there.",
+    ),
+    (8, "readonly", "it is read-only", "Allow writing to {path} and its folder."),
+    (14, "to open", "it cannot be opened", "Check that {path} may be read and written."),
+    (
+        26,
+        "not a database",
+        "it is not a database",
+        "Name another file; this one was left as it is.",
+    ),
+    (11, "malformed", "the file is damaged", _RESTORE),
+    (10, "i/o error", "the disk gives an error", "Look at the system's log, and check {folder}."),
+)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder that is there after a power cut, too."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    if sys.platform != "win32":  # pragma: no branch # which has no handle of a folder
+        for one in missing:
+            handle = os.open(one.parent, os.O_RDONLY)
+            os.fsync(handle)
+            os.close(handle)
+
+
+def _await_gates() -> None:
+    """Wait before a fork until no file is open: a child would take its locks for its own."""
+    while True:
+        with contextlib.ExitStack() as held:
+            for gate in list(SQLite.gates.values()):
+                if not gate.lock.acquire(timeout=0.1):  # its owner may want one that is held here
+                    break
+                held.callback(gate.lock.release)
+                gate.clear()
+            else:
+                _HELD.append(held.pop_all())
+                return
+
+
+def _open_gates() -> None:
+    """Let all go on, in the parent and in the child."""
+    while _HELD:
+        _HELD.pop().close()
+
+
+_HELD: Final[list[contextlib.ExitStack]] = []
+if sys.platform != "win32":  # pragma: no branch
+    os.register_at_fork(
+        before=_await_gates, after_in_parent=_open_gates, after_in_child=_open_gates
+    )

@@ -1,0 +1,232 @@
+"""Whether a history is whole: digests and jobs are made anew and held against what is kept."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pandas as pd
+
+from backupkit.errors import HistoryError
+from backupkit.history.databases import Database, Reader
+from backupkit.history.jobs import sums_of
+from backupkit.history.ledger import ENTRY, KINDS, entry_digest, left_digest
+from backupkit.history.rows import microseconds_of, plain_columns, text_key, values_of
+from backupkit.history.scan import Digests, pieces
+from backupkit.history.schema import COLUMNS
+from backupkit.tables import JOBS, jobs_from
+
+__all__ = ["find_problems"]
+
+_SHOWN: Final = 20
+_TEXTS: Final = {
+    "run_id",
+    "kind",
+    "collector",
+    "version",
+    "left_sha256",
+    "previous",
+    "digest",
+    *(f"{kind}_sha256" for kind in KINDS),
+    *(f"{kind}_left" for kind in KINDS),
+}
+_Found = tuple[str, str]
+
+
+def find_problems(database: Database, head: str | None = None) -> pd.DataFrame:
+    """Look for what differs from what was appended; see `backupkit.History.verify`.
+
+    Parameters
+    ----------
+    database : Database
+        Of the history.
+    head : str, optional
+        The digest of a past that must still be contained.
+
+    Returns
+    -------
+    DataFrame
+        what and problem, both str; a row each.
+    """
+    found: list[_Found] = [("the database", text) for text in database.check()]
+    try:
+        if not found:  # else what is read next may be anything
+            with database.read() as reader:
+                found += _problems(reader, head)
+    except HistoryError as error:
+        found.append(("the database", str(error)))
+    return pd.DataFrame(found, columns=["what", "problem"], dtype="str")
+
+
+def _problems(reader: Reader, head: str | None) -> Iterator[_Found]:
+    entries = _entries(reader)
+    [(newest,)] = reader.rows("SELECT head FROM history", {"head": "text"})
+    yield from _chain(entries, newest)
+    yield from _removals(entries)
+    yield from _texts(reader)  # before they are read as what they stand for
+    digests = Digests()
+    for piece in pieces(reader):
+        digests.add(reader, piece)
+        yield from _folded(reader, piece)
+    yield from _appended(entries, digests)
+    yield from _counts(reader, entries)
+    if head is not None:
+        yield from _contains(entries, head)
+
+
+def _entries(reader: Reader) -> list[dict[str, Any]]:
+    names = [*ENTRY, "digest", "removal_id", *(f"{kind}_left" for kind in KINDS)]
+    types = {name: "text" if name in _TEXTS else "integer" for name in names}
+    query = f"SELECT {', '.join(names)} FROM appends"
+    rows = [dict(zip(names, row, strict=True)) for row in reader.rows(query, types)]
+    return sorted(rows, key=lambda entry: int(entry["id"]))
+
+
+def _name(entry: dict[str, Any]) -> str:
+    when = pd.Timestamp(entry["appended_at"], unit="us", tz="UTC")
+    return f"{entry['kind']} {entry['id']} of {when:%Y-%m-%d %H:%M:%S} UTC by {entry['collector']}"
+
+
+def _chain(entries: list[dict[str, Any]], newest: str) -> Iterator[_Found]:
+    """Check that each entry covers the one before, from the first to the head."""
+    before, number = "", 0
+    for entry in entries:
+        if entry["previous"] != before or entry["id"] != number + 1:
+            yield _name(entry), "does not follow the entry before it: one was removed or changed"
+        if entry_digest(entry) != entry["digest"]:
+            yield _name(entry), "its entry in the ledger was changed"
+        before, number = entry["digest"], entry["id"]
+    if before != newest:
+        yield "the ledger", f"its newest entry is not the head {newest[:16]}: one was removed"
+
+
+def _removals(entries: list[dict[str, Any]]) -> Iterator[_Found]:
+    """Check that what is left of appends is what the removal vouched for."""
+    by_id = {entry["id"]: entry for entry in entries}
+    groups: dict[int, list[list[Any]]] = {}
+    for entry in entries:
+        if entry["removal_id"] is not None:
+            left = [entry[f"{kind}_left"] for kind in KINDS]
+            groups.setdefault(entry["removal_id"], []).append([entry["id"], *left])
+        elif any(entry[f"{kind}_left"] is not None for kind in KINDS):
+            yield _name(entry), "something of it is said to be removed, but by nothing"
+    for number, left in groups.items():
+        removal = by_id.get(number)
+        if removal is None or left_digest(left) != removal["left_sha256"]:
+            what = "the ledger" if removal is None else _name(removal)
+            yield what, "what it left of earlier appends was changed"
+
+
+def _appended(entries: list[dict[str, Any]], digests: Digests) -> Iterator[_Found]:
+    """Check the rows of each append."""
+    known = set()
+    for entry in entries:
+        if entry["kind"] not in {"append", "import"}:
+            continue
+        known.add(entry["id"])
+        for kind in KINDS:
+            left, count = entry[f"{kind}_left"], digests.counts.get((entry["id"], kind), 0)
+            wanted = entry[f"{kind}_sha256"] if left is None else left
+            if digests.digest(entry["id"], kind) != wanted:
+                came = f"{entry[kind]:,}" if left is None else "fewer"
+                yield _name(entry), f"its {kind} were changed: {count:,} are there, {came} came"
+    orphans = sorted({number for number, _ in digests.counts if number not in known})
+    for number in orphans[:_SHOWN]:
+        yield f"append {number}", "is missing in the ledger, but its rows are there"
+
+
+def _folded(reader: Reader, piece: Any) -> Iterator[_Found]:  # noqa: ANN401 # a Piece
+    """Check that jobs, and the sums of appliances, are what the observations make of them."""
+    jobs = jobs_from(piece.frame(reader, "observations"))
+    columns = COLUMNS["jobs"]
+    names = [column.name for column in columns]
+    place = names.index("appliance"), names.index("job_id")
+    kept, made = (
+        {(row[place[0]], row[place[1]]): row for row in zip(*values, strict=True)}
+        for values in (
+            values_of(reader, columns, piece.jobs),
+            plain_columns(JOBS, columns, jobs),
+        )
+    )
+    wrong = sorted(key for key in kept.keys() | made.keys() if kept.get(key) != made.get(key))
+    for name, job in wrong[:_SHOWN]:
+        yield f"job {job} of {name}", "is not what its observations say"
+    if len(wrong) > _SHOWN:
+        yield "the jobs", f"{len(wrong) - _SHOWN:,} more are not what their observations say"
+    yield from _sums(reader, piece, jobs)
+
+
+def _sums(reader: Reader, piece: Any, jobs: pd.DataFrame) -> Iterator[_Found]:  # noqa: ANN401 # a Piece
+    numbers = ("jobs", "jobs_listed", "sized_jobs", "sized_bytes", "oldest_start")
+    types = {"name": "text", **dict.fromkeys(numbers, "integer")}
+    stored = reader.rows(f"SELECT name, {', '.join(numbers)} FROM appliances", types)
+    sums = sums_of(jobs)
+    for name, *values in stored:
+        if name not in piece.names:
+            continue
+        made: list[int | None] = [0, 0, 0, 0, None]
+        if name in sums.index:
+            row = sums.loc[name]
+            start = row["oldest_start"]
+            made = [None if pd.isna(row[one]) else int(row[one]) for one in numbers[:-1]]
+            made.append(None if pd.isna(start) else microseconds_of(start))
+        if values != made:
+            yield f"appliance {name}", "its sums are not those of its jobs"
+
+
+def _counts(reader: Reader, entries: list[dict[str, Any]]) -> Iterator[_Found]:
+    """Check the counts of polls, and the jobs of which it is only known that they are gone."""
+    counted = {"polls": "COUNT(p.ok)", "polls_ok": "COALESCE(SUM(p.ok), 0)"}
+    rows = reader.rows(
+        "SELECT a.name, "
+        + ", ".join(
+            f"a.{name} - (SELECT {count} FROM polls p WHERE p.appliance_id = a.id) AS {name}"
+            for name, count in counted.items()
+        )
+        + " FROM appliances a",
+        {"name": "text", **dict.fromkeys(counted, "integer")},
+    )
+    # what was thinned out is still counted
+    thinned = sum(entry["polls"] for entry in entries if entry["kind"] == "thin")
+    for name, more, more_ok in rows:
+        if not 0 <= more_ok <= more <= thinned:
+            yield f"appliance {name}", "its counts are not those of its polls"
+    told = [c.name for c in COLUMNS["jobs"] if c.name not in {"appliance", "job_id"}]
+    bare = reader.rows(
+        "SELECT a.name, j.job_id FROM jobs j JOIN appliances a ON a.id = j.appliance_id "
+        f"WHERE j.first_seen_at IS NULL AND (COALESCE({', '.join(told)}) IS NOT NULL "
+        "OR NOT EXISTS (SELECT 1 FROM observations o WHERE o.job = j.id))",
+        {"name": "text", "job_id": "text"},
+    )
+    for name, job in bare[:_SHOWN]:
+        yield f"job {job} of {name}", "is not what its observations say"
+
+
+def _texts(reader: Reader) -> Iterator[_Found]:
+    """Check that texts are found by what they say."""
+    for table in ("texts", "messages"):
+        rows = reader.rows(
+            f"SELECT id, sha256, text FROM {table}",
+            {"id": "integer", "sha256": "bytes", "text": "text"},
+        )
+        wrong = [number for number, key, text in rows if key != text_key(text)]
+        for number in wrong[:_SHOWN]:
+            yield f"text {number} in {table}", "is not what its key says"
+
+
+def _contains(entries: list[dict[str, Any]], head: str) -> Iterator[_Found]:
+    """Check that a past is still there as it was."""
+    digests = {entry["digest"]: entry["id"] for entry in entries}
+    if head not in {"", *digests}:
+        yield f"head {head}", "is not in the ledger: this history does not contain that past"
+        return
+    until = digests.get(head, 0)
+    by_id = {entry["id"]: entry for entry in entries}
+    for entry in entries:
+        own = [
+            name for name in KINDS if entry[f"{name}_left"] not in {None, entry[f"{name}_sha256"]}
+        ]
+        if entry["id"] <= until and own and entry["kind"] in {"append", "import"}:
+            removal = by_id.get(entry["removal_id"])
+            if removal is None:
+                continue  # told above
+            if removal["id"] > until and (removal["kind"] != "thin" or own != ["polls"]):
+                yield _name(entry), f"{', '.join(own)} were removed later, by {_name(removal)}"

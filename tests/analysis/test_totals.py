@@ -1,0 +1,79 @@
+"""Counts over everything that is known."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from backupkit.analysis import totals_of
+from backupkit.tables import TOTALS
+from backupkit.tables.evidence import LARGEST_SUM
+
+Build = Callable[..., pd.DataFrame]
+Moment = Callable[[str], pd.Timestamp]
+
+
+class TestTotals:
+    """`totals_of`."""
+
+    def test_polls(self, make_jobs: Build, make_polls: Build) -> None:
+        """A poll counts once, whether it could read the jobs or not; a stopped one does not."""
+        polls = make_polls(
+            [
+                ("b", "02T00:00", True),
+                ("a", "02T07:00", False),
+                ("a", "02T00:00", True),
+                ("a", "02T00:00", True),
+                ("a", "02T00:00", False),
+                ("a", "02T08:00", None),
+                ("c", "02T08:00", None),
+            ]
+        )
+        told = totals_of(make_jobs([]), polls)
+        assert TOTALS.check(told) is told
+        assert told[["polls", "polls_ok"]].T.to_dict("list") == {
+            "a": [3, 1],
+            "b": [1, 1],
+            "c": [0, 0],
+        }
+        assert told["jobs"].to_list() == [0, 0, 0]
+
+    def test_jobs(self, make_jobs: Build, make_polls: Build, moment: Moment) -> None:
+        """Jobs of any outcome count; the oldest is the one that started first."""
+        jobs = make_jobs(
+            [
+                ("b", "open", None, None),
+                ("a", "void", "02T00:00", None),
+                ("a", "failure", "01T00:00", "04T00:00"),
+            ]
+        )
+        told = totals_of(jobs, make_polls([("0", "01T00:00", True)]))
+        assert told["jobs"].to_dict() == {"0": 0, "a": 2, "b": 1}
+        assert told["oldest_start"].to_list() == [pd.NaT, moment("01T00:00"), pd.NaT]
+
+    @pytest.mark.parametrize(
+        ("sizes", "count", "total"),
+        [
+            ([], 0, None),
+            ([5, 0, 7], 3, 12),
+            ([5, None, -1], 1, 5),
+            ([None], 0, None),
+            ([2**62, 2**62], 2, None),
+            ([LARGEST_SUM - 2048], 1, LARGEST_SUM - 2048),
+        ],
+    )
+    def test_sizes(
+        self,
+        make_jobs: Build,
+        make_polls: Build,
+        sizes: list[int | None],
+        count: int,
+        total: int | None,
+    ) -> None:
+        """Sizes are added where they are told; a sum that no disk holds is none."""
+        rows: list[Any] = [("a", "success", "01T00:00", "01T01:00") for _ in sizes]
+        rows += [("a", "failure", "01T00:00", "01T01:00"), ("a", "success", "01T00:00", None)]
+        told = totals_of(make_jobs(rows, size=[*sizes, 100, 100]), make_polls([])).loc["a"]
+        assert told["sized_jobs"] == count
+        assert told.fillna(-1)["sized_bytes"] == (-1 if total is None else total)

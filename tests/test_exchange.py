@@ -1,0 +1,488 @@
+"""Copies, exports and imports: what other programs and other histories get is what was kept."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import duckdb
+import fsspec
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from pandas.testing import assert_frame_equal
+
+from backupkit import History
+from backupkit.errors import HistoryError
+from backupkit.history import exporting, scan
+from backupkit.history.exported import MANIFEST, Export
+from backupkit.history.sqlite import SQLite
+from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES
+
+START = pd.Timestamp("2026-01-25T02:00:00", tz="UTC")
+DAY = pd.Timedelta(days=1)
+HOUR = pd.Timedelta(hours=1)
+NAMES = ("vc-ham-01", "vc-ham-02", "vc-nyc-01", "Über=1/2 %41")
+DAYS = 12
+ODD = "[a] ^b|c#d?e&f %41=1 ü "
+"""A name that a file system allows, and that a URL or a pattern would read otherwise."""
+
+
+def polled(day: int, *names: str) -> SimpleNamespace:
+    """Return what one poll of each appliance brings: a job that runs, one that ended."""
+    moment = START + day * DAY
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        if day % 5 == 4:
+            continue
+        failed = (day + len(name)) % 4 == 0
+        ended = {
+            "appliance": name,
+            "job_id": f"{day:03}",
+            "observed_at": moment + HOUR,
+            "state": "FAILED" if failed else "SUCCEEDED",
+            "status": "FAILED" if failed else "SUCCEEDED",
+            "start_time": moment,
+            "end_time": moment + HOUR / 2,
+            "messages": [_message(f'=cmd|"{name}"\n,;{day}')] if failed else [],
+            "size": 1 << (30 + day),
+            "location": f"sftp://nas/{name}",
+            "source": "details",
+        }
+        rows.append(ended)
+        if day % 3 == 0:
+            runs = {"state": "INPROGRESS", "status": "RUNNING", "end_time": None}
+            rows.append(ended | runs | {"observed_at": moment + HOUR / 4, "messages": None})
+        if day >= 3:
+            gone = {"appliance": name, "job_id": f"{day - 3:03}", "source": "list"}
+            rows.append(gone | {"observed_at": moment + HOUR})
+    polls = [
+        {
+            "appliance": name,
+            "polled_at": moment + HOUR,
+            "ok": day % 5 != 4,
+            "error": "timeout" if day % 5 == 4 else None,
+            "elapsed": pd.Timedelta(microseconds=1_234_567),
+            "requests": 3,
+        }
+        for name in names
+    ]
+    plans = [
+        {
+            "appliance": name,
+            "schedule": "default",
+            "seen_at": moment + HOUR,
+            "enabled": True,
+            "hour": day // 6,
+            "minute": 0,
+            "days": ["MONDAY"],
+        }
+        for name in names
+    ]
+    return SimpleNamespace(
+        observations=_frame(OBSERVATIONS, rows),
+        polls=_frame(POLLS, polls),
+        schedules=_frame(SCHEDULES, plans),
+    )
+
+
+def _message(text: str) -> dict[str, Any]:
+    return {"id": "x", "default_message": text, "args": ["a", "b"], "localized": None}
+
+
+def _frame(table: Any, rows: list[dict[str, Any]]) -> pd.DataFrame:  # noqa: ANN401 # a table
+    frame: pd.DataFrame = table.frame(
+        {name: [row.get(name) for row in rows] for name in table.names}
+    )
+    return frame
+
+
+def fill(history: History) -> History:
+    """Append some days."""
+    for day in range(DAYS):
+        history.append(polled(day, *NAMES))
+    return history
+
+
+def same(one: History, other: History) -> None:
+    """Hold two histories to say the same."""
+    by = ["appliance", "job_id", "observed_at"]
+    left, right = (
+        history.observations().sort_values(by, ignore_index=True) for history in (one, other)
+    )
+    assert_frame_equal(left, right)
+    assert_frame_equal(one.jobs(), other.jobs())
+    assert_frame_equal(one.polls(), other.polls())
+    assert_frame_equal(one.schedules(), other.schedules())
+
+
+def empty_folder(path: Path) -> bool:
+    """Return whether nothing lies in a folder, at any depth, but folders."""
+    return not [one for one in path.rglob("*") if one.is_file()]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> History:
+    """Keep some days in both databases."""
+    if request.param == "sqlite":
+        return fill(History(tmp_path / "history.db"))
+    url: str = request.getfixturevalue("postgres_url")
+    return fill(History(url))
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read and write few rows at a time."""
+    monkeypatch.setattr(scan, "_AT_ONCE", 1)
+    monkeypatch.setattr(exporting, "_ROWS", 3)
+    monkeypatch.setattr("backupkit.history.exchange._AT_ONCE", 1)
+
+
+# --- backup ---------------------------------------------------------------------------------------
+
+
+def test_backup(kept: History, tmp_path: Path) -> None:
+    """The copy is a whole history, with the same past."""
+    kept.prune(START + 2 * DAY)
+    target = tmp_path / "new" / f"{ODD}.db"
+    assert kept.backup(target) == target
+    copy = History(target, create=False)
+    assert (copy.head, copy.identity) == (kept.head, kept.identity)
+    assert copy.verify(head=kept.head).empty
+    same(copy, kept)
+    copy.append(polled(DAYS, *NAMES))
+    assert len(copy.polls()) == len(kept.polls()) + len(NAMES)
+    assert copy.verify(head=kept.head).empty
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
+
+
+def test_backup_of_nothing(tmp_path: Path, postgres_url: str) -> None:
+    """An empty history can be copied, too."""
+    for number, history in enumerate((History(tmp_path / "a.db"), History(postgres_url))):
+        copy = History(history.backup(tmp_path / f"{number}.db"))
+        assert copy.identity == history.identity
+        assert copy.verify().empty
+
+
+def test_backup_beside_others(kept: History, tmp_path: Path) -> None:
+    """Others may append meanwhile."""
+    begun, done = threading.Event(), threading.Event()
+
+    def go_on() -> None:
+        day = DAYS
+        while not done.is_set():
+            kept.append(polled(day, *NAMES))
+            begun.set()
+            day += 1
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    begun.wait()
+    try:
+        copies = [History(kept.backup(tmp_path / f"{number}.db")) for number in range(3)]
+    finally:
+        done.set()
+        thread.join()
+    for copy in copies:
+        assert copy.verify().empty
+        assert kept.verify(head=copy.head).empty
+
+
+def test_backup_is_refused(kept: History, tmp_path: Path) -> None:
+    """What is there already is not written over."""
+    target = tmp_path / "copy.db"
+    target.write_text("a letter")
+    with pytest.raises(HistoryError, match=r"copy\.db is there already\. Name a new one"):
+        kept.backup(target)
+    assert target.read_text() == "a letter"
+
+
+_FULL = """
+import resource, signal, sys
+from pathlib import Path
+from backupkit import History
+from backupkit.errors import HistoryError
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+history = History(sys.argv[1], create=False)
+resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, 65_536))
+for act in (
+    lambda: history.backup(sys.argv[2] + "/copy.db"),
+    lambda: history.export(sys.argv[2] + "/export"),
+    lambda: history.export(sys.argv[2] + "/csv", kind="csv"),
+):
+    try:
+        act()
+    except HistoryError as error:
+        print(error)
+"""
+
+
+def test_full_disk(kept: History, tmp_path: Path) -> None:
+    """Where no room is left, nothing is left behind."""
+    told = polled(1, *(f"vc-{number}-{os.urandom(40).hex()}" for number in range(2_500)))
+    kept.append(told)
+    room = tmp_path / "room"
+    room.mkdir()
+    command = [sys.executable, "-c", _FULL, kept.uri, str(room)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3, done
+    assert all(str(room) in line for line in lines)
+    assert "disk" in lines[0]
+    assert all("cannot be written: " in line and "too large" in line for line in lines[1:])
+    assert empty_folder(room)
+
+
+def test_backup_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_url: str) -> None:
+    """What is stopped in the middle leaves no half copy."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SQLite, "copy_to", stop)
+    monkeypatch.setattr("backupkit.history.exchange._copy_tables", stop)
+    for name in (tmp_path / "a.db", postgres_url):
+        history = History(name)
+        with pytest.raises(KeyboardInterrupt):
+            history.backup(tmp_path / "copies" / "copy.db")
+        assert empty_folder(tmp_path / "copies")
+
+
+# --- Parquet --------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_parquet(kept: History, tmp_path: Path) -> None:
+    """Each row lies in the folder of its month, and appliances are in order."""
+    target = tmp_path / ODD
+    names = ("jobs", "observations", "polls", "schedules", "appends")
+    assert kept.export(target) == tuple(f"{target}/{name}" for name in names)
+    times = {"jobs": "start_time", "observations": "observed_at", "polls": "polled_at"}
+    frames = {}
+    for table in (JOBS, OBSERVATIONS, POLLS, SCHEDULES):
+        files = sorted((target / table.name).rglob("*.parquet"))
+        months = [path.parent.name for path in files]
+        expected = ["month=2026-01", "month=2026-02"]
+        assert months == (expected if table.name in times else [table.name])
+        parts = []
+        for path in files:
+            file = pq.ParquetFile(path)
+            assert file.schema_arrow.equals(table.arrow_schema)
+            assert file.num_row_groups > 1
+            part = table.from_arrow(file.read())
+            assert part["appliance"].is_monotonic_increasing
+            if table.name in times:
+                month = part[times[table.name]].dt.strftime("month=%Y-%m")
+                assert (month == path.parent.name).all()
+            parts.append(part)
+        frames[table.name] = pd.concat(parts, ignore_index=True)
+    for name, by in (
+        ("jobs", ["appliance", "start_time"]),
+        ("observations", ["appliance", "job_id", "observed_at"]),
+        ("polls", ["appliance", "polled_at"]),
+        ("schedules", ["appliance", "seen_at"]),
+    ):
+        whole = getattr(kept, name)().sort_values(by, ignore_index=True)
+        assert_frame_equal(frames[name].sort_values(by, ignore_index=True), whole)
+    manifest = Export(target).manifest
+    assert manifest.head == kept.head
+    assert manifest.rows == {**{name: len(frames[name]) for name in names[:4]}, "appends": DAYS}
+    assert list(manifest.appliances) == sorted(NAMES)
+    assert manifest.appliances[NAMES[0]].polls == DAYS
+    first = kept.jobs()["first_seen_at"].min()
+    assert manifest.appliances[NAMES[0]].first_at == first.value // 1000
+
+
+def test_duckdb(kept: History, tmp_path: Path) -> None:
+    """DuckDB reads an export, and counts as pandas does."""
+    kept.export(tmp_path / "export")
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        rows = connection.execute(
+            "SELECT appliance, count(*), avg((outcome = 'success')::INT), sum(duration) / 1e6, "
+            "min(start_time)::VARCHAR "
+            "FROM read_parquet(?, hive_partitioning = true) "
+            "WHERE outcome IN ('success', 'failure') AND month >= '2026-02' "
+            "GROUP BY appliance ORDER BY appliance",
+            [f"{tmp_path}/export/jobs/**/*.parquet"],
+        ).fetchall()
+    jobs = kept.jobs()
+    february = jobs["start_time"] >= pd.Timestamp("2026-02-01", tz="UTC")
+    over = jobs[february & jobs["outcome"].isin(["success", "failure"])]
+    by = over.groupby("appliance")
+    assert [row[0] for row in rows] == sorted(NAMES)
+    assert [row[1] for row in rows] == by.size().to_list()
+    rate = by["outcome"].apply(lambda outcome: (outcome == "success").mean())
+    assert [row[2] for row in rows] == pytest.approx(rate.to_list())
+    assert [row[3] for row in rows] == by["duration"].sum().dt.total_seconds().to_list()
+    assert rows[0][4] == str(by["start_time"].min().iloc[0]).replace("+00:00", "+00")
+
+
+def test_urls(kept: History, tmp_path: Path) -> None:
+    """A URL of pyarrow or of fsspec is a target, and a source."""
+    urls = [(tmp_path / ODD).as_uri(), f"memory://exports/{tmp_path.name}"]
+    for number, url in enumerate(urls):
+        kept.export(url)
+        other = History(tmp_path / f"{number}.db")
+        other.merge(url)
+        same(other, kept)
+    assert (tmp_path / ODD / MANIFEST).exists()
+    fsspec.filesystem("memory").rm("/exports", recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("nowhere://folder", "cannot be opened: pyarrow says: .* fsspec says: .*nowhere"),
+        ("s3://key:Gr3ek@bucket/x", r"export on bucket/x holds a password\. Leave it out"),
+        ("file", r"file is there already"),
+        ("full", r"full is there already"),
+        ("file/in", r"cannot be written: "),
+    ],
+)
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_bad_targets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, why: str, kind: exporting.Kind
+) -> None:
+    """No target is written over, and no password is told."""
+    if kind == "csv" and "://" in target:
+        why = "CSV files go into a folder"
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("a letter")
+    Path("full").mkdir()
+    Path("full/letter").write_text("a letter")
+    with pytest.raises(HistoryError, match=why) as caught:
+        History("history.db").export(target, kind=kind)
+    assert "Gr3ek" not in str(caught.value)
+    assert Path("file").read_text() == Path("full/letter").read_text() == "a letter"
+
+
+def test_no_such_kind(tmp_path: Path) -> None:
+    """Another kind is refused."""
+    with pytest.raises(HistoryError, match='"xml" is none of parquet, csv'):
+        History(tmp_path / "a.db").export(tmp_path / "x", kind="xml")  # type: ignore[arg-type]
+
+
+def test_export_is_cut(kept: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is stopped in the middle leaves nothing."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(exporting, "head_at", stop)
+    with pytest.raises(KeyboardInterrupt):
+        kept.export(tmp_path / "export")
+    assert empty_folder(tmp_path / "export")
+    monkeypatch.undo()
+    kept.export(tmp_path / "export")
+    monkeypatch.setattr(exporting, "_plain", stop)
+    with pytest.raises(KeyboardInterrupt):
+        kept.export(tmp_path / "csv", kind="csv")
+    assert empty_folder(tmp_path / "csv")
+
+
+# --- CSV ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_csv(kept: History, tmp_path: Path) -> None:
+    """Times are ISO 8601, durations seconds, lists JSON, and texts as they were."""
+    paths = kept.export(tmp_path / ODD, kind="csv")
+    names = ["jobs", "observations", "polls", "schedules"]
+    assert [Path(path).name for path in paths] == [f"{name}.csv" for name in names]
+    rows = {}
+    for name, path in zip(names, paths, strict=True):
+        with Path(path).open(encoding="utf-8", newline="") as file:
+            rows[name] = list(csv.DictReader(file))
+        assert len(rows[name]) == len(getattr(kept, name)())
+    job = next(row for row in rows["jobs"] if row["outcome"] == "failure")
+    assert job["start_time"].startswith("2026-")
+    assert job["start_time"].endswith(":00.000000Z")
+    assert float(job["duration"]) == 1_800
+    [message] = json.loads(job["messages"])
+    assert message["default_message"].startswith('=cmd|"')
+    assert rows["polls"][0]["elapsed"] == "1.234567"
+    assert rows["schedules"][0]["days"] == '["MONDAY"]'
+    assert [row["appliance"] for row in rows["jobs"]] == sorted(
+        r["appliance"] for r in rows["jobs"]
+    )
+
+
+# --- import ---------------------------------------------------------------------------------------
+
+Source = Callable[[History, Path], str | Path]
+SOURCES: dict[str, Source] = {
+    "history": lambda history, _: history.uri,
+    "export": lambda history, folder: Path(history.export(folder / "export")[0]).parent,
+}
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+@pytest.mark.parametrize("into", ["sqlite", "postgresql"])
+def test_merge(
+    kept: History,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    source: Source,
+    into: str,
+) -> None:
+    """Another history is taken over whole, once; and two become one."""
+    server = request.getfixturevalue("postgres_server")
+    url = server.create_database() if into == "postgresql" else tmp_path / "other.db"
+    other = History(url)
+    place = source(kept, tmp_path)
+    added = other.merge(place)
+    assert added.observations == len(kept.observations())
+    same(other, kept)
+    assert other.verify().empty
+    head = other.head
+    again = other.merge(place)
+    assert (again.observations, again.polls, again.schedules) == (0, 0, 0)
+    assert other.head == head
+    other.append(polled(DAYS, "vc-new"))
+    kept.append(polled(DAYS, *NAMES))
+    kept.merge(other.uri)
+    other.merge(kept.uri)
+    same(other, kept)
+    assert kept.verify().empty
+
+
+def test_merge_of_itself(kept: History) -> None:
+    """A history holds itself already."""
+    head = kept.head
+    assert kept.merge(kept.uri).observations == 0
+    assert kept.head == head
+
+
+def test_bad_sources(kept: History, tmp_path: Path) -> None:
+    """An export that is not whole, or of another version, is refused."""
+    target = tmp_path / "export"
+    kept.export(target)
+    other = History(tmp_path / "other.db")
+    manifest = target / MANIFEST
+    text = manifest.read_text()
+    manifest.write_text(text.replace('"format": 1', '"format": 2'))
+    with pytest.raises(HistoryError, match=r"format 2; this one knows 1\). Update backupkit"):
+        other.merge(target)
+    manifest.write_text(text[:99])
+    with pytest.raises(HistoryError, match=f"{MANIFEST} cannot be read: .* Export the history"):
+        other.merge(target)
+    manifest.write_text(text)
+    (file, *_) = (target / "polls").rglob("*.parquet")
+    file.unlink()
+    with pytest.raises(HistoryError, match=r"is not whole: polls has \d+ rows of 48\. Export"):
+        other.merge(target)
+    manifest.unlink()
+    with pytest.raises(HistoryError, match=f"is no whole export of a history: {MANIFEST} is"):
+        other.merge(target)
+    with pytest.raises(HistoryError, match="holds no history yet"):
+        other.merge(tmp_path / "none.db")
+    assert other.merge(kept.uri).polls == 48

@@ -1,0 +1,105 @@
+"""Whatever is appended, in whatever order: jobs are what follows from all observations."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
+
+from backupkit.history import History
+from backupkit.tables import (
+    OBSERVATIONS,
+    POLLS,
+    SCHEDULES,
+    jobs_from,
+    remembered_from,
+)
+from tests.builders import MESSAGE, at, rows
+from tests.conftest import Place
+
+NAMES = st.sampled_from(["vc-1", "vc-10", "Ä"])
+IDS = st.sampled_from(["1", "2", ""])
+MINUTES = st.integers(0, 8)
+WORDS = st.sampled_from(["SUCCEEDED", "FAILED", "INPROGRESS", "PENDING", "NONE", "NEW", None])
+
+
+@st.composite
+def told(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw one observation, or that a job is listed no more."""
+    key = {"appliance": draw(NAMES), "job_id": draw(IDS), "observed_at": at(draw(MINUTES))}
+    if draw(st.booleans()) and draw(st.booleans()):
+        return key | {"source": "list"}
+    word = draw(WORDS)
+    moment = st.sampled_from([None, 0, 1, 5])
+    start, end = draw(moment), draw(moment)
+    return key | {
+        "state": word,
+        "status": word,
+        "start_time": None if start is None else at(start),
+        "end_time": None if end is None else at(end),
+        "progress": draw(st.sampled_from([None, 0, 50])),
+        "messages": draw(st.sampled_from([None, [], [MESSAGE]])),
+        "type": draw(st.sampled_from([None, "MANUAL", "SCHEDULED"])),
+        "size": draw(st.sampled_from([None, 0, 7, 2**63 - 1])),
+        "source": draw(st.sampled_from(["job", "details"])),
+    }
+
+
+@st.composite
+def collection(draw: st.DrawFn) -> SimpleNamespace:
+    """Draw what one collection brought, of any time: late, doubled, contradictory."""
+    polls = draw(
+        st.lists(st.tuples(NAMES, MINUTES, st.sampled_from([True, False, None])), max_size=3)
+    )
+    plans = draw(st.lists(st.tuples(NAMES, MINUTES, st.integers(0, 1)), max_size=2))
+    return SimpleNamespace(
+        observations=rows(OBSERVATIONS, draw(st.lists(told(), max_size=6))),
+        polls=rows(
+            POLLS,
+            ({"appliance": name, "polled_at": at(when), "ok": ok} for name, when, ok in polls),
+        ),
+        schedules=rows(
+            SCHEDULES,
+            (
+                {"appliance": name, "schedule": "s", "seen_at": at(when), "hour": hour}
+                for name, when, hour in plans
+            ),
+        ),
+    )
+
+
+def assert_folded(history: History) -> None:
+    """Compare the jobs that are kept with those that follow from what was observed."""
+    seen = history.observations()
+    assert_frame_equal(history.jobs(), jobs_from(seen))
+    problems = history.verify()
+    assert problems.empty, problems.to_string()
+
+
+@pytest.mark.property
+@settings(max_examples=10, deadline=None)
+@given(made=st.lists(collection(), max_size=5), data=st.data())
+def test_any_sequence(place: Place, made: list[SimpleNamespace], data: st.DataObject) -> None:
+    """After each append, import and removal."""
+    with place() as target:
+        history = History(target)
+        for one in made:
+            whole = data.draw(st.booleans())
+            history._append(one, whole=whole)
+            assert_folded(history)
+            assert history._append(one, whole=whole).observations == 0
+        remembered = history.remembered()
+        expected = remembered_from(history.observations(), history.polls())
+        for name in expected:
+            assert remembered[name] == expected[name]
+        step = data.draw(st.sampled_from(["prune", "forget", "none"]))
+        if step == "prune":
+            history.prune(at(data.draw(MINUTES)))
+        elif step == "forget" and len(history.polls()):
+            history.forget(str(history.polls()["appliance"].iloc[0]))
+        assert_folded(history)
+        for one in made[:2]:
+            history.append(one)
+        assert_folded(history)

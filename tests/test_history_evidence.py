@@ -1,0 +1,123 @@
+"""Evaluating a history reads by index what a period needs: the figures are those of everything."""
+
+import os
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from backupkit.assessment import Assessment, evaluate, evaluate_frames
+from backupkit.history import History
+from backupkit.history import evidence as module
+from backupkit.tables import JOBS, OBSERVATIONS
+from tests.test_evidence import Case, assert_same, some_case
+
+FLEETS = int(os.environ.get("FLEETS", "6"))
+SEED = int(os.environ.get("SEED", "1"))
+STATUS = {
+    "success": "SUCCEEDED",
+    "failure": "FAILED",
+    "open": "INPROGRESS",
+    "void": "NONE",
+    "other": "ODD",
+}
+
+
+def observed(case: Case) -> pd.DataFrame:
+    """Return what a collector would have observed of the jobs, each once, by the period's now."""
+    jobs = case.known.jobs
+    status = jobs["outcome"].map(STATUS)
+    moments = jobs["last_seen_at"].fillna(jobs["end_time"]).fillna(jobs["start_time"])
+    moments = moments.fillna(case.times.start)
+    moments = moments.where(moments <= case.times.now, case.times.now)
+    columns = {name: jobs[name] for name in OBSERVATIONS.names if name in jobs}
+    return OBSERVATIONS.frame(columns | {"status": status, "state": status, "observed_at": moments})
+
+
+def kept(case: Case, target: Path | str) -> History:
+    """Keep a made-up fleet."""
+    history = History(target, keep_polls=None)
+    now, polls, schedules = case.times.now, case.known.polls, case.known.schedules
+    snapshot = SimpleNamespace(
+        observations=observed(case),
+        polls=polls[polls["polled_at"] <= now].reset_index(drop=True),
+        schedules=schedules[schedules["seen_at"] <= now].reset_index(drop=True),
+    )
+    history._append(snapshot, whole=True)
+    return history
+
+
+def by_everything(history: History, case: Case) -> Assessment:
+    """Judge by all frames."""
+    known, times = history.known(), case.times
+    return evaluate_frames(
+        known.jobs,
+        known.polls,
+        known.schedules,
+        case.policy,
+        start=times.start,
+        end=times.end,
+        now=times.now,
+        as_if=case.as_if,
+    )
+
+
+def by_index(history: History, case: Case) -> Assessment:
+    """Judge by what the history reads for the period."""
+    times = case.times
+    return evaluate(
+        history, case.policy, start=times.start, end=times.end, now=times.now, as_if=case.as_if
+    )
+
+
+def compare(seed: int, target: Path | str) -> None:
+    """Judge one made-up fleet both ways."""
+    case = some_case(Random(seed))  # noqa: S311 # to repeat a case is the point
+    history = kept(case, target)
+    whole, read = by_everything(history, case), by_index(history, case)
+    object.__setattr__(whole, "version", read.version)
+    assert_same(whole, read)
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("number", range(FLEETS))
+@pytest.mark.parametrize("first", [1, 130])
+def test_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, first: int) -> None:
+    """Whatever a fleet did, and however few jobs are read at first."""
+    monkeypatch.setattr(module, "_FIRST", first)
+    compare(SEED * 1_000 + number, tmp_path / "history.db")
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("number", range(max(2, FLEETS // 4)))
+def test_postgresql(postgres_url: str, number: int) -> None:
+    """The same in PostgreSQL."""
+    compare(SEED * 2_000 + number, postgres_url)
+
+
+def test_reads_little(tmp_path: Path) -> None:
+    """Of years of nights a week needs some months; totals tell of the rest."""
+    nights = pd.Series(pd.date_range("2024-01-01T01:00Z", periods=1_000, freq="D").as_unit("us"))
+    jobs = JOBS.frame(
+        {
+            "appliance": ["vc-1"] * 1_000,
+            "job_id": [f"{night:%Y%m%d}" for night in nights],
+            "start_time": nights,
+            "end_time": nights + pd.Timedelta(minutes=20),
+            "size": [7] * 1_000,
+        }
+    )
+    seen = OBSERVATIONS.conform(
+        jobs.assign(observed_at=jobs["end_time"], status="SUCCEEDED", state="SUCCEEDED")
+    )
+    history = History(tmp_path / "history.db")
+    empty = history.known()
+    history.append(SimpleNamespace(observations=seen, polls=empty.polls, schedules=empty.schedules))
+    now = nights.iloc[-1] + pd.Timedelta(hours=6)
+    known = history.known(start=now - pd.Timedelta(days=7), end=now, now=now)
+    assert known.totals is not None
+    assert len(known.jobs) < 200
+    assert known.totals[["jobs", "sized_bytes"]].to_numpy().tolist() == [[1_000, 7_000]]
+    assert known.totals["oldest_start"].to_list() == [nights[0]]

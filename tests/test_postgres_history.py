@@ -1,0 +1,224 @@
+"""What only PostgreSQL has: roles, collations, zones, and several that begin at once."""
+
+import random
+import threading
+from pathlib import Path
+
+import pandas as pd
+import psycopg
+import pytest
+from pandas.testing import assert_frame_equal
+
+from backupkit.cli import main
+from backupkit.errors import HistoryError
+from backupkit.history import History
+from tests.builders import FIRST, SECOND, at, job, snapshot
+from tests.postgres import NEEDED, PostgresServer
+
+READER = (
+    "GRANT USAGE ON SCHEMA backupkit TO reader",
+    "GRANT SELECT ON ALL TABLES IN SCHEMA backupkit TO reader",
+)
+"""What a role needs to evaluate and report; as README says."""
+
+WRITER = (
+    "GRANT USAGE ON SCHEMA backupkit TO writer",
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA backupkit TO writer",
+)
+"""What a role needs to collect."""
+
+FLEET = """
+[defaults]
+user = "u@v"
+password = { env = "VCSA_PASSWORD" }
+
+[policy]
+rpo = "24h"
+
+[[appliance]]
+name = "vc-1"
+host = "vc-1.example"
+"""
+
+
+def test_eight_at_once(postgres_server: PostgresServer) -> None:
+    """Whoever comes first makes the tables; all find the same history."""
+    for _ in range(2):
+        with postgres_server.fresh_database() as url:
+            barrier = threading.Barrier(8)
+            found: list[object] = []
+
+            def begin(url: str = url, barrier: threading.Barrier = barrier) -> None:
+                barrier.wait()
+                try:
+                    found.append(History(url).identity)  # noqa: B023 # joined below
+                except Exception as error:  # noqa: BLE001 # told below
+                    found.append(error)  # noqa: B023 # joined below
+
+            threads = [threading.Thread(target=begin) for _ in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert len(found) == 8
+            assert len(set(map(repr, found))) == 1
+            assert isinstance(found[0], bytes)
+            assert History(url, create=False).verify().empty
+
+
+class TestRoles:
+    """What a role may do is what it was granted."""
+
+    @pytest.fixture
+    def owned(self, postgres_url: str) -> History:
+        """Keep a collection as the owner."""
+        history = History(postgres_url)
+        history.append(FIRST)
+        return history
+
+    def test_reader(
+        self,
+        owned: History,
+        postgres_server: PostgresServer,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """With SELECT alone everything can be read, reported and verified, and nothing changed."""
+        postgres_server.create_role("reader", "secret", *READER, database=owned.uri)
+        monkeypatch.setenv("PGPASSWORD", "secret")
+        url = postgres_server.url(owned.uri, "reader")
+        history = History(url)
+        assert_frame_equal(history.jobs(), owned.jobs())
+        assert history.verify().empty
+        assert history.facts()["Jobs"] == "2"
+        assert len(history.sql("SELECT * FROM v_last_success")) == 2
+        fleet = tmp_path / "fleet.toml"
+        fleet.write_text(FLEET, encoding="utf-8")
+        where = ["--history", url, "--fleet", str(fleet)]
+        out = tmp_path / "report.html"
+        assert main(["report", *where, "--out", str(out), "--redact"]) == 0
+        assert out.exists()
+        assert main(["history", "info", "--history", url]) == 0
+        for change in (
+            lambda: history.append(SECOND),
+            lambda: history.prune(at(99)),
+            lambda: history.forget("vc-1"),
+        ):
+            with pytest.raises(HistoryError, match="Grant this user what it needs: see README"):
+                change()
+        assert_frame_equal(owned.jobs(), history.jobs())
+
+    def test_writer(
+        self, owned: History, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With the rights to write rows it can append and remove."""
+        postgres_server.create_role("writer", "secret", *WRITER, database=owned.uri)
+        monkeypatch.setenv("PGPASSWORD", "secret")
+        history = History(postgres_server.url(owned.uri, "writer"))
+        assert history.append(SECOND).changed == 1
+        assert history.forget("vc-1")["polls"] == 2
+        assert owned.verify().empty
+
+    def test_nobody(
+        self, owned: History, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Without any right it is said what is missing."""
+        postgres_server.create_role("nobody_special", "secret")
+        monkeypatch.setenv("PGPASSWORD", "secret")
+        url = postgres_server.url(owned.uri, "nobody_special")
+        for create in (True, False):
+            with pytest.raises(HistoryError, match="Grant this user what it needs: see README"):
+                History(url, create=create)
+
+
+NAMES = ["a", "B", "b", "A", "ä", "Z", "z-1", "z_1", "z1", "_", "Ω", "vc-10", "vc-2", "VC-2", " x"]
+
+
+@pytest.mark.parametrize("language", [None, "en-US", "sv-SE"])
+def test_order(postgres_server: PostgresServer, tmp_path: Path, language: str | None) -> None:
+    """Whatever the database's own order of texts is, all comes as from a file."""
+    url = postgres_server.create_database(language=language)
+    try:
+        histories = [History(url), History(tmp_path / "history.db")]
+        shuffled = random.Random(1).sample(NAMES, len(NAMES))  # noqa: S311 # no secret
+        for history in histories:
+            for minute, names in enumerate((shuffled[:7], shuffled[7:], NAMES)):
+                jobs = [
+                    job(name, one, "SUCCEEDED", progress=minute)
+                    for name in names
+                    for one in NAMES[len(name) :: 4]
+                ]
+                history.append(snapshot(minute, *jobs, names=tuple(names)))
+            assert history.verify().empty
+        one, other = histories
+        assert_frame_equal(one.jobs(), other.jobs())
+        assert_frame_equal(one.polls(), other.polls())
+        assert_frame_equal(one.schedules(), other.schedules())
+        assert_frame_equal(one.observations(), other.observations())
+        assert one.jobs()["appliance"].unique().tolist() == sorted(NAMES)
+        entries = "SELECT observations_sha256, polls_sha256, schedules_sha256 FROM appends"
+        assert one.sql(entries).to_numpy().tolist() == other.sql(entries).to_numpy().tolist()
+    finally:
+        postgres_server.drop_database(url)
+
+
+@NEEDED
+class TestZone:
+    """A server in another time zone, and with other habits."""
+
+    def test_zone(self, tmp_path: Path) -> None:
+        """Times are UTC everywhere, in views, too."""
+        settings = {
+            "timezone": "Asia/Kathmandu",
+            "datestyle": "sql, dmy",
+            "intervalstyle": "sql_standard",
+            "extra_float_digits": "0",
+            "bytea_output": "escape",
+            "standard_conforming_strings": "on",
+            "default_transaction_isolation": "serializable",
+        }
+        with PostgresServer(settings=settings) as server:
+            url = server.create_database()
+            histories = [History(url), History(tmp_path / "history.db")]
+            for history in histories:
+                history.append(FIRST)
+                one = job("vc-1", "2", "SUCCEEDED", end_time=at(1), progress=0.1 + 0.2)
+                history.append(snapshot(2, one))
+                history.append(SECOND)
+                history.prune(at(1.5))
+                assert history.verify().empty
+            for query in ("v_jobs", "v_failures", "v_last_success"):
+                found, expected = (
+                    one.sql(f"SELECT * FROM {query}").sort_values("start_time", ignore_index=True)  # noqa: S608 # our own
+                    for one in histories
+                )
+                assert_frame_equal(found, expected, check_dtype=False)
+            assert_frame_equal(histories[0].jobs(), histories[1].jobs())
+            assert histories[0].jobs(at="2026-11-09T21:02:00+01:00")["progress"].max() > 0.3
+
+    def test_restart(self) -> None:
+        """A connection that is kept outlives a restart of the server."""
+        with PostgresServer(durable=True) as server:
+            history = History(server.create_database())
+            history.append(FIRST)
+            for stop in (server.stop, server.kill):
+                stop()
+                server.start()
+                assert len(history.jobs()) == 2
+                assert history.known_jobs("vc-1", ["1"])[0] == {"1"}
+                assert history.append(FIRST).polls == 0
+            assert isinstance(history.verify(), pd.DataFrame)
+            assert history.verify().empty
+
+
+def test_read_only_server(postgres_server: PostgresServer, postgres_url: str) -> None:
+    """A server that takes no changes, as a standby, can be reported from."""
+    History(postgres_url).append(FIRST)
+    name = postgres_url.rpartition("/")[2]
+    with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only TO on")
+    history = History(postgres_url)
+    assert len(history.jobs()) == 2
+    assert history.verify().empty
+    with pytest.raises(HistoryError, match="takes no changes; name the one that does"):
+        history.append(SECOND)

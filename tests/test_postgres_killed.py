@@ -1,0 +1,127 @@
+"""The PostgreSQL server is killed, or restarted, while collectors append."""
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import sleep
+
+import psycopg
+import pytest
+
+from backupkit.history import History
+from tests.postgres import NEEDED, PostgresServer
+from tests.processes import Hands, at_work, check_whole, wait_until
+from tests.rounds import make_round, whole_rounds
+
+pytestmark = NEEDED
+
+TIMES = max(10, int(os.environ.get("KILLS", "0")))
+"""How often it is killed."""
+
+NAMES = ("vc-a", "vc-b")
+
+SPAN = 0.4
+"""How long after an append began the server is stopped, at most [s]."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """Run a server that keeps what it acknowledged."""
+    with PostgresServer(durable=True) as server:
+        yield server
+
+
+@pytest.fixture
+def url(server: PostgresServer) -> Iterator[str]:
+    """Return an empty database."""
+    with server.fresh_database() as url:
+        yield url
+
+
+def count_begun(hands: Hands) -> int:
+    """Count the rounds of which an append began."""
+    return sum(len(hands.acknowledged.rounds(f"{name}:begun")) for name in NAMES)
+
+
+@pytest.mark.parametrize(
+    ("stop", "times"), [(PostgresServer.kill, TIMES), (PostgresServer.stop, 2)]
+)
+def test_beside_collectors(
+    server: PostgresServer,
+    url: str,
+    tmp_path: Path,
+    stop: Callable[[PostgresServer], None],
+    times: int,
+) -> None:
+    """Appends wait for the server and go on; nothing is lost or doubled; nobody reads a half."""
+    chance = random.Random(int(os.environ.get("SEED", "1")))  # noqa: S311 # nothing secret
+    with at_work(url, tmp_path) as hands:
+        working = [*(hands.append(name) for name in NAMES), hands.read(patient=True)]
+        wait_until(lambda: len({name for name, _ in hands.acknowledged.rounds()}) == len(NAMES))
+        for _ in range(times):
+            begun = count_begun(hands)
+            wait_until(lambda: count_begun(hands) > begun)  # noqa: B023
+            sleep(chance.random() * SPAN)
+            stop(server)
+            before = len(hands.acknowledged.rounds())
+            sleep(chance.random() * 0.1)
+            server.start()
+            wait_until(lambda: len(hands.acknowledged.rounds()) > before)  # noqa: B023
+        alive = [hands.acknowledged.rounds(name) for name in NAMES]
+        for name, known in zip(NAMES, alive, strict=True):
+            wait_until(lambda: hands.acknowledged.rounds(name) > known)  # noqa: B023
+        wait_until(lambda: len({name for name, _ in hands.reads.rounds()}) == 2)
+        assert all(process.is_alive() for process in working)
+        hands.kill()
+        check_whole(hands)
+
+
+@pytest.fixture
+def broken(
+    server: PostgresServer, url: str, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], list[int]]:
+    """Return a function that makes the next two connections break right after their commit."""
+
+    def begin() -> list[int]:
+        leave = psycopg.Transaction.__exit__
+        broken: list[int] = []
+
+        def break_after(transaction: psycopg.Transaction, *error: object) -> bool:
+            left = leave(transaction, *error)  # type: ignore[arg-type] # as it is called
+            if len(broken) < 2:
+                broken.append(transaction.connection.info.backend_pid)
+                server.execute(url, f"SELECT pg_terminate_backend({broken[-1]}, 5000)")
+                transaction.connection.execute("SELECT 1")
+            return left
+
+        monkeypatch.setattr(psycopg.Transaction, "__exit__", break_after)
+        return broken
+
+    return begin
+
+
+def test_acknowledgement_lost(url: str, broken: Callable[[], list[int]]) -> None:
+    """An append whose acknowledgement is lost is tried again, and nothing is doubled."""
+    history = History(url)
+    history.append(make_round("vc-a", 0))
+    breaks = broken()
+    added = history.append(make_round("vc-a", 1))
+    assert len(set(breaks)) == 2
+    assert (added.observations, added.polls, added.schedules) == (6, 1, 1)
+    assert whole_rounds(history) == {("vc-a", 0), ("vc-a", 1)}
+    assert history.verify().empty
+
+
+@pytest.mark.parametrize("kind", ["forget", "prune"])
+def test_removal_acknowledgement_lost(url: str, broken: Callable[[], list[int]], kind: str) -> None:
+    """A removal whose acknowledgement is lost tells what it removed, once."""
+    history = History(url)
+    history.append(make_round("vc-a", 0))
+    history.append(make_round("vc-b", 0))
+    kept = len(history.observations())
+    breaks = broken()
+    removed = history.forget("vc-a") if kind == "forget" else history.prune("2100-01-01T00:00Z")
+    assert len(set(breaks)) == 2
+    assert removed["observations"] == kept - len(history.observations()) > 0
+    assert history.verify().empty
