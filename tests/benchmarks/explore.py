@@ -171,10 +171,10 @@ def _memory(scale: Scale) -> Section:
     """Keep a year of a large fleet in a history, and explore it in a process of its own."""
     fleet = fleet_of(scale.judged, min(MANY_NIGHTS, scale.judged_jobs))
     with tempfile.TemporaryDirectory() as folder:
-        history = History(Path(folder) / "history")
+        history = History(Path(folder) / "history.db")
         history.append(_snapshot(fleet))
         told = subprocess.run(
-            [sys.executable, "-m", "tests.benchmarks.explore", history.path, str(fleet.end)],
+            [sys.executable, "-m", "tests.benchmarks.explore", history.uri, str(fleet.end)],
             check=True,
             capture_output=True,
             text=True,

@@ -1,126 +1,235 @@
-"""Appending to a history and reading it, against the same rows read by pyarrow alone."""
+"""A history of some sizes, on both databases: reads against hand-written ones of the same rows.
 
-import shutil
+Each size is built by appends of many nights; what grows with the history is compared from the
+smallest to the largest. PostgreSQL is a server of its own, with its data synced as by default.
+"""
+
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from types import SimpleNamespace
-from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.dataset as ds
-from deltalake import DeltaTable
 
 import backupkit as bk
-from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES
+from backupkit.history.databases import Connection
 from tests.benchmarks.figures import Figure, Section
-from tests.benchmarks.judge import fleet_of
-from tests.benchmarks.measuring import Contestant, measured
+from tests.benchmarks.large import NIGHT, large_history, one_night
+from tests.benchmarks.measuring import Contestant, Timing, measured
 from tests.benchmarks.scale import Scale
+from tests.postgres import PostgresServer, find_binaries
 
 __all__ = ["sections"]
 
-ROWS = 1_000
-"""Of each append."""
+LISTED = 30
+"""Ids on the list of each appliance when a collection begins."""
 
-FEW = 20
-"""The first and the last so many appends are compared."""
+APPENDS = 7
+"""Rounds that are appended to each size; the first is not counted."""
+
+RAW_JOBS = (
+    "SELECT id, appliance_id, job_id, state, status, progress, start_time, end_time, messages, "
+    "type, size, location, build, source, outcome, first_seen_at, last_seen_at, vanished_at "
+    "FROM jobs"
+)
+RAW_OBSERVATIONS = (
+    "SELECT j.appliance_id, j.job_id, o.observed_at, o.state, o.status, o.progress, o.start_time, "
+    "o.end_time, o.messages, o.type, o.size, o.location, o.build, o.source "
+    "FROM observations o JOIN jobs j ON j.id = o.job"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A history of one size."""
+
+    history: bk.History
+    jobs: int
+    nights: int
+    appliances: int
+
+    @property
+    def now(self) -> pd.Timestamp:
+        """A moment after the last night."""
+        return NIGHT + pd.Timedelta(days=self.nights)
 
 
 def sections(scale: Scale) -> Iterator[Section]:
-    """Measure many appends, then reads of what they left."""
-    folder = Path(tempfile.mkdtemp(prefix="backupkit-bench-"))
-    try:
-        history = bk.History(folder / "history")
-        yield _appends(history, scale.appends)
-        yield _reads(history, scale.rounds)
-    finally:
-        shutil.rmtree(folder)
+    """Measure SQLite, then PostgreSQL where there is one."""
+    with tempfile.TemporaryDirectory(prefix="backupkit-bench-") as folder:
+        yield from _engine("SQLite", lambda name: str(Path(folder) / f"{name}.db"), scale)
+    if find_binaries() is None:
+        print("No PostgreSQL here: it is left out.", file=sys.stderr)
+        return
+    with PostgresServer(durable=True) as server:
+        yield from _engine("PostgreSQL", lambda _: server.create_database(), scale)
 
 
-def _appends(history: bk.History, number: int) -> Section:
-    """Append rounds of new jobs of a hundred appliances."""
-    took = []
-    for place in range(number):
-        if place % 100 == 0:
-            print(f"  append {place:,} of {number:,}", file=sys.stderr, flush=True)
-        snapshot = _round(place)
-        began = time.perf_counter()
-        history.append(snapshot)
-        took.append(time.perf_counter() - began)
-    first, last = median(took[:FEW]), median(took[-FEW:])
-    return Section(
-        f"{number:,} appends of {ROWS:,} observations, each acknowledged when it is on disk",
+def _engine(engine: str, target: Callable[[str], str], scale: Scale) -> Iterator[Section]:
+    grown: dict[str, list[float]] = {}
+    for number in scale.kept:
+        nights = max(2, number // scale.kept_appliances)
+        place = target(f"{number}")
+        history, seconds = _built(place, scale.kept_appliances, nights)
+        kept = Kept(history, nights * scale.kept_appliances, nights, scale.kept_appliances)
+        yield _size(engine, kept, seconds)
+        yield _reads(engine, kept, scale.rounds)
+        for name, took in _daily(kept, scale.rounds).items():
+            grown.setdefault(name, []).append(took)
+    yield Section(
+        f"{engine}: what is done each day, by the length of the history "
+        f"({' / '.join(f'{number:,}' for number in scale.kept)} jobs of "
+        f"{scale.kept_appliances:,} appliances)",
         {},
         [
-            Figure("the first appends", 1e3 * first, "ms"),
-            Figure("the last appends", 1e3 * last, "ms"),
-            Figure("time: the last appends / the first", last / first, "x", 1.5, True),
-            Figure("the longest, which put files together", max(took), "s"),
+            figure
+            for name, took in grown.items()
+            for figure in (
+                *(
+                    Figure(f"{name}, {number:,} jobs", 1e3 * each, "ms")
+                    for number, each in zip(scale.kept, took, strict=True)
+                ),
+                Figure(
+                    f"{name}: the longest / the shortest history",
+                    took[-1] / took[0],
+                    "x",
+                    1.3,
+                    True,
+                ),
+            )
         ],
     )
 
 
-def _reads(history: bk.History, rounds: int) -> Section:
-    """Read all observations and all jobs; pyarrow reads the same files, unverified."""
-    rows = len(history.observations())
-    files = DeltaTable(str(history.path / "observations")).file_uris()
+def _built(place: str, appliances: int, nights: int) -> tuple[bk.History, float]:
+    began = time.perf_counter()
+    history = large_history(place, appliances=appliances, nights=nights)
+    return history, time.perf_counter() - began
 
-    def raw() -> int:
-        table: pa.Table = ds.dataset(files).to_table(columns=OBSERVATIONS.names)
-        return len(table.to_pandas(types_mapper=pd.ArrowDtype))
 
-    timings = measured(
-        [
-            Contestant("pyarrow to pandas, the same columns", raw, rows),
-            Contestant("observations()", lambda: len(history.observations()), rows),
-            Contestant(
-                "observations(), newly opened",
-                lambda: len(bk.History(history.path).observations()),
-                rows,
-            ),
-            Contestant("jobs()", lambda: len(history.jobs())),
-        ],
-        rounds=rounds,
-    )
-    seconds = [timing.seconds for timing in timings.values()]
-    size = sum(path.stat().st_size for path in history.path.rglob("*") if path.is_file())
+def _size(engine: str, kept: Kept, seconds: float) -> Section:
+    size = kept.history._database.size()
     return Section(
-        f"{rows:,} observations read; every file is held against its seal when it is first read",
+        f"{engine}: {kept.jobs:,} jobs and as many polls, built by appends of many nights",
+        {},
+        [
+            Figure(
+                "all in, tables and indexes, for each job and its poll", size / kept.jobs, "bytes"
+            ),
+            Figure("built", kept.jobs / seconds, "jobs/s"),
+        ],
+    )
+
+
+def _reads(engine: str, kept: Kept, rounds: int) -> Section:
+    """Read jobs and observations, all and some, as a hand-written statement does by ADBC."""
+    history, database = kept.history, kept.history._database
+    name = f"vc-{kept.appliances // 2:04}.example.com"
+    since = kept.now - pd.Timedelta(days=7)
+
+    def raw(query: str) -> Callable[[], int]:
+        def run() -> int:
+            with database.read() as reader:
+                reader._cursor.execute(query)
+                return int(reader._cursor.fetch_arrow_table().num_rows)
+
+        return run
+
+    own = RAW_JOBS + " WHERE appliance_id = " + _number_of(history, name)
+    new = f"{RAW_JOBS} WHERE last_seen_at >= {since.value // 1000}"
+    pairs = {
+        "jobs()": (raw(RAW_JOBS), lambda: len(history.jobs()), 1.5),
+        "one appliance's jobs": (raw(own), lambda: len(history.jobs(appliances=[name])), 3.0),
+        "jobs learnt in 7 days": (raw(new), lambda: len(history.jobs(since=since)), None),
+        "observations()": (raw(RAW_OBSERVATIONS), lambda: len(history.observations()), None),
+    }
+    contestants = [
+        Contestant(f"{what}, {way}", run)
+        for what, (hand, ours, _) in pairs.items()
+        for way, run in (("by hand", hand), ("backupkit", ours))
+    ]
+    timings = measured(contestants, rounds=rounds)
+    return Section(
+        f"{engine}: reads of {kept.jobs:,} jobs; by hand: one statement read by ADBC as Arrow "
+        "columns of numbers, without names, texts and order",
         timings,
         [
-            Figure("time: observations() / pyarrow", seconds[1] / seconds[0]),
-            Figure("time: observations(), newly opened / pyarrow", seconds[2] / seconds[0]),
-            Figure("time: jobs() / pyarrow", seconds[3] / seconds[0], "x", 2, True),
-            Figure("size on disk, for each observation", size / rows, "bytes"),
+            Figure(
+                f"time: {what} / by hand",
+                _ratio(timings, f"{what}, backupkit", f"{what}, by hand"),
+                "x",
+                limit,
+                True,
+            )
+            for what, (_, _, limit) in pairs.items()
         ],
     )
 
 
-def _round(place: int) -> SimpleNamespace:
-    """Make what one round brings: ten new jobs of each of a hundred appliances."""
-    jobs = fleet_of(ROWS // 10, 12).jobs.groupby("appliance").head(10)
-    passed = pd.Timedelta(minutes=10 * place)
-    moment = pd.Timestamp("2026-01-01", tz="UTC") + passed
-    names = jobs["appliance"].unique()
-    told = jobs.assign(
-        job_id=[f"{place:06}-{number:04}" for number in range(len(jobs))],
-        observed_at=moment,
-        source="details",
-        start_time=jobs["start_time"] + passed,
-        end_time=jobs["end_time"] + passed,
-    )
-    polls: dict[str, Any] = {
-        "appliance": names,
-        "polled_at": [moment] * len(names),
-        "ok": [True] * len(names),
+def _number_of(history: bk.History, name: str) -> str:
+    """Return the number of an appliance."""
+    found = history.sql("SELECT id, name FROM appliances")
+    return str(found.loc[found["name"] == name, "id"].iloc[0])
+
+
+def _ratio(timings: dict[str, Timing], one: str, other: str) -> float:
+    return timings[one].seconds / timings[other].seconds
+
+
+def _daily(kept: Kept, rounds: int) -> dict[str, float]:
+    """Do what is done each day; return the medians [s]."""
+    history, now = kept.history, kept.now
+    names = [f"vc-{number:04}.example.com" for number in range(kept.appliances)]
+    listed = dict.fromkeys(names, ())
+    recent = history.jobs(since=now - pd.Timedelta(days=LISTED), columns=["appliance", "job_id"])
+    listed |= {str(name): tuple(ids) for name, ids in recent.groupby("appliance")["job_id"]}
+
+    _mark_unlisted(history, now - pd.Timedelta(days=LISTED))
+
+    def start_of_round() -> None:
+        history.remembered(ids=False)
+        for name in names:
+            history.known_jobs(name, listed[name])
+
+    def month() -> None:
+        history.known(start=now - pd.Timedelta(days=30), end=now, now=now)
+
+    took = {
+        "start of a collection: jobs looked up by key": _median(start_of_round, rounds),
+        "what 30 days need": _median(month, rounds),
     }
-    return SimpleNamespace(
-        observations=OBSERVATIONS.conform(told),
-        polls=POLLS.frame(polls),
-        schedules=SCHEDULES.empty(),
-    )
+    appends = []
+    for night in range(kept.nights, kept.nights + APPENDS):
+        snapshot = one_night(kept.appliances, night)
+        began = time.perf_counter()
+        history.append(snapshot)
+        appends.append(time.perf_counter() - began)
+    took["append of a night"] = median(appends[1:])
+    return took
+
+
+def _mark_unlisted(history: bk.History, since: pd.Timestamp) -> None:
+    """Mark the older jobs as listed no more, as the collections before would have."""
+    moment = since.value // 1000
+
+    def mark(connection: Connection) -> None:
+        connection.execute("UPDATE jobs SET vanished_at = ? WHERE last_seen_at < ?", [moment] * 2)
+        connection.execute(
+            "UPDATE appliances SET jobs_listed = (SELECT COUNT(*) FROM jobs j "
+            "WHERE j.appliance_id = appliances.id AND j.vanished_at IS NULL)"
+        )
+
+    history._database.write(mark)
+
+
+def _median(run: Callable[[], None], rounds: int) -> float:
+    run()  # caches are warm in all sizes, or in none
+    took = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        run()
+        took.append(time.perf_counter() - began)
+    return median(took)

@@ -117,9 +117,9 @@ def _core(fleet: Fleet) -> Core:
     names = pd.Index(fleet.schedules["appliance"])
     rules = Policy().rules(names)
     start, end, index = fleet.start, fleet.end, rules.index
-    known = analysis.knowledge(
-        fleet.jobs, analysis.visits(fleet.polls, appliances=index), rules, start=start
-    )
+    visited = analysis.visits(fleet.polls, appliances=index)
+    oldest = fleet.jobs.groupby("appliance")["start_time"].min()
+    known = analysis.knowledge(oldest, visited, rules, start=start)
     points = analysis.recovery_points(fleet.jobs, anchor=rules["anchor"])
     spent = analysis.time_in_states(
         analysis.segments(points, known, rules, start=start, end=end), appliances=index

@@ -22,7 +22,6 @@ from tests.benchmarks import (
     report,
     scale_out,
     second,
-    stores,
 )
 from tests.benchmarks.scale import FULL, QUICK
 
@@ -36,10 +35,9 @@ BENCHMARKS = {
     "explore": explore,
     "page": page,
     "scale_out": scale_out,
-    "stores": stores,
 }
 
-PATIENCE = 1800
+PATIENCE = 7200
 """After so long a run is stuck, and says where before it ends [s]."""
 
 

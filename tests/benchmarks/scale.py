@@ -39,10 +39,10 @@ class Scale:
         Appliances that are explored, and the nights of each.
     reported : tuple of (int, int)
         Appliances that are reported on, and the nights of each.
-    appends : int
-        Rounds that a history keeps.
     kept : tuple of int
-        Observations of the histories that are read.
+        Jobs of the histories that are read, from small to large.
+    kept_appliances : int
+        Whose jobs these are.
     judged_apart : int
         Jobs that are judged in one process and on a cluster.
     """
@@ -61,8 +61,8 @@ class Scale:
     judged_jobs: int
     explored: tuple[tuple[int, int], ...]
     reported: tuple[tuple[int, int], ...]
-    appends: int
     kept: tuple[int, ...]
+    kept_appliances: int
     judged_apart: int
 
 
@@ -81,8 +81,8 @@ FULL = Scale(
     judged_jobs=500,
     explored=((10, 100), (500, 200), (2_000, 500)),
     reported=((50, 30), (2_000, 30)),
-    appends=2_000,
-    kept=(1_000_000, 10_000_000),
+    kept=(100_000, 1_000_000, 5_000_000),
+    kept_appliances=2_000,
     judged_apart=10_000_000,
 )
 
@@ -101,7 +101,7 @@ QUICK = Scale(
     judged_jobs=100,
     explored=((10, 100),),
     reported=((50, 30),),
-    appends=100,
-    kept=(200_000,),
+    kept=(2_000, 20_000),
+    kept_appliances=100,
     judged_apart=200_000,
 )

@@ -91,7 +91,7 @@ def _known(appliances: int, jobs: int) -> Iterator[Known]:
         tempfile.TemporaryDirectory() as folder,
         contextlib.ExitStack() as sessions,
     ):
-        history = bk.History(Path(folder) / "history")
+        history = bk.History(Path(folder) / "history.db")
         kept = history.append(bk.collect(fleet, progress=False))
         if kept.new != appliances * jobs:
             raise SystemExit(f"{kept.new} jobs were kept and not {appliances * jobs}")
