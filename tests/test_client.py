@@ -372,7 +372,7 @@ class TestNoConnection:
         """A connection that breaks in the middle of an answer is a broken connection."""
         odd.tell("POST /api/session", b'"to', 201, Content_Length="400", Connection="close")
         with pytest.raises(UnreachableError, match="broke at log-in"):
-            ApplianceClient(odd.appliance(), PASSWORD, limits=Limits(read=0.5)).__enter__()
+            ApplianceClient(odd.appliance(), PASSWORD, limits=Limits(read=20)).__enter__()
 
     def test_fingerprint_of_nobody(self) -> None:
         """Where nothing can be read of a certificate, none is named."""

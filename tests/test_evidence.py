@@ -79,6 +79,7 @@ def some_jobs(random: Random, name: str, times: Times) -> Iterator[dict[str, Any
     number = min(random.choice([0, 3, 12, 40, 130, 260, 600]), int(900 * DAY / step))
     moods = random.choices(list(OUTCOMES), k=3) if random.random() < 0.7 else ["steady"] * 3
     gaps = random.choice([0.0, 0.02, 0.2])  # how often something is missing
+    sizes: list[int | None] = random.choice([[None, -1, 0, 10, 9**18], [10, 11, 12], [10, 400]])
     stuck = random.choice([None, None, number - 20])  # a long time ago, and never over
     at = latest + random.choice([0 * DAY, 2 * DAY])
     for place in range(number):
@@ -101,7 +102,7 @@ def some_jobs(random: Random, name: str, times: Times) -> Iterator[dict[str, Any
             "first_seen_at": start if random.random() < 0.1 else None,
             "vanished_at": seen + DAY if random.random() < 0.1 else None,
             "type": random.choice(["SCHEDULED", "SCHEDULED", "MANUAL", None]),
-            "size": random.choice([None, -1, 0, 10, 11 + place, 9**place if place < 19 else 3]),
+            "size": random.choice(sizes),
             "location": random.choice(["sftp://nas-1/vc", "sftp://nas-2/vc", None]),
             "build": random.choice(["1", "2", None]),
             "messages": [message(random)] if outcome == "failure" else None,
@@ -140,7 +141,9 @@ def some_polls(random: Random, name: str, times: Times) -> Iterator[dict[str, An
         }
 
 
-def some_schedules(random: Random, name: str, times: Times) -> Iterator[dict[str, Any]]:
+def some_schedules(
+    random: Random, name: str, times: Times, keeps: list[int | None]
+) -> Iterator[dict[str, Any]]:
     """Make up the schedules of one appliance, as they changed."""
     for place in range(random.choice([0, 1, 1, 2, 4])):
         yield {
@@ -152,7 +155,7 @@ def some_schedules(random: Random, name: str, times: Times) -> Iterator[dict[str
             "minute": random.choice([0, 30]),
             "days": random.choice([None, None, ["SUNDAY"], list(WEEKDAYS[:3])]),
             "timezone": random.choice(["UTC", "Europe/Berlin", "Pacific/Apia", "nowhere", None]),
-            "max_count": random.choice([None, 0, 1, 7, 30, 120, 180, 10**6]),
+            "max_count": random.choice(keeps),
             "location": "sftp://nas-1/vc",
         }
 
@@ -210,6 +213,8 @@ def some_case(random: Random) -> Case:
     jobs = {name: list(some_jobs(random, name, times)) for name in names}
     if random.random() < 0.3:  # two names for one appliance
         jobs["vc-1"] = [job | {"appliance": "vc-1"} for job in jobs["vc-0"]]
+    keeps = random.choice([[None, 0, 1, 7, 30], [None, 0, 1, 7, 30, 120, 180, 10**6]])
+    plans = [row for name in names for row in some_schedules(random, name, times, keeps)]
     edges = [times.start, times.end, times.now]
     for rows in jobs.values():  # and something at the very instants
         for row in random.sample(rows, min(len(rows), random.choice([0, 0, 4]))):
@@ -217,7 +222,7 @@ def some_case(random: Random) -> Case:
     known = Known(
         frame_of(JOBS, [row for rows in jobs.values() for row in rows]),
         frame_of(POLLS, [row for name in names for row in some_polls(random, name, times)]),
-        frame_of(SCHEDULES, [row for name in names for row in some_schedules(random, name, times)]),
+        frame_of(SCHEDULES, plans),
     )
     return Case(known, some_policy(random, times), times, as_if=random.random() < 0.2)
 

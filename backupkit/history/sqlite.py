@@ -26,7 +26,7 @@ __all__ = ["SQLite"]
 _T = TypeVar("_T")
 
 _APPLICATION_ID: Final = 0x76634270  # "vcBp"
-_HEADER: Final = 105  # bytes of a file up to the number of entries in its catalogue's first page
+_ID_PLACE: Final = 68  # byte of a file, by https://sqlite.org/fileformat.html
 _CACHE: Final = 65_536  # KiB; an append touches a page of each appliance in each index
 _ROOM: Final = 2**17  # bytes; SQLite needs some to open a file
 
@@ -105,12 +105,11 @@ class SQLite(Database):
 
     def _recognise(self, *, create: bool) -> None:
         """Refuse a file of somebody else, untouched."""
-        mode = "rw"
         with self._alone(), self.path.open("rb") as file:
-            header = file.read(_HEADER)
-        # a history has no tables, and no id, until its making is put into the file
-        is_empty = header[100:101] == b"\r" and header[103:105] == b"\0\0"
-        if int.from_bytes(header[68:72], "big") != _APPLICATION_ID and not is_empty:
+            file.seek(_ID_PLACE)
+            own = int.from_bytes(file.read(4)) == _APPLICATION_ID
+        mode = "rw"
+        if not own:
             # whoever could write would finish what another program had no time for
             mode = "ro" if self._log.exists() else "ro&immutable=1"
         with self._connected(mode=mode) as connection:
