@@ -16,7 +16,7 @@ TABLES = (
     "appliances",
     "appends",
     "jobs",
-    "observations",
+    "observations_apart",
     "polls",
     "schedules",
 )

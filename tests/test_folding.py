@@ -16,7 +16,7 @@ from backupkit.tables import (
     jobs_from,
     remembered_from,
 )
-from tests.builders import MESSAGE, at, rows
+from tests.builders import MESSAGE, at, job, rows, snapshot
 from tests.conftest import Place
 
 NAMES = st.sampled_from(["vc-1", "vc-10", "Ä"])
@@ -103,3 +103,29 @@ def test_any_sequence(place: Place, made: list[SimpleNamespace], data: st.DataOb
         for one in made[:2]:
             history.append(one)
         assert_folded(history)
+
+
+def test_stored_once(target: str) -> None:
+    """A job that was observed once is its own observation; a further one puts both apart."""
+    history = History(target)
+
+    def counts() -> list[int]:
+        found = history.sql(
+            "SELECT (SELECT COUNT(*) FROM jobs), (SELECT COUNT(*) FROM observations), "
+            "(SELECT COUNT(*) FROM observations_apart)"
+        )
+        return [int(number) for number in found.iloc[0]]
+
+    gone = {"source": "list", "start_time": None, "messages": None}
+    history.append(snapshot(1, job("vc-1", "1", "INPROGRESS"), job("vc-1", "2", "SUCCEEDED")))
+    assert counts() == [2, 2, 0]
+    history.append(snapshot(2, job("vc-1", "1", "SUCCEEDED")))
+    assert counts() == [2, 3, 2]
+    history.append(snapshot(3, {"appliance": "vc-1", "job_id": "2", **gone}))
+    assert counts() == [2, 4, 3]
+    assert_folded(history)
+    assert history.jobs(at=at(1.5))["outcome"].to_list() == ["open", "success"]
+    history.prune(at(1.5))
+    assert counts() == [2, 2, 2]
+    assert history.jobs()["outcome"].to_list() == ["success"]
+    assert_folded(history)

@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -269,7 +269,8 @@ class TestHere:
         """Who presses again does not want to wait for good-byes, and loses nothing."""
         monkeypatch.setattr(rounds, "GRACE", 300)
         free = threading.Event()
-        with Interrupted(free.wait, instead=True) as threads:
+        with Interrupted(free.wait, instead=True) as threads, ExitStack() as stack:
+            stack.callback(free.set)  # whatever happens
             with (
                 pytest.warns(BackupkitWarning, match="stopped: 11 of 12 appliances were read"),
                 ctrl_c(
@@ -278,9 +279,30 @@ class TestHere:
                 ),
             ):
                 snapshot = bk.collect(still.fleet, executor=threads, clock=epoch)
-            free.set()
         assert len(snapshot.jobs) == 220
         assert "vc-0003" not in set(snapshot.polls["appliance"])
+
+    def test_twice_in_a_row(self, still: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The second one may come while the first is still being seen to."""
+        presses = iter([None])
+
+        def press(future: Future[Any]) -> bool:
+            for _ in presses:
+                signal.default_int_handler(signal.SIGINT, None)
+            return cancel(future)
+
+        cancel = Future.cancel
+        monkeypatch.setattr(Future, "cancel", press)
+        free = threading.Event()
+        with Interrupted(free.wait, instead=True) as threads, ExitStack() as stack:
+            stack.callback(free.set)
+            with (
+                pytest.warns(BackupkitWarning, match="stopped: 11 of 12 appliances were read"),
+                ctrl_c(lambda: sum(order.done() for order in threads.orders) == 11),
+            ):
+                snapshot = bk.collect(still.fleet, executor=threads, clock=epoch)
+        assert next(presses, "none") == "none"
+        assert len(snapshot.jobs) == 220
 
     def test_workers_in_a_terminal(self, still: Simulated) -> None:
         """Ctrl-C in a terminal reaches worker processes as well: no appliance has failed."""

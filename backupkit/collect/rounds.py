@@ -12,7 +12,7 @@ from concurrent.futures import (
     Executor,
     Future,
     ThreadPoolExecutor,
-    as_completed,
+    wait,
 )
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -215,17 +215,13 @@ def _made(
             # who set the sign knows; who pressed Ctrl-C waits for an answer
             level = logging.INFO if here.stop.is_set() else logging.WARNING
             here.stop.set()
-            for future in futures:
-                future.cancel()
-            _log.log(level, "Stopping: visits under way say good-bye.")
-            begun = {
-                future: order
-                for future, order in futures.items()
-                if not future.cancelled() and order.appliance.name not in visits
-            }
             with suppress(KeyboardInterrupt):  # pressed again: what came by now must do
-                for future in as_completed(begun, timeout=GRACE):
-                    one = _brought_back(future, futures[future], stopping=True)
+                _log.log(level, "Stopping: visits under way say good-bye.")
+                wait({future for future in futures if not future.cancel()}, timeout=GRACE)
+            for future, order in futures.items():
+                pending = future.cancel() or not future.done()
+                if not pending and order.appliance.name not in visits:
+                    one = _brought_back(future, order, stopping=True)
                     visits[one.appliance] = one
         if not here.stop.is_set():
             for future in futures:

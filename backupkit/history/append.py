@@ -1,6 +1,7 @@
 """Appending: what is new in some frames goes into all tables, in one transaction."""
 
 from collections.abc import Mapping
+from itertools import compress
 from typing import Any, Final, Protocol
 
 import pandas as pd
@@ -99,14 +100,12 @@ def append(
         between=(min(moments), max(moments)),
     )
     texts = TextNumbers(connection, plain)
-    jobs.write(texts)
-    job_ids = [
-        jobs.ids[key]
-        for key in zip(
-            plain["observations"]["appliance"], plain["observations"]["job_id"], strict=True
-        )
-    ]
-    texts.insert("observations", plain["observations"], {"job": job_ids}, number)
+    is_job = jobs.write(texts, number)
+    apart = {
+        name: list(compress(values, ~is_job)) for name, values in plain["observations"].items()
+    }
+    job_ids = [jobs.ids[key] for key in zip(apart["appliance"], apart["job_id"], strict=True)]
+    texts.insert("observations", apart, {"job": job_ids}, number, into="observations_apart")
     for kind in ("polls", "schedules"):
         own = [appliances[name] for name in plain[kind]["appliance"]]
         texts.insert(kind, plain[kind], {"appliance_id": own}, number)

@@ -24,7 +24,7 @@ from backupkit.history.queries import (
     with_durations,
 )
 from backupkit.history.rows import select, to_frame
-from backupkit.history.schema import JOB_TIME, OUTCOME_IDS
+from backupkit.history.schema import JOB_SECOND, JOB_TIME, OUTCOME_IDS
 from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, Known
 from backupkit.tables.evidence import (
     BASELINE_RUNS,
@@ -49,9 +49,11 @@ _TIMES_MORE: Final = 8
 A few of them fail, as a rule; each further reading takes longer than some rows too many.
 """
 
+_SECOND: Final = 1_000_000  # us
 _US: Final = np.timedelta64(1, "us")
 _MARGIN: Final = int((RECENT + SLOT_MARGIN) / _US)
 _ALWAYS: Final = np.iinfo(np.int64).min // 2  # before all times
+_NEVER: Final = np.iinfo(np.int64).max
 
 
 def read_evidence(reader: Reader, wanted: Filter, *, start: int, end: int, now: int) -> Known:
@@ -100,12 +102,11 @@ def _totals(reader: Reader, wanted: Filter) -> pd.DataFrame:
         f"SELECT id, name, {', '.join(names)} FROM appliances WHERE {condition}",
         types,
     )
-    frame = pd.DataFrame({name: rows[name].to_pylist() for name in ["id", *names]})
+    frame = pd.DataFrame({name: pd.array(rows[name].to_pylist(), "Int64") for name in names})
+    frame.insert(0, "id", rows["id"].to_pylist())
     frame.index = pd.Index(rows["name"].to_pylist(), dtype="str", name="appliance")
-    frame["oldest_start"] = pd.to_datetime(
-        frame["oldest_start"].astype("Int64"), unit="us", utc=True
-    )
-    sums = frame["sized_bytes"].astype("Int64")
+    frame["oldest_start"] = pd.to_datetime(frame["oldest_start"], unit="us", utc=True)
+    sums = frame["sized_bytes"]
     frame["sized_bytes"] = sums.mask((frame["sized_jobs"] == 0) | (sums > LARGEST_SUM))
     return frame.sort_index()
 
@@ -180,9 +181,16 @@ def _jobs(  # what they are needed for
     listed = f"j.id, {columns}, {JOB_TIME} AS job_time"
     shift = pd.Series({name: skews.get(name, 0) for name in appliances.index}, dtype="int64")
     begin = start + shift  # by the appliance's clock
+    numbers = ", ".join(map(str, appliances["id"]))
+    still_open = reader.table(
+        f"SELECT {listed} FROM jobs j "
+        f"WHERE j.outcome = {OUTCOME_IDS['open']} AND j.appliance_id IN ({numbers or 'NULL'})",
+        types,
+    )
     number = _FIRST
-    found: list[pa.Table] = []
+    found: list[pa.Table] = [still_open]
     asked = appliances["id"]
+    judged = begin.combine(_earliest(still_open, asked), min)
     while len(asked):
         since = _since(reader, asked, begin, number)
         values = ", ".join(
@@ -191,24 +199,26 @@ def _jobs(  # what they are needed for
         )
         rows = reader.table(
             f"SELECT {listed} FROM (VALUES {values}) AS v JOIN jobs j "
-            f"ON j.appliance_id = v.column1 AND {JOB_TIME} >= v.column2",
+            f"ON j.appliance_id = v.column1 AND {JOB_SECOND} >= v.column2 / {_SECOND}",
             types,
         )
-        enough = _is_enough(rows, asked, since, begin, end + shift, kept)
+        enough = _is_enough(rows, asked, since, begin, judged, end + shift, kept)
         done = pa.array(asked[enough].to_numpy())
         found.append(rows.filter(pc.is_in(rows["appliance"], value_set=done)))
         asked = asked[~enough]
         number *= _TIMES_MORE
-    numbers = ", ".join(map(str, appliances["id"]))
-    still_open = reader.table(
-        f"SELECT {listed} FROM jobs j "
-        f"WHERE j.outcome = {OUTCOME_IDS['open']} AND j.appliance_id IN ({numbers or 'NULL'})",
-        types,
-    )
-    rows = pa.concat_tables([*found, still_open])
+    rows = pa.concat_tables(found)
     _, first = np.unique(rows["id"].to_numpy(), return_index=True)
     rows = rows.take(pa.array(first)).drop_columns(["id", "job_time"])
     return to_frame(reader, JOBS, with_durations(rows), by=["appliance", "start_time", "job_id"])
+
+
+def _earliest(jobs: pa.Table, appliances: pd.Series) -> pd.Series:
+    """Return when the first of some jobs of each appliance began; far ahead without one."""
+    began = pd.Series(jobs["start_time"].fill_null(_NEVER).to_numpy())
+    first = began.groupby(jobs["appliance"].to_numpy()).min()
+    found = first.reindex(appliances.to_numpy(), fill_value=_NEVER).to_numpy()
+    return pd.Series(found, appliances.index)
 
 
 def _since(reader: Reader, asked: pd.Series, begin: pd.Series, number: int) -> pd.Series:
@@ -218,8 +228,9 @@ def _since(reader: Reader, asked: pd.Series, begin: pd.Series, number: int) -> p
     )
     rows = reader.rows(
         "SELECT v.column1 AS id, ("
-        f"SELECT {JOB_TIME} FROM jobs WHERE appliance_id = v.column1 AND {JOB_TIME} < v.column2 "
-        f"ORDER BY {JOB_TIME} DESC LIMIT 1 OFFSET {number - 1}) AS since "
+        f"SELECT {JOB_SECOND} FROM jobs WHERE appliance_id = v.column1 "
+        f"AND {JOB_SECOND} < v.column2 / {_SECOND} "
+        f"ORDER BY {JOB_SECOND} DESC LIMIT 1 OFFSET {number - 1}) * {_SECOND} AS since "
         f"FROM (VALUES {values}) AS v",
         {"id": "integer", "since": "integer"},
     )
@@ -234,6 +245,7 @@ def _is_enough(  # all that it depends on
     asked: pd.Series,
     since: pd.Series,
     begin: pd.Series,
+    judged: pd.Series,
     end: pd.Series,
     kept: int,
 ) -> npt.NDArray[np.bool_]:
@@ -241,17 +253,16 @@ def _is_enough(  # all that it depends on
     size = len(asked)
     names = asked.index
     owner = pd.Index(asked).get_indexer(pd.Index(rows["appliance"].to_numpy()))
-    from_, first, last = (one[names].to_numpy() for one in (since, begin, end))
-    missing = np.iinfo(np.int64).max
+    from_, first, oldest, last = (one[names].to_numpy() for one in (since, begin, judged, end))
     columns: dict[str, Any] = {
-        name: rows[name].fill_null(missing).to_numpy()
+        name: rows[name].fill_null(_NEVER).to_numpy()
         for name in ("start_time", "end_time", "size", "outcome", "job_time")
     }
     began, ended, time = columns["start_time"], columns["end_time"], columns["job_time"]
     outcome = columns["outcome"]
-    success = (outcome == OUTCOME_IDS["success"]) & (time != missing)
-    started = began != missing
-    sized = success & (columns["size"] != missing) & (columns["size"] >= 0)
+    success = (outcome == OUTCOME_IDS["success"]) & (time != _NEVER)
+    started = began != _NEVER
+    sized = success & (columns["size"] != _NEVER) & (columns["size"] >= 0)
 
     def count(chosen: npt.NDArray[np.bool_]) -> _Numbers:
         return np.bincount(owner[chosen], minlength=size)
@@ -262,14 +273,12 @@ def _is_enough(  # all that it depends on
         return most
 
     inside = success & (time >= first[owner]) & (time < last[owner])
-    judged = first.copy()
-    still_open = (outcome == OUTCOME_IDS["open"]) & started
-    for chosen in (inside & started, still_open):
-        np.minimum.at(judged, owner[chosen], began[chosen])
+    oldest = oldest.copy()
+    np.minimum.at(oldest, owner[inside & started], began[inside & started])
     before = success & (time < first[owner])
     until = time <= last[owner]
-    earlier = time < judged[owner]
-    timed = success & started & (ended != missing) & (ended >= began)
+    earlier = time < oldest[owner]
+    timed = success & started & (ended != _NEVER) & (ended >= began)
     recent = np.minimum(newest(time, before), newest(began, before & started))
     whole = from_ == _ALWAYS
     enough: npt.NDArray[np.bool_] = whole | (
@@ -278,6 +287,6 @@ def _is_enough(  # all that it depends on
         & (count(sized & earlier) >= BASELINE_RUNS)
         & (np.minimum(recent, first - int(RECENT / _US)) - int(SLOT_MARGIN / _US) >= from_)
         & (newest(began, started & until & (outcome != OUTCOME_IDS["void"])) >= from_)
-        & (count(started & (ended != missing) & (began >= from_[owner])) >= DUPLICATE_JOBS)
+        & (count(started & (ended != _NEVER) & (began >= from_[owner])) >= DUPLICATE_JOBS)
     )
     return enough

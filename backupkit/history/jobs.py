@@ -8,7 +8,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from backupkit.history.databases import Connection
-from backupkit.history.rows import as_table, intern, next_id, plain_columns, select, to_frame
+from backupkit.history.rows import (
+    as_table,
+    intern,
+    next_id,
+    plain_columns,
+    select,
+    to_frame,
+)
 from backupkit.history.schema import CODED, COLUMNS, OUTCOME_IDS, sql_kind
 from backupkit.tables import (
     JOBS,
@@ -23,7 +30,7 @@ from backupkit.tables import (
 )
 from backupkit.tables.evidence import LARGEST_SUM
 
-__all__ = ["CHUNK", "JobUpdate", "TextNumbers", "rewrite_jobs", "sums_of"]
+__all__ = ["CHUNK", "JobUpdate", "TextNumbers", "keep_apart", "rewrite_jobs", "sums_of"]
 
 CHUNK: Final = 400
 """How many keys one statement names."""
@@ -66,15 +73,17 @@ class TextNumbers:
         columns: Mapping[str, list[Any]],
         keys: Mapping[str, list[int]],
         number: int,
+        *,
+        into: str | None = None,
     ) -> None:
-        """Insert the rows of an append."""
+        """Insert the rows of an append, into the table of that name or another."""
         own = [column for column in COLUMNS[table] if sql_kind(column) != "appliance"]
         stored = [self.stored(column, columns[column.name]) for column in own]
         size = len(stored[0])
         names = (*keys, *(column.name for column in own), "append_id")
         rows = zip(*keys.values(), *stored, [number] * size, strict=True)
         # in the order of the key, so that neighbours are written together
-        self._connection.insert(table, names, sorted(rows, key=lambda row: row[0]))
+        self._connection.insert(into or table, names, sorted(rows, key=lambda row: row[0]))
 
 
 class JobUpdate:
@@ -123,12 +132,44 @@ class JobUpdate:
             ignore_index=True,
         )
 
-    def write(self, texts: "TextNumbers") -> None:
-        """Write the jobs as the new observations make them."""
+    def write(self, texts: TextNumbers, append_id: int) -> npt.NDArray[np.bool_]:
+        """Write the jobs as the new observations make them.
+
+        Returns
+        -------
+        array of bool
+            Which of the new observations are thereby stored, as the only ones of their jobs.
+        """
         # one that was never told of but as listed no more has a row, too, for its observation
         bare = self.new[~_among(self.new, self._after)][_KEY].drop_duplicates()
         before = self._before[_among(self._before, self._after)]
-        _write_jobs(self._connection, before, self._after, bare, self.ids, self._appliances, texts)
+        told = self.new["source"] != LISTED
+        again = self.new.assign(told=told).duplicated([*_KEY, "told"], keep=False)
+        once = (told & ~again).to_numpy() & ~_among(self.new, self._before)
+        differs = before[_among(before, self.new[told])]
+        keep_apart(self._connection, [self.ids[key] for key in _keys(differs)])
+        single = dict.fromkeys(_keys(self.new[once]), append_id)
+        _write_jobs(
+            self._connection, before, self._after, bare, self.ids, self._appliances, texts, single
+        )
+        return once
+
+
+def _keys(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    return zip(frame["appliance"], frame["job_id"], strict=True)
+
+
+def keep_apart(connection: Connection, numbers: Sequence[int]) -> None:
+    """Store the only observations of jobs apart from these, which will differ from them."""
+    own = ", ".join(column.name for column in COLUMNS["observations"])
+    names, values = f"job, {own}, append_id", own.replace("observed_at", "last_seen_at")
+    for part in _lists(numbers):
+        connection.execute(
+            f"INSERT INTO observations_apart ({names}) "
+            f"SELECT id, {values}, append_id FROM jobs "
+            f"WHERE append_id IS NOT NULL AND id IN ({part})"
+        )
+        connection.execute(f"UPDATE jobs SET append_id = NULL WHERE id IN ({part})")
 
 
 def rewrite_jobs(connection: Connection, numbers: Sequence[int]) -> None:
@@ -144,7 +185,9 @@ def rewrite_jobs(connection: Connection, numbers: Sequence[int]) -> None:
     appliances = dict(connection.execute("SELECT name, id FROM appliances"))
     for begin in range(0, len(numbers), _MANY):
         part = numbers[begin : begin + _MANY]
-        before, ids = _stored_jobs(connection, _number_queries(part))
+        before, ids = _stored_jobs(
+            connection, ((f"jobs j WHERE j.id IN ({own})", []) for own in _lists(part))
+        )
         left = _all_observations(connection, part)
         after = jobs_from(left)
         bare = left[~_among(left, after)][_KEY].drop_duplicates()
@@ -153,7 +196,7 @@ def rewrite_jobs(connection: Connection, numbers: Sequence[int]) -> None:
         # first, as the oldest start is looked up among those that stay
         connection.execute_many("DELETE FROM jobs WHERE id = ?", gone)
         texts = TextNumbers(connection, {})
-        _write_jobs(connection, before, after, bare, ids, appliances, texts)
+        _write_jobs(connection, before, after, bare, ids, appliances, texts, {})
 
 
 def _pair_queries(pairs: Sequence[tuple[int, str]]) -> Iterator[tuple[str, list[Any]]]:
@@ -165,10 +208,9 @@ def _pair_queries(pairs: Sequence[tuple[int, str]]) -> Iterator[tuple[str, list[
         yield source, [value for pair in part for value in pair]
 
 
-def _number_queries(numbers: Sequence[int]) -> Iterator[tuple[str, list[Any]]]:
+def _lists(numbers: Sequence[int]) -> Iterator[str]:
     for begin in range(0, len(numbers), CHUNK):
-        part = ", ".join(map(str, numbers[begin : begin + CHUNK]))
-        yield f"jobs j WHERE j.id IN ({part})", []
+        yield ", ".join(map(str, numbers[begin : begin + CHUNK]))
 
 
 def _stored_jobs(
@@ -191,9 +233,11 @@ def _all_observations(connection: Connection, numbers: Sequence[int]) -> pd.Data
     columns, types = select("observations", OBSERVATIONS.names, "o.")
     types = {"appliance": "integer", "job_id": "text"} | types
     rows: list[tuple[Any, ...]] = []
-    for source, _ in _number_queries(numbers):
-        joined = source.replace("jobs j", "jobs j JOIN observations o ON o.job = j.id")
-        rows += connection.execute(f"SELECT j.appliance_id, j.job_id, {columns} FROM {joined}")
+    for part in _lists(numbers):
+        rows += connection.execute(
+            f"SELECT j.appliance_id, j.job_id, {columns} "
+            f"FROM jobs j JOIN observations o ON o.job = j.id WHERE j.id IN ({part})"
+        )
     return to_frame(connection, OBSERVATIONS, as_table(rows, types))
 
 
@@ -204,7 +248,8 @@ def _write_jobs(  # all that a job's row is made of
     bare: pd.DataFrame,
     ids: dict[tuple[str, str], int],
     appliances: Mapping[str, int],
-    texts: "TextNumbers",
+    texts: TextNumbers,
+    single: Mapping[tuple[str, str], int],
 ) -> None:
     """Write jobs, and bring the sums of their appliances up to them; `ids` gets the new ones."""
     columns = COLUMNS["jobs"]
@@ -227,10 +272,10 @@ def _write_jobs(  # all that a job's row is made of
             changed.append((*row, ids[key]))
         else:
             ids[key] = number
-            added.append((number, *row))
+            added.append((number, *row, single.get(key)))
             number += 1
     own = ["appliance_id" if name == "appliance" else name for name in names]
-    connection.insert("jobs", ("id", *own), added)
+    connection.insert("jobs", ("id", *own, "append_id"), added)
     marks = ", ".join(f"{name} = ?" for name in own)
     connection.execute_many(f"UPDATE jobs SET {marks} WHERE id = ?", changed)
     _count_jobs(connection, before, after, appliances)

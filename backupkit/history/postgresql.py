@@ -156,6 +156,8 @@ class Postgres(Database):
                     with begin(connection), connection.cursor() as cursor:
                         return action(_PostgresConnection(cursor, "%s"))
             except self._driver.Error as error:
+                if _was_interrupted(error):
+                    raise KeyboardInterrupt from error
                 gone = connection is None or connection.closed
                 if not (gone and self._is_passing(error)) or time.monotonic() > until:
                     raise self.failure(error, verb) from error
@@ -176,7 +178,14 @@ class Postgres(Database):
         with self.lock:
             try:
                 connection = self._connected()
-                for table in ("observations", "jobs", "polls", "schedules", "texts", "messages"):
+                for table in (
+                    "observations_apart",
+                    "jobs",
+                    "polls",
+                    "schedules",
+                    "texts",
+                    "messages",
+                ):
                     connection.execute(f"VACUUM {table}")
             except self._driver.Error as error:
                 raise self.failure(error, "written") from error
@@ -216,6 +225,14 @@ _POSTGRES_ADVICE: Final = (
     ("53100", "Make room on the server's disk; what was kept before is still there."),
     ("25006", "The server takes no changes; name the one that does."),
 )
+
+
+def _was_interrupted(error: BaseException) -> bool:
+    """Return whether Ctrl-C came, of which psycopg may only tell that a statement failed."""
+    before = error.__context__
+    return before is not None and (
+        isinstance(before, KeyboardInterrupt) or _was_interrupted(before)
+    )
 
 
 def _close_all(connections: list[Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from backupkit.errors import HistoryError
 from backupkit.history.databases import Connection, Database
-from backupkit.history.jobs import rewrite_jobs
+from backupkit.history.jobs import keep_apart, rewrite_jobs
 from backupkit.history.ledger import FIELDS, KINDS, add_entry, digest_of, left_digest
 from backupkit.history.rows import next_id, select, values_of
 from backupkit.history.scan import Digests, canonical_rows, pieces
@@ -89,17 +89,18 @@ def _remove(
         rows[table] = _rows(connection, table, condition)
         touched |= {number for number, _ in rows[table]}
     counts = {table: len(own) for table, own in rows.items()}
-    partly = connection.execute(
-        f"SELECT DISTINCT o.job FROM observations o WHERE {wanted['observations']}"
-    )
+    chosen = f"SELECT o.job FROM observations o WHERE {wanted['observations']}"
+    partly = sorted({job for (job,) in connection.execute(chosen)})
     gone = f"FROM polls o WHERE o.appliance_id = appliances.id AND ({wanted['polls']})"
     connection.execute(
         f"UPDATE appliances SET polls = polls - (SELECT COUNT(o.ok) {gone}), "
         f"polls_ok = polls_ok - (SELECT COALESCE(SUM(o.ok), 0) {gone})"
     )
+    keep_apart(connection, partly)
     for table, condition in wanted.items():
-        connection.execute(f"DELETE FROM {table} AS o WHERE {condition}")
-    rewrite_jobs(connection, [job for (job,) in partly])
+        stored = "observations_apart" if table == "observations" else table
+        connection.execute(f"DELETE FROM {stored} AS o WHERE {condition}")
+    rewrite_jobs(connection, partly)
     if touched:
         digests = Digests(only=touched)
         for piece in pieces(connection):

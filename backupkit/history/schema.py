@@ -3,6 +3,9 @@
 Times are microseconds since 1970 in UTC, durations microseconds, flags 0 or 1, what is missing is
 NULL. A text that repeats is kept once, in `texts`, and messages once, in `messages`, both by a
 number; lists are JSON. The views show the same for people.
+
+The row of a job that was observed once, as most are, is its observation as well: it names the
+append that brought it. `observations_apart` holds all other observations; `observations` shows all.
 """
 
 from collections.abc import Mapping
@@ -14,6 +17,7 @@ from backupkit.tables.contract import COUNT, FLAG, MESSAGES, NUMBER, SPAN, TIME
 __all__ = [
     "CODED",
     "COLUMNS",
+    "JOB_SECOND",
     "JOB_TIME",
     "OUTCOME_IDS",
     "SCHEMA_VERSION",
@@ -31,7 +35,10 @@ JOB_TIME: Final = (
     "CASE WHEN start_time > COALESCE(end_time, last_seen_at) THEN start_time "
     "ELSE COALESCE(end_time, last_seen_at) END"
 )
-"""When a job is over [us since 1970]: the order in which an evaluation needs jobs; indexed."""
+"""When a job is over [us since 1970]: the order in which an evaluation needs jobs."""
+
+JOB_SECOND: Final = f"({JOB_TIME}) / 1000000"
+"""The second in which it is over; indexed, as a small number."""
 
 CODED: Final = {"text": "texts", "list": "texts", "messages": "messages"}
 """Which kinds of column are a number of a row in another table."""
@@ -147,11 +154,12 @@ CREATE TABLE appends (
 CREATE TABLE jobs (
   id INTEGER PRIMARY KEY,
   {_columns("jobs")},
+  append_id INTEGER REFERENCES appends (id),
   UNIQUE (job_id, appliance_id)
 );
-CREATE INDEX jobs_by_time ON jobs (appliance_id, ({JOB_TIME}));
+CREATE INDEX jobs_by_time ON jobs (appliance_id, ({JOB_SECOND}));
 CREATE INDEX jobs_open ON jobs (appliance_id) WHERE outcome = {OUTCOME_IDS["open"]};
-CREATE TABLE observations (
+CREATE TABLE observations_apart (
   job INTEGER NOT NULL REFERENCES jobs (id),
   {_columns("observations")},
   {_APPEND},
@@ -169,7 +177,14 @@ CREATE TABLE schedules (
 ) {{without_rowid}};
 """
 
+_OBSERVED: Final = [column.name for column in COLUMNS["observations"]]
+
 VIEWS: Final = f"""
+CREATE VIEW observations AS
+SELECT job, {", ".join(_OBSERVED)}, append_id FROM observations_apart
+UNION ALL
+SELECT id, {", ".join(_OBSERVED).replace("observed_at", "last_seen_at")}, append_id
+FROM jobs WHERE append_id IS NOT NULL;
 CREATE VIEW v_jobs AS
 SELECT a.name AS appliance, j.job_id, outcome.text AS outcome, state.text AS state,
   status.text AS status, type.text AS type,

@@ -192,7 +192,7 @@ def _counts(reader: Reader, entries: list[dict[str, Any]]) -> Iterator[_Found]:
     told = [c.name for c in COLUMNS["jobs"] if c.name not in {"appliance", "job_id"}]
     bare = reader.rows(
         "SELECT a.name, j.job_id FROM jobs j JOIN appliances a ON a.id = j.appliance_id "
-        f"WHERE j.first_seen_at IS NULL AND (COALESCE({', '.join(told)}) IS NOT NULL "
+        f"WHERE j.first_seen_at IS NULL AND (COALESCE({', '.join(told)}, append_id) IS NOT NULL "
         "OR NOT EXISTS (SELECT 1 FROM observations o WHERE o.job = j.id))",
         {"name": "text", "job_id": "text"},
     )
