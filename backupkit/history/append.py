@@ -20,6 +20,8 @@ _TABLES: Final[Mapping[str, Table]] = {
     "polls": POLLS,
     "schedules": SCHEDULES,
 }
+_MANY: Final = 20_000
+"""Rows of an append from which on the database counts again what there is."""
 _TIME: Final = {"observations": "observed_at", "polls": "polled_at", "schedules": "seen_at"}
 
 
@@ -110,6 +112,8 @@ def append(
         own = [appliances[name] for name in plain[kind]["appliance"]]
         texts.insert(kind, plain[kind], {"appliance_id": own}, number)
     _count_polls(connection, frames["polls"], appliances)
+    if sum(map(len, frames.values())) >= _MANY:
+        connection.analyze()
     return result
 
 

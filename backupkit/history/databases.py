@@ -96,6 +96,9 @@ class Connection(Reader):
         marks = ", ".join("?" * len(columns))
         self.execute_many(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)
 
+    def analyze(self) -> None:
+        """Let the database see that tables have grown; SQLite plans well without."""
+
     def table(self, query: str, types: Mapping[str, str]) -> pa.Table:
         """Return the rows of a query as Arrow columns."""
         columns = list(zip(*self.execute(query), strict=True)) or [()] * len(types)

@@ -27,6 +27,7 @@ _T = TypeVar("_T")
 
 _SCHEMA: Final = "backupkit"
 _LOCK: Final = 0x76634270  # of PostgreSQL's advisory locks: one append at a time
+_GROWING: Final = ("observations_apart", "jobs", "polls", "schedules", "texts", "messages")
 _IDLE: Final = 0  # libpq's word for a connection without a transaction
 
 
@@ -36,6 +37,10 @@ class _PostgresConnection(Connection):
         with self._cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
+
+    def analyze(self) -> None:
+        """Update the statistics by which queries are planned, which else takes a minute."""
+        self.execute(f"ANALYZE {', '.join(_GROWING)}")
 
 
 class Postgres(Database):
@@ -108,6 +113,7 @@ class Postgres(Database):
             connection = self._driver.connect(self.uri, autocommit=True, application_name=_SCHEMA)
             connection.execute(f"SET search_path TO {_SCHEMA}")
             connection.execute("SET synchronous_commit TO on")
+            connection.execute("SET jit TO off")  # it takes longer than most queries
             # whoever waited for the lock sees what was committed meanwhile
             connection.execute("SET default_transaction_isolation TO 'read committed'")
             self._open[:] = [connection, os.getpid()]
@@ -122,6 +128,7 @@ class Postgres(Database):
         try:
             with dbapi.connect(self.uri, autocommit=True) as connection, connection.cursor() as c:
                 c.execute(f"SET search_path TO {_SCHEMA}")
+                c.execute("SET jit TO off")
                 c.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 yield ArrowReader(c, typed=True)
                 c.execute("COMMIT")
@@ -178,14 +185,7 @@ class Postgres(Database):
         with self.lock:
             try:
                 connection = self._connected()
-                for table in (
-                    "observations_apart",
-                    "jobs",
-                    "polls",
-                    "schedules",
-                    "texts",
-                    "messages",
-                ):
+                for table in _GROWING:
                     connection.execute(f"VACUUM {table}")
             except self._driver.Error as error:
                 raise self.failure(error, "written") from error

@@ -104,11 +104,11 @@ def _where(conditions: Sequence[str]) -> str:
     return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
-def read_table(reader: Reader, table: Table, wanted: Filter, *more: str) -> pd.DataFrame:
+def read_table(reader: Reader, table: Table, wanted: Filter) -> pd.DataFrame:
     """Return polls or schedules, in the order in which they were learnt."""
     time = _TIMES[table.name]
     columns, types = select(table.name, table.names)
-    conditions = [*wanted.conditions(reader, time, "appliance_id"), *more]
+    conditions = wanted.conditions(reader, time, "appliance_id")
     rows = reader.table(f"SELECT {columns} FROM {table.name}{_where(conditions)}", types)
     names = [name for name in ("appliance", "schedule") if name in types]
     return to_frame(reader, table, rows, by=[time, *names])
@@ -210,7 +210,18 @@ def remembered(reader: Reader, *, ids: bool) -> dict[str, Remembered]:
     ids : bool
         Whether to read the ids of all jobs that are still listed, or only how many there are.
     """
-    facts = poll_facts(read_table(reader, POLLS, Filter(), _NEWEST_GOOD))
+    columns, types = select("polls", POLLS.names, "p.")
+    newest = " UNION ".join(
+        "SELECT a.id, (SELECT q.polled_at FROM polls q WHERE q.appliance_id = a.id AND q.ok = 1 "
+        f"ORDER BY q.polled_at DESC LIMIT 1 OFFSET {skipped}) FROM appliances a"
+        for skipped in (0, 1)
+    )
+    polls = reader.table(
+        f"WITH w (appliance_id, polled_at) AS ({newest}) SELECT {columns} FROM w "
+        "JOIN polls p ON p.appliance_id = w.appliance_id AND p.polled_at = w.polled_at",
+        types,
+    )
+    facts = poll_facts(to_frame(reader, POLLS, polls, by=["polled_at", "appliance"]))
     counts = dict(
         reader.rows(
             "SELECT name, jobs_listed FROM appliances WHERE jobs > 0 OR polls_ok > 0",
@@ -277,10 +288,3 @@ def known_jobs(
         frozenset(job for job, _ in rows),
         frozenset(job for job, outcome in rows if outcome in ended),
     )
-
-
-_NEWEST_GOOD: Final = (
-    "polled_at >= (SELECT COALESCE(MIN(t), 0) FROM (SELECT q.polled_at AS t FROM polls q "
-    "WHERE q.appliance_id = polls.appliance_id AND q.ok = 1 ORDER BY q.polled_at DESC LIMIT 2) w)"
-)
-"""The newest two good polls of each appliance, and what came after them."""

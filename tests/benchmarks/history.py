@@ -27,6 +27,10 @@ __all__ = ["sections"]
 LISTED = 30
 """Ids on the list of each appliance when a collection begins."""
 
+MONTH = "what 30 days need"
+NIGHTS = 165
+"""How many nights that is at most; a shorter history has less to read."""
+
 APPENDS = 7
 """Rounds that are appended to each size; the first is not counted."""
 
@@ -79,6 +83,10 @@ def _engine(engine: str, target: Callable[[str], str], scale: Scale) -> Iterator
         yield _reads(engine, kept, scale.rounds)
         for name, took in _daily(kept, scale.rounds).items():
             grown.setdefault(name, []).append(took)
+    enough = [number for number in scale.kept if number >= NIGHTS * scale.kept_appliances]
+    base = dict.fromkeys(grown, 0)
+    if enough:
+        base[MONTH] = scale.kept.index(enough[0])
     yield Section(
         f"{engine}: what is done each day, by the length of the history "
         f"({' / '.join(f'{number:,}' for number in scale.kept)} jobs of "
@@ -93,8 +101,8 @@ def _engine(engine: str, target: Callable[[str], str], scale: Scale) -> Iterator
                     for number, each in zip(scale.kept, took, strict=True)
                 ),
                 Figure(
-                    f"{name}: the longest / the shortest history",
-                    took[-1] / took[0],
+                    f"{name}: the longest / {scale.kept[base[name]]:,} jobs",
+                    took[-1] / took[base[name]],
                     "x",
                     1.3,
                     True,
@@ -113,11 +121,16 @@ def _built(place: str, appliances: int, nights: int) -> tuple[bk.History, float]
 def _size(engine: str, kept: Kept, seconds: float) -> Section:
     size = kept.history._database.size()
     return Section(
-        f"{engine}: {kept.jobs:,} jobs and as many polls, built by appends of many nights",
+        f"{engine}: {kept.jobs:,} jobs and the polls of a year at most, built by appends of many "
+        "nights",
         {},
         [
             Figure(
-                "all in, tables and indexes, for each job and its poll", size / kept.jobs, "bytes"
+                "all in, tables, indexes and polls, for each job",
+                size / kept.jobs,
+                "bytes",
+                200,
+                True,
             ),
             Figure("built", kept.jobs / seconds, "jobs/s"),
         ],
@@ -199,7 +212,7 @@ def _daily(kept: Kept, rounds: int) -> dict[str, float]:
 
     took = {
         "start of a collection: jobs looked up by key": _median(start_of_round, rounds),
-        "what 30 days need": _median(month, rounds),
+        MONTH: _median(month, rounds),
     }
     appends = []
     for night in range(kept.nights, kept.nights + APPENDS):

@@ -11,10 +11,13 @@ import pyarrow as pa
 import backupkit as bk
 from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES
 
-__all__ = ["NIGHT", "large_history", "one_night"]
+__all__ = ["NIGHT", "YEAR", "large_history", "one_night"]
 
 NIGHT: Final = pd.Timestamp("2023-11-01T01:00Z")
 """When the first night's jobs begin."""
+
+YEAR: Final = 365
+"""Nights at the end of a history of which the polls are kept."""
 
 _AT_ONCE = 50_000
 """Jobs that one append brings."""
@@ -24,7 +27,7 @@ _UTC = pa.timestamp("us", tz="UTC")
 
 
 def large_history(target: str | Path, *, appliances: int, nights: int) -> bk.History:
-    """Make a history of a job and a poll of each appliance each night.
+    """Make a history of a job of each appliance each night, and a poll each night of a year.
 
     Parameters
     ----------
@@ -36,12 +39,13 @@ def large_history(target: str | Path, *, appliances: int, nights: int) -> bk.His
     Returns
     -------
     History
-        All polls are kept.
+        Its polls are not thinned out.
     """
     history = bk.History(target, keep_polls=None)
     step = max(1, _AT_ONCE // appliances)
     for first in range(0, nights, step):
-        history.append(some_nights(appliances, range(first, min(nights, first + step))))
+        last = min(nights, first + step)
+        history.append(some_nights(appliances, range(first, last), polled=nights - YEAR))
     return history
 
 
@@ -50,8 +54,8 @@ def one_night(appliances: int, night: int) -> SimpleNamespace:
     return some_nights(appliances, range(night, night + 1))
 
 
-def some_nights(appliances: int, nights: range) -> SimpleNamespace:
-    """Return what a collector brought after each of some nights."""
+def some_nights(appliances: int, nights: range, *, polled: int = 0) -> SimpleNamespace:
+    """Return what a collector brought after each of some nights, with polls from one on."""
     names = np.array([f"vc-{number:04}.example.com" for number in range(appliances)], dtype=object)
     random = np.random.default_rng(nights.start)
     size = appliances * len(nights)
@@ -112,6 +116,6 @@ def some_nights(appliances: int, nights: range) -> SimpleNamespace:
     }
     return SimpleNamespace(
         observations=OBSERVATIONS.from_arrow(rows),
-        polls=POLLS.frame(polls),
+        polls=POLLS.frame(polls)[night >= polled].reset_index(drop=True),
         schedules=SCHEDULES.frame(plans),
     )
