@@ -67,6 +67,6 @@ def restore(uri: str, rows: Dump) -> None:
         for table in reversed(TABLES):
             cursor.execute(f"DELETE FROM {table}")
         for table in TABLES:
-            if rows[table]:
-                marks = ", ".join([mark] * len(rows[table][0]))
-                cursor.executemany(f"INSERT INTO {table} VALUES ({marks})", rows[table])
+            for row in rows[table]:
+                marks = ", ".join([mark] * len(row))
+                cursor.execute(f"INSERT INTO {table} VALUES ({marks})", row)

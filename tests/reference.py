@@ -1,4 +1,4 @@
-"""A slow second opinion on the judgement, from sla.md alone.
+"""A slow second opinion on the judgement, from docs/sla.md alone.
 
 One appliance at a time, in plain Python with the standard library: time is cut wherever anything
 happens, and each piece is judged in its middle, so that no rule about the very instant of a change

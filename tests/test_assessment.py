@@ -128,7 +128,7 @@ def told(frame: pd.DataFrame, name: str = "vc") -> dict[str, Any]:
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example["name"]))
 class TestWorkedExamples:
-    """Examples A to M of sla.md, section 7."""
+    """Examples A to M of docs/sla.md, section 7."""
 
     def test_time_in_each_state(self, example: dict[str, Any]) -> None:
         """The hours compliant, in breach, unknown, excluded and unobserved are those worked out."""

@@ -220,7 +220,7 @@ class TestHistoryFirst:
         """One that cannot be written now is told, and nobody is asked."""
         fleet, path = write_fleet(tmp_path, "vc-1"), tmp_path / "h.db"
         history = bk.History(path)
-        monkeypatch.setattr("backupkit.history.databases.PATIENCE", 0.1)
+        monkeypatch.setattr("backupkit.history.databases.LOCK_TIMEOUT", 0.1)
         monkeypatch.setattr(bk, command, lambda *_, **__: pytest.fail("it asked"))
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")

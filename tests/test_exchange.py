@@ -20,8 +20,8 @@ from pandas.testing import assert_frame_equal
 
 from backupkit import History
 from backupkit.errors import HistoryError
-from backupkit.history import exporting, scan
-from backupkit.history.exported import MANIFEST, Export
+from backupkit.history import AppendResult, export_writer, scan
+from backupkit.history.export_reader import MANIFEST, Export
 from backupkit.history.sqlite import SQLite
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES
 
@@ -140,7 +140,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> History:
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read and write few rows at a time."""
     monkeypatch.setattr(scan, "_AT_ONCE", 1)
-    monkeypatch.setattr(exporting, "_ROWS", 3)
+    monkeypatch.setattr(export_writer, "_ROWS", 3)
     monkeypatch.setattr("backupkit.history.exchange._AT_ONCE", 1)
 
 
@@ -168,6 +168,19 @@ def test_backup_of_nothing(tmp_path: Path, postgres_url: str) -> None:
         copy = History(history.backup(tmp_path / f"{number}.db"))
         assert copy.identity == history.identity
         assert copy.verify().empty
+
+
+def test_backup_into_a_file(kept: History, tmp_path: Path) -> None:
+    """A file is no folder."""
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(HistoryError, match=r"cannot be copied to .* the history is as it was"):
+        kept.backup(tmp_path / "file" / "copy.db")
+
+
+def test_nothing(tmp_path: Path, target: str) -> None:
+    """An export of an empty history is imported as nothing."""
+    History(target).export(tmp_path / "export")
+    assert History(tmp_path / "other.db").merge(tmp_path / "export") == AppendResult()
 
 
 def test_backup_beside_others(kept: History, tmp_path: Path) -> None:
@@ -349,7 +362,7 @@ def test_urls(kept: History, tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
 def test_bad_targets(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, why: str, kind: exporting.Kind
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, why: str, kind: export_writer.Kind
 ) -> None:
     """No target is written over, and no password is told."""
     if kind == "csv" and "://" in target:
@@ -376,13 +389,13 @@ def test_export_is_cut(kept: History, tmp_path: Path, monkeypatch: pytest.Monkey
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(exporting, "head_at", stop)
+    monkeypatch.setattr(export_writer, "head_at", stop)
     with pytest.raises(KeyboardInterrupt):
         kept.export(tmp_path / "export")
     assert empty_folder(tmp_path / "export")
     monkeypatch.undo()
     kept.export(tmp_path / "export")
-    monkeypatch.setattr(exporting, "_plain", stop)
+    monkeypatch.setattr(export_writer, "_plain", stop)
     with pytest.raises(KeyboardInterrupt):
         kept.export(tmp_path / "csv", kind="csv")
     assert empty_folder(tmp_path / "csv")

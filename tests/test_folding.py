@@ -86,10 +86,10 @@ def test_any_sequence(place: Place, made: list[SimpleNamespace], data: st.DataOb
     with place() as target:
         history = History(target)
         for one in made:
-            whole = data.draw(st.booleans())
-            history._append(one, whole=whole)
+            keep_all = data.draw(st.booleans())
+            history._append(one, keep_all=keep_all)
             assert_folded(history)
-            assert history._append(one, whole=whole).observations == 0
+            assert history._append(one, keep_all=keep_all).observations == 0
         remembered = history.remembered()
         expected = remembered_from(history.observations(), history.polls())
         for name in expected:

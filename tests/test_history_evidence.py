@@ -45,7 +45,7 @@ def kept(case: Case, target: Path | str) -> History:
         polls=polls[polls["polled_at"] <= now].reset_index(drop=True),
         schedules=schedules[schedules["seen_at"] <= now].reset_index(drop=True),
     )
-    history._append(snapshot, whole=True)
+    history._append(snapshot, keep_all=True)
     return history
 
 

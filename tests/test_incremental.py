@@ -13,7 +13,7 @@ from pandas.testing import assert_frame_equal
 
 from backupkit import History, Snapshot, collect
 from backupkit.cli import main
-from backupkit.history import Appended
+from backupkit.history import AppendResult
 from backupkit.simulator import Request, Scenario, Trait
 from tests.conftest import EPOCH, QUICK, Simulated, epoch, simulated
 
@@ -70,7 +70,7 @@ class Moving:
         assert self.running.appliances.open_sessions == 0
         return snapshot
 
-    def round(self, *, full: bool = False) -> Appended:
+    def round(self, *, full: bool = False) -> AppendResult:
         """Make a round and keep it."""
         return self.history.append(self.collect(full=full))
 
@@ -118,7 +118,7 @@ class TestFewRequests:
         """Where nothing is new three or four requests are enough, in every version."""
         assert moving.round().new == len(VERSIONS) * JOBS
         added = moving.round()
-        assert added == Appended(polls=len(VERSIONS))
+        assert added == AppendResult(polls=len(VERSIONS))
         assert moving.requests == {name: 3 + (name != "vc-65") for name in VERSIONS}
         assert all(moving.asked_jobs(name) == [] for name in VERSIONS)
         told = moving.history.polls().groupby("appliance")["requests"].last()
@@ -198,8 +198,8 @@ class TestVanished:
         for name, job in gone.items():
             moving.running.appliances.forget(name, job)
         when = moving.clock.now
-        assert moving.round() == Appended(vanished=len(VERSIONS), polls=len(VERSIONS))
-        assert moving.round() == Appended(polls=len(VERSIONS))
+        assert moving.round() == AppendResult(vanished=len(VERSIONS), polls=len(VERSIONS))
+        assert moving.round() == AppendResult(polls=len(VERSIONS))
         for name, job in gone.items():
             jobs = moving.jobs(name)
             assert len(jobs) == JOBS
@@ -211,7 +211,7 @@ class TestVanished:
         assert (added.new, added.changed, added.vanished) == (0, len(VERSIONS), 0)
         assert moving.history.jobs()["vanished_at"].isna().all()
         assert len(moving.history.jobs()) == len(VERSIONS) * JOBS
-        assert moving.round() == Appended(polls=len(VERSIONS))
+        assert moving.round() == AppendResult(polls=len(VERSIONS))
 
     def test_all(self, moving: Moving) -> None:
         """An appliance that loses its whole list keeps its past here, and goes on."""
@@ -237,7 +237,7 @@ class TestVanished:
             snapshot = collect(
                 moving.running.fleet, known=moving.history, limits=QUICK, clock=moving.clock
             )
-        assert moving.history.append(snapshot) == Appended(polls=len(VERSIONS))
+        assert moving.history.append(snapshot) == AppendResult(polls=len(VERSIONS))
         for name in VERSIONS:
             moving.running.appliances.start(name)
         moving.wait(MINUTE)

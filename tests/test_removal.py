@@ -216,7 +216,7 @@ class TestBytes:
 
     def test_being_read(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """While another program reads an older state it is removed, and said what is left."""
-        monkeypatch.setattr("backupkit.history.databases.PATIENCE", 0.2)
+        monkeypatch.setattr("backupkit.history.databases.LOCK_TIMEOUT", 0.2)
         with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
             other.execute("BEGIN")
             other.execute("SELECT COUNT(*) FROM jobs").fetchall()

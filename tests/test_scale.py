@@ -17,7 +17,7 @@ from pandas.testing import assert_frame_equal
 
 from backupkit import Assessment, History, evaluate, evaluate_dask, scale
 from backupkit.errors import HistoryError, SettingsError
-from backupkit.history.exported import MANIFEST, Export
+from backupkit.history.export_reader import MANIFEST, Export
 from backupkit.policy import Member, Policy
 from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES
 from tests.postgres import PostgresServer

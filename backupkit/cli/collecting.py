@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from backupkit.client import Limits
     from backupkit.collect import Snapshot, Strategy
     from backupkit.fleet import Fleet
-    from backupkit.history import Appended, History
+    from backupkit.history import AppendResult, History
 
 __all__ = ["SOME_UNREAD", "collect", "collect_into", "say_some", "stoppable"]
 
@@ -84,7 +84,7 @@ def collect_into(
     limits: "Limits | None" = None,
     strategy: "Strategy" = "auto",
     full: bool = False,
-) -> tuple["Snapshot", "Appended"]:
+) -> tuple["Snapshot", "AppendResult"]:
     """Make one round, keep it, and say what came of it."""
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", category=BackupkitWarning)
@@ -118,7 +118,7 @@ def say_some(lines: Sequence[str], *, rest: str = "") -> None:
         typer.echo(f"  and {more:,} more{rest}", err=True)
 
 
-def _say(snapshot: "Snapshot", added: "Appended") -> None:
+def _say(snapshot: "Snapshot", added: "AppendResult") -> None:
     """Say in a sentence what the round brought."""
     polls, errors = snapshot.polls, snapshot.errors
     good = polls[polls["ok"].fillna(value=False).astype("bool")]
@@ -158,7 +158,7 @@ def _span(row: Any, prefix: str) -> str:  # noqa: ANN401 # a row of conflicts
     return " to ".join(f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in times)
 
 
-def _round(snapshot: "Snapshot", added: "Appended") -> dict[str, Any]:
+def _round(snapshot: "Snapshot", added: "AppendResult") -> dict[str, Any]:
     return {
         "read": int(snapshot.polls["ok"].sum()),
         "asked": len(snapshot.polls),

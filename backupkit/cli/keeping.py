@@ -12,7 +12,7 @@ from backupkit.cli.options import AsJson, HistoryPlace, print_json
 from backupkit.errors import SettingsError
 
 if TYPE_CHECKING:
-    from backupkit.history import Appended, History
+    from backupkit.history import AppendResult, History
 
 __all__ = ["history"]
 
@@ -163,7 +163,7 @@ def import_(
 
 def _is_export(folder: Path) -> bool:
     """Return whether a folder is an export, whole or not, and holds no saved answers."""
-    from backupkit.history.exported import MANIFEST  # noqa: PLC0415 # it loads pyarrow
+    from backupkit.history.export_reader import MANIFEST  # noqa: PLC0415 # it loads pyarrow
 
     return (folder / MANIFEST).exists() or any(folder.rglob("*.parquet"))
 
@@ -186,7 +186,7 @@ def _import_answers(kept: "History", source: Path, observed_at: str | None) -> i
     return SOME_UNREAD if len(snapshot.errors) else 0
 
 
-def _say_added(kept: "History", added: "Appended", source: str | Path) -> None:
+def _say_added(kept: "History", added: "AppendResult", source: str | Path) -> None:
     rows = _counted_rows(added.observations, added.polls, added.schedules)
     typer.echo(f"{kept.uri}: {rows} added from {source}")
 

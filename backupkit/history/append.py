@@ -1,4 +1,4 @@
-"""Appending: what is new in some frames goes into all tables, in one transaction."""
+"""The append of new rows to all tables, in one transaction."""
 
 from collections.abc import Mapping
 from itertools import compress
@@ -7,9 +7,9 @@ from typing import Any, Final, Protocol
 import pandas as pd
 
 from backupkit.history import ledger
-from backupkit.history.appended import Appended
+from backupkit.history.append_result import AppendResult
 from backupkit.history.databases import Connection
-from backupkit.history.jobs import CHUNK, JobUpdate, TextNumbers
+from backupkit.history.jobs import CHUNK, JobUpdate, TextIds
 from backupkit.history.rows import next_id, plain_columns, select, storable, to_frame
 from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES, Table, changed_schedules
 
@@ -21,12 +21,12 @@ _TABLES: Final[Mapping[str, Table]] = {
     "schedules": SCHEDULES,
 }
 _MANY: Final = 20_000
-"""Rows of an append from which on the database counts again what there is."""
+"""Rows of an append after which the database updates its statistics."""
 _TIME: Final = {"observations": "observed_at", "polls": "polled_at", "schedules": "seen_at"}
 
 
 class Snapshot(Protocol):
-    """What can be appended: a `backupkit.Snapshot`, or anything with its three frames."""
+    """Three frames to append: a `backupkit.Snapshot`, or any object that has them."""
 
     @property
     def observations(self) -> pd.DataFrame:
@@ -42,8 +42,8 @@ class Snapshot(Protocol):
 
 
 def append(
-    connection: Connection, snapshot: Snapshot, *, run_id: str, whole: bool = False
-) -> Appended | None:
+    connection: Connection, snapshot: Snapshot, *, run_id: str, keep_all: bool = False
+) -> AppendResult | None:
     """Append what is new in a snapshot.
 
     Parameters
@@ -53,15 +53,15 @@ def append(
     snapshot : Snapshot
         Its frames were checked.
     run_id : str
-        Of this append: one that was kept already is not done again.
-    whole : bool
-        Whether to keep every row that is not there yet, as of another history; else only those
-        that say something new.
+        Identifies this append; one that is stored already is not repeated.
+    keep_all : bool
+        Whether to keep every row that is not stored yet, as an import does; else only rows that
+        differ from the newest one.
 
     Returns
     -------
-    Appended or None
-        How many rows were added; None if this append was kept by an earlier try.
+    AppendResult or None
+        How many rows were added; None if an earlier try has stored this append.
     """
     if connection.execute("SELECT 1 FROM appends WHERE run_id = ?", [run_id]):
         return None
@@ -74,14 +74,14 @@ def append(
         for name in frame["appliance"].unique()
     }
     appliances = _appliance_ids(connection, names)
-    jobs = JobUpdate(connection, observations, appliances, whole=whole)
+    jobs = JobUpdate(connection, observations, appliances, keep_all=keep_all)
     frames = {
         "observations": jobs.new,
         "polls": _new_polls(connection, polls, appliances),
-        "schedules": _new_schedules(connection, schedules, appliances, whole=whole),
+        "schedules": _new_schedules(connection, schedules, appliances, keep_all=keep_all),
     }
-    result = Appended.of(
-        jobs.new, jobs.known, polls=len(frames["polls"]), schedules=len(frames["schedules"])
+    result = AppendResult.of(
+        jobs.new, jobs.stored, polls=len(frames["polls"]), schedules=len(frames["schedules"])
     )
     if not any(map(len, frames.values())):
         return result
@@ -93,7 +93,7 @@ def append(
     number = ledger.add_entry(
         connection,
         run_id=run_id,
-        kind="import" if whole else "append",
+        kind="import" if keep_all else "append",
         digests={
             kind: ledger.digest_of(zip(*columns.values(), strict=True))
             for kind, columns in plain.items()
@@ -101,7 +101,7 @@ def append(
         counts={kind: len(frame) for kind, frame in frames.items()},
         between=(min(moments), max(moments)),
     )
-    texts = TextNumbers(connection, plain)
+    texts = TextIds(connection, plain)
     is_job = jobs.write(texts, number)
     apart = {
         name: list(compress(values, ~is_job)) for name, values in plain["observations"].items()
@@ -137,7 +137,7 @@ def _appliance_ids(connection: Connection, names: set[str]) -> dict[str, int]:
 def _new_polls(
     connection: Connection, polls: pd.DataFrame, appliances: Mapping[str, int]
 ) -> pd.DataFrame:
-    """Leave out the polls that are kept already."""
+    """Drop the polls that are stored already."""
     polls = polls.drop_duplicates(["appliance", "polled_at"])
     if polls.empty:
         return polls
@@ -163,9 +163,9 @@ def _new_schedules(
     schedules: pd.DataFrame,
     appliances: Mapping[str, int],
     *,
-    whole: bool,
+    keep_all: bool,
 ) -> pd.DataFrame:
-    """Keep the schedules that changed, or all that are not kept yet."""
+    """Return the schedules that changed, or all that are not stored yet."""
     if schedules.empty:
         return schedules
     numbers = ", ".join(str(appliances[str(name)]) for name in schedules["appliance"].unique())
@@ -175,12 +175,12 @@ def _new_schedules(
         types,
     )
     known = to_frame(connection, SCHEDULES, rows)
-    if not whole:
+    if not keep_all:
         return changed_schedules(schedules, known).reset_index(drop=True)
     keys = ["appliance", "schedule", "seen_at"]
-    told = schedules.drop_duplicates(keys, keep="last")
+    newest = schedules.drop_duplicates(keys, keep="last")
     there = pd.MultiIndex.from_frame(known[keys])
-    return told[~pd.MultiIndex.from_frame(told[keys]).isin(there)].reset_index(drop=True)
+    return newest[~pd.MultiIndex.from_frame(newest[keys]).isin(there)].reset_index(drop=True)
 
 
 def _count_polls(

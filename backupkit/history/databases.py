@@ -1,7 +1,7 @@
-"""What a history asks of its database, whichever it is.
+"""Interface of a history to its database, SQLite or PostgreSQL.
 
-Rows are written, and few rows read, by the driver that Python brings for SQLite and by psycopg for
-PostgreSQL. Many rows are read by ADBC, which hands them over as Arrow columns: 3 times as fast.
+The DB-API drivers (sqlite3, psycopg) write rows and read few rows. ADBC reads many rows, because it
+returns Arrow columns: 3 times as fast.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from backupkit.history.schema import OUTCOME_IDS, SCHEMA_VERSION
 
 __all__ = [
     "ARROW",
-    "PATIENCE",
+    "LOCK_TIMEOUT",
     "ArrowReader",
     "Connection",
     "Database",
@@ -36,7 +36,7 @@ __all__ = [
 
 _T = TypeVar("_T")
 
-PATIENCE: Final = 60.0  # s; how long a lock, or a server that restarts, is waited for
+LOCK_TIMEOUT: Final = 60.0  # s; how long a lock, or a server that restarts, is waited for
 _BATCH: Final = "adbc.sqlite.query.batch_rows"
 _EMPTY: Final = {"integer": "0", "real": "0.5", "text": "''", "bytes": "x''"}
 ARROW: Final = {
@@ -97,7 +97,7 @@ class Connection(Reader):
         self.execute_many(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)
 
     def analyze(self) -> None:
-        """Let the database see that tables have grown; SQLite plans well without."""
+        """Update the statistics of the query planner; SQLite needs none."""
 
     def table(self, query: str, types: Mapping[str, str]) -> pa.Table:
         """Return the rows of a query as Arrow columns."""
@@ -147,7 +147,7 @@ class ArrowReader(Reader):
 
 
 class Database(ABC):
-    """Where a history lies.
+    """Database that holds a history.
 
     Attributes
     ----------
@@ -159,31 +159,31 @@ class Database(ABC):
 
     @abstractmethod
     def read(self) -> contextlib.AbstractContextManager[ArrowReader]:
-        """Begin to read: all tables as they are at one moment."""
+        """Open a reader that sees all tables as of one moment."""
 
     @abstractmethod
     def write(self, action: Callable[[Connection], _T]) -> _T:
-        """Do something in one transaction, wholly or not at all; return what it returns.
+        """Run an action in one transaction and return its result.
 
-        The action may be called again when the connection broke: it has to find out by itself
-        whether its first try was kept.
+        The action may run again after a broken connection. It must check by itself whether its
+        first try was committed.
         """
 
     @abstractmethod
     def look_up(self, action: Callable[[Connection], _T]) -> _T:
-        """Do something that reads a few rows by key."""
+        """Run an action that reads a few rows by key."""
 
     @abstractmethod
     def check(self) -> list[str]:
-        """Run the database's own check; return what it finds."""
+        """Run the integrity check of the database and return its findings."""
 
     @abstractmethod
     def shrink(self) -> None:
-        """Give back the space of removed rows, and overwrite it."""
+        """Free and overwrite the space of removed rows."""
 
     @abstractmethod
     def size(self) -> int:
-        """Return how much is stored [bytes]."""
+        """Return the size of the database [bytes]."""
 
     def failure(self, error: Exception, verb: str) -> HistoryError:
         """Return the error for a person."""
@@ -192,7 +192,7 @@ class Database(ABC):
 
     @abstractmethod
     def _explain(self, error: Exception) -> tuple[str, str]:
-        """Return what failed, and what to do next."""
+        """Return the cause and the advice."""
 
 
 def open_database(target: str | Path, *, create: bool) -> Database:
@@ -236,7 +236,7 @@ def check_version(uri: str, version: int) -> None:
 
 
 def first_rows(connection: Connection) -> None:
-    """Fill what every history begins with."""
+    """Insert the rows that every new history has."""
     connection.insert(
         "texts",
         ("id", "sha256", "text"),
@@ -252,7 +252,7 @@ def first_rows(connection: Connection) -> None:
 
 
 def collector_name() -> str:
-    """Return who appends: user and machine."""
+    """Return the name of the appending process: user@machine."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError, ImportError):  # a container may know no name for its user

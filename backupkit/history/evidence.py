@@ -1,8 +1,8 @@
-"""Reading what an evaluation of a period needs, by index, however long the history is.
+"""Indexed read of the rows that an evaluation of a period needs.
 
-`backupkit.analysis.restrict_to_period` has the exact rule; what is read here is at least that. Of
-each appliance the newest jobs are read: those of the period, and so many before it as nearly always
-do. Where they do not, as of one that fails for long, more are read, in the end all.
+`backupkit.analysis.restrict_to_period` has the exact rule; this module reads at least those rows.
+For each appliance it reads the jobs of the period and a fixed number before it. Where that is not
+enough, for example after a long series of failures, it reads more, in the end all.
 """
 
 from collections.abc import Mapping
@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 from backupkit.history.databases import Reader
 from backupkit.history.queries import (
     Filter,
+    has_newer,
     head_at,
-    learnt_after,
     read_jobs,
     read_table,
     with_durations,
@@ -43,10 +43,10 @@ __all__ = ["read_evidence"]
 _Numbers = npt.NDArray[np.int64]
 
 _FIRST: Final = GROWTH_SIZES + BASELINE_RUNS + 20
-_TIMES_MORE: Final = 8
-"""How many jobs before the period are read at first, and how many times more where these are few.
+_FACTOR: Final = 8
+"""Jobs before the period in the first read, and the factor for each further read.
 
-A few of them fail, as a rule; each further reading takes longer than some rows too many.
+A further read costs more than some surplus rows.
 """
 
 _SECOND: Final = 1_000_000  # us
@@ -75,7 +75,7 @@ def read_evidence(reader: Reader, wanted: Filter, *, start: int, end: int, now: 
     """
     moment = now if wanted.at is None else wanted.at
     version = head_at(reader, moment) or None
-    if learnt_after(reader, moment):
+    if has_newer(reader, moment):
         past = Filter(at=moment, appliances=wanted.appliances)
         return Known(
             read_jobs(reader, past),
@@ -206,7 +206,7 @@ def _jobs(  # what they are needed for
         done = pa.array(asked[enough].to_numpy())
         found.append(rows.filter(pc.is_in(rows["appliance"], value_set=done)))
         asked = asked[~enough]
-        number *= _TIMES_MORE
+        number *= _FACTOR
     rows = pa.concat_tables(found)
     _, first = np.unique(rows["id"].to_numpy(), return_index=True)
     rows = rows.take(pa.array(first)).drop_columns(["id", "job_time"])
@@ -214,7 +214,7 @@ def _jobs(  # what they are needed for
 
 
 def _earliest(jobs: pa.Table, appliances: pd.Series) -> pd.Series:
-    """Return when the first of some jobs of each appliance began; far ahead without one."""
+    """Return the earliest start of some jobs of each appliance; `_NEVER` without a job."""
     began = pd.Series(jobs["start_time"].fill_null(_NEVER).to_numpy())
     first = began.groupby(jobs["appliance"].to_numpy()).min()
     found = first.reindex(appliances.to_numpy(), fill_value=_NEVER).to_numpy()
@@ -249,7 +249,7 @@ def _is_enough(  # all that it depends on
     end: pd.Series,
     kept: int,
 ) -> npt.NDArray[np.bool_]:
-    """Return of which appliances all is there that an evaluation needs."""
+    """Return for which appliances the rows are all that an evaluation needs."""
     size = len(asked)
     names = asked.index
     owner = pd.Index(asked).get_indexer(pd.Index(rows["appliance"].to_numpy()))

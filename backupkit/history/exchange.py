@@ -1,5 +1,6 @@
-"""A history for other programs and other histories: copies, exports and imports."""
+"""Backup of a history, and the frames of an import."""
 
+import contextlib
 import os
 import secrets
 import sqlite3
@@ -12,9 +13,9 @@ import pandas as pd
 
 from backupkit.errors import HistoryError, one_line
 from backupkit.history.databases import ArrowReader, Connection, Database, open_database
-from backupkit.history.exported import Export
-from backupkit.history.exporting import Kind, export, frames_in, refuse
-from backupkit.history.scan import pieces
+from backupkit.history.export_reader import Export
+from backupkit.history.export_writer import Kind, export, frames_in, refuse
+from backupkit.history.scan import chunks
 from backupkit.history.sqlite import SQLite
 from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES
 
@@ -26,7 +27,7 @@ _AT_ONCE: Final = 500_000
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """What can be appended."""
+    """Three frames to append."""
 
     observations: pd.DataFrame
     polls: pd.DataFrame
@@ -53,7 +54,8 @@ def backup(database: Database, target: Path) -> Path:
         ) from error
     finally:
         for ending in ("", "-wal", "-shm", "-journal"):
-            copy.with_name(f"{copy.name}{ending}").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                copy.with_name(f"{copy.name}{ending}").unlink()
     return target
 
 
@@ -93,8 +95,8 @@ def frames_of(source: str | Path, *, into: Database) -> Iterator[Frames]:
     if isinstance(into, SQLite) and isinstance(database, SQLite) and _is_same(database, into):
         return
     with database.read() as reader:
-        for piece in pieces(reader):
-            frames = dict(frames_in(reader, piece))
+        for chunk in chunks(reader):
+            frames = dict(frames_in(reader, chunk))
             yield Frames(frames["observations"], frames["polls"], frames["schedules"])
 
 

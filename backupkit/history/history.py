@@ -1,4 +1,4 @@
-"""History: every snapshot ever kept, in one SQLite file or in a PostgreSQL database."""
+"""All snapshots, in one SQLite file or in a PostgreSQL database."""
 
 import contextlib
 import secrets
@@ -15,7 +15,7 @@ from backupkit.errors import HistoryError
 from backupkit.history import append as _append
 from backupkit.history import exchange, retention
 from backupkit.history.append import Snapshot
-from backupkit.history.appended import Appended
+from backupkit.history.append_result import AppendResult
 from backupkit.history.databases import Connection, open_database
 from backupkit.history.evidence import read_evidence
 from backupkit.history.exchange import Kind
@@ -47,7 +47,7 @@ KEEP_POLLS: Final = timedelta(days=90)
 
 
 class _UndoneError(Exception):
-    """What is written is not to be kept."""
+    """Raised to roll back a test write."""
 
 
 class History:
@@ -132,7 +132,7 @@ class History:
         with self._database.read() as reader:
             return head_at(reader)
 
-    def append(self, snapshot: Snapshot) -> Appended:
+    def append(self, snapshot: Snapshot) -> AppendResult:
         """Keep what is new in a snapshot; appending the same one again changes nothing.
 
         Parameters
@@ -142,7 +142,7 @@ class History:
 
         Returns
         -------
-        Appended
+        AppendResult
             How many rows were added. Observations and schedules are kept only where they say
             something new; polls each once.
 
@@ -151,20 +151,20 @@ class History:
         HistoryError
             If it cannot be written; what was kept before is still there.
         """
-        return self._append(snapshot, whole=False)
+        return self._append(snapshot, keep_all=False)
 
-    def _append(self, snapshot: Snapshot, *, whole: bool) -> Appended:
+    def _append(self, snapshot: Snapshot, *, keep_all: bool) -> AppendResult:
         frames = exchange.Frames(
             OBSERVATIONS.check(snapshot.observations),
             POLLS.check(snapshot.polls),
             SCHEDULES.check(snapshot.schedules),
         )
         run_id = secrets.token_hex(16)
-        first_try = Appended()
+        first_try = AppendResult()
 
-        def action(connection: Connection) -> Appended:
+        def action(connection: Connection) -> AppendResult:
             nonlocal first_try
-            done = _append.append(connection, frames, run_id=run_id, whole=whole)
+            done = _append.append(connection, frames, run_id=run_id, keep_all=keep_all)
             if done is None:  # the connection broke when it was kept already
                 return first_try
             first_try = done
@@ -459,7 +459,7 @@ class History:
         """
         return exchange.export(self._database, str(target), kind)
 
-    def merge(self, source: str | Path) -> Appended:
+    def merge(self, source: str | Path) -> AppendResult:
         """Take over what another history holds; doing so again changes nothing.
 
         Parameters
@@ -469,7 +469,7 @@ class History:
 
         Returns
         -------
-        Appended
+        AppendResult
             How many rows were added.
 
         Raises
@@ -477,9 +477,9 @@ class History:
         HistoryError
             If the source cannot be read, or this history not be written.
         """
-        added = Appended()
+        added = AppendResult()
         for frames in exchange.frames_of(source, into=self._database):
-            added += self._append(frames, whole=True)
+            added += self._append(frames, keep_all=True)
         return added
 
     def prune(self, before: Instant) -> dict[str, int]:

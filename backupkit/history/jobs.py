@@ -1,4 +1,4 @@
-"""The table of jobs: observations folded into it, and the sums of appliances kept up to it."""
+"""Updates of the table `jobs` and of the totals per appliance."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -30,17 +30,17 @@ from backupkit.tables import (
 )
 from backupkit.tables.evidence import LARGEST_SUM
 
-__all__ = ["CHUNK", "JobUpdate", "TextNumbers", "keep_apart", "rewrite_jobs", "sums_of"]
+__all__ = ["CHUNK", "JobUpdate", "TextIds", "keep_apart", "rewrite_jobs", "sums_of"]
 
 CHUNK: Final = 400
-"""How many keys one statement names."""
+"""Keys in one statement."""
 
 _MANY: Final = 20_000  # jobs that are made anew at once
 _KEY: Final = ["appliance", "job_id"]
 
 
-class TextNumbers:
-    """The numbers of the texts of one append."""
+class TextIds:
+    """Ids of the texts of one append."""
 
     def __init__(
         self, connection: Connection, plain: Mapping[str, Mapping[str, list[Any]]]
@@ -87,14 +87,14 @@ class TextNumbers:
 
 
 class JobUpdate:
-    """The jobs of which an append tells.
+    """Jobs that an append adds or changes.
 
     Attributes
     ----------
     new : DataFrame
-        The observations to keep.
-    known : DataFrame
-        Observations of the same jobs: those kept, or as much of them as the newest says.
+        New observations to store.
+    stored : DataFrame
+        Stored observations of the same jobs, or what their newest one implies.
     ids : dict
         The number of each job, by appliance and its own id; once they are written, of all.
     """
@@ -102,37 +102,41 @@ class JobUpdate:
     def __init__(
         self,
         connection: Connection,
-        told: pd.DataFrame,
+        observations: pd.DataFrame,
         appliances: Mapping[str, int],
         *,
-        whole: bool,
+        keep_all: bool,
     ) -> None:
         self._connection, self._appliances = connection, appliances
-        keys = told[_KEY].drop_duplicates()
+        keys = observations[_KEY].drop_duplicates()
         pairs = [
             (appliances[name], job)
             for name, job in zip(keys["appliance"], keys["job_id"], strict=True)
         ]
         self._before, self.ids = _stored_jobs(connection, _pair_queries(pairs))
-        slow = _needs_all(self._before, told, whole=whole)
+        slow = _needs_all(self._before, observations, keep_all=keep_all)
         numbers = [
             number for number, is_slow in zip(self.ids.values(), slow, strict=True) if is_slow
         ]
         early, quick = _all_observations(connection, numbers), self._before[~slow]
-        self.known = pd.concat([observations_from(quick), early], ignore_index=True)
-        new = _not_there(told, self.known) if whole else changed_observations(told, self.known)
+        self.stored = pd.concat([observations_from(quick), early], ignore_index=True)
+        new = (
+            _without_stored(observations, self.stored)
+            if keep_all
+            else changed_observations(observations, self.stored)
+        )
         self.new = new.reset_index(drop=True)
-        is_quick = _among(self.new, quick)
+        is_quick = _in_jobs_of(self.new, quick)
         again = pd.concat([early, self.new[~is_quick]], ignore_index=True)
         self._after = pd.concat(
             [
-                fold_observations(quick[_among(quick, self.new)], self.new[is_quick]),
-                jobs_from(again[_among(again, self.new)]),
+                fold_observations(quick[_in_jobs_of(quick, self.new)], self.new[is_quick]),
+                jobs_from(again[_in_jobs_of(again, self.new)]),
             ],
             ignore_index=True,
         )
 
-    def write(self, texts: TextNumbers, append_id: int) -> npt.NDArray[np.bool_]:
+    def write(self, texts: TextIds, append_id: int) -> npt.NDArray[np.bool_]:
         """Write the jobs as the new observations make them.
 
         Returns
@@ -141,12 +145,12 @@ class JobUpdate:
             Which of the new observations are thereby stored, as the only ones of their jobs.
         """
         # one that was never told of but as listed no more has a row, too, for its observation
-        bare = self.new[~_among(self.new, self._after)][_KEY].drop_duplicates()
-        before = self._before[_among(self._before, self._after)]
-        told = self.new["source"] != LISTED
-        again = self.new.assign(told=told).duplicated([*_KEY, "told"], keep=False)
-        once = (told & ~again).to_numpy() & ~_among(self.new, self._before)
-        differs = before[_among(before, self.new[told])]
+        bare = self.new[~_in_jobs_of(self.new, self._after)][_KEY].drop_duplicates()
+        before = self._before[_in_jobs_of(self._before, self._after)]
+        observed = self.new["source"] != LISTED
+        again = self.new.assign(seen=observed).duplicated([*_KEY, "seen"], keep=False)
+        once = (observed & ~again).to_numpy() & ~_in_jobs_of(self.new, self._before)
+        differs = before[_in_jobs_of(before, self.new[observed])]
         keep_apart(self._connection, [self.ids[key] for key in _keys(differs)])
         single = dict.fromkeys(_keys(self.new[once]), append_id)
         _write_jobs(
@@ -190,12 +194,12 @@ def rewrite_jobs(connection: Connection, numbers: Sequence[int]) -> None:
         )
         left = _all_observations(connection, part)
         after = jobs_from(left)
-        bare = left[~_among(left, after)][_KEY].drop_duplicates()
+        bare = left[~_in_jobs_of(left, after)][_KEY].drop_duplicates()
         there = set(zip(left["appliance"], left["job_id"], strict=True))
         gone = [(number,) for key, number in ids.items() if key not in there]
         # first, as the oldest start is looked up among those that stay
         connection.execute_many("DELETE FROM jobs WHERE id = ?", gone)
-        texts = TextNumbers(connection, {})
+        texts = TextIds(connection, {})
         _write_jobs(connection, before, after, bare, ids, appliances, texts, {})
 
 
@@ -248,7 +252,7 @@ def _write_jobs(  # all that a job's row is made of
     bare: pd.DataFrame,
     ids: dict[tuple[str, str], int],
     appliances: Mapping[str, int],
-    texts: TextNumbers,
+    texts: TextIds,
     single: Mapping[tuple[str, str], int],
 ) -> None:
     """Write jobs, and bring the sums of their appliances up to them; `ids` gets the new ones."""
@@ -281,33 +285,35 @@ def _write_jobs(  # all that a job's row is made of
     _count_jobs(connection, before, after, appliances)
 
 
-def _among(frame: pd.DataFrame, others: pd.DataFrame) -> npt.NDArray[np.bool_]:
+def _in_jobs_of(frame: pd.DataFrame, others: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Return which rows are about a job of other rows."""
     there = set(zip(others["appliance"], others["job_id"], strict=True))
     pairs = zip(frame["appliance"], frame["job_id"], strict=True)
     return np.fromiter((pair in there for pair in pairs), np.bool_, len(frame))
 
 
-def _not_there(told: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+def _without_stored(observations: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
     """Leave out the observations that are kept already."""
     keys = [*_KEY, "observed_at"]
-    told = told.drop_duplicates(keys, keep="last")
-    there = pd.MultiIndex.from_frame(known[keys])
-    return told[~pd.MultiIndex.from_frame(told[keys]).isin(there)]
+    newest = observations.drop_duplicates(keys, keep="last")
+    there = pd.MultiIndex.from_frame(stored[keys])
+    return newest[~pd.MultiIndex.from_frame(newest[keys]).isin(there)]
 
 
-def _needs_all(before: pd.DataFrame, told: pd.DataFrame, *, whole: bool) -> Any:  # noqa: ANN401 # an array of bool
+def _needs_all(before: pd.DataFrame, observations: pd.DataFrame, *, keep_all: bool) -> Any:  # noqa: ANN401 # an array of bool
     """Return for which jobs the newest observation does not say enough: read all of these.
 
     These are jobs told of late, out of order, or as open although they had ended.
     """
-    if whole or before.empty:
-        return np.full(len(before), whole)
+    if keep_all or before.empty:
+        return np.full(len(before), keep_all)
     index = pd.MultiIndex.from_frame(before[_KEY])
-    by = told.groupby(_KEY)["observed_at"].min().reindex(index).reset_index(drop=True)
+    by = observations.groupby(_KEY)["observed_at"].min().reindex(index).reset_index(drop=True)
     last = before[["last_seen_at", "vanished_at"]].max(axis="columns")
-    open_again = told[~has_ended(told["status"]) & (told["source"] != LISTED)]
-    contradicts = has_ended(before["status"]) & _among(before, open_again)
+    open_again = observations[
+        ~has_ended(observations["status"]) & (observations["source"] != LISTED)
+    ]
+    contradicts = has_ended(before["status"]) & _in_jobs_of(before, open_again)
     return (~(by > last) | contradicts).to_numpy(dtype=bool)
 
 
@@ -347,8 +353,8 @@ def _count_jobs(
     appliances: Mapping[str, int],
 ) -> None:
     """Bring the sums of appliances up to what some of their jobs are now."""
-    told = before[before["first_seen_at"].notna()]
-    old, new = sums_of(told), sums_of(after)
+    observed = before[before["first_seen_at"].notna()]
+    old, new = sums_of(observed), sums_of(after)
     _count_bytes(connection, old["sized_bytes"], new["sized_bytes"], appliances)
     old, new = (one.reindex(old.index.union(new.index)) for one in (old, new))
     numbers = ["jobs", "jobs_listed", "sized_jobs"]

@@ -2,8 +2,8 @@
 
 Each entry holds a SHA-256 over the rows that it brought and the digest of the entry before, and its
 own digest covers both. So the newest digest, the head, stands for all that was ever appended.
-Rows that are removed on purpose leave their digests; an entry records how many there were, and
-vouches for what is left of the appends they came with.
+Rows that are removed on purpose leave their digests. The entry of a removal records their number
+and a digest of the remaining rows of the same appends.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from backupkit.history.schema import COLUMNS
 __all__ = ["EMPTY", "ENTRY", "KINDS", "add_entry", "digest_of", "entry_digest", "left_digest"]
 
 KINDS: Final = ("observations", "polls", "schedules")
-"""What appends bring, a digest each."""
+"""Kinds of rows that an append adds; each has a digest."""
 
 EMPTY: Final = hashlib.sha256().hexdigest()
 """The digest of no rows."""
@@ -41,7 +41,7 @@ ENTRY: Final = (
     "left_sha256",
     "previous",
 )
-"""What the digest of an entry covers, in this order."""
+"""Fields that the digest of an entry covers, in this order."""
 
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "observations": (

@@ -103,7 +103,7 @@ class Postgres(Database):
     def _connected(self) -> Any:  # noqa: ANN401 # psycopg's connection
         """Return a connection that works; one is kept, as a new one takes some milliseconds."""
         if self._open and self._open[1] != os.getpid():
-            self._open.clear()  # after a fork it is the parent's
+            self._open.clear()  # pragma: no cover # in a forked child; it is the parent's
         if self._open and self._open[0].info.transaction_status != _IDLE:
             # broken, or interrupted before it told of its transaction: what came next would be a
             # part of that, and never be kept
@@ -137,23 +137,23 @@ class Postgres(Database):
 
     def write(self, action: Callable[[Connection], _T]) -> _T:
         def locked(connection: Connection) -> _T:
-            connection.execute(f"SET LOCAL lock_timeout TO {databases.PATIENCE * 1000:.0f}")
+            connection.execute(f"SET LOCAL lock_timeout TO {databases.LOCK_TIMEOUT * 1000:.0f}")
             connection.execute("SELECT pg_advisory_xact_lock(?)", [_LOCK])
             return action(connection)
 
-        return self._patiently(locked, "written", self._driver.Connection.transaction)
+        return self._with_retries(locked, "written", self._driver.Connection.transaction)
 
     def look_up(self, action: Callable[[Connection], _T]) -> _T:
-        return self._patiently(action, "read", contextlib.nullcontext)
+        return self._with_retries(action, "read", contextlib.nullcontext)
 
-    def _patiently(
+    def _with_retries(
         self,
         action: Callable[[Connection], _T],
         verb: str,
         begin: Callable[[Any], contextlib.AbstractContextManager[Any]],
     ) -> _T:
         """Run an action, again after a server that restarts came back."""
-        until = time.monotonic() + databases.PATIENCE
+        until = time.monotonic() + databases.LOCK_TIMEOUT
         pause = 0.05
         while True:
             connection = None
@@ -166,12 +166,12 @@ class Postgres(Database):
                 if _was_interrupted(error):
                     raise KeyboardInterrupt from error
                 gone = connection is None or connection.closed
-                if not (gone and self._is_passing(error)) or time.monotonic() > until:
+                if not (gone and self._is_temporary(error)) or time.monotonic() > until:
                     raise self.failure(error, verb) from error
             time.sleep(pause)
             pause = min(2 * pause, 2.0)
 
-    def _is_passing(self, error: Exception) -> bool:
+    def _is_temporary(self, error: Exception) -> bool:
         """Return whether a server that was reached before went away, as one that restarts."""
         state = getattr(error, "sqlstate", None) or ""
         lost = state[:2] in {"08", "57"} if state else True
@@ -188,7 +188,11 @@ class Postgres(Database):
                 for table in _GROWING:
                     connection.execute(f"VACUUM {table}")
             except self._driver.Error as error:
-                raise self.failure(error, "written") from error
+                why, advice = self._explain(error)
+                raise HistoryError(
+                    "The rows are removed, but the server may keep what they said until its next "
+                    f"VACUUM of the schema {_SCHEMA} of {self.uri}: {why}. {advice}"
+                ) from error
 
     def size(self) -> int:
         [(number,)] = self.look_up(
@@ -237,7 +241,7 @@ def _was_interrupted(error: BaseException) -> bool:
 
 def _close_all(connections: list[Any]) -> None:
     for connection in connections[:1]:
-        if connections[1] == os.getpid():
+        if connections[1] == os.getpid():  # pragma: no branch # a forked child leaves it open
             connection.close()
 
 

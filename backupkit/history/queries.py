@@ -32,9 +32,9 @@ from backupkit.tables import (
 
 __all__ = [
     "Filter",
+    "has_newer",
     "head_at",
     "known_jobs",
-    "learnt_after",
     "microseconds",
     "read_jobs",
     "read_observations",
@@ -143,7 +143,7 @@ def read_jobs(
     columns : sequence of str, optional
         Only these columns of `backupkit.tables.JOBS`.
     """
-    if wanted.at is not None and learnt_after(reader, wanted.at):
+    if wanted.at is not None and has_newer(reader, wanted.at):
         seen = Filter(at=wanted.at, appliances=wanted.appliances)
         jobs = jobs_from(read_observations(reader, seen))
         if wanted.since is not None:
@@ -169,7 +169,7 @@ def with_durations(rows: pa.Table) -> pa.Table:
     return rows.append_column("duration", pc.subtract(rows["end_time"], rows["start_time"]))
 
 
-def learnt_after(reader: Reader, moment: int) -> bool:
+def has_newer(reader: Reader, moment: int) -> bool:
     """Return whether anything was learnt after a moment."""
     [(latest,)] = reader.rows(
         "SELECT MAX(latest_at) AS latest_at FROM appends", {"latest_at": "integer"}

@@ -1,4 +1,4 @@
-"""What is removed on purpose: by age, all of one appliance, and old polls that no figure needs."""
+"""Deletion by age (prune), of one appliance (forget), and of unneeded old polls (thin)."""
 
 import secrets
 from collections.abc import Collection, Mapping, Sequence
@@ -10,7 +10,7 @@ from backupkit.history.databases import Connection, Database
 from backupkit.history.jobs import keep_apart, rewrite_jobs
 from backupkit.history.ledger import FIELDS, KINDS, add_entry, digest_of, left_digest
 from backupkit.history.rows import next_id, select, values_of
-from backupkit.history.scan import Digests, canonical_rows, pieces
+from backupkit.history.scan import Digests, canonical_rows, chunks
 from backupkit.history.schema import CODED, COLUMNS, OUTCOME_IDS, sql_kind
 from backupkit.tables import POLLS
 from backupkit.tables.evidence import CADENCE_FLOOR, CADENCE_GAPS
@@ -19,7 +19,7 @@ __all__ = ["forget", "prune", "thin"]
 
 _APPENDS: Final = 8
 _POLLS: Final = 20_000
-"""How many appends, and about how many of their polls, are looked through at once."""
+"""Appends, and about how many of their polls, that one call of `thin` checks."""
 
 _DAY: Final = 86_400_000_000  # us
 _ALWAYS: Final = -(2**63)  # us since 1970
@@ -103,8 +103,8 @@ def _remove(
     rewrite_jobs(connection, partly)
     if touched:
         digests = Digests(only=touched)
-        for piece in pieces(connection):
-            digests.add(connection, piece)
+        for chunk in chunks(connection):
+            digests.add(connection, chunk)
         _record(
             connection,
             kind,
@@ -140,14 +140,14 @@ def _record(
     left: Mapping[int, Mapping[str, str]],
     run_id: str,
 ) -> None:
-    """Record a removal, and vouch for what is left of the appends that it touched."""
+    """Record a removal in the ledger, with digests of the remaining rows of the same appends."""
     marks = ", ".join(f"{name}_left = ?" for name in KINDS)
     connection.execute_many(
         f"UPDATE appends SET {marks} WHERE id = ?",
         [(*(own[name] for name in KINDS), number) for number, own in left.items()],
     )
     touched = ", ".join(map(str, left))
-    # an earlier removal that touched one of them vouches for others, too: take these over
+    # an earlier removal of the same appends covers further ones: take these over
     groups = connection.execute(
         "SELECT DISTINCT removal_id FROM appends "
         f"WHERE id IN ({touched}) AND removal_id IS NOT NULL"
@@ -206,7 +206,8 @@ def thin(connection: Connection, now: int, keep: int) -> int:
     newest = connection.execute(f"SELECT latest_at {appended} ORDER BY id DESC LIMIT 1")
     before = min([now, *(latest for (latest,) in newest)]) - keep
     found = connection.execute(
-        f"SELECT id, polls, earliest_at, latest_at {appended} AND id > ? ORDER BY id LIMIT ?",
+        f"SELECT id, polls, earliest_at, latest_at {appended} AND polls > 0 AND id > ? "
+        "ORDER BY id LIMIT ?",
         [done, _APPENDS],
     )
     removed: list[Sequence[Any]] = []
@@ -216,10 +217,8 @@ def thin(connection: Connection, now: int, keep: int) -> int:
         if latest >= before or seen > _POLLS:
             break
         seen, done = seen + polls, number
-        if not polls:
-            continue
         own = _polls_of(connection, number, earliest, latest)
-        gone = _polls_of(connection, number, earliest, latest, _needless(before))
+        gone = _polls_of(connection, number, earliest, latest, _removable(before))
         names = dict(connection.execute("SELECT name, id FROM appliances")) if gone else {}
         bounds = _cadence_bounds(connection, {names[row[0]] for row in gone})
         gone = [row for row in gone if row[2] != 1 or row[1] < bounds[names[row[0]]]]
@@ -284,7 +283,7 @@ def _polls_of(
     return list(zip(*values, strict=True))
 
 
-def _needless(before: int) -> str:
+def _removable(before: int) -> str:
     """Return the condition for polls that no figure needs, if the cadence does not."""
 
     def beside(sign: str, order: str) -> str:

@@ -34,10 +34,10 @@ __all__ = [
 ]
 
 _CHUNK: Final = 400
-"""How many keys one statement names."""
+"""Keys in one statement."""
 
 _FEW: Final = 500
-"""Up to so many texts, or names, are read by number, more as a whole table."""
+"""Up to this number, texts and names are read by id, above it the whole table."""
 
 _LONGEST_ID: Final = 400
 """Characters of a job's id; an index of PostgreSQL holds 2,700 bytes."""

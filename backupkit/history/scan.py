@@ -1,4 +1,4 @@
-"""Reading a whole history, some appliances at a time, in the order in which digests are made."""
+"""Scan of a whole history in chunks of appliances, in the order of the digests."""
 
 import hashlib
 from collections import defaultdict
@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-import pandas as pd
 import pyarrow as pa
 
 from backupkit.history.databases import Reader
 from backupkit.history.ledger import FIELDS
-from backupkit.history.rows import select, to_frame, values_of
+from backupkit.history.rows import select, values_of
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES
 
-__all__ = ["Digests", "Piece", "canonical_rows", "pieces"]
+__all__ = ["Chunk", "Digests", "canonical_rows", "chunks"]
 
 _AT_ONCE: Final = 250_000
 """Jobs and polls that are read at once."""
@@ -24,7 +23,7 @@ _TABLES: Final = {"observations": OBSERVATIONS, "polls": POLLS, "schedules": SCH
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Chunk:
     """All that is stored of some appliances.
 
     Attributes
@@ -41,14 +40,8 @@ class Piece:
     rows: dict[str, pa.Table]
     jobs: pa.Table
 
-    def frame(self, reader: Reader, kind: str) -> pd.DataFrame:
-        """Return the rows of a kind, or the jobs, as a frame."""
-        if kind == "jobs":
-            return to_frame(reader, JOBS, self.jobs)
-        return to_frame(reader, _TABLES[kind], self.rows[kind])
 
-
-def pieces(reader: Reader) -> Iterator[Piece]:
+def chunks(reader: Reader) -> Iterator[Chunk]:
     """Read a history, some appliances at a time, in the order of their names."""
     found = reader.rows(
         "SELECT id, name, jobs + polls AS size FROM appliances",
@@ -58,15 +51,15 @@ def pieces(reader: Reader) -> Iterator[Piece]:
     size = 0
     for number, name, rows in sorted(found, key=lambda row: row[1]):
         if batch and size + rows > _AT_ONCE:
-            yield _piece(reader, batch)
+            yield _chunk(reader, batch)
             batch, size = [], 0
         batch.append((number, name))
         size += rows
     if batch:
-        yield _piece(reader, batch)
+        yield _chunk(reader, batch)
 
 
-def _piece(reader: Reader, batch: list[tuple[int, str]]) -> Piece:
+def _chunk(reader: Reader, batch: list[tuple[int, str]]) -> Chunk:
     numbers = ", ".join(str(number) for number, _ in batch)
     rows = {}
     for kind, table in _TABLES.items():
@@ -91,7 +84,7 @@ def _piece(reader: Reader, batch: list[tuple[int, str]]) -> Piece:
         f"WHERE first_seen_at IS NOT NULL AND appliance_id IN ({numbers})",
         types,
     )
-    return Piece(tuple(name for _, name in batch), rows, jobs)
+    return Chunk(tuple(name for _, name in batch), rows, jobs)
 
 
 def canonical_rows(reader: Reader, kind: str, rows: pa.Table) -> Iterator[tuple[Any, ...]]:
@@ -102,7 +95,7 @@ def canonical_rows(reader: Reader, kind: str, rows: pa.Table) -> Iterator[tuple[
 
 
 class Digests:
-    """The digests of appends, made of pieces in order; `digest_of` gives the same of all rows.
+    """The digests of appends, made of chunks in order; `digest_of` gives the same of all rows.
 
     Parameters
     ----------
@@ -115,9 +108,9 @@ class Digests:
         self._hashes: dict[tuple[int, str], Any] = defaultdict(hashlib.sha256)
         self.counts: dict[tuple[int, str], int] = defaultdict(int)
 
-    def add(self, reader: Reader, piece: Piece) -> None:
+    def add(self, reader: Reader, chunk: Chunk) -> None:
         """Add the rows of some appliances that come after those before."""
-        for kind, rows in piece.rows.items():
+        for kind, rows in chunk.rows.items():
             lines: dict[tuple[str, int], list[bytes]] = defaultdict(list)
             appends = rows["append_id"].to_pylist()
             for number, row in zip(appends, canonical_rows(reader, kind, rows), strict=True):

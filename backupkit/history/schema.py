@@ -206,10 +206,11 @@ WHERE j.first_seen_at IS NOT NULL;
 CREATE VIEW v_last_success AS
 SELECT a.name AS appliance, {{iso:s.start_time}} AS start_time, {{iso:s.end_time}} AS end_time
 FROM appliances a
-LEFT JOIN (
-  SELECT appliance_id, MAX(start_time) AS start_time, MAX(end_time) AS end_time
-  FROM jobs WHERE outcome = {OUTCOME_IDS["success"]} GROUP BY appliance_id
-) s ON s.appliance_id = a.id;
+LEFT JOIN jobs s ON s.id = (
+  SELECT n.id FROM jobs n
+  WHERE n.appliance_id = a.id AND n.outcome = {OUTCOME_IDS["success"]} AND n.start_time IS NOT NULL
+  ORDER BY n.start_time DESC, n.id DESC LIMIT 1
+);
 CREATE VIEW v_failures AS
 SELECT * FROM v_jobs WHERE outcome = 'failure';
 """

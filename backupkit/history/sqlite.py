@@ -28,10 +28,10 @@ _T = TypeVar("_T")
 _APPLICATION_ID: Final = 0x76634270  # "vcBp"
 _ID_PLACE: Final = 68  # byte of a file, by https://sqlite.org/fileformat.html
 _CACHE: Final = 65_536  # KiB; an append touches a page of each appliance in each index
-_ROOM: Final = 2**17  # bytes; SQLite needs some to open a file
+_LEAST_FREE: Final = 2**17  # bytes; SQLite needs some to open a file
 
 
-class _Gate:
+class _FileLock:
     """Lets one connection of this process at a time at a file.
 
     Both SQLite libraries in the process (Python's and that of ADBC) lock a file by the process:
@@ -60,15 +60,15 @@ class SQLite(Database):
     """One file.
 
     Connections are closed at once, but for that of look-ups, which the next read or write closes.
-    The last one that is closed leaves one whole file, which can be copied.
+    After the last one is closed, the file is complete and can be copied.
     """
 
-    gates: Final[dict[str, _Gate]] = {}  # shared by all
+    locks: Final[dict[str, _FileLock]] = {}  # shared by all
 
     def __init__(self, path: Path, *, create: bool) -> None:
         self.uri = str(path)
         self.path = path.absolute()  # whatever the current folder is later
-        self._gate = self.gates.setdefault(os.path.realpath(path), _Gate())
+        self._file_lock = self.locks.setdefault(os.path.realpath(path), _FileLock())
         if path.is_dir():
             raise HistoryError(
                 f"{path} is a folder. Name a file in it, such as {path / 'history.db'}."
@@ -77,7 +77,7 @@ class SQLite(Database):
             if not path.exists() or path.stat().st_size == 0:
                 self._create(allowed=create)
             else:
-                self._recognise(create=create)
+                self._identify(create=create)
         except (OSError, sqlite3.Error) as error:
             raise self.failure(error, "used") from error
 
@@ -103,9 +103,9 @@ class SQLite(Database):
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         first_rows(connection)
 
-    def _recognise(self, *, create: bool) -> None:
+    def _identify(self, *, create: bool) -> None:
         """Refuse a file of somebody else, untouched."""
-        with self._alone(), self.path.open("rb") as file:
+        with self._exclusive(), self.path.open("rb") as file:
             file.seek(_ID_PLACE)
             own = int.from_bytes(file.read(4)) == _APPLICATION_ID
         mode = "rw"
@@ -133,22 +133,22 @@ class SQLite(Database):
             check_version(self.uri, version)
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _exclusive(self) -> Iterator[None]:
         """Wait until no other connection of this process is open."""
-        with self._gate.lock:
-            self._gate.clear()
+        with self._file_lock.lock:
+            self._file_lock.clear()
             yield
 
     @contextlib.contextmanager
     def _connected(self, *, mode: str = "rw") -> Iterator[sqlite3.Connection]:
-        with self._alone(), contextlib.closing(self._connect(mode)) as connection:
+        with self._exclusive(), contextlib.closing(self._connect(mode)) as connection:
             yield connection
 
     def _connect(self, mode: str = "rw") -> sqlite3.Connection:
         connection = sqlite3.connect(
             self._address(mode),
             uri=True,
-            timeout=databases.PATIENCE,
+            timeout=databases.LOCK_TIMEOUT,
             isolation_level=None,
             check_same_thread=False,  # the gate lets one thread at a time
         )
@@ -163,7 +163,7 @@ class SQLite(Database):
 
     def _address(self, mode: str = "rw") -> str:
         if mode != "rwc" and not self._is_writable():
-            # locks need a file beside it that only who may write can make; see _undisturbed
+            # locks need a file beside it that only who may write can make; see _checked_unchanged
             mode = "ro" if self._log.exists() else "ro&immutable=1"
         return f"{self.path.absolute().as_uri()}?mode={mode}"
 
@@ -181,12 +181,12 @@ class SQLite(Database):
 
         try:
             with (
-                self._alone(),
-                self._undisturbed(),
+                self._exclusive(),
+                self._checked_unchanged(),
                 dbapi.connect(self._address(), autocommit=True) as connection,
                 connection.cursor() as cursor,
             ):
-                cursor.execute(f"PRAGMA busy_timeout = {databases.PATIENCE * 1000:.0f}")
+                cursor.execute(f"PRAGMA busy_timeout = {databases.LOCK_TIMEOUT * 1000:.0f}")
                 cursor.execute("PRAGMA query_only = ON")
                 cursor.execute("BEGIN")
                 yield ArrowReader(cursor, typed=False)
@@ -195,16 +195,16 @@ class SQLite(Database):
             raise self.failure(error, "read") from error
 
     @contextlib.contextmanager
-    def _undisturbed(self) -> Iterator[None]:
+    def _checked_unchanged(self) -> Iterator[None]:
         """Check that nobody writes while the file is read without locks."""
-        before = None if self._is_writable() or self._log.exists() else self._stamp()
+        before = None if self._is_writable() or self._log.exists() else self._file_state()
         try:
             yield
         finally:
-            if before is not None and before != self._stamp():
+            if before is not None and before != self._file_state():
                 raise HistoryError(f"The history {self.uri} was written meanwhile. Read it again.")
 
-    def _stamp(self) -> tuple[object, ...]:
+    def _file_state(self) -> tuple[object, ...]:
         try:
             state = self.path.stat()
         except OSError:  # to open it tells why
@@ -231,7 +231,10 @@ class SQLite(Database):
             if not self._is_writable():  # one without locks would not see what others write
                 with self._connected() as connection:
                     return action(Connection(connection.cursor(), "?"))
-            with self._gate.lock, contextlib.closing(self._gate.keep(self._connect).cursor()) as c:
+            with (
+                self._file_lock.lock,
+                contextlib.closing(self._file_lock.keep(self._connect).cursor()) as c,
+            ):
                 return action(Connection(c, "?"))
         except sqlite3.Error as error:
             raise self.failure(error, "read") from error
@@ -279,7 +282,7 @@ class SQLite(Database):
     def _explain(self, error: Exception) -> tuple[str, str]:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         words = str(error).lower()
-        if "i/o error" in words and shutil.disk_usage(self.path.parent).free < _ROOM:
+        if "i/o error" in words and shutil.disk_usage(self.path.parent).free < _LEAST_FREE:
             code = sqlite3.SQLITE_FULL  # there was no room for the memory that processes share
         for known, sign, why, advice in _SQLITE_ERRORS:
             if code == known or (not code and sign in words):
@@ -298,13 +301,13 @@ _SQLITE_ERRORS: Final = (
     (
         5,
         "locked",
-        f"another program has locked it for {databases.PATIENCE:.0f} s",
+        f"another program has locked it for {databases.LOCK_TIMEOUT:.0f} s",
         "Try again later.",
     ),
     (
         6,
         "locked",
-        f"another program has locked it for {databases.PATIENCE:.0f} s",
+        f"another program has locked it for {databases.LOCK_TIMEOUT:.0f} s",
         "Try again later.",
     ),
     (
@@ -337,11 +340,11 @@ def _make_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def _await_gates() -> None:
+def _acquire_all() -> None:
     """Wait before a fork until no file is open: a child would take its locks for its own."""
     while True:
         with contextlib.ExitStack() as held:
-            for gate in list(SQLite.gates.values()):
+            for gate in list(SQLite.locks.values()):
                 if not gate.lock.acquire(timeout=0.1):  # its owner may want one that is held here
                     break
                 held.callback(gate.lock.release)
@@ -351,7 +354,7 @@ def _await_gates() -> None:
                 return
 
 
-def _open_gates() -> None:
+def _release_all() -> None:
     """Let all go on, in the parent and in the child."""
     while _HELD:
         _HELD.pop().close()
@@ -360,5 +363,5 @@ def _open_gates() -> None:
 _HELD: Final[list[contextlib.ExitStack]] = []
 if sys.platform != "win32":  # pragma: no branch
     os.register_at_fork(
-        before=_await_gates, after_in_parent=_open_gates, after_in_child=_open_gates
+        before=_acquire_all, after_in_parent=_release_all, after_in_child=_release_all
     )

@@ -1,4 +1,4 @@
-"""What a history holds, in a few figures."""
+"""Key figures of a history: row counts, period, size."""
 
 import pandas as pd
 

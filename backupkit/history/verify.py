@@ -1,4 +1,4 @@
-"""Whether a history is whole: digests and jobs are made anew and held against what is kept."""
+"""Integrity check of a history: recompute all digests and jobs and compare."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -9,10 +9,10 @@ from backupkit.errors import HistoryError
 from backupkit.history.databases import Database, Reader
 from backupkit.history.jobs import sums_of
 from backupkit.history.ledger import ENTRY, KINDS, entry_digest, left_digest
-from backupkit.history.rows import microseconds_of, plain_columns, text_key, values_of
-from backupkit.history.scan import Digests, pieces
+from backupkit.history.rows import microseconds_of, plain_columns, text_key, to_frame, values_of
+from backupkit.history.scan import Digests, chunks
 from backupkit.history.schema import COLUMNS
-from backupkit.tables import JOBS, jobs_from
+from backupkit.tables import JOBS, OBSERVATIONS, jobs_from
 
 __all__ = ["find_problems"]
 
@@ -32,7 +32,7 @@ _Found = tuple[str, str]
 
 
 def find_problems(database: Database, head: str | None = None) -> pd.DataFrame:
-    """Look for what differs from what was appended; see `backupkit.History.verify`.
+    """Return the differences from what was appended; see `backupkit.History.verify`.
 
     Parameters
     ----------
@@ -63,9 +63,9 @@ def _problems(reader: Reader, head: str | None) -> Iterator[_Found]:
     yield from _removals(entries)
     yield from _texts(reader)  # before they are read as what they stand for
     digests = Digests()
-    for piece in pieces(reader):
-        digests.add(reader, piece)
-        yield from _folded(reader, piece)
+    for chunk in chunks(reader):
+        digests.add(reader, chunk)
+        yield from _folded(reader, chunk)
     yield from _appended(entries, digests)
     yield from _counts(reader, entries)
     if head is not None:
@@ -99,7 +99,7 @@ def _chain(entries: list[dict[str, Any]], newest: str) -> Iterator[_Found]:
 
 
 def _removals(entries: list[dict[str, Any]]) -> Iterator[_Found]:
-    """Check that what is left of appends is what the removal vouched for."""
+    """Check the remaining rows of appends against the digest in the removal's entry."""
     by_id = {entry["id"]: entry for entry in entries}
     groups: dict[int, list[list[Any]]] = {}
     for entry in entries:
@@ -133,16 +133,16 @@ def _appended(entries: list[dict[str, Any]], digests: Digests) -> Iterator[_Foun
         yield f"append {number}", "is missing in the ledger, but its rows are there"
 
 
-def _folded(reader: Reader, piece: Any) -> Iterator[_Found]:  # noqa: ANN401 # a Piece
+def _folded(reader: Reader, chunk: Any) -> Iterator[_Found]:  # noqa: ANN401 # a Chunk
     """Check that jobs, and the sums of appliances, are what the observations make of them."""
-    jobs = jobs_from(piece.frame(reader, "observations"))
+    jobs = jobs_from(to_frame(reader, OBSERVATIONS, chunk.rows["observations"]))
     columns = COLUMNS["jobs"]
     names = [column.name for column in columns]
     place = names.index("appliance"), names.index("job_id")
     kept, made = (
         {(row[place[0]], row[place[1]]): row for row in zip(*values, strict=True)}
         for values in (
-            values_of(reader, columns, piece.jobs),
+            values_of(reader, columns, chunk.jobs),
             plain_columns(JOBS, columns, jobs),
         )
     )
@@ -151,16 +151,16 @@ def _folded(reader: Reader, piece: Any) -> Iterator[_Found]:  # noqa: ANN401 # a
         yield f"job {job} of {name}", "is not what its observations say"
     if len(wrong) > _SHOWN:
         yield "the jobs", f"{len(wrong) - _SHOWN:,} more are not what their observations say"
-    yield from _sums(reader, piece, jobs)
+    yield from _sums(reader, chunk, jobs)
 
 
-def _sums(reader: Reader, piece: Any, jobs: pd.DataFrame) -> Iterator[_Found]:  # noqa: ANN401 # a Piece
+def _sums(reader: Reader, chunk: Any, jobs: pd.DataFrame) -> Iterator[_Found]:  # noqa: ANN401 # a Chunk
     numbers = ("jobs", "jobs_listed", "sized_jobs", "sized_bytes", "oldest_start")
     types = {"name": "text", **dict.fromkeys(numbers, "integer")}
     stored = reader.rows(f"SELECT name, {', '.join(numbers)} FROM appliances", types)
     sums = sums_of(jobs)
     for name, *values in stored:
-        if name not in piece.names:
+        if name not in chunk.names:
             continue
         made: list[int | None] = [0, 0, 0, 0, None]
         if name in sums.index:
@@ -189,10 +189,10 @@ def _counts(reader: Reader, entries: list[dict[str, Any]]) -> Iterator[_Found]:
     for name, more, more_ok in rows:
         if not 0 <= more_ok <= more <= thinned:
             yield f"appliance {name}", "its counts are not those of its polls"
-    told = [c.name for c in COLUMNS["jobs"] if c.name not in {"appliance", "job_id"}]
+    filled = [c.name for c in COLUMNS["jobs"] if c.name not in {"appliance", "job_id"}]
     bare = reader.rows(
         "SELECT a.name, j.job_id FROM jobs j JOIN appliances a ON a.id = j.appliance_id "
-        f"WHERE j.first_seen_at IS NULL AND (COALESCE({', '.join(told)}, append_id) IS NOT NULL "
+        f"WHERE j.first_seen_at IS NULL AND (COALESCE({', '.join(filled)}, append_id) IS NOT NULL "
         "OR NOT EXISTS (SELECT 1 FROM observations o WHERE o.job = j.id))",
         {"name": "text", "job_id": "text"},
     )
@@ -227,6 +227,6 @@ def _contains(entries: list[dict[str, Any]], head: str) -> Iterator[_Found]:
         if entry["id"] <= until and own and entry["kind"] in {"append", "import"}:
             removal = by_id.get(entry["removal_id"])
             if removal is None:
-                continue  # told above
+                continue  # named above
             if removal["id"] > until and (removal["kind"] != "thin" or own != ["polls"]):
                 yield _name(entry), f"{', '.join(own)} were removed later, by {_name(removal)}"

@@ -57,7 +57,7 @@ class TestFinished:
     def test_example_r(
         self, make_jobs: Build, before: tuple[int, ...], took: int, score: float | None
     ) -> None:
-        """Example R of sla.md."""
+        """Example R of docs/sla.md, section 7."""
         got = find(make_jobs(nights([*before, took])))
         assert got["score"].to_list() == ([] if score is None else [pytest.approx(score)])
         if score is not None:
@@ -392,7 +392,7 @@ class TestGrowth:
     """The slope of the sizes."""
 
     def test_example_s(self) -> None:
-        """Example S of sla.md: the odd run does not pull the slope."""
+        """Example S of docs/sla.md, section 7: the odd run does not pull the slope."""
         sizes = [round(size * GIB) for size in (6.00, 6.07, 6.14, 6.50, 6.28)]
         got = learn(weekly(sizes, [0, 7, 14, 21, 28])).loc["a"]
         assert got["growth"] / GIB == pytest.approx(0.0100, abs=1e-9)

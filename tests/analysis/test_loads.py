@@ -115,7 +115,7 @@ class TestActual:
     """What did run."""
 
     def test_example_k(self, make_jobs: Build, moment: Moment) -> None:
-        """Example K of sla.md: the busy time is the union of the jobs, 2.5 h and not 2.75 h."""
+        """Example K of docs/sla.md, section 7: the busy time is the union, 2.5 h and not 2.75 h."""
         rows = [
             ("a", "success", "08T01:00", "08T03:30"),
             ("a", "success", "08T02:00", "08T02:15"),

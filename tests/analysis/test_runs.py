@@ -23,7 +23,7 @@ def told(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 class TestWindow:
-    """Example O of sla.md, and what is around it."""
+    """Example O of docs/sla.md, section 7, and what is around it."""
 
     RUNS = (
         ("a", "success", "02T01:00", "02T01:20"),

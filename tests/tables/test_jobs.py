@@ -84,7 +84,7 @@ class TestOutcomeOf:
         ],
     )
     def test_words(self, word: str | None, outcome: str) -> None:
-        """Each word of sla.md has its class, and no other word is a success."""
+        """Each word of docs/sla.md, section 3, has its class, and no other word is a success."""
         assert outcome_of(pd.Series([word], dtype="str")).to_list() == [outcome]
         assert outcome in OUTCOMES
 

@@ -4,7 +4,7 @@ A folder, or a URL, holds a folder for each table: ``jobs`` (by the month of sta
 last_seen_at), ``observations`` (of observed_at) and ``polls`` (of polled_at) in folders such as
 ``month=2026-03``, ``schedules``, and ``appends``, which is the ledger. In each file the appliances
 are in order, so that a reader of some of them skips the rest. The manifest is written last: an
-export without one is not whole.
+export without one is incomplete.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ _WHOLE: Final = "Export the history again, into a new folder."
 
 
 class Share(msgspec.Struct):
-    """What an export holds of one appliance.
+    """Row counts of one appliance in an export.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Share(msgspec.Struct):
 
 
 class Manifest(msgspec.Struct, kw_only=True):
-    """What an export holds.
+    """Manifest of an export.
 
     Attributes
     ----------
@@ -224,13 +224,13 @@ class Export:
         """
         condition = wanted
         if appliances is not None:
-            own = self._among(appliances)
+            own = self._in_jobs_of(appliances)
             condition = own if wanted is None else own & wanted
         with self._readable():
             table = self._table(name)
             return table.to_table(columns=columns or SCHEMAS[name].names, filter=condition)
 
-    def _among(self, appliances: Collection[str]) -> ds.Expression:
+    def _in_jobs_of(self, appliances: Collection[str]) -> ds.Expression:
         """Return the condition for some appliances; a run of them is compared quicker."""
         field, known = ds.field("appliance"), list(self.manifest.appliances)
         own = sorted(self.manifest.appliances.keys() & set(appliances))

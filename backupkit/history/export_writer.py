@@ -16,7 +16,7 @@ from pyarrow import fs
 
 from backupkit.errors import HistoryError, one_line
 from backupkit.history.databases import Database, Reader
-from backupkit.history.exported import (
+from backupkit.history.export_reader import (
     LEDGER,
     MANIFEST,
     SCHEMAS,
@@ -26,7 +26,7 @@ from backupkit.history.exported import (
 )
 from backupkit.history.queries import head_at, with_durations
 from backupkit.history.rows import microseconds_of, to_frame
-from backupkit.history.scan import Piece, pieces
+from backupkit.history.scan import Chunk, chunks
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Table
 
 __all__ = ["Kind", "Monthly", "export", "frames_in", "refuse"]
@@ -151,8 +151,8 @@ def _write_tables(reader: Reader, system: Any, path: str) -> Manifest:  # noqa: 
     shares: dict[str, Share] = {}
     with contextlib.ExitStack() as stack:
         files = {name: stack.enter_context(Monthly(system, path, name)) for name in SCHEMAS}
-        for piece in pieces(reader):
-            for name, frame in frames_in(reader, piece):
+        for chunk in chunks(reader):
+            for name, frame in frames_in(reader, chunk):
                 files[name].add(_TABLES[name].to_arrow(frame))
                 _count(shares, name, frame)
         entries = reader.table(f"SELECT {', '.join(LEDGER)} FROM appends", LEDGER).sort_by("id")
@@ -167,9 +167,9 @@ def _write_tables(reader: Reader, system: Any, path: str) -> Manifest:  # noqa: 
     )
 
 
-def frames_in(reader: Reader, piece: Piece) -> Iterator[tuple[str, pd.DataFrame]]:
+def frames_in(reader: Reader, chunk: Chunk) -> Iterator[tuple[str, pd.DataFrame]]:
     """Return what is stored of some appliances, table by table, each in order."""
-    rows = {"jobs": with_durations(piece.jobs), **piece.rows}
+    rows = {"jobs": with_durations(chunk.jobs), **chunk.rows}
     for name, table in _TABLES.items():
         yield name, to_frame(reader, table, rows[name], by=_ORDER[name])
 
@@ -203,8 +203,8 @@ def _write_csv(reader: Reader, target: str) -> tuple[str, ...]:
             }
             for name, table in _TABLES.items():
                 _plain(table.empty()).to_csv(files[name], index=False)
-            for piece in pieces(reader):
-                for name, frame in frames_in(reader, piece):
+            for chunk in chunks(reader):
+                for name, frame in frames_in(reader, chunk):
                     _plain(frame).to_csv(files[name], index=False, header=False)
     except BaseException:
         for path in paths.values():

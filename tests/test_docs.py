@@ -1,0 +1,179 @@
+"""The documentation: it agrees with the contracts, its links are good, its words are sorted."""
+
+import os
+import re
+import runpy
+import subprocess
+import sys
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backupkit import tables
+from backupkit.tables import OUTCOMES, SLOT_STATES, STATES, Table
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+SCRIPT = DOCS / "generate.py"
+OWN = ("backupkit", "data", "docs", "notebooks", "tests")
+"""The folders that are in the repository; what tools made stands beside them."""
+
+PAGES = [*ROOT.glob("*.md"), *(page for folder in OWN for page in (ROOT / folder).rglob("*.md"))]
+DESCRIBING = [*sorted(DOCS.glob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
+TABLES = [value for value in vars(tables).values() if isinstance(value, Table)]
+
+_FENCE = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"`[^`\n]*`")
+_LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
+_HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
+_ENTRY = re.compile(r"^- \*\*(.+?)\*\*: \S", re.MULTILINE)
+
+
+def prose(page: Path) -> str:
+    """Return a page without its blocks of code."""
+    return _FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def links(page: Path) -> list[str]:
+    """Return the targets of a page's links that lead to files of the repository."""
+    found = _LINK.findall(_CODE.sub("code", prose(page)))
+    return [target for target in found if not re.match(r"[a-z][a-z0-9+.-]*:", target)]
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what a link may name in a page: its headings, as hosting sites write them."""
+    seen: Counter[str] = Counter()
+    names: set[str] = set()
+    for heading in _HEADING.findall(prose(page)):
+        text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
+        plain = re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+        names.add(f"{plain}-{seen[plain]}" if seen[plain] else plain)
+        seen[plain] += 1
+    return names
+
+
+def broken(page: Path) -> Iterator[str]:
+    """Name the links of a page that lead nowhere."""
+    for target in links(page):
+        path, _, anchor = target.partition("#")
+        other = page.parent / path if path else page
+        if not other.exists() or (anchor and anchor not in anchors(other)):
+            yield target
+
+
+class TestDataModel:
+    """docs/data-model.md."""
+
+    def test_is_as_generated(self) -> None:
+        """The page is what docs/generate.py writes; if not, run it."""
+        script: dict[str, Any] = runpy.run_path(str(SCRIPT))
+        assert script["PAGE"].read_text(encoding="utf-8") == script["page"]()
+
+    @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+    def test_has_every_column(self, table: Table) -> None:
+        """Each column of each contract has a row with its meaning."""
+        page = (DOCS / "data-model.md").read_text(encoding="utf-8")
+        rows = [line for line in page.splitlines() if line.startswith("| `")]
+        for column in table:
+            meaning = column.meaning.replace("*", "\\*").replace("|", "\\|")
+            own = [row for row in rows if row.startswith(f"| `{column.name}` |")]
+            assert any(row.endswith(f" {meaning} |") for row in own), column.name
+
+    def test_check_sees_a_difference(self, tmp_path: Path) -> None:
+        """--check is silent about the page as it is, and exits with 1 if it was changed."""
+        script = tmp_path / "generate.py"
+        script.write_bytes(SCRIPT.read_bytes())
+        page = tmp_path / "data-model.md"
+        command = [sys.executable, str(script)]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        subprocess.run(command, check=True, env=environment)
+        assert subprocess.run([*command, "--check"], check=False, env=environment).returncode == 0
+        page.write_text(page.read_text(encoding="utf-8").replace("Data model", "Model"), "utf-8")
+        done = subprocess.run(
+            [*command, "--check"], check=False, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 1
+        assert "python docs/generate.py" in done.stderr
+
+
+class TestArchitecture:
+    """docs/architecture.md."""
+
+    def test_layers(self) -> None:
+        """The table of layers is the one that import-linter checks, from the top down."""
+        settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+        [contract] = [
+            one for one in settings["tool"]["importlinter"]["contracts"] if one["id"] == "layers"
+        ]
+        wanted = [name for layer in contract["layers"] for name in layer.split(" | ")]
+        page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+        table = page.partition("\n## Layers\n")[2].partition("\nMore contracts:\n")[0]
+        rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+        assert [name for row in rows for name in re.findall(r"`(\w+)`", row)] == wanted
+
+
+class TestGlossary:
+    """docs/glossary.md."""
+
+    def test_order(self) -> None:
+        """The words are in alphabetical order, whatever their case and punctuation."""
+        words = _ENTRY.findall((DOCS / "glossary.md").read_text(encoding="utf-8"))
+        plain = [re.sub(r"[^a-z0-9]+", " ", word.casefold()).strip() for word in words]
+        assert plain == sorted(plain)
+        assert len(plain) == len(set(plain)), "a word is defined twice"
+
+    def test_every_line_is_an_entry(self) -> None:
+        """No entry is written in another form, which the test of the order would not see."""
+        lines = prose(DOCS / "glossary.md").splitlines()
+        listed = [line for line in lines if line.startswith(("-", "*", "|"))]
+        assert len(listed) > 100
+        assert [line for line in listed if not _ENTRY.match(line)] == []
+
+    def test_states_and_outcomes(self) -> None:
+        """Each state of an appliance or a slot, and each outcome of a job, is defined."""
+        words = set(_ENTRY.findall((DOCS / "glossary.md").read_text(encoding="utf-8")))
+        assert {*STATES, *SLOT_STATES, *OUTCOMES} <= words
+
+
+class TestModules:
+    """Modules that pages name in code, such as `backupkit/errors.py`."""
+
+    @pytest.mark.parametrize("page", DESCRIBING, ids=lambda page: page.name)
+    def test_exist(self, page: Path) -> None:
+        """Each module that a page names is there: in the repository, or in the package."""
+        named = {text.strip("`") for text in _CODE.findall(prose(page))}
+        modules = {name for name in named if re.fullmatch(r"[\w/.-]+\.py", name)}
+        places = (ROOT, ROOT / "backupkit")
+        gone = [
+            name
+            for name in sorted(modules)
+            if any((place / name.partition("/")[0]).is_dir() for place in places)
+            and not any((place / name).is_file() for place in places)
+        ]
+        assert gone == []  # those of other projects lie in no folder of ours
+
+
+class TestLinks:
+    """The links of all pages."""
+
+    @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+    def test_lead_somewhere(self, page: Path) -> None:
+        """Each relative link leads to a file, and to a heading if it names one."""
+        assert list(broken(page)) == []
+
+    def test_what_is_seen(self, tmp_path: Path) -> None:
+        """Missing files and headings are seen; code, other sites and good links are left alone."""
+        page = tmp_path / "page.md"
+        page.write_text(
+            "# One `thing`: two\n## Same-x\n## Same\n## Same\n"
+            "[a](page.md#one-thing-two) [b](#same-1) ![c](<page.md>) [d](https://example.com/x)\n"
+            "[e](gone.md) [f](page.md#gone) [g](#same-2) `[h](code.md)`\n"
+            "```sh\n# no heading\n[i](code.md)\n```\n",
+            encoding="utf-8",
+        )
+        assert list(broken(page)) == ["gone.md", "page.md#gone", "#same-2"]
+        assert anchors(page) == {"one-thing-two", "same-x", "same", "same-1"}
