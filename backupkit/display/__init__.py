@@ -1,4 +1,4 @@
-"""How things show themselves: words for people, small tables, and one style sheet."""
+"""HTML building blocks, text formatting, and the style sheet."""
 
 from backupkit.display.cell import show
 from backupkit.display.markup import fact_table, line, panel, style_sheet, table

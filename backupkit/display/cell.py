@@ -1,4 +1,4 @@
-"""The notebook's cell that runs, if there is one."""
+"""Output in the running notebook cell."""
 
 import sys
 from typing import Any
@@ -6,25 +6,25 @@ from typing import Any
 __all__ = ["show"]
 
 
-def show(thing: Any) -> bool:  # noqa: ANN401 # whatever can show itself
-    """Show a thing below the cell that runs; where no notebook looks, do nothing.
+def show(thing: Any) -> bool:  # noqa: ANN401 # any displayable object
+    """Display an object below the running notebook cell; do nothing outside a notebook.
 
     Parameters
     ----------
     thing : object
-        With a ``_repr_html_``, or any other way of showing itself in a notebook.
+        With ``_repr_html_`` or another IPython display method.
 
     Returns
     -------
     bool
-        Whether there is a cell.
+        Whether a notebook kernel is running.
 
     Examples
     --------
     >>> show("a thing")
     False
     """
-    # whoever runs in a notebook has loaded IPython; nobody else should have to
+    # a notebook has already imported IPython; do not import it elsewhere
     ipython = sys.modules.get("IPython")
     if ipython is None or getattr(ipython.get_ipython(), "kernel", None) is None:
         return False

@@ -1,4 +1,4 @@
-"""Small pieces of HTML in which every text is escaped."""
+"""HTML building blocks that escape every text."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -15,31 +15,31 @@ __all__ = ["fact_table", "line", "panel", "style_sheet", "table"]
 Cell = str | Markup | None
 
 ROWS: Final = 20
-"""So many rows are shown at most, unless the caller says otherwise."""
+"""Default limit of the rows of a table."""
 
 _LONGEST: Final = 400  # characters of a cell
 
 
 @cache
 def style_sheet() -> str:
-    """Give the one style sheet of reports, widgets and displays."""
+    """Return the style sheet of reports, widgets and displays."""
     return files("backupkit.display").joinpath("style.css").read_text(encoding="utf-8")
 
 
 def panel(*parts: str, styled: bool = True) -> Markup:
-    """Put parts together to what a cell can show.
+    """Join parts into HTML for a notebook cell.
 
     Parameters
     ----------
     *parts : str
-        Escaped unless they are markup.
+        Escaped unless they are `Markup`.
     styled : bool
-        Whether to bring the style sheet along; without, it must be on the page already.
+        Whether to include the style sheet. Without it, the page must already have it.
 
     Returns
     -------
     Markup
-        HTML that needs nothing else, and in which no text is taken for mathematics.
+        Self-contained HTML. MathJax ignores its text.
 
     Examples
     --------
@@ -52,14 +52,14 @@ def panel(*parts: str, styled: bool = True) -> Markup:
 
 
 def line(text: str, kind: str = "fine") -> Markup:
-    """Make a paragraph.
+    """Return a paragraph.
 
     Parameters
     ----------
     text : str
-        What it says.
+        Its text, escaped.
     kind : str
-        Its class in the style sheet.
+        Its CSS class.
 
     Returns
     -------
@@ -82,25 +82,25 @@ def table(
     limit: int = ROWS,
     total: int | None = None,
 ) -> Markup:
-    """Make a table; the first column names the rows.
+    """Return a table whose first column holds the row headers.
 
     Parameters
     ----------
     columns : mapping of str to str
-        The class of each column in the style sheet, by its title.
+        CSS class of each column, by title.
     rows : sequence of sequences
-        Texts, which may be another's words; markup stays as it is, and None is an empty cell.
+        Cells. Text may be untrusted; `Markup` is not escaped; None is an empty cell.
     caption : str
-        What the table is.
+        Caption of the table; "" for none.
     limit : int
-        How many rows are shown.
+        Number of rows to show at most.
     total : int, optional
-        How many rows there are, if `rows` has not all of them.
+        Number of all rows, if `rows` holds only some of them.
 
     Returns
     -------
     Markup
-        HTML; what is left out is counted below.
+        HTML. A line below the table counts the omitted rows.
 
     Examples
     --------
@@ -123,14 +123,14 @@ def table(
 
 
 def fact_table(facts: Mapping[str, Cell], *, caption: str = "") -> Markup:
-    """Make a narrow table of names and what is known of each.
+    """Return a narrow table of names and values.
 
     Parameters
     ----------
     facts : mapping of str to str
-        By name.
+        Value by name.
     caption : str
-        What they are about.
+        Caption of the table; "" for none.
 
     Returns
     -------
@@ -164,7 +164,7 @@ def _row(cells: Sequence[Cell], kinds: Sequence[str]) -> Markup:
 
 
 def _cell(value: Cell) -> str:
-    """Make a text fit to be read; a password in an address is none of anybody's business."""
+    """Return a cell as one line without control characters, users or passwords."""
     if value is None:
         return ""
     return value if isinstance(value, Markup) else without_user(one_line(value, limit=_LONGEST))

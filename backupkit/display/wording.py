@@ -1,4 +1,4 @@
-"""Numbers, times and untrusted text in words for people."""
+"""Formatting of numbers, times and untrusted text."""
 
 import math
 import re
@@ -34,18 +34,18 @@ STATE_WORDS = MappingProxyType(
         "unobserved": "○ Not observed",
     }
 )
-"""Symbol and word of each state of an appliance."""
+"""Symbol and label of each appliance state."""
 
 _USER_INFO = re.compile(r"(?<=://)[^/\s@]+(?=@)")
-_PROSE: Final = 1_000  # characters; what is shorter is a name or a remark
+_PROSE: Final = 1_000  # characters; a shorter limit is for a name or a remark
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 _LONG = 72 * 3_600
-_LARGE = 1_000  # from here on a decimal of a count tells nothing
+_LARGE = 1_000  # from here on, numbers have no decimals
 
 
 def number(value: float) -> str:
-    """Write a count, with one decimal where a small one is broken.
+    """Format a number: one decimal if it is below 1,000 and not whole, else none.
 
     Examples
     --------
@@ -57,19 +57,19 @@ def number(value: float) -> str:
 
 
 def ratio(numerator: float | NAType, denominator: float | NAType, unit: str = "") -> str:
-    """Write a percentage with its fraction, rounded so that it never flatters.
+    """Format a percentage with its fraction, rounded down to a tenth.
 
     Parameters
     ----------
     numerator, denominator : float or NA
-        The fraction; NA, or a denominator of 0, means that there is no data.
+        The fraction. NA, or a denominator of 0, means no data.
     unit : str
-        What both count.
+        Unit of both.
 
     Returns
     -------
     str
-        100 % appears only when nothing is missing, 0 % only when nothing is there.
+        "100.0 %" only if the fraction is at least 1, "0.0 %" only if it is 0.
 
     Examples
     --------
@@ -80,18 +80,18 @@ def ratio(numerator: float | NAType, denominator: float | NAType, unit: str = ""
     """
     if pd.isna(numerator) or pd.isna(denominator) or denominator == 0:
         return NO_DATA
-    # the tiny addend undoes binary fractions just below a tenth, such as 0.29 * 1000
+    # the addend corrects rounding errors just below a tenth, such as 0.29 * 1000
     tenths = math.floor(1000 * numerator / denominator + 1e-9)
     percent = "< 0.1" if tenths == 0 and numerator > 0 else f"{tenths / 10:.1f}"
     parts = number(numerator), number(denominator)
-    if parts[0] == parts[1] and numerator != denominator:  # as good as all is not all
+    if parts[0] == parts[1] and numerator != denominator:  # rounding must not hide a missing part
         parts = f"{numerator:,.1f}", f"{denominator:,.1f}"
     fraction = "/".join(parts)
     return f"{percent} % ({fraction}{' ' + unit if unit else ''})"
 
 
 def span(duration: pd.Timedelta | NaTType) -> str:
-    """Write a duration with its two largest units, in hours up to three days.
+    """Format a duration with its two largest units; days are used from 72 h.
 
     Examples
     --------
@@ -114,12 +114,12 @@ def span(duration: pd.Timedelta | NaTType) -> str:
 
 
 def hours(duration: pd.Timedelta | NaTType) -> float:
-    """Give a duration in hours; NaN where it is missing."""
+    """Return a duration [h]; NaN if it is missing."""
     return math.nan if pd.isna(duration) else duration.total_seconds() / 3600
 
 
 def instant(time: pd.Timestamp | NaTType) -> str:
-    """Write a moment to the minute, without its zone.
+    """Format a time to the minute, without its zone.
 
     Examples
     --------
@@ -130,7 +130,7 @@ def instant(time: pd.Timestamp | NaTType) -> str:
 
 
 def ago(time: pd.Timestamp | NaTType, now: pd.Timestamp) -> str:
-    """Write how long before `now` a moment was.
+    """Format a time relative to `now`; "" if it is missing.
 
     Examples
     --------
@@ -144,7 +144,7 @@ def ago(time: pd.Timestamp | NaTType, now: pd.Timestamp) -> str:
 
 
 def day(time: pd.Timestamp) -> str:
-    """Write a day without its year.
+    """Format a date without its year.
 
     Examples
     --------
@@ -155,7 +155,7 @@ def day(time: pd.Timestamp) -> str:
 
 
 def size(count: int | NAType) -> str:
-    """Write a number of bytes.
+    """Format a size [bytes] with a binary unit.
 
     Examples
     --------
@@ -173,7 +173,7 @@ def size(count: int | NAType) -> str:
 
 
 def without_user(text: str) -> str:
-    """Take user and password out of the URIs in a text.
+    """Mask user and password in the URIs of a text.
 
     Examples
     --------
@@ -184,19 +184,19 @@ def without_user(text: str) -> str:
 
 
 def tidy(text: object, *, limit: int = 2000) -> str:
-    """Make untrusted text fit for people: no control characters, no user in a URI, bounded.
+    """Sanitise untrusted text: no control characters, no user in a URI, limited length.
 
     Parameters
     ----------
     text : object
-        A text; what is missing becomes "".
+        A text; any other type becomes "".
     limit : int
-        The most characters to keep.
+        Number of characters to keep at most.
 
     Returns
     -------
     str
-        The text; where it was cut it says so, and where the rest is if that may be read in full.
+        The text. A cut text ends with an ellipsis, or with a note that names the full source.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Figures of the judged frames: frame in, matplotlib axes out, no pyplot state touched."""
+"""Figures of assessed frames, drawn on matplotlib axes without pyplot."""
 
 from backupkit.plots.durations import durations
 from backupkit.plots.exposure import exposure

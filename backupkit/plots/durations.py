@@ -1,4 +1,4 @@
-"""How long jobs took, and which were unusual."""
+"""Figure of the durations of jobs, with unusual ones marked."""
 
 from typing import Final
 
@@ -15,10 +15,10 @@ from backupkit.plots import style
 __all__ = ["durations"]
 
 _SERIES: Final = 6
-"""The most appliances that have a series of points each."""
+"""Maximum number of appliances to draw as a series each; more are drawn as rows."""
 
 _MANY: Final = 10_000
-"""The most points drawn one by one."""
+"""Maximum number of points to draw; more are drawn as a density."""
 
 _BAND: Final = 3.5
 _FLOOR: Final = 0.05
@@ -29,7 +29,7 @@ _FINISHED: Final = ("success", "failure")
 _MARKS: Final = ("|", "x", "o")
 
 _LONGEST: Final = 2**45 - 1
-"""No duration counts as longer: more than a year [us]."""
+"""Upper limit of a duration in the packed sort key, more than a year [µs]."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,7 +42,7 @@ def durations(
     limit: int = 25,
     theme: str = "light",
 ) -> Axes:
-    """Draw how long each finished job took.
+    """Draw the duration of each finished job.
 
     Parameters
     ----------
@@ -50,26 +50,26 @@ def durations(
         Reads ``appliance``, ``outcome``, ``start_time`` [UTC] and ``duration`` of
         `backupkit.tables.JOBS`.
     ax : Axes, optional
-        Where to draw; a new figure by default.
+        Axes to draw on; a new figure by default.
     anomalies : DataFrame, optional
-        Those of kind ``duration`` are ringed; reads ``appliance``, ``start_time`` [UTC] and
-        ``kind`` of `backupkit.tables.ANOMALIES`.
+        Anomalies; those of kind ``duration`` are circled. Reads ``appliance``, ``start_time``
+        [UTC] and ``kind`` of `backupkit.tables.ANOMALIES`.
     limit : int
-        The most appliances to draw; the rest is counted in a caption.
+        Maximum number of rows to draw; a caption counts the rest.
     theme : {"light", "dark"}
-        Which colours.
+        Colour theme.
 
     Returns
     -------
     Axes
-        Of up to six appliances minutes against the start, a series each; of one alone with the
-        band in which its ten newest successes leave a duration usual. Of more a row each, the most
-        uneven on top, with durations as multiples of the median of the appliance's successes.
-        Above 10,000 jobs a picture of their number in each cell.
+        Up to six appliances: duration [min] by start, one series each. A single appliance also has
+        the band of usual durations from its ten newest successes. More than six: one row each,
+        with durations as multiples of the median of the appliance's successes; the row with the
+        largest multiple is on top. Above 10,000 jobs: the number of jobs per cell, as colour.
 
     References
     ----------
-    .. [1] sla.md, section 4, number 19: the modified z-score of Iglewicz and Hoaglin.
+    .. [1] docs/sla.md, section 4, number 19: the modified z-score of Iglewicz and Hoaglin.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def durations(
 
 
 def _legend(ax: Axes) -> list[Line2D]:
-    """Give the marks of the rows that are explained: those of which there are some."""
+    """Return the lines to explain in the legend: those that have points."""
     marks = [line for line in ax.lines if line.get_marker() in _MARKS]
     return [line for line in marks if len(np.ravel(line.get_xdata()))]
 
@@ -171,7 +171,7 @@ def _draw_series(
 
 
 def _draw_band(ax: Axes, newest: Floats, look: style.Theme) -> None:
-    """Draw what the newest successes leave usual; too few say nothing."""
+    """Draw the band of usual durations; nothing for fewer than ten successes."""
     if len(newest) < _LEARNT:
         return
     median = float(np.median(newest))
@@ -256,8 +256,8 @@ def _draw_rows(
 def _medians(
     who: npt.NDArray[np.intp], minutes: Floats, failed: npt.NDArray[np.bool_], count: int
 ) -> Floats:
-    """Give the median duration of each appliance's successes; of its failures if it has none."""
-    # values are sorted far faster than rows: each is a number of appliance, failure and duration
+    """Return each appliance's median duration [min], of its successes or else of its failures."""
+    # appliance, failure and duration packed into one integer: one sort is faster than a groupby
     spans = np.minimum(minutes * 60e6, _LONGEST).astype(np.int64)
     ordered = np.sort((2 * who + failed) * (_LONGEST + 1) + spans)
     first = np.searchsorted(ordered, np.arange(count) * (2 * (_LONGEST + 1)))
@@ -292,7 +292,7 @@ def _shades(look: style.Theme) -> LinearSegmentedColormap:
 
 
 def _unusual(done: pd.DataFrame, anomalies: pd.DataFrame | None) -> npt.NDArray[np.bool_]:
-    """Tell which jobs are listed as of unusual duration."""
+    """Return a mask of the jobs that are anomalies of kind ``duration``."""
     if anomalies is None or anomalies.empty:
         return np.zeros(len(done), dtype=bool)
     listed = anomalies[anomalies["kind"] == "duration"]

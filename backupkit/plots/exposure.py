@@ -1,4 +1,4 @@
-"""What each appliance would have lost, at every moment."""
+"""Figure of the exposure of each appliance over time."""
 
 from typing import Final
 
@@ -26,32 +26,32 @@ def exposure(
     limit: int = 6,
     theme: str = "light",
 ) -> Axes:
-    """Draw the exposure of each appliance over time, against what the policy allows.
+    """Draw the exposure of each appliance over time, with its threshold.
 
     Parameters
     ----------
     points : DataFrame
-        Reads ``appliance``, ``available`` [UTC] and ``point`` [UTC], as
-        `backupkit.analysis.recovery_points` gives them.
+        Recovery points from `backupkit.analysis.recovery_points`; reads ``appliance``,
+        ``available`` [UTC] and ``point`` [UTC].
     ax : Axes, optional
-        Where to draw; a new figure by default.
+        Axes to draw on; a new figure by default.
     threshold : Timedelta or Series of timedelta64, optional
-        RPO + grace; a Series says so by appliance, and the caption counts those of its
-        appliances that have no recovery point.
+        RPO + grace. A Series is indexed by appliance; the caption counts its appliances without a
+        recovery point.
     start, end : Timestamp, optional
-        The period to show; from the first to the last point by default.
+        Period to show; by default from the first to the last recovery point.
     limit : int
-        The most appliances to draw, those most exposed at the end; the rest is counted in a
-        caption.
+        Maximum number of appliances to draw, those with the highest exposure at the end; a caption
+        counts the rest.
     theme : {"light", "dark"}
-        Which colours.
+        Colour theme.
 
     Returns
     -------
     Axes
-        With one line per appliance [h]: it grows by an hour an hour, and falls when a recovery
-        point becomes available. Where it is above its threshold the area between them is filled.
-        If the thresholds differ, lines are multiples of the appliance's own instead.
+        With one line per appliance [h]. It rises by 1 h per hour and falls when a recovery point
+        becomes available. The area between a line and a threshold below it is filled. If the
+        thresholds differ, lines are multiples of the appliance's threshold instead.
 
     Examples
     --------
@@ -93,7 +93,7 @@ def exposure(
                 lw=1.3,
                 linestyle=kind,
                 label=style.series(name),
-                zorder=2 + 1 / (place + 1),  # the most exposed in front
+                zorder=2 + 1 / (place + 1),  # highest exposure in front
             )
             if name in allowed:
                 limits = 1.0 if differ else allowed[name]
@@ -122,7 +122,7 @@ def exposure(
 
 
 def _never(threshold: pd.Timedelta | pd.Series | None, names: pd.Index) -> int:
-    """Count the appliances that are known by their threshold only."""
+    """Count the appliances that have a threshold but no recovery point."""
     return len(threshold.index.difference(names)) if isinstance(threshold, pd.Series) else 0
 
 
@@ -136,7 +136,7 @@ def _left_out(more: int, never: int) -> str:
 
 
 def _allowed(threshold: pd.Timedelta | pd.Series | None, names: pd.Index) -> dict[str, float]:
-    """Give the threshold of each appliance that has one [h]."""
+    """Return the threshold of each appliance that has one [h]."""
     if threshold is None:
         return {}
     if isinstance(threshold, pd.Series):
@@ -146,7 +146,7 @@ def _allowed(threshold: pd.Timedelta | pd.Series | None, names: pd.Index) -> dic
 
 
 def _saw(own: pd.DataFrame, first: pd.Timestamp, last: pd.Timestamp) -> tuple[Floats, Floats]:
-    """Give the corners of the curve: before and after each fall, within the period."""
+    """Return times and exposures [h] before and after each fall, within the period."""
     falls, points = (style.days(own[name]).to_numpy() for name in ("available", "point"))
     begin, until = style.days(pd.Series([first, last])).to_numpy()
     before = np.searchsorted(falls, begin, side="right")

@@ -1,4 +1,4 @@
-"""Why jobs failed: the signatures that account for most of it."""
+"""Pareto chart of the failure signatures."""
 
 import numpy as np
 import pandas as pd
@@ -28,20 +28,20 @@ def failures(
     failures : DataFrame
         Reads ``signature``, ``jobs`` and ``appliances`` of `backupkit.tables.FAILURES`.
     ax : Axes, optional
-        Where to draw; a new figure by default.
+        Axes to draw on; a new figure by default.
     by : DataFrame, optional
-        How the jobs of each signature are made up: ``signature``, ``part`` (an appliance, a group)
-        and ``jobs``. The five largest parts are drawn in a pattern each, the others together.
+        Breakdown of the jobs of each signature: ``signature``, ``part`` (an appliance, a group)
+        and ``jobs``. Each of the five largest parts has its own pattern; the others share one.
     limit : int
-        The most signatures to draw; the others share the last bar.
+        Maximum number of signatures to draw; the others share the last bar.
     theme : {"light", "dark"}
-        Which colours.
+        Colour theme.
 
     Returns
     -------
     Axes
-        With one bar per signature, the most frequent on top; the figure gets a second,
-        horizontal axis for the share [%].
+        With one bar per signature, the most frequent on top. A second horizontal axis shows the
+        cumulative share [%].
 
     Examples
     --------
@@ -79,7 +79,7 @@ def failures(
 def _stack(
     ax: Axes, by: pd.DataFrame, signatures: pd.Series, limit: int, look: style.Theme
 ) -> None:
-    """Draw each bar as the sum of its parts, the largest parts of all first."""
+    """Draw stacked bars, with the largest parts of the whole frame first."""
     place = pd.Index(signatures.fillna("")).get_indexer(pd.Index(by["signature"].fillna("")))
     place = np.minimum(place, limit)  # the others share the last bar
     told = by.assign(place=place, part=by["part"].astype("str"))[place >= 0]
@@ -112,7 +112,7 @@ def _draw(
     ax: Axes, labels: list[str], counts: list[float], remarks: list[str], look: style.Theme
 ) -> None:
     places = list(range(len(labels)))
-    # bars and line share the left part, so that neither ever crosses the remarks at the right
+    # bars and line end before the remarks at the right
     for place, remark in zip(places, remarks, strict=True):
         ax.text(
             1,

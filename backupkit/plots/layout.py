@@ -1,4 +1,4 @@
-"""Room around the axes for what is written there, measured once and cheaply."""
+"""Layout engine that sets the margins of the axes."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ from matplotlib.layout_engine import LayoutEngine
 __all__ = ["NOTE", "Margins"]
 
 NOTE: Final = "note"
-"""The id of the text below the axes."""
+"""Group id of the caption below the axes."""
 
 # heights and widths in points
 _EDGE: Final = 5
@@ -19,18 +19,18 @@ _TICKS: Final = 18  # a row of tick labels
 _LABEL: Final = 16  # a line of an axis label
 _TITLE: Final = 20
 _KEY: Final = 16  # a legend of one line between axes and title
-_DEPTH: Final = 45  # how deep a note reaches
+_DEPTH: Final = 45  # depth of a caption below the axes
 _OVERHANG: Final = 30  # half of a tick label at the end of an axis, or the year there
-_LEAST: Final = 0.25  # of the figure is left for the data, however long a name is
+_LEAST: Final = 0.25  # minimum share of the figure for the data
 
 
 class Margins(LayoutEngine):
-    """Give axes the room that their labels, title, legend and note need.
+    """Layout engine that leaves room for labels, title, legend and caption.
 
     Notes
     -----
-    matplotlib's own engines draw every text twice more to measure it, which may cost as much as the
-    picture itself. Here only that is measured whose size varies: the names of rows, and legends.
+    matplotlib's engines draw every text twice more to measure it, which can double the drawing
+    time. This engine measures only texts of variable size: row labels and legends.
     """
 
     def __init__(self) -> None:
@@ -39,12 +39,12 @@ class Margins(LayoutEngine):
         self._colorbar_gridspec = False
 
     def execute(self, fig: Figure) -> None:
-        """Place the axes.
+        """Set the position of the axes.
 
         Parameters
         ----------
         fig : Figure
-            With axes that all share one place.
+            Its axes all get the same position.
         """
         points = 72 / fig.dpi
         margins = [_margins(ax, points) for ax in fig.axes]
@@ -73,7 +73,7 @@ def _height(artist: Artist, points: float) -> float:
 
 
 def _margins(ax: Axes, points: float) -> tuple[float, float, float, float]:
-    """Give what some axes need at the left, at the right, below and above [pt]."""
+    """Return the left, right, bottom and top margin of some axes [pt]."""
     if not ax.axison:
         return 0, 0, 0, 0
     names = ax.get_yticklabels() if ax.yaxis.get_visible() else []

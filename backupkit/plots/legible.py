@@ -1,4 +1,4 @@
-"""Untrusted text made fit for a figure."""
+"""Sanitising of untrusted text for figures."""
 
 from functools import cache
 
@@ -14,19 +14,19 @@ def _font() -> FT2Font:
 
 
 def legible(text: str, *, width: int) -> str:
-    r"""Make untrusted text fit for a figure: one line, cut, only characters the font has.
+    r"""Sanitise untrusted text for a figure: one line, limited length, characters of the font.
 
     Parameters
     ----------
     text : str
         Any text.
     width : int
-        The most characters to keep.
+        Maximum number of characters.
 
     Returns
     -------
     str
-        The text, with an ellipsis where it was cut.
+        The text; a cut text ends with an ellipsis. U+FFFD replaces unknown characters.
 
     Examples
     --------
@@ -39,19 +39,19 @@ def legible(text: str, *, width: int) -> str:
 
 
 def series(name: str, *, width: int = 40) -> str:
-    """Make an untrusted name fit for a legend, which passes over those that begin with "_".
+    """Sanitise an untrusted name for a legend, which ignores labels that begin with "_".
 
     Parameters
     ----------
     name : str
         Any text.
     width : int
-        The most characters to keep.
+        Maximum number of characters.
 
     Returns
     -------
     str
-        The name.
+        The name without leading "_"; "?" if nothing is left.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How many jobs wrote to each backup target at once."""
+"""Figure of the concurrent jobs per backup target."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ from backupkit.plots import style
 __all__ = ["load"]
 
 _STEPS: Final = 10_000
-"""The most steps of a curve drawn one by one."""
+"""Maximum number of steps of a curve; more are reduced to columns."""
 
 _COLUMNS: Final = 900
 
@@ -28,34 +28,34 @@ def load(
     limit: int = 6,
     theme: str = "light",
 ) -> Axes:
-    """Draw how many jobs ran at once on each backup target.
+    """Draw the number of concurrent jobs on each backup target.
 
     Parameters
     ----------
     jobs : DataFrame
-        Reads ``target`` (as `backupkit.analysis.target_of` names it), ``start_time`` [UTC],
-        ``end_time`` [UTC] and, if there, ``vanished_at`` [UTC].
+        Reads ``target`` (from `backupkit.analysis.target_of`), ``start_time`` [UTC], ``end_time``
+        [UTC] and, if present, ``vanished_at`` [UTC].
     ax : Axes, optional
-        Where to draw; a new figure by default.
+        Axes to draw on; a new figure by default.
     loads : DataFrame, optional
-        The most jobs that the schedules plan at once are drawn dotted; reads ``planned`` of
-        `backupkit.tables.LOADS`, by target.
+        Peaks of the schedules, drawn as dotted lines; reads ``planned`` of
+        `backupkit.tables.LOADS`, indexed by target.
     limit : int
-        The most targets to draw, those with the highest peak; the rest is counted in a caption.
+        Maximum number of targets to draw, those with the highest peaks; a caption counts the rest.
     theme : {"light", "dark"}
-        Which colours.
+        Colour theme.
 
     Returns
     -------
     Axes
-        With one row per target, the busiest on top: the higher the fill, the more jobs, in the
-        same measure for all. A dotted line is what the schedules plan. Of a target with more than
-        10,000 changes each of 900 columns has its highest number.
+        With one row per target, the highest peak on top. The height of the fill is the number of
+        jobs, on the same scale for all rows. A dotted line is the peak of the schedules. More than
+        10,000 changes of a target are reduced to the highest number in each of 900 columns.
 
     Notes
     -----
-    A job that ends when another starts does not run at once with it. One without an end runs
-    until it vanished from its appliance's list, else to the last moment in the data.
+    Jobs that only touch, end to start, are not concurrent. A job without an end runs until it
+    vanished from its appliance's list, otherwise to the last time in the data.
 
     Examples
     --------
@@ -106,7 +106,7 @@ def load(
 
 
 def _planned(loads: pd.DataFrame | None, target: str) -> float | None:
-    """Give how many jobs the schedules plan at once on a target."""
+    """Return the peak of concurrent jobs that the schedules plan on a target, if known."""
     if loads is None or target not in loads.index:
         return None
     told = loads.loc[[target], "planned"].iloc[0]
@@ -114,7 +114,7 @@ def _planned(loads: pd.DataFrame | None, target: str) -> float | None:
 
 
 def _curves(jobs: pd.DataFrame, codes: Codes, number: int) -> list[tuple[Floats, Floats]]:
-    """Give the curve of each target."""
+    """Return the curve of each target, as from `_steps`."""
     order = np.argsort(codes, kind="stable")
     bounds = np.searchsorted(codes[order], np.arange(1, number))
     ends = jobs["end_time"]
@@ -128,15 +128,15 @@ def _curves(jobs: pd.DataFrame, codes: Codes, number: int) -> list[tuple[Floats,
 
 
 def _steps(start: Floats, end: Floats, last: float) -> tuple[Floats, Floats]:
-    """Give the moments at which the number of jobs changes, and the number from then on."""
-    end = end[~np.isnan(end)]  # one that goes on ends nowhere
+    """Return the times at which the number of jobs changes, and the number from then on."""
+    end = end[~np.isnan(end)]  # a running job has no end
     times = np.concatenate([start, end, [last]])
     change = np.repeat([1.0, -1.0, 0.0], [len(start), len(end), 1])
     moments, place = np.unique(times, return_inverse=True)
     at_once: Floats = np.cumsum(np.bincount(place, weights=change))
     if len(moments) <= _STEPS:
         return moments, at_once
-    # as many as there are pixels, each with its highest number: at first what goes on from before
+    # one column per pixel: start with the number that lasts from before, then take the highest
     edges = np.linspace(moments[0], moments[-1], _COLUMNS, endpoint=False)
     column = np.searchsorted(edges, moments, side="right") - 1
     highest = at_once[np.searchsorted(moments, edges, side="right") - 1]

@@ -1,4 +1,4 @@
-"""Expected runs by appliance and day: what became of each night."""
+"""Matrix of slot states by appliance and day."""
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,11 @@ Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 
 _MANY = 10_000
-"""The most cells that have a symbol each."""
+"""Maximum number of cells to draw as symbols; more are drawn as an image."""
 
 
 def nights(slots: pd.DataFrame) -> pd.DataFrame:
-    """Fold expected runs into one state per appliance and day, the most serious of the day.
+    """Return the most serious slot state of each appliance and day.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ def nights(slots: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame of str
-        One row per appliance, the most missed days first; one column per UTC day from the first
-        slot's to the last's; missing where no run was expected.
+        One row per appliance, the most missed days first. One column per UTC day, from the first
+        slot to the last. Missing on days without a slot.
 
     Examples
     --------
@@ -55,9 +55,9 @@ def nights(slots: pd.DataFrame) -> pd.DataFrame:
 
 
 def _worst_of_days(slots: pd.DataFrame) -> tuple[pd.Index, pd.DatetimeIndex, Codes]:
-    """Give appliances, days, and of each cell the place of its state among the looks.
+    """Return appliances, days, and the state code of each cell.
 
-    The place after the last is that of a day without an expected run.
+    A code is a position in `style.SLOT_LOOKS`; the one after the last means no slot.
     """
     names = list(style.SLOT_LOOKS)
     code = pd.Categorical(slots["state"], categories=names).codes
@@ -94,19 +94,19 @@ def matrix(
     slots : DataFrame
         Reads ``appliance``, ``slot`` [UTC] and ``state`` of `backupkit.tables.SLOTS`.
     ax : Axes, optional
-        Where to draw; a new figure by default.
+        Axes to draw on; a new figure by default.
     states : Series of str, optional
-        The state of each appliance in the order of the rows, such as ``a.appliances["state"]``;
-        the caption says how those stand that are not drawn.
+        State of each appliance in the order of the rows, such as ``a.appliances["state"]``. The
+        caption counts the states of the rows that are not drawn.
     limit : int
-        The most rows to draw; the rest is counted in a caption.
+        Maximum number of rows to draw; a caption counts the rest.
     theme : {"light", "dark"}
-        Which colours.
+        Colour theme.
 
     Returns
     -------
     Axes
-        With one line of markers per slot state; row n is at height n. Above 10,000 cells one
+        With one line of markers per slot state; row n is at y = n. Above 10,000 cells, with one
         image instead.
 
     Examples
@@ -127,7 +127,7 @@ def matrix(
         ax = style.axes(ax, height=1.5 + style.height(max(len(shown), 3)))
         if rows.empty:
             return style.say(ax, "No backup run was expected in this period")
-        # the last row is that of an appliance without an expected run
+        # the last row, index -1, is for appliances without slots
         codes = np.vstack([codes, np.full(len(days), len(style.SLOT_LOOKS), dtype=np.int8)])
         codes = codes[rows.get_indexer(pd.Index(shown))]
         at = style.days(days.to_series()).to_numpy()
@@ -157,7 +157,7 @@ def _draw_markers(ax: Axes, days: Floats, codes: Codes, look: style.Theme) -> li
 
 
 def _draw_image(ax: Axes, days: Floats, codes: Codes, look: style.Theme) -> list[Artist]:
-    """Colour each cell, where there are too many for symbols."""
+    """Draw each cell as a coloured pixel of an image."""
     shapes = list(style.SLOT_LOOKS.values())
     colours = [*(look.of(shape.colour) for shape in shapes), look.paper]
     rgb = (255 * np.array([to_rgb(colour) for colour in colours])).round().astype(np.uint8)
@@ -168,7 +168,7 @@ def _draw_image(ax: Axes, days: Floats, codes: Codes, look: style.Theme) -> list
         extent=(days[0] - 0.5, days[-1] + 0.5, len(codes) - 0.5, -0.5),
         zorder=2,
     )
-    words: dict[str, list[str]] = {}  # without symbols a colour tells no more than its states
+    words: dict[str, list[str]] = {}  # states that share a colour share a legend entry
     for code, shape in enumerate(shapes):
         if (codes == code).any():
             words.setdefault(colours[code], []).append(shape.label)

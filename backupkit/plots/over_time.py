@@ -1,4 +1,4 @@
-"""How a fleet fared over time: compliance, and what failed."""
+"""Figures of compliance and failures over time."""
 
 from typing import Final
 
@@ -31,7 +31,7 @@ def compliance(
     end: pd.Timestamp | None = None,
     theme: str = "light",
 ) -> Axes:
-    """Draw which share of the appliances was compliant, at every moment.
+    """Draw the share of compliant appliances over time.
 
     Parameters
     ----------
@@ -39,19 +39,19 @@ def compliance(
         Reads ``appliance``, ``state``, ``start`` [UTC] and ``end`` [UTC] of
         `backupkit.tables.INTERVALS`.
     ax : Axes, optional
-        Where to draw; a new figure by default.
+        Axes to draw on; a new figure by default.
     start, end : Timestamp, optional
-        The period to show; that of the intervals by default.
+        Period to show; by default that of the intervals.
     theme : {"light", "dark"}
-        Which colours.
+        Colour theme.
 
     Returns
     -------
     Axes
-        With two step lines [%]: strict, which counts the unknown as not compliant, and observed,
-        which leaves them out; the band between them is what is not known. Moments at which nobody
-        was in scope are gaps. Of more than 4,000 changes each thousandth of the time has its lowest
-        values, so that dips stay visible.
+        With two step lines [%]: strict counts unknown appliances as not compliant, observed leaves
+        them out. The band between them is unknown. Times without appliances in scope are gaps.
+        More than 4,000 changes are reduced to the lowest value in each of 1,000 bins, so that dips
+        stay visible.
 
     Examples
     --------
@@ -106,7 +106,7 @@ def compliance(
 
 
 def _counts(intervals: pd.DataFrame) -> tuple[Floats, list[Floats]]:
-    """Give the moments at which a count changes, and for each state the count from then on."""
+    """Return the times at which a count changes, and the count of each state from then on."""
     begin, until = (style.days(intervals[name]).to_numpy() for name in ("start", "end"))
     moments, place = np.unique(np.concatenate([begin, until]), return_inverse=True)
     counts = []
@@ -118,19 +118,19 @@ def _counts(intervals: pd.DataFrame) -> tuple[Floats, list[Floats]]:
         )
         counts.append(np.cumsum(begun - ended).astype(np.float64))
     last = len(moments) - 1
-    # at the very end nobody is counted any more: what held just before is drawn on
+    # all counts are 0 at the last time: repeat the counts before it
     return moments, [np.append(count[:last], count[last - 1]) for count in counts]
 
 
 def _thinned(days: Floats, strict: Floats, observed: Floats) -> tuple[Floats, Floats, Floats]:
-    """Keep so many moments as can be seen: of each bin the first, with the lowest, and the last."""
+    """Reduce the points to two per bin: the lowest value at its start, and its last value."""
     if len(days) <= _DRAWN:
         return days, strict, observed
     edges = np.linspace(days[0], days[-1], _BINS, endpoint=False)
     firsts = np.unique(np.searchsorted(days, edges))
-    lasts = np.append(firsts[1:], len(days)) - 1  # what holds on after it, maybe for long
+    lasts = np.append(firsts[1:], len(days)) - 1  # this value may last for many bins
     lowest, low_observed = (
-        # a gap counts only if there is nothing else
+        # fmin ignores gaps unless the bin has no value
         np.ravel(np.column_stack([np.fmin.reduceat(line, firsts), line[lasts]]))
         for line in (strict, observed)
     )
@@ -150,23 +150,24 @@ def _caption(good: float, bad: float, unknown: float) -> str:
 def failures_over_time(
     jobs: pd.DataFrame, *, ax: Axes | None = None, limit: int = 5, theme: str = "light"
 ) -> Axes:
-    """Draw how many jobs failed each day, stacked by signature.
+    """Draw the number of failed jobs per day, stacked by signature.
 
     Parameters
     ----------
     jobs : DataFrame
-        The failed jobs; reads ``signature`` and ``end_time`` [UTC].
+        Failed jobs; reads ``signature`` and ``end_time`` [UTC].
     ax : Axes, optional
-        Where to draw; a new figure by default.
+        Axes to draw on; a new figure by default.
     limit : int
-        The most signatures to draw apart; the others share a part.
+        Maximum number of signatures to draw separately; the others share a part.
     theme : {"light", "dark"}
-        Which colours.
+        Colour theme.
 
     Returns
     -------
     Axes
-        With one stack of steps per UTC day; per hour of up to two days, per week of more than 200.
+        With one stack per UTC day; per hour if the jobs span at most 2 days, per week if they span
+        more than 200 days.
 
     Examples
     --------
@@ -212,7 +213,7 @@ def failures_over_time(
                 hatch=_PATTERNS[number % len(_PATTERNS)],
                 label=style.series(label, width=70),
             )
-            base = base + height  # a new one: the old belongs to the part just drawn
+            base = base + height  # a new array: the drawn part references the old one
         ax.set_ylim(0, 1.05 * base.max())
         style.time_axis(ax)
         ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
@@ -224,7 +225,7 @@ def failures_over_time(
 
 
 def _width(span: float) -> tuple[float, str]:
-    """Give the width of a bar [days], and what it is called."""
+    """Return the width of a bin [days] and its name."""
     if span <= _HOURS:
         return 1 / 24, "hour"
     return (7.0, "week") if span > _WEEKS else (1.0, "day")

@@ -1,4 +1,4 @@
-"""A drawn figure as bytes: the same axes give the same bytes."""
+"""Reproducible rendering of figures as SVG or PNG, and conversion of positions in them."""
 
 import io
 from typing import cast
@@ -15,7 +15,7 @@ __all__ = ["NotebookFigure", "moment_of", "place_of", "png", "svg"]
 
 
 class NotebookFigure(Figure):
-    """A figure that a notebook shows by itself, though pyplot never hears of it."""
+    """Figure that a notebook displays without pyplot."""
 
     def _repr_png_(self) -> bytes:
         return _png(self, dpi=110)
@@ -32,7 +32,7 @@ def svg(ax: Axes) -> bytes:
     Returns
     -------
     bytes
-        UTF-8, without date or random ids.
+        UTF-8 text without a date or random ids.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def svg(ax: Axes) -> bytes:
 
 
 def png(ax: Axes, *, dpi: int = 110) -> bytes:
-    """Render the figure of some axes as a PNG picture.
+    """Render the figure of some axes as a PNG image.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def png(ax: Axes, *, dpi: int = 110) -> bytes:
     Returns
     -------
     bytes
-        The picture.
+        The image.
 
     Examples
     --------
@@ -74,19 +74,19 @@ def png(ax: Axes, *, dpi: int = 110) -> bytes:
 
 
 def place_of(ax: Axes, x: float, y: float) -> tuple[float, float] | None:
-    """Give what a place of the picture is in the coordinates of the axes.
+    """Convert a position in the image to data coordinates of the axes.
 
     Parameters
     ----------
     ax : Axes
         Axes whose figure was rendered by `svg` or `png`.
     x, y : float
-        The place, as fractions of the picture from its left and its top.
+        Position from the left and the top, as fractions of width and height.
 
     Returns
     -------
     tuple of float or None
-        Column and row in the axes' own numbers; None beside the axes.
+        x and y in data coordinates; None outside the axes.
 
     Examples
     --------
@@ -105,19 +105,19 @@ def place_of(ax: Axes, x: float, y: float) -> tuple[float, float] | None:
 
 
 def moment_of(ax: Axes, x: float, y: float) -> pd.Timestamp | None:
-    """Give the time at a place of the picture, if the axes' columns are times.
+    """Convert a position in the image to a time.
 
     Parameters
     ----------
     ax : Axes
         Axes with a time axis, whose figure was rendered by `svg` or `png`.
     x, y : float
-        The place, as fractions of the picture from its left and its top.
+        Position from the left and the top, as fractions of width and height.
 
     Returns
     -------
     Timestamp or None
-        The time [UTC]; None beside the axes.
+        The time [UTC]; None outside the axes.
 
     Examples
     --------
@@ -137,11 +137,11 @@ def moment_of(ax: Axes, x: float, y: float) -> pd.Timestamp | None:
 def _png(figure: Figure, *, dpi: int) -> bytes:
     buffer = io.BytesIO()
     figure.set_dpi(dpi)
-    quick = {"compress_level": 1}  # a little larger, and there in a third of the time
+    quick = {"compress_level": 1}  # slightly larger, but three times as fast
     FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None}, pil_kwargs=quick)
     return buffer.getvalue()
 
 
 def _figure(ax: Axes) -> Figure:
-    # axes that were drawn on always belong to a figure; only removed ones do not
+    # only removed axes have no figure
     return cast("Figure", ax.get_figure(root=True))

@@ -1,4 +1,4 @@
-"""How far each job had come, and when those that run will be done."""
+"""Figure of the progress of jobs, with the expected end of running ones."""
 
 from datetime import timedelta
 from typing import Final
@@ -14,7 +14,7 @@ _PATIENCE: Final = timedelta(minutes=10)
 _STALL_SHARE: Final = 0.1
 _LEARNT: Final = 10
 _TELLING: Final = 5.0
-"""Progress below this tells nothing about the pace [%]."""
+"""Minimum progress to estimate the time left from the pace alone [%]."""
 
 _DONE: Final = 100.0
 _KEY: Final = ["appliance", "job_id"]
@@ -29,7 +29,7 @@ def progress(
     limit: int = 12,
     theme: str = "light",
 ) -> Axes:
-    """Draw how far each job that was seen running had come, one curve a job.
+    """Draw the progress of each job that was observed running, one curve per job.
 
     Parameters
     ----------
@@ -37,30 +37,29 @@ def progress(
         Reads ``appliance``, ``job_id``, ``state``, ``observed_at`` [UTC], ``start_time`` [UTC],
         ``end_time`` [UTC] and ``progress`` [%] of `backupkit.tables.OBSERVATIONS`.
     ax : Axes, optional
-        Where to draw; a new figure by default.
+        Axes to draw on; a new figure by default.
     now : Timestamp, optional
-        The present; by default the last moment in the data.
+        Current time; by default that of the newest observation.
     stall : timedelta, optional
-        For how long progress may stay the same before that is called a stall; by default 10
-        minutes, or 10 % of a typical run if that is longer.
+        Time without progress after which a job counts as stalled; by default 10 min, or 10 % of
+        the typical duration if that is longer.
     limit : int
-        The most jobs to draw, those seen last; the rest is counted in a caption.
+        Maximum number of jobs to draw, those observed last; a caption counts the rest.
     theme : {"light", "dark"}
-        Which colours.
+        Colour theme.
 
     Returns
     -------
     Axes
-        With one line per job, from its start through each observation to its end. The line of a
-        job that runs goes on, dashed, to 100 % when it is expected to be done; one that has stalled
-        goes on level and dotted, to now. Spells without progress are drawn bold.
+        With one line per job, from its start through each observation to its end. A dashed line
+        extends a running job to 100 % at its expected end. A level dotted line extends a stalled
+        job to `now`. Periods without progress are bold.
 
     Notes
     -----
-    A job that was first seen when it had ended tells nothing of its course and is left out. A
-    typical run takes the median of the appliance's ten newest successes in the frame. The time left
-    is that of its pace so far and that of a typical run, weighted by how far it is, as
-    `backupkit.watch` says it.
+    Jobs that were only observed after their end are left out. The typical duration is the median
+    of the appliance's ten newest successes in the frame. The time left combines the job's pace and
+    the typical duration, weighted by progress. `backupkit.watch` uses the same estimate.
 
     Examples
     --------
@@ -154,7 +153,7 @@ def _go_on(
     now: pd.Timestamp,
     stall: timedelta,
 ) -> None:
-    """Draw what is to be expected of a job that runs."""
+    """Extend the line of a running job to its expected end, or to `now` if it is stalled."""
     then, percent = last["time"], float(last["progress"])
     if now - then > stall:
         ends, to, kind = [then, now], percent, ":"
@@ -170,7 +169,7 @@ def _go_on(
     ax.annotate(
         word,
         (days.iloc[1], to),
-        (-8, 0) if to == _DONE else (0, -4),  # beside the line, which comes from below
+        (-8, 0) if to == _DONE else (0, -4),  # beside the line
         textcoords="offset points",
         color=colour,
         fontsize=8,
@@ -181,7 +180,7 @@ def _go_on(
 
 
 def _left(elapsed: timedelta, done: float, usual: timedelta | None) -> timedelta | None:
-    """Estimate how long a job will still take; None where nothing tells."""
+    """Estimate the time left of a job; return None if there is no basis for it."""
     at_its_pace = elapsed / done - elapsed if done > 0 else None
     if usual is None:
         return at_its_pace if done * _DONE >= _TELLING else None
@@ -190,7 +189,7 @@ def _left(elapsed: timedelta, done: float, usual: timedelta | None) -> timedelta
 
 
 def _typical(observations: pd.DataFrame, appliance: str) -> timedelta | None:
-    """Give the median duration of an appliance's newest successes."""
+    """Return the median duration of an appliance's ten newest successes; None without any."""
     good = observations[
         (observations["appliance"] == appliance) & (observations["state"] == "SUCCEEDED")
     ]
@@ -200,7 +199,7 @@ def _typical(observations: pd.DataFrame, appliance: str) -> timedelta | None:
 
 
 def _courses(observations: pd.DataFrame) -> pd.DataFrame:
-    """Give the points of each job that was seen running, its start added, in order of time."""
+    """Return the points of each job that was observed running, with its start, by time."""
     seen = observations[observations["progress"].notna() & observations["observed_at"].notna()]
     running = pd.MultiIndex.from_frame(seen.loc[seen["state"] == "INPROGRESS", _KEY])
     seen = seen[pd.MultiIndex.from_frame(seen[_KEY]).isin(running)]

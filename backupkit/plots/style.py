@@ -1,4 +1,4 @@
-"""How figures look: one look per outcome and per slot state, told apart without colour too."""
+"""Style of the figures: shared drawing functions, and styles that do not rely on colour alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -50,27 +50,27 @@ __all__ = [
 ]
 
 _NAMED = 60
-"""The most rows that have a name each."""
+"""Maximum number of rows with a name each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How one state is shown: in a word, a symbol, a colour and a pattern.
+    """Style of one outcome or slot state: label, symbol, colour and pattern.
 
     Attributes
     ----------
     label : str
-        The word for people.
+        Label for display.
     symbol : str
-        The character that stands for it in text.
+        Character for use in text.
     colour : str
-        At least 4.5 : 1 on white, and safe for colour-blind readers.
+        Colour with a contrast of at least 4.5 : 1 on white, safe for colour-blind readers.
     hatch : str
-        The pattern of a bar, in matplotlib's notation.
+        Pattern of a bar, in matplotlib's notation.
     marker : str
-        The marker of a point, in matplotlib's notation.
+        Marker of a point, in matplotlib's notation.
     fill : str
-        The marker's fill style.
+        Fill style of the marker, in matplotlib's notation.
     """
 
     label: str
@@ -90,7 +90,7 @@ OUTCOME_LOOKS: Mapping[str, Look] = MappingProxyType(
         "other": Look("state not known", "?", BROWN, hatch="+++++"),
     }
 )
-"""One look per outcome of a job."""
+"""Style of each job outcome."""
 
 SLOT_LOOKS: Mapping[str, Look] = MappingProxyType(
     {
@@ -105,23 +105,23 @@ SLOT_LOOKS: Mapping[str, Look] = MappingProxyType(
         "excluded": Look("excluded", "-", MUTED, marker="_"),
     }
 )
-"""One look per slot state, the most serious first."""
+"""Style of each slot state, the most serious first."""
 
 
 def axes(ax: Axes | None, *, height: float, width: float = 9.0) -> Axes:
-    """Give the axes to draw on: the caller's, or those of a new figure that pyplot never sees.
+    """Return the given axes, or those of a new figure that pyplot does not manage.
 
     Parameters
     ----------
     ax : Axes or None
-        The caller's.
+        Axes of the caller.
     height, width : float
         Size of a new figure [inch].
 
     Returns
     -------
     Axes
-        To draw on.
+        Axes to draw on.
     """
     if ax is not None:
         return ax
@@ -129,19 +129,19 @@ def axes(ax: Axes | None, *, height: float, width: float = 9.0) -> Axes:
 
 
 def say(ax: Axes, sentence: str) -> Axes:
-    """Write one sentence on axes that have nothing to draw.
+    """Draw one sentence on axes without data.
 
     Parameters
     ----------
     ax : Axes
-        The axes; their frame and ticks are taken away.
+        The axes; their frame and ticks are removed.
     sentence : str
-        Why there is nothing.
+        Reason why there is nothing to draw.
 
     Returns
     -------
     Axes
-        The same.
+        The same axes.
     """
     ax.set_axis_off()
     ax.text(
@@ -158,16 +158,16 @@ def say(ax: Axes, sentence: str) -> Axes:
 
 
 def heading(ax: Axes, title: str, handles: Sequence[Artist]) -> None:
-    """Write the title, and under it the legend in one line.
+    """Draw the title, and below it the legend in one line.
 
     Parameters
     ----------
     ax : Axes
         The axes.
     title : str
-        What is drawn.
+        The title.
     handles : sequence of Artist
-        What the legend explains; it may be empty.
+        Entries of the legend; no legend if empty.
     """
     ax.set_title(title, pad=22 if handles else None)
     if handles:
@@ -186,14 +186,14 @@ def heading(ax: Axes, title: str, handles: Sequence[Artist]) -> None:
 
 
 def note(ax: Axes, sentence: str) -> None:
-    """Write what was left out below the axes.
+    """Draw a caption below the axes.
 
     Parameters
     ----------
     ax : Axes
         The axes.
     sentence : str
-        The caption; "" writes nothing.
+        The caption; "" draws nothing.
     """
     if sentence:
         ax.annotate(
@@ -211,7 +211,7 @@ def note(ax: Axes, sentence: str) -> None:
 
 
 def key_beside(ax: Axes) -> None:
-    """Explain the labelled marks at the right of the axes; labels may be untrusted text.
+    """Draw the legend at the right of the axes; labels may be untrusted text.
 
     Parameters
     ----------
@@ -222,16 +222,16 @@ def key_beside(ax: Axes) -> None:
 
 
 def key_below(ax: Axes, *, columns: int) -> None:
-    """Explain the labelled marks below the axes; labels may be untrusted text.
+    """Draw the legend below the axes; labels may be untrusted text.
 
     Parameters
     ----------
     ax : Axes
         The axes.
     columns : int
-        In how many columns.
+        Number of columns.
     """
-    figure = cast("Figure", ax.get_figure(root=True))  # drawn axes belong to one
+    figure = cast("Figure", ax.get_figure(root=True))  # only removed axes have none
     handles, words = ax.get_legend_handles_labels()
     _plain(figure.legend(handles, words, loc="outside lower left", ncols=columns, fontsize=8))
 
@@ -242,17 +242,17 @@ def _plain(legend: Legend) -> None:
 
 
 def height(rows: int) -> float:
-    """Give the height of so many rows [inch]: a line of text each, or at least a pixel.
+    """Return the height of rows: a line of text each for up to 60 rows, at least a pixel each.
 
     Parameters
     ----------
     rows : int
-        How many.
+        Number of rows.
 
     Returns
     -------
     float
-        The height.
+        The height [inch].
 
     Examples
     --------
@@ -263,16 +263,16 @@ def height(rows: int) -> float:
 
 
 def row_labels(ax: Axes, labels: list[str], *, width: int = 60) -> None:
-    """Name the rows of a chart, the first on top; above 60 they are only numbered.
+    """Label the rows of a chart, the first on top; above 60 rows they are only numbered.
 
     Parameters
     ----------
     ax : Axes
         The axes.
     labels : list of str
-        One per row; untrusted text.
+        Label of each row; untrusted text.
     width : int
-        Where a label is cut [characters].
+        Maximum length of a label [characters].
     """
     ax.set_ylim(len(labels) - 0.4, -0.6)
     if len(labels) > _NAMED:
@@ -284,14 +284,14 @@ def row_labels(ax: Axes, labels: list[str], *, width: int = 60) -> None:
 
 
 def time_axis(ax: Axes, start: pd.Timestamp | None = None, end: pd.Timestamp | None = None) -> None:
-    """Make the horizontal axis one of UTC times, and say so.
+    """Format the horizontal axis as UTC time, and label it.
 
     Parameters
     ----------
     ax : Axes
-        The axes; their numbers are matplotlib's days.
+        The axes; x is in matplotlib's day numbers.
     start, end : Timestamp, optional
-        The period to show; as far as the data reach by default, and where it is but a moment.
+        Period to show; by default, or if it is empty, that of the data.
     """
     if start is not None and start != end:
         ax.set_xlim(left=day(start))
@@ -304,35 +304,35 @@ def time_axis(ax: Axes, start: pd.Timestamp | None = None, end: pd.Timestamp | N
 
 
 def day(moment: pd.Timestamp) -> float:
-    """Turn a time into matplotlib's day number.
+    """Convert a time to matplotlib's day number.
 
     Parameters
     ----------
     moment : Timestamp
-        The time, with a zone.
+        Time with a zone.
 
     Returns
     -------
     float
-        Days.
+        Days since 1970 UTC.
     """
     return float(date2num(moment.tz_convert("UTC").tz_localize(None).to_datetime64()))
 
 
 def rest(states: pd.Series, more: int) -> str:
-    """Say how the appliances stand that are not drawn.
+    """Return a caption that counts the states of the appliances that are not drawn.
 
     Parameters
     ----------
     states : Series of str
-        The states of all, in the order in which they are drawn.
+        States of all appliances, in drawing order.
     more : int
-        How many of them, the last ones, are not drawn.
+        Number of appliances at the end that are not drawn.
 
     Returns
     -------
     str
-        A caption; "" if all are drawn.
+        The caption; "" if all are drawn.
 
     Examples
     --------
@@ -350,16 +350,16 @@ def rest(states: pd.Series, more: int) -> str:
 
 
 def days(times: pd.Series) -> pd.Series:
-    """Turn UTC times into matplotlib's day numbers.
+    """Convert UTC times to matplotlib's day numbers.
 
     Parameters
     ----------
     times : Series of datetime64[us, UTC]
-        The times.
+        Times; missing values are allowed.
 
     Returns
     -------
     Series of float64
-        Days; NaN where the time is missing.
+        Days since 1970 UTC; NaN where the time is missing.
     """
     return pd.Series(date2num(times.dt.tz_localize(None).to_numpy()), index=times.index)

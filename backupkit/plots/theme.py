@@ -1,4 +1,4 @@
-"""The colours of figures, on light and on dark paper."""
+"""Colour themes of the figures, light and dark."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,14 +33,14 @@ CURVES = (BLUE, ORANGE, PURPLE, BROWN, MUTED, INK)
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """The colours of a figure.
+    """Colours of a figure.
 
     Attributes
     ----------
     paper, ink, muted, line : str
-        Background, text, quiet text, and lines that only guide the eye.
+        Colours of background, text, secondary text and guide lines.
     colours : mapping of str to str
-        What each colour of the light theme becomes.
+        Colour of this theme by colour of the light theme.
     """
 
     paper: str
@@ -50,7 +50,7 @@ class Theme:
     colours: Mapping[str, str]
 
     def of(self, colour: str) -> str:
-        """Give what a colour of the light theme is in this one.
+        """Return this theme's equivalent of a colour of the light theme.
 
         Examples
         --------
@@ -60,7 +60,7 @@ class Theme:
         return self.colours.get(colour, colour)
 
     def pale(self, colour: str) -> str:
-        """Give a theme's colour three quarters on the way to the paper, to fill an area."""
+        """Return a tint to fill areas: a quarter of the colour, three quarters of the paper."""
         mixed = (
             (int(colour[place : place + 2], 16) + 3 * int(self.paper[place : place + 2], 16)) // 4
             for place in (1, 3, 5)
@@ -90,7 +90,7 @@ THEMES: Mapping[str, Theme] = MappingProxyType(
         ),
     }
 )
-"""Every colour is at least 4.5 : 1 on its paper."""
+"""Themes by name; each colour has a contrast of at least 4.5 : 1 on its paper."""
 
 
 def _settings(theme: Theme) -> dict[str, object]:
@@ -123,22 +123,22 @@ def _settings(theme: Theme) -> dict[str, object]:
 
 @contextmanager
 def context(theme: str = "light") -> Iterator[Theme]:
-    """Draw in backupkit's style, and leave the process as it was.
+    """Set backupkit's matplotlib style within a context, and restore it afterwards.
 
     Parameters
     ----------
     theme : {"light", "dark"}
-        Which colours.
+        Colour theme.
 
     Yields
     ------
     Theme
-        The colours.
+        Its colours.
 
     Raises
     ------
     ValueError
-        If there is no such theme.
+        If the theme does not exist.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Jobs over time: when each ran, how long, and what became of it."""
+"""Timeline of the jobs: start, duration and outcome."""
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,10 @@ __all__ = ["timeline"]
 Rows = npt.NDArray[np.intp]
 
 _MANY = 10_000
-"""The most jobs that are drawn as bars of their own."""
+"""Maximum number of jobs to draw as bars; more are drawn as a density."""
 
 _COLUMNS = 480
-"""Cells across a density: about two pixels each."""
+"""Number of cells across the density, about two pixels each."""
 
 _SERIOUS_LAST = ("void", "success", "open", "other", "failure")
 _HALF_HEIGHT = {"success": 0.24, "failure": 0.38}
@@ -39,7 +39,7 @@ def timeline(
     limit: int = 25,
     theme: str = "light",
 ) -> Axes:
-    """Draw each job as a bar on its appliance's row, the longest unprotected appliance on top.
+    """Draw each job as a bar in the row of its appliance.
 
     Parameters
     ----------
@@ -47,32 +47,31 @@ def timeline(
         Reads ``appliance``, ``outcome``, ``start_time`` [UTC], ``end_time`` [UTC] and, if there,
         ``last_seen_at`` and ``vanished_at`` [UTC] of `backupkit.tables.JOBS`.
     ax : Axes, optional
-        Where to draw; a new figure by default.
+        Axes to draw on; a new figure by default.
     slots : DataFrame, optional
-        Expected runs, marked as ticks; reads ``appliance`` and ``slot`` [UTC] of
-        `backupkit.tables.SLOTS`. Their appliances get a row even without a job.
+        Slots, drawn as ticks; reads ``appliance`` and ``slot`` [UTC] of `backupkit.tables.SLOTS`.
+        Their appliances have a row even without a job.
     states : Series of str, optional
-        The state of each appliance in the order of the rows, such as ``a.appliances["state"]``;
-        the caption says how those stand that are not drawn. Without it the order is by the start
-        of the newest success, none first.
+        State of each appliance in the order of the rows, such as ``a.appliances["state"]``. The
+        caption counts the states of the rows that are not drawn. By default, rows are sorted by
+        the start of the newest success: none first, then the oldest.
     start, end : Timestamp, optional
-        The period to show; as far as the data reach by default.
+        Period to show; by default that of the data.
     limit : int
-        The most rows to draw; the rest is counted in a caption.
+        Maximum number of rows to draw; a caption counts the rest.
     theme : {"light", "dark"}
-        Which colours.
+        Colour theme.
 
     Returns
     -------
     Axes
-        With one collection per outcome; row n is at height n. Above 10,000 jobs with one image
-        instead: each cell has the colour of the most serious outcome in it, the deeper the more
-        jobs.
+        With one collection per outcome; row n is at y = n. Above 10,000 jobs, with one image
+        instead: the colour of a cell shows its most serious outcome, its depth the number of jobs.
 
     Notes
     -----
-    A job without an end reaches to the last moment in the data and is drawn with an arrow: it
-    goes on; unless it vanished from its appliance's list, for then it reaches to that moment.
+    A running job extends to `end`, or to the last time in the data, and ends with an arrow. A job
+    that vanished from its appliance's list without an end extends to that time.
 
     Examples
     --------
@@ -133,7 +132,7 @@ def _worst_first(jobs: pd.DataFrame, slots: pd.DataFrame) -> list[str]:
 
 
 def _rows_of(frame: pd.DataFrame, shown: list[str]) -> Rows:
-    """Give the row on which each line of a frame is drawn; -1 if it is not."""
+    """Return the row in the figure of each line of a frame; -1 if it is not drawn."""
     codes, names = pd.factorize(frame["appliance"])
     places = pd.Index(shown).get_indexer(pd.Index(names.astype("str")))
     rows: Rows = np.append(places, -1)[codes]
@@ -143,7 +142,7 @@ def _rows_of(frame: pd.DataFrame, shown: list[str]) -> Rows:
 def _within(
     jobs: pd.DataFrame, start: pd.Timestamp | None, end: pd.Timestamp | None
 ) -> npt.NDArray[np.bool_]:
-    """Tell which jobs are to be seen in the period."""
+    """Return a mask of the jobs that overlap the period."""
     seen = np.ones(len(jobs), dtype=bool)
     if start is not None:
         seen &= ~_ends(jobs).lt(start).to_numpy()
@@ -153,7 +152,7 @@ def _within(
 
 
 def _ends(jobs: pd.DataFrame) -> pd.Series:
-    """Give when each job ended, or vanished from its appliance's list without an end."""
+    """Return when each job ended, or vanished from its appliance's list without an end."""
     ends = jobs["end_time"]
     return ends.fillna(jobs["vanished_at"]) if "vanished_at" in jobs else ends
 
@@ -165,7 +164,7 @@ def _newest(jobs: pd.DataFrame, slots: pd.DataFrame) -> pd.Timestamp:
 
 
 def _outcome_codes(jobs: pd.DataFrame) -> Rows:
-    """Give the place of each job's outcome among the looks; what is not known is ``other``."""
+    """Return the position of each outcome in `style.OUTCOME_LOOKS`; unknown ones are ``other``."""
     codes, words = pd.factorize(jobs["outcome"])
     names = list(style.OUTCOME_LOOKS)
     places = pd.Index(names).get_indexer(pd.Index(words.astype("str")))
@@ -220,7 +219,7 @@ def _draw_outcome(
         axis=1,
     )
     face = colour if outcome == "success" else look.pale(colour)
-    # a nightly job is thinner than a pixel in a month: its outline keeps it visible
+    # outlines keep short jobs visible that are thinner than a pixel
     bars = PolyCollection(
         list(corners),
         facecolor=face,
@@ -240,7 +239,7 @@ def _draw_outcome(
             marker=">",
             markersize=6,
             color=colour,
-            clip_on=False,  # it is where the period ends
+            clip_on=False,  # the arrow is at the edge of the axes
         )
     return Patch(facecolor=face, edgecolor=colour, hatch=shape.hatch, label=shape.label)
 
@@ -254,7 +253,7 @@ def _draw_density(
     now: pd.Timestamp,
     look: style.Theme,
 ) -> list[Patch]:
-    """Count the jobs in each cell of row and time, and colour it by the most serious of them."""
+    """Draw the number of jobs per row and time, coloured by the most serious outcome."""
     start = style.days(jobs["start_time"]).to_numpy()
     if since is not None:
         start = np.maximum(start, style.day(since))

@@ -1,4 +1,4 @@
-"""The report: an assessment as one HTML file that can be mailed, with its data beside it."""
+"""Report of an assessment: one self-contained HTML file, with data files beside it."""
 
 from dataclasses import dataclass, replace
 from email.message import EmailMessage
@@ -19,16 +19,16 @@ __all__ = ["Report", "report"]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One assessment, ready to be shown, saved or mailed.
+    """Report of one assessment, to display, save or mail.
 
     Attributes
     ----------
     assessment : Assessment
-        What it is about.
+        Assessment to report.
     before : Assessment, optional
-        An earlier judgement of the same fleet: the report tells what changed since.
+        Earlier assessment of the same fleet. The report lists the changes since.
     aliased : bool
-        Whether aliases stand in the place of names; then the report says so.
+        Whether names are replaced by aliases; the report states it.
     """
 
     assessment: Assessment
@@ -37,34 +37,34 @@ class Report:
 
     @property
     def title(self) -> str:
-        """The verdict, the subject and the period in one line."""
+        """Verdict, subject and period in one line."""
         return summarize(self.assessment).title
 
     @property
     def comparison(self) -> Comparison | None:
-        """What changed since the earlier judgement; None without one."""
+        """Changes since the earlier assessment; None without one."""
         return None if self.before is None else compare(self.before, self.assessment)
 
     def html(self) -> str:
-        """Render the document.
+        """Render the HTML document.
 
         Returns
         -------
         str
-            One self-contained HTML page; the same assessment gives the same text.
+            One self-contained HTML page. The same assessment gives the same text.
         """
         return page(self.assessment, self.comparison, aliased=self.aliased)
 
     def save(self, path: str | Path, *, xlsx: bool = False) -> tuple[Path, ...]:
-        """Write the page, and beside it its data.
+        """Write the HTML page and its data files.
 
         Parameters
         ----------
         path : str or Path
-            The page's file. The data go to the same name with ``.json`` (everything), ``.csv``
-            (one row per expected run) and ``.jobs.csv`` (one row per job).
+            File of the page. The data files have the same name with ``.json`` (everything),
+            ``.csv`` (one row per slot) and ``.jobs.csv`` (one row per job).
         xlsx : bool
-            Whether to write a spreadsheet, ``.xlsx``, too; it needs ``backupkit[xlsx]``.
+            Whether to write an ``.xlsx`` workbook too; it needs ``backupkit[xlsx]``.
 
         Returns
         -------
@@ -74,7 +74,8 @@ class Report:
         Raises
         ------
         OutputError
-            If a file cannot be written; none is put in place before all are written.
+            If a file cannot be written, or openpyxl is missing. No file is replaced before all
+            are written.
         """
         target = Path(path)
         beside = {
@@ -93,59 +94,64 @@ class Report:
         return write_files({target: html.encode(), **beside})
 
     def message(self, attachments: tuple[Path, ...] = ()) -> EmailMessage:
-        """Compose the mail: verdict and the worst in its body.
+        """Compose the mail, with the verdict and the worst appliances in its body.
 
         Parameters
         ----------
         attachments : tuple of Path
-            The files to attach, such as the first that `save` gave.
+            Files to attach, such as the first one that `save` returns.
 
         Returns
         -------
         EmailMessage
             For `backupkit.mail.MailServer.send`.
+
+        Raises
+        ------
+        OutputError
+            If an attachment cannot be read.
         """
         return compose(
             self.assessment, self.comparison, attachments=attachments, aliased=self.aliased
         )
 
     def redacted(self, secret: bytes) -> "Report":
-        """Put stable aliases in the place of names.
+        """Replace names by stable aliases.
 
         Parameters
         ----------
         secret : bytes
-            What the aliases are made with: the same gives the same ones again, such as
-            `History.identity`. Who does not know it cannot tell what they stand for.
+            Key of the aliases, such as `History.identity`. The same key gives the same aliases.
+            Without the key, nobody can reverse them.
 
         Returns
         -------
         Report
-            Without the names of appliances, sites, groups, hosts, users, places and schedules, in
-            messages too; its figures are the same.
+            Without the names of appliances, sites, groups, hosts, users, locations and schedules,
+            also in messages. Its figures are the same.
         """
         return self._redacted(secret)[0]
 
     def redacted_by(self, key_file: str | Path) -> "Report":
-        """Put aliases in the place of names, and keep in a file what they stand for.
+        """Replace names by aliases, and write the original names to a key file.
 
         Parameters
         ----------
         key_file : str or Path
-            Where the key is kept, readable by its owner alone. If it is there already, names have
-            the same aliases as before; else it is made.
+            Key file, readable by its owner only. An existing file gives the same aliases as
+            before; otherwise it is created.
 
         Returns
         -------
         Report
-            As `redacted` gives it.
+            As from `redacted`.
 
         Raises
         ------
         SettingsError
-            If the file is there but holds no key.
+            If the file exists but cannot be read or holds no key.
         OutputError
-            If it cannot be written.
+            If the file cannot be written.
         """
         path = Path(key_file)
         secret, known = read_key(path)
@@ -166,18 +172,18 @@ class Report:
 
 
 def report(assessment: Assessment, *, before: Assessment | None = None) -> Report:
-    """Make the report of an assessment.
+    """Return the report of an assessment.
 
     Parameters
     ----------
     assessment : Assessment
-        The judgement of one period, as `backupkit.evaluate` gives it.
+        Assessment of one period, from `backupkit.evaluate`.
     before : Assessment, optional
-        An earlier judgement, to tell what changed since.
+        Earlier assessment, to list the changes since.
 
     Returns
     -------
     Report
-        Shows itself in a notebook; ``.save("report.html")`` writes the file.
+        A notebook displays it; ``.save("report.html")`` writes the file.
     """
     return Report(assessment, before)

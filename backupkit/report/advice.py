@@ -1,4 +1,4 @@
-"""What to do next, as far as the evidence carries: a step, never a made-up remedy."""
+"""Next steps for appliances in breach and for unreachable appliances."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -34,12 +34,12 @@ _BY_ERROR: Mapping[str, str] = MappingProxyType(
 
 
 def for_unread(coverage: pd.Series) -> str:
-    """Give the next step for an appliance of which nothing current is known.
+    """Return the next step for an unreachable appliance.
 
     Parameters
     ----------
     coverage : Series
-        Its row of `backupkit.tables.COVERAGE`.
+        Row of the appliance in `backupkit.tables.COVERAGE`.
 
     Returns
     -------
@@ -65,14 +65,14 @@ def for_unread(coverage: pd.Series) -> str:
 
 
 def for_breach(appliance: pd.Series, schedules: pd.DataFrame) -> str:
-    """Give the next step for an appliance without a backup that is new enough.
+    """Return the next step for an appliance in breach or at risk.
 
     Parameters
     ----------
     appliance : Series
-        Its row of `backupkit.tables.APPLIANCES`.
+        Row of the appliance in `backupkit.tables.APPLIANCES`.
     schedules : DataFrame
-        Its rows of `backupkit.tables.SCHEDULES`.
+        Rows of the appliance in `backupkit.tables.SCHEDULES`.
 
     Returns
     -------

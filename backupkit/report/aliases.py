@@ -1,4 +1,4 @@
-"""Names and texts in which nothing is left of what somebody called something."""
+"""Pseudonymisation of names, URIs and texts."""
 
 import base64
 import hmac
@@ -8,12 +8,12 @@ from typing import Any, Final
 
 __all__ = ["Aliases"]
 
-_DIGEST: Final = 5  # bytes: 8 characters; two of 2,000 names are alike once in half a million
-_SHORT: Final = 3  # characters; a shorter name is a word of any text
-_LONG: Final = 200  # characters; no text of ours quotes a longer name whole
-_NAMES: Final = 60  # characters; a longer arg of a message is a sentence
-_KEPT: Final = frozenset({"default", "policy"})  # what the appliances call a schedule themselves
-_ORDINARY: Final = frozenset(  # words of any report: who is called so is not told by them
+_DIGEST: Final = 5  # bytes: 8 characters; 2,000 names collide once in half a million
+_SHORT: Final = 3  # characters; a shorter name may be an ordinary word
+_LONG: Final = 200  # characters; texts of this package cut longer names
+_NAMES: Final = 60  # characters; a longer message argument is a sentence
+_KEPT: Final = frozenset({"default", "policy"})  # names of schedules set by the appliances
+_ORDINARY: Final = frozenset(  # ordinary words of reports; they identify nobody
     {
         *("admin", "administrator", "root", "user", "host", "vcenter", "vcsa"),
         *("appliance", "appliances", "group", "groups", "site", "sites", "policy", "schedule"),
@@ -25,16 +25,16 @@ _ORDINARY: Final = frozenset(  # words of any report: who is called so is not to
 )
 _NUMBER: Final = re.compile(r"[\d.,:%+-]*")
 _CUT: Final = re.compile(r"\S*…\s*$")
-_HELD: Final = re.compile("\ue000(\\d+)\ue001")  # the place of an arg; no text has these two
+_HELD: Final = re.compile("\ue000(\\d+)\ue001")  # placeholder of an argument
 _AUTHORITY: Final = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]{0,15}://)(?:(?P<user>[^/?#\s]*)@)?"
     r"(?P<host>\[[^\]/]*\]|[^/?#:\s]*)(?P<port>:\d{1,5}(?![^/?#]))?(?P<path>.*)",
     re.IGNORECASE | re.DOTALL,
 )
 
-# Each is linear: no repetition inside a repetition, lengths bounded where a prefix repeats.
+# Each runs in linear time: no nested repetition, bounded lengths where a prefix repeats.
 _LABEL: Final = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
-_CODE: Final = r"(?:com|org|net|java|javax|python|vmware)\."  # of a class or of a message
+_CODE: Final = r"(?:com|org|net|java|javax|python|vmware)\."  # prefix of a class or of a message id
 _PATTERNS: Final = (
     ("uri", r"(?<![\w+.-])[a-z][a-z0-9+.-]{1,15}://[^\s'\"<>,;)]+"),
     ("user", r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}"),
@@ -56,15 +56,15 @@ _PATTERNS: Final = (
 
 
 class Aliases:
-    """Stable aliases: the same secret makes the same ones, and without it none can be undone.
+    """Stable aliases of names: the same secret gives the same ones; without it, none is reversible.
 
     Parameters
     ----------
     secret : bytes
-        The key of the digest (HMAC-SHA256) that names are replaced by.
+        Key of the HMAC-SHA256 digest that replaces names.
     names : mapping of str to iterable of str
-        The known names by kind (appliance, host, site, ...), to be found in texts as well. A name
-        of two kinds gets the alias of the first.
+        Known names by kind (appliance, host, site, ...), also replaced in texts. A name of two
+        kinds has the alias of the first.
 
     Examples
     --------
@@ -94,16 +94,16 @@ class Aliases:
 
     @property
     def key(self) -> dict[str, str]:
-        """What stands behind each alias that was given so far."""
+        """Original name by alias, for the aliases created so far."""
         return dict(self._given)
 
     def name(self, kind: str, name: str) -> str:
-        """Give the alias of a name.
+        """Return the alias of a name.
 
         Parameters
         ----------
         kind : str
-            What it is the name of: the alias begins with it.
+            Kind of the name, such as appliance; prefix of the alias.
         name : str
             The name.
 
@@ -121,50 +121,50 @@ class Aliases:
         return known
 
     def schedule(self, name: str) -> str:
-        """Give the alias of a schedule, unless it has the name that the appliances give it."""
+        """Return the alias of a schedule; keep a name that the appliances set themselves."""
         return (
             name if name in _KEPT else self._exact.get(name.lower()) or self.name("schedule", name)
         )
 
     def location(self, uri: str) -> str:
-        """Put aliases into a URI; its scheme and port stay, a user or a password does not.
+        """Replace host and path of a URI by aliases, and remove user and password.
 
         Parameters
         ----------
         uri : str
-            Such as ``sftp://joe@nas.example.com:22/vc``. What is no URI becomes a path's alias.
+            Such as ``sftp://joe@nas.example.com:22/vc``. Other text becomes the alias of a path.
 
         Returns
         -------
         str
-            Such as ``sftp://host-kcswgjuv:22/path-wh2d6fjz``.
+            Such as ``sftp://host-kcswgjuv:22/path-wh2d6fjz``; scheme and port are kept.
         """
         parts = _AUTHORITY.fullmatch(uri)
         if parts is None:
             return self._exact.get(uri.lower()) or self.name("path", uri)
-        host, path = parts["host"], parts["path"].rpartition("@")[2]  # a password with a slash
+        host, path = parts["host"], parts["path"].rpartition("@")[2]  # passwords may contain "/"
         place = self._exact.get(host.lower()) or (self.name("host", host.lower()) if host else "")
         rest = f"/{self.name('path', path)}" if path.strip("/") else path
         return f"{parts['scheme'].lower()}{place}{parts['port'] or ''}{rest}"
 
     def text(self, text: str) -> str:
-        """Put aliases into a text: for what is known by name, and for what looks like a name.
+        """Replace known names, and what looks like a name, in a text.
 
         Parameters
         ----------
         text : str
-            Any text. Where it was cut, its last word goes: it may be half a name.
+            Any text. The last word of a cut text is removed: it may be part of a name.
 
         Returns
         -------
         str
-            With aliases for hosts, addresses, URIs, paths, users, and what stands in quotes.
+            With aliases for known names, hosts, addresses, URIs, paths, users and quoted text.
         """
         whole = self._pattern.sub(self._swap, text)
         return _CUT.sub("…", whole) if whole.endswith("…") else whole
 
     def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """Put aliases into a message of an appliance, and for what it says it put into it.
+        """Replace names in a message of an appliance, and the values of its arguments.
 
         Parameters
         ----------
@@ -174,7 +174,7 @@ class Aliases:
         Returns
         -------
         dict
-            The same keys.
+            Same keys, with aliases.
         """
         args = message["args"]
         names = sorted({arg.strip() for arg in args or [] if arg and _is_name(arg)})
@@ -208,7 +208,7 @@ class Aliases:
         if kind == "uri":
             return self.location(said)
         if kind == "quoted":
-            whole = said[-1] == said[0]  # else it was cut
+            whole = said[-1] == said[0]  # otherwise the text was cut
             return f"{said[0]}{self._quoted(said[1:-1])}{said[0]}" if whole else f"{said[0]}…"
         return self._exact.get(said.lower()) or self.name(kind, said.lower())
 
@@ -219,13 +219,13 @@ class Aliases:
 
 
 def _is_name(arg: str) -> bool:
-    """Tell whether a message's arg is the name of something rather than a number or a sentence."""
+    """Check whether a message argument is a name, not a number or a sentence."""
     plain = arg.strip()
     return 1 < len(plain) <= _NAMES and plain.count(" ") <= 1 and not _NUMBER.fullmatch(plain)
 
 
 def _trie(names: Iterable[str]) -> str:
-    r"""Write a pattern of many names that tries no two of them with the same beginning.
+    r"""Return a regular expression of many names that tries each common prefix once.
 
     Examples
     --------
@@ -241,7 +241,7 @@ def _trie(names: Iterable[str]) -> str:
 
     def pattern(branch: dict[str, Any]) -> str:
         written = ""
-        while len(branch) == 1:  # no recursion along a name: they may be long
+        while len(branch) == 1:  # no recursion: names may be long
             ((letter, branch),) = branch.items()
             if not letter:
                 return written

@@ -1,4 +1,4 @@
-"""What changed since an earlier report, in words."""
+"""View models of the changes since an earlier report."""
 
 from collections.abc import Mapping
 
@@ -14,19 +14,19 @@ _SHOWN = 25  # of each kind
 
 
 def changes_of(comparison: Comparison, links: Mapping[str, Link]) -> Changes:
-    """Say what changed.
+    """Return the changes since an earlier report.
 
     Parameters
     ----------
     comparison : Comparison
-        What `backupkit.compare` found.
+        Result of `backupkit.compare`.
     links : mapping of str to Link
-        The anchor of each appliance that has a row.
+        Link to each appliance that has a row, by name.
 
     Returns
     -------
     Changes
-        By kind, the worst first; of each kind at most 25 are listed.
+        By kind, the worst first; at most 25 of each kind.
     """
     groups = []
     for kind in CHANGE_KINDS:
@@ -45,7 +45,7 @@ def changes_of(comparison: Comparison, links: Mapping[str, Link]) -> Changes:
 
 
 def period_of(start: pd.Timestamp, end: pd.Timestamp) -> str:
-    """Write a period.
+    """Format a period.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The fleet day by day: the trend, and the matrix of appliance and day."""
+"""View models of the compliance trend and of the matrix of slots."""
 
 from collections.abc import Mapping
 
@@ -23,7 +23,7 @@ _MISSED = ("missed_failed", "missed_norun", "missed_overrun")
 
 
 def trend_of(assessment: Assessment) -> Trend:
-    """Tell how the fleet fared day by day.
+    """Return the compliance trend of the fleet.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def trend_of(assessment: Assessment) -> Trend:
     Returns
     -------
     Trend
-        A row per UTC day, the newest first; no picture where nobody was in scope.
+        One row per UTC day, the newest first. No figure if no appliance was in scope.
     """
     rows = trend(assessment.intervals, assessment.slots, start=assessment.start, end=assessment.end)
     in_scope = rows["compliant"] + rows["breach"] + rows["unknown"]
@@ -84,20 +84,21 @@ def _day(when: object, row: pd.Series) -> TrendDay:
 
 
 def matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
-    """Lay out the expected runs by appliance and day.
+    """Return the matrix of slot states by appliance and day.
 
     Parameters
     ----------
     assessment : Assessment
         Reads its slots, and the sites and groups of its appliances.
     links : mapping of str to Link
-        The anchor of each appliance.
+        Link to each appliance's row, by name.
 
     Returns
     -------
     Matrix
-        All appliances of a small fleet, those with trouble of a large one; the newest days. Where
-        there are several sites, else several groups, each has a block, the most troubled first.
+        At most the newest 92 days. A fleet of up to 100 appliances is shown in full; of a larger
+        one, at most 150 appliances with missed, unknown or late slots. There is one block per
+        site if there are several, else per group; the block with the worst appliance is first.
     """
     table = nights(assessment.slots)
     shown = table
@@ -130,7 +131,7 @@ def matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
 
 
 def _places(appliances: pd.DataFrame) -> dict[str, str]:
-    """Give each appliance's site, where there are several of them; else its group; else nothing."""
+    """Return each appliance's site; its group if all sites are equal; "" if groups are too."""
     for column, word in (("site", "no site"), ("group", "no group")):
         texts = [tidy(text, limit=80) or word for text in appliances[column]]
         if len(set(texts)) > 1:

@@ -1,4 +1,4 @@
-"""What the page says below its first sections: the evidence, and how it was made."""
+"""View models of the detail sections of the page."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -34,17 +34,17 @@ _OTHER_FIGURES: Mapping[str, str] = MappingProxyType(
 
 
 def details_of(assessment: Assessment) -> Details:
-    """Gather what the page says below its first sections.
+    """Return the detail sections of the page.
 
     Parameters
     ----------
     assessment : Assessment
-        The judgement of one period.
+        Assessment of one period.
 
     Returns
     -------
     Details
-        Facts as texts, and pictures.
+        Texts and figures.
     """
     links = links_of(assessment)
     listed, listed_more = sources(assessment, links)
@@ -76,7 +76,7 @@ def details_of(assessment: Assessment) -> Details:
 
 
 def _lint(assessment: Assessment, links: Mapping[str, Link]) -> tuple[LintFinding, ...]:
-    """Join what is wrong in the same way: the first one's words, and whom else it is about."""
+    """Group findings by severity and rule; the text is that of the first one."""
     found = []
     for (severity, rule), rows in assessment.lint.groupby(["severity", "rule"], sort=False):
         names = tuple(links[name] for name in rows["appliance"][:_NAMES] if name in links)

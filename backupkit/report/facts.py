@@ -1,4 +1,4 @@
-"""What the page says, as values: every text in it is final, none of it is escaped yet."""
+"""View models of the report: texts are final, but not yet HTML-escaped."""
 
 from dataclasses import dataclass
 
@@ -40,7 +40,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An appliance by name, and the anchor of its row."""
+    """Name of an appliance and the anchor of its row."""
 
     name: str
     anchor: str
@@ -48,7 +48,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One key number: what it is, the percentage, and the fraction behind it."""
+    """Key figure: name, percentage and fraction."""
 
     name: str
     percent: str
@@ -57,7 +57,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many appliances are in a state, and the anchor of the first of them; "" without one."""
+    """Number of appliances in a state, and the anchor of the first one; "" without one."""
 
     state: str
     word: str
@@ -67,7 +67,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that changed; about an appliance, or about a failure signature."""
+    """Change of one appliance or of one failure signature."""
 
     appliance: Link | None
     text: str
@@ -78,7 +78,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class ChangeGroup:
-    """All changes of one kind; `more` counts what is left out."""
+    """Changes of one kind; `more` is the number of omitted ones."""
 
     kind: str
     count: int
@@ -88,7 +88,7 @@ class ChangeGroup:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What changed since an earlier report."""
+    """Changes since an earlier report."""
 
     against: str
     since: str
@@ -98,7 +98,7 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One appliance that needs a person, and what to do about it."""
+    """Action item: an appliance that needs attention, and the next step."""
 
     appliance: Link
     state: str
@@ -113,7 +113,7 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """One appliance of which nothing current is known."""
+    """Unreachable appliance: its data are missing or out of date."""
 
     appliance: Link
     state: str
@@ -128,7 +128,7 @@ class Unread:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """One failure signature, with whom it hits."""
+    """Failure signature and the affected appliances; `more` is the number of omitted names."""
 
     text: str
     message_id: str
@@ -146,7 +146,7 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class MatrixRow:
-    """One appliance's days: symbols for the eye (state, symbol), words for everybody."""
+    """Days of one appliance: cells of (state, symbol), and a text summary of them."""
 
     appliance: Link
     cells: tuple[tuple[str, str], ...]
@@ -155,7 +155,7 @@ class MatrixRow:
 
 @dataclass(frozen=True, slots=True)
 class MatrixBlock:
-    """The rows of one site or group; `name` is "" where all are together."""
+    """Rows of one site or group; `name` is "" if there is only one block."""
 
     name: str
     rows: tuple[MatrixRow, ...]
@@ -163,7 +163,10 @@ class MatrixBlock:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """Appliance by day; `days` holds the day of the month, `more` counts what is left out."""
+    """Slot states by appliance and day.
+
+    `days` holds the days of the month; `more` is the number of omitted appliances.
+    """
 
     days: tuple[str, ...]
     first: str
@@ -175,7 +178,7 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One job of an appliance."""
+    """Job of an appliance."""
 
     start: str
     local: str
@@ -190,7 +193,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class ApplianceFacts:
-    """One appliance: its judgement and its newest runs."""
+    """Assessment of one appliance and its newest jobs; `jobs` is the number of all its jobs."""
 
     appliance: Link
     place: str
@@ -211,7 +214,7 @@ class ApplianceFacts:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A figure as a data URI, and in words what it shows."""
+    """Figure as a data URI, with its alternative text."""
 
     source: str
     alt: str
@@ -219,7 +222,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class TrendDay:
-    """One day of the fleet."""
+    """Slots and compliance of the fleet on one day."""
 
     day: str
     share: str
@@ -233,7 +236,7 @@ class TrendDay:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """The fleet day by day."""
+    """Compliance of the fleet by day."""
 
     picture: Picture | None
     finding: str
@@ -242,7 +245,7 @@ class Trend:
 
 @dataclass(frozen=True, slots=True)
 class TargetLoad:
-    """What one backup target bears."""
+    """Load of one backup target."""
 
     name: str
     appliances: str
@@ -254,7 +257,7 @@ class TargetLoad:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """One job that was running when it was last seen."""
+    """Job that was running when it was last observed."""
 
     appliance: Link
     start: str
@@ -267,7 +270,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class LateStart:
-    """One run that began well before or after its time."""
+    """Job that started more than 5 min before or after its slot."""
 
     appliance: Link
     planned: str
@@ -277,7 +280,7 @@ class LateStart:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What runs now, how runs of the last day began, and what the targets bear."""
+    """Running jobs, start delays of the last day, and load of the backup targets."""
 
     running: tuple[Running, ...]
     running_more: int
@@ -291,7 +294,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Outlier:
-    """One job that is not as those before it."""
+    """Job with an unusual duration or size, or a stalled or overrunning job."""
 
     appliance: Link
     start: str
@@ -303,7 +306,7 @@ class Outlier:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """How one appliance's backups grow."""
+    """Growth of the backups of one appliance."""
 
     appliance: Link
     typical: str
@@ -313,7 +316,7 @@ class Growth:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Unusual durations and sizes, and growth."""
+    """Unusual durations and sizes, and growth of the backups."""
 
     picture: Picture | None
     finding: str
@@ -325,7 +328,7 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class LintFinding:
-    """One thing that is wrong with the plan, and for whom."""
+    """Failed configuration check and the affected appliances."""
 
     severity: str
     rule: str
@@ -338,7 +341,7 @@ class LintFinding:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What the judgement of one appliance rests on."""
+    """Data basis of the assessment of one appliance."""
 
     appliance: Link
     polls: str
@@ -353,7 +356,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """One appliance that is out of scope, and why."""
+    """Excluded appliance and the reason."""
 
     appliance: Link
     reason: str
@@ -361,7 +364,7 @@ class Exclusion:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What the page says below its first sections."""
+    """Detail sections of the page, below the summary."""
 
     trend: Trend
     matrix: Matrix
@@ -382,7 +385,7 @@ class Details:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the first sections say, and the mail: the answers."""
+    """Summary sections of the page and the mail."""
 
     title: str
     heading: str

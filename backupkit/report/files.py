@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writing of files."""
 
 import os
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ __all__ = ["write_files"]
 
 
 def write_files(contents: Mapping[Path, bytes]) -> tuple[Path, ...]:
-    """Write some files so that no reader ever sees a half of one.
+    """Write files atomically: a reader never sees an incomplete one.
 
     Parameters
     ----------
     contents : mapping of Path to bytes
-        What to write where. The folders must exist.
+        Content of each file. The folders must exist.
 
     Returns
     -------
@@ -26,7 +26,8 @@ def write_files(contents: Mapping[Path, bytes]) -> tuple[Path, ...]:
     Raises
     ------
     OutputError
-        If one cannot be written; then none of those not yet in place is left behind.
+        If a file cannot be written. No file is replaced before all are written, and temporary
+        files are removed.
     """
     parts = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in contents}
     try:
@@ -44,7 +45,7 @@ def write_files(contents: Mapping[Path, bytes]) -> tuple[Path, ...]:
         ) from error
     finally:
         for part in parts.values():
-            # after a failure its part file may never have come to be, or be out of reach
+            # after a failure the temporary file may not exist or not be accessible
             with suppress(OSError):
                 part.unlink(missing_ok=True)
     return tuple(parts)

@@ -1,4 +1,4 @@
-"""The key of redacted reports: a file of its own, for its owner alone."""
+"""Key file of redacted reports, readable by its owner only."""
 
 import json
 import os
@@ -18,14 +18,14 @@ _OWNER: Final = 0o600
 
 
 class _Key(msgspec.Struct, forbid_unknown_fields=True):
-    """What the file holds."""
+    """Content of the key file."""
 
     secret: str
     aliases: dict[str, str]
 
 
 def read_key(path: Path) -> tuple[bytes, dict[str, str]]:
-    """Read the key, or make a new one where there is no file yet.
+    """Read the key file, or create a new secret if there is no file.
 
     Parameters
     ----------
@@ -35,14 +35,14 @@ def read_key(path: Path) -> tuple[bytes, dict[str, str]]:
     Returns
     -------
     secret : bytes
-        What the aliases are made with.
+        Key of the aliases.
     aliases : dict of str to str
-        What stands behind those of earlier reports.
+        Original name by alias, of earlier reports.
 
     Raises
     ------
     SettingsError
-        If the file is no key; it is left as it is.
+        If the file cannot be read or is not a key file; it is not changed.
     """
     try:
         key = msgspec.json.decode(path.read_bytes(), type=_Key)
@@ -60,21 +60,21 @@ def read_key(path: Path) -> tuple[bytes, dict[str, str]]:
 
 
 def write_key(path: Path, secret: bytes, aliases: Mapping[str, str]) -> None:
-    """Keep the key, readable by its owner alone.
+    """Write the key file atomically, readable by its owner only.
 
     Parameters
     ----------
     path : Path
-        The file; what it held is replaced once the new one is whole.
+        The file; an existing one is replaced.
     secret : bytes
-        What the aliases are made with.
+        Key of the aliases.
     aliases : mapping of str to str
-        What stands behind each.
+        Original name by alias.
 
     Raises
     ------
     OutputError
-        If it cannot be written.
+        If the file cannot be written.
     """
     told = {"secret": secret.hex(), "aliases": dict(sorted(aliases.items()))}
     content = json.dumps(told, indent=1, ensure_ascii=False).encode() + b"\n"

@@ -1,4 +1,4 @@
-"""What runs now, how the last day's runs began, and what each backup target bears."""
+"""View models of running jobs, start delays and load of the backup targets."""
 
 from collections.abc import Mapping
 
@@ -22,19 +22,19 @@ _PUNCTUAL = pd.Timedelta(minutes=5)
 
 
 def load_of(assessment: Assessment, links: Mapping[str, Link]) -> Load:
-    """Tell what runs, what began late or early, and how busy the targets are.
+    """Return running jobs, early and late starts, and load of the backup targets.
 
     Parameters
     ----------
     assessment : Assessment
         Reads its jobs, slots, anomalies, baselines and loads.
     links : mapping of str to Link
-        The anchor of each appliance.
+        Link to each appliance's row, by name.
 
     Returns
     -------
     Load
-        What there is to say.
+        At most 25 running jobs, 10 starts and 25 targets.
     """
     jobs = assessment.jobs
     running = jobs[(jobs["outcome"] == "open") & jobs["vanished_at"].isna()]
@@ -83,7 +83,7 @@ def _running(job: pd.Series, assessment: Assessment, links: Mapping[str, Link]) 
 
 
 def _starts(assessment: Assessment, links: Mapping[str, Link]) -> tuple[str, tuple[LateStart, ...]]:
-    """Hold the planned starts of the last day against the actual ones."""
+    """Compare the starts of the jobs of the last day with their slots."""
     slots = assessment.slots
     recent = slots[(slots["slot"] >= assessment.end - _DAY) & slots["job_id"].notna()]
     began = assessment.jobs[["appliance", "job_id", "start_time"]]

@@ -1,4 +1,4 @@
-"""The report as a mail: the verdict and the worst in its body, the file attached."""
+"""Mail of the report: verdict and worst appliances in its body, files attached."""
 
 from collections.abc import Sequence
 from email.message import EmailMessage
@@ -31,17 +31,17 @@ _KINDS: Final = {
 
 
 def subject(assessment: Assessment) -> str:
-    """Write the mail's subject: the verdict first, so that it sorts.
+    """Return the subject of the mail, with the verdict first so that mails sort by it.
 
     Parameters
     ----------
     assessment : Assessment
-        The judgement of one period.
+        Assessment of one period.
 
     Returns
     -------
     str
-        In one line.
+        One line.
 
     Examples
     --------
@@ -79,25 +79,26 @@ def compose(
     Parameters
     ----------
     assessment : Assessment
-        The judgement of one period.
+        Assessment of one period.
     comparison : Comparison, optional
-        What changed since an earlier one.
+        Comparison with an earlier assessment.
     attachments : sequence of Path
-        The files to attach.
+        Files to attach.
     date : Timestamp, optional
-        When it is written; now by default.
+        Date of the mail; now by default.
     aliased : bool
-        Whether aliases stand in the place of names.
+        Whether names are replaced by aliases.
 
     Returns
     -------
     EmailMessage
-        A text and an HTML part of less than 90 KiB, and the files; without sender and recipients.
+        A text part, an HTML part of less than 90 KiB, and the files. Sender and recipients are
+        not set.
 
     Raises
     ------
     OutputError
-        If a file cannot be read.
+        If an attachment cannot be read.
     """
     summary = summarize(assessment, comparison)
     values = {
@@ -139,7 +140,7 @@ def compose(
 
 
 def _bar(part: int, whole: int) -> str:
-    """Draw a share as a bar of characters, which any mail reader shows.
+    """Draw a share as a bar of characters, for mail readers without graphics.
 
     Examples
     --------

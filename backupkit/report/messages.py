@@ -1,4 +1,4 @@
-"""What an appliance said about a job, as one text."""
+"""Text of the messages of a job."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ __all__ = ["messages_text"]
 
 
 def messages_text(messages: object) -> str:
-    """Join a job's messages, each in its most readable form.
+    """Join the messages of a job, each in its most readable form.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def messages_text(messages: object) -> str:
     >>> messages_text([{"id": "a.b", "default_message": "Disk full", "localized": None}])
     'Disk full'
     """
-    if not isinstance(messages, list | np.ndarray):  # pandas gives either, by the way of access
+    if not isinstance(messages, list | np.ndarray):  # pandas returns either type
         return ""
     texts = (
         message.get("localized") or message.get("default_message") or message.get("id") or ""

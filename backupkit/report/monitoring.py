@@ -1,4 +1,4 @@
-"""The judgement as one line for Nagios, Icinga or Checkmk."""
+"""Check result of an assessment for Nagios, Icinga or Checkmk."""
 
 import re
 from collections.abc import Iterator
@@ -21,21 +21,21 @@ _RATIOS: Final = {
     "rpo_strict_micro": ("rpo_strict", "of the time inside the RPO"),
     "slot_strict_micro": ("runs_strict", "of the expected runs done"),
 }
-_APART: Final = re.compile(r"[|\s]+")  # a bar begins the performance data, a line end the next line
+_APART: Final = re.compile(r"[|\s]+")  # "|" separates the performance data
 
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """What a monitoring plug-in says.
+    """Check result in the format of a monitoring plug-in.
 
     Attributes
     ----------
     code : int
         0 OK, 1 WARNING, 2 CRITICAL or 3 UNKNOWN.
     sentence : str
-        Why.
+        Reason of the code.
     performance : str
-        The performance data, with thresholds.
+        Performance data with thresholds.
     """
 
     code: int
@@ -44,12 +44,12 @@ class Plugin:
 
     @property
     def status(self) -> str:
-        """The code in a word."""
+        """Name of the code."""
         return _WORDS[self.code]
 
     @property
     def line(self) -> str:
-        """All of it, in one line of at most 1,000 characters."""
+        """Check result as one line of at most 1,000 characters."""
         text = f"{self.status}: {self.sentence}"
         room = _LINE - len(self.performance) - len(" | ")
         shown = text if len(text) <= room else f"{text[: room - 1].rstrip()}…"
@@ -57,19 +57,19 @@ class Plugin:
 
 
 def plugin(assessment: Assessment) -> Plugin:
-    """Say the judgement as a monitoring plug-in does.
+    """Return the check result of an assessment for a monitoring plug-in.
 
     Parameters
     ----------
     assessment : Assessment
-        The judgement of one period.
+        Assessment of one period.
 
     Returns
     -------
     Plugin
-        CRITICAL if an appliance is in breach, else UNKNOWN if one is unknown or none is in scope,
-        else WARNING if one lives in its grace time, has failed since its last success or missed a
-        run, or if time or runs of the period are below the policy's target; else OK.
+        CRITICAL if an appliance is in breach. Else UNKNOWN if one is unknown or none is in scope.
+        Else WARNING if one is at risk: in its grace time or with an open incident. Also WARNING if
+        RPO or slot compliance is below the policy's target. Else OK.
 
     References
     ----------
@@ -119,7 +119,7 @@ def _below_target(assessment: Assessment) -> Iterator[str]:
 
 
 def _performance(assessment: Assessment, at_risk: int) -> Iterator[str]:
-    """Give label=value[unit];warning;critical;least;most of each figure."""
+    """Return ``label=value[unit];warning;critical;min;max`` of each figure."""
     verdict = assessment.verdict
     whole = verdict.in_scope
     for state in ("breach", "unknown"):
@@ -138,7 +138,7 @@ def _performance(assessment: Assessment, at_risk: int) -> Iterator[str]:
 
 
 def _worst_exposure(assessment: Assessment) -> Iterator[str]:
-    """Give the exposure that is nearest to its threshold, or furthest beyond."""
+    """Return the performance data of the highest exposure, relative to its threshold."""
     rows = assessment.appliances
     used = (rows["exposure"] / rows["threshold"]).where(rows["state"].isin(STATES[:3])).dropna()
     if used.empty:

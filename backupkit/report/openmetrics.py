@@ -1,4 +1,4 @@
-"""The judgement as OpenMetrics text, for Prometheus by way of a node exporter's textfile folder."""
+"""OpenMetrics export of an assessment, for the textfile collector of Prometheus node exporter."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -31,12 +31,12 @@ _COLUMNS: Final = {
     "rpo_ratio": ("rpo_strict", "ratio", "Share of the time inside the RPO, unknown counts."),
     "slot_ratio": ("slot_strict", "ratio", "Share of the expected runs done, unknown counts."),
 }
-"""By the metric's name: a column of the appliances, its unit, and its help."""
+"""Column of the appliances, unit and help text, by metric name."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Source:
-    """Metrics that are there already."""
+    """Prometheus collector of ready-made metrics."""
 
     metrics: tuple[Metric, ...]
 
@@ -45,19 +45,19 @@ class _Source:
 
 
 def openmetrics(assessment: Assessment) -> str:
-    """Write a judgement as OpenMetrics text.
+    """Return an assessment as OpenMetrics text.
 
     Parameters
     ----------
     assessment : Assessment
-        The judgement.
+        The assessment.
 
     Returns
     -------
     str
-        Gauges whose names begin with ``backupkit_``: the verdict, appliances by state, the fleet's
-        ratios with their numerators and denominators, and what holds for each appliance [s, UTC].
-        What is not known has no sample.
+        Metrics whose names begin with ``backupkit_``: the verdict, appliances by state, the fleet's
+        ratios with numerators and denominators, and values per appliance [s, UTC]. A missing value
+        has no sample.
 
     References
     ----------
@@ -78,19 +78,19 @@ def openmetrics(assessment: Assessment) -> str:
     """
     registry = CollectorRegistry()
     registry.register(_Source(tuple(_metrics(assessment))))
-    text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call] # it says no types
+    text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call] # no types there
     return text.decode()
 
 
 def write_openmetrics(assessment: Assessment, path: str | Path) -> Path:
-    """Write the text to a file that is there whole or not at all.
+    """Write the OpenMetrics text to a file, atomically.
 
     Parameters
     ----------
     assessment : Assessment
-        The judgement.
+        The assessment.
     path : str or Path
-        The file; a node exporter reads those that end in ``.prom``.
+        The file; a node exporter reads files that end in ``.prom``.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def write_openmetrics(assessment: Assessment, path: str | Path) -> Path:
     Raises
     ------
     OutputError
-        If it cannot be written.
+        If the file cannot be written.
     """
     (written,) = write_files({Path(path): openmetrics(assessment).encode()})
     return written
@@ -170,7 +170,7 @@ def _gauge(
     *,
     unit: str = "",
 ) -> Metric:
-    """Make a gauge of the samples that have a value."""
+    """Return a gauge of the samples that have a value."""
     gauge = GaugeMetricFamily(f"backupkit_{name}", told, labels=labels, unit=unit)
     for member, value in samples:
         if not pd.isna(value):

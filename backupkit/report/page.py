@@ -1,4 +1,4 @@
-"""From facts to HTML: jinja2 templates with autoescape, one style sheet, figures inlined."""
+"""HTML of the report: jinja2 templates with autoescape, style sheet and figures inlined."""
 
 import base64
 import hashlib
@@ -20,7 +20,7 @@ from backupkit.report.summary import summarize
 
 __all__ = ["fragment", "page", "render", "style_sheet"]
 
-_MANY = 100  # appliances; of more only those in trouble are printed
+_MANY = 100  # appliances; of a larger fleet, only those with problems are printed
 
 
 def page(
@@ -35,13 +35,13 @@ def page(
     Parameters
     ----------
     assessment : Assessment
-        The judgement of one period.
+        Assessment of one period.
     comparison : Comparison, optional
-        What changed since an earlier one.
+        Comparison with an earlier assessment.
     sidecars : tuple of str
-        The names of the files that are written beside it.
+        Names of the data files beside the page.
     aliased : bool
-        Whether aliases stand in the place of names.
+        Whether names are replaced by aliases.
 
     Returns
     -------
@@ -71,19 +71,19 @@ def page(
 
 
 def fragment(assessment: Assessment, comparison: Comparison | None = None) -> str:
-    """Render the report's first sections for a notebook cell.
+    """Render the summary sections of the report for a notebook cell.
 
     Parameters
     ----------
     assessment : Assessment
-        The judgement of one period.
+        Assessment of one period.
     comparison : Comparison, optional
-        What changed since an earlier one.
+        Comparison with an earlier assessment.
 
     Returns
     -------
     str
-        HTML without a document around it; its style applies to nothing else.
+        HTML fragment. Its style does not affect the rest of the page.
     """
     return render(
         "fragment.html",
@@ -94,21 +94,21 @@ def fragment(assessment: Assessment, comparison: Comparison | None = None) -> st
 
 
 def render(template: str, /, **values: Any) -> str:  # noqa: ANN401 # a template takes any value
-    """Fill one of the package's templates.
+    """Render a template of this package.
 
     Parameters
     ----------
     template : str
-        Its name.
+        File name of the template.
     **values
-        What it shows; every text is escaped.
+        Variables of the template. HTML templates escape every text.
 
     Returns
     -------
     str
-        HTML.
+        HTML, or plain text from a ``.txt`` template.
     """
-    style = Markup(style_sheet())  # noqa: S704 # our own file; nothing else is ever marked as safe
+    style = Markup(style_sheet())  # noqa: S704 # our own file
     return _environment().get_template(template).render(css=style, **values)
 
 
@@ -119,9 +119,9 @@ def _own(name: str) -> str:
 
 
 def _page_rule(summary: Summary) -> str:
-    """Give each printed page its number, and say on it what it is."""
+    """Return the CSS rule that prints page numbers and the report's period."""
     told = f"Backups {summary.period}, as of {summary.generated} UTC"
-    if summary.data_version:  # of a digest its first digits: there is little space
+    if summary.data_version:  # space is short: only the first digits
         told += f", history {summary.data_version[:16]}"
     return (
         "@page { margin: 14mm 12mm 16mm;"
@@ -135,7 +135,7 @@ def _page_rule(summary: Summary) -> str:
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.PackageLoader("backupkit.report"),
-        autoescape=lambda name: not (name or "").endswith(".txt"),  # noqa: S701 # text is text
+        autoescape=lambda name: not (name or "").endswith(".txt"),  # noqa: S701 # plain text
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
@@ -148,5 +148,5 @@ def _hash(text: str) -> str:
 
 
 def _pareto(assessment: Assessment) -> str:
-    """Draw the failure signatures as a data URI; "" when nothing failed."""
+    """Draw the failure signatures as a data URI; return "" if no job failed."""
     return "" if assessment.failures.empty else image(plots.failures(assessment.failures))

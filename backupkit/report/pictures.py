@@ -1,4 +1,4 @@
-"""Figures as data URIs, each with what it shows in words."""
+"""Figures as data URIs, with alternative texts."""
 
 import base64
 
@@ -9,29 +9,29 @@ from backupkit.report.facts import Picture
 
 __all__ = ["image", "picture"]
 
-_LARGEST_SVG = 60_000  # bytes; about a hundred marks
+_LARGEST_SVG = 60_000  # bytes
 
 
 def picture(ax: Axes, alt: str) -> Picture:
-    """Make a picture of a drawn figure.
+    """Return a drawn figure with its alternative text.
 
     Parameters
     ----------
     ax : Axes
         Drawn axes.
     alt : str
-        What it shows, in words.
+        Alternative text.
 
     Returns
     -------
     Picture
-        For an ``img``.
+        For an ``img`` element.
     """
     return Picture(image(ax), alt)
 
 
 def image(ax: Axes) -> str:
-    """Give a drawn figure as a data URI: an SVG, or a PNG where that is far smaller.
+    """Return a drawn figure as a data URI: SVG, or PNG if the SVG exceeds 60,000 bytes.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def image(ax: Axes) -> str:
     Returns
     -------
     str
-        For the ``src`` of an ``img``.
+        For the ``src`` of an ``img`` element.
     """
     drawn, kind = svg(ax), "svg+xml"
     if len(drawn) > _LARGEST_SVG:

@@ -1,4 +1,4 @@
-"""A policy as JSON: its numbers, whom they are about, and who does not count."""
+"""Policy as JSON: its parameters, members and exclusions."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -33,22 +33,22 @@ NUMBERS: Final[Mapping[str, str]] = MappingProxyType(
         "schedule": "text or null",
     }
 )
-"""What a policy sets, and what it is: a span's key ends in ``_seconds``."""
+"""Type of each policy parameter; the JSON key of a span ends in ``_seconds``."""
 
 
 def policy_document(policy: Policy) -> dict[str, Any]:
-    """Write all that a policy says.
+    """Return a policy as a JSON-compatible document.
 
     Parameters
     ----------
     policy : Policy
-        The SLA's numbers.
+        SLA parameters.
 
     Returns
     -------
     dict
-        sentence, digest, numbers, changes, named, groups, appliances and exclusions; of JSON's
-        types.
+        Keys sentence, digest, numbers, changes, named, groups, appliances and exclusions; values
+        of JSON types.
     """
     return {
         "sentence": str(policy),

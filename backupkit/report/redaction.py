@@ -1,4 +1,4 @@
-"""A judgement without names: the same figures, with aliases for who and where."""
+"""Redaction of an assessment: the same figures, with aliases instead of names."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
@@ -22,21 +22,21 @@ PLAIN: Final = frozenset(
         *("metric", "unit", "cause", "next_step", "source"),
     }
 )
-"""The columns of text that hold no name: ids, versions, zones, and words of our own."""
+"""Text columns that hold no names: ids, versions, time zones, and fixed words."""
 
 _LOCATIONS: Final = ("location", "target")
 
 
 @dataclass(frozen=True, slots=True)
 class Redacted:
-    """A judgement without names.
+    """Redacted assessment and the key of its aliases.
 
     Attributes
     ----------
     assessment : Assessment
-        With aliases.
+        With aliases instead of names.
     key : dict of str to str
-        What stands behind each alias.
+        Original name by alias.
     """
 
     assessment: Assessment
@@ -44,21 +44,21 @@ class Redacted:
 
 
 def redact(assessment: Assessment, *, secret: bytes) -> Redacted:
-    """Put stable aliases in the place of names.
+    """Replace names by stable aliases.
 
     Parameters
     ----------
     assessment : Assessment
-        The judgement of one period.
+        Assessment of one period.
     secret : bytes
-        What the aliases are made with: the same gives the same ones again, in any process.
+        Key of the aliases. The same key gives the same aliases in any process.
 
     Returns
     -------
     Redacted
-        Aliases for appliances, sites, groups, hosts, users, places, schedules and policies, and in
-        texts also for addresses, paths and what stands in quotes. Figures, times, job ids, builds,
-        versions and time zones stay, and so do words that name nobody, such as "backup".
+        Aliases for appliances, sites, groups, hosts, users, locations, schedules and policies; in
+        texts also for addresses, paths and quoted text. Figures, times, job ids, builds, versions
+        and time zones are kept, and so are ordinary words such as "backup".
 
     Examples
     --------
@@ -83,7 +83,7 @@ def redact(assessment: Assessment, *, secret: bytes) -> Redacted:
 
 
 def _names(assessment: Assessment) -> dict[str, set[str]]:
-    """Gather the names that are known as such, by what they name."""
+    """Return the known names by kind."""
     policy, rows = assessment.policy, assessment.appliances
     members, exclusions = policy.members, policy.exclusions
     places: set[str] = set()
@@ -121,16 +121,16 @@ def _names(assessment: Assessment) -> dict[str, set[str]]:
 
 
 def _split(location: str) -> tuple[str | None, str | None]:
-    """Give host and user of a location."""
+    """Return host and user of a location; None where missing."""
     try:
         parts = urlsplit(location)
-    except ValueError:  # what an appliance says need not be a URI
+    except ValueError:  # an appliance may report any text
         return None, None
     return parts.hostname, parts.username
 
 
 def _parts(host: str) -> Iterator[str]:
-    """Give a host's whole name, its first label if that is no ordinary word, and its domain."""
+    """Yield a host's full name, its first label unless it has only letters, and its domain."""
     yield host
     label, _, domain = host.partition(".")
     if domain and not host.replace(".", "").isdigit():
@@ -141,7 +141,7 @@ def _parts(host: str) -> Iterator[str]:
 
 
 def _frame(frame: pd.DataFrame, aliases: Aliases) -> pd.DataFrame:
-    """Put aliases into each column that may hold a name."""
+    """Replace names in each column that may hold some."""
     flat = frame.reset_index() if frame.index.name is not None else frame
     changed = {str(name): _column(flat, str(name), aliases) for name in flat}
     redacted = pd.DataFrame(changed, index=flat.index)
@@ -164,7 +164,7 @@ def _column(flat: pd.DataFrame, name: str, aliases: Aliases) -> pd.Series:
 
 
 def _way(name: str, aliases: Aliases) -> Callable[[str], str]:
-    """Choose how the texts of a column are redacted; by default as any text."""
+    """Return the function that redacts the texts of a column; free text by default."""
     if name in {"appliance", "site", "group"}:
         return lambda text: aliases.name(name, text)
     if name in _LOCATIONS:
@@ -173,7 +173,7 @@ def _way(name: str, aliases: Aliases) -> Callable[[str], str]:
 
 
 def _by_kind(kinds: pd.Series, column: pd.Series, aliases: Aliases) -> pd.Series:
-    """Redact values whose kind another column tells; builds stay."""
+    """Redact values by the kind in another column; builds are kept."""
     redacted = column.copy()
     for kind in kinds.unique():
         if kind != "build":
@@ -183,7 +183,7 @@ def _by_kind(kinds: pd.Series, column: pd.Series, aliases: Aliases) -> pd.Series
 
 
 def _mapped(column: pd.Series, way: Callable[[str], str]) -> pd.Series:
-    """Redact each text once, however often it is said."""
+    """Redact each distinct text once."""
     swaps = {text: way(text) for text in column.dropna().unique()}
     return column.map(swaps).astype("str")
 
@@ -207,7 +207,7 @@ def _given(cell: object) -> bool:
 
 
 def _policy(policy: Policy, aliases: Aliases) -> Policy:
-    """Redact whom a policy is about, and the reasons it gives; its numbers stay."""
+    """Redact names and exclusion reasons of a policy; its parameters are kept."""
     known = {name: aliases.name("policy", name) for name in policy.named}
     return replace(
         policy,

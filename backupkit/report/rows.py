@@ -1,4 +1,4 @@
-"""The long parts of the page: every appliance with its runs, and the sources."""
+"""View models of the tables of appliances, jobs and data sources."""
 
 from collections.abc import Iterator, Mapping
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -31,26 +31,27 @@ _MISSED = ("missed_failed", "missed_norun", "missed_overrun")
 
 
 def rows_of(frame: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
-    """Walk a frame that is indexed by appliance: name and row."""
+    """Iterate over a frame that is indexed by appliance, as (name, row)."""
     return ((str(name), row) for name, row in frame.iterrows())
 
 
 def appliance_facts(
     assessment: Assessment, links: Mapping[str, Link]
 ) -> tuple[ApplianceFacts, ...]:
-    """Give every appliance with its newest runs, in the assessment's order: worst first.
+    """Return the rows of the table of appliances, the worst first.
 
     Parameters
     ----------
     assessment : Assessment
         Reads its appliances, jobs, schedules and coverage.
     links : mapping of str to Link
-        The anchor of each appliance.
+        Link to each appliance's row, by name.
 
     Returns
     -------
     tuple of ApplianceFacts
-        In a large fleet only the worst have runs; the others name how many there are.
+        Each with its newest jobs. In a fleet above 100, only the first 200 appliances in breach
+        have jobs; the others have only the number of jobs.
     """
     rows = assessment.appliances
     small = len(rows) <= _SMALL_FLEET
@@ -80,7 +81,7 @@ def appliance_facts(
     )
 
 
-def _appliance(  # one row of the table, from as many sources
+def _appliance(
     row: pd.Series,
     link: Link,
     *,
@@ -114,7 +115,7 @@ def _appliance(  # one row of the table, from as many sources
 
 
 def job_facts(jobs: pd.DataFrame) -> tuple[tuple[str, Run], ...]:
-    """Give the facts of some jobs, of whichever appliances.
+    """Return the rows of a table of jobs.
 
     Parameters
     ----------
@@ -124,7 +125,7 @@ def job_facts(jobs: pd.DataFrame) -> tuple[tuple[str, Run], ...]:
     Returns
     -------
     tuple of (str, Run)
-        The appliance's name and the job, in the same order.
+        Appliance name and job, in the same order.
     """
     return tuple((tidy(job["appliance"], limit=80), _run(job, None)) for _, job in jobs.iterrows())
 
@@ -147,12 +148,12 @@ def _run(job: pd.Series, zone: ZoneInfo | None) -> Run:
 
 
 def _zone(name: object) -> ZoneInfo | None:
-    """Give a zone that differs from UTC, if the text names one."""
+    """Return the time zone of a name; None if it is UTC or unknown."""
     if not isinstance(name, str) or name in {"UTC", "Etc/UTC"}:
         return None
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):  # the appliance's word may be any text
+    except (ZoneInfoNotFoundError, ValueError):  # an appliance may report any text
         return None
 
 
@@ -176,21 +177,22 @@ def _plans(schedules: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def sources(assessment: Assessment, links: Mapping[str, Link]) -> tuple[tuple[Source, ...], int]:
-    """Give what the judgement of each appliance rests on.
+    """Return the rows of the table of data sources.
 
     Parameters
     ----------
     assessment : Assessment
         Reads its coverage.
     links : mapping of str to Link
-        The anchor of each appliance.
+        Link to each appliance's row, by name.
 
     Returns
     -------
     tuple of Source
-        All of a small fleet; those of a large one that are remarkable.
+        All appliances of a fleet of up to 100. In a larger one, at most 150 that have a clock
+        skew above 5 min, a gap or an error.
     int
-        How many were left out.
+        Number of omitted appliances.
     """
     coverage = assessment.coverage.reindex(assessment.appliances.index)
     shown = coverage

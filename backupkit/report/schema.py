@@ -1,6 +1,6 @@
-"""The JSON Schema of the document beside a report, made from the contracts of the frames.
+"""JSON Schema of a report's JSON document, generated from the contracts of the frames.
 
-``python -m backupkit.report.schema`` prints what ``report.schema.json`` holds.
+``python -m backupkit.report.schema`` prints the content of ``report.schema.json``.
 """
 
 import json
@@ -35,12 +35,12 @@ _NUMBERS: Final = {
 
 
 def schema() -> dict[str, Any]:
-    """Describe the document that `Report.save` writes as ``.json``.
+    """Return the JSON Schema of the ``.json`` file that `Report.save` writes.
 
     Returns
     -------
     dict
-        A JSON Schema, draft 2020-12; each column has its meaning as description.
+        Draft 2020-12. The description of a column is its meaning in the contract.
 
     References
     ----------
@@ -169,5 +169,5 @@ def _kind(dtype: str | pd.ArrowDtype) -> dict[str, Any]:
     return kinds[dtype]
 
 
-if __name__ == "__main__":  # pragma: no cover # in a process of its own
-    print(json.dumps(schema(), indent=1))  # noqa: T201 # that is what it is for
+if __name__ == "__main__":  # pragma: no cover # runs as a script
+    print(json.dumps(schema(), indent=1))  # noqa: T201 # output of the script

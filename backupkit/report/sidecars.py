@@ -1,4 +1,4 @@
-"""The assessment for machines: everything as JSON, a row per expected run and per job as CSV."""
+"""Data files of an assessment: JSON with all tables, CSV of the slots and CSV of the jobs."""
 
 import re
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 SCHEMA_VERSION: Final = 2
-"""Raised when a key of the JSON document changes its meaning or goes away."""
+"""Version of the JSON document; increased if a key changes its meaning or is removed."""
 
 TABLES: Final[Mapping[str, Table]] = MappingProxyType(
     {
@@ -69,9 +69,9 @@ TABLES: Final[Mapping[str, Table]] = MappingProxyType(
         "schedules": SCHEDULES,
     }
 )
-"""The frames of an assessment, which the document has as lists of objects."""
+"""Frames of an assessment; in the document, each is a list of objects."""
 
-# a cell, or what a spreadsheet that splits at semicolons or tabs takes for one
+# start of a cell; some spreadsheets also split cells at semicolons or tabs
 _FORMULA: Final = re.compile(
     "(^|[;\t\r\n])([\\s\x00-\x1f\x7f\u200b-\u200f\ufeff]*[=+@\uff1d\uff0b\uff0d\uff20-])|^(?=[\t\r\n])"
 )
@@ -79,20 +79,20 @@ _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 
 
 def json_document(assessment: Assessment, *, aliased: bool = False) -> bytes:
-    """Write the whole assessment as one JSON document.
+    """Return the whole assessment as one JSON document.
 
     Parameters
     ----------
     assessment : Assessment
-        The judgement of one period.
+        Assessment of one period.
     aliased : bool
-        Whether aliases stand in the place of names.
+        Whether names are replaced by aliases.
 
     Returns
     -------
     bytes
-        UTF-8, valid against ``report.schema.json`` of this package. Times are ISO 8601 in UTC; a
-        duration's key ends in ``_seconds``; missing is null.
+        UTF-8, valid against ``report.schema.json`` of this package. Times are ISO 8601 in UTC.
+        Keys of durations end in ``_seconds``. Missing values are null.
     """
     document = {
         "schema_version": SCHEMA_VERSION,
@@ -122,7 +122,7 @@ def json_document(assessment: Assessment, *, aliased: bool = False) -> bytes:
 
 
 def slots_csv(assessment: Assessment) -> bytes:
-    """Write one row per expected run.
+    """Return the slots as CSV, one row per slot.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def slots_csv(assessment: Assessment) -> bytes:
 
 
 def jobs_csv(jobs: pd.DataFrame) -> bytes:
-    """Write one row per job, its messages whole.
+    """Return the jobs as CSV, one row per job, with uncut messages.
 
     Parameters
     ----------
@@ -169,25 +169,25 @@ def _csv(frame: pd.DataFrame) -> bytes:
 
 
 def key_of(name: str, column: pd.Series) -> str:
-    """Name a column with its unit, where its values alone do not tell it.
+    """Return the exported name of a column.
 
     Parameters
     ----------
     name : str
-        The column's name.
+        Name of the column.
     column : Series
         The column.
 
     Returns
     -------
     str
-        Durations are seconds, and their key says so.
+        The name; with ``_seconds`` appended if the column holds durations.
     """
     return f"{name}_seconds" if column.dtype.kind == "m" else name
 
 
 def _cells(column: pd.Series) -> list[Any]:
-    """Give a column's values, with no text that a spreadsheet would run as a formula."""
+    """Return the values of a column, with formulas escaped."""
     values = plain(column)
     if column.dtype != "str":
         return values
@@ -199,7 +199,7 @@ def _harmless(text: str) -> str:
 
 
 def without_controls(text: str) -> str:
-    """Put a mark in the place of each character that no table program takes.
+    """Replace control characters, which spreadsheets reject, by U+FFFD.
 
     Parameters
     ----------
@@ -209,13 +209,13 @@ def without_controls(text: str) -> str:
     Returns
     -------
     str
-        Line ends and tabs stay.
+        The text; line ends and tabs are kept.
     """
     return _CONTROL.sub("\ufffd", text)
 
 
 def plain(column: pd.Series) -> list[Any]:
-    """Give a column's values as JSON knows them; users in URIs are taken out of text.
+    """Return the values of a column as JSON types, with users in URIs masked.
 
     Parameters
     ----------
@@ -225,11 +225,11 @@ def plain(column: pd.Series) -> list[Any]:
     Returns
     -------
     list
-        Times as ISO 8601, durations in seconds, None for what is missing.
+        Times as ISO 8601 text in UTC, durations in seconds, None for missing values.
     """
     kind = column.dtype.kind
     if kind == "M":
-        # a zone-aware column would become Python objects one by one
+        # slow for zone-aware columns: they become Python objects one by one
         texts = np.datetime_as_string(column.dt.tz_localize(None).to_numpy(), unit="us")
         return [None if text == "NaT" else f"{text}Z" for text in texts.tolist()]
     if kind == "m":

@@ -1,4 +1,4 @@
-"""Unusual durations and sizes, and how the backups grow."""
+"""View models of unusual durations and sizes, and of backup growth."""
 
 from collections.abc import Mapping
 
@@ -16,26 +16,26 @@ __all__ = ["sizes_of"]
 
 _OUTLIERS = 25
 _GROWTHS = 10
-_DRAWN = 6  # appliances, as many as have a line each
+_DRAWN = 6  # appliances; of more, the figure draws rows instead of series
 _LEARNT = 10
 _GROWN = 0.05
 _KINDS = {"duration": "duration", "size": "size", "overrun": "still running", "stall": "stalled"}
 
 
 def sizes_of(assessment: Assessment, links: Mapping[str, Link]) -> Sizes:
-    """Tell which jobs were unusual, and which appliances grow.
+    """Return the unusual jobs, and the appliances whose backups grow.
 
     Parameters
     ----------
     assessment : Assessment
         Reads its anomalies, baselines and jobs.
     links : mapping of str to Link
-        The anchor of each appliance.
+        Link to each appliance's row, by name.
 
     Returns
     -------
     Sizes
-        The newest outliers first; a picture of the appliances that have any.
+        Outliers, the newest first, and a figure of the appliances with most of them.
     """
     found = assessment.anomalies.sort_values("start_time", ascending=False, kind="stable")
     base = assessment.baselines

@@ -1,4 +1,4 @@
-"""From an assessment to the facts a reader needs, in the order of the reader's questions."""
+"""View models of the summary sections of the report."""
 
 import platform
 from collections.abc import Mapping
@@ -35,19 +35,19 @@ _HEAD_DIGITS = 64  # of a SHA-256
 
 
 def summarize(assessment: Assessment, comparison: Comparison | None = None) -> Summary:
-    """Gather what the first sections say.
+    """Return the summary sections of the report.
 
     Parameters
     ----------
     assessment : Assessment
-        The judgement of one period.
+        Assessment of one period.
     comparison : Comparison, optional
-        What changed since an earlier one.
+        Comparison with an earlier assessment.
 
     Returns
     -------
     Summary
-        Facts as texts, times relative to the assessment's own `now`.
+        Values as texts; ages are relative to the assessment's `now`.
     """
     links = links_of(assessment)
     acts = _acts(assessment, links)
@@ -84,24 +84,24 @@ def summarize(assessment: Assessment, comparison: Comparison | None = None) -> S
 
 
 def _check(version: str) -> str:
-    """Return the command that tells whether a history still contains what was judged."""
-    if len(version) != _HEAD_DIGITS:  # of frames, or of an empty history
+    """Return the command that verifies that a history still contains the assessed data."""
+    if len(version) != _HEAD_DIGITS:  # assessed from frames or an empty history
         return ""
     return f"backupkit history verify --history HISTORY --head {version}"
 
 
 def links_of(assessment: Assessment) -> dict[str, Link]:
-    """Give the anchor of each appliance's row.
+    """Return the link to each appliance's row.
 
     Parameters
     ----------
     assessment : Assessment
-        Reads which appliances there are.
+        Reads its appliances.
 
     Returns
     -------
     dict of str to Link
-        By appliance; the anchors hold nothing of the name.
+        By appliance name. The anchors do not contain the name.
     """
     return {
         str(name): Link(name=tidy(name, limit=80), anchor=f"a{place}")
@@ -110,7 +110,7 @@ def links_of(assessment: Assessment) -> dict[str, Link]:
 
 
 def _counts(assessment: Assessment, links: Mapping[str, Link]) -> tuple[Count, ...]:
-    """Count the appliances in each state that any is in, in the order of the rows."""
+    """Count the appliances of each state that occurs, in the order of the rows."""
     states = assessment.appliances["state"]
     counts = states.value_counts(sort=False)
     firsts = {state: str(name) for name, state in states[::-1].items()}
@@ -132,19 +132,19 @@ def _title(assessment: Assessment) -> tuple[str, str]:
 
 
 def figures_of(fleet: pd.DataFrame, names: Mapping[str, str]) -> tuple[Figure, ...]:
-    """Write some figures of the fleet, each with its fraction.
+    """Return figures of the fleet, each with its fraction.
 
     Parameters
     ----------
     fleet : DataFrame
         Of `backupkit.tables.METRICS`.
     names : mapping of str to str
-        What each is called, by metric.
+        Name of each figure, by metric.
 
     Returns
     -------
     tuple of Figure
-        In this order.
+        In the order of `names`.
     """
     known = dict(rows_of(fleet))
     figures = []
@@ -201,7 +201,7 @@ def _unread(assessment: Assessment, links: Mapping[str, Link]) -> tuple[Unread, 
 
 
 def _finding(failures: pd.DataFrame) -> str:
-    """Say in a sentence what the Pareto figure shows."""
+    """Return a sentence about the most frequent failure signature."""
     if failures.empty:
         return "No backup job failed in this period."
     top = failures.sort_values("jobs", ascending=False, kind="stable").iloc[0]
@@ -236,7 +236,7 @@ def _signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> tuple[Sign
 
 
 def _shared(clusters: pd.DataFrame) -> tuple[str, ...]:
-    """Say what appliances with the same failure have in common."""
+    """Return what appliances with the same failure signature have in common."""
     rows = clusters.head(_SHARED)
     return tuple(
         f"“{tidy(signature, limit=200)}”: {tidy(finding, limit=400)}"
@@ -245,7 +245,7 @@ def _shared(clusters: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _texts(value: object) -> list[str]:
-    # a missing list is NA, a present one may be a list or an array of texts
+    # a missing list is NA; other cells are lists or arrays of texts
     return [] if value is None or value is pd.NA else [str(text) for text in value]  # type: ignore[attr-defined] # a cell of an Arrow list column has no type of its own
 
 

@@ -1,4 +1,4 @@
-"""The assessment as a spreadsheet: a sheet per table, no formula in it, the same bytes again."""
+"""Excel workbook of an assessment: one sheet per table, without formulas, reproducible."""
 
 import io
 import re
@@ -35,24 +35,24 @@ _SHEETS: Final = {
 _ROWS: Final = 1_048_576  # the limit of the format
 _TEXT: Final = 32_767  # characters of a cell, the limit of the format
 _CUT: Final = "... (cut; the .json file has all)"
-_EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip file knows
+_EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the earliest time of the zip format
 _STAMPS: Final = re.compile(rb"(<dcterms:(?:created|modified)[^>]*>)[^<]*")
 _WIDTHS: Final = (10, 60)
 
 
 def workbook(assessment: Assessment) -> bytes:
-    """Write an assessment as an Excel workbook.
+    """Return an assessment as an Excel workbook.
 
     Parameters
     ----------
     assessment : Assessment
-        The judgement of one period.
+        Assessment of one period.
 
     Returns
     -------
     bytes
-        An ``.xlsx`` file: the verdict, and a sheet for each of ten tables. Times are UTC, durations
-        seconds by their column's name. All text is text, whatever it begins with.
+        An ``.xlsx`` file: the verdict, and one sheet for each of ten tables. Times are UTC.
+        Durations are seconds; their column names end in ``_seconds``. No text is a formula.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def _sheet(
     sheet.append(list(_bold(sheet, names)))
     written = 1
     for row in rows:
-        if written == _ROWS:  # the other files have all
+        if written == _ROWS:  # the other files hold every row
             break
         sheet.append([_cell(sheet, value) for value in row])
         written += 1
@@ -125,7 +125,7 @@ def _bold(sheet: "WriteOnlyWorksheet", names: Sequence[str]) -> Iterator[Any]:
 
 
 def _cell(sheet: "WriteOnlyWorksheet", value: object) -> Any:  # noqa: ANN401 # a cell or a value
-    """Give a value as it is written; a text stays one though it looks like a formula."""
+    """Return the cell of a value; a text that looks like a formula stays text."""
     if not isinstance(value, str) or not value.startswith(("=", "#")):
         return value
     from openpyxl.cell.cell import WriteOnlyCell  # noqa: PLC0415 # an extra
@@ -136,7 +136,7 @@ def _cell(sheet: "WriteOnlyWorksheet", value: object) -> Any:  # noqa: ANN401 # 
 
 
 def _cells(column: pd.Series) -> list[Any]:
-    """Give a column's values as a spreadsheet knows them."""
+    """Return the values of a column as spreadsheet types."""
     if column.dtype == MESSAGES:
         return [_text(messages_text(cell)) for cell in plain(column)]
     if column.dtype.kind == "M":
@@ -161,13 +161,13 @@ def _text(text: str) -> str | None:
 
 
 def _width(name: str, cells: Sequence[Any]) -> int:
-    """Choose a column's width by its name and its first cells."""
+    """Return a column width from its name and its first 100 cells [characters]."""
     shown = [len(str(cell)) for cell in cells[:100] if cell is not None]
     return min(max(len(name) + 3, *shown, _WIDTHS[0]), _WIDTHS[1])
 
 
 def _again(content: bytes, stamp: bytes) -> bytes:
-    """Pack a workbook anew, with no time of the clock in it."""
+    """Repack a workbook with fixed timestamps and file order, so its bytes are reproducible."""
     packed = io.BytesIO()
     with (
         zipfile.ZipFile(io.BytesIO(content)) as old,

@@ -1,7 +1,7 @@
-"""Figures and tables of a fleet to click through in JupyterLab."""
+"""Interactive figures and tables of a fleet for JupyterLab."""
 
 try:
-    import ipywidgets as _ipywidgets  # noqa: F401 # only to say what to install
+    import ipywidgets as _ipywidgets  # noqa: F401 # checks that it is installed
 except ImportError as error:
     raise ImportError(
         "backupkit.widgets needs ipywidgets: pip install 'backupkit[lab]', then restart the kernel."

@@ -1,4 +1,4 @@
-"""What a watch shows: a bar for each job that runs, as HTML in which every text is escaped."""
+"""HTML of the watcher: a progress bar for each running job; every text is escaped."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ __all__ = ["State", "bars"]
 Row = Mapping[Hashable, Any]
 
 ROWS: Final = 30
-"""So many jobs are shown, the most worrying first; the rest is counted."""
+"""Maximum number of jobs to show, the worst first; the rest is counted."""
 
 _TROUBLES: Final = 10
 _ENDED: Final = {"SUCCEEDED": ("success", "✓ succeeded"), "FAILED": ("failure", "✕ FAILED")}
@@ -34,24 +34,24 @@ _COLUMNS: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """What a watcher knows at one moment.
+    """State of a watcher at one moment.
 
     Attributes
     ----------
     asked : int
-        How many appliances it asks.
+        Number of appliances it polls.
     running : bool
-        Whether it goes on.
+        Whether it is watching.
     frame : DataFrame
-        Of `backupkit.tables.RUNNING`: its newest look.
+        Jobs at the newest refresh, of `backupkit.tables.RUNNING`.
     looked_at : Timestamp or None
-        When that was [UTC].
+        Time of the newest refresh [UTC].
     found_at : Timestamp or None
-        When the newest round was [UTC].
+        Time of the newest collection [UTC].
     errors : DataFrame
-        Of `backupkit.tables.ERRORS`: what that round could not read.
+        Errors of the newest collection, of `backupkit.tables.ERRORS`.
     troubles : tuple of str
-        What went wrong otherwise, in sentences.
+        Other error messages.
     """
 
     asked: int
@@ -64,17 +64,17 @@ class State:
 
 
 def bars(state: State) -> Markup:
-    """Show the jobs that run, how far each is, and what could not be asked.
+    """Render the running jobs with their progress, and the errors.
 
     Parameters
     ----------
     state : State
-        What a watcher knows.
+        State of a watcher.
 
     Returns
     -------
     Markup
-        HTML; the style sheet is not in it.
+        HTML without the style sheet.
 
     Examples
     --------
@@ -110,7 +110,7 @@ def _headline(state: State) -> str:
 
 
 def _moments(state: State) -> str:
-    """Say how fresh it is, and whether it goes on."""
+    """Return whether the watcher is running, and the times of its data."""
     parts = ["Watching" if state.running else "Stopped"]
     if state.looked_at is not None:
         parts.append(f"as of {state.looked_at:%Y-%m-%d %H:%M:%S} UTC")
@@ -120,7 +120,7 @@ def _moments(state: State) -> str:
 
 
 def _worst_first(frame: pd.DataFrame) -> pd.DataFrame:
-    """Put stalled and lost jobs first, then those that take longest, and what ended last."""
+    """Sort jobs: stalled and unreachable ones first, then longest time left; ended ones last."""
     ended = frame["state"].isin(list(_ENDED))
     keys = pd.DataFrame(
         {
@@ -160,7 +160,7 @@ def _bar(row: Row) -> Markup:
 
 
 def _said(row: Row, *, lost: bool) -> Markup:
-    """Join the warning, why it could not be asked, and the job's newest message."""
+    """Return the stall warning, the polling error and the newest message of a job."""
     parts = []
     if row["stalled"]:
         still = span(row["observed_at"] - row["changed_at"])

@@ -1,4 +1,4 @@
-"""A row of small buttons of which any number can be pressed."""
+"""Group of toggle buttons."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -9,16 +9,16 @@ __all__ = ["Chips"]
 
 
 class Chips:
-    """A choice among a few words.
+    """Group of toggle buttons with a label; any number can be pressed.
 
     Parameters
     ----------
     label : str
-        What is chosen.
+        Label of the group.
     words : mapping of str to str
-        What each value is called; none pressed means all.
+        Button text by value. No pressed button means no filter.
     on_change : callable
-        Is called when a person presses one.
+        Called after a user presses a button.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Chips:
 
     @property
     def value(self) -> tuple[str, ...]:
-        """The values that are pressed."""
+        """Values of the pressed buttons."""
         return tuple(value for value, button in self._buttons.items() if button.value)
 
     @value.setter

@@ -1,4 +1,4 @@
-"""A picture in a page that can be clicked and brushed; it needs anywidget."""
+"""Image widget with click and brush events; it needs anywidget."""
 
 from collections.abc import Callable
 from importlib.resources import files
@@ -13,16 +13,16 @@ _SCRIPT: Final = files("backupkit.widgets").joinpath("picture.js").read_text(enc
 
 
 class ClickablePicture(anywidget.AnyWidget):
-    """An image that tells where it was clicked or brushed.
+    """Image widget that reports clicks and brushed spans.
 
     Attributes
     ----------
     src, alt : str
-        The picture, as a data URI, and the text in its place.
+        Image as a data URI, and its alternative text.
     clicks, brushes : bool
-        Whether a click, and dragging over it, mean something.
+        Whether clicking, and dragging over the image, has an effect.
     dark : bool
-        Whether the page is dark; the page says so.
+        Whether the page is dark; set by the page.
     """
 
     _esm = _SCRIPT
@@ -46,4 +46,4 @@ class ClickablePicture(anywidget.AnyWidget):
 
 
 def _nothing(_first: float, _second: float) -> None:
-    """Leave a click alone."""
+    """Ignore an event."""

@@ -1,4 +1,4 @@
-"""The explorer: which appliances, which period, and what happened there."""
+"""Explorer widget: filters, verdict and tabs of a fleet."""
 
 import base64
 from collections.abc import Callable, Mapping
@@ -30,35 +30,35 @@ from backupkit.widgets.view import View
 __all__ = ["Explorer", "explore"]
 
 _LINKED: Final = 6_000_000
-"""Up to so many bytes a saved file is also a link in the page."""
+"""Up to this size, a saved file is also a download link in the page [bytes]."""
 
 
 class Explorer:
-    """Filters, a verdict and six tabs of one fleet, wired together.
+    """Explorer widget: filters, verdict and six tabs of one fleet.
 
     Parameters
     ----------
     known : Known
-        What is known of the fleet, and its judgement; several explorers may share it.
+        Data of the fleet and its assessment; several explorers may share it.
     selection : Selection
-        What is shown at first.
+        Initial selection.
     tab : str
-        The tab that is open at first.
+        Name of the tab to open first.
     folder : str or Path
-        Where exports are saved.
+        Folder of the exports.
     theme : {"light", "dark"}
-        How figures look; in JupyterLab, where anywidget is installed, the page decides.
+        Colour theme of the figures. With anywidget, JupyterLab's theme replaces it.
 
     Attributes
     ----------
     value : Selection
-        What is shown; set it to show something else.
+        Current selection; it can be set.
     jobs : DataFrame
-        The jobs that are shown, the newest first.
+        Selected jobs, the newest first.
     assessment : Assessment or None
-        The judgement of the appliances that are shown over the period; None while there is none.
+        Assessment of the selected appliances over the period; None if the selection is invalid.
     box : ipywidgets.VBox
-        The widget itself, to be put into a larger one.
+        The widget, to embed in another one.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Explorer:
 
     @property
     def value(self) -> Selection:
-        """What is shown; set it to show something else."""
+        """Current selection; it can be set."""
         return self._filters.value
 
     @value.setter
@@ -90,7 +90,7 @@ class Explorer:
 
     @property
     def tab(self) -> str:
-        """The name of the open tab."""
+        """Name of the open tab."""
         return self._tabs[self._stack.selected_index or 0].name
 
     @tab.setter
@@ -102,12 +102,12 @@ class Explorer:
 
     @property
     def jobs(self) -> pd.DataFrame:
-        """The jobs that are shown, the newest first, of `backupkit.tables.ASSESSED_JOBS`."""
+        """Selected jobs, the newest first, of `backupkit.tables.ASSESSED_JOBS`."""
         return self._view.jobs if self._view is not None else self._known.no_jobs
 
     @property
     def assessment(self) -> Assessment | None:
-        """The judgement of the appliances that are shown over the period, made when asked for."""
+        """Assessment of the selected appliances over the period, computed on first access."""
         if self._assessment is None and self._view is not None:
             view = self._view
             self._assessment = self._known.assess(tuple(view.states.index), view.start, view.end)
@@ -115,11 +115,11 @@ class Explorer:
 
     @property
     def box(self) -> ipywidgets.VBox:
-        """The widget itself, to be put into a larger one."""
+        """The widget, to embed in another one."""
         return self._box
 
     def export_html(self) -> Path:
-        """Save the report of what is shown, with its data beside it.
+        """Save the report of the selected appliances, with its data files.
 
         Returns
         -------
@@ -129,16 +129,18 @@ class Explorer:
         Raises
         ------
         OutputError
-            If it cannot be written.
+            If a file cannot be written.
         SettingsError
-            If the selection cannot be judged.
+            If the selection cannot be assessed.
+        ValueError
+            If the selection is invalid, so that nothing is shown.
         """
         if self.assessment is None:
             raise ValueError("nothing can be exported: the selection cannot be shown")
         return report(self.assessment).save(self._folder / f"{self._file_name()}.html")[0]
 
     def export_csv(self) -> Path:
-        """Save the jobs that are shown, one row each, their messages whole.
+        """Save the selected jobs as CSV, one row per job, with uncut messages.
 
         Returns
         -------
@@ -148,7 +150,7 @@ class Explorer:
         Raises
         ------
         OutputError
-            If it cannot be written.
+            If the file cannot be written.
         """
         path = self._folder / f"{self._file_name()}.jobs.csv"
         return write_files({path: jobs_csv(self.jobs)})[0]
@@ -157,7 +159,7 @@ class Explorer:
         return f"backupkit-{self._known.now:%Y%m%d-%H%M}"
 
     def _check(self, selection: Selection) -> None:
-        """Refuse what cannot be chosen."""
+        """Raise ValueError if an appliance, site or group does not exist."""
         for name, there in (
             ("appliances", self._known.names),
             ("sites", {site for site in self._known.sites.values() if site}),
@@ -183,7 +185,7 @@ class Explorer:
         )
         self._stack.observe(lambda _change: self._guarded(self._draw), names="selected_index")
         self._verdict, self._error, self._saved = (ipywidgets.HTML() for _ in range(3))
-        self._ear = Picture(on_theme=self._on_theme)  # shows nothing; hears of the page's theme
+        self._ear = Picture(on_theme=self._on_theme)  # invisible; reports the page's theme
         narrow = ipywidgets.Layout(width="auto")
         html = ipywidgets.Button(description="Export HTML", icon="download", layout=narrow)
         csv = ipywidgets.Button(description="Export CSV", icon="download", layout=narrow)
@@ -202,7 +204,7 @@ class Explorer:
         self._guarded(self._draw)
 
     def _select(self, selection: Selection) -> None:
-        """Show a selection, whoever chose it."""
+        """Show a selection, from the filters, a tab or the caller."""
         self._view = self._assessment = None
         self._error.value = self._saved.value = ""
         self._guarded(lambda: self._show(selection))
@@ -219,21 +221,21 @@ class Explorer:
         self._verdict.value = words.strip(self._view)
 
     def _forget_hidden(self) -> None:
-        """Take away what the other tabs show, so that none opens with what held before."""
+        """Clear the other tabs, so that none opens with outdated content."""
         for place, tab in enumerate(self._tabs):
             if place != self._stack.selected_index:
                 tab.clear()
 
     def _draw(self) -> None:
-        """Draw the tab that is open, and only that."""
+        """Draw the open tab only."""
         if self._view is not None:
             self._tabs[self._stack.selected_index or 0].show(self._view, self._theme)
 
     def _guarded(self, step: Callable[[], None]) -> None:
-        """Take a step; what goes wrong is shown, because Jupyter drops a callback's errors."""
+        """Execute a step and show any error, because Jupyter drops a callback's errors."""
         try:
             step()
-        except Exception as error:  # noqa: BLE001 # whatever it is, the person must see it
+        except Exception as error:  # noqa: BLE001 # the user must see any error
             self._error.value = words.error(error)
 
     def _save(self, export: Callable[[], Path]) -> None:
@@ -251,12 +253,12 @@ class Explorer:
         return seen[seen["observed_at"] <= view.end] if view.end < view.now else seen
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:  # noqa: ANN401 # as IPython asks
-        """Show the widget, and a picture of it where no widget can be shown."""
-        # the method's name is IPython's protocol, not a private matter of the box
+        """Return the widget, with static HTML as a fallback."""
+        # not private: the method is part of IPython's display protocol
         return {**self._box._repr_mimebundle_(**options), "text/html": self._still()}
 
     def _still(self) -> str:
-        """Give verdict, worst appliances, timeline and newest jobs as a page without scripts."""
+        """Render verdict, worst appliances, timeline and newest jobs as static HTML."""
         if self._view is None or self.assessment is None:
             return str(self._error.value)
         view = self._view
@@ -283,39 +285,41 @@ def explore(
     theme: str = "light",
     **chosen: Any,  # noqa: ANN401 # the attributes of Selection, checked there
 ) -> Explorer:
-    """Click through a fleet: appliances and period to choose, figures and jobs to look at.
+    """Open an explorer of a fleet: filters, figures and jobs.
 
     Parameters
     ----------
     source : History or Snapshot
-        What is known; it is read once.
+        Source of the data; jobs, polls and schedules are read once.
     policy : Policy
-        The numbers to judge by.
+        SLA parameters.
     last : str
-        The length of the period shown at first, such as ``"7d"``.
+        Length of the initial period, such as ``"7d"``.
     tab : str
-        The tab that is open at first: Overview, Timeline, Matrix, Failures, Durations or Jobs.
+        Tab to open first: Overview, Timeline, Matrix, Failures, Durations or Jobs.
     now : datetime or str, optional
-        The moment of the judgement; by default the current time.
+        Time of the assessment; by default the current time.
     folder : str or Path
-        Where exports are saved.
+        Folder of the exports.
     theme : {"light", "dark"}
-        How figures look; in JupyterLab, where anywidget is installed, the page decides.
+        Colour theme of the figures. With anywidget, JupyterLab's theme replaces it.
     **chosen
-        What is chosen at first, by the names of `Selection`: ``appliances=["vc-1"]``,
+        Initial filters, by the attributes of `Selection`: ``appliances=["vc-1"]``,
         ``states=["breach"]``, ``outcomes=["failure"]``, ``start=...`` and so on.
 
     Returns
     -------
     Explorer
-        Its ``.value`` is the selection, ``.jobs`` the selected jobs, ``.assessment`` the judgement.
+        ``.value`` is the selection, ``.jobs`` the selected jobs, ``.assessment`` the assessment.
 
     Raises
     ------
     TypeError
-        If `Selection` has no such attribute, or a list of texts is one text.
+        If `Selection` has no such attribute, or a str is given instead of a list of str.
     ValueError
-        If there is no such appliance, site, group or tab.
+        If an appliance, site, group or tab does not exist.
+    SettingsError
+        If `now` cannot be parsed.
     """
     lists: Mapping[str, Any] = {
         name: value or () if name in LISTS else value for name, value in chosen.items()

@@ -1,4 +1,4 @@
-"""The explorer's filters: whom, when, and which jobs."""
+"""Filters of the explorer: appliances, period and jobs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -18,27 +18,27 @@ __all__ = ["Filters"]
 
 _PERIODS: Final = (("24 h", "24h"), ("7 d", "7d"), ("30 d", "30d"), ("90 d", "90d"))
 _STEPS: Final = 400
-"""The most steps of the period's slider."""
+"""Maximum number of steps of the period slider."""
 
 _DAY: Final = pd.Timedelta(days=1)
 _TYPES: Final = 6
-"""The most types of jobs to choose from."""
+"""Maximum number of job types to choose from."""
 
 
 class Filters:
-    """The widgets that choose, in two boxes; they hold a selection and tell when it changed.
+    """Filter widgets in two boxes, with the current selection.
 
     Parameters
     ----------
     known : Known
-        What there is to choose from.
+        Source of the choices.
     on_change : callable
-        Is called with the new selection when a person changed it.
+        Called with the new selection after a user changed it.
 
     Attributes
     ----------
     side, top : ipywidgets.VBox
-        Whom to show; when, and which jobs.
+        Filters of appliances; filters of period and jobs.
     """
 
     def __init__(self, known: Known, on_change: Callable[[Selection], None]) -> None:
@@ -50,7 +50,7 @@ class Filters:
 
     @property
     def value(self) -> Selection:
-        """What is chosen; set it, and the widgets follow without telling."""
+        """Current selection; setting it updates the widgets without calling `on_change`."""
         return self._selection
 
     @value.setter
@@ -132,11 +132,11 @@ class Filters:
 
     @property
     def clear(self) -> ipywidgets.Button:
-        """The button that chooses everything again."""
+        """Button that clears all filters."""
         return self._clear
 
     def _steps(self) -> list[pd.Timestamp]:
-        """Give the moments between which the slider moves: midnights, and now."""
+        """Return the steps of the period slider: UTC midnights, and now."""
         first, now = self._known.first.floor("D"), self._known.now
         days = max(int((now - first) / _DAY), 1)
         step = _DAY * -(-days // _STEPS)
@@ -146,7 +146,7 @@ class Filters:
         return [*(moment for moment in midnights if moment < now), now]
 
     def _show_period(self) -> None:
-        """Let preset, slider and readout tell the selection's period."""
+        """Update preset, slider and readout to the selection's period."""
         selection = self._selection
         values = [value for _, value in _PERIODS]
         preset = selection.start is None and selection.end is None and selection.last in values
@@ -159,12 +159,12 @@ class Filters:
         self._readout.value = f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
 
     def _list_appliances(self) -> None:
-        # what is chosen stays on the list, so that searching never changes the choice
+        # keep selected names on the list, so that a search does not change the selection
         wanted, chosen = self._search.value.casefold(), set(self._selection.appliances)
         listed = [one for one in self._known.names if wanted in one.casefold() or one in chosen]
         before, self._quiet = self._quiet, True
         if list(self._names.options) != listed:
-            self._names.value = ()  # first: a page cannot choose what is not on its list
+            self._names.value = ()  # first: the value must be among the options
             self._names.options = listed
             self._names.value = [one for one in self._selection.appliances if one in listed]
         self._quiet = before

@@ -1,4 +1,4 @@
-"""What the explorer knows: the source's frames, read once, and their judgement, made once."""
+"""Data of the explorer: the frames of a source and their assessment, both cached."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -26,11 +26,11 @@ Codes = npt.NDArray[np.int32]
 Instants = npt.NDArray[np.int64]
 
 _AT_LEAST: Final = timedelta(days=90)
-"""Judged at once, so that the usual periods need no further judgement."""
+"""Minimum period to assess, so that the usual periods need no second assessment."""
 
 
 _TYPES: Final = ("SCHEDULED", "MANUAL")
-"""What a job without a type is taken for."""
+"""Job types that are always offered as filters."""
 
 
 class _History(Protocol):
@@ -59,26 +59,26 @@ Source = _History | _Snapshot
 
 
 class Judged:
-    """A judgement of the whole fleet, as arrays: what a filter asks is a comparison of numbers.
+    """Assessment of the whole fleet, with columns encoded as integers for fast filters.
 
     Parameters
     ----------
     assessment : Assessment
-        The judgement.
+        Assessment of the whole fleet.
 
     Attributes
     ----------
     appliances : Index of str
-        Their names, the worst first: an appliance's number is its place here.
-    in_scope : array
-        Of each appliance, whether no rule excludes it for good.
-    order : array
-        The jobs by start, the newest first, as positions in the assessment's ``jobs``.
-    who, outcome, kind, why, target : array
-        Of each job in that order, the number of its appliance, outcome, type, signature and backup
-        target; -1 where that is missing.
-    start, end : array
-        Of each job in that order, by our clock [µs since 1970].
+        Appliance names, the worst first; the code of an appliance is its position here.
+    in_scope : array of bool, shape (appliances,)
+        Whether no rule excludes the appliance permanently.
+    order : array of intp, shape (jobs,)
+        Jobs by start, the newest first, as positions in the assessment's ``jobs``.
+    who, outcome, kind, why, target : array of int32, shape (jobs,)
+        Codes of appliance, outcome, type, signature and backup target of each job, in that order;
+        -1 if missing.
+    start, end : array of int64, shape (jobs,)
+        Start and end of each job in that order, corrected for clock skew [µs since 1970 UTC].
     """
 
     def __init__(self, assessment: Assessment) -> None:
@@ -86,17 +86,17 @@ class Judged:
         self.appliances = assessment.appliances.index
         rules = assessment.policy.at(assessment.end).rules(self.appliances)
         self.in_scope = rules["exclude"].isna().reindex(self.appliances).to_numpy(dtype=bool)
-        # on our clock, as the expected runs are
+        # correct the clock skew, as for the slots
         jobs = on_our_clock(assessment.jobs, clock_corrections(assessment.coverage["clock_skew"]))
         start = _stamps(jobs["start_time"])
-        self.order = np.argsort(~start, kind="stable")  # the newest first, those without one last
+        self.order = np.argsort(~start, kind="stable")  # newest first, missing starts last
         self.start = start[self.order]
         self.end = _stamps(jobs["end_time"])[self.order]
         self.who = self._appliance_codes(jobs)[self.order]
         self.outcome = _codes(jobs["outcome"], pd.Index(OUTCOMES))[self.order]
         self.types = _words(jobs["type"])
         self.kind = _codes(jobs["type"], self.types)[self.order]
-        # the most frequent first, and those before the period after them
+        # the assessment's signatures by frequency, then those of jobs outside the period
         told = pd.Index(assessment.failures["signature"])
         self.signatures = told.append(_words(jobs["signature"]).difference(told))
         self.why = _codes(jobs["signature"], self.signatures)[self.order]
@@ -104,12 +104,12 @@ class Judged:
 
     @cached_property
     def targets(self) -> pd.Index:
-        """The backup targets, scheme and host."""
+        """Backup targets, as scheme and host."""
         return _words(self._target_names)
 
     @cached_property
     def target(self) -> Codes:
-        """The number of each job's backup target, in order; -1 where it is not known."""
+        """Code of each job's backup target, in `order`; -1 if unknown."""
         return _codes(self._target_names, self.targets)[self.order]
 
     @cached_property
@@ -120,26 +120,26 @@ class Judged:
 
     @cached_property
     def slot_who(self) -> Codes:
-        """The number of each expected run's appliance."""
+        """Appliance code of each slot."""
         return self._appliance_codes(self.assessment.slots)
 
     @cached_property
     def slot_state(self) -> Codes:
-        """The number of each expected run's state."""
+        """State code of each slot."""
         return _codes(self.assessment.slots["state"], pd.Index(SLOT_STATES))
 
     @cached_property
     def slot_at(self) -> Instants:
-        """When each run was expected [µs since 1970]."""
+        """Time of each slot [µs since 1970 UTC]."""
         return _stamps(self.assessment.slots["slot"])
 
     @cached_property
     def interval_who(self) -> Codes:
-        """The number of each interval's appliance."""
+        """Appliance code of each interval."""
         return self._appliance_codes(self.assessment.intervals)
 
     def said(self, text: str) -> npt.NDArray[np.bool_]:
-        """Find the jobs, in order, in which a text occurs, in upper or lower case."""
+        """Return a mask of the jobs, in `order`, that contain a text; case is ignored."""
         if self._said is None or self._said[0] != text:
             self._said = text, self._search(text)
         return self._said[1]
@@ -163,16 +163,16 @@ class Judged:
 
 
 class Known:
-    """The frames of a source and their judgement.
+    """Frames of a source and their assessment.
 
     Parameters
     ----------
     source : History or Snapshot
-        What is known; jobs, polls and schedules are read at once.
+        Source of the data; jobs, polls and schedules are read immediately.
     policy : Policy
-        The numbers to judge by.
+        SLA parameters.
     now : datetime or str, optional
-        The moment of the judgement; by default the current time.
+        Time of the assessment; by default the current time.
     """
 
     def __init__(self, source: Source, policy: Policy, *, now: Instant | None = None) -> None:
@@ -198,11 +198,11 @@ class Known:
 
     @property
     def no_jobs(self) -> pd.DataFrame:
-        """The frame of no job."""
+        """Empty frame of `backupkit.tables.ASSESSED_JOBS`."""
         return ASSESSED_JOBS.empty()
 
     def judged(self, start: pd.Timestamp) -> Judged:
-        """Give the judgement of the whole fleet from `start`, or from earlier, up to now."""
+        """Return the assessment of the whole fleet from `start` or earlier up to now."""
         if self._judged is None or start < self._judged.assessment.start:
             begin = min(start, self.now - _AT_LEAST)
             self._judged = Judged(evaluate(self._frames, self.policy, start=begin, now=self.now))
@@ -211,14 +211,14 @@ class Known:
     def assess(
         self, appliances: tuple[str, ...], start: pd.Timestamp, end: pd.Timestamp
     ) -> Assessment:
-        """Judge some appliances over a period of their own."""
+        """Assess some appliances over a period."""
         frames = self._frames.only(appliances)
         members = tuple(one for one in self.policy.members if one.appliance in appliances)
         policy = replace(self.policy, members=members)
         return evaluate(frames, policy, start=start, end=end, now=self.now)
 
     def observations(self, appliances: Iterable[str], since: pd.Timestamp) -> pd.DataFrame:
-        """Give what was observed of some appliances: read when it is asked for."""
+        """Return the observations of some appliances; they are read on each call."""
         names = list(appliances)
         if callable(self._source.observations):
             return self._source.observations(at=self._at, since=since, appliances=names)
@@ -227,10 +227,10 @@ class Known:
 
 
 def _codes(column: pd.Series, words: pd.Index) -> Codes:
-    """Give each value of a column its place among some words, -1 if it is not there."""
+    """Return the position of each value of a column in an index; -1 if it is not there."""
     numbers, found = pd.factorize(column)
     places = words.get_indexer(pd.Index(found))
-    return np.append(places, -1)[numbers].astype(np.int32)  # a missing value is -1, the last
+    return np.append(places, -1)[numbers].astype(np.int32)  # -1, a missing value, takes the last
 
 
 def _words(column: pd.Series) -> pd.Index:
@@ -239,7 +239,7 @@ def _words(column: pd.Series) -> pd.Index:
 
 
 def _stamps(column: pd.Series) -> Instants:
-    """Give times as numbers; a missing one is the smallest there is."""
+    """Return times as integers [µs since 1970 UTC]; a missing one is the smallest int64."""
     return times_of(column).view(np.int64)
 
 

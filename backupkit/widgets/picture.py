@@ -1,4 +1,4 @@
-"""A figure in a page: clickable where anywidget is installed, else a plain image."""
+"""Figure widget: clickable if anywidget is installed, otherwise a plain image."""
 
 import base64
 from collections.abc import Callable
@@ -16,23 +16,21 @@ Brushed = Callable[[float, float], None]
 
 
 class Picture:
-    """A figure in a page.
+    """Figure widget.
 
     Parameters
     ----------
     on_click : callable, optional
-        Gets the place of a click in the figure's own coordinates.
+        Called with the position of a click in data coordinates.
     on_brush : callable, optional
-        Gets the first and last horizontal place of a span that was dragged over.
+        Called with the horizontal start and end of a dragged span, in data coordinates.
     on_theme : callable, optional
-        Is called when the page tells that it became dark, or light.
+        Called with True if the page became dark, False if it became light.
 
     Attributes
     ----------
     widget : Widget
-        What a page shows.
-    dark : bool
-        Whether the page is dark, as far as it is known.
+        The widget to put into a page.
     """
 
     def __init__(
@@ -59,7 +57,7 @@ class Picture:
             self.widget = self._clickable = made
 
     def show(self, ax: Axes, alt: str) -> None:
-        """Show a figure, with the text in its place."""
+        """Show a figure with its alternative text."""
         self._axes = ax
         src = f"data:image/png;base64,{base64.b64encode(png(ax)).decode()}"
         if self._clickable is None:
@@ -69,7 +67,7 @@ class Picture:
             self._clickable.set_trait("src", src)
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Remove the figure."""
         self._axes = None
         if self._clickable is None:
             self.widget.value = ""
@@ -84,7 +82,7 @@ class Picture:
     def _brush(self, first: float, last: float) -> None:
         if self._axes is None or self._on_brush is None:
             return
-        # at half the height of the axes: only the horizontal place counts
+        # at half the height of the axes: only the horizontal position matters
         low, high = self._axes.get_position().intervaly
         ends = [place_of(self._axes, x, 1 - (low + high) / 2) for x in (first, last)]
         if ends[0] is not None and ends[1] is not None:

@@ -1,4 +1,4 @@
-"""What the explorer shows: a value that can be read, kept and set."""
+"""Selection of the explorer."""
 
 from dataclasses import dataclass, fields
 
@@ -10,33 +10,33 @@ from backupkit.settings import Instant, parse_duration, parse_instant
 __all__ = ["JOB_FILTERS", "Selection"]
 
 JOB_FILTERS = ("outcomes", "types", "signatures")
-"""What chooses jobs; the other lists choose appliances."""
+"""Attributes that filter jobs; the other lists filter appliances."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What the explorer shows. An empty tuple, and an empty text, leave nothing out.
+    """Filters of the explorer. An empty tuple or text does not filter.
 
     Attributes
     ----------
     appliances : tuple of str
-        Their names.
+        Names of appliances.
     last : str
-        The length of the period up to now, such as ``"7d"``; `start` has precedence.
+        Length of the period before `end`, such as ``"7d"``; ignored if `start` is set.
     start, end : datetime or str, optional
-        A period of its own; the end is now by default.
+        Start and end of the period; the end is now by default.
     sites, groups : tuple of str
-        Of the appliances, as fleet.toml says.
+        Sites and groups of appliances, from fleet.toml.
     states : tuple of str
-        Of the appliances at the period's end: compliant, breach, unknown, excluded, unobserved.
+        States at the period's end: compliant, breach, unknown, excluded, unobserved.
     outcomes : tuple of str
-        Of the jobs: success, failure, open, void, other.
+        Outcomes of jobs: success, failure, open, void, other.
     types : tuple of str
-        Of the jobs: SCHEDULED, MANUAL, ...
+        Types of jobs: SCHEDULED, MANUAL, ...
     signatures : tuple of str
-        Of the failed jobs.
+        Failure signatures of jobs.
     text : str
-        Found in a job's appliance, id, type, location or message, in upper or lower case.
+        Text in a job's appliance, id, type, location, signature or messages; case is ignored.
 
     Examples
     --------
@@ -66,16 +66,16 @@ class Selection:
 
     @property
     def chooses_jobs(self) -> bool:
-        """Whether some jobs of the appliances are left out."""
+        """True if any filter of jobs is set."""
         return bool(self.text) or any(getattr(self, name) for name in JOB_FILTERS)
 
     def period(self, now: pd.Timestamp) -> tuple[pd.Timestamp, pd.Timestamp]:
-        """Give the period, half-open.
+        """Return the period as a half-open interval.
 
         Parameters
         ----------
         now : Timestamp
-            The moment of the judgement; the end is never later.
+            Time of the assessment; the end is never later.
 
         Returns
         -------
@@ -85,7 +85,7 @@ class Selection:
         Raises
         ------
         SettingsError
-            If a time cannot be read, or the period is empty.
+            If a time cannot be parsed, or the period is empty.
 
         Examples
         --------
@@ -104,4 +104,4 @@ class Selection:
 
 
 LISTS = ("appliances", "sites", "groups", "states", *JOB_FILTERS)
-"""The attributes that list what to choose."""
+"""Attributes that hold tuples of values."""

@@ -1,4 +1,4 @@
-"""The jobs as a table: searched, sorted, a page at a time, whatever their number."""
+"""Tab with the table of the jobs: search, sorting and paging."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +18,7 @@ Places = npt.NDArray[np.intp]
 
 _PAGE: Final = 25
 _AT_EACH_KEY: Final = 200_000
-"""Up to so many jobs a search follows each key that is pressed."""
+"""Up to this number of jobs, the search updates at each key press."""
 
 _SORTS: Final[tuple[tuple[str, str], ...]] = (
     ("newest first", "newest"),
@@ -31,7 +31,7 @@ _SORTS: Final[tuple[tuple[str, str], ...]] = (
 
 
 class Jobs(Tab):
-    """The table of the jobs that are shown."""
+    """Tab with the table of the selected jobs."""
 
     name = "Jobs"
 
@@ -57,7 +57,7 @@ class Jobs(Tab):
         self._forth.on_click(lambda _button: self._turn(1))
 
     def show(self, view: View, theme: str) -> None:  # noqa: ARG002 # a table follows the page
-        """List the first page."""
+        """Show the first page."""
         self._view = view
         self._quiet = True
         self._search.continuous_update = len(view.judged.start) <= _AT_EACH_KEY
@@ -68,7 +68,7 @@ class Jobs(Tab):
         self._list()
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Remove the content."""
         for one in (self._search, self._sort, self._back, self._forth):
             one.disabled = True
         self._table.value = ""
@@ -95,14 +95,14 @@ class Jobs(Tab):
 
 
 def _sorted(view: View, order: str) -> Places:
-    """Give the places of the jobs in an order; within equals the newest first."""
+    """Return the positions of the jobs in an order; equal ones are sorted newest first."""
     places, judged = view.places, view.judged
     if order == "newest":
         return places
     if order == "oldest":
         return places[::-1]
     if order == "longest":
-        # a job without an end has none to compare
+        # sort jobs without an end last
         length = np.where(judged.end > judged.start, judged.end - judged.start, -1)
         key = -length[places]
     elif order == "largest":

@@ -1,4 +1,4 @@
-"""The explorer's tabs: each draws a view, and turns a click on its figure into a selection."""
+"""Tabs of the explorer: each draws a view and turns clicks into a selection."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -31,41 +31,41 @@ _OFFER: Final = "<small>Choose signatures to see only their jobs, in every tab</
 
 
 class Tab(ABC):
-    """One tab: a view drawn, and the clicks on it.
+    """Tab of the explorer.
 
     Attributes
     ----------
     name : str
-        Its title.
+        Title of the tab.
     box : Widget
-        What it shows.
+        Content of the tab.
     """
 
     name: ClassVar[str]
     box: Any
-    _view: View  # what was drawn last: clicks come from what is drawn alone
-    _rows: pd.Index  # its rows, where it has a row per appliance
+    _view: View  # the view that clicks refer to
+    _rows: pd.Index  # appliances in the order of the drawn rows
 
     def __init__(self, select: Select) -> None:
         self._select = select
 
     @abstractmethod
     def show(self, view: View, theme: str) -> None:
-        """Draw a view; the most important first."""
+        """Draw a view."""
 
     @abstractmethod
     def clear(self) -> None:
-        """Show nothing."""
+        """Remove the content."""
 
     def _brushed(self, first: float, last: float) -> None:
-        """Choose a span of a time axis as the period."""
+        """Select a span of the time axis as the period."""
         start, end = (pd.Timestamp(num2date(day)).floor("s") for day in (first, last))
         start, end = max(start, self._view.start), min(end, self._view.end)
         if start < end:
             self._select(replace(self._view.selection, start=start, end=end))
 
     def _picked(self, _x: float, y: float) -> None:
-        """Choose the appliance of a row, or give it up if it is chosen."""
+        """Select the appliance of a row, or deselect it if it is selected."""
         place = round(y)
         if 0 <= place < len(self._rows):
             chosen = _toggled(self._view.selection.appliances, str(self._rows[place]))
@@ -73,7 +73,7 @@ class Tab(ABC):
 
 
 class Overview(Tab):
-    """How the appliances stand, and how that came."""
+    """Tab with the table of appliances, compliance and exposure."""
 
     name = "Overview"
 
@@ -85,7 +85,7 @@ class Overview(Tab):
         self.box = ipywidgets.VBox([self._table, self._compliance.widget, self._exposure.widget])
 
     def show(self, view: View, theme: str) -> None:
-        """List the worst, then draw compliance over time and the exposure of the worst."""
+        """List the appliances, and draw compliance and the exposure of the worst ones."""
         self._view = view
         self._table.value = words.standing(view)
         self._compliance.show(
@@ -105,14 +105,14 @@ class Overview(Tab):
         self._exposure.show(drawn, "Exposure over time of the worst appliances shown")
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Remove the content."""
         self._table.value = ""
         self._compliance.clear()
         self._exposure.clear()
 
 
 class Timeline(Tab):
-    """When each job ran, and how the running ones came along."""
+    """Tab with the timeline of the jobs and their progress."""
 
     name = "Timeline"
 
@@ -125,7 +125,7 @@ class Timeline(Tab):
         self.box = ipywidgets.VBox([self._bars.widget, self._hint, self._progress.widget])
 
     def show(self, view: View, theme: str) -> None:
-        """Draw the jobs as bars; of a few appliances also their progress."""
+        """Draw the jobs as bars; for up to 12 appliances also their progress."""
         self._view, self._rows = view, view.concerned.index[:_ROWS]
         drawn = plots.timeline(
             view.drawn(view.of(self._rows)),
@@ -147,13 +147,13 @@ class Timeline(Tab):
             self._progress.clear()
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Remove the content."""
         self._bars.clear()
         self._progress.clear()
 
 
 class Matrix(Tab):
-    """What became of each expected run, by appliance and day."""
+    """Tab with the slot states by appliance and day."""
 
     name = "Matrix"
 
@@ -163,7 +163,7 @@ class Matrix(Tab):
         self.box = ipywidgets.VBox([self._cells.widget])
 
     def show(self, view: View, theme: str) -> None:
-        """Draw a symbol per appliance and day."""
+        """Draw one symbol per appliance and day."""
         self._view, self._rows = view, view.concerned.index[:_CELLS]
         drawn = plots.matrix(
             view.slots_of(self._rows), states=view.concerned, limit=_CELLS, theme=theme
@@ -171,12 +171,12 @@ class Matrix(Tab):
         self._cells.show(drawn, f"Expected runs of {len(view.concerned):,} appliances by day")
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Remove the content."""
         self._cells.clear()
 
 
 class Failures(Tab):
-    """Why jobs failed; choosing a signature chooses its jobs everywhere."""
+    """Tab with the failure signatures; selecting one filters the jobs in every tab."""
 
     name = "Failures"
 
@@ -201,7 +201,7 @@ class Failures(Tab):
         )
 
     def show(self, view: View, theme: str) -> None:
-        """Draw the signatures, offer them, and tell what is known of them."""
+        """Draw the signatures, and list them with their causes."""
         self._view = view
         self._pareto.show(
             plots.failures(view.failures, limit=_BARS, theme=theme),
@@ -215,7 +215,7 @@ class Failures(Tab):
         self._table.value = words.signatures_table(view)
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Remove the content."""
         self._list([], ())
         self._pareto.clear()
         self._over_time.clear()
@@ -232,9 +232,9 @@ class Failures(Tab):
         )
 
     def _list(self, options: list[tuple[str, str]], chosen: tuple[str, ...]) -> None:
-        """Put signatures on the list, without telling anybody."""
+        """Set the options of the list without changing the selection."""
         self._quiet = True
-        self._choice.value = ()  # first: a page cannot choose what is not on its list
+        self._choice.value = ()  # first: the value must be among the options
         self._choice.options = options
         self._choice.value = [one for _, one in options if one in chosen]
         self._quiet = False
@@ -254,7 +254,7 @@ class Failures(Tab):
 
 
 class Durations(Tab):
-    """How long jobs took, and how many wrote to a target at once."""
+    """Tab with the durations of the jobs and the load of the backup targets."""
 
     name = "Durations"
 
@@ -265,7 +265,7 @@ class Durations(Tab):
         self.box = ipywidgets.VBox([self._lengths.widget, self._load.widget])
 
     def show(self, view: View, theme: str) -> None:
-        """Draw durations with what is unusual, then the load of the targets."""
+        """Draw the durations with unusual jobs marked, then the load of the targets."""
         self._view = view
         drawn, whole = view.drawn(view.places), view.judged.assessment
         self._lengths.show(
@@ -277,7 +277,7 @@ class Durations(Tab):
         )
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Remove the content."""
         self._lengths.clear()
         self._load.clear()
 

@@ -1,7 +1,7 @@
-"""What a selection shows: the judgement of the whole fleet, cut to appliances, period and jobs.
+"""Filtered view of the assessment of the whole fleet: appliances, period and jobs.
 
-Cutting gives the same figures as judging the part alone: the states at an instant, the expected
-runs and the jobs of one appliance depend neither on the other appliances nor on the period.
+Filtering gives the same figures as assessing the selected part alone. The states, slots and jobs of
+an appliance depend neither on other appliances nor on the period.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ __all__ = ["Fraction", "View"]
 
 Flags = npt.NDArray[np.bool_]
 Parts = npt.NDArray[np.float64]
-"""Of each appliance what is good, and what counts."""
+"""Array of shape (appliances, 2): numerator and denominator per appliance."""
 
 
 _WORST_FIRST: Final = ("breach", "unknown", "unobserved", "compliant", "excluded")
@@ -33,14 +33,14 @@ _FAILURE: Final = OUTCOMES.index("failure")
 
 @dataclass(frozen=True, slots=True)
 class Fraction:
-    """A share with what it is made of; the whole may be 0.
+    """Fraction with its unit; the denominator may be 0.
 
     Attributes
     ----------
     part, whole : float
-        What counts, and what it is counted against.
+        Numerator and denominator.
     unit : str
-        What both count.
+        Unit of both.
     """
 
     part: float
@@ -49,14 +49,14 @@ class Fraction:
 
 
 class View:
-    """What a selection shows.
+    """Filtered view of the fleet's assessment.
 
     Parameters
     ----------
     known : Known
-        The whole fleet.
+        Data of the whole fleet.
     selection : Selection
-        What to show of it.
+        Filters to apply.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class View:
     Raises
     ------
     SettingsError
-        If the period cannot be read or is empty.
+        If the period cannot be parsed or is empty.
     """
 
     def __init__(self, known: Known, selection: Selection) -> None:
@@ -78,46 +78,46 @@ class View:
 
     @property
     def now(self) -> pd.Timestamp:
-        """The moment of the judgement."""
+        """Time of the assessment."""
         return self._known.now
 
     @property
     def failure(self) -> int:
-        """The number of the outcome of a failed job."""
+        """Outcome code of a failed job."""
         return _FAILURE
 
     def with_selection(self, selection: Selection) -> "View":
-        """Give the view of another selection."""
+        """Return the view of another selection."""
         return View(self._known, selection)
 
     @property
     def judged(self) -> Judged:
-        """The judgement that is cut."""
+        """Indexed assessment of the whole fleet."""
         return self._judged
 
     # --- appliances ------------------------------------------------------------------------------
 
     @cached_property
     def states(self) -> pd.Series:
-        """The state at the period's end of each appliance that is shown, the worst first.
+        """State of each selected appliance at the period's end, the worst first.
 
-        Series of str, by appliance.
+        Series of str, indexed by appliance.
         """
         every = self._every_state
         chosen = every[self._chosen]
         rank = chosen.map({state: place for place, state in enumerate(_WORST_FIRST)})
-        # within a state the judgement's own order stays: the longest exposed first
+        # a stable sort keeps the assessment's order within a state: longest exposure first
         return chosen.iloc[np.argsort(rank.to_numpy(), kind="stable")]
 
     @cached_property
     def verdict(self) -> Verdict:
-        """The answer for what is shown, at the period's end."""
+        """Verdict of the selected appliances at the period's end."""
         counts = self.states.value_counts()
         return Verdict(**{state: int(counts.get(state, 0)) for state in STATES})
 
     @property
     def is_all(self) -> bool:
-        """Whether every appliance is shown."""
+        """True if every appliance is selected."""
         return bool(self._chosen.all())
 
     @cached_property
@@ -132,7 +132,7 @@ class View:
 
     @cached_property
     def _chosen(self) -> Flags:
-        """Whether each appliance is shown, by its number."""
+        """Mask of the selected appliances, by appliance code."""
         wanted, names = self.selection, self._judged.appliances
         chosen = np.ones(len(names), dtype=bool)
         for values, told in (
@@ -151,11 +151,11 @@ class View:
 
     @cached_property
     def places(self) -> npt.NDArray[np.intp]:
-        """The jobs that are shown and started in the period, the newest first.
+        """Positions of the selected jobs that started in the period, the newest first.
 
-        Positions in the judgement's order.
+        They index the arrays of `Judged`.
         """
-        # newest first: the period is a slice of the order
+        # jobs are sorted by start: the period is a slice
         ascending = self._judged.start[::-1]
         first, last = np.searchsorted(ascending, [self._from, self._to])
         size = len(ascending)
@@ -164,16 +164,19 @@ class View:
 
     @cached_property
     def jobs(self) -> pd.DataFrame:
-        """The jobs that are shown, the newest first, of `backupkit.tables.ASSESSED_JOBS`."""
+        """Selected jobs, the newest first, of `backupkit.tables.ASSESSED_JOBS`."""
         return self.rows(self.places)
 
     def rows(self, places: npt.NDArray[np.intp]) -> pd.DataFrame:
-        """Give some jobs with all that is known of them."""
+        """Return the jobs at some positions, with all columns."""
         jobs = self._judged.assessment.jobs
         return jobs.iloc[self._judged.order[places]].reset_index(drop=True)
 
     def drawn(self, places: npt.NDArray[np.intp]) -> pd.DataFrame:
-        """Give of some jobs what figures need: appliance, outcome, signature, target and times."""
+        """Return the columns that figures need of some jobs.
+
+        They are appliance, outcome, signature, target, start_time, end_time and duration.
+        """
         judged = self._judged
         start, end = (
             pd.DatetimeIndex(stamps[places].view("datetime64[us]")).tz_localize("UTC")
@@ -192,14 +195,14 @@ class View:
         )
 
     def of(self, appliances: pd.Index) -> npt.NDArray[np.intp]:
-        """Give the places of the jobs that are shown and belong to some appliances."""
+        """Return the positions of the selected jobs of some appliances."""
         wanted = np.zeros(len(self._judged.appliances), dtype=bool)
         wanted[self._judged.appliances.get_indexer(appliances)] = True
         return self.places[wanted[self._judged.who[self.places]]]
 
     @cached_property
     def concerned(self) -> pd.Series:
-        """The states of the appliances to draw: with jobs chosen, only those that have some."""
+        """States of the appliances to draw; with a job filter, only those with selected jobs."""
         if not self.selection.chooses_jobs:
             return self.states
         having = self._judged.appliances[np.unique(self._judged.who[self.places])]
@@ -207,10 +210,10 @@ class View:
 
     @cached_property
     def failures(self) -> pd.DataFrame:
-        """The failures that are shown and ended in the period, by signature.
+        """Selected failures that ended in the period, by signature, the most frequent first.
 
-        signature, jobs, appliances, share, first_seen, last_seen and, where they are known, text,
-        cause and next_step, of `backupkit.tables.FAILURES`, the most frequent first.
+        Columns signature, jobs, appliances, share, first_seen, last_seen, text, cause and
+        next_step of `backupkit.tables.FAILURES`. The last three may be missing.
         """
         judged, places = self._judged, self.failed
         why, who = judged.why[places], judged.who[places].astype(np.int64)
@@ -239,7 +242,7 @@ class View:
 
     @cached_property
     def failed(self) -> npt.NDArray[np.intp]:
-        """The failed jobs that are shown and ended in the period, as places, the newest first."""
+        """Positions of the selected failed jobs that ended in the period, the newest first."""
         judged = self._judged
         ended = (judged.end >= self._from) & (judged.end < self._to)
         ended &= judged.in_scope[judged.who]
@@ -247,7 +250,7 @@ class View:
         return rows[self._wanted(rows)]
 
     def _wanted(self, rows: slice | npt.NDArray[np.intp]) -> Flags:
-        """Tell which jobs of some places are shown, whenever they were."""
+        """Return a mask of the selected jobs at some positions; the period is ignored."""
         judged, wanted = self._judged, self.selection
         flags: Flags = self._chosen[judged.who[rows]]
         for values, codes, words in (
@@ -257,17 +260,17 @@ class View:
         ):
             if values:
                 places = words.get_indexer(pd.Index(values))
-                # what is not there is -1, and so is a job without a value
+                # drop -1: unknown values, and the code of jobs without a value
                 flags = flags & np.isin(codes[rows], places[places >= 0])
         if wanted.text:
             flags = flags & self._judged.said(wanted.text)[rows]
         return flags
 
-    # --- what became of them ---------------------------------------------------------------------
+    # --- states and slots ------------------------------------------------------------------------
 
     @cached_property
     def intervals(self) -> pd.DataFrame:
-        """The states over time, cut to what is shown, of `backupkit.tables.INTERVALS`."""
+        """States over time of the selected appliances, of `backupkit.tables.INTERVALS`."""
         intervals = self._judged.assessment.intervals[self._chosen[self._judged.interval_who]]
         start = intervals["start"].where(intervals["start"] > self.start, self.start)
         end = intervals["end"].where(intervals["end"] < self.end, self.end)
@@ -275,11 +278,11 @@ class View:
 
     @cached_property
     def slots(self) -> pd.DataFrame:
-        """The expected runs of what is shown, of `backupkit.tables.SLOTS`."""
+        """Slots of the selected appliances in the period, of `backupkit.tables.SLOTS`."""
         return self._judged.assessment.slots[self._slot_flags]
 
     def slots_of(self, appliances: pd.Index) -> pd.DataFrame:
-        """Give the expected runs of some appliances."""
+        """Return the slots of some appliances."""
         numbers = self._judged.appliances.get_indexer(appliances)
         few = self._slot_flags & np.isin(self._judged.slot_who, numbers)
         return self._judged.assessment.slots[few]
@@ -292,7 +295,7 @@ class View:
 
     @cached_property
     def times(self) -> pd.DataFrame:
-        """How long each appliance that is shown was in each state [h], by appliance."""
+        """Time of each selected appliance in each state [h]; a row per appliance."""
         cut = self.intervals
         spent = (cut["end"] - cut["start"]).dt.total_seconds().to_numpy() / 3_600
         who = self._judged.appliances.get_indexer(pd.Index(cut["appliance"]))
@@ -301,7 +304,7 @@ class View:
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """How many expected runs of each appliance that is shown are in each state."""
+        """Number of slots of each selected appliance in each slot state; a row per appliance."""
         judged, rows = self._judged, self._slot_flags
         return self._sums(judged.slot_who[rows], judged.slot_state[rows], SLOT_STATES)
 
@@ -312,7 +315,7 @@ class View:
         names: tuple[str, ...],
         weights: npt.NDArray[np.floating[Any]] | None = None,
     ) -> pd.DataFrame:
-        """Add up, or count, by appliance and by what; a row for each appliance that is shown."""
+        """Return sums of weights, or counts, by selected appliance and state."""
         size = len(self._judged.appliances), len(names)
         cells = who.astype(np.int64) * size[1] + what
         sums = np.bincount(cells, weights=weights, minlength=size[0] * size[1]).reshape(size)
@@ -321,7 +324,7 @@ class View:
 
     @property
     def figures(self) -> dict[str, Fraction]:
-        """The headline: time inside the RPO, expected runs done, and time observed."""
+        """Key figures: RPO compliance, slot compliance and coverage."""
         time = _whole(_time(self.times), "h")
         observed = time.whole - float(self.times["unknown"].sum())
         return {
@@ -331,12 +334,12 @@ class View:
         }
 
     def good_runs(self, appliances: pd.Index) -> list[Fraction]:
-        """Give the expected runs of some appliances that were done, strict."""
+        """Return the slot compliance of some appliances, strict."""
         parts = _done(self.runs.loc[appliances]).tolist()
         return [Fraction(good, whole, "runs") for good, whole in parts]
 
     def good_time(self, appliances: pd.Index) -> list[Fraction]:
-        """Give the time of some appliances inside their RPO, strict."""
+        """Return the RPO compliance of some appliances, strict."""
         parts = _time(self.times.loc[appliances]).tolist()
         return [Fraction(good, whole, "h") for good, whole in parts]
 

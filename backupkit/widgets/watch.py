@@ -1,4 +1,4 @@
-"""The watcher: which jobs run now, how far each is, and when it will be done."""
+"""Watcher widget: the running jobs with progress and estimated time left."""
 
 import threading
 import time
@@ -23,55 +23,55 @@ from backupkit.widgets.bars import State, bars
 __all__ = ["Watcher", "watch"]
 
 LINGER: Final = timedelta(minutes=1)
-"""How long a job is still shown after its end."""
+"""Time for which an ended job is still shown."""
 
 PATIENCE: Final = 15.0
-"""How long `Watcher.stop` waits for all log-outs [s]."""
+"""Time for which `Watcher.stop` waits for the log-outs [s]."""
 
 FAREWELL: Final = 3.0
-"""How long the end of the interpreter waits for them [s]."""
+"""Time for which the interpreter's exit waits for the log-outs [s]."""
 
 GLANCE: Final = 2.0
-"""How long showing it waits for the first look, which is all that some front ends ever show [s]."""
+"""Time for which the display waits for the first refresh, for front ends without widgets [s]."""
 
 _on_screen: dict[tuple[str, ...], "Watcher"] = {}
 
 
 class Watcher:
-    """Bars of the jobs that run, kept up to date by a thread of its own.
+    """Progress bars of the running jobs, updated by a background thread.
 
     Parameters
     ----------
     fleet : Fleet or iterable of Appliance
-        Whom to ask.
+        Appliances to watch.
     history : History
-        Keeps each round, and each change.
+        History that stores each collection and each change of a job.
     every : float
-        How long to wait between two looks at the jobs that run [s].
+        Pause between two refreshes of the running jobs [s].
     find_every : float
-        How long to wait between two rounds, which find the jobs that began meanwhile [s].
+        Pause between two collections, which find new jobs [s].
     limits : Limits, optional
-        How long to wait, how often to try, and how much to ask for at once.
+        Timeouts, retries and concurrency.
     clock : callable, optional
-        Gives the present as an aware datetime; by default the machine's clock.
+        Returns the current time as an aware datetime; by default the system clock.
 
     Attributes
     ----------
     value : DataFrame
-        The newest look, of `backupkit.tables.RUNNING`.
+        Jobs at the newest refresh, of `backupkit.tables.RUNNING`.
     errors : DataFrame
-        What the newest round could not read, of `backupkit.tables.ERRORS`.
+        Errors of the newest collection, of `backupkit.tables.ERRORS`.
     running : bool
-        Whether it watches.
+        Whether it is watching.
     looks : int
-        How often it has looked since it was started.
+        Number of refreshes since the start.
     box : ipywidgets.VBox
-        The widget itself, to be put into a larger one.
+        The widget, to embed in another one.
 
     Notes
     -----
-    It has a fixed number of widgets, whatever it shows. It stops when nothing refers to it any
-    more; once shown, the page does, until the same fleet is watched anew.
+    The number of widgets is fixed. The watcher stops once it is no longer referenced. A displayed
+    watcher stays referenced until the same fleet is watched again.
     """
 
     def __init__(
@@ -96,31 +96,31 @@ class Watcher:
 
     @property
     def value(self) -> pd.DataFrame:
-        """The newest look, of `backupkit.tables.RUNNING`."""
+        """Jobs at the newest refresh, of `backupkit.tables.RUNNING`."""
         return self._state.frame
 
     @property
     def errors(self) -> pd.DataFrame:
-        """What the newest round could not read, of `backupkit.tables.ERRORS`."""
+        """Errors of the newest collection, of `backupkit.tables.ERRORS`."""
         return self._state.errors
 
     @property
     def running(self) -> bool:
-        """Whether it watches."""
+        """True while it is watching."""
         return self._run is not None and self._run.is_alive()
 
     @property
     def box(self) -> ipywidgets.VBox:
-        """The widget itself, to be put into a larger one."""
+        """The widget, to embed in another one."""
         return self._box
 
     def start(self) -> None:
-        """Begin to watch, or go on; where it watches already, nothing changes.
+        """Start or resume watching; do nothing if it is already watching.
 
         Raises
         ------
         CredentialError
-            If a password that a person should type is not typed.
+            If a password must be typed and is not.
         """
         if self.running:
             return
@@ -133,12 +133,12 @@ class Watcher:
         self._run.start()
 
     def stop(self) -> None:
-        """Stop watching: log out everywhere, and wait until that is done; no more than 15 s."""
+        """Stop watching and log out; wait for the log-outs at most 15 s."""
         if self._run is not None:
             self._run.end(PATIENCE)
 
     def close(self) -> None:
-        """Stop watching, and take the widget off the page."""
+        """Stop watching and remove the widget from the page."""
         self.stop()
         if _on_screen.get(self._key) is self:
             del _on_screen[self._key]
@@ -157,13 +157,13 @@ class Watcher:
         self.stop()
 
     def _build(self) -> None:
-        # once; looks bring only what changes
+        # build once; refreshes update only values
         style = f"<style>{style_sheet()}</style>"
         self._style = ipywidgets.HTML(style, layout=ipywidgets.Layout(display="none"))
         self._html = ipywidgets.HTML()
         self._start = ipywidgets.Button(description="Start", icon="play")
         self._stop = ipywidgets.Button(description="Stop", icon="stop")
-        # the page keeps the buttons, which must not keep the watcher
+        # the page references the buttons; a weak reference lets the watcher be freed
         me = weakref.ref(self)
         self._start.on_click(lambda _button: _call(me, Watcher._on_start))
         self._stop.on_click(lambda _button: _call(me, Watcher._on_stop))
@@ -172,11 +172,11 @@ class Watcher:
 
     @property
     def _key(self) -> tuple[str, ...]:
-        """What is watched, and where it is kept."""
+        """History and appliance names, as the key of displayed watchers."""
         return (repr(self._history), *(one.name for one in self._appliances))
 
     def _on_start(self) -> None:
-        """Start; what goes wrong is shown, because Jupyter drops a callback's errors."""
+        """Start and show any error, because Jupyter drops a callback's errors."""
         try:
             self.start()
         except BackupkitError as error:
@@ -184,12 +184,12 @@ class Watcher:
             self._refresh()
 
     def _on_stop(self) -> None:
-        """Stop, and leave the log-outs to the thread: a page does not wait."""
+        """Stop without waiting for the log-outs, so that the page is not blocked."""
         if self._run is not None:
             self._run.end(0.0)
 
     def _show(self, state: State, looks: int) -> None:
-        """Show what the thread brings."""
+        """Show a new state; called by the background thread."""
         self._state, self.looks = state, looks
         self._refresh()
 
@@ -199,14 +199,14 @@ class Watcher:
         self._stop.disabled = not self._state.running
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:  # noqa: ANN401 # as IPython asks
-        """Show the widget, and what it shows where no widget can be shown."""
+        """Return the widget, with static HTML as a fallback."""
         before = _on_screen.get(self._key)
-        if before is not None and before is not self:  # the cell was run again
-            before._on_stop()  # noqa: SLF001 # another of this class
+        if before is not None and before is not self:  # the cell was executed again
+            before._on_stop()  # noqa: SLF001 # same class
         _on_screen[self._key] = self
         if self._run is not None:
             self._run.looked.wait(GLANCE)
-        # the method's name is IPython's protocol, not a private matter of the box
+        # not private: the method is part of IPython's display protocol
         bundle = self._box._repr_mimebundle_(**options)
         return {**bundle, "text/html": self._repr_html_()}
 
@@ -215,7 +215,7 @@ class Watcher:
 
 
 class _Run(threading.Thread):
-    """From start to stop: rounds that find jobs, and looks that follow them."""
+    """Background thread of a watcher: collections find jobs, refreshes follow them."""
 
     def __init__(
         self,
@@ -225,7 +225,7 @@ class _Run(threading.Thread):
         every: float,
         find_every: float,
     ) -> None:
-        super().__init__(name="watch", daemon=True)  # nobody's exit waits for it
+        super().__init__(name="watch", daemon=True)  # does not block the interpreter's exit
         self._watching, self._show = watching, show
         self._every, self._find_every = every, find_every
         self._ended = threading.Event()
@@ -237,37 +237,37 @@ class _Run(threading.Thread):
         self._due = 0.0
 
     def end(self, patience: float) -> None:
-        """Stop, and wait so long for the log-outs [s]."""
+        """Stop, and wait at most `patience` for the log-outs [s]."""
         self._ended.set()
         self._watching.stop()
         if self is not threading.current_thread():
             self.join(patience)
 
     def run(self) -> None:
-        """Go on until stopped; what goes wrong is shown, and the next look may go well."""
+        """Collect and refresh until stopped; show errors and try again."""
         with self._watching, ThreadPoolExecutor(1, thread_name_prefix="watch-round") as finder:
             while not self._ended.is_set():
                 self._try("The round", lambda: self._find(finder))
                 self._try("The look", self._look)
                 self._tell()
                 if self._finding is not None and self._state.found_at is None:
-                    wait([self._finding])  # there is nothing to look at yet
+                    wait([self._finding])  # nothing to refresh yet
                 else:
                     self._ended.wait(self._every)
-            self._watching.stop()  # before the finder is waited for
+            self._watching.stop()  # before the executor waits for the collection
         self._state = replace(self._state, running=False)
         self._tell()
 
     def _try(self, what: str, step: Callable[[], bool]) -> None:
-        """Take a step; what went wrong is shown until the same goes well."""
+        """Execute a step; keep its error on display until the same step succeeds."""
         try:
             if step():
                 self._wrong.pop(what, None)
-        except Exception as error:  # noqa: BLE001 # a thread's errors reach nobody otherwise
+        except Exception as error:  # noqa: BLE001 # otherwise a thread's errors are lost
             self._wrong[what] = f"{what} failed: {type(error).__name__}: {error}"
 
     def _find(self, finder: ThreadPoolExecutor) -> bool:
-        """Take a round that is done, and begin one when it is time; tell whether one was taken."""
+        """Store a finished collection, or start one if it is due; return whether one was stored."""
         if self._finding is not None and self._finding.done():
             found, self._finding = self._finding, None
             self._due = time.monotonic() + self._find_every
@@ -280,7 +280,7 @@ class _Run(threading.Thread):
         return False
 
     def _look(self) -> bool:
-        """Ask what runs; who does not answer in time is not waited for."""
+        """Refresh the running jobs; do not wait for appliances that answer late."""
         self._watching.forget(self._watching.now - LINGER)
         self._watching.look(patience=self._every)
         if self._state.found_at is not None:
@@ -295,7 +295,7 @@ class _Run(threading.Thread):
     def _tell(self) -> None:
         self._state = replace(self._state, troubles=tuple(self._wrong.values()))
         show = self._show()
-        if show is None:  # the watcher is gone
+        if show is None:  # the watcher was freed
             self._ended.set()
         else:
             show(self._state, self._looks)
@@ -304,7 +304,7 @@ class _Run(threading.Thread):
 
 
 def _call(ref: "weakref.ref[Watcher]", method: Callable[[Watcher], None]) -> None:
-    """Call a method of a watcher, if it is still there."""
+    """Call a method of a watcher, unless it was freed."""
     watcher = ref()
     if watcher is not None:
         method(watcher)
@@ -319,28 +319,33 @@ def watch(
     limits: Limits | None = None,
     clock: Callable[[], datetime] | None = None,
 ) -> Watcher:
-    """Show the jobs that run with bars that move, and keep each change in the history.
+    """Show live progress bars of the running jobs, and store each change in the history.
 
     Parameters
     ----------
     fleet : Fleet or iterable of Appliance
-        Whom to ask. Passwords that a person types are asked for now, once.
+        Appliances to watch. Passwords that must be typed are prompted for now, once.
     history : History
-        Keeps each round, and each change.
+        History that stores each collection and each change of a job.
     every : float
-        How long to wait between two looks at the jobs that run [s].
+        Pause between two refreshes of the running jobs [s].
     find_every : float
-        How long to wait between two rounds, which find the jobs that began meanwhile [s].
+        Pause between two collections, which find new jobs [s].
     limits : Limits, optional
-        How long to wait, how often to try, and how much to ask for at once.
+        Timeouts, retries and concurrency.
     clock : callable, optional
-        Gives the present as an aware datetime; by default the machine's clock.
+        Returns the current time as an aware datetime; by default the system clock.
 
     Returns
     -------
     Watcher
-        It watches already, and the kernel stays free. ``.stop()``, or its Stop button, logs out
-        everywhere; a front end without widgets shows the bars as they are.
+        Already watching; the kernel is not blocked. ``.stop()`` or the Stop button logs out
+        everywhere. A front end without widgets shows a static copy of the bars.
+
+    Raises
+    ------
+    CredentialError
+        If a password must be typed and is not.
 
     Examples
     --------

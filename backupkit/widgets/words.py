@@ -1,4 +1,4 @@
-"""What the explorer says: verdict, tables and captions as HTML, every text escaped."""
+"""HTML of the explorer's verdict, tables and captions; every text is escaped."""
 
 from typing import Final
 
@@ -24,7 +24,7 @@ _MANY: Final = 3
 
 
 def strip(view: View) -> str:
-    """Say how what is shown stands."""
+    """Render the verdict and the key figures of a view."""
     figures = [Figure(name, *_parted(view.figures[metric])) for metric, name in _FIGURES.items()]
     return render(
         "strip.html",
@@ -36,7 +36,7 @@ def strip(view: View) -> str:
 
 
 def standing(view: View) -> str:
-    """List the appliances, the worst first."""
+    """Render the table of appliances, the worst first."""
     facts = view.judged.assessment.appliances
     now = view.end == view.judged.assessment.end
     rows = []
@@ -69,7 +69,7 @@ def standing(view: View) -> str:
 
 
 def signatures_table(view: View) -> str:
-    """List the failure signatures with what is known of them, the most frequent first."""
+    """Render the table of failure signatures with their causes, the most frequent first."""
     found = view.failures
     total = found["jobs"].sum()
     rows = [
@@ -94,12 +94,12 @@ def signatures_table(view: View) -> str:
 
 
 def jobs_table(jobs: pd.DataFrame) -> str:
-    """List jobs with their whole messages."""
+    """Render a table of jobs with their messages."""
     return render("jobs.html", rows=job_facts(jobs))
 
 
 def error(trouble: Exception) -> str:
-    """Say what went wrong."""
+    """Render an error message."""
     return render("error.html", kind=type(trouble).__name__, message=str(trouble))
 
 
@@ -110,7 +110,7 @@ def _parted(share: Fraction) -> tuple[str, str]:
 
 
 def _shown(selection: Selection) -> str:
-    """Say in one line what is left out; "" if nothing is."""
+    """Return the active filters in one line; "" without any."""
     parts = []
     for name in LISTS:
         values = getattr(selection, name)
