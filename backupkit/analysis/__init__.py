@@ -1,6 +1,6 @@
-"""The judgement, as pure functions on frames (`backupkit.tables`): nothing is read or changed.
+"""The figures of an assessment, as pure functions on frames (`backupkit.tables`).
 
-An appliance's row in the rules (`backupkit.policy.Policy.rules`) holds its numbers; every function
+An appliance's row in the rules (`backupkit.policy.Policy.rules`) holds its policy. Each function
 takes the frames it reads, the period as ``start`` and ``end``, and the moment as ``at`` or ``now``.
 """
 

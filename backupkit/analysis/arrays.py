@@ -1,7 +1,7 @@
-"""Columns as numpy arrays, and the one look-up that all of the analysis is built on.
+"""Columns as numpy arrays, and sorting and searching by appliance and time.
 
-Inside the analysis an instant is a naive ``datetime64[us]`` in UTC and an appliance is its position
-in the sorted index of the rules: both sort, subtract and compare without building Python objects.
+In the analysis, an instant is a naive ``datetime64[us]`` in UTC, and an appliance is its position
+in the sorted index of the rules. Both sort, subtract and compare without Python objects.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ NO_SPAN: Final = np.timedelta64("NaT", "us")
 
 
 def times_of(column: pd.Series) -> Times:
-    """Give a zone-aware time column as naive UTC instants.
+    """Convert a zone-aware time column to naive UTC instants.
 
     Examples
     --------
@@ -47,28 +47,28 @@ def times_of(column: pd.Series) -> Times:
 
 
 def utc(times: Times) -> pd.Series:
-    """Give naive UTC instants as a zone-aware column, the opposite of `times_of`."""
+    """Convert naive UTC instants to a zone-aware column, the inverse of `times_of`."""
     return pd.Series(pd.DatetimeIndex(times, dtype="datetime64[us]").tz_localize("UTC"))
 
 
 def spans_of(column: pd.Series) -> Spans:
-    """Give a duration column as ``timedelta64[us]``."""
+    """Convert a duration column to ``timedelta64[us]``."""
     spans: Spans = column.to_numpy("timedelta64[us]")
     return spans
 
 
 def instant(moment: pd.Timestamp) -> np.datetime64:
-    """Give a zone-aware moment as a naive UTC instant."""
+    """Convert a zone-aware timestamp to a naive UTC instant."""
     naive: np.datetime64 = moment.tz_convert("UTC").to_datetime64().astype("datetime64[us]")
     return naive
 
 
 def codes_of(appliance: pd.Series, index: pd.Index) -> Codes:
-    """Give each row's appliance as its position in `index`, -1 if it is not there.
+    """Return the position of each row's appliance in `index`, -1 if it is absent.
 
     Notes
     -----
-    Neighbours that are the same are looked up once: rows are mostly sorted by appliance.
+    Equal neighbours are looked up once, because rows are mostly sorted by appliance.
     """
     runs = pc.run_end_encode(pa.chunked_array(pa.array(appliance.array, type=pa.large_string())))
     encoded = runs.combine_chunks()
@@ -80,7 +80,7 @@ def codes_of(appliance: pd.Series, index: pd.Index) -> Codes:
 
 
 def order_of(codes: Codes, times: Times) -> Codes:
-    """Give the positions of the rows by appliance and time; rows of one instant keep their order.
+    """Return the stable order of the rows by appliance and time.
 
     Examples
     --------
@@ -89,14 +89,14 @@ def order_of(codes: Codes, times: Times) -> Codes:
     array([1, 0, 2])
     """
     same, later = codes[1:] == codes[:-1], times[1:] >= times[:-1]
-    if np.all((codes[1:] > codes[:-1]) | (same & later)):  # as they mostly are
+    if np.all((codes[1:] > codes[:-1]) | (same & later)):  # the usual case
         return np.arange(len(codes), dtype=np.intp)
     (keys,) = _keys((codes, times))
     return np.argsort(keys, kind="stable")
 
 
 def _keys(*columns: tuple[Codes, Times]) -> list[npt.NDArray[np.int64]]:
-    """Give numbers that sort and compare as the appliance and the time do; no time comes last."""
+    """Return integers that sort like appliance and time; a missing time comes last."""
     stamps = [times.astype("datetime64[us]", copy=False).view(np.int64) for _, times in columns]
     missing = [np.isnat(times) for _, times in columns]
     known = [told[~none] for told, none in zip(stamps, missing, strict=True)]
@@ -104,7 +104,7 @@ def _keys(*columns: tuple[Codes, Times]) -> list[npt.NDArray[np.int64]]:
     span = max((int(told.max()) for told in known if len(told)), default=0) - first + 2
     highest = max(int(codes.max(initial=0)) for codes, _ in columns)
     if span * (highest + 2) >= _LARGEST:
-        # centuries: their order alone is as good
+        # too long a time span for int64: use ranks
         distinct = np.unique(np.concatenate(known))
         stamps = [np.searchsorted(distinct, told) for told in stamps]
         first, span = 0, len(distinct) + 2
@@ -118,7 +118,7 @@ def _keys(*columns: tuple[Codes, Times]) -> list[npt.NDArray[np.int64]]:
 
 
 def later_if(flags: npt.NDArray[np.bool_], times: Times) -> Times:
-    """Give times only for sorting: at the same instant those with a flag come later.
+    """Return sort keys of times: at the same instant, those with a flag come later.
 
     Examples
     --------
@@ -131,7 +131,7 @@ def later_if(flags: npt.NDArray[np.bool_], times: Times) -> Times:
 
 
 def newest_so_far(codes: Codes, times: Times) -> Times:
-    """Give the largest time of each row's appliance up to the row; rows are sorted by appliance.
+    """Return the running maximum of the times per appliance; rows are sorted by appliance.
 
     Examples
     --------
@@ -145,7 +145,7 @@ def newest_so_far(codes: Codes, times: Times) -> Times:
 
 
 def words_of(codes: Codes, words: Sequence[str] | pd.Index) -> pd.Series:
-    """Give the word that each number stands for, missing where it is -1.
+    """Return the word of each code, missing where it is -1.
 
     Examples
     --------
@@ -156,24 +156,23 @@ def words_of(codes: Codes, words: Sequence[str] | pd.Index) -> pd.Series:
 
 
 def latest(key_codes: Codes, key_times: Times, codes: Codes, times: Times) -> Codes:
-    """Find for each query the last key of the same appliance at or before its time.
+    """Find the last key of the same appliance at or before the time of each query.
 
     Parameters
     ----------
     key_codes, key_times : array
-        The keys, in any order. A key without a time is never found.
+        The keys, in any order. A key without a time is ignored.
     codes, times : array
-        The queries. One without a time finds nothing.
+        The queries. A query without a time has no result.
 
     Returns
     -------
     array of intp
-        The position among the keys, -1 where there is none. Of keys at the same instant the last.
+        Positions in the keys, -1 if there is none. Of keys at the same instant, the last.
 
     Notes
     -----
-    One sort, which costs next to nothing if the keys are sorted, and a binary search for each
-    query, whatever the fleet's size.
+    Needs one sort, which is cheap if the keys are sorted, and one binary search per query.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Attempts: how many jobs went well, and how many failed in a row."""
+"""Counts of attempts, successes and failures in a row."""
 
 import numpy as np
 import pandas as pd
@@ -19,9 +19,9 @@ def attempt_counts(
     jobs : DataFrame
         Of `backupkit.tables.JOBS`, each job once.
     start, end : Timestamp
-        The period, half-open; the job's end decides.
+        The period, half-open; a job counts by its end.
     appliances : Index of str
-        The appliances to tell about.
+        The appliances to report.
 
     Returns
     -------
@@ -30,7 +30,7 @@ def attempt_counts(
 
     References
     ----------
-    .. [1] sla.md, section 4, number 8.
+    .. [1] docs/sla.md, section 4, number 8.
     """
     _, done = job_times(jobs)
     inside = (done >= instant(start)) & (done < instant(end))
@@ -55,23 +55,22 @@ def strikes(
     start, end : Timestamp
         The period.
     appliances : Index of str
-        The appliances to tell about.
+        The appliances to report.
 
     Returns
     -------
     DataFrame
         By appliance, Int64: strikes (failures since the last success, at the period's end) and
-        strikes_worst (the longest run of failures that reaches into the period; failures before
-        it count along).
+        strikes_worst (the longest series of failures that reaches into the period, including its
+        failures before the period).
 
     Notes
     -----
-    Jobs count in the order of their ends; of a failure and a success at the same instant the
-    failure comes first.
+    Jobs are ordered by their ends. At the same instant, a failure comes before a success.
 
     References
     ----------
-    .. [1] sla.md, section 4, number 11.
+    .. [1] docs/sla.md, section 4, number 11.
     """
     _, done = job_times(jobs)
     rows = np.flatnonzero(done <= instant(end))
@@ -82,7 +81,7 @@ def strikes(
     failed = np.cumsum(~success)
     begins = np.ones(len(codes), dtype=bool)
     begins[1:] = codes[1:] != codes[:-1]
-    # what was counted before the run began: at a success all so far, at a new appliance all before
+    # failures before the series: at a success all so far, at a new appliance all of the others
     base = np.where(success, failed, np.where(begins, failed - ~success, 0))
     streak = failed - np.maximum.accumulate(base) if len(base) else failed
     last = np.ones(len(codes), dtype=bool)
@@ -97,16 +96,16 @@ def strikes(
 
 
 def last_attempts(jobs: pd.DataFrame, *, at: pd.Timestamp, appliances: pd.Index) -> pd.DataFrame:
-    """Find the newest job of each appliance that did start.
+    """Find the newest job of each appliance that has started.
 
     Parameters
     ----------
     jobs : DataFrame
-        What `distinct_jobs` gave; of two with the same start the last counts.
+        Result of `distinct_jobs`; of two jobs with the same start, the last counts.
     at : Timestamp
         Jobs that start later are ignored.
     appliances : Index of str
-        The appliances to tell about.
+        The appliances to report.
 
     Returns
     -------

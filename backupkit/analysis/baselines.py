@@ -1,4 +1,4 @@
-"""What is usual for each appliance, and the jobs that are not: robust medians over ten runs."""
+"""Robust baselines of duration and size, and the jobs that deviate from them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ Numbers = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 _FEWEST_POINTS: Final = 5
-_SHORTEST: Final = 7.0  # days of sizes that a growth needs
+_SHORTEST: Final = 7.0  # days that the sizes must span for a growth rate
 _MONTH: Final = 30.0  # days
-_FLOOR: Final = 0.05  # of the median; else ten equal runs would make any other an anomaly
-_TO_SIGMA: Final = 0.6745  # Iglewicz and Hoaglin: the MAD of a normal distribution, in sigmas
-_HALT: Final = 600.0  # s; no halt is called a stall before
-_HALT_SHARE: Final = 0.1  # of a typical run
+_FLOOR: Final = 0.05  # of the median; the MAD of ten equal jobs is 0
+_TO_SIGMA: Final = 0.6745  # MAD of a normal distribution in sigmas (Iglewicz and Hoaglin)
+_HALT: Final = 600.0  # s; minimum time without progress for a stall
+_HALT_SHARE: Final = 0.1  # of the typical duration
 _CHUNK: Final = 100_000  # windows held in memory at once
 _MOMENT: Final = np.timedelta64(1, "us")
 _SECOND: Final = np.timedelta64(1, "s")
@@ -37,12 +37,12 @@ _DAY: Final = np.timedelta64(1, "D")
 
 @dataclass(frozen=True, slots=True)
 class AnomalyLimits:
-    """Beyond what a run counts as an anomaly.
+    """Thresholds of an anomaly.
 
     Attributes
     ----------
     score : float
-        The largest modified z-score, up or down, that is still usual.
+        The largest usual modified z-score, up or down.
     times : float
         The largest usual multiple of the median.
     share : float
@@ -56,7 +56,7 @@ class AnomalyLimits:
 
 @dataclass(frozen=True, slots=True)
 class _Runs:
-    """Successes by appliance and end, with one measure of each."""
+    """Successful jobs sorted by appliance and end, with one measured value each."""
 
     codes: Codes
     done: Times
@@ -64,19 +64,19 @@ class _Runs:
 
     @classmethod
     def of(cls, codes: Codes, done: Times, values: Numbers, rows: Flags) -> "_Runs":
-        """Sort the chosen rows."""
+        """Select and sort rows."""
         chosen = np.flatnonzero(rows & (codes >= 0) & ~np.isnat(done))
         order = chosen[order_of(codes[chosen], done[chosen])]
         return cls(codes[order], done[order], values[order])
 
     def newest(self, number: int) -> tuple[Codes, Codes]:
-        """Give how many each of `number` appliances has, and the position of its newest."""
+        """Return the count and the newest position of each of `number` appliances."""
         every = np.arange(number)
         after = np.searchsorted(self.codes, every, side="right")
         return after - np.searchsorted(self.codes, every, side="left"), after - 1
 
     def windows(self, positions: Codes, told: Codes) -> Iterator[tuple[slice, Numbers]]:
-        """Give the runs up to each position, at most `told` of them, in chunks; NaN where fewer."""
+        """Yield in chunks the newest `told` values up to each position, padded with NaN."""
         padded = np.concatenate([np.full(BASELINE_RUNS, np.nan), self.measured])
         views = np.lib.stride_tricks.sliding_window_view(padded, BASELINE_RUNS)
         age = np.arange(BASELINE_RUNS)[::-1]
@@ -87,7 +87,7 @@ class _Runs:
             yield part, window
 
     def before(self, codes: Codes, times: Times) -> tuple[Codes, Numbers, Numbers]:
-        """Tell of the runs that had ended before each time: number, median and MAD."""
+        """Return number, median and MAD of the last jobs that ended before each time."""
         position = latest(self.codes, self.done, codes, times - _MOMENT)
         first = np.searchsorted(self.codes, codes, side="left")
         told = np.where(position < 0, 0, np.minimum(position - first + 1, BASELINE_RUNS))
@@ -99,7 +99,7 @@ class _Runs:
 
 
 def _medians(rows: Numbers) -> Numbers:
-    """Give the median of each row's numbers, NaN for a row without any."""
+    """Return the median of each row, NaN for a row without numbers."""
     ordered = np.sort(rows, axis=1)
     told = np.count_nonzero(~np.isnan(ordered), axis=1)
     at = np.arange(len(rows))
@@ -109,7 +109,7 @@ def _medians(rows: Numbers) -> Numbers:
 
 
 def _measures(jobs: pd.DataFrame) -> dict[str, Numbers]:
-    """Give each job's duration [s] and size [bytes]; NaN where missing or below 0."""
+    """Return each job's duration [s] and size [bytes], NaN where missing or below 0."""
     length = (times_of(jobs["end_time"]) - times_of(jobs["start_time"])) / _SECOND
     size = jobs["size"].to_numpy("float64", na_value=np.nan)
     measured = {"duration": length, "size": size}
@@ -126,42 +126,41 @@ def anomalies(
     limits: AnomalyLimits | None = None,
     polled: pd.Series | None = None,
 ) -> pd.DataFrame:
-    """Find the jobs that are not as the appliance's ten successes before them.
+    """Find the jobs that deviate from the appliance's ten successes before them.
 
     Parameters
     ----------
     jobs : DataFrame
-        Of `backupkit.tables.JOBS`, each job once, on our clock.
+        Of `backupkit.tables.JOBS`, each job once, corrected for clock skew.
     start, end : Timestamp
-        The period, half-open; the end of a success decides. Running jobs are looked at whatever
-        the period.
+        The period, half-open; a success counts by its end. Running jobs are always checked.
     now : Timestamp
-        To when a running job has run.
+        The time up to which running jobs are measured.
     appliances : Index of str
-        The appliances to tell about, sorted.
+        The appliances to report, sorted.
     limits : AnomalyLimits, optional
-        Beyond what a run is unusual.
+        The thresholds.
     polled : Series of datetime64, optional
-        The newest good visit [UTC] by appliance; without one no stall is told.
+        The newest good poll [UTC] by appliance; without it, stalls are not checked.
 
     Returns
     -------
     DataFrame
-        Of `backupkit.tables.ANOMALIES`, by appliance, start, job and kind.
+        Of `backupkit.tables.ANOMALIES`, sorted by appliance, start, job and kind.
 
     Notes
     -----
-    A run is held against the ten successes that had ended last before it began, a size against the
-    ten that tell one; with fewer the appliance is still learning, and nothing is said. The score is
-    0.6745 (x - median) / max(MAD, 0.05 median). Where the median is 0 there is no score, and only
-    the plain rules speak: more than 5 times 0 is anything above 0.
-    A running job is held against the same runs and limits, upwards only. It stalls if it was not
-    seen to change up to the newest good visit for more than 10 min and 10 % of a typical run; that
-    needs no ten runs. A running job that the appliance lists no more is left out.
+    A job is compared with the last ten successes that ended before it started, its size with the
+    last ten that have one. With fewer successes, no anomaly is reported. The score is
+    0.6745 (x - median) / max(MAD, 0.05 median). If the median is 0, there is no score, and any
+    value above 0 exceeds 5 times the median.
+    A running job is compared with the same successes and thresholds, upwards only. It is stalled
+    if it did not change for more than 10 min and 10 % of the typical duration, up to the newest
+    good poll; this needs no ten successes. Running jobs that are no longer listed are ignored.
 
     References
     ----------
-    .. [1] sla.md, section 4, number 19.
+    .. [1] docs/sla.md, section 4, number 19.
 
     Examples
     --------
@@ -223,7 +222,7 @@ def _unusual(
     usual: tuple[Codes, Numbers, Numbers],
     limits: AnomalyLimits,
 ) -> pd.DataFrame:
-    """Keep the rows whose value is beyond a limit, with what they are held against."""
+    """Return the rows with a value beyond a threshold, with median and score."""
     told, middle, spread = usual
     scale = np.fmax(spread, _FLOOR * middle)
     scale[scale == 0] = np.nan
@@ -242,7 +241,7 @@ def _unusual(
 
 
 def _words(kind: str, value: float, typical: float, score: float, limits: AnomalyLimits) -> str:
-    """Tell the limits that a value broke."""
+    """Describe the thresholds that a value exceeds."""
     said = []
     if abs(score) > limits.score:
         sign, relation = ("", ">") if score > 0 else ("-", "<")
@@ -256,7 +255,7 @@ def _words(kind: str, value: float, typical: float, score: float, limits: Anomal
 
 
 def _stalled(rows: Codes, unchanged: Numbers, typical: Numbers) -> pd.DataFrame:
-    """Keep the running jobs that have not changed for suspiciously long."""
+    """Return the running jobs that have not changed for too long."""
     limit = np.fmax(_HALT, _HALT_SHARE * typical)
     kept = np.flatnonzero(unchanged > limit)
     words = [
@@ -275,36 +274,36 @@ def baselines(
     appliances: pd.Index,
     totals: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Tell what is usual for each appliance.
+    """Compute the usual duration, size and growth of each appliance.
 
     Parameters
     ----------
     jobs : DataFrame
-        Of `backupkit.tables.JOBS`, each job once, on our clock.
+        Of `backupkit.tables.JOBS`, each job once, corrected for clock skew.
     current : DataFrame
-        Of `backupkit.tables.SCHEDULES`, each schedule once, as in force at `end`.
+        Of `backupkit.tables.SCHEDULES`, one row per schedule, as in force at `end`.
     end : Timestamp
         Jobs that ended later are ignored.
     appliances : Index of str
-        The appliances to tell about, sorted.
+        The appliances to report, sorted.
     totals : DataFrame, optional
-        Of ``TOTALS``, if `jobs` are not all that are known.
+        Of ``TOTALS``; needed if `jobs` is not complete.
 
     Returns
     -------
     DataFrame
-        Of `backupkit.tables.BASELINES`, a row for each of `appliances`.
+        Of `backupkit.tables.BASELINES`, one row per appliance.
 
     Notes
     -----
-    The newest successes are those that ended last. Growth needs 5 sizes over 7 days and rests on
-    the newest 100, so that there are at most 4,950 pairs; `growth_share` is held against the median
-    of the same sizes. The footprint adds the newest sizes up to the largest ``max_count`` of the
-    appliance's enabled schedules; where one of them keeps all, or there is none, it adds them all.
+    The newest successes are those that ended last. Growth needs 5 sizes over 7 days and uses the
+    newest 100, so that there are at most 4,950 pairs. `growth_share` is relative to the median of
+    the same sizes. The footprint is the sum of the newest sizes, up to the largest ``max_count`` of
+    the enabled schedules. It is the sum of all sizes if one of them keeps all, or if none exists.
 
     References
     ----------
-    .. [1] sla.md, section 4, numbers 19, 20 and 21.
+    .. [1] docs/sla.md, section 4, numbers 19 to 21.
 
     Examples
     --------
@@ -341,7 +340,7 @@ def baselines(
         for part, window in runs.windows(newest, learnt):
             typical[kind][part] = _medians(window)
     sized = good & ~np.isnan(measures["size"])
-    # what each run is here is its row in the jobs
+    # the measured value is the row in `jobs`
     sizes = _Runs.of(codes, done, np.arange(len(jobs), dtype=np.float64), sized)
     rows = sizes.measured.astype(np.intp)
     growth, share = _growths(sizes, began[rows], measures["size"][rows], number)
@@ -370,7 +369,7 @@ def baselines(
 
 
 def _growths(sizes: _Runs, began: Times, size: Numbers, number: int) -> tuple[Numbers, Numbers]:
-    """Give each appliance's growth [bytes/day], and 30 days of it as a share of the median size."""
+    """Return each appliance's growth [bytes/day], and 30 days of it / the median size."""
     growth, share = np.full(number, np.nan), np.full(number, np.nan)
     usable = ~np.isnat(began)
     codes, began, size = sizes.codes[usable], began[usable], size[usable]
@@ -390,7 +389,7 @@ def _growths(sizes: _Runs, began: Times, size: Numbers, number: int) -> tuple[Nu
 
 
 def _slope(when: Numbers, much: Numbers) -> float:
-    """Give the Theil-Sen slope: the median of the slopes of all pairs of points."""
+    """Return the Theil-Sen slope: the median slope of all pairs of points."""
     one, other = _pairs(len(when))
     apart = when[other] - when[one]
     distinct = apart != 0
@@ -399,7 +398,7 @@ def _slope(when: Numbers, much: Numbers) -> float:
 
 @lru_cache(maxsize=GROWTH_SIZES)
 def _pairs(number: int) -> tuple[Codes, Codes]:
-    """List all pairs of so many points."""
+    """Return the positions of all pairs of `number` points."""
     return np.triu_indices(number, k=1)
 
 
@@ -411,13 +410,13 @@ def retained(current: pd.DataFrame, appliances: pd.Index) -> Numbers:
     current : DataFrame
         The schedules in force, of `backupkit.tables.SCHEDULES`.
     appliances : Index of str
-        The appliances to tell about.
+        The appliances to report.
 
     Returns
     -------
     array of float64
-        The largest ``max_count`` of the enabled schedules; infinity where one of them keeps all,
-        or there is none.
+        The largest ``max_count`` of the enabled schedules; infinity if one of them keeps all, or
+        if there is none.
     """
     enabled = current[current["enabled"].fillna(value=False).astype("bool")]
     codes = codes_of(enabled["appliance"], appliances)

@@ -1,4 +1,4 @@
-"""What is known of a failure's words: what they mean, what to do next, and who says so."""
+"""Known failure messages, with cause, next step and source."""
 
 import re
 from dataclasses import dataclass
@@ -6,24 +6,24 @@ from typing import Final
 
 __all__ = ["CAUSES", "Cause", "cause_of"]
 
-_READ: Final = 4_000  # characters of a message that are looked at
-_FIELD: Final = "contract.md, section 3, texts seen in the field"
+_READ: Final = 4_000  # characters of a message that are searched
+_FIELD: Final = "docs/api-contract.md, section 3, texts seen in the field"
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What a known message means.
+    """The cause of a known failure message.
 
     Attributes
     ----------
     name : str
         The short name of the pattern.
     cause : str
-        What the words say, in a sentence.
+        The cause, in a sentence.
     next_step : str
-        What to look at next, in a sentence.
+        What to check next, in a sentence.
     source : str
-        Where the text, and what is said of it, comes from.
+        The source of the message and of its explanation.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """How a cause is recognised: by a text anywhere in the message, or by the message's id."""
+    """A rule that finds a cause by a text in the message, or by the message's id."""
 
     cause: Cause
     text: re.Pattern[str] | None = None
@@ -49,7 +49,7 @@ def _text(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE)
 
 
-# The first that fits counts: what says more comes first. Each pattern is linear in the text.
+# The first match counts, so specific rules come first. Each pattern is linear in the text.
 _KNOWN: Final = (
     _Known(
         Cause(
@@ -135,7 +135,7 @@ _KNOWN: Final = (
             "The user has as many sessions as the appliance allows.",
             "Look for clients that do not log out; idle sessions end by themselves, after 30 to"
             " 120 minutes.",
-            "Broadcom KB 375546; contract.md, section 1",
+            "Broadcom KB 375546; docs/api-contract.md, section 1",
         ),
         _text(r"User session count is limited to \d{1,9}\b"),
         "com.vmware.vapi.endpoint.failedToLoginMaxUserSessionCountReached",
@@ -152,29 +152,28 @@ _KNOWN: Final = (
 )
 
 CAUSES: Final = tuple(known.cause for known in _KNOWN)
-"""All that is known, what says more first."""
+"""All known causes, the most specific first."""
 
 
 def cause_of(text: str | None, message_id: str | None = None) -> Cause | None:
-    """Tell what is known of a failure's message.
+    """Return the known cause of a failure message.
 
     Parameters
     ----------
     text : str or None
-        The message's words; no more than their first 4,000 characters are looked at.
+        The message; only its first 4,000 characters are searched.
     message_id : str, optional
-        Its id.
+        The message's id.
 
     Returns
     -------
     Cause or None
-        The first of `CAUSES` that fits; None if none does: a guess would be a made-up remedy.
+        The first of `CAUSES` that matches, None if there is none.
 
     Notes
     -----
-    Real ids of backup messages are not known in public, so the words decide; only the two ids that
-    are known count beside them. Words that an appliance shows in another language are not known
-    either.
+    The ids of backup messages are not public, so the text is matched, and two known ids. Messages
+    in other languages are not recognised.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What appliances have in common: those with one failure, and two names of the same one."""
+"""Values that failing appliances share, and appliances with two names."""
 
 from collections.abc import Hashable
 from typing import Any, Final
@@ -21,9 +21,9 @@ _WHERE: Final = {
     "site": "at the same site",
     "group": "in the same group",
 }
-_TWINS: Final = 3  # jobs that two names have in common
+_TWINS: Final = 3  # fewest jobs that two names share
 _SHOWN: Final = 100  # characters of a value in a sentence
-_LEAST: Final = 2  # appliances that share a value; one alone shares nothing
+_LEAST: Final = 2  # fewest appliances that share a value
 
 
 def failure_counts(
@@ -36,15 +36,15 @@ def failure_counts(
     jobs : DataFrame
         Of `backupkit.tables.JOBS`, each job once.
     signatures : DataFrame
-        What `failure_signatures` gave for these jobs, or for more.
+        Result of `failure_signatures` for at least these jobs.
     start, end : Timestamp
-        The period, half-open; the job's end decides.
+        The period, half-open; a job counts by its end.
 
     Returns
     -------
     DataFrame
-        Of `backupkit.tables.FAILURE_COUNTS`: signature, appliance, day [UTC midnight] and jobs, in
-        this order. Days without a failure have no row.
+        Of `backupkit.tables.FAILURE_COUNTS`, sorted by signature, appliance and day [UTC midnight].
+        Days without a failure have no row.
 
     Examples
     --------
@@ -72,34 +72,33 @@ def clusters(
     start: pd.Timestamp,
     end: pd.Timestamp,
 ) -> pd.DataFrame:
-    """Find what the appliances with one failure share more often than the rest.
+    """Find values that appliances with the same failure share more often than the others.
 
     Parameters
     ----------
     jobs : DataFrame
         Of `backupkit.tables.JOBS`, each job once.
     signatures : DataFrame
-        What `failure_signatures` gave for these jobs, or for more.
+        Result of `failure_signatures` for at least these jobs.
     members : DataFrame
         By appliance: site and group.
     start, end : Timestamp
-        The period, half-open; the job's end decides.
+        The period, half-open; a job counts by its end.
 
     Returns
     -------
     DataFrame
         Of `backupkit.tables.CLUSTERS`: the signature with the most appliances first, then by
-        lift; what nobody else has comes before all others.
+        lift; a value that no other appliance has comes first.
 
     Notes
     -----
-    Compared are the appliances with a finished job in the period. The target and the build of an
-    appliance are the newest that its jobs in the period tell; under a signature that it has, the
-    newest that those failed jobs tell. An appliance of which a value is not known is left out of
-    the counts of that kind.
-    What is shared counts if at least two, and more than half, of the affected appliances share it,
-    and if those that share it are affected more than 1.5 times as often as the rest. What everybody
-    shares explains nothing.
+    Only appliances with a finished job in the period are compared. The target and the build of an
+    appliance are the newest of its jobs in the period; for a signature, the newest of its jobs with
+    this signature. An appliance without a value is not counted for that kind of value.
+    A value is reported if at least two, and more than half, of the affected appliances share it.
+    Appliances with it must also be affected more than 1.5 times as often as the others. A value
+    that all appliances share is not reported.
     A cluster is a hint, no proof: with few appliances it may be chance.
 
     Examples
@@ -136,28 +135,28 @@ def clusters(
 
 
 def twins(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Find names that list the same jobs: one appliance, entered twice.
+    """Find pairs of names that list the same jobs: one appliance, configured twice.
 
     Parameters
     ----------
     jobs : DataFrame
-        Of `backupkit.tables.JOBS`, each job once; or what `lately` gave.
+        Of `backupkit.tables.JOBS`, each job once; or the result of `lately`.
 
     Returns
     -------
     DataFrame
-        appliance, twin (str) and jobs (int64, how many they have in common), by name.
+        appliance, twin (str) and jobs (int64, number of shared jobs), sorted by name.
 
     Notes
     -----
-    Compared are the newest 100 jobs of each. The same job has the same id, start and end: many
-    appliances start at the same second, and ids are made of the start. At least 3 jobs, and half
-    of those of the smaller one, must be the same.
-    Of three names for one appliance the first is told with each of the others.
+    The newest 100 jobs of each name are compared. Equal jobs have the same id, start and end; the
+    id alone is not enough, because it is made of the start. At least 3 jobs, and half of the jobs
+    of the smaller name, must be equal.
+    Of three names of one appliance, the first is paired with each of the others.
 
     References
     ----------
-    .. [1] sla.md, section 5, "duplicate records"; section 7, L.
+    .. [1] docs/sla.md, section 4, number 32; section 5, "duplicate records"; section 7, L.
 
     Examples
     --------
@@ -170,7 +169,7 @@ def twins(jobs: pd.DataFrame) -> pd.DataFrame:
     key = ["job_id", "start_time", "end_time"]
     listed = lately(jobs)
     size = listed["appliance"].value_counts()
-    listed = listed[listed.duplicated(["start_time", "end_time"], keep=False)]  # few, and soon seen
+    listed = listed[listed.duplicated(["start_time", "end_time"], keep=False)]  # cheap filter first
     shared = listed[listed.duplicated(key, keep=False)].sort_values([*key, "appliance"])
     first = shared.groupby(key)["appliance"].transform("first")
     pairs = shared.assign(twin=shared["appliance"], appliance=first)
@@ -182,17 +181,17 @@ def twins(jobs: pd.DataFrame) -> pd.DataFrame:
 
 
 def lately(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Return the newest jobs of each appliance, by which `twins` compares them.
+    """Return the newest jobs of each appliance, which `twins` compares.
 
     Parameters
     ----------
     jobs : DataFrame
-        Of `backupkit.tables.JOBS`, each job once. Of two with the same start the last is newer.
+        Of `backupkit.tables.JOBS`, each job once. Of two with the same start, the last is newer.
 
     Returns
     -------
     DataFrame
-        appliance, job_id, start_time and end_time, none missing: the newest 100 of each.
+        appliance, job_id, start_time and end_time, none missing: the newest 100 per appliance.
 
     Examples
     --------
@@ -211,7 +210,7 @@ def lately(jobs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ended(jobs: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
-    """Keep the jobs that finished in the period, and tell when."""
+    """Return the jobs that finished in the period, with their end."""
     _, done = job_times(jobs)
     inside = (done >= instant(start)) & (done < instant(end))
     kept = jobs.loc[inside, ["appliance", "outcome", "build", "location"]]
@@ -219,7 +218,7 @@ def _ended(jobs: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> pd.Dat
 
 
 def _traits(jobs: pd.DataFrame, keys: list[str], members: pd.DataFrame) -> pd.DataFrame:
-    """Give what is known of each appliance, by its newest job that tells; sorted by end."""
+    """Return the newest known values of each key; `jobs` is sorted by end."""
     newest = jobs.groupby(keys)[["location", "build"]].last()
     names = newest.index.get_level_values("appliance")
     traits = {
@@ -231,7 +230,7 @@ def _traits(jobs: pd.DataFrame, keys: list[str], members: pd.DataFrame) -> pd.Da
 
 
 def _shared(by: str, everyone: pd.DataFrame, affected: pd.DataFrame) -> pd.DataFrame:
-    """Find for each signature the value that most of its appliances share, if it tells anything."""
+    """Return the value that most appliances of each signature share, if its lift is above 1.5."""
     usual = everyone[by].rename("usual")
     failed = affected[by].dropna().rename("value").reset_index()
     names = affected.index.get_level_values("appliance")
@@ -241,7 +240,7 @@ def _shared(by: str, everyone: pd.DataFrame, affected: pd.DataFrame) -> pd.DataF
     value = counts.index.get_level_values("value")
     held = counts.to_numpy("int64")
     total = _sizes(failed.groupby("signature"), signature)
-    # each affected appliance counts with the value of its failed jobs, not with its usual one
+    # an affected appliance counts with the value of its failed jobs, not with its usual one
     moved = _sizes(known.groupby(["signature", "usual"]), counts.index)
     sharing = _sizes(usual.groupby(usual), value) - moved + held
     everybody = usual.count() - _sizes(known.groupby("signature"), signature) + total
@@ -259,20 +258,20 @@ def _shared(by: str, everyone: pd.DataFrame, affected: pd.DataFrame) -> pd.DataF
     rest = total - held
     elsewhere = found["others"].where(rest > 0)
     found["lift"] = ((held / sharing) / (rest / elsewhere)).astype("Float64")
-    # in whole numbers, so that 1.5 itself never slips through
+    # in integers, so that a lift of exactly 1.5 is excluded
     lifted = 2 * held * found["others"] > 3 * rest * sharing
     kept: pd.DataFrame = found[(held >= _LEAST) & (held > rest) & (found["others"] > 0) & lifted]
     return kept
 
 
 def _sizes(groups: Any, keys: pd.Index) -> npt.NDArray[np.int64]:  # noqa: ANN401 # of a Series or a frame
-    """Count the rows of each group, 0 for a key that has none."""
+    """Count the rows of each group, 0 for a key without rows."""
     sizes: npt.NDArray[np.int64] = groups.size().reindex(keys, fill_value=0).to_numpy("int64")
     return sizes
 
 
 def _finding(row: dict[Hashable, Any]) -> str:
-    """Say it in a sentence; `row` is one of `_shared`."""
+    """Describe a row of `_shared` in a sentence."""
     value = row["value"][:_SHOWN]
     shared = f"{row['appliances']} of {row['affected']} {_WHERE[row['by']]} {value}"
     if pd.isna(row["lift"]):

@@ -45,11 +45,11 @@ _UNITS: Final = {
     "burn_rate_7d": "slots",
     "coverage_time": "h",
 }
-"""The figures in the order in which they are told, and what they count."""
+"""The unit of each figure, in the order of the report."""
 
 
 def ratio(part: pd.Series, whole: pd.Series) -> pd.Series:
-    """Divide, giving NA where there is nothing to divide by.
+    """Divide two columns, with NA where the denominator is 0.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def ratio(part: pd.Series, whole: pd.Series) -> pd.Series:
 
 
 def ratios(facts: pd.DataFrame) -> pd.DataFrame:
-    """Work out the compliance of each appliance from its times and slot counts.
+    """Compute the compliance of each appliance from its times and slot counts.
 
     Parameters
     ----------
@@ -77,12 +77,12 @@ def ratios(facts: pd.DataFrame) -> pd.DataFrame:
 
     Notes
     -----
-    Strict keeps unknown time and slots in the denominator, observed takes them out. Pending and
-    excluded ones are in neither.
+    The denominator of strict ratios includes unknown time and slots, that of observed ratios does
+    not. Pending and excluded ones are in neither.
 
     References
     ----------
-    .. [1] sla.md, section 4, numbers 2, 5 and 6.
+    .. [1] docs/sla.md, section 4, numbers 2, 5 and 6.
     """
     compliant, observed, in_scope = _times(facts)
     good, resolved, counted = _slots(facts)
@@ -99,7 +99,7 @@ def ratios(facts: pd.DataFrame) -> pd.DataFrame:
 
 
 def coverage_ratio(facts: pd.DataFrame) -> pd.DataFrame:
-    """Give the observed and in-scope time of each appliance, and the one over the other.
+    """Compute the observed and in-scope time of each appliance, and their ratio.
 
     Parameters
     ----------
@@ -123,14 +123,14 @@ def coverage_ratio(facts: pd.DataFrame) -> pd.DataFrame:
 
 
 def fleet_metrics(facts: pd.DataFrame) -> pd.DataFrame:
-    """Roll the appliances up into the figures of the fleet.
+    """Aggregate the appliances to the figures of the fleet.
 
     Parameters
     ----------
     facts : DataFrame
         By appliance; reads state, the times, counts and ratios of `backupkit.tables.APPLIANCES`,
-        last_success_end and lookback_from [UTC], configured, read (whether a visit of the period
-        could), and what `recent_slots` gave. Whoever is excluded by a rule must not be in it.
+        last_success_end and lookback_from [UTC], configured, read (whether it has a good poll in
+        the period), and the result of `recent_slots`. Without appliances that a rule excludes.
 
     Returns
     -------
@@ -146,27 +146,27 @@ def fleet_metrics(facts: pd.DataFrame) -> pd.DataFrame:
       the denominator; coverage_appliances is the share of those in scope that is known.
     * appliances_lookback counts those in scope with any success within the policy's lookback.
     * error_budget is missed / allowed slots, allowed being (1 - target) x slots; strict adds the
-      unknown ones. burn_rate_24h and burn_rate_7d are the same of the last day and week alone.
+      unknown ones. burn_rate_24h and burn_rate_7d are the same for the last day and week only.
 
     References
     ----------
-    .. [1] sla.md, section 4, numbers 4 to 9, 12 to 14, 18 and 22, "Roll-up", examples P and Q.
+    .. [1] docs/sla.md, section 4, numbers 4 to 9, 12 to 14, 18, 22, "Roll-up"; section 7, P and Q.
     """
     return METRICS.conform(_table(_parts(facts).sum().to_frame().T))
 
 
 def group_metrics(facts: pd.DataFrame) -> pd.DataFrame:
-    """Roll the appliances up into the figures of each site and each group.
+    """Aggregate the appliances to the figures of each site and each group.
 
     Parameters
     ----------
     facts : DataFrame
-        As in `fleet_metrics`, and site and group.
+        As in `fleet_metrics`, plus site and group.
 
     Returns
     -------
     DataFrame
-        Of `backupkit.tables.GROUPS`; an appliance without a site or group is in none.
+        Of `backupkit.tables.GROUPS`; appliances without a site or group are left out.
     """
     parts = _parts(facts)
     tables = []
@@ -179,7 +179,7 @@ def group_metrics(facts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _table(sums: pd.DataFrame) -> pd.DataFrame:
-    """Turn sums of numerators and denominators, a row for each group, into a long table."""
+    """Convert sums of numerators and denominators, one row per group, to a long table."""
     size = len(sums)
     table = pd.DataFrame(
         {
@@ -197,7 +197,7 @@ def _table(sums: pd.DataFrame) -> pd.DataFrame:
 
 
 def _parts(facts: pd.DataFrame) -> pd.DataFrame:
-    """Give what each appliance adds to the numerator and the denominator of each figure."""
+    """Return each appliance's part of the numerator and denominator of each figure."""
     state = facts["state"]
     compliant, known = state.eq("compliant"), state.isin(["compliant", "breach"])
     in_scope = known | state.eq("unknown")
@@ -215,7 +215,7 @@ def _parts(facts: pd.DataFrame) -> pd.DataFrame:
         )
     )
     recent = in_scope & (facts["last_success_end"] >= facts["lookback_from"])
-    # excluded ones have been dropped by the caller
+    # the caller has dropped excluded appliances
     read = facts["configured"] & facts["read"]
     parts = {
         "appliances_strict": (compliant, in_scope),
@@ -259,12 +259,12 @@ def _parts(facts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _own(share: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Give the appliances' own ratios, and whether there is one."""
+    """Return the appliances' own ratios, and whether each has one."""
     return share, share.notna()
 
 
 def _times(facts: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:
-    """Give compliant, observed and in-scope hours."""
+    """Return compliant, observed and in-scope time [h]."""
     compliant, breach, unknown = (
         facts[name].dt.total_seconds() / _HOUR for name in ("compliant", "breach", "unknown")
     )
@@ -272,7 +272,7 @@ def _times(facts: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:
 
 
 def _slots(facts: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:
-    """Count the slots that ended well, those resolved, and those resolved or unknown."""
+    """Count the good slots, the resolved ones, and the resolved or unknown ones."""
     good = facts[list(_GOOD_SLOTS)].sum(axis=1)
     resolved = good + facts[list(_MISSED_SLOTS)].sum(axis=1)
     return good, resolved, resolved + facts["slots_unknown"]

@@ -1,8 +1,7 @@
-"""The jobs and polls that the figures of a period rest on.
+"""Selection of the jobs and polls that the figures of a period need.
 
-A history grows for years, a judgement needs a few months of it: the period, what came right before,
-and so many of the newest jobs as baselines need. Restricting what is known to these first changes
-no figure, and what else a source reads along makes no difference.
+A history covers years. An assessment needs the period, the time right before it, and the newest
+jobs for the baselines. The selection changes no figure, and additional rows change none.
 """
 
 from dataclasses import dataclass, replace
@@ -36,7 +35,7 @@ __all__ = ["restrict_to_period"]
 
 Flags = npt.NDArray[np.bool_]
 
-_EVER: Final = np.datetime64(np.iinfo(np.int64).min + 1, "us")  # the first instant there is
+_EVER: Final = np.datetime64(np.iinfo(np.int64).min + 1, "us")  # the smallest instant
 _READ: Final = (
     "appliance",
     "job_id",
@@ -57,41 +56,41 @@ def restrict_to_period(
     Parameters
     ----------
     known : Known
-        What is known at `now`, each job once; all of it, or at least what this function keeps.
+        The data known at `now`, each job once: complete, or at least what this function keeps.
     start, end : Timestamp
         The period, half-open.
     now : Timestamp
-        The moment of the judgement.
+        The time of the assessment.
 
     Returns
     -------
     Known
-        Fewer jobs and polls, the same schedules, and the totals over all that is known.
+        Fewer jobs and polls, the same schedules, and the totals over all jobs and polls.
 
     Notes
     -----
-    Of the jobs of an appliance those are kept that are open, and those whose newest time is not
-    before a cutoff. The newest time is the later one of start and end; a job without an end counts
-    with when it was last seen. All times are taken on our clock. The cutoff is the earliest of
+    An appliance's job is kept if it is open, or if its newest time is not before a cutoff. The
+    newest time is the later of start and end; without an end, last_seen_at is used. All times are
+    corrected for clock skew. The cutoff is the earliest of
 
     * 14 days before the earliest of: a week before the period, the end of the newest success that
-      ended before the period, and the greatest start of the successes that did;
-    * the newest start up to the period's end of a job that did start;
+      ended before the period, and the latest start of these successes;
+    * the newest start, up to the period's end, of a job that is not void;
     * the 10th newest end of the successes up to the period's end;
-    * the earliest start of the jobs whose duration is judged: the successes of the period, and
-      what is still running;
-    * the 10th newest end of the successes that ended before that and tell a duration, and of those
-      that did and tell a size;
-    * the 100th newest end of the successes up to the period's end that tell start and size;
+    * the earliest start of the jobs that are checked for anomalies: the successes of the period,
+      and the running jobs;
+    * the 10th newest end of the successes that ended before that and have a duration, and of those
+      that ended before that and have a size;
+    * the 100th newest end of the successes up to the period's end that have a start and a size;
     * the end of the oldest backup that the schedules in force keep, if they do not keep all;
-    * the 100th newest start of all jobs that tell start and end.
+    * the 100th newest start of all jobs that have a start and an end.
 
-    Where there are fewer, the oldest of them counts. If no success ended before the period, jobs
-    of all times are kept.
+    If there are fewer, the oldest of them counts. If no success ended before the period, all jobs
+    are kept.
 
-    Of the polls of an appliance these are kept: the first, the newest, the first good one, the
-    newest good one, the newest good one up to the period's end, the first after the newest good
-    one, and those that make the cadence.
+    These polls of an appliance are kept: the first, the newest, the first good one, the newest
+    good one, the newest good one up to the period's end, the first after the newest good one, and
+    those of the cadence.
     """
     totals = totals_of(known.jobs, known.polls) if known.totals is None else known.totals
     polls = known.polls.iloc[_needed_polls(known.polls, end)].reset_index(drop=True)
@@ -103,7 +102,7 @@ def restrict_to_period(
 
 
 def _needed_polls(polls: pd.DataFrame, end: pd.Timestamp) -> Codes:
-    """Return the positions of the polls to keep, by appliance and time."""
+    """Return the positions of the polls to keep, sorted by appliance and time."""
     rows = counted_polls(polls)
     names = pd.Index(polls["appliance"].unique()).sort_values()
     number = len(names)
@@ -128,7 +127,7 @@ def _needed_polls(polls: pd.DataFrame, end: pd.Timestamp) -> Codes:
 
 
 def _first(codes: Codes, among: Codes, number: int) -> Codes:
-    """Return the first of some rows of each appliance; rows are sorted by appliance."""
+    """Return each appliance's first row in `among`; rows are sorted by appliance."""
     own = codes[among]
     begins = np.searchsorted(own, np.arange(number))
     found = np.append(own, -1)[begins] == np.arange(number)
@@ -137,7 +136,7 @@ def _first(codes: Codes, among: Codes, number: int) -> Codes:
 
 
 def _last(codes: Codes, among: Codes, number: int) -> Codes:
-    """Return the last of some rows of each appliance; rows are sorted by appliance."""
+    """Return each appliance's last row in `among`; rows are sorted by appliance."""
     own = codes[among]
     ends = np.searchsorted(own, np.arange(number), side="right") - 1
     found = np.append(own, -1)[ends] == np.arange(number)
@@ -147,7 +146,7 @@ def _last(codes: Codes, among: Codes, number: int) -> Codes:
 
 @dataclass(frozen=True, slots=True)
 class _Ranked:
-    """A time of each job, by appliance and time; jobs without one are left out."""
+    """One time of each job, sorted by appliance and time; jobs without it are left out."""
 
     rows: Codes
     codes: Codes
@@ -156,13 +155,13 @@ class _Ranked:
 
     @classmethod
     def of(cls, codes: Codes, times: Times, number: int) -> "_Ranked":
-        """Sort the jobs of so many appliances."""
+        """Sort the jobs of `number` appliances."""
         rows = np.flatnonzero(~np.isnat(times))
         rows = rows[order_of(codes[rows], times[rows])]
         return cls(rows, codes[rows], times[rows], number)
 
     def nth_newest(self, chosen: Flags, most: int | npt.NDArray[np.intp]) -> Times:
-        """Return the time of each appliance's n-th newest chosen job; of its oldest if fewer."""
+        """Return the time of each appliance's n-th newest chosen job, or of its oldest."""
         among = chosen[self.rows]
         codes, times = self.codes[among], np.append(self.times[among], NAT)
         after = np.searchsorted(codes, np.arange(self.number), side="right")
@@ -184,7 +183,7 @@ def _needed_jobs(
     end: pd.Timestamp,
     now: pd.Timestamp,
 ) -> Flags:
-    """Return which jobs to keep; the notes of `restrict_to_period` have the rule."""
+    """Return which jobs to keep; see the notes of `restrict_to_period`."""
     names = pd.Index(known.jobs["appliance"].unique()).sort_values()
     number = len(names)
     jobs = on_our_clock(known.jobs[list(_READ)], clock_corrections(skew.reindex(names)))

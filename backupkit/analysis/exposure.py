@@ -1,4 +1,4 @@
-"""Recovery points, exposure, and the exact states of each appliance over a period."""
+"""Recovery points, exposure, and the states of each appliance over a period."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -34,25 +34,25 @@ _NOTHING: Final = np.timedelta64(0, "us")
 
 
 def recovery_points(jobs: pd.DataFrame, *, anchor: str | pd.Series = "start") -> pd.DataFrame:
-    """List the recovery points in the order in which they became available.
+    """Return the recovery points in the order in which they became available.
 
     Parameters
     ----------
     jobs : DataFrame
         Of `backupkit.tables.JOBS`, each job once.
     anchor : {"start", "end"} or Series of str
-        Whether a point holds the data of its job's start or end; a Series says so by appliance.
+        Whether a point has the time of its job's start or end; a Series has one per appliance.
 
     Returns
     -------
     DataFrame
         appliance, available [UTC] (the job's end) and point [UTC] (the newest data that can be
-        restored from then on), by appliance and available.
+        restored from then on), sorted by appliance and available.
 
     Notes
     -----
     A long job that ends after a later, shorter one does not move the point backwards. A success
-    whose start is unknown has no point under ``anchor="start"``: its end would be too hopeful.
+    without a start has no point with ``anchor="start"``, because its end is too late.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def recovery_points(jobs: pd.DataFrame, *, anchor: str | pd.Series = "start") ->
 def exposure(
     jobs: pd.DataFrame, *, at: pd.Timestamp, anchor: str | pd.Series = "start"
 ) -> pd.Series:
-    """Tell what data each appliance would lose if it died now.
+    """Compute the age of each appliance's newest recovery point from its jobs.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def exposure(
 
     References
     ----------
-    .. [1] sla.md, section 3, "exposure".
+    .. [1] docs/sla.md, section 3, "exposure".
 
     Examples
     --------
@@ -138,16 +138,16 @@ def exposure(
 
 
 def exposure_at(points: pd.DataFrame, *, at: pd.Timestamp, appliances: pd.Index) -> pd.Series:
-    """Tell the age of each appliance's newest recovery point.
+    """Compute the age of each appliance's newest recovery point.
 
     Parameters
     ----------
     points : DataFrame
-        What `recovery_points` gave.
+        Result of `recovery_points`.
     at : Timestamp
         The instant to measure from. Points that became available later are ignored.
     appliances : Index of str
-        The appliances to tell about.
+        The appliances to report.
 
     Returns
     -------
@@ -164,7 +164,7 @@ def exposure_at(points: pd.DataFrame, *, at: pd.Timestamp, appliances: pd.Index)
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """All that decides the states, as arrays over the appliances and the recovery points."""
+    """Inputs of the states, as arrays over the appliances and the recovery points."""
 
     rule_excluded: np.ndarray[tuple[int], np.dtype[np.bool_]]
     by_evidence: np.ndarray[tuple[int], np.dtype[np.bool_]]
@@ -197,10 +197,10 @@ class _Facts:
     def states(
         self, codes: Codes, times: Times, *, end: np.datetime64, onwards: bool
     ) -> tuple[Codes, Times]:
-        """Apply the rule at each (appliance, time): the state, and the recovery point in force.
+        """Return the state and the recovery point in force at each (appliance, time).
 
-        With `onwards` the state is that of the moments right after, which differs where an age is
-        exactly the threshold.
+        With `onwards`, return the state right after the time. It differs where an age is exactly
+        the threshold.
         """
         within = np.less if onwards else np.less_equal
         row = latest(self.point_codes, self.available, codes, times)
@@ -220,7 +220,7 @@ class _Facts:
         return state, point
 
     def ruled(self, codes: Codes, times: Times) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """Tell where a rule takes the appliance out of scope."""
+        """Return where a rule or a dated exclusion excludes the appliance."""
         found: np.ndarray[tuple[int], np.dtype[np.bool_]] = self.rule_excluded[codes]
         return found | self.excluded.hold(codes, times)
 
@@ -233,18 +233,18 @@ def states_at(
     at: pd.Timestamp,
     excluded: Exclusions = NO_EXCLUSIONS,
 ) -> pd.Series:
-    """Give the state of each appliance at one instant.
+    """Return the state of each appliance at one instant.
 
     Parameters
     ----------
     points : DataFrame
-        What `recovery_points` gave.
+        Result of `recovery_points`.
     known : DataFrame
-        What `backupkit.analysis.knowledge` gave.
+        Result of `backupkit.analysis.knowledge`.
     rules : DataFrame
-        What `Policy.rules` gave, with the same index.
+        Result of `Policy.rules`, with the same index.
     at : Timestamp
-        The instant. Where what is known reaches exactly so far, it is known.
+        The instant. It is known if it is not after known_until.
     excluded : Exclusions
         The dated exclusions.
 
@@ -255,14 +255,14 @@ def states_at(
 
     Notes
     -----
-    The first that holds: excluded by a rule; unobserved before anything was known; unknown beyond
-    what is known (with ``unknown_mode="evidence"`` only once the last recovery point is too old);
-    compliant up to an exposure of exactly the threshold; excluded as onboarding, while there is no
-    success yet and the appliance is known for no longer than the threshold; else breach.
+    The first that holds: excluded by a rule; unobserved before ``since``; unknown after known_until
+    (with ``unknown_mode="evidence"`` only once the last recovery point is too old); compliant up
+    to an exposure of exactly the threshold; excluded as onboarding, while there is no success yet
+    and the appliance is known for no longer than the threshold; else breach.
 
     References
     ----------
-    .. [1] sla.md, section 3, "Four states".
+    .. [1] docs/sla.md, section 3, "States".
     """
     everyone = np.arange(len(rules), dtype=np.intp)
     moment = instant(at)
@@ -282,25 +282,25 @@ def segments(
     excluded: Exclusions = NO_EXCLUSIONS,
     period_end: pd.Timestamp | None = None,
 ) -> pd.DataFrame:
-    """Cut the period wherever something changes for an appliance.
+    """Split the period into segments in which nothing changes for an appliance.
 
     Parameters
     ----------
     points, known, rules : DataFrame
         As in `states_at`.
     start, end : Timestamp
-        The time to cut, half-open.
+        The time to split, half-open.
     excluded : Exclusions
         The dated exclusions.
     period_end : Timestamp, optional
-        The end of the whole period, if this is only the part in which these rules hold.
+        The end of the whole period, if `start` to `end` is only a part with its own rules.
 
     Returns
     -------
     DataFrame
         appliance, state, start, end [UTC], point [UTC] (the recovery point in force) and ruled
-        (whether a rule takes the appliance out of scope), by appliance and start: a partition of
-        the time, in which no state, recovery point or threshold changes inside a segment.
+        (whether a rule excludes the appliance), sorted by appliance and start: a partition of the
+        time. State, recovery point and threshold are constant within a segment.
     """
     facts = _Facts.of(points, known, rules, excluded)
     first, last = instant(start), instant(end)
@@ -341,12 +341,12 @@ def segments(
 
 
 def state_intervals(pieces: pd.DataFrame) -> pd.DataFrame:
-    """Join the neighbouring segments that have the same state.
+    """Merge neighbouring segments with the same state.
 
     Parameters
     ----------
     pieces : DataFrame
-        What `segments` gave.
+        Result of `segments`.
 
     Returns
     -------
@@ -363,14 +363,14 @@ def state_intervals(pieces: pd.DataFrame) -> pd.DataFrame:
 
 
 def time_in_states(pieces: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
-    """Add up how long each appliance was in each state.
+    """Sum the time of each appliance in each state.
 
     Parameters
     ----------
     pieces : DataFrame
-        What `segments` gave.
+        Result of `segments`.
     appliances : Index of str
-        The appliances to tell about.
+        The appliances to report.
 
     Returns
     -------
@@ -380,7 +380,7 @@ def time_in_states(pieces: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFram
     """
     codes = codes_of(pieces["appliance"], appliances)
     states = codes_of(pieces["state"], pd.Index(STATES))
-    spent = np.zeros(len(appliances) * len(STATES), dtype=np.int64)  # far quicker than timedelta64
+    spent = np.zeros(len(appliances) * len(STATES), dtype=np.int64)  # faster than timedelta64
     length = times_of(pieces["end"]) - times_of(pieces["start"])
     np.add.at(spent, codes * len(STATES) + states, length.view(np.int64))
     table = spent.view("timedelta64[us]").reshape(len(appliances), len(STATES))
@@ -393,9 +393,9 @@ def worst_exposure(pieces: pd.DataFrame, *, appliances: pd.Index) -> pd.Series:
     Parameters
     ----------
     pieces : DataFrame
-        What `segments` gave.
+        Result of `segments`.
     appliances : Index of str
-        The appliances to tell about.
+        The appliances to report.
 
     Returns
     -------

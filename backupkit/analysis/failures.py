@@ -1,4 +1,4 @@
-"""What failed and why: failed jobs grouped by what their messages have in common."""
+"""Failed jobs grouped by the signature of their messages."""
 
 import re
 from collections.abc import Iterable
@@ -16,12 +16,12 @@ from backupkit.tables.contract import TEXTS
 __all__ = ["NO_MESSAGE", "failure_signatures", "failures", "message_of", "signature_of"]
 
 NO_MESSAGE: Final = "(no message)"
-"""The signature of a failed job that says nothing."""
+"""The signature of a failed job without a message."""
 
-_READ: Final = 4_000  # characters of a message that are looked at
+_READ: Final = 4_000  # characters of a message that are read
 _SHOWN: Final = 300  # characters of a signature
-_NAMES: Final = 10  # args that are taken out
-_NAME_LENGTH: Final = 60  # a longer arg is a sentence and stays
+_NAMES: Final = 10  # args that are replaced
+_NAME_LENGTH: Final = 60  # a longer arg is a sentence and is kept
 _LISTED: Final = 50  # names, builds and targets of one signature
 
 _HOST_NAME: Final = (  # at least two dots, and not the name of a Java class or a message
@@ -29,7 +29,7 @@ _HOST_NAME: Final = (  # at least two dots, and not the name of a Java class or 
     r"[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,8}\.[a-z]{2,24}(?::\d{1,5})?(?![\w-])"
 )
 
-# Each pattern is linear: no repetition inside a repetition, lengths bounded where a prefix repeats.
+# Each pattern is linear: no nested repetition, bounded lengths where a prefix repeats.
 _PLACEHOLDERS: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), placeholder)
     for pattern, placeholder in (
@@ -55,14 +55,14 @@ _BLANK: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 
 def signature_of(text: str, args: Iterable[str] = ()) -> str:
-    """Take out of a message what differs from job to job.
+    """Replace the parts of a message that differ from job to job.
 
     Parameters
     ----------
     text : str
-        The message; no more than its first 4,000 characters are looked at.
+        The message; only its first 4,000 characters are read.
     args : iterable of str
-        What the appliance says it put into the text.
+        The values that the appliance inserted into the text.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def signature_of(text: str, args: Iterable[str] = ()) -> str:
 
 
 def _names(args: Iterable[str]) -> list[str]:
-    """Keep the args that are names rather than whole sentences or nothing at all."""
+    """Return the args that are names, not sentences or single letters."""
     given = [arg.strip() for arg, _ in zip(args, range(_NAMES), strict=False)]
     return [arg for arg in given if 1 < len(arg) <= _NAME_LENGTH and arg.count(" ") <= 1]
 
@@ -98,7 +98,7 @@ def _replace(text: str) -> str:
 
 
 def message_of(messages: object) -> dict[str, Any] | None:
-    """Choose the message that tells why a job failed.
+    """Return the message that explains why a job failed.
 
     Parameters
     ----------
@@ -108,12 +108,12 @@ def message_of(messages: object) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        The message: id, default_message, args, localized; None if nothing was said.
+        The message: id, default_message, args, localized; None if all are empty.
 
     Notes
     -----
-    The API gives messages no severity, so the first one that speaks of an error or a failure is
-    taken, else the first one.
+    Messages have no severity, so the first one that mentions an error or a failure is returned,
+    else the first one.
 
     Examples
     --------
@@ -136,7 +136,7 @@ def _sounds_bad(message: dict[str, Any]) -> bool:
 
 
 def failure_signatures(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Give each failed job its signature.
+    """Return the signature of each failed job.
 
     Parameters
     ----------
@@ -146,13 +146,13 @@ def failure_signatures(jobs: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        signature, message_id and text (as the appliance shows it, whole), on the index of `jobs`;
-        missing unless the job failed.
+        signature, message_id and text (complete, as the appliance shows it), on the index of
+        `jobs`; missing unless the job failed.
 
     Notes
     -----
-    The untranslated text decides, so that appliances that speak different languages are grouped
-    together. Jobs that say the same words share the work.
+    Signatures are made of the untranslated text, so that appliances with different languages are
+    grouped together. Each distinct text is processed once.
     """
     failed = jobs["outcome"].eq("failure").to_numpy()
     known: dict[tuple[str, tuple[str, ...]], str] = {}
@@ -184,15 +184,15 @@ def failures(
     jobs : DataFrame
         Of `backupkit.tables.JOBS`, each job once.
     signatures : DataFrame
-        What `failure_signatures` gave for these jobs, or for more.
+        Result of `failure_signatures` for at least these jobs.
     start, end : Timestamp
-        The period, half-open; the job's end decides.
+        The period, half-open; a job counts by its end.
 
     Returns
     -------
     DataFrame
-        Of `backupkit.tables.FAILURES`, the most frequent first. Of names, builds and targets at
-        most 50 are listed for each.
+        Of `backupkit.tables.FAILURES`, the most frequent first. At most 50 names, builds and
+        targets are listed for each.
     """
     _, done = job_times(jobs)
     inside = (done >= instant(start)) & (done < instant(end))
@@ -229,7 +229,7 @@ def failures(
 
 
 def _most_frequent(told: pd.DataFrame, column: str, signatures: pd.Index) -> pd.Series:
-    """List for each signature the values of a column, the most frequent first."""
+    """Return the values of a column for each signature, the most frequent first."""
     counted = told.groupby(["signature", column]).size().rename("number").reset_index()
     ranked = counted.sort_values(["signature", "number", column], ascending=[True, False, True])
     lists: dict[str, list[str]] = {}

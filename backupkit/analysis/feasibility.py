@@ -1,4 +1,4 @@
-"""Whether the schedules can meet the RPO at all, were every run to go well."""
+"""Feasibility of the RPO: whether the schedules can meet it if every job succeeds."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,8 +20,8 @@ _DAYS: Final = 7
 _WEEK: Final = _DAYS * 24 * 60  # minutes
 _MINUTE: Final = timedelta(minutes=1)
 _SECOND: Final = timedelta(seconds=1)
-_YEAR: Final = 366  # days of the 12 months in which changes of the clocks count
-_LONGEST: Final = np.timedelta64(100_000, "D")  # a duration beyond it is no duration
+_YEAR: Final = 366  # days in which clock changes are considered
+_LONGEST: Final = np.timedelta64(100_000, "D")  # longer durations are cut to it
 _NO_RUN: Final = -1
 
 _Minutes = npt.NDArray[np.int64]
@@ -29,14 +29,14 @@ _Minutes = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class ClockChange:
-    """One change of a zone's clocks.
+    """One clock change of a zone.
 
     Attributes
     ----------
     begin, end : datetime
-        The wall times, half-open, that it skips or lets come twice.
+        The wall times, half-open, that it skips or repeats.
     back : bool
-        Whether the clocks go back, and the times come twice.
+        Whether the clocks go back and the times are repeated.
     """
 
     begin: datetime
@@ -44,12 +44,12 @@ class ClockChange:
     back: bool
 
     def holds(self, minute: int) -> bool:
-        """Tell whether a minute of the week (0 is Monday, 00:00) is one of these times."""
+        """Return whether a minute of the week (0 is Monday, 00:00) is one of these times."""
         return (minute - _minute_of_week(self.begin)) % _WEEK < self.minutes
 
     @property
     def minutes(self) -> int:
-        """By how much the clocks are changed."""
+        """The size of the change [min]."""
         return (self.end - self.begin) // _MINUTE
 
 
@@ -61,37 +61,37 @@ def feasibility(
     zones: pd.DataFrame,
     at: pd.Timestamp,
 ) -> pd.DataFrame:
-    """Tell whether schedules can meet the RPO at all, if every run goes well.
+    """Check whether the schedules can meet the RPO if every job succeeds.
 
     Parameters
     ----------
     current : DataFrame
         The schedules in force, of `backupkit.tables.SCHEDULES`.
     rules : DataFrame
-        What `Policy.rules` gave; reads threshold.
+        Result of `Policy.rules`; reads threshold.
     typical : Series of timedelta64
-        How long a run usually takes, by appliance; nothing is added where it is not known.
+        The typical duration of a job, by appliance; unknown ones count as 0.
     zones : DataFrame
-        What `schedule_zones` gave for `current`.
+        Result of `schedule_zones` for `current`.
     at : Timestamp
-        Changes of the clocks count in the 12 months after it.
+        Clock changes in the 12 months after it are considered.
 
     Returns
     -------
     DataFrame
-        By appliance of the rules: max_gap (timedelta64, between consecutive runs of a usual week,
-        all enabled schedules taken together), needed (timedelta64, max_gap + typical),
-        needed_at_change (timedelta64, the same in the worst week with a change of the clocks) and
-        feasible (boolean, needed <= RPO + grace; missing where no run is planned).
+        By appliance of the rules: max_gap (timedelta64, the longest gap between two slots of a
+        usual week, all enabled schedules together), needed (timedelta64, max_gap + typical),
+        needed_at_change (timedelta64, the same in the worst week with a clock change) and
+        feasible (boolean, needed <= RPO + grace; missing if there is no slot).
 
     Notes
     -----
-    When the clocks go back, the gap in which they do is longer by the change: 25 h a night. When
-    they go forward no gap grows: a time that is skipped counts on the old offset.
+    When the clocks go back, the gap with the change is longer by the change, such as 25 h. When
+    they go forward, no gap grows, because a skipped time uses the old offset.
 
     References
     ----------
-    .. [1] sla.md, section 4, number 23; section 5, "23 h / 25 h days"; section 7, N.
+    .. [1] docs/sla.md, section 4, number 23; section 5, "23 h / 25 h days"; section 7, N.
 
     Examples
     --------
@@ -138,16 +138,16 @@ def feasibility(
 def plans_in_use(
     current: pd.DataFrame, *, zones: pd.DataFrame, appliances: pd.Index
 ) -> pd.DataFrame:
-    """Keep the schedules that are switched on.
+    """Return the enabled schedules.
 
     Parameters
     ----------
     current : DataFrame
         The schedules in force, of `backupkit.tables.SCHEDULES`.
     zones : DataFrame
-        What `schedule_zones` gave for `current`.
+        Result of `schedule_zones` for `current`.
     appliances : Index of str
-        Only schedules of these are kept.
+        Only schedules of these appliances are returned.
 
     Returns
     -------
@@ -165,16 +165,16 @@ def plans_in_use(
 def runs_of(
     rows: pd.DataFrame, zone: pd.Series | str, *, start: pd.Timestamp, end: pd.Timestamp
 ) -> pd.DataFrame:
-    """List the runs that each schedule, by itself, expects.
+    """Return the slots of each schedule by itself.
 
     Parameters
     ----------
     rows : DataFrame
-        What `plans_in_use` gave.
+        Result of `plans_in_use`.
     zone : Series of str or str
-        The zone in which each is read.
+        The zone of each schedule.
     start, end : Timestamp
-        From when to when, half-open.
+        The time of the slots, half-open.
 
     Returns
     -------
@@ -190,18 +190,18 @@ def runs_of(
 
 
 def week_of(rows: pd.DataFrame) -> pd.DataFrame:
-    """Spell out the wall times of each schedule in a week.
+    """Return the start minutes of each schedule in a week.
 
     Parameters
     ----------
     rows : DataFrame
-        What `plans_in_use` gave.
+        Result of `plans_in_use`.
 
     Returns
     -------
     DataFrame
         row (intp, the position in `rows`) and minute (int64, of the week; 0 is Monday, 00:00). A
-        schedule without a time, or with one that is none, has no row.
+        schedule without a valid time has no row.
     """
     runs = runs_of(rows, "UTC", start=_MONDAY, end=_MONDAY + pd.Timedelta(days=_DAYS))
     return pd.DataFrame({"row": runs["row"], "minute": (runs["slot"] - _MONDAY) // _MINUTE})
@@ -209,7 +209,7 @@ def week_of(rows: pd.DataFrame) -> pd.DataFrame:
 
 @lru_cache(maxsize=1024)
 def clock_changes(zone: str, at: datetime) -> tuple[ClockChange, ...]:
-    """Find when a zone's clocks are changed in the 12 months after a moment.
+    """Return the clock changes of a zone in the 12 months after a moment.
 
     Parameters
     ----------
@@ -257,7 +257,7 @@ def _minute_of_week(wall: datetime) -> int:
 
 
 def _gaps(codes: Codes, minutes: _Minutes) -> _Minutes:
-    """Tell how long it is from each run to the appliance's next, the week round; both sorted."""
+    """Return the gap [min] from each slot to the next one in a repeating week; inputs sorted."""
     begins = np.ones(len(codes), dtype=bool)
     begins[1:] = codes[1:] != codes[:-1]
     first = np.maximum.accumulate(np.where(begins, np.arange(len(codes)), 0))
@@ -269,7 +269,7 @@ def _gaps(codes: Codes, minutes: _Minutes) -> _Minutes:
 def _gaps_at_change(
     minutes: _Minutes, gaps: _Minutes, zones: pd.Series, at: pd.Timestamp
 ) -> _Minutes:
-    """Give the same where the clocks go back inside: a time that comes twice counts the first."""
+    """Return these gaps [min] if the clocks go back in them; repeated times count once."""
     longer = gaps.copy()
     for zone, rows in zones.reset_index(drop=True).groupby(zones.to_numpy()).indices.items():
         for change in clock_changes(str(zone), at.to_pydatetime()):
@@ -280,7 +280,7 @@ def _gaps_at_change(
 
 
 def _longest(codes: Codes, gaps: _Minutes, *, size: int) -> Spans:
-    """Give the longest gap of each appliance, NaT without a run."""
+    """Return the longest gap of each appliance, NaT without a slot."""
     most = np.full(size, _NO_RUN, dtype=np.int64)
     np.maximum.at(most, codes, gaps)
     spans = most.astype("timedelta64[m]").astype("timedelta64[us]")

@@ -1,4 +1,4 @@
-"""Incidents: the stretches in which an appliance was without protection."""
+"""Incidents: the time from a failure or an overdue slot to the next success."""
 
 import numpy as np
 import pandas as pd
@@ -33,35 +33,35 @@ def incidents(
     end: pd.Timestamp,
     known_until: pd.Series,
 ) -> pd.DataFrame:
-    """Find the incidents that touch the period.
+    """Find the incidents that overlap the period.
 
     Parameters
     ----------
     jobs : DataFrame
-        Of `backupkit.tables.JOBS`, each job once, on our clock.
+        Of `backupkit.tables.JOBS`, each job once, corrected for clock skew.
     slots : DataFrame
-        What `judge_slots` gave, from before the last success ahead of the period on; reads
+        Result of `judge_slots`, from before the last success ahead of the period on; reads
         ``overdue`` [UTC].
     start, end : Timestamp
         The period, half-open.
     known_until : Series of datetime64
-        Up to when each appliance is known [UTC], by appliance.
+        The known_until of each appliance [UTC].
 
     Returns
     -------
     DataFrame
-        Of `backupkit.tables.INCIDENTS`, by appliance and onset.
+        Of `backupkit.tables.INCIDENTS`, sorted by appliance and onset.
 
     Notes
     -----
-    An incident begins with the end of the first failed job after a success, or when the first run
-    was overdue, and ends with the end of the next success of any type. A failure at the very
-    instant of a success comes before it. What is open at the period's end has no recovery, and its
-    duration is a lower bound: up to the end, or to where knowledge ends before.
+    An incident begins at the end of the first failed job after a success, or when the first slot
+    is overdue. It ends at the end of the next success of any type. A failure at the same instant
+    as a success comes before it. An incident that is open at the period's end has no recovery. Its
+    duration is a lower bound, up to the end, or to known_until if that is earlier.
 
     References
     ----------
-    .. [1] sla.md, section 4, number 15, and section 5, "censored intervals".
+    .. [1] docs/sla.md, section 4, number 15, and section 5, "censored intervals".
     """
     index = pd.Index(np.sort(jobs["appliance"].unique()), dtype="str")
     index = index.union(pd.Index(slots["appliance"].unique(), dtype="str"))
@@ -98,7 +98,7 @@ def _events(
     index: pd.Index,
     last: np.datetime64,
 ) -> tuple[Codes, Times, Codes]:
-    """Line up what happened to each appliance up to `last`, and of which kind it was."""
+    """Return appliance, time and kind of the events up to `last`, sorted."""
     _, done = job_times(jobs)
     overdue = times_of(slots["overdue"])
     times = np.concatenate([done, overdue])
@@ -109,13 +109,13 @@ def _events(
     kinds = np.concatenate([job_kinds, np.full(len(overdue), _OVERDUE)]).astype(np.intp)
     happened = times <= last
     times, codes, kinds = times[happened], codes[happened], kinds[happened]
-    # an overdue run after a failure, a success after both
+    # at the same instant: failure, overdue slot, success
     order = order_of(codes, later_if(kinds == _OVERDUE, later_if(kinds == _SUCCESS, times)))
     return codes[order], times[order], kinds[order]
 
 
 def _next_success(codes: Codes, problem: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Codes:
-    """Give for each event the position of its appliance's next success, -1 if there is none."""
+    """Return the position of the appliance's next success for each event, -1 if none."""
     size = len(codes)
     position = np.where(problem, size, np.arange(size))
     following = np.minimum.accumulate(position[::-1])[::-1] if size else position
@@ -130,16 +130,16 @@ def incident_figures(
     *,
     appliances: pd.Index,
 ) -> pd.DataFrame:
-    """Work out the mean times of each appliance's incidents.
+    """Compute the mean times of each appliance's incidents.
 
     Parameters
     ----------
     found : DataFrame
-        What `incidents` gave.
+        Result of `incidents`.
     pieces : DataFrame
-        What `segments` gave; compliant, in breach and onboarding time is observed.
+        Result of `segments`; compliant, in breach and onboarding time is observed.
     appliances : Index of str
-        The appliances to tell about.
+        The appliances to report.
 
     Returns
     -------
@@ -149,13 +149,13 @@ def incident_figures(
 
     Notes
     -----
-    mttr is the mean of the closed incidents with their onset in the period; an open one is never
-    averaged. mtbf is the observed time outside all incidents, divided by the incidents with their
-    onset in the period, open ones included; without any it is missing, not infinite.
+    mttr is the mean of the closed incidents with their onset in the period, without open ones.
+    mtbf is the observed time outside all incidents, divided by the incidents with their onset in
+    the period, including open ones. Without any it is missing, not infinite.
 
     References
     ----------
-    .. [1] sla.md, section 4, numbers 16 and 17.
+    .. [1] docs/sla.md, section 4, numbers 16 and 17.
     """
     new = found[~found["carried_over"].astype("bool")]
     still_open = found["open"].astype("bool")
@@ -171,7 +171,7 @@ def incident_figures(
 
 
 def _observed_outside(found: pd.DataFrame, pieces: pd.DataFrame, appliances: pd.Index) -> pd.Series:
-    """Add up the observed time that lies in no incident."""
+    """Sum the observed time outside all incidents."""
     everyone = np.arange(len(appliances), dtype=np.intp)
     ever = np.full(len(appliances), instant(pieces["start"].min()) if len(pieces) else NAT)
     last = instant(pieces["end"].max()) if len(pieces) else NAT

@@ -1,4 +1,4 @@
-"""What is known of each appliance, since when and until when."""
+"""Known time of each appliance, summary of its polls, and correction of its clock skew."""
 
 from datetime import timedelta
 from typing import Final
@@ -37,7 +37,7 @@ _CADENCE_GUESS: Final = timedelta(hours=24)
 
 
 def distinct_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Merge the records that are about the same job.
+    """Return one record of each job.
 
     Parameters
     ----------
@@ -47,15 +47,15 @@ def distinct_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per (appliance, job_id), by appliance, start and id, on a new range index.
+        One row per (appliance, job_id), sorted by appliance, start and id, on a new range index.
 
     Notes
     -----
-    A finished record beats an open one; of two finished ones the one seen last counts.
+    A finished record takes precedence over an open one; of two finished ones, the last seen.
 
     References
     ----------
-    .. [1] sla.md, section 5, "duplicate records".
+    .. [1] docs/sla.md, section 5, "duplicate records".
     """
     names = pd.Index(np.sort(jobs["appliance"].unique()), dtype="str")
     codes = codes_of(jobs["appliance"], names)
@@ -66,14 +66,14 @@ def distinct_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
     start = times_of(jobs["start_time"])
     order = order_of(codes, start)
     codes, start = codes[order], start[order]
-    if np.any((codes[1:] == codes[:-1]) & ~(start[1:] > start[:-1])):  # the same start, or none
+    if np.any((codes[1:] == codes[:-1]) & ~(start[1:] > start[:-1])):  # equal or missing starts
         by = ["appliance", "start_time", "job_id"]
         return jobs.sort_values(by, kind="stable", ignore_index=True)
     return jobs.iloc[order].reset_index(drop=True)
 
 
 def _newest_records(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Keep of each job the record to believe."""
+    """Return the record of each job that takes precedence."""
     ranked = jobs.assign(_finished=jobs["outcome"].isin(_TERMINAL)).sort_values(
         ["appliance", "job_id", "_finished", "last_seen_at", "end_time", "state"],
         kind="stable",
@@ -84,7 +84,7 @@ def _newest_records(jobs: pd.DataFrame) -> pd.DataFrame:
 
 
 def job_times(jobs: pd.DataFrame) -> tuple[Times, Times]:
-    """Give the instants at which each job started and at which its result was there.
+    """Return when each job started, and when its result was available.
 
     Parameters
     ----------
@@ -99,8 +99,8 @@ def job_times(jobs: pd.DataFrame) -> tuple[Times, Times]:
 
     Notes
     -----
-    An end before the start is a clock that was set back: the result counts from the start. A
-    finished job that tells no end was done when it was last seen.
+    If the end is before the start, the clock was set back, and the start is used. A finished job
+    without an end ended when it was last seen.
     """
     start, end = times_of(jobs["start_time"]), times_of(jobs["end_time"])
     finished = codes_of(jobs["outcome"], pd.Index(_TERMINAL)) >= 0
@@ -109,31 +109,29 @@ def job_times(jobs: pd.DataFrame) -> tuple[Times, Times]:
 
 
 def visits(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
-    """Sum up the visits to each appliance.
+    """Summarise the polls of each appliance.
 
     Parameters
     ----------
     polls : DataFrame
         Of `backupkit.tables.POLLS`, in any order.
     appliances : Index of str
-        The appliances to tell about, sorted.
+        The appliances to report, sorted.
 
     Returns
     -------
     DataFrame
         By appliance: first_poll, last_poll, first_ok, last_ok, failing_since [UTC]; cadence (the
-        median gap between the newest good visits that are at least 1 h apart; 1 h if there are
-        only closer ones, 24 h while there are fewer than two); error and detail of the newest visit
-        if it failed; clock_skew, api, version and details of the newest good one.
+        median gap between the newest good polls that are at least 1 h apart; 1 h if there are
+        only closer ones, 24 h if there are fewer than two); error and detail of the newest poll
+        if it failed; clock_skew, api, version and details of the newest good poll.
 
     Notes
     -----
-    Only good visits make the cadence: else one more failure could widen the gap, and with it the
-    time for which an old answer counts as knowledge. The visits that make it are counted back from
-    the newest good one, up to 20 gaps: the next is the newest one at least an hour before. So a
-    second look, right after the first, must not make an answer go stale sooner.
-    A visit that Ctrl-C cut short, or that only followed a running job, says nothing about the
-    appliance, and counts as none.
+    Failed polls do not change the cadence; otherwise a failure could keep an old poll valid for
+    longer. The gaps are counted back from the newest good poll, up to 20 of them. The next poll is
+    the newest one at least 1 h earlier, so that two polls in quick succession do not shorten the
+    cadence. A poll that Ctrl-C stopped, or that only followed a running job, is ignored.
     """
     seen = polls.iloc[counted_polls(polls)]
     good = seen[seen["ok"].astype("bool")]
@@ -157,7 +155,7 @@ def visits(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
 
 
 def counted_polls(polls: pd.DataFrame) -> Codes:
-    """Return the rows of the polls that count, each poll once.
+    """Return the positions of the polls that count, without duplicates.
 
     Parameters
     ----------
@@ -167,8 +165,8 @@ def counted_polls(polls: pd.DataFrame) -> Codes:
     Returns
     -------
     array of intp
-        Their positions by appliance and time; of two at one instant the failed one comes first.
-        A poll that was stopped, or only followed a running job, is left out.
+        Positions sorted by appliance and time; at the same instant, the failed poll comes first.
+        A poll that was stopped, or that only followed a running job, is left out.
 
     Examples
     --------
@@ -192,7 +190,7 @@ def counted_polls(polls: pd.DataFrame) -> Codes:
 
 
 def _cadence(good: pd.DataFrame, appliances: pd.Index) -> pd.Series:
-    """Return the usual gap between the good visits, which are sorted by appliance and time."""
+    """Return the cadence of each appliance; good polls are sorted by appliance and time."""
     rows = good[good["appliance"].isin(appliances)]
     codes, times = codes_of(rows["appliance"], appliances), times_of(rows["polled_at"])
     chosen = np.append(times, NAT)[cadence_visits(codes, times, len(appliances))]
@@ -207,20 +205,20 @@ def _cadence(good: pd.DataFrame, appliances: pd.Index) -> pd.Series:
 
 
 def cadence_visits(codes: Codes, times: Times, number: int) -> Codes:
-    """Return the good visits between which the gaps of the cadence lie.
+    """Return the good polls between which the gaps of the cadence lie.
 
     Parameters
     ----------
     codes, times : array
-        Appliance and time of each good visit, sorted by both.
+        Appliance and time of each good poll, sorted by both.
     number : int
-        How many appliances there are.
+        Number of appliances.
 
     Returns
     -------
     array of intp
-        Positions, a column for each appliance: the newest visit, then the newest one at least 1 h
-        before it, and so on for up to 20 gaps; -1 where there is none.
+        Positions, one column per appliance: the newest poll, then the newest one at least 1 h
+        before it, and so on for up to 20 gaps; -1 if there is none.
 
     Examples
     --------
@@ -239,14 +237,14 @@ def cadence_visits(codes: Codes, times: Times, number: int) -> Codes:
 
 
 def on_our_clock(jobs: pd.DataFrame, corrections: pd.Series) -> pd.DataFrame:
-    """Move the jobs of appliances whose clock is off onto our clock.
+    """Correct job times for the clock skew of their appliances.
 
     Parameters
     ----------
     jobs : DataFrame
         Of `backupkit.tables.JOBS`.
     corrections : Series of timedelta64
-        What `clock_corrections` gave, for every appliance in `jobs`.
+        Result of `clock_corrections`, for every appliance in `jobs`.
 
     Returns
     -------
@@ -259,18 +257,18 @@ def on_our_clock(jobs: pd.DataFrame, corrections: pd.Series) -> pd.DataFrame:
 
 
 def clock_corrections(skew: pd.Series) -> pd.Series:
-    """Give what to take off each appliance's times to have them on our clock.
+    """Return the clock correction to subtract from each appliance's times.
 
     Parameters
     ----------
     skew : Series of timedelta64
-        The appliance's clock minus ours, by appliance; missing where unknown.
+        The appliance's clock minus the collector's, by appliance; missing where unknown.
 
     Returns
     -------
     Series of timedelta64
-        The skew where it is larger than 5 minutes, else 0; an error that small is within what
-        policies tolerate, and measuring it is no more exact.
+        The skew where it is larger than 5 minutes, else 0. Policies tolerate smaller errors, and
+        their measurement is not reliable.
 
     Examples
     --------
@@ -288,36 +286,36 @@ def knowledge(
     *,
     start: pd.Timestamp,
 ) -> pd.DataFrame:
-    """Tell since when and until when each appliance is known.
+    """Return since when and until when the state of each appliance is known.
 
     Parameters
     ----------
     oldest : Series of datetime64
-        Start of the oldest job, on our clock [UTC], by appliance; missing where there is none.
+        Corrected start of the oldest job [UTC], by appliance; missing if there is none.
     visited : DataFrame
-        What `visits` gave.
+        Result of `visits`.
     rules : DataFrame
-        What `Policy.rules` gave, with the same index.
+        Result of `Policy.rules`, with the same index.
     start : Timestamp
         The period's start.
 
     Returns
     -------
     DataFrame
-        By appliance, all [UTC]: known_since, known_until, evidence (the newest good visit) and
-        since (from when its time counts at all). NaT where there is no knowledge.
+        By appliance, all [UTC]: known_since, known_until, evidence (the newest good poll) and
+        since (its time before that is unobserved). NaT if there is none.
 
     Notes
     -----
-    known_since is the first good visit or the start of the oldest job, the earlier one.
-    known_until is the newest good visit plus the staleness allowance, but no later than the first
-    failed visit after it: an appliance that stopped answering is unknown at once. One that never
-    answered has neither, and its time counts, as unknown, from the period's start if it is
-    configured, else from its first visit.
+    known_since is the first good poll or the start of the oldest job, whichever is earlier.
+    known_until is the newest good poll plus the staleness allowance, but no later than the first
+    failed poll after it: an appliance that stops answering is unknown at once. An appliance that
+    was never read has neither. It is unknown from the period's start if it is configured, else
+    from its first poll.
 
     References
     ----------
-    .. [1] sla.md, section 3, "known_since" and "known_until".
+    .. [1] docs/sla.md, section 3, "known_since" and "known_until".
     """
     evidence = times_of(visited["last_ok"])
     never = np.isnat(evidence)
@@ -326,7 +324,7 @@ def knowledge(
     staleness = rules["staleness"].fillna(visited["cadence"])
     known_until = np.fmin(evidence + spans_of(staleness), times_of(visited["failing_since"]))
     first_poll = times_of(visited["first_poll"])
-    # a failed visit must not shorten what counts as unknown
+    # a failed poll must not shorten the unknown time
     expected = np.where(rules["configured"].to_numpy(), instant(start), NAT)
     first_sign = np.fmin(first_poll, expected)
     times = {

@@ -1,4 +1,4 @@
-"""What the plan itself has wrong, whatever the jobs did."""
+"""Schedule and policy checks of the fleet."""
 
 from collections.abc import Collection
 from typing import Final
@@ -14,7 +14,7 @@ from backupkit.tables import LINT
 __all__ = ["CROWD", "lint"]
 
 CROWD: Final = 10
-"""So many appliances that start in the same minute on the same target are too many."""
+"""Number of appliances that start in one minute on one target from which a warning is raised."""
 
 _WEEK: Final = pd.Timedelta(days=7)
 _MINUTE: Final = pd.Timedelta(minutes=1)
@@ -34,41 +34,41 @@ def lint(
     untold: Collection[str] = (),
     seen_twice: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Look for what is wrong with the plan.
+    """Check the schedules and the configuration of the fleet.
 
     Parameters
     ----------
     current : DataFrame
         The schedules in force, of `backupkit.tables.SCHEDULES`.
     rules : DataFrame
-        What `Policy.rules` gave. Appliances that a rule excludes are left out.
+        Result of `Policy.rules`. Appliances that a rule excludes are left out.
     baselines : DataFrame
         Of `backupkit.tables.BASELINES`; reads typical_duration.
     zones : DataFrame
-        What `schedule_zones` gave for `current`.
+        Result of `schedule_zones` for `current`.
     at : Timestamp
-        The moment; changes of the clocks count in the 12 months after it.
+        The moment; clock changes in the 12 months after it are considered.
     skew : Series of timedelta64
-        The appliance's clock minus ours, by appliance.
+        The appliance's clock minus the collector's, by appliance.
     untold : collection of str
-        Appliances that cannot tell a schedule: without an API for it (6.5), or never read.
+        Appliances without a known schedule: no API for it (6.5), or never read.
     seen_twice : DataFrame, optional
-        What `twins` gave.
+        Result of `twins`.
 
     Returns
     -------
     DataFrame
         Of `backupkit.tables.LINT`: errors first, then warnings and notes, each by rule and
-        appliance. The appliance is missing where it is about a backup target.
+        appliance. The appliance is missing for a finding about a backup target.
 
     Notes
     -----
-    Only schedules that are switched on are looked at closely. Of a location no more than scheme,
-    host and port is ever shown.
+    Disabled schedules are not checked in detail. Only scheme, host and port of a location are
+    shown.
 
     References
     ----------
-    .. [1] sla.md, section 4, number 23; section 5, "schedule disabled", "duplicate records".
+    .. [1] docs/sla.md, section 4, number 23; section 5, "schedule disabled", "duplicate records".
 
     Examples
     --------
@@ -109,7 +109,7 @@ def lint(
 
 
 def _unplanned(scope: pd.DataFrame, names: list[set[str]], untold: set[str]) -> Findings:
-    """Name the appliances without a run; `names` are those with a schedule, one on, a time."""
+    """Yield appliances without a slot; `names` have a schedule, an enabled one, one with a time."""
     told, on, planned = names
     for name, rpo in scope["rpo"].items():
         often = f"that runs at least every {words(rpo)}"
@@ -151,7 +151,7 @@ def _unplanned(scope: pd.DataFrame, names: list[set[str]], untold: set[str]) -> 
 
 
 def _infeasible(judged: pd.DataFrame) -> Findings:
-    """Name the appliances whose schedule cannot meet the RPO."""
+    """Yield the appliances whose schedule cannot meet the RPO."""
     for row in judged[judged["feasible"].notna()].reset_index().to_dict("records"):
         limit = f"RPO + grace are {words(row['threshold'])}"
         typical = row["needed"] - row["max_gap"]
@@ -184,7 +184,7 @@ def _infeasible(judged: pd.DataFrame) -> Findings:
 
 
 def _zones(rows: pd.DataFrame) -> Findings:
-    """Name the appliances whose time zone is a guess."""
+    """Yield the appliances whose time zone is assumed."""
     guessed = rows["source"].str.contains("^assumed|is no zone")
     for row in rows[guessed].drop_duplicates("appliance").to_dict("records"):
         yield Finding(
@@ -199,7 +199,7 @@ def _zones(rows: pd.DataFrame) -> Findings:
 
 
 def _crowds(rows: pd.DataFrame, at: pd.Timestamp) -> Findings:
-    """Name the targets on which many appliances start in the same minute."""
+    """Yield the targets on which many appliances start in the same minute."""
     targets = rows["location"].map(target_of, na_action="ignore").astype("str")
     runs = runs_of(rows, rows["zone"], start=at, end=at + _WEEK)
     starts = pd.DataFrame(
@@ -230,7 +230,7 @@ def _crowds(rows: pd.DataFrame, at: pd.Timestamp) -> Findings:
 
 
 def _clocks(skew: pd.Series) -> Findings:
-    """Name the appliances whose clock is off."""
+    """Yield the appliances with a large clock skew."""
     for name, off in skew[skew.abs() > _SKEW].items():
         side = "ahead of" if off > pd.Timedelta(0) else "behind"
         yield Finding(
@@ -243,7 +243,7 @@ def _clocks(skew: pd.Series) -> Findings:
 
 
 def _seen_twice(pairs: pd.DataFrame, scope: set[str]) -> Findings:
-    """Name the appliances that list each other's jobs."""
+    """Yield the appliances that list each other's jobs."""
     known = pairs[pairs["appliance"].isin(scope) & pairs["twin"].isin(scope)]
     for row in known.to_dict("records"):
         yield Finding(
@@ -258,5 +258,5 @@ def _seen_twice(pairs: pd.DataFrame, scope: set[str]) -> Findings:
 
 
 def _words(span: pd.Timedelta) -> str:
-    """Write a duration, to the second."""
+    """Format a duration, rounded up to a second."""
     return words(span.ceil("s"))

@@ -1,4 +1,4 @@
-"""What one schedule has wrong: where it writes, what it saves and keeps, when it starts."""
+"""Checks of one schedule: target, parts, retention and start."""
 
 from collections.abc import Collection, Hashable, Iterator
 from typing import Any, Final, NamedTuple
@@ -14,9 +14,9 @@ from backupkit.analysis.loads import target_of
 __all__ = ["INTERFACE", "Finding", "Findings", "schedule_findings"]
 
 INTERFACE: Final = "its management interface (port 5480, Backup)"
-"""Where a person changes an appliance's schedule."""
+"""Where to change an appliance's schedule."""
 
-_SHOWN: Final = 60  # characters of what an appliance says
+_SHOWN: Final = 60  # characters of a schedule's name
 _PLAIN: Final = ("ftp://", "http://")
 _HOUR: Final = 60
 _DAY: Final = 24 * _HOUR  # minutes
@@ -30,15 +30,15 @@ class Finding(NamedTuple):
     Attributes
     ----------
     appliance : str or None
-        The appliance; None if it is about a backup target.
+        The appliance; None for a finding about a backup target.
     rule : str
-        The short name of what is wrong.
+        The short name of the rule.
     severity : {"error", "warning", "note"}
-        How bad it is.
+        The severity.
     finding : str
-        What was found.
+        The finding.
     advice : str
-        What to do about it.
+        The next step.
     """
 
     appliance: str | None
@@ -49,7 +49,7 @@ class Finding(NamedTuple):
 
 
 Findings = Iterator[Finding]
-"""What a rule finds, one by one."""
+"""The findings of a check."""
 
 
 def schedule_findings(
@@ -60,21 +60,20 @@ def schedule_findings(
     at: pd.Timestamp,
     untold: Collection[str],
 ) -> Findings:
-    """Look at each schedule by itself.
+    """Check each schedule by itself.
 
     Parameters
     ----------
     rows : DataFrame
-        What `plans_in_use` gave.
+        Result of `plans_in_use`.
     week : DataFrame
-        What `week_of` gave for `rows`.
+        Result of `week_of` for `rows`.
     rules : DataFrame
-        What `Policy.rules` gave, for the whole fleet; reads host, retention and parts.
+        Result of `Policy.rules`, for the whole fleet; reads host, retention and parts.
     at : Timestamp
-        Changes of the clocks count in the 12 months after it.
+        Clock changes in the 12 months after it are considered.
     untold : collection of str
-        Appliances that cannot tell a schedule; the one they have is the policy's, which says
-        nothing of what is kept.
+        Appliances without a known schedule. Theirs is the policy's, which has no retention.
 
     Yields
     ------
@@ -98,7 +97,7 @@ def schedule_findings(
 
 
 def _target(row: _Row, hosts: dict[str, str]) -> Findings:
-    """Look at where the backups go."""
+    """Check where the backups go."""
     location = row["location"]
     target = target_of(location) if isinstance(location, str) else None
     if target is None:
@@ -122,7 +121,7 @@ def _target(row: _Row, hosts: dict[str, str]) -> Findings:
 
 
 def _parts(row: _Row, wanted: object) -> Findings:
-    """Look at what is saved; a schedule that does not tell is not judged."""
+    """Check what is saved; a schedule without parts is not checked."""
     told = row["parts"]
     if not isinstance(told, (list, np.ndarray)):
         return
@@ -156,7 +155,7 @@ def _parts(row: _Row, wanted: object) -> Findings:
 
 
 def _retention(row: _Row, wanted: int | NAType) -> Findings:
-    """Look at how many backups are kept."""
+    """Check how many backups are kept."""
     kept = row["max_count"]
     if pd.isna(kept):
         least = "" if pd.isna(wanted) else f", {wanted} or more,"
@@ -178,7 +177,7 @@ def _retention(row: _Row, wanted: int | NAType) -> Findings:
 
 
 def _changed_clocks(row: _Row, starts: list[int], at: pd.Timestamp) -> Findings:
-    """Look for starts in the hour that a change of the clocks skips or repeats."""
+    """Check for starts in the hour that a clock change skips or repeats."""
     told, hours, times = [], [], set()
     for change in clock_changes(row["zone"], at.to_pydatetime()):
         if hit := {start % _DAY for start in starts if change.holds(start)}:
@@ -197,12 +196,12 @@ def _changed_clocks(row: _Row, starts: list[int], at: pd.Timestamp) -> Findings:
 
 
 def _label(row: _Row) -> str:
-    """Name the schedule; what an appliance calls it need not be a name."""
+    """Return the schedule's name in printable characters, if it has one."""
     name = row["schedule"] if isinstance(row["schedule"], str) else ""
     shown = "".join(letter for letter in name[:_SHOWN] if letter.isprintable())
     return f'schedule "{shown}"' if shown else "its schedule"
 
 
 def _host_of(target: str | None) -> str:
-    """Give the host of what `target_of` gave."""
+    """Return the host of a target, the result of `target_of`."""
     return (urlsplit(target or "").hostname or "").rstrip(".")

@@ -1,4 +1,4 @@
-"""What each backup target has to bear: how many jobs write to it at once, in fact and by plan."""
+"""Load of each backup target: concurrent jobs, actual and planned."""
 
 from typing import Final
 from urllib.parse import urlsplit
@@ -28,7 +28,7 @@ __all__ = ["loads", "sums_of", "target_of", "touching"]
 
 Flags = npt.NDArray[np.bool_]
 
-_READ: Final = 4_000  # characters of a location that are looked at
+_READ: Final = 4_000  # characters of a location that are read
 _HOST_LENGTH: Final = 255
 _PORTS: Final = {
     "ftp": 21,
@@ -41,23 +41,23 @@ _PORTS: Final = {
     "smb": 445,
 }
 _FOLDER: Final = r"\A([^@/]*/[^@/]*/[^@/]*)/[^@]*\z"
-"""A location whose folder, in which jobs differ, cannot be the rest of a password."""
+"""A location with a folder that cannot be the rest of a password; jobs differ in the folder."""
 _GUESS: Final = np.timedelta64(1, "h")
 
 
 def target_of(location: str) -> str | None:
-    """Keep of a location where it is: scheme, host, and the port if it is not the usual one.
+    """Return scheme and host of a location, and the port if it is not the default.
 
     Parameters
     ----------
     location : str
-        The URI a backup went to, as the appliance says it.
+        The URI of a backup, as reported by the appliance.
 
     Returns
     -------
     str or None
-        Never with a user or a password; None where there is no host to be found, or where it cannot
-        be told from a password.
+        The target without user and password; None if no host is found, or if it may be part of a
+        password.
 
     Examples
     --------
@@ -69,11 +69,11 @@ def target_of(location: str) -> str | None:
     try:
         parts = urlsplit(location[:_READ])
         host, port = parts.hostname, parts.port
-    except ValueError:  # what an appliance says need not be a URI
+    except ValueError:  # the appliance may report an invalid URI
         return None
     if not parts.scheme or not host or not _is_name(host):
         return None
-    # a password with a slash: what looks like the host and the port is the user and its beginning
+    # a password with a slash: host and port are really the user and the start of the password
     if "@" in location and "@" not in parts.netloc and ":" in parts.netloc.rpartition("]")[2]:
         return None
     shown = f"[{host}]" if ":" in host else host
@@ -82,27 +82,27 @@ def target_of(location: str) -> str | None:
 
 
 def _is_name(host: str) -> bool:
-    """Tell whether a host can be one; an encoded ``@`` would hide a user."""
+    """Return whether a host is plausible; an encoded ``@`` would hide a user."""
     plain = host.isprintable() and " " not in host and "%40" not in host
     return plain and len(host) <= _HOST_LENGTH
 
 
 def sums_of(groups: Codes, sizes: pd.Series, *, number: int) -> pd.Series:
-    """Add up the sizes of each group.
+    """Sum the sizes of each group.
 
     Parameters
     ----------
     groups : array of intp
         The group of each size, 0 to `number` - 1; a negative one is in none.
     sizes : Series of Int64
-        What to add [bytes]; what is missing or below 0 tells nothing.
+        The sizes [bytes]; missing and negative ones are ignored.
     number : int
-        How many groups there are.
+        Number of groups.
 
     Returns
     -------
     Series of Int64
-        The sum of each group [bytes]; NA where none tells, or where it is larger than any disk.
+        The sum of each group [bytes]; NA if no size is known, or if the sum is too large.
 
     Examples
     --------
@@ -127,18 +127,18 @@ def loads(
     start: pd.Timestamp,
     end: pd.Timestamp,
 ) -> pd.DataFrame:
-    """Tell how many jobs each backup target had to bear at once, and how many are planned.
+    """Compute the concurrent jobs of each backup target, actual and planned.
 
     Parameters
     ----------
     jobs : DataFrame
-        Of `backupkit.tables.JOBS`, each job once, on our clock.
+        Of `backupkit.tables.JOBS`, each job once, corrected for clock skew.
     expected : DataFrame
-        The expected runs: appliance, slot [UTC] and location (of the schedule, a URI).
+        The slots: appliance, slot [UTC] and location (of the schedule, a URI).
     typical : Series of timedelta64
-        How long each appliance's job usually takes, by appliance; NaT where unknown.
+        The typical duration of a job, by appliance; NaT where unknown.
     start, end : Timestamp
-        The period, half-open; the end is no later than what is known.
+        The period, half-open; the end is not later than the newest data.
 
     Returns
     -------
@@ -147,18 +147,17 @@ def loads(
 
     Notes
     -----
-    A job counts from its start to its end, cut to the period; one that ends at an instant is gone
-    before another begins. One that is still running counts to the period's end, or to when the
-    appliance listed it no more. One whose end is unknown is a run without length, as is one that
-    failed at once: it is never at the same time as another. Busy time is the union of the jobs.
-    An expected run counts from its slot, if that is in the period. It takes the appliance's usual
-    time; where that is unknown the median of the other appliances, and 1 h while there is none:
-    to leave it out would make the plan look emptier than it is. Data counts for jobs that ended in
-    the period.
+    A job counts from its start to its end, cut to the period. A job that ends when another begins
+    does not overlap it. A running job counts to the period's end, or to its removal from the
+    appliance's list. A job without a known end has no length and overlaps no other, like one that
+    failed at once. Busy time is the union of the jobs.
+    A slot in the period counts from its instant for the appliance's typical duration. If that is
+    unknown, it counts for the median of the other appliances, or for 1 h if there is none. Without
+    it, the planned load would be too low. Data counts for jobs that ended in the period.
 
     References
     ----------
-    .. [1] sla.md, section 5, "overlapping jobs".
+    .. [1] docs/sla.md, section 4, number 24; section 5, "overlapping jobs".
 
     Examples
     --------
@@ -192,7 +191,7 @@ def loads(
     begins, ends = np.fmax(began[rows], first), np.fmin(until[rows], last)
     most, most_at, busy = _sweep(codes[writing], begins[writing], ends[writing], number)
     slots = times_of(due["slot"])
-    # beyond the period's length a run changes nothing
+    # a duration beyond the period's length changes nothing
     finish = slots + np.minimum(_usual(typical, due["appliance"]), last - first)
     named = planned >= 0
     plan, plan_at, _ = _sweep(planned[named], slots[named], finish[named], number)
@@ -214,12 +213,12 @@ def loads(
 
 
 def touching(jobs: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp) -> Flags:
-    """Tell which jobs began, ran or ended in a period: of the others no figure of it knows.
+    """Return a mask of the jobs that overlap a period.
 
     Parameters
     ----------
     jobs : DataFrame
-        Of `backupkit.tables.JOBS`, on our clock.
+        Of `backupkit.tables.JOBS`, corrected for clock skew.
     start, end : Timestamp
         The period, half-open.
 
@@ -251,13 +250,13 @@ def touching(jobs: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp) -> F
 def _in_period(
     began: Times, until: Times, done: Times, first: np.datetime64, last: np.datetime64
 ) -> tuple[Flags, Flags]:
-    """Tell which jobs ran in the period, and which ended in it."""
+    """Return which jobs ran in the period, and which ended in it."""
     ran = (began < last) & ((until > first) | (began >= first))
     return ran, (done >= first) & (done < last)
 
 
 def _spans(jobs: pd.DataFrame, last: np.datetime64) -> tuple[Times, Times, Times]:
-    """Give when each job began, until when it wrote, and when it was done."""
+    """Return when each job began, until when it wrote, and when its result was available."""
     began, done = job_times(jobs)
     outcome = jobs["outcome"]
     began = np.where(outcome.eq("void"), NAT, began)
@@ -267,17 +266,17 @@ def _spans(jobs: pd.DataFrame, last: np.datetime64) -> tuple[Times, Times, Times
 
 
 def _targets(*columns: pd.Series) -> tuple[Codes, pd.Index]:
-    """Give each location's target as its position in the sorted targets, -1 where there is none."""
+    """Return the position of each location's target, -1 if none, and the sorted targets."""
     whole = pd.concat([column.astype("str") for column in columns], ignore_index=True)
     which, locations = pd.factorize(whole.str.replace(_FOLDER, r"\1", regex=True))
     named = pd.Series([target_of(location) for location in locations], dtype="str")
     code, targets = pd.factorize(named, sort=True)
-    # the last one is for locations that are missing, which are at -1
+    # missing locations have position -1, the appended last element
     return np.append(code, -1).astype(np.intp)[which], targets
 
 
 def _usual(typical: pd.Series, appliances: pd.Series) -> Spans:
-    """Give how long the run of each appliance will take."""
+    """Return the assumed duration of each appliance's next job."""
     known = typical.dropna()
     codes = codes_of(appliances, known.index)
     spans = spans_of(known)
@@ -288,12 +287,12 @@ def _usual(typical: pd.Series, appliances: pd.Series) -> Spans:
 def _sweep(
     codes: Codes, begins: Times, ends: Times, number: int
 ) -> tuple[Codes, Times, npt.NDArray[np.timedelta64]]:
-    """Give of each target the most spans at once, when that first was, and their union's length."""
+    """Return the peak of concurrent spans, its first time and the union's length per target."""
     long = np.flatnonzero(begins < ends)
     change = np.repeat([1, -1], len(long))
     codes = np.tile(codes[long], 2)
     times = np.concatenate([begins[long], ends[long]])
-    order = order_of(codes, later_if(change > 0, times))  # an end comes before a start
+    order = order_of(codes, later_if(change > 0, times))  # ends before starts
     codes, times = codes[order], times[order]
     at_once = np.cumsum(change[order])
     most = np.zeros(number, dtype=np.intp)
@@ -302,7 +301,7 @@ def _sweep(
     reached, position = np.unique(codes[peaks], return_index=True)
     when = np.full(number, NAT)
     when[reached] = times[peaks[position]]
-    # after a target's last end nothing runs, so the step to the next target's first start is out
+    # nothing runs after a target's last end, so no step crosses to the next target
     steps = np.flatnonzero(at_once[:-1] > 0)
     busy = np.zeros(number, dtype=np.int64)
     np.add.at(busy, codes[steps], (times[steps + 1] - times[steps]).astype(np.int64))

@@ -1,4 +1,4 @@
-"""Why an appliance is in its state, in a sentence for a person."""
+"""Reasons for the state of an appliance, as sentences."""
 
 import re
 from collections.abc import Hashable
@@ -10,7 +10,7 @@ __all__ = ["reasons"]
 
 _Row = dict[Hashable, Any]
 
-_QUOTED: Final = 200  # characters of an appliance's own words
+_QUOTED: Final = 200  # characters of a quoted message
 _BLANK: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 
@@ -21,7 +21,7 @@ def reasons(
     *,
     end: pd.Timestamp,
 ) -> pd.Series:
-    """Say for each appliance why it is in its state.
+    """Return the reason for the state of each appliance.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def reasons(
         failing_since, last_poll and last_ok.
     failed : DataFrame
         By appliance, of those whose newest finished jobs failed: text (of the newest failure) and
-        since [UTC] (the end of the first failure in the row).
+        since [UTC] (the end of the first of these failures).
     current : DataFrame
         The schedules in force, of `backupkit.tables.SCHEDULES`.
     end : Timestamp
@@ -40,7 +40,7 @@ def reasons(
     Returns
     -------
     Series of str
-        By appliance; missing where there is nothing to say.
+        A sentence by appliance; missing if there is no remark.
     """
     plan = _plans(current).reindex(facts.index).fillna("no schedule")
     told = facts.join(failed.add_prefix("failure_")).assign(plan=plan)
@@ -50,7 +50,7 @@ def reasons(
 
 
 def _plans(current: pd.DataFrame) -> pd.Series:
-    """Say of each appliance with a schedule what is wrong with it, "" if nothing."""
+    """Return the problem of each appliance's schedules, "" if there is none."""
     on = current["enabled"].fillna(value=False).astype("bool")
     planned = on & current["hour"].notna() & current["minute"].notna()
     switched_on, runs = (flag.groupby(current["appliance"]).any() for flag in (on, planned))
@@ -120,7 +120,7 @@ def _failures(row: _Row) -> str:
 
 
 def _quote(words: object) -> str:
-    """Put an appliance's own words on one line of bounded length."""
+    """Return a message on one line of bounded length."""
     plain = _BLANK.sub(" ", words[: 4 * _QUOTED]).strip() if isinstance(words, str) else ""
     if len(plain) > _QUOTED:
         plain = plain[: _QUOTED - 1].rstrip() + "…"

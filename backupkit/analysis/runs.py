@@ -1,4 +1,4 @@
-"""Single runs and single days: the backup window, the limit of duration, days without a backup."""
+"""Checks of the backup window, the duration limit and the backup days."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -33,36 +33,36 @@ def window_runs(
     start: pd.Timestamp,
     end: pd.Timestamp,
 ) -> pd.DataFrame:
-    """Hold the scheduled runs against the backup window.
+    """Check scheduled jobs against the backup window.
 
     Parameters
     ----------
     jobs : DataFrame
-        Of `backupkit.tables.JOBS`, each job once, on our clock, with its type.
+        Of `backupkit.tables.JOBS`, each job once, corrected for clock skew, with its type.
     rules : DataFrame
-        What `Policy.rules` gave.
+        Result of `Policy.rules`.
     zones : Series of str
         The zone of each appliance's schedule, on the index of `rules`.
     start, end : Timestamp
-        The period, half-open; the run's end decides.
+        The period, half-open; a finished job counts by its end.
 
     Returns
     -------
     DataFrame
-        By appliance: window_runs (finished scheduled runs), window_ok (those that kept to the
-        window), window_running (runs past the window's end at the period's end; Int64) and
-        window_overrun (timedelta64, by how much the finished ones ran past it, in all). Missing
+        By appliance: window_runs (finished scheduled jobs), window_ok (those inside the window),
+        window_running (jobs that still run past the window's end at the period's end; Int64) and
+        window_overrun (timedelta64, total time that the finished ones ran past it). Missing
         where the policy has no window.
 
     Notes
     -----
-    A run keeps to the window if it starts no more than the tolerance before it opens, and ends by
-    the time it closes. Of the windows of several days a run belongs to the nearest: each reaches
-    half of the closed hours back and forth.
+    A job is inside the window if it starts no more than the tolerance before it opens, and ends by
+    the time it closes. A job belongs to the nearest window: each extends by half of the closed
+    hours to both sides.
 
     References
     ----------
-    .. [1] sla.md, section 4, number 13, and example O.
+    .. [1] docs/sla.md, section 4, number 13; section 7, O.
     """
     begun, done, running, rows = _scheduled(jobs, start, end)
     codes = codes_of(jobs["appliance"].iloc[rows], rules.index)
@@ -95,26 +95,26 @@ def window_runs(
 def duration_runs(
     jobs: pd.DataFrame, rules: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp
 ) -> pd.DataFrame:
-    """Hold the scheduled runs against the limit of duration.
+    """Check scheduled jobs against the duration limit.
 
     Parameters
     ----------
     jobs : DataFrame
         Of `backupkit.tables.JOBS`, each job once, with its type.
     rules : DataFrame
-        What `Policy.rules` gave.
+        Result of `Policy.rules`.
     start, end : Timestamp
-        The period, half-open: runs that end in it, and those that run at its end.
+        The period, half-open: jobs that end in it, and jobs that run at its end.
 
     Returns
     -------
     DataFrame
-        By appliance, Int64: duration_runs and duration_ok (those no longer than the limit, up to
-        now while they run). Missing where the policy has no limit.
+        By appliance, Int64: duration_runs and duration_ok (those no longer than the limit; running
+        ones are measured up to `end`). Missing where the policy has no limit.
 
     References
     ----------
-    .. [1] sla.md, section 4, number 14.
+    .. [1] docs/sla.md, section 4, number 14.
     """
     begun, done, running, rows = _scheduled(jobs, start, end)
     codes = codes_of(jobs["appliance"].iloc[rows], rules.index)
@@ -131,10 +131,10 @@ def duration_runs(
 def _scheduled(
     jobs: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp
 ) -> tuple[Times, Times, np.ndarray[tuple[int], np.dtype[np.bool_]], Codes]:
-    """Give starts, ends, what still runs at the end, and the rows of the period's own runs."""
+    """Return starts, ends, a mask of running jobs, and the rows of the period's jobs."""
     begun, done = job_times(jobs)
     last = instant(end)
-    gone = times_of(jobs["vanished_at"]) <= last  # nobody will ever tell how it ended
+    gone = times_of(jobs["vanished_at"]) <= last  # its end stays unknown
     open_now = (jobs["outcome"].eq("open").to_numpy() & ~gone) | (done >= last)
     running = open_now & (begun < last)
     wanted = running | ((done >= instant(start)) & (done < last))
@@ -143,7 +143,7 @@ def _scheduled(
 
 
 def _wall(times: Times, zones: np.ndarray[tuple[int], np.dtype[np.object_]]) -> Times:
-    """Give the wall times of instants, each in its zone."""
+    """Convert instants to wall times, each in its zone."""
     wall = times.copy()
     for zone, rows in pd.Series(zones).groupby(zones).indices.items():
         local = pd.DatetimeIndex(times[rows]).tz_localize("UTC").tz_convert(str(zone))
@@ -157,36 +157,36 @@ def backup_days(
     turns: Sequence[tuple[pd.Timestamp | None, pd.DataFrame]],
     zones: pd.Series,
 ) -> pd.DataFrame:
-    """Count the backup days without a backup.
+    """Count the backup days, and those without a backup.
 
     Parameters
     ----------
     jobs : DataFrame
-        Of `backupkit.tables.JOBS`, each job once, on our clock.
+        Of `backupkit.tables.JOBS`, each job once, corrected for clock skew.
     pieces : DataFrame
-        What `segments` gave.
+        Result of `segments`.
     turns : sequence of (Timestamp or None, DataFrame)
-        What `Policy.rules` gave, with the same index, and from when on it holds; the first holds
-        for all time before.
+        Results of `Policy.rules` with the same index, each with its effective date; the first also
+        covers all earlier time.
     zones : Series of str
         The zone of each appliance's schedule, on the index of the rules.
 
     Returns
     -------
     DataFrame
-        By appliance, Int64: days (backup days observed from their first to their last moment) and
-        days_missed (those in which no success ended).
+        By appliance, Int64: days (backup days that were observed completely) and days_missed
+        (those in which no success ended).
 
     Notes
     -----
-    A backup day begins at the policy's hour in the appliance's own zone, and lasts until it begins
-    again: 23 or 25 hours on the days on which the clocks change. The hour is that of the policy in
-    force when the day begins; where it changes, the first day of the new hour begins no sooner than
-    the last one of the old hour is over, so that no moment is of two days.
+    A backup day begins at the policy's hour in the appliance's own zone, and lasts until the next
+    one: 23 or 25 hours on days with a clock change. The policy in force when the day begins
+    applies. Days never overlap: after a change of the hour, the first new day begins no earlier
+    than the end of the last old day.
 
     References
     ----------
-    .. [1] sla.md, section 3, "backup day", and section 4, number 12.
+    .. [1] docs/sla.md, section 3, "backup day", and section 4, number 12.
     """
     index = turns[0][1].index
     size = len(index)
@@ -205,7 +205,7 @@ def backup_days(
         for members in keys.groupby(list(keys)).indices.values():
             one = members[0]
             opens, closes = _whole_days(str(zones.iloc[one]), hours[one], begins, first, last)
-            # + where a time away begins, - after the day in which it ends
+            # +1 where unobserved time begins, -1 after the day in which it ends
             change = np.zeros((size, len(opens) + 1), dtype=np.int64)
             np.add.at(change, (away, np.searchsorted(closes, away_from, "right")), 1)
             np.add.at(change, (away, np.searchsorted(opens, away_until, "left")), -1)
@@ -226,7 +226,7 @@ def _whole_days(
     first: np.datetime64,
     last: np.datetime64,
 ) -> tuple[Times, Times]:
-    """Give when the days of the period open and close, each by the hour in force as it opens."""
+    """Return start and end of the period's complete days, by the hour in force at the start."""
     opens, closes, free = [], [], first
     for hour, begin, until in zip(hours, begins, [*begins[1:], last], strict=True):
         bounds = _bounds(zone, hour, first, last)
@@ -239,7 +239,7 @@ def _whole_days(
 
 
 def _bounds(zone: str, hour: np.timedelta64, first: np.datetime64, last: np.datetime64) -> Times:
-    """List the moments at which backup days begin, from before `first` to after `last`."""
+    """Return the start times of backup days, from before `first` to after `last`."""
     days = np.arange(first.astype("datetime64[D]") - 2, last.astype("datetime64[D]") + 3)
     local = np.add(days.astype("datetime64[us]"), hour).astype("datetime64[us]")
     bounds, _ = to_utc(local, pd.Series(zone, index=range(len(local)), dtype="str"))

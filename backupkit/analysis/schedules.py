@@ -1,4 +1,4 @@
-"""When each appliance's schedule expects a run: local wall times turned into instants."""
+"""Slots of the schedules: wall times converted to instants."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -38,29 +38,29 @@ _NOTHING: Final = np.timedelta64(0, "us")
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 # a wall time, as schedules are
 _EPOCH_WEEKDAY: Final = 3  # a Thursday
 _MARGIN_BEFORE: Final = 2  # days; a zone is at most 14 h away from UTC
-_MARGIN_AFTER: Final = 10  # days; a weekly schedule's next run must be seen too
+_MARGIN_AFTER: Final = 10  # days; includes the next slot of a weekly schedule
 
 
 def schedule_zones(schedules: pd.DataFrame, *, fallback: pd.Series) -> pd.DataFrame:
-    """Decide in which time zone each schedule is to be read.
+    """Return the time zone of each schedule.
 
     Parameters
     ----------
     schedules : DataFrame
         Of `backupkit.tables.SCHEDULES`.
     fallback : Series of str
-        The zone fleet.toml gives, by appliance; missing where it gives none.
+        The zone in fleet.toml, by appliance; missing where it is not set.
 
     Returns
     -------
     DataFrame
-        zone and source (appliance, fleet.toml or assumed, with the reason where a name is no
-        zone), on the index of `schedules`.
+        zone and source (appliance, fleet.toml or assumed, with a remark if a name is no zone), on
+        the index of `schedules`.
 
     Notes
     -----
-    The appliance's own zone, else the one of fleet.toml, else UTC. A name that is no zone is passed
-    over: what an appliance says is never a reason to fail.
+    The appliance's own zone, else the one of fleet.toml, else UTC. An invalid name is skipped, so
+    that bad data of an appliance raises no error.
     """
     own = schedules["timezone"]
     member = fallback.reindex(schedules["appliance"]).set_axis(schedules.index)
@@ -74,7 +74,7 @@ def schedule_zones(schedules: pd.DataFrame, *, fallback: pd.Series) -> pd.DataFr
 
 
 def _choose_zone(own: object, member: object) -> tuple[str, str]:
-    """Take the first name that is a zone."""
+    """Return the first valid zone and its source."""
     remark = ""
     for name, source in ((own, "appliance"), (member, "fleet.toml")):
         if not isinstance(name, str):
@@ -88,7 +88,7 @@ def _choose_zone(own: object, member: object) -> tuple[str, str]:
 
 
 def current_schedules(schedules: pd.DataFrame, *, at: pd.Timestamp) -> pd.DataFrame:
-    """Keep of each schedule the row that is in force.
+    """Return the row of each schedule that is in force.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def current_schedules(schedules: pd.DataFrame, *, at: pd.Timestamp) -> pd.DataFr
     -------
     DataFrame
         One row per (appliance, schedule): the newest seen by then, else the first one, which
-        reaches back without limit.
+        covers all earlier time.
     """
     ordered = schedules.sort_values(["appliance", "schedule", "seen_at"], kind="stable")
     first = ordered.drop_duplicates(["appliance", "schedule"], keep="first")
@@ -118,37 +118,37 @@ def expected_runs(
     end: pd.Timestamp,
     corrections: pd.Series | None = None,
 ) -> pd.DataFrame:
-    """List the moments at which the schedules expect a run.
+    """Return the slots of the schedules.
 
     Parameters
     ----------
     schedules : DataFrame
         Of `backupkit.tables.SCHEDULES`, in any order.
     fallback : Series of str
-        The zone fleet.toml gives, by appliance.
+        The zone in fleet.toml, by appliance.
     since : Series of datetime64
-        From when to list, by appliance [UTC]; nothing where missing. Same index as `fallback`.
+        Earliest slot by appliance [UTC], no slots where missing; same index as `fallback`.
     end : Timestamp
-        Until when, exclusive.
+        End of the time to list, exclusive.
     corrections : Series of timedelta64, optional
-        What to take off each appliance's times, same index as `fallback`.
+        Clock correction to subtract from each appliance's times; same index as `fallback`.
 
     Returns
     -------
     DataFrame
-        appliance, schedule, location, slot [UTC], next_slot [UTC] (when the next one follows),
-        widened and next_widened (timedelta64, see Notes; of either), by appliance and slot.
+        appliance, schedule, location, slot [UTC], next_slot [UTC], widened and next_widened
+        (timedelta64, see Notes; of the slot and of the next one), sorted by appliance and slot.
 
     Notes
     -----
-    A row of a schedule is in force from when it was seen to when the next row of that schedule was;
-    the first reaches back without limit. An instant expected twice counts once.
-    A wall time that the clocks skip counts on the old offset, one slot, and its tolerances are
-    widened by the size of the jump. A wall time that comes twice counts the first time.
+    A row of a schedule is in force from when it was seen until the next row of that schedule was
+    seen; the first row covers all earlier time. Two schedules with the same instant make one slot.
+    A wall time that the clocks skip makes one slot at the old offset. Its tolerances are widened by
+    the size of the clock change. A repeated wall time counts the first time.
 
     References
     ----------
-    .. [1] sla.md, section 5, "spring gap", "autumn fold".
+    .. [1] docs/sla.md, section 5, "spring gap", "autumn fold".
 
     Examples
     --------
@@ -183,13 +183,13 @@ def expected_runs(
         & rows["hour"].between(0, 23).fillna(value=False)
         & rows["minute"].between(0, 59).fillna(value=False)
     ).to_numpy(dtype=bool)
-    # a row that comes into force after the end may still be what follows the last run
+    # a row that comes into force after the end may contain the slot after the last one
     beyond = np.fmin(until, instant(end) + np.timedelta64(_MARGIN_AFTER, "D"))
     usable &= ~np.isnat(times_of(since)[codes]) & (low < beyond)
     kept = np.flatnonzero(usable)
     picked = rows.loc[kept]
     own_zones = schedule_zones(picked, fallback=fallback)["zone"]
-    # by the appliance's clock, as its schedule is
+    # the schedule follows the appliance's clock
     ahead = np.full(len(rows), _NOTHING) if corrections is None else spans_of(corrections)[codes]
     row, local, zone = _wall_times(
         picked, own_zones, low[kept] + ahead[kept], high[kept] + ahead[kept]
@@ -203,7 +203,7 @@ def expected_runs(
     force = (np.isnat(begin[source]) | (slot >= begin[source])) & (
         np.isnat(until[source]) | (slot < until[source])
     )
-    # at one instant the schedule whose name comes first, as the rows are sorted by name
+    # at the same instant, the schedule that is first by name counts
     order = np.flatnonzero(force)[order_of(codes[source[force]], slot[force])]
     code, at = codes[source[order]], slot[order]
     again = np.zeros(len(order), dtype=bool)
@@ -229,7 +229,7 @@ def expected_runs(
 
 
 def _in_force(rows: pd.DataFrame) -> tuple[Times, Times]:
-    """Tell from when to when each row of a schedule holds; NaT is no limit."""
+    """Return from when to when each row of a schedule is in force; NaT is no limit."""
     seen = times_of(rows["seen_at"])
     key = rows[["appliance", "schedule"]]
     same = (key == key.shift()).all(axis=1).to_numpy()
@@ -240,7 +240,7 @@ def _in_force(rows: pd.DataFrame) -> tuple[Times, Times]:
 
 
 def _following(groups: Codes, slots: Times) -> Times:
-    """Give the next slot of the same group, NaT for the last; both sorted."""
+    """Return the next slot of the same group, NaT for the last; both sorted."""
     following = np.full(len(slots), NAT)
     following[:-1] = np.where(groups[1:] == groups[:-1], slots[1:], NAT)
     return following
@@ -249,7 +249,7 @@ def _following(groups: Codes, slots: Times) -> Times:
 def _wall_times(
     rows: pd.DataFrame, zones: pd.Series, low: Times, high: Times
 ) -> tuple[Codes, Times, pd.Series]:
-    """Spell out each row's local wall times around [low, high): row, time and zone of each."""
+    """Return each row's wall times around [low, high), as row, time and zone."""
     first = low.astype("datetime64[D]").astype(np.int64) - _MARGIN_BEFORE
     last = high.astype("datetime64[D]").astype(np.int64) + _MARGIN_AFTER
     count = last - first + 1
@@ -265,13 +265,13 @@ def _wall_times(
 
 
 def _weekdays(days: object) -> list[bool]:
-    """Tell for Monday to Sunday whether the schedule runs; none named means every day."""
+    """Return which of Monday to Sunday the schedule includes; no days mean every day."""
     named = {str(day).upper() for day in days} if isinstance(days, (list, np.ndarray)) else set()
     return [not named or day in named for day in _WEEKDAYS]
 
 
 def to_utc(local: Times, zone: pd.Series) -> tuple[Times, Spans]:
-    """Turn wall times into instants; tell by how much a skipped one widens its tolerances.
+    """Convert wall times to instants.
 
     Parameters
     ----------
@@ -283,15 +283,13 @@ def to_utc(local: Times, zone: pd.Series) -> tuple[Times, Spans]:
     Returns
     -------
     slot : array of datetime64[us]
-        The instants [UTC]. A time that a change skips is taken at the old offset, one that it
-        repeats the first time.
+        The instants [UTC]. A skipped time uses the old offset, a repeated time is its first one.
     widened : array of timedelta64[us]
-        The size of the change where it skips the time, else 0.
+        The size of the clock change if it skips the time, else 0.
 
     Notes
     -----
-    The offset of a zone is looked up once a day; only on the few days on which it changes is each
-    time looked up by itself.
+    The offset of a zone is looked up once per day, and once per time on days with a clock change.
     """
     slot = np.full(len(local), NAT)
     widened = np.full(len(local), np.timedelta64(0, "us"))
@@ -311,5 +309,5 @@ def to_utc(local: Times, zone: pd.Series) -> tuple[Times, Spans]:
 
 
 def _offset(zone: ZoneInfo, wall: datetime) -> np.timedelta64:
-    """Give the offset from UTC at a wall time; ``fold`` chooses the side of a change."""
+    """Return the offset from UTC at a wall time; ``fold`` chooses the side of a change."""
     return np.timedelta64(wall.replace(tzinfo=zone).utcoffset() or timedelta(0), "us")

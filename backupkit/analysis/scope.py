@@ -1,4 +1,4 @@
-"""What does not count: exclusions with a date, and how much of a time was observed."""
+"""Dated exclusions, and the observed part of time spans."""
 
 from dataclasses import dataclass
 from typing import Final, Self
@@ -18,14 +18,14 @@ _NOTHING: Final = np.timedelta64(0, "us")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exclusions:
-    """The times in which appliances are out of scope, joined where they overlap.
+    """The times in which appliances are out of scope, merged where they overlap.
 
     Attributes
     ----------
     codes : array of intp
         The appliance's position in the rules.
     starts, ends : array of datetime64[us]
-        From when to when, half-open [UTC].
+        Start and end of each exclusion, half-open [UTC].
 
     Examples
     --------
@@ -41,7 +41,7 @@ class Exclusions:
 
     @classmethod
     def of(cls, listed: pd.DataFrame, index: pd.Index) -> Self:
-        """Join what `Policy.excluded` listed.
+        """Merge the exclusions of `Policy.excluded`.
 
         Parameters
         ----------
@@ -64,7 +64,7 @@ class Exclusions:
         return cls(codes[begins], starts[begins], reach[last].astype("datetime64[us]"))
 
     def hold(self, codes: Codes, times: Times) -> npt.NDArray[np.bool_]:
-        """Tell of each (appliance, time) whether it is out of scope; False without a time."""
+        """Return whether each (appliance, time) is out of scope; False without a time."""
         inside = np.zeros(len(times), dtype=bool)
         if len(self.codes):
             row = latest(self.codes, self.starts, codes, times)
@@ -78,30 +78,30 @@ NO_EXCLUSIONS: Final = Exclusions(
     np.array([], dtype="datetime64[us]"),
     np.array([], dtype="datetime64[us]"),
 )
-"""Nobody is out of scope."""
+"""No exclusions."""
 
 
 def observed_between(
     pieces: pd.DataFrame, codes: Codes, begin: Times, until: Times, *, appliances: pd.Index
 ) -> Spans:
-    """Add up how much of some times was observed.
+    """Sum the observed time of each span.
 
     Parameters
     ----------
     pieces : DataFrame
-        What `segments` gave. Compliant, in breach and onboarding time is observed; what a rule
-        excludes, or nobody knows, is not.
+        Result of `segments`. Compliant, in breach and onboarding time is observed; unknown time
+        and time that a rule excludes is not.
     codes : array
-        The appliance of each time, as its position in `appliances`.
+        The appliance of each span, as its position in `appliances`.
     begin, until : array
-        From when to when.
+        Start and end of each span.
     appliances : Index of str
         The appliances.
 
     Returns
     -------
     array of timedelta64
-        The observed part of each.
+        The observed time of each span.
     """
     seen = pieces["state"].isin(["compliant", "breach", "excluded"]) & ~pieces["ruled"]
     starts, ends = times_of(pieces["start"]), times_of(pieces["end"])

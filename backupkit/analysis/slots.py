@@ -1,4 +1,4 @@
-"""Expected runs: which job belongs to which, and what became of each."""
+"""Slots: the jobs that belong to each, and its state."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -29,7 +29,7 @@ __all__ = ["infer_types", "judge_slots", "numbers_of", "recent_slots", "slot_cou
 
 _ATTEMPTS: Final = ("success", "failure", "open")
 _SUCCESS, _, _OPEN = range(len(_ATTEMPTS))
-_DECIDED: Final = (  # the first that holds
+_DECIDED: Final = (  # the first match counts
     "excluded",
     "met",
     "rescued",
@@ -45,20 +45,20 @@ _DAY: Final = pd.Timedelta(days=1)
 
 
 def infer_types(jobs: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:
-    """Work out the type of the jobs that do not tell it.
+    """Infer the type of the jobs without one.
 
     Parameters
     ----------
     jobs : DataFrame
         Of `backupkit.tables.JOBS`.
     expected : DataFrame
-        What `expected_runs` gave.
+        Result of `expected_runs`.
 
     Returns
     -------
     DataFrame
-        A copy with ``type`` filled, SCHEDULED where the job started within 10 minutes of an
-        expected run, else MANUAL, and ``type_inferred``. A job without a start stays untyped.
+        A copy with ``type`` filled, SCHEDULED where the job started within 10 minutes of a slot,
+        else MANUAL, and ``type_inferred``. A job without a start stays untyped.
     """
     start = times_of(jobs["start_time"])
     unknown = jobs["type"].isna().to_numpy() & ~np.isnat(start)
@@ -91,45 +91,45 @@ def judge_slots(
     *,
     now: pd.Timestamp,
 ) -> pd.DataFrame:
-    """Say of each expected run what became of it.
+    """Return the state of each slot.
 
     Parameters
     ----------
     jobs : DataFrame
-        Of `backupkit.tables.JOBS`, each job once, on our clock, with its type.
+        Of `backupkit.tables.JOBS`, each job once, corrected for clock skew, with its type.
     expected : DataFrame
-        What `expected_runs` gave.
+        Result of `expected_runs`.
     known : DataFrame
-        What `backupkit.analysis.knowledge` gave.
+        Result of `backupkit.analysis.knowledge`.
     numbers : DataFrame
-        What `numbers_of` gave for `expected`.
+        Result of `numbers_of` for `expected`.
     now : Timestamp
-        The moment of the judgement.
+        The time of the assessment.
 
     Returns
     -------
     DataFrame
-        The columns of `backupkit.tables.SLOTS`, and overdue [UTC]: when the run was overdue,
-        missing if it started in time or that is not known yet.
+        The columns of `backupkit.tables.SLOTS`, and overdue [UTC]: when the slot was overdue,
+        missing if a job started in time or if that is not known yet.
 
     Notes
     -----
-    Let k be the newest good visit. The attempts of a slot are the jobs (success, failure or open)
-    that started from `early` before it to `early` before the next one, though never further from
-    it than half the way to its neighbour, or than half a week. The deadline is the end of that
-    span, or the completion target where that is sooner.
+    Let k be the newest good poll. The attempts of a slot are the jobs (success, failure or open)
+    that started from `early` before it to `early` before the next one. `early` is cut to half the
+    gap between two slots, and to half a week. The deadline is the end of that span, or the
+    completion target if that is earlier.
 
     * met: the first SCHEDULED attempt started no more than `late` after the slot and succeeded by
-      the deadline. rescued: another attempt did. late: one succeeded, after the deadline.
-    * At or after the deadline, at k: missed_overrun if an attempt is still open, missed_failed if
-      there were attempts, missed_norun if there was none.
-    * Before it, at k: missed_norun if `late` has passed and nothing has started; else pending while
-      what is known reaches now, unknown beyond.
-    * excluded, whatever happened, if a rule excludes the appliance at the slot's moment.
+      the deadline. rescued: another attempt did. late: an attempt succeeded after the deadline.
+    * If k reaches the deadline: missed_overrun if an attempt is still open, missed_failed if there
+      were attempts, missed_norun if there was none.
+    * If k is before the deadline: missed_norun if `late` has passed at k and nothing has started;
+      else pending if known_until reaches now, else unknown.
+    * excluded in any case if a rule excludes the appliance at the slot's instant.
 
     References
     ----------
-    .. [1] sla.md, sections 3 and 5.
+    .. [1] docs/sla.md, section 3, "Slot states", and section 5.
     """
     codes = codes_of(expected["appliance"], known.index)
     slot, widened = times_of(expected["slot"]), spans_of(expected["widened"])
@@ -141,7 +141,7 @@ def judge_slots(
     outcome = codes_of(jobs["outcome"], pd.Index(_ATTEMPTS))
     attempt = np.flatnonzero((outcome >= 0) & ~np.isnat(start))
     owner = latest(codes, lower, codes_of(jobs["appliance"], known.index)[attempt], start[attempt])
-    belongs = start[attempt] < np.append(upper, NAT)[owner]  # no slot, -1, reads NaT
+    belongs = start[attempt] < np.append(upper, NAT)[owner]  # position -1, no slot, reads NaT
     attempt, owner = attempt[belongs], owner[belongs]
     size = len(slot)
     attempts = np.bincount(owner, minlength=size)
@@ -203,15 +203,15 @@ def numbers_of(
     turns: Sequence[tuple[pd.Timestamp | None, pd.DataFrame]],
     excluded: Exclusions = NO_EXCLUSIONS,
 ) -> pd.DataFrame:
-    """Give each expected run the numbers of the policy in force at its moment.
+    """Return the parameters of the policy in force at each slot.
 
     Parameters
     ----------
     expected : DataFrame
-        What `expected_runs` gave.
+        Result of `expected_runs`.
     turns : sequence of (Timestamp or None, DataFrame)
-        What `Policy.rules` gave, with the same index, and from when on it holds; the first holds
-        for all time before.
+        Results of `Policy.rules` with the same index, each with its effective date; the first also
+        covers all earlier time.
     excluded : Exclusions
         The dated exclusions.
 
@@ -223,7 +223,7 @@ def numbers_of(
 
     References
     ----------
-    .. [1] sla.md, section 4, "Retroactivity".
+    .. [1] docs/sla.md, section 4, "Retroactivity".
     """
     first = turns[0][1]
     codes, slot = codes_of(expected["appliance"], first.index), times_of(expected["slot"])
@@ -241,7 +241,7 @@ def numbers_of(
 def recent_slots(
     slots: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp, appliances: pd.Index
 ) -> pd.DataFrame:
-    """Count the missed and the allowed slots of the last day and the last week.
+    """Count the missed and allowed slots of the last day and the last week.
 
     Parameters
     ----------
@@ -249,9 +249,9 @@ def recent_slots(
         The columns of `backupkit.tables.SLOTS`, and target (float64), from a week before the
         period's end on.
     start, end : Timestamp
-        The period, half-open. Day and week count back from its end, also past its start.
+        The period, half-open. Day and week end with it, and may begin before it.
     appliances : Index of str
-        The appliances to tell about.
+        The appliances to report.
 
     Returns
     -------
@@ -261,7 +261,7 @@ def recent_slots(
 
     References
     ----------
-    .. [1] sla.md, section 4, number 18.
+    .. [1] docs/sla.md, section 4, number 18.
     """
     counted = slots[~slots["state"].isin(["pending", "excluded"])]
     missed = counted["state"].str.startswith("missed")
@@ -286,7 +286,7 @@ def slot_counts(slots: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     slots : DataFrame
         Of `backupkit.tables.SLOTS`.
     appliances : Index of str
-        The appliances to tell about.
+        The appliances to report.
 
     Returns
     -------
@@ -297,7 +297,7 @@ def slot_counts(slots: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
 
     References
     ----------
-    .. [1] sla.md, section 4, numbers 7 and 9.
+    .. [1] docs/sla.md, section 4, numbers 7 and 9.
     """
     codes = codes_of(slots["appliance"], appliances)
     states = codes_of(slots["state"], pd.Index(SLOT_STATES))
@@ -315,7 +315,7 @@ def slot_counts(slots: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
 def _bounds(
     expected: pd.DataFrame, codes: Codes, early: np.ndarray[tuple[int], np.dtype[np.timedelta64]]
 ) -> tuple[Times, Times]:
-    """Give the span in which a job has to start to belong to each slot."""
+    """Return the span in which a job must start to belong to each slot."""
     early = np.minimum(early, np.timedelta64(EARLIEST_START))
     slot, following = times_of(expected["slot"]), times_of(expected["next_slot"])
     same = np.zeros(len(slot), dtype=bool)
@@ -331,7 +331,7 @@ def _bounds(
 
 
 def _pick(owner: Codes, rows: Codes, order_by: Times, size: int) -> Codes:
-    """Give for each slot the job that comes first, -1 where there is none."""
+    """Return the first job of each slot, -1 if there is none."""
     picked = np.full(size, -1, dtype=np.intp)
     groups, first = first_of(owner, order_by)
     picked[groups] = rows[first]
@@ -339,7 +339,7 @@ def _pick(owner: Codes, rows: Codes, order_by: Times, size: int) -> Codes:
 
 
 def _pick_last(owner: Codes, rows: Codes, start: Times, size: int) -> Codes:
-    """Give for each slot the job that started last, -1 where there is none."""
+    """Return the job of each slot that started last, -1 if there is none."""
     picked = np.full(size, -1, dtype=np.intp)
     order = order_of(owner, start[rows])
     picked[owner[order]] = rows[order]

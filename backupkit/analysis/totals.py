@@ -1,4 +1,4 @@
-"""Counts over everything that is known of each appliance."""
+"""Counts over all jobs and polls of each appliance."""
 
 import numpy as np
 import pandas as pd
@@ -17,19 +17,19 @@ def totals_of(jobs: pd.DataFrame, polls: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     jobs : DataFrame
-        Of `backupkit.tables.JOBS`, each job once: all that are known.
+        Of `backupkit.tables.JOBS`, each job once; all known jobs.
     polls : DataFrame
-        Of ``POLLS``, in any order: all that are known.
+        Of ``POLLS``, in any order; all known polls.
 
     Returns
     -------
     DataFrame
-        Of `backupkit.tables.TOTALS`, a row for each appliance that has a job or a poll.
+        Of `backupkit.tables.TOTALS`, one row per appliance with a job or a poll.
 
     Notes
     -----
-    A poll that Ctrl-C stopped, or that only followed a running job, counts as none. A size counts
-    if it is of a success, is not below 0, and the success tells when it ended or was last seen.
+    A poll that Ctrl-C stopped, or that only followed a running job, is ignored. A size counts if it
+    is not below 0, and its job is a success with a known end or last_seen_at.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How the fleet fared day by day."""
+"""States and slots of the fleet per day."""
 
 from typing import Final
 
@@ -17,26 +17,26 @@ _DAY: Final = np.timedelta64(1, "D")
 def trend(
     intervals: pd.DataFrame, slots: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp
 ) -> pd.DataFrame:
-    """Add up states and expected runs of each UTC day.
+    """Sum the states and the slots of each UTC day.
 
     Parameters
     ----------
     intervals : DataFrame
         Of `backupkit.tables.INTERVALS`: states over time.
     slots : DataFrame
-        Of `backupkit.tables.SLOTS`; the planned start decides which day's a run is.
+        Of `backupkit.tables.SLOTS`; a slot counts on the day of its instant.
     start, end : Timestamp
         The period, half-open.
 
     Returns
     -------
     DataFrame
-        Of `backupkit.tables.TREND`, by ``day``: a row for each UTC day that the period touches.
-        Its times add up to those of the period, its runs to all runs of the period.
+        Of `backupkit.tables.TREND`, by ``day``: one row per UTC day of the period. The times and
+        the slots of all days add up to those of the period.
 
     References
     ----------
-    .. [1] sla.md, section 4, numbers 3 and 7, for each day.
+    .. [1] docs/sla.md, section 4, numbers 2, 7 and 27.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def trend(
 
 
 def _spent(begun: Times, ended: Times, days: Times) -> Times:
-    """Give the time that falls into each day."""
+    """Return the time that falls into each day."""
     total = np.zeros(len(days), dtype="timedelta64[us]")
     for number, day in enumerate(days):
         inside = np.minimum(ended, day + _DAY) - np.maximum(begun, day)

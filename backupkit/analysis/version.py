@@ -1,4 +1,4 @@
-"""A name for what a judgement rests on."""
+"""Fingerprint of the data of an assessment."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ __all__ = ["data_version"]
 
 
 def data_version(polls: pd.DataFrame) -> str:
-    """Name the visits that some knowledge comes from: what they did not bring is not known.
+    """Return a fingerprint of the polls that the data comes from.
 
     Parameters
     ----------
@@ -19,8 +19,8 @@ def data_version(polls: pd.DataFrame) -> str:
     Returns
     -------
     str
-        The number of visits and a digest of which they were. It stays the same however the tables
-        are stored, and while later visits are added: those are not known yet at an earlier moment.
+        The number of polls and a digest of their names and times, which does not depend on their
+        order. For an earlier moment, pass only the polls up to it.
 
     Examples
     --------
@@ -33,6 +33,6 @@ def data_version(polls: pd.DataFrame) -> str:
     """
     names = pd.util.hash_array(polls["appliance"].to_numpy(dtype=object))
     moments = pd.util.hash_array(times_of(polls["polled_at"]).astype(np.int64))
-    # a sum knows no order; the product ties each name to its moment
+    # the sum does not depend on the order; the product joins each name and its time
     digest = int(np.sum((2 * names + np.uint64(1)) * (2 * moments + np.uint64(1)), dtype=np.uint64))
     return f"{len(polls)}-{digest if len(polls) else 0:016x}"

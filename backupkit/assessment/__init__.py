@@ -1,4 +1,4 @@
-"""The judgement of a fleet over a period under a policy: all facts, computed once."""
+"""Assessment of a fleet over a period under a policy."""
 
 from backupkit.assessment.comparing import CHANGE_KINDS, Comparison, compare
 from backupkit.assessment.evaluation import evaluate, evaluate_frames

@@ -1,4 +1,4 @@
-"""What changed between two judgements of one fleet."""
+"""Changes between two assessments of one fleet."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ CHANGE_KINDS: Final = (
     "back in scope",
     "failure not seen again",
 )
-"""The kinds of a change, in the order in which a person should read them."""
+"""The kinds of change, the most important first."""
 
 _TO: Final = {
     "breach": "newly in breach",
@@ -41,14 +41,14 @@ _BACK_FROM: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Comparison:
-    """What changed since an earlier judgement.
+    """Changes since an earlier assessment.
 
     Attributes
     ----------
     start, end, now : Timestamp
-        The earlier judgement's period and moment [UTC].
+        The period and the time of the earlier assessment [UTC].
     version : str
-        The earlier judgement's data version.
+        The data version of the earlier assessment.
     changes : DataFrame
         Of `backupkit.tables.CHANGES`.
     """
@@ -61,7 +61,7 @@ class Comparison:
 
     @property
     def sentence(self) -> str:
-        """The changes in a sentence, with their counts."""
+        """The number of changes of each kind, in a sentence."""
         if _is_empty(self.version):
             return "nothing was known yet then"
         counts = self.changes["kind"].value_counts()
@@ -70,18 +70,18 @@ class Comparison:
 
 
 def compare(before: Assessment, after: Assessment) -> Comparison:
-    """Tell what changed between two judgements of one fleet.
+    """Compare two assessments of one fleet.
 
     Parameters
     ----------
     before, after : Assessment
-        The earlier and the later one.
+        The earlier and the later assessment.
 
     Returns
     -------
     Comparison
-        A row for each appliance that is worse, better, new or gone, and for each failure signature
-        that appeared or was not seen again. Where the earlier one knew nothing, nothing changed.
+        One row per appliance that is worse, better, new or gone, and per failure signature that
+        appeared or was not seen again. No row if the earlier assessment had no polls.
 
     Examples
     --------
@@ -98,7 +98,7 @@ def compare(before: Assessment, after: Assessment) -> Comparison:
     is_empty = _is_empty(before.version)
     rows = [] if is_empty else [*_appliances(before, after), *_signatures(before, after)]
     rank = {kind: place for place, kind in enumerate(CHANGE_KINDS)}
-    rows.sort(key=lambda row: rank[str(row["kind"])])  # stable: within a kind the worst first
+    rows.sort(key=lambda row: rank[str(row["kind"])])  # stable: keeps the worst first within a kind
     return Comparison(
         start=before.start,
         end=before.end,
@@ -109,12 +109,12 @@ def compare(before: Assessment, after: Assessment) -> Comparison:
 
 
 def _is_empty(version: str) -> bool:
-    """Return whether a version is that of an empty history, or of frames without polls."""
+    """Return whether a data version is of an empty history or of frames without polls."""
     return not version or version.startswith("0-")
 
 
 def _appliances(before: Assessment, after: Assessment) -> Iterator[dict[str, str | None]]:
-    """Tell how each appliance changed, in the later judgement's order."""
+    """Yield the change of each appliance, in the order of the later assessment."""
     were = before.appliances["state"].where(_visited(before)).to_dict()
     gone = _gone(before, after)
     visited = _visited(after).to_dict()
@@ -139,7 +139,7 @@ def _appliances(before: Assessment, after: Assessment) -> Iterator[dict[str, str
 
 
 def _gone(before: Assessment, after: Assessment) -> frozenset[str]:
-    """Name those that fleet.toml left out in between: still in the data, but not visited since."""
+    """Return the appliances that fleet.toml no longer lists and that were not polled since."""
     if before.now == after.now:
         return frozenset()
     left = after.coverage[~after.coverage["configured"].astype("bool")]
@@ -149,13 +149,13 @@ def _gone(before: Assessment, after: Assessment) -> frozenset[str]:
 
 
 def _visited(assessment: Assessment) -> pd.Series:
-    """Tell which appliances were ever visited: of the others nothing can change."""
+    """Return which appliances were ever polled; the others cannot change."""
     visits = assessment.coverage["polls"].reindex(assessment.appliances.index)
     return visits.fillna(0).gt(0).astype("bool")
 
 
 def _kind(was: str | None, now: str, *, known: bool, gone: bool) -> str | None:
-    """Name the change from one state to another, if it is one."""
+    """Return the kind of a change of state, None if it is no change."""
     if was is None:
         new = _TO["breach"] if now == "breach" else "new appliance"
         return new if known and not gone else None
@@ -167,7 +167,7 @@ def _kind(was: str | None, now: str, *, known: bool, gone: bool) -> str | None:
 
 
 def _signatures(before: Assessment, after: Assessment) -> Iterator[dict[str, str | None]]:
-    """Tell which failure signatures appeared, and which were not seen again."""
+    """Yield the failure signatures that appeared or were not seen again."""
     then, now = before.failures["signature"], after.failures
     new = now[~now["signature"].isin(then)]
     for signature, jobs, hit in zip(new["signature"], new["jobs"], new["appliances"], strict=True):

@@ -1,4 +1,4 @@
-"""The way from what is known to an assessment: each fact is computed once, in one place."""
+"""Evaluation of a history, a snapshot or frames."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -19,9 +19,9 @@ __all__ = ["appliances_in", "evaluate", "evaluate_frames", "known_at"]
 
 
 class _History(Protocol):
-    """What was known at an instant, such as `backupkit.History` gives.
+    """A source of the data known at an instant, such as `backupkit.History`.
 
-    With a period it may leave out what `backupkit.analysis.restrict_to_period` drops.
+    With a period, it may leave out what `backupkit.analysis.restrict_to_period` drops.
     """
 
     def known(
@@ -35,7 +35,7 @@ class _History(Protocol):
 
 
 class _Snapshot(Protocol):
-    """Frames of one round, such as `backupkit.collect` gives."""
+    """Frames of one collection, such as the result of `backupkit.collect`."""
 
     @property
     def jobs(self) -> pd.DataFrame: ...
@@ -55,24 +55,24 @@ def evaluate(
     last: str | timedelta | None = None,
     as_if: bool = False,
 ) -> Assessment:
-    """Judge a fleet over a period.
+    """Evaluate a fleet over a period.
 
     Parameters
     ----------
     source : History or Snapshot
-        What is known. Of a history only what was known at `now`, if that is given.
+        The data. From a history, only what was known at `now`, if that is given.
     policy : Policy
-        The numbers to judge by, and which appliances there are.
+        The policy and its appliances.
     start, end : datetime or str, optional
         The period, half-open: aware datetimes, or ISO 8601 text with its zone. The end is `now` by
-        default and never later, the start 30 days before the end.
+        default and never later. By default, the start is 30 days before the end.
     now : datetime or str, optional
-        The moment of the judgement; by default the current time.
+        The time of the assessment; by default the current time.
     last : str or timedelta, optional
         The length of the period, such as ``"7d"``, instead of `start`.
     as_if : bool
-        Judge all of the past by the policy of `now`, as if it had always held. By default each
-        moment is judged by the policy of its time.
+        Apply the policy of `now` to all of the past. By default, the policy of its time applies
+        to each moment.
 
     Returns
     -------
@@ -106,18 +106,18 @@ def evaluate_frames(
     now: Instant,
     as_if: bool = False,
 ) -> Assessment:
-    """Judge a fleet by frames: the pure core of `evaluate`.
+    """Evaluate a fleet from frames: the pure core of `evaluate`.
 
     Parameters
     ----------
     jobs, polls, schedules : DataFrame
         Of `backupkit.tables.JOBS`, ``POLLS`` and ``SCHEDULES``, in any order; not changed.
     policy : Policy
-        The numbers to judge by, and which appliances there are.
+        The policy and its appliances.
     start, end : datetime or str
         The period, half-open; the end is cut to `now`.
     now : datetime or str
-        The moment of the judgement. Visits, schedules and jobs first seen later are left out.
+        The time of the assessment. Polls, schedules and jobs first seen later are ignored.
     as_if : bool
         As in `evaluate`.
 
@@ -135,21 +135,21 @@ def evaluate_frames(
 
     Notes
     -----
-    States are told as at the period's end. Expected runs are judged by all that is known at
-    `now`, so that the period's last night is not cut off. Appliances excluded by a rule keep
-    their jobs, but are in no ratio, no incident and no failure signature. In time excluded by a
-    date slots do not count, and failures begin no incident; a success there is a recovery point.
+    States are those at the period's end. Slots are judged by everything known at `now`, so that
+    the last night of the period is complete. Appliances excluded by a rule keep their jobs, but
+    are in no ratio, no incident and no failure signature. During a dated exclusion, slots do not
+    count and failures begin no incident. A success in that time is still a recovery point.
 
     References
     ----------
-    .. [1] sla.md, sections 3 to 6.
+    .. [1] docs/sla.md, sections 3 to 6.
     """
     times = Times.checked(start=start, end=end, now=now)
     return _judged(Known(jobs, polls, schedules), policy, times, as_if=as_if)
 
 
 def _judged(known: Known, policy: Policy, times: Times, *, as_if: bool) -> Assessment:
-    """Judge what is known over a period, by what the figures of that period need."""
+    """Evaluate a period from the rows that its figures need."""
     known = known_at(known, times.now)
     version = analysis.data_version(known.polls) if known.version is None else known.version
     needed = analysis.restrict_to_period(known, start=times.start, end=times.end, now=times.now)
@@ -158,12 +158,12 @@ def _judged(known: Known, policy: Policy, times: Times, *, as_if: bool) -> Asses
 
 
 def appliances_in(known: Known) -> set[str]:
-    """Return the names that appear in the data.
+    """Return the names of the appliances in the data.
 
     Parameters
     ----------
     known : Known
-        What is known.
+        The data.
     """
     frames = (known.jobs, known.polls, known.schedules)
     names = {str(name) for frame in frames for name in frame["appliance"].unique()}
@@ -171,12 +171,12 @@ def appliances_in(known: Known) -> set[str]:
 
 
 def known_at(known: Known, moment: pd.Timestamp) -> Known:
-    """Keep what was known at a moment; each job once.
+    """Return the data known at a moment, each job once.
 
     Parameters
     ----------
     known : Known
-        Frames in any order; not changed. Its totals, if there are any, are those of the moment.
+        Frames in any order; not changed. Totals, if present, must be those of the moment.
     moment : Timestamp
         The moment.
 

@@ -1,4 +1,4 @@
-"""From what was judged of each appliance to an assessment of the fleet."""
+"""Assessment of the fleet from partial assessments (the reduce step)."""
 
 from collections.abc import Sequence
 
@@ -15,16 +15,16 @@ __all__ = ["assess"]
 
 
 def assess(parts: Sequence[Part], setting: Setting, *, version: str) -> Assessment:
-    """Put together what was judged of each appliance, and judge what looks from one to another.
+    """Merge partial assessments, and add the figures that compare appliances.
 
     Parameters
     ----------
     parts : sequence of Part
-        Each appliance of the setting is in one of them.
+        The partial assessments; each appliance of the setting is in one of them.
     setting : Setting
-        Of the whole fleet.
+        The setting of the whole fleet.
     version : str
-        What `backupkit.analysis.data_version` gave.
+        The version of the data; see `backupkit.tables.Known`.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def assess(parts: Sequence[Part], setting: Setting, *, version: str) -> Assessme
 
 
 def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Put frames together in the order of the alphabet; the rows of an appliance keep theirs."""
+    """Concatenate frames, sorted by appliance; the rows of an appliance keep their order."""
     if len(frames) == 1:
         return frames[0]
     if frames[0].index.name == "appliance":
@@ -95,7 +95,7 @@ def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _coverage(facts: pd.DataFrame) -> pd.DataFrame:
-    """Tell what the judgement of each appliance rests on."""
+    """Return the data basis of each appliance."""
     told = facts.drop(columns="timezone").rename(
         columns={"zone": "timezone", "zone_source": "timezone_source"}
     )

@@ -1,4 +1,4 @@
-"""What is judged of each appliance by itself: nothing here looks from one to another."""
+"""Assessment of each appliance by itself (the map step)."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -16,32 +16,32 @@ from backupkit.tables.evidence import LATEST_START, RECENT
 
 __all__ = ["Part", "judge_part"]
 
-_LOOK_BACK: Final = pd.Timedelta(days=1_000)  # expected runs before that change no figure
-_AROUND: Final = pd.Timedelta(minutes=10)  # a job may start a little off the run it is
+_LOOK_BACK: Final = pd.Timedelta(days=1_000)  # before the start; earlier slots are not judged
+_AROUND: Final = pd.Timedelta(minutes=10)  # distance between a job and its slot
 _DAY: Final = pd.Timedelta(days=1)
 _COUNTS: Final = ["polls", "polls_ok", "jobs"]
-_READ: Final = [name for name in JOBS.names if name != "messages"]  # a frame may hold more
+_READ: Final = [name for name in JOBS.names if name != "messages"]  # no messages or extra columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What was judged of some appliances.
+    """Partial assessment: the figures of some appliances.
 
     Attributes
     ----------
     facts : DataFrame
-        By appliance: its rules, and all figures of its own.
+        By appliance: its rules and its figures.
     intervals, slots, incidents, baselines, anomalies, schedules : DataFrame
-        As in the assessment, by appliance.
+        As in `Assessment`, sorted by appliance.
     jobs : DataFrame
         Of `backupkit.tables.ASSESSED_JOBS`.
     touching : DataFrame
-        The jobs that began, ran or ended in the period, on our clock, with what
-        `backupkit.analysis.failure_signatures` gave.
+        The jobs that overlap the period, corrected for clock skew, with the columns of
+        `backupkit.analysis.failure_signatures`.
     due : DataFrame
-        The runs that the schedules expect in the period.
+        The slots of the period.
     lately : DataFrame
-        What `backupkit.analysis.lately` gave.
+        Result of `backupkit.analysis.lately`.
     """
 
     facts: pd.DataFrame
@@ -58,20 +58,20 @@ class Part:
 
 
 def judge_part(data: Known, setting: Setting) -> Part:
-    """Judge some appliances.
+    """Assess some appliances.
 
     Parameters
     ----------
     data : Known
-        What is known of them, each job once: all of it, or what
-        `backupkit.analysis.restrict_to_period` kept.
+        Their data, each job once: complete, or the result of
+        `backupkit.analysis.restrict_to_period`.
     setting : Setting
-        Of these appliances.
+        The setting of these appliances.
 
     Returns
     -------
     Part
-        What was judged.
+        Their partial assessment.
     """
     times, turns, rules, excluded = setting.times, setting.turns, setting.rules, setting.excluded
     start, end, now = times.start, times.end, times.now
@@ -182,24 +182,24 @@ def judge_part(data: Known, setting: Setting) -> Part:
 
 
 def _read(polls: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> pd.Series:
-    """Name the appliances that a visit of the period could read."""
+    """Return the appliances with a good poll in the period."""
     good = polls["ok"].fillna(value=False).astype("bool")
     return polls.loc[good & polls["polled_at"].between(start, end), "appliance"]
 
 
 def _spans(turns: Turns, times: Times) -> list[tuple[pd.DataFrame, pd.Timestamp, pd.Timestamp]]:
-    """Give the rules of each part of the period, and where it begins and ends."""
+    """Return the rules, the start and the end of each part of the period."""
     begins = [times.start, *(max(moment, times.start) for moment, _ in turns[1:] if moment)]
     parts = zip(turns, begins, [*begins[1:], times.end], strict=True)
     return [(rules, begin, until) for (_, rules), begin, until in parts if begin < until]
 
 
 def _runs(jobs: pd.DataFrame, turns: Turns, zones: pd.Series, times: Times) -> pd.DataFrame:
-    """Hold runs against the backup window and the limit of duration of the time they ended."""
+    """Check jobs against the backup window and duration limit in force when they ended."""
     _, done = analysis.job_times(jobs)
     parts = []
     for rules, begin, until in _spans(turns, times):
-        # what still runs is told once, at the period's end
+        # running jobs count once, at the period's end
         own = jobs if until == times.end else jobs[done < instant(until)]
         held = (
             analysis.window_runs(own, rules, zones, start=begin, end=until),
@@ -208,7 +208,7 @@ def _runs(jobs: pd.DataFrame, turns: Turns, zones: pd.Series, times: Times) -> p
         parts.append(pd.concat(held, axis="columns"))
     total = parts[0]
     for part in parts[1:]:
-        # where only one of them has a window, or a limit, it alone counts
+        # a part without a window, or without a limit, adds nothing
         total = (total + part).fillna(total).fillna(part)
     return total
 
@@ -221,7 +221,7 @@ def _pieces(
     excluded: Exclusions,
     times: Times,
 ) -> pd.DataFrame:
-    """Cut the period into segments, each by the rules of its time."""
+    """Return the segments of the period, each by the rules of its time."""
     pieces = [
         analysis.segments(
             analysis.recovery_points(jobs, anchor=rules["anchor"]),
@@ -241,7 +241,7 @@ def _pieces(
 
 
 def _with_plans(schedules: pd.DataFrame, visited: pd.DataFrame, policy: Policy) -> pd.DataFrame:
-    """Add the plans that the policy states for appliances that cannot tell their own."""
+    """Add the policy's schedules for appliances whose API does not report one."""
     without = mute(visited).difference(pd.Index(schedules["appliance"]))
     plans = policy.plans(without)
     plans = plans[plans["appliance"].isin(without)]
@@ -249,7 +249,7 @@ def _with_plans(schedules: pd.DataFrame, visited: pd.DataFrame, policy: Policy) 
 
 
 def _outside(jobs: pd.DataFrame, excluded: Exclusions, index: pd.Index) -> pd.DataFrame:
-    """Drop the failures that ended in excluded time: they begin no incident."""
+    """Drop failures that ended in excluded time, because they begin no incident."""
     _, done = analysis.job_times(jobs)
     codes = index.get_indexer(pd.Index(jobs["appliance"]))
     away = excluded.hold(codes, done) & jobs["outcome"].eq("failure").to_numpy()
@@ -258,14 +258,14 @@ def _outside(jobs: pd.DataFrame, excluded: Exclusions, index: pd.Index) -> pd.Da
 
 
 def _reasons_at(listed: pd.DataFrame, end: pd.Timestamp, index: pd.Index) -> pd.Series:
-    """Give the reason of the dated exclusion that holds at the period's end."""
+    """Return the reason of the dated exclusion in force at the period's end."""
     begun = listed["start"].isna() | (listed["start"] <= end)
     holds = listed[begun & ~(listed["end"] <= end)]
     return holds.drop_duplicates("appliance").set_index("appliance")["reason"].reindex(index)
 
 
 def _zones(current: pd.DataFrame, told: pd.DataFrame, rules: pd.DataFrame) -> pd.DataFrame:
-    """Give the zone of each appliance's schedule, without one that of fleet.toml, else UTC."""
+    """Return the zone of each appliance: of its schedule, else of fleet.toml, else UTC."""
     told = told.assign(appliance=current["appliance"]).drop_duplicates("appliance")
     others = rules.index.difference(pd.Index(told["appliance"]))
     bare = SCHEDULES.frame({"appliance": others.to_list()})
@@ -277,10 +277,10 @@ def _zones(current: pd.DataFrame, told: pd.DataFrame, rules: pd.DataFrame) -> pd
 def _expect_since(
     jobs: pd.DataFrame, known: pd.DataFrame, turns: Turns, start: pd.Timestamp
 ) -> pd.Series:
-    """Return from when on expected runs are judged.
+    """Return the time from which slots are judged.
 
-    The period's start is not enough: an incident open then began after the last success before it,
-    and the burn rate counts back from the period's end.
+    It is before the period's start: an incident that is open then began after the last success
+    before it, and the burn rate counts back from the period's end.
     """
     _, done = analysis.job_times(jobs)
     before = jobs["outcome"].eq("success").to_numpy() & (done < instant(start))
@@ -296,14 +296,14 @@ def _expect_since(
 def _infer_since(
     jobs: pd.DataFrame, known: pd.DataFrame, since: pd.Series, start: pd.Timestamp
 ) -> pd.Series:
-    """Return from when on expected runs are listed: the type of a job may have to be inferred."""
+    """Return the time from which slots are listed, to infer the type of older jobs."""
     untyped = jobs[jobs["type"].isna()].groupby("appliance")["start_time"].min() - _DAY
     earliest = pd.concat([since, untyped.reindex(known.index)], axis="columns").min(axis="columns")
     return _since(earliest, known, pd.Series(start - _LOOK_BACK, index=known.index))
 
 
 def _since(earliest: pd.Series, known: pd.DataFrame, limit: pd.Series) -> pd.Series:
-    """Return the times, none before the limit, or before the appliance's time counts."""
+    """Return times that are not before the limit, nor before the appliance's ``since``."""
     since = pd.concat([known["since"], earliest, limit], axis="columns").max(axis="columns")
     return since.where(known["since"].notna())
 

@@ -1,4 +1,4 @@
-"""What an assessment is: the verdict and all facts of one period."""
+"""The result of an assessment: the verdict and all frames of one period."""
 
 from dataclasses import dataclass
 
@@ -13,12 +13,12 @@ __all__ = ["Assessment", "Verdict"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The answer to "are we inside our SLA?".
+    """The state of the fleet at the period's end.
 
     Attributes
     ----------
     compliant, breach, unknown, excluded, unobserved : int
-        Appliances in each state at the period's end.
+        Number of appliances in each state at the period's end.
 
     Examples
     --------
@@ -37,14 +37,14 @@ class Verdict:
 
     @property
     def in_scope(self) -> int:
-        """Appliances that are compliant, in breach or unknown."""
+        """Number of appliances that are compliant, in breach or unknown."""
         return self.compliant + self.breach + self.unknown
 
     @property
     def state(self) -> str:
-        """The worst there is: breach, else unknown, else compliant.
+        """The worst state: breach, else unknown, else compliant.
 
-        Without any appliance in scope, or with one never observed, nothing is proved: unknown.
+        Without a breach, it is also unknown if no appliance is in scope or one is unobserved.
         """
         if self.breach:
             return "breach"
@@ -76,34 +76,34 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Assessment:
-    """The judgement of a fleet over a period under a policy.
+    """The assessment of a fleet over a period under a policy.
 
     Attributes
     ----------
     start, end : Timestamp
         The period, half-open [UTC].
     now : Timestamp
-        The moment of the judgement [UTC]; nothing learnt later is in it.
+        The time of the assessment [UTC]; later data is ignored.
     policy : Policy
-        The numbers it was judged by.
+        The policy that was applied.
     version : str
-        What it rests on: the head digest of the history, "" of an empty one; or of frames and
-        snapshots the number of polls and a digest.
+        The version of the data: the head digest of a history, "" if it is empty. For frames and
+        snapshots, the number of polls and a digest.
     verdict : Verdict
-        The answer in one word and one sentence.
+        The state of the fleet, and a sentence with counts.
     fleet, groups, appliances, intervals, slots, incidents : DataFrame
         Of `backupkit.tables.METRICS`, ``GROUPS``, ``APPLIANCES`` (the worst first), ``INTERVALS``,
         ``SLOTS`` and ``INCIDENTS``.
     failures, failure_counts, clusters : DataFrame
-        Of ``FAILURES``, ``FAILURE_COUNTS`` and ``CLUSTERS``: what failed, and what the appliances
-        concerned have in common.
+        Of ``FAILURES``, ``FAILURE_COUNTS`` and ``CLUSTERS``: the failures, and what the affected
+        appliances have in common.
     baselines, anomalies, loads, lint : DataFrame
-        Of ``BASELINES``, ``ANOMALIES``, ``LOADS`` and ``LINT``: what is usual, what is not, what
-        the targets bear, and what is wrong with the plan.
+        Of ``BASELINES``, ``ANOMALIES``, ``LOADS`` and ``LINT``: usual values, deviations, load of
+        the targets, and findings of the schedule and policy checks.
     coverage, jobs, schedules : DataFrame
         Of ``COVERAGE``, ``ASSESSED_JOBS`` (by the appliances' own clocks) and ``SCHEDULES`` (those
-        in force at the period's end): what the judgement rests on. Older jobs, which no figure
-        needs, are not among the jobs; ``coverage`` counts them all.
+        in force at the period's end): the data basis. Older jobs, which no figure needs, are not
+        in `jobs`; ``coverage`` counts all jobs.
     """
 
     start: pd.Timestamp
@@ -131,7 +131,7 @@ class Assessment:
 
     @property
     def at_risk(self) -> pd.Index:
-        """The compliant appliances that live in their grace time or have an open incident."""
+        """The compliant appliances that are in their grace time or have an open incident."""
         rows = self.appliances
         rules = self.policy.at(self.end).rules(rows.index)
         late = rows["exposure"] > rules["rpo"].reindex(rows.index)

@@ -1,4 +1,4 @@
-"""What a judgement is asked for: the period, the policy, and the rules of each appliance in it."""
+"""Context of an assessment: the period, the policy, and the rules of each appliance."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ _PERIOD: Final = timedelta(days=30)
 _EARLIEST: Final = pd.Timestamp("1980-01-01", tz="UTC")
 
 Turns = list[tuple[pd.Timestamp | None, pd.DataFrame]]
-"""The rules, and from when on each hold."""
+"""The rules, each with its effective date; None for the first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """The period, half-open, and the moment of the judgement [UTC]."""
+    """The period, half-open, and the time of the assessment [UTC]."""
 
     start: pd.Timestamp
     end: pd.Timestamp
@@ -39,7 +39,7 @@ class Times:
         now: Instant | None,
         last: str | timedelta | None,
     ) -> "Times":
-        """Work out what is meant by what a person asks; see `backupkit.evaluate`."""
+        """Resolve the options of `backupkit.evaluate`."""
         if start is not None and last is not None:
             raise SettingsError("start and last exclude each other: give one of them.")
         moment = pd.Timestamp.now("UTC") if now is None else parse_instant(now, where="now")
@@ -52,7 +52,7 @@ class Times:
 
     @classmethod
     def checked(cls, *, start: Instant, end: Instant, now: Instant) -> "Times":
-        """Hold them to what can be judged; see `backupkit.evaluate_frames`."""
+        """Parse and validate the times of `backupkit.evaluate_frames`."""
         moment = parse_instant(now, where="now")
         begin, until = parse_instant(start, where="start"), parse_instant(end, where="end")
         until = min(until, moment)
@@ -66,20 +66,20 @@ class Times:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a judgement of some appliances is asked for.
+    """Context of an assessment of some appliances.
 
     Attributes
     ----------
     policy : Policy
-        The numbers.
+        The policy.
     times : Times
-        The period and the moment.
+        The period and the time of the assessment.
     turns : list of (Timestamp or None, DataFrame)
-        What `Policy.rules` gave for each part of the period, and from when on it holds.
+        Result of `Policy.rules` for each part of the period, with its effective date.
     listed : DataFrame
-        What `Policy.excluded` gave.
+        Result of `Policy.excluded`.
     as_if : bool
-        Whether the policy of now holds for all time.
+        Whether the policy of `now` applies to all of the past.
     """
 
     policy: Policy
@@ -90,7 +90,7 @@ class Setting:
 
     @classmethod
     def of(cls, policy: Policy, names: Iterable[str], times: Times, *, as_if: bool) -> "Setting":
-        """Spell out what a policy asks of the appliances that appear in the data, and its own."""
+        """Resolve a policy for its members and the appliances in the data."""
         known = sorted(names)
         moments = [None, *(turn for turn in policy.turns if turn < times.end)]
         turns: Turns = (
@@ -101,7 +101,7 @@ class Setting:
         return cls(policy, times, turns, policy.excluded(known), as_if)
 
     def only(self, appliances: pd.Index) -> "Setting":
-        """Give the setting of some appliances."""
+        """Return the setting of some of the appliances."""
         turns = [(moment, rules.loc[rules.index.isin(appliances)]) for moment, rules in self.turns]
         listed = self.listed[self.listed["appliance"].isin(appliances)]
         return Setting(self.policy, self.times, turns, listed, self.as_if)
@@ -113,10 +113,10 @@ class Setting:
 
     @cached_property
     def excluded(self) -> Exclusions:
-        """The times that do not count."""
+        """The dated exclusions."""
         return Exclusions.of(self.listed, self.rules.index)
 
     @property
     def policy_of_plans(self) -> Policy:
-        """The policy that states the plans of appliances that cannot tell their own."""
+        """The policy that sets the schedules of appliances whose API does not report one."""
         return self.policy.at(self.times.now) if self.as_if else self.policy

@@ -1,4 +1,4 @@
-"""An assessment as a notebook shows it: verdict, figures and the worst appliances."""
+"""Notebook view of an assessment: verdict, figures and the worst appliances."""
 
 from collections.abc import Hashable, Mapping
 from types import MappingProxyType
@@ -24,7 +24,7 @@ HEAD_FIGURES: Final[Mapping[str, str]] = MappingProxyType(
         "slot_strict_micro": "of the expected runs done",
     }
 )
-"""What the key figures of `backupkit.tables.METRICS` are called."""
+"""Labels of the key figures of `backupkit.tables.METRICS`."""
 
 _WORST: Final = 10
 _COLUMNS: Final = {
@@ -38,7 +38,7 @@ _COLUMNS: Final = {
 
 
 def exposure(row: pd.Series) -> str:
-    """Write an appliance's exposure, or its lower bound where no success is known.
+    """Format an appliance's exposure, or its lower bound if no success is known.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def exposure(row: pd.Series) -> str:
     Returns
     -------
     str
-        A duration, "over ..." for a lower bound.
+        A duration; a lower bound begins with "over".
     """
     if pd.notna(row["exposure"]):
         return span(row["exposure"])
@@ -58,17 +58,17 @@ def exposure(row: pd.Series) -> str:
 
 
 def html_of(assessment: "Assessment") -> Markup:
-    """Show the verdict, the figures with their fractions, and who is not compliant.
+    """Render the verdict, the key figures, and the appliances that are not compliant.
 
     Parameters
     ----------
     assessment : Assessment
-        The judgement of one period.
+        The assessment of one period.
 
     Returns
     -------
     Markup
-        HTML in which every text is escaped.
+        HTML with all text escaped.
     """
     verdict, rows = assessment.verdict, assessment.appliances
     period = f"{instant(assessment.start)} to {instant(assessment.end)} UTC"
@@ -92,7 +92,7 @@ def html_of(assessment: "Assessment") -> Markup:
 
 
 def _figure(row: Mapping[Hashable, Any], name: str) -> Markup:
-    """Show a percentage, and beside it what it is made of."""
+    """Render a percentage and its fraction."""
     text = ratio(row["numerator"], row["denominator"], row["unit"])
     percent, _, fraction = text.partition(" (")
     beside = Markup(" <span>({}</span>").format(fraction) if fraction else ""

@@ -1,4 +1,4 @@
-"""How each appliance stands at the period's end, and in what order a person should read them."""
+"""Exposure, current failures and severity order of the appliances at the period's end."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ _WORST_FIRST: Final = ("breach", "unknown", "unobserved", "compliant", "excluded
 def exposures(
     jobs: pd.DataFrame, points: pd.DataFrame, known: pd.DataFrame, end: pd.Timestamp
 ) -> pd.DataFrame:
-    """Give what each appliance would lose at the end, and its newest success."""
+    """Return the exposure of each appliance at the end, and its newest success."""
     _, done = analysis.job_times(jobs)
     finished = pd.Series(done, index=jobs.index).dt.tz_localize("UTC")
     good = ((jobs["outcome"] == "success") & (finished <= end)).to_numpy()
@@ -35,7 +35,7 @@ def exposures(
 def failing(
     jobs: pd.DataFrame, text: pd.Series, last_success: pd.Series, end: pd.Timestamp
 ) -> pd.DataFrame:
-    """Give for each appliance that fails now its newest failure's text and since when it fails."""
+    """Return the newest failure's text and the first failure's end of each failing appliance."""
     _, done = analysis.job_times(jobs)
     failed = jobs["outcome"].eq("failure").to_numpy()
     failures = jobs.loc[failed, ["appliance"]]
@@ -51,7 +51,7 @@ def failing(
 
 
 def worst_first(facts: pd.DataFrame) -> pd.Series:
-    """Give the positions in the order in which a person should read them."""
+    """Return the row positions by severity, the worst first."""
     rank = facts["state"].map({state: rank for rank, state in enumerate(_WORST_FIRST)})
     age = facts["exposure"].fillna(facts["exposure_at_least"]).fillna(pd.Timedelta(0))
     order = pd.DataFrame({"rank": rank, "age": -age}).reset_index()
@@ -59,10 +59,10 @@ def worst_first(facts: pd.DataFrame) -> pd.Series:
 
 
 def mute(visited: pd.DataFrame) -> pd.Index:
-    """Name the appliances that have no interface for schedules (6.5)."""
+    """Return the appliances whose API has no schedules (6.5)."""
     return visited.index[visited["details"].eq(other=False).fillna(value=False)]
 
 
 def untold(visited: pd.DataFrame) -> pd.Index:
-    """Name the appliances that cannot have told a schedule: without an interface, or never read."""
+    """Return the appliances without a known schedule: no API for it (6.5), or never read."""
     return mute(visited).union(visited.index[visited["last_ok"].isna()])

@@ -1,4 +1,4 @@
-"""The SLA's numbers: what they are, to whom they apply, and since when."""
+"""SLA policies: parameters, the appliances they apply to, and effective dates."""
 
 from backupkit.policy.numbers import Anchor, Policy, UnknownMode
 from backupkit.policy.scope import Exclusion, Member

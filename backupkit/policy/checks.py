@@ -1,4 +1,4 @@
-"""The numbers of a policy, checked: a wrong one is named with an example of a right one."""
+"""Validators of policy parameters; each error shows an example of a valid value."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -29,11 +29,11 @@ EXAMPLES: Final = {
     "parts": 'parts = ["common", "seat"]',
     "schedule": 'schedule = "01:00" or { time = "01:00", days = ["SUNDAY"] }',
 }
-"""A right entry for each number, as fleet.toml writes it."""
+"""A valid entry for each parameter, as written in fleet.toml."""
 
 
 def duration(name: str, value: str | timedelta, *, above_zero: bool = False) -> timedelta:
-    """Read a duration, 0 or longer."""
+    """Parse a duration of 0 or longer."""
     span = value if isinstance(value, timedelta) else _parse(name, value)
     if span < timedelta(0) or (above_zero and not span):
         bound = "longer than 0" if above_zero else "0 or longer"
@@ -52,12 +52,12 @@ def _parse(name: str, value: object) -> timedelta:
 def optional_duration(
     name: str, value: str | timedelta | None, *, above_zero: bool = False
 ) -> timedelta | None:
-    """Read a duration that may be absent."""
+    """Parse a duration that may be None."""
     return None if value is None else duration(name, value, above_zero=above_zero)
 
 
 def choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
-    """Take one of some words."""
+    """Check that a value is allowed, and return it."""
     if value not in allowed:
         raise SettingsError(
             f'"{name}" must be one of {", ".join(allowed)}, got "{value}"; '
@@ -67,7 +67,7 @@ def choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
 
 
 def share(name: str, value: float) -> float:
-    """Take a share above 0 and up to 1."""
+    """Check that a share is above 0 and at most 1, and return it."""
     if not 0 < value <= 1:
         raise SettingsError(
             f'"{name}" must be above 0 and at most 1, got {value}; for example: {EXAMPLES[name]}'
@@ -76,14 +76,14 @@ def share(name: str, value: float) -> float:
 
 
 def hour(name: str, value: str | timedelta) -> timedelta:
-    """Read the hour at which something begins."""
+    """Parse a time of day."""
     if isinstance(value, timedelta) and timedelta(0) <= value < timedelta(days=1):
         return value
     return time_of_day(value, where=f'"{name}"', example=EXAMPLES[name])
 
 
 def count(name: str, value: object) -> int | None:
-    """Take a whole number of 1 or more that may be absent."""
+    """Check that a value is None or an integer of 1 or more, and return it."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -94,7 +94,7 @@ def count(name: str, value: object) -> int | None:
 
 
 def names(name: str, values: Iterable[str]) -> tuple[str, ...]:
-    """Take a list of names."""
+    """Check a list of names, and return it as a tuple."""
     if isinstance(values, str):
         raise SettingsError(
             f'"{name}" must be a list of names, got {values!r}; for example: {EXAMPLES[name]}'

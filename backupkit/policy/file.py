@@ -1,4 +1,4 @@
-"""The policy of fleet.toml: tables that inherit, and the moments from which they hold."""
+"""The policy of fleet.toml: tables with inheritance and effective dates."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ __all__ = ["load_policy"]
 P = TypeVar("P", bound=Policy)
 
 _Set = Mapping[str, Any]
-"""What one table sets."""
+"""The settings of one table."""
 
 _LISTS: Final = ("change", "exclude")
 _ALL_EXAMPLES: Final = EXAMPLES | {
@@ -30,7 +30,7 @@ _Text = str | msgspec.UnsetType
 
 
 class _Numbers(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """What a policy table may set; what is left out is inherited."""
+    """The settings of a policy table; absent ones are inherited."""
 
     rpo: _Text = msgspec.UNSET
     grace: _Text = msgspec.UNSET
@@ -141,7 +141,7 @@ def load_policy(kind: type[P], path: str | Path) -> P:
 
 
 def _list(table: Mapping[str, Any], name: str, *, where: str) -> list[Any]:
-    """Give an array of tables, which may be absent."""
+    """Return an array of tables, empty if it is absent."""
     found = table.get(name, [])
     if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
         raise SettingsError(f'{where}: "{name}" must be an array of tables: [[policy.{name}]]')
@@ -149,14 +149,14 @@ def _list(table: Mapping[str, Any], name: str, *, where: str) -> list[Any]:
 
 
 def _entries(table: _Set, kind: type[_Numbers], *, where: str) -> dict[str, Any]:
-    """Check a policy table and keep what it sets."""
+    """Validate a policy table and return its settings."""
     entry = convert(table, kind, where=where, examples=_ALL_EXAMPLES)
     values = msgspec.structs.asdict(entry)
     return {name: value for name, value in values.items() if value is not msgspec.UNSET}
 
 
 def _turns(table: _Set, *, where: str) -> dict[Any, dict[str, Any]]:
-    """Read the changes of a table: what each sets, by the moment from which it holds."""
+    """Return the settings of each change of a table by effective date, sorted."""
     turns: dict[Any, dict[str, Any]] = {}
     for entry in _list(table, "change", where=f"{where}]"):
         place = f"{where.replace('[', '[[', 1)}.change]]"
@@ -179,7 +179,7 @@ def _build(
     *,
     where: str,
 ) -> Policy:
-    """Lay a table and its changes over those it inherits from, naming their place in an error."""
+    """Build the policy of a table and its changes, with what they inherit."""
     below, above = dict(base), dict(own)
     changes = {}
     try:

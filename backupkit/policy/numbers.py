@@ -1,4 +1,4 @@
-"""The SLA's numbers, and to which appliance which of them apply, and when."""
+"""The SLA policy: its parameters, and the appliances and times they apply to."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -33,60 +33,60 @@ UnknownMode = Literal["strict", "evidence"]
 
 @dataclass(frozen=True, init=False)
 class Policy:
-    """The SLA's numbers.
+    """The parameters of an SLA, and the appliances they apply to.
 
     Parameters
     ----------
     rpo : str or timedelta
-        Recovery point objective: the most data one accepts to lose, such as ``"24h"``.
+        Recovery point objective: the largest accepted age of the newest backup, such as ``"24h"``.
     grace : str or timedelta
-        Added to the RPO before it counts as broken. A nightly backup that takes 20 minutes would
-        otherwise break an RPO of 24 h every night.
+        Time added to the RPO before an appliance is in breach. Without it, a nightly backup of
+        20 minutes breaks an RPO of 24 h every night.
     early, late : str or timedelta
-        How far from its scheduled moment a run may start and still be that run.
+        How much before or after its slot a job may start and still be on time.
     completion : str or timedelta, optional
-        How long after its scheduled moment a run must be done; by default before the next one.
+        Time after the slot by which a job must have succeeded; by default before the next slot.
     anchor : {"start", "end"}
-        Whether a backup holds the data of its start (the safe choice) or of its end.
+        Whether a recovery point has the time of its job's start (the safe choice) or end.
     target : float
-        The share of expected runs, or of time, that should go well, above 0 and up to 1.
+        The share of slots, or of time, that should be good, above 0 and at most 1.
     staleness : str or timedelta, optional
-        How long the newest answer of an appliance counts as knowledge; by default the usual
-        interval between its answers.
+        How long the newest good poll of an appliance stays valid; by default its cadence, the
+        usual gap between good polls.
     unknown_mode : {"strict", "evidence"}
-        What counts while an appliance cannot be read: nothing (strict), or its last known recovery
-        point until that is too old (evidence).
+        State of an appliance that cannot be read: unknown (strict), or that of its last known
+        recovery point until this is too old (evidence).
     window : str, optional
         When backups may run, such as ``"22:00-06:00"``, in the appliance's time zone.
     window_tolerance : str or timedelta
-        How much before the window a run may start.
+        How much before the window a job may start.
     duration_limit : str or timedelta, optional
-        How long a run may take.
+        The longest accepted duration of a job.
     lookback : str or timedelta
-        Within what time an appliance must have had a success for the figure "any backup in ...".
+        Time before the period's end in which the figure appliances_lookback needs a success.
     backup_day : str
-        When a backup day begins, in the appliance's time zone; noon cuts no night in two.
+        When a backup day begins, in the appliance's time zone; noon keeps a night in one day.
     retention : int, optional
-        How many backups an appliance's schedule should keep at least.
+        The minimum number of backups that a schedule should keep.
     parts : iterable of str, optional
-        Which parts an appliance's schedule should save.
+        The parts that a schedule should save.
     schedule : str or Plan, optional
-        When runs are expected of an appliance that cannot tell its schedule (6.5).
+        The schedule of appliances whose API does not report one (6.5).
     members : iterable of Member
-        The appliances the policy is about; without any, all that appear in the data.
+        The appliances of the policy; if empty, all appliances in the data.
     named : mapping of str to Policy
-        The policies that members name.
+        The named policies of members and groups.
     groups : mapping of str to str
-        Which named policy applies to a group; a member's own comes first.
+        The named policy of each group; a member's own policy takes precedence.
     exclusions : iterable of Exclusion
-        Maintenance windows, and who is out of scope.
+        Maintenance windows and appliances out of scope.
     changes : mapping of moment to Policy
-        The numbers that hold from a moment on; those of this policy hold before the first.
+        The policies by effective date; this policy applies before the first.
 
     Raises
     ------
     SettingsError
-        If a value makes no sense; the message has an example of a right one.
+        If a value is invalid; the message has an example of a valid one.
 
     Examples
     --------
@@ -194,7 +194,7 @@ class Policy:
         Parameters
         ----------
         path : str or Path
-            The file. An appliance that is not enabled is left out.
+            The file. Disabled appliances are left out.
 
         Returns
         -------
@@ -206,13 +206,13 @@ class Policy:
         SettingsError
             If the file is missing or an entry is wrong; the message names file, table and key.
         """
-        from backupkit.policy.file import load_policy  # noqa: PLC0415 # it builds policies
+        from backupkit.policy.file import load_policy  # noqa: PLC0415 # circular import
 
         return load_policy(cls, path)
 
     @property
     def turns(self) -> tuple[pd.Timestamp, ...]:
-        """The moments at which any number changes, of this policy or a named one, in order."""
+        """The effective dates of all changes, of this policy and of the named ones, sorted."""
         moments = {
             *self.changes,
             *(when for named in self.named.values() for when in named.changes),
@@ -220,7 +220,7 @@ class Policy:
         return tuple(sorted(moments))
 
     def at(self, moment: pd.Timestamp | None) -> "Policy":
-        """Give the policy with the numbers that hold at a moment, and no changes.
+        """Return the policy in force at a moment, without changes.
 
         Parameters
         ----------
@@ -252,39 +252,39 @@ class Policy:
         )
 
     def plans(self, appliances: Iterable[str] = ()) -> pd.DataFrame:
-        """Spell out the schedules that the policy states, as appliances tell theirs.
+        """Return the schedules that the policy sets, in the form of the appliances' own.
 
         Parameters
         ----------
         appliances : iterable of str
-            The appliances to tell about, beside the members.
+            Appliances to include in addition to the members.
 
         Returns
         -------
         DataFrame
-            Of `backupkit.tables.SCHEDULES`, the schedule named ``policy``: a row for each time it
-            changes, the first of which reaches back without limit.
+            Of `backupkit.tables.SCHEDULES`, with the schedule ``policy``: one row per appliance
+            and effective date. The first row has no date and covers all earlier time.
         """
         return plans_of(self, appliances)
 
     def excluded(self, appliances: Iterable[str] = ()) -> pd.DataFrame:
-        """List the times that do not count.
+        """Return the dated exclusions of each appliance.
 
         Parameters
         ----------
         appliances : iterable of str
-            The appliances to tell about, beside the members.
+            Appliances to include in addition to the members.
 
         Returns
         -------
         DataFrame
             appliance, start, end [UTC, NaT is no limit] and reason: one row per dated exclusion
-            and appliance. Those without a date are in `rules`.
+            and appliance. Exclusions without a date are in `rules`.
         """
         return excluded_of(self, appliances)
 
     def rules(self, appliances: Iterable[str] = ()) -> pd.DataFrame:
-        """Spell the policy out for each appliance, without its changes.
+        """Return the parameters of each appliance, without changes.
 
         Parameters
         ----------
@@ -294,12 +294,12 @@ class Policy:
         Returns
         -------
         DataFrame
-            By ``appliance``, sorted: rpo, grace, threshold, early, late, completion, staleness
+            By ``appliance``, sorted: rpo, grace, threshold, early, late, completion, staleness,
             window_start, window_length, window_tolerance, duration_limit, lookback, backup_day
             (timedelta64), anchor, unknown_mode, target, retention (Int64), parts (tuples), host,
             site, group, timezone, exclude, configured.
-            An appliance that is no member has the default numbers and is not configured; without
-            any members every appliance counts as configured.
+            An appliance that is no member has the policy's own parameters and is not configured.
+            Without members, every appliance is configured.
 
         Examples
         --------

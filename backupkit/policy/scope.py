@@ -1,4 +1,4 @@
-"""Who the policy is about, and who is out of its scope for a while."""
+"""Members of a policy, and exclusions from it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,20 +21,20 @@ _EXAMPLE = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Member:
-    """What fleet.toml says of one appliance, as far as the judgement needs it.
+    """The settings of one appliance in fleet.toml that an assessment needs.
 
     Attributes
     ----------
     appliance : str
-        Its name.
+        The appliance's name.
     host : str, optional
-        Its host name or address.
+        Host name or address.
     site, group : str, optional
         For grouping.
     timezone : str, optional
-        The IANA zone to assume where the appliance does not tell its own.
+        The IANA zone to use if the appliance does not report its own.
     exclude : str, optional
-        The reason why it is out of the SLA's scope.
+        The reason for which it is out of the SLA's scope.
     policy : str, optional
         The named policy that applies to it.
     """
@@ -61,17 +61,17 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
 
 @dataclass(frozen=True, init=False)
 class Exclusion:
-    """Time that does not count: a maintenance window, or an appliance that leaves the scope.
+    """An exclusion: a maintenance window, or appliances that are out of scope.
 
     Parameters
     ----------
     reason : str
-        Why, for the auditor.
+        The reason, for the auditor.
     start, end : str or datetime, optional
-        From when to when, half-open, with a zone; a day means its midnight, UTC. Without them it
-        has no limit.
+        The time of the exclusion, half-open, with a zone; a date means midnight UTC. None means
+        no limit.
     appliances, groups, sites : iterable of str
-        To whom it applies: all that any of the three names, everyone if none names anybody.
+        The appliances it applies to: all that match one of the three, or all if these are empty.
 
     Raises
     ------
@@ -92,7 +92,7 @@ class Exclusion:
     groups: frozenset[str]
     sites: frozenset[str]
 
-    def __init__(  # the parameters are the entry
+    def __init__(
         self,
         *,
         reason: str,
@@ -124,7 +124,7 @@ class Exclusion:
 
     @classmethod
     def parse(cls, table: Mapping[str, Any], *, where: str) -> "Exclusion":
-        """Read one ``[[policy.exclude]]``.
+        """Parse one ``[[policy.exclude]]``.
 
         Raises
         ------
@@ -141,11 +141,11 @@ class Exclusion:
 
     @property
     def dated(self) -> bool:
-        """Whether it has a start or an end."""
+        """True if the exclusion has a start or an end."""
         return self.start is not None or self.end is not None
 
     def covers(self, member: Member) -> bool:
-        """Tell whether it is about this appliance."""
+        """Return whether the exclusion applies to an appliance."""
         if not (self.appliances or self.groups or self.sites):
             return True
         return (

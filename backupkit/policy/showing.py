@@ -1,4 +1,4 @@
-"""A policy as a notebook shows it: its numbers, and who and what does not count."""
+"""Notebook view of a policy: its parameters, changes and exclusions."""
 
 import hashlib
 from typing import TYPE_CHECKING, Final
@@ -22,17 +22,17 @@ _UNKNOWN: Final = {
 
 
 def html_of(policy: "Policy") -> Markup:
-    """Show the numbers with their units, and the exclusions with their reasons.
+    """Render the parameters with their units, and the exclusions with their reasons.
 
     Parameters
     ----------
     policy : Policy
-        The SLA's numbers.
+        The policy.
 
     Returns
     -------
     Markup
-        HTML in which every text is escaped.
+        HTML with all text escaped.
     """
     parts = [fact_table(numbers_of(policy), caption="Policy")]
     if others := others_of(policy):
@@ -44,17 +44,17 @@ def html_of(policy: "Policy") -> Markup:
 
 
 def others_of(policy: "Policy") -> list[tuple[str, str]]:
-    """Tell the named policies and the changes over time: what each is called, and its numbers.
+    """Return the named policies and the changes, each as title and text.
 
     Parameters
     ----------
     policy : Policy
-        The SLA's numbers.
+        The policy.
 
     Returns
     -------
     list of (str, str)
-        In their order.
+        Title and text, in order.
     """
     told = [(f"policy {name}", str(named)) for name, named in policy.named.items()]
     told += [(f"from {_day(when)}", str(changed)) for when, changed in policy.changes.items()]
@@ -66,17 +66,17 @@ def others_of(policy: "Policy") -> list[tuple[str, str]]:
 
 
 def excluded_of(policy: "Policy") -> list[tuple[str, str | None, str | None]]:
-    """Tell who does not count, when and why.
+    """Return the exclusions as texts.
 
     Parameters
     ----------
     policy : Policy
-        The SLA's numbers.
+        The policy.
 
     Returns
     -------
     list of (str, str or None, str or None)
-        Whom, when [UTC; None is always], and the reason.
+        Appliances, time [UTC; None means always] and reason.
     """
     told: list[tuple[str, str | None, str | None]] = [
         (one.appliance, None, one.exclude) for one in policy.members if one.exclude is not None
@@ -85,12 +85,12 @@ def excluded_of(policy: "Policy") -> list[tuple[str, str | None, str | None]]:
 
 
 def digest_of(policy: "Policy") -> str:
-    """Name a policy by a digest of all it says, so that two reports can be held together.
+    """Return a fingerprint of a policy, so that two reports can be compared.
 
     Parameters
     ----------
     policy : Policy
-        The SLA's numbers, and whom they are about.
+        The policy.
 
     Returns
     -------
@@ -114,17 +114,17 @@ def digest_of(policy: "Policy") -> str:
 
 
 def numbers_of(policy: "Policy") -> dict[str, str]:
-    """Name each number that counts, with its unit.
+    """Return the name and value of each parameter that applies.
 
     Parameters
     ----------
     policy : Policy
-        The SLA's numbers.
+        The policy.
 
     Returns
     -------
     dict of str to str
-        In the order in which they matter.
+        Value with unit by name, the most important first.
     """
     numbers = {
         "RPO": words(policy.rpo),

@@ -1,4 +1,4 @@
-"""A policy spelled out for each appliance, as frames."""
+"""A policy resolved for each appliance, as frames."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
@@ -30,7 +30,7 @@ _SPANS: Final = (
 
 
 def rules_of(policy: "Policy", appliances: Iterable[str]) -> pd.DataFrame:
-    """Do the work of `Policy.rules`."""
+    """Return the parameters of each appliance; see `Policy.rules`."""
     which = _everyone(policy, appliances)
     names = [item.appliance for item in which]
     members = {member.appliance for member in policy.members}
@@ -61,7 +61,7 @@ def rules_of(policy: "Policy", appliances: Iterable[str]) -> pd.DataFrame:
 
 
 def plans_of(policy: "Policy", appliances: Iterable[str]) -> pd.DataFrame:
-    """Do the work of `Policy.plans`."""
+    """Return the schedules that a policy sets; see `Policy.plans`."""
     rows = []
     for moment in (None, *policy.turns):
         now = policy.at(moment)
@@ -86,7 +86,7 @@ def plans_of(policy: "Policy", appliances: Iterable[str]) -> pd.DataFrame:
 
 
 def excluded_of(policy: "Policy", appliances: Iterable[str]) -> pd.DataFrame:
-    """Do the work of `Policy.excluded`."""
+    """Return the dated exclusions of each appliance; see `Policy.excluded`."""
     everyone = _everyone(policy, appliances)
     rows = [
         (member.appliance, exclusion.start, exclusion.end, exclusion.reason)
@@ -101,12 +101,12 @@ def excluded_of(policy: "Policy", appliances: Iterable[str]) -> pd.DataFrame:
 
 
 def _of(policy: "Policy", member: Member) -> "Policy":
-    """Give the numbers of one appliance: its own policy, else its group's, else these."""
+    """Return the policy of one appliance: its own, else its group's, else `policy`."""
     name = member.policy or policy.groups.get(member.group or "")
     return policy if name is None else policy.named[name]
 
 
 def _everyone(policy: "Policy", appliances: Iterable[str]) -> list[Member]:
-    """List the members and the appliances that are none, by name."""
+    """Return the members and the other appliances, sorted by name."""
     members = {member.appliance: member for member in policy.members}
     return [members.get(name, Member(appliance=name)) for name in sorted({*members, *appliances})]

@@ -1,4 +1,4 @@
-"""Times of the day that a policy names: a window, a plan, the hour at which a backup day begins."""
+"""Times of day in a policy: backup window, schedule and start of the backup day."""
 
 import re
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ _DAY: Final = timedelta(days=1)
 
 
 def time_of_day(value: object, *, where: str, example: str) -> timedelta:
-    """Read a time of the day such as ``22:30``.
+    """Parse a time of day such as ``22:30``.
 
     Parameters
     ----------
     value : object
-        What was written: hour and minute, of 24 hours.
+        Hour and minute on the 24-hour clock.
     where, example : str
-        What it is, and a right entry, for the error.
+        The name of the setting and a valid entry, for the error message.
 
     Returns
     -------
@@ -43,14 +43,14 @@ def time_of_day(value: object, *, where: str, example: str) -> timedelta:
     Raises
     ------
     SettingsError
-        If it is no such time.
+        If the value is not a time of day.
 
     Examples
     --------
     >>> time_of_day("22:30", where='"backup_day"', example='backup_day = "12:00"')
     datetime.timedelta(seconds=81000)
     """
-    if isinstance(value, time):  # TOML has times of its own
+    if isinstance(value, time):  # TOML has a type for times
         value = f"{value:%H:%M}"
     found = _CLOCK.fullmatch(value.strip()) if isinstance(value, str) else None
     if found is None:
@@ -61,24 +61,24 @@ def time_of_day(value: object, *, where: str, example: str) -> timedelta:
 
 
 def moment_of(value: object, *, where: str) -> pd.Timestamp:
-    """Read a moment as fleet.toml has it: with its zone, or a day for its midnight.
+    """Parse a time with a zone, or a date, as in fleet.toml.
 
     Parameters
     ----------
     value : object
-        What the file says.
+        The value in the file.
     where : str
-        What it is, for the error.
+        The name of the setting, for the error message.
 
     Returns
     -------
     Timestamp
-        The moment [UTC]. A day without a time is its midnight, UTC.
+        The moment [UTC]. A date means midnight UTC.
 
     Raises
     ------
     SettingsError
-        If it is no time, or a time without a zone.
+        If the value is not a time, or is a time without a zone.
 
     Examples
     --------
@@ -103,9 +103,9 @@ class Window:
     Attributes
     ----------
     start : timedelta
-        When it opens, since midnight.
+        When it opens [time since midnight].
     length : timedelta
-        How long it stays open, more than 0 and at most a day.
+        How long it is open, more than 0 and at most a day.
 
     Examples
     --------
@@ -118,12 +118,12 @@ class Window:
 
     @classmethod
     def parse(cls, value: object) -> Self:
-        """Read ``22:00-06:00``; an end not after the start is on the next day.
+        """Parse ``22:00-06:00``; an end not after the start is on the next day.
 
         Raises
         ------
         SettingsError
-            If it is no such window.
+            If the value is not a window.
         """
         example = 'window = "22:00-06:00"'
         if not isinstance(value, str) or value.count("-") != 1:
@@ -141,12 +141,12 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """When backups ought to start, for appliances that cannot tell their own schedule (6.5).
+    """The schedule of appliances whose API does not report one (6.5).
 
     Attributes
     ----------
     start : timedelta
-        The time of the day, since midnight, in the appliance's own time zone.
+        The start [time since midnight], in the appliance's own time zone.
     days : tuple of str
         ``MONDAY`` to ``SUNDAY``; empty means every day.
 
@@ -161,12 +161,12 @@ class Plan:
 
     @classmethod
     def parse(cls, value: Any) -> Self:  # noqa: ANN401 # what a person wrote
-        """Read ``"01:00"`` or ``{ time = "01:00", days = ["SUNDAY"] }``.
+        """Parse ``"01:00"`` or ``{ time = "01:00", days = ["SUNDAY"] }``.
 
         Raises
         ------
         SettingsError
-            If it is neither.
+            If the value is neither.
         """
         example = 'schedule = "01:00" or { time = "01:00", days = ["SUNDAY"] }'
         table = {"time": value} if isinstance(value, (str, time)) else value

@@ -1,4 +1,4 @@
-"""Durations in words."""
+"""Formatting of durations."""
 
 from datetime import timedelta
 
@@ -6,7 +6,7 @@ __all__ = ["words"]
 
 
 def words(span: timedelta) -> str:
-    """Write a duration in hours, minutes and seconds.
+    """Format a duration in hours, minutes and seconds.
 
     Examples
     --------

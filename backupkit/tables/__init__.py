@@ -1,7 +1,7 @@
-"""The column contracts: name, dtype, unit and meaning of every frame of backupkit.
+"""Contracts of all frames: name, dtype, unit and meaning of each column.
 
-All times are UTC, ``datetime64[us, UTC]``; durations ``timedelta64[us]``; text is pandas' ``str``;
-what is missing is ``NA`` or ``NaT``, never 0 and never an empty text.
+Times are UTC (``datetime64[us, UTC]``), durations ``timedelta64[us]``, texts pandas' ``str``.
+Missing values are ``NA`` or ``NaT``, never 0 and never an empty text.
 """
 
 from backupkit.tables.contract import Column, Table

@@ -1,4 +1,4 @@
-"""What a table is: columns with name, dtype, unit and meaning, and how a frame is held to it."""
+"""Contracts of tables: columns with name, dtype, unit and meaning, and the check of a frame."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,9 +63,9 @@ class Column:
     dtype : str or ArrowDtype
         The pandas dtype.
     meaning : str
-        One sentence.
+        The meaning of the column in one sentence.
     unit : str
-        The unit of the numbers, "" for a plain count, ratio or text.
+        The unit of the values, "" for a count, ratio or text.
     """
 
     name: str
@@ -75,12 +75,12 @@ class Column:
 
     @property
     def arrow(self) -> pa.DataType:
-        """The Arrow type that an export holds; durations are microseconds there."""
+        """The Arrow type in an export, where durations are int64 [us]."""
         return pa.int64() if self.dtype == SPAN else self.in_memory
 
     @property
     def in_memory(self) -> pa.DataType:
-        """The Arrow type of the same values."""
+        """The Arrow type of the values in memory."""
         return (
             self.dtype.pyarrow_dtype
             if isinstance(self.dtype, pd.ArrowDtype)
@@ -88,13 +88,13 @@ class Column:
         )
 
     def loaded(self, stored: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Give stored values as `series` takes them; text of any size fits pandas' own type."""
+        """Cast stored values to the type that `series` accepts; text becomes large_string."""
         if self.dtype == TEXT:
             return stored.cast(pa.large_string())
         return stored.cast(self.arrow).cast(self.in_memory)
 
     def series(self, values: pa.ChunkedArray) -> pd.Series:
-        """Give Arrow values of `in_memory` as a Series of `dtype`, which takes them over."""
+        """Convert Arrow values of type `in_memory` to a Series of `dtype`, reusing their memory."""
         array: Any
         if self.dtype in {TIME, SPAN}:
             stamps: Any = _numbers(values.cast(pa.int64()))
@@ -112,8 +112,8 @@ class Column:
 
 
 def _numbers(values: pa.ChunkedArray) -> npt.NDArray[Any]:
-    """Give numbers as numpy's, in the memory that they are in, if it is Arrow's own."""
-    # of one chunk, too, Arrow's combine_chunks makes a copy
+    """Return numbers as a numpy array, without a copy if Arrow's buffer is writeable."""
+    # combine_chunks copies even a single chunk
     whole = values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
     dtype = values.type.to_pandas_dtype()
     if not len(whole):
@@ -134,11 +134,11 @@ class Table:
     Attributes
     ----------
     name : str
-        What the frame is called in errors.
+        The name of the frame in error messages.
     columns : tuple of Column
-        In order.
+        The columns in order.
     index : str
-        The column that is the frame's index, "" for a plain range.
+        The name of the index column, "" for a range index.
     """
 
     name: str
@@ -150,16 +150,16 @@ class Table:
 
     @property
     def names(self) -> list[str]:
-        """The column names, in order, the index among them."""
+        """The column names in order, including the index."""
         return [column.name for column in self.columns]
 
     def frame(self, values: Mapping[str, Sequence[Any] | pd.Series]) -> pd.DataFrame:
-        """Build the frame column by column.
+        """Build a frame from the values of its columns.
 
         Parameters
         ----------
         values : mapping of str to sequence
-            The values by column name; a column left out is all missing.
+            The values by column name. An absent column is all missing.
 
         Returns
         -------
@@ -169,7 +169,7 @@ class Table:
         Raises
         ------
         TableError
-            If a column is unknown or shorter than others, or its values do not fit its dtype.
+            If a column is unknown, lengths differ, or values do not fit their dtype.
 
         Examples
         --------
@@ -192,16 +192,16 @@ class Table:
         return frame.set_index(self.index) if self.index else frame
 
     def empty(self) -> pd.DataFrame:
-        """Give the frame without rows."""
+        """Return a frame without rows."""
         return self.frame({})
 
     def conform(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Bring a frame to this contract: order, dtypes, missing columns added, others dropped.
+        """Convert a frame to this contract: set order and dtypes, add and drop columns.
 
         Parameters
         ----------
         frame : DataFrame
-            Any frame that holds (some of) the columns.
+            A frame with some or all of the columns.
 
         Returns
         -------
@@ -218,22 +218,22 @@ class Table:
         return self.frame(present)
 
     def check(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Hold a frame against this contract.
+        """Check a frame against this contract.
 
         Parameters
         ----------
         frame : DataFrame
-            The frame; more columns than the contract's are fine.
+            The frame. More columns are allowed.
 
         Returns
         -------
         DataFrame
-            The same object, so that a call can be chained.
+            The same object, so that calls can be chained.
 
         Raises
         ------
         TableError
-            If a column is missing or of another dtype.
+            If the index has another name, or a column is missing or has another dtype.
         """
         if self.index and frame.index.name != self.index:
             raise TableError(
@@ -253,21 +253,21 @@ class Table:
 
     @property
     def arrow_schema(self) -> pa.Schema:
-        """The Arrow schema of the same columns, as stored on disk."""
+        """The Arrow schema of the columns, as stored on disk."""
         return pa.schema([(column.name, column.arrow) for column in self.columns])
 
     def to_arrow(self, frame: pd.DataFrame) -> pa.Table:
-        """Give a frame of this contract as an Arrow table, as it is stored.
+        """Convert a frame of this contract to an Arrow table, as stored on disk.
 
         Parameters
         ----------
         frame : DataFrame
-            Holds this table's columns.
+            A frame with this table's columns.
 
         Returns
         -------
         pyarrow.Table
-            Of `arrow_schema`.
+            A table with `arrow_schema`.
         """
         columns = [
             pa.array(frame[column.name], type=column.in_memory).cast(column.arrow)
@@ -276,13 +276,13 @@ class Table:
         return pa.Table.from_arrays(columns, schema=self.arrow_schema)
 
     def from_arrow(self, table: pa.Table) -> pd.DataFrame:
-        """Read a stored Arrow table back into a frame of this contract.
+        """Convert a stored Arrow table to a frame of this contract.
 
         Parameters
         ----------
         table : pyarrow.Table
-            Holds (some of) this table's columns; large and view types are fine. It is used up:
-            what is written to the frame may be written to its memory.
+            Some or all of this table's columns; large and view types are allowed. Do not use it
+            afterwards: the frame may share its memory.
 
         Returns
         -------
@@ -298,13 +298,13 @@ class Table:
             )
             for column in self.columns
         }
-        # nobody else holds these Series
+        # no copy: nothing else refers to these Series
         frame = pd.DataFrame(series, index=pd.RangeIndex(len(table)), copy=False)
         return frame.set_index(self.index) if self.index else frame
 
     def _series(self, column: Column, values: Sequence[Any] | pd.Series) -> pd.Series:
         try:
-            # by position: labels, which a filtered Series keeps, mean nothing here
+            # by position, because a filtered Series keeps its old labels
             return pd.Series(values, dtype=column.dtype).reset_index(drop=True)
         except (TypeError, ValueError, NotImplementedError, OverflowError) as error:
             raise TableError(

@@ -1,4 +1,4 @@
-"""The frames that explain a judgement: baselines, anomalies, load, findings, groups."""
+"""Contracts of the frames that explain an assessment: baselines, loads, findings, changes."""
 
 from backupkit.tables.contract import COUNT, NUMBER, SPAN, TEXT, TIME, Column, Table
 from backupkit.tables.frames import METRICS, SLOT_STATES, STATES
@@ -19,7 +19,7 @@ BASELINES = Table(
     ),
     index="appliance",
 )
-"""What is usual for each appliance (sla.md, section 4, numbers 19 to 21)."""
+"""Usual duration, size and growth of each appliance (docs/sla.md, section 4, numbers 19 to 21)."""
 
 ANOMALIES = Table(
     "anomalies",
@@ -34,7 +34,7 @@ ANOMALIES = Table(
         Column("rule", TEXT, "What it broke, in words."),
     ),
 )
-"""Jobs that are not as the appliance's ten successes before them; a row each."""
+"""Jobs that deviate from the appliance's ten successes before them, by kind of deviation."""
 
 LOADS = Table(
     "loads",
@@ -51,7 +51,7 @@ LOADS = Table(
     ),
     index="target",
 )
-"""What each backup target has to bear, the busiest first."""
+"""Concurrent jobs and data of each backup target, the highest peak first."""
 
 LINT = Table(
     "lint",
@@ -63,7 +63,7 @@ LINT = Table(
         Column("advice", TEXT, "What to do about it."),
     ),
 )
-"""What the plan itself has wrong, whatever the jobs did; errors first."""
+"""Findings of the schedule and policy checks, errors first."""
 
 FAILURE_COUNTS = Table(
     "failure counts",
@@ -74,7 +74,7 @@ FAILURE_COUNTS = Table(
         Column("jobs", COUNT, "Failed jobs."),
     ),
 )
-"""Failures by signature, appliance and day."""
+"""Failed jobs by signature, appliance and day."""
 
 CLUSTERS = Table(
     "clusters",
@@ -95,7 +95,7 @@ CLUSTERS = Table(
         Column("finding", TEXT, "The same in a sentence."),
     ),
 )
-"""What the appliances with one failure have in common more often than the rest."""
+"""Values that appliances with the same failure share more often than the others."""
 
 GROUPS = Table(
     "groups",
@@ -105,7 +105,7 @@ GROUPS = Table(
         *METRICS.columns,
     ),
 )
-"""The figures of each site and of each group, as those of the fleet."""
+"""The figures of each site and each group."""
 
 TREND = Table(
     "trend",
@@ -121,7 +121,7 @@ TREND = Table(
     ),
     index="day",
 )
-"""The fleet day by day: a row for each UTC day that the period touches."""
+"""States and slots of the fleet; one row per UTC day of the period."""
 
 CHANGES = Table(
     "changes",
@@ -134,4 +134,4 @@ CHANGES = Table(
         Column("detail", TEXT, "Why, in a sentence."),
     ),
 )
-"""What two judgements of one fleet tell differently, the worst first."""
+"""Changes between two assessments of one fleet, the worst first."""

@@ -1,7 +1,7 @@
-"""How far back the figures of a period look.
+"""Limits of how far back the figures of a period look.
 
-`backupkit.analysis` restricts what is known to these bounds, and `backupkit.history` selects by
-them, so that both agree on what a judgement reads.
+`backupkit.analysis` restricts its input to these limits, and `backupkit.history` selects rows by
+them, so that both agree on what an assessment reads.
 """
 
 from datetime import timedelta
@@ -22,37 +22,37 @@ __all__ = [
 ]
 
 BASELINE_RUNS: Final = 10
-"""Newest successes that make a baseline."""
+"""Number of newest successes in a baseline."""
 
 GROWTH_SIZES: Final = 100
-"""Newest sizes that make a growth; 100 have 4,950 pairs."""
+"""Number of newest sizes in a growth rate; 100 sizes make 4,950 pairs."""
 
 DUPLICATE_JOBS: Final = 100
-"""Newest jobs of each appliance that are compared to find one appliance with two names."""
+"""Number of newest jobs per appliance that are compared to find duplicate appliances."""
 
 CADENCE_GAPS: Final = 20
-"""Newest gaps between good visits whose median is the cadence."""
+"""Number of newest gaps between good polls whose median is the cadence."""
 
 CADENCE_FLOOR: Final = timedelta(hours=1)
-"""Least time between two good visits that make a gap of the cadence."""
+"""Minimum length of a gap of the cadence."""
 
 TOLERATED_SKEW: Final = timedelta(minutes=5)
-"""Up to this an appliance's clock counts as right, and its times are not corrected."""
+"""Largest clock skew for which an appliance's times are not corrected."""
 
 RECENT: Final = timedelta(days=7)
-"""How far the burn rate looks back from the period's end."""
+"""Time before the period's end that the burn rate covers."""
 
 EARLIEST_START: Final = timedelta(days=3, hours=12)
-"""The most that a job may start before its expected run: half of a weekly schedule's gap."""
+"""Maximum time that a job may start before its slot: half of a weekly schedule's gap."""
 
 LATEST_START: Final = timedelta(days=7)
-"""The longest `late` of a policy for which expected runs before the last success are listed."""
+"""Longest `late` of a policy for which slots before the last success are listed."""
 
 SLOT_MARGIN: Final = timedelta(days=14)
-"""How long before the last success, or the recent days, jobs can belong to an expected run.
+"""Time before the last success, or before the recent days, in which jobs can belong to a slot.
 
-More than a day, `LATEST_START`, `EARLIEST_START` and the largest change of a zone's clocks.
+Longer than the sum of a day, `LATEST_START`, `EARLIEST_START` and the largest clock change.
 """
 
 LARGEST_SUM: Final = 9_200_000_000_000_000_000
-"""A sum of sizes from here on is none: it is more than any disk holds [bytes]."""
+"""Sums of sizes from here on count as missing: they are near the int64 limit [bytes]."""

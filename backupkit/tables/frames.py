@@ -1,6 +1,6 @@
-"""Every frame of backupkit, column by column.
+"""Contracts of the collected frames and of the frames of an assessment.
 
-The single source of names, dtypes, units and meanings. The SLA figures follow sla.md.
+The single source of names, dtypes, units and meanings. The SLA figures follow docs/sla.md.
 """
 
 from backupkit.tables.contract import (
@@ -17,10 +17,10 @@ from backupkit.tables.contract import (
 )
 
 STATES = ("compliant", "breach", "unknown", "excluded", "unobserved")
-"""What an appliance can be at an instant (sla.md, section 3)."""
+"""States of an appliance at an instant (docs/sla.md, section 3, "States")."""
 
 OUTCOMES = ("success", "failure", "open", "void", "other")
-"""What became of a job (sla.md, section 3, "outcome class")."""
+"""Outcome classes of a job (docs/sla.md, section 3, "outcome class")."""
 
 SLOT_STATES = (
     "met",
@@ -33,7 +33,7 @@ SLOT_STATES = (
     "unknown",
     "excluded",
 )
-"""What became of an expected run (sla.md, sections 3 to 5)."""
+"""States of a slot (docs/sla.md, section 3, "Slot states")."""
 
 _APPLIANCE = Column("appliance", TEXT, "The appliance's name in fleet.toml.")
 _JOB = (
@@ -65,7 +65,7 @@ OBSERVATIONS = Table(
     "observations",
     (*_JOB, Column("observed_at", TIME, "When the answer came.", "UTC"), *_SEEN),
 )
-"""What one poll said about one job at one moment; append-only, kept when something changed."""
+"""State of one job as reported by one poll; append-only, one row per change."""
 
 JOBS = Table(
     "jobs",
@@ -97,7 +97,7 @@ CONFLICTS = Table(
         Column("known_end_time", TIME, "When it ended, as told before.", "UTC"),
     ),
 )
-"""Jobs that were told with another start or end after they had ended."""
+"""Ended jobs for which an appliance later reported another start or end."""
 
 ASSESSED_JOBS = Table(
     "assessed jobs",
@@ -107,7 +107,7 @@ ASSESSED_JOBS = Table(
         Column("type_inferred", FLAG, "Whether `type` was worked out from the schedule."),
     ),
 )
-"""The jobs an assessment rests on."""
+"""Jobs used by an assessment."""
 
 POLLS = Table(
     "polls",
@@ -135,7 +135,7 @@ POLLS = Table(
         ),
     ),
 )
-"""One visit to one appliance, successful or not."""
+"""One poll of one appliance, successful or not."""
 
 ERRORS = Table(
     "errors",
@@ -146,7 +146,7 @@ ERRORS = Table(
         Column("job_id", TEXT, "The job it is about; missing when it is about the whole visit."),
     ),
 )
-"""What went wrong in one round."""
+"""Errors of one collection."""
 
 RUNNING = Table(
     "running",
@@ -184,7 +184,7 @@ CHECKS = Table(
         Column("elapsed", SPAN, "How long the check took.", "s"),
     ),
 )
-"""One row per check of each appliance, in the order in which they build on each other."""
+"""One row per check and appliance; each check follows those that it needs."""
 
 SCHEDULES = Table(
     "schedules",
@@ -202,7 +202,7 @@ SCHEDULES = Table(
         Column("parts", TEXTS, "Which parts it saves."),
     ),
 )
-"""When each appliance is told to back itself up; a row each time it was seen changed."""
+"""Backup schedules of the appliances; one row per observed change."""
 
 TOTALS = Table(
     "totals",
@@ -217,7 +217,7 @@ TOTALS = Table(
     ),
     index="appliance",
 )
-"""Counts over everything known of each appliance with a job or a poll."""
+"""Counts over all jobs and polls of each appliance."""
 
 _SLOT_COUNTS = tuple(
     Column(f"slots_{state}", COUNT, f"Expected runs in the period that are {state}.")
@@ -272,7 +272,7 @@ APPLIANCES = Table(
     ),
     index="appliance",
 )
-"""One row per appliance: the judgement (sla.md, section 4)."""
+"""One row per appliance: its state and its figures (docs/sla.md, section 4)."""
 
 INTERVALS = Table(
     "intervals",
@@ -283,7 +283,7 @@ INTERVALS = Table(
         Column("end", TIME, "When it ended, exclusive.", "UTC"),
     ),
 )
-"""The states over time: for each appliance a partition of the period, without gap or overlap."""
+"""States over time: a partition of the period for each appliance, without gap or overlap."""
 
 SLOTS = Table(
     "slots",
@@ -298,7 +298,7 @@ SLOTS = Table(
         Column("first_outcome", TEXT, "What became of the first of them; missing if none ran."),
     ),
 )
-"""One row per expected run of the period."""
+"""One row per slot of the period."""
 
 INCIDENTS = Table(
     "incidents",
@@ -312,7 +312,7 @@ INCIDENTS = Table(
         Column("carried_over", FLAG, "Whether it began before the period."),
     ),
 )
-"""One row per stretch without protection that touches the period."""
+"""One row per incident that overlaps the period."""
 
 FAILURES = Table(
     "failures",
@@ -361,7 +361,7 @@ COVERAGE = Table(
     ),
     index="appliance",
 )
-"""What the judgement of each appliance rests on."""
+"""Data basis of each appliance: polls, known time, clock and jobs."""
 
 METRICS = Table(
     "fleet",
@@ -374,4 +374,4 @@ METRICS = Table(
     ),
     index="metric",
 )
-"""The figures of the whole fleet, micro (sum over sum) and macro (mean of the appliances)."""
+"""The figures of the fleet, micro (sum over sum) and macro (mean of the appliances)."""

@@ -1,4 +1,4 @@
-"""What an observation's words mean, and which observations say something new."""
+"""Outcome classes of job statuses, and detection of changed observations and schedules."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 LISTED: Final = "list"
-"""The `source` of observations that tell only that the job is listed no more."""
+"""The `source` of observations that report the removal of a job from the appliance's list."""
 
 TERMINAL: Final = ("success", "failure")
 """The outcomes of jobs that have ended."""
@@ -35,34 +35,34 @@ OUTCOME: Final[Mapping[str, str]] = {
     "BLOCKED": "open",
     "NONE": "void",
 }
-"""What became of a job, by its raw word."""
+"""Outcome class of each raw status."""
 
 ENDED: Final = frozenset(word for word, outcome in OUTCOME.items() if outcome in TERMINAL)
-"""The raw words of jobs that will not change any more."""
+"""The raw statuses of jobs that have ended."""
 
 DETAILS_ONLY: Final = ("type", "size", "location", "build")
-"""The columns that job/{id} never tells."""
+"""The columns that job/{id} never returns."""
 
 _JOB_KEY: Final = ["appliance", "job_id"]
 _SCHEDULE_KEY: Final = ["appliance", "schedule"]
 
 
 def outcome_of(status: pd.Series) -> pd.Series:
-    """Class each raw status word by what became of the job.
+    """Return the outcome class of each raw status.
 
     Parameters
     ----------
     status : Series of str
-        Words of either vocabulary of the API.
+        Raw statuses of job/{id} or job/details.
 
     Returns
     -------
     Series of str
-        success, failure, open, void or other; a word never seen before is ``other``.
+        success, failure, open, void or other; an unknown status is ``other``.
 
     References
     ----------
-    .. [1] sla.md, section 3, "outcome class".
+    .. [1] docs/sla.md, section 3, "outcome class".
 
     Examples
     --------
@@ -73,23 +73,23 @@ def outcome_of(status: pd.Series) -> pd.Series:
 
 
 def has_ended(status: pd.Series) -> pd.Series:
-    """Tell which jobs will not change any more.
+    """Return which jobs have ended.
 
     Parameters
     ----------
     status : Series of str
-        Words of either vocabulary of the API.
+        Raw statuses of job/{id} or job/details.
 
     Returns
     -------
     Series of bool
-        True for those whose outcome is success or failure.
+        True where the outcome is success or failure.
     """
     return status.isin(ENDED)
 
 
 def changed_observations(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-    """Keep the observations that say something the newest known one of the job does not.
+    """Return the observations that differ from the newest known one of their job.
 
     Parameters
     ----------
@@ -99,8 +99,8 @@ def changed_observations(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame
     Returns
     -------
     DataFrame
-        The rows of `new` to keep. What `new` leaves out because it came from job/{id} is no change,
-        nor is an observation older than what is known.
+        The changed rows of `new`. Values that job/{id} never returns are no change if missing.
+        Observations no newer than the known one are dropped.
     """
     ignored = {*_JOB_KEY, "observed_at", "source"}
     return _changed(
@@ -114,7 +114,7 @@ def changed_observations(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame
 
 
 def conflicts_in(observations: pd.DataFrame) -> pd.DataFrame:
-    """Find the jobs that were told with another start or end after they had ended.
+    """Find ended jobs for which an appliance later reported another start or end.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def conflicts_in(observations: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Of `backupkit.tables.CONFLICTS`: a row each time.
+        Of `backupkit.tables.CONFLICTS`: one row per change.
     """
     ended = observations[has_ended(observations["status"])]
     ended = ended[ended.duplicated(_JOB_KEY, keep=False)]
@@ -138,7 +138,7 @@ def conflicts_in(observations: pd.DataFrame) -> pd.DataFrame:
 
 
 def changed_schedules(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-    """Keep the schedules that differ from the newest known ones.
+    """Return the schedules that differ from the newest known ones.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def changed_schedules(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The rows of `new` to keep.
+        The changed rows of `new`.
     """
     ignored = {*_SCHEDULE_KEY, "seen_at"}
     return _changed(
@@ -169,10 +169,10 @@ def _changed(
     content: list[str],
     optional: tuple[str, ...] = (),
 ) -> pd.DataFrame:
-    """Drop the rows of `new` that repeat, or are older than, the newest known row of their key."""
+    """Drop rows of `new` that equal, or are no newer than, the newest known row of their key."""
     arrived = new.sort_values(time, kind="stable").drop_duplicates([*key, time], keep="last")
     told = {}
-    if optional:  # the newest row may come from job/{id} and lack what an older one told
+    if optional:  # the newest row may come from job/{id} and lack these columns
         ordered = known.sort_values(time, kind="stable")
         for column in optional:
             rows = ordered.dropna(subset=[column]).drop_duplicates(key, keep="last")
@@ -193,7 +193,7 @@ def _changed(
 
 
 def _unequal(new: pd.Series, old: pd.Series) -> pd.Series:
-    """Compare by position; missing equals missing."""
+    """Return where values differ, by position; missing equals missing."""
     if isinstance(new.dtype, pd.ArrowDtype):  # lists have no vectorised comparison
         pairs = zip(new.array, old.array, strict=True)
         unequal = [_plain(left) != _plain(right) for left, right in pairs]
@@ -204,5 +204,5 @@ def _unequal(new: pd.Series, old: pd.Series) -> pd.Series:
 
 
 def _plain(value: object) -> object:
-    """Make a list cell comparable: missing is None."""
+    """Return a list cell, None if it is missing."""
     return value if isinstance(value, list) else None

@@ -1,4 +1,4 @@
-"""What is known of a fleet at one moment, as frames that belong together."""
+"""Jobs, polls and schedules of a fleet, as known at one moment."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ __all__ = ["Known"]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Some polls, and what they brought.
+    """Jobs, polls and schedules that belong together.
 
     Attributes
     ----------
     jobs, polls, schedules : DataFrame
         Of `backupkit.tables.JOBS` (each job once), ``POLLS`` and ``SCHEDULES``.
     totals : DataFrame, optional
-        Of ``TOTALS``: the counts over all jobs and polls, where the frames hold only those that a
-        period needs. None if the frames hold everything.
+        Of ``TOTALS``: the counts over all jobs and polls, if the frames hold only those that a
+        period needs. None if the frames are complete.
     version : str, optional
-        The name of all polls, as `backupkit.analysis.data_version` gives it. None if `polls` holds
-        all of them.
+        The version of the data, such as the head digest of a history. If None,
+        `backupkit.analysis.data_version` computes it from `polls`.
     """
 
     jobs: pd.DataFrame

@@ -1,4 +1,4 @@
-"""What earlier collections found out of each appliance, so that the next asks for news alone."""
+"""Sync state of each appliance, so that the next collection requests only new data."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,22 +13,22 @@ __all__ = ["Remembered", "poll_facts", "remembered_from"]
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What is known of one appliance before it is asked.
+    """Sync state of one appliance, from earlier collections.
 
     Attributes
     ----------
     listed : frozenset of str
-        The ids that were on its job list.
+        The ids on its job list.
     finished : frozenset of str
-        Those of them that have ended, and need not be asked for again.
+        The ids of `listed` whose jobs have ended; they are not requested again.
     jobs : int
-        How many ids were on its job list, also where they are looked up only once it is asked.
+        Number of ids on its job list, also if `listed` is read only when the poll starts.
     api : str or None
-        Which flavour answered last; None if that is to be found out, as after an upgrade.
+        The API flavour of the newest good poll; None if it must be detected, as after an upgrade.
     details : bool or None
-        Whether it has job details and schedules.
+        Whether the API has job details and schedules.
     version, timezone : str or None
-        As last told.
+        As last reported.
     """
 
     listed: frozenset[str] = frozenset()
@@ -41,7 +41,7 @@ class Remembered:
 
 
 def remembered_from(observations: pd.DataFrame, polls: pd.DataFrame) -> dict[str, Remembered]:
-    """Sum up what earlier collections found out, by appliance.
+    """Return the sync state of each appliance.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def remembered_from(observations: pd.DataFrame, polls: pd.DataFrame) -> dict[str
     Returns
     -------
     dict of str to Remembered
-        For each appliance that was read, or of which a job is known.
+        One entry for each appliance with a good poll or a listed job.
     """
     jobs = jobs_from(observations)
     jobs = jobs[jobs["vanished_at"].isna()]
@@ -76,18 +76,18 @@ def _ids_by_appliance(jobs: pd.DataFrame) -> dict[str, frozenset[str]]:
 
 
 def poll_facts(polls: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Return what the newest good poll of each appliance says.
+    """Return the API facts of the newest good poll of each appliance.
 
     Parameters
     ----------
     polls : DataFrame
-        Of `backupkit.tables.POLLS`, in any order: at least the newest two good ones of each.
+        Of `backupkit.tables.POLLS`, in any order: at least the newest two good polls of each.
 
     Returns
     -------
     dict of str to dict
-        By appliance: api, details, version and timezone. An appliance whose version changed
-        between its last two good polls was upgraded: its api is None, to be found out anew.
+        By appliance: api, details, version and timezone. If the version changed between the last
+        two good polls, the appliance was upgraded: api is None and must be detected again.
     """
     good = polls[polls["ok"].fillna(value=False).astype("bool")]
     ordered = good.sort_values("polled_at", kind="stable")

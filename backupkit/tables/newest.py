@@ -1,4 +1,4 @@
-"""Fold observations into jobs: one row for each job, with the best that is known of it."""
+"""Conversion of observations to jobs, with one row per job."""
 
 from typing import Final
 
@@ -22,18 +22,18 @@ def jobs_from(observations: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     observations : DataFrame
-        Of `backupkit.tables.OBSERVATIONS`, in any order, doubled or not.
+        Of `backupkit.tables.OBSERVATIONS`, in any order; duplicates are allowed.
 
     Returns
     -------
     DataFrame
-        Of `backupkit.tables.JOBS`, one row per (appliance, job_id), by appliance and start.
+        Of `backupkit.tables.JOBS`, one row per (appliance, job_id), sorted by appliance and start.
 
     Notes
     -----
-    A finished state beats an open one whatever the order of arrival; of two finished ones the later
-    observation counts. What only details tell (type, size, location, build) is taken from the
-    newest observation that has it, because job/{id} never does.
+    A finished state takes precedence over an open one, in any order of arrival. Of two finished
+    states the later observation counts. Type, size, location and build come from the newest
+    observation that has them, because job/{id} never returns them.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def jobs_from(observations: pd.DataFrame) -> pd.DataFrame:
     >>> jobs_from(seen)[["job_id", "outcome"]].values.tolist()
     [['1', 'success']]
     """
-    # integers instead of texts: sorting and comparing them is far quicker
+    # integers sort and compare much faster than texts
     names, ids = (pd.factorize(observations[name], sort=True)[0] for name in _KEY)
     observed = observations["observed_at"].astype("int64").to_numpy()
     order = np.lexsort((observed, ids, names))
@@ -92,7 +92,7 @@ def jobs_from(observations: pd.DataFrame) -> pd.DataFrame:
 
 
 def _first_and_last(job: _Rows, rows: _Rows, count: int) -> tuple[_Rows, _Rows]:
-    """Return the first and the last of some rows of each job, -1 where there is none."""
+    """Return the first and the last of some rows of each job, -1 if there is none."""
     first, last = np.full(count, -1), np.full(count, -1)
     first[job[rows[::-1]]] = rows[::-1]
     last[job[rows]] = rows
@@ -100,7 +100,7 @@ def _first_and_last(job: _Rows, rows: _Rows, count: int) -> tuple[_Rows, _Rows]:
 
 
 def observations_from(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Return jobs as the observations that `jobs_from` would make the same jobs of.
+    """Convert jobs to observations from which `jobs_from` makes the same jobs.
 
     Parameters
     ----------
@@ -110,8 +110,8 @@ def observations_from(jobs: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Of `backupkit.tables.OBSERVATIONS`: a row for each job as of when it was last seen, and one
-        more for each that its appliance lists no more.
+        Of `backupkit.tables.OBSERVATIONS`: one row per job, observed at its last_seen_at, and one
+        more per job that its appliance no longer lists.
     """
     seen = OBSERVATIONS.conform(jobs.assign(observed_at=jobs["last_seen_at"]))
     gone = jobs[jobs["vanished_at"].notna()]
@@ -125,21 +125,21 @@ def observations_from(jobs: pd.DataFrame) -> pd.DataFrame:
 
 
 def fold_observations(jobs: pd.DataFrame, observations: pd.DataFrame) -> pd.DataFrame:
-    """Return jobs as they are once further observations came.
+    """Update jobs with later observations.
 
     Parameters
     ----------
     jobs : DataFrame
-        Of `backupkit.tables.JOBS`: what is known so far of some of the jobs observed.
+        Of `backupkit.tables.JOBS`: some of the observed jobs, as known so far.
     observations : DataFrame
-        Of `backupkit.tables.OBSERVATIONS`, each later than all that was known of its job; a job
-        that had ended has ended in them.
+        Of `backupkit.tables.OBSERVATIONS`, each later than the earlier ones of its job. A job that
+        has ended is not open again in them.
 
     Returns
     -------
     DataFrame
-        Of `backupkit.tables.JOBS`, of the jobs in either, as `jobs_from` makes it of all
-        observations ever.
+        Of `backupkit.tables.JOBS`: all jobs of both, as `jobs_from` returns them for all
+        observations.
     """
     if jobs.empty:
         return jobs_from(observations)
