@@ -1,30 +1,29 @@
-"""Every error backupkit raises on purpose.
+"""Exceptions and warnings that backupkit raises.
 
-The tree, so that one look tells what to catch::
+Exception tree::
 
     BackupkitError
-    ├── SettingsError           a wrong or missing entry of fleet.toml, or of an argument
-    ├── CredentialError         a password source that gives no password
-    ├── TableError              a frame that is not what `backupkit.tables` says
-    ├── HistoryError            a history that is none, or cannot be read or written
-    ├── OutputError             a file that cannot be written
-    ├── MailError               a message that cannot be sent
-    └── ApplianceError          one appliance could not be read, or answered wrongly
-        ├── UnreachableError    no name, no route, refused, no answer in time
-        ├── CertificateError    its certificate is not trusted
-        ├── LoginError          it refused user and password (401)
-        ├── RightsError         the user may not ask this (403)
-        ├── NotFoundError       it does not have what was asked for (404)
-        ├── BusyError           it has no free session, or no time now (429, 503)
-        ├── ServerError         it failed by itself (other 4xx, 5xx)
-        ├── PayloadError        its answer is not what the API promises
-        ├── DeadlineError       the round's time was up before it was read
-        ├── StoppedError        the round was stopped before it was read
-        └── WorkerError         the process that was to ask it failed
+    ├── SettingsError           wrong or missing entry of fleet.toml, or wrong argument
+    ├── CredentialError         password source without a password
+    ├── TableError              frame that does not match its table in `backupkit.tables`
+    ├── HistoryError            not a history, or it cannot be read or written
+    ├── OutputError             file that cannot be written
+    ├── MailError               mail that cannot be sent
+    └── ApplianceError          appliance that cannot be read, or sends a wrong response
+        ├── UnreachableError    no such name, no route, connection refused, or timeout
+        ├── CertificateError    certificate not trusted
+        ├── LoginError          user and password refused, or session ended (401)
+        ├── RightsError         user lacks a permission (403)
+        ├── NotFoundError       resource does not exist (404)
+        ├── BusyError           no free session, or overload (429, 503)
+        ├── ServerError         error of the appliance (other 4xx, 5xx)
+        ├── PayloadError        response does not follow the API
+        ├── DeadlineError       collection deadline reached before the appliance was read
+        ├── StoppedError        collection stopped before the appliance was read
+        └── WorkerError         worker process failed
 
-and one warning, `BackupkitWarning`, for what a person should know although the work goes on.
-Each message is a sentence for a person: what failed, what came instead, what to do next. This
-module imports nothing but the standard library, so anyone may import it.
+`BackupkitWarning` reports a problem that does not end the work. Each message states what failed
+and what to do next. This module imports only the standard library, so every module can import it.
 """
 
 from typing import ClassVar
@@ -55,14 +54,14 @@ __all__ = [
 
 
 class BackupkitError(Exception):
-    """The root of the tree: catch it to catch everything backupkit raises on purpose.
+    """Base class of all backupkit exceptions.
 
     Attributes
     ----------
     kind : str
-        One word for the class of the fault, as kept in the column ``error`` of polls.
+        Error kind, one word, as in the column ``error`` of polls.
     retryable : bool
-        Whether the same call may go well a little later.
+        Whether retrying may succeed.
     """
 
     kind: ClassVar[str] = "error"
@@ -70,58 +69,58 @@ class BackupkitError(Exception):
 
 
 class BackupkitWarning(UserWarning):
-    """Something a person should know although the work goes on."""
+    """Warning about a problem that does not end the work."""
 
 
 class SettingsError(BackupkitError):
-    """A wrong or missing entry of fleet.toml, or a wrong argument."""
+    """Wrong or missing entry of fleet.toml, or wrong argument."""
 
     kind = "settings"
 
 
 class CredentialError(BackupkitError):
-    """A password source that gives no password."""
+    """Password source without a password."""
 
     kind = "credential"
 
 
 class TableError(BackupkitError):
-    """A frame that is not what `backupkit.tables` says."""
+    """Frame that does not match its table in `backupkit.tables`."""
 
     kind = "table"
 
 
 class HistoryError(BackupkitError):
-    """A history that is none, or that cannot be read or written."""
+    """Not a history, or a history that cannot be read or written."""
 
     kind = "history"
 
 
 class OutputError(BackupkitError):
-    """A file that cannot be written."""
+    """File that cannot be written."""
 
     kind = "output"
 
 
 class MailError(BackupkitError):
-    """A message that cannot be sent."""
+    """Mail that cannot be sent."""
 
     kind = "mail"
 
 
 class ApplianceError(BackupkitError):
-    """One appliance could not be read, or answered wrongly.
+    """Appliance that cannot be read, or sends a wrong response.
 
     Parameters
     ----------
     message : str
-        What failed and what to do next.
+        Problem and next step.
     status_code : int, optional
-        The HTTP status of the answer, if there was one.
+        HTTP status of the response, if any.
     retry_after : float, optional
-        How long the appliance asked to be left alone [s].
+        Delay that the appliance requests before a retry [s].
     retryable : bool, optional
-        Whether this very fault may pass in a moment, where the class does not tell.
+        Whether retrying may succeed; default: the value of the class.
     """
 
     kind = "appliance"
@@ -142,91 +141,90 @@ class ApplianceError(BackupkitError):
 
 
 class UnreachableError(ApplianceError):
-    """No such name, no route, a refused connection, or no answer in time.
+    """No such name, no route, connection refused, or timeout.
 
-    Only a connection that broke is worth another try at once; for the others the system has tried
-    long enough.
+    Retryable only if the connection broke or a read timed out.
     """
 
     kind = "unreachable"
 
 
 class CertificateError(ApplianceError):
-    """The appliance's certificate is not trusted."""
+    """Certificate of the appliance that is not trusted."""
 
     kind = "certificate"
 
 
 class LoginError(ApplianceError):
-    """The appliance refused user and password, or the session ended (401)."""
+    """User and password refused, or session ended (401)."""
 
     kind = "login"
 
 
 class RightsError(ApplianceError):
-    """The user may not ask this (403)."""
+    """User without the required permission (403)."""
 
     kind = "rights"
 
 
 class NotFoundError(ApplianceError):
-    """The appliance does not have what was asked for (404)."""
+    """Resource that does not exist on the appliance (404)."""
 
     kind = "not_found"
 
 
 class BusyError(ApplianceError):
-    """The appliance has no free session, or no time now (429, 503)."""
+    """Appliance without a free session, or overloaded (429, 503)."""
 
     kind = "busy"
     retryable = True
 
 
 class ServerError(ApplianceError):
-    """The appliance failed by itself (any other 4xx or 5xx)."""
+    """Error of the appliance (any other 4xx or 5xx)."""
 
     kind = "server"
     retryable = True
 
 
 class PayloadError(ApplianceError):
-    """The answer is not what the API promises: HTML, cut JSON, a missing field."""
+    """Response that does not follow the API: HTML, truncated JSON, a missing field."""
 
     kind = "payload"
 
 
 class DeadlineError(ApplianceError):
-    """The round's time was up before the appliance was read."""
+    """Collection deadline reached before the appliance was read."""
 
     kind = "deadline"
 
 
 class StoppedError(ApplianceError):
-    """The round was stopped, as by Ctrl-C, before the appliance was read."""
+    """Collection stopped, for example by Ctrl-C, before the appliance was read."""
 
     kind = "stopped"
 
 
 class WorkerError(ApplianceError):
-    """The process that was to ask the appliance failed."""
+    """Failure of the worker process that polls the appliance."""
 
     kind = "worker"
 
 
 def one_line(text: str, *, limit: int = 200) -> str:
-    r"""Make another's words fit for a sentence.
+    r"""Return untrusted text as one printable line.
 
     Parameters
     ----------
     text : str
-        What an appliance said; untrusted.
+        Untrusted text, such as a message of an appliance.
     limit : int
-        The most characters to keep.
+        Maximum number of characters.
 
     Returns
     -------
     str
-        The words on one line, cut, without characters that steer a terminal.
+        Text on one line, truncated, without control characters.
 
     Examples
     --------
@@ -235,6 +233,6 @@ def one_line(text: str, *, limit: int = 200) -> str:
     """
     if len(text) <= limit and text.isprintable() and text == " ".join(text.split()):
         return text
-    head = text[: 4 * limit]  # the rest is cut anyhow
+    head = text[: 4 * limit]  # enough to fill the limit
     words = " ".join("".join(c if c.isprintable() else " " for c in head).split())
     return f"{words[:limit]}…" if len(words) > limit or len(head) < len(text) else words

@@ -1,7 +1,6 @@
-"""The fleet: which appliances there are, and where their passwords are kept.
+"""Fleet: the appliances of fleet.toml and the sources of their passwords.
 
-Read from fleet.toml. A password itself is never written there, and is looked up only when an
-appliance is about to be asked.
+fleet.toml never contains a password. Passwords are read only when appliances are polled.
 """
 
 import getpass
@@ -24,7 +23,7 @@ __all__ = ["Appliance", "Fleet", "PasswordEntry", "PasswordSource", "typed"]
 T = TypeVar("T")
 
 SHOWN: Final = 20
-"""How many appliances a notebook shows of a fleet."""
+"""Maximum number of appliances shown in a notebook."""
 
 _COLUMNS: Final = {
     "Name": "",
@@ -61,14 +60,14 @@ _SOURCE_FORMS = (
 
 @dataclass(frozen=True, slots=True)
 class PasswordSource:
-    """Where a password is kept; never the password.
+    """Source of a password; never the password itself.
 
     Attributes
     ----------
     kind : {"env", "file", "keyring", "prompt"}
-        What kind of place.
+        Type of the source.
     place : str
-        The variable, the path, the keyring's service, or what to ask for.
+        Environment variable, file path, keyring service, or target named in the prompt.
 
     Examples
     --------
@@ -80,12 +79,12 @@ class PasswordSource:
     place: str
 
     def read(self, user: str) -> str:
-        """Look the password up.
+        """Return the password from the source.
 
         Parameters
         ----------
         user : str
-            Whose password; the keyring is asked for it.
+            User name, for the keyring and the prompt.
 
         Returns
         -------
@@ -95,7 +94,7 @@ class PasswordSource:
         Raises
         ------
         CredentialError
-            If the place holds none; the message names the place.
+            If the source has no password; the message names the source.
         """
         match self.kind:
             case "env":
@@ -134,12 +133,12 @@ class PasswordSource:
     def _ask(self, user: str) -> str:
         try:
             return getpass.getpass(f"Password of {user} for {self.place}: ")
-        except EOFError:  # nobody is there to type, as in a scheduled run
+        except EOFError:  # no terminal, as in a scheduled run
             return ""
 
     def _read_keyring(self, user: str) -> str:
         try:
-            import keyring  # noqa: PLC0415 # an extra: only who names it needs it
+            import keyring  # noqa: PLC0415 # optional dependency
         except ImportError as error:
             raise CredentialError(
                 "No password: the keyring package is missing; "
@@ -156,32 +155,32 @@ class PasswordSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appliance:
-    """One vCenter Server Appliance, and how to reach it.
+    """One vCenter Server Appliance and its connection settings.
 
     Attributes
     ----------
     name : str
-        Its key in every frame.
+        Key of the appliance in every frame.
     host : str
-        Host name or address, with ``:port`` if it is not 443.
+        Host name or address, with ``:port`` unless it is 443.
     user : str
-        With its SSO domain, for example ``backup-reader@vsphere.local``.
+        User name with SSO domain, for example ``backup-reader@vsphere.local``.
     password : PasswordSource
-        Where the password is kept.
+        Source of the password.
     ca_bundle : Path, optional
-        PEM file of the authority that signed its certificate; else the system's authorities count.
+        PEM file of the certificate authority; default: the system's authorities.
     fingerprint : str, optional
-        SHA-256 of its certificate, 64 hexadecimal digits: trust this very one and no other.
+        SHA-256 of the only trusted certificate, 64 hexadecimal digits.
     site, group : str, optional
-        For filters and roll-ups.
+        Labels for filters and roll-ups.
     timezone : str, optional
-        The IANA zone to assume where the appliance does not tell its own.
+        IANA zone to use if the appliance does not report its own.
     policy : str, optional
-        The ``[policy.NAME]`` that applies to it.
+        Name of the ``[policy.NAME]`` that applies.
     enabled : bool
-        Whether it is asked and judged at all.
+        Whether the appliance is polled and assessed.
     exclude : str, optional
-        The reason why it is out of the SLA's scope; it is still asked and shown.
+        Reason for exclusion from the SLA; the appliance is still polled and shown.
     """
 
     name: str
@@ -226,7 +225,7 @@ class Appliance:
 
 
 class PasswordEntry(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """How fleet.toml says where a password is kept: one of four ways."""
+    """Password source in fleet.toml: exactly one of the four keys is set."""
 
     env: str | None = None
     file: str | None = None
@@ -234,24 +233,24 @@ class PasswordEntry(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     prompt: bool | None = None
 
     def source(self, *, where: str, folder: Path) -> PasswordSource:
-        """Give the place.
+        """Return the password source.
 
         Parameters
         ----------
         where : str
-            The table it was read from, for errors.
+            Table in fleet.toml, for error messages.
         folder : Path
-            What a file's path is relative to.
+            Base folder of a relative file path.
 
         Returns
         -------
         PasswordSource
-            Where to look.
+            Source of the password.
 
         Raises
         ------
         SettingsError
-            If not exactly one way is named.
+            If not exactly one key is set.
         """
         given = {name: value for name, value in msgspec.structs.asdict(self).items() if value}
         if len(given) != 1:
@@ -274,14 +273,14 @@ class _Shared(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
 
 
 class _Defaults(_Shared, frozen=True, kw_only=True):
-    """The table [defaults]: what appliances can have in common."""
+    """Table [defaults]: values shared by all appliances."""
 
     user: str | None = None
     password: PasswordEntry | None = None
 
 
 class _Entry(_Shared, frozen=True, kw_only=True):
-    """One table [[appliance]], with the defaults."""
+    """Table [[appliance]], merged with the defaults."""
 
     name: str
     host: str
@@ -291,14 +290,14 @@ class _Entry(_Shared, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Fleet:
-    """All appliances one person looks after.
+    """Appliances of one fleet.
 
     Parameters
     ----------
     appliances : iterable of Appliance
-        Names must differ.
+        Appliances with distinct names.
     source : str
-        Where they were read from, for errors and displays.
+        File they were read from, for errors and displays.
 
     Raises
     ------
@@ -337,12 +336,12 @@ class Fleet:
         Parameters
         ----------
         path : str or Path
-            The file. Paths in it are relative to its folder.
+            TOML file. Paths in it are relative to its folder.
 
         Returns
         -------
         Fleet
-            Its appliances; no password is read.
+            Appliances of the file; no password is read.
 
         Raises
         ------
@@ -396,7 +395,7 @@ class Fleet:
                 one.name,
                 one.host,
                 one.user,
-                f"{one.password.kind}: {one.password.place}",  # where it is kept, never what it is
+                f"{one.password.kind}: {one.password.place}",  # the source, never the password
                 one.site,
                 one.group,
                 one.policy,
@@ -411,28 +410,28 @@ class Fleet:
 def typed(
     table: Mapping[str, Any], kind: type[T], *, where: str, examples: Mapping[str, str] = _EXAMPLES
 ) -> T:
-    """Convert one table of fleet.toml, but refuse a password in it before it gets into any text.
+    """Convert a table of fleet.toml to a struct; reject a password written as text.
 
     Parameters
     ----------
     table : mapping
-        As TOML has it.
+        Parsed TOML table.
     kind : type
-        The struct to convert to.
+        Struct type to convert to.
     where : str
-        File and table, for errors.
+        File and table, for error messages.
     examples : mapping of str to str
-        A right value of each key, for errors.
+        Valid entry for each key, for error messages.
 
     Returns
     -------
     kind
-        The table.
+        The converted table.
 
     Raises
     ------
     SettingsError
-        If a key or a value is wrong.
+        If a key or a value is wrong, or the password is written as text.
     """
     if isinstance(table.get("password"), str):
         raise SettingsError(
@@ -450,7 +449,7 @@ def _appliance(
     number: int,
     folder: Path,
 ) -> Appliance:
-    """Build one appliance from its table and the defaults, or say what is wrong."""
+    """Build an appliance from its table and the defaults."""
     name = entry.get("name")
     where = f"{path}, [[appliance]] {number}" + (f' ("{name}")' if isinstance(name, str) else "")
     parsed = typed({**defaults, **entry}, _Entry, where=where)

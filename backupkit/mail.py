@@ -1,4 +1,4 @@
-"""Sending mail: the server that fleet.toml names, and every way in which that can fail."""
+"""Mail delivery: the mail server of fleet.toml, and messages for delivery errors."""
 
 import ipaddress
 import smtplib
@@ -36,7 +36,7 @@ _EXAMPLES: Final = {
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """The table [mail]."""
+    """Table [mail] of fleet.toml."""
 
     host: str
     sender: str
@@ -51,34 +51,34 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailServer:
-    """The server that takes our mail.
+    """SMTP server for outgoing mail.
 
     Attributes
     ----------
     host : str
-        Its name or address.
+        Host name or address.
     sender : str
-        Whom the mail is from.
+        Sender address.
     security : {"starttls", "tls", "none"}
-        Whether the connection begins in clear text and then turns to TLS, is TLS from its first
-        byte, or stays in clear text. The certificate is always verified.
+        Upgrade a clear-text connection to TLS, use TLS from the first byte, or use clear text.
+        TLS certificates are always verified.
     port : int, optional
-        587, 465 or 25 by default, by `security`.
+        Default: 587, 465 or 25, depending on `security`.
     user : str, optional
-        Who logs in; nobody by default.
+        User name for the login; default: no login.
     password : PasswordSource, optional
-        Where the password is kept; never the password.
+        Source of the password; never the password itself.
     to : tuple of str
-        Who gets mail where nobody else is named.
+        Default recipients.
     ca_bundle : Path, optional
-        PEM file of the authority that signed its certificate; else the system's authorities count.
+        PEM file of the certificate authority; default: the system's authorities.
     timeout : float
-        How long to wait for any answer [s].
+        Timeout of each network operation [s].
 
     Raises
     ------
     SettingsError
-        If something is missing or makes no sense.
+        If a value is missing or invalid.
 
     Examples
     --------
@@ -105,7 +105,7 @@ class MailServer:
                 f"port = {port} is none, expected 1 to 65535; for example: {_EXAMPLES['port']}"
             )
         object.__setattr__(self, "port", port)
-        if not 0 < self.timeout <= 3600:  # noqa: PLR2004 # an hour is patience enough
+        if not 0 < self.timeout <= 3600:  # noqa: PLR2004 # one hour is long enough
             raise SettingsError(
                 f"timeout = {self.timeout:g} must be above 0 and at most 3600 seconds; "
                 f"for example: {_EXAMPLES['timeout']}"
@@ -131,12 +131,12 @@ class MailServer:
         Parameters
         ----------
         path : str or Path
-            The file. Paths in it are relative to its folder.
+            TOML file. Paths in it are relative to its folder.
 
         Returns
         -------
         MailServer
-            No password is read.
+            Mail server; no password is read.
 
         Raises
         ------
@@ -179,18 +179,18 @@ class MailServer:
         Parameters
         ----------
         message : EmailMessage
-            Without sender and recipients, which are set here.
+            Message without sender and recipients; this method sets them.
         to : sequence of str
-            Who gets it; by default those of `to`.
+            Recipient addresses; default: the attribute `to`.
 
         Raises
         ------
         SettingsError
-            If nobody is named, or an address is none.
+            If there is no recipient, or an address is invalid.
         CredentialError
-            If the password's place holds none.
+            If the password source has no password.
         MailError
-            If it cannot be delivered to all; the message says why, and who got none.
+            If delivery to any recipient fails; the message gives the cause.
         """
         recipients = tuple(to) or self.to
         if not recipients:
@@ -211,7 +211,7 @@ class MailServer:
                     self.sender, recipients, message.as_bytes(policy=SMTP.clone(utf8=False))
                 )
         except (OSError, smtplib.SMTPException) as error:
-            raise MailError(self._explained(error)) from None  # its parts may hold the log-in
+            raise MailError(self._explained(error)) from None  # its args may hold the password
         if refused:
             who, (code, said) = next(iter(refused.items()))
             raise MailError(
@@ -220,7 +220,7 @@ class MailServer:
             )
 
     def _connected(self) -> smtplib.SMTP:
-        """Connect, and turn to TLS where that is asked for."""
+        """Connect with the configured security."""
         if self.security == "tls":
             return smtplib.SMTP_SSL(
                 self.host, self.port, timeout=self.timeout, context=self._context()
@@ -238,7 +238,7 @@ class MailServer:
         return ssl.create_default_context(cafile=self.ca_bundle)
 
     def _explained(self, error: Exception) -> str:
-        """Say in two sentences what failed and what to do."""
+        """Return an error message: problem and next step."""
         ports = "Check port and security of [mail]: 587 is starttls, 465 is tls."
         match error:
             case _ if TimeoutError in {type(error), type(error.__context__)}:  # smtplib hides it
@@ -276,19 +276,19 @@ class MailServer:
 
 
 def check_address(address: str, *, where: str) -> None:
-    """Refuse what can be no mail address, or would be more than one header.
+    """Check that a text is one mail address, safe in a header.
 
     Parameters
     ----------
     address : str
-        The address.
+        Address to check.
     where : str
-        What it is, for the error.
+        Name of the setting, for the error message.
 
     Raises
     ------
     SettingsError
-        If it is none.
+        If it is not a valid address.
 
     Examples
     --------
@@ -303,7 +303,7 @@ def check_address(address: str, *, where: str) -> None:
 
 
 def _is_here(host: str) -> bool:
-    """Tell whether the host is this machine."""
+    """Return whether the host is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -311,5 +311,5 @@ def _is_here(host: str) -> bool:
 
 
 def _words(said: bytes | str) -> str:
-    """Give what the server said, in one line."""
+    """Return a server reply as one line."""
     return one_line(said.decode("utf-8", "replace") if isinstance(said, bytes) else said)

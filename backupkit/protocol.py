@@ -1,6 +1,6 @@
-"""What to send to an appliance, and what a status with headers and body means; no I/O.
+"""HTTP requests of the API, and errors for HTTP status codes; no I/O.
 
-The paths of both flavours, and the one place where an HTTP status becomes an error with a sentence.
+Contains the paths of both flavours. No other module maps an HTTP status to an error.
 
 References
 ----------
@@ -45,7 +45,7 @@ __all__ = [
 SESSION_HEADER: Final = "vmware-api-session-id"
 
 NO_COOKIE: Final = {"vmware-use-header-authn": "true"}
-"""Goes with a log-in, which would set a cookie besides."""
+"""Header that stops a login from setting a cookie."""
 
 _OK: Final = 200
 _REDIRECT: Final = 300
@@ -56,18 +56,18 @@ _SESSION: Final = {Flavour.API: "/api/session", Flavour.REST: "/rest/com/vmware/
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request, before it is sent.
+    """HTTP request before it is sent.
 
     Attributes
     ----------
     method : str
         GET, POST or DELETE.
     path : str
-        With its query, quoted.
+        Quoted path with query.
     what : str
-        What it asks for, for errors.
+        Name of the requested resource, for error messages.
     login : bool
-        Whether it carries user and password instead of the session's token.
+        Whether to send user and password instead of the session token.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -77,17 +77,17 @@ class Request:
 
 
 def log_in(flavour: Flavour) -> Request:
-    """Open a session.
+    """Return the request that opens a session.
 
     Parameters
     ----------
     flavour : Flavour
-        Which flavour to speak.
+        API flavour.
 
     Returns
     -------
     Request
-        To be sent with user and password; its answer is a token.
+        Request to send with user and password; the response is a token.
 
     Examples
     --------
@@ -98,17 +98,17 @@ def log_in(flavour: Flavour) -> Request:
 
 
 def log_out(flavour: Flavour) -> Request:
-    """Close the session; sessions are scarce on an appliance."""
+    """Return the request that closes the session."""
     return Request("DELETE", _SESSION[flavour], "log-out")
 
 
 def list_jobs(flavour: Flavour) -> Request:
-    """Ask for the ids of all jobs."""
+    """Return the request for the ids of all jobs."""
     return Request("GET", _backup(flavour, "job"), "the job list")
 
 
 def get_job(flavour: Flavour, job_id: str) -> Request:
-    """Ask for the status of one job.
+    """Return the request for the status of one job.
 
     Examples
     --------
@@ -121,19 +121,19 @@ def get_job(flavour: Flavour, job_id: str) -> Request:
 
 
 def get_details(flavour: Flavour, job_ids: Iterable[str] = ()) -> Request:
-    """Ask for the details of some jobs.
+    """Return the request for the details of some jobs.
 
     Parameters
     ----------
     flavour : Flavour
-        Which flavour to speak.
+        API flavour.
     job_ids : iterable of str
-        Which jobs; none means all.
+        Ids of the jobs; none means all jobs.
 
     Returns
     -------
     Request
-        With the filter in this flavour's spelling.
+        Request with the filter in the syntax of the flavour.
 
     Examples
     --------
@@ -151,17 +151,17 @@ def get_details(flavour: Flavour, job_ids: Iterable[str] = ()) -> Request:
 
 
 def get_schedules(flavour: Flavour) -> Request:
-    """Ask for the backup schedules."""
+    """Return the request for the backup schedules."""
     return Request("GET", _backup(flavour, "schedules"), "the schedules")
 
 
 def get_version(flavour: Flavour) -> Request:
-    """Ask for the appliance's version."""
+    """Return the request for the appliance's version."""
     return Request("GET", f"/{flavour}/appliance/system/version", "the version")
 
 
 def get_timezone(flavour: Flavour) -> Request:
-    """Ask for the appliance's time zone."""
+    """Return the request for the appliance's time zone."""
     return Request("GET", f"/{flavour}/appliance/system/time/timezone", "the time zone")
 
 
@@ -172,25 +172,25 @@ def _backup(flavour: Flavour, rest: str) -> str:
 def raise_for_status(
     request: Request, status: int, headers: Mapping[str, str], body: bytes, *, host: str
 ) -> None:
-    """Turn an answer that is no success into the error it stands for.
+    """Raise the error for an unsuccessful HTTP status.
 
     Parameters
     ----------
     request : Request
-        What was sent.
+        Request that was sent.
     status : int
-        The answer's HTTP status.
+        HTTP status of the response.
     headers : mapping of str to str
-        The answer's headers, keys in any case if the mapping does not mind.
+        Response headers; the lookup should ignore case.
     body : bytes
-        The answer's body.
+        Response body.
     host : str
-        Who answered, for the sentence.
+        Host name, for the error message.
 
     Raises
     ------
     ApplianceError
-        The subclass that fits; nothing is raised for 200 to 299.
+        The matching subclass; a status from 200 to 299 raises nothing.
 
     Examples
     --------
@@ -255,31 +255,31 @@ def _is_session_limit(answer: ErrorAnswer | None) -> bool:
 
 
 def _said(answer: ErrorAnswer | None) -> str:
-    """Quote the appliance's own words, on one line and no longer than a line."""
+    """Quote the appliance's error message on one line."""
     text = one_line(answer.text or answer.message_id) if answer else ""
     return f': "{text}"' if text else ""
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Read a Retry-After of seconds [s]; a date there would need a second clock."""
+    """Parse a Retry-After header in seconds [s]; return None for a date."""
     return float(value) if value and value.isascii() and value.isdigit() else None
 
 
 def clock_skew(date_header: str | None, *, sent: datetime, received: datetime) -> timedelta | None:
-    """Measure how far the appliance's clock is ahead of ours.
+    """Return how far the appliance's clock is ahead of ours.
 
     Parameters
     ----------
     date_header : str or None
-        The answer's Date header, whole seconds.
+        Date header of the response, in whole seconds.
     sent, received : datetime
-        When the request left and the answer came, by our clock [UTC].
+        When the request was sent and the response arrived, by our clock [UTC].
 
     Returns
     -------
     timedelta or None
-        The appliance's clock minus ours; zero where the header's coarseness explains the
-        difference; None without a usable header.
+        The appliance's clock minus ours; zero if the header's resolution of one second explains
+        the difference; None without a valid header.
 
     Examples
     --------

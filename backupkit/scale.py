@@ -1,7 +1,7 @@
-"""The same judgement on a Dask cluster, for a fleet whose history is too much for one process.
+"""Assessment on a Dask cluster, for a history that is too large for one process.
 
-Each worker reads some appliances by itself, from the database or from an export, and judges them by
-the functions that judge a whole fleet in one process. Only what those make of it comes back.
+Each worker reads some appliances from the database or from an export. It assesses them with the
+same functions as a single process, and returns only the results.
 """
 
 import functools
@@ -26,7 +26,7 @@ from backupkit.assessment.setting import Setting, Times
 from backupkit.errors import SettingsError
 from backupkit.history import History
 from backupkit.history.exchange import is_export
-from backupkit.history.exported import Export
+from backupkit.history.export_reader import Export
 from backupkit.history.rows import microseconds_of
 from backupkit.policy import Policy
 from backupkit.settings import Instant
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["evaluate_dask"]
 
 _AT_ONCE: Final = 1_000_000
-"""Jobs and polls that a worker reads at once."""
+"""Target number of jobs and polls per partition."""
 
 _READ: Final[Mapping[str, list[str]]] = {
     "jobs": [
@@ -53,7 +53,7 @@ _READ: Final[Mapping[str, list[str]]] = {
     ],
     "polls": ["appliance", "polled_at", "ok", "clock_skew", "month"],
 }
-"""By what the rows that an evaluation needs are chosen."""
+"""Columns that decide which rows an assessment needs."""
 
 _ROW: Final = "row"
 
@@ -70,34 +70,34 @@ def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and two
     client: "Client | None" = None,
     partitions: int | None = None,
 ) -> Assessment:
-    """Judge a fleet over a period, its appliances spread over workers.
+    """Assess a fleet over a period on several workers.
 
     Parameters
     ----------
     source : History, str or Path
-        A history, or its path or URL; or the folder or URL of an export as Parquet. Every worker
-        must reach it by the same name: a database, a share, an object store.
+        A history, or its path or URL; or the folder or URL of a Parquet export. Every worker must
+        reach it by the same name: a database, a share, an object store.
     policy, start, end, now, last, as_if
-        As of `backupkit.evaluate`. All workers judge what was known at `now`, also while others
+        As in `backupkit.evaluate`. All workers use the data known at `now`, even while others
         append.
     client : distributed.Client, optional
-        The cluster. Without one the pieces are judged here, one after the other, in the memory of
-        one piece.
+        Dask cluster. Without one, this process assesses one partition after the other, with the
+        memory of one partition.
     partitions : int, optional
-        How many pieces the fleet is cut into; by default so many that each has about a million
-        jobs and polls, but at least one for each worker.
+        Number of partitions of the fleet; default: about a million jobs and polls each, but at
+        least one partition per worker.
 
     Returns
     -------
     Assessment
-        All facts, the same as `backupkit.evaluate` gives.
+        Same result as `backupkit.evaluate`.
 
     Raises
     ------
     SettingsError
-        As of `backupkit.evaluate`; or if there are no partitions.
+        As in `backupkit.evaluate`; or if `partitions` is below 1.
     HistoryError
-        If the source is none, or cannot be read.
+        If the source is neither a history nor an export, or cannot be read.
 
     Examples
     --------
@@ -111,7 +111,7 @@ def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and two
         raise SettingsError(f"partitions must be 1 or more, got {partitions}.")
     times = Times.asked(start=start, end=end, now=now, last=last)
     uri = source.uri if isinstance(source, History) else str(source)
-    uri = uri if "://" in uri else str(Path(uri).absolute())  # a worker may be in another folder
+    uri = uri if "://" in uri else str(Path(uri).absolute())  # workers may run in another folder
     origin = _origin_of(source)
     rows = origin.appliances(times.now)
     setting = Setting.of(policy, rows, times, as_if=as_if)
@@ -129,8 +129,8 @@ def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and two
 def _spread(
     client: "Client", judge: Callable[[Setting], Part], pieces: Iterable[Setting]
 ) -> Iterator[Part]:
-    """Judge pieces on the workers; fetch each as soon as it is done, so that none is kept there."""
-    from distributed import as_completed  # noqa: PLC0415 # only who has a client has it
+    """Assess partitions on the workers; fetch and release each result when it is done."""
+    from distributed import as_completed  # noqa: PLC0415 # optional dependency
 
     futures = [client.submit(judge, piece, pure=False) for piece in pieces]
     for future in as_completed(futures):  # type: ignore[no-untyped-call]
@@ -139,15 +139,15 @@ def _spread(
 
 
 def _cut(sizes: pd.Series, number: int) -> list[pd.Index]:
-    """Cut appliances, in order, into at most so many pieces of about as many rows."""
-    upto = (sizes + 1).cumsum()  # also those without any row are shared out
+    """Split appliances, in order, into at most `number` partitions of similar row count."""
+    upto = (sizes + 1).cumsum()  # + 1: appliances without rows count, too
     total = max(int(upto.max()), 1) if len(upto) else 1
     places = np.minimum((upto.to_numpy() - 1) * number // total, number - 1)
     return [sizes.index[places == place] for place in np.unique(places)] or [sizes.index]
 
 
 def _judged(uri: str, version: str, setting: Setting) -> Part:
-    """Read some appliances, and judge them; this runs on a worker."""
+    """Read and assess some appliances; runs on a worker."""
     origin = _opened(uri, version)
     times = setting.times
     known = origin.known(setting.rules.index, times)
@@ -155,21 +155,21 @@ def _judged(uri: str, version: str, setting: Setting) -> Part:
 
 
 class _Origin(Protocol):
-    """Where the workers read."""
+    """Data source of the workers."""
 
     def appliances(self, moment: pd.Timestamp) -> dict[str, int]:
-        """Return the appliances known at a moment, each with its number of jobs and polls."""
+        """Return the number of jobs and polls of each appliance known at a moment."""
 
     def version(self, moment: pd.Timestamp) -> str:
-        """Return the digest of what was known at a moment; "" if nothing was."""
+        """Return the digest of the data known at a moment; "" without data."""
 
     def known(self, appliances: Collection[str], times: Times) -> Known:
-        """Return what a judgement needs of some appliances."""
+        """Return the data that an assessment of some appliances needs."""
 
 
 @functools.lru_cache(maxsize=8)
 def _opened(uri: str, _version: str) -> _Origin:
-    """Open a source once in each process, and again when it has changed."""
+    """Open a source once per process, and again after a change."""
     return _origin_of(uri)
 
 
@@ -185,7 +185,7 @@ def _origin_of(source: History | str | Path) -> _Origin:
 
 @dataclass(frozen=True, slots=True)
 class _Database:
-    """A history."""
+    """Data source: a history."""
 
     history: History
 
@@ -214,7 +214,7 @@ class _Database:
 
 @dataclass(frozen=True, slots=True)
 class _Files:
-    """An export."""
+    """Data source: a Parquet export."""
 
     export: Export
 
@@ -246,7 +246,7 @@ class _Files:
             known = _needed(replace(known, jobs=jobs_from(OBSERVATIONS.from_arrow(rows))), times)
         else:
             jobs = _Chosen(self.export, JOBS, appliances)
-            # few columns are enough to choose; the ids, which are long, are never missing
+            # a few columns are enough to select rows; the long job ids are never missing
             known = _needed(replace(known, jobs=jobs.few.assign(job_id="")), times)
             known = replace(known, jobs=jobs.whole(known.jobs[_ROW]))
         return replace(known, polls=polls.whole(known.polls[_ROW]))
@@ -257,17 +257,17 @@ def _needed(known: Known, times: Times) -> Known:
 
 
 def _until(column: str, moment: pd.Timestamp) -> ds.Expression:
-    """Return the condition for what was known at a moment."""
+    """Return the filter for rows known at a moment."""
     return ds.field(column) <= pa.scalar(microseconds_of(moment), pa.timestamp("us", tz="UTC"))
 
 
 class _Chosen:
-    """Rows of an export: all of them with few columns, and then some of them with all columns.
+    """Rows of an export: first all rows with few columns, then some rows with all columns.
 
     Attributes
     ----------
     few : DataFrame
-        All rows with the columns `_READ`, and their places.
+        All rows with the columns `_READ`, and their positions.
     """
 
     def __init__(
@@ -291,7 +291,7 @@ class _Chosen:
         self.few = pd.DataFrame({**few, _ROW: np.arange(len(rows))}, copy=False)
 
     def whole(self, places: pd.Series) -> pd.DataFrame:
-        """Return some of the rows with all columns."""
+        """Return the rows at some positions with all columns."""
         chosen = places.to_numpy()
         months = pc.unique(self._months.take(pa.array(chosen)))
         among = pc.is_in(self._months, months).to_numpy()

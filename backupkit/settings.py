@@ -1,4 +1,4 @@
-"""Read what a person wrote, and say exactly which entry is wrong."""
+"""Parsers for settings and arguments; their errors name the wrong entry."""
 
 import difflib
 import re
@@ -71,7 +71,7 @@ def convert(
     where: str,
     examples: Mapping[str, str] | None = None,
 ) -> T:
-    """Turn one TOML table into a typed value, or say which key is wrong.
+    """Convert a TOML table to a typed value.
 
     Parameters
     ----------
@@ -80,9 +80,9 @@ def convert(
     kind : type
         A `msgspec.Struct` that forbids unknown fields.
     where : str
-        File and table, as a person would name them, for the error.
+        File and table, for the error message.
     examples : mapping of str to str, optional
-        A right entry for each key, shown beside a wrong one.
+        Valid entry for each key, for the error message.
 
     Returns
     -------
@@ -112,11 +112,11 @@ def convert(
 
 
 def _explain(text: str, known: list[str], examples: Mapping[str, str]) -> str:
-    """Word a validation error of msgspec for the person who wrote the file."""
+    """Return the error message for a validation error of msgspec."""
     at = _AT.search(text)
     key = at["key"] if at else ""
     if unknown := _UNKNOWN_FIELD.match(text):
-        if key:  # of a table inside; `known` is about the outer one
+        if key:  # a nested table; `known` lists keys of the outer one
             hint = f"for example: {examples[key]}" if key in examples else "leave it out."
             return f'unknown key "{unknown["key"]}" in "{key}"; {hint}'
         close = difflib.get_close_matches(unknown["key"], known, n=1)
@@ -133,14 +133,14 @@ def _explain(text: str, known: list[str], examples: Mapping[str, str]) -> str:
 
 
 def parse_duration(value: str, *, where: str) -> timedelta:
-    """Read a duration such as ``24h``, ``90m``, ``1h30m``, ``30d`` or ``2w``.
+    """Parse a duration such as ``24h``, ``90m``, ``1h30m``, ``30d`` or ``2w``.
 
     Parameters
     ----------
     value : str
-        Numbers, each with its unit: w, d, h, m or s.
+        Numbers, each followed by its unit: w, d, h, m or s.
     where : str
-        What the duration is, for the error.
+        Name of the setting, for the error message.
 
     Returns
     -------
@@ -150,7 +150,7 @@ def parse_duration(value: str, *, where: str) -> timedelta:
     Raises
     ------
     SettingsError
-        If the text is not such a duration.
+        If the text is not a valid duration.
 
     Examples
     --------
@@ -169,14 +169,14 @@ def parse_duration(value: str, *, where: str) -> timedelta:
 
 
 def parse_instant(value: Instant, *, where: str) -> pd.Timestamp:
-    """Read an instant: an aware datetime, or ISO 8601 text with its zone.
+    """Parse an instant: an aware datetime, or ISO 8601 text with a time zone.
 
     Parameters
     ----------
     value : datetime, Timestamp or str
         The instant.
     where : str
-        What it is, for the error.
+        Name of the setting, for the error message.
 
     Returns
     -------
@@ -186,7 +186,7 @@ def parse_instant(value: Instant, *, where: str) -> pd.Timestamp:
     Raises
     ------
     SettingsError
-        If it is no time, or has no zone and so is no instant.
+        If it is not a time, has no time zone, or is out of range.
 
     Examples
     --------
@@ -194,31 +194,31 @@ def parse_instant(value: Instant, *, where: str) -> pd.Timestamp:
     Timestamp('2026-11-09 00:00:00+0000', tz='UTC')
     """
     try:
-        # not by pandas, which takes "09/11/2026" for the 11th of September
+        # not by pandas, which reads "09/11/2026" as 11 September
         instant = pd.Timestamp(datetime.fromisoformat(value) if isinstance(value, str) else value)
     except (ValueError, TypeError, OverflowError) as error:
         raise SettingsError(
             f'{where}: "{value}" is not a time; for example: 2026-11-09T00:00:00Z.'
         ) from error
-    if instant.tzinfo is None:  # NaT has none either
+    if instant.tzinfo is None:  # also true for NaT
         raise SettingsError(
             f'{where}: "{value}" has no time zone; for example: 2026-11-09T00:00:00Z.'
         )
     utc = instant.tz_convert("UTC").as_unit("us")
-    if not MINYEAR <= utc.year <= MAXYEAR:  # the shift to UTC left the calendar
+    if not MINYEAR <= utc.year <= MAXYEAR:  # the conversion may leave the range
         raise SettingsError(f"{where}: the time is out of range.")
     return utc
 
 
 def time_zone(name: str, *, where: str) -> ZoneInfo:
-    """Look up an IANA time zone.
+    """Return the IANA time zone of a name.
 
     Parameters
     ----------
     name : str
         For example ``Europe/Berlin``.
     where : str
-        What the zone belongs to, for the error.
+        Owner of the zone, for the error message.
 
     Returns
     -------
@@ -228,7 +228,7 @@ def time_zone(name: str, *, where: str) -> ZoneInfo:
     Raises
     ------
     SettingsError
-        If there is no zone of this name.
+        If there is no zone with this name.
 
     Examples
     --------

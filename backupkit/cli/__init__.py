@@ -1,19 +1,19 @@
-"""The command line: thin, and the one place where an error becomes an exit code.
+"""Command line of backupkit, and the only mapping from errors to exit codes.
 
-Data goes to stdout, talk and progress to stderr. Exit codes:
+Data goes to stdout, messages and progress to stderr. Exit codes:
 
 ====  =====================================================================================
 0     done
-1     wrong input, or something that cannot be read or written; a sentence on stderr says what
-2     wrong use of the command line
-3     some appliance could not be read, or failed a check of ``doctor``
-4     no appliance could be read, or each failed a check
+1     wrong input, or something cannot be read or written; the reason is on stderr
+2     wrong usage of the command line
+3     some appliances could not be read, or failed a check of ``doctor``
+4     no appliance could be read, or all failed a check
 5     the report is written, and its verdict is one of ``--fail-on``
 6     the report is written, but its mail could not be sent
 130   stopped with Ctrl-C
 ====  =====================================================================================
 
-``check`` has those of monitoring plug-ins: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+``check`` uses the codes of monitoring plug-ins: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
 """
 
 import logging
@@ -77,12 +77,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str, optional
-        The arguments; by default those of the process.
+        Arguments; default: those of the process.
 
     Returns
     -------
     int
-        The exit code; see the module's table.
+        Exit code, as in the module docstring.
 
     Examples
     --------
@@ -100,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         typer.echo(f"backupkit: {error.format_message()}", err=True)
         typer.echo("See: backupkit --help, or backupkit COMMAND --help", err=True)
         return error.exit_code
-    except typer.Abort:  # a question that nobody answered
+    except typer.Abort:  # a prompt without an answer
         code = INTERRUPTED
     if code == INTERRUPTED:  # typer turns Ctrl-C into this
         typer.echo("Stopped.", err=True)
@@ -108,5 +108,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run() -> None:
-    """Run the command of the process and leave with its exit code."""
+    """Run the command of the process and exit with its exit code."""
     sys.exit(main())

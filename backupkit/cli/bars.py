@@ -1,4 +1,4 @@
-"""How followed jobs are shown in a terminal: a bar each, or a line for each change."""
+"""Display of followed jobs in a terminal: one bar per job, or one line per change."""
 
 import sys
 from collections.abc import Hashable, Mapping
@@ -19,22 +19,22 @@ Row = Mapping[Hashable, Any]
 
 
 class Shown(Protocol):
-    """Shows one look after the other."""
+    """Display of successive polls."""
 
     def __enter__(self) -> Self: ...
     def __exit__(self, *error: object) -> None: ...
     def show(self, frame: pd.DataFrame) -> None:
-        """Show what one look told, a frame of `backupkit.tables.RUNNING`."""
+        """Show the result of one poll, rows of `backupkit.tables.RUNNING`."""
         ...
 
 
 def suited() -> Shown:
-    """Give bars where a person looks, lines elsewhere."""
+    """Return bars for a terminal, otherwise lines."""
     return Bars() if sys.stderr.isatty() else Lines()
 
 
 class Lines:
-    """A line for each change: for a log or a pipe."""
+    """Display with one line per change, for a log or a pipe."""
 
     def __init__(self) -> None:
         self._said: dict[tuple[str, str], str] = {}
@@ -43,10 +43,10 @@ class Lines:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Leave what was said."""
+        """Do nothing: printed lines stay."""
 
     def show(self, frame: pd.DataFrame) -> None:
-        """Say what is new in a look."""
+        """Print the jobs that changed since the last poll."""
         for row in frame.to_dict("records"):
             key, told = (row["appliance"], row["job_id"]), _told(row)
             if self._said.get(key) != told:
@@ -55,7 +55,7 @@ class Lines:
 
 
 class Bars:
-    """A bar for each job."""
+    """Display with one bar per job."""
 
     def __init__(self) -> None:
         self._bars: dict[tuple[str, str], tqdm[Any]] = {}
@@ -68,7 +68,7 @@ class Bars:
             bar.close()
 
     def show(self, frame: pd.DataFrame) -> None:
-        """Bring the bars up to what a look told."""
+        """Update the bars with the result of a poll."""
         rows = frame.to_dict("records")
         width = max((len(_title(row)) for row in rows), default=0)
         for row in rows:
@@ -87,12 +87,12 @@ class Bars:
 
 
 def summary(frame: pd.DataFrame) -> str:
-    """Say how all ended.
+    """Return a sentence about how the jobs ended.
 
     Parameters
     ----------
     frame : DataFrame
-        Of `backupkit.tables.RUNNING`: the last look.
+        Rows of `backupkit.tables.RUNNING`: the last poll.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def _title(row: Row) -> str:
 
 
 def _told(row: Row) -> str:
-    """Say how a job is, in a few words."""
+    """Return the state of a job in a few words."""
     if row["state"] in _ENDED:
         return f"{_ENDED[row['state']]} after {_span(row['elapsed'])}"
     if not pd.isna(row["detail"]):

@@ -1,4 +1,4 @@
-"""``backupkit collect``: one round, kept in the history."""
+"""Command ``backupkit collect``: one collection, stored in the history."""
 
 import signal
 import warnings
@@ -27,7 +27,7 @@ _SHOWN: Final = 20
 _DEADLINE: Final = "15m"
 
 
-def collect(  # an option each
+def collect(  # one parameter per option
     fleet: FleetFile,
     history: HistoryPlace,
     *,
@@ -54,7 +54,7 @@ def collect(  # an option each
     Exit code: 0 all were read, 3 some were not, 4 none was, 130 stopped with Ctrl-C. What was read
     before Ctrl-C is kept.
     """
-    # they load pandas: no --help does
+    # imported late: they load pandas, which slows down --help
     from backupkit.history.options import load_keep_polls  # noqa: PLC0415
     from backupkit.settings import parse_duration  # noqa: PLC0415
 
@@ -85,7 +85,7 @@ def collect_into(
     strategy: "Strategy" = "auto",
     full: bool = False,
 ) -> tuple["Snapshot", "AppendResult"]:
-    """Make one round, keep it, and say what came of it."""
+    """Collect, store the result, and print a summary."""
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", category=BackupkitWarning)
         snapshot = bk.collect(
@@ -93,7 +93,7 @@ def collect_into(
         )
     added = history.append(snapshot)
     _say(snapshot, added)
-    if snapshot.stopped or snapshot.polls["ok"].any():  # that nobody could be read is said above
+    if snapshot.stopped or snapshot.polls["ok"].any():  # else the summary says that none was read
         for warning in warned:
             typer.echo(f"  {warning.message}", err=True)
     for row in added.conflicts.head(_SHOWN).itertuples():
@@ -111,7 +111,7 @@ def collect_into(
 
 
 def say_some(lines: Sequence[str], *, rest: str = "") -> None:
-    """Say the first of some lines, and how many more there are."""
+    """Print the first lines, and the number of the others."""
     for line in lines[:_SHOWN]:
         typer.echo(f"  {line}", err=True)
     if (more := len(lines) - _SHOWN) > 0:
@@ -119,7 +119,7 @@ def say_some(lines: Sequence[str], *, rest: str = "") -> None:
 
 
 def _say(snapshot: "Snapshot", added: "AppendResult") -> None:
-    """Say in a sentence what the round brought."""
+    """Print a summary of the collection in one sentence."""
     polls, errors = snapshot.polls, snapshot.errors
     good = polls[polls["ok"].fillna(value=False).astype("bool")]
     read, listed = len(good), int(polls["jobs_listed"].sum())
@@ -138,7 +138,7 @@ def _say(snapshot: "Snapshot", added: "AppendResult") -> None:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Let SIGTERM stop the work as Ctrl-C does: sessions are logged out, what was read is kept."""
+    """Handle SIGTERM like Ctrl-C: close the sessions, and keep what was read."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

@@ -1,4 +1,4 @@
-"""``backupkit doctor``: which appliance cannot be read, at which step, and what to do."""
+"""Command ``backupkit doctor``: checks of each appliance, with the next step."""
 
 import difflib
 import shutil
@@ -60,7 +60,7 @@ def doctor(
 
 
 def _chosen(fleet: "Fleet", path: Path, names: Sequence[str]) -> Sequence["Appliance"]:
-    """Give the named appliances, even disabled ones, else all that are enabled."""
+    """Return the named appliances, even disabled ones; without names, all enabled ones."""
     if not names and not len(fleet):
         raise SettingsError(f"{path}: no appliance to check; add one as [[appliance]].")
     known = [appliance.name for appliance in fleet.appliances]
@@ -75,7 +75,7 @@ def _chosen(fleet: "Fleet", path: Path, names: Sequence[str]) -> Sequence["Appli
 def _lines(
     checks: "pd.DataFrame", results: Mapping[str, set[str]], *, everything: bool
 ) -> Iterator[str]:
-    """Tell the checks appliance by appliance, then the sum of them."""
+    """Yield the lines of each appliance, then a summary."""
     symbols = SYMBOLS if _can_show("".join(SYMBOLS.values())) else PLAIN
     wide = max(len(name) for name in results)
     parted = True
@@ -105,7 +105,7 @@ def _lines(
 def _details(
     rows: "pd.DataFrame", symbols: Mapping[str, str], *, everything: bool
 ) -> Iterator[str]:
-    """Give a line for each check, and below it what to do; those skipped share one."""
+    """Yield one line per check, with advice below it; skipped checks share one line."""
     wide = max(len(check) for check in rows["check"])
     folded = [] if everything else list(rows.loc[rows["result"] == "skipped", "check"])
     for row in rows.itertuples():
@@ -120,7 +120,7 @@ def _details(
 
 
 def _wrapped(text: str, head: str) -> Sequence[str]:
-    """Break a line to fit a terminal; where none is, one line is easier to search."""
+    """Wrap a line to the terminal; without a terminal, one line is easier to search."""
     if not sys.stdout.isatty():
         return [head + text]
     return textwrap.wrap(
@@ -154,6 +154,6 @@ def _can_show(text: str) -> bool:
 
 
 def _printable(text: str) -> str:
-    """Replace what stdout has no character for, as on an old Windows console."""
+    """Replace characters that stdout cannot encode, as on an old Windows console."""
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     return text.encode(encoding, errors="replace").decode(encoding)

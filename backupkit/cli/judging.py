@@ -1,4 +1,4 @@
-"""``backupkit check`` and ``metrics``: judge what the history holds, for monitoring."""
+"""Commands ``backupkit check`` and ``metrics``: assessment of a history, for monitoring."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -30,13 +30,13 @@ def check(
     (any trouble is 3, too), else 1 WARNING if one is at risk (in its grace time, failed since, or
     missed a run) or the period is below the policy's target, else 0 OK.
     """
-    from backupkit.report.monitoring import plugin  # noqa: PLC0415 # --help is quick
+    from backupkit.report.monitoring import plugin  # noqa: PLC0415 # keeps --help fast
     from backupkit.tables import STATES  # noqa: PLC0415 # it loads pandas
 
     try:
         assessment = assess(history, fleet, last=last)
     except BackupkitError as error:
-        # one line, and a bar would begin the performance data
+        # one line; a "|" would start the performance data
         typer.echo(f"UNKNOWN: {' '.join(str(error).replace('|', '/').split())}")
         return UNKNOWN
     said = plugin(assessment)
@@ -64,7 +64,7 @@ def metrics(
     last: Annotated[str, typer.Option(metavar="30d", help="The period, back from now.")] = "30d",
 ) -> None:
     """Write the judgement as OpenMetrics text, for a node exporter's textfile folder."""
-    from backupkit.report.openmetrics import write_openmetrics  # noqa: PLC0415 # --help is quick
+    from backupkit.report.openmetrics import write_openmetrics  # noqa: PLC0415 # keeps --help fast
 
     assessment = assess(history, fleet, last=last)
     written = write_openmetrics(assessment, out)
@@ -72,7 +72,7 @@ def metrics(
     typer.echo(f"Metrics: {written}")
 
 
-def assess(  # an option each
+def assess(  # one parameter per option
     history: str,
     fleet: Path,
     *,
@@ -81,7 +81,7 @@ def assess(  # an option each
     end: str | None = None,
     now: str | None = None,
 ) -> "Assessment":
-    """Judge a kept history."""
+    """Assess a history."""
     if last is not None and start is not None:
         raise SettingsError("--last and --start exclude each other: give one of them.")
     policy = bk.Policy.load(fleet)
@@ -91,7 +91,7 @@ def assess(  # an option each
 
 
 def history_of(place: str, fleet: Path) -> "bk.History":
-    """Open a history that is to be read, or say how to fill it."""
+    """Open a history for reading; raise if it is empty."""
     kept = bk.History(place, create=False)
     if not kept.head:
         raise SettingsError(
@@ -102,6 +102,6 @@ def history_of(place: str, fleet: Path) -> "bk.History":
 
 
 def headline(assessment: "Assessment") -> str:
-    """Give the verdict as one line."""
+    """Return the verdict as one line."""
     word = {"compliant": "OK", "breach": "BREACH", "unknown": "UNKNOWN"}[assessment.verdict.state]
     return f"{word}: {assessment.verdict.sentence}"

@@ -1,4 +1,4 @@
-"""``backupkit history``: look after what is kept."""
+"""Commands ``backupkit history``: maintenance of a history."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -149,7 +149,7 @@ def import_(
     """
     kept = bk.History(history)
     kept.check_writable()
-    folder = Path(source)  # of a URL there is none
+    folder = Path(source)  # no folder if it is a URL
     if folder.is_dir() and not _is_export(folder):
         return _import_answers(kept, folder, observed_at)
     if observed_at is not None:
@@ -162,15 +162,15 @@ def import_(
 
 
 def _is_export(folder: Path) -> bool:
-    """Return whether a folder is an export, whole or not, and holds no saved answers."""
+    """Return whether a folder is an export, complete or not, instead of saved answers."""
     from backupkit.history.export_reader import MANIFEST  # noqa: PLC0415 # it loads pyarrow
 
     return (folder / MANIFEST).exists() or any(folder.rglob("*.parquet"))
 
 
 def _import_answers(kept: "History", source: Path, observed_at: str | None) -> int:
-    """Keep saved answers, and say what of them could not be used."""
-    from backupkit.collect import saved_answers  # noqa: PLC0415 # it loads pandas: no --help does
+    """Store saved answers, and print what could not be used."""
+    from backupkit.collect import saved_answers  # noqa: PLC0415 # it loads pandas
 
     snapshot = saved_answers(source, observed_at=observed_at, known=kept)
     _say_added(kept, kept.append(snapshot), source)
@@ -203,7 +203,7 @@ def prune(
     The schedules in force stay. What an appliance still lists comes back with the next round.
     Reports of the time before cannot be made again as they were.
     """
-    from backupkit.settings import parse_duration  # noqa: PLC0415 # it loads pandas: no --help does
+    from backupkit.settings import parse_duration  # noqa: PLC0415 # it loads pandas
 
     span = parse_duration(older_than, where="--older-than")
     _say_removed(history, bk.History(history, create=False).prune(datetime.now(UTC) - span))

@@ -1,4 +1,4 @@
-"""What the commands share: their options, and how they print."""
+"""Options and output functions shared by the commands."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def print_json(value: object) -> None:
 
 
 def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
-    """Give a frame as JSON records: times in ISO 8601, durations in seconds, missing is null."""
+    """Return a frame as JSON records: ISO 8601 times, durations in seconds, null if missing."""
     plain = frame.copy()
     for name in plain.select_dtypes("timedelta").columns:
         plain[name] = plain[name].dt.total_seconds()

@@ -1,4 +1,4 @@
-"""``backupkit report``: judge what the history holds, write it, and mail it."""
+"""Command ``backupkit report``: assessment of a history, as files and as mail."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -24,14 +24,14 @@ _STATES: Final = ("breach", "unknown", "compliant")
 
 
 class _Earlier(msgspec.Struct):
-    """What the JSON beside an earlier report tells of it."""
+    """Period and time of an earlier report, from the JSON beside it."""
 
     start: str
     end: str
     generated_at: str
 
 
-def report(  # noqa: PLR0913 # an option each
+def report(  # noqa: PLR0913 # one parameter per option
     history: HistoryPlace,
     fleet: FleetFile,
     *,
@@ -125,8 +125,8 @@ def report(  # noqa: PLR0913 # an option each
 
 
 def _before(text: str, now: "Assessment", history: str, fleet: Path) -> "Assessment | None":
-    """Judge the fleet as it was known at the time that an option names."""
-    from backupkit.settings import parse_instant  # noqa: PLC0415 # --help is quick
+    """Return the assessment to compare with, by the data known at its time."""
+    from backupkit.settings import parse_instant  # noqa: PLC0415 # keeps --help fast
 
     if text == "none":
         return None
@@ -153,13 +153,13 @@ def _before(text: str, now: "Assessment", history: str, fleet: Path) -> "Assessm
 
 
 def _moment(text: str, now: "Assessment") -> "pd.Timestamp":
-    """Read "so long ago" or a time."""
-    from backupkit.settings import parse_duration, parse_instant  # noqa: PLC0415 # --help is quick
+    """Parse a time, or a duration back from now."""
+    from backupkit.settings import parse_duration, parse_instant  # noqa: PLC0415 # fast --help
 
     where = "--compare-with"
     try:
         return now.now - parse_duration(text, where=where)
-    except SettingsError:  # not so long ago: a time, then
+    except SettingsError:  # not a duration: try a time
         try:
             return parse_instant(text, where=where)
         except SettingsError as error:
@@ -179,7 +179,7 @@ def _earlier(path: Path) -> _Earlier:
 
 
 def _redacted(made: "bk.Report", history: str, key: Path | None) -> "bk.Report":
-    """Redact with the history's own secret, or with that of a key file, which is then kept."""
+    """Redact the report with the secret of the history, or with that of a key file."""
     if key is None:
         return made.redacted(bk.History(history, create=False).identity)
     return made.redacted_by(key)
@@ -188,8 +188,8 @@ def _redacted(made: "bk.Report", history: str, key: Path | None) -> "bk.Report":
 def _mailed(
     made: "bk.Report", fleet: Path, to: tuple[str, ...], attachment: Path
 ) -> tuple[str, ...]:
-    """Send the report, and give to whom."""
-    from backupkit.mail import MailServer  # noqa: PLC0415 # --help is quick
+    """Send the report, and return the recipients."""
+    from backupkit.mail import MailServer  # noqa: PLC0415 # keeps --help fast
 
     server = MailServer.load(fleet)
     recipients = to or server.to

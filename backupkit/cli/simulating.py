@@ -1,4 +1,4 @@
-"""``backupkit simulate`` and ``backupkit demo``: a fleet that needs no vCenter."""
+"""Commands ``backupkit simulate`` and ``backupkit demo``: a fleet without a vCenter."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ from backupkit.simulator.faults.kinds import ROUTES, listed
 __all__ = ["demo", "simulate"]
 
 
-def simulate(  # noqa: PLR0913 # an option each
+def simulate(  # noqa: PLR0913 # one parameter per option
     *,
     appliances: Annotated[int, typer.Option(min=1, max=2_000, help="How many appliances.")] = 12,
     jobs: Annotated[int, typer.Option(min=1, help="Finished jobs of each at the start.")] = 90,
@@ -107,7 +107,7 @@ def demo(
 
 
 def _story_began(out: Path, seed: int) -> datetime:
-    """Give the moment the demo's story is told from: the first run's, so that a later goes on."""
+    """Return the reference time of the demo: that of its first run, so a later one continues."""
     mark = out / "story.json"
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -131,7 +131,7 @@ def _story_began(out: Path, seed: int) -> datetime:
 
 
 def _wait(seconds: float | None) -> None:
-    """Wait until Ctrl-C, or so long."""
+    """Wait until Ctrl-C, or for a number of seconds [s]."""
     until = None if seconds is None else time.monotonic() + seconds
     try:
         while until is None or time.monotonic() < until:

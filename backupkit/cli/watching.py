@@ -1,4 +1,4 @@
-"""``backupkit watch``: follow the jobs that run."""
+"""Command ``backupkit watch``: display of running jobs."""
 
 import json
 import warnings
@@ -28,8 +28,8 @@ def watch(
     Each change is kept in the history. With --json each look is one line of JSON on stdout. Exit
     code: 0 nothing runs any more, 130 stopped with Ctrl-C; what was seen by then is kept.
     """
-    from backupkit.cli import bars  # noqa: PLC0415 # loads pandas, which no --help needs
-    from backupkit.history.options import load_keep_polls  # noqa: PLC0415 # it too
+    from backupkit.cli import bars  # noqa: PLC0415 # it loads pandas
+    from backupkit.history.options import load_keep_polls  # noqa: PLC0415 # so does this
     from backupkit.settings import parse_duration  # noqa: PLC0415
 
     appliances = bk.Fleet.load(fleet)
@@ -39,7 +39,7 @@ def watch(
     kept = bk.History(history, keep_polls=load_keep_polls(fleet))
     kept.check_writable()
     with stoppable(), bars.suited() as shown, warnings.catch_warnings():
-        warnings.simplefilter("ignore", category=BackupkitWarning)  # each look tells by itself
+        warnings.simplefilter("ignore", category=BackupkitWarning)  # each poll shows the errors
         for frame in bk.watch(appliances, kept, every=pause):
             if as_json:
                 typer.echo(json.dumps(records(frame), ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""How one appliance is asked: sessions, retries, trust; the one user of `requests`."""
+"""HTTP client of one appliance: sessions, retries, TLS; the only user of `requests`."""
 
 from backupkit.client.limits import Limits
 from backupkit.client.session import ApplianceClient

@@ -1,4 +1,4 @@
-"""Why there was no answer, in a sentence with the next step."""
+"""Errors for requests without a response, with the next step."""
 
 import socket
 import ssl
@@ -16,30 +16,30 @@ from backupkit.fleet import Appliance
 __all__ = ["NO_ANSWER", "connection_error"]
 
 NO_ANSWER = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
-"""What an exchange raises when there is no answer."""
+"""Exceptions of an exchange that gets no response."""
 
 
 def connection_error(
     error: Exception, appliance: Appliance, limits: Limits, *, what: str
 ) -> ApplianceError:
-    """Say why there is no answer.
+    """Return the error for a request without a response.
 
     Parameters
     ----------
     error : Exception
         One of `NO_ANSWER`.
     appliance : Appliance
-        Who gave none.
+        Appliance that did not respond.
     limits : Limits
-        How long was waited.
+        Timeouts of the request.
     what : str
-        What was asked for.
+        Name of the requested resource, for the message.
 
     Returns
     -------
     ApplianceError
-        A `CertificateError`, or an `UnreachableError`; the latter is worth another try where the
-        connection broke or went silent.
+        A `CertificateError` or an `UnreachableError`; the latter is retryable if the connection
+        broke or a read timed out.
     """
     host, causes = appliance.host, list(_causes(error))
 
@@ -108,7 +108,7 @@ def _untrusted(appliance: Appliance, causes: Sequence[BaseException], timeout: f
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Walk from an error to what caused it, through chained and wrapped ones."""
+    """Yield an error and all its causes, chained or wrapped."""
     seen: set[int] = set()
     waiting: list[Any] = [error]
     while waiting:

@@ -1,4 +1,4 @@
-"""How much patience a round has, and how much it asks for at once."""
+"""Timeouts, retries and concurrency of a collection."""
 
 from dataclasses import dataclass, fields
 
@@ -9,34 +9,33 @@ __all__ = ["Limits"]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long to wait, how often to try, and how much to ask for at once.
+    """Timeouts, number of attempts, and concurrency.
 
     Attributes
     ----------
     connect : float
-        For a connection to an appliance [s].
+        Timeout for opening a connection [s].
     read : float
-        For the next bytes of an answer [s].
+        Timeout for the next bytes of a response [s].
     answer : float
-        For a whole answer, however steadily it drips [s].
+        Total time for one response [s].
     round : float
-        For the whole round [s]; who was not read by then is named in `Snapshot.errors`.
+        Deadline of the whole collection [s]; `Snapshot.errors` lists appliances not read by then.
     body : int
-        The largest answer that is read [bytes]; VMware documents 7 MB for its API.
+        Maximum size of a response [bytes]; VMware documents 7 MB for its API.
     tries : int
-        How often one request is sent at most, when an appliance is busy or a connection breaks.
+        Maximum attempts per request; only retryable errors are retried.
     backoff : float
-        The first wait before another try is up to this long, each further one up to twice the
-        one before [s].
+        Upper bound of the first back-off [s]; it doubles with each further attempt.
     at_once : int
-        Requests under way at the same time, over all appliances.
+        Maximum concurrent requests, over all appliances.
     per_appliance : int
-        Requests under way at the same time on one appliance.
+        Maximum concurrent requests on one appliance.
 
     Raises
     ------
     SettingsError
-        If one of them is not above 0.
+        If a value is not above 0.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""Sockets that wait no longer than the request at hand may, and that can be told to stop.
+"""TLS sockets with a deadline per request and a stop event.
 
-A read time-out alone never ends an answer that drips byte by byte, and never ends at Ctrl-C.
+A read timeout does not bound a response that trickles in, and cannot be interrupted.
 """
 
 import ssl
@@ -16,11 +16,11 @@ __all__ = ["PatientSocket", "lingering", "patience"]
 T = TypeVar("T")
 
 TICK: Final = 0.25
-"""How long a wait goes on before it looks whether it should stop [s]."""
+"""Interval between two checks of the stop event [s]."""
 
 
 class _Patience(threading.local):
-    """How long the request of this thread may take; for ever, where nobody said otherwise."""
+    """Limits of the current request of this thread; no limits by default."""
 
     read: float = float("inf")
     due: float = float("inf")
@@ -33,16 +33,16 @@ _patience = _Patience()
 
 @contextmanager
 def patience(*, read: float, due: float, stop: threading.Event | None) -> Iterator[None]:
-    """Bound what is read in this thread.
+    """Limit the reads of this thread while the context lasts.
 
     Parameters
     ----------
     read : float
-        How long to wait for the next bytes [s].
+        Timeout for the next bytes [s].
     due : float
-        When all must be read, by the monotonic clock [s].
+        Deadline of the whole response, by the monotonic clock [s].
     stop : Event or None
-        Ends any wait once it is set.
+        Ends any wait once set.
     """
     _patience.read, _patience.due, _patience.stop = read, due, stop
     try:
@@ -53,12 +53,12 @@ def patience(*, read: float, due: float, stop: threading.Event | None) -> Iterat
 
 @contextmanager
 def lingering(seconds: float) -> Iterator[None]:
-    """Let this thread wait for the next answer a while longer when it is told to stop.
+    """Let this thread wait for the current response after the stop event is set.
 
     Parameters
     ----------
     seconds : float
-        How long [s].
+        Maximum extra wait [s].
     """
     _patience.linger = seconds
     try:
@@ -68,17 +68,17 @@ def lingering(seconds: float) -> Iterator[None]:
 
 
 class PatientSocket(ssl.SSLSocket):
-    """A TLS socket whose every wait keeps to the `patience` of the thread that reads."""
+    """TLS socket that applies the limits of `patience` to each wait."""
 
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 # as ssl has it
-        """Agree on keys, within the time-out that is set.
+        """Perform the TLS handshake within the socket's timeout.
 
         Raises
         ------
         TimeoutError
-            If that took longer.
+            If the handshake takes longer.
         ConnectionAbortedError
-            If the wait was stopped.
+            If the stop event is set.
         """
         timeout = self.gettimeout()
         span = float("inf") if timeout is None else timeout
@@ -91,15 +91,15 @@ class PatientSocket(ssl.SSLSocket):
         Raises
         ------
         TimeoutError
-            If none came in time.
+            If no bytes arrive in time.
         ConnectionAbortedError
-            If the wait was stopped.
+            If the stop event is set.
         """
         action = partial(super().recv_into, *args, **kwargs)
         return self._in_ticks(action, span=_patience.read, linger=_patience.linger)
 
     def _in_ticks(self, action: Callable[[], T], *, span: float, linger: float) -> T:
-        """Wait for something to be done, and look in between whether to stop."""
+        """Run an action in short waits, and check the stop event between them."""
         now = monotonic()
         until = now + span
         while now < (end := min(until, _patience.due)):

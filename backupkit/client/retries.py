@@ -1,4 +1,4 @@
-"""When a request that failed is sent again, and after how long."""
+"""Retry budget and back-off for failed requests."""
 
 import random
 import threading
@@ -10,62 +10,62 @@ from backupkit.errors import ApplianceError, BusyError
 __all__ = ["Retries"]
 
 LONGEST: Final = 20.0
-"""The longest wait that is our own choice [s]."""
+"""Maximum back-off, not counting the appliance's Retry-After [s]."""
 
 BUSY: Final = 4.0
-"""How much longer to leave a busy appliance alone: sessions are not freed within a second."""
+"""Factor on the back-off of a busy appliance: sessions are not freed within a second."""
 
 START: Final = 10.0
-"""Retries that one visit may spend at once."""
+"""Retries available at the start, and the maximum of the budget."""
 
 EARNED: Final = 0.1
-"""What each good answer adds: an appliance that fails one request in ten is still read whole."""
+"""Retries earned per successful response: enough if one request in ten fails."""
 
 
 class Retries:
-    """The retry budget of one visit; safe to share between threads.
+    """Retry budget of one session; thread-safe.
 
-    A visit starts with a few retries and earns more by good answers, so that an appliance that
-    fails for good is given up soon, and its trouble is not made worse.
+    A session starts with a few retries and earns more with successful responses. So retries for
+    an appliance that keeps failing end soon, and add little load.
 
     Parameters
     ----------
     limits : Limits
-        Its `tries` and `backoff` count here.
+        `tries` and `backoff` are used.
 
     References
     ----------
     .. [1] Exponential backoff with full jitter: the wait is drawn between 0 and a bound that
-       doubles each time, so that many clients do not come back at the same moment.
+       doubles each time, so that many clients do not retry at the same moment.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._left = START
         self._lock = threading.Lock()
-        self._draw = random.Random()  # noqa: S311 # spreads load, guards nothing
+        self._draw = random.Random()  # noqa: S311 # jitter, no security
 
     def succeeded(self) -> None:
-        """Count a good answer."""
-        self._left = min(START, self._left + EARNED)  # a lost race costs a tenth of a retry
+        """Add to the budget after a successful response."""
+        self._left = min(START, self._left + EARNED)  # no lock: a race loses only 0.1 retry
 
     def wait(self, error: ApplianceError, *, tried: int, left: float) -> float | None:
-        """Say how long to wait before the next try.
+        """Return the back-off before the next attempt.
 
         Parameters
         ----------
         error : ApplianceError
-            How the request failed.
+            Error of the last attempt.
         tried : int
-            How often it was sent already.
+            Number of attempts so far.
         left : float
-            What is left of the round [s].
+            Time left until the deadline [s].
 
         Returns
         -------
         float or None
-            Seconds; None if it is not worth another try: the fault is no passing one, the tries or
-            the budget are used up, or the appliance wants to be left alone beyond the round's end.
+            Seconds; None without a retry: the error is not retryable, attempts or budget are used
+            up, or the wait would pass the deadline.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""ApplianceClient: one session with one appliance."""
+"""Session with one appliance: `ApplianceClient`."""
 
 import functools
 import logging
@@ -32,47 +32,45 @@ from backupkit.wire import Flavour
 __all__ = ["ApplianceClient"]
 
 DETAILS_FILTER_LIMIT: Final = 50
-"""How many ids one details request names; more would make its address too long."""
+"""Maximum job ids per details request; more would make the URL too long."""
 
 FAREWELL: Final = 5.0
-"""How long a log-out may take; the appliance ends an idle session by itself [s]."""
+"""Timeout of the logout [s]; an appliance ends idle sessions by itself."""
 
 _log = logging.getLogger(__name__)
 
 
 class ApplianceClient:
-    """One session with one appliance; safe to share between threads.
+    """Session with one appliance; thread-safe.
 
-    Use it as a context: it logs in at the start and out at the end, also after an error. Requests
-    that fail in a way that passes are sent again, within `limits`; a session that ends in between
-    is renewed once.
+    Use it as a context manager: it logs in at the start and out at the end, also after an error.
+    Retryable errors are retried within `limits`. A session that ends early is renewed once.
 
     Parameters
     ----------
     appliance : Appliance
-        Whom to ask.
+        Appliance to connect to.
     password : str
-        Its user's password; kept in memory for the session alone, and in no text.
+        Password of its user; kept in memory for the session only, never in text.
     limits : Limits, optional
-        How long to wait, how often to try, and how much to ask for at once.
+        Timeouts, attempts and concurrency.
     flavour : Flavour, optional
-        Which flavour to try first at log-in; by default the newer one.
+        Flavour to try first at login; default: the newer one.
     due : float, optional
-        When everything must be done, by the monotonic clock [s]; by default `limits.round` from
-        now.
+        Deadline, by the monotonic clock [s]; default: `limits.round` from now.
     stop : Event, optional
-        Ends the session's work once it is set; the log-out is still sent.
+        Ends the work once set; the logout is still sent.
     clock : callable, optional
-        Gives the present as an aware datetime; by default the machine's clock.
+        Returns the current time as an aware datetime; default: the system clock.
 
     Attributes
     ----------
     flavour : Flavour or None
-        What the appliance speaks; found out at log-in.
+        Flavour of the appliance, detected at login.
     requests : int
-        How many were sent.
+        Number of requests sent.
     clock_skew : timedelta or None
-        The appliance's clock minus ours, as of the newest answer.
+        The appliance's clock minus ours, from the newest response.
     """
 
     def __init__(
@@ -103,7 +101,7 @@ class ApplianceClient:
         self._retries = Retries(self._limits)
         self._gate = _gate(self._limits.at_once)
         self._lock = threading.Lock()
-        self._renewal = threading.Lock()  # held while a log-in is sent, which counts as a request
+        self._renewal = threading.Lock()  # not `_lock`, which each request takes, too
         self._transport = Transport(appliance, self._limits)
 
     def __repr__(self) -> str:
@@ -123,21 +121,21 @@ class ApplianceClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # a round that is over, or was stopped, still says good-bye: sessions are scarce
+        # log out even after the deadline or a stop: sessions are scarce
         self._due, self._stop = time.monotonic() + FAREWELL, threading.Event()
         try:
             self._attempt(protocol.log_out(self._speaks))
         except ApplianceError as gone:
             _log.info("%s: the log-out failed: %s", self.appliance.name, gone)
-            if error is not None:  # what went wrong first is what the caller must see
+            if error is not None:  # the caller must see the first error
                 error.add_note(f"The log-out failed too: {gone}")
-            # else all was read; the appliance ends an idle session by itself
+            # otherwise ignore it: the appliance ends an idle session by itself
         finally:
             self._token = ""
             self._transport.close()
 
     def job_ids(self) -> list[str]:
-        """Ask for the ids of all jobs.
+        """Return the ids of all jobs.
 
         Returns
         -------
@@ -152,24 +150,24 @@ class ApplianceClient:
         return wire.decode_job_ids(self._send(protocol.list_jobs(self._speaks)), self._speaks)
 
     def job(self, job_id: str) -> wire.Job:
-        """Ask for the status of one job.
+        """Return the status of one job.
 
         Parameters
         ----------
         job_id : str
-            Its id.
+            Id of the job.
 
         Returns
         -------
         Job
-            Without type, size, location and build, which this endpoint does not tell.
+            Job without type, size, location and build, which this endpoint does not return.
 
         Raises
         ------
         ApplianceError
             If it cannot be read.
         """
-        if not job_id.strip("."):  # such a segment would climb in the path instead of naming a job
+        if not job_id.strip("."):  # "." and ".." would change the path
             raise PayloadError(f'The job id "{job_id}" cannot be asked for.')
         request = protocol.get_job(self._speaks, job_id)
         return wire.decode_job(self._send(request), self._speaks, job_id)
@@ -177,24 +175,24 @@ class ApplianceClient:
     def details(
         self, job_ids: Sequence[str] = ()
     ) -> Iterator[tuple[list[wire.Job], dict[str, str]]]:
-        """Ask for the details of some jobs, page by page.
+        """Yield the details of some jobs, page by page.
 
         Parameters
         ----------
         job_ids : sequence of str
-            Which jobs; none means all, in one request.
+            Ids of the jobs; none means all jobs, in one request.
 
         Yields
         ------
         jobs : list of Job
-            Those that could be read.
+            Jobs that could be decoded.
         spoiled : dict of str to str
-            Why others could not, by job id.
+            Error of each other job, by job id.
 
         Raises
         ------
         NotFoundError
-            If the appliance is older than 6.7 and has no details.
+            If the appliance has no details (before 6.7).
         ApplianceError
             If they cannot be read.
         """
@@ -205,19 +203,19 @@ class ApplianceClient:
             yield wire.decode_details(body, self._speaks)
 
     def schedules(self) -> tuple[dict[str, wire.Schedule], dict[str, str]]:
-        """Ask for the backup schedules.
+        """Return the backup schedules.
 
         Returns
         -------
         schedules : dict of str to Schedule
-            By name.
+            Schedules by name.
         spoiled : dict of str to str
-            Why others could not be read, by name.
+            Error of each schedule that could not be decoded, by name.
 
         Raises
         ------
         NotFoundError
-            If the appliance is older than 6.7 and has no schedules.
+            If the appliance has no schedules (before 6.7).
         ApplianceError
             If they cannot be read.
         """
@@ -225,11 +223,11 @@ class ApplianceClient:
         return wire.decode_schedules(body, self._speaks)
 
     def version(self) -> str:
-        """Ask for the appliance's version, for example ``8.0.3.00400``."""
+        """Return the appliance's version, for example ``8.0.3.00400``."""
         return wire.decode_version(self._send(protocol.get_version(self._speaks)), self._speaks)
 
     def timezone(self) -> str:
-        """Ask for the appliance's time zone, an IANA name."""
+        """Return the appliance's time zone, an IANA name."""
         body = self._send(protocol.get_timezone(self._speaks))
         return wire.decode_text(body, self._speaks, "the time zone")
 
@@ -240,7 +238,7 @@ class ApplianceClient:
         return self.flavour
 
     def _log_in(self) -> None:
-        """Try one flavour, then the other: before 7.0 U2 there is no /api, one day no /rest."""
+        """Log in with either flavour: /api is missing before 7.0 U2, /rest may be removed later."""
         [second] = set(Flavour) - {self._first}
         try:
             body = self._retried(protocol.log_in(self._first))
@@ -251,14 +249,14 @@ class ApplianceClient:
         self._token = self._token_in(body)
 
     def _token_in(self, body: bytes) -> str:
-        """Give the token of a log-in's answer; one that fits no header is none."""
+        """Return the token of a login response; raise if it does not fit into a header."""
         token = wire.decode_text(body, self._speaks, "log-in")
         if not (token and token.isascii() and token.isprintable()):
             raise PayloadError("The answer to log-in is not what the API promises: no token.")
         return token
 
     def _send(self, request: protocol.Request) -> bytes:
-        """Send one request within the session, which is renewed once if it ended."""
+        """Send a request within the session; renew an ended session once."""
         token = self._token
         try:
             return self._retried(request)
@@ -268,9 +266,9 @@ class ApplianceClient:
         return self._retried(request)
 
     def _renew(self, token: str) -> bool:
-        """Log in again, once; tell whether there is another session than that of the token."""
+        """Log in again, once; return whether the session is no longer that of `token`."""
         with self._renewal:
-            if self._token != token:  # another thread was faster
+            if self._token != token:  # renewed by another thread
                 return True
             if self._renewed:
                 return False
@@ -280,14 +278,14 @@ class ApplianceClient:
             return True
 
     def _retried(self, request: protocol.Request) -> bytes:
-        """Send one request, again if it fails in a way that passes."""
+        """Send a request; retry it after retryable errors."""
         tried = 0
         while True:
             try:
                 body = self._attempt(request)
             except ApplianceError as error:
                 tried += 1
-                broke = isinstance(error, UnreachableError)  # maybe after the session was opened
+                broke = isinstance(error, UnreachableError)  # the session may already be open
                 wait = (
                     None
                     if request.login and broke
@@ -304,11 +302,11 @@ class ApplianceClient:
 
     @property
     def _left(self) -> float:
-        """What is left of the round [s]."""
+        """Time left until the deadline [s]."""
         return self._due - time.monotonic()
 
     def _attempt(self, request: protocol.Request) -> bytes:
-        """Send one request once and give the body of a good answer."""
+        """Send a request once and return the body of a successful response."""
         while not self._gate.acquire(timeout=max(0.0, min(self._left, 0.25))):
             self._check_time(request)
         try:
@@ -318,7 +316,7 @@ class ApplianceClient:
             self._gate.release()
 
     def _check_time(self, request: protocol.Request) -> None:
-        """End the visit when the round was stopped, or is over."""
+        """Raise if the collection was stopped, or the deadline has passed."""
         if self._stop.is_set():
             raise StoppedError(f"The round was stopped before {request.what} was read.")
         if self._left <= 0:
@@ -339,7 +337,7 @@ class ApplianceClient:
         due = min(self._due, time.monotonic() + self._limits.answer)
         sent = self._now()
         try:
-            # a log-in that was sent is heard out: without its token nobody could log out
+            # wait for the response to a login: the logout needs its token
             with lingering(FAREWELL if request.login else 0.0):
                 answer = self._transport.exchange(
                     request.method, request.path, headers, due=due, stop=self._stop
@@ -365,9 +363,9 @@ class ApplianceClient:
         return body
 
     def _without_secrets(self, answer: Answer) -> bytes:
-        """Take out what was sent as a secret, should an appliance or a proxy echo it."""
+        """Remove secrets from the body, in case an appliance or a proxy echoes them."""
         secrets = [self._token, self._basic]
-        if not answer.ok:  # elsewhere a password that is a common word would spoil data
+        if not answer.ok:  # in data, it may be a common word
             secrets.append(self._password)
         body = answer.body
         for secret in filter(None, secrets):
@@ -375,7 +373,7 @@ class ApplianceClient:
         return body
 
     def _compare_clocks(self, date: str | None, sent: datetime) -> None:
-        """Measure the skew, once for each second the header tells."""
+        """Update the clock skew, once per value of the Date header."""
         if date == self._date:
             return
         self._date = date
@@ -385,5 +383,5 @@ class ApplianceClient:
 
 @functools.lru_cache(maxsize=8)
 def _gate(at_once: int) -> threading.BoundedSemaphore:
-    """Let so many requests of this process through at once, whoever makes them."""
+    """Return the semaphore that limits concurrent requests of this process."""
     return threading.BoundedSemaphore(at_once)

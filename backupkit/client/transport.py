@@ -1,4 +1,4 @@
-"""One HTTP exchange with one host, bounded in size and time, without what it does not need."""
+"""HTTP exchange with one host, limited in size and time."""
 
 import threading
 from collections.abc import Mapping
@@ -27,16 +27,16 @@ _HEADERS: Final[dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back.
+    """HTTP response.
 
     Attributes
     ----------
     status : int
-        Of HTTP.
+        HTTP status.
     headers : mapping of str to str
-        Keys in any case.
+        Response headers; the lookup ignores case.
     body : bytes
-        Decompressed, and at most one byte longer than `Limits.body`.
+        Decompressed body, at most one byte longer than `Limits.body`.
     """
 
     status: int
@@ -45,19 +45,19 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Whether this is what was asked for, and neither a redirect nor an error."""
+        """Return whether the status is neither a redirect nor an error."""
         return 200 <= self.status < 300  # noqa: PLR2004 # HTTP's
 
 
 class Transport:
-    """The connections to one appliance; safe to share between threads.
+    """Connections to one appliance; thread-safe.
 
     Parameters
     ----------
     appliance : Appliance
-        Says where it is and which certificate to believe.
+        Provides the host and the trusted certificate.
     limits : Limits
-        How long to wait, how large an answer may be, and how many connections are kept.
+        Timeouts, maximum body size and number of connections.
     """
 
     def __init__(self, appliance: Appliance, limits: Limits) -> None:
@@ -74,30 +74,30 @@ class Transport:
         due: float,
         stop: threading.Event | None = None,
     ) -> Answer:
-        """Send one request and read its answer; a redirect is an answer like any other.
+        """Send a request and return the response; redirects are not followed.
 
         Parameters
         ----------
         method, path : str
-            What to ask; the path with its query, quoted.
+            HTTP method, and the quoted path with query.
         headers : mapping of str to str
-            Besides those that every request has.
+            Headers in addition to the standard ones.
         due : float
-            When the answer must be there, by the monotonic clock [s].
+            Deadline of the response, by the monotonic clock [s].
         stop : Event, optional
-            Ends the wait for the answer once it is set.
+            Ends the wait for the response once set.
 
         Returns
         -------
         Answer
-            Whatever its status.
+            The response, with any status.
 
         Raises
         ------
         requests.RequestException, urllib3.exceptions.HTTPError, OSError
-            If there is none.
+            If there is no response.
         """
-        request = requests.PreparedRequest()  # filled by hand: preparing costs as much as sending
+        request = requests.PreparedRequest()  # by hand: preparing is as slow as sending
         request.method, request.url = method, path
         request.headers = _HEADERS | headers  # type: ignore[assignment] # each is there once
         if method == "POST":
@@ -108,7 +108,7 @@ class Transport:
             try:
                 body = response.read(self._limits.body + 1, decode_content=True)
                 if len(body) > self._limits.body:
-                    response.close()  # else the rest would be read to use the connection again
+                    response.close()  # else the rest is read to reuse the connection
             except BaseException:
                 response.close()
                 raise
@@ -122,9 +122,9 @@ class Transport:
 
 
 class _Adapter(HTTPAdapter):
-    """requests' way to one host, without what is looked up for each request and never changes.
+    """HTTP adapter for one host that caches what requests looks up for each request.
 
-    Its session is left out: cookies, redirects and settings of the environment have no place here.
+    It is used without a requests session: no cookies, no redirects, no environment settings.
     """
 
     def __init__(self, base: str, trust: Mapping[str, Any], *, connections: int) -> None:
@@ -141,18 +141,18 @@ class _Adapter(HTTPAdapter):
         return self._pool
 
     def cert_verify(self, *args: Any) -> None:  # noqa: ANN401 # as requests has it
-        """Load nothing: requests would add the public authorities to the context, each time."""
+        """Do nothing: requests would load the public authorities for each request."""
 
     def request_url(self, request: requests.PreparedRequest, proxies: object) -> str:  # noqa: ARG002 # as requests has it
         return request.url or ""
 
     def build_response(self, req: object, resp: Any) -> Any:  # noqa: ANN401, ARG002 # as requests has it
-        """Give urllib3's own: one of requests would bring a cookie jar and guess a charset."""
+        """Return the urllib3 response: that of requests adds a cookie jar and guesses a charset."""
         return resp
 
     def exchange(
         self, request: requests.PreparedRequest, timeout: tuple[float, None]
     ) -> urllib3.BaseHTTPResponse:
-        """Send a request as requests does, with its errors; give what `build_response` gives."""
+        """Send a request, with the errors of requests, and return the urllib3 response."""
         response: Any = self.send(request, stream=True, timeout=timeout)
         return cast("urllib3.BaseHTTPResponse", response)

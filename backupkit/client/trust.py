@@ -1,4 +1,4 @@
-"""Which certificates are believed, and which one a host shows."""
+"""TLS settings: trusted certificates, and the certificate of a host."""
 
 import functools
 import hashlib
@@ -17,17 +17,17 @@ __all__ = ["shown_fingerprint", "trust_of"]
 
 
 def trust_of(appliance: Appliance) -> dict[str, Any]:
-    """Say to urllib3 which certificate to accept: the pinned one, or an authority's.
+    """Return the TLS options of urllib3: trust a pinned certificate or an authority.
 
     Parameters
     ----------
     appliance : Appliance
-        Names the fingerprint or the CA bundle.
+        Provides the fingerprint or the CA bundle.
 
     Returns
     -------
     dict
-        Keywords of a urllib3 pool.
+        Keyword arguments of a urllib3 pool.
 
     Raises
     ------
@@ -39,13 +39,13 @@ def trust_of(appliance: Appliance) -> dict[str, Any]:
             "ssl_context": _pinning(),
             "assert_fingerprint": appliance.fingerprint,
             "assert_hostname": False,
-            "cert_reqs": "CERT_NONE",  # the pin is checked in its place
+            "cert_reqs": "CERT_NONE",  # the fingerprint is checked instead
         }
     return {"ssl_context": _trusting(appliance.ca_bundle), "cert_reqs": "CERT_REQUIRED"}
 
 
 def _trusting(ca_bundle: Path | None) -> ssl.SSLContext:
-    """Give the context that trusts a CA bundle, or the system's authorities; one per bundle."""
+    """Return the TLS context of a CA bundle or of the system's authorities."""
     if ca_bundle is None:
         return _context(None, 0)
     try:
@@ -58,9 +58,9 @@ def _trusting(ca_bundle: Path | None) -> ssl.SSLContext:
 
 @functools.lru_cache(maxsize=32)
 def _context(ca_bundle: Path | None, _changed: int) -> ssl.SSLContext:
-    """Load authorities once, and again when the file changed: it is the dearest step of a visit."""
+    """Load authorities once per version of the file: it is the slowest step of a poll."""
     context = ssl.create_default_context(cafile=ca_bundle)
-    # Python 3.13 began to refuse authorities that omit what RFC 5280 asks of public ones
+    # Python 3.13 rejects authorities without the fields that RFC 5280 requires of public ones
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.sslsocket_class = PatientSocket
     return context
@@ -68,7 +68,7 @@ def _context(ca_bundle: Path | None, _changed: int) -> ssl.SSLContext:
 
 @functools.lru_cache(maxsize=1)
 def _pinning() -> ssl.SSLContext:
-    """Give the context that leaves it to the pin whom to believe."""
+    """Return the TLS context for a pinned certificate; it verifies no authority."""
     context = _unverified()
     context.sslsocket_class = PatientSocket
     return context
@@ -82,19 +82,19 @@ def _unverified() -> ssl.SSLContext:
 
 
 def shown_fingerprint(host: str, timeout: float) -> str:
-    """Read which certificate a host shows, to name it in an error; nothing is sent to it.
+    """Return the fingerprint of a host's certificate; send only the TLS handshake.
 
     Parameters
     ----------
     host : str
-        With its port if it is not 443.
+        Host name or address, with ``:port`` unless it is 443.
     timeout : float
-        For each step [s].
+        Timeout of each step [s].
 
     Returns
     -------
     str
-        Its SHA-256, 64 hexadecimal digits; empty if it cannot be read.
+        SHA-256, 64 hexadecimal digits; empty if it cannot be read.
     """
     url = urllib3.util.parse_url(f"https://{host}")
     address = ((url.host or "").strip("[]"), url.port or 443)

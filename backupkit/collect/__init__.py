@@ -1,8 +1,8 @@
-"""Ask many appliances at once, and keep what each said; follow the jobs that run.
+"""Collection of jobs and schedules from many appliances, and watch of running jobs.
 
-Where only someone else may ask, `saved_answers` reads what they saved.
+`saved_answers` reads API responses that somebody else saved.
 
-One bad appliance is one row in `Snapshot.errors` and `Snapshot.polls`, never an exception.
+A failed appliance is a row in `Snapshot.errors` and `Snapshot.polls`, never an exception.
 """
 
 from backupkit.collect.rounds import collect

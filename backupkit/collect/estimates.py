@@ -1,4 +1,4 @@
-"""How long a running job will still take, and whether it has come to a halt."""
+"""Estimates for running jobs: time left and stalls."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -8,30 +8,30 @@ from typing import Final
 __all__ = ["is_stalled", "time_left", "typical_duration"]
 
 EARLIER_RUNS: Final = 10
-"""How many of an appliance's newest successes make its typical duration."""
+"""Number of newest successes that define the typical duration of an appliance."""
 
 TELLING: Final = 5.0
-"""Without earlier runs, progress below this tells nothing about the pace [%]."""
+"""Minimum progress for an estimate without earlier jobs [%]."""
 
 PATIENCE: Final = timedelta(minutes=10)
-"""No halt is called a stall before so long."""
+"""Minimum time without progress before a job counts as stalled."""
 
 STALL_SHARE: Final = 10
-"""A stall lasts at least as long as so many percent of a typical run."""
+"""Minimum time without progress, as a share of the typical duration [%]."""
 
 
 def typical_duration(earlier: Sequence[timedelta]) -> timedelta | None:
-    """Give the median duration of the newest runs.
+    """Return the median duration of the newest successes.
 
     Parameters
     ----------
     earlier : sequence of timedelta
-        How long the appliance's successes took, oldest first.
+        Durations of the appliance's successes, oldest first.
 
     Returns
     -------
     timedelta or None
-        None without any.
+        Median of at most 10 durations; None without any.
 
     Examples
     --------
@@ -45,32 +45,31 @@ def typical_duration(earlier: Sequence[timedelta]) -> timedelta | None:
 def time_left(
     elapsed: timedelta, progress: float | None, typical: timedelta | None
 ) -> timedelta | None:
-    """Estimate how long a running job will still take.
+    """Estimate the time left of a running job.
 
     Parameters
     ----------
     elapsed : timedelta
-        How long it has run.
+        Time since its start.
     progress : float or None
-        How far it is [%].
+        Progress [%].
     typical : timedelta or None
-        How long the appliance's earlier runs took.
+        Typical duration of the appliance's jobs.
 
     Returns
     -------
     timedelta or None
-        None where neither progress nor earlier runs tell anything.
+        None if neither progress nor typical duration allows an estimate.
 
     Notes
     -----
-    Two guesses are mixed: what is left of a typical run, and what this run still needs if it goes
-    on at its pace so far. The further the job is, the more its own pace counts: its weight is the
-    progress.
+    The result is a weighted mean of two estimates: the time left of the typical duration, and the
+    time left at the job's own pace. The weight of the latter is the progress.
 
     Examples
     --------
-    A job that needed 12 minutes for its first half, on an appliance that usually needs 20 in all:
-    12 minutes more at its pace, 8 as usual.
+    A job took 12 minutes for its first half; the typical duration is 20 minutes. The estimates are
+    12 minutes at its own pace and 8 minutes by the typical duration.
 
     >>> time_left(timedelta(minutes=12), 50, timedelta(minutes=20))
     datetime.timedelta(seconds=600)
@@ -86,19 +85,19 @@ def time_left(
 
 
 def is_stalled(unchanged: timedelta, typical: timedelta | None) -> bool:
-    """Tell whether a job has not moved for suspiciously long.
+    """Return whether a running job has stalled.
 
     Parameters
     ----------
     unchanged : timedelta
-        For how long its progress has been the same.
+        Time since its progress last changed.
     typical : timedelta or None
-        How long the appliance's earlier runs took.
+        Typical duration of the appliance's jobs.
 
     Returns
     -------
     bool
-        Whether that is longer than 10 minutes, and than 10 % of a typical run.
+        Whether that is longer than 10 minutes and than 10 % of the typical duration.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The jobs that run on one appliance, and the session with it."""
+"""Followed jobs of one appliance, and the session with it."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -22,16 +22,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Run:
-    """A followed job, as last seen.
+    """Followed job, as last polled.
 
     Attributes
     ----------
     job : Job
-        What the appliance told of it.
+        Newest state of the job.
     changed_at : datetime
-        When that was first seen.
+        When this state was first polled.
     gone_at : datetime, optional
-        Since when the appliance does not list it any more.
+        When a poll first found that the appliance no longer has the job.
     """
 
     job: wire.Job
@@ -40,18 +40,18 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """Whether it came to its end."""
+        """Return whether the job has ended."""
         return self.job.status in ENDED
 
     @property
     def over_at(self) -> datetime | None:
-        """Since when there is nothing more to be asked; None while it runs."""
+        """When the job was seen to end or disappear; None while it runs."""
         return self.changed_at if self.ended else self.gone_at
 
 
 @dataclass(eq=False)
 class Followed:
-    """One appliance on which something runs, and the session with it."""
+    """Appliance with followed jobs, and the session with it."""
 
     appliance: Appliance
     here: Here
@@ -65,23 +65,23 @@ class Followed:
 
     @property
     def now(self) -> datetime:
-        """The present."""
+        """Current time."""
         return self.clock() if self.clock else datetime.now(UTC)
 
     @property
     def open(self) -> list[str]:
-        """The ids of the jobs that still run."""
+        """Ids of the jobs that still run."""
         return [key for key, run in self.runs.items() if run.over_at is None]
 
     def follow(self, known: pd.DataFrame, skew: timedelta | None) -> None:
-        """Begin to follow what runs.
+        """Start to follow the running jobs.
 
         Parameters
         ----------
         known : DataFrame
-            The appliance's jobs, of `backupkit.tables.JOBS`.
+            Jobs of the appliance, rows of `backupkit.tables.JOBS`.
         skew : timedelta or None
-            Its clock minus ours, where it is known.
+            The appliance's clock minus ours, if known.
         """
         good = known[known["outcome"] == "success"].sort_values("start_time")
         self.typical = typical_duration(good["duration"].dropna().to_list())
@@ -101,7 +101,7 @@ class Followed:
             self.runs.setdefault(job.job_id, Run(job, row["last_seen_at"]))
 
     def look(self) -> list[wire.Job]:
-        """Ask for each open job, and give those that changed."""
+        """Poll each open job, and return those that changed."""
         said = None
         changed = []
         try:
@@ -115,24 +115,24 @@ class Followed:
                 elif _differs(job, seen.job):
                     self.runs[job_id] = Run(job, self.now)
                     changed.append(job)
-                elif job.messages != seen.job.messages:  # worth showing, but no observation
+                elif job.messages != seen.job.messages:  # shown, but not stored
                     self.runs[job_id] = Run(job, seen.changed_at)
             self.skew = self.skew if client.clock_skew is None else client.clock_skew
         except BackupkitError as error:
             said = str(error)
-            self.leave()  # the next look logs in anew
+            self.leave()  # the next poll logs in again
         self.detail = said
         return changed
 
     def forget(self, ids: Iterable[str]) -> None:
-        """Follow some jobs no longer; without any, log out."""
+        """Stop following some jobs; log out if none is left."""
         for job_id in ids:
             del self.runs[job_id]
         if not self.runs:
             self.leave()
 
     def leave(self) -> None:
-        """Log out, if that is still possible."""
+        """Log out, if there is a session."""
         client, self.client = self.client, None
         if client is not None:
             client.__exit__(None, None, None)
@@ -150,7 +150,7 @@ class Followed:
         return client
 
     def _ask(self, client: ApplianceClient, job_id: str) -> wire.Job | None:
-        """Ask for one job; for one that ended, also for what only details tell."""
+        """Read one job, with details if it has ended; return None if it does not exist."""
         try:
             job = client.job(job_id)
         except NotFoundError:
@@ -159,12 +159,12 @@ class Followed:
             return job
         try:
             [(jobs, _)] = client.details([job_id])
-        except ApplianceError as error:  # 6.5 has none; its end is known all the same
+        except ApplianceError as error:  # 6.5 has none; the status is enough
             _log.info("%s gives no details: %s", self.appliance.name, error)
             return job
         return next((one for one in jobs if one.job_id == job_id), job)
 
 
 def _differs(new: wire.Job, old: wire.Job) -> bool:
-    """Tell whether a look showed something that is worth an observation."""
+    """Return whether a job changed in a way that is stored as an observation."""
     return (new.state, new.progress, new.end_time) != (old.state, old.progress, old.end_time)

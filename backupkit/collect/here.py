@@ -1,7 +1,7 @@
-"""What stays in the process that asked for a round: stop sign, pace, and passwords that were typed.
+"""Process-local state of a collection: stop event, concurrency control, typed passwords.
 
-Orders travel to workers, maybe on other machines. This does not: a worker in another process finds
-nothing here, and looks each password up where its source says.
+Orders are sent to workers, perhaps on other machines. This state is not: a worker in another
+process has none, and reads each password from its source.
 """
 
 import threading
@@ -22,21 +22,21 @@ KnownJobs = tuple[frozenset[str], frozenset[str]]
 
 @dataclass(frozen=True)
 class Here:
-    """What one round keeps to its own process.
+    """Process-local state of one collection.
 
     Attributes
     ----------
     key : str
-        By which orders find it.
+        Key in `HERE`; each order contains it.
     pace : Pace
-        How many requests may be under way.
+        Decides whether to raise the concurrency.
     stop : Event
-        Ends the round.
+        Ends the collection.
     known_jobs : callable or None
-        Looks up, for an appliance and the ids on its list, which were listed before and which of
-        these have ended; None if orders say so themselves.
+        Returns, for an appliance and the ids on its job list, which were listed before and which
+        of these have ended. None if the orders contain both.
     typed : dict
-        The passwords that were typed.
+        Typed passwords, by source and user.
     """
 
     key: str = field(default_factory=lambda: uuid4().hex)
@@ -46,12 +46,12 @@ class Here:
     typed: dict[tuple[PasswordSource, str], str] = field(default_factory=dict, repr=False)
 
     def password_of(self, appliance: Appliance) -> str:
-        """Look a password up.
+        """Return the password of an appliance.
 
         Raises
         ------
         CredentialError
-            If there is none, or a person would have to type it in another process.
+            If there is none, or it would have to be typed in another process.
         """
         source, user = appliance.password, appliance.user
         if source.kind != "prompt":
@@ -77,22 +77,22 @@ def at_home(
     stop: threading.Event | None = None,
     known_jobs: Callable[[str, Collection[str]], KnownJobs] | None = None,
 ) -> Iterator[Here]:
-    """Keep a round's own things for as long as it lasts.
+    """Hold the process-local state of a collection while the context lasts.
 
     Parameters
     ----------
     appliances : iterable of Appliance
-        Each user whose password is typed is asked for it once, now; within a watch, which is a
-        round and more, not again.
+        Each password to be typed is prompted for once, now. A collection within a watch uses the
+        passwords of the watch.
     stop : Event, optional
-        Somebody else's stop sign; by default one of its own.
+        Stop event of the caller; default: a new one.
     known_jobs : callable, optional
-        As of `Here`.
+        As in `Here`.
 
     Yields
     ------
     Here
-        Its own things; `HERE` has them by their key.
+        The state; `HERE` holds it by its key.
     """
     wanted = {(one.password, one.user) for one in appliances if one.password.kind == "prompt"}
     known = {entry: word for here in list(HERE.values()) for entry, word in here.typed.items()}

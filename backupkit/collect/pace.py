@@ -1,8 +1,8 @@
-"""Whether this process should do more at once.
+"""Adaptive concurrency of this process.
 
-Threads wait for appliances; while they do not, they take turns on one processor, and more of them
-than it has time for slow each other down. So work starts narrow and widens while the processor
-idles: soon where answers take their time, hardly where they come as fast as they are read.
+Threads mostly wait for appliances, but share one processor; too many slow each other down. So work
+starts with few threads, and adds more while the processor idles. Slow responses raise the
+concurrency quickly, fast responses hardly at all.
 """
 
 from collections.abc import Callable
@@ -12,22 +12,22 @@ from typing import Final
 __all__ = ["LOOK", "Pace"]
 
 LOOK: Final = 0.004
-"""How long the processor is watched before it is judged [s]."""
+"""Minimum time between two measurements of the processor load [s]."""
 
 BUSY: Final = 0.6
-"""Share of one processor with which a process has enough to do."""
+"""Share of one processor from which the process counts as busy."""
 
 ANYWAY: Final = 1.0
-"""How often more is tried although the processor is busy, maybe with something else [s]."""
+"""Time after which the concurrency is raised even if the processor is busy [s]."""
 
 
 class Pace:
-    """Watches how busy this process is; safe to share between threads.
+    """Monitor of the processor load of this process; thread-safe.
 
     Parameters
     ----------
     wall, used : callable, optional
-        The time, and the processor time that this process has used [s]; by default the machine's.
+        Return the time, and the processor time of this process [s]; default: the system's.
 
     Examples
     --------
@@ -46,7 +46,7 @@ class Pace:
         self._more = False
 
     def more(self) -> bool:
-        """Tell whether more at once may help, as seen since the last time it was asked."""
+        """Return whether more concurrency may help, by the load since the last measurement."""
         began, used = self._seen
         now = self._wall()
         if now - began >= LOOK:

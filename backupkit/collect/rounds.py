@@ -1,4 +1,4 @@
-"""collect(): one round over many appliances at once."""
+"""Collection from many appliances concurrently: `collect`."""
 
 import logging
 import threading
@@ -41,28 +41,28 @@ from backupkit.tables import OUTCOMES, Remembered, outcome_of
 __all__ = ["Memory", "collect", "one_round"]
 
 FEW: Final = 2
-"""How many threads a round begins with."""
+"""Number of concurrent polls at the start of a collection."""
 
 GRACE: Final = 10.0
-"""How long after its end a round still waits for visits to say good-bye [s]."""
+"""Time after the deadline, or after Ctrl-C, for running polls to log out [s]."""
 
 _log = logging.getLogger(__name__)
 
 
 class Memory(Protocol):
-    """What remembers earlier rounds: a `backupkit.History`, or the last `Snapshot`."""
+    """Source of earlier results: a `backupkit.History`, or the last `Snapshot`."""
 
     def remembered(self) -> Mapping[str, Remembered]:
-        """Sum up what is known of each appliance."""
+        """Return the known state of each appliance."""
         ...
 
 
 @runtime_checkable
 class KeyedMemory(Protocol):
-    """A memory that looks up jobs by key: a `backupkit.History`."""
+    """Source that looks up jobs by key: a `backupkit.History`."""
 
     def remembered(self, *, ids: bool = True) -> Mapping[str, Remembered]:
-        """Sum up what is known of each appliance, with or without the ids of its jobs."""
+        """Return the known state of each appliance, with or without the ids of its jobs."""
         ...
 
     def known_jobs(
@@ -82,41 +82,40 @@ def collect(
     progress: bool | None = None,
     clock: Callable[[], datetime] | None = None,
 ) -> Snapshot:
-    """Ask every appliance for its backup jobs and schedules.
+    """Read the backup jobs and schedules of every appliance.
 
     Parameters
     ----------
     fleet : Fleet or iterable of Appliance
-        Whom to ask.
+        Appliances to poll.
     known : History or Snapshot, optional
-        What earlier rounds found out: jobs that had ended are not asked for again. By default
-        everything is asked for.
+        Result of earlier collections: jobs that had ended are not read again. Default: read
+        everything.
     strategy : {"auto", "job"}
-        ``auto`` takes the way of fewest requests: the details of many jobs at once, where there
-        are any. ``job`` asks for each job alone, which tells no type, size, location and build.
+        ``auto`` needs the fewest requests: it reads the details of many jobs at once, if
+        available. ``job`` reads each job alone, without type, size, location and build.
     executor : Executor, optional
-        Who visits the appliances; by default threads of this process. An executor of processes, or
-        of a Dask cluster (``Client.get_executor()``), gets each appliance and where its password
-        is, never the password: environment, files and CA bundles are looked up by the worker.
+        Runs the polls; default: threads of this process. An executor of processes, or of a Dask
+        cluster (``Client.get_executor()``), receives each appliance with the source of its
+        password, never the password. The worker reads environment, files and CA bundles.
     limits : Limits, optional
-        How long to wait, how often to try, and how much to ask for at once.
+        Timeouts, attempts and concurrency.
     progress : bool, optional
-        Whether to show a progress bar; by default where a person looks: a terminal or a notebook.
+        Whether to show a progress bar; default: in a terminal or a notebook.
     clock : callable, optional
-        Gives the present as an aware datetime; by default the machine's clock. Workers in other
+        Returns the current time as an aware datetime; default: the system clock. Workers in other
         processes must be able to import it.
 
     Returns
     -------
     Snapshot
-        What they said. An appliance that could not be read is a row in ``errors`` and ``polls``.
-        After Ctrl-C it holds what was read by then, and its ``stopped`` is true.
+        Result of the polls. A failed appliance is a row in ``errors`` and ``polls``. After Ctrl-C
+        it holds what was read by then, and ``stopped`` is true.
 
     Warns
     -----
     BackupkitWarning
-        If no appliance at all could be read, the round was stopped, or a job has a state never
-        seen before.
+        If no appliance could be read, the collection was stopped, or a job has an unknown state.
 
     Raises
     ------
@@ -141,7 +140,7 @@ def collect(
     return snapshot
 
 
-def one_round(  # what collect takes, and a stop sign
+def one_round(  # parameters of collect, and a stop event
     appliances: Sequence[Appliance],
     *,
     known: Memory | None = None,
@@ -152,19 +151,19 @@ def one_round(  # what collect takes, and a stop sign
     clock: Callable[[], datetime] | None = None,
     stop: threading.Event | None = None,
 ) -> Snapshot:
-    """Make a round without a word about what came of it; parameters as of `collect`.
+    """Collect without printing a summary or warnings; other parameters as in `collect`.
 
     Parameters
     ----------
     stop : Event, optional
-        Ends the round as Ctrl-C does, once another thread sets it.
+        Ends the collection like Ctrl-C, once another thread sets it.
 
     Returns
     -------
     Snapshot
-        What they said.
+        Result of the polls.
     """
-    # workers elsewhere cannot look anything up: they get all ids
+    # an executor's workers cannot query the history: send them all ids
     keyed = known if executor is None and isinstance(known, KeyedMemory) else None
     if keyed is not None:
         memory = keyed.remembered(ids=False)
@@ -186,11 +185,11 @@ def one_round(  # what collect takes, and a stop sign
 def _made(
     orders: Sequence[Order], here: Here, *, executor: Executor | None, progress: bool | None
 ) -> dict[str, Visit]:
-    """Make the visits, and give them by appliance; at Ctrl-C those that were begun."""
+    """Run the polls, and return them by appliance; after Ctrl-C only those that were started."""
     visits: dict[str, Visit] = {}
     with (
         _workers(executor, orders) as pool,
-        # None: hidden unless a person looks
+        # None: hidden unless there is a terminal or a notebook
         tqdm(
             total=len(orders),
             desc="Collecting",
@@ -206,16 +205,16 @@ def _made(
                 one = _brought_back(future, futures[future])
                 visits[one.appliance] = one
                 if one.error == StoppedError.kind:
-                    raise KeyboardInterrupt  # noqa: TRY301 # it was pressed: workers got it first
+                    raise KeyboardInterrupt  # noqa: TRY301 # Ctrl-C reached the workers first
                 failed += one.error is not None
                 jobs += len(one.jobs)
                 bar.set_postfix(failed=failed, jobs=jobs, refresh=False)
                 bar.update()
         except KeyboardInterrupt:
-            # who set the sign knows; who pressed Ctrl-C waits for an answer
+            # after Ctrl-C the user expects a message
             level = logging.INFO if here.stop.is_set() else logging.WARNING
             here.stop.set()
-            with suppress(KeyboardInterrupt):  # pressed again: what came by now must do
+            with suppress(KeyboardInterrupt):  # pressed again: do not wait
                 _log.log(level, "Stopping: visits under way say good-bye.")
                 wait({future for future in futures if not future.cancel()}, timeout=GRACE)
             for future, order in futures.items():
@@ -242,7 +241,7 @@ def _done(
     pace: Pace,
     width: int,
 ) -> Iterator[Future[Visit]]:
-    """Send so many orders at once, more while the processor idles; give each future once done."""
+    """Run orders with adaptive concurrency, and yield each future when it is done."""
     waiting, running, done = deque(orders), 0, SimpleQueue[Future[Visit]]()
     until = orders[0].due + GRACE if orders else 0.0
     while waiting or running:
@@ -267,7 +266,7 @@ def _done(
 
 @contextmanager
 def _workers(executor: Executor | None, orders: Sequence[Order]) -> Iterator[Executor]:
-    """Give the caller's executor, or threads that are not waited for when they hang."""
+    """Yield the caller's executor, or a thread pool that does not wait for hanging threads."""
     if executor is not None:
         yield executor
         return
@@ -280,7 +279,7 @@ def _workers(executor: Executor | None, orders: Sequence[Order]) -> Iterator[Exe
 
 
 def _sent(pool: Executor, order: Order) -> Future[Visit]:
-    """Send an order to a worker; a pool whose workers died takes none, and that is a failed one."""
+    """Submit an order; return a failed future if the pool is broken."""
     try:
         return pool.submit(visit, order)
     except BrokenExecutor as error:
@@ -290,15 +289,15 @@ def _sent(pool: Executor, order: Order) -> Future[Visit]:
 
 
 def _brought_back(future: Future[Visit], order: Order, *, stopping: bool = False) -> Visit:
-    """Give what a visit brought back; a worker that failed spoils no other visit."""
+    """Return the result of a poll; a failed worker yields a failed poll."""
     try:
-        error = future.exception()  # it is given, not raised: Ctrl-C here is another's
+        error = future.exception()  # not raised: a KeyboardInterrupt may be the worker's
     except CancelledError as cancelled:
         error = cancelled
     if error is None:
         return future.result()
     name = order.appliance.name
-    if stopping or isinstance(error, KeyboardInterrupt):  # in a terminal workers get Ctrl-C, too
+    if stopping or isinstance(error, KeyboardInterrupt):  # Ctrl-C reaches workers, too
         return _lost(order, StoppedError(f"The round was stopped before {name} was read."))
     _log.error("The visit to %s failed", name, exc_info=error)
     why = f"The worker that was to ask {name} failed: {type(error).__name__}."
@@ -306,7 +305,7 @@ def _brought_back(future: Future[Visit], order: Order, *, stopping: bool = False
 
 
 def _lost(order: Order, error: ApplianceError) -> Visit:
-    """Give the visit of which nothing came back."""
+    """Return the failed poll of an order without a result."""
     memory = order.memory
     now = order.clock or (lambda: datetime.now(UTC))
     lost = Visit(
@@ -321,7 +320,7 @@ def _lost(order: Order, error: ApplianceError) -> Visit:
 
 
 def _warn(snapshot: Snapshot, asked: int) -> None:
-    """Say aloud what a glance at the frames could miss."""
+    """Warn about problems that are easy to miss in the frames."""
     said = []
     if snapshot.stopped:
         said.append(

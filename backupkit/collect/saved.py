@@ -1,21 +1,21 @@
-"""Saved answers: a folder of JSON files, for sites where only someone else may ask.
+"""Import of saved answers: JSON files, for sites that backupkit may not poll.
 
-The layout is one that anybody with curl can make, ``GET`` paths below ``/api/appliance`` or
-``/rest/appliance``::
+The files are responses to ``GET`` below ``/api/appliance`` or ``/rest/appliance``, as curl writes
+them, in this layout::
 
     FOLDER/
         vc-ham-01/                the appliance's name in fleet.toml
-            20261109T060000Z/     when it was asked; may be left out
+            20261109T060000Z/     time of the requests; optional
                 job.json          recovery/backup/job
                 details.json      recovery/backup/job/details
                 schedules.json    recovery/backup/schedules
                 version.json      system/version
                 timezone.json     system/time/timezone
-                any name.json     recovery/backup/job/{id}, as many as there are
+                any name.json     recovery/backup/job/{id}, one per job
 
-None has to be there. A file is known by what it holds; only below ``/rest``, where an empty job
-list looks like any other empty list, it must be named ``job.json``. Files that are not named
-``.json`` are passed over.
+All files are optional. The content of a file decides what it is, with one exception: below
+``/rest`` all empty lists look alike, so an empty job list must be named ``job.json``. Files
+without the suffix ``.json`` are ignored.
 """
 
 from collections.abc import Callable, Iterable
@@ -58,43 +58,42 @@ def saved_answers(
     limits: Limits | None = None,
     clock: Callable[[], datetime] | None = None,
 ) -> Snapshot:
-    """Read the answers of the API that somebody saved, as if `backupkit.collect` had asked.
+    """Read saved answers of the API into a snapshot, as `backupkit.collect` returns it.
 
     Parameters
     ----------
     folder : str or Path
-        Holds a folder for each appliance, named as the appliance; the module tells what in it.
+        Contains one folder per appliance, named like the appliance; see the module docstring.
     observed_at : datetime or str, optional
-        When the answers were asked for. A folder whose name is a time says so for its own files;
-        elsewhere the default is when each file was last written, to the second: state it for files
-        that were copied since.
+        Time of the requests. A folder named by a time overrides it for its own files. Default:
+        the modification time of each file, to the second; state the time for copied files.
     known : History or Snapshot, optional
-        What earlier rounds found out: jobs that had ended need not be among the files again, and
-        those that are listed no more are told. By default nothing.
+        Result of earlier collections: the files may omit jobs that had ended, and jobs that are no
+        longer listed are detected. Default: nothing.
     limits : Limits, optional
-        Its ``body`` is the largest file that is read.
+        ``body`` is the maximum size of a file.
     clock : callable, optional
-        Gives the present as an aware datetime; by default the machine's clock. Nothing is taken
-        that was asked later.
+        Returns the current time as an aware datetime; default: the system clock. Files of a later
+        time are rejected.
 
     Returns
     -------
     Snapshot
-        To be appended to a history. What could not be used is a row in ``errors``, and so is an
-        appliance that the files do not show whole.
+        Snapshot to append to a history. A file that cannot be used is a row in ``errors``, and so
+        is an appliance without a complete poll.
 
     Raises
     ------
     SettingsError
-        If the folder holds nothing to be used, or `observed_at` is no time that can be.
+        If the folder holds no usable file, or `observed_at` is not a possible time.
 
     Notes
     -----
-    All files in a folder named by a time are one visit; so are the others that were written within
-    15 minutes, beginning with the oldest. A visit's ``ok`` is true where its files hold the job
-    list and each job on it, or the job is known to have ended; else it is missing, since nobody can
-    tell. A job that began or ended more than 15 minutes after its file was written is left out: the
-    time is wrong.
+    All files in a folder named by a time form one poll. Other files form one poll if they were
+    written within 15 minutes, starting with the oldest. ``ok`` of a poll is true if its files hold
+    the job list and each listed job, except jobs known to have ended; otherwise it is missing. A
+    job that started or ended more than 15 minutes after the time of its file is skipped, because
+    the time is wrong.
 
     Examples
     --------
@@ -124,7 +123,7 @@ def saved_answers(
 
 @dataclass(slots=True)
 class _Answers:
-    """What the files of one visit tell, put together in `visit` once all are taken."""
+    """Content of the files of one poll, merged into `visit` once all are read."""
 
     visit: Visit
     troubles: list[Trouble]
@@ -133,7 +132,7 @@ class _Answers:
     flavours: set[wire.Flavour] = field(default_factory=set)
 
     def take(self, file: SavedFile, content: bytes) -> None:
-        """Take what one file tells; several lists count together."""
+        """Add the content of one file; several job lists are merged."""
         kind, flavour = wire.recognise(content)
         if kind is Kind.EMPTY and file.path.stem.lower() == "job":
             kind = Kind.JOB_IDS
@@ -171,9 +170,9 @@ class _Answers:
         self.visit.details = True
 
     def _add(self, file: SavedFile, job: wire.Job) -> bool:
-        """Keep the best record of a job: one that ended, then details, then the newer file's.
+        """Keep the best record of a job: one that ended, then details, then that of the newer file.
 
-        A job of later than its answer is left out, and then this is false.
+        Skip a job that is later than its file, and return False.
         """
         newest = max(filter(None, (job.start_time, job.end_time)), default=None)
         if newest is not None and newest - file.when > SPAN:
@@ -198,7 +197,7 @@ def _visits(
     largest: int,
     troubles: list[Trouble],
 ) -> list[Visit]:
-    """Turn the files of one appliance into visits, each knowing of those before it."""
+    """Convert the files of one appliance to polls, each with the state after the one before."""
     visits = []
     told: dict[str, wire.Job] = {}
     lacking = ""
@@ -232,7 +231,7 @@ def _visits(
 
 
 def _occasions(files: Iterable[SavedFile]) -> list[tuple[datetime, list[SavedFile]]]:
-    """Put the files of one appliance together by visit, in the order of time."""
+    """Group the files of one appliance by poll, sorted by time."""
     occasions: dict[datetime, list[SavedFile]] = {}
     began: datetime | None = None
     for file in sorted(files, key=attrgetter("when")):
@@ -246,7 +245,7 @@ def _occasions(files: Iterable[SavedFile]) -> list[tuple[datetime, list[SavedFil
 
 
 def _lacking(answers: _Answers, memory: Remembered) -> str:
-    """Say what is missing to know that the whole job list was read; "" if nothing is."""
+    """Return what a complete poll of the job list lacks; "" if nothing."""
     if answers.listed is None:
         return "the job list is missing (GET recovery/backup/job, as job.json)"
     missing = sorted(answers.listed - answers.jobs.keys() - memory.finished)
@@ -259,14 +258,14 @@ def _lacking(answers: _Answers, memory: Remembered) -> str:
 
 
 def _settled(answers: _Answers, memory: Remembered) -> Remembered:
-    """Complete a visit by what was known before, and give what is known after it."""
+    """Complete a poll with the state before it, and return the state after it."""
     visit, jobs = answers.visit, answers.jobs
     there = memory.listed | jobs.keys()
     if answers.listed is not None:
         visit.jobs_listed = len(answers.listed)
         there = frozenset(answers.listed | jobs.keys())
         visit.vanished = sorted(memory.listed - there)
-    if len(answers.flavours) == 1:  # else both answered, and the next round finds out
+    if len(answers.flavours) == 1:  # with both, the next collection detects it
         [visit.flavour] = answers.flavours
     ended = {key for key, job in jobs.items() if job.status in ENDED}
     return Remembered(
@@ -283,7 +282,7 @@ def _rank(job: wire.Job | None) -> tuple[bool, bool]:
 
 
 def _time_zone(text: str) -> str:
-    """Hold a text to be a time zone; else it is not repeated, since it may be a token."""
+    """Check that a text is a time zone; never quote another text, it may be a token."""
     try:
         return time_zone(text, where="").key
     except SettingsError:
@@ -293,7 +292,7 @@ def _time_zone(text: str) -> str:
 
 
 def _nothing(folder: str | Path, troubles: list[Trouble]) -> str:
-    """Say that a folder is of no use, and why."""
+    """Return the error message for a folder without usable files."""
     said = (
         f"{folder}: no saved answer in it can be used. Expected JSON files in a folder for each "
         f"appliance, as vc-1/job.json or vc-1/{EXAMPLE}/job.json."

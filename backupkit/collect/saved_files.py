@@ -1,6 +1,6 @@
-"""The files that somebody saved: whose each is, of when, and what is in it.
+"""Files of saved answers: appliance, time and content of each.
 
-Links are not followed, and what has no business there is named and spoils nothing.
+Links are not followed. Misplaced files are reported and skipped.
 """
 
 import codecs
@@ -19,13 +19,13 @@ from backupkit.settings import Instant, parse_instant
 __all__ = ["EXAMPLE", "SPAN", "SavedFile", "content_of", "find_files", "row_about", "stamp"]
 
 SPAN: Final = timedelta(minutes=15)
-"""Files written within so long are of one visit; and so far two clocks may differ."""
+"""Time range of the files of one poll, and tolerated difference of two clocks."""
 
 EARLIEST: Final = datetime(2016, 11, 15, tzinfo=UTC)
-"""When 6.5 came out, the first version that can be asked for its backups."""
+"""Release date of 6.5, the first version with the backup API."""
 
 EXAMPLE: Final = "20261109T060000Z"
-"""The name of a folder that says when its files were asked for."""
+"""Example of a folder name that states the time of the requests."""
 
 _LONGEST: Final = 500
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # Windows has neither
@@ -33,20 +33,20 @@ _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  #
 
 @dataclass(frozen=True, slots=True)
 class SavedFile:
-    """A saved answer, before it is read.
+    """Saved answer before it is read.
 
     Attributes
     ----------
     path : Path
-        The file.
+        Path of the file.
     where : str
-        Its place below the folder, for a person.
+        Path below the folder, for messages.
     appliance : str
-        Whose answer it is.
+        Name of the appliance.
     when : datetime
-        When it was asked for [UTC].
+        Time of the request [UTC].
     stated : bool
-        Whether somebody said so; else it is when the file was written.
+        Whether the time was stated; otherwise it is the file's modification time.
     """
 
     path: Path
@@ -59,28 +59,28 @@ class SavedFile:
 def find_files(
     folder: Path, *, observed_at: Instant | None, now: datetime
 ) -> tuple[list[SavedFile], list[Trouble]]:
-    """Find the saved answers.
+    """Return the saved answers in a folder.
 
     Parameters
     ----------
     folder : Path
-        Holds a folder for each appliance.
+        Contains one folder per appliance.
     observed_at : datetime or str or None
-        When they were asked for, where no folder's name says it.
+        Time of the requests, for files outside folders named by a time.
     now : datetime
-        The present [UTC].
+        Current time [UTC].
 
     Returns
     -------
     files : list of SavedFile
-        Appliance by appliance.
+        Sorted by appliance.
     troubles : list of tuple
-        What is in the wrong place, or of an impossible time.
+        Misplaced files, and files of an impossible time.
 
     Raises
     ------
     SettingsError
-        If the folder cannot be read, or `observed_at` is no time that can be.
+        If the folder cannot be read, or `observed_at` is not a possible time.
     """
     stated = None
     if observed_at is not None:
@@ -106,7 +106,7 @@ def find_files(
 
 @dataclass(frozen=True, slots=True)
 class _Owner:
-    """An appliance whose folder is looked through."""
+    """Appliance whose folder is searched for files."""
 
     name: str
     stated: datetime | None
@@ -114,7 +114,7 @@ class _Owner:
     troubles: list[Trouble]
 
     def files(self, folder: Path, where: str, named: datetime | None = None) -> Iterator[SavedFile]:
-        """Find its answers in its own folder, and in those named by a time."""
+        """Yield the files in its folder, and in subfolders named by a time."""
         stated = named or self.stated
         for path, about in _listing(folder):
             place = f"{where}/{one_line(path.name)}"
@@ -131,7 +131,7 @@ class _Owner:
 
 
 def _listing(folder: Path) -> list[tuple[Path, os.stat_result]]:
-    """Give what is in a folder, by name, but what is hidden."""
+    """Return the entries of a folder that are not hidden, sorted by name."""
     try:
         visible = (path for path in folder.iterdir() if not path.name.startswith("."))
         return [(path, path.lstat()) for path in sorted(visible)]
@@ -147,7 +147,7 @@ def _is_answer(path: Path, about: os.stat_result) -> bool:
 
 
 def _written(about: os.stat_result, now: datetime) -> datetime:
-    """Tell when a file was last written, to the second: copies often keep no more."""
+    """Return the modification time of a file, to the second: copies often keep no more."""
     seconds = about.st_mtime_ns // 10**9
     if not EARLIEST.timestamp() <= seconds <= (now + SPAN).timestamp():
         raise SettingsError(
@@ -158,7 +158,7 @@ def _written(about: os.stat_result, now: datetime) -> datetime:
 
 
 def _named(name: str, now: datetime) -> datetime:
-    """Read the time that is a folder's name."""
+    """Parse a folder's name as a time."""
     try:
         when = parse_instant(name, where="")
     except SettingsError as error:
@@ -170,7 +170,7 @@ def _named(name: str, now: datetime) -> datetime:
 
 
 def _possible(when: datetime, now: datetime) -> datetime:
-    """Refuse a time at which nobody can have asked: what is true later would count as older."""
+    """Return a time if a request was possible then; raise otherwise."""
     if not EARLIEST <= when <= now + SPAN:
         raise SettingsError(
             f"Nobody asked at {stamp(when)}: expected a time from {EARLIEST:%Y} to now."
@@ -179,27 +179,27 @@ def _possible(when: datetime, now: datetime) -> datetime:
 
 
 def content_of(file: SavedFile, *, largest: int) -> bytes:
-    """Read a file.
+    """Return the content of a file.
 
     Parameters
     ----------
     file : SavedFile
-        The file.
+        File to read.
     largest : int
-        The most that is read [bytes].
+        Maximum size [bytes].
 
     Returns
     -------
     bytes
-        What it holds, in UTF-8 whatever Unicode a shell wrote it in.
+        Content in UTF-8, converted from UTF-16 if the shell wrote that.
 
     Raises
     ------
     PayloadError
-        If it cannot be read, or is larger.
+        If it cannot be read, or is too large.
     """
     try:
-        # it may have become a link or a pipe since: neither is followed, nor waited for
+        # it may have been replaced by a link or a pipe: do not follow, do not wait
         with open(file.path, "rb", opener=_opened) as opened:
             content = opened.read(largest + 1) or b""
         if len(content) > largest:
@@ -219,10 +219,10 @@ def _opened(path: str, flags: int) -> int:
 def row_about(
     appliance: str | None, where: str, error: BackupkitError, job_id: str | None = None
 ) -> Trouble:
-    """Give the row of errors about a file, which names it."""
+    """Return the error row of a file; its detail names the file."""
     return appliance, error.kind, one_line(f"{where}: {error}", limit=_LONGEST), job_id
 
 
 def stamp(when: datetime) -> str:
-    """Write a time for a person."""
+    """Format a time as ISO 8601, to the second."""
     return f"{when:%Y-%m-%dT%H:%M:%SZ}"

@@ -1,4 +1,4 @@
-"""Snapshot: everything one round brought back, as frames."""
+"""Result of one collection as frames: `Snapshot`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ __all__ = [
 T = TypeVar("T")
 
 Trouble = tuple[str | None, str, str | None, str | None]
-"""A row of `backupkit.tables.ERRORS`."""
+"""Row of `backupkit.tables.ERRORS`."""
 
 _OUTCOMES: Final = {
     "success": "succeeded",
@@ -49,21 +49,21 @@ _OUTCOMES: Final = {
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """Everything one `collect` brought back, or a folder of saved answers holds.
+    """Result of one `collect`, or content of a folder of saved answers.
 
     Attributes
     ----------
     observations : DataFrame
-        Of `backupkit.tables.OBSERVATIONS`.
+        Rows of `backupkit.tables.OBSERVATIONS`.
     polls : DataFrame
-        Of `backupkit.tables.POLLS`: one row per visit.
+        Rows of `backupkit.tables.POLLS`: one per poll.
     schedules : DataFrame
-        Of `backupkit.tables.SCHEDULES`.
+        Rows of `backupkit.tables.SCHEDULES`.
     errors : DataFrame
-        Of `backupkit.tables.ERRORS`: one row per failed appliance, and per thing that could not be
-        read of the others.
+        Rows of `backupkit.tables.ERRORS`: one per failed appliance, and one per item of other
+        appliances that could not be read.
     stopped : bool
-        Whether the round was stopped by Ctrl-C before all were visited.
+        Whether Ctrl-C stopped the collection before all appliances were polled.
     """
 
     observations: pd.DataFrame
@@ -74,11 +74,11 @@ class Snapshot:
 
     @property
     def jobs(self) -> pd.DataFrame:
-        """The jobs that were read, of `backupkit.tables.JOBS`."""
+        """Jobs that were read, as rows of `backupkit.tables.JOBS`."""
         return jobs_from(self.observations)
 
     def remembered(self) -> dict[str, Remembered]:
-        """Sum up what is known of each appliance, for the next `collect`."""
+        """Return the known state of each appliance, for the next `collect`."""
         return remembered_from(self.observations, self.polls)
 
     def __repr__(self) -> str:
@@ -94,7 +94,7 @@ class Snapshot:
         return str(panel(*parts, errors_table(self.errors) if len(self.errors) else ""))
 
     def _counts(self) -> str:
-        """Count the jobs that were read, by what became of them."""
+        """Return the number of jobs by outcome, as text."""
         outcomes = self.jobs["outcome"].value_counts()
         told = ", ".join(
             f"{outcomes[name]:,} {word}"
@@ -107,12 +107,12 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Troubles:
-    """What went wrong in a round, to be shown at its end.
+    """Errors of a collection, for display at its end.
 
     Attributes
     ----------
     errors : DataFrame
-        Of `backupkit.tables.ERRORS`.
+        Rows of `backupkit.tables.ERRORS`.
     """
 
     errors: pd.DataFrame
@@ -127,19 +127,19 @@ class Troubles:
 
 
 def errors_table(errors: pd.DataFrame, *, limit: int = 20) -> Markup:
-    """Show what went wrong in a round, each in its whole sentence.
+    """Return the errors of a collection as an HTML table.
 
     Parameters
     ----------
     errors : DataFrame
-        Of `backupkit.tables.ERRORS`.
+        Rows of `backupkit.tables.ERRORS`.
     limit : int
-        How many are shown.
+        Maximum number of rows.
 
     Returns
     -------
     Markup
-        HTML in which every text is escaped.
+        HTML with every text escaped.
     """
     shown = errors.head(limit).astype(object).where(errors.head(limit).notna(), None)
     names = ["appliance", "error", "detail", "job_id"]
@@ -151,7 +151,7 @@ def errors_table(errors: pd.DataFrame, *, limit: int = 20) -> Markup:
 
 
 def snapshot_of(visits: Sequence[Visit], *, stopped: bool = False) -> Snapshot:
-    """Turn visits into frames, column by column."""
+    """Convert polls to frames, column by column."""
     return Snapshot(
         observations=_observations(visits),
         polls=_polls(visits),
@@ -164,21 +164,21 @@ def snapshot_of(visits: Sequence[Visit], *, stopped: bool = False) -> Snapshot:
 def observations_of(
     jobs: Sequence[wire.Job], *, appliances: Sequence[str], observed_at: Sequence[datetime]
 ) -> pd.DataFrame:
-    """Turn jobs into observations, column by column.
+    """Convert jobs to observations, column by column.
 
     Parameters
     ----------
     jobs : sequence of Job
-        As `backupkit.wire` decodes them.
+        Jobs from the decoders of `backupkit.wire`.
     appliances : sequence of str
-        Whose job each is.
+        Appliance of each job.
     observed_at : sequence of datetime
-        When each was read.
+        Time at which each job was read.
 
     Returns
     -------
     DataFrame
-        Of `backupkit.tables.OBSERVATIONS`.
+        Rows of `backupkit.tables.OBSERVATIONS`.
 
     Examples
     --------
@@ -194,7 +194,7 @@ def observations_of(
 
 
 def _observations(visits: Sequence[Visit]) -> pd.DataFrame:
-    """Put what was told and what vanished below each other."""
+    """Concatenate the observations of jobs that were read and of jobs that vanished."""
     counts = [len(visit.jobs) for visit in visits]
     told = observations_of(
         [job for visit in visits for job in visit.jobs],
@@ -267,6 +267,6 @@ def _errors(visits: Sequence[Visit]) -> pd.DataFrame:
 
 
 def errors_of(rows: Sequence[Trouble]) -> pd.DataFrame:
-    """Turn what went wrong into a frame of `backupkit.tables.ERRORS`."""
+    """Convert errors to a frame of `backupkit.tables.ERRORS`."""
     names = ["appliance", "error", "detail", "job_id"]
     return ERRORS.frame(dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {})

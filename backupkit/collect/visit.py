@@ -1,4 +1,4 @@
-"""One visit to one appliance: what is asked, in which order, and what is not asked again."""
+"""Poll of one appliance: which resources are read, in which order, and which are skipped."""
 
 import logging
 import time
@@ -31,41 +31,40 @@ __all__ = ["Order", "Strategy", "Visit", "visit"]
 Strategy = Literal["auto", "job"]
 
 ASK_ALL_ABOVE: Final = 200
-"""With more new jobs than this, details of all jobs in one request beat naming them."""
+"""Number of new jobs above which the details of all jobs are read in one request."""
 
 JOBS_PER_LANE: Final = 25
-"""A connection more is worth its handshake only for so many jobs."""
+"""Number of jobs per connection; fewer are not worth another handshake."""
 
 FAILURES_IN_A_ROW: Final = 5
-"""So many jobs that fail one after the other are no longer the jobs' fault."""
+"""Number of failed jobs in a row after which the poll fails."""
 
 WITHOUT_DETAILS: Final = "6.5."
-"""Versions that know neither details nor schedules."""
+"""Prefix of the versions without details and schedules."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Whom to visit and how: all that travels to a worker, and no password.
+    """Instructions for one poll, as sent to a worker; without the password.
 
     Attributes
     ----------
     appliance : Appliance
-        Says where its password is kept.
+        Appliance to poll, with the source of its password.
     memory : Remembered
-        What earlier rounds found out.
+        Known state from earlier collections.
     strategy : {"auto", "job"}
-        Whether to ask for details where there are any, or for each job alone.
+        Whether to read details if available, or each job alone.
     limits : Limits
-        How long to wait, how often to try, and how much to ask for at once.
+        Timeouts, attempts and concurrency.
     due : float
-        When the round ends, in seconds since 1970: workers on other machines have other
-        monotonic clocks.
+        Deadline in seconds since 1970, because monotonic clocks differ between machines.
     round_id : str
-        Leads to what stays in the process that gave the order, see `backupkit.collect.here`.
+        Key of the process-local state, see `backupkit.collect.here`.
     clock : callable or None
-        Gives the present as an aware datetime; None means the machine's clock.
+        Returns the current time as an aware datetime; None means the system clock.
     """
 
     appliance: Appliance
@@ -79,9 +78,10 @@ class Order:
 
 @dataclass(slots=True)
 class Visit:
-    """What one visit brought back, before it becomes rows.
+    """Result of one poll, before it becomes rows.
 
-    Unless an error ended it early, it was `whole`: job list and what was new on it were read.
+    Without an `error`, the job list and its new jobs were read. `whole` is False only for saved
+    answers that lack some of them.
     """
 
     appliance: str
@@ -104,22 +104,22 @@ class Visit:
 
     @property
     def ok(self) -> bool | None:
-        """Whether it read what there was to read; None where that cannot be told."""
+        """Return whether the poll is good; None if it was stopped or answers are missing."""
         if self.error == StoppedError.kind or not self.whole:
             return None
         return self.error is None
 
     def trouble(self, error: BackupkitError, job_id: str | None = None) -> None:
-        """Note what could not be read although the visit went on."""
+        """Record an error that does not end the poll."""
         self.troubles.append((error.kind, str(error), job_id))
 
     def failed(self, error: BackupkitError) -> None:
-        """Note why the visit ended early; what was read by then stays."""
+        """Record the error that ended the poll; what was read by then stays."""
         self.error, self.detail = error.kind, str(error)
 
 
 def visit(order: Order) -> Visit:
-    """Visit one appliance; whatever goes wrong becomes part of what the visit brought back."""
+    """Poll one appliance; errors become part of the result."""
     here = HERE.get(order.round_id, NOBODY)
     appliance, memory = order.appliance, order.memory
     now = order.clock or (lambda: datetime.now(UTC))
@@ -161,17 +161,16 @@ def visit(order: Order) -> Visit:
 
 
 def _has_details(memory: Remembered) -> bool | None:
-    """Say whether there are details, as far as memory can tell.
+    """Return whether the appliance has details; None if unknown.
 
-    That there are none is believed of 6.5 alone: elsewhere the 404 was a passing one, as while
-    services start.
+    An earlier 404 is trusted only for 6.5: other versions send it while services start.
     """
     lacking = memory.details is False and (memory.version or "").startswith(WITHOUT_DETAILS)
     return memory.details or (False if lacking else None)
 
 
 def _read(client: ApplianceClient, found: Visit, order: Order) -> None:
-    """Read what is new on one appliance."""
+    """Read the new jobs and the schedules of one appliance."""
     memory = order.memory
     first = order.strategy == "auto" and memory.version is None and not memory.jobs
     if first and _read_everything(client, found, order):
@@ -183,13 +182,13 @@ def _read(client: ApplianceClient, found: Visit, order: Order) -> None:
         if look_up is not None:
             before, finished = look_up(found.appliance, listed)
             memory = replace(memory, listed=before, finished=finished)
-        known = memory.finished.issuperset(listed)  # as a rule: then nothing else is looked up
+        known = memory.finished.issuperset(listed)  # the usual case: nothing to compare
         if not known or len(listed) < len(memory.listed):
             found.vanished = sorted(memory.listed.difference(listed))
         if memory.version is None or not (known or memory.listed.issuperset(listed)):
             _ask_what_it_is(client, found)
             if found.version != memory.version and not first:
-                found.details = None  # upgraded: find out anew
+                found.details = None  # upgraded: detect again
         wanted = [] if known else [one for one in listed if one not in memory.finished]
         in_one = len(wanted) in (0, len(listed)) or len(wanted) > ASK_ALL_ABOVE
         ways = [(), wanted] if in_one and not first else [wanted]
@@ -204,7 +203,7 @@ def _read(client: ApplianceClient, found: Visit, order: Order) -> None:
 
 
 def _read_everything(client: ApplianceClient, found: Visit, order: Order) -> bool:
-    """Read all details without asking for the list, at the first visit; tell whether it worked."""
+    """Read all details without the job list, in the first poll; return whether it worked."""
     try:
         [(jobs, spoiled)] = client.details()
     except NotFoundError:
@@ -228,10 +227,10 @@ def _read_jobs(
     ways: Sequence[Sequence[str]],
     order: Order,
 ) -> None:
-    """Read jobs by details where there are any, in one of some ways, the rest one by one.
+    """Read jobs by details, if available, and the rest one by one.
 
-    A way is the ids to name in the request; none asks for all jobs, also those known by now: one
-    that changed is a conflict to report.
+    Each item of `ways` holds the ids for one attempt. Without ids it reads all jobs, including
+    known ones, which may have changed and are then reported as conflicts.
     """
     remaining = dict.fromkeys(wanted)
     spoiled: dict[str, str] = {}
@@ -242,7 +241,7 @@ def _read_jobs(
         try:
             for jobs, faults in client.details(ids):
                 found.details = True
-                # some appliance may pass over the filter and tell of all, for each page anew
+                # an appliance may ignore the filter, and return all jobs on each page
                 found.jobs += [job for job in jobs if job.job_id in remaining or not ids]
                 spoiled |= {key: why for key, why in faults.items() if key in remaining}
                 for job_id in (*(job.job_id for job in jobs), *faults):
@@ -261,11 +260,11 @@ def _read_jobs(
 def _read_spoiled(
     client: ApplianceClient, found: Visit, spoiled: dict[str, str], order: Order
 ) -> None:
-    """Read by job/{id} what details told wrongly, and name what stays unread."""
+    """Read jobs with invalid details by job/{id}; record those that stay unread."""
     before = len(found.jobs)
     _read_one_by_one(client, found, [job_id for job_id in spoiled if job_id], order)
     settled = {job.job_id for job in found.jobs[before:]}
-    settled |= {job_id for _, _, job_id in found.troubles if job_id}  # named, with its own reason
+    settled |= {job_id for _, _, job_id in found.troubles if job_id}  # recorded with its own error
     for job_id, why in spoiled.items():
         if job_id not in settled:
             found.troubles.append((PayloadError.kind, why, job_id or None))
@@ -274,7 +273,7 @@ def _read_spoiled(
 def _read_one_by_one(
     client: ApplianceClient, found: Visit, job_ids: Iterable[str], order: Order
 ) -> None:
-    """Read jobs by job/{id}, some at once; one that fails is named, and spoils no other."""
+    """Read jobs by job/{id}, some concurrently; record failed jobs, and read the others."""
     waiting = deque(job_ids)
     failures: list[ApplianceError] = []
     lanes = min(order.limits.per_appliance, -(-len(waiting) // JOBS_PER_LANE))
@@ -293,7 +292,7 @@ def _read_one_by_one(
 def _take_turns(
     client: ApplianceClient, found: Visit, waiting: deque[str], failures: list[ApplianceError]
 ) -> None:
-    """Read waiting jobs until there are none."""
+    """Read waiting jobs until none is left."""
     for _ in _turns(client, found, waiting, failures):
         pass
 
@@ -301,7 +300,7 @@ def _take_turns(
 def _turns(
     client: ApplianceClient, found: Visit, waiting: deque[str], failures: list[ApplianceError]
 ) -> Iterator[str]:
-    """Read one waiting job after the other, each after it was given; many threads may do so."""
+    """Yield the id of each waiting job, then read the job; thread-safe."""
     while len(failures) < FAILURES_IN_A_ROW:
         try:
             job_id = waiting.popleft()
@@ -333,18 +332,18 @@ def _read_schedules(client: ApplianceClient, found: Visit) -> None:
         _log.info("%s has no schedules to read: older than 6.7", found.appliance)
     except (DeadlineError, StoppedError):
         raise
-    except ApplianceError as error:  # the jobs were read, and count
+    except ApplianceError as error:  # the jobs were read
         found.trouble(error)
 
 
 def _ask_what_it_is(client: ApplianceClient, found: Visit) -> None:
-    """Ask for version and time zone: with new jobs only, since both change seldom."""
+    """Read version and time zone; only with new jobs, because both change rarely."""
     for name in ("version", "timezone"):
         try:
             setattr(found, name, getattr(client, name)())
         except (DeadlineError, StoppedError):
             raise
-        except ApplianceError as error:  # jobs count even where this cannot be read
+        except ApplianceError as error:  # jobs do not need it
             found.trouble(error)
             if isinstance(error, UnreachableError):
                 return

@@ -1,4 +1,4 @@
-"""watch(): follow the jobs that run, until none does; Watch: the same, for as long as one likes."""
+"""Watch of running jobs: `watch` follows them until none runs, `Watch` without an end."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,14 +23,14 @@ __all__ = ["Keeper", "Watch", "watch"]
 
 
 class Keeper(Memory, Protocol):
-    """What keeps what is seen, and knows earlier runs: a `backupkit.History`."""
+    """Store of snapshots, and source of earlier jobs: a `backupkit.History`."""
 
-    def append(self, snapshot: Any) -> object:  # noqa: ANN401 # whatever it takes and tells
-        """Keep a snapshot."""
+    def append(self, snapshot: Any) -> object:  # noqa: ANN401 # any snapshot, any result
+        """Append a snapshot."""
         ...
 
     def jobs(self, *, appliances: Iterable[str]) -> pd.DataFrame:
-        """Give the known jobs of some appliances."""
+        """Return the known jobs of some appliances."""
         ...
 
 
@@ -43,34 +43,34 @@ def watch(
     progress: bool | None = None,
     clock: Callable[[], datetime] | None = None,
 ) -> Iterator[pd.DataFrame]:
-    """Follow the jobs that run, and keep each change.
+    """Follow the running jobs, and store each change.
 
     Parameters
     ----------
     fleet : Fleet or iterable of Appliance
-        Whom to ask. One round finds out what runs.
+        Appliances to poll. One collection finds the running jobs.
     history : History
-        Keeps that round, and then each change as an observation.
+        Stores that collection, and then each change as an observation.
     every : float
-        How long to wait between two looks [s].
+        Time between two polls [s].
     limits : Limits, optional
-        How long to wait, how often to try, and how much to ask for at once.
+        Timeouts, attempts and concurrency.
     progress : bool, optional
-        Whether the first round shows a progress bar; by default where a person looks.
+        Whether the collection shows a progress bar; default: in a terminal or a notebook.
     clock : callable, optional
-        Gives the present as an aware datetime; by default the machine's clock.
+        Returns the current time as an aware datetime; default: the system clock.
 
     Yields
     ------
     DataFrame
-        Of `backupkit.tables.RUNNING`, once after the first round and then after each look: the
-        jobs that ran when the watch began. The last one tells how they ended. It is empty if
-        nothing runs.
+        Rows of `backupkit.tables.RUNNING`, once after the collection and then after each poll:
+        the jobs that ran when the watch began. The last frame shows how they ended. It is empty
+        if no job runs.
 
     Notes
     -----
-    An appliance that does not answer is asked again at the next look; `detail` says why. Leaving
-    the loop, also by Ctrl-C, logs out everywhere.
+    An appliance that does not respond is polled again next time; `detail` contains the error.
+    Leaving the loop, also by Ctrl-C, logs out from all appliances.
     """
     with Watch(fleet, history, limits=limits, clock=clock) as watching:
         first = collect(
@@ -87,26 +87,26 @@ def watch(
 
 
 class Watch:
-    """The jobs that run on a fleet: rounds find them, looks follow them.
+    """Running jobs of a fleet: collections find them, polls follow them.
 
-    It is a context: at its end it logs out everywhere. One thread uses it, but for `find` and
-    `stop`, which may be called from any.
+    Use it as a context manager: at its end it logs out from all appliances. Use it in one thread;
+    only `find` and `stop` may be called from any thread.
 
     Parameters
     ----------
     fleet : Fleet or iterable of Appliance
-        Whom to ask. Passwords that a person types are asked for now, once.
+        Appliances to poll. Passwords to be typed are prompted for now, once.
     history : History
-        Keeps each round that is taken, and each change that a look shows.
+        Stores each collection passed to `take`, and each change that a poll finds.
     limits : Limits, optional
-        How long to wait, how often to try, and how much to ask for at once.
+        Timeouts, attempts and concurrency.
     clock : callable, optional
-        Gives the present as an aware datetime; by default the machine's clock.
+        Returns the current time as an aware datetime; default: the system clock.
 
     Attributes
     ----------
     appliances : list of Appliance
-        Whom it asks.
+        Appliances that are polled.
     """
 
     def __init__(
@@ -130,32 +130,32 @@ class Watch:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self.stop()  # ends what is under way; log-outs are sent all the same
+        self.stop()  # ends running requests; logouts are still sent
         with self._stack:
             wait(self._asked.values())
             try:
                 list(self._pool.map(Followed.leave, self._followed.values()))
-            except RuntimeError:  # the interpreter ends, and no thread works any more
+            except RuntimeError:  # interpreter shutdown: no threads
                 for one in self._followed.values():
                     one.leave()
             self._pool.shutdown()
 
     @property
     def now(self) -> datetime:
-        """The present."""
+        """Current time."""
         return self._clock() if self._clock else datetime.now(UTC)
 
     @property
     def busy(self) -> bool:
-        """Whether any of the followed jobs still runs."""
+        """Return whether any followed job still runs."""
         return any(one.open for one in self._followed.values())
 
     def stop(self) -> None:
-        """End what is under way, a round or a look, as soon as possible."""
+        """End a running collection or poll as soon as possible."""
         self._here.stop.set()
 
     def find(self) -> Snapshot:
-        """Ask all appliances, without a word, what is new; to be given to `take`."""
+        """Collect from all appliances without output; pass the result to `take`."""
         return one_round(
             self.appliances,
             known=self._history,
@@ -165,19 +165,19 @@ class Watch:
         )
 
     def take(self, found: Snapshot) -> None:
-        """Keep a round, and follow what it found running.
+        """Store a collection, and follow its running jobs.
 
         Parameters
         ----------
         found : Snapshot
-            What `backupkit.collect` brought back.
+            Result of `find` or `backupkit.collect`.
         """
         self._history.append(found)
         open_jobs = found.jobs[found.jobs["outcome"] == "open"]
         new = {
             str(name)
             for name, job_id in zip(open_jobs["appliance"], open_jobs["job_id"], strict=True)
-            # one that is being asked right now is left alone until the next round
+            # an appliance that is being polled waits for the next collection
             if name not in self._asked
             and (name not in self._followed or job_id not in self._followed[name].runs)
         }
@@ -197,13 +197,13 @@ class Watch:
                 )
 
     def look(self, *, patience: float | None = None) -> None:
-        """Ask for each job that runs, and keep what changed.
+        """Poll each running job, and store the changes.
 
         Parameters
         ----------
         patience : float, optional
-            How long to wait for all to answer [s]; who takes longer is waited for at the next
-            look. By default until all have answered.
+            Maximum wait for all responses [s]; later responses are stored by the next poll.
+            Default: no limit.
         """
         for name, one in self._followed.items():
             if one.open and name not in self._asked:
@@ -215,7 +215,7 @@ class Watch:
             self._history.append(_snapshot(changed, self.now))
 
     def forget(self, before: datetime) -> None:
-        """Follow no longer what was over before a moment.
+        """Stop following jobs that were over before a moment.
 
         Parameters
         ----------
@@ -230,12 +230,12 @@ class Watch:
                     del self._followed[name]
 
     def running(self) -> pd.DataFrame:
-        """Tell of each followed job how far it is, as a frame of `backupkit.tables.RUNNING`."""
+        """Return the progress of each followed job, as rows of `backupkit.tables.RUNNING`."""
         return _running(list(self._followed.values()), self.now)
 
 
 def _snapshot(changed: Mapping[Followed, Sequence[wire.Job]], moment: datetime) -> Snapshot:
-    """Put the changes of one look together, each vouched for by a poll of its appliance."""
+    """Return the changes of one poll as a snapshot, with a poll row per changed appliance."""
     told = [(one, job) for one, jobs in changed.items() for job in jobs]
     asked = [one for one, jobs in changed.items() if jobs]
     observations = observations_of(
@@ -254,7 +254,7 @@ def _snapshot(changed: Mapping[Followed, Sequence[wire.Job]], moment: datetime) 
 
 
 def _running(followed: Sequence[Followed], now: datetime) -> pd.DataFrame:
-    """Tell of each followed job how far it is."""
+    """Return the progress of each followed job."""
     rows = [(one, run) for one in followed for run in one.runs.values()]
     elapsed = [_elapsed(one, run.job, now) for one, run in rows]
     left = [
@@ -285,7 +285,7 @@ def _running(followed: Sequence[Followed], now: datetime) -> pd.DataFrame:
 
 
 def _last_words(job: wire.Job) -> str | None:
-    """Give the newest of a job's messages in its most readable form."""
+    """Return the newest message of a job in its most readable form."""
     if not job.messages:
         return None
     last = job.messages[-1]
@@ -293,7 +293,7 @@ def _last_words(job: wire.Job) -> str | None:
 
 
 def _elapsed(one: Followed, job: wire.Job, now: datetime) -> timedelta | None:
-    """Tell how long a job has run; its start is told by the appliance's own clock."""
+    """Return how long a job has run; its start is in the appliance's own time."""
     if job.start_time is None:
         return None
     return max((job.end_time or now + one.skew) - job.start_time, timedelta(0))

@@ -1,4 +1,4 @@
-"""doctor(): whether each appliance can be read, at which step not, and what to do."""
+"""Checks of the connection and the API of each appliance: `doctor`."""
 
 from backupkit.doctor.rounds import doctor
 

@@ -1,4 +1,4 @@
-"""What an appliance tells: jobs, schedule, version, clock and time zone."""
+"""API checks of an appliance: jobs, schedule, version, clock and time zone."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -17,13 +17,13 @@ from backupkit.wire import Job, Schedule
 __all__ = ["clock", "job_details", "job_list", "schedule", "version", "zone"]
 
 SKEW: Final = timedelta(minutes=5)
-"""How far a clock may be off without a warning."""
+"""Maximum clock skew without a warning."""
 
 _WEEK: Final = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
 
 
 def job_list(visit: Visit) -> Finding:
-    """Read the list, for which the user needs its rights."""
+    """Check that the user may read the job list."""
     visit.job_ids = visit.client.job_ids()
     if not visit.job_ids:
         return Finding(
@@ -37,7 +37,7 @@ def job_list(visit: Visit) -> Finding:
 
 
 def job_details(visit: Visit) -> Finding:
-    """Read one job by the way all are read."""
+    """Check that one job can be read the way a collection reads it."""
     if not visit.job_ids:
         return Finding("skipped", "there is no job to read")
     job_id = visit.job_ids[0]
@@ -56,7 +56,7 @@ def job_details(visit: Visit) -> Finding:
             "tells neither their type nor their size.",
         )
     for job in jobs:
-        if job.job_id == job_id:  # some appliance may pass over the filter
+        if job.job_id == job_id:  # an appliance may ignore the filter
             return Finding("ok", _told(job))
     return Finding("skipped", "the job was removed meanwhile")
 
@@ -66,7 +66,7 @@ def _told(job: Job) -> str:
 
 
 def schedule(visit: Visit) -> Finding:
-    """Look for a schedule that starts something."""
+    """Check that an enabled schedule has a start time."""
     where = f"{visit.management} under Backup"
     try:
         schedules, spoiled = visit.client.schedules()
@@ -94,7 +94,7 @@ def schedule(visit: Visit) -> Finding:
 
 
 def _plan(plan: Schedule) -> str:
-    """Say when a schedule starts a backup."""
+    """Return when a schedule starts a backup."""
     if not plan.enable:
         return "switched off"
     if plan.recurrence_info is None:
@@ -109,12 +109,12 @@ def _plan(plan: Schedule) -> str:
 
 
 def version(visit: Visit) -> Finding:
-    """Read the version."""
+    """Check that the version can be read."""
     return Finding("ok", visit.client.version())
 
 
 def clock(visit: Visit) -> Finding:
-    """Compare the clocks."""
+    """Compare the appliance's clock with ours."""
     skew = visit.skew
     if skew is None:
         return Finding("skipped", "no answer told the time")
@@ -132,7 +132,7 @@ def clock(visit: Visit) -> Finding:
 
 
 def zone(visit: Visit) -> Finding:
-    """Compare the zone with the one in fleet.toml."""
+    """Compare the appliance's time zone with the one in fleet.toml."""
     told, written = visit.client.timezone(), visit.appliance.timezone
     name = visit.appliance.name
     try:
@@ -158,7 +158,7 @@ def zone(visit: Visit) -> Finding:
 
 
 def _differ(one: ZoneInfo, other: ZoneInfo, now: datetime) -> bool:
-    """Whether clocks in two zones show different times within a year; many zones have two names."""
+    """Return whether two zones differ within a year; many zones have two names."""
     weeks = (now + timedelta(weeks=n) for n in range(53))
     return any(
         week.astimezone(one).utcoffset() != week.astimezone(other).utcoffset() for week in weeks

@@ -1,4 +1,4 @@
-"""What one check found, and what is learned on the way for those further on."""
+"""Result of one check, and the state that checks share."""
 
 import re
 import socket
@@ -26,7 +26,7 @@ Typed: TypeAlias = Mapping[tuple[PasswordSource, str], str | CredentialError]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found."""
+    """Result of one check."""
 
     result: Literal["ok", "warning", "failed", "skipped"]
     found: str
@@ -35,7 +35,7 @@ class Finding:
 
 @dataclass
 class Visit:
-    """What is learned on the way, for the checks further on."""
+    """State of the checks of one appliance, for the checks that follow."""
 
     appliance: Appliance
     typed: Typed
@@ -61,18 +61,18 @@ class Visit:
 
     @property
     def management(self) -> str:
-        """Where a person looks after the appliance itself."""
+        """URL of the appliance's management interface."""
         return f"https://{bracketed(self.name)}:5480"
 
 
 def bracketed(address: str) -> str:
-    """Write an IPv6 address as a port can follow it."""
+    """Return an address, with brackets if it is IPv6, so that a port can follow."""
     return f"[{address}]" if ":" in address else address
 
 
 def failure(error: BackupkitError, *, advice: str = "") -> Finding:
-    """Part an error's sentence into what is wrong and what to do."""
-    text = str(error).removeprefix("No password: ")  # the check is called so already
+    """Return a failed finding: the error message, split into problem and next step."""
+    text = str(error).removeprefix("No password: ")  # the name of the check says so
     if parted := _TWO_PARTS.fullmatch(text):
         found, rest = parted.groups()
         return Finding("failed", found, advice or rest[:1].upper() + rest[1:])
@@ -87,7 +87,7 @@ def failure(error: BackupkitError, *, advice: str = "") -> Finding:
 
 
 def span(length: timedelta) -> str:
-    """Write a duration with its two largest units."""
+    """Format a duration with its two largest units."""
     minutes, seconds = divmod(int(abs(length).total_seconds()), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

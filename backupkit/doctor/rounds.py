@@ -1,7 +1,7 @@
-"""doctor(): look at every step of the way to each appliance, and say what to do where one fails.
+"""Checks of each step to each appliance, with the next step for a failed one: `doctor`.
 
-It changes nothing and keeps nothing. What an appliance says is untrusted and shown on one line;
-what opens it, password and token, is never shown.
+The checks change nothing and store nothing. Text from an appliance is untrusted and shown on one
+line. Passwords and tokens are never shown.
 """
 
 import threading
@@ -30,7 +30,7 @@ from backupkit.tables import CHECKS
 __all__ = ["doctor"]
 
 WORKERS: Final = 64
-"""How many appliances are looked at, at once."""
+"""Number of appliances that are checked concurrently."""
 
 _LONGEST_FOUND: Final = 300
 _LONGEST_ADVICE: Final = 1_000  # a fingerprint and two ways to use it
@@ -46,26 +46,27 @@ def doctor(
     progress: bool | None = None,
     clock: Callable[[], datetime] | None = None,
 ) -> pd.DataFrame:
-    """Check for each appliance whether it can be read, and what its figures will rest on.
+    """Check for each appliance whether it can be read, and the data basis of its figures.
 
     Parameters
     ----------
     fleet : Fleet or iterable of Appliance
-        Whom to look at.
+        Appliances to check.
     limits : Limits, optional
-        How long to wait, and how often to try.
+        Timeouts and attempts.
     workers : int
-        How many appliances are looked at, at once.
+        Number of appliances that are checked concurrently.
     progress : bool, optional
-        Whether to show a progress bar; by default where a person looks: a terminal or a notebook.
+        Whether to show a progress bar; default: in a terminal or a notebook.
     clock : callable, optional
-        Gives the present as an aware datetime; by default the machine's clock.
+        Returns the current time as an aware datetime; default: the system clock.
 
     Returns
     -------
     DataFrame
-        Of `backupkit.tables.CHECKS`: the appliances in the order of `fleet`, and of each the same
-        checks. One that needs a failed one is ``skipped``; one appliance never spoils another's.
+        Rows of `backupkit.tables.CHECKS`: the appliances in the order of `fleet`, with the same
+        checks each. A check that needs a failed one is ``skipped``. Appliances do not affect each
+        other.
 
     Examples
     --------
@@ -104,7 +105,7 @@ def doctor(
 
 @contextmanager
 def _stopped_early(pool: ThreadPoolExecutor, stop: threading.Event) -> Iterator[None]:
-    """Let nobody start anything more once an error or Ctrl-C ends the round."""
+    """Stop all checks if an error or Ctrl-C ends the run."""
     try:
         yield
     except BaseException:
@@ -114,13 +115,13 @@ def _stopped_early(pool: ThreadPoolExecutor, stop: threading.Event) -> Iterator[
 
 
 def _ask_for_passwords(appliances: Sequence[Appliance]) -> Typed:
-    """Prompt once for each user whose password a person types, before threads start."""
+    """Prompt once for each password to be typed, before threads start."""
     wanted = {(one.password, one.user) for one in appliances if one.password.kind == "prompt"}
     typed: dict[tuple[PasswordSource, str], str | CredentialError] = {}
     for source, user in sorted(wanted, key=repr):
         try:
             typed[source, user] = source.read(user)
-        except CredentialError as error:  # that of those appliances alone
+        except CredentialError as error:  # affects only the appliances with this password
             typed[source, user] = error
     return typed
 
@@ -133,9 +134,9 @@ def _examine(
     stop: threading.Event,
     now: Callable[[], datetime],
 ) -> list[tuple[object, ...]]:
-    """Make all checks of one appliance; gives the rows."""
+    """Run all checks of one appliance, and return the rows."""
     rows: list[tuple[object, ...]] = []
-    unmet: dict[str, str] = {}  # what cannot be built upon, and the check that is to blame
+    unmet: dict[str, str] = {}  # failed or skipped check -> the check that caused it
     refused = False
     with ExitStack() as stack:
         visit = Visit(appliance, typed, limits, due, stop, now, stack)
@@ -180,4 +181,4 @@ _STEPS: Final[tuple[tuple[str, tuple[str, ...], _Look], ...]] = (
     ("clock", ("certificate", "password"), answers.clock),
     ("time zone", ("log-in",), answers.zone),
 )
-"""Each check, what it builds upon, and how it is made."""
+"""Name, prerequisites and function of each check."""

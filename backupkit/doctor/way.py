@@ -1,4 +1,4 @@
-"""The way to an appliance: address, connection, certificate, password, log-in."""
+"""Connectivity checks of an appliance: address, connection, certificate, password, login."""
 
 import hashlib
 import socket
@@ -25,17 +25,17 @@ from backupkit.fleet import Appliance
 __all__ = ["address", "certificate", "connection", "log_in", "password"]
 
 EXPIRES_SOON: Final = timedelta(days=30)
-"""How long before its end a certificate is warned of."""
+"""Remaining validity of a certificate below which there is a warning."""
 
 _WRONG_NAME: Final = frozenset({62, 64})  # OpenSSL: host name mismatch, address mismatch
 _OUT_OF_DATE: Final = frozenset({9, 10})  # OpenSSL: not yet valid, has expired
 
 
 def address(visit: Visit) -> Finding:
-    """Look the name up."""
+    """Check that the host name can be resolved."""
     try:
         answers = socket.getaddrinfo(visit.name, visit.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):  # UnicodeError: a label no name can have
+    except (OSError, UnicodeError):  # UnicodeError: an invalid label
         return Finding(
             "failed",
             f"no host is named {visit.name}: the name lookup failed",
@@ -46,7 +46,7 @@ def address(visit: Visit) -> Finding:
 
 
 def connection(visit: Visit) -> Finding:
-    """Open a connection."""
+    """Check that a connection can be opened."""
     host, began = visit.appliance.host, perf_counter()
     try:
         connection = socket.create_connection(
@@ -73,7 +73,7 @@ def connection(visit: Visit) -> Finding:
 
 
 def certificate(visit: Visit) -> Finding:
-    """Shake hands, and judge the certificate that is shown."""
+    """Perform the TLS handshake, and check the certificate."""
     appliance = visit.appliance
     context: ssl.SSLContext = trust_of(appliance)["ssl_context"]
     try:
@@ -109,7 +109,7 @@ def certificate(visit: Visit) -> Finding:
 
 
 def _trust(appliance: Appliance) -> str:
-    """Say why a certificate is trusted."""
+    """Return why a certificate is trusted."""
     if appliance.fingerprint:
         return "the one pinned in fleet.toml"
     by = appliance.ca_bundle.name if appliance.ca_bundle else "this machine's authorities"
@@ -117,7 +117,7 @@ def _trust(appliance: Appliance) -> str:
 
 
 def _handshake(connection: socket.socket, context: ssl.SSLContext, name: str) -> bytes:
-    """Shake hands, and give the certificate that was shown; nothing else is sent."""
+    """Perform the TLS handshake, and return the certificate; send nothing else."""
     with context.wrap_socket(connection, server_hostname=name) as secure:
         return secure.getpeercert(binary_form=True) or b""
 
@@ -125,7 +125,7 @@ def _handshake(connection: socket.socket, context: ssl.SSLContext, name: str) ->
 def _parsed(certificate: bytes) -> x509.Certificate | None:
     try:
         return x509.load_der_x509_certificate(certificate)
-    except ValueError:  # OpenSSL puts up with more
+    except ValueError:  # OpenSSL accepts more
         return None
 
 
@@ -139,7 +139,7 @@ def _issuer(certificate: x509.Certificate) -> str:
 
 
 def _remedy(visit: Visit, error: Exception) -> str:
-    """Say what helps where a trusted authority would not; empty where it would."""
+    """Return advice for errors that a trusted authority would not fix; empty for others."""
     code = getattr(error, "verify_code", 0)
     if code in _OUT_OF_DATE:
         return (
@@ -158,7 +158,7 @@ def _remedy(visit: Visit, error: Exception) -> str:
 
 
 def _unverified(visit: Visit) -> bytes:
-    """Give the certificate that is shown, whoever it belongs to; empty if there is none."""
+    """Return the certificate without verifying it; empty if there is none."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     address = (visit.name, visit.port)
@@ -171,7 +171,7 @@ def _unverified(visit: Visit) -> bytes:
 
 
 def _names(certificate: x509.Certificate | None) -> str:
-    """Name the hosts a certificate is for."""
+    """Return the host names of a certificate; empty if there are none."""
     if certificate is not None:
         with suppress(ValueError, x509.ExtensionNotFound):
             kind = x509.SubjectAlternativeName
@@ -181,7 +181,7 @@ def _names(certificate: x509.Certificate | None) -> str:
 
 
 def password(visit: Visit) -> Finding:
-    """Look the password up."""
+    """Check that the source has a password."""
     source, user = visit.appliance.password, visit.appliance.user
     password = visit.typed.get((source, user)) or source.read(user)
     if isinstance(password, CredentialError):
@@ -197,7 +197,7 @@ def password(visit: Visit) -> Finding:
 
 
 def log_in(visit: Visit) -> Finding:
-    """Log in; the log-out follows with the last check."""
+    """Log in; the logout follows after the last check."""
     client = ApplianceClient(
         visit.appliance,
         visit.password,
@@ -209,5 +209,5 @@ def log_in(visit: Visit) -> Finding:
     try:
         visit.client = visit.stack.enter_context(client)
     finally:
-        visit.skew = client.clock_skew  # told even by who refuses the password
+        visit.skew = client.clock_skew  # known even if the login fails
     return Finding("ok", f"as {visit.appliance.user}, by /{client.flavour}")

@@ -244,7 +244,7 @@ def to_frame(
     names, places = _appliances(reader, rows) if "appliance" in rows.column_names else _NOBODY
     order = _order(rows, places, by)
     texts = _Texts(reader, rows, wanted)
-    series = {}
+    arrays = {}
     for column in wanted:
         if column.name not in rows.column_names:
             values = pa.chunked_array([pa.nulls(len(rows), column.arrow)])
@@ -260,8 +260,9 @@ def to_frame(
                 values = values.cast(pa.bool_())
             elif kind == "integer":
                 values = values.cast(column.arrow)
-        series[column.name] = column.series(column.loaded(values))
-    return pd.DataFrame(series, index=pd.RangeIndex(len(rows)), copy=False)
+        # arrays, as pandas would align series by their index
+        arrays[column.name] = column.series(column.loaded(values)).array
+    return pd.DataFrame(arrays, index=pd.RangeIndex(len(rows)), copy=False)
 
 
 class _Texts:

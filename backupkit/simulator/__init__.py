@@ -1,6 +1,6 @@
-"""A faithful stand-in for a fleet of vCenter Server Appliances and their backup API.
+"""Simulator of a fleet of vCenter Server Appliances and their backup API.
 
-Each name is loaded when it is first used, so that a help text can quote the faults quickly.
+Names are imported when first used, so that a help text can list the faults quickly.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""One simulated appliance: its state, apart from anything HTTP."""
+"""State of one simulated appliance, independent of HTTP."""
 
 import dataclasses
 import threading
@@ -19,33 +19,33 @@ SCHEDULE = "default"
 
 
 class BusyError(Exception):
-    """A backup is running already."""
+    """Request to start a backup while another one runs."""
 
 
 class SimulatedAppliance:
-    """An appliance that behaves, over HTTP, as its plan says.
+    """Simulated appliance that behaves according to its plan.
 
     Parameters
     ----------
     plan : Plan
-        Its character.
+        Properties of the appliance.
     scenario : Scenario
-        Gives seed and epoch.
+        Provides seed and epoch.
     clock : callable
-        Tells the true time, as an aware datetime; the appliance's own clock may be fast.
+        Returns the true time as an aware datetime; the appliance's own clock may be ahead.
     session_limit : int
-        Sessions that may be open at once.
+        Maximum number of open sessions.
 
     Attributes
     ----------
     host : str
-        Where it answers, as ``address:port``; empty until a fleet has started it.
+        Address as ``address:port``; empty until a fleet has started it.
     password : str
-        What the log-in asks for, now.
+        Password for the login.
     revoked : bool
-        Whether its user lacks the rights to see backups.
+        Whether the user lacks the permission to read backups.
     html : bool
-        Whether a proxy's error page is all that it answers.
+        Whether every response is a proxy's error page.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class SimulatedAppliance:
         self._by_hand: list[Job] = []
         self._changed: dict[str, Job] = {}  # cancelled or rewritten
         self._forgotten: set[str] = set()
-        self._finished: dict[str, msgspec.Raw] = {}  # details that will not change any more
+        self._finished: dict[str, msgspec.Raw] = {}  # encoded details of ended jobs
         self._lock = threading.RLock()
 
     def __repr__(self) -> str:
@@ -76,45 +76,45 @@ class SimulatedAppliance:
 
     @property
     def name(self) -> str:
-        """Its key in every frame."""
+        """Key of the appliance in every frame."""
         return self.plan.name
 
     @property
     def site(self) -> str:
-        """Where it stands."""
+        """Site of the appliance."""
         return self.plan.site
 
     @property
     def group(self) -> str:
-        """What it is for."""
+        """Group of the appliance."""
         return self.plan.group
 
     @property
     def timezone(self) -> str:
-        """Its true time zone, by IANA name."""
+        """True time zone, an IANA name."""
         return self.plan.timezone
 
     @property
     def traits(self) -> frozenset[Trait]:
-        """What is special about it."""
+        """Traits of the appliance."""
         return frozenset(self.plan.traits)
 
     @property
     def version(self) -> str:
-        """Its release, such as ``8.0.3``."""
+        """Release, such as ``8.0.3``."""
         return self.plan.version
 
     @property
     def release(self) -> Release:
-        """Its release in full."""
+        """Release with all its properties."""
         return self.plan.release
 
     def now(self) -> datetime:
-        """Time on the appliance's own clock, UTC."""
+        """Return the time of the appliance's own clock [UTC]."""
         return self._clock().astimezone(UTC) + self.plan.skew
 
     def jobs(self) -> list[Job]:
-        """Every job that has started by now, oldest first."""
+        """Return all jobs started so far, oldest first."""
         with self._lock:
             now = self.now()
             jobs = self._timeline.until(now)
@@ -129,21 +129,21 @@ class SimulatedAppliance:
             return jobs
 
     def job(self, identifier: str) -> Job | None:
-        """One job, if there is one of that id."""
+        """Return the job with an id; None if there is none."""
         return next((job for job in self.jobs() if job.id == identifier), None)
 
     def details(self, wanted: Collection[str] | None) -> dict[str, msgspec.Raw]:
-        """Details of jobs by id, newest last, as JSON.
+        """Return the details of jobs by id, newest last, as JSON.
 
         Parameters
         ----------
         wanted : collection of str or None
-            Ids; those that do not exist are left out. None asks for all.
+            Ids; unknown ones are ignored. None means all jobs.
 
         Returns
         -------
         dict
-            Text that `msgspec` embeds as it is: what has ended is encoded once.
+            Encoded JSON that `msgspec` embeds unchanged; ended jobs are encoded only once.
         """
         with self._lock:
             now = self.now()
@@ -154,22 +154,22 @@ class SimulatedAppliance:
             }
 
     def create(self, comment: str) -> Job:
-        """Start a backup by hand.
+        """Start a manual backup.
 
         Parameters
         ----------
         comment : str
-            Becomes part of the folder's name.
+            Part of the folder name.
 
         Returns
         -------
         Job
-            It goes on by the clock.
+            New job; it progresses with the clock.
 
         Raises
         ------
         BusyError
-            While another one runs.
+            If another backup is running.
         """
         with self._lock:
             jobs = self.jobs()
@@ -179,24 +179,24 @@ class SimulatedAppliance:
             job = self._timeline.by_hand(now, comment=comment)
             taken = {other.id for other in jobs}
             moment = now
-            while job.id in taken:  # ids count seconds, and one may be cancelled within one
+            while job.id in taken:  # ids count whole seconds
                 moment += timedelta(seconds=1)
                 job = dataclasses.replace(job, id=job_id(moment, self.release.build))
             self._by_hand.append(job)
             return job
 
     def cancel(self, identifier: str) -> bool | None:
-        """End a running backup.
+        """Cancel a running backup.
 
         Parameters
         ----------
         identifier : str
-            Of the job.
+            Id of the job.
 
         Returns
         -------
         bool or None
-            Whether it was running; None where there is no such job.
+            Whether it was running; None if there is no such job.
         """
         with self._lock:
             job = self.job(identifier)
@@ -222,25 +222,25 @@ class SimulatedAppliance:
             return True
 
     def forget(self, identifier: str | None) -> None:
-        """Lose jobs, as when the history file is removed.
+        """Remove jobs, as if the history file were deleted.
 
         Parameters
         ----------
         identifier : str or None
-            Of a job. None: all that have started.
+            Id of a job; None means all jobs that have started.
         """
         with self._lock:
             self._forgotten |= {job.id for job in self._known(identifier)}
 
     def rewrite(self, identifier: str, *, start: datetime | None, end: datetime | None) -> None:
-        """Tell another story of a job.
+        """Change the start or the end of a job.
 
         Parameters
         ----------
         identifier : str
-            Of the job.
+            Id of the job.
         start, end : datetime or None
-            With a time zone. None: as it was.
+            Aware datetimes; None keeps the old value.
         """
         with self._lock:
             (job,) = self._known(identifier)
@@ -252,14 +252,14 @@ class SimulatedAppliance:
             self._finished.pop(job.id, None)
 
     def upgrade(self, version: str, *, legacy: bool) -> None:
-        """Run another release from now on; jobs that have started keep theirs.
+        """Switch to another release; jobs that have started keep theirs.
 
         Parameters
         ----------
         version : str
             One of the simulator's releases.
         legacy : bool
-            Whether it answers `/rest`.
+            Whether it serves `/rest`.
         """
         if version not in RELEASES:
             raise ValueError(
@@ -278,7 +278,7 @@ class SimulatedAppliance:
         return jobs
 
     def schedules(self) -> dict[str, payloads.Object]:
-        """Backup schedules by name."""
+        """Return the backup schedules by name."""
         enabled = Trait.SCHEDULE_DISABLED not in self.plan.traits
         return {SCHEDULE: payloads.schedule(self.plan, enabled=enabled)}
 

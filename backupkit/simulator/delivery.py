@@ -1,26 +1,26 @@
-"""How an answer goes over the wire: whole, in part, drop by drop, or not at all."""
+"""Transmission of a reply: complete, in part, byte by byte, or not at all."""
 
 import http
 from collections.abc import Iterator
 
 from backupkit.simulator.wire import Reply, Way
 
-CHUNK = 1 << 16  # [bytes] of padding that are sent at once
-LAST = frozenset(Way) - {Way.WHOLE, Way.DRIP, Way.DRIP_HEADERS}  # the connection ends
+CHUNK = 1 << 16  # [bytes] of padding per chunk
+LAST = frozenset(Way) - {Way.WHOLE, Way.DRIP, Way.DRIP_HEADERS}  # closes the connection
 
 
 def pieces(reply: Reply) -> Iterator[bytes]:
-    r"""Write a reply as HTTP/1.1, in the pieces that it is sent in.
+    r"""Yield a reply as HTTP/1.1, chunk by chunk.
 
     Parameters
     ----------
     reply : Reply
-        However long its padding, no piece is large but the first.
+        Reply to send; its padding is split into small chunks.
 
     Yields
     ------
     bytes
-        Nothing where the reply is silence.
+        One chunk; nothing is yielded for a reply that sends nothing.
 
     Examples
     --------

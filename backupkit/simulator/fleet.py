@@ -1,4 +1,4 @@
-"""A whole simulated fleet on loopback, from certificate authority to request log."""
+"""Simulated fleet on loopback, with certificate authority and request log."""
 
 import contextlib
 import dataclasses
@@ -32,9 +32,9 @@ from backupkit.simulator.wire import Reply, Request
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LoggedRequest:
-    """One request that a fleet has answered.
+    """Request that a fleet has answered.
 
-    Status 0: nothing that is HTTP was sent. `fault` is the kind that befell it, if any.
+    Status 0 means that no HTTP response was sent. `fault` is the kind of its fault, if any.
     """
 
     appliance: str
@@ -50,30 +50,30 @@ def _now() -> datetime:
 
 
 class SimulatedFleet:
-    """Appliances that answer over HTTPS while the ``with`` block runs.
+    """Simulated appliances that serve HTTPS while the ``with`` block runs.
 
     Parameters
     ----------
     scenario : Scenario
-        Which appliances, and their story.
+        Appliances and their jobs.
     clock : callable, optional
-        Returns an aware datetime; the true time by default.
+        Returns an aware datetime; default: the true time.
     latency : float
-        Waited before each answer [s].
+        Delay before each response [s].
     host : str
         Address to listen on.
     port : int
-        Of the first appliance, the others follow; 0 takes free ones.
+        Port of the first appliance, the others follow; 0 picks free ports.
     faults : sequence of Fault, or mapping, optional
-        What goes wrong; of several faults the first that strikes wins. A mapping from kind to
-        rate spares log-in and log-out.
+        Faults to inject; the first that applies wins. A mapping from kind to rate excludes login
+        and logout.
     session_limit : int
-        Sessions that one user may have open on an appliance.
+        Maximum number of open sessions per appliance.
 
     Raises
     ------
     ValueError
-        For faults that do not exist, do not add up, or are for nobody.
+        If a fault does not exist or matches no appliance, or the rates of a mapping exceed 1.
 
     Examples
     --------
@@ -143,42 +143,42 @@ class SimulatedFleet:
 
     @property
     def authority(self) -> bytes:
-        """Certificate of the authority that a client has to trust, as PEM."""
+        """Certificate of the authority that a client must trust, PEM."""
         return self._authority.cert_pem.bytes()
 
     @property
     def requests(self) -> tuple[LoggedRequest, ...]:
-        """Every request answered so far, oldest first."""
+        """Requests answered so far, oldest first."""
         with self._lock:
             return tuple(self._log)
 
     def clear_requests(self) -> None:
-        """Forget the requests so far."""
+        """Clear the request log."""
         with self._lock:
             self._log.clear()
 
     @property
     def open_sessions(self) -> int:
-        """Sessions that nobody has ended and that have not idled out, of all appliances."""
+        """Number of open sessions on all appliances."""
         return sum(len(appliance.sessions) for appliance in self.appliances)
 
     def write_fleet(self, path: str | Path) -> None:
-        """Write the inventory file that a client needs.
+        """Write the inventory file for a client.
 
         Parameters
         ----------
         path : path
-            Of the TOML file. ``<stem>.ca.pem`` and ``<stem>.password`` come beside it.
+            TOML file; ``<stem>.ca.pem`` and ``<stem>.password`` are written beside it.
         """
         inventory.write(Path(path), self.appliances, self.authority)
 
     def stop(self, name: str) -> None:
-        """Make an appliance unreachable: its port refuses, its connections break.
+        """Make an appliance unreachable: its port refuses connections, and open ones break.
 
         Parameters
         ----------
         name : str
-            Of the appliance. Stopping twice is harmless.
+            Name of the appliance; stopping it twice is harmless.
         """
         if name in self._open:
             door = self._doors[name]
@@ -188,12 +188,12 @@ class SimulatedFleet:
             self._open.remove(name)
 
     def start(self, name: str) -> None:
-        """Make an appliance reachable, on the port it had; its sessions are gone.
+        """Make an appliance reachable again on its old port; its sessions are lost.
 
         Parameters
         ----------
         name : str
-            Of the appliance. Starting twice is harmless.
+            Name of the appliance; starting it twice is harmless.
         """
         if name not in self._open:
             self[name].sessions.clear()
@@ -203,61 +203,61 @@ class SimulatedFleet:
             self._open.add(name)
 
     def set_password(self, name: str, password: str) -> None:
-        """Change the password; open sessions stay.
+        """Change the password; open sessions stay open.
 
         Parameters
         ----------
         name : str
-            Of the appliance.
+            Name of the appliance.
         password : str
-            The new one.
+            New password.
         """
         self[name].password = password
 
     def revoke(self, name: str) -> None:
-        """Take away the user's rights: it may log in, and gets 403 for the rest.
+        """Revoke the user's permissions: the login works, other requests get 403.
 
         Parameters
         ----------
         name : str
-            Of the appliance.
+            Name of the appliance.
         """
         self[name].revoked = True
 
     def answer_html(self, name: str, on: bool = True) -> None:  # noqa: FBT001, FBT002  # a switch
-        """Answer 503 with a page for people, as a proxy does while services start.
+        """Return 503 with an HTML page, as a proxy does while services start.
 
         Parameters
         ----------
         name : str
-            Of the appliance.
+            Name of the appliance.
         on : bool
-            False: be an appliance again.
+            False ends it.
         """
         self[name].html = on
 
     def set_faults(self, faults: Sequence[Fault] | Mapping[str, float]) -> None:
-        """Let other things go wrong from now on; counts begin anew.
+        """Replace the injected faults, and reset their counts.
 
         Parameters
         ----------
         faults : sequence of Fault, or mapping
-            As for the fleet itself; an empty one ends all trouble.
+            As for the fleet itself; an empty one removes all faults.
         """
         self._faults = Faults(faults, seed=self._seed, names=tuple(self._by_name))
 
     def struck(self, name: str) -> tuple[str, ...]:
-        """Ids of the jobs whose content a fault makes wrong.
+        """Return the ids of the jobs with wrong content.
 
         Parameters
         ----------
         name : str
-            Of the appliance.
+            Name of the appliance.
 
         Returns
         -------
         tuple of str
-            As the appliance lists them now.
+            Ids as the appliance lists them now.
 
         Examples
         --------
@@ -274,14 +274,14 @@ class SimulatedFleet:
         )
 
     def forget(self, name: str, job_id: str | None = None) -> None:
-        """Let jobs vanish, as when the history file is removed; later ones will appear.
+        """Remove jobs, as if the history file were deleted; later jobs still appear.
 
         Parameters
         ----------
         name : str
-            Of the appliance.
+            Name of the appliance.
         job_id : str, optional
-            Of one job. None: all.
+            Id of one job; None means all jobs.
         """
         self[name].forget(job_id)
 
@@ -293,40 +293,40 @@ class SimulatedFleet:
         start: datetime | None = None,
         end: datetime | None = None,
     ) -> None:
-        """Let a job turn up with another start or end.
+        """Change the start or the end of a job.
 
         Parameters
         ----------
         name : str
-            Of the appliance.
+            Name of the appliance.
         job_id : str
-            Of the job; it stays.
+            Id of the job; it does not change.
         start, end : datetime, optional
-            With a time zone. None: as it was.
+            Aware datetimes; None keeps the old value.
         """
         self[name].rewrite(job_id, start=start, end=end)
 
     def expire_sessions(self, name: str) -> None:
-        """End every session, as time or an administrator does.
+        """End every session, as a timeout or an administrator does.
 
         Parameters
         ----------
         name : str
-            Of the appliance.
+            Name of the appliance.
         """
         self[name].sessions.clear()
 
     def upgrade(self, name: str, version: str, *, legacy: bool = True) -> None:
-        """Run another release from now on; jobs stay, sessions are gone.
+        """Switch to another release; jobs stay, sessions are lost.
 
         Parameters
         ----------
         name : str
-            Of the appliance.
+            Name of the appliance.
         version : str
-            Such as ``8.0.3``.
+            Release, such as ``8.0.3``.
         legacy : bool
-            Whether it still answers `/rest`.
+            Whether it still serves `/rest`.
         """
         self[name].upgrade(version, legacy=legacy)
 

@@ -1,4 +1,4 @@
-"""The inventory of a simulated fleet, as a file that a client reads."""
+"""Inventory file of a simulated fleet, for a client."""
 
 import json
 import os
@@ -14,14 +14,14 @@ def write(path: Path, appliances: Sequence[SimulatedAppliance], authority: bytes
     Parameters
     ----------
     path : Path
-        Of the TOML file; the others come beside it, named after its stem.
+        TOML file; the others are written beside it, with the same stem.
     appliances : sequence of SimulatedAppliance
-        With their ports.
+        Appliances with their ports.
     authority : bytes
-        Certificate, PEM.
+        Certificate of the authority, PEM.
     """
     password, bundle = path.with_suffix(".password"), path.with_suffix(".ca.pem")
-    password.unlink(missing_ok=True)  # it may be open to all
+    password.unlink(missing_ok=True)  # an old file may be readable by all
     descriptor = os.open(password, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(f"{PASSWORD}\n")
@@ -42,7 +42,7 @@ target = 0.99""",
 
 
 def quoted(text: str) -> str:
-    r"""Write a TOML basic string.
+    r"""Return a text as a TOML basic string.
 
     Examples
     --------

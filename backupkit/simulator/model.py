@@ -1,4 +1,4 @@
-"""What the simulator is made of: traits, releases, backup targets, causes of failure, jobs."""
+"""Data types of the simulator: traits, releases, backup targets, failure causes, jobs."""
 
 import dataclasses
 import enum
@@ -7,19 +7,19 @@ from datetime import datetime, timedelta
 
 
 class Trait(enum.StrEnum):
-    """What is special about a simulated appliance; most traits can be combined."""
+    """Special behaviour of a simulated appliance; most traits can be combined."""
 
     HEALTHY = "healthy"
-    FLAKY = "flaky"  # fails now and then, and is run again by hand the same day
-    THREE_STRIKES = "three strikes"  # the last three nights failed, and so will the next
-    MISSED_NIGHT = "missed night"  # a night without any job
-    OVERRUNNING = "overrunning"  # runs last longer and longer, into the day
+    FLAKY = "flaky"  # fails sometimes, with a manual retry on the same day
+    THREE_STRIKES = "three strikes"  # the last three nights failed, and all later ones fail
+    MISSED_NIGHT = "missed night"  # two nights without any job
+    OVERRUNNING = "overrunning"  # jobs take longer and longer, into the day
     GROWING = "growing"  # size and duration grow steadily
-    SCHEDULE_DISABLED = "schedule disabled"  # some weeks ago
+    SCHEDULE_DISABLED = "schedule disabled"  # for some weeks
     NEW = "new"  # the first job ran last week
-    WRONG_TIME_ZONE = "wrong time zone"  # its zone is not what its administrator believes
-    CLOCK_SKEW = "clock skew"  # its clock is fast by minutes
-    REPLACED = "replaced"  # reachable, scheduled, and without any history
+    WRONG_TIME_ZONE = "wrong time zone"  # its zone is not the one in fleet.toml
+    CLOCK_SKEW = "clock skew"  # its clock is ahead by minutes
+    REPLACED = "replaced"  # reachable, with a schedule, but without jobs
     ALWAYS_FAILING = "always failing"  # with one message, from the first job on
     UNREACHABLE = "unreachable"  # nothing listens on its port
     RUNNING = "running"  # a job runs at the epoch
@@ -27,7 +27,7 @@ class Trait(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Release:
-    """One release of the appliance, as its version resource and its backups name it."""
+    """Release of the appliance, as named by its version resource and its backups."""
 
     number: tuple[int, ...]
     full: str
@@ -36,12 +36,12 @@ class Release:
 
     @property
     def has_api(self) -> bool:
-        """Whether `/api` answers, besides `/rest`."""
+        """Return whether `/api` exists besides `/rest`."""
         return self.number >= (7, 0, 2)
 
     @property
     def has_error_type(self) -> bool:
-        """Whether errors carry ``error_type`` and ``challenge``."""
+        """Return whether errors contain ``error_type`` and ``challenge``."""
         return self.number >= (7, 0)
 
 
@@ -62,18 +62,18 @@ RELEASES = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Target:
-    """A file server that appliances back up to."""
+    """File server that receives backups."""
 
-    base: str  # as a schedule spells it: a URI, maybe with an empty port
+    base: str  # URI as in a schedule, possibly with an empty port
     user: str
 
     @property
     def host(self) -> str:
-        """The server's name or address."""
+        """Name or address of the server."""
         return self.base.partition("://")[2].partition("/")[0].rstrip(":")
 
     def folder(self, path: str) -> str:
-        """URI of a folder below the base, as a job's details spell it."""
+        """Return the URI of a folder below the base, as in a job's details."""
         scheme, _, rest = self.base.partition("://")
         host, _, base = rest.partition("/")
         return f"{scheme}://{host.rstrip(':')}/{base}/{path}"
@@ -90,7 +90,7 @@ OLD_TARGET = TARGETS[-1]  # before 6.7 U2 there was neither SFTP nor SMB nor NFS
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Message:
-    """A localizable message of the appliance."""
+    """Localizable message of the appliance."""
 
     id: str
     default_message: str
@@ -99,9 +99,9 @@ class Message:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a backup fails: the template of its message.
+    """Cause of failed backups: the template of their message.
 
-    The texts were seen in the field; the real message ids were not, hence ``sample.``.
+    The texts come from real appliances. The real message ids are unknown, hence ``sample.``.
     """
 
     id: str
@@ -109,19 +109,19 @@ class Cause:
     fields: tuple[str, ...] = ()
 
     def message(self, rng: random.Random, host: str) -> Message:
-        """Write the message of one failure.
+        """Return the message of one failure.
 
         Parameters
         ----------
         rng : Random
-            Draws the variable parts.
+            Random numbers for the variable parts.
         host : str
-            The backup target's name or address.
+            Name or address of the backup target.
 
         Returns
         -------
         Message
-            With the variable parts both in the text and in ``args``.
+            Message with the variable parts both in the text and in ``args``.
         """
         words = {
             "component": rng.choice(("wcp", "vum", "vtsdb")),
@@ -168,7 +168,7 @@ CAUSE_WEIGHTS = (8, 4, 4, 3, 2, 2, 1, 1)
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One backup job, with its whole life: what a moment shows of it is `payloads`' affair."""
+    """Backup job from start to end; `payloads` derives its state at one moment."""
 
     id: str
     kind: str  # SCHEDULED or MANUAL
@@ -178,20 +178,20 @@ class Job:
     size: int  # [bytes] transferred at the end
     reached: int  # [%] of progress at the end
     location: str
-    release: Release  # that ran when it started
+    release: Release  # release when the job started
     messages: tuple[Message, ...] = ()
     user: str | None = None
-    queued: timedelta = timedelta(seconds=2)  # PENDING for that long
-    blocked: timedelta = timedelta()  # then BLOCKED
+    queued: timedelta = timedelta(seconds=2)  # time in PENDING
+    blocked: timedelta = timedelta()  # then time in BLOCKED
 
 
 def dice(seed: str) -> random.Random:
-    """Random numbers that depend on nothing but a seed."""
-    return random.Random(seed)  # noqa: S311  # a story, no secret
+    """Return a random number generator that depends only on a seed."""
+    return random.Random(seed)  # noqa: S311  # test data, no secret
 
 
 def job_id(start: datetime, build: str) -> str:
-    """Name a job as the appliance does.
+    """Return a job id in the appliance's format.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What the API says about jobs and schedules at one moment: plain objects, ready for JSON."""
+"""JSON objects of the API for jobs and schedules at one moment."""
 
 import hashlib
 from datetime import datetime
@@ -24,7 +24,7 @@ MAX_COUNT = 14
 
 
 def instant(moment: datetime) -> str:
-    """Write a moment as the API does.
+    """Format a time as the API does.
 
     Examples
     --------
@@ -36,7 +36,7 @@ def instant(moment: datetime) -> str:
 
 
 def message(source: Message) -> Object:
-    """Localizable message, as jobs and errors carry it."""
+    """Return a localizable message, as in jobs and errors."""
     return {
         "id": source.id,
         "default_message": source.default_message,
@@ -45,7 +45,7 @@ def message(source: Message) -> Object:
 
 
 def status(job: Job, now: datetime) -> str:
-    """Status of a job in the words of the details: PENDING, BLOCKED, RUNNING, or how it ended."""
+    """Return the status in the details: PENDING, BLOCKED, RUNNING, SUCCEEDED or FAILED."""
     if now >= job.end:
         return "SUCCEEDED" if job.ok else "FAILED"
     if now < job.start + job.queued:
@@ -54,7 +54,7 @@ def status(job: Job, now: datetime) -> str:
 
 
 def share(job: Job, now: datetime) -> float:
-    """Share of its work that a job has done: from 0 to 1, a little faster at first."""
+    """Return the share of its work that a job has done, 0 to 1; a little faster at first."""
     begin = job.start + job.queued + job.blocked
     if now >= job.end:
         return 1.0
@@ -65,7 +65,7 @@ def share(job: Job, now: datetime) -> float:
 
 
 def job_status(job: Job, now: datetime) -> Object:
-    """BackupJobStatus: what ``job/{id}`` answers."""
+    """Return the response to ``job/{id}`` (BackupJobStatus)."""
     ended = now >= job.end
     answer: Object = {
         "id": job.id,
@@ -80,7 +80,7 @@ def job_status(job: Job, now: datetime) -> Object:
 
 
 def job_info(job: Job, now: datetime, plan: Plan) -> Object:
-    """Details.Info: which fields there are depends on the status."""
+    """Return one record of the details (Details.Info); its fields depend on the status."""
     word = status(job, now)
     done = share(job, now)
     ended = now >= job.end
@@ -118,7 +118,7 @@ def job_info(job: Job, now: datetime, plan: Plan) -> Object:
 
 
 def schedule(plan: Plan, *, enabled: bool) -> Object:
-    """Schedules.Info of the appliance's one schedule."""
+    """Return the only schedule of the appliance (Schedules.Info)."""
     recurrence: Object = {"hour": plan.hour, "minute": plan.minute}
     if plan.days is not None:
         recurrence["days"] = list(plan.days)
@@ -136,7 +136,7 @@ def schedule(plan: Plan, *, enabled: bool) -> Object:
 
 
 def parts() -> list[Object]:
-    """List what can be backed up."""
+    """Return the parts that can be backed up."""
     return [
         {
             "id": part,
@@ -150,7 +150,7 @@ def parts() -> list[Object]:
 
 
 def version(plan: Plan) -> Object:
-    """Tell release and build, as ``system/version`` does."""
+    """Return release and build, as in ``system/version``."""
     return {
         "version": plan.release.full,
         "product": "VMware vCenter Server Appliance",
@@ -163,7 +163,7 @@ def version(plan: Plan) -> Object:
 
 
 def who(session: Session) -> Object:
-    """Tell whose session it is."""
+    """Return user and times of a session."""
     return {
         "user": session.user,
         "created_time": instant(session.created),
@@ -172,7 +172,7 @@ def who(session: Session) -> Object:
 
 
 def challenge(name: str) -> str:
-    """How an appliance asks for a log-in."""
+    """Return the authentication challenge of an appliance."""
     realm = hashlib.sha256(name.encode()).hexdigest()[:40]
     sts = f"https://{name}.example.test/sts/STSService/vsphere.local"
     return f'Basic realm="VAPI endpoint",SIGN realm={realm},service="VAPI endpoint",sts="{sts}"'

@@ -1,4 +1,4 @@
-"""Which request is which operation, and what each operation answers."""
+"""Routes of the simulated API, and the operation of each."""
 
 import base64
 import dataclasses
@@ -34,7 +34,7 @@ LOCATION_TYPES = frozenset({"FTP", "FTPS", "HTTP", "HTTPS", "NFS", "SCP", "SFTP"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Call:
-    """A request that found its route."""
+    """Request with a matching route."""
 
     appliance: SimulatedAppliance
     flavour: Flavour
@@ -60,36 +60,36 @@ Operation = Callable[[Call], object]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Route:
-    """One operation's address in one flavour."""
+    """Address of one operation in one flavour."""
 
     flavour: Flavour
     method: str
     path: str  # below the flavour's root; `{id}` stands for one segment
     operation: Operation
     status: int = 200
-    action: str | None = None  # what the query's `action` or `~action` must say
+    action: str | None = None  # required value of `action` or `~action` in the query
     since: tuple[int, ...] = (6, 5)
     public: bool = False  # needs no session
 
     def serves(self, release: Release) -> bool:
-        """Whether a release knows it."""
+        """Return whether a release has this route."""
         return release.number >= self.since and (self.flavour == "rest" or release.has_api)
 
 
 def respond(appliance: SimulatedAppliance, request: Request) -> Reply:
-    """Answer a request.
+    """Return the reply to a request.
 
     Parameters
     ----------
     appliance : SimulatedAppliance
-        Whom it is sent to.
+        Appliance that receives the request.
     request : Request
-        Anything at all.
+        Any request.
 
     Returns
     -------
     Reply
-        Unknown addresses are told before anybody is asked to log in.
+        Reply; an unknown address yields 404 even without a session.
     """
     if appliance.html:
         return proxied()
@@ -135,21 +135,21 @@ def _unauthenticated(appliance: SimulatedAppliance) -> FaultError:
 
 
 def unauthorized() -> FaultError:
-    """Refuse a user who lacks the rights."""
+    """Return the error for a user without the required permission."""
     text = "Permission to perform this operation was denied."
     source = Message("com.vmware.vapi.endpoint.method.not.authorized", text)
     return FaultError(403, "UNAUTHORIZED", source)
 
 
 def no_such_job(identifier: str) -> FaultError:
-    """Refuse a question for a job that does not exist."""
+    """Return the error for a job that does not exist."""
     text = f"Backup job {identifier} does not exist."
     source = Message("sample.backup.job.not_found", text, (identifier,))
     return FaultError(404, "NOT_FOUND", source)
 
 
 def too_many_sessions(limit: int, user: str) -> FaultError:
-    """Refuse a log-in beyond the limit."""
+    """Return the error for a login beyond the session limit."""
     text = (
         f"User session count is limited to {limit}. "
         f"Existing session count is {limit} for user {user}"
@@ -160,7 +160,7 @@ def too_many_sessions(limit: int, user: str) -> FaultError:
 
 
 def token_of(request: Request) -> str | None:
-    """Token that a request carries, in its header or in its cookie."""
+    """Return the token of a request, from its header or its cookie."""
     headers = request.headers
     token = headers.get(TOKEN)
     if token is None and headers.get(HEADER_ONLY) != "true":
@@ -170,7 +170,7 @@ def token_of(request: Request) -> str | None:
 
 
 def _token(call: Call) -> str:
-    """Token of the caller's open session."""
+    """Return the token of the caller's open session."""
     token = token_of(call.request)
     if token is None or call.appliance.sessions.touch(token) is None:
         raise _unauthenticated(call.appliance)
@@ -316,7 +316,7 @@ def _both(
     action: str | None = None,
     since: tuple[int, ...] = (6, 5),
 ) -> tuple[Route, Route]:
-    """Build an operation that has one address in both flavours."""
+    """Return the routes of an operation that has the same path in both flavours."""
     return (
         Route("api", method, path, operation, action=action, since=since),
         Route("rest", method, path, operation, action=action, since=since),
@@ -334,7 +334,7 @@ ROUTES = (
     *_both("GET", "/appliance/system/time/timezone", _timezone),
     *_both("GET", "/appliance/recovery", _recovery, since=(6, 7)),
     *_both("GET", f"{BACKUP}/job", _jobs),
-    *_both("GET", f"{BACKUP}/job/details", _details, since=(6, 7)),  # wins over job/{id}
+    *_both("GET", f"{BACKUP}/job/details", _details, since=(6, 7)),  # must precede job/{id}
     *_both("GET", f"{BACKUP}/job/{{id}}", _job),
     Route("api", "POST", f"{BACKUP}/job", _create, status=201),
     Route("rest", "POST", f"{BACKUP}/job", _create),

@@ -1,4 +1,4 @@
-"""Seeded stories about fleets: which appliances there are, and what is special about each."""
+"""Seeded scenarios: the appliances of a simulated fleet and their properties."""
 
 import dataclasses
 import random
@@ -10,42 +10,42 @@ from typing import Self
 from backupkit.simulator.model import OLD_TARGET, RELEASES, TARGETS, Release, Target, Trait, dice
 
 WEEK = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
-NIGHT = (0, 1, 2, 3, 4, 5, 22, 23)  # hours at which people let backups start
+NIGHT = (0, 1, 2, 3, 4, 5, 22, 23)  # usual start hours of backups
 SKEW = timedelta(minutes=7, seconds=20)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The character of one appliance; with seed and epoch it fixes every job it ever has."""
+    """Properties of one appliance; with seed and epoch they determine all its jobs."""
 
     name: str
     site: str
     group: str
     version: str
-    timezone: str  # IANA name; the schedule is read in it
+    timezone: str  # IANA name; the schedule is in this zone
     traits: tuple[Trait, ...]
     target: Target
     hour: int
     minute: int
     days: tuple[str, ...] | None = None  # None: every day
     nights: int = 90  # of history at the epoch
-    jobs: int | None = None  # exactly so many finished jobs at the epoch, whatever `nights` says
-    believed_timezone: str | None = None  # what the administrator writes down, if anything
-    exclude: str | None = None  # why the administrator leaves it out of the SLA
-    legacy: bool = True  # False: it does not answer `/rest` at all
+    jobs: int | None = None  # exact number of finished jobs at the epoch, instead of `nights`
+    believed_timezone: str | None = None  # zone in fleet.toml, if any
+    exclude: str | None = None  # reason for exclusion from the SLA
+    legacy: bool = True  # False: no `/rest`
 
     @property
     def release(self) -> Release:
-        """The release that runs on it."""
+        """Release of the appliance."""
         return RELEASES[self.version]
 
     @property
     def skew(self) -> timedelta:
-        """How far its clock is fast."""
+        """Time by which its clock is ahead."""
         return SKEW if Trait.CLOCK_SKEW in self.traits else timedelta()
 
     def slot(self, day: date) -> datetime:
-        """When the schedule fires on a day of the appliance's calendar.
+        """Return when the schedule starts a backup on a local day.
 
         Parameters
         ----------
@@ -55,8 +55,8 @@ class Plan:
         Returns
         -------
         datetime
-            UTC. A local time that occurs twice means the first; one that a clock change
-            skips means the offset before the change.
+            Start [UTC]. A local time that occurs twice means the first; one that a clock change
+            skips uses the offset before the change.
         """
         zone = zoneinfo.ZoneInfo(self.timezone)
         local = datetime.combine(day, time(self.hour, self.minute), tzinfo=zone)
@@ -65,15 +65,15 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """A fleet's story.
+    """Appliances of a simulated fleet, with seed and epoch.
 
     Parameters
     ----------
     seed : int
-        Same seed, epoch and clock: the same bytes in every answer.
+        The same seed, epoch and clock give the same bytes in every response.
     epoch : datetime
-        The story's "now", with a time zone: three strikes, new and running are relative to
-        it. Histories go on after it, and nothing that happened before ever changes.
+        Reference time, aware: three strikes, new and running are relative to it. Jobs continue
+        after it; earlier jobs never change.
     plans : tuple of Plan
         One per appliance.
     """
@@ -96,24 +96,24 @@ class Scenario:
 
     @classmethod
     def demo(cls, *, seed: int = 1, epoch: datetime, days: int = 90) -> Self:
-        """Twelve appliances on three sites that show every trait.
+        """Return twelve appliances on three sites that show every trait.
 
-        At the epoch, with an RPO of 24 h and a grace of 2 h, six are compliant, three in
-        breach, one is unreachable, one was just replaced and one is excluded.
+        At the epoch, with an RPO of 24 h and a grace of 2 h: six compliant, three in breach,
+        one unreachable, one just replaced, one excluded.
 
         Parameters
         ----------
         seed : int
-            Of all that is drawn at random.
+            Seed of all random values.
         epoch : datetime
-            The story's "now", with a time zone.
+            Reference time, an aware datetime.
         days : int
-            Nights of history at the epoch.
+            Nights with jobs before the epoch.
 
         Returns
         -------
         Scenario
-            To be handed to `SimulatedFleet`.
+            Scenario for `SimulatedFleet`.
 
         Examples
         --------
@@ -158,7 +158,7 @@ class Scenario:
             for name, site, group, version, timezone, traits in rows
         ]
         changes: dict[str, dict[str, object]] = {
-            "vc-ham-01": {"days": WEEK},  # all seven, spelt out: as good as none
+            "vc-ham-01": {"days": WEEK},  # all seven days: the same as None
             "vc-nyc-01": {"believed_timezone": "America/New_York"},
             "vc-nyc-04": {"exclude": "being retired, change 4711"},
         }
@@ -178,26 +178,26 @@ class Scenario:
         epoch: datetime,
         flavours: Iterable[str] = ("api", "rest"),
     ) -> Self:
-        """Build a fleet of any size, every appliance reachable, with histories of equal length.
+        """Return a fleet of any size; every appliance is reachable and has as many jobs.
 
         Parameters
         ----------
         appliances : int
-            How many.
+            Number of appliances.
         jobs : int
-            Finished jobs of each at the epoch, exactly; none runs at that moment.
+            Exact number of finished jobs per appliance at the epoch; none runs at that time.
         seed : int
-            Of all that is drawn at random.
+            Seed of all random values.
         epoch : datetime
-            The story's "now", with a time zone.
+            Reference time, an aware datetime.
         flavours : iterable of str
-            ``api``: an appliance that has both flavours, ``rest``: one that has the legacy
-            one alone, ``api-only``: one that has given it up. They take turns.
+            ``api``: an appliance with both flavours, ``rest``: only the legacy one, ``api-only``:
+            only the newer one. They alternate.
 
         Returns
         -------
         Scenario
-            To be handed to `SimulatedFleet`.
+            Scenario for `SimulatedFleet`.
 
         Examples
         --------
@@ -269,9 +269,9 @@ def _plan(rng: random.Random, epoch: datetime, **fields: object) -> Plan:
 
 
 def _quiet(plan: Plan, epoch: datetime) -> bool:
-    """Whether the schedule fires neither shortly before the epoch nor just after it.
+    """Return whether no backup starts shortly before or after the epoch.
 
-    So the last run has ended at the epoch, and started less than a day ago.
+    So the last job has ended at the epoch, and started less than a day before.
     """
     before = timedelta(hours=5 if Trait.OVERRUNNING in plan.traits else 2)
     today = epoch.astimezone(zoneinfo.ZoneInfo(plan.timezone)).date()

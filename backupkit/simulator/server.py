@@ -1,4 +1,4 @@
-"""HTTPS: one thread accepts for every appliance, each connection has a thread of its own."""
+"""HTTPS server: one thread accepts for all appliances, one more serves each connection."""
 
 import contextlib
 import http
@@ -23,16 +23,16 @@ Answer = Callable[[Request], Reply]
 
 
 class Door:
-    """One port: open, or shut and merely reserved, so that nobody else takes it.
+    """Listening port: open, or closed and reserved, so that no other process takes it.
 
     Parameters
     ----------
     answer : callable
-        Gets each request; returns its reply.
+        Receives each request and returns its reply.
     tls : SSLContext
-        With certificate and key.
+        TLS context with certificate and key.
     address : (str, int)
-        Port 0: any free one.
+        Address and port; port 0 picks a free one.
     """
 
     def __init__(self, answer: Answer, tls: ssl.SSLContext, address: tuple[str, int]) -> None:
@@ -45,50 +45,50 @@ class Door:
         self.address: tuple[str, int] = self.socket.getsockname()[:2]
 
     def open(self) -> None:
-        """Listen."""
+        """Start listening."""
         self._shutting.clear()
         self.socket.listen(128)
         self.socket.setblocking(False)
 
     def shut(self) -> None:
-        """Drop every connection and stop listening."""
+        """Close every connection and stop listening."""
         self._shutting.set()
         with self._lock:
             self.socket.close()
             connections = dict(self._connections)
         for connection in connections.values():
-            with contextlib.suppress(OSError):  # the other side was faster
-                # not the TLS method, which would pull the rug from under the reading thread
+            with contextlib.suppress(OSError):  # the client closed it first
+                # not the TLS method, which would break the thread that reads
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
         for thread in connections:
             thread.join(HANDSHAKE)
 
     def rest(self, seconds: float) -> bool:
-        """Wait, but no longer than until the door is shut.
+        """Sleep until the time is over or the port is closed.
 
         Parameters
         ----------
         seconds : float
-            How long [s].
+            Time to sleep [s].
 
         Returns
         -------
         bool
-            Whether the door is being shut.
+            Whether the port is being closed.
         """
         return self._shutting.wait(seconds)
 
     def reserve(self) -> None:
-        """Keep the port after `shut`."""
+        """Reserve the port after `shut`."""
         self.socket = _bound(self.address)
 
     def admit(self) -> None:
-        """Accept one connection and serve it in a thread of its own."""
+        """Accept one connection and serve it in a new thread."""
         with self._lock:
             try:
                 connection, peer = self.socket.accept()
             except OSError:
-                return  # shut meanwhile, or the client left again
+                return  # the port was closed, or the client disconnected
             connection.settimeout(HANDSHAKE)
             try:
                 tls = self._tls.wrap_socket(
@@ -96,7 +96,7 @@ class Door:
                 )
             except OSError:
                 connection.close()
-                return  # reset before it began
+                return  # reset before the handshake
             thread = threading.Thread(target=self._serve, args=(tls, peer), daemon=True)
             self._connections[thread] = tls
             thread.start()
@@ -124,7 +124,7 @@ def _bound(address: tuple[str, int]) -> socket.socket:
 
 
 class Porter:
-    """Waits at all open doors at once, in one thread."""
+    """Thread that accepts connections on all open ports."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
@@ -134,15 +134,15 @@ class Porter:
         self._thread.start()
 
     def watch(self, door: Door) -> None:
-        """Admit whoever comes to an open door."""
+        """Accept connections on an open port."""
         self._selector.register(door.socket, selectors.EVENT_READ, door)
 
     def leave(self, door: Door) -> None:
-        """Watch a door no more; call it before shutting the door."""
+        """Stop accepting on a port; call this before closing the port."""
         self._selector.unregister(door.socket)
 
     def close(self) -> None:
-        """Go home; the doors are left as they are."""
+        """Stop the thread; the ports stay as they are."""
         os.write(self._mouth, b".")
         self._thread.join()
         self._selector.close()
@@ -158,7 +158,7 @@ class Porter:
 
 
 class _Connection(http.server.BaseHTTPRequestHandler):
-    """HTTP/1.1 with keep-alive; each answer is one write, unless it drips."""
+    """HTTP/1.1 handler with keep-alive; each reply is sent chunk by chunk."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -166,7 +166,7 @@ class _Connection(http.server.BaseHTTPRequestHandler):
     server: Door  # type: ignore[assignment]  # it has no socketserver above it
 
     def answer(self) -> None:
-        """Read a request to its end, whatever its method, and answer it."""
+        """Read a whole request of any method, and send the reply."""
         if "chunked" in self.headers.get("Transfer-Encoding", ""):
             self._drop(http.HTTPStatus.LENGTH_REQUIRED)
             return
@@ -183,12 +183,12 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         self._deliver(self.server.answer(request))
 
     def _drop(self, status: int) -> None:
-        """Refuse a request that is not read to its end, and with it the connection."""
+        """Refuse a request without reading its body, and close the connection."""
         self.close_connection = True
         self._deliver(Reply(status, (("Connection", "close"),)))
 
     def _deliver(self, reply: Reply) -> None:
-        """Send an answer its way; shutting the door ends every wait."""
+        """Send a reply in its transmission mode; closing the port ends every wait."""
         self.close_connection |= reply.way in LAST
         for piece in pieces(reply):
             if reply.pause and self.server.rest(reply.pause):
@@ -196,15 +196,15 @@ class _Connection(http.server.BaseHTTPRequestHandler):
                 return
             self.wfile.write(piece)
         if reply.way is Way.TORN:
-            linger = struct.pack("ii", 1, 0)  # closing resets, and does not wait
+            linger = struct.pack("ii", 1, 0)  # close with a reset, without waiting
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         if reply.way is Way.SILENCE:
             self.connection.settimeout(None)
             while self.connection.recv(1024):
-                pass  # until the client leaves, or the door is shut
+                pass  # until the client disconnects, or the port is closed
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base's name
-        """Say nothing: the fleet keeps the log."""
+        """Do nothing: the fleet keeps the log."""
 
 
 for _method in METHODS:

@@ -1,4 +1,4 @@
-"""The session table of one appliance, shared by both REST flavours."""
+"""Session table of one appliance, shared by both REST flavours."""
 
 import dataclasses
 import hashlib
@@ -12,7 +12,7 @@ LIMIT = 550
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Session:
-    """A log-in that has not been ended."""
+    """Open session."""
 
     user: str
     created: datetime
@@ -20,20 +20,20 @@ class Session:
 
 
 class TooManySessionsError(Exception):
-    """The user holds as many sessions as one may."""
+    """Login beyond the session limit."""
 
 
 class Sessions:
-    """Who is logged in.
+    """Open sessions of one appliance.
 
     Parameters
     ----------
     seed : str
-        Fixes the tokens: the n-th log-in always gets the same one.
+        Determines the tokens: the n-th login always gets the same one.
     clock : callable
-        Tells the appliance's time.
+        Returns the appliance's time.
     limit : int
-        Sessions that may be open at once.
+        Maximum number of open sessions.
     """
 
     def __init__(self, seed: str, clock: Callable[[], datetime], limit: int = LIMIT) -> None:
@@ -50,22 +50,22 @@ class Sessions:
             return len(self._open)
 
     def create(self, user: str) -> str:
-        """Log in.
+        """Open a session, and return its token.
 
         Parameters
         ----------
         user : str
-            Whose password was checked.
+            User with a verified password.
 
         Returns
         -------
         str
-            The token, 32 lower-case hexadecimal digits.
+            Token, 32 lower-case hexadecimal digits.
 
         Raises
         ------
         TooManySessionsError
-            At the limit.
+            If the session limit is reached.
         """
         with self._lock:
             now = self._clock()
@@ -78,17 +78,17 @@ class Sessions:
             return token
 
     def touch(self, token: str) -> Session | None:
-        """Use a session.
+        """Return a session, and mark it as used.
 
         Parameters
         ----------
         token : str
-            As the request carries it.
+            Token of the request.
 
         Returns
         -------
         Session or None
-            None where it never was, was ended, or was idle for too long.
+            None if it does not exist, was ended, or was idle for too long.
         """
         with self._lock:
             now = self._clock()
@@ -99,18 +99,18 @@ class Sessions:
             return session
 
     def end(self, token: str) -> None:
-        """Log out.
+        """End a session.
 
         Parameters
         ----------
         token : str
-            Of an open session.
+            Token of the session.
         """
         with self._lock:
             self._open.pop(token, None)
 
     def clear(self) -> None:
-        """Forget every session, as a restart does."""
+        """End every session, as a restart does."""
         with self._lock:
             self._open.clear()
 

@@ -1,4 +1,4 @@
-"""The jobs of one appliance: a pure function of seed, plan, epoch and clock."""
+"""Jobs of one appliance, as a pure function of seed, plan, epoch and clock."""
 
 import base64
 import bisect
@@ -15,31 +15,31 @@ from backupkit.simulator.scenario import WEEK, Plan
 
 GIB = 1024**3
 FLAKINESS = 0.15  # share of a flaky appliance's nights that fail
-MISSED = (-4, -23)  # nights that never ran, counted from the last one before the epoch
+MISSED = (-4, -23)  # nights without a job, counted from the last one before the epoch
 STRIKES = 3
 DISABLED = 24  # nights since the schedule was switched off
 YOUNG = 6  # nights of history of a new appliance
-LONGEST = 3.5 * 3600  # [s] an overrunning backup takes at the epoch
+LONGEST = 3.5 * 3600  # [s] duration of an overrunning backup at the epoch
 RUNNING_SINCE = timedelta(minutes=15)
 RUNNING_FOR = timedelta(minutes=25)
 FAILED_AT = (10, 10, 10, 35, 60, 95)  # [%] most fail early
 
 
 class Timeline:
-    """Jobs of one appliance, made night by night and kept.
+    """Jobs of one appliance, generated night by night and kept.
 
-    Each night has its own random numbers, so no night depends on when one looks.
+    Each night has its own random numbers, so the jobs do not depend on the time of the call.
 
     Parameters
     ----------
     plan : Plan
         The appliance.
     seed : int
-        Of the scenario.
+        Seed of the scenario.
     epoch : datetime
-        The scenario's "now", with a time zone.
+        Reference time of the scenario, an aware datetime.
     user : str
-        Who starts its jobs by hand.
+        User who starts the manual jobs.
     """
 
     def __init__(self, plan: Plan, *, seed: int, epoch: datetime, user: str) -> None:
@@ -50,20 +50,20 @@ class Timeline:
         rng = dice(f"{self._seed}/character")
         self._size = rng.uniform(1.5, 9) * GIB
         self._duration = rng.uniform(9, 26) * 60
-        self._cause = rng.choice(CAUSES)  # of its three strikes, or of its every failure
+        self._cause = rng.choice(CAUSES)  # for three strikes and always failing
         self._last = self._epoch.astimezone(zoneinfo.ZoneInfo(plan.timezone)).date()
         if plan.slot(self._last) > self._epoch:
             self._last -= timedelta(days=1)
         self._jobs = self._past()
-        self._next = 1  # the first night not yet made
+        self._next = 1  # first night that is not generated yet
 
     def until(self, now: datetime) -> list[Job]:
-        """Return the jobs that have started, oldest first.
+        """Return the jobs started so far, oldest first.
 
         Parameters
         ----------
         now : datetime
-            On the appliance's clock, with a time zone.
+            Time of the appliance's clock, an aware datetime.
 
         Returns
         -------
@@ -76,29 +76,29 @@ class Timeline:
         return self._jobs[: bisect.bisect_right(self._jobs, now, key=operator.attrgetter("start"))]
 
     def upgrade(self, plan: Plan) -> None:
-        """Go on as another plan says; what was made so far stays.
+        """Use another plan from now on; jobs generated so far stay.
 
         Parameters
         ----------
         plan : Plan
-            The same one with another release.
+            Same plan with another release.
         """
         self._plan = plan
 
     def by_hand(self, start: datetime, *, comment: str = "") -> Job:
-        """Make the job that somebody starts at a moment.
+        """Return a manual job that starts at a given time.
 
         Parameters
         ----------
         start : datetime
-            On the appliance's clock, with a time zone.
+            Time of the appliance's clock, an aware datetime.
         comment : str
-            Becomes part of the folder's name.
+            Part of the folder name.
 
         Returns
         -------
         Job
-            It fails where the appliance's scheduled jobs fail.
+            New job; it fails in nights in which all jobs of the appliance fail.
         """
         rng = dice(f"{self._seed}/{start.isoformat()}")
         night = (start - self._slot(0)) // timedelta(days=1)
@@ -110,7 +110,7 @@ class Timeline:
         if Trait.REPLACED in traits:
             return []
         if plan.jobs is not None:
-            # whatever runs at the epoch never was, so that the count is the whole truth
+            # skip a job that runs at the epoch, so that the count is exact
             nights = (
                 job
                 for night in itertools.count(0, -1)
@@ -144,7 +144,7 @@ class Timeline:
         rng = dice(f"{self._seed}/{day}")
         start = plan.slot(day) + timedelta(seconds=rng.uniform(0.2, 4))
         failing = self._breaks(night)
-        # the newest nights are spared: whether the retry came before the epoch would be chance
+        # not in the newest nights: the retry could be before or after the epoch
         if failing is None and Trait.FLAKY in traits and night not in (-1, 0):
             failing = self._any_cause(rng) if rng.random() < FLAKINESS else None
         jobs = [self._job(rng, night, start, kind="SCHEDULED", failing=failing)]
@@ -156,7 +156,7 @@ class Timeline:
         return jobs
 
     def _breaks(self, night: int) -> Cause | None:
-        """Why every job of that night fails, if so."""
+        """Return why all jobs of a night fail; None if they do not."""
         traits = self._plan.traits
         striking = Trait.THREE_STRIKES in traits and night > -STRIKES
         return self._cause if striking or Trait.ALWAYS_FAILING in traits else None

@@ -1,4 +1,4 @@
-"""Requests and replies of the simulator: both flavours' envelopes and errors, as bytes."""
+"""Requests and replies of the simulator, with the envelopes and errors of both flavours."""
 
 import dataclasses
 import enum
@@ -17,12 +17,12 @@ JSON = (("Content-Type", "application/json"),)
 
 
 class Map(dict[str, object]):
-    """A map of the API: an object in the new flavour, a list of key/value in the legacy one."""
+    """Map of the API: an object in the new flavour, a list of key/value in the legacy one."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request, off the wire."""
+    """Received HTTP request."""
 
     method: str
     target: str  # path and query
@@ -31,63 +31,63 @@ class Request:
 
     @property
     def path(self) -> str:
-        """The target without its query."""
+        """Target without its query."""
         return self.target.partition("?")[0]
 
     @property
     def last(self) -> str:
-        """The last segment of the path, without its quoting."""
+        """Last segment of the path, unquoted."""
         return urllib.parse.unquote(self.path.rpartition("/")[2])
 
     @property
     def flavour(self) -> Flavour:
-        """Which flavour it asks in."""
+        """Flavour of the request."""
         return "rest" if self.target.startswith("/rest/") else "api"
 
     @property
     def query(self) -> dict[str, list[str]]:
-        """The query's parameters."""
+        """Parameters of the query."""
         return urllib.parse.parse_qs(self.target.partition("?")[2], keep_blank_values=True)
 
 
 class Way(enum.Enum):
-    """How an answer goes over the wire."""
+    """Transmission mode of a reply."""
 
     WHOLE = enum.auto()
-    HALF = enum.auto()  # half of the body, then the end of the connection
+    HALF = enum.auto()  # half of the body, then a closed connection
     TORN = enum.auto()  # half of the body, then a reset
     DRIP = enum.auto()  # the body byte by byte
-    DRIP_HEADERS = enum.auto()  # all of it byte by byte
-    BARE = enum.auto()  # the body alone, without any HTTP around it
-    DROP = enum.auto()  # nothing, and the connection ends
+    DRIP_HEADERS = enum.auto()  # headers and body byte by byte
+    BARE = enum.auto()  # the body alone, without HTTP
+    DROP = enum.auto()  # nothing, then a closed connection
     SILENCE = enum.auto()  # nothing, and the connection stays open
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer, for the wire."""
+    """HTTP reply to send."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     way: Way = Way.WHOLE
-    pause: float = 0.0  # [s] before each piece that is sent
+    pause: float = 0.0  # [s] before each chunk
     padding: int = 0  # [bytes] of blanks after the body
 
 
 class FaultError(Exception):
-    """An error that the API answers.
+    """Error that the API returns.
 
     Parameters
     ----------
     status : int
-        Of HTTP.
+        HTTP status.
     kind : str
         The API's ``error_type``.
     source : Message
-        What it says.
+        Message of the error.
     challenge : str or None
-        How to log in, with a 401.
+        Authentication challenge of a 401.
     """
 
     def __init__(
@@ -106,21 +106,21 @@ class FaultError(Exception):
 
 
 def answered(flavour: Flavour, status: int, value: object) -> Reply:
-    """Wrap what an operation returned.
+    """Return the reply with the result of an operation.
 
     Parameters
     ----------
     flavour : {"api", "rest"}
-        Decides the envelope.
+        Flavour of the envelope.
     status : int
-        Of HTTP.
+        HTTP status.
     value : object
-        None for an operation that returns nothing.
+        Result; None for an operation without a result.
 
     Returns
     -------
     Reply
-        Without a body where there is no value.
+        Reply; without a body if there is no value.
 
     Examples
     --------
@@ -137,21 +137,21 @@ def answered(flavour: Flavour, status: int, value: object) -> Reply:
 
 
 def failed(flavour: Flavour, release: Release, fault: FaultError) -> Reply:
-    """Wrap an error.
+    """Return the reply with an error.
 
     Parameters
     ----------
     flavour : {"api", "rest"}
-        Decides the envelope.
+        Flavour of the envelope.
     release : Release
-        Old ones say less.
+        Releases before 7.0 omit some fields.
     fault : FaultError
-        What went wrong.
+        Error to return.
 
     Returns
     -------
     Reply
-        With the challenge as a header too, as HTTP wants it.
+        Reply; a challenge is also a header, as HTTP requires.
     """
     extra: Object = {}
     headers: tuple[tuple[str, str], ...] = JSON
@@ -168,19 +168,19 @@ def failed(flavour: Flavour, release: Release, fault: FaultError) -> Reply:
 
 
 def nowhere(flavour: Flavour, release: Release) -> Reply:
-    """Answer a request for an address that does not exist.
+    """Return the reply for an address that does not exist.
 
     Parameters
     ----------
     flavour : {"api", "rest"}
-        Decides the envelope.
+        Flavour of the envelope.
     release : Release
-        Before 7.0 the body had a shape of its own.
+        Releases before 7.0 use another format of the body.
 
     Returns
     -------
     Reply
-        404, whether or not one is logged in.
+        Reply with 404, with or without a session.
     """
     identifier, text = "com.vmware.vapi.rest.httpNotFound", "Not found."
     if release.has_error_type:
@@ -195,7 +195,7 @@ def nowhere(flavour: Flavour, release: Release) -> Reply:
 
 
 def proxied() -> Reply:
-    """Answer as a proxy does while the appliance's services start."""
+    """Return the reply of a proxy while the appliance's services start."""
     page = b"<html><head><title>503</title></head><body>no healthy upstream</body></html>\n"
     return Reply(
         http.HTTPStatus.SERVICE_UNAVAILABLE, (("Content-Type", "text/html; charset=utf-8"),), page

@@ -1,8 +1,8 @@
-"""The API's payloads, typed; the one place where an appliance's JSON is decoded.
+"""Typed payloads of the API, and the only decoders of an appliance's JSON.
 
-Both flavours meet here: `/api` sends values bare and maps as objects, `/rest` wraps every value in
-``{"value": ...}`` and sends maps as lists of pairs. Fields nobody asked for are passed over; a
-missing or wrong one is a `PayloadError` that names it.
+The decoders support both flavours. `/api` sends bare values, and maps as objects. `/rest` wraps
+every value in ``{"value": ...}``, and sends maps as lists of pairs. Unknown fields are ignored; a
+missing or wrong field raises a `PayloadError` that names it.
 
 References
 ----------

@@ -1,4 +1,4 @@
-"""Many jobs at once, column by column: frames are built so, not job by job."""
+"""Conversion of jobs to columns; frames are built column by column."""
 
 from collections.abc import Sequence
 from operator import attrgetter
@@ -10,12 +10,12 @@ __all__ = ["job_columns"]
 
 
 def job_columns(jobs: Sequence[Job]) -> dict[str, list[Any]]:
-    """Turn jobs into columns.
+    """Return jobs as columns.
 
     Parameters
     ----------
     jobs : sequence of Job
-        As `decode_job` and `decode_details` give them.
+        Jobs from `decode_job` and `decode_details`.
 
     Returns
     -------

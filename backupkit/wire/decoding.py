@@ -1,4 +1,4 @@
-"""Decode the bodies of an appliance's answers; nobody else touches its JSON."""
+"""Decoders for the response bodies of an appliance."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -58,7 +58,7 @@ _ERROR = msgspec.json.Decoder(ErrorBody)
 
 def _decode(
     decoders: Mapping[Flavour, msgspec.json.Decoder[Any]], body: bytes, flavour: Flavour, what: str
-) -> Any:  # noqa: ANN401 # the decoder knows
+) -> Any:  # noqa: ANN401 # depends on the decoder
     try:
         decoded = decoders[flavour].decode(body)
     except UNREADABLE as error:
@@ -67,16 +67,16 @@ def _decode(
 
 
 def decode_text(body: bytes, flavour: Flavour, what: str) -> str:
-    """Decode a plain text value: a session token or a time zone.
+    """Decode a text value: a session token or a time zone.
 
     Parameters
     ----------
     body : bytes
-        The body of the answer.
+        Response body.
     flavour : Flavour
-        Who answered.
+        Flavour of the response.
     what : str
-        What was asked, for the error.
+        Name of the requested resource, for the error message.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def decode_text(body: bytes, flavour: Flavour, what: str) -> str:
     Raises
     ------
     PayloadError
-        If the body is anything else.
+        If the body cannot be decoded.
 
     Examples
     --------
@@ -105,17 +105,17 @@ def decode_job_ids(body: bytes, flavour: Flavour) -> list[str]:
     body : bytes
         The body of ``GET backup/job``.
     flavour : Flavour
-        Who answered.
+        Flavour of the response.
 
     Returns
     -------
     list of str
-        Each id once, in the order of the answer.
+        Each id once, in the order of the response.
 
     Raises
     ------
     PayloadError
-        If the body is anything else.
+        If the body cannot be decoded.
 
     Examples
     --------
@@ -133,9 +133,9 @@ def decode_job(body: bytes, flavour: Flavour, job_id: str | None = None) -> Job:
     body : bytes
         The body of ``GET backup/job/{id}``.
     flavour : Flavour
-        Who answered.
+        Flavour of the response.
     job_id : str, optional
-        The id that was asked for; it is the job's key. By default the one that the body tells.
+        Requested id, which becomes the job's key; default: the id in the body.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def decode_job(body: bytes, flavour: Flavour, job_id: str | None = None) -> Job:
     Raises
     ------
     PayloadError
-        If the body is anything else.
+        If the body cannot be decoded.
     """
     what = "a job" if job_id is None else f"job {one_line(job_id)}"
     status: JobStatus = _decode(_JOB, body, flavour, what)
@@ -171,19 +171,19 @@ def decode_details(body: bytes, flavour: Flavour) -> tuple[list[Job], dict[str, 
     body : bytes
         The body of ``GET backup/job/details``.
     flavour : Flavour
-        Who answered.
+        Flavour of the response.
 
     Returns
     -------
     jobs : list of Job
-        Those that could be read, ``source`` details.
+        Jobs that could be decoded, ``source`` details.
     spoiled : dict of str to str
-        Why each of the others could not, by job id; "" stands for entries without one.
+        Error of each other job, by job id; "" stands for entries without an id.
 
     Raises
     ------
     PayloadError
-        If the body as a whole is anything else.
+        If the body as a whole cannot be decoded.
     """
     spoiled: dict[str, str] = {}
     try:
@@ -191,7 +191,7 @@ def decode_details(body: bytes, flavour: Flavour) -> tuple[list[Job], dict[str, 
         records = (
             decoded if isinstance(decoded, dict) else {pair.key: pair.value for pair in decoded}
         )
-    except PayloadError:  # one bad record must not spoil the others: read them one by one
+    except PayloadError:  # one invalid record must not hide the others
         records, spoiled = _one_by_one(
             body, flavour, _ONE_DETAILS, "the job details", "The record of job"
         )
@@ -212,19 +212,19 @@ def decode_schedules(body: bytes, flavour: Flavour) -> tuple[dict[str, Schedule]
     body : bytes
         The body of ``GET backup/schedules``.
     flavour : Flavour
-        Who answered.
+        Flavour of the response.
 
     Returns
     -------
     schedules : dict of str to Schedule
-        By name.
+        Schedules by name.
     spoiled : dict of str to str
-        Why each of the others could not be read, by name; "" stands for entries without one.
+        Error of each other schedule, by name; "" stands for entries without a name.
 
     Raises
     ------
     PayloadError
-        If the body as a whole is anything else.
+        If the body as a whole cannot be decoded.
     """
     return _one_by_one(body, flavour, _ONE_SCHEDULE, "the schedules", "The schedule")
 
@@ -237,7 +237,7 @@ def decode_version(body: bytes, flavour: Flavour) -> str:
     body : bytes
         The body of ``GET system/version``.
     flavour : Flavour
-        Who answered.
+        Flavour of the response.
 
     Returns
     -------
@@ -247,24 +247,24 @@ def decode_version(body: bytes, flavour: Flavour) -> str:
     Raises
     ------
     PayloadError
-        If the body is anything else.
+        If the body cannot be decoded.
     """
     version: Version = _decode(_VERSION, body, flavour, "the version")
     return version.version
 
 
 def decode_error(body: bytes) -> ErrorAnswer | None:
-    """Decode an error body of any of the three known shapes.
+    """Decode an error body of any of the three known formats.
 
     Parameters
     ----------
     body : bytes
-        The body of an answer whose status is 400 or more.
+        Body of a response with a status of 400 or more.
 
     Returns
     -------
     ErrorAnswer or None
-        None if the body is not one of them, as behind a proxy.
+        None if the body has none of these formats, for example from a proxy.
 
     Examples
     --------
@@ -291,7 +291,7 @@ def decode_error(body: bytes) -> ErrorAnswer | None:
 def _one_by_one(
     body: bytes, flavour: Flavour, decoder: msgspec.json.Decoder[T], what: str, each: str
 ) -> tuple[dict[str, T], dict[str, str]]:
-    """Decode a map entry by entry: what is right, and why the rest is not, both by key."""
+    """Decode a map entry by entry; return the valid entries and the errors, both by key."""
     good: dict[str, T] = {}
     spoiled: dict[str, str] = {}
     entries = _decode(_RAW_MAP, body, flavour, what)
@@ -336,7 +336,7 @@ def _from_details(job_id: str, details: Details) -> Job:
 
 
 def _percent(completed: float, total: float) -> float | None:
-    """Give a share [%]; None if it is none."""
+    """Return the progress [%]; None if the numbers are invalid."""
     return 100 * completed / total if 0 <= completed <= total != 0 else None
 
 

@@ -1,4 +1,4 @@
-"""What can be wrong with a body, in words for a person."""
+"""Error messages for bodies that cannot be decoded."""
 
 from typing import Final
 
@@ -7,23 +7,23 @@ import msgspec
 __all__ = ["UNREADABLE", "fault"]
 
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding may raise, whatever the body holds."""
+"""Exceptions that decoding can raise."""
 
 
 def fault(body: bytes, error: Exception) -> str:
-    """Word a decoding error without repeating what the appliance sent.
+    """Return the message of a decoding error, without quoting the body.
 
     Parameters
     ----------
     body : bytes
-        What could not be decoded.
+        Body that could not be decoded.
     error : Exception
         One of `UNREADABLE`.
 
     Returns
     -------
     str
-        The rest of a sentence about it.
+        Rest of a sentence about the body.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The API's payloads, typed: what both flavours mean, and what they send."""
+"""Typed payloads: types common to both flavours, and the JSON of each."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class Flavour(StrEnum):
-    """Which of the two REST flavours an appliance answers."""
+    """REST flavour of an appliance."""
 
     API = "api"
     REST = "rest"
@@ -36,11 +36,11 @@ class Flavour(StrEnum):
 Time = Annotated[datetime, Meta(tz=True)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Argument = str | int | float | bool | None
-"""What a message may be filled in with; the API promises text, a number does no harm."""
+"""Argument of a message; the API documents text, but other scalars are accepted."""
 
 
 class Message(Struct, frozen=True, gc=False):
-    """What an appliance says, to be shown to a person."""
+    """Message of an appliance to its user."""
 
     id: str = ""
     default_message: str = ""
@@ -49,28 +49,28 @@ class Message(Struct, frozen=True, gc=False):
 
 
 class Job(Struct, frozen=True, gc=False):
-    """One backup job, whichever endpoint told of it; its fields are columns of observations.
+    """Backup job from any endpoint; its fields are columns of observations.
 
     Attributes
     ----------
     job_id : str
-        The appliance's own id.
+        Id on the appliance.
     state : str
-        FAILED, INPROGRESS, NONE, SUCCEEDED, or a word never seen before.
+        FAILED, INPROGRESS, NONE, SUCCEEDED, or an unknown word.
     status : str
-        The raw word.
+        State as sent by the appliance.
     progress : float or None
-        0 to 100 [%]; None where the appliance tells anything else.
+        0 to 100 [%]; None if missing or invalid.
     start_time, end_time : datetime or None
         [UTC]
     messages : tuple of Message
-        What it said.
+        Messages of the job.
     source : str
-        ``job`` or ``details``.
+        Endpoint: ``job`` or ``details``.
     type, location, build : str or None
-        Only details tell.
+        Only from details.
     size : int or None
-        Data sent to the target [bytes]; only details tell.
+        Data sent to the target [bytes]; only from details.
     """
 
     job_id: str
@@ -88,7 +88,7 @@ class Job(Struct, frozen=True, gc=False):
 
 
 class Schedule(Struct, frozen=True, kw_only=True):
-    """When and where an appliance is told to back itself up."""
+    """Backup schedule of an appliance."""
 
     enable: bool
     location: str
@@ -98,7 +98,7 @@ class Schedule(Struct, frozen=True, kw_only=True):
 
 
 class Recurrence(Struct, frozen=True):
-    """The time of day, in the appliance's own zone."""
+    """Time of day and weekdays of a schedule, in the appliance's time zone."""
 
     hour: Annotated[int, Meta(ge=0, le=23)]
     minute: Annotated[int, Meta(ge=0, le=59)]
@@ -106,13 +106,13 @@ class Recurrence(Struct, frozen=True):
 
 
 class Retention(Struct, frozen=True):
-    """How many backups are kept."""
+    """Retention of a schedule: number of backups to keep."""
 
     max_count: Count
 
 
 class ErrorAnswer(Struct, frozen=True):
-    """What is left of an error body: its type and its first message."""
+    """Type and first message of an error body."""
 
     error_type: str = ""
     message_id: str = ""
@@ -120,7 +120,7 @@ class ErrorAnswer(Struct, frozen=True):
 
 
 class JobStatus(Struct, gc=False):
-    """The answer to ``GET backup/job/{id}``."""
+    """Response to ``GET backup/job/{id}``."""
 
     id: str
     state: str
@@ -131,20 +131,20 @@ class JobStatus(Struct, gc=False):
 
 
 class Progress(Struct, gc=False):
-    """How far a job is, as details tell it."""
+    """Progress of a job in the details."""
 
     total: float
     completed: float
 
 
 class Build(Struct, gc=False):
-    """What the appliance was at the time."""
+    """Build of the appliance when the job ran."""
 
     build_number: str | None = None
 
 
 class Details(Struct, gc=False):
-    """One record of ``GET backup/job/details``."""
+    """Record of ``GET backup/job/details``."""
 
     status: str
     type: str
@@ -158,43 +158,43 @@ class Details(Struct, gc=False):
 
 
 class Version(Struct):
-    """The answer to ``GET system/version``."""
+    """Response to ``GET system/version``."""
 
     version: str
 
 
 class Value(Struct, Generic[T]):
-    """The envelope of every value below ``/rest``."""
+    """Envelope of every value below ``/rest``."""
 
     value: T
 
 
 class Pair(Struct, Generic[T], gc=False):
-    """One entry of a map below ``/rest``."""
+    """Entry of a map below ``/rest``."""
 
     key: str
     value: T
 
 
 class LegacyMessage(Struct):
-    """A message of the oldest error bodies."""
+    """Message of the oldest format of error bodies."""
 
     id: str = ""
-    defaultMessage: str = ""  # noqa: N815 # the wire's own spelling
+    defaultMessage: str = ""  # noqa: N815 # spelling of the API
 
 
 class ErrorValue(Struct):
-    """What a ``/rest`` error wraps."""
+    """Content of the envelope of a ``/rest`` error."""
 
     error_type: str | None = None
     messages: list[Message] = msgspec.field(default_factory=list)
 
 
 class ErrorBody(Struct):
-    """All three shapes of an error body at once."""
+    """Union of the three formats of an error body."""
 
     error_type: str | None = None
     messages: list[Message] = msgspec.field(default_factory=list)
     type: str = ""
     value: ErrorValue | None = None
-    localizableMessages: list[LegacyMessage] = msgspec.field(default_factory=list)  # noqa: N815 # the wire's own spelling
+    localizableMessages: list[LegacyMessage] = msgspec.field(default_factory=list)  # noqa: N815 # spelling of the API

@@ -1,4 +1,4 @@
-"""Which answer a body is, told by what it holds: who saved it may have named it anyhow."""
+"""Detection of the response type by content, because saved files can have any name."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -16,14 +16,14 @@ __all__ = ["Kind", "recognise"]
 
 _SHOWN_FIELDS: Final = 5
 _ERROR_FIELDS: Final = ({"error_type"}, {"type", "value"}, {"localizableMessages"})
-"""What an error body has in any of its three shapes."""
+"""Fields of each of the three formats of an error body."""
 
 _ANY: Final = msgspec.json.Decoder(dict[str, Raw] | list[Raw] | str)
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
 
 
 class Kind(StrEnum):
-    """What an answer is about."""
+    """Type of a response."""
 
     JOB = "a job"
     JOB_IDS = "the job list"
@@ -35,25 +35,25 @@ class Kind(StrEnum):
 
 
 def recognise(body: bytes) -> tuple[Kind, Flavour]:
-    """Tell which answer a body is.
+    """Return the type and flavour of a response.
 
     Parameters
     ----------
     body : bytes
-        The body of a good answer of either flavour.
+        Body of a successful response of either flavour.
 
     Returns
     -------
     kind : Kind
-        What it is about; EMPTY is an empty list below ``/rest``, which may be the job list as well
-        as details or schedules.
+        Type; EMPTY is an empty list below ``/rest``, which can be the job list, details or
+        schedules.
     flavour : Flavour
-        Who answered.
+        Flavour of the response.
 
     Raises
     ------
     PayloadError
-        If it is none of them, or the body of an error.
+        If the type is unknown, or the body is that of an error.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def recognise(body: bytes) -> tuple[Kind, Flavour]:
         flavour, kind = Flavour.REST, _kind(inner)
     else:
         inner, flavour, kind = top, Flavour.API, _kind(top)
-        if kind is Kind.EMPTY:  # maps are objects here
+        if kind is Kind.EMPTY:  # below /api an empty map is an object
             kind = Kind.JOB_IDS
     if kind is None:
         *others, last = (one.value for one in Kind if one not in (Kind.TEXT, Kind.EMPTY))
@@ -80,7 +80,7 @@ def recognise(body: bytes) -> tuple[Kind, Flavour]:
 
 
 def _refuse_error(body: bytes) -> None:
-    """Say what went wrong when it was asked, if that is what the body tells."""
+    """Raise if the body is that of an error."""
     if answer := decode_error(body):
         said = one_line(answer.text or answer.message_id).rstrip(".")
         raise PayloadError(
@@ -91,7 +91,7 @@ def _refuse_error(body: bytes) -> None:
 
 
 def _decoded(body: bytes) -> Any:  # noqa: ANN401 # any of the three
-    """Decode the outermost layer alone."""
+    """Decode only the outermost layer."""
     try:
         return _ANY.decode(body)
     except UNREADABLE as error:
@@ -99,7 +99,7 @@ def _decoded(body: bytes) -> Any:  # noqa: ANN401 # any of the three
 
 
 def _kind(value: dict[str, Raw] | list[Raw] | str) -> Kind | None:
-    """Tell by its fields what a bare value is."""
+    """Return the type of a bare value by its fields."""
     if isinstance(value, str):
         return Kind.TEXT
     if isinstance(value, list):
@@ -111,11 +111,11 @@ def _kind(value: dict[str, Raw] | list[Raw] | str) -> Kind | None:
         return Kind.JOB
     if texts >= {"version", "product"}:
         return Kind.VERSION
-    return _kind_of_map(value.values()) if value else Kind.DETAILS  # of no job
+    return _kind_of_map(value.values()) if value else Kind.DETAILS  # details without a job
 
 
 def _kind_of_map(entries: Iterable[Raw | None]) -> Kind | None:
-    """Tell by its entries what a map is; one that is damaged hides no other."""
+    """Return the type of a map by its entries; skip damaged entries."""
     for entry in entries:
         fields = _fields(entry) if entry is not None else {}
         if "status" in fields:
@@ -133,11 +133,11 @@ def _fields(raw: Raw) -> dict[str, Raw]:
 
 
 def _is_text(raw: Raw) -> bool:
-    return memoryview(raw)[:1].tobytes() == b'"'  # copies no more than that
+    return memoryview(raw)[:1].tobytes() == b'"'  # copies only one byte
 
 
 def _described(value: dict[str, Raw] | list[Raw]) -> str:
-    """Name what came by its fields alone: what they hold may be anything."""
+    """Describe a value by its field names only; its values are untrusted."""
     if isinstance(value, list):
         return "a list of something else"
     names = [one_line(name, limit=40) for name in list(value)[:_SHOWN_FIELDS]]

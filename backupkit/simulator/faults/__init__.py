@@ -1,7 +1,7 @@
-"""Every trouble that a client of appliances can meet, drawn by a seed.
+"""Faults that a client of appliances can meet, selected by a seed.
 
-`kinds` lists them, `fault` says what befalls whom and how often, `chance` draws, and `answers`
-knows what each looks like. Only the first two are loaded here, so that a help text is quick.
+`kinds` lists them, `fault` defines kind, scope and rate, `chance` selects the fault of a request,
+and `answers` builds the reply. The last two are not imported here, which keeps help texts fast.
 """
 
 from backupkit.simulator.faults.fault import Fault

@@ -1,4 +1,4 @@
-"""What each kind of fault looks like: the one table from kind to answer."""
+"""Table from the kind of a fault to the function that builds the reply."""
 
 from backupkit.simulator.faults.bodies import BODIES, CONNECTIONS
 from backupkit.simulator.faults.case import Answering, Case
@@ -10,7 +10,7 @@ ANSWERS: dict[str, Answering] = CONNECTIONS | BODIES | STATUSES | CONTENTS
 
 
 def befallen(case: Case) -> Reply:
-    """Answer a request that a fault befalls.
+    """Return the reply to a request with a fault.
 
     Parameters
     ----------
@@ -20,6 +20,6 @@ def befallen(case: Case) -> Reply:
     Returns
     -------
     Reply
-        As its kind says.
+        Reply for the kind of the fault.
     """
     return ANSWERS[case.fault.kind](case)

@@ -1,7 +1,7 @@
 """Faults of the connection and of the body.
 
-What spoils an answer happens after the operation was done, so a log-in may leave a session
-behind; what replaces it happens instead.
+Faults that change a reply run the operation first, so a login may leave a session open. Faults
+that replace the reply do not run it.
 """
 
 import dataclasses
@@ -13,16 +13,16 @@ from collections.abc import Callable
 from backupkit.simulator.faults.case import Answering, Case
 from backupkit.simulator.wire import JSON, Reply, Way, proxied
 
-LATE = 5.0  # [s] a slow answer is late, unless told
-PAUSE = 0.05  # [s] between two bytes of a drip, unless told
-LARGE = 256 << 20  # [bytes] of a huge body, unless told
+LATE = 5.0  # [s] default delay of a slow reply
+PAUSE = 0.05  # [s] default pause between two bytes
+LARGE = 256 << 20  # [bytes] default size of a huge body
 DEPTH = 100_000
 PAGE = b"<!doctype html>\n<html><head><title>Sign in</title></head><body>Sign in</body></html>\n"
 GZIP = 16 + zlib.MAX_WBITS
 
 
 def _spoilt(change: Callable[[Case, Reply], Reply]) -> Answering:
-    """Do the operation, then change its answer; an answer without a body stays as it is."""
+    """Run the operation, then change its reply; a reply without a body stays as it is."""
 
     def answer(case: Case) -> Reply:
         reply = case.normal()
@@ -54,7 +54,7 @@ def _invalid_utf8(_case: Case, reply: Reply) -> Reply:
 
 
 def _typed(reply: Reply, name: str, value: str) -> Reply:
-    """Change one header."""
+    """Return the reply with one header changed."""
     others = (pair for pair in reply.headers if pair[0] != name)
     return dataclasses.replace(reply, headers=(*others, (name, value)))
 
@@ -78,7 +78,7 @@ def _size(case: Case) -> int:
 
 @functools.lru_cache(maxsize=64)
 def _packed(body: bytes, size: int) -> bytes:
-    """Pack a body and blanks up to a size, without ever holding them whole."""
+    """Compress a body and blanks up to a size, without holding all in memory."""
     packer = zlib.compressobj(wbits=GZIP)
     blanks = b" " * (1 << 20)
     left = max(0, size - len(body))

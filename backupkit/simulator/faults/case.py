@@ -1,4 +1,4 @@
-"""One request that a fault befalls."""
+"""Request with a fault, as passed to the functions that build replies."""
 
 import dataclasses
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from backupkit.simulator.wire import FaultError, Reply, Request, failed
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Case:
-    """A fault, and whom it befalls with what."""
+    """Fault with its appliance and request."""
 
     fault: Fault
     appliance: SimulatedAppliance
@@ -19,11 +19,11 @@ class Case:
     seed: int
 
     def normal(self) -> Reply:
-        """Do what was asked for, and answer as if nothing were wrong."""
+        """Run the operation, and return its regular reply."""
         return respond(self.appliance, self.request)
 
     def refused(self, error: FaultError) -> Reply:
-        """Answer an error of the API in the shape of flavour and release."""
+        """Return an error of the API in the format of flavour and release."""
         return failed(self.request.flavour, self.appliance.release, error)
 
 

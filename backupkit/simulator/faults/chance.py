@@ -1,4 +1,4 @@
-"""Which fault befalls which request: drawn by seed, appliance and count."""
+"""Selection of the fault of a request, by seed, appliance and count."""
 
 import fnmatch
 import re
@@ -27,12 +27,12 @@ _ADDRESSES = tuple(
 
 
 def route_of(request: Request) -> str:
-    """Name the route of a request, as faults do.
+    """Return the route name of a request.
 
     Parameters
     ----------
     request : Request
-        Anything at all.
+        Any request.
 
     Returns
     -------
@@ -58,21 +58,21 @@ def route_of(request: Request) -> str:
 
 
 class Faults:
-    """The faults of a fleet, and how often each has struck.
+    """Faults of a fleet, and how often each was applied.
 
     Parameters
     ----------
     faults : sequence of Fault, or mapping
-        In the order of precedence. A mapping from kind to rate spares log-in and log-out.
+        In the order of precedence. A mapping from kind to rate excludes login and logout.
     seed : int
-        Of the scenario.
+        Seed of the scenario.
     names : collection of str
-        Of the appliances.
+        Names of the appliances.
 
     Raises
     ------
     ValueError
-        If a fault is for appliances that do not exist, or a mapping's rates exceed 1 together.
+        If a fault matches no appliance, or the rates of a mapping exceed 1 together.
 
     Examples
     --------
@@ -96,7 +96,7 @@ class Faults:
         self._seed = seed
         self._of: dict[str, list[tuple[Fault, frozenset[str]]]] = {}
         self._asked: Counter[str] = Counter()
-        self._struck: Counter[tuple[str, int]] = Counter()  # by appliance and place in its list
+        self._struck: Counter[tuple[str, int]] = Counter()  # by appliance and index in its list
         self._lock = threading.Lock()
         known = set(names)
         for fault in faults:
@@ -111,12 +111,12 @@ class Faults:
                 self._of.setdefault(name, []).append((fault, frozenset(fault.routes)))
 
     def of(self, name: str) -> list[Fault]:
-        """Give the faults of one appliance.
+        """Return the faults of one appliance.
 
         Parameters
         ----------
         name : str
-            Of the appliance.
+            Name of the appliance.
 
         Returns
         -------
@@ -126,19 +126,19 @@ class Faults:
         return [fault for fault, _ in self._of.get(name, ())]
 
     def drawn(self, name: str, request: Request) -> Fault | None:
-        """Draw what befalls a request; the first fault that strikes wins.
+        """Select the fault of a request; the first that applies wins.
 
         Parameters
         ----------
         name : str
-            Of the appliance.
+            Name of the appliance.
         request : Request
-            The next one that it gets.
+            Next request to the appliance.
 
         Returns
         -------
         Fault or None
-            None: nothing.
+            None: no fault.
         """
         faults = self._of.get(name)
         if faults is None:
@@ -154,5 +154,5 @@ class Faults:
                 if left < fault.rate:
                     self._struck[name, place] += 1
                     return fault
-                left -= fault.rate  # so that each gets its share of all requests
+                left -= fault.rate  # so that each rate is a share of all requests
         return None

@@ -1,7 +1,7 @@
-"""Faults in the content of a few jobs; the others stay right.
+"""Faults in the content of a few jobs; the other jobs stay correct.
 
-An answer about jobs is taken apart into pairs of id and record, the pairs of the struck jobs
-are changed, and the answer is put together again.
+A reply about jobs is split into pairs of id and record. The pairs of the selected jobs are
+changed, and the reply is built again.
 """
 
 import dataclasses
@@ -26,29 +26,29 @@ from backupkit.simulator.wire import Flavour, Reply, Request
 Pair = tuple[str, Object]
 Change = Callable[[Object, int], Object]
 
-STATES = ("state", "status")  # in the job's answer, in the details
+STATES = ("state", "status")  # in job/{id}, in the details
 REQUIRED = (*STATES, "start_time", "messages", "location", "type", "progress", "id")
 NUMBERS: tuple[float, ...] = (-5, 250, 1e300)
 ODD = ("{0}/1", "../{0}", "{0}?a=b&c", "{0}#1", "{0} (1)", "100%25{0}%", "{0}-Müller-日")
 
 
 def struck(fault: Fault, appliance: SimulatedAppliance, seed: int) -> dict[str, int]:
-    """Choose the jobs whose content is wrong.
+    """Return the jobs with wrong content.
 
     Parameters
     ----------
     fault : Fault
-        Says how many.
+        Fault, with the number of jobs.
     appliance : SimulatedAppliance
-        Whose jobs.
+        Appliance with the jobs.
     seed : int
-        Of the scenario.
+        Seed of the scenario.
 
     Returns
     -------
     dict
-        Id to the job's turn, from 0. Each job has a lot of its own, so that a new job seldom
-        changes who is struck.
+        Position of each selected job, from 0, by id. Jobs are ranked by a hash, so a new job
+        rarely changes the selection.
     """
 
     def lot(identifier: str) -> bytes:
@@ -61,21 +61,21 @@ def struck(fault: Fault, appliance: SimulatedAppliance, seed: int) -> dict[str, 
 
 
 def listed_as(fault: Fault, identifier: str, turn: int) -> str:
-    """Give the id under which a struck job appears.
+    """Return the id under which a selected job appears.
 
     Parameters
     ----------
     fault : Fault
-        What befell it.
+        Fault of the job.
     identifier : str
-        Its true id.
+        True id of the job.
     turn : int
-        As `struck` counts.
+        Position from `struck`.
 
     Returns
     -------
     str
-        Another one with odd ids alone.
+        Another id for the kind ``odd_ids``, else the true one.
     """
     return ODD[turn % len(ODD)].format(identifier) if fault.kind == "odd_ids" else identifier
 
@@ -130,7 +130,7 @@ CHANGES: Mapping[str, Change] = {
 
 
 def _pairs(fault: Fault, pair: Pair, turn: int) -> list[Pair]:
-    """Change one struck job: into nothing, something else, or two of it."""
+    """Return the pairs for one selected job: none, one changed, or two."""
     identifier, job = pair
     match fault.kind:
         case "gone" | "undetailed":
@@ -169,7 +169,7 @@ def _answer(case: Case) -> Reply:
 
 
 def _renamed(request: Request, names: Mapping[str, str]) -> Request:
-    """Ask for jobs by other ids."""
+    """Return the request with other job ids."""
     path, _, query = request.target.partition("?")
     last = urllib.parse.quote(names.get(request.last, request.last), safe="")
     path = f"{path.rpartition('/')[0]}/{last}"
@@ -191,7 +191,7 @@ def _taken_apart(route: str, value: Any) -> list[Pair]:  # noqa: ANN401  # any J
 
 
 def _put_together(route: str, flavour: Flavour, pairs: list[Pair]) -> str:
-    """Write the value as JSON, by hand where a key may come twice."""
+    """Encode the value as JSON, by hand if a key may occur twice."""
     if route == "list":
         return _json([identifier for identifier, _ in pairs])
     if route == "job":
@@ -202,7 +202,7 @@ def _put_together(route: str, flavour: Flavour, pairs: list[Pair]) -> str:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)  # unlike msgspec it knows numbers of any size
+    return json.dumps(value, ensure_ascii=False)  # unlike msgspec it supports numbers of any size
 
 
 CONTENTS: dict[str, Answering] = {

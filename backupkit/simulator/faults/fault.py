@@ -1,4 +1,4 @@
-"""What goes wrong, with whom, where and how often."""
+"""Fault to inject: kind, rate, appliances and routes."""
 
 import dataclasses
 import fnmatch
@@ -11,36 +11,36 @@ FORM = "KIND=RATE, KIND=RATE@APPLIANCE or KIND=RATE@APPLIANCE:ROUTE"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Fault:
-    """One kind of trouble.
+    """Fault of one kind.
 
     Parameters
     ----------
     kind : str
         One of `KINDS`.
     rate : float
-        Share of the requests that it strikes, 0 to 1. Kinds that change the content of jobs
-        tell one story only at 1.
+        Share of the requests with this fault, 0 to 1. Kinds that change the content of jobs are
+        consistent only at 1.
     appliance : str
         A name, or a glob pattern of names.
     route : str
-        One of `ROUTES`, or a glob pattern of them; ``data``: all but log-in and log-out.
+        One of `ROUTES`, or a glob pattern of them; ``data``: all but login and logout.
     times : int, optional
-        So often on each appliance, and never again. None: no limit.
+        Maximum number of times on each appliance. None: no limit.
     wait : float, optional
-        How late a ``slow`` answer is, or the pause between two bytes of a drip [s].
+        Delay of a ``slow`` reply, or pause between two bytes of a ``drip`` [s].
     retry_after : int or str, optional
-        Header of ``unavailable`` and ``too_many`` [s], or a date, or nonsense.
+        Retry-After header of ``unavailable`` and ``too_many``: seconds [s], a date, or any text.
     size : int, optional
-        Length of a ``huge`` body, or of a ``bomb`` when decoded [bytes].
+        Size of a ``huge`` body, or of a decompressed ``bomb`` [bytes].
     jobs : int, optional
-        How many jobs have wrong content. None: one, or one of each sort of odd ids.
+        Number of jobs with wrong content. None: one, or one per sort of odd ids.
     to : str
-        Where ``redirect`` points.
+        Target of ``redirect``.
 
     Raises
     ------
     ValueError
-        For kinds, rates and routes that do not exist or do not go together.
+        If a value is invalid, or the kind does not apply to the route.
 
     Examples
     --------
@@ -79,13 +79,13 @@ class Fault:
 
     @property
     def routes(self) -> tuple[str, ...]:
-        """The routes that it strikes."""
+        """Routes to which the fault applies."""
         covered = _covered(self.route)
         return tuple(route for route in KINDS[self.kind].routes if route in covered)
 
     @classmethod
     def spared(cls, kind: str, rate: float, appliance: str = "*") -> Self:
-        """Make a fault that leaves log-in and log-out alone, unless it strikes nothing else.
+        """Return a fault without login and logout, unless its kind applies only to these.
 
         Parameters
         ----------
@@ -99,7 +99,7 @@ class Fault:
         Returns
         -------
         Fault
-            On all other routes.
+            Fault on all other routes.
 
         Examples
         --------
@@ -111,23 +111,23 @@ class Fault:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a fault as the command line spells it.
+        """Parse a fault in the syntax of the command line.
 
         Parameters
         ----------
         text : str
             ``KIND=RATE``, ``KIND=RATE@APPLIANCE`` or ``KIND=RATE@APPLIANCE:ROUTE``. Without
-            a route log-in and log-out are spared.
+            a route, login and logout are excluded.
 
         Returns
         -------
         Fault
-            Checked.
+            Validated fault.
 
         Raises
         ------
         ValueError
-            With a sentence that says what was expected.
+            If the text is invalid; the message gives the expected form.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""The kinds of faults and the routes they strike: one table for help, errors and tests."""
+"""Kinds of faults and their routes: one table for help, errors and tests."""
 
 import dataclasses
 from typing import Literal
@@ -13,16 +13,16 @@ JOBS = ("list", "job", "details")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of fault.
+    """Kind of a fault.
 
     Attributes
     ----------
     group : str
         What is wrong: the connection, the body, the status, or the content of jobs.
     about : str
-        A sentence on what a client meets.
+        Sentence that describes the effect on a client.
     routes : tuple of str
-        Where it can strike.
+        Routes to which the kind can apply.
     """
 
     group: Group
@@ -73,7 +73,7 @@ KINDS = {
 
 
 def listed() -> str:
-    """Every kind and its sentence, a line each.
+    """Return all kinds and their sentences, one per line.
 
     Examples
     --------

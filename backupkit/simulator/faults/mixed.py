@@ -1,4 +1,4 @@
-"""Faults for a large fleet, of every kind in turn."""
+"""Faults for a large fleet, of all kinds in turn."""
 
 from collections.abc import Iterable, Sequence
 
@@ -16,25 +16,25 @@ def mixed_faults(
     wait: float | None = None,
     size: int | None = None,
 ) -> list[Fault]:
-    """Give a share of the appliances one persistent fault each, of a different kind in turn.
+    """Return one persistent fault for each of a share of the appliances, of all kinds in turn.
 
     Parameters
     ----------
     names : iterable of str
-        Of the appliances.
+        Names of the appliances.
     share : float
-        How many of them are faulty, 0 to 1; they lie evenly among the others.
+        Share of faulty appliances, 0 to 1; they are spread evenly.
     seed : int
         Shuffles the kinds.
     kinds : sequence of str
-        Which kinds; all by default.
+        Kinds to use; default: all.
     wait, size : float, int, optional
-        As for `Fault`: long and large by default, as in life.
+        As in `Fault`.
 
     Returns
     -------
     list of Fault
-        One per faulty appliance, whose name is its ``appliance``.
+        One fault per faulty appliance, with its name as ``appliance``.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Faults that answer another status."""
+"""Faults that return another HTTP status."""
 
 import dataclasses
 import http
@@ -52,7 +52,7 @@ def _later(reply: Reply, retry_after: int | str | None) -> Reply:
 
 
 def _unauthenticated(case: Case) -> Reply:
-    """End the session; the rest follows."""
+    """End the session, so that the regular reply is a 401."""
     case.appliance.sessions.end(token_of(case.request) or "")
     return case.normal()
 
