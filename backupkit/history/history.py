@@ -375,7 +375,7 @@ class History:
         Parameters
         ----------
         query : str
-            A SELECT. The tables are those of the README, and of the database's own catalogue.
+            A SELECT. docs/data-model.md lists the tables and views.
 
         Returns
         -------
