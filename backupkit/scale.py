@@ -119,7 +119,7 @@ def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and two
     workers = 1 if client is None else len(client.nthreads())  # type: ignore[no-untyped-call]
     number = partitions or max(workers, 1 + int(sizes.sum()) // _AT_ONCE)
     cut = _cut(sizes, number)
-    version = origin.version(times.now) or analysis.data_version(POLLS.empty())
+    version = origin.version(times.now) or analysis.data_fingerprint(POLLS.empty())
     judge = functools.partial(_judged, uri, version)
     pieces = (setting.only(names) for names in cut)
     parts = map(judge, pieces) if client is None else _spread(client, judge, pieces)

@@ -13,7 +13,7 @@ from hypothesis import Phase, given, seed, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from backupkit.analysis import data_version, restrict_to_period
+from backupkit.analysis import data_fingerprint, restrict_to_period
 from backupkit.assessment import Assessment, evaluate, evaluate_frames
 from backupkit.assessment.evaluation import appliances_in, known_at
 from backupkit.assessment.judging import assess
@@ -64,7 +64,7 @@ class Case:
         """Judge by everything that is known."""
         known = known_at(self.known, self.times.now)
         setting = Setting.of(self.policy, appliances_in(known), self.times, as_if=self.as_if)
-        return assess([judge_part(known, setting)], setting, version=data_version(known.polls))
+        return assess([judge_part(known, setting)], setting, version=data_fingerprint(known.polls))
 
     def needed(self, known: Known) -> Known:
         """Restrict what is known to the period."""
@@ -246,7 +246,7 @@ def more_than(least: Known, known: Known, random: np.random.Generator) -> Known:
         least,
         jobs=some(least.jobs, known.jobs, ["appliance", "job_id"]),
         polls=some(least.polls, known.polls, ["appliance", "polled_at", "ok"]),
-        version=data_version(known.polls),
+        version=data_fingerprint(known.polls),
     )
 
 

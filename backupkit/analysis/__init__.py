@@ -7,7 +7,7 @@ takes the frames it reads, the period as ``start`` and ``end``, and the moment a
 from backupkit.analysis.attempts import attempt_counts, last_attempts, strikes
 from backupkit.analysis.baselines import AnomalyLimits, anomalies, baselines
 from backupkit.analysis.causes import Cause, cause_of
-from backupkit.analysis.clusters import clusters, failure_counts, lately, twins
+from backupkit.analysis.clusters import clusters, duplicate_appliances, failure_counts, recent_jobs
 from backupkit.analysis.compliance import (
     coverage_ratio,
     fleet_metrics,
@@ -15,7 +15,16 @@ from backupkit.analysis.compliance import (
     ratio,
     ratios,
 )
+from backupkit.analysis.coverage import (
+    correct_clock_skew,
+    coverage,
+    deduplicate_jobs,
+    job_times,
+    poll_summary,
+    skew_corrections,
+)
 from backupkit.analysis.evidence import restrict_to_period
+from backupkit.analysis.exclusions import NO_EXCLUSIONS, Exclusions, observed_time
 from backupkit.analysis.exposure import (
     exposure,
     exposure_at,
@@ -28,31 +37,22 @@ from backupkit.analysis.exposure import (
 )
 from backupkit.analysis.failures import failure_signatures, failures, message_of, signature_of
 from backupkit.analysis.feasibility import feasibility
+from backupkit.analysis.fingerprint import data_fingerprint
 from backupkit.analysis.incidents import incident_figures, incidents
-from backupkit.analysis.knowledge import (
-    clock_corrections,
-    distinct_jobs,
-    job_times,
-    knowledge,
-    on_our_clock,
-    visits,
-)
 from backupkit.analysis.lint import lint
-from backupkit.analysis.loads import loads, target_of, touching
 from backupkit.analysis.reasons import reasons
-from backupkit.analysis.runs import backup_days, duration_runs, window_runs
-from backupkit.analysis.schedules import current_schedules, expected_runs, schedule_zones
-from backupkit.analysis.scope import NO_EXCLUSIONS, Exclusions, observed_between
+from backupkit.analysis.schedules import current_schedules, expected_slots, schedule_zones
 from backupkit.analysis.slots import (
     infer_types,
     judge_slots,
-    numbers_of,
     recent_slots,
     slot_counts,
+    slot_parameters,
 )
+from backupkit.analysis.target_load import overlapping_jobs, target_concurrency, target_of
 from backupkit.analysis.totals import totals_of
 from backupkit.analysis.trend import trend
-from backupkit.analysis.version import data_version
+from backupkit.analysis.windows import backup_days, duration_runs, window_runs
 
 __all__ = [
     "NO_EXCLUSIONS",
@@ -64,14 +64,16 @@ __all__ = [
     "backup_days",
     "baselines",
     "cause_of",
-    "clock_corrections",
     "clusters",
+    "correct_clock_skew",
+    "coverage",
     "coverage_ratio",
     "current_schedules",
-    "data_version",
-    "distinct_jobs",
+    "data_fingerprint",
+    "deduplicate_jobs",
+    "duplicate_appliances",
     "duration_runs",
-    "expected_runs",
+    "expected_slots",
     "exposure",
     "exposure_at",
     "failure_counts",
@@ -85,35 +87,33 @@ __all__ = [
     "infer_types",
     "job_times",
     "judge_slots",
-    "knowledge",
     "last_attempts",
-    "lately",
     "lint",
-    "loads",
     "message_of",
-    "numbers_of",
-    "observed_between",
-    "on_our_clock",
+    "observed_time",
+    "overlapping_jobs",
+    "poll_summary",
     "ratio",
     "ratios",
     "reasons",
+    "recent_jobs",
     "recent_slots",
     "recovery_points",
     "restrict_to_period",
     "schedule_zones",
     "segments",
     "signature_of",
+    "skew_corrections",
     "slot_counts",
+    "slot_parameters",
     "state_intervals",
     "states_at",
     "strikes",
+    "target_concurrency",
     "target_of",
     "time_in_states",
     "totals_of",
-    "touching",
     "trend",
-    "twins",
-    "visits",
     "window_runs",
     "worst_exposure",
 ]

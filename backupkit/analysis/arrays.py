@@ -13,16 +13,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["NAT", "NO_SPAN", "Codes", "Spans", "Times", "codes_of", "first_of", "instant"]
+__all__ = ["NAT", "NO_SPAN", "Codes", "Spans", "Times", "group_first", "instant", "to_codes"]
 __all__ += [
-    "later_if",
-    "latest",
-    "newest_so_far",
-    "order_of",
+    "asof_index",
+    "from_codes",
+    "group_cummax",
+    "sort_order",
     "spans_of",
+    "tie_break_after",
     "times_of",
     "utc",
-    "words_of",
 ]
 
 Times = npt.NDArray[np.datetime64]
@@ -63,7 +63,7 @@ def instant(moment: pd.Timestamp) -> np.datetime64:
     return naive
 
 
-def codes_of(appliance: pd.Series, index: pd.Index) -> Codes:
+def to_codes(appliance: pd.Series, index: pd.Index) -> Codes:
     """Return the position of each row's appliance in `index`, -1 if it is absent.
 
     Notes
@@ -79,13 +79,13 @@ def codes_of(appliance: pd.Series, index: pd.Index) -> Codes:
     return codes
 
 
-def order_of(codes: Codes, times: Times) -> Codes:
+def sort_order(codes: Codes, times: Times) -> Codes:
     """Return the stable order of the rows by appliance and time.
 
     Examples
     --------
     >>> days = np.array(["2026-11-04", "2026-11-02", "2026-11-03"], dtype="datetime64[us]")
-    >>> order_of(np.array([0, 0, 1]), days)
+    >>> sort_order(np.array([0, 0, 1]), days)
     array([1, 0, 2])
     """
     same, later = codes[1:] == codes[:-1], times[1:] >= times[:-1]
@@ -117,26 +117,26 @@ def _keys(*columns: tuple[Codes, Times]) -> list[npt.NDArray[np.int64]]:
     return keys
 
 
-def later_if(flags: npt.NDArray[np.bool_], times: Times) -> Times:
+def tie_break_after(flags: npt.NDArray[np.bool_], times: Times) -> Times:
     """Return sort keys of times: at the same instant, those with a flag come later.
 
     Examples
     --------
     >>> day = np.array(["2026-11-04", "2026-11-04"], dtype="datetime64[us]")
-    >>> order_of(np.array([0, 0]), later_if(np.array([True, False]), day))
+    >>> sort_order(np.array([0, 0]), tie_break_after(np.array([True, False]), day))
     array([1, 0])
     """
     doubled = times.astype("datetime64[us]", copy=False).view(np.int64) * 2 + flags
     return np.where(np.isnat(times), NAT, doubled.view("datetime64[us]"))
 
 
-def newest_so_far(codes: Codes, times: Times) -> Times:
+def group_cummax(codes: Codes, times: Times) -> Times:
     """Return the running maximum of the times per appliance; rows are sorted by appliance.
 
     Examples
     --------
     >>> days = np.array(["2026-11-04", "2026-11-02", "2026-11-03"], dtype="datetime64[us]")
-    >>> newest_so_far(np.array([0, 0, 1]), days).astype("datetime64[D]")
+    >>> group_cummax(np.array([0, 0, 1]), days).astype("datetime64[D]")
     array(['2026-11-04', '2026-11-04', '2026-11-03'], dtype='datetime64[D]')
     """
     (keys,) = _keys((codes, times))
@@ -144,18 +144,18 @@ def newest_so_far(codes: Codes, times: Times) -> Times:
     return times[np.maximum.accumulate(np.where(largest, np.arange(len(keys)), 0))]
 
 
-def words_of(codes: Codes, words: Sequence[str] | pd.Index) -> pd.Series:
+def from_codes(codes: Codes, words: Sequence[str] | pd.Index) -> pd.Series:
     """Return the word of each code, missing where it is -1.
 
     Examples
     --------
-    >>> words_of(np.array([1, -1]), ["no", "yes"]).to_list()
+    >>> from_codes(np.array([1, -1]), ["no", "yes"]).to_list()
     ['yes', nan]
     """
     return pd.Series(pd.Series(list(words), dtype="str").array.take(codes, allow_fill=True))
 
 
-def latest(key_codes: Codes, key_times: Times, codes: Codes, times: Times) -> Codes:
+def asof_index(key_codes: Codes, key_times: Times, codes: Codes, times: Times) -> Codes:
     """Find the last key of the same appliance at or before the time of each query.
 
     Parameters
@@ -177,7 +177,7 @@ def latest(key_codes: Codes, key_times: Times, codes: Codes, times: Times) -> Co
     Examples
     --------
     >>> day = np.array(["2026-11-02", "2026-11-04"], dtype="datetime64[us]")
-    >>> latest(np.array([0, 0]), day, np.array([0, 1]), day)
+    >>> asof_index(np.array([0, 0]), day, np.array([0, 1]), day)
     array([ 0, -1])
     """
     held = np.flatnonzero(~np.isnat(key_times))
@@ -193,7 +193,7 @@ def latest(key_codes: Codes, key_times: Times, codes: Codes, times: Times) -> Co
     return result
 
 
-def first_of(groups: Codes, order_by: Times) -> tuple[Codes, Codes]:
+def group_first(groups: Codes, order_by: Times) -> tuple[Codes, Codes]:
     """Find the row with the smallest time in each group.
 
     Parameters
@@ -208,7 +208,7 @@ def first_of(groups: Codes, order_by: Times) -> tuple[Codes, Codes]:
     groups, rows : array of intp
         The groups that occur, ascending, and the position of the first row of each.
     """
-    order = order_of(groups, order_by)
+    order = sort_order(groups, order_by)
     ordered = groups[order]
     starts = np.ones(len(ordered), dtype=bool)
     starts[1:] = ordered[1:] != ordered[:-1]

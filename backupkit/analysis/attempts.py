@@ -3,8 +3,15 @@
 import numpy as np
 import pandas as pd
 
-from backupkit.analysis.arrays import codes_of, instant, later_if, latest, order_of, times_of
-from backupkit.analysis.knowledge import job_times
+from backupkit.analysis.arrays import (
+    asof_index,
+    instant,
+    sort_order,
+    tie_break_after,
+    times_of,
+    to_codes,
+)
+from backupkit.analysis.coverage import job_times
 
 __all__ = ["attempt_counts", "last_attempts", "strikes"]
 
@@ -35,7 +42,7 @@ def attempt_counts(
     _, done = job_times(jobs)
     inside = (done >= instant(start)) & (done < instant(end))
     good = inside & jobs["outcome"].eq("success").to_numpy()
-    codes = codes_of(jobs["appliance"], appliances)
+    codes = to_codes(jobs["appliance"], appliances)
     counts = {
         name: np.bincount(codes[chosen & (codes >= 0)], minlength=len(appliances))
         for name, chosen in (("attempts", inside), ("attempts_ok", good))
@@ -74,9 +81,9 @@ def strikes(
     """
     _, done = job_times(jobs)
     rows = np.flatnonzero(done <= instant(end))
-    codes = codes_of(jobs["appliance"], appliances)[rows]
+    codes = to_codes(jobs["appliance"], appliances)[rows]
     success = jobs["outcome"].eq("success").to_numpy()[rows]
-    order = order_of(codes, later_if(success, done[rows]))
+    order = sort_order(codes, tie_break_after(success, done[rows]))
     codes, success, done = codes[order], success[order], done[rows][order]
     failed = np.cumsum(~success)
     begins = np.ones(len(codes), dtype=bool)
@@ -101,7 +108,7 @@ def last_attempts(jobs: pd.DataFrame, *, at: pd.Timestamp, appliances: pd.Index)
     Parameters
     ----------
     jobs : DataFrame
-        Result of `distinct_jobs`; of two jobs with the same start, the last counts.
+        Result of `deduplicate_jobs`; of two jobs with the same start, the last counts.
     at : Timestamp
         Jobs that start later are ignored.
     appliances : Index of str
@@ -114,8 +121,8 @@ def last_attempts(jobs: pd.DataFrame, *, at: pd.Timestamp, appliances: pd.Index)
     """
     begun = (jobs["outcome"] != "void").to_numpy() & (times_of(jobs["start_time"]) <= instant(at))
     rows = np.flatnonzero(begun)
-    row = latest(
-        codes_of(jobs["appliance"], appliances)[rows],
+    row = asof_index(
+        to_codes(jobs["appliance"], appliances)[rows],
         times_of(jobs["start_time"])[rows],
         np.arange(len(appliances), dtype=np.intp),
         np.full(len(appliances), instant(at)),

@@ -9,9 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backupkit.analysis.arrays import Codes, Times, codes_of, instant, latest, order_of, times_of
-from backupkit.analysis.knowledge import job_times
-from backupkit.analysis.loads import sums_of
+from backupkit.analysis.arrays import (
+    Codes,
+    Times,
+    asof_index,
+    instant,
+    sort_order,
+    times_of,
+    to_codes,
+)
+from backupkit.analysis.coverage import job_times
+from backupkit.analysis.target_load import sums_of
 from backupkit.analysis.totals import totals_of
 from backupkit.tables import ANOMALIES, BASELINES, POLLS
 from backupkit.tables.evidence import BASELINE_RUNS, GROWTH_SIZES
@@ -21,15 +29,15 @@ __all__ = ["AnomalyLimits", "anomalies", "baselines", "retained"]
 Numbers = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
-_FEWEST_POINTS: Final = 5
-_SHORTEST: Final = 7.0  # days that the sizes must span for a growth rate
+_MIN_SIZES: Final = 5
+_MIN_DAYS: Final = 7.0  # days that the sizes must span for a growth rate
 _MONTH: Final = 30.0  # days
-_FLOOR: Final = 0.05  # of the median; the MAD of ten equal jobs is 0
-_TO_SIGMA: Final = 0.6745  # MAD of a normal distribution in sigmas (Iglewicz and Hoaglin)
-_HALT: Final = 600.0  # s; minimum time without progress for a stall
-_HALT_SHARE: Final = 0.1  # of the typical duration
+_MIN_MAD_SHARE: Final = 0.05  # of the median; the MAD of ten equal jobs is 0
+_MAD_TO_SIGMA: Final = 0.6745  # MAD of a normal distribution in sigmas (Iglewicz and Hoaglin)
+_STALL_MIN: Final = 600.0  # s; minimum time without progress for a stall
+_STALL_SHARE: Final = 0.1  # of the typical duration
 _CHUNK: Final = 100_000  # windows held in memory at once
-_MOMENT: Final = np.timedelta64(1, "us")
+_TICK: Final = np.timedelta64(1, "us")
 _SECOND: Final = np.timedelta64(1, "s")
 _EPOCH: Final = np.datetime64(0, "us")
 _DAY: Final = np.timedelta64(1, "D")
@@ -41,21 +49,21 @@ class AnomalyLimits:
 
     Attributes
     ----------
-    score : float
+    z_score : float
         The largest usual modified z-score, up or down.
-    times : float
+    max_ratio : float
         The largest usual multiple of the median.
-    share : float
+    min_ratio : float
         The smallest usual size, as a share of the median.
     """
 
-    score: float = 3.5
-    times: float = 5.0
-    share: float = 0.5
+    z_score: float = 3.5
+    max_ratio: float = 5.0
+    min_ratio: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class _Runs:
+class _MeasuredJobs:
     """Successful jobs sorted by appliance and end, with one measured value each."""
 
     codes: Codes
@@ -63,10 +71,10 @@ class _Runs:
     measured: Numbers
 
     @classmethod
-    def of(cls, codes: Codes, done: Times, values: Numbers, rows: Flags) -> "_Runs":
+    def of(cls, codes: Codes, done: Times, values: Numbers, rows: Flags) -> "_MeasuredJobs":
         """Select and sort rows."""
         chosen = np.flatnonzero(rows & (codes >= 0) & ~np.isnat(done))
-        order = chosen[order_of(codes[chosen], done[chosen])]
+        order = chosen[sort_order(codes[chosen], done[chosen])]
         return cls(codes[order], done[order], values[order])
 
     def newest(self, number: int) -> tuple[Codes, Codes]:
@@ -88,7 +96,7 @@ class _Runs:
 
     def before(self, codes: Codes, times: Times) -> tuple[Codes, Numbers, Numbers]:
         """Return number, median and MAD of the last jobs that ended before each time."""
-        position = latest(self.codes, self.done, codes, times - _MOMENT)
+        position = asof_index(self.codes, self.done, codes, times - _TICK)
         first = np.searchsorted(self.codes, codes, side="left")
         told = np.where(position < 0, 0, np.minimum(position - first + 1, BASELINE_RUNS))
         middle, spread = np.full(len(codes), np.nan), np.full(len(codes), np.nan)
@@ -184,12 +192,12 @@ def anomalies(
     [['duration', 2700.0, 900.0, 'score 27.0 > 3.5']]
     """
     limits = limits or AnomalyLimits()
-    codes = codes_of(jobs["appliance"], appliances)
+    codes = to_codes(jobs["appliance"], appliances)
     began, done = job_times(jobs)
     success = jobs["outcome"].eq("success").to_numpy()
     measures = _measures(jobs)
     runs = {
-        kind: _Runs.of(codes, done, values, success & ~np.isnan(values))
+        kind: _MeasuredJobs.of(codes, done, values, success & ~np.isnan(values))
         for kind, values in measures.items()
     }
     inside = success & (done >= instant(start)) & (done < instant(end)) & (codes >= 0)
@@ -197,13 +205,13 @@ def anomalies(
     for kind, values in measures.items():
         rows = np.flatnonzero(inside & ~np.isnan(values))
         usual = runs[kind].before(codes[rows], began[rows])
-        found.append(_unusual(kind, rows, values[rows], usual, limits))
+        found.append(_outliers(kind, rows, values[rows], usual, limits))
     gone = jobs["vanished_at"].notna().to_numpy()
     open_now = jobs["outcome"].eq("open").to_numpy() & ~gone & (codes >= 0)
     rows = np.flatnonzero(open_now & (began <= instant(now)))
     usual = runs["duration"].before(codes[rows], began[rows])
     elapsed = (instant(now) - began[rows]) / _SECOND
-    found.append(_unusual("overrun", rows, elapsed, usual, limits))
+    found.append(_outliers("overrun", rows, elapsed, usual, limits))
     if polled is not None:
         visited = times_of(polled.reindex(appliances))[codes[rows]]
         unchanged = (visited - times_of(jobs["last_seen_at"])[rows]) / _SECOND
@@ -215,7 +223,7 @@ def anomalies(
     return ANOMALIES.conform(told.sort_values(by, kind="stable"))
 
 
-def _unusual(
+def _outliers(
     kind: str,
     rows: Codes,
     values: Numbers,
@@ -224,39 +232,41 @@ def _unusual(
 ) -> pd.DataFrame:
     """Return the rows with a value beyond a threshold, with median and score."""
     told, middle, spread = usual
-    scale = np.fmax(spread, _FLOOR * middle)
+    scale = np.fmax(spread, _MIN_MAD_SHARE * middle)
     scale[scale == 0] = np.nan
-    score = _TO_SIGMA * (values - middle) / scale
-    strange = score > limits.score if kind == "overrun" else np.abs(score) > limits.score
-    strange |= values > limits.times * middle
+    score = _MAD_TO_SIGMA * (values - middle) / scale
+    strange = score > limits.z_score if kind == "overrun" else np.abs(score) > limits.z_score
+    strange |= values > limits.max_ratio * middle
     if kind == "size":
-        strange |= values < limits.share * middle
+        strange |= values < limits.min_ratio * middle
     kept = np.flatnonzero(strange & (told == BASELINE_RUNS))
     frame = pd.DataFrame(
         {"row": rows, "kind": kind, "value": values, "typical": middle, "score": score}
     ).iloc[kept]
     figures = zip(frame["value"], frame["typical"], frame["score"], strict=True)
-    words = [_words(kind, *figure, limits) for figure in figures]
+    words = [_describe_rule(kind, *figure, limits) for figure in figures]
     return frame.assign(rule=pd.Series(words, index=frame.index, dtype="str"))
 
 
-def _words(kind: str, value: float, typical: float, score: float, limits: AnomalyLimits) -> str:
+def _describe_rule(
+    kind: str, value: float, typical: float, score: float, limits: AnomalyLimits
+) -> str:
     """Describe the thresholds that a value exceeds."""
     said = []
-    if abs(score) > limits.score:
+    if abs(score) > limits.z_score:
         sign, relation = ("", ">") if score > 0 else ("-", "<")
-        digits = 1 if abs(score) > limits.score + 0.1 else 4  # never "3.5 > 3.5"
-        said.append(f"score {score:,.{digits}f} {relation} {sign}{limits.score:g}")
-    if value > limits.times * typical:
+        digits = 1 if abs(score) > limits.z_score + 0.1 else 4  # never "3.5 > 3.5"
+        said.append(f"score {score:,.{digits}f} {relation} {sign}{limits.z_score:g}")
+    if value > limits.max_ratio * typical:
         said.append(f"{value / typical:,.1f} times the median" if typical else "the median is 0")
-    if kind == "size" and value < limits.share * typical:
+    if kind == "size" and value < limits.min_ratio * typical:
         said.append(f"{value / typical:.0%} of the median size".replace("%", " %"))
     return "; ".join(said)
 
 
 def _stalled(rows: Codes, unchanged: Numbers, typical: Numbers) -> pd.DataFrame:
     """Return the running jobs that have not changed for too long."""
-    limit = np.fmax(_HALT, _HALT_SHARE * typical)
+    limit = np.fmax(_STALL_MIN, _STALL_SHARE * typical)
     kept = np.flatnonzero(unchanged > limit)
     words = [
         f"no change for {value / 60:,.0f} min, more than {most / 60:,.0f} min"
@@ -326,14 +336,14 @@ def baselines(
     [[5, 1.0, 3099]]
     """
     number = len(appliances)
-    codes = codes_of(jobs["appliance"], appliances)
+    codes = to_codes(jobs["appliance"], appliances)
     began, done = job_times(jobs)
     success = jobs["outcome"].eq("success").to_numpy()
     good = success & (done <= instant(end))
     measures = _measures(jobs)
     typical = {}
     for kind, values in measures.items():
-        runs = _Runs.of(codes, done, values, good)
+        runs = _MeasuredJobs.of(codes, done, values, good)
         has, newest = runs.newest(number)
         learnt = np.minimum(has, BASELINE_RUNS)
         typical[kind] = np.full(number, np.nan)
@@ -341,9 +351,9 @@ def baselines(
             typical[kind][part] = _medians(window)
     sized = good & ~np.isnan(measures["size"])
     # the measured value is the row in `jobs`
-    sizes = _Runs.of(codes, done, np.arange(len(jobs), dtype=np.float64), sized)
+    sizes = _MeasuredJobs.of(codes, done, np.arange(len(jobs), dtype=np.float64), sized)
     rows = sizes.measured.astype(np.intp)
-    growth, share = _growths(sizes, began[rows], measures["size"][rows], number)
+    growth, share = _growth_rates(sizes, began[rows], measures["size"][rows], number)
     has, newest = sizes.newest(number)
     if totals is None:
         totals = totals_of(jobs, POLLS.empty())
@@ -368,7 +378,9 @@ def baselines(
     return BASELINES.frame(columns)
 
 
-def _growths(sizes: _Runs, began: Times, size: Numbers, number: int) -> tuple[Numbers, Numbers]:
+def _growth_rates(
+    sizes: _MeasuredJobs, began: Times, size: Numbers, number: int
+) -> tuple[Numbers, Numbers]:
     """Return each appliance's growth [bytes/day], and 30 days of it / the median size."""
     growth, share = np.full(number, np.nan), np.full(number, np.nan)
     usable = ~np.isnat(began)
@@ -376,10 +388,10 @@ def _growths(sizes: _Runs, began: Times, size: Numbers, number: int) -> tuple[Nu
     days = (began - _EPOCH) / _DAY
     after = np.searchsorted(codes, np.arange(number), side="right")
     before = np.searchsorted(codes, np.arange(number), side="left")
-    for code in np.flatnonzero(after - before >= _FEWEST_POINTS):
+    for code in np.flatnonzero(after - before >= _MIN_SIZES):
         newest = slice(max(before[code], after[code] - GROWTH_SIZES), after[code])
         when, much = days[newest], size[newest]
-        if np.ptp(when) < _SHORTEST:
+        if np.ptp(when) < _MIN_DAYS:
             continue
         growth[code] = _slope(when, much)
         middle = np.median(much)
@@ -419,7 +431,7 @@ def retained(current: pd.DataFrame, appliances: pd.Index) -> Numbers:
         if there is none.
     """
     enabled = current[current["enabled"].fillna(value=False).astype("bool")]
-    codes = codes_of(enabled["appliance"], appliances)
+    codes = to_codes(enabled["appliance"], appliances)
     most = enabled["max_count"].to_numpy("float64", na_value=np.inf)
     keeps = np.zeros(len(appliances))
     np.maximum.at(keeps, codes[codes >= 0], np.where(most < 1, np.inf, most)[codes >= 0])

@@ -6,7 +6,7 @@ from typing import Final
 
 __all__ = ["CAUSES", "Cause", "cause_of"]
 
-_READ: Final = 4_000  # characters of a message that are searched
+_MAX_TEXT: Final = 4_000  # characters of a message that are searched
 _FIELD: Final = "docs/api-contract.md, section 3, texts seen in the field"
 
 
@@ -33,7 +33,7 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _Pattern:
     """A rule that finds a cause by a text in the message, or by the message's id."""
 
     cause: Cause
@@ -50,8 +50,8 @@ def _text(pattern: str) -> re.Pattern[str]:
 
 
 # The first match counts, so specific rules come first. Each pattern is linear in the text.
-_KNOWN: Final = (
-    _Known(
+_PATTERNS: Final = (
+    _Pattern(
         Cause(
             "snapshot",
             "The appliance holds back its backup because it takes itself to be inside a snapshot"
@@ -62,7 +62,7 @@ _KNOWN: Final = (
         ),
         _text(r"Full backup not allowed during VM snapshot"),
     ),
-    _Known(
+    _Pattern(
         Cause(
             "database-health",
             "The health check of its database, made before each backup, found it unhealthy.",
@@ -71,7 +71,7 @@ _KNOWN: Final = (
         ),
         _text(r"Db health is UNHEALTHY"),
     ),
-    _Known(
+    _Pattern(
         Cause(
             "component",
             "One component of the appliance, named in the message, could not be saved.",
@@ -81,7 +81,7 @@ _KNOWN: Final = (
         ),
         _text(r"Error during component [\w.-]{1,60} backup"),
     ),
-    _Known(
+    _Pattern(
         Cause(
             "database-log",
             "The database's write-ahead log (WAL) could not be handed on; why is not known in"
@@ -91,7 +91,7 @@ _KNOWN: Final = (
         ),
         _text(r"Failed to dispatch WAL directory structure"),
     ),
-    _Known(
+    _Pattern(
         Cause(
             "scp-location",
             "The appliance does not accept the location for SCP.",
@@ -100,7 +100,7 @@ _KNOWN: Final = (
         ),
         _text(r"\bSCP location\b[^.\n]{0,100}\binvalid\b|\binvalid SCP location\b"),
     ),
-    _Known(
+    _Pattern(
         Cause(
             "ssh-session",
             "The SSH session with the backup target failed: curl's error 79 (CURLE_SSH).",
@@ -110,7 +110,7 @@ _KNOWN: Final = (
         ),
         _text(r"\bcurl error:? {0,3}\(?79\b"),
     ),
-    _Known(
+    _Pattern(
         Cause(
             "connection-lost",
             "The backup target, or something on the way to it, closed the connection while data"
@@ -120,7 +120,7 @@ _KNOWN: Final = (
         ),
         _text(r"\bbroken pipe\b"),
     ),
-    _Known(
+    _Pattern(
         Cause(
             "clock",
             "The appliance could not set its clock by NTP.",
@@ -129,7 +129,7 @@ _KNOWN: Final = (
         ),
         message_id="com.vmware.applmgmt.err_ntp_sync_failed",
     ),
-    _Known(
+    _Pattern(
         Cause(
             "sessions",
             "The user has as many sessions as the appliance allows.",
@@ -140,7 +140,7 @@ _KNOWN: Final = (
         _text(r"User session count is limited to \d{1,9}\b"),
         "com.vmware.vapi.endpoint.failedToLoginMaxUserSessionCountReached",
     ),
-    _Known(
+    _Pattern(
         Cause(
             "see-log",
             "The message does not tell the reason; only the appliance's own log does.",
@@ -151,7 +151,7 @@ _KNOWN: Final = (
     ),
 )
 
-CAUSES: Final = tuple(known.cause for known in _KNOWN)
+CAUSES: Final = tuple(known.cause for known in _PATTERNS)
 """All known causes, the most specific first."""
 
 
@@ -182,6 +182,6 @@ def cause_of(text: str | None, message_id: str | None = None) -> Cause | None:
     >>> cause_of("Not enough space on nas-1") is None
     True
     """
-    words = text[:_READ] if isinstance(text, str) else ""
+    words = text[:_MAX_TEXT] if isinstance(text, str) else ""
     told = message_id if isinstance(message_id, str) else None
-    return next((known.cause for known in _KNOWN if known.fits(words, told)), None)
+    return next((known.cause for known in _PATTERNS if known.fits(words, told)), None)

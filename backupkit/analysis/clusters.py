@@ -7,23 +7,23 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backupkit.analysis.arrays import codes_of, instant, order_of, times_of, utc
-from backupkit.analysis.knowledge import job_times
-from backupkit.analysis.loads import target_of
+from backupkit.analysis.arrays import instant, sort_order, times_of, to_codes, utc
+from backupkit.analysis.coverage import job_times
+from backupkit.analysis.target_load import target_of
 from backupkit.tables import CLUSTERS, FAILURE_COUNTS
 from backupkit.tables.evidence import DUPLICATE_JOBS
 
-__all__ = ["clusters", "failure_counts", "lately", "twins"]
+__all__ = ["clusters", "duplicate_appliances", "failure_counts", "recent_jobs"]
 
-_WHERE: Final = {
+_PHRASES: Final = {
     "target": "on the same target",
     "build": "on the same build",
     "site": "at the same site",
     "group": "in the same group",
 }
-_TWINS: Final = 3  # fewest jobs that two names share
-_SHOWN: Final = 100  # characters of a value in a sentence
-_LEAST: Final = 2  # fewest appliances that share a value
+_MIN_SHARED_JOBS: Final = 3  # fewest jobs that two names share
+_MAX_VALUE: Final = 100  # characters of a value in a sentence
+_MIN_APPLIANCES: Final = 2  # fewest appliances that share a value
 
 
 def failure_counts(
@@ -122,9 +122,11 @@ def clusters(
     """
     ended = _ended(jobs, start, end).sort_values("done", kind="stable")
     failed = ended[ended["outcome"] == "failure"].join(signatures["signature"])
-    everyone = _traits(ended, ["appliance"], members)
-    affected = _traits(failed, ["signature", "appliance"], members)
-    found = pd.concat([_shared(by, everyone, affected) for by in _WHERE], ignore_index=True)
+    everyone = _attribute_values(ended, ["appliance"], members)
+    affected = _attribute_values(failed, ["signature", "appliance"], members)
+    found = pd.concat(
+        [_shared_values(by, everyone, affected) for by in _PHRASES], ignore_index=True
+    )
     size = affected.groupby("signature").size()
     ranked = found.assign(
         size=found["signature"].map(size),
@@ -134,13 +136,13 @@ def clusters(
     return CLUSTERS.conform(ranked)
 
 
-def twins(jobs: pd.DataFrame) -> pd.DataFrame:
+def duplicate_appliances(jobs: pd.DataFrame) -> pd.DataFrame:
     """Find pairs of names that list the same jobs: one appliance, configured twice.
 
     Parameters
     ----------
     jobs : DataFrame
-        Of `backupkit.tables.JOBS`, each job once; or the result of `lately`.
+        Of `backupkit.tables.JOBS`, each job once; or the result of `recent_jobs`.
 
     Returns
     -------
@@ -163,11 +165,13 @@ def twins(jobs: pd.DataFrame) -> pd.DataFrame:
     >>> from backupkit.tables import JOBS
     >>> days = [pd.Timestamp(f"2026-11-0{day}", tz="UTC") for day in (1, 2, 3)]
     >>> ids = {"job_id": ["1", "2", "3"] * 2, "start_time": days * 2, "end_time": days * 2}
-    >>> twins(JOBS.frame({"appliance": ["a"] * 3 + ["b"] * 3} | ids)).to_numpy().tolist()
+    >>> duplicate_appliances(
+    ...     JOBS.frame({"appliance": ["a"] * 3 + ["b"] * 3} | ids)
+    ... ).to_numpy().tolist()
     [['a', 'b', 3]]
     """
     key = ["job_id", "start_time", "end_time"]
-    listed = lately(jobs)
+    listed = recent_jobs(jobs)
     size = listed["appliance"].value_counts()
     listed = listed[listed.duplicated(["start_time", "end_time"], keep=False)]  # cheap filter first
     shared = listed[listed.duplicated(key, keep=False)].sort_values([*key, "appliance"])
@@ -176,12 +180,14 @@ def twins(jobs: pd.DataFrame) -> pd.DataFrame:
     pairs = pairs[pairs["appliance"] != pairs["twin"]]
     common = pairs.groupby(["appliance", "twin"]).size().rename("jobs").reset_index()
     smaller = np.minimum(*(size.reindex(common[name]).to_numpy() for name in ("appliance", "twin")))
-    same: pd.DataFrame = common[(common["jobs"] >= _TWINS) & (2 * common["jobs"] >= smaller)]
+    same: pd.DataFrame = common[
+        (common["jobs"] >= _MIN_SHARED_JOBS) & (2 * common["jobs"] >= smaller)
+    ]
     return same.reset_index(drop=True)
 
 
-def lately(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Return the newest jobs of each appliance, which `twins` compares.
+def recent_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
+    """Return the newest jobs of each appliance, which `duplicate_appliances` compares.
 
     Parameters
     ----------
@@ -198,13 +204,13 @@ def lately(jobs: pd.DataFrame) -> pd.DataFrame:
     >>> from backupkit.tables import JOBS
     >>> day = pd.Timestamp("2026-11-01", tz="UTC")
     >>> ids = {"appliance": ["a"], "job_id": ["1"], "start_time": [day], "end_time": [day]}
-    >>> len(lately(JOBS.frame(ids)))
+    >>> len(recent_jobs(JOBS.frame(ids)))
     1
     """
     listed = jobs[["appliance", "job_id", "start_time", "end_time"]].dropna()
     names = pd.Index(listed["appliance"].unique())
-    codes = codes_of(listed["appliance"], names)
-    order = order_of(codes, times_of(listed["start_time"]))
+    codes = to_codes(listed["appliance"], names)
+    order = sort_order(codes, times_of(listed["start_time"]))
     ends = np.searchsorted(codes[order], codes[order], side="right")
     return listed.iloc[order[ends - np.arange(len(order)) <= DUPLICATE_JOBS]]
 
@@ -217,7 +223,7 @@ def _ended(jobs: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> pd.Dat
     return kept.assign(done=utc(done[inside]).set_axis(kept.index))
 
 
-def _traits(jobs: pd.DataFrame, keys: list[str], members: pd.DataFrame) -> pd.DataFrame:
+def _attribute_values(jobs: pd.DataFrame, keys: list[str], members: pd.DataFrame) -> pd.DataFrame:
     """Return the newest known values of each key; `jobs` is sorted by end."""
     newest = jobs.groupby(keys)[["location", "build"]].last()
     names = newest.index.get_level_values("appliance")
@@ -229,7 +235,7 @@ def _traits(jobs: pd.DataFrame, keys: list[str], members: pd.DataFrame) -> pd.Da
     return pd.DataFrame({name: column.astype("str") for name, column in traits.items()})
 
 
-def _shared(by: str, everyone: pd.DataFrame, affected: pd.DataFrame) -> pd.DataFrame:
+def _shared_values(by: str, everyone: pd.DataFrame, affected: pd.DataFrame) -> pd.DataFrame:
     """Return the value that most appliances of each signature share, if its lift is above 1.5."""
     usual = everyone[by].rename("usual")
     failed = affected[by].dropna().rename("value").reset_index()
@@ -260,7 +266,9 @@ def _shared(by: str, everyone: pd.DataFrame, affected: pd.DataFrame) -> pd.DataF
     found["lift"] = ((held / sharing) / (rest / elsewhere)).astype("Float64")
     # in integers, so that a lift of exactly 1.5 is excluded
     lifted = 2 * held * found["others"] > 3 * rest * sharing
-    kept: pd.DataFrame = found[(held >= _LEAST) & (held > rest) & (found["others"] > 0) & lifted]
+    kept: pd.DataFrame = found[
+        (held >= _MIN_APPLIANCES) & (held > rest) & (found["others"] > 0) & lifted
+    ]
     return kept
 
 
@@ -271,9 +279,9 @@ def _sizes(groups: Any, keys: pd.Index) -> npt.NDArray[np.int64]:  # noqa: ANN40
 
 
 def _finding(row: dict[Hashable, Any]) -> str:
-    """Describe a row of `_shared` in a sentence."""
-    value = row["value"][:_SHOWN]
-    shared = f"{row['appliances']} of {row['affected']} {_WHERE[row['by']]} {value}"
+    """Describe a row of `_shared_values` in a sentence."""
+    value = row["value"][:_MAX_VALUE]
+    shared = f"{row['appliances']} of {row['affected']} {_PHRASES[row['by']]} {value}"
     if pd.isna(row["lift"]):
         return f"{shared}, nobody else has it (0 of {row['others']})"
     return f"{shared}, {row['lift']:.1f}x more often than the rest"

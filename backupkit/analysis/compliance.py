@@ -152,7 +152,7 @@ def fleet_metrics(facts: pd.DataFrame) -> pd.DataFrame:
     ----------
     .. [1] docs/sla.md, section 4, numbers 4 to 9, 12 to 14, 18, 22, "Roll-up"; section 7, P and Q.
     """
-    return METRICS.conform(_table(_parts(facts).sum().to_frame().T))
+    return METRICS.conform(_to_long(_contributions(facts).sum().to_frame().T))
 
 
 def group_metrics(facts: pd.DataFrame) -> pd.DataFrame:
@@ -168,17 +168,17 @@ def group_metrics(facts: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Of `backupkit.tables.GROUPS`; appliances without a site or group are left out.
     """
-    parts = _parts(facts)
+    parts = _contributions(facts)
     tables = []
     for by in ("site", "group"):
         if facts[by].isna().all():
             continue
-        table = _table(parts.groupby(facts[by]).sum())
+        table = _to_long(parts.groupby(facts[by]).sum())
         tables.append(table.assign(by=by))
     return GROUPS.conform(pd.concat(tables, ignore_index=True)) if tables else GROUPS.empty()
 
 
-def _table(sums: pd.DataFrame) -> pd.DataFrame:
+def _to_long(sums: pd.DataFrame) -> pd.DataFrame:
     """Convert sums of numerators and denominators, one row per group, to a long table."""
     size = len(sums)
     table = pd.DataFrame(
@@ -196,7 +196,7 @@ def _table(sums: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values("name", kind="stable", ignore_index=True)
 
 
-def _parts(facts: pd.DataFrame) -> pd.DataFrame:
+def _contributions(facts: pd.DataFrame) -> pd.DataFrame:
     """Return each appliance's part of the numerator and denominator of each figure."""
     state = facts["state"]
     compliant, known = state.eq("compliant"), state.isin(["compliant", "breach"])
@@ -224,25 +224,25 @@ def _parts(facts: pd.DataFrame) -> pd.DataFrame:
         "coverage_appliances": (known, in_scope),
         "coverage_polled": (read, facts["configured"]),
         "rpo_strict_micro": (hours, scope),
-        "rpo_strict_macro": _own(facts["rpo_strict"]),
+        "rpo_strict_macro": _macro(facts["rpo_strict"]),
         "rpo_observed_micro": (hours, observed),
-        "rpo_observed_macro": _own(facts["rpo_observed"]),
+        "rpo_observed_macro": _macro(facts["rpo_observed"]),
         "slot_strict_micro": (good, counted),
-        "slot_strict_macro": _own(facts["slot_strict"]),
+        "slot_strict_macro": _macro(facts["slot_strict"]),
         "slot_observed_micro": (good, resolved),
-        "slot_observed_macro": _own(facts["slot_observed"]),
+        "slot_observed_macro": _macro(facts["slot_observed"]),
         "on_time_strict_micro": (on_time, counted),
-        "on_time_strict_macro": _own(facts["on_time_strict"]),
+        "on_time_strict_macro": _macro(facts["on_time_strict"]),
         "on_time_observed_micro": (on_time, resolved),
-        "on_time_observed_macro": _own(facts["on_time_observed"]),
+        "on_time_observed_macro": _macro(facts["on_time_observed"]),
         "attempts_micro": attempts,
-        "attempts_macro": _own(ratio(*attempts)),
+        "attempts_macro": _macro(ratio(*attempts)),
         "first_attempts_micro": firsts,
-        "first_attempts_macro": _own(ratio(*firsts)),
+        "first_attempts_macro": _macro(ratio(*firsts)),
         "window_micro": window,
-        "window_macro": _own(ratio(*window)),
+        "window_macro": _macro(ratio(*window)),
         "duration_micro": duration,
-        "duration_macro": _own(ratio(*duration)),
+        "duration_macro": _macro(ratio(*duration)),
         "days_missed": (facts["days_missed"], facts["days"]),
         "error_budget": (missed, facts["allowed"]),
         "error_budget_strict": (missed + facts["slots_unknown"], facts["allowed"]),
@@ -258,7 +258,7 @@ def _parts(facts: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns, index=facts.index)
 
 
-def _own(share: pd.Series) -> tuple[pd.Series, pd.Series]:
+def _macro(share: pd.Series) -> tuple[pd.Series, pd.Series]:
     """Return the appliances' own ratios, and whether each has one."""
     return share, share.notna()
 

@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backupkit.analysis.arrays import NAT, Codes, Times, codes_of, instant, order_of, times_of
+from backupkit.analysis.arrays import NAT, Codes, Times, instant, sort_order, times_of, to_codes
 from backupkit.analysis.baselines import retained
-from backupkit.analysis.knowledge import (
-    cadence_visits,
-    clock_corrections,
+from backupkit.analysis.coverage import (
+    cadence_polls,
+    correct_clock_skew,
     counted_polls,
     job_times,
-    on_our_clock,
+    skew_corrections,
 )
 from backupkit.analysis.schedules import current_schedules
 from backupkit.analysis.totals import totals_of
@@ -35,8 +35,8 @@ __all__ = ["restrict_to_period"]
 
 Flags = npt.NDArray[np.bool_]
 
-_EVER: Final = np.datetime64(np.iinfo(np.int64).min + 1, "us")  # the smallest instant
-_READ: Final = (
+_MIN_INSTANT: Final = np.datetime64(np.iinfo(np.int64).min + 1, "us")  # the smallest instant
+_COLUMNS: Final = (
     "appliance",
     "job_id",
     "outcome",
@@ -106,13 +106,13 @@ def _needed_polls(polls: pd.DataFrame, end: pd.Timestamp) -> Codes:
     rows = counted_polls(polls)
     names = pd.Index(polls["appliance"].unique()).sort_values()
     number = len(names)
-    codes = codes_of(polls["appliance"], names)[rows]
+    codes = to_codes(polls["appliance"], names)[rows]
     times = times_of(polls["polled_at"])[rows]
     ok = polls["ok"].to_numpy(dtype=bool, na_value=False)[rows]
     read = np.flatnonzero(ok)
     by_end = read[times[read] <= instant(end)]
     newest_good = _last(codes, read, number)
-    cadence = cadence_visits(codes[read], times[read], number)
+    cadence = cadence_polls(codes[read], times[read], number)
     chosen = [
         _first(codes, np.arange(len(rows)), number),
         _last(codes, np.arange(len(rows)), number),
@@ -145,7 +145,7 @@ def _last(codes: Codes, among: Codes, number: int) -> Codes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ranked:
+class _SortedTimes:
     """One time of each job, sorted by appliance and time; jobs without it are left out."""
 
     rows: Codes
@@ -154,10 +154,10 @@ class _Ranked:
     number: int
 
     @classmethod
-    def of(cls, codes: Codes, times: Times, number: int) -> "_Ranked":
+    def of(cls, codes: Codes, times: Times, number: int) -> "_SortedTimes":
         """Sort the jobs of `number` appliances."""
         rows = np.flatnonzero(~np.isnat(times))
-        rows = rows[order_of(codes[rows], times[rows])]
+        rows = rows[sort_order(codes[rows], times[rows])]
         return cls(rows, codes[rows], times[rows], number)
 
     def nth_newest(self, chosen: Flags, most: int | npt.NDArray[np.intp]) -> Times:
@@ -186,15 +186,15 @@ def _needed_jobs(
     """Return which jobs to keep; see the notes of `restrict_to_period`."""
     names = pd.Index(known.jobs["appliance"].unique()).sort_values()
     number = len(names)
-    jobs = on_our_clock(known.jobs[list(_READ)], clock_corrections(skew.reindex(names)))
-    codes, outcome = codes_of(jobs["appliance"], names), jobs["outcome"]
+    jobs = correct_clock_skew(known.jobs[list(_COLUMNS)], skew_corrections(skew.reindex(names)))
+    codes, outcome = to_codes(jobs["appliance"], names), jobs["outcome"]
     success, still_open = outcome.eq("success").to_numpy(), outcome.eq("open").to_numpy()
     began, done = job_times(jobs)
     ended = times_of(jobs["end_time"])
     sized = success & (jobs["size"].to_numpy("int64", na_value=-1) >= 0)
     first, last = instant(start), instant(end)
-    by_end = _Ranked.of(codes, np.where(success, done, NAT), number)
-    by_start = _Ranked.of(codes, began, number)
+    by_end = _SortedTimes.of(codes, np.where(success, done, NAT), number)
+    by_start = _SortedTimes.of(codes, began, number)
     over = done <= last
 
     before = done < first
@@ -213,7 +213,7 @@ def _needed_jobs(
 
     listed = ~np.isnat(ended) & jobs["job_id"].notna().to_numpy()
     needs = (
-        np.where(np.isnat(success_before), _EVER, slots),
+        np.where(np.isnat(success_before), _MIN_INSTANT, slots),
         by_start.nth_newest(~outcome.eq("void").to_numpy() & (began <= last), 1),
         by_end.nth_newest(over, BASELINE_RUNS),
         judged,

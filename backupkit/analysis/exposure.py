@@ -12,25 +12,25 @@ from backupkit.analysis.arrays import (
     Codes,
     Spans,
     Times,
-    codes_of,
+    asof_index,
+    from_codes,
+    group_cummax,
     instant,
-    latest,
-    newest_so_far,
-    order_of,
+    sort_order,
     spans_of,
     times_of,
+    to_codes,
     utc,
-    words_of,
 )
-from backupkit.analysis.knowledge import job_times
-from backupkit.analysis.scope import NO_EXCLUSIONS, Exclusions
+from backupkit.analysis.coverage import job_times
+from backupkit.analysis.exclusions import NO_EXCLUSIONS, Exclusions
 from backupkit.tables import INTERVALS, STATES
 
 __all__ = ["exposure", "exposure_at", "recovery_points", "segments", "state_intervals", "states_at"]
 __all__ += ["time_in_states", "worst_exposure"]
 
 _COMPLIANT, _BREACH, _UNKNOWN, _EXCLUDED, _UNOBSERVED = range(len(STATES))
-_NOTHING: Final = np.timedelta64(0, "us")
+_ZERO: Final = np.timedelta64(0, "us")
 
 
 def recovery_points(jobs: pd.DataFrame, *, anchor: str | pd.Series = "start") -> pd.DataFrame:
@@ -80,13 +80,13 @@ def recovery_points(jobs: pd.DataFrame, *, anchor: str | pd.Series = "start") ->
     usable = jobs["outcome"].eq("success").to_numpy() & ~np.isnat(end) & ~np.isnat(point)
     rows = np.flatnonzero(usable)
     names = pd.Index(np.sort(jobs["appliance"].unique()), dtype="str")
-    codes = codes_of(jobs["appliance"], names)
-    rows = rows[order_of(codes[rows], end[rows])]
+    codes = to_codes(jobs["appliance"], names)
+    rows = rows[sort_order(codes[rows], end[rows])]
     return pd.DataFrame(
         {
-            "appliance": words_of(codes[rows], names),
+            "appliance": from_codes(codes[rows], names),
             "available": utc(end[rows]),
-            "point": utc(newest_so_far(codes[rows], point[rows])),
+            "point": utc(group_cummax(codes[rows], point[rows])),
         }
     )
 
@@ -156,14 +156,14 @@ def exposure_at(points: pd.DataFrame, *, at: pd.Timestamp, appliances: pd.Index)
     """
     everyone = np.arange(len(appliances), dtype=np.intp)
     moment = np.full(len(appliances), instant(at))
-    codes = codes_of(points["appliance"], appliances)
-    row = latest(codes, times_of(points["available"]), everyone, moment)
+    codes = to_codes(points["appliance"], appliances)
+    row = asof_index(codes, times_of(points["available"]), everyone, moment)
     age = moment - np.append(times_of(points["point"]), NAT)[row]
-    return pd.Series(np.where(age < _NOTHING, _NOTHING, age), index=appliances, name="exposure")
+    return pd.Series(np.where(age < _ZERO, _ZERO, age), index=appliances, name="exposure")
 
 
 @dataclass(frozen=True, slots=True)
-class _Facts:
+class _StateInputs:
     """Inputs of the states, as arrays over the appliances and the recovery points."""
 
     rule_excluded: np.ndarray[tuple[int], np.dtype[np.bool_]]
@@ -180,7 +180,7 @@ class _Facts:
     @classmethod
     def of(
         cls, points: pd.DataFrame, known: pd.DataFrame, rules: pd.DataFrame, excluded: Exclusions
-    ) -> "_Facts":
+    ) -> "_StateInputs":
         return cls(
             excluded=excluded,
             rule_excluded=rules["exclude"].notna().to_numpy(),
@@ -189,21 +189,21 @@ class _Facts:
             since=times_of(known["since"]),
             known_since=times_of(known["known_since"]),
             known_until=times_of(known["known_until"]),
-            point_codes=codes_of(points["appliance"], rules.index),
+            point_codes=to_codes(points["appliance"], rules.index),
             available=times_of(points["available"]),
             points=times_of(points["point"]),
         )
 
     def states(
-        self, codes: Codes, times: Times, *, end: np.datetime64, onwards: bool
+        self, codes: Codes, times: Times, *, end: np.datetime64, right_limit: bool
     ) -> tuple[Codes, Times]:
         """Return the state and the recovery point in force at each (appliance, time).
 
-        With `onwards`, return the state right after the time. It differs where an age is exactly
-        the threshold.
+        With `right_limit`, return the state right after the time. It differs where an age is
+        exactly the threshold.
         """
-        within = np.less if onwards else np.less_equal
-        row = latest(self.point_codes, self.available, codes, times)
+        within = np.less if right_limit else np.less_equal
+        row = asof_index(self.point_codes, self.available, codes, times)
         point = np.full(len(times), NAT)
         point[row >= 0] = self.points[row[row >= 0]]
         threshold = self.threshold[codes]
@@ -216,13 +216,13 @@ class _Facts:
         state[stale & ~carried] = _UNKNOWN
         since = self.since[codes]
         state[np.isnat(since) | (times < since)] = _UNOBSERVED
-        state[self.ruled(codes, times)] = _EXCLUDED
+        state[self.is_excluded(codes, times)] = _EXCLUDED
         return state, point
 
-    def ruled(self, codes: Codes, times: Times) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def is_excluded(self, codes: Codes, times: Times) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """Return where a rule or a dated exclusion excludes the appliance."""
         found: np.ndarray[tuple[int], np.dtype[np.bool_]] = self.rule_excluded[codes]
-        return found | self.excluded.hold(codes, times)
+        return found | self.excluded.contains(codes, times)
 
 
 def states_at(
@@ -240,7 +240,7 @@ def states_at(
     points : DataFrame
         Result of `recovery_points`.
     known : DataFrame
-        Result of `backupkit.analysis.knowledge`.
+        Result of `backupkit.analysis.coverage`.
     rules : DataFrame
         Result of `Policy.rules`, with the same index.
     at : Timestamp
@@ -266,10 +266,10 @@ def states_at(
     """
     everyone = np.arange(len(rules), dtype=np.intp)
     moment = instant(at)
-    state, _ = _Facts.of(points, known, rules, excluded).states(
-        everyone, np.full(len(rules), moment), end=moment, onwards=False
+    state, _ = _StateInputs.of(points, known, rules, excluded).states(
+        everyone, np.full(len(rules), moment), end=moment, right_limit=False
     )
-    return words_of(state, STATES).set_axis(rules.index).rename("state")
+    return from_codes(state, STATES).set_axis(rules.index).rename("state")
 
 
 def segments(
@@ -302,7 +302,7 @@ def segments(
         (whether a rule excludes the appliance), sorted by appliance and start: a partition of the
         time. State, recovery point and threshold are constant within a segment.
     """
-    facts = _Facts.of(points, known, rules, excluded)
+    facts = _StateInputs.of(points, known, rules, excluded)
     first, last = instant(start), instant(end)
     everyone = np.arange(len(rules), dtype=np.intp)
     cuts = [
@@ -319,7 +319,7 @@ def segments(
     begins = np.concatenate(
         [np.full(len(rules), first), *(t[i] for (_, t), i in zip(cuts, inside, strict=True))]
     )
-    order = order_of(codes, begins)
+    order = sort_order(codes, begins)
     codes, begins = codes[order], begins[order]
     repeated = np.zeros(len(codes), dtype=bool)
     repeated[1:] = (codes[1:] == codes[:-1]) & (begins[1:] == begins[:-1])
@@ -327,15 +327,15 @@ def segments(
     ends = np.full(len(codes), last)
     ends[:-1] = np.where(codes[1:] == codes[:-1], begins[1:], last)
     horizon = last if period_end is None else instant(period_end)
-    state, point = facts.states(codes, begins, end=horizon, onwards=True)
+    state, point = facts.states(codes, begins, end=horizon, right_limit=True)
     return pd.DataFrame(
         {
-            "appliance": words_of(codes, rules.index),
-            "state": words_of(state, STATES),
+            "appliance": from_codes(codes, rules.index),
+            "state": from_codes(state, STATES),
             "start": utc(begins),
             "end": utc(ends),
             "point": utc(point),
-            "ruled": facts.ruled(codes, begins),
+            "ruled": facts.is_excluded(codes, begins),
         }
     )
 
@@ -378,8 +378,8 @@ def time_in_states(pieces: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFram
         By appliance, a timedelta64 column for each of `backupkit.tables.STATES`; a row adds up to
         the period.
     """
-    codes = codes_of(pieces["appliance"], appliances)
-    states = codes_of(pieces["state"], pd.Index(STATES))
+    codes = to_codes(pieces["appliance"], appliances)
+    states = to_codes(pieces["state"], pd.Index(STATES))
     spent = np.zeros(len(appliances) * len(STATES), dtype=np.int64)  # faster than timedelta64
     length = times_of(pieces["end"]) - times_of(pieces["start"])
     np.add.at(spent, codes * len(STATES) + states, length.view(np.int64))
@@ -403,8 +403,8 @@ def worst_exposure(pieces: pd.DataFrame, *, appliances: pd.Index) -> pd.Series:
         By appliance; NaT where no recovery point was known.
     """
     observed = pieces[pieces["state"].isin(["compliant", "breach"])]
-    codes = codes_of(observed["appliance"], appliances)
+    codes = to_codes(observed["appliance"], appliances)
     age = times_of(observed["end"]) - times_of(observed["point"])
     worst = np.full(len(appliances), NO_SPAN)
-    np.fmax.at(worst, codes, np.where(age < _NOTHING, _NOTHING, age))
+    np.fmax.at(worst, codes, np.where(age < _ZERO, _ZERO, age))
     return pd.Series(worst, index=appliances, name="worst_exposure")

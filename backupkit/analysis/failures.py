@@ -8,8 +8,8 @@ import pandas as pd
 
 from backupkit.analysis.arrays import instant, utc
 from backupkit.analysis.causes import cause_of
-from backupkit.analysis.knowledge import job_times
-from backupkit.analysis.loads import target_of
+from backupkit.analysis.coverage import job_times
+from backupkit.analysis.target_load import target_of
 from backupkit.tables import FAILURES
 from backupkit.tables.contract import TEXTS
 
@@ -18,11 +18,11 @@ __all__ = ["NO_MESSAGE", "failure_signatures", "failures", "message_of", "signat
 NO_MESSAGE: Final = "(no message)"
 """The signature of a failed job without a message."""
 
-_READ: Final = 4_000  # characters of a message that are read
-_SHOWN: Final = 300  # characters of a signature
-_NAMES: Final = 10  # args that are replaced
-_NAME_LENGTH: Final = 60  # a longer arg is a sentence and is kept
-_LISTED: Final = 50  # names, builds and targets of one signature
+_MAX_TEXT: Final = 4_000  # characters of a message that are read
+_MAX_SIGNATURE: Final = 300  # characters of a signature
+_MAX_ARGS: Final = 10  # args that are replaced
+_MAX_ARG_LENGTH: Final = 60  # a longer arg is a sentence and is kept
+_MAX_VALUES: Final = 50  # names, builds and targets of one signature
 
 _HOST_NAME: Final = (  # at least two dots, and not the name of a Java class or a message
     r"(?<![\w.@-])(?!(?:com|org|net|java|javax|python|vmware)\.)"
@@ -49,9 +49,9 @@ _PLACEHOLDERS: Final = tuple(
         (r"(?<![\w<])[+-]?\d+(?:[.,:]\d+)*", "<n>"),
     )
 )
-_WHOLE: Final = frozenset(placeholder for _, placeholder in _PLACEHOLDERS)
-_BAD: Final = re.compile(r"error|fail|exception|unhealthy|denied|refused", re.IGNORECASE)
-_BLANK: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
+_PLACEHOLDER_NAMES: Final = frozenset(placeholder for _, placeholder in _PLACEHOLDERS)
+_FAILURE_WORDS: Final = re.compile(r"error|fail|exception|unhealthy|denied|refused", re.IGNORECASE)
+_WHITESPACE: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 
 def signature_of(text: str, args: Iterable[str] = ()) -> str:
@@ -77,18 +77,18 @@ def signature_of(text: str, args: Iterable[str] = ()) -> str:
     >>> signature_of("Component wcp failed after 12.5 s.", args=["wcp"])
     'Component <arg> failed after <n> s.'
     """
-    plain = _BLANK.sub(" ", text[:_READ]).strip()
-    for arg in sorted(set(_names(args)), key=lambda name: (-len(name), name)):
+    plain = _WHITESPACE.sub(" ", text[:_MAX_TEXT]).strip()
+    for arg in sorted(set(_short_args(args)), key=lambda name: (-len(name), name)):
         replaced = _replace(arg)
-        placeholder = replaced if replaced in _WHOLE else "<arg>"
+        placeholder = replaced if replaced in _PLACEHOLDER_NAMES else "<arg>"
         plain = re.sub(rf"(?<![\w<]){re.escape(arg)}(?![\w>])", placeholder, plain)
-    return _replace(plain)[:_SHOWN] or NO_MESSAGE
+    return _replace(plain)[:_MAX_SIGNATURE] or NO_MESSAGE
 
 
-def _names(args: Iterable[str]) -> list[str]:
+def _short_args(args: Iterable[str]) -> list[str]:
     """Return the args that are names, not sentences or single letters."""
-    given = [arg.strip() for arg, _ in zip(args, range(_NAMES), strict=False)]
-    return [arg for arg in given if 1 < len(arg) <= _NAME_LENGTH and arg.count(" ") <= 1]
+    given = [arg.strip() for arg, _ in zip(args, range(_MAX_ARGS), strict=False)]
+    return [arg for arg in given if 1 < len(arg) <= _MAX_ARG_LENGTH and arg.count(" ") <= 1]
 
 
 def _replace(text: str) -> str:
@@ -127,12 +127,12 @@ def message_of(messages: object) -> dict[str, Any] | None:
     told: list[dict[str, Any]] = [
         item for item in messages if item["default_message"] or item["localized"] or item["id"]
     ]
-    return next((item for item in told if _sounds_bad(item)), told[0] if told else None)
+    return next((item for item in told if _mentions_failure(item)), told[0] if told else None)
 
 
-def _sounds_bad(message: dict[str, Any]) -> bool:
+def _mentions_failure(message: dict[str, Any]) -> bool:
     words = message["default_message"] or message["localized"] or message["id"]
-    return _BAD.search(words[:_READ]) is not None
+    return _FAILURE_WORDS.search(words[:_MAX_TEXT]) is not None
 
 
 def failure_signatures(jobs: pd.DataFrame) -> pd.DataFrame:
@@ -164,8 +164,8 @@ def failure_signatures(jobs: pd.DataFrame) -> pd.DataFrame:
             continue
         shown = message["localized"] or message["default_message"] or message["id"]
         neutral = message["default_message"] or shown
-        args = tuple(arg for arg in (message["args"] or [])[:_NAMES] if arg)
-        key = (neutral[:_READ], args)
+        args = tuple(arg for arg in (message["args"] or [])[:_MAX_ARGS] if arg)
+        key = (neutral[:_MAX_TEXT], args)
         if key not in known:
             known[key] = signature_of(*key)
         rows.append((known[key], message["id"] or None, shown))
@@ -235,5 +235,5 @@ def _most_frequent(told: pd.DataFrame, column: str, signatures: pd.Index) -> pd.
     lists: dict[str, list[str]] = {}
     for signature, value in ranked[["signature", column]].itertuples(index=False):
         lists.setdefault(signature, []).append(value)
-    values = [lists.get(signature, [])[:_LISTED] or None for signature in signatures]
+    values = [lists.get(signature, [])[:_MAX_VALUES] or None for signature in signatures]
     return pd.Series(values, index=signatures, dtype=TEXTS)

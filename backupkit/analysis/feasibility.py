@@ -10,10 +10,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backupkit.analysis.arrays import NO_SPAN, Codes, Spans, codes_of, spans_of
-from backupkit.analysis.schedules import expected_runs
+from backupkit.analysis.arrays import NO_SPAN, Codes, Spans, spans_of, to_codes
+from backupkit.analysis.schedules import expected_slots
 
-__all__ = ["ClockChange", "clock_changes", "feasibility", "plans_in_use", "runs_of", "week_of"]
+__all__ = [
+    "DstTransition",
+    "dst_transitions",
+    "enabled_schedules",
+    "feasibility",
+    "schedule_slots",
+    "weekly_minutes",
+]
 
 _MONDAY: Final = pd.Timestamp("2024-01-01", tz="UTC")  # any Monday: a week of wall times
 _DAYS: Final = 7
@@ -21,14 +28,14 @@ _WEEK: Final = _DAYS * 24 * 60  # minutes
 _MINUTE: Final = timedelta(minutes=1)
 _SECOND: Final = timedelta(seconds=1)
 _YEAR: Final = 366  # days in which clock changes are considered
-_LONGEST: Final = np.timedelta64(100_000, "D")  # longer durations are cut to it
-_NO_RUN: Final = -1
+_MAX_DURATION: Final = np.timedelta64(100_000, "D")  # longer durations are cut to it
+_NO_SLOT: Final = -1
 
 _Minutes = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class ClockChange:
+class DstTransition:
     """One clock change of a zone.
 
     Attributes
@@ -112,30 +119,30 @@ def feasibility(
     >>> [str(judged.loc["vc-1", name]) for name in ("needed", "needed_at_change", "feasible")]
     ['1 days 00:20:00', '1 days 01:20:00', 'True']
     """
-    rows = plans_in_use(current, zones=zones, appliances=rules.index)
-    week = week_of(rows)
+    rows = enabled_schedules(current, zones=zones, appliances=rules.index)
+    week = weekly_minutes(rows)
     row, minute = week["row"].to_numpy(), week["minute"].to_numpy()
-    code = codes_of(rows["appliance"], rules.index)[row]
+    code = to_codes(rows["appliance"], rules.index)[row]
     _, first = np.unique(code * _WEEK + minute, return_index=True)
     row, minute, code = row[first], minute[first], code[first]
     gap = _gaps(code, minute)
-    at_change = _gaps_at_change(minute, gap, rows["zone"].iloc[row], at)
+    at_change = _gaps_at_transition(minute, gap, rows["zone"].iloc[row], at)
     usual = np.fmax(spans_of(typical.reindex(rules.index)), np.timedelta64(0, "us"))
-    usual = np.minimum(usual, _LONGEST)
-    max_gap = _longest(code, gap, size=len(rules))
+    usual = np.minimum(usual, _MAX_DURATION)
+    max_gap = _longest_gaps(code, gap, size=len(rules))
     needed = max_gap + usual
     feasible = pd.Series(needed <= spans_of(rules["threshold"]), dtype="boolean")
     return pd.DataFrame(
         {
             "max_gap": max_gap,
             "needed": needed,
-            "needed_at_change": _longest(code, at_change, size=len(rules)) + usual,
+            "needed_at_change": _longest_gaps(code, at_change, size=len(rules)) + usual,
             "feasible": feasible.mask(np.isnat(needed)),
         }
     ).set_axis(rules.index)
 
 
-def plans_in_use(
+def enabled_schedules(
     current: pd.DataFrame, *, zones: pd.DataFrame, appliances: pd.Index
 ) -> pd.DataFrame:
     """Return the enabled schedules.
@@ -162,7 +169,7 @@ def plans_in_use(
     return kept
 
 
-def runs_of(
+def schedule_slots(
     rows: pd.DataFrame, zone: pd.Series | str, *, start: pd.Timestamp, end: pd.Timestamp
 ) -> pd.DataFrame:
     """Return the slots of each schedule by itself.
@@ -170,7 +177,7 @@ def runs_of(
     Parameters
     ----------
     rows : DataFrame
-        Result of `plans_in_use`.
+        Result of `enabled_schedules`.
     zone : Series of str or str
         The zone of each schedule.
     start, end : Timestamp
@@ -185,17 +192,17 @@ def runs_of(
     begin = pd.Series(start, index=ids, dtype="datetime64[us, UTC]")
     no_zone = pd.Series(None, index=ids, dtype="str")
     alone = rows.assign(appliance=ids, timezone=zone)
-    runs = expected_runs(alone, fallback=no_zone, since=begin, end=end)
-    return pd.DataFrame({"row": codes_of(runs["appliance"], ids), "slot": runs["slot"]})
+    runs = expected_slots(alone, fallback=no_zone, since=begin, end=end)
+    return pd.DataFrame({"row": to_codes(runs["appliance"], ids), "slot": runs["slot"]})
 
 
-def week_of(rows: pd.DataFrame) -> pd.DataFrame:
+def weekly_minutes(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the start minutes of each schedule in a week.
 
     Parameters
     ----------
     rows : DataFrame
-        Result of `plans_in_use`.
+        Result of `enabled_schedules`.
 
     Returns
     -------
@@ -203,12 +210,12 @@ def week_of(rows: pd.DataFrame) -> pd.DataFrame:
         row (intp, the position in `rows`) and minute (int64, of the week; 0 is Monday, 00:00). A
         schedule without a valid time has no row.
     """
-    runs = runs_of(rows, "UTC", start=_MONDAY, end=_MONDAY + pd.Timedelta(days=_DAYS))
+    runs = schedule_slots(rows, "UTC", start=_MONDAY, end=_MONDAY + pd.Timedelta(days=_DAYS))
     return pd.DataFrame({"row": runs["row"], "minute": (runs["slot"] - _MONDAY) // _MINUTE})
 
 
 @lru_cache(maxsize=1024)
-def clock_changes(zone: str, at: datetime) -> tuple[ClockChange, ...]:
+def dst_transitions(zone: str, at: datetime) -> tuple[DstTransition, ...]:
     """Return the clock changes of a zone in the 12 months after a moment.
 
     Parameters
@@ -220,13 +227,13 @@ def clock_changes(zone: str, at: datetime) -> tuple[ClockChange, ...]:
 
     Returns
     -------
-    tuple of ClockChange
+    tuple of DstTransition
         In order, to the second.
 
     Examples
     --------
     >>> from datetime import UTC
-    >>> for change in clock_changes("Europe/Berlin", datetime(2026, 1, 1, tzinfo=UTC)):
+    >>> for change in dst_transitions("Europe/Berlin", datetime(2026, 1, 1, tzinfo=UTC)):
     ...     print(change.begin, change.end, change.back)
     2026-03-29 02:00:00 2026-03-29 03:00:00 False
     2026-10-25 02:00:00 2026-10-25 03:00:00 True
@@ -248,7 +255,7 @@ def clock_changes(zone: str, at: datetime) -> tuple[ClockChange, ...]:
             low, high = (low, middle) if offset(middle) != before else (middle, high)
         wall = high.replace(tzinfo=None)
         first, last = sorted((before, after))
-        changes.append(ClockChange(wall + first, wall + last, back=after < before))
+        changes.append(DstTransition(wall + first, wall + last, back=after < before))
     return tuple(changes)
 
 
@@ -266,22 +273,22 @@ def _gaps(codes: Codes, minutes: _Minutes) -> _Minutes:
     return np.where(last, minutes[first] + _WEEK, following[: len(codes)]) - minutes
 
 
-def _gaps_at_change(
+def _gaps_at_transition(
     minutes: _Minutes, gaps: _Minutes, zones: pd.Series, at: pd.Timestamp
 ) -> _Minutes:
     """Return these gaps [min] if the clocks go back in them; repeated times count once."""
     longer = gaps.copy()
     for zone, rows in zones.reset_index(drop=True).groupby(zones.to_numpy()).indices.items():
-        for change in clock_changes(str(zone), at.to_pydatetime()):
+        for change in dst_transitions(str(zone), at.to_pydatetime()):
             until = (_minute_of_week(change.end) - minutes[rows] - 1) % _WEEK + 1
             inside = change.back & (until <= gaps[rows])
             longer[rows] = np.maximum(longer[rows], gaps[rows] + inside * change.minutes)
     return longer
 
 
-def _longest(codes: Codes, gaps: _Minutes, *, size: int) -> Spans:
+def _longest_gaps(codes: Codes, gaps: _Minutes, *, size: int) -> Spans:
     """Return the longest gap of each appliance, NaT without a slot."""
-    most = np.full(size, _NO_RUN, dtype=np.int64)
+    most = np.full(size, _NO_SLOT, dtype=np.int64)
     np.maximum.at(most, codes, gaps)
     spans = most.astype("timedelta64[m]").astype("timedelta64[us]")
-    return np.where(most == _NO_RUN, NO_SPAN, spans)
+    return np.where(most == _NO_SLOT, NO_SPAN, spans)

@@ -7,16 +7,16 @@ from backupkit.analysis.arrays import (
     NAT,
     Codes,
     Times,
-    codes_of,
+    from_codes,
     instant,
-    later_if,
-    order_of,
+    sort_order,
+    tie_break_after,
     times_of,
+    to_codes,
     utc,
-    words_of,
 )
-from backupkit.analysis.knowledge import job_times
-from backupkit.analysis.scope import observed_between
+from backupkit.analysis.coverage import job_times
+from backupkit.analysis.exclusions import observed_time
 from backupkit.tables import INCIDENTS
 
 __all__ = ["incident_figures", "incidents"]
@@ -81,7 +81,7 @@ def incidents(
     until = np.maximum(np.fmin(last, seen), began)
     return INCIDENTS.frame(
         {
-            "appliance": words_of(codes[begins], index),
+            "appliance": from_codes(codes[begins], index),
             "onset": utc(began),
             "recovery": utc(recovery),
             "duration": pd.Series(np.where(is_open, until, recovery) - began),
@@ -103,14 +103,16 @@ def _events(
     overdue = times_of(slots["overdue"])
     times = np.concatenate([done, overdue])
     codes = np.concatenate(
-        [codes_of(jobs["appliance"], index), codes_of(slots["appliance"], index)]
+        [to_codes(jobs["appliance"], index), to_codes(slots["appliance"], index)]
     )
     job_kinds = np.where(jobs["outcome"].eq("success").to_numpy(), _SUCCESS, _FAILED)
     kinds = np.concatenate([job_kinds, np.full(len(overdue), _OVERDUE)]).astype(np.intp)
     happened = times <= last
     times, codes, kinds = times[happened], codes[happened], kinds[happened]
     # at the same instant: failure, overdue slot, success
-    order = order_of(codes, later_if(kinds == _OVERDUE, later_if(kinds == _SUCCESS, times)))
+    order = sort_order(
+        codes, tie_break_after(kinds == _OVERDUE, tie_break_after(kinds == _SUCCESS, times))
+    )
     return codes[order], times[order], kinds[order]
 
 
@@ -164,24 +166,26 @@ def incident_figures(
     figures["incident_since"] = found[still_open].groupby("appliance")["onset"].last()
     closed = new[~new["open"].astype("bool")].groupby("appliance")["duration"]
     figures["mttr"] = closed.mean()
-    calm = _observed_outside(found, pieces, appliances)
+    calm = _observed_time_outside(found, pieces, appliances)
     number = figures["incidents"].where(figures["incidents"] > 0)
     figures["mtbf"] = (calm / number).astype("timedelta64[us]")
     return figures
 
 
-def _observed_outside(found: pd.DataFrame, pieces: pd.DataFrame, appliances: pd.Index) -> pd.Series:
+def _observed_time_outside(
+    found: pd.DataFrame, pieces: pd.DataFrame, appliances: pd.Index
+) -> pd.Series:
     """Sum the observed time outside all incidents."""
     everyone = np.arange(len(appliances), dtype=np.intp)
     ever = np.full(len(appliances), instant(pieces["start"].min()) if len(pieces) else NAT)
     last = instant(pieces["end"].max()) if len(pieces) else NAT
-    whole = observed_between(
+    whole = observed_time(
         pieces, everyone, ever, np.full(len(appliances), last), appliances=appliances
     )
     begin, recovery = times_of(found["onset"]), times_of(found["recovery"])
     until = np.where(np.isnat(recovery), last, recovery)
-    codes = codes_of(found["appliance"], appliances)
+    codes = to_codes(found["appliance"], appliances)
     lost = np.zeros(len(appliances), dtype="timedelta64[us]")
-    np.add.at(lost, codes, observed_between(pieces, codes, begin, until, appliances=appliances))
+    np.add.at(lost, codes, observed_time(pieces, codes, begin, until, appliances=appliances))
     calm = whole - lost
     return pd.Series(calm, index=appliances)

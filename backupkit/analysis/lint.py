@@ -5,20 +5,25 @@ from typing import Final
 
 import pandas as pd
 
-from backupkit.analysis.feasibility import feasibility, plans_in_use, runs_of, week_of
-from backupkit.analysis.lint_schedule import INTERFACE, Finding, Findings, schedule_findings
-from backupkit.analysis.loads import target_of
+from backupkit.analysis.feasibility import (
+    enabled_schedules,
+    feasibility,
+    schedule_slots,
+    weekly_minutes,
+)
+from backupkit.analysis.lint_schedule import VAMI, Finding, Findings, schedule_findings
+from backupkit.analysis.target_load import target_of
 from backupkit.policy.wording import words
 from backupkit.tables import LINT
 
-__all__ = ["CROWD", "lint"]
+__all__ = ["MIN_SIMULTANEOUS_STARTS", "lint"]
 
-CROWD: Final = 10
+MIN_SIMULTANEOUS_STARTS: Final = 10
 """Number of appliances that start in one minute on one target from which a warning is raised."""
 
 _WEEK: Final = pd.Timedelta(days=7)
 _MINUTE: Final = pd.Timedelta(minutes=1)
-_SKEW: Final = pd.Timedelta(minutes=5)
+_MAX_SKEW: Final = pd.Timedelta(minutes=5)
 _HOUR: Final = 60  # minutes
 _RANKS: Final = {"error": 0, "warning": 1, "note": 2}
 
@@ -31,8 +36,8 @@ def lint(
     zones: pd.DataFrame,
     at: pd.Timestamp,
     skew: pd.Series,
-    untold: Collection[str] = (),
-    seen_twice: pd.DataFrame | None = None,
+    schedule_unknown: Collection[str] = (),
+    duplicates: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Check the schedules and the configuration of the fleet.
 
@@ -50,10 +55,10 @@ def lint(
         The moment; clock changes in the 12 months after it are considered.
     skew : Series of timedelta64
         The appliance's clock minus the collector's, by appliance.
-    untold : collection of str
+    schedule_unknown : collection of str
         Appliances without a known schedule: no API for it (6.5), or never read.
-    seen_twice : DataFrame, optional
-        Result of `twins`.
+    duplicates : DataFrame, optional
+        Result of `duplicate_appliances`.
 
     Returns
     -------
@@ -87,20 +92,20 @@ def lint(
     [['vc-1', 'no-schedule', 'error']]
     """
     scope = rules[rules["exclude"].isna()]
-    rows = plans_in_use(current, zones=zones, appliances=scope.index)
-    week = week_of(rows)
+    rows = enabled_schedules(current, zones=zones, appliances=scope.index)
+    week = weekly_minutes(rows)
     names = [current["appliance"], rows["appliance"], rows["appliance"].iloc[week["row"]]]
     judged = feasibility(current, scope, baselines["typical_duration"], zones=zones, at=at)
     found = [
-        *_unplanned(scope, [set(column) for column in names], set(untold)),
+        *_without_slots(scope, [set(column) for column in names], set(schedule_unknown)),
         *_infeasible(judged.join(scope[["rpo", "threshold"]])),
-        *schedule_findings(rows, week, rules, at=at, untold=set(untold)),
+        *schedule_findings(rows, week, rules, at=at, schedule_unknown=set(schedule_unknown)),
         *_zones(rows),
-        *_crowds(rows, at),
-        *_clocks(skew.reindex(scope.index).astype("timedelta64[us]")),
+        *_simultaneous_starts(rows, at),
+        *_clock_skews(skew.reindex(scope.index).astype("timedelta64[us]")),
     ]
-    if seen_twice is not None:
-        found += _seen_twice(seen_twice, set(scope.index))
+    if duplicates is not None:
+        found += _duplicates(duplicates, set(scope.index))
     frame = LINT.conform(pd.DataFrame(found, columns=list(Finding._fields)))
     ordered = frame.assign(rank=frame["severity"].map(_RANKS)).sort_values(
         ["rank", "rule", "appliance"], kind="stable"
@@ -108,7 +113,9 @@ def lint(
     return LINT.conform(ordered)
 
 
-def _unplanned(scope: pd.DataFrame, names: list[set[str]], untold: set[str]) -> Findings:
+def _without_slots(
+    scope: pd.DataFrame, names: list[set[str]], schedule_unknown: set[str]
+) -> Findings:
     """Yield appliances without a slot; `names` have a schedule, an enabled one, one with a time."""
     told, on, planned = names
     for name, rpo in scope["rpo"].items():
@@ -121,7 +128,7 @@ def _unplanned(scope: pd.DataFrame, names: list[set[str]], untold: set[str]) -> 
                 "schedule-without-time",
                 "error",
                 "its schedule is on, but tells no time of day: nothing starts by itself",
-                f"Give it a recurrence {often} in {INTERFACE}.",
+                f"Give it a recurrence {often} in {VAMI}.",
             )
         elif name in told:
             yield Finding(
@@ -129,10 +136,9 @@ def _unplanned(scope: pd.DataFrame, names: list[set[str]], untold: set[str]) -> 
                 "schedule-disabled",
                 "error",
                 "its schedule is switched off",
-                f"Switch it on in {INTERFACE}, or exclude the appliance, with a reason, in"
-                " fleet.toml.",
+                f"Switch it on in {VAMI}, or exclude the appliance, with a reason, in fleet.toml.",
             )
-        elif name in untold:
+        elif name in schedule_unknown:
             yield Finding(
                 str(name),
                 "schedule-unknown",
@@ -146,7 +152,7 @@ def _unplanned(scope: pd.DataFrame, names: list[set[str]], untold: set[str]) -> 
                 "no-schedule",
                 "error",
                 "it has no schedule",
-                f"Create one {often} in {INTERFACE}.",
+                f"Create one {often} in {VAMI}.",
             )
 
 
@@ -155,15 +161,15 @@ def _infeasible(judged: pd.DataFrame) -> Findings:
     for row in judged[judged["feasible"].notna()].reset_index().to_dict("records"):
         limit = f"RPO + grace are {words(row['threshold'])}"
         typical = row["needed"] - row["max_gap"]
-        run = f" + {_words(typical)} for a run" if typical else ""
+        run = f" + {_format_span(typical)} for a run" if typical else ""
         if not row["feasible"]:
             gap = f"up to {words(row['max_gap'])} between runs{run}"
-            total = f" = {_words(row['needed'])}" if run else ""
+            total = f" = {_format_span(row['needed'])}" if run else ""
             room = row["threshold"] - typical
             change = (
                 f"Let it run at least every {words(room.floor('min'))}"
                 if room >= _MINUTE
-                else f"Find out why a run takes {_words(typical)}"
+                else f"Find out why a run takes {_format_span(typical)}"
             )
             yield Finding(
                 row["appliance"],
@@ -174,11 +180,12 @@ def _infeasible(judged: pd.DataFrame) -> Findings:
             )
         elif row["needed_at_change"] > row["threshold"]:
             grace = (row["needed_at_change"] - row["rpo"]).ceil("min")
+            needed = _format_span(row["needed_at_change"])
             yield Finding(
                 row["appliance"],
                 "rpo-tight",
                 "note",
-                f"when the clocks go back it needs {_words(row['needed_at_change'])}, but {limit}",
+                f"when the clocks go back it needs {needed}, but {limit}",
                 f"Set the grace to {words(grace)} or more.",
             )
 
@@ -198,10 +205,10 @@ def _zones(rows: pd.DataFrame) -> Findings:
         )
 
 
-def _crowds(rows: pd.DataFrame, at: pd.Timestamp) -> Findings:
+def _simultaneous_starts(rows: pd.DataFrame, at: pd.Timestamp) -> Findings:
     """Yield the targets on which many appliances start in the same minute."""
     targets = rows["location"].map(target_of, na_action="ignore").astype("str")
-    runs = runs_of(rows, rows["zone"], start=at, end=at + _WEEK)
+    runs = schedule_slots(rows, rows["zone"], start=at, end=at + _WEEK)
     starts = pd.DataFrame(
         {
             "target": targets.iloc[runs["row"]].to_numpy(),
@@ -210,7 +217,7 @@ def _crowds(rows: pd.DataFrame, at: pd.Timestamp) -> Findings:
         }
     )
     together = starts.groupby(["target", "slot"])["appliance"].nunique()
-    crowds = together[together >= CROWD].rename("number").reset_index()
+    crowds = together[together >= MIN_SIMULTANEOUS_STARTS].rename("number").reset_index()
     most = crowds.sort_values(["number", "slot"], ascending=[False, True], kind="stable")
     for row in most.drop_duplicates("target").to_dict("records"):
         number = row["number"]
@@ -229,20 +236,20 @@ def _crowds(rows: pd.DataFrame, at: pd.Timestamp) -> Findings:
         )
 
 
-def _clocks(skew: pd.Series) -> Findings:
+def _clock_skews(skew: pd.Series) -> Findings:
     """Yield the appliances with a large clock skew."""
-    for name, off in skew[skew.abs() > _SKEW].items():
+    for name, off in skew[skew.abs() > _MAX_SKEW].items():
         side = "ahead of" if off > pd.Timedelta(0) else "behind"
         yield Finding(
             str(name),
             "clock-off",
             "warning",
-            f"its clock is {_words(abs(off))} {side} ours",
+            f"its clock is {_format_span(abs(off))} {side} ours",
             "Compare the time and the NTP servers of the appliance and of the collecting machine.",
         )
 
 
-def _seen_twice(pairs: pd.DataFrame, scope: set[str]) -> Findings:
+def _duplicates(pairs: pd.DataFrame, scope: set[str]) -> Findings:
     """Yield the appliances that list each other's jobs."""
     known = pairs[pairs["appliance"].isin(scope) & pairs["twin"].isin(scope)]
     for row in known.to_dict("records"):
@@ -257,6 +264,6 @@ def _seen_twice(pairs: pd.DataFrame, scope: set[str]) -> Findings:
         )
 
 
-def _words(span: pd.Timedelta) -> str:
+def _format_span(span: pd.Timedelta) -> str:
     """Format a duration, rounded up to a second."""
     return words(span.ceil("s"))

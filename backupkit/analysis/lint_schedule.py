@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 from pandas.api.typing import NAType
 
-from backupkit.analysis.feasibility import clock_changes
-from backupkit.analysis.loads import target_of
+from backupkit.analysis.feasibility import dst_transitions
+from backupkit.analysis.target_load import target_of
 
-__all__ = ["INTERFACE", "Finding", "Findings", "schedule_findings"]
+__all__ = ["VAMI", "Finding", "Findings", "schedule_findings"]
 
-INTERFACE: Final = "its management interface (port 5480, Backup)"
+VAMI: Final = "its management interface (port 5480, Backup)"
 """Where to change an appliance's schedule."""
 
-_SHOWN: Final = 60  # characters of a schedule's name
-_PLAIN: Final = ("ftp://", "http://")
+_MAX_NAME: Final = 60  # characters of a schedule's name
+_UNENCRYPTED: Final = ("ftp://", "http://")
 _HOUR: Final = 60
 _DAY: Final = 24 * _HOUR  # minutes
 
@@ -58,21 +58,21 @@ def schedule_findings(
     rules: pd.DataFrame,
     *,
     at: pd.Timestamp,
-    untold: Collection[str],
+    schedule_unknown: Collection[str],
 ) -> Findings:
     """Check each schedule by itself.
 
     Parameters
     ----------
     rows : DataFrame
-        Result of `plans_in_use`.
+        Result of `enabled_schedules`.
     week : DataFrame
-        Result of `week_of` for `rows`.
+        Result of `weekly_minutes` for `rows`.
     rules : DataFrame
         Result of `Policy.rules`, for the whole fleet; reads host, retention and parts.
     at : Timestamp
         Clock changes in the 12 months after it are considered.
-    untold : collection of str
+    schedule_unknown : collection of str
         Appliances without a known schedule. Theirs is the policy's, which has no retention.
 
     Yields
@@ -90,10 +90,10 @@ def schedule_findings(
         policy = wanted[row["appliance"]]
         yield from _target(row, hosts)
         yield from _parts(row, policy["parts"])
-        if row["appliance"] not in untold:
+        if row["appliance"] not in schedule_unknown:
             yield from _retention(row, policy["retention"])
         if isinstance(starts, list):
-            yield from _changed_clocks(row, starts, at)
+            yield from _dst_starts(row, starts, at)
 
 
 def _target(row: _Row, hosts: dict[str, str]) -> Findings:
@@ -110,7 +110,7 @@ def _target(row: _Row, hosts: dict[str, str]) -> Findings:
             f"{_label(row)} writes to {target}, and that is {owner} of this fleet",
             "Write to a host that does not need an appliance of the fleet to be restored.",
         )
-    if target.startswith(_PLAIN):
+    if target.startswith(_UNENCRYPTED):
         yield Finding(
             row["appliance"],
             "plain-transport",
@@ -134,7 +134,7 @@ def _parts(row: _Row, wanted: object) -> Findings:
             "parts-left-out",
             "error",
             f"{_label(row)} leaves out common, the part that every backup must have",
-            f"Add the part common in {INTERFACE}.",
+            f"Add the part common in {VAMI}.",
         )
     if others := ", ".join(part for part in missing if part.lower() != "common"):
         yield Finding(
@@ -142,7 +142,7 @@ def _parts(row: _Row, wanted: object) -> Findings:
             "parts-left-out",
             "warning",
             f"{_label(row)} leaves out {others}, which the policy wants saved",
-            f"Add {others} in {INTERFACE}.",
+            f"Add {others} in {VAMI}.",
         )
     if required is None and "seat" not in saved:
         yield Finding(
@@ -150,7 +150,7 @@ def _parts(row: _Row, wanted: object) -> Findings:
             "parts-left-out",
             "note",
             f"{_label(row)} leaves out seat: statistics, events and tasks are not saved",
-            f"Add the part seat in {INTERFACE}, or list the parts you want in the policy.",
+            f"Add the part seat in {VAMI}, or list the parts you want in the policy.",
         )
 
 
@@ -164,7 +164,7 @@ def _retention(row: _Row, wanted: int | NAType) -> Findings:
             "no-retention",
             "note",
             f"{_label(row)} keeps all backups: nothing on the target is ever deleted",
-            f"Set a number of backups to keep{least} in {INTERFACE}, or watch the target's space.",
+            f"Set a number of backups to keep{least} in {VAMI}, or watch the target's space.",
         )
     elif pd.notna(wanted) and kept < wanted:
         yield Finding(
@@ -172,14 +172,14 @@ def _retention(row: _Row, wanted: int | NAType) -> Findings:
             "retention-short",
             "warning",
             f"{_label(row)} keeps {kept} backups, the policy wants {wanted}",
-            f"Let it keep {wanted} or more in {INTERFACE}.",
+            f"Let it keep {wanted} or more in {VAMI}.",
         )
 
 
-def _changed_clocks(row: _Row, starts: list[int], at: pd.Timestamp) -> Findings:
+def _dst_starts(row: _Row, starts: list[int], at: pd.Timestamp) -> Findings:
     """Check for starts in the hour that a clock change skips or repeats."""
     told, hours, times = [], [], set()
-    for change in clock_changes(row["zone"], at.to_pydatetime()):
+    for change in dst_transitions(row["zone"], at.to_pydatetime()):
         if hit := {start % _DAY for start in starts if change.holds(start)}:
             told.append(f"{'has twice' if change.back else 'skips'} on {change.begin:%Y-%m-%d}")
             hours.append(f"{change.begin:%H:%M} to {change.end:%H:%M}")
@@ -198,7 +198,7 @@ def _changed_clocks(row: _Row, starts: list[int], at: pd.Timestamp) -> Findings:
 def _label(row: _Row) -> str:
     """Return the schedule's name in printable characters, if it has one."""
     name = row["schedule"] if isinstance(row["schedule"], str) else ""
-    shown = "".join(letter for letter in name[:_SHOWN] if letter.isprintable())
+    shown = "".join(letter for letter in name[:_MAX_NAME] if letter.isprintable())
     return f'schedule "{shown}"' if shown else "its schedule"
 
 

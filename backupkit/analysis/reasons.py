@@ -10,8 +10,8 @@ __all__ = ["reasons"]
 
 _Row = dict[Hashable, Any]
 
-_QUOTED: Final = 200  # characters of a quoted message
-_BLANK: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
+_MAX_MESSAGE: Final = 200  # characters of a quoted message
+_WHITESPACE: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 
 def reasons(
@@ -42,14 +42,14 @@ def reasons(
     Series of str
         A sentence by appliance; missing if there is no remark.
     """
-    plan = _plans(current).reindex(facts.index).fillna("no schedule")
+    plan = _schedule_problems(current).reindex(facts.index).fillna("no schedule")
     told = facts.join(failed.add_prefix("failure_")).assign(plan=plan)
     told["name"] = told.index
     sentences = [_reason(row, end) for row in told.to_dict("records")]
     return pd.Series(sentences, index=facts.index, dtype="str", name="reason")
 
 
-def _plans(current: pd.DataFrame) -> pd.Series:
+def _schedule_problems(current: pd.DataFrame) -> pd.Series:
     """Return the problem of each appliance's schedules, "" if there is none."""
     on = current["enabled"].fillna(value=False).astype("bool")
     planned = on & current["hour"].notna() & current["minute"].notna()
@@ -68,7 +68,7 @@ def _reason(row: _Row, end: pd.Timestamp) -> str | None:
             return _excluded(row)
         case "unobserved":
             since = row["known_since"]
-            return "never read" if since is pd.NaT else f"not known before {_at(since)}"
+            return "never read" if since is pd.NaT else f"not known before {_format_time(since)}"
         case _:
             return _remark(row, end)
 
@@ -76,23 +76,25 @@ def _reason(row: _Row, end: pd.Timestamp) -> str | None:
 def _breach(row: _Row) -> str:
     plan = f", {row['plan']}" if row["plan"] else ""
     if row["strikes"]:
-        sentence = f"{_failures(row)} since {_at(row['failure_since'])}{plan}"
+        sentence = f"{_failures(row)} since {_format_time(row['failure_since'])}{plan}"
         return f"{sentence}: {_quote(row['failure_text'])}"
     if pd.isna(row["last_success"]):
         return f"no recovery point ever seen{plan}"
     running = ", a backup is running" if row["last_outcome"] == "open" else ""
     if pd.notna(row["incident_since"]):
-        return f"no run since {_at(row['last_success'])}{plan}{running}"
-    return f"no newer backup than {_at(row['last_success'])}{plan}{running}"
+        return f"no run since {_format_time(row['last_success'])}{plan}{running}"
+    return f"no newer backup than {_format_time(row['last_success'])}{plan}{running}"
 
 
 def _unknown(row: _Row) -> str:
     if pd.isna(row["last_poll"]):
         return "never visited"
     if pd.isna(row["failing_since"]):
-        return f"not visited since {_at(row['last_poll'])}"
+        return f"not visited since {_format_time(row['last_poll'])}"
     kind = row["error"] if isinstance(row["error"], str) else "not read"
-    since = "never read" if pd.isna(row["last_ok"]) else f"since {_at(row['failing_since'])}"
+    since = (
+        "never read" if pd.isna(row["last_ok"]) else f"since {_format_time(row['failing_since'])}"
+    )
     return f"{kind}, {since}: {_quote(row['detail'])}"
 
 
@@ -100,7 +102,7 @@ def _excluded(row: _Row) -> str:
     if isinstance(row["excluded_because"], str):
         return str(row["excluded_because"])
     until = row["known_since"] + row["threshold"]
-    return f"onboarding: no success yet, until {_at(until)}"
+    return f"onboarding: no success yet, until {_format_time(until)}"
 
 
 def _remark(row: _Row, end: pd.Timestamp) -> str | None:
@@ -109,7 +111,7 @@ def _remark(row: _Row, end: pd.Timestamp) -> str | None:
     if row["strikes"]:
         return f"{_failures(row)}: {_quote(row['failure_text'])}"
     if pd.notna(row["incident_since"]):
-        return f"an expected run did not start, overdue since {_at(row['incident_since'])}"
+        return f"an expected run did not start, overdue since {_format_time(row['incident_since'])}"
     return f"{row['plan']}" if row["plan"] else None
 
 
@@ -121,11 +123,13 @@ def _failures(row: _Row) -> str:
 
 def _quote(words: object) -> str:
     """Return a message on one line of bounded length."""
-    plain = _BLANK.sub(" ", words[: 4 * _QUOTED]).strip() if isinstance(words, str) else ""
-    if len(plain) > _QUOTED:
-        plain = plain[: _QUOTED - 1].rstrip() + "…"
+    plain = (
+        _WHITESPACE.sub(" ", words[: 4 * _MAX_MESSAGE]).strip() if isinstance(words, str) else ""
+    )
+    if len(plain) > _MAX_MESSAGE:
+        plain = plain[: _MAX_MESSAGE - 1].rstrip() + "…"
     return plain or "no message"
 
 
-def _at(moment: pd.Timestamp) -> str:
+def _format_time(moment: pd.Timestamp) -> str:
     return f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -12,18 +12,18 @@ from backupkit.analysis.arrays import (
     Codes,
     Spans,
     Times,
-    codes_of,
+    from_codes,
     instant,
-    order_of,
+    sort_order,
     spans_of,
     times_of,
+    to_codes,
     utc,
-    words_of,
 )
 from backupkit.errors import SettingsError
 from backupkit.settings import time_zone
 
-__all__ = ["current_schedules", "expected_runs", "schedule_zones", "to_utc"]
+__all__ = ["current_schedules", "expected_slots", "schedule_zones", "to_utc"]
 
 _WEEKDAYS: Final = (
     "MONDAY",
@@ -34,7 +34,7 @@ _WEEKDAYS: Final = (
     "SATURDAY",
     "SUNDAY",
 )
-_NOTHING: Final = np.timedelta64(0, "us")
+_ZERO: Final = np.timedelta64(0, "us")
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 # a wall time, as schedules are
 _EPOCH_WEEKDAY: Final = 3  # a Thursday
 _MARGIN_BEFORE: Final = 2  # days; a zone is at most 14 h away from UTC
@@ -66,14 +66,14 @@ def schedule_zones(schedules: pd.DataFrame, *, fallback: pd.Series) -> pd.DataFr
     member = fallback.reindex(schedules["appliance"]).set_axis(schedules.index)
     pairs = pd.DataFrame({"own": own, "member": member})
     chosen = {
-        (mine, theirs): _choose_zone(mine, theirs)
+        (mine, theirs): _first_valid_zone(mine, theirs)
         for mine, theirs in pairs.drop_duplicates().itertuples(index=False)
     }
     decided = [chosen[pair] for pair in pairs.itertuples(index=False, name=None)]
     return pd.DataFrame(decided, columns=["zone", "source"], index=schedules.index, dtype="str")
 
 
-def _choose_zone(own: object, member: object) -> tuple[str, str]:
+def _first_valid_zone(own: object, member: object) -> tuple[str, str]:
     """Return the first valid zone and its source."""
     remark = ""
     for name, source in ((own, "appliance"), (member, "fleet.toml")):
@@ -110,7 +110,7 @@ def current_schedules(schedules: pd.DataFrame, *, at: pd.Timestamp) -> pd.DataFr
     return newest.sort_values(["appliance", "schedule"], ignore_index=True)
 
 
-def expected_runs(
+def expected_slots(
     schedules: pd.DataFrame,
     *,
     fallback: pd.Series,
@@ -165,7 +165,7 @@ def expected_runs(
     ... )
     >>> since = pd.Series(pd.Timestamp("2026-03-28", tz="UTC"), index=["vc-1"])
     >>> end = pd.Timestamp("2026-03-31", tz="UTC")
-    >>> runs = expected_runs(
+    >>> runs = expected_slots(
     ...     schedules, fallback=pd.Series("UTC", index=["vc-1"]), since=since, end=end
     ... )
     >>> [str(slot)[:16] for slot in runs["slot"]]
@@ -174,8 +174,8 @@ def expected_runs(
     index = fallback.index
     rows = schedules.sort_values(["appliance", "schedule", "seen_at"], kind="stable")
     rows = rows.reset_index(drop=True)
-    codes = codes_of(rows["appliance"], index)
-    begin, until = _in_force(rows)
+    codes = to_codes(rows["appliance"], index)
+    begin, until = _validity(rows)
     low: Times = np.fmax(begin, times_of(since)[codes])
     high: Times = np.fmin(until, instant(end))
     usable = (
@@ -190,34 +190,34 @@ def expected_runs(
     picked = rows.loc[kept]
     own_zones = schedule_zones(picked, fallback=fallback)["zone"]
     # the schedule follows the appliance's clock
-    ahead = np.full(len(rows), _NOTHING) if corrections is None else spans_of(corrections)[codes]
+    ahead = np.full(len(rows), _ZERO) if corrections is None else spans_of(corrections)[codes]
     row, local, zone = _wall_times(
         picked, own_zones, low[kept] + ahead[kept], high[kept] + ahead[kept]
     )
     slot, widened = to_utc(local, zone)
     source = kept[row]
-    order = order_of(source, slot)
+    order = sort_order(source, slot)
     slot, widened, source = slot[order], widened[order], source[order]
-    own_next, own_widened = _following(source, slot), np.append(widened[1:], _NOTHING)
+    own_next, own_widened = _next_slots(source, slot), np.append(widened[1:], _ZERO)
     slot, own_next = slot - ahead[source], own_next - ahead[source]
     force = (np.isnat(begin[source]) | (slot >= begin[source])) & (
         np.isnat(until[source]) | (slot < until[source])
     )
     # at the same instant, the schedule that is first by name counts
-    order = np.flatnonzero(force)[order_of(codes[source[force]], slot[force])]
+    order = np.flatnonzero(force)[sort_order(codes[source[force]], slot[force])]
     code, at = codes[source[order]], slot[order]
     again = np.zeros(len(order), dtype=bool)
     again[1:] = (code[1:] == code[:-1]) & (at[1:] == at[:-1])
     order, code, at = order[~again], code[~again], at[~again]
-    following = _following(code, at)
+    following = _next_slots(code, at)
     own = ~(following <= own_next[order])
     following = np.where(own, own_next[order], following)
-    next_widened = np.where(own, own_widened[order], np.append(widened[order[1:]], _NOTHING))
+    next_widened = np.where(own, own_widened[order], np.append(widened[order[1:]], _ZERO))
     listed = (at >= times_of(since)[code]) & (at < instant(end))
     order, code = order[listed], code[listed]
     return pd.DataFrame(
         {
-            "appliance": words_of(code, index),
+            "appliance": from_codes(code, index),
             "schedule": rows["schedule"].array.take(source[order]),
             "location": rows["location"].array.take(source[order]),
             "slot": utc(at[listed]),
@@ -228,7 +228,7 @@ def expected_runs(
     )
 
 
-def _in_force(rows: pd.DataFrame) -> tuple[Times, Times]:
+def _validity(rows: pd.DataFrame) -> tuple[Times, Times]:
     """Return from when to when each row of a schedule is in force; NaT is no limit."""
     seen = times_of(rows["seen_at"])
     key = rows[["appliance", "schedule"]]
@@ -239,7 +239,7 @@ def _in_force(rows: pd.DataFrame) -> tuple[Times, Times]:
     return begin, until
 
 
-def _following(groups: Codes, slots: Times) -> Times:
+def _next_slots(groups: Codes, slots: Times) -> Times:
     """Return the next slot of the same group, NaT for the last; both sorted."""
     following = np.full(len(slots), NAT)
     following[:-1] = np.where(groups[1:] == groups[:-1], slots[1:], NAT)

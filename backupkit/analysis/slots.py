@@ -10,26 +10,26 @@ from backupkit.analysis.arrays import (
     NAT,
     Codes,
     Times,
-    codes_of,
-    first_of,
+    asof_index,
+    from_codes,
+    group_first,
     instant,
-    latest,
-    order_of,
+    sort_order,
     spans_of,
     times_of,
+    to_codes,
     utc,
-    words_of,
 )
-from backupkit.analysis.knowledge import job_times
-from backupkit.analysis.scope import NO_EXCLUSIONS, Exclusions
+from backupkit.analysis.coverage import job_times
+from backupkit.analysis.exclusions import NO_EXCLUSIONS, Exclusions
 from backupkit.tables import SLOT_STATES
 from backupkit.tables.evidence import EARLIEST_START, RECENT
 
-__all__ = ["infer_types", "judge_slots", "numbers_of", "recent_slots", "slot_counts"]
+__all__ = ["infer_types", "judge_slots", "recent_slots", "slot_counts", "slot_parameters"]
 
 _ATTEMPTS: Final = ("success", "failure", "open")
 _SUCCESS, _, _OPEN = range(len(_ATTEMPTS))
-_DECIDED: Final = (  # the first match counts
+_STATE_PRECEDENCE: Final = (  # the first match counts
     "excluded",
     "met",
     "rescued",
@@ -52,7 +52,7 @@ def infer_types(jobs: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:
     jobs : DataFrame
         Of `backupkit.tables.JOBS`.
     expected : DataFrame
-        Result of `expected_runs`.
+        Result of `expected_slots`.
 
     Returns
     -------
@@ -65,10 +65,10 @@ def infer_types(jobs: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:
     names = pd.Index(expected["appliance"].unique())
     slot = times_of(expected["slot"])
     asked = np.flatnonzero(unknown)
-    near = latest(
-        codes_of(expected["appliance"], names),
+    near = asof_index(
+        to_codes(expected["appliance"], names),
         slot,
-        codes_of(jobs["appliance"].iloc[asked], names),
+        to_codes(jobs["appliance"].iloc[asked], names),
         start[asked] + _TYPE_TOLERANCE,
     )
     scheduled = np.zeros(len(asked), dtype=bool)
@@ -98,11 +98,11 @@ def judge_slots(
     jobs : DataFrame
         Of `backupkit.tables.JOBS`, each job once, corrected for clock skew, with its type.
     expected : DataFrame
-        Result of `expected_runs`.
+        Result of `expected_slots`.
     known : DataFrame
-        Result of `backupkit.analysis.knowledge`.
+        Result of `backupkit.analysis.coverage`.
     numbers : DataFrame
-        Result of `numbers_of` for `expected`.
+        Result of `slot_parameters` for `expected`.
     now : Timestamp
         The time of the assessment.
 
@@ -131,16 +131,18 @@ def judge_slots(
     ----------
     .. [1] docs/sla.md, section 3, "Slot states", and section 5.
     """
-    codes = codes_of(expected["appliance"], known.index)
+    codes = to_codes(expected["appliance"], known.index)
     slot, widened = times_of(expected["slot"]), spans_of(expected["widened"])
     lower, upper = _bounds(expected, codes, spans_of(numbers["early"]))
     overdue = slot + spans_of(numbers["late"]) + widened
     deadline = np.fmin(upper, slot + spans_of(numbers["completion"]))
 
     start, end = job_times(jobs)
-    outcome = codes_of(jobs["outcome"], pd.Index(_ATTEMPTS))
+    outcome = to_codes(jobs["outcome"], pd.Index(_ATTEMPTS))
     attempt = np.flatnonzero((outcome >= 0) & ~np.isnat(start))
-    owner = latest(codes, lower, codes_of(jobs["appliance"], known.index)[attempt], start[attempt])
+    owner = asof_index(
+        codes, lower, to_codes(jobs["appliance"], known.index)[attempt], start[attempt]
+    )
     belongs = start[attempt] < np.append(upper, NAT)[owner]  # position -1, no slot, reads NaT
     attempt, owner = attempt[belongs], owner[belongs]
     size = len(slot)
@@ -150,9 +152,9 @@ def judge_slots(
 
     good = (outcome[attempt] == _SUCCESS) & ~np.isnat(end[attempt])
     scheduled = jobs["type"].eq("SCHEDULED").to_numpy()[attempt]
-    earliest = _pick(owner, attempt, start[attempt], size)
-    success = _pick(owner[good], attempt[good], end[attempt[good]], size)
-    planned = _pick(owner[scheduled], attempt[scheduled], start[attempt[scheduled]], size)
+    earliest = _first_job(owner, attempt, start[attempt], size)
+    success = _first_job(owner[good], attempt[good], end[attempt[good]], size)
+    planned = _first_job(owner[scheduled], attempt[scheduled], start[attempt[scheduled]], size)
     ends = np.append(end, NAT)  # position -1, no job, reads NaT
     starts = np.append(start, NAT)
     is_success = np.append(outcome == _SUCCESS, np.False_)
@@ -176,12 +178,12 @@ def judge_slots(
             (passed | due) & (attempts == 0),
             knows_now,
         ],
-        range(len(_DECIDED) - 1),
-        default=len(_DECIDED) - 1,
+        range(len(_STATE_PRECEDENCE) - 1),
+        default=len(_STATE_PRECEDENCE) - 1,
     )
     did_not_run = due & ~(starts[earliest] <= overdue)
     decided = np.where(
-        met, planned, np.where(success >= 0, success, _pick_last(owner, attempt, start, size))
+        met, planned, np.where(success >= 0, success, _last_job(owner, attempt, start, size))
     )
     return pd.DataFrame(
         {
@@ -189,16 +191,16 @@ def judge_slots(
             "schedule": expected["schedule"],
             "slot": expected["slot"],
             "deadline": utc(deadline),
-            "state": words_of(state, _DECIDED),
+            "state": from_codes(state, _STATE_PRECEDENCE),
             "job_id": jobs["job_id"].array.take(decided, allow_fill=True),
             "attempts": pd.Series(attempts, dtype="Int64"),
-            "first_outcome": words_of(np.append(outcome, -1)[earliest], _ATTEMPTS),
+            "first_outcome": from_codes(np.append(outcome, -1)[earliest], _ATTEMPTS),
             "overdue": utc(np.where(did_not_run, overdue, NAT)),
         }
     )
 
 
-def numbers_of(
+def slot_parameters(
     expected: pd.DataFrame,
     turns: Sequence[tuple[pd.Timestamp | None, pd.DataFrame]],
     excluded: Exclusions = NO_EXCLUSIONS,
@@ -208,7 +210,7 @@ def numbers_of(
     Parameters
     ----------
     expected : DataFrame
-        Result of `expected_runs`.
+        Result of `expected_slots`.
     turns : sequence of (Timestamp or None, DataFrame)
         Results of `Policy.rules` with the same index, each with its effective date; the first also
         covers all earlier time.
@@ -226,10 +228,10 @@ def numbers_of(
     .. [1] docs/sla.md, section 4, "Retroactivity".
     """
     first = turns[0][1]
-    codes, slot = codes_of(expected["appliance"], first.index), times_of(expected["slot"])
+    codes, slot = to_codes(expected["appliance"], first.index), times_of(expected["slot"])
     begins = np.array([instant(moment) for moment, _ in turns[1:] if moment is not None], "M8[us]")
     row = np.searchsorted(begins, slot, side="right") * len(first) + codes
-    ruled = excluded.hold(codes, slot)
+    ruled = excluded.contains(codes, slot)
     numbers = {
         name: np.concatenate([rules[name].to_numpy() for _, rules in turns])[row]
         for name in ("early", "late", "completion", "target")
@@ -299,13 +301,13 @@ def slot_counts(slots: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     ----------
     .. [1] docs/sla.md, section 4, numbers 7 and 9.
     """
-    codes = codes_of(slots["appliance"], appliances)
-    states = codes_of(slots["state"], pd.Index(SLOT_STATES))
+    codes = to_codes(slots["appliance"], appliances)
+    states = to_codes(slots["state"], pd.Index(SLOT_STATES))
     size = len(appliances)
     each = np.bincount(codes * len(SLOT_STATES) + states, minlength=size * len(SLOT_STATES))
     columns = [f"slots_{state}" for state in SLOT_STATES]
     counts = pd.DataFrame(each.reshape(size, len(SLOT_STATES)), index=appliances, columns=columns)
-    first = codes_of(slots["first_outcome"], pd.Index(["failure", "open", "success"]))
+    first = to_codes(slots["first_outcome"], pd.Index(["failure", "open", "success"]))
     first[slots["state"].isin(["excluded", "pending"]).to_numpy()] = -1
     counts["first_attempts"] = np.bincount(codes[first >= 0], minlength=size)
     counts["first_attempts_ok"] = np.bincount(codes[first == 2], minlength=size)  # noqa: PLR2004 # "success"
@@ -330,17 +332,17 @@ def _bounds(
     return lower, upper
 
 
-def _pick(owner: Codes, rows: Codes, order_by: Times, size: int) -> Codes:
+def _first_job(owner: Codes, rows: Codes, order_by: Times, size: int) -> Codes:
     """Return the first job of each slot, -1 if there is none."""
     picked = np.full(size, -1, dtype=np.intp)
-    groups, first = first_of(owner, order_by)
+    groups, first = group_first(owner, order_by)
     picked[groups] = rows[first]
     return picked
 
 
-def _pick_last(owner: Codes, rows: Codes, start: Times, size: int) -> Codes:
+def _last_job(owner: Codes, rows: Codes, start: Times, size: int) -> Codes:
     """Return the job of each slot that started last, -1 if there is none."""
     picked = np.full(size, -1, dtype=np.intp)
-    order = order_of(owner, start[rows])
+    order = sort_order(owner, start[rows])
     picked[owner[order]] = rows[order]
     return picked

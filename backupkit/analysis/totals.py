@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from backupkit.analysis.arrays import NAT, codes_of, first_of, utc
-from backupkit.analysis.knowledge import counted_polls, job_times
-from backupkit.analysis.loads import sums_of
+from backupkit.analysis.arrays import NAT, group_first, to_codes, utc
+from backupkit.analysis.coverage import counted_polls, job_times
+from backupkit.analysis.target_load import sums_of
 from backupkit.tables import TOTALS
 
 __all__ = ["totals_of"]
@@ -42,17 +42,17 @@ def totals_of(jobs: pd.DataFrame, polls: pd.DataFrame) -> pd.DataFrame:
     """
     names = pd.Index(jobs["appliance"].unique()).union(pd.Index(polls["appliance"].unique()))
     number = len(names)
-    codes = codes_of(jobs["appliance"], names)
+    codes = to_codes(jobs["appliance"], names)
     began, done = job_times(jobs)
     started = np.flatnonzero(~np.isnat(began))
-    groups, first = first_of(codes[started], began[started])
+    groups, first = group_first(codes[started], began[started])
     oldest = np.full(number, NAT)
     oldest[groups] = began[started[first]]
     size = jobs["size"].to_numpy("int64", na_value=-1)
     sized = jobs["outcome"].eq("success").to_numpy() & ~np.isnat(done) & (size >= 0)
     counted = counted_polls(polls)
     read = polls["ok"].to_numpy(dtype=bool, na_value=False)[counted]
-    visited = codes_of(polls["appliance"], names)[counted]
+    visited = to_codes(polls["appliance"], names)[counted]
     return TOTALS.frame(
         {
             "appliance": names.to_series(),

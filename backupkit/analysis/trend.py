@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from backupkit.analysis.arrays import Times, codes_of, instant, times_of, utc
+from backupkit.analysis.arrays import Times, instant, times_of, to_codes, utc
 from backupkit.analysis.compliance import ratio
 from backupkit.tables import SLOT_STATES, STATES, TREND
 
@@ -63,21 +63,21 @@ def trend(
     spent = {}
     for state in STATES:
         rows = intervals["state"].eq(state).to_numpy()
-        spent[state] = pd.Series(_spent(begun[rows], ended[rows], begins))
+        spent[state] = pd.Series(_time_per_day(begun[rows], ended[rows], begins))
     columns |= spent
     seconds = {state: spans.dt.total_seconds() for state, spans in spent.items()}
     read = seconds["compliant"] + seconds["breach"]
     columns["rpo_strict"] = ratio(seconds["compliant"], read + seconds["unknown"])
     columns["rpo_observed"] = ratio(seconds["compliant"], read)
     place = (times_of(slots["slot"]).astype("datetime64[D]") - first).astype(np.int64)
-    codes = codes_of(slots["state"], pd.Index(SLOT_STATES))
+    codes = to_codes(slots["state"], pd.Index(SLOT_STATES))
     each = np.bincount(place * len(SLOT_STATES) + codes, minlength=len(days) * len(SLOT_STATES))
     for number, state in enumerate(SLOT_STATES):
         columns[f"slots_{state}"] = pd.Series(each.reshape(len(days), -1)[:, number])
     return TREND.conform(pd.DataFrame(columns).set_index("day"))
 
 
-def _spent(begun: Times, ended: Times, days: Times) -> Times:
+def _time_per_day(begun: Times, ended: Times, days: Times) -> Times:
     """Return the time that falls into each day."""
     total = np.zeros(len(days), dtype="timedelta64[us]")
     for number, day in enumerate(days):

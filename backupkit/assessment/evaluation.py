@@ -151,7 +151,7 @@ def evaluate_frames(
 def _judged(known: Known, policy: Policy, times: Times, *, as_if: bool) -> Assessment:
     """Evaluate a period from the rows that its figures need."""
     known = known_at(known, times.now)
-    version = analysis.data_version(known.polls) if known.version is None else known.version
+    version = analysis.data_fingerprint(known.polls) if known.version is None else known.version
     needed = analysis.restrict_to_period(known, start=times.start, end=times.end, now=times.now)
     setting = Setting.of(policy, appliances_in(needed), times, as_if=as_if)
     return assess([judge_part(needed, setting)], setting, version=version)
@@ -191,7 +191,7 @@ def known_at(known: Known, moment: pd.Timestamp) -> Known:
         TOTALS.check(known.totals)
     return replace(
         known,
-        jobs=analysis.distinct_jobs(known.jobs[first_seen.isna() | (first_seen <= moment)]),
+        jobs=analysis.deduplicate_jobs(known.jobs[first_seen.isna() | (first_seen <= moment)]),
         polls=known.polls[POLLS.check(known.polls)["polled_at"] <= moment],
         schedules=known.schedules[seen_at.isna() | (seen_at <= moment)],
     )

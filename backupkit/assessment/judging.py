@@ -61,7 +61,7 @@ def assess(parts: Sequence[Part], setting: Setting, *, version: str) -> Assessme
         clusters=analysis.clusters(jobs, signatures, rules, start=start, end=end),
         baselines=baselines,
         anomalies=_joined([part.anomalies for part in parts]),
-        loads=analysis.loads(
+        loads=analysis.target_concurrency(
             touching,
             _joined([part.due for part in parts]),
             baselines["typical_duration"],
@@ -75,8 +75,8 @@ def assess(parts: Sequence[Part], setting: Setting, *, version: str) -> Assessme
             zones=analysis.schedule_zones(schedules, fallback=rules["timezone"]),
             at=end,
             skew=facts["clock_skew"],
-            untold=untold(facts),
-            seen_twice=analysis.twins(_joined([part.lately for part in parts])),
+            schedule_unknown=untold(facts),
+            duplicates=analysis.duplicate_appliances(_joined([part.recent_jobs for part in parts])),
         ),
         coverage=_coverage(ordered),
         jobs=_joined([part.jobs for part in parts]),

@@ -7,7 +7,7 @@ import pandas as pd
 
 from backupkit import analysis
 from backupkit.analysis import Exclusions
-from backupkit.analysis.arrays import codes_of, instant, utc
+from backupkit.analysis.arrays import instant, to_codes, utc
 from backupkit.assessment.setting import Setting, Times, Turns
 from backupkit.assessment.standing import exposures, failing, mute
 from backupkit.policy import Policy
@@ -40,8 +40,8 @@ class Part:
         `backupkit.analysis.failure_signatures`.
     due : DataFrame
         The slots of the period.
-    lately : DataFrame
-        Result of `backupkit.analysis.lately`.
+    recent_jobs : DataFrame
+        Result of `backupkit.analysis.recent_jobs`.
     """
 
     facts: pd.DataFrame
@@ -54,7 +54,7 @@ class Part:
     jobs: pd.DataFrame
     touching: pd.DataFrame
     due: pd.DataFrame
-    lately: pd.DataFrame
+    recent_jobs: pd.DataFrame
 
 
 def judge_part(data: Known, setting: Setting) -> Part:
@@ -78,17 +78,17 @@ def judge_part(data: Known, setting: Setting) -> Part:
 
     totals = analysis.totals_of(data.jobs, data.polls) if data.totals is None else data.totals
     totals = totals.reindex(rules.index)
-    visited = analysis.visits(data.polls, appliances=rules.index)
+    visited = analysis.poll_summary(data.polls, appliances=rules.index)
     schedules = _with_plans(data.schedules, visited, setting.policy_of_plans)
-    corrections = analysis.clock_corrections(visited["clock_skew"])
-    jobs = analysis.on_our_clock(data.jobs, corrections)
+    corrections = analysis.skew_corrections(visited["clock_skew"])
+    jobs = analysis.correct_clock_skew(data.jobs, corrections)
     oldest = totals["oldest_start"] - corrections
     pieces = _pieces(jobs, oldest, visited, turns, excluded, times)
-    known = analysis.knowledge(oldest, visited, rules, start=start)
+    known = analysis.coverage(oldest, visited, rules, start=start)
     points = analysis.recovery_points(jobs, anchor=rules["anchor"])
 
     since = _expect_since(jobs, known, turns, start)
-    expected = analysis.expected_runs(
+    expected = analysis.expected_slots(
         schedules,
         fallback=rules["timezone"],
         since=_infer_since(jobs, known, since, start) - _AROUND,
@@ -96,10 +96,10 @@ def judge_part(data: Known, setting: Setting) -> Part:
         corrections=corrections,
     )
     jobs = analysis.infer_types(jobs, expected)
-    owners = codes_of(expected["appliance"], rules.index)
+    owners = to_codes(expected["appliance"], rules.index)
     expected = expected[expected["slot"].array >= since.array.take(owners)]
     due = expected[expected["slot"] < end].reset_index(drop=True)
-    numbers = analysis.numbers_of(due, turns, excluded)
+    numbers = analysis.slot_parameters(due, turns, excluded)
     judged = analysis.judge_slots(jobs, due, known, numbers, now=now)
     in_period = judged["slot"] >= start
     slots = SLOTS.conform(judged[in_period])
@@ -155,7 +155,7 @@ def judge_part(data: Known, setting: Setting) -> Part:
     reasons = _reasons_at(setting.listed, end, rules.index)
     facts["excluded_because"] = facts["exclude"].fillna(reasons)
     facts["reason"] = analysis.reasons(facts, failed, current, end=end)
-    touching = analysis.touching(jobs, start=start, end=end)
+    touching = analysis.overlapping_jobs(jobs, start=start, end=end)
     assessed = data.jobs.assign(
         type=jobs["type"], type_inferred=jobs["type_inferred"], signature=signatures["signature"]
     )
@@ -177,7 +177,7 @@ def judge_part(data: Known, setting: Setting) -> Part:
         jobs=ASSESSED_JOBS.conform(assessed),
         touching=jobs.loc[touching, _READ].join(signatures[touching]),
         due=due[due["slot"] >= start],
-        lately=analysis.lately(data.jobs),
+        recent_jobs=analysis.recent_jobs(data.jobs),
     )
 
 
@@ -225,7 +225,7 @@ def _pieces(
     pieces = [
         analysis.segments(
             analysis.recovery_points(jobs, anchor=rules["anchor"]),
-            analysis.knowledge(oldest, visited, rules, start=times.start),
+            analysis.coverage(oldest, visited, rules, start=times.start),
             rules,
             start=begin,
             end=until,
@@ -252,7 +252,7 @@ def _outside(jobs: pd.DataFrame, excluded: Exclusions, index: pd.Index) -> pd.Da
     """Drop failures that ended in excluded time, because they begin no incident."""
     _, done = analysis.job_times(jobs)
     codes = index.get_indexer(pd.Index(jobs["appliance"]))
-    away = excluded.hold(codes, done) & jobs["outcome"].eq("failure").to_numpy()
+    away = excluded.contains(codes, done) & jobs["outcome"].eq("failure").to_numpy()
     kept: pd.DataFrame = jobs[~away]
     return kept
 

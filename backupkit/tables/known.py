@@ -21,7 +21,7 @@ class Known:
         period needs. None if the frames are complete.
     version : str, optional
         The version of the data, such as the head digest of a history. If None,
-        `backupkit.analysis.data_version` computes it from `polls`.
+        `backupkit.analysis.data_fingerprint` computes it from `polls`.
     """
 
     jobs: pd.DataFrame

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from backupkit import tables
-from backupkit.analysis import clock_corrections, on_our_clock, target_of
+from backupkit.analysis import correct_clock_skew, skew_corrections, target_of
 from backupkit.analysis.arrays import times_of
 from backupkit.assessment import Assessment, evaluate
 from backupkit.policy import Policy
@@ -87,7 +87,9 @@ class Judged:
         rules = assessment.policy.at(assessment.end).rules(self.appliances)
         self.in_scope = rules["exclude"].isna().reindex(self.appliances).to_numpy(dtype=bool)
         # correct the clock skew, as for the slots
-        jobs = on_our_clock(assessment.jobs, clock_corrections(assessment.coverage["clock_skew"]))
+        jobs = correct_clock_skew(
+            assessment.jobs, skew_corrections(assessment.coverage["clock_skew"])
+        )
         start = _stamps(jobs["start_time"])
         self.order = np.argsort(~start, kind="stable")  # newest first, missing starts last
         self.start = start[self.order]

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from backupkit.analysis.arrays import (
     NAT,
-    codes_of,
-    first_of,
+    asof_index,
+    group_first,
     instant,
-    latest,
-    order_of,
+    sort_order,
     times_of,
+    to_codes,
     utc,
 )
 
@@ -33,13 +33,13 @@ def test_instant_of_another_zone() -> None:
 
 def test_unknown_appliances_have_no_code() -> None:
     """An appliance outside the index is -1."""
-    assert codes_of(pd.Series(["b", "x"]), pd.Index(["a", "b"])).tolist() == [1, -1]
+    assert to_codes(pd.Series(["b", "x"]), pd.Index(["a", "b"])).tolist() == [1, -1]
 
 
 def test_first_of_each_group() -> None:
     """The first row by time of each group is found, whatever the order."""
     times = EPOCH + np.array([3, 1, 2], dtype="timedelta64[h]")
-    groups, rows = first_of(np.array([7, 7, 2]), times)
+    groups, rows = group_first(np.array([7, 7, 2]), times)
     assert (groups.tolist(), rows.tolist()) == ([2, 7], [2, 1])
 
 
@@ -48,8 +48,8 @@ def test_centuries_apart() -> None:
     days = ["9000-01-01", "1000-01-01", "NaT", "9000-01-02"]
     times = np.array(days, dtype="datetime64[us]")
     codes = np.array([90, 90, 90, 0])
-    assert order_of(codes, times).tolist() == [3, 1, 0, 2]
-    assert latest(codes, times, codes, times).tolist() == [0, 1, -1, 3]
+    assert sort_order(codes, times).tolist() == [3, 1, 0, 2]
+    assert asof_index(codes, times, codes, times).tolist() == [0, 1, -1, 3]
 
 
 EVENTS = st.lists(st.tuples(st.integers(0, 2), st.one_of(st.none(), st.integers(0, 6))), max_size=9)
@@ -66,7 +66,7 @@ def test_latest_is_what_a_search_finds(
         hours = [NAT if hour is None else EPOCH + np.timedelta64(hour, "h") for _, hour in events]
         return np.array([code for code, _ in events], np.intp), np.array(hours, "datetime64[us]")
 
-    found = latest(*arrays(keys), *arrays(queries)).tolist()
+    found = asof_index(*arrays(keys), *arrays(queries)).tolist()
     for (code, hour), position in zip(queries, found, strict=True):
         before = [
             (key_hour, number)

@@ -84,7 +84,7 @@ class TestFinished:
         self, make_jobs: Build, before: Sequence[int], took: int, score: float
     ) -> None:
         """The scores of the example's usual runs, and what the floor keeps the first from."""
-        got = find(make_jobs(nights([*before, took])), limits=AnomalyLimits(score=1))
+        got = find(make_jobs(nights([*before, took])), limits=AnomalyLimits(z_score=1))
         assert got["score"].to_list() == [pytest.approx(score, abs=1e-3)]
 
     @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ class TestFinished:
     def test_limits(self, make_jobs: Build) -> None:
         """Other limits can be set."""
         jobs = make_jobs(nights([*R, 1080]), size=[100] * 10 + [89])
-        strict = AnomalyLimits(score=2.5, times=1.1, share=0.9)
+        strict = AnomalyLimits(z_score=2.5, max_ratio=1.1, min_ratio=0.9)
         assert find(jobs, limits=strict)["rule"].to_list() == [
             "score 2.7 > 2.5; 1.2 times the median",
             "89 % of the median size",

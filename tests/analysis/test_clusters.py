@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from backupkit.analysis import failure_signatures
-from backupkit.analysis.clusters import clusters, failure_counts, lately, twins
+from backupkit.analysis.clusters import clusters, duplicate_appliances, failure_counts, recent_jobs
 from backupkit.tables import CLUSTERS, FAILURE_COUNTS, JOBS
 
 Build = Callable[..., pd.DataFrame]
@@ -329,9 +329,9 @@ class TestDuplicates:
         ids = [f"job-{number}" for number in range(len(times))]
         rows = [(name, "success", time, time) for name in "ab" for time in times]
         jobs = make_jobs(rows, job_id=ids * 2)
-        assert lately(jobs)["job_id"].to_list() == ids[-100:] * 2
-        for listed in (jobs, jobs[::-1], lately(jobs)):
-            assert twins(listed).to_numpy().tolist() == [["a", "b", 100]]
+        assert recent_jobs(jobs)["job_id"].to_list() == ids[-100:] * 2
+        for listed in (jobs, jobs[::-1], recent_jobs(jobs)):
+            assert duplicate_appliances(listed).to_numpy().tolist() == [["a", "b", 100]]
 
     def test_few_jobs(self, make_jobs: Build) -> None:
         """Jobs without start or end are not compared; three others are enough."""
@@ -340,9 +340,9 @@ class TestDuplicates:
         ]
         rows += [("a", "open", "03T01:00", None), ("b", "success", None, "03T01:00")]
         jobs = make_jobs(rows, job_id=["1", "2", "1", "2", "3", "3"])
-        assert len(lately(jobs)) == 4
-        assert twins(jobs).empty
+        assert len(recent_jobs(jobs)) == 4
+        assert duplicate_appliances(jobs).empty
         third = make_jobs(
             [(name, "failure", "04T01:00", "04T02:00") for name in "ab"], job_id=["4"] * 2
         )
-        assert twins(pd.concat([jobs, third])).to_numpy().tolist() == [["a", "b", 3]]
+        assert duplicate_appliances(pd.concat([jobs, third])).to_numpy().tolist() == [["a", "b", 3]]

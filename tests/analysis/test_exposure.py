@@ -6,14 +6,14 @@ import pandas as pd
 import pytest
 
 from backupkit.analysis import (
+    coverage,
     exposure,
-    knowledge,
+    poll_summary,
     recovery_points,
     segments,
     state_intervals,
     states_at,
     time_in_states,
-    visits,
     worst_exposure,
 )
 from backupkit.policy import Policy
@@ -84,8 +84,8 @@ class TestStates:
         jobs = make_jobs([("a", "success", "02T00:00", "02T01:00")])
         rules = Policy(grace="0h", staleness="0h").rules(["a"])
         polls = make_polls([("a", "01T00:00", True), ("a", "05T00:00", True)])
-        seen = visits(polls, appliances=rules.index)
-        known = knowledge(oldest(jobs), seen, rules, start=pd.Timestamp("2026-11-01T00:00Z"))
+        seen = poll_summary(polls, appliances=rules.index)
+        known = coverage(oldest(jobs), seen, rules, start=pd.Timestamp("2026-11-01T00:00Z"))
         return recovery_points(jobs), known, rules
 
     @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backupkit.analysis import feasibility, lint, schedule_zones, twins
+from backupkit.analysis import duplicate_appliances, feasibility, lint, schedule_zones
 from backupkit.policy import Member, Policy
 from backupkit.tables import BASELINES, SCHEDULES
 
@@ -78,7 +78,7 @@ class TestNoRun:
         ("rows", "more", "rule"),
         [
             ([], {}, ("no-schedule", "error")),
-            ([], {"untold": ["a"]}, ("schedule-unknown", "note")),
+            ([], {"schedule_unknown": ["a"]}, ("schedule-unknown", "note")),
             ([{"enabled": False}], {}, ("schedule-disabled", "error")),
             ([{"hour": None}], {}, ("schedule-without-time", "error")),
         ],
@@ -219,7 +219,7 @@ class TestContent:
 
     def test_a_plan_of_the_policy(self) -> None:
         """The policy's own plan says nothing of what is kept."""
-        assert check({"max_count": None}, untold=["a"]) == []
+        assert check({"max_count": None}, schedule_unknown=["a"]) == []
 
 
 class TestClocks:
@@ -268,10 +268,10 @@ def test_one_appliance_twice(make_jobs: Build) -> None:
         (name, "success", f"0{day}T01:00", f"0{day}T01:20") for name in "ab" for day in (2, 3, 4)
     ]
     jobs = make_jobs(rows, job_id=["1", "2", "3"] * 2)
-    found = check({}, {"appliance": "b"}, seen_twice=twins(jobs))
+    found = check({}, {"appliance": "b"}, duplicates=duplicate_appliances(jobs))
     assert [row[:3] for row in found] == [("a", "same-appliance", "warning")]
     assert found[0][3] == "3 of its jobs, with the same ids and times, are those of b too"
-    assert check({}, {"appliance": "b"}, seen_twice=twins(jobs.iloc[:5])) == []
+    assert check({}, {"appliance": "b"}, duplicates=duplicate_appliances(jobs.iloc[:5])) == []
 
 
 def test_odd_names() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from backupkit.analysis import current_schedules, expected_runs, schedule_zones
+from backupkit.analysis import current_schedules, expected_slots, schedule_zones
 
 Build = Callable[..., pd.DataFrame]
 Moment = Callable[[str], pd.Timestamp]
@@ -16,7 +16,7 @@ def runs(
 ) -> pd.DataFrame:
     """List the expected runs of appliance a."""
     index = pd.Index(["a"], dtype="str", name="appliance")
-    return expected_runs(
+    return expected_slots(
         schedules,
         fallback=pd.Series([zone], index=index, dtype="str"),
         since=pd.Series([pd.Timestamp(since, tz="UTC")], index=index),
@@ -156,7 +156,7 @@ class TestExpectedRuns:
     def test_unknown_since(self, make_schedules: Build) -> None:
         """Nothing is expected of an appliance of which nothing is known."""
         index = pd.Index(["a"])
-        got = expected_runs(
+        got = expected_slots(
             make_schedules([("a", None, 1, 0)]),
             fallback=pd.Series(["UTC"], index=index, dtype="str"),
             since=pd.Series([pd.NaT], index=index, dtype="datetime64[us, UTC]"),

@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 
 from backupkit.analysis import (
-    distinct_jobs,
-    expected_runs,
+    coverage,
+    deduplicate_jobs,
+    expected_slots,
     infer_types,
     judge_slots,
-    knowledge,
-    numbers_of,
+    poll_summary,
     recent_slots,
     slot_counts,
-    visits,
+    slot_parameters,
 )
 from backupkit.policy import Policy
 from tests.analysis.conftest import oldest
@@ -41,20 +41,20 @@ def judge(
             [("a", *row[:3]) for row in rows], type=pd.Series([row[3] for row in rows], dtype="str")
         )
         rules = (policy or Policy(staleness="0h")).rules(["a"])
-        seen = visits(make_polls([("a", evidence, True)]), appliances=rules.index)
+        seen = poll_summary(make_polls([("a", evidence, True)]), appliances=rules.index)
         start = moment("02T00:00")
-        known = knowledge(oldest(jobs), seen, rules, start=start)
-        expected = expected_runs(
+        known = coverage(oldest(jobs), seen, rules, start=start)
+        expected = expected_slots(
             make_schedules([("a", None, 1, 0)]),
             fallback=rules["timezone"],
             since=pd.Series([start], index=rules.index),
             end=moment("03T00:00"),
         )
         judged = judge_slots(
-            distinct_jobs(jobs),
+            deduplicate_jobs(jobs),
             expected,
             known,
-            numbers_of(expected, [(None, rules)]),
+            slot_parameters(expected, [(None, rules)]),
             now=moment(now),
         )
         [slot] = judged.to_dict("records")
@@ -170,16 +170,16 @@ def test_close_slots_share_the_time_between(
         [("a", "success", "02T01:14", "02T01:14"), ("a", "success", "02T01:15", "02T01:16")]
     )
     rules = Policy(staleness="0h").rules(["a"])
-    seen = visits(make_polls([("a", "03T00:00", True)]), appliances=rules.index)
-    known = knowledge(oldest(jobs), seen, rules, start=moment("02T00:00"))
-    expected = expected_runs(
+    seen = poll_summary(make_polls([("a", "03T00:00", True)]), appliances=rules.index)
+    known = coverage(oldest(jobs), seen, rules, start=moment("02T00:00"))
+    expected = expected_slots(
         make_schedules([("a", None, 1, 0), ("a", None, 1, 30)], schedule=["x", "y"]),
         fallback=rules["timezone"],
         since=pd.Series([moment("02T00:00")], index=rules.index),
         end=moment("03T00:00"),
     )
     slots = judge_slots(
-        jobs, expected, known, numbers_of(expected, [(None, rules)]), now=moment("03T00:00")
+        jobs, expected, known, slot_parameters(expected, [(None, rules)]), now=moment("03T00:00")
     )
     assert slots["job_id"].to_list() == ["job-0", "job-1"]
     assert slots["deadline"].to_list() == [moment("02T01:15"), moment("03T00:00")]
@@ -206,16 +206,16 @@ def test_early_has_a_limit(
     began = f"2026-10-{start}:00.0"  # the run is expected on 29 October at 13:00
     jobs = make_jobs([("a", "success", began, began)])
     rules = Policy(staleness="0h", early="30d").rules(["a"])
-    seen = visits(make_polls([("a", "08T00:00", True)]), appliances=rules.index)
-    known = knowledge(oldest(jobs), seen, rules, start=moment("01T00:00"))
+    seen = poll_summary(make_polls([("a", "08T00:00", True)]), appliances=rules.index)
+    known = coverage(oldest(jobs), seen, rules, start=moment("01T00:00"))
     since = pd.Series([pd.Timestamp("2026-10-29T00:00Z")], index=rules.index)
-    expected = expected_runs(
+    expected = expected_slots(
         make_schedules([("a", None, 13, 0)], days=[["THURSDAY"]]),
         fallback=rules["timezone"],
         since=since,
         end=moment("01T00:00"),
     )
-    numbers = numbers_of(expected, [(None, rules)])
+    numbers = slot_parameters(expected, [(None, rules)])
     judged = judge_slots(jobs, expected, known, numbers, now=moment("08T00:00"))
     assert judged["state"].to_list() == [state]
 
@@ -226,16 +226,16 @@ def test_spring_gap_widens_the_tolerance(
     """On the day 02:30 does not exist, a run at 04:45 new time is still in time."""
     jobs = make_jobs([("a", "success", "2026-03-29T02:45:00", "2026-03-29T03:00:00")])
     rules = Policy(staleness="0h").rules(["a"])
-    seen = visits(make_polls([("a", "2026-03-30T00:00:00", True)]), appliances=rules.index)
+    seen = poll_summary(make_polls([("a", "2026-03-30T00:00:00", True)]), appliances=rules.index)
     start, end = pd.Timestamp("2026-03-29T00:00Z"), pd.Timestamp("2026-03-30T00:00Z")
-    expected = expected_runs(
+    expected = expected_slots(
         make_schedules([("a", None, 2, 30)], timezone=["Europe/Berlin"]),
         fallback=rules["timezone"],
         since=pd.Series([start], index=rules.index),
         end=end,
     )
-    known = knowledge(oldest(jobs), seen, rules, start=start)
-    numbers = numbers_of(expected, [(None, rules)])
+    known = coverage(oldest(jobs), seen, rules, start=start)
+    numbers = slot_parameters(expected, [(None, rules)])
     assert judge_slots(jobs, expected, known, numbers, now=end)["state"].to_list() == ["met"]
 
 
@@ -247,7 +247,7 @@ class TestInferTypes:
         starts = ["02T00:49", "02T00:50", "02T01:10", "02T01:11", None, "02T06:00"]
         types = [None] * 5 + ["LOCAL_BACKUP"]
         jobs = make_jobs([("a", "success", start, None) for start in starts], type=types)
-        expected = expected_runs(
+        expected = expected_slots(
             make_schedules([("a", None, 1, 0)]),
             fallback=pd.Series(["UTC"], index=["a"], dtype="str"),
             since=pd.Series([moment("01T00:00")], index=["a"]),
@@ -263,7 +263,7 @@ class TestInferTypes:
     def test_without_a_schedule(self, make_jobs: Build, make_schedules: Build) -> None:
         """Where nothing is expected, every job is MANUAL."""
         index = pd.Index(["a"])
-        expected = expected_runs(
+        expected = expected_slots(
             make_schedules([]),
             fallback=pd.Series(["UTC"], index=index, dtype="str"),
             since=pd.Series([pd.Timestamp("2026-11-01T00:00Z")], index=index),

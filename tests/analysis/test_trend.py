@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from backupkit.analysis import data_version, trend
+from backupkit.analysis import data_fingerprint, trend
 from backupkit.assessment import Assessment
 from backupkit.tables import INTERVALS, POLLS, SLOT_STATES, SLOTS, STATES, TREND
 from tests.report.conftest import judge, week
@@ -66,17 +66,17 @@ class TestTrend:
 
 
 class TestDataVersion:
-    """`data_version`."""
+    """`data_fingerprint`."""
 
     def test_order_does_not_matter_but_which_visits_do(self) -> None:
         """The same visits have the same name in any order; another moment or name has another."""
         polls = POLLS.frame({"appliance": ["a", "b"], "polled_at": [NOON, NOON + HOUR]})
-        name = data_version(polls)
+        name = data_fingerprint(polls)
         assert name.startswith("2-")
-        assert data_version(polls[::-1]) == name
+        assert data_fingerprint(polls[::-1]) == name
         swapped = polls.assign(appliance=polls["appliance"].to_numpy()[::-1])
-        assert data_version(swapped) != name
-        assert data_version(polls.assign(polled_at=polls["polled_at"] + HOUR)) != name
+        assert data_fingerprint(swapped) != name
+        assert data_fingerprint(polls.assign(polled_at=polls["polled_at"] + HOUR)) != name
 
     def test_later_visits_change_nothing_earlier(self, week: Assessment) -> None:
         """An assessment names the visits up to its own moment."""

@@ -117,20 +117,20 @@ def _core(fleet: Fleet) -> Core:
     names = pd.Index(fleet.schedules["appliance"])
     rules = Policy().rules(names)
     start, end, index = fleet.start, fleet.end, rules.index
-    visited = analysis.visits(fleet.polls, appliances=index)
+    visited = analysis.poll_summary(fleet.polls, appliances=index)
     oldest = fleet.jobs.groupby("appliance")["start_time"].min()
-    known = analysis.knowledge(oldest, visited, rules, start=start)
+    known = analysis.coverage(oldest, visited, rules, start=start)
     points = analysis.recovery_points(fleet.jobs, anchor=rules["anchor"])
     spent = analysis.time_in_states(
         analysis.segments(points, known, rules, start=start, end=end), appliances=index
     )
-    expected = analysis.expected_runs(
+    expected = analysis.expected_slots(
         fleet.schedules,
         fallback=rules["timezone"],
         since=pd.Series(start, index=index),
         end=end,
     )
-    numbers = analysis.numbers_of(expected, [(None, rules)])
+    numbers = analysis.slot_parameters(expected, [(None, rules)])
     slots = analysis.judge_slots(fleet.jobs, expected, known, numbers, now=end)
     return _told(
         spent,
@@ -188,7 +188,7 @@ def fleet_of(appliances: int, jobs: int) -> Fleet:
     # in the evening, when the last night is over everywhere
     last = pd.Timestamp(FIRST + jobs * np.timedelta64(1, "D"), tz="UTC") - pd.Timedelta(hours=6)
     rules = Policy().rules(names)
-    nights = analysis.expected_runs(
+    nights = analysis.expected_slots(
         schedules,
         fallback=rules["timezone"],
         since=pd.Series(pd.Timestamp(FIRST, tz="UTC"), index=rules.index),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from backupkit.analysis import NO_EXCLUSIONS, Exclusions, observed_between
+from backupkit.analysis import NO_EXCLUSIONS, Exclusions, observed_time
 from backupkit.policy import Exclusion, Policy
 
 Moment = Callable[[str], pd.Timestamp]
@@ -13,10 +13,10 @@ Moment = Callable[[str], pd.Timestamp]
 NAMES = pd.Index(["a", "b"], dtype="str")
 
 
-def hold(excluded: Exclusions, *times: str) -> list[bool]:
+def contains(excluded: Exclusions, *times: str) -> list[bool]:
     """Tell of times of November whether appliance a is out of scope."""
     moments = np.array([f"2026-11-{time}" for time in times], dtype="datetime64[us]")
-    return [bool(held) for held in excluded.hold(np.zeros(len(times), dtype=np.intp), moments)]
+    return [bool(held) for held in excluded.contains(np.zeros(len(times), dtype=np.intp), moments)]
 
 
 class TestExclusions:
@@ -38,17 +38,17 @@ class TestExclusions:
             "2026-11-05",
         ]
         times = ("04T23:59", "05T00:00", "07T00:00", "07T23:59", "08T00:00", "30T00:00")
-        assert hold(excluded, *times) == [False, True, True, True, False, True]
+        assert contains(excluded, *times) == [False, True, True, True, False, True]
 
     def test_without_a_start(self) -> None:
         """One without a start reaches back without limit."""
         rule = Exclusion(reason="x", end="2026-11-05")
         excluded = Exclusions.of(Policy(exclusions=[rule]).excluded(["a"]), NAMES)
-        assert hold(excluded, "01T00:00", "05T00:00") == [True, False]
+        assert contains(excluded, "01T00:00", "05T00:00") == [True, False]
 
     def test_none(self) -> None:
         """Without any nobody is out of scope, at no time."""
-        assert hold(NO_EXCLUSIONS, "01T00:00") == [False]
+        assert contains(NO_EXCLUSIONS, "01T00:00") == [False]
         assert len(Exclusions.of(Policy().excluded(["a"]), NAMES).codes) == 0
 
 
@@ -66,5 +66,5 @@ def test_observed_between(moment: Moment) -> None:
     codes = np.array([0, 0, 0, 1, 1], dtype=np.intp)
     begin = np.array([f"2026-11-0{day}" for day in (1, 2, 3, 1, 5)], dtype="datetime64[us]")
     until = np.array([f"2026-11-0{day}T12:00" for day in (2, 5, 4, 7, 5)], dtype="datetime64[us]")
-    got = observed_between(pieces, codes, begin, until, appliances=NAMES)
+    got = observed_time(pieces, codes, begin, until, appliances=NAMES)
     assert (got / np.timedelta64(1, "h")).tolist() == [12, 36, 0, 96, 12]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from backupkit.analysis.loads import loads, sums_of, target_of
+from backupkit.analysis.target_load import sums_of, target_concurrency, target_of
 from backupkit.tables import JOBS, LOADS
 
 Build = Callable[..., pd.DataFrame]
@@ -47,7 +47,7 @@ def bear(
     **period: pd.Timestamp,
 ) -> pd.DataFrame:
     """Tell the loads of the day."""
-    got = loads(
+    got = target_concurrency(
         jobs,
         plan() if expected is None else expected,
         usual() if typical is None else typical,

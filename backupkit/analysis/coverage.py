@@ -10,33 +10,33 @@ from backupkit.analysis.arrays import (
     NAT,
     Codes,
     Times,
-    codes_of,
+    asof_index,
     instant,
-    later_if,
-    latest,
-    order_of,
+    sort_order,
     spans_of,
+    tie_break_after,
     times_of,
+    to_codes,
     utc,
 )
 from backupkit.tables.evidence import CADENCE_FLOOR, CADENCE_GAPS, TOLERATED_SKEW
 
 __all__ = [
-    "cadence_visits",
-    "clock_corrections",
+    "cadence_polls",
+    "correct_clock_skew",
     "counted_polls",
-    "distinct_jobs",
+    "coverage",
+    "deduplicate_jobs",
     "job_times",
-    "knowledge",
-    "on_our_clock",
-    "visits",
+    "poll_summary",
+    "skew_corrections",
 ]
 
-_TERMINAL: Final = ("success", "failure")
-_CADENCE_GUESS: Final = timedelta(hours=24)
+_FINISHED: Final = ("success", "failure")
+_DEFAULT_CADENCE: Final = timedelta(hours=24)
 
 
-def distinct_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
+def deduplicate_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
     """Return one record of each job.
 
     Parameters
@@ -58,13 +58,13 @@ def distinct_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
     .. [1] docs/sla.md, section 5, "duplicate records".
     """
     names = pd.Index(np.sort(jobs["appliance"].unique()), dtype="str")
-    codes = codes_of(jobs["appliance"], names)
+    codes = to_codes(jobs["appliance"], names)
     ids, distinct = pd.factorize(jobs["job_id"])
     if pd.Series(codes * (len(distinct) + 1) + ids).duplicated().any():
         jobs = _newest_records(jobs)
-        codes = codes_of(jobs["appliance"], names)
+        codes = to_codes(jobs["appliance"], names)
     start = times_of(jobs["start_time"])
-    order = order_of(codes, start)
+    order = sort_order(codes, start)
     codes, start = codes[order], start[order]
     if np.any((codes[1:] == codes[:-1]) & ~(start[1:] > start[:-1])):  # equal or missing starts
         by = ["appliance", "start_time", "job_id"]
@@ -74,7 +74,7 @@ def distinct_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
 
 def _newest_records(jobs: pd.DataFrame) -> pd.DataFrame:
     """Return the record of each job that takes precedence."""
-    ranked = jobs.assign(_finished=jobs["outcome"].isin(_TERMINAL)).sort_values(
+    ranked = jobs.assign(_finished=jobs["outcome"].isin(_FINISHED)).sort_values(
         ["appliance", "job_id", "_finished", "last_seen_at", "end_time", "state"],
         kind="stable",
         na_position="first",
@@ -103,12 +103,12 @@ def job_times(jobs: pd.DataFrame) -> tuple[Times, Times]:
     without an end ended when it was last seen.
     """
     start, end = times_of(jobs["start_time"]), times_of(jobs["end_time"])
-    finished = codes_of(jobs["outcome"], pd.Index(_TERMINAL)) >= 0
+    finished = to_codes(jobs["outcome"], pd.Index(_FINISHED)) >= 0
     told = np.where(np.isnat(end), times_of(jobs["last_seen_at"]), end)
     return start, np.where(finished, np.fmax(told, np.where(np.isnat(told), NAT, start)), NAT)
 
 
-def visits(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
+def poll_summary(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     """Summarise the polls of each appliance.
 
     Parameters
@@ -178,10 +178,10 @@ def counted_polls(polls: pd.DataFrame) -> Codes:
     """
     rows = np.flatnonzero(polls["ok"].notna().to_numpy())
     names = pd.Index(np.sort(polls["appliance"].unique()), dtype="str")
-    codes = codes_of(polls["appliance"], names)[rows]
+    codes = to_codes(polls["appliance"], names)[rows]
     times = times_of(polls["polled_at"])[rows]
     good = polls["ok"].to_numpy(dtype=bool, na_value=False)[rows]
-    order = order_of(codes, later_if(good, times))
+    order = sort_order(codes, tie_break_after(good, times))
     codes, times, good = codes[order], times[order], good[order]
     again = np.zeros(len(order), dtype=bool)
     again[1:] = (codes[1:] == codes[:-1]) & (times[1:] == times[:-1]) & (good[1:] == good[:-1])
@@ -192,19 +192,19 @@ def counted_polls(polls: pd.DataFrame) -> Codes:
 def _cadence(good: pd.DataFrame, appliances: pd.Index) -> pd.Series:
     """Return the cadence of each appliance; good polls are sorted by appliance and time."""
     rows = good[good["appliance"].isin(appliances)]
-    codes, times = codes_of(rows["appliance"], appliances), times_of(rows["polled_at"])
-    chosen = np.append(times, NAT)[cadence_visits(codes, times, len(appliances))]
+    codes, times = to_codes(rows["appliance"], appliances), times_of(rows["polled_at"])
+    chosen = np.append(times, NAT)[cadence_polls(codes, times, len(appliances))]
     gaps = np.sort(chosen[:-1] - chosen[1:], axis=0)  # NaT comes last
     told = np.count_nonzero(~np.isnat(gaps), axis=0)
     every = np.arange(len(appliances))
     low, high = gaps[np.maximum(told - 1, 0) // 2, every], gaps[told // 2, every]
     usual = np.where(told > 0, low + (high - low) // 2, np.timedelta64(CADENCE_FLOOR))
     several = np.bincount(codes, minlength=len(appliances)) > 1
-    cadence = np.where(several, usual, np.timedelta64(_CADENCE_GUESS))
+    cadence = np.where(several, usual, np.timedelta64(_DEFAULT_CADENCE))
     return pd.Series(cadence.astype("timedelta64[us]"), index=appliances)
 
 
-def cadence_visits(codes: Codes, times: Times, number: int) -> Codes:
+def cadence_polls(codes: Codes, times: Times, number: int) -> Codes:
     """Return the good polls between which the gaps of the cadence lie.
 
     Parameters
@@ -223,11 +223,11 @@ def cadence_visits(codes: Codes, times: Times, number: int) -> Codes:
     Examples
     --------
     >>> hours = np.array([0, 5, 23, 24], dtype="datetime64[h]").astype("datetime64[us]")
-    >>> cadence_visits(np.zeros(4, dtype=np.intp), hours + np.timedelta64(5, "m"), 1)[:4, 0]
+    >>> cadence_polls(np.zeros(4, dtype=np.intp), hours + np.timedelta64(5, "m"), 1)[:4, 0]
     array([3, 2, 1, 0])
     """
     floor = np.timedelta64(CADENCE_FLOOR).astype("timedelta64[us]")
-    before = np.append(latest(codes, times, codes, times - floor), -1)
+    before = np.append(asof_index(codes, times, codes, times - floor), -1)
     ends = np.searchsorted(codes, np.arange(number), side="right")
     at = np.where(ends > np.searchsorted(codes, np.arange(number)), ends - 1, -1)
     chain = [at]
@@ -236,7 +236,7 @@ def cadence_visits(codes: Codes, times: Times, number: int) -> Codes:
     return np.stack(chain)
 
 
-def on_our_clock(jobs: pd.DataFrame, corrections: pd.Series) -> pd.DataFrame:
+def correct_clock_skew(jobs: pd.DataFrame, corrections: pd.Series) -> pd.DataFrame:
     """Correct job times for the clock skew of their appliances.
 
     Parameters
@@ -244,19 +244,19 @@ def on_our_clock(jobs: pd.DataFrame, corrections: pd.Series) -> pd.DataFrame:
     jobs : DataFrame
         Of `backupkit.tables.JOBS`.
     corrections : Series of timedelta64
-        Result of `clock_corrections`, for every appliance in `jobs`.
+        Result of `skew_corrections`, for every appliance in `jobs`.
 
     Returns
     -------
     DataFrame
         A copy with ``start_time`` and ``end_time`` shifted.
     """
-    codes = codes_of(jobs["appliance"], corrections.index)
+    codes = to_codes(jobs["appliance"], corrections.index)
     shift = pd.Series(spans_of(corrections)[codes], index=jobs.index)
     return jobs.assign(start_time=jobs["start_time"] - shift, end_time=jobs["end_time"] - shift)
 
 
-def clock_corrections(skew: pd.Series) -> pd.Series:
+def skew_corrections(skew: pd.Series) -> pd.Series:
     """Return the clock correction to subtract from each appliance's times.
 
     Parameters
@@ -273,13 +273,13 @@ def clock_corrections(skew: pd.Series) -> pd.Series:
     Examples
     --------
     >>> skew = pd.Series(pd.to_timedelta(["-2h", "299s", None]), index=["a", "b", "c"])
-    >>> clock_corrections(skew).to_list()
+    >>> skew_corrections(skew).to_list()
     [Timedelta('-1 days +22:00:00'), Timedelta('0 days 00:00:00'), Timedelta('0 days 00:00:00')]
     """
     return skew.where(skew.abs() > TOLERATED_SKEW, pd.Timedelta(0)).astype("timedelta64[us]")
 
 
-def knowledge(
+def coverage(
     oldest: pd.Series,
     visited: pd.DataFrame,
     rules: pd.DataFrame,
@@ -293,7 +293,7 @@ def knowledge(
     oldest : Series of datetime64
         Corrected start of the oldest job [UTC], by appliance; missing if there is none.
     visited : DataFrame
-        Result of `visits`.
+        Result of `poll_summary`.
     rules : DataFrame
         Result of `Policy.rules`, with the same index.
     start : Timestamp

@@ -5,10 +5,10 @@ import pandas as pd
 
 from backupkit.analysis.arrays import times_of
 
-__all__ = ["data_version"]
+__all__ = ["data_fingerprint"]
 
 
-def data_version(polls: pd.DataFrame) -> str:
+def data_fingerprint(polls: pd.DataFrame) -> str:
     """Return a fingerprint of the polls that the data comes from.
 
     Parameters
@@ -26,9 +26,9 @@ def data_version(polls: pd.DataFrame) -> str:
     --------
     >>> from backupkit.tables import POLLS
     >>> polls = POLLS.frame({"appliance": ["a"], "polled_at": ["2026-11-02T01:00Z"]})
-    >>> data_version(polls)
+    >>> data_fingerprint(polls)
     '1-...'
-    >>> data_version(POLLS.empty())
+    >>> data_fingerprint(POLLS.empty())
     '0-0000000000000000'
     """
     names = pd.util.hash_array(polls["appliance"].to_numpy(dtype=object))

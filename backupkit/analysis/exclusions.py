@@ -7,13 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backupkit.analysis.arrays import Codes, Spans, Times, codes_of, latest, times_of
+from backupkit.analysis.arrays import Codes, Spans, Times, asof_index, times_of, to_codes
 
-__all__ = ["NO_EXCLUSIONS", "Exclusions", "observed_between"]
+__all__ = ["NO_EXCLUSIONS", "Exclusions", "observed_time"]
 
 _FIRST: Final = np.datetime64("1900-01-01", "us")
 _LAST: Final = np.datetime64("2200-01-01", "us")
-_NOTHING: Final = np.timedelta64(0, "us")
+_ZERO: Final = np.timedelta64(0, "us")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +50,7 @@ class Exclusions:
         index : Index of str
             The appliances of the rules.
         """
-        codes = codes_of(listed["appliance"], index)
+        codes = to_codes(listed["appliance"], index)
         starts, ends = times_of(listed["start"]), times_of(listed["end"])
         starts = np.where(np.isnat(starts), _FIRST, starts)
         ends = np.where(np.isnat(ends), _LAST, ends)
@@ -63,11 +63,11 @@ class Exclusions:
         last = np.append(begins[1:], np.True_)[: len(codes)]
         return cls(codes[begins], starts[begins], reach[last].astype("datetime64[us]"))
 
-    def hold(self, codes: Codes, times: Times) -> npt.NDArray[np.bool_]:
+    def contains(self, codes: Codes, times: Times) -> npt.NDArray[np.bool_]:
         """Return whether each (appliance, time) is out of scope; False without a time."""
         inside = np.zeros(len(times), dtype=bool)
         if len(self.codes):
-            row = latest(self.codes, self.starts, codes, times)
+            row = asof_index(self.codes, self.starts, codes, times)
             found = row >= 0
             inside[found] = times[found] < self.ends[row[found]]
         return inside
@@ -81,7 +81,7 @@ NO_EXCLUSIONS: Final = Exclusions(
 """No exclusions."""
 
 
-def observed_between(
+def observed_time(
     pieces: pd.DataFrame, codes: Codes, begin: Times, until: Times, *, appliances: pd.Index
 ) -> Spans:
     """Sum the observed time of each span.
@@ -105,13 +105,13 @@ def observed_between(
     """
     seen = pieces["state"].isin(["compliant", "breach", "excluded"]) & ~pieces["ruled"]
     starts, ends = times_of(pieces["start"]), times_of(pieces["end"])
-    length = np.where(seen.to_numpy(), ends - starts, _NOTHING)
-    before = np.concatenate([[_NOTHING], np.cumsum(length)])
-    owners = codes_of(pieces["appliance"], appliances)
+    length = np.where(seen.to_numpy(), ends - starts, _ZERO)
+    before = np.concatenate([[_ZERO], np.cumsum(length)])
+    owners = to_codes(pieces["appliance"], appliances)
     first = np.searchsorted(owners, codes)
 
     def up_to(times: Times) -> Spans:
-        row = latest(owners, starts, codes, times)
+        row = asof_index(owners, starts, codes, times)
         at = np.where(row >= 0, row, 0)
         inside = np.fmin(times - starts[at], length[at]) if len(starts) else before[at]
         total: Spans = np.where(row >= 0, before[at] + inside, before[first])

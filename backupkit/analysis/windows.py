@@ -11,18 +11,18 @@ from backupkit.analysis.arrays import (
     Codes,
     Spans,
     Times,
-    codes_of,
     instant,
     spans_of,
     times_of,
+    to_codes,
 )
-from backupkit.analysis.knowledge import job_times
+from backupkit.analysis.coverage import job_times
 from backupkit.analysis.schedules import to_utc
 
 __all__ = ["backup_days", "duration_runs", "window_runs"]
 
 _DAY: Final = np.timedelta64(1, "D").astype("timedelta64[us]")
-_NOTHING: Final = np.timedelta64(0, "us")
+_ZERO: Final = np.timedelta64(0, "us")
 
 
 def window_runs(
@@ -64,24 +64,26 @@ def window_runs(
     ----------
     .. [1] docs/sla.md, section 4, number 13; section 7, O.
     """
-    begun, done, running, rows = _scheduled(jobs, start, end)
-    codes = codes_of(jobs["appliance"].iloc[rows], rules.index)
+    begun, done, running, rows = _scheduled_jobs(jobs, start, end)
+    codes = to_codes(jobs["appliance"].iloc[rows], rules.index)
     windowed = rules["window_start"].notna().to_numpy()[codes]
     rows, codes = rows[windowed], codes[windowed]
     opens, length = spans_of(rules["window_start"])[codes], spans_of(rules["window_length"])[codes]
-    began = _wall(begun[rows], zones.to_numpy()[codes])
-    ended = _wall(np.where(running[rows], instant(end), done[rows]), zones.to_numpy()[codes])
+    began = _to_wall_time(begun[rows], zones.to_numpy()[codes])
+    ended = _to_wall_time(
+        np.where(running[rows], instant(end), done[rows]), zones.to_numpy()[codes]
+    )
     half = (_DAY - length) // 2
     days = np.floor_divide(began - opens + half - began.astype("datetime64[D]"), _DAY)
     opened = began.astype("datetime64[D]") + days.astype("timedelta64[D]") + opens
     overrun = ended - (opened + length)
     in_time = began >= opened - spans_of(rules["window_tolerance"])[codes]
-    kept = in_time & (overrun <= _NOTHING) & ~running[rows]
-    over = np.where((overrun > _NOTHING) & ~running[rows], overrun, _NOTHING)
+    kept = in_time & (overrun <= _ZERO) & ~running[rows]
+    over = np.where((overrun > _ZERO) & ~running[rows], overrun, _ZERO)
     size = len(rules)
     lost = np.zeros(size, dtype="timedelta64[us]")
     np.add.at(lost, codes, over)
-    late = running[rows] & (overrun > _NOTHING)
+    late = running[rows] & (overrun > _ZERO)
     counts = {
         "window_runs": np.bincount(codes[~running[rows]], minlength=size),
         "window_ok": np.bincount(codes[kept], minlength=size),
@@ -116,8 +118,8 @@ def duration_runs(
     ----------
     .. [1] docs/sla.md, section 4, number 14.
     """
-    begun, done, running, rows = _scheduled(jobs, start, end)
-    codes = codes_of(jobs["appliance"].iloc[rows], rules.index)
+    begun, done, running, rows = _scheduled_jobs(jobs, start, end)
+    codes = to_codes(jobs["appliance"].iloc[rows], rules.index)
     took = np.where(running[rows], instant(end), done[rows]) - begun[rows]
     kept = took <= spans_of(rules["duration_limit"])[codes]
     counts = {
@@ -128,7 +130,7 @@ def duration_runs(
     return frame[rules["duration_limit"].notna()].reindex(rules.index)
 
 
-def _scheduled(
+def _scheduled_jobs(
     jobs: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp
 ) -> tuple[Times, Times, np.ndarray[tuple[int], np.dtype[np.bool_]], Codes]:
     """Return starts, ends, a mask of running jobs, and the rows of the period's jobs."""
@@ -142,7 +144,7 @@ def _scheduled(
     return begun, done, running, np.flatnonzero(wanted)
 
 
-def _wall(times: Times, zones: np.ndarray[tuple[int], np.dtype[np.object_]]) -> Times:
+def _to_wall_time(times: Times, zones: np.ndarray[tuple[int], np.dtype[np.object_]]) -> Times:
     """Convert instants to wall times, each in its zone."""
     wall = times.copy()
     for zone, rows in pd.Series(zones).groupby(zones).indices.items():
@@ -194,17 +196,17 @@ def backup_days(
     if len(pieces):
         first, last = instant(pieces["start"].min()), instant(pieces["end"].max())
         gone = pieces[pieces["state"].isin(["unknown", "unobserved"]) | pieces["ruled"]]
-        away, away_from = codes_of(gone["appliance"], index), times_of(gone["start"])
+        away, away_from = to_codes(gone["appliance"], index), times_of(gone["start"])
         away_until = times_of(gone["end"])
         _, done = job_times(jobs)
         good = jobs["outcome"].eq("success").to_numpy() & (done >= first) & (done < last)
-        owners, done = codes_of(jobs["appliance"][good], index), done[good]
+        owners, done = to_codes(jobs["appliance"][good], index), done[good]
         hours = np.stack([spans_of(rules["backup_day"]) for _, rules in turns], axis=1)
         begins = [first, *(instant(moment) for moment, _ in turns[1:] if moment is not None)]
         keys = pd.DataFrame(hours).assign(zone=zones.to_numpy())
         for members in keys.groupby(list(keys)).indices.values():
             one = members[0]
-            opens, closes = _whole_days(str(zones.iloc[one]), hours[one], begins, first, last)
+            opens, closes = _full_days(str(zones.iloc[one]), hours[one], begins, first, last)
             # +1 where unobserved time begins, -1 after the day in which it ends
             change = np.zeros((size, len(opens) + 1), dtype=np.int64)
             np.add.at(change, (away, np.searchsorted(closes, away_from, "right")), 1)
@@ -219,7 +221,7 @@ def backup_days(
     return pd.DataFrame(counts, index=index).astype("Int64")
 
 
-def _whole_days(
+def _full_days(
     zone: str,
     hours: Spans,
     begins: Sequence[np.datetime64],
@@ -229,7 +231,7 @@ def _whole_days(
     """Return start and end of the period's complete days, by the hour in force at the start."""
     opens, closes, free = [], [], first
     for hour, begin, until in zip(hours, begins, [*begins[1:], last], strict=True):
-        bounds = _bounds(zone, hour, first, last)
+        bounds = _day_starts(zone, hour, first, last)
         whole = (bounds[:-1] >= np.maximum(begin, free)) & (bounds[1:] <= last)
         kept = np.flatnonzero(whole & (bounds[:-1] < until))
         opens.append(bounds[kept])
@@ -238,7 +240,9 @@ def _whole_days(
     return np.concatenate(opens), np.concatenate(closes)
 
 
-def _bounds(zone: str, hour: np.timedelta64, first: np.datetime64, last: np.datetime64) -> Times:
+def _day_starts(
+    zone: str, hour: np.timedelta64, first: np.datetime64, last: np.datetime64
+) -> Times:
     """Return the start times of backup days, from before `first` to after `last`."""
     days = np.arange(first.astype("datetime64[D]") - 2, last.astype("datetime64[D]") + 3)
     local = np.add(days.astype("datetime64[us]"), hour).astype("datetime64[us]")

@@ -12,24 +12,24 @@ from backupkit.analysis.arrays import (
     Codes,
     Spans,
     Times,
-    codes_of,
     instant,
-    later_if,
-    order_of,
+    sort_order,
     spans_of,
+    tie_break_after,
     times_of,
+    to_codes,
     utc,
 )
-from backupkit.analysis.knowledge import job_times
+from backupkit.analysis.coverage import job_times
 from backupkit.tables import LOADS
 from backupkit.tables.evidence import LARGEST_SUM
 
-__all__ = ["loads", "sums_of", "target_of", "touching"]
+__all__ = ["overlapping_jobs", "sums_of", "target_concurrency", "target_of"]
 
 Flags = npt.NDArray[np.bool_]
 
-_READ: Final = 4_000  # characters of a location that are read
-_HOST_LENGTH: Final = 255
+_MAX_TEXT: Final = 4_000  # characters of a location that are read
+_MAX_HOST: Final = 255
 _PORTS: Final = {
     "ftp": 21,
     "ftps": 990,
@@ -42,7 +42,7 @@ _PORTS: Final = {
 }
 _FOLDER: Final = r"\A([^@/]*/[^@/]*/[^@/]*)/[^@]*\z"
 """A location with a folder that cannot be the rest of a password; jobs differ in the folder."""
-_GUESS: Final = np.timedelta64(1, "h")
+_DEFAULT_DURATION: Final = np.timedelta64(1, "h")
 
 
 def target_of(location: str) -> str | None:
@@ -67,11 +67,11 @@ def target_of(location: str) -> str | None:
     'sftp://10.0.0.250:2222'
     """
     try:
-        parts = urlsplit(location[:_READ])
+        parts = urlsplit(location[:_MAX_TEXT])
         host, port = parts.hostname, parts.port
     except ValueError:  # the appliance may report an invalid URI
         return None
-    if not parts.scheme or not host or not _is_name(host):
+    if not parts.scheme or not host or not _is_host_name(host):
         return None
     # a password with a slash: host and port are really the user and the start of the password
     if "@" in location and "@" not in parts.netloc and ":" in parts.netloc.rpartition("]")[2]:
@@ -81,10 +81,10 @@ def target_of(location: str) -> str | None:
     return f"{parts.scheme}://{shown}" + ("" if usual else f":{port}")
 
 
-def _is_name(host: str) -> bool:
+def _is_host_name(host: str) -> bool:
     """Return whether a host is plausible; an encoded ``@`` would hide a user."""
     plain = host.isprintable() and " " not in host and "%40" not in host
-    return plain and len(host) <= _HOST_LENGTH
+    return plain and len(host) <= _MAX_HOST
 
 
 def sums_of(groups: Codes, sizes: pd.Series, *, number: int) -> pd.Series:
@@ -119,7 +119,7 @@ def sums_of(groups: Codes, sizes: pd.Series, *, number: int) -> pd.Series:
     return pd.Series(total, dtype="Int64").where(known)
 
 
-def loads(
+def target_concurrency(
     jobs: pd.DataFrame,
     expected: pd.DataFrame,
     typical: pd.Series,
@@ -175,12 +175,12 @@ def loads(
     ... )
     >>> none = SLOTS.empty().assign(location="")
     >>> usual = pd.Series([], dtype="timedelta64[us]")
-    >>> told = loads(jobs, none, usual, start=night, end=night + pd.Timedelta(days=1))
+    >>> told = target_concurrency(jobs, none, usual, start=night, end=night + pd.Timedelta(days=1))
     >>> told[["runs", "most", "busy"]].values.tolist()
     [[2, 2, Timedelta('0 days 02:30:00')]]
     """
     first, last = instant(start), instant(end)
-    began, until, done = _spans(jobs, last)
+    began, until, done = _write_times(jobs, last)
     ran, ended = _in_period(began, until, done, first, last)
     rows = np.flatnonzero(ran | ended)
     due = expected[(expected["slot"] >= start) & (expected["slot"] < end)]
@@ -189,12 +189,12 @@ def loads(
     codes = codes[: len(rows)]
     writing = ran[rows] & (codes >= 0)
     begins, ends = np.fmax(began[rows], first), np.fmin(until[rows], last)
-    most, most_at, busy = _sweep(codes[writing], begins[writing], ends[writing], number)
+    most, most_at, busy = _peak_concurrency(codes[writing], begins[writing], ends[writing], number)
     slots = times_of(due["slot"])
     # a duration beyond the period's length changes nothing
-    finish = slots + np.minimum(_usual(typical, due["appliance"]), last - first)
+    finish = slots + np.minimum(_assumed_durations(typical, due["appliance"]), last - first)
     named = planned >= 0
-    plan, plan_at, _ = _sweep(planned[named], slots[named], finish[named], number)
+    plan, plan_at, _ = _peak_concurrency(planned[named], slots[named], finish[named], number)
     who = jobs["appliance"].iloc[rows[writing]].reset_index(drop=True)
     distinct = who.groupby(codes[writing]).nunique().reindex(range(number), fill_value=0)
     sent = np.where(ended[rows], codes, -1)
@@ -212,7 +212,7 @@ def loads(
     return LOADS.frame(columns).sort_values("most", ascending=False, kind="stable")
 
 
-def touching(jobs: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp) -> Flags:
+def overlapping_jobs(jobs: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp) -> Flags:
     """Return a mask of the jobs that overlap a period.
 
     Parameters
@@ -239,11 +239,11 @@ def touching(jobs: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp) -> F
     ...         "end_time": days[:2],
     ...     }
     ... )
-    >>> touching(jobs, start=days[1], end=days[2])
+    >>> overlapping_jobs(jobs, start=days[1], end=days[2])
     array([False,  True])
     """
     first, last = instant(start), instant(end)
-    ran, ended = _in_period(*_spans(jobs, last), first, last)
+    ran, ended = _in_period(*_write_times(jobs, last), first, last)
     return ran | ended
 
 
@@ -255,7 +255,7 @@ def _in_period(
     return ran, (done >= first) & (done < last)
 
 
-def _spans(jobs: pd.DataFrame, last: np.datetime64) -> tuple[Times, Times, Times]:
+def _write_times(jobs: pd.DataFrame, last: np.datetime64) -> tuple[Times, Times, Times]:
     """Return when each job began, until when it wrote, and when its result was available."""
     began, done = job_times(jobs)
     outcome = jobs["outcome"]
@@ -275,16 +275,18 @@ def _targets(*columns: pd.Series) -> tuple[Codes, pd.Index]:
     return np.append(code, -1).astype(np.intp)[which], targets
 
 
-def _usual(typical: pd.Series, appliances: pd.Series) -> Spans:
+def _assumed_durations(typical: pd.Series, appliances: pd.Series) -> Spans:
     """Return the assumed duration of each appliance's next job."""
     known = typical.dropna()
-    codes = codes_of(appliances, known.index)
+    codes = to_codes(appliances, known.index)
     spans = spans_of(known)
-    guess = np.median(spans.astype(np.int64)).astype(spans.dtype) if len(spans) else _GUESS
+    guess = (
+        np.median(spans.astype(np.int64)).astype(spans.dtype) if len(spans) else _DEFAULT_DURATION
+    )
     return np.append(spans, guess)[codes]
 
 
-def _sweep(
+def _peak_concurrency(
     codes: Codes, begins: Times, ends: Times, number: int
 ) -> tuple[Codes, Times, npt.NDArray[np.timedelta64]]:
     """Return the peak of concurrent spans, its first time and the union's length per target."""
@@ -292,7 +294,7 @@ def _sweep(
     change = np.repeat([1, -1], len(long))
     codes = np.tile(codes[long], 2)
     times = np.concatenate([begins[long], ends[long]])
-    order = order_of(codes, later_if(change > 0, times))  # ends before starts
+    order = sort_order(codes, tie_break_after(change > 0, times))  # ends before starts
     codes, times = codes[order], times[order]
     at_once = np.cumsum(change[order])
     most = np.zeros(number, dtype=np.intp)

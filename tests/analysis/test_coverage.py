@@ -7,12 +7,12 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from backupkit.analysis import (
-    clock_corrections,
-    distinct_jobs,
+    correct_clock_skew,
+    coverage,
+    deduplicate_jobs,
     job_times,
-    knowledge,
-    on_our_clock,
-    visits,
+    poll_summary,
+    skew_corrections,
 )
 from backupkit.policy import Member, Policy
 from tests.analysis.conftest import oldest
@@ -31,7 +31,7 @@ class TestDistinctJobs:
             job_id=["1", "1"],
             last_seen_at=pd.to_datetime(["2026-11-02T02:00Z", "2026-11-02T03:00Z"]),
         )
-        assert distinct_jobs(jobs)["outcome"].to_list() == ["failure"]
+        assert deduplicate_jobs(jobs)["outcome"].to_list() == ["failure"]
 
     def test_later_of_two_finished(self, make_jobs: Build) -> None:
         """Of two finished records the one seen last counts, in whatever order they come."""
@@ -44,12 +44,12 @@ class TestDistinctJobs:
             last_seen_at=pd.to_datetime(["2026-11-02T03:00Z", "2026-11-02T02:00Z"]),
         )
         for rows in (jobs, jobs[::-1]):
-            assert distinct_jobs(rows)["outcome"].to_list() == ["success"]
+            assert deduplicate_jobs(rows)["outcome"].to_list() == ["success"]
 
     def test_same_id_elsewhere(self, make_jobs: Build) -> None:
         """The same id on another appliance is another job."""
         jobs = make_jobs([("a", "open", None, None), ("b", "open", None, None)], job_id=["1", "1"])
-        assert len(distinct_jobs(jobs)) == 2
+        assert len(deduplicate_jobs(jobs)) == 2
 
 
 def test_job_times(make_jobs: Build) -> None:
@@ -86,7 +86,7 @@ class TestVisits:
             error=[None, None, "login", "busy", "rights"],
             version=["8.0.2", "8.0.3", None, None, None],
         )
-        got = visits(polls[::-1], appliances=pd.Index(["a", "b", "c"]))
+        got = poll_summary(polls[::-1], appliances=pd.Index(["a", "b", "c"]))
         assert got.loc["a", "last_ok"] == moment("02T06:00")
         assert got.loc["a", "failing_since"] == moment("02T07:00")
         assert got["error"].fillna("").to_list() == ["busy", "rights", ""]
@@ -98,9 +98,11 @@ class TestVisits:
         cut = [("a", "02T03:00", None), ("a", "02T07:00", None), ("b", "01T00:00", None)]
         cut += [("b", "03T00:00", None), ("c", "02T00:00", None)]
         appliances = pd.Index(["a", "b", "c"])
-        expected = visits(make_polls(counted, error=[None, None, "busy"]), appliances=appliances)
+        expected = poll_summary(
+            make_polls(counted, error=[None, None, "busy"]), appliances=appliances
+        )
         errors = [None, None, "busy", *["stopped"] * len(cut)]
-        got = visits(make_polls([*counted, *cut], error=errors), appliances=appliances)
+        got = poll_summary(make_polls([*counted, *cut], error=errors), appliances=appliances)
         assert_frame_equal(got, expected)
         assert got["failing_since"].to_list() == [pd.NaT, moment("02T00:00"), pd.NaT]
 
@@ -110,8 +112,8 @@ class TestVisits:
         """What is known stays known when a later round is stopped before it read the appliance."""
         polls = make_polls([("a", "02T00:00", True), ("a", "02T02:00", None)])
         rules = Policy(staleness="6h").rules(["a"])
-        seen = visits(polls, appliances=rules.index)
-        known = knowledge(oldest(make_jobs([])), seen, rules, start=moment("01T00:00"))
+        seen = poll_summary(polls, appliances=rules.index)
+        known = coverage(oldest(make_jobs([])), seen, rules, start=moment("01T00:00"))
         assert known["known_until"].to_list() == [moment("02T06:00")]
 
     @pytest.mark.parametrize(
@@ -134,7 +136,7 @@ class TestVisits:
         start = pd.Timestamp("2026-10-02T00:00:00")
         rows = [("a", str(start + pd.Timedelta(hours=hour).round("s")), True) for hour in hours]
         rows += [("a", "2026-11-03T12:34:56", False)]
-        got = visits(make_polls(rows), appliances=pd.Index(["a"]))
+        got = poll_summary(make_polls(rows), appliances=pd.Index(["a"]))
         assert got["cadence"].to_list() == [pd.Timedelta(hours=expected)]
 
     def test_a_second_look(self, make_polls: Build) -> None:
@@ -146,7 +148,7 @@ class TestVisits:
             [("a", "08T06:20", True)],
             [("a", "08T06:20", True), ("a", "08T06:40", True)],
         ):
-            told = visits(make_polls([*days, *again]), appliances=pd.Index(["a"])).loc["a"]
+            told = poll_summary(make_polls([*days, *again]), appliances=pd.Index(["a"])).loc["a"]
             until.append(told["last_ok"] + told["cadence"])
         assert until == sorted(until)
 
@@ -157,13 +159,13 @@ class TestClocks:
     def test_small_skew_stays(self) -> None:
         """Up to 5 minutes are tolerated, more is corrected, an unknown skew is none."""
         skew = pd.Series(pd.to_timedelta(["300s", "-301s", None]), index=["a", "b", "c"])
-        assert clock_corrections(skew).dt.total_seconds().to_list() == [0, -301, 0]
+        assert skew_corrections(skew).dt.total_seconds().to_list() == [0, -301, 0]
 
     def test_jobs_move(self, make_jobs: Build, moment: Moment) -> None:
         """Only the jobs of the appliance that is off move, and the input does not."""
         jobs = make_jobs([("a", "open", "02T03:00", None), ("b", "open", "02T03:00", None)])
         corrections = pd.Series(pd.to_timedelta(["1h", "0h"]), index=["a", "b"])
-        moved = on_our_clock(jobs, corrections)
+        moved = correct_clock_skew(jobs, corrections)
         assert moved["start_time"].to_list() == [moment("02T02:00"), moment("02T03:00")]
         assert jobs["start_time"].to_list() == [moment("02T03:00")] * 2
 
@@ -174,8 +176,8 @@ class TestKnowledge:
     def known(self, jobs: pd.DataFrame, polls: pd.DataFrame, policy: Policy) -> pd.DataFrame:
         """Sum up what is known from 2 November on."""
         rules = policy.rules(["a"])
-        seen = visits(polls, appliances=rules.index)
-        return knowledge(oldest(jobs), seen, rules, start=pd.Timestamp("2026-11-02T00:00Z"))
+        seen = poll_summary(polls, appliances=rules.index)
+        return coverage(oldest(jobs), seen, rules, start=pd.Timestamp("2026-11-02T00:00Z"))
 
     def test_oldest_job_goes_back(
         self, make_jobs: Build, make_polls: Build, moment: Moment
