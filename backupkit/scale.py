@@ -19,10 +19,10 @@ import pyarrow.dataset as ds
 
 from backupkit import analysis
 from backupkit.assessment import Assessment
-from backupkit.assessment.evaluation import known_at
-from backupkit.assessment.judging import assess
-from backupkit.assessment.part import Part, judge_part
-from backupkit.assessment.setting import Setting, Times
+from backupkit.assessment.context import EvaluationContext, Period
+from backupkit.assessment.evaluation import as_of
+from backupkit.assessment.merge import merge_assessments
+from backupkit.assessment.partial import PartialAssessment, assess_appliances
 from backupkit.errors import SettingsError
 from backupkit.history import History
 from backupkit.history.exchange import is_export
@@ -109,13 +109,13 @@ def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and two
     """
     if partitions is not None and partitions < 1:
         raise SettingsError(f"partitions must be 1 or more, got {partitions}.")
-    times = Times.asked(start=start, end=end, now=now, last=last)
+    times = Period.from_options(start=start, end=end, now=now, last=last)
     uri = source.uri if isinstance(source, History) else str(source)
     uri = uri if "://" in uri else str(Path(uri).absolute())  # workers may run in another folder
     origin = _origin_of(source)
     rows = origin.appliances(times.now)
-    setting = Setting.of(policy, rows, times, as_if=as_if)
-    sizes = pd.Series(rows, dtype="int64").reindex(setting.rules.index, fill_value=0)
+    setting = EvaluationContext.of(policy, rows, times, as_if=as_if)
+    sizes = pd.Series(rows, dtype="int64").reindex(setting.resolved_policy.index, fill_value=0)
     workers = 1 if client is None else len(client.nthreads())  # type: ignore[no-untyped-call]
     number = partitions or max(workers, 1 + int(sizes.sum()) // _AT_ONCE)
     cut = _cut(sizes, number)
@@ -123,12 +123,14 @@ def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and two
     judge = functools.partial(_judged, uri, version)
     pieces = (setting.only(names) for names in cut)
     parts = map(judge, pieces) if client is None else _spread(client, judge, pieces)
-    return assess([*parts], setting, version=version)
+    return merge_assessments([*parts], setting, version=version)
 
 
 def _spread(
-    client: "Client", judge: Callable[[Setting], Part], pieces: Iterable[Setting]
-) -> Iterator[Part]:
+    client: "Client",
+    judge: Callable[[EvaluationContext], PartialAssessment],
+    pieces: Iterable[EvaluationContext],
+) -> Iterator[PartialAssessment]:
     """Assess partitions on the workers; fetch and release each result when it is done."""
     from distributed import as_completed  # noqa: PLC0415 # optional dependency
 
@@ -146,12 +148,12 @@ def _cut(sizes: pd.Series, number: int) -> list[pd.Index]:
     return [sizes.index[places == place] for place in np.unique(places)] or [sizes.index]
 
 
-def _judged(uri: str, version: str, setting: Setting) -> Part:
+def _judged(uri: str, version: str, setting: EvaluationContext) -> PartialAssessment:
     """Read and assess some appliances; runs on a worker."""
     origin = _opened(uri, version)
-    times = setting.times
-    known = origin.known(setting.rules.index, times)
-    return judge_part(_needed(known_at(known, times.now), times), setting)
+    times = setting.period
+    known = origin.known(setting.resolved_policy.index, times)
+    return assess_appliances(_needed(as_of(known, times.now), times), setting)
 
 
 class _Origin(Protocol):
@@ -163,7 +165,7 @@ class _Origin(Protocol):
     def version(self, moment: pd.Timestamp) -> str:
         """Return the digest of the data known at a moment; "" without data."""
 
-    def known(self, appliances: Collection[str], times: Times) -> Known:
+    def known(self, appliances: Collection[str], times: Period) -> Known:
         """Return the data that an assessment of some appliances needs."""
 
 
@@ -206,7 +208,7 @@ class _Database:
     def version(self, moment: pd.Timestamp) -> str:
         return self.history.known(at=moment, appliances=()).version or ""
 
-    def known(self, appliances: Collection[str], times: Times) -> Known:
+    def known(self, appliances: Collection[str], times: Period) -> Known:
         return self.history.known(
             at=times.now, appliances=appliances, start=times.start, end=times.end, now=times.now
         )
@@ -233,7 +235,7 @@ class _Files:
         digests = entries.filter(pc.and_(brought, until))["digest"].to_pylist()
         return str(digests[-1]) if digests else ""
 
-    def known(self, appliances: Collection[str], times: Times) -> Known:
+    def known(self, appliances: Collection[str], times: Period) -> Known:
         past = (self.export.manifest.latest_at or 0) > microseconds_of(times.now)
         polls = _Chosen(self.export, POLLS, appliances, _until("polled_at", times.now))
         plans = self.export.read(
@@ -252,7 +254,7 @@ class _Files:
         return replace(known, polls=polls.whole(known.polls[_ROW]))
 
 
-def _needed(known: Known, times: Times) -> Known:
+def _needed(known: Known, times: Period) -> Known:
     return analysis.restrict_to_period(known, start=times.start, end=times.end, now=times.now)
 
 

@@ -15,10 +15,10 @@ from pandas.testing import assert_frame_equal
 
 from backupkit.analysis import data_fingerprint, restrict_to_period
 from backupkit.assessment import Assessment, evaluate, evaluate_frames
-from backupkit.assessment.evaluation import appliances_in, known_at
-from backupkit.assessment.judging import assess
-from backupkit.assessment.part import judge_part
-from backupkit.assessment.setting import Setting, Times
+from backupkit.assessment.context import EvaluationContext, Period
+from backupkit.assessment.evaluation import appliances_in, as_of
+from backupkit.assessment.merge import merge_assessments
+from backupkit.assessment.partial import assess_appliances
 from backupkit.errors import TableError
 from backupkit.policy import Exclusion, Member, Policy
 from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, Known, evidence
@@ -57,14 +57,18 @@ class Case:
 
     known: Known
     policy: Policy
-    times: Times
+    times: Period
     as_if: bool
 
     def whole(self) -> Assessment:
         """Judge by everything that is known."""
-        known = known_at(self.known, self.times.now)
-        setting = Setting.of(self.policy, appliances_in(known), self.times, as_if=self.as_if)
-        return assess([judge_part(known, setting)], setting, version=data_fingerprint(known.polls))
+        known = as_of(self.known, self.times.now)
+        setting = EvaluationContext.of(
+            self.policy, appliances_in(known), self.times, as_if=self.as_if
+        )
+        return merge_assessments(
+            [assess_appliances(known, setting)], setting, version=data_fingerprint(known.polls)
+        )
 
     def needed(self, known: Known) -> Known:
         """Restrict what is known to the period."""
@@ -72,7 +76,7 @@ class Case:
         return restrict_to_period(known, start=times.start, end=times.end, now=times.now)
 
 
-def some_jobs(random: Random, name: str, times: Times) -> Iterator[dict[str, Any]]:
+def some_jobs(random: Random, name: str, times: Period) -> Iterator[dict[str, Any]]:
     """Make up the jobs of one appliance, over half a year or far less."""
     step = random.choice(STEPS)
     latest = random.choice([times.now, times.now, times.end, times.start, times.start - 20 * DAY])
@@ -114,7 +118,7 @@ def message(random: Random) -> dict[str, Any]:
     return {"id": "x", "default_message": random.choice(TEXTS), "args": [], "localized": None}
 
 
-def some_polls(random: Random, name: str, times: Times) -> Iterator[dict[str, Any]]:
+def some_polls(random: Random, name: str, times: Period) -> Iterator[dict[str, Any]]:
     """Make up the polls of one appliance: regular ones, and some at any time."""
     step = random.choice([10 * MINUTE, 10 * MINUTE, 25 * MINUTE, HOUR, 5 * HOUR, DAY, 8 * DAY])
     number, skew = random.choice([0, 1, 2, 5, 30, 160]), random.choice(SKEWS)
@@ -142,7 +146,7 @@ def some_polls(random: Random, name: str, times: Times) -> Iterator[dict[str, An
 
 
 def some_schedules(
-    random: Random, name: str, times: Times, keeps: list[int | None]
+    random: Random, name: str, times: Period, keeps: list[int | None]
 ) -> Iterator[dict[str, Any]]:
     """Make up the schedules of one appliance, as they changed."""
     for place in range(random.choice([0, 1, 1, 2, 4])):
@@ -177,7 +181,7 @@ def some_numbers(random: Random) -> dict[str, Any]:
     }
 
 
-def some_policy(random: Random, times: Times) -> Policy:
+def some_policy(random: Random, times: Period) -> Policy:
     """Make up a policy that changes, and that leaves some appliances and times out."""
     names = [f"vc-{number}" for number in range(APPLIANCES + 1)]
 
@@ -208,7 +212,7 @@ def some_case(random: Random) -> Case:
     """Make up a fleet, a period and a policy."""
     now = END + random.choice([0 * DAY, 0 * DAY, HOUR, 3 * DAY, 40 * DAY])
     start = END - random.choice([HOUR, DAY, 7 * DAY, 7 * DAY, 30 * DAY, 100 * DAY])
-    times = Times.checked(start=start, end=END, now=now)
+    times = Period.validated(start=start, end=END, now=now)
     names = [f"vc-{number}" for number in range(APPLIANCES)]
     jobs = {name: list(some_jobs(random, name, times)) for name in names}
     if random.random() < 0.3:  # two names for one appliance
@@ -293,7 +297,7 @@ def agree(random: Random) -> None:
     )
     assert_same(whole, restricted)
 
-    known = known_at(told, times.now)
+    known = as_of(told, times.now)
     least = case.needed(known)
     between = more_than(least, known, np.random.default_rng(random.randrange(2**32)))
     for more in (least, between):
@@ -333,7 +337,7 @@ def nightly(name: str, nights: int, outcome: str, **columns: Any) -> list[dict[s
 class TestRestricted:
     """What is kept of a history."""
 
-    TIMES = Times.checked(start=END - 7 * DAY, end=END, now=END)
+    TIMES = Period.validated(start=END - 7 * DAY, end=END, now=END)
 
     def needed(
         self, jobs: list[dict[str, Any]], polls: list[dict[str, Any]] | None = None
@@ -342,7 +346,7 @@ class TestRestricted:
         known = Known(frame_of(JOBS, jobs), frame_of(POLLS, polls or []), SCHEDULES.empty())
         times = self.TIMES
         return restrict_to_period(
-            known_at(known, times.now), start=times.start, end=times.end, now=times.now
+            as_of(known, times.now), start=times.start, end=times.end, now=times.now
         )
 
     def test_healthy(self) -> None:

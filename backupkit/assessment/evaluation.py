@@ -7,15 +7,15 @@ from typing import Protocol
 import pandas as pd
 
 from backupkit import analysis
-from backupkit.assessment.judging import assess
-from backupkit.assessment.part import judge_part
+from backupkit.assessment.context import EvaluationContext, Period
+from backupkit.assessment.merge import merge_assessments
+from backupkit.assessment.partial import assess_appliances
 from backupkit.assessment.result import Assessment
-from backupkit.assessment.setting import Setting, Times
 from backupkit.policy import Policy
 from backupkit.settings import Instant
 from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, Known
 
-__all__ = ["appliances_in", "evaluate", "evaluate_frames", "known_at"]
+__all__ = ["appliances_in", "as_of", "evaluate", "evaluate_frames"]
 
 
 class _History(Protocol):
@@ -84,15 +84,15 @@ def evaluate(
     SettingsError
         If a time has no zone, both `start` and `last` are given, or the period is empty.
     """
-    times = Times.asked(start=start, end=end, now=now, last=last)
-    at = None if now is None else times.now
+    period = Period.from_options(start=start, end=end, now=now, last=last)
+    at = None if now is None else period.now
     if hasattr(source, "known"):
-        known = source.known(at=at, start=times.start, end=times.end, now=times.now)
+        data = source.known(at=at, start=period.start, end=period.end, now=period.now)
     elif isinstance(source, Known):
-        known = source
+        data = source
     else:
-        known = Known(source.jobs, source.polls, source.schedules)
-    return _judged(known, policy, times, as_if=as_if)
+        data = Known(source.jobs, source.polls, source.schedules)
+    return _evaluate(data, policy, period, as_if=as_if)
 
 
 def evaluate_frames(
@@ -144,38 +144,38 @@ def evaluate_frames(
     ----------
     .. [1] docs/sla.md, sections 3 to 6.
     """
-    times = Times.checked(start=start, end=end, now=now)
-    return _judged(Known(jobs, polls, schedules), policy, times, as_if=as_if)
+    period = Period.validated(start=start, end=end, now=now)
+    return _evaluate(Known(jobs, polls, schedules), policy, period, as_if=as_if)
 
 
-def _judged(known: Known, policy: Policy, times: Times, *, as_if: bool) -> Assessment:
+def _evaluate(data: Known, policy: Policy, period: Period, *, as_if: bool) -> Assessment:
     """Evaluate a period from the rows that its figures need."""
-    known = known_at(known, times.now)
-    version = analysis.data_fingerprint(known.polls) if known.version is None else known.version
-    needed = analysis.restrict_to_period(known, start=times.start, end=times.end, now=times.now)
-    setting = Setting.of(policy, appliances_in(needed), times, as_if=as_if)
-    return assess([judge_part(needed, setting)], setting, version=version)
+    data = as_of(data, period.now)
+    version = analysis.data_fingerprint(data.polls) if data.version is None else data.version
+    needed = analysis.restrict_to_period(data, start=period.start, end=period.end, now=period.now)
+    context = EvaluationContext.of(policy, appliances_in(needed), period, as_if=as_if)
+    return merge_assessments([assess_appliances(needed, context)], context, version=version)
 
 
-def appliances_in(known: Known) -> set[str]:
+def appliances_in(data: Known) -> set[str]:
     """Return the names of the appliances in the data.
 
     Parameters
     ----------
-    known : Known
+    data : Known
         The data.
     """
-    frames = (known.jobs, known.polls, known.schedules)
+    frames = (data.jobs, data.polls, data.schedules)
     names = {str(name) for frame in frames for name in frame["appliance"].unique()}
-    return names if known.totals is None else names.union(known.totals.index)
+    return names if data.totals is None else names.union(data.totals.index)
 
 
-def known_at(known: Known, moment: pd.Timestamp) -> Known:
+def as_of(data: Known, moment: pd.Timestamp) -> Known:
     """Return the data known at a moment, each job once.
 
     Parameters
     ----------
-    known : Known
+    data : Known
         Frames in any order; not changed. Totals, if present, must be those of the moment.
     moment : Timestamp
         The moment.
@@ -185,13 +185,13 @@ def known_at(known: Known, moment: pd.Timestamp) -> Known:
     TableError
         If a frame is not of its table.
     """
-    first_seen = JOBS.check(known.jobs)["first_seen_at"]
-    seen_at = SCHEDULES.check(known.schedules)["seen_at"]
-    if known.totals is not None:
-        TOTALS.check(known.totals)
+    first_seen = JOBS.check(data.jobs)["first_seen_at"]
+    seen_at = SCHEDULES.check(data.schedules)["seen_at"]
+    if data.totals is not None:
+        TOTALS.check(data.totals)
     return replace(
-        known,
-        jobs=analysis.deduplicate_jobs(known.jobs[first_seen.isna() | (first_seen <= moment)]),
-        polls=known.polls[POLLS.check(known.polls)["polled_at"] <= moment],
-        schedules=known.schedules[seen_at.isna() | (seen_at <= moment)],
+        data,
+        jobs=analysis.deduplicate_jobs(data.jobs[first_seen.isna() | (first_seen <= moment)]),
+        polls=data.polls[POLLS.check(data.polls)["polled_at"] <= moment],
+        schedules=data.schedules[seen_at.isna() | (seen_at <= moment)],
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from backupkit.assessment.showing import html_of
+from backupkit.assessment.render import html_of
 from backupkit.display.wording import instant, ratio
 from backupkit.policy import Policy
 
@@ -133,8 +133,8 @@ class Assessment:
     def at_risk(self) -> pd.Index:
         """The compliant appliances that are in their grace time or have an open incident."""
         rows = self.appliances
-        rules = self.policy.at(self.end).rules(rows.index)
-        late = rows["exposure"] > rules["rpo"].reindex(rows.index)
+        resolved_policy = self.policy.at(self.end).rules(rows.index)
+        late = rows["exposure"] > resolved_policy["rpo"].reindex(rows.index)
         return rows.index[(rows["state"] == "compliant") & (late | rows["incident_since"].notna())]
 
     def __repr__(self) -> str:
@@ -149,9 +149,9 @@ class Assessment:
             ("time", "rpo_strict_micro"),
             ("runs", "slot_strict_micro"),
         ):
-            good, whole = figures[name]["numerator"], figures[name]["denominator"]
+            numerator, denominator = figures[name]["numerator"], figures[name]["denominator"]
             unit = figures[name]["unit"]
-            share = ratio(good, whole, unit) if whole else f"no data (0/0 {unit})"
+            share = ratio(numerator, denominator, unit) if denominator else f"no data (0/0 {unit})"
             lines.append(f"{title:7} {share}")
         return "\n".join(lines)
 

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import pandas as pd
 
 from backupkit.assessment import Assessment
-from backupkit.assessment.showing import exposure
+from backupkit.assessment.render import exposure
 from backupkit.display.wording import NO_DATA, ago, hours, instant, ratio, size, span, tidy
 from backupkit.plots.style import OUTCOME_LOOKS
 from backupkit.report.facts import (

@@ -7,7 +7,7 @@ import pandas as pd
 
 from backupkit._version import __version__
 from backupkit.assessment import Assessment, Comparison
-from backupkit.assessment.showing import HEAD_FIGURES
+from backupkit.assessment.render import HEAD_FIGURES
 from backupkit.display.wording import ago, instant, ratio, tidy
 from backupkit.report import advice
 from backupkit.report.changes import changes_of, period_of

@@ -77,9 +77,9 @@ def html_of(assessment: "Assessment") -> Markup:
     figures = Markup('<dl class="figures">{}</dl>').format(
         Markup().join(_figure(facts[metric], name) for metric, name in HEAD_FIGURES.items())
     )
-    said = head + line(verdict.sentence, "sentence") + figures
-    said += line(str(assessment.policy), "policy")
-    box = Markup('<section class="verdict is-{}">{}</section>').format(verdict.state, said)
+    content = head + line(verdict.sentence, "sentence") + figures
+    content += line(str(assessment.policy), "policy")
+    box = Markup('<section class="verdict is-{}">{}</section>').format(verdict.state, content)
     bad = rows[~rows["state"].isin(["compliant", "excluded"])]
     worst = table(
         _COLUMNS,

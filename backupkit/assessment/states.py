@@ -6,33 +6,39 @@ import pandas as pd
 
 from backupkit import analysis
 
-__all__ = ["exposures", "failing", "mute", "untold", "worst_first"]
+__all__ = [
+    "by_severity",
+    "current_failures",
+    "exposure_at_end",
+    "schedule_unknown",
+    "without_schedule_api",
+]
 
-_WORST_FIRST: Final = ("breach", "unknown", "unobserved", "compliant", "excluded")
+_SEVERITY_ORDER: Final = ("breach", "unknown", "unobserved", "compliant", "excluded")
 
 
-def exposures(
-    jobs: pd.DataFrame, points: pd.DataFrame, known: pd.DataFrame, end: pd.Timestamp
+def exposure_at_end(
+    jobs: pd.DataFrame, recovery_points: pd.DataFrame, coverage: pd.DataFrame, end: pd.Timestamp
 ) -> pd.DataFrame:
     """Return the exposure of each appliance at the end, and its newest success."""
     _, done = analysis.job_times(jobs)
     finished = pd.Series(done, index=jobs.index).dt.tz_localize("UTC")
-    good = ((jobs["outcome"] == "success") & (finished <= end)).to_numpy()
-    ended = jobs.loc[good, ["appliance", "start_time"]].assign(done=finished[good])
-    newest = ended.groupby("appliance").max().reindex(known.index)
-    exposure = analysis.exposure_at(points, at=end, appliances=known.index)
-    lower_bound = (end - known["known_since"]).where(newest["done"].isna())
+    successful = ((jobs["outcome"] == "success") & (finished <= end)).to_numpy()
+    ended = jobs.loc[successful, ["appliance", "start_time"]].assign(done=finished[successful])
+    newest = ended.groupby("appliance").max().reindex(coverage.index)
+    exposure = analysis.exposure_at(recovery_points, at=end, appliances=coverage.index)
+    lower_bound = (end - coverage["known_since"]).where(newest["done"].isna())
     return pd.DataFrame(
         {
             "exposure": exposure,
-            "exposure_at_least": lower_bound.where(known["known_since"] <= end),
+            "exposure_at_least": lower_bound.where(coverage["known_since"] <= end),
             "last_success": newest["start_time"],
             "last_success_end": newest["done"],
         }
     )
 
 
-def failing(
+def current_failures(
     jobs: pd.DataFrame, text: pd.Series, last_success: pd.Series, end: pd.Timestamp
 ) -> pd.DataFrame:
     """Return the newest failure's text and the first failure's end of each failing appliance."""
@@ -45,24 +51,26 @@ def failing(
         success=last_success.reindex(failures["appliance"]).set_axis(failures.index),
     )
     after = failures["success"].isna() | (failures["done"] > failures["success"])
-    row = failures[after & (failures["done"] <= end)].sort_values("done", kind="stable")
-    newest = row.drop_duplicates("appliance", keep="last").set_index("appliance")["text"]
-    return pd.DataFrame({"text": newest, "since": row.groupby("appliance")["done"].min()})
+    rows = failures[after & (failures["done"] <= end)].sort_values("done", kind="stable")
+    newest = rows.drop_duplicates("appliance", keep="last").set_index("appliance")["text"]
+    return pd.DataFrame({"text": newest, "since": rows.groupby("appliance")["done"].min()})
 
 
-def worst_first(facts: pd.DataFrame) -> pd.Series:
+def by_severity(facts: pd.DataFrame) -> pd.Series:
     """Return the row positions by severity, the worst first."""
-    rank = facts["state"].map({state: rank for rank, state in enumerate(_WORST_FIRST)})
+    rank = facts["state"].map({state: rank for rank, state in enumerate(_SEVERITY_ORDER)})
     age = facts["exposure"].fillna(facts["exposure_at_least"]).fillna(pd.Timedelta(0))
     order = pd.DataFrame({"rank": rank, "age": -age}).reset_index()
     return order.sort_values(["rank", "age", "appliance"], kind="stable").index.to_series()
 
 
-def mute(visited: pd.DataFrame) -> pd.Index:
+def without_schedule_api(poll_summary: pd.DataFrame) -> pd.Index:
     """Return the appliances whose API has no schedules (6.5)."""
-    return visited.index[visited["details"].eq(other=False).fillna(value=False)]
+    return poll_summary.index[poll_summary["details"].eq(other=False).fillna(value=False)]
 
 
-def untold(visited: pd.DataFrame) -> pd.Index:
+def schedule_unknown(poll_summary: pd.DataFrame) -> pd.Index:
     """Return the appliances without a known schedule: no API for it (6.5), or never read."""
-    return mute(visited).union(visited.index[visited["last_ok"].isna()])
+    return without_schedule_api(poll_summary).union(
+        poll_summary.index[poll_summary["last_ok"].isna()]
+    )

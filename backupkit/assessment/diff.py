@@ -25,13 +25,13 @@ CHANGE_KINDS: Final = (
 )
 """The kinds of change, the most important first."""
 
-_TO: Final = {
+_KIND_BY_NEW_STATE: Final = {
     "breach": "newly in breach",
     "unknown": "newly unknown",
     "unobserved": "newly unknown",
     "excluded": "newly excluded",
 }
-_BACK_FROM: Final = {
+_KIND_BY_OLD_STATE: Final = {
     "breach": "recovered",
     "unknown": "readable again",
     "unobserved": "readable again",
@@ -65,8 +65,8 @@ class Comparison:
         if _is_empty(self.version):
             return "nothing was known yet then"
         counts = self.changes["kind"].value_counts()
-        told = [f"{counts[kind]:,} {kind}" for kind in CHANGE_KINDS if counts.get(kind, 0)]
-        return ", ".join(told) or "nothing changed"
+        phrases = [f"{counts[kind]:,} {kind}" for kind in CHANGE_KINDS if counts.get(kind, 0)]
+        return ", ".join(phrases) or "nothing changed"
 
 
 def compare(before: Assessment, after: Assessment) -> Comparison:
@@ -96,8 +96,10 @@ def compare(before: Assessment, after: Assessment) -> Comparison:
     'nothing was known yet then'
     """
     is_empty = _is_empty(before.version)
-    rows = [] if is_empty else [*_appliances(before, after), *_signatures(before, after)]
-    rank = {kind: place for place, kind in enumerate(CHANGE_KINDS)}
+    rows = (
+        [] if is_empty else [*_appliance_changes(before, after), *_signature_changes(before, after)]
+    )
+    rank = {kind: position for position, kind in enumerate(CHANGE_KINDS)}
     rows.sort(key=lambda row: rank[str(row["kind"])])  # stable: keeps the worst first within a kind
     return Comparison(
         start=before.start,
@@ -113,70 +115,75 @@ def _is_empty(version: str) -> bool:
     return not version or version.startswith("0-")
 
 
-def _appliances(before: Assessment, after: Assessment) -> Iterator[dict[str, str | None]]:
+def _appliance_changes(before: Assessment, after: Assessment) -> Iterator[dict[str, str | None]]:
     """Yield the change of each appliance, in the order of the later assessment."""
-    were = before.appliances["state"].where(_visited(before)).to_dict()
-    gone = _gone(before, after)
-    visited = _visited(after).to_dict()
+    old_states = before.appliances["state"].where(_polled(before)).to_dict()
+    removed = _removed(before, after)
+    polled = _polled(after).to_dict()
     reasons = after.appliances["reason"].to_dict()
-    for name, now in after.appliances["state"].items():
-        was = were.get(name)
+    for name, new in after.appliances["state"].items():
+        old = old_states.get(name)
         kind = _kind(
-            None if pd.isna(was) else str(was), str(now), known=visited[name], gone=name in gone
+            None if pd.isna(old) else str(old),
+            str(new),
+            polled=polled[name],
+            removed=name in removed,
         )
         if kind is not None:
             reason = reasons[name]
             yield {
                 "kind": kind,
                 "appliance": str(name),
-                "was": None if pd.isna(was) else str(was),
-                "now": None if name in gone else str(now),
+                "was": None if pd.isna(old) else str(old),
+                "now": None if name in removed else str(new),
                 "detail": None if pd.isna(reason) else str(reason),
             }
-    for name, was in were.items():
-        if name not in after.appliances.index and pd.notna(was):
-            yield {"kind": "no longer in fleet.toml", "appliance": str(name), "was": str(was)}
+    for name, old in old_states.items():
+        if name not in after.appliances.index and pd.notna(old):
+            yield {"kind": "no longer in fleet.toml", "appliance": str(name), "was": str(old)}
 
 
-def _gone(before: Assessment, after: Assessment) -> frozenset[str]:
+def _removed(before: Assessment, after: Assessment) -> frozenset[str]:
     """Return the appliances that fleet.toml no longer lists and that were not polled since."""
     if before.now == after.now:
         return frozenset()
-    left = after.coverage[~after.coverage["configured"].astype("bool")]
-    quiet = left.index[left["last_poll"] <= before.now]
-    visits = before.coverage["last_poll"].reindex(quiet)
-    return frozenset(str(name) for name in quiet[visits > before.start])
+    unlisted = after.coverage[~after.coverage["configured"].astype("bool")]
+    unpolled = unlisted.index[unlisted["last_poll"] <= before.now]
+    last_polls = before.coverage["last_poll"].reindex(unpolled)
+    return frozenset(str(name) for name in unpolled[last_polls > before.start])
 
 
-def _visited(assessment: Assessment) -> pd.Series:
+def _polled(assessment: Assessment) -> pd.Series:
     """Return which appliances were ever polled; the others cannot change."""
-    visits = assessment.coverage["polls"].reindex(assessment.appliances.index)
-    return visits.fillna(0).gt(0).astype("bool")
+    polls = assessment.coverage["polls"].reindex(assessment.appliances.index)
+    return polls.fillna(0).gt(0).astype("bool")
 
 
-def _kind(was: str | None, now: str, *, known: bool, gone: bool) -> str | None:
+def _kind(old: str | None, new: str, *, polled: bool, removed: bool) -> str | None:
     """Return the kind of a change of state, None if it is no change."""
-    if was is None:
-        new = _TO["breach"] if now == "breach" else "new appliance"
-        return new if known and not gone else None
-    if gone:
+    if old is None:
+        kind = _KIND_BY_NEW_STATE["breach"] if new == "breach" else "new appliance"
+        return kind if polled and not removed else None
+    if removed:
         return "no longer in fleet.toml"
-    if was == now or {was, now} <= {"unknown", "unobserved"}:
+    if old == new or {old, new} <= {"unknown", "unobserved"}:
         return None
-    return _TO[now] if now in _TO else _BACK_FROM[was]
+    return _KIND_BY_NEW_STATE[new] if new in _KIND_BY_NEW_STATE else _KIND_BY_OLD_STATE[old]
 
 
-def _signatures(before: Assessment, after: Assessment) -> Iterator[dict[str, str | None]]:
+def _signature_changes(before: Assessment, after: Assessment) -> Iterator[dict[str, str | None]]:
     """Yield the failure signatures that appeared or were not seen again."""
-    then, now = before.failures["signature"], after.failures
-    new = now[~now["signature"].isin(then)]
-    for signature, jobs, hit in zip(new["signature"], new["jobs"], new["appliances"], strict=True):
+    old, new = before.failures["signature"], after.failures
+    added = new[~new["signature"].isin(old)]
+    for signature, jobs, appliances in zip(
+        added["signature"], added["jobs"], added["appliances"], strict=True
+    ):
         yield {
             "kind": "new failure",
             "signature": str(signature),
-            "detail": f"{_count(jobs, 'job')} of {_count(hit, 'appliance')}",
+            "detail": f"{_count(jobs, 'job')} of {_count(appliances, 'appliance')}",
         }
-    for signature in then[~then.isin(now["signature"])]:
+    for signature in old[~old.isin(new["signature"])]:
         yield {"kind": "failure not seen again", "signature": str(signature)}
 
 

@@ -1,0 +1,128 @@
+"""Context of an assessment: the period, the policy, and the rules of each appliance."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import Final
+
+import pandas as pd
+
+from backupkit.analysis import Exclusions
+from backupkit.errors import SettingsError
+from backupkit.policy import Policy
+from backupkit.settings import Instant, parse_duration, parse_instant
+
+__all__ = ["EvaluationContext", "Period", "Revisions"]
+
+_PERIOD: Final = timedelta(days=30)
+_EARLIEST: Final = pd.Timestamp("1980-01-01", tz="UTC")
+
+Revisions = list[tuple[pd.Timestamp | None, pd.DataFrame]]
+"""The rules, each with its effective date; None for the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """The period, half-open, and the time of the assessment [UTC]."""
+
+    start: pd.Timestamp
+    end: pd.Timestamp
+    now: pd.Timestamp
+
+    @classmethod
+    def from_options(
+        cls,
+        *,
+        start: Instant | None,
+        end: Instant | None,
+        now: Instant | None,
+        last: str | timedelta | None,
+    ) -> "Period":
+        """Resolve the options of `backupkit.evaluate`."""
+        if start is not None and last is not None:
+            raise SettingsError("start and last exclude each other: give one of them.")
+        now_utc = pd.Timestamp.now("UTC") if now is None else parse_instant(now, where="now")
+        end_utc = min(now_utc, now_utc if end is None else parse_instant(end, where="end"))
+        if start is None:
+            length = _PERIOD if last is None else last
+            span = parse_duration(length, where="last") if isinstance(length, str) else length
+            start = end_utc - span
+        return cls.validated(start=start, end=end_utc, now=now_utc)
+
+    @classmethod
+    def validated(cls, *, start: Instant, end: Instant, now: Instant) -> "Period":
+        """Parse and validate the times of `backupkit.evaluate_frames`."""
+        now_utc = parse_instant(now, where="now")
+        start_utc, end_utc = parse_instant(start, where="start"), parse_instant(end, where="end")
+        end_utc = min(end_utc, now_utc)
+        if not _EARLIEST <= start_utc < end_utc:
+            raise SettingsError(
+                "start: the period must begin in 1980 or later and before its end, got "
+                f"{start_utc} to {end_utc}; "
+                "for example: start 2026-11-02T00:00:00Z, end 2026-11-09T00:00:00Z."
+            )
+        return cls(start_utc, end_utc, now_utc)
+
+
+@dataclass(frozen=True)
+class EvaluationContext:
+    """Context of an assessment of some appliances.
+
+    Attributes
+    ----------
+    policy : Policy
+        The policy.
+    period : Period
+        The period and the time of the assessment.
+    revisions : list of (Timestamp or None, DataFrame)
+        Result of `Policy.rules` for each part of the period, with its effective date.
+    exclusion_rows : DataFrame
+        Result of `Policy.excluded`.
+    as_if : bool
+        Whether the policy of `now` applies to all of the past.
+    """
+
+    policy: Policy
+    period: Period
+    revisions: Revisions
+    exclusion_rows: pd.DataFrame
+    as_if: bool
+
+    @classmethod
+    def of(
+        cls, policy: Policy, names: Iterable[str], period: Period, *, as_if: bool
+    ) -> "EvaluationContext":
+        """Resolve a policy for its members and the appliances in the data."""
+        appliances = sorted(names)
+        dates = [None, *(date for date in policy.turns if date < period.end)]
+        revisions: Revisions = (
+            [(None, policy.at(period.now).rules(appliances))]
+            if as_if
+            else [(date, policy.at(date).rules(appliances)) for date in dates]
+        )
+        return cls(policy, period, revisions, policy.excluded(appliances), as_if)
+
+    def only(self, appliances: pd.Index) -> "EvaluationContext":
+        """Return the context of some of the appliances."""
+        revisions = [
+            (date, resolved.loc[resolved.index.isin(appliances)])
+            for date, resolved in self.revisions
+        ]
+        exclusion_rows = self.exclusion_rows[self.exclusion_rows["appliance"].isin(appliances)]
+        return EvaluationContext(self.policy, self.period, revisions, exclusion_rows, self.as_if)
+
+    @property
+    def resolved_policy(self) -> pd.DataFrame:
+        """The rules at the period's end, by appliance."""
+        return self.revisions[-1][1]
+
+    @cached_property
+    def exclusions(self) -> Exclusions:
+        """The dated exclusions."""
+        return Exclusions.of(self.exclusion_rows, self.resolved_policy.index)
+
+    @property
+    def schedule_policy(self) -> Policy:
+        """The policy that sets the schedules of appliances whose API does not report one."""
+        return self.policy.at(self.period.now) if self.as_if else self.policy

@@ -1,0 +1,345 @@
+"""Assessment of each appliance by itself (the map step)."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+
+from backupkit import analysis
+from backupkit.analysis import Exclusions
+from backupkit.analysis.arrays import instant, to_codes, utc
+from backupkit.assessment.context import EvaluationContext, Period, Revisions
+from backupkit.assessment.states import current_failures, exposure_at_end, without_schedule_api
+from backupkit.policy import Policy
+from backupkit.tables import ASSESSED_JOBS, JOBS, SCHEDULES, SLOTS, Known
+from backupkit.tables.evidence import LATEST_START, RECENT
+
+__all__ = ["PartialAssessment", "assess_appliances"]
+
+_MAX_LOOKBACK: Final = pd.Timedelta(days=1_000)  # before the start; earlier slots are not judged
+_SLOT_TOLERANCE: Final = pd.Timedelta(minutes=10)  # distance between a job and its slot
+_DAY: Final = pd.Timedelta(days=1)
+_COUNT_COLUMNS: Final = ["polls", "polls_ok", "jobs"]
+# no messages or extra columns
+_COLUMNS: Final = [name for name in JOBS.names if name != "messages"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartialAssessment:
+    """Partial assessment: the figures of some appliances.
+
+    Attributes
+    ----------
+    facts : DataFrame
+        By appliance: its rules and its figures.
+    intervals, slots, incidents, baselines, anomalies, schedules : DataFrame
+        As in `Assessment`, sorted by appliance.
+    jobs : DataFrame
+        Of `backupkit.tables.ASSESSED_JOBS`.
+    overlapping_jobs : DataFrame
+        The jobs that overlap the period, corrected for clock skew, with the columns of
+        `backupkit.analysis.failure_signatures`.
+    period_slots : DataFrame
+        The slots of the period.
+    recent_jobs : DataFrame
+        Result of `backupkit.analysis.recent_jobs`.
+    """
+
+    facts: pd.DataFrame
+    intervals: pd.DataFrame
+    slots: pd.DataFrame
+    incidents: pd.DataFrame
+    baselines: pd.DataFrame
+    anomalies: pd.DataFrame
+    schedules: pd.DataFrame
+    jobs: pd.DataFrame
+    overlapping_jobs: pd.DataFrame
+    period_slots: pd.DataFrame
+    recent_jobs: pd.DataFrame
+
+
+def assess_appliances(data: Known, context: EvaluationContext) -> PartialAssessment:
+    """Assess some appliances.
+
+    Parameters
+    ----------
+    data : Known
+        Their data, each job once: complete, or the result of
+        `backupkit.analysis.restrict_to_period`.
+    context : EvaluationContext
+        The context of these appliances.
+
+    Returns
+    -------
+    PartialAssessment
+        Their partial assessment.
+    """
+    period, revisions, resolved_policy, exclusions = (
+        context.period,
+        context.revisions,
+        context.resolved_policy,
+        context.exclusions,
+    )
+    start, end, now = period.start, period.end, period.now
+
+    totals = analysis.totals_of(data.jobs, data.polls) if data.totals is None else data.totals
+    totals = totals.reindex(resolved_policy.index)
+    poll_summary = analysis.poll_summary(data.polls, appliances=resolved_policy.index)
+    schedules = _with_policy_schedules(data.schedules, poll_summary, context.schedule_policy)
+    corrections = analysis.skew_corrections(poll_summary["clock_skew"])
+    jobs = analysis.correct_clock_skew(data.jobs, corrections)
+    oldest = totals["oldest_start"] - corrections
+    segments = _segments(jobs, oldest, poll_summary, revisions, exclusions, period)
+    coverage = analysis.coverage(oldest, poll_summary, resolved_policy, start=start)
+    recovery_points = analysis.recovery_points(jobs, anchor=resolved_policy["anchor"])
+
+    since = _judge_slots_since(jobs, coverage, revisions, start)
+    expected = analysis.expected_slots(
+        schedules,
+        fallback=resolved_policy["timezone"],
+        since=_list_slots_since(jobs, coverage, since, start) - _SLOT_TOLERANCE,
+        end=end + _SLOT_TOLERANCE,
+        corrections=corrections,
+    )
+    jobs = analysis.infer_types(jobs, expected)
+    owners = to_codes(expected["appliance"], resolved_policy.index)
+    expected = expected[expected["slot"].array >= since.array.take(owners)]
+    period_slots = expected[expected["slot"] < end].reset_index(drop=True)
+    parameters = analysis.slot_parameters(period_slots, revisions, exclusions)
+    judged = analysis.judge_slots(jobs, period_slots, coverage, parameters, now=now)
+    in_period = judged["slot"] >= start
+    slots = SLOTS.conform(judged[in_period])
+
+    scoped_jobs = _in_scope(jobs, resolved_policy)
+    scoped_slots = _in_scope(judged[judged["state"] != "excluded"], resolved_policy)
+    incidents = analysis.incidents(
+        _drop_excluded_failures(scoped_jobs, exclusions, resolved_policy.index),
+        scoped_slots,
+        start=start,
+        end=end,
+        known_until=coverage["known_until"],
+    )
+
+    current = analysis.current_schedules(schedules, at=end)
+    plan_zones = analysis.schedule_zones(current, fallback=resolved_policy["timezone"])
+    zones = _appliance_zones(current, plan_zones, resolved_policy)
+    baselines = analysis.baselines(
+        jobs, current, end=end, appliances=resolved_policy.index, totals=totals
+    )
+    typical = baselines["typical_duration"]
+    facts = pd.concat(
+        [
+            resolved_policy,
+            totals[_COUNT_COLUMNS].fillna(0),
+            poll_summary,
+            coverage,
+            analysis.states_at(
+                recovery_points, coverage, resolved_policy, at=end, excluded=exclusions
+            ),
+            exposure_at_end(jobs, recovery_points, coverage, end),
+            analysis.last_attempts(jobs, at=end, appliances=resolved_policy.index),
+            analysis.time_in_states(segments, appliances=resolved_policy.index),
+            analysis.worst_exposure(segments, appliances=resolved_policy.index),
+            analysis.attempt_counts(jobs, start=start, end=end, appliances=resolved_policy.index),
+            analysis.slot_counts(slots, appliances=resolved_policy.index),
+            analysis.recent_slots(
+                judged.assign(target=parameters["target"].to_numpy()),
+                start=start,
+                end=end,
+                appliances=resolved_policy.index,
+            ),
+            analysis.strikes(jobs, start=start, end=end, appliances=resolved_policy.index),
+            analysis.incident_figures(incidents, segments, appliances=resolved_policy.index),
+            analysis.backup_days(jobs, segments, revisions, zones["zone"]),
+            _window_and_duration(jobs, revisions, zones["zone"], period),
+            analysis.feasibility(current, resolved_policy, typical, zones=plan_zones, at=end),
+        ],
+        axis="columns",
+    )
+    facts = facts.join(analysis.ratios(facts))
+    facts["lookback_from"] = end - facts["lookback"]
+    facts["zone"], facts["zone_source"] = zones["zone"], zones["source"]
+    facts["read"] = facts.index.isin(_read_appliances(data.polls, start, end))
+    signatures = analysis.failure_signatures(data.jobs)
+    failures = current_failures(jobs, signatures["text"], facts["last_success_end"], end)
+    reasons = _exclusion_reasons(context.exclusion_rows, end, resolved_policy.index)
+    facts["excluded_because"] = facts["exclude"].fillna(reasons)
+    facts["reason"] = analysis.reasons(facts, failures, current, end=end)
+    overlapping = analysis.overlapping_jobs(jobs, start=start, end=end)
+    assessed_jobs = data.jobs.assign(
+        type=jobs["type"], type_inferred=jobs["type_inferred"], signature=signatures["signature"]
+    )
+    return PartialAssessment(
+        facts=facts,
+        intervals=analysis.state_intervals(segments),
+        slots=slots,
+        incidents=incidents,
+        baselines=baselines,
+        anomalies=analysis.anomalies(
+            jobs,
+            start=start,
+            end=end,
+            now=now,
+            appliances=resolved_policy.index,
+            polled=poll_summary["last_ok"],
+        ),
+        schedules=SCHEDULES.conform(current),
+        jobs=ASSESSED_JOBS.conform(assessed_jobs),
+        overlapping_jobs=jobs.loc[overlapping, _COLUMNS].join(signatures[overlapping]),
+        period_slots=period_slots[period_slots["slot"] >= start],
+        recent_jobs=analysis.recent_jobs(data.jobs),
+    )
+
+
+def _read_appliances(polls: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> pd.Series:
+    """Return the appliances with a good poll in the period."""
+    good = polls["ok"].fillna(value=False).astype("bool")
+    return polls.loc[good & polls["polled_at"].between(start, end), "appliance"]
+
+
+def _revision_spans(
+    revisions: Revisions, period: Period
+) -> list[tuple[pd.DataFrame, pd.Timestamp, pd.Timestamp]]:
+    """Return the rules, the start and the end of each part of the period."""
+    starts = [period.start, *(max(date, period.start) for date, _ in revisions[1:] if date)]
+    spans = zip(revisions, starts, [*starts[1:], period.end], strict=True)
+    return [
+        (resolved_policy, start, end) for (_, resolved_policy), start, end in spans if start < end
+    ]
+
+
+def _window_and_duration(
+    jobs: pd.DataFrame, revisions: Revisions, zones: pd.Series, period: Period
+) -> pd.DataFrame:
+    """Check jobs against the backup window and duration limit in force when they ended."""
+    _, done = analysis.job_times(jobs)
+    results = []
+    for resolved_policy, start, end in _revision_spans(revisions, period):
+        # running jobs count once, at the period's end
+        chosen = jobs if end == period.end else jobs[done < instant(end)]
+        columns = (
+            analysis.window_runs(chosen, resolved_policy, zones, start=start, end=end),
+            analysis.duration_runs(chosen, resolved_policy, start=start, end=end),
+        )
+        results.append(pd.concat(columns, axis="columns"))
+    total = results[0]
+    for result in results[1:]:
+        # a part without a window, or without a limit, adds nothing
+        total = (total + result).fillna(total).fillna(result)
+    return total
+
+
+def _segments(
+    jobs: pd.DataFrame,
+    oldest: pd.Series,
+    poll_summary: pd.DataFrame,
+    revisions: Revisions,
+    exclusions: Exclusions,
+    period: Period,
+) -> pd.DataFrame:
+    """Return the segments of the period, each by the rules of its time."""
+    results = [
+        analysis.segments(
+            analysis.recovery_points(jobs, anchor=resolved_policy["anchor"]),
+            analysis.coverage(oldest, poll_summary, resolved_policy, start=period.start),
+            resolved_policy,
+            start=start,
+            end=end,
+            excluded=exclusions,
+            period_end=period.end,
+        )
+        for resolved_policy, start, end in _revision_spans(revisions, period)
+    ]
+    if len(results) == 1:
+        return results[0]
+    combined = pd.concat(results, ignore_index=True)
+    return combined.sort_values(["appliance", "start"], kind="stable", ignore_index=True)
+
+
+def _with_policy_schedules(
+    schedules: pd.DataFrame, poll_summary: pd.DataFrame, policy: Policy
+) -> pd.DataFrame:
+    """Add the policy's schedules for appliances whose API does not report one."""
+    without = without_schedule_api(poll_summary).difference(pd.Index(schedules["appliance"]))
+    added = policy.plans(without)
+    added = added[added["appliance"].isin(without)]
+    return schedules if added.empty else pd.concat([schedules, added], ignore_index=True)
+
+
+def _drop_excluded_failures(
+    jobs: pd.DataFrame, exclusions: Exclusions, index: pd.Index
+) -> pd.DataFrame:
+    """Drop failures that ended in excluded time, because they begin no incident."""
+    _, done = analysis.job_times(jobs)
+    codes = index.get_indexer(pd.Index(jobs["appliance"]))
+    dropped = exclusions.contains(codes, done) & jobs["outcome"].eq("failure").to_numpy()
+    kept: pd.DataFrame = jobs[~dropped]
+    return kept
+
+
+def _exclusion_reasons(
+    exclusion_rows: pd.DataFrame, end: pd.Timestamp, index: pd.Index
+) -> pd.Series:
+    """Return the reason of the dated exclusion in force at the period's end."""
+    started = exclusion_rows["start"].isna() | (exclusion_rows["start"] <= end)
+    active = exclusion_rows[started & ~(exclusion_rows["end"] <= end)]
+    return active.drop_duplicates("appliance").set_index("appliance")["reason"].reindex(index)
+
+
+def _appliance_zones(
+    current: pd.DataFrame, schedule_zones: pd.DataFrame, resolved_policy: pd.DataFrame
+) -> pd.DataFrame:
+    """Return the zone of each appliance: of its schedule, else of fleet.toml, else UTC."""
+    schedule_zones = schedule_zones.assign(appliance=current["appliance"]).drop_duplicates(
+        "appliance"
+    )
+    without = resolved_policy.index.difference(pd.Index(schedule_zones["appliance"]))
+    empty_rows = SCHEDULES.frame({"appliance": without.to_list()})
+    assumed = analysis.schedule_zones(empty_rows, fallback=resolved_policy["timezone"])
+    combined = pd.concat([schedule_zones, assumed.assign(appliance=empty_rows["appliance"])])
+    return combined.set_index("appliance").reindex(resolved_policy.index)
+
+
+def _judge_slots_since(
+    jobs: pd.DataFrame, coverage: pd.DataFrame, revisions: Revisions, start: pd.Timestamp
+) -> pd.Series:
+    """Return the time from which slots are judged.
+
+    It is before the period's start: an incident that is open then began after the last success
+    before it, and the burn rate counts back from the period's end.
+    """
+    _, done = analysis.job_times(jobs)
+    before = jobs["outcome"].eq("success").to_numpy() & (done < instant(start))
+    ended = utc(done[before]).groupby(jobs["appliance"][before].to_numpy()).max()
+    limit = pd.Series(start - _MAX_LOOKBACK, index=coverage.index)
+    late = pd.concat(
+        [resolved_policy["late"] for _, resolved_policy in revisions], axis="columns"
+    ).max(axis="columns")
+    wanted = pd.concat([ended.reindex(coverage.index).fillna(limit)], axis="columns")
+    earliest = wanted.assign(recent=start - RECENT).min(axis="columns")
+    earliest -= _DAY + late.where(late < LATEST_START, LATEST_START)
+    return _since(earliest, coverage, limit)
+
+
+def _list_slots_since(
+    jobs: pd.DataFrame, coverage: pd.DataFrame, since: pd.Series, start: pd.Timestamp
+) -> pd.Series:
+    """Return the time from which slots are listed, to infer the type of older jobs."""
+    untyped = jobs[jobs["type"].isna()].groupby("appliance")["start_time"].min() - _DAY
+    earliest = pd.concat([since, untyped.reindex(coverage.index)], axis="columns").min(
+        axis="columns"
+    )
+    return _since(earliest, coverage, pd.Series(start - _MAX_LOOKBACK, index=coverage.index))
+
+
+def _since(earliest: pd.Series, coverage: pd.DataFrame, limit: pd.Series) -> pd.Series:
+    """Return times that are not before the limit, nor before the appliance's ``since``."""
+    since = pd.concat([coverage["since"], earliest, limit], axis="columns").max(axis="columns")
+    return since.where(coverage["since"].notna())
+
+
+def _in_scope(frame: pd.DataFrame, resolved_policy: pd.DataFrame) -> pd.DataFrame:
+    """Drop the rows of appliances that a rule excludes."""
+    excluded = resolved_policy.index[resolved_policy["exclude"].notna()]
+    kept: pd.DataFrame = frame[~frame["appliance"].isin(excluded)]
+    return kept
