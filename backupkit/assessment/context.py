@@ -95,7 +95,7 @@ class EvaluationContext:
     ) -> "EvaluationContext":
         """Resolve a policy for its members and the appliances in the data."""
         appliances = sorted(names)
-        dates = [None, *(date for date in policy.turns if date < period.end)]
+        dates = [None, *(date for date in policy.effective_dates if date < period.end)]
         revisions: Revisions = (
             [(None, policy.at(period.now).rules(appliances))]
             if as_if

@@ -5,10 +5,19 @@ from datetime import timedelta
 from typing import Final
 
 from backupkit.errors import SettingsError
-from backupkit.policy.times import time_of_day
+from backupkit.policy.times import parse_time_of_day
 from backupkit.settings import parse_duration
 
-__all__ = ["EXAMPLES", "choice", "count", "duration", "hour", "names", "optional_duration", "share"]
+__all__ = [
+    "EXAMPLES",
+    "count",
+    "duration",
+    "fraction",
+    "names",
+    "one_of",
+    "optional_duration",
+    "time_of_day",
+]
 
 EXAMPLES: Final = {
     "rpo": 'rpo = "24h"',
@@ -56,7 +65,7 @@ def optional_duration(
     return None if value is None else duration(name, value, above_zero=above_zero)
 
 
-def choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
+def one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
     """Check that a value is allowed, and return it."""
     if value not in allowed:
         raise SettingsError(
@@ -66,7 +75,7 @@ def choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
     return value
 
 
-def share(name: str, value: float) -> float:
+def fraction(name: str, value: float) -> float:
     """Check that a share is above 0 and at most 1, and return it."""
     if not 0 < value <= 1:
         raise SettingsError(
@@ -75,11 +84,11 @@ def share(name: str, value: float) -> float:
     return float(value)
 
 
-def hour(name: str, value: str | timedelta) -> timedelta:
+def time_of_day(name: str, value: str | timedelta) -> timedelta:
     """Parse a time of day."""
     if isinstance(value, timedelta) and timedelta(0) <= value < timedelta(days=1):
         return value
-    return time_of_day(value, where=f'"{name}"', example=EXAMPLES[name])
+    return parse_time_of_day(value, where=f'"{name}"', example=EXAMPLES[name])
 
 
 def count(name: str, value: object) -> int | None:

@@ -9,7 +9,7 @@ import msgspec
 from backupkit.errors import SettingsError
 from backupkit.fleet import Fleet
 from backupkit.policy.checks import EXAMPLES
-from backupkit.policy.numbers import Policy
+from backupkit.policy.policy import Policy
 from backupkit.policy.scope import Exclusion, Member
 from backupkit.policy.times import moment_of
 from backupkit.settings import convert, read_toml
@@ -18,7 +18,7 @@ __all__ = ["load_policy"]
 
 P = TypeVar("P", bound=Policy)
 
-_Set = Mapping[str, Any]
+_Settings = Mapping[str, Any]
 """The settings of one table."""
 
 _LISTS: Final = ("change", "exclude")
@@ -26,38 +26,38 @@ _ALL_EXAMPLES: Final = EXAMPLES | {
     "groups": 'groups = ["production"]',
     "valid_from": "valid_from = 2026-11-01T00:00:00Z",
 }
-_Text = str | msgspec.UnsetType
+_OptionalText = str | msgspec.UnsetType
 
 
-class _Numbers(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class _Parameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """The settings of a policy table; absent ones are inherited."""
 
-    rpo: _Text = msgspec.UNSET
-    grace: _Text = msgspec.UNSET
-    early: _Text = msgspec.UNSET
-    late: _Text = msgspec.UNSET
-    completion: _Text = msgspec.UNSET
-    anchor: _Text = msgspec.UNSET
+    rpo: _OptionalText = msgspec.UNSET
+    grace: _OptionalText = msgspec.UNSET
+    early: _OptionalText = msgspec.UNSET
+    late: _OptionalText = msgspec.UNSET
+    completion: _OptionalText = msgspec.UNSET
+    anchor: _OptionalText = msgspec.UNSET
     target: float | msgspec.UnsetType = msgspec.UNSET
-    staleness: _Text = msgspec.UNSET
-    unknown_mode: _Text = msgspec.UNSET
-    window: _Text = msgspec.UNSET
-    window_tolerance: _Text = msgspec.UNSET
-    duration_limit: _Text = msgspec.UNSET
-    lookback: _Text = msgspec.UNSET
+    staleness: _OptionalText = msgspec.UNSET
+    unknown_mode: _OptionalText = msgspec.UNSET
+    window: _OptionalText = msgspec.UNSET
+    window_tolerance: _OptionalText = msgspec.UNSET
+    duration_limit: _OptionalText = msgspec.UNSET
+    lookback: _OptionalText = msgspec.UNSET
     backup_day: Any = msgspec.UNSET
     retention: int | msgspec.UnsetType = msgspec.UNSET
     parts: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     schedule: Any = msgspec.UNSET
 
 
-class _Change(_Numbers, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class _Change(_Parameters, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """One ``[[policy.change]]``."""
 
     valid_from: Any
 
 
-class _Named(_Numbers, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class _NamedPolicy(_Parameters, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """One ``[policy.NAME]``."""
 
     groups: tuple[str, ...] = ()
@@ -89,32 +89,32 @@ def load_policy(kind: type[P], path: str | Path) -> P:
         raise SettingsError(f"{path}: policy must be a table: [policy]")
     exclusions = [
         Exclusion.parse(entry, where=f"{path}, [[policy.exclude]]")
-        for entry in _list(table, "exclude", where=f"{path}, [policy]")
+        for entry in _array_of_tables(table, "exclude", where=f"{path}, [policy]")
     ]
     named = {
         name: entry
         for name, entry in table.items()
         if isinstance(entry, dict) and name not in EXAMPLES
     }
-    own = {name: entry for name, entry in table.items() if name not in (*named, *_LISTS)}
-    base = _entries(own, _Numbers, where=f"{path}, [policy]")
-    turns = _turns(table, where=f"{path}, [policy")
+    top_level = {name: entry for name, entry in table.items() if name not in (*named, *_LISTS)}
+    base = _entries(top_level, _Parameters, where=f"{path}, [policy]")
+    changes = _changes_by_date(table, where=f"{path}, [policy")
     policies: dict[str, Policy] = {}
     groups: dict[str, str] = {}
     for name, entry in named.items():
         where = f"{path}, [policy.{name}"
-        plain = {key: value for key, value in entry.items() if key != "change"}
-        numbers = _entries(plain, _Named, where=f"{where}]")
-        for group in numbers.pop("groups"):
+        settings = {key: value for key, value in entry.items() if key != "change"}
+        parameters = _entries(settings, _NamedPolicy, where=f"{where}]")
+        for group in parameters.pop("groups"):
             if group in groups:
                 raise SettingsError(
                     f'{where}]: group "{group}" already has the policy "{groups[group]}"; '
                     "name it in one of them."
                 )
             groups[group] = name
-        own_turns = _turns(entry, where=where)
-        policies[name] = _build(base, turns, numbers, own_turns, where=f"{where}]")
-    whole = _build(base, turns, {}, {}, where=f"{path}, [policy]")
+        own_changes = _changes_by_date(entry, where=where)
+        policies[name] = _build(base, changes, parameters, own_changes, where=f"{where}]")
+    resolved = _build(base, changes, {}, {}, where=f"{path}, [policy]")
     members = [
         Member(
             appliance=appliance.name,
@@ -134,60 +134,60 @@ def load_policy(kind: type[P], path: str | Path) -> P:
             named=policies,
             groups=groups,
             exclusions=exclusions,
-            changes=whole.changes,
+            changes=resolved.changes,
         )
     except SettingsError as error:
         raise SettingsError(f"{path}: {error}") from error
 
 
-def _list(table: Mapping[str, Any], name: str, *, where: str) -> list[Any]:
+def _array_of_tables(table: Mapping[str, Any], name: str, *, where: str) -> list[Any]:
     """Return an array of tables, empty if it is absent."""
-    found = table.get(name, [])
-    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+    entries = table.get(name, [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise SettingsError(f'{where}: "{name}" must be an array of tables: [[policy.{name}]]')
-    return found
+    return entries
 
 
-def _entries(table: _Set, kind: type[_Numbers], *, where: str) -> dict[str, Any]:
+def _entries(table: _Settings, kind: type[_Parameters], *, where: str) -> dict[str, Any]:
     """Validate a policy table and return its settings."""
     entry = convert(table, kind, where=where, examples=_ALL_EXAMPLES)
     values = msgspec.structs.asdict(entry)
     return {name: value for name, value in values.items() if value is not msgspec.UNSET}
 
 
-def _turns(table: _Set, *, where: str) -> dict[Any, dict[str, Any]]:
+def _changes_by_date(table: _Settings, *, where: str) -> dict[Any, dict[str, Any]]:
     """Return the settings of each change of a table by effective date, sorted."""
-    turns: dict[Any, dict[str, Any]] = {}
-    for entry in _list(table, "change", where=f"{where}]"):
-        place = f"{where.replace('[', '[[', 1)}.change]]"
-        values = _entries(entry, _Change, where=place)
+    changes: dict[Any, dict[str, Any]] = {}
+    for entry in _array_of_tables(table, "change", where=f"{where}]"):
+        location = f"{where.replace('[', '[[', 1)}.change]]"
+        values = _entries(entry, _Change, where=location)
         try:
-            moment = moment_of(values.pop("valid_from"), where='"valid_from"')
+            date = moment_of(values.pop("valid_from"), where='"valid_from"')
         except SettingsError as error:
-            raise SettingsError(f"{place}: {error}") from error
-        if moment in turns:
-            raise SettingsError(f"{place}: two changes are valid from {moment}; join them.")
-        turns[moment] = values
-    return dict(sorted(turns.items()))
+            raise SettingsError(f"{location}: {error}") from error
+        if date in changes:
+            raise SettingsError(f"{location}: two changes are valid from {date}; join them.")
+        changes[date] = values
+    return dict(sorted(changes.items()))
 
 
 def _build(
-    base: _Set,
-    turns: Mapping[Any, _Set],
-    own: _Set,
-    own_turns: Mapping[Any, _Set],
+    base: _Settings,
+    changes: Mapping[Any, _Settings],
+    own: _Settings,
+    own_changes: Mapping[Any, _Settings],
     *,
     where: str,
 ) -> Policy:
     """Build the policy of a table and its changes, with what they inherit."""
-    below, above = dict(base), dict(own)
-    changes = {}
+    inherited, overrides = dict(base), dict(own)
+    policies = {}
     try:
-        first = Policy(**{**below, **above})
-        for moment in sorted({*turns, *own_turns}):
-            below |= turns.get(moment, {})
-            above |= own_turns.get(moment, {})
-            changes[moment] = Policy(**{**below, **above})
-        return Policy(**{**base, **own}, changes=changes) if changes else first
+        first = Policy(**{**inherited, **overrides})
+        for date in sorted({*changes, *own_changes}):
+            inherited |= changes.get(date, {})
+            overrides |= own_changes.get(date, {})
+            policies[date] = Policy(**{**inherited, **overrides})
+        return Policy(**{**base, **own}, changes=policies) if policies else first
     except SettingsError as error:
         raise SettingsError(f"{where}: {error}") from error

@@ -10,7 +10,7 @@ import pandas as pd
 from backupkit.errors import SettingsError
 from backupkit.settings import parse_instant
 
-__all__ = ["WEEKDAYS", "Plan", "Window", "moment_of", "time_of_day"]
+__all__ = ["WEEKDAYS", "Plan", "Window", "moment_of", "parse_time_of_day"]
 
 WEEKDAYS: Final = (
     "MONDAY",
@@ -25,7 +25,7 @@ _CLOCK: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 _DAY: Final = timedelta(days=1)
 
 
-def time_of_day(value: object, *, where: str, example: str) -> timedelta:
+def parse_time_of_day(value: object, *, where: str, example: str) -> timedelta:
     """Parse a time of day such as ``22:30``.
 
     Parameters
@@ -47,17 +47,17 @@ def time_of_day(value: object, *, where: str, example: str) -> timedelta:
 
     Examples
     --------
-    >>> time_of_day("22:30", where='"backup_day"', example='backup_day = "12:00"')
+    >>> parse_time_of_day("22:30", where='"backup_day"', example='backup_day = "12:00"')
     datetime.timedelta(seconds=81000)
     """
     if isinstance(value, time):  # TOML has a type for times
         value = f"{value:%H:%M}"
-    found = _CLOCK.fullmatch(value.strip()) if isinstance(value, str) else None
-    if found is None:
+    match = _CLOCK.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
         raise SettingsError(
             f"{where} must be a time of the day, got {value!r}; for example: {example}"
         )
-    return timedelta(hours=int(found[1]), minutes=int(found[2]))
+    return timedelta(hours=int(match[1]), minutes=int(match[2]))
 
 
 def moment_of(value: object, *, where: str) -> pd.Timestamp:
@@ -131,7 +131,7 @@ class Window:
                 f'"window" must be two times of the day, got {value!r}; for example: {example}'
             )
         start, end = (
-            time_of_day(part, where='"window"', example=example) for part in value.split("-")
+            parse_time_of_day(part, where='"window"', example=example) for part in value.split("-")
         )
         return cls(start, end - start if end > start else end - start + _DAY)
 
@@ -172,14 +172,14 @@ class Plan:
         table = {"time": value} if isinstance(value, (str, time)) else value
         if not isinstance(table, dict) or not {"time"} <= set(table) <= {"time", "days"}:
             raise SettingsError(f'"schedule" must be a time, got {value!r}; for example: {example}')
-        named = table.get("days", [])
-        days = [str(day).upper() for day in named] if isinstance(named, list) else [str(named)]
+        values = table.get("days", [])
+        days = [str(day).upper() for day in values] if isinstance(values, list) else [str(values)]
         if wrong := sorted(set(days) - set(WEEKDAYS)):
             raise SettingsError(
                 f'"schedule": "{wrong[0]}" is not one of {", ".join(WEEKDAYS)}; '
                 f"for example: {example}"
             )
-        start = time_of_day(table["time"], where='"schedule"', example=example)
+        start = parse_time_of_day(table["time"], where='"schedule"', example=example)
         return cls(start, tuple(day for day in WEEKDAYS if day in days))
 
     def __str__(self) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 
 from backupkit.assessment import Assessment
 from backupkit.display.wording import tidy
-from backupkit.policy.showing import excluded_of, numbers_of, others_of
+from backupkit.policy.render import exclusion_rows, others_of, parameter_texts
 from backupkit.report.days import matrix, trend_of
 from backupkit.report.facts import Details, Link, LintFinding
 from backupkit.report.load import load_of
@@ -62,11 +62,11 @@ def details_of(assessment: Assessment) -> Details:
         sources=listed,
         sources_more=listed_more,
         other_figures=figures_of(assessment.fleet, _OTHER_FIGURES),
-        policy=tuple(numbers_of(policy).items()),
+        policy=tuple(parameter_texts(policy).items()),
         policies=tuple((tidy(who, limit=80), numbers) for who, numbers in others_of(policy)),
         windows=tuple(
             (tidy(whom, limit=400), when or "always", tidy(reason, limit=400))
-            for whom, when, reason in excluded_of(policy)
+            for whom, when, reason in exclusion_rows(policy)
         ),
         again=(
             f"backupkit report --as-of {assessment.now.isoformat()} "

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from backupkit import plots
 from backupkit.assessment import Assessment, Comparison
 from backupkit.display import style_sheet
-from backupkit.policy.showing import digest_of
+from backupkit.policy.render import digest_of
 from backupkit.report.details import details_of
 from backupkit.report.facts import Summary
 from backupkit.report.pictures import image

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pandas as pd
 
 from backupkit.policy import Exclusion, Policy
-from backupkit.policy.showing import digest_of
+from backupkit.policy.render import digest_of
 
 __all__ = ["NUMBERS", "policy_document"]
 

@@ -90,7 +90,7 @@ rpo = "2h"
             policy.at(moment(d)).named["gold"] for d in ("2026-11-02", "2026-11-03", "2026-11-05")
         ]
         assert [(hours(one), hours(one, "grace")) for one in gold] == [(4, 2), (2, 2), (2, 1)]
-        assert list(policy.turns) == [moment(f"2026-11-0{day}") for day in (1, 3, 5)]
+        assert list(policy.effective_dates) == [moment(f"2026-11-0{day}") for day in (1, 3, 5)]
 
     def test_rules_of_a_moment(self, tmp_path: Path) -> None:
         """The rules of a moment are those of the policy then."""

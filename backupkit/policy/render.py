@@ -10,12 +10,12 @@ from backupkit.display import fact_table, panel, table
 from backupkit.policy.wording import words
 
 if TYPE_CHECKING:
-    from backupkit.policy.numbers import Policy
+    from backupkit.policy.policy import Policy
     from backupkit.policy.scope import Exclusion
 
-__all__ = ["digest_of", "excluded_of", "html_of", "numbers_of", "others_of"]
+__all__ = ["digest_of", "exclusion_rows", "html_of", "others_of", "parameter_texts"]
 
-_UNKNOWN: Final = {
+_UNKNOWN_TEXT: Final = {
     "strict": "not compliant",
     "evidence": "not compliant once the last recovery point is too old",
 }
@@ -34,12 +34,12 @@ def html_of(policy: "Policy") -> Markup:
     Markup
         HTML with all text escaped.
     """
-    parts = [fact_table(numbers_of(policy), caption="Policy")]
+    parts = [fact_table(parameter_texts(policy), caption="Policy")]
     if others := others_of(policy):
         parts.append(table({"Elsewhere": "", "Numbers": "text"}, others))
-    if excluded := excluded_of(policy):
+    if exclusions := exclusion_rows(policy):
         columns = {"Excluded": "", "When (UTC)": "w", "Reason": "text"}
-        parts.append(table(columns, excluded))
+        parts.append(table(columns, exclusions))
     return panel(*parts)
 
 
@@ -56,16 +56,16 @@ def others_of(policy: "Policy") -> list[tuple[str, str]]:
     list of (str, str)
         Title and text, in order.
     """
-    told = [(f"policy {name}", str(named)) for name, named in policy.named.items()]
-    told += [(f"from {_day(when)}", str(changed)) for when, changed in policy.changes.items()]
-    return told + [
-        (f"policy {name} from {_day(when)}", str(changed))
+    rows = [(f"policy {name}", str(named)) for name, named in policy.named.items()]
+    rows += [(f"from {_format_time(date)}", str(change)) for date, change in policy.changes.items()]
+    return rows + [
+        (f"policy {name} from {_format_time(date)}", str(change))
         for name, named in policy.named.items()
-        for when, changed in named.changes.items()
+        for date, change in named.changes.items()
     ]
 
 
-def excluded_of(policy: "Policy") -> list[tuple[str, str | None, str | None]]:
+def exclusion_rows(policy: "Policy") -> list[tuple[str, str | None, str | None]]:
     """Return the exclusions as texts.
 
     Parameters
@@ -78,10 +78,10 @@ def excluded_of(policy: "Policy") -> list[tuple[str, str | None, str | None]]:
     list of (str, str or None, str or None)
         Appliances, time [UTC; None means always] and reason.
     """
-    told: list[tuple[str, str | None, str | None]] = [
-        (one.appliance, None, one.exclude) for one in policy.members if one.exclude is not None
+    rows: list[tuple[str, str | None, str | None]] = [
+        (item.appliance, None, item.exclude) for item in policy.members if item.exclude is not None
     ]
-    return told + [(_whom(one), _when(one), one.reason) for one in policy.exclusions]
+    return rows + [(_scope_text(item), _time_text(item), item.reason) for item in policy.exclusions]
 
 
 def digest_of(policy: "Policy") -> str:
@@ -103,17 +103,17 @@ def digest_of(policy: "Policy") -> str:
     >>> digest_of(Policy(rpo="24h")) == digest_of(Policy(rpo="24h")), digest_of(Policy(rpo="12h"))
     (True, '...')
     """
-    said = [
-        *numbers_of(policy).items(),
+    content = [
+        *parameter_texts(policy).items(),
         *others_of(policy),
-        *excluded_of(policy),
+        *exclusion_rows(policy),
         *policy.groups.items(),
         *policy.members,
     ]
-    return hashlib.sha256(repr(said).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
 
-def numbers_of(policy: "Policy") -> dict[str, str]:
+def parameter_texts(policy: "Policy") -> dict[str, str]:
     """Return the name and value of each parameter that applies.
 
     Parameters
@@ -126,7 +126,7 @@ def numbers_of(policy: "Policy") -> dict[str, str]:
     dict of str to str
         Value with unit by name, the most important first.
     """
-    numbers = {
+    texts = {
         "RPO": words(policy.rpo),
         "Grace": words(policy.grace),
         "In breach beyond": words(policy.threshold),
@@ -139,36 +139,36 @@ def numbers_of(policy: "Policy") -> dict[str, str]:
         "An answer counts for": "the usual interval between answers"
         if policy.staleness is None
         else words(policy.staleness),
-        "Unknown is": _UNKNOWN[policy.unknown_mode],
+        "Unknown is": _UNKNOWN_TEXT[policy.unknown_mode],
         "Looks back": words(policy.lookback),
         "A backup day begins at": f"{pd.Timestamp(0) + policy.backup_day:%H:%M}",
     }
     if policy.window is not None:
         early = words(policy.window_tolerance)
-        numbers["Window"] = f"{policy.window}, up to {early} before it"
+        texts["Window"] = f"{policy.window}, up to {early} before it"
     if policy.duration_limit is not None:
-        numbers["A run may take"] = words(policy.duration_limit)
+        texts["A run may take"] = words(policy.duration_limit)
     if policy.retention is not None:
-        numbers["Backups to keep"] = f"at least {policy.retention}"
+        texts["Backups to keep"] = f"at least {policy.retention}"
     if policy.parts is not None:
-        numbers["Parts to save"] = ", ".join(policy.parts)
+        texts["Parts to save"] = ", ".join(policy.parts)
     if policy.schedule is not None:
-        numbers["Schedule where none is told"] = str(policy.schedule)
-    numbers["Appliances"] = f"{len(policy.members):,}" if policy.members else "all in the data"
-    return numbers
+        texts["Schedule where none is told"] = str(policy.schedule)
+    texts["Appliances"] = f"{len(policy.members):,}" if policy.members else "all in the data"
+    return texts
 
 
-def _whom(one: "Exclusion") -> str:
-    named = sorted(one.appliances) + sorted(one.groups) + sorted(one.sites)
-    return ", ".join(named) or "all"
+def _scope_text(exclusion: "Exclusion") -> str:
+    names = sorted(exclusion.appliances) + sorted(exclusion.groups) + sorted(exclusion.sites)
+    return ", ".join(names) or "all"
 
 
-def _when(one: "Exclusion") -> str | None:
-    begin, end = one.start, one.end
-    if begin is None:
-        return None if end is None else f"until {_day(end)}"
-    return f"from {_day(begin)}" + ("" if end is None else f" to {_day(end)}")
+def _time_text(exclusion: "Exclusion") -> str | None:
+    start, end = exclusion.start, exclusion.end
+    if start is None:
+        return None if end is None else f"until {_format_time(end)}"
+    return f"from {_format_time(start)}" + ("" if end is None else f" to {_format_time(end)}")
 
 
-def _day(moment: pd.Timestamp) -> str:
+def _format_time(moment: pd.Timestamp) -> str:
     return f"{moment:%Y-%m-%d %H:%M}"

@@ -9,12 +9,12 @@ from backupkit.policy.scope import Member
 from backupkit.tables import SCHEDULES
 
 if TYPE_CHECKING:
-    from backupkit.policy.numbers import Policy
+    from backupkit.policy.policy import Policy
 
-__all__ = ["excluded_of", "plans_of", "rules_of"]
+__all__ = ["exclusion_frame", "plans_of", "rules_of"]
 
-_SPAN: Final = "timedelta64[us]"
-_SPANS: Final = (
+_DURATION: Final = "timedelta64[us]"
+_DURATIONS: Final = (
     "rpo",
     "grace",
     "threshold",
@@ -31,31 +31,35 @@ _SPANS: Final = (
 
 def rules_of(policy: "Policy", appliances: Iterable[str]) -> pd.DataFrame:
     """Return the parameters of each appliance; see `Policy.rules`."""
-    which = _everyone(policy, appliances)
-    names = [item.appliance for item in which]
-    members = {member.appliance for member in policy.members}
-    applied = [_of(policy, item) for item in which]
+    resolved_members = _all_members(policy, appliances)
+    names = [member.appliance for member in resolved_members]
+    configured = {member.appliance for member in policy.members}
+    applied = [_policy_of(policy, member) for member in resolved_members]
     columns: dict[str, pd.Series] = {
-        name: pd.Series([getattr(one, name) for one in applied], dtype=_SPAN) for name in _SPANS
+        name: pd.Series([getattr(own, name) for own in applied], dtype=_DURATION)
+        for name in _DURATIONS
     }
-    windows = [one.window for one in applied]
+    windows = [own.window for own in applied]
     for name in ("start", "length"):
         spans = [None if window is None else getattr(window, name) for window in windows]
-        columns[f"window_{name}"] = pd.Series(spans, dtype=_SPAN)
+        columns[f"window_{name}"] = pd.Series(spans, dtype=_DURATION)
     for name in ("anchor", "unknown_mode"):
-        columns[name] = pd.Series([getattr(one, name) for one in applied], dtype="str")
-    columns["target"] = pd.Series([one.target for one in applied], dtype="float64")
-    columns["retention"] = pd.Series([one.retention for one in applied], dtype="Int64")
-    columns["parts"] = pd.Series([one.parts for one in applied], dtype="object")
+        columns[name] = pd.Series([getattr(own, name) for own in applied], dtype="str")
+    columns["target"] = pd.Series([own.target for own in applied], dtype="float64")
+    columns["retention"] = pd.Series([own.retention for own in applied], dtype="Int64")
+    columns["parts"] = pd.Series([own.parts for own in applied], dtype="object")
     for name in ("host", "site", "group", "timezone"):
-        columns[name] = pd.Series([getattr(item, name) for item in which], dtype="str")
-    for_good = [exclusion for exclusion in policy.exclusions if not exclusion.dated]
+        columns[name] = pd.Series(
+            [getattr(member, name) for member in resolved_members], dtype="str"
+        )
+    undated = [exclusion for exclusion in policy.exclusions if not exclusion.dated]
     reasons = [
-        item.exclude or next((e.reason for e in for_good if e.covers(item)), None) for item in which
+        member.exclude or next((e.reason for e in undated if e.covers(member)), None)
+        for member in resolved_members
     ]
     columns["exclude"] = pd.Series(reasons, dtype="str")
     columns["configured"] = pd.Series(
-        [not members or name in members for name in names], dtype="bool"
+        [not configured or name in configured for name in names], dtype="bool"
     )
     return pd.DataFrame(columns).set_axis(pd.Index(names, dtype="str", name="appliance"))
 
@@ -63,16 +67,16 @@ def rules_of(policy: "Policy", appliances: Iterable[str]) -> pd.DataFrame:
 def plans_of(policy: "Policy", appliances: Iterable[str]) -> pd.DataFrame:
     """Return the schedules that a policy sets; see `Policy.plans`."""
     rows = []
-    for moment in (None, *policy.turns):
-        now = policy.at(moment)
-        for member in _everyone(now, appliances):
-            plan = _of(now, member).schedule
+    for date in (None, *policy.effective_dates):
+        dated = policy.at(date)
+        for member in _all_members(dated, appliances):
+            plan = _policy_of(dated, member).schedule
             minutes = None if plan is None else int(plan.start.total_seconds()) // 60
             rows.append(
                 {
                     "appliance": member.appliance,
                     "schedule": "policy",
-                    "seen_at": moment,
+                    "seen_at": date,
                     "enabled": plan is not None,
                     "hour": None if minutes is None else minutes // 60,
                     "minute": None if minutes is None else minutes % 60,
@@ -80,14 +84,14 @@ def plans_of(policy: "Policy", appliances: Iterable[str]) -> pd.DataFrame:
                 }
             )
     planned = {row["appliance"] for row in rows if row["enabled"]}
-    told = [row for row in rows if row["appliance"] in planned]
-    columns = {name: [row[name] for row in told] for name in rows[0]} if rows else {}
+    kept = [row for row in rows if row["appliance"] in planned]
+    columns = {name: [row[name] for row in kept] for name in rows[0]} if rows else {}
     return SCHEDULES.frame(columns)
 
 
-def excluded_of(policy: "Policy", appliances: Iterable[str]) -> pd.DataFrame:
+def exclusion_frame(policy: "Policy", appliances: Iterable[str]) -> pd.DataFrame:
     """Return the dated exclusions of each appliance; see `Policy.excluded`."""
-    everyone = _everyone(policy, appliances)
+    everyone = _all_members(policy, appliances)
     rows = [
         (member.appliance, exclusion.start, exclusion.end, exclusion.reason)
         for exclusion in policy.exclusions
@@ -100,13 +104,13 @@ def excluded_of(policy: "Policy", appliances: Iterable[str]) -> pd.DataFrame:
     return frame.astype({"appliance": "str", "start": time, "end": time, "reason": "str"})
 
 
-def _of(policy: "Policy", member: Member) -> "Policy":
+def _policy_of(policy: "Policy", member: Member) -> "Policy":
     """Return the policy of one appliance: its own, else its group's, else `policy`."""
     name = member.policy or policy.groups.get(member.group or "")
     return policy if name is None else policy.named[name]
 
 
-def _everyone(policy: "Policy", appliances: Iterable[str]) -> list[Member]:
+def _all_members(policy: "Policy", appliances: Iterable[str]) -> list[Member]:
     """Return the members and the other appliances, sorted by name."""
     members = {member.appliance: member for member in policy.members}
     return [members.get(name, Member(appliance=name)) for name in sorted({*members, *appliances})]

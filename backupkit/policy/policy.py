@@ -11,17 +11,17 @@ import pandas as pd
 
 from backupkit.errors import SettingsError
 from backupkit.policy.checks import (
-    choice,
     count,
     duration,
-    hour,
+    fraction,
     names,
+    one_of,
     optional_duration,
-    share,
+    time_of_day,
 )
+from backupkit.policy.render import html_of
+from backupkit.policy.resolve import exclusion_frame, plans_of, rules_of
 from backupkit.policy.scope import Exclusion, Member
-from backupkit.policy.showing import html_of
-from backupkit.policy.spelled import excluded_of, plans_of, rules_of
 from backupkit.policy.times import Plan, Window, moment_of
 from backupkit.policy.wording import words
 
@@ -153,15 +153,15 @@ class Policy:
             "early": duration("early", early),
             "late": duration("late", late),
             "completion": optional_duration("completion", completion, above_zero=True),
-            "anchor": choice("anchor", anchor, get_args(Anchor)),
-            "target": share("target", target),
+            "anchor": one_of("anchor", anchor, get_args(Anchor)),
+            "target": fraction("target", target),
             "staleness": optional_duration("staleness", staleness),
-            "unknown_mode": choice("unknown_mode", unknown_mode, get_args(UnknownMode)),
+            "unknown_mode": one_of("unknown_mode", unknown_mode, get_args(UnknownMode)),
             "window": window if isinstance(window, Window | None) else Window.parse(window),
             "window_tolerance": duration("window_tolerance", window_tolerance),
             "duration_limit": optional_duration("duration_limit", duration_limit, above_zero=True),
             "lookback": duration("lookback", lookback, above_zero=True),
-            "backup_day": hour("backup_day", backup_day),
+            "backup_day": time_of_day("backup_day", backup_day),
             "retention": count("retention", retention),
             "parts": None if parts is None else names("parts", parts),
             "schedule": schedule if isinstance(schedule, Plan | None) else Plan.parse(schedule),
@@ -169,7 +169,7 @@ class Policy:
             "named": MappingProxyType(dict(named or {})),
             "groups": MappingProxyType(dict(groups or {})),
             "exclusions": tuple(exclusions),
-            "changes": _in_order(changes or {}),
+            "changes": _sorted_changes(changes or {}),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -211,13 +211,13 @@ class Policy:
         return load_policy(cls, path)
 
     @property
-    def turns(self) -> tuple[pd.Timestamp, ...]:
+    def effective_dates(self) -> tuple[pd.Timestamp, ...]:
         """The effective dates of all changes, of this policy and of the named ones, sorted."""
-        moments = {
+        dates = {
             *self.changes,
-            *(when for named in self.named.values() for when in named.changes),
+            *(date for named in self.named.values() for date in named.changes),
         }
-        return tuple(sorted(moments))
+        return tuple(sorted(dates))
 
     def at(self, moment: pd.Timestamp | None) -> "Policy":
         """Return the policy in force at a moment, without changes.
@@ -240,10 +240,10 @@ class Policy:
         >>> stricter.at(pd.Timestamp("2026-11-01", tz="UTC")).rpo.total_seconds() / 3600
         12.0
         """
-        begun = [when for when in self.changes if moment is not None and when <= moment]
-        numbers = self.changes[begun[-1]] if begun else self
+        in_force = [date for date in self.changes if moment is not None and date <= moment]
+        current = self.changes[in_force[-1]] if in_force else self
         return replace(
-            numbers,
+            current,
             members=self.members,
             named={name: policy.at(moment) for name, policy in self.named.items()},
             groups=self.groups,
@@ -281,7 +281,7 @@ class Policy:
             appliance, start, end [UTC, NaT is no limit] and reason: one row per dated exclusion
             and appliance. Exclusions without a date are in `rules`.
         """
-        return excluded_of(self, appliances)
+        return exclusion_frame(self, appliances)
 
     def rules(self, appliances: Iterable[str] = ()) -> pd.DataFrame:
         """Return the parameters of each appliance, without changes.
@@ -317,8 +317,8 @@ class Policy:
             (len(getattr(self, name)), name)
             for name in ("members", "named", "exclusions", "changes")
         ]
-        more = "".join(f", {count:,} {name}" for count, name in counts if count)
-        return f"<Policy: {self}{more}>"
+        counted = "".join(f", {count:,} {name}" for count, name in counts if count)
+        return f"<Policy: {self}{counted}>"
 
     def _repr_html_(self) -> str:
         return str(html_of(self))
@@ -346,16 +346,16 @@ class Policy:
         return ", ".join(parts)
 
 
-def _in_order(changes: Mapping[Any, Policy]) -> Mapping[pd.Timestamp, Policy]:
-    read = {moment_of(when, where='"valid_from"'): policy for when, policy in changes.items()}
-    if len(read) < len(changes):
+def _sorted_changes(changes: Mapping[Any, Policy]) -> Mapping[pd.Timestamp, Policy]:
+    parsed = {moment_of(date, where='"valid_from"'): policy for date, policy in changes.items()}
+    if len(parsed) < len(changes):
         raise SettingsError('"valid_from": two changes begin at the same moment; join them.')
-    return MappingProxyType(dict(sorted(read.items())))
+    return MappingProxyType(dict(sorted(parsed.items())))
 
 
-def _no_such_policy(who: str, name: str, named: Mapping[str, Policy]) -> str:
-    known = ", ".join(sorted(named)) or "none"
+def _no_such_policy(owner: str, name: str, named: Mapping[str, Policy]) -> str:
+    available = ", ".join(sorted(named)) or "none"
     return (
-        f'{who}: policy = "{name}" names no policy (there are: {known}); '
+        f'{owner}: policy = "{name}" names no policy (there are: {available}); '
         f"write a table [policy.{name}]"
     )
