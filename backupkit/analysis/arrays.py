@@ -73,9 +73,9 @@ def to_codes(appliance: pd.Series, index: pd.Index) -> Codes:
     runs = pc.run_end_encode(pa.chunked_array(pa.array(appliance.array, type=pa.large_string())))
     encoded = runs.combine_chunks()
     names = pd.Index(encoded.values.to_pandas(), dtype="str")  # noqa: PD011 # of pyarrow
-    found = index.get_indexer(names).astype(np.intp)
+    positions = index.get_indexer(names).astype(np.intp)
     ends = encoded.run_ends.to_numpy()
-    codes: Codes = np.repeat(found, np.diff(ends, prepend=0))
+    codes: Codes = np.repeat(positions, np.diff(ends, prepend=0))
     return codes
 
 
@@ -99,20 +99,20 @@ def _keys(*columns: tuple[Codes, Times]) -> list[npt.NDArray[np.int64]]:
     """Return integers that sort like appliance and time; a missing time comes last."""
     stamps = [times.astype("datetime64[us]", copy=False).view(np.int64) for _, times in columns]
     missing = [np.isnat(times) for _, times in columns]
-    known = [told[~none] for told, none in zip(stamps, missing, strict=True)]
-    first = min((int(told.min()) for told in known if len(told)), default=0)
-    span = max((int(told.max()) for told in known if len(told)), default=0) - first + 2
+    present = [values[~is_missing] for values, is_missing in zip(stamps, missing, strict=True)]
+    first = min((int(values.min()) for values in present if len(values)), default=0)
+    span = max((int(values.max()) for values in present if len(values)), default=0) - first + 2
     highest = max(int(codes.max(initial=0)) for codes, _ in columns)
     if span * (highest + 2) >= _LARGEST:
         # too long a time span for int64: use ranks
-        distinct = np.unique(np.concatenate(known))
-        stamps = [np.searchsorted(distinct, told) for told in stamps]
+        distinct = np.unique(np.concatenate(present))
+        stamps = [np.searchsorted(distinct, values) for values in stamps]
         first, span = 0, len(distinct) + 2
     keys = []
-    for (codes, _), told, none in zip(columns, stamps, missing, strict=True):
-        key = codes * span + (told - first)
-        if none.any():
-            key[none] = codes[none] * span + (span - 1)
+    for (codes, _), values, is_missing in zip(columns, stamps, missing, strict=True):
+        key = codes * span + (values - first)
+        if is_missing.any():
+            key[is_missing] = codes[is_missing] * span + (span - 1)
         keys.append(key)
     return keys
 
@@ -180,16 +180,16 @@ def asof_index(key_codes: Codes, key_times: Times, codes: Codes, times: Times) -
     >>> asof_index(np.array([0, 0]), day, np.array([0, 1]), day)
     array([ 0, -1])
     """
-    held = np.flatnonzero(~np.isnat(key_times))
+    valid = np.flatnonzero(~np.isnat(key_times))
     result = np.full(len(times), -1, dtype=np.intp)
-    if not len(held):
+    if not len(valid):
         return result
-    keys, queries = _keys((key_codes[held], key_times[held]), (codes, times))
+    keys, queries = _keys((key_codes[valid], key_times[valid]), (codes, times))
     order = np.argsort(keys, kind="stable")
     newest = np.searchsorted(keys[order], queries, side="right") - 1
-    row = held[order[np.maximum(newest, 0)]]
-    found = (newest >= 0) & (key_codes[row] == codes) & ~np.isnat(times)
-    result[found] = row[found]
+    row = valid[order[np.maximum(newest, 0)]]
+    matched = (newest >= 0) & (key_codes[row] == codes) & ~np.isnat(times)
+    result[matched] = row[matched]
     return result
 
 

@@ -119,8 +119,8 @@ def last_attempts(jobs: pd.DataFrame, *, at: pd.Timestamp, appliances: pd.Index)
     DataFrame
         By appliance: last_attempt [UTC] and last_outcome.
     """
-    begun = (jobs["outcome"] != "void").to_numpy() & (times_of(jobs["start_time"]) <= instant(at))
-    rows = np.flatnonzero(begun)
+    started = (jobs["outcome"] != "void").to_numpy() & (times_of(jobs["start_time"]) <= instant(at))
+    rows = np.flatnonzero(started)
     row = asof_index(
         to_codes(jobs["appliance"], appliances)[rows],
         times_of(jobs["start_time"])[rows],
@@ -128,8 +128,8 @@ def last_attempts(jobs: pd.DataFrame, *, at: pd.Timestamp, appliances: pd.Index)
         np.full(len(appliances), instant(at)),
     )
     newest = np.append(rows, -1)[row]
-    told = {
+    columns = {
         name: jobs[column].array.take(newest, allow_fill=True)
         for name, column in (("last_attempt", "start_time"), ("last_outcome", "outcome"))
     }
-    return pd.DataFrame(told, index=appliances)
+    return pd.DataFrame(columns, index=appliances)

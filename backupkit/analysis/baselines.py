@@ -83,35 +83,35 @@ class _MeasuredJobs:
         after = np.searchsorted(self.codes, every, side="right")
         return after - np.searchsorted(self.codes, every, side="left"), after - 1
 
-    def windows(self, positions: Codes, told: Codes) -> Iterator[tuple[slice, Numbers]]:
-        """Yield in chunks the newest `told` values up to each position, padded with NaN."""
+    def windows(self, positions: Codes, counts: Codes) -> Iterator[tuple[slice, Numbers]]:
+        """Yield in chunks the newest `counts` values up to each position, padded with NaN."""
         padded = np.concatenate([np.full(BASELINE_RUNS, np.nan), self.measured])
         views = np.lib.stride_tricks.sliding_window_view(padded, BASELINE_RUNS)
         age = np.arange(BASELINE_RUNS)[::-1]
         for begin in range(0, len(positions), _CHUNK):
-            part = slice(begin, begin + _CHUNK)
-            window = views[positions[part] + 1]
-            window[age >= told[part, None]] = np.nan
-            yield part, window
+            chunk = slice(begin, begin + _CHUNK)
+            window = views[positions[chunk] + 1]
+            window[age >= counts[chunk, None]] = np.nan
+            yield chunk, window
 
     def before(self, codes: Codes, times: Times) -> tuple[Codes, Numbers, Numbers]:
         """Return number, median and MAD of the last jobs that ended before each time."""
         position = asof_index(self.codes, self.done, codes, times - _TICK)
         first = np.searchsorted(self.codes, codes, side="left")
-        told = np.where(position < 0, 0, np.minimum(position - first + 1, BASELINE_RUNS))
+        counts = np.where(position < 0, 0, np.minimum(position - first + 1, BASELINE_RUNS))
         middle, spread = np.full(len(codes), np.nan), np.full(len(codes), np.nan)
-        for part, window in self.windows(position, told):
-            middle[part] = _medians(window)
-            spread[part] = _medians(np.abs(window - middle[part, None]))
-        return told, middle, spread
+        for chunk, window in self.windows(position, counts):
+            middle[chunk] = _medians(window)
+            spread[chunk] = _medians(np.abs(window - middle[chunk, None]))
+        return counts, middle, spread
 
 
 def _medians(rows: Numbers) -> Numbers:
     """Return the median of each row, NaN for a row without numbers."""
     ordered = np.sort(rows, axis=1)
-    told = np.count_nonzero(~np.isnan(ordered), axis=1)
+    counts = np.count_nonzero(~np.isnan(ordered), axis=1)
     at = np.arange(len(rows))
-    low, high = ordered[at, np.maximum(told - 1, 0) // 2], ordered[at, told // 2]
+    low, high = ordered[at, np.maximum(counts - 1, 0) // 2], ordered[at, counts // 2]
     middle: Numbers = (low + high) / 2
     return middle
 
@@ -187,8 +187,8 @@ def anomalies(
     ... )
     >>> period = {"start": first, "end": ends[-1] + pd.Timedelta(days=1)}
     >>> names = pd.Index(["vc-1"], name="appliance")
-    >>> found = anomalies(jobs, **period, now=period["end"], appliances=names)
-    >>> found[["kind", "value", "typical", "rule"]].values.tolist()
+    >>> result = anomalies(jobs, **period, now=period["end"], appliances=names)
+    >>> result[["kind", "value", "typical", "rule"]].values.tolist()
     [['duration', 2700.0, 900.0, 'score 27.0 > 3.5']]
     """
     limits = limits or AnomalyLimits()
@@ -201,26 +201,26 @@ def anomalies(
         for kind, values in measures.items()
     }
     inside = success & (done >= instant(start)) & (done < instant(end)) & (codes >= 0)
-    found = []
+    results = []
     for kind, values in measures.items():
         rows = np.flatnonzero(inside & ~np.isnan(values))
         usual = runs[kind].before(codes[rows], began[rows])
-        found.append(_outliers(kind, rows, values[rows], usual, limits))
-    gone = jobs["vanished_at"].notna().to_numpy()
-    open_now = jobs["outcome"].eq("open").to_numpy() & ~gone & (codes >= 0)
+        results.append(_outliers(kind, rows, values[rows], usual, limits))
+    vanished = jobs["vanished_at"].notna().to_numpy()
+    open_now = jobs["outcome"].eq("open").to_numpy() & ~vanished & (codes >= 0)
     rows = np.flatnonzero(open_now & (began <= instant(now)))
     usual = runs["duration"].before(codes[rows], began[rows])
     elapsed = (instant(now) - began[rows]) / _SECOND
-    found.append(_outliers("overrun", rows, elapsed, usual, limits))
+    results.append(_outliers("overrun", rows, elapsed, usual, limits))
     if polled is not None:
-        visited = times_of(polled.reindex(appliances))[codes[rows]]
-        unchanged = (visited - times_of(jobs["last_seen_at"])[rows]) / _SECOND
-        found.append(_stalled(rows, unchanged, usual[1]))
-    told = pd.concat(found, ignore_index=True)
-    which = jobs[["appliance", "job_id", "start_time"]].iloc[told["row"].to_numpy()]
-    told = pd.concat([told, which.reset_index(drop=True)], axis="columns")
+        polled_at = times_of(polled.reindex(appliances))[codes[rows]]
+        unchanged = (polled_at - times_of(jobs["last_seen_at"])[rows]) / _SECOND
+        results.append(_stalled(rows, unchanged, usual[1]))
+    combined = pd.concat(results, ignore_index=True)
+    which = jobs[["appliance", "job_id", "start_time"]].iloc[combined["row"].to_numpy()]
+    combined = pd.concat([combined, which.reset_index(drop=True)], axis="columns")
     by = ["appliance", "start_time", "job_id", "kind"]
-    return ANOMALIES.conform(told.sort_values(by, kind="stable"))
+    return ANOMALIES.conform(combined.sort_values(by, kind="stable"))
 
 
 def _outliers(
@@ -231,48 +231,48 @@ def _outliers(
     limits: AnomalyLimits,
 ) -> pd.DataFrame:
     """Return the rows with a value beyond a threshold, with median and score."""
-    told, middle, spread = usual
+    counts, middle, spread = usual
     scale = np.fmax(spread, _MIN_MAD_SHARE * middle)
     scale[scale == 0] = np.nan
     score = _MAD_TO_SIGMA * (values - middle) / scale
-    strange = score > limits.z_score if kind == "overrun" else np.abs(score) > limits.z_score
-    strange |= values > limits.max_ratio * middle
+    is_outlier = score > limits.z_score if kind == "overrun" else np.abs(score) > limits.z_score
+    is_outlier |= values > limits.max_ratio * middle
     if kind == "size":
-        strange |= values < limits.min_ratio * middle
-    kept = np.flatnonzero(strange & (told == BASELINE_RUNS))
+        is_outlier |= values < limits.min_ratio * middle
+    kept = np.flatnonzero(is_outlier & (counts == BASELINE_RUNS))
     frame = pd.DataFrame(
         {"row": rows, "kind": kind, "value": values, "typical": middle, "score": score}
     ).iloc[kept]
     figures = zip(frame["value"], frame["typical"], frame["score"], strict=True)
-    words = [_describe_rule(kind, *figure, limits) for figure in figures]
-    return frame.assign(rule=pd.Series(words, index=frame.index, dtype="str"))
+    texts = [_describe_rule(kind, *figure, limits) for figure in figures]
+    return frame.assign(rule=pd.Series(texts, index=frame.index, dtype="str"))
 
 
 def _describe_rule(
     kind: str, value: float, typical: float, score: float, limits: AnomalyLimits
 ) -> str:
     """Describe the thresholds that a value exceeds."""
-    said = []
+    phrases = []
     if abs(score) > limits.z_score:
         sign, relation = ("", ">") if score > 0 else ("-", "<")
         digits = 1 if abs(score) > limits.z_score + 0.1 else 4  # never "3.5 > 3.5"
-        said.append(f"score {score:,.{digits}f} {relation} {sign}{limits.z_score:g}")
+        phrases.append(f"score {score:,.{digits}f} {relation} {sign}{limits.z_score:g}")
     if value > limits.max_ratio * typical:
-        said.append(f"{value / typical:,.1f} times the median" if typical else "the median is 0")
+        phrases.append(f"{value / typical:,.1f} times the median" if typical else "the median is 0")
     if kind == "size" and value < limits.min_ratio * typical:
-        said.append(f"{value / typical:.0%} of the median size".replace("%", " %"))
-    return "; ".join(said)
+        phrases.append(f"{value / typical:.0%} of the median size".replace("%", " %"))
+    return "; ".join(phrases)
 
 
 def _stalled(rows: Codes, unchanged: Numbers, typical: Numbers) -> pd.DataFrame:
     """Return the running jobs that have not changed for too long."""
     limit = np.fmax(_STALL_MIN, _STALL_SHARE * typical)
     kept = np.flatnonzero(unchanged > limit)
-    words = [
-        f"no change for {value / 60:,.0f} min, more than {most / 60:,.0f} min"
-        for value, most in zip(unchanged[kept], limit[kept], strict=True)
+    texts = [
+        f"no change for {value / 60:,.0f} min, more than {allowed / 60:,.0f} min"
+        for value, allowed in zip(unchanged[kept], limit[kept], strict=True)
     ]
-    columns = {"row": rows[kept], "kind": "stall", "value": unchanged[kept], "rule": words}
+    columns = {"row": rows[kept], "kind": "stall", "value": unchanged[kept], "rule": texts}
     return pd.DataFrame(columns)
 
 
@@ -329,10 +329,10 @@ def baselines(
     ...     }
     ... )
     >>> names = pd.Index(["vc-1"], name="appliance")
-    >>> told = baselines(
+    >>> result = baselines(
     ...     jobs, SCHEDULES.empty(), end=starts[-1] + pd.Timedelta("1D"), appliances=names
     ... )
-    >>> told[["learnt", "growth", "footprint"]].values.tolist()
+    >>> result[["learnt", "growth", "footprint"]].values.tolist()
     [[5, 1.0, 3099]]
     """
     number = len(appliances)
@@ -343,12 +343,12 @@ def baselines(
     measures = _measures(jobs)
     typical = {}
     for kind, values in measures.items():
-        runs = _MeasuredJobs.of(codes, done, values, good)
-        has, newest = runs.newest(number)
+        measured = _MeasuredJobs.of(codes, done, values, good)
+        has, newest = measured.newest(number)
         learnt = np.minimum(has, BASELINE_RUNS)
         typical[kind] = np.full(number, np.nan)
-        for part, window in runs.windows(newest, learnt):
-            typical[kind][part] = _medians(window)
+        for chunk, window in measured.windows(newest, learnt):
+            typical[kind][chunk] = _medians(window)
     sized = good & ~np.isnan(measures["size"])
     # the measured value is the row in `jobs`
     sizes = _MeasuredJobs.of(codes, done, np.arange(len(jobs), dtype=np.float64), sized)
@@ -364,7 +364,7 @@ def baselines(
     keeps = retained(current, appliances)
     kept = newest[sizes.codes] - np.arange(len(rows)) < keeps[sizes.codes]
     kept_bytes = sums_of(sizes.codes[kept], jobs["size"].iloc[rows[kept]], number=number)
-    whole = keeps >= all_jobs.to_numpy("float64")
+    keeps_all = keeps >= all_jobs.to_numpy("float64")
     columns = {
         "appliance": pd.Series(appliances, dtype="str"),
         "learnt": pd.Series(learnt),
@@ -372,8 +372,8 @@ def baselines(
         "typical_size": pd.Series(typical["size"]),
         "growth": pd.Series(growth),
         "growth_share": pd.Series(share),
-        "footprint": all_bytes.where(all_jobs > 0).where(whole, kept_bytes),
-        "footprint_jobs": all_jobs.where(whole, np.minimum(has, keeps)),
+        "footprint": all_bytes.where(all_jobs > 0).where(keeps_all, kept_bytes),
+        "footprint_jobs": all_jobs.where(keeps_all, np.minimum(has, keeps)),
     }
     return BASELINES.frame(columns)
 
@@ -402,10 +402,10 @@ def _growth_rates(
 
 def _slope(when: Numbers, much: Numbers) -> float:
     """Return the Theil-Sen slope: the median slope of all pairs of points."""
-    one, other = _pairs(len(when))
-    apart = when[other] - when[one]
+    first, second = _pairs(len(when))
+    apart = when[second] - when[first]
     distinct = apart != 0
-    return float(np.median((much[other] - much[one])[distinct] / apart[distinct]))
+    return float(np.median((much[second] - much[first])[distinct] / apart[distinct]))
 
 
 @lru_cache(maxsize=GROWTH_SIZES)

@@ -151,7 +151,7 @@ _PATTERNS: Final = (
     ),
 )
 
-CAUSES: Final = tuple(known.cause for known in _PATTERNS)
+CAUSES: Final = tuple(pattern.cause for pattern in _PATTERNS)
 """All known causes, the most specific first."""
 
 
@@ -182,6 +182,6 @@ def cause_of(text: str | None, message_id: str | None = None) -> Cause | None:
     >>> cause_of("Not enough space on nas-1") is None
     True
     """
-    words = text[:_MAX_TEXT] if isinstance(text, str) else ""
-    told = message_id if isinstance(message_id, str) else None
-    return next((known.cause for known in _PATTERNS if known.fits(words, told)), None)
+    searched = text[:_MAX_TEXT] if isinstance(text, str) else ""
+    known_id = message_id if isinstance(message_id, str) else None
+    return next((pattern.cause for pattern in _PATTERNS if pattern.fits(searched, known_id)), None)

@@ -53,8 +53,10 @@ def failure_counts(
     >>> times = [pd.Timestamp(f"2026-11-02T{hour:02}:00Z") for hour in (1, 2)]
     >>> jobs = JOBS.frame({"appliance": ["a", "b"], "outcome": ["failure"] * 2, "end_time": times})
     >>> day = pd.Timestamp("2026-11-02", tz="UTC")
-    >>> told = failure_signatures(jobs)
-    >>> failure_counts(jobs, told, start=day, end=day + pd.Timedelta(days=1))["jobs"].to_list()
+    >>> signatures = failure_signatures(jobs)
+    >>> failure_counts(jobs, signatures, start=day, end=day + pd.Timedelta(days=1))[
+    ...     "jobs"
+    ... ].to_list()
     [1, 1]
     """
     ended = _ended(jobs, start, end)
@@ -115,23 +117,23 @@ def clusters(
     ...     }
     ... )
     >>> members = pd.DataFrame({"site": "Hamburg", "group": "test"}, index=list("abc"))
-    >>> told = failure_signatures(jobs)
-    >>> found = clusters(jobs, told, members, start=day, end=day + pd.Timedelta(days=1))
-    >>> found["finding"].to_list()
+    >>> signatures = failure_signatures(jobs)
+    >>> result = clusters(jobs, signatures, members, start=day, end=day + pd.Timedelta(days=1))
+    >>> result["finding"].to_list()
     ['2 of 2 on the same target sftp://nas-1, nobody else has it (0 of 1)']
     """
     ended = _ended(jobs, start, end).sort_values("done", kind="stable")
     failed = ended[ended["outcome"] == "failure"].join(signatures["signature"])
     everyone = _attribute_values(ended, ["appliance"], members)
     affected = _attribute_values(failed, ["signature", "appliance"], members)
-    found = pd.concat(
+    shared = pd.concat(
         [_shared_values(by, everyone, affected) for by in _PHRASES], ignore_index=True
     )
     size = affected.groupby("signature").size()
-    ranked = found.assign(
-        size=found["signature"].map(size),
-        order=found["lift"].fillna(np.inf),
-        finding=[_finding(row) for row in found.to_dict("records")],
+    ranked = shared.assign(
+        size=shared["signature"].map(size),
+        order=shared["lift"].fillna(np.inf),
+        finding=[_finding(row) for row in shared.to_dict("records")],
     ).sort_values(["size", "signature", "order"], ascending=[False, True, False], kind="stable")
     return CLUSTERS.conform(ranked)
 
@@ -227,12 +229,12 @@ def _attribute_values(jobs: pd.DataFrame, keys: list[str], members: pd.DataFrame
     """Return the newest known values of each key; `jobs` is sorted by end."""
     newest = jobs.groupby(keys)[["location", "build"]].last()
     names = newest.index.get_level_values("appliance")
-    traits = {
+    values = {
         "target": newest["location"].map(target_of, na_action="ignore"),
         "build": newest["build"],
         **{name: members[name].reindex(names).set_axis(newest.index) for name in ("site", "group")},
     }
-    return pd.DataFrame({name: column.astype("str") for name, column in traits.items()})
+    return pd.DataFrame({name: column.astype("str") for name, column in values.items()})
 
 
 def _shared_values(by: str, everyone: pd.DataFrame, affected: pd.DataFrame) -> pd.DataFrame:
@@ -240,17 +242,17 @@ def _shared_values(by: str, everyone: pd.DataFrame, affected: pd.DataFrame) -> p
     usual = everyone[by].rename("usual")
     failed = affected[by].dropna().rename("value").reset_index()
     names = affected.index.get_level_values("appliance")
-    known = usual.reindex(names).set_axis(affected.index).dropna().reset_index()
+    usual_values = usual.reindex(names).set_axis(affected.index).dropna().reset_index()
     counts = failed.groupby(["signature", "value"]).size()
     signature = counts.index.get_level_values("signature")
     value = counts.index.get_level_values("value")
     held = counts.to_numpy("int64")
     total = _sizes(failed.groupby("signature"), signature)
     # an affected appliance counts with the value of its failed jobs, not with its usual one
-    moved = _sizes(known.groupby(["signature", "usual"]), counts.index)
+    moved = _sizes(usual_values.groupby(["signature", "usual"]), counts.index)
     sharing = _sizes(usual.groupby(usual), value) - moved + held
-    everybody = usual.count() - _sizes(known.groupby("signature"), signature) + total
-    found = pd.DataFrame(
+    everybody = usual.count() - _sizes(usual_values.groupby("signature"), signature) + total
+    shared = pd.DataFrame(
         {
             "signature": signature.astype("str"),
             "by": by,
@@ -262,12 +264,12 @@ def _shared_values(by: str, everyone: pd.DataFrame, affected: pd.DataFrame) -> p
         }
     )
     rest = total - held
-    elsewhere = found["others"].where(rest > 0)
-    found["lift"] = ((held / sharing) / (rest / elsewhere)).astype("Float64")
+    elsewhere = shared["others"].where(rest > 0)
+    shared["lift"] = ((held / sharing) / (rest / elsewhere)).astype("Float64")
     # in integers, so that a lift of exactly 1.5 is excluded
-    lifted = 2 * held * found["others"] > 3 * rest * sharing
-    kept: pd.DataFrame = found[
-        (held >= _MIN_APPLIANCES) & (held > rest) & (found["others"] > 0) & lifted
+    lifted = 2 * held * shared["others"] > 3 * rest * sharing
+    kept: pd.DataFrame = shared[
+        (held >= _MIN_APPLIANCES) & (held > rest) & (shared["others"] > 0) & lifted
     ]
     return kept
 

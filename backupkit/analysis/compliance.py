@@ -48,7 +48,7 @@ _UNITS: Final = {
 """The unit of each figure, in the order of the report."""
 
 
-def ratio(part: pd.Series, whole: pd.Series) -> pd.Series:
+def ratio(numerator: pd.Series, denominator: pd.Series) -> pd.Series:
     """Divide two columns, with NA where the denominator is 0.
 
     Examples
@@ -56,7 +56,7 @@ def ratio(part: pd.Series, whole: pd.Series) -> pd.Series:
     >>> ratio(pd.Series([6, 0]), pd.Series([9, 0])).to_list()
     [0.6666666666666666, <NA>]
     """
-    share = part.astype("Float64") / whole.where(whole > 0).astype("Float64")
+    share = numerator.astype("Float64") / denominator.where(denominator > 0).astype("Float64")
     return share.astype("Float64")
 
 
@@ -168,12 +168,12 @@ def group_metrics(facts: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Of `backupkit.tables.GROUPS`; appliances without a site or group are left out.
     """
-    parts = _contributions(facts)
+    contributions = _contributions(facts)
     tables = []
     for by in ("site", "group"):
         if facts[by].isna().all():
             continue
-        table = _to_long(parts.groupby(facts[by]).sum())
+        table = _to_long(contributions.groupby(facts[by]).sum())
         tables.append(table.assign(by=by))
     return GROUPS.conform(pd.concat(tables, ignore_index=True)) if tables else GROUPS.empty()
 
@@ -187,8 +187,8 @@ def _to_long(sums: pd.DataFrame) -> pd.DataFrame:
             "metric": np.repeat(list(_UNITS), size),
             "unit": np.repeat(list(_UNITS.values()), size),
             **{
-                part: sums[[f"{metric} {part}" for metric in _UNITS]].to_numpy().ravel("F")
-                for part in ("numerator", "denominator")
+                side: sums[[f"{metric} {side}" for metric in _UNITS]].to_numpy().ravel("F")
+                for side in ("numerator", "denominator")
             },
         }
     )
@@ -199,15 +199,15 @@ def _to_long(sums: pd.DataFrame) -> pd.DataFrame:
 def _contributions(facts: pd.DataFrame) -> pd.DataFrame:
     """Return each appliance's part of the numerator and denominator of each figure."""
     state = facts["state"]
-    compliant, known = state.eq("compliant"), state.isin(["compliant", "breach"])
-    in_scope = known | state.eq("unknown")
+    compliant, is_observed = state.eq("compliant"), state.isin(["compliant", "breach"])
+    in_scope = is_observed | state.eq("unknown")
     hours, observed, scope = _times(facts)
     good, resolved, counted = _slots(facts)
     on_time = facts["slots_met"] + facts["slots_rescued"]
     missed = facts[list(_MISSED_SLOTS)].sum(axis=1)
     attempts, firsts, window, duration = (
-        (facts[f"{good_ones}_ok"], facts[whole])
-        for good_ones, whole in (
+        (facts[f"{prefix}_ok"], facts[total])
+        for prefix, total in (
             ("attempts", "attempts"),
             ("first_attempts", "first_attempts"),
             ("window", "window_runs"),
@@ -217,11 +217,11 @@ def _contributions(facts: pd.DataFrame) -> pd.DataFrame:
     recent = in_scope & (facts["last_success_end"] >= facts["lookback_from"])
     # the caller has dropped excluded appliances
     read = facts["configured"] & facts["read"]
-    parts = {
+    fractions = {
         "appliances_strict": (compliant, in_scope),
-        "appliances_observed": (compliant, known),
+        "appliances_observed": (compliant, is_observed),
         "appliances_lookback": (recent, in_scope),
-        "coverage_appliances": (known, in_scope),
+        "coverage_appliances": (is_observed, in_scope),
         "coverage_polled": (read, facts["configured"]),
         "rpo_strict_micro": (hours, scope),
         "rpo_strict_macro": _macro(facts["rpo_strict"]),
@@ -251,9 +251,9 @@ def _contributions(facts: pd.DataFrame) -> pd.DataFrame:
         "coverage_time": (observed, scope),
     }
     columns = {
-        f"{metric} {part}": values.astype("Float64").to_numpy("float64", na_value=0)
-        for metric, pair in parts.items()
-        for part, values in zip(("numerator", "denominator"), pair, strict=True)
+        f"{metric} {side}": values.astype("Float64").to_numpy("float64", na_value=0)
+        for metric, pair in fractions.items()
+        for side, values in zip(("numerator", "denominator"), pair, strict=True)
     }
     return pd.DataFrame(columns, index=facts.index)
 

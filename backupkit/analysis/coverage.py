@@ -104,8 +104,8 @@ def job_times(jobs: pd.DataFrame) -> tuple[Times, Times]:
     """
     start, end = times_of(jobs["start_time"]), times_of(jobs["end_time"])
     finished = to_codes(jobs["outcome"], pd.Index(_FINISHED)) >= 0
-    told = np.where(np.isnat(end), times_of(jobs["last_seen_at"]), end)
-    return start, np.where(finished, np.fmax(told, np.where(np.isnat(told), NAT, start)), NAT)
+    ended = np.where(np.isnat(end), times_of(jobs["last_seen_at"]), end)
+    return start, np.where(finished, np.fmax(ended, np.where(np.isnat(ended), NAT, start)), NAT)
 
 
 def poll_summary(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
@@ -133,19 +133,19 @@ def poll_summary(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     the newest one at least 1 h earlier, so that two polls in quick succession do not shorten the
     cadence. A poll that Ctrl-C stopped, or that only followed a running job, is ignored.
     """
-    seen = polls.iloc[counted_polls(polls)]
-    good = seen[seen["ok"].astype("bool")]
-    by, by_good = seen.groupby("appliance"), good.groupby("appliance")
+    counted = polls.iloc[counted_polls(polls)]
+    good = counted[counted["ok"].astype("bool")]
+    by, by_good = counted.groupby("appliance"), good.groupby("appliance")
     facts = pd.DataFrame(index=appliances)
     facts["first_poll"], facts["last_poll"] = by["polled_at"].min(), by["polled_at"].max()
     facts["first_ok"], facts["last_ok"] = by_good["polled_at"].min(), by_good["polled_at"].max()
     facts["cadence"] = _cadence(good, appliances)
-    last_ok = facts["last_ok"].reindex(seen["appliance"]).reset_index(drop=True)
-    polled_at = seen["polled_at"].reset_index(drop=True)
+    last_ok = facts["last_ok"].reindex(counted["appliance"]).reset_index(drop=True)
+    polled_at = counted["polled_at"].reset_index(drop=True)
     after = (last_ok.isna() | (polled_at > last_ok)).to_numpy()
-    since = seen[after].groupby("appliance")
+    since = counted[after].groupby("appliance")
     facts["failing_since"] = since["polled_at"].min()
-    newest = seen[after].drop_duplicates("appliance", keep="last").set_index("appliance")
+    newest = counted[after].drop_duplicates("appliance", keep="last").set_index("appliance")
     newest_good = good.drop_duplicates("appliance", keep="last").set_index("appliance")
     for name in ("error", "detail"):
         facts[name] = newest[name].reindex(appliances)
@@ -183,9 +183,9 @@ def counted_polls(polls: pd.DataFrame) -> Codes:
     good = polls["ok"].to_numpy(dtype=bool, na_value=False)[rows]
     order = sort_order(codes, tie_break_after(good, times))
     codes, times, good = codes[order], times[order], good[order]
-    again = np.zeros(len(order), dtype=bool)
-    again[1:] = (codes[1:] == codes[:-1]) & (times[1:] == times[:-1]) & (good[1:] == good[:-1])
-    counted: Codes = rows[order[~again]]
+    repeated = np.zeros(len(order), dtype=bool)
+    repeated[1:] = (codes[1:] == codes[:-1]) & (times[1:] == times[:-1]) & (good[1:] == good[:-1])
+    counted: Codes = rows[order[~repeated]]
     return counted
 
 
@@ -195,10 +195,10 @@ def _cadence(good: pd.DataFrame, appliances: pd.Index) -> pd.Series:
     codes, times = to_codes(rows["appliance"], appliances), times_of(rows["polled_at"])
     chosen = np.append(times, NAT)[cadence_polls(codes, times, len(appliances))]
     gaps = np.sort(chosen[:-1] - chosen[1:], axis=0)  # NaT comes last
-    told = np.count_nonzero(~np.isnat(gaps), axis=0)
+    counts = np.count_nonzero(~np.isnat(gaps), axis=0)
     every = np.arange(len(appliances))
-    low, high = gaps[np.maximum(told - 1, 0) // 2, every], gaps[told // 2, every]
-    usual = np.where(told > 0, low + (high - low) // 2, np.timedelta64(CADENCE_FLOOR))
+    low, high = gaps[np.maximum(counts - 1, 0) // 2, every], gaps[counts // 2, every]
+    usual = np.where(counts > 0, low + (high - low) // 2, np.timedelta64(CADENCE_FLOOR))
     several = np.bincount(codes, minlength=len(appliances)) > 1
     cadence = np.where(several, usual, np.timedelta64(_DEFAULT_CADENCE))
     return pd.Series(cadence.astype("timedelta64[us]"), index=appliances)
@@ -281,8 +281,8 @@ def skew_corrections(skew: pd.Series) -> pd.Series:
 
 def coverage(
     oldest: pd.Series,
-    visited: pd.DataFrame,
-    rules: pd.DataFrame,
+    poll_summary: pd.DataFrame,
+    resolved_policy: pd.DataFrame,
     *,
     start: pd.Timestamp,
 ) -> pd.DataFrame:
@@ -292,9 +292,9 @@ def coverage(
     ----------
     oldest : Series of datetime64
         Corrected start of the oldest job [UTC], by appliance; missing if there is none.
-    visited : DataFrame
+    poll_summary : DataFrame
         Result of `poll_summary`.
-    rules : DataFrame
+    resolved_policy : DataFrame
         Result of `Policy.rules`, with the same index.
     start : Timestamp
         The period's start.
@@ -317,15 +317,15 @@ def coverage(
     ----------
     .. [1] docs/sla.md, section 3, "known_since" and "known_until".
     """
-    evidence = times_of(visited["last_ok"])
+    evidence = times_of(poll_summary["last_ok"])
     never = np.isnat(evidence)
-    oldest_start = times_of(oldest.reindex(rules.index))
-    known_since = np.where(never, NAT, np.fmin(times_of(visited["first_ok"]), oldest_start))
-    staleness = rules["staleness"].fillna(visited["cadence"])
-    known_until = np.fmin(evidence + spans_of(staleness), times_of(visited["failing_since"]))
-    first_poll = times_of(visited["first_poll"])
+    oldest_start = times_of(oldest.reindex(resolved_policy.index))
+    known_since = np.where(never, NAT, np.fmin(times_of(poll_summary["first_ok"]), oldest_start))
+    staleness = resolved_policy["staleness"].fillna(poll_summary["cadence"])
+    known_until = np.fmin(evidence + spans_of(staleness), times_of(poll_summary["failing_since"]))
+    first_poll = times_of(poll_summary["first_poll"])
     # a failed poll must not shorten the unknown time
-    expected = np.where(rules["configured"].to_numpy(), instant(start), NAT)
+    expected = np.where(resolved_policy["configured"].to_numpy(), instant(start), NAT)
     first_sign = np.fmin(first_poll, expected)
     times = {
         "known_since": known_since,
@@ -334,4 +334,4 @@ def coverage(
         "since": np.where(never, first_sign, known_since),
     }
     columns = {name: utc(values) for name, values in times.items()}
-    return pd.DataFrame(columns).set_axis(rules.index)
+    return pd.DataFrame(columns).set_axis(resolved_policy.index)

@@ -49,13 +49,13 @@ _COLUMNS: Final = (
 
 
 def restrict_to_period(
-    known: Known, *, start: pd.Timestamp, end: pd.Timestamp, now: pd.Timestamp
+    data: Known, *, start: pd.Timestamp, end: pd.Timestamp, now: pd.Timestamp
 ) -> Known:
     """Drop the jobs and polls that no figure of a period needs.
 
     Parameters
     ----------
-    known : Known
+    data : Known
         The data known at `now`, each job once: complete, or at least what this function keeps.
     start, end : Timestamp
         The period, half-open.
@@ -92,13 +92,13 @@ def restrict_to_period(
     good one, the newest good one up to the period's end, the first after the newest good one, and
     those of the cadence.
     """
-    totals = totals_of(known.jobs, known.polls) if known.totals is None else known.totals
-    polls = known.polls.iloc[_needed_polls(known.polls, end)].reset_index(drop=True)
+    totals = totals_of(data.jobs, data.polls) if data.totals is None else data.totals
+    polls = data.polls.iloc[_needed_polls(data.polls, end)].reset_index(drop=True)
     good = polls[polls["ok"].astype("bool")].drop_duplicates("appliance", keep="last")
     skew = good.set_index("appliance")["clock_skew"]
-    kept = _needed_jobs(known, skew, totals, start=start, end=end, now=now)
-    jobs = known.jobs if kept.all() else known.jobs[kept].reset_index(drop=True)
-    return replace(known, jobs=jobs, polls=polls, totals=totals)
+    kept = _needed_jobs(data, skew, totals, start=start, end=end, now=now)
+    jobs = data.jobs if kept.all() else data.jobs[kept].reset_index(drop=True)
+    return replace(data, jobs=jobs, polls=polls, totals=totals)
 
 
 def _needed_polls(polls: pd.DataFrame, end: pd.Timestamp) -> Codes:
@@ -128,19 +128,19 @@ def _needed_polls(polls: pd.DataFrame, end: pd.Timestamp) -> Codes:
 
 def _first(codes: Codes, among: Codes, number: int) -> Codes:
     """Return each appliance's first row in `among`; rows are sorted by appliance."""
-    own = codes[among]
-    begins = np.searchsorted(own, np.arange(number))
-    found = np.append(own, -1)[begins] == np.arange(number)
-    first: Codes = among[begins[found]]
+    row_codes = codes[among]
+    begins = np.searchsorted(row_codes, np.arange(number))
+    has_row = np.append(row_codes, -1)[begins] == np.arange(number)
+    first: Codes = among[begins[has_row]]
     return first
 
 
 def _last(codes: Codes, among: Codes, number: int) -> Codes:
     """Return each appliance's last row in `among`; rows are sorted by appliance."""
-    own = codes[among]
-    ends = np.searchsorted(own, np.arange(number), side="right") - 1
-    found = np.append(own, -1)[ends] == np.arange(number)
-    last: Codes = among[ends[found]]
+    row_codes = codes[among]
+    ends = np.searchsorted(row_codes, np.arange(number), side="right") - 1
+    has_row = np.append(row_codes, -1)[ends] == np.arange(number)
+    last: Codes = among[ends[has_row]]
     return last
 
 
@@ -175,7 +175,7 @@ class _SortedTimes:
 
 
 def _needed_jobs(
-    known: Known,
+    data: Known,
     skew: pd.Series,
     totals: pd.DataFrame,
     *,
@@ -184,9 +184,9 @@ def _needed_jobs(
     now: pd.Timestamp,
 ) -> Flags:
     """Return which jobs to keep; see the notes of `restrict_to_period`."""
-    names = pd.Index(known.jobs["appliance"].unique()).sort_values()
+    names = pd.Index(data.jobs["appliance"].unique()).sort_values()
     number = len(names)
-    jobs = correct_clock_skew(known.jobs[list(_COLUMNS)], skew_corrections(skew.reindex(names)))
+    jobs = correct_clock_skew(data.jobs[list(_COLUMNS)], skew_corrections(skew.reindex(names)))
     codes, outcome = to_codes(jobs["appliance"], names), jobs["outcome"]
     success, still_open = outcome.eq("success").to_numpy(), outcome.eq("open").to_numpy()
     began, done = job_times(jobs)
@@ -195,7 +195,7 @@ def _needed_jobs(
     first, last = instant(start), instant(end)
     by_end = _SortedTimes.of(codes, np.where(success, done, NAT), number)
     by_start = _SortedTimes.of(codes, began, number)
-    over = done <= last
+    ended_by_end = done <= last
 
     before = done < first
     success_before = by_end.nth_newest(before, 1)
@@ -207,20 +207,20 @@ def _needed_jobs(
     earlier = done < judged[codes]
 
     later = np.bincount(codes[sized & (done > last)], minlength=number)
-    there = totals["sized_jobs"].reindex(names).fillna(0).to_numpy("int64") - later
-    keeps = retained(current_schedules(known.schedules, at=end), names)
-    partly = np.where(keeps < there, keeps, 0).astype(np.intp)
+    sized_total = totals["sized_jobs"].reindex(names).fillna(0).to_numpy("int64") - later
+    keeps = retained(current_schedules(data.schedules, at=end), names)
+    kept_sizes = np.where(keeps < sized_total, keeps, 0).astype(np.intp)
 
     listed = ~np.isnat(ended) & jobs["job_id"].notna().to_numpy()
     needs = (
         np.where(np.isnat(success_before), _MIN_INSTANT, slots),
         by_start.nth_newest(~outcome.eq("void").to_numpy() & (began <= last), 1),
-        by_end.nth_newest(over, BASELINE_RUNS),
+        by_end.nth_newest(ended_by_end, BASELINE_RUNS),
         judged,
         by_end.nth_newest(earlier & (ended >= began), BASELINE_RUNS),
         by_end.nth_newest(earlier & sized, BASELINE_RUNS),
-        by_end.nth_newest(sized & over & ~np.isnat(began), GROWTH_SIZES),
-        by_end.nth_newest(sized & over, partly),
+        by_end.nth_newest(sized & ended_by_end & ~np.isnat(began), GROWTH_SIZES),
+        by_end.nth_newest(sized & ended_by_end, kept_sizes),
         by_start.nth_newest(listed, DUPLICATE_JOBS),
     )
     cutoff = np.fmin.reduce(needs)

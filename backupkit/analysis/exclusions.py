@@ -30,8 +30,8 @@ class Exclusions:
     Examples
     --------
     >>> day = pd.to_datetime(["2026-11-02T00:00Z", "2026-11-02T06:00Z", "2026-11-02T12:00Z"])
-    >>> listed = pd.DataFrame({"appliance": "vc-1", "start": day[:2], "end": day[1:]})
-    >>> Exclusions.of(listed, pd.Index(["vc-1"])).ends
+    >>> exclusion_rows = pd.DataFrame({"appliance": "vc-1", "start": day[:2], "end": day[1:]})
+    >>> Exclusions.of(exclusion_rows, pd.Index(["vc-1"])).ends
     array(['2026-11-02T12:00:00.000000'], dtype='datetime64[us]')
     """
 
@@ -40,18 +40,18 @@ class Exclusions:
     ends: Times
 
     @classmethod
-    def of(cls, listed: pd.DataFrame, index: pd.Index) -> Self:
+    def of(cls, exclusion_rows: pd.DataFrame, index: pd.Index) -> Self:
         """Merge the exclusions of `Policy.excluded`.
 
         Parameters
         ----------
-        listed : DataFrame
+        exclusion_rows : DataFrame
             appliance, start and end [UTC, NaT is no limit].
         index : Index of str
             The appliances of the rules.
         """
-        codes = to_codes(listed["appliance"], index)
-        starts, ends = times_of(listed["start"]), times_of(listed["end"])
+        codes = to_codes(exclusion_rows["appliance"], index)
+        starts, ends = times_of(exclusion_rows["start"]), times_of(exclusion_rows["end"])
         starts = np.where(np.isnat(starts), _FIRST, starts)
         ends = np.where(np.isnat(ends), _LAST, ends)
         order = np.lexsort((starts, codes))
@@ -68,8 +68,8 @@ class Exclusions:
         inside = np.zeros(len(times), dtype=bool)
         if len(self.codes):
             row = asof_index(self.codes, self.starts, codes, times)
-            found = row >= 0
-            inside[found] = times[found] < self.ends[row[found]]
+            has_start = row >= 0
+            inside[has_start] = times[has_start] < self.ends[row[has_start]]
         return inside
 
 
@@ -82,13 +82,13 @@ NO_EXCLUSIONS: Final = Exclusions(
 
 
 def observed_time(
-    pieces: pd.DataFrame, codes: Codes, begin: Times, until: Times, *, appliances: pd.Index
+    segments: pd.DataFrame, codes: Codes, begin: Times, until: Times, *, appliances: pd.Index
 ) -> Spans:
     """Sum the observed time of each span.
 
     Parameters
     ----------
-    pieces : DataFrame
+    segments : DataFrame
         Result of `segments`. Compliant, in breach and onboarding time is observed; unknown time
         and time that a rule excludes is not.
     codes : array
@@ -103,11 +103,11 @@ def observed_time(
     array of timedelta64
         The observed time of each span.
     """
-    seen = pieces["state"].isin(["compliant", "breach", "excluded"]) & ~pieces["ruled"]
-    starts, ends = times_of(pieces["start"]), times_of(pieces["end"])
-    length = np.where(seen.to_numpy(), ends - starts, _ZERO)
+    observed = segments["state"].isin(["compliant", "breach", "excluded"]) & ~segments["ruled"]
+    starts, ends = times_of(segments["start"]), times_of(segments["end"])
+    length = np.where(observed.to_numpy(), ends - starts, _ZERO)
     before = np.concatenate([[_ZERO], np.cumsum(length)])
-    owners = to_codes(pieces["appliance"], appliances)
+    owners = to_codes(segments["appliance"], appliances)
     first = np.searchsorted(owners, codes)
 
     def up_to(times: Times) -> Spans:

@@ -137,12 +137,14 @@ def exposure(
     return exposure_at(recovery_points(jobs, anchor=anchor), at=at, appliances=index)
 
 
-def exposure_at(points: pd.DataFrame, *, at: pd.Timestamp, appliances: pd.Index) -> pd.Series:
+def exposure_at(
+    recovery_points: pd.DataFrame, *, at: pd.Timestamp, appliances: pd.Index
+) -> pd.Series:
     """Compute the age of each appliance's newest recovery point.
 
     Parameters
     ----------
-    points : DataFrame
+    recovery_points : DataFrame
         Result of `recovery_points`.
     at : Timestamp
         The instant to measure from. Points that became available later are ignored.
@@ -156,9 +158,9 @@ def exposure_at(points: pd.DataFrame, *, at: pd.Timestamp, appliances: pd.Index)
     """
     everyone = np.arange(len(appliances), dtype=np.intp)
     moment = np.full(len(appliances), instant(at))
-    codes = to_codes(points["appliance"], appliances)
-    row = asof_index(codes, times_of(points["available"]), everyone, moment)
-    age = moment - np.append(times_of(points["point"]), NAT)[row]
+    codes = to_codes(recovery_points["appliance"], appliances)
+    row = asof_index(codes, times_of(recovery_points["available"]), everyone, moment)
+    age = moment - np.append(times_of(recovery_points["point"]), NAT)[row]
     return pd.Series(np.where(age < _ZERO, _ZERO, age), index=appliances, name="exposure")
 
 
@@ -179,19 +181,23 @@ class _StateInputs:
 
     @classmethod
     def of(
-        cls, points: pd.DataFrame, known: pd.DataFrame, rules: pd.DataFrame, excluded: Exclusions
+        cls,
+        recovery_points: pd.DataFrame,
+        coverage: pd.DataFrame,
+        resolved_policy: pd.DataFrame,
+        excluded: Exclusions,
     ) -> "_StateInputs":
         return cls(
             excluded=excluded,
-            rule_excluded=rules["exclude"].notna().to_numpy(),
-            by_evidence=rules["unknown_mode"].eq("evidence").to_numpy(),
-            threshold=spans_of(rules["threshold"]),
-            since=times_of(known["since"]),
-            known_since=times_of(known["known_since"]),
-            known_until=times_of(known["known_until"]),
-            point_codes=to_codes(points["appliance"], rules.index),
-            available=times_of(points["available"]),
-            points=times_of(points["point"]),
+            rule_excluded=resolved_policy["exclude"].notna().to_numpy(),
+            by_evidence=resolved_policy["unknown_mode"].eq("evidence").to_numpy(),
+            threshold=spans_of(resolved_policy["threshold"]),
+            since=times_of(coverage["since"]),
+            known_since=times_of(coverage["known_since"]),
+            known_until=times_of(coverage["known_until"]),
+            point_codes=to_codes(recovery_points["appliance"], resolved_policy.index),
+            available=times_of(recovery_points["available"]),
+            points=times_of(recovery_points["point"]),
         )
 
     def states(
@@ -221,14 +227,14 @@ class _StateInputs:
 
     def is_excluded(self, codes: Codes, times: Times) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """Return where a rule or a dated exclusion excludes the appliance."""
-        found: np.ndarray[tuple[int], np.dtype[np.bool_]] = self.rule_excluded[codes]
-        return found | self.excluded.contains(codes, times)
+        by_rule: np.ndarray[tuple[int], np.dtype[np.bool_]] = self.rule_excluded[codes]
+        return by_rule | self.excluded.contains(codes, times)
 
 
 def states_at(
-    points: pd.DataFrame,
-    known: pd.DataFrame,
-    rules: pd.DataFrame,
+    recovery_points: pd.DataFrame,
+    coverage: pd.DataFrame,
+    resolved_policy: pd.DataFrame,
     *,
     at: pd.Timestamp,
     excluded: Exclusions = NO_EXCLUSIONS,
@@ -237,11 +243,11 @@ def states_at(
 
     Parameters
     ----------
-    points : DataFrame
+    recovery_points : DataFrame
         Result of `recovery_points`.
-    known : DataFrame
+    coverage : DataFrame
         Result of `backupkit.analysis.coverage`.
-    rules : DataFrame
+    resolved_policy : DataFrame
         Result of `Policy.rules`, with the same index.
     at : Timestamp
         The instant. It is known if it is not after known_until.
@@ -264,18 +270,18 @@ def states_at(
     ----------
     .. [1] docs/sla.md, section 3, "States".
     """
-    everyone = np.arange(len(rules), dtype=np.intp)
+    everyone = np.arange(len(resolved_policy), dtype=np.intp)
     moment = instant(at)
-    state, _ = _StateInputs.of(points, known, rules, excluded).states(
-        everyone, np.full(len(rules), moment), end=moment, right_limit=False
+    state, _ = _StateInputs.of(recovery_points, coverage, resolved_policy, excluded).states(
+        everyone, np.full(len(resolved_policy), moment), end=moment, right_limit=False
     )
-    return from_codes(state, STATES).set_axis(rules.index).rename("state")
+    return from_codes(state, STATES).set_axis(resolved_policy.index).rename("state")
 
 
 def segments(
-    points: pd.DataFrame,
-    known: pd.DataFrame,
-    rules: pd.DataFrame,
+    recovery_points: pd.DataFrame,
+    coverage: pd.DataFrame,
+    resolved_policy: pd.DataFrame,
     *,
     start: pd.Timestamp,
     end: pd.Timestamp,
@@ -286,7 +292,7 @@ def segments(
 
     Parameters
     ----------
-    points, known, rules : DataFrame
+    recovery_points, coverage, resolved_policy : DataFrame
         As in `states_at`.
     start, end : Timestamp
         The time to split, half-open.
@@ -302,22 +308,25 @@ def segments(
         (whether a rule excludes the appliance), sorted by appliance and start: a partition of the
         time. State, recovery point and threshold are constant within a segment.
     """
-    facts = _StateInputs.of(points, known, rules, excluded)
+    inputs = _StateInputs.of(recovery_points, coverage, resolved_policy, excluded)
     first, last = instant(start), instant(end)
-    everyone = np.arange(len(rules), dtype=np.intp)
+    everyone = np.arange(len(resolved_policy), dtype=np.intp)
     cuts = [
-        (facts.point_codes, facts.available),
-        (facts.point_codes, facts.points + facts.threshold[facts.point_codes]),
-        (everyone, facts.since),
-        (everyone, facts.known_since + facts.threshold),
-        (everyone, facts.known_until),
+        (inputs.point_codes, inputs.available),
+        (inputs.point_codes, inputs.points + inputs.threshold[inputs.point_codes]),
+        (everyone, inputs.since),
+        (everyone, inputs.known_since + inputs.threshold),
+        (everyone, inputs.known_until),
         (excluded.codes, excluded.starts),
         (excluded.codes, excluded.ends),
     ]
     inside = [((times > first) & (times < last)) for _, times in cuts]
     codes = np.concatenate([everyone, *(c[i] for (c, _), i in zip(cuts, inside, strict=True))])
     begins = np.concatenate(
-        [np.full(len(rules), first), *(t[i] for (_, t), i in zip(cuts, inside, strict=True))]
+        [
+            np.full(len(resolved_policy), first),
+            *(t[i] for (_, t), i in zip(cuts, inside, strict=True)),
+        ]
     )
     order = sort_order(codes, begins)
     codes, begins = codes[order], begins[order]
@@ -327,25 +336,25 @@ def segments(
     ends = np.full(len(codes), last)
     ends[:-1] = np.where(codes[1:] == codes[:-1], begins[1:], last)
     horizon = last if period_end is None else instant(period_end)
-    state, point = facts.states(codes, begins, end=horizon, right_limit=True)
+    state, point = inputs.states(codes, begins, end=horizon, right_limit=True)
     return pd.DataFrame(
         {
-            "appliance": from_codes(codes, rules.index),
+            "appliance": from_codes(codes, resolved_policy.index),
             "state": from_codes(state, STATES),
             "start": utc(begins),
             "end": utc(ends),
             "point": utc(point),
-            "ruled": facts.is_excluded(codes, begins),
+            "ruled": inputs.is_excluded(codes, begins),
         }
     )
 
 
-def state_intervals(pieces: pd.DataFrame) -> pd.DataFrame:
+def state_intervals(segments: pd.DataFrame) -> pd.DataFrame:
     """Merge neighbouring segments with the same state.
 
     Parameters
     ----------
-    pieces : DataFrame
+    segments : DataFrame
         Result of `segments`.
 
     Returns
@@ -353,21 +362,21 @@ def state_intervals(pieces: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Of `backupkit.tables.INTERVALS`: a partition of the period for each appliance.
     """
-    begins = (pieces["appliance"] != pieces["appliance"].shift()) | (
-        pieces["state"] != pieces["state"].shift()
+    begins = (segments["appliance"] != segments["appliance"].shift()) | (
+        segments["state"] != segments["state"].shift()
     )
-    joined = pieces[begins]
+    joined = segments[begins]
     last = begins.shift(-1, fill_value=True)
-    ends = pieces["end"][last.to_numpy()].reset_index(drop=True)
+    ends = segments["end"][last.to_numpy()].reset_index(drop=True)
     return INTERVALS.conform(joined.reset_index(drop=True).assign(end=ends))
 
 
-def time_in_states(pieces: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
+def time_in_states(segments: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     """Sum the time of each appliance in each state.
 
     Parameters
     ----------
-    pieces : DataFrame
+    segments : DataFrame
         Result of `segments`.
     appliances : Index of str
         The appliances to report.
@@ -378,21 +387,21 @@ def time_in_states(pieces: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFram
         By appliance, a timedelta64 column for each of `backupkit.tables.STATES`; a row adds up to
         the period.
     """
-    codes = to_codes(pieces["appliance"], appliances)
-    states = to_codes(pieces["state"], pd.Index(STATES))
+    codes = to_codes(segments["appliance"], appliances)
+    states = to_codes(segments["state"], pd.Index(STATES))
     spent = np.zeros(len(appliances) * len(STATES), dtype=np.int64)  # faster than timedelta64
-    length = times_of(pieces["end"]) - times_of(pieces["start"])
+    length = times_of(segments["end"]) - times_of(segments["start"])
     np.add.at(spent, codes * len(STATES) + states, length.view(np.int64))
     table = spent.view("timedelta64[us]").reshape(len(appliances), len(STATES))
     return pd.DataFrame(table, index=appliances, columns=list(STATES))
 
 
-def worst_exposure(pieces: pd.DataFrame, *, appliances: pd.Index) -> pd.Series:
+def worst_exposure(segments: pd.DataFrame, *, appliances: pd.Index) -> pd.Series:
     """Find the largest exposure in the observed part of the period.
 
     Parameters
     ----------
-    pieces : DataFrame
+    segments : DataFrame
         Result of `segments`.
     appliances : Index of str
         The appliances to report.
@@ -402,7 +411,7 @@ def worst_exposure(pieces: pd.DataFrame, *, appliances: pd.Index) -> pd.Series:
     Series of timedelta64
         By appliance; NaT where no recovery point was known.
     """
-    observed = pieces[pieces["state"].isin(["compliant", "breach"])]
+    observed = segments[segments["state"].isin(["compliant", "breach"])]
     codes = to_codes(observed["appliance"], appliances)
     age = times_of(observed["end"]) - times_of(observed["point"])
     worst = np.full(len(appliances), NO_SPAN)

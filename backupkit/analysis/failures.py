@@ -124,15 +124,18 @@ def message_of(messages: object) -> dict[str, Any] | None:
     """
     if not isinstance(messages, list):
         return None
-    told: list[dict[str, Any]] = [
+    candidates: list[dict[str, Any]] = [
         item for item in messages if item["default_message"] or item["localized"] or item["id"]
     ]
-    return next((item for item in told if _mentions_failure(item)), told[0] if told else None)
+    return next(
+        (item for item in candidates if _mentions_failure(item)),
+        candidates[0] if candidates else None,
+    )
 
 
 def _mentions_failure(message: dict[str, Any]) -> bool:
-    words = message["default_message"] or message["localized"] or message["id"]
-    return _FAILURE_WORDS.search(words[:_MAX_TEXT]) is not None
+    text = message["default_message"] or message["localized"] or message["id"]
+    return _FAILURE_WORDS.search(text[:_MAX_TEXT]) is not None
 
 
 def failure_signatures(jobs: pd.DataFrame) -> pd.DataFrame:
@@ -155,23 +158,23 @@ def failure_signatures(jobs: pd.DataFrame) -> pd.DataFrame:
     grouped together. Each distinct text is processed once.
     """
     failed = jobs["outcome"].eq("failure").to_numpy()
-    known: dict[tuple[str, tuple[str, ...]], str] = {}
+    cache: dict[tuple[str, tuple[str, ...]], str] = {}
     rows = []
     for messages in jobs["messages"].array[failed]:
         message = message_of(messages)
         if message is None:
             rows.append((NO_MESSAGE, None, None))
             continue
-        shown = message["localized"] or message["default_message"] or message["id"]
-        neutral = message["default_message"] or shown
+        text = message["localized"] or message["default_message"] or message["id"]
+        untranslated = message["default_message"] or text
         args = tuple(arg for arg in (message["args"] or [])[:_MAX_ARGS] if arg)
-        key = (neutral[:_MAX_TEXT], args)
-        if key not in known:
-            known[key] = signature_of(*key)
-        rows.append((known[key], message["id"] or None, shown))
+        key = (untranslated[:_MAX_TEXT], args)
+        if key not in cache:
+            cache[key] = signature_of(*key)
+        rows.append((cache[key], message["id"] or None, text))
     columns = ["signature", "message_id", "text"]
-    told = pd.DataFrame(rows, columns=columns, index=jobs.index[failed], dtype="str")
-    return told.reindex(jobs.index)
+    frame = pd.DataFrame(rows, columns=columns, index=jobs.index[failed], dtype="str")
+    return frame.reindex(jobs.index)
 
 
 def failures(
@@ -197,10 +200,10 @@ def failures(
     _, done = job_times(jobs)
     inside = (done >= instant(start)) & (done < instant(end))
     inside &= jobs["outcome"].eq("failure").to_numpy()
-    told = jobs.loc[inside, ["appliance", "build", "location"]].join(signatures)
-    told["done"] = utc(done[inside]).set_axis(told.index)
-    told["target"] = told["location"].map(target_of, na_action="ignore").astype("str")
-    ordered = told.sort_values("done", kind="stable")
+    failed = jobs.loc[inside, ["appliance", "build", "location"]].join(signatures)
+    failed["done"] = utc(done[inside]).set_axis(failed.index)
+    failed["target"] = failed["location"].map(target_of, na_action="ignore").astype("str")
+    ordered = failed.sort_values("done", kind="stable")
     by = ordered.groupby("signature", sort=True)
     groups = by.agg(
         jobs=("done", "size"),
@@ -213,12 +216,12 @@ def failures(
     newest = ordered.drop_duplicates("signature", keep="last").set_index("signature")
     groups["text"] = newest["text"]
     groups["message_id"] = groups["message_id"].where(groups["ids"] == 1)
-    groups["share"] = groups["jobs"] / len(told)
+    groups["share"] = groups["jobs"] / len(failed)
     for name, column in (("names", "appliance"), ("builds", "build"), ("targets", "target")):
         groups[name] = _most_frequent(ordered, column, groups.index)
     causes = [
-        cause_of(None if pd.isna(text) else text, None if pd.isna(told_id) else told_id)
-        for text, told_id in groups[["text", "message_id"]].itertuples(index=False)
+        cause_of(None if pd.isna(text) else text, None if pd.isna(message_id) else message_id)
+        for text, message_id in groups[["text", "message_id"]].itertuples(index=False)
     ]
     for name in ("cause", "next_step", "source"):
         groups[name] = [None if cause is None else getattr(cause, name) for cause in causes]
@@ -228,9 +231,9 @@ def failures(
     return FAILURES.conform(ranked)
 
 
-def _most_frequent(told: pd.DataFrame, column: str, signatures: pd.Index) -> pd.Series:
+def _most_frequent(failed: pd.DataFrame, column: str, signatures: pd.Index) -> pd.Series:
     """Return the values of a column for each signature, the most frequent first."""
-    counted = told.groupby(["signature", column]).size().rename("number").reset_index()
+    counted = failed.groupby(["signature", column]).size().rename("number").reset_index()
     ranked = counted.sort_values(["signature", "number", column], ascending=[True, False, True])
     lists: dict[str, list[str]] = {}
     for signature, value in ranked[["signature", column]].itertuples(index=False):

@@ -62,7 +62,7 @@ class DstTransition:
 
 def feasibility(
     current: pd.DataFrame,
-    rules: pd.DataFrame,
+    resolved_policy: pd.DataFrame,
     typical: pd.Series,
     *,
     zones: pd.DataFrame,
@@ -74,7 +74,7 @@ def feasibility(
     ----------
     current : DataFrame
         The schedules in force, of `backupkit.tables.SCHEDULES`.
-    rules : DataFrame
+    resolved_policy : DataFrame
         Result of `Policy.rules`; reads threshold.
     typical : Series of timedelta64
         The typical duration of a job, by appliance; unknown ones count as 0.
@@ -105,41 +105,41 @@ def feasibility(
     >>> from backupkit.analysis import schedule_zones
     >>> from backupkit.policy import Member, Policy
     >>> from backupkit.tables import SCHEDULES
-    >>> rules = Policy(members=[Member(appliance="vc-1")]).rules()
+    >>> resolved_policy = Policy(members=[Member(appliance="vc-1")]).rules()
     >>> columns = {"appliance": ["vc-1"], "enabled": [True], "hour": [23], "minute": [59]}
     >>> schedules = SCHEDULES.frame(columns | {"timezone": ["America/New_York"]})
     >>> typical = pd.Series([pd.Timedelta(minutes=20)], index=["vc-1"])
-    >>> judged = feasibility(
+    >>> result = feasibility(
     ...     schedules,
-    ...     rules,
+    ...     resolved_policy,
     ...     typical,
-    ...     zones=schedule_zones(schedules, fallback=rules["timezone"]),
+    ...     zones=schedule_zones(schedules, fallback=resolved_policy["timezone"]),
     ...     at=pd.Timestamp("2026-10-01", tz="UTC"),
     ... )
-    >>> [str(judged.loc["vc-1", name]) for name in ("needed", "needed_at_change", "feasible")]
+    >>> [str(result.loc["vc-1", name]) for name in ("needed", "needed_at_change", "feasible")]
     ['1 days 00:20:00', '1 days 01:20:00', 'True']
     """
-    rows = enabled_schedules(current, zones=zones, appliances=rules.index)
+    rows = enabled_schedules(current, zones=zones, appliances=resolved_policy.index)
     week = weekly_minutes(rows)
     row, minute = week["row"].to_numpy(), week["minute"].to_numpy()
-    code = to_codes(rows["appliance"], rules.index)[row]
+    code = to_codes(rows["appliance"], resolved_policy.index)[row]
     _, first = np.unique(code * _WEEK + minute, return_index=True)
     row, minute, code = row[first], minute[first], code[first]
     gap = _gaps(code, minute)
     at_change = _gaps_at_transition(minute, gap, rows["zone"].iloc[row], at)
-    usual = np.fmax(spans_of(typical.reindex(rules.index)), np.timedelta64(0, "us"))
+    usual = np.fmax(spans_of(typical.reindex(resolved_policy.index)), np.timedelta64(0, "us"))
     usual = np.minimum(usual, _MAX_DURATION)
-    max_gap = _longest_gaps(code, gap, size=len(rules))
+    max_gap = _longest_gaps(code, gap, size=len(resolved_policy))
     needed = max_gap + usual
-    feasible = pd.Series(needed <= spans_of(rules["threshold"]), dtype="boolean")
+    feasible = pd.Series(needed <= spans_of(resolved_policy["threshold"]), dtype="boolean")
     return pd.DataFrame(
         {
             "max_gap": max_gap,
             "needed": needed,
-            "needed_at_change": _longest_gaps(code, at_change, size=len(rules)) + usual,
+            "needed_at_change": _longest_gaps(code, at_change, size=len(resolved_policy)) + usual,
             "feasible": feasible.mask(np.isnat(needed)),
         }
-    ).set_axis(rules.index)
+    ).set_axis(resolved_policy.index)
 
 
 def enabled_schedules(
@@ -161,11 +161,11 @@ def enabled_schedules(
     DataFrame
         Their rows, with the columns zone and source of `zones`, on a new range index.
     """
-    on = current["enabled"].fillna(value=False).astype("bool") & current["appliance"].isin(
+    enabled = current["enabled"].fillna(value=False).astype("bool") & current["appliance"].isin(
         appliances
     )
-    placed = current.assign(**{name: zones[name].to_numpy() for name in ("zone", "source")})
-    kept: pd.DataFrame = placed[on].reset_index(drop=True)
+    with_zones = current.assign(**{name: zones[name].to_numpy() for name in ("zone", "source")})
+    kept: pd.DataFrame = with_zones[enabled].reset_index(drop=True)
     return kept
 
 
@@ -191,9 +191,9 @@ def schedule_slots(
     ids = pd.Index([str(row) for row in range(len(rows))], dtype="str")
     begin = pd.Series(start, index=ids, dtype="datetime64[us, UTC]")
     no_zone = pd.Series(None, index=ids, dtype="str")
-    alone = rows.assign(appliance=ids, timezone=zone)
-    runs = expected_slots(alone, fallback=no_zone, since=begin, end=end)
-    return pd.DataFrame({"row": to_codes(runs["appliance"], ids), "slot": runs["slot"]})
+    separate = rows.assign(appliance=ids, timezone=zone)
+    slots = expected_slots(separate, fallback=no_zone, since=begin, end=end)
+    return pd.DataFrame({"row": to_codes(slots["appliance"], ids), "slot": slots["slot"]})
 
 
 def weekly_minutes(rows: pd.DataFrame) -> pd.DataFrame:
@@ -210,8 +210,8 @@ def weekly_minutes(rows: pd.DataFrame) -> pd.DataFrame:
         row (intp, the position in `rows`) and minute (int64, of the week; 0 is Monday, 00:00). A
         schedule without a valid time has no row.
     """
-    runs = schedule_slots(rows, "UTC", start=_MONDAY, end=_MONDAY + pd.Timedelta(days=_DAYS))
-    return pd.DataFrame({"row": runs["row"], "minute": (runs["slot"] - _MONDAY) // _MINUTE})
+    slots = schedule_slots(rows, "UTC", start=_MONDAY, end=_MONDAY + pd.Timedelta(days=_DAYS))
+    return pd.DataFrame({"row": slots["row"], "minute": (slots["slot"] - _MONDAY) // _MINUTE})
 
 
 @lru_cache(maxsize=1024)

@@ -121,14 +121,14 @@ def _next_success(codes: Codes, problem: np.ndarray[tuple[int], np.dtype[np.bool
     size = len(codes)
     position = np.where(problem, size, np.arange(size))
     following = np.minimum.accumulate(position[::-1])[::-1] if size else position
-    found = following < size
-    found[found] = codes[following[found]] == codes[found]
-    return np.where(found, following, -1)
+    exists = following < size
+    exists[exists] = codes[following[exists]] == codes[exists]
+    return np.where(exists, following, -1)
 
 
 def incident_figures(
-    found: pd.DataFrame,
-    pieces: pd.DataFrame,
+    incidents: pd.DataFrame,
+    segments: pd.DataFrame,
     *,
     appliances: pd.Index,
 ) -> pd.DataFrame:
@@ -136,9 +136,9 @@ def incident_figures(
 
     Parameters
     ----------
-    found : DataFrame
+    incidents : DataFrame
         Result of `incidents`.
-    pieces : DataFrame
+    segments : DataFrame
         Result of `segments`; compliant, in breach and onboarding time is observed.
     appliances : Index of str
         The appliances to report.
@@ -159,33 +159,33 @@ def incident_figures(
     ----------
     .. [1] docs/sla.md, section 4, numbers 16 and 17.
     """
-    new = found[~found["carried_over"].astype("bool")]
-    still_open = found["open"].astype("bool")
+    new = incidents[~incidents["carried_over"].astype("bool")]
+    still_open = incidents["open"].astype("bool")
     figures = pd.DataFrame(index=appliances)
     figures["incidents"] = new["appliance"].value_counts().reindex(appliances, fill_value=0)
-    figures["incident_since"] = found[still_open].groupby("appliance")["onset"].last()
+    figures["incident_since"] = incidents[still_open].groupby("appliance")["onset"].last()
     closed = new[~new["open"].astype("bool")].groupby("appliance")["duration"]
     figures["mttr"] = closed.mean()
-    calm = _observed_time_outside(found, pieces, appliances)
+    observed = _observed_time_outside(incidents, segments, appliances)
     number = figures["incidents"].where(figures["incidents"] > 0)
-    figures["mtbf"] = (calm / number).astype("timedelta64[us]")
+    figures["mtbf"] = (observed / number).astype("timedelta64[us]")
     return figures
 
 
 def _observed_time_outside(
-    found: pd.DataFrame, pieces: pd.DataFrame, appliances: pd.Index
+    incidents: pd.DataFrame, segments: pd.DataFrame, appliances: pd.Index
 ) -> pd.Series:
     """Sum the observed time outside all incidents."""
     everyone = np.arange(len(appliances), dtype=np.intp)
-    ever = np.full(len(appliances), instant(pieces["start"].min()) if len(pieces) else NAT)
-    last = instant(pieces["end"].max()) if len(pieces) else NAT
-    whole = observed_time(
-        pieces, everyone, ever, np.full(len(appliances), last), appliances=appliances
+    ever = np.full(len(appliances), instant(segments["start"].min()) if len(segments) else NAT)
+    last = instant(segments["end"].max()) if len(segments) else NAT
+    total = observed_time(
+        segments, everyone, ever, np.full(len(appliances), last), appliances=appliances
     )
-    begin, recovery = times_of(found["onset"]), times_of(found["recovery"])
+    begin, recovery = times_of(incidents["onset"]), times_of(incidents["recovery"])
     until = np.where(np.isnat(recovery), last, recovery)
-    codes = to_codes(found["appliance"], appliances)
-    lost = np.zeros(len(appliances), dtype="timedelta64[us]")
-    np.add.at(lost, codes, observed_time(pieces, codes, begin, until, appliances=appliances))
-    calm = whole - lost
-    return pd.Series(calm, index=appliances)
+    codes = to_codes(incidents["appliance"], appliances)
+    inside = np.zeros(len(appliances), dtype="timedelta64[us]")
+    np.add.at(inside, codes, observed_time(segments, codes, begin, until, appliances=appliances))
+    observed = total - inside
+    return pd.Series(observed, index=appliances)

@@ -30,7 +30,7 @@ _RANKS: Final = {"error": 0, "warning": 1, "note": 2}
 
 def lint(
     current: pd.DataFrame,
-    rules: pd.DataFrame,
+    resolved_policy: pd.DataFrame,
     baselines: pd.DataFrame,
     *,
     zones: pd.DataFrame,
@@ -45,7 +45,7 @@ def lint(
     ----------
     current : DataFrame
         The schedules in force, of `backupkit.tables.SCHEDULES`.
-    rules : DataFrame
+    resolved_policy : DataFrame
         Result of `Policy.rules`. Appliances that a rule excludes are left out.
     baselines : DataFrame
         Of `backupkit.tables.BASELINES`; reads typical_duration.
@@ -79,34 +79,36 @@ def lint(
     --------
     >>> from backupkit.policy import Member, Policy
     >>> from backupkit.tables import BASELINES, SCHEDULES
-    >>> rules = Policy(members=[Member(appliance="vc-1")]).rules()
-    >>> found = lint(
+    >>> resolved_policy = Policy(members=[Member(appliance="vc-1")]).rules()
+    >>> result = lint(
     ...     SCHEDULES.empty(),
-    ...     rules,
+    ...     resolved_policy,
     ...     BASELINES.empty(),
     ...     zones=pd.DataFrame({"zone": [], "source": []}, dtype="str"),
     ...     at=pd.Timestamp("2026-11-23", tz="UTC"),
     ...     skew=pd.Series(dtype="timedelta64[us]"),
     ... )
-    >>> found[["appliance", "rule", "severity"]].to_numpy().tolist()
+    >>> result[["appliance", "rule", "severity"]].to_numpy().tolist()
     [['vc-1', 'no-schedule', 'error']]
     """
-    scope = rules[rules["exclude"].isna()]
+    scope = resolved_policy[resolved_policy["exclude"].isna()]
     rows = enabled_schedules(current, zones=zones, appliances=scope.index)
     week = weekly_minutes(rows)
     names = [current["appliance"], rows["appliance"], rows["appliance"].iloc[week["row"]]]
-    judged = feasibility(current, scope, baselines["typical_duration"], zones=zones, at=at)
-    found = [
+    checked = feasibility(current, scope, baselines["typical_duration"], zones=zones, at=at)
+    findings = [
         *_without_slots(scope, [set(column) for column in names], set(schedule_unknown)),
-        *_infeasible(judged.join(scope[["rpo", "threshold"]])),
-        *schedule_findings(rows, week, rules, at=at, schedule_unknown=set(schedule_unknown)),
+        *_infeasible(checked.join(scope[["rpo", "threshold"]])),
+        *schedule_findings(
+            rows, week, resolved_policy, at=at, schedule_unknown=set(schedule_unknown)
+        ),
         *_zones(rows),
         *_simultaneous_starts(rows, at),
         *_clock_skews(skew.reindex(scope.index).astype("timedelta64[us]")),
     ]
     if duplicates is not None:
-        found += _duplicates(duplicates, set(scope.index))
-    frame = LINT.conform(pd.DataFrame(found, columns=list(Finding._fields)))
+        findings += _duplicates(duplicates, set(scope.index))
+    frame = LINT.conform(pd.DataFrame(findings, columns=list(Finding._fields)))
     ordered = frame.assign(rank=frame["severity"].map(_RANKS)).sort_values(
         ["rank", "rule", "appliance"], kind="stable"
     )
@@ -117,12 +119,12 @@ def _without_slots(
     scope: pd.DataFrame, names: list[set[str]], schedule_unknown: set[str]
 ) -> Findings:
     """Yield appliances without a slot; `names` have a schedule, an enabled one, one with a time."""
-    told, on, planned = names
+    with_schedule, with_enabled, with_slots = names
     for name, rpo in scope["rpo"].items():
         often = f"that runs at least every {words(rpo)}"
-        if name in planned:
+        if name in with_slots:
             continue
-        if name in on:
+        if name in with_enabled:
             yield Finding(
                 str(name),
                 "schedule-without-time",
@@ -130,7 +132,7 @@ def _without_slots(
                 "its schedule is on, but tells no time of day: nothing starts by itself",
                 f"Give it a recurrence {often} in {VAMI}.",
             )
-        elif name in told:
+        elif name in with_schedule:
             yield Finding(
                 str(name),
                 "schedule-disabled",
@@ -208,17 +210,17 @@ def _zones(rows: pd.DataFrame) -> Findings:
 def _simultaneous_starts(rows: pd.DataFrame, at: pd.Timestamp) -> Findings:
     """Yield the targets on which many appliances start in the same minute."""
     targets = rows["location"].map(target_of, na_action="ignore").astype("str")
-    runs = schedule_slots(rows, rows["zone"], start=at, end=at + _WEEK)
+    slots = schedule_slots(rows, rows["zone"], start=at, end=at + _WEEK)
     starts = pd.DataFrame(
         {
-            "target": targets.iloc[runs["row"]].to_numpy(),
-            "slot": runs["slot"],
-            "appliance": rows["appliance"].iloc[runs["row"]].to_numpy(),
+            "target": targets.iloc[slots["row"]].to_numpy(),
+            "slot": slots["slot"],
+            "appliance": rows["appliance"].iloc[slots["row"]].to_numpy(),
         }
     )
     together = starts.groupby(["target", "slot"])["appliance"].nunique()
-    crowds = together[together >= MIN_SIMULTANEOUS_STARTS].rename("number").reset_index()
-    most = crowds.sort_values(["number", "slot"], ascending=[False, True], kind="stable")
+    crowded = together[together >= MIN_SIMULTANEOUS_STARTS].rename("number").reset_index()
+    most = crowded.sort_values(["number", "slot"], ascending=[False, True], kind="stable")
     for row in most.drop_duplicates("target").to_dict("records"):
         number = row["number"]
         over = (
@@ -251,8 +253,8 @@ def _clock_skews(skew: pd.Series) -> Findings:
 
 def _duplicates(pairs: pd.DataFrame, scope: set[str]) -> Findings:
     """Yield the appliances that list each other's jobs."""
-    known = pairs[pairs["appliance"].isin(scope) & pairs["twin"].isin(scope)]
-    for row in known.to_dict("records"):
+    in_scope = pairs[pairs["appliance"].isin(scope) & pairs["twin"].isin(scope)]
+    for row in in_scope.to_dict("records"):
         yield Finding(
             row["appliance"],
             "same-appliance",

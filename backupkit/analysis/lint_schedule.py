@@ -55,7 +55,7 @@ Findings = Iterator[Finding]
 def schedule_findings(
     rows: pd.DataFrame,
     week: pd.DataFrame,
-    rules: pd.DataFrame,
+    resolved_policy: pd.DataFrame,
     *,
     at: pd.Timestamp,
     schedule_unknown: Collection[str],
@@ -68,7 +68,7 @@ def schedule_findings(
         Result of `enabled_schedules`.
     week : DataFrame
         Result of `weekly_minutes` for `rows`.
-    rules : DataFrame
+    resolved_policy : DataFrame
         Result of `Policy.rules`, for the whole fleet; reads host, retention and parts.
     at : Timestamp
         Clock changes in the 12 months after it are considered.
@@ -81,13 +81,13 @@ def schedule_findings(
         In the order of the schedules.
     """
     hosts: dict[str, str] = {}
-    for name, host in rules["host"].dropna().items():
+    for name, host in resolved_policy["host"].dropna().items():
         hosts.setdefault(_host_of(target_of(f"https://{host}")), str(name))
-    wanted = rules[["retention", "parts"]].to_dict("index")
+    parameters = resolved_policy[["retention", "parts"]].to_dict("index")
     minutes = week.groupby("row")["minute"].agg(list).reindex(range(len(rows)))
     columns = ["appliance", "schedule", "max_count", "location", "parts", "zone"]
     for row, starts in zip(rows[columns].to_dict("records"), minutes, strict=True):
-        policy = wanted[row["appliance"]]
+        policy = parameters[row["appliance"]]
         yield from _target(row, hosts)
         yield from _parts(row, policy["parts"])
         if row["appliance"] not in schedule_unknown:
@@ -122,10 +122,10 @@ def _target(row: _Row, hosts: dict[str, str]) -> Findings:
 
 def _parts(row: _Row, wanted: object) -> Findings:
     """Check what is saved; a schedule without parts is not checked."""
-    told = row["parts"]
-    if not isinstance(told, (list, np.ndarray)):
+    listed = row["parts"]
+    if not isinstance(listed, (list, np.ndarray)):
         return
-    saved = {str(part).lower() for part in told}
+    saved = {str(part).lower() for part in listed}
     required = [str(part) for part in wanted] if isinstance(wanted, (tuple, list)) else None
     missing = [part for part in required or () if part.lower() not in saved]
     if "common" not in saved:
@@ -178,19 +178,19 @@ def _retention(row: _Row, wanted: int | NAType) -> Findings:
 
 def _dst_starts(row: _Row, starts: list[int], at: pd.Timestamp) -> Findings:
     """Check for starts in the hour that a clock change skips or repeats."""
-    told, hours, times = [], [], set()
+    phrases, hours, times = [], [], set()
     for change in dst_transitions(row["zone"], at.to_pydatetime()):
-        if hit := {start % _DAY for start in starts if change.holds(start)}:
-            told.append(f"{'has twice' if change.back else 'skips'} on {change.begin:%Y-%m-%d}")
+        if affected := {start % _DAY for start in starts if change.holds(start)}:
+            phrases.append(f"{'has twice' if change.back else 'skips'} on {change.begin:%Y-%m-%d}")
             hours.append(f"{change.begin:%H:%M} to {change.end:%H:%M}")
-            times |= hit
-    if told:
+            times |= affected
+    if phrases:
         clock = ", ".join(f"{time // _HOUR:02}:{time % _HOUR:02}" for time in sorted(times))
         yield Finding(
             row["appliance"],
             "dst-hour",
             "note",
-            f"{_label(row)} starts at {clock}, a time that {row['zone']} {' and '.join(told)}",
+            f"{_label(row)} starts at {clock}, a time that {row['zone']} {' and '.join(phrases)}",
             f"Start it outside {' and '.join(dict.fromkeys(hours))}.",
         )
 
@@ -198,8 +198,8 @@ def _dst_starts(row: _Row, starts: list[int], at: pd.Timestamp) -> Findings:
 def _label(row: _Row) -> str:
     """Return the schedule's name in printable characters, if it has one."""
     name = row["schedule"] if isinstance(row["schedule"], str) else ""
-    shown = "".join(letter for letter in name[:_MAX_NAME] if letter.isprintable())
-    return f'schedule "{shown}"' if shown else "its schedule"
+    printable = "".join(letter for letter in name[:_MAX_NAME] if letter.isprintable())
+    return f'schedule "{printable}"' if printable else "its schedule"
 
 
 def _host_of(target: str | None) -> str:

@@ -43,19 +43,19 @@ def reasons(
         A sentence by appliance; missing if there is no remark.
     """
     plan = _schedule_problems(current).reindex(facts.index).fillna("no schedule")
-    told = facts.join(failed.add_prefix("failure_")).assign(plan=plan)
-    told["name"] = told.index
-    sentences = [_reason(row, end) for row in told.to_dict("records")]
+    rows = facts.join(failed.add_prefix("failure_")).assign(plan=plan)
+    rows["name"] = rows.index
+    sentences = [_reason(row, end) for row in rows.to_dict("records")]
     return pd.Series(sentences, index=facts.index, dtype="str", name="reason")
 
 
 def _schedule_problems(current: pd.DataFrame) -> pd.Series:
     """Return the problem of each appliance's schedules, "" if there is none."""
-    on = current["enabled"].fillna(value=False).astype("bool")
-    planned = on & current["hour"].notna() & current["minute"].notna()
-    switched_on, runs = (flag.groupby(current["appliance"]).any() for flag in (on, planned))
-    words = pd.Series("schedule disabled", index=runs.index, dtype="str")
-    return words.mask(switched_on, "schedule without a time").mask(runs, "")
+    enabled = current["enabled"].fillna(value=False).astype("bool")
+    planned = enabled & current["hour"].notna() & current["minute"].notna()
+    switched_on, runs = (flag.groupby(current["appliance"]).any() for flag in (enabled, planned))
+    problems = pd.Series("schedule disabled", index=runs.index, dtype="str")
+    return problems.mask(switched_on, "schedule without a time").mask(runs, "")
 
 
 def _reason(row: _Row, end: pd.Timestamp) -> str | None:
@@ -121,10 +121,12 @@ def _failures(row: _Row) -> str:
     )
 
 
-def _quote(words: object) -> str:
+def _quote(message: object) -> str:
     """Return a message on one line of bounded length."""
     plain = (
-        _WHITESPACE.sub(" ", words[: 4 * _MAX_MESSAGE]).strip() if isinstance(words, str) else ""
+        _WHITESPACE.sub(" ", message[: 4 * _MAX_MESSAGE]).strip()
+        if isinstance(message, str)
+        else ""
     )
     if len(plain) > _MAX_MESSAGE:
         plain = plain[: _MAX_MESSAGE - 1].rstrip() + "…"

@@ -82,8 +82,8 @@ def _first_valid_zone(own: object, member: object) -> tuple[str, str]:
         try:
             return time_zone(name, where=source).key, source + remark
         except SettingsError:
-            shown = "".join(letter for letter in name[:40] if letter.isprintable())
-            remark = f'; "{shown}" of {source} is no zone'
+            printable = "".join(letter for letter in name[:40] if letter.isprintable())
+            remark = f'; "{printable}" of {source} is no zone'
     return "UTC", "assumed" + remark
 
 
@@ -165,10 +165,10 @@ def expected_slots(
     ... )
     >>> since = pd.Series(pd.Timestamp("2026-03-28", tz="UTC"), index=["vc-1"])
     >>> end = pd.Timestamp("2026-03-31", tz="UTC")
-    >>> runs = expected_slots(
+    >>> slots = expected_slots(
     ...     schedules, fallback=pd.Series("UTC", index=["vc-1"]), since=since, end=end
     ... )
-    >>> [str(slot)[:16] for slot in runs["slot"]]
+    >>> [str(slot)[:16] for slot in slots["slot"]]
     ['2026-03-28 01:30', '2026-03-29 01:30', '2026-03-30 00:30']
     """
     index = fallback.index
@@ -187,32 +187,32 @@ def expected_slots(
     beyond = np.fmin(until, instant(end) + np.timedelta64(_MARGIN_AFTER, "D"))
     usable &= ~np.isnat(times_of(since)[codes]) & (low < beyond)
     kept = np.flatnonzero(usable)
-    picked = rows.loc[kept]
-    own_zones = schedule_zones(picked, fallback=fallback)["zone"]
+    usable_rows = rows.loc[kept]
+    own_zones = schedule_zones(usable_rows, fallback=fallback)["zone"]
     # the schedule follows the appliance's clock
-    ahead = np.full(len(rows), _ZERO) if corrections is None else spans_of(corrections)[codes]
+    shift = np.full(len(rows), _ZERO) if corrections is None else spans_of(corrections)[codes]
     row, local, zone = _wall_times(
-        picked, own_zones, low[kept] + ahead[kept], high[kept] + ahead[kept]
+        usable_rows, own_zones, low[kept] + shift[kept], high[kept] + shift[kept]
     )
-    slot, widened = to_utc(local, zone)
+    slot, dst_tolerance = to_utc(local, zone)
     source = kept[row]
     order = sort_order(source, slot)
-    slot, widened, source = slot[order], widened[order], source[order]
-    own_next, own_widened = _next_slots(source, slot), np.append(widened[1:], _ZERO)
-    slot, own_next = slot - ahead[source], own_next - ahead[source]
-    force = (np.isnat(begin[source]) | (slot >= begin[source])) & (
+    slot, dst_tolerance, source = slot[order], dst_tolerance[order], source[order]
+    own_next, own_tolerance = _next_slots(source, slot), np.append(dst_tolerance[1:], _ZERO)
+    slot, own_next = slot - shift[source], own_next - shift[source]
+    in_force = (np.isnat(begin[source]) | (slot >= begin[source])) & (
         np.isnat(until[source]) | (slot < until[source])
     )
     # at the same instant, the schedule that is first by name counts
-    order = np.flatnonzero(force)[sort_order(codes[source[force]], slot[force])]
+    order = np.flatnonzero(in_force)[sort_order(codes[source[in_force]], slot[in_force])]
     code, at = codes[source[order]], slot[order]
-    again = np.zeros(len(order), dtype=bool)
-    again[1:] = (code[1:] == code[:-1]) & (at[1:] == at[:-1])
-    order, code, at = order[~again], code[~again], at[~again]
+    repeated = np.zeros(len(order), dtype=bool)
+    repeated[1:] = (code[1:] == code[:-1]) & (at[1:] == at[:-1])
+    order, code, at = order[~repeated], code[~repeated], at[~repeated]
     following = _next_slots(code, at)
     own = ~(following <= own_next[order])
     following = np.where(own, own_next[order], following)
-    next_widened = np.where(own, own_widened[order], np.append(widened[order[1:]], _ZERO))
+    next_tolerance = np.where(own, own_tolerance[order], np.append(dst_tolerance[order[1:]], _ZERO))
     listed = (at >= times_of(since)[code]) & (at < instant(end))
     order, code = order[listed], code[listed]
     return pd.DataFrame(
@@ -222,8 +222,8 @@ def expected_slots(
             "location": rows["location"].array.take(source[order]),
             "slot": utc(at[listed]),
             "next_slot": utc(following[listed]),
-            "widened": widened[order],
-            "next_widened": next_widened[listed],
+            "widened": dst_tolerance[order],
+            "next_widened": next_tolerance[listed],
         }
     )
 
@@ -284,7 +284,7 @@ def to_utc(local: Times, zone: pd.Series) -> tuple[Times, Spans]:
     -------
     slot : array of datetime64[us]
         The instants [UTC]. A skipped time uses the old offset, a repeated time is its first one.
-    widened : array of timedelta64[us]
+    dst_tolerance : array of timedelta64[us]
         The size of the clock change if it skips the time, else 0.
 
     Notes
@@ -292,7 +292,7 @@ def to_utc(local: Times, zone: pd.Series) -> tuple[Times, Spans]:
     The offset of a zone is looked up once per day, and once per time on days with a clock change.
     """
     slot = np.full(len(local), NAT)
-    widened = np.full(len(local), np.timedelta64(0, "us"))
+    dst_tolerance = np.full(len(local), np.timedelta64(0, "us"))
     number = local.astype("datetime64[D]").astype(np.int64)
     for name, rows in zone.groupby(zone).indices.items():
         where = ZoneInfo(str(name))
@@ -304,8 +304,8 @@ def to_utc(local: Times, zone: pd.Series) -> tuple[Times, Spans]:
             wall = local[position].item()
             early, late = _offset(where, wall), _offset(where, wall.replace(fold=1))
             slot[position] = local[position] - early
-            widened[position] = max(late - early, np.timedelta64(0, "us"))
-    return slot, widened
+            dst_tolerance[position] = max(late - early, np.timedelta64(0, "us"))
+    return slot, dst_tolerance
 
 
 def _offset(zone: ZoneInfo, wall: datetime) -> np.timedelta64:

@@ -64,19 +64,19 @@ def infer_types(jobs: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:
     unknown = jobs["type"].isna().to_numpy() & ~np.isnat(start)
     names = pd.Index(expected["appliance"].unique())
     slot = times_of(expected["slot"])
-    asked = np.flatnonzero(unknown)
-    near = asof_index(
+    untyped = np.flatnonzero(unknown)
+    nearest = asof_index(
         to_codes(expected["appliance"], names),
         slot,
-        to_codes(jobs["appliance"].iloc[asked], names),
-        start[asked] + _TYPE_TOLERANCE,
+        to_codes(jobs["appliance"].iloc[untyped], names),
+        start[untyped] + _TYPE_TOLERANCE,
     )
-    scheduled = np.zeros(len(asked), dtype=bool)
-    found = near >= 0
-    scheduled[found] = slot[near[found]] >= start[asked[found]] - _TYPE_TOLERANCE
+    scheduled = np.zeros(len(untyped), dtype=bool)
+    matched = nearest >= 0
+    scheduled[matched] = slot[nearest[matched]] >= start[untyped[matched]] - _TYPE_TOLERANCE
     filled = jobs["type"].copy()
-    if len(asked):
-        filled.iloc[asked] = np.where(scheduled, "SCHEDULED", "MANUAL")
+    if len(untyped):
+        filled.iloc[untyped] = np.where(scheduled, "SCHEDULED", "MANUAL")
     return jobs.assign(
         type=filled,
         type_inferred=pd.Series(unknown, index=jobs.index, dtype="boolean"),
@@ -86,8 +86,8 @@ def infer_types(jobs: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:
 def judge_slots(
     jobs: pd.DataFrame,
     expected: pd.DataFrame,
-    known: pd.DataFrame,
-    numbers: pd.DataFrame,
+    coverage: pd.DataFrame,
+    parameters: pd.DataFrame,
     *,
     now: pd.Timestamp,
 ) -> pd.DataFrame:
@@ -99,9 +99,9 @@ def judge_slots(
         Of `backupkit.tables.JOBS`, each job once, corrected for clock skew, with its type.
     expected : DataFrame
         Result of `expected_slots`.
-    known : DataFrame
+    coverage : DataFrame
         Result of `backupkit.analysis.coverage`.
-    numbers : DataFrame
+    parameters : DataFrame
         Result of `slot_parameters` for `expected`.
     now : Timestamp
         The time of the assessment.
@@ -131,17 +131,17 @@ def judge_slots(
     ----------
     .. [1] docs/sla.md, section 3, "Slot states", and section 5.
     """
-    codes = to_codes(expected["appliance"], known.index)
-    slot, widened = times_of(expected["slot"]), spans_of(expected["widened"])
-    lower, upper = _bounds(expected, codes, spans_of(numbers["early"]))
-    overdue = slot + spans_of(numbers["late"]) + widened
-    deadline = np.fmin(upper, slot + spans_of(numbers["completion"]))
+    codes = to_codes(expected["appliance"], coverage.index)
+    slot, dst_tolerance = times_of(expected["slot"]), spans_of(expected["widened"])
+    lower, upper = _bounds(expected, codes, spans_of(parameters["early"]))
+    overdue = slot + spans_of(parameters["late"]) + dst_tolerance
+    deadline = np.fmin(upper, slot + spans_of(parameters["completion"]))
 
     start, end = job_times(jobs)
     outcome = to_codes(jobs["outcome"], pd.Index(_ATTEMPTS))
     attempt = np.flatnonzero((outcome >= 0) & ~np.isnat(start))
     owner = asof_index(
-        codes, lower, to_codes(jobs["appliance"], known.index)[attempt], start[attempt]
+        codes, lower, to_codes(jobs["appliance"], coverage.index)[attempt], start[attempt]
     )
     belongs = start[attempt] < np.append(upper, NAT)[owner]  # position -1, no slot, reads NaT
     attempt, owner = attempt[belongs], owner[belongs]
@@ -162,14 +162,14 @@ def judge_slots(
     rescued = ends[success] <= deadline
     met = rescued & is_success[planned] & (ends[planned] <= deadline) & (starts[planned] <= overdue)
     late = ~rescued & (success >= 0)
-    evidence = times_of(known["evidence"])[codes]
+    evidence = times_of(coverage["evidence"])[codes]
     reached = np.fmin(evidence, instant(now))
-    knows_now = times_of(known["known_until"])[codes] >= instant(now)
+    knows_now = times_of(coverage["known_until"])[codes] >= instant(now)
     passed = ~np.isnat(evidence) & (reached >= deadline)
     due = ~np.isnat(evidence) & (reached >= overdue)
     state = np.select(
         [
-            numbers["excluded"].to_numpy(dtype=bool),
+            parameters["excluded"].to_numpy(dtype=bool),
             met,
             rescued,
             late,
@@ -182,7 +182,7 @@ def judge_slots(
         default=len(_STATE_PRECEDENCE) - 1,
     )
     did_not_run = due & ~(starts[earliest] <= overdue)
-    decided = np.where(
+    deciding_job = np.where(
         met, planned, np.where(success >= 0, success, _last_job(owner, attempt, start, size))
     )
     return pd.DataFrame(
@@ -192,7 +192,7 @@ def judge_slots(
             "slot": expected["slot"],
             "deadline": utc(deadline),
             "state": from_codes(state, _STATE_PRECEDENCE),
-            "job_id": jobs["job_id"].array.take(decided, allow_fill=True),
+            "job_id": jobs["job_id"].array.take(deciding_job, allow_fill=True),
             "attempts": pd.Series(attempts, dtype="Int64"),
             "first_outcome": from_codes(np.append(outcome, -1)[earliest], _ATTEMPTS),
             "overdue": utc(np.where(did_not_run, overdue, NAT)),
@@ -202,7 +202,7 @@ def judge_slots(
 
 def slot_parameters(
     expected: pd.DataFrame,
-    turns: Sequence[tuple[pd.Timestamp | None, pd.DataFrame]],
+    revisions: Sequence[tuple[pd.Timestamp | None, pd.DataFrame]],
     excluded: Exclusions = NO_EXCLUSIONS,
 ) -> pd.DataFrame:
     """Return the parameters of the policy in force at each slot.
@@ -211,7 +211,7 @@ def slot_parameters(
     ----------
     expected : DataFrame
         Result of `expected_slots`.
-    turns : sequence of (Timestamp or None, DataFrame)
+    revisions : sequence of (Timestamp or None, DataFrame)
         Results of `Policy.rules` with the same index, each with its effective date; the first also
         covers all earlier time.
     excluded : Exclusions
@@ -227,17 +227,21 @@ def slot_parameters(
     ----------
     .. [1] docs/sla.md, section 4, "Retroactivity".
     """
-    first = turns[0][1]
+    first = revisions[0][1]
     codes, slot = to_codes(expected["appliance"], first.index), times_of(expected["slot"])
-    begins = np.array([instant(moment) for moment, _ in turns[1:] if moment is not None], "M8[us]")
+    begins = np.array([instant(date) for date, _ in revisions[1:] if date is not None], "M8[us]")
     row = np.searchsorted(begins, slot, side="right") * len(first) + codes
-    ruled = excluded.contains(codes, slot)
-    numbers = {
-        name: np.concatenate([rules[name].to_numpy() for _, rules in turns])[row]
+    in_dated_exclusion = excluded.contains(codes, slot)
+    parameters = {
+        name: np.concatenate(
+            [resolved_policy[name].to_numpy() for _, resolved_policy in revisions]
+        )[row]
         for name in ("early", "late", "completion", "target")
     }
-    away = np.concatenate([rules["exclude"].notna().to_numpy() for _, rules in turns])[row]
-    return pd.DataFrame(numbers | {"excluded": away | ruled})
+    by_rule = np.concatenate(
+        [resolved_policy["exclude"].notna().to_numpy() for _, resolved_policy in revisions]
+    )[row]
+    return pd.DataFrame(parameters | {"excluded": by_rule | in_dated_exclusion})
 
 
 def recent_slots(
@@ -276,8 +280,8 @@ def recent_slots(
         by = counted["appliance"][late]
         counts[f"missed_{name}"] = missed[late].groupby(by).sum()
         counts[f"allowed_{name}"] = allowed[late].groupby(by).sum()
-    found = pd.DataFrame({name: count.reindex(appliances) for name, count in counts.items()})
-    return found.fillna(0).astype("Float64").set_axis(appliances)
+    frame = pd.DataFrame({name: count.reindex(appliances) for name, count in counts.items()})
+    return frame.fillna(0).astype("Float64").set_axis(appliances)
 
 
 def slot_counts(slots: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:

@@ -76,9 +76,9 @@ def target_of(location: str) -> str | None:
     # a password with a slash: host and port are really the user and the start of the password
     if "@" in location and "@" not in parts.netloc and ":" in parts.netloc.rpartition("]")[2]:
         return None
-    shown = f"[{host}]" if ":" in host else host
+    host_text = f"[{host}]" if ":" in host else host
     usual = port is None or port == _PORTS.get(parts.scheme)
-    return f"{parts.scheme}://{shown}" + ("" if usual else f":{port}")
+    return f"{parts.scheme}://{host_text}" + ("" if usual else f":{port}")
 
 
 def _is_host_name(host: str) -> bool:
@@ -110,13 +110,13 @@ def sums_of(groups: Codes, sizes: pd.Series, *, number: int) -> pd.Series:
     [3, <NA>]
     """
     bytes_sent = sizes.to_numpy("int64", na_value=-1)
-    telling = (bytes_sent >= 0) & (groups >= 0)
-    among, told = groups[telling], bytes_sent[telling]
+    valid = (bytes_sent >= 0) & (groups >= 0)
+    among, values = groups[valid], bytes_sent[valid]
     total = np.zeros(number, dtype=np.int64)
-    np.add.at(total, among, told)
-    roughly = np.bincount(among, weights=told.astype(np.float64), minlength=number)
-    known = (np.bincount(among, minlength=number) > 0) & (roughly < LARGEST_SUM)
-    return pd.Series(total, dtype="Int64").where(known)
+    np.add.at(total, among, values)
+    roughly = np.bincount(among, weights=values.astype(np.float64), minlength=number)
+    has_sum = (np.bincount(among, minlength=number) > 0) & (roughly < LARGEST_SUM)
+    return pd.Series(total, dtype="Int64").where(has_sum)
 
 
 def target_concurrency(
@@ -175,24 +175,28 @@ def target_concurrency(
     ... )
     >>> none = SLOTS.empty().assign(location="")
     >>> usual = pd.Series([], dtype="timedelta64[us]")
-    >>> told = target_concurrency(jobs, none, usual, start=night, end=night + pd.Timedelta(days=1))
-    >>> told[["runs", "most", "busy"]].values.tolist()
+    >>> result = target_concurrency(
+    ...     jobs, none, usual, start=night, end=night + pd.Timedelta(days=1)
+    ... )
+    >>> result[["runs", "most", "busy"]].values.tolist()
     [[2, 2, Timedelta('0 days 02:30:00')]]
     """
     first, last = instant(start), instant(end)
     began, until, done = _write_times(jobs, last)
     ran, ended = _in_period(began, until, done, first, last)
     rows = np.flatnonzero(ran | ended)
-    due = expected[(expected["slot"] >= start) & (expected["slot"] < end)]
-    codes, targets = _targets(jobs["location"].iloc[rows], due["location"])
+    period_slots = expected[(expected["slot"] >= start) & (expected["slot"] < end)]
+    codes, targets = _targets(jobs["location"].iloc[rows], period_slots["location"])
     number, planned = len(targets), codes[len(rows) :]
     codes = codes[: len(rows)]
     writing = ran[rows] & (codes >= 0)
     begins, ends = np.fmax(began[rows], first), np.fmin(until[rows], last)
     most, most_at, busy = _peak_concurrency(codes[writing], begins[writing], ends[writing], number)
-    slots = times_of(due["slot"])
+    slots = times_of(period_slots["slot"])
     # a duration beyond the period's length changes nothing
-    finish = slots + np.minimum(_assumed_durations(typical, due["appliance"]), last - first)
+    finish = slots + np.minimum(
+        _assumed_durations(typical, period_slots["appliance"]), last - first
+    )
     named = planned >= 0
     plan, plan_at, _ = _peak_concurrency(planned[named], slots[named], finish[named], number)
     who = jobs["appliance"].iloc[rows[writing]].reset_index(drop=True)
@@ -261,14 +265,14 @@ def _write_times(jobs: pd.DataFrame, last: np.datetime64) -> tuple[Times, Times,
     outcome = jobs["outcome"]
     began = np.where(outcome.eq("void"), NAT, began)
     listed = np.fmin(times_of(jobs["vanished_at"]), last)
-    told = np.where(np.isnat(done), times_of(jobs["end_time"]), done)
-    return began, np.fmax(np.where(outcome.eq("open"), listed, told), began), done
+    ended = np.where(np.isnat(done), times_of(jobs["end_time"]), done)
+    return began, np.fmax(np.where(outcome.eq("open"), listed, ended), began), done
 
 
 def _targets(*columns: pd.Series) -> tuple[Codes, pd.Index]:
     """Return the position of each location's target, -1 if none, and the sorted targets."""
-    whole = pd.concat([column.astype("str") for column in columns], ignore_index=True)
-    which, locations = pd.factorize(whole.str.replace(_FOLDER, r"\1", regex=True))
+    combined = pd.concat([column.astype("str") for column in columns], ignore_index=True)
+    which, locations = pd.factorize(combined.str.replace(_FOLDER, r"\1", regex=True))
     named = pd.Series([target_of(location) for location in locations], dtype="str")
     code, targets = pd.factorize(named, sort=True)
     # missing locations have position -1, the appended last element
@@ -277,9 +281,9 @@ def _targets(*columns: pd.Series) -> tuple[Codes, pd.Index]:
 
 def _assumed_durations(typical: pd.Series, appliances: pd.Series) -> Spans:
     """Return the assumed duration of each appliance's next job."""
-    known = typical.dropna()
-    codes = to_codes(appliances, known.index)
-    spans = spans_of(known)
+    durations = typical.dropna()
+    codes = to_codes(appliances, durations.index)
+    spans = spans_of(durations)
     guess = (
         np.median(spans.astype(np.int64)).astype(spans.dtype) if len(spans) else _DEFAULT_DURATION
     )

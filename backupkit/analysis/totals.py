@@ -36,8 +36,8 @@ def totals_of(jobs: pd.DataFrame, polls: pd.DataFrame) -> pd.DataFrame:
     >>> from backupkit.tables import JOBS, POLLS
     >>> day = pd.Timestamp("2026-11-02", tz="UTC")
     >>> columns = {"appliance": ["a"], "outcome": ["success"], "end_time": [day], "size": [7]}
-    >>> told = totals_of(JOBS.frame(columns), POLLS.empty())
-    >>> told[["polls", "jobs", "sized_jobs", "sized_bytes"]].loc["a"].to_list()
+    >>> result = totals_of(JOBS.frame(columns), POLLS.empty())
+    >>> result[["polls", "jobs", "sized_jobs", "sized_bytes"]].loc["a"].to_list()
     [0, 1, 1, 7]
     """
     names = pd.Index(jobs["appliance"].unique()).union(pd.Index(polls["appliance"].unique()))
@@ -52,12 +52,12 @@ def totals_of(jobs: pd.DataFrame, polls: pd.DataFrame) -> pd.DataFrame:
     sized = jobs["outcome"].eq("success").to_numpy() & ~np.isnat(done) & (size >= 0)
     counted = counted_polls(polls)
     read = polls["ok"].to_numpy(dtype=bool, na_value=False)[counted]
-    visited = to_codes(polls["appliance"], names)[counted]
+    poll_codes = to_codes(polls["appliance"], names)[counted]
     return TOTALS.frame(
         {
             "appliance": names.to_series(),
-            "polls": pd.Series(np.bincount(visited, minlength=number)),
-            "polls_ok": pd.Series(np.bincount(visited[read], minlength=number)),
+            "polls": pd.Series(np.bincount(poll_codes, minlength=number)),
+            "polls_ok": pd.Series(np.bincount(poll_codes[read], minlength=number)),
             "jobs": pd.Series(np.bincount(codes, minlength=number)),
             "oldest_start": utc(oldest),
             "sized_jobs": pd.Series(np.bincount(codes[sized], minlength=number)),

@@ -59,19 +59,19 @@ def trend(
     days = np.arange(first, last + _DAY, _DAY)
     begins = days.astype("datetime64[us]")
     columns: dict[str, object] = {"day": utc(begins)}
-    begun, ended = times_of(intervals["start"]), times_of(intervals["end"])
+    started, ended = times_of(intervals["start"]), times_of(intervals["end"])
     spent = {}
     for state in STATES:
         rows = intervals["state"].eq(state).to_numpy()
-        spent[state] = pd.Series(_time_per_day(begun[rows], ended[rows], begins))
+        spent[state] = pd.Series(_time_per_day(started[rows], ended[rows], begins))
     columns |= spent
     seconds = {state: spans.dt.total_seconds() for state, spans in spent.items()}
     read = seconds["compliant"] + seconds["breach"]
     columns["rpo_strict"] = ratio(seconds["compliant"], read + seconds["unknown"])
     columns["rpo_observed"] = ratio(seconds["compliant"], read)
-    place = (times_of(slots["slot"]).astype("datetime64[D]") - first).astype(np.int64)
+    position = (times_of(slots["slot"]).astype("datetime64[D]") - first).astype(np.int64)
     codes = to_codes(slots["state"], pd.Index(SLOT_STATES))
-    each = np.bincount(place * len(SLOT_STATES) + codes, minlength=len(days) * len(SLOT_STATES))
+    each = np.bincount(position * len(SLOT_STATES) + codes, minlength=len(days) * len(SLOT_STATES))
     for number, state in enumerate(SLOT_STATES):
         columns[f"slots_{state}"] = pd.Series(each.reshape(len(days), -1)[:, number])
     return TREND.conform(pd.DataFrame(columns).set_index("day"))

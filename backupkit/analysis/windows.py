@@ -27,7 +27,7 @@ _ZERO: Final = np.timedelta64(0, "us")
 
 def window_runs(
     jobs: pd.DataFrame,
-    rules: pd.DataFrame,
+    resolved_policy: pd.DataFrame,
     zones: pd.Series,
     *,
     start: pd.Timestamp,
@@ -39,10 +39,10 @@ def window_runs(
     ----------
     jobs : DataFrame
         Of `backupkit.tables.JOBS`, each job once, corrected for clock skew, with its type.
-    rules : DataFrame
+    resolved_policy : DataFrame
         Result of `Policy.rules`.
     zones : Series of str
-        The zone of each appliance's schedule, on the index of `rules`.
+        The zone of each appliance's schedule, on the index of `resolved_policy`.
     start, end : Timestamp
         The period, half-open; a finished job counts by its end.
 
@@ -65,10 +65,13 @@ def window_runs(
     .. [1] docs/sla.md, section 4, number 13; section 7, O.
     """
     begun, done, running, rows = _scheduled_jobs(jobs, start, end)
-    codes = to_codes(jobs["appliance"].iloc[rows], rules.index)
-    windowed = rules["window_start"].notna().to_numpy()[codes]
+    codes = to_codes(jobs["appliance"].iloc[rows], resolved_policy.index)
+    windowed = resolved_policy["window_start"].notna().to_numpy()[codes]
     rows, codes = rows[windowed], codes[windowed]
-    opens, length = spans_of(rules["window_start"])[codes], spans_of(rules["window_length"])[codes]
+    opens, length = (
+        spans_of(resolved_policy["window_start"])[codes],
+        spans_of(resolved_policy["window_length"])[codes],
+    )
     began = _to_wall_time(begun[rows], zones.to_numpy()[codes])
     ended = _to_wall_time(
         np.where(running[rows], instant(end), done[rows]), zones.to_numpy()[codes]
@@ -77,10 +80,10 @@ def window_runs(
     days = np.floor_divide(began - opens + half - began.astype("datetime64[D]"), _DAY)
     opened = began.astype("datetime64[D]") + days.astype("timedelta64[D]") + opens
     overrun = ended - (opened + length)
-    in_time = began >= opened - spans_of(rules["window_tolerance"])[codes]
+    in_time = began >= opened - spans_of(resolved_policy["window_tolerance"])[codes]
     kept = in_time & (overrun <= _ZERO) & ~running[rows]
     over = np.where((overrun > _ZERO) & ~running[rows], overrun, _ZERO)
-    size = len(rules)
+    size = len(resolved_policy)
     lost = np.zeros(size, dtype="timedelta64[us]")
     np.add.at(lost, codes, over)
     late = running[rows] & (overrun > _ZERO)
@@ -89,13 +92,13 @@ def window_runs(
         "window_ok": np.bincount(codes[kept], minlength=size),
         "window_running": np.bincount(codes[late], minlength=size),
     }
-    frame = pd.DataFrame(counts, index=rules.index).astype("Int64")
-    frame["window_overrun"] = pd.Series(lost, index=rules.index)
-    return frame[rules["window_start"].notna()].reindex(rules.index)
+    frame = pd.DataFrame(counts, index=resolved_policy.index).astype("Int64")
+    frame["window_overrun"] = pd.Series(lost, index=resolved_policy.index)
+    return frame[resolved_policy["window_start"].notna()].reindex(resolved_policy.index)
 
 
 def duration_runs(
-    jobs: pd.DataFrame, rules: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp
+    jobs: pd.DataFrame, resolved_policy: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp
 ) -> pd.DataFrame:
     """Check scheduled jobs against the duration limit.
 
@@ -103,7 +106,7 @@ def duration_runs(
     ----------
     jobs : DataFrame
         Of `backupkit.tables.JOBS`, each job once, with its type.
-    rules : DataFrame
+    resolved_policy : DataFrame
         Result of `Policy.rules`.
     start, end : Timestamp
         The period, half-open: jobs that end in it, and jobs that run at its end.
@@ -119,15 +122,15 @@ def duration_runs(
     .. [1] docs/sla.md, section 4, number 14.
     """
     begun, done, running, rows = _scheduled_jobs(jobs, start, end)
-    codes = to_codes(jobs["appliance"].iloc[rows], rules.index)
+    codes = to_codes(jobs["appliance"].iloc[rows], resolved_policy.index)
     took = np.where(running[rows], instant(end), done[rows]) - begun[rows]
-    kept = took <= spans_of(rules["duration_limit"])[codes]
+    kept = took <= spans_of(resolved_policy["duration_limit"])[codes]
     counts = {
-        "duration_runs": np.bincount(codes, minlength=len(rules)),
-        "duration_ok": np.bincount(codes[kept], minlength=len(rules)),
+        "duration_runs": np.bincount(codes, minlength=len(resolved_policy)),
+        "duration_ok": np.bincount(codes[kept], minlength=len(resolved_policy)),
     }
-    frame = pd.DataFrame(counts, index=rules.index).astype("Int64")
-    return frame[rules["duration_limit"].notna()].reindex(rules.index)
+    frame = pd.DataFrame(counts, index=resolved_policy.index).astype("Int64")
+    return frame[resolved_policy["duration_limit"].notna()].reindex(resolved_policy.index)
 
 
 def _scheduled_jobs(
@@ -136,8 +139,8 @@ def _scheduled_jobs(
     """Return starts, ends, a mask of running jobs, and the rows of the period's jobs."""
     begun, done = job_times(jobs)
     last = instant(end)
-    gone = times_of(jobs["vanished_at"]) <= last  # its end stays unknown
-    open_now = (jobs["outcome"].eq("open").to_numpy() & ~gone) | (done >= last)
+    vanished = times_of(jobs["vanished_at"]) <= last  # its end stays unknown
+    open_now = (jobs["outcome"].eq("open").to_numpy() & ~vanished) | (done >= last)
     running = open_now & (begun < last)
     wanted = running | ((done >= instant(start)) & (done < last))
     wanted &= jobs["type"].eq("SCHEDULED").to_numpy() & ~np.isnat(begun)
@@ -155,8 +158,8 @@ def _to_wall_time(times: Times, zones: np.ndarray[tuple[int], np.dtype[np.object
 
 def backup_days(
     jobs: pd.DataFrame,
-    pieces: pd.DataFrame,
-    turns: Sequence[tuple[pd.Timestamp | None, pd.DataFrame]],
+    segments: pd.DataFrame,
+    revisions: Sequence[tuple[pd.Timestamp | None, pd.DataFrame]],
     zones: pd.Series,
 ) -> pd.DataFrame:
     """Count the backup days, and those without a backup.
@@ -165,9 +168,9 @@ def backup_days(
     ----------
     jobs : DataFrame
         Of `backupkit.tables.JOBS`, each job once, corrected for clock skew.
-    pieces : DataFrame
+    segments : DataFrame
         Result of `segments`.
-    turns : sequence of (Timestamp or None, DataFrame)
+    revisions : sequence of (Timestamp or None, DataFrame)
         Results of `Policy.rules` with the same index, each with its effective date; the first also
         covers all earlier time.
     zones : Series of str
@@ -190,34 +193,39 @@ def backup_days(
     ----------
     .. [1] docs/sla.md, section 3, "backup day", and section 4, number 12.
     """
-    index = turns[0][1].index
+    index = revisions[0][1].index
     size = len(index)
     counts = {"days": np.zeros(size, dtype=np.int64), "days_missed": np.zeros(size, dtype=np.int64)}
-    if len(pieces):
-        first, last = instant(pieces["start"].min()), instant(pieces["end"].max())
-        gone = pieces[pieces["state"].isin(["unknown", "unobserved"]) | pieces["ruled"]]
-        away, away_from = to_codes(gone["appliance"], index), times_of(gone["start"])
-        away_until = times_of(gone["end"])
+    if len(segments):
+        first, last = instant(segments["start"].min()), instant(segments["end"].max())
+        unobserved = segments[segments["state"].isin(["unknown", "unobserved"]) | segments["ruled"]]
+        gap_codes, gap_starts = (
+            to_codes(unobserved["appliance"], index),
+            times_of(unobserved["start"]),
+        )
+        gap_ends = times_of(unobserved["end"])
         _, done = job_times(jobs)
         good = jobs["outcome"].eq("success").to_numpy() & (done >= first) & (done < last)
         owners, done = to_codes(jobs["appliance"][good], index), done[good]
-        hours = np.stack([spans_of(rules["backup_day"]) for _, rules in turns], axis=1)
-        begins = [first, *(instant(moment) for moment, _ in turns[1:] if moment is not None)]
+        hours = np.stack(
+            [spans_of(resolved_policy["backup_day"]) for _, resolved_policy in revisions], axis=1
+        )
+        begins = [first, *(instant(date) for date, _ in revisions[1:] if date is not None)]
         keys = pd.DataFrame(hours).assign(zone=zones.to_numpy())
         for members in keys.groupby(list(keys)).indices.values():
-            one = members[0]
-            opens, closes = _full_days(str(zones.iloc[one]), hours[one], begins, first, last)
+            member = members[0]
+            opens, closes = _full_days(str(zones.iloc[member]), hours[member], begins, first, last)
             # +1 where unobserved time begins, -1 after the day in which it ends
             change = np.zeros((size, len(opens) + 1), dtype=np.int64)
-            np.add.at(change, (away, np.searchsorted(closes, away_from, "right")), 1)
-            np.add.at(change, (away, np.searchsorted(opens, away_until, "left")), -1)
-            whole = np.cumsum(change, axis=1)[members, :-1] == 0
+            np.add.at(change, (gap_codes, np.searchsorted(closes, gap_starts, "right")), 1)
+            np.add.at(change, (gap_codes, np.searchsorted(opens, gap_ends, "left")), -1)
+            complete = np.cumsum(change, axis=1)[members, :-1] == 0
             day = np.searchsorted(opens, done, "right") - 1
             inside = (day >= 0) & (done < np.append(closes, NAT)[day])
             saved = np.zeros((size, len(opens)), dtype=bool)
             saved[owners[inside], day[inside]] = True
-            counts["days"][members] = whole.sum(axis=1)
-            counts["days_missed"][members] = (whole & ~saved[members]).sum(axis=1)
+            counts["days"][members] = complete.sum(axis=1)
+            counts["days_missed"][members] = (complete & ~saved[members]).sum(axis=1)
     return pd.DataFrame(counts, index=index).astype("Int64")
 
 
@@ -232,8 +240,8 @@ def _full_days(
     opens, closes, free = [], [], first
     for hour, begin, until in zip(hours, begins, [*begins[1:], last], strict=True):
         bounds = _day_starts(zone, hour, first, last)
-        whole = (bounds[:-1] >= np.maximum(begin, free)) & (bounds[1:] <= last)
-        kept = np.flatnonzero(whole & (bounds[:-1] < until))
+        complete = (bounds[:-1] >= np.maximum(begin, free)) & (bounds[1:] <= last)
+        kept = np.flatnonzero(complete & (bounds[:-1] < until))
         opens.append(bounds[kept])
         closes.append(bounds[kept + 1])
         free = np.append(free, closes[-1])[-1]
