@@ -144,15 +144,15 @@ def group_cummax(codes: Codes, times: Times) -> Times:
     return times[np.maximum.accumulate(np.where(largest, np.arange(len(keys)), 0))]
 
 
-def from_codes(codes: Codes, words: Sequence[str] | pd.Index) -> pd.Series:
-    """Return the word of each code, missing where it is -1.
+def from_codes(codes: Codes, labels: Sequence[str] | pd.Index) -> pd.Series:
+    """Return the label of each code, missing where it is -1.
 
     Examples
     --------
     >>> from_codes(np.array([1, -1]), ["no", "yes"]).to_list()
     ['yes', nan]
     """
-    return pd.Series(pd.Series(list(words), dtype="str").array.take(codes, allow_fill=True))
+    return pd.Series(pd.Series(list(labels), dtype="str").array.take(codes, allow_fill=True))
 
 
 def asof_index(key_codes: Codes, key_times: Times, codes: Codes, times: Times) -> Codes:

@@ -55,22 +55,22 @@ class Verdict:
     @property
     def sentence(self) -> str:
         """The verdict in one sentence, with its counts."""
-        shown: tuple[str, ...] = ()
+        mentioned: tuple[str, ...] = ()
         if not self.in_scope:
             sentence = "nothing to judge, no appliance is in scope"
         elif self.breach:
             verb = "breaches its" if self.breach == 1 else "breach their"
             sentence = f"{self.breach:,} of {self.in_scope:,} in scope {verb} RPO"
-            shown = ("unknown",)
+            mentioned = ("unknown",)
         elif self.unknown:
             verb = "is" if self.unknown == 1 else "are"
             sentence = f"{self.unknown:,} of {self.in_scope:,} in scope {verb} unknown"
-            shown = ("compliant",)
+            mentioned = ("compliant",)
         elif self.in_scope == 1:
             sentence = "the one appliance in scope is inside its RPO"
         else:
             sentence = f"all {self.in_scope:,} in scope are inside their RPO"
-        counts = [(getattr(self, state), state) for state in (*shown, "unobserved", "excluded")]
+        counts = [(getattr(self, state), state) for state in (*mentioned, "unobserved", "excluded")]
         return ", ".join([sentence, *(f"{number:,} {state}" for number, state in counts if number)])
 
 

@@ -23,7 +23,7 @@ from backupkit.policy.render import html_of
 from backupkit.policy.resolve import exclusion_frame, plans_of, rules_of
 from backupkit.policy.scope import Exclusion, Member
 from backupkit.policy.times import Plan, Window, moment_of
-from backupkit.policy.wording import words
+from backupkit.policy.wording import format_duration
 
 __all__ = ["Anchor", "Policy", "UnknownMode"]
 
@@ -325,14 +325,14 @@ class Policy:
 
     def __str__(self) -> str:
         parts = [
-            f"RPO {words(self.rpo)} + {words(self.grace)} grace",
+            f"RPO {format_duration(self.rpo)} + {format_duration(self.grace)} grace",
             f"recovery point = job {self.anchor}",
-            f"runs {words(self.early)} early to {words(self.late)} late",
+            f"runs {format_duration(self.early)} early to {format_duration(self.late)} late",
         ]
         if self.completion is not None:
-            parts.append(f"done within {words(self.completion)}")
+            parts.append(f"done within {format_duration(self.completion)}")
         if self.staleness is not None:
-            parts.append(f"answers count for {words(self.staleness)}")
+            parts.append(f"answers count for {format_duration(self.staleness)}")
         parts.append(
             "unknown is not compliant"
             if self.unknown_mode == "strict"
@@ -341,7 +341,7 @@ class Policy:
         if self.window is not None:
             parts.append(f"window {self.window}")
         if self.duration_limit is not None:
-            parts.append(f"no longer than {words(self.duration_limit)}")
+            parts.append(f"no longer than {format_duration(self.duration_limit)}")
         parts.append(f"target {self.target:.6%}".rstrip("%").rstrip("0").rstrip(".") + " %")
         return ", ".join(parts)
 

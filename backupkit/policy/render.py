@@ -7,7 +7,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from backupkit.display import fact_table, panel, table
-from backupkit.policy.wording import words
+from backupkit.policy.wording import format_duration
 
 if TYPE_CHECKING:
     from backupkit.policy.policy import Policy
@@ -126,28 +126,29 @@ def parameter_texts(policy: "Policy") -> dict[str, str]:
     dict of str to str
         Value with unit by name, the most important first.
     """
+    early, late = format_duration(policy.early), format_duration(policy.late)
     texts = {
-        "RPO": words(policy.rpo),
-        "Grace": words(policy.grace),
-        "In breach beyond": words(policy.threshold),
+        "RPO": format_duration(policy.rpo),
+        "Grace": format_duration(policy.grace),
+        "In breach beyond": format_duration(policy.threshold),
         "Recovery point": f"the job's {policy.anchor}",
-        "A run may start": f"{words(policy.early)} early to {words(policy.late)} late",
+        "A run may start": f"{early} early to {late} late",
         "A run must be done": "before the next one"
         if policy.completion is None
-        else f"within {words(policy.completion)}",
+        else f"within {format_duration(policy.completion)}",
         "Target": f"{policy.target:.6%}".rstrip("%").rstrip("0").rstrip(".") + " %",
         "An answer counts for": "the usual interval between answers"
         if policy.staleness is None
-        else words(policy.staleness),
+        else format_duration(policy.staleness),
         "Unknown is": _UNKNOWN_TEXT[policy.unknown_mode],
-        "Looks back": words(policy.lookback),
+        "Looks back": format_duration(policy.lookback),
         "A backup day begins at": f"{pd.Timestamp(0) + policy.backup_day:%H:%M}",
     }
     if policy.window is not None:
-        early = words(policy.window_tolerance)
-        texts["Window"] = f"{policy.window}, up to {early} before it"
+        tolerance = format_duration(policy.window_tolerance)
+        texts["Window"] = f"{policy.window}, up to {tolerance} before it"
     if policy.duration_limit is not None:
-        texts["A run may take"] = words(policy.duration_limit)
+        texts["A run may take"] = format_duration(policy.duration_limit)
     if policy.retention is not None:
         texts["Backups to keep"] = f"at least {policy.retention}"
     if policy.parts is not None:

@@ -2,15 +2,15 @@
 
 from datetime import timedelta
 
-__all__ = ["words"]
+__all__ = ["format_duration"]
 
 
-def words(span: timedelta) -> str:
+def format_duration(span: timedelta) -> str:
     """Format a duration in hours, minutes and seconds.
 
     Examples
     --------
-    >>> words(timedelta(minutes=90))
+    >>> format_duration(timedelta(minutes=90))
     '1 h 30 min'
     """
     minutes, seconds = divmod(span.total_seconds(), 60)
