@@ -92,22 +92,22 @@ def durations(
     who, found = pd.factorize(done["appliance"], sort=True)
     names = [str(name) for name in found]
     minutes = done["duration"].to_numpy("timedelta64[us]").astype(np.float64) / 60e6
-    with style.context(theme) as look:
+    with style.context(theme) as active_theme:
         tall = 3.6 if len(names) <= _SERIES else 1.4 + style.height(min(len(names), limit))
         ax = style.axes(ax, height=tall)
         if done.empty:
-            return style.say(ax, "No job has finished in this period")
+            return style.draw_message(ax, "No job has finished in this period")
         count = f"{len(names):,} appliances" if len(names) > 1 else "1 appliance"
         title = f"Durations of {len(done):,} jobs of {count}"
         if len(names) > _SERIES:
-            _draw_rows(ax, done, who, names, minutes, anomalies, limit, look)
+            _draw_rows(ax, done, who, names, minutes, anomalies, limit, active_theme)
         elif len(done) > _MANY:
-            _draw_density(ax, style.days(done["start_time"]).to_numpy(), minutes, look)
+            _draw_density(ax, style.days(done["start_time"]).to_numpy(), minutes, active_theme)
             style.time_axis(ax)
         else:
-            _draw_series(ax, done, who, names, minutes, anomalies, look)
+            _draw_series(ax, done, who, names, minutes, anomalies, active_theme)
             style.time_axis(ax)
-        style.heading(ax, title, _legend(ax) if len(names) > _SERIES else [])
+        style.title_and_legend(ax, title, _legend(ax) if len(names) > _SERIES else [])
     return ax
 
 
@@ -124,15 +124,15 @@ def _draw_series(
     names: list[str],
     minutes: Floats,
     anomalies: pd.DataFrame | None,
-    look: style.Theme,
+    active_theme: style.Theme,
 ) -> None:
     days = style.days(done["start_time"]).to_numpy()
     failed = done["outcome"].eq("failure").to_numpy()
     if len(names) == 1:
-        _draw_band(ax, minutes[~failed][np.argsort(days[~failed])][-_LEARNT:], look)
+        _draw_band(ax, minutes[~failed][np.argsort(days[~failed])][-_LEARNT:], active_theme)
     for place, name in enumerate(names):
-        colour, label = look.of(style.CURVES[place]), style.series(name)
-        cross = colour if len(names) > 1 else look.of(style.ORANGE)
+        colour, label = active_theme.of(style.CURVES[place]), style.legend_label(name)
+        cross = colour if len(names) > 1 else active_theme.of(style.ORANGE)
         for flags, marker, fill, word in (
             (~failed, "os^Dv*"[place], colour, label),
             (failed, "x", cross, f"{label} (failed)"),
@@ -157,7 +157,7 @@ def _draw_series(
             marker="o",
             markersize=10,
             markerfacecolor="none",
-            color=look.of(style.ORANGE),
+            color=active_theme.of(style.ORANGE),
             label="unusual",
         )
     positive = minutes[minutes > 0]
@@ -167,18 +167,20 @@ def _draw_series(
     ax.set_ylim(bottom=0)
     ax.set_ylabel("duration (min)")
     ax.grid()
-    style.key_beside(ax)
+    style.legend_right(ax)
 
 
-def _draw_band(ax: Axes, newest: Floats, look: style.Theme) -> None:
+def _draw_band(ax: Axes, newest: Floats, active_theme: style.Theme) -> None:
     """Draw the band of usual durations; nothing for fewer than ten successes."""
     if len(newest) < _LEARNT:
         return
     median = float(np.median(newest))
     spread = max(float(np.median(np.abs(newest - median))), _FLOOR * median)
     away = _BAND * spread / _SCALE
-    blue = look.of(style.BLUE)
-    ax.axhspan(max(median - away, 0), median + away, color=look.pale(blue), zorder=0, label="usual")
+    blue = active_theme.of(style.BLUE)
+    ax.axhspan(
+        max(median - away, 0), median + away, color=active_theme.tint(blue), zorder=0, label="usual"
+    )
     ax.axhline(median, color=blue, lw=0.8, ls="--", label="median of the newest 10")
 
 
@@ -190,7 +192,7 @@ def _draw_rows(
     minutes: Floats,
     anomalies: pd.DataFrame | None,
     limit: int,
-    look: style.Theme,
+    active_theme: style.Theme,
 ) -> None:
     failed = done["outcome"].eq("failure").to_numpy()
     usual = _medians(who, minutes, failed, len(names))
@@ -212,7 +214,7 @@ def _draw_rows(
             edges_x,
             np.arange(len(worst) + 1) - 0.5,
             np.where(counts > 0, counts, np.nan),
-            cmap=_shades(look),
+            cmap=_shades(active_theme),
             norm=LogNorm(1, max(counts.max(), 2)),
             rasterized=True,
         )
@@ -228,7 +230,7 @@ def _draw_rows(
                 linestyle="none",
                 marker=marker,
                 markersize=7 if marker == "|" else 5,
-                color=look.of(colour),
+                color=active_theme.of(colour),
                 label=label,
             )
         rings = _unusual(done, anomalies)[drawn]
@@ -239,18 +241,18 @@ def _draw_rows(
             marker="o",
             markersize=10,
             markerfacecolor="none",
-            color=look.of(style.ORANGE),
+            color=active_theme.of(style.ORANGE),
             label="unusual",
         )
     ax.set_xscale("log")
-    ax.axvline(1, color=look.muted, lw=0.8, zorder=0)
+    ax.axvline(1, color=active_theme.muted, lw=0.8, zorder=0)
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=16))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}x"))
     ax.xaxis.set_minor_locator(NullLocator())
     style.row_labels(ax, [names[place] for place in worst], width=32)
     ax.set_xlabel("duration, as a multiple of the appliance's own median")
     ax.grid(axis="x")
-    style.note(ax, "; ".join(words))
+    style.caption(ax, "; ".join(words))
 
 
 def _medians(
@@ -267,28 +269,30 @@ def _medians(
     return np.where(middle > 0, middle, 1.0)
 
 
-def _draw_density(ax: Axes, days: Floats, minutes: Floats, look: style.Theme) -> None:
+def _draw_density(ax: Axes, days: Floats, minutes: Floats, active_theme: style.Theme) -> None:
     counts, across, up = np.histogram2d(days, minutes, bins=[240, 80])
     ax.pcolormesh(
         across,
         up,
         np.where(counts > 0, counts, np.nan).T,
-        cmap=_shades(look),
+        cmap=_shades(active_theme),
         norm=LogNorm(1, max(counts.max(), 2)),
         rasterized=True,
     )
     ax.set_ylim(bottom=0)
     ax.set_ylabel("duration (min)")
-    style.note(ax, _scale(counts))
+    style.caption(ax, _scale(counts))
 
 
 def _scale(counts: Floats) -> str:
     return f"the stronger a cell, the more jobs it stands for: 1 to {counts.max():,.0f}"
 
 
-def _shades(look: style.Theme) -> LinearSegmentedColormap:
-    blue = look.of(style.BLUE)
-    return LinearSegmentedColormap.from_list("jobs", [look.pale(blue), blue, look.ink])
+def _shades(active_theme: style.Theme) -> LinearSegmentedColormap:
+    blue = active_theme.of(style.BLUE)
+    return LinearSegmentedColormap.from_list(
+        "jobs", [active_theme.tint(blue), blue, active_theme.ink]
+    )
 
 
 def _unusual(done: pd.DataFrame, anomalies: pd.DataFrame | None) -> npt.NDArray[np.bool_]:

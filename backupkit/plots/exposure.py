@@ -63,13 +63,13 @@ def exposure(
     [0.0, 6.0]
     """
     known = points[points["available"].notna() & points["point"].notna()]
-    with style.context(theme) as look:
+    with style.context(theme) as active_theme:
         ax = style.axes(ax, height=3.4)
         last = known["available"].max() if end is None else end
         if len(known):
             known = known[known["available"] <= last]
         if known.empty:
-            return style.say(ax, "No recovery point is known")
+            return style.draw_message(ax, "No recovery point is known")
         first = known["available"].min() if start is None else start
         newest = known.groupby("appliance", observed=True)["point"].max()
         newest.index = newest.index.astype("str")
@@ -84,7 +84,7 @@ def exposure(
             days, hours = _saw(own, first, last)
             if differ:
                 hours = hours / allowed[name]
-            colour = look.of(style.CURVES[place % len(style.CURVES)])
+            colour = active_theme.of(style.CURVES[place % len(style.CURVES)])
             kind = ("-", "--", ":")[place // len(style.CURVES) % 3]
             ax.plot(
                 days,
@@ -92,7 +92,7 @@ def exposure(
                 color=colour,
                 lw=1.3,
                 linestyle=kind,
-                label=style.series(name),
+                label=style.legend_label(name),
                 zorder=2 + 1 / (place + 1),  # highest exposure in front
             )
             if name in allowed:
@@ -103,21 +103,21 @@ def exposure(
                     limits,
                     where=(hours >= limits).tolist(),
                     interpolate=True,
-                    color=look.pale(look.of(style.ORANGE)),
+                    color=active_theme.tint(active_theme.of(style.ORANGE)),
                     zorder=0.5,
                     linewidth=0,
                 )
         drawn = {allowed[name] for name in shown if name in allowed}
         for limit_at in [1.0] if differ else sorted(drawn):
-            orange = look.of(style.ORANGE)
+            orange = active_theme.of(style.ORANGE)
             ax.axhline(limit_at, color=orange, lw=1, ls="--", label="RPO + grace")
         style.time_axis(ax, first, last)
         ax.set_ylim(bottom=0)
         ax.set_ylabel("exposure / (RPO + grace)" if differ else "exposure (h)")
         ax.grid(axis="y")
         ax.set_title("Exposure: what would have been lost")
-        style.key_beside(ax)
-        style.note(ax, _left_out(len(newest) - len(shown), _never(threshold, newest.index)))
+        style.legend_right(ax)
+        style.caption(ax, _left_out(len(newest) - len(shown), _never(threshold, newest.index)))
     return ax
 
 

@@ -52,10 +52,10 @@ def failures(
     """
     ranked = failures.sort_values("jobs", ascending=False, kind="stable")
     top, rest = ranked.iloc[:limit], ranked.iloc[limit:]
-    with style.context(theme) as look:
+    with style.context(theme) as active_theme:
         ax = style.axes(ax, height=1.3 + 0.34 * max(len(top) + (len(rest) > 0), 2))
         if ranked.empty:
-            return style.say(ax, "No backup job failed in this period")
+            return style.draw_message(ax, "No backup job failed in this period")
         labels = [str(text) for text in top["signature"].fillna("(no message)")]
         counts = top["jobs"].astype("float64").tolist()
         remarks = [
@@ -68,16 +68,16 @@ def failures(
             remarks.append(f"{counts[-1]:,.0f}")
         if by is None:
             places = list(range(len(labels)))
-            colour = look.of(style.OUTCOME_LOOKS["failure"].colour)
+            colour = active_theme.of(style.OUTCOME_STYLES["failure"].colour)
             ax.barh(places, counts, height=0.62, color=colour, label="failed jobs")
         else:
-            _stack(ax, by, ranked["signature"], limit, look)
-        _draw(ax, labels, counts, remarks, look)
+            _stack(ax, by, ranked["signature"], limit, active_theme)
+        _draw(ax, labels, counts, remarks, active_theme)
     return ax
 
 
 def _stack(
-    ax: Axes, by: pd.DataFrame, signatures: pd.Series, limit: int, look: style.Theme
+    ax: Axes, by: pd.DataFrame, signatures: pd.Series, limit: int, active_theme: style.Theme
 ) -> None:
     """Draw stacked bars, with the largest parts of the whole frame first."""
     place = pd.Index(signatures.fillna("")).get_indexer(pd.Index(by["signature"].fillna("")))
@@ -93,23 +93,23 @@ def _stack(
             continue
         width = np.bincount(rows["place"], weights=rows["jobs"], minlength=len(left))
         others = len(largest) - len(named)
-        colour = look.of(style.CURVES[number] if part is not None else style.MUTED)
+        colour = active_theme.of(style.CURVES[number] if part is not None else style.MUTED)
         ax.barh(
             range(len(left)),
             width,
             left=left,
             height=0.62,
-            facecolor=look.pale(colour),
+            facecolor=active_theme.tint(colour),
             edgecolor=colour,
             hatch=_PATTERNS[number],
-            label=f"{others:,} others" if part is None else style.series(part, width=32),
+            label=f"{others:,} others" if part is None else style.legend_label(part, width=32),
         )
         left = left + width
-    style.key_below(ax, columns=3)
+    style.legend_below(ax, columns=3)
 
 
 def _draw(
-    ax: Axes, labels: list[str], counts: list[float], remarks: list[str], look: style.Theme
+    ax: Axes, labels: list[str], counts: list[float], remarks: list[str], active_theme: style.Theme
 ) -> None:
     places = list(range(len(labels)))
     # bars and line end before the remarks at the right
@@ -118,7 +118,7 @@ def _draw(
             1,
             place,
             remark,
-            color=look.muted,
+            color=active_theme.muted,
             fontsize=8,
             ha="right",
             va="center",
@@ -132,7 +132,9 @@ def _draw(
     total = sum(counts)
     share = (100 * pd.Series(counts).cumsum() / total).tolist()
     twin = ax.twiny()
-    twin.plot(share, places, color=look.ink, marker="D", ms=4, lw=1, label="cumulative share")
+    twin.plot(
+        share, places, color=active_theme.ink, marker="D", ms=4, lw=1, label="cumulative share"
+    )
     twin.set_xlim(0, 130)
     twin.set_xticks([0, 25, 50, 75, 100])
     twin.set_xlabel("cumulative share of failed jobs (%)")

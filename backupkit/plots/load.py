@@ -74,9 +74,9 @@ def load(
     ran = jobs[jobs["start_time"].notna()]
     told = ran[ran["target"].notna()]
     codes, names = pd.factorize(told["target"])
-    with style.context(theme) as look:
+    with style.context(theme) as active_theme:
         if told.empty:
-            return style.say(style.axes(ax, height=2), "No job tells where it went")
+            return style.draw_message(style.axes(ax, height=2), "No job tells where it went")
         curves = _curves(told, codes, len(names))
         order = np.argsort([-curve[1].max() for curve in curves], kind="stable")[:limit]
         ax = style.axes(ax, height=1.2 + 0.5 * max(len(order), 2))
@@ -85,7 +85,7 @@ def load(
         labels = []
         for row, number in enumerate(order):
             moments, at_once = curves[number]
-            colour = look.of(style.CURVES[row % len(style.CURVES)])
+            colour = active_theme.of(style.CURVES[row % len(style.CURVES)])
             height = row + 0.4 - 0.8 * at_once / highest
             ax.fill_between(
                 moments, row + 0.4, height, step="post", color=colour, linewidth=0.6, gid="load"
@@ -95,13 +95,13 @@ def load(
             if most is not None:
                 label += f", planned {most:.0f}"
                 level = row + 0.4 - 0.8 * most / highest
-                ax.axhline(level, color=look.ink, lw=0.8, ls=":", gid="planned")
+                ax.axhline(level, color=active_theme.ink, lw=0.8, ls=":", gid="planned")
             labels.append(label)
         style.row_labels(ax, labels, width=48)
         style.time_axis(ax)
         ax.grid(axis="x")
         ax.set_title("Jobs at once on each backup target")
-        style.note(ax, _left_out(len(names) - limit, len(ran) - len(told)))
+        style.caption(ax, _left_out(len(names) - limit, len(ran) - len(told)))
     return ax
 
 

@@ -50,16 +50,16 @@ def nights(slots: pd.DataFrame) -> pd.DataFrame:
     'missed_norun'
     """
     rows, days, codes = _worst_of_days(slots)
-    words = np.array([*style.SLOT_LOOKS, None], dtype=object)[codes]
+    words = np.array([*style.SLOT_STYLES, None], dtype=object)[codes]
     return pd.DataFrame(words, index=rows, columns=days, dtype="str")
 
 
 def _worst_of_days(slots: pd.DataFrame) -> tuple[pd.Index, pd.DatetimeIndex, Codes]:
     """Return appliances, days, and the state code of each cell.
 
-    A code is a position in `style.SLOT_LOOKS`; the one after the last means no slot.
+    A code is a position in `style.SLOT_STYLES`; the one after the last means no slot.
     """
-    names = list(style.SLOT_LOOKS)
+    names = list(style.SLOT_STYLES)
     code = pd.Categorical(slots["state"], categories=names).codes
     known = slots["slot"].notna().to_numpy() & (code >= 0)
     if not known.any():
@@ -123,43 +123,45 @@ def matrix(
     rows, days, codes = _worst_of_days(slots)
     order = [str(name) for name in (rows if states is None else states.index)]
     shown = order[:limit]
-    with style.context(theme) as look:
+    with style.context(theme) as active_theme:
         ax = style.axes(ax, height=1.5 + style.height(max(len(shown), 3)))
         if rows.empty:
-            return style.say(ax, "No backup run was expected in this period")
+            return style.draw_message(ax, "No backup run was expected in this period")
         # the last row, index -1, is for appliances without slots
-        codes = np.vstack([codes, np.full(len(days), len(style.SLOT_LOOKS), dtype=np.int8)])
+        codes = np.vstack([codes, np.full(len(days), len(style.SLOT_STYLES), dtype=np.int8)])
         codes = codes[rows.get_indexer(pd.Index(shown))]
         at = style.days(days.to_series()).to_numpy()
         draw = _draw_image if codes.size > _MANY else _draw_markers
-        handles = draw(ax, at, codes, look)
+        handles = draw(ax, at, codes, active_theme)
         style.row_labels(ax, shown, width=32)
         style.time_axis(ax)
         ax.set_xlim(at[0] - 0.7, at[-1] + 0.7)
         ax.set_xlabel("day of the expected run (UTC)")
         ax.tick_params(length=0)
         ax.grid(axis="y")
-        style.heading(ax, "Expected runs, day by day", handles)
+        style.title_and_legend(ax, "Expected runs, day by day", handles)
         more = len(order) - len(shown)
         if states is not None:
-            style.note(ax, style.rest(states, more))
+            style.caption(ax, style.omitted_caption(states, more))
         else:
-            style.note(ax, f"and {more:,} more, with fewer missed days, not drawn" if more else "")
+            style.caption(
+                ax, f"and {more:,} more, with fewer missed days, not drawn" if more else ""
+            )
     return ax
 
 
-def _draw_markers(ax: Axes, days: Floats, codes: Codes, look: style.Theme) -> list[Artist]:
-    for code, shape in enumerate(style.SLOT_LOOKS.values()):
+def _draw_markers(ax: Axes, days: Floats, codes: Codes, active_theme: style.Theme) -> list[Artist]:
+    for code, shape in enumerate(style.SLOT_STYLES.values()):
         row, column = np.nonzero(codes == code)
         if len(row):
-            ax.add_line(_markers(days[column], row, shape, look))
+            ax.add_line(_markers(days[column], row, shape, active_theme))
     return list(ax.lines)
 
 
-def _draw_image(ax: Axes, days: Floats, codes: Codes, look: style.Theme) -> list[Artist]:
+def _draw_image(ax: Axes, days: Floats, codes: Codes, active_theme: style.Theme) -> list[Artist]:
     """Draw each cell as a coloured pixel of an image."""
-    shapes = list(style.SLOT_LOOKS.values())
-    colours = [*(look.of(shape.colour) for shape in shapes), look.paper]
+    shapes = list(style.SLOT_STYLES.values())
+    colours = [*(active_theme.of(shape.colour) for shape in shapes), active_theme.paper]
     rgb = (255 * np.array([to_rgb(colour) for colour in colours])).round().astype(np.uint8)
     ax.imshow(
         rgb[codes],
@@ -175,7 +177,7 @@ def _draw_image(ax: Axes, days: Floats, codes: Codes, look: style.Theme) -> list
     return [Patch(facecolor=colour, label=" / ".join(told)) for colour, told in words.items()]
 
 
-def _markers(x: Floats, y: Rows, shape: style.Look, look: style.Theme) -> Line2D:
+def _markers(x: Floats, y: Rows, shape: style.StatusStyle, active_theme: style.Theme) -> Line2D:
     return Line2D(
         x,
         y,
@@ -183,7 +185,7 @@ def _markers(x: Floats, y: Rows, shape: style.Look, look: style.Theme) -> Line2D
         marker=shape.marker,
         fillstyle=shape.fill,
         markersize=6.5,
-        color=look.of(shape.colour),
-        markerfacecoloralt=look.paper,
+        color=active_theme.of(shape.colour),
+        markerfacecoloralt=active_theme.paper,
         label=shape.label,
     )

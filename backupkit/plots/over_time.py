@@ -69,25 +69,25 @@ def compliance(
     >>> [float(line.get_ydata()[0]) for line in ax.lines]
     [100.0, 50.0]
     """
-    with style.context(theme) as look:
+    with style.context(theme) as active_theme:
         ax = style.axes(ax, height=2.8)
         counted = intervals[intervals["state"].isin(_IN_SCOPE)]
         if counted.empty:
-            return style.say(ax, "No appliance was in scope in this period")
+            return style.draw_message(ax, "No appliance was in scope in this period")
         days, (good, bad, unknown) = _counts(counted)
         with np.errstate(invalid="ignore"):
             strict = 100 * good / (good + bad + unknown)
             observed = 100 * good / (good + bad)
         caption = _caption(good[-1], bad[-1], unknown[-1])
         days, strict, observed = _thinned(days, strict, observed)
-        blue, purple = look.of(style.BLUE), look.of(style.PURPLE)
+        blue, purple = active_theme.of(style.BLUE), active_theme.of(style.PURPLE)
         top = np.where(np.isnan(observed) & ~np.isnan(strict), 100.0, observed)
         ax.fill_between(
             days,
             strict,
             top,
             step="post",
-            facecolor=look.pale(purple),
+            facecolor=active_theme.tint(purple),
             edgecolor=purple,
             hatch="/////",
             linewidth=0,
@@ -100,8 +100,8 @@ def compliance(
         ax.set_ylim(-2, 103)
         ax.set_ylabel("compliant (%)")
         ax.grid(axis="y")
-        style.heading(ax, "Compliance over time", [*ax.lines[::-1], *ax.collections])
-        style.note(ax, caption)
+        style.title_and_legend(ax, "Compliance over time", [*ax.lines[::-1], *ax.collections])
+        style.caption(ax, caption)
     return ax
 
 
@@ -181,12 +181,12 @@ def failures_over_time(
     array([ 1., nan, nan, nan,  1.])
     """
     ended = jobs[jobs["end_time"].notna() & jobs["signature"].notna()]
-    with style.context(theme) as look:
+    with style.context(theme) as active_theme:
         codes, names = pd.factorize(ended["signature"])
         parts = min(len(names), limit + 1)
         ax = style.axes(ax, height=2.4 + 0.2 * parts)
         if ended.empty:
-            return style.say(ax, "No backup job failed in this period")
+            return style.draw_message(ax, "No backup job failed in this period")
         days = style.days(ended["end_time"]).to_numpy()
         width, word = _width(days.max() - days.min())
         first = np.floor(days.min() / width)
@@ -201,17 +201,19 @@ def failures_over_time(
             others = number == limit
             height = np.bincount(column[part == number], minlength=len(base))
             label = f"{len(names) - limit:,} others" if others else str(names[order[number]])
-            colour = look.of(style.MUTED if others else style.CURVES[number % len(style.CURVES)])
+            colour = active_theme.of(
+                style.MUTED if others else style.CURVES[number % len(style.CURVES)]
+            )
             ax.stairs(
                 np.where(height > 0, base + height, np.nan),
                 edges,
                 baseline=base,
                 fill=True,
-                facecolor=look.pale(colour),
+                facecolor=active_theme.tint(colour),
                 edgecolor=colour,
                 linewidth=0.8,
                 hatch=_PATTERNS[number % len(_PATTERNS)],
-                label=style.series(label, width=70),
+                label=style.legend_label(label, width=70),
             )
             base = base + height  # a new array: the drawn part references the old one
         ax.set_ylim(0, 1.05 * base.max())
@@ -220,7 +222,7 @@ def failures_over_time(
         ax.set_ylabel(f"failed jobs a {word}")
         ax.grid(axis="y")
         ax.set_title("Failures over time")
-        style.key_below(ax, columns=1)
+        style.legend_below(ax, columns=1)
     return ax
 
 

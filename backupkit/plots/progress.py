@@ -81,27 +81,36 @@ def progress(
     seen = _courses(observations)
     newest = seen.groupby(_KEY)["observed_at"].max()
     newest = newest.sort_values(ascending=False, kind="stable")
-    with style.context(theme) as look:
+    with style.context(theme) as active_theme:
         ax = style.axes(ax, height=3.6)
         if newest.empty:
-            return style.say(ax, "No job was seen running in this period")
+            return style.draw_message(ax, "No job was seen running in this period")
         present = newest.iloc[0] if now is None else now
         of_job = seen.groupby(_KEY)
         for place, (appliance, job_id) in enumerate(newest.index[:limit]):
             curve = of_job.get_group((appliance, job_id))
-            name = style.series(f"{appliance}  {job_id}", width=48)
+            name = style.legend_label(f"{appliance}  {job_id}", width=48)
             usual = _typical(observations, appliance)
             share = timedelta(0) if usual is None else _STALL_SHARE * usual
             patience = max(_PATIENCE, share) if stall is None else stall
-            _draw(ax, curve, name, place, usual, now=present, stall=patience, look=look)
+            _draw(
+                ax,
+                curve,
+                name,
+                place,
+                usual,
+                now=present,
+                stall=patience,
+                active_theme=active_theme,
+            )
         style.time_axis(ax)
         ax.set_ylim(-2, 104)
         ax.set_ylabel("progress (%)")
         ax.grid()
         ax.set_title(f"Progress of {len(newest):,} job{'s' if len(newest) > 1 else ''}")
-        style.key_beside(ax)
+        style.legend_right(ax)
         more = len(newest) - limit
-        style.note(ax, f"and {more:,} more, seen earlier, not drawn" if more > 0 else "")
+        style.caption(ax, f"and {more:,} more, seen earlier, not drawn" if more > 0 else "")
     return ax
 
 
@@ -114,9 +123,9 @@ def _draw(
     *,
     now: pd.Timestamp,
     stall: timedelta,
-    look: style.Theme,
+    active_theme: style.Theme,
 ) -> None:
-    colour = look.of(style.CURVES[place % len(style.CURVES)])
+    colour = active_theme.of(style.CURVES[place % len(style.CURVES)])
     days, percent = style.days(curve["time"]), curve["progress"].astype("float64")
     ax.plot(
         days,

@@ -92,33 +92,33 @@ def timeline(
     expected = SLOTS.empty() if slots is None else slots
     order = _worst_first(started, expected) if states is None else [str(n) for n in states.index]
     shown = order[:limit]
-    with style.context(theme) as look:
+    with style.context(theme) as active_theme:
         ax = style.axes(ax, height=1.4 + style.height(max(len(shown), 4)))
         if not order or (started.empty and expected.empty):
-            return style.say(ax, "No backup job in this period")
+            return style.draw_message(ax, "No backup job in this period")
         rows = _rows_of(started, shown)
         seen = (rows >= 0) & _within(started, start, end)
         drawn, rows = started[seen], rows[seen]
         now = end or _newest(started, expected)
-        due = _draw_slots(ax, expected, shown, look)
+        due = _draw_slots(ax, expected, shown, active_theme)
         if len(drawn) > _MANY:
-            bars = _draw_density(ax, drawn, rows, since=start, now=now, look=look)
+            bars = _draw_density(ax, drawn, rows, since=start, now=now, active_theme=active_theme)
         else:
-            bars = _draw_bars(ax, drawn, rows, now=now, look=look)
+            bars = _draw_bars(ax, drawn, rows, now=now, active_theme=active_theme)
         style.row_labels(ax, shown, width=32)
         ax.autoscale_view(scaley=False)
         style.time_axis(ax, start, end)
         ax.grid(axis="x")
-        style.heading(
+        style.title_and_legend(
             ax,
             f"Backup jobs of {len(order):,} appliance{'s' if len(order) > 1 else ''}",
             [*bars, *due],
         )
         more = len(order) - len(shown)
         if states is not None:
-            style.note(ax, style.rest(states, more))
+            style.caption(ax, style.omitted_caption(states, more))
         else:
-            style.note(ax, f"and {more:,} more, with a newer success, not drawn" if more else "")
+            style.caption(ax, f"and {more:,} more, with a newer success, not drawn" if more else "")
     return ax
 
 
@@ -164,15 +164,17 @@ def _newest(jobs: pd.DataFrame, slots: pd.DataFrame) -> pd.Timestamp:
 
 
 def _outcome_codes(jobs: pd.DataFrame) -> Rows:
-    """Return the position of each outcome in `style.OUTCOME_LOOKS`; unknown ones are ``other``."""
+    """Return the position of each outcome in `style.OUTCOME_STYLES`; unknown ones are ``other``."""
     codes, words = pd.factorize(jobs["outcome"])
-    names = list(style.OUTCOME_LOOKS)
+    names = list(style.OUTCOME_STYLES)
     places = pd.Index(names).get_indexer(pd.Index(words.astype("str")))
     found: Rows = np.append(places, -1)[codes]
     return np.where(found < 0, names.index("other"), found)
 
 
-def _draw_slots(ax: Axes, slots: pd.DataFrame, shown: list[str], look: style.Theme) -> list[Line2D]:
+def _draw_slots(
+    ax: Axes, slots: pd.DataFrame, shown: list[str], active_theme: style.Theme
+) -> list[Line2D]:
     rows = _rows_of(slots, shown)
     if not (rows >= 0).any():
         return []
@@ -182,28 +184,41 @@ def _draw_slots(ax: Axes, slots: pd.DataFrame, shown: list[str], look: style.The
         linestyle="none",
         marker="|",
         markersize=5,
-        color=look.muted,
+        color=active_theme.muted,
         label="expected",
         zorder=1,
     )
 
 
 def _draw_bars(
-    ax: Axes, jobs: pd.DataFrame, rows: Rows, *, now: pd.Timestamp, look: style.Theme
+    ax: Axes, jobs: pd.DataFrame, rows: Rows, *, now: pd.Timestamp, active_theme: style.Theme
 ) -> list[Patch]:
     codes = _outcome_codes(jobs)
     return [
-        _draw_outcome(ax, jobs[codes == code], rows[codes == code], outcome, now=now, look=look)
-        for code, outcome in enumerate(style.OUTCOME_LOOKS)
+        _draw_outcome(
+            ax,
+            jobs[codes == code],
+            rows[codes == code],
+            outcome,
+            now=now,
+            active_theme=active_theme,
+        )
+        for code, outcome in enumerate(style.OUTCOME_STYLES)
         if (codes == code).any()
     ]
 
 
 def _draw_outcome(
-    ax: Axes, jobs: pd.DataFrame, rows: Rows, outcome: str, *, now: pd.Timestamp, look: style.Theme
+    ax: Axes,
+    jobs: pd.DataFrame,
+    rows: Rows,
+    outcome: str,
+    *,
+    now: pd.Timestamp,
+    active_theme: style.Theme,
 ) -> Patch:
-    shape = style.OUTCOME_LOOKS[outcome]
-    colour = look.of(shape.colour)
+    shape = style.OUTCOME_STYLES[outcome]
+    colour = active_theme.of(shape.colour)
     ends = _ends(jobs)
     running = ends.isna().to_numpy()
     left = style.days(jobs["start_time"]).to_numpy()
@@ -218,7 +233,7 @@ def _draw_outcome(
         ],
         axis=1,
     )
-    face = colour if outcome == "success" else look.pale(colour)
+    face = colour if outcome == "success" else active_theme.tint(colour)
     # outlines keep short jobs visible that are thinner than a pixel
     bars = PolyCollection(
         list(corners),
@@ -251,7 +266,7 @@ def _draw_density(
     *,
     since: pd.Timestamp | None,
     now: pd.Timestamp,
-    look: style.Theme,
+    active_theme: style.Theme,
 ) -> list[Patch]:
     """Draw the number of jobs per row and time, coloured by the most serious outcome."""
     start = style.days(jobs["start_time"]).to_numpy()
@@ -263,17 +278,17 @@ def _draw_density(
     cells, codes = rows * _COLUMNS + column, _outcome_codes(jobs)
     picture = np.zeros((height * _COLUMNS, 4))
     handles = []
-    names = list(style.OUTCOME_LOOKS)
+    names = list(style.OUTCOME_STYLES)
     for outcome in _SERIOUS_LAST:
         here = cells[codes == names.index(outcome)]
         if not len(here):
             continue
         counts = np.bincount(here, minlength=height * _COLUMNS)
-        colour = look.of(style.OUTCOME_LOOKS[outcome].colour)
+        colour = active_theme.of(style.OUTCOME_STYLES[outcome].colour)
         depth = 0.35 + 0.65 * counts / counts.max()
         picture[counts > 0, :3] = to_rgb(colour)
         picture[counts > 0, 3] = depth[counts > 0]
-        handles.append(Patch(facecolor=colour, label=style.OUTCOME_LOOKS[outcome].label))
+        handles.append(Patch(facecolor=colour, label=style.OUTCOME_STYLES[outcome].label))
     ax.imshow(
         picture.reshape(height, _COLUMNS, 4),
         aspect="auto",

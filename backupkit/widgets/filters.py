@@ -8,7 +8,7 @@ import ipywidgets
 import pandas as pd
 
 from backupkit.display.wording import tidy
-from backupkit.plots.style import OUTCOME_LOOKS
+from backupkit.plots.style import OUTCOME_STYLES
 from backupkit.tables import STATES
 from backupkit.widgets.chips import Chips
 from backupkit.widgets.known import Known
@@ -91,7 +91,7 @@ class Filters:
             "states": Chips("State", {state: state for state in STATES}, self._on_press),
             "outcomes": Chips(
                 "Outcome",
-                {name: look.label for name, look in OUTCOME_LOOKS.items()},
+                {name: status_style.label for name, status_style in OUTCOME_STYLES.items()},
                 self._on_press,
             ),
             "types": Chips(

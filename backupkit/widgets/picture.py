@@ -6,7 +6,7 @@ from collections.abc import Callable
 import ipywidgets
 from matplotlib.axes import Axes
 
-from backupkit.plots.picture import place_of, png
+from backupkit.plots.picture import png, to_data_coords
 from backupkit.report.page import render
 
 __all__ = ["Picture"]
@@ -75,15 +75,15 @@ class Picture:
             self._clickable.set_trait("src", "")
 
     def _click(self, x: float, y: float) -> None:
-        place = None if self._axes is None else place_of(self._axes, x, y)
-        if place is not None and self._on_click is not None:
-            self._on_click(*place)
+        position = None if self._axes is None else to_data_coords(self._axes, x, y)
+        if position is not None and self._on_click is not None:
+            self._on_click(*position)
 
     def _brush(self, first: float, last: float) -> None:
         if self._axes is None or self._on_brush is None:
             return
         # at half the height of the axes: only the horizontal position matters
         low, high = self._axes.get_position().intervaly
-        ends = [place_of(self._axes, x, 1 - (low + high) / 2) for x in (first, last)]
+        ends = [to_data_coords(self._axes, x, 1 - (low + high) / 2) for x in (first, last)]
         if ends[0] is not None and ends[1] is not None:
             self._on_brush(ends[0][0], ends[1][0])

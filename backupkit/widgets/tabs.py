@@ -11,7 +11,7 @@ from matplotlib.dates import num2date
 
 from backupkit import plots
 from backupkit.analysis import recovery_points
-from backupkit.plots.style import legible
+from backupkit.plots.style import sanitise_text
 from backupkit.widgets import words
 from backupkit.widgets.picture import Picture
 from backupkit.widgets.selection import Selection
@@ -228,7 +228,8 @@ class Failures(Tab):
         jobs = dict(zip(found["signature"], found["jobs"], strict=True))
         listed = list(dict.fromkeys([*found["signature"].head(100), *chosen]))
         self._list(
-            [(f"{jobs.get(one, 0):>6,}  {legible(one, width=110)}", one) for one in listed], chosen
+            [(f"{jobs.get(one, 0):>6,}  {sanitise_text(one, width=110)}", one) for one in listed],
+            chosen,
         )
 
     def _list(self, options: list[tuple[str, str]], chosen: tuple[str, ...]) -> None:
