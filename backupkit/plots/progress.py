@@ -109,8 +109,8 @@ def progress(
         ax.grid()
         ax.set_title(f"Progress of {len(newest):,} job{'s' if len(newest) > 1 else ''}")
         style.legend_right(ax)
-        more = len(newest) - limit
-        style.caption(ax, f"and {more:,} more, seen earlier, not drawn" if more > 0 else "")
+        omitted = len(newest) - limit
+        style.caption(ax, f"and {omitted:,} more, seen earlier, not drawn" if omitted > 0 else "")
     return ax
 
 

@@ -305,12 +305,12 @@ def time_axis(ax: Axes, start: pd.Timestamp | None = None, end: pd.Timestamp | N
     ax.set_xlabel("time (UTC)")
 
 
-def day(moment: pd.Timestamp) -> float:
+def day(time: pd.Timestamp) -> float:
     """Convert a time to matplotlib's day number.
 
     Parameters
     ----------
-    moment : Timestamp
+    time : Timestamp
         Time with a zone.
 
     Returns
@@ -318,7 +318,7 @@ def day(moment: pd.Timestamp) -> float:
     float
         Days since 1970 UTC.
     """
-    return float(date2num(moment.tz_convert("UTC").tz_localize(None).to_datetime64()))
+    return float(date2num(time.tz_convert("UTC").tz_localize(None).to_datetime64()))
 
 
 def omitted_caption(states: pd.Series, omitted: int) -> str:

@@ -5,17 +5,17 @@ from typing import Any
 
 import ipywidgets
 
-__all__ = ["Chips"]
+__all__ = ["ToggleGroup"]
 
 
-class Chips:
+class ToggleGroup:
     """Group of toggle buttons with a label; any number can be pressed.
 
     Parameters
     ----------
     label : str
         Label of the group.
-    words : mapping of str to str
+    texts : mapping of str to str
         Button text by value. No pressed button means no filter.
     on_change : callable
         Called after a user presses a button.
@@ -26,23 +26,23 @@ class Chips:
         The label and the buttons.
     """
 
-    def __init__(self, label: str, words: Mapping[str, str], on_change: Callable[[], None]) -> None:
-        small = ipywidgets.Layout(width="auto", height="26px", padding="0 9px")
+    def __init__(self, label: str, texts: Mapping[str, str], on_change: Callable[[], None]) -> None:
+        button_layout = ipywidgets.Layout(width="auto", height="26px", padding="0 9px")
         self._buttons = {
             value: ipywidgets.ToggleButton(
-                description=word, tooltip=f"{label}: {word}", layout=small
+                description=text, tooltip=f"{label}: {text}", layout=button_layout
             )
-            for value, word in words.items()
+            for value, text in texts.items()
         }
         self._on_change = on_change
         self._quiet = False
         for button in self._buttons.values():
-            button.observe(self._pressed, names="value")
-        name = ipywidgets.HTML(label, layout=ipywidgets.Layout(margin="0 6px 0 2px"))
-        wrapped = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
-        row = ipywidgets.HBox(list(self._buttons.values()), layout=wrapped)
-        beside = ipywidgets.Layout(margin="0 14px 0 0")
-        self.box = ipywidgets.HBox([name, row], layout=beside)
+            button.observe(self._on_press, names="value")
+        label_widget = ipywidgets.HTML(label, layout=ipywidgets.Layout(margin="0 6px 0 2px"))
+        row_layout = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
+        row = ipywidgets.HBox(list(self._buttons.values()), layout=row_layout)
+        box_layout = ipywidgets.Layout(margin="0 14px 0 0")
+        self.box = ipywidgets.HBox([label_widget, row], layout=box_layout)
 
     @property
     def value(self) -> tuple[str, ...]:
@@ -57,6 +57,6 @@ class Chips:
             button.value = value in wanted
         self._quiet = False
 
-    def _pressed(self, _change: Mapping[str, Any]) -> None:
+    def _on_press(self, _change: Mapping[str, Any]) -> None:
         if not self._quiet:
             self._on_change()
