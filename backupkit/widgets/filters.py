@@ -45,7 +45,7 @@ class Filters:
         self._data = data
         self._on_change = on_change
         self._selection = Selection()
-        self._quiet = False
+        self._ignore_changes = False
         self._build()
 
     @property
@@ -55,7 +55,7 @@ class Filters:
 
     @value.setter
     def value(self, selection: Selection) -> None:
-        self._quiet = True
+        self._ignore_changes = True
         try:
             self._selection = selection
             self._search.value = ""
@@ -68,7 +68,7 @@ class Filters:
                 group.value = getattr(selection, name)
             self._show_period()
         finally:
-            self._quiet = False
+            self._ignore_changes = False
 
     def _build(self) -> None:
         full_width = ipywidgets.Layout(width="auto")
@@ -175,17 +175,17 @@ class Filters:
         listed = [
             name for name in self._data.names if search_text in name.casefold() or name in chosen
         ]
-        before, self._quiet = self._quiet, True
+        before, self._ignore_changes = self._ignore_changes, True
         if list(self._appliance_list.options) != listed:
             self._appliance_list.value = ()  # first: the value must be among the options
             self._appliance_list.options = listed
             self._appliance_list.value = [
                 name for name in self._selection.appliances if name in listed
             ]
-        self._quiet = before
+        self._ignore_changes = before
 
     def _on_search(self, _change: Mapping[str, Any]) -> None:
-        if not self._quiet:
+        if not self._ignore_changes:
             self._list_appliances()
 
     def _on_choice(self, _change: Mapping[str, Any]) -> None:
@@ -208,5 +208,5 @@ class Filters:
         self._change(replace(self._selection, start=self._slider_times[first], end=end))
 
     def _change(self, selection: Selection) -> None:
-        if not self._quiet and selection != self._selection:
+        if not self._ignore_changes and selection != self._selection:
             self._on_change(selection)

@@ -38,7 +38,7 @@ class Jobs(Tab):
     def __init__(self, select: Select) -> None:
         super().__init__(select)
         self._page = 0
-        self._quiet = False
+        self._ignore_changes = False
         narrow = ipywidgets.Layout(width="auto")
         self._search = ipywidgets.Text(
             placeholder="Search jobs and messages", layout=ipywidgets.Layout(width="260px")
@@ -59,11 +59,11 @@ class Jobs(Tab):
     def show(self, view: FilteredView, theme: str) -> None:  # noqa: ARG002 # a table follows the page
         """Show the first page."""
         self._view = view
-        self._quiet = True
+        self._ignore_changes = True
         self._search.continuous_update = len(view.assessment_index.start) <= _MAX_LIVE_SEARCH
         self._search.value = view.selection.text
         self._search.disabled = self._sort.disabled = False
-        self._quiet = False
+        self._ignore_changes = False
         self._page = 0
         self._list()
 
@@ -90,7 +90,7 @@ class Jobs(Tab):
         self._next.disabled = self._page == pages - 1
 
     def _on_search(self, change: Mapping[str, Any]) -> None:
-        if not self._quiet:
+        if not self._ignore_changes:
             self._select(replace(self._view.selection, text=change["new"]))
 
 

@@ -186,7 +186,7 @@ class Failures(Tab):
 
     def __init__(self, select: Select) -> None:
         super().__init__(select)
-        self._quiet = False
+        self._ignore_changes = False
         self._pareto = FigureWidget(on_click=self._on_bar_click)
         self._choice = ipywidgets.SelectMultiple(
             rows=6, layout=ipywidgets.Layout(width="100%", max_width="860px")
@@ -241,14 +241,14 @@ class Failures(Tab):
 
     def _set_options(self, options: list[tuple[str, str]], chosen: tuple[str, ...]) -> None:
         """Set the options of the list without changing the selection."""
-        self._quiet = True
+        self._ignore_changes = True
         self._choice.value = ()  # first: the value must be among the options
         self._choice.options = options
         self._choice.value = [value for _, value in options if value in chosen]
-        self._quiet = False
+        self._ignore_changes = False
 
     def _on_choice(self, change: dict[str, Any]) -> None:
-        if not self._quiet:
+        if not self._ignore_changes:
             self._select(replace(self._view.selection, signatures=tuple(change["new"])))
 
     def _on_bar_click(self, _x: float, y: float) -> None:

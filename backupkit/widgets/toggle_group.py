@@ -35,7 +35,7 @@ class ToggleGroup:
             for value, text in texts.items()
         }
         self._on_change = on_change
-        self._quiet = False
+        self._ignore_changes = False
         for button in self._buttons.values():
             button.observe(self._on_press, names="value")
         label_widget = ipywidgets.HTML(label, layout=ipywidgets.Layout(margin="0 6px 0 2px"))
@@ -51,12 +51,12 @@ class ToggleGroup:
 
     @value.setter
     def value(self, values: Iterable[str]) -> None:
-        wanted = set(values)
-        self._quiet = True
+        pressed = set(values)
+        self._ignore_changes = True
         for value, button in self._buttons.items():
-            button.value = value in wanted
-        self._quiet = False
+            button.value = value in pressed
+        self._ignore_changes = False
 
     def _on_press(self, _change: Mapping[str, Any]) -> None:
-        if not self._quiet:
+        if not self._ignore_changes:
             self._on_change()
