@@ -9,7 +9,7 @@ from backupkit.analysis import trend
 from backupkit.assessment import Assessment
 from backupkit.display.wording import day, hours, ratio, tidy
 from backupkit.plots.matrix import nights
-from backupkit.plots.style import SLOT_LOOKS
+from backupkit.plots.style import SLOT_STYLES
 from backupkit.report.facts import Link, Matrix, MatrixBlock, MatrixRow, Trend, TrendDay
 from backupkit.report.pictures import picture
 
@@ -125,7 +125,7 @@ def matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
         blocks=tuple(MatrixBlock(name, tuple(rows)) for name, rows in blocks.items()),
         more=len(table) - len(shown),
         legend=tuple(
-            (state, look.symbol, look.label) for state, look in SLOT_LOOKS.items() if state in used
+            (state, look.symbol, look.label) for state, look in SLOT_STYLES.items() if state in used
         ),
     )
 
@@ -140,16 +140,16 @@ def _places(appliances: pd.DataFrame) -> dict[str, str]:
 
 
 def _cell(state: object) -> tuple[str, str]:
-    return (state, SLOT_LOOKS[state].symbol) if isinstance(state, str) else ("none", " ")
+    return (state, SLOT_STYLES[state].symbol) if isinstance(state, str) else ("none", " ")
 
 
 def _words(states: list[object], days: list[pd.Timestamp]) -> str:
     parts = []
-    for state in reversed(list(SLOT_LOOKS)):
+    for state in reversed(list(SLOT_STYLES)):
         when = [moment for moment, found in zip(days, states, strict=True) if found == state]
         if not when:
             continue
         named = [day(moment) for moment in when[-_DAYS_NAMED:]] if state in _MISSED else []
         last = f" ({'last ' if len(when) > len(named) else ''}{', '.join(named)})" if named else ""
-        parts.append(f"{len(when)} {SLOT_LOOKS[state].label}{last}")
+        parts.append(f"{len(when)} {SLOT_STYLES[state].label}{last}")
     return ", ".join(parts)

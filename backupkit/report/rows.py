@@ -8,7 +8,7 @@ import pandas as pd
 from backupkit.assessment import Assessment
 from backupkit.assessment.showing import exposure
 from backupkit.display.wording import NO_DATA, ago, hours, instant, ratio, size, span, tidy
-from backupkit.plots.style import OUTCOME_LOOKS
+from backupkit.plots.style import OUTCOME_STYLES
 from backupkit.report.facts import (
     STATE_WORDS,
     ApplianceFacts,
@@ -131,7 +131,7 @@ def job_facts(jobs: pd.DataFrame) -> tuple[tuple[str, Run], ...]:
 
 
 def _run(job: pd.Series, zone: ZoneInfo | None) -> Run:
-    look = OUTCOME_LOOKS.get(job["outcome"], OUTCOME_LOOKS["other"])
+    look = OUTCOME_STYLES.get(job["outcome"], OUTCOME_STYLES["other"])
     start = job["start_time"]
     running = job["outcome"] == "open" and pd.notna(job["progress"])
     return Run(

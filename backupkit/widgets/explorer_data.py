@@ -20,16 +20,16 @@ from backupkit.policy import Policy
 from backupkit.settings import Instant, parse_instant
 from backupkit.tables import ASSESSED_JOBS, OUTCOMES, SLOT_STATES
 
-__all__ = ["Codes", "Instants", "Judged", "Known", "Source"]
+__all__ = ["AssessmentIndex", "Codes", "ExplorerData", "Instants", "Source"]
 
 Codes = npt.NDArray[np.int32]
 Instants = npt.NDArray[np.int64]
 
-_AT_LEAST: Final = timedelta(days=90)
+_MIN_PERIOD: Final = timedelta(days=90)
 """Minimum period to assess, so that the usual periods need no second assessment."""
 
 
-_TYPES: Final = ("SCHEDULED", "MANUAL")
+_DEFAULT_TYPES: Final = ("SCHEDULED", "MANUAL")
 """Job types that are always offered as filters."""
 
 
@@ -58,7 +58,7 @@ class _Snapshot(Protocol):
 Source = _History | _Snapshot
 
 
-class Judged:
+class AssessmentIndex:
     """Assessment of the whole fleet, with columns encoded as integers for fast filters.
 
     Parameters
@@ -74,8 +74,8 @@ class Judged:
         Whether no rule excludes the appliance permanently.
     order : array of intp, shape (jobs,)
         Jobs by start, the newest first, as positions in the assessment's ``jobs``.
-    who, outcome, kind, why, target : array of int32, shape (jobs,)
-        Codes of appliance, outcome, type, signature and backup target of each job, in that order;
+    appliance_codes, outcome_codes, type_codes, signature_codes, target_codes : array of int32
+        Codes of appliance, outcome, type, signature and backup target of each job, in `order`;
         -1 if missing.
     start, end : array of int64, shape (jobs,)
         Start and end of each job in that order, corrected for clock skew [µs since 1970 UTC].
@@ -88,81 +88,81 @@ class Judged:
         self.in_scope = rules["exclude"].isna().reindex(self.appliances).to_numpy(dtype=bool)
         # correct the clock skew, as for the slots
         jobs = on_our_clock(assessment.jobs, clock_corrections(assessment.coverage["clock_skew"]))
-        start = _stamps(jobs["start_time"])
+        start = _to_microseconds(jobs["start_time"])
         self.order = np.argsort(~start, kind="stable")  # newest first, missing starts last
         self.start = start[self.order]
-        self.end = _stamps(jobs["end_time"])[self.order]
-        self.who = self._appliance_codes(jobs)[self.order]
-        self.outcome = _codes(jobs["outcome"], pd.Index(OUTCOMES))[self.order]
-        self.types = _words(jobs["type"])
-        self.kind = _codes(jobs["type"], self.types)[self.order]
+        self.end = _to_microseconds(jobs["end_time"])[self.order]
+        self.appliance_codes = self._encode_appliances(jobs)[self.order]
+        self.outcome_codes = _encode(jobs["outcome"], pd.Index(OUTCOMES))[self.order]
+        self.types = _unique_values(jobs["type"])
+        self.type_codes = _encode(jobs["type"], self.types)[self.order]
         # the assessment's signatures by frequency, then those of jobs outside the period
-        told = pd.Index(assessment.failures["signature"])
-        self.signatures = told.append(_words(jobs["signature"]).difference(told))
-        self.why = _codes(jobs["signature"], self.signatures)[self.order]
-        self._said: tuple[str, npt.NDArray[np.bool_]] | None = None
+        listed = pd.Index(assessment.failures["signature"])
+        self.signatures = listed.append(_unique_values(jobs["signature"]).difference(listed))
+        self.signature_codes = _encode(jobs["signature"], self.signatures)[self.order]
+        self._last_search: tuple[str, npt.NDArray[np.bool_]] | None = None
 
     @cached_property
     def targets(self) -> pd.Index:
         """Backup targets, as scheme and host."""
-        return _words(self._target_names)
+        return _unique_values(self._target_names)
 
     @cached_property
-    def target(self) -> Codes:
+    def target_codes(self) -> Codes:
         """Code of each job's backup target, in `order`; -1 if unknown."""
-        return _codes(self._target_names, self.targets)[self.order]
+        return _encode(self._target_names, self.targets)[self.order]
 
     @cached_property
     def _target_names(self) -> pd.Series:
         locations = self.assessment.jobs["location"]
-        known = {place: target_of(place) for place in _words(locations)}
-        return locations.map(known).astype("str")
+        targets = {location: target_of(location) for location in _unique_values(locations)}
+        return locations.map(targets).astype("str")
 
     @cached_property
-    def slot_who(self) -> Codes:
+    def slot_appliances(self) -> Codes:
         """Appliance code of each slot."""
-        return self._appliance_codes(self.assessment.slots)
+        return self._encode_appliances(self.assessment.slots)
 
     @cached_property
-    def slot_state(self) -> Codes:
+    def slot_states(self) -> Codes:
         """State code of each slot."""
-        return _codes(self.assessment.slots["state"], pd.Index(SLOT_STATES))
+        return _encode(self.assessment.slots["state"], pd.Index(SLOT_STATES))
 
     @cached_property
-    def slot_at(self) -> Instants:
+    def slot_times(self) -> Instants:
         """Time of each slot [µs since 1970 UTC]."""
-        return _stamps(self.assessment.slots["slot"])
+        return _to_microseconds(self.assessment.slots["slot"])
 
     @cached_property
-    def interval_who(self) -> Codes:
+    def interval_appliances(self) -> Codes:
         """Appliance code of each interval."""
-        return self._appliance_codes(self.assessment.intervals)
+        return self._encode_appliances(self.assessment.intervals)
 
-    def said(self, text: str) -> npt.NDArray[np.bool_]:
+    def search(self, text: str) -> npt.NDArray[np.bool_]:
         """Return a mask of the jobs, in `order`, that contain a text; case is ignored."""
-        if self._said is None or self._said[0] != text:
-            self._said = text, self._search(text)
-        return self._said[1]
+        if self._last_search is None or self._last_search[0] != text:
+            self._last_search = text, self._find_text(text)
+        return self._last_search[1]
 
-    def _search(self, text: str) -> npt.NDArray[np.bool_]:
+    def _find_text(self, text: str) -> npt.NDArray[np.bool_]:
         jobs = self.assessment.jobs
-        found = np.zeros(len(jobs), dtype=bool)
+        matches = np.zeros(len(jobs), dtype=bool)
         for name in ("appliance", "job_id", "type", "location", "signature"):
-            found |= _has(pa.array(jobs[name].array, from_pandas=True), text)
+            matches |= _contains(pa.array(jobs[name].array, from_pandas=True), text)
         messages = pa.array(jobs["messages"].array, from_pandas=True)
         chunks = messages.chunks if isinstance(messages, pa.ChunkedArray) else [messages]
-        whole = pa.concat_arrays(chunks)
-        words = pc.list_flatten(whole)
-        parents = pc.list_parent_indices(whole).to_numpy()
+        combined = pa.concat_arrays(chunks)
+        items = pc.list_flatten(combined)
+        parents = pc.list_parent_indices(combined).to_numpy()
         for name in ("default_message", "localized", "id"):
-            found[parents[_has(pc.struct_field(words, name), text)]] = True
-        return found[self.order]
+            matches[parents[_contains(pc.struct_field(items, name), text)]] = True
+        return matches[self.order]
 
-    def _appliance_codes(self, frame: pd.DataFrame) -> Codes:
-        return _codes(frame["appliance"], self.appliances)
+    def _encode_appliances(self, frame: pd.DataFrame) -> Codes:
+        return _encode(frame["appliance"], self.appliances)
 
 
-class Known:
+class ExplorerData:
     """Frames of a source and their assessment.
 
     Parameters
@@ -180,40 +180,42 @@ class Known:
         self._at = None if now is None else parse_instant(now, where="now")
         self.now = pd.Timestamp.now("UTC") if self._at is None else self._at
         self.policy = policy
-        found = source.known(at=now) if hasattr(source, "known") else source
-        self._frames = tables.Known(found.jobs, found.polls, found.schedules)
+        frames = source.known(at=now) if hasattr(source, "known") else source
+        self._frames = tables.Known(frames.jobs, frames.polls, frames.schedules)
         members = {member.appliance: member for member in policy.members}
-        told = (
+        recorded = (
             str(name)
-            for frame in (found.jobs, found.polls, found.schedules)
+            for frame in (frames.jobs, frames.polls, frames.schedules)
             for name in frame["appliance"].unique()
         )
-        self.names = tuple(sorted({*told, *members}))
+        self.names = tuple(sorted({*recorded, *members}))
         self.sites = {name: members[name].site for name in self.names if name in members}
         self.groups = {name: members[name].group for name in self.names if name in members}
-        self.types = tuple(dict.fromkeys([*_TYPES, *_words(found.jobs["type"])]))
-        first = found.jobs["start_time"].min()
-        self.first = self.now if pd.isna(first) else min(first, self.now)
-        self._judged: Judged | None = None
+        self.types = tuple(dict.fromkeys([*_DEFAULT_TYPES, *_unique_values(frames.jobs["type"])]))
+        first = frames.jobs["start_time"].min()
+        self.first_start = self.now if pd.isna(first) else min(first, self.now)
+        self._index: AssessmentIndex | None = None
 
     @property
     def no_jobs(self) -> pd.DataFrame:
         """Empty frame of `backupkit.tables.ASSESSED_JOBS`."""
         return ASSESSED_JOBS.empty()
 
-    def judged(self, start: pd.Timestamp) -> Judged:
+    def assessment_index(self, start: pd.Timestamp) -> AssessmentIndex:
         """Return the assessment of the whole fleet from `start` or earlier up to now."""
-        if self._judged is None or start < self._judged.assessment.start:
-            begin = min(start, self.now - _AT_LEAST)
-            self._judged = Judged(evaluate(self._frames, self.policy, start=begin, now=self.now))
-        return self._judged
+        if self._index is None or start < self._index.assessment.start:
+            begin = min(start, self.now - _MIN_PERIOD)
+            self._index = AssessmentIndex(
+                evaluate(self._frames, self.policy, start=begin, now=self.now)
+            )
+        return self._index
 
     def assess(
         self, appliances: tuple[str, ...], start: pd.Timestamp, end: pd.Timestamp
     ) -> Assessment:
         """Assess some appliances over a period."""
         frames = self._frames.only(appliances)
-        members = tuple(one for one in self.policy.members if one.appliance in appliances)
+        members = tuple(member for member in self.policy.members if member.appliance in appliances)
         policy = replace(self.policy, members=members)
         return evaluate(frames, policy, start=start, end=end, now=self.now)
 
@@ -222,28 +224,30 @@ class Known:
         names = list(appliances)
         if callable(self._source.observations):
             return self._source.observations(at=self._at, since=since, appliances=names)
-        seen = self._source.observations
-        return seen[seen["appliance"].isin(names) & (seen["observed_at"] >= since)]
+        observations = self._source.observations
+        return observations[
+            observations["appliance"].isin(names) & (observations["observed_at"] >= since)
+        ]
 
 
-def _codes(column: pd.Series, words: pd.Index) -> Codes:
+def _encode(column: pd.Series, values: pd.Index) -> Codes:
     """Return the position of each value of a column in an index; -1 if it is not there."""
-    numbers, found = pd.factorize(column)
-    places = words.get_indexer(pd.Index(found))
-    return np.append(places, -1)[numbers].astype(np.int32)  # -1, a missing value, takes the last
+    codes, uniques = pd.factorize(column)
+    positions = values.get_indexer(pd.Index(uniques))
+    return np.append(positions, -1)[codes].astype(np.int32)  # -1, a missing value, takes the last
 
 
-def _words(column: pd.Series) -> pd.Index:
-    words: pd.Index = pd.Index(column.dropna().unique(), dtype="str").sort_values()
-    return words
+def _unique_values(column: pd.Series) -> pd.Index:
+    values: pd.Index = pd.Index(column.dropna().unique(), dtype="str").sort_values()
+    return values
 
 
-def _stamps(column: pd.Series) -> Instants:
+def _to_microseconds(column: pd.Series) -> Instants:
     """Return times as integers [µs since 1970 UTC]; a missing one is the smallest int64."""
     return times_of(column).view(np.int64)
 
 
-def _has(texts: pa.Array | pa.ChunkedArray, text: str) -> npt.NDArray[np.bool_]:
-    found = pc.match_substring(texts, text, ignore_case=True).fill_null(False)
-    flags: npt.NDArray[np.bool_] = found.to_numpy(zero_copy_only=False)
+def _contains(texts: pa.Array | pa.ChunkedArray, text: str) -> npt.NDArray[np.bool_]:
+    matches = pc.match_substring(texts, text, ignore_case=True).fill_null(False)
+    flags: npt.NDArray[np.bool_] = matches.to_numpy(zero_copy_only=False)
     return flags

@@ -5,15 +5,15 @@ from functools import cache
 from matplotlib.font_manager import findfont
 from matplotlib.ft2font import FT2Font
 
-__all__ = ["legible", "series"]
+__all__ = ["legend_label", "sanitise_text"]
 
 
 @cache
-def _font() -> FT2Font:
+def _figure_font() -> FT2Font:
     return FT2Font(findfont("DejaVu Sans"))
 
 
-def legible(text: str, *, width: int) -> str:
+def sanitise_text(text: str, *, width: int) -> str:
     r"""Sanitise untrusted text for a figure: one line, limited length, characters of the font.
 
     Parameters
@@ -30,15 +30,15 @@ def legible(text: str, *, width: int) -> str:
 
     Examples
     --------
-    >>> legible("no space\n  left on device", width=12)
+    >>> sanitise_text("no space\n  left on device", width=12)
     'no space le…'
     """
     line = " ".join(text[: 8 * width].split())
-    cut = line if len(line) <= width else line[: width - 1] + "…"
-    return "".join(c if _font().get_char_index(ord(c)) else "\ufffd" for c in cut)
+    short = line if len(line) <= width else line[: width - 1] + "…"
+    return "".join(char if _figure_font().get_char_index(ord(char)) else "\ufffd" for char in short)
 
 
-def series(name: str, *, width: int = 40) -> str:
+def legend_label(name: str, *, width: int = 40) -> str:
     """Sanitise an untrusted name for a legend, which ignores labels that begin with "_".
 
     Parameters
@@ -55,7 +55,7 @@ def series(name: str, *, width: int = 40) -> str:
 
     Examples
     --------
-    >>> series("_vc-1")
+    >>> legend_label("_vc-1")
     'vc-1'
     """
-    return legible(name, width=width).lstrip("_") or "?"
+    return sanitise_text(name, width=width).lstrip("_") or "?"

@@ -9,41 +9,45 @@ from backupkit.report.facts import STATE_WORDS, Figure
 from backupkit.report.page import render
 from backupkit.report.rows import exposure, job_facts, rows_of
 from backupkit.widgets.selection import LISTS, Selection
-from backupkit.widgets.view import Fraction, View
+from backupkit.widgets.view import FilteredView, Fraction
 
-__all__ = ["error", "jobs_table", "signatures_table", "standing", "strip"]
+__all__ = ["appliances_table", "error_message", "jobs_table", "signatures_table", "verdict_bar"]
 
-_ROWS: Final = 20
-_SIGNATURES: Final = 15
+_MAX_ROWS: Final = 20
+_MAX_SIGNATURES: Final = 15
 _FIGURES: Final = {
     "rpo_strict_micro": "of the time inside the RPO",
     "slot_strict_micro": "of the expected runs done",
     "coverage_time": "of the time observed (coverage)",
 }
-_MANY: Final = 3
+_MAX_VALUES: Final = 3
 
 
-def strip(view: View) -> str:
+def verdict_bar(view: FilteredView) -> str:
     """Render the verdict and the key figures of a view."""
-    figures = [Figure(name, *_parted(view.figures[metric])) for metric, name in _FIGURES.items()]
+    figures = [
+        Figure(name, *_split_fraction(view.figures[metric])) for metric, name in _FIGURES.items()
+    ]
     return render(
         "strip.html",
         verdict=view.verdict,
         figures=figures,
-        policy=str(view.judged.assessment.policy),
-        shown=_shown(view.selection),
+        policy=str(view.assessment_index.assessment.policy),
+        shown=_filters_text(view.selection),
     )
 
 
-def standing(view: View) -> str:
+def appliances_table(view: FilteredView) -> str:
     """Render the table of appliances, the worst first."""
-    facts = view.judged.assessment.appliances
-    now = view.end == view.judged.assessment.end
+    appliances = view.assessment_index.assessment.appliances
+    is_current = view.end == view.assessment_index.assessment.end
     rows = []
-    worst = view.states.head(_ROWS)
-    good = zip(view.good_time(worst.index), view.good_runs(worst.index), strict=True)
-    told = zip(rows_of(facts.loc[worst.index]), worst, good, strict=True)
-    for (name, row), state, (time, runs) in told:
+    worst = view.states.head(_MAX_ROWS)
+    compliance = zip(
+        view.rpo_compliance(worst.index), view.slot_compliance(worst.index), strict=True
+    )
+    entries = zip(rows_of(appliances.loc[worst.index]), worst, compliance, strict=True)
+    for (name, row), state, (time, runs) in entries:
         rows.append(
             {
                 "name": tidy(name, limit=80),
@@ -52,26 +56,26 @@ def standing(view: View) -> str:
                 "exposure": exposure(row),
                 "last_success": instant(row["last_success"]),
                 "strikes": NO_DATA if pd.isna(row["strikes"]) else str(row["strikes"]),
-                "rpo": _parted(time),
-                "runs": _parted(runs),
+                "rpo": _split_fraction(time),
+                "runs": _split_fraction(runs),
                 "reason": tidy(row["reason"], limit=400),
             }
         )
-    rest = view.states.iloc[_ROWS:].value_counts()
-    more = ", ".join(f"{count:,} {state}" for state, count in rest.items())
+    omitted = view.states.iloc[_MAX_ROWS:].value_counts()
+    more = ", ".join(f"{count:,} {state}" for state, count in omitted.items())
     return render(
         "standing.html",
         rows=rows,
-        now=now,
+        now=is_current,
         caption=f"Worst first, as of {instant(view.end)} UTC; times in UTC.",
-        more=f"and {len(view.states) - _ROWS:,} more: {more}" if more else "",
+        more=f"and {len(view.states) - _MAX_ROWS:,} more: {more}" if more else "",
     )
 
 
-def signatures_table(view: View) -> str:
+def signatures_table(view: FilteredView) -> str:
     """Render the table of failure signatures with their causes, the most frequent first."""
-    found = view.failures
-    total = found["jobs"].sum()
+    failures = view.failures
+    total = failures["jobs"].sum()
     rows = [
         {
             "signature": tidy(row["signature"], limit=300),
@@ -82,9 +86,9 @@ def signatures_table(view: View) -> str:
             "last_seen": instant(row["last_seen"]),
             "meaning": " ".join(tidy(row[name]) for name in ("cause", "next_step")).strip(),
         }
-        for _, row in found.head(_SIGNATURES).iterrows()
+        for _, row in failures.head(_MAX_SIGNATURES).iterrows()
     ]
-    more = len(found) - len(rows)
+    more = len(failures) - len(rows)
     return render(
         "signatures.html",
         rows=rows,
@@ -98,26 +102,26 @@ def jobs_table(jobs: pd.DataFrame) -> str:
     return render("jobs.html", rows=job_facts(jobs))
 
 
-def error(trouble: Exception) -> str:
+def error_message(error: Exception) -> str:
     """Render an error message."""
-    return render("error.html", kind=type(trouble).__name__, message=str(trouble))
+    return render("error.html", kind=type(error).__name__, message=str(error))
 
 
-def _parted(share: Fraction) -> tuple[str, str]:
-    text = ratio(share.part, share.whole, share.unit)
-    percent, _, fraction = text.partition(" (")
-    return percent, fraction.rstrip(")")
+def _split_fraction(fraction: Fraction) -> tuple[str, str]:
+    text = ratio(fraction.numerator, fraction.denominator, fraction.unit)
+    percent, _, amounts = text.partition(" (")
+    return percent, amounts.rstrip(")")
 
 
-def _shown(selection: Selection) -> str:
+def _filters_text(selection: Selection) -> str:
     """Return the active filters in one line; "" without any."""
     parts = []
     for name in LISTS:
         values = getattr(selection, name)
         if values:
-            more = f" and {len(values) - _MANY:,} more" if len(values) > _MANY else ""
-            words = ", ".join(tidy(one, limit=80) for one in values[:_MANY])
-            parts.append(f"{name} {words}{more}")
+            more = f" and {len(values) - _MAX_VALUES:,} more" if len(values) > _MAX_VALUES else ""
+            texts = ", ".join(tidy(value, limit=80) for value in values[:_MAX_VALUES])
+            parts.append(f"{name} {texts}{more}")
     if selection.text:
         parts.append(f"jobs with “{tidy(selection.text, limit=80)}”")
     return "; ".join(parts)

@@ -6,16 +6,16 @@ from collections.abc import Callable
 import ipywidgets
 from matplotlib.axes import Axes
 
-from backupkit.plots.picture import place_of, png
+from backupkit.plots.picture import png, to_data_coords
 from backupkit.report.page import render
 
-__all__ = ["Picture"]
+__all__ = ["FigureWidget"]
 
-Clicked = Callable[[float, float], None]
-Brushed = Callable[[float, float], None]
+OnClick = Callable[[float, float], None]
+OnBrush = Callable[[float, float], None]
 
 
-class Picture:
+class FigureWidget:
     """Figure widget.
 
     Parameters
@@ -36,8 +36,8 @@ class Picture:
     def __init__(
         self,
         *,
-        on_click: Clicked | None = None,
-        on_brush: Brushed | None = None,
+        on_click: OnClick | None = None,
+        on_brush: OnBrush | None = None,
         on_theme: Callable[[bool], None] | None = None,
     ) -> None:
         self._axes: Axes | None = None
@@ -50,11 +50,11 @@ class Picture:
             self.widget: ipywidgets.DOMWidget = ipywidgets.HTML()
             self._clickable = None
         else:
-            made = ClickablePicture(clicks=on_click is not None, brushes=on_brush is not None)
-            made.on_click, made.on_brush = self._click, self._brush
+            clickable = ClickablePicture(clicks=on_click is not None, brushes=on_brush is not None)
+            clickable.on_click, clickable.on_brush = self._click, self._brush
             if on_theme is not None:
-                made.observe(lambda change: on_theme(change["new"]), names="dark")
-            self.widget = self._clickable = made
+                clickable.observe(lambda change: on_theme(change["new"]), names="dark")
+            self.widget = self._clickable = clickable
 
     def show(self, ax: Axes, alt: str) -> None:
         """Show a figure with its alternative text."""
@@ -75,15 +75,15 @@ class Picture:
             self._clickable.set_trait("src", "")
 
     def _click(self, x: float, y: float) -> None:
-        place = None if self._axes is None else place_of(self._axes, x, y)
-        if place is not None and self._on_click is not None:
-            self._on_click(*place)
+        position = None if self._axes is None else to_data_coords(self._axes, x, y)
+        if position is not None and self._on_click is not None:
+            self._on_click(*position)
 
     def _brush(self, first: float, last: float) -> None:
         if self._axes is None or self._on_brush is None:
             return
         # at half the height of the axes: only the horizontal position matters
         low, high = self._axes.get_position().intervaly
-        ends = [place_of(self._axes, x, 1 - (low + high) / 2) for x in (first, last)]
+        ends = [to_data_coords(self._axes, x, 1 - (low + high) / 2) for x in (first, last)]
         if ends[0] is not None and ends[1] is not None:
             self._on_brush(ends[0][0], ends[1][0])
