@@ -18,7 +18,7 @@ import backupkit as bk
 from backupkit import wire
 from backupkit.cli import bars, main
 from backupkit.collect.estimates import is_stalled, time_left, typical_duration
-from backupkit.collect.following import Followed
+from backupkit.collect.following import FollowedAppliance
 from backupkit.collect.watching import Watch
 from backupkit.simulator import Scenario
 from backupkit.tables import RUNNING
@@ -165,23 +165,23 @@ class TestFollow:
     ) -> None:
         """Who has not answered yet is not forgotten; what is over is, once all have answered."""
         odd_job(odd)
-        answers, look = Event(), Followed.look
+        answers, look = Event(), FollowedAppliance.poll
 
-        def late(one: Followed) -> list[wire.Job]:
+        def late(one: FollowedAppliance) -> list[wire.Job]:
             answers.wait(QUICK.connect)
             return look(one)
 
         later = clock.now + timedelta(days=1)
         with Watch([odd.appliance()], history, limits=QUICK, clock=clock) as watch:
-            watch.take(watch.find())
+            watch.ingest(watch.collect())
             odd_job(odd, state="SUCCEEDED", end_time="2026-11-09T05:30:00Z")
             odd.tell(f"{LIST}/details", b"{}")
-            monkeypatch.setattr(Followed, "look", late)
-            watch.look(patience=0)
+            monkeypatch.setattr(FollowedAppliance, "poll", late)
+            watch.poll(timeout=0)
             watch.forget(later)
             assert watch.running()["state"].to_list() == ["INPROGRESS"]
             answers.set()
-            watch.look()
+            watch.poll()
             assert watch.running()["state"].to_list() == ["SUCCEEDED"]
             watch.forget(later)
             assert watch.running().empty

@@ -14,7 +14,7 @@ import pandas as pd
 
 from backupkit.client import Limits
 from backupkit.collect.snapshot import Snapshot
-from backupkit.collect.watching import Keeper, Watch
+from backupkit.collect.watching import Store, Watch
 from backupkit.display import panel, style_sheet
 from backupkit.errors import BackupkitError
 from backupkit.fleet import Appliance, Fleet
@@ -77,7 +77,7 @@ class Watcher:
     def __init__(
         self,
         fleet: Fleet | Iterable[Appliance],
-        history: Keeper,
+        history: Store,
         *,
         every: float = 10.0,
         find_every: float = 60.0,
@@ -273,16 +273,16 @@ class _Run(threading.Thread):
             self._due = time.monotonic() + self._find_every
             snapshot = found.result()
             self._state = replace(self._state, errors=snapshot.errors, found_at=self._now())
-            self._watching.take(snapshot)
+            self._watching.ingest(snapshot)
             return True
         if self._finding is None and time.monotonic() >= self._due:
-            self._finding = finder.submit(self._watching.find)
+            self._finding = finder.submit(self._watching.collect)
         return False
 
     def _look(self) -> bool:
         """Refresh the running jobs; do not wait for appliances that answer late."""
         self._watching.forget(self._watching.now - LINGER)
-        self._watching.look(patience=self._every)
+        self._watching.poll(timeout=self._every)
         if self._state.found_at is not None:
             self._looks += 1
             frame = self._watching.running()
@@ -312,7 +312,7 @@ def _call(ref: "weakref.ref[Watcher]", method: Callable[[Watcher], None]) -> Non
 
 def watch(
     fleet: Fleet | Iterable[Appliance],
-    history: Keeper,
+    history: Store,
     *,
     every: float = 10.0,
     find_every: float = 60.0,

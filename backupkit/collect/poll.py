@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from backupkit import wire
 from backupkit.client import ApplianceClient, Limits
-from backupkit.collect.here import HERE, NOBODY
+from backupkit.collect.local_state import LOCAL_STATES, NO_STATE
 from backupkit.errors import (
     ApplianceError,
     BackupkitError,
@@ -26,14 +26,14 @@ from backupkit.errors import (
 from backupkit.fleet import Appliance
 from backupkit.tables import Remembered
 
-__all__ = ["Order", "Strategy", "Visit", "visit"]
+__all__ = ["PollOrder", "PollResult", "Strategy", "poll"]
 
 Strategy = Literal["auto", "job"]
 
-ASK_ALL_ABOVE: Final = 200
+READ_ALL_ABOVE: Final = 200
 """Number of new jobs above which the details of all jobs are read in one request."""
 
-JOBS_PER_LANE: Final = 25
+JOBS_PER_CONNECTION: Final = 25
 """Number of jobs per connection; fewer are not worth another handshake."""
 
 FAILURES_IN_A_ROW: Final = 5
@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class PollOrder:
     """Instructions for one poll, as sent to a worker; without the password.
 
     Attributes
@@ -61,8 +61,8 @@ class Order:
         Timeouts, attempts and concurrency.
     due : float
         Deadline in seconds since 1970, because monotonic clocks differ between machines.
-    round_id : str
-        Key of the process-local state, see `backupkit.collect.here`.
+    state_key : str
+        Key of the process-local state, see `backupkit.collect.local_state`.
     clock : callable or None
         Returns the current time as an aware datetime; None means the system clock.
     """
@@ -72,15 +72,15 @@ class Order:
     strategy: Strategy
     limits: Limits
     due: float
-    round_id: str
+    state_key: str
     clock: Callable[[], datetime] | None = None
 
 
 @dataclass(slots=True)
-class Visit:
+class PollResult:
     """Result of one poll, before it becomes rows.
 
-    Without an `error`, the job list and its new jobs were read. `whole` is False only for saved
+    Without an `error`, the job list and its new jobs were read. `complete` is False only for saved
     answers that lack some of them.
     """
 
@@ -99,31 +99,31 @@ class Visit:
     requests: int | None = 0
     elapsed: timedelta | None = timedelta(0)
     clock_skew: timedelta | None = None
-    troubles: list[tuple[str, str, str | None]] = field(default_factory=list)
-    whole: bool = True
+    item_errors: list[tuple[str, str, str | None]] = field(default_factory=list)
+    complete: bool = True
 
     @property
     def ok(self) -> bool | None:
         """Return whether the poll is good; None if it was stopped or answers are missing."""
-        if self.error == StoppedError.kind or not self.whole:
+        if self.error == StoppedError.kind or not self.complete:
             return None
         return self.error is None
 
-    def trouble(self, error: BackupkitError, job_id: str | None = None) -> None:
+    def add_error(self, error: BackupkitError, job_id: str | None = None) -> None:
         """Record an error that does not end the poll."""
-        self.troubles.append((error.kind, str(error), job_id))
+        self.item_errors.append((error.kind, str(error), job_id))
 
     def failed(self, error: BackupkitError) -> None:
         """Record the error that ended the poll; what was read by then stays."""
         self.error, self.detail = error.kind, str(error)
 
 
-def visit(order: Order) -> Visit:
+def poll(order: PollOrder) -> PollResult:
     """Poll one appliance; errors become part of the result."""
-    here = HERE.get(order.round_id, NOBODY)
+    state = LOCAL_STATES.get(order.state_key, NO_STATE)
     appliance, memory = order.appliance, order.memory
     now = order.clock or (lambda: datetime.now(UTC))
-    found = Visit(
+    result = PollResult(
         appliance.name,
         now(),
         version=memory.version,
@@ -141,23 +141,23 @@ def visit(order: Order) -> Visit:
             )
         client = ApplianceClient(
             appliance,
-            here.password_of(appliance),
+            state.password_of(appliance),
             limits=order.limits,
             flavour=wire.Flavour(memory.api) if memory.api else None,
             due=time.monotonic() + left,
-            stop=here.stop,
+            stop=state.stop,
             clock=order.clock,
         )
         with client:
-            _read(client, found, order)
+            _read(client, result, order)
     except BackupkitError as error:
-        found.failed(error)
+        result.failed(error)
         _log.info("%s could not be read: %s", appliance.name, error)
     if client is not None:
-        found.requests, found.flavour = client.requests, client.flavour
-        found.clock_skew = client.clock_skew
-    found.elapsed = timedelta(seconds=time.perf_counter() - began)
-    return found
+        result.requests, result.flavour = client.requests, client.flavour
+        result.clock_skew = client.clock_skew
+    result.elapsed = timedelta(seconds=time.perf_counter() - began)
+    return result
 
 
 def _has_details(memory: Remembered) -> bool | None:
@@ -165,140 +165,145 @@ def _has_details(memory: Remembered) -> bool | None:
 
     An earlier 404 is trusted only for 6.5: other versions send it while services start.
     """
-    lacking = memory.details is False and (memory.version or "").startswith(WITHOUT_DETAILS)
-    return memory.details or (False if lacking else None)
+    absent = memory.details is False and (memory.version or "").startswith(WITHOUT_DETAILS)
+    return memory.details or (False if absent else None)
 
 
-def _read(client: ApplianceClient, found: Visit, order: Order) -> None:
+def _read(client: ApplianceClient, result: PollResult, order: PollOrder) -> None:
     """Read the new jobs and the schedules of one appliance."""
     memory = order.memory
     first = order.strategy == "auto" and memory.version is None and not memory.jobs
-    if first and _read_everything(client, found, order):
-        _ask_what_it_is(client, found)
+    if first and _read_everything(client, result, order):
+        _read_system_info(client, result)
     else:
         listed = client.job_ids()
-        found.jobs_listed = len(listed)
-        look_up = HERE.get(order.round_id, NOBODY).known_jobs
+        result.jobs_listed = len(listed)
+        look_up = LOCAL_STATES.get(order.state_key, NO_STATE).known_jobs
         if look_up is not None:
-            before, finished = look_up(found.appliance, listed)
-            memory = replace(memory, listed=before, finished=finished)
-        known = memory.finished.issuperset(listed)  # the usual case: nothing to compare
-        if not known or len(listed) < len(memory.listed):
-            found.vanished = sorted(memory.listed.difference(listed))
-        if memory.version is None or not (known or memory.listed.issuperset(listed)):
-            _ask_what_it_is(client, found)
-            if found.version != memory.version and not first:
-                found.details = None  # upgraded: detect again
-        wanted = [] if known else [one for one in listed if one not in memory.finished]
-        in_one = len(wanted) in (0, len(listed)) or len(wanted) > ASK_ALL_ABOVE
-        ways = [(), wanted] if in_one and not first else [wanted]
-        _read_jobs(client, found, wanted, ways=ways, order=order)
-        if wanted and not (found.jobs or memory.finished or any(id_ for *_, id_ in found.troubles)):
+            listed_before, finished = look_up(result.appliance, listed)
+            memory = replace(memory, listed=listed_before, finished=finished)
+        all_known = memory.finished.issuperset(listed)  # the usual case: nothing to compare
+        if not all_known or len(listed) < len(memory.listed):
+            result.vanished = sorted(memory.listed.difference(listed))
+        if memory.version is None or not (all_known or memory.listed.issuperset(listed)):
+            _read_system_info(client, result)
+            if result.version != memory.version and not first:
+                result.details = None  # upgraded: detect again
+        wanted = [] if all_known else [job_id for job_id in listed if job_id not in memory.finished]
+        in_one = len(wanted) in (0, len(listed)) or len(wanted) > READ_ALL_ABOVE
+        id_batches = [(), wanted] if in_one and not first else [wanted]
+        _read_jobs(client, result, wanted, id_batches=id_batches, order=order)
+        if wanted and not (
+            result.jobs or memory.finished or any(job_id for *_, job_id in result.item_errors)
+        ):
             raise NotFoundError(
                 f"{client.appliance.host} lists {len(wanted)} jobs, and does not have one of them. "
                 "Try again later."
             )
-    if found.details is not False:
-        _read_schedules(client, found)
+    if result.details is not False:
+        _read_schedules(client, result)
 
 
-def _read_everything(client: ApplianceClient, found: Visit, order: Order) -> bool:
+def _read_everything(client: ApplianceClient, result: PollResult, order: PollOrder) -> bool:
     """Read all details without the job list, in the first poll; return whether it worked."""
     try:
-        [(jobs, spoiled)] = client.details()
+        [(jobs, decode_errors)] = client.details()
     except NotFoundError:
-        found.details = False
+        result.details = False
         return False
     except (PayloadError, ServerError, UnreachableError) as error:
-        _log.info("%s gives no details of all jobs at once: %s", found.appliance, error)
+        _log.info("%s gives no details of all jobs at once: %s", result.appliance, error)
         return False
-    found.details = True
-    found.jobs += jobs
-    found.jobs_listed = len(jobs) + len(spoiled)
-    _read_spoiled(client, found, spoiled, order)
+    result.details = True
+    result.jobs += jobs
+    result.jobs_listed = len(jobs) + len(decode_errors)
+    _retry_undecoded(client, result, decode_errors, order)
     return True
 
 
 def _read_jobs(
     client: ApplianceClient,
-    found: Visit,
+    result: PollResult,
     wanted: Sequence[str],
     *,
-    ways: Sequence[Sequence[str]],
-    order: Order,
+    id_batches: Sequence[Sequence[str]],
+    order: PollOrder,
 ) -> None:
     """Read jobs by details, if available, and the rest one by one.
 
-    Each item of `ways` holds the ids for one attempt. Without ids it reads all jobs, including
-    known ones, which may have changed and are then reported as conflicts.
+    Each item of `id_batches` holds the ids for one attempt. Without ids it reads all jobs,
+    including known ones, which may have changed and are then reported as conflicts.
     """
     remaining = dict.fromkeys(wanted)
-    spoiled: dict[str, str] = {}
-    by_details = order.strategy == "auto" and found.details is not False
-    for ids in ways if by_details else ():
+    decode_errors: dict[str, str] = {}
+    by_details = order.strategy == "auto" and result.details is not False
+    for ids in id_batches if by_details else ():
         if not remaining:
             break
         try:
-            for jobs, faults in client.details(ids):
-                found.details = True
+            for jobs, page_errors in client.details(ids):
+                result.details = True
                 # an appliance may ignore the filter, and return all jobs on each page
-                found.jobs += [job for job in jobs if job.job_id in remaining or not ids]
-                spoiled |= {key: why for key, why in faults.items() if key in remaining}
-                for job_id in (*(job.job_id for job in jobs), *faults):
+                result.jobs += [job for job in jobs if job.job_id in remaining or not ids]
+                decode_errors |= {
+                    key: message for key, message in page_errors.items() if key in remaining
+                }
+                for job_id in (*(job.job_id for job in jobs), *page_errors):
                     remaining.pop(job_id, None)
                 if not remaining:
                     break
         except NotFoundError:
-            found.details = False
+            result.details = False
             break
         except (PayloadError, ServerError, UnreachableError) as error:
-            _log.info("%s gives no details: %s", found.appliance, error)
-    _read_spoiled(client, found, spoiled, order)
-    _read_one_by_one(client, found, remaining, order)
+            _log.info("%s gives no details: %s", result.appliance, error)
+    _retry_undecoded(client, result, decode_errors, order)
+    _read_one_by_one(client, result, remaining, order)
 
 
-def _read_spoiled(
-    client: ApplianceClient, found: Visit, spoiled: dict[str, str], order: Order
+def _retry_undecoded(
+    client: ApplianceClient, result: PollResult, decode_errors: dict[str, str], order: PollOrder
 ) -> None:
     """Read jobs with invalid details by job/{id}; record those that stay unread."""
-    before = len(found.jobs)
-    _read_one_by_one(client, found, [job_id for job_id in spoiled if job_id], order)
-    settled = {job.job_id for job in found.jobs[before:]}
-    settled |= {job_id for _, _, job_id in found.troubles if job_id}  # recorded with its own error
-    for job_id, why in spoiled.items():
-        if job_id not in settled:
-            found.troubles.append((PayloadError.kind, why, job_id or None))
+    already_read = len(result.jobs)
+    _read_one_by_one(client, result, [job_id for job_id in decode_errors if job_id], order)
+    recorded = {job.job_id for job in result.jobs[already_read:]}
+    # some have an error of their own
+    recorded |= {job_id for _, _, job_id in result.item_errors if job_id}
+    for job_id, message in decode_errors.items():
+        if job_id not in recorded:
+            result.item_errors.append((PayloadError.kind, message, job_id or None))
 
 
 def _read_one_by_one(
-    client: ApplianceClient, found: Visit, job_ids: Iterable[str], order: Order
+    client: ApplianceClient, result: PollResult, job_ids: Iterable[str], order: PollOrder
 ) -> None:
     """Read jobs by job/{id}, some concurrently; record failed jobs, and read the others."""
     waiting = deque(job_ids)
     failures: list[ApplianceError] = []
-    lanes = min(order.limits.per_appliance, -(-len(waiting) // JOBS_PER_LANE))
-    pace = HERE.get(order.round_id, NOBODY).pace
-    with ThreadPoolExecutor(max(lanes - 1, 1)) as pool:
-        others: list[Future[None]] = []
-        for _ in _turns(client, found, waiting, failures):
-            while len(others) < lanes - 1 and pace.more():
-                others.append(pool.submit(_take_turns, client, found, waiting, failures))
-    for other in others:
-        other.result()
+    connections = min(order.limits.per_appliance, -(-len(waiting) // JOBS_PER_CONNECTION))
+    control = LOCAL_STATES.get(order.state_key, NO_STATE).control
+    with ThreadPoolExecutor(max(connections - 1, 1)) as pool:
+        helpers: list[Future[None]] = []
+        for _ in _read_waiting(client, result, waiting, failures):
+            while len(helpers) < connections - 1 and control.may_grow():
+                helpers.append(pool.submit(_drain, client, result, waiting, failures))
+    for helper in helpers:
+        helper.result()
     if len(failures) >= FAILURES_IN_A_ROW:
         raise failures[-1]
 
 
-def _take_turns(
-    client: ApplianceClient, found: Visit, waiting: deque[str], failures: list[ApplianceError]
+def _drain(
+    client: ApplianceClient, result: PollResult, waiting: deque[str], failures: list[ApplianceError]
 ) -> None:
     """Read waiting jobs until none is left."""
-    for _ in _turns(client, found, waiting, failures):
+    for _ in _read_waiting(client, result, waiting, failures):
         pass
 
 
-def _turns(
-    client: ApplianceClient, found: Visit, waiting: deque[str], failures: list[ApplianceError]
+def _read_waiting(
+    client: ApplianceClient, result: PollResult, waiting: deque[str], failures: list[ApplianceError]
 ) -> Iterator[str]:
     """Yield the id of each waiting job, then read the job; thread-safe."""
     while len(failures) < FAILURES_IN_A_ROW:
@@ -308,42 +313,44 @@ def _turns(
             return
         yield job_id
         try:
-            found.jobs.append(client.job(job_id))
+            result.jobs.append(client.job(job_id))
             failures.clear()
         except NotFoundError:
-            _log.info("%s removed job %s during the visit", found.appliance, one_line(job_id))
+            _log.info("%s removed job %s during the visit", result.appliance, one_line(job_id))
         except PayloadError as error:
-            found.trouble(error, job_id)
+            result.add_error(error, job_id)
         except ServerError as error:
-            found.trouble(error, job_id)
+            result.add_error(error, job_id)
             failures.append(error)
         except BaseException:
             waiting.clear()
             raise
 
 
-def _read_schedules(client: ApplianceClient, found: Visit) -> None:
+def _read_schedules(client: ApplianceClient, result: PollResult) -> None:
     try:
-        found.schedules, spoiled = client.schedules()
-        found.details = True
-        found.troubles += [(PayloadError.kind, why, None) for why in spoiled.values()]
+        result.schedules, decode_errors = client.schedules()
+        result.details = True
+        result.item_errors += [
+            (PayloadError.kind, message, None) for message in decode_errors.values()
+        ]
     except NotFoundError:
-        found.details = False
-        _log.info("%s has no schedules to read: older than 6.7", found.appliance)
+        result.details = False
+        _log.info("%s has no schedules to read: older than 6.7", result.appliance)
     except (DeadlineError, StoppedError):
         raise
     except ApplianceError as error:  # the jobs were read
-        found.trouble(error)
+        result.add_error(error)
 
 
-def _ask_what_it_is(client: ApplianceClient, found: Visit) -> None:
+def _read_system_info(client: ApplianceClient, result: PollResult) -> None:
     """Read version and time zone; only with new jobs, because both change rarely."""
     for name in ("version", "timezone"):
         try:
-            setattr(found, name, getattr(client, name)())
+            setattr(result, name, getattr(client, name)())
         except (DeadlineError, StoppedError):
             raise
         except ApplianceError as error:  # jobs do not need it
-            found.trouble(error)
+            result.add_error(error)
             if isinstance(error, UnreachableError):
                 return
