@@ -13,7 +13,7 @@ import backupkit as bk
 from backupkit.cli.collecting import collect_into
 from backupkit.cli.judging import assess, headline
 from backupkit.errors import OutputError, SettingsError
-from backupkit.simulator.faults.kinds import ROUTES, listed
+from backupkit.simulator.faults.kinds import ROUTES, describe_kinds
 
 __all__ = ["demo", "simulate"]
 
@@ -37,7 +37,7 @@ def simulate(  # noqa: PLR0913 # one parameter per option
             help="Let a share of the requests fail, also KIND=RATE@APPLIANCE or "
             "KIND=RATE@APPLIANCE:ROUTE with patterns such as vc-00*; may be given more than "
             f"once. Routes are {', '.join(ROUTES)}, and data: all but log-in and log-out, "
-            f"which is meant without a route. Kinds are:\n\n\b\n{listed()}",
+            f"which is meant without a route. Kinds are:\n\n\b\n{describe_kinds()}",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed tells the same story.")] = 1,
