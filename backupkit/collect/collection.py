@@ -171,11 +171,17 @@ def run_collection(  # parameters of collect, and a stop event
         memory = {} if known is None else known.remembered()
     lookup = None if keyed is None else keyed.known_jobs
     limits = limits or Limits()
-    due = time.time() + limits.round
+    deadline = time.time() + limits.round
     with local_state(appliances, stop=stop, known_jobs=lookup) as state:
         orders = [
             PollOrder(
-                one, memory.get(one.name, Remembered()), strategy, limits, due, state.key, clock
+                one,
+                memory.get(one.name, Remembered()),
+                strategy,
+                limits,
+                deadline,
+                state.key,
+                clock,
             )
             for one in appliances
         ]
@@ -253,7 +259,7 @@ def _completed(
 ) -> Iterator[Future[PollResult]]:
     """Run orders with adaptive concurrency, and yield each future when it is done."""
     waiting, running, done = deque(orders), 0, SimpleQueue[Future[PollResult]]()
-    end = orders[0].due + SHUTDOWN_TIMEOUT if orders else 0.0
+    end = orders[0].deadline + SHUTDOWN_TIMEOUT if orders else 0.0
     while waiting or running:
         while waiting and running < concurrency:
             order = waiting.popleft()

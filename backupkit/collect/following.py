@@ -142,7 +142,7 @@ class FollowedAppliance:
             self.appliance,
             self.local_state.password_of(self.appliance),
             limits=self.limits,
-            due=float("inf"),
+            deadline=float("inf"),
             stop=self.local_state.stop,
             clock=self.clock,
         )

@@ -59,7 +59,7 @@ class PollOrder:
         Whether to read details if available, or each job alone.
     limits : Limits
         Timeouts, attempts and concurrency.
-    due : float
+    deadline : float
         Deadline in seconds since 1970, because monotonic clocks differ between machines.
     state_key : str
         Key of the process-local state, see `backupkit.collect.local_state`.
@@ -71,7 +71,7 @@ class PollOrder:
     memory: Remembered
     strategy: Strategy
     limits: Limits
-    due: float
+    deadline: float
     state_key: str
     clock: Callable[[], datetime] | None = None
 
@@ -133,7 +133,7 @@ def poll(order: PollOrder) -> PollResult:
     began = time.perf_counter()
     client: ApplianceClient | None = None
     try:
-        left = order.due - time.time()
+        left = order.deadline - time.time()
         if left <= 0:
             raise DeadlineError(
                 f"The round's time was up before {appliance.name} had its turn. Give the round "
@@ -144,7 +144,7 @@ def poll(order: PollOrder) -> PollResult:
             state.password_of(appliance),
             limits=order.limits,
             flavour=wire.Flavour(memory.api) if memory.api else None,
-            due=time.monotonic() + left,
+            deadline=time.monotonic() + left,
             stop=state.stop,
             clock=order.clock,
         )

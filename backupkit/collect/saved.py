@@ -136,7 +136,7 @@ class _PollFiles:
     def add_file(self, file: SavedFile, content: bytes) -> None:
         """Add the content of one file; several job lists are merged."""
         kind, flavour = wire.recognise(content)
-        if kind is Kind.EMPTY and file.path.stem.lower() == "job":
+        if kind is Kind.EMPTY_LIST and file.path.stem.lower() == "job":
             kind = Kind.JOB_IDS
         jobs: list[wire.Job] = []
         match kind:
