@@ -211,18 +211,18 @@ class TestDecode:
             case "job":
                 assert_valid(value)
             case "details":
-                jobs, spoiled = value
+                jobs, decode_errors = value
                 ids = [job.job_id for job in jobs]
                 assert len(set(ids)) == len(ids)
-                assert not set(ids) & set(spoiled)
+                assert not set(ids) & set(decode_errors)
                 for job in jobs:
                     assert_valid(job)
-                for why in spoiled.values():
+                for why in decode_errors.values():
                     assert_sentence(why)
             case "schedules":
-                plans, spoiled = value
+                plans, decode_errors = value
                 assert all(isinstance(plan, Schedule) for plan in plans.values())
-                for why in spoiled.values():
+                for why in decode_errors.values():
                     assert_sentence(why)
             case _:
                 assert type(value) is str
@@ -244,10 +244,10 @@ class TestDecode:
         else:
             pairs = [{"key": key, "value": value} for key, value in records.items()]
             body = json.dumps({"value": pairs})
-        jobs, spoiled = decode_details(body.encode(), flavour)
-        assert {*(job.job_id for job in jobs), *spoiled} == set(records)
-        schedules, spoiled = decode_schedules(body.encode(), flavour)
-        assert {*schedules, *spoiled} == set(records)
+        jobs, decode_errors = decode_details(body.encode(), flavour)
+        assert {*(job.job_id for job in jobs), *decode_errors} == set(records)
+        schedules, decode_errors = decode_schedules(body.encode(), flavour)
+        assert {*schedules, *decode_errors} == set(records)
 
 
 REQUESTS = {

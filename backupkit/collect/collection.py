@@ -175,18 +175,18 @@ def run_collection(  # parameters of collect, and a stop event
     with local_state(appliances, stop=stop, known_jobs=lookup) as state:
         orders = [
             PollOrder(
-                one,
-                memory.get(one.name, Remembered()),
+                appliance,
+                memory.get(appliance.name, Remembered()),
                 strategy,
                 limits,
                 deadline,
                 state.key,
                 clock,
             )
-            for one in appliances
+            for appliance in appliances
         ]
         results = _run_polls(orders, state, executor=executor, progress=progress)
-    ordered = [results[one.name] for one in appliances if one.name in results]
+    ordered = [results[appliance.name] for appliance in appliances if appliance.name in results]
     return snapshot_of(ordered, stopped=state.stop.is_set())
 
 

@@ -72,18 +72,18 @@ def watch(
     An appliance that does not respond is polled again next time; `detail` contains the error.
     Leaving the loop, also by Ctrl-C, logs out from all appliances.
     """
-    with Watch(fleet, history, limits=limits, clock=clock) as watching:
+    with Watch(fleet, history, limits=limits, clock=clock) as watcher:
         first = collect(
-            watching.appliances, known=history, limits=limits, progress=progress, clock=clock
+            watcher.appliances, known=history, limits=limits, progress=progress, clock=clock
         )
-        watching.ingest(first)
+        watcher.ingest(first)
         if first.stopped:
             raise KeyboardInterrupt
-        yield watching.running()
-        while watching.busy:
+        yield watcher.running()
+        while watcher.busy:
             time.sleep(every)
-            watching.poll()
-            yield watching.running()
+            watcher.poll()
+            yield watcher.running()
 
 
 class Watch:
@@ -261,26 +261,27 @@ def _snapshot(
 
 def _running(followed: Sequence[FollowedAppliance], now: datetime) -> pd.DataFrame:
     """Return the progress of each followed job."""
-    rows = [(one, run) for one in followed for run in one.runs.values()]
-    elapsed = [_elapsed(one, run.job, now) for one, run in rows]
-    left = [
-        time_left(spent, run.job.progress, one.typical) if spent is not None else None
-        for (one, run), spent in zip(rows, elapsed, strict=True)
+    rows = [(entry, run) for entry in followed for run in entry.runs.values()]
+    elapsed = [_elapsed(entry, run.job, now) for entry, run in rows]
+    times_left = [
+        time_left(duration, run.job.progress, entry.typical) if duration is not None else None
+        for (entry, run), duration in zip(rows, elapsed, strict=True)
     ]
     return RUNNING.frame(
         {
-            "appliance": [one.appliance.name for one, _ in rows],
+            "appliance": [entry.appliance.name for entry, _ in rows],
             "observed_at": [now] * len(rows),
             "elapsed": elapsed,
             "time_left": [
-                timedelta(0) if run.ended else guess
-                for (_, run), guess in zip(rows, left, strict=True)
+                timedelta(0) if run.ended else estimate
+                for (_, run), estimate in zip(rows, times_left, strict=True)
             ],
             "changed_at": [run.changed_at for _, run in rows],
             "stalled": [
-                not run.ended and is_stalled(now - run.changed_at, one.typical) for one, run in rows
+                not run.ended and is_stalled(now - run.changed_at, entry.typical)
+                for entry, run in rows
             ],
-            "detail": [one.detail for one, _ in rows],
+            "detail": [entry.detail for entry, _ in rows],
             "message": [_last_message(run.job) for _, run in rows],
             **{
                 name: [getattr(run.job, name) for _, run in rows]

@@ -67,7 +67,7 @@ def _job_text(job: Job) -> str:
 
 def schedule(context: CheckContext) -> Finding:
     """Check that an enabled schedule has a start time."""
-    where = f"{context.management} under Backup"
+    page = f"{context.management} under Backup"
     try:
         schedules, decode_errors = context.client.schedules()
     except NotFoundError:
@@ -77,18 +77,22 @@ def schedule(context: CheckContext) -> Finding:
             "A run that never started goes unseen here. Upgrade the appliance to have its "
             "schedule watched.",
         )
-    found = "; ".join(f"{name}: {_schedule_text(plan)}" for name, plan in sorted(schedules.items()))
+    summary = "; ".join(
+        f"{name}: {_schedule_text(plan)}" for name, plan in sorted(schedules.items())
+    )
     if decode_errors:
-        why = "; ".join(decode_errors.values())
+        errors = "; ".join(decode_errors.values())
         return Finding(
-            "warning", f"{found}; {why}" if found else why, f"Save the schedule anew at {where}."
+            "warning",
+            f"{summary}; {errors}" if summary else errors,
+            f"Save the schedule anew at {page}.",
         )
     if any(plan.enable and plan.recurrence_info for plan in schedules.values()):
-        return Finding("ok", found)
+        return Finding("ok", summary)
     return Finding(
         "warning",
-        found or "there is none",
-        f"Nothing starts its backups. {'Switch it on' if found else 'Make one'} at {where}, "
+        summary or "there is none",
+        f"Nothing starts its backups. {'Switch it on' if summary else 'Make one'} at {page}, "
         "unless something else does.",
     )
 
@@ -120,12 +124,12 @@ def clock(context: CheckContext) -> Finding:
         return Finding("skipped", "no answer told the time")
     if abs(skew) < timedelta(seconds=1):
         return Finding("ok", "as ours")
-    found = f"{span(skew)} {'ahead of' if skew > timedelta(0) else 'behind'} ours"
+    summary = f"{span(skew)} {'ahead of' if skew > timedelta(0) else 'behind'} ours"
     if abs(skew) <= SKEW:
-        return Finding("ok", found)
+        return Finding("ok", summary)
     return Finding(
         "warning",
-        found,
+        summary,
         f"Set time servers (NTP) at {context.management} under Time, and check this machine's "
         "clock. Until then its jobs are shifted onto our clock.",
     )

@@ -116,9 +116,13 @@ def _stop_on_error(pool: ThreadPoolExecutor, stop: threading.Event) -> Iterator[
 
 def _prompt_for_passwords(appliances: Sequence[Appliance]) -> Typed:
     """Prompt once for each password to be typed, before threads start."""
-    wanted = {(one.password, one.user) for one in appliances if one.password.kind == "prompt"}
+    sources = {
+        (appliance.password, appliance.user)
+        for appliance in appliances
+        if appliance.password.kind == "prompt"
+    }
     typed: dict[tuple[PasswordSource, str], str | CredentialError] = {}
-    for source, user in sorted(wanted, key=repr):
+    for source, user in sorted(sources, key=repr):
         try:
             typed[source, user] = source.read(user)
         except CredentialError as error:  # affects only the appliances with this password

@@ -60,16 +60,16 @@ def connection(context: CheckContext) -> Finding:
             "Check the address and the port in fleet.toml, and whether the appliance is up.",
         )
     except OSError as error:
-        late = isinstance(error, TimeoutError)
-        why = f"no answer within {context.limits.connect:g} s" if late else error.strerror
+        timed_out = isinstance(error, TimeoutError)
+        reason = f"no answer within {context.limits.connect:g} s" if timed_out else error.strerror
         return Finding(
             "failed",
-            f"{host} cannot be reached: {why or 'the connection broke'}",
+            f"{host} cannot be reached: {reason or 'the connection broke'}",
             f"Check whether the appliance is up, and whether a firewall lets this machine reach "
             f"its port {context.port}.",
         )
-    context.connection, took = connection, ceil((perf_counter() - began) * 1_000)
-    return Finding("ok", f"{bracketed(peer)}:{context.port} answered within {took} ms")
+    context.connection, milliseconds = connection, ceil((perf_counter() - began) * 1_000)
+    return Finding("ok", f"{bracketed(peer)}:{context.port} answered within {milliseconds} ms")
 
 
 def certificate(context: CheckContext) -> Finding:
@@ -93,16 +93,16 @@ def certificate(context: CheckContext) -> Finding:
     parsed = _parse_certificate(der)
     if parsed is None:
         return Finding("ok", _trust_reason(appliance))
-    found = f"{_trust_reason(appliance)}, issued by {_issuer(parsed)}"
+    summary = f"{_trust_reason(appliance)}, issued by {_issuer(parsed)}"
     expiry = parsed.not_valid_after_utc
     remaining = expiry - context.now()
     if remaining >= EXPIRES_SOON:
-        return Finding("ok", f"{found}, expires {expiry:%Y-%m-%d}")
-    when = f"in {span(remaining)}" if remaining > timedelta(0) else f"{span(remaining)} ago"
+        return Finding("ok", f"{summary}, expires {expiry:%Y-%m-%d}")
+    distance = f"in {span(remaining)}" if remaining > timedelta(0) else f"{span(remaining)} ago"
     tense = "expires" if remaining > timedelta(0) else "expired"
     return Finding(
         "warning",
-        f"{found}, {tense} {expiry:%Y-%m-%d}, {when}",
+        f"{summary}, {tense} {expiry:%Y-%m-%d}, {distance}",
         "Renew it in the vSphere Client under Administration, Certificates"
         + (", then pin the new one in fleet.toml." if appliance.fingerprint else "."),
     )
@@ -187,13 +187,13 @@ def password(context: CheckContext) -> Finding:
     if isinstance(password, CredentialError):
         raise password
     context.password = password
-    found = {
+    origins = {
         "env": f"in the environment variable {source.place}",
         "file": f"in the file {source.place}",
         "keyring": f"in the keyring, for {source.place}",
         "prompt": "typed",
     }
-    return Finding("ok", found[source.kind])
+    return Finding("ok", origins[source.kind])
 
 
 def log_in(context: CheckContext) -> Finding:

@@ -74,8 +74,8 @@ def failure(error: BackupkitError, *, advice: str = "") -> Finding:
     """Return a failed finding: the error message, split into problem and next step."""
     text = str(error).removeprefix("No password: ")  # the name of the check says so
     if matched := _TWO_PARTS.fullmatch(text):
-        found, rest = matched.groups()
-        return Finding("failed", found, advice or rest[:1].upper() + rest[1:])
+        problem, next_step = matched.groups()
+        return Finding("failed", problem, advice or next_step[:1].upper() + next_step[1:])
     is_configuration = isinstance(error, CredentialError | SettingsError)
     return Finding(
         "failed",
