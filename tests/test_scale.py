@@ -323,8 +323,8 @@ def test_partitions(tmp_path: Path) -> None:
 def test_pieces(sizes: list[int], number: int) -> None:
     """Pieces hold each appliance once, in order, and about as many rows each."""
     rows = pd.Series(sizes, [f"{place:02}" for place in range(len(sizes))], dtype="int64")
-    pieces = scale._partition(rows, number)
-    assert 1 <= len(pieces) <= number
-    assert [name for piece in pieces for name in piece] == rows.index.to_list()
-    most = max((int(rows[piece].sum()) for piece in pieces), default=0)
+    partitions = scale._partition(rows, number)
+    assert 1 <= len(partitions) <= number
+    assert [name for partition in partitions for name in partition] == rows.index.to_list()
+    most = max((int(rows[partition].sum()) for partition in partitions), default=0)
     assert most <= sum(sizes) / number + len(sizes) / number + max(sizes, default=0) + 1

@@ -50,7 +50,7 @@ class Retries:
         # no lock: a race loses only 0.1 retry
         self._budget = min(INITIAL_BUDGET, self._budget + BUDGET_PER_SUCCESS)
 
-    def wait(self, error: ApplianceError, *, tried: int, time_left: float) -> float | None:
+    def backoff(self, error: ApplianceError, *, tried: int, time_left: float) -> float | None:
         """Return the back-off before the next attempt.
 
         Parameters
@@ -71,11 +71,11 @@ class Retries:
         Examples
         --------
         >>> retries = Retries(Limits(tries=2))
-        >>> retries.wait(BusyError("", retry_after=7), tried=1, time_left=60) >= 7
+        >>> retries.backoff(BusyError("", retry_after=7), tried=1, time_left=60) >= 7
         True
-        >>> retries.wait(BusyError("", retry_after=70), tried=1, time_left=60) is None
+        >>> retries.backoff(BusyError("", retry_after=70), tried=1, time_left=60) is None
         True
-        >>> retries.wait(BusyError(""), tried=2, time_left=60) is None
+        >>> retries.backoff(BusyError(""), tried=2, time_left=60) is None
         True
         """
         if not error.retryable or tried >= self._limits.tries:
@@ -83,11 +83,11 @@ class Retries:
         bound = self._limits.backoff * 2 ** (tried - 1)
         if isinstance(error, BusyError):
             bound *= BUSY_FACTOR
-        wait = (error.retry_after or 0.0) + self._random.uniform(0, min(bound, MAX_BACKOFF))
-        if wait >= time_left:
+        backoff = (error.retry_after or 0.0) + self._random.uniform(0, min(bound, MAX_BACKOFF))
+        if backoff >= time_left:
             return None
         with self._lock:
             if self._budget < 1:
                 return None
             self._budget -= 1
-        return wait
+        return backoff

@@ -293,16 +293,16 @@ class ApplianceClient:
                 attempts += 1
                 # the session may already be open
                 connection_lost = isinstance(error, UnreachableError)
-                wait = (
+                backoff = (
                     None
                     if request.login and connection_lost
-                    else self._retries.wait(error, tried=attempts, time_left=self._time_left)
+                    else self._retries.backoff(error, tried=attempts, time_left=self._time_left)
                 )
-                if wait is None:
+                if backoff is None:
                     raise
                 level = logging.WARNING if isinstance(error, BusyError) else logging.INFO
-                _log.log(level, "%s Waiting %.1f s before another try.", error, wait)
-                self._stop.wait(wait)
+                _log.log(level, "%s Waiting %.1f s before another try.", error, backoff)
+                self._stop.wait(backoff)
             else:
                 self._retries.succeeded()
                 return body

@@ -36,10 +36,10 @@ READ_ALL_ABOVE: Final = 200
 JOBS_PER_CONNECTION: Final = 25
 """Number of jobs per connection; fewer are not worth another handshake."""
 
-FAILURES_IN_A_ROW: Final = 5
+MAX_CONSECUTIVE_FAILURES: Final = 5
 """Number of failed jobs in a row after which the poll fails."""
 
-WITHOUT_DETAILS: Final = "6.5."
+VERSION_WITHOUT_DETAILS: Final = "6.5."
 """Prefix of the versions without details and schedules."""
 
 _log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ def poll(order: PollOrder) -> PollResult:
         timezone=memory.timezone,
         details=_has_details(memory),
     )
-    began = time.perf_counter()
+    started = time.perf_counter()
     client: ApplianceClient | None = None
     try:
         left = order.deadline - time.time()
@@ -156,7 +156,7 @@ def poll(order: PollOrder) -> PollResult:
     if client is not None:
         result.requests, result.flavour = client.requests, client.flavour
         result.clock_skew = client.clock_skew
-    result.elapsed = timedelta(seconds=time.perf_counter() - began)
+    result.elapsed = timedelta(seconds=time.perf_counter() - started)
     return result
 
 
@@ -165,7 +165,7 @@ def _has_details(memory: Remembered) -> bool | None:
 
     An earlier 404 is trusted only for 6.5: other versions send it while services start.
     """
-    absent = memory.details is False and (memory.version or "").startswith(WITHOUT_DETAILS)
+    absent = memory.details is False and (memory.version or "").startswith(VERSION_WITHOUT_DETAILS)
     return memory.details or (False if absent else None)
 
 
@@ -178,9 +178,9 @@ def _read(client: ApplianceClient, result: PollResult, order: PollOrder) -> None
     else:
         listed = client.job_ids()
         result.jobs_listed = len(listed)
-        look_up = LOCAL_STATES.get(order.state_key, NO_STATE).known_jobs
-        if look_up is not None:
-            listed_before, finished = look_up(result.appliance, listed)
+        lookup = LOCAL_STATES.get(order.state_key, NO_STATE).known_jobs
+        if lookup is not None:
+            listed_before, finished = lookup(result.appliance, listed)
             memory = replace(memory, listed=listed_before, finished=finished)
         all_known = memory.finished.issuperset(listed)  # the usual case: nothing to compare
         if not all_known or len(listed) < len(memory.listed):
@@ -190,8 +190,8 @@ def _read(client: ApplianceClient, result: PollResult, order: PollOrder) -> None
             if result.version != memory.version and not first:
                 result.details = None  # upgraded: detect again
         wanted = [] if all_known else [job_id for job_id in listed if job_id not in memory.finished]
-        in_one = len(wanted) in (0, len(listed)) or len(wanted) > READ_ALL_ABOVE
-        id_batches = [(), wanted] if in_one and not first else [wanted]
+        single_request = len(wanted) in (0, len(listed)) or len(wanted) > READ_ALL_ABOVE
+        id_batches = [(), wanted] if single_request and not first else [wanted]
         _read_jobs(client, result, wanted, id_batches=id_batches, order=order)
         if wanted and not (
             result.jobs or memory.finished or any(job_id for *_, job_id in result.item_errors)
@@ -290,7 +290,7 @@ def _read_one_by_one(
                 helpers.append(pool.submit(_drain, client, result, waiting, failures))
     for helper in helpers:
         helper.result()
-    if len(failures) >= FAILURES_IN_A_ROW:
+    if len(failures) >= MAX_CONSECUTIVE_FAILURES:
         raise failures[-1]
 
 
@@ -306,7 +306,7 @@ def _read_waiting(
     client: ApplianceClient, result: PollResult, waiting: deque[str], failures: list[ApplianceError]
 ) -> Iterator[str]:
     """Yield the id of each waiting job, then read the job; thread-safe."""
-    while len(failures) < FAILURES_IN_A_ROW:
+    while len(failures) < MAX_CONSECUTIVE_FAILURES:
         try:
             job_id = waiting.popleft()
         except IndexError:  # all are taken

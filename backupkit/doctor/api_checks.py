@@ -16,7 +16,7 @@ from backupkit.wire import Job, Schedule
 
 __all__ = ["clock", "job_details", "job_list", "schedule", "version", "zone"]
 
-SKEW: Final = timedelta(minutes=5)
+MAX_SKEW: Final = timedelta(minutes=5)
 """Maximum clock skew without a warning."""
 
 _WEEK: Final = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
@@ -125,7 +125,7 @@ def clock(context: CheckContext) -> Finding:
     if abs(skew) < timedelta(seconds=1):
         return Finding("ok", "as ours")
     summary = f"{span(skew)} {'ahead of' if skew > timedelta(0) else 'behind'} ours"
-    if abs(skew) <= SKEW:
+    if abs(skew) <= MAX_SKEW:
         return Finding("ok", summary)
     return Finding(
         "warning",

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from backupkit.client import Limits
 from backupkit.doctor import api_checks, connectivity
-from backupkit.doctor.finding import CheckContext, Finding, Typed, failure
+from backupkit.doctor.finding import CheckContext, Finding, TypedPasswords, failure
 from backupkit.errors import (
     BackupkitError,
     CredentialError,
@@ -32,8 +32,8 @@ __all__ = ["doctor"]
 WORKERS: Final = 64
 """Number of appliances that are checked concurrently."""
 
-_LONGEST_FOUND: Final = 300
-_LONGEST_ADVICE: Final = 1_000  # a fingerprint and two ways to use it
+_MAX_FOUND: Final = 300
+_MAX_ADVICE: Final = 1_000  # a fingerprint and two ways to use it
 
 _Check: TypeAlias = Callable[[CheckContext], Finding]
 
@@ -114,7 +114,7 @@ def _stop_on_error(pool: ThreadPoolExecutor, stop: threading.Event) -> Iterator[
         raise
 
 
-def _prompt_for_passwords(appliances: Sequence[Appliance]) -> Typed:
+def _prompt_for_passwords(appliances: Sequence[Appliance]) -> TypedPasswords:
     """Prompt once for each password to be typed, before threads start."""
     sources = {
         (appliance.password, appliance.user)
@@ -132,7 +132,7 @@ def _prompt_for_passwords(appliances: Sequence[Appliance]) -> Typed:
 
 def _check_appliance(
     appliance: Appliance,
-    typed: Typed,
+    typed: TypedPasswords,
     limits: Limits,
     deadline: float,
     stop: threading.Event,
@@ -166,8 +166,8 @@ def _check_appliance(
                     appliance.name,
                     check,
                     finding.result,
-                    one_line(finding.found, limit=_LONGEST_FOUND),
-                    finding.advice and one_line(finding.advice, limit=_LONGEST_ADVICE),
+                    one_line(finding.found, limit=_MAX_FOUND),
+                    finding.advice and one_line(finding.advice, limit=_MAX_ADVICE),
                     timedelta(seconds=perf_counter() - began),
                 )
             )

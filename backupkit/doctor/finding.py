@@ -17,11 +17,11 @@ from backupkit.errors import (
 )
 from backupkit.fleet import Appliance, PasswordSource
 
-__all__ = ["CheckContext", "Finding", "Typed", "bracketed", "failure", "span"]
+__all__ = ["CheckContext", "Finding", "TypedPasswords", "bracketed", "failure", "span"]
 
 _TWO_PARTS: Final = re.compile(r'((?:"[^"]*"|[^"])*?)(?:\. |; )(.+)', re.DOTALL)
 
-Typed: TypeAlias = Mapping[tuple[PasswordSource, str], str | CredentialError]
+TypedPasswords: TypeAlias = Mapping[tuple[PasswordSource, str], str | CredentialError]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class CheckContext:
     """State of the checks of one appliance, for the checks that follow."""
 
     appliance: Appliance
-    typed: Typed
+    typed: TypedPasswords
     limits: Limits
     deadline: float
     stop: threading.Event

@@ -14,12 +14,12 @@ from backupkit.simulator.model import CAUSE_WEIGHTS, CAUSES, Cause, Job, Trait, 
 from backupkit.simulator.scenario import WEEK, ApplianceSpec
 
 GIB = 1024**3
-FLAKINESS = 0.15  # share of a flaky appliance's nights that fail
-MISSED = (-4, -23)  # nights without a job, counted from the last one before the epoch
-STRIKES = 3
-DISABLED = 24  # nights since the schedule was switched off
-YOUNG = 6  # nights of history of a new appliance
-LONGEST = 3.5 * 3600  # [s] duration of an overrunning backup at the epoch
+FLAKY_FAILURE_RATE = 0.15  # share of a flaky appliance's nights that fail
+MISSED_NIGHTS = (-4, -23)  # nights without a job, counted from the last one before the epoch
+FAILED_NIGHTS = 3
+DISABLED_NIGHTS = 24  # nights since the schedule was switched off
+NEW_NIGHTS = 6  # nights of history of a new appliance
+OVERRUN_DURATION = 3.5 * 3600  # [s] duration of an overrunning backup at the epoch
 RUNNING_SINCE = timedelta(minutes=15)
 RUNNING_FOR = timedelta(minutes=25)
 FAILED_AT = (10, 10, 10, 35, 60, 95)  # [%] most fail early
@@ -120,7 +120,7 @@ class Timeline:
             newest = list(itertools.islice((j for j in nights if j.end <= self._epoch), spec.jobs))
             later = [job for job in self._night(0) if job.start > self._epoch]
             return [*reversed(newest), *later]
-        first = 1 - (YOUNG if Trait.NEW in traits else spec.nights)
+        first = 1 - (NEW_NIGHTS if Trait.NEW in traits else spec.nights)
         jobs = [job for night in range(first, 1) for job in self._night(night)]
         if Trait.RUNNING in traits:
             rng = seeded_rng(f"{self._seed}/running")
@@ -137,8 +137,8 @@ class Timeline:
         day = self._last + timedelta(days=night)
         if (
             (spec.days is not None and WEEK[day.weekday()] not in spec.days)
-            or (Trait.MISSED_NIGHT in traits and night in MISSED)
-            or (Trait.SCHEDULE_DISABLED in traits and night > -DISABLED)
+            or (Trait.MISSED_NIGHT in traits and night in MISSED_NIGHTS)
+            or (Trait.SCHEDULE_DISABLED in traits and night > -DISABLED_NIGHTS)
         ):
             return []
         rng = seeded_rng(f"{self._seed}/{day}")
@@ -146,7 +146,7 @@ class Timeline:
         failing = self._failure_cause(night)
         # not in the newest nights: the retry could be before or after the epoch
         if failing is None and Trait.FLAKY in traits and night not in (-1, 0):
-            failing = self._any_cause(rng) if rng.random() < FLAKINESS else None
+            failing = self._any_cause(rng) if rng.random() < FLAKY_FAILURE_RATE else None
         jobs = [self._job(rng, night, start, kind="SCHEDULED", failing=failing)]
         if failing is not None and Trait.FLAKY in traits:
             retry_start = jobs[0].end + timedelta(hours=rng.uniform(2, 8))
@@ -158,7 +158,7 @@ class Timeline:
     def _failure_cause(self, night: int) -> Cause | None:
         """Return why all jobs of a night fail; None if they do not."""
         traits = self._spec.traits
-        failing = Trait.THREE_STRIKES in traits and night > -STRIKES
+        failing = Trait.THREE_STRIKES in traits and night > -FAILED_NIGHTS
         return self._cause if failing or Trait.ALWAYS_FAILING in traits else None
 
     def _any_cause(self, rng: random.Random) -> Cause:
@@ -172,7 +172,9 @@ class Timeline:
     def _seconds(self, rng: random.Random, night: int) -> float:
         noise = rng.uniform(0.92, 1.08)
         if Trait.OVERRUNNING in self._spec.traits:
-            return noise * min(max(LONGEST * math.pow(1.03, night), 1800), 1.6 * LONGEST)
+            return noise * min(
+                max(OVERRUN_DURATION * math.pow(1.03, night), 1800), 1.6 * OVERRUN_DURATION
+            )
         return noise * self._duration * self._growth(night)
 
     def _job(

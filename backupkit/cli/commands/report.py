@@ -85,10 +85,10 @@ def report(  # noqa: PLR0913 # one parameter per option
 
     With --mail or --mail-to it is mailed once it is written; exit 6 if that fails.
     """
-    failing = _states(fail_on, option="--fail-on")
-    wanted = _states(only_if, option="--only-if")
+    fail_states = _states(fail_on, option="--fail-on")
+    mail_states = _states(only_if, option="--only-if")
     mailing = mail or bool(mail_to)
-    if wanted and not mailing:
+    if mail_states and not mailing:
         raise SettingsError("--only-if is about mail: give --mail or --mail-to ADDRESS, too.")
     assessment = assess(history, fleet, last=last, start=start, end=end, now=as_of)
     comparison = _comparison(compare_with, assessment, history, fleet)
@@ -99,7 +99,7 @@ def report(  # noqa: PLR0913 # one parameter per option
     verdict = document.assessment.verdict
     mail_error = ""
     mailed: tuple[str, ...] = ()
-    if mailing and (not wanted or verdict.state in wanted):
+    if mailing and (not mail_states or verdict.state in mail_states):
         try:
             mailed = _send(document, fleet, tuple(mail_to or ()), paths[0])
         except (MailError, CredentialError, SettingsError) as error:
@@ -121,7 +121,7 @@ def report(  # noqa: PLR0913 # one parameter per option
     if mail_error:
         typer.echo(f"backupkit: {paths[0]} is written, but not mailed. {mail_error}", err=True)
         return MAIL
-    return VERDICT if verdict.state in failing else 0
+    return VERDICT if verdict.state in fail_states else 0
 
 
 def _comparison(text: str, now: "Assessment", history: str, fleet: Path) -> "Assessment | None":
@@ -199,9 +199,9 @@ def _send(
 
 def _states(text: str, *, option: str) -> frozenset[str]:
     states = frozenset(word.strip() for word in text.split(",") if word.strip())
-    if wrong := states - set(_STATES):
+    if invalid := states - set(_STATES):
         raise SettingsError(
-            f'{option}: "{min(wrong)}" is none of {", ".join(_STATES)}; for example: '
+            f'{option}: "{min(invalid)}" is none of {", ".join(_STATES)}; for example: '
             f"{option} breach,unknown"
         )
     return states

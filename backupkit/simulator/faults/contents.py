@@ -29,7 +29,7 @@ Change = Callable[[Object, int], Object]
 STATES = ("state", "status")  # in job/{id}, in the details
 REQUIRED = (*STATES, "start_time", "messages", "location", "type", "progress", "id")
 NUMBERS: tuple[float, ...] = (-5, 250, 1e300)
-ODD = ("{0}/1", "../{0}", "{0}?a=b&c", "{0}#1", "{0} (1)", "100%25{0}%", "{0}-Müller-日")
+ODD_IDS = ("{0}/1", "../{0}", "{0}?a=b&c", "{0}#1", "{0} (1)", "100%25{0}%", "{0}-Müller-日")
 
 
 def affected_jobs(fault: Fault, appliance: SimulatedAppliance, seed: int) -> dict[str, int]:
@@ -55,7 +55,7 @@ def affected_jobs(fault: Fault, appliance: SimulatedAppliance, seed: int) -> dic
         key = f"{seed}/{appliance.name}/{fault.kind}/{identifier}"
         return hashlib.sha256(key.encode()).digest()
 
-    count = fault.jobs if fault.jobs is not None else len(ODD) if fault.kind == "odd_ids" else 1
+    count = fault.jobs if fault.jobs is not None else len(ODD_IDS) if fault.kind == "odd_ids" else 1
     selected = sorted((job.id for job in appliance.jobs()), key=rank)[:count]
     return {identifier: index for index, identifier in enumerate(selected)}
 
@@ -77,7 +77,9 @@ def listed_id(fault: Fault, identifier: str, index: int) -> str:
     str
         Another id for the kind ``odd_ids``, else the true one.
     """
-    return ODD[index % len(ODD)].format(identifier) if fault.kind == "odd_ids" else identifier
+    return (
+        ODD_IDS[index % len(ODD_IDS)].format(identifier) if fault.kind == "odd_ids" else identifier
+    )
 
 
 def _unknown_state(job: Object, _index: int) -> Object:
