@@ -14,7 +14,7 @@ import pandas as pd
 
 from backupkit.client import Limits
 from backupkit.collect.snapshot import Snapshot
-from backupkit.collect.watching import Keeper, Watch
+from backupkit.collect.watching import Store, Watch
 from backupkit.display import panel, style_sheet
 from backupkit.errors import BackupkitError
 from backupkit.fleet import Appliance, Fleet
@@ -77,7 +77,7 @@ class Watcher:
     def __init__(
         self,
         fleet: Fleet | Iterable[Appliance],
-        history: Keeper,
+        history: Store,
         *,
         every: float = 10.0,
         find_every: float = 60.0,
@@ -276,16 +276,16 @@ class _WatchThread(threading.Thread):
             self._next_collection = time.monotonic() + self._find_every
             snapshot = collection.result()
             self._state = replace(self._state, errors=snapshot.errors, collected_at=self._now())
-            self._watching.take(snapshot)
+            self._watching.ingest(snapshot)
             return True
         if self._pending_collection is None and time.monotonic() >= self._next_collection:
-            self._pending_collection = executor.submit(self._watching.find)
+            self._pending_collection = executor.submit(self._watching.collect)
         return False
 
     def _refresh_jobs(self) -> bool:
         """Refresh the running jobs; do not wait for appliances that answer late."""
         self._watching.forget(self._watching.now - KEEP_ENDED)
-        self._watching.look(patience=self._every)
+        self._watching.poll(timeout=self._every)
         if self._state.collected_at is not None:
             self._refresh_count += 1
             frame = self._watching.running()
@@ -315,7 +315,7 @@ def _call(ref: "weakref.ref[Watcher]", method: Callable[[Watcher], None]) -> Non
 
 def watch(
     fleet: Fleet | Iterable[Appliance],
-    history: Keeper,
+    history: Store,
     *,
     every: float = 10.0,
     find_every: float = 60.0,

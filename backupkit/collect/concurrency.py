@@ -9,19 +9,19 @@ from collections.abc import Callable
 from time import perf_counter, process_time
 from typing import Final
 
-__all__ = ["LOOK", "Pace"]
+__all__ = ["SAMPLE_INTERVAL", "ConcurrencyControl"]
 
-LOOK: Final = 0.004
+SAMPLE_INTERVAL: Final = 0.004
 """Minimum time between two measurements of the processor load [s]."""
 
-BUSY: Final = 0.6
+BUSY_SHARE: Final = 0.6
 """Share of one processor from which the process counts as busy."""
 
-ANYWAY: Final = 1.0
+FORCED_GROWTH_INTERVAL: Final = 1.0
 """Time after which the concurrency is raised even if the processor is busy [s]."""
 
 
-class Pace:
+class ConcurrencyControl:
     """Monitor of the processor load of this process; thread-safe.
 
     Parameters
@@ -32,8 +32,8 @@ class Pace:
     Examples
     --------
     >>> time, work = iter([0.0, 0.1, 0.2]), iter([0.0, 0.1, 0.12])
-    >>> pace = Pace(time.__next__, work.__next__)
-    >>> pace.more(), pace.more()  # it worked all the time, then a fifth of it
+    >>> control = ConcurrencyControl(time.__next__, work.__next__)
+    >>> control.may_grow(), control.may_grow()  # it worked all the time, then a fifth of it
     (False, True)
     """
 
@@ -41,18 +41,18 @@ class Pace:
         self, wall: Callable[[], float] = perf_counter, used: Callable[[], float] = process_time
     ) -> None:
         self._wall, self._used = wall, used
-        self._seen = wall(), used()
-        self._widened = self._seen[0]
-        self._more = False
+        self._last_sample = wall(), used()
+        self._last_growth = self._last_sample[0]
+        self._may_grow = False
 
-    def more(self) -> bool:
+    def may_grow(self) -> bool:
         """Return whether more concurrency may help, by the load since the last measurement."""
-        began, used = self._seen
+        began, used = self._last_sample
         now = self._wall()
-        if now - began >= LOOK:
-            self._seen = now, self._used()
-            idle = self._seen[1] - used < BUSY * (now - began)
-            self._more = idle or now - self._widened >= ANYWAY
-            if self._more:
-                self._widened = now
-        return self._more
+        if now - began >= SAMPLE_INTERVAL:
+            self._last_sample = now, self._used()
+            idle = self._last_sample[1] - used < BUSY_SHARE * (now - began)
+            self._may_grow = idle or now - self._last_growth >= FORCED_GROWTH_INTERVAL
+            if self._may_grow:
+                self._last_growth = now
+        return self._may_grow

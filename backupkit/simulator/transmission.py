@@ -3,13 +3,18 @@
 import http
 from collections.abc import Iterator
 
-from backupkit.simulator.wire import Reply, Way
+from backupkit.simulator.wire import Delivery, Reply
 
 CHUNK = 1 << 16  # [bytes] of padding per chunk
-LAST = frozenset(Way) - {Way.WHOLE, Way.DRIP, Way.DRIP_HEADERS}  # closes the connection
+CLOSING_MODES = frozenset(Delivery) - {
+    Delivery.COMPLETE,
+    Delivery.BYTEWISE_BODY,
+    Delivery.BYTEWISE,
+}
+"""Modes that close the connection."""
 
 
-def pieces(reply: Reply) -> Iterator[bytes]:
+def chunks(reply: Reply) -> Iterator[bytes]:
     r"""Yield a reply as HTTP/1.1, chunk by chunk.
 
     Parameters
@@ -24,32 +29,32 @@ def pieces(reply: Reply) -> Iterator[bytes]:
 
     Examples
     --------
-    >>> list(pieces(Reply(204)))
+    >>> list(chunks(Reply(204)))
     [b'HTTP/1.1 204 No Content\r\n\r\n']
-    >>> list(pieces(Reply(200, body=b"12", way=Way.DRIP)))[1:]
+    >>> list(chunks(Reply(200, body=b"12", delivery=Delivery.BYTEWISE_BODY)))[1:]
     [b'1', b'2']
     """
     body = reply.body
-    match reply.way:
-        case Way.DROP | Way.SILENCE:
+    match reply.delivery:
+        case Delivery.DROP | Delivery.SILENT:
             return
-        case Way.BARE:
+        case Delivery.RAW:
             yield body
-        case Way.HALF | Way.TORN:
+        case Delivery.TRUNCATED | Delivery.RESET_IN_BODY:
             yield _head(reply) + body[: len(body) // 2]
-        case Way.DRIP:
+        case Delivery.BYTEWISE_BODY:
             yield _head(reply)
             yield from _bytewise(body)
-        case Way.DRIP_HEADERS:
+        case Delivery.BYTEWISE:
             yield from _bytewise(_head(reply) + body)
         case _:
             yield _head(reply) + body
-            for sent in range(0, reply.padding, CHUNK):
-                yield b" " * min(CHUNK, reply.padding - sent)
+            for offset in range(0, reply.padding, CHUNK):
+                yield b" " * min(CHUNK, reply.padding - offset)
 
 
 def _bytewise(data: bytes) -> Iterator[bytes]:
-    return (data[place : place + 1] for place in range(len(data)))
+    return (data[index : index + 1] for index in range(len(data)))
 
 
 def _head(reply: Reply) -> bytes:

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from backupkit.errors import one_line
 
-__all__ = ["Bars", "Lines", "suited", "summary"]
+__all__ = ["BarDisplay", "LogDisplay", "make_display", "summary"]
 
 _BAR: Final = "{desc} |{bar:24}| "
 _ENDED: Final = {"SUCCEEDED": "succeeded", "FAILED": "FAILED"}
@@ -18,7 +18,7 @@ _ENDED: Final = {"SUCCEEDED": "succeeded", "FAILED": "FAILED"}
 Row = Mapping[Hashable, Any]
 
 
-class Shown(Protocol):
+class Display(Protocol):
     """Display of successive polls."""
 
     def __enter__(self) -> Self: ...
@@ -28,16 +28,16 @@ class Shown(Protocol):
         ...
 
 
-def suited() -> Shown:
+def make_display() -> Display:
     """Return bars for a terminal, otherwise lines."""
-    return Bars() if sys.stderr.isatty() else Lines()
+    return BarDisplay() if sys.stderr.isatty() else LogDisplay()
 
 
-class Lines:
+class LogDisplay:
     """Display with one line per change, for a log or a pipe."""
 
     def __init__(self) -> None:
-        self._said: dict[tuple[str, str], str] = {}
+        self._last_texts: dict[tuple[str, str], str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -48,13 +48,13 @@ class Lines:
     def show(self, frame: pd.DataFrame) -> None:
         """Print the jobs that changed since the last poll."""
         for row in frame.to_dict("records"):
-            key, told = (row["appliance"], row["job_id"]), _told(row)
-            if self._said.get(key) != told:
-                self._said[key] = told
-                typer.echo(f"{_title(row)}: {told}", err=True)
+            key, text = (row["appliance"], row["job_id"]), _state_text(row)
+            if self._last_texts.get(key) != text:
+                self._last_texts[key] = text
+                typer.echo(f"{_title(row)}: {text}", err=True)
 
 
-class Bars:
+class BarDisplay:
     """Display with one bar per job."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Bars:
                 )
             bar = self._bars[key]
             bar.n = 0 if pd.isna(row["progress"]) else row["progress"]
-            bar.bar_format = _BAR + _told(row).replace("{", "{{").replace("}", "}}")
+            bar.bar_format = _BAR + _state_text(row).replace("{", "{{").replace("}", "}}")
             bar.refresh()
 
 
@@ -115,18 +115,18 @@ def _title(row: Row) -> str:
     return f"{row['appliance']} {one_line(row['job_id'], limit=40)}"
 
 
-def _told(row: Row) -> str:
+def _state_text(row: Row) -> str:
     """Return the state of a job in a few words."""
     if row["state"] in _ENDED:
         return f"{_ENDED[row['state']]} after {_span(row['elapsed'])}"
     if not pd.isna(row["detail"]):
         return one_line(row["detail"])
-    words = [one_line(row["state"]) if pd.isna(row["progress"]) else f"{row['progress']:.0f} %"]
+    parts = [one_line(row["state"]) if pd.isna(row["progress"]) else f"{row['progress']:.0f} %"]
     if row["stalled"]:
-        words.append("stalled")
+        parts.append("stalled")
     if not pd.isna(row["time_left"]):
-        words.append(f"about {_span(row['time_left'])} left")
-    return ", ".join(words)
+        parts.append(f"about {_span(row['time_left'])} left")
+    return ", ".join(parts)
 
 
 def _span(span: Any) -> str:  # noqa: ANN401 # a timedelta or NaT

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from backupkit.doctor.finding import Finding, Visit, failure, span
+from backupkit.doctor.finding import CheckContext, Finding, failure, span
 from backupkit.errors import (
     NotFoundError,
     PayloadError,
@@ -16,60 +16,60 @@ from backupkit.wire import Job, Schedule
 
 __all__ = ["clock", "job_details", "job_list", "schedule", "version", "zone"]
 
-SKEW: Final = timedelta(minutes=5)
+MAX_SKEW: Final = timedelta(minutes=5)
 """Maximum clock skew without a warning."""
 
 _WEEK: Final = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
 
 
-def job_list(visit: Visit) -> Finding:
+def job_list(context: CheckContext) -> Finding:
     """Check that the user may read the job list."""
-    visit.job_ids = visit.client.job_ids()
-    if not visit.job_ids:
+    context.job_ids = context.client.job_ids()
+    if not context.job_ids:
         return Finding(
             "warning",
             "readable, and empty",
             "An appliance that never made a backup answers so, but also one that was replaced or "
-            f"lost its history file. Look at {visit.management} under Backup.",
+            f"lost its history file. Look at {context.management} under Backup.",
         )
-    count = len(visit.job_ids)
+    count = len(context.job_ids)
     return Finding("ok", f"{count:,} job{'' if count == 1 else 's'}")
 
 
-def job_details(visit: Visit) -> Finding:
+def job_details(context: CheckContext) -> Finding:
     """Check that one job can be read the way a collection reads it."""
-    if not visit.job_ids:
+    if not context.job_ids:
         return Finding("skipped", "there is no job to read")
-    job_id = visit.job_ids[0]
+    job_id = context.job_ids[0]
     try:
-        [(jobs, spoiled)] = visit.client.details([job_id])
+        [(jobs, decode_errors)] = context.client.details([job_id])
     except NotFoundError:
-        return Finding("ok", f"job by job, as before 6.7; {_told(visit.client.job(job_id))}")
+        return Finding("ok", f"job by job, as before 6.7; {_job_text(context.client.job(job_id))}")
     except (PayloadError, ServerError) as error:
-        jobs, spoiled = [], {job_id: failure(error).found}
-    if job_id in spoiled:
+        jobs, decode_errors = [], {job_id: failure(error).found}
+    if job_id in decode_errors:
         return Finding(
             "warning",
-            f"{spoiled[job_id].removesuffix('.')}; asked by itself, "
-            f"{_told(visit.client.job(job_id))}",
+            f"{decode_errors[job_id].removesuffix('.')}; asked by itself, "
+            f"{_job_text(context.client.job(job_id))}",
             "Nothing is lost: jobs are read one by one instead, which takes a request for each and "
             "tells neither their type nor their size.",
         )
     for job in jobs:
         if job.job_id == job_id:  # an appliance may ignore the filter
-            return Finding("ok", _told(job))
+            return Finding("ok", _job_text(job))
     return Finding("skipped", "the job was removed meanwhile")
 
 
-def _told(job: Job) -> str:
+def _job_text(job: Job) -> str:
     return f"{job.job_id} is {job.status}"
 
 
-def schedule(visit: Visit) -> Finding:
+def schedule(context: CheckContext) -> Finding:
     """Check that an enabled schedule has a start time."""
-    where = f"{visit.management} under Backup"
+    page = f"{context.management} under Backup"
     try:
-        schedules, spoiled = visit.client.schedules()
+        schedules, decode_errors = context.client.schedules()
     except NotFoundError:
         return Finding(
             "warning",
@@ -77,23 +77,27 @@ def schedule(visit: Visit) -> Finding:
             "A run that never started goes unseen here. Upgrade the appliance to have its "
             "schedule watched.",
         )
-    found = "; ".join(f"{name}: {_plan(plan)}" for name, plan in sorted(schedules.items()))
-    if spoiled:
-        why = "; ".join(spoiled.values())
+    summary = "; ".join(
+        f"{name}: {_schedule_text(plan)}" for name, plan in sorted(schedules.items())
+    )
+    if decode_errors:
+        errors = "; ".join(decode_errors.values())
         return Finding(
-            "warning", f"{found}; {why}" if found else why, f"Save the schedule anew at {where}."
+            "warning",
+            f"{summary}; {errors}" if summary else errors,
+            f"Save the schedule anew at {page}.",
         )
     if any(plan.enable and plan.recurrence_info for plan in schedules.values()):
-        return Finding("ok", found)
+        return Finding("ok", summary)
     return Finding(
         "warning",
-        found or "there is none",
-        f"Nothing starts its backups. {'Switch it on' if found else 'Make one'} at {where}, "
+        summary or "there is none",
+        f"Nothing starts its backups. {'Switch it on' if summary else 'Make one'} at {page}, "
         "unless something else does.",
     )
 
 
-def _plan(plan: Schedule) -> str:
+def _schedule_text(plan: Schedule) -> str:
     """Return when a schedule starts a backup."""
     if not plan.enable:
         return "switched off"
@@ -108,58 +112,60 @@ def _plan(plan: Schedule) -> str:
     return f"{when} at {at.hour:02}:{at.minute:02}"
 
 
-def version(visit: Visit) -> Finding:
+def version(context: CheckContext) -> Finding:
     """Check that the version can be read."""
-    return Finding("ok", visit.client.version())
+    return Finding("ok", context.client.version())
 
 
-def clock(visit: Visit) -> Finding:
+def clock(context: CheckContext) -> Finding:
     """Compare the appliance's clock with ours."""
-    skew = visit.skew
+    skew = context.skew
     if skew is None:
         return Finding("skipped", "no answer told the time")
     if abs(skew) < timedelta(seconds=1):
         return Finding("ok", "as ours")
-    found = f"{span(skew)} {'ahead of' if skew > timedelta(0) else 'behind'} ours"
-    if abs(skew) <= SKEW:
-        return Finding("ok", found)
+    summary = f"{span(skew)} {'ahead of' if skew > timedelta(0) else 'behind'} ours"
+    if abs(skew) <= MAX_SKEW:
+        return Finding("ok", summary)
     return Finding(
         "warning",
-        found,
-        f"Set time servers (NTP) at {visit.management} under Time, and check this machine's clock. "
-        "Until then its jobs are shifted onto our clock.",
+        summary,
+        f"Set time servers (NTP) at {context.management} under Time, and check this machine's "
+        "clock. Until then its jobs are shifted onto our clock.",
     )
 
 
-def zone(visit: Visit) -> Finding:
+def zone(context: CheckContext) -> Finding:
     """Compare the appliance's time zone with the one in fleet.toml."""
-    told, written = visit.client.timezone(), visit.appliance.timezone
-    name = visit.appliance.name
+    reported, configured = context.client.timezone(), context.appliance.timezone
+    name = context.appliance.name
     try:
-        zone = time_zone(told, where=name)
+        zone = time_zone(reported, where=name)
     except SettingsError:
         return Finding(
             "warning",
-            f"{told}, which is no zone of the IANA list",
-            f"Its schedule is read in {written}, as fleet.toml says."
-            if written
+            f"{reported}, which is no zone of the IANA list",
+            f"Its schedule is read in {configured}, as fleet.toml says."
+            if configured
             else f"Its schedule is read in UTC. Write its zone for {name} in fleet.toml: timezone "
             '= "Europe/Berlin".',
         )
-    if written is None or not _differ(zone, time_zone(written, where=name), visit.now()):
-        return Finding("ok", told)
+    if configured is None or not _zones_differ(
+        zone, time_zone(configured, where=name), context.now()
+    ):
+        return Finding("ok", reported)
     return Finding(
         "warning",
-        f"{told}, but fleet.toml says {written}",
+        f"{reported}, but fleet.toml says {configured}",
         f"Its schedule is read in its own zone, so runs are expected at other hours than you may "
-        f"think. Correct timezone for {name} in fleet.toml, or the zone at {visit.management} "
+        f"think. Correct timezone for {name} in fleet.toml, or the zone at {context.management} "
         "under Time.",
     )
 
 
-def _differ(one: ZoneInfo, other: ZoneInfo, now: datetime) -> bool:
+def _zones_differ(first: ZoneInfo, second: ZoneInfo, now: datetime) -> bool:
     """Return whether two zones differ within a year; many zones have two names."""
     weeks = (now + timedelta(weeks=n) for n in range(53))
     return any(
-        week.astimezone(one).utcoffset() != week.astimezone(other).utcoffset() for week in weeks
+        week.astimezone(first).utcoffset() != week.astimezone(second).utcoffset() for week in weeks
     )

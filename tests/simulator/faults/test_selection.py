@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from backupkit.simulator import Fault
-from backupkit.simulator.faults.chance import Faults, route_of
+from backupkit.simulator.faults.selection import Faults, route_of
 from backupkit.simulator.wire import Request
 
 NAMES = ("vc-1", "vc-2", "other")
@@ -16,7 +16,7 @@ LOG_IN = Request(method="POST", target="/rest/com/vmware/cis/session")
 
 def kinds(faults: Faults, requests: Sequence[Request], name: str = "vc-1") -> list[str]:
     """Names of what befalls requests, empty for nothing."""
-    drawn = (faults.drawn(name, request) for request in requests)
+    drawn = (faults.select(name, request) for request in requests)
     return ["" if fault is None else fault.kind for fault in drawn]
 
 

@@ -22,10 +22,10 @@ from typing import Final, Protocol, runtime_checkable
 from tqdm.auto import tqdm
 
 from backupkit.client import Limits
-from backupkit.collect.here import Here, at_home
-from backupkit.collect.pace import LOOK, Pace
-from backupkit.collect.snapshot import Snapshot, Troubles, snapshot_of
-from backupkit.collect.visit import Order, Strategy, Visit, visit
+from backupkit.collect.concurrency import SAMPLE_INTERVAL, ConcurrencyControl
+from backupkit.collect.local_state import LocalState, local_state
+from backupkit.collect.poll import PollOrder, PollResult, Strategy, poll
+from backupkit.collect.snapshot import CollectionErrors, Snapshot, snapshot_of
 from backupkit.display import show
 from backupkit.errors import (
     ApplianceError,
@@ -38,12 +38,12 @@ from backupkit.errors import (
 from backupkit.fleet import Appliance, Fleet
 from backupkit.tables import OUTCOMES, Remembered, outcome_of
 
-__all__ = ["Memory", "collect", "one_round"]
+__all__ = ["Memory", "collect", "run_collection"]
 
-FEW: Final = 2
+INITIAL_CONCURRENCY: Final = 2
 """Number of concurrent polls at the start of a collection."""
 
-GRACE: Final = 10.0
+SHUTDOWN_TIMEOUT: Final = 10.0
 """Time after the deadline, or after Ctrl-C, for running polls to log out [s]."""
 
 _log = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ def collect(
     if strategy not in ("auto", "job"):
         raise SettingsError(f'strategy: "{strategy}" must be "auto" or "job".')
     appliances = list(Fleet(fleet)) if not isinstance(fleet, Fleet) else list(fleet)
-    snapshot = one_round(
+    snapshot = run_collection(
         appliances,
         known=known,
         strategy=strategy,
@@ -136,11 +136,11 @@ def collect(
     )
     _warn(snapshot, len(appliances))
     if progress is not False and len(snapshot.errors):
-        show(Troubles(snapshot.errors))
+        show(CollectionErrors(snapshot.errors))
     return snapshot
 
 
-def one_round(  # parameters of collect, and a stop event
+def run_collection(  # parameters of collect, and a stop event
     appliances: Sequence[Appliance],
     *,
     known: Memory | None = None,
@@ -169,24 +169,36 @@ def one_round(  # parameters of collect, and a stop event
         memory = keyed.remembered(ids=False)
     else:
         memory = {} if known is None else known.remembered()
-    look_up = None if keyed is None else keyed.known_jobs
+    lookup = None if keyed is None else keyed.known_jobs
     limits = limits or Limits()
-    due = time.time() + limits.round
-    with at_home(appliances, stop=stop, known_jobs=look_up) as here:
+    deadline = time.time() + limits.round
+    with local_state(appliances, stop=stop, known_jobs=lookup) as state:
         orders = [
-            Order(one, memory.get(one.name, Remembered()), strategy, limits, due, here.key, clock)
-            for one in appliances
+            PollOrder(
+                appliance,
+                memory.get(appliance.name, Remembered()),
+                strategy,
+                limits,
+                deadline,
+                state.key,
+                clock,
+            )
+            for appliance in appliances
         ]
-        visits = _made(orders, here, executor=executor, progress=progress)
-    in_order = [visits[one.name] for one in appliances if one.name in visits]
-    return snapshot_of(in_order, stopped=here.stop.is_set())
+        results = _run_polls(orders, state, executor=executor, progress=progress)
+    ordered = [results[appliance.name] for appliance in appliances if appliance.name in results]
+    return snapshot_of(ordered, stopped=state.stop.is_set())
 
 
-def _made(
-    orders: Sequence[Order], here: Here, *, executor: Executor | None, progress: bool | None
-) -> dict[str, Visit]:
+def _run_polls(
+    orders: Sequence[PollOrder],
+    state: LocalState,
+    *,
+    executor: Executor | None,
+    progress: bool | None,
+) -> dict[str, PollResult]:
     """Run the polls, and return them by appliance; after Ctrl-C only those that were started."""
-    visits: dict[str, Visit] = {}
+    results: dict[str, PollResult] = {}
     with (
         _workers(executor, orders) as pool,
         # None: hidden unless there is a terminal or a notebook
@@ -197,75 +209,79 @@ def _made(
             disable=None if progress is None else not progress,
         ) as bar,
     ):
-        futures: dict[Future[Visit], Order] = {}
+        futures: dict[Future[PollResult], PollOrder] = {}
         try:
             failed = jobs = 0
-            at_first = FEW if executor is None else len(orders)
-            for future in _done(pool, orders, futures, pace=here.pace, width=at_first):
-                one = _brought_back(future, futures[future])
-                visits[one.appliance] = one
-                if one.error == StoppedError.kind:
+            initial = INITIAL_CONCURRENCY if executor is None else len(orders)
+            for future in _completed(
+                pool, orders, futures, control=state.control, concurrency=initial
+            ):
+                result = _result(future, futures[future])
+                results[result.appliance] = result
+                if result.error == StoppedError.kind:
                     raise KeyboardInterrupt  # noqa: TRY301 # Ctrl-C reached the workers first
-                failed += one.error is not None
-                jobs += len(one.jobs)
+                failed += result.error is not None
+                jobs += len(result.jobs)
                 bar.set_postfix(failed=failed, jobs=jobs, refresh=False)
                 bar.update()
         except KeyboardInterrupt:
             # after Ctrl-C the user expects a message
-            level = logging.INFO if here.stop.is_set() else logging.WARNING
-            here.stop.set()
+            level = logging.INFO if state.stop.is_set() else logging.WARNING
+            state.stop.set()
             with suppress(KeyboardInterrupt):  # pressed again: do not wait
                 _log.log(level, "Stopping: visits under way say good-bye.")
-                wait({future for future in futures if not future.cancel()}, timeout=GRACE)
+                wait(
+                    {future for future in futures if not future.cancel()}, timeout=SHUTDOWN_TIMEOUT
+                )
             for future, order in futures.items():
                 pending = future.cancel() or not future.done()
-                if not pending and order.appliance.name not in visits:
-                    one = _brought_back(future, order, stopping=True)
-                    visits[one.appliance] = one
-        if not here.stop.is_set():
+                if not pending and order.appliance.name not in results:
+                    result = _result(future, order, stopping=True)
+                    results[result.appliance] = result
+        if not state.stop.is_set():
             for future in futures:
                 future.cancel()
             for order in orders:
                 name = order.appliance.name
                 late = f"{name} was not read within the {order.limits.round:g} s of the round"
                 error = DeadlineError(f"{late}, and its worker did not answer either.")
-                visits.setdefault(name, _lost(order, error))
-    return visits
+                results.setdefault(name, _failed_poll(order, error))
+    return results
 
 
-def _done(
+def _completed(
     pool: Executor,
-    orders: Sequence[Order],
-    futures: dict[Future[Visit], Order],
+    orders: Sequence[PollOrder],
+    futures: dict[Future[PollResult], PollOrder],
     *,
-    pace: Pace,
-    width: int,
-) -> Iterator[Future[Visit]]:
+    control: ConcurrencyControl,
+    concurrency: int,
+) -> Iterator[Future[PollResult]]:
     """Run orders with adaptive concurrency, and yield each future when it is done."""
-    waiting, running, done = deque(orders), 0, SimpleQueue[Future[Visit]]()
-    until = orders[0].due + GRACE if orders else 0.0
+    waiting, running, done = deque(orders), 0, SimpleQueue[Future[PollResult]]()
+    end = orders[0].deadline + SHUTDOWN_TIMEOUT if orders else 0.0
     while waiting or running:
-        while waiting and running < width:
+        while waiting and running < concurrency:
             order = waiting.popleft()
-            future = _sent(pool, order)
+            future = _submit(pool, order)
             futures[future] = order
             future.add_done_callback(done.put)
             running += 1
-        widening = waiting and width < orders[0].limits.at_once
-        left = until - time.time()
+        may_widen = waiting and concurrency < orders[0].limits.at_once
+        left = end - time.time()
         if left <= 0:
             _log.warning("Some visits did not come to an end, and are given up.")
             return
         with suppress(Empty):
-            future = done.get(timeout=LOOK if widening else left)
+            future = done.get(timeout=SAMPLE_INTERVAL if may_widen else left)
             running -= 1
             yield future
-        if widening and pace.more():
-            width = min(2 * width, orders[0].limits.at_once)
+        if may_widen and control.may_grow():
+            concurrency = min(2 * concurrency, orders[0].limits.at_once)
 
 
 @contextmanager
-def _workers(executor: Executor | None, orders: Sequence[Order]) -> Iterator[Executor]:
+def _workers(executor: Executor | None, orders: Sequence[PollOrder]) -> Iterator[Executor]:
     """Yield the caller's executor, or a thread pool that does not wait for hanging threads."""
     if executor is not None:
         yield executor
@@ -278,17 +294,17 @@ def _workers(executor: Executor | None, orders: Sequence[Order]) -> Iterator[Exe
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _sent(pool: Executor, order: Order) -> Future[Visit]:
+def _submit(pool: Executor, order: PollOrder) -> Future[PollResult]:
     """Submit an order; return a failed future if the pool is broken."""
     try:
-        return pool.submit(visit, order)
+        return pool.submit(poll, order)
     except BrokenExecutor as error:
-        refused: Future[Visit] = Future()
-        refused.set_exception(error)
-        return refused
+        failed: Future[PollResult] = Future()
+        failed.set_exception(error)
+        return failed
 
 
-def _brought_back(future: Future[Visit], order: Order, *, stopping: bool = False) -> Visit:
+def _result(future: Future[PollResult], order: PollOrder, *, stopping: bool = False) -> PollResult:
     """Return the result of a poll; a failed worker yields a failed poll."""
     try:
         error = future.exception()  # not raised: a KeyboardInterrupt may be the worker's
@@ -298,47 +314,47 @@ def _brought_back(future: Future[Visit], order: Order, *, stopping: bool = False
         return future.result()
     name = order.appliance.name
     if stopping or isinstance(error, KeyboardInterrupt):  # Ctrl-C reaches workers, too
-        return _lost(order, StoppedError(f"The round was stopped before {name} was read."))
+        return _failed_poll(order, StoppedError(f"The round was stopped before {name} was read."))
     _log.error("The visit to %s failed", name, exc_info=error)
-    why = f"The worker that was to ask {name} failed: {type(error).__name__}."
-    return _lost(order, WorkerError(f"{why} Look at its log."))
+    reason = f"The worker that was to ask {name} failed: {type(error).__name__}."
+    return _failed_poll(order, WorkerError(f"{reason} Look at its log."))
 
 
-def _lost(order: Order, error: ApplianceError) -> Visit:
+def _failed_poll(order: PollOrder, error: ApplianceError) -> PollResult:
     """Return the failed poll of an order without a result."""
     memory = order.memory
     now = order.clock or (lambda: datetime.now(UTC))
-    lost = Visit(
+    result = PollResult(
         order.appliance.name,
         now(),
         version=memory.version,
         timezone=memory.timezone,
         details=memory.details,
     )
-    lost.failed(error)
-    return lost
+    result.failed(error)
+    return result
 
 
-def _warn(snapshot: Snapshot, asked: int) -> None:
+def _warn(snapshot: Snapshot, total: int) -> None:
     """Warn about problems that are easy to miss in the frames."""
-    said = []
+    messages = []
     if snapshot.stopped:
-        said.append(
-            f"The round was stopped: {int(snapshot.polls['ok'].sum())} of {asked} appliances were "
+        messages.append(
+            f"The round was stopped: {int(snapshot.polls['ok'].sum())} of {total} appliances were "
             "read by then."
         )
     elif len(snapshot.polls) and not snapshot.polls["ok"].any():
         reasons = ", ".join(sorted(set(snapshot.polls["error"].dropna())))
-        said.append(
+        messages.append(
             f"None of {len(snapshot.polls)} appliances could be read ({reasons}); "
             "look at .errors for each one's reason."
         )
     status = snapshot.observations["status"].dropna()
     unknown = sorted(set(status[outcome_of(status) == OUTCOMES[-1]]))
     if unknown:
-        said.append(
+        messages.append(
             f"Jobs with a state never seen before: {', '.join(word[:40] for word in unknown[:5])}. "
             "They are kept and counted neither as success nor as failure."
         )
-    for sentence in said:
-        warnings.warn(sentence, BackupkitWarning, stacklevel=3)
+    for message in messages:
+        warnings.warn(message, BackupkitWarning, stacklevel=3)

@@ -13,9 +13,9 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from backupkit.client import ApplianceClient
-from backupkit.client.faults import connection_error
-from backupkit.client.trust import trust_of
-from backupkit.doctor.finding import Finding, Visit, bracketed, failure, span
+from backupkit.client.connection_errors import connection_error
+from backupkit.client.trust import tls_options
+from backupkit.doctor.finding import CheckContext, Finding, bracketed, failure, span
 from backupkit.errors import (
     CredentialError,
     one_line,
@@ -31,28 +31,28 @@ _WRONG_NAME: Final = frozenset({62, 64})  # OpenSSL: host name mismatch, address
 _OUT_OF_DATE: Final = frozenset({9, 10})  # OpenSSL: not yet valid, has expired
 
 
-def address(visit: Visit) -> Finding:
+def address(context: CheckContext) -> Finding:
     """Check that the host name can be resolved."""
     try:
-        answers = socket.getaddrinfo(visit.name, visit.port, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(context.name, context.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):  # UnicodeError: an invalid label
         return Finding(
             "failed",
-            f"no host is named {visit.name}: the name lookup failed",
-            f"Check the spelling of host for {visit.appliance.name} in fleet.toml, and whether "
+            f"no host is named {context.name}: the name lookup failed",
+            f"Check the spelling of host for {context.appliance.name} in fleet.toml, and whether "
             "this machine's name server knows the appliance.",
         )
-    return Finding("ok", ", ".join(dict.fromkeys(str(answer[4][0]) for answer in answers)))
+    return Finding("ok", ", ".join(dict.fromkeys(str(entry[4][0]) for entry in addresses)))
 
 
-def connection(visit: Visit) -> Finding:
+def connection(context: CheckContext) -> Finding:
     """Check that a connection can be opened."""
-    host, began = visit.appliance.host, perf_counter()
+    host, began = context.appliance.host, perf_counter()
     try:
         connection = socket.create_connection(
-            (visit.name, visit.port), timeout=visit.limits.connect
+            (context.name, context.port), timeout=context.limits.connect
         )
-        peer = visit.stack.enter_context(connection).getpeername()[0]
+        peer = context.stack.enter_context(connection).getpeername()[0]
     except ConnectionRefusedError:
         return Finding(
             "failed",
@@ -60,55 +60,55 @@ def connection(visit: Visit) -> Finding:
             "Check the address and the port in fleet.toml, and whether the appliance is up.",
         )
     except OSError as error:
-        late = isinstance(error, TimeoutError)
-        why = f"no answer within {visit.limits.connect:g} s" if late else error.strerror
+        timed_out = isinstance(error, TimeoutError)
+        reason = f"no answer within {context.limits.connect:g} s" if timed_out else error.strerror
         return Finding(
             "failed",
-            f"{host} cannot be reached: {why or 'the connection broke'}",
+            f"{host} cannot be reached: {reason or 'the connection broke'}",
             f"Check whether the appliance is up, and whether a firewall lets this machine reach "
-            f"its port {visit.port}.",
+            f"its port {context.port}.",
         )
-    visit.connection, took = connection, ceil((perf_counter() - began) * 1_000)
-    return Finding("ok", f"{bracketed(peer)}:{visit.port} answered within {took} ms")
+    context.connection, milliseconds = connection, ceil((perf_counter() - began) * 1_000)
+    return Finding("ok", f"{bracketed(peer)}:{context.port} answered within {milliseconds} ms")
 
 
-def certificate(visit: Visit) -> Finding:
+def certificate(context: CheckContext) -> Finding:
     """Perform the TLS handshake, and check the certificate."""
-    appliance = visit.appliance
-    context: ssl.SSLContext = trust_of(appliance)["ssl_context"]
+    appliance = context.appliance
+    tls_context: ssl.SSLContext = tls_options(appliance)["ssl_context"]
     try:
-        shown = _handshake(visit.connection, context, visit.name)
-        if appliance.fingerprint not in {None, hashlib.sha256(shown).hexdigest()}:
+        der = _handshake(context.connection, tls_context, context.name)
+        if appliance.fingerprint not in {None, hashlib.sha256(der).hexdigest()}:
             raise ssl.SSLCertVerificationError("it is not the one that is pinned")
     except TimeoutError:
         return Finding(
             "failed",
             f"{appliance.host} takes connections, but does not answer the TLS handshake within "
-            f"{visit.limits.connect:g} s",
+            f"{context.limits.connect:g} s",
             "Check the port in fleet.toml; if it is right, look at the appliance's load.",
         )
     except OSError as error:
-        fault = connection_error(error, appliance, visit.limits, what="the TLS handshake")
-        return failure(fault, advice=_remedy(visit, error))
-    parsed = _parsed(shown)
+        tls_error = connection_error(error, appliance, context.limits, what="the TLS handshake")
+        return failure(tls_error, advice=_tls_advice(context, error))
+    parsed = _parse_certificate(der)
     if parsed is None:
-        return Finding("ok", _trust(appliance))
-    found = f"{_trust(appliance)}, issued by {_issuer(parsed)}"
-    ends = parsed.not_valid_after_utc
-    left = ends - visit.now()
-    if left >= EXPIRES_SOON:
-        return Finding("ok", f"{found}, expires {ends:%Y-%m-%d}")
-    when = f"in {span(left)}" if left > timedelta(0) else f"{span(left)} ago"
-    tense = "expires" if left > timedelta(0) else "expired"
+        return Finding("ok", _trust_reason(appliance))
+    summary = f"{_trust_reason(appliance)}, issued by {_issuer(parsed)}"
+    expiry = parsed.not_valid_after_utc
+    remaining = expiry - context.now()
+    if remaining >= EXPIRES_SOON:
+        return Finding("ok", f"{summary}, expires {expiry:%Y-%m-%d}")
+    distance = f"in {span(remaining)}" if remaining > timedelta(0) else f"{span(remaining)} ago"
+    tense = "expires" if remaining > timedelta(0) else "expired"
     return Finding(
         "warning",
-        f"{found}, {tense} {ends:%Y-%m-%d}, {when}",
+        f"{summary}, {tense} {expiry:%Y-%m-%d}, {distance}",
         "Renew it in the vSphere Client under Administration, Certificates"
         + (", then pin the new one in fleet.toml." if appliance.fingerprint else "."),
     )
 
 
-def _trust(appliance: Appliance) -> str:
+def _trust_reason(appliance: Appliance) -> str:
     """Return why a certificate is trusted."""
     if appliance.fingerprint:
         return "the one pinned in fleet.toml"
@@ -116,13 +116,13 @@ def _trust(appliance: Appliance) -> str:
     return f"trusted by {by}"
 
 
-def _handshake(connection: socket.socket, context: ssl.SSLContext, name: str) -> bytes:
+def _handshake(connection: socket.socket, tls_context: ssl.SSLContext, name: str) -> bytes:
     """Perform the TLS handshake, and return the certificate; send nothing else."""
-    with context.wrap_socket(connection, server_hostname=name) as secure:
+    with tls_context.wrap_socket(connection, server_hostname=name) as secure:
         return secure.getpeercert(binary_form=True) or b""
 
 
-def _parsed(certificate: bytes) -> x509.Certificate | None:
+def _parse_certificate(certificate: bytes) -> x509.Certificate | None:
     try:
         return x509.load_der_x509_certificate(certificate)
     except ValueError:  # OpenSSL accepts more
@@ -138,7 +138,7 @@ def _issuer(certificate: x509.Certificate) -> str:
     return one_line(", ".join(parts), limit=60) or "an authority without a name"
 
 
-def _remedy(visit: Visit, error: Exception) -> str:
+def _tls_advice(context: CheckContext, error: Exception) -> str:
     """Return advice for errors that a trusted authority would not fix; empty for others."""
     code = getattr(error, "verify_code", 0)
     if code in _OUT_OF_DATE:
@@ -146,27 +146,27 @@ def _remedy(visit: Visit, error: Exception) -> str:
             "Check this machine's date. If it is right, renew the certificate in the vSphere "
             "Client under Administration, Certificates."
         )
-    shown = _unverified(visit) if code in _WRONG_NAME else b""
-    names = _names(_parsed(shown))
+    der = _unverified(context) if code in _WRONG_NAME else b""
+    names = _names(_parse_certificate(der))
     if not names:
         return ""
     return (
-        f"It was made for {names}: write that as host for {visit.appliance.name} in fleet.toml. "
+        f"It was made for {names}: write that as host for {context.appliance.name} in fleet.toml. "
         "Or, if you have checked on the appliance that the certificate is its own, trust this very "
-        f'one: fingerprint = "sha256:{hashlib.sha256(shown).hexdigest()}".'
+        f'one: fingerprint = "sha256:{hashlib.sha256(der).hexdigest()}".'
     )
 
 
-def _unverified(visit: Visit) -> bytes:
+def _unverified(context: CheckContext) -> bytes:
     """Return the certificate without verifying it; empty if there is none."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    address = (visit.name, visit.port)
+    tls_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls_context.check_hostname, tls_context.verify_mode = False, ssl.CERT_NONE
+    address = (context.name, context.port)
     with (
         suppress(OSError),
-        socket.create_connection(address, timeout=visit.limits.connect) as connection,
+        socket.create_connection(address, timeout=context.limits.connect) as connection,
     ):
-        return _handshake(connection, context, visit.name)
+        return _handshake(connection, tls_context, context.name)
     return b""
 
 
@@ -180,34 +180,34 @@ def _names(certificate: x509.Certificate | None) -> str:
     return ""
 
 
-def password(visit: Visit) -> Finding:
+def password(context: CheckContext) -> Finding:
     """Check that the source has a password."""
-    source, user = visit.appliance.password, visit.appliance.user
-    password = visit.typed.get((source, user)) or source.read(user)
+    source, user = context.appliance.password, context.appliance.user
+    password = context.typed.get((source, user)) or source.read(user)
     if isinstance(password, CredentialError):
         raise password
-    visit.password = password
-    found = {
+    context.password = password
+    origins = {
         "env": f"in the environment variable {source.place}",
         "file": f"in the file {source.place}",
         "keyring": f"in the keyring, for {source.place}",
         "prompt": "typed",
     }
-    return Finding("ok", found[source.kind])
+    return Finding("ok", origins[source.kind])
 
 
-def log_in(visit: Visit) -> Finding:
+def log_in(context: CheckContext) -> Finding:
     """Log in; the logout follows after the last check."""
     client = ApplianceClient(
-        visit.appliance,
-        visit.password,
-        limits=visit.limits,
-        due=visit.due,
-        stop=visit.stop,
-        clock=visit.now,
+        context.appliance,
+        context.password,
+        limits=context.limits,
+        deadline=context.deadline,
+        stop=context.stop,
+        clock=context.now,
     )
     try:
-        visit.client = visit.stack.enter_context(client)
+        context.client = context.stack.enter_context(client)
     finally:
-        visit.skew = client.clock_skew  # known even if the login fails
-    return Finding("ok", f"as {visit.appliance.user}, by /{client.flavour}")
+        context.skew = client.clock_skew  # known even if the login fails
+    return Finding("ok", f"as {context.appliance.user}, by /{client.flavour}")

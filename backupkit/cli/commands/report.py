@@ -7,8 +7,8 @@ import msgspec
 import typer
 
 import backupkit as bk
-from backupkit.cli.judging import assess, headline, history_of
-from backupkit.cli.options import AsJson, FleetFile, HistoryPlace, print_json
+from backupkit.cli.commands.check import assess, open_history, verdict_line
+from backupkit.cli.options import AsJson, FleetOption, HistoryOption, print_json
 from backupkit.errors import CredentialError, MailError, SettingsError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ MAIL: Final = 6
 _STATES: Final = ("breach", "unknown", "compliant")
 
 
-class _Earlier(msgspec.Struct):
+class _EarlierReport(msgspec.Struct):
     """Period and time of an earlier report, from the JSON beside it."""
 
     start: str
@@ -32,8 +32,8 @@ class _Earlier(msgspec.Struct):
 
 
 def report(  # noqa: PLR0913 # one parameter per option
-    history: HistoryPlace,
-    fleet: FleetFile,
+    history: HistoryOption,
+    fleet: FleetOption,
     *,
     last: Annotated[
         str | None, typer.Option(metavar="30d", help="The period, back from now.  [default: 30d]")
@@ -85,46 +85,46 @@ def report(  # noqa: PLR0913 # one parameter per option
 
     With --mail or --mail-to it is mailed once it is written; exit 6 if that fails.
     """
-    failing = _states(fail_on, option="--fail-on")
-    wanted = _states(only_if, option="--only-if")
+    fail_states = _states(fail_on, option="--fail-on")
+    mail_states = _states(only_if, option="--only-if")
     mailing = mail or bool(mail_to)
-    if wanted and not mailing:
+    if mail_states and not mailing:
         raise SettingsError("--only-if is about mail: give --mail or --mail-to ADDRESS, too.")
     assessment = assess(history, fleet, last=last, start=start, end=end, now=as_of)
-    before = _before(compare_with, assessment, history, fleet)
-    made = bk.report(assessment, before=before)
+    comparison = _comparison(compare_with, assessment, history, fleet)
+    document = bk.report(assessment, before=comparison)
     if redact or redact_key is not None:
-        made = _redacted(made, history, redact_key)
-    written = made.save(out, xlsx=xlsx)
-    verdict = made.assessment.verdict
-    trouble = ""
+        document = _redact(document, history, redact_key)
+    paths = document.save(out, xlsx=xlsx)
+    verdict = document.assessment.verdict
+    mail_error = ""
     mailed: tuple[str, ...] = ()
-    if mailing and (not wanted or verdict.state in wanted):
+    if mailing and (not mail_states or verdict.state in mail_states):
         try:
-            mailed = _mailed(made, fleet, tuple(mail_to or ()), written[0])
+            mailed = _send(document, fleet, tuple(mail_to or ()), paths[0])
         except (MailError, CredentialError, SettingsError) as error:
-            trouble = str(error)
+            mail_error = str(error)
     if as_json:
         print_json(
             {
                 "verdict": verdict.state,
                 "sentence": verdict.sentence,
-                "files": [str(path) for path in written],
+                "files": [str(path) for path in paths],
                 "mailed_to": list(mailed),
             }
         )
     else:
-        typer.echo(headline(made.assessment))
-        typer.echo(f"Report: {written[0]}")
+        typer.echo(verdict_line(document.assessment))
+        typer.echo(f"Report: {paths[0]}")
         if mailed:
             typer.echo(f"Mailed to: {', '.join(mailed)}")
-    if trouble:
-        typer.echo(f"backupkit: {written[0]} is written, but not mailed. {trouble}", err=True)
+    if mail_error:
+        typer.echo(f"backupkit: {paths[0]} is written, but not mailed. {mail_error}", err=True)
         return MAIL
-    return VERDICT if verdict.state in failing else 0
+    return VERDICT if verdict.state in fail_states else 0
 
 
-def _before(text: str, now: "Assessment", history: str, fleet: Path) -> "Assessment | None":
+def _comparison(text: str, now: "Assessment", history: str, fleet: Path) -> "Assessment | None":
     """Return the assessment to compare with, by the data known at its time."""
     from backupkit.settings import parse_instant  # noqa: PLC0415 # keeps --help fast
 
@@ -134,14 +134,14 @@ def _before(text: str, now: "Assessment", history: str, fleet: Path) -> "Assessm
     if text == "previous":
         end = moment = now.start
         start = end - length
-    elif (earlier := Path(text).with_suffix(".json")).is_file():
-        told = _earlier(earlier)
+    elif (sidecar := Path(text).with_suffix(".json")).is_file():
+        period = _read_earlier(sidecar)
         start, end, moment = (
-            parse_instant(time, where=f"--compare-with: {earlier}")
-            for time in (told.start, told.end, told.generated_at)
+            parse_instant(time, where=f"--compare-with: {sidecar}")
+            for time in (period.start, period.end, period.generated_at)
         )
     else:
-        end = moment = _moment(text, now)
+        end = moment = _parse_time_option(text, now)
         start = end - length
     if moment > now.now:
         raise SettingsError(
@@ -149,10 +149,10 @@ def _before(text: str, now: "Assessment", history: str, fleet: Path) -> "Assessm
             f"{now.now.isoformat()}; name an earlier one."
         )
     policy = bk.Policy.load(fleet)
-    return bk.evaluate(history_of(history, fleet), policy, start=start, end=end, now=moment)
+    return bk.evaluate(open_history(history, fleet), policy, start=start, end=end, now=moment)
 
 
-def _moment(text: str, now: "Assessment") -> "pd.Timestamp":
+def _parse_time_option(text: str, now: "Assessment") -> "pd.Timestamp":
     """Parse a time, or a duration back from now."""
     from backupkit.settings import parse_duration, parse_instant  # noqa: PLC0415 # fast --help
 
@@ -169,39 +169,39 @@ def _moment(text: str, now: "Assessment") -> "pd.Timestamp":
             ) from error
 
 
-def _earlier(path: Path) -> _Earlier:
+def _read_earlier(path: Path) -> _EarlierReport:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Earlier)
+        return msgspec.json.decode(path.read_bytes(), type=_EarlierReport)
     except (OSError, msgspec.MsgspecError) as error:
         raise SettingsError(
             f"--compare-with: {path} is not the .json file of a report: {error}"
         ) from error
 
 
-def _redacted(made: "bk.Report", history: str, key: Path | None) -> "bk.Report":
+def _redact(document: "bk.Report", history: str, key: Path | None) -> "bk.Report":
     """Redact the report with the secret of the history, or with that of a key file."""
     if key is None:
-        return made.redacted(bk.History(history, create=False).identity)
-    return made.redacted_by(key)
+        return document.redacted(bk.History(history, create=False).identity)
+    return document.redacted_by(key)
 
 
-def _mailed(
-    made: "bk.Report", fleet: Path, to: tuple[str, ...], attachment: Path
+def _send(
+    document: "bk.Report", fleet: Path, to: tuple[str, ...], attachment: Path
 ) -> tuple[str, ...]:
     """Send the report, and return the recipients."""
     from backupkit.mail import MailServer  # noqa: PLC0415 # keeps --help fast
 
     server = MailServer.load(fleet)
     recipients = to or server.to
-    server.send(made.message((attachment,)), to=recipients)
+    server.send(document.message((attachment,)), to=recipients)
     return recipients
 
 
 def _states(text: str, *, option: str) -> frozenset[str]:
     states = frozenset(word.strip() for word in text.split(",") if word.strip())
-    if wrong := states - set(_STATES):
+    if invalid := states - set(_STATES):
         raise SettingsError(
-            f'{option}: "{min(wrong)}" is none of {", ".join(_STATES)}; for example: '
+            f'{option}: "{min(invalid)}" is none of {", ".join(_STATES)}; for example: '
             f"{option} breach,unknown"
         )
     return states

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 import backupkit as bk
-from backupkit.cli.collecting import SOME_UNREAD, say_some
-from backupkit.cli.options import AsJson, HistoryPlace, print_json
+from backupkit.cli.commands.collect import SOME_UNREAD, echo_truncated
+from backupkit.cli.options import AsJson, HistoryOption, print_json
 from backupkit.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -27,20 +27,20 @@ history = typer.Typer(
 
 
 @history.command()
-def info(history: HistoryPlace, *, as_json: AsJson = False) -> None:
+def info(history: HistoryOption, *, as_json: AsJson = False) -> None:
     """Count what is kept: appliances, jobs, polls, since when, size; and the head digest."""
     facts = bk.History(history, create=False).facts()
     if as_json:
         print_json(facts)
     else:
-        wide = max(map(len, facts))
+        width = max(map(len, facts))
         for name, value in facts.items():
-            typer.echo(f"{name:{wide}}  {value}")
+            typer.echo(f"{name:{width}}  {value}")
 
 
 @history.command()
 def verify(
-    history: HistoryPlace,
+    history: HistoryOption,
     *,
     head: Annotated[
         str | None,
@@ -57,25 +57,25 @@ def verify(
     Whole means: the database's own check finds nothing, each append holds the rows that it was
     acknowledged for, none of them is missing, and the jobs are what the observations say.
     """
-    kept = bk.History(history, create=False)
-    wanted = None if head is None else _digest(head)
-    found = kept.verify(head=wanted)
-    newest = kept.head if found.empty else None
+    store = bk.History(history, create=False)
+    expected_head = None if head is None else _digest(head)
+    problems = store.verify(head=expected_head)
+    newest = store.head if problems.empty else None
     if as_json:
-        print_json({"head": newest, "problems": found.to_dict("records")})
-    elif found.empty:
+        print_json({"head": newest, "problems": problems.to_dict("records")})
+    elif problems.empty:
         typer.echo(f"{history} is whole. Head: {newest or 'none, it is empty'}")
-        if wanted is not None:
-            typer.echo(f"It contains exactly the past of {wanted}")
+        if expected_head is not None:
+            typer.echo(f"It contains exactly the past of {expected_head}")
     else:
-        for row in found.to_dict("records"):
+        for row in problems.to_dict("records"):
             typer.echo(f"{row['what']}: {row['problem']}")
         typer.echo(
-            f"{history}: {_counted(len(found), 'problem')}. Compare it with a "
+            f"{history}: {_count_text(len(problems), 'problem')}. Compare it with a "
             "backup; what the appliances still list can be collected again into a new history.",
             err=True,
         )
-    return 0 if found.empty else 1
+    return 0 if problems.empty else 1
 
 
 def _digest(text: str) -> str:
@@ -90,7 +90,7 @@ def _digest(text: str) -> str:
 
 @history.command()
 def backup(
-    history: HistoryPlace,
+    history: HistoryOption,
     target: Annotated[str, typer.Argument(metavar="TARGET", help="A new file.")],
 ) -> None:
     """Copy the history into a new file, while others go on appending."""
@@ -99,7 +99,7 @@ def backup(
 
 @history.command()
 def export(
-    history: HistoryPlace,
+    history: HistoryOption,
     out: Annotated[
         str, typer.Option(metavar="TARGET", help="A new folder; for parquet, a URL, too.")
     ],
@@ -118,7 +118,7 @@ def export(
 
 @history.command("import")
 def import_(
-    history: HistoryPlace,
+    history: HistoryOption,
     source: Annotated[
         str,
         typer.Argument(
@@ -147,17 +147,17 @@ def import_(
 
     Exit code: 0 all was taken over, 3 of saved answers something is missing or could not be used.
     """
-    kept = bk.History(history)
-    kept.check_writable()
+    store = bk.History(history)
+    store.check_writable()
     folder = Path(source)  # no folder if it is a URL
     if folder.is_dir() and not _is_export(folder):
-        return _import_answers(kept, folder, observed_at)
+        return _import_answers(store, folder, observed_at)
     if observed_at is not None:
         raise SettingsError(
             f"--observed-at is for saved answers of the API; {source} holds none, and a history "
             "knows its times."
         )
-    _say_added(kept, kept.merge(source), source)
+    _echo_added(store, store.merge(source), source)
     return 0
 
 
@@ -168,12 +168,12 @@ def _is_export(folder: Path) -> bool:
     return (folder / MANIFEST).exists() or any(folder.rglob("*.parquet"))
 
 
-def _import_answers(kept: "History", source: Path, observed_at: str | None) -> int:
+def _import_answers(store: "History", source: Path, observed_at: str | None) -> int:
     """Store saved answers, and print what could not be used."""
     from backupkit.collect import saved_answers  # noqa: PLC0415 # it loads pandas
 
-    snapshot = saved_answers(source, observed_at=observed_at, known=kept)
-    _say_added(kept, kept.append(snapshot), source)
+    snapshot = saved_answers(source, observed_at=observed_at, known=store)
+    _echo_added(store, store.append(snapshot), source)
     polls = snapshot.polls
     good = polls[polls["ok"].fillna(value=False).astype("bool")]
     first, last = (f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in polls["polled_at"].agg(["min", "max"]))
@@ -182,18 +182,18 @@ def _import_answers(kept: "History", source: Path, observed_at: str | None) -> i
         f"asked for {f'at {first}' if first == last else f'from {first} to {last}'}.",
         err=True,
     )
-    say_some(snapshot.errors["detail"].to_list())
+    echo_truncated(snapshot.errors["detail"].to_list())
     return SOME_UNREAD if len(snapshot.errors) else 0
 
 
-def _say_added(kept: "History", added: "AppendResult", source: str | Path) -> None:
-    rows = _counted_rows(added.observations, added.polls, added.schedules)
-    typer.echo(f"{kept.uri}: {rows} added from {source}")
+def _echo_added(store: "History", added: "AppendResult", source: str | Path) -> None:
+    rows = _rows_text(added.observations, added.polls, added.schedules)
+    typer.echo(f"{store.uri}: {rows} added from {source}")
 
 
 @history.command()
 def prune(
-    history: HistoryPlace,
+    history: HistoryOption,
     older_than: Annotated[
         str, typer.Option(metavar="SPAN", help="Of what age, such as 400d or 104w.")
     ],
@@ -206,12 +206,12 @@ def prune(
     from backupkit.settings import parse_duration  # noqa: PLC0415 # it loads pandas
 
     span = parse_duration(older_than, where="--older-than")
-    _say_removed(history, bk.History(history, create=False).prune(datetime.now(UTC) - span))
+    _echo_removed(history, bk.History(history, create=False).prune(datetime.now(UTC) - span))
 
 
 @history.command()
 def forget(
-    history: HistoryPlace,
+    history: HistoryOption,
     appliance: Annotated[str, typer.Argument(metavar="NAME", help="Its name in fleet.toml.")],
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
@@ -223,21 +223,21 @@ def forget(
     if not yes and not typer.confirm(f"Remove all that {history} knows of {appliance}?", err=True):
         typer.echo("Nothing is removed.", err=True)
         return 1
-    _say_removed(history, bk.History(history, create=False).forget(appliance))
+    _echo_removed(history, bk.History(history, create=False).forget(appliance))
     return 0
 
 
-def _say_removed(history: str, removed: dict[str, int]) -> None:
-    rows = _counted_rows(removed["observations"], removed["polls"], removed["schedules"])
+def _echo_removed(history: str, removed: dict[str, int]) -> None:
+    rows = _rows_text(removed["observations"], removed["polls"], removed["schedules"])
     typer.echo(f"{history}: {rows} removed")
 
 
-def _counted_rows(observations: int, polls: int, schedules: int) -> str:
+def _rows_text(observations: int, polls: int, schedules: int) -> str:
     return (
-        f"{_counted(observations, 'observation')}, {_counted(polls, 'poll')} and "
-        f"{_counted(schedules, 'schedule')}"
+        f"{_count_text(observations, 'observation')}, {_count_text(polls, 'poll')} and "
+        f"{_count_text(schedules, 'schedule')}"
     )
 
 
-def _counted(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+def _count_text(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 import backupkit as bk
-from backupkit.cli.options import AsJson, FleetFile, HistoryPlace, print_json
+from backupkit.cli.options import AsJson, FleetOption, HistoryOption, print_json
 from backupkit.errors import BackupkitError, SettingsError
 
 if TYPE_CHECKING:
     from backupkit.assessment import Assessment
 
-__all__ = ["assess", "check", "headline", "history_of", "metrics"]
+__all__ = ["assess", "check", "metrics", "open_history", "verdict_line"]
 
 UNKNOWN: Final = 3
 
 
 def check(
-    history: HistoryPlace,
-    fleet: FleetFile,
+    history: HistoryOption,
+    fleet: FleetOption,
     *,
     last: Annotated[str, typer.Option(metavar="30d", help="The period, back from now.")] = "30d",
     as_json: AsJson = False,
@@ -39,24 +39,24 @@ def check(
         # one line; a "|" would start the performance data
         typer.echo(f"UNKNOWN: {' '.join(str(error).replace('|', '/').split())}")
         return UNKNOWN
-    said = plugin(assessment)
+    result = plugin(assessment)
     if as_json:
         print_json(
             {
-                "status": said.status,
-                "code": said.code,
-                "sentence": said.sentence,
+                "status": result.status,
+                "code": result.code,
+                "sentence": result.sentence,
                 **{state: getattr(assessment.verdict, state) for state in STATES},
             }
         )
     else:
-        typer.echo(said.line)
-    return said.code
+        typer.echo(result.line)
+    return result.code
 
 
 def metrics(
-    history: HistoryPlace,
-    fleet: FleetFile,
+    history: HistoryOption,
+    fleet: FleetOption,
     out: Annotated[
         Path, typer.Option(metavar="FILE", help="The file, in the textfile folder: backupkit.prom.")
     ],
@@ -67,9 +67,9 @@ def metrics(
     from backupkit.report.openmetrics import write_openmetrics  # noqa: PLC0415 # keeps --help fast
 
     assessment = assess(history, fleet, last=last)
-    written = write_openmetrics(assessment, out)
-    typer.echo(headline(assessment))
-    typer.echo(f"Metrics: {written}")
+    path = write_openmetrics(assessment, out)
+    typer.echo(verdict_line(assessment))
+    typer.echo(f"Metrics: {path}")
 
 
 def assess(  # one parameter per option
@@ -85,23 +85,23 @@ def assess(  # one parameter per option
     if last is not None and start is not None:
         raise SettingsError("--last and --start exclude each other: give one of them.")
     policy = bk.Policy.load(fleet)
-    kept = history_of(history, fleet)
+    store = open_history(history, fleet)
     period = last or (None if start else "30d")
-    return bk.evaluate(kept, policy, start=start, end=end, now=now, last=period)
+    return bk.evaluate(store, policy, start=start, end=end, now=now, last=period)
 
 
-def history_of(place: str, fleet: Path) -> "bk.History":
+def open_history(location: str, fleet: Path) -> "bk.History":
     """Open a history for reading; raise if it is empty."""
-    kept = bk.History(place, create=False)
-    if not kept.head:
+    store = bk.History(location, create=False)
+    if not store.head:
         raise SettingsError(
-            f"The history {place} is empty. Fill it first with: "
-            f"backupkit collect --fleet {fleet} --history {place}"
+            f"The history {location} is empty. Fill it first with: "
+            f"backupkit collect --fleet {fleet} --history {location}"
         )
-    return kept
+    return store
 
 
-def headline(assessment: "Assessment") -> str:
+def verdict_line(assessment: "Assessment") -> str:
     """Return the verdict as one line."""
-    word = {"compliant": "OK", "breach": "BREACH", "unknown": "UNKNOWN"}[assessment.verdict.state]
-    return f"{word}: {assessment.verdict.sentence}"
+    label = {"compliant": "OK", "breach": "BREACH", "unknown": "UNKNOWN"}[assessment.verdict.state]
+    return f"{label}: {assessment.verdict.sentence}"

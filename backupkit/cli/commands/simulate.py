@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 
 import backupkit as bk
-from backupkit.cli.collecting import collect_into
-from backupkit.cli.judging import assess, headline
+from backupkit.cli.commands.check import assess, verdict_line
+from backupkit.cli.commands.collect import collect_into
 from backupkit.errors import OutputError, SettingsError
-from backupkit.simulator.faults.kinds import ROUTES, listed
+from backupkit.simulator.faults.kinds import ROUTES, describe_kinds
 
 __all__ = ["demo", "simulate"]
 
@@ -37,7 +37,7 @@ def simulate(  # noqa: PLR0913 # one parameter per option
             help="Let a share of the requests fail, also KIND=RATE@APPLIANCE or "
             "KIND=RATE@APPLIANCE:ROUTE with patterns such as vc-00*; may be given more than "
             f"once. Routes are {', '.join(ROUTES)}, and data: all but log-in and log-out, "
-            f"which is meant without a route. Kinds are:\n\n\b\n{listed()}",
+            f"which is meant without a route. Kinds are:\n\n\b\n{describe_kinds()}",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed tells the same story.")] = 1,
@@ -70,8 +70,8 @@ def simulate(  # noqa: PLR0913 # one parameter per option
             if write_fleet is not None:
                 fleet.write_fleet(write_fleet)
                 typer.echo(f"{write_fleet}: {appliances} appliances, {jobs} jobs each.", err=True)
-            for one in fleet.appliances:
-                typer.echo(f"{one.name}\thttps://{one.host}")
+            for appliance in fleet.appliances:
+                typer.echo(f"{appliance.name}\thttps://{appliance.host}")
             typer.echo("Running; stop with Ctrl-C.", err=True)
             sys.stdout.flush()
             _wait(for_seconds)
@@ -91,7 +91,7 @@ def demo(
 ) -> int:
     """Simulate 12 appliances over HTTPS, collect, keep, judge, and write the report."""
     fleet_file = out / "fleet.toml"
-    scenario = bk.simulator.Scenario.demo(seed=seed, epoch=_story_began(out, seed))
+    scenario = bk.simulator.Scenario.demo(seed=seed, epoch=_demo_epoch(out, seed))
     with bk.simulator.SimulatedFleet(scenario) as fleet:
         fleet.write_fleet(fleet_file)
         typer.echo(
@@ -100,19 +100,19 @@ def demo(
         history = bk.History(out / "history.db")
         collect_into(bk.Fleet.load(fleet_file), history)
     assessment = assess(history.uri, fleet_file, last="30d")
-    written = bk.report(assessment).save(out / "report.html")
-    typer.echo(headline(assessment))
-    typer.echo(f"Report: {written[0].resolve()}")
+    paths = bk.report(assessment).save(out / "report.html")
+    typer.echo(verdict_line(assessment))
+    typer.echo(f"Report: {paths[0].resolve()}")
     return 0
 
 
-def _story_began(out: Path, seed: int) -> datetime:
+def _demo_epoch(out: Path, seed: int) -> datetime:
     """Return the reference time of the demo: that of its first run, so a later one continues."""
-    mark = out / "story.json"
+    story_file = out / "story.json"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        if mark.exists():
-            story = json.loads(mark.read_text(encoding="utf-8"))
+        if story_file.exists():
+            story = json.loads(story_file.read_text(encoding="utf-8"))
             if story["seed"] != seed:
                 raise SettingsError(
                     f"{out} holds the demo of seed {story['seed']}; give another --out for "
@@ -120,21 +120,25 @@ def _story_began(out: Path, seed: int) -> datetime:
                 )
             return datetime.fromisoformat(story["epoch"])
         epoch = datetime.now(UTC).replace(microsecond=0)
-        mark.write_text(json.dumps({"seed": seed, "epoch": epoch.isoformat()}), encoding="utf-8")
+        story_file.write_text(
+            json.dumps({"seed": seed, "epoch": epoch.isoformat()}), encoding="utf-8"
+        )
     except OSError as error:
         raise OutputError(
             f"{out} cannot be written: {error.strerror}. Give another --out."
         ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise SettingsError(f"{mark} is damaged; remove {out} and run the demo again.") from error
+        raise SettingsError(
+            f"{story_file} is damaged; remove {out} and run the demo again."
+        ) from error
     return epoch
 
 
 def _wait(seconds: float | None) -> None:
     """Wait until Ctrl-C, or for a number of seconds [s]."""
-    until = None if seconds is None else time.monotonic() + seconds
+    end = None if seconds is None else time.monotonic() + seconds
     try:
-        while until is None or time.monotonic() < until:
-            time.sleep(1 if until is None else min(1, max(0, until - time.monotonic())))
+        while end is None or time.monotonic() < end:
+            time.sleep(1 if end is None else min(1, max(0, end - time.monotonic())))
     except KeyboardInterrupt:
         typer.echo("Stopped.", err=True)

@@ -11,48 +11,48 @@ from functools import partial
 from time import monotonic
 from typing import Any, Final, TypeVar
 
-__all__ = ["PatientSocket", "lingering", "patience"]
+__all__ = ["DeadlineSocket", "grace_period", "read_limits"]
 
 T = TypeVar("T")
 
-TICK: Final = 0.25
+STOP_CHECK_INTERVAL: Final = 0.25
 """Interval between two checks of the stop event [s]."""
 
 
-class _Patience(threading.local):
+class _ReadLimits(threading.local):
     """Limits of the current request of this thread; no limits by default."""
 
     read: float = float("inf")
-    due: float = float("inf")
+    deadline: float = float("inf")
     stop: threading.Event | None = None
-    linger: float = 0.0
+    grace: float = 0.0
 
 
-_patience = _Patience()
+_limits = _ReadLimits()
 
 
 @contextmanager
-def patience(*, read: float, due: float, stop: threading.Event | None) -> Iterator[None]:
+def read_limits(*, read: float, deadline: float, stop: threading.Event | None) -> Iterator[None]:
     """Limit the reads of this thread while the context lasts.
 
     Parameters
     ----------
     read : float
         Timeout for the next bytes [s].
-    due : float
+    deadline : float
         Deadline of the whole response, by the monotonic clock [s].
     stop : Event or None
         Ends any wait once set.
     """
-    _patience.read, _patience.due, _patience.stop = read, due, stop
+    _limits.read, _limits.deadline, _limits.stop = read, deadline, stop
     try:
         yield
     finally:
-        del _patience.read, _patience.due, _patience.stop
+        del _limits.read, _limits.deadline, _limits.stop
 
 
 @contextmanager
-def lingering(seconds: float) -> Iterator[None]:
+def grace_period(seconds: float) -> Iterator[None]:
     """Let this thread wait for the current response after the stop event is set.
 
     Parameters
@@ -60,15 +60,15 @@ def lingering(seconds: float) -> Iterator[None]:
     seconds : float
         Maximum extra wait [s].
     """
-    _patience.linger = seconds
+    _limits.grace = seconds
     try:
         yield
     finally:
-        del _patience.linger
+        del _limits.grace
 
 
-class PatientSocket(ssl.SSLSocket):
-    """TLS socket that applies the limits of `patience` to each wait."""
+class DeadlineSocket(ssl.SSLSocket):
+    """TLS socket that applies the limits of `read_limits` to each wait."""
 
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 # as ssl has it
         """Perform the TLS handshake within the socket's timeout.
@@ -81,8 +81,8 @@ class PatientSocket(ssl.SSLSocket):
             If the stop event is set.
         """
         timeout = self.gettimeout()
-        span = float("inf") if timeout is None else timeout
-        self._in_ticks(partial(super().do_handshake, block), span=span, linger=0.0)
+        limit = float("inf") if timeout is None else timeout
+        self._run_in_slices(partial(super().do_handshake, block), timeout=limit, grace=0.0)
         self.settimeout(timeout)
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:  # noqa: ANN401 # as ssl has it
@@ -96,19 +96,19 @@ class PatientSocket(ssl.SSLSocket):
             If the stop event is set.
         """
         action = partial(super().recv_into, *args, **kwargs)
-        return self._in_ticks(action, span=_patience.read, linger=_patience.linger)
+        return self._run_in_slices(action, timeout=_limits.read, grace=_limits.grace)
 
-    def _in_ticks(self, action: Callable[[], T], *, span: float, linger: float) -> T:
+    def _run_in_slices(self, action: Callable[[], T], *, timeout: float, grace: float) -> T:
         """Run an action in short waits, and check the stop event between them."""
         now = monotonic()
-        until = now + span
-        while now < (end := min(until, _patience.due)):
-            if _patience.stop is not None and _patience.stop.is_set():
-                if not linger:
+        timeout_at = now + timeout
+        while now < (end := min(timeout_at, _limits.deadline)):
+            if _limits.stop is not None and _limits.stop.is_set():
+                if not grace:
                     raise ConnectionAbortedError("stopped")
-                _patience.due, _patience.stop = min(_patience.due, now + linger), None
+                _limits.deadline, _limits.stop = min(_limits.deadline, now + grace), None
                 continue
-            self.settimeout(min(TICK, end - now))
+            self.settimeout(min(STOP_CHECK_INTERVAL, end - now))
             try:
                 return action()
             except TimeoutError:

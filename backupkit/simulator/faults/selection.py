@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from backupkit.simulator.faults.fault import Fault
-from backupkit.simulator.model import dice
+from backupkit.simulator.model import seeded_rng
 from backupkit.simulator.wire import Request
 
 _JOB = "/(api|rest)/appliance/recovery/backup/job"
@@ -78,7 +78,7 @@ class Faults:
     --------
     >>> faults = Faults([Fault("reset", route="list", times=1)], seed=1, names=["vc-1"])
     >>> request = Request(method="GET", target="/api/appliance/recovery/backup/job")
-    >>> [fault and fault.kind for fault in (faults.drawn("vc-1", request) for _ in range(2))]
+    >>> [fault and fault.kind for fault in (faults.select("vc-1", request) for _ in range(2))]
     ['reset', None]
     """
 
@@ -92,23 +92,23 @@ class Faults:
         if isinstance(faults, Mapping):
             if sum(faults.values()) > 1:
                 raise ValueError(f"Rates of faults must not exceed 1 together: {dict(faults)}.")
-            faults = [Fault.spared(kind, rate) for kind, rate in faults.items()]
+            faults = [Fault.data_only(kind, rate) for kind, rate in faults.items()]
         self._seed = seed
-        self._of: dict[str, list[tuple[Fault, frozenset[str]]]] = {}
-        self._asked: Counter[str] = Counter()
-        self._struck: Counter[tuple[str, int]] = Counter()  # by appliance and index in its list
+        self._by_appliance: dict[str, list[tuple[Fault, frozenset[str]]]] = {}
+        self._request_counts: Counter[str] = Counter()
+        self._applied: Counter[tuple[str, int]] = Counter()  # by appliance and index in its list
         self._lock = threading.Lock()
-        known = set(names)
+        all_names = set(names)
         for fault in faults:
-            exact = fault.appliance in known
-            concerned = [fault.appliance] if exact else fnmatch.filter(names, fault.appliance)
-            if not concerned:
+            is_name = fault.appliance in all_names
+            targets = [fault.appliance] if is_name else fnmatch.filter(names, fault.appliance)
+            if not targets:
                 raise ValueError(
                     f"{fault.kind!r} is for {fault.appliance!r}, and no appliance is called so; "
                     f"the first one is called {next(iter(names), None)!r}."
                 )
-            for name in concerned:
-                self._of.setdefault(name, []).append((fault, frozenset(fault.routes)))
+            for name in targets:
+                self._by_appliance.setdefault(name, []).append((fault, frozenset(fault.routes)))
 
     def of(self, name: str) -> list[Fault]:
         """Return the faults of one appliance.
@@ -123,9 +123,9 @@ class Faults:
         list of Fault
             In the order of precedence.
         """
-        return [fault for fault, _ in self._of.get(name, ())]
+        return [fault for fault, _ in self._by_appliance.get(name, ())]
 
-    def drawn(self, name: str, request: Request) -> Fault | None:
+    def select(self, name: str, request: Request) -> Fault | None:
         """Select the fault of a request; the first that applies wins.
 
         Parameters
@@ -140,19 +140,21 @@ class Faults:
         Fault or None
             None: no fault.
         """
-        faults = self._of.get(name)
+        faults = self._by_appliance.get(name)
         if faults is None:
             return None
         route = route_of(request)
         with self._lock:
-            self._asked[name] += 1
-            left = dice(f"{self._seed}/{name}/fault/{self._asked[name]}").random()
-            for place, (fault, routes) in enumerate(faults):
-                struck = self._struck[name, place]
-                if route not in routes or (fault.times is not None and struck >= fault.times):
+            self._request_counts[name] += 1
+            remaining = seeded_rng(
+                f"{self._seed}/{name}/fault/{self._request_counts[name]}"
+            ).random()
+            for index, (fault, routes) in enumerate(faults):
+                applied = self._applied[name, index]
+                if route not in routes or (fault.times is not None and applied >= fault.times):
                     continue
-                if left < fault.rate:
-                    self._struck[name, place] += 1
+                if remaining < fault.rate:
+                    self._applied[name, index] += 1
                     return fault
-                left -= fault.rate  # so that each rate is a share of all requests
+                remaining -= fault.rate  # so that each rate is a share of all requests
         return None

@@ -10,40 +10,40 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from backupkit.collect.pace import Pace
+from backupkit.collect.concurrency import ConcurrencyControl
 from backupkit.errors import CredentialError
 from backupkit.fleet import Appliance, PasswordSource
 
-__all__ = ["HERE", "NOBODY", "Here", "at_home"]
+__all__ = ["LOCAL_STATES", "NO_STATE", "LocalState", "local_state"]
 
 
 KnownJobs = tuple[frozenset[str], frozenset[str]]
 
 
 @dataclass(frozen=True)
-class Here:
+class LocalState:
     """Process-local state of one collection.
 
     Attributes
     ----------
     key : str
-        Key in `HERE`; each order contains it.
-    pace : Pace
+        Key in `LOCAL_STATES`; each order contains it.
+    control : ConcurrencyControl
         Decides whether to raise the concurrency.
     stop : Event
         Ends the collection.
     known_jobs : callable or None
         Returns, for an appliance and the ids on its job list, which were listed before and which
         of these have ended. None if the orders contain both.
-    typed : dict
+    passwords : dict
         Typed passwords, by source and user.
     """
 
     key: str = field(default_factory=lambda: uuid4().hex)
-    pace: Pace = field(default_factory=Pace)
+    control: ConcurrencyControl = field(default_factory=ConcurrencyControl)
     stop: threading.Event = field(default_factory=threading.Event)
     known_jobs: Callable[[str, Collection[str]], KnownJobs] | None = None
-    typed: dict[tuple[PasswordSource, str], str] = field(default_factory=dict, repr=False)
+    passwords: dict[tuple[PasswordSource, str], str] = field(default_factory=dict, repr=False)
 
     def password_of(self, appliance: Appliance) -> str:
         """Return the password of an appliance.
@@ -57,7 +57,7 @@ class Here:
         if source.kind != "prompt":
             return source.read(user)
         try:
-            return self.typed[source, user]
+            return self.passwords[source, user]
         except KeyError:
             raise CredentialError(
                 f"No password: {user} would have to type it for {appliance.name}, and a typed "
@@ -66,17 +66,17 @@ class Here:
             ) from None
 
 
-HERE: dict[str, Here] = {}
-NOBODY = Here()
+LOCAL_STATES: dict[str, LocalState] = {}
+NO_STATE = LocalState()
 
 
 @contextmanager
-def at_home(
+def local_state(
     appliances: Iterable[Appliance],
     *,
     stop: threading.Event | None = None,
     known_jobs: Callable[[str, Collection[str]], KnownJobs] | None = None,
-) -> Iterator[Here]:
+) -> Iterator[LocalState]:
     """Hold the process-local state of a collection while the context lasts.
 
     Parameters
@@ -87,20 +87,28 @@ def at_home(
     stop : Event, optional
         Stop event of the caller; default: a new one.
     known_jobs : callable, optional
-        As in `Here`.
+        As in `LocalState`.
 
     Yields
     ------
-    Here
-        The state; `HERE` holds it by its key.
+    LocalState
+        The state; `LOCAL_STATES` holds it by its key.
     """
-    wanted = {(one.password, one.user) for one in appliances if one.password.kind == "prompt"}
-    known = {entry: word for here in list(HERE.values()) for entry, word in here.typed.items()}
-    here = Here(stop=stop or threading.Event(), known_jobs=known_jobs)
-    for source, user in sorted(wanted, key=repr):
-        here.typed[source, user] = known.get((source, user)) or source.read(user)
-    HERE[here.key] = here
+    sources = {
+        (appliance.password, appliance.user)
+        for appliance in appliances
+        if appliance.password.kind == "prompt"
+    }
+    known_passwords = {
+        entry: password
+        for other in list(LOCAL_STATES.values())
+        for entry, password in other.passwords.items()
+    }
+    state = LocalState(stop=stop or threading.Event(), known_jobs=known_jobs)
+    for source, user in sorted(sources, key=repr):
+        state.passwords[source, user] = known_passwords.get((source, user)) or source.read(user)
+    LOCAL_STATES[state.key] = state
     try:
-        yield here
+        yield state
     finally:
-        del HERE[here.key]
+        del LOCAL_STATES[state.key]

@@ -9,13 +9,13 @@ import requests
 import urllib3
 
 from backupkit.client.limits import Limits
-from backupkit.client.trust import shown_fingerprint
+from backupkit.client.trust import fetch_fingerprint
 from backupkit.errors import ApplianceError, CertificateError, UnreachableError
 from backupkit.fleet import Appliance
 
-__all__ = ["NO_ANSWER", "connection_error"]
+__all__ = ["CONNECTION_ERRORS", "connection_error"]
 
-NO_ANSWER = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+CONNECTION_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 """Exceptions of an exchange that gets no response."""
 
 
@@ -27,7 +27,7 @@ def connection_error(
     Parameters
     ----------
     error : Exception
-        One of `NO_ANSWER`.
+        One of `CONNECTION_ERRORS`.
     appliance : Appliance
         Appliance that did not respond.
     limits : Limits
@@ -41,14 +41,14 @@ def connection_error(
         A `CertificateError` or an `UnreachableError`; the latter is retryable if the connection
         broke or a read timed out.
     """
-    host, causes = appliance.host, list(_causes(error))
+    host, causes = appliance.host, list(_exception_chain(error))
 
     def caused_by(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
 
     if caused_by(ssl.SSLCertVerificationError) or "Fingerprints did not match" in str(error):
         return CertificateError(_untrusted(appliance, causes, limits.connect))
-    passing = False
+    retryable = False
     if caused_by(socket.gaierror, urllib3.exceptions.NameResolutionError):
         text = f"No host is named {host}: the name lookup failed. Check the spelling in fleet.toml."
     elif caused_by(ConnectionRefusedError):
@@ -62,7 +62,7 @@ def connection_error(
             "not behind a firewall."
         )
     elif caused_by(urllib3.exceptions.TimeoutError, TimeoutError):
-        passing = True
+        retryable = True
         text = (
             f"{host} gave no answer to {what} in time ({limits.connect:g} s to connect, "
             f"{limits.read:g} s for each next byte). Check whether it is up and not overloaded."
@@ -72,16 +72,16 @@ def connection_error(
     ):
         text = f"{host} does not speak TLS on this port. Check the port in fleet.toml."
     else:
-        passing = True
+        retryable = True
         reason = next((c.strerror for c in causes if isinstance(c, OSError) and c.strerror), "")
-        told = f": {reason}" if reason else ""
-        text = f"The connection to {host} broke at {what}{told}. Try again later."
-    return UnreachableError(text, retryable=passing)
+        suffix = f": {reason}" if reason else ""
+        text = f"The connection to {host} broke at {what}{suffix}. Try again later."
+    return UnreachableError(text, retryable=retryable)
 
 
 def _untrusted(appliance: Appliance, causes: Sequence[BaseException], timeout: float) -> str:
     host, name = appliance.host, appliance.name
-    shown = shown_fingerprint(host, timeout)
+    shown = fetch_fingerprint(host, timeout)
     if appliance.fingerprint is not None:
         return (
             f"The certificate of {host} is not the one pinned for {name} in fleet.toml"
@@ -107,7 +107,7 @@ def _untrusted(appliance: Appliance, causes: Sequence[BaseException], timeout: f
     return text + "."
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def _exception_chain(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and all its causes, chained or wrapped."""
     seen: set[int] = set()
     waiting: list[Any] = [error]

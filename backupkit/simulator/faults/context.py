@@ -6,11 +6,11 @@ from collections.abc import Callable
 from backupkit.simulator.appliance import SimulatedAppliance
 from backupkit.simulator.faults.fault import Fault
 from backupkit.simulator.routes import respond
-from backupkit.simulator.wire import FaultError, Reply, Request, failed
+from backupkit.simulator.wire import FaultError, Reply, Request, error_reply
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Case:
+class FaultContext:
     """Fault with its appliance and request."""
 
     fault: Fault
@@ -18,13 +18,13 @@ class Case:
     request: Request
     seed: int
 
-    def normal(self) -> Reply:
+    def regular_reply(self) -> Reply:
         """Run the operation, and return its regular reply."""
         return respond(self.appliance, self.request)
 
-    def refused(self, error: FaultError) -> Reply:
+    def error_reply(self, error: FaultError) -> Reply:
         """Return an error of the API in the format of flavour and release."""
-        return failed(self.request.flavour, self.appliance.release, error)
+        return error_reply(self.request.flavour, self.appliance.release, error)
 
 
-Answering = Callable[[Case], Reply]
+ReplyFunction = Callable[[FaultContext], Reply]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 import backupkit as bk
-from backupkit.cli.options import AsJson, FleetFile, print_json, records
+from backupkit.cli.options import AsJson, FleetOption, print_json, records
 from backupkit.errors import SettingsError, one_line
 
 if TYPE_CHECKING:
@@ -23,14 +23,14 @@ __all__ = ["doctor"]
 
 SOME_FAILED: Final = 3
 ALL_FAILED: Final = 4
-NAMED: Final = 5
-WIDEST: Final = 110
+MAX_NAMES: Final = 5
+MAX_WIDTH: Final = 110
 SYMBOLS: Final = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "-"}
 PLAIN: Final = {"ok": "+", "warning": "!", "failed": "x", "skipped": "-"}
 
 
 def doctor(
-    fleet: FleetFile,
+    fleet: FleetOption,
     names: Annotated[
         list[str] | None, typer.Argument(metavar="NAME", help="Check these appliances alone.")
     ] = None,
@@ -44,32 +44,40 @@ def doctor(
 
     Exit code: 0 all is fine (warnings, too), 3 some appliance failed a check, 4 each of them did.
     """
-    checks = bk.doctor(_chosen(bk.Fleet.load(fleet), fleet, names or []))
+    checks = bk.doctor(_selected(bk.Fleet.load(fleet), fleet, names or []))
     results = {
-        str(name): set(told) for name, told in checks.groupby("appliance", sort=False)["result"]
+        str(name): set(values) for name, values in checks.groupby("appliance", sort=False)["result"]
     }
     if as_json:
         print_json(records(checks))
     else:
         for line in _lines(checks, results, everything=everything):
             typer.echo(_printable(line))
-    failed = sum("failed" in told for told in results.values())
+    failed = sum("failed" in values for values in results.values())
     if failed == len(results):
         return ALL_FAILED
     return SOME_FAILED if failed else 0
 
 
-def _chosen(fleet: "Fleet", path: Path, names: Sequence[str]) -> Sequence["Appliance"]:
+def _selected(fleet: "Fleet", path: Path, names: Sequence[str]) -> Sequence["Appliance"]:
     """Return the named appliances, even disabled ones; without names, all enabled ones."""
     if not names and not len(fleet):
         raise SettingsError(f"{path}: no appliance to check; add one as [[appliance]].")
-    known = [appliance.name for appliance in fleet.appliances]
+    all_names = [appliance.name for appliance in fleet.appliances]
     for name in names:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f'did you mean "{close[0]}"?' if close else f"there are {_some(known)}."
+        if name not in all_names:
+            similar = difflib.get_close_matches(name, all_names, n=1)
+            hint = (
+                f'did you mean "{similar[0]}"?'
+                if similar
+                else f"there are {_first_names(all_names)}."
+            )
             raise SettingsError(f'{path}: no appliance is named "{name}"; {hint}')
-    return [one for one in fleet.appliances if one.name in names] if names else list(fleet)
+    return (
+        [appliance for appliance in fleet.appliances if appliance.name in names]
+        if names
+        else list(fleet)
+    )
 
 
 def _lines(
@@ -77,41 +85,41 @@ def _lines(
 ) -> Iterator[str]:
     """Yield the lines of each appliance, then a summary."""
     symbols = SYMBOLS if _can_show("".join(SYMBOLS.values())) else PLAIN
-    wide = max(len(name) for name in results)
-    parted = True
+    width = max(len(name) for name in results)
+    separated = True
     for name, rows in checks.groupby("appliance", sort=False):
-        found = dict(zip(rows["check"], rows["found"], strict=True))
-        told = dict(zip(rows["check"], rows["result"], strict=True))
-        trouble = [
-            f"{result}: {', '.join(check for check in told if told[check] == result)}"
+        messages = dict(zip(rows["check"], rows["found"], strict=True))
+        by_check = dict(zip(rows["check"], rows["result"], strict=True))
+        problems = [
+            f"{result}: {', '.join(check for check in by_check if by_check[check] == result)}"
             for result in ("failed", "warning")
-            if result in told.values()
+            if result in by_check.values()
         ]
-        worst = trouble[0].partition(":")[0] if trouble else "ok"
-        summary = "; ".join(trouble) or f"ok: {found['version']}, {found['job list']}"
-        detailed = bool(trouble) or everything
-        if detailed and not parted:
+        worst = problems[0].partition(":")[0] if problems else "ok"
+        summary = "; ".join(problems) or f"ok: {messages['version']}, {messages['job list']}"
+        detailed = bool(problems) or everything
+        if detailed and not separated:
             yield ""
-        yield f"{symbols[worst]} {one_line(str(name)):{wide}}  {summary}"
+        yield f"{symbols[worst]} {one_line(str(name)):{width}}  {summary}"
         if detailed:
             yield from _details(rows, symbols, everything=everything)
             yield ""
-        parted = detailed
-    if not parted:
+        separated = detailed
+    if not separated:
         yield ""
-    yield _sum(results)
+    yield _summary(results)
 
 
 def _details(
     rows: "pd.DataFrame", symbols: Mapping[str, str], *, everything: bool
 ) -> Iterator[str]:
     """Yield one line per check, with advice below it; skipped checks share one line."""
-    wide = max(len(check) for check in rows["check"])
+    width = max(len(check) for check in rows["check"])
     folded = [] if everything else list(rows.loc[rows["result"] == "skipped", "check"])
     for row in rows.itertuples():
         if row.check in folded:
             continue
-        head = f"  {symbols[str(row.result)]} {row.result:7}  {row.check:{wide}}  "
+        head = f"  {symbols[str(row.result)]} {row.result:7}  {row.check:{width}}  "
         yield from _wrapped(str(row.found), head)
         if isinstance(row.advice, str):
             yield from _wrapped(row.advice, f"{'':{len(head)}}> ")
@@ -125,7 +133,7 @@ def _wrapped(text: str, head: str) -> Sequence[str]:
         return [head + text]
     return textwrap.wrap(
         text,
-        max(len(head) + 20, min(WIDEST, shutil.get_terminal_size().columns)),
+        max(len(head) + 20, min(MAX_WIDTH, shutil.get_terminal_size().columns)),
         initial_indent=head,
         subsequent_indent=" " * len(head),
         break_long_words=False,
@@ -133,20 +141,20 @@ def _wrapped(text: str, head: str) -> Sequence[str]:
     )
 
 
-def _sum(results: Mapping[str, set[str]]) -> str:
-    failed = [name for name, told in results.items() if "failed" in told]
+def _summary(results: Mapping[str, set[str]]) -> str:
+    failed = [name for name, values in results.items() if "failed" in values]
     warned = [name for name in results if name not in failed and "warning" in results[name]]
     fine, count = len(results) - len(failed) - len(warned), len(results)
     plural, verb = "" if count == 1 else "s", "is" if 1 in {fine, count} else "are"
     text = f"{fine} of {count} appliance{plural} {verb} fine"
-    text += f"; {len(warned)} with a warning: {_some(warned)}" if warned else ""
-    return text + (f"; {len(failed)} failed: {_some(failed)}" if failed else "")
+    text += f"; {len(warned)} with a warning: {_first_names(warned)}" if warned else ""
+    return text + (f"; {len(failed)} failed: {_first_names(failed)}" if failed else "")
 
 
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - NAMED
-    shown = ", ".join(one_line(name) for name in names[:NAMED])
-    return f"{shown} and {more:,} more" if more > 0 else shown
+def _first_names(names: Sequence[str]) -> str:
+    more = len(names) - MAX_NAMES
+    text = ", ".join(one_line(name) for name in names[:MAX_NAMES])
+    return f"{text} and {more:,} more" if more > 0 else text
 
 
 def _can_show(text: str) -> bool:

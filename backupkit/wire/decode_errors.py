@@ -4,13 +4,13 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["UNREADABLE", "fault"]
+__all__ = ["DECODE_EXCEPTIONS", "decode_error_message"]
 
-UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+DECODE_EXCEPTIONS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """Exceptions that decoding can raise."""
 
 
-def fault(body: bytes, error: Exception) -> str:
+def decode_error_message(body: bytes, error: Exception) -> str:
     """Return the message of a decoding error, without quoting the body.
 
     Parameters
@@ -18,7 +18,7 @@ def fault(body: bytes, error: Exception) -> str:
     body : bytes
         Body that could not be decoded.
     error : Exception
-        One of `UNREADABLE`.
+        One of `DECODE_EXCEPTIONS`.
 
     Returns
     -------
@@ -27,7 +27,7 @@ def fault(body: bytes, error: Exception) -> str:
 
     Examples
     --------
-    >>> fault(b"", msgspec.DecodeError())
+    >>> decode_error_message(b"", msgspec.DecodeError())
     'is empty'
     """
     start = body.lstrip()[:1]

@@ -7,16 +7,16 @@ from typing import Annotated
 import typer
 
 import backupkit as bk
-from backupkit.cli.collecting import stoppable
-from backupkit.cli.options import AsJson, FleetFile, HistoryPlace, records
+from backupkit.cli.commands.collect import interrupt_on_sigterm
+from backupkit.cli.options import AsJson, FleetOption, HistoryOption, records
 from backupkit.errors import BackupkitWarning, SettingsError
 
 __all__ = ["watch"]
 
 
 def watch(
-    fleet: FleetFile,
-    history: HistoryPlace,
+    fleet: FleetOption,
+    history: HistoryOption,
     *,
     every: Annotated[
         str, typer.Option(metavar="10s", help="How long to wait between two looks.")
@@ -28,7 +28,7 @@ def watch(
     Each change is kept in the history. With --json each look is one line of JSON on stdout. Exit
     code: 0 nothing runs any more, 130 stopped with Ctrl-C; what was seen by then is kept.
     """
-    from backupkit.cli import bars  # noqa: PLC0415 # it loads pandas
+    from backupkit.cli import progress_display  # noqa: PLC0415 # it loads pandas
     from backupkit.history.options import load_keep_polls  # noqa: PLC0415 # so does this
     from backupkit.settings import parse_duration  # noqa: PLC0415
 
@@ -36,14 +36,18 @@ def watch(
     if not len(appliances):
         raise SettingsError(f"{fleet}: no appliance to ask; add one as [[appliance]].")
     pause = parse_duration(every, where="--every").total_seconds()
-    kept = bk.History(history, keep_polls=load_keep_polls(fleet))
-    kept.check_writable()
-    with stoppable(), bars.suited() as shown, warnings.catch_warnings():
+    store = bk.History(history, keep_polls=load_keep_polls(fleet))
+    store.check_writable()
+    with (
+        interrupt_on_sigterm(),
+        progress_display.make_display() as display,
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore", category=BackupkitWarning)  # each poll shows the errors
-        for frame in bk.watch(appliances, kept, every=pause):
+        for frame in bk.watch(appliances, store, every=pause):
             if as_json:
                 typer.echo(json.dumps(records(frame), ensure_ascii=False))
-            shown.show(frame)
+            display.show(frame)
             last = frame
-    typer.echo(bars.summary(last), err=True)
+    typer.echo(progress_display.summary(last), err=True)
     return 0

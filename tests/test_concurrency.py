@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from backupkit import collect
-from backupkit.collect.pace import Pace
+from backupkit.collect.concurrency import ConcurrencyControl
 from backupkit.simulator import Scenario, SimulatedFleet
 from tests.conftest import EPOCH, QUICK, Simulated, epoch
 
@@ -25,9 +25,9 @@ class Machine:
         self.time += seconds
         self.used += busy * seconds
 
-    def pace(self) -> Pace:
+    def pace(self) -> ConcurrencyControl:
         """Watch this machine."""
-        return Pace(lambda: self.time, lambda: self.used)
+        return ConcurrencyControl(lambda: self.time, lambda: self.used)
 
 
 class TestPace:
@@ -39,20 +39,20 @@ class TestPace:
         machine = Machine()
         pace = machine.pace()
         machine.goes_on(0.01, busy=busy)
-        assert pace.more() is more
+        assert pace.may_grow() is more
 
     def test_too_soon(self) -> None:
         """Within 4 ms it says what it said before."""
         machine = Machine()
         pace = machine.pace()
         machine.goes_on(0.003, busy=0)
-        assert not pace.more()
+        assert not pace.may_grow()
         machine.goes_on(0.003, busy=0)
-        assert pace.more()
+        assert pace.may_grow()
         machine.goes_on(0.003, busy=1)
-        assert pace.more()
+        assert pace.may_grow()
         machine.goes_on(0.003, busy=1)
-        assert not pace.more()
+        assert not pace.may_grow()
 
     def test_busy_with_something_else(self) -> None:
         """Each second it says so anyway: the work may be another's."""
@@ -61,7 +61,7 @@ class TestPace:
         said = []
         for _ in range(300):
             machine.goes_on(0.01, busy=1)
-            said.append(pace.more())
+            said.append(pace.may_grow())
         assert said.count(True) == pytest.approx(3, abs=1)
         assert not any(said[:99])
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 import backupkit as bk
-from backupkit.cli.options import AsJson, FleetFile, HistoryPlace, print_json, records
+from backupkit.cli.options import AsJson, FleetOption, HistoryOption, print_json, records
 from backupkit.errors import BackupkitWarning, SettingsError, one_line
 
 if TYPE_CHECKING:
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from backupkit.fleet import Fleet
     from backupkit.history import AppendResult, History
 
-__all__ = ["SOME_UNREAD", "collect", "collect_into", "say_some", "stoppable"]
+__all__ = ["SOME_UNREAD", "collect", "collect_into", "echo_truncated", "interrupt_on_sigterm"]
 
 SOME_UNREAD: Final = 3
 NONE_READ: Final = 4
 STOPPED: Final = 130
-_SHOWN: Final = 20
+_MAX_LINES: Final = 20
 _DEADLINE: Final = "15m"
 
 
 def collect(  # one parameter per option
-    fleet: FleetFile,
-    history: HistoryPlace,
+    fleet: FleetOption,
+    history: HistoryOption,
     *,
     deadline: Annotated[
         str, typer.Option(metavar="15m", help="How long the round may take.")
@@ -66,14 +66,14 @@ def collect(  # one parameter per option
         at_once=at_once,
         per_appliance=per_appliance,
     )
-    kept = bk.History(history, keep_polls=load_keep_polls(fleet))
-    kept.check_writable()
-    with stoppable():
+    store = bk.History(history, keep_polls=load_keep_polls(fleet))
+    store.check_writable()
+    with interrupt_on_sigterm():
         snapshot, added = collect_into(
-            appliances, kept, limits=limits, strategy=strategy, full=full
+            appliances, store, limits=limits, strategy=strategy, full=full
         )
     if as_json:
-        print_json(_round(snapshot, added))
+        print_json(_as_json(snapshot, added))
     return STOPPED if snapshot.stopped else _collect_code(snapshot)
 
 
@@ -86,49 +86,49 @@ def collect_into(
     full: bool = False,
 ) -> tuple["Snapshot", "AppendResult"]:
     """Collect, store the result, and print a summary."""
-    with warnings.catch_warnings(record=True) as warned:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", category=BackupkitWarning)
         snapshot = bk.collect(
             fleet, known=None if full else history, limits=limits, strategy=strategy
         )
     added = history.append(snapshot)
-    _say(snapshot, added)
+    _echo_summary(snapshot, added)
     if snapshot.stopped or snapshot.polls["ok"].any():  # else the summary says that none was read
-        for warning in warned:
+        for warning in caught:
             typer.echo(f"  {warning.message}", err=True)
-    for row in added.conflicts.head(_SHOWN).itertuples():
-        job, before = one_line(str(row.job_id)), _span(row, "known_")
+    for row in added.conflicts.head(_MAX_LINES).itertuples():
+        job_id, old_span = one_line(str(row.job_id)), _span(row, "known_")
         typer.echo(
-            f"  {row.appliance}: job {job} had ended, {before}, and is now told as "
+            f"  {row.appliance}: job {job_id} had ended, {old_span}, and is now told as "
             f"{_span(row, '')}. Both are kept, and the newer counts.",
             err=True,
         )
-    say_some(
+    echo_truncated(
         [f"{row.appliance}: {row.detail}" for row in snapshot.errors.itertuples()],
         rest="; --json tells all, and so does the report.",
     )
     return snapshot, added
 
 
-def say_some(lines: Sequence[str], *, rest: str = "") -> None:
+def echo_truncated(lines: Sequence[str], *, rest: str = "") -> None:
     """Print the first lines, and the number of the others."""
-    for line in lines[:_SHOWN]:
+    for line in lines[:_MAX_LINES]:
         typer.echo(f"  {line}", err=True)
-    if (more := len(lines) - _SHOWN) > 0:
+    if (more := len(lines) - _MAX_LINES) > 0:
         typer.echo(f"  and {more:,} more{rest}", err=True)
 
 
-def _say(snapshot: "Snapshot", added: "AppendResult") -> None:
+def _echo_summary(snapshot: "Snapshot", added: "AppendResult") -> None:
     """Print a summary of the collection in one sentence."""
     polls, errors = snapshot.polls, snapshot.errors
     good = polls[polls["ok"].fillna(value=False).astype("bool")]
     read, listed = len(good), int(polls["jobs_listed"].sum())
     unread = int((errors["job_id"].notna() & errors["appliance"].isin(good["appliance"])).sum())
-    known = int(good["jobs_listed"].sum()) - int(good["jobs_changed"].sum()) - unread
+    unchanged = int(good["jobs_listed"].sum()) - int(good["jobs_changed"].sum()) - unread
     parts = [f"{listed:,} jobs listed", f"{added.new:,} new"]
     parts += [f"{added.changed:,} changed"] if added.changed else []
     parts += [f"{added.vanished:,} listed no more"] if added.vanished else []
-    parts += [f"{known:,} known and not asked for again"] if known > 0 else []
+    parts += [f"{unchanged:,} known and not asked for again"] if unchanged > 0 else []
     typer.echo(
         f"Read {read} of {len(polls)} appliances: {', '.join(parts)}, in "
         f"{int(polls['requests'].sum()):,} requests.",
@@ -137,13 +137,13 @@ def _say(snapshot: "Snapshot", added: "AppendResult") -> None:
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
+def interrupt_on_sigterm() -> Iterator[None]:
     """Handle SIGTERM like Ctrl-C: close the sessions, and keep what was read."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _collect_code(snapshot: "Snapshot") -> int:
@@ -158,7 +158,7 @@ def _span(row: Any, prefix: str) -> str:  # noqa: ANN401 # a row of conflicts
     return " to ".join(f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in times)
 
 
-def _round(snapshot: "Snapshot", added: "AppendResult") -> dict[str, Any]:
+def _as_json(snapshot: "Snapshot", added: "AppendResult") -> dict[str, Any]:
     return {
         "read": int(snapshot.polls["ok"].sum()),
         "asked": len(snapshot.polls),

@@ -16,8 +16,8 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from backupkit.client import Limits
-from backupkit.doctor import answers, way
-from backupkit.doctor.finding import Finding, Typed, Visit, failure
+from backupkit.doctor import api_checks, connectivity
+from backupkit.doctor.finding import CheckContext, Finding, TypedPasswords, failure
 from backupkit.errors import (
     BackupkitError,
     CredentialError,
@@ -32,10 +32,10 @@ __all__ = ["doctor"]
 WORKERS: Final = 64
 """Number of appliances that are checked concurrently."""
 
-_LONGEST_FOUND: Final = 300
-_LONGEST_ADVICE: Final = 1_000  # a fingerprint and two ways to use it
+_MAX_FOUND: Final = 300
+_MAX_ADVICE: Final = 1_000  # a fingerprint and two ways to use it
 
-_Look: TypeAlias = Callable[[Visit], Finding]
+_Check: TypeAlias = Callable[[CheckContext], Finding]
 
 
 def doctor(
@@ -80,11 +80,11 @@ def doctor(
     appliances = list(fleet)
     limits = limits or Limits()
     now = clock or (lambda: datetime.now(UTC))
-    typed = _ask_for_passwords(appliances)
-    stop, due = threading.Event(), monotonic() + limits.round
+    typed = _prompt_for_passwords(appliances)
+    stop, deadline = threading.Event(), monotonic() + limits.round
     with (
         ThreadPoolExecutor(max_workers=max(1, min(workers, len(appliances)))) as pool,
-        _stopped_early(pool, stop),
+        _stop_on_error(pool, stop),
         tqdm(
             total=len(appliances),
             desc="Checking",
@@ -93,7 +93,7 @@ def doctor(
         ) as bar,
     ):
         futures = [
-            pool.submit(_examine, appliance, typed, limits, due, stop, now)
+            pool.submit(_check_appliance, appliance, typed, limits, deadline, stop, now)
             for appliance in appliances
         ]
         for future in as_completed(futures):
@@ -104,7 +104,7 @@ def doctor(
 
 
 @contextmanager
-def _stopped_early(pool: ThreadPoolExecutor, stop: threading.Event) -> Iterator[None]:
+def _stop_on_error(pool: ThreadPoolExecutor, stop: threading.Event) -> Iterator[None]:
     """Stop all checks if an error or Ctrl-C ends the run."""
     try:
         yield
@@ -114,11 +114,15 @@ def _stopped_early(pool: ThreadPoolExecutor, stop: threading.Event) -> Iterator[
         raise
 
 
-def _ask_for_passwords(appliances: Sequence[Appliance]) -> Typed:
+def _prompt_for_passwords(appliances: Sequence[Appliance]) -> TypedPasswords:
     """Prompt once for each password to be typed, before threads start."""
-    wanted = {(one.password, one.user) for one in appliances if one.password.kind == "prompt"}
+    sources = {
+        (appliance.password, appliance.user)
+        for appliance in appliances
+        if appliance.password.kind == "prompt"
+    }
     typed: dict[tuple[PasswordSource, str], str | CredentialError] = {}
-    for source, user in sorted(wanted, key=repr):
+    for source, user in sorted(sources, key=repr):
         try:
             typed[source, user] = source.read(user)
         except CredentialError as error:  # affects only the appliances with this password
@@ -126,59 +130,61 @@ def _ask_for_passwords(appliances: Sequence[Appliance]) -> Typed:
     return typed
 
 
-def _examine(
+def _check_appliance(
     appliance: Appliance,
-    typed: Typed,
+    typed: TypedPasswords,
     limits: Limits,
-    due: float,
+    deadline: float,
     stop: threading.Event,
     now: Callable[[], datetime],
 ) -> list[tuple[object, ...]]:
     """Run all checks of one appliance, and return the rows."""
     rows: list[tuple[object, ...]] = []
-    unmet: dict[str, str] = {}  # failed or skipped check -> the check that caused it
+    failed_checks: dict[str, str] = {}  # failed or skipped check -> the check that caused it
     refused = False
     with ExitStack() as stack:
-        visit = Visit(appliance, typed, limits, due, stop, now, stack)
-        for check, needs, look in _STEPS:
+        context = CheckContext(appliance, typed, limits, deadline, stop, now, stack)
+        for check, needs, run in _STEPS:
             began = perf_counter()
-            blamed = next((unmet[need] for need in needs if need in unmet), None)
-            if blamed:
-                finding = Finding("skipped", f"needs the {blamed}")
+            failed_prerequisite = next(
+                (failed_checks[need] for need in needs if need in failed_checks), None
+            )
+            if failed_prerequisite:
+                finding = Finding("skipped", f"needs the {failed_prerequisite}")
             else:
                 try:
-                    finding = look(visit)
+                    finding = run(context)
                 except RightsError as error:
                     finding = Finding("skipped", "refused, too") if refused else failure(error)
                     refused = True
                 except BackupkitError as error:
                     finding = failure(error)
             if finding.result in {"failed", "skipped"}:
-                unmet[check] = blamed or check
+                failed_checks[check] = failed_prerequisite or check
             rows.append(
                 (
                     appliance.name,
                     check,
                     finding.result,
-                    one_line(finding.found, limit=_LONGEST_FOUND),
-                    finding.advice and one_line(finding.advice, limit=_LONGEST_ADVICE),
+                    one_line(finding.found, limit=_MAX_FOUND),
+                    finding.advice and one_line(finding.advice, limit=_MAX_ADVICE),
                     timedelta(seconds=perf_counter() - began),
                 )
             )
     return rows
 
 
-_STEPS: Final[tuple[tuple[str, tuple[str, ...], _Look], ...]] = (
-    ("address", (), way.address),
-    ("connection", ("address",), way.connection),
-    ("certificate", ("connection",), way.certificate),
-    ("password", (), way.password),
-    ("log-in", ("certificate", "password"), way.log_in),
-    ("job list", ("log-in",), answers.job_list),
-    ("job details", ("job list",), answers.job_details),
-    ("schedule", ("log-in",), answers.schedule),
-    ("version", ("log-in",), answers.version),
-    ("clock", ("certificate", "password"), answers.clock),
-    ("time zone", ("log-in",), answers.zone),
+_STEPS: Final[tuple[tuple[str, tuple[str, ...], _Check], ...]] = (
+    ("address", (), connectivity.address),
+    ("connection", ("address",), connectivity.connection),
+    ("certificate", ("connection",), connectivity.certificate),
+    ("password", (), connectivity.password),
+    ("log-in", ("certificate", "password"), connectivity.log_in),
+    ("job list", ("log-in",), api_checks.job_list),
+    ("job details", ("job list",), api_checks.job_details),
+    ("schedule", ("log-in",), api_checks.schedule),
+    ("version", ("log-in",), api_checks.version),
+    ("clock", ("certificate", "password"), api_checks.clock),
+    ("time zone", ("log-in",), api_checks.zone),
 )
 """Name, prerequisites and function of each check."""
