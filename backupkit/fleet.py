@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, Self, TypeVar
 
 import msgspec
 
-from backupkit.display import panel, table
+from backupkit.display import container, table
 from backupkit.errors import CredentialError, SettingsError
 from backupkit.settings import convert, read_toml, time_zone
 
@@ -405,7 +405,7 @@ class Fleet:
             for one in islice(self, SHOWN)
         ]
         shown = table(_COLUMNS, rows, caption=repr(self), limit=SHOWN, total=len(self))
-        return str(panel(shown))
+        return str(container(shown))
 
 
 def typed(

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import pandas as pd
 
 from backupkit.assessment import CHANGE_KINDS, Comparison
-from backupkit.display.wording import instant, tidy
-from backupkit.report.facts import STATE_WORDS, Change, ChangeGroup, Changes, Link
+from backupkit.display.wording import format_timestamp, sanitise
+from backupkit.report.facts import STATE_LABELS, Change, ChangeGroup, Changes, Link
 
 __all__ = ["changes_of", "period_of"]
 
@@ -36,9 +36,9 @@ def changes_of(comparison: Comparison, links: Mapping[str, Link]) -> Changes:
         shown = tuple(_change(row, links) for _, row in rows.head(_SHOWN).iterrows())
         groups.append(ChangeGroup(kind, len(rows), shown, len(rows) - len(shown)))
     return Changes(
-        against=f"the report as of {instant(comparison.now)} UTC on "
+        against=f"the report as of {format_timestamp(comparison.now)} UTC on "
         f"{period_of(comparison.start, comparison.end)}",
-        since=instant(comparison.now),
+        since=format_timestamp(comparison.now),
         sentence=comparison.sentence,
         groups=tuple(groups),
     )
@@ -52,8 +52,8 @@ def period_of(start: pd.Timestamp, end: pd.Timestamp) -> str:
     >>> period_of(pd.Timestamp("2026-11-02", tz="UTC"), pd.Timestamp("2026-11-09", tz="UTC"))
     '2026-11-02 to 2026-11-09 00:00 UTC'
     """
-    begin = f"{start:%Y-%m-%d}" if start == start.normalize() else instant(start)
-    return f"{begin} to {instant(end)} UTC"
+    begin = f"{start:%Y-%m-%d}" if start == start.normalize() else format_timestamp(start)
+    return f"{begin} to {format_timestamp(end)} UTC"
 
 
 def _change(row: pd.Series, links: Mapping[str, Link]) -> Change:
@@ -61,12 +61,12 @@ def _change(row: pd.Series, links: Mapping[str, Link]) -> Change:
     about = None if pd.isna(name) else str(name)
     return Change(
         appliance=None if about is None else links.get(about),
-        text=tidy(row["signature"], limit=400) if about is None else tidy(about, limit=80),
+        text=sanitise(row["signature"], limit=400) if about is None else sanitise(about, limit=80),
         was=_word(row["was"]),
         now=_word(row["now"]),
-        detail=tidy(row["detail"], limit=400),
+        detail=sanitise(row["detail"], limit=400),
     )
 
 
 def _word(state: object) -> str:
-    return STATE_WORDS[state] if isinstance(state, str) else ""
+    return STATE_LABELS[state] if isinstance(state, str) else ""

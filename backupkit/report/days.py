@@ -7,7 +7,7 @@ import pandas as pd
 from backupkit import plots
 from backupkit.analysis import trend
 from backupkit.assessment import Assessment
-from backupkit.display.wording import day, hours, ratio, tidy
+from backupkit.display.wording import day, hours, ratio, sanitise
 from backupkit.plots.matrix import nights
 from backupkit.plots.style import SLOT_LOOKS
 from backupkit.report.facts import Link, Matrix, MatrixBlock, MatrixRow, Trend, TrendDay
@@ -133,7 +133,7 @@ def matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
 def _places(appliances: pd.DataFrame) -> dict[str, str]:
     """Return each appliance's site; its group if all sites are equal; "" if groups are too."""
     for column, word in (("site", "no site"), ("group", "no group")):
-        texts = [tidy(text, limit=80) or word for text in appliances[column]]
+        texts = [sanitise(text, limit=80) or word for text in appliances[column]]
         if len(set(texts)) > 1:
             return dict(zip(appliances.index.astype(str), texts, strict=True))
     return dict.fromkeys(appliances.index.astype(str), "")

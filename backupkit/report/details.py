@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 from backupkit.assessment import Assessment
-from backupkit.display.wording import tidy
+from backupkit.display.wording import sanitise
 from backupkit.policy.showing import excluded_of, numbers_of, others_of
 from backupkit.report.days import matrix, trend_of
 from backupkit.report.facts import Details, Link, LintFinding
@@ -63,9 +63,9 @@ def details_of(assessment: Assessment) -> Details:
         sources_more=listed_more,
         other_figures=figures_of(assessment.fleet, _OTHER_FIGURES),
         policy=tuple(numbers_of(policy).items()),
-        policies=tuple((tidy(who, limit=80), numbers) for who, numbers in others_of(policy)),
+        policies=tuple((sanitise(who, limit=80), numbers) for who, numbers in others_of(policy)),
         windows=tuple(
-            (tidy(whom, limit=400), when or "always", tidy(reason, limit=400))
+            (sanitise(whom, limit=400), when or "always", sanitise(reason, limit=400))
             for whom, when, reason in excluded_of(policy)
         ),
         again=(
@@ -84,8 +84,8 @@ def _lint(assessment: Assessment, links: Mapping[str, Link]) -> tuple[LintFindin
             LintFinding(
                 severity=str(severity),
                 rule=str(rule),
-                finding=tidy(rows["finding"].iloc[0], limit=400),
-                advice=tidy(rows["advice"].iloc[0], limit=400),
+                finding=sanitise(rows["finding"].iloc[0], limit=400),
+                advice=sanitise(rows["advice"].iloc[0], limit=400),
                 count=len(rows),
                 names=names,
                 more=len(rows) - len(names),

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from backupkit.display.wording import STATE_WORDS
+from backupkit.display.wording import STATE_LABELS
 
 __all__ = [
-    "STATE_WORDS",
+    "STATE_LABELS",
     "Act",
     "ApplianceFacts",
     "Change",

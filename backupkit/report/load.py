@@ -7,7 +7,15 @@ import pandas as pd
 from backupkit import plots
 from backupkit.analysis import target_of
 from backupkit.assessment import Assessment
-from backupkit.display.wording import NO_DATA, instant, number, ratio, size, span, tidy
+from backupkit.display.wording import (
+    NO_DATA,
+    format_duration,
+    format_number,
+    format_timestamp,
+    ratio,
+    sanitise,
+    size,
+)
 from backupkit.report.facts import LateStart, Link, Load, Picture, Running, TargetLoad
 from backupkit.report.messages import messages_text
 from backupkit.report.pictures import picture
@@ -53,9 +61,9 @@ def load_of(assessment: Assessment, links: Mapping[str, Link]) -> Load:
         finding=finding,
         targets=tuple(
             TargetLoad(
-                name=tidy(name, limit=120),
-                appliances=number(row["appliances"]),
-                runs=number(row["runs"]),
+                name=sanitise(name, limit=120),
+                appliances=format_number(row["appliances"]),
+                runs=format_number(row["runs"]),
                 most=_at_once(row["most"], row["most_at"]),
                 planned=_at_once(row["planned"], row["planned_at"]),
                 sent=size(row["sent"]),
@@ -73,12 +81,12 @@ def _running(job: pd.Series, assessment: Assessment, links: Mapping[str, Link]) 
     usual = assessment.baselines["typical_duration"].get(job["appliance"], pd.NaT)
     return Running(
         appliance=links[job["appliance"]],
-        start=instant(job["start_time"]),
-        elapsed=span(assessment.now - job["start_time"]),
+        start=format_timestamp(job["start_time"]),
+        elapsed=format_duration(assessment.now - job["start_time"]),
         progress=NO_DATA if pd.isna(job["progress"]) else f"at {job['progress']:.0f} %",
-        usual=span(usual),
-        remark="; ".join(tidy(rule, limit=200) for rule in own["rule"]),
-        message=tidy(last, limit=300),
+        usual=format_duration(usual),
+        remark="; ".join(sanitise(rule, limit=200) for rule in own["rule"]),
+        message=sanitise(last, limit=300),
     )
 
 
@@ -90,19 +98,24 @@ def _starts(assessment: Assessment, links: Mapping[str, Link]) -> tuple[str, tup
     both = recent.merge(began, on=["appliance", "job_id"])
     if both.empty:
         return "In the last day no run of a schedule began.", ()
-    off = (both["start_time"] - both["slot"]).rename("off")
-    odd = both.join(off)[off.abs() > _PUNCTUAL]
-    told = ratio(len(both) - len(odd), len(both), "runs")
-    far = odd.iloc[(-odd["off"].abs()).argsort(kind="stable")].head(_STARTS)
-    return f"In the last day {told} began within 5 min of their time.", tuple(
+    delay = (both["start_time"] - both["slot"]).rename("delay")
+    off_schedule = both.join(delay)[delay.abs() > _PUNCTUAL]
+    punctual = ratio(len(both) - len(off_schedule), len(both), "runs")
+    order = (-off_schedule["delay"].abs()).argsort(kind="stable")
+    largest = off_schedule.iloc[order].head(_STARTS)
+    return f"In the last day {punctual} began within 5 min of their time.", tuple(
         LateStart(
             appliance=links[row["appliance"]],
-            planned=instant(row["slot"]),
-            started=instant(row["start_time"]),
-            delay=f"{span(abs(row['off']))} {'late' if row['off'] > pd.Timedelta(0) else 'early'}",
+            planned=format_timestamp(row["slot"]),
+            started=format_timestamp(row["start_time"]),
+            delay=_format_delay(row["delay"]),
         )
-        for _, row in far.iterrows()
+        for _, row in largest.iterrows()
     )
+
+
+def _format_delay(delay: pd.Timedelta) -> str:
+    return f"{format_duration(abs(delay))} {'late' if delay > pd.Timedelta(0) else 'early'}"
 
 
 def _picture(assessment: Assessment) -> tuple[Picture | None, str]:
@@ -111,7 +124,7 @@ def _picture(assessment: Assessment) -> tuple[Picture | None, str]:
         return None, "No job of this period tells where it went."
     top = loads.iloc[0]
     finding = (
-        f"Busiest: {tidy(loads.index[0], limit=120)}, at most "
+        f"Busiest: {sanitise(loads.index[0], limit=120)}, at most "
         f"{_at_once(top['most'], top['most_at'])}."
     )
     jobs = assessment.jobs
@@ -125,4 +138,4 @@ def _picture(assessment: Assessment) -> tuple[Picture | None, str]:
 def _at_once(most: object, when: pd.Timestamp) -> str:
     if pd.isna(most) or pd.isna(when):  # type: ignore[call-overload] # a cell of a frame
         return NO_DATA
-    return f"{most:,} at once ({instant(when)} UTC)"
+    return f"{most:,} at once ({format_timestamp(when)} UTC)"

@@ -8,7 +8,7 @@ from typing import Final
 import pandas as pd
 
 from backupkit.assessment import Assessment
-from backupkit.display.wording import ratio, tidy
+from backupkit.display.wording import ratio, sanitise
 from backupkit.tables import STATES
 
 __all__ = ["Plugin", "plugin"]
@@ -102,7 +102,7 @@ def plugin(assessment: Assessment) -> Plugin:
         sentence = ", ".join([sentence, *told, *below])
         worst = list(risky)
     if worst:
-        named = ", ".join(tidy(name, limit=60) for name in worst[:_NAMED])
+        named = ", ".join(sanitise(name, limit=60) for name in worst[:_NAMED])
         more = f" and {len(worst) - _NAMED:,} more" if len(worst) > _NAMED else ""
         sentence = f"{sentence} ({named}{more})"
     performance = " ".join(_performance(assessment, len(risky)))

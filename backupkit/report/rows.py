@@ -7,10 +7,19 @@ import pandas as pd
 
 from backupkit.assessment import Assessment
 from backupkit.assessment.showing import exposure
-from backupkit.display.wording import NO_DATA, ago, hours, instant, ratio, size, span, tidy
+from backupkit.display.wording import (
+    NO_DATA,
+    format_duration,
+    format_relative,
+    format_timestamp,
+    hours,
+    ratio,
+    sanitise,
+    size,
+)
 from backupkit.plots.style import OUTCOME_LOOKS
 from backupkit.report.facts import (
-    STATE_WORDS,
+    STATE_LABELS,
     ApplianceFacts,
     Link,
     Run,
@@ -93,22 +102,22 @@ def _appliance(
     done = sum(row[f"slots_{state}"] for state in _DONE)
     missed = sum(row[f"slots_{state}"] for state in _MISSED)
     in_scope = row["compliant"] + row["breach"] + row["unknown"]
-    place = [tidy(row[part], limit=60) for part in ("site", "group")]
+    place = [sanitise(row[part], limit=60) for part in ("site", "group")]
     local = _zone(zone)
     return ApplianceFacts(
         appliance=link,
         place=", ".join(part for part in place if part),
         state=str(row["state"]),
-        word=STATE_WORDS[row["state"]],
-        reason=tidy(row["reason"], limit=400),
+        word=STATE_LABELS[row["state"]],
+        reason=sanitise(row["reason"], limit=400),
         exposure=exposure(row),
-        last_success=instant(row["last_success"]),
+        last_success=format_timestamp(row["last_success"]),
         rpo=ratio(hours(row["compliant"]), hours(in_scope), "h"),
         slots=ratio(done, done + missed + row["slots_unknown"]),
         attempts=ratio(row["attempts_ok"], row["attempts"]),
         strikes=NO_DATA if pd.isna(row["strikes"]) else str(row["strikes"]),
         schedules=schedules,
-        zone=tidy(zone, limit=60) if local else "",
+        zone=sanitise(zone, limit=60) if local else "",
         runs=tuple(_run(job, local) for _, job in runs.iterrows()),
         jobs=jobs,
     )
@@ -127,7 +136,9 @@ def job_facts(jobs: pd.DataFrame) -> tuple[tuple[str, Run], ...]:
     tuple of (str, Run)
         Appliance name and job, in the same order.
     """
-    return tuple((tidy(job["appliance"], limit=80), _run(job, None)) for _, job in jobs.iterrows())
+    return tuple(
+        (sanitise(job["appliance"], limit=80), _run(job, None)) for _, job in jobs.iterrows()
+    )
 
 
 def _run(job: pd.Series, zone: ZoneInfo | None) -> Run:
@@ -135,15 +146,15 @@ def _run(job: pd.Series, zone: ZoneInfo | None) -> Run:
     start = job["start_time"]
     running = job["outcome"] == "open" and pd.notna(job["progress"])
     return Run(
-        start=instant(start),
+        start=format_timestamp(start),
         local=f"{start.tz_convert(zone):%H:%M}" if zone and pd.notna(start) else "",
-        duration=span(job["duration"]),
+        duration=format_duration(job["duration"]),
         outcome=str(job["outcome"]),
         word=f"{look.symbol} {look.label}" + (f", {job['progress']:.0f} %" if running else ""),
-        type=tidy(job["type"], limit=40).lower(),
+        type=sanitise(job["type"], limit=40).lower(),
         size=size(job["size"]),
-        job_id=tidy(job["job_id"], limit=120),
-        message=tidy(messages_text(job["messages"])),
+        job_id=sanitise(job["job_id"], limit=120),
+        message=sanitise(messages_text(job["messages"])),
     )
 
 
@@ -168,10 +179,10 @@ def _plans(schedules: pd.DataFrame) -> dict[str, list[str]]:
             else "at no known time"
         )
         switched = ", switched off" if pd.notna(row["enabled"]) and not row["enabled"] else ""
-        text = f"“{row['schedule']}”: {often} {time} {tidy(row['timezone'])}".strip()
-        to = tidy(row["location"], limit=200)
+        text = f"“{row['schedule']}”: {often} {time} {sanitise(row['timezone'])}".strip()
+        to = sanitise(row["location"], limit=200)
         plans.setdefault(str(row["appliance"]), []).append(
-            tidy(text, limit=300) + switched + (f", to {to}" if to else "")
+            sanitise(text, limit=300) + switched + (f", to {to}" if to else "")
         )
     return plans
 
@@ -204,15 +215,15 @@ def sources(assessment: Assessment, links: Mapping[str, Link]) -> tuple[tuple[So
         Source(
             appliance=links[name],
             polls=ratio(row["polls_ok"], row["polls"]),
-            last_ok=instant(row["last_ok"]),
-            age=ago(row["last_ok"], assessment.now),
-            known_since=instant(row["known_since"]),
+            last_ok=format_timestamp(row["last_ok"]),
+            age=format_relative(row["last_ok"], assessment.now),
+            known_since=format_timestamp(row["known_since"]),
             ratio=ratio(hours(row["observed"]), hours(row["in_scope"]), "h"),
             zone=" - ".join(
-                text for name in ("timezone", "timezone_source") if (text := tidy(row[name]))
+                text for name in ("timezone", "timezone_source") if (text := sanitise(row[name]))
             ),
             skew=_skew(row["clock_skew"]),
-            version=" ".join(text for name in ("version", "api") if (text := tidy(row[name]))),
+            version=" ".join(text for name in ("version", "api") if (text := sanitise(row[name]))),
         )
         for name, row in rows_of(shown)
     )
@@ -223,5 +234,6 @@ def _skew(skew: pd.Timedelta) -> str:
     if pd.isna(skew):
         return NO_DATA
     if abs(skew) <= _SKEW:
-        return span(skew)
-    return f"{span(abs(skew))} {'fast' if skew > pd.Timedelta(0) else 'slow'}, corrected for"
+        return format_duration(skew)
+    direction = "fast" if skew > pd.Timedelta(0) else "slow"
+    return f"{format_duration(abs(skew))} {direction}, corrected for"

@@ -8,7 +8,7 @@ from pandas.api.typing import NAType
 
 from backupkit import plots
 from backupkit.assessment import Assessment
-from backupkit.display.wording import instant, ratio, size, span, tidy
+from backupkit.display.wording import format_duration, format_timestamp, ratio, sanitise, size
 from backupkit.report.facts import Growth, Link, Outlier, Sizes
 from backupkit.report.pictures import picture
 
@@ -84,11 +84,11 @@ def _outlier(row: pd.Series, links: Mapping[str, Link]) -> Outlier:
 
     return Outlier(
         appliance=links[row["appliance"]],
-        start=instant(row["start_time"]),
+        start=format_timestamp(row["start_time"]),
         kind=_KINDS[row["kind"]],
         value=words(row["value"]),
         typical=words(row["typical"]),
-        rule=tidy(row["rule"], limit=200),
+        rule=sanitise(row["rule"], limit=200),
     )
 
 
@@ -97,4 +97,4 @@ def _bytes(value: float | NAType) -> str:
 
 
 def _seconds(value: float | NAType) -> str:
-    return span(pd.NaT if pd.isna(value) else pd.Timedelta(seconds=value))
+    return format_duration(pd.NaT if pd.isna(value) else pd.Timedelta(seconds=value))

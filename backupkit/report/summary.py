@@ -8,11 +8,11 @@ import pandas as pd
 from backupkit._version import __version__
 from backupkit.assessment import Assessment, Comparison
 from backupkit.assessment.showing import HEAD_FIGURES
-from backupkit.display.wording import ago, instant, ratio, tidy
+from backupkit.display.wording import format_relative, format_timestamp, ratio, sanitise
 from backupkit.report import advice
 from backupkit.report.changes import changes_of, period_of
 from backupkit.report.facts import (
-    STATE_WORDS,
+    STATE_LABELS,
     Act,
     Count,
     Exclusion,
@@ -59,8 +59,8 @@ def summarize(assessment: Assessment, comparison: Comparison | None = None) -> S
         state=assessment.verdict.state,
         sentence=assessment.verdict.sentence,
         period=period_of(assessment.start, assessment.end),
-        generated=instant(assessment.now),
-        data_until=instant(assessment.coverage["last_poll"].max()),
+        generated=format_timestamp(assessment.now),
+        data_until=format_timestamp(assessment.coverage["last_poll"].max()),
         data_version=assessment.version,
         check=_check(assessment.version),
         policy=str(assessment.policy),
@@ -104,7 +104,7 @@ def links_of(assessment: Assessment) -> dict[str, Link]:
         By appliance name. The anchors do not contain the name.
     """
     return {
-        str(name): Link(name=tidy(name, limit=80), anchor=f"a{place}")
+        str(name): Link(name=sanitise(name, limit=80), anchor=f"a{place}")
         for place, name in enumerate(assessment.appliances.index)
     }
 
@@ -115,7 +115,7 @@ def _counts(assessment: Assessment, links: Mapping[str, Link]) -> tuple[Count, .
     counts = states.value_counts(sort=False)
     firsts = {state: str(name) for name, state in states[::-1].items()}
     return tuple(
-        Count(str(state), STATE_WORDS[state], int(counts[state]), links[firsts[state]].anchor)
+        Count(str(state), STATE_LABELS[state], int(counts[state]), links[firsts[state]].anchor)
         for state in states.unique()
     )
 
@@ -150,7 +150,7 @@ def figures_of(fleet: pd.DataFrame, names: Mapping[str, str]) -> tuple[Figure, .
     figures = []
     for metric, name in names.items():
         row = known[metric]
-        text = ratio(row["numerator"], row["denominator"], tidy(row["unit"]))
+        text = ratio(row["numerator"], row["denominator"], sanitise(row["unit"]))
         percent, _, fraction = text.partition(" (")
         figures.append(Figure(name=name, percent=percent, fraction=fraction.rstrip(")")))
     return tuple(figures)
@@ -168,12 +168,12 @@ def _acts(assessment: Assessment, links: Mapping[str, Link]) -> tuple[Act, ...]:
                 Act(
                     appliance=links[name],
                     state="late" if at_risk else "breach",
-                    word="◐ At risk" if at_risk else STATE_WORDS["breach"],
+                    word="◐ At risk" if at_risk else STATE_LABELS["breach"],
                     exposure=exposure(row),
-                    last_success=instant(row["last_success"]),
-                    age=ago(row["last_success"], assessment.now),
+                    last_success=format_timestamp(row["last_success"]),
+                    age=format_relative(row["last_success"], assessment.now),
                     strikes=0 if pd.isna(row["strikes"]) else int(row["strikes"]),
-                    reason=tidy(row["reason"], limit=600),
+                    reason=sanitise(row["reason"], limit=600),
                     advice=advice.for_breach(row, schedules.get(name, none)),
                 )
             )
@@ -188,12 +188,12 @@ def _unread(assessment: Assessment, links: Mapping[str, Link]) -> tuple[Unread, 
         Unread(
             appliance=links[name],
             state=str(row["state"]),
-            word=STATE_WORDS[row["state"]],
-            since=instant(known["failing_since"]),
-            kind=tidy(known["error"], limit=80) or "not visited lately",
-            detail=tidy(known["detail"], limit=600) or tidy(row["reason"], limit=600),
-            last_ok=instant(known["last_ok"]),
-            age=ago(known["last_ok"], assessment.now),
+            word=STATE_LABELS[row["state"]],
+            since=format_timestamp(known["failing_since"]),
+            kind=sanitise(known["error"], limit=80) or "not visited lately",
+            detail=sanitise(known["detail"], limit=600) or sanitise(row["reason"], limit=600),
+            last_ok=format_timestamp(known["last_ok"]),
+            age=format_relative(known["last_ok"], assessment.now),
             advice=advice.for_unread(known),
         )
         for (name, row), (_, known) in zip(rows_of(wanted), rows_of(coverage), strict=True)
@@ -206,7 +206,7 @@ def _finding(failures: pd.DataFrame) -> str:
         return "No backup job failed in this period."
     top = failures.sort_values("jobs", ascending=False, kind="stable").iloc[0]
     share = ratio(top["jobs"], failures["jobs"].sum(), "failed jobs")
-    return f"Most frequent: “{tidy(top['signature'], limit=120)}”, {share}."
+    return f"Most frequent: “{sanitise(top['signature'], limit=120)}”, {share}."
 
 
 def _signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> tuple[Signature, ...]:
@@ -218,18 +218,18 @@ def _signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> tuple[Sign
         shown = tuple(links[name] for name in names[:_NAMES] if name in links)
         found.append(
             Signature(
-                text=tidy(row["signature"], limit=600),
-                message_id=tidy(row["message_id"], limit=200),
-                example=tidy(row["text"]),
+                text=sanitise(row["signature"], limit=600),
+                message_id=sanitise(row["message_id"], limit=200),
+                example=sanitise(row["text"]),
                 jobs=int(row["jobs"]),
                 share=ratio(row["jobs"], total),
                 appliances=int(row["appliances"]),
                 names=shown,
                 more=len(names) - len(shown),
-                first_seen=instant(row["first_seen"]),
-                last_seen=instant(row["last_seen"]),
-                builds=tidy(", ".join(_texts(row["builds"])), limit=300),
-                targets=tidy(", ".join(_texts(row["targets"])), limit=300),
+                first_seen=format_timestamp(row["first_seen"]),
+                last_seen=format_timestamp(row["last_seen"]),
+                builds=sanitise(", ".join(_texts(row["builds"])), limit=300),
+                targets=sanitise(", ".join(_texts(row["targets"])), limit=300),
             )
         )
     return tuple(found)
@@ -239,7 +239,7 @@ def _shared(clusters: pd.DataFrame) -> tuple[str, ...]:
     """Return what appliances with the same failure signature have in common."""
     rows = clusters.head(_SHARED)
     return tuple(
-        f"“{tidy(signature, limit=200)}”: {tidy(finding, limit=400)}"
+        f"“{sanitise(signature, limit=200)}”: {sanitise(finding, limit=400)}"
         for signature, finding in zip(rows["signature"], rows["finding"], strict=True)
     )
 
@@ -252,6 +252,6 @@ def _texts(value: object) -> list[str]:
 def _exclusions(appliances: pd.DataFrame, links: Mapping[str, Link]) -> tuple[Exclusion, ...]:
     excluded = appliances.loc[appliances["state"] == "excluded", "reason"]
     return tuple(
-        Exclusion(appliance=links[name], reason=tidy(reason) or "no reason given")
+        Exclusion(appliance=links[name], reason=sanitise(reason) or "no reason given")
         for name, reason in zip(excluded.index.astype(str), excluded, strict=True)
     )

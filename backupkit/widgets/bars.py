@@ -8,8 +8,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from backupkit.collect.snapshot import errors_table
-from backupkit.display import line, table
-from backupkit.display.wording import span
+from backupkit.display import paragraph, table
+from backupkit.display.wording import format_duration
 from backupkit.errors import one_line
 from backupkit.tables import ERRORS, RUNNING
 
@@ -81,14 +81,14 @@ def bars(state: State) -> Markup:
     >>> print(bars(State(asked=3)))
     <p class="sentence">Not asked yet.</p><p class="fine">Stopped.</p>
     """
-    parts = [line(_headline(state), "sentence")]
+    parts = [paragraph(_headline(state), "sentence")]
     if len(state.frame):
         rows = [_row(one) for one in _worst_first(state.frame).head(ROWS).to_dict("records")]
         parts.append(table(_COLUMNS, rows, limit=ROWS, total=len(state.frame)))
-    parts += [line(one_line(trouble, limit=600), "breach") for trouble in state.troubles]
+    parts += [paragraph(one_line(trouble, limit=600), "breach") for trouble in state.troubles]
     if len(state.errors):
         parts.append(errors_table(state.errors, limit=_TROUBLES))
-    return Markup().join([*parts, line(_moments(state))])
+    return Markup().join([*parts, paragraph(_moments(state))])
 
 
 def _headline(state: State) -> str:
@@ -149,7 +149,7 @@ def _row(row: Row) -> list[str | Markup | None]:
 
 
 def _span(duration: Any) -> str:  # noqa: ANN401 # a timedelta or NaT
-    return "" if pd.isna(duration) else span(duration)
+    return "" if pd.isna(duration) else format_duration(duration)
 
 
 def _bar(row: Row) -> Markup:
@@ -163,7 +163,7 @@ def _said(row: Row, *, lost: bool) -> Markup:
     """Return the stall warning, the polling error and the newest message of a job."""
     parts = []
     if row["stalled"]:
-        still = span(row["observed_at"] - row["changed_at"])
+        still = format_duration(row["observed_at"] - row["changed_at"])
         parts.append(Markup('<b class="stalled">⚠ stalled</b>: no progress for {}').format(still))
     if lost:
         parts.append(Markup('<span class="breach">{}</span>').format(one_line(row["detail"])))

@@ -7,7 +7,7 @@ from typing import Any, Final
 import ipywidgets
 import pandas as pd
 
-from backupkit.display.wording import tidy
+from backupkit.display.wording import sanitise
 from backupkit.plots.style import OUTCOME_LOOKS
 from backupkit.tables import STATES
 from backupkit.widgets.chips import Chips
@@ -96,7 +96,7 @@ class Filters:
             ),
             "types": Chips(
                 "Type",
-                {kind: tidy(kind, limit=20).lower() for kind in self._known.types[:_TYPES]},
+                {kind: sanitise(kind, limit=20).lower() for kind in self._known.types[:_TYPES]},
                 self._on_press,
             ),
         }

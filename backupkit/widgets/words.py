@@ -4,8 +4,8 @@ from typing import Final
 
 import pandas as pd
 
-from backupkit.display.wording import NO_DATA, instant, ratio, tidy
-from backupkit.report.facts import STATE_WORDS, Figure
+from backupkit.display.wording import NO_DATA, format_timestamp, ratio, sanitise
+from backupkit.report.facts import STATE_LABELS, Figure
 from backupkit.report.page import render
 from backupkit.report.rows import exposure, job_facts, rows_of
 from backupkit.widgets.selection import LISTS, Selection
@@ -46,15 +46,15 @@ def standing(view: View) -> str:
     for (name, row), state, (time, runs) in told:
         rows.append(
             {
-                "name": tidy(name, limit=80),
+                "name": sanitise(name, limit=80),
                 "state": state,
-                "word": STATE_WORDS[state],
+                "word": STATE_LABELS[state],
                 "exposure": exposure(row),
-                "last_success": instant(row["last_success"]),
+                "last_success": format_timestamp(row["last_success"]),
                 "strikes": NO_DATA if pd.isna(row["strikes"]) else str(row["strikes"]),
                 "rpo": _parted(time),
                 "runs": _parted(runs),
-                "reason": tidy(row["reason"], limit=400),
+                "reason": sanitise(row["reason"], limit=400),
             }
         )
     rest = view.states.iloc[_ROWS:].value_counts()
@@ -63,7 +63,7 @@ def standing(view: View) -> str:
         "standing.html",
         rows=rows,
         now=now,
-        caption=f"Worst first, as of {instant(view.end)} UTC; times in UTC.",
+        caption=f"Worst first, as of {format_timestamp(view.end)} UTC; times in UTC.",
         more=f"and {len(view.states) - _ROWS:,} more: {more}" if more else "",
     )
 
@@ -74,13 +74,13 @@ def signatures_table(view: View) -> str:
     total = found["jobs"].sum()
     rows = [
         {
-            "signature": tidy(row["signature"], limit=300),
-            "text": tidy(row["text"]),
+            "signature": sanitise(row["signature"], limit=300),
+            "text": sanitise(row["text"]),
             "share": ratio(row["jobs"], total),
             "appliances": f"{row['appliances']:,}",
-            "first_seen": instant(row["first_seen"]),
-            "last_seen": instant(row["last_seen"]),
-            "meaning": " ".join(tidy(row[name]) for name in ("cause", "next_step")).strip(),
+            "first_seen": format_timestamp(row["first_seen"]),
+            "last_seen": format_timestamp(row["last_seen"]),
+            "meaning": " ".join(sanitise(row[name]) for name in ("cause", "next_step")).strip(),
         }
         for _, row in found.head(_SIGNATURES).iterrows()
     ]
@@ -116,8 +116,8 @@ def _shown(selection: Selection) -> str:
         values = getattr(selection, name)
         if values:
             more = f" and {len(values) - _MANY:,} more" if len(values) > _MANY else ""
-            words = ", ".join(tidy(one, limit=80) for one in values[:_MANY])
+            words = ", ".join(sanitise(one, limit=80) for one in values[:_MANY])
             parts.append(f"{name} {words}{more}")
     if selection.text:
-        parts.append(f"jobs with “{tidy(selection.text, limit=80)}”")
+        parts.append(f"jobs with “{sanitise(selection.text, limit=80)}”")
     return "; ".join(parts)
