@@ -11,7 +11,7 @@ from backupkit.display.wording import day, hours, ratio, sanitise
 from backupkit.plots.matrix import nights
 from backupkit.plots.style import SLOT_LOOKS
 from backupkit.report.facts import Link, Matrix, MatrixBlock, MatrixRow, Trend, TrendDay
-from backupkit.report.pictures import picture
+from backupkit.report.figures import embed_figure
 
 __all__ = ["matrix", "trend_of"]
 
@@ -57,7 +57,7 @@ def trend_of(assessment: Assessment) -> Trend:
         finding = f"Worst on {day(worst)}: {_share(low)} of the time inside the RPO, strict{ending}"
     drawn = plots.compliance(assessment.intervals, start=assessment.start, end=assessment.end)
     return Trend(
-        picture=picture(drawn, f"Share of the appliances that were compliant. {finding}"),
+        picture=embed_figure(drawn, f"Share of the appliances that were compliant. {finding}"),
         finding=finding,
         days=tuple(_day(when, row) for when, row in counted[::-1].iterrows()),
     )

@@ -17,8 +17,8 @@ from backupkit.display.wording import (
     size,
 )
 from backupkit.report.facts import LateStart, Link, Load, Picture, Running, TargetLoad
+from backupkit.report.figures import embed_figure
 from backupkit.report.messages import messages_text
-from backupkit.report.pictures import picture
 
 __all__ = ["load_of"]
 
@@ -132,7 +132,7 @@ def _picture(assessment: Assessment) -> tuple[Picture | None, str]:
     inside = jobs.loc[ran, ["location", "start_time", "end_time", "vanished_at"]]
     places = {where: target_of(where) for where in inside["location"].dropna().unique()}
     drawn = plots.load(inside.assign(target=inside["location"].map(places)), loads=loads)
-    return picture(drawn, f"Jobs that ran at once on each backup target. {finding}"), finding
+    return embed_figure(drawn, f"Jobs that ran at once on each backup target. {finding}"), finding
 
 
 def _at_once(most: object, when: pd.Timestamp) -> str:

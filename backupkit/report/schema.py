@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import pandas as pd
 
+from backupkit.report.exports import SCHEMA_VERSION, TABLES
 from backupkit.report.policy_document import NUMBERS
-from backupkit.report.sidecars import SCHEMA_VERSION, TABLES
 from backupkit.tables import Column, Table
 from backupkit.tables.contract import COUNT, FLAG, MESSAGES, NUMBER, SPAN, TEXT, TEXTS, TIME
 

@@ -10,7 +10,7 @@ from backupkit import plots
 from backupkit.assessment import Assessment
 from backupkit.display.wording import format_duration, format_timestamp, ratio, sanitise, size
 from backupkit.report.facts import Growth, Link, Outlier, Sizes
-from backupkit.report.pictures import picture
+from backupkit.report.figures import embed_figure
 
 __all__ = ["sizes_of"]
 
@@ -55,7 +55,7 @@ def sizes_of(assessment: Assessment, links: Mapping[str, Link]) -> Sizes:
         ended = jobs["start_time"].between(assessment.start, assessment.end, inclusive="left")
         worst = jobs[ended & jobs["appliance"].isin(counts.index[:_DRAWN])]
         drawn = plots.durations(worst, anomalies=found, limit=_DRAWN)
-        shown = picture(drawn, f"How long the jobs of the most unusual took. {finding}")
+        shown = embed_figure(drawn, f"How long the jobs of the most unusual took. {finding}")
     grown = base[base["growth_share"].gt(_GROWN).fillna(value=False)]
     order = grown["growth_share"].to_numpy(dtype=np.float64)
     return Sizes(

@@ -13,10 +13,10 @@ from backupkit import plots
 from backupkit.assessment import Assessment
 from backupkit.policy import Policy
 from backupkit.report import report
+from backupkit.report.exports import jobs_csv
+from backupkit.report.figures import data_uri
 from backupkit.report.files import write_files
 from backupkit.report.page import fragment, render
-from backupkit.report.pictures import image
-from backupkit.report.sidecars import jobs_csv
 from backupkit.settings import Instant
 from backupkit.widgets import words
 from backupkit.widgets.filters import Filters
@@ -269,7 +269,7 @@ class Explorer:
             start=view.start,
             end=view.end,
         )
-        picture = render("image.html", src=image(drawn), alt="Timeline of the selection")
+        picture = render("image.html", src=data_uri(drawn), alt="Timeline of the selection")
         newest = words.jobs_table(view.rows(view.places[:25]))
         return fragment(self.assessment) + picture + newest
 

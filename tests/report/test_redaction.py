@@ -22,9 +22,9 @@ from backupkit.assessment import Assessment
 from backupkit.errors import OutputError, SettingsError
 from backupkit.policy import Exclusion, Member, Policy
 from backupkit.report.aliases import Aliases
+from backupkit.report.exports import TABLES
 from backupkit.report.openmetrics import openmetrics
 from backupkit.report.redaction import PLAIN, redact
-from backupkit.report.sidecars import TABLES
 from backupkit.tables import CLUSTERS, JOBS, POLLS, SCHEDULES
 from backupkit.tables.contract import MESSAGES, TEXT, TEXTS
 from tests.report.conftest import END, START, frame, job, nights, poll, schedule
