@@ -7,7 +7,7 @@ import pandas as pd
 
 from backupkit.display.wording import format_timestamp
 
-__all__ = ["for_breach", "for_unread"]
+__all__ = ["for_breach", "for_unreachable"]
 
 _BY_ERROR: Mapping[str, str] = MappingProxyType(
     {
@@ -33,7 +33,7 @@ _BY_ERROR: Mapping[str, str] = MappingProxyType(
 )
 
 
-def for_unread(coverage: pd.Series) -> str:
+def for_unreachable(coverage: pd.Series) -> str:
     """Return the next step for an unreachable appliance.
 
     Parameters
@@ -49,7 +49,7 @@ def for_unread(coverage: pd.Series) -> str:
     Examples
     --------
     >>> from backupkit.tables import COVERAGE
-    >>> for_unread(COVERAGE.frame({"appliance": ["vc-1"], "polls": [0]}).loc["vc-1"])
+    >>> for_unreachable(COVERAGE.frame({"appliance": ["vc-1"], "polls": [0]}).loc["vc-1"])
     'Collect it: it has never been visited (backupkit collect).'
     """
     error = coverage["error"]

@@ -10,7 +10,7 @@ from backupkit.report.facts import STATE_LABELS, Change, ChangeGroup, Changes, L
 
 __all__ = ["changes_of", "period_of"]
 
-_SHOWN = 25  # of each kind
+_VISIBLE = 25  # of each kind
 
 
 def changes_of(comparison: Comparison, links: Mapping[str, Link]) -> Changes:
@@ -33,8 +33,8 @@ def changes_of(comparison: Comparison, links: Mapping[str, Link]) -> Changes:
         rows = comparison.changes[comparison.changes["kind"] == kind]
         if rows.empty:
             continue
-        shown = tuple(_change(row, links) for _, row in rows.head(_SHOWN).iterrows())
-        groups.append(ChangeGroup(kind, len(rows), shown, len(rows) - len(shown)))
+        visible = tuple(_change(row, links) for _, row in rows.head(_VISIBLE).iterrows())
+        groups.append(ChangeGroup(kind, len(rows), visible, len(rows) - len(visible)))
     return Changes(
         against=f"the report as of {format_timestamp(comparison.now)} UTC on "
         f"{period_of(comparison.start, comparison.end)}",
@@ -58,15 +58,19 @@ def period_of(start: pd.Timestamp, end: pd.Timestamp) -> str:
 
 def _change(row: pd.Series, links: Mapping[str, Link]) -> Change:
     name = row["appliance"]
-    about = None if pd.isna(name) else str(name)
+    appliance = None if pd.isna(name) else str(name)
     return Change(
-        appliance=None if about is None else links.get(about),
-        text=sanitise(row["signature"], limit=400) if about is None else sanitise(about, limit=80),
-        was=_word(row["was"]),
-        now=_word(row["now"]),
+        appliance=None if appliance is None else links.get(appliance),
+        text=(
+            sanitise(row["signature"], limit=400)
+            if appliance is None
+            else sanitise(appliance, limit=80)
+        ),
+        was=_label(row["was"]),
+        now=_label(row["now"]),
         detail=sanitise(row["detail"], limit=400),
     )
 
 
-def _word(state: object) -> str:
+def _label(state: object) -> str:
     return STATE_LABELS[state] if isinstance(state, str) else ""
