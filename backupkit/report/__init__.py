@@ -154,9 +154,9 @@ class Report:
             If the file cannot be written.
         """
         path = Path(key_file)
-        secret, known = read_key(path)
+        secret, earlier_aliases = read_key(path)
         redacted, key = self._redacted(secret)
-        write_key(path, secret, {**known, **key})
+        write_key(path, secret, {**earlier_aliases, **key})
         return redacted
 
     def _redacted(self, secret: bytes) -> tuple["Report", dict[str, str]]:
