@@ -19,8 +19,8 @@ class TestActs:
 
     def test_breaches_then_those_at_risk(self, week: Assessment) -> None:
         """Breaches come worst first, then compliant appliances whose newest run failed."""
-        acts = summarize(week).action_items
-        assert [(a.appliance.name, a.state) for a in acts] == [
+        items = summarize(week).action_items
+        assert [(a.appliance.name, a.state) for a in items] == [
             ("vc-off", "breach"),
             ("vc-silent", "breach"),
             ("vc-strikes", "breach"),
