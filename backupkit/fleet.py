@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, Self, TypeVar
 
 import msgspec
 
-from backupkit.display import panel, table
+from backupkit.display import container, table
 from backupkit.errors import CredentialError, SettingsError
 from backupkit.settings import convert, read_toml, time_zone
 
@@ -407,7 +407,7 @@ class Fleet:
             for appliance in islice(self, SHOWN)
         ]
         rendered = table(_COLUMNS, rows, caption=repr(self), limit=SHOWN, total=len(self))
-        return str(panel(rendered))
+        return str(container(rendered))
 
 
 def convert_table(

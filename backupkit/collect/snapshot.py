@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from backupkit import wire
 from backupkit.collect.poll import PollResult
-from backupkit.display import line, panel, table
+from backupkit.display import container, paragraph, table
 from backupkit.errors import one_line
 from backupkit.tables import (
     ERRORS,
@@ -90,8 +90,8 @@ class Snapshot:
         return text + (", stopped before its end" if self.stopped else "")
 
     def _repr_html_(self) -> str:
-        parts = [line(repr(self), "sentence"), line(self._counts())]
-        return str(panel(*parts, errors_table(self.errors) if len(self.errors) else ""))
+        parts = [paragraph(repr(self), "sentence"), paragraph(self._counts())]
+        return str(container(*parts, errors_table(self.errors) if len(self.errors) else ""))
 
     def _counts(self) -> str:
         """Return the number of jobs by outcome, as text."""
@@ -125,7 +125,7 @@ class CollectionErrors:
         )
 
     def _repr_html_(self) -> str:
-        return str(panel(errors_table(self.errors)))
+        return str(container(errors_table(self.errors)))
 
 
 def errors_table(errors: pd.DataFrame, *, limit: int = 20) -> Markup:

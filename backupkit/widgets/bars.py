@@ -8,8 +8,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from backupkit.collect.snapshot import errors_table
-from backupkit.display import line, table
-from backupkit.display.wording import span
+from backupkit.display import paragraph, table
+from backupkit.display.wording import format_duration
 from backupkit.errors import one_line
 from backupkit.tables import ERRORS, RUNNING
 
@@ -81,14 +81,14 @@ def bars(state: State) -> Markup:
     >>> print(bars(State(appliance_count=3)))
     <p class="sentence">Not asked yet.</p><p class="fine">Stopped.</p>
     """
-    sections = [line(_headline(state), "sentence")]
+    sections = [paragraph(_headline(state), "sentence")]
     if len(state.frame):
         rows = [_row(job) for job in _worst_first(state.frame).head(MAX_ROWS).to_dict("records")]
         sections.append(table(_COLUMNS, rows, limit=MAX_ROWS, total=len(state.frame)))
-    sections += [line(one_line(message, limit=600), "breach") for message in state.messages]
+    sections += [paragraph(one_line(message, limit=600), "breach") for message in state.messages]
     if len(state.errors):
         sections.append(errors_table(state.errors, limit=_MAX_ERRORS))
-    return Markup().join([*sections, line(_status_line(state))])
+    return Markup().join([*sections, paragraph(_status_line(state))])
 
 
 def _headline(state: State) -> str:
@@ -154,7 +154,7 @@ def _row(row: Row) -> list[str | Markup | None]:
 
 
 def _span(duration: Any) -> str:  # noqa: ANN401 # a timedelta or NaT
-    return "" if pd.isna(duration) else span(duration)
+    return "" if pd.isna(duration) else format_duration(duration)
 
 
 def _bar(row: Row) -> Markup:
@@ -168,7 +168,7 @@ def _message_cell(row: Row, *, unreachable: bool) -> Markup:
     """Return the stall warning, the polling error and the newest message of a job."""
     lines = []
     if row["stalled"]:
-        stalled_for = span(row["observed_at"] - row["changed_at"])
+        stalled_for = format_duration(row["observed_at"] - row["changed_at"])
         lines.append(
             Markup('<b class="stalled">⚠ stalled</b>: no progress for {}').format(stalled_for)
         )

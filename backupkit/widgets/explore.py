@@ -13,10 +13,10 @@ from backupkit import plots
 from backupkit.assessment import Assessment
 from backupkit.policy import Policy
 from backupkit.report import report
+from backupkit.report.exports import jobs_csv
+from backupkit.report.figures import data_uri
 from backupkit.report.files import write_files
 from backupkit.report.page import fragment, render
-from backupkit.report.pictures import image
-from backupkit.report.sidecars import jobs_csv
 from backupkit.settings import Instant
 from backupkit.widgets import rendering
 from backupkit.widgets.explorer_data import ExplorerData, Source
@@ -278,7 +278,7 @@ class Explorer:
             start=view.start,
             end=view.end,
         )
-        timeline = render("image.html", src=image(ax), alt="Timeline of the selection")
+        timeline = render("image.html", src=data_uri(ax), alt="Timeline of the selection")
         newest_jobs = rendering.jobs_table(view.jobs_at(view.positions[:25]))
         return fragment(self.assessment) + timeline + newest_jobs
 

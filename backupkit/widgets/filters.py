@@ -7,7 +7,7 @@ from typing import Any, Final
 import ipywidgets
 import pandas as pd
 
-from backupkit.display.wording import tidy
+from backupkit.display.wording import sanitise
 from backupkit.plots.style import OUTCOME_STYLES
 from backupkit.tables import STATES
 from backupkit.widgets.explorer_data import ExplorerData
@@ -103,7 +103,7 @@ class Filters:
             "types": ToggleGroup(
                 "Type",
                 {
-                    job_type: tidy(job_type, limit=20).lower()
+                    job_type: sanitise(job_type, limit=20).lower()
                     for job_type in self._data.types[:_MAX_TYPES]
                 },
                 self._on_press,

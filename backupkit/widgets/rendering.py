@@ -4,8 +4,8 @@ from typing import Final
 
 import pandas as pd
 
-from backupkit.display.wording import NO_DATA, instant, ratio, tidy
-from backupkit.report.facts import STATE_WORDS, Figure
+from backupkit.display.wording import NO_DATA, format_timestamp, ratio, sanitise
+from backupkit.report.facts import STATE_LABELS, Figure
 from backupkit.report.page import render
 from backupkit.report.rows import exposure, job_facts, rows_of
 from backupkit.widgets.selection import LISTS, Selection
@@ -50,15 +50,15 @@ def appliances_table(view: FilteredView) -> str:
     for (name, row), state, (time, runs) in entries:
         rows.append(
             {
-                "name": tidy(name, limit=80),
+                "name": sanitise(name, limit=80),
                 "state": state,
-                "word": STATE_WORDS[state],
+                "word": STATE_LABELS[state],
                 "exposure": exposure(row),
-                "last_success": instant(row["last_success"]),
+                "last_success": format_timestamp(row["last_success"]),
                 "strikes": NO_DATA if pd.isna(row["strikes"]) else str(row["strikes"]),
                 "rpo": _split_fraction(time),
                 "runs": _split_fraction(runs),
-                "reason": tidy(row["reason"], limit=400),
+                "reason": sanitise(row["reason"], limit=400),
             }
         )
     omitted = view.states.iloc[_MAX_ROWS:].value_counts()
@@ -67,7 +67,7 @@ def appliances_table(view: FilteredView) -> str:
         "standing.html",
         rows=rows,
         now=is_current,
-        caption=f"Worst first, as of {instant(view.end)} UTC; times in UTC.",
+        caption=f"Worst first, as of {format_timestamp(view.end)} UTC; times in UTC.",
         more=f"and {len(view.states) - _MAX_ROWS:,} more: {more}" if more else "",
     )
 
@@ -78,13 +78,13 @@ def signatures_table(view: FilteredView) -> str:
     total = failures["jobs"].sum()
     rows = [
         {
-            "signature": tidy(row["signature"], limit=300),
-            "text": tidy(row["text"]),
+            "signature": sanitise(row["signature"], limit=300),
+            "text": sanitise(row["text"]),
             "share": ratio(row["jobs"], total),
             "appliances": f"{row['appliances']:,}",
-            "first_seen": instant(row["first_seen"]),
-            "last_seen": instant(row["last_seen"]),
-            "meaning": " ".join(tidy(row[name]) for name in ("cause", "next_step")).strip(),
+            "first_seen": format_timestamp(row["first_seen"]),
+            "last_seen": format_timestamp(row["last_seen"]),
+            "meaning": " ".join(sanitise(row[name]) for name in ("cause", "next_step")).strip(),
         }
         for _, row in failures.head(_MAX_SIGNATURES).iterrows()
     ]
@@ -120,8 +120,8 @@ def _filters_text(selection: Selection) -> str:
         values = getattr(selection, name)
         if values:
             more = f" and {len(values) - _MAX_VALUES:,} more" if len(values) > _MAX_VALUES else ""
-            texts = ", ".join(tidy(value, limit=80) for value in values[:_MAX_VALUES])
+            texts = ", ".join(sanitise(value, limit=80) for value in values[:_MAX_VALUES])
             parts.append(f"{name} {texts}{more}")
     if selection.text:
-        parts.append(f"jobs with “{tidy(selection.text, limit=80)}”")
+        parts.append(f"jobs with “{sanitise(selection.text, limit=80)}”")
     return "; ".join(parts)

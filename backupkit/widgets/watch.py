@@ -15,7 +15,7 @@ import pandas as pd
 from backupkit.client import Limits
 from backupkit.collect.snapshot import Snapshot
 from backupkit.collect.watching import Store, Watch
-from backupkit.display import panel, style_sheet
+from backupkit.display import container, style_sheet
 from backupkit.errors import BackupkitError
 from backupkit.fleet import Appliance, Fleet
 from backupkit.widgets.bars import State, bars
@@ -197,7 +197,7 @@ class Watcher:
         self._refresh()
 
     def _refresh(self) -> None:
-        self._html.value = panel(bars(self._state), styled=False)
+        self._html.value = container(bars(self._state), styled=False)
         self._start.disabled = self._state.running
         self._stop.disabled = not self._state.running
 
@@ -214,7 +214,7 @@ class Watcher:
         return {**bundle, "text/html": self._repr_html_()}
 
     def _repr_html_(self) -> str:
-        return str(panel(bars(self._state)))
+        return str(container(bars(self._state)))
 
 
 class _WatchThread(threading.Thread):

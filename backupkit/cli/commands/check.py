@@ -30,7 +30,7 @@ def check(
     (any trouble is 3, too), else 1 WARNING if one is at risk (in its grace time, failed since, or
     missed a run) or the period is below the policy's target, else 0 OK.
     """
-    from backupkit.report.monitoring import plugin  # noqa: PLC0415 # keeps --help fast
+    from backupkit.report.nagios import check_result  # noqa: PLC0415 # keeps --help fast
     from backupkit.tables import STATES  # noqa: PLC0415 # it loads pandas
 
     try:
@@ -39,7 +39,7 @@ def check(
         # one line; a "|" would start the performance data
         typer.echo(f"UNKNOWN: {' '.join(str(error).replace('|', '/').split())}")
         return UNKNOWN
-    result = plugin(assessment)
+    result = check_result(assessment)
     if as_json:
         print_json(
             {

@@ -38,11 +38,11 @@ from backupkit.tables import (
 __all__ = [
     "SCHEMA_VERSION",
     "TABLES",
+    "export_name",
     "jobs_csv",
     "json_document",
-    "key_of",
-    "plain",
     "slots_csv",
+    "to_json_values",
     "without_controls",
 ]
 
@@ -150,25 +150,26 @@ def jobs_csv(jobs: pd.DataFrame) -> bytes:
     bytes
         UTF-8, safe to open in a spreadsheet.
     """
-    said = [messages_text(cell) for cell in plain(jobs["messages"])]
-    return _csv(jobs.assign(messages=pd.Series(said, jobs.index, "str")))
+    texts = [messages_text(cell) for cell in to_json_values(jobs["messages"])]
+    return _csv(jobs.assign(messages=pd.Series(texts, jobs.index, "str")))
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     flat = frame.reset_index() if frame.index.name is not None else frame
-    names = [key_of(name, flat[name]) for name in flat.columns]
-    columns = [plain(flat[name]) for name in flat.columns]
+    names = [export_name(name, flat[name]) for name in flat.columns]
+    columns = [to_json_values(flat[name]) for name in flat.columns]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
-    plain = pd.DataFrame(
-        {key_of(name, frame[name]): _cells(frame[name]) for name in frame.columns}, dtype=object
+    escaped = pd.DataFrame(
+        {export_name(name, frame[name]): _cells(frame[name]) for name in frame.columns},
+        dtype=object,
     )
-    return plain.to_csv(index=False, lineterminator="\r\n").encode()
+    return escaped.to_csv(index=False, lineterminator="\r\n").encode()
 
 
-def key_of(name: str, column: pd.Series) -> str:
+def export_name(name: str, column: pd.Series) -> str:
     """Return the exported name of a column.
 
     Parameters
@@ -188,13 +189,13 @@ def key_of(name: str, column: pd.Series) -> str:
 
 def _cells(column: pd.Series) -> list[Any]:
     """Return the values of a column, with formulas escaped."""
-    values = plain(column)
+    values = to_json_values(column)
     if column.dtype != "str":
         return values
-    return [_harmless(value) if isinstance(value, str) else value for value in values]
+    return [_escape_formula(value) if isinstance(value, str) else value for value in values]
 
 
-def _harmless(text: str) -> str:
+def _escape_formula(text: str) -> str:
     return without_controls(_FORMULA.sub(r"\1'\2", text))
 
 
@@ -214,7 +215,7 @@ def without_controls(text: str) -> str:
     return _CONTROL.sub("\ufffd", text)
 
 
-def plain(column: pd.Series) -> list[Any]:
+def to_json_values(column: pd.Series) -> list[Any]:
     """Return the values of a column as JSON types, with users in URIs masked.
 
     Parameters
@@ -244,8 +245,8 @@ def _without_users(value: object) -> object:
         case str():
             return without_user(value)
         case list():
-            return [_without_users(part) for part in value]
+            return [_without_users(item) for item in value]
         case dict():
-            return {key: _without_users(part) for key, part in value.items()}
+            return {key: _without_users(item) for key, item in value.items()}
         case _:
             return value

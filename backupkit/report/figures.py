@@ -7,12 +7,12 @@ from matplotlib.axes import Axes
 from backupkit.plots.picture import png, svg
 from backupkit.report.facts import Picture
 
-__all__ = ["image", "picture"]
+__all__ = ["data_uri", "embed_figure"]
 
 _LARGEST_SVG = 60_000  # bytes
 
 
-def picture(ax: Axes, alt: str) -> Picture:
+def embed_figure(ax: Axes, alt: str) -> Picture:
     """Return a drawn figure with its alternative text.
 
     Parameters
@@ -27,10 +27,10 @@ def picture(ax: Axes, alt: str) -> Picture:
     Picture
         For an ``img`` element.
     """
-    return Picture(image(ax), alt)
+    return Picture(data_uri(ax), alt)
 
 
-def image(ax: Axes) -> str:
+def data_uri(ax: Axes) -> str:
     """Return a drawn figure as a data URI: SVG, or PNG if the SVG exceeds 60,000 bytes.
 
     Parameters
@@ -43,7 +43,7 @@ def image(ax: Axes) -> str:
     str
         For the ``src`` of an ``img`` element.
     """
-    drawn, kind = svg(ax), "svg+xml"
-    if len(drawn) > _LARGEST_SVG:
-        drawn, kind = png(ax), "png"
-    return f"data:image/{kind};base64,{base64.b64encode(drawn).decode()}"
+    content, kind = svg(ax), "svg+xml"
+    if len(content) > _LARGEST_SVG:
+        content, kind = png(ax), "png"
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -9,7 +9,7 @@ import pytest
 import backupkit as bk
 from backupkit.assessment import Assessment
 from backupkit.policy import Member, Policy
-from backupkit.report.monitoring import plugin
+from backupkit.report.nagios import check_result
 from backupkit.tables import JOBS, POLLS, SCHEDULES
 from tests.report.conftest import END, START, Judge, frame, job, nights, poll, schedule
 
@@ -48,13 +48,13 @@ class TestCode:
 
     def test_ok(self) -> None:
         """All inside, on target: OK, and nobody is named."""
-        said = plugin(judged("ssssssss", "ssssssss", target=1.0))
+        said = check_result(judged("ssssssss", "ssssssss", target=1.0))
         assert (said.code, said.status) == (0, "OK")
         assert said.line.startswith("OK: all 2 in scope are inside their RPO | ")
 
     def test_in_grace(self) -> None:
         """An exposure beyond the RPO but not beyond the grace is a warning."""
-        said = plugin(judged("ssssssss", rpo="22h"))
+        said = check_result(judged("ssssssss", rpo="22h"))
         assert said.code == 1
         assert "1 at risk" in said.sentence
         assert said.sentence.endswith("(vc-0)")
@@ -70,14 +70,14 @@ class TestCode:
 
     def test_failed_since(self) -> None:
         """A failure since the last success is a warning while the exposure is still small."""
-        said = plugin(judged("sssssssf", "ssssssss", rpo="48h"))
+        said = check_result(judged("sssssssf", "ssssssss", rpo="48h"))
         assert said.code == 1
         assert "1 at risk" in said.sentence
         assert data_of(said.line)["at_risk"]["value"] == "1"
 
     def test_below_target(self) -> None:
         """A period below the target is a warning though all is well at its end."""
-        said = plugin(judged("sss..sss", target=0.9))
+        said = check_result(judged("sss..sss", target=0.9))
         assert said.code == 1
         assert "at risk" not in said.sentence
         assert "71.4 % (5/7 slots) of the expected runs done" in said.sentence
@@ -86,14 +86,14 @@ class TestCode:
 
     def test_breach_before_unknown(self, week: Assessment) -> None:
         """A breach is CRITICAL whatever else there is; the worst are named, at most five."""
-        said = plugin(week)
+        said = check_result(week)
         assert (said.code, said.status) == (2, "CRITICAL")
         assert re.search(r"\(vc-off, vc-silent, .* and 1 more\)$", said.sentence)
 
     def test_unknown(self, judge: Judge) -> None:
         """What could not be read, or nobody in scope, is UNKNOWN."""
-        assert plugin(judge()).code == 3
-        unread = plugin(judge(members=[Member(appliance="vc-never")]))
+        assert check_result(judge()).code == 3
+        unread = check_result(judge(members=[Member(appliance="vc-never")]))
         assert unread.code == 3
         assert "(vc-never)" in unread.sentence
         data = data_of(unread.line)
@@ -107,7 +107,7 @@ class TestLine:
 
     def test_parts_add_up(self, week: Assessment) -> None:
         """The counts are those of the verdict."""
-        data = data_of(plugin(week).line)
+        data = data_of(check_result(week).line)
         states = ("breach", "unknown", "compliant", "excluded", "unobserved")
         for state in states:
             assert data[state]["value"] == str(getattr(week.verdict, state))
@@ -117,7 +117,7 @@ class TestLine:
     def test_hostile_names(self, judge: Judge, name: str) -> None:
         """No name breaks the line, the performance data, or the limit."""
         seen = judge([job(name, 0)], [poll(name)], [schedule(name)])
-        line = plugin(seen).line
+        line = check_result(seen).line
         assert line.count("|") == 1
         assert line.isprintable()
         assert len(line) <= 1000
@@ -125,11 +125,11 @@ class TestLine:
 
     def test_a_long_sentence_is_cut(self, week: Assessment) -> None:
         """The words are cut, never the data."""
-        said = dataclasses.replace(plugin(week), sentence="x" * 5000)
+        said = dataclasses.replace(check_result(week), sentence="x" * 5000)
         assert len(said.line) == 1000
         assert said.line.endswith(f"… | {said.performance}")
 
     def test_nothing_learnt(self, judge: Judge) -> None:
         """Without an exposure there is none in the data."""
         quiet = judge([], [poll("a", END - pd.Timedelta(days=1)), poll("a")], [schedule("a")])
-        assert "worst_exposure" not in data_of(plugin(quiet).line)
+        assert "worst_exposure" not in data_of(check_result(quiet).line)
