@@ -6,25 +6,37 @@ VOILA := --template=offline --Voila.ip=127.0.0.1
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # without PostgreSQL its half of the history is not covered
 UNCOVERED := $(if $(shell command -v initdb)$(wildcard /usr/lib/postgresql/*/bin/initdb),,--cov-fail-under=0)
+# tests of single functions; the others start servers, browsers or processes
+UNIT := backupkit tests/analysis tests/display tests/policy tests/tables tests/test_errors.py \
+	tests/test_fleet.py tests/test_protocol.py tests/test_settings.py tests/test_wire.py
 ROOT_FLAG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
-.PHONY: demo test lab dashboard bench clean help
+.PHONY: demo check test test-long lint lab dashboard bench clean help
 .DEFAULT_GOAL := help
 
 help: ## say what there is
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 demo: $(VENV)/.core ## simulate 12 appliances over HTTPS, collect, keep, judge, write demo/report.html
 	$(BIN)/backupkit demo --out demo
 
-test: $(VENV)/.test ## all checks and tests
+check: lint ## quick checks while working: style, types, layers, unit tests
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 $(UNIT)
+
+test: lint ## all checks and tests
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --cov --cov-report=term $(UNCOVERED)
+
+test-long: $(VENV)/.test ## the rare ones at full length: 100 kills, 100 random histories
+	KILLS=100 FLEETS=100 $(BIN)/pytest tests/test_concurrent_writers.py tests/test_history_evidence.py \
+		tests/test_killed.py tests/test_postgres_killed.py
+
+lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 backupkit
 	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin backupkit
 	$(BIN)/lint-imports
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --cov --cov-report=term $(UNCOVERED)
 
 lab: $(VENV)/.lab ## open JupyterLab on the first notebook
 	$(BIN)/jupyter lab $(ROOT_FLAG) notebooks/01_first_look.ipynb

@@ -14,11 +14,11 @@ from typing import Any, Final, Literal, Self, TypeVar
 
 import msgspec
 
-from backupkit.display import panel, table
+from backupkit.display import container, table
 from backupkit.errors import CredentialError, SettingsError
 from backupkit.settings import convert, read_toml, time_zone
 
-__all__ = ["Appliance", "Fleet", "PasswordEntry", "PasswordSource", "typed"]
+__all__ = ["Appliance", "Fleet", "PasswordEntry", "PasswordSource", "convert_table"]
 
 T = TypeVar("T")
 
@@ -215,13 +215,13 @@ class Appliance:
                 f"{where}: exclude needs a reason; for example: {_EXAMPLES['exclude']}"
             )
         if self.fingerprint is not None:
-            plain = self.fingerprint.lower().replace("sha256:", "", 1).replace(":", "")
-            if not _FINGERPRINT.fullmatch(plain):
+            digits = self.fingerprint.lower().replace("sha256:", "", 1).replace(":", "")
+            if not _FINGERPRINT.fullmatch(digits):
                 raise SettingsError(
                     f"{where}: the fingerprint must be the SHA-256 of the certificate; "
                     f"for example: {_EXAMPLES['fingerprint']}"
                 )
-            object.__setattr__(self, "fingerprint", plain)
+            object.__setattr__(self, "fingerprint", digits)
 
 
 class PasswordEntry(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -359,7 +359,7 @@ class Fleet:
             raise SettingsError(f"{path}: defaults must be a table: [defaults]")
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise SettingsError(f"{path}: appliance must be a list of tables: [[appliance]]")
-        typed(defaults, _Defaults, where=f"{path}, [defaults]")
+        convert_table(defaults, _Defaults, where=f"{path}, [defaults]")
         folder = Path(path).parent
         return cls(
             (
@@ -379,8 +379,10 @@ class Fleet:
         for appliance in self.appliances:
             if appliance.name == name:
                 return appliance
-        known = ", ".join(appliance.name for appliance in self.appliances[:5])
-        raise KeyError(f'no appliance is named "{name}" in {self.source or "this fleet"}: {known}…')
+        first_names = ", ".join(appliance.name for appliance in self.appliances[:5])
+        raise KeyError(
+            f'no appliance is named "{name}" in {self.source or "this fleet"}: {first_names}…'
+        )
 
     def __repr__(self) -> str:
         disabled = len(self.appliances) - len(self)
@@ -392,22 +394,23 @@ class Fleet:
     def _repr_html_(self) -> str:
         rows = [
             (
-                one.name,
-                one.host,
-                one.user,
-                f"{one.password.kind}: {one.password.place}",  # the source, never the password
-                one.site,
-                one.group,
-                one.policy,
-                one.exclude,
+                appliance.name,
+                appliance.host,
+                appliance.user,
+                # the source, never the password
+                f"{appliance.password.kind}: {appliance.password.place}",
+                appliance.site,
+                appliance.group,
+                appliance.policy,
+                appliance.exclude,
             )
-            for one in islice(self, SHOWN)
+            for appliance in islice(self, SHOWN)
         ]
-        shown = table(_COLUMNS, rows, caption=repr(self), limit=SHOWN, total=len(self))
-        return str(panel(shown))
+        rendered = table(_COLUMNS, rows, caption=repr(self), limit=SHOWN, total=len(self))
+        return str(container(rendered))
 
 
-def typed(
+def convert_table(
     table: Mapping[str, Any], kind: type[T], *, where: str, examples: Mapping[str, str] = _EXAMPLES
 ) -> T:
     """Convert a table of fleet.toml to a struct; reject a password written as text.
@@ -452,7 +455,7 @@ def _appliance(
     """Build an appliance from its table and the defaults."""
     name = entry.get("name")
     where = f"{path}, [[appliance]] {number}" + (f' ("{name}")' if isinstance(name, str) else "")
-    parsed = typed({**defaults, **entry}, _Entry, where=where)
+    parsed = convert_table({**defaults, **entry}, _Entry, where=where)
     fields = msgspec.structs.asdict(parsed)
     fields["password"] = parsed.password.source(where=where, folder=folder)
     if parsed.ca_bundle is not None:

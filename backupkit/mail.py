@@ -14,7 +14,7 @@ from typing import Final, Literal, Self
 import msgspec
 
 from backupkit.errors import MailError, SettingsError, one_line
-from backupkit.fleet import PasswordEntry, PasswordSource, typed
+from backupkit.fleet import PasswordEntry, PasswordSource, convert_table
 from backupkit.settings import read_toml
 
 __all__ = ["MailServer", "Security", "check_address"]
@@ -115,7 +115,7 @@ class MailServer:
                 "user and password go together: give both, or none of them; for example: "
                 f"{_EXAMPLES['user']} and {_EXAMPLES['password']}"
             )
-        if self.user is not None and self.security == "none" and not _is_here(self.host):
+        if self.user is not None and self.security == "none" and not _is_loopback(self.host):
             raise SettingsError(
                 'security = "none" would send the password in clear text to another machine; '
                 f"for example: {_EXAMPLES['security']}"
@@ -150,7 +150,7 @@ class MailServer:
                 f"{path}: there is no table [mail], which says who takes the mail. Write one with "
                 f"at least {_EXAMPLES['host']} and {_EXAMPLES['sender']}"
             )
-        entry = typed(table, _Entry, where=where, examples=_EXAMPLES)
+        entry = convert_table(table, _Entry, where=where, examples=_EXAMPLES)
         folder = Path(path).parent
         bundle = None if entry.ca_bundle is None else folder / entry.ca_bundle
         if bundle is not None and not bundle.is_file():
@@ -170,8 +170,10 @@ class MailServer:
                 timeout=entry.timeout,
             )
         except SettingsError as error:
-            told = str(error)
-            raise SettingsError(told if told.startswith(where) else f"{where}: {told}") from error
+            message = str(error)
+            raise SettingsError(
+                message if message.startswith(where) else f"{where}: {message}"
+            ) from error
 
     def send(self, message: EmailMessage, *, to: Sequence[str] = ()) -> None:
         """Send a message.
@@ -204,22 +206,23 @@ class MailServer:
         del message["From"], message["To"]
         message["From"], message["To"] = self.sender, ", ".join(recipients)
         try:
-            with self._connected() as server:
+            with self._connect() as server:
                 if self.user is not None and password is not None:
                     server.login(self.user, password)
                 refused = server.sendmail(
                     self.sender, recipients, message.as_bytes(policy=SMTP.clone(utf8=False))
                 )
         except (OSError, smtplib.SMTPException) as error:
-            raise MailError(self._explained(error)) from None  # its args may hold the password
+            raise MailError(self._error_message(error)) from None  # its args may hold the password
         if refused:
-            who, (code, said) = next(iter(refused.items()))
+            recipient, (code, reply) = next(iter(refused.items()))
             raise MailError(
                 f"The mail server {self.host} refused {len(refused)} of {len(recipients)} "
-                f"recipients, the first {who}: {_words(said)} ({code}). The others have the mail."
+                f"recipients, the first {recipient}: {_reply_text(reply)} ({code}). The others "
+                "have the mail."
             )
 
-    def _connected(self) -> smtplib.SMTP:
+    def _connect(self) -> smtplib.SMTP:
         """Connect with the configured security."""
         if self.security == "tls":
             return smtplib.SMTP_SSL(
@@ -237,7 +240,7 @@ class MailServer:
     def _context(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=self.ca_bundle)
 
-    def _explained(self, error: Exception) -> str:
+    def _error_message(self, error: Exception) -> str:
         """Return an error message: problem and next step."""
         ports = "Check port and security of [mail]: 587 is starttls, 465 is tls."
         match error:
@@ -248,18 +251,22 @@ class MailServer:
                 what = f"refused the log-in of {self.user} ({error.smtp_code})"
                 advice = "Check user and password of [mail]; it may want a password of its own."
             case smtplib.SMTPRecipientsRefused():
-                who, (code, said) = next(iter(error.recipients.items()))
-                what = f"refused all recipients, the first {who}: {_words(said)} ({code})"
+                recipient, (code, reply) = next(iter(error.recipients.items()))
+                what = (
+                    f"refused all recipients, the first {recipient}: {_reply_text(reply)} ({code})"
+                )
                 advice = "Check the addresses, and whether it relays for this machine."
             case smtplib.SMTPSenderRefused():
-                code, said = error.smtp_code, error.smtp_error
-                what = f"refused {self.sender}, or the message's size: {_words(said)} ({code})"
+                code, reply = error.smtp_code, error.smtp_error
+                what = (
+                    f"refused {self.sender}, or the message's size: {_reply_text(reply)} ({code})"
+                )
                 advice = "Check sender of [mail], and how large a mail may be."
             case smtplib.SMTPNotSupportedError():
                 what = f"does not offer what is asked for: {one_line(str(error)).rstrip('.')}"
                 advice = 'Set security of [mail] to "tls", or to "none" where nobody logs in.'
             case smtplib.SMTPResponseException():
-                what = f"did not take the mail: {_words(error.smtp_error)} ({error.smtp_code})"
+                what = f"did not take the mail: {_reply_text(error.smtp_error)} ({error.smtp_code})"
                 advice = "Its log may tell more."
             case ssl.SSLCertVerificationError():
                 what = f"has a certificate that is not trusted: {error.verify_message}"
@@ -302,7 +309,7 @@ def check_address(address: str, *, where: str) -> None:
         )
 
 
-def _is_here(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     """Return whether the host is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -310,6 +317,6 @@ def _is_here(host: str) -> bool:
         return host == "localhost"
 
 
-def _words(said: bytes | str) -> str:
+def _reply_text(reply: bytes | str) -> str:
     """Return a server reply as one line."""
-    return one_line(said.decode("utf-8", "replace") if isinstance(said, bytes) else said)
+    return one_line(reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply)

@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate_dask"]
 
-_AT_ONCE: Final = 1_000_000
+_ROWS_PER_PARTITION: Final = 1_000_000
 """Target number of jobs and polls per partition."""
 
-_READ: Final[Mapping[str, list[str]]] = {
+_SELECTION_COLUMNS: Final[Mapping[str, list[str]]] = {
     "jobs": [
         "appliance",
         "outcome",
@@ -112,51 +112,55 @@ def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and two
     times = Period.from_options(start=start, end=end, now=now, last=last)
     uri = source.uri if isinstance(source, History) else str(source)
     uri = uri if "://" in uri else str(Path(uri).absolute())  # workers may run in another folder
-    origin = _origin_of(source)
-    rows = origin.appliances(times.now)
+    data_source = _source_of(source)
+    rows = data_source.appliances(times.now)
     setting = EvaluationContext.of(policy, rows, times, as_if=as_if)
     sizes = pd.Series(rows, dtype="int64").reindex(setting.resolved_policy.index, fill_value=0)
     workers = 1 if client is None else len(client.nthreads())  # type: ignore[no-untyped-call]
-    number = partitions or max(workers, 1 + int(sizes.sum()) // _AT_ONCE)
-    cut = _cut(sizes, number)
-    version = origin.version(times.now) or analysis.data_fingerprint(POLLS.empty())
-    judge = functools.partial(_judged, uri, version)
-    pieces = (setting.only(names) for names in cut)
-    parts = map(judge, pieces) if client is None else _spread(client, judge, pieces)
+    count = partitions or max(workers, 1 + int(sizes.sum()) // _ROWS_PER_PARTITION)
+    name_groups = _partition(sizes, count)
+    version = data_source.version(times.now) or analysis.data_fingerprint(POLLS.empty())
+    assess_one = functools.partial(_assess_partition, uri, version)
+    settings = (setting.only(names) for names in name_groups)
+    parts = (
+        map(assess_one, settings)
+        if client is None
+        else _map_partitions(client, assess_one, settings)
+    )
     return merge_assessments([*parts], setting, version=version)
 
 
-def _spread(
+def _map_partitions(
     client: "Client",
     judge: Callable[[EvaluationContext], PartialAssessment],
-    pieces: Iterable[EvaluationContext],
+    settings: Iterable[EvaluationContext],
 ) -> Iterator[PartialAssessment]:
     """Assess partitions on the workers; fetch and release each result when it is done."""
     from distributed import as_completed  # noqa: PLC0415 # optional dependency
 
-    futures = [client.submit(judge, piece, pure=False) for piece in pieces]
+    futures = [client.submit(judge, setting, pure=False) for setting in settings]
     for future in as_completed(futures):  # type: ignore[no-untyped-call]
         yield future.result()
         future.release()
 
 
-def _cut(sizes: pd.Series, number: int) -> list[pd.Index]:
-    """Split appliances, in order, into at most `number` partitions of similar row count."""
-    upto = (sizes + 1).cumsum()  # + 1: appliances without rows count, too
-    total = max(int(upto.max()), 1) if len(upto) else 1
-    places = np.minimum((upto.to_numpy() - 1) * number // total, number - 1)
-    return [sizes.index[places == place] for place in np.unique(places)] or [sizes.index]
+def _partition(sizes: pd.Series, count: int) -> list[pd.Index]:
+    """Split appliances, in order, into at most `count` partitions of similar row count."""
+    cumulative = (sizes + 1).cumsum()  # + 1: appliances without rows count, too
+    total = max(int(cumulative.max()), 1) if len(cumulative) else 1
+    groups = np.minimum((cumulative.to_numpy() - 1) * count // total, count - 1)
+    return [sizes.index[groups == group] for group in np.unique(groups)] or [sizes.index]
 
 
-def _judged(uri: str, version: str, setting: EvaluationContext) -> PartialAssessment:
+def _assess_partition(uri: str, version: str, setting: EvaluationContext) -> PartialAssessment:
     """Read and assess some appliances; runs on a worker."""
-    origin = _opened(uri, version)
+    source = _cached_source(uri, version)
     times = setting.period
-    known = origin.known(setting.resolved_policy.index, times)
-    return assess_appliances(_needed(as_of(known, times.now), times), setting)
+    known = source.known(setting.resolved_policy.index, times)
+    return assess_appliances(_restrict(as_of(known, times.now), times), setting)
 
 
-class _Origin(Protocol):
+class _Source(Protocol):
     """Data source of the workers."""
 
     def appliances(self, moment: pd.Timestamp) -> dict[str, int]:
@@ -170,12 +174,12 @@ class _Origin(Protocol):
 
 
 @functools.lru_cache(maxsize=8)
-def _opened(uri: str, _version: str) -> _Origin:
+def _cached_source(uri: str, _version: str) -> _Source:
     """Open a source once per process, and again after a change."""
-    return _origin_of(uri)
+    return _source_of(uri)
 
 
-def _origin_of(source: History | str | Path) -> _Origin:
+def _source_of(source: History | str | Path) -> _Source:
     if isinstance(source, History):
         return _Database(source)
     if is_export(source):
@@ -230,31 +234,31 @@ class _Files:
 
     def version(self, moment: pd.Timestamp) -> str:
         entries = self.export.read("appends", columns=["kind", "earliest_at", "digest"])
-        brought = pc.is_in(entries["kind"], pa.array(["append", "import"]))
+        is_addition = pc.is_in(entries["kind"], pa.array(["append", "import"]))
         until = pc.less_equal(entries["earliest_at"], microseconds_of(moment))
-        digests = entries.filter(pc.and_(brought, until))["digest"].to_pylist()
+        digests = entries.filter(pc.and_(is_addition, until))["digest"].to_pylist()
         return str(digests[-1]) if digests else ""
 
     def known(self, appliances: Collection[str], times: Period) -> Known:
         past = (self.export.manifest.latest_at or 0) > microseconds_of(times.now)
-        polls = _Chosen(self.export, POLLS, appliances, _until("polled_at", times.now))
+        polls = _SelectedRows(self.export, POLLS, appliances, _until("polled_at", times.now))
         plans = self.export.read(
             "schedules", appliances=appliances, wanted=_until("seen_at", times.now)
         )
-        known = Known(JOBS.empty(), polls.few, SCHEDULES.from_arrow(plans))
+        known = Known(JOBS.empty(), polls.narrow, SCHEDULES.from_arrow(plans))
         if past:
             wanted = _until("observed_at", times.now)
             rows = self.export.read("observations", appliances=appliances, wanted=wanted)
-            known = _needed(replace(known, jobs=jobs_from(OBSERVATIONS.from_arrow(rows))), times)
+            known = _restrict(replace(known, jobs=jobs_from(OBSERVATIONS.from_arrow(rows))), times)
         else:
-            jobs = _Chosen(self.export, JOBS, appliances)
+            jobs = _SelectedRows(self.export, JOBS, appliances)
             # a few columns are enough to select rows; the long job ids are never missing
-            known = _needed(replace(known, jobs=jobs.few.assign(job_id="")), times)
-            known = replace(known, jobs=jobs.whole(known.jobs[_ROW]))
-        return replace(known, polls=polls.whole(known.polls[_ROW]))
+            known = _restrict(replace(known, jobs=jobs.narrow.assign(job_id="")), times)
+            known = replace(known, jobs=jobs.full_rows(known.jobs[_ROW]))
+        return replace(known, polls=polls.full_rows(known.polls[_ROW]))
 
 
-def _needed(known: Known, times: Period) -> Known:
+def _restrict(known: Known, times: Period) -> Known:
     return analysis.restrict_to_period(known, start=times.start, end=times.end, now=times.now)
 
 
@@ -263,13 +267,13 @@ def _until(column: str, moment: pd.Timestamp) -> ds.Expression:
     return ds.field(column) <= pa.scalar(microseconds_of(moment), pa.timestamp("us", tz="UTC"))
 
 
-class _Chosen:
+class _SelectedRows:
     """Rows of an export: first all rows with few columns, then some rows with all columns.
 
     Attributes
     ----------
-    few : DataFrame
-        All rows with the columns `_READ`, and their positions.
+    narrow : DataFrame
+        All rows with the columns `_SELECTION_COLUMNS`, and their positions.
     """
 
     def __init__(
@@ -282,26 +286,26 @@ class _Chosen:
         self._export, self._table = export, table
         self._appliances, self._wanted = appliances, wanted
         rows = export.read(
-            table.name, columns=_READ[table.name], appliances=appliances, wanted=wanted
+            table.name, columns=_SELECTION_COLUMNS[table.name], appliances=appliances, wanted=wanted
         )
         self._months = rows["month"]
-        few = {
+        narrow = {
             column.name: column.series(column.loaded(rows[column.name]))
             for column in table
             if column.name in rows.column_names
         }
-        self.few = pd.DataFrame({**few, _ROW: np.arange(len(rows))}, copy=False)
+        self.narrow = pd.DataFrame({**narrow, _ROW: np.arange(len(rows))}, copy=False)
 
-    def whole(self, places: pd.Series) -> pd.DataFrame:
+    def full_rows(self, positions: pd.Series) -> pd.DataFrame:
         """Return the rows at some positions with all columns."""
-        chosen = places.to_numpy()
-        months = pc.unique(self._months.take(pa.array(chosen)))
-        among = pc.is_in(self._months, months).to_numpy()
+        indices = positions.to_numpy()
+        months = pc.unique(self._months.take(pa.array(indices)))
+        in_months = pc.is_in(self._months, months).to_numpy()
         wanted = ds.field("month").isin(months)
         rows = self._export.read(
             self._table.name,
             appliances=self._appliances,
             wanted=wanted if self._wanted is None else wanted & self._wanted,
         )
-        place = np.cumsum(among) - 1
-        return self._table.from_arrow(rows.take(pa.array(place[chosen])))
+        new_position = np.cumsum(in_months) - 1
+        return self._table.from_arrow(rows.take(pa.array(new_position[indices])))

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from backupkit import protocol
+from backupkit.collect.poll import PollResult
 from backupkit.collect.snapshot import Snapshot, observations_of, snapshot_of
-from backupkit.collect.visit import Visit
 from backupkit.errors import ApplianceError, BackupkitError, PayloadError
 from backupkit.tables import ERRORS, JOBS, OBSERVATIONS, POLLS, SCHEDULES, Table
 from backupkit.wire import (
@@ -211,18 +211,18 @@ class TestDecode:
             case "job":
                 assert_valid(value)
             case "details":
-                jobs, spoiled = value
+                jobs, decode_errors = value
                 ids = [job.job_id for job in jobs]
                 assert len(set(ids)) == len(ids)
-                assert not set(ids) & set(spoiled)
+                assert not set(ids) & set(decode_errors)
                 for job in jobs:
                     assert_valid(job)
-                for why in spoiled.values():
+                for why in decode_errors.values():
                     assert_sentence(why)
             case "schedules":
-                plans, spoiled = value
+                plans, decode_errors = value
                 assert all(isinstance(plan, Schedule) for plan in plans.values())
-                for why in spoiled.values():
+                for why in decode_errors.values():
                     assert_sentence(why)
             case _:
                 assert type(value) is str
@@ -244,10 +244,10 @@ class TestDecode:
         else:
             pairs = [{"key": key, "value": value} for key, value in records.items()]
             body = json.dumps({"value": pairs})
-        jobs, spoiled = decode_details(body.encode(), flavour)
-        assert {*(job.job_id for job in jobs), *spoiled} == set(records)
-        schedules, spoiled = decode_schedules(body.encode(), flavour)
-        assert {*schedules, *spoiled} == set(records)
+        jobs, decode_errors = decode_details(body.encode(), flavour)
+        assert {*(job.job_id for job in jobs), *decode_errors} == set(records)
+        schedules, decode_errors = decode_schedules(body.encode(), flavour)
+        assert {*schedules, *decode_errors} == set(records)
 
 
 REQUESTS = {
@@ -317,19 +317,19 @@ def test_any_date(date: str) -> None:
 
 def as_snapshot(body: bytes, flavour: Flavour, text: str) -> Snapshot:
     """Put whatever one body can be taken for into one visit, as a round does."""
-    found = Visit("vc-1", NOW, flavour=flavour)
+    found = PollResult("vc-1", NOW, flavour=flavour)
     for name, decode in DECODERS.items():
         try:
             value: Any = decode(body, flavour)
         except BackupkitError as error:
-            found.trouble(error, text)
+            found.add_error(error, text)
             continue
         match name:
             case "job":
                 found.jobs.append(value)
             case "details":
                 found.jobs += value[0]
-                found.troubles += [("payload", why, job_id) for job_id, why in value[1].items()]
+                found.item_errors += [("payload", why, job_id) for job_id, why in value[1].items()]
             case "schedules":
                 found.schedules, _ = value
             case "ids":

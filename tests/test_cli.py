@@ -482,7 +482,7 @@ class TestSimulate:
         def interrupted(_seconds: float) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("backupkit.cli.simulating.time.sleep", interrupted)
+        monkeypatch.setattr("backupkit.cli.commands.simulate.time.sleep", interrupted)
         assert main(["simulate", "--appliances", "1", "--jobs", "1", "--for", "9"]) == 0
         assert capsys.readouterr().err.endswith("Stopped.\n")
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from backupkit.client import ApplianceClient, Limits, faults, trust
+from backupkit.client import ApplianceClient, Limits, connection_errors, trust
 from backupkit.errors import (
     BusyError,
     CertificateError,
@@ -188,7 +188,7 @@ class TestTurns:
             first = threads.submit(visit)
             assert slow.asked.wait(30)
             second = ApplianceClient(
-                odd.appliance(), PASSWORD, limits=limits, due=time.monotonic() + 0.6
+                odd.appliance(), PASSWORD, limits=limits, deadline=time.monotonic() + 0.6
             )
             with pytest.raises(DeadlineError, match="time was up"):
                 second.__enter__()
@@ -376,13 +376,13 @@ class TestNoConnection:
 
     def test_fingerprint_of_nobody(self) -> None:
         """Where nothing can be read of a certificate, none is named."""
-        assert trust.shown_fingerprint("127.0.0.1:1", 0.2) == ""
+        assert trust.fetch_fingerprint("127.0.0.1:1", 0.2) == ""
 
     def test_certificate_error_without_fingerprint(
         self, demo: Simulated, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The certificate error stands even if the certificate cannot be read a second time."""
-        monkeypatch.setattr(faults, "shown_fingerprint", lambda *_args: "")
+        monkeypatch.setattr(connection_errors, "fetch_fingerprint", lambda *_args: "")
         with pytest.raises(CertificateError) as caught:
             open_client(demo, "vc-ham-01", ca_bundle=None).__enter__()
         assert "fingerprint" not in str(caught.value)
@@ -423,8 +423,8 @@ class TestSecrets:
 def test_authorities_are_loaded_once(demo: Simulated) -> None:
     """All appliances with one CA bundle share one context: loading it is the dearest step."""
     bundle = demo.fleet["vc-ham-01"].ca_bundle
-    assert trust._trusting(bundle) is trust._trusting(bundle)
-    assert isinstance(trust._trusting(None), ssl.SSLContext)
+    assert trust._ca_context(bundle) is trust._ca_context(bundle)
+    assert isinstance(trust._ca_context(None), ssl.SSLContext)
 
 
 def test_appliance_is_not_a_secret(odd: OddServer) -> None:

@@ -24,8 +24,8 @@ from tqdm.auto import tqdm
 
 from backupkit.client import Limits
 from backupkit.doctor import doctor
+from backupkit.doctor.connectivity import _issuer, _names, _trust_reason
 from backupkit.doctor.finding import bracketed, span
-from backupkit.doctor.way import _issuer, _names, _trust
 from backupkit.fleet import Appliance, PasswordSource
 from backupkit.simulator.appliance import PASSWORD
 from backupkit.tables import CHECKS
@@ -373,7 +373,7 @@ class TestCertificate:
 
     def test_trusted_by_the_machine(self, odd: OddServer) -> None:
         """Without a CA bundle it is the machine's authorities that are trusted."""
-        assert _trust(replace(odd.appliance(), ca_bundle=None)) == (
+        assert _trust_reason(replace(odd.appliance(), ca_bundle=None)) == (
             "trusted by this machine's authorities"
         )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from backupkit.cli.doctoring import doctor
+from backupkit.cli.commands.doctor import doctor
 from backupkit.errors import SettingsError
 from backupkit.simulator import Scenario
 from backupkit.simulator.appliance import PASSWORD

@@ -27,9 +27,9 @@ SMALL = replace(QUICK, body=250_000)
 
 def several(jobs: int = JOBS, names: dict[str, str] = VERSIONS) -> Scenario:
     """Tell the story of an appliance of each version that makes a difference."""
-    [plan] = Scenario.steady(appliances=1, jobs=jobs, seed=1, epoch=EPOCH).plans
-    plans = [replace(plan, name=name, version=version) for name, version in names.items()]
-    return Scenario(seed=1, epoch=EPOCH, plans=tuple(plans))
+    [spec] = Scenario.steady(appliances=1, jobs=jobs, seed=1, epoch=EPOCH).specs
+    specs = [replace(spec, name=name, version=version) for name, version in names.items()]
+    return Scenario(seed=1, epoch=EPOCH, specs=tuple(specs))
 
 
 @pytest.fixture(scope="module")
@@ -416,7 +416,7 @@ class TestBadJob:
             named = set(errors["job_id"])
             assert named
             assert len(named) == len(errors)
-            assert named <= set(running.appliances.struck(name))
+            assert named <= set(running.appliances.affected_jobs(name))
             assert set(errors["error"]) == {"payload"}
             for job, text in zip(errors["job_id"], errors["detail"], strict=True):
                 assert f" job {job} is not what the API promises: " in text
@@ -436,7 +436,7 @@ class TestBadJob:
         for name in (MIDDLE, NEW):
             mended = by_job[by_job["appliance"] == name]
             assert len(mended)
-            assert set(mended["job_id"]) <= set(running.appliances.struck(name))
+            assert set(mended["job_id"]) <= set(running.appliances.affected_jobs(name))
             assert mended["size"].isna().all()
 
     def test_absurd_numbers(self, running: Simulated) -> None:
@@ -445,7 +445,7 @@ class TestBadJob:
         snapshot = collect(running.fleet, limits=QUICK, clock=epoch)
         assert_complete(snapshot)
         for name in FAULTY:
-            bad = snapshot.jobs["job_id"].isin(running.appliances.struck(name))
+            bad = snapshot.jobs["job_id"].isin(running.appliances.affected_jobs(name))
             jobs = snapshot.jobs[bad & (snapshot.jobs["appliance"] == name)]
             assert len(jobs) == 3
             assert jobs["progress"].isna().all()
@@ -458,7 +458,7 @@ class TestBadJob:
         assert_complete(snapshot)
         odd = snapshot.jobs[snapshot.jobs["outcome"] == "other"]
         assert dict(zip(odd["appliance"], odd["job_id"], strict=True)) == {
-            name: running.appliances.struck(name)[0] for name in FAULTY
+            name: running.appliances.affected_jobs(name)[0] for name in FAULTY
         }
 
     def test_strange_ids(self, running: Simulated) -> None:
@@ -466,7 +466,7 @@ class TestBadJob:
         befall(running, "odd_ids")
         first = collect(running.fleet, limits=QUICK, clock=epoch)
         for name in FAULTY:
-            assert set(running.appliances.struck(name)) <= set(first.jobs["job_id"])
+            assert set(running.appliances.affected_jobs(name)) <= set(first.jobs["job_id"])
         again = collect(running.fleet, known=first, limits=QUICK, clock=epoch)
         assert again.observations.empty
         assert again.errors.empty
@@ -478,8 +478,8 @@ class TestBadJob:
         assert first.errors.empty
         again = collect(running.fleet, known=first, limits=QUICK, clock=epoch)
         assert {*first.jobs["job_id"], *again.jobs["job_id"]} >= {
-            *running.appliances.struck(NEW),
-            *running.appliances.struck(MIDDLE),
+            *running.appliances.affected_jobs(NEW),
+            *running.appliances.affected_jobs(MIDDLE),
         }
         assert again.errors.empty
 

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,21 +14,48 @@ LINT = Path(sys.executable).with_name("lint-imports")
 BREACHES = {
     "layers": ("errors.py", "import backupkit.wire", "a layer imports only lower ones"),
     "siblings": ("protocol.py", "import backupkit.fleet", "a layer imports only lower ones"),
-    "no place": ("drawer.py", "", "a layer imports only lower ones"),
     "simulator-alone": (
-        "simulator/model.py",
+        "simulator/__init__.py",
         "import backupkit.errors",
         "the simulator imports nothing of backupkit",
     ),
-    "requests-in-client": ("history.py", "import requests", "only client, and what stands on it"),
-    "requests-direct": ("collect.py", "import requests", "client is the one user of requests"),
+    "requests-in-client": (
+        "history/__init__.py",
+        "import requests",
+        "only client, and what stands on it",
+    ),
+    "requests-direct": (
+        "collect/__init__.py",
+        "import requests",
+        "client is the one user of requests",
+    ),
     "pure-analysis": (
-        "analysis/slots.py",
+        "analysis/__init__.py",
         "import matplotlib.figure",
         "analysis draws nothing, fetches nothing, stores nothing",
     ),
-    "json-in-wire": ("client.py", "import json", "the appliance's JSON is decoded in wire alone"),
+    "offline": (
+        "report/__init__.py",
+        "import backupkit.history",
+        "evaluation, plots and report reach neither",
+    ),
+    "plots-from-frames": (
+        "plots/__init__.py",
+        "import backupkit.settings",
+        "plots import the frames' contracts alone",
+    ),
+    "history-stores": (
+        "history/__init__.py",
+        "import backupkit.fleet",
+        "the history imports nothing that polls or evaluates",
+    ),
+    "json-in-wire": (
+        "client/__init__.py",
+        "import json",
+        "the appliance's JSON is decoded in wire alone",
+    ),
 }
+"""By contract: a file, an import that breaks it, and how the contract's name begins."""
 
 
 def lint(folder: Path) -> tuple[int, str]:
@@ -36,6 +64,14 @@ def lint(folder: Path) -> tuple[int, str]:
         [LINT, "--no-cache"], cwd=folder, capture_output=True, text=True, check=False
     )
     return done.returncode, done.stdout + done.stderr
+
+
+def assert_broken(folder: Path, contract: str) -> None:
+    """Check that a contract is broken, and found to be."""
+    code, text = lint(folder)
+    assert code != 0
+    broken = [line for line in text.splitlines() if line.endswith("BROKEN")]
+    assert any(line.startswith(contract) for line in broken), text
 
 
 @pytest.fixture
@@ -59,9 +95,20 @@ def test_a_breach_is_seen(copy: Path, breach: str) -> None:
     """One wrong import breaks the contract that forbids it."""
     module, line, contract = BREACHES[breach]
     path = copy / "backupkit" / module
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
-    path.write_text(f"{before}\n{line}\n", encoding="utf-8")
-    code, text = lint(copy)
-    assert code != 0
-    broken = [line for line in text.splitlines() if line.endswith("BROKEN")]
-    assert any(line.startswith(contract) for line in broken), text
+    with path.open("r+", encoding="utf-8") as file:  # of a file that is there
+        file.seek(0, 2)
+        file.write(f"\n{line}\n")
+    assert_broken(copy, contract)
+
+
+def test_new_package(copy: Path) -> None:
+    """A package without a layer is seen."""
+    (copy / "backupkit" / "drawer.py").touch()
+    assert_broken(copy, "a layer imports only lower ones")
+
+
+def test_every_contract(copy: Path) -> None:
+    """Each contract has its breach."""
+    contracts = tomllib.loads((copy / "pyproject.toml").read_text(encoding="utf-8"))
+    named = {one["id"] for one in contracts["tool"]["importlinter"]["contracts"]}
+    assert named == BREACHES.keys() - {"siblings"}

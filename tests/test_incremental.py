@@ -101,13 +101,13 @@ class Moving:
 @pytest.fixture
 def moving(tmp_path: Path) -> Iterator[Moving]:
     """Run an appliance of each version, each with eight jobs that have ended."""
-    [plan] = Scenario.steady(appliances=1, jobs=JOBS, seed=1, epoch=EPOCH).plans
-    plans = tuple(
-        replace(plan, name=name, version=version, traits=(Trait.HEALTHY,))
+    [spec] = Scenario.steady(appliances=1, jobs=JOBS, seed=1, epoch=EPOCH).specs
+    specs = tuple(
+        replace(spec, name=name, version=version, traits=(Trait.HEALTHY,))
         for name, version in VERSIONS.items()
     )
     clock = Clock()
-    with simulated(Scenario(seed=1, epoch=EPOCH, plans=plans), tmp_path, clock=clock) as running:
+    with simulated(Scenario(seed=1, epoch=EPOCH, specs=specs), tmp_path, clock=clock) as running:
         yield Moving(running, History(tmp_path / "history.db"), clock)
 
 
@@ -378,13 +378,13 @@ class TestStrategies:
 
     def test_same_facts(self, tmp_path: Path) -> None:
         """Both give the same jobs, states, times, messages and progress, in every version."""
-        [plan] = Scenario.steady(appliances=1, jobs=30, seed=1, epoch=EPOCH).plans
+        [spec] = Scenario.steady(appliances=1, jobs=30, seed=1, epoch=EPOCH).specs
         traits = (Trait.FLAKY, Trait.RUNNING)
-        plans = tuple(
-            replace(plan, name=name, version=version, jobs=None, nights=30, traits=traits)
+        specs = tuple(
+            replace(spec, name=name, version=version, jobs=None, nights=30, traits=traits)
             for name, version in VERSIONS.items()
         )
-        with simulated(Scenario(seed=1, epoch=EPOCH, plans=plans), tmp_path) as running:
+        with simulated(Scenario(seed=1, epoch=EPOCH, specs=specs), tmp_path) as running:
             auto, job = (
                 collect(running.fleet, strategy=way, limits=QUICK, clock=epoch)
                 for way in ("auto", "job")

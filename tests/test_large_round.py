@@ -93,7 +93,7 @@ def faults_for(names: list[str]) -> dict[str, Fault]:
 def fleet_of(appliances: int) -> tuple[Scenario, dict[str, Fault]]:
     """Tell the story of many appliances, and what befalls some of them."""
     scenario = Scenario.steady(appliances=appliances, jobs=JOBS, seed=1, epoch=EPOCH)
-    return scenario, faults_for([plan.name for plan in scenario.plans])
+    return scenario, faults_for([spec.name for spec in scenario.specs])
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ class TestDeadline:
     def test_hanging_ones(self, tmp_path_factory: pytest.TempPathFactory) -> None:
         """Those that hang have a deadline row; they keep nobody else from being read."""
         scenario = Scenario.steady(appliances=60, jobs=JOBS, seed=1, epoch=EPOCH)
-        names = [plan.name for plan in scenario.plans]
+        names = [spec.name for spec in scenario.specs]
         kinds = ("silence", "slow", "drip", "drip_headers")
         faults = mixed_faults(names, share=0.2, kinds=kinds, wait=3600)
         hanging = [fault.appliance for fault in faults]

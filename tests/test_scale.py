@@ -283,7 +283,7 @@ def test_damage(client: Client, tmp_path: Path) -> None:
         evaluate_dask(source, POLICY, **asked)
     (tmp_path / "export" / MANIFEST).unlink()
     with pytest.raises(HistoryError, match="is no whole export of a history"):
-        client.submit(scale._judged, source, "", None).result()
+        client.submit(scale._assess_partition, source, "", None).result()
     with pytest.raises(HistoryError, match="holds no history yet"):
         evaluate_dask(tmp_path / "none.db", POLICY, **asked)
 
@@ -323,8 +323,8 @@ def test_partitions(tmp_path: Path) -> None:
 def test_pieces(sizes: list[int], number: int) -> None:
     """Pieces hold each appliance once, in order, and about as many rows each."""
     rows = pd.Series(sizes, [f"{place:02}" for place in range(len(sizes))], dtype="int64")
-    pieces = scale._cut(rows, number)
-    assert 1 <= len(pieces) <= number
-    assert [name for piece in pieces for name in piece] == rows.index.to_list()
-    most = max((int(rows[piece].sum()) for piece in pieces), default=0)
+    partitions = scale._partition(rows, number)
+    assert 1 <= len(partitions) <= number
+    assert [name for partition in partitions for name in partition] == rows.index.to_list()
+    most = max((int(rows[partition].sum()) for partition in partitions), default=0)
     assert most <= sum(sizes) / number + len(sizes) / number + max(sizes, default=0) + 1

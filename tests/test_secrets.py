@@ -44,7 +44,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     folder = tmp_path_factory.mktemp("secrets")
     kept = folder / "kept"
     scenario = Scenario.steady(appliances=3 * len(KINDS), jobs=3, seed=1, epoch=EPOCH)
-    faults = mixed_faults([plan.name for plan in scenario.plans], wait=0.1, size=400_000)
+    faults = mixed_faults([spec.name for spec in scenario.specs], wait=0.1, size=400_000)
     tokens: list[str] = []
     returned: list[str] = []
     create = Sessions.create

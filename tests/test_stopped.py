@@ -24,8 +24,8 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import backupkit as bk
-from backupkit.collect import rounds
-from backupkit.collect.here import HERE
+from backupkit.collect import collection
+from backupkit.collect.local_state import LOCAL_STATES
 from backupkit.errors import BackupkitWarning
 from backupkit.simulator import Fault, Scenario
 from backupkit.tables import POLLS
@@ -267,7 +267,7 @@ class TestHere:
 
     def test_twice(self, still: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
         """Who presses again does not want to wait for good-byes, and loses nothing."""
-        monkeypatch.setattr(rounds, "GRACE", 300)
+        monkeypatch.setattr(collection, "SHUTDOWN_TIMEOUT", 300)
         free = threading.Event()
         with Interrupted(free.wait, instead=True) as threads, ExitStack() as stack:
             stack.callback(free.set)  # whatever happens
@@ -275,7 +275,7 @@ class TestHere:
                 pytest.warns(BackupkitWarning, match="stopped: 11 of 12 appliances were read"),
                 ctrl_c(
                     lambda: sum(order.done() for order in threads.orders) == 11,
-                    lambda: any(here.stop.is_set() for here in HERE.values()),
+                    lambda: any(here.stop.is_set() for here in LOCAL_STATES.values()),
                 ),
             ):
                 snapshot = bk.collect(still.fleet, executor=threads, clock=epoch)

@@ -16,9 +16,9 @@ import pytest
 
 import backupkit as bk
 from backupkit import wire
-from backupkit.cli import bars, main
+from backupkit.cli import main, progress_display
 from backupkit.collect.estimates import is_stalled, time_left, typical_duration
-from backupkit.collect.following import Followed
+from backupkit.collect.following import FollowedAppliance
 from backupkit.collect.watching import Watch
 from backupkit.simulator import Scenario
 from backupkit.tables import RUNNING
@@ -165,23 +165,23 @@ class TestFollow:
     ) -> None:
         """Who has not answered yet is not forgotten; what is over is, once all have answered."""
         odd_job(odd)
-        answers, look = Event(), Followed.look
+        answers, look = Event(), FollowedAppliance.poll
 
-        def late(one: Followed) -> list[wire.Job]:
+        def late(one: FollowedAppliance) -> list[wire.Job]:
             answers.wait(QUICK.connect)
             return look(one)
 
         later = clock.now + timedelta(days=1)
         with Watch([odd.appliance()], history, limits=QUICK, clock=clock) as watch:
-            watch.take(watch.find())
+            watch.ingest(watch.collect())
             odd_job(odd, state="SUCCEEDED", end_time="2026-11-09T05:30:00Z")
             odd.tell(f"{LIST}/details", b"{}")
-            monkeypatch.setattr(Followed, "look", late)
-            watch.look(patience=0)
+            monkeypatch.setattr(FollowedAppliance, "poll", late)
+            watch.poll(timeout=0)
             watch.forget(later)
             assert watch.running()["state"].to_list() == ["INPROGRESS"]
             answers.set()
-            watch.look()
+            watch.poll()
             assert watch.running()["state"].to_list() == ["SUCCEEDED"]
             watch.forget(later)
             assert watch.running().empty
@@ -342,14 +342,14 @@ class TestShown:
         self, changes: dict[str, object], expected: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """In a log each change is a line, and what is the same is not repeated."""
-        with bars.suited() as shown:
+        with progress_display.make_display() as shown:
             shown.show(look(**changes))
             shown.show(look(**changes))
         assert capsys.readouterr().err == f"vc-1 one: {expected}\n"
 
     def test_bars(self, capsys: pytest.CaptureFixture[str]) -> None:
         """In a terminal each job has a bar; braces of an appliance are no format."""
-        with bars.Bars() as shown:
+        with progress_display.BarDisplay() as shown:
             shown.show(look(progress=None))
             shown.show(look(detail="{x}", progress=100.0))
         drawn = capsys.readouterr().err
@@ -358,12 +358,12 @@ class TestShown:
     def test_suited_to_a_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Bars are for terminals."""
         monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-        assert isinstance(bars.suited(), bars.Bars)
+        assert isinstance(progress_display.make_display(), progress_display.BarDisplay)
 
     def test_summary(self) -> None:
         """The last sentence counts how all ended."""
         ended = pd.concat([look(state="SUCCEEDED"), look(state="FAILED"), look(state="SUCCEEDED")])
-        text = bars.summary(RUNNING.conform(ended))
+        text = progress_display.summary(RUNNING.conform(ended))
         assert text == "Nothing runs any more: 2 succeeded, 1 FAILED."
 
 

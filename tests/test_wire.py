@@ -289,9 +289,9 @@ class TestSamples:
     @pytest.mark.parametrize("name", SCHEDULES)
     def test_schedules(self, name: str) -> None:
         """Schedules, with and without days."""
-        schedules, spoiled = decode_schedules(sample(name), flavour_of(name))
+        schedules, decode_errors = decode_schedules(sample(name), flavour_of(name))
         assert schedules == {"default": SCHEDULES[name]}
-        assert not spoiled
+        assert not decode_errors
 
     @pytest.mark.parametrize("name", TOKENS)
     def test_session(self, name: str) -> None:
@@ -514,18 +514,20 @@ class TestDecodeDetails:
     def test_bad_record(self, flavour: Flavour, bad: object, why: str) -> None:
         """The good ones around it are read, and the reason names the bad one."""
         body = wrapped({"a": record(), "b\n": bad, "c": record()}, flavour)
-        jobs, spoiled = decode_details(body, flavour)
+        jobs, decode_errors = decode_details(body, flavour)
         assert [job.job_id for job in jobs] == ["a", "c"]
-        assert list(spoiled) == ["b\n"]
-        assert spoiled["b\n"].startswith(f"The record of job b {why}")
+        assert list(decode_errors) == ["b\n"]
+        assert decode_errors["b\n"].startswith(f"The record of job b {why}")
 
     def test_bad_bytes(self) -> None:
         """Bytes that are no text spoil their record alone."""
         good = json.dumps(record()).encode()
         body = b'{"a": %s, "b": %s}' % (good, good.replace(b"nfs", b"\xff"))
-        jobs, spoiled = decode_details(body, API)
+        jobs, decode_errors = decode_details(body, API)
         assert [job.job_id for job in jobs] == ["a"]
-        assert spoiled == {"b": "The record of job b is not valid JSON: it is cut off or damaged."}
+        assert decode_errors == {
+            "b": "The record of job b is not valid JSON: it is cut off or damaged."
+        }
 
     @pytest.mark.parametrize("body", [b"[1]", b"5", b'"x"', b"null", b'[{"value": {}}]', b'{"a"'])
     def test_bad_whole(self, body: bytes) -> None:
@@ -555,8 +557,8 @@ class TestDecodeDetails:
         """Null stands for a field that is not there."""
         nothing = dict.fromkeys(("progress", "start_time", "end_time", "size", "build"))
         sent = {"a": record(**nothing), "b": record(build={}), "c": record(status="BLOCKED")}
-        jobs, spoiled = decode_details(wrapped(sent, flavour), flavour)
-        assert not spoiled
+        jobs, decode_errors = decode_details(wrapped(sent, flavour), flavour)
+        assert not decode_errors
         assert {(job.start_time, job.end_time, job.size, job.build) for job in jobs} == {
             (None, None, None, None)
         }
@@ -569,9 +571,9 @@ class TestDecodeDetails:
     def test_doubles(self) -> None:
         """Of a doubled id the later record counts."""
         pairs = [{"key": "a", "value": record(type=kind)} for kind in ("MANUAL", "SCHEDULED")]
-        jobs, spoiled = decode_details(json.dumps({"value": pairs}).encode(), REST)
+        jobs, decode_errors = decode_details(json.dumps({"value": pairs}).encode(), REST)
         assert [job.type for job in jobs] == ["SCHEDULED"]
-        assert not spoiled
+        assert not decode_errors
 
 
 class TestDecodeSchedules:
@@ -581,18 +583,18 @@ class TestDecodeSchedules:
         """The good one is read, and the reason names the bad one on one line."""
         good = {"enable": False, "location": "nfs://h/x", "parts": []}
         late = good | {"recurrence_info": {"hour": 24, "minute": 0}}
-        schedules, spoiled = decode_schedules(wrapped({"a": good, "b\r\n": late}, REST), REST)
+        schedules, decode_errors = decode_schedules(wrapped({"a": good, "b\r\n": late}, REST), REST)
         assert schedules == {"a": Schedule(enable=False, location="nfs://h/x", parts=[])}
-        assert spoiled == {
+        assert decode_errors == {
             "b\r\n": "The schedule b is not what the API promises: "
             "Expected int <= 23 - at $.recurrence_info.hour."
         }
 
     def test_bad_bytes(self) -> None:
         """Bytes that are no text spoil their schedule alone."""
-        schedules, spoiled = decode_schedules(b'{"a": {"location": "\xff"}}', API)
+        schedules, decode_errors = decode_schedules(b'{"a": {"location": "\xff"}}', API)
         assert not schedules
-        assert spoiled == {"a": "The schedule a is not valid JSON: it is cut off or damaged."}
+        assert decode_errors == {"a": "The schedule a is not valid JSON: it is cut off or damaged."}
 
     def test_none(self) -> None:
         """No schedule is a good answer in either flavour."""
@@ -795,8 +797,8 @@ class TestProperties:
         """The same records in either flavour decode to equal jobs, and spoil alike."""
         api = decode_details(wrapped(records, API), API)
         assert api == decode_details(wrapped(records, REST), REST)
-        jobs, spoiled = api
-        assert sorted([*(job.job_id for job in jobs), *spoiled]) == sorted(records)
+        jobs, decode_errors = api
+        assert sorted([*(job.job_id for job in jobs), *decode_errors]) == sorted(records)
 
     @settings(max_examples=100, deadline=None)
     @given(RECORDS)

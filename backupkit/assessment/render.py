@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 from markupsafe import Markup
 
-from backupkit.display import line, panel, table
-from backupkit.display.wording import NO_DATA, STATE_WORDS, instant, ratio, span
+from backupkit.display import container, paragraph, table
+from backupkit.display.wording import (
+    NO_DATA,
+    STATE_LABELS,
+    format_duration,
+    format_timestamp,
+    ratio,
+)
 
 if TYPE_CHECKING:
     from backupkit.assessment.result import Assessment
@@ -51,9 +57,9 @@ def exposure(row: pd.Series) -> str:
         A duration; a lower bound begins with "over".
     """
     if pd.notna(row["exposure"]):
-        return span(row["exposure"])
+        return format_duration(row["exposure"])
     if pd.notna(row["exposure_at_least"]):
-        return f"over {span(row['exposure_at_least'])}"
+        return f"over {format_duration(row['exposure_at_least'])}"
     return NO_DATA
 
 
@@ -71,24 +77,26 @@ def html_of(assessment: "Assessment") -> Markup:
         HTML with all text escaped.
     """
     verdict, rows = assessment.verdict, assessment.appliances
-    period = f"{instant(assessment.start)} to {instant(assessment.end)} UTC"
+    period = f"{format_timestamp(assessment.start)} to {format_timestamp(assessment.end)} UTC"
     head = Markup("<h1><b>{}</b>vCenter backups - {}</h1>").format(verdict.state.upper(), period)
     facts = assessment.fleet.to_dict("index")
     figures = Markup('<dl class="figures">{}</dl>').format(
         Markup().join(_figure(facts[metric], name) for metric, name in HEAD_FIGURES.items())
     )
-    content = head + line(verdict.sentence, "sentence") + figures
-    content += line(str(assessment.policy), "policy")
+    content = head + paragraph(verdict.sentence, "sentence") + figures
+    content += paragraph(str(assessment.policy), "policy")
     box = Markup('<section class="verdict is-{}">{}</section>').format(verdict.state, content)
     bad = rows[~rows["state"].isin(["compliant", "excluded"])]
     worst = table(
         _COLUMNS,
         [_row(str(name), row) for name, row in bad.head(_WORST).iterrows()],
-        caption=f"Not compliant, the worst first, as of {instant(assessment.now)} UTC",
+        caption=f"Not compliant, the worst first, as of {format_timestamp(assessment.now)} UTC",
         limit=_WORST,
         total=len(bad),
     )
-    return panel(box, worst if len(bad) else line("No appliance in scope is out of its RPO."))
+    return container(
+        box, worst if len(bad) else paragraph("No appliance in scope is out of its RPO.")
+    )
 
 
 def _figure(row: Mapping[Hashable, Any], name: str) -> Markup:
@@ -103,9 +111,9 @@ def _row(name: str, row: pd.Series) -> list[str | Markup | None]:
     state = str(row["state"])
     return [
         name,
-        Markup('<span class="{}">{}</span>').format(state, STATE_WORDS[state]),
+        Markup('<span class="{}">{}</span>').format(state, STATE_LABELS[state]),
         exposure(row),
-        instant(row["last_success"]),
+        format_timestamp(row["last_success"]),
         NO_DATA if pd.isna(row["strikes"]) else str(row["strikes"]),
         None if pd.isna(row["reason"]) else str(row["reason"]),
     ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from backupkit.assessment.render import html_of
-from backupkit.display.wording import instant, ratio
+from backupkit.display.wording import format_timestamp, ratio
 from backupkit.policy import Policy
 
 __all__ = ["Assessment", "Verdict"]
@@ -140,7 +140,10 @@ class Assessment:
     def __repr__(self) -> str:
         lines = [
             f"{self.verdict.state.upper()}: {self.verdict.sentence}",
-            f"period  {instant(self.start)} to {instant(self.end)} UTC, known {instant(self.now)}",
+            (
+                f"period  {format_timestamp(self.start)} to {format_timestamp(self.end)} UTC, "
+                f"known {format_timestamp(self.now)}"
+            ),
             f"policy  {self.policy}",
         ]
         figures = self.fleet.to_dict("index")

@@ -25,13 +25,13 @@ import typer
 from typer.exceptions import TyperException
 
 from backupkit._version import __version__
-from backupkit.cli.collecting import collect
-from backupkit.cli.doctoring import doctor
-from backupkit.cli.judging import check, metrics
-from backupkit.cli.keeping import history
-from backupkit.cli.reporting import report
-from backupkit.cli.simulating import demo, simulate
-from backupkit.cli.watching import watch
+from backupkit.cli.commands.check import check, metrics
+from backupkit.cli.commands.collect import collect
+from backupkit.cli.commands.doctor import doctor
+from backupkit.cli.commands.history import history
+from backupkit.cli.commands.report import report
+from backupkit.cli.commands.simulate import demo, simulate
+from backupkit.cli.commands.watch import watch
 from backupkit.errors import BackupkitError
 
 __all__ = ["app", "main", "run"]

@@ -9,12 +9,12 @@ import typer
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["AsJson", "FleetFile", "HistoryPlace", "print_json", "records"]
+__all__ = ["AsJson", "FleetOption", "HistoryOption", "print_json", "records"]
 
-FleetFile = Annotated[
+FleetOption = Annotated[
     Path, typer.Option("--fleet", metavar="FILE", help="Which appliances there are: fleet.toml.")
 ]
-HistoryPlace = Annotated[
+HistoryOption = Annotated[
     str,  # a Path would make postgresql:/ of postgresql://
     typer.Option(
         "--history",

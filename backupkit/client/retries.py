@@ -9,16 +9,16 @@ from backupkit.errors import ApplianceError, BusyError
 
 __all__ = ["Retries"]
 
-LONGEST: Final = 20.0
+MAX_BACKOFF: Final = 20.0
 """Maximum back-off, not counting the appliance's Retry-After [s]."""
 
-BUSY: Final = 4.0
+BUSY_FACTOR: Final = 4.0
 """Factor on the back-off of a busy appliance: sessions are not freed within a second."""
 
-START: Final = 10.0
+INITIAL_BUDGET: Final = 10.0
 """Retries available at the start, and the maximum of the budget."""
 
-EARNED: Final = 0.1
+BUDGET_PER_SUCCESS: Final = 0.1
 """Retries earned per successful response: enough if one request in ten fails."""
 
 
@@ -41,15 +41,16 @@ class Retries:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._left = START
+        self._budget = INITIAL_BUDGET
         self._lock = threading.Lock()
-        self._draw = random.Random()  # noqa: S311 # jitter, no security
+        self._random = random.Random()  # noqa: S311 # jitter, no security
 
     def succeeded(self) -> None:
         """Add to the budget after a successful response."""
-        self._left = min(START, self._left + EARNED)  # no lock: a race loses only 0.1 retry
+        # no lock: a race loses only 0.1 retry
+        self._budget = min(INITIAL_BUDGET, self._budget + BUDGET_PER_SUCCESS)
 
-    def wait(self, error: ApplianceError, *, tried: int, left: float) -> float | None:
+    def backoff(self, error: ApplianceError, *, tried: int, time_left: float) -> float | None:
         """Return the back-off before the next attempt.
 
         Parameters
@@ -58,7 +59,7 @@ class Retries:
             Error of the last attempt.
         tried : int
             Number of attempts so far.
-        left : float
+        time_left : float
             Time left until the deadline [s].
 
         Returns
@@ -70,23 +71,23 @@ class Retries:
         Examples
         --------
         >>> retries = Retries(Limits(tries=2))
-        >>> retries.wait(BusyError("", retry_after=7), tried=1, left=60) >= 7
+        >>> retries.backoff(BusyError("", retry_after=7), tried=1, time_left=60) >= 7
         True
-        >>> retries.wait(BusyError("", retry_after=70), tried=1, left=60) is None
+        >>> retries.backoff(BusyError("", retry_after=70), tried=1, time_left=60) is None
         True
-        >>> retries.wait(BusyError(""), tried=2, left=60) is None
+        >>> retries.backoff(BusyError(""), tried=2, time_left=60) is None
         True
         """
         if not error.retryable or tried >= self._limits.tries:
             return None
         bound = self._limits.backoff * 2 ** (tried - 1)
         if isinstance(error, BusyError):
-            bound *= BUSY
-        wait = (error.retry_after or 0.0) + self._draw.uniform(0, min(bound, LONGEST))
-        if wait >= left:
+            bound *= BUSY_FACTOR
+        backoff = (error.retry_after or 0.0) + self._random.uniform(0, min(bound, MAX_BACKOFF))
+        if backoff >= time_left:
             return None
         with self._lock:
-            if self._left < 1:
+            if self._budget < 1:
                 return None
-            self._left -= 1
-        return wait
+            self._budget -= 1
+        return backoff

@@ -11,11 +11,11 @@ from types import TracebackType
 from typing import Final, Self
 
 from backupkit import protocol, wire
-from backupkit.client.faults import NO_ANSWER, connection_error
+from backupkit.client.connection_errors import CONNECTION_ERRORS, connection_error
 from backupkit.client.limits import Limits
-from backupkit.client.patience import lingering
+from backupkit.client.read_limits import grace_period
 from backupkit.client.retries import Retries
-from backupkit.client.transport import Answer, Transport
+from backupkit.client.transport import Response, Transport
 from backupkit.errors import (
     ApplianceError,
     BusyError,
@@ -34,7 +34,7 @@ __all__ = ["ApplianceClient"]
 DETAILS_FILTER_LIMIT: Final = 50
 """Maximum job ids per details request; more would make the URL too long."""
 
-FAREWELL: Final = 5.0
+LOGOUT_TIMEOUT: Final = 5.0
 """Timeout of the logout [s]; an appliance ends idle sessions by itself."""
 
 _log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class ApplianceClient:
         Timeouts, attempts and concurrency.
     flavour : Flavour, optional
         Flavour to try first at login; default: the newer one.
-    due : float, optional
+    deadline : float, optional
         Deadline, by the monotonic clock [s]; default: `limits.round` from now.
     stop : Event, optional
         Ends the work once set; the logout is still sent.
@@ -80,7 +80,7 @@ class ApplianceClient:
         *,
         limits: Limits | None = None,
         flavour: Flavour | None = None,
-        due: float | None = None,
+        deadline: float | None = None,
         stop: threading.Event | None = None,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
@@ -89,19 +89,19 @@ class ApplianceClient:
         self.requests = 0
         self.clock_skew: timedelta | None = None
         self._limits = limits or Limits()
-        self._first = flavour or Flavour.API
-        self._due = time.monotonic() + self._limits.round if due is None else due
+        self._preferred_flavour = flavour or Flavour.API
+        self._deadline = time.monotonic() + self._limits.round if deadline is None else deadline
         self._stop = stop or threading.Event()
         self._now = clock or (lambda: datetime.now(UTC))
         self._password = password
-        self._basic = b64encode(f"{appliance.user}:{password}".encode()).decode("ascii")
+        self._basic_credentials = b64encode(f"{appliance.user}:{password}".encode()).decode("ascii")
         self._token = ""
         self._renewed = False
-        self._date: str | None = None
+        self._last_date_header: str | None = None
         self._retries = Retries(self._limits)
-        self._gate = _gate(self._limits.at_once)
+        self._request_semaphore = _request_semaphore(self._limits.at_once)
         self._lock = threading.Lock()
-        self._renewal = threading.Lock()  # not `_lock`, which each request takes, too
+        self._renewal_lock = threading.Lock()  # not `_lock`, which each request takes, too
         self._transport = Transport(appliance, self._limits)
 
     def __repr__(self) -> str:
@@ -122,13 +122,13 @@ class ApplianceClient:
         trace: TracebackType | None,
     ) -> None:
         # log out even after the deadline or a stop: sessions are scarce
-        self._due, self._stop = time.monotonic() + FAREWELL, threading.Event()
+        self._deadline, self._stop = time.monotonic() + LOGOUT_TIMEOUT, threading.Event()
         try:
-            self._attempt(protocol.log_out(self._speaks))
-        except ApplianceError as gone:
-            _log.info("%s: the log-out failed: %s", self.appliance.name, gone)
+            self._send_once(protocol.log_out(self._current_flavour))
+        except ApplianceError as logout_error:
+            _log.info("%s: the log-out failed: %s", self.appliance.name, logout_error)
             if error is not None:  # the caller must see the first error
-                error.add_note(f"The log-out failed too: {gone}")
+                error.add_note(f"The log-out failed too: {logout_error}")
             # otherwise ignore it: the appliance ends an idle session by itself
         finally:
             self._token = ""
@@ -147,7 +147,9 @@ class ApplianceClient:
         ApplianceError
             If they cannot be read.
         """
-        return wire.decode_job_ids(self._send(protocol.list_jobs(self._speaks)), self._speaks)
+        return wire.decode_job_ids(
+            self._send(protocol.list_jobs(self._current_flavour)), self._current_flavour
+        )
 
     def job(self, job_id: str) -> wire.Job:
         """Return the status of one job.
@@ -169,8 +171,8 @@ class ApplianceClient:
         """
         if not job_id.strip("."):  # "." and ".." would change the path
             raise PayloadError(f'The job id "{job_id}" cannot be asked for.')
-        request = protocol.get_job(self._speaks, job_id)
-        return wire.decode_job(self._send(request), self._speaks, job_id)
+        request = protocol.get_job(self._current_flavour, job_id)
+        return wire.decode_job(self._send(request), self._current_flavour, job_id)
 
     def details(
         self, job_ids: Sequence[str] = ()
@@ -186,7 +188,7 @@ class ApplianceClient:
         ------
         jobs : list of Job
             Jobs that could be decoded.
-        spoiled : dict of str to str
+        decode_errors : dict of str to str
             Error of each other job, by job id.
 
         Raises
@@ -199,8 +201,8 @@ class ApplianceClient:
         starts = range(0, len(job_ids), DETAILS_FILTER_LIMIT) if job_ids else [0]
         for start in starts:
             page = job_ids[start : start + DETAILS_FILTER_LIMIT]
-            body = self._send(protocol.get_details(self._speaks, page))
-            yield wire.decode_details(body, self._speaks)
+            body = self._send(protocol.get_details(self._current_flavour, page))
+            yield wire.decode_details(body, self._current_flavour)
 
     def schedules(self) -> tuple[dict[str, wire.Schedule], dict[str, str]]:
         """Return the backup schedules.
@@ -209,7 +211,7 @@ class ApplianceClient:
         -------
         schedules : dict of str to Schedule
             Schedules by name.
-        spoiled : dict of str to str
+        decode_errors : dict of str to str
             Error of each schedule that could not be decoded, by name.
 
         Raises
@@ -219,38 +221,40 @@ class ApplianceClient:
         ApplianceError
             If they cannot be read.
         """
-        body = self._send(protocol.get_schedules(self._speaks))
-        return wire.decode_schedules(body, self._speaks)
+        body = self._send(protocol.get_schedules(self._current_flavour))
+        return wire.decode_schedules(body, self._current_flavour)
 
     def version(self) -> str:
         """Return the appliance's version, for example ``8.0.3.00400``."""
-        return wire.decode_version(self._send(protocol.get_version(self._speaks)), self._speaks)
+        return wire.decode_version(
+            self._send(protocol.get_version(self._current_flavour)), self._current_flavour
+        )
 
     def timezone(self) -> str:
         """Return the appliance's time zone, an IANA name."""
-        body = self._send(protocol.get_timezone(self._speaks))
-        return wire.decode_text(body, self._speaks, "the time zone")
+        body = self._send(protocol.get_timezone(self._current_flavour))
+        return wire.decode_text(body, self._current_flavour, "the time zone")
 
     @property
-    def _speaks(self) -> Flavour:
+    def _current_flavour(self) -> Flavour:
         if self.flavour is None:
             raise RuntimeError("the client is used outside its context")
         return self.flavour
 
     def _log_in(self) -> None:
         """Log in with either flavour: /api is missing before 7.0 U2, /rest may be removed later."""
-        [second] = set(Flavour) - {self._first}
+        [second] = set(Flavour) - {self._preferred_flavour}
         try:
-            body = self._retried(protocol.log_in(self._first))
-            self.flavour = self._first
+            body = self._send_with_retries(protocol.log_in(self._preferred_flavour))
+            self.flavour = self._preferred_flavour
         except NotFoundError:
-            body = self._retried(protocol.log_in(second))
+            body = self._send_with_retries(protocol.log_in(second))
             self.flavour = second
         self._token = self._token_in(body)
 
     def _token_in(self, body: bytes) -> str:
         """Return the token of a login response; raise if it does not fit into a header."""
-        token = wire.decode_text(body, self._speaks, "log-in")
+        token = wire.decode_text(body, self._current_flavour, "log-in")
         if not (token and token.isascii() and token.isprintable()):
             raise PayloadError("The answer to log-in is not what the API promises: no token.")
         return token
@@ -259,67 +263,70 @@ class ApplianceClient:
         """Send a request within the session; renew an ended session once."""
         token = self._token
         try:
-            return self._retried(request)
+            return self._send_with_retries(request)
         except LoginError:
             if not self._renew(token):
                 raise
-        return self._retried(request)
+        return self._send_with_retries(request)
 
     def _renew(self, token: str) -> bool:
         """Log in again, once; return whether the session is no longer that of `token`."""
-        with self._renewal:
+        with self._renewal_lock:
             if self._token != token:  # renewed by another thread
                 return True
             if self._renewed:
                 return False
             self._renewed = True
             _log.info("%s ended the session, logging in again", self.appliance.name)
-            self._token = self._token_in(self._retried(protocol.log_in(self._speaks)))
+            self._token = self._token_in(
+                self._send_with_retries(protocol.log_in(self._current_flavour))
+            )
             return True
 
-    def _retried(self, request: protocol.Request) -> bytes:
+    def _send_with_retries(self, request: protocol.Request) -> bytes:
         """Send a request; retry it after retryable errors."""
-        tried = 0
+        attempts = 0
         while True:
             try:
-                body = self._attempt(request)
+                body = self._send_once(request)
             except ApplianceError as error:
-                tried += 1
-                broke = isinstance(error, UnreachableError)  # the session may already be open
-                wait = (
+                attempts += 1
+                # the session may already be open
+                connection_lost = isinstance(error, UnreachableError)
+                backoff = (
                     None
-                    if request.login and broke
-                    else self._retries.wait(error, tried=tried, left=self._left)
+                    if request.login and connection_lost
+                    else self._retries.backoff(error, tried=attempts, time_left=self._time_left)
                 )
-                if wait is None:
+                if backoff is None:
                     raise
-                urgency = logging.WARNING if isinstance(error, BusyError) else logging.INFO
-                _log.log(urgency, "%s Waiting %.1f s before another try.", error, wait)
-                self._stop.wait(wait)
+                level = logging.WARNING if isinstance(error, BusyError) else logging.INFO
+                _log.log(level, "%s Waiting %.1f s before another try.", error, backoff)
+                self._stop.wait(backoff)
             else:
                 self._retries.succeeded()
                 return body
 
     @property
-    def _left(self) -> float:
+    def _time_left(self) -> float:
         """Time left until the deadline [s]."""
-        return self._due - time.monotonic()
+        return self._deadline - time.monotonic()
 
-    def _attempt(self, request: protocol.Request) -> bytes:
+    def _send_once(self, request: protocol.Request) -> bytes:
         """Send a request once and return the body of a successful response."""
-        while not self._gate.acquire(timeout=max(0.0, min(self._left, 0.25))):
+        while not self._request_semaphore.acquire(timeout=max(0.0, min(self._time_left, 0.25))):
             self._check_time(request)
         try:
             self._check_time(request)
             return self._exchange(request)
         finally:
-            self._gate.release()
+            self._request_semaphore.release()
 
     def _check_time(self, request: protocol.Request) -> None:
         """Raise if the collection was stopped, or the deadline has passed."""
         if self._stop.is_set():
             raise StoppedError(f"The round was stopped before {request.what} was read.")
-        if self._left <= 0:
+        if self._time_left <= 0:
             raise DeadlineError(
                 f"The round's time was up before {request.what} of {self.appliance.host} was read. "
                 "Give the round more time, or ask fewer appliances in it."
@@ -328,23 +335,23 @@ class ApplianceClient:
     def _exchange(self, request: protocol.Request) -> bytes:
         host = self.appliance.host
         headers = (
-            {"Authorization": f"Basic {self._basic}", **protocol.NO_COOKIE}
+            {"Authorization": f"Basic {self._basic_credentials}", **protocol.NO_COOKIE}
             if request.login
             else {protocol.SESSION_HEADER: self._token}
         )
         with self._lock:
             self.requests += 1
-        due = min(self._due, time.monotonic() + self._limits.answer)
+        deadline = min(self._deadline, time.monotonic() + self._limits.answer)
         sent = self._now()
         try:
             # wait for the response to a login: the logout needs its token
-            with lingering(FAREWELL if request.login else 0.0):
-                answer = self._transport.exchange(
-                    request.method, request.path, headers, due=due, stop=self._stop
+            with grace_period(LOGOUT_TIMEOUT if request.login else 0.0):
+                response = self._transport.exchange(
+                    request.method, request.path, headers, deadline=deadline, stop=self._stop
                 )
-        except NO_ANSWER as error:
+        except CONNECTION_ERRORS as error:
             self._check_time(request)
-            if time.monotonic() >= due:
+            if time.monotonic() >= deadline:
                 raise UnreachableError(
                     f"{host} took longer than {self._limits.answer:g} s to answer {request.what}, "
                     "and was cut off. Look at the network and the appliance's load."
@@ -352,36 +359,36 @@ class ApplianceClient:
             raise connection_error(
                 error, self.appliance, self._limits, what=request.what
             ) from error
-        if len(answer.body) > self._limits.body:
+        if len(response.body) > self._limits.body:
             raise PayloadError(
                 f"The answer of {host} to {request.what} is larger than "
                 f"{self._limits.body / 2**20:.3g} MiB and was not read."
             )
-        self._compare_clocks(answer.headers.get("Date"), sent)
-        body = self._without_secrets(answer)
-        protocol.raise_for_status(request, answer.status, answer.headers, body, host=host)
+        self._compare_clocks(response.headers.get("Date"), sent)
+        body = self._without_secrets(response)
+        protocol.raise_for_status(request, response.status, response.headers, body, host=host)
         return body
 
-    def _without_secrets(self, answer: Answer) -> bytes:
+    def _without_secrets(self, response: Response) -> bytes:
         """Remove secrets from the body, in case an appliance or a proxy echoes them."""
-        secrets = [self._token, self._basic]
-        if not answer.ok:  # in data, it may be a common word
+        secrets = [self._token, self._basic_credentials]
+        if not response.ok:  # in data, it may be a common word
             secrets.append(self._password)
-        body = answer.body
+        body = response.body
         for secret in filter(None, secrets):
             body = body.replace(secret.encode(), b"[secret]")
         return body
 
     def _compare_clocks(self, date: str | None, sent: datetime) -> None:
         """Update the clock skew, once per value of the Date header."""
-        if date == self._date:
+        if date == self._last_date_header:
             return
-        self._date = date
+        self._last_date_header = date
         skew = protocol.clock_skew(date, sent=sent, received=self._now())
         self.clock_skew = self.clock_skew if skew is None else skew
 
 
 @functools.lru_cache(maxsize=8)
-def _gate(at_once: int) -> threading.BoundedSemaphore:
+def _request_semaphore(at_once: int) -> threading.BoundedSemaphore:
     """Return the semaphore that limits concurrent requests of this process."""
     return threading.BoundedSemaphore(at_once)

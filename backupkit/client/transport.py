@@ -12,11 +12,11 @@ from requests.adapters import HTTPAdapter
 
 from backupkit._version import __version__
 from backupkit.client.limits import Limits
-from backupkit.client.patience import patience
-from backupkit.client.trust import trust_of
+from backupkit.client.read_limits import read_limits
+from backupkit.client.trust import tls_options
 from backupkit.fleet import Appliance
 
-__all__ = ["Answer", "Transport"]
+__all__ = ["Response", "Transport"]
 
 _HEADERS: Final[dict[str, str]] = {
     "Accept": "application/json",
@@ -26,7 +26,7 @@ _HEADERS: Final[dict[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """HTTP response.
 
     Attributes
@@ -63,7 +63,9 @@ class Transport:
     def __init__(self, appliance: Appliance, limits: Limits) -> None:
         self._base = f"https://{appliance.host}"
         self._limits = limits
-        self._adapter = _Adapter(self._base, trust_of(appliance), connections=limits.per_appliance)
+        self._adapter = _Adapter(
+            self._base, tls_options(appliance), connections=limits.per_appliance
+        )
 
     def exchange(
         self,
@@ -71,9 +73,9 @@ class Transport:
         path: str,
         headers: dict[str, str],
         *,
-        due: float,
+        deadline: float,
         stop: threading.Event | None = None,
-    ) -> Answer:
+    ) -> Response:
         """Send a request and return the response; redirects are not followed.
 
         Parameters
@@ -82,14 +84,14 @@ class Transport:
             HTTP method, and the quoted path with query.
         headers : mapping of str to str
             Headers in addition to the standard ones.
-        due : float
+        deadline : float
             Deadline of the response, by the monotonic clock [s].
         stop : Event, optional
             Ends the wait for the response once set.
 
         Returns
         -------
-        Answer
+        Response
             The response, with any status.
 
         Raises
@@ -102,8 +104,8 @@ class Transport:
         request.headers = _HEADERS | headers  # type: ignore[assignment] # each is there once
         if method == "POST":
             request.headers["Content-Length"] = "0"
-        connect = max(0.001, min(self._limits.connect, due - monotonic()))
-        with patience(read=self._limits.read, due=due, stop=stop):
+        connect = max(0.001, min(self._limits.connect, deadline - monotonic()))
+        with read_limits(read=self._limits.read, deadline=deadline, stop=stop):
             response = self._adapter.exchange(request, timeout=(connect, None))
             try:
                 body = response.read(self._limits.body + 1, decode_content=True)
@@ -114,7 +116,7 @@ class Transport:
                 raise
             finally:
                 response.release_conn()
-        return Answer(response.status, response.headers, body)
+        return Response(response.status, response.headers, body)
 
     def close(self) -> None:
         """Close all connections."""
@@ -127,13 +129,13 @@ class _Adapter(HTTPAdapter):
     It is used without a requests session: no cookies, no redirects, no environment settings.
     """
 
-    def __init__(self, base: str, trust: Mapping[str, Any], *, connections: int) -> None:
-        self._base, self._trust = base, trust
+    def __init__(self, base: str, options: Mapping[str, Any], *, connections: int) -> None:
+        self._base, self._options = base, options
         self._pool: Any = None
         super().__init__(pool_connections=1, pool_maxsize=connections)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 # as requests has it
-        super().init_poolmanager(*args, **{**kwargs, **self._trust})
+        super().init_poolmanager(*args, **{**kwargs, **self._options})
 
     def get_connection_with_tls_context(self, *_args: Any, **_kwargs: Any) -> Any:  # noqa: ANN401 # as requests has it
         if self._pool is None:

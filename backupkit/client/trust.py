@@ -9,14 +9,14 @@ from typing import Any
 
 import urllib3
 
-from backupkit.client.patience import PatientSocket
+from backupkit.client.read_limits import DeadlineSocket
 from backupkit.errors import SettingsError
 from backupkit.fleet import Appliance
 
-__all__ = ["shown_fingerprint", "trust_of"]
+__all__ = ["fetch_fingerprint", "tls_options"]
 
 
-def trust_of(appliance: Appliance) -> dict[str, Any]:
+def tls_options(appliance: Appliance) -> dict[str, Any]:
     """Return the TLS options of urllib3: trust a pinned certificate or an authority.
 
     Parameters
@@ -36,15 +36,15 @@ def trust_of(appliance: Appliance) -> dict[str, Any]:
     """
     if appliance.fingerprint is not None:
         return {
-            "ssl_context": _pinning(),
+            "ssl_context": _pinned_context(),
             "assert_fingerprint": appliance.fingerprint,
             "assert_hostname": False,
             "cert_reqs": "CERT_NONE",  # the fingerprint is checked instead
         }
-    return {"ssl_context": _trusting(appliance.ca_bundle), "cert_reqs": "CERT_REQUIRED"}
+    return {"ssl_context": _ca_context(appliance.ca_bundle), "cert_reqs": "CERT_REQUIRED"}
 
 
-def _trusting(ca_bundle: Path | None) -> ssl.SSLContext:
+def _ca_context(ca_bundle: Path | None) -> ssl.SSLContext:
     """Return the TLS context of a CA bundle or of the system's authorities."""
     if ca_bundle is None:
         return _context(None, 0)
@@ -62,26 +62,26 @@ def _context(ca_bundle: Path | None, _changed: int) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=ca_bundle)
     # Python 3.13 rejects authorities without the fields that RFC 5280 requires of public ones
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    context.sslsocket_class = PatientSocket
+    context.sslsocket_class = DeadlineSocket
     return context
 
 
 @functools.lru_cache(maxsize=1)
-def _pinning() -> ssl.SSLContext:
+def _pinned_context() -> ssl.SSLContext:
     """Return the TLS context for a pinned certificate; it verifies no authority."""
-    context = _unverified()
-    context.sslsocket_class = PatientSocket
+    context = _unverified_context()
+    context.sslsocket_class = DeadlineSocket
     return context
 
 
-def _unverified() -> ssl.SSLContext:
+def _unverified_context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
 
 
-def shown_fingerprint(host: str, timeout: float) -> str:
+def fetch_fingerprint(host: str, timeout: float) -> str:
     """Return the fingerprint of a host's certificate; send only the TLS handshake.
 
     Parameters
@@ -101,7 +101,7 @@ def shown_fingerprint(host: str, timeout: float) -> str:
     try:
         with (
             socket.create_connection(address, timeout=timeout) as plain,
-            _unverified().wrap_socket(plain, server_hostname=address[0]) as secure,
+            _unverified_context().wrap_socket(plain, server_hostname=address[0]) as secure,
         ):
             certificate = secure.getpeercert(binary_form=True) or b""
     except OSError:

@@ -5,10 +5,10 @@
 A failed appliance is a row in `Snapshot.errors` and `Snapshot.polls`, never an exception.
 """
 
-from backupkit.collect.rounds import collect
+from backupkit.collect.collection import collect
+from backupkit.collect.poll import Strategy
 from backupkit.collect.saved import saved_answers
 from backupkit.collect.snapshot import Snapshot
-from backupkit.collect.visit import Strategy
 from backupkit.collect.watching import watch
 
 __all__ = ["Snapshot", "Strategy", "collect", "saved_answers", "watch"]

@@ -10,10 +10,10 @@ __all__ = ["is_stalled", "time_left", "typical_duration"]
 EARLIER_RUNS: Final = 10
 """Number of newest successes that define the typical duration of an appliance."""
 
-TELLING: Final = 5.0
+MIN_PROGRESS: Final = 5.0
 """Minimum progress for an estimate without earlier jobs [%]."""
 
-PATIENCE: Final = timedelta(minutes=10)
+MIN_STALL: Final = timedelta(minutes=10)
 """Minimum time without progress before a job counts as stalled."""
 
 STALL_SHARE: Final = 10
@@ -74,14 +74,14 @@ def time_left(
     >>> time_left(timedelta(minutes=12), 50, timedelta(minutes=20))
     datetime.timedelta(seconds=600)
     """
-    done = 0.0 if progress is None else min(max(progress, 0.0), 100.0) / 100
-    as_usual = None if typical is None else max(typical - elapsed, timedelta(0))
-    at_its_pace = elapsed / done - elapsed if done else None
-    if as_usual is None:
-        return at_its_pace if done * 100 >= TELLING else None
-    if at_its_pace is None:
-        return as_usual
-    return done * at_its_pace + (1 - done) * as_usual
+    share = 0.0 if progress is None else min(max(progress, 0.0), 100.0) / 100
+    by_typical = None if typical is None else max(typical - elapsed, timedelta(0))
+    by_progress = elapsed / share - elapsed if share else None
+    if by_typical is None:
+        return by_progress if share * 100 >= MIN_PROGRESS else None
+    if by_progress is None:
+        return by_typical
+    return share * by_progress + (1 - share) * by_typical
 
 
 def is_stalled(unchanged: timedelta, typical: timedelta | None) -> bool:
@@ -107,4 +107,4 @@ def is_stalled(unchanged: timedelta, typical: timedelta | None) -> bool:
     False
     """
     share = (typical or timedelta(0)) * STALL_SHARE / 100
-    return unchanged > max(PATIENCE, share)
+    return unchanged > max(MIN_STALL, share)

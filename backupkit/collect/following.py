@@ -10,18 +10,18 @@ import pandas as pd
 from backupkit import wire
 from backupkit.client import ApplianceClient, Limits
 from backupkit.collect.estimates import typical_duration
-from backupkit.collect.here import Here
+from backupkit.collect.local_state import LocalState
 from backupkit.errors import ApplianceError, BackupkitError, NotFoundError
 from backupkit.fleet import Appliance
 from backupkit.tables import ENDED
 
-__all__ = ["Followed", "Run"]
+__all__ = ["FollowedAppliance", "FollowedJob"]
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Run:
+class FollowedJob:
     """Followed job, as last polled.
 
     Attributes
@@ -30,13 +30,13 @@ class Run:
         Newest state of the job.
     changed_at : datetime
         When this state was first polled.
-    gone_at : datetime, optional
+    disappeared_at : datetime, optional
         When a poll first found that the appliance no longer has the job.
     """
 
     job: wire.Job
     changed_at: datetime
-    gone_at: datetime | None = None
+    disappeared_at: datetime | None = None
 
     @property
     def ended(self) -> bool:
@@ -44,22 +44,22 @@ class Run:
         return self.job.status in ENDED
 
     @property
-    def over_at(self) -> datetime | None:
+    def finished_at(self) -> datetime | None:
         """When the job was seen to end or disappear; None while it runs."""
-        return self.changed_at if self.ended else self.gone_at
+        return self.changed_at if self.ended else self.disappeared_at
 
 
 @dataclass(eq=False)
-class Followed:
+class FollowedAppliance:
     """Appliance with followed jobs, and the session with it."""
 
     appliance: Appliance
-    here: Here
+    local_state: LocalState
     limits: Limits
     clock: Callable[[], datetime] | None
     typical: timedelta | None = None
     skew: timedelta = timedelta(0)
-    runs: dict[str, Run] = field(default_factory=dict)
+    runs: dict[str, FollowedJob] = field(default_factory=dict)
     detail: str | None = None
     client: ApplianceClient | None = None
 
@@ -71,22 +71,22 @@ class Followed:
     @property
     def open(self) -> list[str]:
         """Ids of the jobs that still run."""
-        return [key for key, run in self.runs.items() if run.over_at is None]
+        return [key for key, run in self.runs.items() if run.finished_at is None]
 
-    def follow(self, known: pd.DataFrame, skew: timedelta | None) -> None:
+    def follow(self, jobs: pd.DataFrame, skew: timedelta | None) -> None:
         """Start to follow the running jobs.
 
         Parameters
         ----------
-        known : DataFrame
+        jobs : DataFrame
             Jobs of the appliance, rows of `backupkit.tables.JOBS`.
         skew : timedelta or None
             The appliance's clock minus ours, if known.
         """
-        good = known[known["outcome"] == "success"].sort_values("start_time")
-        self.typical = typical_duration(good["duration"].dropna().to_list())
+        successes = jobs[jobs["outcome"] == "success"].sort_values("start_time")
+        self.typical = typical_duration(successes["duration"].dropna().to_list())
         self.skew = self.skew if skew is None else skew
-        running = known[(known["outcome"] == "open") & known["vanished_at"].isna()]
+        running = jobs[(jobs["outcome"] == "open") & jobs["vanished_at"].isna()]
         for row in running.astype(object).where(running.notna(), None).to_dict("records"):
             job = wire.Job(
                 job_id=row["job_id"],
@@ -98,30 +98,30 @@ class Followed:
                 messages=(),
                 source=row["source"],
             )
-            self.runs.setdefault(job.job_id, Run(job, row["last_seen_at"]))
+            self.runs.setdefault(job.job_id, FollowedJob(job, row["last_seen_at"]))
 
-    def look(self) -> list[wire.Job]:
+    def poll(self) -> list[wire.Job]:
         """Poll each open job, and return those that changed."""
-        said = None
+        detail = None
         changed = []
         try:
             client = self.client or self._log_in()
             for job_id in self.open:
-                seen = self.runs[job_id]
-                job = self._ask(client, job_id)
+                old = self.runs[job_id]
+                job = self._read_job(client, job_id)
                 if job is None:
-                    self.runs[job_id] = Run(seen.job, seen.changed_at, self.now)
-                    said = f"{self.appliance.name} does not list this job any more."
-                elif _differs(job, seen.job):
-                    self.runs[job_id] = Run(job, self.now)
+                    self.runs[job_id] = FollowedJob(old.job, old.changed_at, self.now)
+                    detail = f"{self.appliance.name} does not list this job any more."
+                elif _differs(job, old.job):
+                    self.runs[job_id] = FollowedJob(job, self.now)
                     changed.append(job)
-                elif job.messages != seen.job.messages:  # shown, but not stored
-                    self.runs[job_id] = Run(job, seen.changed_at)
+                elif job.messages != old.job.messages:  # shown, but not stored
+                    self.runs[job_id] = FollowedJob(job, old.changed_at)
             self.skew = self.skew if client.clock_skew is None else client.clock_skew
         except BackupkitError as error:
-            said = str(error)
-            self.leave()  # the next poll logs in again
-        self.detail = said
+            detail = str(error)
+            self.log_out()  # the next poll logs in again
+        self.detail = detail
         return changed
 
     def forget(self, ids: Iterable[str]) -> None:
@@ -129,9 +129,9 @@ class Followed:
         for job_id in ids:
             del self.runs[job_id]
         if not self.runs:
-            self.leave()
+            self.log_out()
 
-    def leave(self) -> None:
+    def log_out(self) -> None:
         """Log out, if there is a session."""
         client, self.client = self.client, None
         if client is not None:
@@ -140,16 +140,16 @@ class Followed:
     def _log_in(self) -> ApplianceClient:
         client = ApplianceClient(
             self.appliance,
-            self.here.password_of(self.appliance),
+            self.local_state.password_of(self.appliance),
             limits=self.limits,
-            due=float("inf"),
-            stop=self.here.stop,
+            deadline=float("inf"),
+            stop=self.local_state.stop,
             clock=self.clock,
         )
         self.client = client.__enter__()
         return client
 
-    def _ask(self, client: ApplianceClient, job_id: str) -> wire.Job | None:
+    def _read_job(self, client: ApplianceClient, job_id: str) -> wire.Job | None:
         """Read one job, with details if it has ended; return None if it does not exist."""
         try:
             job = client.job(job_id)
@@ -162,7 +162,7 @@ class Followed:
         except ApplianceError as error:  # 6.5 has none; the status is enough
             _log.info("%s gives no details: %s", self.appliance.name, error)
             return job
-        return next((one for one in jobs if one.job_id == job_id), job)
+        return next((record for record in jobs if record.job_id == job_id), job)
 
 
 def _differs(new: wire.Job, old: wire.Job) -> bool:

@@ -28,18 +28,18 @@ from typing import Final
 
 from backupkit import wire
 from backupkit.client import Limits
-from backupkit.collect.rounds import Memory
+from backupkit.collect.collection import Memory
+from backupkit.collect.poll import PollResult
 from backupkit.collect.saved_files import (
     EXAMPLE,
-    SPAN,
+    POLL_WINDOW,
     SavedFile,
     content_of,
+    error_row,
     find_files,
-    row_about,
     stamp,
 )
-from backupkit.collect.snapshot import Snapshot, Trouble, errors_of, snapshot_of
-from backupkit.collect.visit import Visit
+from backupkit.collect.snapshot import ErrorRow, Snapshot, errors_of, snapshot_of
 from backupkit.errors import BackupkitError, NotFoundError, PayloadError, SettingsError, one_line
 from backupkit.settings import Instant, time_zone
 from backupkit.tables import ENDED, Remembered
@@ -47,7 +47,7 @@ from backupkit.wire import Kind
 
 __all__ = ["saved_answers"]
 
-_SHOWN: Final = 5
+_MAX_ERRORS: Final = 5
 
 
 def saved_answers(
@@ -99,10 +99,10 @@ def saved_answers(
     --------
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
-    >>> visit = folder / "vc-1" / "20261109T060000Z"
-    >>> visit.mkdir(parents=True)
-    >>> _ = (visit / "job.json").write_text('["a"]')
-    >>> _ = (visit / "a.json").write_text(
+    >>> poll = folder / "vc-1" / "20261109T060000Z"
+    >>> poll.mkdir(parents=True)
+    >>> _ = (poll / "job.json").write_text('["a"]')
+    >>> _ = (poll / "a.json").write_text(
     ...     '{"id": "a", "state": "SUCCEEDED", "messages": [], "progress": 100,'
     ...     ' "start_time": "2026-11-09T01:00:00Z", "end_time": "2026-11-09T01:20:00Z"}'
     ... )
@@ -110,31 +110,33 @@ def saved_answers(
     Snapshot: 1 of 1 appliance read, 1 jobs new or unfinished
     """
     now = clock() if clock else datetime.now(UTC)
-    files, troubles = find_files(Path(folder), observed_at=observed_at, now=now)
+    files, error_rows = find_files(Path(folder), observed_at=observed_at, now=now)
     memory = {} if known is None else known.remembered()
-    largest = (limits or Limits()).body
-    visits: list[Visit] = []
-    for name, own in groupby(files, key=attrgetter("appliance")):
-        visits += _visits(name, own, memory.get(name, Remembered()), largest, troubles)
-    if not visits:
-        raise SettingsError(_nothing(folder, troubles))
-    return replace(snapshot_of(visits), errors=errors_of(troubles))
+    max_size = (limits or Limits()).body
+    results: list[PollResult] = []
+    for name, appliance_files in groupby(files, key=attrgetter("appliance")):
+        results += _poll_results(
+            name, appliance_files, memory.get(name, Remembered()), max_size, error_rows
+        )
+    if not results:
+        raise SettingsError(_nothing_usable(folder, error_rows))
+    return replace(snapshot_of(results), errors=errors_of(error_rows))
 
 
 @dataclass(slots=True)
-class _Answers:
+class _PollFiles:
     """Content of the files of one poll, merged into `visit` once all are read."""
 
-    visit: Visit
-    troubles: list[Trouble]
+    result: PollResult
+    error_rows: list[ErrorRow]
     listed: set[str] | None = None
     jobs: dict[str, wire.Job] = field(default_factory=dict)
     flavours: set[wire.Flavour] = field(default_factory=set)
 
-    def take(self, file: SavedFile, content: bytes) -> None:
+    def add_file(self, file: SavedFile, content: bytes) -> None:
         """Add the content of one file; several job lists are merged."""
         kind, flavour = wire.recognise(content)
-        if kind is Kind.EMPTY and file.path.stem.lower() == "job":
+        if kind is Kind.EMPTY_LIST and file.path.stem.lower() == "job":
             kind = Kind.JOB_IDS
         jobs: list[wire.Job] = []
         match kind:
@@ -143,66 +145,68 @@ class _Answers:
             case Kind.JOB_IDS:
                 self.listed = {*(self.listed or ()), *wire.decode_job_ids(content, flavour)}
             case Kind.DETAILS:
-                jobs = self._details(file, content, flavour)
+                jobs = self._decode_details(file, content, flavour)
             case Kind.SCHEDULES:
-                self._take_schedules(file, content, flavour)
+                self._add_schedules(file, content, flavour)
             case Kind.VERSION:
-                self.visit.version = wire.decode_version(content, flavour)
+                self.result.version = wire.decode_version(content, flavour)
             case Kind.TEXT:
                 text = wire.decode_text(content, flavour, "the time zone")
-                self.visit.timezone = _time_zone(text)
-        taken = [self._add(file, job) for job in jobs]
-        if any(taken) or not jobs:
+                self.result.timezone = _time_zone(text)
+        added = [self._add_job(file, job) for job in jobs]
+        if any(added) or not jobs:
             self.flavours.add(flavour)
 
-    def _details(self, file: SavedFile, content: bytes, flavour: wire.Flavour) -> list[wire.Job]:
-        jobs, spoiled = wire.decode_details(content, flavour)
-        for job_id, why in spoiled.items():
-            self._note(file, PayloadError(why), job_id or None)
-        self.visit.details = True
+    def _decode_details(
+        self, file: SavedFile, content: bytes, flavour: wire.Flavour
+    ) -> list[wire.Job]:
+        jobs, decode_errors = wire.decode_details(content, flavour)
+        for job_id, message in decode_errors.items():
+            self._add_error(file, PayloadError(message), job_id or None)
+        self.result.details = True
         return jobs
 
-    def _take_schedules(self, file: SavedFile, content: bytes, flavour: wire.Flavour) -> None:
-        schedules, spoiled = wire.decode_schedules(content, flavour)
-        for why in spoiled.values():
-            self._note(file, PayloadError(why))
-        self.visit.schedules |= schedules
-        self.visit.details = True
+    def _add_schedules(self, file: SavedFile, content: bytes, flavour: wire.Flavour) -> None:
+        schedules, decode_errors = wire.decode_schedules(content, flavour)
+        for message in decode_errors.values():
+            self._add_error(file, PayloadError(message))
+        self.result.schedules |= schedules
+        self.result.details = True
 
-    def _add(self, file: SavedFile, job: wire.Job) -> bool:
+    def _add_job(self, file: SavedFile, job: wire.Job) -> bool:
         """Keep the best record of a job: one that ended, then details, then that of the newer file.
 
         Skip a job that is later than its file, and return False.
         """
         newest = max(filter(None, (job.start_time, job.end_time)), default=None)
-        if newest is not None and newest - file.when > SPAN:
+        if newest is not None and newest - file.when > POLL_WINDOW:
             error = PayloadError(
                 f"Job {one_line(job.job_id)} tells of {stamp(newest)}, and the answer is said to "
                 f"be of {stamp(file.when)}. State when it was asked for."
             )
-            self._note(file, error, job.job_id)
+            self._add_error(file, error, job.job_id)
             return False
         if _rank(job) >= _rank(self.jobs.get(job.job_id)):
             self.jobs[job.job_id] = job
         return True
 
-    def _note(self, file: SavedFile, error: BackupkitError, job_id: str | None = None) -> None:
-        self.troubles.append(row_about(file.appliance, file.where, error, job_id))
+    def _add_error(self, file: SavedFile, error: BackupkitError, job_id: str | None = None) -> None:
+        self.error_rows.append(error_row(file.appliance, file.where, error, job_id))
 
 
-def _visits(
+def _poll_results(
     appliance: str,
     files: Iterable[SavedFile],
     memory: Remembered,
-    largest: int,
-    troubles: list[Trouble],
-) -> list[Visit]:
+    max_size: int,
+    error_rows: list[ErrorRow],
+) -> list[PollResult]:
     """Convert the files of one appliance to polls, each with the state after the one before."""
-    visits = []
-    told: dict[str, wire.Job] = {}
-    lacking = ""
-    for moment, own in _occasions(files):
-        visit = Visit(
+    results = []
+    seen_jobs: dict[str, wire.Job] = {}
+    missing = ""
+    for moment, poll_files in _group_by_poll(files):
+        result = PollResult(
             appliance,
             moment,
             version=memory.version,
@@ -211,69 +215,69 @@ def _visits(
             requests=None,
             elapsed=None,
         )
-        answers = _Answers(visit, troubles)
-        for file in own:
+        poll = _PollFiles(result, error_rows)
+        for file in poll_files:
             try:
-                answers.take(file, content_of(file, largest=largest))
+                poll.add_file(file, content_of(file, max_size=max_size))
             except BackupkitError as error:
-                troubles.append(row_about(appliance, file.where, error))
-        if answers.flavours:
-            lacking = _lacking(answers, memory)
-            visit.whole = not lacking
-            visit.jobs = [job for key, job in answers.jobs.items() if told.get(key) != job]
-            told |= answers.jobs
-            memory = _settled(answers, memory)
-            visits.append(visit)
-    if visits and not any(visit.whole for visit in visits):
-        partial = NotFoundError(f"All is kept, but no visit shows the appliance whole: {lacking}.")
-        troubles.append(row_about(appliance, appliance, partial))
-    return visits
+                error_rows.append(error_row(appliance, file.where, error))
+        if poll.flavours:
+            missing = _missing(poll, memory)
+            result.complete = not missing
+            result.jobs = [job for key, job in poll.jobs.items() if seen_jobs.get(key) != job]
+            seen_jobs |= poll.jobs
+            memory = _merge_state(poll, memory)
+            results.append(result)
+    if results and not any(result.complete for result in results):
+        partial = NotFoundError(f"All is kept, but no visit shows the appliance whole: {missing}.")
+        error_rows.append(error_row(appliance, appliance, partial))
+    return results
 
 
-def _occasions(files: Iterable[SavedFile]) -> list[tuple[datetime, list[SavedFile]]]:
+def _group_by_poll(files: Iterable[SavedFile]) -> list[tuple[datetime, list[SavedFile]]]:
     """Group the files of one appliance by poll, sorted by time."""
-    occasions: dict[datetime, list[SavedFile]] = {}
-    began: datetime | None = None
+    polls: dict[datetime, list[SavedFile]] = {}
+    first_time: datetime | None = None
     for file in sorted(files, key=attrgetter("when")):
-        moment = file.when
+        poll_time = file.when
         if not file.stated:
-            if began is None or moment - began > SPAN:
-                began = moment
-            moment = began
-        occasions.setdefault(moment, []).append(file)
-    return sorted(occasions.items())
+            if first_time is None or poll_time - first_time > POLL_WINDOW:
+                first_time = poll_time
+            poll_time = first_time
+        polls.setdefault(poll_time, []).append(file)
+    return sorted(polls.items())
 
 
-def _lacking(answers: _Answers, memory: Remembered) -> str:
+def _missing(poll: _PollFiles, memory: Remembered) -> str:
     """Return what a complete poll of the job list lacks; "" if nothing."""
-    if answers.listed is None:
+    if poll.listed is None:
         return "the job list is missing (GET recovery/backup/job, as job.json)"
-    missing = sorted(answers.listed - answers.jobs.keys() - memory.finished)
+    missing = sorted(poll.listed - poll.jobs.keys() - memory.finished)
     if not missing:
         return ""
     return (
-        f"of {len(answers.listed):,} jobs on its list {len(missing):,} are missing or unreadable, "
+        f"of {len(poll.listed):,} jobs on its list {len(missing):,} are missing or unreadable, "
         f"{one_line(missing[0])} for one"
     )
 
 
-def _settled(answers: _Answers, memory: Remembered) -> Remembered:
+def _merge_state(poll: _PollFiles, memory: Remembered) -> Remembered:
     """Complete a poll with the state before it, and return the state after it."""
-    visit, jobs = answers.visit, answers.jobs
-    there = memory.listed | jobs.keys()
-    if answers.listed is not None:
-        visit.jobs_listed = len(answers.listed)
-        there = frozenset(answers.listed | jobs.keys())
-        visit.vanished = sorted(memory.listed - there)
-    if len(answers.flavours) == 1:  # with both, the next collection detects it
-        [visit.flavour] = answers.flavours
+    result, jobs = poll.result, poll.jobs
+    listed = memory.listed | jobs.keys()
+    if poll.listed is not None:
+        result.jobs_listed = len(poll.listed)
+        listed = frozenset(poll.listed | jobs.keys())
+        result.vanished = sorted(memory.listed - listed)
+    if len(poll.flavours) == 1:  # with both, the next collection detects it
+        [result.flavour] = poll.flavours
     ended = {key for key, job in jobs.items() if job.status in ENDED}
     return Remembered(
-        listed=there,
-        finished=(memory.finished | ended) & there,
-        details=visit.details,
-        version=visit.version,
-        timezone=visit.timezone,
+        listed=listed,
+        finished=(memory.finished | ended) & listed,
+        details=result.details,
+        version=result.version,
+        timezone=result.timezone,
     )
 
 
@@ -291,13 +295,13 @@ def _time_zone(text: str) -> str:
         ) from None
 
 
-def _nothing(folder: str | Path, troubles: list[Trouble]) -> str:
+def _nothing_usable(folder: str | Path, error_rows: list[ErrorRow]) -> str:
     """Return the error message for a folder without usable files."""
-    said = (
+    summary = (
         f"{folder}: no saved answer in it can be used. Expected JSON files in a folder for each "
         f"appliance, as vc-1/job.json or vc-1/{EXAMPLE}/job.json."
     )
-    lines = [said, *(f"  {detail}" for _, _, detail, _ in troubles[:_SHOWN])]
-    if len(troubles) > _SHOWN:
-        lines.append(f"  and {len(troubles) - _SHOWN:,} more")
+    lines = [summary, *(f"  {detail}" for _, _, detail, _ in error_rows[:_MAX_ERRORS])]
+    if len(error_rows) > _MAX_ERRORS:
+        lines.append(f"  and {len(error_rows) - _MAX_ERRORS:,} more")
     return "\n".join(lines)

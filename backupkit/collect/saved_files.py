@@ -12,13 +12,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from backupkit.collect.snapshot import Trouble
+from backupkit.collect.snapshot import ErrorRow
 from backupkit.errors import BackupkitError, PayloadError, SettingsError, one_line
 from backupkit.settings import Instant, parse_instant
 
-__all__ = ["EXAMPLE", "SPAN", "SavedFile", "content_of", "find_files", "row_about", "stamp"]
+__all__ = ["EXAMPLE", "POLL_WINDOW", "SavedFile", "content_of", "error_row", "find_files", "stamp"]
 
-SPAN: Final = timedelta(minutes=15)
+POLL_WINDOW: Final = timedelta(minutes=15)
 """Time range of the files of one poll, and tolerated difference of two clocks."""
 
 EARLIEST: Final = datetime(2016, 11, 15, tzinfo=UTC)
@@ -27,7 +27,7 @@ EARLIEST: Final = datetime(2016, 11, 15, tzinfo=UTC)
 EXAMPLE: Final = "20261109T060000Z"
 """Example of a folder name that states the time of the requests."""
 
-_LONGEST: Final = 500
+_MAX_DETAIL: Final = 500
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # Windows has neither
 
 
@@ -58,7 +58,7 @@ class SavedFile:
 
 def find_files(
     folder: Path, *, observed_at: Instant | None, now: datetime
-) -> tuple[list[SavedFile], list[Trouble]]:
+) -> tuple[list[SavedFile], list[ErrorRow]]:
     """Return the saved answers in a folder.
 
     Parameters
@@ -74,7 +74,7 @@ def find_files(
     -------
     files : list of SavedFile
         Sorted by appliance.
-    troubles : list of tuple
+    error_rows : list of tuple
         Misplaced files, and files of an impossible time.
 
     Raises
@@ -84,53 +84,57 @@ def find_files(
     """
     stated = None
     if observed_at is not None:
-        stated = _possible(parse_instant(observed_at, where="observed_at").to_pydatetime(), now)
+        stated = _plausible_time(
+            parse_instant(observed_at, where="observed_at").to_pydatetime(), now
+        )
     files: list[SavedFile] = []
-    troubles: list[Trouble] = []
-    for path, about in _listing(folder):
+    error_rows: list[ErrorRow] = []
+    for path, info in _visible_entries(folder):
         name = one_line(path.name)
         try:
-            if _is_answer(path, about):
+            if _is_answer(path, info):
                 raise PayloadError(
                     "It belongs to no appliance. Put it into a folder named as the appliance."
                 )
-            if stat.S_ISDIR(about.st_mode):
+            if stat.S_ISDIR(info.st_mode):
                 if path.name != name:
                     raise PayloadError("No appliance has such a name.")
-                owner = _Owner(name, stated, now, troubles)
-                files += owner.files(path, name)
+                appliance_folder = _ApplianceFolder(name, stated, now, error_rows)
+                files += appliance_folder.files(path, name)
         except BackupkitError as error:
-            troubles.append(row_about(None, name, error))
-    return files, troubles
+            error_rows.append(error_row(None, name, error))
+    return files, error_rows
 
 
 @dataclass(frozen=True, slots=True)
-class _Owner:
+class _ApplianceFolder:
     """Appliance whose folder is searched for files."""
 
     name: str
     stated: datetime | None
     now: datetime
-    troubles: list[Trouble]
+    error_rows: list[ErrorRow]
 
-    def files(self, folder: Path, where: str, named: datetime | None = None) -> Iterator[SavedFile]:
+    def files(
+        self, folder: Path, where: str, stated_by_name: datetime | None = None
+    ) -> Iterator[SavedFile]:
         """Yield the files in its folder, and in subfolders named by a time."""
-        stated = named or self.stated
-        for path, about in _listing(folder):
-            place = f"{where}/{one_line(path.name)}"
+        stated = stated_by_name or self.stated
+        for path, info in _visible_entries(folder):
+            relative = f"{where}/{one_line(path.name)}"
             try:
-                if _is_answer(path, about):
-                    when = stated or _written(about, self.now)
-                    yield SavedFile(path, place, self.name, when, stated is not None)
-                elif stat.S_ISDIR(about.st_mode):
-                    if named is not None:
+                if _is_answer(path, info):
+                    when = stated or _modification_time(info, self.now)
+                    yield SavedFile(path, relative, self.name, when, stated is not None)
+                elif stat.S_ISDIR(info.st_mode):
+                    if stated_by_name is not None:
                         raise PayloadError("A folder so deep is not looked into.")
-                    yield from self.files(path, place, _named(path.name, self.now))
+                    yield from self.files(path, relative, _time_from_name(path.name, self.now))
             except BackupkitError as error:
-                self.troubles.append(row_about(self.name, place, error))
+                self.error_rows.append(error_row(self.name, relative, error))
 
 
-def _listing(folder: Path) -> list[tuple[Path, os.stat_result]]:
+def _visible_entries(folder: Path) -> list[tuple[Path, os.stat_result]]:
     """Return the entries of a folder that are not hidden, sorted by name."""
     try:
         visible = (path for path in folder.iterdir() if not path.name.startswith("."))
@@ -140,16 +144,16 @@ def _listing(folder: Path) -> list[tuple[Path, os.stat_result]]:
         raise SettingsError(f"{folder} cannot be read: {reason}.") from error
 
 
-def _is_answer(path: Path, about: os.stat_result) -> bool:
-    if stat.S_ISLNK(about.st_mode):
+def _is_answer(path: Path, info: os.stat_result) -> bool:
+    if stat.S_ISLNK(info.st_mode):
         raise PayloadError("It is a link, and links are not followed. Copy what it leads to.")
     return path.suffix.lower() == ".json"
 
 
-def _written(about: os.stat_result, now: datetime) -> datetime:
+def _modification_time(info: os.stat_result, now: datetime) -> datetime:
     """Return the modification time of a file, to the second: copies often keep no more."""
-    seconds = about.st_mtime_ns // 10**9
-    if not EARLIEST.timestamp() <= seconds <= (now + SPAN).timestamp():
+    seconds = info.st_mtime_ns // 10**9
+    if not EARLIEST.timestamp() <= seconds <= (now + POLL_WINDOW).timestamp():
         raise SettingsError(
             "The time at which the file was written cannot be when it was asked for. State that "
             "time."
@@ -157,7 +161,7 @@ def _written(about: os.stat_result, now: datetime) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _named(name: str, now: datetime) -> datetime:
+def _time_from_name(name: str, now: datetime) -> datetime:
     """Parse a folder's name as a time."""
     try:
         when = parse_instant(name, where="")
@@ -166,26 +170,26 @@ def _named(name: str, now: datetime) -> datetime:
             "Only folders named by a time with its zone are looked into here; for example: "
             f"{EXAMPLE}."
         ) from error
-    return _possible(when.to_pydatetime(), now)
+    return _plausible_time(when.to_pydatetime(), now)
 
 
-def _possible(when: datetime, now: datetime) -> datetime:
+def _plausible_time(when: datetime, now: datetime) -> datetime:
     """Return a time if a request was possible then; raise otherwise."""
-    if not EARLIEST <= when <= now + SPAN:
+    if not EARLIEST <= when <= now + POLL_WINDOW:
         raise SettingsError(
             f"Nobody asked at {stamp(when)}: expected a time from {EARLIEST:%Y} to now."
         )
     return when
 
 
-def content_of(file: SavedFile, *, largest: int) -> bytes:
+def content_of(file: SavedFile, *, max_size: int) -> bytes:
     """Return the content of a file.
 
     Parameters
     ----------
     file : SavedFile
         File to read.
-    largest : int
+    max_size : int
         Maximum size [bytes].
 
     Returns
@@ -200,10 +204,10 @@ def content_of(file: SavedFile, *, largest: int) -> bytes:
     """
     try:
         # it may have been replaced by a link or a pipe: do not follow, do not wait
-        with open(file.path, "rb", opener=_opened) as opened:
-            content = opened.read(largest + 1) or b""
-        if len(content) > largest:
-            raise PayloadError(f"It is larger than {largest / 2**20:.3g} MiB and was not read.")
+        with open(file.path, "rb", opener=_open_without_links) as stream:
+            content = stream.read(max_size + 1) or b""
+        if len(content) > max_size:
+            raise PayloadError(f"It is larger than {max_size / 2**20:.3g} MiB and was not read.")
         if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # PowerShell's ">"
             return content.decode("utf-16").encode()
     except (OSError, UnicodeError) as error:
@@ -212,15 +216,15 @@ def content_of(file: SavedFile, *, largest: int) -> bytes:
     return content.removeprefix(codecs.BOM_UTF8)
 
 
-def _opened(path: str, flags: int) -> int:
+def _open_without_links(path: str, flags: int) -> int:
     return os.open(path, flags | _NO_LINK)
 
 
-def row_about(
+def error_row(
     appliance: str | None, where: str, error: BackupkitError, job_id: str | None = None
-) -> Trouble:
+) -> ErrorRow:
     """Return the error row of a file; its detail names the file."""
-    return appliance, error.kind, one_line(f"{where}: {error}", limit=_LONGEST), job_id
+    return appliance, error.kind, one_line(f"{where}: {error}", limit=_MAX_DETAIL), job_id
 
 
 def stamp(when: datetime) -> str:

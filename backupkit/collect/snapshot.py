@@ -9,8 +9,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from backupkit import wire
-from backupkit.collect.visit import Visit
-from backupkit.display import line, panel, table
+from backupkit.collect.poll import PollResult
+from backupkit.display import container, paragraph, table
 from backupkit.errors import one_line
 from backupkit.tables import (
     ERRORS,
@@ -24,9 +24,9 @@ from backupkit.tables import (
 )
 
 __all__ = [
+    "CollectionErrors",
+    "ErrorRow",
     "Snapshot",
-    "Trouble",
-    "Troubles",
     "errors_of",
     "errors_table",
     "observations_of",
@@ -35,7 +35,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-Trouble = tuple[str | None, str, str | None, str | None]
+ErrorRow = tuple[str | None, str, str | None, str | None]
 """Row of `backupkit.tables.ERRORS`."""
 
 _OUTCOMES: Final = {
@@ -90,23 +90,25 @@ class Snapshot:
         return text + (", stopped before its end" if self.stopped else "")
 
     def _repr_html_(self) -> str:
-        parts = [line(repr(self), "sentence"), line(self._counts())]
-        return str(panel(*parts, errors_table(self.errors) if len(self.errors) else ""))
+        parts = [paragraph(repr(self), "sentence"), paragraph(self._counts())]
+        return str(container(*parts, errors_table(self.errors) if len(self.errors) else ""))
 
     def _counts(self) -> str:
         """Return the number of jobs by outcome, as text."""
         outcomes = self.jobs["outcome"].value_counts()
-        told = ", ".join(
-            f"{outcomes[name]:,} {word}"
-            for name, word in _OUTCOMES.items()
+        by_outcome = ", ".join(
+            f"{outcomes[name]:,} {label}"
+            for name, label in _OUTCOMES.items()
             if outcomes.get(name, 0)
         )
-        took = f"{int(self.polls['requests'].sum()):,} requests, {len(self.schedules):,} schedules"
-        return f"Jobs: {told or 'none'}. {took}."
+        totals = (
+            f"{int(self.polls['requests'].sum()):,} requests, {len(self.schedules):,} schedules"
+        )
+        return f"Jobs: {by_outcome or 'none'}. {totals}."
 
 
 @dataclass(frozen=True)
-class Troubles:
+class CollectionErrors:
     """Errors of a collection, for display at its end.
 
     Attributes
@@ -123,7 +125,7 @@ class Troubles:
         )
 
     def _repr_html_(self) -> str:
-        return str(panel(errors_table(self.errors)))
+        return str(container(errors_table(self.errors)))
 
 
 def errors_table(errors: pd.DataFrame, *, limit: int = 20) -> Markup:
@@ -141,22 +143,24 @@ def errors_table(errors: pd.DataFrame, *, limit: int = 20) -> Markup:
     Markup
         HTML with every text escaped.
     """
-    shown = errors.head(limit).astype(object).where(errors.head(limit).notna(), None)
+    head = errors.head(limit).astype(object).where(errors.head(limit).notna(), None)
     names = ["appliance", "error", "detail", "job_id"]
     columns = {"Appliance": "", "Error": "w", "What happened, and what to do": "text", "Job": ""}
-    rows = list(shown[names].itertuples(index=False, name=None))
-    who = errors["appliance"].nunique()
-    caption = f"Not everything could be read of {who:,} appliance{'s' if who != 1 else ''}"
+    rows = list(head[names].itertuples(index=False, name=None))
+    appliances = errors["appliance"].nunique()
+    caption = (
+        f"Not everything could be read of {appliances:,} appliance{'s' if appliances != 1 else ''}"
+    )
     return table(columns, rows, caption=caption, limit=limit, total=len(errors))
 
 
-def snapshot_of(visits: Sequence[Visit], *, stopped: bool = False) -> Snapshot:
+def snapshot_of(results: Sequence[PollResult], *, stopped: bool = False) -> Snapshot:
     """Convert polls to frames, column by column."""
     return Snapshot(
-        observations=_observations(visits),
-        polls=_polls(visits),
-        schedules=_schedules(visits),
-        errors=_errors(visits),
+        observations=_observations(results),
+        polls=_polls(results),
+        schedules=_schedules(results),
+        errors=_errors(results),
         stopped=stopped,
     )
 
@@ -193,39 +197,39 @@ def observations_of(
     )
 
 
-def _observations(visits: Sequence[Visit]) -> pd.DataFrame:
+def _observations(results: Sequence[PollResult]) -> pd.DataFrame:
     """Concatenate the observations of jobs that were read and of jobs that vanished."""
-    counts = [len(visit.jobs) for visit in visits]
-    told = observations_of(
-        [job for visit in visits for job in visit.jobs],
-        appliances=_repeated([visit.appliance for visit in visits], counts),
-        observed_at=_repeated([visit.polled_at for visit in visits], counts),
+    counts = [len(result.jobs) for result in results]
+    read = observations_of(
+        [job for result in results for job in result.jobs],
+        appliances=_repeated([result.appliance for result in results], counts),
+        observed_at=_repeated([result.polled_at for result in results], counts),
     )
-    gone = [(visit, job_id) for visit in visits for job_id in visit.vanished]
-    if not gone:
-        return told
-    missing = OBSERVATIONS.frame(
+    vanished = [(result, job_id) for result in results for job_id in result.vanished]
+    if not vanished:
+        return read
+    vanished_rows = OBSERVATIONS.frame(
         {
-            "appliance": [visit.appliance for visit, _ in gone],
-            "job_id": [job_id for _, job_id in gone],
-            "observed_at": [visit.polled_at for visit, _ in gone],
-            "source": [LISTED] * len(gone),
+            "appliance": [result.appliance for result, _ in vanished],
+            "job_id": [job_id for _, job_id in vanished],
+            "observed_at": [result.polled_at for result, _ in vanished],
+            "source": [LISTED] * len(vanished),
         }
     )
-    return pd.concat([told, missing], ignore_index=True)
+    return pd.concat([read, vanished_rows], ignore_index=True)
 
 
 def _repeated(values: Sequence[T], counts: Sequence[int]) -> list[T]:
     return [value for value, count in zip(values, counts, strict=True) for _ in range(count)]
 
 
-def _polls(visits: Sequence[Visit]) -> pd.DataFrame:
+def _polls(results: Sequence[PollResult]) -> pd.DataFrame:
     return POLLS.frame(
         {
-            "api": [visit.flavour for visit in visits],
-            "jobs_changed": [len(visit.jobs) for visit in visits],
+            "api": [result.flavour for result in results],
+            "jobs_changed": [len(result.jobs) for result in results],
             **{
-                name: [getattr(visit, name) for visit in visits]
+                name: [getattr(result, name) for result in results]
                 for name in POLLS.names
                 if name not in {"api", "jobs_changed"}
             },
@@ -233,21 +237,23 @@ def _polls(visits: Sequence[Visit]) -> pd.DataFrame:
     )
 
 
-def _schedules(visits: Sequence[Visit]) -> pd.DataFrame:
+def _schedules(results: Sequence[PollResult]) -> pd.DataFrame:
     plans = [
-        (visit, name, plan) for visit in visits for name, plan in sorted(visit.schedules.items())
+        (result, name, plan)
+        for result in results
+        for name, plan in sorted(result.schedules.items())
     ]
     runs = [plan.recurrence_info for _, _, plan in plans]
     return SCHEDULES.frame(
         {
-            "appliance": [visit.appliance for visit, _, _ in plans],
+            "appliance": [result.appliance for result, _, _ in plans],
             "schedule": [name for _, name, _ in plans],
-            "seen_at": [visit.polled_at for visit, _, _ in plans],
+            "seen_at": [result.polled_at for result, _, _ in plans],
             "enabled": [plan.enable for _, _, plan in plans],
             "hour": [run and run.hour for run in runs],
             "minute": [run and run.minute for run in runs],
             "days": [run and run.days for run in runs],
-            "timezone": [visit.timezone for visit, _, _ in plans],
+            "timezone": [result.timezone for result, _, _ in plans],
             "max_count": [
                 plan.retention_info and plan.retention_info.max_count for _, _, plan in plans
             ],
@@ -257,16 +263,16 @@ def _schedules(visits: Sequence[Visit]) -> pd.DataFrame:
     )
 
 
-def _errors(visits: Sequence[Visit]) -> pd.DataFrame:
-    rows: list[Trouble] = []
-    for visit in visits:
-        if visit.error is not None:
-            rows.append((visit.appliance, visit.error, visit.detail, None))
-        rows += [(visit.appliance, *trouble) for trouble in visit.troubles]
+def _errors(results: Sequence[PollResult]) -> pd.DataFrame:
+    rows: list[ErrorRow] = []
+    for result in results:
+        if result.error is not None:
+            rows.append((result.appliance, result.error, result.detail, None))
+        rows += [(result.appliance, *item_error) for item_error in result.item_errors]
     return errors_of(rows)
 
 
-def errors_of(rows: Sequence[Trouble]) -> pd.DataFrame:
+def errors_of(rows: Sequence[ErrorRow]) -> pd.DataFrame:
     """Convert errors to a frame of `backupkit.tables.ERRORS`."""
     names = ["appliance", "error", "detail", "job_id"]
     return ERRORS.frame(dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {})

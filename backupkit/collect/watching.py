@@ -11,18 +11,18 @@ import pandas as pd
 
 from backupkit import wire
 from backupkit.client import Limits
+from backupkit.collect.collection import Memory, collect, run_collection
 from backupkit.collect.estimates import is_stalled, time_left
-from backupkit.collect.following import Followed
-from backupkit.collect.here import at_home
-from backupkit.collect.rounds import Memory, collect, one_round
+from backupkit.collect.following import FollowedAppliance
+from backupkit.collect.local_state import local_state
 from backupkit.collect.snapshot import Snapshot, observations_of
 from backupkit.fleet import Appliance, Fleet
 from backupkit.tables import ERRORS, POLLS, RUNNING, SCHEDULES
 
-__all__ = ["Keeper", "Watch", "watch"]
+__all__ = ["Store", "Watch", "watch"]
 
 
-class Keeper(Memory, Protocol):
+class Store(Memory, Protocol):
     """Store of snapshots, and source of earlier jobs: a `backupkit.History`."""
 
     def append(self, snapshot: Any) -> object:  # noqa: ANN401 # any snapshot, any result
@@ -36,7 +36,7 @@ class Keeper(Memory, Protocol):
 
 def watch(
     fleet: Fleet | Iterable[Appliance],
-    history: Keeper,
+    history: Store,
     *,
     every: float = 10.0,
     limits: Limits | None = None,
@@ -72,32 +72,32 @@ def watch(
     An appliance that does not respond is polled again next time; `detail` contains the error.
     Leaving the loop, also by Ctrl-C, logs out from all appliances.
     """
-    with Watch(fleet, history, limits=limits, clock=clock) as watching:
+    with Watch(fleet, history, limits=limits, clock=clock) as watcher:
         first = collect(
-            watching.appliances, known=history, limits=limits, progress=progress, clock=clock
+            watcher.appliances, known=history, limits=limits, progress=progress, clock=clock
         )
-        watching.take(first)
+        watcher.ingest(first)
         if first.stopped:
             raise KeyboardInterrupt
-        yield watching.running()
-        while watching.busy:
+        yield watcher.running()
+        while watcher.busy:
             time.sleep(every)
-            watching.look()
-            yield watching.running()
+            watcher.poll()
+            yield watcher.running()
 
 
 class Watch:
     """Running jobs of a fleet: collections find them, polls follow them.
 
     Use it as a context manager: at its end it logs out from all appliances. Use it in one thread;
-    only `find` and `stop` may be called from any thread.
+    only `collect` and `stop` may be called from any thread.
 
     Parameters
     ----------
     fleet : Fleet or iterable of Appliance
         Appliances to poll. Passwords to be typed are prompted for now, once.
     history : History
-        Stores each collection passed to `take`, and each change that a poll finds.
+        Stores each collection passed to `ingest`, and each change that a poll finds.
     limits : Limits, optional
         Timeouts, attempts and concurrency.
     clock : callable, optional
@@ -112,17 +112,17 @@ class Watch:
     def __init__(
         self,
         fleet: Fleet | Iterable[Appliance],
-        history: Keeper,
+        history: Store,
         *,
         limits: Limits | None = None,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         self.appliances = list(fleet)
         self._history, self._limits, self._clock = history, limits or Limits(), clock
-        self._followed: dict[str, Followed] = {}
-        self._asked: dict[str, Future[list[wire.Job]]] = {}
+        self._followed: dict[str, FollowedAppliance] = {}
+        self._pending: dict[str, Future[list[wire.Job]]] = {}
         with ExitStack() as stack:
-            self._here = stack.enter_context(at_home(self.appliances))
+            self._local_state = stack.enter_context(local_state(self.appliances))
             self._pool = ThreadPoolExecutor(self._limits.at_once, thread_name_prefix="watch")
             self._stack = stack.pop_all()
 
@@ -132,12 +132,12 @@ class Watch:
     def __exit__(self, *_error: object) -> None:
         self.stop()  # ends running requests; logouts are still sent
         with self._stack:
-            wait(self._asked.values())
+            wait(self._pending.values())
             try:
-                list(self._pool.map(Followed.leave, self._followed.values()))
+                list(self._pool.map(FollowedAppliance.log_out, self._followed.values()))
             except RuntimeError:  # interpreter shutdown: no threads
-                for one in self._followed.values():
-                    one.leave()
+                for followed in self._followed.values():
+                    followed.log_out()
             self._pool.shutdown()
 
     @property
@@ -148,69 +148,69 @@ class Watch:
     @property
     def busy(self) -> bool:
         """Return whether any followed job still runs."""
-        return any(one.open for one in self._followed.values())
+        return any(followed.open for followed in self._followed.values())
 
     def stop(self) -> None:
         """End a running collection or poll as soon as possible."""
-        self._here.stop.set()
+        self._local_state.stop.set()
 
-    def find(self) -> Snapshot:
-        """Collect from all appliances without output; pass the result to `take`."""
-        return one_round(
+    def collect(self) -> Snapshot:
+        """Collect from all appliances without output; pass the result to `ingest`."""
+        return run_collection(
             self.appliances,
             known=self._history,
             limits=self._limits,
             clock=self._clock,
-            stop=self._here.stop,
+            stop=self._local_state.stop,
         )
 
-    def take(self, found: Snapshot) -> None:
+    def ingest(self, snapshot: Snapshot) -> None:
         """Store a collection, and follow its running jobs.
 
         Parameters
         ----------
-        found : Snapshot
-            Result of `find` or `backupkit.collect`.
+        snapshot : Snapshot
+            Result of `collect` or `backupkit.collect`.
         """
-        self._history.append(found)
-        open_jobs = found.jobs[found.jobs["outcome"] == "open"]
+        self._history.append(snapshot)
+        open_jobs = snapshot.jobs[snapshot.jobs["outcome"] == "open"]
         new = {
             str(name)
             for name, job_id in zip(open_jobs["appliance"], open_jobs["job_id"], strict=True)
             # an appliance that is being polled waits for the next collection
-            if name not in self._asked
+            if name not in self._pending
             and (name not in self._followed or job_id not in self._followed[name].runs)
         }
         if not new:
             return
-        known = self._history.jobs(appliances=sorted(new))
-        skews = found.polls.set_index("appliance")["clock_skew"]
+        jobs = self._history.jobs(appliances=sorted(new))
+        skews = snapshot.polls.set_index("appliance")["clock_skew"]
         for appliance in self.appliances:
             name = appliance.name
             if name in new:
                 skew = skews[name]
                 self._followed.setdefault(
-                    name, Followed(appliance, self._here, self._limits, self._clock)
+                    name, FollowedAppliance(appliance, self._local_state, self._limits, self._clock)
                 ).follow(
-                    known[known["appliance"] == name],
+                    jobs[jobs["appliance"] == name],
                     None if pd.isna(skew) else skew.to_pytimedelta(),
                 )
 
-    def look(self, *, patience: float | None = None) -> None:
+    def poll(self, *, timeout: float | None = None) -> None:
         """Poll each running job, and store the changes.
 
         Parameters
         ----------
-        patience : float, optional
+        timeout : float, optional
             Maximum wait for all responses [s]; later responses are stored by the next poll.
             Default: no limit.
         """
-        for name, one in self._followed.items():
-            if one.open and name not in self._asked:
-                self._asked[name] = self._pool.submit(one.look)
-        wait(self._asked.values(), timeout=patience)
-        done = [name for name, future in self._asked.items() if future.done()]
-        changed = {self._followed[name]: self._asked.pop(name).result() for name in done}
+        for name, followed in self._followed.items():
+            if followed.open and name not in self._pending:
+                self._pending[name] = self._pool.submit(followed.poll)
+        wait(self._pending.values(), timeout=timeout)
+        done = [name for name, future in self._pending.items() if future.done()]
+        changed = {self._followed[name]: self._pending.pop(name).result() for name in done}
         if any(changed.values()):
             self._history.append(_snapshot(changed, self.now))
 
@@ -222,11 +222,15 @@ class Watch:
         before : datetime
             The moment.
         """
-        for name, one in list(self._followed.items()):
-            if name not in self._asked:
-                over = [key for key, run in one.runs.items() if (run.over_at or before) < before]
-                one.forget(over)
-                if not one.runs:
+        for name, followed in list(self._followed.items()):
+            if name not in self._pending:
+                finished = [
+                    key
+                    for key, run in followed.runs.items()
+                    if (run.finished_at or before) < before
+                ]
+                followed.forget(finished)
+                if not followed.runs:
                     del self._followed[name]
 
     def running(self) -> pd.DataFrame:
@@ -234,48 +238,51 @@ class Watch:
         return _running(list(self._followed.values()), self.now)
 
 
-def _snapshot(changed: Mapping[Followed, Sequence[wire.Job]], moment: datetime) -> Snapshot:
+def _snapshot(
+    changed: Mapping[FollowedAppliance, Sequence[wire.Job]], moment: datetime
+) -> Snapshot:
     """Return the changes of one poll as a snapshot, with a poll row per changed appliance."""
-    told = [(one, job) for one, jobs in changed.items() for job in jobs]
-    asked = [one for one, jobs in changed.items() if jobs]
+    pairs = [(followed, job) for followed, jobs in changed.items() for job in jobs]
+    polled = [followed for followed, jobs in changed.items() if jobs]
     observations = observations_of(
-        [job for _, job in told],
-        appliances=[one.appliance.name for one, _ in told],
-        observed_at=[moment] * len(told),
+        [job for _, job in pairs],
+        appliances=[followed.appliance.name for followed, _ in pairs],
+        observed_at=[moment] * len(pairs),
     )
     polls = POLLS.frame(
         {
-            "appliance": [one.appliance.name for one in asked],
-            "polled_at": [moment] * len(asked),
-            "clock_skew": [one.skew for one in asked],
+            "appliance": [followed.appliance.name for followed in polled],
+            "polled_at": [moment] * len(polled),
+            "clock_skew": [followed.skew for followed in polled],
         }
     )
     return Snapshot(observations, polls, SCHEDULES.empty(), ERRORS.empty())
 
 
-def _running(followed: Sequence[Followed], now: datetime) -> pd.DataFrame:
+def _running(followed: Sequence[FollowedAppliance], now: datetime) -> pd.DataFrame:
     """Return the progress of each followed job."""
-    rows = [(one, run) for one in followed for run in one.runs.values()]
-    elapsed = [_elapsed(one, run.job, now) for one, run in rows]
-    left = [
-        time_left(spent, run.job.progress, one.typical) if spent is not None else None
-        for (one, run), spent in zip(rows, elapsed, strict=True)
+    rows = [(entry, run) for entry in followed for run in entry.runs.values()]
+    elapsed = [_elapsed(entry, run.job, now) for entry, run in rows]
+    times_left = [
+        time_left(duration, run.job.progress, entry.typical) if duration is not None else None
+        for (entry, run), duration in zip(rows, elapsed, strict=True)
     ]
     return RUNNING.frame(
         {
-            "appliance": [one.appliance.name for one, _ in rows],
+            "appliance": [entry.appliance.name for entry, _ in rows],
             "observed_at": [now] * len(rows),
             "elapsed": elapsed,
             "time_left": [
-                timedelta(0) if run.ended else guess
-                for (_, run), guess in zip(rows, left, strict=True)
+                timedelta(0) if run.ended else estimate
+                for (_, run), estimate in zip(rows, times_left, strict=True)
             ],
             "changed_at": [run.changed_at for _, run in rows],
             "stalled": [
-                not run.ended and is_stalled(now - run.changed_at, one.typical) for one, run in rows
+                not run.ended and is_stalled(now - run.changed_at, entry.typical)
+                for entry, run in rows
             ],
-            "detail": [one.detail for one, _ in rows],
-            "message": [_last_words(run.job) for _, run in rows],
+            "detail": [entry.detail for entry, _ in rows],
+            "message": [_last_message(run.job) for _, run in rows],
             **{
                 name: [getattr(run.job, name) for _, run in rows]
                 for name in ("job_id", "state", "progress", "start_time", "end_time")
@@ -284,7 +291,7 @@ def _running(followed: Sequence[Followed], now: datetime) -> pd.DataFrame:
     )
 
 
-def _last_words(job: wire.Job) -> str | None:
+def _last_message(job: wire.Job) -> str | None:
     """Return the newest message of a job in its most readable form."""
     if not job.messages:
         return None
@@ -292,8 +299,8 @@ def _last_words(job: wire.Job) -> str | None:
     return last.localized or last.default_message or last.id or None
 
 
-def _elapsed(one: Followed, job: wire.Job, now: datetime) -> timedelta | None:
+def _elapsed(followed: FollowedAppliance, job: wire.Job, now: datetime) -> timedelta | None:
     """Return how long a job has run; its start is in the appliance's own time."""
     if job.start_time is None:
         return None
-    return max((job.end_time or now + one.skew) - job.start_time, timedelta(0))
+    return max((job.end_time or now + followed.skew) - job.start_time, timedelta(0))

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from backupkit.display.wording import without_user
 from backupkit.errors import one_line
 
-__all__ = ["fact_table", "line", "panel", "style_sheet", "table"]
+__all__ = ["container", "key_value_table", "paragraph", "style_sheet", "table"]
 
 Cell = str | Markup | None
 
@@ -26,7 +26,7 @@ def style_sheet() -> str:
     return files("backupkit.display").joinpath("style.css").read_text(encoding="utf-8")
 
 
-def panel(*parts: str, styled: bool = True) -> Markup:
+def container(*parts: str, styled: bool = True) -> Markup:
     """Join parts into HTML for a notebook cell.
 
     Parameters
@@ -43,7 +43,7 @@ def panel(*parts: str, styled: bool = True) -> Markup:
 
     Examples
     --------
-    >>> print(panel("a < b", styled=False))
+    >>> print(container("a < b", styled=False))
     <div class="bk mathjax_ignore tex2jax_ignore">a &lt; b</div>
     """
     style = Markup("<style>{}</style>").format(Markup(style_sheet())) if styled else Markup()  # noqa: S704 # our own file
@@ -51,7 +51,7 @@ def panel(*parts: str, styled: bool = True) -> Markup:
     return Markup('<div class="bk mathjax_ignore tex2jax_ignore">{}</div>').format(inner)
 
 
-def line(text: str, kind: str = "fine") -> Markup:
+def paragraph(text: str, kind: str = "fine") -> Markup:
     """Return a paragraph.
 
     Parameters
@@ -68,7 +68,7 @@ def line(text: str, kind: str = "fine") -> Markup:
 
     Examples
     --------
-    >>> print(line("2 of <3>"))
+    >>> print(paragraph("2 of <3>"))
     <p class="fine">2 of &lt;3&gt;</p>
     """
     return Markup('<p class="{}">{}</p>').format(kind, text)
@@ -115,19 +115,19 @@ def table(
     kinds = list(columns.values())
     body = Markup().join(_row(row, kinds) for row in rows[:limit])
     top = Markup("<caption>{}</caption>").format(caption) if caption else Markup()
-    drawn = Markup(
+    html = Markup(
         '<div class="scroll"><table>{}<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
     ).format(top, head, body)
-    more = (len(rows) if total is None else total) - min(len(rows), limit)
-    return drawn + (line(f"and {more:,} more", "more") if more > 0 else Markup())
+    omitted = (len(rows) if total is None else total) - min(len(rows), limit)
+    return html + (paragraph(f"and {omitted:,} more", "more") if omitted > 0 else Markup())
 
 
-def fact_table(facts: Mapping[str, Cell], *, caption: str = "") -> Markup:
+def key_value_table(values: Mapping[str, Cell], *, caption: str = "") -> Markup:
     """Return a narrow table of names and values.
 
     Parameters
     ----------
-    facts : mapping of str to str
+    values : mapping of str to str
         Value by name.
     caption : str
         Caption of the table; "" for none.
@@ -139,7 +139,7 @@ def fact_table(facts: Mapping[str, Cell], *, caption: str = "") -> Markup:
 
     Examples
     --------
-    >>> print(fact_table({"RPO": "24 h"}))
+    >>> print(key_value_table({"RPO": "24 h"}))
     <table class="narrow"><tbody><tr><th scope="row" class="plain">RPO</th><td
     class="text">24 h</td></tr></tbody></table>
     """
@@ -148,7 +148,7 @@ def fact_table(facts: Mapping[str, Cell], *, caption: str = "") -> Markup:
         Markup('<tr><th scope="row" class="plain">{}</th><td class="text">{}</td></tr>').format(
             _cell(name), _cell(value)
         )
-        for name, value in facts.items()
+        for name, value in values.items()
     )
     return Markup('<table class="narrow">{}<tbody>{}</tbody></table>').format(top, body)
 

@@ -10,22 +10,22 @@ from pandas.api.typing import NaTType, NAType
 
 __all__ = [
     "NO_DATA",
-    "STATE_WORDS",
-    "ago",
+    "STATE_LABELS",
     "day",
+    "format_duration",
+    "format_number",
+    "format_relative",
+    "format_timestamp",
     "hours",
-    "instant",
-    "number",
     "ratio",
+    "sanitise",
     "size",
-    "span",
-    "tidy",
     "without_user",
 ]
 
 NO_DATA = "no data"
 
-STATE_WORDS = MappingProxyType(
+STATE_LABELS = MappingProxyType(
     {
         "compliant": "● Compliant",
         "breach": "✕ Breach",
@@ -37,23 +37,23 @@ STATE_WORDS = MappingProxyType(
 """Symbol and label of each appliance state."""
 
 _USER_INFO = re.compile(r"(?<=://)[^/\s@]+(?=@)")
-_PROSE: Final = 1_000  # characters; a shorter limit is for a name or a remark
+_LONG_TEXT: Final = 1_000  # characters; a shorter limit is for a name or a remark
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-_STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"))
-_LONG = 72 * 3_600
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+_DAYS_FROM = 72 * 3_600
 _LARGE = 1_000  # from here on, numbers have no decimals
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """Format a number: one decimal if it is below 1,000 and not whole, else none.
 
     Examples
     --------
-    >>> number(12345.0), number(70.666)
+    >>> format_number(12345.0), format_number(70.666)
     ('12,345', '70.7')
     """
-    whole = float(value).is_integer() or value >= _LARGE
-    return f"{value:,.0f}" if whole else f"{value:,.1f}"
+    no_decimals = float(value).is_integer() or value >= _LARGE
+    return f"{value:,.0f}" if no_decimals else f"{value:,.1f}"
 
 
 def ratio(numerator: float | NAType, denominator: float | NAType, unit: str = "") -> str:
@@ -83,20 +83,22 @@ def ratio(numerator: float | NAType, denominator: float | NAType, unit: str = ""
     # the addend corrects rounding errors just below a tenth, such as 0.29 * 1000
     tenths = math.floor(1000 * numerator / denominator + 1e-9)
     percent = "< 0.1" if tenths == 0 and numerator > 0 else f"{tenths / 10:.1f}"
-    parts = number(numerator), number(denominator)
-    if parts[0] == parts[1] and numerator != denominator:  # rounding must not hide a missing part
-        parts = f"{numerator:,.1f}", f"{denominator:,.1f}"
-    fraction = "/".join(parts)
+    terms = format_number(numerator), format_number(denominator)
+    if terms[0] == terms[1] and numerator != denominator:  # rounding must not hide a missing part
+        terms = f"{numerator:,.1f}", f"{denominator:,.1f}"
+    fraction = "/".join(terms)
     return f"{percent} % ({fraction}{' ' + unit if unit else ''})"
 
 
-def span(duration: pd.Timedelta | NaTType) -> str:
+def format_duration(duration: pd.Timedelta | NaTType) -> str:
     """Format a duration with its two largest units; days are used from 72 h.
 
     Examples
     --------
-    >>> span(pd.Timedelta("29h 20min")), span(pd.Timedelta("42s")), span(pd.NaT)
-    ('29 h 20 min', '42 s', 'no data')
+    >>> format_duration(pd.Timedelta("29h 20min")), format_duration(pd.NaT)
+    ('29 h 20 min', 'no data')
+    >>> format_duration(pd.Timedelta("42s"))
+    '42 s'
     """
     if pd.isna(duration):
         return NO_DATA
@@ -105,8 +107,8 @@ def span(duration: pd.Timedelta | NaTType) -> str:
     if seconds < 60:  # noqa: PLR2004 # a minute has 60 seconds
         return f"{sign}{seconds} s"
     parts: list[str] = []
-    steps = _STEPS if seconds >= _LONG else _STEPS[1:]
-    for length, unit in steps:
+    units = _UNITS if seconds >= _DAYS_FROM else _UNITS[1:]
+    for length, unit in units:
         count, seconds = divmod(seconds, length)
         if count or parts:
             parts.append(f"{count} {unit}" if count else "")
@@ -118,29 +120,31 @@ def hours(duration: pd.Timedelta | NaTType) -> float:
     return math.nan if pd.isna(duration) else duration.total_seconds() / 3600
 
 
-def instant(time: pd.Timestamp | NaTType) -> str:
+def format_timestamp(time: pd.Timestamp | NaTType) -> str:
     """Format a time to the minute, without its zone.
 
     Examples
     --------
-    >>> instant(pd.Timestamp("2026-11-08T01:05:33Z")), instant(pd.NaT)
+    >>> format_timestamp(pd.Timestamp("2026-11-08T01:05:33Z")), format_timestamp(pd.NaT)
     ('2026-11-08 01:05', 'no data')
     """
     return NO_DATA if pd.isna(time) else f"{time:%Y-%m-%d %H:%M}"
 
 
-def ago(time: pd.Timestamp | NaTType, now: pd.Timestamp) -> str:
+def format_relative(time: pd.Timestamp | NaTType, now: pd.Timestamp) -> str:
     """Format a time relative to `now`; "" if it is missing.
 
     Examples
     --------
     >>> now = pd.Timestamp("2026-11-09T00:00Z")
-    >>> ago(pd.Timestamp("2026-11-08T01:05Z"), now), ago(pd.NaT, now)
+    >>> format_relative(pd.Timestamp("2026-11-08T01:05Z"), now), format_relative(pd.NaT, now)
     ('22 h 55 min ago', '')
     """
     if pd.isna(time):
         return ""
-    return f"{span(now - time)} ago" if time <= now else f"in {span(time - now)}"
+    if time > now:
+        return f"in {format_duration(time - now)}"
+    return f"{format_duration(now - time)} ago"
 
 
 def day(time: pd.Timestamp) -> str:
@@ -183,7 +187,7 @@ def without_user(text: str) -> str:
     return _USER_INFO.sub("***", text) if "://" in text else text
 
 
-def tidy(text: object, *, limit: int = 2000) -> str:
+def sanitise(text: object, *, limit: int = 2000) -> str:
     """Sanitise untrusted text: no control characters, no user in a URI, limited length.
 
     Parameters
@@ -200,7 +204,7 @@ def tidy(text: object, *, limit: int = 2000) -> str:
 
     Examples
     --------
-    >>> tidy("sftp://joe:secret@target/vc failed")
+    >>> sanitise("sftp://joe:secret@target/vc failed")
     'sftp://***@target/vc failed'
     """
     if not isinstance(text, str):
@@ -208,6 +212,6 @@ def tidy(text: object, *, limit: int = 2000) -> str:
     clean = without_user(_CONTROL.sub(" ", text[: limit + 200])).strip()
     if len(text) <= limit:
         return clean
-    if limit < _PROSE:
+    if limit < _LONG_TEXT:
         return f"{clean[:limit].rstrip()}…"
     return f"{clean[:limit]} ... (cut; {len(text):,} characters in the .jobs.csv file)"

@@ -17,11 +17,11 @@ from backupkit.errors import (
 )
 from backupkit.fleet import Appliance, PasswordSource
 
-__all__ = ["Finding", "Typed", "Visit", "bracketed", "failure", "span"]
+__all__ = ["CheckContext", "Finding", "TypedPasswords", "bracketed", "failure", "span"]
 
 _TWO_PARTS: Final = re.compile(r'((?:"[^"]*"|[^"])*?)(?:\. |; )(.+)', re.DOTALL)
 
-Typed: TypeAlias = Mapping[tuple[PasswordSource, str], str | CredentialError]
+TypedPasswords: TypeAlias = Mapping[tuple[PasswordSource, str], str | CredentialError]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,13 @@ class Finding:
 
 
 @dataclass
-class Visit:
+class CheckContext:
     """State of the checks of one appliance, for the checks that follow."""
 
     appliance: Appliance
-    typed: Typed
+    typed: TypedPasswords
     limits: Limits
-    due: float
+    deadline: float
     stop: threading.Event
     now: Callable[[], datetime]
     stack: ExitStack
@@ -73,15 +73,15 @@ def bracketed(address: str) -> str:
 def failure(error: BackupkitError, *, advice: str = "") -> Finding:
     """Return a failed finding: the error message, split into problem and next step."""
     text = str(error).removeprefix("No password: ")  # the name of the check says so
-    if parted := _TWO_PARTS.fullmatch(text):
-        found, rest = parted.groups()
-        return Finding("failed", found, advice or rest[:1].upper() + rest[1:])
-    ours = isinstance(error, CredentialError | SettingsError)
+    if matched := _TWO_PARTS.fullmatch(text):
+        problem, next_step = matched.groups()
+        return Finding("failed", problem, advice or next_step[:1].upper() + next_step[1:])
+    is_configuration = isinstance(error, CredentialError | SettingsError)
     return Finding(
         "failed",
         text.removesuffix("."),
         "Correct this appliance's entry in fleet.toml."
-        if ours
+        if is_configuration
         else "Try again; if it stays so, look at the appliance itself.",
     )
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from backupkit.display import fact_table, line, panel
+from backupkit.display import container, key_value_table, paragraph
 from backupkit.errors import HistoryError
 from backupkit.history import append as _append
 from backupkit.history import exchange, retention
@@ -555,9 +555,9 @@ class History:
 
     def _repr_html_(self) -> str:
         try:
-            return str(panel(fact_table(self.facts(), caption=f"History {self.uri}")))
+            return str(container(key_value_table(self.facts(), caption=f"History {self.uri}")))
         except HistoryError as error:
-            return str(panel(line(str(error), "breach")))
+            return str(container(paragraph(str(error), "breach")))
 
 
 def _reopened(uri: str, keep: int | None) -> History:

@@ -14,21 +14,21 @@ from backupkit.plots import style
 
 __all__ = ["durations"]
 
-_SERIES: Final = 6
+_MAX_SERIES: Final = 6
 """Maximum number of appliances to draw as a series each; more are drawn as rows."""
 
-_MANY: Final = 10_000
+_MAX_POINTS: Final = 10_000
 """Maximum number of points to draw; more are drawn as a density."""
 
-_BAND: Final = 3.5
-_FLOOR: Final = 0.05
-_LEARNT: Final = 10
-_SCALE: Final = 0.6745
-_WIDE: Final = 30.0
+_Z_LIMIT: Final = 3.5
+_MIN_SPREAD_SHARE: Final = 0.05
+_BASELINE_SIZE: Final = 10
+_MAD_FACTOR: Final = 0.6745
+_LOG_SCALE_RATIO: Final = 30.0
 _FINISHED: Final = ("success", "failure")
-_MARKS: Final = ("|", "x", "o")
+_MARKERS: Final = ("|", "x", "o")
 
-_LONGEST: Final = 2**45 - 1
+_MAX_DURATION: Final = 2**45 - 1
 """Upper limit of a duration in the packed sort key, more than a year [µs]."""
 
 Floats = npt.NDArray[np.float64]
@@ -88,56 +88,58 @@ def durations(
     'duration (min)'
     """
     ended = jobs["outcome"].isin(_FINISHED) & jobs["duration"].notna() & jobs["start_time"].notna()
-    done = jobs[ended & (jobs["duration"] >= pd.Timedelta(0))]
-    who, found = pd.factorize(done["appliance"], sort=True)
-    names = [str(name) for name in found]
-    minutes = done["duration"].to_numpy("timedelta64[us]").astype(np.float64) / 60e6
-    with style.context(theme) as look:
-        tall = 3.6 if len(names) <= _SERIES else 1.4 + style.height(min(len(names), limit))
-        ax = style.axes(ax, height=tall)
-        if done.empty:
-            return style.say(ax, "No job has finished in this period")
+    finished = jobs[ended & (jobs["duration"] >= pd.Timedelta(0))]
+    appliance_codes, uniques = pd.factorize(finished["appliance"], sort=True)
+    names = [str(name) for name in uniques]
+    minutes = finished["duration"].to_numpy("timedelta64[us]").astype(np.float64) / 60e6
+    with style.context(theme) as active_theme:
+        height = 3.6 if len(names) <= _MAX_SERIES else 1.4 + style.height(min(len(names), limit))
+        ax = style.axes(ax, height=height)
+        if finished.empty:
+            return style.draw_message(ax, "No job has finished in this period")
         count = f"{len(names):,} appliances" if len(names) > 1 else "1 appliance"
-        title = f"Durations of {len(done):,} jobs of {count}"
-        if len(names) > _SERIES:
-            _draw_rows(ax, done, who, names, minutes, anomalies, limit, look)
-        elif len(done) > _MANY:
-            _draw_density(ax, style.days(done["start_time"]).to_numpy(), minutes, look)
+        title = f"Durations of {len(finished):,} jobs of {count}"
+        if len(names) > _MAX_SERIES:
+            _draw_rows(
+                ax, finished, appliance_codes, names, minutes, anomalies, limit, active_theme
+            )
+        elif len(finished) > _MAX_POINTS:
+            _draw_density(ax, style.days(finished["start_time"]).to_numpy(), minutes, active_theme)
             style.time_axis(ax)
         else:
-            _draw_series(ax, done, who, names, minutes, anomalies, look)
+            _draw_series(ax, finished, appliance_codes, names, minutes, anomalies, active_theme)
             style.time_axis(ax)
-        style.heading(ax, title, _legend(ax) if len(names) > _SERIES else [])
+        style.title_and_legend(ax, title, _legend(ax) if len(names) > _MAX_SERIES else [])
     return ax
 
 
 def _legend(ax: Axes) -> list[Line2D]:
     """Return the lines to explain in the legend: those that have points."""
-    marks = [line for line in ax.lines if line.get_marker() in _MARKS]
-    return [line for line in marks if len(np.ravel(line.get_xdata()))]
+    marked_lines = [line for line in ax.lines if line.get_marker() in _MARKERS]
+    return [line for line in marked_lines if len(np.ravel(line.get_xdata()))]
 
 
 def _draw_series(
     ax: Axes,
-    done: pd.DataFrame,
-    who: npt.NDArray[np.intp],
+    finished: pd.DataFrame,
+    appliance_codes: npt.NDArray[np.intp],
     names: list[str],
     minutes: Floats,
     anomalies: pd.DataFrame | None,
-    look: style.Theme,
+    active_theme: style.Theme,
 ) -> None:
-    days = style.days(done["start_time"]).to_numpy()
-    failed = done["outcome"].eq("failure").to_numpy()
+    days = style.days(finished["start_time"]).to_numpy()
+    failed = finished["outcome"].eq("failure").to_numpy()
     if len(names) == 1:
-        _draw_band(ax, minutes[~failed][np.argsort(days[~failed])][-_LEARNT:], look)
-    for place, name in enumerate(names):
-        colour, label = look.of(style.CURVES[place]), style.series(name)
-        cross = colour if len(names) > 1 else look.of(style.ORANGE)
-        for flags, marker, fill, word in (
-            (~failed, "os^Dv*"[place], colour, label),
-            (failed, "x", cross, f"{label} (failed)"),
+        _draw_band(ax, minutes[~failed][np.argsort(days[~failed])][-_BASELINE_SIZE:], active_theme)
+    for index, name in enumerate(names):
+        colour, label = active_theme.of(style.CURVES[index]), style.legend_label(name)
+        failure_colour = colour if len(names) > 1 else active_theme.of(style.ORANGE)
+        for flags, marker, fill, series_label in (
+            (~failed, "os^Dv*"[index], colour, label),
+            (failed, "x", failure_colour, f"{label} (failed)"),
         ):
-            rows = (who == place) & flags
+            rows = (appliance_codes == index) & flags
             if rows.any():
                 ax.plot(
                     days[rows],
@@ -146,77 +148,83 @@ def _draw_series(
                     marker=marker,
                     markersize=4 if marker != "x" else 5,
                     color=fill,
-                    label=word,
+                    label=series_label,
                 )
-    rings = _unusual(done, anomalies)
-    if rings.any():
+    anomalous = _is_anomaly(finished, anomalies)
+    if anomalous.any():
         ax.plot(
-            days[rings],
-            minutes[rings],
+            days[anomalous],
+            minutes[anomalous],
             linestyle="none",
             marker="o",
             markersize=10,
             markerfacecolor="none",
-            color=look.of(style.ORANGE),
+            color=active_theme.of(style.ORANGE),
             label="unusual",
         )
     positive = minutes[minutes > 0]
-    if len(positive) and positive.max() > _WIDE * positive.min():
+    if len(positive) and positive.max() > _LOG_SCALE_RATIO * positive.min():
         ax.set_yscale("symlog", linthresh=max(float(positive.min()), 0.1))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}"))
     ax.set_ylim(bottom=0)
     ax.set_ylabel("duration (min)")
     ax.grid()
-    style.key_beside(ax)
+    style.legend_right(ax)
 
 
-def _draw_band(ax: Axes, newest: Floats, look: style.Theme) -> None:
+def _draw_band(ax: Axes, newest: Floats, active_theme: style.Theme) -> None:
     """Draw the band of usual durations; nothing for fewer than ten successes."""
-    if len(newest) < _LEARNT:
+    if len(newest) < _BASELINE_SIZE:
         return
     median = float(np.median(newest))
-    spread = max(float(np.median(np.abs(newest - median))), _FLOOR * median)
-    away = _BAND * spread / _SCALE
-    blue = look.of(style.BLUE)
-    ax.axhspan(max(median - away, 0), median + away, color=look.pale(blue), zorder=0, label="usual")
+    spread = max(float(np.median(np.abs(newest - median))), _MIN_SPREAD_SHARE * median)
+    half_width = _Z_LIMIT * spread / _MAD_FACTOR
+    blue = active_theme.of(style.BLUE)
+    ax.axhspan(
+        max(median - half_width, 0),
+        median + half_width,
+        color=active_theme.tint(blue),
+        zorder=0,
+        label="usual",
+    )
     ax.axhline(median, color=blue, lw=0.8, ls="--", label="median of the newest 10")
 
 
 def _draw_rows(
     ax: Axes,
-    done: pd.DataFrame,
-    who: npt.NDArray[np.intp],
+    finished: pd.DataFrame,
+    appliance_codes: npt.NDArray[np.intp],
     names: list[str],
     minutes: Floats,
     anomalies: pd.DataFrame | None,
     limit: int,
-    look: style.Theme,
+    active_theme: style.Theme,
 ) -> None:
-    failed = done["outcome"].eq("failure").to_numpy()
-    usual = _medians(who, minutes, failed, len(names))
+    failed = finished["outcome"].eq("failure").to_numpy()
+    medians = _medians(appliance_codes, minutes, failed, len(names))
     largest = np.zeros(len(names))
-    np.maximum.at(largest, who, minutes / usual[who])
+    np.maximum.at(largest, appliance_codes, minutes / medians[appliance_codes])
     worst = np.argsort(-largest, kind="stable")[:limit]
     row = np.full(len(names), -1)
     row[worst] = np.arange(len(worst))
-    drawn = row[who] >= 0
-    multiple = np.maximum(minutes[drawn] / usual[who[drawn]], 1e-2)
-    rows = row[who[drawn]]
-    failed = failed[drawn]
-    more = len(names) - len(worst)
-    words = [f"and {more:,} more, more even, not drawn"] if more else []
-    if len(multiple) > _MANY:
+    is_drawn = row[appliance_codes] >= 0
+    multiple = np.maximum(minutes[is_drawn] / medians[appliance_codes[is_drawn]], 1e-2)
+    rows = row[appliance_codes[is_drawn]]
+    failed = failed[is_drawn]
+    omitted = len(names) - len(worst)
+    captions = [f"and {omitted:,} more, more even, not drawn"] if omitted else []
+    if len(multiple) > _MAX_POINTS:
         edges_x = np.geomspace(multiple.min(), max(multiple.max(), 1.01), 240)
         counts, _, _ = np.histogram2d(rows, multiple, bins=[np.arange(len(worst) + 1), edges_x])
         ax.pcolormesh(
             edges_x,
             np.arange(len(worst) + 1) - 0.5,
             np.where(counts > 0, counts, np.nan),
-            cmap=_shades(look),
+            cmap=_colormap(active_theme),
             norm=LogNorm(1, max(counts.max(), 2)),
             rasterized=True,
         )
-        words.append(_scale(counts))
+        captions.append(_density_caption(counts))
     else:
         for flags, marker, colour, label in (
             (~failed, "|", style.BLUE, "succeeded"),
@@ -228,75 +236,82 @@ def _draw_rows(
                 linestyle="none",
                 marker=marker,
                 markersize=7 if marker == "|" else 5,
-                color=look.of(colour),
+                color=active_theme.of(colour),
                 label=label,
             )
-        rings = _unusual(done, anomalies)[drawn]
+        anomalous = _is_anomaly(finished, anomalies)[is_drawn]
         ax.plot(
-            multiple[rings],
-            rows[rings],
+            multiple[anomalous],
+            rows[anomalous],
             linestyle="none",
             marker="o",
             markersize=10,
             markerfacecolor="none",
-            color=look.of(style.ORANGE),
+            color=active_theme.of(style.ORANGE),
             label="unusual",
         )
     ax.set_xscale("log")
-    ax.axvline(1, color=look.muted, lw=0.8, zorder=0)
+    ax.axvline(1, color=active_theme.muted, lw=0.8, zorder=0)
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=16))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}x"))
     ax.xaxis.set_minor_locator(NullLocator())
-    style.row_labels(ax, [names[place] for place in worst], width=32)
+    style.row_labels(ax, [names[code] for code in worst], width=32)
     ax.set_xlabel("duration, as a multiple of the appliance's own median")
     ax.grid(axis="x")
-    style.note(ax, "; ".join(words))
+    style.caption(ax, "; ".join(captions))
 
 
 def _medians(
-    who: npt.NDArray[np.intp], minutes: Floats, failed: npt.NDArray[np.bool_], count: int
+    appliance_codes: npt.NDArray[np.intp],
+    minutes: Floats,
+    failed: npt.NDArray[np.bool_],
+    count: int,
 ) -> Floats:
     """Return each appliance's median duration [min], of its successes or else of its failures."""
     # appliance, failure and duration packed into one integer: one sort is faster than a groupby
-    spans = np.minimum(minutes * 60e6, _LONGEST).astype(np.int64)
-    ordered = np.sort((2 * who + failed) * (_LONGEST + 1) + spans)
-    first = np.searchsorted(ordered, np.arange(count) * (2 * (_LONGEST + 1)))
-    good = np.bincount(who[~failed], minlength=count)
-    size = np.where(good > 0, good, np.bincount(who, minlength=count))
-    middle = ordered[first + (size - 1) // 2] % (_LONGEST + 1) / 60e6
-    return np.where(middle > 0, middle, 1.0)
+    microseconds = np.minimum(minutes * 60e6, _MAX_DURATION).astype(np.int64)
+    ordered = np.sort((2 * appliance_codes + failed) * (_MAX_DURATION + 1) + microseconds)
+    first = np.searchsorted(ordered, np.arange(count) * (2 * (_MAX_DURATION + 1)))
+    successes = np.bincount(appliance_codes[~failed], minlength=count)
+    counts = np.where(successes > 0, successes, np.bincount(appliance_codes, minlength=count))
+    medians = ordered[first + (counts - 1) // 2] % (_MAX_DURATION + 1) / 60e6
+    return np.where(medians > 0, medians, 1.0)
 
 
-def _draw_density(ax: Axes, days: Floats, minutes: Floats, look: style.Theme) -> None:
-    counts, across, up = np.histogram2d(days, minutes, bins=[240, 80])
+def _draw_density(ax: Axes, days: Floats, minutes: Floats, active_theme: style.Theme) -> None:
+    counts, edges_x, edges_y = np.histogram2d(days, minutes, bins=[240, 80])
     ax.pcolormesh(
-        across,
-        up,
+        edges_x,
+        edges_y,
         np.where(counts > 0, counts, np.nan).T,
-        cmap=_shades(look),
+        cmap=_colormap(active_theme),
         norm=LogNorm(1, max(counts.max(), 2)),
         rasterized=True,
     )
     ax.set_ylim(bottom=0)
     ax.set_ylabel("duration (min)")
-    style.note(ax, _scale(counts))
+    style.caption(ax, _density_caption(counts))
 
 
-def _scale(counts: Floats) -> str:
+def _density_caption(counts: Floats) -> str:
     return f"the stronger a cell, the more jobs it stands for: 1 to {counts.max():,.0f}"
 
 
-def _shades(look: style.Theme) -> LinearSegmentedColormap:
-    blue = look.of(style.BLUE)
-    return LinearSegmentedColormap.from_list("jobs", [look.pale(blue), blue, look.ink])
+def _colormap(active_theme: style.Theme) -> LinearSegmentedColormap:
+    blue = active_theme.of(style.BLUE)
+    return LinearSegmentedColormap.from_list(
+        "jobs", [active_theme.tint(blue), blue, active_theme.ink]
+    )
 
 
-def _unusual(done: pd.DataFrame, anomalies: pd.DataFrame | None) -> npt.NDArray[np.bool_]:
+def _is_anomaly(finished: pd.DataFrame, anomalies: pd.DataFrame | None) -> npt.NDArray[np.bool_]:
     """Return a mask of the jobs that are anomalies of kind ``duration``."""
     if anomalies is None or anomalies.empty:
-        return np.zeros(len(done), dtype=bool)
-    listed = anomalies[anomalies["kind"] == "duration"]
-    keys = pd.MultiIndex.from_frame(listed[["appliance", "start_time"]])
-    mine = pd.MultiIndex.from_arrays([done["appliance"].astype("str"), done["start_time"]])
-    flags: npt.NDArray[np.bool_] = mine.isin(keys)
+        return np.zeros(len(finished), dtype=bool)
+    marked = anomalies[anomalies["kind"] == "duration"]
+    anomaly_keys = pd.MultiIndex.from_frame(marked[["appliance", "start_time"]])
+    job_keys = pd.MultiIndex.from_arrays(
+        [finished["appliance"].astype("str"), finished["start_time"]]
+    )
+    flags: npt.NDArray[np.bool_] = job_keys.isin(anomaly_keys)
     return flags

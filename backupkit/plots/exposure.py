@@ -62,98 +62,111 @@ def exposure(
     >>> [round(float(y), 3) for y in line.get_ydata()]
     [0.0, 6.0]
     """
-    known = points[points["available"].notna() & points["point"].notna()]
-    with style.context(theme) as look:
+    valid_points = points[points["available"].notna() & points["point"].notna()]
+    with style.context(theme) as active_theme:
         ax = style.axes(ax, height=3.4)
-        last = known["available"].max() if end is None else end
-        if len(known):
-            known = known[known["available"] <= last]
-        if known.empty:
-            return style.say(ax, "No recovery point is known")
-        first = known["available"].min() if start is None else start
-        newest = known.groupby("appliance", observed=True)["point"].max()
+        last = valid_points["available"].max() if end is None else end
+        if len(valid_points):
+            valid_points = valid_points[valid_points["available"] <= last]
+        if valid_points.empty:
+            return style.draw_message(ax, "No recovery point is known")
+        first = valid_points["available"].min() if start is None else start
+        newest = valid_points.groupby("appliance", observed=True)["point"].max()
         newest.index = newest.index.astype("str")
-        allowed = _allowed(threshold, newest.index)
-        differ = len(set(allowed.values())) > 1 and len(allowed) == len(newest)
+        thresholds = _threshold_hours(threshold, newest.index)
+        differ = len(set(thresholds.values())) > 1 and len(thresholds) == len(newest)
         exposed = (last - newest).dt.total_seconds() / 3_600
         if differ:
-            exposed /= pd.Series(allowed)
-        shown = list(exposed.sort_values(ascending=False, kind="stable").index[:limit])
-        for place, name in enumerate(shown):
-            own = known[known["appliance"] == name].sort_values("available", kind="stable")
-            days, hours = _saw(own, first, last)
+            exposed /= pd.Series(thresholds)
+        drawn_names = list(exposed.sort_values(ascending=False, kind="stable").index[:limit])
+        for index, name in enumerate(drawn_names):
+            appliance_points = valid_points[valid_points["appliance"] == name].sort_values(
+                "available", kind="stable"
+            )
+            days, hours = _sawtooth(appliance_points, first, last)
             if differ:
-                hours = hours / allowed[name]
-            colour = look.of(style.CURVES[place % len(style.CURVES)])
-            kind = ("-", "--", ":")[place // len(style.CURVES) % 3]
+                hours = hours / thresholds[name]
+            colour = active_theme.of(style.CURVES[index % len(style.CURVES)])
+            linestyle = ("-", "--", ":")[index // len(style.CURVES) % 3]
             ax.plot(
                 days,
                 hours,
                 color=colour,
                 lw=1.3,
-                linestyle=kind,
-                label=style.series(name),
-                zorder=2 + 1 / (place + 1),  # highest exposure in front
+                linestyle=linestyle,
+                label=style.legend_label(name),
+                zorder=2 + 1 / (index + 1),  # highest exposure in front
             )
-            if name in allowed:
-                limits = 1.0 if differ else allowed[name]
+            if name in thresholds:
+                level = 1.0 if differ else thresholds[name]
                 ax.fill_between(
                     days,
                     hours,
-                    limits,
-                    where=(hours >= limits).tolist(),
+                    level,
+                    where=(hours >= level).tolist(),
                     interpolate=True,
-                    color=look.pale(look.of(style.ORANGE)),
+                    color=active_theme.tint(active_theme.of(style.ORANGE)),
                     zorder=0.5,
                     linewidth=0,
                 )
-        drawn = {allowed[name] for name in shown if name in allowed}
-        for limit_at in [1.0] if differ else sorted(drawn):
-            orange = look.of(style.ORANGE)
-            ax.axhline(limit_at, color=orange, lw=1, ls="--", label="RPO + grace")
+        drawn_thresholds = {thresholds[name] for name in drawn_names if name in thresholds}
+        for threshold_line in [1.0] if differ else sorted(drawn_thresholds):
+            orange = active_theme.of(style.ORANGE)
+            ax.axhline(threshold_line, color=orange, lw=1, ls="--", label="RPO + grace")
         style.time_axis(ax, first, last)
         ax.set_ylim(bottom=0)
         ax.set_ylabel("exposure / (RPO + grace)" if differ else "exposure (h)")
         ax.grid(axis="y")
         ax.set_title("Exposure: what would have been lost")
-        style.key_beside(ax)
-        style.note(ax, _left_out(len(newest) - len(shown), _never(threshold, newest.index)))
+        style.legend_right(ax)
+        style.caption(
+            ax,
+            _omitted_caption(
+                len(newest) - len(drawn_names), _count_without_point(threshold, newest.index)
+            ),
+        )
     return ax
 
 
-def _never(threshold: pd.Timedelta | pd.Series | None, names: pd.Index) -> int:
+def _count_without_point(threshold: pd.Timedelta | pd.Series | None, names: pd.Index) -> int:
     """Count the appliances that have a threshold but no recovery point."""
     return len(threshold.index.difference(names)) if isinstance(threshold, pd.Series) else 0
 
 
-def _left_out(more: int, never: int) -> str:
+def _omitted_caption(omitted: int, without_point: int) -> str:
     parts = []
-    if more:
-        parts.append(f"and {more:,} more, less exposed, not drawn")
-    if never:
-        parts.append(f"{never:,} without any recovery point")
+    if omitted:
+        parts.append(f"and {omitted:,} more, less exposed, not drawn")
+    if without_point:
+        parts.append(f"{without_point:,} without any recovery point")
     return "; ".join(parts)
 
 
-def _allowed(threshold: pd.Timedelta | pd.Series | None, names: pd.Index) -> dict[str, float]:
+def _threshold_hours(
+    threshold: pd.Timedelta | pd.Series | None, names: pd.Index
+) -> dict[str, float]:
     """Return the threshold of each appliance that has one [h]."""
     if threshold is None:
         return {}
     if isinstance(threshold, pd.Series):
-        known = threshold.reindex(names).dropna().dt.total_seconds() / 3_600
-        return {str(name): float(hours) for name, hours in known.items()}
+        appliance_hours = threshold.reindex(names).dropna().dt.total_seconds() / 3_600
+        return {str(name): float(hours) for name, hours in appliance_hours.items()}
     return dict.fromkeys(names, threshold.total_seconds() / 3_600)
 
 
-def _saw(own: pd.DataFrame, first: pd.Timestamp, last: pd.Timestamp) -> tuple[Floats, Floats]:
+def _sawtooth(
+    appliance_points: pd.DataFrame, first: pd.Timestamp, last: pd.Timestamp
+) -> tuple[Floats, Floats]:
     """Return times and exposures [h] before and after each fall, within the period."""
-    falls, points = (style.days(own[name]).to_numpy() for name in ("available", "point"))
-    begin, until = style.days(pd.Series([first, last])).to_numpy()
-    before = np.searchsorted(falls, begin, side="right")
-    held = points[before - 1] if before else np.nan
-    falls, points = falls[before:], points[before:]
-    corners = np.concatenate([[begin], np.repeat(falls, 2), [until]])
-    basis = np.repeat(np.concatenate([[held], points]), 2)
-    hours = (corners - basis) / _HOUR
-    kept = ~np.isnan(hours)
-    return corners[kept], hours[kept]
+    falls, points = (
+        style.days(appliance_points[name]).to_numpy() for name in ("available", "point")
+    )
+    start, end = style.days(pd.Series([first, last])).to_numpy()
+    count_before = np.searchsorted(falls, start, side="right")
+    first_point = points[count_before - 1] if count_before else np.nan
+    falls, points = falls[count_before:], points[count_before:]
+    corners = np.concatenate([[start], np.repeat(falls, 2), [end]])
+    point_times = np.repeat(np.concatenate([[first_point], points]), 2)
+    hours = (corners - point_times) / _HOUR
+    is_defined = ~np.isnan(hours)
+    return corners[is_defined], hours[is_defined]

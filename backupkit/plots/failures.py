@@ -9,7 +9,7 @@ from backupkit.plots import style
 
 __all__ = ["failures"]
 
-_PARTS = 5
+_MAX_PARTS = 5
 _PATTERNS = ("", "/////", ".....", "xxxxx", "-----", "")
 
 
@@ -51,74 +51,74 @@ def failures(
     3.0
     """
     ranked = failures.sort_values("jobs", ascending=False, kind="stable")
-    top, rest = ranked.iloc[:limit], ranked.iloc[limit:]
-    with style.context(theme) as look:
-        ax = style.axes(ax, height=1.3 + 0.34 * max(len(top) + (len(rest) > 0), 2))
+    top, others = ranked.iloc[:limit], ranked.iloc[limit:]
+    with style.context(theme) as active_theme:
+        ax = style.axes(ax, height=1.3 + 0.34 * max(len(top) + (len(others) > 0), 2))
         if ranked.empty:
-            return style.say(ax, "No backup job failed in this period")
+            return style.draw_message(ax, "No backup job failed in this period")
         labels = [str(text) for text in top["signature"].fillna("(no message)")]
         counts = top["jobs"].astype("float64").tolist()
         remarks = [
-            f"{count:,.0f} ({_appliances(hit)})"
-            for count, hit in zip(counts, top["appliances"], strict=True)
+            f"{count:,.0f} ({_count_text(affected)})"
+            for count, affected in zip(counts, top["appliances"], strict=True)
         ]
-        if len(rest):
-            labels.append(f"{len(rest):,} other signature{'s' if len(rest) > 1 else ''}")
-            counts.append(float(rest["jobs"].sum()))
+        if len(others):
+            labels.append(f"{len(others):,} other signature{'s' if len(others) > 1 else ''}")
+            counts.append(float(others["jobs"].sum()))
             remarks.append(f"{counts[-1]:,.0f}")
         if by is None:
-            places = list(range(len(labels)))
-            colour = look.of(style.OUTCOME_LOOKS["failure"].colour)
-            ax.barh(places, counts, height=0.62, color=colour, label="failed jobs")
+            positions = list(range(len(labels)))
+            colour = active_theme.of(style.OUTCOME_STYLES["failure"].colour)
+            ax.barh(positions, counts, height=0.62, color=colour, label="failed jobs")
         else:
-            _stack(ax, by, ranked["signature"], limit, look)
-        _draw(ax, labels, counts, remarks, look)
+            _draw_stacked(ax, by, ranked["signature"], limit, active_theme)
+        _draw(ax, labels, counts, remarks, active_theme)
     return ax
 
 
-def _stack(
-    ax: Axes, by: pd.DataFrame, signatures: pd.Series, limit: int, look: style.Theme
+def _draw_stacked(
+    ax: Axes, by: pd.DataFrame, signatures: pd.Series, limit: int, active_theme: style.Theme
 ) -> None:
     """Draw stacked bars, with the largest parts of the whole frame first."""
-    place = pd.Index(signatures.fillna("")).get_indexer(pd.Index(by["signature"].fillna("")))
-    place = np.minimum(place, limit)  # the others share the last bar
-    told = by.assign(place=place, part=by["part"].astype("str"))[place >= 0]
-    largest = told.groupby("part")["jobs"].sum().sort_values(ascending=False, kind="stable")
-    named = list(largest.index[:_PARTS])
-    told["part"] = told["part"].where(told["part"].isin(named))
-    left = np.zeros(int(told["place"].max()) + 1)
-    for number, part in enumerate([*named, None]):
-        rows = told[told["part"].isna() if part is None else told["part"] == part]
+    bar = pd.Index(signatures.fillna("")).get_indexer(pd.Index(by["signature"].fillna("")))
+    bar = np.minimum(bar, limit)  # the others share the last bar
+    shares = by.assign(bar=bar, part=by["part"].astype("str"))[bar >= 0]
+    part_totals = shares.groupby("part")["jobs"].sum().sort_values(ascending=False, kind="stable")
+    largest_parts = list(part_totals.index[:_MAX_PARTS])
+    shares["part"] = shares["part"].where(shares["part"].isin(largest_parts))
+    left = np.zeros(int(shares["bar"].max()) + 1)
+    for index, part in enumerate([*largest_parts, None]):
+        rows = shares[shares["part"].isna() if part is None else shares["part"] == part]
         if rows.empty:
             continue
-        width = np.bincount(rows["place"], weights=rows["jobs"], minlength=len(left))
-        others = len(largest) - len(named)
-        colour = look.of(style.CURVES[number] if part is not None else style.MUTED)
+        width = np.bincount(rows["bar"], weights=rows["jobs"], minlength=len(left))
+        others = len(part_totals) - len(largest_parts)
+        colour = active_theme.of(style.CURVES[index] if part is not None else style.MUTED)
         ax.barh(
             range(len(left)),
             width,
             left=left,
             height=0.62,
-            facecolor=look.pale(colour),
+            facecolor=active_theme.tint(colour),
             edgecolor=colour,
-            hatch=_PATTERNS[number],
-            label=f"{others:,} others" if part is None else style.series(part, width=32),
+            hatch=_PATTERNS[index],
+            label=f"{others:,} others" if part is None else style.legend_label(part, width=32),
         )
         left = left + width
-    style.key_below(ax, columns=3)
+    style.legend_below(ax, columns=3)
 
 
 def _draw(
-    ax: Axes, labels: list[str], counts: list[float], remarks: list[str], look: style.Theme
+    ax: Axes, labels: list[str], counts: list[float], remarks: list[str], active_theme: style.Theme
 ) -> None:
-    places = list(range(len(labels)))
+    positions = list(range(len(labels)))
     # bars and line end before the remarks at the right
-    for place, remark in zip(places, remarks, strict=True):
+    for position, remark in zip(positions, remarks, strict=True):
         ax.text(
             1,
-            place,
+            position,
             remark,
-            color=look.muted,
+            color=active_theme.muted,
             fontsize=8,
             ha="right",
             va="center",
@@ -131,13 +131,15 @@ def _draw(
     ax.grid(axis="x")
     total = sum(counts)
     share = (100 * pd.Series(counts).cumsum() / total).tolist()
-    twin = ax.twiny()
-    twin.plot(share, places, color=look.ink, marker="D", ms=4, lw=1, label="cumulative share")
-    twin.set_xlim(0, 130)
-    twin.set_xticks([0, 25, 50, 75, 100])
-    twin.set_xlabel("cumulative share of failed jobs (%)")
-    twin.spines["top"].set_visible(True)
+    share_axes = ax.twiny()
+    share_axes.plot(
+        share, positions, color=active_theme.ink, marker="D", ms=4, lw=1, label="cumulative share"
+    )
+    share_axes.set_xlim(0, 130)
+    share_axes.set_xticks([0, 25, 50, 75, 100])
+    share_axes.set_xlabel("cumulative share of failed jobs (%)")
+    share_axes.spines["top"].set_visible(True)
 
 
-def _appliances(count: int) -> str:
+def _count_text(count: int) -> str:
     return "1 appliance" if count == 1 else f"{count:,} appliances"

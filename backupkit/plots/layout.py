@@ -7,24 +7,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import LayoutEngine
 
-__all__ = ["NOTE", "Margins"]
+__all__ = ["CAPTION_GID", "FixedMargins"]
 
-NOTE: Final = "note"
+CAPTION_GID: Final = "note"
 """Group id of the caption below the axes."""
 
 # heights and widths in points
 _EDGE: Final = 5
 _GAP: Final = 4  # between axes and tick labels, and around a legend
-_TICKS: Final = 18  # a row of tick labels
-_LABEL: Final = 16  # a line of an axis label
-_TITLE: Final = 20
-_KEY: Final = 16  # a legend of one line between axes and title
-_DEPTH: Final = 45  # depth of a caption below the axes
-_OVERHANG: Final = 30  # half of a tick label at the end of an axis, or the year there
-_LEAST: Final = 0.25  # minimum share of the figure for the data
+_TICK_HEIGHT: Final = 18  # a row of tick labels
+_LABEL_HEIGHT: Final = 16  # a line of an axis label
+_TITLE_HEIGHT: Final = 20
+_LEGEND_HEIGHT: Final = 16  # a legend of one line between axes and title
+_CAPTION_DEPTH: Final = 45  # depth of a caption below the axes
+_TICK_OVERHANG: Final = 30  # half of a tick label at the end of an axis, or the year there
+_MIN_DATA_SHARE: Final = 0.25  # minimum share of the figure for the data
 
 
-class Margins(LayoutEngine):
+class FixedMargins(LayoutEngine):
     """Layout engine that leaves room for labels, title, legend and caption.
 
     Notes
@@ -51,17 +51,17 @@ class Margins(LayoutEngine):
         left, right, below, above = (max(side) + _EDGE for side in zip(*margins, strict=True))
         below += sum(_height(legend, points) + _GAP for legend in fig.legends)
         width, height = fig.get_size_inches() * 72
-        right = min(right, (1 - _LEAST) * width / 2)
-        left = min(left, (1 - _LEAST) * width - right)
-        below = min(below, (1 - _LEAST) * height - above)
-        place = (
+        right = min(right, (1 - _MIN_DATA_SHARE) * width / 2)
+        left = min(left, (1 - _MIN_DATA_SHARE) * width - right)
+        below = min(below, (1 - _MIN_DATA_SHARE) * height - above)
+        position = (
             left / width,
             below / height,
             (width - left - right) / width,
             (height - below - above) / height,
         )
         for ax in fig.axes:
-            ax.set_position(place)
+            ax.set_position(position)
 
 
 def _width(artist: Artist, points: float) -> float:
@@ -76,20 +76,20 @@ def _margins(ax: Axes, points: float) -> tuple[float, float, float, float]:
     """Return the left, right, bottom and top margin of some axes [pt]."""
     if not ax.axison:
         return 0, 0, 0, 0
-    names = ax.get_yticklabels() if ax.yaxis.get_visible() else []
-    left = max((_width(name, points) for name in names), default=0) + 2 * _GAP
+    row_labels = ax.get_yticklabels() if ax.yaxis.get_visible() else []
+    left = max((_width(name, points) for name in row_labels), default=0) + 2 * _GAP
     right = below = above = 0.0
-    left += _LABEL if ax.get_ylabel() else 0
-    row = _TICKS + (_LABEL if ax.get_xlabel() else 0)
+    left += _LABEL_HEIGHT if ax.get_ylabel() else 0
+    axis_height = _TICK_HEIGHT + (_LABEL_HEIGHT if ax.get_xlabel() else 0)
     if ax.xaxis.get_label_position() == "top":
-        above = row
+        above = axis_height
     else:
-        noted = any(text.get_gid() == NOTE for text in ax.texts)
-        below, right = max(row, _DEPTH if noted else 0), _OVERHANG
-    above += _TITLE if ax.get_title("left") else 0
+        has_caption = any(text.get_gid() == CAPTION_GID for text in ax.texts)
+        below, right = max(axis_height, _CAPTION_DEPTH if has_caption else 0), _TICK_OVERHANG
+    above += _TITLE_HEIGHT if ax.get_title("left") else 0
     legend = ax.get_legend()
     if legend is not None and legend.get_bbox_to_anchor().x0 > ax.bbox.x0:
         right = max(right, _width(legend, points) + 3 * _GAP)
     elif legend is not None:
-        above += _KEY
+        above += _LEGEND_HEIGHT
     return left, right, below, above

@@ -11,7 +11,7 @@ from backupkit.plots import style
 
 __all__ = ["load"]
 
-_STEPS: Final = 10_000
+_MAX_STEPS: Final = 10_000
 """Maximum number of steps of a curve; more are reduced to columns."""
 
 _COLUMNS: Final = 900
@@ -71,60 +71,60 @@ def load(
     >>> load(jobs).get_yticklabels()[0].get_text()
     'nas-1: at most 2'
     """
-    ran = jobs[jobs["start_time"].notna()]
-    told = ran[ran["target"].notna()]
-    codes, names = pd.factorize(told["target"])
-    with style.context(theme) as look:
-        if told.empty:
-            return style.say(style.axes(ax, height=2), "No job tells where it went")
-        curves = _curves(told, codes, len(names))
+    started = jobs[jobs["start_time"].notna()]
+    located = started[started["target"].notna()]
+    codes, names = pd.factorize(located["target"])
+    with style.context(theme) as active_theme:
+        if located.empty:
+            return style.draw_message(style.axes(ax, height=2), "No job tells where it went")
+        curves = _curves(located, codes, len(names))
         order = np.argsort([-curve[1].max() for curve in curves], kind="stable")[:limit]
         ax = style.axes(ax, height=1.2 + 0.5 * max(len(order), 2))
-        planned = [_planned(loads, str(names[number])) for number in order]
-        highest = max(curves[order[0]][1].max(), *(plan or 0 for plan in planned), 1)
+        planned_peaks = [_planned_peak(loads, str(names[code])) for code in order]
+        max_count = max(curves[order[0]][1].max(), *(plan or 0 for plan in planned_peaks), 1)
         labels = []
-        for row, number in enumerate(order):
-            moments, at_once = curves[number]
-            colour = look.of(style.CURVES[row % len(style.CURVES)])
-            height = row + 0.4 - 0.8 * at_once / highest
+        for row, code in enumerate(order):
+            times, job_counts = curves[code]
+            colour = active_theme.of(style.CURVES[row % len(style.CURVES)])
+            height = row + 0.4 - 0.8 * job_counts / max_count
             ax.fill_between(
-                moments, row + 0.4, height, step="post", color=colour, linewidth=0.6, gid="load"
+                times, row + 0.4, height, step="post", color=colour, linewidth=0.6, gid="load"
             )
-            label = f"{names[number]}: at most {at_once.max():.0f}"
-            most = planned[row]
-            if most is not None:
-                label += f", planned {most:.0f}"
-                level = row + 0.4 - 0.8 * most / highest
-                ax.axhline(level, color=look.ink, lw=0.8, ls=":", gid="planned")
+            label = f"{names[code]}: at most {job_counts.max():.0f}"
+            planned_peak = planned_peaks[row]
+            if planned_peak is not None:
+                label += f", planned {planned_peak:.0f}"
+                level = row + 0.4 - 0.8 * planned_peak / max_count
+                ax.axhline(level, color=active_theme.ink, lw=0.8, ls=":", gid="planned")
             labels.append(label)
         style.row_labels(ax, labels, width=48)
         style.time_axis(ax)
         ax.grid(axis="x")
         ax.set_title("Jobs at once on each backup target")
-        style.note(ax, _left_out(len(names) - limit, len(ran) - len(told)))
+        style.caption(ax, _omitted_caption(len(names) - limit, len(started) - len(located)))
     return ax
 
 
-def _planned(loads: pd.DataFrame | None, target: str) -> float | None:
+def _planned_peak(loads: pd.DataFrame | None, target: str) -> float | None:
     """Return the peak of concurrent jobs that the schedules plan on a target, if known."""
     if loads is None or target not in loads.index:
         return None
-    told = loads.loc[[target], "planned"].iloc[0]
-    return None if pd.isna(told) else float(told)
+    planned = loads.loc[[target], "planned"].iloc[0]
+    return None if pd.isna(planned) else float(planned)
 
 
-def _curves(jobs: pd.DataFrame, codes: Codes, number: int) -> list[tuple[Floats, Floats]]:
+def _curves(jobs: pd.DataFrame, codes: Codes, count: int) -> list[tuple[Floats, Floats]]:
     """Return the curve of each target, as from `_steps`."""
     order = np.argsort(codes, kind="stable")
-    bounds = np.searchsorted(codes[order], np.arange(1, number))
+    bounds = np.searchsorted(codes[order], np.arange(1, count))
     ends = jobs["end_time"]
     if "vanished_at" in jobs:
         ends = ends.fillna(jobs["vanished_at"])
     start, end = (style.days(times).to_numpy() for times in (jobs["start_time"], ends))
     last = np.fmax(start.max(), np.fmax.reduce(end))
     end = np.maximum(end, start)
-    parts = (np.split(times[order], bounds) for times in (start, end))
-    return [_steps(begun, ended, last) for begun, ended in zip(*parts, strict=True)]
+    groups = (np.split(times[order], bounds) for times in (start, end))
+    return [_steps(starts, stops, last) for starts, stops in zip(*groups, strict=True)]
 
 
 def _steps(start: Floats, end: Floats, last: float) -> tuple[Floats, Floats]:
@@ -132,26 +132,26 @@ def _steps(start: Floats, end: Floats, last: float) -> tuple[Floats, Floats]:
     end = end[~np.isnan(end)]  # a running job has no end
     times = np.concatenate([start, end, [last]])
     change = np.repeat([1.0, -1.0, 0.0], [len(start), len(end), 1])
-    moments, place = np.unique(times, return_inverse=True)
-    at_once: Floats = np.cumsum(np.bincount(place, weights=change))
-    if len(moments) <= _STEPS:
-        return moments, at_once
+    change_times, inverse = np.unique(times, return_inverse=True)
+    job_counts: Floats = np.cumsum(np.bincount(inverse, weights=change))
+    if len(change_times) <= _MAX_STEPS:
+        return change_times, job_counts
     # one column per pixel: start with the number that lasts from before, then take the highest
-    edges = np.linspace(moments[0], moments[-1], _COLUMNS, endpoint=False)
-    column = np.searchsorted(edges, moments, side="right") - 1
-    highest = at_once[np.searchsorted(moments, edges, side="right") - 1]
-    np.maximum.at(highest, column, at_once)
-    return np.append(edges, moments[-1]), np.append(highest, at_once[-1])
+    edges = np.linspace(change_times[0], change_times[-1], _COLUMNS, endpoint=False)
+    column = np.searchsorted(edges, change_times, side="right") - 1
+    highest = job_counts[np.searchsorted(change_times, edges, side="right") - 1]
+    np.maximum.at(highest, column, job_counts)
+    return np.append(edges, change_times[-1]), np.append(highest, job_counts[-1])
 
 
-def _left_out(more: int, untold: int) -> str:
+def _omitted_caption(omitted: int, without_target: int) -> str:
     parts = []
-    if more > 0:
-        parts.append(f"and {more:,} more, with a lower peak, not drawn")
-    if untold:
+    if omitted > 0:
+        parts.append(f"and {omitted:,} more, with a lower peak, not drawn")
+    if without_target:
         parts.append(
             "1 job does not tell where it went"
-            if untold == 1
-            else f"{untold:,} jobs do not tell where they went"
+            if without_target == 1
+            else f"{without_target:,} jobs do not tell where they went"
         )
     return "; ".join(parts)

@@ -17,7 +17,7 @@ Codes = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 
-_MANY = 10_000
+_MAX_SYMBOLS = 10_000
 """Maximum number of cells to draw as symbols; more are drawn as an image."""
 
 
@@ -49,32 +49,32 @@ def nights(slots: pd.DataFrame) -> pd.DataFrame:
     ... ).iloc[0, 0]
     'missed_norun'
     """
-    rows, days, codes = _worst_of_days(slots)
-    words = np.array([*style.SLOT_LOOKS, None], dtype=object)[codes]
-    return pd.DataFrame(words, index=rows, columns=days, dtype="str")
+    appliances, days, codes = _worst_of_days(slots)
+    states = np.array([*style.SLOT_STYLES, None], dtype=object)[codes]
+    return pd.DataFrame(states, index=appliances, columns=days, dtype="str")
 
 
 def _worst_of_days(slots: pd.DataFrame) -> tuple[pd.Index, pd.DatetimeIndex, Codes]:
     """Return appliances, days, and the state code of each cell.
 
-    A code is a position in `style.SLOT_LOOKS`; the one after the last means no slot.
+    A code is a position in `style.SLOT_STYLES`; the one after the last means no slot.
     """
-    names = list(style.SLOT_LOOKS)
-    code = pd.Categorical(slots["state"], categories=names).codes
-    known = slots["slot"].notna().to_numpy() & (code >= 0)
-    if not known.any():
+    states = list(style.SLOT_STYLES)
+    code = pd.Categorical(slots["state"], categories=states).codes
+    has_state = slots["slot"].notna().to_numpy() & (code >= 0)
+    if not has_state.any():
         empty = pd.Index([], dtype="str", name="appliance")
         return empty, pd.DatetimeIndex([], tz="UTC", name="day"), np.empty((0, 0), dtype=np.int8)
-    day = slots["slot"][known].dt.floor("D")
+    day = slots["slot"][has_state].dt.floor("D")
     days = pd.date_range(day.min(), day.max(), freq="D", name="day")
     column = ((day - days[0]) // pd.Timedelta(days=1)).to_numpy()
-    row, found = pd.factorize(slots["appliance"][known])
-    cells = np.full(len(found) * len(days), len(names), dtype=np.int8)
-    np.minimum.at(cells, row * len(days) + column, code[known])
-    worst = cells.reshape(len(found), len(days))
-    missed = (worst < names.index("unknown")).sum(axis=1)
-    unknown = (worst == names.index("unknown")).sum(axis=1)
-    rows = pd.Index(found, dtype="str", name="appliance")
+    row, uniques = pd.factorize(slots["appliance"][has_state])
+    cells = np.full(len(uniques) * len(days), len(states), dtype=np.int8)
+    np.minimum.at(cells, row * len(days) + column, code[has_state])
+    worst = cells.reshape(len(uniques), len(days))
+    missed = (worst < states.index("unknown")).sum(axis=1)
+    unknown = (worst == states.index("unknown")).sum(axis=1)
+    rows = pd.Index(uniques, dtype="str", name="appliance")
     order = np.lexsort((rows.to_numpy(dtype=object), -unknown, -missed))
     return rows[order], days, worst[order]
 
@@ -120,46 +120,51 @@ def matrix(
     """
     if states is not None:
         slots = slots[slots["appliance"].isin(list(states.index[:limit]))]
-    rows, days, codes = _worst_of_days(slots)
-    order = [str(name) for name in (rows if states is None else states.index)]
-    shown = order[:limit]
-    with style.context(theme) as look:
-        ax = style.axes(ax, height=1.5 + style.height(max(len(shown), 3)))
-        if rows.empty:
-            return style.say(ax, "No backup run was expected in this period")
+    appliances, days, codes = _worst_of_days(slots)
+    order = [str(name) for name in (appliances if states is None else states.index)]
+    drawn_names = order[:limit]
+    with style.context(theme) as active_theme:
+        ax = style.axes(ax, height=1.5 + style.height(max(len(drawn_names), 3)))
+        if appliances.empty:
+            return style.draw_message(ax, "No backup run was expected in this period")
         # the last row, index -1, is for appliances without slots
-        codes = np.vstack([codes, np.full(len(days), len(style.SLOT_LOOKS), dtype=np.int8)])
-        codes = codes[rows.get_indexer(pd.Index(shown))]
-        at = style.days(days.to_series()).to_numpy()
-        draw = _draw_image if codes.size > _MANY else _draw_markers
-        handles = draw(ax, at, codes, look)
-        style.row_labels(ax, shown, width=32)
+        codes = np.vstack([codes, np.full(len(days), len(style.SLOT_STYLES), dtype=np.int8)])
+        codes = codes[appliances.get_indexer(pd.Index(drawn_names))]
+        day_numbers = style.days(days.to_series()).to_numpy()
+        draw = _draw_image if codes.size > _MAX_SYMBOLS else _draw_markers
+        handles = draw(ax, day_numbers, codes, active_theme)
+        style.row_labels(ax, drawn_names, width=32)
         style.time_axis(ax)
-        ax.set_xlim(at[0] - 0.7, at[-1] + 0.7)
+        ax.set_xlim(day_numbers[0] - 0.7, day_numbers[-1] + 0.7)
         ax.set_xlabel("day of the expected run (UTC)")
         ax.tick_params(length=0)
         ax.grid(axis="y")
-        style.heading(ax, "Expected runs, day by day", handles)
-        more = len(order) - len(shown)
+        style.title_and_legend(ax, "Expected runs, day by day", handles)
+        omitted = len(order) - len(drawn_names)
         if states is not None:
-            style.note(ax, style.rest(states, more))
+            style.caption(ax, style.omitted_caption(states, omitted))
         else:
-            style.note(ax, f"and {more:,} more, with fewer missed days, not drawn" if more else "")
+            style.caption(
+                ax, f"and {omitted:,} more, with fewer missed days, not drawn" if omitted else ""
+            )
     return ax
 
 
-def _draw_markers(ax: Axes, days: Floats, codes: Codes, look: style.Theme) -> list[Artist]:
-    for code, shape in enumerate(style.SLOT_LOOKS.values()):
+def _draw_markers(ax: Axes, days: Floats, codes: Codes, active_theme: style.Theme) -> list[Artist]:
+    for code, status_style in enumerate(style.SLOT_STYLES.values()):
         row, column = np.nonzero(codes == code)
         if len(row):
-            ax.add_line(_markers(days[column], row, shape, look))
+            ax.add_line(_marker_line(days[column], row, status_style, active_theme))
     return list(ax.lines)
 
 
-def _draw_image(ax: Axes, days: Floats, codes: Codes, look: style.Theme) -> list[Artist]:
+def _draw_image(ax: Axes, days: Floats, codes: Codes, active_theme: style.Theme) -> list[Artist]:
     """Draw each cell as a coloured pixel of an image."""
-    shapes = list(style.SLOT_LOOKS.values())
-    colours = [*(look.of(shape.colour) for shape in shapes), look.paper]
+    status_styles = list(style.SLOT_STYLES.values())
+    colours = [
+        *(active_theme.of(status_style.colour) for status_style in status_styles),
+        active_theme.paper,
+    ]
     rgb = (255 * np.array([to_rgb(colour) for colour in colours])).round().astype(np.uint8)
     ax.imshow(
         rgb[codes],
@@ -168,22 +173,24 @@ def _draw_image(ax: Axes, days: Floats, codes: Codes, look: style.Theme) -> list
         extent=(days[0] - 0.5, days[-1] + 0.5, len(codes) - 0.5, -0.5),
         zorder=2,
     )
-    words: dict[str, list[str]] = {}  # states that share a colour share a legend entry
-    for code, shape in enumerate(shapes):
+    labels: dict[str, list[str]] = {}  # states that share a colour share a legend entry
+    for code, status_style in enumerate(status_styles):
         if (codes == code).any():
-            words.setdefault(colours[code], []).append(shape.label)
-    return [Patch(facecolor=colour, label=" / ".join(told)) for colour, told in words.items()]
+            labels.setdefault(colours[code], []).append(status_style.label)
+    return [Patch(facecolor=colour, label=" / ".join(texts)) for colour, texts in labels.items()]
 
 
-def _markers(x: Floats, y: Rows, shape: style.Look, look: style.Theme) -> Line2D:
+def _marker_line(
+    x: Floats, y: Rows, status_style: style.StatusStyle, active_theme: style.Theme
+) -> Line2D:
     return Line2D(
         x,
         y,
         linestyle="none",
-        marker=shape.marker,
-        fillstyle=shape.fill,
+        marker=status_style.marker,
+        fillstyle=status_style.fill,
         markersize=6.5,
-        color=look.of(shape.colour),
-        markerfacecoloralt=look.paper,
-        label=shape.label,
+        color=active_theme.of(status_style.colour),
+        markerfacecoloralt=active_theme.paper,
+        label=status_style.label,
     )

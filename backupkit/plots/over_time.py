@@ -13,10 +13,10 @@ from backupkit.plots import style
 __all__ = ["compliance", "failures_over_time"]
 
 _IN_SCOPE: Final = ("compliant", "breach", "unknown")
-_DRAWN: Final = 4_000
+_MAX_POINTS: Final = 4_000
 _BINS: Final = 1_000
-_HOURS: Final = 2
-_WEEKS: Final = 200
+_MAX_DAYS_HOURLY: Final = 2
+_MAX_DAYS_DAILY: Final = 200
 _PATTERNS: Final = ("/////", ".....", "xxxxx", "-----", "\\\\\\\\\\", "")
 _DAY: Final = pd.Timedelta(days=1)
 
@@ -69,62 +69,62 @@ def compliance(
     >>> [float(line.get_ydata()[0]) for line in ax.lines]
     [100.0, 50.0]
     """
-    with style.context(theme) as look:
+    with style.context(theme) as active_theme:
         ax = style.axes(ax, height=2.8)
-        counted = intervals[intervals["state"].isin(_IN_SCOPE)]
-        if counted.empty:
-            return style.say(ax, "No appliance was in scope in this period")
-        days, (good, bad, unknown) = _counts(counted)
+        in_scope = intervals[intervals["state"].isin(_IN_SCOPE)]
+        if in_scope.empty:
+            return style.draw_message(ax, "No appliance was in scope in this period")
+        days, (good, bad, unknown) = _counts(in_scope)
         with np.errstate(invalid="ignore"):
             strict = 100 * good / (good + bad + unknown)
             observed = 100 * good / (good + bad)
         caption = _caption(good[-1], bad[-1], unknown[-1])
-        days, strict, observed = _thinned(days, strict, observed)
-        blue, purple = look.of(style.BLUE), look.of(style.PURPLE)
-        top = np.where(np.isnan(observed) & ~np.isnan(strict), 100.0, observed)
+        days, strict, observed = _downsampled(days, strict, observed)
+        blue, purple = active_theme.of(style.BLUE), active_theme.of(style.PURPLE)
+        upper = np.where(np.isnan(observed) & ~np.isnan(strict), 100.0, observed)
         ax.fill_between(
             days,
             strict,
-            top,
+            upper,
             step="post",
-            facecolor=look.pale(purple),
+            facecolor=active_theme.tint(purple),
             edgecolor=purple,
             hatch="/////",
             linewidth=0,
             label="not known",
         )
-        for line, kind, name in ((observed, "--", "observed"), (strict, "-", "strict")):
-            ax.step(days, line, where="post", color=blue, linestyle=kind, lw=1.5, label=name)
+        for line, linestyle, name in ((observed, "--", "observed"), (strict, "-", "strict")):
+            ax.step(days, line, where="post", color=blue, linestyle=linestyle, lw=1.5, label=name)
         ax.margins(x=0)
         style.time_axis(ax, start, end)
         ax.set_ylim(-2, 103)
         ax.set_ylabel("compliant (%)")
         ax.grid(axis="y")
-        style.heading(ax, "Compliance over time", [*ax.lines[::-1], *ax.collections])
-        style.note(ax, caption)
+        style.title_and_legend(ax, "Compliance over time", [*ax.lines[::-1], *ax.collections])
+        style.caption(ax, caption)
     return ax
 
 
 def _counts(intervals: pd.DataFrame) -> tuple[Floats, list[Floats]]:
     """Return the times at which a count changes, and the count of each state from then on."""
-    begin, until = (style.days(intervals[name]).to_numpy() for name in ("start", "end"))
-    moments, place = np.unique(np.concatenate([begin, until]), return_inverse=True)
+    start_days, end_days = (style.days(intervals[name]).to_numpy() for name in ("start", "end"))
+    change_times, inverse = np.unique(np.concatenate([start_days, end_days]), return_inverse=True)
     counts = []
     for state in _IN_SCOPE:
         rows = intervals["state"].eq(state).to_numpy()
-        begun, ended = (
-            np.bincount(side[rows], minlength=len(moments))
-            for side in (place[: len(begin)], place[len(begin) :])
+        starts, stops = (
+            np.bincount(positions[rows], minlength=len(change_times))
+            for positions in (inverse[: len(start_days)], inverse[len(start_days) :])
         )
-        counts.append(np.cumsum(begun - ended).astype(np.float64))
-    last = len(moments) - 1
+        counts.append(np.cumsum(starts - stops).astype(np.float64))
+    last = len(change_times) - 1
     # all counts are 0 at the last time: repeat the counts before it
-    return moments, [np.append(count[:last], count[last - 1]) for count in counts]
+    return change_times, [np.append(count[:last], count[last - 1]) for count in counts]
 
 
-def _thinned(days: Floats, strict: Floats, observed: Floats) -> tuple[Floats, Floats, Floats]:
+def _downsampled(days: Floats, strict: Floats, observed: Floats) -> tuple[Floats, Floats, Floats]:
     """Reduce the points to two per bin: the lowest value at its start, and its last value."""
-    if len(days) <= _DRAWN:
+    if len(days) <= _MAX_POINTS:
         return days, strict, observed
     edges = np.linspace(days[0], days[-1], _BINS, endpoint=False)
     firsts = np.unique(np.searchsorted(days, edges))
@@ -138,13 +138,13 @@ def _thinned(days: Floats, strict: Floats, observed: Floats) -> tuple[Floats, Fl
 
 
 def _caption(good: float, bad: float, unknown: float) -> str:
-    whole, read = good + bad + unknown, good + bad
-    if not whole:
+    in_scope, observed = good + bad + unknown, good + bad
+    if not in_scope:
         return "at the end nobody is in scope"
-    strict = f"{good:,.0f} of {whole:,.0f} in scope compliant (strict)"
+    strict = f"{good:,.0f} of {in_scope:,.0f} in scope compliant (strict)"
     if not unknown:
         return f"at the end {strict}, all of them read"
-    return f"at the end {strict}, {good:,.0f} of the {read:,.0f} read (observed)"
+    return f"at the end {strict}, {good:,.0f} of the {observed:,.0f} read (observed)"
 
 
 def failures_over_time(
@@ -181,51 +181,53 @@ def failures_over_time(
     array([ 1., nan, nan, nan,  1.])
     """
     ended = jobs[jobs["end_time"].notna() & jobs["signature"].notna()]
-    with style.context(theme) as look:
+    with style.context(theme) as active_theme:
         codes, names = pd.factorize(ended["signature"])
-        parts = min(len(names), limit + 1)
-        ax = style.axes(ax, height=2.4 + 0.2 * parts)
+        part_count = min(len(names), limit + 1)
+        ax = style.axes(ax, height=2.4 + 0.2 * part_count)
         if ended.empty:
-            return style.say(ax, "No backup job failed in this period")
+            return style.draw_message(ax, "No backup job failed in this period")
         days = style.days(ended["end_time"]).to_numpy()
-        width, word = _width(days.max() - days.min())
+        width, unit = _bin_width(days.max() - days.min())
         first = np.floor(days.min() / width)
         column = (np.floor(days / width) - first).astype(np.int64)
         edges = (first + np.arange(column.max() + 2)) * width
         order = np.argsort(-np.bincount(codes, minlength=len(names)), kind="stable")
         rank = np.empty(len(names), dtype=np.int64)
         rank[order] = np.arange(len(names))
-        part = np.minimum(rank[codes], limit)
+        part_codes = np.minimum(rank[codes], limit)
         base = np.zeros(len(edges) - 1)
-        for number in range(parts):
-            others = number == limit
-            height = np.bincount(column[part == number], minlength=len(base))
-            label = f"{len(names) - limit:,} others" if others else str(names[order[number]])
-            colour = look.of(style.MUTED if others else style.CURVES[number % len(style.CURVES)])
+        for code in range(part_count):
+            others = code == limit
+            height = np.bincount(column[part_codes == code], minlength=len(base))
+            label = f"{len(names) - limit:,} others" if others else str(names[order[code]])
+            colour = active_theme.of(
+                style.MUTED if others else style.CURVES[code % len(style.CURVES)]
+            )
             ax.stairs(
                 np.where(height > 0, base + height, np.nan),
                 edges,
                 baseline=base,
                 fill=True,
-                facecolor=look.pale(colour),
+                facecolor=active_theme.tint(colour),
                 edgecolor=colour,
                 linewidth=0.8,
-                hatch=_PATTERNS[number % len(_PATTERNS)],
-                label=style.series(label, width=70),
+                hatch=_PATTERNS[code % len(_PATTERNS)],
+                label=style.legend_label(label, width=70),
             )
             base = base + height  # a new array: the drawn part references the old one
         ax.set_ylim(0, 1.05 * base.max())
         style.time_axis(ax)
         ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
-        ax.set_ylabel(f"failed jobs a {word}")
+        ax.set_ylabel(f"failed jobs a {unit}")
         ax.grid(axis="y")
         ax.set_title("Failures over time")
-        style.key_below(ax, columns=1)
+        style.legend_below(ax, columns=1)
     return ax
 
 
-def _width(span: float) -> tuple[float, str]:
+def _bin_width(span: float) -> tuple[float, str]:
     """Return the width of a bin [days] and its name."""
-    if span <= _HOURS:
+    if span <= _MAX_DAYS_HOURLY:
         return 1 / 24, "hour"
-    return (7.0, "week") if span > _WEEKS else (1.0, "day")
+    return (7.0, "week") if span > _MAX_DAYS_DAILY else (1.0, "day")

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.dates import num2date
 from matplotlib.figure import Figure
 
-__all__ = ["NotebookFigure", "moment_of", "place_of", "png", "svg"]
+__all__ = ["NotebookFigure", "png", "svg", "to_data_coords", "to_timestamp"]
 
 
 class NotebookFigure(Figure):
@@ -73,7 +73,7 @@ def png(ax: Axes, *, dpi: int = 110) -> bytes:
     return _png(_figure(ax), dpi=dpi)
 
 
-def place_of(ax: Axes, x: float, y: float) -> tuple[float, float] | None:
+def to_data_coords(ax: Axes, x: float, y: float) -> tuple[float, float] | None:
     """Convert a position in the image to data coordinates of the axes.
 
     Parameters
@@ -94,17 +94,17 @@ def place_of(ax: Axes, x: float, y: float) -> tuple[float, float] | None:
     >>> from backupkit.tables import FAILURES
     >>> ax = failures(FAILURES.frame({"signature": ["a"], "jobs": [4], "appliances": [1]}))
     >>> _ = png(ax)
-    >>> round(place_of(ax, 0.5, 0.5)[1]), place_of(ax, 0.0, 0.0)
+    >>> round(to_data_coords(ax, 0.5, 0.5)[1]), to_data_coords(ax, 0.0, 0.0)
     (0, None)
     """
-    where = _figure(ax).transFigure.transform((x, 1 - y))
-    if not ax.bbox.contains(*where):
+    pixel = _figure(ax).transFigure.transform((x, 1 - y))
+    if not ax.bbox.contains(*pixel):
         return None
-    column, row = ax.transData.inverted().transform(where)
+    column, row = ax.transData.inverted().transform(pixel)
     return float(column), float(row)
 
 
-def moment_of(ax: Axes, x: float, y: float) -> pd.Timestamp | None:
+def to_timestamp(ax: Axes, x: float, y: float) -> pd.Timestamp | None:
     """Convert a position in the image to a time.
 
     Parameters
@@ -127,18 +127,18 @@ def moment_of(ax: Axes, x: float, y: float) -> pd.Timestamp | None:
     >>> jobs = JOBS.frame({"appliance": ["a"], "outcome": ["success"], "start_time": [night]})
     >>> ax = timeline(jobs, start=night, end=night + pd.Timedelta(hours=8))
     >>> _ = png(ax)
-    >>> night < moment_of(ax, 0.5, 0.5) < night + pd.Timedelta(hours=8)
+    >>> night < to_timestamp(ax, 0.5, 0.5) < night + pd.Timedelta(hours=8)
     True
     """
-    place = place_of(ax, x, y)
-    return None if place is None else pd.Timestamp(num2date(place[0]))
+    position = to_data_coords(ax, x, y)
+    return None if position is None else pd.Timestamp(num2date(position[0]))
 
 
 def _png(figure: Figure, *, dpi: int) -> bytes:
     buffer = io.BytesIO()
     figure.set_dpi(dpi)
-    quick = {"compress_level": 1}  # slightly larger, but three times as fast
-    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None}, pil_kwargs=quick)
+    options = {"compress_level": 1}  # slightly larger, but three times as fast
+    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None}, pil_kwargs=options)
     return buffer.getvalue()
 
 

@@ -10,14 +10,14 @@ from backupkit.plots import style
 
 __all__ = ["progress"]
 
-_PATIENCE: Final = timedelta(minutes=10)
+_MIN_STALL: Final = timedelta(minutes=10)
 _STALL_SHARE: Final = 0.1
-_LEARNT: Final = 10
-_TELLING: Final = 5.0
+_BASELINE_SIZE: Final = 10
+_MIN_PROGRESS: Final = 5.0
 """Minimum progress to estimate the time left from the pace alone [%]."""
 
-_DONE: Final = 100.0
-_KEY: Final = ["appliance", "job_id"]
+_COMPLETE: Final = 100.0
+_JOB_KEY: Final = ["appliance", "job_id"]
 
 
 def progress(
@@ -78,61 +78,70 @@ def progress(
     >>> [float(y) for y in ax.lines[0].get_ydata()]
     [0.0, 45.0]
     """
-    seen = _courses(observations)
-    newest = seen.groupby(_KEY)["observed_at"].max()
+    points = _progress_points(observations)
+    newest = points.groupby(_JOB_KEY)["observed_at"].max()
     newest = newest.sort_values(ascending=False, kind="stable")
-    with style.context(theme) as look:
+    with style.context(theme) as active_theme:
         ax = style.axes(ax, height=3.6)
         if newest.empty:
-            return style.say(ax, "No job was seen running in this period")
-        present = newest.iloc[0] if now is None else now
-        of_job = seen.groupby(_KEY)
-        for place, (appliance, job_id) in enumerate(newest.index[:limit]):
-            curve = of_job.get_group((appliance, job_id))
-            name = style.series(f"{appliance}  {job_id}", width=48)
-            usual = _typical(observations, appliance)
-            share = timedelta(0) if usual is None else _STALL_SHARE * usual
-            patience = max(_PATIENCE, share) if stall is None else stall
-            _draw(ax, curve, name, place, usual, now=present, stall=patience, look=look)
+            return style.draw_message(ax, "No job was seen running in this period")
+        current = newest.iloc[0] if now is None else now
+        by_job = points.groupby(_JOB_KEY)
+        for index, (appliance, job_id) in enumerate(newest.index[:limit]):
+            curve = by_job.get_group((appliance, job_id))
+            name = style.legend_label(f"{appliance}  {job_id}", width=48)
+            typical = _typical_duration(observations, appliance)
+            min_stall = timedelta(0) if typical is None else _STALL_SHARE * typical
+            stall_limit = max(_MIN_STALL, min_stall) if stall is None else stall
+            _draw_job(
+                ax,
+                curve,
+                name,
+                index,
+                typical,
+                now=current,
+                stall=stall_limit,
+                active_theme=active_theme,
+            )
         style.time_axis(ax)
         ax.set_ylim(-2, 104)
         ax.set_ylabel("progress (%)")
         ax.grid()
         ax.set_title(f"Progress of {len(newest):,} job{'s' if len(newest) > 1 else ''}")
-        style.key_beside(ax)
-        more = len(newest) - limit
-        style.note(ax, f"and {more:,} more, seen earlier, not drawn" if more > 0 else "")
+        style.legend_right(ax)
+        omitted = len(newest) - limit
+        style.caption(ax, f"and {omitted:,} more, seen earlier, not drawn" if omitted > 0 else "")
     return ax
 
 
-def _draw(
+def _draw_job(
     ax: Axes,
     curve: pd.DataFrame,
     name: str,
-    place: int,
-    usual: timedelta | None,
+    index: int,
+    typical: timedelta | None,
     *,
     now: pd.Timestamp,
     stall: timedelta,
-    look: style.Theme,
+    active_theme: style.Theme,
 ) -> None:
-    colour = look.of(style.CURVES[place % len(style.CURVES)])
+    colour = active_theme.of(style.CURVES[index % len(style.CURVES)])
     days, percent = style.days(curve["time"]), curve["progress"].astype("float64")
     ax.plot(
         days,
         percent,
         color=colour,
-        linestyle=("-", "--", ":")[place // len(style.CURVES) % 3],
-        marker="os^Dv*"[place % 6],
+        linestyle=("-", "--", ":")[index // len(style.CURVES) % 3],
+        marker="os^Dv*"[index % 6],
         markersize=4,
         label=name,
     )
-    halted = (curve["time"].diff() > stall) & (percent.diff() == 0)
-    for at in range(1, len(curve)):
-        if halted.iloc[at]:
+    is_stalled = (curve["time"].diff() > stall) & (percent.diff() == 0)
+    for row in range(1, len(curve)):
+        if is_stalled.iloc[row]:
             ax.plot(
-                days.iloc[at - 1 : at + 1],
-                percent.iloc[at - 1 : at + 1],
+                days.iloc[row - 1 : row + 1],
+                percent.iloc[row - 1 : row + 1],
                 color=colour,
                 lw=4,
                 alpha=0.5,
@@ -141,70 +150,72 @@ def _draw(
             )
     last = curve.iloc[-1]
     if last["state"] == "INPROGRESS" and pd.isna(last["end_time"]):
-        _go_on(ax, last, colour, usual, now=now, stall=stall)
+        _draw_forecast(ax, last, colour, typical, now=now, stall=stall)
 
 
-def _go_on(
+def _draw_forecast(
     ax: Axes,
     last: pd.Series,
     colour: str,
-    usual: timedelta | None,
+    typical: timedelta | None,
     *,
     now: pd.Timestamp,
     stall: timedelta,
 ) -> None:
     """Extend the line of a running job to its expected end, or to `now` if it is stalled."""
-    then, percent = last["time"], float(last["progress"])
-    if now - then > stall:
-        ends, to, kind = [then, now], percent, ":"
+    last_time, percent = last["time"], float(last["progress"])
+    if now - last_time > stall:
+        times, end_progress, linestyle = [last_time, now], percent, ":"
     else:
-        elapsed = None if pd.isna(last["start_time"]) else then - last["start_time"]
-        left = None if elapsed is None else _left(elapsed, percent / _DONE, usual)
-        if left is None:
+        elapsed = None if pd.isna(last["start_time"]) else last_time - last["start_time"]
+        time_left = None if elapsed is None else _time_left(elapsed, percent / _COMPLETE, typical)
+        if time_left is None:
             return
-        ends, to, kind = [then, then + left], _DONE, "--"
-    days = style.days(pd.Series(ends))
-    ax.plot(days, [percent, to], color=colour, linestyle=kind, lw=1.2, gid="expected")
-    word = "stalled" if kind == ":" else f"done {ends[1]:%H:%M}?"
+        times, end_progress, linestyle = [last_time, last_time + time_left], _COMPLETE, "--"
+    days = style.days(pd.Series(times))
+    ax.plot(
+        days, [percent, end_progress], color=colour, linestyle=linestyle, lw=1.2, gid="expected"
+    )
+    label = "stalled" if linestyle == ":" else f"done {times[1]:%H:%M}?"
     ax.annotate(
-        word,
-        (days.iloc[1], to),
-        (-8, 0) if to == _DONE else (0, -4),  # beside the line
+        label,
+        (days.iloc[1], end_progress),
+        (-8, 0) if end_progress == _COMPLETE else (0, -4),  # beside the line
         textcoords="offset points",
         color=colour,
         fontsize=8,
         ha="right",
-        va="center" if to == _DONE else "top",
+        va="center" if end_progress == _COMPLETE else "top",
         annotation_clip=False,
     )
 
 
-def _left(elapsed: timedelta, done: float, usual: timedelta | None) -> timedelta | None:
+def _time_left(elapsed: timedelta, done: float, typical: timedelta | None) -> timedelta | None:
     """Estimate the time left of a job; return None if there is no basis for it."""
-    at_its_pace = elapsed / done - elapsed if done > 0 else None
-    if usual is None:
-        return at_its_pace if done * _DONE >= _TELLING else None
-    as_usual = max(usual - elapsed, timedelta(0))
-    return as_usual if at_its_pace is None else done * at_its_pace + (1 - done) * as_usual
+    by_pace = elapsed / done - elapsed if done > 0 else None
+    if typical is None:
+        return by_pace if done * _COMPLETE >= _MIN_PROGRESS else None
+    by_typical = max(typical - elapsed, timedelta(0))
+    return by_typical if by_pace is None else done * by_pace + (1 - done) * by_typical
 
 
-def _typical(observations: pd.DataFrame, appliance: str) -> timedelta | None:
+def _typical_duration(observations: pd.DataFrame, appliance: str) -> timedelta | None:
     """Return the median duration of an appliance's ten newest successes; None without any."""
-    good = observations[
+    successes = observations[
         (observations["appliance"] == appliance) & (observations["state"] == "SUCCEEDED")
     ]
-    runs = good.drop_duplicates("job_id", keep="last").sort_values("end_time", kind="stable")
-    spans = (runs["end_time"] - runs["start_time"]).dropna().tail(_LEARNT)
-    return None if spans.empty else timedelta(seconds=spans.dt.total_seconds().median())
+    jobs = successes.drop_duplicates("job_id", keep="last").sort_values("end_time", kind="stable")
+    durations = (jobs["end_time"] - jobs["start_time"]).dropna().tail(_BASELINE_SIZE)
+    return None if durations.empty else timedelta(seconds=durations.dt.total_seconds().median())
 
 
-def _courses(observations: pd.DataFrame) -> pd.DataFrame:
+def _progress_points(observations: pd.DataFrame) -> pd.DataFrame:
     """Return the points of each job that was observed running, with its start, by time."""
-    seen = observations[observations["progress"].notna() & observations["observed_at"].notna()]
-    running = pd.MultiIndex.from_frame(seen.loc[seen["state"] == "INPROGRESS", _KEY])
-    seen = seen[pd.MultiIndex.from_frame(seen[_KEY]).isin(running)]
-    points = seen.assign(time=seen["end_time"].fillna(seen["observed_at"]))
-    starts = points.drop_duplicates(_KEY).dropna(subset="start_time")
+    observed = observations[observations["progress"].notna() & observations["observed_at"].notna()]
+    running = pd.MultiIndex.from_frame(observed.loc[observed["state"] == "INPROGRESS", _JOB_KEY])
+    observed = observed[pd.MultiIndex.from_frame(observed[_JOB_KEY]).isin(running)]
+    points = observed.assign(time=observed["end_time"].fillna(observed["observed_at"]))
+    starts = points.drop_duplicates(_JOB_KEY).dropna(subset="start_time")
     starts = starts.assign(time=starts["start_time"], progress=0.0)
     starts["progress"] = starts["progress"].astype(points["progress"].dtype)
     return pd.concat([starts, points]).sort_values("time", kind="stable")

@@ -13,9 +13,9 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
-from backupkit.plots.layout import NOTE, Margins
-from backupkit.plots.legible import legible, series
+from backupkit.plots.layout import CAPTION_GID, FixedMargins
 from backupkit.plots.picture import NotebookFigure
+from backupkit.plots.sanitise_text import legend_label, sanitise_text
 from backupkit.plots.theme import (
     BLUE,
     BROWN,
@@ -38,23 +38,23 @@ __all__ = [
     "LINE",
     "MUTED",
     "ORANGE",
-    "OUTCOME_LOOKS",
+    "OUTCOME_STYLES",
     "PURPLE",
-    "SLOT_LOOKS",
+    "SLOT_STYLES",
     "THEMES",
-    "Look",
+    "StatusStyle",
     "Theme",
     "context",
-    "legible",
-    "series",
+    "legend_label",
+    "sanitise_text",
 ]
 
-_NAMED = 60
+_MAX_NAMED_ROWS = 60
 """Maximum number of rows with a name each."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class StatusStyle:
     """Style of one outcome or slot state: label, symbol, colour and pattern.
 
     Attributes
@@ -81,28 +81,28 @@ class Look:
     fill: str = "full"
 
 
-OUTCOME_LOOKS: Mapping[str, Look] = MappingProxyType(
+OUTCOME_STYLES: Mapping[str, StatusStyle] = MappingProxyType(
     {
-        "success": Look("succeeded", "●", BLUE),
-        "failure": Look("failed", "✕", ORANGE, hatch="/////"),
-        "open": Look("running", "▶", PURPLE, hatch="....."),
-        "void": Look("not started", "○", MUTED, hatch="-----"),
-        "other": Look("state not known", "?", BROWN, hatch="+++++"),
+        "success": StatusStyle("succeeded", "●", BLUE),
+        "failure": StatusStyle("failed", "✕", ORANGE, hatch="/////"),
+        "open": StatusStyle("running", "▶", PURPLE, hatch="....."),
+        "void": StatusStyle("not started", "○", MUTED, hatch="-----"),
+        "other": StatusStyle("state not known", "?", BROWN, hatch="+++++"),
     }
 )
 """Style of each job outcome."""
 
-SLOT_LOOKS: Mapping[str, Look] = MappingProxyType(
+SLOT_STYLES: Mapping[str, StatusStyle] = MappingProxyType(
     {
-        "missed_failed": Look("failed", "✕", ORANGE, marker="X"),
-        "missed_overrun": Look("overran", "»", ORANGE, marker=">", fill="none"),
-        "missed_norun": Look("did not run", "○", ORANGE, fill="none"),
-        "unknown": Look("unknown", "?", PURPLE, marker="$?$"),
-        "late": Look("late", "◑", BROWN, fill="right"),
-        "rescued": Look("rescued", "◐", BROWN, fill="left"),
-        "pending": Look("pending", "…", MUTED, marker="$…$"),
-        "met": Look("met", "●", BLUE),
-        "excluded": Look("excluded", "-", MUTED, marker="_"),
+        "missed_failed": StatusStyle("failed", "✕", ORANGE, marker="X"),
+        "missed_overrun": StatusStyle("overran", "»", ORANGE, marker=">", fill="none"),
+        "missed_norun": StatusStyle("did not run", "○", ORANGE, fill="none"),
+        "unknown": StatusStyle("unknown", "?", PURPLE, marker="$?$"),
+        "late": StatusStyle("late", "◑", BROWN, fill="right"),
+        "rescued": StatusStyle("rescued", "◐", BROWN, fill="left"),
+        "pending": StatusStyle("pending", "…", MUTED, marker="$…$"),
+        "met": StatusStyle("met", "●", BLUE),
+        "excluded": StatusStyle("excluded", "-", MUTED, marker="_"),
     }
 )
 """Style of each slot state, the most serious first."""
@@ -125,17 +125,17 @@ def axes(ax: Axes | None, *, height: float, width: float = 9.0) -> Axes:
     """
     if ax is not None:
         return ax
-    return NotebookFigure(figsize=(width, height), layout=Margins()).subplots()
+    return NotebookFigure(figsize=(width, height), layout=FixedMargins()).subplots()
 
 
-def say(ax: Axes, sentence: str) -> Axes:
+def draw_message(ax: Axes, message: str) -> Axes:
     """Draw one sentence on axes without data.
 
     Parameters
     ----------
     ax : Axes
         The axes; their frame and ticks are removed.
-    sentence : str
+    message : str
         Reason why there is nothing to draw.
 
     Returns
@@ -147,7 +147,7 @@ def say(ax: Axes, sentence: str) -> Axes:
     ax.text(
         0.5,
         0.5,
-        sentence,
+        message,
         color=mpl.rcParams["axes.labelcolor"],
         ha="center",
         va="center",
@@ -157,7 +157,7 @@ def say(ax: Axes, sentence: str) -> Axes:
     return ax
 
 
-def heading(ax: Axes, title: str, handles: Sequence[Artist]) -> None:
+def title_and_legend(ax: Axes, title: str, handles: Sequence[Artist]) -> None:
     """Draw the title, and below it the legend in one line.
 
     Parameters
@@ -185,19 +185,19 @@ def heading(ax: Axes, title: str, handles: Sequence[Artist]) -> None:
         )
 
 
-def note(ax: Axes, sentence: str) -> None:
+def caption(ax: Axes, text: str) -> None:
     """Draw a caption below the axes.
 
     Parameters
     ----------
     ax : Axes
         The axes.
-    sentence : str
+    text : str
         The caption; "" draws nothing.
     """
-    if sentence:
+    if text:
         ax.annotate(
-            sentence,
+            text,
             (0, 0),
             (0, -34),
             xycoords="axes fraction",
@@ -206,11 +206,11 @@ def note(ax: Axes, sentence: str) -> None:
             va="top",
             fontsize=8,
             annotation_clip=False,
-            gid=NOTE,
+            gid=CAPTION_GID,
         )
 
 
-def key_beside(ax: Axes) -> None:
+def legend_right(ax: Axes) -> None:
     """Draw the legend at the right of the axes; labels may be untrusted text.
 
     Parameters
@@ -218,10 +218,10 @@ def key_beside(ax: Axes) -> None:
     ax : Axes
         The axes.
     """
-    _plain(ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1)))
+    _disable_math(ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1)))
 
 
-def key_below(ax: Axes, *, columns: int) -> None:
+def legend_below(ax: Axes, *, columns: int) -> None:
     """Draw the legend below the axes; labels may be untrusted text.
 
     Parameters
@@ -232,11 +232,13 @@ def key_below(ax: Axes, *, columns: int) -> None:
         Number of columns.
     """
     figure = cast("Figure", ax.get_figure(root=True))  # only removed axes have none
-    handles, words = ax.get_legend_handles_labels()
-    _plain(figure.legend(handles, words, loc="outside lower left", ncols=columns, fontsize=8))
+    handles, labels = ax.get_legend_handles_labels()
+    _disable_math(
+        figure.legend(handles, labels, loc="outside lower left", ncols=columns, fontsize=8)
+    )
 
 
-def _plain(legend: Legend) -> None:
+def _disable_math(legend: Legend) -> None:
     for text in legend.get_texts():
         text.set_parse_math(False)
 
@@ -259,7 +261,7 @@ def height(rows: int) -> float:
     >>> round(height(25), 2), round(height(2_000), 2)
     (6.0, 20.0)
     """
-    return max(0.24 * min(rows, _NAMED), 0.01 * rows)
+    return max(0.24 * min(rows, _MAX_NAMED_ROWS), 0.01 * rows)
 
 
 def row_labels(ax: Axes, labels: list[str], *, width: int = 60) -> None:
@@ -275,10 +277,10 @@ def row_labels(ax: Axes, labels: list[str], *, width: int = 60) -> None:
         Maximum length of a label [characters].
     """
     ax.set_ylim(len(labels) - 0.4, -0.6)
-    if len(labels) > _NAMED:
+    if len(labels) > _MAX_NAMED_ROWS:
         ax.set_ylabel("appliance, in order")
         return
-    ax.set_yticks(range(len(labels)), [legible(label, width=width) for label in labels])
+    ax.set_yticks(range(len(labels)), [sanitise_text(label, width=width) for label in labels])
     for label in ax.get_yticklabels():
         label.set_parse_math(False)
 
@@ -303,12 +305,12 @@ def time_axis(ax: Axes, start: pd.Timestamp | None = None, end: pd.Timestamp | N
     ax.set_xlabel("time (UTC)")
 
 
-def day(moment: pd.Timestamp) -> float:
+def day(time: pd.Timestamp) -> float:
     """Convert a time to matplotlib's day number.
 
     Parameters
     ----------
-    moment : Timestamp
+    time : Timestamp
         Time with a zone.
 
     Returns
@@ -316,17 +318,17 @@ def day(moment: pd.Timestamp) -> float:
     float
         Days since 1970 UTC.
     """
-    return float(date2num(moment.tz_convert("UTC").tz_localize(None).to_datetime64()))
+    return float(date2num(time.tz_convert("UTC").tz_localize(None).to_datetime64()))
 
 
-def rest(states: pd.Series, more: int) -> str:
+def omitted_caption(states: pd.Series, omitted: int) -> str:
     """Return a caption that counts the states of the appliances that are not drawn.
 
     Parameters
     ----------
     states : Series of str
         States of all appliances, in drawing order.
-    more : int
+    omitted : int
         Number of appliances at the end that are not drawn.
 
     Returns
@@ -336,17 +338,17 @@ def rest(states: pd.Series, more: int) -> str:
 
     Examples
     --------
-    >>> rest(pd.Series(["breach", "unknown", "compliant", "compliant"]), 3)
+    >>> omitted_caption(pd.Series(["breach", "unknown", "compliant", "compliant"]), 3)
     'and 3 more: 1 unknown, 2 compliant'
-    >>> rest(pd.Series(["breach", "compliant", "compliant"]), 2)
+    >>> omitted_caption(pd.Series(["breach", "compliant", "compliant"]), 2)
     'and 2 more, all compliant'
     """
-    if more <= 0:
+    if omitted <= 0:
         return ""
-    counts = states.iloc[-more:].value_counts(sort=False)
+    counts = states.iloc[-omitted:].value_counts(sort=False)
     if len(counts) == 1:
-        return f"and {more:,} more, all {counts.index[0]}"
-    return f"and {more:,} more: " + ", ".join(f"{n:,} {state}" for state, n in counts.items())
+        return f"and {omitted:,} more, all {counts.index[0]}"
+    return f"and {omitted:,} more: " + ", ".join(f"{n:,} {state}" for state, n in counts.items())
 
 
 def days(times: pd.Series) -> pd.Series:

@@ -59,13 +59,13 @@ class Theme:
         """
         return self.colours.get(colour, colour)
 
-    def pale(self, colour: str) -> str:
+    def tint(self, colour: str) -> str:
         """Return a tint to fill areas: a quarter of the colour, three quarters of the paper."""
-        mixed = (
-            (int(colour[place : place + 2], 16) + 3 * int(self.paper[place : place + 2], 16)) // 4
-            for place in (1, 3, 5)
+        channels = (
+            (int(colour[index : index + 2], 16) + 3 * int(self.paper[index : index + 2], 16)) // 4
+            for index in (1, 3, 5)
         )
-        return "#" + "".join(f"{channel:02x}" for channel in mixed)
+        return "#" + "".join(f"{channel:02x}" for channel in channels)
 
 
 THEMES: Mapping[str, Theme] = MappingProxyType(

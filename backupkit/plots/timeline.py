@@ -16,16 +16,16 @@ __all__ = ["timeline"]
 
 Rows = npt.NDArray[np.intp]
 
-_MANY = 10_000
+_MAX_BARS = 10_000
 """Maximum number of jobs to draw as bars; more are drawn as a density."""
 
 _COLUMNS = 480
 """Number of cells across the density, about two pixels each."""
 
-_SERIOUS_LAST = ("void", "success", "open", "other", "failure")
+_BY_SEVERITY = ("void", "success", "open", "other", "failure")
 _HALF_HEIGHT = {"success": 0.24, "failure": 0.38}
 _OTHER_HALF_HEIGHT = 0.31
-_ORDER = {"open": 1.5, "failure": 2.5}  # a long running bar must not hide a failure
+_Z_ORDER = {"open": 1.5, "failure": 2.5}  # a long running bar must not hide a failure
 
 
 def timeline(
@@ -91,64 +91,68 @@ def timeline(
     started = jobs[jobs["start_time"].notna()]
     expected = SLOTS.empty() if slots is None else slots
     order = _worst_first(started, expected) if states is None else [str(n) for n in states.index]
-    shown = order[:limit]
-    with style.context(theme) as look:
-        ax = style.axes(ax, height=1.4 + style.height(max(len(shown), 4)))
+    drawn_names = order[:limit]
+    with style.context(theme) as active_theme:
+        ax = style.axes(ax, height=1.4 + style.height(max(len(drawn_names), 4)))
         if not order or (started.empty and expected.empty):
-            return style.say(ax, "No backup job in this period")
-        rows = _rows_of(started, shown)
-        seen = (rows >= 0) & _within(started, start, end)
-        drawn, rows = started[seen], rows[seen]
+            return style.draw_message(ax, "No backup job in this period")
+        rows = _rows_of(started, drawn_names)
+        is_drawn = (rows >= 0) & _overlaps(started, start, end)
+        drawn_jobs, rows = started[is_drawn], rows[is_drawn]
         now = end or _newest(started, expected)
-        due = _draw_slots(ax, expected, shown, look)
-        if len(drawn) > _MANY:
-            bars = _draw_density(ax, drawn, rows, since=start, now=now, look=look)
+        slot_handles = _draw_slots(ax, expected, drawn_names, active_theme)
+        if len(drawn_jobs) > _MAX_BARS:
+            job_handles = _draw_density(
+                ax, drawn_jobs, rows, since=start, now=now, active_theme=active_theme
+            )
         else:
-            bars = _draw_bars(ax, drawn, rows, now=now, look=look)
-        style.row_labels(ax, shown, width=32)
+            job_handles = _draw_bars(ax, drawn_jobs, rows, now=now, active_theme=active_theme)
+        style.row_labels(ax, drawn_names, width=32)
         ax.autoscale_view(scaley=False)
         style.time_axis(ax, start, end)
         ax.grid(axis="x")
-        style.heading(
+        style.title_and_legend(
             ax,
             f"Backup jobs of {len(order):,} appliance{'s' if len(order) > 1 else ''}",
-            [*bars, *due],
+            [*job_handles, *slot_handles],
         )
-        more = len(order) - len(shown)
+        omitted = len(order) - len(drawn_names)
         if states is not None:
-            style.note(ax, style.rest(states, more))
+            style.caption(ax, style.omitted_caption(states, omitted))
         else:
-            style.note(ax, f"and {more:,} more, with a newer success, not drawn" if more else "")
+            style.caption(
+                ax, f"and {omitted:,} more, with a newer success, not drawn" if omitted else ""
+            )
     return ax
 
 
 def _worst_first(jobs: pd.DataFrame, slots: pd.DataFrame) -> list[str]:
     names = pd.concat([frame["appliance"].astype("str") for frame in (jobs, slots)])
     names = names.drop_duplicates().sort_values()
-    good = jobs[jobs["outcome"] == "success"]
-    succeeded = good.groupby("appliance", observed=True)["start_time"].max()
+    successes = jobs[jobs["outcome"] == "success"]
+    succeeded = successes.groupby("appliance", observed=True)["start_time"].max()
     age = succeeded.reindex(names).sort_values(na_position="first", kind="stable")
     return [str(name) for name in age.index]
 
 
-def _rows_of(frame: pd.DataFrame, shown: list[str]) -> Rows:
+def _rows_of(frame: pd.DataFrame, drawn_names: list[str]) -> Rows:
     """Return the row in the figure of each line of a frame; -1 if it is not drawn."""
     codes, names = pd.factorize(frame["appliance"])
-    places = pd.Index(shown).get_indexer(pd.Index(names.astype("str")))
-    rows: Rows = np.append(places, -1)[codes]
+    positions = pd.Index(drawn_names).get_indexer(pd.Index(names.astype("str")))
+    rows: Rows = np.append(positions, -1)[codes]
     return rows
 
 
-def _within(
+def _overlaps(
     jobs: pd.DataFrame, start: pd.Timestamp | None, end: pd.Timestamp | None
 ) -> npt.NDArray[np.bool_]:
     """Return a mask of the jobs that overlap the period."""
-    seen = np.ones(len(jobs), dtype=bool)
+    overlaps = np.ones(len(jobs), dtype=bool)
     if start is not None:
-        seen &= ~_ends(jobs).lt(start).to_numpy()
+        overlaps &= ~_ends(jobs).lt(start).to_numpy()
     if end is not None:
-        seen &= jobs["start_time"].lt(end).to_numpy()
-    return seen
+        overlaps &= jobs["start_time"].lt(end).to_numpy()
+    return overlaps
 
 
 def _ends(jobs: pd.DataFrame) -> pd.Series:
@@ -164,16 +168,18 @@ def _newest(jobs: pd.DataFrame, slots: pd.DataFrame) -> pd.Timestamp:
 
 
 def _outcome_codes(jobs: pd.DataFrame) -> Rows:
-    """Return the position of each outcome in `style.OUTCOME_LOOKS`; unknown ones are ``other``."""
-    codes, words = pd.factorize(jobs["outcome"])
-    names = list(style.OUTCOME_LOOKS)
-    places = pd.Index(names).get_indexer(pd.Index(words.astype("str")))
-    found: Rows = np.append(places, -1)[codes]
-    return np.where(found < 0, names.index("other"), found)
+    """Return the position of each outcome in `style.OUTCOME_STYLES`; unknown ones are ``other``."""
+    codes, uniques = pd.factorize(jobs["outcome"])
+    names = list(style.OUTCOME_STYLES)
+    positions = pd.Index(names).get_indexer(pd.Index(uniques.astype("str")))
+    outcome_codes: Rows = np.append(positions, -1)[codes]
+    return np.where(outcome_codes < 0, names.index("other"), outcome_codes)
 
 
-def _draw_slots(ax: Axes, slots: pd.DataFrame, shown: list[str], look: style.Theme) -> list[Line2D]:
-    rows = _rows_of(slots, shown)
+def _draw_slots(
+    ax: Axes, slots: pd.DataFrame, drawn_names: list[str], active_theme: style.Theme
+) -> list[Line2D]:
+    rows = _rows_of(slots, drawn_names)
     if not (rows >= 0).any():
         return []
     return ax.plot(
@@ -182,53 +188,66 @@ def _draw_slots(ax: Axes, slots: pd.DataFrame, shown: list[str], look: style.The
         linestyle="none",
         marker="|",
         markersize=5,
-        color=look.muted,
+        color=active_theme.muted,
         label="expected",
         zorder=1,
     )
 
 
 def _draw_bars(
-    ax: Axes, jobs: pd.DataFrame, rows: Rows, *, now: pd.Timestamp, look: style.Theme
+    ax: Axes, jobs: pd.DataFrame, rows: Rows, *, now: pd.Timestamp, active_theme: style.Theme
 ) -> list[Patch]:
     codes = _outcome_codes(jobs)
     return [
-        _draw_outcome(ax, jobs[codes == code], rows[codes == code], outcome, now=now, look=look)
-        for code, outcome in enumerate(style.OUTCOME_LOOKS)
+        _draw_outcome(
+            ax,
+            jobs[codes == code],
+            rows[codes == code],
+            outcome,
+            now=now,
+            active_theme=active_theme,
+        )
+        for code, outcome in enumerate(style.OUTCOME_STYLES)
         if (codes == code).any()
     ]
 
 
 def _draw_outcome(
-    ax: Axes, jobs: pd.DataFrame, rows: Rows, outcome: str, *, now: pd.Timestamp, look: style.Theme
+    ax: Axes,
+    jobs: pd.DataFrame,
+    rows: Rows,
+    outcome: str,
+    *,
+    now: pd.Timestamp,
+    active_theme: style.Theme,
 ) -> Patch:
-    shape = style.OUTCOME_LOOKS[outcome]
-    colour = look.of(shape.colour)
+    status_style = style.OUTCOME_STYLES[outcome]
+    colour = active_theme.of(status_style.colour)
     ends = _ends(jobs)
     running = ends.isna().to_numpy()
     left = style.days(jobs["start_time"]).to_numpy()
     right = style.days(ends.fillna(now)).to_numpy()
-    half = _HALF_HEIGHT.get(outcome, _OTHER_HALF_HEIGHT)
+    half_height = _HALF_HEIGHT.get(outcome, _OTHER_HALF_HEIGHT)
     corners = np.stack(
         [
-            np.stack([left, rows - half], axis=-1),
-            np.stack([right, rows - half], axis=-1),
-            np.stack([right, rows + half], axis=-1),
-            np.stack([left, rows + half], axis=-1),
+            np.stack([left, rows - half_height], axis=-1),
+            np.stack([right, rows - half_height], axis=-1),
+            np.stack([right, rows + half_height], axis=-1),
+            np.stack([left, rows + half_height], axis=-1),
         ],
         axis=1,
     )
-    face = colour if outcome == "success" else look.pale(colour)
+    face = colour if outcome == "success" else active_theme.tint(colour)
     # outlines keep short jobs visible that are thinner than a pixel
     bars = PolyCollection(
         list(corners),
         facecolor=face,
         edgecolor=colour,
-        hatch=shape.hatch,
+        hatch=status_style.hatch,
         linewidth=0.9,
-        label=shape.label,
+        label=status_style.label,
         gid=outcome,
-        zorder=_ORDER.get(outcome, 2),
+        zorder=_Z_ORDER.get(outcome, 2),
     )
     ax.add_collection(bars)
     if running.any():
@@ -241,7 +260,9 @@ def _draw_outcome(
             color=colour,
             clip_on=False,  # the arrow is at the edge of the axes
         )
-    return Patch(facecolor=face, edgecolor=colour, hatch=shape.hatch, label=shape.label)
+    return Patch(
+        facecolor=face, edgecolor=colour, hatch=status_style.hatch, label=status_style.label
+    )
 
 
 def _draw_density(
@@ -251,7 +272,7 @@ def _draw_density(
     *,
     since: pd.Timestamp | None,
     now: pd.Timestamp,
-    look: style.Theme,
+    active_theme: style.Theme,
 ) -> list[Patch]:
     """Draw the number of jobs per row and time, coloured by the most serious outcome."""
     start = style.days(jobs["start_time"]).to_numpy()
@@ -261,21 +282,21 @@ def _draw_density(
     column = np.minimum((start - first) / (last - first) * _COLUMNS, _COLUMNS - 1).astype(np.int64)
     height = int(rows.max()) + 1
     cells, codes = rows * _COLUMNS + column, _outcome_codes(jobs)
-    picture = np.zeros((height * _COLUMNS, 4))
+    pixels = np.zeros((height * _COLUMNS, 4))
     handles = []
-    names = list(style.OUTCOME_LOOKS)
-    for outcome in _SERIOUS_LAST:
-        here = cells[codes == names.index(outcome)]
-        if not len(here):
+    names = list(style.OUTCOME_STYLES)
+    for outcome in _BY_SEVERITY:
+        outcome_cells = cells[codes == names.index(outcome)]
+        if not len(outcome_cells):
             continue
-        counts = np.bincount(here, minlength=height * _COLUMNS)
-        colour = look.of(style.OUTCOME_LOOKS[outcome].colour)
-        depth = 0.35 + 0.65 * counts / counts.max()
-        picture[counts > 0, :3] = to_rgb(colour)
-        picture[counts > 0, 3] = depth[counts > 0]
-        handles.append(Patch(facecolor=colour, label=style.OUTCOME_LOOKS[outcome].label))
+        counts = np.bincount(outcome_cells, minlength=height * _COLUMNS)
+        colour = active_theme.of(style.OUTCOME_STYLES[outcome].colour)
+        opacity = 0.35 + 0.65 * counts / counts.max()
+        pixels[counts > 0, :3] = to_rgb(colour)
+        pixels[counts > 0, 3] = opacity[counts > 0]
+        handles.append(Patch(facecolor=colour, label=style.OUTCOME_STYLES[outcome].label))
     ax.imshow(
-        picture.reshape(height, _COLUMNS, 4),
+        pixels.reshape(height, _COLUMNS, 4),
         aspect="auto",
         interpolation="nearest",
         extent=(first, last, height - 0.5, -0.5),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 import pandas as pd
 from markupsafe import Markup
 
-from backupkit.display import fact_table, panel, table
+from backupkit.display import container, key_value_table, table
 from backupkit.policy.wording import format_duration
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ def html_of(policy: "Policy") -> Markup:
     Markup
         HTML with all text escaped.
     """
-    parts = [fact_table(parameter_texts(policy), caption="Policy")]
+    parts = [key_value_table(parameter_texts(policy), caption="Policy")]
     if others := others_of(policy):
         parts.append(table({"Elsewhere": "", "Numbers": "text"}, others))
     if exclusions := exclusion_rows(policy):
         columns = {"Excluded": "", "When (UTC)": "w", "Reason": "text"}
         parts.append(table(columns, exclusions))
-    return panel(*parts)
+    return container(*parts)
 
 
 def others_of(policy: "Policy") -> list[tuple[str, str]]:

@@ -5,12 +5,12 @@ from email.message import EmailMessage
 from pathlib import Path
 
 from backupkit.assessment import Assessment, Comparison, compare
+from backupkit.report.exports import jobs_csv, json_document, slots_csv
 from backupkit.report.files import write_files
 from backupkit.report.key_file import read_key, write_key
 from backupkit.report.mail import compose
 from backupkit.report.page import fragment, page
 from backupkit.report.redaction import redact
-from backupkit.report.sidecars import jobs_csv, json_document, slots_csv
 from backupkit.report.summary import summarize
 from backupkit.report.workbook import workbook
 
@@ -154,9 +154,9 @@ class Report:
             If the file cannot be written.
         """
         path = Path(key_file)
-        secret, known = read_key(path)
+        secret, earlier_aliases = read_key(path)
         redacted, key = self._redacted(secret)
-        write_key(path, secret, {**known, **key})
+        write_key(path, secret, {**earlier_aliases, **key})
         return redacted
 
     def _redacted(self, secret: bytes) -> tuple["Report", dict[str, str]]:

@@ -5,9 +5,9 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from backupkit.display.wording import instant
+from backupkit.display.wording import format_timestamp
 
-__all__ = ["for_breach", "for_unread"]
+__all__ = ["for_breach", "for_unreachable"]
 
 _BY_ERROR: Mapping[str, str] = MappingProxyType(
     {
@@ -33,7 +33,7 @@ _BY_ERROR: Mapping[str, str] = MappingProxyType(
 )
 
 
-def for_unread(coverage: pd.Series) -> str:
+def for_unreachable(coverage: pd.Series) -> str:
     """Return the next step for an unreachable appliance.
 
     Parameters
@@ -49,7 +49,7 @@ def for_unread(coverage: pd.Series) -> str:
     Examples
     --------
     >>> from backupkit.tables import COVERAGE
-    >>> for_unread(COVERAGE.frame({"appliance": ["vc-1"], "polls": [0]}).loc["vc-1"])
+    >>> for_unreachable(COVERAGE.frame({"appliance": ["vc-1"], "polls": [0]}).loc["vc-1"])
     'Collect it: it has never been visited (backupkit collect).'
     """
     error = coverage["error"]
@@ -59,8 +59,8 @@ def for_unread(coverage: pd.Series) -> str:
     if pd.isna(coverage["last_poll"]):
         return "Collect it: it has never been visited (backupkit collect)."
     return (
-        f"Collect again: the newest visit, {instant(coverage['last_poll'])} UTC, is too old"
-        " to count (backupkit collect)."
+        f"Collect again: the newest visit, {format_timestamp(coverage['last_poll'])} UTC, is too"
+        " old to count (backupkit collect)."
     )
 
 
@@ -88,8 +88,8 @@ def for_breach(appliance: pd.Series, schedules: pd.DataFrame) -> str:
     """
     if appliance["last_outcome"] == "open":
         return (
-            f"A backup is running since {instant(appliance['last_attempt'])} UTC: collect again"
-            " when it should be done."
+            f"A backup is running since {format_timestamp(appliance['last_attempt'])} UTC: collect"
+            " again when it should be done."
         )
     if pd.notna(appliance["strikes"]) and appliance["strikes"] > 0:
         return "Fix what the newest run's message names, then start a backup by hand."

@@ -11,9 +11,9 @@ __all__ = ["Aliases"]
 _DIGEST: Final = 5  # bytes: 8 characters; 2,000 names collide once in half a million
 _SHORT: Final = 3  # characters; a shorter name may be an ordinary word
 _LONG: Final = 200  # characters; texts of this package cut longer names
-_NAMES: Final = 60  # characters; a longer message argument is a sentence
-_KEPT: Final = frozenset({"default", "policy"})  # names of schedules set by the appliances
-_ORDINARY: Final = frozenset(  # ordinary words of reports; they identify nobody
+_ARG_LENGTH: Final = 60  # characters; a longer message argument is a sentence
+_DEFAULT_SCHEDULE_NAMES: Final = frozenset({"default", "policy"})  # set by the appliances
+_COMMON_WORDS: Final = frozenset(  # ordinary words of reports; they identify nobody
     {
         *("admin", "administrator", "root", "user", "host", "vcenter", "vcsa"),
         *("appliance", "appliances", "group", "groups", "site", "sites", "policy", "schedule"),
@@ -24,8 +24,8 @@ _ORDINARY: Final = frozenset(  # ordinary words of reports; they identify nobody
     }
 )
 _NUMBER: Final = re.compile(r"[\d.,:%+-]*")
-_CUT: Final = re.compile(r"\S*…\s*$")
-_HELD: Final = re.compile("\ue000(\\d+)\ue001")  # placeholder of an argument
+_TRUNCATED_WORD: Final = re.compile(r"\S*…\s*$")
+_PLACEHOLDER: Final = re.compile("\ue000(\\d+)\ue001")  # placeholder of an argument
 _AUTHORITY: Final = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]{0,15}://)(?:(?P<user>[^/?#\s]*)@)?"
     r"(?P<host>\[[^\]/]*\]|[^/?#:\s]*)(?P<port>:\d{1,5}(?![^/?#]))?(?P<path>.*)",
@@ -77,25 +77,25 @@ class Aliases:
 
     def __init__(self, secret: bytes, names: Mapping[str, Iterable[str]]) -> None:
         self._secret = secret
-        self._given: dict[str, str] = {}
-        self._kinds: dict[str, str] = {}
-        self._exact: dict[str, str] = {}
-        for kind, known in names.items():
-            for name in sorted(set(known)):
+        self._names_by_alias: dict[str, str] = {}
+        self._aliases: dict[str, str] = {}
+        self._known_aliases: dict[str, str] = {}
+        for kind, known_names in names.items():
+            for name in sorted(set(known_names)):
                 alias = self.name(kind, name)
-                plain = name.lower()
-                words = _SHORT <= len(name) <= _LONG and not _NUMBER.fullmatch(name)
-                if words and plain not in _ORDINARY:
-                    self._exact.setdefault(plain, alias)
-        parts = [f"(?P<p{number}>{pattern})" for number, (_, pattern) in enumerate(_PATTERNS)]
-        if self._exact:
-            parts.append(rf"(?<![^\W_])(?P<known>{_trie(self._exact)})(?![^\W_])")
-        self._pattern = re.compile("|".join(parts), re.IGNORECASE)
+                key = name.lower()
+                is_distinctive = _SHORT <= len(name) <= _LONG and not _NUMBER.fullmatch(name)
+                if is_distinctive and key not in _COMMON_WORDS:
+                    self._known_aliases.setdefault(key, alias)
+        patterns = [f"(?P<p{index}>{pattern})" for index, (_, pattern) in enumerate(_PATTERNS)]
+        if self._known_aliases:
+            patterns.append(rf"(?<![^\W_])(?P<known>{_trie(self._known_aliases)})(?![^\W_])")
+        self._pattern = re.compile("|".join(patterns), re.IGNORECASE)
 
     @property
     def key(self) -> dict[str, str]:
         """Original name by alias, for the aliases created so far."""
-        return dict(self._given)
+        return dict(self._names_by_alias)
 
     def name(self, kind: str, name: str) -> str:
         """Return the alias of a name.
@@ -112,19 +112,19 @@ class Aliases:
         str
             The kind, a hyphen and eight characters.
         """
-        known = self._kinds.setdefault(f"{kind}\0{name}", "")
-        if not known:
+        alias = self._aliases.setdefault(f"{kind}\0{name}", "")
+        if not alias:
             digest = hmac.digest(self._secret, f"{kind}\0{name}".encode(), "sha256")[:_DIGEST]
-            known = f"{kind}-{base64.b32encode(digest).decode().lower()}"
-            self._kinds[f"{kind}\0{name}"] = known
-            self._given[known] = name
-        return known
+            alias = f"{kind}-{base64.b32encode(digest).decode().lower()}"
+            self._aliases[f"{kind}\0{name}"] = alias
+            self._names_by_alias[alias] = name
+        return alias
 
     def schedule(self, name: str) -> str:
         """Return the alias of a schedule; keep a name that the appliances set themselves."""
-        return (
-            name if name in _KEPT else self._exact.get(name.lower()) or self.name("schedule", name)
-        )
+        if name in _DEFAULT_SCHEDULE_NAMES:
+            return name
+        return self._known_aliases.get(name.lower()) or self.name("schedule", name)
 
     def location(self, uri: str) -> str:
         """Replace host and path of a URI by aliases, and remove user and password.
@@ -141,11 +141,13 @@ class Aliases:
         """
         parts = _AUTHORITY.fullmatch(uri)
         if parts is None:
-            return self._exact.get(uri.lower()) or self.name("path", uri)
+            return self._known_aliases.get(uri.lower()) or self.name("path", uri)
         host, path = parts["host"], parts["path"].rpartition("@")[2]  # passwords may contain "/"
-        place = self._exact.get(host.lower()) or (self.name("host", host.lower()) if host else "")
-        rest = f"/{self.name('path', path)}" if path.strip("/") else path
-        return f"{parts['scheme'].lower()}{place}{parts['port'] or ''}{rest}"
+        host_alias = self._known_aliases.get(host.lower()) or (
+            self.name("host", host.lower()) if host else ""
+        )
+        path_alias = f"/{self.name('path', path)}" if path.strip("/") else path
+        return f"{parts['scheme'].lower()}{host_alias}{parts['port'] or ''}{path_alias}"
 
     def text(self, text: str) -> str:
         """Replace known names, and what looks like a name, in a text.
@@ -160,8 +162,8 @@ class Aliases:
         str
             With aliases for known names, hosts, addresses, URIs, paths, users and quoted text.
         """
-        whole = self._pattern.sub(self._swap, text)
-        return _CUT.sub("…", whole) if whole.endswith("…") else whole
+        redacted = self._pattern.sub(self._alias_of_match, text)
+        return _TRUNCATED_WORD.sub("…", redacted) if redacted.endswith("…") else redacted
 
     def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Replace names in a message of an appliance, and the values of its arguments.
@@ -179,49 +181,53 @@ class Aliases:
         args = message["args"]
         names = sorted({arg.strip() for arg in args or [] if arg and _is_name(arg)})
         names.sort(key=len, reverse=True)
-        held = [rf"(?<!\w){re.escape(name)}(?!\w)" for name in names]
+        arg_patterns = [rf"(?<!\w){re.escape(name)}(?!\w)" for name in names]
 
-        def plain(text: str | None) -> str | None:
+        def redact(text: str | None) -> str | None:
             if text is None:
                 return None
-            told = text.replace("\ue000", " ").replace("\ue001", " ")
-            for place, pattern in enumerate(held):
-                told = re.sub(pattern, f"\ue000{place}\ue001", told)
-            return _HELD.sub(lambda found: self._arg(names[int(found[1])]), self.text(told))
+            marked = text.replace("\ue000", " ").replace("\ue001", " ")
+            for index, pattern in enumerate(arg_patterns):
+                marked = re.sub(pattern, f"\ue000{index}\ue001", marked)
+            return _PLACEHOLDER.sub(
+                lambda match: self._alias_of_arg(names[int(match[1])]), self.text(marked)
+            )
 
         return {
             "id": message["id"],
-            "default_message": plain(message["default_message"]),
-            "args": None if args is None else [plain(arg) for arg in args],
-            "localized": plain(message["localized"]),
+            "default_message": redact(message["default_message"]),
+            "args": None if args is None else [redact(arg) for arg in args],
+            "localized": redact(message["localized"]),
         }
 
-    def _arg(self, name: str) -> str:
-        found = self._pattern.fullmatch(name)
-        return self._swap(found) if found else self.name("name", name)
+    def _alias_of_arg(self, name: str) -> str:
+        match = self._pattern.fullmatch(name)
+        return self._alias_of_match(match) if match else self.name("name", name)
 
-    def _swap(self, found: re.Match[str]) -> str:
-        said, kind = found[0], str(found.lastgroup)
-        if kind == "known":
-            return self._exact.get(said.lower()) or self.name("name", said)
-        kind = _PATTERNS[int(kind[1:])][0]
+    def _alias_of_match(self, match: re.Match[str]) -> str:
+        text, group = match[0], str(match.lastgroup)
+        if group == "known":
+            return self._known_aliases.get(text.lower()) or self.name("name", text)
+        kind = _PATTERNS[int(group[1:])][0]
         if kind == "uri":
-            return self.location(said)
+            return self.location(text)
         if kind == "quoted":
-            whole = said[-1] == said[0]  # otherwise the text was cut
-            return f"{said[0]}{self._quoted(said[1:-1])}{said[0]}" if whole else f"{said[0]}…"
-        return self._exact.get(said.lower()) or self.name(kind, said.lower())
+            quote = text[0]
+            is_truncated = text[-1] != quote
+            return f"{quote}…" if is_truncated else f"{quote}{self._quoted(text[1:-1])}{quote}"
+        return self._known_aliases.get(text.lower()) or self.name(kind, text.lower())
 
-    def _quoted(self, inner: str) -> str:
-        if inner in _KEPT or _NUMBER.fullmatch(inner) or _HELD.fullmatch(inner):
-            return inner
-        return self._arg(_HELD.sub("", inner))
+    def _quoted(self, text: str) -> str:
+        is_default = text in _DEFAULT_SCHEDULE_NAMES
+        if is_default or _NUMBER.fullmatch(text) or _PLACEHOLDER.fullmatch(text):
+            return text
+        return self._alias_of_arg(_PLACEHOLDER.sub("", text))
 
 
 def _is_name(arg: str) -> bool:
     """Check whether a message argument is a name, not a number or a sentence."""
-    plain = arg.strip()
-    return 1 < len(plain) <= _NAMES and plain.count(" ") <= 1 and not _NUMBER.fullmatch(plain)
+    text = arg.strip()
+    return 1 < len(text) <= _ARG_LENGTH and text.count(" ") <= 1 and not _NUMBER.fullmatch(text)
 
 
 def _trie(names: Iterable[str]) -> str:
@@ -240,16 +246,16 @@ def _trie(names: Iterable[str]) -> str:
         branch[""] = {}
 
     def pattern(branch: dict[str, Any]) -> str:
-        written = ""
+        prefix = ""
         while len(branch) == 1:  # no recursion: names may be long
             ((letter, branch),) = branch.items()
             if not letter:
-                return written
-            written += re.escape(letter)
-        whole = bool(branch.get("", None) is not None)
-        ways = "|".join(
+                return prefix
+            prefix += re.escape(letter)
+        is_name = bool(branch.get("", None) is not None)
+        alternatives = "|".join(
             re.escape(letter) + pattern(rest) for letter, rest in sorted(branch.items()) if letter
         )
-        return f"{written}(?:{ways}){'?' if whole else ''}"
+        return f"{prefix}(?:{alternatives}){'?' if is_name else ''}"
 
     return pattern(tree)

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import pandas as pd
 
 from backupkit.assessment import CHANGE_KINDS, Comparison
-from backupkit.display.wording import instant, tidy
-from backupkit.report.facts import STATE_WORDS, Change, ChangeGroup, Changes, Link
+from backupkit.display.wording import format_timestamp, sanitise
+from backupkit.report.facts import STATE_LABELS, Change, ChangeGroup, Changes, Link
 
 __all__ = ["changes_of", "period_of"]
 
-_SHOWN = 25  # of each kind
+_VISIBLE = 25  # of each kind
 
 
 def changes_of(comparison: Comparison, links: Mapping[str, Link]) -> Changes:
@@ -33,12 +33,12 @@ def changes_of(comparison: Comparison, links: Mapping[str, Link]) -> Changes:
         rows = comparison.changes[comparison.changes["kind"] == kind]
         if rows.empty:
             continue
-        shown = tuple(_change(row, links) for _, row in rows.head(_SHOWN).iterrows())
-        groups.append(ChangeGroup(kind, len(rows), shown, len(rows) - len(shown)))
+        visible = tuple(_change(row, links) for _, row in rows.head(_VISIBLE).iterrows())
+        groups.append(ChangeGroup(kind, len(rows), visible, len(rows) - len(visible)))
     return Changes(
-        against=f"the report as of {instant(comparison.now)} UTC on "
+        against=f"the report as of {format_timestamp(comparison.now)} UTC on "
         f"{period_of(comparison.start, comparison.end)}",
-        since=instant(comparison.now),
+        since=format_timestamp(comparison.now),
         sentence=comparison.sentence,
         groups=tuple(groups),
     )
@@ -52,21 +52,25 @@ def period_of(start: pd.Timestamp, end: pd.Timestamp) -> str:
     >>> period_of(pd.Timestamp("2026-11-02", tz="UTC"), pd.Timestamp("2026-11-09", tz="UTC"))
     '2026-11-02 to 2026-11-09 00:00 UTC'
     """
-    begin = f"{start:%Y-%m-%d}" if start == start.normalize() else instant(start)
-    return f"{begin} to {instant(end)} UTC"
+    begin = f"{start:%Y-%m-%d}" if start == start.normalize() else format_timestamp(start)
+    return f"{begin} to {format_timestamp(end)} UTC"
 
 
 def _change(row: pd.Series, links: Mapping[str, Link]) -> Change:
     name = row["appliance"]
-    about = None if pd.isna(name) else str(name)
+    appliance = None if pd.isna(name) else str(name)
     return Change(
-        appliance=None if about is None else links.get(about),
-        text=tidy(row["signature"], limit=400) if about is None else tidy(about, limit=80),
-        was=_word(row["was"]),
-        now=_word(row["now"]),
-        detail=tidy(row["detail"], limit=400),
+        appliance=None if appliance is None else links.get(appliance),
+        text=(
+            sanitise(row["signature"], limit=400)
+            if appliance is None
+            else sanitise(appliance, limit=80)
+        ),
+        was=_label(row["was"]),
+        now=_label(row["now"]),
+        detail=sanitise(row["detail"], limit=400),
     )
 
 
-def _word(state: object) -> str:
-    return STATE_WORDS[state] if isinstance(state, str) else ""
+def _label(state: object) -> str:
+    return STATE_LABELS[state] if isinstance(state, str) else ""

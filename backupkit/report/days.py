@@ -7,11 +7,11 @@ import pandas as pd
 from backupkit import plots
 from backupkit.analysis import trend
 from backupkit.assessment import Assessment
-from backupkit.display.wording import day, hours, ratio, tidy
+from backupkit.display.wording import day, hours, ratio, sanitise
 from backupkit.plots.matrix import nights
-from backupkit.plots.style import SLOT_LOOKS
+from backupkit.plots.style import SLOT_STYLES
 from backupkit.report.facts import Link, Matrix, MatrixBlock, MatrixRow, Trend, TrendDay
-from backupkit.report.pictures import picture
+from backupkit.report.figures import embed_figure
 
 __all__ = ["matrix", "trend_of"]
 
@@ -55,11 +55,11 @@ def trend_of(assessment: Assessment) -> Trend:
             else f"; on {day(newest)}, the last day: {_share(last)}."
         )
         finding = f"Worst on {day(worst)}: {_share(low)} of the time inside the RPO, strict{ending}"
-    drawn = plots.compliance(assessment.intervals, start=assessment.start, end=assessment.end)
+    ax = plots.compliance(assessment.intervals, start=assessment.start, end=assessment.end)
     return Trend(
-        picture=picture(drawn, f"Share of the appliances that were compliant. {finding}"),
+        picture=embed_figure(ax, f"Share of the appliances that were compliant. {finding}"),
         finding=finding,
-        days=tuple(_day(when, row) for when, row in counted[::-1].iterrows()),
+        days=tuple(_day(time, row) for time, row in counted[::-1].iterrows()),
     )
 
 
@@ -68,18 +68,18 @@ def _share(row: pd.Series) -> str:
     return ratio(hours(row["compliant"]), hours(in_scope), "h")
 
 
-def _day(when: object, row: pd.Series) -> TrendDay:
-    moment = pd.Timestamp(when)  # type: ignore[arg-type] # the index holds times
+def _day(label: object, row: pd.Series) -> TrendDay:
+    time = pd.Timestamp(label)  # type: ignore[arg-type] # the index holds times
     in_scope = row["compliant"] + row["breach"] + row["unknown"]
     return TrendDay(
-        day=f"{moment:%Y-%m-%d}",
+        day=f"{time:%Y-%m-%d}",
         share=_share(row),
         unknown=ratio(hours(row["unknown"]), hours(in_scope), "h"),
         met=int(row["slots_met"]),
         rescued=int(row["slots_rescued"]),
         late=int(row["slots_late"]),
         missed=sum(int(row[f"slots_{state}"]) for state in _MISSED),
-        unread=int(row["slots_unknown"]),
+        unknown_slots=int(row["slots_unknown"]),
     )
 
 
@@ -101,55 +101,57 @@ def matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
         site if there are several, else per group; the block with the worst appliance is first.
     """
     table = nights(assessment.slots)
-    shown = table
+    visible = table
     if len(table) > _SMALL_FLEET:
-        shown = table[table.isin([*_MISSED, "unknown", "late"]).any(axis="columns")][:_MATRIX_ROWS]
-    days = [pd.Timestamp(when) for when in shown.columns]
-    states = dict(zip(shown.index.tolist(), shown.to_numpy(dtype=object).tolist(), strict=True))
+        incomplete = table.isin([*_MISSED, "unknown", "late"]).any(axis="columns")
+        visible = table[incomplete][:_MATRIX_ROWS]
+    days = [pd.Timestamp(time) for time in visible.columns]
+    states = dict(zip(visible.index.tolist(), visible.to_numpy(dtype=object).tolist(), strict=True))
     used = {state for row in states.values() for state in row if isinstance(state, str)}
     recent = days[-_MATRIX_DAYS:]
     blocks: dict[str, list[MatrixRow]] = {}
-    place = _places(assessment.appliances.loc[list(states)])
+    block_names = _block_names(assessment.appliances.loc[list(states)])
     for name, row in states.items():
-        blocks.setdefault(place[name], []).append(
+        blocks.setdefault(block_names[name], []).append(
             MatrixRow(
                 appliance=links[name],
                 cells=tuple(_cell(state) for state in row[-_MATRIX_DAYS:]),
-                words=_words(row, days),
+                summary=_summary(row, days),
             )
         )
     return Matrix(
-        days=tuple(f"{when.day:02}" for when in recent),
+        days=tuple(f"{time.day:02}" for time in recent),
         first=day(recent[0]) if recent else "",
         last=day(recent[-1]) if recent else "",
         blocks=tuple(MatrixBlock(name, tuple(rows)) for name, rows in blocks.items()),
-        more=len(table) - len(shown),
+        omitted=len(table) - len(visible),
         legend=tuple(
-            (state, look.symbol, look.label) for state, look in SLOT_LOOKS.items() if state in used
+            (state, look.symbol, look.label) for state, look in SLOT_STYLES.items() if state in used
         ),
     )
 
 
-def _places(appliances: pd.DataFrame) -> dict[str, str]:
+def _block_names(appliances: pd.DataFrame) -> dict[str, str]:
     """Return each appliance's site; its group if all sites are equal; "" if groups are too."""
-    for column, word in (("site", "no site"), ("group", "no group")):
-        texts = [tidy(text, limit=80) or word for text in appliances[column]]
-        if len(set(texts)) > 1:
-            return dict(zip(appliances.index.astype(str), texts, strict=True))
+    for column, default in (("site", "no site"), ("group", "no group")):
+        names = [sanitise(text, limit=80) or default for text in appliances[column]]
+        if len(set(names)) > 1:
+            return dict(zip(appliances.index.astype(str), names, strict=True))
     return dict.fromkeys(appliances.index.astype(str), "")
 
 
 def _cell(state: object) -> tuple[str, str]:
-    return (state, SLOT_LOOKS[state].symbol) if isinstance(state, str) else ("none", " ")
+    return (state, SLOT_STYLES[state].symbol) if isinstance(state, str) else ("none", " ")
 
 
-def _words(states: list[object], days: list[pd.Timestamp]) -> str:
-    parts = []
-    for state in reversed(list(SLOT_LOOKS)):
-        when = [moment for moment, found in zip(days, states, strict=True) if found == state]
-        if not when:
+def _summary(states: list[object], days: list[pd.Timestamp]) -> str:
+    counts = []
+    for state in reversed(list(SLOT_STYLES)):
+        matches = [time for time, value in zip(days, states, strict=True) if value == state]
+        if not matches:
             continue
-        named = [day(moment) for moment in when[-_DAYS_NAMED:]] if state in _MISSED else []
-        last = f" ({'last ' if len(when) > len(named) else ''}{', '.join(named)})" if named else ""
-        parts.append(f"{len(when)} {SLOT_LOOKS[state].label}{last}")
-    return ", ".join(parts)
+        names = [day(time) for time in matches[-_DAYS_NAMED:]] if state in _MISSED else []
+        prefix = "last " if len(matches) > len(names) else ""
+        newest = f" ({prefix}{', '.join(names)})" if names else ""
+        counts.append(f"{len(matches)} {SLOT_STYLES[state].label}{newest}")
+    return ", ".join(counts)

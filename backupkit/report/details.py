@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 from backupkit.assessment import Assessment
-from backupkit.display.wording import tidy
+from backupkit.display.wording import sanitise
 from backupkit.policy.render import exclusion_rows, others_of, parameter_texts
 from backupkit.report.days import matrix, trend_of
 from backupkit.report.facts import Details, Link, LintFinding
@@ -47,48 +47,50 @@ def details_of(assessment: Assessment) -> Details:
         Texts and figures.
     """
     links = links_of(assessment)
-    listed, listed_more = sources(assessment, links)
-    lint = _lint(assessment, links)
+    data_sources, omitted_sources = sources(assessment, links)
+    findings = _configuration_findings(assessment, links)
     policy = assessment.policy
     return Details(
         trend=trend_of(assessment),
         matrix=matrix(assessment, links),
         load=load_of(assessment, links),
         sizes=sizes_of(assessment, links),
-        lint=lint[:_LINT],
-        lint_more=max(len(lint) - _LINT, 0),
+        lint=findings[:_LINT],
+        lint_omitted=max(len(findings) - _LINT, 0),
         lint_checked=assessment.verdict.in_scope + assessment.verdict.unobserved,
         appliances=appliance_facts(assessment, links),
-        sources=listed,
-        sources_more=listed_more,
+        sources=data_sources,
+        sources_omitted=omitted_sources,
         other_figures=figures_of(assessment.fleet, _OTHER_FIGURES),
         policy=tuple(parameter_texts(policy).items()),
-        policies=tuple((tidy(who, limit=80), numbers) for who, numbers in others_of(policy)),
+        policies=tuple((sanitise(name, limit=80), numbers) for name, numbers in others_of(policy)),
         windows=tuple(
-            (tidy(whom, limit=400), when or "always", tidy(reason, limit=400))
-            for whom, when, reason in exclusion_rows(policy)
+            (sanitise(scope, limit=400), period or "always", sanitise(reason, limit=400))
+            for scope, period, reason in exclusion_rows(policy)
         ),
-        again=(
+        reproduce_command=(
             f"backupkit report --as-of {assessment.now.isoformat()} "
             f"--start {assessment.start.isoformat()} --end {assessment.end.isoformat()}"
         ),
     )
 
 
-def _lint(assessment: Assessment, links: Mapping[str, Link]) -> tuple[LintFinding, ...]:
+def _configuration_findings(
+    assessment: Assessment, links: Mapping[str, Link]
+) -> tuple[LintFinding, ...]:
     """Group findings by severity and rule; the text is that of the first one."""
-    found = []
+    findings = []
     for (severity, rule), rows in assessment.lint.groupby(["severity", "rule"], sort=False):
         names = tuple(links[name] for name in rows["appliance"][:_NAMES] if name in links)
-        found.append(
+        findings.append(
             LintFinding(
                 severity=str(severity),
                 rule=str(rule),
-                finding=tidy(rows["finding"].iloc[0], limit=400),
-                advice=tidy(rows["advice"].iloc[0], limit=400),
+                finding=sanitise(rows["finding"].iloc[0], limit=400),
+                advice=sanitise(rows["advice"].iloc[0], limit=400),
                 count=len(rows),
                 names=names,
-                more=len(rows) - len(names),
+                omitted=len(rows) - len(names),
             )
         )
-    return tuple(found)
+    return tuple(findings)

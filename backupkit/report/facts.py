@@ -2,20 +2,22 @@
 
 from dataclasses import dataclass
 
-from backupkit.display.wording import STATE_WORDS
+from backupkit.display.wording import STATE_LABELS
 
 __all__ = [
-    "STATE_WORDS",
-    "Act",
+    "STATE_LABELS",
+    "ActionItem",
     "ApplianceFacts",
     "Change",
     "ChangeGroup",
     "Changes",
     "Count",
+    "DataSource",
     "Details",
     "Exclusion",
     "Figure",
     "Growth",
+    "JobRow",
     "LateStart",
     "Link",
     "LintFinding",
@@ -25,16 +27,14 @@ __all__ = [
     "MatrixRow",
     "Outlier",
     "Picture",
-    "Run",
     "Running",
     "Signature",
     "Sizes",
-    "Source",
     "Summary",
     "TargetLoad",
     "Trend",
     "TrendDay",
-    "Unread",
+    "Unreachable",
 ]
 
 
@@ -60,7 +60,7 @@ class Count:
     """Number of appliances in a state, and the anchor of the first one; "" without one."""
 
     state: str
-    word: str
+    label: str
     number: int
     anchor: str
 
@@ -78,12 +78,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class ChangeGroup:
-    """Changes of one kind; `more` is the number of omitted ones."""
+    """Changes of one kind; `omitted` is the number of omitted ones."""
 
     kind: str
     count: int
     changes: tuple[Change, ...]
-    more: int
+    omitted: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +97,12 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class ActionItem:
     """Action item: an appliance that needs attention, and the next step."""
 
     appliance: Link
     state: str
-    word: str
+    label: str
     exposure: str
     last_success: str
     age: str
@@ -112,12 +112,12 @@ class Act:
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
+class Unreachable:
     """Unreachable appliance: its data are missing or out of date."""
 
     appliance: Link
     state: str
-    word: str
+    label: str
     since: str
     kind: str
     detail: str
@@ -128,7 +128,7 @@ class Unread:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Failure signature and the affected appliances; `more` is the number of omitted names."""
+    """Failure signature and the affected appliances; `omitted` is the number of omitted names."""
 
     text: str
     message_id: str
@@ -137,7 +137,7 @@ class Signature:
     share: str
     appliances: int
     names: tuple[Link, ...]
-    more: int
+    omitted: int
     first_seen: str
     last_seen: str
     builds: str
@@ -150,7 +150,7 @@ class MatrixRow:
 
     appliance: Link
     cells: tuple[tuple[str, str], ...]
-    words: str
+    summary: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,26 +165,26 @@ class MatrixBlock:
 class Matrix:
     """Slot states by appliance and day.
 
-    `days` holds the days of the month; `more` is the number of omitted appliances.
+    `days` holds the days of the month; `omitted` is the number of omitted appliances.
     """
 
     days: tuple[str, ...]
     first: str
     last: str
     blocks: tuple[MatrixBlock, ...]
-    more: int
+    omitted: int
     legend: tuple[tuple[str, str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class JobRow:
     """Job of an appliance."""
 
     start: str
     local: str
     duration: str
     outcome: str
-    word: str
+    label: str
     type: str
     size: str
     job_id: str
@@ -193,12 +193,12 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class ApplianceFacts:
-    """Assessment of one appliance and its newest jobs; `jobs` is the number of all its jobs."""
+    """Assessment of one appliance and its newest jobs; `job_count` counts all its jobs."""
 
     appliance: Link
-    place: str
+    site_and_group: str
     state: str
-    word: str
+    label: str
     reason: str
     exposure: str
     last_success: str
@@ -208,8 +208,8 @@ class ApplianceFacts:
     strikes: str
     schedules: tuple[str, ...]
     zone: str
-    runs: tuple[Run, ...]
-    jobs: int
+    jobs: tuple[JobRow, ...]
+    job_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +231,7 @@ class TrendDay:
     rescued: int
     late: int
     missed: int
-    unread: int
+    unknown_slots: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,9 +250,9 @@ class TargetLoad:
     name: str
     appliances: str
     runs: str
-    most: str
-    planned: str
-    sent: str
+    peak: str
+    scheduled_peak: str
+    bytes_sent: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +263,7 @@ class Running:
     start: str
     elapsed: str
     progress: str
-    usual: str
+    typical_duration: str
     remark: str
     message: str
 
@@ -283,13 +283,13 @@ class Load:
     """Running jobs, start delays of the last day, and load of the backup targets."""
 
     running: tuple[Running, ...]
-    running_more: int
-    punctual: str
+    running_omitted: int
+    start_summary: str
     starts: tuple[LateStart, ...]
     picture: Picture | None
     finding: str
     targets: tuple[TargetLoad, ...]
-    targets_more: int
+    targets_omitted: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +309,7 @@ class Growth:
     """Growth of the backups of one appliance."""
 
     appliance: Link
-    typical: str
+    typical_size: str
     share: str
     footprint: str
 
@@ -321,9 +321,9 @@ class Sizes:
     picture: Picture | None
     finding: str
     outliers: tuple[Outlier, ...]
-    outliers_more: int
+    outliers_omitted: int
     growths: tuple[Growth, ...]
-    learnt: str
+    baseline_note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,11 +336,11 @@ class LintFinding:
     advice: str
     count: int
     names: tuple[Link, ...]
-    more: int
+    omitted: int
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class DataSource:
     """Data basis of the assessment of one appliance."""
 
     appliance: Link
@@ -371,16 +371,16 @@ class Details:
     load: Load
     sizes: Sizes
     lint: tuple[LintFinding, ...]
-    lint_more: int
+    lint_omitted: int
     lint_checked: int
     appliances: tuple[ApplianceFacts, ...]
-    sources: tuple[Source, ...]
-    sources_more: int
+    sources: tuple[DataSource, ...]
+    sources_omitted: int
     other_figures: tuple[Figure, ...]
     policy: tuple[tuple[str, str], ...]
     policies: tuple[tuple[str, str], ...]
     windows: tuple[tuple[str, str, str], ...]
-    again: str
+    reproduce_command: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,19 +395,19 @@ class Summary:
     generated: str
     data_until: str
     data_version: str
-    check: str
+    verify_command: str
     policy: str
     counts: tuple[Count, ...]
     changes: Changes | None
     figures: tuple[Figure, ...]
-    acts: tuple[Act, ...]
-    acts_more: int
-    unread: tuple[Unread, ...]
-    unread_more: int
+    action_items: tuple[ActionItem, ...]
+    action_items_omitted: int
+    unreachable: tuple[Unreachable, ...]
+    unreachable_omitted: int
     finding: str
     failed_jobs: int
     signatures: tuple[Signature, ...]
-    signatures_more: int
+    signatures_omitted: int
     shared: tuple[str, ...]
     exclusions: tuple[Exclusion, ...]
     versions: str

@@ -76,19 +76,19 @@ def write_key(path: Path, secret: bytes, aliases: Mapping[str, str]) -> None:
     OutputError
         If the file cannot be written.
     """
-    told = {"secret": secret.hex(), "aliases": dict(sorted(aliases.items()))}
-    content = json.dumps(told, indent=1, ensure_ascii=False).encode() + b"\n"
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    document = {"secret": secret.hex(), "aliases": dict(sorted(aliases.items()))}
+    content = json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.unlink(missing_ok=True)
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER)
+        temporary.unlink(missing_ok=True)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(handle)
-        part.replace(path)
+        temporary.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise OutputError(
             f"The key file {path} cannot be written: {error.strerror}. Name another place: without "
             "it nobody can tell what the aliases stand for."

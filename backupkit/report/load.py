@@ -7,10 +7,18 @@ import pandas as pd
 from backupkit import plots
 from backupkit.analysis import target_of
 from backupkit.assessment import Assessment
-from backupkit.display.wording import NO_DATA, instant, number, ratio, size, span, tidy
+from backupkit.display.wording import (
+    NO_DATA,
+    format_duration,
+    format_number,
+    format_timestamp,
+    ratio,
+    sanitise,
+    size,
+)
 from backupkit.report.facts import LateStart, Link, Load, Picture, Running, TargetLoad
+from backupkit.report.figures import embed_figure
 from backupkit.report.messages import messages_text
-from backupkit.report.pictures import picture
 
 __all__ = ["load_of"]
 
@@ -39,46 +47,46 @@ def load_of(assessment: Assessment, links: Mapping[str, Link]) -> Load:
     jobs = assessment.jobs
     running = jobs[(jobs["outcome"] == "open") & jobs["vanished_at"].isna()]
     running = running.sort_values("start_time", kind="stable")
-    punctual, starts = _starts(assessment, links)
+    start_summary, starts = _starts(assessment, links)
     loads = assessment.loads
-    shown, finding = _picture(assessment)
+    figure, finding = _picture(assessment)
     return Load(
         running=tuple(
             _running(job, assessment, links) for _, job in running.head(_RUNNING).iterrows()
         ),
-        running_more=max(len(running) - _RUNNING, 0),
-        punctual=punctual,
+        running_omitted=max(len(running) - _RUNNING, 0),
+        start_summary=start_summary,
         starts=starts,
-        picture=shown,
+        picture=figure,
         finding=finding,
         targets=tuple(
             TargetLoad(
-                name=tidy(name, limit=120),
-                appliances=number(row["appliances"]),
-                runs=number(row["runs"]),
-                most=_at_once(row["most"], row["most_at"]),
-                planned=_at_once(row["planned"], row["planned_at"]),
-                sent=size(row["sent"]),
+                name=sanitise(name, limit=120),
+                appliances=format_number(row["appliances"]),
+                runs=format_number(row["runs"]),
+                peak=_format_peak(row["most"], row["most_at"]),
+                scheduled_peak=_format_peak(row["planned"], row["planned_at"]),
+                bytes_sent=size(row["sent"]),
             )
             for name, row in loads.head(_TARGETS).iterrows()
         ),
-        targets_more=max(len(loads) - _TARGETS, 0),
+        targets_omitted=max(len(loads) - _TARGETS, 0),
     )
 
 
 def _running(job: pd.Series, assessment: Assessment, links: Mapping[str, Link]) -> Running:
-    odd = assessment.anomalies
-    own = odd[(odd["appliance"] == job["appliance"]) & (odd["job_id"] == job["job_id"])]
-    last = messages_text(job["messages"]).rpartition("\n")[2]
-    usual = assessment.baselines["typical_duration"].get(job["appliance"], pd.NaT)
+    rows = assessment.anomalies
+    anomalies = rows[(rows["appliance"] == job["appliance"]) & (rows["job_id"] == job["job_id"])]
+    last_message = messages_text(job["messages"]).rpartition("\n")[2]
+    typical_duration = assessment.baselines["typical_duration"].get(job["appliance"], pd.NaT)
     return Running(
         appliance=links[job["appliance"]],
-        start=instant(job["start_time"]),
-        elapsed=span(assessment.now - job["start_time"]),
+        start=format_timestamp(job["start_time"]),
+        elapsed=format_duration(assessment.now - job["start_time"]),
         progress=NO_DATA if pd.isna(job["progress"]) else f"at {job['progress']:.0f} %",
-        usual=span(usual),
-        remark="; ".join(tidy(rule, limit=200) for rule in own["rule"]),
-        message=tidy(last, limit=300),
+        typical_duration=format_duration(typical_duration),
+        remark="; ".join(sanitise(rule, limit=200) for rule in anomalies["rule"]),
+        message=sanitise(last_message, limit=300),
     )
 
 
@@ -86,23 +94,28 @@ def _starts(assessment: Assessment, links: Mapping[str, Link]) -> tuple[str, tup
     """Compare the starts of the jobs of the last day with their slots."""
     slots = assessment.slots
     recent = slots[(slots["slot"] >= assessment.end - _DAY) & slots["job_id"].notna()]
-    began = assessment.jobs[["appliance", "job_id", "start_time"]]
-    both = recent.merge(began, on=["appliance", "job_id"])
-    if both.empty:
+    starts = assessment.jobs[["appliance", "job_id", "start_time"]]
+    matched = recent.merge(starts, on=["appliance", "job_id"])
+    if matched.empty:
         return "In the last day no run of a schedule began.", ()
-    off = (both["start_time"] - both["slot"]).rename("off")
-    odd = both.join(off)[off.abs() > _PUNCTUAL]
-    told = ratio(len(both) - len(odd), len(both), "runs")
-    far = odd.iloc[(-odd["off"].abs()).argsort(kind="stable")].head(_STARTS)
-    return f"In the last day {told} began within 5 min of their time.", tuple(
+    delay = (matched["start_time"] - matched["slot"]).rename("delay")
+    off_schedule = matched.join(delay)[delay.abs() > _PUNCTUAL]
+    punctual = ratio(len(matched) - len(off_schedule), len(matched), "runs")
+    order = (-off_schedule["delay"].abs()).argsort(kind="stable")
+    largest = off_schedule.iloc[order].head(_STARTS)
+    return f"In the last day {punctual} began within 5 min of their time.", tuple(
         LateStart(
             appliance=links[row["appliance"]],
-            planned=instant(row["slot"]),
-            started=instant(row["start_time"]),
-            delay=f"{span(abs(row['off']))} {'late' if row['off'] > pd.Timedelta(0) else 'early'}",
+            planned=format_timestamp(row["slot"]),
+            started=format_timestamp(row["start_time"]),
+            delay=_format_delay(row["delay"]),
         )
-        for _, row in far.iterrows()
+        for _, row in largest.iterrows()
     )
+
+
+def _format_delay(delay: pd.Timedelta) -> str:
+    return f"{format_duration(abs(delay))} {'late' if delay > pd.Timedelta(0) else 'early'}"
 
 
 def _picture(assessment: Assessment) -> tuple[Picture | None, str]:
@@ -111,18 +124,18 @@ def _picture(assessment: Assessment) -> tuple[Picture | None, str]:
         return None, "No job of this period tells where it went."
     top = loads.iloc[0]
     finding = (
-        f"Busiest: {tidy(loads.index[0], limit=120)}, at most "
-        f"{_at_once(top['most'], top['most_at'])}."
+        f"Busiest: {sanitise(loads.index[0], limit=120)}, at most "
+        f"{_format_peak(top['most'], top['most_at'])}."
     )
     jobs = assessment.jobs
     ran = (jobs["start_time"] < assessment.end) & ~(jobs["end_time"] < assessment.start)
     inside = jobs.loc[ran, ["location", "start_time", "end_time", "vanished_at"]]
-    places = {where: target_of(where) for where in inside["location"].dropna().unique()}
-    drawn = plots.load(inside.assign(target=inside["location"].map(places)), loads=loads)
-    return picture(drawn, f"Jobs that ran at once on each backup target. {finding}"), finding
+    targets = {location: target_of(location) for location in inside["location"].dropna().unique()}
+    ax = plots.load(inside.assign(target=inside["location"].map(targets)), loads=loads)
+    return embed_figure(ax, f"Jobs that ran at once on each backup target. {finding}"), finding
 
 
-def _at_once(most: object, when: pd.Timestamp) -> str:
-    if pd.isna(most) or pd.isna(when):  # type: ignore[call-overload] # a cell of a frame
+def _format_peak(peak: object, time: pd.Timestamp) -> str:
+    if pd.isna(peak) or pd.isna(time):  # type: ignore[call-overload] # a cell of a frame
         return NO_DATA
-    return f"{most:,} at once ({instant(when)} UTC)"
+    return f"{peak:,} at once ({format_timestamp(time)} UTC)"

@@ -18,7 +18,7 @@ __all__ = ["compose", "subject"]
 
 _WORST: Final = 25
 _WORST_IN_TEXT: Final = 10
-_UNREAD: Final = 10
+_UNREACHABLE: Final = 10
 _SIGNATURES: Final = 5
 _TEXT: Final = 300  # characters of a reason
 _BAR: Final = 20
@@ -56,12 +56,12 @@ def subject(assessment: Assessment) -> str:
     '[UNKNOWN 1] vCenter backups 2026-11-09 - 0/1 ok'
     """
     verdict = assessment.verdict
-    unread = verdict.unknown + verdict.unobserved
+    unknown = verdict.unknown + verdict.unobserved
     if verdict.state == "compliant":
         tag = "OK"
     else:
-        counts = (("BREACH", verdict.breach), ("UNKNOWN", unread))
-        tag = " | ".join(f"{word} {count:,}" for word, count in counts if count) or "UNKNOWN"
+        counts = (("BREACH", verdict.breach), ("UNKNOWN", unknown))
+        tag = " | ".join(f"{label} {count:,}" for label, count in counts if count) or "UNKNOWN"
     good = f"{verdict.compliant:,}/{verdict.in_scope + verdict.unobserved:,} ok"
     return f"[{tag}] vCenter backups {assessment.end:%Y-%m-%d} - {good}"
 
@@ -103,14 +103,19 @@ def compose(
     summary = summarize(assessment, comparison)
     values = {
         "s": summary,
-        "acts": summary.acts[:_WORST],
-        "acts_more": summary.acts_more + len(summary.acts[_WORST:]),
-        "worst": summary.acts[:_WORST_IN_TEXT],
-        "worst_more": summary.acts_more + len(summary.acts[_WORST_IN_TEXT:]),
-        "unread": summary.unread[:_UNREAD],
-        "unread_more": summary.unread_more + len(summary.unread[_UNREAD:]),
-        "signatures": [(_bar(one.jobs, summary.failed_jobs), one) for one in summary.signatures][
-            :_SIGNATURES
+        "action_items": summary.action_items[:_WORST],
+        "action_items_omitted": summary.action_items_omitted + len(summary.action_items[_WORST:]),
+        "worst": summary.action_items[:_WORST_IN_TEXT],
+        "worst_omitted": (
+            summary.action_items_omitted + len(summary.action_items[_WORST_IN_TEXT:])
+        ),
+        "unreachable": summary.unreachable[:_UNREACHABLE],
+        "unreachable_omitted": (
+            summary.unreachable_omitted + len(summary.unreachable[_UNREACHABLE:])
+        ),
+        "signatures": [
+            (_bar(signature.jobs, summary.failed_jobs), signature)
+            for signature in summary.signatures[:_SIGNATURES]
         ],
         "names": [path.name for path in attachments],
         "limit": _TEXT,
@@ -118,8 +123,8 @@ def compose(
     }
     message = EmailMessage()
     message["Subject"] = subject(assessment)
-    moment = pd.Timestamp.now("UTC") if date is None else date
-    message["Date"] = format_datetime(moment.to_pydatetime())
+    time = pd.Timestamp.now("UTC") if date is None else date
+    message["Date"] = format_datetime(time.to_pydatetime())
     message["Message-ID"] = make_msgid(domain="backupkit.invalid")
     message["List-Id"] = "vCenter backup reports <reports.backupkit.invalid>"
     message["Auto-Submitted"] = "auto-generated"
@@ -139,7 +144,7 @@ def compose(
     return message
 
 
-def _bar(part: int, whole: int) -> str:
+def _bar(count: int, total: int) -> str:
     """Draw a share as a bar of characters, for mail readers without graphics.
 
     Examples
@@ -147,4 +152,4 @@ def _bar(part: int, whole: int) -> str:
     >>> _bar(1, 4), _bar(1, 1000)
     ('█████', '▏')
     """
-    return "█" * round(_BAR * part / whole) or "▏"
+    return "█" * round(_BAR * count / total) or "▏"

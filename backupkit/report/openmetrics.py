@@ -123,12 +123,12 @@ def _metrics(assessment: Assessment) -> Iterator[Metric]:
         ("state",),
         [((state,), getattr(verdict, state)) for state in STATES],
     )
-    for name, moment, told in (
+    for name, time, description in (
         ("judged_timestamp", assessment.now, "The moment of the judgement."),
         ("period_start_timestamp", assessment.start, "Where the period begins."),
         ("period_end_timestamp", assessment.end, "Where the period ends."),
     ):
-        yield _gauge(name, told, (), [((), moment)], unit="seconds")
+        yield _gauge(name, description, (), [((), time)], unit="seconds")
     for column in ("value", "numerator", "denominator"):
         name = "fleet_ratio" if column == "value" else f"fleet_{column}"
         rows = zip(assessment.fleet.index, assessment.fleet["unit"], strict=True)
@@ -138,47 +138,47 @@ def _metrics(assessment: Assessment) -> Iterator[Metric]:
 
 
 def _appliances(assessment: Assessment) -> Iterator[Metric]:
-    facts = assessment.appliances
+    appliances = assessment.appliances
     members = [
         tuple("" if pd.isna(text) else str(text) for text in row)
-        for row in zip(facts.index, facts["site"], facts["group"], strict=True)
+        for row in zip(appliances.index, appliances["site"], appliances["group"], strict=True)
     ]
     yield _gauge(
         "appliance_state",
         "1 for the state of each appliance.",
         (*_MEMBER, "state"),
-        [((*member, state), 1) for member, state in zip(members, facts["state"], strict=True)],
+        [((*member, state), 1) for member, state in zip(members, appliances["state"], strict=True)],
     )
-    for name, (column, unit, told) in _COLUMNS.items():
-        samples = zip(members, facts[column], strict=True)
-        yield _gauge(f"appliance_{name}", told, _MEMBER, samples, unit=unit)
-    seen = assessment.coverage["last_ok"].reindex(facts.index)
+    for name, (column, unit, description) in _COLUMNS.items():
+        samples = zip(members, appliances[column], strict=True)
+        yield _gauge(f"appliance_{name}", description, _MEMBER, samples, unit=unit)
+    last_ok = assessment.coverage["last_ok"].reindex(appliances.index)
     yield _gauge(
         "appliance_last_read_timestamp",
         "When the appliance was last read.",
         _MEMBER,
-        zip(members, seen, strict=True),
+        zip(members, last_ok, strict=True),
         unit="seconds",
     )
 
 
 def _gauge(
     name: str,
-    told: str,
+    description: str,
     labels: tuple[str, ...],
     samples: Iterable[tuple[tuple[str, ...], Any]],
     *,
     unit: str = "",
 ) -> Metric:
     """Return a gauge of the samples that have a value."""
-    gauge = GaugeMetricFamily(f"backupkit_{name}", told, labels=labels, unit=unit)
-    for member, value in samples:
+    gauge = GaugeMetricFamily(f"backupkit_{name}", description, labels=labels, unit=unit)
+    for label_values, value in samples:
         if not pd.isna(value):
-            gauge.add_metric(member, _plain(value))
+            gauge.add_metric(label_values, _to_float(value))
     return gauge
 
 
-def _plain(value: Any) -> float:  # noqa: ANN401 # times, spans and numbers
+def _to_float(value: Any) -> float:  # noqa: ANN401 # times, durations and numbers
     if isinstance(value, pd.Timestamp):
         return value.timestamp()
     if isinstance(value, pd.Timedelta):

@@ -15,7 +15,7 @@ from backupkit.display import style_sheet
 from backupkit.policy.render import digest_of
 from backupkit.report.details import details_of
 from backupkit.report.facts import Summary
-from backupkit.report.pictures import image
+from backupkit.report.figures import data_uri
 from backupkit.report.summary import summarize
 
 __all__ = ["fragment", "page", "render", "style_sheet"]
@@ -49,8 +49,8 @@ def page(
         HTML.
     """
     summary = summarize(assessment, comparison)
-    paper = f"{_own('report.css')}{_page_rule(summary)}"
-    script = _own("sift.js")
+    print_css = f"{_read_resource('report.css')}{_page_rule(summary)}"
+    script = _read_resource("tables.js")
     return render(
         "page.html",
         s=summary,
@@ -62,11 +62,11 @@ def page(
         many=len(assessment.appliances) > _MANY,
         policy_digest=digest_of(assessment.policy),
         style_hash=_hash(style_sheet()),
-        paper=Markup(paper),  # noqa: S704 # our own file, and times
-        paper_hash=_hash(paper),
+        print_css=Markup(print_css),  # noqa: S704 # our own file, and times
+        print_css_hash=_hash(print_css),
         script=Markup(script),  # noqa: S704 # our own file
         script_hash=_hash(script),
-        whole=True,
+        is_full_page=True,
     )
 
 
@@ -89,7 +89,7 @@ def fragment(assessment: Assessment, comparison: Comparison | None = None) -> st
         "fragment.html",
         s=summarize(assessment, comparison),
         figure=_pareto(assessment),
-        whole=False,
+        is_full_page=False,
     )
 
 
@@ -113,19 +113,19 @@ def render(template: str, /, **values: Any) -> str:  # noqa: ANN401 # a template
 
 
 @cache
-def _own(name: str) -> str:
+def _read_resource(name: str) -> str:
     """Read a file of this package."""
     return files("backupkit.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _page_rule(summary: Summary) -> str:
     """Return the CSS rule that prints page numbers and the report's period."""
-    told = f"Backups {summary.period}, as of {summary.generated} UTC"
+    text = f"Backups {summary.period}, as of {summary.generated} UTC"
     if summary.data_version:  # space is short: only the first digits
-        told += f", history {summary.data_version[:16]}"
+        text += f", history {summary.data_version[:16]}"
     return (
         "@page { margin: 14mm 12mm 16mm;"
-        f' @bottom-left {{ content: "{told}"; font: 8pt sans-serif; color: #444; }}'
+        f' @bottom-left {{ content: "{text}"; font: 8pt sans-serif; color: #444; }}'
         ' @bottom-right { content: counter(page) " of " counter(pages); font: 8pt sans-serif; '
         "color: #444; } }"
     )
@@ -149,4 +149,4 @@ def _hash(text: str) -> str:
 
 def _pareto(assessment: Assessment) -> str:
     """Draw the failure signatures as a data URI; return "" if no job failed."""
-    return "" if assessment.failures.empty else image(plots.failures(assessment.failures))
+    return "" if assessment.failures.empty else data_uri(plots.failures(assessment.failures))

@@ -56,30 +56,30 @@ def policy_document(policy: Policy) -> dict[str, Any]:
         "numbers": _numbers(policy),
         "changes": _changes(policy),
         "named": [
-            {"name": name, "numbers": _numbers(one), "changes": _changes(one)}
-            for name, one in policy.named.items()
+            {"name": name, "numbers": _numbers(named), "changes": _changes(named)}
+            for name, named in policy.named.items()
         ],
         "groups": [{"group": group, "policy": name} for group, name in policy.groups.items()],
         "appliances": [
             {
-                name: getattr(one, name)
+                name: getattr(member, name)
                 for name in ("appliance", "host", "site", "group", "timezone", "exclude", "policy")
             }
-            for one in policy.members
+            for member in policy.members
         ],
-        "exclusions": [_exclusion(one) for one in policy.exclusions],
+        "exclusions": [_exclusion(exclusion) for exclusion in policy.exclusions],
     }
 
 
 def _numbers(policy: Policy) -> dict[str, Any]:
-    return {_key(name): _plain(getattr(policy, name)) for name in NUMBERS}
+    return {_key(name): _to_json_value(getattr(policy, name)) for name in NUMBERS}
 
 
 def _key(name: str) -> str:
     return f"{name}_seconds" if NUMBERS[name].startswith("span") else name
 
 
-def _plain(value: object) -> object:
+def _to_json_value(value: object) -> object:
     match value:
         case timedelta():
             return value.total_seconds()
@@ -93,21 +93,21 @@ def _plain(value: object) -> object:
 
 def _changes(policy: Policy) -> list[dict[str, Any]]:
     return [
-        {"valid_from": when.isoformat(), "numbers": _numbers(one)}
-        for when, one in policy.changes.items()
+        {"valid_from": time.isoformat(), "numbers": _numbers(changed)}
+        for time, changed in policy.changes.items()
     ]
 
 
 def _exclusion(exclusion: Exclusion) -> dict[str, Any]:
     return {
         "reason": exclusion.reason,
-        "start": _moment(exclusion.start),
-        "end": _moment(exclusion.end),
+        "start": _iso_time(exclusion.start),
+        "end": _iso_time(exclusion.end),
         "appliances": sorted(exclusion.appliances),
         "groups": sorted(exclusion.groups),
         "sites": sorted(exclusion.sites),
     }
 
 
-def _moment(moment: pd.Timestamp | None) -> str | None:
-    return None if moment is None else moment.isoformat()
+def _iso_time(time: pd.Timestamp | None) -> str | None:
+    return None if time is None else time.isoformat()

@@ -12,9 +12,9 @@ from backupkit.policy import Exclusion, Member, Policy
 from backupkit.report.aliases import Aliases
 from backupkit.tables.contract import MESSAGES, TEXTS
 
-__all__ = ["PLAIN", "Redacted", "redact"]
+__all__ = ["NOT_SENSITIVE", "Redacted", "redact"]
 
-PLAIN: Final = frozenset(
+NOT_SENSITIVE: Final = frozenset(
     {
         *("job_id", "message_id", "build", "builds", "version", "api"),
         *("timezone", "timezone_source", "days", "parts"),
@@ -86,30 +86,30 @@ def _names(assessment: Assessment) -> dict[str, set[str]]:
     """Return the known names by kind."""
     policy, rows = assessment.policy, assessment.appliances
     members, exclusions = policy.members, policy.exclusions
-    places: set[str] = set()
+    locations: set[str] = set()
     for frame, column in ((assessment.jobs, "location"), (assessment.schedules, "location")):
-        places.update(frame[column].dropna().unique())
-    hosts, users = {one.host for one in members if one.host}, set()
-    for parts in map(_split, places):
-        hosts |= {parts[0]} if parts[0] else set()
-        users |= {parts[1]} if parts[1] else set()
+        locations.update(frame[column].dropna().unique())
+    hosts, users = {member.host for member in members if member.host}, set()
+    for host, user in map(_host_and_user, locations):
+        hosts |= {host} if host else set()
+        users |= {user} if user else set()
     return {
         "appliance": {
             *map(str, rows.index),
             *map(str, assessment.coverage.index),
-            *(one.appliance for one in members),
-            *(name for one in exclusions for name in one.appliances),
+            *(member.appliance for member in members),
+            *(name for exclusion in exclusions for name in exclusion.appliances),
         },
-        "host": {name.lower() for host in hosts for name in _parts(host)},
+        "host": {name.lower() for host in hosts for name in _host_names(host)},
         "site": {
             *rows["site"].dropna(),
-            *(one.site for one in members if one.site),
-            *(name for one in exclusions for name in one.sites),
+            *(member.site for member in members if member.site),
+            *(name for exclusion in exclusions for name in exclusion.sites),
         },
         "group": {
             *rows["group"].dropna(),
-            *(one.group for one in members if one.group),
-            *(name for one in exclusions for name in one.groups),
+            *(member.group for member in members if member.group),
+            *(name for exclusion in exclusions for name in exclusion.groups),
             *policy.groups,
         },
         "user": users,
@@ -120,7 +120,7 @@ def _names(assessment: Assessment) -> dict[str, set[str]]:
     }
 
 
-def _split(location: str) -> tuple[str | None, str | None]:
+def _host_and_user(location: str) -> tuple[str | None, str | None]:
     """Return host and user of a location; None where missing."""
     try:
         parts = urlsplit(location)
@@ -129,7 +129,7 @@ def _split(location: str) -> tuple[str | None, str | None]:
     return parts.hostname, parts.username
 
 
-def _parts(host: str) -> Iterator[str]:
+def _host_names(host: str) -> Iterator[str]:
     """Yield a host's full name, its first label unless it has only letters, and its domain."""
     yield host
     label, _, domain = host.partition(".")
@@ -143,8 +143,8 @@ def _parts(host: str) -> Iterator[str]:
 def _frame(frame: pd.DataFrame, aliases: Aliases) -> pd.DataFrame:
     """Replace names in each column that may hold some."""
     flat = frame.reset_index() if frame.index.name is not None else frame
-    changed = {str(name): _column(flat, str(name), aliases) for name in flat}
-    redacted = pd.DataFrame(changed, index=flat.index)
+    columns = {str(name): _column(flat, str(name), aliases) for name in flat}
+    redacted = pd.DataFrame(columns, index=flat.index)
     return redacted if frame.index.name is None else redacted.set_index(frame.index.name)
 
 
@@ -152,18 +152,21 @@ def _column(flat: pd.DataFrame, name: str, aliases: Aliases) -> pd.Series:
     column = flat[name]
     if column.dtype == MESSAGES:
         return _messages(column, aliases)
-    if column.dtype == TEXTS and name not in PLAIN:
-        way = aliases.location if name == "targets" else _way("appliance", aliases)
-        lists = [[way(text) for text in cell] if _given(cell) else None for cell in column.array]
+    if column.dtype == TEXTS and name not in NOT_SENSITIVE:
+        redact_text = aliases.location if name == "targets" else _redactor_for("appliance", aliases)
+        lists = [
+            [redact_text(text) for text in cell] if _is_list(cell) else None
+            for cell in column.array
+        ]
         return pd.Series(lists, column.index, TEXTS)
-    if column.dtype != "str" or name in PLAIN:
+    if column.dtype != "str" or name in NOT_SENSITIVE:
         return column
     if "by" in flat and name in {"name", "value"}:
         return _by_kind(flat["by"], column, aliases)
-    return _mapped(column, _way(name, aliases))
+    return _map_unique(column, _redactor_for(name, aliases))
 
 
-def _way(name: str, aliases: Aliases) -> Callable[[str], str]:
+def _redactor_for(name: str, aliases: Aliases) -> Callable[[str], str]:
     """Return the function that redacts the texts of a column; free text by default."""
     if name in {"appliance", "site", "group"}:
         return lambda text: aliases.name(name, text)
@@ -178,47 +181,52 @@ def _by_kind(kinds: pd.Series, column: pd.Series, aliases: Aliases) -> pd.Series
     for kind in kinds.unique():
         if kind != "build":
             of_kind = (kinds == kind).to_numpy()
-            redacted[of_kind] = _mapped(column[of_kind], _way(kind, aliases))
+            redacted[of_kind] = _map_unique(column[of_kind], _redactor_for(kind, aliases))
     return redacted
 
 
-def _mapped(column: pd.Series, way: Callable[[str], str]) -> pd.Series:
+def _map_unique(column: pd.Series, redact_text: Callable[[str], str]) -> pd.Series:
     """Redact each distinct text once."""
-    swaps = {text: way(text) for text in column.dropna().unique()}
-    return column.map(swaps).astype("str")
+    replacements = {text: redact_text(text) for text in column.dropna().unique()}
+    return column.map(replacements).astype("str")
 
 
 def _messages(column: pd.Series, aliases: Aliases) -> pd.Series:
-    known: dict[Hashable, dict[str, Any]] = {}
+    cache: dict[Hashable, dict[str, Any]] = {}
 
     def redacted(message: Mapping[str, Any]) -> dict[str, Any]:
-        said = (message["id"], message["default_message"], message["localized"])
-        key = (*said, None if message["args"] is None else tuple(message["args"]))
-        if key not in known:
-            known[key] = aliases.message(message)
-        return known[key]
+        texts = (message["id"], message["default_message"], message["localized"])
+        key = (*texts, None if message["args"] is None else tuple(message["args"]))
+        if key not in cache:
+            cache[key] = aliases.message(message)
+        return cache[key]
 
-    cells = [[redacted(one) for one in cell] if _given(cell) else None for cell in column.array]
+    cells = [
+        [redacted(message) for message in cell] if _is_list(cell) else None for cell in column.array
+    ]
     return pd.Series(cells, column.index, MESSAGES)
 
 
-def _given(cell: object) -> bool:
+def _is_list(cell: object) -> bool:
     return isinstance(cell, list)
 
 
 def _policy(policy: Policy, aliases: Aliases) -> Policy:
     """Redact names and exclusion reasons of a policy; its parameters are kept."""
-    known = {name: aliases.name("policy", name) for name in policy.named}
+    policy_aliases = {name: aliases.name("policy", name) for name in policy.named}
     return replace(
         policy,
-        members=tuple(_member(one, known, aliases) for one in policy.members),
-        named={known[name]: one for name, one in policy.named.items()},
-        groups={aliases.name("group", group): known[to] for group, to in policy.groups.items()},
-        exclusions=tuple(_exclusion(one, aliases) for one in policy.exclusions),
+        members=tuple(_member(member, policy_aliases, aliases) for member in policy.members),
+        named={policy_aliases[name]: named for name, named in policy.named.items()},
+        groups={
+            aliases.name("group", group): policy_aliases[name]
+            for group, name in policy.groups.items()
+        },
+        exclusions=tuple(_exclusion(exclusion, aliases) for exclusion in policy.exclusions),
     )
 
 
-def _member(member: Member, known: Mapping[str, str], aliases: Aliases) -> Member:
+def _member(member: Member, policy_aliases: Mapping[str, str], aliases: Aliases) -> Member:
     return replace(
         member,
         appliance=aliases.name("appliance", member.appliance),
@@ -226,19 +234,19 @@ def _member(member: Member, known: Mapping[str, str], aliases: Aliases) -> Membe
         site=member.site and aliases.name("site", member.site),
         group=member.group and aliases.name("group", member.group),
         exclude=member.exclude and aliases.text(member.exclude),
-        policy=member.policy and known[member.policy],
+        policy=member.policy and policy_aliases[member.policy],
     )
 
 
 def _exclusion(exclusion: Exclusion, aliases: Aliases) -> Exclusion:
-    def named(kind: str, names: Iterable[str]) -> list[str]:
+    def redacted(kind: str, names: Iterable[str]) -> list[str]:
         return [aliases.name(kind, name) for name in sorted(names)]
 
     return Exclusion(
         reason=aliases.text(exclusion.reason),
         start=exclusion.start,
         end=exclusion.end,
-        appliances=named("appliance", exclusion.appliances),
-        groups=named("group", exclusion.groups),
-        sites=named("site", exclusion.sites),
+        appliances=redacted("appliance", exclusion.appliances),
+        groups=redacted("group", exclusion.groups),
+        sites=redacted("site", exclusion.sites),
     )

@@ -7,23 +7,32 @@ import pandas as pd
 
 from backupkit.assessment import Assessment
 from backupkit.assessment.render import exposure
-from backupkit.display.wording import NO_DATA, ago, hours, instant, ratio, size, span, tidy
-from backupkit.plots.style import OUTCOME_LOOKS
+from backupkit.display.wording import (
+    NO_DATA,
+    format_duration,
+    format_relative,
+    format_timestamp,
+    hours,
+    ratio,
+    sanitise,
+    size,
+)
+from backupkit.plots.style import OUTCOME_STYLES
 from backupkit.report.facts import (
-    STATE_WORDS,
+    STATE_LABELS,
     ApplianceFacts,
+    DataSource,
+    JobRow,
     Link,
-    Run,
-    Source,
 )
 from backupkit.report.messages import messages_text
 
 __all__ = ["appliance_facts", "exposure", "job_facts", "rows_of", "sources"]
 
 _SMALL_FLEET = 100
-_RUNS_SMALL_FLEET = 10
-_RUNS_LARGE_FLEET = 3
-_OPENED_IN_LARGE_FLEET = 200
+_JOBS_SMALL_FLEET = 10
+_JOBS_LARGE_FLEET = 3
+_DETAILED_IN_LARGE_FLEET = 200
 _SOURCES = 150
 _SKEW = pd.Timedelta(minutes=5)
 _DONE = ("met", "rescued", "late")
@@ -55,27 +64,27 @@ def appliance_facts(
     """
     rows = assessment.appliances
     small = len(rows) <= _SMALL_FLEET
-    opened = rows.index if small else rows.index[rows["state"] == "breach"]
-    opened = opened[:_OPENED_IN_LARGE_FLEET]
+    detailed = rows.index if small else rows.index[rows["state"] == "breach"]
+    detailed = detailed[:_DETAILED_IN_LARGE_FLEET]
     jobs = assessment.jobs
-    known = jobs.groupby("appliance").size()
+    job_counts = jobs.groupby("appliance").size()
     newest = (
-        jobs[jobs["appliance"].isin(opened)]
+        jobs[jobs["appliance"].isin(detailed)]
         .sort_values(["start_time", "job_id"], ascending=False, kind="stable")
         .groupby("appliance")
-        .head(_RUNS_SMALL_FLEET if small else _RUNS_LARGE_FLEET)
+        .head(_JOBS_SMALL_FLEET if small else _JOBS_LARGE_FLEET)
     )
-    runs = dict(iter(newest.groupby("appliance")))
-    plans = _plans(assessment.schedules)
+    jobs_by_appliance = dict(iter(newest.groupby("appliance")))
+    schedule_texts = _schedule_texts(assessment.schedules)
     zones = assessment.coverage["timezone"].to_dict()
     return tuple(
         _appliance(
             row,
             links[name],
-            runs=runs.get(name, newest.iloc[:0]),
+            jobs=jobs_by_appliance.get(name, newest.iloc[:0]),
             zone=zones.get(name),
-            schedules=tuple(plans.get(name, [])) if name in opened else (),
-            jobs=int(known.get(name, 0)),
+            schedules=tuple(schedule_texts.get(name, [])) if name in detailed else (),
+            job_count=int(job_counts.get(name, 0)),
         )
         for name, row in rows_of(rows)
     )
@@ -85,36 +94,36 @@ def _appliance(
     row: pd.Series,
     link: Link,
     *,
-    runs: pd.DataFrame,
+    jobs: pd.DataFrame,
     zone: object,
     schedules: tuple[str, ...],
-    jobs: int,
+    job_count: int,
 ) -> ApplianceFacts:
     done = sum(row[f"slots_{state}"] for state in _DONE)
     missed = sum(row[f"slots_{state}"] for state in _MISSED)
     in_scope = row["compliant"] + row["breach"] + row["unknown"]
-    place = [tidy(row[part], limit=60) for part in ("site", "group")]
+    site_and_group = [sanitise(row[name], limit=60) for name in ("site", "group")]
     local = _zone(zone)
     return ApplianceFacts(
         appliance=link,
-        place=", ".join(part for part in place if part),
+        site_and_group=", ".join(text for text in site_and_group if text),
         state=str(row["state"]),
-        word=STATE_WORDS[row["state"]],
-        reason=tidy(row["reason"], limit=400),
+        label=STATE_LABELS[row["state"]],
+        reason=sanitise(row["reason"], limit=400),
         exposure=exposure(row),
-        last_success=instant(row["last_success"]),
+        last_success=format_timestamp(row["last_success"]),
         rpo=ratio(hours(row["compliant"]), hours(in_scope), "h"),
         slots=ratio(done, done + missed + row["slots_unknown"]),
         attempts=ratio(row["attempts_ok"], row["attempts"]),
         strikes=NO_DATA if pd.isna(row["strikes"]) else str(row["strikes"]),
         schedules=schedules,
-        zone=tidy(zone, limit=60) if local else "",
-        runs=tuple(_run(job, local) for _, job in runs.iterrows()),
-        jobs=jobs,
+        zone=sanitise(zone, limit=60) if local else "",
+        jobs=tuple(_job_row(job, local) for _, job in jobs.iterrows()),
+        job_count=job_count,
     )
 
 
-def job_facts(jobs: pd.DataFrame) -> tuple[tuple[str, Run], ...]:
+def job_facts(jobs: pd.DataFrame) -> tuple[tuple[str, JobRow], ...]:
     """Return the rows of a table of jobs.
 
     Parameters
@@ -124,26 +133,28 @@ def job_facts(jobs: pd.DataFrame) -> tuple[tuple[str, Run], ...]:
 
     Returns
     -------
-    tuple of (str, Run)
+    tuple of (str, JobRow)
         Appliance name and job, in the same order.
     """
-    return tuple((tidy(job["appliance"], limit=80), _run(job, None)) for _, job in jobs.iterrows())
+    return tuple(
+        (sanitise(job["appliance"], limit=80), _job_row(job, None)) for _, job in jobs.iterrows()
+    )
 
 
-def _run(job: pd.Series, zone: ZoneInfo | None) -> Run:
-    look = OUTCOME_LOOKS.get(job["outcome"], OUTCOME_LOOKS["other"])
+def _job_row(job: pd.Series, zone: ZoneInfo | None) -> JobRow:
+    look = OUTCOME_STYLES.get(job["outcome"], OUTCOME_STYLES["other"])
     start = job["start_time"]
     running = job["outcome"] == "open" and pd.notna(job["progress"])
-    return Run(
-        start=instant(start),
+    return JobRow(
+        start=format_timestamp(start),
         local=f"{start.tz_convert(zone):%H:%M}" if zone and pd.notna(start) else "",
-        duration=span(job["duration"]),
+        duration=format_duration(job["duration"]),
         outcome=str(job["outcome"]),
-        word=f"{look.symbol} {look.label}" + (f", {job['progress']:.0f} %" if running else ""),
-        type=tidy(job["type"], limit=40).lower(),
+        label=f"{look.symbol} {look.label}" + (f", {job['progress']:.0f} %" if running else ""),
+        type=sanitise(job["type"], limit=40).lower(),
         size=size(job["size"]),
-        job_id=tidy(job["job_id"], limit=120),
-        message=tidy(messages_text(job["messages"])),
+        job_id=sanitise(job["job_id"], limit=120),
+        message=sanitise(messages_text(job["messages"])),
     )
 
 
@@ -157,26 +168,28 @@ def _zone(name: object) -> ZoneInfo | None:
         return None
 
 
-def _plans(schedules: pd.DataFrame) -> dict[str, list[str]]:
-    plans: dict[str, list[str]] = {}
+def _schedule_texts(schedules: pd.DataFrame) -> dict[str, list[str]]:
+    texts: dict[str, list[str]] = {}
     for _, row in schedules.iterrows():
         days = row["days"]
-        often = "daily" if days is None or days is pd.NA else ", ".join(d.title() for d in days)
+        frequency = "daily" if days is None or days is pd.NA else ", ".join(d.title() for d in days)
         time = (
             f"{row['hour']:02}:{row['minute']:02}"
             if pd.notna(row["hour"]) and pd.notna(row["minute"])
             else "at no known time"
         )
-        switched = ", switched off" if pd.notna(row["enabled"]) and not row["enabled"] else ""
-        text = f"“{row['schedule']}”: {often} {time} {tidy(row['timezone'])}".strip()
-        to = tidy(row["location"], limit=200)
-        plans.setdefault(str(row["appliance"]), []).append(
-            tidy(text, limit=300) + switched + (f", to {to}" if to else "")
+        disabled = ", switched off" if pd.notna(row["enabled"]) and not row["enabled"] else ""
+        text = f"“{row['schedule']}”: {frequency} {time} {sanitise(row['timezone'])}".strip()
+        location = sanitise(row["location"], limit=200)
+        texts.setdefault(str(row["appliance"]), []).append(
+            sanitise(text, limit=300) + disabled + (f", to {location}" if location else "")
         )
-    return plans
+    return texts
 
 
-def sources(assessment: Assessment, links: Mapping[str, Link]) -> tuple[tuple[Source, ...], int]:
+def sources(
+    assessment: Assessment, links: Mapping[str, Link]
+) -> tuple[tuple[DataSource, ...], int]:
     """Return the rows of the table of data sources.
 
     Parameters
@@ -188,40 +201,41 @@ def sources(assessment: Assessment, links: Mapping[str, Link]) -> tuple[tuple[So
 
     Returns
     -------
-    tuple of Source
+    tuple of DataSource
         All appliances of a fleet of up to 100. In a larger one, at most 150 that have a clock
         skew above 5 min, a gap or an error.
     int
         Number of omitted appliances.
     """
     coverage = assessment.coverage.reindex(assessment.appliances.index)
-    shown = coverage
+    listed = coverage
     if len(coverage) > _SMALL_FLEET:
         skewed = coverage["clock_skew"].abs() > _SKEW
         gaps = coverage["ratio"].fillna(0.0) < 1
-        shown = coverage[skewed | gaps | coverage["error"].notna()][:_SOURCES]
-    listed = tuple(
-        Source(
+        listed = coverage[skewed | gaps | coverage["error"].notna()][:_SOURCES]
+    data_sources = tuple(
+        DataSource(
             appliance=links[name],
             polls=ratio(row["polls_ok"], row["polls"]),
-            last_ok=instant(row["last_ok"]),
-            age=ago(row["last_ok"], assessment.now),
-            known_since=instant(row["known_since"]),
+            last_ok=format_timestamp(row["last_ok"]),
+            age=format_relative(row["last_ok"], assessment.now),
+            known_since=format_timestamp(row["known_since"]),
             ratio=ratio(hours(row["observed"]), hours(row["in_scope"]), "h"),
             zone=" - ".join(
-                text for name in ("timezone", "timezone_source") if (text := tidy(row[name]))
+                text for name in ("timezone", "timezone_source") if (text := sanitise(row[name]))
             ),
             skew=_skew(row["clock_skew"]),
-            version=" ".join(text for name in ("version", "api") if (text := tidy(row[name]))),
+            version=" ".join(text for name in ("version", "api") if (text := sanitise(row[name]))),
         )
-        for name, row in rows_of(shown)
+        for name, row in rows_of(listed)
     )
-    return listed, len(coverage) - len(shown)
+    return data_sources, len(coverage) - len(listed)
 
 
 def _skew(skew: pd.Timedelta) -> str:
     if pd.isna(skew):
         return NO_DATA
     if abs(skew) <= _SKEW:
-        return span(skew)
-    return f"{span(abs(skew))} {'fast' if skew > pd.Timedelta(0) else 'slow'}, corrected for"
+        return format_duration(skew)
+    direction = "fast" if skew > pd.Timedelta(0) else "slow"
+    return f"{format_duration(abs(skew))} {direction}, corrected for"

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import pandas as pd
 
+from backupkit.report.exports import SCHEMA_VERSION, TABLES
 from backupkit.report.policy_document import NUMBERS
-from backupkit.report.sidecars import SCHEMA_VERSION, TABLES
 from backupkit.tables import Column, Table
 from backupkit.tables.contract import COUNT, FLAG, MESSAGES, NUMBER, SPAN, TEXT, TEXTS, TIME
 
@@ -120,10 +120,10 @@ def _key(name: str, kind: str) -> str:
 
 
 def _number(kind: str) -> dict[str, Any]:
-    word, _, missing = kind.partition(" or ")
-    plain = _NUMBERS[word]
-    told: dict[str, Any] = {"type": [plain, missing] if missing else plain}
-    return {**told, "items": _TEXT} if plain == "array" else told
+    value_kind, _, missing = kind.partition(" or ")
+    json_type = _NUMBERS[value_kind]
+    number: dict[str, Any] = {"type": [json_type, missing] if missing else json_type}
+    return {**number, "items": _TEXT} if json_type == "array" else number
 
 
 def _member() -> dict[str, Any]:
@@ -132,9 +132,9 @@ def _member() -> dict[str, Any]:
 
 
 def _exclusion() -> dict[str, Any]:
-    moment = {"type": ["string", "null"], "format": "date-time"}
+    time = {"type": ["string", "null"], "format": "date-time"}
     names = dict.fromkeys(("appliances", "groups", "sites"), _list(_TEXT))
-    return _object({"reason": _TEXT, "start": moment, "end": moment, **names})
+    return _object({"reason": _TEXT, "start": time, "end": time, **names})
 
 
 def _rows(table: Table) -> dict[str, Any]:
@@ -147,10 +147,10 @@ def _rows(table: Table) -> dict[str, Any]:
 
 def _cell(table: Table, column: Column) -> dict[str, Any]:
     unit = "" if column.dtype in (TIME, SPAN) or not column.unit else f" [{column.unit}]"
-    described = {"description": f"{column.meaning.rstrip('.')}{unit}."}
+    description = {"description": f"{column.meaning.rstrip('.')}{unit}."}
     if column.name == table.index:
-        return {**_TEXT, **described}
-    return {**_kind(column.dtype), **described}
+        return {**_TEXT, **description}
+    return {**_kind(column.dtype), **description}
 
 
 def _kind(dtype: str | pd.ArrowDtype) -> dict[str, Any]:

@@ -8,17 +8,17 @@ from pandas.api.typing import NAType
 
 from backupkit import plots
 from backupkit.assessment import Assessment
-from backupkit.display.wording import instant, ratio, size, span, tidy
+from backupkit.display.wording import format_duration, format_timestamp, ratio, sanitise, size
 from backupkit.report.facts import Growth, Link, Outlier, Sizes
-from backupkit.report.pictures import picture
+from backupkit.report.figures import embed_figure
 
 __all__ = ["sizes_of"]
 
 _OUTLIERS = 25
 _GROWTHS = 10
 _DRAWN = 6  # appliances; of more, the figure draws rows instead of series
-_LEARNT = 10
-_GROWN = 0.05
+_BASELINE_JOBS = 10
+_MIN_GROWTH = 0.05
 _KINDS = {"duration": "duration", "size": "size", "overrun": "still running", "stall": "stalled"}
 
 
@@ -37,58 +37,59 @@ def sizes_of(assessment: Assessment, links: Mapping[str, Link]) -> Sizes:
     Sizes
         Outliers, the newest first, and a figure of the appliances with most of them.
     """
-    found = assessment.anomalies.sort_values("start_time", ascending=False, kind="stable")
-    base = assessment.baselines
-    learnt = int(base["learnt"].ge(_LEARNT).sum())
-    told = (
-        f"A baseline needs {_LEARNT} successes: {ratio(learnt, len(base), 'appliances')} have it."
+    anomalies = assessment.anomalies.sort_values("start_time", ascending=False, kind="stable")
+    baselines = assessment.baselines
+    complete = int(baselines["learnt"].ge(_BASELINE_JOBS).sum())
+    baseline_note = (
+        f"A baseline needs {_BASELINE_JOBS} successes: "
+        f"{ratio(complete, len(baselines), 'appliances')} have it."
     )
-    if found.empty:
-        finding, shown = "No job was unusually long, short, large or small.", None
+    if anomalies.empty:
+        finding, figure = "No job was unusually long, short, large or small.", None
     else:
-        counts = found["appliance"].value_counts()
+        counts = anomalies["appliance"].value_counts()
         finding = (
-            f"{len(found):,} unusual job{'s' if len(found) != 1 else ''}, most of "
-            f"{links[counts.index[0]].name} ({counts.iloc[0]:,} of {len(found):,})."
+            f"{len(anomalies):,} unusual job{'s' if len(anomalies) != 1 else ''}, most of "
+            f"{links[counts.index[0]].name} ({counts.iloc[0]:,} of {len(anomalies):,})."
         )
         jobs = assessment.jobs
         ended = jobs["start_time"].between(assessment.start, assessment.end, inclusive="left")
         worst = jobs[ended & jobs["appliance"].isin(counts.index[:_DRAWN])]
-        drawn = plots.durations(worst, anomalies=found, limit=_DRAWN)
-        shown = picture(drawn, f"How long the jobs of the most unusual took. {finding}")
-    grown = base[base["growth_share"].gt(_GROWN).fillna(value=False)]
-    order = grown["growth_share"].to_numpy(dtype=np.float64)
+        ax = plots.durations(worst, anomalies=anomalies, limit=_DRAWN)
+        figure = embed_figure(ax, f"How long the jobs of the most unusual took. {finding}")
+    growing = baselines[baselines["growth_share"].gt(_MIN_GROWTH).fillna(value=False)]
+    shares = growing["growth_share"].to_numpy(dtype=np.float64)
     return Sizes(
-        picture=shown,
+        picture=figure,
         finding=finding,
-        outliers=tuple(_outlier(row, links) for _, row in found.head(_OUTLIERS).iterrows()),
-        outliers_more=max(len(found) - _OUTLIERS, 0),
+        outliers=tuple(_outlier(row, links) for _, row in anomalies.head(_OUTLIERS).iterrows()),
+        outliers_omitted=max(len(anomalies) - _OUTLIERS, 0),
         growths=tuple(
             Growth(
                 appliance=links[str(name)],
-                typical=_bytes(row["typical_size"]),
+                typical_size=_bytes(row["typical_size"]),
                 share=f"{_bytes(row['growth'] * 30)} in 30 days",
                 footprint=size(row["footprint"]),
             )
-            for name, row in grown.iloc[np.argsort(-order, kind="stable")][:_GROWTHS].iterrows()
+            for name, row in growing.iloc[np.argsort(-shares, kind="stable")][:_GROWTHS].iterrows()
         ),
-        learnt=told,
+        baseline_note=baseline_note,
     )
 
 
 def _outlier(row: pd.Series, links: Mapping[str, Link]) -> Outlier:
     in_bytes = row["kind"] == "size"
 
-    def words(value: float) -> str:
+    def format_value(value: float) -> str:
         return _bytes(value) if in_bytes else _seconds(value)
 
     return Outlier(
         appliance=links[row["appliance"]],
-        start=instant(row["start_time"]),
+        start=format_timestamp(row["start_time"]),
         kind=_KINDS[row["kind"]],
-        value=words(row["value"]),
-        typical=words(row["typical"]),
-        rule=tidy(row["rule"], limit=200),
+        value=format_value(row["value"]),
+        typical=format_value(row["typical"]),
+        rule=sanitise(row["rule"], limit=200),
     )
 
 
@@ -97,4 +98,4 @@ def _bytes(value: float | NAType) -> str:
 
 
 def _seconds(value: float | NAType) -> str:
-    return span(pd.NaT if pd.isna(value) else pd.Timedelta(seconds=value))
+    return format_duration(pd.NaT if pd.isna(value) else pd.Timedelta(seconds=value))

@@ -8,26 +8,26 @@ import pandas as pd
 from backupkit._version import __version__
 from backupkit.assessment import Assessment, Comparison
 from backupkit.assessment.render import HEAD_FIGURES
-from backupkit.display.wording import ago, instant, ratio, tidy
+from backupkit.display.wording import format_relative, format_timestamp, ratio, sanitise
 from backupkit.report import advice
 from backupkit.report.changes import changes_of, period_of
 from backupkit.report.facts import (
-    STATE_WORDS,
-    Act,
+    STATE_LABELS,
+    ActionItem,
     Count,
     Exclusion,
     Figure,
     Link,
     Signature,
     Summary,
-    Unread,
+    Unreachable,
 )
 from backupkit.report.rows import exposure, rows_of
 
 __all__ = ["figures_of", "links_of", "summarize"]
 
-_ACTS = 25
-_UNREAD = 100
+_ACTION_ITEMS = 25
+_UNREACHABLE = 100
 _SIGNATURES = 25
 _NAMES = 5
 _SHARED = 5
@@ -50,8 +50,8 @@ def summarize(assessment: Assessment, comparison: Comparison | None = None) -> S
         Values as texts; ages are relative to the assessment's `now`.
     """
     links = links_of(assessment)
-    acts = _acts(assessment, links)
-    unread = _unread(assessment, links)
+    action_items = _action_items(assessment, links)
+    unreachable = _unreachable(assessment, links)
     heading, title = _title(assessment)
     return Summary(
         title=title,
@@ -59,22 +59,22 @@ def summarize(assessment: Assessment, comparison: Comparison | None = None) -> S
         state=assessment.verdict.state,
         sentence=assessment.verdict.sentence,
         period=period_of(assessment.start, assessment.end),
-        generated=instant(assessment.now),
-        data_until=instant(assessment.coverage["last_poll"].max()),
+        generated=format_timestamp(assessment.now),
+        data_until=format_timestamp(assessment.coverage["last_poll"].max()),
         data_version=assessment.version,
-        check=_check(assessment.version),
+        verify_command=_verify_command(assessment.version),
         policy=str(assessment.policy),
         counts=_counts(assessment, links),
         changes=None if comparison is None else changes_of(comparison, links),
         figures=figures_of(assessment.fleet, HEAD_FIGURES),
-        acts=acts[:_ACTS],
-        acts_more=max(len(acts) - _ACTS, 0),
-        unread=unread[:_UNREAD],
-        unread_more=max(len(unread) - _UNREAD, 0),
+        action_items=action_items[:_ACTION_ITEMS],
+        action_items_omitted=max(len(action_items) - _ACTION_ITEMS, 0),
+        unreachable=unreachable[:_UNREACHABLE],
+        unreachable_omitted=max(len(unreachable) - _UNREACHABLE, 0),
         finding=_finding(assessment.failures),
         failed_jobs=int(assessment.failures["jobs"].sum()),
         signatures=_signatures(assessment.failures, links),
-        signatures_more=max(len(assessment.failures) - _SIGNATURES, 0),
+        signatures_omitted=max(len(assessment.failures) - _SIGNATURES, 0),
         shared=_shared(assessment.clusters),
         exclusions=_exclusions(assessment.appliances, links),
         versions=(
@@ -83,7 +83,7 @@ def summarize(assessment: Assessment, comparison: Comparison | None = None) -> S
     )
 
 
-def _check(version: str) -> str:
+def _verify_command(version: str) -> str:
     """Return the command that verifies that a history still contains the assessed data."""
     if len(version) != _HEAD_DIGITS:  # assessed from frames or an empty history
         return ""
@@ -104,8 +104,8 @@ def links_of(assessment: Assessment) -> dict[str, Link]:
         By appliance name. The anchors do not contain the name.
     """
     return {
-        str(name): Link(name=tidy(name, limit=80), anchor=f"a{place}")
-        for place, name in enumerate(assessment.appliances.index)
+        str(name): Link(name=sanitise(name, limit=80), anchor=f"a{index}")
+        for index, name in enumerate(assessment.appliances.index)
     }
 
 
@@ -115,19 +115,19 @@ def _counts(assessment: Assessment, links: Mapping[str, Link]) -> tuple[Count, .
     counts = states.value_counts(sort=False)
     firsts = {state: str(name) for name, state in states[::-1].items()}
     return tuple(
-        Count(str(state), STATE_WORDS[state], int(counts[state]), links[firsts[state]].anchor)
+        Count(str(state), STATE_LABELS[state], int(counts[state]), links[firsts[state]].anchor)
         for state in states.unique()
     )
 
 
 def _title(assessment: Assessment) -> tuple[str, str]:
     verdict = assessment.verdict
-    count, word = {
+    count, label = {
         "breach": (verdict.breach, "BREACH"),
         "unknown": (verdict.unknown + verdict.unobserved, "UNKNOWN"),
     }.get(verdict.state, (verdict.compliant, "OK"))
     period = period_of(assessment.start, assessment.end)
-    heading = f"{word} {count:,} of {verdict.in_scope:,}"
+    heading = f"{label} {count:,} of {verdict.in_scope:,}"
     return heading, f"{heading} - vCenter backups - {period}"
 
 
@@ -146,57 +146,59 @@ def figures_of(fleet: pd.DataFrame, names: Mapping[str, str]) -> tuple[Figure, .
     tuple of Figure
         In the order of `names`.
     """
-    known = dict(rows_of(fleet))
+    rows = dict(rows_of(fleet))
     figures = []
     for metric, name in names.items():
-        row = known[metric]
-        text = ratio(row["numerator"], row["denominator"], tidy(row["unit"]))
+        row = rows[metric]
+        text = ratio(row["numerator"], row["denominator"], sanitise(row["unit"]))
         percent, _, fraction = text.partition(" (")
         figures.append(Figure(name=name, percent=percent, fraction=fraction.rstrip(")")))
     return tuple(figures)
 
 
-def _acts(assessment: Assessment, links: Mapping[str, Link]) -> tuple[Act, ...]:
+def _action_items(assessment: Assessment, links: Mapping[str, Link]) -> tuple[ActionItem, ...]:
     rows = assessment.appliances
     schedules = dict(iter(assessment.schedules.groupby("appliance")))
     none = assessment.schedules.iloc[:0]
-    acts = []
-    for wanted in (rows[rows["state"] == "breach"], rows.loc[assessment.at_risk]):
-        for name, row in rows_of(wanted):
+    items = []
+    for selected in (rows[rows["state"] == "breach"], rows.loc[assessment.at_risk]):
+        for name, row in rows_of(selected):
             at_risk = row["state"] == "compliant"
-            acts.append(
-                Act(
+            items.append(
+                ActionItem(
                     appliance=links[name],
                     state="late" if at_risk else "breach",
-                    word="◐ At risk" if at_risk else STATE_WORDS["breach"],
+                    label="◐ At risk" if at_risk else STATE_LABELS["breach"],
                     exposure=exposure(row),
-                    last_success=instant(row["last_success"]),
-                    age=ago(row["last_success"], assessment.now),
+                    last_success=format_timestamp(row["last_success"]),
+                    age=format_relative(row["last_success"], assessment.now),
                     strikes=0 if pd.isna(row["strikes"]) else int(row["strikes"]),
-                    reason=tidy(row["reason"], limit=600),
+                    reason=sanitise(row["reason"], limit=600),
                     advice=advice.for_breach(row, schedules.get(name, none)),
                 )
             )
-    return tuple(acts)
+    return tuple(items)
 
 
-def _unread(assessment: Assessment, links: Mapping[str, Link]) -> tuple[Unread, ...]:
+def _unreachable(assessment: Assessment, links: Mapping[str, Link]) -> tuple[Unreachable, ...]:
     rows = assessment.appliances
-    wanted = rows[rows["state"].isin(["unknown", "unobserved"])]
-    coverage = assessment.coverage.reindex(wanted.index)
+    selected = rows[rows["state"].isin(["unknown", "unobserved"])]
+    coverage_rows = assessment.coverage.reindex(selected.index)
     return tuple(
-        Unread(
+        Unreachable(
             appliance=links[name],
             state=str(row["state"]),
-            word=STATE_WORDS[row["state"]],
-            since=instant(known["failing_since"]),
-            kind=tidy(known["error"], limit=80) or "not visited lately",
-            detail=tidy(known["detail"], limit=600) or tidy(row["reason"], limit=600),
-            last_ok=instant(known["last_ok"]),
-            age=ago(known["last_ok"], assessment.now),
-            advice=advice.for_unread(known),
+            label=STATE_LABELS[row["state"]],
+            since=format_timestamp(coverage["failing_since"]),
+            kind=sanitise(coverage["error"], limit=80) or "not visited lately",
+            detail=sanitise(coverage["detail"], limit=600) or sanitise(row["reason"], limit=600),
+            last_ok=format_timestamp(coverage["last_ok"]),
+            age=format_relative(coverage["last_ok"], assessment.now),
+            advice=advice.for_unreachable(coverage),
         )
-        for (name, row), (_, known) in zip(rows_of(wanted), rows_of(coverage), strict=True)
+        for (name, row), (_, coverage) in zip(
+            rows_of(selected), rows_of(coverage_rows), strict=True
+        )
     )
 
 
@@ -206,40 +208,40 @@ def _finding(failures: pd.DataFrame) -> str:
         return "No backup job failed in this period."
     top = failures.sort_values("jobs", ascending=False, kind="stable").iloc[0]
     share = ratio(top["jobs"], failures["jobs"].sum(), "failed jobs")
-    return f"Most frequent: “{tidy(top['signature'], limit=120)}”, {share}."
+    return f"Most frequent: “{sanitise(top['signature'], limit=120)}”, {share}."
 
 
 def _signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> tuple[Signature, ...]:
     ranked = failures.sort_values("jobs", ascending=False, kind="stable")
     total = ranked["jobs"].sum()
-    found = []
+    signatures = []
     for _, row in ranked.head(_SIGNATURES).iterrows():
         names = _texts(row["names"])
-        shown = tuple(links[name] for name in names[:_NAMES] if name in links)
-        found.append(
+        visible = tuple(links[name] for name in names[:_NAMES] if name in links)
+        signatures.append(
             Signature(
-                text=tidy(row["signature"], limit=600),
-                message_id=tidy(row["message_id"], limit=200),
-                example=tidy(row["text"]),
+                text=sanitise(row["signature"], limit=600),
+                message_id=sanitise(row["message_id"], limit=200),
+                example=sanitise(row["text"]),
                 jobs=int(row["jobs"]),
                 share=ratio(row["jobs"], total),
                 appliances=int(row["appliances"]),
-                names=shown,
-                more=len(names) - len(shown),
-                first_seen=instant(row["first_seen"]),
-                last_seen=instant(row["last_seen"]),
-                builds=tidy(", ".join(_texts(row["builds"])), limit=300),
-                targets=tidy(", ".join(_texts(row["targets"])), limit=300),
+                names=visible,
+                omitted=len(names) - len(visible),
+                first_seen=format_timestamp(row["first_seen"]),
+                last_seen=format_timestamp(row["last_seen"]),
+                builds=sanitise(", ".join(_texts(row["builds"])), limit=300),
+                targets=sanitise(", ".join(_texts(row["targets"])), limit=300),
             )
         )
-    return tuple(found)
+    return tuple(signatures)
 
 
 def _shared(clusters: pd.DataFrame) -> tuple[str, ...]:
     """Return what appliances with the same failure signature have in common."""
     rows = clusters.head(_SHARED)
     return tuple(
-        f"“{tidy(signature, limit=200)}”: {tidy(finding, limit=400)}"
+        f"“{sanitise(signature, limit=200)}”: {sanitise(finding, limit=400)}"
         for signature, finding in zip(rows["signature"], rows["finding"], strict=True)
     )
 
@@ -252,6 +254,6 @@ def _texts(value: object) -> list[str]:
 def _exclusions(appliances: pd.DataFrame, links: Mapping[str, Link]) -> tuple[Exclusion, ...]:
     excluded = appliances.loc[appliances["state"] == "excluded", "reason"]
     return tuple(
-        Exclusion(appliance=links[name], reason=tidy(reason) or "no reason given")
+        Exclusion(appliance=links[name], reason=sanitise(reason) or "no reason given")
         for name, reason in zip(excluded.index.astype(str), excluded, strict=True)
     )

@@ -10,8 +10,8 @@ import pandas as pd
 
 from backupkit.assessment import Assessment
 from backupkit.errors import OutputError
+from backupkit.report.exports import export_name, to_json_values, without_controls
 from backupkit.report.messages import messages_text
-from backupkit.report.sidecars import key_of, plain, without_controls
 from backupkit.tables.contract import MESSAGES
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ _SHEETS: Final = {
     "Groups": "groups",
 }
 _ROWS: Final = 1_048_576  # the limit of the format
-_TEXT: Final = 32_767  # characters of a cell, the limit of the format
-_CUT: Final = "... (cut; the .json file has all)"
+_TEXT_LENGTH: Final = 32_767  # characters of a cell, the limit of the format
+_TRUNCATED: Final = "... (cut; the .json file has all)"
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the earliest time of the zip format
 _STAMPS: Final = re.compile(rb"(<dcterms:(?:created|modified)[^>]*>)[^<]*")
 _WIDTHS: Final = (10, 60)
@@ -70,14 +70,14 @@ def workbook(assessment: Assessment) -> bytes:
     for title, name in _SHEETS.items():
         frame = getattr(assessment, name)
         flat = frame.reset_index() if frame.index.name is not None else frame
-        names = [key_of(str(column), flat[column]) for column in flat]
+        names = [export_name(str(column), flat[column]) for column in flat]
         columns = [_cells(flat[column]) for column in flat]
         widths = [_width(head, cells) for head, cells in zip(names, columns, strict=True)]
         _sheet(book, title, names, zip(*columns, strict=True), widths)
     content = io.BytesIO()
     book.save(content)
     stamp = f"{assessment.now:%Y-%m-%dT%H:%M:%SZ}".encode()
-    return _again(content.getvalue(), stamp)
+    return _normalise_zip(content.getvalue(), stamp)
 
 
 def _facts(assessment: Assessment) -> list[tuple[str, str]]:
@@ -102,8 +102,8 @@ def _sheet(
 
     sheet = book.create_sheet(title)
     sheet.freeze_panes = "B2"
-    for place, width in enumerate(widths, start=1):
-        sheet.column_dimensions[get_column_letter(place)].width = width
+    for number, width in enumerate(widths, start=1):
+        sheet.column_dimensions[get_column_letter(number)].width = width
     sheet.append(list(_bold(sheet, names)))
     written = 1
     for row in rows:
@@ -138,11 +138,11 @@ def _cell(sheet: "WriteOnlyWorksheet", value: object) -> Any:  # noqa: ANN401 # 
 def _cells(column: pd.Series) -> list[Any]:
     """Return the values of a column as spreadsheet types."""
     if column.dtype == MESSAGES:
-        return [_text(messages_text(cell)) for cell in plain(column)]
+        return [_text(messages_text(cell)) for cell in to_json_values(column)]
     if column.dtype.kind == "M":
         times = column.dt.tz_localize(None).dt.floor("s").astype("object")
         return [None if pd.isna(time) else time.to_pydatetime() for time in times]
-    return [_value(value) for value in plain(column)]
+    return [_value(value) for value in to_json_values(column)]
 
 
 def _value(value: object) -> object:
@@ -157,16 +157,18 @@ def _value(value: object) -> object:
 
 def _text(text: str) -> str | None:
     clean = without_controls(text)
-    return (clean if len(clean) <= _TEXT else clean[: _TEXT - len(_CUT)] + _CUT) or None
+    if len(clean) > _TEXT_LENGTH:
+        clean = clean[: _TEXT_LENGTH - len(_TRUNCATED)] + _TRUNCATED
+    return clean or None
 
 
 def _width(name: str, cells: Sequence[Any]) -> int:
     """Return a column width from its name and its first 100 cells [characters]."""
-    shown = [len(str(cell)) for cell in cells[:100] if cell is not None]
-    return min(max(len(name) + 3, *shown, _WIDTHS[0]), _WIDTHS[1])
+    lengths = [len(str(cell)) for cell in cells[:100] if cell is not None]
+    return min(max(len(name) + 3, *lengths, _WIDTHS[0]), _WIDTHS[1])
 
 
-def _again(content: bytes, stamp: bytes) -> bytes:
+def _normalise_zip(content: bytes, stamp: bytes) -> bytes:
     """Repack a workbook with fixed timestamps and file order, so its bytes are reproducible."""
     packed = io.BytesIO()
     with (
@@ -174,11 +176,11 @@ def _again(content: bytes, stamp: bytes) -> bytes:
         zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new,
     ):
         for name in sorted(old.namelist(), key=lambda name: (name != "[Content_Types].xml", name)):
-            part = old.read(name)
+            member = old.read(name)
             if name == "docProps/core.xml":
-                part = _STAMPS.sub(rb"\g<1>" + stamp, part)
+                member = _STAMPS.sub(rb"\g<1>" + stamp, member)
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o600 << 16
-            new.writestr(entry, part)
+            new.writestr(entry, member)
     return packed.getvalue()

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from backupkit.simulator.fleet import LoggedRequest as Request
     from backupkit.simulator.fleet import SimulatedFleet
     from backupkit.simulator.model import Trait
-    from backupkit.simulator.scenario import Plan, Scenario
+    from backupkit.simulator.scenario import ApplianceSpec, Scenario
 
 __all__ = [
     "KINDS",
     "ROUTES",
+    "ApplianceSpec",
     "Fault",
-    "Plan",
     "Request",
     "Scenario",
     "SimulatedAppliance",
@@ -31,7 +31,7 @@ _HOME = {
     "KINDS": ("faults", "KINDS"),
     "ROUTES": ("faults", "ROUTES"),
     "Fault": ("faults", "Fault"),
-    "Plan": ("scenario", "Plan"),
+    "ApplianceSpec": ("scenario", "ApplianceSpec"),
     "Request": ("fleet", "LoggedRequest"),
     "Scenario": ("scenario", "Scenario"),
     "SimulatedAppliance": ("appliance", "SimulatedAppliance"),

@@ -9,7 +9,7 @@ import msgspec
 
 from backupkit.simulator import payloads
 from backupkit.simulator.model import RELEASES, Job, Message, Release, Trait, job_id
-from backupkit.simulator.scenario import Plan, Scenario
+from backupkit.simulator.scenario import ApplianceSpec, Scenario
 from backupkit.simulator.sessions import LIMIT, Sessions
 from backupkit.simulator.timeline import Timeline
 
@@ -23,11 +23,11 @@ class BusyError(Exception):
 
 
 class SimulatedAppliance:
-    """Simulated appliance that behaves according to its plan.
+    """Simulated appliance that behaves according to its specification.
 
     Parameters
     ----------
-    plan : Plan
+    spec : ApplianceSpec
         Properties of the appliance.
     scenario : Scenario
         Provides seed and epoch.
@@ -50,22 +50,22 @@ class SimulatedAppliance:
 
     def __init__(
         self,
-        plan: Plan,
+        spec: ApplianceSpec,
         scenario: Scenario,
         *,
         clock: Callable[[], datetime],
         session_limit: int = LIMIT,
     ) -> None:
-        self.plan = plan
+        self.spec = spec
         self.host = ""
         self.user = USER
         self.password = PASSWORD
         self.revoked = False
         self.html = False
-        self.sessions = Sessions(f"{scenario.seed}/{plan.name}", self.now, session_limit)
+        self.sessions = Sessions(f"{scenario.seed}/{spec.name}", self.now, session_limit)
         self._clock = clock
-        self._timeline = Timeline(plan, seed=scenario.seed, epoch=scenario.epoch, user=USER)
-        self._by_hand: list[Job] = []
+        self._timeline = Timeline(spec, seed=scenario.seed, epoch=scenario.epoch, user=USER)
+        self._manual_jobs: list[Job] = []
         self._changed: dict[str, Job] = {}  # cancelled or rewritten
         self._forgotten: set[str] = set()
         self._finished: dict[str, msgspec.Raw] = {}  # encoded details of ended jobs
@@ -77,54 +77,54 @@ class SimulatedAppliance:
     @property
     def name(self) -> str:
         """Key of the appliance in every frame."""
-        return self.plan.name
+        return self.spec.name
 
     @property
     def site(self) -> str:
         """Site of the appliance."""
-        return self.plan.site
+        return self.spec.site
 
     @property
     def group(self) -> str:
         """Group of the appliance."""
-        return self.plan.group
+        return self.spec.group
 
     @property
     def timezone(self) -> str:
         """True time zone, an IANA name."""
-        return self.plan.timezone
+        return self.spec.timezone
 
     @property
     def traits(self) -> frozenset[Trait]:
         """Traits of the appliance."""
-        return frozenset(self.plan.traits)
+        return frozenset(self.spec.traits)
 
     @property
     def version(self) -> str:
         """Release, such as ``8.0.3``."""
-        return self.plan.version
+        return self.spec.version
 
     @property
     def release(self) -> Release:
         """Release with all its properties."""
-        return self.plan.release
+        return self.spec.release
 
     def now(self) -> datetime:
         """Return the time of the appliance's own clock [UTC]."""
-        return self._clock().astimezone(UTC) + self.plan.skew
+        return self._clock().astimezone(UTC) + self.spec.skew
 
     def jobs(self) -> list[Job]:
         """Return all jobs started so far, oldest first."""
         with self._lock:
             now = self.now()
             jobs = self._timeline.until(now)
-            if self._by_hand:
-                jobs += [job for job in self._by_hand if job.start <= now]
+            if self._manual_jobs:
+                jobs += [job for job in self._manual_jobs if job.start <= now]
             if self._forgotten:
                 jobs = [job for job in jobs if job.id not in self._forgotten]
             if self._changed:
                 jobs = [self._changed.get(job.id, job) for job in jobs]
-            if self._by_hand or self._changed:
+            if self._manual_jobs or self._changed:
                 jobs.sort(key=lambda job: job.start)
             return jobs
 
@@ -176,13 +176,13 @@ class SimulatedAppliance:
             now = self.now()
             if any(now < job.end for job in jobs):
                 raise BusyError
-            job = self._timeline.by_hand(now, comment=comment)
-            taken = {other.id for other in jobs}
+            job = self._timeline.manual_job(now, comment=comment)
+            used_ids = {other.id for other in jobs}
             moment = now
-            while job.id in taken:  # ids count whole seconds
+            while job.id in used_ids:  # ids count whole seconds
                 moment += timedelta(seconds=1)
                 job = dataclasses.replace(job, id=job_id(moment, self.release.build))
-            self._by_hand.append(job)
+            self._manual_jobs.append(job)
             return job
 
     def cancel(self, identifier: str) -> bool | None:
@@ -209,7 +209,7 @@ class SimulatedAppliance:
                 job,
                 end=now,
                 ok=False,
-                reached=int(job.reached * payloads.share(job, now)),
+                final_progress=int(job.final_progress * payloads.share(job, now)),
                 size=int(job.size * payloads.share(job, now)),
                 messages=(
                     Message(
@@ -230,7 +230,7 @@ class SimulatedAppliance:
             Id of a job; None means all jobs that have started.
         """
         with self._lock:
-            self._forgotten |= {job.id for job in self._known(identifier)}
+            self._forgotten |= {job.id for job in self._matching_jobs(identifier)}
 
     def rewrite(self, identifier: str, *, start: datetime | None, end: datetime | None) -> None:
         """Change the start or the end of a job.
@@ -243,7 +243,7 @@ class SimulatedAppliance:
             Aware datetimes; None keeps the old value.
         """
         with self._lock:
-            (job,) = self._known(identifier)
+            (job,) = self._matching_jobs(identifier)
             self._changed[job.id] = dataclasses.replace(
                 job,
                 start=(start or job.start).astimezone(UTC),
@@ -267,11 +267,11 @@ class SimulatedAppliance:
             )
         with self._lock:
             self._timeline.until(self.now())
-            self.plan = dataclasses.replace(self.plan, version=version, legacy=legacy)
-            self._timeline.upgrade(self.plan)
+            self.spec = dataclasses.replace(self.spec, version=version, legacy=legacy)
+            self._timeline.upgrade(self.spec)
             self.sessions.clear()
 
-    def _known(self, identifier: str | None) -> list[Job]:
+    def _matching_jobs(self, identifier: str | None) -> list[Job]:
         jobs = [job for job in self.jobs() if identifier in {None, job.id}]
         if identifier is not None and not jobs:
             raise ValueError(f"{self.name} has no job {identifier!r}.")
@@ -279,13 +279,13 @@ class SimulatedAppliance:
 
     def schedules(self) -> dict[str, payloads.Object]:
         """Return the backup schedules by name."""
-        enabled = Trait.SCHEDULE_DISABLED not in self.plan.traits
-        return {SCHEDULE: payloads.schedule(self.plan, enabled=enabled)}
+        enabled = Trait.SCHEDULE_DISABLED not in self.spec.traits
+        return {SCHEDULE: payloads.schedule(self.spec, enabled=enabled)}
 
     def _encoded(self, job: Job, now: datetime) -> msgspec.Raw:
         if now < job.end:
-            return msgspec.Raw(msgspec.json.encode(payloads.job_info(job, now, self.plan)))
+            return msgspec.Raw(msgspec.json.encode(payloads.job_info(job, now, self.spec)))
         if job.id not in self._finished:
-            text = msgspec.json.encode(payloads.job_info(job, now, self.plan))
+            text = msgspec.json.encode(payloads.job_info(job, now, self.spec))
             self._finished[job.id] = msgspec.Raw(text)
         return self._finished[job.id]

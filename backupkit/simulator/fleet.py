@@ -16,16 +16,16 @@ import trustme
 
 from backupkit.simulator import inventory
 from backupkit.simulator.appliance import SimulatedAppliance
-from backupkit.simulator.faults.answers import befallen
-from backupkit.simulator.faults.case import Case
-from backupkit.simulator.faults.chance import Faults
-from backupkit.simulator.faults.contents import listed_as, struck
+from backupkit.simulator.faults.contents import affected_jobs, listed_id
+from backupkit.simulator.faults.context import FaultContext
 from backupkit.simulator.faults.fault import Fault
 from backupkit.simulator.faults.kinds import KINDS
+from backupkit.simulator.faults.replies import apply_fault
+from backupkit.simulator.faults.selection import Faults
 from backupkit.simulator.model import Trait
 from backupkit.simulator.routes import respond
 from backupkit.simulator.scenario import Scenario
-from backupkit.simulator.server import Door, Porter
+from backupkit.simulator.server import Acceptor, Listener
 from backupkit.simulator.sessions import LIMIT
 from backupkit.simulator.wire import Reply, Request
 
@@ -95,15 +95,15 @@ class SimulatedFleet:
         session_limit: int = LIMIT,
     ) -> None:
         self.appliances = tuple(
-            SimulatedAppliance(plan, scenario, clock=clock or _now, session_limit=session_limit)
-            for plan in scenario.plans
+            SimulatedAppliance(spec, scenario, clock=clock or _now, session_limit=session_limit)
+            for spec in scenario.specs
         )
         self._latency = latency
         self._address = (host, port)
         self._seed = scenario.seed
         self._by_name = {appliance.name: appliance for appliance in self.appliances}
         self.set_faults(faults)
-        self._doors: dict[str, Door] = {}
+        self._listeners: dict[str, Listener] = {}
         self._open: set[str] = set()
         self._authority = trustme.CA(organization_name="backupkit simulator")
         self._log: list[LoggedRequest] = []
@@ -115,15 +115,15 @@ class SimulatedFleet:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._authority.issue_cert(*{"localhost": 0, "127.0.0.1": 0, host: 0}).configure_cert(tls)
         with contextlib.ExitStack() as stack:
-            self._porter = Porter()
-            stack.callback(self._porter.close)
+            self._acceptor = Acceptor()
+            stack.callback(self._acceptor.close)
             for offset, appliance in enumerate(self.appliances):
                 answer = functools.partial(self._answer, appliance)
-                door = Door(answer, tls, (host, first + offset if first else 0))
-                stack.callback(door.shut)
-                self._doors[appliance.name] = door
+                listener = Listener(answer, tls, (host, first + offset if first else 0))
+                stack.callback(listener.close)
+                self._listeners[appliance.name] = listener
                 name = f"[{host}]" if ":" in host else host
-                appliance.host = f"{name}:{door.address[1]}"
+                appliance.host = f"{name}:{listener.address[1]}"
                 if Trait.UNREACHABLE not in appliance.traits:
                     self.start(appliance.name)
             stack.callback(self._close)
@@ -181,10 +181,10 @@ class SimulatedFleet:
             Name of the appliance; stopping it twice is harmless.
         """
         if name in self._open:
-            door = self._doors[name]
-            self._porter.leave(door)
-            door.shut()
-            door.reserve()
+            listener = self._listeners[name]
+            self._acceptor.remove(listener)
+            listener.close()
+            listener.reserve()
             self._open.remove(name)
 
     def start(self, name: str) -> None:
@@ -197,9 +197,9 @@ class SimulatedFleet:
         """
         if name not in self._open:
             self[name].sessions.clear()
-            door = self._doors[name]
-            door.open()
-            self._porter.watch(door)
+            listener = self._listeners[name]
+            listener.open()
+            self._acceptor.add(listener)
             self._open.add(name)
 
     def set_password(self, name: str, password: str) -> None:
@@ -246,7 +246,7 @@ class SimulatedFleet:
         """
         self._faults = Faults(faults, seed=self._seed, names=tuple(self._by_name))
 
-    def struck(self, name: str) -> tuple[str, ...]:
+    def affected_jobs(self, name: str) -> tuple[str, ...]:
         """Return the ids of the jobs with wrong content.
 
         Parameters
@@ -263,14 +263,14 @@ class SimulatedFleet:
         --------
         >>> scenario = Scenario.steady(appliances=1, epoch=datetime(2026, 11, 23, tzinfo=UTC))
         >>> fleet = SimulatedFleet(scenario, faults=[Fault("unknown_state", jobs=2)])
-        >>> len(fleet.struck("vc-0001"))
+        >>> len(fleet.affected_jobs("vc-0001"))
         2
         """
         return tuple(
-            listed_as(fault, identifier, turn)
+            listed_id(fault, identifier, index)
             for fault in self._faults.of(name)
             if KINDS[fault.kind].group == "content"
-            for identifier, turn in struck(fault, self[name], self._seed).items()
+            for identifier, index in affected_jobs(fault, self[name], self._seed).items()
         )
 
     def forget(self, name: str, job_id: str | None = None) -> None:
@@ -331,13 +331,13 @@ class SimulatedFleet:
         self[name].upgrade(version, legacy=legacy)
 
     def _answer(self, appliance: SimulatedAppliance, request: Request) -> Reply:
-        fault = self._faults.drawn(appliance.name, request)
+        fault = self._faults.select(appliance.name, request)
         if self._latency:
-            self._doors[appliance.name].rest(self._latency)
+            self._listeners[appliance.name].sleep(self._latency)
         if fault is None:
             reply = respond(appliance, request)
         else:
-            reply = befallen(Case(fault, appliance, request, self._seed))
+            reply = apply_fault(FaultContext(fault, appliance, request, self._seed))
         _, _, query = request.target.partition("?")
         kind = "" if fault is None else fault.kind
         logged = LoggedRequest(
@@ -350,5 +350,5 @@ class SimulatedFleet:
 
     def _close(self) -> None:
         for name in self._open:
-            self._porter.leave(self._doors[name])
+            self._acceptor.remove(self._listeners[name])
         self._open.clear()

@@ -53,14 +53,14 @@ def quoted(text: str) -> str:
 
 
 def _table(appliance: SimulatedAppliance) -> str:
-    plan = appliance.plan
+    spec = appliance.spec
     rows = {
         "name": appliance.name,
         "host": appliance.host,
         "site": appliance.site,
         "group": appliance.group,
-        "timezone": plan.believed_timezone,
-        "exclude": plan.exclude,
+        "timezone": spec.configured_timezone,
+        "exclude": spec.exclude,
     }
     lines = [f"{key} = {quoted(value)}" for key, value in rows.items() if value is not None]
     return "\n".join(["[[appliance]]", *lines])

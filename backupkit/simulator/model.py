@@ -123,14 +123,14 @@ class Cause:
         Message
             Message with the variable parts both in the text and in ``args``.
         """
-        words = {
+        values = {
             "component": rng.choice(("wcp", "vum", "vtsdb")),
             "free": str(rng.randrange(200, 4000)),
             "host": host,
             "need": str(rng.randrange(5000, 20000)),
             "path": f"/storage/dblog/vpostgres/backup-{rng.getrandbits(32):08x}/seat.tar.gz",
         }
-        args = tuple(words[field] for field in self.fields)
+        args = tuple(values[field] for field in self.fields)
         return Message(self.id, self.text.format(*args), args)
 
 
@@ -176,7 +176,7 @@ class Job:
     end: datetime
     ok: bool
     size: int  # [bytes] transferred at the end
-    reached: int  # [%] of progress at the end
+    final_progress: int  # [%] of progress at the end
     location: str
     release: Release  # release when the job started
     messages: tuple[Message, ...] = ()
@@ -185,7 +185,7 @@ class Job:
     blocked: timedelta = timedelta()  # then time in BLOCKED
 
 
-def dice(seed: str) -> random.Random:
+def seeded_rng(seed: str) -> random.Random:
     """Return a random number generator that depends only on a seed."""
     return random.Random(seed)  # noqa: S311  # test data, no secret
 

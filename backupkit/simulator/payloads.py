@@ -4,7 +4,7 @@ import hashlib
 from datetime import datetime
 
 from backupkit.simulator.model import Job, Message
-from backupkit.simulator.scenario import Plan
+from backupkit.simulator.scenario import ApplianceSpec
 from backupkit.simulator.sessions import Session
 
 Object = dict[str, object]
@@ -60,33 +60,33 @@ def share(job: Job, now: datetime) -> float:
         return 1.0
     if now <= begin:
         return 0.0
-    passed = (now - begin) / (job.end - begin)
-    return passed * (1.15 - 0.15 * passed)
+    elapsed = (now - begin) / (job.end - begin)
+    return elapsed * (1.15 - 0.15 * elapsed)
 
 
 def job_status(job: Job, now: datetime) -> Object:
     """Return the response to ``job/{id}`` (BackupJobStatus)."""
     ended = now >= job.end
-    answer: Object = {
+    record: Object = {
         "id": job.id,
         "state": STATES[status(job, now)],
         "messages": [message(source) for source in job.messages] if ended else [],
-        "progress": int(job.reached * share(job, now)),
+        "progress": int(job.final_progress * share(job, now)),
         "start_time": instant(job.start),
     }
     if ended:
-        answer["end_time"] = instant(job.end)
-    return answer
+        record["end_time"] = instant(job.end)
+    return record
 
 
-def job_info(job: Job, now: datetime, plan: Plan) -> Object:
+def job_info(job: Job, now: datetime, spec: ApplianceSpec) -> Object:
     """Return one record of the details (Details.Info); its fields depend on the status."""
-    word = status(job, now)
+    job_state = status(job, now)
     done = share(job, now)
     ended = now >= job.end
-    answer: Object = {
+    record: Object = {
         "location": job.location,
-        "location_user": plan.target.user,
+        "location_user": spec.target.user,
         "type": job.kind,
         "messages": [message(source) for source in job.messages] if ended else [],
         "build": {
@@ -97,42 +97,42 @@ def job_info(job: Job, now: datetime, plan: Plan) -> Object:
         "description": _text("sample.backup.description", "Backup of the appliance"),
         "service": "com.vmware.appliance.recovery.backup.job",
         "operation": "create",
-        "status": word,
-        "cancelable": word == "RUNNING",
+        "status": job_state,
+        "cancelable": job_state == "RUNNING",
     }
-    if word in {"RUNNING", "SUCCEEDED", "FAILED"}:
-        answer["duration"] = int((min(now, job.end) - job.start).total_seconds())
-        answer["size"] = int(job.size * done)
-        answer["progress"] = {
+    if job_state in {"RUNNING", "SUCCEEDED", "FAILED"}:
+        record["duration"] = int((min(now, job.end) - job.start).total_seconds())
+        record["size"] = int(job.size * done)
+        record["progress"] = {
             "total": 100,
-            "completed": int(job.reached * done),
+            "completed": int(job.final_progress * done),
             "message": _text("sample.backup.progress", "Backup progress"),
         }
-    if word != "PENDING":
-        answer["start_time"] = instant(job.start)
+    if job_state != "PENDING":
+        record["start_time"] = instant(job.start)
     if ended:
-        answer["end_time"] = instant(job.end)
+        record["end_time"] = instant(job.end)
     if job.user is not None:
-        answer["user"] = job.user
-    return answer
+        record["user"] = job.user
+    return record
 
 
-def schedule(plan: Plan, *, enabled: bool) -> Object:
+def schedule(spec: ApplianceSpec, *, enabled: bool) -> Object:
     """Return the only schedule of the appliance (Schedules.Info)."""
-    recurrence: Object = {"hour": plan.hour, "minute": plan.minute}
-    if plan.days is not None:
-        recurrence["days"] = list(plan.days)
-    answer: Object = {
+    recurrence: Object = {"hour": spec.hour, "minute": spec.minute}
+    if spec.days is not None:
+        recurrence["days"] = list(spec.days)
+    record: Object = {
         "recurrence_info": recurrence,
         "enable": enabled,
         "parts": ["seat", "common"],
-        "location": plan.target.base,
-        "location_user": plan.target.user,
+        "location": spec.target.base,
+        "location_user": spec.target.user,
         "retention_info": {"max_count": MAX_COUNT},
     }
-    if plan.release.has_api:
-        answer["fast_backup"] = False
-    return answer
+    if spec.release.has_api:
+        record["fast_backup"] = False
+    return record
 
 
 def parts() -> list[Object]:
@@ -149,20 +149,20 @@ def parts() -> list[Object]:
     ]
 
 
-def version(plan: Plan) -> Object:
+def version(spec: ApplianceSpec) -> Object:
     """Return release and build, as in ``system/version``."""
     return {
-        "version": plan.release.full,
+        "version": spec.release.full,
         "product": "VMware vCenter Server Appliance",
-        "build": plan.release.build,
+        "build": spec.release.build,
         "type": "vCenter Server with an embedded Platform Services Controller",
         "summary": "",
-        "releasedate": plan.release.released,
-        "install_time": f"{plan.release.released}T09:30:00.000Z",
+        "releasedate": spec.release.released,
+        "install_time": f"{spec.release.released}T09:30:00.000Z",
     }
 
 
-def who(session: Session) -> Object:
+def session_info(session: Session) -> Object:
     """Return user and times of a session."""
     return {
         "user": session.user,
@@ -178,5 +178,5 @@ def challenge(name: str) -> str:
     return f'Basic realm="VAPI endpoint",SIGN realm={realm},service="VAPI endpoint",sts="{sts}"'
 
 
-def _text(identifier: str, words: str) -> Object:
-    return message(Message(identifier, words))
+def _text(identifier: str, text: str) -> Object:
+    return message(Message(identifier, text))

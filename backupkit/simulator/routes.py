@@ -19,10 +19,10 @@ from backupkit.simulator.wire import (
     Map,
     Reply,
     Request,
-    answered,
-    failed,
-    nowhere,
-    proxied,
+    error_reply,
+    not_found_reply,
+    proxy_error_reply,
+    success_reply,
 )
 
 TOKEN = "vmware-api-session-id"  # noqa: S105  # a header's name
@@ -92,22 +92,22 @@ def respond(appliance: SimulatedAppliance, request: Request) -> Reply:
         Reply; an unknown address yields 404 even without a session.
     """
     if appliance.html:
-        return proxied()
+        return proxy_error_reply()
     flavour = request.flavour
-    if flavour == "rest" and not appliance.plan.legacy:
-        return nowhere("api", appliance.release)
+    if flavour == "rest" and not appliance.spec.legacy:
+        return not_found_reply("api", appliance.release)
     action = next(
         (request.query[key][0] for key in ("action", "~action") if key in request.query), None
     )
     for route, pattern in _TABLE:
         if (
             (route.flavour, route.method, route.action) == (flavour, request.method, action)
-            and (found := pattern.fullmatch(request.path)) is not None
+            and (matched := pattern.fullmatch(request.path)) is not None
             and route.serves(appliance.release)
         ):
-            identifier = urllib.parse.unquote(found.groupdict().get("id", ""))
+            identifier = urllib.parse.unquote(matched.groupdict().get("id", ""))
             return _answer(route, Call(appliance, flavour, request, id=identifier))
-    return nowhere(flavour, appliance.release)
+    return not_found_reply(flavour, appliance.release)
 
 
 def _answer(route: Route, call: Call) -> Reply:
@@ -118,9 +118,11 @@ def _answer(route: Route, call: Call) -> Reply:
         if appliance.revoked and route.path.startswith("/appliance/"):
             raise unauthorized()
         result = route.operation(call)
-        return result if isinstance(result, Reply) else answered(call.flavour, route.status, result)
+        if isinstance(result, Reply):
+            return result
+        return success_reply(call.flavour, route.status, result)
     except FaultError as fault:
-        return failed(call.flavour, appliance.release, fault)
+        return error_reply(call.flavour, appliance.release, fault)
 
 
 def _refuse(status: int, kind: str, identifier: str, text: str, *args: str) -> NoReturn:
@@ -184,27 +186,27 @@ def _log_in(call: Call) -> Reply:
         user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
     except ValueError as error:  # neither base 64 nor UTF-8
         raise _unauthenticated(appliance) from error
-    known = (user.lower(), password) == (appliance.user.lower(), appliance.password)
-    if scheme.lower() != "basic" or not known:
+    valid = (user.lower(), password) == (appliance.user.lower(), appliance.password)
+    if scheme.lower() != "basic" or not valid:
         raise _unauthenticated(appliance)
     try:
         token = appliance.sessions.create(user)
     except TooManySessionsError as error:
         raise too_many_sessions(appliance.sessions.limit, user) from error
     if call.flavour == "api":
-        return answered(call.flavour, 201, token)
-    reply = answered(call.flavour, 200, token)
+        return success_reply(call.flavour, 201, token)
+    reply = success_reply(call.flavour, 200, token)
     if headers.get(HEADER_ONLY) != "true":
         cookie = ("Set-Cookie", f"{TOKEN}={token};Path=/rest;Secure;HttpOnly")
         return dataclasses.replace(reply, headers=(*reply.headers, cookie))
     return reply
 
 
-def _who(call: Call) -> object:
+def _session(call: Call) -> object:
     session = call.appliance.sessions.touch(call.token)
     if session is None:
         raise _unauthenticated(call.appliance)
-    return payloads.who(session)
+    return payloads.session_info(session)
 
 
 def _log_out(call: Call) -> None:
@@ -212,7 +214,7 @@ def _log_out(call: Call) -> None:
 
 
 def _version(call: Call) -> object:
-    return payloads.version(call.appliance.plan)
+    return payloads.version(call.appliance.spec)
 
 
 def _timezone(call: Call) -> object:
@@ -258,10 +260,10 @@ def _create(call: Call) -> object:
         text = "Location type {0} is not supported."
         kind = str(wanted["location_type"])
         _refuse(400, "INVALID_ARGUMENT", "sample.backup.location_type", text, kind)
-    return _started(call, str(wanted.get("comment") or ""))
+    return _start_backup(call, str(wanted.get("comment") or ""))
 
 
-def _started(call: Call, comment: str) -> payloads.Object:
+def _start_backup(call: Call, comment: str) -> payloads.Object:
     try:
         job: Job = call.appliance.create(comment)
     except BusyError:
@@ -303,12 +305,12 @@ def _schedule(call: Call) -> object:
     return schedules[call.id]
 
 
-def _run(call: Call) -> object:
+def _run_schedule(call: Call) -> object:
     _schedule(call)
-    return _started(call, str(call.content().get("comment") or ""))
+    return _start_backup(call, str(call.content().get("comment") or ""))
 
 
-def _both(
+def _both_flavours(
     method: str,
     path: str,
     operation: Operation,
@@ -325,26 +327,29 @@ def _both(
 
 ROUTES = (
     Route("api", "POST", "/session", _log_in, public=True),
-    Route("api", "GET", "/session", _who),
+    Route("api", "GET", "/session", _session),
     Route("api", "DELETE", "/session", _log_out, status=204),
     Route("rest", "POST", LEGACY_SESSION, _log_in, public=True),
-    Route("rest", "POST", LEGACY_SESSION, _who, action="get"),
+    Route("rest", "POST", LEGACY_SESSION, _session, action="get"),
     Route("rest", "DELETE", LEGACY_SESSION, _log_out),
-    *_both("GET", "/appliance/system/version", _version),
-    *_both("GET", "/appliance/system/time/timezone", _timezone),
-    *_both("GET", "/appliance/recovery", _recovery, since=(6, 7)),
-    *_both("GET", f"{BACKUP}/job", _jobs),
-    *_both("GET", f"{BACKUP}/job/details", _details, since=(6, 7)),  # must precede job/{id}
-    *_both("GET", f"{BACKUP}/job/{{id}}", _job),
+    *_both_flavours("GET", "/appliance/system/version", _version),
+    *_both_flavours("GET", "/appliance/system/time/timezone", _timezone),
+    *_both_flavours("GET", "/appliance/recovery", _recovery, since=(6, 7)),
+    *_both_flavours("GET", f"{BACKUP}/job", _jobs),
+    # must precede job/{id}
+    *_both_flavours("GET", f"{BACKUP}/job/details", _details, since=(6, 7)),
+    *_both_flavours("GET", f"{BACKUP}/job/{{id}}", _job),
     Route("api", "POST", f"{BACKUP}/job", _create, status=201),
     Route("rest", "POST", f"{BACKUP}/job", _create),
     Route("api", "POST", f"{BACKUP}/job/{{id}}", _cancel, action="cancel"),
     Route("rest", "POST", f"{BACKUP}/job/{{id}}/cancel", _cancel),
-    *_both("GET", f"{BACKUP}/parts", _parts),
-    *_both("GET", f"{BACKUP}/parts/{{id}}", _part),
-    *_both("GET", f"{BACKUP}/schedules", _schedules, since=(6, 7)),
-    *_both("GET", f"{BACKUP}/schedules/{{id}}", _schedule, since=(6, 7)),
-    *_both("POST", f"{BACKUP}/schedules/{{id}}", _run, action="run", since=(6, 7)),
+    *_both_flavours("GET", f"{BACKUP}/parts", _parts),
+    *_both_flavours("GET", f"{BACKUP}/parts/{{id}}", _part),
+    *_both_flavours("GET", f"{BACKUP}/schedules", _schedules, since=(6, 7)),
+    *_both_flavours("GET", f"{BACKUP}/schedules/{{id}}", _schedule, since=(6, 7)),
+    *_both_flavours(
+        "POST", f"{BACKUP}/schedules/{{id}}", _run_schedule, action="run", since=(6, 7)
+    ),
 )
 _TABLE = tuple(
     (route, re.compile(f"/{route.flavour}{route.path.replace('{id}', '(?P<id>[^/]+)')}"))

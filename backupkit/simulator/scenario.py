@@ -7,7 +7,15 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Self
 
-from backupkit.simulator.model import OLD_TARGET, RELEASES, TARGETS, Release, Target, Trait, dice
+from backupkit.simulator.model import (
+    OLD_TARGET,
+    RELEASES,
+    TARGETS,
+    Release,
+    Target,
+    Trait,
+    seeded_rng,
+)
 
 WEEK = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
 NIGHT = (0, 1, 2, 3, 4, 5, 22, 23)  # usual start hours of backups
@@ -15,7 +23,7 @@ SKEW = timedelta(minutes=7, seconds=20)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class ApplianceSpec:
     """Properties of one appliance; with seed and epoch they determine all its jobs."""
 
     name: str
@@ -30,7 +38,7 @@ class Plan:
     days: tuple[str, ...] | None = None  # None: every day
     nights: int = 90  # of history at the epoch
     jobs: int | None = None  # exact number of finished jobs at the epoch, instead of `nights`
-    believed_timezone: str | None = None  # zone in fleet.toml, if any
+    configured_timezone: str | None = None  # zone in fleet.toml, if any
     exclude: str | None = None  # reason for exclusion from the SLA
     legacy: bool = True  # False: no `/rest`
 
@@ -74,24 +82,24 @@ class Scenario:
     epoch : datetime
         Reference time, aware: three strikes, new and running are relative to it. Jobs continue
         after it; earlier jobs never change.
-    plans : tuple of Plan
+    specs : tuple of ApplianceSpec
         One per appliance.
     """
 
     seed: int
     epoch: datetime
-    plans: tuple[Plan, ...]
+    specs: tuple[ApplianceSpec, ...]
 
     def __post_init__(self) -> None:
         if self.epoch.tzinfo is None:
             raise ValueError("The epoch needs a time zone, such as datetime(..., tzinfo=UTC).")
-        for plan in self.plans:
-            if plan.version not in RELEASES:
-                known = ", ".join(RELEASES)
+        for spec in self.specs:
+            if spec.version not in RELEASES:
+                releases = ", ".join(RELEASES)
                 raise ValueError(
-                    f"{plan.name}: no release {plan.version!r}; there are {known}.",
+                    f"{spec.name}: no release {spec.version!r}; there are {releases}.",
                 )
-        if len({plan.name for plan in self.plans}) < len(self.plans):
+        if len({spec.name for spec in self.specs}) < len(self.specs):
             raise ValueError("Two appliances of the scenario share a name.")
 
     @classmethod
@@ -118,7 +126,7 @@ class Scenario:
         Examples
         --------
         >>> scenario = Scenario.demo(epoch=datetime(2026, 11, 23, tzinfo=UTC))
-        >>> len(scenario.plans), scenario.plans[0].name
+        >>> len(scenario.specs), scenario.specs[0].name
         (12, 'vc-ham-01')
         """
         t = Trait
@@ -143,9 +151,9 @@ class Scenario:
             ("vc-tyo-03", "Tokyo", "edge", "8.0.3", "Asia/Tokyo", [t.UNREACHABLE]),
             ("vc-tyo-04", "Tokyo", "edge", "9.0.0", "Asia/Tokyo", [t.REPLACED]),
         )
-        plans = [
-            _plan(
-                dice(f"{seed}/{name}/plan"),
+        specs = [
+            _spec(
+                seeded_rng(f"{seed}/{name}/plan"),
                 epoch,
                 name=name,
                 site=site,
@@ -159,13 +167,13 @@ class Scenario:
         ]
         changes: dict[str, dict[str, object]] = {
             "vc-ham-01": {"days": WEEK},  # all seven days: the same as None
-            "vc-nyc-01": {"believed_timezone": "America/New_York"},
+            "vc-nyc-01": {"configured_timezone": "America/New_York"},
             "vc-nyc-04": {"exclude": "being retired, change 4711"},
         }
         return cls(
             seed=seed,
             epoch=epoch,
-            plans=tuple(_changed(plan, changes.get(plan.name, {})) for plan in plans),
+            specs=tuple(_changed(spec, changes.get(spec.name, {})) for spec in specs),
         )
 
     @classmethod
@@ -202,7 +210,7 @@ class Scenario:
         Examples
         --------
         >>> scenario = Scenario.steady(appliances=3, epoch=datetime(2026, 11, 23, tzinfo=UTC))
-        >>> [(plan.name, plan.version) for plan in scenario.plans]
+        >>> [(spec.name, spec.version) for spec in scenario.specs]
         [('vc-0001', '8.0.3'), ('vc-0002', '6.7'), ('vc-0003', '7.0.3')]
         """
         versions = {
@@ -210,9 +218,9 @@ class Scenario:
             "rest": ("6.7", "7.0.1"),
             "api-only": ("9.0.0",),
         }
-        turns = tuple(flavours)
-        if not turns or not set(turns) <= set(versions):
-            raise ValueError(f"flavours are some of {', '.join(versions)}; got {turns!r}.")
+        cycle = tuple(flavours)
+        if not cycle or not set(cycle) <= set(versions):
+            raise ValueError(f"flavours are some of {', '.join(versions)}; got {cycle!r}.")
         mix = (
             *[Trait.HEALTHY] * 5,
             *[Trait.FLAKY] * 2,
@@ -220,60 +228,60 @@ class Scenario:
             Trait.THREE_STRIKES,
             Trait.MISSED_NIGHT,
         )
-        places = (
+        sites = (
             ("Hamburg", "Europe/Berlin"),
             ("New York", "America/New_York"),
             ("Tokyo", "Asia/Tokyo"),
             ("London", "Etc/UTC"),
         )
-        plans = []
+        specs = []
         for index in range(appliances):
-            lap, turn = divmod(index, len(turns))
-            choice = versions[turns[turn]]
+            quotient, position = divmod(index, len(cycle))
+            choice = versions[cycle[position]]
             name = f"vc-{index + 1:04d}"
-            rng = dice(f"{seed}/{name}/plan")
-            site, timezone = rng.choice(places)
-            plan = _plan(
+            rng = seeded_rng(f"{seed}/{name}/plan")
+            site, timezone = rng.choice(sites)
+            spec = _spec(
                 rng,
                 epoch,
                 name=name,
                 site=site,
                 group=rng.choice(("production", "production", "test", "edge")),
-                version=choice[lap % len(choice)],
+                version=choice[quotient % len(choice)],
                 timezone=timezone,
-                traits=(mix[lap % len(mix)],),
+                traits=(mix[quotient % len(mix)],),
             )
-            plans.append(_changed(plan, {"jobs": jobs, "legacy": turns[turn] != "api-only"}))
-        return cls(seed=seed, epoch=epoch, plans=tuple(plans))
+            specs.append(_changed(spec, {"jobs": jobs, "legacy": cycle[position] != "api-only"}))
+        return cls(seed=seed, epoch=epoch, specs=tuple(specs))
 
 
-def _changed(plan: Plan, changes: dict[str, object]) -> Plan:
-    return dataclasses.replace(plan, **changes)  # type: ignore[arg-type]  # rows of a table
+def _changed(spec: ApplianceSpec, changes: dict[str, object]) -> ApplianceSpec:
+    return dataclasses.replace(spec, **changes)  # type: ignore[arg-type]  # rows of a table
 
 
-def _plan(rng: random.Random, epoch: datetime, **fields: object) -> Plan:
+def _spec(rng: random.Random, epoch: datetime, **fields: object) -> ApplianceSpec:
     version = str(fields["version"])
-    plan = Plan(
+    spec = ApplianceSpec(
         target=OLD_TARGET if version == "6.5" else rng.choice(TARGETS),
         hour=0,
         minute=rng.choice((0, 15, 30, 45, 59)),
-        **fields,  # type: ignore[arg-type]  # the callers pass the rest of Plan's fields
+        **fields,  # type: ignore[arg-type]  # the callers pass the rest of ApplianceSpec's fields
     )
     night = rng.sample(NIGHT, k=len(NIGHT))
     day = [hour for hour in range(24) if hour not in NIGHT]
     return next(
         candidate
         for hour in (*night, *day)
-        if _quiet(candidate := dataclasses.replace(plan, hour=hour), epoch)
+        if _no_start_near_epoch(candidate := dataclasses.replace(spec, hour=hour), epoch)
     )
 
 
-def _quiet(plan: Plan, epoch: datetime) -> bool:
+def _no_start_near_epoch(spec: ApplianceSpec, epoch: datetime) -> bool:
     """Return whether no backup starts shortly before or after the epoch.
 
     So the last job has ended at the epoch, and started less than a day before.
     """
-    before = timedelta(hours=5 if Trait.OVERRUNNING in plan.traits else 2)
-    today = epoch.astimezone(zoneinfo.ZoneInfo(plan.timezone)).date()
-    slots = [plan.slot(today + timedelta(days=offset)) for offset in (-1, 0, 1)]
+    before = timedelta(hours=5 if Trait.OVERRUNNING in spec.traits else 2)
+    today = epoch.astimezone(zoneinfo.ZoneInfo(spec.timezone)).date()
+    slots = [spec.slot(today + timedelta(days=offset)) for offset in (-1, 0, 1)]
     return all(not epoch - before < slot < epoch + timedelta(hours=1) for slot in slots)

@@ -11,18 +11,18 @@ import struct
 import threading
 from collections.abc import Callable
 
-from backupkit.simulator.delivery import LAST, pieces
-from backupkit.simulator.wire import Reply, Request, Way
+from backupkit.simulator.transmission import CLOSING_MODES, chunks
+from backupkit.simulator.wire import Delivery, Reply, Request
 
-HANDSHAKE = 10.0  # [s]
-PATIENCE = 120.0  # [s] a connection may idle
-LARGEST = 1 << 20  # [bytes] of a request's body
+HANDSHAKE_TIMEOUT = 10.0  # [s]
+IDLE_TIMEOUT = 120.0  # [s] a connection may idle
+MAX_REQUEST_BODY = 1 << 20  # [bytes] of a request's body
 METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
-Answer = Callable[[Request], Reply]
+Handler = Callable[[Request], Reply]
 
 
-class Door:
+class Listener:
     """Listening port: open, or closed and reserved, so that no other process takes it.
 
     Parameters
@@ -35,24 +35,24 @@ class Door:
         Address and port; port 0 picks a free one.
     """
 
-    def __init__(self, answer: Answer, tls: ssl.SSLContext, address: tuple[str, int]) -> None:
+    def __init__(self, answer: Handler, tls: ssl.SSLContext, address: tuple[str, int]) -> None:
         self.answer = answer
         self._tls = tls
         self._connections: dict[threading.Thread, socket.socket] = {}
-        self._shutting = threading.Event()
+        self._closing = threading.Event()
         self._lock = threading.Lock()
         self.socket = _bound(address)
         self.address: tuple[str, int] = self.socket.getsockname()[:2]
 
     def open(self) -> None:
         """Start listening."""
-        self._shutting.clear()
+        self._closing.clear()
         self.socket.listen(128)
         self.socket.setblocking(False)
 
-    def shut(self) -> None:
+    def close(self) -> None:
         """Close every connection and stop listening."""
-        self._shutting.set()
+        self._closing.set()
         with self._lock:
             self.socket.close()
             connections = dict(self._connections)
@@ -61,9 +61,9 @@ class Door:
                 # not the TLS method, which would break the thread that reads
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
         for thread in connections:
-            thread.join(HANDSHAKE)
+            thread.join(HANDSHAKE_TIMEOUT)
 
-    def rest(self, seconds: float) -> bool:
+    def sleep(self, seconds: float) -> bool:
         """Sleep until the time is over or the port is closed.
 
         Parameters
@@ -76,20 +76,20 @@ class Door:
         bool
             Whether the port is being closed.
         """
-        return self._shutting.wait(seconds)
+        return self._closing.wait(seconds)
 
     def reserve(self) -> None:
-        """Reserve the port after `shut`."""
+        """Reserve the port after `close`."""
         self.socket = _bound(self.address)
 
-    def admit(self) -> None:
+    def accept(self) -> None:
         """Accept one connection and serve it in a new thread."""
         with self._lock:
             try:
                 connection, peer = self.socket.accept()
             except OSError:
                 return  # the port was closed, or the client disconnected
-            connection.settimeout(HANDSHAKE)
+            connection.settimeout(HANDSHAKE_TIMEOUT)
             try:
                 tls = self._tls.wrap_socket(
                     connection, server_side=True, do_handshake_on_connect=False
@@ -113,48 +113,48 @@ class Door:
 
 def _bound(address: tuple[str, int]) -> socket.socket:
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    door = socket.socket(family)
-    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound = socket.socket(family)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        door.bind(address)
+        bound.bind(address)
     except OSError:
-        door.close()
+        bound.close()
         raise
-    return door
+    return bound
 
 
-class Porter:
+class Acceptor:
     """Thread that accepts connections on all open ports."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
-        self._ears, self._mouth = os.pipe()
-        self._selector.register(self._ears, selectors.EVENT_READ)
+        self._wakeup_r, self._wakeup_w = os.pipe()
+        self._selector.register(self._wakeup_r, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._wait, name="simulator", daemon=True)
         self._thread.start()
 
-    def watch(self, door: Door) -> None:
+    def add(self, listener: Listener) -> None:
         """Accept connections on an open port."""
-        self._selector.register(door.socket, selectors.EVENT_READ, door)
+        self._selector.register(listener.socket, selectors.EVENT_READ, listener)
 
-    def leave(self, door: Door) -> None:
+    def remove(self, listener: Listener) -> None:
         """Stop accepting on a port; call this before closing the port."""
-        self._selector.unregister(door.socket)
+        self._selector.unregister(listener.socket)
 
     def close(self) -> None:
         """Stop the thread; the ports stay as they are."""
-        os.write(self._mouth, b".")
+        os.write(self._wakeup_w, b".")
         self._thread.join()
         self._selector.close()
-        os.close(self._ears)
-        os.close(self._mouth)
+        os.close(self._wakeup_r)
+        os.close(self._wakeup_w)
 
     def _wait(self) -> None:
         while True:
             for key, _ in self._selector.select():
                 if key.data is None:
                     return
-                key.data.admit()
+                key.data.accept()
 
 
 class _Connection(http.server.BaseHTTPRequestHandler):
@@ -162,17 +162,17 @@ class _Connection(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    timeout = PATIENCE
-    server: Door  # type: ignore[assignment]  # it has no socketserver above it
+    timeout = IDLE_TIMEOUT
+    server: Listener  # type: ignore[assignment]  # it has no socketserver above it
 
     def answer(self) -> None:
         """Read a whole request of any method, and send the reply."""
         if "chunked" in self.headers.get("Transfer-Encoding", ""):
-            self._drop(http.HTTPStatus.LENGTH_REQUIRED)
+            self._refuse(http.HTTPStatus.LENGTH_REQUIRED)
             return
         length = self.headers.get("Content-Length", "0")
-        if not length.isdecimal() or int(length) > LARGEST:
-            self._drop(http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        if not length.isdecimal() or int(length) > MAX_REQUEST_BODY:
+            self._refuse(http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
             return
         request = Request(
             method=self.command,
@@ -180,25 +180,25 @@ class _Connection(http.server.BaseHTTPRequestHandler):
             headers={name.lower(): value for name, value in self.headers.items()},
             body=self.rfile.read(int(length)),
         )
-        self._deliver(self.server.answer(request))
+        self._transmit(self.server.answer(request))
 
-    def _drop(self, status: int) -> None:
+    def _refuse(self, status: int) -> None:
         """Refuse a request without reading its body, and close the connection."""
         self.close_connection = True
-        self._deliver(Reply(status, (("Connection", "close"),)))
+        self._transmit(Reply(status, (("Connection", "close"),)))
 
-    def _deliver(self, reply: Reply) -> None:
+    def _transmit(self, reply: Reply) -> None:
         """Send a reply in its transmission mode; closing the port ends every wait."""
-        self.close_connection |= reply.way in LAST
-        for piece in pieces(reply):
-            if reply.pause and self.server.rest(reply.pause):
+        self.close_connection |= reply.delivery in CLOSING_MODES
+        for chunk in chunks(reply):
+            if reply.pause and self.server.sleep(reply.pause):
                 self.close_connection = True
                 return
-            self.wfile.write(piece)
-        if reply.way is Way.TORN:
+            self.wfile.write(chunk)
+        if reply.delivery is Delivery.RESET_IN_BODY:
             linger = struct.pack("ii", 1, 0)  # close with a reset, without waiting
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        if reply.way is Way.SILENCE:
+        if reply.delivery is Delivery.SILENT:
             self.connection.settimeout(None)
             while self.connection.recv(1024):
                 pass  # until the client disconnects, or the port is closed

@@ -1,4 +1,4 @@
-"""Jobs of one appliance, as a pure function of seed, plan, epoch and clock."""
+"""Jobs of one appliance, as a pure function of seed, specification, epoch and clock."""
 
 import base64
 import bisect
@@ -10,16 +10,16 @@ import random
 import zoneinfo
 from datetime import UTC, datetime, timedelta
 
-from backupkit.simulator.model import CAUSE_WEIGHTS, CAUSES, Cause, Job, Trait, dice, job_id
-from backupkit.simulator.scenario import WEEK, Plan
+from backupkit.simulator.model import CAUSE_WEIGHTS, CAUSES, Cause, Job, Trait, job_id, seeded_rng
+from backupkit.simulator.scenario import WEEK, ApplianceSpec
 
 GIB = 1024**3
-FLAKINESS = 0.15  # share of a flaky appliance's nights that fail
-MISSED = (-4, -23)  # nights without a job, counted from the last one before the epoch
-STRIKES = 3
-DISABLED = 24  # nights since the schedule was switched off
-YOUNG = 6  # nights of history of a new appliance
-LONGEST = 3.5 * 3600  # [s] duration of an overrunning backup at the epoch
+FLAKY_FAILURE_RATE = 0.15  # share of a flaky appliance's nights that fail
+MISSED_NIGHTS = (-4, -23)  # nights without a job, counted from the last one before the epoch
+FAILED_NIGHTS = 3
+DISABLED_NIGHTS = 24  # nights since the schedule was switched off
+NEW_NIGHTS = 6  # nights of history of a new appliance
+OVERRUN_DURATION = 3.5 * 3600  # [s] duration of an overrunning backup at the epoch
 RUNNING_SINCE = timedelta(minutes=15)
 RUNNING_FOR = timedelta(minutes=25)
 FAILED_AT = (10, 10, 10, 35, 60, 95)  # [%] most fail early
@@ -32,7 +32,7 @@ class Timeline:
 
     Parameters
     ----------
-    plan : Plan
+    spec : ApplianceSpec
         The appliance.
     seed : int
         Seed of the scenario.
@@ -42,19 +42,19 @@ class Timeline:
         User who starts the manual jobs.
     """
 
-    def __init__(self, plan: Plan, *, seed: int, epoch: datetime, user: str) -> None:
-        self._plan = plan
-        self._seed = f"{seed}/{plan.name}"
+    def __init__(self, spec: ApplianceSpec, *, seed: int, epoch: datetime, user: str) -> None:
+        self._spec = spec
+        self._seed = f"{seed}/{spec.name}"
         self._epoch = epoch.astimezone(UTC)
         self._user = user
-        rng = dice(f"{self._seed}/character")
+        rng = seeded_rng(f"{self._seed}/character")
         self._size = rng.uniform(1.5, 9) * GIB
         self._duration = rng.uniform(9, 26) * 60
         self._cause = rng.choice(CAUSES)  # for three strikes and always failing
-        self._last = self._epoch.astimezone(zoneinfo.ZoneInfo(plan.timezone)).date()
-        if plan.slot(self._last) > self._epoch:
+        self._last = self._epoch.astimezone(zoneinfo.ZoneInfo(spec.timezone)).date()
+        if spec.slot(self._last) > self._epoch:
             self._last -= timedelta(days=1)
-        self._jobs = self._past()
+        self._jobs = self._initial_jobs()
         self._next = 1  # first night that is not generated yet
 
     def until(self, now: datetime) -> list[Job]:
@@ -75,17 +75,17 @@ class Timeline:
             self._next += 1
         return self._jobs[: bisect.bisect_right(self._jobs, now, key=operator.attrgetter("start"))]
 
-    def upgrade(self, plan: Plan) -> None:
-        """Use another plan from now on; jobs generated so far stay.
+    def upgrade(self, spec: ApplianceSpec) -> None:
+        """Use another specification from now on; jobs generated so far stay.
 
         Parameters
         ----------
-        plan : Plan
-            Same plan with another release.
+        spec : ApplianceSpec
+            Same specification with another release.
         """
-        self._plan = plan
+        self._spec = spec
 
-    def by_hand(self, start: datetime, *, comment: str = "") -> Job:
+    def manual_job(self, start: datetime, *, comment: str = "") -> Job:
         """Return a manual job that starts at a given time.
 
         Parameters
@@ -100,16 +100,16 @@ class Timeline:
         Job
             New job; it fails in nights in which all jobs of the appliance fail.
         """
-        rng = dice(f"{self._seed}/{start.isoformat()}")
+        rng = seeded_rng(f"{self._seed}/{start.isoformat()}")
         night = (start - self._slot(0)) // timedelta(days=1)
-        failing = self._breaks(night)
+        failing = self._failure_cause(night)
         return self._job(rng, night, start, kind="MANUAL", failing=failing, comment=comment)
 
-    def _past(self) -> list[Job]:
-        traits, plan = self._plan.traits, self._plan
+    def _initial_jobs(self) -> list[Job]:
+        traits, spec = self._spec.traits, self._spec
         if Trait.REPLACED in traits:
             return []
-        if plan.jobs is not None:
+        if spec.jobs is not None:
             # skip a job that runs at the epoch, so that the count is exact
             nights = (
                 job
@@ -117,62 +117,64 @@ class Timeline:
                 for job in reversed(self._night(night))
                 if not job.start <= self._epoch < job.end
             )
-            newest = list(itertools.islice((j for j in nights if j.end <= self._epoch), plan.jobs))
+            newest = list(itertools.islice((j for j in nights if j.end <= self._epoch), spec.jobs))
             later = [job for job in self._night(0) if job.start > self._epoch]
             return [*reversed(newest), *later]
-        first = 1 - (YOUNG if Trait.NEW in traits else plan.nights)
+        first = 1 - (NEW_NIGHTS if Trait.NEW in traits else spec.nights)
         jobs = [job for night in range(first, 1) for job in self._night(night)]
         if Trait.RUNNING in traits:
-            rng = dice(f"{self._seed}/running")
-            start = self._epoch + plan.skew - RUNNING_SINCE + timedelta(milliseconds=318)
+            rng = seeded_rng(f"{self._seed}/running")
+            start = self._epoch + spec.skew - RUNNING_SINCE + timedelta(milliseconds=318)
             job = self._job(rng, 0, start, kind="MANUAL", failing=None, comment="before the update")
             jobs.append(dataclasses.replace(job, end=start + RUNNING_FOR))
         return jobs
 
     def _slot(self, night: int) -> datetime:
-        return self._plan.slot(self._last + timedelta(days=night))
+        return self._spec.slot(self._last + timedelta(days=night))
 
     def _night(self, night: int) -> list[Job]:
-        plan, traits = self._plan, self._plan.traits
+        spec, traits = self._spec, self._spec.traits
         day = self._last + timedelta(days=night)
         if (
-            (plan.days is not None and WEEK[day.weekday()] not in plan.days)
-            or (Trait.MISSED_NIGHT in traits and night in MISSED)
-            or (Trait.SCHEDULE_DISABLED in traits and night > -DISABLED)
+            (spec.days is not None and WEEK[day.weekday()] not in spec.days)
+            or (Trait.MISSED_NIGHT in traits and night in MISSED_NIGHTS)
+            or (Trait.SCHEDULE_DISABLED in traits and night > -DISABLED_NIGHTS)
         ):
             return []
-        rng = dice(f"{self._seed}/{day}")
-        start = plan.slot(day) + timedelta(seconds=rng.uniform(0.2, 4))
-        failing = self._breaks(night)
+        rng = seeded_rng(f"{self._seed}/{day}")
+        start = spec.slot(day) + timedelta(seconds=rng.uniform(0.2, 4))
+        failing = self._failure_cause(night)
         # not in the newest nights: the retry could be before or after the epoch
         if failing is None and Trait.FLAKY in traits and night not in (-1, 0):
-            failing = self._any_cause(rng) if rng.random() < FLAKINESS else None
+            failing = self._any_cause(rng) if rng.random() < FLAKY_FAILURE_RATE else None
         jobs = [self._job(rng, night, start, kind="SCHEDULED", failing=failing)]
         if failing is not None and Trait.FLAKY in traits:
-            again = jobs[0].end + timedelta(hours=rng.uniform(2, 8))
+            retry_start = jobs[0].end + timedelta(hours=rng.uniform(2, 8))
             jobs.append(
-                self._job(rng, night, again, kind="MANUAL", failing=None, comment="again"),
+                self._job(rng, night, retry_start, kind="MANUAL", failing=None, comment="again"),
             )
         return jobs
 
-    def _breaks(self, night: int) -> Cause | None:
+    def _failure_cause(self, night: int) -> Cause | None:
         """Return why all jobs of a night fail; None if they do not."""
-        traits = self._plan.traits
-        striking = Trait.THREE_STRIKES in traits and night > -STRIKES
-        return self._cause if striking or Trait.ALWAYS_FAILING in traits else None
+        traits = self._spec.traits
+        failing = Trait.THREE_STRIKES in traits and night > -FAILED_NIGHTS
+        return self._cause if failing or Trait.ALWAYS_FAILING in traits else None
 
     def _any_cause(self, rng: random.Random) -> Cause:
         return rng.choices(CAUSES, weights=CAUSE_WEIGHTS)[0]
 
     def _growth(self, night: int) -> float:
-        if Trait.GROWING not in self._plan.traits:
+        if Trait.GROWING not in self._spec.traits:
             return 1.0
         return math.pow(1.008, min(max(night, -400), 60))
 
     def _seconds(self, rng: random.Random, night: int) -> float:
         noise = rng.uniform(0.92, 1.08)
-        if Trait.OVERRUNNING in self._plan.traits:
-            return noise * min(max(LONGEST * math.pow(1.03, night), 1800), 1.6 * LONGEST)
+        if Trait.OVERRUNNING in self._spec.traits:
+            return noise * min(
+                max(OVERRUN_DURATION * math.pow(1.03, night), 1800), 1.6 * OVERRUN_DURATION
+            )
         return noise * self._duration * self._growth(night)
 
     def _job(
@@ -185,27 +187,27 @@ class Timeline:
         failing: Cause | None,
         comment: str = "",
     ) -> Job:
-        plan = self._plan
+        spec = self._spec
         seconds = self._seconds(rng, night)
         size = self._size * self._growth(night) * rng.uniform(0.97, 1.03)
-        reached = 100
+        final_progress = 100
         if failing is not None:
-            reached = rng.choice(FAILED_AT)
-            seconds = max(20.0, seconds * reached / 100 * rng.uniform(0.4, 0.9))
-            size *= reached / 100 * rng.uniform(0.05, 0.8)
+            final_progress = rng.choice(FAILED_AT)
+            seconds = max(20.0, seconds * final_progress / 100 * rng.uniform(0.4, 0.9))
+            size *= final_progress / 100 * rng.uniform(0.05, 0.8)
         label = base64.b32encode(comment.encode()).decode()
-        folder = f"{kind[0]}_{plan.release.full}_{start:%Y%m%d-%H%M%S}_{label}"
+        folder = f"{kind[0]}_{spec.release.full}_{start:%Y%m%d-%H%M%S}_{label}"
         return Job(
-            id=job_id(start, plan.release.build),
+            id=job_id(start, spec.release.build),
             kind=kind,
             start=start,
             end=start + timedelta(seconds=seconds),
             ok=failing is None,
             size=int(size),
-            reached=reached,
-            location=plan.target.folder(f"vCenter/sn_{plan.name}.example.test/{folder}"),
-            release=plan.release,
-            messages=() if failing is None else (failing.message(rng, plan.target.host),),
+            final_progress=final_progress,
+            location=spec.target.folder(f"vCenter/sn_{spec.name}.example.test/{folder}"),
+            release=spec.release,
+            messages=() if failing is None else (failing.message(rng, spec.target.host),),
             user=self._user if kind == "MANUAL" else None,
-            blocked=timedelta(seconds=90 if Trait.OVERRUNNING in plan.traits else 0),
+            blocked=timedelta(seconds=90 if Trait.OVERRUNNING in spec.traits else 0),
         )

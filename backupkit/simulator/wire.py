@@ -50,17 +50,17 @@ class Request:
         return urllib.parse.parse_qs(self.target.partition("?")[2], keep_blank_values=True)
 
 
-class Way(enum.Enum):
+class Delivery(enum.Enum):
     """Transmission mode of a reply."""
 
-    WHOLE = enum.auto()
-    HALF = enum.auto()  # half of the body, then a closed connection
-    TORN = enum.auto()  # half of the body, then a reset
-    DRIP = enum.auto()  # the body byte by byte
-    DRIP_HEADERS = enum.auto()  # headers and body byte by byte
-    BARE = enum.auto()  # the body alone, without HTTP
+    COMPLETE = enum.auto()
+    TRUNCATED = enum.auto()  # half of the body, then a closed connection
+    RESET_IN_BODY = enum.auto()  # half of the body, then a reset
+    BYTEWISE_BODY = enum.auto()  # the body byte by byte
+    BYTEWISE = enum.auto()  # headers and body byte by byte
+    RAW = enum.auto()  # the body alone, without HTTP
     DROP = enum.auto()  # nothing, then a closed connection
-    SILENCE = enum.auto()  # nothing, and the connection stays open
+    SILENT = enum.auto()  # nothing, and the connection stays open
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Reply:
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
-    way: Way = Way.WHOLE
+    delivery: Delivery = Delivery.COMPLETE
     pause: float = 0.0  # [s] before each chunk
     padding: int = 0  # [bytes] of blanks after the body
 
@@ -105,7 +105,7 @@ class FaultError(Exception):
         self.challenge = challenge
 
 
-def answered(flavour: Flavour, status: int, value: object) -> Reply:
+def success_reply(flavour: Flavour, status: int, value: object) -> Reply:
     """Return the reply with the result of an operation.
 
     Parameters
@@ -124,7 +124,7 @@ def answered(flavour: Flavour, status: int, value: object) -> Reply:
 
     Examples
     --------
-    >>> answered("api", 200, Map(a=1)).body, answered("rest", 200, Map(a=1)).body
+    >>> success_reply("api", 200, Map(a=1)).body, success_reply("rest", 200, Map(a=1)).body
     (b'{"a":1}', b'{"value":[{"key":"a","value":1}]}')
     """
     if value is None:
@@ -136,7 +136,7 @@ def answered(flavour: Flavour, status: int, value: object) -> Reply:
     return Reply(status, JSON, msgspec.json.encode(value))
 
 
-def failed(flavour: Flavour, release: Release, fault: FaultError) -> Reply:
+def error_reply(flavour: Flavour, release: Release, fault: FaultError) -> Reply:
     """Return the reply with an error.
 
     Parameters
@@ -167,7 +167,7 @@ def failed(flavour: Flavour, release: Release, fault: FaultError) -> Reply:
     return Reply(fault.status, headers, msgspec.json.encode(body))
 
 
-def nowhere(flavour: Flavour, release: Release) -> Reply:
+def not_found_reply(flavour: Flavour, release: Release) -> Reply:
     """Return the reply for an address that does not exist.
 
     Parameters
@@ -185,7 +185,7 @@ def nowhere(flavour: Flavour, release: Release) -> Reply:
     identifier, text = "com.vmware.vapi.rest.httpNotFound", "Not found."
     if release.has_error_type:
         fault = FaultError(http.HTTPStatus.NOT_FOUND, "NOT_FOUND", Message(identifier, text))
-        return failed(flavour, release, fault)
+        return error_reply(flavour, release, fault)
     body = {
         "localizableMessages": [{"defaultMessage": text, "id": identifier}],
         "majorErrorCode": 404,
@@ -194,7 +194,7 @@ def nowhere(flavour: Flavour, release: Release) -> Reply:
     return Reply(http.HTTPStatus.NOT_FOUND, JSON, msgspec.json.encode(body))
 
 
-def proxied() -> Reply:
+def proxy_error_reply() -> Reply:
     """Return the reply of a proxy while the appliance's services start."""
     page = b"<html><head><title>503</title></head><body>no healthy upstream</body></html>\n"
     return Reply(

@@ -9,13 +9,13 @@ BASELINES = Table(
     "baselines",
     (
         _APPLIANCE,
-        Column("learnt", COUNT, "Successes the baseline rests on, at most 10; 10 make it speak."),
+        Column("learnt", COUNT, "Successes of the baseline, at most 10; anomalies need 10."),
         Column("typical_duration", SPAN, "Median duration of those successes.", "s"),
-        Column("typical_size", NUMBER, "Median size of those that tell one.", "bytes"),
+        Column("typical_size", NUMBER, "Median size of those with a size.", "bytes"),
         Column("growth", NUMBER, "Theil-Sen slope of size against start.", "bytes/day"),
         Column("growth_share", NUMBER, "30 days of growth / median size."),
         Column("footprint", COUNT, "Sum of the newest max_count sizes.", "bytes"),
-        Column("footprint_jobs", COUNT, "How many sizes that sum has."),
+        Column("footprint_jobs", COUNT, "Number of sizes in that sum."),
     ),
     index="appliance",
 )
@@ -29,9 +29,9 @@ ANOMALIES = Table(
         Column("start_time", TIME, "When the job started.", "UTC"),
         Column("kind", TEXT, "duration, size, overrun (still running) or stall (still running)."),
         Column("value", NUMBER, "Its duration [s], size [bytes] or time without progress [s]."),
-        Column("typical", NUMBER, "The median it is held against; missing for a stall."),
+        Column("typical", NUMBER, "Median of the baseline; missing for a stall."),
         Column("score", NUMBER, "Modified z-score; missing for a stall."),
-        Column("rule", TEXT, "What it broke, in words."),
+        Column("rule", TEXT, "The rule that it broke, as text."),
     ),
 )
 """Jobs that deviate from the appliance's ten successes before them, by kind of deviation."""
@@ -42,12 +42,14 @@ LOADS = Table(
         Column("target", TEXT, "The backup target: scheme and host."),
         Column("appliances", COUNT, "Appliances that write to it in the period."),
         Column("runs", COUNT, "Their jobs in the period."),
-        Column("most", COUNT, "Most jobs that ran at once."),
-        Column("most_at", TIME, "When that first was.", "UTC"),
-        Column("planned", COUNT, "Most runs at once, if each schedule took its usual time."),
-        Column("planned_at", TIME, "When that first would be.", "UTC"),
-        Column("busy", SPAN, "Time in which any job ran.", "s"),
-        Column("sent", COUNT, "Data sent by the jobs that tell their size.", "bytes"),
+        Column("most", COUNT, "Peak of concurrent jobs."),
+        Column("most_at", TIME, "First time of that peak.", "UTC"),
+        Column(
+            "planned", COUNT, "Peak of concurrent slots, if each job takes its typical duration."
+        ),
+        Column("planned_at", TIME, "First time of that peak.", "UTC"),
+        Column("busy", SPAN, "Time with at least one running job.", "s"),
+        Column("sent", COUNT, "Bytes sent by the jobs with a size.", "bytes"),
     ),
     index="target",
 )
@@ -57,7 +59,7 @@ LINT = Table(
     "lint",
     (
         _APPLIANCE,
-        Column("rule", TEXT, "The short name of what is wrong."),
+        Column("rule", TEXT, "Short name of the rule."),
         Column("severity", TEXT, "error (the SLA cannot be met), warning or note."),
         Column("finding", TEXT, "What was found, with its numbers."),
         Column("advice", TEXT, "What to do about it."),

@@ -42,7 +42,7 @@ _JOB = (
 )
 _SEEN = (
     Column("state", TEXT, "FAILED, INPROGRESS, NONE, SUCCEEDED, or a word not known yet."),
-    Column("status", TEXT, "The raw word of the answer, before it became `state`."),
+    Column("status", TEXT, "Raw status of the response, before normalisation to `state`."),
     Column("progress", NUMBER, "How far the job is.", "%"),
     Column("start_time", TIME, "When the job started.", "UTC"),
     Column("end_time", TIME, "When it ended; missing while it runs.", "UTC"),
@@ -56,14 +56,14 @@ _SEEN = (
     Column(
         "source",
         TEXT,
-        "Who told: job or details; list where the job is missing from the appliance's list, and "
-        "then nothing else is told.",
+        "Source: job or details; list if the job is missing from the appliance's list. Then "
+        "all other values are missing.",
     ),
 )
 
 OBSERVATIONS = Table(
     "observations",
-    (*_JOB, Column("observed_at", TIME, "When the answer came.", "UTC"), *_SEEN),
+    (*_JOB, Column("observed_at", TIME, "Time of the response.", "UTC"), *_SEEN),
 )
 """State of one job as reported by one poll; append-only, one row per change."""
 
@@ -90,11 +90,11 @@ CONFLICTS = Table(
     "conflicts",
     (
         *_JOB,
-        Column("observed_at", TIME, "When the job was told anew.", "UTC"),
-        Column("start_time", TIME, "When it started, as told now.", "UTC"),
-        Column("end_time", TIME, "When it ended, as told now.", "UTC"),
-        Column("known_start_time", TIME, "When it started, as told before.", "UTC"),
-        Column("known_end_time", TIME, "When it ended, as told before.", "UTC"),
+        Column("observed_at", TIME, "Time of the newer observation.", "UTC"),
+        Column("start_time", TIME, "Start, newer observation.", "UTC"),
+        Column("end_time", TIME, "End, newer observation.", "UTC"),
+        Column("known_start_time", TIME, "Start, earlier observation.", "UTC"),
+        Column("known_end_time", TIME, "End, earlier observation.", "UTC"),
     ),
 )
 """Ended jobs for which an appliance later reported another start or end."""
@@ -113,21 +113,21 @@ POLLS = Table(
     "polls",
     (
         _APPLIANCE,
-        Column("polled_at", TIME, "When the visit began.", "UTC"),
+        Column("polled_at", TIME, "Start of the poll.", "UTC"),
         Column(
             "ok",
             FLAG,
-            "Whether the job list and what was new on it were read; missing if the visit was "
+            "Whether the job list and what was new on it were read; missing if the poll was "
             "stopped by Ctrl-C, or only followed a running job.",
         ),
-        Column("error", TEXT, "The kind of the fault, see `backupkit.errors`."),
-        Column("detail", TEXT, "The fault in a sentence, with what to do next."),
-        Column("api", TEXT, "Which flavour answered: api or rest."),
-        Column("version", TEXT, "The appliance's version, as last told."),
-        Column("timezone", TEXT, "The appliance's own IANA time zone, as last told."),
+        Column("error", TEXT, "Kind of the error, see `backupkit.errors`."),
+        Column("detail", TEXT, "The error in a sentence, with advice."),
+        Column("api", TEXT, "API flavour: api or rest."),
+        Column("version", TEXT, "Newest known version of the appliance."),
+        Column("timezone", TEXT, "Newest known IANA time zone of the appliance."),
         Column("details", FLAG, "Whether it has job details and schedules (6.7 and later)."),
-        Column("requests", COUNT, "HTTP requests of the visit."),
-        Column("elapsed", SPAN, "How long the visit took.", "s"),
+        Column("requests", COUNT, "HTTP requests of the poll."),
+        Column("elapsed", SPAN, "Duration of the poll.", "s"),
         Column("clock_skew", SPAN, "The appliance's clock minus ours.", "s"),
         Column("jobs_listed", COUNT, "Jobs on the appliance's list."),
         Column(
@@ -141,9 +141,9 @@ ERRORS = Table(
     "errors",
     (
         _APPLIANCE,
-        Column("error", TEXT, "The kind of the fault, see `backupkit.errors`."),
-        Column("detail", TEXT, "The fault in a sentence, with what to do next."),
-        Column("job_id", TEXT, "The job it is about; missing when it is about the whole visit."),
+        Column("error", TEXT, "Kind of the error, see `backupkit.errors`."),
+        Column("detail", TEXT, "The error in a sentence, with advice."),
+        Column("job_id", TEXT, "The job concerned; missing if the error concerns the whole poll."),
     ),
 )
 """Errors of one collection."""
@@ -156,18 +156,18 @@ RUNNING = Table(
         Column("progress", NUMBER, "How far the job is.", "%"),
         Column("start_time", TIME, "When the job started.", "UTC"),
         Column("end_time", TIME, "When it ended; missing while it runs.", "UTC"),
-        Column("observed_at", TIME, "When the appliance was asked.", "UTC"),
+        Column("observed_at", TIME, "Time of the poll.", "UTC"),
         Column("elapsed", SPAN, "How long it has run, by the appliance's own clock.", "s"),
         Column(
             "time_left",
             SPAN,
-            "Estimated from its progress and the appliance's earlier runs; missing where neither "
-            "tells.",
+            "Estimated from its progress and the appliance's earlier runs; missing if neither is "
+            "known.",
             "s",
         ),
         Column("changed_at", TIME, "When its progress was last seen to change.", "UTC"),
         Column("stalled", FLAG, "Whether its progress has not changed for suspiciously long."),
-        Column("detail", TEXT, "Why it could not be asked this time; missing if it could."),
+        Column("detail", TEXT, "Why this poll failed; missing if it was good."),
         Column("message", TEXT, "The newest message of the job; missing without any."),
     ),
 )
@@ -212,7 +212,7 @@ TOTALS = Table(
         Column("polls_ok", COUNT, "Visits that read the job list."),
         Column("jobs", COUNT, "Jobs known."),
         Column("oldest_start", TIME, "Start of the oldest job, by the appliance's clock.", "UTC"),
-        Column("sized_jobs", COUNT, "Finished successes that tell their size."),
+        Column("sized_jobs", COUNT, "Finished successes with a size."),
         Column("sized_bytes", COUNT, "Sum of those sizes; missing without any.", "bytes"),
     ),
     index="appliance",
@@ -251,7 +251,7 @@ APPLIANCES = Table(
         Column("slot_observed", NUMBER, "Slots met, rescued or late / resolved ones."),
         Column("on_time_strict", NUMBER, "Slots met or rescued / resolved and unknown ones."),
         Column("on_time_observed", NUMBER, "Slots met or rescued / resolved ones."),
-        Column("first_attempts", COUNT, "Slots whose first attempt has ended."),
+        Column("first_attempts", COUNT, "Slots with an attempt."),
         Column("first_attempts_ok", COUNT, "Those whose first attempt succeeded."),
         Column("days", COUNT, "Backup days observed from end to end."),
         Column("days_missed", COUNT, "Those in which no backup succeeded."),
@@ -306,7 +306,9 @@ INCIDENTS = Table(
         _APPLIANCE,
         Column("onset", TIME, "End of the first failure, or when the run was overdue.", "UTC"),
         Column("recovery", TIME, "End of the next success; missing while it is open.", "UTC"),
-        Column("duration", SPAN, "Onset to recovery; to the period's end while it is open.", "s"),
+        Column(
+            "duration", SPAN, "Onset to recovery; while open, to the end of the known time.", "s"
+        ),
         Column("open", FLAG, "Whether it was open at the period's end."),
         Column("kind", TEXT, "How it began: failed or norun."),
         Column("carried_over", FLAG, "Whether it began before the period."),
@@ -329,7 +331,7 @@ FAILURES = Table(
         Column("builds", TEXTS, "The builds it was seen on."),
         Column("targets", TEXTS, "The backup targets, scheme and host."),
         Column("cause", TEXT, "What the words mean; missing where that is not known."),
-        Column("next_step", TEXT, "What to look at next; missing where that is not known."),
+        Column("next_step", TEXT, "Next step; missing if none is known."),
         Column("source", TEXT, "Where that is said."),
     ),
 )
@@ -342,22 +344,27 @@ COVERAGE = Table(
         Column("configured", FLAG, "Whether it is in fleet.toml."),
         Column("polls", COUNT, "Visits up to now."),
         Column("polls_ok", COUNT, "Visits that read the job list."),
-        Column("last_poll", TIME, "The newest visit.", "UTC"),
-        Column("last_ok", TIME, "The newest visit that read the job list.", "UTC"),
-        Column("known_since", TIME, "First successful visit, or start of the oldest job.", "UTC"),
+        Column("last_poll", TIME, "The newest poll.", "UTC"),
+        Column("last_ok", TIME, "The newest poll that read the job list.", "UTC"),
+        Column("known_since", TIME, "First good poll, or start of the oldest job.", "UTC"),
         Column("known_until", TIME, "To when the newest knowledge reaches.", "UTC"),
         Column("observed", SPAN, "Time compliant or in breach, in the period.", "s"),
         Column("in_scope", SPAN, "Time compliant, in breach or unknown, in the period.", "s"),
         Column("ratio", NUMBER, "observed / in_scope."),
-        Column("error", TEXT, "The kind of the fault, if the newest visit failed."),
+        Column("error", TEXT, "Kind of the error, if the newest poll failed."),
         Column("detail", TEXT, "That fault in a sentence."),
-        Column("failing_since", TIME, "The first failed visit since the last good one.", "UTC"),
-        Column("clock_skew", SPAN, "The appliance's clock minus ours, newest good visit.", "s"),
+        Column("failing_since", TIME, "The first failed poll since the last good one.", "UTC"),
+        Column(
+            "clock_skew",
+            SPAN,
+            "Clock of the appliance minus the collector's, newest good poll.",
+            "s",
+        ),
         Column("timezone", TEXT, "The zone its schedule was read in."),
         Column("timezone_source", TEXT, "Who says so: appliance, fleet.toml or assumed."),
         Column("api", TEXT, "Which flavour answered last."),
         Column("version", TEXT, "The appliance's version."),
-        Column("jobs", COUNT, "Jobs known of it."),
+        Column("jobs", COUNT, "Known jobs of the appliance."),
     ),
     index="appliance",
 )

@@ -8,8 +8,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from backupkit.collect.snapshot import errors_table
-from backupkit.display import line, table
-from backupkit.display.wording import span
+from backupkit.display import paragraph, table
+from backupkit.display.wording import format_duration
 from backupkit.errors import one_line
 from backupkit.tables import ERRORS, RUNNING
 
@@ -17,10 +17,10 @@ __all__ = ["State", "bars"]
 
 Row = Mapping[Hashable, Any]
 
-ROWS: Final = 30
+MAX_ROWS: Final = 30
 """Maximum number of jobs to show, the worst first; the rest is counted."""
 
-_TROUBLES: Final = 10
+_MAX_ERRORS: Final = 10
 _ENDED: Final = {"SUCCEEDED": ("success", "✓ succeeded"), "FAILED": ("failure", "✕ FAILED")}
 _COLUMNS: Final = {
     "Appliance": "",
@@ -38,29 +38,29 @@ class State:
 
     Attributes
     ----------
-    asked : int
+    appliance_count : int
         Number of appliances it polls.
     running : bool
         Whether it is watching.
     frame : DataFrame
         Jobs at the newest refresh, of `backupkit.tables.RUNNING`.
-    looked_at : Timestamp or None
+    refreshed_at : Timestamp or None
         Time of the newest refresh [UTC].
-    found_at : Timestamp or None
+    collected_at : Timestamp or None
         Time of the newest collection [UTC].
     errors : DataFrame
         Errors of the newest collection, of `backupkit.tables.ERRORS`.
-    troubles : tuple of str
+    messages : tuple of str
         Other error messages.
     """
 
-    asked: int
+    appliance_count: int
     running: bool = False
     frame: pd.DataFrame = field(default_factory=RUNNING.empty)
-    looked_at: pd.Timestamp | None = None
-    found_at: pd.Timestamp | None = None
+    refreshed_at: pd.Timestamp | None = None
+    collected_at: pd.Timestamp | None = None
     errors: pd.DataFrame = field(default_factory=ERRORS.empty)
-    troubles: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
 
 
 def bars(state: State) -> Markup:
@@ -78,25 +78,27 @@ def bars(state: State) -> Markup:
 
     Examples
     --------
-    >>> print(bars(State(asked=3)))
+    >>> print(bars(State(appliance_count=3)))
     <p class="sentence">Not asked yet.</p><p class="fine">Stopped.</p>
     """
-    parts = [line(_headline(state), "sentence")]
+    sections = [paragraph(_headline(state), "sentence")]
     if len(state.frame):
-        rows = [_row(one) for one in _worst_first(state.frame).head(ROWS).to_dict("records")]
-        parts.append(table(_COLUMNS, rows, limit=ROWS, total=len(state.frame)))
-    parts += [line(one_line(trouble, limit=600), "breach") for trouble in state.troubles]
+        rows = [_row(job) for job in _worst_first(state.frame).head(MAX_ROWS).to_dict("records")]
+        sections.append(table(_COLUMNS, rows, limit=MAX_ROWS, total=len(state.frame)))
+    sections += [paragraph(one_line(message, limit=600), "breach") for message in state.messages]
     if len(state.errors):
-        parts.append(errors_table(state.errors, limit=_TROUBLES))
-    return Markup().join([*parts, line(_moments(state))])
+        sections.append(errors_table(state.errors, limit=_MAX_ERRORS))
+    return Markup().join([*sections, paragraph(_status_line(state))])
 
 
 def _headline(state: State) -> str:
-    if state.found_at is None:
-        many = f"{state.asked:,} appliance{'s' if state.asked != 1 else ''}"
-        return f"Asking {many} what runs…" if state.running else "Not asked yet."
+    if state.collected_at is None:
+        count_text = (
+            f"{state.appliance_count:,} appliance{'s' if state.appliance_count != 1 else ''}"
+        )
+        return f"Asking {count_text} what runs…" if state.running else "Not asked yet."
     frame = state.frame[~state.frame["state"].isin(list(_ENDED))]
-    unread = state.errors.loc[state.errors["job_id"].isna(), "appliance"].nunique()
+    unread_count = state.errors.loc[state.errors["job_id"].isna(), "appliance"].nunique()
     if frame.empty:
         text = "Nothing runs"
     else:
@@ -104,18 +106,21 @@ def _headline(state: State) -> str:
         text = f"{len(frame):,} job{plural} {verb}"
         if stalled := int(frame["stalled"].sum()):
             text += f", {stalled:,} stalled"
-    if unread:
-        text += f"; {unread:,} of {state.asked:,} appliances could not be read in the last round"
+    if unread_count:
+        text += (
+            f"; {unread_count:,} of {state.appliance_count:,} appliances could not be read "
+            "in the last round"
+        )
     return f"{text}."
 
 
-def _moments(state: State) -> str:
+def _status_line(state: State) -> str:
     """Return whether the watcher is running, and the times of its data."""
     parts = ["Watching" if state.running else "Stopped"]
-    if state.looked_at is not None:
-        parts.append(f"as of {state.looked_at:%Y-%m-%d %H:%M:%S} UTC")
-    if state.found_at is not None:
-        parts.append(f"newest round at {state.found_at:%H:%M:%S} UTC")
+    if state.refreshed_at is not None:
+        parts.append(f"as of {state.refreshed_at:%Y-%m-%d %H:%M:%S} UTC")
+    if state.collected_at is not None:
+        parts.append(f"newest round at {state.collected_at:%H:%M:%S} UTC")
     return f"{', '.join(parts)}."
 
 
@@ -125,7 +130,7 @@ def _worst_first(frame: pd.DataFrame) -> pd.DataFrame:
     keys = pd.DataFrame(
         {
             "ended": ended,
-            "calm": ~(frame["stalled"].astype("bool") | (frame["detail"].notna() & ~ended)),
+            "is_fine": ~(frame["stalled"].astype("bool") | (frame["detail"].notna() & ~ended)),
             "left": -frame["time_left"].dt.total_seconds().fillna(float("inf")),
             "appliance": frame["appliance"].astype("object"),
             "job_id": frame["job_id"].astype("object"),
@@ -136,20 +141,20 @@ def _worst_first(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _row(row: Row) -> list[str | Markup | None]:
     ended: tuple[str, str] | None = _ENDED.get(str(row["state"]))
-    lost = ended is None and not pd.isna(row["detail"])
-    left = _span(row["time_left"]) if ended is None else ""
+    unreachable = ended is None and not pd.isna(row["detail"])
+    time_left = _span(row["time_left"]) if ended is None else ""
     return [
         row["appliance"],
         one_line(row["job_id"], limit=40),
         Markup('<span class="{}">{}</span>').format(*ended) if ended is not None else _bar(row),
-        f"about {left}" if left else None,
+        f"about {time_left}" if time_left else None,
         _span(row["elapsed"]),
-        _said(row, lost=lost),
+        _message_cell(row, unreachable=unreachable),
     ]
 
 
 def _span(duration: Any) -> str:  # noqa: ANN401 # a timedelta or NaT
-    return "" if pd.isna(duration) else span(duration)
+    return "" if pd.isna(duration) else format_duration(duration)
 
 
 def _bar(row: Row) -> Markup:
@@ -159,14 +164,16 @@ def _bar(row: Row) -> Markup:
     return Markup('<progress max="100" value="{0}">{0} %</progress> {0} %').format(done)
 
 
-def _said(row: Row, *, lost: bool) -> Markup:
+def _message_cell(row: Row, *, unreachable: bool) -> Markup:
     """Return the stall warning, the polling error and the newest message of a job."""
-    parts = []
+    lines = []
     if row["stalled"]:
-        still = span(row["observed_at"] - row["changed_at"])
-        parts.append(Markup('<b class="stalled">⚠ stalled</b>: no progress for {}').format(still))
-    if lost:
-        parts.append(Markup('<span class="breach">{}</span>').format(one_line(row["detail"])))
+        stalled_for = format_duration(row["observed_at"] - row["changed_at"])
+        lines.append(
+            Markup('<b class="stalled">⚠ stalled</b>: no progress for {}').format(stalled_for)
+        )
+    if unreachable:
+        lines.append(Markup('<span class="breach">{}</span>').format(one_line(row["detail"])))
     if not pd.isna(row["message"]):
-        parts.append(Markup("{}").format(one_line(row["message"])))
-    return Markup("<br>").join(parts)
+        lines.append(Markup("{}").format(one_line(row["message"])))
+    return Markup("<br>").join(lines)

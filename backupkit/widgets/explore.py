@@ -13,23 +13,23 @@ from backupkit import plots
 from backupkit.assessment import Assessment
 from backupkit.policy import Policy
 from backupkit.report import report
+from backupkit.report.exports import jobs_csv
+from backupkit.report.figures import data_uri
 from backupkit.report.files import write_files
 from backupkit.report.page import fragment, render
-from backupkit.report.pictures import image
-from backupkit.report.sidecars import jobs_csv
 from backupkit.settings import Instant
-from backupkit.widgets import words
+from backupkit.widgets import rendering
+from backupkit.widgets.explorer_data import ExplorerData, Source
+from backupkit.widgets.figure import FigureWidget
 from backupkit.widgets.filters import Filters
-from backupkit.widgets.known import Known, Source
-from backupkit.widgets.picture import Picture
 from backupkit.widgets.selection import LISTS, Selection
 from backupkit.widgets.table import Jobs
 from backupkit.widgets.tabs import Durations, Failures, Matrix, Overview, Tab, Timeline
-from backupkit.widgets.view import View
+from backupkit.widgets.view import FilteredView
 
 __all__ = ["Explorer", "explore"]
 
-_LINKED: Final = 6_000_000
+_MAX_LINK_BYTES: Final = 6_000_000
 """Up to this size, a saved file is also a download link in the page [bytes]."""
 
 
@@ -38,7 +38,7 @@ class Explorer:
 
     Parameters
     ----------
-    known : Known
+    data : ExplorerData
         Data of the fleet and its assessment; several explorers may share it.
     selection : Selection
         Initial selection.
@@ -63,16 +63,16 @@ class Explorer:
 
     def __init__(
         self,
-        known: Known,
+        data: ExplorerData,
         selection: Selection,
         *,
         tab: str = "Overview",
         folder: str | Path = ".",
         theme: str = "light",
     ) -> None:
-        self._known = known
+        self._data = data
         self._folder, self._theme = Path(folder), theme
-        self._view: View | None = None
+        self._view: FilteredView | None = None
         self._assessment: Assessment | None = None
         self._build()
         self.tab = tab
@@ -103,14 +103,14 @@ class Explorer:
     @property
     def jobs(self) -> pd.DataFrame:
         """Selected jobs, the newest first, of `backupkit.tables.ASSESSED_JOBS`."""
-        return self._view.jobs if self._view is not None else self._known.no_jobs
+        return self._view.jobs if self._view is not None else self._data.no_jobs
 
     @property
     def assessment(self) -> Assessment | None:
         """Assessment of the selected appliances over the period, computed on first access."""
         if self._assessment is None and self._view is not None:
             view = self._view
-            self._assessment = self._known.assess(tuple(view.states.index), view.start, view.end)
+            self._assessment = self._data.assess(tuple(view.states.index), view.start, view.end)
         return self._assessment
 
     @property
@@ -156,22 +156,24 @@ class Explorer:
         return write_files({path: jobs_csv(self.jobs)})[0]
 
     def _file_name(self) -> str:
-        return f"backupkit-{self._known.now:%Y%m%d-%H%M}"
+        return f"backupkit-{self._data.now:%Y%m%d-%H%M}"
 
     def _check(self, selection: Selection) -> None:
         """Raise ValueError if an appliance, site or group does not exist."""
-        for name, there in (
-            ("appliances", self._known.names),
-            ("sites", {site for site in self._known.sites.values() if site}),
-            ("groups", {group for group in self._known.groups.values() if group}),
+        for name, existing in (
+            ("appliances", self._data.names),
+            ("sites", {site for site in self._data.sites.values() if site}),
+            ("groups", {group for group in self._data.groups.values() if group}),
         ):
-            unknown = sorted(set(getattr(selection, name)) - set(there))
+            unknown = sorted(set(getattr(selection, name)) - set(existing))
             if unknown:
-                some = ", ".join(sorted(there)[:10]) or "none"
-                raise ValueError(f"no such {name[:-1]}: {', '.join(unknown)}; there are: {some}")
+                examples = ", ".join(sorted(existing)[:10]) or "none"
+                raise ValueError(
+                    f"no such {name[:-1]}: {', '.join(unknown)}; there are: {examples}"
+                )
 
     def _build(self) -> None:
-        self._filters = Filters(self._known, self._select)
+        self._filters = Filters(self._data, self._select)
         self._tabs: list[Tab] = [
             Overview(self._select),
             Timeline(self._select, self._observations),
@@ -183,31 +185,34 @@ class Explorer:
         self._stack = ipywidgets.Tab(
             children=[tab.box for tab in self._tabs], titles=[tab.name for tab in self._tabs]
         )
-        self._stack.observe(lambda _change: self._guarded(self._draw), names="selected_index")
-        self._verdict, self._error, self._saved = (ipywidgets.HTML() for _ in range(3))
-        self._ear = Picture(on_theme=self._on_theme)  # invisible; reports the page's theme
-        narrow = ipywidgets.Layout(width="auto")
-        html = ipywidgets.Button(description="Export HTML", icon="download", layout=narrow)
-        csv = ipywidgets.Button(description="Export CSV", icon="download", layout=narrow)
-        html.on_click(lambda _button: self._guarded(lambda: self._save(self.export_html)))
-        csv.on_click(lambda _button: self._guarded(lambda: self._save(self.export_csv)))
-        row = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
-        buttons = ipywidgets.HBox([self._filters.clear, html, csv, self._saved], layout=row)
-        wide = ipywidgets.Layout(flex="1 1 auto", min_width="0")
+        self._stack.observe(lambda _change: self._show_errors(self._draw), names="selected_index")
+        self._verdict, self._error, self._saved_message = (ipywidgets.HTML() for _ in range(3))
+        # invisible; reports the page's theme
+        self._theme_listener = FigureWidget(on_theme=self._on_theme)
+        button_layout = ipywidgets.Layout(width="auto")
+        html = ipywidgets.Button(description="Export HTML", icon="download", layout=button_layout)
+        csv = ipywidgets.Button(description="Export CSV", icon="download", layout=button_layout)
+        html.on_click(lambda _button: self._show_errors(lambda: self._save(self.export_html)))
+        csv.on_click(lambda _button: self._show_errors(lambda: self._save(self.export_csv)))
+        row_layout = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
+        buttons = ipywidgets.HBox(
+            [self._filters.clear, html, csv, self._saved_message], layout=row_layout
+        )
+        main_layout = ipywidgets.Layout(flex="1 1 auto", min_width="0")
         main = [self._filters.top, self._verdict, buttons, self._error, self._stack]
-        beside = ipywidgets.HBox([self._filters.side, ipywidgets.VBox(main, layout=wide)])
-        self._box = ipywidgets.VBox([beside, self._ear.widget])
+        columns = ipywidgets.HBox([self._filters.side, ipywidgets.VBox(main, layout=main_layout)])
+        self._box = ipywidgets.VBox([columns, self._theme_listener.widget])
 
     def _on_theme(self, dark: bool) -> None:  # noqa: FBT001 # a trait's value
         self._theme = "dark" if dark else "light"
-        self._forget_hidden()
-        self._guarded(self._draw)
+        self._clear_inactive_tabs()
+        self._show_errors(self._draw)
 
     def _select(self, selection: Selection) -> None:
         """Show a selection, from the filters, a tab or the caller."""
         self._view = self._assessment = None
-        self._error.value = self._saved.value = ""
-        self._guarded(lambda: self._show(selection))
+        self._error.value = self._saved_message.value = ""
+        self._show_errors(lambda: self._show(selection))
         if self._view is None:
             self._verdict.value = ""
             for tab in self._tabs:
@@ -215,15 +220,15 @@ class Explorer:
 
     def _show(self, selection: Selection) -> None:
         self._filters.value = selection
-        self._view = View(self._known, selection)
-        self._forget_hidden()
+        self._view = FilteredView(self._data, selection)
+        self._clear_inactive_tabs()
         self._draw()
-        self._verdict.value = words.strip(self._view)
+        self._verdict.value = rendering.verdict_bar(self._view)
 
-    def _forget_hidden(self) -> None:
+    def _clear_inactive_tabs(self) -> None:
         """Clear the other tabs, so that none opens with outdated content."""
-        for place, tab in enumerate(self._tabs):
-            if place != self._stack.selected_index:
+        for index, tab in enumerate(self._tabs):
+            if index != self._stack.selected_index:
                 tab.clear()
 
     def _draw(self) -> None:
@@ -231,47 +236,51 @@ class Explorer:
         if self._view is not None:
             self._tabs[self._stack.selected_index or 0].show(self._view, self._theme)
 
-    def _guarded(self, step: Callable[[], None]) -> None:
+    def _show_errors(self, step: Callable[[], None]) -> None:
         """Execute a step and show any error, because Jupyter drops a callback's errors."""
         try:
             step()
         except Exception as error:  # noqa: BLE001 # the user must see any error
-            self._error.value = words.error(error)
+            self._error.value = rendering.error_message(error)
 
     def _save(self, export: Callable[[], Path]) -> None:
         path = export()
         data = path.read_bytes()
         name = escape(path.name)
-        if len(data) <= _LINKED:
-            kind = "text/html" if path.suffix == ".html" else "text/csv"
-            link = f"data:{kind};base64,{base64.b64encode(data).decode()}"
+        if len(data) <= _MAX_LINK_BYTES:
+            media_type = "text/html" if path.suffix == ".html" else "text/csv"
+            link = f"data:{media_type};base64,{base64.b64encode(data).decode()}"
             name = f'<a download="{name}" href="{link}">{name}</a>'
-        self._saved.value = f"Saved {name} ({len(data) / 1024:,.0f} KiB)"
+        self._saved_message.value = f"Saved {name} ({len(data) / 1024:,.0f} KiB)"
 
-    def _observations(self, view: View) -> pd.DataFrame:
-        seen = self._known.observations(view.concerned.index, view.start)
-        return seen[seen["observed_at"] <= view.end] if view.end < view.now else seen
+    def _observations(self, view: FilteredView) -> pd.DataFrame:
+        observations = self._data.observations(view.drawn_states.index, view.start)
+        return (
+            observations[observations["observed_at"] <= view.end]
+            if view.end < view.now
+            else observations
+        )
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:  # noqa: ANN401 # as IPython asks
         """Return the widget, with static HTML as a fallback."""
         # not private: the method is part of IPython's display protocol
-        return {**self._box._repr_mimebundle_(**options), "text/html": self._still()}
+        return {**self._box._repr_mimebundle_(**options), "text/html": self._static_html()}
 
-    def _still(self) -> str:
+    def _static_html(self) -> str:
         """Render verdict, worst appliances, timeline and newest jobs as static HTML."""
         if self._view is None or self.assessment is None:
             return str(self._error.value)
         view = self._view
-        drawn = plots.timeline(
-            view.drawn(view.of(view.concerned.index[:25])),
-            slots=view.slots_of(view.concerned.index[:25]),
-            states=view.concerned,
+        ax = plots.timeline(
+            view.plot_frame(view.positions_of(view.drawn_states.index[:25])),
+            slots=view.slots_of(view.drawn_states.index[:25]),
+            states=view.drawn_states,
             start=view.start,
             end=view.end,
         )
-        picture = render("image.html", src=image(drawn), alt="Timeline of the selection")
-        newest = words.jobs_table(view.rows(view.places[:25]))
-        return fragment(self.assessment) + picture + newest
+        timeline = render("image.html", src=data_uri(ax), alt="Timeline of the selection")
+        newest_jobs = rendering.jobs_table(view.jobs_at(view.positions[:25]))
+        return fragment(self.assessment) + timeline + newest_jobs
 
 
 def explore(
@@ -325,5 +334,5 @@ def explore(
         name: value or () if name in LISTS else value for name, value in chosen.items()
     }
     selection = Selection(last=last, **lists)
-    known = Known(source, policy, now=now)
-    return Explorer(known, selection, tab=tab, folder=folder, theme=theme)
+    data = ExplorerData(source, policy, now=now)
+    return Explorer(data, selection, tab=tab, folder=folder, theme=theme)

@@ -7,21 +7,21 @@ from typing import Any, Final
 import ipywidgets
 import pandas as pd
 
-from backupkit.display.wording import tidy
-from backupkit.plots.style import OUTCOME_LOOKS
+from backupkit.display.wording import sanitise
+from backupkit.plots.style import OUTCOME_STYLES
 from backupkit.tables import STATES
-from backupkit.widgets.chips import Chips
-from backupkit.widgets.known import Known
+from backupkit.widgets.explorer_data import ExplorerData
 from backupkit.widgets.selection import Selection
+from backupkit.widgets.toggle_group import ToggleGroup
 
 __all__ = ["Filters"]
 
 _PERIODS: Final = (("24 h", "24h"), ("7 d", "7d"), ("30 d", "30d"), ("90 d", "90d"))
-_STEPS: Final = 400
+_MAX_STEPS: Final = 400
 """Maximum number of steps of the period slider."""
 
 _DAY: Final = pd.Timedelta(days=1)
-_TYPES: Final = 6
+_MAX_TYPES: Final = 6
 """Maximum number of job types to choose from."""
 
 
@@ -30,7 +30,7 @@ class Filters:
 
     Parameters
     ----------
-    known : Known
+    data : ExplorerData
         Source of the choices.
     on_change : callable
         Called with the new selection after a user changed it.
@@ -41,11 +41,11 @@ class Filters:
         Filters of appliances; filters of period and jobs.
     """
 
-    def __init__(self, known: Known, on_change: Callable[[Selection], None]) -> None:
-        self._known = known
+    def __init__(self, data: ExplorerData, on_change: Callable[[Selection], None]) -> None:
+        self._data = data
         self._on_change = on_change
         self._selection = Selection()
-        self._quiet = False
+        self._ignore_changes = False
         self._build()
 
     @property
@@ -55,48 +55,57 @@ class Filters:
 
     @value.setter
     def value(self, selection: Selection) -> None:
-        self._quiet = True
+        self._ignore_changes = True
         try:
             self._selection = selection
             self._search.value = ""
             self._list_appliances()
             for name, widget in self._lists.items():
-                widget.value = [one for one in getattr(selection, name) if one in widget.options]
-            for name, chips in self._chips.items():
-                chips.value = getattr(selection, name)
+                widget.value = [
+                    value for value in getattr(selection, name) if value in widget.options
+                ]
+            for name, group in self._toggle_groups.items():
+                group.value = getattr(selection, name)
             self._show_period()
         finally:
-            self._quiet = False
+            self._ignore_changes = False
 
     def _build(self) -> None:
-        filled = ipywidgets.Layout(width="auto")
-        self._search = ipywidgets.Text(placeholder="Search appliances", layout=filled)
+        full_width = ipywidgets.Layout(width="auto")
+        self._search = ipywidgets.Text(placeholder="Search appliances", layout=full_width)
         self._search.observe(self._on_search, names="value")
-        self._names = ipywidgets.SelectMultiple(
-            options=self._known.names, rows=min(max(len(self._known.names), 3), 14), layout=filled
+        self._appliance_list = ipywidgets.SelectMultiple(
+            options=self._data.names, rows=min(max(len(self._data.names), 3), 14), layout=full_width
         )
-        self._lists = {"appliances": self._names}
-        shown = [self._search, self._names, ipywidgets.HTML("<small>none chosen = all</small>")]
-        for name, told in (("sites", self._known.sites), ("groups", self._known.groups)):
-            places = sorted({place for place in told.values() if place})
-            if len(places) > 1:
+        self._lists = {"appliances": self._appliance_list}
+        side_widgets = [
+            self._search,
+            self._appliance_list,
+            ipywidgets.HTML("<small>none chosen = all</small>"),
+        ]
+        for name, value_of in (("sites", self._data.sites), ("groups", self._data.groups)):
+            values = sorted({value for value in value_of.values() if value})
+            if len(values) > 1:
                 choice = ipywidgets.SelectMultiple(
-                    options=places, rows=min(len(places), 5), layout=filled
+                    options=values, rows=min(len(values), 5), layout=full_width
                 )
                 self._lists[name] = choice
-                shown += [ipywidgets.HTML(f"<small>{name.capitalize()}</small>"), choice]
+                side_widgets += [ipywidgets.HTML(f"<small>{name.capitalize()}</small>"), choice]
         for choice in self._lists.values():
             choice.observe(self._on_choice, names="value")
-        self._chips = {
-            "states": Chips("State", {state: state for state in STATES}, self._on_press),
-            "outcomes": Chips(
+        self._toggle_groups = {
+            "states": ToggleGroup("State", {state: state for state in STATES}, self._on_press),
+            "outcomes": ToggleGroup(
                 "Outcome",
-                {name: look.label for name, look in OUTCOME_LOOKS.items()},
+                {name: status_style.label for name, status_style in OUTCOME_STYLES.items()},
                 self._on_press,
             ),
-            "types": Chips(
+            "types": ToggleGroup(
                 "Type",
-                {kind: tidy(kind, limit=20).lower() for kind in self._known.types[:_TYPES]},
+                {
+                    job_type: sanitise(job_type, limit=20).lower()
+                    for job_type in self._data.types[:_MAX_TYPES]
+                },
                 self._on_press,
             ),
         }
@@ -104,10 +113,10 @@ class Filters:
             options=_PERIODS, value=None, style={"button_width": "auto"}
         )
         self._presets.observe(self._on_preset, names="value")
-        self._moments = self._steps()
-        labels = [f"{moment:%Y-%m-%d %H:%M}" for moment in self._moments]
+        self._slider_times = self._steps()
+        labels = [f"{time:%Y-%m-%d %H:%M}" for time in self._slider_times]
         self._slider = ipywidgets.SelectionRangeSlider(
-            options=list(zip(labels, self._moments, strict=True)),
+            options=list(zip(labels, self._slider_times, strict=True)),
             index=(0, len(labels) - 1),
             continuous_update=False,
             readout=False,
@@ -119,14 +128,16 @@ class Filters:
             description="Clear filters", icon="times", layout=ipywidgets.Layout(width="auto")
         )
         self._clear.on_click(lambda _button: self._change(Selection(last="30d")))
-        row = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
+        row_layout = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
         self.side = ipywidgets.VBox(
-            shown, layout=ipywidgets.Layout(flex="0 0 220px", margin="0 12px 0 0")
+            side_widgets, layout=ipywidgets.Layout(flex="0 0 220px", margin="0 12px 0 0")
         )
         self.top = ipywidgets.VBox(
             [
-                ipywidgets.HBox([self._presets, self._slider, self._readout], layout=row),
-                ipywidgets.HBox([chips.box for chips in self._chips.values()], layout=row),
+                ipywidgets.HBox([self._presets, self._slider, self._readout], layout=row_layout),
+                ipywidgets.HBox(
+                    [group.box for group in self._toggle_groups.values()], layout=row_layout
+                ),
             ]
         )
 
@@ -137,13 +148,13 @@ class Filters:
 
     def _steps(self) -> list[pd.Timestamp]:
         """Return the steps of the period slider: UTC midnights, and now."""
-        first, now = self._known.first.floor("D"), self._known.now
+        first, now = self._data.first_start.floor("D"), self._data.now
         days = max(int((now - first) / _DAY), 1)
-        step = _DAY * -(-days // _STEPS)
+        step = _DAY * -(-days // _MAX_STEPS)
         last = now.floor("D")
         count = int((last - first) / step)
         midnights = [last - step * back for back in range(count, -1, -1)]
-        return [*(moment for moment in midnights if moment < now), now]
+        return [*(time for time in midnights if time < now), now]
 
     def _show_period(self) -> None:
         """Update preset, slider and readout to the selection's period."""
@@ -151,8 +162,8 @@ class Filters:
         values = [value for _, value in _PERIODS]
         preset = selection.start is None and selection.end is None and selection.last in values
         self._presets.value = selection.last if preset else None
-        start, end = selection.period(self._known.now)
-        steps = pd.DatetimeIndex(self._moments)
+        start, end = selection.period(self._data.now)
+        steps = pd.DatetimeIndex(self._slider_times)
         last = min(int(steps.searchsorted(end)), len(steps) - 1)
         first = min(max(int(steps.searchsorted(start, side="right")) - 1, 0), last)
         self._slider.index = (first, last)
@@ -160,17 +171,21 @@ class Filters:
 
     def _list_appliances(self) -> None:
         # keep selected names on the list, so that a search does not change the selection
-        wanted, chosen = self._search.value.casefold(), set(self._selection.appliances)
-        listed = [one for one in self._known.names if wanted in one.casefold() or one in chosen]
-        before, self._quiet = self._quiet, True
-        if list(self._names.options) != listed:
-            self._names.value = ()  # first: the value must be among the options
-            self._names.options = listed
-            self._names.value = [one for one in self._selection.appliances if one in listed]
-        self._quiet = before
+        search_text, chosen = self._search.value.casefold(), set(self._selection.appliances)
+        listed = [
+            name for name in self._data.names if search_text in name.casefold() or name in chosen
+        ]
+        before, self._ignore_changes = self._ignore_changes, True
+        if list(self._appliance_list.options) != listed:
+            self._appliance_list.value = ()  # first: the value must be among the options
+            self._appliance_list.options = listed
+            self._appliance_list.value = [
+                name for name in self._selection.appliances if name in listed
+            ]
+        self._ignore_changes = before
 
     def _on_search(self, _change: Mapping[str, Any]) -> None:
-        if not self._quiet:
+        if not self._ignore_changes:
             self._list_appliances()
 
     def _on_choice(self, _change: Mapping[str, Any]) -> None:
@@ -178,7 +193,7 @@ class Filters:
         self._change(replace(self._selection, **chosen))
 
     def _on_press(self) -> None:
-        pressed: dict[str, Any] = {name: chips.value for name, chips in self._chips.items()}
+        pressed: dict[str, Any] = {name: group.value for name, group in self._toggle_groups.items()}
         self._change(replace(self._selection, **pressed))
 
     def _on_preset(self, change: Mapping[str, Any]) -> None:
@@ -189,9 +204,9 @@ class Filters:
         first, last = change["new"]
         if first == last:
             return
-        end = None if last == len(self._moments) - 1 else self._moments[last]
-        self._change(replace(self._selection, start=self._moments[first], end=end))
+        end = None if last == len(self._slider_times) - 1 else self._slider_times[last]
+        self._change(replace(self._selection, start=self._slider_times[first], end=end))
 
     def _change(self, selection: Selection) -> None:
-        if not self._quiet and selection != self._selection:
+        if not self._ignore_changes and selection != self._selection:
             self._on_change(selection)

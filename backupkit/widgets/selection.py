@@ -57,12 +57,12 @@ class Selection:
     text: str = ""
 
     def __post_init__(self) -> None:
-        for one in fields(self):
-            value = getattr(self, one.name)
-            if one.name in LISTS:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in LISTS:
                 if isinstance(value, str):
-                    raise TypeError(f'{one.name} must be several texts, such as ("{value}",).')
-                object.__setattr__(self, one.name, tuple(value))
+                    raise TypeError(f'{field.name} must be several texts, such as ("{value}",).')
+                object.__setattr__(self, field.name, tuple(value))
 
     @property
     def chooses_jobs(self) -> bool:

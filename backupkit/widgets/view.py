@@ -15,20 +15,20 @@ import pandas as pd
 from backupkit.analysis.arrays import instant
 from backupkit.assessment import Verdict
 from backupkit.tables import INTERVALS, OUTCOMES, SLOT_STATES, STATES
-from backupkit.widgets.known import Codes, Instants, Judged, Known
+from backupkit.widgets.explorer_data import AssessmentIndex, Codes, ExplorerData, Instants
 from backupkit.widgets.selection import Selection
 
-__all__ = ["Fraction", "View"]
+__all__ = ["FilteredView", "Fraction"]
 
 Flags = npt.NDArray[np.bool_]
-Parts = npt.NDArray[np.float64]
+Fractions = npt.NDArray[np.float64]
 """Array of shape (appliances, 2): numerator and denominator per appliance."""
 
 
 _WORST_FIRST: Final = ("breach", "unknown", "unobserved", "compliant", "excluded")
-_GOOD: Final = ("met", "rescued", "late")
+_DONE: Final = ("met", "rescued", "late")
 _MISSED: Final = ("missed_failed", "missed_norun", "missed_overrun")
-_FAILURE: Final = OUTCOMES.index("failure")
+_FAILURE_CODE: Final = OUTCOMES.index("failure")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +37,23 @@ class Fraction:
 
     Attributes
     ----------
-    part, whole : float
-        Numerator and denominator.
+    numerator, denominator : float
+        Amounts, in `unit`.
     unit : str
         Unit of both.
     """
 
-    part: float
-    whole: float
+    numerator: float
+    denominator: float
     unit: str
 
 
-class View:
+class FilteredView:
     """Filtered view of the fleet's assessment.
 
     Parameters
     ----------
-    known : Known
+    data : ExplorerData
         Data of the whole fleet.
     selection : Selection
         Filters to apply.
@@ -69,31 +69,33 @@ class View:
         If the period cannot be parsed or is empty.
     """
 
-    def __init__(self, known: Known, selection: Selection) -> None:
+    def __init__(self, data: ExplorerData, selection: Selection) -> None:
         self.selection = selection
-        self.start, self.end = selection.period(known.now)
-        self._known = known
-        self._judged = known.judged(self.start)
-        self._from, self._to = (int(instant(t).astype(np.int64)) for t in (self.start, self.end))
+        self.start, self.end = selection.period(data.now)
+        self._data = data
+        self._index = data.assessment_index(self.start)
+        self._start_us, self._end_us = (
+            int(instant(t).astype(np.int64)) for t in (self.start, self.end)
+        )
 
     @property
     def now(self) -> pd.Timestamp:
         """Time of the assessment."""
-        return self._known.now
+        return self._data.now
 
     @property
     def failure(self) -> int:
         """Outcome code of a failed job."""
-        return _FAILURE
+        return _FAILURE_CODE
 
-    def with_selection(self, selection: Selection) -> "View":
+    def with_selection(self, selection: Selection) -> "FilteredView":
         """Return the view of another selection."""
-        return View(self._known, selection)
+        return FilteredView(self._data, selection)
 
     @property
-    def judged(self) -> Judged:
+    def assessment_index(self) -> AssessmentIndex:
         """Indexed assessment of the whole fleet."""
-        return self._judged
+        return self._index
 
     # --- appliances ------------------------------------------------------------------------------
 
@@ -103,11 +105,11 @@ class View:
 
         Series of str, indexed by appliance.
         """
-        every = self._every_state
-        chosen = every[self._chosen]
-        rank = chosen.map({state: place for place, state in enumerate(_WORST_FIRST)})
+        all_states = self._all_states
+        selected = all_states[self._is_selected]
+        rank = selected.map({state: index for index, state in enumerate(_WORST_FIRST)})
         # a stable sort keeps the assessment's order within a state: longest exposure first
-        return chosen.iloc[np.argsort(rank.to_numpy(), kind="stable")]
+        return selected.iloc[np.argsort(rank.to_numpy(), kind="stable")]
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -118,95 +120,95 @@ class View:
     @property
     def is_all(self) -> bool:
         """True if every appliance is selected."""
-        return bool(self._chosen.all())
+        return bool(self._is_selected.all())
 
     @cached_property
-    def _every_state(self) -> pd.Series:
-        whole = self._judged.assessment
-        if self.end == whole.end:
-            return whole.appliances["state"]
-        intervals = whole.intervals
+    def _all_states(self) -> pd.Series:
+        assessment = self._index.assessment
+        if self.end == assessment.end:
+            return assessment.appliances["state"]
+        intervals = assessment.intervals
         last = intervals[(intervals["start"] < self.end) & (intervals["end"] >= self.end)]
-        found = last.set_index("appliance")["state"].reindex(self._judged.appliances)
-        return found.fillna("unobserved")
+        states = last.set_index("appliance")["state"].reindex(self._index.appliances)
+        return states.fillna("unobserved")
 
     @cached_property
-    def _chosen(self) -> Flags:
+    def _is_selected(self) -> Flags:
         """Mask of the selected appliances, by appliance code."""
-        wanted, names = self.selection, self._judged.appliances
-        chosen = np.ones(len(names), dtype=bool)
-        for values, told in (
-            (wanted.sites, self._known.sites),
-            (wanted.groups, self._known.groups),
+        selection, names = self.selection, self._index.appliances
+        flags = np.ones(len(names), dtype=bool)
+        for values, value_of in (
+            (selection.sites, self._data.sites),
+            (selection.groups, self._data.groups),
         ):
             if values:
-                chosen &= np.array([told.get(name) in values for name in names], dtype=bool)
-        if wanted.appliances:
-            chosen &= names.isin(wanted.appliances)
-        if wanted.states:
-            chosen &= self._every_state.isin(wanted.states).to_numpy()
-        return chosen
+                flags &= np.array([value_of.get(name) in values for name in names], dtype=bool)
+        if selection.appliances:
+            flags &= names.isin(selection.appliances)
+        if selection.states:
+            flags &= self._all_states.isin(selection.states).to_numpy()
+        return flags
 
     # --- jobs ------------------------------------------------------------------------------------
 
     @cached_property
-    def places(self) -> npt.NDArray[np.intp]:
+    def positions(self) -> npt.NDArray[np.intp]:
         """Positions of the selected jobs that started in the period, the newest first.
 
-        They index the arrays of `Judged`.
+        They index the arrays of `AssessmentIndex`.
         """
         # jobs are sorted by start: the period is a slice
-        ascending = self._judged.start[::-1]
-        first, last = np.searchsorted(ascending, [self._from, self._to])
+        ascending = self._index.start[::-1]
+        first, last = np.searchsorted(ascending, [self._start_us, self._end_us])
         size = len(ascending)
         span = slice(size - last, size - first)
-        return np.arange(size)[span][self._wanted(span)]
+        return np.arange(size)[span][self._matches(span)]
 
     @cached_property
     def jobs(self) -> pd.DataFrame:
         """Selected jobs, the newest first, of `backupkit.tables.ASSESSED_JOBS`."""
-        return self.rows(self.places)
+        return self.jobs_at(self.positions)
 
-    def rows(self, places: npt.NDArray[np.intp]) -> pd.DataFrame:
+    def jobs_at(self, positions: npt.NDArray[np.intp]) -> pd.DataFrame:
         """Return the jobs at some positions, with all columns."""
-        jobs = self._judged.assessment.jobs
-        return jobs.iloc[self._judged.order[places]].reset_index(drop=True)
+        jobs = self._index.assessment.jobs
+        return jobs.iloc[self._index.order[positions]].reset_index(drop=True)
 
-    def drawn(self, places: npt.NDArray[np.intp]) -> pd.DataFrame:
+    def plot_frame(self, positions: npt.NDArray[np.intp]) -> pd.DataFrame:
         """Return the columns that figures need of some jobs.
 
         They are appliance, outcome, signature, target, start_time, end_time and duration.
         """
-        judged = self._judged
+        index = self._index
         start, end = (
-            pd.DatetimeIndex(stamps[places].view("datetime64[us]")).tz_localize("UTC")
-            for stamps in (judged.start, judged.end)
+            pd.DatetimeIndex(times[positions].view("datetime64[us]")).tz_localize("UTC")
+            for times in (index.start, index.end)
         )
         return pd.DataFrame(
             {
-                "appliance": _categories(judged.who[places], judged.appliances),
-                "outcome": _categories(judged.outcome[places], pd.Index(OUTCOMES)),
-                "signature": _categories(judged.why[places], judged.signatures),
-                "target": _categories(judged.target[places], judged.targets),
+                "appliance": _categories(index.appliance_codes[positions], index.appliances),
+                "outcome": _categories(index.outcome_codes[positions], pd.Index(OUTCOMES)),
+                "signature": _categories(index.signature_codes[positions], index.signatures),
+                "target": _categories(index.target_codes[positions], index.targets),
                 "start_time": start,
                 "end_time": end,
                 "duration": end - start,
             }
         )
 
-    def of(self, appliances: pd.Index) -> npt.NDArray[np.intp]:
+    def positions_of(self, appliances: pd.Index) -> npt.NDArray[np.intp]:
         """Return the positions of the selected jobs of some appliances."""
-        wanted = np.zeros(len(self._judged.appliances), dtype=bool)
-        wanted[self._judged.appliances.get_indexer(appliances)] = True
-        return self.places[wanted[self._judged.who[self.places]]]
+        flags = np.zeros(len(self._index.appliances), dtype=bool)
+        flags[self._index.appliances.get_indexer(appliances)] = True
+        return self.positions[flags[self._index.appliance_codes[self.positions]]]
 
     @cached_property
-    def concerned(self) -> pd.Series:
+    def drawn_states(self) -> pd.Series:
         """States of the appliances to draw; with a job filter, only those with selected jobs."""
         if not self.selection.chooses_jobs:
             return self.states
-        having = self._judged.appliances[np.unique(self._judged.who[self.places])]
-        return self.states[self.states.index.isin(having)]
+        names = self._index.appliances[np.unique(self._index.appliance_codes[self.positions])]
+        return self.states[self.states.index.isin(names)]
 
     @cached_property
     def failures(self) -> pd.DataFrame:
@@ -215,55 +217,60 @@ class View:
         Columns signature, jobs, appliances, share, first_seen, last_seen, text, cause and
         next_step of `backupkit.tables.FAILURES`. The last three may be missing.
         """
-        judged, places = self._judged, self.failed
-        why, who = judged.why[places], judged.who[places].astype(np.int64)
-        size = len(judged.signatures)
-        counts = np.bincount(why, minlength=size)
-        pairs = np.unique(why * len(judged.appliances) + who)
-        hit = np.bincount(pairs // max(len(judged.appliances), 1), minlength=size)
+        index, positions = self._index, self.failed_positions
+        signature_codes, appliance_codes = (
+            index.signature_codes[positions],
+            index.appliance_codes[positions].astype(np.int64),
+        )
+        size = len(index.signatures)
+        counts = np.bincount(signature_codes, minlength=size)
+        pairs = np.unique(signature_codes * len(index.appliances) + appliance_codes)
+        appliance_counts = np.bincount(pairs // max(len(index.appliances), 1), minlength=size)
         first, last = np.full(size, np.iinfo(np.int64).max), np.full(size, np.iinfo(np.int64).min)
-        np.minimum.at(first, why, judged.end[places])
-        np.maximum.at(last, why, judged.end[places])
-        found = np.flatnonzero(counts)
-        words = judged.signatures[found].to_numpy(dtype=object)
-        ranked = found[np.lexsort((words, -last[found], -counts[found]))]
-        told = pd.DataFrame(
+        np.minimum.at(first, signature_codes, index.end[positions])
+        np.maximum.at(last, signature_codes, index.end[positions])
+        codes = np.flatnonzero(counts)
+        texts = index.signatures[codes].to_numpy(dtype=object)
+        ranked = codes[np.lexsort((texts, -last[codes], -counts[codes]))]
+        table = pd.DataFrame(
             {
-                "signature": judged.signatures[ranked],
+                "signature": index.signatures[ranked],
                 "jobs": counts[ranked],
-                "appliances": hit[ranked],
-                "share": counts[ranked] / max(len(places), 1),
-                "first_seen": _times(first[ranked]),
-                "last_seen": _times(last[ranked]),
+                "appliances": appliance_counts[ranked],
+                "share": counts[ranked] / max(len(positions), 1),
+                "first_seen": _to_timestamps(first[ranked]),
+                "last_seen": _to_timestamps(last[ranked]),
             }
         )
-        explained = judged.assessment.failures[["signature", "text", "cause", "next_step"]]
-        return told.merge(explained, on="signature", how="left")
+        explained = index.assessment.failures[["signature", "text", "cause", "next_step"]]
+        return table.merge(explained, on="signature", how="left")
 
     @cached_property
-    def failed(self) -> npt.NDArray[np.intp]:
+    def failed_positions(self) -> npt.NDArray[np.intp]:
         """Positions of the selected failed jobs that ended in the period, the newest first."""
-        judged = self._judged
-        ended = (judged.end >= self._from) & (judged.end < self._to)
-        ended &= judged.in_scope[judged.who]
-        rows = np.flatnonzero(ended & (judged.outcome == _FAILURE) & (judged.why >= 0))
-        return rows[self._wanted(rows)]
+        index = self._index
+        ended = (index.end >= self._start_us) & (index.end < self._end_us)
+        ended &= index.in_scope[index.appliance_codes]
+        positions = np.flatnonzero(
+            ended & (index.outcome_codes == _FAILURE_CODE) & (index.signature_codes >= 0)
+        )
+        return positions[self._matches(positions)]
 
-    def _wanted(self, rows: slice | npt.NDArray[np.intp]) -> Flags:
+    def _matches(self, positions: slice | npt.NDArray[np.intp]) -> Flags:
         """Return a mask of the selected jobs at some positions; the period is ignored."""
-        judged, wanted = self._judged, self.selection
-        flags: Flags = self._chosen[judged.who[rows]]
-        for values, codes, words in (
-            (wanted.outcomes, judged.outcome, pd.Index(OUTCOMES)),
-            (wanted.types, judged.kind, judged.types),
-            (wanted.signatures, judged.why, judged.signatures),
+        index, selection = self._index, self.selection
+        flags: Flags = self._is_selected[index.appliance_codes[positions]]
+        for values, codes, categories in (
+            (selection.outcomes, index.outcome_codes, pd.Index(OUTCOMES)),
+            (selection.types, index.type_codes, index.types),
+            (selection.signatures, index.signature_codes, index.signatures),
         ):
             if values:
-                places = words.get_indexer(pd.Index(values))
+                wanted_codes = categories.get_indexer(pd.Index(values))
                 # drop -1: unknown values, and the code of jobs without a value
-                flags = flags & np.isin(codes[rows], places[places >= 0])
-        if wanted.text:
-            flags = flags & self._judged.said(wanted.text)[rows]
+                flags = flags & np.isin(codes[positions], wanted_codes[wanted_codes >= 0])
+        if selection.text:
+            flags = flags & self._index.search(selection.text)[positions]
         return flags
 
     # --- states and slots ------------------------------------------------------------------------
@@ -271,7 +278,9 @@ class View:
     @cached_property
     def intervals(self) -> pd.DataFrame:
         """States over time of the selected appliances, of `backupkit.tables.INTERVALS`."""
-        intervals = self._judged.assessment.intervals[self._chosen[self._judged.interval_who]]
+        intervals = self._index.assessment.intervals[
+            self._is_selected[self._index.interval_appliances]
+        ]
         start = intervals["start"].where(intervals["start"] > self.start, self.start)
         end = intervals["end"].where(intervals["end"] < self.end, self.end)
         return INTERVALS.conform(intervals.assign(start=start, end=end)[start < end])
@@ -279,91 +288,93 @@ class View:
     @cached_property
     def slots(self) -> pd.DataFrame:
         """Slots of the selected appliances in the period, of `backupkit.tables.SLOTS`."""
-        return self._judged.assessment.slots[self._slot_flags]
+        return self._index.assessment.slots[self._slot_flags]
 
     def slots_of(self, appliances: pd.Index) -> pd.DataFrame:
         """Return the slots of some appliances."""
-        numbers = self._judged.appliances.get_indexer(appliances)
-        few = self._slot_flags & np.isin(self._judged.slot_who, numbers)
-        return self._judged.assessment.slots[few]
+        codes = self._index.appliances.get_indexer(appliances)
+        flags = self._slot_flags & np.isin(self._index.slot_appliances, codes)
+        return self._index.assessment.slots[flags]
 
     @cached_property
     def _slot_flags(self) -> Flags:
-        at, who = self._judged.slot_at, self._judged.slot_who
-        flags: Flags = (at >= self._from) & (at < self._to) & self._chosen[who]
+        times, appliance_codes = self._index.slot_times, self._index.slot_appliances
+        flags: Flags = (
+            (times >= self._start_us) & (times < self._end_us) & self._is_selected[appliance_codes]
+        )
         return flags
 
     @cached_property
-    def times(self) -> pd.DataFrame:
+    def state_hours(self) -> pd.DataFrame:
         """Time of each selected appliance in each state [h]; a row per appliance."""
-        cut = self.intervals
-        spent = (cut["end"] - cut["start"]).dt.total_seconds().to_numpy() / 3_600
-        who = self._judged.appliances.get_indexer(pd.Index(cut["appliance"]))
-        state = pd.Index(STATES).get_indexer(pd.Index(cut["state"]))
-        return self._sums(who, state, STATES, spent)
+        intervals = self.intervals
+        hours = (intervals["end"] - intervals["start"]).dt.total_seconds().to_numpy() / 3_600
+        appliance_codes = self._index.appliances.get_indexer(pd.Index(intervals["appliance"]))
+        state_codes = pd.Index(STATES).get_indexer(pd.Index(intervals["state"]))
+        return self._sums(appliance_codes, state_codes, STATES, hours)
 
     @cached_property
-    def runs(self) -> pd.DataFrame:
+    def slot_counts(self) -> pd.DataFrame:
         """Number of slots of each selected appliance in each slot state; a row per appliance."""
-        judged, rows = self._judged, self._slot_flags
-        return self._sums(judged.slot_who[rows], judged.slot_state[rows], SLOT_STATES)
+        index, flags = self._index, self._slot_flags
+        return self._sums(index.slot_appliances[flags], index.slot_states[flags], SLOT_STATES)
 
     def _sums(
         self,
-        who: npt.NDArray[np.integer[Any]],
-        what: npt.NDArray[np.integer[Any]],
-        names: tuple[str, ...],
+        appliance_codes: npt.NDArray[np.integer[Any]],
+        state_codes: npt.NDArray[np.integer[Any]],
+        states: tuple[str, ...],
         weights: npt.NDArray[np.floating[Any]] | None = None,
     ) -> pd.DataFrame:
         """Return sums of weights, or counts, by selected appliance and state."""
-        size = len(self._judged.appliances), len(names)
-        cells = who.astype(np.int64) * size[1] + what
+        size = len(self._index.appliances), len(states)
+        cells = appliance_codes.astype(np.int64) * size[1] + state_codes
         sums = np.bincount(cells, weights=weights, minlength=size[0] * size[1]).reshape(size)
-        table = pd.DataFrame(sums, index=self._judged.appliances, columns=list(names))
+        table = pd.DataFrame(sums, index=self._index.appliances, columns=list(states))
         return table.loc[self.states.index]
 
     @property
     def figures(self) -> dict[str, Fraction]:
         """Key figures: RPO compliance, slot compliance and coverage."""
-        time = _whole(_time(self.times), "h")
-        observed = time.whole - float(self.times["unknown"].sum())
+        rpo = _sum_fraction(_time_fractions(self.state_hours), "h")
+        observed = rpo.denominator - float(self.state_hours["unknown"].sum())
         return {
-            "rpo_strict_micro": time,
-            "slot_strict_micro": _whole(_done(self.runs), "runs"),
-            "coverage_time": Fraction(observed, time.whole, "h"),
+            "rpo_strict_micro": rpo,
+            "slot_strict_micro": _sum_fraction(_slot_fractions(self.slot_counts), "runs"),
+            "coverage_time": Fraction(observed, rpo.denominator, "h"),
         }
 
-    def good_runs(self, appliances: pd.Index) -> list[Fraction]:
+    def slot_compliance(self, appliances: pd.Index) -> list[Fraction]:
         """Return the slot compliance of some appliances, strict."""
-        parts = _done(self.runs.loc[appliances]).tolist()
-        return [Fraction(good, whole, "runs") for good, whole in parts]
+        fractions = _slot_fractions(self.slot_counts.loc[appliances]).tolist()
+        return [Fraction(numerator, denominator, "runs") for numerator, denominator in fractions]
 
-    def good_time(self, appliances: pd.Index) -> list[Fraction]:
+    def rpo_compliance(self, appliances: pd.Index) -> list[Fraction]:
         """Return the RPO compliance of some appliances, strict."""
-        parts = _time(self.times.loc[appliances]).tolist()
-        return [Fraction(good, whole, "h") for good, whole in parts]
+        fractions = _time_fractions(self.state_hours.loc[appliances]).tolist()
+        return [Fraction(numerator, denominator, "h") for numerator, denominator in fractions]
 
 
-def _done(runs: pd.DataFrame) -> Parts:
-    good = runs[list(_GOOD)].to_numpy("float64").sum(axis=1)
-    rest = runs[[*_MISSED, "unknown"]].to_numpy("float64").sum(axis=1)
-    return np.stack([good, good + rest], axis=1)
+def _slot_fractions(counts: pd.DataFrame) -> Fractions:
+    good = counts[list(_DONE)].to_numpy("float64").sum(axis=1)
+    others = counts[[*_MISSED, "unknown"]].to_numpy("float64").sum(axis=1)
+    return np.stack([good, good + others], axis=1)
 
 
-def _time(times: pd.DataFrame) -> Parts:
-    good = times["compliant"].to_numpy("float64")
-    rest = times[["breach", "unknown"]].to_numpy("float64").sum(axis=1)
-    return np.stack([good, good + rest], axis=1)
+def _time_fractions(hours: pd.DataFrame) -> Fractions:
+    good = hours["compliant"].to_numpy("float64")
+    others = hours[["breach", "unknown"]].to_numpy("float64").sum(axis=1)
+    return np.stack([good, good + others], axis=1)
 
 
-def _whole(parts: Parts, unit: str) -> Fraction:
-    part, whole = parts.sum(axis=0).tolist()
-    return Fraction(part, whole, unit)
+def _sum_fraction(fractions: Fractions, unit: str) -> Fraction:
+    numerator, denominator = fractions.sum(axis=0).tolist()
+    return Fraction(numerator, denominator, unit)
 
 
-def _categories(codes: Codes, words: pd.Index) -> pd.Categorical:
-    return pd.Categorical.from_codes(codes, categories=words)
+def _categories(codes: Codes, categories: pd.Index) -> pd.Categorical:
+    return pd.Categorical.from_codes(codes, categories=categories)
 
 
-def _times(stamps: Instants) -> pd.DatetimeIndex:
-    return pd.DatetimeIndex(stamps.view("datetime64[us]")).tz_localize("UTC")
+def _to_timestamps(times: Instants) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(times.view("datetime64[us]")).tz_localize("UTC")

@@ -14,27 +14,27 @@ import pandas as pd
 
 from backupkit.client import Limits
 from backupkit.collect.snapshot import Snapshot
-from backupkit.collect.watching import Keeper, Watch
-from backupkit.display import panel, style_sheet
+from backupkit.collect.watching import Store, Watch
+from backupkit.display import container, style_sheet
 from backupkit.errors import BackupkitError
 from backupkit.fleet import Appliance, Fleet
 from backupkit.widgets.bars import State, bars
 
 __all__ = ["Watcher", "watch"]
 
-LINGER: Final = timedelta(minutes=1)
+KEEP_ENDED: Final = timedelta(minutes=1)
 """Time for which an ended job is still shown."""
 
-PATIENCE: Final = 15.0
+STOP_TIMEOUT: Final = 15.0
 """Time for which `Watcher.stop` waits for the log-outs [s]."""
 
-FAREWELL: Final = 3.0
+EXIT_TIMEOUT: Final = 3.0
 """Time for which the interpreter's exit waits for the log-outs [s]."""
 
-GLANCE: Final = 2.0
+FIRST_RENDER_TIMEOUT: Final = 2.0
 """Time for which the display waits for the first refresh, for front ends without widgets [s]."""
 
-_on_screen: dict[tuple[str, ...], "Watcher"] = {}
+_displayed: dict[tuple[str, ...], "Watcher"] = {}
 
 
 class Watcher:
@@ -77,7 +77,7 @@ class Watcher:
     def __init__(
         self,
         fleet: Fleet | Iterable[Appliance],
-        history: Keeper,
+        history: Store,
         *,
         every: float = 10.0,
         find_every: float = 60.0,
@@ -87,9 +87,10 @@ class Watcher:
         self._appliances = list(fleet)
         self._history, self._limits, self._clock = history, limits, clock
         self._pauses = (every, find_every)
-        self._run: _Run | None = None
-        self._state = State(asked=len(self._appliances))
-        self._end: weakref.finalize[..., Any] = weakref.finalize(self, bool)  # nothing to end yet
+        self._thread: _WatchThread | None = None
+        self._state = State(appliance_count=len(self._appliances))
+        # nothing to end yet
+        self._finalizer: weakref.finalize[..., Any] = weakref.finalize(self, bool)
         self.looks = 0
         self._build()
         self._refresh()
@@ -107,7 +108,7 @@ class Watcher:
     @property
     def running(self) -> bool:
         """True while it is watching."""
-        return self._run is not None and self._run.is_alive()
+        return self._thread is not None and self._thread.is_alive()
 
     @property
     def box(self) -> ipywidgets.VBox:
@@ -125,29 +126,31 @@ class Watcher:
         if self.running:
             return
         watching = Watch(self._appliances, self._history, limits=self._limits, clock=self._clock)
-        self._state, self.looks = State(asked=len(self._appliances), running=True), 0
-        self._run = _Run(watching, weakref.WeakMethod(self._show), self._state, *self._pauses)
-        self._end.detach()
-        self._end = weakref.finalize(self, self._run.end, FAREWELL)
+        self._state, self.looks = State(appliance_count=len(self._appliances), running=True), 0
+        self._thread = _WatchThread(
+            watching, weakref.WeakMethod(self._show), self._state, *self._pauses
+        )
+        self._finalizer.detach()
+        self._finalizer = weakref.finalize(self, self._thread.end, EXIT_TIMEOUT)
         self._refresh()
-        self._run.start()
+        self._thread.start()
 
     def stop(self) -> None:
         """Stop watching and log out; wait for the log-outs at most 15 s."""
-        if self._run is not None:
-            self._run.end(PATIENCE)
+        if self._thread is not None:
+            self._thread.end(STOP_TIMEOUT)
 
     def close(self) -> None:
         """Stop watching and remove the widget from the page."""
         self.stop()
-        if _on_screen.get(self._key) is self:
-            del _on_screen[self._key]
-        parts = [*self._buttons.children, self._buttons, self._style, self._html, self._box]
-        for part in parts:
-            for belonging in (part.layout, getattr(part, "style", None)):
-                if belonging is not None:
-                    belonging.close()
-            part.close()
+        if _displayed.get(self._key) is self:
+            del _displayed[self._key]
+        widgets = [*self._buttons.children, self._buttons, self._style, self._html, self._box]
+        for widget in widgets:
+            for attached in (widget.layout, getattr(widget, "style", None)):
+                if attached is not None:
+                    attached.close()
+            widget.close()
 
     def __enter__(self) -> Self:
         self.start()
@@ -164,57 +167,57 @@ class Watcher:
         self._start = ipywidgets.Button(description="Start", icon="play")
         self._stop = ipywidgets.Button(description="Stop", icon="stop")
         # the page references the buttons; a weak reference lets the watcher be freed
-        me = weakref.ref(self)
-        self._start.on_click(lambda _button: _call(me, Watcher._on_start))
-        self._stop.on_click(lambda _button: _call(me, Watcher._on_stop))
+        watcher_ref = weakref.ref(self)
+        self._start.on_click(lambda _button: _call(watcher_ref, Watcher._on_start))
+        self._stop.on_click(lambda _button: _call(watcher_ref, Watcher._on_stop))
         self._buttons = ipywidgets.HBox([self._start, self._stop])
         self._box = ipywidgets.VBox([self._style, self._buttons, self._html])
 
     @property
     def _key(self) -> tuple[str, ...]:
         """History and appliance names, as the key of displayed watchers."""
-        return (repr(self._history), *(one.name for one in self._appliances))
+        return (repr(self._history), *(appliance.name for appliance in self._appliances))
 
     def _on_start(self) -> None:
         """Start and show any error, because Jupyter drops a callback's errors."""
         try:
             self.start()
         except BackupkitError as error:
-            self._state = replace(self._state, troubles=(str(error),))
+            self._state = replace(self._state, messages=(str(error),))
             self._refresh()
 
     def _on_stop(self) -> None:
         """Stop without waiting for the log-outs, so that the page is not blocked."""
-        if self._run is not None:
-            self._run.end(0.0)
+        if self._thread is not None:
+            self._thread.end(0.0)
 
-    def _show(self, state: State, looks: int) -> None:
+    def _show(self, state: State, refresh_count: int) -> None:
         """Show a new state; called by the background thread."""
-        self._state, self.looks = state, looks
+        self._state, self.looks = state, refresh_count
         self._refresh()
 
     def _refresh(self) -> None:
-        self._html.value = panel(bars(self._state), styled=False)
+        self._html.value = container(bars(self._state), styled=False)
         self._start.disabled = self._state.running
         self._stop.disabled = not self._state.running
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:  # noqa: ANN401 # as IPython asks
         """Return the widget, with static HTML as a fallback."""
-        before = _on_screen.get(self._key)
-        if before is not None and before is not self:  # the cell was executed again
-            before._on_stop()  # noqa: SLF001 # same class
-        _on_screen[self._key] = self
-        if self._run is not None:
-            self._run.looked.wait(GLANCE)
+        previous = _displayed.get(self._key)
+        if previous is not None and previous is not self:  # the cell was executed again
+            previous._on_stop()  # noqa: SLF001 # same class
+        _displayed[self._key] = self
+        if self._thread is not None:
+            self._thread.refreshed.wait(FIRST_RENDER_TIMEOUT)
         # not private: the method is part of IPython's display protocol
         bundle = self._box._repr_mimebundle_(**options)
         return {**bundle, "text/html": self._repr_html_()}
 
     def _repr_html_(self) -> str:
-        return str(panel(bars(self._state)))
+        return str(container(bars(self._state)))
 
 
-class _Run(threading.Thread):
+class _WatchThread(threading.Thread):
     """Background thread of a watcher: collections find jobs, refreshes follow them."""
 
     def __init__(
@@ -229,78 +232,78 @@ class _Run(threading.Thread):
         self._watching, self._show = watching, show
         self._every, self._find_every = every, find_every
         self._ended = threading.Event()
-        self.looked = threading.Event()
+        self.refreshed = threading.Event()
         self._state = state
-        self._looks = 0
-        self._wrong: dict[str, str] = {}
-        self._finding: Future[Snapshot] | None = None
-        self._due = 0.0
+        self._refresh_count = 0
+        self._step_errors: dict[str, str] = {}
+        self._pending_collection: Future[Snapshot] | None = None
+        self._next_collection = 0.0
 
-    def end(self, patience: float) -> None:
-        """Stop, and wait at most `patience` for the log-outs [s]."""
+    def end(self, timeout: float) -> None:
+        """Stop, and wait at most `timeout` for the log-outs [s]."""
         self._ended.set()
         self._watching.stop()
         if self is not threading.current_thread():
-            self.join(patience)
+            self.join(timeout)
 
     def run(self) -> None:
         """Collect and refresh until stopped; show errors and try again."""
-        with self._watching, ThreadPoolExecutor(1, thread_name_prefix="watch-round") as finder:
+        with self._watching, ThreadPoolExecutor(1, thread_name_prefix="watch-round") as executor:
             while not self._ended.is_set():
-                self._try("The round", lambda: self._find(finder))
-                self._try("The look", self._look)
-                self._tell()
-                if self._finding is not None and self._state.found_at is None:
-                    wait([self._finding])  # nothing to refresh yet
+                self._run_step("The round", lambda: self._collect(executor))
+                self._run_step("The look", self._refresh_jobs)
+                self._publish()
+                if self._pending_collection is not None and self._state.collected_at is None:
+                    wait([self._pending_collection])  # nothing to refresh yet
                 else:
                     self._ended.wait(self._every)
             self._watching.stop()  # before the executor waits for the collection
         self._state = replace(self._state, running=False)
-        self._tell()
+        self._publish()
 
-    def _try(self, what: str, step: Callable[[], bool]) -> None:
+    def _run_step(self, name: str, step: Callable[[], bool]) -> None:
         """Execute a step; keep its error on display until the same step succeeds."""
         try:
             if step():
-                self._wrong.pop(what, None)
+                self._step_errors.pop(name, None)
         except Exception as error:  # noqa: BLE001 # otherwise a thread's errors are lost
-            self._wrong[what] = f"{what} failed: {type(error).__name__}: {error}"
+            self._step_errors[name] = f"{name} failed: {type(error).__name__}: {error}"
 
-    def _find(self, finder: ThreadPoolExecutor) -> bool:
+    def _collect(self, executor: ThreadPoolExecutor) -> bool:
         """Store a finished collection, or start one if it is due; return whether one was stored."""
-        if self._finding is not None and self._finding.done():
-            found, self._finding = self._finding, None
-            self._due = time.monotonic() + self._find_every
-            snapshot = found.result()
-            self._state = replace(self._state, errors=snapshot.errors, found_at=self._now())
-            self._watching.take(snapshot)
+        if self._pending_collection is not None and self._pending_collection.done():
+            collection, self._pending_collection = self._pending_collection, None
+            self._next_collection = time.monotonic() + self._find_every
+            snapshot = collection.result()
+            self._state = replace(self._state, errors=snapshot.errors, collected_at=self._now())
+            self._watching.ingest(snapshot)
             return True
-        if self._finding is None and time.monotonic() >= self._due:
-            self._finding = finder.submit(self._watching.find)
+        if self._pending_collection is None and time.monotonic() >= self._next_collection:
+            self._pending_collection = executor.submit(self._watching.collect)
         return False
 
-    def _look(self) -> bool:
+    def _refresh_jobs(self) -> bool:
         """Refresh the running jobs; do not wait for appliances that answer late."""
-        self._watching.forget(self._watching.now - LINGER)
-        self._watching.look(patience=self._every)
-        if self._state.found_at is not None:
-            self._looks += 1
+        self._watching.forget(self._watching.now - KEEP_ENDED)
+        self._watching.poll(timeout=self._every)
+        if self._state.collected_at is not None:
+            self._refresh_count += 1
             frame = self._watching.running()
-            self._state = replace(self._state, frame=frame, looked_at=self._now())
+            self._state = replace(self._state, frame=frame, refreshed_at=self._now())
         return True
 
     def _now(self) -> pd.Timestamp:
         return pd.Timestamp(self._watching.now.astimezone(UTC))
 
-    def _tell(self) -> None:
-        self._state = replace(self._state, troubles=tuple(self._wrong.values()))
+    def _publish(self) -> None:
+        self._state = replace(self._state, messages=tuple(self._step_errors.values()))
         show = self._show()
         if show is None:  # the watcher was freed
             self._ended.set()
         else:
-            show(self._state, self._looks)
-        if self._looks:
-            self.looked.set()
+            show(self._state, self._refresh_count)
+        if self._refresh_count:
+            self.refreshed.set()
 
 
 def _call(ref: "weakref.ref[Watcher]", method: Callable[[Watcher], None]) -> None:
@@ -312,7 +315,7 @@ def _call(ref: "weakref.ref[Watcher]", method: Callable[[Watcher], None]) -> Non
 
 def watch(
     fleet: Fleet | Iterable[Appliance],
-    history: Keeper,
+    history: Store,
     *,
     every: float = 10.0,
     find_every: float = 60.0,

@@ -24,8 +24,8 @@ def job_columns(jobs: Sequence[Job]) -> dict[str, list[Any]]:
 
     Examples
     --------
-    >>> said = (Message("m", "Done."),)
-    >>> job = Job("a", "SUCCEEDED", "SUCCEEDED", 100.0, None, None, said, "job")
+    >>> messages = (Message("m", "Done."),)
+    >>> job = Job("a", "SUCCEEDED", "SUCCEEDED", 100.0, None, None, messages, "job")
     >>> columns = job_columns([job, job])
     >>> columns["job_id"]
     ['a', 'a']

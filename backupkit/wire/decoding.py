@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from backupkit.errors import PayloadError, one_line
-from backupkit.wire.faults import UNREADABLE, fault
+from backupkit.wire.decode_errors import DECODE_EXCEPTIONS, decode_error_message
 from backupkit.wire.payloads import (
     Details,
     ErrorAnswer,
@@ -34,7 +34,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-_STATE_OF: Final = {"RUNNING": "INPROGRESS", "PENDING": "NONE", "BLOCKED": "NONE"}
+_STATE_BY_STATUS: Final = {"RUNNING": "INPROGRESS", "PENDING": "NONE", "BLOCKED": "NONE"}
 
 
 def _decoders(kind: Any) -> dict[Flavour, msgspec.json.Decoder[Any]]:  # noqa: ANN401 # a type form
@@ -61,8 +61,8 @@ def _decode(
 ) -> Any:  # noqa: ANN401 # depends on the decoder
     try:
         decoded = decoders[flavour].decode(body)
-    except UNREADABLE as error:
-        raise PayloadError(f"The answer to {what} {fault(body, error)}.") from error
+    except DECODE_EXCEPTIONS as error:
+        raise PayloadError(f"The answer to {what} {decode_error_message(body, error)}.") from error
     return decoded.value if flavour is Flavour.REST else decoded
 
 
@@ -153,7 +153,7 @@ def decode_job(body: bytes, flavour: Flavour, job_id: str | None = None) -> Job:
         job_id = status.id
     return Job(
         job_id,
-        _STATE_OF.get(status.state, status.state),
+        _STATE_BY_STATUS.get(status.state, status.state),
         status.state,
         _percent(status.progress, 100),
         _utc(status.start_time, job_id),
@@ -177,7 +177,7 @@ def decode_details(body: bytes, flavour: Flavour) -> tuple[list[Job], dict[str, 
     -------
     jobs : list of Job
         Jobs that could be decoded, ``source`` details.
-    spoiled : dict of str to str
+    decode_errors : dict of str to str
         Error of each other job, by job id; "" stands for entries without an id.
 
     Raises
@@ -185,14 +185,14 @@ def decode_details(body: bytes, flavour: Flavour) -> tuple[list[Job], dict[str, 
     PayloadError
         If the body as a whole cannot be decoded.
     """
-    spoiled: dict[str, str] = {}
+    decode_errors: dict[str, str] = {}
     try:
         decoded = _decode(_DETAILS, body, flavour, "the job details")
         records = (
             decoded if isinstance(decoded, dict) else {pair.key: pair.value for pair in decoded}
         )
     except PayloadError:  # one invalid record must not hide the others
-        records, spoiled = _one_by_one(
+        records, decode_errors = _decode_each(
             body, flavour, _ONE_DETAILS, "the job details", "The record of job"
         )
     jobs = []
@@ -200,8 +200,8 @@ def decode_details(body: bytes, flavour: Flavour) -> tuple[list[Job], dict[str, 
         try:
             jobs.append(_from_details(job_id, details))
         except PayloadError as error:
-            spoiled[job_id] = str(error)
-    return jobs, spoiled
+            decode_errors[job_id] = str(error)
+    return jobs, decode_errors
 
 
 def decode_schedules(body: bytes, flavour: Flavour) -> tuple[dict[str, Schedule], dict[str, str]]:
@@ -218,7 +218,7 @@ def decode_schedules(body: bytes, flavour: Flavour) -> tuple[dict[str, Schedule]
     -------
     schedules : dict of str to Schedule
         Schedules by name.
-    spoiled : dict of str to str
+    decode_errors : dict of str to str
         Error of each other schedule, by name; "" stands for entries without a name.
 
     Raises
@@ -226,7 +226,7 @@ def decode_schedules(body: bytes, flavour: Flavour) -> tuple[dict[str, Schedule]
     PayloadError
         If the body as a whole cannot be decoded.
     """
-    return _one_by_one(body, flavour, _ONE_SCHEDULE, "the schedules", "The schedule")
+    return _decode_each(body, flavour, _ONE_SCHEDULE, "the schedules", "The schedule")
 
 
 def decode_version(body: bytes, flavour: Flavour) -> str:
@@ -275,7 +275,7 @@ def decode_error(body: bytes) -> ErrorAnswer | None:
     """
     try:
         error = _ERROR.decode(body)
-    except UNREADABLE:
+    except DECODE_EXCEPTIONS:
         return None
     if error.localizableMessages:
         first = error.localizableMessages[0]
@@ -288,40 +288,42 @@ def decode_error(body: bytes) -> ErrorAnswer | None:
     return ErrorAnswer(kind, message.id, message.default_message)
 
 
-def _one_by_one(
+def _decode_each(
     body: bytes, flavour: Flavour, decoder: msgspec.json.Decoder[T], what: str, each: str
 ) -> tuple[dict[str, T], dict[str, str]]:
     """Decode a map entry by entry; return the valid entries and the errors, both by key."""
-    good: dict[str, T] = {}
-    spoiled: dict[str, str] = {}
+    decoded: dict[str, T] = {}
+    decode_errors: dict[str, str] = {}
     entries = _decode(_RAW_MAP, body, flavour, what)
     if not isinstance(entries, dict):
         pairs = []
         for raw in entries:
             try:
                 pair = _ONE_PAIR.decode(raw)
-            except UNREADABLE as error:
-                spoiled[""] = f"An entry of {what} without a usable key {fault(bytes(raw), error)}."
+            except DECODE_EXCEPTIONS as error:
+                message = decode_error_message(bytes(raw), error)
+                decode_errors[""] = f"An entry of {what} without a usable key {message}."
             else:
                 pairs.append((pair.key, pair.value))
-        if spoiled and not pairs:
+        if decode_errors and not pairs:
             raise PayloadError(
                 f"The answer to {what} is not what the API promises: no entry has a key."
             )
         entries = dict(pairs)
     for key, raw in entries.items():
         try:
-            good[key] = decoder.decode(raw)
-        except UNREADABLE as error:
-            spoiled[key] = f"{each} {one_line(key)} {fault(bytes(raw), error)}."
-    return good, spoiled
+            decoded[key] = decoder.decode(raw)
+        except DECODE_EXCEPTIONS as error:
+            message = decode_error_message(bytes(raw), error)
+            decode_errors[key] = f"{each} {one_line(key)} {message}."
+    return decoded, decode_errors
 
 
 def _from_details(job_id: str, details: Details) -> Job:
     progress, status = details.progress, details.status
     return Job(
         job_id,
-        _STATE_OF.get(status, status),
+        _STATE_BY_STATUS.get(status, status),
         status,
         _percent(progress.completed, progress.total) if progress else None,
         _utc(details.start_time, job_id),

@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Raw
 
 from backupkit.errors import PayloadError, one_line
+from backupkit.wire.decode_errors import DECODE_EXCEPTIONS, decode_error_message
 from backupkit.wire.decoding import decode_error
-from backupkit.wire.faults import UNREADABLE, fault
 from backupkit.wire.payloads import Flavour
 
 __all__ = ["Kind", "recognise"]
@@ -31,7 +31,7 @@ class Kind(StrEnum):
     SCHEDULES = "schedules"
     VERSION = "the version"
     TEXT = "a text"
-    EMPTY = "an empty list"
+    EMPTY_LIST = "an empty list"
 
 
 def recognise(body: bytes) -> tuple[Kind, Flavour]:
@@ -45,7 +45,7 @@ def recognise(body: bytes) -> tuple[Kind, Flavour]:
     Returns
     -------
     kind : Kind
-        Type; EMPTY is an empty list below ``/rest``, which can be the job list, details or
+        Type; EMPTY_LIST is an empty list below ``/rest``, which can be the job list, details or
         schedules.
     flavour : Flavour
         Flavour of the response.
@@ -60,21 +60,21 @@ def recognise(body: bytes) -> tuple[Kind, Flavour]:
     >>> recognise(b'{"value": ["20260103-085630-24322831"]}')
     (<Kind.JOB_IDS: 'the job list'>, <Flavour.REST: 'rest'>)
     """
-    top = _decoded(body)
+    top = _decode_outer(body)
     if isinstance(top, dict) and any(top.keys() >= fields for fields in _ERROR_FIELDS):
         _refuse_error(body)
     if isinstance(top, dict) and top.keys() == {"value"}:
-        inner = _decoded(bytes(top["value"]))
+        inner = _decode_outer(bytes(top["value"]))
         flavour, kind = Flavour.REST, _kind(inner)
     else:
         inner, flavour, kind = top, Flavour.API, _kind(top)
-        if kind is Kind.EMPTY:  # below /api an empty map is an object
+        if kind is Kind.EMPTY_LIST:  # below /api an empty map is an object
             kind = Kind.JOB_IDS
     if kind is None:
-        *others, last = (one.value for one in Kind if one not in (Kind.TEXT, Kind.EMPTY))
+        *others, last = (k.value for k in Kind if k not in (Kind.TEXT, Kind.EMPTY_LIST))
         raise PayloadError(
             f"The answer is none that is taken: expected {', '.join(others)}, {last} or the time "
-            f"zone, got {_described(inner)}."
+            f"zone, got {_field_summary(inner)}."
         )
     return kind, flavour
 
@@ -82,20 +82,20 @@ def recognise(body: bytes) -> tuple[Kind, Flavour]:
 def _refuse_error(body: bytes) -> None:
     """Raise if the body is that of an error."""
     if answer := decode_error(body):
-        said = one_line(answer.text or answer.message_id).rstrip(".")
+        text = one_line(answer.text or answer.message_id).rstrip(".")
         raise PayloadError(
             f"The answer is an error ({one_line(answer.error_type, limit=40)})"
-            + (f': "{said}"' if said else "")
+            + (f': "{text}"' if text else "")
             + ". Ask again, and save what comes then."
         )
 
 
-def _decoded(body: bytes) -> Any:  # noqa: ANN401 # any of the three
+def _decode_outer(body: bytes) -> Any:  # noqa: ANN401 # any of the three
     """Decode only the outermost layer."""
     try:
         return _ANY.decode(body)
-    except UNREADABLE as error:
-        raise PayloadError(f"The answer {fault(body, error)}.") from error
+    except DECODE_EXCEPTIONS as error:
+        raise PayloadError(f"The answer {decode_error_message(body, error)}.") from error
 
 
 def _kind(value: dict[str, Raw] | list[Raw] | str) -> Kind | None:
@@ -105,7 +105,9 @@ def _kind(value: dict[str, Raw] | list[Raw] | str) -> Kind | None:
     if isinstance(value, list):
         if any(map(_is_text, value)):
             return Kind.JOB_IDS
-        return _kind_of_map(_fields(pair).get("value") for pair in value) if value else Kind.EMPTY
+        return (
+            _kind_of_map(_fields(pair).get("value") for pair in value) if value else Kind.EMPTY_LIST
+        )
     texts = {name for name, raw in value.items() if _is_text(raw)}
     if texts & {"state", "start_time"}:
         return Kind.JOB
@@ -128,7 +130,7 @@ def _kind_of_map(entries: Iterable[Raw | None]) -> Kind | None:
 def _fields(raw: Raw) -> dict[str, Raw]:
     try:
         return _OBJECT.decode(raw)
-    except UNREADABLE:
+    except DECODE_EXCEPTIONS:
         return {}
 
 
@@ -136,7 +138,7 @@ def _is_text(raw: Raw) -> bool:
     return memoryview(raw)[:1].tobytes() == b'"'  # copies only one byte
 
 
-def _described(value: dict[str, Raw] | list[Raw]) -> str:
+def _field_summary(value: dict[str, Raw] | list[Raw]) -> str:
     """Describe a value by its field names only; its values are untrusted."""
     if isinstance(value, list):
         return "a list of something else"

@@ -68,7 +68,7 @@ def steady_answers(appliances: int, jobs: int) -> list[Answers]:
     now = datetime.now(UTC)
     scenario = Scenario.steady(appliances=appliances, jobs=jobs, epoch=now)
     return [
-        Answers(SimulatedAppliance(plan, scenario, clock=lambda: now)) for plan in scenario.plans
+        Answers(SimulatedAppliance(spec, scenario, clock=lambda: now)) for spec in scenario.specs
     ]
 
 

@@ -21,7 +21,7 @@ from backupkit.plots.picture import png
 from backupkit.policy import Policy
 from backupkit.tables import ERRORS, OBSERVATIONS
 from backupkit.widgets import Explorer, Selection, explore
-from backupkit.widgets.picture import Picture
+from backupkit.widgets.figure import FigureWidget
 from tests.benchmarks.figures import Figure, Section
 from tests.benchmarks.judge import Fleet, fleet_of
 from tests.benchmarks.scale import Scale
@@ -115,7 +115,7 @@ def _latency(fleet: Fleet, rounds: int) -> Section:
 def _first_axes(explorer: Explorer) -> Axes | None:
     """Give the axes of the first picture of the open tab; None if it is a table."""
     held = vars(explorer._tabs[TABS.index(explorer.tab)]).values()
-    return next((one._axes for one in held if isinstance(one, Picture)), None)
+    return next((one._axes for one in held if isinstance(one, FigureWidget)), None)
 
 
 def _empty(like: Axes | None) -> float:

@@ -6,7 +6,7 @@ import html5lib
 import pytest
 from markupsafe import Markup
 
-from backupkit.display import fact_table, line, panel, show, style_sheet, table
+from backupkit.display import container, key_value_table, paragraph, show, style_sheet, table
 
 EVIL = "<script>alert(1)</script>\x1b[31m\u202e"
 
@@ -48,25 +48,25 @@ class TestTable:
 
 
 class TestFactTable:
-    """`fact_table`."""
+    """`key_value_table`."""
 
     def test_names_and_values(self) -> None:
         """A row each, with a caption where one is given."""
-        html = fact_table({"RPO": "24 h", "Why": EVIL}, caption="Policy <x>")
+        html = key_value_table({"RPO": "24 h", "Why": EVIL}, caption="Policy <x>")
         assert rows(html) == [["RPO", "24 h"], ["Why", "<script>alert(1)</script> [31m"]]
         assert "<caption>Policy &lt;x&gt;</caption>" in html
-        assert "<caption>" not in fact_table({})
+        assert "<caption>" not in key_value_table({})
 
 
 class TestPanel:
-    """`panel` and `line`."""
+    """`container` and `paragraph`."""
 
     def test_text_is_escaped(self) -> None:
         """Parts that are no markup are escaped; mathematics is switched off."""
-        html = panel(line("$x$ <b>"), "<i>")
+        html = container(paragraph("$x$ <b>"), "<i>")
         assert html.endswith('<p class="fine">$x$ &lt;b&gt;</p>&lt;i&gt;</div>')
         assert html.startswith('<div class="bk mathjax_ignore tex2jax_ignore"><style>')
-        assert "<style>" not in panel("x", styled=False)
+        assert "<style>" not in container("x", styled=False)
 
 
 class TestStyle:

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from backupkit.display.wording import ago, ratio, size, span, tidy
+from backupkit.display.wording import format_duration, format_relative, ratio, sanitise, size
 
 
 class TestRatio:
@@ -22,7 +22,7 @@ class TestRatio:
 
 
 class TestSpan:
-    """`span`."""
+    """`format_duration`."""
 
     @pytest.mark.parametrize(
         ("duration", "words"),
@@ -39,16 +39,16 @@ class TestSpan:
     )
     def test_two_units_at_most(self, duration: str, words: str) -> None:
         """Durations have two units at most, hours up to three days."""
-        assert span(pd.Timedelta(duration)) == words
+        assert format_duration(pd.Timedelta(duration)) == words
 
 
 class TestAgo:
-    """`ago`."""
+    """`format_relative`."""
 
     def test_the_future(self) -> None:
         """A moment that is still to come says so."""
         now = pd.Timestamp("2026-11-09T00:00Z")
-        assert ago(now + pd.Timedelta(hours=2), now) == "in 2 h"
+        assert format_relative(now + pd.Timedelta(hours=2), now) == "in 2 h"
 
 
 class TestSize:
@@ -66,15 +66,15 @@ class TestSize:
 
 
 class TestTidy:
-    """`tidy`."""
+    """`sanitise`."""
 
     def test_control_characters(self) -> None:
         """Characters that reorder or hide text are taken out."""
-        assert tidy("a\u202eb\x00c") == "a b c"
+        assert sanitise("a\u202eb\x00c") == "a b c"
 
     def test_a_long_text_is_cut_and_says_so(self) -> None:
         """A megabyte becomes a few thousand characters that say where the rest is."""
-        assert tidy("vc " * 100, limit=6) == "vc vc…"
-        short = tidy("x" * 1_000_000)
+        assert sanitise("vc " * 100, limit=6) == "vc vc…"
+        short = sanitise("x" * 1_000_000)
         assert len(short) < 2_100
         assert "1,000,000 characters" in short

@@ -163,10 +163,14 @@ class TestEveryPlot:
     @pytest.mark.parametrize("theme", THEMES)
     def test_a_theme_colours_paper_and_text(self, plot: str, theme: str) -> None:
         """The paper is the theme's, and so is every text upon it."""
-        look = THEMES[theme]
+        active_theme = THEMES[theme]
         ax = draw(plot, several(jobs(), jobs("b", "failure")), theme=theme)
-        assert to_hex(ax.figure.get_facecolor()) == look.paper
-        told = {look.ink, look.muted, *(look.of(colour) for colour in THEMES["dark"].colours)}
+        assert to_hex(ax.figure.get_facecolor()) == active_theme.paper
+        told = {
+            active_theme.ink,
+            active_theme.muted,
+            *(active_theme.of(colour) for colour in THEMES["dark"].colours),
+        }
         assert {to_hex(text.get_color()) for text in seen(ax)} <= told
 
     def test_the_callers_axes_are_used(self, plot: str) -> None:

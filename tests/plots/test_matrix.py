@@ -7,7 +7,7 @@ from matplotlib.dates import date2num
 
 from backupkit.plots import matrix
 from backupkit.plots.matrix import nights
-from backupkit.plots.style import SLOT_LOOKS
+from backupkit.plots.style import SLOT_STYLES
 from backupkit.tables import SLOT_STATES, SLOTS
 
 DAY = pd.Timestamp("2026-11-02T01:00Z")
@@ -53,8 +53,10 @@ class TestNights:
 
     def test_every_state_has_a_look(self) -> None:
         """No slot state is without word, symbol and colour."""
-        assert set(SLOT_LOOKS) == set(SLOT_STATES)
-        assert len({look.symbol for look in SLOT_LOOKS.values()}) == len(SLOT_STATES)
+        assert set(SLOT_STYLES) == set(SLOT_STATES)
+        assert len({status_style.symbol for status_style in SLOT_STYLES.values()}) == len(
+            SLOT_STATES
+        )
 
 
 class TestMatrix:
@@ -74,7 +76,9 @@ class TestMatrix:
 
     def test_shapes_tell_states_apart(self) -> None:
         """Marker and fill together are unique to a state, so that grey-scale is enough."""
-        assert len({(look.marker, look.fill) for look in SLOT_LOOKS.values()}) == len(SLOT_LOOKS)
+        assert len(
+            {(status_style.marker, status_style.fill) for status_style in SLOT_STYLES.values()}
+        ) == len(SLOT_STYLES)
 
     def test_the_rest_is_counted(self) -> None:
         """Rows beyond the limit are counted in a caption."""
@@ -101,7 +105,7 @@ class TestMatrix:
         cells = np.asarray(image.get_array())
         assert cells.shape == (100, 101, 3)
         colours = {
-            state: tuple(round(255 * part) for part in to_rgb(SLOT_LOOKS[state].colour))
+            state: tuple(round(255 * part) for part in to_rgb(SLOT_STYLES[state].colour))
             for state in ("met", "missed_norun")
         }
         assert tuple(cells[0, 100]) == colours["missed_norun"]

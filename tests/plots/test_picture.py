@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from backupkit.plots import timeline
-from backupkit.plots.picture import moment_of, place_of, png, svg
+from backupkit.plots.picture import png, svg, to_data_coords, to_timestamp
 from backupkit.tables import JOBS
 
 NIGHT = pd.Timestamp("2026-11-08T00:00Z")
@@ -30,7 +30,7 @@ def drawn() -> Axes:
 
 
 class TestPlaceOf:
-    """`place_of`."""
+    """`to_data_coords`."""
 
     def test_the_first_row_is_above(self) -> None:
         """Rows run from 0.6 above the first to 0.6 below the last: 2.2 rows on half a picture.
@@ -39,7 +39,7 @@ class TestPlaceOf:
         """
         ax = drawn()
         png(ax)
-        place = place_of(ax, 0.5, 0.25 + 0.5 * 0.6 / 2.2)
+        place = to_data_coords(ax, 0.5, 0.25 + 0.5 * 0.6 / 2.2)
         assert place is not None
         assert place[1] == pytest.approx(0)
 
@@ -59,7 +59,7 @@ class TestPlaceOf:
         box = ax.get_position()
         for row in range(5):
             y = 1 - box.y1 + box.height * (row + 0.6) / 5.2
-            place = place_of(ax, (box.x0 + box.x1) / 2, y)
+            place = to_data_coords(ax, (box.x0 + box.x1) / 2, y)
             assert place is not None
             assert place[1] == pytest.approx(row)
 
@@ -67,18 +67,18 @@ class TestPlaceOf:
         """A place outside of the axes means nothing."""
         ax = drawn()
         png(ax)
-        assert place_of(ax, 0.1, 0.5) is None
-        assert place_of(ax, 0.5, 0.9) is None
+        assert to_data_coords(ax, 0.1, 0.5) is None
+        assert to_data_coords(ax, 0.5, 0.9) is None
 
 
 class TestMomentOf:
-    """`moment_of`."""
+    """`to_timestamp`."""
 
     def test_the_hour_of_a_place(self) -> None:
         """A quarter of the way along an axis of eight hours is two hours after its start."""
         ax = drawn()
         png(ax, dpi=72)
-        moment = moment_of(ax, 0.25 + 0.5 / 4, 0.5)
+        moment = to_timestamp(ax, 0.25 + 0.5 / 4, 0.5)
         assert moment is not None
         assert moment.tz_convert("UTC").round("s") == NIGHT + 2 * HOUR
 
@@ -86,4 +86,4 @@ class TestMomentOf:
         """A place outside of the axes is no time."""
         ax = drawn()
         png(ax)
-        assert moment_of(ax, 0.9, 0.5) is None
+        assert to_timestamp(ax, 0.9, 0.5) is None

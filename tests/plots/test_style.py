@@ -28,23 +28,29 @@ def contrast(one: str, other: str) -> float:
     "colour",
     sorted(
         {
-            *(look.colour for look in style.OUTCOME_LOOKS.values()),
-            *(look.colour for look in style.SLOT_LOOKS.values()),
+            *(status_style.colour for status_style in style.OUTCOME_STYLES.values()),
+            *(status_style.colour for status_style in style.SLOT_STYLES.values()),
             *style.CURVES,
         }
     ),
 )
 def test_colours_are_legible(colour: str, theme: str) -> None:
     """Every colour that carries meaning has a contrast of at least 4.5 on its paper."""
-    look = style.THEMES[theme]
-    assert contrast(look.of(colour), look.paper) >= 4.5
+    active_theme = style.THEMES[theme]
+    assert contrast(active_theme.of(colour), active_theme.paper) >= 4.5
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_text_is_legible(theme: str) -> None:
     """Text, also the quiet one, has a contrast of at least 4.5 on its paper."""
-    look = style.THEMES[theme]
-    assert min(contrast(look.ink, look.paper), contrast(look.muted, look.paper)) >= 4.5
+    active_theme = style.THEMES[theme]
+    assert (
+        min(
+            contrast(active_theme.ink, active_theme.paper),
+            contrast(active_theme.muted, active_theme.paper),
+        )
+        >= 4.5
+    )
 
 
 def test_no_such_theme() -> None:

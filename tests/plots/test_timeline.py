@@ -9,7 +9,7 @@ from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 
 from backupkit.plots import timeline
-from backupkit.plots.style import OUTCOME_LOOKS
+from backupkit.plots.style import OUTCOME_STYLES
 from backupkit.tables import JOBS, SLOTS
 
 NIGHT = pd.Timestamp("2026-11-08T01:00Z")
@@ -47,7 +47,7 @@ class TestTimeline:
 
     def test_outcomes_differ_in_colour_and_hatch(self) -> None:
         """Each outcome has a colour, and a hatch that tells it apart without colour."""
-        outcomes = list(OUTCOME_LOOKS)
+        outcomes = list(OUTCOME_STYLES)
         drawn = collections(
             jobs(*((f"vc-{place}", out, NIGHT, NIGHT + HOUR) for place, out in enumerate(outcomes)))
         )
@@ -203,7 +203,7 @@ class TestTimeline:
         cells = np.asarray(image.get_array())
         assert cells.shape[0] == 2
         failed, good = cells  # nothing succeeded on vc-2: it is on top
-        assert failed[-1, :3] == pytest.approx(to_rgb(OUTCOME_LOOKS["failure"].colour))
+        assert failed[-1, :3] == pytest.approx(to_rgb(OUTCOME_STYLES["failure"].colour))
         assert failed[:-1, 3].max() == 0
         assert (good[:-1, 3] > 0).all()
         legend = ax.get_legend()

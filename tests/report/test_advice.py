@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from backupkit.errors import ApplianceError, BackupkitError
-from backupkit.report.advice import for_breach, for_unread
+from backupkit.report.advice import for_breach, for_unreachable
 from backupkit.tables import APPLIANCES, COVERAGE, SCHEDULES
 
 
@@ -14,23 +14,25 @@ def coverage(**values: object) -> pd.Series:
 
 
 class TestForUnread:
-    """`for_unread`."""
+    """`for_unreachable`."""
 
     @pytest.mark.parametrize(
         "kind", sorted({error.kind for error in ApplianceError.__subclasses__()} | {"credential"})
     )
     def test_every_fault_has_its_own_step(self, kind: str) -> None:
         """Each kind of error that a visit can end with has a step of its own."""
-        assert for_unread(coverage(error=kind)) != for_unread(coverage(error=BackupkitError.kind))
+        assert for_unreachable(coverage(error=kind)) != for_unreachable(
+            coverage(error=BackupkitError.kind)
+        )
 
     def test_a_fault_never_seen_before(self) -> None:
         """An unknown kind leads to the doctor."""
-        assert "backupkit doctor" in for_unread(coverage(error="strange"))
+        assert "backupkit doctor" in for_unreachable(coverage(error="strange"))
 
     def test_an_answer_too_old(self) -> None:
         """A good visit that is too old leads to a new one, and says when it was."""
         old = coverage(last_poll=pd.Timestamp("2026-11-01T00:00Z"))
-        assert "2026-11-01 00:00 UTC" in for_unread(old)
+        assert "2026-11-01 00:00 UTC" in for_unreachable(old)
 
 
 class TestForBreach:

@@ -17,10 +17,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 import backupkit as bk
 from backupkit.assessment import Assessment
 from backupkit.policy import Member, Policy
+from backupkit.report.exports import jobs_csv, json_document, slots_csv
 from backupkit.report.mail import compose
-from backupkit.report.monitoring import plugin
+from backupkit.report.nagios import check_result
 from backupkit.report.openmetrics import openmetrics
-from backupkit.report.sidecars import jobs_csv, json_document, slots_csv
 from backupkit.tables import JOBS, POLLS, SCHEDULES, SLOT_STATES, STATES
 from tests.report.conftest import END, START, frame, nights, poll, schedule
 
@@ -101,7 +101,7 @@ def test_all_tell_the_same(a: Assessment) -> None:
     assert int(tag[2] or 0) == verdict.breach
     assert mail["X-Backupkit-State"] == verdict.state
 
-    check = plugin(a)
+    check = check_result(a)
     assert check.code in CODES[verdict.state]
     for state in STATES:
         assert f" {state}={getattr(verdict, state)};" in check.line

@@ -74,7 +74,7 @@ class TestMatrix:
         """The symbols of a row are summed up in its words, misses with their days."""
         strikes = {row.appliance.name: row for row in rows(matrix(week))}["vc-strikes"]
         assert [symbol for _, symbol in strikes.cells] == ["●"] * 4 + ["✕"] * 3
-        assert strikes.words == "4 met, 3 failed (6 Nov, 7 Nov, 8 Nov)"
+        assert strikes.summary == "4 met, 3 failed (6 Nov, 7 Nov, 8 Nov)"
 
     def test_only_what_was_used_is_in_the_legend(self, week: Assessment) -> None:
         """The legend explains the symbols that appear, and no other."""
@@ -85,8 +85,8 @@ class TestMatrix:
     def test_a_large_fleet_shows_trouble_only(self, fleet: Callable[[int], Assessment]) -> None:
         """Of a large fleet the appliances without a missed day are counted, not listed."""
         laid = matrix(fleet(120))
-        assert len(rows(laid)) + laid.more == 120
-        assert all(re.search("failed|unknown|late", row.words) for row in rows(laid))
+        assert len(rows(laid)) + laid.omitted == 120
+        assert all(re.search("failed|unknown|late", row.summary) for row in rows(laid))
 
     def test_days_without_a_run_are_blank(self, week: Assessment) -> None:
         """A day without an expected run is blank; of many misses the last days are named."""
@@ -94,7 +94,7 @@ class TestMatrix:
         late = weekly.assign(state="missed_norun")
         (row,) = rows(matrix(dataclasses.replace(week, slots=late)))
         assert ("none", " ") in row.cells
-        assert row.words == "5 did not run (last 5 Nov, 6 Nov, 7 Nov, 8 Nov)"
+        assert row.summary == "5 did not run (last 5 Nov, 6 Nov, 7 Nov, 8 Nov)"
 
     def test_sites_are_apart(self, week: Assessment) -> None:
         """Each of several sites has a block, the most troubled first; else groups have."""

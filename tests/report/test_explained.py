@@ -64,7 +64,11 @@ class TestLoad:
             "2026-11-08 01:00",
             "23 h",
         )
-        assert (run.progress, run.usual, run.message) == ("at 40 %", "20 min", "Still copying")
+        assert (run.progress, run.typical_duration, run.message) == (
+            "at 40 %",
+            "20 min",
+            "Still copying",
+        )
         unknown = busy.jobs.assign(progress=float("nan"))
         (run,) = load(dataclasses.replace(busy, jobs=busy.jobs.assign(**unknown))).running
         assert run.progress == "no data"
@@ -90,7 +94,8 @@ class TestLoad:
         """Runs of the last day further than 5 minutes from their time are listed."""
         told = load(busy)
         assert (
-            told.punctual == "In the last day 50.0 % (1/2 runs) began within 5 min of their time."
+            told.start_summary
+            == "In the last day 50.0 % (1/2 runs) began within 5 min of their time."
         )
         (late,) = told.starts
         assert (late.planned, late.started, late.delay) == (
@@ -110,7 +115,7 @@ class TestLoad:
         told = load(busy)
         (target,) = told.targets
         assert (target.name, target.appliances) == ("sftp://10.0.0.250", "2")
-        assert target.most == "2 at once (2026-11-02 01:00 UTC)"
+        assert target.peak == "2 at once (2026-11-02 01:00 UTC)"
         assert told.finding == (
             "Busiest: sftp://10.0.0.250, at most 2 at once (2026-11-02 01:00 UTC)."
         )
@@ -121,14 +126,14 @@ class TestLoad:
         """Without jobs nothing runs, nothing began, and no target is known."""
         told = load(judge([], [poll("a")], [schedule("a")]))
         assert (told.running, told.starts, told.picture) == ((), (), None)
-        assert told.punctual == "In the last day no run of a schedule began."
+        assert told.start_summary == "In the last day no run of a schedule began."
         assert told.finding == "No job of this period tells where it went."
 
     def test_a_plan_that_is_not_known(self, busy: Assessment) -> None:
         """Where the schedules tell no plan there is no data."""
         loads = busy.loads.assign(planned=float("nan"))
         blind = dataclasses.replace(busy, loads=busy.loads.assign(**loads))
-        assert load(blind).targets[0].planned == "no data"
+        assert load(blind).targets[0].scheduled_peak == "no data"
 
 
 class TestSizes:
@@ -146,7 +151,7 @@ class TestSizes:
         assert "15.0 times the median" in outlier.rule
         assert told.picture is not None
         assert told.finding in told.picture.alt
-        assert "50.0 % (1/2 appliances) have it" in told.learnt
+        assert "50.0 % (1/2 appliances) have it" in told.baseline_note
 
     def test_growth(self, busy: Assessment) -> None:
         """Appliances whose backups grow are listed, the fastest first."""
@@ -200,7 +205,7 @@ class TestDetails:
             }
         )
         (row,) = details_of(dataclasses.replace(week, lint=lint)).lint
-        assert (row.severity, row.count, len(row.names), row.more) == ("warning", 11, 5, 6)
+        assert (row.severity, row.count, len(row.names), row.omitted) == ("warning", 11, 5, 6)
         assert row.finding == f"{names[0]} writes by FTP"
 
     def test_many_findings_are_counted(self, week: Assessment) -> None:
@@ -215,11 +220,11 @@ class TestDetails:
             }
         )
         told = details_of(dataclasses.replace(week, lint=lint))
-        assert (len(told.lint), told.lint_more) == (50, 3)
+        assert (len(told.lint), told.lint_omitted) == (50, 3)
 
     def test_how_to_make_it_again(self, details: Details) -> None:
         """The command names moment and period to the second."""
-        assert details.again == (
+        assert details.reproduce_command == (
             "backupkit report --as-of 2026-11-09T00:00:00+00:00 "
             "--start 2026-11-02T00:00:00+00:00 --end 2026-11-09T00:00:00+00:00"
         )
@@ -252,7 +257,7 @@ class TestChanges:
             "the report as of 2026-11-09 00:00 UTC on 2026-11-02 to 2026-11-09 00:00 UTC"
         )
         broken, new = told.groups
-        assert (broken.count, len(broken.changes), broken.more) == (31, 25, 6)
+        assert (broken.count, len(broken.changes), broken.omitted) == (31, 25, 6)
         first, second = broken.changes[:2]
         assert first.appliance == links_of(week)["vc-good"]
         assert (first.was, first.now) == ("● Compliant", "✕ Breach")

@@ -15,8 +15,8 @@ from backupkit.assessment import Assessment
 from backupkit.plots import timeline
 from backupkit.policy import Member
 from backupkit.report import Report, report
+from backupkit.report.figures import data_uri
 from backupkit.report.page import page, style_sheet
-from backupkit.report.pictures import image
 
 Judge = Callable[..., Assessment]
 EVIL = "<script>alert(1)</script>"
@@ -323,8 +323,8 @@ class TestSize:
     def test_a_crowded_figure_is_a_picture(self, fleet: Callable[[int], Assessment]) -> None:
         """A figure with many marks becomes a PNG, one with few stays an SVG."""
         jobs = fleet(50).jobs
-        assert image(timeline(jobs)).startswith("data:image/png;base64,")
-        assert image(timeline(jobs[:20])).startswith("data:image/svg+xml;base64,")
+        assert data_uri(timeline(jobs)).startswith("data:image/png;base64,")
+        assert data_uri(timeline(jobs[:20])).startswith("data:image/svg+xml;base64,")
 
 
 def test_report_and_its_class(week: Assessment) -> None:

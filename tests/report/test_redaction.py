@@ -22,9 +22,9 @@ from backupkit.assessment import Assessment
 from backupkit.errors import OutputError, SettingsError
 from backupkit.policy import Exclusion, Member, Policy
 from backupkit.report.aliases import Aliases
+from backupkit.report.exports import TABLES
 from backupkit.report.openmetrics import openmetrics
-from backupkit.report.redaction import PLAIN, redact
-from backupkit.report.sidecars import TABLES
+from backupkit.report.redaction import NOT_SENSITIVE, redact
 from backupkit.tables import CLUSTERS, JOBS, POLLS, SCHEDULES
 from backupkit.tables.contract import MESSAGES, TEXT, TEXTS
 from tests.report.conftest import END, START, frame, job, nights, poll, schedule
@@ -183,7 +183,7 @@ class TestRedact:
                 column.name
                 for column in table
                 if column.name != table.index
-                and (column.name in PLAIN or column.dtype not in (TEXT, TEXTS, MESSAGES))
+                and (column.name in NOT_SENSITIVE or column.dtype not in (TEXT, TEXTS, MESSAGES))
             ]
             pd.testing.assert_frame_equal(
                 after[kept].reset_index(drop=True), before[kept].reset_index(drop=True)
@@ -238,8 +238,9 @@ class TestRedact:
             for column in table
             if column.dtype in (TEXT, TEXTS)
         }
-        assert texts >= PLAIN
-        assert {"appliance", "reason", "detail", "location", "target", "value"} <= texts - PLAIN
+        assert texts >= NOT_SENSITIVE
+        redacted = {"appliance", "reason", "detail", "location", "target", "value"}
+        assert redacted <= texts - NOT_SENSITIVE
 
 
 class TestAliases:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from backupkit.assessment import Assessment
-from backupkit.report.facts import ApplianceFacts, Source
+from backupkit.report.facts import ApplianceFacts, DataSource
 from backupkit.report.rows import appliance_facts, job_facts, sources
 from backupkit.report.summary import links_of
 
@@ -17,7 +17,7 @@ def appliances(assessment: Assessment) -> tuple[ApplianceFacts, ...]:
     return appliance_facts(assessment, links_of(assessment))
 
 
-def listed(assessment: Assessment) -> tuple[tuple[Source, ...], int]:
+def listed(assessment: Assessment) -> tuple[tuple[DataSource, ...], int]:
     """Give what the judgement rests on."""
     return sources(assessment, links_of(assessment))
 
@@ -28,11 +28,11 @@ class TestAppliances:
     def test_runs_are_the_newest_first(self, week: Assessment) -> None:
         """An appliance opens to its newest runs, with job id and message."""
         rows = {row.appliance.name: row for row in appliances(week)}
-        newest = rows["vc-strikes"].runs[0]
+        newest = rows["vc-strikes"].jobs[0]
         assert (newest.start, newest.message) == ("2026-11-08 01:00", "No space left")
         assert newest.job_id == "20261108-010000-24322831"
         assert rows["vc-strikes"].slots == "57.1 % (4/7)"
-        assert rows["vc-running"].runs[0].word == "▶ running"
+        assert rows["vc-running"].jobs[0].label == "▶ running"
 
     def test_schedules_in_words(self, week: Assessment) -> None:
         """A schedule says when, in which zone, to where and whether it is switched off."""
@@ -46,7 +46,7 @@ class TestAppliances:
         """Where the appliance lives in another zone its own time is beside UTC."""
         coverage = week.coverage.assign(timezone="Asia/Tokyo")
         row = appliances(dataclasses.replace(week, coverage=coverage))[0]
-        assert (row.zone, row.runs[0].local) == ("Asia/Tokyo", "10:00")
+        assert (row.zone, row.jobs[0].local) == ("Asia/Tokyo", "10:00")
 
     @pytest.mark.parametrize("zone", ["Mars/Olympus", "../etc/passwd", "UTC", None])
     def test_a_zone_that_is_none_is_left_out(self, week: Assessment, zone: str | None) -> None:
@@ -58,14 +58,14 @@ class TestAppliances:
     def test_a_large_fleet_opens_the_worst(self, fleet: Callable[[int], Assessment]) -> None:
         """Of a large fleet only appliances in breach open to their runs."""
         rows = appliances(fleet(120))
-        assert {row.state for row in rows if row.runs} == {"breach"}
-        assert all(row.jobs == 31 for row in rows)
+        assert {row.state for row in rows if row.jobs} == {"breach"}
+        assert all(row.job_count == 31 for row in rows)
 
     def test_progress_of_a_running_job(self, week: Assessment) -> None:
         """A running job says how far it is."""
         running = week.jobs[week.jobs["outcome"] == "open"].assign(progress=40.0)
         ((name, run),) = job_facts(running)
-        assert (name, run.word) == ("vc-running", "▶ running, 40 %")
+        assert (name, run.label) == ("vc-running", "▶ running, 40 %")
 
 
 class TestSources:

@@ -20,8 +20,8 @@ from backupkit.assessment import Assessment
 from backupkit.errors import OutputError
 from backupkit.policy import Exclusion, Member, Policy
 from backupkit.report import report
+from backupkit.report.exports import SCHEMA_VERSION, jobs_csv, json_document, slots_csv
 from backupkit.report.schema import schema
-from backupkit.report.sidecars import SCHEMA_VERSION, jobs_csv, json_document, slots_csv
 from backupkit.report.workbook import workbook
 from backupkit.tables import SLOTS
 from tests.report.conftest import Judge

@@ -19,8 +19,8 @@ class TestActs:
 
     def test_breaches_then_those_at_risk(self, week: Assessment) -> None:
         """Breaches come worst first, then compliant appliances whose newest run failed."""
-        acts = summarize(week).acts
-        assert [(a.appliance.name, a.state) for a in acts] == [
+        items = summarize(week).action_items
+        assert [(a.appliance.name, a.state) for a in items] == [
             ("vc-off", "breach"),
             ("vc-silent", "breach"),
             ("vc-strikes", "breach"),
@@ -30,7 +30,7 @@ class TestActs:
 
     def test_the_step_fits_the_trouble(self, week: Assessment) -> None:
         """Each kind of trouble has its own next step."""
-        steps = {a.appliance.name: a.advice for a in summarize(week).acts}
+        steps = {a.appliance.name: a.advice for a in summarize(week).action_items}
         assert "Enable its schedule" in steps["vc-off"]
         assert "a run did not start" in steps["vc-silent"]
         assert "message" in steps["vc-strikes"]
@@ -42,7 +42,7 @@ class TestUnread:
 
     def test_fault_and_step(self, week: Assessment) -> None:
         """A failed visit shows its fault and since when; one that never was says so."""
-        gone, never = summarize(week).unread
+        gone, never = summarize(week).unreachable
         assert (gone.appliance.name, gone.kind, gone.since, gone.age) == (
             "vc-gone",
             "certificate",
@@ -89,7 +89,7 @@ class TestSignatures:
         """A signature names five appliances and counts the others."""
         (signature,) = summarize(fleet(120)).signatures
         assert len(signature.names) == 5
-        assert signature.more == signature.appliances - 5
+        assert signature.omitted == signature.appliances - 5
 
     def test_missing_lists_are_empty(self, week: Assessment) -> None:
         """A signature without builds and targets has none to show."""

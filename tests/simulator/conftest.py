@@ -31,11 +31,11 @@ def make(moment: list[datetime]) -> Callable[..., SimulatedAppliance]:
         name: str = "vc-ham-01", *, session_limit: int = 550, **changes: object
     ) -> SimulatedAppliance:
         demo = Scenario.demo(epoch=EPOCH, days=30)
-        plan = next(plan for plan in demo.plans if plan.name == name)
-        plan = dataclasses.replace(plan, **changes)  # type: ignore[arg-type]  # fields of Plan
-        scenario = dataclasses.replace(demo, plans=(plan,))
+        spec = next(spec for spec in demo.specs if spec.name == name)
+        spec = dataclasses.replace(spec, **changes)  # type: ignore[arg-type]  # fields of ApplianceSpec
+        scenario = dataclasses.replace(demo, specs=(spec,))
         return SimulatedAppliance(
-            plan, scenario, clock=lambda: moment[0], session_limit=session_limit
+            spec, scenario, clock=lambda: moment[0], session_limit=session_limit
         )
 
     return build

@@ -112,8 +112,8 @@ class TestUpgrade:
     def old(self, moment: list[datetime]) -> SimulatedFleet:
         """Give an appliance of 6.5."""
         scenario = Scenario.steady(appliances=1, jobs=5, epoch=EPOCH)
-        plan = dataclasses.replace(scenario.plans[0], version="6.5")
-        return SimulatedFleet(dataclasses.replace(scenario, plans=(plan,)), clock=lambda: moment[0])
+        spec = dataclasses.replace(scenario.specs[0], version="6.5")
+        return SimulatedFleet(dataclasses.replace(scenario, specs=(spec,)), clock=lambda: moment[0])
 
     def test_flavours(self, old: SimulatedFleet, ask: Ask) -> None:
         """The newer flavour and the details appear, and sessions are gone."""
@@ -159,16 +159,16 @@ class TestStruck:
 
     def test_ids(self, fleet: SimulatedFleet, appliance: SimulatedAppliance) -> None:
         """Struck jobs are told by the ids that the appliance lists, other faults are not jobs."""
-        assert fleet.struck(NAME) == ()
+        assert fleet.affected_jobs(NAME) == ()
         fleet.set_faults([Fault("slow", route="log-in"), Fault("gone", jobs=2)])
-        assert len(fleet.struck(NAME)) == 2
-        assert set(fleet.struck(NAME)) <= set(ids(appliance))
+        assert len(fleet.affected_jobs(NAME)) == 2
+        assert set(fleet.affected_jobs(NAME)) <= set(ids(appliance))
         fleet.set_faults([Fault("odd_ids")])
-        assert any("/" in identifier for identifier in fleet.struck(NAME))
+        assert any("/" in identifier for identifier in fleet.affected_jobs(NAME))
 
 
 def test_api_only() -> None:
     """A fleet may consist of appliances that have given up the legacy flavour."""
     scenario = Scenario.steady(appliances=4, epoch=EPOCH, flavours=("api", "api-only"))
-    assert [plan.legacy for plan in scenario.plans] == [True, False] * 2
-    assert [plan.version for plan in scenario.plans] == ["8.0.3", "9.0.0", "7.0.3", "9.0.0"]
+    assert [spec.legacy for spec in scenario.specs] == [True, False] * 2
+    assert [spec.version for spec in scenario.specs] == ["8.0.3", "9.0.0", "7.0.3", "9.0.0"]

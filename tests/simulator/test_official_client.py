@@ -92,7 +92,7 @@ class TestReading:
             assert (got.id, got.state, got.progress) == (
                 job.id,
                 "SUCCEEDED" if job.ok else "FAILED",
-                job.reached,
+                job.final_progress,
             )
             assert abs(got.end_time.replace(tzinfo=UTC) - job.end) < timedelta(milliseconds=1)
             assert [m.default_message for m in got.messages] == [
@@ -157,8 +157,8 @@ class TestReading:
         recurrence = schedule.recurrence_info
         assert (schedule.enable, recurrence.hour, recurrence.minute, len(recurrence.days)) == (
             True,
-            appliance.plan.hour,
-            appliance.plan.minute,
+            appliance.spec.hour,
+            appliance.spec.minute,
             7,
         )
         assert client.run("default", comment="now").state == "NONE"

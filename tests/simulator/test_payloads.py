@@ -9,7 +9,7 @@ from backupkit.simulator.model import Job, Message
 from backupkit.simulator.payloads import job_info, job_status, share, status
 
 START = datetime(2026, 11, 23, 1, 0, 0, 318999, tzinfo=UTC)
-PLAN = Scenario.demo(epoch=START).plans[0]
+SPEC = Scenario.demo(epoch=START).specs[0]
 TIMED = {"duration", "size", "progress"}
 
 
@@ -22,9 +22,9 @@ def job(*, ok: bool = True) -> Job:
         end=START + timedelta(seconds=602),
         ok=ok,
         size=1000,
-        reached=100 if ok else 10,
+        final_progress=100 if ok else 10,
         location="sftp://h/p",
-        release=PLAN.release,
+        release=SPEC.release,
         messages=() if ok else (Message("sample.x", "Broken {}"),),
         blocked=timedelta(seconds=100),
     )
@@ -45,7 +45,7 @@ class TestJobInfo:
     )
     def test_union(self, seconds: int, ok: bool, word: str, fields: set[str]) -> None:  # noqa: FBT001  # a table's column
         """Each status has its fields, and no others of the optional ones."""
-        info = job_info(job(ok=ok), START + timedelta(seconds=seconds), PLAN)
+        info = job_info(job(ok=ok), START + timedelta(seconds=seconds), SPEC)
         optional = {"start_time", "end_time", "error", *TIMED}
         assert info["status"] == word
         assert optional & set(info) == fields
@@ -54,7 +54,7 @@ class TestJobInfo:
 
     def test_numbers(self) -> None:
         """Half way through the work size and progress are somewhat past the half."""
-        info = job_info(job(), START + timedelta(seconds=352), PLAN)
+        info = job_info(job(), START + timedelta(seconds=352), SPEC)
         assert (info["duration"], info["size"]) == (352, 537)
         assert info["progress"] == {
             "total": 100,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from backupkit.simulator import Fault, Plan, Scenario, SimulatedAppliance
-from backupkit.simulator.faults.answers import befallen
-from backupkit.simulator.faults.case import Case
+from backupkit.simulator import ApplianceSpec, Fault, Scenario, SimulatedAppliance
+from backupkit.simulator.faults.context import FaultContext
+from backupkit.simulator.faults.replies import apply_fault
 from backupkit.simulator.routes import respond
 from backupkit.simulator.wire import Reply, Request
 
@@ -61,10 +61,10 @@ def load(name: str) -> object:
     return json.loads((SAMPLES / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def busy(plan: Plan, moment: list[datetime]) -> SimulatedAppliance:
+def busy(spec: ApplianceSpec, moment: list[datetime]) -> SimulatedAppliance:
     """Give an appliance with a failed scheduled, a good manual and a running manual job."""
-    scenario = Scenario(seed=1, epoch=EPOCH, plans=(plan,))
-    appliance = SimulatedAppliance(plan, scenario, clock=lambda: moment[0])
+    scenario = Scenario(seed=1, epoch=EPOCH, specs=(spec,))
+    appliance = SimulatedAppliance(spec, scenario, clock=lambda: moment[0])
     failed = next(job for job in appliance.jobs() if not job.ok)
     moment[0] = appliance.jobs()[appliance.jobs().index(failed) + 1].end  # its retry
     moment[0] += timedelta(minutes=1)
@@ -85,8 +85,8 @@ class Served:
 
     def __init__(self, make: Make, log_in: Callable[..., Reply], moment: list[datetime]) -> None:
         demo = Scenario.demo(epoch=EPOCH)
-        plan = demo.plans[1]
-        self.new = busy(dataclasses.replace(plan, version="8.0.3"), moment)
+        spec = demo.specs[1]
+        self.new = busy(dataclasses.replace(spec, version="8.0.3"), moment)
         self.at = moment
         self.make = make
         self.log_in = log_in
@@ -111,7 +111,7 @@ class Served:
         if fault is None:
             reply = respond(appliance, request)
         else:
-            reply = befallen(Case(Fault(fault), appliance, request, seed=1))
+            reply = apply_fault(FaultContext(Fault(fault), appliance, request, seed=1))
         return reply.status, json.loads(reply.body)
 
 

@@ -13,7 +13,7 @@ EPOCH = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 
 def appliances(scenario: Scenario, now: datetime) -> list[SimulatedAppliance]:
     """Bring a scenario to life without any port."""
-    return [SimulatedAppliance(plan, scenario, clock=lambda: now) for plan in scenario.plans]
+    return [SimulatedAppliance(spec, scenario, clock=lambda: now) for spec in scenario.specs]
 
 
 class TestScenario:
@@ -22,19 +22,19 @@ class TestScenario:
     def test_naive_epoch(self) -> None:
         """An epoch without a time zone is refused."""
         with pytest.raises(ValueError, match="time zone"):
-            Scenario(seed=1, epoch=datetime(2026, 1, 1), plans=())  # noqa: DTZ001  # the point
+            Scenario(seed=1, epoch=datetime(2026, 1, 1), specs=())  # noqa: DTZ001  # the point
 
     def test_unknown_release(self) -> None:
         """A release that the simulator does not know is refused by name."""
-        plan = dataclasses.replace(Scenario.demo(epoch=EPOCH).plans[0], version="5.5")
+        spec = dataclasses.replace(Scenario.demo(epoch=EPOCH).specs[0], version="5.5")
         with pytest.raises(ValueError, match=r"vc-ham-01: no release '5\.5'"):
-            Scenario(seed=1, epoch=EPOCH, plans=(plan,))
+            Scenario(seed=1, epoch=EPOCH, specs=(spec,))
 
     def test_duplicate_name(self) -> None:
         """Names are keys: the same one twice is refused."""
-        plan = Scenario.demo(epoch=EPOCH).plans[0]
+        spec = Scenario.demo(epoch=EPOCH).specs[0]
         with pytest.raises(ValueError, match="share a name"):
-            Scenario(seed=1, epoch=EPOCH, plans=(plan, plan))
+            Scenario(seed=1, epoch=EPOCH, specs=(spec, spec))
 
 
 class TestSlot:
@@ -52,9 +52,9 @@ class TestSlot:
     )
     def test_clock_change(self, day: date, expected: datetime) -> None:
         """A skipped time keeps the old offset, a doubled one means the first."""
-        first = Scenario.demo(epoch=EPOCH).plans[0]
-        plan = dataclasses.replace(first, timezone="Europe/Berlin", hour=2, minute=30)
-        assert plan.slot(day) == expected
+        first = Scenario.demo(epoch=EPOCH).specs[0]
+        spec = dataclasses.replace(first, timezone="Europe/Berlin", hour=2, minute=30)
+        assert spec.slot(day) == expected
 
 
 class TestDemo:
@@ -62,25 +62,25 @@ class TestDemo:
 
     def test_covers_every_trait(self) -> None:
         """Twelve appliances on three sites and in three groups show every trait there is."""
-        plans = Scenario.demo(epoch=EPOCH).plans
-        assert len(plans) == 12
-        assert {trait for plan in plans for trait in plan.traits} == set(Trait)
-        assert len({plan.site for plan in plans}) == 3
-        assert {plan.group for plan in plans} == {"production", "test", "edge"}
+        specs = Scenario.demo(epoch=EPOCH).specs
+        assert len(specs) == 12
+        assert {trait for spec in specs for trait in spec.traits} == set(Trait)
+        assert len({spec.site for spec in specs}) == 3
+        assert {spec.group for spec in specs} == {"production", "test", "edge"}
 
     def test_shares_targets(self) -> None:
         """Several appliances back up to the same file server."""
-        bases = [plan.target for plan in Scenario.demo(epoch=EPOCH).plans]
+        bases = [spec.target for spec in Scenario.demo(epoch=EPOCH).specs]
         assert set(bases) <= set(TARGETS)
         assert len(set(bases)) < len(bases)
 
     def test_beliefs(self) -> None:
         """One time zone is written down, wrongly, and one appliance is excluded for a reason."""
-        plans = {plan.name: plan for plan in Scenario.demo(epoch=EPOCH).plans}
-        believed = [plan for plan in plans.values() if plan.believed_timezone]
-        assert [plan.traits for plan in believed] == [(Trait.WRONG_TIME_ZONE,)]
-        assert believed[0].believed_timezone != believed[0].timezone
-        assert plans["vc-nyc-04"].exclude == "being retired, change 4711"
+        specs = {spec.name: spec for spec in Scenario.demo(epoch=EPOCH).specs}
+        believed = [spec for spec in specs.values() if spec.configured_timezone]
+        assert [spec.traits for spec in believed] == [(Trait.WRONG_TIME_ZONE,)]
+        assert believed[0].configured_timezone != believed[0].timezone
+        assert specs["vc-nyc-04"].exclude == "being retired, change 4711"
 
     @pytest.mark.parametrize("hour", range(0, 24, 3))
     @pytest.mark.parametrize("seed", [1, 2])
@@ -130,13 +130,13 @@ class TestSteady:
     def test_flavours(self) -> None:
         """Appliances that have the legacy flavour alone take turns with the others."""
         scenario = Scenario.steady(appliances=6, epoch=EPOCH)
-        assert [plan.release.has_api for plan in scenario.plans] == [True, False] * 3
+        assert [spec.release.has_api for spec in scenario.specs] == [True, False] * 3
         legacy = Scenario.steady(appliances=4, epoch=EPOCH, flavours=("rest",))
-        assert not any(plan.release.has_api for plan in legacy.plans)
+        assert not any(spec.release.has_api for spec in legacy.specs)
 
     def test_mixes_traits(self) -> None:
         """A fleet of fifty has good and bad histories in it."""
-        traits = {p.traits[0] for p in Scenario.steady(appliances=50, epoch=EPOCH).plans}
+        traits = {p.traits[0] for p in Scenario.steady(appliances=50, epoch=EPOCH).specs}
         assert traits > {Trait.HEALTHY, Trait.FLAKY, Trait.GROWING, Trait.THREE_STRIKES}
 
     @pytest.mark.parametrize("flavours", [(), ("soap",)])

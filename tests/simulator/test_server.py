@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from backupkit.simulator import Scenario, SimulatedFleet
-from backupkit.simulator.server import Door, Porter
+from backupkit.simulator.server import Acceptor, Listener
 from backupkit.simulator.wire import Reply, Request
 
 EPOCH = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
@@ -126,7 +126,7 @@ class TestConnection:
         assert statuses == [401] * 4
 
 
-class TestDoor:
+class TestListener:
     """A port that is open or shut."""
 
     def test_taken_port(self, fleet: SimulatedFleet) -> None:
@@ -154,25 +154,25 @@ class TestDoor:
 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         monkeypatch.setattr(ssl.SSLContext, "wrap_socket", refuse)
-        door = Door(lambda _: Reply(200), context, ("127.0.0.1", 0))
-        door.open()
-        door.admit()
-        with socket.create_connection(door.address, timeout=5) as client:
-            door.socket.setblocking(True)
-            door.admit()
+        listener = Listener(lambda _: Reply(200), context, ("127.0.0.1", 0))
+        listener.open()
+        listener.accept()
+        with socket.create_connection(listener.address, timeout=5) as client:
+            listener.socket.setblocking(True)
+            listener.accept()
             assert client.recv(1) == b""
-        door.shut()
+        listener.close()
 
 
-class TestPorter:
+class TestAcceptor:
     """The thread that accepts."""
 
     def test_close(self) -> None:
         """It goes when it is told to, at once."""
-        porter = Porter()
-        assert porter._thread.is_alive()
-        porter.close()
-        assert not porter._thread.is_alive()
+        acceptor = Acceptor()
+        assert acceptor._thread.is_alive()
+        acceptor.close()
+        assert not acceptor._thread.is_alive()
 
 
 def test_wire_request() -> None:

@@ -26,24 +26,24 @@ class TestUntil:
     def test_past_never_changes(self, index: int) -> None:
         """An hour and three days later the same old jobs are there, plus new ones."""
         scenario = Scenario.demo(epoch=EPOCH)
-        plan = scenario.plans[index]
+        spec = scenario.specs[index]
         moment = [EPOCH]
-        living = SimulatedAppliance(plan, scenario, clock=lambda: moment[0])
+        living = SimulatedAppliance(spec, scenario, clock=lambda: moment[0])
         old = living.jobs()
         for wait in (timedelta(hours=1), timedelta(days=3)):
             moment[0] = EPOCH + wait
-            fresh = SimulatedAppliance(plan, scenario, clock=lambda: moment[0])
+            fresh = SimulatedAppliance(spec, scenario, clock=lambda: moment[0])
             assert living.jobs() == fresh.jobs()
             assert living.jobs()[: len(old)] == old
         grown = len(living.jobs()) - len(old)
-        assert (grown >= 3) != (Trait.SCHEDULE_DISABLED in plan.traits)
+        assert (grown >= 3) != (Trait.SCHEDULE_DISABLED in spec.traits)
 
     @pytest.mark.parametrize("index", range(12))
     def test_sorted_and_unique(self, index: int) -> None:
         """Jobs come oldest first, each with an id of its own."""
         scenario = Scenario.demo(epoch=EPOCH)
         now = EPOCH + timedelta(days=20)
-        jobs = SimulatedAppliance(scenario.plans[index], scenario, clock=lambda: now).jobs()
+        jobs = SimulatedAppliance(scenario.specs[index], scenario, clock=lambda: now).jobs()
         assert jobs == sorted(jobs, key=lambda job: job.start)
         assert len({job.id for job in jobs}) == len(jobs)
 
@@ -59,7 +59,7 @@ class TestUntil:
     def test_seed(self) -> None:
         """Another seed tells another story."""
         stories = [
-            SimulatedAppliance(scenario.plans[0], scenario, clock=lambda: EPOCH).jobs()
+            SimulatedAppliance(scenario.specs[0], scenario, clock=lambda: EPOCH).jobs()
             for scenario in (Scenario.demo(seed=seed, epoch=EPOCH) for seed in (1, 2))
         ]
         assert stories[0] != stories[1]
@@ -73,7 +73,7 @@ class TestJobs:
         appliance = make()
         for job in appliance.jobs():
             local = job.start.astimezone(ZoneInfo(appliance.timezone))
-            assert (local.hour, local.minute) == (appliance.plan.hour, appliance.plan.minute)
+            assert (local.hour, local.minute) == (appliance.spec.hour, appliance.spec.minute)
             assert job.kind == "SCHEDULED"
             assert job.id == f"{job.start:%Y%m%d-%H%M%S}-24322831"
 

@@ -7,16 +7,18 @@ import ipywidgets
 import pytest
 
 from backupkit import History, Policy
-from backupkit.widgets.known import Known
+from backupkit.widgets.explorer_data import ExplorerData
 
 DATA = Path(__file__).parent.parent.parent / "data"
 NOW = "2026-11-23T23:30:00Z"
 
 
 @pytest.fixture(scope="session")
-def sample() -> Known:
+def sample() -> ExplorerData:
     """Give the twelve appliances of the sample history, as of the moment it was made."""
-    return Known(History(DATA / "history.db"), Policy.load(DATA / "fleet.example.toml"), now=NOW)
+    return ExplorerData(
+        History(DATA / "history.db"), Policy.load(DATA / "fleet.example.toml"), now=NOW
+    )
 
 
 def walk(widget: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:

@@ -16,7 +16,7 @@ from backupkit import Assessment, tables
 from backupkit.policy import Member, Policy
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES
 from backupkit.widgets import Explorer, Selection, explore
-from backupkit.widgets.known import Known
+from backupkit.widgets.explorer_data import ExplorerData
 from tests.widgets.conftest import find, walk
 
 END = pd.Timestamp("2026-11-09T00:00Z")
@@ -95,13 +95,13 @@ POLICY = Policy(
 
 
 @pytest.fixture(scope="module")
-def known() -> Known:
+def known() -> ExplorerData:
     """Judge two appliances, one of which always fails."""
-    return Known(Fleet(), POLICY, now=END)
+    return ExplorerData(Fleet(), POLICY, now=END)
 
 
 @pytest.fixture
-def explorer(known: Known, tmp_path: Path) -> Explorer:
+def explorer(known: ExplorerData, tmp_path: Path) -> Explorer:
     """Explore them."""
     return Explorer(known, Selection(last="7d"), folder=tmp_path)
 
@@ -308,7 +308,7 @@ class TestTabs:
         assert [one for one in walk(explorer.box) if getattr(one, "src", "")] == pictures(explorer)
 
     @pytest.mark.parametrize("theme", ["light", "dark"])
-    def test_figures(self, known: Known, theme: str) -> None:
+    def test_figures(self, known: ExplorerData, theme: str) -> None:
         """Each figure is a picture with its data in it and a text in its place."""
         explorer = Explorer(known, Selection(last="30d"), tab="Matrix", theme=theme)
         assert explorer.tab == "Matrix"
@@ -516,7 +516,7 @@ class TestExport:
         self, explorer: Explorer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """What is too large for a page is saved only."""
-        monkeypatch.setattr(sys.modules["backupkit.widgets.explore"], "_LINKED", 10)
+        monkeypatch.setattr(sys.modules["backupkit.widgets.explore"], "_MAX_LINK_BYTES", 10)
         find(explorer.box, description="Export CSV").click()
         assert "Saved backupkit-" in said(explorer)
 
@@ -626,7 +626,7 @@ def owners(explorer: Explorer) -> list[Any]:
         one
         for tab in explorer._tabs
         for one in vars(tab).values()
-        if type(one).__name__ == "Picture"
+        if type(one).__name__ == "FigureWidget"
     ]
 
 

@@ -9,23 +9,23 @@ from backupkit import evaluate
 from backupkit.errors import SettingsError
 from backupkit.tables import ASSESSED_JOBS
 from backupkit.widgets import Selection
-from backupkit.widgets.known import Known
-from backupkit.widgets.view import View
+from backupkit.widgets.explorer_data import ExplorerData
+from backupkit.widgets.view import FilteredView
 
 HOUR = pd.Timedelta(hours=1)
 LAST_HOUR = 90 * 24 - 1
 """The sample history's oldest hour that the tests look at."""
 
 
-def agree(known: Known, selection: Selection) -> None:
+def agree(known: ExplorerData, selection: Selection) -> None:
     """Hold a view against the judgement of its appliances over its period, and of nothing else."""
-    view = View(known, selection)
+    view = FilteredView(known, selection)
     alone = known.assess(tuple(view.states.index), view.start, view.end)
     assert view.verdict == alone.verdict
     assert view.states.to_dict() == alone.appliances["state"].to_dict()
     for metric, share in view.figures.items():
         expected = alone.fleet.loc[[metric], ["numerator", "denominator"]].to_numpy("float64")
-        assert [share.part, share.whole] == pytest.approx(expected[0])
+        assert [share.numerator, share.denominator] == pytest.approx(expected[0])
     columns = ["signature", "jobs", "appliances", "first_seen", "last_seen"]
     assert view.failures[columns].astype(object).to_numpy().tolist() == (
         alone.failures[columns].astype(object).to_numpy().tolist()
@@ -63,14 +63,14 @@ class TestAgainstJudgingAlone:
             Selection(sites=("Tokyo",), groups=("edge",), states=("excluded",)),
         ],
     )
-    def test_same_figures(self, sample: Known, selection: Selection) -> None:
+    def test_same_figures(self, sample: ExplorerData, selection: Selection) -> None:
         """Verdict, states, ratios, failures, jobs, runs and intervals are the same."""
         agree(sample, selection)
 
     @pytest.mark.property
     @settings(max_examples=12, deadline=None)
     @given(data=st.data())
-    def test_any_part(self, sample: Known, data: st.DataObject) -> None:
+    def test_any_part(self, sample: ExplorerData, data: st.DataObject) -> None:
         """That holds for any appliances and any period."""
         names = data.draw(st.lists(st.sampled_from(sample.names), min_size=1, unique=True))
         ago = data.draw(st.integers(1, LAST_HOUR))
@@ -99,57 +99,57 @@ class TestJobs:
         ],
     )
     def test_chosen_by_a_column(
-        self, sample: Known, selection: Selection, column: str, values: list[str]
+        self, sample: ExplorerData, selection: Selection, column: str, values: list[str]
     ) -> None:
         """Those with one of the values, and no other."""
-        every = View(sample, Selection()).jobs
-        shown = View(sample, selection).jobs
+        every = FilteredView(sample, Selection()).jobs
+        shown = FilteredView(sample, selection).jobs
         expected = every[every[column].isin(values)].reset_index(drop=True)
         assert 0 < len(expected) < len(every)
         pd.testing.assert_frame_equal(shown, expected)
 
-    def test_chosen_by_signature(self, sample: Known) -> None:
+    def test_chosen_by_signature(self, sample: ExplorerData) -> None:
         """A signature chooses its jobs, and only the appliances that have some are drawn."""
-        everything = View(sample, Selection())
+        everything = FilteredView(sample, Selection())
         wanted = everything.failures["signature"].iloc[0]
-        view = View(sample, Selection(signatures=(wanted,)))
+        view = FilteredView(sample, Selection(signatures=(wanted,)))
         assert set(view.jobs["signature"]) == {wanted}
         assert list(view.failures["signature"]) == [wanted]
-        assert set(view.concerned.index) == set(view.jobs["appliance"])
-        assert len(everything.concerned) == len(sample.names)
+        assert set(view.drawn_states.index) == set(view.jobs["appliance"])
+        assert len(everything.drawn_states) == len(sample.names)
 
-    def test_a_signature_nobody_has(self, sample: Known) -> None:
+    def test_a_signature_nobody_has(self, sample: ExplorerData) -> None:
         """It chooses nothing."""
-        view = View(sample, Selection(signatures=("no such failure",)))
+        view = FilteredView(sample, Selection(signatures=("no such failure",)))
         assert view.jobs.empty
         assert view.failures.empty
-        assert view.concerned.empty
+        assert view.drawn_states.empty
 
     @pytest.mark.parametrize("text", ["TYO-02", "manual", "SFTP://", "Failed"])
-    def test_chosen_by_text(self, sample: Known, text: str) -> None:
+    def test_chosen_by_text(self, sample: ExplorerData, text: str) -> None:
         """A text is found in the name, the type, the location and the messages, in any case."""
-        every = View(sample, Selection()).jobs
+        every = FilteredView(sample, Selection()).jobs
         said = every.astype(object).apply(lambda row: str(row.to_dict()).casefold(), axis=1)
-        shown = View(sample, Selection(text=text)).jobs
+        shown = FilteredView(sample, Selection(text=text)).jobs
         assert len(shown) > 0
         assert set(shown["job_id"]) <= set(
             every.loc[said.str.contains(text.casefold(), regex=False), "job_id"]
         )
 
-    def test_newest_first(self, sample: Known) -> None:
+    def test_newest_first(self, sample: ExplorerData) -> None:
         """The newest job comes first; the frame is as its table says."""
-        jobs = View(sample, Selection(last="90d")).jobs
+        jobs = FilteredView(sample, Selection(last="90d")).jobs
         assert jobs["start_time"].is_monotonic_decreasing
         ASSESSED_JOBS.check(jobs)
 
-    def test_what_figures_need(self, sample: Known) -> None:
+    def test_what_figures_need(self, sample: ExplorerData) -> None:
         """The slim frame tells the same as the whole one."""
-        view = View(sample, Selection())
-        slim, whole = view.drawn(view.places), view.jobs
+        view = FilteredView(sample, Selection())
+        slim, whole = view.plot_frame(view.positions), view.jobs
         for name in ("appliance", "outcome", "signature"):
             assert slim[name].astype("str").fillna("").tolist() == whole[name].fillna("").tolist()
         pd.testing.assert_series_equal(slim["duration"], whole["duration"], check_dtype=False)
-        skew = view.judged.assessment.coverage["clock_skew"].reindex(whole["appliance"])
+        skew = view.assessment_index.assessment.coverage["clock_skew"].reindex(whole["appliance"])
         fast = (skew.abs() > pd.Timedelta(minutes=5)).to_numpy()
         assert fast.any()
         for name in ("start_time", "end_time"):  # on our clock, as the expected runs are
@@ -161,24 +161,24 @@ class TestJobs:
 class TestAppliances:
     """How appliances stand."""
 
-    def test_shares_of_one(self, sample: Known) -> None:
+    def test_shares_of_one(self, sample: ExplorerData) -> None:
         """An appliance's own time and runs are those of its row in the judgement."""
-        view = View(sample, Selection())
+        view = FilteredView(sample, Selection())
         row, ham = evaluate_row(sample, "vc-ham-03"), pd.Index(["vc-ham-03"])
-        (time,), (runs,) = view.good_time(ham), view.good_runs(ham)
-        assert time.part == pytest.approx(row["compliant"] / HOUR)
+        (time,), (runs,) = view.rpo_compliance(ham), view.slot_compliance(ham)
+        assert time.numerator == pytest.approx(row["compliant"] / HOUR)
         good = sum(row[f"slots_{state}"] for state in ("met", "rescued", "late"))
-        assert runs.part == good
+        assert runs.numerator == good
         assert view.is_all
-        assert not View(sample, Selection(appliances=("vc-ham-03",))).is_all
+        assert not FilteredView(sample, Selection(appliances=("vc-ham-03",))).is_all
 
-    def test_unknown_period(self, sample: Known) -> None:
+    def test_unknown_period(self, sample: ExplorerData) -> None:
         """A period that is none is refused."""
         with pytest.raises(SettingsError, match="soon"):
-            View(sample, Selection(last="soon"))
+            FilteredView(sample, Selection(last="soon"))
 
 
-def evaluate_row(known: Known, name: str) -> pd.Series:
+def evaluate_row(known: ExplorerData, name: str) -> pd.Series:
     """Give an appliance's row of the judgement of the last 30 days."""
     a = evaluate(known._frames, known.policy, last="30d", now=known.now)
     return a.appliances.loc[[name]].iloc[0]

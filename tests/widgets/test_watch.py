@@ -107,7 +107,7 @@ def look(**changes: object) -> pd.DataFrame:
 
 def cells(frame: pd.DataFrame) -> list[list[str]]:
     """Read the table of what is shown of some looks."""
-    state = State(asked=12, running=True, frame=frame, looked_at=NOW, found_at=NOW)
+    state = State(appliance_count=12, running=True, frame=frame, refreshed_at=NOW, collected_at=NOW)
     tree = html5lib.parse(bars(state), namespaceHTMLElements=False)
     return [["".join(cell.itertext()) for cell in row] for row in tree.findall(".//tbody/tr")]
 
@@ -302,7 +302,7 @@ class TestStop:
     def test_nobody_holds_it(self, running: Simulated, history: bk.History, clock: Clock) -> None:
         """A watcher that nothing refers to any more stops, and logs out."""
         watcher = watch(running.fleet, history, every=0.01, limits=QUICK, clock=clock)
-        start, run, gone = watcher._start, watcher._run, weakref.ref(watcher)
+        start, run, gone = watcher._start, watcher._thread, weakref.ref(watcher)
         until(lambda: running.appliances.open_sessions == 1)
         assert run is not None
         del watcher
@@ -402,7 +402,9 @@ class TestDisplay:
         """Of hundreds of jobs thirty are shown, and the rest is counted."""
         rows = [look(job_id=f"{n}", stalled=n == 7) for n in range(200)]
         frame = RUNNING.conform(pd.concat(rows, ignore_index=True))
-        page = bars(State(asked=9, running=True, frame=frame, looked_at=NOW, found_at=NOW))
+        page = bars(
+            State(appliance_count=9, running=True, frame=frame, refreshed_at=NOW, collected_at=NOW)
+        )
         assert page.count("<tr>") == 31
         assert "and 170 more" in page
         assert "200 jobs run, 1 stalled." in page
@@ -413,7 +415,7 @@ class TestDisplay:
         errors = ERRORS.frame(
             {"appliance": ["vc-9"], "error": ["login"], "detail": ["Ask <Joe>."], "job_id": [None]}
         )
-        page = bars(State(asked=9, running=True, found_at=NOW, errors=errors))
+        page = bars(State(appliance_count=9, running=True, collected_at=NOW, errors=errors))
         assert "Nothing runs; 1 of 9 appliances could not be read in the last round." in page
         assert "Ask &lt;Joe&gt;." in page
 
@@ -421,7 +423,7 @@ class TestDisplay:
         """Markup, mathematics and control characters of an appliance appear as text."""
         said = dict.fromkeys(("appliance", "job_id", "state", "detail", "message"), EVIL)
         frame = look(progress=None, **said)
-        page = bars(State(asked=1, frame=frame, found_at=NOW, troubles=(EVIL,)))
+        page = bars(State(appliance_count=1, frame=frame, collected_at=NOW, messages=(EVIL,)))
         assert "<script" not in page
         assert "\x1b" not in page
         assert page.count("&lt;script&gt;") == 6

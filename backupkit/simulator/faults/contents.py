@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 
 from backupkit.simulator.appliance import SimulatedAppliance
-from backupkit.simulator.faults.case import Answering, Case
-from backupkit.simulator.faults.chance import route_of
+from backupkit.simulator.faults.context import FaultContext, ReplyFunction
 from backupkit.simulator.faults.fault import Fault
 from backupkit.simulator.faults.kinds import KINDS
+from backupkit.simulator.faults.selection import route_of
 from backupkit.simulator.payloads import Object
 from backupkit.simulator.routes import no_such_job
 from backupkit.simulator.wire import Flavour, Reply, Request
@@ -29,10 +29,10 @@ Change = Callable[[Object, int], Object]
 STATES = ("state", "status")  # in job/{id}, in the details
 REQUIRED = (*STATES, "start_time", "messages", "location", "type", "progress", "id")
 NUMBERS: tuple[float, ...] = (-5, 250, 1e300)
-ODD = ("{0}/1", "../{0}", "{0}?a=b&c", "{0}#1", "{0} (1)", "100%25{0}%", "{0}-Müller-日")
+ODD_IDS = ("{0}/1", "../{0}", "{0}?a=b&c", "{0}#1", "{0} (1)", "100%25{0}%", "{0}-Müller-日")
 
 
-def struck(fault: Fault, appliance: SimulatedAppliance, seed: int) -> dict[str, int]:
+def affected_jobs(fault: Fault, appliance: SimulatedAppliance, seed: int) -> dict[str, int]:
     """Return the jobs with wrong content.
 
     Parameters
@@ -51,16 +51,16 @@ def struck(fault: Fault, appliance: SimulatedAppliance, seed: int) -> dict[str, 
         rarely changes the selection.
     """
 
-    def lot(identifier: str) -> bytes:
-        words = f"{seed}/{appliance.name}/{fault.kind}/{identifier}"
-        return hashlib.sha256(words.encode()).digest()
+    def rank(identifier: str) -> bytes:
+        key = f"{seed}/{appliance.name}/{fault.kind}/{identifier}"
+        return hashlib.sha256(key.encode()).digest()
 
-    count = fault.jobs if fault.jobs is not None else len(ODD) if fault.kind == "odd_ids" else 1
-    chosen = sorted((job.id for job in appliance.jobs()), key=lot)[:count]
-    return {identifier: turn for turn, identifier in enumerate(chosen)}
+    count = fault.jobs if fault.jobs is not None else len(ODD_IDS) if fault.kind == "odd_ids" else 1
+    selected = sorted((job.id for job in appliance.jobs()), key=rank)[:count]
+    return {identifier: index for index, identifier in enumerate(selected)}
 
 
-def listed_as(fault: Fault, identifier: str, turn: int) -> str:
+def listed_id(fault: Fault, identifier: str, index: int) -> str:
     """Return the id under which a selected job appears.
 
     Parameters
@@ -69,46 +69,48 @@ def listed_as(fault: Fault, identifier: str, turn: int) -> str:
         Fault of the job.
     identifier : str
         True id of the job.
-    turn : int
-        Position from `struck`.
+    index : int
+        Position from `affected_jobs`.
 
     Returns
     -------
     str
         Another id for the kind ``odd_ids``, else the true one.
     """
-    return ODD[turn % len(ODD)].format(identifier) if fault.kind == "odd_ids" else identifier
+    return (
+        ODD_IDS[index % len(ODD_IDS)].format(identifier) if fault.kind == "odd_ids" else identifier
+    )
 
 
-def _unknown_state(job: Object, _turn: int) -> Object:
+def _unknown_state(job: Object, _index: int) -> Object:
     return {key: "SUSPENDED" if key in STATES else value for key, value in job.items()}
 
 
-def _extra_fields(job: Object, _turn: int) -> Object:
+def _extra_fields(job: Object, _index: int) -> Object:
     return {**job, "priority": 3, "replicas": [{"site": "Zürich", "copied": None}]}
 
 
-def _missing_field(job: Object, turn: int) -> Object:
-    there = [key for key in REQUIRED if key in job]
-    gone = there[turn % len(there)]
-    return {key: value for key, value in job.items() if key != gone}
+def _missing_field(job: Object, index: int) -> Object:
+    present = [key for key in REQUIRED if key in job]
+    removed = present[index % len(present)]
+    return {key: value for key, value in job.items() if key != removed}
 
 
-def _null_text(job: Object, turn: int) -> Object:
-    there = [key for key in REQUIRED if isinstance(job.get(key), str)]
-    return {**job, there[turn % len(there)]: None}
+def _null_text(job: Object, index: int) -> Object:
+    present = [key for key in REQUIRED if isinstance(job.get(key), str)]
+    return {**job, present[index % len(present)]: None}
 
 
-def _absurd_numbers(job: Object, turn: int) -> Object:
-    number = NUMBERS[turn % len(NUMBERS)]
+def _absurd_numbers(job: Object, index: int) -> Object:
+    number = NUMBERS[index % len(NUMBERS)]
     progress = job.get("progress")
-    inside = {**progress, "completed": number} if isinstance(progress, dict) else number
-    absurd = {"progress": inside, "size": 2**70, "duration": -1}
+    nested = {**progress, "completed": number} if isinstance(progress, dict) else number
+    absurd = {"progress": nested, "size": 2**70, "duration": -1}
     return {key: absurd.get(key, value) for key, value in job.items()}
 
 
-def _timed(change: Callable[[str], str]) -> Change:
-    def changed(job: Object, _turn: int) -> Object:
+def _change_times(change: Callable[[str], str]) -> Change:
+    def changed(job: Object, _index: int) -> Object:
         return {
             key: change(str(value)) if key in {"start_time", "end_time"} else value
             for key, value in job.items()
@@ -123,13 +125,13 @@ CHANGES: Mapping[str, Change] = {
     "missing_field": _missing_field,
     "null_text": _null_text,
     "absurd_numbers": _absurd_numbers,
-    "zoneless_time": _timed(lambda text: text.removesuffix("Z")),
-    "offset_time": _timed(lambda text: text.replace("Z", "+0000")),
-    "second_60": _timed(lambda text: f"{text[:17]}60{text[19:]}"),
+    "zoneless_time": _change_times(lambda text: text.removesuffix("Z")),
+    "offset_time": _change_times(lambda text: text.replace("Z", "+0000")),
+    "second_60": _change_times(lambda text: f"{text[:17]}60{text[19:]}"),
 }
 
 
-def _pairs(fault: Fault, pair: Pair, turn: int) -> list[Pair]:
+def _pairs(fault: Fault, pair: Pair, index: int) -> list[Pair]:
     """Return the pairs for one selected job: none, one changed, or two."""
     identifier, job = pair
     match fault.kind:
@@ -138,37 +140,37 @@ def _pairs(fault: Fault, pair: Pair, turn: int) -> list[Pair]:
         case "duplicate_ids":
             return [pair, pair]
         case "odd_ids":
-            odd = listed_as(fault, identifier, turn)
+            odd = listed_id(fault, identifier, index)
             return [(odd, {**job, "id": odd} if "id" in job else job)]
         case kind:
-            return [(identifier, CHANGES[kind](job, turn))]
+            return [(identifier, CHANGES[kind](job, index))]
 
 
-def _answer(case: Case) -> Reply:
-    fault = case.fault
-    hit = struck(fault, case.appliance, case.seed)
+def _answer(context: FaultContext) -> Reply:
+    fault = context.fault
+    affected = affected_jobs(fault, context.appliance, context.seed)
     if fault.kind == "odd_ids":
-        odd = {key: listed_as(fault, key, turn) for key, turn in hit.items()}
-        swapped = odd | {name: key for key, name in odd.items()}
-        case = dataclasses.replace(case, request=_renamed(case.request, swapped))
-    reply = case.normal()
+        odd = {key: listed_id(fault, key, index) for key, index in affected.items()}
+        names = odd | {name: key for key, name in odd.items()}
+        context = dataclasses.replace(context, request=_with_ids(context.request, names))
+    reply = context.regular_reply()
     if reply.status != http.HTTPStatus.OK:
         return reply
-    route, flavour = route_of(case.request), case.request.flavour
+    route, flavour = route_of(context.request), context.request.flavour
     value = msgspec.json.decode(reply.body)
     pairs = [
         changed
-        for pair in _taken_apart(route, value["value"] if flavour == "rest" else value)
-        for changed in (_pairs(fault, pair, hit[pair[0]]) if pair[0] in hit else [pair])
+        for pair in _split(route, value["value"] if flavour == "rest" else value)
+        for changed in (_pairs(fault, pair, affected[pair[0]]) if pair[0] in affected else [pair])
     ]
     if route == "job" and not pairs:
-        return case.refused(no_such_job(case.request.last))
-    text = _put_together(route, flavour, pairs)
+        return context.error_reply(no_such_job(context.request.last))
+    text = _join(route, flavour, pairs)
     body = f'{{"value":{text}}}' if flavour == "rest" else text
     return dataclasses.replace(reply, body=body.encode())
 
 
-def _renamed(request: Request, names: Mapping[str, str]) -> Request:
+def _with_ids(request: Request, names: Mapping[str, str]) -> Request:
     """Return the request with other job ids."""
     path, _, query = request.target.partition("?")
     last = urllib.parse.quote(names.get(request.last, request.last), safe="")
@@ -180,7 +182,7 @@ def _renamed(request: Request, names: Mapping[str, str]) -> Request:
     return dataclasses.replace(request, target=f"{path}{mark}{urllib.parse.urlencode(filters)}")
 
 
-def _taken_apart(route: str, value: Any) -> list[Pair]:  # noqa: ANN401  # any JSON
+def _split(route: str, value: Any) -> list[Pair]:  # noqa: ANN401  # any JSON
     if route == "list":
         return [(identifier, {}) for identifier in value]
     if route == "job":
@@ -190,7 +192,7 @@ def _taken_apart(route: str, value: Any) -> list[Pair]:  # noqa: ANN401  # any J
     return [(pair["key"], pair["value"]) for pair in value]
 
 
-def _put_together(route: str, flavour: Flavour, pairs: list[Pair]) -> str:
+def _join(route: str, flavour: Flavour, pairs: list[Pair]) -> str:
     """Encode the value as JSON, by hand if a key may occur twice."""
     if route == "list":
         return _json([identifier for identifier, _ in pairs])
@@ -205,6 +207,6 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)  # unlike msgspec it supports numbers of any size
 
 
-CONTENTS: dict[str, Answering] = {
+CONTENTS: dict[str, ReplyFunction] = {
     name: _answer for name, kind in KINDS.items() if kind.group == "content"
 }

@@ -67,11 +67,11 @@ class Fault:
             raise ValueError(f"No fault {self.kind!r}; there are {', '.join(KINDS)}.")
         if not 0 <= self.rate <= 1:
             raise ValueError(f"The rate of {self.kind!r} must lie between 0 and 1: {self.rate}.")
-        if not _covered(self.route):
+        if not _matching_routes(self.route):
             raise ValueError(f"No route {self.route!r}; there are {', '.join(ROUTES)}, data, *.")
         if not self.routes:
-            able = ", ".join(KINDS[self.kind].routes)
-            raise ValueError(f"{self.kind!r} cannot strike {self.route!r}, only {able}.")
+            possible = ", ".join(KINDS[self.kind].routes)
+            raise ValueError(f"{self.kind!r} cannot strike {self.route!r}, only {possible}.")
         for name in ("times", "wait", "size", "jobs"):
             value = getattr(self, name)
             if value is not None and not value >= 0:
@@ -80,11 +80,11 @@ class Fault:
     @property
     def routes(self) -> tuple[str, ...]:
         """Routes to which the fault applies."""
-        covered = _covered(self.route)
-        return tuple(route for route in KINDS[self.kind].routes if route in covered)
+        matching = _matching_routes(self.route)
+        return tuple(route for route in KINDS[self.kind].routes if route in matching)
 
     @classmethod
-    def spared(cls, kind: str, rate: float, appliance: str = "*") -> Self:
+    def data_only(cls, kind: str, rate: float, appliance: str = "*") -> Self:
         """Return a fault without login and logout, unless its kind applies only to these.
 
         Parameters
@@ -103,11 +103,11 @@ class Fault:
 
         Examples
         --------
-        >>> Fault.spared("reset", 0.1).route, Fault.spared("session_limit", 0.1).route
+        >>> Fault.data_only("reset", 0.1).route, Fault.data_only("session_limit", 0.1).route
         ('data', '*')
         """
-        able = KINDS[kind].routes if kind in KINDS else DATA
-        return cls(kind, rate, appliance, "*" if set(able) <= set(SESSION) else "data")
+        possible = KINDS[kind].routes if kind in KINDS else DATA
+        return cls(kind, rate, appliance, "*" if set(possible) <= set(SESSION) else "data")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -146,8 +146,8 @@ class Fault:
             raise ValueError(f'"{text}" must be {FORM}, for example: reset=0.05@vc-00*:job')
         if colon:
             return cls(kind, rate, appliance, route)
-        return cls.spared(kind, rate, appliance or "*")
+        return cls.data_only(kind, rate, appliance or "*")
 
 
-def _covered(route: str) -> frozenset[str]:
+def _matching_routes(route: str) -> frozenset[str]:
     return frozenset(DATA if route == "data" else fnmatch.filter(ROUTES, route))

@@ -72,12 +72,12 @@ KINDS = {
 }
 
 
-def listed() -> str:
+def describe_kinds() -> str:
     """Return all kinds and their sentences, one per line.
 
     Examples
     --------
-    >>> print(listed().splitlines()[0])
+    >>> print(describe_kinds().splitlines()[0])
     reset: The connection is dropped before an answer.
     """
     return "\n".join(f"{name}: {kind.about}" for name, kind in KINDS.items())

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from backupkit.simulator.faults.fault import Fault
 from backupkit.simulator.faults.kinds import KINDS
-from backupkit.simulator.model import dice
+from backupkit.simulator.model import seeded_rng
 
 
 def mixed_faults(
@@ -46,11 +46,13 @@ def mixed_faults(
     """
     if not 0 <= share <= 1:
         raise ValueError(f"The share of faulty appliances must lie between 0 and 1: {share}.")
-    turns = dice(f"{seed}/mixed faults").sample(list(kinds), k=len(kinds))
+    shuffled = seeded_rng(f"{seed}/mixed faults").sample(list(kinds), k=len(kinds))
     count = 0
     faults = []
     for number, name in enumerate(names, start=1):
         if round(number * share, 9) >= count + 1:
-            faults.append(Fault(turns[count % len(turns)], appliance=name, wait=wait, size=size))
+            faults.append(
+                Fault(shuffled[count % len(shuffled)], appliance=name, wait=wait, size=size)
+            )
             count += 1
     return faults

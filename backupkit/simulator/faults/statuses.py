@@ -3,11 +3,11 @@
 import dataclasses
 import http
 
-from backupkit.simulator.faults.case import Answering, Case
-from backupkit.simulator.faults.chance import route_of
+from backupkit.simulator.faults.context import FaultContext, ReplyFunction
+from backupkit.simulator.faults.selection import route_of
 from backupkit.simulator.model import Message
 from backupkit.simulator.routes import no_such_job, token_of, too_many_sessions, unauthorized
-from backupkit.simulator.wire import FaultError, Reply, nowhere
+from backupkit.simulator.wire import FaultError, Reply, not_found_reply
 
 TEXT = (("Content-Type", "text/plain"),)
 ERROR = FaultError(
@@ -26,22 +26,22 @@ STARTING = FaultError(
 )
 
 
-def _error(case: Case) -> Reply:
-    return case.refused(ERROR)
+def _error(context: FaultContext) -> Reply:
+    return context.error_reply(ERROR)
 
 
-def _unavailable(case: Case) -> Reply:
-    return _later(case.refused(STARTING), case.fault.retry_after)
+def _unavailable(context: FaultContext) -> Reply:
+    return _later(context.error_reply(STARTING), context.fault.retry_after)
 
 
-def _bad_gateway(_case: Case) -> Reply:
+def _bad_gateway(_context: FaultContext) -> Reply:
     text = b"upstream connect error or disconnect/reset before headers"
     return Reply(http.HTTPStatus.BAD_GATEWAY, TEXT, text)
 
 
-def _too_many(case: Case) -> Reply:
+def _too_many(context: FaultContext) -> Reply:
     reply = Reply(http.HTTPStatus.TOO_MANY_REQUESTS, TEXT, b"local_rate_limited")
-    return _later(reply, 1 if case.fault.retry_after is None else case.fault.retry_after)
+    return _later(reply, 1 if context.fault.retry_after is None else context.fault.retry_after)
 
 
 def _later(reply: Reply, retry_after: int | str | None) -> Reply:
@@ -51,32 +51,32 @@ def _later(reply: Reply, retry_after: int | str | None) -> Reply:
     return dataclasses.replace(reply, headers=headers)
 
 
-def _unauthenticated(case: Case) -> Reply:
+def _unauthenticated(context: FaultContext) -> Reply:
     """End the session, so that the regular reply is a 401."""
-    case.appliance.sessions.end(token_of(case.request) or "")
-    return case.normal()
+    context.appliance.sessions.end(token_of(context.request) or "")
+    return context.regular_reply()
 
 
-def _forbidden(case: Case) -> Reply:
-    return case.refused(unauthorized())
+def _forbidden(context: FaultContext) -> Reply:
+    return context.error_reply(unauthorized())
 
 
-def _not_found(case: Case) -> Reply:
-    if route_of(case.request) == "job":
-        return case.refused(no_such_job(case.request.last))
-    return nowhere(case.request.flavour, case.appliance.release)
+def _not_found(context: FaultContext) -> Reply:
+    if route_of(context.request) == "job":
+        return context.error_reply(no_such_job(context.request.last))
+    return not_found_reply(context.request.flavour, context.appliance.release)
 
 
-def _session_limit(case: Case) -> Reply:
-    appliance = case.appliance
-    return case.refused(too_many_sessions(appliance.sessions.limit, appliance.user))
+def _session_limit(context: FaultContext) -> Reply:
+    appliance = context.appliance
+    return context.error_reply(too_many_sessions(appliance.sessions.limit, appliance.user))
 
 
-def _redirect(case: Case) -> Reply:
-    return Reply(http.HTTPStatus.FOUND, (("Location", case.fault.to),))
+def _redirect(context: FaultContext) -> Reply:
+    return Reply(http.HTTPStatus.FOUND, (("Location", context.fault.to),))
 
 
-STATUSES: dict[str, Answering] = {
+STATUSES: dict[str, ReplyFunction] = {
     "error": _error,
     "unavailable": _unavailable,
     "bad_gateway": _bad_gateway,

@@ -8,8 +8,8 @@ import pytest
 import requests
 
 from backupkit.simulator import Fault, Scenario, SimulatedAppliance, SimulatedFleet
-from backupkit.simulator.faults.answers import befallen
-from backupkit.simulator.faults.case import Case
+from backupkit.simulator.faults.context import FaultContext
+from backupkit.simulator.faults.replies import apply_fault
 from backupkit.simulator.wire import Reply, Request
 
 EPOCH = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
@@ -17,7 +17,7 @@ BACKUP = "/appliance/recovery/backup"
 
 
 @pytest.fixture
-def befall() -> Callable[..., Reply]:
+def faulty_reply() -> Callable[..., Reply]:
     """Let a fault befall one request of somebody who is logged in."""
 
     def answer(
@@ -31,7 +31,7 @@ def befall() -> Callable[..., Reply]:
         headers = {"vmware-api-session-id": token}
         request = Request(method=method, target=target, headers=headers)
         fault = Fault(kind, **settings)  # type: ignore[arg-type]  # fields of Fault
-        return befallen(Case(fault, appliance, request, seed=1))
+        return apply_fault(FaultContext(fault, appliance, request, seed=1))
 
     return answer
 

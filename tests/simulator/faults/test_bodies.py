@@ -13,12 +13,12 @@ import pytest
 import requests
 
 from backupkit.simulator import Fault, SimulatedAppliance
-from backupkit.simulator.delivery import CHUNK, pieces
+from backupkit.simulator.transmission import CHUNK, chunks
 from backupkit.simulator.wire import Reply
 from tests.simulator.faults.conftest import BACKUP, Live
 
 Make = Callable[..., SimulatedAppliance]
-Befall = Callable[..., Reply]
+FaultyReply = Callable[..., Reply]
 JOBS = f"/api{BACKUP}/job"
 
 
@@ -52,16 +52,16 @@ class TestBodies:
         assert "<html>" in response.text
 
     @pytest.mark.parametrize("target", [JOBS, f"/rest{BACKUP}/job/details", "/api/session"])
-    def test_invalid_utf8(self, make: Make, befall: Befall, target: str) -> None:
+    def test_invalid_utf8(self, make: Make, faulty_reply: FaultyReply, target: str) -> None:
         """The JSON would be right but for one byte inside a string."""
-        body = befall(make(), "invalid_utf8", target).body
+        body = faulty_reply(make(), "invalid_utf8", target).body
         msgspec.json.decode(body.replace(b"\xff", b""))
         with pytest.raises(UnicodeDecodeError):
             body.decode()
 
-    def test_invalid_utf8_without_text(self, make: Make, befall: Befall) -> None:
+    def test_invalid_utf8_without_text(self, make: Make, faulty_reply: FaultyReply) -> None:
         """Where there is no string, there is one then."""
-        assert befall(make("vc-tyo-04"), "invalid_utf8").body == b'"\xff"'
+        assert faulty_reply(make("vc-tyo-04"), "invalid_utf8").body == b'"\xff"'
 
     def test_content_type(self, live: Live) -> None:
         """The same JSON comes under another name."""
@@ -80,9 +80,9 @@ class TestBodies:
         assert len(response.content) == 3 * CHUNK + 1
         assert response.json() == right
 
-    def test_huge_in_pieces(self, make: Make, befall: Befall) -> None:
+    def test_huge_in_pieces(self, make: Make, faulty_reply: FaultyReply) -> None:
         """However huge, no piece of it is large."""
-        sizes = map(len, pieces(befall(make(), "huge")))
+        sizes = map(len, chunks(faulty_reply(make(), "huge")))
         assert next(sizes) < CHUNK
         assert set(sizes) <= {CHUNK, *range(CHUNK)}
 
@@ -95,26 +95,26 @@ class TestBodies:
         assert len(response.content) == 5 << 20
         assert response.json() == right
 
-    def test_bomb_is_one_stream(self, make: Make, befall: Befall) -> None:
+    def test_bomb_is_one_stream(self, make: Make, faulty_reply: FaultyReply) -> None:
         """Any gzip opens it; without a size it is hundreds of megabytes."""
-        small = befall(make(), "bomb", size=0)
+        small = faulty_reply(make(), "bomb", size=0)
         assert msgspec.json.decode(gzip.decompress(small.body))
-        large = befall(make(), "bomb")
+        large = faulty_reply(make(), "bomb")
         assert len(large.body) < 1 << 20
         assert int.from_bytes(large.body[-4:], "little") == 256 << 20
 
     @pytest.mark.parametrize(("flavour", "start"), [("api", b"[[["), ("rest", b'{"value":[[[')])
-    def test_deep(self, make: Make, befall: Befall, flavour: str, start: bytes) -> None:
+    def test_deep(self, make: Make, faulty_reply: FaultyReply, flavour: str, start: bytes) -> None:
         """Brackets open, and close again, a hundred thousand times."""
-        body = befall(make(), "deep", f"/{flavour}{BACKUP}/job").body
+        body = faulty_reply(make(), "deep", f"/{flavour}{BACKUP}/job").body
         assert body.startswith(start)
         assert body.count(b"[") == body.count(b"]") == 100_000
 
     @pytest.mark.parametrize("kind", ["cut", "huge", "bomb", "content_type", "invalid_utf8"])
-    def test_nothing_to_spoil(self, make: Make, befall: Befall, kind: str) -> None:
+    def test_nothing_to_spoil(self, make: Make, faulty_reply: FaultyReply, kind: str) -> None:
         """An answer without a body stays as it is, and what was asked for was done."""
         appliance = make()
-        assert befall(appliance, kind, "/api/session", "DELETE") == Reply(204)
+        assert faulty_reply(appliance, kind, "/api/session", "DELETE") == Reply(204)
         assert len(appliance.sessions) == 0
 
 

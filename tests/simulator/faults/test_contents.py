@@ -8,13 +8,13 @@ from collections.abc import Callable
 import pytest
 
 from backupkit.simulator import Fault, SimulatedAppliance
-from backupkit.simulator.faults.chance import route_of
-from backupkit.simulator.faults.contents import listed_as, struck
+from backupkit.simulator.faults.contents import affected_jobs, listed_id
+from backupkit.simulator.faults.selection import route_of
 from backupkit.simulator.wire import Reply, Request
 
 BACKUP = "/appliance/recovery/backup"
 Make = Callable[..., SimulatedAppliance]
-Befall = Callable[..., Reply]
+FaultyReply = Callable[..., Reply]
 Ask = Callable[..., tuple[int, object]]
 FLAVOURS = pytest.mark.parametrize("flavour", ["api", "rest"])
 
@@ -32,11 +32,11 @@ class Story:
     """One appliance, one fault, and what it answers in one flavour."""
 
     def __init__(
-        self, appliance: SimulatedAppliance, befall: Befall, flavour: str, fault: Fault
+        self, appliance: SimulatedAppliance, faulty_reply: FaultyReply, flavour: str, fault: Fault
     ) -> None:
         self.appliance = appliance
-        self.hit = struck(fault, appliance, 1)
-        self._befall = befall
+        self.hit = affected_jobs(fault, appliance, 1)
+        self._befall = faulty_reply
         self._root = f"/{flavour}{BACKUP}/job"
         self._fault = fault
 
@@ -70,11 +70,11 @@ class Story:
 
 
 @pytest.fixture
-def story(make: Make, befall: Befall) -> Callable[..., Story]:
+def story(make: Make, faulty_reply: FaultyReply) -> Callable[..., Story]:
     """Begin a story."""
 
     def begin(flavour: str, kind: str, jobs: int | None = None) -> Story:
-        return Story(make(), befall, flavour, Fault(kind, jobs=jobs))
+        return Story(make(), faulty_reply, flavour, Fault(kind, jobs=jobs))
 
     return begin
 
@@ -89,18 +89,18 @@ class TestStruck:
     def test_seed(self, make: Make) -> None:
         """Appliance, kind and seed choose, and more jobs include fewer."""
         appliance = make()
-        three = struck(Fault("gone", jobs=3), appliance, 1)
+        three = affected_jobs(Fault("gone", jobs=3), appliance, 1)
         assert list(three.values()) == [0, 1, 2]
-        assert struck(Fault("gone"), appliance, 1) == dict([*three.items()][:1])
-        assert struck(Fault("gone", jobs=3), appliance, 2) != three
-        assert struck(Fault("undetailed", jobs=3), appliance, 1) != three
+        assert affected_jobs(Fault("gone"), appliance, 1) == dict([*three.items()][:1])
+        assert affected_jobs(Fault("gone", jobs=3), appliance, 2) != three
+        assert affected_jobs(Fault("undetailed", jobs=3), appliance, 1) != three
 
     def test_number(self, make: Make) -> None:
         """None may be struck, or all; of odd ids there is one of each sort."""
         appliance = make()
-        assert struck(Fault("gone", jobs=0), appliance, 1) == {}
-        assert len(struck(Fault("gone", jobs=999), appliance, 1)) == len(appliance.jobs())
-        assert len(struck(Fault("odd_ids"), appliance, 1)) == 7
+        assert affected_jobs(Fault("gone", jobs=0), appliance, 1) == {}
+        assert len(affected_jobs(Fault("gone", jobs=999), appliance, 1)) == len(appliance.jobs())
+        assert len(affected_jobs(Fault("odd_ids"), appliance, 1)) == 7
 
 
 @FLAVOURS
@@ -198,7 +198,7 @@ class TestIds:
         """Every odd id is listed, has details, and is answered when asked for well quoted."""
         told = story(flavour, "odd_ids")
         fault = Fault("odd_ids")
-        odd = [listed_as(fault, key, turn) for key, turn in told.hit.items()]
+        odd = [listed_id(fault, key, turn) for key, turn in told.hit.items()]
         assert all(set(odd) & set(ids) == set(odd) for ids in (told.ids(), dict(told.details())))
         assert set("/?#% ") <= set("".join(odd))
         assert not "".join(odd).isascii()
@@ -211,13 +211,13 @@ class TestIds:
         """The details of an odd id can be asked for, too."""
         told = story(flavour, "odd_ids")
         true, turn = next(iter(told.hit.items()))
-        odd = listed_as(Fault("odd_ids"), true, turn)
+        odd = listed_id(Fault("odd_ids"), true, turn)
         key = "jobs" if flavour == "api" else "filter.jobs.1"
         found = told.details(f"?{urllib.parse.urlencode({key: odd})}")
         assert [identifier for identifier, _ in found] == [odd]
 
 
-def test_no_details(make: Make, befall: Befall) -> None:
+def test_no_details(make: Make, faulty_reply: FaultyReply) -> None:
     """Where there are no details, there is nothing to spoil."""
-    reply = befall(make(version="6.5"), "unknown_state", f"/rest{BACKUP}/job/details")
+    reply = faulty_reply(make(version="6.5"), "unknown_state", f"/rest{BACKUP}/job/details")
     assert reply.status == 404

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from backupkit.simulator import KINDS, SimulatedAppliance
-from backupkit.simulator.delivery import pieces
-from backupkit.simulator.faults.chance import route_of
+from backupkit.simulator.faults.selection import route_of
 from backupkit.simulator.model import RELEASES
+from backupkit.simulator.transmission import chunks
 from backupkit.simulator.wire import Reply, Request
 
 SESSION = ("/api/session", "/rest/com/vmware/cis/session")
@@ -30,7 +30,10 @@ REQUESTS = (
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["vc-ham-01", "vc-ham-04", "vc-tyo-04"])
 def test_answers(
-    make: Callable[..., SimulatedAppliance], befall: Callable[..., Reply], kind: str, name: str
+    make: Callable[..., SimulatedAppliance],
+    faulty_reply: Callable[..., Reply],
+    kind: str,
+    name: str,
 ) -> None:
     """With a history, with a running job and without any, there is always an answer to send."""
     for version in RELEASES:
@@ -38,6 +41,6 @@ def test_answers(
         for method, target in REQUESTS:
             if route_of(Request(method=method, target=target)) not in KINDS[kind].routes:
                 continue
-            reply = befall(appliance, kind, target, method, size=1000)
+            reply = faulty_reply(appliance, kind, target, method, size=1000)
             assert reply.status in {0, *http.HTTPStatus}
-            assert sum(map(len, pieces(reply))) > 0 or kind in {"reset", "silence"}
+            assert sum(map(len, chunks(reply))) > 0 or kind in {"reset", "silence"}

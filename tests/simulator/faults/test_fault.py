@@ -3,8 +3,8 @@
 import pytest
 
 from backupkit.simulator import KINDS, ROUTES, Fault
-from backupkit.simulator.faults.answers import ANSWERS
-from backupkit.simulator.faults.kinds import listed
+from backupkit.simulator.faults.kinds import describe_kinds
+from backupkit.simulator.faults.replies import REPLY_FUNCTIONS
 
 
 class TestKinds:
@@ -12,7 +12,7 @@ class TestKinds:
 
     def test_every_kind_answers(self) -> None:
         """Whatever the table names can be answered, and nothing else."""
-        assert set(KINDS) == set(ANSWERS)
+        assert set(KINDS) == set(REPLY_FUNCTIONS)
 
     def test_sentences(self) -> None:
         """Each kind has a sentence of its own, and strikes routes that exist."""
@@ -20,7 +20,7 @@ class TestKinds:
         assert len(set(sentences)) == len(sentences)
         assert all(sentence.endswith(".") for sentence in sentences)
         assert all(set(kind.routes) <= set(ROUTES) for kind in KINDS.values())
-        assert len(listed().splitlines()) == len(KINDS)
+        assert len(describe_kinds().splitlines()) == len(KINDS)
 
 
 class TestFault:

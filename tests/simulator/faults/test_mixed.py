@@ -82,7 +82,7 @@ class TestLargeFleet:
     def test_many_clients(self, crowd: Callable[[SimulatedFleet, int], list[int]]) -> None:
         """Sixty-four clients at once read a large fleet; the faulty ones alone are refused."""
         scenario = Scenario.steady(appliances=120, jobs=3, epoch=EPOCH, flavours=("api",))
-        names = [plan.name for plan in scenario.plans]
+        names = [spec.name for spec in scenario.specs]
         faults = mixed_faults(names, kinds=("forbidden", "error"))
         faults = [Fault(fault.kind, appliance=fault.appliance, route="list") for fault in faults]
         kinds = {fault.appliance: fault.kind for fault in faults}
@@ -97,7 +97,7 @@ class TestLargeFleet:
     def test_closes_on_hanging_clients(self, tmp_path: Path) -> None:
         """A fleet closes though its clients hang, each in its own way."""
         scenario = Scenario.steady(appliances=40, jobs=3, epoch=EPOCH, flavours=("api",))
-        names = [plan.name for plan in scenario.plans]
+        names = [spec.name for spec in scenario.specs]
         hanging = ("drip", "drip_headers", "silence", "slow")
         faults = mixed_faults(names, 1, kinds=hanging, wait=3600)
         bundle = tmp_path / "ca.pem"

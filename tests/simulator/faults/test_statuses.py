@@ -10,7 +10,7 @@ from backupkit.simulator.wire import Reply
 
 BACKUP = "/appliance/recovery/backup"
 Make = Callable[..., SimulatedAppliance]
-Befall = Callable[..., Reply]
+FaultyReply = Callable[..., Reply]
 KINDS = (
     ("error", 500, "INTERNAL_SERVER_ERROR"),
     ("unavailable", 503, "SERVICE_UNAVAILABLE"),
@@ -25,17 +25,21 @@ class TestShapes:
     """Errors of the API."""
 
     @pytest.mark.parametrize(("kind", "status", "word"), KINDS)
-    def test_api(self, make: Make, befall: Befall, kind: str, status: int, word: str) -> None:
+    def test_api(
+        self, make: Make, faulty_reply: FaultyReply, kind: str, status: int, word: str
+    ) -> None:
         """The new flavour has the error's type beside its messages."""
-        reply = befall(make(), kind)
+        reply = faulty_reply(make(), kind)
         body = msgspec.json.decode(reply.body)
         assert (reply.status, body["error_type"]) == (status, word)
         assert set(body["messages"][0]) == {"id", "default_message", "args"}
 
     @pytest.mark.parametrize(("kind", "status", "word"), KINDS)
-    def test_rest(self, make: Make, befall: Befall, kind: str, status: int, word: str) -> None:
+    def test_rest(
+        self, make: Make, faulty_reply: FaultyReply, kind: str, status: int, word: str
+    ) -> None:
         """The legacy flavour names the type and wraps the rest."""
-        reply = befall(make(), kind, f"/rest{BACKUP}/job")
+        reply = faulty_reply(make(), kind, f"/rest{BACKUP}/job")
         body = msgspec.json.decode(reply.body)
         assert (reply.status, body["type"]) == (
             status,
@@ -44,9 +48,9 @@ class TestShapes:
         assert body["value"]["error_type"] == word
 
     @pytest.mark.parametrize(("kind", "status"), [(kind, status) for kind, status, _ in KINDS])
-    def test_old(self, make: Make, befall: Befall, kind: str, status: int) -> None:
+    def test_old(self, make: Make, faulty_reply: FaultyReply, kind: str, status: int) -> None:
         """Before 7.0 there is no error type, and 404 has a shape of its own."""
-        reply = befall(make(version="6.7"), kind, f"/rest{BACKUP}/job")
+        reply = faulty_reply(make(version="6.7"), kind, f"/rest{BACKUP}/job")
         body = msgspec.json.decode(reply.body)
         assert reply.status == status
         if kind == "not_found":
@@ -62,49 +66,52 @@ class TestKinds:
         ("settings", "header"), [({}, None), ({"retry_after": 7}, "7"), ({"retry_after": "?"}, "?")]
     )
     def test_unavailable(
-        self, make: Make, befall: Befall, settings: dict[str, object], header: str | None
+        self, make: Make, faulty_reply: FaultyReply, settings: dict[str, object], header: str | None
     ) -> None:
         """It says when to come again if it is told to, right or wrong."""
-        assert dict(befall(make(), "unavailable", **settings).headers).get("Retry-After") == header
+        assert (
+            dict(faulty_reply(make(), "unavailable", **settings).headers).get("Retry-After")
+            == header
+        )
 
     @pytest.mark.parametrize(("settings", "header"), [({}, "1"), ({"retry_after": 0}, "0")])
     def test_too_many(
-        self, make: Make, befall: Befall, settings: dict[str, object], header: str
+        self, make: Make, faulty_reply: FaultyReply, settings: dict[str, object], header: str
     ) -> None:
         """A proxy's words, and when to come again."""
-        reply = befall(make(), "too_many", **settings)
+        reply = faulty_reply(make(), "too_many", **settings)
         assert (reply.status, reply.body) == (429, b"local_rate_limited")
         assert dict(reply.headers) == {"Content-Type": "text/plain", "Retry-After": header}
 
-    def test_bad_gateway(self, make: Make, befall: Befall) -> None:
+    def test_bad_gateway(self, make: Make, faulty_reply: FaultyReply) -> None:
         """A proxy says that nobody is behind it."""
-        reply = befall(make(), "bad_gateway")
+        reply = faulty_reply(make(), "bad_gateway")
         assert (reply.status, dict(reply.headers)) == (502, {"Content-Type": "text/plain"})
         assert reply.body.startswith(b"upstream connect error")
 
-    def test_redirect(self, make: Make, befall: Befall) -> None:
+    def test_redirect(self, make: Make, faulty_reply: FaultyReply) -> None:
         """It points to another host, the test's or one where nobody is."""
-        reply = befall(make(), "redirect")
+        reply = faulty_reply(make(), "redirect")
         assert (reply.status, dict(reply.headers)) == (302, {"Location": "https://127.0.0.1:9/"})
-        told = befall(make(), "redirect", to="https://evil.test/")
+        told = faulty_reply(make(), "redirect", to="https://evil.test/")
         assert dict(told.headers)["Location"] == "https://evil.test/"
 
-    def test_session_limit(self, make: Make, befall: Befall) -> None:
+    def test_session_limit(self, make: Make, faulty_reply: FaultyReply) -> None:
         """It is what a full appliance says."""
-        reply = befall(make(), "session_limit", "/api/session", "POST")
+        reply = faulty_reply(make(), "session_limit", "/api/session", "POST")
         identifier = b"com.vmware.vapi.endpoint.failedToLoginMaxUserSessionCountReached"
         assert (reply.status, identifier in reply.body) == (503, True)
 
-    def test_unauthenticated(self, make: Make, befall: Befall) -> None:
+    def test_unauthenticated(self, make: Make, faulty_reply: FaultyReply) -> None:
         """The session has really ended, and the answer says how to log in."""
         appliance = make()
-        reply = befall(appliance, "unauthenticated")
+        reply = faulty_reply(appliance, "unauthenticated")
         assert len(appliance.sessions) == 0
         assert "WWW-Authenticate" in dict(reply.headers)
 
-    def test_not_found(self, make: Make, befall: Befall) -> None:
+    def test_not_found(self, make: Make, faulty_reply: FaultyReply) -> None:
         """Of a job it says that there is none, of anything else that there is no such address."""
         appliance = make()
-        job = befall(appliance, "not_found", f"/api{BACKUP}/job/a%20c")
+        job = faulty_reply(appliance, "not_found", f"/api{BACKUP}/job/a%20c")
         assert b"Backup job a c does not exist." in job.body
-        assert b"httpNotFound" in befall(appliance, "not_found", f"/api{BACKUP}/job").body
+        assert b"httpNotFound" in faulty_reply(appliance, "not_found", f"/api{BACKUP}/job").body

@@ -1,0 +1,107 @@
+"""Commands ``backupkit check`` and ``metrics``: assessment of a history, for monitoring."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+import backupkit as bk
+from backupkit.cli.options import AsJson, FleetOption, HistoryOption, print_json
+from backupkit.errors import BackupkitError, SettingsError
+
+if TYPE_CHECKING:
+    from backupkit.assessment import Assessment
+
+__all__ = ["assess", "check", "metrics", "open_history", "verdict_line"]
+
+UNKNOWN: Final = 3
+
+
+def check(
+    history: HistoryOption,
+    fleet: FleetOption,
+    *,
+    last: Annotated[str, typer.Option(metavar="30d", help="The period, back from now.")] = "30d",
+    as_json: AsJson = False,
+) -> int:
+    """Print one line for Nagios, Icinga or Checkmk, with performance data.
+
+    Exit code: 2 CRITICAL if an appliance is in breach, else 3 UNKNOWN if one could not be read
+    (any trouble is 3, too), else 1 WARNING if one is at risk (in its grace time, failed since, or
+    missed a run) or the period is below the policy's target, else 0 OK.
+    """
+    from backupkit.report.nagios import check_result  # noqa: PLC0415 # keeps --help fast
+    from backupkit.tables import STATES  # noqa: PLC0415 # it loads pandas
+
+    try:
+        assessment = assess(history, fleet, last=last)
+    except BackupkitError as error:
+        # one line; a "|" would start the performance data
+        typer.echo(f"UNKNOWN: {' '.join(str(error).replace('|', '/').split())}")
+        return UNKNOWN
+    result = check_result(assessment)
+    if as_json:
+        print_json(
+            {
+                "status": result.status,
+                "code": result.code,
+                "sentence": result.sentence,
+                **{state: getattr(assessment.verdict, state) for state in STATES},
+            }
+        )
+    else:
+        typer.echo(result.line)
+    return result.code
+
+
+def metrics(
+    history: HistoryOption,
+    fleet: FleetOption,
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="The file, in the textfile folder: backupkit.prom.")
+    ],
+    *,
+    last: Annotated[str, typer.Option(metavar="30d", help="The period, back from now.")] = "30d",
+) -> None:
+    """Write the judgement as OpenMetrics text, for a node exporter's textfile folder."""
+    from backupkit.report.openmetrics import write_openmetrics  # noqa: PLC0415 # keeps --help fast
+
+    assessment = assess(history, fleet, last=last)
+    path = write_openmetrics(assessment, out)
+    typer.echo(verdict_line(assessment))
+    typer.echo(f"Metrics: {path}")
+
+
+def assess(  # one parameter per option
+    history: str,
+    fleet: Path,
+    *,
+    last: str | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    now: str | None = None,
+) -> "Assessment":
+    """Assess a history."""
+    if last is not None and start is not None:
+        raise SettingsError("--last and --start exclude each other: give one of them.")
+    policy = bk.Policy.load(fleet)
+    store = open_history(history, fleet)
+    period = last or (None if start else "30d")
+    return bk.evaluate(store, policy, start=start, end=end, now=now, last=period)
+
+
+def open_history(location: str, fleet: Path) -> "bk.History":
+    """Open a history for reading; raise if it is empty."""
+    store = bk.History(location, create=False)
+    if not store.head:
+        raise SettingsError(
+            f"The history {location} is empty. Fill it first with: "
+            f"backupkit collect --fleet {fleet} --history {location}"
+        )
+    return store
+
+
+def verdict_line(assessment: "Assessment") -> str:
+    """Return the verdict as one line."""
+    label = {"compliant": "OK", "breach": "BREACH", "unknown": "UNKNOWN"}[assessment.verdict.state]
+    return f"{label}: {assessment.verdict.sentence}"

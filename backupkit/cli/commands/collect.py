@@ -1,0 +1,170 @@
+"""Command ``backupkit collect``: one collection, stored in the history."""
+
+import signal
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import typer
+
+import backupkit as bk
+from backupkit.cli.options import AsJson, FleetOption, HistoryOption, print_json, records
+from backupkit.errors import BackupkitWarning, SettingsError, one_line
+
+if TYPE_CHECKING:
+    from backupkit.client import Limits
+    from backupkit.collect import Snapshot, Strategy
+    from backupkit.fleet import Fleet
+    from backupkit.history import AppendResult, History
+
+__all__ = ["SOME_UNREAD", "collect", "collect_into", "echo_truncated", "interrupt_on_sigterm"]
+
+SOME_UNREAD: Final = 3
+NONE_READ: Final = 4
+STOPPED: Final = 130
+_MAX_LINES: Final = 20
+_DEADLINE: Final = "15m"
+
+
+def collect(  # one parameter per option
+    fleet: FleetOption,
+    history: HistoryOption,
+    *,
+    deadline: Annotated[
+        str, typer.Option(metavar="15m", help="How long the round may take.")
+    ] = _DEADLINE,
+    at_once: Annotated[
+        int, typer.Option(min=1, help="Requests under way at the same time, in all.")
+    ] = 64,
+    per_appliance: Annotated[
+        int, typer.Option(min=1, help="Requests under way at the same time on one appliance.")
+    ] = 4,
+    strategy: Annotated[
+        Literal["auto", "job"],
+        typer.Option(help="auto: the fewest requests; job: ask for each job alone."),
+    ] = "auto",
+    full: Annotated[
+        bool, typer.Option("--full", help="Ask for all jobs again, and compare with what is known.")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Ask every appliance once, and keep what is new in the history.
+
+    Exit code: 0 all were read, 3 some were not, 4 none was, 130 stopped with Ctrl-C. What was read
+    before Ctrl-C is kept.
+    """
+    # imported late: they load pandas, which slows down --help
+    from backupkit.history.options import load_keep_polls  # noqa: PLC0415
+    from backupkit.settings import parse_duration  # noqa: PLC0415
+
+    appliances = bk.Fleet.load(fleet)
+    if not len(appliances):
+        raise SettingsError(f"{fleet}: no appliance to ask; add one as [[appliance]].")
+    limits = bk.Limits(
+        round=parse_duration(deadline, where="--deadline").total_seconds(),
+        at_once=at_once,
+        per_appliance=per_appliance,
+    )
+    store = bk.History(history, keep_polls=load_keep_polls(fleet))
+    store.check_writable()
+    with interrupt_on_sigterm():
+        snapshot, added = collect_into(
+            appliances, store, limits=limits, strategy=strategy, full=full
+        )
+    if as_json:
+        print_json(_as_json(snapshot, added))
+    return STOPPED if snapshot.stopped else _collect_code(snapshot)
+
+
+def collect_into(
+    fleet: "Fleet",
+    history: "History",
+    *,
+    limits: "Limits | None" = None,
+    strategy: "Strategy" = "auto",
+    full: bool = False,
+) -> tuple["Snapshot", "AppendResult"]:
+    """Collect, store the result, and print a summary."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", category=BackupkitWarning)
+        snapshot = bk.collect(
+            fleet, known=None if full else history, limits=limits, strategy=strategy
+        )
+    added = history.append(snapshot)
+    _echo_summary(snapshot, added)
+    if snapshot.stopped or snapshot.polls["ok"].any():  # else the summary says that none was read
+        for warning in caught:
+            typer.echo(f"  {warning.message}", err=True)
+    for row in added.conflicts.head(_MAX_LINES).itertuples():
+        job_id, old_span = one_line(str(row.job_id)), _span(row, "known_")
+        typer.echo(
+            f"  {row.appliance}: job {job_id} had ended, {old_span}, and is now told as "
+            f"{_span(row, '')}. Both are kept, and the newer counts.",
+            err=True,
+        )
+    echo_truncated(
+        [f"{row.appliance}: {row.detail}" for row in snapshot.errors.itertuples()],
+        rest="; --json tells all, and so does the report.",
+    )
+    return snapshot, added
+
+
+def echo_truncated(lines: Sequence[str], *, rest: str = "") -> None:
+    """Print the first lines, and the number of the others."""
+    for line in lines[:_MAX_LINES]:
+        typer.echo(f"  {line}", err=True)
+    if (more := len(lines) - _MAX_LINES) > 0:
+        typer.echo(f"  and {more:,} more{rest}", err=True)
+
+
+def _echo_summary(snapshot: "Snapshot", added: "AppendResult") -> None:
+    """Print a summary of the collection in one sentence."""
+    polls, errors = snapshot.polls, snapshot.errors
+    good = polls[polls["ok"].fillna(value=False).astype("bool")]
+    read, listed = len(good), int(polls["jobs_listed"].sum())
+    unread = int((errors["job_id"].notna() & errors["appliance"].isin(good["appliance"])).sum())
+    unchanged = int(good["jobs_listed"].sum()) - int(good["jobs_changed"].sum()) - unread
+    parts = [f"{listed:,} jobs listed", f"{added.new:,} new"]
+    parts += [f"{added.changed:,} changed"] if added.changed else []
+    parts += [f"{added.vanished:,} listed no more"] if added.vanished else []
+    parts += [f"{unchanged:,} known and not asked for again"] if unchanged > 0 else []
+    typer.echo(
+        f"Read {read} of {len(polls)} appliances: {', '.join(parts)}, in "
+        f"{int(polls['requests'].sum()):,} requests.",
+        err=True,
+    )
+
+
+@contextmanager
+def interrupt_on_sigterm() -> Iterator[None]:
+    """Handle SIGTERM like Ctrl-C: close the sessions, and keep what was read."""
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _collect_code(snapshot: "Snapshot") -> int:
+    ok = snapshot.polls["ok"]
+    if ok.all():
+        return 0
+    return SOME_UNREAD if ok.any() else NONE_READ
+
+
+def _span(row: Any, prefix: str) -> str:  # noqa: ANN401 # a row of conflicts
+    times = (getattr(row, f"{prefix}{name}") for name in ("start_time", "end_time"))
+    return " to ".join(f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in times)
+
+
+def _as_json(snapshot: "Snapshot", added: "AppendResult") -> dict[str, Any]:
+    return {
+        "read": int(snapshot.polls["ok"].sum()),
+        "asked": len(snapshot.polls),
+        "stopped": snapshot.stopped,
+        "observations_added": added.observations,
+        "polls": records(snapshot.polls),
+        "errors": records(snapshot.errors),
+        "conflicts": records(added.conflicts),
+    }

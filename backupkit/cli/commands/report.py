@@ -1,0 +1,207 @@
+"""Command ``backupkit report``: assessment of a history, as files and as mail."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+import typer
+
+import backupkit as bk
+from backupkit.cli.commands.check import assess, open_history, verdict_line
+from backupkit.cli.options import AsJson, FleetOption, HistoryOption, print_json
+from backupkit.errors import CredentialError, MailError, SettingsError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from backupkit.assessment import Assessment
+
+__all__ = ["report"]
+
+VERDICT: Final = 5
+MAIL: Final = 6
+_STATES: Final = ("breach", "unknown", "compliant")
+
+
+class _EarlierReport(msgspec.Struct):
+    """Period and time of an earlier report, from the JSON beside it."""
+
+    start: str
+    end: str
+    generated_at: str
+
+
+def report(  # noqa: PLR0913 # one parameter per option
+    history: HistoryOption,
+    fleet: FleetOption,
+    *,
+    last: Annotated[
+        str | None, typer.Option(metavar="30d", help="The period, back from now.  [default: 30d]")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Where the period begins, ISO 8601.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Where the period ends, ISO 8601.")
+    ] = None,
+    as_of: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Judge by what was known at this time.")
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The HTML file.")] = Path("report.html"),
+    xlsx: Annotated[bool, typer.Option("--xlsx", help="Write a spreadsheet, too.")] = False,
+    compare_with: Annotated[
+        str,
+        typer.Option(
+            metavar="WHAT",
+            help="Tell what changed since: the previous period, so long ago (1d), a time, the file "
+            "of an earlier report, or none.",
+        ),
+    ] = "previous",
+    redact: Annotated[
+        bool, typer.Option("--redact", help="Put aliases in the place of names, in all files.")
+    ] = False,
+    redact_key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Keep the aliases' key in this file; implies --redact.",
+        ),
+    ] = None,
+    mail: Annotated[
+        bool, typer.Option("--mail", help="Mail it to those whom [mail] of fleet.toml names.")
+    ] = False,
+    mail_to: Annotated[
+        list[str] | None, typer.Option(metavar="ADDRESS", help="Mail it to this address.")
+    ] = None,
+    only_if: Annotated[
+        str, typer.Option(metavar="STATES", help="Mail only if the verdict is one: breach,unknown.")
+    ] = "",
+    fail_on: Annotated[
+        str, typer.Option(metavar="STATES", help="Exit 5 if the verdict is one: breach,unknown.")
+    ] = "",
+    as_json: AsJson = False,
+) -> int:
+    """Judge the history and write the HTML report and its sidecars (.json, .csv, .jobs.csv).
+
+    With --mail or --mail-to it is mailed once it is written; exit 6 if that fails.
+    """
+    fail_states = _states(fail_on, option="--fail-on")
+    mail_states = _states(only_if, option="--only-if")
+    mailing = mail or bool(mail_to)
+    if mail_states and not mailing:
+        raise SettingsError("--only-if is about mail: give --mail or --mail-to ADDRESS, too.")
+    assessment = assess(history, fleet, last=last, start=start, end=end, now=as_of)
+    comparison = _comparison(compare_with, assessment, history, fleet)
+    document = bk.report(assessment, before=comparison)
+    if redact or redact_key is not None:
+        document = _redact(document, history, redact_key)
+    paths = document.save(out, xlsx=xlsx)
+    verdict = document.assessment.verdict
+    mail_error = ""
+    mailed: tuple[str, ...] = ()
+    if mailing and (not mail_states or verdict.state in mail_states):
+        try:
+            mailed = _send(document, fleet, tuple(mail_to or ()), paths[0])
+        except (MailError, CredentialError, SettingsError) as error:
+            mail_error = str(error)
+    if as_json:
+        print_json(
+            {
+                "verdict": verdict.state,
+                "sentence": verdict.sentence,
+                "files": [str(path) for path in paths],
+                "mailed_to": list(mailed),
+            }
+        )
+    else:
+        typer.echo(verdict_line(document.assessment))
+        typer.echo(f"Report: {paths[0]}")
+        if mailed:
+            typer.echo(f"Mailed to: {', '.join(mailed)}")
+    if mail_error:
+        typer.echo(f"backupkit: {paths[0]} is written, but not mailed. {mail_error}", err=True)
+        return MAIL
+    return VERDICT if verdict.state in fail_states else 0
+
+
+def _comparison(text: str, now: "Assessment", history: str, fleet: Path) -> "Assessment | None":
+    """Return the assessment to compare with, by the data known at its time."""
+    from backupkit.settings import parse_instant  # noqa: PLC0415 # keeps --help fast
+
+    if text == "none":
+        return None
+    length = now.end - now.start
+    if text == "previous":
+        end = moment = now.start
+        start = end - length
+    elif (sidecar := Path(text).with_suffix(".json")).is_file():
+        period = _read_earlier(sidecar)
+        start, end, moment = (
+            parse_instant(time, where=f"--compare-with: {sidecar}")
+            for time in (period.start, period.end, period.generated_at)
+        )
+    else:
+        end = moment = _parse_time_option(text, now)
+        start = end - length
+    if moment > now.now:
+        raise SettingsError(
+            f"--compare-with {text}: that is after this report's own moment, "
+            f"{now.now.isoformat()}; name an earlier one."
+        )
+    policy = bk.Policy.load(fleet)
+    return bk.evaluate(open_history(history, fleet), policy, start=start, end=end, now=moment)
+
+
+def _parse_time_option(text: str, now: "Assessment") -> "pd.Timestamp":
+    """Parse a time, or a duration back from now."""
+    from backupkit.settings import parse_duration, parse_instant  # noqa: PLC0415 # fast --help
+
+    where = "--compare-with"
+    try:
+        return now.now - parse_duration(text, where=where)
+    except SettingsError:  # not a duration: try a time
+        try:
+            return parse_instant(text, where=where)
+        except SettingsError as error:
+            raise SettingsError(
+                f'{where}: "{text}" is neither previous, none, a length of time such as 1d, a time '
+                "such as 2026-11-01T00:00:00Z, nor a report whose .json file is there."
+            ) from error
+
+
+def _read_earlier(path: Path) -> _EarlierReport:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_EarlierReport)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise SettingsError(
+            f"--compare-with: {path} is not the .json file of a report: {error}"
+        ) from error
+
+
+def _redact(document: "bk.Report", history: str, key: Path | None) -> "bk.Report":
+    """Redact the report with the secret of the history, or with that of a key file."""
+    if key is None:
+        return document.redacted(bk.History(history, create=False).identity)
+    return document.redacted_by(key)
+
+
+def _send(
+    document: "bk.Report", fleet: Path, to: tuple[str, ...], attachment: Path
+) -> tuple[str, ...]:
+    """Send the report, and return the recipients."""
+    from backupkit.mail import MailServer  # noqa: PLC0415 # keeps --help fast
+
+    server = MailServer.load(fleet)
+    recipients = to or server.to
+    server.send(document.message((attachment,)), to=recipients)
+    return recipients
+
+
+def _states(text: str, *, option: str) -> frozenset[str]:
+    states = frozenset(word.strip() for word in text.split(",") if word.strip())
+    if invalid := states - set(_STATES):
+        raise SettingsError(
+            f'{option}: "{min(invalid)}" is none of {", ".join(_STATES)}; for example: '
+            f"{option} breach,unknown"
+        )
+    return states

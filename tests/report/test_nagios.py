@@ -1,0 +1,135 @@
+"""The line for monitoring: its code, its words, and its performance data."""
+
+import dataclasses
+import re
+
+import pandas as pd
+import pytest
+
+import backupkit as bk
+from backupkit.assessment import Assessment
+from backupkit.policy import Member, Policy
+from backupkit.report.nagios import check_result
+from backupkit.tables import JOBS, POLLS, SCHEDULES
+from tests.report.conftest import END, START, Judge, frame, job, nights, poll, schedule
+
+ITEM = re.compile(
+    r"(?P<label>[a-z_]+)=(?P<value>U|-?[\d.]+)(?P<unit>%|s)?"
+    r"(?:;(?P<warning>[\d.:]*);(?P<critical>[\d.:]*)(?:;(?P<least>\d+)(?:;(?P<most>\d+))?)?)"
+)
+
+
+def data_of(line: str) -> dict[str, dict[str, str | None]]:
+    """Read performance data as the guidelines say; what is not as they say is an error."""
+    _, bar, text = line.partition(" | ")
+    assert bar
+    found = [ITEM.fullmatch(part) for part in text.split(" ")]
+    assert all(found), text
+    return {one["label"]: one.groupdict() for one in found if one}
+
+
+def judged(*rows: str, target: float = 0.5, **policy: str) -> Assessment:
+    """Judge some appliances by their nights, the eve of the period first."""
+    names = [f"vc-{place}" for place in range(len(rows))]
+    jobs = [one for name, row in zip(names, rows, strict=True) for one in nights(name, row)]
+    return bk.evaluate_frames(
+        frame(JOBS, jobs),
+        frame(POLLS, [poll(name) for name in names]),
+        frame(SCHEDULES, [schedule(name) for name in names]),
+        Policy(members=[Member(appliance=name) for name in names], target=target, **policy),  # type: ignore[arg-type] # durations
+        start=START,
+        end=END,
+        now=END,
+    )
+
+
+class TestCode:
+    """OK, WARNING, CRITICAL, UNKNOWN."""
+
+    def test_ok(self) -> None:
+        """All inside, on target: OK, and nobody is named."""
+        said = check_result(judged("ssssssss", "ssssssss", target=1.0))
+        assert (said.code, said.status) == (0, "OK")
+        assert said.line.startswith("OK: all 2 in scope are inside their RPO | ")
+
+    def test_in_grace(self) -> None:
+        """An exposure beyond the RPO but not beyond the grace is a warning."""
+        said = check_result(judged("ssssssss", rpo="22h"))
+        assert said.code == 1
+        assert "1 at risk" in said.sentence
+        assert said.sentence.endswith("(vc-0)")
+        assert data_of(said.line)["worst_exposure"] == {
+            "label": "worst_exposure",
+            "value": "82800",
+            "unit": "s",
+            "warning": "79200",
+            "critical": "86400",
+            "least": "0",
+            "most": None,
+        }
+
+    def test_failed_since(self) -> None:
+        """A failure since the last success is a warning while the exposure is still small."""
+        said = check_result(judged("sssssssf", "ssssssss", rpo="48h"))
+        assert said.code == 1
+        assert "1 at risk" in said.sentence
+        assert data_of(said.line)["at_risk"]["value"] == "1"
+
+    def test_below_target(self) -> None:
+        """A period below the target is a warning though all is well at its end."""
+        said = check_result(judged("sss..sss", target=0.9))
+        assert said.code == 1
+        assert "at risk" not in said.sentence
+        assert "71.4 % (5/7 slots) of the expected runs done" in said.sentence
+        assert "of the time inside the RPO" in said.sentence
+        assert data_of(said.line)["runs_strict"]["warning"] == "90:"
+
+    def test_breach_before_unknown(self, week: Assessment) -> None:
+        """A breach is CRITICAL whatever else there is; the worst are named, at most five."""
+        said = check_result(week)
+        assert (said.code, said.status) == (2, "CRITICAL")
+        assert re.search(r"\(vc-off, vc-silent, .* and 1 more\)$", said.sentence)
+
+    def test_unknown(self, judge: Judge) -> None:
+        """What could not be read, or nobody in scope, is UNKNOWN."""
+        assert check_result(judge()).code == 3
+        unread = check_result(judge(members=[Member(appliance="vc-never")]))
+        assert unread.code == 3
+        assert "(vc-never)" in unread.sentence
+        data = data_of(unread.line)
+        assert data["rpo_strict"]["value"] != "100"
+        assert data["runs_strict"]["value"] == "U"
+        assert "worst_exposure" not in data
+
+
+class TestLine:
+    """One line that every agent takes."""
+
+    def test_parts_add_up(self, week: Assessment) -> None:
+        """The counts are those of the verdict."""
+        data = data_of(check_result(week).line)
+        states = ("breach", "unknown", "compliant", "excluded", "unobserved")
+        for state in states:
+            assert data[state]["value"] == str(getattr(week.verdict, state))
+        assert data["breach"]["most"] == str(week.verdict.in_scope)
+
+    @pytest.mark.parametrize("name", ["a|b\nc", "x\x1b[31m" + "y" * 4000, "ab\u202ecd"])
+    def test_hostile_names(self, judge: Judge, name: str) -> None:
+        """No name breaks the line, the performance data, or the limit."""
+        seen = judge([job(name, 0)], [poll(name)], [schedule(name)])
+        line = check_result(seen).line
+        assert line.count("|") == 1
+        assert line.isprintable()
+        assert len(line) <= 1000
+        assert data_of(line)["breach"]["value"] == "1"
+
+    def test_a_long_sentence_is_cut(self, week: Assessment) -> None:
+        """The words are cut, never the data."""
+        said = dataclasses.replace(check_result(week), sentence="x" * 5000)
+        assert len(said.line) == 1000
+        assert said.line.endswith(f"… | {said.performance}")
+
+    def test_nothing_learnt(self, judge: Judge) -> None:
+        """Without an exposure there is none in the data."""
+        quiet = judge([], [poll("a", END - pd.Timedelta(days=1)), poll("a")], [schedule("a")])
+        assert "worst_exposure" not in data_of(check_result(quiet).line)
