@@ -30,7 +30,7 @@ from backupkit.history.export_reader import Export
 from backupkit.history.rows import microseconds_of
 from backupkit.policy import Policy
 from backupkit.settings import Instant
-from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Known, Table, jobs_from
+from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, HistoryView, Table, jobs_from
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -156,7 +156,7 @@ def _assess_partition(uri: str, version: str, setting: EvaluationContext) -> Par
     """Read and assess some appliances; runs on a worker."""
     source = _cached_source(uri, version)
     times = setting.period
-    known = source.known(setting.resolved_policy.index, times)
+    known = source.view(setting.resolved_policy.index, times)
     return assess_appliances(_restrict(as_of(known, times.now), times), setting)
 
 
@@ -169,7 +169,7 @@ class _Source(Protocol):
     def version(self, moment: pd.Timestamp) -> str:
         """Return the digest of the data known at a moment; "" without data."""
 
-    def known(self, appliances: Collection[str], times: Period) -> Known:
+    def view(self, appliances: Collection[str], times: Period) -> HistoryView:
         """Return the data that an assessment of some appliances needs."""
 
 
@@ -210,10 +210,10 @@ class _Database:
         return dict(zip(rows["name"], rows["size"].astype("int64"), strict=True))
 
     def version(self, moment: pd.Timestamp) -> str:
-        return self.history.known(at=moment, appliances=()).version or ""
+        return self.history.view(at=moment, appliances=()).version or ""
 
-    def known(self, appliances: Collection[str], times: Period) -> Known:
-        return self.history.known(
+    def view(self, appliances: Collection[str], times: Period) -> HistoryView:
+        return self.history.view(
             at=times.now, appliances=appliances, start=times.start, end=times.end, now=times.now
         )
 
@@ -239,13 +239,13 @@ class _Files:
         digests = entries.filter(pc.and_(is_addition, until))["digest"].to_pylist()
         return str(digests[-1]) if digests else ""
 
-    def known(self, appliances: Collection[str], times: Period) -> Known:
+    def view(self, appliances: Collection[str], times: Period) -> HistoryView:
         past = (self.export.manifest.latest_at or 0) > microseconds_of(times.now)
         polls = _SelectedRows(self.export, POLLS, appliances, _until("polled_at", times.now))
         plans = self.export.read(
             "schedules", appliances=appliances, wanted=_until("seen_at", times.now)
         )
-        known = Known(JOBS.empty(), polls.narrow, SCHEDULES.from_arrow(plans))
+        known = HistoryView(JOBS.empty(), polls.narrow, SCHEDULES.from_arrow(plans))
         if past:
             wanted = _until("observed_at", times.now)
             rows = self.export.read("observations", appliances=appliances, wanted=wanted)
@@ -258,7 +258,7 @@ class _Files:
         return replace(known, polls=polls.full_rows(known.polls[_ROW]))
 
 
-def _restrict(known: Known, times: Period) -> Known:
+def _restrict(known: HistoryView, times: Period) -> HistoryView:
     return analysis.restrict_to_period(known, start=times.start, end=times.end, now=times.now)
 
 

@@ -89,7 +89,7 @@ KEPT: Final[Mapping[str, Frame]] = {
     ),
     "TOTALS": Frame(
         "one appliance with a job or a poll. The counts cover the whole history",
-        "`History.known(start=, end=, now=).totals`",
+        "`History.view(start=, end=, now=).totals`",
         "`appliance`",
     ),
 }

@@ -15,7 +15,7 @@ import pandas as pd
 
 from backupkit.errors import HistoryError
 from backupkit.history import History
-from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Known
+from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, HistoryView
 
 ENDED = 5
 """Jobs that each round adds; one more runs on and on, and is observed again by each round."""
@@ -171,7 +171,7 @@ def read_on_and_on(  # pragma: no cover # in other processes
     history, found = History(target), Acknowledged(notes)
     while True:
         try:
-            found.add("read", check_consistent(history.known()))
+            found.add("read", check_consistent(history.view()))
             found.add("counted", count_rounds(history))
         except HistoryError:
             if not patient:
@@ -194,7 +194,7 @@ def whole_rounds(history: History, size: int = ENDED) -> Rounds:
     ]
     observed = zip(rounds["observations"], kept["observations"]["job_id"], strict=True)
     assert sorted((*key[:1], job, key[1]) for key, job in observed) == sorted(expected)
-    check_consistent(Known(history.jobs(), kept["polls"], kept["schedules"]), size)
+    check_consistent(HistoryView(history.jobs(), kept["polls"], kept["schedules"]), size)
     ledger = history.sql("SELECT kind, observations, polls, schedules FROM appends")
     summed = ledger[["observations", "polls", "schedules"]].sum().to_list()
     assert summed == [len(expected), len(there), len(there)]
@@ -204,7 +204,7 @@ def whole_rounds(history: History, size: int = ENDED) -> Rounds:
     return {(str(name), int(number)) for name, number in there}
 
 
-def check_consistent(known: Known, size: int = ENDED) -> int:
+def check_consistent(known: HistoryView, size: int = ENDED) -> int:
     """Check that polls, schedules and jobs tell of the same rounds; return how many."""
     JOBS.check(known.jobs)
     for name, polls in known.polls.groupby("appliance"):

@@ -354,7 +354,7 @@ class TestFrames:
         assert_kept(POLLS, snapshot.polls)
         assert_kept(ERRORS, snapshot.errors)
         assert_kept(JOBS, snapshot.jobs)
-        assert "vc-1" in snapshot.remembered()
+        assert "vc-1" in snapshot.sync_state()
 
     def test_every_sample(self, flavour: Flavour) -> None:
         """So do the good answers, each of which is taken for something."""

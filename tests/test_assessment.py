@@ -774,17 +774,17 @@ class TestPeriod:
             replace(known, jobs=known.polls).judge(EXACT)
 
 
-class Remembered:
+class RecordingHistory:
     """A history: it tells what it was asked for."""
 
     def __init__(self, known: Known) -> None:
         self._known = known
         self.asked: list[object] = []
 
-    def known(self, **asked: object) -> t.Known:
+    def view(self, **asked: object) -> t.HistoryView:
         """Give what is known."""
         self.asked.append(asked)
-        return t.Known(self._known.jobs, self._known.polls, self._known.schedules)
+        return t.HistoryView(self._known.jobs, self._known.polls, self._known.schedules)
 
 
 class TestEvaluate:
@@ -792,7 +792,7 @@ class TestEvaluate:
 
     def test_history_at_an_instant(self) -> None:
         """With `now` the history is asked for what was known then; the period is 30 days."""
-        history = Remembered(known_of(BY_NAME["ex01"]))
+        history = RecordingHistory(known_of(BY_NAME["ex01"]))
         a = evaluate(history, EXACT, now=END)
         assert history.asked == [
             {"at": pd.Timestamp(END), "start": a.start, "end": a.end, "now": a.now}
@@ -805,7 +805,7 @@ class TestEvaluate:
 
     def test_history_now(self) -> None:
         """Without `now` it is asked for everything, and the period ends at the present."""
-        history = Remembered(known_of(BY_NAME["ex01"]))
+        history = RecordingHistory(known_of(BY_NAME["ex01"]))
         before = pd.Timestamp.now("UTC")
         a = evaluate(history, EXACT)
         assert history.asked == [{"at": None, "start": a.start, "end": a.end, "now": a.now}]

@@ -187,7 +187,7 @@ class TestReadBesideOthers:
 
     def test_known(self, beside: Beside) -> None:
         """What belongs together is of one moment."""
-        known = check_consistent(beside.history.known())
+        known = check_consistent(beside.history.view())
         assert 1 <= known < beside.rounds
 
     def test_evaluated(self, beside: Beside) -> None:
@@ -230,7 +230,7 @@ class TestSameProcess:
 
         def read() -> int:
             for number in count(1):
-                check_consistent(history.known())
+                check_consistent(history.view())
                 count_rounds(history)
                 history.known_jobs("vc-a", [RUNNING])
                 if done.is_set():

@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from backupkit.client import Limits
 from backupkit.doctor import doctor
 from backupkit.doctor.connectivity import _issuer, _names, _trust_reason
-from backupkit.doctor.finding import bracketed, span
+from backupkit.doctor.findings import bracketed, span
 from backupkit.fleet import Appliance, PasswordSource
 from backupkit.simulator.appliance import PASSWORD
 from backupkit.tables import CHECKS

@@ -21,7 +21,7 @@ from backupkit.assessment.merge import merge_assessments
 from backupkit.assessment.partial import assess_appliances
 from backupkit.errors import TableError
 from backupkit.policy import Exclusion, Member, Policy
-from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, Known, evidence
+from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, HistoryView, evidence
 
 EXAMPLES = 20
 APPLIANCES = 25
@@ -55,7 +55,7 @@ TEXTS = ["Disk full on host 7.", "Log-in to nas-1 refused.", ""]
 class Case:
     """A made-up fleet, and the period to judge it over."""
 
-    known: Known
+    known: HistoryView
     policy: Policy
     times: Period
     as_if: bool
@@ -70,7 +70,7 @@ class Case:
             [assess_appliances(known, setting)], setting, version=data_fingerprint(known.polls)
         )
 
-    def needed(self, known: Known) -> Known:
+    def needed(self, known: HistoryView) -> HistoryView:
         """Restrict what is known to the period."""
         times = self.times
         return restrict_to_period(known, start=times.start, end=times.end, now=times.now)
@@ -223,7 +223,7 @@ def some_case(random: Random) -> Case:
     for rows in jobs.values():  # and something at the very instants
         for row in random.sample(rows, min(len(rows), random.choice([0, 0, 4]))):
             row[random.choice(["start_time", "end_time", "last_seen_at"])] = random.choice(edges)
-    known = Known(
+    known = HistoryView(
         frame_of(JOBS, [row for rows in jobs.values() for row in rows]),
         frame_of(POLLS, [row for name in names for row in some_polls(random, name, times)]),
         frame_of(SCHEDULES, plans),
@@ -238,7 +238,7 @@ def frame_of(table: Any, rows: list[dict[str, Any]]) -> pd.DataFrame:  # noqa: A
     return frame
 
 
-def more_than(least: Known, known: Known, random: np.random.Generator) -> Known:
+def more_than(least: HistoryView, known: HistoryView, random: np.random.Generator) -> HistoryView:
     """Add to the needed jobs and polls some of the others, as a source that reads too much."""
 
     def some(few: pd.DataFrame, every: pd.DataFrame, key: list[str]) -> pd.DataFrame:
@@ -257,10 +257,10 @@ def more_than(least: Known, known: Known, random: np.random.Generator) -> Known:
 class Source:
     """A history that gives what it was given."""
 
-    def __init__(self, told: Known) -> None:
+    def __init__(self, told: HistoryView) -> None:
         self.told = told
 
-    def known(self, **_asked: object) -> Known:
+    def view(self, **_asked: object) -> HistoryView:
         """Return it, whatever the period."""
         return self.told
 
@@ -341,9 +341,9 @@ class TestRestricted:
 
     def needed(
         self, jobs: list[dict[str, Any]], polls: list[dict[str, Any]] | None = None
-    ) -> Known:
+    ) -> HistoryView:
         """Restrict jobs and polls to the last week."""
-        known = Known(frame_of(JOBS, jobs), frame_of(POLLS, polls or []), SCHEDULES.empty())
+        known = HistoryView(frame_of(JOBS, jobs), frame_of(POLLS, polls or []), SCHEDULES.empty())
         times = self.TIMES
         return restrict_to_period(
             as_of(known, times.now), start=times.start, end=times.end, now=times.now
@@ -427,7 +427,7 @@ class TestTold:
 
     POLL: ClassVar = {"appliance": "a", "polled_at": END - DAY, "ok": True}
 
-    def told(self, **more: Any) -> Known:  # noqa: ANN401 # any part
+    def told(self, **more: Any) -> HistoryView:  # noqa: ANN401 # any part
         """Return a week of an appliance, with totals of years."""
         columns: dict[str, list[Any]] = {
             "appliance": ["a", "b"],
@@ -436,7 +436,7 @@ class TestTold:
         }
         columns |= {"jobs": [900, 0], "oldest_start": [END - 900 * DAY, None]}
         columns |= {"sized_jobs": [800, 0], "sized_bytes": [8_000, None]}
-        return Known(
+        return HistoryView(
             frame_of(JOBS, nightly("a", 5, "success")),
             frame_of(POLLS, [self.POLL]),
             SCHEDULES.empty(),

@@ -14,7 +14,7 @@ from backupkit.tables import (
     POLLS,
     SCHEDULES,
     jobs_from,
-    remembered_from,
+    sync_state_from,
 )
 from tests.builders import MESSAGE, at, job, rows, snapshot
 from tests.conftest import Place
@@ -90,10 +90,10 @@ def test_any_sequence(place: Place, made: list[SimpleNamespace], data: st.DataOb
             history._append(one, keep_all=keep_all)
             assert_folded(history)
             assert history._append(one, keep_all=keep_all).observations == 0
-        remembered = history.remembered()
-        expected = remembered_from(history.observations(), history.polls())
+        sync_state = history.sync_state()
+        expected = sync_state_from(history.observations(), history.polls())
         for name in expected:
-            assert remembered[name] == expected[name]
+            assert sync_state[name] == expected[name]
         step = data.draw(st.sampled_from(["prune", "forget", "none"]))
         if step == "prune":
             history.prune(at(data.draw(MINUTES)))

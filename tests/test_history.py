@@ -16,7 +16,7 @@ from pandas.testing import assert_frame_equal
 
 from backupkit.errors import HistoryError, SettingsError, TableError
 from backupkit.history import AppendResult, History
-from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Table, remembered_from
+from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Table, sync_state_from
 from tests.builders import FIRST, MESSAGE, SECOND, at, job, rows, snapshot
 from tests.conftest import Place
 
@@ -55,7 +55,7 @@ class TestOpen:
         assert_frame_equal(history.polls(), POLLS.empty())
         assert_frame_equal(history.schedules(), SCHEDULES.empty())
         assert_frame_equal(history.jobs(), JOBS.empty())
-        assert history.remembered() == {}
+        assert history.sync_state() == {}
         assert history.facts()["Kept"] == "nothing yet"
         assert history.head == ""
         assert history.verify().empty
@@ -202,7 +202,7 @@ class TestAppend:
         )
         assert history.jobs(appliances=["vc-1"])["vanished_at"].to_list() == [at(2)]
         assert history.jobs(appliances=["vc-1"])["outcome"].to_list() == ["success"]
-        assert history.remembered()["vc-1"].listed == frozenset()
+        assert history.sync_state()["vc-1"].listed == frozenset()
         assert history.append(snapshot(3, gone | {"messages": None})) == AppendResult(polls=2)
         assert history.append(snapshot(4, job("vc-1", "1", "SUCCEEDED"))).changed == 1
         assert history.jobs(appliances=["vc-1"])["vanished_at"].isna().all()
@@ -358,8 +358,8 @@ class TestRead:
                 observations=OBSERVATIONS.empty(), polls=polls, schedules=SCHEDULES.empty()
             )
         )
-        told = history.remembered()
-        assert told == remembered_from(history.observations(), history.polls())
+        told = history.sync_state()
+        assert told == sync_state_from(history.observations(), history.polls())
         assert told["vc-1"].finished == {"1"}
         assert told["vc-1"].api == "api"
 
@@ -382,11 +382,11 @@ class TestRead:
     def test_known(self, history: History) -> None:
         """What belongs together comes together."""
         history.append(SECOND)
-        known = history.known()
+        known = history.view()
         assert_frame_equal(known.jobs, history.jobs())
         assert_frame_equal(known.polls, history.polls())
         assert_frame_equal(known.schedules, history.schedules())
-        then = history.known(at=at(1), appliances=["vc-2"])
+        then = history.view(at=at(1), appliances=["vc-2"])
         assert then.jobs["progress"].to_list() == [10]
         assert len(then.polls) == len(then.schedules) == 1
 
@@ -706,7 +706,7 @@ class TestAtOnce:
         def read() -> None:
             reader = History(target, create=False)
             while not stop.is_set():
-                known = reader.known()
+                known = reader.view()
                 by = known.jobs.groupby("appliance").size() if len(known.jobs) else pd.Series([0])
                 if set(by) - {len(known.polls) // 2}:
                     problems.append(  # pragma: no cover # only where it fails

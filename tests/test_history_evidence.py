@@ -51,7 +51,7 @@ def kept(case: Case, target: Path | str) -> History:
 
 def by_everything(history: History, case: Case) -> Assessment:
     """Judge by all frames."""
-    known, times = history.known(), case.times
+    known, times = history.view(), case.times
     return evaluate_frames(
         known.jobs,
         known.polls,
@@ -113,10 +113,10 @@ def test_reads_little(tmp_path: Path) -> None:
         jobs.assign(observed_at=jobs["end_time"], status="SUCCEEDED", state="SUCCEEDED")
     )
     history = History(tmp_path / "history.db")
-    empty = history.known()
+    empty = history.view()
     history.append(SimpleNamespace(observations=seen, polls=empty.polls, schedules=empty.schedules))
     now = nights.iloc[-1] + pd.Timedelta(hours=6)
-    known = history.known(start=now - pd.Timedelta(days=7), end=now, now=now)
+    known = history.view(start=now - pd.Timedelta(days=7), end=now, now=now)
     assert known.totals is not None
     assert len(known.jobs) < 200
     assert known.totals[["jobs", "sized_bytes"]].to_numpy().tolist() == [[1_000, 7_000]]

@@ -114,7 +114,7 @@ class TestForget:
         for one in (history, History(history.uri)):
             assert_frame_equal(one.observations(), before)
             assert len(one.jobs()) == 4
-            assert set(one.remembered()) == {"vc-1"}
+            assert set(one.sync_state()) == {"vc-1"}
         assert "9 rows: rows of one appliance" in history.facts().values()
         assert history.verify().empty
         assert "o'hara" not in str(raw.dump(history.uri))

@@ -446,7 +446,7 @@ class TestHistory:
         folder = save("vc-1/z.json", "Etc/UTC")
         history = History(tmp_path / "history.db")
         history.append(read(folder))
-        memory = history.remembered()["vc-1"]
+        memory = history.sync_state()["vc-1"]
         assert memory.listed == {"a", "b"}
         assert memory.finished == {"a"}
         assert (memory.api, memory.timezone) == ("api", "Etc/UTC")

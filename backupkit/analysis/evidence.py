@@ -22,7 +22,7 @@ from backupkit.analysis.coverage import (
 )
 from backupkit.analysis.schedules import current_schedules
 from backupkit.analysis.totals import totals_of
-from backupkit.tables import Known
+from backupkit.tables import HistoryView
 from backupkit.tables.evidence import (
     BASELINE_RUNS,
     DUPLICATE_JOBS,
@@ -49,13 +49,13 @@ _COLUMNS: Final = (
 
 
 def restrict_to_period(
-    data: Known, *, start: pd.Timestamp, end: pd.Timestamp, now: pd.Timestamp
-) -> Known:
+    data: HistoryView, *, start: pd.Timestamp, end: pd.Timestamp, now: pd.Timestamp
+) -> HistoryView:
     """Drop the jobs and polls that no figure of a period needs.
 
     Parameters
     ----------
-    data : Known
+    data : HistoryView
         The data known at `now`, each job once: complete, or at least what this function keeps.
     start, end : Timestamp
         The period, half-open.
@@ -64,7 +64,7 @@ def restrict_to_period(
 
     Returns
     -------
-    Known
+    HistoryView
         Fewer jobs and polls, the same schedules, and the totals over all jobs and polls.
 
     Notes
@@ -175,7 +175,7 @@ class _SortedTimes:
 
 
 def _needed_jobs(
-    data: Known,
+    data: HistoryView,
     skew: pd.Series,
     totals: pd.DataFrame,
     *,

@@ -13,7 +13,7 @@ from backupkit.analysis.feasibility import (
 )
 from backupkit.analysis.lint_schedule import VAMI, Finding, Findings, schedule_findings
 from backupkit.analysis.target_load import target_of
-from backupkit.policy.wording import format_duration
+from backupkit.policy.format import format_duration
 from backupkit.tables import LINT
 
 __all__ = ["MIN_SIMULTANEOUS_STARTS", "lint"]

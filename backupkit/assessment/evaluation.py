@@ -13,7 +13,7 @@ from backupkit.assessment.partial import assess_appliances
 from backupkit.assessment.result import Assessment
 from backupkit.policy import Policy
 from backupkit.settings import Instant
-from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, Known
+from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, HistoryView
 
 __all__ = ["appliances_in", "as_of", "evaluate", "evaluate_frames"]
 
@@ -24,14 +24,14 @@ class _History(Protocol):
     With a period, it may leave out what `backupkit.analysis.restrict_to_period` drops.
     """
 
-    def known(
+    def view(
         self,
         *,
         at: Instant | None = None,
         start: Instant | None = None,
         end: Instant | None = None,
         now: Instant | None = None,
-    ) -> Known: ...
+    ) -> HistoryView: ...
 
 
 class _Snapshot(Protocol):
@@ -86,12 +86,12 @@ def evaluate(
     """
     period = Period.from_options(start=start, end=end, now=now, last=last)
     at = None if now is None else period.now
-    if hasattr(source, "known"):
-        data = source.known(at=at, start=period.start, end=period.end, now=period.now)
-    elif isinstance(source, Known):
+    if hasattr(source, "view"):
+        data = source.view(at=at, start=period.start, end=period.end, now=period.now)
+    elif isinstance(source, HistoryView):
         data = source
     else:
-        data = Known(source.jobs, source.polls, source.schedules)
+        data = HistoryView(source.jobs, source.polls, source.schedules)
     return _evaluate(data, policy, period, as_if=as_if)
 
 
@@ -145,10 +145,10 @@ def evaluate_frames(
     .. [1] docs/sla.md, sections 3 to 6.
     """
     period = Period.validated(start=start, end=end, now=now)
-    return _evaluate(Known(jobs, polls, schedules), policy, period, as_if=as_if)
+    return _evaluate(HistoryView(jobs, polls, schedules), policy, period, as_if=as_if)
 
 
-def _evaluate(data: Known, policy: Policy, period: Period, *, as_if: bool) -> Assessment:
+def _evaluate(data: HistoryView, policy: Policy, period: Period, *, as_if: bool) -> Assessment:
     """Evaluate a period from the rows that its figures need."""
     data = as_of(data, period.now)
     version = analysis.data_fingerprint(data.polls) if data.version is None else data.version
@@ -157,12 +157,12 @@ def _evaluate(data: Known, policy: Policy, period: Period, *, as_if: bool) -> As
     return merge_assessments([assess_appliances(needed, context)], context, version=version)
 
 
-def appliances_in(data: Known) -> set[str]:
+def appliances_in(data: HistoryView) -> set[str]:
     """Return the names of the appliances in the data.
 
     Parameters
     ----------
-    data : Known
+    data : HistoryView
         The data.
     """
     frames = (data.jobs, data.polls, data.schedules)
@@ -170,12 +170,12 @@ def appliances_in(data: Known) -> set[str]:
     return names if data.totals is None else names.union(data.totals.index)
 
 
-def as_of(data: Known, moment: pd.Timestamp) -> Known:
+def as_of(data: HistoryView, moment: pd.Timestamp) -> HistoryView:
     """Return the data known at a moment, each job once.
 
     Parameters
     ----------
-    data : Known
+    data : HistoryView
         Frames in any order; not changed. Totals, if present, must be those of the moment.
     moment : Timestamp
         The moment.

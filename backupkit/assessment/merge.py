@@ -26,7 +26,7 @@ def merge_assessments(
     context : EvaluationContext
         The context of the whole fleet.
     version : str
-        The version of the data; see `backupkit.tables.Known`.
+        The version of the data; see `backupkit.tables.HistoryView`.
 
     Returns
     -------

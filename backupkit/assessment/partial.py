@@ -11,7 +11,7 @@ from backupkit.analysis.arrays import instant, to_codes, utc
 from backupkit.assessment.context import EvaluationContext, Period, Revisions
 from backupkit.assessment.states import current_failures, exposure_at_end, without_schedule_api
 from backupkit.policy import Policy
-from backupkit.tables import ASSESSED_JOBS, JOBS, SCHEDULES, SLOTS, Known
+from backupkit.tables import ASSESSED_JOBS, JOBS, SCHEDULES, SLOTS, HistoryView
 from backupkit.tables.evidence import LATEST_START, RECENT
 
 __all__ = ["PartialAssessment", "assess_appliances"]
@@ -58,12 +58,12 @@ class PartialAssessment:
     recent_jobs: pd.DataFrame
 
 
-def assess_appliances(data: Known, context: EvaluationContext) -> PartialAssessment:
+def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialAssessment:
     """Assess some appliances.
 
     Parameters
     ----------
-    data : Known
+    data : HistoryView
         Their data, each job once: complete, or the result of
         `backupkit.analysis.restrict_to_period`.
     context : EvaluationContext

@@ -8,7 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from backupkit.display import container, paragraph, table
-from backupkit.display.wording import (
+from backupkit.display.format import (
     NO_DATA,
     STATE_LABELS,
     format_duration,

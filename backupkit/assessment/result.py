@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from backupkit.assessment.render import html_of
-from backupkit.display.wording import format_timestamp, ratio
+from backupkit.display.format import format_timestamp, ratio
 from backupkit.policy import Policy
 
 __all__ = ["Assessment", "Verdict"]

@@ -9,6 +9,6 @@ from backupkit.collect.collection import collect
 from backupkit.collect.poll import Strategy
 from backupkit.collect.saved import saved_answers
 from backupkit.collect.snapshot import Snapshot
-from backupkit.collect.watching import watch
+from backupkit.collect.watch_session import watch
 
 __all__ = ["Snapshot", "Strategy", "collect", "saved_answers", "watch"]

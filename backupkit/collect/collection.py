@@ -36,9 +36,9 @@ from backupkit.errors import (
     WorkerError,
 )
 from backupkit.fleet import Appliance, Fleet
-from backupkit.tables import OUTCOMES, Remembered, outcome_of
+from backupkit.tables import OUTCOMES, SyncState, outcome_of
 
-__all__ = ["Memory", "collect", "run_collection"]
+__all__ = ["StateSource", "collect", "run_collection"]
 
 INITIAL_CONCURRENCY: Final = 2
 """Number of concurrent polls at the start of a collection."""
@@ -49,19 +49,19 @@ SHUTDOWN_TIMEOUT: Final = 10.0
 _log = logging.getLogger(__name__)
 
 
-class Memory(Protocol):
+class StateSource(Protocol):
     """Source of earlier results: a `backupkit.History`, or the last `Snapshot`."""
 
-    def remembered(self) -> Mapping[str, Remembered]:
+    def sync_state(self) -> Mapping[str, SyncState]:
         """Return the known state of each appliance."""
         ...
 
 
 @runtime_checkable
-class KeyedMemory(Protocol):
+class IndexedStateSource(Protocol):
     """Source that looks up jobs by key: a `backupkit.History`."""
 
-    def remembered(self, *, ids: bool = True) -> Mapping[str, Remembered]:
+    def sync_state(self, *, ids: bool = True) -> Mapping[str, SyncState]:
         """Return the known state of each appliance, with or without the ids of its jobs."""
         ...
 
@@ -75,7 +75,7 @@ class KeyedMemory(Protocol):
 def collect(
     fleet: Fleet | Iterable[Appliance],
     *,
-    known: Memory | None = None,
+    known: StateSource | None = None,
     strategy: Strategy = "auto",
     executor: Executor | None = None,
     limits: Limits | None = None,
@@ -143,7 +143,7 @@ def collect(
 def run_collection(  # parameters of collect, and a stop event
     appliances: Sequence[Appliance],
     *,
-    known: Memory | None = None,
+    known: StateSource | None = None,
     strategy: Strategy = "auto",
     executor: Executor | None = None,
     limits: Limits | None = None,
@@ -164,11 +164,11 @@ def run_collection(  # parameters of collect, and a stop event
         Result of the polls.
     """
     # an executor's workers cannot query the history: send them all ids
-    keyed = known if executor is None and isinstance(known, KeyedMemory) else None
+    keyed = known if executor is None and isinstance(known, IndexedStateSource) else None
     if keyed is not None:
-        memory = keyed.remembered(ids=False)
+        sync_states = keyed.sync_state(ids=False)
     else:
-        memory = {} if known is None else known.remembered()
+        sync_states = {} if known is None else known.sync_state()
     lookup = None if keyed is None else keyed.known_jobs
     limits = limits or Limits()
     deadline = time.time() + limits.round
@@ -176,7 +176,7 @@ def run_collection(  # parameters of collect, and a stop event
         orders = [
             PollOrder(
                 appliance,
-                memory.get(appliance.name, Remembered()),
+                sync_states.get(appliance.name, SyncState()),
                 strategy,
                 limits,
                 deadline,
@@ -322,14 +322,14 @@ def _result(future: Future[PollResult], order: PollOrder, *, stopping: bool = Fa
 
 def _failed_poll(order: PollOrder, error: ApplianceError) -> PollResult:
     """Return the failed poll of an order without a result."""
-    memory = order.memory
+    state = order.state
     now = order.clock or (lambda: datetime.now(UTC))
     result = PollResult(
         order.appliance.name,
         now(),
-        version=memory.version,
-        timezone=memory.timezone,
-        details=memory.details,
+        version=state.version,
+        timezone=state.timezone,
+        details=state.details,
     )
     result.failed(error)
     return result

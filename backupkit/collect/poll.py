@@ -24,7 +24,7 @@ from backupkit.errors import (
     one_line,
 )
 from backupkit.fleet import Appliance
-from backupkit.tables import Remembered
+from backupkit.tables import SyncState
 
 __all__ = ["PollOrder", "PollResult", "Strategy", "poll"]
 
@@ -53,7 +53,7 @@ class PollOrder:
     ----------
     appliance : Appliance
         Appliance to poll, with the source of its password.
-    memory : Remembered
+    state : SyncState
         Known state from earlier collections.
     strategy : {"auto", "job"}
         Whether to read details if available, or each job alone.
@@ -68,7 +68,7 @@ class PollOrder:
     """
 
     appliance: Appliance
-    memory: Remembered
+    state: SyncState
     strategy: Strategy
     limits: Limits
     deadline: float
@@ -120,15 +120,15 @@ class PollResult:
 
 def poll(order: PollOrder) -> PollResult:
     """Poll one appliance; errors become part of the result."""
-    state = LOCAL_STATES.get(order.state_key, NO_STATE)
-    appliance, memory = order.appliance, order.memory
+    local = LOCAL_STATES.get(order.state_key, NO_STATE)
+    appliance, state = order.appliance, order.state
     now = order.clock or (lambda: datetime.now(UTC))
     result = PollResult(
         appliance.name,
         now(),
-        version=memory.version,
-        timezone=memory.timezone,
-        details=_has_details(memory),
+        version=state.version,
+        timezone=state.timezone,
+        details=_has_details(state),
     )
     started = time.perf_counter()
     client: ApplianceClient | None = None
@@ -141,11 +141,11 @@ def poll(order: PollOrder) -> PollResult:
             )
         client = ApplianceClient(
             appliance,
-            state.password_of(appliance),
+            local.password_of(appliance),
             limits=order.limits,
-            flavour=wire.Flavour(memory.api) if memory.api else None,
+            flavour=wire.Flavour(state.api) if state.api else None,
             deadline=time.monotonic() + left,
-            stop=state.stop,
+            stop=local.stop,
             clock=order.clock,
         )
         with client:
@@ -160,19 +160,19 @@ def poll(order: PollOrder) -> PollResult:
     return result
 
 
-def _has_details(memory: Remembered) -> bool | None:
+def _has_details(state: SyncState) -> bool | None:
     """Return whether the appliance has details; None if unknown.
 
     An earlier 404 is trusted only for 6.5: other versions send it while services start.
     """
-    absent = memory.details is False and (memory.version or "").startswith(VERSION_WITHOUT_DETAILS)
-    return memory.details or (False if absent else None)
+    absent = state.details is False and (state.version or "").startswith(VERSION_WITHOUT_DETAILS)
+    return state.details or (False if absent else None)
 
 
 def _read(client: ApplianceClient, result: PollResult, order: PollOrder) -> None:
     """Read the new jobs and the schedules of one appliance."""
-    memory = order.memory
-    first = order.strategy == "auto" and memory.version is None and not memory.jobs
+    state = order.state
+    first = order.strategy == "auto" and state.version is None and not state.jobs
     if first and _read_everything(client, result, order):
         _read_system_info(client, result)
     else:
@@ -181,20 +181,20 @@ def _read(client: ApplianceClient, result: PollResult, order: PollOrder) -> None
         lookup = LOCAL_STATES.get(order.state_key, NO_STATE).known_jobs
         if lookup is not None:
             listed_before, finished = lookup(result.appliance, listed)
-            memory = replace(memory, listed=listed_before, finished=finished)
-        all_known = memory.finished.issuperset(listed)  # the usual case: nothing to compare
-        if not all_known or len(listed) < len(memory.listed):
-            result.vanished = sorted(memory.listed.difference(listed))
-        if memory.version is None or not (all_known or memory.listed.issuperset(listed)):
+            state = replace(state, listed=listed_before, finished=finished)
+        all_known = state.finished.issuperset(listed)  # the usual case: nothing to compare
+        if not all_known or len(listed) < len(state.listed):
+            result.vanished = sorted(state.listed.difference(listed))
+        if state.version is None or not (all_known or state.listed.issuperset(listed)):
             _read_system_info(client, result)
-            if result.version != memory.version and not first:
+            if result.version != state.version and not first:
                 result.details = None  # upgraded: detect again
-        wanted = [] if all_known else [job_id for job_id in listed if job_id not in memory.finished]
+        wanted = [] if all_known else [job_id for job_id in listed if job_id not in state.finished]
         single_request = len(wanted) in (0, len(listed)) or len(wanted) > READ_ALL_ABOVE
         id_batches = [(), wanted] if single_request and not first else [wanted]
         _read_jobs(client, result, wanted, id_batches=id_batches, order=order)
         if wanted and not (
-            result.jobs or memory.finished or any(job_id for *_, job_id in result.item_errors)
+            result.jobs or state.finished or any(job_id for *_, job_id in result.item_errors)
         ):
             raise NotFoundError(
                 f"{client.appliance.host} lists {len(wanted)} jobs, and does not have one of them. "

@@ -28,7 +28,7 @@ from typing import Final
 
 from backupkit import wire
 from backupkit.client import Limits
-from backupkit.collect.collection import Memory
+from backupkit.collect.collection import StateSource
 from backupkit.collect.poll import PollResult
 from backupkit.collect.saved_files import (
     EXAMPLE,
@@ -42,7 +42,7 @@ from backupkit.collect.saved_files import (
 from backupkit.collect.snapshot import ErrorRow, Snapshot, errors_of, snapshot_of
 from backupkit.errors import BackupkitError, NotFoundError, PayloadError, SettingsError, one_line
 from backupkit.settings import Instant, time_zone
-from backupkit.tables import ENDED, Remembered
+from backupkit.tables import ENDED, SyncState
 from backupkit.wire import Kind
 
 __all__ = ["saved_answers"]
@@ -54,7 +54,7 @@ def saved_answers(
     folder: str | Path,
     *,
     observed_at: Instant | None = None,
-    known: Memory | None = None,
+    known: StateSource | None = None,
     limits: Limits | None = None,
     clock: Callable[[], datetime] | None = None,
 ) -> Snapshot:
@@ -111,12 +111,12 @@ def saved_answers(
     """
     now = clock() if clock else datetime.now(UTC)
     files, error_rows = find_files(Path(folder), observed_at=observed_at, now=now)
-    memory = {} if known is None else known.remembered()
+    state = {} if known is None else known.sync_state()
     max_size = (limits or Limits()).body
     results: list[PollResult] = []
     for name, appliance_files in groupby(files, key=attrgetter("appliance")):
         results += _poll_results(
-            name, appliance_files, memory.get(name, Remembered()), max_size, error_rows
+            name, appliance_files, state.get(name, SyncState()), max_size, error_rows
         )
     if not results:
         raise SettingsError(_nothing_usable(folder, error_rows))
@@ -197,7 +197,7 @@ class _PollFiles:
 def _poll_results(
     appliance: str,
     files: Iterable[SavedFile],
-    memory: Remembered,
+    state: SyncState,
     max_size: int,
     error_rows: list[ErrorRow],
 ) -> list[PollResult]:
@@ -209,9 +209,9 @@ def _poll_results(
         result = PollResult(
             appliance,
             moment,
-            version=memory.version,
-            timezone=memory.timezone,
-            details=memory.details,
+            version=state.version,
+            timezone=state.timezone,
+            details=state.details,
             requests=None,
             elapsed=None,
         )
@@ -222,11 +222,11 @@ def _poll_results(
             except BackupkitError as error:
                 error_rows.append(error_row(appliance, file.where, error))
         if poll.flavours:
-            missing = _missing(poll, memory)
+            missing = _missing(poll, state)
             result.complete = not missing
             result.jobs = [job for key, job in poll.jobs.items() if seen_jobs.get(key) != job]
             seen_jobs |= poll.jobs
-            memory = _merge_state(poll, memory)
+            state = _merge_state(poll, state)
             results.append(result)
     if results and not any(result.complete for result in results):
         partial = NotFoundError(f"All is kept, but no visit shows the appliance whole: {missing}.")
@@ -248,11 +248,11 @@ def _group_by_poll(files: Iterable[SavedFile]) -> list[tuple[datetime, list[Save
     return sorted(polls.items())
 
 
-def _missing(poll: _PollFiles, memory: Remembered) -> str:
+def _missing(poll: _PollFiles, state: SyncState) -> str:
     """Return what a complete poll of the job list lacks; "" if nothing."""
     if poll.listed is None:
         return "the job list is missing (GET recovery/backup/job, as job.json)"
-    missing = sorted(poll.listed - poll.jobs.keys() - memory.finished)
+    missing = sorted(poll.listed - poll.jobs.keys() - state.finished)
     if not missing:
         return ""
     return (
@@ -261,20 +261,20 @@ def _missing(poll: _PollFiles, memory: Remembered) -> str:
     )
 
 
-def _merge_state(poll: _PollFiles, memory: Remembered) -> Remembered:
+def _merge_state(poll: _PollFiles, state: SyncState) -> SyncState:
     """Complete a poll with the state before it, and return the state after it."""
     result, jobs = poll.result, poll.jobs
-    listed = memory.listed | jobs.keys()
+    listed = state.listed | jobs.keys()
     if poll.listed is not None:
         result.jobs_listed = len(poll.listed)
         listed = frozenset(poll.listed | jobs.keys())
-        result.vanished = sorted(memory.listed - listed)
+        result.vanished = sorted(state.listed - listed)
     if len(poll.flavours) == 1:  # with both, the next collection detects it
         [result.flavour] = poll.flavours
     ended = {key for key, job in jobs.items() if job.status in ENDED}
-    return Remembered(
+    return SyncState(
         listed=listed,
-        finished=(memory.finished | ended) & listed,
+        finished=(state.finished | ended) & listed,
         details=result.details,
         version=result.version,
         timezone=result.timezone,

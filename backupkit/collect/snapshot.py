@@ -18,9 +18,9 @@ from backupkit.tables import (
     OBSERVATIONS,
     POLLS,
     SCHEDULES,
-    Remembered,
+    SyncState,
     jobs_from,
-    remembered_from,
+    sync_state_from,
 )
 
 __all__ = [
@@ -77,9 +77,9 @@ class Snapshot:
         """Jobs that were read, as rows of `backupkit.tables.JOBS`."""
         return jobs_from(self.observations)
 
-    def remembered(self) -> dict[str, Remembered]:
+    def sync_state(self) -> dict[str, SyncState]:
         """Return the known state of each appliance, for the next `collect`."""
-        return remembered_from(self.observations, self.polls)
+        return sync_state_from(self.observations, self.polls)
 
     def __repr__(self) -> str:
         good = self.polls["ok"].fillna(value=False).astype("bool")

@@ -7,7 +7,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from backupkit.display.wording import without_user
+from backupkit.display.format import without_user
 from backupkit.errors import one_line
 
 __all__ = ["container", "key_value_table", "paragraph", "style_sheet", "table"]

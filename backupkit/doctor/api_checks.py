@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from backupkit.doctor.finding import CheckContext, Finding, failure, span
+from backupkit.doctor.findings import CheckContext, Finding, failure, span
 from backupkit.errors import (
     NotFoundError,
     PayloadError,

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from backupkit.client import Limits
 from backupkit.doctor import api_checks, connectivity
-from backupkit.doctor.finding import CheckContext, Finding, TypedPasswords, failure
+from backupkit.doctor.findings import CheckContext, Finding, TypedPasswords, failure
 from backupkit.errors import (
     BackupkitError,
     CredentialError,

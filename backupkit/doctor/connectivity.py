@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 from backupkit.client import ApplianceClient
 from backupkit.client.connection_errors import connection_error
 from backupkit.client.trust import tls_options
-from backupkit.doctor.finding import CheckContext, Finding, bracketed, failure, span
+from backupkit.doctor.findings import CheckContext, Finding, bracketed, failure, span
 from backupkit.errors import (
     CredentialError,
     one_line,

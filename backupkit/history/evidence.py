@@ -25,7 +25,7 @@ from backupkit.history.queries import (
 )
 from backupkit.history.rows import select, to_frame
 from backupkit.history.schema import JOB_SECOND, JOB_TIME, OUTCOME_IDS
-from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, Known
+from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, HistoryView
 from backupkit.tables.evidence import (
     BASELINE_RUNS,
     CADENCE_FLOOR,
@@ -56,7 +56,7 @@ _ALWAYS: Final = np.iinfo(np.int64).min // 2  # before all times
 _NEVER: Final = np.iinfo(np.int64).max
 
 
-def read_evidence(reader: Reader, wanted: Filter, *, start: int, end: int, now: int) -> Known:
+def read_evidence(reader: Reader, wanted: Filter, *, start: int, end: int, now: int) -> HistoryView:
     """Read what an evaluation of a period needs.
 
     Parameters
@@ -70,14 +70,14 @@ def read_evidence(reader: Reader, wanted: Filter, *, start: int, end: int, now: 
 
     Returns
     -------
-    Known
+    HistoryView
         With the totals of everything; without, if it had to be read as of an earlier moment.
     """
     moment = now if wanted.at is None else wanted.at
     version = head_at(reader, moment) or None
     if has_newer(reader, moment):
         past = Filter(at=moment, appliances=wanted.appliances)
-        return Known(
+        return HistoryView(
             read_jobs(reader, past),
             read_table(reader, POLLS, past),
             read_table(reader, SCHEDULES, past),
@@ -88,7 +88,7 @@ def read_evidence(reader: Reader, wanted: Filter, *, start: int, end: int, now: 
     appliances = _totals(reader, wanted)
     jobs = _jobs(reader, appliances, _skews(polls), _most_kept(schedules), start=start, end=end)
     totals = TOTALS.conform(appliances.drop(columns="id"))
-    return Known(jobs, polls, schedules, totals, version)
+    return HistoryView(jobs, polls, schedules, totals, version)
 
 
 def _totals(reader: Reader, wanted: Filter) -> pd.DataFrame:

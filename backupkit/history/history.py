@@ -27,7 +27,7 @@ from backupkit.history.queries import (
     read_jobs,
     read_observations,
     read_table,
-    remembered,
+    sync_state,
 )
 from backupkit.history.stats import facts_of
 from backupkit.history.verify import find_problems
@@ -36,8 +36,8 @@ from backupkit.tables import (
     OBSERVATIONS,
     POLLS,
     SCHEDULES,
-    Known,
-    Remembered,
+    HistoryView,
+    SyncState,
     conflicts_in,
 )
 
@@ -174,7 +174,7 @@ class History:
 
         return self._database.write(action)
 
-    def remembered(self, *, ids: bool = True) -> dict[str, Remembered]:
+    def sync_state(self, *, ids: bool = True) -> dict[str, SyncState]:
         """Sum up what is known of each appliance, for the next `backupkit.collect`.
 
         Parameters
@@ -185,7 +185,7 @@ class History:
 
         Returns
         -------
-        dict of str to Remembered
+        dict of str to SyncState
             By appliance.
 
         Raises
@@ -194,7 +194,7 @@ class History:
             If the tables cannot be read.
         """
         with self._database.read() as reader:
-            return remembered(reader, ids=ids)
+            return sync_state(reader, ids=ids)
 
     def known_jobs(
         self, appliance: str, listed: Collection[str]
@@ -332,7 +332,7 @@ class History:
         with self._database.read() as reader:
             return read_table(reader, SCHEDULES, wanted)
 
-    def known(
+    def view(
         self,
         *,
         at: Instant | None = None,
@@ -340,7 +340,7 @@ class History:
         start: Instant | None = None,
         end: Instant | None = None,
         now: Instant | None = None,
-    ) -> Known:
+    ) -> HistoryView:
         """Read what belongs together, whoever appends meanwhile.
 
         Parameters
@@ -362,7 +362,7 @@ class History:
                 period = {"start": start, "end": end, "now": now}
                 moments = {name: microseconds(when, where=name) for name, when in period.items()}
                 return read_evidence(reader, wanted, **moments)
-            return Known(
+            return HistoryView(
                 read_jobs(reader, wanted),
                 read_table(reader, POLLS, wanted),
                 read_table(reader, SCHEDULES, wanted),

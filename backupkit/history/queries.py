@@ -23,11 +23,11 @@ from backupkit.tables import (
     OBSERVATIONS,
     POLLS,
     TERMINAL,
-    Remembered,
+    SyncState,
     Table,
     has_ended,
     jobs_from,
-    poll_facts,
+    newest_api_facts,
 )
 
 __all__ = [
@@ -39,7 +39,7 @@ __all__ = [
     "read_jobs",
     "read_observations",
     "read_table",
-    "remembered",
+    "sync_state",
     "with_durations",
 ]
 
@@ -200,7 +200,7 @@ def head_at(reader: Reader, moment: int | None = None) -> str:
     return str(found[0][0]) if found else ""
 
 
-def remembered(reader: Reader, *, ids: bool) -> dict[str, Remembered]:
+def sync_state(reader: Reader, *, ids: bool) -> dict[str, SyncState]:
     """Return what is known of each appliance for the next collection.
 
     Parameters
@@ -221,7 +221,7 @@ def remembered(reader: Reader, *, ids: bool) -> dict[str, Remembered]:
         "JOIN polls p ON p.appliance_id = w.appliance_id AND p.polled_at = w.polled_at",
         types,
     )
-    facts = poll_facts(to_frame(reader, POLLS, polls, by=["polled_at", "appliance"]))
+    facts = newest_api_facts(to_frame(reader, POLLS, polls, by=["polled_at", "appliance"]))
     counts = dict(
         reader.rows(
             "SELECT name, jobs_listed FROM appliances WHERE jobs > 0 OR polls_ok > 0",
@@ -230,7 +230,7 @@ def remembered(reader: Reader, *, ids: bool) -> dict[str, Remembered]:
     )
     listed, finished = _listed(reader) if ids else ({}, {})
     return {
-        name: Remembered(
+        name: SyncState(
             listed.get(name, frozenset()),
             finished.get(name, frozenset()),
             counts.get(name, 0),

@@ -19,11 +19,11 @@ from backupkit.policy.checks import (
     optional_duration,
     time_of_day,
 )
+from backupkit.policy.format import format_duration
 from backupkit.policy.render import html_of
 from backupkit.policy.resolve import exclusion_frame, plans_of, rules_of
 from backupkit.policy.scope import Exclusion, Member
 from backupkit.policy.times import Plan, Window, moment_of
-from backupkit.policy.wording import format_duration
 
 __all__ = ["Anchor", "Policy", "UnknownMode"]
 

@@ -7,7 +7,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from backupkit.display import container, key_value_table, table
-from backupkit.policy.wording import format_duration
+from backupkit.policy.format import format_duration
 
 if TYPE_CHECKING:
     from backupkit.policy.policy import Policy

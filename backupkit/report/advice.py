@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from backupkit.display.wording import format_timestamp
+from backupkit.display.format import format_timestamp
 
 __all__ = ["for_breach", "for_unreachable"]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from backupkit.assessment import CHANGE_KINDS, Comparison
-from backupkit.display.wording import format_timestamp, sanitise
+from backupkit.display.format import format_timestamp, sanitise
 from backupkit.report.facts import STATE_LABELS, Change, ChangeGroup, Changes, Link
 
 __all__ = ["changes_of", "period_of"]

@@ -7,7 +7,7 @@ import pandas as pd
 from backupkit import plots
 from backupkit.analysis import trend
 from backupkit.assessment import Assessment
-from backupkit.display.wording import day, hours, ratio, sanitise
+from backupkit.display.format import day, hours, ratio, sanitise
 from backupkit.plots.matrix import nights
 from backupkit.plots.style import SLOT_STYLES
 from backupkit.report.facts import Link, Matrix, MatrixBlock, MatrixRow, Trend, TrendDay

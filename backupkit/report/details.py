@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 from backupkit.assessment import Assessment
-from backupkit.display.wording import sanitise
+from backupkit.display.format import sanitise
 from backupkit.policy.render import exclusion_rows, others_of, parameter_texts
 from backupkit.report.days import matrix, trend_of
 from backupkit.report.facts import Details, Link, LintFinding

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from backupkit._version import __version__
 from backupkit.assessment import Assessment
-from backupkit.display.wording import without_user
+from backupkit.display.format import without_user
 from backupkit.report.messages import messages_text
 from backupkit.report.policy_document import policy_document
 from backupkit.tables import (

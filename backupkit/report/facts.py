@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from backupkit.display.wording import STATE_LABELS
+from backupkit.display.format import STATE_LABELS
 
 __all__ = [
     "STATE_LABELS",

@@ -7,7 +7,7 @@ import pandas as pd
 from backupkit import plots
 from backupkit.analysis import target_of
 from backupkit.assessment import Assessment
-from backupkit.display.wording import (
+from backupkit.display.format import (
     NO_DATA,
     format_duration,
     format_number,

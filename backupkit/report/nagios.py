@@ -8,7 +8,7 @@ from typing import Final
 import pandas as pd
 
 from backupkit.assessment import Assessment
-from backupkit.display.wording import ratio, sanitise
+from backupkit.display.format import ratio, sanitise
 from backupkit.tables import STATES
 
 __all__ = ["CheckResult", "check_result"]

@@ -7,7 +7,7 @@ import pandas as pd
 
 from backupkit.assessment import Assessment
 from backupkit.assessment.render import exposure
-from backupkit.display.wording import (
+from backupkit.display.format import (
     NO_DATA,
     format_duration,
     format_relative,

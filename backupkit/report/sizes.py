@@ -8,7 +8,7 @@ from pandas.api.typing import NAType
 
 from backupkit import plots
 from backupkit.assessment import Assessment
-from backupkit.display.wording import format_duration, format_timestamp, ratio, sanitise, size
+from backupkit.display.format import format_duration, format_timestamp, ratio, sanitise, size
 from backupkit.report.facts import Growth, Link, Outlier, Sizes
 from backupkit.report.figures import embed_figure
 

@@ -8,7 +8,7 @@ import pandas as pd
 from backupkit._version import __version__
 from backupkit.assessment import Assessment, Comparison
 from backupkit.assessment.render import HEAD_FIGURES
-from backupkit.display.wording import format_relative, format_timestamp, ratio, sanitise
+from backupkit.display.format import format_relative, format_timestamp, ratio, sanitise
 from backupkit.report import advice
 from backupkit.report.changes import changes_of, period_of
 from backupkit.report.facts import (

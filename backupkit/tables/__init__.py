@@ -38,6 +38,7 @@ from backupkit.tables.frames import (
     STATES,
     TOTALS,
 )
+from backupkit.tables.history_view import HistoryView
 from backupkit.tables.jobs import (
     ENDED,
     LISTED,
@@ -48,9 +49,8 @@ from backupkit.tables.jobs import (
     has_ended,
     outcome_of,
 )
-from backupkit.tables.known import Known
-from backupkit.tables.memory import Remembered, poll_facts, remembered_from
 from backupkit.tables.newest import fold_observations, jobs_from, observations_from
+from backupkit.tables.sync_state import SyncState, newest_api_facts, sync_state_from
 
 __all__ = [
     "ANOMALIES",
@@ -86,8 +86,8 @@ __all__ = [
     "TOTALS",
     "TREND",
     "Column",
-    "Known",
-    "Remembered",
+    "HistoryView",
+    "SyncState",
     "Table",
     "changed_observations",
     "changed_schedules",
@@ -95,8 +95,8 @@ __all__ = [
     "fold_observations",
     "has_ended",
     "jobs_from",
+    "newest_api_facts",
     "observations_from",
     "outcome_of",
-    "poll_facts",
-    "remembered_from",
+    "sync_state_from",
 ]

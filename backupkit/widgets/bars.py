@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from backupkit.collect.snapshot import errors_table
 from backupkit.display import paragraph, table
-from backupkit.display.wording import format_duration
+from backupkit.display.format import format_duration
 from backupkit.errors import one_line
 from backupkit.tables import ERRORS, RUNNING
 

@@ -18,7 +18,7 @@ from backupkit.report.figures import data_uri
 from backupkit.report.files import write_files
 from backupkit.report.page import fragment, render
 from backupkit.settings import Instant
-from backupkit.widgets import rendering
+from backupkit.widgets import view_html
 from backupkit.widgets.explorer_data import ExplorerData, Source
 from backupkit.widgets.figure import FigureWidget
 from backupkit.widgets.filters import Filters
@@ -223,7 +223,7 @@ class Explorer:
         self._view = FilteredView(self._data, selection)
         self._clear_inactive_tabs()
         self._draw()
-        self._verdict.value = rendering.verdict_bar(self._view)
+        self._verdict.value = view_html.verdict_bar(self._view)
 
     def _clear_inactive_tabs(self) -> None:
         """Clear the other tabs, so that none opens with outdated content."""
@@ -241,7 +241,7 @@ class Explorer:
         try:
             step()
         except Exception as error:  # noqa: BLE001 # the user must see any error
-            self._error.value = rendering.error_message(error)
+            self._error.value = view_html.error_message(error)
 
     def _save(self, export: Callable[[], Path]) -> None:
         path = export()
@@ -279,7 +279,7 @@ class Explorer:
             end=view.end,
         )
         timeline = render("image.html", src=data_uri(ax), alt="Timeline of the selection")
-        newest_jobs = rendering.jobs_table(view.jobs_at(view.positions[:25]))
+        newest_jobs = view_html.jobs_table(view.jobs_at(view.positions[:25]))
         return fragment(self.assessment) + timeline + newest_jobs
 
 

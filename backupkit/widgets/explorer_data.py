@@ -34,7 +34,7 @@ _DEFAULT_TYPES: Final = ("SCHEDULED", "MANUAL")
 
 
 class _History(Protocol):
-    def known(self, *, at: Instant | None = None) -> tables.Known: ...
+    def view(self, *, at: Instant | None = None) -> tables.HistoryView: ...
     def observations(
         self,
         *,
@@ -182,8 +182,8 @@ class ExplorerData:
         self._at = None if now is None else parse_instant(now, where="now")
         self.now = pd.Timestamp.now("UTC") if self._at is None else self._at
         self.policy = policy
-        frames = source.known(at=now) if hasattr(source, "known") else source
-        self._frames = tables.Known(frames.jobs, frames.polls, frames.schedules)
+        frames = source.view(at=now) if hasattr(source, "view") else source
+        self._frames = tables.HistoryView(frames.jobs, frames.polls, frames.schedules)
         members = {member.appliance: member for member in policy.members}
         recorded = (
             str(name)

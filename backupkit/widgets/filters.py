@@ -7,7 +7,7 @@ from typing import Any, Final
 import ipywidgets
 import pandas as pd
 
-from backupkit.display.wording import sanitise
+from backupkit.display.format import sanitise
 from backupkit.plots.style import OUTCOME_STYLES
 from backupkit.tables import STATES
 from backupkit.widgets.explorer_data import ExplorerData

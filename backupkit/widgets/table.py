@@ -8,7 +8,7 @@ import ipywidgets
 import numpy as np
 import numpy.typing as npt
 
-from backupkit.widgets import rendering
+from backupkit.widgets import view_html
 from backupkit.widgets.tabs import Select, Tab
 from backupkit.widgets.view import FilteredView
 
@@ -84,7 +84,7 @@ class Jobs(Tab):
         self._page = min(max(self._page, 0), pages - 1)
         first = self._page * _PAGE_SIZE
         rows = self._view.jobs_at(positions[first : first + _PAGE_SIZE])
-        self._table.value = rendering.jobs_table(rows)
+        self._table.value = view_html.jobs_table(rows)
         self._page_label.value = f"page {self._page + 1:,} of {pages:,}, {len(positions):,} jobs"
         self._previous.disabled = self._page == 0
         self._next.disabled = self._page == pages - 1

@@ -12,7 +12,7 @@ from matplotlib.dates import num2date
 from backupkit import plots
 from backupkit.analysis import recovery_points
 from backupkit.plots.style import sanitise_text
-from backupkit.widgets import rendering
+from backupkit.widgets import view_html
 from backupkit.widgets.figure import FigureWidget
 from backupkit.widgets.selection import Selection
 from backupkit.widgets.view import FilteredView
@@ -89,7 +89,7 @@ class Overview(Tab):
     def show(self, view: FilteredView, theme: str) -> None:
         """List the appliances, and draw compliance and the exposure of the worst ones."""
         self._view = view
-        self._table.value = rendering.appliances_table(view)
+        self._table.value = view_html.appliances_table(view)
         self._compliance.show(
             plots.compliance(view.intervals, start=view.start, end=view.end, theme=theme),
             "Compliance over time of what is shown",
@@ -216,7 +216,7 @@ class Failures(Tab):
             plots.failures_over_time(view.plot_frame(view.failed_positions), theme=theme),
             "Failures over time by signature",
         )
-        self._table.value = rendering.signatures_table(view)
+        self._table.value = view_html.signatures_table(view)
 
     def clear(self) -> None:
         """Remove the content."""

@@ -10,7 +10,7 @@ References
 """
 
 from backupkit.wire.columns import job_columns
-from backupkit.wire.decoding import (
+from backupkit.wire.decode import (
     decode_details,
     decode_error,
     decode_job,
@@ -19,6 +19,7 @@ from backupkit.wire.decoding import (
     decode_text,
     decode_version,
 )
+from backupkit.wire.detect import Kind, recognise
 from backupkit.wire.payloads import (
     ErrorAnswer,
     Flavour,
@@ -28,7 +29,6 @@ from backupkit.wire.payloads import (
     Retention,
     Schedule,
 )
-from backupkit.wire.recognising import Kind, recognise
 
 __all__ = [
     "ErrorAnswer",

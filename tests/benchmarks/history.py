@@ -203,12 +203,12 @@ def _daily(kept: Kept, rounds: int) -> dict[str, float]:
     _mark_unlisted(history, now - pd.Timedelta(days=LISTED))
 
     def start_of_round() -> None:
-        history.remembered(ids=False)
+        history.sync_state(ids=False)
         for name in names:
             history.known_jobs(name, listed[name])
 
     def month() -> None:
-        history.known(start=now - pd.Timedelta(days=30), end=now, now=now)
+        history.view(start=now - pd.Timedelta(days=30), end=now, now=now)
 
     took = {
         "start of a collection: jobs looked up by key": _median(start_of_round, rounds),

@@ -76,7 +76,7 @@ def _round_of(jobs: int) -> str:
 
 
 def _memory_of(jobs: int) -> str:
-    return f"of it: history.remembered(), {jobs:,} each"
+    return f"of it: history.sync_state(), {jobs:,} each"
 
 
 def _lists_of(jobs: int) -> str:
@@ -116,7 +116,7 @@ def _nothing_new(known: Known, requests: list[int]) -> Callable[[], int]:
 
 def _remembering(known: Known) -> Callable[[], int]:
     """Read back from the history what need not be asked for."""
-    return lambda: sum(len(one.finished) for one in known.history.remembered().values())
+    return lambda: sum(len(one.finished) for one in known.history.sync_state().values())
 
 
 def _listing(known: Known) -> Callable[[], int]:

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from backupkit.display.wording import format_duration, format_relative, ratio, sanitise, size
+from backupkit.display.format import format_duration, format_relative, ratio, sanitise, size
 
 
 class TestRatio:

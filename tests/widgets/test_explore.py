@@ -64,7 +64,7 @@ class Fleet:
             }
         )
 
-    def known(self, *, at: object = None) -> tables.Known:
+    def view(self, *, at: object = None) -> tables.HistoryView:
         """Give the jobs, the polls, and a schedule each."""
         self.asked.append(at)
         schedules = SCHEDULES.frame(
@@ -78,7 +78,7 @@ class Fleet:
                 "timezone": ["UTC"] * 2,
             }
         )
-        return tables.Known(self._jobs, self._polls, schedules)
+        return tables.HistoryView(self._jobs, self._polls, schedules)
 
     def observations(self, **asked: object) -> pd.DataFrame:
         """Give the observations."""
@@ -164,7 +164,7 @@ class TestSelection:
     def test_a_snapshot_does_as_well(self) -> None:
         """Frames that are attributes serve, too."""
         fleet = Fleet()
-        known = fleet.known()
+        known = fleet.view()
         snapshot = SimpleNamespace(
             jobs=known.jobs,
             polls=known.polls,

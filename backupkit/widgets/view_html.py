@@ -4,7 +4,7 @@ from typing import Final
 
 import pandas as pd
 
-from backupkit.display.wording import NO_DATA, format_timestamp, ratio, sanitise
+from backupkit.display.format import NO_DATA, format_timestamp, ratio, sanitise
 from backupkit.report.facts import STATE_LABELS, Figure
 from backupkit.report.page import render
 from backupkit.report.rows import exposure, job_facts, rows_of

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-__all__ = ["Known"]
+__all__ = ["HistoryView"]
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class HistoryView:
     """Jobs, polls and schedules that belong together.
 
     Attributes
@@ -30,11 +30,11 @@ class Known:
     totals: pd.DataFrame | None = None
     version: str | None = None
 
-    def only(self, appliances: Collection[str]) -> "Known":
+    def only(self, appliances: Collection[str]) -> "HistoryView":
         """Return the rows of some appliances."""
         frames = (self.jobs, self.polls, self.schedules)
         jobs, polls, schedules = (frame[frame["appliance"].isin(appliances)] for frame in frames)
         totals = self.totals
         if totals is not None:
             totals = totals[totals.index.isin(appliances)]
-        return Known(jobs, polls, schedules, totals, self.version)
+        return HistoryView(jobs, polls, schedules, totals, self.version)

@@ -11,9 +11,9 @@ import pandas as pd
 
 from backupkit import wire
 from backupkit.client import Limits
-from backupkit.collect.collection import Memory, collect, run_collection
+from backupkit.collect.collection import StateSource, collect, run_collection
 from backupkit.collect.estimates import is_stalled, time_left
-from backupkit.collect.following import FollowedAppliance
+from backupkit.collect.followed_jobs import FollowedAppliance
 from backupkit.collect.local_state import local_state
 from backupkit.collect.snapshot import Snapshot, observations_of
 from backupkit.fleet import Appliance, Fleet
@@ -22,7 +22,7 @@ from backupkit.tables import ERRORS, POLLS, RUNNING, SCHEDULES
 __all__ = ["Store", "Watch", "watch"]
 
 
-class Store(Memory, Protocol):
+class Store(StateSource, Protocol):
     """Store of snapshots, and source of earlier jobs: a `backupkit.History`."""
 
     def append(self, snapshot: Any) -> object:  # noqa: ANN401 # any snapshot, any result

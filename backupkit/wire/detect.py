@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Raw
 
 from backupkit.errors import PayloadError, one_line
+from backupkit.wire.decode import decode_error
 from backupkit.wire.decode_errors import DECODE_EXCEPTIONS, decode_error_message
-from backupkit.wire.decoding import decode_error
 from backupkit.wire.payloads import Flavour
 
 __all__ = ["Kind", "recognise"]

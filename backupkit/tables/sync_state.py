@@ -8,11 +8,11 @@ import pandas as pd
 from backupkit.tables.jobs import has_ended
 from backupkit.tables.newest import jobs_from
 
-__all__ = ["Remembered", "poll_facts", "remembered_from"]
+__all__ = ["SyncState", "newest_api_facts", "sync_state_from"]
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class SyncState:
     """Sync state of one appliance, from earlier collections.
 
     Attributes
@@ -40,7 +40,7 @@ class Remembered:
     timezone: str | None = None
 
 
-def remembered_from(observations: pd.DataFrame, polls: pd.DataFrame) -> dict[str, Remembered]:
+def sync_state_from(observations: pd.DataFrame, polls: pd.DataFrame) -> dict[str, SyncState]:
     """Return the sync state of each appliance.
 
     Parameters
@@ -52,16 +52,16 @@ def remembered_from(observations: pd.DataFrame, polls: pd.DataFrame) -> dict[str
 
     Returns
     -------
-    dict of str to Remembered
+    dict of str to SyncState
         One entry for each appliance with a good poll or a listed job.
     """
     jobs = jobs_from(observations)
     jobs = jobs[jobs["vanished_at"].isna()]
     listed = _ids_by_appliance(jobs)
     finished = _ids_by_appliance(jobs[has_ended(jobs["status"])])
-    facts = poll_facts(polls)
+    facts = newest_api_facts(polls)
     return {
-        name: Remembered(
+        name: SyncState(
             own := listed.get(name, frozenset()),
             finished.get(name, frozenset()),
             len(own),
@@ -75,7 +75,7 @@ def _ids_by_appliance(jobs: pd.DataFrame) -> dict[str, frozenset[str]]:
     return {str(name): frozenset(ids) for name, ids in jobs.groupby("appliance")["job_id"]}
 
 
-def poll_facts(polls: pd.DataFrame) -> dict[str, dict[str, Any]]:
+def newest_api_facts(polls: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Return the API facts of the newest good poll of each appliance.
 
     Parameters
