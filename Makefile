@@ -28,7 +28,7 @@ test: lint ## all checks and tests
 
 test-long: $(VENV)/.test ## the rare ones at full length: 100 kills, 100 random histories
 	KILLS=100 FLEETS=100 $(BIN)/pytest tests/test_concurrent_writers.py tests/test_history_evidence.py \
-		tests/test_killed.py tests/test_postgres_killed.py
+		tests/test_crash_recovery.py tests/test_postgres_killed.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
