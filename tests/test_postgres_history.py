@@ -231,3 +231,11 @@ def test_schema_is_there(postgres_url: str) -> None:
     history = History(postgres_url)
     history.append(FIRST)
     assert len(history.jobs()) == 2
+
+
+def test_statistics(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a large append the planner has the row counts at once."""
+    monkeypatch.setattr("backupkit.history.append._MANY", 2)
+    History(postgres_url).append(FIRST)
+    query = "SELECT reltuples FROM pg_class WHERE oid = 'backupkit.jobs'::regclass"
+    assert raw.run(postgres_url, query) == [(2.0,)]
