@@ -120,7 +120,7 @@ def clusters(
     >>> signatures = failure_signatures(jobs)
     >>> result = clusters(jobs, signatures, members, start=day, end=day + pd.Timedelta(days=1))
     >>> result["finding"].to_list()
-    ['2 of 2 on the same target sftp://nas-1, nobody else has it (0 of 1)']
+    ['2 of 2 on the same target sftp://nas-1, no other appliance (0 of 1)']
     """
     ended = _ended(jobs, start, end).sort_values("done", kind="stable")
     failed = ended[ended["outcome"] == "failure"].join(signatures["signature"])
@@ -285,5 +285,5 @@ def _finding(row: dict[Hashable, Any]) -> str:
     value = row["value"][:_MAX_VALUE]
     shared = f"{row['appliances']} of {row['affected']} {_PHRASES[row['by']]} {value}"
     if pd.isna(row["lift"]):
-        return f"{shared}, nobody else has it (0 of {row['others']})"
+        return f"{shared}, no other appliance (0 of {row['others']})"
     return f"{shared}, {row['lift']:.1f}x more often than the rest"

@@ -24,10 +24,10 @@ __all__ = ["HEAD_FIGURES", "exposure", "html_of"]
 HEAD_FIGURES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "appliances_strict": "inside their RPO (strict)",
-        "appliances_observed": "of those read (observed)",
-        "coverage_appliances": "could be read (coverage)",
+        "appliances_observed": "of those reachable (observed)",
+        "coverage_appliances": "reachable (coverage)",
         "rpo_strict_micro": "of the time inside the RPO",
-        "slot_strict_micro": "of the expected runs done",
+        "slot_strict_micro": "of scheduled backups completed",
     }
 )
 """Labels of the key figures of `backupkit.tables.METRICS`."""
@@ -38,7 +38,7 @@ _COLUMNS: Final = {
     "State": "s",
     "Exposure": "n",
     "Last success (UTC)": "w",
-    "Strikes": "n",
+    "Failures in a row": "n",
     "Why": "text",
 }
 

@@ -149,7 +149,7 @@ def errors_table(errors: pd.DataFrame, *, limit: int = 20) -> Markup:
     rows = list(head[names].itertuples(index=False, name=None))
     appliances = errors["appliance"].nunique()
     caption = (
-        f"Not everything could be read of {appliances:,} appliance{'s' if appliances != 1 else ''}"
+        f"{appliances:,} appliance{'s' if appliances != 1 else ''} could not be read completely"
     )
     return table(columns, rows, caption=caption, limit=limit, total=len(errors))
 

@@ -117,7 +117,7 @@ def exposure(
         ax.set_ylim(bottom=0)
         ax.set_ylabel("exposure / (RPO + grace)" if differ else "exposure (h)")
         ax.grid(axis="y")
-        ax.set_title("Exposure: what would have been lost")
+        ax.set_title("Age of the newest backup")
         style.legend_right(ax)
         style.caption(
             ax,

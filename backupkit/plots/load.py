@@ -100,7 +100,7 @@ def load(
         style.row_labels(ax, labels, width=48)
         style.time_axis(ax)
         ax.grid(axis="x")
-        ax.set_title("Jobs at once on each backup target")
+        ax.set_title("Concurrent jobs per target")
         style.caption(ax, _omitted_caption(len(names) - limit, len(started) - len(located)))
     return ax
 
@@ -152,6 +152,6 @@ def _omitted_caption(omitted: int, without_target: int) -> str:
         parts.append(
             "1 job does not tell where it went"
             if without_target == 1
-            else f"{without_target:,} jobs do not tell where they went"
+            else f"{without_target:,} jobs without a target"
         )
     return "; ".join(parts)

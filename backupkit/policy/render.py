@@ -137,7 +137,7 @@ def parameter_texts(policy: "Policy") -> dict[str, str]:
         if policy.completion is None
         else f"within {format_duration(policy.completion)}",
         "Target": f"{policy.target:.6%}".rstrip("%").rstrip("0").rstrip(".") + " %",
-        "An answer counts for": "the usual interval between answers"
+        "Data valid for": "the usual interval between polls"
         if policy.staleness is None
         else format_duration(policy.staleness),
         "Unknown is": _UNKNOWN_TEXT[policy.unknown_mode],

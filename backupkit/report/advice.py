@@ -92,7 +92,7 @@ def for_breach(appliance: pd.Series, schedules: pd.DataFrame) -> str:
             " again when it should be done."
         )
     if pd.notna(appliance["strikes"]) and appliance["strikes"] > 0:
-        return "Fix what the newest run's message names, then start a backup by hand."
+        return "Fix the error in the latest message, then start a backup by hand."
     if schedules.empty:
         return "Create a schedule: none is known. Then start a backup by hand."
     if not schedules["enabled"].fillna(value=False).any():

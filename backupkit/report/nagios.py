@@ -19,7 +19,7 @@ _LINE: Final = 1_000  # characters; some agents cut at 1,024
 _NAMED: Final = 5
 _RATIOS: Final = {
     "rpo_strict_micro": ("rpo_strict", "of the time inside the RPO"),
-    "slot_strict_micro": ("runs_strict", "of the expected runs done"),
+    "slot_strict_micro": ("runs_strict", "of scheduled backups completed"),
 }
 _SEPARATORS: Final = re.compile(r"[|\s]+")  # "|" separates the performance data
 

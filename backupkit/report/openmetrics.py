@@ -29,7 +29,7 @@ _COLUMNS: Final = {
     "last_success_timestamp": ("last_success", "seconds", "Start of the newest good backup."),
     "strikes": ("strikes", "", "Failures since the newest success."),
     "rpo_ratio": ("rpo_strict", "ratio", "Share of the time inside the RPO, unknown counts."),
-    "slot_ratio": ("slot_strict", "ratio", "Share of the expected runs done, unknown counts."),
+    "slot_ratio": ("slot_strict", "ratio", "Share of scheduled backups completed, unknown counts."),
 }
 """Column of the appliances, unit and help text, by metric name."""
 

@@ -27,7 +27,7 @@ _SHEETS: Final = {
     "Failures": "failures",
     "Jobs": "jobs",
     "Schedules": "schedules",
-    "The plan": "lint",
+    "Checks": "lint",
     "Sources": "coverage",
     "Fleet": "fleet",
     "Groups": "groups",

@@ -92,7 +92,7 @@ CLUSTERS = Table(
             "lift",
             NUMBER,
             "Its rate among those that share it / among the rest; "
-            "missing where nobody else has it.",
+            "missing where no other appliance has it.",
         ),
         Column("finding", TEXT, "The same in a sentence."),
     ),

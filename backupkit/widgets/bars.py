@@ -28,7 +28,7 @@ _COLUMNS: Final = {
     "Progress": "w",
     "Left": "n",
     "Running for": "n",
-    "What it says": "text",
+    "Message": "text",
 }
 
 

@@ -81,7 +81,7 @@ class Filters:
         side_widgets = [
             self._search,
             self._appliance_list,
-            ipywidgets.HTML("<small>none chosen = all</small>"),
+            ipywidgets.HTML("<small>Nothing selected = all</small>"),
         ]
         for name, value_of in (("sites", self._data.sites), ("groups", self._data.groups)):
             values = sorted({value for value in value_of.values() if value})

@@ -282,7 +282,7 @@ class Durations(Tab):
         )
         self._load.show(
             plots.load(jobs, loads=assessment.loads, theme=theme),
-            "Jobs at once on each backup target",
+            "Concurrent jobs per target",
         )
 
     def clear(self) -> None:

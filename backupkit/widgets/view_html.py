@@ -17,7 +17,7 @@ _MAX_ROWS: Final = 20
 _MAX_SIGNATURES: Final = 15
 _FIGURES: Final = {
     "rpo_strict_micro": "of the time inside the RPO",
-    "slot_strict_micro": "of the expected runs done",
+    "slot_strict_micro": "of scheduled backups completed",
     "coverage_time": "of the time observed (coverage)",
 }
 _MAX_VALUES: Final = 3

@@ -113,7 +113,7 @@ class TestClusters:
         """Seven of seven on one target, 33 elsewhere: nobody else has it, there is no lift."""
         rows = [(f"bad-{number}", "x", "nas-1", None) for number in range(7)]
         got = fleet([*rows, *plain(33, "nas-2")])
-        sentence = "7 of 7 on the same target sftp://nas-1, nobody else has it (0 of 33)"
+        sentence = "7 of 7 on the same target sftp://nas-1, no other appliance (0 of 33)"
         assert got.drop(columns="lift").to_numpy().tolist() == [
             ["x", "target", "sftp://nas-1", 7, 7, 7, 33, sentence]
         ]
@@ -210,9 +210,9 @@ class TestClusters:
             index=pd.Index(["bad-1", "bad-2", "ok", "silent"], dtype="str"),
         )
         assert fleet(rows, members)["finding"].to_list() == [
-            "2 of 2 on the same build 7, nobody else has it (0 of 1)",
-            "2 of 2 at the same site Bonn, nobody else has it (0 of 1)",
-            "2 of 2 in the same group p, nobody else has it (0 of 1)",
+            "2 of 2 on the same build 7, no other appliance (0 of 1)",
+            "2 of 2 at the same site Bonn, no other appliance (0 of 1)",
+            "2 of 2 in the same group p, no other appliance (0 of 1)",
         ]
 
     def test_order(self) -> None:

@@ -1,4 +1,4 @@
-"""What is wrong with the plan: each rule, and a neighbour that must not be told."""
+"""Schedule and policy checks: each rule, and a neighbour that must not be told."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

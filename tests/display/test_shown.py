@@ -80,7 +80,7 @@ class TestSnapshot:
         shown = text(bk.collect(demo.fleet, clock=epoch, limits=QUICK)._repr_html_())
         assert "Snapshot: 11 of 12 appliances read" in shown
         assert " failed, 1 running. " in shown
-        assert "Not everything could be read of 1 appliance" in shown
+        assert "1 appliance could not be read completely" in shown
         assert "vc-tyo-03unreachable127.0.0.1" in shown
         assert "whether the appliance is up." in shown
 
@@ -97,7 +97,7 @@ class TestSnapshot:
         shown = snapshot._repr_html_()
         assert "<script" not in shown
         assert "Jobs: none." in shown
-        assert "Not everything could be read of 25 appliances" in shown
+        assert "25 appliances could not be read completely" in shown
         assert "and 5 more" in shown
 
 
@@ -205,7 +205,7 @@ class TestPolicy:
             "In breach beyond25 h 30 min",
             "Target99.5 %",
             "A run must be donewithin 3 h",
-            "An answer counts for6 h",
+            "Data valid for6 h",
             "Window22:00-06:00, up to 0 h before it",
             "A run may take4 h",
             "Backups to keepat least 7",

@@ -98,7 +98,7 @@ def test_still_report(browser: Browser, still: Path) -> None:
         ARTEFACTS.mkdir(exist_ok=True)
         page.screenshot(path=ARTEFACTS / "still-report.png", full_page=True)
         expect(page.get_by_text("2 of 9 in scope breach their RPO").first).to_be_visible()
-        expect(page.get_by_role("heading", name="Act on these")).to_be_visible()
+        expect(page.get_by_role("heading", name="Needs attention")).to_be_visible()
         assert page.get_by_text("bk.evaluate(").count() == 0
         figure = page.locator("img[alt]").last
         assert figure.evaluate("image => image.complete && image.naturalWidth > 300")

@@ -87,7 +87,7 @@ class TestLoad:
             "and 1 more, with a lower peak, not drawn; 1 job does not tell where it went"
         )
         ax = load(jobs(("a", 0, 2), (None, 0, 1), (None, 2, 3)))
-        assert ax.texts[0].get_text() == "2 jobs do not tell where they went"
+        assert ax.texts[0].get_text() == "2 jobs without a target"
 
     def test_no_target(self) -> None:
         """Jobs without any target leave a sentence."""
