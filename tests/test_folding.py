@@ -98,7 +98,8 @@ def test_any_sequence(place: Place, made: list[SimpleNamespace], data: st.DataOb
         if step == "prune":
             history.prune(at(data.draw(MINUTES)))
         elif step == "forget" and len(history.polls()):
-            history.forget(str(history.polls()["appliance"].iloc[0]))
+            name = str(history.polls()["appliance"].iloc[0])  # pragma: no cover # not in every run
+            history.forget(name)  # pragma: no cover
         assert_folded(history)
         for one in made[:2]:
             history.append(one)

@@ -1,6 +1,8 @@
 """How the things of the public surface show themselves in a notebook and as text."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import html5lib
 import nbclient
@@ -8,6 +10,8 @@ import nbformat
 import pytest
 
 import backupkit as bk
+from backupkit.collect.snapshot import CollectionErrors
+from backupkit.display import show
 from backupkit.policy import Exclusion, Member, Policy
 from backupkit.tables import ASSESSED_JOBS, ERRORS, OBSERVATIONS, POLLS, SCHEDULES
 from tests.conftest import EPOCH, QUICK, Simulated, epoch
@@ -127,6 +131,22 @@ quiet = bk.collect(fleet, known=snapshot, progress=False)
         [told] = tables
         assert "refused the connection" in told["text/html"]
         assert told["text/plain"].startswith("vc-tyo-03: 127.0.0.1")
+
+    def test_both_forms(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A notebook is given the errors as text and as an escaped table."""
+        given: list[object] = []
+        notebook = SimpleNamespace(
+            get_ipython=lambda: SimpleNamespace(kernel=object()),
+            display=SimpleNamespace(display=given.append),
+        )
+        monkeypatch.setitem(sys.modules, "IPython", notebook)
+        rows = {"appliance": ["vc-1"], "error": ["unreachable"], "detail": [EVIL]}
+        errors = CollectionErrors(ERRORS.frame(rows))
+        assert show(errors)
+        assert given == [errors]
+        assert repr(errors) == f"vc-1: {EVIL}"
+        assert "&lt;script&gt;" in errors._repr_html_()
+        assert EVIL not in errors._repr_html_()
 
 
 class TestHistory:
