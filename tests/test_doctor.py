@@ -499,7 +499,7 @@ class TestWhatItTells:
         assert told["log-in"][1].endswith("by /rest")
         assert told["job details"][1].startswith("job by job, as before 6.7; 2026")
         assert results(told) == {"schedule": "warning"}
-        assert told["schedule"][1] == "not told by versions before 6.7"
+        assert told["schedule"][1] == "not reported by versions before 6.7"
 
     def test_replaced(self, demo: Simulated) -> None:
         """An empty job list is a warning that says what it may mean, and where to look."""
@@ -556,11 +556,11 @@ class TestWhatItTells:
             ({}, "there is none", "Make one at"),
             ({"a": {"enable": False, "hour": 1}}, "a: switched off", "Switch it on at"),
             ({"a": {"enable": True}}, "a: without a time", "Switch it on at"),
-            ({"a": {"enable": 7}}, "The schedule a is not what", "Save the schedule anew at"),
+            ({"a": {"enable": 7}}, "The schedule a is not what", "Save the schedule again at"),
             (
                 {"a": {"enable": 7}, "b": {"enable": True, "hour": 1}},
                 "b: daily at 01:05; The schedule a is not what",
-                "Save the schedule anew at",
+                "Save the schedule again at",
             ),
             (
                 {
@@ -628,7 +628,7 @@ class TestWhatItTells:
             http.server.BaseHTTPRequestHandler, "date_time_string", lambda *_time: "some day"
         )
         odd.speak_api()
-        assert look(odd.appliance())["clock"][:2] == ("skipped", "no answer told the time")
+        assert look(odd.appliance())["clock"][:2] == ("skipped", "no response had the time")
 
     def test_other_zone(self, demo: Simulated) -> None:
         """A zone other than the one in fleet.toml is a warning that names both."""

@@ -309,7 +309,7 @@ class TestRewritten:
         said = capsys.readouterr().err
         times = [f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in (job.start, job.end, later)]
         assert (
-            f"  vc-0001: job {job.id} had ended, {times[0]} to {times[1]}, and is now told as "
+            f"  vc-0001: job {job.id} had ended, {times[0]} to {times[1]}, and is now reported as "
             f"{times[0]} to {times[2]}. Both are kept, and the newer counts.\n"
         ) in said
 

@@ -203,7 +203,7 @@ class TestWhole:
         assert snapshot.polls["ok"].isna().all()
         assert len(snapshot.jobs) == 3
         assert only(snapshot.errors)["detail"] == (
-            "vc-1: All is kept, but no visit shows the appliance whole: the job list is missing "
+            "vc-1: All is kept, but no poll is complete: the job list is missing "
             "(GET recovery/backup/job, as job.json)."
         )
         assert repr(snapshot) == "Snapshot: 0 of 1 appliance read, 3 jobs new or unfinished"

@@ -68,7 +68,7 @@ def to_codes(appliance: pd.Series, index: pd.Index) -> Codes:
 
     Notes
     -----
-    Equal neighbours are looked up once, because rows are mostly sorted by appliance.
+    Equal adjacent values are looked up once, because rows are mostly sorted by appliance.
     """
     runs = pc.run_end_encode(pa.chunked_array(pa.array(appliance.array, type=pa.large_string())))
     encoded = runs.combine_chunks()

@@ -229,7 +229,7 @@ def _poll_results(
             state = _merge_state(poll, state)
             results.append(result)
     if results and not any(result.complete for result in results):
-        partial = NotFoundError(f"All is kept, but no visit shows the appliance whole: {missing}.")
+        partial = NotFoundError(f"All is kept, but no poll is complete: {missing}.")
         error_rows.append(error_row(appliance, appliance, partial))
     return results
 

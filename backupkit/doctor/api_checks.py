@@ -73,7 +73,7 @@ def schedule(context: CheckContext) -> Finding:
     except NotFoundError:
         return Finding(
             "warning",
-            "not told by versions before 6.7",
+            "not reported by versions before 6.7",
             "A run that never started goes unseen here. Upgrade the appliance to have its "
             "schedule watched.",
         )
@@ -85,7 +85,7 @@ def schedule(context: CheckContext) -> Finding:
         return Finding(
             "warning",
             f"{summary}; {errors}" if summary else errors,
-            f"Save the schedule anew at {page}.",
+            f"Save the schedule again at {page}.",
         )
     if any(plan.enable and plan.recurrence_info for plan in schedules.values()):
         return Finding("ok", summary)
@@ -121,7 +121,7 @@ def clock(context: CheckContext) -> Finding:
     """Compare the appliance's clock with ours."""
     skew = context.skew
     if skew is None:
-        return Finding("skipped", "no answer told the time")
+        return Finding("skipped", "no response had the time")
     if abs(skew) < timedelta(seconds=1):
         return Finding("ok", "as ours")
     summary = f"{span(skew)} {'ahead of' if skew > timedelta(0) else 'behind'} ours"

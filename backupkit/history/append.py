@@ -9,8 +9,8 @@ import pandas as pd
 from backupkit.history import ledger
 from backupkit.history.append_result import AppendResult
 from backupkit.history.databases import Connection
-from backupkit.history.jobs import CHUNK, JobUpdate, TextIds
-from backupkit.history.rows import next_id, plain_columns, select, storable, to_frame
+from backupkit.history.jobs import JobUpdate, TextIds
+from backupkit.history.rows import key_chunks, next_id, plain_columns, select, storable, to_frame
 from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES, Table, changed_schedules
 
 __all__ = ["Snapshot", "append"]
@@ -145,8 +145,7 @@ def _new_polls(
     owners = polls["appliance"].map(appliances)
     there: set[tuple[int, int]] = set()
     pairs = list(zip(owners.to_list(), moments.to_list(), strict=True))
-    for begin in range(0, len(pairs), CHUNK):
-        part = pairs[begin : begin + CHUNK]
+    for part in key_chunks(pairs):
         values = ", ".join(["(?, ?)"] * len(part))
         there |= set(
             connection.execute(

@@ -1,4 +1,4 @@
-"""Updates of the table `jobs` and of the totals per appliance."""
+"""Updates of the table `jobs` by the observations of an append or a removal."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -8,15 +8,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from backupkit.history.databases import Connection
+from backupkit.history.job_totals import update_totals
 from backupkit.history.rows import (
     as_table,
     intern,
+    key_chunks,
     next_id,
     plain_columns,
     select,
     to_frame,
 )
-from backupkit.history.schema import CODED, COLUMNS, OUTCOME_IDS, sql_kind
+from backupkit.history.schema import CODED, COLUMNS, sql_kind
 from backupkit.tables import (
     JOBS,
     LISTED,
@@ -28,12 +30,8 @@ from backupkit.tables import (
     jobs_from,
     observations_from,
 )
-from backupkit.tables.evidence import LARGEST_SUM
 
-__all__ = ["CHUNK", "JobUpdate", "TextIds", "keep_apart", "rewrite_jobs", "sums_of"]
-
-CHUNK: Final = 400
-"""Keys in one statement."""
+__all__ = ["JobUpdate", "TextIds", "keep_apart", "rewrite_jobs"]
 
 _MANY: Final = 20_000  # jobs that are made anew at once
 _KEY: Final = ["appliance", "job_id"]
@@ -204,8 +202,7 @@ def rewrite_jobs(connection: Connection, numbers: Sequence[int]) -> None:
 
 
 def _pair_queries(pairs: Sequence[tuple[int, str]]) -> Iterator[tuple[str, list[Any]]]:
-    for begin in range(0, len(pairs), CHUNK):
-        part = pairs[begin : begin + CHUNK]
+    for part in key_chunks(pairs):
         values = ", ".join(["(?, ?)"] * len(part))
         own = "j.appliance_id = k.column1 AND j.job_id = k.column2"
         source = f"(VALUES {values}) AS k JOIN jobs j ON {own}"
@@ -213,8 +210,8 @@ def _pair_queries(pairs: Sequence[tuple[int, str]]) -> Iterator[tuple[str, list[
 
 
 def _lists(numbers: Sequence[int]) -> Iterator[str]:
-    for begin in range(0, len(numbers), CHUNK):
-        yield ", ".join(map(str, numbers[begin : begin + CHUNK]))
+    for part in key_chunks(numbers):
+        yield ", ".join(map(str, part))
 
 
 def _stored_jobs(
@@ -282,7 +279,7 @@ def _write_jobs(  # all that a job's row is made of
     connection.insert("jobs", ("id", *own, "append_id"), added)
     marks = ", ".join(f"{name} = ?" for name in own)
     connection.execute_many(f"UPDATE jobs SET {marks} WHERE id = ?", changed)
-    _count_jobs(connection, before, after, appliances)
+    update_totals(connection, before, after, appliances)
 
 
 def _in_jobs_of(frame: pd.DataFrame, others: pd.DataFrame) -> npt.NDArray[np.bool_]:
@@ -315,98 +312,3 @@ def _needs_all(before: pd.DataFrame, observations: pd.DataFrame, *, keep_all: bo
     ]
     contradicts = has_ended(before["status"]) & _in_jobs_of(before, open_again)
     return (~(by > last) | contradicts).to_numpy(dtype=bool)
-
-
-def sums_of(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Return what `appliances` holds of the jobs of each.
-
-    Parameters
-    ----------
-    jobs : DataFrame
-        Of `backupkit.tables.JOBS`.
-
-    Returns
-    -------
-    DataFrame
-        By appliance: jobs, jobs_listed, sized_jobs, sized_bytes (missing if it is more than any
-        disk holds) and oldest_start.
-    """
-    size = jobs["size"].where(jobs["outcome"].eq("success") & jobs["size"].ge(0))
-    listed = jobs["vanished_at"].isna()
-    by = jobs.assign(size=size, listed=listed, about=size.astype("Float64")).groupby("appliance")
-    total = by["size"].sum().mask(by["about"].sum() > LARGEST_SUM)
-    return pd.DataFrame(
-        {
-            "jobs": by.size(),
-            "jobs_listed": by["listed"].sum(),
-            "sized_jobs": by["size"].count(),
-            "sized_bytes": total,
-            "oldest_start": by["start_time"].min(),
-        }
-    )
-
-
-def _count_jobs(
-    connection: Connection,
-    before: pd.DataFrame,
-    after: pd.DataFrame,
-    appliances: Mapping[str, int],
-) -> None:
-    """Bring the sums of appliances up to what some of their jobs are now."""
-    observed = before[before["first_seen_at"].notna()]
-    old, new = sums_of(observed), sums_of(after)
-    _count_bytes(connection, old["sized_bytes"], new["sized_bytes"], appliances)
-    old, new = (one.reindex(old.index.union(new.index)) for one in (old, new))
-    numbers = ["jobs", "jobs_listed", "sized_jobs"]
-    more = new[numbers].fillna(0).astype("int64") - old[numbers].fillna(0).astype("int64")
-    marks = ", ".join(f"{name} = {name} + ?" for name in numbers)
-    connection.execute_many(
-        f"UPDATE appliances SET {marks} WHERE id = ?",
-        [
-            (*map(int, values), appliances[str(name)])
-            for name, *values in more[more.ne(0).any(axis="columns")].itertuples()
-        ],
-    )
-    first = new["oldest_start"].dropna()
-    earlier = [
-        (moment, appliances[str(name)], moment) for name, moment in first.astype("int64").items()
-    ]
-    connection.execute_many(
-        "UPDATE appliances SET oldest_start = ? WHERE id = ? "
-        "AND (oldest_start IS NULL OR oldest_start > ?)",
-        earlier,
-    )
-    moved = old["oldest_start"].notna() & ~(new["oldest_start"] <= old["oldest_start"])
-    connection.execute_many(
-        "UPDATE appliances SET oldest_start = "
-        "(SELECT MIN(start_time) FROM jobs WHERE appliance_id = ?) WHERE id = ?",
-        [(appliances[str(name)],) * 2 for name in moved.index[moved]],
-    )
-
-
-def _count_bytes(
-    connection: Connection, old: pd.Series, new: pd.Series, appliances: Mapping[str, int]
-) -> None:
-    """Bring the sums of sizes up to date; one that is too large is NULL."""
-    names = {appliances[str(name)]: name for name in old.index.union(new.index)}
-    numbers = ", ".join(map(str, names)) or "NULL"
-    sums = []
-    for number, known in connection.execute(
-        f"SELECT id, sized_bytes FROM appliances WHERE id IN ({numbers})"
-    ):
-        before, after = (
-            0 if name not in one.index else one[name]
-            for one, name in ((old, names[number]), (new, names[number]))
-        )
-        total = None
-        if known is None or pd.isna(before) or pd.isna(after):
-            # of a sum that was too large nothing is known: add up anew, as Python's numbers
-            sizes = connection.execute(
-                "SELECT size FROM jobs WHERE appliance_id = ? AND outcome = ? AND size >= 0",
-                [number, OUTCOME_IDS["success"]],
-            )
-            total = sum(size for (size,) in sizes)
-        else:
-            total = known + int(after) - int(before)
-        sums.append((None if total > LARGEST_SUM else total, number))
-    connection.execute_many("UPDATE appliances SET sized_bytes = ? WHERE id = ?", sums)

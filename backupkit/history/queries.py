@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from backupkit.history.databases import Connection, Reader
 from backupkit.history.rows import (
     appliance_ids,
+    key_chunks,
     microseconds_of,
     select,
     storable_id,
@@ -43,7 +44,6 @@ __all__ = [
     "with_durations",
 ]
 
-_CHUNK: Final = 400  # ids in one statement
 _TIMES: Final = {"polls": "polled_at", "schedules": "seen_at"}
 
 
@@ -275,8 +275,7 @@ def known_jobs(
     own = {storable_id(one): one for one in listed}
     ids = sorted(own) or [""]
     found: list[tuple[Any, ...]] = []
-    for begin in range(0, len(ids), _CHUNK):
-        part = ids[begin : begin + _CHUNK]
+    for part in key_chunks(ids):
         named = f" AND j.job_id IN ({', '.join('?' * len(part))})"
         found += connection.execute(query.format(named), [*part, appliance])
     rows = [(own.get(job, job), outcome) for _, job, outcome in found if job is not None]

@@ -1,8 +1,8 @@
 """Frames as rows of the tables, and rows as frames."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -21,6 +21,7 @@ __all__ = [
     "appliance_ids",
     "as_table",
     "intern",
+    "key_chunks",
     "microseconds_of",
     "next_id",
     "plain_columns",
@@ -33,7 +34,7 @@ __all__ = [
     "values_of",
 ]
 
-_CHUNK: Final = 400
+_KEYS: Final = 400
 """Keys in one statement."""
 
 _FEW: Final = 500
@@ -43,6 +44,7 @@ _LONGEST_ID: Final = 400
 """Characters of a job's id; an index of PostgreSQL holds 2,700 bytes."""
 
 _RAW: Final = {"plain": "text", "real": "real"}
+_Key = TypeVar("_Key")
 _Codes = npt.NDArray[np.int64]
 _NOBODY: Final = (pa.array([], pa.large_string()), np.zeros(0, dtype=np.int64))
 
@@ -144,7 +146,7 @@ def intern(connection: Connection, table: str, texts: Iterable[str | None]) -> d
     """
     keys = {text_key(text): text for text in set(texts) if text is not None}
     found: dict[bytes, int] = {}
-    for part in _chunks(list(keys)):
+    for part in key_chunks(list(keys)):
         marks = ", ".join("?" * len(part))
         query = f"SELECT sha256, id FROM {table} WHERE sha256 IN ({marks})"
         found |= {bytes(key): number for key, number in connection.execute(query, part)}
@@ -169,8 +171,9 @@ def text_key(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()[:16]
 
 
-def _chunks(values: Sequence[Any], size: int = _CHUNK) -> Iterable[Sequence[Any]]:
-    return (values[begin : begin + size] for begin in range(0, len(values), size))
+def key_chunks(keys: Sequence[_Key]) -> Iterator[Sequence[_Key]]:
+    """Split keys into as many as one statement takes."""
+    return (keys[begin : begin + _KEYS] for begin in range(0, len(keys), _KEYS))
 
 
 def as_table(rows: Sequence[Sequence[Any]], types: Mapping[str, str]) -> pa.Table:
@@ -372,7 +375,7 @@ def stored_text(reader: Reader, table: str, ids: pa.Array) -> tuple[pa.Array, pa
     if len(ids) <= _FEW:
         parts = [
             reader.table(f"{query} WHERE id IN ({', '.join(map(str, part))})", types)
-            for part in _chunks(ids.to_pylist())
+            for part in key_chunks(ids.to_pylist())
         ]
         rows = pa.concat_tables(parts) if parts else pa.table([[], []], names=list(types))
     else:

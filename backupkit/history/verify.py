@@ -7,7 +7,7 @@ import pandas as pd
 
 from backupkit.errors import HistoryError
 from backupkit.history.databases import Database, Reader
-from backupkit.history.jobs import sums_of
+from backupkit.history.job_totals import sums_of
 from backupkit.history.ledger import ENTRY, KINDS, entry_digest, left_digest
 from backupkit.history.rows import microseconds_of, plain_columns, text_key, to_frame, values_of
 from backupkit.history.scan import Digests, chunks

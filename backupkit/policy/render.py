@@ -154,7 +154,7 @@ def parameter_texts(policy: "Policy") -> dict[str, str]:
     if policy.parts is not None:
         texts["Parts to save"] = ", ".join(policy.parts)
     if policy.schedule is not None:
-        texts["Schedule where none is told"] = str(policy.schedule)
+        texts["Schedule if none is reported"] = str(policy.schedule)
     texts["Appliances"] = f"{len(policy.members):,}" if policy.members else "all in the data"
     return texts
 

@@ -190,7 +190,7 @@ def _unreachable(assessment: Assessment, links: Mapping[str, Link]) -> tuple[Unr
             state=str(row["state"]),
             label=STATE_LABELS[row["state"]],
             since=format_timestamp(coverage["failing_since"]),
-            kind=sanitise(coverage["error"], limit=80) or "not visited lately",
+            kind=sanitise(coverage["error"], limit=80) or "not polled recently",
             detail=sanitise(coverage["detail"], limit=600) or sanitise(row["reason"], limit=600),
             last_ok=format_timestamp(coverage["last_ok"]),
             age=format_relative(coverage["last_ok"], assessment.now),

@@ -230,7 +230,7 @@ class TestPolicy:
             "A run may take4 h",
             "Backups to keepat least 7",
             "Parts to saveseat, common",
-            "Schedule where none is told02:30",
+            "Schedule if none is reported02:30",
             "A backup day begins at12:00",
             "Appliances2",
             "policy goldRPO 12 h",

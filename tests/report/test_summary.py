@@ -52,7 +52,7 @@ class TestUnread:
         assert "fingerprint" in gone.advice
         assert (never.appliance.name, never.kind, never.last_ok) == (
             "vc-never",
-            "not visited lately",
+            "not polled recently",
             "no data",
         )
 

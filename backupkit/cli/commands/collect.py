@@ -54,9 +54,8 @@ def collect(  # one parameter per option
     Exit code: 0 all were read, 3 some were not, 4 none was, 130 stopped with Ctrl-C. What was read
     before Ctrl-C is kept.
     """
-    # imported late: they load pandas, which slows down --help
-    from backupkit.history.options import load_keep_polls  # noqa: PLC0415
-    from backupkit.settings import parse_duration  # noqa: PLC0415
+    from backupkit.history.options import load_keep_polls  # noqa: PLC0415 # it loads pandas
+    from backupkit.settings import parse_duration  # noqa: PLC0415 # it loads pandas
 
     appliances = bk.Fleet.load(fleet)
     if not len(appliances):
@@ -99,7 +98,7 @@ def collect_into(
     for row in added.conflicts.head(_MAX_LINES).itertuples():
         job_id, old_span = one_line(str(row.job_id)), _span(row, "known_")
         typer.echo(
-            f"  {row.appliance}: job {job_id} had ended, {old_span}, and is now told as "
+            f"  {row.appliance}: job {job_id} had ended, {old_span}, and is now reported as "
             f"{_span(row, '')}. Both are kept, and the newer counts.",
             err=True,
         )
