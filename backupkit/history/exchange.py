@@ -54,7 +54,7 @@ def backup(database: Database, target: Path) -> Path:
         ) from error
     finally:
         for ending in ("", "-wal", "-shm", "-journal"):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 copy.with_name(f"{copy.name}{ending}").unlink()
     return target
 
