@@ -9,9 +9,7 @@
 Importing the package is quick: each name below is loaded when it is first used.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,12 +17,12 @@ if TYPE_CHECKING:
     from backupkit._version import __version__
     from backupkit.assessment import Assessment, compare, evaluate, evaluate_frames
     from backupkit.client import Limits
-    from backupkit.collect import Snapshot, collect, watch
-    from backupkit.doctor import doctor
+    from backupkit.collection import Snapshot, collect, watch
+    from backupkit.diagnostics import doctor
     from backupkit.fleet import Appliance, Fleet, PasswordSource
     from backupkit.history import History
     from backupkit.policy import Policy
-    from backupkit.report import Report, report
+    from backupkit.reports import Report, report
     from backupkit.scale import evaluate_dask
 
 __all__ = [
@@ -60,20 +58,20 @@ _HOME = {
     "Limits": "client",
     "PasswordSource": "fleet",
     "Policy": "policy",
-    "Report": "report",
-    "Snapshot": "collect",
+    "Report": "reports",
+    "Snapshot": "collection",
     "__version__": "_version",
-    "collect": "collect",
+    "collect": "collection",
     "compare": "assessment",
-    "doctor": "doctor",
+    "doctor": "diagnostics",
     "errors": "",
     "evaluate": "assessment",
     "evaluate_dask": "scale",
     "evaluate_frames": "assessment",
     "plots": "",
-    "report": "report",
+    "report": "reports",
     "simulator": "",
-    "watch": "collect",
+    "watch": "collection",
     "widgets": "",
 }
 
@@ -90,19 +88,3 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 # any of the names above
 
 def __dir__() -> list[str]:
     return __all__
-
-
-class _Package(ModuleType):
-    """The package, in which `collect`, `doctor` and `report` stay functions.
-
-    Importing a submodule sets it as an attribute of its package, which would hide the function of
-    the same name; what a user calls must not depend on what was imported before.
-    """
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if isinstance(value, ModuleType) and _HOME.get(name) == name:
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from backupkit import protocol
-from backupkit.collect.poll import PollResult
-from backupkit.collect.snapshot import Snapshot, observations_of, snapshot_of
+from backupkit.collection.poll import PollResult
+from backupkit.collection.snapshot import Snapshot, observations_of, snapshot_of
 from backupkit.errors import ApplianceError, BackupkitError, PayloadError
 from backupkit.tables import ERRORS, JOBS, OBSERVATIONS, POLLS, SCHEDULES, Table
 from backupkit.wire import (

@@ -23,9 +23,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tqdm.auto import tqdm
 
 from backupkit.client import Limits
-from backupkit.doctor import doctor
-from backupkit.doctor.connectivity import _issuer, _names, _trust_reason
-from backupkit.doctor.findings import bracketed, span
+from backupkit.diagnostics import doctor
+from backupkit.diagnostics.connectivity import _issuer, _names, _trust_reason
+from backupkit.diagnostics.findings import bracketed, span
 from backupkit.fleet import Appliance, PasswordSource
 from backupkit.simulator.appliance import PASSWORD
 from backupkit.tables import CHECKS

@@ -21,8 +21,8 @@ from distributed import Client, LocalCluster
 from pandas.testing import assert_frame_equal
 
 from backupkit import Limits, PasswordSource, Snapshot, collect
-from backupkit.collect import collection
-from backupkit.collect.local_state import NO_STATE
+from backupkit.collection import collection
+from backupkit.collection.local_state import NO_STATE
 from backupkit.errors import BackupkitWarning, CredentialError
 from backupkit.simulator import Fault, Scenario
 from backupkit.simulator.appliance import PASSWORD

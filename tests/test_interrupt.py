@@ -24,8 +24,8 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import backupkit as bk
-from backupkit.collect import collection
-from backupkit.collect.local_state import LOCAL_STATES
+from backupkit.collection import collection
+from backupkit.collection.local_state import LOCAL_STATES
 from backupkit.errors import BackupkitWarning
 from backupkit.simulator import Fault, Scenario
 from backupkit.tables import POLLS

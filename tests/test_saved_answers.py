@@ -20,7 +20,7 @@ from pandas.testing import assert_frame_equal
 
 from backupkit import Fleet, History, Limits, Policy, Snapshot, collect, evaluate
 from backupkit.cli import main
-from backupkit.collect import saved_answers
+from backupkit.collection import saved_answers
 from backupkit.errors import PayloadError, SettingsError
 from backupkit.simulator.appliance import PASSWORD, USER
 from backupkit.tables import ERRORS, JOBS, OBSERVATIONS, POLLS, SCHEDULES

@@ -17,9 +17,9 @@ import pytest
 import backupkit as bk
 from backupkit import wire
 from backupkit.cli import main, progress_display
-from backupkit.collect.estimates import is_stalled, time_left, typical_duration
-from backupkit.collect.followed_jobs import FollowedAppliance
-from backupkit.collect.watch_session import Watch
+from backupkit.collection.estimates import is_stalled, time_left, typical_duration
+from backupkit.collection.followed_jobs import FollowedAppliance
+from backupkit.collection.watch_session import Watch
 from backupkit.simulator import Scenario
 from backupkit.tables import RUNNING
 from tests.conftest import EPOCH, QUICK, OddServer, Simulated, simulated
@@ -262,7 +262,7 @@ class TestFollow:
         def stopped(*args: Any, **kwargs: Any) -> bk.Snapshot:  # noqa: ANN401 # as collect has it
             return replace(real(*args, **kwargs), stopped=True)
 
-        monkeypatch.setattr(sys.modules["backupkit.collect.watch_session"], "collect", stopped)
+        monkeypatch.setattr(sys.modules["backupkit.collection.watch_session"], "collect", stopped)
         with pytest.raises(KeyboardInterrupt):
             next(bk.watch([odd.appliance()], history, limits=QUICK))
         assert len(history.polls()) == 1

@@ -7,7 +7,7 @@ from typing import Any, Final
 import pandas as pd
 from markupsafe import Markup
 
-from backupkit.collect.snapshot import errors_table
+from backupkit.collection.snapshot import errors_table
 from backupkit.display import paragraph, table
 from backupkit.display.format import format_duration
 from backupkit.errors import one_line

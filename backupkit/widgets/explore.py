@@ -12,11 +12,11 @@ import pandas as pd
 from backupkit import plots
 from backupkit.assessment import Assessment
 from backupkit.policy import Policy
-from backupkit.report import report
-from backupkit.report.exports import jobs_csv
-from backupkit.report.figures import data_uri
-from backupkit.report.files import write_files
-from backupkit.report.page import fragment, render
+from backupkit.reports import report
+from backupkit.reports.exports import jobs_csv
+from backupkit.reports.figures import data_uri
+from backupkit.reports.files import write_files
+from backupkit.reports.page import fragment, render
 from backupkit.settings import Instant
 from backupkit.widgets import view_html
 from backupkit.widgets.explorer_data import ExplorerData, Source

@@ -7,7 +7,7 @@ import ipywidgets
 from matplotlib.axes import Axes
 
 from backupkit.plots.picture import png, to_data_coords
-from backupkit.report.page import render
+from backupkit.reports.page import render
 
 __all__ = ["FigureWidget"]
 

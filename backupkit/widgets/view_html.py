@@ -5,9 +5,9 @@ from typing import Final
 import pandas as pd
 
 from backupkit.display.format import NO_DATA, format_timestamp, ratio, sanitise
-from backupkit.report.facts import STATE_LABELS, Figure
-from backupkit.report.page import render
-from backupkit.report.rows import exposure, job_facts, rows_of
+from backupkit.reports.facts import STATE_LABELS, Figure
+from backupkit.reports.page import render
+from backupkit.reports.rows import exposure, job_facts, rows_of
 from backupkit.widgets.selection import LISTS, Selection
 from backupkit.widgets.view import FilteredView, Fraction
 

@@ -13,8 +13,8 @@ import ipywidgets
 import pandas as pd
 
 from backupkit.client import Limits
-from backupkit.collect.snapshot import Snapshot
-from backupkit.collect.watch_session import Store, Watch
+from backupkit.collection.snapshot import Snapshot
+from backupkit.collection.watch_session import Store, Watch
 from backupkit.display import container, style_sheet
 from backupkit.errors import BackupkitError
 from backupkit.fleet import Appliance, Fleet

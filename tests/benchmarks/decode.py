@@ -14,7 +14,7 @@ import msgspec
 import pandas as pd
 
 from backupkit import wire
-from backupkit.collect.snapshot import observations_of
+from backupkit.collection.snapshot import observations_of
 from backupkit.wire.payloads import Details, JobStatus, Pair, Value
 from tests.benchmarks.answers import BACKUP, steady_answers
 from tests.benchmarks.figures import Figure, Section

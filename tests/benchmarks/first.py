@@ -12,8 +12,8 @@ import pandas as pd
 import backupkit as bk
 from backupkit import wire
 from backupkit.client import ApplianceClient
-from backupkit.collect import Strategy
-from backupkit.collect.snapshot import observations_of
+from backupkit.collection import Strategy
+from backupkit.collection.snapshot import observations_of
 from tests.benchmarks import official, plain
 from tests.benchmarks.answers import BACKUP
 from tests.benchmarks.figures import Figure, Section

@@ -10,10 +10,10 @@ import pandas as pd
 import backupkit as bk
 from backupkit.assessment import Assessment
 from backupkit.policy import Policy
-from backupkit.report.exports import jobs_csv, json_document, slots_csv
-from backupkit.report.mail import compose
-from backupkit.report.redaction import redact
-from backupkit.report.workbook import workbook
+from backupkit.reports.exports import jobs_csv, json_document, slots_csv
+from backupkit.reports.mail import compose
+from backupkit.reports.redaction import redact
+from backupkit.reports.workbook import workbook
 from tests.benchmarks.figures import Figure, Section
 from tests.benchmarks.judge import Fleet, fleet_of
 from tests.benchmarks.measuring import Contestant, measured

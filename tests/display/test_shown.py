@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 import backupkit as bk
-from backupkit.collect.snapshot import CollectionErrors
+from backupkit.collection.snapshot import CollectionErrors
 from backupkit.display import show
 from backupkit.policy import Exclusion, Member, Policy
 from backupkit.tables import ASSESSED_JOBS, ERRORS, OBSERVATIONS, POLLS, SCHEDULES

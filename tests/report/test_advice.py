@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from backupkit.errors import ApplianceError, BackupkitError
-from backupkit.report.advice import for_breach, for_unreachable
+from backupkit.reports.advice import for_breach, for_unreachable
 from backupkit.tables import APPLIANCES, COVERAGE, SCHEDULES
 
 

@@ -17,10 +17,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 import backupkit as bk
 from backupkit.assessment import Assessment
 from backupkit.policy import Member, Policy
-from backupkit.report.exports import jobs_csv, json_document, slots_csv
-from backupkit.report.mail import compose
-from backupkit.report.nagios import check_result
-from backupkit.report.openmetrics import openmetrics
+from backupkit.reports.exports import jobs_csv, json_document, slots_csv
+from backupkit.reports.mail import compose
+from backupkit.reports.nagios import check_result
+from backupkit.reports.openmetrics import openmetrics
 from backupkit.tables import JOBS, POLLS, SCHEDULES, SLOT_STATES, STATES
 from tests.report.conftest import END, START, frame, nights, poll, schedule
 

@@ -8,9 +8,9 @@ import pandas as pd
 
 from backupkit.assessment import Assessment
 from backupkit.policy import Member
-from backupkit.report import days
-from backupkit.report.facts import Matrix, MatrixRow
-from backupkit.report.summary import links_of
+from backupkit.reports import days
+from backupkit.reports.facts import Matrix, MatrixRow
+from backupkit.reports.summary import links_of
 from tests.report.conftest import nights, poll, schedule
 
 Judge = Callable[..., Assessment]

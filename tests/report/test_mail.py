@@ -16,7 +16,7 @@ from backupkit.assessment import Assessment
 from backupkit.assessment.result import Verdict
 from backupkit.errors import OutputError
 from backupkit.policy import Member
-from backupkit.report.mail import compose, subject
+from backupkit.reports.mail import compose, subject
 from tests.report.conftest import END, nights, poll, schedule
 
 Judge = Callable[..., Assessment]

@@ -14,9 +14,9 @@ import pytest
 from backupkit.assessment import Assessment
 from backupkit.plots import timeline
 from backupkit.policy import Member
-from backupkit.report import Report, report
-from backupkit.report.figures import data_uri
-from backupkit.report.page import page, style_sheet
+from backupkit.reports import Report, report
+from backupkit.reports.figures import data_uri
+from backupkit.reports.page import page, style_sheet
 
 Judge = Callable[..., Assessment]
 EVIL = "<script>alert(1)</script>"

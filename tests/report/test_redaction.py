@@ -21,10 +21,10 @@ import backupkit as bk
 from backupkit.assessment import Assessment
 from backupkit.errors import OutputError, SettingsError
 from backupkit.policy import Exclusion, Member, Policy
-from backupkit.report.aliases import Aliases
-from backupkit.report.exports import TABLES
-from backupkit.report.openmetrics import openmetrics
-from backupkit.report.redaction import NOT_SENSITIVE, redact
+from backupkit.reports.aliases import Aliases
+from backupkit.reports.exports import TABLES
+from backupkit.reports.openmetrics import openmetrics
+from backupkit.reports.redaction import NOT_SENSITIVE, redact
 from backupkit.tables import CLUSTERS, JOBS, POLLS, SCHEDULES
 from backupkit.tables.contract import MESSAGES, TEXT, TEXTS
 from tests.report.conftest import END, START, frame, job, nights, poll, schedule
@@ -396,7 +396,7 @@ class TestKey:
     def test_in_another_process(self, tmp_path: Path) -> None:
         """The same secret gives the same alias under another hash seed."""
         code = (
-            "from backupkit.report.aliases import Aliases\n"
+            "from backupkit.reports.aliases import Aliases\n"
             "print(Aliases(b's', {'site': ['b-1', 'a-2']}).text('a-2 b-1'))"
         )
         told = {

@@ -9,13 +9,13 @@ import pytest
 
 import backupkit as bk
 from backupkit.assessment import Assessment
-from backupkit.report.changes import changes_of
-from backupkit.report.details import details_of
-from backupkit.report.facts import Details, Load, Sizes
-from backupkit.report.load import load_of
-from backupkit.report.page import page
-from backupkit.report.sizes import sizes_of
-from backupkit.report.summary import links_of, summarize
+from backupkit.reports.changes import changes_of
+from backupkit.reports.details import details_of
+from backupkit.reports.facts import Details, Load, Sizes
+from backupkit.reports.load import load_of
+from backupkit.reports.page import page
+from backupkit.reports.sizes import sizes_of
+from backupkit.reports.summary import links_of, summarize
 from backupkit.tables import ANOMALIES, CHANGES, LINT
 from tests.report.conftest import END, job, nights, poll, schedule
 

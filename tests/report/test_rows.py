@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from backupkit.assessment import Assessment
-from backupkit.report.facts import ApplianceFacts, DataSource
-from backupkit.report.rows import appliance_facts, job_facts, sources
-from backupkit.report.summary import links_of
+from backupkit.reports.facts import ApplianceFacts, DataSource
+from backupkit.reports.rows import appliance_facts, job_facts, sources
+from backupkit.reports.summary import links_of
 
 
 def appliances(assessment: Assessment) -> tuple[ApplianceFacts, ...]:

@@ -19,10 +19,10 @@ import pytest
 from backupkit.assessment import Assessment
 from backupkit.errors import OutputError
 from backupkit.policy import Exclusion, Member, Policy
-from backupkit.report import report
-from backupkit.report.exports import SCHEMA_VERSION, jobs_csv, json_document, slots_csv
-from backupkit.report.schema import schema
-from backupkit.report.workbook import workbook
+from backupkit.reports import report
+from backupkit.reports.exports import SCHEMA_VERSION, jobs_csv, json_document, slots_csv
+from backupkit.reports.schema import schema
+from backupkit.reports.workbook import workbook
 from backupkit.tables import SLOTS
 from tests.report.conftest import Judge
 
@@ -107,14 +107,14 @@ class TestSchema:
     """The JSON Schema that is shipped."""
 
     def test_the_file_is_up_to_date(self) -> None:
-        """It is what `python -m backupkit.report.schema` prints, and itself a valid schema."""
-        shipped = files("backupkit.report").joinpath("report.schema.json").read_text("utf-8")
+        """It is what `python -m backupkit.reports.schema` prints, and itself a valid schema."""
+        shipped = files("backupkit.reports").joinpath("report.schema.json").read_text("utf-8")
         assert json.loads(shipped) == schema()
         jsonschema.Draft202012Validator.check_schema(schema())
 
     def test_printed(self) -> None:
         """The module prints it."""
-        command = [sys.executable, "-m", "backupkit.report.schema"]
+        command = [sys.executable, "-m", "backupkit.reports.schema"]
         printed = subprocess.run(command, check=True, capture_output=True).stdout
         assert json.loads(printed) == schema()
 
@@ -220,7 +220,7 @@ class TestWorkbook:
 
     def test_too_many_rows(self, week: Assessment, monkeypatch: pytest.MonkeyPatch) -> None:
         """What does not fit a sheet is left to the other files."""
-        monkeypatch.setattr(sys.modules["backupkit.report.workbook"], "_ROWS", 3)
+        monkeypatch.setattr(sys.modules["backupkit.reports.workbook"], "_ROWS", 3)
         book = openpyxl.load_workbook(io.BytesIO(workbook(week)))
         assert book["Jobs"].max_row == 3
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pandas as pd
 
 from backupkit.assessment import Assessment
-from backupkit.report.messages import messages_text
-from backupkit.report.page import page
-from backupkit.report.summary import summarize
+from backupkit.reports.messages import messages_text
+from backupkit.reports.page import page
+from backupkit.reports.summary import summarize
 
 Judge = Callable[..., Assessment]
 

@@ -14,7 +14,7 @@ from backupkit.errors import BackupkitWarning, SettingsError, one_line
 
 if TYPE_CHECKING:
     from backupkit.client import Limits
-    from backupkit.collect import Snapshot, Strategy
+    from backupkit.collection import Snapshot, Strategy
     from backupkit.fleet import Fleet
     from backupkit.history import AppendResult, History
 

@@ -170,7 +170,7 @@ def _is_export(folder: Path) -> bool:
 
 def _import_answers(store: "History", source: Path, observed_at: str | None) -> int:
     """Store saved answers, and print what could not be used."""
-    from backupkit.collect import saved_answers  # noqa: PLC0415 # it loads pandas
+    from backupkit.collection import saved_answers  # noqa: PLC0415 # it loads pandas
 
     snapshot = saved_answers(source, observed_at=observed_at, known=store)
     _echo_added(store, store.append(snapshot), source)

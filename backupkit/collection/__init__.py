@@ -1,0 +1,14 @@
+"""Collection of jobs and schedules from many appliances, and watch of running jobs.
+
+`saved_answers` reads API responses that somebody else saved.
+
+A failed appliance is a row in `Snapshot.errors` and `Snapshot.polls`, never an exception.
+"""
+
+from backupkit.collection.fleet_collection import collect
+from backupkit.collection.poll import Strategy
+from backupkit.collection.saved import saved_answers
+from backupkit.collection.snapshot import Snapshot
+from backupkit.collection.watch_session import watch
+
+__all__ = ["Snapshot", "Strategy", "collect", "saved_answers", "watch"]

@@ -1,0 +1,360 @@
+"""Collection from many appliances concurrently: `collect`."""
+
+import logging
+import threading
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import (
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from queue import Empty, SimpleQueue
+from typing import Final, Protocol, runtime_checkable
+
+from tqdm.auto import tqdm
+
+from backupkit.client import Limits
+from backupkit.collection.concurrency import SAMPLE_INTERVAL, ConcurrencyControl
+from backupkit.collection.local_state import LocalState, local_state
+from backupkit.collection.poll import PollOrder, PollResult, Strategy, poll
+from backupkit.collection.snapshot import CollectionErrors, Snapshot, snapshot_of
+from backupkit.display import show
+from backupkit.errors import (
+    ApplianceError,
+    BackupkitWarning,
+    DeadlineError,
+    SettingsError,
+    StoppedError,
+    WorkerError,
+)
+from backupkit.fleet import Appliance, Fleet
+from backupkit.tables import OUTCOMES, SyncState, outcome_of
+
+__all__ = ["StateSource", "collect", "run_collection"]
+
+INITIAL_CONCURRENCY: Final = 2
+"""Number of concurrent polls at the start of a collection."""
+
+SHUTDOWN_TIMEOUT: Final = 10.0
+"""Time after the deadline, or after Ctrl-C, for running polls to log out [s]."""
+
+_log = logging.getLogger(__name__)
+
+
+class StateSource(Protocol):
+    """Source of earlier results: a `backupkit.History`, or the last `Snapshot`."""
+
+    def sync_state(self) -> Mapping[str, SyncState]:
+        """Return the known state of each appliance."""
+        ...
+
+
+@runtime_checkable
+class IndexedStateSource(Protocol):
+    """Source that looks up jobs by key: a `backupkit.History`."""
+
+    def sync_state(self, *, ids: bool = True) -> Mapping[str, SyncState]:
+        """Return the known state of each appliance, with or without the ids of its jobs."""
+        ...
+
+    def known_jobs(
+        self, appliance: str, listed: Collection[str]
+    ) -> tuple[frozenset[str], frozenset[str]]:
+        """Return which jobs were listed before, and which of these have ended."""
+        ...
+
+
+def collect(
+    fleet: Fleet | Iterable[Appliance],
+    *,
+    known: StateSource | None = None,
+    strategy: Strategy = "auto",
+    executor: Executor | None = None,
+    limits: Limits | None = None,
+    progress: bool | None = None,
+    clock: Callable[[], datetime] | None = None,
+) -> Snapshot:
+    """Read the backup jobs and schedules of every appliance.
+
+    Parameters
+    ----------
+    fleet : Fleet or iterable of Appliance
+        Appliances to poll.
+    known : History or Snapshot, optional
+        Result of earlier collections: jobs that had ended are not read again. Default: read
+        everything.
+    strategy : {"auto", "job"}
+        ``auto`` needs the fewest requests: it reads the details of many jobs at once, if
+        available. ``job`` reads each job alone, without type, size, location and build.
+    executor : Executor, optional
+        Runs the polls; default: threads of this process. An executor of processes, or of a Dask
+        cluster (``Client.get_executor()``), receives each appliance with the source of its
+        password, never the password. The worker reads environment, files and CA bundles.
+    limits : Limits, optional
+        Timeouts, attempts and concurrency.
+    progress : bool, optional
+        Whether to show a progress bar; default: in a terminal or a notebook.
+    clock : callable, optional
+        Returns the current time as an aware datetime; default: the system clock. Workers in other
+        processes must be able to import it.
+
+    Returns
+    -------
+    Snapshot
+        Result of the polls. A failed appliance is a row in ``errors`` and ``polls``. After Ctrl-C
+        it holds what was read by then, and ``stopped`` is true.
+
+    Warns
+    -----
+    BackupkitWarning
+        If no appliance could be read, the collection was stopped, or a job has an unknown state.
+
+    Raises
+    ------
+    SettingsError
+        If the strategy is unknown, or two appliances have the same name.
+    """
+    if strategy not in ("auto", "job"):
+        raise SettingsError(f'strategy: "{strategy}" must be "auto" or "job".')
+    appliances = list(Fleet(fleet)) if not isinstance(fleet, Fleet) else list(fleet)
+    snapshot = run_collection(
+        appliances,
+        known=known,
+        strategy=strategy,
+        executor=executor,
+        limits=limits,
+        progress=progress,
+        clock=clock,
+    )
+    _warn(snapshot, len(appliances))
+    if progress is not False and len(snapshot.errors):
+        show(CollectionErrors(snapshot.errors))
+    return snapshot
+
+
+def run_collection(  # parameters of collect, and a stop event
+    appliances: Sequence[Appliance],
+    *,
+    known: StateSource | None = None,
+    strategy: Strategy = "auto",
+    executor: Executor | None = None,
+    limits: Limits | None = None,
+    progress: bool | None = False,
+    clock: Callable[[], datetime] | None = None,
+    stop: threading.Event | None = None,
+) -> Snapshot:
+    """Collect without printing a summary or warnings; other parameters as in `collect`.
+
+    Parameters
+    ----------
+    stop : Event, optional
+        Ends the collection like Ctrl-C, once another thread sets it.
+
+    Returns
+    -------
+    Snapshot
+        Result of the polls.
+    """
+    # an executor's workers cannot query the history: send them all ids
+    keyed = known if executor is None and isinstance(known, IndexedStateSource) else None
+    if keyed is not None:
+        sync_states = keyed.sync_state(ids=False)
+    else:
+        sync_states = {} if known is None else known.sync_state()
+    lookup = None if keyed is None else keyed.known_jobs
+    limits = limits or Limits()
+    deadline = time.time() + limits.round
+    with local_state(appliances, stop=stop, known_jobs=lookup) as state:
+        orders = [
+            PollOrder(
+                appliance,
+                sync_states.get(appliance.name, SyncState()),
+                strategy,
+                limits,
+                deadline,
+                state.key,
+                clock,
+            )
+            for appliance in appliances
+        ]
+        results = _run_polls(orders, state, executor=executor, progress=progress)
+    ordered = [results[appliance.name] for appliance in appliances if appliance.name in results]
+    return snapshot_of(ordered, stopped=state.stop.is_set())
+
+
+def _run_polls(
+    orders: Sequence[PollOrder],
+    state: LocalState,
+    *,
+    executor: Executor | None,
+    progress: bool | None,
+) -> dict[str, PollResult]:
+    """Run the polls, and return them by appliance; after Ctrl-C only those that were started."""
+    results: dict[str, PollResult] = {}
+    with (
+        _workers(executor, orders) as pool,
+        # None: hidden unless there is a terminal or a notebook
+        tqdm(
+            total=len(orders),
+            desc="Collecting",
+            unit="appliance",
+            disable=None if progress is None else not progress,
+        ) as bar,
+    ):
+        futures: dict[Future[PollResult], PollOrder] = {}
+        try:
+            failed = jobs = 0
+            initial = INITIAL_CONCURRENCY if executor is None else len(orders)
+            for future in _completed(
+                pool, orders, futures, control=state.control, concurrency=initial
+            ):
+                result = _result(future, futures[future])
+                results[result.appliance] = result
+                if result.error == StoppedError.kind:
+                    raise KeyboardInterrupt  # noqa: TRY301 # Ctrl-C reached the workers first
+                failed += result.error is not None
+                jobs += len(result.jobs)
+                bar.set_postfix(failed=failed, jobs=jobs, refresh=False)
+                bar.update()
+        except KeyboardInterrupt:
+            # after Ctrl-C the user expects a message
+            level = logging.INFO if state.stop.is_set() else logging.WARNING
+            state.stop.set()
+            with suppress(KeyboardInterrupt):  # pressed again: do not wait
+                _log.log(level, "Stopping: visits under way say good-bye.")
+                wait(
+                    {future for future in futures if not future.cancel()}, timeout=SHUTDOWN_TIMEOUT
+                )
+            for future, order in futures.items():
+                pending = future.cancel() or not future.done()
+                if not pending and order.appliance.name not in results:
+                    result = _result(future, order, stopping=True)
+                    results[result.appliance] = result
+        if not state.stop.is_set():
+            for future in futures:
+                future.cancel()
+            for order in orders:
+                name = order.appliance.name
+                late = f"{name} was not read within the {order.limits.round:g} s of the round"
+                error = DeadlineError(f"{late}, and its worker did not answer either.")
+                results.setdefault(name, _failed_poll(order, error))
+    return results
+
+
+def _completed(
+    pool: Executor,
+    orders: Sequence[PollOrder],
+    futures: dict[Future[PollResult], PollOrder],
+    *,
+    control: ConcurrencyControl,
+    concurrency: int,
+) -> Iterator[Future[PollResult]]:
+    """Run orders with adaptive concurrency, and yield each future when it is done."""
+    waiting, running, done = deque(orders), 0, SimpleQueue[Future[PollResult]]()
+    end = orders[0].deadline + SHUTDOWN_TIMEOUT if orders else 0.0
+    while waiting or running:
+        while waiting and running < concurrency:
+            order = waiting.popleft()
+            future = _submit(pool, order)
+            futures[future] = order
+            future.add_done_callback(done.put)
+            running += 1
+        may_widen = waiting and concurrency < orders[0].limits.at_once
+        left = end - time.time()
+        if left <= 0:
+            _log.warning("Some visits did not come to an end, and are given up.")
+            return
+        with suppress(Empty):
+            future = done.get(timeout=SAMPLE_INTERVAL if may_widen else left)
+            running -= 1
+            yield future
+        if may_widen and control.may_grow():
+            concurrency = min(2 * concurrency, orders[0].limits.at_once)
+
+
+@contextmanager
+def _workers(executor: Executor | None, orders: Sequence[PollOrder]) -> Iterator[Executor]:
+    """Yield the caller's executor, or a thread pool that does not wait for hanging threads."""
+    if executor is not None:
+        yield executor
+        return
+    at_once = orders[0].limits.at_once if orders else 1
+    pool = ThreadPoolExecutor(max(1, min(at_once, len(orders))), thread_name_prefix="collect")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _submit(pool: Executor, order: PollOrder) -> Future[PollResult]:
+    """Submit an order; return a failed future if the pool is broken."""
+    try:
+        return pool.submit(poll, order)
+    except BrokenExecutor as error:
+        failed: Future[PollResult] = Future()
+        failed.set_exception(error)
+        return failed
+
+
+def _result(future: Future[PollResult], order: PollOrder, *, stopping: bool = False) -> PollResult:
+    """Return the result of a poll; a failed worker yields a failed poll."""
+    try:
+        error = future.exception()  # not raised: a KeyboardInterrupt may be the worker's
+    except CancelledError as cancelled:
+        error = cancelled
+    if error is None:
+        return future.result()
+    name = order.appliance.name
+    if stopping or isinstance(error, KeyboardInterrupt):  # Ctrl-C reaches workers, too
+        return _failed_poll(order, StoppedError(f"The round was stopped before {name} was read."))
+    _log.error("The visit to %s failed", name, exc_info=error)
+    reason = f"The worker that was to ask {name} failed: {type(error).__name__}."
+    return _failed_poll(order, WorkerError(f"{reason} Look at its log."))
+
+
+def _failed_poll(order: PollOrder, error: ApplianceError) -> PollResult:
+    """Return the failed poll of an order without a result."""
+    state = order.state
+    now = order.clock or (lambda: datetime.now(UTC))
+    result = PollResult(
+        order.appliance.name,
+        now(),
+        version=state.version,
+        timezone=state.timezone,
+        details=state.details,
+    )
+    result.failed(error)
+    return result
+
+
+def _warn(snapshot: Snapshot, total: int) -> None:
+    """Warn about problems that are easy to miss in the frames."""
+    messages = []
+    if snapshot.stopped:
+        messages.append(
+            f"The round was stopped: {int(snapshot.polls['ok'].sum())} of {total} appliances were "
+            "read by then."
+        )
+    elif len(snapshot.polls) and not snapshot.polls["ok"].any():
+        reasons = ", ".join(sorted(set(snapshot.polls["error"].dropna())))
+        messages.append(
+            f"None of {len(snapshot.polls)} appliances could be read ({reasons}); "
+            "look at .errors for each one's reason."
+        )
+    status = snapshot.observations["status"].dropna()
+    unknown = sorted(set(status[outcome_of(status) == OUTCOMES[-1]]))
+    if unknown:
+        messages.append(
+            f"Jobs with a state never seen before: {', '.join(word[:40] for word in unknown[:5])}. "
+            "They are kept and counted neither as success nor as failure."
+        )
+    for message in messages:
+        warnings.warn(message, BackupkitWarning, stacklevel=3)

@@ -1,0 +1,278 @@
+"""Result of one collection as frames: `Snapshot`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypeVar
+
+import pandas as pd
+from markupsafe import Markup
+
+from backupkit import wire
+from backupkit.collection.poll import PollResult
+from backupkit.display import container, paragraph, table
+from backupkit.errors import one_line
+from backupkit.tables import (
+    ERRORS,
+    LISTED,
+    OBSERVATIONS,
+    POLLS,
+    SCHEDULES,
+    SyncState,
+    jobs_from,
+    sync_state_from,
+)
+
+__all__ = [
+    "CollectionErrors",
+    "ErrorRow",
+    "Snapshot",
+    "errors_of",
+    "errors_table",
+    "observations_of",
+    "snapshot_of",
+]
+
+T = TypeVar("T")
+
+ErrorRow = tuple[str | None, str, str | None, str | None]
+"""Row of `backupkit.tables.ERRORS`."""
+
+_OUTCOMES: Final = {
+    "success": "succeeded",
+    "failure": "failed",
+    "open": "running",
+    "void": "never started",
+    "other": "in a state not known",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """Result of one `collect`, or content of a folder of saved answers.
+
+    Attributes
+    ----------
+    observations : DataFrame
+        Rows of `backupkit.tables.OBSERVATIONS`.
+    polls : DataFrame
+        Rows of `backupkit.tables.POLLS`: one per poll.
+    schedules : DataFrame
+        Rows of `backupkit.tables.SCHEDULES`.
+    errors : DataFrame
+        Rows of `backupkit.tables.ERRORS`: one per failed appliance, and one per item of other
+        appliances that could not be read.
+    stopped : bool
+        Whether Ctrl-C stopped the collection before all appliances were polled.
+    """
+
+    observations: pd.DataFrame
+    polls: pd.DataFrame
+    schedules: pd.DataFrame
+    errors: pd.DataFrame
+    stopped: bool = False
+
+    @property
+    def jobs(self) -> pd.DataFrame:
+        """Jobs that were read, as rows of `backupkit.tables.JOBS`."""
+        return jobs_from(self.observations)
+
+    def sync_state(self) -> dict[str, SyncState]:
+        """Return the known state of each appliance, for the next `collect`."""
+        return sync_state_from(self.observations, self.polls)
+
+    def __repr__(self) -> str:
+        good = self.polls["ok"].fillna(value=False).astype("bool")
+        read, asked = (polls["appliance"].nunique() for polls in (self.polls[good], self.polls))
+        jobs = int((self.observations["source"] != LISTED).sum())
+        plural = "" if asked == 1 else "s"
+        text = f"Snapshot: {read} of {asked} appliance{plural} read, {jobs} jobs new or unfinished"
+        return text + (", stopped before its end" if self.stopped else "")
+
+    def _repr_html_(self) -> str:
+        parts = [paragraph(repr(self), "sentence"), paragraph(self._counts())]
+        return str(container(*parts, errors_table(self.errors) if len(self.errors) else ""))
+
+    def _counts(self) -> str:
+        """Return the number of jobs by outcome, as text."""
+        outcomes = self.jobs["outcome"].value_counts()
+        by_outcome = ", ".join(
+            f"{outcomes[name]:,} {label}"
+            for name, label in _OUTCOMES.items()
+            if outcomes.get(name, 0)
+        )
+        totals = (
+            f"{int(self.polls['requests'].sum()):,} requests, {len(self.schedules):,} schedules"
+        )
+        return f"Jobs: {by_outcome or 'none'}. {totals}."
+
+
+@dataclass(frozen=True)
+class CollectionErrors:
+    """Errors of a collection, for display at its end.
+
+    Attributes
+    ----------
+    errors : DataFrame
+        Rows of `backupkit.tables.ERRORS`.
+    """
+
+    errors: pd.DataFrame
+
+    def __repr__(self) -> str:
+        return "\n".join(
+            f"{row.appliance}: {one_line(str(row.detail))}" for row in self.errors.itertuples()
+        )
+
+    def _repr_html_(self) -> str:
+        return str(container(errors_table(self.errors)))
+
+
+def errors_table(errors: pd.DataFrame, *, limit: int = 20) -> Markup:
+    """Return the errors of a collection as an HTML table.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        Rows of `backupkit.tables.ERRORS`.
+    limit : int
+        Maximum number of rows.
+
+    Returns
+    -------
+    Markup
+        HTML with every text escaped.
+    """
+    head = errors.head(limit).astype(object).where(errors.head(limit).notna(), None)
+    names = ["appliance", "error", "detail", "job_id"]
+    columns = {"Appliance": "", "Error": "w", "What happened, and what to do": "text", "Job": ""}
+    rows = list(head[names].itertuples(index=False, name=None))
+    appliances = errors["appliance"].nunique()
+    caption = (
+        f"{appliances:,} appliance{'s' if appliances != 1 else ''} could not be read completely"
+    )
+    return table(columns, rows, caption=caption, limit=limit, total=len(errors))
+
+
+def snapshot_of(results: Sequence[PollResult], *, stopped: bool = False) -> Snapshot:
+    """Convert polls to frames, column by column."""
+    return Snapshot(
+        observations=_observations(results),
+        polls=_polls(results),
+        schedules=_schedules(results),
+        errors=_errors(results),
+        stopped=stopped,
+    )
+
+
+def observations_of(
+    jobs: Sequence[wire.Job], *, appliances: Sequence[str], observed_at: Sequence[datetime]
+) -> pd.DataFrame:
+    """Convert jobs to observations, column by column.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        Jobs from the decoders of `backupkit.wire`.
+    appliances : sequence of str
+        Appliance of each job.
+    observed_at : sequence of datetime
+        Time at which each job was read.
+
+    Returns
+    -------
+    DataFrame
+        Rows of `backupkit.tables.OBSERVATIONS`.
+
+    Examples
+    --------
+    >>> from datetime import UTC, datetime
+    >>> job = wire.Job("a", "INPROGRESS", "RUNNING", 40.0, None, None, (), "details")
+    >>> now = datetime(2026, 11, 9, tzinfo=UTC)
+    >>> observations_of([job], appliances=["vc-1"], observed_at=[now])["progress"].to_list()
+    [40.0]
+    """
+    return OBSERVATIONS.frame(
+        {**wire.job_columns(jobs), "appliance": appliances, "observed_at": observed_at}
+    )
+
+
+def _observations(results: Sequence[PollResult]) -> pd.DataFrame:
+    """Concatenate the observations of jobs that were read and of jobs that vanished."""
+    counts = [len(result.jobs) for result in results]
+    read = observations_of(
+        [job for result in results for job in result.jobs],
+        appliances=_repeated([result.appliance for result in results], counts),
+        observed_at=_repeated([result.polled_at for result in results], counts),
+    )
+    vanished = [(result, job_id) for result in results for job_id in result.vanished]
+    if not vanished:
+        return read
+    vanished_rows = OBSERVATIONS.frame(
+        {
+            "appliance": [result.appliance for result, _ in vanished],
+            "job_id": [job_id for _, job_id in vanished],
+            "observed_at": [result.polled_at for result, _ in vanished],
+            "source": [LISTED] * len(vanished),
+        }
+    )
+    return pd.concat([read, vanished_rows], ignore_index=True)
+
+
+def _repeated(values: Sequence[T], counts: Sequence[int]) -> list[T]:
+    return [value for value, count in zip(values, counts, strict=True) for _ in range(count)]
+
+
+def _polls(results: Sequence[PollResult]) -> pd.DataFrame:
+    return POLLS.frame(
+        {
+            "api": [result.flavour for result in results],
+            "jobs_changed": [len(result.jobs) for result in results],
+            **{
+                name: [getattr(result, name) for result in results]
+                for name in POLLS.names
+                if name not in {"api", "jobs_changed"}
+            },
+        }
+    )
+
+
+def _schedules(results: Sequence[PollResult]) -> pd.DataFrame:
+    plans = [
+        (result, name, plan)
+        for result in results
+        for name, plan in sorted(result.schedules.items())
+    ]
+    runs = [plan.recurrence_info for _, _, plan in plans]
+    return SCHEDULES.frame(
+        {
+            "appliance": [result.appliance for result, _, _ in plans],
+            "schedule": [name for _, name, _ in plans],
+            "seen_at": [result.polled_at for result, _, _ in plans],
+            "enabled": [plan.enable for _, _, plan in plans],
+            "hour": [run and run.hour for run in runs],
+            "minute": [run and run.minute for run in runs],
+            "days": [run and run.days for run in runs],
+            "timezone": [result.timezone for result, _, _ in plans],
+            "max_count": [
+                plan.retention_info and plan.retention_info.max_count for _, _, plan in plans
+            ],
+            "location": [plan.location for _, _, plan in plans],
+            "parts": [plan.parts for _, _, plan in plans],
+        }
+    )
+
+
+def _errors(results: Sequence[PollResult]) -> pd.DataFrame:
+    rows: list[ErrorRow] = []
+    for result in results:
+        if result.error is not None:
+            rows.append((result.appliance, result.error, result.detail, None))
+        rows += [(result.appliance, *item_error) for item_error in result.item_errors]
+    return errors_of(rows)
+
+
+def errors_of(rows: Sequence[ErrorRow]) -> pd.DataFrame:
+    """Convert errors to a frame of `backupkit.tables.ERRORS`."""
+    names = ["appliance", "error", "detail", "job_id"]
+    return ERRORS.frame(dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {})

@@ -1,0 +1,306 @@
+"""Watch of running jobs: `watch` follows them until none runs, `Watch` without an end."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol, Self
+
+import pandas as pd
+
+from backupkit import wire
+from backupkit.client import Limits
+from backupkit.collection.estimates import is_stalled, time_left
+from backupkit.collection.fleet_collection import StateSource, collect, run_collection
+from backupkit.collection.followed_jobs import FollowedAppliance
+from backupkit.collection.local_state import local_state
+from backupkit.collection.snapshot import Snapshot, observations_of
+from backupkit.fleet import Appliance, Fleet
+from backupkit.tables import ERRORS, POLLS, RUNNING, SCHEDULES
+
+__all__ = ["Store", "Watch", "watch"]
+
+
+class Store(StateSource, Protocol):
+    """Store of snapshots, and source of earlier jobs: a `backupkit.History`."""
+
+    def append(self, snapshot: Any) -> object:  # noqa: ANN401 # any snapshot, any result
+        """Append a snapshot."""
+        ...
+
+    def jobs(self, *, appliances: Iterable[str]) -> pd.DataFrame:
+        """Return the known jobs of some appliances."""
+        ...
+
+
+def watch(
+    fleet: Fleet | Iterable[Appliance],
+    history: Store,
+    *,
+    every: float = 10.0,
+    limits: Limits | None = None,
+    progress: bool | None = None,
+    clock: Callable[[], datetime] | None = None,
+) -> Iterator[pd.DataFrame]:
+    """Follow the running jobs, and store each change.
+
+    Parameters
+    ----------
+    fleet : Fleet or iterable of Appliance
+        Appliances to poll. One collection finds the running jobs.
+    history : History
+        Stores that collection, and then each change as an observation.
+    every : float
+        Time between two polls [s].
+    limits : Limits, optional
+        Timeouts, attempts and concurrency.
+    progress : bool, optional
+        Whether the collection shows a progress bar; default: in a terminal or a notebook.
+    clock : callable, optional
+        Returns the current time as an aware datetime; default: the system clock.
+
+    Yields
+    ------
+    DataFrame
+        Rows of `backupkit.tables.RUNNING`, once after the collection and then after each poll:
+        the jobs that ran when the watch began. The last frame shows how they ended. It is empty
+        if no job runs.
+
+    Notes
+    -----
+    An appliance that does not respond is polled again next time; `detail` contains the error.
+    Leaving the loop, also by Ctrl-C, logs out from all appliances.
+    """
+    with Watch(fleet, history, limits=limits, clock=clock) as watcher:
+        first = collect(
+            watcher.appliances, known=history, limits=limits, progress=progress, clock=clock
+        )
+        watcher.ingest(first)
+        if first.stopped:
+            raise KeyboardInterrupt
+        yield watcher.running()
+        while watcher.busy:
+            time.sleep(every)
+            watcher.poll()
+            yield watcher.running()
+
+
+class Watch:
+    """Running jobs of a fleet: collections find them, polls follow them.
+
+    Use it as a context manager: at its end it logs out from all appliances. Use it in one thread;
+    only `collect` and `stop` may be called from any thread.
+
+    Parameters
+    ----------
+    fleet : Fleet or iterable of Appliance
+        Appliances to poll. Passwords to be typed are prompted for now, once.
+    history : History
+        Stores each collection passed to `ingest`, and each change that a poll finds.
+    limits : Limits, optional
+        Timeouts, attempts and concurrency.
+    clock : callable, optional
+        Returns the current time as an aware datetime; default: the system clock.
+
+    Attributes
+    ----------
+    appliances : list of Appliance
+        Appliances that are polled.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet | Iterable[Appliance],
+        history: Store,
+        *,
+        limits: Limits | None = None,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        self.appliances = list(fleet)
+        self._history, self._limits, self._clock = history, limits or Limits(), clock
+        self._followed: dict[str, FollowedAppliance] = {}
+        self._pending: dict[str, Future[list[wire.Job]]] = {}
+        with ExitStack() as stack:
+            self._local_state = stack.enter_context(local_state(self.appliances))
+            self._pool = ThreadPoolExecutor(self._limits.at_once, thread_name_prefix="watch")
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()  # ends running requests; logouts are still sent
+        with self._stack:
+            wait(self._pending.values())
+            try:
+                list(self._pool.map(FollowedAppliance.log_out, self._followed.values()))
+            except RuntimeError:  # interpreter shutdown: no threads
+                for followed in self._followed.values():
+                    followed.log_out()
+            self._pool.shutdown()
+
+    @property
+    def now(self) -> datetime:
+        """Current time."""
+        return self._clock() if self._clock else datetime.now(UTC)
+
+    @property
+    def busy(self) -> bool:
+        """Return whether any followed job still runs."""
+        return any(followed.open for followed in self._followed.values())
+
+    def stop(self) -> None:
+        """End a running collection or poll as soon as possible."""
+        self._local_state.stop.set()
+
+    def collect(self) -> Snapshot:
+        """Collect from all appliances without output; pass the result to `ingest`."""
+        return run_collection(
+            self.appliances,
+            known=self._history,
+            limits=self._limits,
+            clock=self._clock,
+            stop=self._local_state.stop,
+        )
+
+    def ingest(self, snapshot: Snapshot) -> None:
+        """Store a collection, and follow its running jobs.
+
+        Parameters
+        ----------
+        snapshot : Snapshot
+            Result of `collect` or `backupkit.collect`.
+        """
+        self._history.append(snapshot)
+        open_jobs = snapshot.jobs[snapshot.jobs["outcome"] == "open"]
+        new = {
+            str(name)
+            for name, job_id in zip(open_jobs["appliance"], open_jobs["job_id"], strict=True)
+            # an appliance that is being polled waits for the next collection
+            if name not in self._pending
+            and (name not in self._followed or job_id not in self._followed[name].runs)
+        }
+        if not new:
+            return
+        jobs = self._history.jobs(appliances=sorted(new))
+        skews = snapshot.polls.set_index("appliance")["clock_skew"]
+        for appliance in self.appliances:
+            name = appliance.name
+            if name in new:
+                skew = skews[name]
+                self._followed.setdefault(
+                    name, FollowedAppliance(appliance, self._local_state, self._limits, self._clock)
+                ).follow(
+                    jobs[jobs["appliance"] == name],
+                    None if pd.isna(skew) else skew.to_pytimedelta(),
+                )
+
+    def poll(self, *, timeout: float | None = None) -> None:
+        """Poll each running job, and store the changes.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Maximum wait for all responses [s]; later responses are stored by the next poll.
+            Default: no limit.
+        """
+        for name, followed in self._followed.items():
+            if followed.open and name not in self._pending:
+                self._pending[name] = self._pool.submit(followed.poll)
+        wait(self._pending.values(), timeout=timeout)
+        done = [name for name, future in self._pending.items() if future.done()]
+        changed = {self._followed[name]: self._pending.pop(name).result() for name in done}
+        if any(changed.values()):
+            self._history.append(_snapshot(changed, self.now))
+
+    def forget(self, before: datetime) -> None:
+        """Stop following jobs that were over before a moment.
+
+        Parameters
+        ----------
+        before : datetime
+            The moment.
+        """
+        for name, followed in list(self._followed.items()):
+            if name not in self._pending:
+                finished = [
+                    key
+                    for key, run in followed.runs.items()
+                    if (run.finished_at or before) < before
+                ]
+                followed.forget(finished)
+                if not followed.runs:
+                    del self._followed[name]
+
+    def running(self) -> pd.DataFrame:
+        """Return the progress of each followed job, as rows of `backupkit.tables.RUNNING`."""
+        return _running(list(self._followed.values()), self.now)
+
+
+def _snapshot(
+    changed: Mapping[FollowedAppliance, Sequence[wire.Job]], moment: datetime
+) -> Snapshot:
+    """Return the changes of one poll as a snapshot, with a poll row per changed appliance."""
+    pairs = [(followed, job) for followed, jobs in changed.items() for job in jobs]
+    polled = [followed for followed, jobs in changed.items() if jobs]
+    observations = observations_of(
+        [job for _, job in pairs],
+        appliances=[followed.appliance.name for followed, _ in pairs],
+        observed_at=[moment] * len(pairs),
+    )
+    polls = POLLS.frame(
+        {
+            "appliance": [followed.appliance.name for followed in polled],
+            "polled_at": [moment] * len(polled),
+            "clock_skew": [followed.skew for followed in polled],
+        }
+    )
+    return Snapshot(observations, polls, SCHEDULES.empty(), ERRORS.empty())
+
+
+def _running(followed: Sequence[FollowedAppliance], now: datetime) -> pd.DataFrame:
+    """Return the progress of each followed job."""
+    rows = [(entry, run) for entry in followed for run in entry.runs.values()]
+    elapsed = [_elapsed(entry, run.job, now) for entry, run in rows]
+    times_left = [
+        time_left(duration, run.job.progress, entry.typical) if duration is not None else None
+        for (entry, run), duration in zip(rows, elapsed, strict=True)
+    ]
+    return RUNNING.frame(
+        {
+            "appliance": [entry.appliance.name for entry, _ in rows],
+            "observed_at": [now] * len(rows),
+            "elapsed": elapsed,
+            "time_left": [
+                timedelta(0) if run.ended else estimate
+                for (_, run), estimate in zip(rows, times_left, strict=True)
+            ],
+            "changed_at": [run.changed_at for _, run in rows],
+            "stalled": [
+                not run.ended and is_stalled(now - run.changed_at, entry.typical)
+                for entry, run in rows
+            ],
+            "detail": [entry.detail for entry, _ in rows],
+            "message": [_last_message(run.job) for _, run in rows],
+            **{
+                name: [getattr(run.job, name) for _, run in rows]
+                for name in ("job_id", "state", "progress", "start_time", "end_time")
+            },
+        }
+    )
+
+
+def _last_message(job: wire.Job) -> str | None:
+    """Return the newest message of a job in its most readable form."""
+    if not job.messages:
+        return None
+    last = job.messages[-1]
+    return last.localized or last.default_message or last.id or None
+
+
+def _elapsed(followed: FollowedAppliance, job: wire.Job, now: datetime) -> timedelta | None:
+    """Return how long a job has run; its start is in the appliance's own time."""
+    if job.start_time is None:
+        return None
+    return max((job.end_time or now + followed.skew) - job.start_time, timedelta(0))

@@ -1,0 +1,190 @@
+"""Checks of each step to each appliance, with the next step for a failed one: `doctor`.
+
+The checks change nothing and store nothing. Text from an appliance is untrusted and shown on one
+line. Passwords and tokens are never shown.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from time import monotonic, perf_counter
+from typing import Final, TypeAlias
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from backupkit.client import Limits
+from backupkit.diagnostics import api_checks, connectivity
+from backupkit.diagnostics.findings import CheckContext, Finding, TypedPasswords, failure
+from backupkit.errors import (
+    BackupkitError,
+    CredentialError,
+    RightsError,
+    one_line,
+)
+from backupkit.fleet import Appliance, Fleet, PasswordSource
+from backupkit.tables import CHECKS
+
+__all__ = ["doctor"]
+
+WORKERS: Final = 64
+"""Number of appliances that are checked concurrently."""
+
+_MAX_FOUND: Final = 300
+_MAX_ADVICE: Final = 1_000  # a fingerprint and two ways to use it
+
+_Check: TypeAlias = Callable[[CheckContext], Finding]
+
+
+def doctor(
+    fleet: Fleet | Iterable[Appliance],
+    *,
+    limits: Limits | None = None,
+    workers: int = WORKERS,
+    progress: bool | None = None,
+    clock: Callable[[], datetime] | None = None,
+) -> pd.DataFrame:
+    """Check for each appliance whether it can be read, and the data basis of its figures.
+
+    Parameters
+    ----------
+    fleet : Fleet or iterable of Appliance
+        Appliances to check.
+    limits : Limits, optional
+        Timeouts and attempts.
+    workers : int
+        Number of appliances that are checked concurrently.
+    progress : bool, optional
+        Whether to show a progress bar; default: in a terminal or a notebook.
+    clock : callable, optional
+        Returns the current time as an aware datetime; default: the system clock.
+
+    Returns
+    -------
+    DataFrame
+        Rows of `backupkit.tables.CHECKS`: the appliances in the order of `fleet`, with the same
+        checks each. A check that needs a failed one is ``skipped``. Appliances do not affect each
+        other.
+
+    Examples
+    --------
+    >>> nowhere = PasswordSource("env", "NOT_SET_ANYWHERE")
+    >>> off = Appliance(name="vc-1", host="127.0.0.1:1", user="u@v.local", password=nowhere)
+    >>> checks = doctor([off])
+    >>> checks[checks["result"] == "failed"][["check", "found"]].values.tolist()
+    [['connection', '127.0.0.1:1 refused the connection: nothing listens there'],
+     ['password', 'the environment variable NOT_SET_ANYWHERE is not set']]
+    """
+    appliances = list(fleet)
+    limits = limits or Limits()
+    now = clock or (lambda: datetime.now(UTC))
+    typed = _prompt_for_passwords(appliances)
+    stop, deadline = threading.Event(), monotonic() + limits.round
+    with (
+        ThreadPoolExecutor(max_workers=max(1, min(workers, len(appliances)))) as pool,
+        _stop_on_error(pool, stop),
+        tqdm(
+            total=len(appliances),
+            desc="Checking",
+            unit="appliance",
+            disable=None if progress is None else not progress,
+        ) as bar,
+    ):
+        futures = [
+            pool.submit(_check_appliance, appliance, typed, limits, deadline, stop, now)
+            for appliance in appliances
+        ]
+        for future in as_completed(futures):
+            future.result()
+            bar.update()
+    columns = zip(*(row for future in futures for row in future.result()), strict=True)
+    return CHECKS.frame(dict(zip(CHECKS.names, columns, strict=bool(appliances))))
+
+
+@contextmanager
+def _stop_on_error(pool: ThreadPoolExecutor, stop: threading.Event) -> Iterator[None]:
+    """Stop all checks if an error or Ctrl-C ends the run."""
+    try:
+        yield
+    except BaseException:
+        stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+
+
+def _prompt_for_passwords(appliances: Sequence[Appliance]) -> TypedPasswords:
+    """Prompt once for each password to be typed, before threads start."""
+    sources = {
+        (appliance.password, appliance.user)
+        for appliance in appliances
+        if appliance.password.kind == "prompt"
+    }
+    typed: dict[tuple[PasswordSource, str], str | CredentialError] = {}
+    for source, user in sorted(sources, key=repr):
+        try:
+            typed[source, user] = source.read(user)
+        except CredentialError as error:  # affects only the appliances with this password
+            typed[source, user] = error
+    return typed
+
+
+def _check_appliance(
+    appliance: Appliance,
+    typed: TypedPasswords,
+    limits: Limits,
+    deadline: float,
+    stop: threading.Event,
+    now: Callable[[], datetime],
+) -> list[tuple[object, ...]]:
+    """Run all checks of one appliance, and return the rows."""
+    rows: list[tuple[object, ...]] = []
+    failed_checks: dict[str, str] = {}  # failed or skipped check -> the check that caused it
+    refused = False
+    with ExitStack() as stack:
+        context = CheckContext(appliance, typed, limits, deadline, stop, now, stack)
+        for check, needs, run in _STEPS:
+            began = perf_counter()
+            failed_prerequisite = next(
+                (failed_checks[need] for need in needs if need in failed_checks), None
+            )
+            if failed_prerequisite:
+                finding = Finding("skipped", f"needs the {failed_prerequisite}")
+            else:
+                try:
+                    finding = run(context)
+                except RightsError as error:
+                    finding = Finding("skipped", "refused, too") if refused else failure(error)
+                    refused = True
+                except BackupkitError as error:
+                    finding = failure(error)
+            if finding.result in {"failed", "skipped"}:
+                failed_checks[check] = failed_prerequisite or check
+            rows.append(
+                (
+                    appliance.name,
+                    check,
+                    finding.result,
+                    one_line(finding.found, limit=_MAX_FOUND),
+                    finding.advice and one_line(finding.advice, limit=_MAX_ADVICE),
+                    timedelta(seconds=perf_counter() - began),
+                )
+            )
+    return rows
+
+
+_STEPS: Final[tuple[tuple[str, tuple[str, ...], _Check], ...]] = (
+    ("address", (), connectivity.address),
+    ("connection", ("address",), connectivity.connection),
+    ("certificate", ("connection",), connectivity.certificate),
+    ("password", (), connectivity.password),
+    ("log-in", ("certificate", "password"), connectivity.log_in),
+    ("job list", ("log-in",), api_checks.job_list),
+    ("job details", ("job list",), api_checks.job_details),
+    ("schedule", ("log-in",), api_checks.schedule),
+    ("version", ("log-in",), api_checks.version),
+    ("clock", ("certificate", "password"), api_checks.clock),
+    ("time zone", ("log-in",), api_checks.zone),
+)
+"""Name, prerequisites and function of each check."""

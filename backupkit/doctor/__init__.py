@@ -1,5 +1,0 @@
-"""Checks of the connection and the API of each appliance: `doctor`."""
-
-from backupkit.doctor.checks import doctor
-
-__all__ = ["doctor"]

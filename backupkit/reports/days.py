@@ -1,0 +1,157 @@
+"""View models of the compliance trend and of the matrix of slots."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from backupkit import plots
+from backupkit.analysis import trend
+from backupkit.assessment import Assessment
+from backupkit.display.format import day, hours, ratio, sanitise
+from backupkit.plots.matrix import nights
+from backupkit.plots.style import SLOT_STYLES
+from backupkit.reports.facts import Link, Matrix, MatrixBlock, MatrixRow, Trend, TrendDay
+from backupkit.reports.figures import embed_figure
+
+__all__ = ["matrix", "trend_of"]
+
+_SMALL_FLEET = 100
+_MATRIX_ROWS = 150
+_MATRIX_DAYS = 92
+_DAYS_NAMED = 4
+_MISSED = ("missed_failed", "missed_norun", "missed_overrun")
+
+
+def trend_of(assessment: Assessment) -> Trend:
+    """Return the compliance trend of the fleet.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        Reads its intervals and slots.
+
+    Returns
+    -------
+    Trend
+        One row per UTC day, the newest first. No figure if no appliance was in scope.
+    """
+    rows = trend(assessment.intervals, assessment.slots, start=assessment.start, end=assessment.end)
+    in_scope = rows["compliant"] + rows["breach"] + rows["unknown"]
+    counted = rows[in_scope > pd.Timedelta(0)]
+    if counted.empty:
+        return Trend(None, "No appliance was in scope in this period.", ())
+    least = int(counted["rpo_strict"].argmin())
+    low, last = counted.iloc[least], counted.iloc[-1]
+    worst, newest = counted.index[least], counted.index[-1]
+    if low["rpo_strict"] == 1:
+        finding = (
+            "The whole fleet was inside its RPO all the time, as far as is known: "
+            f"{_share(low)} on every day."
+        )
+    else:
+        ending = (
+            ", the last day."
+            if worst == newest
+            else f"; on {day(newest)}, the last day: {_share(last)}."
+        )
+        finding = f"Worst on {day(worst)}: {_share(low)} of the time inside the RPO, strict{ending}"
+    ax = plots.compliance(assessment.intervals, start=assessment.start, end=assessment.end)
+    return Trend(
+        picture=embed_figure(ax, f"Share of the appliances that were compliant. {finding}"),
+        finding=finding,
+        days=tuple(_day(time, row) for time, row in counted[::-1].iterrows()),
+    )
+
+
+def _share(row: pd.Series) -> str:
+    in_scope = row["compliant"] + row["breach"] + row["unknown"]
+    return ratio(hours(row["compliant"]), hours(in_scope), "h")
+
+
+def _day(label: object, row: pd.Series) -> TrendDay:
+    time = pd.Timestamp(label)  # type: ignore[arg-type] # the index holds times
+    in_scope = row["compliant"] + row["breach"] + row["unknown"]
+    return TrendDay(
+        day=f"{time:%Y-%m-%d}",
+        share=_share(row),
+        unknown=ratio(hours(row["unknown"]), hours(in_scope), "h"),
+        met=int(row["slots_met"]),
+        rescued=int(row["slots_rescued"]),
+        late=int(row["slots_late"]),
+        missed=sum(int(row[f"slots_{state}"]) for state in _MISSED),
+        unknown_slots=int(row["slots_unknown"]),
+    )
+
+
+def matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
+    """Return the matrix of slot states by appliance and day.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        Reads its slots, and the sites and groups of its appliances.
+    links : mapping of str to Link
+        Link to each appliance's row, by name.
+
+    Returns
+    -------
+    Matrix
+        At most the newest 92 days. A fleet of up to 100 appliances is shown in full; of a larger
+        one, at most 150 appliances with missed, unknown or late slots. There is one block per
+        site if there are several, else per group; the block with the worst appliance is first.
+    """
+    table = nights(assessment.slots)
+    visible = table
+    if len(table) > _SMALL_FLEET:
+        incomplete = table.isin([*_MISSED, "unknown", "late"]).any(axis="columns")
+        visible = table[incomplete][:_MATRIX_ROWS]
+    days = [pd.Timestamp(time) for time in visible.columns]
+    states = dict(zip(visible.index.tolist(), visible.to_numpy(dtype=object).tolist(), strict=True))
+    used = {state for row in states.values() for state in row if isinstance(state, str)}
+    recent = days[-_MATRIX_DAYS:]
+    blocks: dict[str, list[MatrixRow]] = {}
+    block_names = _block_names(assessment.appliances.loc[list(states)])
+    for name, row in states.items():
+        blocks.setdefault(block_names[name], []).append(
+            MatrixRow(
+                appliance=links[name],
+                cells=tuple(_cell(state) for state in row[-_MATRIX_DAYS:]),
+                summary=_summary(row, days),
+            )
+        )
+    return Matrix(
+        days=tuple(f"{time.day:02}" for time in recent),
+        first=day(recent[0]) if recent else "",
+        last=day(recent[-1]) if recent else "",
+        blocks=tuple(MatrixBlock(name, tuple(rows)) for name, rows in blocks.items()),
+        omitted=len(table) - len(visible),
+        legend=tuple(
+            (state, look.symbol, look.label) for state, look in SLOT_STYLES.items() if state in used
+        ),
+    )
+
+
+def _block_names(appliances: pd.DataFrame) -> dict[str, str]:
+    """Return each appliance's site; its group if all sites are equal; "" if groups are too."""
+    for column, default in (("site", "no site"), ("group", "no group")):
+        names = [sanitise(text, limit=80) or default for text in appliances[column]]
+        if len(set(names)) > 1:
+            return dict(zip(appliances.index.astype(str), names, strict=True))
+    return dict.fromkeys(appliances.index.astype(str), "")
+
+
+def _cell(state: object) -> tuple[str, str]:
+    return (state, SLOT_STYLES[state].symbol) if isinstance(state, str) else ("none", " ")
+
+
+def _summary(states: list[object], days: list[pd.Timestamp]) -> str:
+    counts = []
+    for state in reversed(list(SLOT_STYLES)):
+        matches = [time for time, value in zip(days, states, strict=True) if value == state]
+        if not matches:
+            continue
+        names = [day(time) for time in matches[-_DAYS_NAMED:]] if state in _MISSED else []
+        prefix = "last " if len(matches) > len(names) else ""
+        newest = f" ({prefix}{', '.join(names)})" if names else ""
+        counts.append(f"{len(matches)} {SLOT_STYLES[state].label}{newest}")
+    return ", ".join(counts)

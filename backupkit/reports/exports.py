@@ -1,0 +1,252 @@
+"""Data files of an assessment: JSON with all tables, CSV of the slots and CSV of the jobs."""
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from backupkit._version import __version__
+from backupkit.assessment import Assessment
+from backupkit.display.format import without_user
+from backupkit.reports.messages import messages_text
+from backupkit.reports.policy_document import policy_document
+from backupkit.tables import (
+    ANOMALIES,
+    APPLIANCES,
+    ASSESSED_JOBS,
+    BASELINES,
+    CLUSTERS,
+    COVERAGE,
+    FAILURE_COUNTS,
+    FAILURES,
+    GROUPS,
+    INCIDENTS,
+    INTERVALS,
+    LINT,
+    LOADS,
+    METRICS,
+    SCHEDULES,
+    SLOTS,
+    Table,
+)
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "TABLES",
+    "export_name",
+    "jobs_csv",
+    "json_document",
+    "slots_csv",
+    "to_json_values",
+    "without_controls",
+]
+
+SCHEMA_VERSION: Final = 2
+"""Version of the JSON document; increased if a key changes its meaning or is removed."""
+
+TABLES: Final[Mapping[str, Table]] = MappingProxyType(
+    {
+        "fleet": METRICS,
+        "groups": GROUPS,
+        "appliances": APPLIANCES,
+        "intervals": INTERVALS,
+        "slots": SLOTS,
+        "incidents": INCIDENTS,
+        "failures": FAILURES,
+        "failure_counts": FAILURE_COUNTS,
+        "clusters": CLUSTERS,
+        "baselines": BASELINES,
+        "anomalies": ANOMALIES,
+        "loads": LOADS,
+        "lint": LINT,
+        "coverage": COVERAGE,
+        "jobs": ASSESSED_JOBS,
+        "schedules": SCHEDULES,
+    }
+)
+"""Frames of an assessment; in the document, each is a list of objects."""
+
+# start of a cell; some spreadsheets also split cells at semicolons or tabs
+_FORMULA: Final = re.compile(
+    "(^|[;\t\r\n])([\\s\x00-\x1f\x7f\u200b-\u200f\ufeff]*[=+@\uff1d\uff0b\uff0d\uff20-])|^(?=[\t\r\n])"
+)
+_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
+
+
+def json_document(assessment: Assessment, *, aliased: bool = False) -> bytes:
+    """Return the whole assessment as one JSON document.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        Assessment of one period.
+    aliased : bool
+        Whether names are replaced by aliases.
+
+    Returns
+    -------
+    bytes
+        UTF-8, valid against ``report.schema.json`` of this package. Times are ISO 8601 in UTC.
+        Keys of durations end in ``_seconds``. Missing values are null.
+    """
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "backupkit": __version__,
+        "start": assessment.start.isoformat(),
+        "end": assessment.end.isoformat(),
+        "generated_at": assessment.now.isoformat(),
+        "data_version": assessment.version,
+        "aliased": aliased,
+        "policy": policy_document(assessment.policy),
+        "verdict": {
+            name: getattr(assessment.verdict, name)
+            for name in (
+                "state",
+                "sentence",
+                "in_scope",
+                "compliant",
+                "breach",
+                "unknown",
+                "excluded",
+                "unobserved",
+            )
+        },
+        **{name: _records(getattr(assessment, name)) for name in TABLES},
+    }
+    return msgspec.json.encode(document) + b"\n"
+
+
+def slots_csv(assessment: Assessment) -> bytes:
+    """Return the slots as CSV, one row per slot.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        Reads its slots.
+
+    Returns
+    -------
+    bytes
+        UTF-8, safe to open in a spreadsheet.
+    """
+    return _csv(assessment.slots)
+
+
+def jobs_csv(jobs: pd.DataFrame) -> bytes:
+    """Return the jobs as CSV, one row per job, with uncut messages.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.ASSESSED_JOBS`.
+
+    Returns
+    -------
+    bytes
+        UTF-8, safe to open in a spreadsheet.
+    """
+    texts = [messages_text(cell) for cell in to_json_values(jobs["messages"])]
+    return _csv(jobs.assign(messages=pd.Series(texts, jobs.index, "str")))
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    flat = frame.reset_index() if frame.index.name is not None else frame
+    names = [export_name(name, flat[name]) for name in flat.columns]
+    columns = [to_json_values(flat[name]) for name in flat.columns]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _csv(frame: pd.DataFrame) -> bytes:
+    escaped = pd.DataFrame(
+        {export_name(name, frame[name]): _cells(frame[name]) for name in frame.columns},
+        dtype=object,
+    )
+    return escaped.to_csv(index=False, lineterminator="\r\n").encode()
+
+
+def export_name(name: str, column: pd.Series) -> str:
+    """Return the exported name of a column.
+
+    Parameters
+    ----------
+    name : str
+        Name of the column.
+    column : Series
+        The column.
+
+    Returns
+    -------
+    str
+        The name; with ``_seconds`` appended if the column holds durations.
+    """
+    return f"{name}_seconds" if column.dtype.kind == "m" else name
+
+
+def _cells(column: pd.Series) -> list[Any]:
+    """Return the values of a column, with formulas escaped."""
+    values = to_json_values(column)
+    if column.dtype != "str":
+        return values
+    return [_escape_formula(value) if isinstance(value, str) else value for value in values]
+
+
+def _escape_formula(text: str) -> str:
+    return without_controls(_FORMULA.sub(r"\1'\2", text))
+
+
+def without_controls(text: str) -> str:
+    """Replace control characters, which spreadsheets reject, by U+FFFD.
+
+    Parameters
+    ----------
+    text : str
+        Any text.
+
+    Returns
+    -------
+    str
+        The text; line ends and tabs are kept.
+    """
+    return _CONTROL.sub("\ufffd", text)
+
+
+def to_json_values(column: pd.Series) -> list[Any]:
+    """Return the values of a column as JSON types, with users in URIs masked.
+
+    Parameters
+    ----------
+    column : Series
+        Of one of the dtypes of `backupkit.tables`.
+
+    Returns
+    -------
+    list
+        Times as ISO 8601 text in UTC, durations in seconds, None for missing values.
+    """
+    kind = column.dtype.kind
+    if kind == "M":
+        # slow for zone-aware columns: they become Python objects one by one
+        texts = np.datetime_as_string(column.dt.tz_localize(None).to_numpy(), unit="us")
+        return [None if text == "NaT" else f"{text}Z" for text in texts.tolist()]
+    if kind == "m":
+        return [None if np.isnan(span) else span for span in column.dt.total_seconds().tolist()]
+    if column.dtype == "str":
+        return [without_user(text) if isinstance(text, str) else None for text in column.tolist()]
+    return [_without_users(value) for value in pa.array(column).to_pylist()]
+
+
+def _without_users(value: object) -> object:
+    match value:
+        case str():
+            return without_user(value)
+        case list():
+            return [_without_users(item) for item in value]
+        case dict():
+            return {key: _without_users(item) for key, item in value.items()}
+        case _:
+            return value

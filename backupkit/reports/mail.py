@@ -1,0 +1,155 @@
+"""Mail of the report: verdict and worst appliances in its body, files attached."""
+
+from collections.abc import Sequence
+from email.message import EmailMessage
+from email.utils import format_datetime, make_msgid
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from backupkit._version import __version__
+from backupkit.assessment import Assessment, Comparison
+from backupkit.errors import OutputError
+from backupkit.reports.page import render
+from backupkit.reports.summary import summarize
+
+__all__ = ["compose", "subject"]
+
+_WORST: Final = 25
+_WORST_IN_TEXT: Final = 10
+_UNREACHABLE: Final = 10
+_SIGNATURES: Final = 5
+_TEXT: Final = 300  # characters of a reason
+_BAR: Final = 20
+_KINDS: Final = {
+    ".html": "text/html",
+    ".json": "application/json",
+    ".csv": "text/csv",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+
+
+def subject(assessment: Assessment) -> str:
+    """Return the subject of the mail, with the verdict first so that mails sort by it.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        Assessment of one period.
+
+    Returns
+    -------
+    str
+        One line.
+
+    Examples
+    --------
+    >>> from backupkit import evaluate_frames
+    >>> from backupkit.policy import Member, Policy
+    >>> from backupkit.tables import JOBS, POLLS, SCHEDULES
+    >>> frames = JOBS.empty(), POLLS.empty(), SCHEDULES.empty()
+    >>> policy = Policy(members=[Member(appliance="vc-1")])
+    >>> end = "2026-11-09T00:00:00Z"
+    >>> a = evaluate_frames(*frames, policy, start="2026-11-02T00:00:00Z", end=end, now=end)
+    >>> subject(a)
+    '[UNKNOWN 1] vCenter backups 2026-11-09 - 0/1 ok'
+    """
+    verdict = assessment.verdict
+    unknown = verdict.unknown + verdict.unobserved
+    if verdict.state == "compliant":
+        tag = "OK"
+    else:
+        counts = (("BREACH", verdict.breach), ("UNKNOWN", unknown))
+        tag = " | ".join(f"{label} {count:,}" for label, count in counts if count) or "UNKNOWN"
+    good = f"{verdict.compliant:,}/{verdict.in_scope + verdict.unobserved:,} ok"
+    return f"[{tag}] vCenter backups {assessment.end:%Y-%m-%d} - {good}"
+
+
+def compose(
+    assessment: Assessment,
+    comparison: Comparison | None = None,
+    *,
+    attachments: Sequence[Path] = (),
+    date: pd.Timestamp | None = None,
+    aliased: bool = False,
+) -> EmailMessage:
+    """Compose the mail.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        Assessment of one period.
+    comparison : Comparison, optional
+        Comparison with an earlier assessment.
+    attachments : sequence of Path
+        Files to attach.
+    date : Timestamp, optional
+        Date of the mail; now by default.
+    aliased : bool
+        Whether names are replaced by aliases.
+
+    Returns
+    -------
+    EmailMessage
+        A text part, an HTML part of less than 90 KiB, and the files. Sender and recipients are
+        not set.
+
+    Raises
+    ------
+    OutputError
+        If an attachment cannot be read.
+    """
+    summary = summarize(assessment, comparison)
+    values = {
+        "s": summary,
+        "action_items": summary.action_items[:_WORST],
+        "action_items_omitted": summary.action_items_omitted + len(summary.action_items[_WORST:]),
+        "worst": summary.action_items[:_WORST_IN_TEXT],
+        "worst_omitted": (
+            summary.action_items_omitted + len(summary.action_items[_WORST_IN_TEXT:])
+        ),
+        "unreachable": summary.unreachable[:_UNREACHABLE],
+        "unreachable_omitted": (
+            summary.unreachable_omitted + len(summary.unreachable[_UNREACHABLE:])
+        ),
+        "signatures": [
+            (_bar(signature.jobs, summary.failed_jobs), signature)
+            for signature in summary.signatures[:_SIGNATURES]
+        ],
+        "names": [path.name for path in attachments],
+        "limit": _TEXT,
+        "aliased": aliased,
+    }
+    message = EmailMessage()
+    message["Subject"] = subject(assessment)
+    time = pd.Timestamp.now("UTC") if date is None else date
+    message["Date"] = format_datetime(time.to_pydatetime())
+    message["Message-ID"] = make_msgid(domain="backupkit.invalid")
+    message["List-Id"] = "vCenter backup reports <reports.backupkit.invalid>"
+    message["Auto-Submitted"] = "auto-generated"
+    message["X-Mailer"] = f"backupkit {__version__}"
+    message["X-Backupkit-State"] = assessment.verdict.state
+    message.set_content(render("mail.txt", **values))
+    message.add_alternative(render("mail.html", **values), subtype="html")
+    for path in attachments:
+        kind, _, detail = _KINDS.get(path.suffix, "application/octet-stream").partition("/")
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise OutputError(
+                f"{path} cannot be attached: {error.strerror}. Write the report again."
+            ) from error
+        message.add_attachment(content, maintype=kind, subtype=detail, filename=path.name)
+    return message
+
+
+def _bar(count: int, total: int) -> str:
+    """Draw a share as a bar of characters, for mail readers without graphics.
+
+    Examples
+    --------
+    >>> _bar(1, 4), _bar(1, 1000)
+    ('█████', '▏')
+    """
+    return "█" * round(_BAR * count / total) or "▏"

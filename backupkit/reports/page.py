@@ -1,0 +1,152 @@
+"""HTML of the report: jinja2 templates with autoescape, style sheet and figures inlined."""
+
+import base64
+import hashlib
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from backupkit import plots
+from backupkit.assessment import Assessment, Comparison
+from backupkit.display import style_sheet
+from backupkit.policy.render import digest_of
+from backupkit.reports.details import details_of
+from backupkit.reports.facts import Summary
+from backupkit.reports.figures import data_uri
+from backupkit.reports.summary import summarize
+
+__all__ = ["fragment", "page", "render", "style_sheet"]
+
+_MANY = 100  # appliances; of a larger fleet, only those with problems are printed
+
+
+def page(
+    assessment: Assessment,
+    comparison: Comparison | None = None,
+    *,
+    sidecars: tuple[str, ...] = (),
+    aliased: bool = False,
+) -> str:
+    """Render the report as one self-contained document.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        Assessment of one period.
+    comparison : Comparison, optional
+        Comparison with an earlier assessment.
+    sidecars : tuple of str
+        Names of the data files beside the page.
+    aliased : bool
+        Whether names are replaced by aliases.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    summary = summarize(assessment, comparison)
+    print_css = f"{_read_resource('report.css')}{_page_rule(summary)}"
+    script = _read_resource("tables.js")
+    return render(
+        "page.html",
+        s=summary,
+        d=details_of(assessment),
+        figure=_pareto(assessment),
+        sidecars=sidecars,
+        aliased=aliased,
+        rows={"slots": len(assessment.slots), "jobs": len(assessment.jobs)},
+        many=len(assessment.appliances) > _MANY,
+        policy_digest=digest_of(assessment.policy),
+        style_hash=_hash(style_sheet()),
+        print_css=Markup(print_css),  # noqa: S704 # our own file, and times
+        print_css_hash=_hash(print_css),
+        script=Markup(script),  # noqa: S704 # our own file
+        script_hash=_hash(script),
+        is_full_page=True,
+    )
+
+
+def fragment(assessment: Assessment, comparison: Comparison | None = None) -> str:
+    """Render the summary sections of the report for a notebook cell.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        Assessment of one period.
+    comparison : Comparison, optional
+        Comparison with an earlier assessment.
+
+    Returns
+    -------
+    str
+        HTML fragment. Its style does not affect the rest of the page.
+    """
+    return render(
+        "fragment.html",
+        s=summarize(assessment, comparison),
+        figure=_pareto(assessment),
+        is_full_page=False,
+    )
+
+
+def render(template: str, /, **values: Any) -> str:  # noqa: ANN401 # a template takes any value
+    """Render a template of this package.
+
+    Parameters
+    ----------
+    template : str
+        File name of the template.
+    **values
+        Variables of the template. HTML templates escape every text.
+
+    Returns
+    -------
+    str
+        HTML, or plain text from a ``.txt`` template.
+    """
+    style = Markup(style_sheet())  # noqa: S704 # our own file
+    return _environment().get_template(template).render(css=style, **values)
+
+
+@cache
+def _read_resource(name: str) -> str:
+    """Read a file of this package."""
+    return files("backupkit.reports").joinpath(name).read_text(encoding="utf-8")
+
+
+def _page_rule(summary: Summary) -> str:
+    """Return the CSS rule that prints page numbers and the report's period."""
+    text = f"Backups {summary.period}, as of {summary.generated} UTC"
+    if summary.data_version:  # space is short: only the first digits
+        text += f", history {summary.data_version[:16]}"
+    return (
+        "@page { margin: 14mm 12mm 16mm;"
+        f' @bottom-left {{ content: "{text}"; font: 8pt sans-serif; color: #444; }}'
+        ' @bottom-right { content: counter(page) " of " counter(pages); font: 8pt sans-serif; '
+        "color: #444; } }"
+    )
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("backupkit.reports"),
+        autoescape=lambda name: not (name or "").endswith(".txt"),  # noqa: S701 # plain text
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
+
+
+def _pareto(assessment: Assessment) -> str:
+    """Draw the failure signatures as a data URI; return "" if no job failed."""
+    return "" if assessment.failures.empty else data_uri(plots.failures(assessment.failures))

@@ -1,0 +1,252 @@
+"""Redaction of an assessment: the same figures, with aliases instead of names."""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import pandas as pd
+
+from backupkit.assessment import Assessment
+from backupkit.policy import Exclusion, Member, Policy
+from backupkit.reports.aliases import Aliases
+from backupkit.tables.contract import MESSAGES, TEXTS
+
+__all__ = ["NOT_SENSITIVE", "Redacted", "redact"]
+
+NOT_SENSITIVE: Final = frozenset(
+    {
+        *("job_id", "message_id", "build", "builds", "version", "api"),
+        *("timezone", "timezone_source", "days", "parts"),
+        *("state", "outcome", "first_outcome", "last_outcome", "error", "kind", "by", "severity"),
+        *("metric", "unit", "cause", "next_step", "source"),
+    }
+)
+"""Text columns that hold no names: ids, versions, time zones, and fixed words."""
+
+_LOCATIONS: Final = ("location", "target")
+
+
+@dataclass(frozen=True, slots=True)
+class Redacted:
+    """Redacted assessment and the key of its aliases.
+
+    Attributes
+    ----------
+    assessment : Assessment
+        With aliases instead of names.
+    key : dict of str to str
+        Original name by alias.
+    """
+
+    assessment: Assessment
+    key: Mapping[str, str]
+
+
+def redact(assessment: Assessment, *, secret: bytes) -> Redacted:
+    """Replace names by stable aliases.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        Assessment of one period.
+    secret : bytes
+        Key of the aliases. The same key gives the same aliases in any process.
+
+    Returns
+    -------
+    Redacted
+        Aliases for appliances, sites, groups, hosts, users, locations, schedules and policies; in
+        texts also for addresses, paths and quoted text. Figures, times, job ids, builds, versions
+        and time zones are kept, and so are ordinary words such as "backup".
+
+    Examples
+    --------
+    >>> from backupkit import evaluate_frames
+    >>> from backupkit.policy import Member, Policy
+    >>> from backupkit.tables import JOBS, POLLS, SCHEDULES
+    >>> frames = JOBS.empty(), POLLS.empty(), SCHEDULES.empty()
+    >>> policy = Policy(members=[Member(appliance="vc-1")])
+    >>> end = "2026-11-09T00:00:00Z"
+    >>> a = evaluate_frames(*frames, policy, start="2026-11-02T00:00:00Z", end=end, now=end)
+    >>> redact(a, secret=b"secret").assessment.appliances.index.to_list()
+    ['appliance-scxejv73']
+    """
+    aliases = Aliases(secret, _names(assessment))
+    frames: dict[str, Any] = {
+        field.name: _frame(getattr(assessment, field.name), aliases)
+        for field in fields(assessment)
+        if isinstance(getattr(assessment, field.name), pd.DataFrame)
+    }
+    redacted = replace(assessment, policy=_policy(assessment.policy, aliases), **frames)
+    return Redacted(redacted, aliases.key)
+
+
+def _names(assessment: Assessment) -> dict[str, set[str]]:
+    """Return the known names by kind."""
+    policy, rows = assessment.policy, assessment.appliances
+    members, exclusions = policy.members, policy.exclusions
+    locations: set[str] = set()
+    for frame, column in ((assessment.jobs, "location"), (assessment.schedules, "location")):
+        locations.update(frame[column].dropna().unique())
+    hosts, users = {member.host for member in members if member.host}, set()
+    for host, user in map(_host_and_user, locations):
+        hosts |= {host} if host else set()
+        users |= {user} if user else set()
+    return {
+        "appliance": {
+            *map(str, rows.index),
+            *map(str, assessment.coverage.index),
+            *(member.appliance for member in members),
+            *(name for exclusion in exclusions for name in exclusion.appliances),
+        },
+        "host": {name.lower() for host in hosts for name in _host_names(host)},
+        "site": {
+            *rows["site"].dropna(),
+            *(member.site for member in members if member.site),
+            *(name for exclusion in exclusions for name in exclusion.sites),
+        },
+        "group": {
+            *rows["group"].dropna(),
+            *(member.group for member in members if member.group),
+            *(name for exclusion in exclusions for name in exclusion.groups),
+            *policy.groups,
+        },
+        "user": users,
+        "schedule": {
+            *assessment.schedules["schedule"].dropna(),
+            *assessment.slots["schedule"].dropna().unique(),
+        },
+    }
+
+
+def _host_and_user(location: str) -> tuple[str | None, str | None]:
+    """Return host and user of a location; None where missing."""
+    try:
+        parts = urlsplit(location)
+    except ValueError:  # an appliance may report any text
+        return None, None
+    return parts.hostname, parts.username
+
+
+def _host_names(host: str) -> Iterator[str]:
+    """Yield a host's full name, its first label unless it has only letters, and its domain."""
+    yield host
+    label, _, domain = host.partition(".")
+    if domain and not host.replace(".", "").isdigit():
+        if not label.isalpha():
+            yield label
+        if "." in domain:
+            yield domain
+
+
+def _frame(frame: pd.DataFrame, aliases: Aliases) -> pd.DataFrame:
+    """Replace names in each column that may hold some."""
+    flat = frame.reset_index() if frame.index.name is not None else frame
+    columns = {str(name): _column(flat, str(name), aliases) for name in flat}
+    redacted = pd.DataFrame(columns, index=flat.index)
+    return redacted if frame.index.name is None else redacted.set_index(frame.index.name)
+
+
+def _column(flat: pd.DataFrame, name: str, aliases: Aliases) -> pd.Series:
+    column = flat[name]
+    if column.dtype == MESSAGES:
+        return _messages(column, aliases)
+    if column.dtype == TEXTS and name not in NOT_SENSITIVE:
+        redact_text = aliases.location if name == "targets" else _redactor_for("appliance", aliases)
+        lists = [
+            [redact_text(text) for text in cell] if _is_list(cell) else None
+            for cell in column.array
+        ]
+        return pd.Series(lists, column.index, TEXTS)
+    if column.dtype != "str" or name in NOT_SENSITIVE:
+        return column
+    if "by" in flat and name in {"name", "value"}:
+        return _by_kind(flat["by"], column, aliases)
+    return _map_unique(column, _redactor_for(name, aliases))
+
+
+def _redactor_for(name: str, aliases: Aliases) -> Callable[[str], str]:
+    """Return the function that redacts the texts of a column; free text by default."""
+    if name in {"appliance", "site", "group"}:
+        return lambda text: aliases.name(name, text)
+    if name in _LOCATIONS:
+        return aliases.location
+    return aliases.schedule if name == "schedule" else aliases.text
+
+
+def _by_kind(kinds: pd.Series, column: pd.Series, aliases: Aliases) -> pd.Series:
+    """Redact values by the kind in another column; builds are kept."""
+    redacted = column.copy()
+    for kind in kinds.unique():
+        if kind != "build":
+            of_kind = (kinds == kind).to_numpy()
+            redacted[of_kind] = _map_unique(column[of_kind], _redactor_for(kind, aliases))
+    return redacted
+
+
+def _map_unique(column: pd.Series, redact_text: Callable[[str], str]) -> pd.Series:
+    """Redact each distinct text once."""
+    replacements = {text: redact_text(text) for text in column.dropna().unique()}
+    return column.map(replacements).astype("str")
+
+
+def _messages(column: pd.Series, aliases: Aliases) -> pd.Series:
+    cache: dict[Hashable, dict[str, Any]] = {}
+
+    def redacted(message: Mapping[str, Any]) -> dict[str, Any]:
+        texts = (message["id"], message["default_message"], message["localized"])
+        key = (*texts, None if message["args"] is None else tuple(message["args"]))
+        if key not in cache:
+            cache[key] = aliases.message(message)
+        return cache[key]
+
+    cells = [
+        [redacted(message) for message in cell] if _is_list(cell) else None for cell in column.array
+    ]
+    return pd.Series(cells, column.index, MESSAGES)
+
+
+def _is_list(cell: object) -> bool:
+    return isinstance(cell, list)
+
+
+def _policy(policy: Policy, aliases: Aliases) -> Policy:
+    """Redact names and exclusion reasons of a policy; its parameters are kept."""
+    policy_aliases = {name: aliases.name("policy", name) for name in policy.named}
+    return replace(
+        policy,
+        members=tuple(_member(member, policy_aliases, aliases) for member in policy.members),
+        named={policy_aliases[name]: named for name, named in policy.named.items()},
+        groups={
+            aliases.name("group", group): policy_aliases[name]
+            for group, name in policy.groups.items()
+        },
+        exclusions=tuple(_exclusion(exclusion, aliases) for exclusion in policy.exclusions),
+    )
+
+
+def _member(member: Member, policy_aliases: Mapping[str, str], aliases: Aliases) -> Member:
+    return replace(
+        member,
+        appliance=aliases.name("appliance", member.appliance),
+        host=member.host and aliases.name("host", member.host.lower()),
+        site=member.site and aliases.name("site", member.site),
+        group=member.group and aliases.name("group", member.group),
+        exclude=member.exclude and aliases.text(member.exclude),
+        policy=member.policy and policy_aliases[member.policy],
+    )
+
+
+def _exclusion(exclusion: Exclusion, aliases: Aliases) -> Exclusion:
+    def redacted(kind: str, names: Iterable[str]) -> list[str]:
+        return [aliases.name(kind, name) for name in sorted(names)]
+
+    return Exclusion(
+        reason=aliases.text(exclusion.reason),
+        start=exclusion.start,
+        end=exclusion.end,
+        appliances=redacted("appliance", exclusion.appliances),
+        groups=redacted("group", exclusion.groups),
+        sites=redacted("site", exclusion.sites),
+    )

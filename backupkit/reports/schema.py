@@ -1,0 +1,173 @@
+"""JSON Schema of a report's JSON document, generated from the contracts of the frames.
+
+``python -m backupkit.reports.schema`` prints the content of ``report.schema.json``.
+"""
+
+import json
+from typing import Any, Final
+
+import pandas as pd
+
+from backupkit.reports.exports import SCHEMA_VERSION, TABLES
+from backupkit.reports.policy_document import NUMBERS
+from backupkit.tables import Column, Table
+from backupkit.tables.contract import COUNT, FLAG, MESSAGES, NUMBER, SPAN, TEXT, TEXTS, TIME
+
+__all__ = ["schema"]
+
+_TEXT: Final = {"type": "string"}
+_TIME: Final = {"type": "string", "format": "date-time"}
+_NAME_OR_NULL: Final = {"type": ["string", "null"]}
+_STATES: Final = ("compliant", "breach", "unknown", "excluded", "unobserved")
+_MESSAGE: Final = {
+    "id": _NAME_OR_NULL,
+    "default_message": _NAME_OR_NULL,
+    "args": {"type": ["array", "null"], "items": _NAME_OR_NULL},
+    "localized": _NAME_OR_NULL,
+}
+_NUMBERS: Final = {
+    "text": "string",
+    "number": "number",
+    "count": "integer",
+    "span": "number",
+    "texts": "array",
+}
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of the ``.json`` file that `Report.save` writes.
+
+    Returns
+    -------
+    dict
+        Draft 2020-12. The description of a column is its meaning in the contract.
+
+    References
+    ----------
+    .. [1] https://json-schema.org/draft/2020-12
+    """
+    numbers = _object({_key(name, kind): _number(kind) for name, kind in NUMBERS.items()})
+    changes = _list(_object({"valid_from": _TIME, "numbers": {"$ref": "#/$defs/numbers"}}))
+    named = _object({"name": _TEXT, "numbers": {"$ref": "#/$defs/numbers"}, "changes": changes})
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:backupkit:report:{SCHEMA_VERSION}",
+        "title": "backupkit report",
+        "description": "The judgement of a fleet of vCenter appliances over a period.",
+        "$defs": {"numbers": numbers},
+        **_object(
+            {
+                "schema_version": {"const": SCHEMA_VERSION},
+                "backupkit": {**_TEXT, "description": "The version that judged."},
+                "start": {**_TIME, "description": "Where the period begins, inclusive."},
+                "end": {**_TIME, "description": "Where the period ends, exclusive."},
+                "generated_at": {**_TIME, "description": "Nothing learnt later is in it."},
+                "data_version": {
+                    "type": "string",
+                    "pattern": "^([0-9a-f]{64}|[0-9]+-[0-9a-f]+)?$",
+                    "description": "What it rests on: the head digest of the history, empty if "
+                    "that is; or of frames the number of polls, and a digest.",
+                },
+                "aliased": {
+                    "type": "boolean",
+                    "description": "Whether aliases stand in the place of names.",
+                },
+                "policy": _object(
+                    {
+                        "sentence": _TEXT,
+                        "digest": _TEXT,
+                        "numbers": {"$ref": "#/$defs/numbers"},
+                        "changes": changes,
+                        "named": _list(named),
+                        "groups": _list(_object({"group": _TEXT, "policy": _TEXT})),
+                        "appliances": _list(_member()),
+                        "exclusions": _list(_exclusion()),
+                    }
+                ),
+                "verdict": _object(
+                    {
+                        "state": {"enum": ["breach", "unknown", "compliant"]},
+                        "sentence": _TEXT,
+                        "in_scope": _count(),
+                        **{state: _count() for state in _STATES},
+                    }
+                ),
+                **{name: _rows(table) for name, table in TABLES.items()},
+            }
+        ),
+    }
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _list(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+def _count() -> dict[str, Any]:
+    return {"type": "integer", "minimum": 0}
+
+
+def _key(name: str, kind: str) -> str:
+    return f"{name}_seconds" if kind.startswith("span") else name
+
+
+def _number(kind: str) -> dict[str, Any]:
+    value_kind, _, missing = kind.partition(" or ")
+    json_type = _NUMBERS[value_kind]
+    number: dict[str, Any] = {"type": [json_type, missing] if missing else json_type}
+    return {**number, "items": _TEXT} if json_type == "array" else number
+
+
+def _member() -> dict[str, Any]:
+    names = ("host", "site", "group", "timezone", "exclude", "policy")
+    return _object({"appliance": _TEXT, **dict.fromkeys(names, _NAME_OR_NULL)})
+
+
+def _exclusion() -> dict[str, Any]:
+    time = {"type": ["string", "null"], "format": "date-time"}
+    names = dict.fromkeys(("appliances", "groups", "sites"), _list(_TEXT))
+    return _object({"reason": _TEXT, "start": time, "end": time, **names})
+
+
+def _rows(table: Table) -> dict[str, Any]:
+    columns = {
+        f"{column.name}_seconds" if column.dtype == SPAN else column.name: _cell(table, column)
+        for column in table
+    }
+    return _list(_object(columns))
+
+
+def _cell(table: Table, column: Column) -> dict[str, Any]:
+    unit = "" if column.dtype in (TIME, SPAN) or not column.unit else f" [{column.unit}]"
+    description = {"description": f"{column.meaning.rstrip('.')}{unit}."}
+    if column.name == table.index:
+        return {**_TEXT, **description}
+    return {**_kind(column.dtype), **description}
+
+
+def _kind(dtype: str | pd.ArrowDtype) -> dict[str, Any]:
+    if dtype == MESSAGES:
+        return {"type": ["array", "null"], "items": _object(_MESSAGE)}
+    if dtype == TEXTS:
+        return {"type": ["array", "null"], "items": _TEXT}
+    kinds: dict[Any, dict[str, Any]] = {
+        TEXT: _NAME_OR_NULL,
+        TIME: {"type": ["string", "null"], "format": "date-time"},
+        SPAN: {"type": ["number", "null"]},
+        COUNT: {"type": ["integer", "null"]},
+        NUMBER: {"type": ["number", "null"]},
+        FLAG: {"type": ["boolean", "null"]},
+    }
+    return kinds[dtype]
+
+
+if __name__ == "__main__":  # pragma: no cover # runs as a script
+    print(json.dumps(schema(), indent=1))  # noqa: T201 # output of the script
