@@ -37,7 +37,7 @@ PAGE: Final = Path(__file__).with_name("data-model.md")
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What the contract of a frame does not say.
+    """Documentation of a frame that its contract does not contain.
 
     Attributes
     ----------
