@@ -12,14 +12,13 @@ from backupkit.errors import (
     SettingsError,
 )
 from backupkit.settings import time_zone
+from backupkit.tables import WEEKDAYS
 from backupkit.wire import Job, Schedule
 
 __all__ = ["clock", "job_details", "job_list", "schedule", "version", "zone"]
 
 MAX_SKEW: Final = timedelta(minutes=5)
 """Maximum clock skew without a warning."""
-
-_WEEK: Final = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
 
 
 def job_list(context: CheckContext) -> Finding:
@@ -106,7 +105,7 @@ def _schedule_text(plan: Schedule) -> str:
     days, at = plan.recurrence_info.days, plan.recurrence_info
     when = (
         "daily"
-        if days is None or set(days) >= set(_WEEK)
+        if days is None or set(days) >= set(WEEKDAYS)
         else ", ".join(day[:3].capitalize() for day in days)
     )
     return f"{when} at {at.hour:02}:{at.minute:02}"

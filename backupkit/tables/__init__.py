@@ -37,6 +37,7 @@ from backupkit.tables.frames import (
     SLOTS,
     STATES,
     TOTALS,
+    WEEKDAYS,
 )
 from backupkit.tables.history_view import HistoryView
 from backupkit.tables.jobs import (
@@ -85,6 +86,7 @@ __all__ = [
     "TERMINAL",
     "TOTALS",
     "TREND",
+    "WEEKDAYS",
     "Column",
     "HistoryView",
     "SyncState",

@@ -35,6 +35,9 @@ SLOT_STATES = (
 )
 """States of a slot (docs/sla.md, section 3, "Slot states")."""
 
+WEEKDAYS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
+"""Days of a schedule, in the words of the API."""
+
 _APPLIANCE = Column("appliance", TEXT, "The appliance's name in fleet.toml.")
 _JOB = (
     _APPLIANCE,
