@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from backupkit.plots import style
+from backupkit.tables import TERMINAL
 
 __all__ = ["durations"]
 
@@ -25,7 +26,6 @@ _MIN_SPREAD_SHARE: Final = 0.05
 _BASELINE_SIZE: Final = 10
 _MAD_FACTOR: Final = 0.6745
 _LOG_SCALE_RATIO: Final = 30.0
-_FINISHED: Final = ("success", "failure")
 _MARKERS: Final = ("|", "x", "o")
 
 _MAX_DURATION: Final = 2**45 - 1
@@ -87,7 +87,7 @@ def durations(
     >>> ax.get_ylabel()
     'duration (min)'
     """
-    ended = jobs["outcome"].isin(_FINISHED) & jobs["duration"].notna() & jobs["start_time"].notna()
+    ended = jobs["outcome"].isin(TERMINAL) & jobs["duration"].notna() & jobs["start_time"].notna()
     finished = jobs[ended & (jobs["duration"] >= pd.Timedelta(0))]
     appliance_codes, uniques = pd.factorize(finished["appliance"], sort=True)
     names = [str(name) for name in uniques]

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from backupkit.plots import style
+from backupkit.tables import IN_SCOPE_STATES
 
 __all__ = ["compliance", "failures_over_time"]
 
-_IN_SCOPE: Final = ("compliant", "breach", "unknown")
 _MAX_POINTS: Final = 4_000
 _BINS: Final = 1_000
 _MAX_DAYS_HOURLY: Final = 2
@@ -71,7 +71,7 @@ def compliance(
     """
     with style.context(theme) as active_theme:
         ax = style.axes(ax, height=2.8)
-        in_scope = intervals[intervals["state"].isin(_IN_SCOPE)]
+        in_scope = intervals[intervals["state"].isin(IN_SCOPE_STATES)]
         if in_scope.empty:
             return style.draw_message(ax, "No appliance was in scope in this period")
         days, (good, bad, unknown) = _counts(in_scope)
@@ -110,7 +110,7 @@ def _counts(intervals: pd.DataFrame) -> tuple[Floats, list[Floats]]:
     start_days, end_days = (style.days(intervals[name]).to_numpy() for name in ("start", "end"))
     change_times, inverse = np.unique(np.concatenate([start_days, end_days]), return_inverse=True)
     counts = []
-    for state in _IN_SCOPE:
+    for state in IN_SCOPE_STATES:
         rows = intervals["state"].eq(state).to_numpy()
         starts, stops = (
             np.bincount(positions[rows], minlength=len(change_times))
