@@ -199,9 +199,11 @@ def _draw_rows(
     omitted = len(names) - len(worst)
     density = ""
     if len(multiple) > _MAX_POINTS:
-        edges_x = np.geomspace(multiple.min(), max(multiple.max(), 1.01), 240)
-        counts, _, _ = np.histogram2d(rows, multiple, bins=[np.arange(len(worst) + 1), edges_x])
-        density = _draw_cells(ax, edges_x, np.arange(len(worst) + 1) - 0.5, counts, active_theme)
+        edges_x: Floats = np.geomspace(multiple.min(), max(multiple.max(), 1.01), 240)
+        counts, edges_y, _ = np.histogram2d(
+            rows, multiple, bins=[np.arange(len(worst) + 1), edges_x]
+        )
+        density = _draw_cells(ax, edges_x, edges_y - 0.5, counts, active_theme)
     else:
         for flags, marker, colour, label in (
             (~failed, "|", style.BLUE, "succeeded"),
