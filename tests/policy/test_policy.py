@@ -173,7 +173,7 @@ class TestLoad:
             ("[policy]\nrp = '1h'", '[policy]: unknown key "rp"; did you mean "rpo"?'),
             (
                 "[policy]\nrpo = 24",
-                '[policy]: "rpo" must be a duration longer than 0, got 24; for example: rpo = "24h"',
+                '"rpo" must be a duration longer than 0, got 24; for example: rpo = "24h"',
             ),
             (
                 "[policy]\nrpo = { gold = 1 }",
