@@ -8,11 +8,13 @@ import pandas as pd
 import typer
 from tqdm import tqdm
 
+from backupkit.display.format import format_exact_duration
 from backupkit.errors import one_line
 
 __all__ = ["BarDisplay", "LogDisplay", "make_display", "summary"]
 
 _BAR: Final = "{desc} |{bar:24}| "
+_HOUR: Final = pd.Timedelta(hours=1)
 _ENDED: Final = {"SUCCEEDED": "succeeded", "FAILED": "FAILED"}
 
 Row = Mapping[Hashable, Any]
@@ -132,6 +134,4 @@ def _state_text(row: Row) -> str:
 def _span(span: Any) -> str:  # noqa: ANN401 # a timedelta or NaT
     if pd.isna(span):
         return "an unknown time"
-    minutes, seconds = divmod(round(span.total_seconds()), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+    return format_exact_duration(span.round("s" if span < _HOUR else "min"))

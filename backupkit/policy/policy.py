@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, get_args
 
 import pandas as pd
 
+from backupkit.display.format import format_exact_duration
 from backupkit.errors import SettingsError
 from backupkit.policy.checks import (
     count,
@@ -19,7 +20,6 @@ from backupkit.policy.checks import (
     optional_duration,
     time_of_day,
 )
-from backupkit.policy.format import format_duration
 from backupkit.policy.render import html_of
 from backupkit.policy.resolve import exclusion_frame, plans_of, rules_of
 from backupkit.policy.scope import Exclusion, Member
@@ -325,14 +325,17 @@ class Policy:
 
     def __str__(self) -> str:
         parts = [
-            f"RPO {format_duration(self.rpo)} + {format_duration(self.grace)} grace",
+            f"RPO {format_exact_duration(self.rpo)} + {format_exact_duration(self.grace)} grace",
             f"recovery point = job {self.anchor}",
-            f"runs {format_duration(self.early)} early to {format_duration(self.late)} late",
+            (
+                f"runs {format_exact_duration(self.early)} early"
+                f" to {format_exact_duration(self.late)} late"
+            ),
         ]
         if self.completion is not None:
-            parts.append(f"done within {format_duration(self.completion)}")
+            parts.append(f"done within {format_exact_duration(self.completion)}")
         if self.staleness is not None:
-            parts.append(f"answers count for {format_duration(self.staleness)}")
+            parts.append(f"answers count for {format_exact_duration(self.staleness)}")
         parts.append(
             "unknown is not compliant"
             if self.unknown_mode == "strict"
@@ -341,7 +344,7 @@ class Policy:
         if self.window is not None:
             parts.append(f"window {self.window}")
         if self.duration_limit is not None:
-            parts.append(f"no longer than {format_duration(self.duration_limit)}")
+            parts.append(f"no longer than {format_exact_duration(self.duration_limit)}")
         parts.append(f"target {self.target:.6%}".rstrip("%").rstrip("0").rstrip(".") + " %")
         return ", ".join(parts)
 

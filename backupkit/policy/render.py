@@ -7,7 +7,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from backupkit.display import container, key_value_table, table
-from backupkit.policy.format import format_duration
+from backupkit.display.format import format_exact_duration
 
 if TYPE_CHECKING:
     from backupkit.policy.policy import Policy
@@ -126,29 +126,29 @@ def parameter_texts(policy: "Policy") -> dict[str, str]:
     dict of str to str
         Value with unit by name, the most important first.
     """
-    early, late = format_duration(policy.early), format_duration(policy.late)
+    early, late = format_exact_duration(policy.early), format_exact_duration(policy.late)
     texts = {
-        "RPO": format_duration(policy.rpo),
-        "Grace": format_duration(policy.grace),
-        "In breach beyond": format_duration(policy.threshold),
+        "RPO": format_exact_duration(policy.rpo),
+        "Grace": format_exact_duration(policy.grace),
+        "In breach beyond": format_exact_duration(policy.threshold),
         "Recovery point": f"the job's {policy.anchor}",
         "A run may start": f"{early} early to {late} late",
         "A run must be done": "before the next one"
         if policy.completion is None
-        else f"within {format_duration(policy.completion)}",
+        else f"within {format_exact_duration(policy.completion)}",
         "Target": f"{policy.target:.6%}".rstrip("%").rstrip("0").rstrip(".") + " %",
         "Data valid for": "the usual interval between polls"
         if policy.staleness is None
-        else format_duration(policy.staleness),
+        else format_exact_duration(policy.staleness),
         "Unknown is": _UNKNOWN_TEXT[policy.unknown_mode],
-        "Looks back": format_duration(policy.lookback),
+        "Looks back": format_exact_duration(policy.lookback),
         "A backup day begins at": f"{pd.Timestamp(0) + policy.backup_day:%H:%M}",
     }
     if policy.window is not None:
-        tolerance = format_duration(policy.window_tolerance)
+        tolerance = format_exact_duration(policy.window_tolerance)
         texts["Window"] = f"{policy.window}, up to {tolerance} before it"
     if policy.duration_limit is not None:
-        texts["A run may take"] = format_duration(policy.duration_limit)
+        texts["A run may take"] = format_exact_duration(policy.duration_limit)
     if policy.retention is not None:
         texts["Backups to keep"] = f"at least {policy.retention}"
     if policy.parts is not None:
