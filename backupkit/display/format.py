@@ -50,7 +50,7 @@ _DAYS_FROM = 72 * 3_600
 _LARGE = 1_000  # from here on, numbers have no decimals
 
 
-def format_number(value: float) -> str:
+def format_number(value: float | NAType) -> str:
     """Format a number: one decimal if it is below 1,000 and not whole, else none.
 
     Examples
@@ -58,6 +58,8 @@ def format_number(value: float) -> str:
     >>> format_number(12345.0), format_number(70.666)
     ('12,345', '70.7')
     """
+    if pd.isna(value):
+        return NO_DATA
     no_decimals = float(value).is_integer() or value >= _LARGE
     return f"{value:,.0f}" if no_decimals else f"{value:,.1f}"
 
@@ -117,7 +119,8 @@ def time_ratio(part: pd.Timedelta | NaTType, total: pd.Timedelta | NaTType) -> R
     >>> print(time_ratio(pd.Timedelta(hours=6), pd.Timedelta(days=1)))
     25.0 % (6/24 h)
     """
-    return Ratio(hours(part), hours(total), "h")
+    hours = (math.nan if pd.isna(time) else time.total_seconds() / 3600 for time in (part, total))
+    return Ratio(*hours, unit="h")
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,26 +236,6 @@ def format_day(time: pd.Timestamp) -> str:
     return f"{time.day} {time:%b}"
 
 
-def ratio(numerator: float | NAType, denominator: float | NAType, unit: str = "") -> str:
-    """Format a ratio."""
-    return str(Ratio(numerator, denominator, unit))
-
-
-def hours(duration: pd.Timedelta | NaTType) -> float:
-    """Return a duration [h]; NaN if it is missing."""
-    return math.nan if pd.isna(duration) else duration.total_seconds() / 3600
-
-
-def day(time: pd.Timestamp) -> str:
-    """Format a date without its year."""
-    return format_day(time)
-
-
-def size(count: int | NAType) -> str:
-    """Format a size [bytes] with a binary unit."""
-    return str(Size(count))
-
-
 def without_user(text: str) -> str:
     """Mask user and password in the URIs of a text.
 
@@ -288,6 +271,7 @@ def sanitise(text: object, *, limit: int = 2000) -> str:
 FILTERS: Final[Mapping[str, Callable[..., str]]] = MappingProxyType(
     {
         "count": format_count,
+        "day": format_day,
         "duration": format_duration,
         "number": format_number,
         "relative": format_relative,

@@ -74,6 +74,10 @@ class Rows(tuple[T_co, ...]):  # noqa: SLOT001 # Python allows no slots in a sub
         """Number of rows that are not listed."""
         return self.total - len(self)
 
+    def first(self, count: int) -> "Rows[T_co]":
+        """Return the first rows of these."""
+        return Rows(self[:count], self.total)
+
 
 @cache
 def style_sheet() -> str:
@@ -124,8 +128,8 @@ def table(
     ----------
     columns : mapping of str to str or None
         CSS classes of each column by title, such as "n" for numbers, "w" for text that must not
-        wrap, "text" for long text, "pre" for text whose line ends are kept and "s" for states. A
-        column of the class None is omitted.
+        wrap, "text" for long text, "pre" for text whose line ends are kept, "code" and "s" for
+        states. A column of the class None is omitted.
     rows : sequence of sequences
         Cells, one per column. Text may be untrusted: it is cleaned and escaped. A time, duration,
         number, `Ratio` or `Size` is formatted, None is an empty cell, and NA is "no data". A
@@ -238,6 +242,8 @@ def _cell(value: Cell, css: str, attribute: Markup | None) -> Markup:
         css, value = f"{css} {value.kind}".strip(), value.label
     tag = "th" if attribute is not None and "scope" in attribute else "td"
     content = _content(value, several_lines="pre" in css.split())
+    if "code" in css.split():
+        content = Markup("<code>{}</code>").format(content)
     return Markup("<{0}{1}{2}>{3}</{0}>").format(tag, attribute or "", _class(css), content)
 
 

@@ -8,9 +8,8 @@ from typing import Any, Final
 
 import pandas as pd
 
-from backupkit.reports.exports import SCHEMA_VERSION, TABLES
-from backupkit.reports.policy_document import NUMBERS
-from backupkit.tables import Column, Table
+from backupkit.reports.exports import PARAMETERS, SCHEMA_VERSION, TABLES
+from backupkit.tables import STATES, Column, Table
 from backupkit.tables.contract import COUNT, FLAG, MESSAGES, NUMBER, SPAN, TEXT, TEXTS, TIME
 
 __all__ = ["schema"]
@@ -18,7 +17,6 @@ __all__ = ["schema"]
 _TEXT: Final = {"type": "string"}
 _TIME: Final = {"type": "string", "format": "date-time"}
 _NAME_OR_NULL: Final = {"type": ["string", "null"]}
-_STATES: Final = ("compliant", "breach", "unknown", "excluded", "unobserved")
 _MESSAGE: Final = {
     "id": _NAME_OR_NULL,
     "default_message": _NAME_OR_NULL,
@@ -46,7 +44,7 @@ def schema() -> dict[str, Any]:
     ----------
     .. [1] https://json-schema.org/draft/2020-12
     """
-    numbers = _object({_key(name, kind): _number(kind) for name, kind in NUMBERS.items()})
+    numbers = _object({_key(name, kind): _number(kind) for name, kind in PARAMETERS.items()})
     changes = _list(_object({"valid_from": _TIME, "numbers": {"$ref": "#/$defs/numbers"}}))
     named = _object({"name": _TEXT, "numbers": {"$ref": "#/$defs/numbers"}, "changes": changes})
     return {
@@ -89,7 +87,7 @@ def schema() -> dict[str, Any]:
                         "state": {"enum": ["breach", "unknown", "compliant"]},
                         "sentence": _TEXT,
                         "in_scope": _count(),
-                        **{state: _count() for state in _STATES},
+                        **{state: _count() for state in STATES},
                     }
                 ),
                 **{name: _rows(table) for name, table in TABLES.items()},

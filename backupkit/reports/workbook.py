@@ -10,8 +10,12 @@ import pandas as pd
 
 from backupkit.assessment import Assessment
 from backupkit.errors import OutputError
-from backupkit.reports.exports import export_name, to_json_values, without_controls
-from backupkit.reports.messages import messages_text
+from backupkit.reports.exports import (
+    export_name,
+    messages_text,
+    to_json_values,
+    without_controls,
+)
 from backupkit.tables.contract import MESSAGES
 
 if TYPE_CHECKING:
