@@ -1,25 +1,19 @@
 """Notebook view of an assessment: verdict, figures and the worst appliances."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 from markupsafe import Markup
 
-from backupkit.display import container, paragraph, table
-from backupkit.display.format import (
-    NO_DATA,
-    STATE_LABELS,
-    format_duration,
-    format_timestamp,
-    ratio,
-)
+from backupkit.display import Cell, container, paragraph, state_badge, table
+from backupkit.display.format import NO_DATA, Ratio, format_duration, format_timestamp
 
 if TYPE_CHECKING:
     from backupkit.assessment.result import Assessment
 
-__all__ = ["HEAD_FIGURES", "exposure", "html_of"]
+__all__ = ["HEAD_FIGURES", "exposure", "fleet_ratio", "html_of"]
 
 HEAD_FIGURES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -44,18 +38,7 @@ _COLUMNS: Final = {
 
 
 def exposure(row: pd.Series) -> str:
-    """Format an appliance's exposure, or its lower bound if no success is known.
-
-    Parameters
-    ----------
-    row : Series
-        Its row of `backupkit.tables.APPLIANCES`.
-
-    Returns
-    -------
-    str
-        A duration; a lower bound begins with "over".
-    """
+    """Format an appliance's exposure, or "over" its lower bound if no success is known."""
     if pd.notna(row["exposure"]):
         return format_duration(row["exposure"])
     if pd.notna(row["exposure_at_least"]):
@@ -63,25 +46,21 @@ def exposure(row: pd.Series) -> str:
     return NO_DATA
 
 
+def fleet_ratio(fleet: pd.DataFrame, metric: str) -> Ratio:
+    """Return a figure of `backupkit.tables.METRICS`."""
+    return Ratio(*fleet.loc[metric, ["numerator", "denominator", "unit"]])
+
+
 def html_of(assessment: "Assessment") -> Markup:
-    """Render the verdict, the key figures, and the appliances that are not compliant.
-
-    Parameters
-    ----------
-    assessment : Assessment
-        The assessment of one period.
-
-    Returns
-    -------
-    Markup
-        HTML with all text escaped.
-    """
+    """Render the verdict, the key figures, and the appliances that are not compliant."""
     verdict, rows = assessment.verdict, assessment.appliances
     period = f"{format_timestamp(assessment.start)} to {format_timestamp(assessment.end)} UTC"
     head = Markup("<h1><b>{}</b>vCenter backups - {}</h1>").format(verdict.state.upper(), period)
-    facts = assessment.fleet.to_dict("index")
     figures = Markup('<dl class="figures">{}</dl>').format(
-        Markup().join(_figure(facts[metric], name) for metric, name in HEAD_FIGURES.items())
+        Markup().join(
+            _figure(fleet_ratio(assessment.fleet, metric), name)
+            for metric, name in HEAD_FIGURES.items()
+        )
     )
     content = head + paragraph(verdict.sentence, "sentence") + figures
     content += paragraph(str(assessment.policy), "policy")
@@ -99,21 +78,18 @@ def html_of(assessment: "Assessment") -> Markup:
     )
 
 
-def _figure(row: Mapping[Hashable, Any], name: str) -> Markup:
+def _figure(ratio: Ratio, name: str) -> Markup:
     """Render a percentage and its fraction."""
-    text = ratio(row["numerator"], row["denominator"], row["unit"])
-    percent, _, fraction = text.partition(" (")
-    beside = Markup(" <span>({}</span>").format(fraction) if fraction else ""
-    return Markup("<div><dt>{}</dt><dd><b>{}</b>{}</dd></div>").format(name, percent, beside)
+    beside = Markup(" <span>({})</span>").format(ratio.fraction) if ratio.fraction else ""
+    return Markup("<div><dt>{}</dt><dd><b>{}</b>{}</dd></div>").format(name, ratio.percent, beside)
 
 
-def _row(name: str, row: pd.Series) -> list[str | Markup | None]:
-    state = str(row["state"])
+def _row(name: str, row: pd.Series) -> list[Cell]:
     return [
         name,
-        Markup('<span class="{}">{}</span>').format(state, STATE_LABELS[state]),
+        state_badge(row["state"]),
         exposure(row),
-        format_timestamp(row["last_success"]),
-        NO_DATA if pd.isna(row["strikes"]) else str(row["strikes"]),
-        None if pd.isna(row["reason"]) else str(row["reason"]),
+        row["last_success"],
+        row["strikes"],
+        None if pd.isna(row["reason"]) else row["reason"],
     ]

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from backupkit.assessment.render import html_of
-from backupkit.display.format import format_timestamp, ratio
+from backupkit.assessment.render import fleet_ratio, html_of
+from backupkit.display.format import NO_DATA, format_timestamp
 from backupkit.policy import Policy
 
 __all__ = ["Assessment", "Verdict"]
@@ -146,15 +146,13 @@ class Assessment:
             ),
             f"policy  {self.policy}",
         ]
-        figures = self.fleet.to_dict("index")
         for title, name in (
             ("strict", "appliances_strict"),
             ("time", "rpo_strict_micro"),
             ("runs", "slot_strict_micro"),
         ):
-            numerator, denominator = figures[name]["numerator"], figures[name]["denominator"]
-            unit = figures[name]["unit"]
-            share = ratio(numerator, denominator, unit) if denominator else f"no data (0/0 {unit})"
+            figure = fleet_ratio(self.fleet, name)
+            share = figure if figure.fraction else f"{NO_DATA} (0/0 {figure.unit})"
             lines.append(f"{title:7} {share}")
         return "\n".join(lines)
 

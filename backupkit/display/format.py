@@ -81,6 +81,11 @@ class Ratio:
     unit: str = ""
 
     @property
+    def value(self) -> float:
+        """Value of the fraction; NaN without data."""
+        return math.nan if self._terms is None else self._terms[0] / self._terms[1]
+
+    @property
     def percent(self) -> str:
         """Percentage, rounded down to a tenth: 100 % only if nothing is missing."""
         if self._terms is None:
@@ -119,8 +124,8 @@ def time_ratio(part: pd.Timedelta | NaTType, total: pd.Timedelta | NaTType) -> R
     >>> print(time_ratio(pd.Timedelta(hours=6), pd.Timedelta(days=1)))
     25.0 % (6/24 h)
     """
-    hours = (math.nan if pd.isna(time) else time.total_seconds() / 3600 for time in (part, total))
-    return Ratio(*hours, unit="h")
+    hours = [math.nan if pd.isna(time) else time.total_seconds() / 3600 for time in (part, total)]
+    return Ratio(hours[0], hours[1], "h")
 
 
 @dataclass(frozen=True, slots=True)

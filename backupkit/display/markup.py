@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 
 from backupkit.display.format import (
     NO_DATA,
+    STATE_LABELS,
     format_duration,
     format_number,
     format_timestamp,
@@ -28,6 +29,7 @@ __all__ = [
     "key_value_table",
     "paragraph",
     "show",
+    "state_badge",
     "style_sheet",
     "table",
 ]
@@ -40,6 +42,7 @@ Cell = Any
 ROWS: Final = 20
 """Default limit of the rows of a table."""
 
+_ALIGNED: Final = frozenset({"n", "r"})  # classes of columns whose titles are at the right too
 _LONGEST: Final = 600  # characters of a cell
 _LONGEST_LINES: Final = 2_200  # characters of a cell with several lines, as `sanitise` leaves them
 
@@ -49,6 +52,11 @@ class Badge(NamedTuple):
 
     kind: str
     label: str
+
+
+def state_badge(state: str) -> Badge:
+    """Return a state of an appliance with its label."""
+    return Badge(state, STATE_LABELS[state])
 
 
 class Rows(tuple[T_co, ...]):  # noqa: SLOT001 # Python allows no slots in a subclass of tuple
@@ -162,7 +170,7 @@ def table(
     """
     header = next(iter(columns)) if header is None else header
     titles = Markup().join(
-        Markup('<th scope="col"{}>{}</th>').format(_class(css), title)
+        Markup('<th scope="col"{}>{}</th>').format(_class(*_ALIGNED & set(css.split())), title)
         for title, css in columns.items()
         if css is not None
     )
@@ -228,8 +236,8 @@ def show(thing: Any) -> bool:  # noqa: ANN401 # any displayable object
     return True
 
 
-def _class(names: str) -> Markup:
-    return Markup(' class="{}"').format(names) if names else Markup()
+def _class(*names: str) -> Markup:
+    return Markup(' class="{}"').format(" ".join(names)) if any(names) else Markup()
 
 
 def _caption(text: str) -> Markup:
@@ -238,13 +246,16 @@ def _caption(text: str) -> Markup:
 
 def _cell(value: Cell, css: str, attribute: Markup | None) -> Markup:
     """Return a cell; an attribute of scope makes it the header of its row."""
+    classes = css.split()
     if isinstance(value, Badge):
-        css, value = f"{css} {value.kind}".strip(), value.label
-    tag = "th" if attribute is not None and "scope" in attribute else "td"
-    content = _content(value, several_lines="pre" in css.split())
-    if "code" in css.split():
+        classes.append(value.kind)
+        value = value.label
+    content = _content(value, several_lines="pre" in classes)
+    if "code" in classes:
+        classes.remove("code")
         content = Markup("<code>{}</code>").format(content)
-    return Markup("<{0}{1}{2}>{3}</{0}>").format(tag, attribute or "", _class(css), content)
+    tag = "th" if attribute is not None and "scope" in attribute else "td"
+    return Markup("<{0}{1}{2}>{3}</{0}>").format(tag, attribute or "", _class(*classes), content)
 
 
 def _content(value: Cell, *, several_lines: bool = False) -> str:

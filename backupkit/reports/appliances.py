@@ -8,7 +8,7 @@ import pandas as pd
 
 from backupkit.assessment import Assessment
 from backupkit.assessment.render import exposure
-from backupkit.display import Badge, Rows
+from backupkit.display import Badge, Rows, state_badge
 from backupkit.display.format import (
     NO_DATA,
     Ratio,
@@ -20,7 +20,7 @@ from backupkit.display.format import (
 from backupkit.plots.style import OUTCOME_STYLES
 from backupkit.reports.exports import messages_text
 from backupkit.reports.facts import Aged, ApplianceFacts, DataSource, JobRow, Link
-from backupkit.reports.summary import state_badge
+from backupkit.tables import COMPLETED_SLOTS, MISSED_SLOTS, TOLERATED_SKEW
 
 __all__ = ["appliance_facts", "job_row", "sources"]
 
@@ -29,9 +29,6 @@ _JOBS_SMALL_FLEET: Final = 10
 _JOBS_LARGE_FLEET: Final = 3
 _DETAILED_IN_LARGE_FLEET: Final = 200
 _SOURCES: Final = 150
-_SKEW: Final = pd.Timedelta(minutes=5)
-_DONE: Final = ("met", "rescued", "late")
-_MISSED: Final = ("missed_failed", "missed_norun", "missed_overrun")
 
 
 def appliance_facts(
@@ -61,8 +58,8 @@ def appliance_facts(
     for label, row in rows.iterrows():
         name = str(label)
         zone = _zone(zones.get(name))
-        done = sum(row[f"slots_{state}"] for state in _DONE)
-        missed = sum(row[f"slots_{state}"] for state in _MISSED)
+        done = sum(row[f"slots_{state}"] for state in COMPLETED_SLOTS)
+        missed = sum(row[f"slots_{state}"] for state in MISSED_SLOTS)
         in_scope = row["compliant"] + row["breach"] + row["unknown"]
         places = [sanitise(row[column], limit=60) for column in ("site", "group")]
         own_jobs = jobs_by_appliance.get(name, newest.iloc[:0])
@@ -144,7 +141,7 @@ def sources(assessment: Assessment, links: Mapping[str, Link]) -> Rows[DataSourc
     coverage = assessment.coverage.reindex(assessment.appliances.index)
     listed = coverage
     if len(coverage) > _SMALL_FLEET:
-        skewed = coverage["clock_skew"].abs() > _SKEW
+        skewed = coverage["clock_skew"].abs() > TOLERATED_SKEW
         gaps = coverage["ratio"].fillna(0.0) < 1
         listed = coverage[skewed | gaps | coverage["error"].notna()][:_SOURCES]
 
@@ -170,7 +167,7 @@ def sources(assessment: Assessment, links: Mapping[str, Link]) -> Rows[DataSourc
 def _skew(skew: pd.Timedelta) -> str:
     if pd.isna(skew):
         return NO_DATA
-    if abs(skew) <= _SKEW:
+    if abs(skew) <= TOLERATED_SKEW:
         return format_duration(skew)
     direction = "fast" if skew > pd.Timedelta(0) else "slow"
     return f"{format_duration(abs(skew))} {direction}, corrected for"

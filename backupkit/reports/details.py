@@ -103,9 +103,7 @@ def details_of(assessment: Assessment) -> Details:
     )
 
 
-def _configuration_findings(
-    assessment: Assessment, links: Mapping[str, Link]
-) -> Rows[LintFinding]:
+def _configuration_findings(assessment: Assessment, links: Mapping[str, Link]) -> Rows[LintFinding]:
     """Group findings by severity and rule; the text is that of the first one."""
     groups = assessment.lint.groupby(["severity", "rule"], sort=False)
     findings = (

@@ -75,17 +75,17 @@ class Link(NamedTuple):
 class Named(NamedTuple):
     """Number of appliances or findings, and links to the first appliances."""
 
-    count: int
+    total: int
     links: tuple[Link, ...]
 
     @property
     def omitted(self) -> int:
         """Number of those that are not named."""
-        return self.count - len(self.links)
+        return self.total - len(self.links)
 
     def __html__(self) -> str:
         more = f" and {self.omitted:,} more" if self.omitted else ""
-        return Markup("{:,}: {}{}").format(self.count, Markup(", ").join(self.links), more)
+        return Markup("{:,}: {}{}").format(self.total, Markup(", ").join(self.links), more)
 
 
 class Aged(NamedTuple):
@@ -101,7 +101,11 @@ class Aged(NamedTuple):
 
     def __html__(self) -> str:
         time = format_timestamp(self.time)
-        return Markup('{}<br><span class="quiet">{}</span>').format(time, self.age) if self.age else time
+        return (
+            Markup('{}<br><span class="quiet">{}</span>').format(time, self.age)
+            if self.age
+            else time
+        )
 
 
 class Example(NamedTuple):

@@ -118,4 +118,4 @@ def _bar(share: Ratio) -> str:
     >>> _bar(Ratio(1, 4)), _bar(Ratio(1, 1000))
     ('█████', '▏')
     """
-    return "█" * round(_BAR * share.numerator / share.denominator) or "▏"
+    return "█" * round(_BAR * share.value) or "▏"

@@ -13,9 +13,10 @@ from prometheus_client.openmetrics.exposition import generate_latest
 
 from backupkit._version import __version__
 from backupkit.assessment import Assessment
-from backupkit.display.format import Ratio, sanitise
+from backupkit.assessment.render import fleet_ratio
+from backupkit.display.format import sanitise
 from backupkit.reports.files import write_files
-from backupkit.tables import STATES
+from backupkit.tables import IN_SCOPE_STATES, STATES
 
 __all__ = ["CheckResult", "check_result", "openmetrics", "write_openmetrics"]
 
@@ -45,7 +46,7 @@ _COLUMNS: Final = {
 """Column of the appliances, unit and help text, by metric name."""
 
 
-# --- check plug-in: Nagios, Icinga, Checkmk ---------------------------------------------------------
+# --- check plug-in: Nagios, Icinga, Checkmk -------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +80,11 @@ def check_result(assessment: Assessment) -> CheckResult:
     RPO or slot compliance is below the policy's target. Else OK.
 
     References
-    ----------
+    --------
     .. [1] https://www.monitoring-plugins.org/doc/guidelines.html
 
     Examples
-    --------
+    ------
     >>> from backupkit import evaluate_frames
     >>> from backupkit.policy import Member, Policy
     >>> from backupkit.tables import JOBS, POLLS, SCHEDULES
@@ -118,11 +119,10 @@ def check_result(assessment: Assessment) -> CheckResult:
 
 def _below_target(assessment: Assessment) -> Iterator[str]:
     target = assessment.policy.at(assessment.end).target
-    figures = assessment.fleet.to_dict("index")
     for metric, (_, description) in _RATIOS.items():
-        row = figures[metric]
-        if pd.notna(row["value"]) and row["value"] < target:
-            yield f"{Ratio(row['numerator'], row['denominator'], row['unit'])} {description}"
+        ratio = fleet_ratio(assessment.fleet, metric)
+        if ratio.value < target:
+            yield f"{ratio} {description}"
 
 
 def _performance(assessment: Assessment, at_risk: int) -> Iterator[str]:
@@ -147,7 +147,9 @@ def _performance(assessment: Assessment, at_risk: int) -> Iterator[str]:
 def _worst_exposure(assessment: Assessment) -> Iterator[str]:
     """Return the performance data of the highest exposure, relative to its threshold."""
     rows = assessment.appliances
-    used = (rows["exposure"] / rows["threshold"]).where(rows["state"].isin(STATES[:3])).dropna()
+    used = (
+        (rows["exposure"] / rows["threshold"]).where(rows["state"].isin(IN_SCOPE_STATES)).dropna()
+    )
     if used.empty:
         return
     worst = rows.loc[[used.idxmax()]]
@@ -159,7 +161,7 @@ def _worst_exposure(assessment: Assessment) -> Iterator[str]:
     yield f"worst_exposure={exposure}s;{warning};{critical};0"
 
 
-# --- OpenMetrics: textfile collector of the node exporter -------------------------------------------
+# --- OpenMetrics: textfile collector of the node exporter -----------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,11 +182,11 @@ def openmetrics(assessment: Assessment) -> str:
     value has no sample.
 
     References
-    ----------
+    --------
     .. [1] OpenMetrics 1.0, https://prometheus.io/docs/specs/om/open_metrics_spec/
 
     Examples
-    --------
+    ------
     >>> from backupkit import evaluate_frames
     >>> from backupkit.policy import Member, Policy
     >>> from backupkit.tables import JOBS, POLLS, SCHEDULES
@@ -208,7 +210,7 @@ def write_openmetrics(assessment: Assessment, path: str | Path) -> Path:
     A node exporter reads files that end in ``.prom``.
 
     Raises
-    ------
+    ----
     OutputError
         If the file cannot be written.
     """
@@ -225,7 +227,7 @@ def _metrics(assessment: Assessment) -> Iterator[Metric]:
         "verdict",
         "1 for the state of the fleet, 0 for the others.",
         ("state",),
-        [((state,), float(verdict.state == state)) for state in STATES[:3]],
+        [((state,), float(verdict.state == state)) for state in IN_SCOPE_STATES],
     )
     yield _gauge(
         "appliances",

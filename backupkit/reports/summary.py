@@ -1,4 +1,4 @@
-"""Summary sections of the report: verdict, action items, unreachable appliances, causes, changes."""
+"""Summary sections of the report: verdict, action items, failure causes and changes."""
 
 import platform
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ import pandas as pd
 
 from backupkit._version import __version__
 from backupkit.assessment import CHANGE_KINDS, Assessment, Comparison
-from backupkit.assessment.render import HEAD_FIGURES, exposure
-from backupkit.display import Badge, Rows
+from backupkit.assessment.render import HEAD_FIGURES, exposure, fleet_ratio
+from backupkit.display import Badge, Rows, state_badge
 from backupkit.display.format import STATE_LABELS, Ratio, format_timestamp, sanitise
 from backupkit.reports import advice
 from backupkit.reports.facts import (
@@ -29,7 +29,7 @@ from backupkit.reports.facts import (
     Unreachable,
 )
 
-__all__ = ["changes_of", "figures_of", "links_of", "state_badge", "summarize"]
+__all__ = ["changes_of", "figures_of", "links_of", "summarize"]
 
 _ACTION_ITEMS: Final = 25
 _UNREACHABLE: Final = 100
@@ -82,17 +82,9 @@ def links_of(assessment: Assessment, *, anchors: bool = True) -> dict[str, Link]
     }
 
 
-def state_badge(state: str) -> Badge:
-    """Return a state of an appliance with its label."""
-    return Badge(state, STATE_LABELS[state])
-
-
 def figures_of(fleet: pd.DataFrame, names: Mapping[str, str]) -> tuple[Figure, ...]:
     """Return figures of the fleet, whose names are given by metric, in the order of `names`."""
-    return tuple(
-        Figure(name, Ratio(*fleet.loc[metric, ["numerator", "denominator", "unit"]]))
-        for metric, name in names.items()
-    )
+    return tuple(Figure(name, fleet_ratio(fleet, metric)) for metric, name in names.items())
 
 
 def period_of(start: pd.Timestamp, end: pd.Timestamp) -> str:
@@ -159,21 +151,20 @@ def _action_items(assessment: Assessment, links: Mapping[str, Link]) -> Rows[Act
 def _unreachable(assessment: Assessment, links: Mapping[str, Link]) -> Rows[Unreachable]:
     rows = assessment.appliances
     selected = rows[rows["state"].isin(["unknown", "unobserved"])]
-    coverage_rows = assessment.coverage.reindex(selected.index[:_UNREACHABLE])
+    listed = selected.head(_UNREACHABLE)
+    coverage_rows = assessment.coverage.reindex(listed.index)
+    pairs = zip(listed.iterrows(), coverage_rows.iterrows(), strict=True)
     items = (
         Unreachable(
             appliance=links[str(name)],
-            state=state_badge(rows.loc[name, "state"]),
+            state=state_badge(row["state"]),
             fault=sanitise(coverage["error"], limit=80) or "not polled recently",
             failing_since=coverage["failing_since"],
             last_ok=Aged(coverage["last_ok"], assessment.now),
-            detail=(
-                sanitise(coverage["detail"], limit=600)
-                or sanitise(rows.loc[name, "reason"], limit=600)
-            ),
+            detail=sanitise(coverage["detail"], limit=600) or sanitise(row["reason"], limit=600),
             advice=advice.for_unreachable(coverage),
         )
-        for name, coverage in coverage_rows.iterrows()
+        for (name, row), (_, coverage) in pairs
     )
     return Rows(items, len(selected))
 
