@@ -80,11 +80,11 @@ def check_result(assessment: Assessment) -> CheckResult:
     RPO or slot compliance is below the policy's target. Else OK.
 
     References
-    --------
+    ----------
     .. [1] https://www.monitoring-plugins.org/doc/guidelines.html
 
     Examples
-    ------
+    --------
     >>> from backupkit import evaluate_frames
     >>> from backupkit.policy import Member, Policy
     >>> from backupkit.tables import JOBS, POLLS, SCHEDULES
@@ -182,11 +182,11 @@ def openmetrics(assessment: Assessment) -> str:
     value has no sample.
 
     References
-    --------
+    ----------
     .. [1] OpenMetrics 1.0, https://prometheus.io/docs/specs/om/open_metrics_spec/
 
     Examples
-    ------
+    --------
     >>> from backupkit import evaluate_frames
     >>> from backupkit.policy import Member, Policy
     >>> from backupkit.tables import JOBS, POLLS, SCHEDULES
@@ -210,7 +210,7 @@ def write_openmetrics(assessment: Assessment, path: str | Path) -> Path:
     A node exporter reads files that end in ``.prom``.
 
     Raises
-    ----
+    ------
     OutputError
         If the file cannot be written.
     """
