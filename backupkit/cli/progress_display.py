@@ -8,7 +8,7 @@ import pandas as pd
 import typer
 from tqdm import tqdm
 
-from backupkit.display.format import format_exact_duration
+from backupkit.display.format import format_exactly
 from backupkit.errors import one_line
 
 __all__ = ["BarDisplay", "LogDisplay", "make_display", "summary"]
@@ -134,4 +134,4 @@ def _state_text(row: Row) -> str:
 def _span(span: Any) -> str:  # noqa: ANN401 # a timedelta or NaT
     if pd.isna(span):
         return "an unknown time"
-    return format_exact_duration(span.round("s" if span < _HOUR else "min"))
+    return format_exactly(span.round("s" if span < _HOUR else "min"))

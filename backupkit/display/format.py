@@ -20,7 +20,7 @@ __all__ = [
     "format_count",
     "format_day",
     "format_duration",
-    "format_exact_duration",
+    "format_exactly",
     "format_number",
     "format_relative",
     "format_timestamp",
@@ -186,12 +186,12 @@ def format_duration(duration: timedelta | NaTType) -> str:
     return sign + " ".join(part for part in parts[:2] if part)
 
 
-def format_exact_duration(duration: timedelta) -> str:
+def format_exactly(duration: timedelta) -> str:
     """Format a duration completely, in hours, minutes and seconds.
 
     Examples
     --------
-    >>> format_exact_duration(timedelta(hours=96, seconds=42))
+    >>> format_exactly(timedelta(hours=96, seconds=42))
     '96 h 42 s'
     """
     seconds = duration.total_seconds()

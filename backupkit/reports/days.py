@@ -42,7 +42,10 @@ def trend_of(assessment: Assessment) -> Trend:
             if worst == newest
             else f"; on {format_day(newest)}, the last day: {_share(last)}."
         )
-        finding = f"Worst on {format_day(worst)}: {_share(low)} of the time inside the RPO, strict{ending}"
+        finding = (
+            f"Worst on {format_day(worst)}: {_share(low)} of the time inside the RPO, "
+            f"strict{ending}"
+        )
     ax = plots.compliance(assessment.intervals, start=assessment.start, end=assessment.end)
     return Trend(
         picture=Picture.of(ax, f"Share of the appliances that were compliant. {finding}"),

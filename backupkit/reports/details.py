@@ -20,7 +20,8 @@ from backupkit.display.format import (
     format_timestamp,
     sanitise,
 )
-from backupkit.policy.render import exclusion_rows, others_of, parameter_texts
+from backupkit.policy.policy import other_policies, parameter_texts
+from backupkit.policy.scope import exclusion_rows
 from backupkit.reports.appliances import appliance_facts, sources
 from backupkit.reports.days import matrix, trend_of
 from backupkit.reports.exports import messages_text
@@ -91,10 +92,12 @@ def details_of(assessment: Assessment) -> Details:
         sources=sources(assessment, links),
         other_figures=figures_of(assessment.fleet, _OTHER_FIGURES),
         policy=tuple(parameter_texts(policy).items()),
-        policies=tuple((sanitise(name, limit=80), numbers) for name, numbers in others_of(policy)),
+        policies=tuple(
+            (sanitise(name, limit=80), numbers) for name, numbers in other_policies(policy)
+        ),
         windows=tuple(
             (sanitise(scope, limit=400), period or "always", sanitise(reason, limit=400))
-            for scope, period, reason in exclusion_rows(policy)
+            for scope, period, reason in exclusion_rows(policy.members, policy.exclusions)
         ),
         reproduce_command=(
             f"backupkit report --as-of {assessment.now.isoformat()} "

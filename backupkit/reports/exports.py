@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Final
@@ -14,8 +15,8 @@ import pyarrow as pa
 from backupkit._version import __version__
 from backupkit.assessment import Assessment
 from backupkit.display.format import without_user
-from backupkit.policy import Exclusion, Policy
-from backupkit.policy.render import digest_of
+from backupkit.policy import PARAMETERS, Exclusion, Policy
+from backupkit.policy.policy import digest_of
 from backupkit.tables import (
     ANOMALIES,
     APPLIANCES,
@@ -38,7 +39,6 @@ from backupkit.tables import (
 )
 
 __all__ = [
-    "PARAMETERS",
     "SCHEMA_VERSION",
     "TABLES",
     "export_name",
@@ -74,29 +74,6 @@ TABLES: Final[Mapping[str, Table]] = MappingProxyType(
     }
 )
 """Frames of an assessment; in the document, each is a list of objects."""
-
-PARAMETERS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "rpo": "span",
-        "grace": "span",
-        "early": "span",
-        "late": "span",
-        "completion": "span or null",
-        "anchor": "text",
-        "target": "number",
-        "staleness": "span or null",
-        "unknown_mode": "text",
-        "window": "text or null",
-        "window_tolerance": "span",
-        "duration_limit": "span or null",
-        "lookback": "span",
-        "backup_day": "span",
-        "retention": "count or null",
-        "parts": "texts or null",
-        "schedule": "text or null",
-    }
-)
-"""Type of each policy parameter; the JSON key of a span ends in ``_seconds``."""
 
 # start of a cell; some spreadsheets also split cells at semicolons or tabs
 _FORMULA: Final = re.compile(
@@ -152,23 +129,16 @@ def policy_document(policy: Policy) -> dict[str, Any]:
             for name, named in policy.named.items()
         ],
         "groups": [{"group": group, "policy": name} for group, name in policy.groups.items()],
-        "appliances": [
-            {
-                name: getattr(member, name)
-                for name in ("appliance", "host", "site", "group", "timezone", "exclude", "policy")
-            }
-            for member in policy.members
-        ],
+        "appliances": [asdict(member) for member in policy.members],
         "exclusions": [_exclusion(exclusion) for exclusion in policy.exclusions],
     }
 
 
 def _numbers(policy: Policy) -> dict[str, Any]:
-    return {_key(name): _parameter_value(getattr(policy, name)) for name in PARAMETERS}
-
-
-def _key(name: str) -> str:
-    return f"{name}_seconds" if PARAMETERS[name].startswith("span") else name
+    return {
+        parameter.json_key: _parameter_value(getattr(policy, name))
+        for name, parameter in PARAMETERS.items()
+    }
 
 
 def _parameter_value(value: object) -> object:

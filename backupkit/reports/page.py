@@ -13,7 +13,7 @@ from backupkit import plots
 from backupkit.assessment import Assessment, Comparison
 from backupkit.display import style_sheet, table
 from backupkit.display.format import FILTERS, format_timestamp
-from backupkit.policy.render import digest_of
+from backupkit.policy.policy import digest_of
 from backupkit.reports.details import details_of
 from backupkit.reports.facts import Summary, data_uri
 from backupkit.reports.summary import summarize
