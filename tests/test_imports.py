@@ -35,7 +35,7 @@ BREACHES = {
         "analysis draws nothing, fetches nothing, stores nothing",
     ),
     "offline": (
-        "report/__init__.py",
+        "reports/__init__.py",
         "import backupkit.history",
         "evaluation, plots and report reach neither",
     ),
