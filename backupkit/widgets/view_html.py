@@ -11,8 +11,7 @@ from backupkit.display.format import Ratio, format_timestamp, sanitise
 from backupkit.reports.appliances import job_row
 from backupkit.reports.facts import Example, Figure
 from backupkit.reports.page import render
-from backupkit.widgets.selection import LISTS, Selection
-from backupkit.widgets.view import FilteredView, Fraction
+from backupkit.widgets.view import LISTS, FilteredView, Selection, ratios_of
 
 __all__ = ["appliances_table", "error_message", "jobs_table", "signatures_table", "verdict_bar"]
 
@@ -28,20 +27,20 @@ _MAX_VALUES: Final = 3
 
 def verdict_bar(view: FilteredView) -> str:
     """Render the verdict and the key figures of a view."""
-    figures = [Figure(name, _ratio(view.figures[metric])) for metric, name in _FIGURES.items()]
+    figures = [Figure(name, view.figures[metric]) for metric, name in _FIGURES.items()]
     return render(
         "strip.html",
         verdict=view.verdict,
         figures=figures,
-        policy=str(view.assessment_index.assessment.policy),
+        policy=str(view.index.assessment.policy),
         shown=_filters_text(view.selection),
     )
 
 
 def appliances_table(view: FilteredView) -> str:
     """Render the table of appliances, the worst first."""
-    appliances = view.assessment_index.assessment.appliances
-    is_current = view.end == view.assessment_index.assessment.end
+    appliances = view.index.assessment.appliances
+    is_current = view.end == view.index.assessment.end
     worst = view.states.head(_MAX_ROWS)
     if worst.empty:
         return container(paragraph("No appliance is left: clear a filter."))
@@ -56,11 +55,9 @@ def appliances_table(view: FilteredView) -> str:
         "Why": "text" if is_current else None,
     }
     rows = []
-    compliance = zip(
-        view.rpo_compliance(worst.index), view.slot_compliance(worst.index), strict=True
-    )
-    entries = zip(appliances.loc[worst.index].iterrows(), worst, compliance, strict=True)
-    for (name, row), state, (time, runs) in entries:
+    entries = (frame.loc[worst.index].iterrows() for frame in (appliances, view.amounts))
+    for (name, row), (_, amounts), state in zip(*entries, worst, strict=True):
+        ratios = ratios_of(amounts)
         rows.append(
             (
                 str(name),
@@ -68,8 +65,8 @@ def appliances_table(view: FilteredView) -> str:
                 exposure(row),
                 row["last_success"],
                 row["strikes"],
-                _wrapped(time),
-                _wrapped(runs),
+                _wrapped(ratios["rpo_strict_micro"]),
+                _wrapped(ratios["slot_strict_micro"]),
                 sanitise(row["reason"]),
             )
         )
@@ -143,13 +140,8 @@ def error_message(error: Exception) -> str:
     return container(text.format(type(error).__name__, error))
 
 
-def _ratio(fraction: Fraction) -> Ratio:
-    return Ratio(fraction.numerator, fraction.denominator, fraction.unit)
-
-
-def _wrapped(fraction: Fraction) -> Markup:
+def _wrapped(ratio: Ratio) -> Markup:
     """Return a percentage and its fraction, which may wrap between them."""
-    ratio = _ratio(fraction)
     amounts = Markup(' <span class="w quiet">({})</span>').format(ratio.fraction)
     return Markup('<span class="w">{}</span>{}').format(
         ratio.percent, amounts if ratio.fraction else ""
