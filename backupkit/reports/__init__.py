@@ -73,7 +73,7 @@ class Report:
         Raises
         ------
         OutputError
-            If a file cannot be written, or openpyxl is missing. No file is replaced before all
+            If a file cannot be written, or XlsxWriter is missing. No file is replaced before all
             are written.
         """
         target = Path(path)
