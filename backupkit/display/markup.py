@@ -164,6 +164,7 @@ def table(
 
     Examples
     --------
+    >>> from backupkit.display.format import Size
     >>> text = table({"Name": "", "Size": "n"}, [("<b>", Size(7)), ("c", None)], limit=1)
     >>> "&lt;b&gt;" in text, "7 B" in text, "and 1 more" in text
     (True, True, True)
