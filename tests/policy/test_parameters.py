@@ -13,6 +13,7 @@ import pytest
 import backupkit as bk
 from backupkit.errors import SettingsError
 from backupkit.policy import PARAMETERS, Policy
+from backupkit.policy.policy import digest_of
 from backupkit.tables import ASSESSED_JOBS, POLLS, SCHEDULES
 
 ROOT = Path(__file__).parent.parent.parent
@@ -30,11 +31,13 @@ ADDED = """
     def threshold("""
 SCRIPT = """
 import json, runpy
+from backupkit import evaluate_frames
 from backupkit.errors import SettingsError
 from backupkit.policy import Policy
 from backupkit.policy.policy import digest_of, parameter_texts
-from backupkit.reports.policy_document import policy_document
+from backupkit.reports.exports import json_document
 from backupkit.reports.schema import schema
+from backupkit.tables import ASSESSED_JOBS, POLLS, SCHEDULES
 
 def refused(call, *arguments, **parameters):
     try:
@@ -45,9 +48,12 @@ def refused(call, *arguments, **parameters):
 open("fleet.toml", "w").write("[policy]\\npatience = '5h'\\n")
 open("wrong.toml", "w").write("[policy]\\npatience = 'long'\\n")
 policy = Policy.load("fleet.toml")
+frames = (ASSESSED_JOBS.empty(), POLLS.empty(), SCHEDULES.empty())
+start, end = "2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z"
+empty = evaluate_frames(*frames, policy, start=start, end=end, now=end)
 print(json.dumps({
     "page": parameter_texts(policy),
-    "json": policy_document(policy)["numbers"],
+    "json": json.loads(json_document(empty))["policy"]["numbers"],
     "schema": schema()["$defs"]["numbers"]["properties"],
     "rules": policy.rules(["vc"]).astype("str").loc["vc"].to_dict(),
     "docs": runpy.run_path("docs/generate.py")["sla"](),
@@ -122,3 +128,23 @@ def test_one_place(tmp_path: Path) -> None:
     assert len(set(shown["digests"])) == 2
     assert shown["refused"][0].endswith('got 0; for example: rpo = "36h"')
     assert '[policy]: "patience" must be a duration of 0' in shown["refused"][1]
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_digest(name: str) -> None:
+    """The digest of a policy differs if any parameter of it or of a named policy does."""
+    other: dict[str, Any] = {
+        "rpo": "12h",
+        "anchor": "end",
+        "target": 0.5,
+        "unknown_mode": "evidence",
+        "backup_day": "11:00",
+        "retention": 7,
+        "parts": ["seat"],
+        "window": "01:00-02:00",
+        "schedule": "01:00",
+    }
+    changed = Policy(**{name: other.get(name, "3h")})
+    assert digest_of(changed) != digest_of(Policy())
+    assert digest_of(Policy(named={"a": changed})) != digest_of(Policy(named={"a": Policy()}))
+    assert digest_of(Policy(changes={"2026-11-01": changed})) != digest_of(changed)
