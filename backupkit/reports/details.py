@@ -204,7 +204,7 @@ def _starts(assessment: Assessment, links: Mapping[str, Link]) -> tuple[str, tup
 def _load_picture(assessment: Assessment) -> tuple[Picture | None, str]:
     loads = assessment.loads
     if loads.empty:
-        return None, "No job of this period tells where it went."
+        return None, "No job of this period names its target."
     top = loads.iloc[0]
     finding = (
         f"Busiest: {sanitise(loads.index[0], limit=120)}, at most "
@@ -245,7 +245,7 @@ def sizes_of(assessment: Assessment, links: Mapping[str, Link]) -> Sizes:
         ended = jobs["start_time"].between(assessment.start, assessment.end, inclusive="left")
         worst = jobs[ended & jobs["appliance"].isin(counts.index[:_DRAWN])]
         ax = plots.durations(worst, anomalies=anomalies, limit=_DRAWN)
-        picture = Picture.of(ax, f"How long the jobs of the most unusual took. {finding}")
+        picture = Picture.of(ax, f"Durations of the jobs of the most unusual appliances. {finding}")
     growing = baselines[baselines["growth_share"].gt(_MIN_GROWTH).fillna(value=False)]
     shares = growing["growth_share"].to_numpy(dtype=np.float64)
     return Sizes(

@@ -104,5 +104,5 @@ def write_key(path: Path, secret: bytes, aliases: Mapping[str, str]) -> None:
         temporary.unlink(missing_ok=True)
         raise OutputError(
             f"The key file {path} cannot be written: {error.strerror}. Name another place: without "
-            "it nobody can tell what the aliases stand for."
+            "it nobody can resolve the aliases."
         ) from error

@@ -35,10 +35,10 @@ _COLUMNS: Final = {
     "exposure_at_least": (
         "exposure_at_least",
         "seconds",
-        "What the exposure is at least where no recovery point is known.",
+        "Lower bound of the exposure if no recovery point is known.",
     ),
-    "rpo_threshold": ("threshold", "seconds", "RPO and grace: beyond is a breach."),
-    "last_success_timestamp": ("last_success", "seconds", "Start of the newest good backup."),
+    "rpo_threshold": ("threshold", "seconds", "RPO plus grace: a larger exposure is a breach."),
+    "last_success_timestamp": ("last_success", "seconds", "Start of the newest successful backup."),
     "strikes": ("strikes", "", "Failures since the newest success."),
     "rpo_ratio": ("rpo_strict", "ratio", "Share of the time inside the RPO, unknown counts."),
     "slot_ratio": ("slot_strict", "ratio", "Share of scheduled backups completed, unknown counts."),
@@ -221,7 +221,7 @@ def write_openmetrics(assessment: Assessment, path: str | Path) -> Path:
 def _metrics(assessment: Assessment) -> Iterator[Metric]:
     verdict = assessment.verdict
     yield InfoMetricFamily(
-        "backupkit_build", "The backupkit that judged.", value={"version": __version__}
+        "backupkit_build", "Version of backupkit.", value={"version": __version__}
     )
     yield _gauge(
         "verdict",
@@ -236,9 +236,9 @@ def _metrics(assessment: Assessment) -> Iterator[Metric]:
         [((state,), getattr(verdict, state)) for state in STATES],
     )
     for name, time, description in (
-        ("judged_timestamp", assessment.now, "The moment of the judgement."),
-        ("period_start_timestamp", assessment.start, "Where the period begins."),
-        ("period_end_timestamp", assessment.end, "Where the period ends."),
+        ("judged_timestamp", assessment.now, "Time of the assessment."),
+        ("period_start_timestamp", assessment.start, "Start of the period."),
+        ("period_end_timestamp", assessment.end, "End of the period."),
     ):
         yield _gauge(name, description, (), [((), time)], unit="seconds")
     for column in ("value", "numerator", "denominator"):

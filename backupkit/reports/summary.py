@@ -191,7 +191,7 @@ def _signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> Rows[Signa
             Signature(
                 example=Example(
                     sanitise(row["signature"], limit=600),
-                    sanitise(row["text"]) or "The appliance said nothing.",
+                    sanitise(row["text"]) or "The job has no message.",
                     sanitise(row["message_id"], limit=200),
                 ),
                 share=Ratio(row["jobs"], total),

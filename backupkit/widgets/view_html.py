@@ -92,7 +92,7 @@ def signatures_table(view: FilteredView) -> str:
         (
             Example(
                 sanitise(row["signature"], limit=300),
-                sanitise(row["text"]) or "Its own words are in the Jobs tab.",
+                sanitise(row["text"]) or "The message is in the Jobs tab.",
             ),
             Ratio(row["jobs"], total),
             row["appliances"],
@@ -103,7 +103,7 @@ def signatures_table(view: FilteredView) -> str:
         for _, row in failures.head(_MAX_SIGNATURES).iterrows()
     ]
     columns = {
-        "Signature": "plain text",
+        "Error pattern": "plain text",
         "Share of failures": "n",
         "Appliances": "n",
         "First seen (UTC)": "w",

@@ -58,7 +58,7 @@ CHECK = "backupkit history verify --history HISTORY --head"
     [
         (
             HEAD,
-            f"History digest {HEAD}; {CHECK} {HEAD} tells whether a history still contains ",
+            f"History digest {HEAD}; {CHECK} {HEAD} checks whether a history still contains ",
             ' UTC, history 0123456789abcdef"',
         ),
         (

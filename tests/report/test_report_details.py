@@ -124,7 +124,7 @@ class TestLoad:
         told = load(judge([], [poll("a")], [schedule("a")]))
         assert (told.running, told.starts, told.picture) == ((), (), None)
         assert told.start_summary == "In the last day no run of a schedule began."
-        assert told.finding == "No job of this period tells where it went."
+        assert told.finding == "No job of this period names its target."
 
     def test_a_plan_that_is_not_known(self, busy: Assessment) -> None:
         """Where the schedules tell no plan there is no data."""
