@@ -58,8 +58,8 @@ def schema() -> dict[str, Any]:
                 "data_version": {
                     "type": "string",
                     "pattern": "^([0-9a-f]{64}|[0-9]+-[0-9a-f]+)?$",
-                    "description": "Head digest of the history, empty if the history is; of frames, "
-                    "the number of polls and a digest.",
+                    "description": "Head digest of the history, empty if the history is; of "
+                    "frames, the number of polls and a digest.",
                 },
                 "aliased": {
                     "type": "boolean",
