@@ -73,10 +73,19 @@ def epoch() -> datetime:
 
 
 class Together(LoadScopeScheduling):  # type: ignore[misc] # xdist is not typed
-    """One worker runs all tests that share a JupyterLab, or the reports of large fleets."""
+    """One worker runs all tests that share what is slow to start."""
 
     def _split_scope(self, nodeid: str) -> str:
-        shared = ("tests/jupyter/", "tests/test_browser.py")
+        shared = (
+            "tests/jupyter/",  # a JupyterLab
+            "tests/test_browser.py",  # the reports of large fleets
+            "tests/test_executors.py",  # processes and a Dask cluster
+            "tests/test_scale.py",  # a Dask cluster
+            "tests/test_large_round.py",  # 500 appliances
+            "tests/test_postgres_killed.py",  # a PostgreSQL server that may be killed
+            "tests/test_postgres_server.py",
+            "tests/test_durability.py",  # a trace of system calls
+        )
         return next((scope for scope in shared if nodeid.startswith(scope)), nodeid)
 
 
