@@ -44,14 +44,7 @@ def still(notebooks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     jupyter = Path(sys.executable).with_name("jupyter")
     subprocess.run(
         [
-            *(
-                jupyter,
-                "nbconvert",
-                NOTEBOOK,
-                *([REPORT] if LONG else []),
-                "--execute",
-                "--no-input",
-            ),
+            *(str(jupyter), "nbconvert", *STILL, "--execute", "--no-input"),
             *("--to", "html", "--template", "basic", "--output-dir", folder),
             "--ExecutePreprocessor.store_widget_state=False",  # so that the still twin is shown
             "--HTMLExporter.exclude_anchor_links=True",
