@@ -218,12 +218,12 @@ class TestDecode:
                 for job in jobs:
                     assert_valid(job)
                 for why in decode_errors.values():
-                    assert_sentence(why)
+                    assert_sentence(why.text)
             case "schedules":
                 plans, decode_errors = value
                 assert all(isinstance(plan, Schedule) for plan in plans.values())
                 for why in decode_errors.values():
-                    assert_sentence(why)
+                    assert_sentence(why.text)
             case _:
                 assert type(value) is str
 
@@ -291,10 +291,10 @@ class TestStatus:
         """Any status but a success is an ApplianceError, in a sentence that tells the status."""
         request = data.draw(st.sampled_from(REQUESTS[flavour]))
         if 200 <= status < 300:
-            protocol.raise_for_status(request, status, headers, body, host="vc-1")
+            protocol.raise_for_status(request, status, headers, body, subject="vc-1")
             return
         with pytest.raises(ApplianceError) as caught:
-            protocol.raise_for_status(request, status, headers, body, host="vc-1")
+            protocol.raise_for_status(request, status, headers, body, subject="vc-1")
         assert caught.value.status_code == status
         assert f"({status})" in str(caught.value)
         assert_sentence(str(caught.value))
@@ -322,14 +322,14 @@ def as_snapshot(body: bytes, flavour: Flavour, text: str) -> Snapshot:
         try:
             value: Any = decode(body, flavour)
         except BackupkitError as error:
-            found.add_error(error, text)
+            found.item_errors.append((error, text))
             continue
         match name:
             case "job":
                 found.jobs.append(value)
             case "details":
                 found.jobs += value[0]
-                found.item_errors += [("payload", why, job_id) for job_id, why in value[1].items()]
+                found.item_errors += [(why, job_id) for job_id, why in value[1].items()]
             case "schedules":
                 found.schedules, _ = value
             case "ids":

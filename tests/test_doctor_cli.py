@@ -79,10 +79,10 @@ class TestText:
         at = lines.index("✗ vc-tyo-03  failed: connection")
         host = live_demo.fleet["vc-tyo-03"].host
         skipped = "certificate, log-in, job list, job details, schedule, version, clock, time zone"
-        advice = "Check the address and the port in fleet.toml, and whether the appliance is up."
+        advice = "Check the address and the port in fleet.toml, and whether the appliance is on."
         assert lines[at + 1 : at + 7] == [
             "  ✓ ok       address      127.0.0.1",
-            f"  ✗ failed   connection   {host} refused the connection: nothing listens there",
+            f"  ✗ failed   connection   {host} refused the connection: no service listens there",
             f"                          > {advice}",
             f"  ✓ ok       password     in the file {live_demo.path.with_suffix('.password')}",
             f"  - skipped  {skipped}",
@@ -189,8 +189,8 @@ class TestStreams:
         stdout = streams(terminal=True)
         assert run("--fleet", idle(tmp_path, "vc-1")) == 4
         assert read(stdout)[2:6] == [
-            "  ✗ failed   connection   127.0.0.1:1 refused the connection: nothing",
-            "                          listens there",
+            "  ✗ failed   connection   127.0.0.1:1 refused the connection: no",
+            "                          service listens there",
             "                          > Check the address and the port in",
             "                            fleet.toml, and whether the appliance is",
         ]

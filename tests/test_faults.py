@@ -236,7 +236,7 @@ LASTING = {
     "page": ("payload", "the job list is HTML and not JSON"),
     "huge": ("payload", "the job list is larger than 0.238 MiB"),
     "bomb": ("payload", "the job list is larger than 0.238 MiB"),
-    "deep": ("payload", "the job list is not what the API promises"),
+    "deep": ("payload", "the job list does not follow the API"),
     "error": ("server", "failed at the job list (500)"),
     "unavailable": ("busy", "is busy (503)"),
     "bad_gateway": ("server", "failed at the job list (502)"),
@@ -419,7 +419,7 @@ class TestBadJob:
             assert named <= set(running.appliances.affected_jobs(name))
             assert set(errors["error"]) == {"payload"}
             for job, text in zip(errors["job_id"], errors["detail"], strict=True):
-                assert f" job {job} is not what the API promises: " in text
+                assert f" job {job} does not follow the API: " in text
             read = set(snapshot.jobs.loc[snapshot.jobs["appliance"] == name, "job_id"])
             assert len(read | named) == JOBS
             assert not read & named

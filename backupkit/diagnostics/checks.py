@@ -16,14 +16,9 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from backupkit.client import Limits
-from backupkit.diagnostics import api_checks, connectivity
-from backupkit.diagnostics.findings import CheckContext, Finding, TypedPasswords, failure
-from backupkit.errors import (
-    BackupkitError,
-    CredentialError,
-    RightsError,
-    one_line,
-)
+from backupkit.diagnostics import api_checks, connection_checks
+from backupkit.diagnostics.connection_checks import CheckContext, Finding, TypedPasswords, failure
+from backupkit.errors import BackupkitError, CredentialError, RightsError, one_line
 from backupkit.fleet import Appliance, Fleet, PasswordSource
 from backupkit.tables import CHECKS
 
@@ -74,7 +69,7 @@ def doctor(
     >>> off = Appliance(name="vc-1", host="127.0.0.1:1", user="u@v.local", password=nowhere)
     >>> checks = doctor([off])
     >>> checks[checks["result"] == "failed"][["check", "found"]].values.tolist()
-    [['connection', '127.0.0.1:1 refused the connection: nothing listens there'],
+    [['connection', '127.0.0.1:1 refused the connection: no service listens there'],
      ['password', 'the environment variable NOT_SET_ANYWHERE is not set']]
     """
     appliances = list(fleet)
@@ -155,7 +150,7 @@ def _check_appliance(
                 try:
                     finding = run(context)
                 except RightsError as error:
-                    finding = Finding("skipped", "refused, too") if refused else failure(error)
+                    finding = Finding("skipped", "refused as well") if refused else failure(error)
                     refused = True
                 except BackupkitError as error:
                     finding = failure(error)
@@ -175,11 +170,11 @@ def _check_appliance(
 
 
 _STEPS: Final[tuple[tuple[str, tuple[str, ...], _Check], ...]] = (
-    ("address", (), connectivity.address),
-    ("connection", ("address",), connectivity.connection),
-    ("certificate", ("connection",), connectivity.certificate),
-    ("password", (), connectivity.password),
-    ("log-in", ("certificate", "password"), connectivity.log_in),
+    ("address", (), connection_checks.address),
+    ("connection", ("address",), connection_checks.connection),
+    ("certificate", ("connection",), connection_checks.certificate),
+    ("password", (), connection_checks.password),
+    ("log-in", ("certificate", "password"), connection_checks.log_in),
     ("job list", ("log-in",), api_checks.job_list),
     ("job details", ("job list",), api_checks.job_details),
     ("schedule", ("log-in",), api_checks.schedule),
