@@ -4,7 +4,6 @@ import contextlib
 import http.server
 import json
 import logging
-import re
 import socket
 import ssl
 from collections.abc import Callable

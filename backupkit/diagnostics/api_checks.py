@@ -1,7 +1,6 @@
 """API checks of an appliance: jobs, schedule, version, clock and time zone."""
 
 from datetime import datetime, timedelta
-from typing import Final
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -10,14 +9,10 @@ from backupkit.diagnostics.connection_checks import CheckContext, Finding
 from backupkit.display.format import format_duration
 from backupkit.errors import ApplianceError, NotFoundError, PayloadError, ServerError, SettingsError
 from backupkit.settings import time_zone
+from backupkit.tables import TOLERATED_SKEW, WEEKDAYS
 from backupkit.wire import Job, Schedule
 
 __all__ = ["clock", "job_details", "job_list", "schedule", "version", "zone"]
-
-MAX_SKEW: Final = timedelta(minutes=5)
-"""Maximum clock skew without a warning."""
-
-_WEEK: Final = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
 
 
 def job_list(context: CheckContext) -> Finding:
@@ -106,7 +101,7 @@ def _schedule_text(plan: Schedule) -> str:
     days, at = plan.recurrence_info.days, plan.recurrence_info
     when = (
         "daily"
-        if days is None or set(days) >= set(_WEEK)
+        if days is None or set(days) >= set(WEEKDAYS)
         else ", ".join(day[:3].capitalize() for day in days)
     )
     return f"{when} at {at.hour:02}:{at.minute:02}"
@@ -126,7 +121,7 @@ def clock(context: CheckContext) -> Finding:
         return Finding("ok", "same as on this machine")
     direction = "ahead of" if skew > timedelta(0) else "behind"
     summary = f"{format_duration(pd.Timedelta(abs(skew)))} {direction} this machine"
-    if abs(skew) <= MAX_SKEW:
+    if abs(skew) <= TOLERATED_SKEW:
         return Finding("ok", summary)
     return Finding(
         "warning",
