@@ -141,16 +141,16 @@ def _backup(flavour: Flavour, rest: str) -> str:
 
 
 def raise_for_status(
-    request: Request, status: int, headers: Mapping[str, str], body: bytes, *, subject: str
+    request: Request, status: int, headers: Mapping[str, str], body: bytes
 ) -> None:
-    """Raise the error for an HTTP status other than 200 to 299; `subject` names the appliance.
+    """Raise the error for an HTTP status other than 200 to 299.
 
     Examples
     --------
-    >>> raise_for_status(log_in(Flavour.API), 401, {}, b"", subject="vc-1")
+    >>> raise_for_status(log_in(Flavour.API), 401, {}, b"")
     Traceback (most recent call last):
         ...
-    backupkit.errors.LoginError: vc-1: login failed (401). Check the user and password ...
+    backupkit.errors.LoginError: login failed (401). Check the user and password ...
     """
     if _OK <= status < _REDIRECT:
         return
@@ -188,7 +188,6 @@ def raise_for_status(
     raise kind(
         problem,
         advice=advice,
-        subject=subject,
         status_code=status,
         retry_after=float(wait) if wait.isascii() and wait.isdigit() else None,
     )

@@ -291,10 +291,10 @@ class TestStatus:
         """Any status but a success is an ApplianceError, in a sentence that tells the status."""
         request = data.draw(st.sampled_from(REQUESTS[flavour]))
         if 200 <= status < 300:
-            protocol.raise_for_status(request, status, headers, body, subject="vc-1")
+            protocol.raise_for_status(request, status, headers, body)
             return
         with pytest.raises(ApplianceError) as caught:
-            protocol.raise_for_status(request, status, headers, body, subject="vc-1")
+            protocol.raise_for_status(request, status, headers, body)
         assert caught.value.status_code == status
         assert f"({status})" in str(caught.value)
         assert_sentence(str(caught.value))

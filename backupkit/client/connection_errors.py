@@ -70,7 +70,7 @@ def connection_error(
         retryable = True
         problem = f"the connection to {host} broke at {what}{f': {reason}' if reason else ''}"
         advice = "Try again later."
-    return UnreachableError(problem, advice=advice, subject=name, retryable=retryable)
+    return UnreachableError(problem, advice=advice, retryable=retryable)
 
 
 def _certificate_error(appliance: Appliance, reason: str, timeout: float) -> CertificateError:
@@ -96,7 +96,7 @@ def _certificate_error(appliance: Appliance, reason: str, timeout: float) -> Cer
             advice += (
                 f' Or, if the appliance itself shows the same one, write fingerprint = "{shown}".'
             )
-    return CertificateError(problem, advice=advice, subject=name)
+    return CertificateError(problem, advice=advice)
 
 
 def _exception_chain(error: BaseException) -> Iterator[BaseException]:

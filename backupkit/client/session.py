@@ -191,17 +191,7 @@ class ApplianceClient:
         except NotFoundError:
             body = self._send_with_retries(protocol.log_in(second))
             self.flavour = second
-        self._token = self._token_in(body)
-
-    def _token_in(self, body: bytes) -> str:
-        """Return the token of a login response; raise if it does not fit into a header."""
-        token = self._decode(body, functools.partial(wire.decode_text, what="the login"))
-        if not (token and token.isascii() and token.isprintable()):
-            raise PayloadError(
-                "the response to the login does not follow the API: no token",
-                subject=self.appliance.name,
-            )
-        return token
+        self._token = self._decode(body, _decode_token)
 
     def _read(self, request: protocol.Request, decode: Callable[[bytes, Flavour], T]) -> T:
         return self._decode(self._send(request), decode)
@@ -233,18 +223,18 @@ class ApplianceClient:
                 return False
             self._renewed = True
             _log.info("%s: the session ended, logging in again", self.appliance.name)
-            self._token = self._token_in(
-                self._send_with_retries(protocol.log_in(self._current_flavour))
-            )
+            body = self._send_with_retries(protocol.log_in(self._current_flavour))
+            self._token = self._decode(body, _decode_token)
             return True
 
     def _send_with_retries(self, request: protocol.Request) -> bytes:
-        """Send a request; retry it after retryable errors."""
+        """Send a request; retry it after retryable errors. An error names this appliance."""
         attempts = 0
         while True:
             try:
                 body = self._send_once(request)
             except ApplianceError as error:
+                error.subject = self.appliance.name
                 attempts += 1
                 # the session may already be open
                 connection_lost = isinstance(error, UnreachableError)
@@ -256,8 +246,7 @@ class ApplianceClient:
                 if backoff is None:
                     raise
                 level = logging.WARNING if isinstance(error, BusyError) else logging.INFO
-                name = self.appliance.name
-                _log.log(level, "%s: %s; retrying in %.1f s", name, error.problem, backoff)
+                _log.log(level, "%s: %s; retrying in %.1f s", error.subject, error.problem, backoff)
                 self._stop.wait(backoff)
             else:
                 self._retries.succeeded()
@@ -280,19 +269,14 @@ class ApplianceClient:
 
     def _check_time(self, request: protocol.Request) -> None:
         """Raise if the collection was stopped, or the deadline has passed."""
-        name = self.appliance.name
         if self._stop.is_set():
-            raise StoppedError(
-                f"the collection was stopped before {request.what} was read", subject=name
-            )
+            raise StoppedError(f"the collection was stopped before {request.what} was read")
         if self._time_left <= 0:
             raise DeadlineError(
-                f"the deadline of the collection passed before {request.what} was read",
-                subject=name,
+                f"the deadline of the collection passed before {request.what} was read"
             )
 
     def _exchange(self, request: protocol.Request) -> bytes:
-        name = self.appliance.name
         headers = (
             {"Authorization": f"Basic {self._basic_credentials}", **protocol.NO_COOKIE}
             if request.login
@@ -314,7 +298,6 @@ class ApplianceClient:
                 raise UnreachableError(
                     f"the response to {request.what} took longer than {self._limits.answer:g} s",
                     advice="Check the network, and the load of the appliance.",
-                    subject=name,
                 ) from error
             raise connection_error(
                 error, self.appliance, self._limits, what=request.what
@@ -322,12 +305,11 @@ class ApplianceClient:
         if len(response.body) > self._limits.body:
             raise PayloadError(
                 f"the response to {request.what} is larger than {self._limits.body / 2**20:.3g} "
-                "MiB and was not read",
-                subject=name,
+                "MiB and was not read"
             )
         self._compare_clocks(response.headers.get("Date"), sent)
         body = self._without_secrets(response)
-        protocol.raise_for_status(request, response.status, response.headers, body, subject=name)
+        protocol.raise_for_status(request, response.status, response.headers, body)
         return body
 
     def _without_secrets(self, response: Response) -> bytes:
@@ -347,6 +329,14 @@ class ApplianceClient:
         self._last_date_header = date
         skew = protocol.clock_skew(date, sent=sent, received=self._now())
         self.clock_skew = self.clock_skew if skew is None else skew
+
+
+def _decode_token(body: bytes, flavour: Flavour) -> str:
+    """Decode the token of a login response; raise if it does not fit into a header."""
+    token = wire.decode_text(body, flavour, "the login")
+    if not (token and token.isascii() and token.isprintable()):
+        raise PayloadError("the response to the login does not follow the API: no token")
+    return token
 
 
 @functools.lru_cache(maxsize=8)
