@@ -37,7 +37,7 @@ PASSWORD = "correct horse battery staple"
 
 
 def open_client(running: Simulated, name: str, **changes: object) -> ApplianceClient:
-    """Give a client of one simulated appliance."""
+    """Return a client of one simulated appliance."""
     appliance = replace(running.fleet[name], **changes)  # type: ignore[arg-type] # the test knows the fields
     return ApplianceClient(appliance, running.appliances[name].password, clock=epoch)
 
@@ -124,7 +124,7 @@ class Expiring(dict[str, Answer]):
         self.log_ins, self.asked, self.both = count(1), count(1), threading.Barrier(2)
 
     def get(self, path: str, default: Any = None) -> Any:  # noqa: ANN401 # as dict has it
-        """Give the answer for one request."""
+        """Return the response to one request."""
         if path == "POST /api/session":
             return 201, {}, b'"token-%d"' % next(self.log_ins)
         if "/job/" in path and next(self.asked) <= 2:
@@ -164,7 +164,7 @@ class SlowToLogIn(dict[str, Answer]):
         self.asked, self.go_on = threading.Event(), threading.Event()
 
     def get(self, path: str, default: Any = None) -> Any:  # noqa: ANN401 # as dict has it
-        """Give the answer for one request."""
+        """Return the response to one request."""
         if path == "POST /api/session" and not self.asked.is_set():
             self.asked.set()
             self.go_on.wait(30)
@@ -197,7 +197,7 @@ class TestTurns:
 
 
 class TestTrust:
-    """Which certificates are believed."""
+    """Certificates: which are trusted."""
 
     def test_unknown_authority(self, demo: Simulated) -> None:
         """A certificate of an unknown authority is refused, with both ways to trust it."""
@@ -239,7 +239,7 @@ class TestTrust:
 
 
 class TestRefusals:
-    """What an appliance answers when it does not want to."""
+    """Errors that an appliance responds with."""
 
     def test_wrong_password(self, own_demo: Simulated) -> None:
         """A wrong password is a log-in error that does not repeat it."""
@@ -250,7 +250,7 @@ class TestRefusals:
         assert PASSWORD not in str(caught.value)
 
     def test_no_rights(self, own_demo: Simulated) -> None:
-        """A user without the right group is told which one."""
+        """The error of a user without the right group names the group."""
         own_demo.appliances.revoke("vc-ham-01")
         with (
             pytest.raises(RightsError, match=r"SystemConfiguration\.Administrators"),
@@ -377,7 +377,7 @@ class TestNoConnection:
             ApplianceClient(odd.appliance(), PASSWORD, limits=Limits(read=20)).__enter__()
 
     def test_fingerprint_of_nobody(self) -> None:
-        """Where nothing can be read of a certificate, none is named."""
+        """A certificate that cannot be read has no fingerprint."""
         assert tls.fetch_certificate("127.0.0.1:1", 0.2) == b""
 
     def test_certificate_error_without_fingerprint(

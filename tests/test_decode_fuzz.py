@@ -111,7 +111,7 @@ DOCUMENTS = st.recursive(
 
 
 def places(document: Any) -> Iterable[tuple[Any, Any]]:  # noqa: ANN401 # any JSON
-    """Give every place in a document: the list or object, and the index or name in it."""
+    """Return every place in a document: the list or object, and the index or name in it."""
     inside: Iterable[tuple[Any, Any]] = ()
     if isinstance(document, dict):
         inside = document.items()
@@ -171,14 +171,14 @@ def decoded(name: str, body: bytes, flavour: Flavour) -> Any:  # noqa: ANN401 # 
 
 
 def assert_sentence(text: str) -> None:
-    """Hold that a text fits a row and a terminal, whatever the appliance sent."""
+    """Assert that a text fits a row and a terminal, whatever the appliance sent."""
     assert text.isprintable()
     assert text.endswith(".")
     assert len(text) < 700
 
 
 def assert_valid(job: Job) -> None:
-    """Hold that a job is what its columns promise."""
+    """Assert that a job fits its columns."""
     assert job.progress is None or (0 <= job.progress <= 100 and math.isfinite(job.progress))
     assert job.size is None or 0 <= job.size < 2**63
     for time in (job.start_time, job.end_time):
@@ -186,7 +186,7 @@ def assert_valid(job: Job) -> None:
 
 
 def assert_kept(table: Table, frame: pd.DataFrame) -> None:
-    """Hold that a frame keeps its contract, and comes back from Arrow as it went there."""
+    """Assert that a frame keeps its contract, and survives Arrow unchanged."""
     table.check(frame)
     assert_frame_equal(table.from_arrow(table.to_arrow(frame)), frame)
 

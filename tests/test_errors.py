@@ -38,7 +38,7 @@ def _drawn() -> dict[str, str]:
 
 
 class TestTree:
-    """What one look at the docstring tells a caller to catch."""
+    """The tree of errors in the docstring."""
 
     def test_drawing(self) -> None:
         """The docstring draws every class below the one it really derives from."""
@@ -69,7 +69,7 @@ class TestTree:
 
 
 class TestApplianceError:
-    """What the errors of one appliance carry."""
+    """Fields of the errors of one appliance."""
 
     @pytest.mark.parametrize("kind", _subtree(ApplianceError))
     def test_fields(self, kind: type[ApplianceError]) -> None:
@@ -117,7 +117,7 @@ class TestOneLine:
         assert one_line(text) == shown
 
     def test_cut(self) -> None:
-        """What is longer than the limit is cut, and the cut shows."""
+        """Text longer than the limit is truncated, which shows."""
         assert one_line("x" * 200) == "x" * 200
         assert one_line("x" * 201) == "x" * 200 + "…"
         assert one_line("abc", limit=2) == "ab…"

@@ -1,4 +1,4 @@
-"""What is sent, and what an answer's status, headers and body mean; no server needed."""
+"""Requests, and the meaning of status, headers and body of a response; no server needed."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -82,12 +82,12 @@ class TestRequests:
         assert protocol.get_details(flavour, [job_id]).path.endswith(f"={value}")
 
     def test_what(self) -> None:
-        """What is asked for is named on one line, also where an appliance chose the id."""
+        """The requested resource is named on one line, even if an appliance chose the id."""
         assert protocol.get_job(API, "1\nFAILED\x1b[2J").what == "job 1 FAILED [2J"
 
 
 def _api(text: str = "", message_id: str = "") -> bytes:
-    """Give an error body of the appliance itself."""
+    """Return an error body of the appliance itself."""
     message = {"id": message_id, "default_message": text, "args": []}
     return json.dumps({"error_type": "ANY", "messages": [message]}).encode()
 
@@ -102,7 +102,7 @@ LOG_IN, LIST = protocol.log_in(API), protocol.list_jobs(API)
 def _raised(
     status: int, body: bytes = b"", *, request: Request = LIST, retry_after: str | None = None
 ) -> ApplianceError:
-    """Give the error an answer stands for."""
+    """Return the error of a response."""
     headers = {} if retry_after is None else {"Retry-After": retry_after}
     with pytest.raises(ApplianceError) as caught:
         raise_for_status(request, status, headers, body)
@@ -330,7 +330,7 @@ class TestClockSkew:
         st.integers(0, 60_000_000),
     )
     def test_bound(self, sent: datetime, ahead: int, travel: int) -> None:
-        """What is measured is never more than the true skew, and never of the other sign."""
+        """The measured skew is never more than the true one, and never of the other sign."""
         ours = sent.replace(tzinfo=UTC)
         received = ours + timedelta(microseconds=travel)
         told = ours + timedelta(seconds=ahead, microseconds=travel // 2)

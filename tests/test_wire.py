@@ -65,12 +65,12 @@ def flavour_of(name: str) -> Flavour:
 
 
 def utc(day: int, hour: int, minute: int, second: int, millisecond: int) -> datetime:
-    """Give an instant of January 2026."""
+    """Return an instant of January 2026."""
     return datetime(2026, 1, day, hour, minute, second, millisecond * 1_000, tzinfo=UTC)
 
 
 def folder(name: str) -> str:
-    """Give the place of one of the sample backups."""
+    """Return the location of one of the sample backups."""
     return f"sftp://10.0.0.250/srv/backups/vCenter/sn_vcsa.example.test/{name}_"
 
 
@@ -346,7 +346,7 @@ class TestSamples:
 
 
 def job_body(**changed: object) -> bytes:
-    """Give a status of one job, with some fields changed; ... leaves one out."""
+    """Return a status of one job, with some fields changed; ... leaves one out."""
     record: dict[str, object] = {
         "id": "1",
         "state": "SUCCEEDED",
@@ -359,7 +359,7 @@ def job_body(**changed: object) -> bytes:
 
 
 def record(**changed: object) -> dict[str, object]:
-    """Give the details of one job, with some fields changed."""
+    """Return the details of one job, with some fields changed."""
     return {
         "status": "SUCCEEDED",
         "type": "MANUAL",
@@ -659,7 +659,7 @@ class TestDecodeError:
         [b"", b"{}", b"[]", b"null", b"<html>", b'{"value": {}}', b'{"messages": 5}', b'"\xff"'],
     )
     def test_none(self, body: bytes) -> None:
-        """What has none of their parts is no error body."""
+        """A body without any part of these formats is no error body."""
         assert decode_error(body) is None
 
 
@@ -773,7 +773,7 @@ RECORDS = st.dictionaries(
 
 @pytest.mark.property
 class TestProperties:
-    """What holds for every body."""
+    """Properties of every body."""
 
     @settings(max_examples=1_000, deadline=None)
     @given(DOCUMENTS)

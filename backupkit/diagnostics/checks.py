@@ -5,9 +5,8 @@ line. Passwords and tokens are never shown.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from time import monotonic, perf_counter
 from typing import Final, TypeAlias
@@ -79,7 +78,6 @@ def doctor(
     stop, deadline = threading.Event(), monotonic() + limits.round
     with (
         ThreadPoolExecutor(max_workers=max(1, min(workers, len(appliances)))) as pool,
-        _stop_on_error(pool, stop),
         tqdm(
             total=len(appliances),
             desc="Checking",
@@ -87,26 +85,22 @@ def doctor(
             disable=None if progress is None else not progress,
         ) as bar,
     ):
-        futures = [
-            pool.submit(_check_appliance, appliance, typed, limits, deadline, stop, now)
-            for appliance in appliances
-        ]
-        for future in as_completed(futures):
-            future.result()
-            bar.update()
+        try:
+            futures = [
+                pool.submit(
+                    _check_appliance, CheckContext(appliance, typed, limits, deadline, stop, now)
+                )
+                for appliance in appliances
+            ]
+            for future in as_completed(futures):
+                future.result()
+                bar.update()
+        except BaseException:  # Ctrl-C, too
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     columns = zip(*(row for future in futures for row in future.result()), strict=True)
     return CHECKS.frame(dict(zip(CHECKS.names, columns, strict=bool(appliances))))
-
-
-@contextmanager
-def _stop_on_error(pool: ThreadPoolExecutor, stop: threading.Event) -> Iterator[None]:
-    """Stop all checks if an error or Ctrl-C ends the run."""
-    try:
-        yield
-    except BaseException:
-        stop.set()
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
 
 
 def _prompt_for_passwords(appliances: Sequence[Appliance]) -> TypedPasswords:
@@ -125,20 +119,12 @@ def _prompt_for_passwords(appliances: Sequence[Appliance]) -> TypedPasswords:
     return typed
 
 
-def _check_appliance(
-    appliance: Appliance,
-    typed: TypedPasswords,
-    limits: Limits,
-    deadline: float,
-    stop: threading.Event,
-    now: Callable[[], datetime],
-) -> list[tuple[object, ...]]:
+def _check_appliance(context: CheckContext) -> list[tuple[object, ...]]:
     """Run all checks of one appliance, and return the rows."""
     rows: list[tuple[object, ...]] = []
     failed_checks: dict[str, str] = {}  # failed or skipped check -> the check that caused it
     refused = False
-    with ExitStack() as stack:
-        context = CheckContext(appliance, typed, limits, deadline, stop, now, stack)
+    with context.stack:
         for check, needs, run in _STEPS:
             began = perf_counter()
             failed_prerequisite = next(
@@ -158,7 +144,7 @@ def _check_appliance(
                 failed_checks[check] = failed_prerequisite or check
             rows.append(
                 (
-                    appliance.name,
+                    context.appliance.name,
                     check,
                     finding.result,
                     one_line(finding.found, limit=_MAX_FOUND),

@@ -63,7 +63,7 @@ class CheckContext:
     deadline: float
     stop: threading.Event
     now: Callable[[], datetime]
-    stack: ExitStack
+    stack: ExitStack = field(default_factory=ExitStack)
     name: str = ""
     port: int = 443
     connection: socket.socket = field(init=False)
