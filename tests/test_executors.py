@@ -195,7 +195,7 @@ class TestWhatTravels:
     def test_nobody_types_elsewhere(self, steady: Simulated) -> None:
         """A worker in another process, to whom nobody typed it, has no such password."""
         asked = replace(next(iter(steady.fleet)), password=PasswordSource("prompt", "the fleet"))
-        with pytest.raises(CredentialError, match="does not travel to another process"):
+        with pytest.raises(CredentialError, match="is not sent to another process"):
             NO_STATE.password_of(asked)
 
     def test_typed_password(

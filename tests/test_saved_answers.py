@@ -640,7 +640,7 @@ class TestHostile:
         text = "".join(details_of(snapshot))
         assert text.isprintable()
         assert "vc-1/x [2J .json: the response is empty" in text
-        assert text.count("No appliance has such a name.") == 2
+        assert text.count("no appliance has such a name") == 2
 
     def test_ids_and_words(self, save: Save) -> None:
         """Ids with path parts and steering characters are kept as ids, and shown tamely."""
