@@ -25,7 +25,7 @@ BREACHES = {
         "only client, and what stands on it",
     ),
     "requests-direct": (
-        "collect/__init__.py",
+        "collection/__init__.py",
         "import requests",
         "client is the one user of requests",
     ),
