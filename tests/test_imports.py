@@ -14,6 +14,11 @@ LINT = Path(sys.executable).with_name("lint-imports")
 BREACHES = {
     "layers": ("errors.py", "import backupkit.wire", "a layer imports only lower ones"),
     "siblings": ("protocol.py", "import backupkit.fleet", "a layer imports only lower ones"),
+    "no-circles": (
+        "policy/values.py",
+        "import backupkit.policy.policy",
+        "modules and packages beside each other import in one direction",
+    ),
     "simulator-alone": (
         "simulator/__init__.py",
         "import backupkit.errors",
@@ -35,7 +40,7 @@ BREACHES = {
         "analysis draws nothing, fetches nothing, stores nothing",
     ),
     "offline": (
-        "report/__init__.py",
+        "reports/__init__.py",
         "import backupkit.history",
         "evaluation, plots and report reach neither",
     ),
