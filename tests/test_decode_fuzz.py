@@ -111,7 +111,7 @@ DOCUMENTS = st.recursive(
 
 
 def places(document: Any) -> Iterable[tuple[Any, Any]]:  # noqa: ANN401 # any JSON
-    """Give every place in a document: the list or object, and the index or name in it."""
+    """Return every place in a document: the list or object, and the index or name in it."""
     inside: Iterable[tuple[Any, Any]] = ()
     if isinstance(document, dict):
         inside = document.items()
@@ -171,14 +171,14 @@ def decoded(name: str, body: bytes, flavour: Flavour) -> Any:  # noqa: ANN401 # 
 
 
 def assert_sentence(text: str) -> None:
-    """Hold that a text fits a row and a terminal, whatever the appliance sent."""
+    """Assert that a text fits a row and a terminal, whatever the appliance sent."""
     assert text.isprintable()
     assert text.endswith(".")
     assert len(text) < 700
 
 
 def assert_valid(job: Job) -> None:
-    """Hold that a job is what its columns promise."""
+    """Assert that a job fits its columns."""
     assert job.progress is None or (0 <= job.progress <= 100 and math.isfinite(job.progress))
     assert job.size is None or 0 <= job.size < 2**63
     for time in (job.start_time, job.end_time):
@@ -186,7 +186,7 @@ def assert_valid(job: Job) -> None:
 
 
 def assert_kept(table: Table, frame: pd.DataFrame) -> None:
-    """Hold that a frame keeps its contract, and comes back from Arrow as it went there."""
+    """Assert that a frame keeps its contract, and survives Arrow unchanged."""
     table.check(frame)
     assert_frame_equal(table.from_arrow(table.to_arrow(frame)), frame)
 
@@ -218,12 +218,12 @@ class TestDecode:
                 for job in jobs:
                     assert_valid(job)
                 for why in decode_errors.values():
-                    assert_sentence(why)
+                    assert_sentence(why.text)
             case "schedules":
                 plans, decode_errors = value
                 assert all(isinstance(plan, Schedule) for plan in plans.values())
                 for why in decode_errors.values():
-                    assert_sentence(why)
+                    assert_sentence(why.text)
             case _:
                 assert type(value) is str
 
@@ -291,10 +291,10 @@ class TestStatus:
         """Any status but a success is an ApplianceError, in a sentence that tells the status."""
         request = data.draw(st.sampled_from(REQUESTS[flavour]))
         if 200 <= status < 300:
-            protocol.raise_for_status(request, status, headers, body, host="vc-1")
+            protocol.raise_for_status(request, status, headers, body)
             return
         with pytest.raises(ApplianceError) as caught:
-            protocol.raise_for_status(request, status, headers, body, host="vc-1")
+            protocol.raise_for_status(request, status, headers, body)
         assert caught.value.status_code == status
         assert f"({status})" in str(caught.value)
         assert_sentence(str(caught.value))
@@ -322,14 +322,14 @@ def as_snapshot(body: bytes, flavour: Flavour, text: str) -> Snapshot:
         try:
             value: Any = decode(body, flavour)
         except BackupkitError as error:
-            found.add_error(error, text)
+            found.item_errors.append((error, text))
             continue
         match name:
             case "job":
                 found.jobs.append(value)
             case "details":
                 found.jobs += value[0]
-                found.item_errors += [("payload", why, job_id) for job_id, why in value[1].items()]
+                found.item_errors += [(why, job_id) for job_id, why in value[1].items()]
             case "schedules":
                 found.schedules, _ = value
             case "ids":
