@@ -31,6 +31,7 @@ from backupkit.wire import (
     decode_text,
     decode_version,
 )
+from tests.conftest import repeats
 
 SAMPLES = {
     path.stem: path.read_bytes()
@@ -197,7 +198,7 @@ class TestDecode:
     """Each decode function, fed with anything."""
 
     @pytest.mark.parametrize("decoder", DECODERS)
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=repeats(80, 800))
     @given(body=ANYTHING)
     def test_any_body(self, flavour: Flavour, decoder: str, body: bytes) -> None:
         """Any answer is a value of the promised kind, or a PayloadError of one sentence."""
@@ -227,7 +228,7 @@ class TestDecode:
             case _:
                 assert type(value) is str
 
-    @settings(max_examples=1_100, deadline=None)
+    @settings(max_examples=repeats(220, 2_200))
     @given(body=near_misses())
     def test_near_misses(self, flavour: Flavour, body: bytes) -> None:
         """An answer that is nearly right is taken or refused by all decoders alike."""
@@ -235,7 +236,7 @@ class TestDecode:
             decoded(decoder, body, flavour)
         assert isinstance(decode_error(body), ErrorAnswer | None)
 
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=repeats(80, 800))
     @given(records=st.dictionaries(st.text(max_size=5), DOCUMENTS, max_size=4))
     def test_no_record_is_lost(self, flavour: Flavour, records: dict[str, object]) -> None:
         """Every record of an answer is a job or is named as spoilt, whatever it holds."""
@@ -273,7 +274,7 @@ HEADERS = st.dictionaries(
 class TestStatus:
     """Statuses, with any headers and any body."""
 
-    @settings(max_examples=800, deadline=None)
+    @settings(max_examples=repeats(160, 1_600))
     @given(
         status=st.integers(100, 999) | st.sampled_from((401, 403, 404, 429, 500, 502, 503)),
         headers=HEADERS,
@@ -303,7 +304,7 @@ class TestStatus:
 
 
 @pytest.mark.property
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=repeats(100, 1_000))
 @given(
     st.text(max_size=40)
     | st.sampled_from(("Mon", "9", "31 Feb 2026", "1 1 1 1:1:1 +9999", "0 Nov 99999 1:1:1"))
@@ -344,7 +345,7 @@ def as_snapshot(body: bytes, flavour: Flavour, text: str) -> Snapshot:
 class TestFrames:
     """From any answer on to frames, to Arrow, and back."""
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=repeats(15, 120))
     @given(body=ANYTHING, text=st.text(max_size=5))
     def test_any_body(self, flavour: Flavour, body: bytes, text: str) -> None:
         """Whatever is taken from an answer makes valid frames that can be stored."""
@@ -363,7 +364,7 @@ class TestFrames:
             assert_kept(OBSERVATIONS, snapshot.observations)
             assert_kept(POLLS, snapshot.polls)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=repeats(15, 120))
     @given(bodies=st.lists(near_misses(), min_size=2, max_size=6))
     def test_many_jobs(self, flavour: Flavour, bodies: list[bytes]) -> None:
         """Jobs of many answers that were nearly right fit into one frame, in their order."""

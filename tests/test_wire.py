@@ -30,6 +30,7 @@ from backupkit.wire import (
     decode_text,
     decode_version,
 )
+from tests.conftest import repeats
 
 API, REST = Flavour.API, Flavour.REST
 SAMPLES = Path(__file__).parent / "samples" / "api"
@@ -775,13 +776,13 @@ RECORDS = st.dictionaries(
 class TestProperties:
     """Properties of every body."""
 
-    @settings(max_examples=1_000, deadline=None)
+    @settings(max_examples=repeats(200, 2_000))
     @given(DOCUMENTS)
     def test_any_document(self, document: object) -> None:
         """Any JSON document is a value or a PayloadError."""
         _survives(json.dumps(document).encode())
 
-    @settings(max_examples=1_000, deadline=None)
+    @settings(max_examples=repeats(200, 2_000))
     @given(
         st.binary(max_size=60)
         | st.text('[]{}",:0123456789.eE+-ntu\\ ', max_size=40).map(str.encode)
@@ -790,7 +791,7 @@ class TestProperties:
         """Any bytes are a value or a PayloadError."""
         _survives(body)
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=repeats(60, 600))
     @given(st.sampled_from(sorted(SAMPLES.glob("*.json"))), st.data())
     def test_damaged_sample(self, path: Path, data: st.DataObject) -> None:
         """A good answer with some bytes overwritten is a value or a PayloadError."""
@@ -799,7 +800,7 @@ class TestProperties:
             body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
         _survives(bytes(body))
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=repeats(40, 400))
     @given(RECORDS)
     def test_flavours_agree(self, records: dict[str, dict[str, object]]) -> None:
         """The same records in either flavour decode to equal jobs, and spoil alike."""
@@ -808,7 +809,7 @@ class TestProperties:
         assert (jobs, problems(decode_errors)) == (rest_jobs, problems(rest_errors))
         assert sorted([*(job.job_id for job in jobs), *decode_errors]) == sorted(records)
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=repeats(20, 200))
     @given(RECORDS)
     def test_fits_the_table(self, records: dict[str, dict[str, object]]) -> None:
         """Whatever decodes can be put into a frame of observations."""
