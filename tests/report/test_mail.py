@@ -71,7 +71,7 @@ class TestBody:
             assert "vc-silent" in form
             assert "Enable its schedule" in form
             assert "vc-gone" in form
-            assert "Compare its certificate" in form
+            assert "Compare the certificate" in form
             assert "data up to 2026-11-09 00:00 UTC" in form
         assert "&" not in text
         assert "No space left" in part(message, "html")
