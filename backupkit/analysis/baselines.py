@@ -11,23 +11,22 @@ import pandas as pd
 
 from backupkit.analysis.arrays import (
     Codes,
+    Flags,
     Times,
     asof_index,
     instant,
     sort_order,
+    sums_of,
     times_of,
     to_codes,
 )
-from backupkit.analysis.coverage import job_times
-from backupkit.analysis.target_load import sums_of
-from backupkit.analysis.totals import totals_of
+from backupkit.analysis.jobs import job_times, totals_of
 from backupkit.tables import ANOMALIES, BASELINES, POLLS
 from backupkit.tables.constants import BASELINE_RUNS, GROWTH_SIZES
 
 __all__ = ["AnomalyLimits", "anomalies", "baselines", "retained"]
 
 Numbers = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 _MIN_SIZES: Final = 5
 _MIN_DAYS: Final = 7.0  # days that the sizes must span for a growth rate
@@ -417,18 +416,8 @@ def _pairs(number: int) -> tuple[Codes, Codes]:
 def retained(current: pd.DataFrame, appliances: pd.Index) -> Numbers:
     """Return how many backups each appliance keeps.
 
-    Parameters
-    ----------
-    current : DataFrame
-        The schedules in force, of `backupkit.tables.SCHEDULES`.
-    appliances : Index of str
-        The appliances to report.
-
-    Returns
-    -------
-    array of float64
-        The largest ``max_count`` of the enabled schedules; infinity if one of them keeps all, or
-        if there is none.
+    That is the largest ``max_count`` of its enabled schedules. It is infinity if one of them keeps
+    all, or if there is none.
     """
     enabled = current[current["enabled"].fillna(value=False).astype("bool")]
     codes = to_codes(enabled["appliance"], appliances)

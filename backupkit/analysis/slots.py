@@ -9,6 +9,7 @@ import pandas as pd
 from backupkit.analysis.arrays import (
     NAT,
     Codes,
+    Spans,
     Times,
     asof_index,
     from_codes,
@@ -20,8 +21,8 @@ from backupkit.analysis.arrays import (
     to_codes,
     utc,
 )
-from backupkit.analysis.coverage import job_times
-from backupkit.analysis.exclusions import NO_EXCLUSIONS, Exclusions
+from backupkit.analysis.coverage import NO_EXCLUSIONS, Exclusions
+from backupkit.analysis.jobs import job_times
 from backupkit.tables import MISSED_SLOTS, SLOT_STATES, TERMINAL, UNCOUNTED_SLOTS
 from backupkit.tables.constants import EARLIEST_START, RECENT
 
@@ -318,9 +319,7 @@ def slot_counts(slots: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     return counts.astype("Int64")
 
 
-def _bounds(
-    expected: pd.DataFrame, codes: Codes, early: np.ndarray[tuple[int], np.dtype[np.timedelta64]]
-) -> tuple[Times, Times]:
+def _bounds(expected: pd.DataFrame, codes: Codes, early: Spans) -> tuple[Times, Times]:
     """Return the span in which a job must start to belong to each slot."""
     early = np.minimum(early, np.timedelta64(EARLIEST_START))
     slot, following = times_of(expected["slot"]), times_of(expected["next_slot"])

@@ -10,23 +10,23 @@ import pandas as pd
 from backupkit.analysis.arrays import (
     NAT,
     Codes,
+    Flags,
     Spans,
     Times,
     instant,
     sort_order,
     spans_of,
+    sums_of,
     tie_break_after,
     times_of,
     to_codes,
     utc,
 )
-from backupkit.analysis.coverage import job_times
+from backupkit.analysis.jobs import job_times
 from backupkit.tables import LOADS
-from backupkit.tables.constants import LARGEST_SUM
 
-__all__ = ["overlapping_jobs", "sums_of", "target_concurrency", "target_of"]
+__all__ = ["overlapping_jobs", "target_concurrency", "target_of"]
 
-Flags = npt.NDArray[np.bool_]
 
 _MAX_TEXT: Final = 4_000  # characters of a location that are read
 _MAX_HOST: Final = 255
@@ -85,38 +85,6 @@ def _is_host_name(host: str) -> bool:
     """Return whether a host is plausible; an encoded ``@`` would hide a user."""
     plain = host.isprintable() and " " not in host and "%40" not in host
     return plain and len(host) <= _MAX_HOST
-
-
-def sums_of(groups: Codes, sizes: pd.Series, *, number: int) -> pd.Series:
-    """Sum the sizes of each group.
-
-    Parameters
-    ----------
-    groups : array of intp
-        The group of each size, 0 to `number` - 1; a negative one is in none.
-    sizes : Series of Int64
-        The sizes [bytes]; missing and negative ones are ignored.
-    number : int
-        Number of groups.
-
-    Returns
-    -------
-    Series of Int64
-        The sum of each group [bytes]; NA if no size is known, or if the sum is too large.
-
-    Examples
-    --------
-    >>> sums_of(np.array([0, 0, 1]), pd.Series([1, 2, None], dtype="Int64"), number=2).to_list()
-    [3, <NA>]
-    """
-    bytes_sent = sizes.to_numpy("int64", na_value=-1)
-    valid = (bytes_sent >= 0) & (groups >= 0)
-    among, values = groups[valid], bytes_sent[valid]
-    total = np.zeros(number, dtype=np.int64)
-    np.add.at(total, among, values)
-    roughly = np.bincount(among, weights=values.astype(np.float64), minlength=number)
-    has_sum = (np.bincount(among, minlength=number) > 0) & (roughly < LARGEST_SUM)
-    return pd.Series(total, dtype="Int64").where(has_sum)
 
 
 def target_concurrency(

@@ -9,6 +9,7 @@ import pandas as pd
 from backupkit.analysis.arrays import (
     NAT,
     Codes,
+    Flags,
     Spans,
     Times,
     instant,
@@ -16,7 +17,7 @@ from backupkit.analysis.arrays import (
     times_of,
     to_codes,
 )
-from backupkit.analysis.coverage import job_times
+from backupkit.analysis.jobs import job_times
 from backupkit.analysis.schedules import to_utc
 
 __all__ = ["backup_days", "duration_runs", "window_runs"]
@@ -135,7 +136,7 @@ def duration_runs(
 
 def _scheduled_jobs(
     jobs: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp
-) -> tuple[Times, Times, np.ndarray[tuple[int], np.dtype[np.bool_]], Codes]:
+) -> tuple[Times, Times, Flags, Codes]:
     """Return starts, ends, a mask of running jobs, and the rows of the period's jobs."""
     begun, done = job_times(jobs)
     last = instant(end)

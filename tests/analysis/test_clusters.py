@@ -8,8 +8,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from backupkit.analysis import failure_signatures
-from backupkit.analysis.clusters import clusters, duplicate_appliances, failure_counts, recent_jobs
+from backupkit.analysis import (
+    clusters,
+    duplicate_appliances,
+    failure_counts,
+    failure_signatures,
+    recent_jobs,
+)
 from backupkit.tables import CLUSTERS, FAILURE_COUNTS, JOBS
 
 Build = Callable[..., pd.DataFrame]

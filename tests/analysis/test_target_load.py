@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from backupkit.analysis.target_load import sums_of, target_concurrency, target_of
+from backupkit.analysis import target_concurrency, target_of
+from backupkit.analysis.arrays import sums_of
 from backupkit.tables import JOBS, LOADS
 
 Build = Callable[..., pd.DataFrame]
