@@ -331,7 +331,7 @@ def baselines(
     >>> result = baselines(
     ...     jobs, SCHEDULES.empty(), end=starts[-1] + pd.Timedelta("1D"), appliances=names
     ... )
-    >>> result[["learnt", "growth", "footprint"]].values.tolist()
+    >>> result[["sample_size", "growth", "footprint"]].values.tolist()
     [[5, 1.0, 3099]]
     """
     number = len(appliances)
@@ -344,9 +344,9 @@ def baselines(
     for kind, values in measures.items():
         measured = _MeasuredJobs.of(codes, done, values, good)
         has, newest = measured.newest(number)
-        learnt = np.minimum(has, BASELINE_RUNS)
+        sample_size = np.minimum(has, BASELINE_RUNS)
         typical[kind] = np.full(number, np.nan)
-        for chunk, window in measured.windows(newest, learnt):
+        for chunk, window in measured.windows(newest, sample_size):
             typical[kind][chunk] = _medians(window)
     sized = good & ~np.isnan(measures["size"])
     # the measured value is the row in `jobs`
@@ -366,7 +366,7 @@ def baselines(
     keeps_all = keeps >= all_jobs.to_numpy("float64")
     columns = {
         "appliance": pd.Series(appliances, dtype="str"),
-        "learnt": pd.Series(learnt),
+        "sample_size": pd.Series(sample_size),
         "typical_duration": pd.Series(np.rint(typical["duration"] * 1e6).astype("timedelta64[us]")),
         "typical_size": pd.Series(typical["size"]),
         "growth": pd.Series(growth),

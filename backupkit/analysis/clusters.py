@@ -109,7 +109,7 @@ def duplicate_appliances(jobs: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        appliance, twin (str) and jobs (int64, number of shared jobs), sorted by name.
+        appliance, duplicate (str) and jobs (int64, number of shared jobs), sorted by name.
 
     Notes
     -----
@@ -138,10 +138,12 @@ def duplicate_appliances(jobs: pd.DataFrame) -> pd.DataFrame:
     listed = listed[listed.duplicated(["start_time", "end_time"], keep=False)]  # cheap filter first
     shared = listed[listed.duplicated(key, keep=False)].sort_values([*key, "appliance"])
     first = shared.groupby(key)["appliance"].transform("first")
-    pairs = shared.assign(twin=shared["appliance"], appliance=first)
-    pairs = pairs[pairs["appliance"] != pairs["twin"]]
-    common = pairs.groupby(["appliance", "twin"]).size().rename("jobs").reset_index()
-    smaller = np.minimum(*(size.reindex(common[name]).to_numpy() for name in ("appliance", "twin")))
+    pairs = shared.assign(duplicate=shared["appliance"], appliance=first)
+    pairs = pairs[pairs["appliance"] != pairs["duplicate"]]
+    common = pairs.groupby(["appliance", "duplicate"]).size().rename("jobs").reset_index()
+    smaller = np.minimum(
+        *(size.reindex(common[name]).to_numpy() for name in ("appliance", "duplicate"))
+    )
     same: pd.DataFrame = common[
         (common["jobs"] >= _MIN_SHARED_JOBS) & (2 * common["jobs"] >= smaller)
     ]
@@ -207,7 +209,7 @@ def _shared_values(by: str, everyone: pd.DataFrame, affected: pd.DataFrame) -> p
     shared = pd.DataFrame(
         {
             "signature": signature.astype("str"),
-            "by": by,
+            "property": by,
             "value": value.astype("str"),
             "appliances": held,
             "affected": total,
@@ -235,7 +237,7 @@ def _sizes(groups: Any, keys: pd.Index) -> npt.NDArray[np.int64]:  # noqa: ANN40
 def _finding(row: dict[Hashable, Any]) -> str:
     """Describe a row of `_shared_values` in a sentence."""
     value = row["value"][:_MAX_VALUE]
-    shared = f"{row['appliances']} of {row['affected']} {_PHRASES[row['by']]} {value}"
+    shared = f"{row['appliances']} of {row['affected']} {_PHRASES[row['property']]} {value}"
     if pd.isna(row["lift"]):
         return f"{shared}, no other appliance (0 of {row['others']})"
     return f"{shared}, {row['lift']:.1f}x more often than the rest"

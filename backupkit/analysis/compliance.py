@@ -185,7 +185,7 @@ def group_metrics(facts: pd.DataFrame) -> pd.DataFrame:
         if facts[by].isna().all():
             continue
         table = _to_long(contributions.groupby(facts[by]).sum())
-        tables.append(table.assign(by=by))
+        tables.append(table.assign(property=by))
     return GROUPS.conform(pd.concat(tables, ignore_index=True)) if tables else GROUPS.empty()
 
 

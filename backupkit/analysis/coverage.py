@@ -170,7 +170,7 @@ def coverage(
     Returns
     -------
     DataFrame
-        By appliance, all [UTC]: known_since, known_until, evidence (the newest good poll) and
+        By appliance, all [UTC]: known_since, known_until, newest_good_poll and
         since (its time before that is unobserved). NaT if there is none.
 
     Notes
@@ -185,12 +185,14 @@ def coverage(
     ----------
     .. [1] docs/sla.md, section 3, "known_since" and "known_until".
     """
-    evidence = times_of(poll_summary["last_ok"])
-    never = np.isnat(evidence)
+    newest_good_poll = times_of(poll_summary["last_ok"])
+    never = np.isnat(newest_good_poll)
     oldest_start = times_of(oldest.reindex(resolved_policy.index))
     known_since = np.where(never, NAT, np.fmin(times_of(poll_summary["first_ok"]), oldest_start))
     staleness = resolved_policy["staleness"].fillna(poll_summary["cadence"])
-    known_until = np.fmin(evidence + spans_of(staleness), times_of(poll_summary["failing_since"]))
+    known_until = np.fmin(
+        newest_good_poll + spans_of(staleness), times_of(poll_summary["failing_since"])
+    )
     first_poll = times_of(poll_summary["first_poll"])
     # a failed poll must not shorten the unknown time
     expected = np.where(resolved_policy["configured"].to_numpy(), instant(start), NAT)
@@ -198,7 +200,7 @@ def coverage(
     times = {
         "known_since": known_since,
         "known_until": np.where(never, NAT, known_until),
-        "evidence": evidence,
+        "newest_good_poll": newest_good_poll,
         "since": np.where(never, first_sign, known_since),
     }
     columns = {name: utc(values) for name, values in times.items()}

@@ -314,9 +314,9 @@ def segments(
     Returns
     -------
     DataFrame
-        appliance, state, start, end [UTC], point [UTC] (the recovery point in force) and ruled
-        (whether a rule excludes the appliance), sorted by appliance and start: a partition of the
-        time. State, recovery point and threshold are constant within a segment.
+        appliance, state, start, end [UTC], point [UTC] (the recovery point in force) and
+        excluded_by_rule, sorted by appliance and start: a partition of the time. State,
+        recovery point and threshold are constant within a segment.
     """
     inputs = _StateInputs.of(recovery_points, coverage, resolved_policy, excluded)
     first, last = instant(start), instant(end)
@@ -353,7 +353,7 @@ def segments(
             "start": utc(begins),
             "end": utc(ends),
             "point": utc(point),
-            "ruled": inputs.is_excluded(codes, begins),
+            "excluded_by_rule": inputs.is_excluded(codes, begins),
         }
     )
 

@@ -217,7 +217,9 @@ def observed_time(
     array of timedelta64
         The observed time of each span.
     """
-    observed = segments["state"].isin([*OBSERVED_STATES, "excluded"]) & ~segments["ruled"]
+    observed = (
+        segments["state"].isin([*OBSERVED_STATES, "excluded"]) & ~segments["excluded_by_rule"]
+    )
     starts, ends = times_of(segments["start"]), times_of(segments["end"])
     length = np.where(observed.to_numpy(), ends - starts, _ZERO)
     before = np.concatenate([[_ZERO], np.cumsum(length)])

@@ -252,15 +252,15 @@ def _clock_skews(skew: pd.Series) -> Findings:
 
 def _duplicates(pairs: pd.DataFrame, scope: set[str]) -> Findings:
     """Yield the appliances that list each other's jobs."""
-    in_scope = pairs[pairs["appliance"].isin(scope) & pairs["twin"].isin(scope)]
+    in_scope = pairs[pairs["appliance"].isin(scope) & pairs["duplicate"].isin(scope)]
     for row in in_scope.to_dict("records"):
         yield Finding(
             row["appliance"],
             "same-appliance",
             "warning",
-            f"{row['jobs']} of its jobs, with the same ids and times, are those of {row['twin']}"
-            " too",
-            f"If both names are one appliance, take {row['twin']} out of fleet.toml: it counts"
+            f"{row['jobs']} of its jobs, with the same ids and times, are those of"
+            f" {row['duplicate']} too",
+            f"If both names are one appliance, take {row['duplicate']} out of fleet.toml: it counts"
             " twice.",
         )
 

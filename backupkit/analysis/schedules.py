@@ -129,8 +129,9 @@ def expected_slots(
     Returns
     -------
     DataFrame
-        appliance, schedule, location, slot [UTC], next_slot [UTC], widened and next_widened
-        (timedelta64, see Notes; of the slot and of the next one), sorted by appliance and slot.
+        appliance, schedule, location, slot [UTC], next_slot [UTC], dst_tolerance and
+        next_dst_tolerance (timedelta64, see Notes; of the slot and of the next one),
+        sorted by appliance and slot.
 
     Notes
     -----
@@ -214,8 +215,8 @@ def expected_slots(
             "location": rows["location"].array.take(source[order]),
             "slot": utc(at[listed]),
             "next_slot": utc(following[listed]),
-            "widened": dst_tolerance[order],
-            "next_widened": next_tolerance[listed],
+            "dst_tolerance": dst_tolerance[order],
+            "next_dst_tolerance": next_tolerance[listed],
         }
     )
 

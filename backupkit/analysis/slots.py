@@ -133,7 +133,7 @@ def judge_slots(
     .. [1] docs/sla.md, section 3, "Slot states", and section 5.
     """
     codes = to_codes(expected["appliance"], coverage.index)
-    slot, dst_tolerance = times_of(expected["slot"]), spans_of(expected["widened"])
+    slot, dst_tolerance = times_of(expected["slot"]), spans_of(expected["dst_tolerance"])
     lower, upper = _bounds(expected, codes, spans_of(parameters["early"]))
     overdue = slot + spans_of(parameters["late"]) + dst_tolerance
     deadline = np.fmin(upper, slot + spans_of(parameters["completion"]))
@@ -163,11 +163,11 @@ def judge_slots(
     rescued = ends[success] <= deadline
     met = rescued & is_success[planned] & (ends[planned] <= deadline) & (starts[planned] <= overdue)
     late = ~rescued & (success >= 0)
-    evidence = times_of(coverage["evidence"])[codes]
-    reached = np.fmin(evidence, instant(now))
+    newest_good_poll = times_of(coverage["newest_good_poll"])[codes]
+    reached = np.fmin(newest_good_poll, instant(now))
     knows_now = times_of(coverage["known_until"])[codes] >= instant(now)
-    passed = ~np.isnat(evidence) & (reached >= deadline)
-    due = ~np.isnat(evidence) & (reached >= overdue)
+    passed = ~np.isnat(newest_good_poll) & (reached >= deadline)
+    due = ~np.isnat(newest_good_poll) & (reached >= overdue)
     state = np.select(
         [
             parameters["excluded"].to_numpy(dtype=bool),
@@ -327,8 +327,8 @@ def _bounds(expected: pd.DataFrame, codes: Codes, early: Spans) -> tuple[Times, 
     same[1:] = codes[1:] == codes[:-1]
     gap = np.full(len(slot), np.timedelta64("NaT", "us"))
     gap[1:] = np.where(same[1:], slot[1:] - slot[:-1], gap[1:])
-    lower = slot - np.fmin(early + spans_of(expected["widened"]), gap // 2)
-    early_next = early + spans_of(expected["next_widened"])
+    lower = slot - np.fmin(early + spans_of(expected["dst_tolerance"]), gap // 2)
+    early_next = early + spans_of(expected["next_dst_tolerance"])
     upper = following - np.fmin(early_next, (following - slot) // 2)
     joined = np.flatnonzero(same[1:] & (slot[1:] == following[:-1]))
     upper[joined] = lower[joined + 1]

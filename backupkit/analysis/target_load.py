@@ -146,7 +146,7 @@ def target_concurrency(
     >>> result = target_concurrency(
     ...     jobs, none, usual, start=night, end=night + pd.Timedelta(days=1)
     ... )
-    >>> result[["runs", "most", "busy"]].values.tolist()
+    >>> result[["jobs", "peak", "busy_time"]].values.tolist()
     [[2, 2, Timedelta('0 days 02:30:00')]]
     """
     first, last = instant(start), instant(end)
@@ -173,15 +173,15 @@ def target_concurrency(
     columns = {
         "target": pd.Series(targets, dtype="str"),
         "appliances": distinct,
-        "runs": pd.Series(np.bincount(codes[writing], minlength=number)),
-        "most": pd.Series(most),
-        "most_at": utc(most_at),
-        "planned": pd.Series(plan),
-        "planned_at": utc(plan_at),
-        "busy": pd.Series(busy),
-        "sent": sums_of(sent, jobs["size"].iloc[rows], number=number),
+        "jobs": pd.Series(np.bincount(codes[writing], minlength=number)),
+        "peak": pd.Series(most),
+        "peak_at": utc(most_at),
+        "planned_peak": pd.Series(plan),
+        "planned_peak_at": utc(plan_at),
+        "busy_time": pd.Series(busy),
+        "bytes_sent": sums_of(sent, jobs["size"].iloc[rows], number=number),
     }
-    return LOADS.frame(columns).sort_values("most", ascending=False, kind="stable")
+    return LOADS.frame(columns).sort_values("peak", ascending=False, kind="stable")
 
 
 def overlapping_jobs(jobs: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp) -> Flags:

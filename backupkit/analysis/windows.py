@@ -199,7 +199,9 @@ def backup_days(
     counts = {"days": np.zeros(size, dtype=np.int64), "days_missed": np.zeros(size, dtype=np.int64)}
     if len(segments):
         first, last = instant(segments["start"].min()), instant(segments["end"].max())
-        unobserved = segments[segments["state"].isin(["unknown", "unobserved"]) | segments["ruled"]]
+        unobserved = segments[
+            segments["state"].isin(["unknown", "unobserved"]) | segments["excluded_by_rule"]
+        ]
         gap_codes, gap_starts = (
             to_codes(unobserved["appliance"], index),
             times_of(unobserved["start"]),

@@ -349,7 +349,7 @@ class TestTypical:
         rows = [*nights([9000, *R]), *nights([50000], outcome="failure", first=11)]
         sizes = [1, None, None, None, None, None, None, None, 5, 7, 8, 99]
         got = learn(make_jobs([*rows, *nights([60, 71], name="b")], size=[*sizes, None, None]))
-        assert got["learnt"].to_list() == [10, 2]
+        assert got["sample_size"].to_list() == [10, 2]
         assert got["typical_duration"].to_list() == [
             pd.Timedelta(seconds=900),
             pd.Timedelta(seconds=65.5),
@@ -361,16 +361,16 @@ class TestTypical:
         jobs = make_jobs([*nights([60, 90]), *nights([60], name="x")])
         end = pd.Timestamp("2026-11-02T01:01:29Z")
         got = learn(jobs, end=end)
-        assert got["learnt"].to_list() == [1, 0]
+        assert got["sample_size"].to_list() == [1, 0]
         assert got["typical_duration"].to_list() == [pd.Timedelta(seconds=60), pd.NaT]
-        assert learn(jobs, end=end + pd.Timedelta(seconds=1))["learnt"].to_list() == [2, 0]
+        assert learn(jobs, end=end + pd.Timedelta(seconds=1))["sample_size"].to_list() == [2, 0]
 
     def test_nothing(self) -> None:
         """Without jobs nothing is usual, and without appliances there is nobody to ask."""
         got = learn(JOBS.empty())
         assert BASELINES.check(got).index.to_list() == ["a", "b"]
-        assert got["learnt"].to_list() == got["footprint_jobs"].to_list() == [0, 0]
-        assert got.drop(columns=["learnt", "footprint_jobs"]).isna().to_numpy().all()
+        assert got["sample_size"].to_list() == got["footprint_jobs"].to_list() == [0, 0]
+        assert got.drop(columns=["sample_size", "footprint_jobs"]).isna().to_numpy().all()
         assert learn(JOBS.empty(), appliances=NAMES[:0]).empty
 
 

@@ -188,7 +188,9 @@ class TestClusters:
             ("ok-0", None, "nas-3", None),
         ]
         got = fleet(rows)
-        assert got[["by", "value", "others"]].to_numpy().tolist() == [["target", "sftp://nas-1", 2]]
+        assert got[["property", "value", "others"]].to_numpy().tolist() == [
+            ["target", "sftp://nas-1", 2]
+        ]
 
     def test_failed_jobs_decide(self) -> None:
         """An appliance that moved away counts with the target on which it failed, and once."""
@@ -231,7 +233,7 @@ class TestClusters:
             *[(f"ok-{number}", None, "nas-2", "3") for number in range(6)],
         ]
         got = fleet(rows)
-        assert got[["signature", "by"]].to_numpy().tolist() == [
+        assert got[["signature", "property"]].to_numpy().tolist() == [
             ["many", "build"],  # nobody else
             ["many", "target"],  # (2 / 2) / (1 / 9) = 9
             ["few", "target"],
@@ -305,8 +307,8 @@ class TestClusters:
         assert (got["appliances"] <= got["affected"]).all()
         assert (got["appliances"] <= got["sharing"]).all()
         assert (got["sharing"] + got["others"] <= len({name for name, *_ in rows})).all()
-        assert not got.duplicated(["signature", "by"]).any()
-        for row in got[got["by"] == "build"].itertuples():
+        assert not got.duplicated(["signature", "property"]).any()
+        for row in got[got["property"] == "build"].itertuples():
             usual = {name: build for name, _, _, build in rows if build}
             failed = {
                 name: next(

@@ -162,7 +162,7 @@ def test_groups() -> None:
             {"state": "unknown"},
         )
     )
-    told = got[got["metric"] == "appliances_strict"].set_index(["by", "name"])
+    told = got[got["metric"] == "appliances_strict"].set_index(["property", "name"])
     assert told["numerator"].to_dict() == {
         ("site", "Bergen"): 0,
         ("site", "Oslo"): 2,

@@ -187,7 +187,7 @@ class TestKnowledge:
         row = self.known(jobs, make_polls([("a", "03T00:00", True)]), Policy(staleness="6h"))
         assert row["known_since"].to_list() == [moment("02T01:00")]
         assert row["known_until"].to_list() == [moment("03T06:00")]
-        assert row["evidence"].to_list() == [moment("03T00:00")]
+        assert row["newest_good_poll"].to_list() == [moment("03T00:00")]
 
     def test_first_failed_visit_ends_it(
         self, make_jobs: Build, make_polls: Build, moment: Moment

@@ -60,7 +60,7 @@ def test_observed_between(moment: Moment) -> None:
             "state": ["compliant", "unknown", "excluded", "excluded", "breach"],
             "start": [moment(f"0{day}T00:00") for day in (2, 3, 4, 5, 2)],
             "end": [moment(f"0{day}T00:00") for day in (3, 4, 5, 6, 6)],
-            "ruled": [False, False, True, False, False],
+            "excluded_by_rule": [False, False, True, False, False],
         }
     )
     codes = np.array([0, 0, 0, 1, 1], dtype=np.intp)

@@ -126,13 +126,13 @@ class TestActual:
         [told] = got.to_dict("records")
         assert told == {
             "appliances": 1,
-            "runs": 2,
-            "most": 2,
-            "most_at": moment("08T02:00"),
-            "planned": 0,
-            "planned_at": pd.NaT,
-            "busy": pd.Timedelta(hours=2.5),
-            "sent": 100,
+            "jobs": 2,
+            "peak": 2,
+            "peak_at": moment("08T02:00"),
+            "planned_peak": 0,
+            "planned_peak_at": pd.NaT,
+            "busy_time": pd.Timedelta(hours=2.5),
+            "bytes_sent": 100,
         }
 
     def test_targets(self, make_jobs: Build, moment: Moment) -> None:
@@ -149,11 +149,11 @@ class TestActual:
         got = bear(make_jobs(rows, location=places, size=[1, 2, 4, None, 16, 32]))
         assert got.index.to_list() == ["sftp://nas.example.com", "ftp://10.0.0.1"]
         assert got["appliances"].to_list() == [3, 1]
-        assert got["runs"].to_list() == [3, 1]
-        assert got["most"].to_list() == [2, 1]
-        assert got["most_at"].to_list() == [moment("08T01:30"), moment("08T04:00")]
-        assert got["busy"].to_list() == [pd.Timedelta(hours=2), pd.Timedelta(hours=1)]
-        assert got["sent"].fillna(-1).to_list() == [7, -1]
+        assert got["jobs"].to_list() == [3, 1]
+        assert got["peak"].to_list() == [2, 1]
+        assert got["peak_at"].to_list() == [moment("08T01:30"), moment("08T04:00")]
+        assert got["busy_time"].to_list() == [pd.Timedelta(hours=2), pd.Timedelta(hours=1)]
+        assert got["bytes_sent"].fillna(-1).to_list() == [7, -1]
 
     def test_an_end_precedes_a_start(self, make_jobs: Build, moment: Moment) -> None:
         """Jobs that follow each other without a gap never run at once."""
@@ -162,8 +162,8 @@ class TestActual:
             ("b", "success", "08T01:00", "08T02:00"),
         ]
         [told] = bear(make_jobs(rows, location=[NAS, NAS])).to_dict("records")
-        assert (told["most"], told["most_at"]) == (1, moment("08T01:00"))
-        assert told["busy"] == pd.Timedelta(hours=2)
+        assert (told["peak"], told["peak_at"]) == (1, moment("08T01:00"))
+        assert told["busy_time"] == pd.Timedelta(hours=2)
 
     @pytest.mark.parametrize(
         ("row", "more", "runs", "busy", "sent"),
@@ -203,11 +203,11 @@ class TestActual:
             assert got.empty
             return
         [told] = got.to_dict("records")
-        assert (told["runs"], told["appliances"]) == (runs, min(runs, 1))
-        assert told["busy"] == pd.Timedelta(hours=busy)
-        assert told["most"] == (1 if busy else 0)
-        assert pd.isna(told["most_at"]) == (not busy)
-        assert (None if pd.isna(told["sent"]) else told["sent"]) == sent
+        assert (told["jobs"], told["appliances"]) == (runs, min(runs, 1))
+        assert told["busy_time"] == pd.Timedelta(hours=busy)
+        assert told["peak"] == (1 if busy else 0)
+        assert pd.isna(told["peak_at"]) == (not busy)
+        assert (None if pd.isna(told["bytes_sent"]) else told["bytes_sent"]) == sent
 
     def test_nothing(self) -> None:
         """Without jobs and plans no target is known."""
@@ -228,18 +228,18 @@ class TestPlanned:
         ]
         got = bear(JOBS.empty(), plan(rows), usual(a=60, b=60, c=60))
         assert got.index.to_list() == ["ftp://10.0.0.1", "sftp://nas.example.com"]
-        assert got["planned"].to_list() == [1, 2]
-        assert got["planned_at"].to_list() == [moment("08T02:00"), moment("08T01:30")]
-        assert got["runs"].to_list() == got["most"].to_list() == [0, 0]
+        assert got["planned_peak"].to_list() == [1, 2]
+        assert got["planned_peak_at"].to_list() == [moment("08T02:00"), moment("08T01:30")]
+        assert got["jobs"].to_list() == got["peak"].to_list() == [0, 0]
         assert got["appliances"].to_list() == [0, 0]
-        assert got["sent"].isna().all()
+        assert got["bytes_sent"].isna().all()
 
     def test_only_the_period(self, moment: Moment) -> None:
         """Runs expected before the period or at its end are not in it."""
         rows = [("a", moment(slot), NAS) for slot in ("07T23:59", "08T00:00", "09T00:00")]
         got = bear(JOBS.empty(), plan(rows), usual(a=60))
-        assert got["planned"].to_list() == [1]
-        assert got["planned_at"].to_list() == [moment("08T00:00")]
+        assert got["planned_peak"].to_list() == [1]
+        assert got["planned_peak_at"].to_list() == [moment("08T00:00")]
 
     @pytest.mark.parametrize(
         ("typical", "slot", "planned"),
@@ -262,7 +262,7 @@ class TestPlanned:
         """An appliance without a usual time takes the others' median, or one hour."""
         rows = [("a", moment("08T01:00"), NAS), ("b", moment(slot), NAS)]
         got = bear(JOBS.empty(), plan(rows), typical)
-        assert got["planned"].to_list() == [planned]
+        assert got["planned_peak"].to_list() == [planned]
 
     def test_order(self, make_jobs: Build, moment: Moment) -> None:
         """What did happen orders the targets, then their names."""
@@ -315,17 +315,17 @@ def test_sweep_agrees_with_counting(rows: list[tuple[str, int, int]]) -> None:
     for target in "xyz":
         runs, when, most, busy = naive(rows, target)
         if runs == 0:
-            assert f"smb://{target}" not in got.index or got.loc[f"smb://{target}", "runs"] == 0
+            assert f"smb://{target}" not in got.index or got.loc[f"smb://{target}", "jobs"] == 0
             continue
         told: Any = got.loc[f"smb://{target}"]
         at = pd.NaT if when is None else MIDNIGHT + pd.Timedelta(hours=when)
-        assert (told["runs"], told["appliances"], told["most"]) == (runs, runs, most)
-        assert told["busy"] == pd.Timedelta(hours=busy)
-        assert told["most_at"] is at or told["most_at"] == at
+        assert (told["jobs"], told["appliances"], told["peak"]) == (runs, runs, most)
+        assert told["busy_time"] == pd.Timedelta(hours=busy)
+        assert told["peak_at"] is at or told["peak_at"] == at
         inside = [row for row in rows if 0 <= row[1] < 12]
         _, plan_when, plan_most, _ = naive(inside, target) if inside else (0, None, 0, 0)
-        assert told["planned"] == plan_most
-        assert pd.isna(told["planned_at"]) == (plan_when is None)
+        assert told["planned_peak"] == plan_most
+        assert pd.isna(told["planned_peak_at"]) == (plan_when is None)
 
 
 def test_sums() -> None:

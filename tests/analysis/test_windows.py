@@ -140,7 +140,7 @@ def pieces_of(*rows: tuple[str, pd.Timestamp, pd.Timestamp]) -> pd.DataFrame:
             "state": pd.Series(states, dtype="str"),
             "start": pd.Series(starts, dtype="datetime64[us, UTC]"),
             "end": pd.Series(ends, dtype="datetime64[us, UTC]"),
-            "ruled": [state == "excluded" for state in states],
+            "excluded_by_rule": [state == "excluded" for state in states],
         }
     )
 

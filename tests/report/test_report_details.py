@@ -246,8 +246,8 @@ class TestChanges:
                 "kind": ["newly in breach"] * 31 + ["new failure"],
                 "appliance": [*names, None],
                 "signature": [None] * 31 + ["Broken pipe"],
-                "was": ["compliant"] * 31 + [None],
-                "now": ["breach"] * 31 + [None],
+                "state_before": ["compliant"] * 31 + [None],
+                "state_after": ["breach"] * 31 + [None],
                 "detail": [None] * 31 + ["4 jobs of 2 appliances"],
             }
         )
