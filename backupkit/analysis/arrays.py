@@ -79,7 +79,7 @@ def instant(moment: pd.Timestamp) -> np.datetime64:
 def to_codes(appliance: pd.Series, index: pd.Index) -> Codes:
     """Return the position of each row's appliance in `index`, -1 if it is absent.
 
-    Equal adjacent values are looked up once, because rows are mostly sorted by appliance.
+    Equal adjacent values are searched once, because rows are mostly sorted by appliance.
     """
     runs = pc.run_end_encode(pa.chunked_array(pa.array(appliance.array, type=pa.large_string())))
     encoded = runs.combine_chunks()

@@ -105,11 +105,11 @@ class Column:
 def _numbers(values: pa.ChunkedArray) -> npt.NDArray[Any]:
     """Return numbers as a numpy array, without a copy if Arrow's buffer is writeable."""
     # combine_chunks copies even a single chunk
-    whole = values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
+    chunk = values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
     dtype = values.type.to_pandas_dtype()
-    if not len(whole):
+    if not len(chunk):
         return np.empty(0, dtype)
-    numbers = np.frombuffer(whole.buffers()[1], dtype, len(whole), 8 * whole.offset)
+    numbers = np.frombuffer(chunk.buffers()[1], dtype, len(chunk), 8 * chunk.offset)
     return numbers if numbers.flags.writeable else numbers.copy()
 
 

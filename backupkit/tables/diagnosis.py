@@ -132,7 +132,7 @@ CHANGES = Table(
     "changes",
     (
         Column("kind", TEXT, "What changed; see `backupkit.assessment.CHANGE_KINDS`."),
-        Column("appliance", TEXT, "Whose; missing for a failure signature."),
+        Column("appliance", TEXT, "The appliance; missing for a failure signature."),
         Column("signature", TEXT, "The failure signature, if it is about one."),
         Column(
             "state_before",

@@ -87,9 +87,9 @@ def jobs_from(observations: pd.DataFrame) -> pd.DataFrame:
         name: ordered[name].take(chosen).reset_index(drop=True) for name in OBSERVATIONS.names
     }
     for name in _DETAILS_ONLY:
-        told = seen[ordered[name].notna().to_numpy()[seen]]
-        _, teller = _first_and_last(job, told, count)
-        row = np.where(teller >= 0, teller, newest)[known]
+        known_rows = seen[ordered[name].notna().to_numpy()[seen]]
+        _, newest_known = _first_and_last(job, known_rows, count)
+        row = np.where(newest_known >= 0, newest_known, newest)[known]
         columns[name] = ordered[name].take(row).reset_index(drop=True)
     moments = ordered["observed_at"]
     columns["first_seen_at"] = moments.take(first[known]).reset_index(drop=True)
@@ -176,8 +176,8 @@ def conflicts_in(observations: pd.DataFrame) -> pd.DataFrame:
     differs = pd.Series(data=False, index=ended.index)
     for name in ("start_time", "end_time"):
         differs |= ended[name].notna() & before[name].notna() & (ended[name] != before[name])
-    told = ended.assign(known_start_time=before["start_time"], known_end_time=before["end_time"])
-    return CONFLICTS.conform(told[differs])
+    changed = ended.assign(known_start_time=before["start_time"], known_end_time=before["end_time"])
+    return CONFLICTS.conform(changed[differs])
 
 
 def changed_schedules(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
@@ -203,19 +203,19 @@ def _changed(
 ) -> pd.DataFrame:
     """Drop rows of `new` that equal, or are no newer than, the newest known row of their key."""
     arrived = new.sort_values(time, kind="stable").drop_duplicates([*key, time], keep="last")
-    told = {}
+    newest_values = {}
     if optional:  # the newest row may come from job/{id} and lack these columns
         ordered = known.sort_values(time, kind="stable")
         for column in optional:
             rows = ordered.dropna(subset=[column]).drop_duplicates(key, keep="last")
-            told[column] = rows.set_index(key)[column]
+            newest_values[column] = rows.set_index(key)[column]
     newest = known.sort_values(time, kind="stable").drop_duplicates(key, keep="last").set_index(key)
     index = pd.MultiIndex.from_frame(arrived[key])
     before = newest.reindex(index)
     known_already = index.isin(newest.index)
     differs = pd.Series(data=False, index=arrived.index)
     for column in content:
-        old = told[column].reindex(index) if column in told else before[column]
+        old = newest_values[column].reindex(index) if column in newest_values else before[column]
         unequal = _unequal(arrived[column], old)
         if column in optional:
             unequal &= arrived[column].notna().to_numpy()

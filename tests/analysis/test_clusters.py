@@ -23,8 +23,8 @@ NOBODY = pd.DataFrame({"site": [], "group": []}, dtype="str")
 DAY = pd.Timestamp("2026-11-02", tz="UTC")
 
 
-def told(*texts: str) -> list[list[dict[str, Any]]]:
-    """Give each job its message."""
+def messages(*texts: str) -> list[list[dict[str, Any]]]:
+    """Return the messages of each job."""
     return [[{"id": "m", "default_message": text, "args": [], "localized": None}] for text in texts]
 
 
@@ -41,7 +41,7 @@ def fleet(
             "job_id": [f"job-{number}" for number in range(count)],
             "outcome": ["success" if text is None else "failure" for text in texts],
             "end_time": [DAY + pd.Timedelta(minutes=number) for number in range(count)],
-            "messages": told(*(text or "" for text in texts)),
+            "messages": messages(*(text or "" for text in texts)),
             "location": [target and f"sftp://{target}/x/{name}" for name, _, target, _ in rows],
             "build": builds,
         }
@@ -53,7 +53,7 @@ def fleet(
 
 
 def plain(count: int, target: str, *, first: int = 0) -> list[tuple[str, None, str, None]]:
-    """Give successes of `count` appliances on one target."""
+    """Return successes of `count` appliances on one target."""
     return [(f"ok-{number}", None, target, None) for number in range(first, first + count)]
 
 
@@ -73,7 +73,7 @@ class TestFailureCounts:
                 ("a", "failure", "02T01:00", "02T02:00"),
                 ("a", "failure", "04T01:00", "05T00:00"),
             ],
-            messages=told("x", "x", "x", "x", "x", "x", "y", "x"),
+            messages=messages("x", "x", "x", "x", "x", "x", "y", "x"),
         )
         got = failure_counts(
             jobs, failure_signatures(jobs), start=moment("02T00:00"), end=moment("05T00:00")
@@ -93,7 +93,7 @@ class TestFailureCounts:
                 ("b", "success", "02T01:00", "02T02:00"),
                 ("c", "failure", "02T01:00", "02T02:00"),
             ],
-            messages=told("x", "", "z"),
+            messages=messages("x", "", "z"),
         )
         period = {"start": moment("02T00:00"), "end": moment("03T00:00")}
         got = failure_counts(jobs.iloc[[2, 1]], failure_signatures(jobs), **period)
@@ -210,7 +210,7 @@ class TestClusters:
         assert counts.to_numpy().tolist() == [[2, 2, 3, 4]]
 
     def test_build_site_group(self) -> None:
-        """Each kind is told apart, in its own words."""
+        """Each kind is distinguished, in its own words."""
         rows = [("bad-1", "x", None, "7"), ("bad-2", "x", None, "7"), ("ok", None, None, "8")]
         members = pd.DataFrame(
             {"site": ["Bonn", "Bonn", "Oslo", "Rome"], "group": ["p", "p", "q", "q"]},

@@ -14,7 +14,7 @@ NAMES = pd.Index(["a", "b"], dtype="str")
 
 
 def contains(excluded: Exclusions, *times: str) -> list[bool]:
-    """Tell of times of November whether appliance a is out of scope."""
+    """Return for times of November whether appliance a is out of scope."""
     moments = np.array([f"2026-11-{time}" for time in times], dtype="datetime64[us]")
     return [bool(held) for held in excluded.contains(np.zeros(len(times), dtype=np.intp), moments)]
 
@@ -53,7 +53,7 @@ class TestExclusions:
 
 
 def test_observed_between(moment: Moment) -> None:
-    """Unknown and ruled time is not observed; before and after the pieces there is none."""
+    """Unknown time and time excluded by a rule is not observed, nor time outside the segments."""
     pieces = pd.DataFrame(
         {
             "appliance": ["a", "a", "a", "a", "b"],

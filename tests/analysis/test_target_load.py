@@ -47,7 +47,7 @@ def bear(
     typical: pd.Series | None = None,
     **period: pd.Timestamp,
 ) -> pd.DataFrame:
-    """Tell the loads of the day."""
+    """Return the loads of the day."""
     got = target_concurrency(
         jobs,
         plan() if expected is None else expected,
@@ -123,8 +123,8 @@ class TestActual:
         ]
         got = bear(make_jobs(rows, location=[NAS, NAS], size=[100, None]))
         assert got.index.to_list() == ["sftp://nas.example.com"]
-        [told] = got.to_dict("records")
-        assert told == {
+        [row] = got.to_dict("records")
+        assert row == {
             "appliances": 1,
             "jobs": 2,
             "peak": 2,
@@ -161,9 +161,9 @@ class TestActual:
             ("a", "success", "08T02:00", "08T03:00"),
             ("b", "success", "08T01:00", "08T02:00"),
         ]
-        [told] = bear(make_jobs(rows, location=[NAS, NAS])).to_dict("records")
-        assert (told["peak"], told["peak_at"]) == (1, moment("08T01:00"))
-        assert told["busy_time"] == pd.Timedelta(hours=2)
+        [row] = bear(make_jobs(rows, location=[NAS, NAS])).to_dict("records")
+        assert (row["peak"], row["peak_at"]) == (1, moment("08T01:00"))
+        assert row["busy_time"] == pd.Timedelta(hours=2)
 
     @pytest.mark.parametrize(
         ("row", "more", "runs", "busy", "sent"),
@@ -202,12 +202,12 @@ class TestActual:
         if runs is None:
             assert got.empty
             return
-        [told] = got.to_dict("records")
-        assert (told["jobs"], told["appliances"]) == (runs, min(runs, 1))
-        assert told["busy_time"] == pd.Timedelta(hours=busy)
-        assert told["peak"] == (1 if busy else 0)
-        assert pd.isna(told["peak_at"]) == (not busy)
-        assert (None if pd.isna(told["bytes_sent"]) else told["bytes_sent"]) == sent
+        [row] = got.to_dict("records")
+        assert (row["jobs"], row["appliances"]) == (runs, min(runs, 1))
+        assert row["busy_time"] == pd.Timedelta(hours=busy)
+        assert row["peak"] == (1 if busy else 0)
+        assert pd.isna(row["peak_at"]) == (not busy)
+        assert (None if pd.isna(row["bytes_sent"]) else row["bytes_sent"]) == sent
 
     def test_nothing(self) -> None:
         """Without jobs and plans no target is known."""
@@ -276,7 +276,7 @@ SPAN = st.tuples(st.sampled_from("xyz"), st.integers(-3, 14), st.integers(0, 6))
 
 
 def naive(rows: list[tuple[str, int, int]], target: str) -> tuple[int, int | None, int, int]:
-    """Give runs, most at once, when, and busy hours of a 12 h period, hour by hour."""
+    """Return runs, most at once, when, and busy hours of a 12 h period, hour by hour."""
     spans = [
         (begin, begin + length)
         for place, begin, length in rows
@@ -317,21 +317,21 @@ def test_sweep_agrees_with_counting(rows: list[tuple[str, int, int]]) -> None:
         if runs == 0:
             assert f"smb://{target}" not in got.index or got.loc[f"smb://{target}", "jobs"] == 0
             continue
-        told: Any = got.loc[f"smb://{target}"]
+        row: Any = got.loc[f"smb://{target}"]
         at = pd.NaT if when is None else MIDNIGHT + pd.Timedelta(hours=when)
-        assert (told["jobs"], told["appliances"], told["peak"]) == (runs, runs, most)
-        assert told["busy_time"] == pd.Timedelta(hours=busy)
-        assert told["peak_at"] is at or told["peak_at"] == at
+        assert (row["jobs"], row["appliances"], row["peak"]) == (runs, runs, most)
+        assert row["busy_time"] == pd.Timedelta(hours=busy)
+        assert row["peak_at"] is at or row["peak_at"] == at
         inside = [row for row in rows if 0 <= row[1] < 12]
         _, plan_when, plan_most, _ = naive(inside, target) if inside else (0, None, 0, 0)
-        assert told["planned_peak"] == plan_most
-        assert pd.isna(told["planned_peak_at"]) == (plan_when is None)
+        assert row["planned_peak"] == plan_most
+        assert pd.isna(row["planned_peak_at"]) == (plan_when is None)
 
 
 def test_sums() -> None:
-    """Sums by group: nothing told is missing, and so is more than a count can hold."""
+    """Sums by group: without a size it is missing, and so is more than a count can hold."""
     groups = np.array([0, 0, 1, 2, 2, -1, 4])
     sizes = pd.Series([1, 0, None, 2**63 - 1, 2**63 - 1, 5, -1], dtype="Int64")
-    told = sums_of(groups, sizes, number=5)
-    assert told.dtype == "Int64"
-    assert told.fillna(-1).to_list() == [1, -1, -1, -1, -1]
+    sums = sums_of(groups, sizes, number=5)
+    assert sums.dtype == "Int64"
+    assert sums.fillna(-1).to_list() == [1, -1, -1, -1, -1]
