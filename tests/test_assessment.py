@@ -850,7 +850,7 @@ class TestVerdict:
         ],
     )
     def test_words(self, verdict: Verdict, state: str, sentence: str) -> None:
-        """A breach prevails over an unknown, and that over the rest; the sentence has the counts."""
+        """A breach prevails over an unknown one, and that over the others; counts are given."""
         assert (verdict.state, verdict.sentence) == (state, sentence)
 
 
