@@ -343,8 +343,8 @@ def baselines(
     typical = {}
     for kind, values in measures.items():
         measured = _MeasuredJobs.of(codes, done, values, good)
-        has, newest = measured.newest(number)
-        sample_size = np.minimum(has, BASELINE_RUNS)
+        counts, newest = measured.newest(number)
+        sample_size = np.minimum(counts, BASELINE_RUNS)
         typical[kind] = np.full(number, np.nan)
         for chunk, window in measured.windows(newest, sample_size):
             typical[kind][chunk] = _medians(window)
@@ -353,7 +353,7 @@ def baselines(
     sizes = _MeasuredJobs.of(codes, done, np.arange(len(jobs), dtype=np.float64), sized)
     rows = sizes.measured.astype(np.intp)
     growth, share = _growth_rates(sizes, began[rows], measures["size"][rows], number)
-    has, newest = sizes.newest(number)
+    counts, newest = sizes.newest(number)
     if totals is None:
         totals = totals_of(jobs, POLLS.empty())
     later = np.where(success & (done > instant(end)) & ~np.isnan(measures["size"]), codes, -1)
@@ -372,7 +372,7 @@ def baselines(
         "growth": pd.Series(growth),
         "growth_share": pd.Series(share),
         "footprint": all_bytes.where(all_jobs > 0).where(keeps_all, kept_bytes),
-        "footprint_jobs": all_jobs.where(keeps_all, np.minimum(has, keeps)),
+        "footprint_jobs": all_jobs.where(keeps_all, np.minimum(counts, keeps)),
     }
     return BASELINES.frame(columns)
 
@@ -389,22 +389,22 @@ def _growth_rates(
     before = np.searchsorted(codes, np.arange(number), side="left")
     for code in np.flatnonzero(after - before >= _MIN_SIZES):
         newest = slice(max(before[code], after[code] - GROWTH_SIZES), after[code])
-        when, much = days[newest], size[newest]
-        if np.ptp(when) < _MIN_DAYS:
+        window_days, window_sizes = days[newest], size[newest]
+        if np.ptp(window_days) < _MIN_DAYS:
             continue
-        growth[code] = _slope(when, much)
-        middle = np.median(much)
+        growth[code] = _slope(window_days, window_sizes)
+        middle = np.median(window_sizes)
         if middle > 0:
             share[code] = _MONTH * growth[code] / middle
     return growth, share
 
 
-def _slope(when: Numbers, much: Numbers) -> float:
+def _slope(days: Numbers, sizes: Numbers) -> float:
     """Return the Theil-Sen slope: the median slope of all pairs of points."""
-    first, second = _pairs(len(when))
-    apart = when[second] - when[first]
+    first, second = _pairs(len(days))
+    apart = days[second] - days[first]
     distinct = apart != 0
-    return float(np.median((much[second] - much[first])[distinct] / apart[distinct]))
+    return float(np.median((sizes[second] - sizes[first])[distinct] / apart[distinct]))
 
 
 @lru_cache(maxsize=GROWTH_SIZES)

@@ -309,9 +309,11 @@ def slot_counts(slots: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     codes = to_codes(slots["appliance"], appliances)
     states = to_codes(slots["state"], pd.Index(SLOT_STATES))
     size = len(appliances)
-    each = np.bincount(codes * len(SLOT_STATES) + states, minlength=size * len(SLOT_STATES))
+    by_state = np.bincount(codes * len(SLOT_STATES) + states, minlength=size * len(SLOT_STATES))
     columns = [f"slots_{state}" for state in SLOT_STATES]
-    counts = pd.DataFrame(each.reshape(size, len(SLOT_STATES)), index=appliances, columns=columns)
+    counts = pd.DataFrame(
+        by_state.reshape(size, len(SLOT_STATES)), index=appliances, columns=columns
+    )
     first = to_codes(slots["first_outcome"], pd.Index(_ATTEMPTS))
     first[slots["state"].isin(UNCOUNTED_SLOTS).to_numpy()] = -1
     counts["first_attempts"] = np.bincount(codes[first >= 0], minlength=size)

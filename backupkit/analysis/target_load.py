@@ -155,30 +155,34 @@ def target_concurrency(
     rows = np.flatnonzero(ran | ended)
     period_slots = expected[(expected["slot"] >= start) & (expected["slot"] < end)]
     codes, targets = _targets(jobs["location"].iloc[rows], period_slots["location"])
-    number, planned = len(targets), codes[len(rows) :]
+    number, planned_codes = len(targets), codes[len(rows) :]
     codes = codes[: len(rows)]
     writing = ran[rows] & (codes >= 0)
     begins, ends = np.fmax(began[rows], first), np.fmin(until[rows], last)
-    most, most_at, busy = _peak_concurrency(codes[writing], begins[writing], ends[writing], number)
+    peak, peak_at, busy_time = _peak_concurrency(
+        codes[writing], begins[writing], ends[writing], number
+    )
     slots = times_of(period_slots["slot"])
     # a duration beyond the period's length changes nothing
     finish = slots + np.minimum(
         _assumed_durations(typical, period_slots["appliance"]), last - first
     )
-    named = planned >= 0
-    plan, plan_at, _ = _peak_concurrency(planned[named], slots[named], finish[named], number)
-    who = jobs["appliance"].iloc[rows[writing]].reset_index(drop=True)
-    distinct = who.groupby(codes[writing]).nunique().reindex(range(number), fill_value=0)
+    has_target = planned_codes >= 0
+    planned_peak, planned_peak_at, _ = _peak_concurrency(
+        planned_codes[has_target], slots[has_target], finish[has_target], number
+    )
+    writers = jobs["appliance"].iloc[rows[writing]].reset_index(drop=True)
+    distinct = writers.groupby(codes[writing]).nunique().reindex(range(number), fill_value=0)
     sent = np.where(ended[rows], codes, -1)
     columns = {
         "target": pd.Series(targets, dtype="str"),
         "appliances": distinct,
         "jobs": pd.Series(np.bincount(codes[writing], minlength=number)),
-        "peak": pd.Series(most),
-        "peak_at": utc(most_at),
-        "planned_peak": pd.Series(plan),
-        "planned_peak_at": utc(plan_at),
-        "busy_time": pd.Series(busy),
+        "peak": pd.Series(peak),
+        "peak_at": utc(peak_at),
+        "planned_peak": pd.Series(planned_peak),
+        "planned_peak_at": utc(planned_peak_at),
+        "busy_time": pd.Series(busy_time),
         "bytes_sent": sums_of(sent, jobs["size"].iloc[rows], number=number),
     }
     return LOADS.frame(columns).sort_values("peak", ascending=False, kind="stable")
@@ -252,10 +256,10 @@ def _assumed_durations(typical: pd.Series, appliances: pd.Series) -> Spans:
     durations = typical.dropna()
     codes = to_codes(appliances, durations.index)
     spans = spans_of(durations)
-    guess = (
+    assumed = (
         np.median(spans.astype(np.int64)).astype(spans.dtype) if len(spans) else _DEFAULT_DURATION
     )
-    return np.append(spans, guess)[codes]
+    return np.append(spans, assumed)[codes]
 
 
 def _peak_concurrency(

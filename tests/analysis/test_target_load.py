@@ -202,12 +202,12 @@ class TestActual:
         if runs is None:
             assert got.empty
             return
-        [row] = got.to_dict("records")
-        assert (row["jobs"], row["appliances"]) == (runs, min(runs, 1))
-        assert row["busy_time"] == pd.Timedelta(hours=busy)
-        assert row["peak"] == (1 if busy else 0)
-        assert pd.isna(row["peak_at"]) == (not busy)
-        assert (None if pd.isna(row["bytes_sent"]) else row["bytes_sent"]) == sent
+        [load] = got.to_dict("records")
+        assert (load["jobs"], load["appliances"]) == (runs, min(runs, 1))
+        assert load["busy_time"] == pd.Timedelta(hours=busy)
+        assert load["peak"] == (1 if busy else 0)
+        assert pd.isna(load["peak_at"]) == (not busy)
+        assert (None if pd.isna(load["bytes_sent"]) else load["bytes_sent"]) == sent
 
     def test_nothing(self) -> None:
         """Without jobs and plans no target is known."""

@@ -130,8 +130,8 @@ class TestLoad:
         assert told.finding == "No job of this period tells where it went."
 
     def test_a_plan_that_is_not_known(self, busy: Assessment) -> None:
-        """Where the schedules tell no plan there is no data."""
-        loads = busy.loads.assign(planned=float("nan"))
+        """Without planned runs there is no data."""
+        loads = busy.loads.assign(planned_peak=float("nan"))
         blind = dataclasses.replace(busy, loads=busy.loads.assign(**loads))
         assert load(blind).targets[0].scheduled_peak == "no data"
 
