@@ -8,6 +8,7 @@ from backupkit.analysis.baselines import AnomalyLimits, anomalies, baselines
 from backupkit.analysis.causes import Cause, cause_of
 from backupkit.analysis.clusters import clusters, duplicate_appliances, recent_jobs
 from backupkit.analysis.compliance import (
+    compliance_amounts,
     coverage_ratio,
     fleet_metrics,
     group_metrics,
@@ -76,6 +77,7 @@ __all__ = [
     "baselines",
     "cause_of",
     "clusters",
+    "compliance_amounts",
     "correct_clock_skew",
     "coverage",
     "coverage_ratio",

@@ -19,7 +19,6 @@ from backupkit.tables import (
     JOBS,
     POLLS,
     SCHEDULES,
-    STATES,
     STATES_BY_SEVERITY,
     TOTALS,
     HistoryView,
@@ -203,7 +202,6 @@ def merge_assessments(
     resolved_policy = context.resolved_policy
     facts = _concat([partial.facts for partial in partials])
     ordered = facts.iloc[_by_severity(facts)]
-    counts = facts["state"].value_counts()
     in_scope = facts[facts["exclude"].isna()]
     overlapping = _concat([partial.overlapping_jobs for partial in partials])
     scoped = overlapping[
@@ -219,7 +217,7 @@ def merge_assessments(
         now=context.period.now,
         policy=context.policy,
         version=version,
-        verdict=Verdict(**{state: int(counts.get(state, 0)) for state in STATES}),
+        verdict=Verdict.of(facts["state"]),
         fleet=analysis.fleet_metrics(in_scope),
         groups=analysis.group_metrics(in_scope),
         appliances=APPLIANCES.conform(ordered),

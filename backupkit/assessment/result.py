@@ -17,6 +17,7 @@ from backupkit.display.format import (
     ratio,
 )
 from backupkit.policy import Policy
+from backupkit.tables import STATES
 
 __all__ = ["HEAD_FIGURES", "Assessment", "Verdict", "exposure"]
 
@@ -65,6 +66,12 @@ class Verdict:
     unknown: int = 0
     excluded: int = 0
     unobserved: int = 0
+
+    @classmethod
+    def of(cls, states: pd.Series) -> "Verdict":
+        """Return the verdict on appliances in these states."""
+        counts = states.value_counts()
+        return cls(**{state: int(counts.get(state, 0)) for state in STATES})
 
     @property
     def in_scope(self) -> int:
