@@ -16,6 +16,7 @@ from backupkit.analysis import (
     recent_jobs,
 )
 from backupkit.tables import CLUSTERS, FAILURE_COUNTS, JOBS
+from tests.conftest import repeats
 
 Build = Callable[..., pd.DataFrame]
 Moment = Callable[[str], pd.Timestamp]
@@ -282,7 +283,7 @@ class TestClusters:
         assert fleet(plain(3, "nas-1")).empty
 
     @pytest.mark.property
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=repeats(10, 100))
     @given(
         st.lists(
             st.tuples(

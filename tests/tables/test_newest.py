@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from backupkit.tables import JOBS, fold_observations, jobs_from
+from tests.conftest import repeats
 from tests.tables.test_jobs import DETAILS, at, observations, seen
 
 WORDS = ["SUCCEEDED", "FAILED", "INPROGRESS", "PENDING", "NONE", "NEW", None]
@@ -106,7 +107,7 @@ def jobs_of(seen_rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 @pytest.mark.property
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=repeats(30, 300))
 @given(rows())
 def test_jobs_from(seen_rows: list[dict[str, Any]]) -> None:
     """Jobs are what the rules, applied row by row, make of the observations in any order."""
@@ -114,7 +115,7 @@ def test_jobs_from(seen_rows: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.property
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=repeats(30, 300))
 @given(rows())
 def test_fold_observations(seen_rows: list[dict[str, Any]]) -> None:
     """Folding what came later into what was known gives the same as folding all at once."""
