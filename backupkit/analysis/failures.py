@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import pandas as pd
 
-from backupkit.analysis.arrays import instant, utc
+from backupkit.analysis.arrays import from_codes, instant, utc
 from backupkit.analysis.causes import cause_of
 from backupkit.analysis.jobs import job_times
-from backupkit.analysis.target_load import target_of
+from backupkit.analysis.target_load import targets_of
 from backupkit.tables import FAILURE_COUNTS, FAILURES
 from backupkit.tables.contract import TEXTS
 
@@ -255,7 +255,7 @@ def failures(
     """
     ended = ended_jobs(jobs, start, end)
     failed = ended[ended["outcome"] == "failure"].join(signatures)
-    failed["target"] = failed["location"].map(target_of, na_action="ignore").astype("str")
+    failed["target"] = from_codes(*targets_of(failed["location"])).set_axis(failed.index)
     ordered = failed.sort_values("done", kind="stable")
     by = ordered.groupby("signature", sort=True)
     groups = by.agg(

@@ -25,7 +25,7 @@ from backupkit.analysis.arrays import (
 from backupkit.analysis.jobs import job_times
 from backupkit.tables import LOADS
 
-__all__ = ["overlapping_jobs", "target_concurrency", "target_of"]
+__all__ = ["overlapping_jobs", "target_concurrency", "target_of", "targets_of"]
 
 
 _MAX_TEXT: Final = 4_000  # characters of a location that are read
@@ -154,7 +154,7 @@ def target_concurrency(
     ran, ended = _in_period(began, until, done, first, last)
     rows = np.flatnonzero(ran | ended)
     period_slots = expected[(expected["slot"] >= start) & (expected["slot"] < end)]
-    codes, targets = _targets(jobs["location"].iloc[rows], period_slots["location"])
+    codes, targets = targets_of(jobs["location"].iloc[rows], period_slots["location"])
     number, planned_codes = len(targets), codes[len(rows) :]
     codes = codes[: len(rows)]
     writing = ran[rows] & (codes >= 0)
@@ -241,7 +241,7 @@ def _write_times(jobs: pd.DataFrame, last: np.datetime64) -> tuple[Times, Times,
     return began, np.fmax(np.where(outcome.eq("open"), listed, ended), began), done
 
 
-def _targets(*columns: pd.Series) -> tuple[Codes, pd.Index]:
+def targets_of(*columns: pd.Series) -> tuple[Codes, pd.Index]:
     """Return the position of each location's target, -1 if none, and the sorted targets."""
     combined = pd.concat([column.astype("str") for column in columns], ignore_index=True)
     which, locations = pd.factorize(combined.str.replace(_FOLDER, r"\1", regex=True))
