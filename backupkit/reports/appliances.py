@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import pandas as pd
 
 from backupkit.assessment import Assessment
-from backupkit.assessment.render import exposure
+from backupkit.assessment.result import exposure
 from backupkit.display import Badge, Rows, state_badge
 from backupkit.display.format import (
     NO_DATA,

@@ -141,10 +141,10 @@ def load_of(assessment: Assessment, links: Mapping[str, Link]) -> Load:
         TargetLoad(
             name=sanitise(name, limit=120),
             appliances=row["appliances"],
-            runs=row["runs"],
-            peak=_format_peak(row["most"], row["most_at"]),
-            scheduled_peak=_format_peak(row["planned"], row["planned_at"]),
-            sent=Size(row["sent"]),
+            runs=row["jobs"],
+            peak=_format_peak(row["peak"], row["peak_at"]),
+            scheduled_peak=_format_peak(row["planned_peak"], row["planned_peak_at"]),
+            sent=Size(row["bytes_sent"]),
         )
         for name, row in loads.head(_TARGETS).iterrows()
     )
@@ -208,7 +208,7 @@ def _load_picture(assessment: Assessment) -> tuple[Picture | None, str]:
     top = loads.iloc[0]
     finding = (
         f"Busiest: {sanitise(loads.index[0], limit=120)}, at most "
-        f"{_format_peak(top['most'], top['most_at'])}."
+        f"{_format_peak(top['peak'], top['peak_at'])}."
     )
     jobs = assessment.jobs
     ran = (jobs["start_time"] < assessment.end) & ~(jobs["end_time"] < assessment.start)
@@ -231,7 +231,7 @@ def sizes_of(assessment: Assessment, links: Mapping[str, Link]) -> Sizes:
     """Return the unusual jobs, the newest first, and the appliances whose backups grow."""
     anomalies = assessment.anomalies.sort_values("start_time", ascending=False, kind="stable")
     baselines = assessment.baselines
-    complete = int(baselines["learnt"].ge(_BASELINE_JOBS).sum())
+    complete = int(baselines["sample_size"].ge(_BASELINE_JOBS).sum())
     share = Ratio(complete, len(baselines), "appliances")
     if anomalies.empty:
         finding, picture = "No job was unusually long, short, large or small.", None

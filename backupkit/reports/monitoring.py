@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.exposition import generate_latest
 
 from backupkit._version import __version__
 from backupkit.assessment import Assessment
-from backupkit.assessment.render import fleet_ratio
+from backupkit.assessment.result import fleet_ratio
 from backupkit.display.format import sanitise
 from backupkit.reports.files import write_files
 from backupkit.tables import IN_SCOPE_STATES, STATES

@@ -8,7 +8,7 @@ import pandas as pd
 
 from backupkit._version import __version__
 from backupkit.assessment import CHANGE_KINDS, Assessment, Comparison
-from backupkit.assessment.render import HEAD_FIGURES, exposure, fleet_ratio
+from backupkit.assessment.result import HEAD_FIGURES, exposure, fleet_ratio
 from backupkit.display import Badge, Rows, state_badge
 from backupkit.display.format import STATE_LABELS, Ratio, format_timestamp, sanitise
 from backupkit.reports import advice
@@ -251,7 +251,7 @@ def _change(row: pd.Series, links: Mapping[str, Link]) -> Change:
         subject = links.get(name) or sanitise(name, limit=80)
     return Change(
         subject,
-        was=STATE_LABELS.get(row["was"], ""),
-        now=STATE_LABELS.get(row["now"], ""),
+        was=STATE_LABELS.get(row["state_before"], ""),
+        now=STATE_LABELS.get(row["state_after"], ""),
         detail=sanitise(row["detail"], limit=400),
     )

@@ -5,7 +5,7 @@ from typing import Final
 import pandas as pd
 from markupsafe import Markup
 
-from backupkit.assessment.render import exposure
+from backupkit.assessment.result import exposure
 from backupkit.display import container, paragraph, state_badge, table
 from backupkit.display.format import Ratio, format_timestamp, sanitise
 from backupkit.reports.appliances import job_row
