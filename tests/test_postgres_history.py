@@ -221,7 +221,7 @@ def test_read_only_server(postgres_server: PostgresServer, postgres_url: str) ->
     history = History(postgres_url)
     assert len(history.jobs()) == 2
     assert history.verify().empty
-    with pytest.raises(HistoryError, match="takes no changes; name the one that does"):
+    with pytest.raises(HistoryError, match="is read-only; name the primary server"):
         history.append(SECOND)
 
 
