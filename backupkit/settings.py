@@ -14,7 +14,15 @@ import pandas as pd
 
 from backupkit.errors import SettingsError
 
-__all__ = ["Instant", "convert", "parse_duration", "parse_instant", "read_toml", "time_zone"]
+__all__ = [
+    "Instant",
+    "convert",
+    "parse_duration",
+    "parse_instant",
+    "read_toml",
+    "time_zone",
+    "unknown_key",
+]
 
 Instant = datetime | pd.Timestamp | str
 
@@ -119,9 +127,7 @@ def _explain(text: str, known: list[str], examples: Mapping[str, str]) -> str:
         if key:  # a nested table; `known` lists keys of the outer one
             hint = f"for example: {examples[key]}" if key in examples else "leave it out."
             return f'unknown key "{unknown["key"]}" in "{key}"; {hint}'
-        close = difflib.get_close_matches(unknown["key"], known, n=1)
-        hint = f'did you mean "{close[0]}"?' if close else f"known keys: {', '.join(known)}."
-        return f'unknown key "{unknown["key"]}"; {hint}'
+        return unknown_key(unknown["key"], known)
     if missing := _MISSING_FIELD.match(text):
         example = examples.get(missing["key"])
         return f'"{missing["key"]}" is missing' + (f"; for example: {example}" if example else ".")
@@ -130,6 +136,13 @@ def _explain(text: str, known: list[str], examples: Mapping[str, str]) -> str:
     return f'"{key}": {said[:1].lower()}{said[1:]}' + (
         f"; for example: {example}" if example else "."
     )
+
+
+def unknown_key(key: str, known: list[str]) -> str:
+    """Return the error message for an unknown key."""
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f'did you mean "{close[0]}"?' if close else f"known keys: {', '.join(known)}."
+    return f'unknown key "{key}"; {hint}'
 
 
 def parse_duration(value: str, *, where: str) -> timedelta:

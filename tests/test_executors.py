@@ -21,7 +21,7 @@ from distributed import Client, LocalCluster
 from pandas.testing import assert_frame_equal
 
 from backupkit import Limits, PasswordSource, Snapshot, collect
-from backupkit.collection import collection
+from backupkit.collection import fleet_collection
 from backupkit.collection.local_state import NO_STATE
 from backupkit.errors import BackupkitWarning, CredentialError
 from backupkit.simulator import Fault, Scenario
@@ -306,7 +306,7 @@ class TestOutOfTime:
 
     def test_worker_hangs(self, steady: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
         """A worker that never comes back is waited for until the round is over, and a little."""
-        monkeypatch.setattr(collection, "SHUTDOWN_TIMEOUT", 0.1)
+        monkeypatch.setattr(fleet_collection, "SHUTDOWN_TIMEOUT", 0.1)
         free = threading.Event()
         limits = Limits(round=3)
         with ThreadPoolExecutor(3) as threads:
@@ -329,7 +329,7 @@ class TestOutOfTime:
         self, steady: Simulated, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """When time is up, visits under way and visits to come end at once, and log out."""
-        monkeypatch.setattr(collection, "SHUTDOWN_TIMEOUT", 300)  # nobody needs it
+        monkeypatch.setattr(fleet_collection, "SHUTDOWN_TIMEOUT", 300)  # nobody needs it
         steady.appliances.set_faults(
             [Fault("silence", appliance=f"vc-000{number}", route="details") for number in (3, 4)]
         )

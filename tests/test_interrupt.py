@@ -24,7 +24,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import backupkit as bk
-from backupkit.collection import collection
+from backupkit.collection import fleet_collection
 from backupkit.collection.local_state import LOCAL_STATES
 from backupkit.errors import BackupkitWarning
 from backupkit.simulator import Fault, Scenario
@@ -267,7 +267,7 @@ class TestHere:
 
     def test_twice(self, still: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
         """Who presses again does not want to wait for good-byes, and loses nothing."""
-        monkeypatch.setattr(collection, "SHUTDOWN_TIMEOUT", 300)
+        monkeypatch.setattr(fleet_collection, "SHUTDOWN_TIMEOUT", 300)
         free = threading.Event()
         with Interrupted(free.wait, instead=True) as threads, ExitStack() as stack:
             stack.callback(free.set)  # whatever happens

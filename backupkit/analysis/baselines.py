@@ -22,7 +22,7 @@ from backupkit.analysis.coverage import job_times
 from backupkit.analysis.target_load import sums_of
 from backupkit.analysis.totals import totals_of
 from backupkit.tables import ANOMALIES, BASELINES, POLLS
-from backupkit.tables.evidence import BASELINE_RUNS, GROWTH_SIZES
+from backupkit.tables.constants import BASELINE_RUNS, GROWTH_SIZES
 
 __all__ = ["AnomalyLimits", "anomalies", "baselines", "retained"]
 

@@ -28,7 +28,7 @@ from backupkit.tables import (
     jobs_from,
     observations_from,
 )
-from backupkit.tables.evidence import LARGEST_SUM
+from backupkit.tables.constants import LARGEST_SUM
 
 __all__ = ["JobUpdate", "TextIds", "keep_apart", "rewrite_jobs", "sums_of"]
 

@@ -33,7 +33,7 @@ from backupkit.tables import (
     jobs_from,
     newest_api_facts,
 )
-from backupkit.tables.evidence import CADENCE_FLOOR, CADENCE_GAPS
+from backupkit.tables.constants import CADENCE_FLOOR, CADENCE_GAPS
 
 __all__ = [
     "Filter",

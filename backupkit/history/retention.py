@@ -26,7 +26,7 @@ from backupkit.history.rows import next_id, select
 from backupkit.history.schema import CODED, COLUMNS, OUTCOME_IDS, sql_kind
 from backupkit.settings import convert, parse_duration, read_toml
 from backupkit.tables import POLLS
-from backupkit.tables.evidence import CADENCE_GAPS
+from backupkit.tables.constants import CADENCE_GAPS
 
 __all__ = ["KEEP_POLLS", "forget", "load_keep_polls", "prune", "thin"]
 
