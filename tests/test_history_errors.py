@@ -355,7 +355,7 @@ class TestServer:
     def test_grant(self, server: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
         """A role that may not make a schema."""
         monkeypatch.setenv("PGPASSWORD", "secret")
-        with pytest.raises(HistoryError, match="Grant this user what it needs: see README"):
+        with pytest.raises(HistoryError, match="Grant the user the privileges that README"):
             History(server())
         with pytest.raises(HistoryError, match="holds no history yet"):
             History(server(), create=False)

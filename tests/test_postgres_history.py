@@ -105,7 +105,7 @@ class TestRoles:
             lambda: history.prune(at(99)),
             lambda: history.forget("vc-1"),
         ):
-            with pytest.raises(HistoryError, match="Grant this user what it needs: see README"):
+            with pytest.raises(HistoryError, match="Grant the user the privileges that README"):
                 change()
         assert_frame_equal(owned.jobs(), history.jobs())
 
@@ -128,7 +128,7 @@ class TestRoles:
         monkeypatch.setenv("PGPASSWORD", "secret")
         url = postgres_server.url(owned.uri, "nobody_special")
         for create in (True, False):
-            with pytest.raises(HistoryError, match="Grant this user what it needs: see README"):
+            with pytest.raises(HistoryError, match="Grant the user the privileges that README"):
                 History(url, create=create)
 
 
