@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import pandas as pd
 
-from backupkit.analysis.arrays import instant, utc
+from backupkit.analysis.arrays import from_codes, instant, utc
 from backupkit.analysis.causes import cause_of
 from backupkit.analysis.coverage import job_times
-from backupkit.analysis.target_load import target_of
+from backupkit.analysis.target_load import targets_of
 from backupkit.tables import FAILURES
 from backupkit.tables.contract import TEXTS
 
@@ -202,7 +202,7 @@ def failures(
     inside &= jobs["outcome"].eq("failure").to_numpy()
     failed = jobs.loc[inside, ["appliance", "build", "location"]].join(signatures)
     failed["done"] = utc(done[inside]).set_axis(failed.index)
-    failed["target"] = failed["location"].map(target_of, na_action="ignore").astype("str")
+    failed["target"] = from_codes(*targets_of(failed["location"])).set_axis(failed.index)
     ordered = failed.sort_values("done", kind="stable")
     by = ordered.groupby("signature", sort=True)
     groups = by.agg(

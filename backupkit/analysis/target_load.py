@@ -25,6 +25,7 @@ from backupkit.tables import LOADS
 from backupkit.tables.constants import LARGEST_SUM
 
 __all__ = ["overlapping_jobs", "sums_of", "target_concurrency", "target_of"]
+__all__ += ["targets_of"]
 
 Flags = npt.NDArray[np.bool_]
 
@@ -186,7 +187,7 @@ def target_concurrency(
     ran, ended = _in_period(began, until, done, first, last)
     rows = np.flatnonzero(ran | ended)
     period_slots = expected[(expected["slot"] >= start) & (expected["slot"] < end)]
-    codes, targets = _targets(jobs["location"].iloc[rows], period_slots["location"])
+    codes, targets = targets_of(jobs["location"].iloc[rows], period_slots["location"])
     number, planned = len(targets), codes[len(rows) :]
     codes = codes[: len(rows)]
     writing = ran[rows] & (codes >= 0)
@@ -269,7 +270,7 @@ def _write_times(jobs: pd.DataFrame, last: np.datetime64) -> tuple[Times, Times,
     return began, np.fmax(np.where(outcome.eq("open"), listed, ended), began), done
 
 
-def _targets(*columns: pd.Series) -> tuple[Codes, pd.Index]:
+def targets_of(*columns: pd.Series) -> tuple[Codes, pd.Index]:
     """Return the position of each location's target, -1 if none, and the sorted targets."""
     combined = pd.concat([column.astype("str") for column in columns], ignore_index=True)
     which, locations = pd.factorize(combined.str.replace(_FOLDER, r"\1", regex=True))
