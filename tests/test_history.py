@@ -56,7 +56,7 @@ class TestOpen:
         assert_frame_equal(history.schedules(), SCHEDULES.empty())
         assert_frame_equal(history.jobs(), JOBS.empty())
         assert history.sync_state() == {}
-        assert history.facts()["Stored"] == "nothing yet"
+        assert history.facts()["Kept"] == "nothing yet"
         assert history.head == ""
         assert history.verify().empty
 

@@ -314,7 +314,7 @@ def facts_of(reader: Reader, *, size: int) -> dict[str, str]:
     [(_, last)] = reader.rows("SELECT 0 AS first, MAX(polled_at) AS last FROM polls", times)
     facts = {"Size": f"{size / 2**20:,.1f} MiB", **_removals(reader)}
     if not counts["observations"] and last is None:
-        return {"Stored": "nothing yet", **facts}
+        return {"Kept": "nothing yet", **facts}
     [(appends, head)] = reader.rows(
         "SELECT (SELECT COUNT(*) FROM appends) AS n, head FROM history",
         {"n": "integer", "head": "text"},

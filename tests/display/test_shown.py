@@ -165,7 +165,7 @@ class TestHistory:
 
     def test_empty(self, tmp_path: Path) -> None:
         """A new one says that nothing is kept."""
-        assert "Storednothing yet" in text(bk.History(tmp_path / "h.db")._repr_html_())
+        assert "Keptnothing yet" in text(bk.History(tmp_path / "h.db")._repr_html_())
 
     def test_only_failures(self, tmp_path: Path) -> None:
         """One in which nobody was ever read has polls and no job."""
