@@ -33,16 +33,16 @@ ORDINARY = set(
     re.findall(
         r"\w+",
         """
-    advice affected assessed backupkit busy by byte certificate changed collect column compare
-    completed compliance concurrency configured correct correction count credential current dask
-    deduplicate denominator duplicate elapsed end ended evaluate expected explore explorer fact
-    failing feasibility fold found frame from gap has hour id infer inferred judge last learnt
-    least left line listed location login mail matrix max minute mixed most name newest next no
-    not now numerator ok oldest one output overlapping parameter password payload planned plot
-    polled ratio recent request restrict result right route rule running scenario seen segment
-    selection sent server setting severity share sharing simulated size sized spec stalled start
-    step stopped summary sync table text timeline timezone to tolerated total trait uncounted unit
-    unreachable value view warning was watcher weekday widget worker zone
+    advice affected after amount assessed backupkit before busy by byte certificate changed
+    collect column compare completed compliance concurrency configured correct correction count
+    credential current dask deduplicate denominator duplicate elapsed end ended evaluate expected
+    explore explorer fact failing feasibility fold found frame from gap has hour id infer inferred
+    judge last least left line listed location login mail matrix max minute mixed name newest next
+    no not numerator ok oldest one output overlapping parameter password payload peak planned plot
+    polled property ratio recent request restrict result right route rule running sample scenario
+    seen segment selection sent server setting severity share sharing simulated size sized spec
+    stalled start step stopped summary sync table text timeline timezone to tolerated total trait
+    uncounted unit unreachable value view warning watcher weekday widget worker zone
         """,
     )
 )
@@ -96,9 +96,10 @@ class TestDataModel:
     """docs/data-model.md."""
 
     def test_is_as_generated(self) -> None:
-        """The page is what docs/generate.py writes; if not, run it."""
+        """The pages are what docs/generate.py writes; if not, run it."""
         script: dict[str, Any] = runpy.run_path(str(SCRIPT))
         assert script["PAGE"].read_text(encoding="utf-8") == script["page"]()
+        assert script["SLA"].read_text(encoding="utf-8") == script["sla"]()
 
     @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
     def test_has_every_column(self, table: Table) -> None:
@@ -110,16 +111,20 @@ class TestDataModel:
             own = [row for row in rows if row.startswith(f"| `{column.name}` |")]
             assert any(row.endswith(f" {meaning} |") for row in own), column.name
 
-    def test_check_sees_a_difference(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        ("changed", "text"), [("data-model.md", "Data model"), ("sla.md", "`rpo`")]
+    )
+    def test_check_sees_a_difference(self, tmp_path: Path, changed: str, text: str) -> None:
         """--check is silent about the page as it is, and exits with 1 if it was changed."""
         script = tmp_path / "generate.py"
-        script.write_bytes(SCRIPT.read_bytes())
-        page = tmp_path / "data-model.md"
+        for source in (SCRIPT, DOCS / "sla.md"):
+            (tmp_path / source.name).write_bytes(source.read_bytes())
+        page = tmp_path / changed
         command = [sys.executable, str(script)]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         subprocess.run(command, check=True, env=environment)
         assert subprocess.run([*command, "--check"], check=False, env=environment).returncode == 0
-        page.write_text(page.read_text(encoding="utf-8").replace("Data model", "Model"), "utf-8")
+        page.write_text(page.read_text(encoding="utf-8").replace(text, "x"), "utf-8")
         done = subprocess.run(
             [*command, "--check"], check=False, env=environment, capture_output=True, text=True
         )

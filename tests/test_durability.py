@@ -21,6 +21,7 @@ from backupkit import Policy, evaluate
 from backupkit.errors import HistoryError
 from backupkit.history import History
 from backupkit.history.databases import ArrowReader
+from tests.conftest import SEED, repeats
 from tests.postgres import NEEDED, PostgresServer
 from tests.rounds import make_round, whole_rounds
 
@@ -29,6 +30,7 @@ APPENDS = 4
 
 APPEND = f"""
 import os, sys
+from tests.conftest import SEED, repeats
 from backupkit.history import History
 from tests.rounds import make_round
 
@@ -219,14 +221,15 @@ class Disk:  # pragma: no cover # where there is a strace
         return folder / "history.db"
 
 
+@pytest.mark.long
 class TestPowerCut:  # pragma: no cover # where there is a strace
     """The power goes at any moment."""
 
     def test_any_moment(self, trace: tuple[Path, list[Call]], tmp_path: Path) -> None:
         """What was acknowledged is there, the rest whole or not at all, and appends go on."""
         path, calls = trace
-        chance = random.Random(int(os.environ.get("SEED", "1")))  # noqa: S311 # nothing secret
-        times = int(os.environ.get("KILLS", "10"))
+        chance = random.Random(SEED)  # noqa: S311 # nothing secret
+        times = repeats(4, 100)
         own = [
             place
             for place, call in enumerate(calls)
@@ -284,7 +287,7 @@ class TestFullDisk:
                 history.append(make_round(NAME, done))
                 fill(ballast)
                 os.truncate(ballast, ballast.stat().st_size - 1024 * space)
-                with pytest.raises(HistoryError, match=r"the disk is full\. Make room in .*disk;"):
+                with pytest.raises(HistoryError, match=r"the disk is full\. Free space in .*disk;"):
                     history.append(make_round(NAME, done + 1, 4_000))
                 ballast.unlink()
                 assert whole_rounds(history) == {(NAME, number) for number in range(done + 1)}
@@ -311,7 +314,7 @@ class TestFullDisk:
                 history = History(server.url("small"))
                 history.append(make_round(NAME, 0))
                 fill(disk / "ballast")
-                with pytest.raises(HistoryError, match=r"Make room on the server's disk"):
+                with pytest.raises(HistoryError, match=r"Free space on the server's disk"):
                     history.append(make_round(NAME, 1, 10_000))
                 (disk / "ballast").unlink()
                 history.append(make_round(NAME, 1))
@@ -387,7 +390,7 @@ class TestReadOnly:
             history.append(make_round(NAME, 3))
         with monkeypatch.context() as patch:
             patch.setattr(ArrowReader, "table", append_and_read)
-            with pytest.raises(HistoryError, match=r"was written meanwhile\. Read it again"):
+            with pytest.raises(HistoryError, match=r"changed while it was read\. Try again"):
                 history.polls()
         assert len(whole_rounds(history)) == 4
         assert "3-0" in history.known_jobs(NAME, ["3-0"])[0]
@@ -422,6 +425,7 @@ class TestReadOnly:
 
 LAST = f"""
 import sys
+from tests.conftest import SEED, repeats
 from backupkit.history import History
 from tests.rounds import make_round
 

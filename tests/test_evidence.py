@@ -16,14 +16,14 @@ from pandas.testing import assert_frame_equal
 from backupkit.analysis import data_fingerprint, restrict_to_period
 from backupkit.assessment import Assessment, evaluate, evaluate_frames
 from backupkit.assessment.context import EvaluationContext, Period
-from backupkit.assessment.evaluation import appliances_in, as_of
-from backupkit.assessment.merge import merge_assessments
+from backupkit.assessment.evaluation import appliances_in, as_of, merge_assessments
 from backupkit.assessment.partial import assess_appliances
 from backupkit.errors import TableError
 from backupkit.policy import Exclusion, Member, Policy
-from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, HistoryView, evidence
+from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, HistoryView, constants
+from tests.conftest import repeats
 
-EXAMPLES = 20
+EXAMPLES = repeats(6, 60)
 APPLIANCES = 25
 SECOND, MINUTE, HOUR, DAY = (
     timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days")
@@ -418,8 +418,8 @@ class TestRestricted:
 
     def test_margin(self) -> None:
         """No job of an expected run that is judged can lie before the margin."""
-        least = DAY + evidence.LATEST_START + evidence.EARLIEST_START
-        assert least + DAY <= evidence.SLOT_MARGIN  # and a zone may skip a day
+        least = DAY + constants.LATEST_START + constants.EARLIEST_START
+        assert least + DAY <= constants.SLOT_MARGIN  # and a zone may skip a day
 
 
 class TestTold:
@@ -482,7 +482,6 @@ def test_the_rest_changes_nothing() -> None:
     @given(random=st.randoms(use_true_random=True))
     @settings(
         max_examples=EXAMPLES,
-        deadline=None,
         database=None,
         phases=[Phase.generate],  # a made-up fleet does not shrink
     )

@@ -123,9 +123,9 @@ class TestCommand:
             process.send_signal(word)
             _, err = process.communicate(timeout=30)  # it would be silent for 60
         assert process.returncode == 130
-        assert "The round was stopped: 4 of 12 appliances were read by then.\n" in err
+        assert "The collection was stopped: 4 of 12 appliances were read by then.\n" in err
         assert "Read 4 of 7 appliances: 80 jobs listed, 80 new, in " in err
-        assert "vc-0005: The round was stopped before the job details" in err
+        assert "vc-0005: the collection was stopped before the job details" in err
         assert steady.appliances.open_sessions == 0
         history = bk.History(place, create=False)
         assert len(history.jobs()) == 80
@@ -148,7 +148,7 @@ class TestCommand:
             assert running.appliances.open_sessions == 0
             assert asked(running, "DELETE session").total() == 3
         assert process.returncode == 130
-        assert "The round was stopped: 0 of 3 appliances were read by then.\n" in err
+        assert "The collection was stopped: 0 of 3 appliances were read by then.\n" in err
         told = json.loads(out)
         assert (told["read"], told["asked"], told["stopped"]) == (0, 3, True)
         assert {poll["ok"] for poll in told["polls"]} == {None}
@@ -194,7 +194,9 @@ class TestHere:
         still.appliances.set_faults([Fault("silence", 1, "vc-0003", "details")])
         limits = bk.Limits(at_once=1, read=300)
         with (
-            pytest.warns(BackupkitWarning, match="The round was stopped: 2 of 12 appliances were"),
+            pytest.warns(
+                BackupkitWarning, match="The collection was stopped: 2 of 12 appliances were"
+            ),
             ctrl_c(lambda: asked(still, "GET details")["vc-0003"] == 1),
         ):
             snapshot = bk.collect(still.fleet, limits=limits, clock=epoch)
@@ -215,7 +217,9 @@ class TestHere:
         before = bk.evaluate(history, policy, now=now, last="1d")
         still.appliances.set_faults([Fault("silence", 1, "vc-0001", "list")])
         with (
-            pytest.warns(BackupkitWarning, match="The round was stopped: 0 of 12 appliances were"),
+            pytest.warns(
+                BackupkitWarning, match="The collection was stopped: 0 of 12 appliances were"
+            ),
             ctrl_c(lambda: asked(still, "GET job")["vc-0001"] == 1),
         ):
             stopped = bk.collect(
@@ -247,7 +251,9 @@ class TestHere:
 
         mute = replace(still.fleet["vc-0001"], host=listener(say_nothing))
         with (
-            pytest.warns(BackupkitWarning, match="The round was stopped: 0 of 1 appliances were"),
+            pytest.warns(
+                BackupkitWarning, match="The collection was stopped: 0 of 1 appliances were"
+            ),
             ctrl_c(taken.is_set),
         ):
             snapshot = bk.collect([mute], limits=bk.Limits(connect=300))
@@ -258,7 +264,7 @@ class TestHere:
         press = partial(signal.default_int_handler, signal.SIGINT, None)
         with (
             Interrupted(press, instead=False) as threads,
-            pytest.warns(BackupkitWarning, match="The round was stopped"),
+            pytest.warns(BackupkitWarning, match="The collection was stopped"),
         ):
             snapshot = bk.collect(still.fleet, executor=threads, clock=epoch)
         assert snapshot.stopped

@@ -105,7 +105,7 @@ class TestRoles:
             lambda: history.prune(at(99)),
             lambda: history.forget("vc-1"),
         ):
-            with pytest.raises(HistoryError, match="Grant this user what it needs: see README"):
+            with pytest.raises(HistoryError, match="Grant the user the privileges that README"):
                 change()
         assert_frame_equal(owned.jobs(), history.jobs())
 
@@ -128,7 +128,7 @@ class TestRoles:
         monkeypatch.setenv("PGPASSWORD", "secret")
         url = postgres_server.url(owned.uri, "nobody_special")
         for create in (True, False):
-            with pytest.raises(HistoryError, match="Grant this user what it needs: see README"):
+            with pytest.raises(HistoryError, match="Grant the user the privileges that README"):
                 History(url, create=create)
 
 
@@ -165,12 +165,12 @@ def test_order(postgres_server: PostgresServer, tmp_path: Path, language: str | 
 
 @NEEDED
 class TestZone:
-    """A server in another time zone, and with other habits."""
+    """A database in another time zone, and with other habits."""
 
-    def test_zone(self, tmp_path: Path) -> None:
+    def test_zone(self, postgres_server: PostgresServer, tmp_path: Path) -> None:
         """Times are UTC everywhere, in views, too."""
         settings = {
-            "timezone": "Asia/Kathmandu",
+            "timezone": "'Asia/Kathmandu'",
             "datestyle": "sql, dmy",
             "intervalstyle": "sql_standard",
             "extra_float_digits": "0",
@@ -178,8 +178,10 @@ class TestZone:
             "standard_conforming_strings": "on",
             "default_transaction_isolation": "serializable",
         }
-        with PostgresServer(settings=settings) as server:
-            url = server.create_database()
+        with postgres_server.fresh_database() as url:
+            name = url.rpartition("/")[2]
+            for setting, value in settings.items():
+                postgres_server.execute(url, f"ALTER DATABASE {name} SET {setting} TO {value}")
             histories = [History(url), History(tmp_path / "history.db")]
             for history in histories:
                 history.append(FIRST)
@@ -221,7 +223,7 @@ def test_read_only_server(postgres_server: PostgresServer, postgres_url: str) ->
     history = History(postgres_url)
     assert len(history.jobs()) == 2
     assert history.verify().empty
-    with pytest.raises(HistoryError, match="takes no changes; name the one that does"):
+    with pytest.raises(HistoryError, match="is read-only; name the primary server"):
         history.append(SECOND)
 
 

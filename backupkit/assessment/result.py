@@ -1,14 +1,40 @@
-"""The result of an assessment: the verdict and all frames of one period."""
+"""The result of an assessment: the verdict, all frames of one period, and their notebook view."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
 import pandas as pd
+from markupsafe import Markup
 
-from backupkit.assessment.render import html_of
-from backupkit.display.format import format_timestamp, ratio
+from backupkit.display import Cell, container, paragraph, state_badge, table
+from backupkit.display.format import NO_DATA, Ratio, format_duration, format_timestamp
 from backupkit.policy import Policy
+from backupkit.tables import STATES
 
-__all__ = ["Assessment", "Verdict"]
+__all__ = ["HEAD_FIGURES", "Assessment", "Verdict", "exposure", "fleet_ratio"]
+
+HEAD_FIGURES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "appliances_strict": "inside their RPO (strict)",
+        "appliances_observed": "of those reachable (observed)",
+        "coverage_appliances": "reachable (coverage)",
+        "rpo_strict_micro": "of the time inside the RPO",
+        "slot_strict_micro": "of scheduled backups completed",
+    }
+)
+"""Labels of the key figures of `backupkit.tables.METRICS`."""
+
+_WORST: Final = 10
+_COLUMNS: Final = {
+    "Appliance": "",
+    "State": "s",
+    "Exposure": "n",
+    "Last success (UTC)": "w",
+    "Failures in a row": "n",
+    "Why": "text",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +60,12 @@ class Verdict:
     unknown: int = 0
     excluded: int = 0
     unobserved: int = 0
+
+    @classmethod
+    def of(cls, states: pd.Series) -> "Verdict":
+        """Return the verdict on appliances in these states."""
+        counts = states.value_counts()
+        return cls(**{state: int(counts.get(state, 0)) for state in STATES})
 
     @property
     def in_scope(self) -> int:
@@ -146,17 +178,73 @@ class Assessment:
             ),
             f"policy  {self.policy}",
         ]
-        figures = self.fleet.to_dict("index")
         for title, name in (
             ("strict", "appliances_strict"),
             ("time", "rpo_strict_micro"),
             ("runs", "slot_strict_micro"),
         ):
-            numerator, denominator = figures[name]["numerator"], figures[name]["denominator"]
-            unit = figures[name]["unit"]
-            share = ratio(numerator, denominator, unit) if denominator else f"no data (0/0 {unit})"
+            figure = fleet_ratio(self.fleet, name)
+            share = figure if figure.fraction else f"{NO_DATA} (0/0 {figure.unit})"
             lines.append(f"{title:7} {share}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return str(html_of(self))
+        return str(_html_of(self))
+
+
+def exposure(row: pd.Series) -> str:
+    """Format an appliance's exposure, or "over" its lower bound if no success is known."""
+    if pd.notna(row["exposure"]):
+        return format_duration(row["exposure"])
+    if pd.notna(row["exposure_at_least"]):
+        return f"over {format_duration(row['exposure_at_least'])}"
+    return NO_DATA
+
+
+def fleet_ratio(fleet: pd.DataFrame, metric: str) -> Ratio:
+    """Return a figure of `backupkit.tables.METRICS`."""
+    return Ratio(*fleet.loc[metric, ["numerator", "denominator", "unit"]])
+
+
+def _html_of(assessment: Assessment) -> Markup:
+    """Render the verdict, the key figures, and the appliances that are not compliant."""
+    verdict, rows = assessment.verdict, assessment.appliances
+    period = f"{format_timestamp(assessment.start)} to {format_timestamp(assessment.end)} UTC"
+    head = Markup("<h1><b>{}</b>vCenter backups - {}</h1>").format(verdict.state.upper(), period)
+    figures = Markup('<dl class="figures">{}</dl>').format(
+        Markup().join(
+            _html_figure(fleet_ratio(assessment.fleet, metric), name)
+            for metric, name in HEAD_FIGURES.items()
+        )
+    )
+    content = head + paragraph(verdict.sentence, "sentence") + figures
+    content += paragraph(str(assessment.policy), "policy")
+    box = Markup('<section class="verdict is-{}">{}</section>').format(verdict.state, content)
+    bad = rows[~rows["state"].isin(["compliant", "excluded"])]
+    worst = table(
+        _COLUMNS,
+        [_html_row(str(name), row) for name, row in bad.head(_WORST).iterrows()],
+        caption=f"Not compliant, the worst first, as of {format_timestamp(assessment.now)} UTC",
+        limit=_WORST,
+        total=len(bad),
+    )
+    return container(
+        box, worst if len(bad) else paragraph("No appliance in scope is out of its RPO.")
+    )
+
+
+def _html_figure(ratio: Ratio, name: str) -> Markup:
+    """Render a percentage and its fraction."""
+    beside = Markup(" <span>({})</span>").format(ratio.fraction) if ratio.fraction else ""
+    return Markup("<div><dt>{}</dt><dd><b>{}</b>{}</dd></div>").format(name, ratio.percent, beside)
+
+
+def _html_row(name: str, row: pd.Series) -> list[Cell]:
+    return [
+        name,
+        state_badge(row["state"]),
+        exposure(row),
+        row["last_success"],
+        row["strikes"],
+        None if pd.isna(row["reason"]) else row["reason"],
+    ]

@@ -8,12 +8,17 @@ import pandas as pd
 import typer
 from tqdm import tqdm
 
+from backupkit.display.format import format_exactly
 from backupkit.errors import one_line
+from backupkit.tables import outcome_of
+from backupkit.tables.constants import OUTCOME_BY_STATUS
 
 __all__ = ["BarDisplay", "LogDisplay", "make_display", "summary"]
 
 _BAR: Final = "{desc} |{bar:24}| "
-_ENDED: Final = {"SUCCEEDED": "succeeded", "FAILED": "FAILED"}
+_HOUR: Final = pd.Timedelta(hours=1)
+_ENDED: Final = {"success": "succeeded", "failure": "FAILED"}
+"""Label of a job that has ended, by outcome."""
 
 Row = Mapping[Hashable, Any]
 
@@ -107,7 +112,7 @@ def summary(frame: pd.DataFrame) -> str:
     """
     if frame.empty:
         return "Nothing runs."
-    counts = frame["state"].map(_ENDED).fillna("no longer listed").value_counts()
+    counts = outcome_of(frame["state"]).map(_ENDED).fillna("no longer listed").value_counts()
     return f"Nothing runs any more: {', '.join(f'{n} {word}' for word, n in counts.items())}."
 
 
@@ -117,8 +122,8 @@ def _title(row: Row) -> str:
 
 def _state_text(row: Row) -> str:
     """Return the state of a job in a few words."""
-    if row["state"] in _ENDED:
-        return f"{_ENDED[row['state']]} after {_span(row['elapsed'])}"
+    if label := _ENDED.get(OUTCOME_BY_STATUS.get(row["state"], "")):
+        return f"{label} after {_span(row['elapsed'])}"
     if not pd.isna(row["detail"]):
         return one_line(row["detail"])
     parts = [one_line(row["state"]) if pd.isna(row["progress"]) else f"{row['progress']:.0f} %"]
@@ -132,6 +137,4 @@ def _state_text(row: Row) -> str:
 def _span(span: Any) -> str:  # noqa: ANN401 # a timedelta or NaT
     if pd.isna(span):
         return "an unknown time"
-    minutes, seconds = divmod(round(span.total_seconds()), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+    return format_exactly(span.round("s" if span < _HOUR else "min"))

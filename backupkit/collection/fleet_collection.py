@@ -229,7 +229,7 @@ def _run_polls(
             level = logging.INFO if state.stop.is_set() else logging.WARNING
             state.stop.set()
             with suppress(KeyboardInterrupt):  # pressed again: do not wait
-                _log.log(level, "Stopping: visits under way say good-bye.")
+                _log.log(level, "Stopping: logging out of appliances that are being read.")
                 wait(
                     {future for future in futures if not future.cancel()}, timeout=SHUTDOWN_TIMEOUT
                 )
@@ -242,10 +242,11 @@ def _run_polls(
             for future in futures:
                 future.cancel()
             for order in orders:
-                name = order.appliance.name
-                late = f"{name} was not read within the {order.limits.round:g} s of the round"
-                error = DeadlineError(f"{late}, and its worker did not answer either.")
-                results.setdefault(name, _failed_poll(order, error))
+                error = DeadlineError(
+                    f"it was not read within {order.limits.round:g} s, and its worker did not "
+                    "respond either"
+                )
+                results.setdefault(order.appliance.name, _failed_poll(order, error))
     return results
 
 
@@ -270,7 +271,7 @@ def _completed(
         may_widen = waiting and concurrency < orders[0].limits.at_once
         left = end - time.time()
         if left <= 0:
-            _log.warning("Some visits did not come to an end, and are given up.")
+            _log.warning("Some polls did not end after the deadline; their results are ignored.")
             return
         with suppress(Empty):
             future = done.get(timeout=SAMPLE_INTERVAL if may_widen else left)
@@ -312,27 +313,24 @@ def _result(future: Future[PollResult], order: PollOrder, *, stopping: bool = Fa
         error = cancelled
     if error is None:
         return future.result()
-    name = order.appliance.name
     if stopping or isinstance(error, KeyboardInterrupt):  # Ctrl-C reaches workers, too
-        return _failed_poll(order, StoppedError(f"The round was stopped before {name} was read."))
-    _log.error("The visit to %s failed", name, exc_info=error)
-    reason = f"The worker that was to ask {name} failed: {type(error).__name__}."
-    return _failed_poll(order, WorkerError(f"{reason} Look at its log."))
+        return _failed_poll(order, StoppedError("the collection was stopped before it was read"))
+    _log.error("%s: the poll failed", order.appliance.name, exc_info=error)
+    return _failed_poll(order, WorkerError(f"its worker failed: {type(error).__name__}"))
 
 
 def _failed_poll(order: PollOrder, error: ApplianceError) -> PollResult:
     """Return the failed poll of an order without a result."""
     state = order.state
     now = order.clock or (lambda: datetime.now(UTC))
-    result = PollResult(
+    return PollResult(
         order.appliance.name,
         now(),
+        error,
         version=state.version,
         timezone=state.timezone,
         details=state.details,
     )
-    result.failed(error)
-    return result
 
 
 def _warn(snapshot: Snapshot, total: int) -> None:
@@ -340,14 +338,14 @@ def _warn(snapshot: Snapshot, total: int) -> None:
     messages = []
     if snapshot.stopped:
         messages.append(
-            f"The round was stopped: {int(snapshot.polls['ok'].sum())} of {total} appliances were "
-            "read by then."
+            f"The collection was stopped: {int(snapshot.polls['ok'].sum())} of {total} "
+            "appliances were read by then."
         )
     elif len(snapshot.polls) and not snapshot.polls["ok"].any():
         reasons = ", ".join(sorted(set(snapshot.polls["error"].dropna())))
         messages.append(
-            f"None of {len(snapshot.polls)} appliances could be read ({reasons}); "
-            "look at .errors for each one's reason."
+            f"None of {len(snapshot.polls)} appliances could be read ({reasons}). "
+            "The attribute errors has the reason for each."
         )
     status = snapshot.observations["status"].dropna()
     unknown = sorted(set(status[outcome_of(status) == OUTCOMES[-1]]))

@@ -119,7 +119,7 @@ class FollowedAppliance:
                     self.runs[job_id] = FollowedJob(job, old.changed_at)
             self.skew = self.skew if client.clock_skew is None else client.clock_skew
         except BackupkitError as error:
-            detail = str(error)
+            detail = error.text
             self.log_out()  # the next poll logs in again
         self.detail = detail
         return changed
@@ -160,7 +160,7 @@ class FollowedAppliance:
         try:
             [(jobs, _)] = client.details([job_id])
         except ApplianceError as error:  # 6.5 has none; the status is enough
-            _log.info("%s gives no details: %s", self.appliance.name, error)
+            _log.info("%s: cannot read job details: %s", self.appliance.name, error.problem)
             return job
         return next((record for record in jobs if record.job_id == job_id), job)
 

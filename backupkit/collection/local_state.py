@@ -60,9 +60,10 @@ class LocalState:
             return self.passwords[source, user]
         except KeyError:
             raise CredentialError(
-                f"No password: {user} would have to type it for {appliance.name}, and a typed "
-                "password does not travel to another process. Keep it where the worker can read "
-                "it: env, file or keyring."
+                f"{user} would have to type it for {appliance.name}, and a typed password is not "
+                "sent to another process",
+                advice="Store it where the worker can read it: env, file or keyring.",
+                subject="password",
             ) from None
 
 

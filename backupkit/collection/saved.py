@@ -161,15 +161,15 @@ class _PollFiles:
         self, file: SavedFile, content: bytes, flavour: wire.Flavour
     ) -> list[wire.Job]:
         jobs, decode_errors = wire.decode_details(content, flavour)
-        for job_id, message in decode_errors.items():
-            self._add_error(file, PayloadError(message), job_id or None)
+        for job_id, error in decode_errors.items():
+            self._add_error(file, error, job_id or None)
         self.result.details = True
         return jobs
 
     def _add_schedules(self, file: SavedFile, content: bytes, flavour: wire.Flavour) -> None:
         schedules, decode_errors = wire.decode_schedules(content, flavour)
-        for message in decode_errors.values():
-            self._add_error(file, PayloadError(message))
+        for error in decode_errors.values():
+            self._add_error(file, error)
         self.result.schedules |= schedules
         self.result.details = True
 
@@ -291,7 +291,8 @@ def _time_zone(text: str) -> str:
         return time_zone(text, where="").key
     except SettingsError:
         raise PayloadError(
-            "The answer is a text and no time zone. If it is the token of a session, remove it."
+            "the response is text, but no time zone",
+            advice="If it is the token of a session, remove it.",
         ) from None
 
 

@@ -94,11 +94,12 @@ def find_files(
         try:
             if _is_answer(path, info):
                 raise PayloadError(
-                    "It belongs to no appliance. Put it into a folder named as the appliance."
+                    "it belongs to no appliance",
+                    advice="Put it into a folder named as the appliance.",
                 )
             if stat.S_ISDIR(info.st_mode):
                 if path.name != name:
-                    raise PayloadError("No appliance has such a name.")
+                    raise PayloadError("no appliance has such a name")
                 appliance_folder = _ApplianceFolder(name, stated, now, error_rows)
                 files += appliance_folder.files(path, name)
         except BackupkitError as error:
@@ -128,7 +129,7 @@ class _ApplianceFolder:
                     yield SavedFile(path, relative, self.name, when, stated is not None)
                 elif stat.S_ISDIR(info.st_mode):
                     if stated_by_name is not None:
-                        raise PayloadError("A folder so deep is not looked into.")
+                        raise PayloadError("a folder at this depth is not read")
                     yield from self.files(path, relative, _time_from_name(path.name, self.now))
             except BackupkitError as error:
                 self.error_rows.append(error_row(self.name, relative, error))
@@ -146,7 +147,9 @@ def _visible_entries(folder: Path) -> list[tuple[Path, os.stat_result]]:
 
 def _is_answer(path: Path, info: os.stat_result) -> bool:
     if stat.S_ISLNK(info.st_mode):
-        raise PayloadError("It is a link, and links are not followed. Copy what it leads to.")
+        raise PayloadError(
+            "it is a link, and links are not followed", advice="Copy the file or folder itself."
+        )
     return path.suffix.lower() == ".json"
 
 
@@ -207,12 +210,12 @@ def content_of(file: SavedFile, *, max_size: int) -> bytes:
         with open(file.path, "rb", opener=_open_without_links) as stream:
             content = stream.read(max_size + 1) or b""
         if len(content) > max_size:
-            raise PayloadError(f"It is larger than {max_size / 2**20:.3g} MiB and was not read.")
+            raise PayloadError(f"it is larger than {max_size / 2**20:.3g} MiB and was not read")
         if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # PowerShell's ">"
             return content.decode("utf-16").encode()
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not Unicode"
-        raise PayloadError(f"It cannot be read: {reason}.") from error
+        raise PayloadError(f"it cannot be read: {reason}") from error
     return content.removeprefix(codecs.BOM_UTF8)
 
 
@@ -224,7 +227,7 @@ def error_row(
     appliance: str | None, where: str, error: BackupkitError, job_id: str | None = None
 ) -> ErrorRow:
     """Return the error row of a file; its detail names the file."""
-    return appliance, error.kind, one_line(f"{where}: {error}", limit=_MAX_DETAIL), job_id
+    return appliance, error.kind, one_line(f"{where}: {error.detail}", limit=_MAX_DETAIL), job_id
 
 
 def stamp(when: datetime) -> str:

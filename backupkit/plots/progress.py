@@ -7,12 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from backupkit.plots import style
+from backupkit.tables.constants import BASELINE_RUNS
 
 __all__ = ["progress"]
 
 _MIN_STALL: Final = timedelta(minutes=10)
 _STALL_SHARE: Final = 0.1
-_BASELINE_SIZE: Final = 10
 _MIN_PROGRESS: Final = 5.0
 """Minimum progress to estimate the time left from the pace alone [%]."""
 
@@ -194,7 +194,7 @@ def _typical_duration(observations: pd.DataFrame, appliance: str) -> timedelta |
         (observations["appliance"] == appliance) & (observations["state"] == "SUCCEEDED")
     ]
     jobs = successes.drop_duplicates("job_id", keep="last").sort_values("end_time", kind="stable")
-    durations = (jobs["end_time"] - jobs["start_time"]).dropna().tail(_BASELINE_SIZE)
+    durations = (jobs["end_time"] - jobs["start_time"]).dropna().tail(BASELINE_RUNS)
     return None if durations.empty else timedelta(seconds=durations.dt.total_seconds().median())
 
 

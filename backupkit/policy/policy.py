@@ -10,12 +10,13 @@ from typing import Any, Self
 import pandas as pd
 
 from backupkit.display import container, key_value_table, table
+from backupkit.display.format import format_exactly
 from backupkit.errors import SettingsError
 from backupkit.fleet import Fleet
 from backupkit.policy.file import Dated, read_policy_tables
 from backupkit.policy.parameters import PARAMETERS, Field, Parameters
 from backupkit.policy.scope import Exclusion, Member, excluded_times, exclusion_rows
-from backupkit.policy.values import DURATION, format_exactly, parse_moment
+from backupkit.policy.values import DURATION, parse_moment
 from backupkit.tables import SCHEDULES
 
 __all__ = ["Policy", "digest_of", "other_policies", "parameter_texts"]
@@ -350,11 +351,16 @@ def digest_of(policy: Policy) -> str:
     >>> digest_of(Policy(rpo="24h")) == digest_of(Policy(rpo="1d")), digest_of(Policy(rpo="12h"))
     (True, '...')
     """
-    content = [
-        *parameter_texts(policy).items(),
-        *other_policies(policy),
+    return hashlib.sha256(repr(_content(policy)).encode()).hexdigest()[:16]
+
+
+def _content(policy: Policy) -> list[object]:
+    """Return all that a policy says, for its digest; not its wording in a report."""
+    return [
+        *(str(getattr(policy, name)) for name in PARAMETERS),
+        *((str(date), _content(change)) for date, change in policy.changes.items()),
+        *((name, _content(named)) for name, named in policy.named.items()),
         *exclusion_rows(policy.members, policy.exclusions),
         *policy.groups.items(),
         *policy.members,
     ]
-    return hashlib.sha256(repr(content).encode()).hexdigest()[:16]

@@ -18,8 +18,8 @@ NOT_SENSITIVE: Final = frozenset(
     {
         *("job_id", "message_id", "build", "builds", "version", "api"),
         *("timezone", "timezone_source", "days", "parts"),
-        *("state", "outcome", "first_outcome", "last_outcome", "error", "kind", "by", "severity"),
-        *("metric", "unit", "cause", "next_step", "source"),
+        *("state", "outcome", "first_outcome", "last_outcome", "error", "kind", "severity"),
+        *("property", "metric", "unit", "cause", "next_step", "source"),
     }
 )
 """Text columns that hold no names: ids, versions, time zones, and fixed words."""
@@ -29,15 +29,7 @@ _LOCATIONS: Final = ("location", "target")
 
 @dataclass(frozen=True, slots=True)
 class Redacted:
-    """Redacted assessment and the key of its aliases.
-
-    Attributes
-    ----------
-    assessment : Assessment
-        With aliases instead of names.
-    key : dict of str to str
-        Original name by alias.
-    """
+    """Redacted assessment, and the original names by alias."""
 
     assessment: Assessment
     key: Mapping[str, str]
@@ -46,19 +38,10 @@ class Redacted:
 def redact(assessment: Assessment, *, secret: bytes) -> Redacted:
     """Replace names by stable aliases.
 
-    Parameters
-    ----------
-    assessment : Assessment
-        Assessment of one period.
-    secret : bytes
-        Key of the aliases. The same key gives the same aliases in any process.
-
-    Returns
-    -------
-    Redacted
-        Aliases for appliances, sites, groups, hosts, users, locations, schedules and policies; in
-        texts also for addresses, paths and quoted text. Figures, times, job ids, builds, versions
-        and time zones are kept, and so are ordinary words such as "backup".
+    The same secret gives the same aliases in any process. There are aliases for appliances, sites,
+    groups, hosts, users, locations, schedules and policies; in texts also for addresses, paths and
+    quoted text. Figures, times, job ids, builds, versions and time zones are kept, and so are
+    ordinary words such as "backup".
 
     Examples
     --------
@@ -161,8 +144,8 @@ def _column(flat: pd.DataFrame, name: str, aliases: Aliases) -> pd.Series:
         return pd.Series(lists, column.index, TEXTS)
     if column.dtype != "str" or name in NOT_SENSITIVE:
         return column
-    if "by" in flat and name in {"name", "value"}:
-        return _by_kind(flat["by"], column, aliases)
+    if "property" in flat and name in {"name", "value"}:
+        return _by_kind(flat["property"], column, aliases)
     return _map_unique(column, _redactor_for(name, aliases))
 
 

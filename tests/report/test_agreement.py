@@ -19,9 +19,9 @@ from backupkit.assessment import Assessment
 from backupkit.policy import Member, Policy
 from backupkit.reports.exports import jobs_csv, json_document, slots_csv
 from backupkit.reports.mail import compose
-from backupkit.reports.nagios import check_result
-from backupkit.reports.openmetrics import openmetrics
+from backupkit.reports.monitoring import check_result, openmetrics
 from backupkit.tables import JOBS, POLLS, SCHEDULES, SLOT_STATES, STATES
+from tests.conftest import repeats
 from tests.report.conftest import END, START, frame, nights, poll, schedule
 
 WORDS = {"breach": "BREACH", "unknown": "UNKNOWN", "compliant": "OK"}
@@ -74,7 +74,7 @@ def said(document: dict[str, Any], table: str, column: str) -> Counter[str]:
 
 
 @pytest.mark.property
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=repeats(5, 50))
 @given(assessments())
 def test_all_tell_the_same(a: Assessment) -> None:
     """Verdict, counts and sums are the same wherever they are told."""
@@ -114,7 +114,7 @@ def test_all_tell_the_same(a: Assessment) -> None:
 
 
 @pytest.mark.property
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=repeats(5, 50))
 @given(assessments())
 def test_sums_of_the_rows(a: Assessment) -> None:
     """The rows of the CSV files add up to what each appliance and the fleet are told."""

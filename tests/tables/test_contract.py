@@ -23,6 +23,7 @@ from backupkit.tables.contract import (
     Column,
     Table,
 )
+from tests.conftest import repeats
 
 THINGS = Table(
     "things",
@@ -70,7 +71,7 @@ class TestColumn:
         ],
     )
     def test_arrow(self, name: str, in_memory: pa.DataType, stored: pa.DataType) -> None:
-        """Durations are stored as whole microseconds, everything else as it is."""
+        """Durations are stored as full microseconds, everything else as it is."""
         [column] = [column for column in THINGS if column.name == name]
         assert column.in_memory == in_memory
         assert column.arrow == stored
@@ -242,7 +243,7 @@ class TestArrow:
         assert_frame_equal(THINGS.from_arrow(table), THINGS.frame({"name": ["a"]}))
 
     @pytest.mark.property
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=repeats(25, 200))
     @given(
         st.lists(
             st.fixed_dictionaries(
