@@ -11,9 +11,9 @@ class TestRatio:
 
     def test_never_flatters(self) -> None:
         """It rounds down: 100 % needs everything, 0 % needs nothing."""
-        assert str(Ratio(99_999, 100_000)) == "99.9 % (99,999/100,000)"
-        assert str(Ratio(0, 3, "slots")) == "0.0 % (0/3 slots)"
-        assert str(Ratio(29, 100)) == "29.0 % (29/100)"
+        assert str(Ratio(99_999, 100_000)) == "99.9 % (99,999 of 100,000)"
+        assert str(Ratio(0, 3, "slots")) == "0.0 % (0 of 3 slots)"
+        assert str(Ratio(29, 100)) == "29.0 % (29 of 100)"
 
     @pytest.mark.parametrize("fraction", [(0, 0), (pd.NA, 3), (3, pd.NA)])
     def test_no_data(self, fraction: tuple[int, int]) -> None:

@@ -39,13 +39,13 @@ class TestTrend:
         trend = days.trend_of(judged)
         assert [day.day for day in trend.days] == [f"2026-11-{n:02}" for n in range(8, 1, -1)]
         newest, oldest = trend.days[0], trend.days[-1]
-        assert (str(oldest.share), oldest.met, oldest.missed) == ("100.0 % (48/48 h)", 2, 0)
+        assert (str(oldest.share), oldest.met, oldest.missed) == ("100.0 % (48 of 48 h)", 2, 0)
         assert (newest.met, newest.missed) == (1, 1)
         # the last backup of a began on the 5th at 01:00: 26 h later, at 03:00 of the 6th, it is old
-        assert str(trend.days[2].share) == "56.2 % (27/48 h)"
+        assert str(trend.days[2].share) == "56.2 % (27 of 48 h)"
         assert trend.finding == (
-            "Worst on 7 Nov: 50.0 % (24/48 h) of the time inside the RPO, strict; "
-            "on 8 Nov, the last day: 50.0 % (24/48 h)."
+            "Worst on 7 Nov: 50.0 % (24 of 48 h) of the time inside the RPO, strict; "
+            "on 8 Nov, the last day: 50.0 % (24 of 48 h)."
         )
         assert trend.picture is not None
         assert trend.finding in trend.picture.alt
@@ -54,10 +54,10 @@ class TestTrend:
         """A day is named once; a fleet without a fault has no worst day."""
         late = judge(nights("a", "sssssss."), [poll("a")], [schedule("a")])
         assert days.trend_of(late).finding == (
-            "Worst on 8 Nov: 12.5 % (3/24 h) of the time inside the RPO, strict, the last day."
+            "Worst on 8 Nov: 12.5 % (3 of 24 h) of the time inside the RPO, strict, the last day."
         )
         good = judge(nights("a", "ssssssss"), [poll("a")], [schedule("a")])
-        assert days.trend_of(good).finding.endswith("100.0 % (24/24 h) on every day.")
+        assert days.trend_of(good).finding.endswith("100.0 % (24 of 24 h) on every day.")
 
     def test_nobody_in_scope(self, judge: Judge) -> None:
         """Without anybody in scope there is no picture and no day."""

@@ -80,7 +80,7 @@ class TestCode:
         said = check_result(judged("sss..sss", target=0.9))
         assert said.code == 1
         assert "at risk" not in said.sentence
-        assert "71.4 % (5/7 slots) of scheduled backups completed" in said.sentence
+        assert "71.4 % (5 of 7 slots) of scheduled backups completed" in said.sentence
         assert "of the time inside the RPO" in said.sentence
         assert data_of(said.line)["runs_strict"]["warning"] == "90:"
 

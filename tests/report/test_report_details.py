@@ -92,7 +92,7 @@ class TestLoad:
         told = load(busy)
         assert (
             told.start_summary
-            == "In the last day 50.0 % (1/2 runs) began within 5 min of their time."
+            == "In the last day 50.0 % (1 of 2 runs) began within 5 min of their time."
         )
         (late,) = told.starts
         assert (late.planned, late.started, late.delay) == (
@@ -148,7 +148,7 @@ class TestSizes:
         assert "15.0 times the median" in outlier.rule
         assert told.picture is not None
         assert told.finding in told.picture.alt
-        assert "50.0 % (1/2 appliances) have it" in told.baseline_note
+        assert "50.0 % (1 of 2 appliances) have it" in told.baseline_note
 
     def test_growth(self, busy: Assessment) -> None:
         """Appliances whose backups grow are listed, the fastest first."""

@@ -64,7 +64,7 @@ class TestFigures:
         """A percentage comes with the fraction it was made of."""
         figures = {f.name: f for f in summarize(week).figures}
         strict = figures["inside their RPO (strict)"].ratio
-        assert (strict.percent, strict.fraction) == ("25.0 %", "2/8 appliances")
+        assert (strict.percent, strict.fraction) == ("25.0 %", "2 of 8 appliances")
 
     def test_every_percentage_on_the_page_has_its_fraction(self, week: Assessment) -> None:
         """No percentage stands alone, except the target and the progress of a running job."""
