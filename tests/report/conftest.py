@@ -30,7 +30,7 @@ def frame(table: Table, rows: Rows | pd.DataFrame) -> pd.DataFrame:
 
 
 def job(appliance: str, night: int, outcome: str = "success", **more: Any) -> dict[str, Any]:  # noqa: ANN401 # any column
-    """Return a job of 20 minutes that starts at 01:00 of a night; night 0 begins the period."""
+    """Give a job of 20 minutes that starts at 01:00 of a night counted from the period's start."""
     start = START + pd.Timedelta(days=night, hours=1)
     end = None if outcome == "open" else start + pd.Timedelta(minutes=20)
     state = {"success": "SUCCEEDED", "failure": "FAILED", "open": "INPROGRESS"}[outcome]
@@ -54,7 +54,7 @@ def job(appliance: str, night: int, outcome: str = "success", **more: Any) -> di
 
 
 def nights(appliance: str, outcomes: str) -> list[dict[str, Any]]:
-    """Return a job for each letter, from the night before the period on; a dot is no job."""
+    """Give a job for each letter, from the eve of the period on; a dot is a night without."""
     words = {"s": "success", "f": "failure", "o": "open"}
     return [
         job(appliance, night - 1, words[letter])
@@ -64,7 +64,7 @@ def nights(appliance: str, outcomes: str) -> list[dict[str, Any]]:
 
 
 def poll(appliance: str, at: pd.Timestamp = END, error: str | None = None) -> dict[str, Any]:
-    """Return a poll."""
+    """Give a visit."""
     return {
         "appliance": appliance,
         "polled_at": at,
@@ -78,7 +78,7 @@ def poll(appliance: str, at: pd.Timestamp = END, error: str | None = None) -> di
 
 
 def schedule(appliance: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 # any column
-    """Return a schedule that starts every night at 01:00 UTC."""
+    """Give a schedule that starts every night at 01:00 UTC."""
     values = {
         "appliance": appliance,
         "schedule": "default",
@@ -94,7 +94,7 @@ def schedule(appliance: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 # a
 
 @pytest.fixture(scope="session")
 def judge() -> Judge:
-    """Return a function that evaluates rows of jobs, polls and schedules over one week."""
+    """Judge rows of jobs, polls and schedules over one week."""
 
     def judged(
         jobs: Rows | pd.DataFrame = (),
@@ -118,7 +118,7 @@ def judge() -> Judge:
 
 @pytest.fixture(scope="session")
 def week(judge: Judge) -> Assessment:
-    """Evaluate a week in which each kind of problem happens to one appliance."""
+    """Judge a week in which each kind of trouble happens to one appliance."""
     rows = {
         "vc-good": "ssssssss",
         "vc-strikes": "sssssfff",
@@ -157,7 +157,7 @@ def week(judge: Judge) -> Assessment:
 
 @pytest.fixture(scope="session")
 def fleet(judge: Judge) -> Callable[[int], Assessment]:
-    """Evaluate a month in which every tenth appliance fails and every 40th is unreachable."""
+    """Judge a month of a fleet in which every tenth appliance fails and every 40th is silent."""
 
     @functools.cache
     def judged(appliances: int) -> Assessment:
