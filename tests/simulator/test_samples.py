@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from backupkit.simulator import ApplianceSpec, Fault, Scenario, SimulatedAppliance
-from backupkit.simulator.faults.context import FaultContext
-from backupkit.simulator.faults.replies import apply_fault
+from backupkit.simulator.faults.replies import FaultContext, apply_fault
 from backupkit.simulator.routes import respond
 from backupkit.simulator.wire import Reply, Request
 
@@ -261,7 +260,7 @@ class TestLegacyFlavour:
 
 
 def test_every_sample_is_tested() -> None:
-    """This file names every sample, except those of another protocol."""
+    """Every sample is named in this file, except those of another protocol."""
     text = Path(__file__).read_text(encoding="utf-8")
     both = {"job_list_200", "job_get_failed_200", "job_details_200", "error_404_job_not_found"}
     for path in SAMPLES.glob("*.json"):
