@@ -17,7 +17,7 @@ from backupkit.assessment.result import Verdict
 from backupkit.errors import OutputError
 from backupkit.policy import Member
 from backupkit.reports.mail import compose, subject
-from tests.report.conftest import END, nights, poll, schedule
+from tests.builders import END, nights, poll, schedule
 
 Judge = Callable[..., Assessment]
 EVIL = "<script>alert(1)</script>\r\nBcc: all@example.com"
@@ -71,7 +71,7 @@ class TestBody:
             assert "vc-silent" in form
             assert "Enable its schedule" in form
             assert "vc-gone" in form
-            assert "Compare its certificate" in form
+            assert "Compare the certificate" in form
             assert "data up to 2026-11-09 00:00 UTC" in form
         assert "&" not in text
         assert "No space left" in part(message, "html")

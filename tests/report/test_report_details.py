@@ -17,7 +17,7 @@ from backupkit.reports.page import page
 from backupkit.reports.sizes import sizes_of
 from backupkit.reports.summary import links_of, summarize
 from backupkit.tables import ANOMALIES, CHANGES, LINT
-from tests.report.conftest import END, job, nights, poll, schedule
+from tests.builders import END, job, nights, poll, schedule
 
 Judge = Callable[..., Assessment]
 MINUTE = pd.Timedelta(minutes=1)
