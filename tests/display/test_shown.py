@@ -86,7 +86,7 @@ class TestSnapshot:
         assert " failed, 1 running. " in shown
         assert "1 appliance could not be read completely" in shown
         assert "vc-tyo-03unreachable127.0.0.1" in shown
-        assert "whether the appliance is up." in shown
+        assert "whether the appliance is on." in shown
 
     def test_hostile_errors(self) -> None:
         """Errors are escaped and limited; an empty snapshot has its own text."""

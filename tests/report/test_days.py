@@ -11,7 +11,7 @@ from backupkit.policy import Member
 from backupkit.reports import days
 from backupkit.reports.facts import Matrix, MatrixRow
 from backupkit.reports.summary import links_of
-from tests.report.conftest import nights, poll, schedule
+from tests.builders import nights, poll, schedule
 
 Judge = Callable[..., Assessment]
 

@@ -17,7 +17,7 @@ from backupkit.assessment.result import Verdict
 from backupkit.errors import OutputError
 from backupkit.policy import Member
 from backupkit.reports.mail import compose, subject
-from tests.report.conftest import END, nights, poll, schedule
+from tests.builders import END, nights, poll, schedule
 
 Judge = Callable[..., Assessment]
 EVIL = "<script>alert(1)</script>\r\nBcc: all@example.com"

@@ -11,7 +11,8 @@ from backupkit.assessment import Assessment
 from backupkit.errors import OutputError
 from backupkit.policy import Member
 from backupkit.reports.monitoring import openmetrics, write_openmetrics
-from tests.report.conftest import Judge, nights, poll, schedule
+from tests.builders import nights, poll, schedule
+from tests.report.conftest import Judge
 
 EVIL = 'x"} 1\n# EOF\\ \x00<script>'
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]

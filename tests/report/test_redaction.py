@@ -27,7 +27,7 @@ from backupkit.reports.monitoring import openmetrics
 from backupkit.reports.redaction import NOT_SENSITIVE, redact
 from backupkit.tables import CLUSTERS, JOBS, POLLS, SCHEDULES
 from backupkit.tables.contract import MESSAGES, TEXT, TEXTS
-from tests.report.conftest import END, START, frame, job, nights, poll, schedule
+from tests.builders import END, START, frame, job, nights, poll, schedule
 
 SECRET = b"a secret of the tests"
 LOCATION = "sftp://archivar:geheim@nas-tresor.example.net/Kundenakte"

@@ -14,7 +14,7 @@ from backupkit.reports.facts import Details, Load, Sizes
 from backupkit.reports.page import page
 from backupkit.reports.summary import changes_of, links_of, summarize
 from backupkit.tables import ANOMALIES, CHANGES, LINT
-from tests.report.conftest import END, job, nights, poll, schedule
+from tests.builders import END, job, nights, poll, schedule
 
 Judge = Callable[..., Assessment]
 MINUTE = pd.Timedelta(minutes=1)
