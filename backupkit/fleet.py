@@ -16,7 +16,7 @@ import msgspec
 
 from backupkit.display import container, table
 from backupkit.errors import CredentialError, SettingsError
-from backupkit.settings import convert, read_toml, time_zone
+from backupkit.settings import SettingsFile, convert, read_toml, time_zone
 
 __all__ = ["Appliance", "Fleet", "PasswordEntry", "PasswordSource", "convert_table"]
 
@@ -330,13 +330,14 @@ class Fleet:
             seen.add(appliance.name)
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path | SettingsFile) -> Self:
         """Read fleet.toml.
 
         Parameters
         ----------
-        path : str or Path
-            TOML file. Paths in it are relative to its folder.
+        path : str, Path or SettingsFile
+            TOML file, or one parsed by `backupkit.settings.read_toml`. Paths in it are relative to
+            its folder.
 
         Returns
         -------
@@ -348,22 +349,19 @@ class Fleet:
         SettingsError
             If the file is missing or an entry is wrong; the message names file, table and key.
         """
-        document = read_toml(path)
-        if unknown := sorted(set(document) - set(_TABLES)):
+        file = read_toml(path)
+        if unknown := sorted(set(file.tables) - set(_TABLES)):
             raise SettingsError(
                 f'{path}: unknown table "{unknown[0]}"; fleet.toml has [defaults], [policy], '
                 "[mail], [history] and one [[appliance]] for each appliance."
             )
-        defaults, entries = document.get("defaults", {}), document.get("appliance", [])
-        if not isinstance(defaults, dict):
-            raise SettingsError(f"{path}: defaults must be a table: [defaults]")
+        defaults, entries = file.table("defaults"), file.tables.get("appliance", [])
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise SettingsError(f"{path}: appliance must be a list of tables: [[appliance]]")
         convert_table(defaults, _Defaults, where=f"{path}, [defaults]")
-        folder = Path(path).parent
         return cls(
             (
-                _appliance(defaults, entry, path=path, number=number, folder=folder)
+                _appliance(defaults, entry, file=file, number=number)
                 for number, entry in enumerate(entries, start=1)
             ),
             source=str(path),
@@ -445,16 +443,12 @@ def convert_table(
 
 
 def _appliance(
-    defaults: Mapping[str, Any],
-    entry: Mapping[str, Any],
-    *,
-    path: str | Path,
-    number: int,
-    folder: Path,
+    defaults: Mapping[str, Any], entry: Mapping[str, Any], *, file: SettingsFile, number: int
 ) -> Appliance:
     """Build an appliance from its table and the defaults."""
     name = entry.get("name")
-    where = f"{path}, [[appliance]] {number}" + (f' ("{name}")' if isinstance(name, str) else "")
+    folder = file.path.parent
+    where = f"{file}, [[appliance]] {number}" + (f' ("{name}")' if isinstance(name, str) else "")
     parsed = convert_table({**defaults, **entry}, _Entry, where=where)
     fields = msgspec.structs.asdict(parsed)
     fields["password"] = parsed.password.source(where=where, folder=folder)
@@ -465,4 +459,4 @@ def _appliance(
     try:
         return Appliance(**fields)
     except SettingsError as error:
-        raise SettingsError(f"{path}: {error}") from error
+        raise SettingsError(f"{file}: {error}") from error

@@ -15,7 +15,7 @@ import msgspec
 
 from backupkit.errors import MailError, SettingsError, one_line
 from backupkit.fleet import PasswordEntry, PasswordSource, convert_table
-from backupkit.settings import read_toml
+from backupkit.settings import SettingsFile, read_toml
 
 __all__ = ["MailServer", "Security", "check_address"]
 
@@ -125,7 +125,7 @@ class MailServer:
                 check_address(address, where=key)
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path | SettingsFile) -> Self:
         """Read ``[mail]`` of fleet.toml.
 
         Parameters
@@ -144,14 +144,14 @@ class MailServer:
             If the table is missing or an entry is wrong; the message names file, table and key.
         """
         where = f"{path}, [mail]"
-        table = read_toml(path).get("mail")
-        if not isinstance(table, dict):
+        file = read_toml(path)
+        if "mail" not in file.tables:
             raise SettingsError(
                 f"{path}: there is no table [mail], which says who takes the mail. Write one with "
                 f"at least {_EXAMPLES['host']} and {_EXAMPLES['sender']}"
             )
-        entry = convert_table(table, _Entry, where=where, examples=_EXAMPLES)
-        folder = Path(path).parent
+        entry = convert_table(file.table("mail"), _Entry, where=where, examples=_EXAMPLES)
+        folder = file.path.parent
         bundle = None if entry.ca_bundle is None else folder / entry.ca_bundle
         if bundle is not None and not bundle.is_file():
             raise SettingsError(f'{where}: ca_bundle: no such file "{bundle}".')

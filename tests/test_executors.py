@@ -21,7 +21,7 @@ from distributed import Client, LocalCluster
 from pandas.testing import assert_frame_equal
 
 from backupkit import Limits, PasswordSource, Snapshot, collect
-from backupkit.collection import collection
+from backupkit.collection import collector
 from backupkit.collection.local_state import NO_STATE
 from backupkit.errors import BackupkitWarning, CredentialError
 from backupkit.simulator import Fault, Scenario
@@ -245,8 +245,8 @@ class TestWorkersDie:
         assert set(errors.values()) == {None}
         assert len(snapshot.jobs) == 80
         assert snapshot.errors["detail"].to_list() == [
-            "The worker that was to ask vc-0002 failed: ValueError. Look at its log.",
-            "The worker that was to ask vc-0004 failed: FileNotFoundError. Look at its log.",
+            "The worker that polled vc-0002 failed: ValueError. Check the log of the worker.",
+            "The worker that polled vc-0004 failed: FileNotFoundError. Check the log of the worker.",
         ]
 
     def test_process_dies(self, steady: Simulated) -> None:
@@ -307,9 +307,9 @@ class TestOutOfTime:
 
     def test_worker_hangs(self, steady: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
         """A worker that never comes back is waited for until the round is over, and a little."""
-        monkeypatch.setattr(collection, "SHUTDOWN_TIMEOUT", 0.1)
+        monkeypatch.setattr(collector, "SHUTDOWN_TIMEOUT", 0.1)
         free = threading.Event()
-        limits = Limits(round=3)
+        limits = Limits(deadline=3)
         with ThreadPoolExecutor(3) as threads:
             executor = Instead(threads, vc_0002=free.wait)
             snapshot = collect(steady.fleet, executor=executor, limits=limits, clock=epoch)
@@ -319,8 +319,8 @@ class TestOutOfTime:
             {
                 "appliance": "vc-0002",
                 "error": "deadline",
-                "detail": "vc-0002 was not read within the 3 s of the round, and its worker did "
-                "not answer either.",
+                "detail": "vc-0002 was not read within the deadline of 3 s, and its worker did "
+                "not respond.",
             }
         ]
         assert snapshot.polls["ok"].sum() == 5
@@ -330,11 +330,11 @@ class TestOutOfTime:
         self, steady: Simulated, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """When time is up, visits under way and visits to come end at once, and log out."""
-        monkeypatch.setattr(collection, "SHUTDOWN_TIMEOUT", 300)  # nobody needs it
+        monkeypatch.setattr(collector, "SHUTDOWN_TIMEOUT", 300)  # nobody needs it
         steady.appliances.set_faults(
             [Fault("silence", appliance=f"vc-000{number}", route="details") for number in (3, 4)]
         )
-        limits = Limits(round=3, read=300, answer=300, at_once=2)
+        limits = Limits(deadline=3, read=300, answer=300, concurrency=2)
         try:
             snapshot = collect(steady.fleet, limits=limits, clock=epoch)
         finally:

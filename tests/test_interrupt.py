@@ -24,7 +24,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import backupkit as bk
-from backupkit.collection import collection
+from backupkit.collection import collector
 from backupkit.collection.local_state import LOCAL_STATES
 from backupkit.errors import BackupkitWarning
 from backupkit.simulator import Fault, Scenario
@@ -116,16 +116,24 @@ class TestCommand:
         silent = [f"vc-{number:04d}" for number in range(5, 13)]
         steady.appliances.set_faults([Fault("silence", 1, name, "details") for name in silent])
         place = tmp_path / "history.db"
-        argv = [*COLLECT, "--fleet", str(steady.path), "--history", str(place), "--at-once", "3"]
+        argv = [
+            *COLLECT,
+            "--fleet",
+            str(steady.path),
+            "--history",
+            str(place),
+            "--concurrency",
+            "3",
+        ]
         with started(argv) as process:
             wait_until(lambda: asked(steady, "DELETE session").total() == 4)
             wait_until(lambda: (asked(steady, "GET details") & Counter(silent)).total() == 3)
             process.send_signal(word)
             _, err = process.communicate(timeout=30)  # it would be silent for 60
         assert process.returncode == 130
-        assert "The round was stopped: 4 of 12 appliances were read by then.\n" in err
+        assert "The collection was stopped: 4 of 12 appliances were read by then.\n" in err
         assert "Read 4 of 7 appliances: 80 jobs listed, 80 new, in " in err
-        assert "vc-0005: The round was stopped before the job details" in err
+        assert "vc-0005: The collection was stopped before the job details" in err
         assert steady.appliances.open_sessions == 0
         history = bk.History(place, create=False)
         assert len(history.jobs()) == 80
@@ -148,9 +156,9 @@ class TestCommand:
             assert running.appliances.open_sessions == 0
             assert asked(running, "DELETE session").total() == 3
         assert process.returncode == 130
-        assert "The round was stopped: 0 of 3 appliances were read by then.\n" in err
+        assert "The collection was stopped: 0 of 3 appliances were read by then.\n" in err
         told = json.loads(out)
-        assert (told["read"], told["asked"], told["stopped"]) == (0, 3, True)
+        assert (told["read"], told["polled"], told["stopped"]) == (0, 3, True)
         assert {poll["ok"] for poll in told["polls"]} == {None}
         assert bk.History(place).jobs().empty
 
@@ -192,9 +200,9 @@ class TestHere:
     def test_done_begun_and_neither(self, still: Simulated) -> None:
         """Visits done are good, one begun is neither good nor failed, the others have no row."""
         still.appliances.set_faults([Fault("silence", 1, "vc-0003", "details")])
-        limits = bk.Limits(at_once=1, read=300)
+        limits = bk.Limits(concurrency=1, read=300)
         with (
-            pytest.warns(BackupkitWarning, match="The round was stopped: 2 of 12 appliances were"),
+            pytest.warns(BackupkitWarning, match="The collection was stopped: 2 of 12 appliances were"),
             ctrl_c(lambda: asked(still, "GET details")["vc-0003"] == 1),
         ):
             snapshot = bk.collect(still.fleet, limits=limits, clock=epoch)
@@ -215,13 +223,13 @@ class TestHere:
         before = bk.evaluate(history, policy, now=now, last="1d")
         still.appliances.set_faults([Fault("silence", 1, "vc-0001", "list")])
         with (
-            pytest.warns(BackupkitWarning, match="The round was stopped: 0 of 12 appliances were"),
+            pytest.warns(BackupkitWarning, match="The collection was stopped: 0 of 12 appliances were"),
             ctrl_c(lambda: asked(still, "GET job")["vc-0001"] == 1),
         ):
             stopped = bk.collect(
                 still.fleet,
                 known=history,
-                limits=bk.Limits(at_once=1, read=300),
+                limits=bk.Limits(concurrency=1, read=300),
                 clock=lambda: EPOCH + timedelta(hours=1),
             )
         assert history.append(stopped).polls == 1
@@ -247,7 +255,7 @@ class TestHere:
 
         mute = replace(still.fleet["vc-0001"], host=listener(say_nothing))
         with (
-            pytest.warns(BackupkitWarning, match="The round was stopped: 0 of 1 appliances were"),
+            pytest.warns(BackupkitWarning, match="The collection was stopped: 0 of 1 appliances were"),
             ctrl_c(taken.is_set),
         ):
             snapshot = bk.collect([mute], limits=bk.Limits(connect=300))
@@ -258,7 +266,7 @@ class TestHere:
         press = partial(signal.default_int_handler, signal.SIGINT, None)
         with (
             Interrupted(press, instead=False) as threads,
-            pytest.warns(BackupkitWarning, match="The round was stopped"),
+            pytest.warns(BackupkitWarning, match="The collection was stopped"),
         ):
             snapshot = bk.collect(still.fleet, executor=threads, clock=epoch)
         assert snapshot.stopped
@@ -267,7 +275,7 @@ class TestHere:
 
     def test_twice(self, still: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
         """Who presses again does not want to wait for good-byes, and loses nothing."""
-        monkeypatch.setattr(collection, "SHUTDOWN_TIMEOUT", 300)
+        monkeypatch.setattr(collector, "SHUTDOWN_TIMEOUT", 300)
         free = threading.Event()
         with Interrupted(free.wait, instead=True) as threads, ExitStack() as stack:
             stack.callback(free.set)  # whatever happens

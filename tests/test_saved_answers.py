@@ -727,7 +727,7 @@ class TestCommand:
         assert code == 3
         assert "0 observations, 2 polls" in out
         assert err.startswith(
-            "1 of 1 appliances read whole, asked for from 2026-01-04T12:00:00Z to "
+            "1 of 1 appliances read completely, from 2026-01-04T12:00:00Z to "
             "2026-01-05T12:00:00Z.\n  vc-2/00.json: The answer is HTML and not JSON"
         )
         assert err.endswith("\n  and 10 more\n")

@@ -57,7 +57,7 @@ class ApplianceClient:
     flavour : Flavour, optional
         Flavour to try first at login; default: the newer one.
     deadline : float, optional
-        Deadline, by the monotonic clock [s]; default: `limits.round` from now.
+        Deadline, by the monotonic clock [s]; default: `limits.deadline` from now.
     stop : Event, optional
         Ends the work once set; the logout is still sent.
     clock : callable, optional
@@ -90,7 +90,7 @@ class ApplianceClient:
         self.clock_skew: timedelta | None = None
         self._limits = limits or Limits()
         self._preferred_flavour = flavour or Flavour.API
-        self._deadline = time.monotonic() + self._limits.round if deadline is None else deadline
+        self._deadline = time.monotonic() + self._limits.deadline if deadline is None else deadline
         self._stop = stop or threading.Event()
         self._now = clock or (lambda: datetime.now(UTC))
         self._password = password
@@ -99,7 +99,7 @@ class ApplianceClient:
         self._renewed = False
         self._last_date_header: str | None = None
         self._retries = Retries(self._limits)
-        self._request_semaphore = _request_semaphore(self._limits.at_once)
+        self._request_semaphore = _request_semaphore(self._limits.concurrency)
         self._lock = threading.Lock()
         self._renewal_lock = threading.Lock()  # not `_lock`, which each request takes, too
         self._transport = Transport(appliance, self._limits)
@@ -325,11 +325,11 @@ class ApplianceClient:
     def _check_time(self, request: protocol.Request) -> None:
         """Raise if the collection was stopped, or the deadline has passed."""
         if self._stop.is_set():
-            raise StoppedError(f"The round was stopped before {request.what} was read.")
+            raise StoppedError(f"The collection was stopped before {request.what} was read.")
         if self._time_left <= 0:
             raise DeadlineError(
-                f"The round's time was up before {request.what} of {self.appliance.host} was read. "
-                "Give the round more time, or ask fewer appliances in it."
+                f"The deadline passed before {request.what} of {self.appliance.host} was read. "
+                "Raise it, or collect from fewer appliances at a time."
             )
 
     def _exchange(self, request: protocol.Request) -> bytes:
@@ -389,6 +389,6 @@ class ApplianceClient:
 
 
 @functools.lru_cache(maxsize=8)
-def _request_semaphore(at_once: int) -> threading.BoundedSemaphore:
+def _request_semaphore(concurrency: int) -> threading.BoundedSemaphore:
     """Return the semaphore that limits concurrent requests of this process."""
-    return threading.BoundedSemaphore(at_once)
+    return threading.BoundedSemaphore(concurrency)

@@ -28,7 +28,7 @@ from typing import Final
 
 from backupkit import wire
 from backupkit.client import Limits
-from backupkit.collection.fleet_collection import StateSource
+from backupkit.collection.collector import StateSource
 from backupkit.collection.poll import PollResult
 from backupkit.collection.saved_files import (
     EXAMPLE,

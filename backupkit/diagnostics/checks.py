@@ -81,7 +81,7 @@ def doctor(
     limits = limits or Limits()
     now = clock or (lambda: datetime.now(UTC))
     typed = _prompt_for_passwords(appliances)
-    stop, deadline = threading.Event(), monotonic() + limits.round
+    stop, deadline = threading.Event(), monotonic() + limits.deadline
     with (
         ThreadPoolExecutor(max_workers=max(1, min(workers, len(appliances)))) as pool,
         _stop_on_error(pool, stop),

@@ -8,7 +8,7 @@ import msgspec
 
 from backupkit.errors import SettingsError
 from backupkit.history.history import KEEP_POLLS
-from backupkit.settings import convert, parse_duration, read_toml
+from backupkit.settings import SettingsFile, convert, parse_duration, read_toml
 
 __all__ = ["load_keep_polls"]
 
@@ -23,12 +23,12 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     keep_polls: str | None = None
 
 
-def load_keep_polls(path: str | Path) -> timedelta | None:
+def load_keep_polls(path: str | Path | SettingsFile) -> timedelta | None:
     """Read from fleet.toml for how long all polls are kept.
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or SettingsFile
         The file; without a table [history] it is 90 days.
 
     Returns
@@ -42,10 +42,7 @@ def load_keep_polls(path: str | Path) -> timedelta | None:
         If an entry is wrong; the message names file, table and key.
     """
     where = f"{path}, [history]"
-    table = read_toml(path).get("history", {})
-    if not isinstance(table, dict):
-        raise SettingsError(f"{path}: history must be a table: [history]")
-    entry = convert(table, _Entry, where=where, examples=_EXAMPLES)
+    entry = convert(read_toml(path).table("history"), _Entry, where=where, examples=_EXAMPLES)
     if entry.keep_polls is None:
         return KEEP_POLLS
     text = entry.keep_polls.strip().lower()

@@ -12,7 +12,7 @@ from backupkit.policy.checks import EXAMPLES
 from backupkit.policy.policy import Policy
 from backupkit.policy.scope import Exclusion, Member
 from backupkit.policy.times import moment_of
-from backupkit.settings import convert, read_toml
+from backupkit.settings import SettingsFile, convert, read_toml
 
 __all__ = ["load_policy"]
 
@@ -63,14 +63,14 @@ class _NamedPolicy(_Parameters, forbid_unknown_fields=True, frozen=True, kw_only
     groups: tuple[str, ...] = ()
 
 
-def load_policy(kind: type[P], path: str | Path) -> P:
+def load_policy(kind: type[P], path: str | Path | SettingsFile) -> P:
     """Read the policy and its members from fleet.toml; see `Policy.load`.
 
     Parameters
     ----------
     kind : type
         The class to build.
-    path : str or Path
+    path : str, Path or SettingsFile
         The file.
 
     Returns
@@ -83,10 +83,9 @@ def load_policy(kind: type[P], path: str | Path) -> P:
     SettingsError
         If the file is missing or an entry is wrong; the message names file, table and key.
     """
-    fleet = Fleet.load(path)
-    table = read_toml(path).get("policy", {})
-    if not isinstance(table, dict):
-        raise SettingsError(f"{path}: policy must be a table: [policy]")
+    file = read_toml(path)
+    fleet = Fleet.load(file)
+    table = file.table("policy")
     exclusions = [
         Exclusion.parse(entry, where=f"{path}, [[policy.exclude]]")
         for entry in _array_of_tables(table, "exclude", where=f"{path}, [policy]")

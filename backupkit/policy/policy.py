@@ -24,6 +24,7 @@ from backupkit.policy.render import html_of
 from backupkit.policy.resolve import exclusion_frame, plans_of, rules_of
 from backupkit.policy.scope import Exclusion, Member
 from backupkit.policy.times import Plan, Window, moment_of
+from backupkit.settings import SettingsFile
 
 __all__ = ["Anchor", "Policy", "UnknownMode"]
 
@@ -188,13 +189,14 @@ class Policy:
         return self.rpo + self.grace
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path | SettingsFile) -> Self:
         """Read ``[policy]``, ``[policy.NAME]`` and the appliances of fleet.toml.
 
         Parameters
         ----------
-        path : str or Path
-            The file. Disabled appliances are left out.
+        path : str, Path or SettingsFile
+            The file, or one parsed by `backupkit.settings.read_toml`. Disabled appliances are left
+            out.
 
         Returns
         -------

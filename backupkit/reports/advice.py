@@ -24,8 +24,8 @@ _BY_ERROR: Mapping[str, str] = MappingProxyType(
         " does not know the backup API.",
         "busy": "Collect again in a few minutes; if it stays so, look for sessions left open.",
         "server": "Look at its services and logs: its API failed by itself.",
-        "deadline": "Give the round more time (--deadline), or look why it answers slowly.",
-        "stopped": "Collect again: the round was stopped before its turn was over.",
+        "deadline": "Raise --deadline, or find out why the appliance responds slowly.",
+        "stopped": "Collect again: the collection was stopped before this appliance was read.",
         "worker": "Look at the log of the worker that was to ask it, and collect again.",
         "payload": "See whether a proxy or a log-in page answers in its place: the answer was not"
         " the API's.",
