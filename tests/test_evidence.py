@@ -21,7 +21,7 @@ from backupkit.assessment.merge import merge_assessments
 from backupkit.assessment.partial import assess_appliances
 from backupkit.errors import TableError
 from backupkit.policy import Exclusion, Member, Policy
-from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, HistoryView, evidence
+from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, HistoryView, constants
 
 EXAMPLES = 20
 APPLIANCES = 25
@@ -418,8 +418,8 @@ class TestRestricted:
 
     def test_margin(self) -> None:
         """No job of an expected run that is judged can lie before the margin."""
-        least = DAY + evidence.LATEST_START + evidence.EARLIEST_START
-        assert least + DAY <= evidence.SLOT_MARGIN  # and a zone may skip a day
+        least = DAY + constants.LATEST_START + constants.EARLIEST_START
+        assert least + DAY <= constants.SLOT_MARGIN  # and a zone may skip a day
 
 
 class TestTold:

@@ -245,8 +245,8 @@ class TestWorkersDie:
         assert set(errors.values()) == {None}
         assert len(snapshot.jobs) == 80
         assert snapshot.errors["detail"].to_list() == [
-            "The worker that polled vc-0002 failed: ValueError. Check the log of the worker.",
-            "The worker that polled vc-0004 failed: FileNotFoundError. Check the log of the worker.",
+            f"The worker that polled {name} failed: {error}. Check the log of the worker."
+            for name, error in (("vc-0002", "ValueError"), ("vc-0004", "FileNotFoundError"))
         ]
 
     def test_process_dies(self, steady: Simulated) -> None:

@@ -202,7 +202,7 @@ class TestHere:
         still.appliances.set_faults([Fault("silence", 1, "vc-0003", "details")])
         limits = bk.Limits(concurrency=1, read=300)
         with (
-            pytest.warns(BackupkitWarning, match="The collection was stopped: 2 of 12 appliances were"),
+            pytest.warns(BackupkitWarning, match="The collection was stopped: 2 of 12 appl"),
             ctrl_c(lambda: asked(still, "GET details")["vc-0003"] == 1),
         ):
             snapshot = bk.collect(still.fleet, limits=limits, clock=epoch)
@@ -223,7 +223,7 @@ class TestHere:
         before = bk.evaluate(history, policy, now=now, last="1d")
         still.appliances.set_faults([Fault("silence", 1, "vc-0001", "list")])
         with (
-            pytest.warns(BackupkitWarning, match="The collection was stopped: 0 of 12 appliances were"),
+            pytest.warns(BackupkitWarning, match="The collection was stopped: 0 of 12 appl"),
             ctrl_c(lambda: asked(still, "GET job")["vc-0001"] == 1),
         ):
             stopped = bk.collect(
@@ -255,7 +255,7 @@ class TestHere:
 
         mute = replace(still.fleet["vc-0001"], host=listener(say_nothing))
         with (
-            pytest.warns(BackupkitWarning, match="The collection was stopped: 0 of 1 appliances were"),
+            pytest.warns(BackupkitWarning, match="The collection was stopped: 0 of 1 appl"),
             ctrl_c(taken.is_set),
         ):
             snapshot = bk.collect([mute], limits=bk.Limits(connect=300))

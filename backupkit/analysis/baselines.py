@@ -22,8 +22,8 @@ from backupkit.analysis.coverage import job_times
 from backupkit.analysis.target_load import sums_of
 from backupkit.analysis.totals import totals_of
 from backupkit.tables import ANOMALIES, BASELINES, POLLS
+from backupkit.tables.constants import BASELINE_RUNS, GROWTH_SIZES
 from backupkit.tables.estimates import MIN_STALL, STALL_SHARE
-from backupkit.tables.evidence import BASELINE_RUNS, GROWTH_SIZES
 
 __all__ = ["AnomalyLimits", "anomalies", "baselines", "retained"]
 

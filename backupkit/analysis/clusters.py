@@ -11,7 +11,7 @@ from backupkit.analysis.arrays import instant, sort_order, times_of, to_codes, u
 from backupkit.analysis.coverage import job_times
 from backupkit.analysis.target_load import target_of
 from backupkit.tables import CLUSTERS, FAILURE_COUNTS
-from backupkit.tables.evidence import DUPLICATE_JOBS
+from backupkit.tables.constants import DUPLICATE_JOBS
 
 __all__ = ["clusters", "duplicate_appliances", "failure_counts", "recent_jobs"]
 

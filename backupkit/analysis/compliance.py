@@ -5,12 +5,18 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from backupkit.tables import GROUPS, METRICS
+from backupkit.tables import (
+    COMPLETED_SLOTS,
+    GROUPS,
+    IN_SCOPE_STATES,
+    METRICS,
+    MISSED_SLOTS,
+    OBSERVED_STATES,
+    ON_TIME_SLOTS,
+)
 
 __all__ = ["coverage_ratio", "fleet_metrics", "group_metrics", "ratio", "ratios"]
 
-_GOOD_SLOTS: Final = ("slots_met", "slots_rescued", "slots_late")
-_MISSED_SLOTS: Final = ("slots_missed_failed", "slots_missed_norun", "slots_missed_overrun")
 _HOUR: Final = 3_600  # seconds
 _UNITS: Final = {
     "appliances_strict": "appliances",
@@ -85,15 +91,15 @@ def ratios(facts: pd.DataFrame) -> pd.DataFrame:
     .. [1] docs/sla.md, section 4, numbers 2, 5 and 6.
     """
     compliant, observed, in_scope = _times(facts)
-    good, resolved, counted = _slots(facts)
+    completed, on_time, resolved, counted = _slots(facts)
     return pd.DataFrame(
         {
             "rpo_strict": ratio(compliant, in_scope),
             "rpo_observed": ratio(compliant, observed),
-            "slot_strict": ratio(good, counted),
-            "slot_observed": ratio(good, resolved),
-            "on_time_strict": ratio(facts["slots_met"] + facts["slots_rescued"], counted),
-            "on_time_observed": ratio(facts["slots_met"] + facts["slots_rescued"], resolved),
+            "slot_strict": ratio(completed, counted),
+            "slot_observed": ratio(completed, resolved),
+            "on_time_strict": ratio(on_time, counted),
+            "on_time_observed": ratio(on_time, resolved),
         }
     )
 
@@ -199,12 +205,11 @@ def _to_long(sums: pd.DataFrame) -> pd.DataFrame:
 def _contributions(facts: pd.DataFrame) -> pd.DataFrame:
     """Return each appliance's part of the numerator and denominator of each figure."""
     state = facts["state"]
-    compliant, is_observed = state.eq("compliant"), state.isin(["compliant", "breach"])
+    compliant, is_observed = state.eq("compliant"), state.isin(OBSERVED_STATES)
     in_scope = is_observed | state.eq("unknown")
     hours, observed, scope = _times(facts)
-    good, resolved, counted = _slots(facts)
-    on_time = facts["slots_met"] + facts["slots_rescued"]
-    missed = facts[list(_MISSED_SLOTS)].sum(axis=1)
+    completed, on_time, resolved, counted = _slots(facts)
+    missed = resolved - completed
     attempts, firsts, window, duration = (
         (facts[f"{prefix}_ok"], facts[total])
         for prefix, total in (
@@ -227,9 +232,9 @@ def _contributions(facts: pd.DataFrame) -> pd.DataFrame:
         "rpo_strict_macro": _macro(facts["rpo_strict"]),
         "rpo_observed_micro": (hours, observed),
         "rpo_observed_macro": _macro(facts["rpo_observed"]),
-        "slot_strict_micro": (good, counted),
+        "slot_strict_micro": (completed, counted),
         "slot_strict_macro": _macro(facts["slot_strict"]),
-        "slot_observed_micro": (good, resolved),
+        "slot_observed_micro": (completed, resolved),
         "slot_observed_macro": _macro(facts["slot_observed"]),
         "on_time_strict_micro": (on_time, counted),
         "on_time_strict_macro": _macro(facts["on_time_strict"]),
@@ -266,13 +271,16 @@ def _macro(share: pd.Series) -> tuple[pd.Series, pd.Series]:
 def _times(facts: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:
     """Return compliant, observed and in-scope time [h]."""
     compliant, breach, unknown = (
-        facts[name].dt.total_seconds() / _HOUR for name in ("compliant", "breach", "unknown")
+        facts[name].dt.total_seconds() / _HOUR for name in IN_SCOPE_STATES
     )
     return compliant, compliant + breach, compliant + breach + unknown
 
 
-def _slots(facts: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:
-    """Count the good slots, the resolved ones, and the resolved or unknown ones."""
-    good = facts[list(_GOOD_SLOTS)].sum(axis=1)
-    resolved = good + facts[list(_MISSED_SLOTS)].sum(axis=1)
-    return good, resolved, resolved + facts["slots_unknown"]
+def _slots(facts: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series, pd.Series]:
+    """Count the completed, on-time and resolved slots, and the resolved or unknown ones."""
+    completed, on_time, missed = (
+        facts[[f"slots_{state}" for state in states]].sum(axis=1)
+        for states in (COMPLETED_SLOTS, ON_TIME_SLOTS, MISSED_SLOTS)
+    )
+    resolved = completed + missed
+    return completed, on_time, resolved, resolved + facts["slots_unknown"]

@@ -19,7 +19,7 @@ from backupkit.analysis.arrays import (
     to_codes,
     utc,
 )
-from backupkit.tables.evidence import CADENCE_FLOOR, CADENCE_GAPS, TOLERATED_SKEW
+from backupkit.tables.constants import CADENCE_FLOOR, CADENCE_GAPS, TERMINAL, TOLERATED_SKEW
 
 __all__ = [
     "cadence_polls",
@@ -32,7 +32,6 @@ __all__ = [
     "skew_corrections",
 ]
 
-_FINISHED: Final = ("success", "failure")
 _DEFAULT_CADENCE: Final = timedelta(hours=24)
 
 
@@ -74,7 +73,7 @@ def deduplicate_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
 
 def _newest_records(jobs: pd.DataFrame) -> pd.DataFrame:
     """Return the record of each job that takes precedence."""
-    ranked = jobs.assign(_finished=jobs["outcome"].isin(_FINISHED)).sort_values(
+    ranked = jobs.assign(_finished=jobs["outcome"].isin(TERMINAL)).sort_values(
         ["appliance", "job_id", "_finished", "last_seen_at", "end_time", "state"],
         kind="stable",
         na_position="first",
@@ -103,7 +102,7 @@ def job_times(jobs: pd.DataFrame) -> tuple[Times, Times]:
     without an end ended when it was last seen.
     """
     start, end = times_of(jobs["start_time"]), times_of(jobs["end_time"])
-    finished = to_codes(jobs["outcome"], pd.Index(_FINISHED)) >= 0
+    finished = to_codes(jobs["outcome"], pd.Index(TERMINAL)) >= 0
     ended = np.where(np.isnat(end), times_of(jobs["last_seen_at"]), end)
     return start, np.where(finished, np.fmax(ended, np.where(np.isnat(ended), NAT, start)), NAT)
 

@@ -23,7 +23,7 @@ from backupkit.analysis.coverage import (
 from backupkit.analysis.schedules import current_schedules
 from backupkit.analysis.totals import totals_of
 from backupkit.tables import HistoryView
-from backupkit.tables.evidence import (
+from backupkit.tables.constants import (
     BASELINE_RUNS,
     DUPLICATE_JOBS,
     GROWTH_SIZES,

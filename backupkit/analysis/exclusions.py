@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from backupkit.analysis.arrays import Codes, Spans, Times, asof_index, times_of, to_codes
+from backupkit.tables import OBSERVED_STATES
 
 __all__ = ["NO_EXCLUSIONS", "Exclusions", "observed_time"]
 
@@ -103,7 +104,7 @@ def observed_time(
     array of timedelta64
         The observed time of each span.
     """
-    observed = segments["state"].isin(["compliant", "breach", "excluded"]) & ~segments["ruled"]
+    observed = segments["state"].isin([*OBSERVED_STATES, "excluded"]) & ~segments["ruled"]
     starts, ends = times_of(segments["start"]), times_of(segments["end"])
     length = np.where(observed.to_numpy(), ends - starts, _ZERO)
     before = np.concatenate([[_ZERO], np.cumsum(length)])

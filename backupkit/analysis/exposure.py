@@ -24,7 +24,7 @@ from backupkit.analysis.arrays import (
 )
 from backupkit.analysis.coverage import job_times
 from backupkit.analysis.exclusions import NO_EXCLUSIONS, Exclusions
-from backupkit.tables import INTERVALS, STATES
+from backupkit.tables import INTERVALS, OBSERVED_STATES, STATES
 
 __all__ = ["exposure", "exposure_at", "recovery_points", "segments", "state_intervals", "states_at"]
 __all__ += ["time_in_states", "worst_exposure"]
@@ -411,7 +411,7 @@ def worst_exposure(segments: pd.DataFrame, *, appliances: pd.Index) -> pd.Series
     Series of timedelta64
         By appliance; NaT where no recovery point was known.
     """
-    observed = segments[segments["state"].isin(["compliant", "breach"])]
+    observed = segments[segments["state"].isin(OBSERVED_STATES)]
     codes = to_codes(observed["appliance"], appliances)
     age = times_of(observed["end"]) - times_of(observed["point"])
     worst = np.full(len(appliances), NO_SPAN)

@@ -14,7 +14,7 @@ from backupkit.analysis.feasibility import (
 from backupkit.analysis.lint_schedule import VAMI, Finding, Findings, schedule_findings
 from backupkit.analysis.target_load import target_of
 from backupkit.policy.format import format_duration
-from backupkit.tables import LINT
+from backupkit.tables import LINT, TOLERATED_SKEW
 
 __all__ = ["MIN_SIMULTANEOUS_STARTS", "lint"]
 
@@ -23,7 +23,6 @@ MIN_SIMULTANEOUS_STARTS: Final = 10
 
 _WEEK: Final = pd.Timedelta(days=7)
 _MINUTE: Final = pd.Timedelta(minutes=1)
-_MAX_SKEW: Final = pd.Timedelta(minutes=5)
 _HOUR: Final = 60  # minutes
 _RANKS: Final = {"error": 0, "warning": 1, "note": 2}
 
@@ -240,7 +239,7 @@ def _simultaneous_starts(rows: pd.DataFrame, at: pd.Timestamp) -> Findings:
 
 def _clock_skews(skew: pd.Series) -> Findings:
     """Yield the appliances with a large clock skew."""
-    for name, off in skew[skew.abs() > _MAX_SKEW].items():
+    for name, off in skew[skew.abs() > TOLERATED_SKEW].items():
         side = "ahead of" if off > pd.Timedelta(0) else "behind"
         yield Finding(
             str(name),

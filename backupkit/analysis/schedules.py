@@ -22,18 +22,10 @@ from backupkit.analysis.arrays import (
 )
 from backupkit.errors import SettingsError
 from backupkit.settings import time_zone
+from backupkit.tables import WEEKDAYS
 
 __all__ = ["current_schedules", "expected_slots", "schedule_zones", "to_utc"]
 
-_WEEKDAYS: Final = (
-    "MONDAY",
-    "TUESDAY",
-    "WEDNESDAY",
-    "THURSDAY",
-    "FRIDAY",
-    "SATURDAY",
-    "SUNDAY",
-)
 _ZERO: Final = np.timedelta64(0, "us")
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 # a wall time, as schedules are
 _EPOCH_WEEKDAY: Final = 3  # a Thursday
@@ -256,7 +248,7 @@ def _wall_times(
     row = np.repeat(np.arange(len(rows), dtype=np.intp), count)
     day = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + first[row]
     wanted = np.array([_weekdays(days) for days in rows["days"].array], dtype=bool)
-    row_day = wanted.reshape(len(rows), len(_WEEKDAYS))[row, (day + _EPOCH_WEEKDAY) % 7]
+    row_day = wanted.reshape(len(rows), len(WEEKDAYS))[row, (day + _EPOCH_WEEKDAY) % 7]
     row, day = row[row_day], day[row_day]
     minutes = (rows["hour"] * 60 + rows["minute"]).to_numpy("int64")
     local = day.astype("datetime64[D]").astype("datetime64[us]")
@@ -267,7 +259,7 @@ def _wall_times(
 def _weekdays(days: object) -> list[bool]:
     """Return which of Monday to Sunday the schedule includes; no days mean every day."""
     named = {str(day).upper() for day in days} if isinstance(days, (list, np.ndarray)) else set()
-    return [not named or day in named for day in _WEEKDAYS]
+    return [not named or day in named for day in WEEKDAYS]
 
 
 def to_utc(local: Times, zone: pd.Series) -> tuple[Times, Spans]:

@@ -22,12 +22,12 @@ from backupkit.analysis.arrays import (
 )
 from backupkit.analysis.coverage import job_times
 from backupkit.analysis.exclusions import NO_EXCLUSIONS, Exclusions
-from backupkit.tables import SLOT_STATES
-from backupkit.tables.evidence import EARLIEST_START, RECENT
+from backupkit.tables import MISSED_SLOTS, SLOT_STATES, TERMINAL, UNCOUNTED_SLOTS
+from backupkit.tables.constants import EARLIEST_START, RECENT
 
 __all__ = ["infer_types", "judge_slots", "recent_slots", "slot_counts", "slot_parameters"]
 
-_ATTEMPTS: Final = ("success", "failure", "open")
+_ATTEMPTS: Final = (*TERMINAL, "open")
 _SUCCESS, _, _OPEN = range(len(_ATTEMPTS))
 _STATE_PRECEDENCE: Final = (  # the first match counts
     "excluded",
@@ -269,8 +269,8 @@ def recent_slots(
     ----------
     .. [1] docs/sla.md, section 4, number 18.
     """
-    counted = slots[~slots["state"].isin(["pending", "excluded"])]
-    missed = counted["state"].str.startswith("missed")
+    counted = slots[~slots["state"].isin(UNCOUNTED_SLOTS)]
+    missed = counted["state"].isin(MISSED_SLOTS)
     # rounded, as 1 - 0.99 is not quite 0.01
     allowed = (1 - counted["target"]).round(12)
     inside = counted["slot"] >= start
@@ -311,10 +311,10 @@ def slot_counts(slots: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     each = np.bincount(codes * len(SLOT_STATES) + states, minlength=size * len(SLOT_STATES))
     columns = [f"slots_{state}" for state in SLOT_STATES]
     counts = pd.DataFrame(each.reshape(size, len(SLOT_STATES)), index=appliances, columns=columns)
-    first = to_codes(slots["first_outcome"], pd.Index(["failure", "open", "success"]))
-    first[slots["state"].isin(["excluded", "pending"]).to_numpy()] = -1
+    first = to_codes(slots["first_outcome"], pd.Index(_ATTEMPTS))
+    first[slots["state"].isin(UNCOUNTED_SLOTS).to_numpy()] = -1
     counts["first_attempts"] = np.bincount(codes[first >= 0], minlength=size)
-    counts["first_attempts_ok"] = np.bincount(codes[first == 2], minlength=size)  # noqa: PLR2004 # "success"
+    counts["first_attempts_ok"] = np.bincount(codes[first == _SUCCESS], minlength=size)
     return counts.astype("Int64")
 
 

@@ -22,7 +22,7 @@ from backupkit.analysis.arrays import (
 )
 from backupkit.analysis.coverage import job_times
 from backupkit.tables import LOADS
-from backupkit.tables.evidence import LARGEST_SUM
+from backupkit.tables.constants import LARGEST_SUM
 
 __all__ = ["overlapping_jobs", "sums_of", "target_concurrency", "target_of"]
 

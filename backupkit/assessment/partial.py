@@ -12,7 +12,7 @@ from backupkit.assessment.context import EvaluationContext, Period, Revisions
 from backupkit.assessment.states import current_failures, exposure_at_end, without_schedule_api
 from backupkit.policy import Policy
 from backupkit.tables import ASSESSED_JOBS, JOBS, SCHEDULES, SLOTS, HistoryView
-from backupkit.tables.evidence import LATEST_START, RECENT
+from backupkit.tables.constants import LATEST_START, RECENT
 
 __all__ = ["PartialAssessment", "assess_appliances"]
 

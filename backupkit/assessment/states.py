@@ -1,10 +1,9 @@
 """Exposure, current failures and severity order of the appliances at the period's end."""
 
-from typing import Final
-
 import pandas as pd
 
 from backupkit import analysis
+from backupkit.tables import STATES_BY_SEVERITY
 
 __all__ = [
     "by_severity",
@@ -13,8 +12,6 @@ __all__ = [
     "schedule_unknown",
     "without_schedule_api",
 ]
-
-_SEVERITY_ORDER: Final = ("breach", "unknown", "unobserved", "compliant", "excluded")
 
 
 def exposure_at_end(
@@ -58,7 +55,7 @@ def current_failures(
 
 def by_severity(facts: pd.DataFrame) -> pd.Series:
     """Return the row positions by severity, the worst first."""
-    rank = facts["state"].map({state: rank for rank, state in enumerate(_SEVERITY_ORDER)})
+    rank = facts["state"].map({state: rank for rank, state in enumerate(STATES_BY_SEVERITY)})
     age = facts["exposure"].fillna(facts["exposure_at_least"]).fillna(pd.Timedelta(0))
     order = pd.DataFrame({"rank": rank, "age": -age}).reset_index()
     return order.sort_values(["rank", "age", "appliance"], kind="stable").index.to_series()

@@ -1,7 +1,6 @@
 """API checks of an appliance: jobs, schedule, version, clock and time zone."""
 
 from datetime import datetime, timedelta
-from typing import Final
 from zoneinfo import ZoneInfo
 
 from backupkit.diagnostics.findings import CheckContext, Finding, failure, span
@@ -12,14 +11,10 @@ from backupkit.errors import (
     SettingsError,
 )
 from backupkit.settings import time_zone
+from backupkit.tables import TOLERATED_SKEW, WEEKDAYS
 from backupkit.wire import Job, Schedule
 
 __all__ = ["clock", "job_details", "job_list", "schedule", "version", "zone"]
-
-MAX_SKEW: Final = timedelta(minutes=5)
-"""Maximum clock skew without a warning."""
-
-_WEEK: Final = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
 
 
 def job_list(context: CheckContext) -> Finding:
@@ -106,7 +101,7 @@ def _schedule_text(plan: Schedule) -> str:
     days, at = plan.recurrence_info.days, plan.recurrence_info
     when = (
         "daily"
-        if days is None or set(days) >= set(_WEEK)
+        if days is None or set(days) >= set(WEEKDAYS)
         else ", ".join(day[:3].capitalize() for day in days)
     )
     return f"{when} at {at.hour:02}:{at.minute:02}"
@@ -125,7 +120,7 @@ def clock(context: CheckContext) -> Finding:
     if abs(skew) < timedelta(seconds=1):
         return Finding("ok", "as ours")
     summary = f"{span(skew)} {'ahead of' if skew > timedelta(0) else 'behind'} ours"
-    if abs(skew) <= MAX_SKEW:
+    if abs(skew) <= TOLERATED_SKEW:
         return Finding("ok", summary)
     return Finding(
         "warning",

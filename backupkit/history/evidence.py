@@ -26,7 +26,7 @@ from backupkit.history.queries import (
 from backupkit.history.rows import select, to_frame
 from backupkit.history.schema import JOB_SECOND, JOB_TIME, OUTCOME_IDS
 from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, HistoryView
-from backupkit.tables.evidence import (
+from backupkit.tables.constants import (
     BASELINE_RUNS,
     CADENCE_FLOOR,
     CADENCE_GAPS,

@@ -6,7 +6,7 @@ import pandas as pd
 
 from backupkit.history.databases import Connection
 from backupkit.history.schema import OUTCOME_IDS
-from backupkit.tables.evidence import LARGEST_SUM
+from backupkit.tables.constants import LARGEST_SUM
 
 __all__ = ["sums_of", "update_totals"]
 

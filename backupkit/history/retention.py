@@ -13,7 +13,7 @@ from backupkit.history.rows import next_id, select, values_of
 from backupkit.history.scan import Digests, canonical_rows, chunks
 from backupkit.history.schema import CODED, COLUMNS, OUTCOME_IDS, sql_kind
 from backupkit.tables import POLLS
-from backupkit.tables.evidence import CADENCE_FLOOR, CADENCE_GAPS
+from backupkit.tables.constants import CADENCE_FLOOR, CADENCE_GAPS
 
 __all__ = ["forget", "prune", "thin"]
 

@@ -1,11 +1,10 @@
 """Figures of assessed frames, drawn on matplotlib axes without pyplot."""
 
+from backupkit.plots.compliance import compliance, exposure
 from backupkit.plots.durations import durations
-from backupkit.plots.exposure import exposure
-from backupkit.plots.failures import failures
+from backupkit.plots.failures import failures, failures_over_time
 from backupkit.plots.load import load
 from backupkit.plots.matrix import matrix
-from backupkit.plots.over_time import compliance, failures_over_time
 from backupkit.plots.progress import progress
 from backupkit.plots.timeline import timeline
 

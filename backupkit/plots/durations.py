@@ -11,6 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from backupkit.plots import style
+from backupkit.plots.style import Floats
+from backupkit.tables import TERMINAL
 
 __all__ = ["durations"]
 
@@ -25,13 +27,12 @@ _MIN_SPREAD_SHARE: Final = 0.05
 _BASELINE_SIZE: Final = 10
 _MAD_FACTOR: Final = 0.6745
 _LOG_SCALE_RATIO: Final = 30.0
-_FINISHED: Final = ("success", "failure")
 _MARKERS: Final = ("|", "x", "o")
 
 _MAX_DURATION: Final = 2**45 - 1
 """Upper limit of a duration in the packed sort key, more than a year [µs]."""
 
-Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 
 def durations(
@@ -87,7 +88,7 @@ def durations(
     >>> ax.get_ylabel()
     'duration (min)'
     """
-    ended = jobs["outcome"].isin(_FINISHED) & jobs["duration"].notna() & jobs["start_time"].notna()
+    ended = jobs["outcome"].isin(TERMINAL) & jobs["duration"].notna() & jobs["start_time"].notna()
     finished = jobs[ended & (jobs["duration"] >= pd.Timedelta(0))]
     appliance_codes, uniques = pd.factorize(finished["appliance"], sort=True)
     names = [str(name) for name in uniques]
@@ -104,7 +105,7 @@ def durations(
                 ax, finished, appliance_codes, names, minutes, anomalies, limit, active_theme
             )
         elif len(finished) > _MAX_POINTS:
-            _draw_density(ax, style.days(finished["start_time"]).to_numpy(), minutes, active_theme)
+            _draw_density(ax, style.days(finished["start_time"]), minutes, active_theme)
             style.time_axis(ax)
         else:
             _draw_series(ax, finished, appliance_codes, names, minutes, anomalies, active_theme)
@@ -128,7 +129,7 @@ def _draw_series(
     anomalies: pd.DataFrame | None,
     active_theme: style.Theme,
 ) -> None:
-    days = style.days(finished["start_time"]).to_numpy()
+    days = style.days(finished["start_time"])
     failed = finished["outcome"].eq("failure").to_numpy()
     if len(names) == 1:
         _draw_band(ax, minutes[~failed][np.argsort(days[~failed])][-_BASELINE_SIZE:], active_theme)
@@ -141,27 +142,11 @@ def _draw_series(
         ):
             rows = (appliance_codes == index) & flags
             if rows.any():
-                ax.plot(
-                    days[rows],
-                    minutes[rows],
-                    linestyle="none",
-                    marker=marker,
-                    markersize=4 if marker != "x" else 5,
-                    color=fill,
-                    label=series_label,
-                )
+                size = 4 if marker != "x" else 5
+                _draw_points(ax, days[rows], minutes[rows], marker, size, fill, series_label)
     anomalous = _is_anomaly(finished, anomalies)
     if anomalous.any():
-        ax.plot(
-            days[anomalous],
-            minutes[anomalous],
-            linestyle="none",
-            marker="o",
-            markersize=10,
-            markerfacecolor="none",
-            color=active_theme.of(style.ORANGE),
-            label="unusual",
-        )
+        _circle_anomalies(ax, days[anomalous], minutes[anomalous], active_theme)
     positive = minutes[minutes > 0]
     if len(positive) and positive.max() > _LOG_SCALE_RATIO * positive.min():
         ax.set_yscale("symlog", linthresh=max(float(positive.min()), 0.1))
@@ -212,44 +197,22 @@ def _draw_rows(
     rows = row[appliance_codes[is_drawn]]
     failed = failed[is_drawn]
     omitted = len(names) - len(worst)
-    captions = [f"and {omitted:,} more, more even, not drawn"] if omitted else []
+    density = ""
     if len(multiple) > _MAX_POINTS:
-        edges_x = np.geomspace(multiple.min(), max(multiple.max(), 1.01), 240)
-        counts, _, _ = np.histogram2d(rows, multiple, bins=[np.arange(len(worst) + 1), edges_x])
-        ax.pcolormesh(
-            edges_x,
-            np.arange(len(worst) + 1) - 0.5,
-            np.where(counts > 0, counts, np.nan),
-            cmap=_colormap(active_theme),
-            norm=LogNorm(1, max(counts.max(), 2)),
-            rasterized=True,
+        edges_x: Floats = np.geomspace(multiple.min(), max(multiple.max(), 1.01), 240)
+        counts, edges_y, _ = np.histogram2d(
+            rows, multiple, bins=[np.arange(len(worst) + 1), edges_x]
         )
-        captions.append(_density_caption(counts))
+        density = _draw_cells(ax, edges_x, edges_y - 0.5, counts, active_theme)
     else:
         for flags, marker, colour, label in (
             (~failed, "|", style.BLUE, "succeeded"),
             (failed, "x", style.ORANGE, "failed"),
         ):
-            ax.plot(
-                multiple[flags],
-                rows[flags],
-                linestyle="none",
-                marker=marker,
-                markersize=7 if marker == "|" else 5,
-                color=active_theme.of(colour),
-                label=label,
-            )
+            size, shade = 7 if marker == "|" else 5, active_theme.of(colour)
+            _draw_points(ax, multiple[flags], rows[flags], marker, size, shade, label)
         anomalous = _is_anomaly(finished, anomalies)[is_drawn]
-        ax.plot(
-            multiple[anomalous],
-            rows[anomalous],
-            linestyle="none",
-            marker="o",
-            markersize=10,
-            markerfacecolor="none",
-            color=active_theme.of(style.ORANGE),
-            label="unusual",
-        )
+        _circle_anomalies(ax, multiple[anomalous], rows[anomalous], active_theme)
     ax.set_xscale("log")
     ax.axvline(1, color=active_theme.muted, lw=0.8, zorder=0)
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=16))
@@ -258,13 +221,13 @@ def _draw_rows(
     style.row_labels(ax, [names[code] for code in worst], width=32)
     ax.set_xlabel("duration, as a multiple of the appliance's own median")
     ax.grid(axis="x")
-    style.caption(ax, "; ".join(captions))
+    style.caption(ax, style.count_omitted(omitted, "with smaller multiples"), density)
 
 
 def _medians(
     appliance_codes: npt.NDArray[np.intp],
     minutes: Floats,
-    failed: npt.NDArray[np.bool_],
+    failed: Flags,
     count: int,
 ) -> Floats:
     """Return each appliance's median duration [min], of its successes or else of its failures."""
@@ -280,31 +243,54 @@ def _medians(
 
 def _draw_density(ax: Axes, days: Floats, minutes: Floats, active_theme: style.Theme) -> None:
     counts, edges_x, edges_y = np.histogram2d(days, minutes, bins=[240, 80])
+    density = _draw_cells(ax, edges_x, edges_y, counts.T, active_theme)
+    ax.set_ylim(bottom=0)
+    ax.set_ylabel("duration (min)")
+    style.caption(ax, density)
+
+
+def _draw_cells(
+    ax: Axes,
+    edges_x: Floats,
+    edges_y: Floats,
+    counts: Floats,
+    active_theme: style.Theme,
+) -> str:
+    """Draw the number of jobs in each cell as its colour; return the caption for it."""
+    blue = active_theme.of(style.BLUE)
     ax.pcolormesh(
         edges_x,
         edges_y,
-        np.where(counts > 0, counts, np.nan).T,
-        cmap=_colormap(active_theme),
+        np.where(counts > 0, counts, np.nan),
+        cmap=LinearSegmentedColormap.from_list(
+            "jobs", [active_theme.tint(blue), blue, active_theme.ink]
+        ),
         norm=LogNorm(1, max(counts.max(), 2)),
         rasterized=True,
     )
-    ax.set_ylim(bottom=0)
-    ax.set_ylabel("duration (min)")
-    style.caption(ax, _density_caption(counts))
+    return f"the stronger the colour of a cell, the more jobs: 1 to {counts.max():,.0f}"
 
 
-def _density_caption(counts: Floats) -> str:
-    return f"the stronger a cell, the more jobs it stands for: 1 to {counts.max():,.0f}"
+def _draw_points(
+    ax: Axes, x: Floats, y: Floats, marker: str, size: float, colour: str, label: str
+) -> None:
+    ax.plot(x, y, linestyle="none", marker=marker, markersize=size, color=colour, label=label)
 
 
-def _colormap(active_theme: style.Theme) -> LinearSegmentedColormap:
-    blue = active_theme.of(style.BLUE)
-    return LinearSegmentedColormap.from_list(
-        "jobs", [active_theme.tint(blue), blue, active_theme.ink]
+def _circle_anomalies(ax: Axes, x: Floats, y: Floats, active_theme: style.Theme) -> None:
+    ax.plot(
+        x,
+        y,
+        linestyle="none",
+        marker="o",
+        markersize=10,
+        markerfacecolor="none",
+        color=active_theme.of(style.ORANGE),
+        label="unusual",
     )
 
 
-def _is_anomaly(finished: pd.DataFrame, anomalies: pd.DataFrame | None) -> npt.NDArray[np.bool_]:
+def _is_anomaly(finished: pd.DataFrame, anomalies: pd.DataFrame | None) -> Flags:
     """Return a mask of the jobs that are anomalies of kind ``duration``."""
     if anomalies is None or anomalies.empty:
         return np.zeros(len(finished), dtype=bool)
@@ -313,5 +299,5 @@ def _is_anomaly(finished: pd.DataFrame, anomalies: pd.DataFrame | None) -> npt.N
     job_keys = pd.MultiIndex.from_arrays(
         [finished["appliance"].astype("str"), finished["start_time"]]
     )
-    flags: npt.NDArray[np.bool_] = job_keys.isin(anomaly_keys)
+    flags: Flags = job_keys.isin(anomaly_keys)
     return flags

@@ -1,4 +1,6 @@
-"""Pareto chart of the failure signatures."""
+"""Failures: Pareto chart of the signatures, and failed jobs over time."""
+
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -7,10 +9,13 @@ from matplotlib.ticker import MaxNLocator
 
 from backupkit.plots import style
 
-__all__ = ["failures"]
+__all__ = ["failures", "failures_over_time"]
 
-_MAX_PARTS = 5
-_PATTERNS = ("", "/////", ".....", "xxxxx", "-----", "")
+_MAX_PARTS: Final = 5
+_PART_PATTERNS: Final = ("", "/////", ".....", "xxxxx", "-----", "")
+_STACK_PATTERNS: Final = ("/////", ".....", "xxxxx", "-----", "\\\\\\\\\\", "")
+_MAX_DAYS_HOURLY: Final = 2
+_MAX_DAYS_DAILY: Final = 200
 
 
 def failures(
@@ -101,7 +106,7 @@ def _draw_stacked(
             height=0.62,
             facecolor=active_theme.tint(colour),
             edgecolor=colour,
-            hatch=_PATTERNS[index],
+            hatch=_PART_PATTERNS[index],
             label=f"{others:,} others" if part is None else style.legend_label(part, width=32),
         )
         left = left + width
@@ -143,3 +148,89 @@ def _draw(
 
 def _count_text(count: int) -> str:
     return "1 appliance" if count == 1 else f"{count:,} appliances"
+
+
+def failures_over_time(
+    jobs: pd.DataFrame, *, ax: Axes | None = None, limit: int = 5, theme: str = "light"
+) -> Axes:
+    """Draw the number of failed jobs per day, stacked by signature.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Failed jobs; reads ``signature`` and ``end_time`` [UTC].
+    ax : Axes, optional
+        Axes to draw on; a new figure by default.
+    limit : int
+        Maximum number of signatures to draw separately; the others share a part.
+    theme : {"light", "dark"}
+        Colour theme.
+
+    Returns
+    -------
+    Axes
+        With one stack per UTC day; per hour if the jobs span at most 2 days, per week if they span
+        more than 200 days.
+
+    Examples
+    --------
+    >>> jobs = pd.DataFrame(
+    ...     {
+    ...         "signature": ["disk full"] * 2,
+    ...         "end_time": pd.to_datetime(["2026-11-02T01:00Z", "2026-11-06T01:00Z"]),
+    ...     }
+    ... )
+    >>> failures_over_time(jobs).patches[0].get_data()[0]
+    array([ 1., nan, nan, nan,  1.])
+    """
+    ended = jobs[jobs["end_time"].notna() & jobs["signature"].notna()]
+    with style.context(theme) as active_theme:
+        codes, names = pd.factorize(ended["signature"])
+        part_count = min(len(names), limit + 1)
+        ax = style.axes(ax, height=2.4 + 0.2 * part_count)
+        if ended.empty:
+            return style.draw_message(ax, "No backup job failed in this period")
+        days = style.days(ended["end_time"])
+        width, unit = _bin_width(days.max() - days.min())
+        first = np.floor(days.min() / width)
+        column = (np.floor(days / width) - first).astype(np.int64)
+        edges = (first + np.arange(column.max() + 2)) * width
+        order = np.argsort(-np.bincount(codes, minlength=len(names)), kind="stable")
+        rank = np.empty(len(names), dtype=np.int64)
+        rank[order] = np.arange(len(names))
+        part_codes = np.minimum(rank[codes], limit)
+        base = np.zeros(len(edges) - 1)
+        for code in range(part_count):
+            others = code == limit
+            height = np.bincount(column[part_codes == code], minlength=len(base))
+            label = f"{len(names) - limit:,} others" if others else str(names[order[code]])
+            colour = active_theme.of(
+                style.MUTED if others else style.CURVES[code % len(style.CURVES)]
+            )
+            ax.stairs(
+                np.where(height > 0, base + height, np.nan),
+                edges,
+                baseline=base,
+                fill=True,
+                facecolor=active_theme.tint(colour),
+                edgecolor=colour,
+                linewidth=0.8,
+                hatch=_STACK_PATTERNS[code % len(_STACK_PATTERNS)],
+                label=style.legend_label(label, width=70),
+            )
+            base = base + height  # a new array: the drawn part references the old one
+        ax.set_ylim(0, 1.05 * base.max())
+        style.time_axis(ax)
+        ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+        ax.set_ylabel(f"failed jobs a {unit}")
+        ax.grid(axis="y")
+        ax.set_title("Failures over time")
+        style.legend_below(ax, columns=1)
+    return ax
+
+
+def _bin_width(span: float) -> tuple[float, str]:
+    """Return the width of a bin [days] and its name."""
+    if span <= _MAX_DAYS_HOURLY:
+        return 1 / 24, "hour"
+    return (7.0, "week") if span > _MAX_DAYS_DAILY else (1.0, "day")

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from backupkit.plots import style
+from backupkit.plots.style import Floats
 
 __all__ = ["load"]
 
@@ -17,7 +18,6 @@ _MAX_STEPS: Final = 10_000
 _COLUMNS: Final = 900
 
 Codes = npt.NDArray[np.intp]
-Floats = npt.NDArray[np.float64]
 
 
 def load(
@@ -76,7 +76,7 @@ def load(
     codes, names = pd.factorize(located["target"])
     with style.context(theme) as active_theme:
         if located.empty:
-            return style.draw_message(style.axes(ax, height=2), "No job tells where it went")
+            return style.draw_message(style.axes(ax, height=2), "No job has a known target")
         curves = _curves(located, codes, len(names))
         order = np.argsort([-curve[1].max() for curve in curves], kind="stable")[:limit]
         ax = style.axes(ax, height=1.2 + 0.5 * max(len(order), 2))
@@ -101,7 +101,13 @@ def load(
         style.time_axis(ax)
         ax.grid(axis="x")
         ax.set_title("Concurrent jobs per target")
-        style.caption(ax, _omitted_caption(len(names) - limit, len(started) - len(located)))
+        without_target = len(started) - len(located)
+        plural = "" if without_target == 1 else "s"
+        style.caption(
+            ax,
+            style.count_omitted(len(names) - limit, "with a lower peak"),
+            f"{without_target:,} job{plural} without a target" if without_target else "",
+        )
     return ax
 
 
@@ -117,10 +123,7 @@ def _curves(jobs: pd.DataFrame, codes: Codes, count: int) -> list[tuple[Floats, 
     """Return the curve of each target, as from `_steps`."""
     order = np.argsort(codes, kind="stable")
     bounds = np.searchsorted(codes[order], np.arange(1, count))
-    ends = jobs["end_time"]
-    if "vanished_at" in jobs:
-        ends = ends.fillna(jobs["vanished_at"])
-    start, end = (style.days(times).to_numpy() for times in (jobs["start_time"], ends))
+    start, end = style.days(jobs["start_time"]), style.days(style.job_ends(jobs))
     last = np.fmax(start.max(), np.fmax.reduce(end))
     end = np.maximum(end, start)
     groups = (np.split(times[order], bounds) for times in (start, end))
@@ -142,16 +145,3 @@ def _steps(start: Floats, end: Floats, last: float) -> tuple[Floats, Floats]:
     highest = job_counts[np.searchsorted(change_times, edges, side="right") - 1]
     np.maximum.at(highest, column, job_counts)
     return np.append(edges, change_times[-1]), np.append(highest, job_counts[-1])
-
-
-def _omitted_caption(omitted: int, without_target: int) -> str:
-    parts = []
-    if omitted > 0:
-        parts.append(f"and {omitted:,} more, with a lower peak, not drawn")
-    if without_target:
-        parts.append(
-            "1 job does not tell where it went"
-            if without_target == 1
-            else f"{without_target:,} jobs without a target"
-        )
-    return "; ".join(parts)

@@ -10,11 +10,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from backupkit.plots import style
+from backupkit.plots.style import Floats
 
 __all__ = ["matrix", "nights"]
 
 Codes = npt.NDArray[np.int8]
-Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 
 _MAX_SYMBOLS = 10_000
@@ -130,7 +130,7 @@ def matrix(
         # the last row, index -1, is for appliances without slots
         codes = np.vstack([codes, np.full(len(days), len(style.SLOT_STYLES), dtype=np.int8)])
         codes = codes[appliances.get_indexer(pd.Index(drawn_names))]
-        day_numbers = style.days(days.to_series()).to_numpy()
+        day_numbers = style.days(days)
         draw = _draw_image if codes.size > _MAX_SYMBOLS else _draw_markers
         handles = draw(ax, day_numbers, codes, active_theme)
         style.row_labels(ax, drawn_names, width=32)
@@ -141,12 +141,7 @@ def matrix(
         ax.grid(axis="y")
         style.title_and_legend(ax, "Expected runs, day by day", handles)
         omitted = len(order) - len(drawn_names)
-        if states is not None:
-            style.caption(ax, style.omitted_caption(states, omitted))
-        else:
-            style.caption(
-                ax, f"and {omitted:,} more, with fewer missed days, not drawn" if omitted else ""
-            )
+        style.caption(ax, style.count_omitted(omitted, "with fewer missed days", states))
     return ax
 
 

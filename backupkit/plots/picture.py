@@ -1,17 +1,33 @@
-"""Reproducible rendering of figures as SVG or PNG, and conversion of positions in them."""
+"""Figures without pyplot: margins, reproducible SVG and PNG, and positions in the image."""
 
 import io
-from typing import cast
+from typing import Final, cast
 
 import matplotlib as mpl
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.dates import num2date
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import LayoutEngine
 
-__all__ = ["NotebookFigure", "png", "svg", "to_data_coords", "to_timestamp"]
+__all__ = ["FixedMargins", "NotebookFigure", "png", "svg", "to_data_coords", "to_timestamp"]
+
+CAPTION_GID: Final = "note"
+"""Group id of the caption below the axes."""
+
+# heights and widths in points
+_EDGE: Final = 5
+_GAP: Final = 4  # between axes and tick labels, and around a legend
+_TICK_HEIGHT: Final = 18  # a row of tick labels
+_LABEL_HEIGHT: Final = 16  # a line of an axis label
+_TITLE_HEIGHT: Final = 20
+_LEGEND_HEIGHT: Final = 16  # a legend of one line between axes and title
+_CAPTION_DEPTH: Final = 45  # depth of a caption below the axes
+_TICK_OVERHANG: Final = 30  # half of a tick label at the end of an axis, or the year there
+_MIN_DATA_SHARE: Final = 0.25  # minimum share of the figure for the data
 
 
 class NotebookFigure(Figure):
@@ -21,18 +37,71 @@ class NotebookFigure(Figure):
         return _png(self, dpi=110)
 
 
+class FixedMargins(LayoutEngine):
+    """Layout engine that leaves room for labels, title, legend and caption.
+
+    matplotlib's engines draw every text twice more to measure it, which can double the drawing
+    time. This engine measures only texts of variable size: row labels and legends.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._adjust_compatible = True
+        self._colorbar_gridspec = False
+
+    def execute(self, fig: Figure) -> None:
+        """Set the position of the axes; they all get the same."""
+        points = 72 / fig.dpi
+        margins = [_margins(ax, points) for ax in fig.axes]
+        left, right, below, above = (max(side) + _EDGE for side in zip(*margins, strict=True))
+        below += sum(_height(legend, points) + _GAP for legend in fig.legends)
+        width, height = fig.get_size_inches() * 72
+        right = min(right, (1 - _MIN_DATA_SHARE) * width / 2)
+        left = min(left, (1 - _MIN_DATA_SHARE) * width - right)
+        below = min(below, (1 - _MIN_DATA_SHARE) * height - above)
+        position = (
+            left / width,
+            below / height,
+            (width - left - right) / width,
+            (height - below - above) / height,
+        )
+        for ax in fig.axes:
+            ax.set_position(position)
+
+
+def _width(artist: Artist, points: float) -> float:
+    return points * artist.get_window_extent().width
+
+
+def _height(artist: Artist, points: float) -> float:
+    return points * artist.get_window_extent().height
+
+
+def _margins(ax: Axes, points: float) -> tuple[float, float, float, float]:
+    """Return the left, right, bottom and top margin of some axes [pt]."""
+    if not ax.axison:
+        return 0, 0, 0, 0
+    row_labels = ax.get_yticklabels() if ax.yaxis.get_visible() else []
+    left = max((_width(name, points) for name in row_labels), default=0) + 2 * _GAP
+    right = below = above = 0.0
+    left += _LABEL_HEIGHT if ax.get_ylabel() else 0
+    axis_height = _TICK_HEIGHT + (_LABEL_HEIGHT if ax.get_xlabel() else 0)
+    if ax.xaxis.get_label_position() == "top":
+        above = axis_height
+    else:
+        has_caption = any(text.get_gid() == CAPTION_GID for text in ax.texts)
+        below, right = max(axis_height, _CAPTION_DEPTH if has_caption else 0), _TICK_OVERHANG
+    above += _TITLE_HEIGHT if ax.get_title("left") else 0
+    legend = ax.get_legend()
+    if legend is not None and legend.get_bbox_to_anchor().x0 > ax.bbox.x0:
+        right = max(right, _width(legend, points) + 3 * _GAP)
+    elif legend is not None:
+        above += _LEGEND_HEIGHT
+    return left, right, below, above
+
+
 def svg(ax: Axes) -> bytes:
-    """Render the figure of some axes as an SVG document.
-
-    Parameters
-    ----------
-    ax : Axes
-        Drawn axes; their whole figure is rendered.
-
-    Returns
-    -------
-    bytes
-        UTF-8 text without a date or random ids.
+    """Render the figure of some drawn axes as an SVG document without a date or random ids.
 
     Examples
     --------
@@ -49,19 +118,7 @@ def svg(ax: Axes) -> bytes:
 
 
 def png(ax: Axes, *, dpi: int = 110) -> bytes:
-    """Render the figure of some axes as a PNG image.
-
-    Parameters
-    ----------
-    ax : Axes
-        Drawn axes; their whole figure is rendered.
-    dpi : int
-        Resolution [dots per inch].
-
-    Returns
-    -------
-    bytes
-        The image.
+    """Render the figure of some drawn axes as a PNG image.
 
     Examples
     --------
@@ -74,19 +131,9 @@ def png(ax: Axes, *, dpi: int = 110) -> bytes:
 
 
 def to_data_coords(ax: Axes, x: float, y: float) -> tuple[float, float] | None:
-    """Convert a position in the image to data coordinates of the axes.
+    """Convert a position in the rendered image to data coordinates; None outside the axes.
 
-    Parameters
-    ----------
-    ax : Axes
-        Axes whose figure was rendered by `svg` or `png`.
-    x, y : float
-        Position from the left and the top, as fractions of width and height.
-
-    Returns
-    -------
-    tuple of float or None
-        x and y in data coordinates; None outside the axes.
+    The position is measured from the left and the top, as fractions of width and height.
 
     Examples
     --------
@@ -104,34 +151,15 @@ def to_data_coords(ax: Axes, x: float, y: float) -> tuple[float, float] | None:
     return float(column), float(row)
 
 
-def to_timestamp(ax: Axes, x: float, y: float) -> pd.Timestamp | None:
-    """Convert a position in the image to a time.
-
-    Parameters
-    ----------
-    ax : Axes
-        Axes with a time axis, whose figure was rendered by `svg` or `png`.
-    x, y : float
-        Position from the left and the top, as fractions of width and height.
-
-    Returns
-    -------
-    Timestamp or None
-        The time [UTC]; None outside the axes.
+def to_timestamp(day: float) -> pd.Timestamp:
+    """Convert a horizontal data coordinate of a time axis to a time [UTC].
 
     Examples
     --------
-    >>> from backupkit.plots import timeline
-    >>> from backupkit.tables import JOBS
-    >>> night = pd.Timestamp("2026-11-08T01:00Z")
-    >>> jobs = JOBS.frame({"appliance": ["a"], "outcome": ["success"], "start_time": [night]})
-    >>> ax = timeline(jobs, start=night, end=night + pd.Timedelta(hours=8))
-    >>> _ = png(ax)
-    >>> night < to_timestamp(ax, 0.5, 0.5) < night + pd.Timedelta(hours=8)
-    True
+    >>> to_timestamp(0.5)
+    Timestamp('1970-01-01 12:00:00+0000', tz='UTC')
     """
-    position = to_data_coords(ax, x, y)
-    return None if position is None else pd.Timestamp(num2date(position[0]))
+    return pd.Timestamp(num2date(day))
 
 
 def _png(figure: Figure, *, dpi: int) -> bytes:

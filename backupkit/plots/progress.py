@@ -79,31 +79,22 @@ def progress(
     with style.context(theme) as active_theme:
         ax = style.axes(ax, height=3.6)
         if newest.empty:
-            return style.draw_message(ax, "No job was seen running in this period")
+            return style.draw_message(ax, "No job was observed running in this period")
         current = newest.iloc[0] if now is None else now
         by_job = points.groupby(_JOB_KEY)
         for index, (appliance, job_id) in enumerate(newest.index[:limit]):
             curve = by_job.get_group((appliance, job_id))
             name = style.legend_label(f"{appliance}  {job_id}", width=48)
             typical = _typical_duration(observations, appliance)
-            _draw_job(
-                ax,
-                curve,
-                name,
-                index,
-                typical,
-                now=current,
-                stall=stall_limit(typical) if stall is None else stall,
-                active_theme=active_theme,
-            )
+            stalled_after = stall_limit(typical) if stall is None else stall
+            _draw_job(ax, curve, name, index, typical, current, stalled_after, active_theme)
         style.time_axis(ax)
         ax.set_ylim(-2, 104)
         ax.set_ylabel("progress (%)")
         ax.grid()
         ax.set_title(f"Progress of {len(newest):,} job{'s' if len(newest) > 1 else ''}")
         style.legend_right(ax)
-        omitted = len(newest) - limit
-        style.caption(ax, f"and {omitted:,} more, seen earlier, not drawn" if omitted > 0 else "")
+        style.caption(ax, style.count_omitted(len(newest) - limit, "observed earlier"))
     return ax
 
 
@@ -113,7 +104,6 @@ def _draw_job(
     name: str,
     index: int,
     typical: timedelta | None,
-    *,
     now: pd.Timestamp,
     stall: timedelta,
     active_theme: style.Theme,
@@ -133,7 +123,7 @@ def _draw_job(
     for row in range(1, len(curve)):
         if is_stalled.iloc[row]:
             ax.plot(
-                days.iloc[row - 1 : row + 1],
+                days[row - 1 : row + 1],
                 percent.iloc[row - 1 : row + 1],
                 color=colour,
                 lw=4,
@@ -172,7 +162,7 @@ def _draw_forecast(
     label = "stalled" if linestyle == ":" else f"done {times[1]:%H:%M}?"
     ax.annotate(
         label,
-        (days.iloc[1], end_progress),
+        (days[1], end_progress),
         (-8, 0) if end_progress == _COMPLETE else (0, -4),  # beside the line
         textcoords="offset points",
         color=colour,

@@ -1,76 +1,99 @@
-"""Style of the figures: shared drawing functions, and styles that do not rely on colour alone."""
+"""Style of the figures: themes, styles of states, sanitised text and shared drawing functions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import cast
 
 import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont
+from matplotlib.ft2font import FT2Font
 from matplotlib.legend import Legend
 
-from backupkit.plots.layout import CAPTION_GID, FixedMargins
-from backupkit.plots.picture import NotebookFigure
-from backupkit.plots.sanitise_text import legend_label, sanitise_text
-from backupkit.plots.theme import (
-    BLUE,
-    BROWN,
-    CURVES,
-    INK,
-    LINE,
-    MUTED,
-    ORANGE,
-    PURPLE,
-    THEMES,
-    Theme,
-    context,
-)
+from backupkit.plots.picture import CAPTION_GID, FixedMargins, NotebookFigure
 
-__all__ = [
-    "BLUE",
-    "BROWN",
-    "CURVES",
-    "INK",
-    "LINE",
-    "MUTED",
-    "ORANGE",
-    "OUTCOME_STYLES",
-    "PURPLE",
-    "SLOT_STYLES",
-    "THEMES",
-    "StatusStyle",
-    "Theme",
-    "context",
-    "legend_label",
-    "sanitise_text",
-]
+__all__ = ["OUTCOME_STYLES", "SLOT_STYLES", "THEMES", "StatusStyle", "Theme", "sanitise_text"]
 
+Floats = npt.NDArray[np.float64]
+
+INK = "#1d2125"
+MUTED = "#595959"
+LINE = "#d5d8dc"
+BLUE = "#0072B2"
+ORANGE = "#B54708"
+BROWN = "#8A5A00"
+PURPLE = "#6A3D9A"
+CURVES = (BLUE, ORANGE, PURPLE, BROWN, MUTED, INK)
+
+_FONT = "DejaVu Sans"
 _MAX_NAMED_ROWS = 60
 """Maximum number of rows with a name each."""
 
 
 @dataclass(frozen=True, slots=True)
-class StatusStyle:
-    """Style of one outcome or slot state: label, symbol, colour and pattern.
+class Theme:
+    """Colours of a figure: background, text, secondary text and guide lines."""
 
-    Attributes
-    ----------
-    label : str
-        Label for display.
-    symbol : str
-        Character for use in text.
-    colour : str
-        Colour with a contrast of at least 4.5 : 1 on white, safe for colour-blind readers.
-    hatch : str
-        Pattern of a bar, in matplotlib's notation.
-    marker : str
-        Marker of a point, in matplotlib's notation.
-    fill : str
-        Fill style of the marker, in matplotlib's notation.
+    paper: str
+    ink: str
+    muted: str
+    line: str
+    colours: Mapping[str, str]
+    """Colour of this theme by colour of the light theme."""
+
+    def of(self, colour: str) -> str:
+        """Return this theme's equivalent of a colour of the light theme.
+
+        Examples
+        --------
+        >>> THEMES["dark"].of(BLUE)
+        '#71bdec'
+        """
+        return self.colours.get(colour, colour)
+
+    def tint(self, colour: str) -> str:
+        """Return a tint to fill areas: a quarter of the colour, three quarters of the paper."""
+        channels = (
+            (int(colour[index : index + 2], 16) + 3 * int(self.paper[index : index + 2], 16)) // 4
+            for index in (1, 3, 5)
+        )
+        return "#" + "".join(f"{channel:02x}" for channel in channels)
+
+
+_DARK = {
+    INK: "#e6e8ea",
+    MUTED: "#a4abb3",
+    LINE: "#3d444c",
+    BLUE: "#71bdec",
+    ORANGE: "#f5a167",
+    BROWN: "#e0b95f",
+    PURPLE: "#c8a9ec",
+}
+
+THEMES: Mapping[str, Theme] = MappingProxyType(
+    {
+        "light": Theme("#ffffff", INK, MUTED, LINE, MappingProxyType({})),
+        "dark": Theme("#1b1f23", _DARK[INK], _DARK[MUTED], _DARK[LINE], MappingProxyType(_DARK)),
+    }
+)
+"""Themes by name; each colour has a contrast of at least 4.5 : 1 on its paper."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusStyle:
+    """Style of one outcome or slot state, distinct without colour.
+
+    The symbol is for text. Hatch (of a bar), marker and fill (of a point) are in matplotlib's
+    notation.
     """
 
     label: str
@@ -87,7 +110,7 @@ OUTCOME_STYLES: Mapping[str, StatusStyle] = MappingProxyType(
         "failure": StatusStyle("failed", "✕", ORANGE, hatch="/////"),
         "open": StatusStyle("running", "▶", PURPLE, hatch="....."),
         "void": StatusStyle("not started", "○", MUTED, hatch="-----"),
-        "other": StatusStyle("state not known", "?", BROWN, hatch="+++++"),
+        "other": StatusStyle("other state", "?", BROWN, hatch="+++++"),
     }
 )
 """Style of each job outcome."""
@@ -108,41 +131,99 @@ SLOT_STYLES: Mapping[str, StatusStyle] = MappingProxyType(
 """Style of each slot state, the most serious first."""
 
 
-def axes(ax: Axes | None, *, height: float, width: float = 9.0) -> Axes:
-    """Return the given axes, or those of a new figure that pyplot does not manage.
+@contextmanager
+def context(theme: str = "light") -> Iterator[Theme]:
+    """Set backupkit's matplotlib style within a context, and restore it afterwards.
 
-    Parameters
-    ----------
-    ax : Axes or None
-        Axes of the caller.
-    height, width : float
-        Size of a new figure [inch].
+    Raises
+    ------
+    ValueError
+        If the theme does not exist.
 
-    Returns
-    -------
-    Axes
-        Axes to draw on.
+    Examples
+    --------
+    >>> with context("dark"):
+    ...     mpl.rcParams["axes.spines.top"], mpl.rcParams["figure.facecolor"]
+    (False, '#1b1f23')
     """
+    if theme not in THEMES:
+        raise ValueError(f'theme: "{theme}" must be one of {", ".join(THEMES)}.')
+    colours = THEMES[theme]
+    settings = {
+        "font.family": _FONT,
+        "font.size": 9,
+        "axes.edgecolor": colours.line,
+        "axes.facecolor": colours.paper,
+        "axes.labelcolor": colours.muted,
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlecolor": colours.ink,
+        "axes.titlelocation": "left",
+        "axes.titlesize": 10.5,
+        "axes.titleweight": "bold",
+        "axes.axisbelow": True,
+        "figure.facecolor": colours.paper,
+        "grid.color": colours.line,
+        "grid.linewidth": 0.6,
+        "hatch.linewidth": 0.7,
+        "legend.frameon": False,
+        "legend.labelcolor": colours.ink,
+        "text.color": colours.ink,
+        "xtick.color": colours.muted,
+        "ytick.color": colours.muted,
+        "ytick.labelcolor": colours.ink,
+        "ytick.left": False,
+    }
+    with mpl.rc_context(settings):
+        yield colours
+
+
+# --- text ----------------------------------------------------------------------------------------
+
+
+@cache
+def _figure_font() -> FT2Font:
+    return FT2Font(findfont(_FONT))
+
+
+def sanitise_text(text: str, *, width: int) -> str:
+    r"""Sanitise untrusted text for a figure: one line, limited length, characters of the font.
+
+    A cut text ends with an ellipsis. U+FFFD replaces characters that the font does not have.
+
+    Examples
+    --------
+    >>> sanitise_text("no space\n  left on device", width=12)
+    'no space le…'
+    """
+    line = " ".join(text[: 8 * width].split())
+    short = line if len(line) <= width else line[: width - 1] + "…"
+    return "".join(char if _figure_font().get_char_index(ord(char)) else "\ufffd" for char in short)
+
+
+def legend_label(name: str, *, width: int = 40) -> str:
+    """Sanitise an untrusted name for a legend, which ignores labels that begin with "_".
+
+    Examples
+    --------
+    >>> legend_label("_vc-1")
+    'vc-1'
+    """
+    return sanitise_text(name, width=width).lstrip("_") or "?"
+
+
+# --- axes, title, legend and caption -------------------------------------------------------------
+
+
+def axes(ax: Axes | None, *, height: float, width: float = 9.0) -> Axes:
+    """Return the given axes, or those of a new figure that pyplot does not manage [inch]."""
     if ax is not None:
         return ax
     return NotebookFigure(figsize=(width, height), layout=FixedMargins()).subplots()
 
 
 def draw_message(ax: Axes, message: str) -> Axes:
-    """Draw one sentence on axes without data.
-
-    Parameters
-    ----------
-    ax : Axes
-        The axes; their frame and ticks are removed.
-    message : str
-        Reason why there is nothing to draw.
-
-    Returns
-    -------
-    Axes
-        The same axes.
-    """
+    """Draw one sentence in place of data: the reason why there is nothing to draw."""
     ax.set_axis_off()
     ax.text(
         0.5,
@@ -158,17 +239,7 @@ def draw_message(ax: Axes, message: str) -> Axes:
 
 
 def title_and_legend(ax: Axes, title: str, handles: Sequence[Artist]) -> None:
-    """Draw the title, and below it the legend in one line.
-
-    Parameters
-    ----------
-    ax : Axes
-        The axes.
-    title : str
-        The title.
-    handles : sequence of Artist
-        Entries of the legend; no legend if empty.
-    """
+    """Draw the title, and below it the legend in one line, if it has entries."""
     ax.set_title(title, pad=22 if handles else None)
     if handles:
         ax.legend(
@@ -185,16 +256,9 @@ def title_and_legend(ax: Axes, title: str, handles: Sequence[Artist]) -> None:
         )
 
 
-def caption(ax: Axes, text: str) -> None:
-    """Draw a caption below the axes.
-
-    Parameters
-    ----------
-    ax : Axes
-        The axes.
-    text : str
-        The caption; "" draws nothing.
-    """
+def caption(ax: Axes, *parts: str) -> None:
+    """Draw a caption below the axes, unless all its parts are empty."""
+    text = "; ".join(part for part in parts if part)
     if text:
         ax.annotate(
             text,
@@ -210,27 +274,38 @@ def caption(ax: Axes, text: str) -> None:
         )
 
 
-def legend_right(ax: Axes) -> None:
-    """Draw the legend at the right of the axes; labels may be untrusted text.
+def count_omitted(omitted: int, which: str, states: pd.Series | None = None) -> str:
+    """Return a caption that counts what is not drawn; "" if all is drawn.
 
-    Parameters
-    ----------
-    ax : Axes
-        The axes.
+    `which` says what is omitted. With the states of all appliances, in drawing order, the caption
+    counts those of the omitted ones, at the end, instead.
+
+    Examples
+    --------
+    >>> count_omitted(2, "with a newer success")
+    'and 2 more, with a newer success, not drawn'
+    >>> count_omitted(3, "", pd.Series(["breach", "unknown", "compliant", "compliant"]))
+    'and 3 more: 1 unknown, 2 compliant'
+    >>> count_omitted(2, "", pd.Series(["breach", "compliant", "compliant"]))
+    'and 2 more, all compliant'
     """
+    if omitted <= 0:
+        return ""
+    if states is None:
+        return f"and {omitted:,} more, {which}, not drawn"
+    counts = states.iloc[-omitted:].value_counts(sort=False)
+    if len(counts) == 1:
+        return f"and {omitted:,} more, all {counts.index[0]}"
+    return f"and {omitted:,} more: " + ", ".join(f"{n:,} {state}" for state, n in counts.items())
+
+
+def legend_right(ax: Axes) -> None:
+    """Draw the legend at the right of the axes; labels may be untrusted text."""
     _disable_math(ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1)))
 
 
 def legend_below(ax: Axes, *, columns: int) -> None:
-    """Draw the legend below the axes; labels may be untrusted text.
-
-    Parameters
-    ----------
-    ax : Axes
-        The axes.
-    columns : int
-        Number of columns.
-    """
+    """Draw the legend below the axes; labels may be untrusted text."""
     figure = cast("Figure", ax.get_figure(root=True))  # only removed axes have none
     handles, labels = ax.get_legend_handles_labels()
     _disable_math(
@@ -243,18 +318,11 @@ def _disable_math(legend: Legend) -> None:
         text.set_parse_math(False)
 
 
+# --- rows ----------------------------------------------------------------------------------------
+
+
 def height(rows: int) -> float:
-    """Return the height of rows: a line of text each for up to 60 rows, at least a pixel each.
-
-    Parameters
-    ----------
-    rows : int
-        Number of rows.
-
-    Returns
-    -------
-    float
-        The height [inch].
+    """Return the height of rows [inch]: a line of text for up to 60 rows, at least a pixel each.
 
     Examples
     --------
@@ -265,16 +333,9 @@ def height(rows: int) -> float:
 
 
 def row_labels(ax: Axes, labels: list[str], *, width: int = 60) -> None:
-    """Label the rows of a chart, the first on top; above 60 rows they are only numbered.
+    """Label the rows of a chart, the first on top, with untrusted text of limited width.
 
-    Parameters
-    ----------
-    ax : Axes
-        The axes.
-    labels : list of str
-        Label of each row; untrusted text.
-    width : int
-        Maximum length of a label [characters].
+    Above 60 rows they are only numbered.
     """
     ax.set_ylim(len(labels) - 0.4, -0.6)
     if len(labels) > _MAX_NAMED_ROWS:
@@ -285,15 +346,13 @@ def row_labels(ax: Axes, labels: list[str], *, width: int = 60) -> None:
         label.set_parse_math(False)
 
 
+# --- time ----------------------------------------------------------------------------------------
+
+
 def time_axis(ax: Axes, start: pd.Timestamp | None = None, end: pd.Timestamp | None = None) -> None:
     """Format the horizontal axis as UTC time, and label it.
 
-    Parameters
-    ----------
-    ax : Axes
-        The axes; x is in matplotlib's day numbers.
-    start, end : Timestamp, optional
-        Period to show; by default, or if it is empty, that of the data.
+    By default, or if the period is empty, the axis shows that of the data.
     """
     if start is not None and start != end:
         ax.set_xlim(left=day(start))
@@ -306,62 +365,17 @@ def time_axis(ax: Axes, start: pd.Timestamp | None = None, end: pd.Timestamp | N
 
 
 def day(time: pd.Timestamp) -> float:
-    """Convert a time to matplotlib's day number.
-
-    Parameters
-    ----------
-    time : Timestamp
-        Time with a zone.
-
-    Returns
-    -------
-    float
-        Days since 1970 UTC.
-    """
+    """Convert a time to matplotlib's day number: days since 1970 UTC."""
     return float(date2num(time.tz_convert("UTC").tz_localize(None).to_datetime64()))
 
 
-def omitted_caption(states: pd.Series, omitted: int) -> str:
-    """Return a caption that counts the states of the appliances that are not drawn.
-
-    Parameters
-    ----------
-    states : Series of str
-        States of all appliances, in drawing order.
-    omitted : int
-        Number of appliances at the end that are not drawn.
-
-    Returns
-    -------
-    str
-        The caption; "" if all are drawn.
-
-    Examples
-    --------
-    >>> omitted_caption(pd.Series(["breach", "unknown", "compliant", "compliant"]), 3)
-    'and 3 more: 1 unknown, 2 compliant'
-    >>> omitted_caption(pd.Series(["breach", "compliant", "compliant"]), 2)
-    'and 2 more, all compliant'
-    """
-    if omitted <= 0:
-        return ""
-    counts = states.iloc[-omitted:].value_counts(sort=False)
-    if len(counts) == 1:
-        return f"and {omitted:,} more, all {counts.index[0]}"
-    return f"and {omitted:,} more: " + ", ".join(f"{n:,} {state}" for state, n in counts.items())
+def days(times: pd.Series | pd.DatetimeIndex) -> Floats:
+    """Convert UTC times to matplotlib's day numbers; NaN where the time is missing."""
+    numbers: Floats = date2num(pd.DatetimeIndex(times).tz_localize(None).to_numpy())
+    return numbers
 
 
-def days(times: pd.Series) -> pd.Series:
-    """Convert UTC times to matplotlib's day numbers.
-
-    Parameters
-    ----------
-    times : Series of datetime64[us, UTC]
-        Times; missing values are allowed.
-
-    Returns
-    -------
-    Series of float64
-        Days since 1970 UTC; NaN where the time is missing.
-    """
-    return pd.Series(date2num(times.dt.tz_localize(None).to_numpy()), index=times.index)
+def job_ends(jobs: pd.DataFrame) -> pd.Series:
+    """Return when each job ended, or vanished from its appliance's list without an end."""
+    ends = jobs["end_time"]
+    return ends.fillna(jobs["vanished_at"]) if "vanished_at" in jobs else ends

@@ -117,12 +117,7 @@ def timeline(
             [*job_handles, *slot_handles],
         )
         omitted = len(order) - len(drawn_names)
-        if states is not None:
-            style.caption(ax, style.omitted_caption(states, omitted))
-        else:
-            style.caption(
-                ax, f"and {omitted:,} more, with a newer success, not drawn" if omitted else ""
-            )
+        style.caption(ax, style.count_omitted(omitted, "with a newer success", states))
     return ax
 
 
@@ -149,16 +144,10 @@ def _overlaps(
     """Return a mask of the jobs that overlap the period."""
     overlaps = np.ones(len(jobs), dtype=bool)
     if start is not None:
-        overlaps &= ~_ends(jobs).lt(start).to_numpy()
+        overlaps &= ~style.job_ends(jobs).lt(start).to_numpy()
     if end is not None:
         overlaps &= jobs["start_time"].lt(end).to_numpy()
     return overlaps
-
-
-def _ends(jobs: pd.DataFrame) -> pd.Series:
-    """Return when each job ended, or vanished from its appliance's list without an end."""
-    ends = jobs["end_time"]
-    return ends.fillna(jobs["vanished_at"]) if "vanished_at" in jobs else ends
 
 
 def _newest(jobs: pd.DataFrame, slots: pd.DataFrame) -> pd.Timestamp:
@@ -223,10 +212,10 @@ def _draw_outcome(
 ) -> Patch:
     status_style = style.OUTCOME_STYLES[outcome]
     colour = active_theme.of(status_style.colour)
-    ends = _ends(jobs)
+    ends = style.job_ends(jobs)
     running = ends.isna().to_numpy()
-    left = style.days(jobs["start_time"]).to_numpy()
-    right = style.days(ends.fillna(now)).to_numpy()
+    left = style.days(jobs["start_time"])
+    right = style.days(ends.fillna(now))
     half_height = _HALF_HEIGHT.get(outcome, _OTHER_HALF_HEIGHT)
     corners = np.stack(
         [
@@ -275,7 +264,7 @@ def _draw_density(
     active_theme: style.Theme,
 ) -> list[Patch]:
     """Draw the number of jobs per row and time, coloured by the most serious outcome."""
-    start = style.days(jobs["start_time"]).to_numpy()
+    start = style.days(jobs["start_time"])
     if since is not None:
         start = np.maximum(start, style.day(since))
     first, last = start.min(), max(style.day(now), start.max() + 1e-3)

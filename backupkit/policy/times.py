@@ -9,18 +9,10 @@ import pandas as pd
 
 from backupkit.errors import SettingsError
 from backupkit.settings import parse_instant
+from backupkit.tables import WEEKDAYS
 
-__all__ = ["WEEKDAYS", "Plan", "Window", "moment_of", "parse_time_of_day"]
+__all__ = ["Plan", "Window", "moment_of", "parse_time_of_day"]
 
-WEEKDAYS: Final = (
-    "MONDAY",
-    "TUESDAY",
-    "WEDNESDAY",
-    "THURSDAY",
-    "FRIDAY",
-    "SATURDAY",
-    "SUNDAY",
-)
 _CLOCK: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 _DAY: Final = timedelta(days=1)
 

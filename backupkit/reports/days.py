@@ -12,6 +12,7 @@ from backupkit.plots.matrix import nights
 from backupkit.plots.style import SLOT_STYLES
 from backupkit.reports.facts import Link, Matrix, MatrixBlock, MatrixRow, Trend, TrendDay
 from backupkit.reports.figures import embed_figure
+from backupkit.tables import MISSED_SLOTS
 
 __all__ = ["matrix", "trend_of"]
 
@@ -19,7 +20,6 @@ _SMALL_FLEET = 100
 _MATRIX_ROWS = 150
 _MATRIX_DAYS = 92
 _DAYS_NAMED = 4
-_MISSED = ("missed_failed", "missed_norun", "missed_overrun")
 
 
 def trend_of(assessment: Assessment) -> Trend:
@@ -78,7 +78,7 @@ def _day(label: object, row: pd.Series) -> TrendDay:
         met=int(row["slots_met"]),
         rescued=int(row["slots_rescued"]),
         late=int(row["slots_late"]),
-        missed=sum(int(row[f"slots_{state}"]) for state in _MISSED),
+        missed=sum(int(row[f"slots_{state}"]) for state in MISSED_SLOTS),
         unknown_slots=int(row["slots_unknown"]),
     )
 
@@ -103,7 +103,7 @@ def matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
     table = nights(assessment.slots)
     visible = table
     if len(table) > _SMALL_FLEET:
-        incomplete = table.isin([*_MISSED, "unknown", "late"]).any(axis="columns")
+        incomplete = table.isin([*MISSED_SLOTS, "unknown", "late"]).any(axis="columns")
         visible = table[incomplete][:_MATRIX_ROWS]
     days = [pd.Timestamp(time) for time in visible.columns]
     states = dict(zip(visible.index.tolist(), visible.to_numpy(dtype=object).tolist(), strict=True))
@@ -150,7 +150,7 @@ def _summary(states: list[object], days: list[pd.Timestamp]) -> str:
         matches = [time for time, value in zip(days, states, strict=True) if value == state]
         if not matches:
             continue
-        names = [day(time) for time in matches[-_DAYS_NAMED:]] if state in _MISSED else []
+        names = [day(time) for time in matches[-_DAYS_NAMED:]] if state in MISSED_SLOTS else []
         prefix = "last " if len(matches) > len(names) else ""
         newest = f" ({prefix}{', '.join(names)})" if names else ""
         counts.append(f"{len(matches)} {SLOT_STYLES[state].label}{newest}")

@@ -9,7 +9,7 @@ import pandas as pd
 
 from backupkit.assessment import Assessment
 from backupkit.display.format import ratio, sanitise
-from backupkit.tables import STATES
+from backupkit.tables import IN_SCOPE_STATES, STATES
 
 __all__ = ["CheckResult", "check_result"]
 
@@ -141,7 +141,9 @@ def _performance(assessment: Assessment, at_risk: int) -> Iterator[str]:
 def _worst_exposure(assessment: Assessment) -> Iterator[str]:
     """Return the performance data of the highest exposure, relative to its threshold."""
     rows = assessment.appliances
-    used = (rows["exposure"] / rows["threshold"]).where(rows["state"].isin(STATES[:3])).dropna()
+    used = (
+        (rows["exposure"] / rows["threshold"]).where(rows["state"].isin(IN_SCOPE_STATES)).dropna()
+    )
     if used.empty:
         return
     worst = rows.loc[[used.idxmax()]]

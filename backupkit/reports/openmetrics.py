@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.exposition import generate_latest
 from backupkit._version import __version__
 from backupkit.assessment import Assessment
 from backupkit.reports.files import write_files
-from backupkit.tables import STATES
+from backupkit.tables import IN_SCOPE_STATES, STATES
 
 __all__ = ["openmetrics", "write_openmetrics"]
 
@@ -115,7 +115,7 @@ def _metrics(assessment: Assessment) -> Iterator[Metric]:
         "verdict",
         "1 for the state of the fleet, 0 for the others.",
         ("state",),
-        [((state,), float(verdict.state == state)) for state in ("compliant", "breach", "unknown")],
+        [((state,), float(verdict.state == state)) for state in IN_SCOPE_STATES],
     )
     yield _gauge(
         "appliances",

@@ -26,6 +26,7 @@ from backupkit.reports.facts import (
     Link,
 )
 from backupkit.reports.messages import messages_text
+from backupkit.tables import COMPLETED_SLOTS, MISSED_SLOTS, TOLERATED_SKEW
 
 __all__ = ["appliance_facts", "exposure", "job_facts", "rows_of", "sources"]
 
@@ -34,9 +35,6 @@ _JOBS_SMALL_FLEET = 10
 _JOBS_LARGE_FLEET = 3
 _DETAILED_IN_LARGE_FLEET = 200
 _SOURCES = 150
-_SKEW = pd.Timedelta(minutes=5)
-_DONE = ("met", "rescued", "late")
-_MISSED = ("missed_failed", "missed_norun", "missed_overrun")
 
 
 def rows_of(frame: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
@@ -99,8 +97,8 @@ def _appliance(
     schedules: tuple[str, ...],
     job_count: int,
 ) -> ApplianceFacts:
-    done = sum(row[f"slots_{state}"] for state in _DONE)
-    missed = sum(row[f"slots_{state}"] for state in _MISSED)
+    done = sum(row[f"slots_{state}"] for state in COMPLETED_SLOTS)
+    missed = sum(row[f"slots_{state}"] for state in MISSED_SLOTS)
     in_scope = row["compliant"] + row["breach"] + row["unknown"]
     site_and_group = [sanitise(row[name], limit=60) for name in ("site", "group")]
     local = _zone(zone)
@@ -210,7 +208,7 @@ def sources(
     coverage = assessment.coverage.reindex(assessment.appliances.index)
     listed = coverage
     if len(coverage) > _SMALL_FLEET:
-        skewed = coverage["clock_skew"].abs() > _SKEW
+        skewed = coverage["clock_skew"].abs() > TOLERATED_SKEW
         gaps = coverage["ratio"].fillna(0.0) < 1
         listed = coverage[skewed | gaps | coverage["error"].notna()][:_SOURCES]
     data_sources = tuple(
@@ -235,7 +233,7 @@ def sources(
 def _skew(skew: pd.Timedelta) -> str:
     if pd.isna(skew):
         return NO_DATA
-    if abs(skew) <= _SKEW:
+    if abs(skew) <= TOLERATED_SKEW:
         return format_duration(skew)
     direction = "fast" if skew > pd.Timedelta(0) else "slow"
     return f"{format_duration(abs(skew))} {direction}, corrected for"

@@ -10,7 +10,7 @@ import pandas as pd
 
 from backupkit.reports.exports import SCHEMA_VERSION, TABLES
 from backupkit.reports.policy_document import NUMBERS
-from backupkit.tables import Column, Table
+from backupkit.tables import STATES, Column, Table
 from backupkit.tables.contract import COUNT, FLAG, MESSAGES, NUMBER, SPAN, TEXT, TEXTS, TIME
 
 __all__ = ["schema"]
@@ -18,7 +18,6 @@ __all__ = ["schema"]
 _TEXT: Final = {"type": "string"}
 _TIME: Final = {"type": "string", "format": "date-time"}
 _NAME_OR_NULL: Final = {"type": ["string", "null"]}
-_STATES: Final = ("compliant", "breach", "unknown", "excluded", "unobserved")
 _MESSAGE: Final = {
     "id": _NAME_OR_NULL,
     "default_message": _NAME_OR_NULL,
@@ -89,7 +88,7 @@ def schema() -> dict[str, Any]:
                         "state": {"enum": ["breach", "unknown", "compliant"]},
                         "sentence": _TEXT,
                         "in_scope": _count(),
-                        **{state: _count() for state in _STATES},
+                        **{state: _count() for state in STATES},
                     }
                 ),
                 **{name: _rows(table) for name, table in TABLES.items()},

@@ -1,7 +1,8 @@
 """Contracts of the frames that explain an assessment: baselines, loads, findings, changes."""
 
+from backupkit.tables.constants import SLOT_STATES, STATES
 from backupkit.tables.contract import COUNT, NUMBER, SPAN, TEXT, TIME, Column, Table
-from backupkit.tables.frames import METRICS, SLOT_STATES, STATES
+from backupkit.tables.frames import METRICS
 
 _APPLIANCE = Column("appliance", TEXT, "The appliance's name in fleet.toml.")
 

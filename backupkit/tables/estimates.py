@@ -5,7 +5,7 @@ from datetime import timedelta
 from statistics import median
 from typing import Final
 
-from backupkit.tables.evidence import BASELINE_RUNS
+from backupkit.tables.constants import BASELINE_RUNS
 
 __all__ = [
     "MIN_STALL",

@@ -3,6 +3,7 @@
 The single source of names, dtypes, units and meanings. The SLA figures follow docs/sla.md.
 """
 
+from backupkit.tables.constants import SLOT_STATES, STATES
 from backupkit.tables.contract import (
     COUNT,
     FLAG,
@@ -15,25 +16,6 @@ from backupkit.tables.contract import (
     Column,
     Table,
 )
-
-STATES = ("compliant", "breach", "unknown", "excluded", "unobserved")
-"""States of an appliance at an instant (docs/sla.md, section 3, "States")."""
-
-OUTCOMES = ("success", "failure", "open", "void", "other")
-"""Outcome classes of a job (docs/sla.md, section 3, "outcome class")."""
-
-SLOT_STATES = (
-    "met",
-    "rescued",
-    "late",
-    "missed_failed",
-    "missed_norun",
-    "missed_overrun",
-    "pending",
-    "unknown",
-    "excluded",
-)
-"""States of a slot (docs/sla.md, section 3, "Slot states")."""
 
 _APPLIANCE = Column("appliance", TEXT, "The appliance's name in fleet.toml.")
 _JOB = (

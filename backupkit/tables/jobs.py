@@ -1,44 +1,20 @@
 """Outcome classes of job statuses, and detection of changed observations and schedules."""
 
-from collections.abc import Mapping
 from typing import Final
 
 import pandas as pd
 
+from backupkit.tables.constants import ENDED, OUTCOME_BY_STATUS
 from backupkit.tables.frames import CONFLICTS, OBSERVATIONS, SCHEDULES
 
 __all__ = [
     "DETAILS_ONLY",
-    "ENDED",
-    "LISTED",
-    "OUTCOME",
-    "TERMINAL",
     "changed_observations",
     "changed_schedules",
     "conflicts_in",
     "has_ended",
     "outcome_of",
 ]
-
-LISTED: Final = "list"
-"""The `source` of observations that report the removal of a job from the appliance's list."""
-
-TERMINAL: Final = ("success", "failure")
-"""The outcomes of jobs that have ended."""
-
-OUTCOME: Final[Mapping[str, str]] = {
-    "SUCCEEDED": "success",
-    "FAILED": "failure",
-    "INPROGRESS": "open",
-    "RUNNING": "open",
-    "PENDING": "open",
-    "BLOCKED": "open",
-    "NONE": "void",
-}
-"""Outcome class of each raw status."""
-
-ENDED: Final = frozenset(word for word, outcome in OUTCOME.items() if outcome in TERMINAL)
-"""The raw statuses of jobs that have ended."""
 
 DETAILS_ONLY: Final = ("type", "size", "location", "build")
 """The columns that job/{id} never returns."""
@@ -69,7 +45,7 @@ def outcome_of(status: pd.Series) -> pd.Series:
     >>> outcome_of(pd.Series(["SUCCEEDED", "BLOCKED", "NONE", "EXPLODED"])).to_list()
     ['success', 'open', 'void', 'other']
     """
-    return status.map(OUTCOME).fillna("other").astype("str")
+    return status.map(OUTCOME_BY_STATUS).fillna("other").astype("str")
 
 
 def has_ended(status: pd.Series) -> pd.Series:

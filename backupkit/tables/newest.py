@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from backupkit.tables.constants import LISTED
 from backupkit.tables.frames import JOBS, OBSERVATIONS
-from backupkit.tables.jobs import DETAILS_ONLY, LISTED, has_ended, outcome_of
+from backupkit.tables.jobs import DETAILS_ONLY, has_ended, outcome_of
 
 __all__ = ["fold_observations", "jobs_from", "observations_from"]
 

@@ -14,7 +14,15 @@ import pandas as pd
 
 from backupkit.analysis.arrays import instant
 from backupkit.assessment import Verdict
-from backupkit.tables import INTERVALS, OUTCOMES, SLOT_STATES, STATES
+from backupkit.tables import (
+    COMPLETED_SLOTS,
+    INTERVALS,
+    MISSED_SLOTS,
+    OUTCOMES,
+    SLOT_STATES,
+    STATES,
+    STATES_BY_SEVERITY,
+)
 from backupkit.widgets.explorer_data import AssessmentIndex, Codes, ExplorerData, Instants
 from backupkit.widgets.selection import Selection
 
@@ -25,9 +33,6 @@ Fractions = npt.NDArray[np.float64]
 """Array of shape (appliances, 2): numerator and denominator per appliance."""
 
 
-_WORST_FIRST: Final = ("breach", "unknown", "unobserved", "compliant", "excluded")
-_DONE: Final = ("met", "rescued", "late")
-_MISSED: Final = ("missed_failed", "missed_norun", "missed_overrun")
 _FAILURE_CODE: Final = OUTCOMES.index("failure")
 
 
@@ -107,7 +112,7 @@ class FilteredView:
         """
         all_states = self._all_states
         selected = all_states[self._is_selected]
-        rank = selected.map({state: index for index, state in enumerate(_WORST_FIRST)})
+        rank = selected.map({state: index for index, state in enumerate(STATES_BY_SEVERITY)})
         # a stable sort keeps the assessment's order within a state: longest exposure first
         return selected.iloc[np.argsort(rank.to_numpy(), kind="stable")]
 
@@ -356,8 +361,8 @@ class FilteredView:
 
 
 def _slot_fractions(counts: pd.DataFrame) -> Fractions:
-    good = counts[list(_DONE)].to_numpy("float64").sum(axis=1)
-    others = counts[[*_MISSED, "unknown"]].to_numpy("float64").sum(axis=1)
+    good = counts[list(COMPLETED_SLOTS)].to_numpy("float64").sum(axis=1)
+    others = counts[[*MISSED_SLOTS, "unknown"]].to_numpy("float64").sum(axis=1)
     return np.stack([good, good + others], axis=1)
 
 

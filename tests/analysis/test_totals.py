@@ -8,7 +8,7 @@ import pytest
 
 from backupkit.analysis import totals_of
 from backupkit.tables import TOTALS
-from backupkit.tables.evidence import LARGEST_SUM
+from backupkit.tables.constants import LARGEST_SUM
 
 Build = Callable[..., pd.DataFrame]
 Moment = Callable[[str], pd.Timestamp]

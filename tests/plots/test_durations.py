@@ -109,7 +109,7 @@ class TestMany:
         assert max(np.ravel(good.get_xdata())) == pytest.approx(3)
         assert np.ravel(bad.get_xdata()).tolist() == pytest.approx([1.5])
         assert np.ravel(bad.get_ydata()).tolist() == [1]
-        assert ax.texts[-1].get_text() == "and 4 more, more even, not drawn"
+        assert ax.texts[-1].get_text() == "and 4 more, with smaller multiples, not drawn"
         legend = ax.get_legend()
         assert legend is not None
         assert [text.get_text() for text in legend.get_texts()] == ["succeeded", "failed"]
@@ -137,7 +137,7 @@ class TestMany:
         assert float(np.nansum(counts)) == count
         assert counts.shape[0] == 10
         highest = f"{np.nanmax(counts):,.0f}"
-        assert ax.texts[-1].get_text().endswith(f"more jobs it stands for: 1 to {highest}")
+        assert ax.texts[-1].get_text().endswith(f"more jobs: 1 to {highest}")
 
 
 def test_nothing_finished() -> None:

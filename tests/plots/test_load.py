@@ -84,14 +84,14 @@ class TestLoad:
         """Targets beyond the limit, and jobs that do not tell theirs, are counted."""
         ax = load(jobs(("a", 0, 2), ("b", 0, 2), (None, 0, 1)), limit=1)
         assert ax.texts[0].get_text() == (
-            "and 1 more, with a lower peak, not drawn; 1 job does not tell where it went"
+            "and 1 more, with a lower peak, not drawn; 1 job without a target"
         )
         ax = load(jobs(("a", 0, 2), (None, 0, 1), (None, 2, 3)))
         assert ax.texts[0].get_text() == "2 jobs without a target"
 
     def test_no_target(self) -> None:
         """Jobs without any target leave a sentence."""
-        assert load(jobs((None, 0, 1))).texts[0].get_text() == "No job tells where it went"
+        assert load(jobs((None, 0, 1))).texts[0].get_text() == "No job has a known target"
 
     def test_very_many_steps(self) -> None:
         """Above 10,000 steps each column of pixels has its highest number, to the very end."""

@@ -78,12 +78,12 @@ class TestMomentOf:
         """A quarter of the way along an axis of eight hours is two hours after its start."""
         ax = drawn()
         png(ax, dpi=72)
-        moment = to_timestamp(ax, 0.25 + 0.5 / 4, 0.5)
-        assert moment is not None
-        assert moment.tz_convert("UTC").round("s") == NIGHT + 2 * HOUR
+        place = to_data_coords(ax, 0.25 + 0.5 / 4, 0.5)
+        assert place is not None
+        assert to_timestamp(place[0]).tz_convert("UTC").round("s") == NIGHT + 2 * HOUR
 
     def test_beside_the_axes(self) -> None:
         """A place outside of the axes is no time."""
         ax = drawn()
         png(ax)
-        assert to_timestamp(ax, 0.9, 0.5) is None
+        assert to_data_coords(ax, 0.9, 0.5) is None

@@ -76,12 +76,12 @@ class TestProgress:
         """A job that had ended when it was first seen has no curve."""
         seen = observations(("vc-1", "7", 9, 100))
         seen["state"] = "SUCCEEDED"
-        assert "No job was seen running" in progress(seen).texts[0].get_text()
+        assert "No job was observed running" in progress(seen).texts[0].get_text()
 
     def test_no_progress_says_so(self) -> None:
         """Observations without progress leave a sentence."""
         ax = progress(observations(("vc-1", "7", 0, None)))
-        assert "No job was seen running" in ax.texts[0].get_text()
+        assert "No job was observed running" in ax.texts[0].get_text()
 
     def test_a_running_job_goes_on_at_its_pace(self) -> None:
         """Half done after 20 minutes, it is expected to be done after 40."""

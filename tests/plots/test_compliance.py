@@ -79,7 +79,7 @@ class TestCompliance:
     def test_a_state_of_a_moment(self) -> None:
         """States that lasted no time count nowhere, not even at the end."""
         ax = compliance(intervals(("a", "compliant", 0, 0)))
-        assert ax.texts[0].get_text() == "at the end nobody is in scope"
+        assert ax.texts[0].get_text() == "at the end no appliance is in scope"
 
     def test_the_axis_is_the_period(self) -> None:
         """The axis spans the intervals, or the period that is given."""
