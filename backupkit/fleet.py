@@ -1,26 +1,23 @@
-"""Fleet: the appliances of fleet.toml and the sources of their passwords.
+"""Fleet: the appliances of fleet.toml.
 
 fleet.toml never contains a password. Passwords are read only when appliances are polled.
 """
 
-import getpass
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Literal, Self, TypeVar
+from typing import Any, Final, Self
 
 import msgspec
 
 from backupkit.display import container, table
-from backupkit.errors import CredentialError, SettingsError
-from backupkit.settings import SettingsFile, convert, read_toml, time_zone
+from backupkit.errors import SettingsError
+from backupkit.passwords import PasswordEntry, PasswordSource, convert_table
+from backupkit.settings import SettingsFile, read_toml, time_zone
 
-__all__ = ["Appliance", "Fleet", "PasswordEntry", "PasswordSource", "convert_table"]
-
-T = TypeVar("T")
+__all__ = ["Appliance", "Fleet"]
 
 SHOWN: Final = 20
 """Maximum number of appliances shown in a notebook."""
@@ -53,104 +50,6 @@ _EXAMPLES = {
     "enabled": "enabled = false",
     "exclude": 'exclude = "being retired, change 4711"',
 }
-_SOURCE_FORMS = (
-    '{ env = "VARIABLE" }, { file = "path" }, { keyring = "service" } or { prompt = true }'
-)
-
-
-@dataclass(frozen=True, slots=True)
-class PasswordSource:
-    """Source of a password; never the password itself.
-
-    Attributes
-    ----------
-    kind : {"env", "file", "keyring", "prompt"}
-        Type of the source.
-    place : str
-        Environment variable, file path, keyring service, or target named in the prompt.
-
-    Examples
-    --------
-    >>> PasswordSource("env", "VCSA_PASSWORD")
-    PasswordSource(kind='env', place='VCSA_PASSWORD')
-    """
-
-    kind: Literal["env", "file", "keyring", "prompt"]
-    place: str
-
-    def read(self, user: str) -> str:
-        """Return the password from the source.
-
-        Parameters
-        ----------
-        user : str
-            User name, for the keyring and the prompt.
-
-        Returns
-        -------
-        str
-            The password.
-
-        Raises
-        ------
-        CredentialError
-            If the source has no password; the message names the source.
-        """
-        match self.kind:
-            case "env":
-                password = os.environ.get(self.place, "")
-                hint = f"the environment variable {self.place} is not set; set it to the password"
-            case "file":
-                password = self._read_file()
-                hint = f"the file {self.place} is empty; write the password on its first line"
-            case "keyring":
-                password = self._read_keyring(user)
-                hint = (
-                    f"the keyring has no password of {user} for {self.place}; store it with: "
-                    f"keyring set {self.place} {user}"
-                )
-            case _:  # prompt
-                password = self._ask(user)
-                hint = "none was typed; run the command again at a terminal"
-        if not password:
-            raise CredentialError(f"No password: {hint}.")
-        return password
-
-    def _read_file(self) -> str:
-        try:
-            lines = Path(self.place).read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise CredentialError(
-                f"No password: the file {self.place} cannot be read: it is not UTF-8 text."
-            ) from error
-        except (OSError, ValueError) as error:  # ValueError: a path with NUL
-            reason = getattr(error, "strerror", None) or "there is no such path"
-            raise CredentialError(
-                f"No password: the file {self.place} cannot be read: {reason}."
-            ) from error
-        return lines[0].strip() if lines else ""
-
-    def _ask(self, user: str) -> str:
-        try:
-            return getpass.getpass(f"Password of {user} for {self.place}: ")
-        except EOFError:  # no terminal, as in a scheduled run
-            return ""
-
-    def _read_keyring(self, user: str) -> str:
-        try:
-            import keyring  # noqa: PLC0415 # optional dependency
-        except ImportError as error:
-            raise CredentialError(
-                "No password: the keyring package is missing; "
-                "install it with: pip install 'backupkit[keyring]'"
-            ) from error
-        try:
-            return keyring.get_password(self.place, user) or ""
-        except keyring.errors.KeyringError as error:
-            raise CredentialError(
-                f"No password: the keyring could not be asked for {self.place}: "
-                f"{type(error).__name__}."
-            ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,43 +121,6 @@ class Appliance:
                     f"for example: {_EXAMPLES['fingerprint']}"
                 )
             object.__setattr__(self, "fingerprint", digits)
-
-
-class PasswordEntry(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Password source in fleet.toml: exactly one of the four keys is set."""
-
-    env: str | None = None
-    file: str | None = None
-    keyring: str | None = None
-    prompt: bool | None = None
-
-    def source(self, *, where: str, folder: Path) -> PasswordSource:
-        """Return the password source.
-
-        Parameters
-        ----------
-        where : str
-            Table in fleet.toml, for error messages.
-        folder : Path
-            Base folder of a relative file path.
-
-        Returns
-        -------
-        PasswordSource
-            Source of the password.
-
-        Raises
-        ------
-        SettingsError
-            If not exactly one key is set.
-        """
-        given = {name: value for name, value in msgspec.structs.asdict(self).items() if value}
-        if len(given) != 1:
-            raise SettingsError(f'{where}: "password" must be one of {_SOURCE_FORMS}.')
-        [(kind, place)] = given.items()
-        if kind == "file":
-            place = str(folder / place)
-        return PasswordSource(kind, "the fleet" if kind == "prompt" else place)  # type: ignore[arg-type] # a field's name is the kind
 
 
 class _Shared(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -358,7 +220,7 @@ class Fleet:
         defaults, entries = file.table("defaults"), file.tables.get("appliance", [])
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise SettingsError(f"{path}: appliance must be a list of tables: [[appliance]]")
-        convert_table(defaults, _Defaults, where=f"{path}, [defaults]")
+        convert_table(defaults, _Defaults, where=f"{path}, [defaults]", examples=_EXAMPLES)
         return cls(
             (
                 _appliance(defaults, entry, file=file, number=number)
@@ -408,40 +270,6 @@ class Fleet:
         return str(container(rendered))
 
 
-def convert_table(
-    table: Mapping[str, Any], kind: type[T], *, where: str, examples: Mapping[str, str] = _EXAMPLES
-) -> T:
-    """Convert a table of fleet.toml to a struct; reject a password written as text.
-
-    Parameters
-    ----------
-    table : mapping
-        Parsed TOML table.
-    kind : type
-        Struct type to convert to.
-    where : str
-        File and table, for error messages.
-    examples : mapping of str to str
-        Valid entry for each key, for error messages.
-
-    Returns
-    -------
-    kind
-        The converted table.
-
-    Raises
-    ------
-    SettingsError
-        If a key or a value is wrong, or the password is written as text.
-    """
-    if isinstance(table.get("password"), str):
-        raise SettingsError(
-            f"{where}: a password is never written into this file. Say where it is kept: "
-            f"password = {_SOURCE_FORMS}."
-        )
-    return convert(table, kind, where=where, examples=examples)
-
-
 def _appliance(
     defaults: Mapping[str, Any], entry: Mapping[str, Any], *, file: SettingsFile, number: int
 ) -> Appliance:
@@ -449,7 +277,7 @@ def _appliance(
     name = entry.get("name")
     folder = file.path.parent
     where = f"{file}, [[appliance]] {number}" + (f' ("{name}")' if isinstance(name, str) else "")
-    parsed = convert_table({**defaults, **entry}, _Entry, where=where)
+    parsed = convert_table({**defaults, **entry}, _Entry, where=where, examples=_EXAMPLES)
     fields = msgspec.structs.asdict(parsed)
     fields["password"] = parsed.password.source(where=where, folder=folder)
     if parsed.ca_bundle is not None:

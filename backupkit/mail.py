@@ -14,7 +14,7 @@ from typing import Final, Literal, Self
 import msgspec
 
 from backupkit.errors import MailError, SettingsError, one_line
-from backupkit.fleet import PasswordEntry, PasswordSource, convert_table
+from backupkit.passwords import PasswordEntry, PasswordSource, convert_table
 from backupkit.settings import SettingsFile, read_toml
 
 __all__ = ["MailServer", "Security", "check_address"]

@@ -26,7 +26,8 @@ from backupkit.client import Limits
 from backupkit.diagnostics import doctor
 from backupkit.diagnostics.connectivity import _issuer, _names, _trust_reason
 from backupkit.diagnostics.findings import bracketed, span
-from backupkit.fleet import Appliance, PasswordSource
+from backupkit.fleet import Appliance
+from backupkit.passwords import PasswordSource
 from backupkit.simulator.appliance import PASSWORD
 from backupkit.tables import CHECKS
 from tests.conftest import OddServer, Simulated, epoch

@@ -10,8 +10,8 @@ import pytest
 import trustme
 
 from backupkit.errors import CredentialError, MailError, SettingsError
-from backupkit.fleet import PasswordSource
 from backupkit.mail import MailServer, Security
+from backupkit.passwords import PasswordSource
 from tests.smtp import PASSWORD, USER, Mailbox, Serve, serving
 
 
@@ -256,7 +256,10 @@ class TestSettings:
             ('[mail]\nhost = "m"\nsender = "a@b"\nport = 0', "is none, expected 1 to 65535"),
             ('[mail]\nhost = "m"\nsender = "a@b"\ntimeout = 0', "timeout"),
             ('[mail]\nhost = "m"\nsender = "a@b"\nuser = "u"', "go together"),
-            ('[mail]\nhost = "m"\nsender = "a@b"\npassword = "hunter2"', "never written"),
+            (
+                '[mail]\nhost = "m"\nsender = "a@b"\npassword = "hunter2"',
+                "must not be in",
+            ),
             ('[mail]\nhost = "m"\nsender = "a@b"\npassword = {}', "must be one of"),
             ('[mail]\nhost = "m"\nsender = "a@b"\nsecurity = "ssl"', 'security = "starttls"'),
             ('[mail]\nhost = "m"\nsender = "a@b"\nca_bundle = "x.pem"', "no such file"),

@@ -203,7 +203,7 @@ class TestWhole:
         assert snapshot.polls["ok"].isna().all()
         assert len(snapshot.jobs) == 3
         assert only(snapshot.errors)["detail"] == (
-            "vc-1: All is kept, but no poll is complete: the job list is missing "
+            "vc-1: All is stored, but no poll is complete: the job list is missing "
             "(GET recovery/backup/job, as job.json)."
         )
         assert repr(snapshot) == "Snapshot: 0 of 1 appliance read, 3 jobs new or unfinished"
@@ -216,7 +216,7 @@ class TestWhole:
         assert snapshot.polls["ok"].isna().all()
         assert snapshot.polls["jobs_listed"].to_list() == [3]
         assert (
-            "of 3 jobs on its list 2 are missing or unreadable, b for one"
+            "of 3 jobs on its list 2 are missing or unreadable, for example b"
             in only(snapshot.errors)["detail"]
         )
 
@@ -307,8 +307,11 @@ class TestTimes:
         [
             ("2026-01-04T12:00:00", "observed_at: .* has no time zone"),
             ("yesterday", 'observed_at: "yesterday" is not a time'),
-            (EPOCH + timedelta(hours=1), "Nobody asked at 2026-11-09T07:00:00Z: expected a time"),
-            ("2016-01-01T00:00:00Z", "Nobody asked at 2016-01-01T00:00:00Z"),
+            (
+                EPOCH + timedelta(hours=1),
+                "07:00:00Z is not a possible time of a request: expected",
+            ),
+            ("2016-01-01T00:00:00Z", "2016-01-01T00:00:00Z is not a possible time"),
         ],
     )
     def test_stated_wrongly(self, save: Save, stated: datetime | str, said: str) -> None:
@@ -325,7 +328,7 @@ class TestTimes:
         assert snapshot.polls["appliance"].to_list() == ["vc-2"]
         assert only(snapshot.errors)["appliance"] == "vc-1"
         assert (
-            "vc-1/job.json: The time at which the file was written cannot be"
+            "vc-1/job.json: The modification time of the file cannot be"
             in only(snapshot.errors)["detail"]
         )
         assert len(read(folder, observed_at=NOON).polls) == 2
@@ -335,7 +338,7 @@ class TestTimes:
         [
             ("old", "Only folders named by a time with its zone"),
             ("20260104", "Only folders named by a time with its zone"),
-            ("20270104T120000Z", "Nobody asked at 2027-01-04T12:00:00Z"),
+            ("20270104T120000Z", "2027-01-04T12:00:00Z is not a possible time"),
         ],
     )
     def test_folder_of_no_time(self, save: Save, name: str, said: str) -> None:
@@ -356,13 +359,13 @@ class TestTimes:
         first, second = snapshot.errors.to_dict("records")
         assert first["job_id"] == "b"
         assert first["detail"] == (
-            "vc-1/b.json: Job b tells of 2026-01-04T12:15:01Z, and the answer is said to be of "
-            "2026-01-04T12:00:00Z. State when it was asked for."
+            "vc-1/b.json: Job b has the time 2026-01-04T12:15:01Z, but the request was at "
+            "2026-01-04T12:00:00Z. State the time of the request."
         )
-        assert "1 are missing or unreadable, b for one" in second["detail"]
+        assert "1 are missing or unreadable, for example b" in second["detail"]
         for name in ("job", "a"):
             (folder / "vc-1" / f"{name}.json").unlink()
-        with pytest.raises(SettingsError, match="Job b tells of 2026-01-04T12:15:01Z"):
+        with pytest.raises(SettingsError, match="Job b has the time 2026-01-04T12:15:01Z"):
             read(folder)
 
 
@@ -483,9 +486,9 @@ BAD: dict[str, tuple[bytes, str]] = {
     "latin": (b'"Europe/M\xfcnchen"', "is not valid JSON"),
     "half": (b"\xff\xfe[", "It cannot be read: it is not Unicode"),
     "deep": (b"[" * 200_000, "is not valid JSON"),
-    "place": (b'"Europe/Atlantis"', "The answer is a text and no time zone"),
-    "path": (b'"../../etc/passwd"', "The answer is a text and no time zone"),
-    "nothing": (b'""', "The answer is a text and no time zone"),
+    "place": (b'"Europe/Atlantis"', "It is a text, but not a time zone"),
+    "path": (b'"../../etc/passwd"', "It is a text, but not a time zone"),
+    "nothing": (b'""', "It is a text, but not a time zone"),
 }
 
 
@@ -539,7 +542,7 @@ class TestBadFiles:
         assert "missing required field location" in job["detail"]
         assert "vc-1/s.json: An entry of the schedules without a usable key" in keyless["detail"]
         assert "The schedule bad is not what the API promises" in bad["detail"]
-        assert f"1 are missing or unreadable, {FAILED} for one" in whole["detail"]
+        assert f"1 are missing or unreadable, for example {FAILED}" in whole["detail"]
 
     def test_all_else_is_passed_over(self, save: Save) -> None:
         """Other files, hidden ones, and folders with none of them are no trouble."""
@@ -558,8 +561,8 @@ class TestBadFiles:
         snapshot = read(save("vc-1/20260104T120000Z/more/job.json", []))
         assert snapshot.errors["appliance"].isna().to_list() == [True, False]
         assert details_of(snapshot) == [
-            "job.json: It belongs to no appliance. Put it into a folder named as the appliance.",
-            "vc-1/20260104T120000Z/more: A folder so deep is not looked into.",
+            "job.json: It is in no appliance's folder. Move it to a folder named as the appliance.",
+            "vc-1/20260104T120000Z/more: Folders at this depth are not read.",
         ]
 
     def test_nothing_to_be_used(self, save: Save, tmp_path: Path) -> None:
@@ -568,7 +571,7 @@ class TestBadFiles:
             folder = save(f"{number}.json", [])
         with pytest.raises(SettingsError, match="Expected JSON files in a folder for each") as told:
             read(folder)
-        assert str(told.value).count("It belongs to no appliance") == 5
+        assert str(told.value).count("It is in no appliance's folder") == 5
         assert str(told.value).endswith("\n  and 2 more")
         for place, said in (
             (tmp_path / "none", "cannot be read: No such file"),
@@ -634,7 +637,7 @@ class TestHostile:
         text = "".join(details_of(snapshot))
         assert text.isprintable()
         assert "vc-1/x [2J .json: The answer is empty." in text
-        assert text.count("No appliance has such a name.") == 2
+        assert text.count("This cannot be the name of an appliance.") == 2
 
     def test_ids_and_words(self, save: Save) -> None:
         """Ids with path parts and steering characters are kept as ids, and shown tamely."""

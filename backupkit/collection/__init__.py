@@ -7,7 +7,7 @@ A failed appliance is a row in `Snapshot.errors` and `Snapshot.polls`, never an 
 
 from backupkit.collection.collector import collect
 from backupkit.collection.poll import Strategy
-from backupkit.collection.saved import saved_answers
+from backupkit.collection.saved_files import saved_answers
 from backupkit.collection.snapshot import Snapshot
 from backupkit.collection.watcher import watch
 

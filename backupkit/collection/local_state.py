@@ -13,7 +13,8 @@ from typing import Final
 from uuid import uuid4
 
 from backupkit.errors import CredentialError
-from backupkit.fleet import Appliance, PasswordSource
+from backupkit.fleet import Appliance
+from backupkit.passwords import PasswordSource
 
 __all__ = [
     "LOCAL_STATES",

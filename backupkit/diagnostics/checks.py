@@ -24,7 +24,8 @@ from backupkit.errors import (
     RightsError,
     one_line,
 )
-from backupkit.fleet import Appliance, Fleet, PasswordSource
+from backupkit.fleet import Appliance, Fleet
+from backupkit.passwords import PasswordSource
 from backupkit.tables import CHECKS
 
 __all__ = ["doctor"]

@@ -15,7 +15,8 @@ from backupkit.errors import (
     CredentialError,
     SettingsError,
 )
-from backupkit.fleet import Appliance, PasswordSource
+from backupkit.fleet import Appliance
+from backupkit.passwords import PasswordSource
 
 __all__ = ["CheckContext", "Finding", "TypedPasswords", "bracketed", "failure", "span"]
 
