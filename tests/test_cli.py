@@ -250,6 +250,38 @@ class TestHistoryFirst:
         assert seen == [{"keep_polls": None}, {"keep_polls": timedelta(days=30)}]
 
 
+class TestFleetFile:
+    """fleet.toml of a command."""
+
+    @pytest.mark.parametrize("command", ["doctor", "collect", "watch", "report", "check"])
+    def test_read_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+        """Each command reads the file once, whatever it takes from it."""
+        fleet, history = write_fleet(tmp_path, "vc-1"), tmp_path / "h.db"
+        with fleet.open("a", encoding="utf-8") as file:
+            file.write('[mail]\nhost = "127.0.0.1:1"\nsender = "a@example.com"\n')
+        bk.History(history).append(_unread(fleet))
+        texts: list[Path] = []
+        read_text = Path.read_text
+
+        def noted(path: Path, *args: Any, **options: Any) -> str:  # noqa: ANN401 # any option
+            texts.append(path)
+            return read_text(path, *args, **options)
+
+        monkeypatch.setattr(Path, "read_text", noted)
+        argv = [command, "--fleet", str(fleet)]
+        argv += [] if command == "doctor" else ["--history", str(history)]
+        if command == "report":
+            argv += ["--out", str(tmp_path / "r.html"), "--mail-to", "b@example.com"]
+        main(argv)
+        assert texts.count(fleet) == 1
+
+
+def _unread(path: Path) -> bk.Snapshot:
+    """Collect from appliances whose password is missing."""
+    with pytest.warns(UserWarning, match="None of 1"):
+        return bk.collect(bk.Fleet.load(path))
+
+
 class TestBadInput:
     """A sentence that names the thing and the next step, a non-zero exit, nothing lost."""
 
@@ -307,8 +339,7 @@ class TestBadInput:
         story = {"seed": 5, "epoch": EPOCH.isoformat()}
         (tmp_path / "seeded" / "story.json").write_text(json.dumps(story))
         bk.History(tmp_path / "unread")
-        with pytest.warns(UserWarning, match="None of 1"):
-            bk.History(tmp_path / "kept").append(bk.collect(bk.Fleet.load("idle.toml")))
+        bk.History(tmp_path / "kept").append(_unread(Path("idle.toml")))
 
         assert main(argv.split()) == 1
         streams = capsys.readouterr()

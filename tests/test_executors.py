@@ -195,7 +195,7 @@ class TestWhatTravels:
     def test_nobody_types_elsewhere(self, steady: Simulated) -> None:
         """A worker in another process, to whom nobody typed it, has no such password."""
         asked = replace(next(iter(steady.fleet)), password=PasswordSource("prompt", "the fleet"))
-        with pytest.raises(CredentialError, match="does not travel to another process"):
+        with pytest.raises(CredentialError, match="are not sent to other processes"):
             NO_STATE.password_of(asked)
 
     def test_typed_password(
@@ -216,9 +216,9 @@ class TestWhatTravels:
             snapshot = collect(fleet, executor=executor, clock=epoch)
         assert set(told(snapshot).values()) == {"credential"}
         assert told(snapshot, "detail")["vc-0001"] == (
-            f"No password: {fleet[0].user} would have to type it for vc-0001, and a typed password "
-            "does not travel to another process. Keep it where the worker can read it: env, file "
-            "or keyring."
+            f"No password: vc-0001 needs a typed password of {fleet[0].user}, and typed passwords "
+            "are not sent to other processes. Use a source that the worker can read: env, file or "
+            "keyring."
         )
 
 
@@ -343,7 +343,7 @@ class TestOutOfTime:
         assert [name for name, error in errors.items() if error is None] == ["vc-0001", "vc-0002"]
         assert {error for error in errors.values() if error} == {"deadline"}
         details = told(snapshot, "detail")
-        assert "time was up before the job details of" in str(details["vc-0003"])
-        assert "time was up before vc-0006 had its turn" in str(details["vc-0006"])
+        assert "deadline passed before the job details of" in str(details["vc-0003"])
+        assert "deadline passed before vc-0006 was polled" in str(details["vc-0006"])
         assert len(snapshot.jobs) == 40
         assert steady.appliances.open_sessions == 0

@@ -395,7 +395,7 @@ class TestBeside:
         running.appliances.set_faults([Fault("not_found", 1.0, OLD, "job")])
         snapshot = collect(running.fleet, limits=QUICK, clock=epoch)
         [detail] = errors_of(snapshot, OLD)["detail"]
-        assert "lists 10 jobs, and does not have one of them" in detail
+        assert "lists 10 jobs, and has none of them" in detail
         assert not ok_of(snapshot)[OLD]
         assert_neighbours_complete(snapshot)
 

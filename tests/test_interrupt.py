@@ -207,7 +207,7 @@ class TestHere:
         ):
             snapshot = bk.collect(still.fleet, limits=limits, clock=epoch)
         assert snapshot.stopped
-        assert repr(snapshot).endswith("40 jobs new or unfinished, stopped before its end")
+        assert repr(snapshot).endswith("40 jobs new or unfinished, stopped early")
         POLLS.check(snapshot.polls)
         assert snapshot.polls["appliance"].to_list() == ["vc-0001", "vc-0002", "vc-0003"]
         assert snapshot.polls["ok"].to_list() == [True, True, pd.NA]

@@ -108,8 +108,8 @@ class TestCompared:
     @pytest.mark.parametrize(
         ("what", "told"),
         [
-            ("lately", "neither previous, none, a length of time such as 1d"),
-            ("2027-01-01T00:00:00Z", "after this report's own moment"),
+            ("lately", "neither previous, none, a duration such as 1d"),
+            ("2027-01-01T00:00:00Z", "later than the time of this report"),
             ("{broken}", "is not the .json file of a report"),
         ],
     )

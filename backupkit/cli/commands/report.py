@@ -65,7 +65,7 @@ def report(  # noqa: PLR0913 # one parameter per option
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="File for the names behind the aliases; implies --redact.",
+            help="As --redact, and store the names behind the aliases in this file.",
         ),
     ] = None,
     mail: Annotated[
