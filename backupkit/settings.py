@@ -23,6 +23,7 @@ __all__ = [
     "parse_instant",
     "read_toml",
     "time_zone",
+    "unknown_key",
 ]
 
 Instant = datetime | pd.Timestamp | str
@@ -138,9 +139,7 @@ def _explain(text: str, known: list[str], examples: Mapping[str, str]) -> str:
         if key:  # a nested table; `known` lists keys of the outer one
             hint = f"for example: {examples[key]}" if key in examples else "leave it out."
             return f'unknown key "{unknown["key"]}" in "{key}"; {hint}'
-        close = difflib.get_close_matches(unknown["key"], known, n=1)
-        hint = f'did you mean "{close[0]}"?' if close else f"known keys: {', '.join(known)}."
-        return f'unknown key "{unknown["key"]}"; {hint}'
+        return unknown_key(unknown["key"], known)
     if missing := _MISSING_FIELD.match(text):
         example = examples.get(missing["key"])
         return f'"{missing["key"]}" is missing' + (f"; for example: {example}" if example else ".")
@@ -149,6 +148,13 @@ def _explain(text: str, known: list[str], examples: Mapping[str, str]) -> str:
     return f'"{key}": {said[:1].lower()}{said[1:]}' + (
         f"; for example: {example}" if example else "."
     )
+
+
+def unknown_key(key: str, known: list[str]) -> str:
+    """Return the error message for an unknown key."""
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f'did you mean "{close[0]}"?' if close else f"known keys: {', '.join(known)}."
+    return f'unknown key "{key}"; {hint}'
 
 
 def parse_duration(value: str, *, where: str) -> timedelta:

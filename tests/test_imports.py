@@ -25,7 +25,7 @@ BREACHES = {
         "only client, and what stands on it",
     ),
     "requests-direct": (
-        "collect/__init__.py",
+        "collection/__init__.py",
         "import requests",
         "client is the one user of requests",
     ),
@@ -35,7 +35,7 @@ BREACHES = {
         "analysis draws nothing, fetches nothing, stores nothing",
     ),
     "offline": (
-        "report/__init__.py",
+        "reports/__init__.py",
         "import backupkit.history",
         "evaluation, plots and report reach neither",
     ),

@@ -9,6 +9,7 @@ from backupkit.analysis.baselines import AnomalyLimits, anomalies, baselines
 from backupkit.analysis.causes import Cause, cause_of
 from backupkit.analysis.clusters import clusters, duplicate_appliances, failure_counts, recent_jobs
 from backupkit.analysis.compliance import (
+    compliance_amounts,
     coverage_ratio,
     fleet_metrics,
     group_metrics,
@@ -65,6 +66,7 @@ __all__ = [
     "baselines",
     "cause_of",
     "clusters",
+    "compliance_amounts",
     "correct_clock_skew",
     "coverage",
     "coverage_ratio",

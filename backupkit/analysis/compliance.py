@@ -15,7 +15,14 @@ from backupkit.tables import (
     ON_TIME_SLOTS,
 )
 
-__all__ = ["coverage_ratio", "fleet_metrics", "group_metrics", "ratio", "ratios"]
+__all__ = [
+    "compliance_amounts",
+    "coverage_ratio",
+    "fleet_metrics",
+    "group_metrics",
+    "ratio",
+    "ratios",
+]
 
 _HOUR: Final = 3_600  # seconds
 _UNITS: Final = {
@@ -102,6 +109,33 @@ def ratios(facts: pd.DataFrame) -> pd.DataFrame:
             "on_time_observed": ratio(on_time, resolved),
         }
     )
+
+
+def compliance_amounts(facts: pd.DataFrame) -> pd.DataFrame:
+    """Return the amounts whose ratios are the compliance and the coverage of each appliance.
+
+    Parameters
+    ----------
+    facts : DataFrame
+        As in `ratios`.
+
+    Returns
+    -------
+    DataFrame
+        By appliance, float64: compliant, observed, in_scope [h], completed and counted [slots].
+        Strict RPO compliance is compliant / in_scope, strict slot compliance completed / counted,
+        and coverage observed / in_scope; for several appliances, of their sums.
+    """
+    compliant, observed, in_scope = _times(facts)
+    completed, *_, counted = _slots(facts)
+    columns = {
+        "compliant": compliant,
+        "observed": observed,
+        "in_scope": in_scope,
+        "completed": completed,
+        "counted": counted,
+    }
+    return pd.DataFrame(columns).astype("float64")
 
 
 def coverage_ratio(facts: pd.DataFrame) -> pd.DataFrame:

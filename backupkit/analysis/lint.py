@@ -13,7 +13,7 @@ from backupkit.analysis.feasibility import (
 )
 from backupkit.analysis.lint_schedule import VAMI, Finding, Findings, schedule_findings
 from backupkit.analysis.target_load import target_of
-from backupkit.policy.format import format_duration
+from backupkit.policy.values import format_exactly
 from backupkit.tables import LINT, TOLERATED_SKEW
 
 __all__ = ["MIN_SIMULTANEOUS_STARTS", "lint"]
@@ -120,7 +120,7 @@ def _without_slots(
     """Yield appliances without a slot; `names` have a schedule, an enabled one, one with a time."""
     with_schedule, with_enabled, with_slots = names
     for name, rpo in scope["rpo"].items():
-        often = f"that runs at least every {format_duration(rpo)}"
+        often = f"that runs at least every {format_exactly(rpo)}"
         if name in with_slots:
             continue
         if name in with_enabled:
@@ -160,15 +160,15 @@ def _without_slots(
 def _infeasible(judged: pd.DataFrame) -> Findings:
     """Yield the appliances whose schedule cannot meet the RPO."""
     for row in judged[judged["feasible"].notna()].reset_index().to_dict("records"):
-        limit = f"RPO + grace are {format_duration(row['threshold'])}"
+        limit = f"RPO + grace are {format_exactly(row['threshold'])}"
         typical = row["needed"] - row["max_gap"]
         run = f" + {_format_span(typical)} for a run" if typical else ""
         if not row["feasible"]:
-            gap = f"up to {format_duration(row['max_gap'])} between runs{run}"
+            gap = f"up to {format_exactly(row['max_gap'])} between runs{run}"
             total = f" = {_format_span(row['needed'])}" if run else ""
             room = row["threshold"] - typical
             change = (
-                f"Let it run at least every {format_duration(room.floor('min'))}"
+                f"Let it run at least every {format_exactly(room.floor('min'))}"
                 if room >= _MINUTE
                 else f"Find out why a run takes {_format_span(typical)}"
             )
@@ -187,7 +187,7 @@ def _infeasible(judged: pd.DataFrame) -> Findings:
                 "rpo-tight",
                 "note",
                 f"when the clocks go back it needs {needed}, but {limit}",
-                f"Set the grace to {format_duration(grace)} or more.",
+                f"Set the grace to {format_exactly(grace)} or more.",
             )
 
 
@@ -267,4 +267,4 @@ def _duplicates(pairs: pd.DataFrame, scope: set[str]) -> Findings:
 
 def _format_span(span: pd.Timedelta) -> str:
     """Format a duration, rounded up to a second."""
-    return format_duration(span.ceil("s"))
+    return format_exactly(span.ceil("s"))

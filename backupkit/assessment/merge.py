@@ -9,7 +9,7 @@ from backupkit.assessment.context import EvaluationContext
 from backupkit.assessment.partial import PartialAssessment
 from backupkit.assessment.result import Assessment, Verdict
 from backupkit.assessment.states import by_severity, schedule_unknown
-from backupkit.tables import APPLIANCES, COVERAGE, STATES
+from backupkit.tables import APPLIANCES, COVERAGE
 
 __all__ = ["merge_assessments"]
 
@@ -37,7 +37,6 @@ def merge_assessments(
     resolved_policy = context.resolved_policy
     facts = _concat([partial.facts for partial in partials])
     ordered = facts.iloc[by_severity(facts)]
-    counts = facts["state"].value_counts()
     in_scope = facts[facts["exclude"].isna()]
     overlapping = _concat([partial.overlapping_jobs for partial in partials])
     scoped = overlapping[
@@ -53,7 +52,7 @@ def merge_assessments(
         now=context.period.now,
         policy=context.policy,
         version=version,
-        verdict=Verdict(**{state: int(counts.get(state, 0)) for state in STATES}),
+        verdict=Verdict.of(facts["state"]),
         fleet=analysis.fleet_metrics(in_scope),
         groups=analysis.group_metrics(in_scope),
         appliances=APPLIANCES.conform(ordered),

@@ -7,6 +7,7 @@ import pandas as pd
 from backupkit.assessment.render import html_of
 from backupkit.display.format import format_timestamp, ratio
 from backupkit.policy import Policy
+from backupkit.tables import STATES
 
 __all__ = ["Assessment", "Verdict"]
 
@@ -34,6 +35,12 @@ class Verdict:
     unknown: int = 0
     excluded: int = 0
     unobserved: int = 0
+
+    @classmethod
+    def of(cls, states: pd.Series) -> "Verdict":
+        """Return the verdict on appliances in these states."""
+        counts = states.value_counts()
+        return cls(**{state: int(counts.get(state, 0)) for state in STATES})
 
     @property
     def in_scope(self) -> int:

@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from backupkit.plots import style
 from backupkit.plots.style import Floats
 from backupkit.tables import TERMINAL
+from backupkit.tables.constants import BASELINE_RUNS
 
 __all__ = ["durations"]
 
@@ -24,7 +25,6 @@ _MAX_POINTS: Final = 10_000
 
 _Z_LIMIT: Final = 3.5
 _MIN_SPREAD_SHARE: Final = 0.05
-_BASELINE_SIZE: Final = 10
 _MAD_FACTOR: Final = 0.6745
 _LOG_SCALE_RATIO: Final = 30.0
 _MARKERS: Final = ("|", "x", "o")
@@ -132,7 +132,7 @@ def _draw_series(
     days = style.days(finished["start_time"])
     failed = finished["outcome"].eq("failure").to_numpy()
     if len(names) == 1:
-        _draw_band(ax, minutes[~failed][np.argsort(days[~failed])][-_BASELINE_SIZE:], active_theme)
+        _draw_band(ax, minutes[~failed][np.argsort(days[~failed])][-BASELINE_RUNS:], active_theme)
     for index, name in enumerate(names):
         colour, label = active_theme.of(style.CURVES[index]), style.legend_label(name)
         failure_colour = colour if len(names) > 1 else active_theme.of(style.ORANGE)
@@ -159,7 +159,7 @@ def _draw_series(
 
 def _draw_band(ax: Axes, newest: Floats, active_theme: style.Theme) -> None:
     """Draw the band of usual durations; nothing for fewer than ten successes."""
-    if len(newest) < _BASELINE_SIZE:
+    if len(newest) < BASELINE_RUNS:
         return
     median = float(np.median(newest))
     spread = max(float(np.median(np.abs(newest - median))), _MIN_SPREAD_SHARE * median)

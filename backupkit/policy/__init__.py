@@ -1,7 +1,17 @@
 """SLA policies: parameters, the appliances they apply to, and effective dates."""
 
-from backupkit.policy.policy import Anchor, Policy, UnknownMode
+from backupkit.policy.parameters import PARAMETERS, Anchor, UnknownMode
+from backupkit.policy.policy import Policy
 from backupkit.policy.scope import Exclusion, Member
-from backupkit.policy.times import Plan, Window
+from backupkit.policy.values import Plan, Window
 
-__all__ = ["Anchor", "Exclusion", "Member", "Plan", "Policy", "UnknownMode", "Window"]
+__all__ = [
+    "PARAMETERS",
+    "Anchor",
+    "Exclusion",
+    "Member",
+    "Plan",
+    "Policy",
+    "UnknownMode",
+    "Window",
+]

@@ -1,145 +1,111 @@
-"""The policy of fleet.toml: tables with inheritance and effective dates."""
+"""The policy tables of fleet.toml, parsed, each with the parameters that it inherits."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Final, TypeVar
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-import msgspec
+import pandas as pd
 
 from backupkit.errors import SettingsError
-from backupkit.fleet import Fleet
-from backupkit.policy.checks import EXAMPLES
-from backupkit.policy.policy import Policy
-from backupkit.policy.scope import Exclusion, Member
-from backupkit.policy.times import moment_of
-from backupkit.settings import SettingsFile, convert, read_toml
+from backupkit.policy.parameters import PARAMETERS
+from backupkit.policy.scope import Exclusion
+from backupkit.policy.values import NAMES, parse_moment
+from backupkit.settings import SettingsFile, unknown_key
 
-__all__ = ["load_policy"]
+__all__ = ["PolicyTables", "Settings", "read_policy_tables"]
 
-P = TypeVar("P", bound=Policy)
-
-_Settings = Mapping[str, Any]
-"""The settings of one table."""
+Settings = dict[str, Any]
+"""Parsed parameters, by name."""
 
 _LISTS: Final = ("change", "exclude")
-_ALL_EXAMPLES: Final = EXAMPLES | {
-    "groups": 'groups = ["production"]',
-    "valid_from": "valid_from = 2026-11-01T00:00:00Z",
-}
-_OptionalText = str | msgspec.UnsetType
 
 
-class _Parameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """The settings of a policy table; absent ones are inherited."""
+@dataclass
+class Dated:
+    """The parameters of one policy, and all of them again from each effective date on."""
 
-    rpo: _OptionalText = msgspec.UNSET
-    grace: _OptionalText = msgspec.UNSET
-    early: _OptionalText = msgspec.UNSET
-    late: _OptionalText = msgspec.UNSET
-    completion: _OptionalText = msgspec.UNSET
-    anchor: _OptionalText = msgspec.UNSET
-    target: float | msgspec.UnsetType = msgspec.UNSET
-    staleness: _OptionalText = msgspec.UNSET
-    unknown_mode: _OptionalText = msgspec.UNSET
-    window: _OptionalText = msgspec.UNSET
-    window_tolerance: _OptionalText = msgspec.UNSET
-    duration_limit: _OptionalText = msgspec.UNSET
-    lookback: _OptionalText = msgspec.UNSET
-    backup_day: Any = msgspec.UNSET
-    retention: int | msgspec.UnsetType = msgspec.UNSET
-    parts: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
-    schedule: Any = msgspec.UNSET
+    settings: Settings
+    changes: dict[pd.Timestamp, Settings]
 
 
-class _Change(_Parameters, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """One ``[[policy.change]]``."""
+@dataclass
+class PolicyTables:
+    """The tables of one fleet.toml.
 
-    valid_from: Any
-
-
-class _NamedPolicy(_Parameters, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """One ``[policy.NAME]``."""
-
-    groups: tuple[str, ...] = ()
-
-
-def load_policy(kind: type[P], path: str | Path | SettingsFile) -> P:
-    """Read the policy and its members from fleet.toml; see `Policy.load`.
-
-    Parameters
+    Attributes
     ----------
-    kind : type
-        The class to build.
-    path : str, Path or SettingsFile
-        The file.
-
-    Returns
-    -------
-    Policy
-        The policy.
-
-    Raises
-    ------
-    SettingsError
-        If the file is missing or an entry is wrong; the message names file, table and key.
+    default : Dated
+        ``[policy]``.
+    named : dict of str to Dated
+        ``[policy.NAME]``.
+    groups : dict of str to str
+        Name of the policy of each group.
+    exclusions : list of Exclusion
+        ``[[policy.exclude]]``.
     """
-    file = read_toml(path)
-    fleet = Fleet.load(file)
+
+    default: Dated
+    exclusions: list[Exclusion]
+    named: dict[str, Dated] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
+
+
+def read_policy_tables(file: SettingsFile) -> PolicyTables:
+    """Parse the policy of fleet.toml; errors name file, table and key."""
     table = file.table("policy")
-    exclusions = [
-        Exclusion.parse(entry, where=f"{path}, [[policy.exclude]]")
-        for entry in _array_of_tables(table, "exclude", where=f"{path}, [policy]")
-    ]
     named = {
         name: entry
         for name, entry in table.items()
-        if isinstance(entry, dict) and name not in EXAMPLES
+        if isinstance(entry, dict) and name not in PARAMETERS
     }
     top_level = {name: entry for name, entry in table.items() if name not in (*named, *_LISTS)}
-    base = _entries(top_level, _Parameters, where=f"{path}, [policy]")
-    changes = _changes_by_date(table, where=f"{path}, [policy")
-    policies: dict[str, Policy] = {}
-    groups: dict[str, str] = {}
+    base = _settings(top_level, where=f"{file}, [policy]")
+    changes = _changes(table, file=file, name="policy")
+    tables = PolicyTables(
+        default=_inherit(base, changes, {}, {}),
+        exclusions=[
+            Exclusion.parse(entry, where=f"{file}, [[policy.exclude]]")
+            for entry in _array_of_tables(table, "exclude", where=f"{file}, [policy]")
+        ],
+    )
     for name, entry in named.items():
-        where = f"{path}, [policy.{name}"
-        settings = {key: value for key, value in entry.items() if key != "change"}
-        parameters = _entries(settings, _NamedPolicy, where=f"{where}]")
-        for group in parameters.pop("groups"):
-            if group in groups:
+        where = f"{file}, [policy.{name}]"
+        own_table = {key: value for key, value in entry.items() if key != "change"}
+        for group in _groups(own_table.pop("groups", ()), where=where):
+            if group in tables.groups:
                 raise SettingsError(
-                    f'{where}]: group "{group}" already has the policy "{groups[group]}"; '
+                    f'{where}: group "{group}" already has the policy "{tables.groups[group]}"; '
                     "name it in one of them."
                 )
-            groups[group] = name
-        own_changes = _changes_by_date(entry, where=where)
-        policies[name] = _build(base, changes, parameters, own_changes, where=f"{where}]")
-    resolved = _build(base, changes, {}, {}, where=f"{path}, [policy]")
-    members = [
-        Member(
-            appliance=appliance.name,
-            host=appliance.host,
-            site=appliance.site,
-            group=appliance.group,
-            timezone=appliance.timezone,
-            exclude=appliance.exclude,
-            policy=appliance.policy,
-        )
-        for appliance in fleet
-    ]
+            tables.groups[group] = name
+        own = _settings(own_table, where=where, also=("groups", "change"))
+        own_changes = _changes(entry, file=file, name=f"policy.{name}")
+        tables.named[name] = _inherit(base, changes, own, own_changes)
+    return tables
+
+
+def _settings(table: Settings, *, where: str, also: Iterable[str] = ()) -> Settings:
+    """Parse the parameters that a table sets; `also` names its other keys, for the message."""
+    if unknown := [name for name in table if name not in PARAMETERS]:
+        raise SettingsError(f"{where}: {unknown_key(unknown[0], [*PARAMETERS, *also])}")
     try:
-        return kind(
-            **base,
-            members=members,
-            named=policies,
-            groups=groups,
-            exclusions=exclusions,
-            changes=resolved.changes,
-        )
+        return {name: PARAMETERS[name].parse(value) for name, value in table.items()}
     except SettingsError as error:
-        raise SettingsError(f"{path}: {error}") from error
+        raise SettingsError(f"{where}: {error}") from error
 
 
-def _array_of_tables(table: Mapping[str, Any], name: str, *, where: str) -> list[Any]:
+def _groups(value: object, *, where: str) -> tuple[str, ...]:
+    try:
+        names: tuple[str, ...] = NAMES.parse(value)
+    except ValueError as error:
+        raise SettingsError(
+            f'{where}: "groups" must be {NAMES.must_be}, got {value!r}; '
+            'for example: groups = ["production"]'
+        ) from error
+    return names
+
+
+def _array_of_tables(table: Settings, name: str, *, where: str) -> list[Settings]:
     """Return an array of tables, empty if it is absent."""
     entries = table.get(name, [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -147,46 +113,36 @@ def _array_of_tables(table: Mapping[str, Any], name: str, *, where: str) -> list
     return entries
 
 
-def _entries(table: _Settings, kind: type[_Parameters], *, where: str) -> dict[str, Any]:
-    """Validate a policy table and return its settings."""
-    entry = convert(table, kind, where=where, examples=_ALL_EXAMPLES)
-    values = msgspec.structs.asdict(entry)
-    return {name: value for name, value in values.items() if value is not msgspec.UNSET}
-
-
-def _changes_by_date(table: _Settings, *, where: str) -> dict[Any, dict[str, Any]]:
-    """Return the settings of each change of a table by effective date, sorted."""
-    changes: dict[Any, dict[str, Any]] = {}
-    for entry in _array_of_tables(table, "change", where=f"{where}]"):
-        location = f"{where.replace('[', '[[', 1)}.change]]"
-        values = _entries(entry, _Change, where=location)
+def _changes(table: Settings, *, file: SettingsFile, name: str) -> dict[pd.Timestamp, Settings]:
+    """Return the parameters that each change of a table sets, by effective date."""
+    changes: dict[pd.Timestamp, Settings] = {}
+    where = f"{file}, [[{name}.change]]"
+    for entry in _array_of_tables(table, "change", where=f"{file}, [{name}]"):
+        settings = {key: value for key, value in entry.items() if key != "valid_from"}
+        if "valid_from" not in entry:
+            example = "valid_from = 2026-11-01T00:00:00Z"
+            raise SettingsError(f'{where}: "valid_from" is missing; for example: {example}')
         try:
-            date = moment_of(values.pop("valid_from"), where='"valid_from"')
+            date = parse_moment(entry["valid_from"], where='"valid_from"')
         except SettingsError as error:
-            raise SettingsError(f"{location}: {error}") from error
+            raise SettingsError(f"{where}: {error}") from error
         if date in changes:
-            raise SettingsError(f"{location}: two changes are valid from {date}; join them.")
-        changes[date] = values
-    return dict(sorted(changes.items()))
+            raise SettingsError(f"{where}: two changes are valid from {date}; join them.")
+        changes[date] = _settings(settings, where=where, also=["valid_from"])
+    return changes
 
 
-def _build(
-    base: _Settings,
-    changes: Mapping[Any, _Settings],
-    own: _Settings,
-    own_changes: Mapping[Any, _Settings],
-    *,
-    where: str,
-) -> Policy:
-    """Build the policy of a table and its changes, with what they inherit."""
-    inherited, overrides = dict(base), dict(own)
-    policies = {}
-    try:
-        first = Policy(**{**inherited, **overrides})
-        for date in sorted({*changes, *own_changes}):
-            inherited |= changes.get(date, {})
-            overrides |= own_changes.get(date, {})
-            policies[date] = Policy(**{**inherited, **overrides})
-        return Policy(**{**base, **own}, changes=policies) if policies else first
-    except SettingsError as error:
-        raise SettingsError(f"{where}: {error}") from error
+def _inherit(
+    base: Settings,
+    changes: Mapping[pd.Timestamp, Settings],
+    own: Settings,
+    own_changes: Mapping[pd.Timestamp, Settings],
+) -> Dated:
+    """Combine a table with the one it inherits from; its own parameters take precedence."""
+    first = base | own
+    dated: dict[pd.Timestamp, Settings] = {}
+    for date in sorted({*changes, *own_changes}):
+        base = base | changes.get(date, {})
+        own = own | own_changes.get(date, {})
+        dated[date] = base | own
+    return Dated(first, dated)

@@ -1,78 +1,46 @@
 """The SLA policy: its parameters, and the appliances and times they apply to."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self
 
 import pandas as pd
 
+from backupkit.display import container, key_value_table, table
 from backupkit.errors import SettingsError
-from backupkit.policy.checks import (
-    count,
-    duration,
-    fraction,
-    names,
-    one_of,
-    optional_duration,
-    time_of_day,
-)
-from backupkit.policy.format import format_duration
-from backupkit.policy.render import html_of
-from backupkit.policy.resolve import exclusion_frame, plans_of, rules_of
-from backupkit.policy.scope import Exclusion, Member
-from backupkit.policy.times import Plan, Window, moment_of
-from backupkit.settings import SettingsFile
+from backupkit.fleet import Fleet
+from backupkit.policy.file import Dated, read_policy_tables
+from backupkit.policy.parameters import PARAMETERS, Field, Parameters
+from backupkit.policy.scope import Exclusion, Member, excluded_times, exclusion_rows
+from backupkit.policy.values import DURATION, format_exactly, parse_moment
+from backupkit.settings import SettingsFile, read_toml
+from backupkit.tables import SCHEDULES
 
-__all__ = ["Anchor", "Policy", "UnknownMode"]
-
-Anchor = Literal["start", "end"]
-UnknownMode = Literal["strict", "evidence"]
+__all__ = ["Policy", "digest_of", "other_policies", "parameter_texts"]
 
 
-@dataclass(frozen=True, init=False)
-class Policy:
+def _parse_changes(changes: Mapping[Any, "Policy"] | None) -> Mapping[pd.Timestamp, "Policy"]:
+    given = changes or {}
+    parsed = {parse_moment(date, where='"valid_from"'): policy for date, policy in given.items()}
+    if len(parsed) < len(given):
+        raise SettingsError('"valid_from": two changes begin at the same moment; join them.')
+    return MappingProxyType(dict(sorted(parsed.items())))
+
+
+def _parse_mapping(mapping: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    return MappingProxyType(dict(mapping or {}))
+
+
+@dataclass(kw_only=True, repr=False)
+class Policy(Parameters):
     """The parameters of an SLA, and the appliances they apply to.
 
     Parameters
     ----------
-    rpo : str or timedelta
-        Recovery point objective: the largest accepted age of the newest backup, such as ``"24h"``.
-    grace : str or timedelta
-        Time added to the RPO before an appliance is in breach. Without it, a nightly backup of
-        20 minutes breaks an RPO of 24 h every night.
-    early, late : str or timedelta
-        How much before or after its slot a job may start and still be on time.
-    completion : str or timedelta, optional
-        Time after the slot by which a job must have succeeded; by default before the next slot.
-    anchor : {"start", "end"}
-        Whether a recovery point has the time of its job's start (the safe choice) or end.
-    target : float
-        The share of slots, or of time, that should be good, above 0 and at most 1.
-    staleness : str or timedelta, optional
-        How long the newest good poll of an appliance stays valid; by default its cadence, the
-        usual gap between good polls.
-    unknown_mode : {"strict", "evidence"}
-        State of an appliance that cannot be read: unknown (strict), or that of its last known
-        recovery point until this is too old (evidence).
-    window : str, optional
-        When backups may run, such as ``"22:00-06:00"``, in the appliance's time zone.
-    window_tolerance : str or timedelta
-        How much before the window a job may start.
-    duration_limit : str or timedelta, optional
-        The longest accepted duration of a job.
-    lookback : str or timedelta
-        Time before the period's end in which the figure appliances_lookback needs a success.
-    backup_day : str
-        When a backup day begins, in the appliance's time zone; noon keeps a night in one day.
-    retention : int, optional
-        The minimum number of backups that a schedule should keep.
-    parts : iterable of str, optional
-        The parts that a schedule should save.
-    schedule : str or Plan, optional
-        The schedule of appliances whose API does not report one (6.5).
+    {parameters}
     members : iterable of Member
         The appliances of the policy; if empty, all appliances in the data.
     named : mapping of str to Policy
@@ -99,94 +67,26 @@ class Policy:
     unknown is not compliant, target 99 %
     """
 
-    rpo: timedelta
-    grace: timedelta
-    early: timedelta
-    late: timedelta
-    completion: timedelta | None
-    anchor: Anchor
-    target: float
-    staleness: timedelta | None
-    unknown_mode: UnknownMode
-    window: Window | None
-    window_tolerance: timedelta
-    duration_limit: timedelta | None
-    lookback: timedelta
-    backup_day: timedelta
-    retention: int | None
-    parts: tuple[str, ...] | None
-    schedule: Plan | None
-    members: tuple[Member, ...]
-    named: Mapping[str, "Policy"]
-    groups: Mapping[str, str]
-    exclusions: tuple[Exclusion, ...]
-    changes: Mapping[pd.Timestamp, "Policy"]
+    members: Field[Iterable[Member], tuple[Member, ...]] = Field((), tuple)
+    named: Field[Mapping[str, "Policy"] | None, Mapping[str, "Policy"]] = Field(
+        None, _parse_mapping
+    )
+    groups: Field[Mapping[str, str] | None, Mapping[str, str]] = Field(None, _parse_mapping)
+    exclusions: Field[Iterable[Exclusion], tuple[Exclusion, ...]] = Field((), tuple)
+    changes: Field[Mapping[Any, "Policy"] | None, Mapping[pd.Timestamp, "Policy"]] = Field(
+        None, _parse_changes
+    )
 
-    def __init__(  # noqa: PLR0913 # the parameters are the policy
-        self,
-        *,
-        rpo: str | timedelta = "24h",
-        grace: str | timedelta = "2h",
-        early: str | timedelta = "1h",
-        late: str | timedelta = "1h",
-        completion: str | timedelta | None = None,
-        anchor: Anchor = "start",
-        target: float = 0.99,
-        staleness: str | timedelta | None = None,
-        unknown_mode: UnknownMode = "strict",
-        window: str | Window | None = None,
-        window_tolerance: str | timedelta = "0m",
-        duration_limit: str | timedelta | None = None,
-        lookback: str | timedelta = "7d",
-        backup_day: str | timedelta = "12:00",
-        retention: int | None = None,
-        parts: Iterable[str] | None = None,
-        schedule: str | Mapping[str, Any] | Plan | None = None,
-        members: Iterable[Member] = (),
-        named: Mapping[str, "Policy"] | None = None,
-        groups: Mapping[str, str] | None = None,
-        exclusions: Iterable[Exclusion] = (),
-        changes: Mapping[Any, "Policy"] | None = None,
-    ) -> None:
-        values = {
-            "rpo": duration("rpo", rpo, above_zero=True),
-            "grace": duration("grace", grace),
-            "early": duration("early", early),
-            "late": duration("late", late),
-            "completion": optional_duration("completion", completion, above_zero=True),
-            "anchor": one_of("anchor", anchor, get_args(Anchor)),
-            "target": fraction("target", target),
-            "staleness": optional_duration("staleness", staleness),
-            "unknown_mode": one_of("unknown_mode", unknown_mode, get_args(UnknownMode)),
-            "window": window if isinstance(window, Window | None) else Window.parse(window),
-            "window_tolerance": duration("window_tolerance", window_tolerance),
-            "duration_limit": optional_duration("duration_limit", duration_limit, above_zero=True),
-            "lookback": duration("lookback", lookback, above_zero=True),
-            "backup_day": time_of_day("backup_day", backup_day),
-            "retention": count("retention", retention),
-            "parts": None if parts is None else names("parts", parts),
-            "schedule": schedule if isinstance(schedule, Plan | None) else Plan.parse(schedule),
-            "members": tuple(members),
-            "named": MappingProxyType(dict(named or {})),
-            "groups": MappingProxyType(dict(groups or {})),
-            "exclusions": tuple(exclusions),
-            "changes": _sorted_changes(changes or {}),
-        }
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
-        for member in self.members:
-            if member.policy is not None and member.policy not in self.named:
+    def __post_init__(self) -> None:
+        owners = [(f'appliance "{item.appliance}"', item.policy) for item in self.members]
+        owners += [(f'group "{group}"', name) for group, name in self.groups.items()]
+        for owner, name in owners:
+            if name is not None and name not in self.named:
+                available = ", ".join(sorted(self.named)) or "none"
                 raise SettingsError(
-                    _no_such_policy(f'appliance "{member.appliance}"', member.policy, self.named)
+                    f'{owner}: policy = "{name}" names no policy (there are: {available}); '
+                    f"write a table [policy.{name}]"
                 )
-        for group, name in self.groups.items():
-            if name not in self.named:
-                raise SettingsError(_no_such_policy(f'group "{group}"', name, self.named))
-
-    @property
-    def threshold(self) -> timedelta:
-        """The exposure beyond which an appliance is in breach: RPO + grace."""
-        return self.rpo + self.grace
 
     @classmethod
     def load(cls, path: str | Path | SettingsFile) -> Self:
@@ -208,9 +108,34 @@ class Policy:
         SettingsError
             If the file is missing or an entry is wrong; the message names file, table and key.
         """
-        from backupkit.policy.file import load_policy  # noqa: PLC0415 # circular import
-
-        return load_policy(cls, path)
+        file = read_toml(path)
+        fleet, tables = Fleet.load(file), read_policy_tables(file)
+        members = [
+            Member(
+                appliance=appliance.name,
+                host=appliance.host,
+                site=appliance.site,
+                group=appliance.group,
+                timezone=appliance.timezone,
+                exclude=appliance.exclude,
+                policy=appliance.policy,
+            )
+            for appliance in fleet
+        ]
+        try:
+            return cls(
+                **tables.default.settings,
+                changes=_policies(tables.default),
+                named={
+                    name: Policy(**dated.settings, changes=_policies(dated))
+                    for name, dated in tables.named.items()
+                },
+                groups=tables.groups,
+                members=members,
+                exclusions=tables.exclusions,
+            )
+        except SettingsError as error:
+            raise SettingsError(f"{path}: {error}") from error
 
     @property
     def effective_dates(self) -> tuple[pd.Timestamp, ...]:
@@ -267,7 +192,27 @@ class Policy:
             Of `backupkit.tables.SCHEDULES`, with the schedule ``policy``: one row per appliance
             and effective date. The first row has no date and covers all earlier time.
         """
-        return plans_of(self, appliances)
+        members = self._all_members(appliances)
+        plans = [
+            (member.appliance, date, dated.for_member(member).schedule)
+            for date in (None, *self.effective_dates)
+            for dated in [self.at(date)]
+            for member in members
+        ]
+        planned = {name for name, _, plan in plans if plan is not None}
+        kept = [entry for entry in plans if entry[0] in planned]
+        starts = [None if plan is None else plan.start.seconds // 60 for _, _, plan in kept]
+        return SCHEDULES.frame(
+            {
+                "appliance": [name for name, _, _ in kept],
+                "schedule": ["policy"] * len(kept),
+                "seen_at": [date for _, date, _ in kept],
+                "enabled": [plan is not None for _, _, plan in kept],
+                "hour": [None if start is None else start // 60 for start in starts],
+                "minute": [None if start is None else start % 60 for start in starts],
+                "days": [plan and (list(plan.days) or None) for _, _, plan in kept],
+            }
+        )
 
     def excluded(self, appliances: Iterable[str] = ()) -> pd.DataFrame:
         """Return the dated exclusions of each appliance.
@@ -283,7 +228,7 @@ class Policy:
             appliance, start, end [UTC, NaT is no limit] and reason: one row per dated exclusion
             and appliance. Exclusions without a date are in `rules`.
         """
-        return exclusion_frame(self, appliances)
+        return excluded_times(self._all_members(appliances), self.exclusions)
 
     def rules(self, appliances: Iterable[str] = ()) -> pd.DataFrame:
         """Return the parameters of each appliance, without changes.
@@ -296,23 +241,61 @@ class Policy:
         Returns
         -------
         DataFrame
-            By ``appliance``, sorted: rpo, grace, threshold, early, late, completion, staleness,
-            window_start, window_length, window_tolerance, duration_limit, lookback, backup_day
-            (timedelta64), anchor, unknown_mode, target, retention (Int64), parts (tuples), host,
-            site, group, timezone, exclude, configured.
+            By ``appliance``, sorted: each parameter (durations as timedelta64, the window as
+            window_start and window_length, no schedule), threshold, host, site, group, timezone,
+            exclude, configured.
             An appliance that is no member has the policy's own parameters and is not configured.
             Without members, every appliance is configured.
 
         Examples
         --------
-        >>> policy = Policy(members=[Member(appliance="vc-1", site="Hamburg")])
+        >>> member = Member(appliance="vc-1", site="Hamburg")
+        >>> policy = Policy(rpo="24h", grace="2h", members=[member])
         >>> policy.rules(["vc-2"])[["threshold", "site", "configured"]]
                         threshold     site  configured
         appliance
         vc-1      1 days 02:00:00  Hamburg        True
         vc-2      1 days 02:00:00      NaN       False
         """
-        return rules_of(self, appliances)
+        members = self._all_members(appliances)
+        applied = [self.for_member(member) for member in members]
+        columns: dict[str, pd.Series] = {
+            name: pd.Series([getattr(own, name) for own in applied], dtype=parameter.kind.dtype)
+            for name, parameter in PARAMETERS.items()
+            if parameter.kind.dtype
+        }
+        spans = {
+            "threshold": [own.threshold for own in applied],
+            "window_start": [own.window and own.window.start for own in applied],
+            "window_length": [own.window and own.window.length for own in applied],
+        }
+        columns |= {name: pd.Series(s, dtype=DURATION.dtype) for name, s in spans.items()}
+        for name in ("host", "site", "group", "timezone"):
+            columns[name] = pd.Series([getattr(member, name) for member in members], dtype="str")
+        undated = [exclusion for exclusion in self.exclusions if not exclusion.dated]
+        reasons = [
+            member.exclude or next((e.reason for e in undated if e.covers(member)), None)
+            for member in members
+        ]
+        columns["exclude"] = pd.Series(reasons, dtype="str")
+        names = [member.appliance for member in members]
+        configured = {member.appliance for member in self.members}
+        columns["configured"] = pd.Series(
+            [not configured or name in configured for name in names], dtype="bool"
+        )
+        return pd.DataFrame(columns).set_axis(pd.Index(names, dtype="str", name="appliance"))
+
+    def for_member(self, member: Member) -> "Policy":
+        """Return the policy of one appliance: its own, else its group's, else this one."""
+        name = member.policy or self.groups.get(member.group or "")
+        return self if name is None else self.named[name]
+
+    def _all_members(self, appliances: Iterable[str]) -> list[Member]:
+        """Return the members and the other appliances, sorted by name."""
+        members = {member.appliance: member for member in self.members}
+        return [
+            members.get(name, Member(appliance=name)) for name in sorted({*members, *appliances})
+        ]
 
     def __repr__(self) -> str:
         counts = [
@@ -323,41 +306,58 @@ class Policy:
         return f"<Policy: {self}{counted}>"
 
     def _repr_html_(self) -> str:
-        return str(html_of(self))
-
-    def __str__(self) -> str:
-        parts = [
-            f"RPO {format_duration(self.rpo)} + {format_duration(self.grace)} grace",
-            f"recovery point = job {self.anchor}",
-            f"runs {format_duration(self.early)} early to {format_duration(self.late)} late",
-        ]
-        if self.completion is not None:
-            parts.append(f"done within {format_duration(self.completion)}")
-        if self.staleness is not None:
-            parts.append(f"answers count for {format_duration(self.staleness)}")
-        parts.append(
-            "unknown is not compliant"
-            if self.unknown_mode == "strict"
-            else "unknown once the last recovery point is too old"
-        )
-        if self.window is not None:
-            parts.append(f"window {self.window}")
-        if self.duration_limit is not None:
-            parts.append(f"no longer than {format_duration(self.duration_limit)}")
-        parts.append(f"target {self.target:.6%}".rstrip("%").rstrip("0").rstrip(".") + " %")
-        return ", ".join(parts)
+        parts = [key_value_table(parameter_texts(self), caption="Policy")]
+        if others := other_policies(self):
+            parts.append(table({"Elsewhere": "", "Numbers": "text"}, others))
+        if exclusions := exclusion_rows(self.members, self.exclusions):
+            columns = {"Excluded": "", "When (UTC)": "w", "Reason": "text"}
+            parts.append(table(columns, exclusions))
+        return str(container(*parts))
 
 
-def _sorted_changes(changes: Mapping[Any, Policy]) -> Mapping[pd.Timestamp, Policy]:
-    parsed = {moment_of(date, where='"valid_from"'): policy for date, policy in changes.items()}
-    if len(parsed) < len(changes):
-        raise SettingsError('"valid_from": two changes begin at the same moment; join them.')
-    return MappingProxyType(dict(sorted(parsed.items())))
-
-
-def _no_such_policy(owner: str, name: str, named: Mapping[str, Policy]) -> str:
-    available = ", ".join(sorted(named)) or "none"
-    return (
-        f'{owner}: policy = "{name}" names no policy (there are: {available}); '
-        f"write a table [policy.{name}]"
+if Policy.__doc__:  # not with python -OO
+    Policy.__doc__ = Policy.__doc__.replace(
+        "{parameters}", "\n    ".join(item.documentation() for item in PARAMETERS.values())
     )
+
+
+def _policies(dated: Dated) -> dict[pd.Timestamp, Policy]:
+    return {date: Policy(**settings) for date, settings in dated.changes.items()}
+
+
+def parameter_texts(policy: Policy) -> dict[str, str]:
+    """Return the value of each parameter with its unit, by label."""
+    return {
+        **{parameter.label: parameter.text(policy) for parameter in PARAMETERS.values()},
+        "In breach beyond": format_exactly(policy.threshold),
+        "Appliances": f"{len(policy.members):,}" if policy.members else "all in the data",
+    }
+
+
+def other_policies(policy: Policy) -> list[tuple[str, str]]:
+    """Return the named policies and the changes, each as title and text."""
+    rows = [(f"policy {name}", str(named)) for name, named in policy.named.items()]
+    rows += [(f"from {date:%Y-%m-%d %H:%M}", str(item)) for date, item in policy.changes.items()]
+    return rows + [
+        (f"policy {name} from {date:%Y-%m-%d %H:%M}", str(change))
+        for name, named in policy.named.items()
+        for date, change in named.changes.items()
+    ]
+
+
+def digest_of(policy: Policy) -> str:
+    """Return a fingerprint of 16 hexadecimal digits, so that two reports can be compared.
+
+    Examples
+    --------
+    >>> digest_of(Policy(rpo="24h")) == digest_of(Policy(rpo="1d")), digest_of(Policy(rpo="12h"))
+    (True, '...')
+    """
+    content = [
+        *parameter_texts(policy).items(),
+        *other_policies(policy),
+        *exclusion_rows(policy.members, policy.exclusions),
+        *policy.groups.items(),
+        *policy.members,
+    ]
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:16]

@@ -1,17 +1,19 @@
 """Members of a policy, and exclusions from it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
 import pandas as pd
 
 from backupkit.errors import SettingsError
-from backupkit.policy.times import moment_of
+from backupkit.policy.parameters import Field
+from backupkit.policy.values import parse_moment
 from backupkit.settings import convert
 
-__all__ = ["Exclusion", "Member"]
+__all__ = ["Exclusion", "Member", "excluded_times", "exclusion_rows"]
 
 _EXAMPLE = (
     '{ reason = "storage move, change 4711", sites = ["Hamburg"], start = 2026-11-07T20:00:00Z, '
@@ -59,7 +61,11 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     sites: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, init=False)
+def _parse_limit(name: str, value: object) -> pd.Timestamp | None:
+    return None if value is None else parse_moment(value, where=f'"exclude", {name}')
+
+
+@dataclass(frozen=True, kw_only=True)
 class Exclusion:
     """An exclusion: a maintenance window, or appliances that are out of scope.
 
@@ -86,51 +92,24 @@ class Exclusion:
     """
 
     reason: str
-    start: pd.Timestamp | None
-    end: pd.Timestamp | None
-    appliances: frozenset[str]
-    groups: frozenset[str]
-    sites: frozenset[str]
+    start: Field[object, pd.Timestamp | None] = Field(None, partial(_parse_limit, "start"))
+    end: Field[object, pd.Timestamp | None] = Field(None, partial(_parse_limit, "end"))
+    appliances: Field[Iterable[str], frozenset[str]] = Field((), frozenset)
+    groups: Field[Iterable[str], frozenset[str]] = Field((), frozenset)
+    sites: Field[Iterable[str], frozenset[str]] = Field((), frozenset)
 
-    def __init__(
-        self,
-        *,
-        reason: str,
-        start: object = None,
-        end: object = None,
-        appliances: Iterable[str] = (),
-        groups: Iterable[str] = (),
-        sites: Iterable[str] = (),
-    ) -> None:
-        if not reason.strip():
+    def __post_init__(self) -> None:
+        if not self.reason.strip():
             raise SettingsError(f'"exclude" needs a reason; for example: {_EXAMPLE}')
-        begin = None if start is None else moment_of(start, where='"exclude", start')
-        until = None if end is None else moment_of(end, where='"exclude", end')
-        if begin is not None and until is not None and not begin < until:
+        if self.start is not None and self.end is not None and self.start >= self.end:
             raise SettingsError(
-                f'"exclude" must end after it starts, got {begin} to {until}; '
+                f'"exclude" must end after it starts, got {self.start} to {self.end}; '
                 f"for example: {_EXAMPLE}"
             )
-        values = {
-            "reason": reason,
-            "start": begin,
-            "end": until,
-            "appliances": frozenset(appliances),
-            "groups": frozenset(groups),
-            "sites": frozenset(sites),
-        }
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
 
     @classmethod
     def parse(cls, table: Mapping[str, Any], *, where: str) -> "Exclusion":
-        """Parse one ``[[policy.exclude]]``.
-
-        Raises
-        ------
-        SettingsError
-            If an entry is wrong; the message begins with `where`.
-        """
+        """Parse one ``[[policy.exclude]]``; an error message begins with `where`."""
         examples = {"reason": 'reason = "storage move, change 4711"', "sites": 'sites = ["Oslo"]'}
         examples |= {"groups": 'groups = ["test"]', "appliances": 'appliances = ["vc-1"]'}
         entry = convert(table, _Entry, where=where, examples=examples)
@@ -153,3 +132,33 @@ class Exclusion:
             or member.group in self.groups
             or member.site in self.sites
         )
+
+
+def exclusion_rows(
+    members: Iterable[Member], exclusions: Iterable[Exclusion]
+) -> list[tuple[str, str | None, str | None]]:
+    """Return scope, time [UTC; None means always] and reason of each exclusion, as texts."""
+    rows: list[tuple[str, str | None, str | None]] = [
+        (member.appliance, None, member.exclude) for member in members if member.exclude is not None
+    ]
+    for item in exclusions:
+        names = [*sorted(item.appliances), *sorted(item.groups), *sorted(item.sites)]
+        start = "" if item.start is None else f"from {item.start:%Y-%m-%d %H:%M}"
+        word = "to" if start else "until"
+        end = "" if item.end is None else f"{word} {item.end:%Y-%m-%d %H:%M}"
+        rows.append((", ".join(names) or "all", f"{start} {end}".strip() or None, item.reason))
+    return rows
+
+
+def excluded_times(members: Collection[Member], exclusions: Iterable[Exclusion]) -> pd.DataFrame:
+    """Return the dated exclusions of each member; see `Policy.excluded`."""
+    rows = [
+        (member.appliance, exclusion.start, exclusion.end, exclusion.reason)
+        for exclusion in exclusions
+        if exclusion.dated
+        for member in members
+        if exclusion.covers(member)
+    ]
+    frame = pd.DataFrame(rows, columns=["appliance", "start", "end", "reason"])
+    time = "datetime64[us, UTC]"
+    return frame.astype({"appliance": "str", "start": time, "end": time, "reason": "str"})

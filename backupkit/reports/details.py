@@ -6,7 +6,8 @@ from typing import Final
 
 from backupkit.assessment import Assessment
 from backupkit.display.format import sanitise
-from backupkit.policy.render import exclusion_rows, others_of, parameter_texts
+from backupkit.policy.policy import other_policies, parameter_texts
+from backupkit.policy.scope import exclusion_rows
 from backupkit.reports.days import matrix, trend_of
 from backupkit.reports.facts import Details, Link, LintFinding
 from backupkit.reports.load import load_of
@@ -63,10 +64,12 @@ def details_of(assessment: Assessment) -> Details:
         sources_omitted=omitted_sources,
         other_figures=figures_of(assessment.fleet, _OTHER_FIGURES),
         policy=tuple(parameter_texts(policy).items()),
-        policies=tuple((sanitise(name, limit=80), numbers) for name, numbers in others_of(policy)),
+        policies=tuple(
+            (sanitise(name, limit=80), numbers) for name, numbers in other_policies(policy)
+        ),
         windows=tuple(
             (sanitise(scope, limit=400), period or "always", sanitise(reason, limit=400))
-            for scope, period, reason in exclusion_rows(policy)
+            for scope, period, reason in exclusion_rows(policy.members, policy.exclusions)
         ),
         reproduce_command=(
             f"backupkit report --as-of {assessment.now.isoformat()} "

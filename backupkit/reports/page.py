@@ -12,7 +12,7 @@ from markupsafe import Markup
 from backupkit import plots
 from backupkit.assessment import Assessment, Comparison
 from backupkit.display import style_sheet
-from backupkit.policy.render import digest_of
+from backupkit.policy.policy import digest_of
 from backupkit.reports.details import details_of
 from backupkit.reports.facts import Summary
 from backupkit.reports.figures import data_uri

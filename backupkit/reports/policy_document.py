@@ -1,55 +1,19 @@
 """Policy as JSON: its parameters, members and exclusions."""
 
-from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import timedelta
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
 import pandas as pd
 
-from backupkit.policy import Exclusion, Policy
-from backupkit.policy.render import digest_of
+from backupkit.policy import PARAMETERS, Exclusion, Policy
+from backupkit.policy.policy import digest_of
 
-__all__ = ["NUMBERS", "policy_document"]
-
-NUMBERS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "rpo": "span",
-        "grace": "span",
-        "early": "span",
-        "late": "span",
-        "completion": "span or null",
-        "anchor": "text",
-        "target": "number",
-        "staleness": "span or null",
-        "unknown_mode": "text",
-        "window": "text or null",
-        "window_tolerance": "span",
-        "duration_limit": "span or null",
-        "lookback": "span",
-        "backup_day": "span",
-        "retention": "count or null",
-        "parts": "texts or null",
-        "schedule": "text or null",
-    }
-)
-"""Type of each policy parameter; the JSON key of a span ends in ``_seconds``."""
+__all__ = ["policy_document"]
 
 
 def policy_document(policy: Policy) -> dict[str, Any]:
-    """Return a policy as a JSON-compatible document.
-
-    Parameters
-    ----------
-    policy : Policy
-        SLA parameters.
-
-    Returns
-    -------
-    dict
-        Keys sentence, digest, numbers, changes, named, groups, appliances and exclusions; values
-        of JSON types.
-    """
+    """Return a policy as a JSON-compatible document."""
     return {
         "sentence": str(policy),
         "digest": digest_of(policy),
@@ -60,23 +24,16 @@ def policy_document(policy: Policy) -> dict[str, Any]:
             for name, named in policy.named.items()
         ],
         "groups": [{"group": group, "policy": name} for group, name in policy.groups.items()],
-        "appliances": [
-            {
-                name: getattr(member, name)
-                for name in ("appliance", "host", "site", "group", "timezone", "exclude", "policy")
-            }
-            for member in policy.members
-        ],
+        "appliances": [asdict(member) for member in policy.members],
         "exclusions": [_exclusion(exclusion) for exclusion in policy.exclusions],
     }
 
 
 def _numbers(policy: Policy) -> dict[str, Any]:
-    return {_key(name): _to_json_value(getattr(policy, name)) for name in NUMBERS}
-
-
-def _key(name: str) -> str:
-    return f"{name}_seconds" if NUMBERS[name].startswith("span") else name
+    return {
+        parameter.json_key: _to_json_value(getattr(policy, name))
+        for name, parameter in PARAMETERS.items()
+    }
 
 
 def _to_json_value(value: object) -> object:

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import pandas as pd
 
+from backupkit.policy import PARAMETERS
+from backupkit.policy.parameters import Parameter
 from backupkit.reports.exports import SCHEMA_VERSION, TABLES
-from backupkit.reports.policy_document import NUMBERS
 from backupkit.tables import STATES, Column, Table
 from backupkit.tables.contract import COUNT, FLAG, MESSAGES, NUMBER, SPAN, TEXT, TEXTS, TIME
 
@@ -23,13 +24,6 @@ _MESSAGE: Final = {
     "default_message": _NAME_OR_NULL,
     "args": {"type": ["array", "null"], "items": _NAME_OR_NULL},
     "localized": _NAME_OR_NULL,
-}
-_NUMBERS: Final = {
-    "text": "string",
-    "number": "number",
-    "count": "integer",
-    "span": "number",
-    "texts": "array",
 }
 
 
@@ -45,7 +39,7 @@ def schema() -> dict[str, Any]:
     ----------
     .. [1] https://json-schema.org/draft/2020-12
     """
-    numbers = _object({_key(name, kind): _number(kind) for name, kind in NUMBERS.items()})
+    numbers = _object({item.json_key: _number(item) for item in PARAMETERS.values()})
     changes = _list(_object({"valid_from": _TIME, "numbers": {"$ref": "#/$defs/numbers"}}))
     named = _object({"name": _TEXT, "numbers": {"$ref": "#/$defs/numbers"}, "changes": changes})
     return {
@@ -114,15 +108,12 @@ def _count() -> dict[str, Any]:
     return {"type": "integer", "minimum": 0}
 
 
-def _key(name: str, kind: str) -> str:
-    return f"{name}_seconds" if kind.startswith("span") else name
-
-
-def _number(kind: str) -> dict[str, Any]:
-    value_kind, _, missing = kind.partition(" or ")
-    json_type = _NUMBERS[value_kind]
-    number: dict[str, Any] = {"type": [json_type, missing] if missing else json_type}
-    return {**number, "items": _TEXT} if json_type == "array" else number
+def _number(parameter: Parameter[Any, Any]) -> dict[str, Any]:
+    kind = parameter.kind.json
+    number: dict[str, Any] = {"type": [kind, "null"] if parameter.default is None else kind}
+    if kind == "array":
+        number["items"] = _TEXT
+    return {**number, "description": parameter.meaning}
 
 
 def _member() -> dict[str, Any]:

@@ -8,7 +8,7 @@ except ImportError as error:
     ) from error
 
 from backupkit.widgets.explore import Explorer, explore
-from backupkit.widgets.selection import Selection
+from backupkit.widgets.view import Selection
 from backupkit.widgets.watch import Watcher, watch
 
 __all__ = ["Explorer", "Selection", "Watcher", "explore", "watch"]

@@ -36,22 +36,7 @@ _COLUMNS: Final = {
 class State:
     """State of a watcher at one moment.
 
-    Attributes
-    ----------
-    appliance_count : int
-        Number of appliances it polls.
-    running : bool
-        Whether it is watching.
-    frame : DataFrame
-        Jobs at the newest refresh, of `backupkit.tables.RUNNING`.
-    refreshed_at : Timestamp or None
-        Time of the newest refresh [UTC].
-    collected_at : Timestamp or None
-        Time of the newest collection [UTC].
-    errors : DataFrame
-        Errors of the newest collection, of `backupkit.tables.ERRORS`.
-    messages : tuple of str
-        Other error messages.
+    The jobs in `frame` are those of the newest refresh, the errors those of the newest collection.
     """
 
     appliance_count: int
@@ -64,22 +49,12 @@ class State:
 
 
 def bars(state: State) -> Markup:
-    """Render the running jobs with their progress, and the errors.
-
-    Parameters
-    ----------
-    state : State
-        State of a watcher.
-
-    Returns
-    -------
-    Markup
-        HTML without the style sheet.
+    """Render the running jobs with their progress, and the errors; without the style sheet.
 
     Examples
     --------
     >>> print(bars(State(appliance_count=3)))
-    <p class="sentence">Not asked yet.</p><p class="fine">Stopped.</p>
+    <p class="sentence">Not polled yet.</p><p class="fine">Stopped.</p>
     """
     sections = [paragraph(_headline(state), "sentence")]
     if len(state.frame):
@@ -93,23 +68,21 @@ def bars(state: State) -> Markup:
 
 def _headline(state: State) -> str:
     if state.collected_at is None:
-        count_text = (
-            f"{state.appliance_count:,} appliance{'s' if state.appliance_count != 1 else ''}"
-        )
-        return f"Asking {count_text} what runs…" if state.running else "Not asked yet."
+        plural = "s" if state.appliance_count != 1 else ""
+        polling = f"Polling {state.appliance_count:,} appliance{plural}…"
+        return polling if state.running else "Not polled yet."
     frame = state.frame[~state.frame["state"].isin(list(_ENDED))]
     unread_count = state.errors.loc[state.errors["job_id"].isna(), "appliance"].nunique()
     if frame.empty:
-        text = "Nothing runs"
+        text = "No job is running"
     else:
-        verb, plural = ("runs", "") if len(frame) == 1 else ("run", "s")
-        text = f"{len(frame):,} job{plural} {verb}"
+        text = "1 job is running" if len(frame) == 1 else f"{len(frame):,} jobs are running"
         if stalled := int(frame["stalled"].sum()):
             text += f", {stalled:,} stalled"
     if unread_count:
         text += (
             f"; {unread_count:,} of {state.appliance_count:,} appliances could not be read "
-            "in the last round"
+            "in the newest collection"
         )
     return f"{text}."
 
@@ -120,7 +93,7 @@ def _status_line(state: State) -> str:
     if state.refreshed_at is not None:
         parts.append(f"as of {state.refreshed_at:%Y-%m-%d %H:%M:%S} UTC")
     if state.collected_at is not None:
-        parts.append(f"newest round at {state.collected_at:%H:%M:%S} UTC")
+        parts.append(f"newest collection at {state.collected_at:%H:%M:%S} UTC")
     return f"{', '.join(parts)}."
 
 

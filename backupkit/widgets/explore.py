@@ -18,14 +18,13 @@ from backupkit.reports.figures import data_uri
 from backupkit.reports.files import write_files
 from backupkit.reports.page import fragment, render
 from backupkit.settings import Instant
+from backupkit.tables import ASSESSED_JOBS
 from backupkit.widgets import view_html
 from backupkit.widgets.explorer_data import ExplorerData, Source
 from backupkit.widgets.figure import FigureWidget
 from backupkit.widgets.filters import Filters
-from backupkit.widgets.selection import LISTS, Selection
-from backupkit.widgets.table import Jobs
-from backupkit.widgets.tabs import Durations, Failures, Matrix, Overview, Tab, Timeline
-from backupkit.widgets.view import FilteredView
+from backupkit.widgets.tabs import Durations, Failures, Jobs, Matrix, Overview, Tab, Timeline
+from backupkit.widgets.view import LISTS, FilteredView, Selection
 
 __all__ = ["Explorer", "explore"]
 
@@ -103,7 +102,7 @@ class Explorer:
     @property
     def jobs(self) -> pd.DataFrame:
         """Selected jobs, the newest first, of `backupkit.tables.ASSESSED_JOBS`."""
-        return self._view.jobs if self._view is not None else self._data.no_jobs
+        return self._view.jobs if self._view is not None else ASSESSED_JOBS.empty()
 
     @property
     def assessment(self) -> Assessment | None:
@@ -112,11 +111,6 @@ class Explorer:
             view = self._view
             self._assessment = self._data.assess(tuple(view.states.index), view.start, view.end)
         return self._assessment
-
-    @property
-    def box(self) -> ipywidgets.VBox:
-        """The widget, to embed in another one."""
-        return self._box
 
     def export_html(self) -> Path:
         """Save the report of the selected appliances, with its data files.
@@ -201,7 +195,7 @@ class Explorer:
         main_layout = ipywidgets.Layout(flex="1 1 auto", min_width="0")
         main = [self._filters.top, self._verdict, buttons, self._error, self._stack]
         columns = ipywidgets.HBox([self._filters.side, ipywidgets.VBox(main, layout=main_layout)])
-        self._box = ipywidgets.VBox([columns, self._theme_listener.widget])
+        self.box = ipywidgets.VBox([columns, self._theme_listener.widget])
 
     def _on_theme(self, dark: bool) -> None:  # noqa: FBT001 # a trait's value
         self._theme = "dark" if dark else "light"
@@ -264,7 +258,7 @@ class Explorer:
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:  # noqa: ANN401 # as IPython asks
         """Return the widget, with static HTML as a fallback."""
         # not private: the method is part of IPython's display protocol
-        return {**self._box._repr_mimebundle_(**options), "text/html": self._static_html()}
+        return {**self.box._repr_mimebundle_(**options), "text/html": self._static_html()}
 
     def _static_html(self) -> str:
         """Render verdict, worst appliances, timeline and newest jobs as static HTML."""

@@ -13,12 +13,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from backupkit import tables
-from backupkit.analysis import correct_clock_skew, skew_corrections, target_of
-from backupkit.analysis.arrays import times_of
+from backupkit.analysis import (
+    correct_clock_skew,
+    failure_signatures,
+    job_times,
+    skew_corrections,
+    target_of,
+)
+from backupkit.analysis.arrays import times_of, to_codes
 from backupkit.assessment import Assessment, evaluate
 from backupkit.policy import Policy
 from backupkit.settings import Instant, parse_instant
-from backupkit.tables import ASSESSED_JOBS, OUTCOMES, SLOT_STATES
+from backupkit.tables import OUTCOMES
 
 __all__ = ["AssessmentIndex", "Codes", "ExplorerData", "Instants", "Source"]
 
@@ -27,7 +33,6 @@ Instants = npt.NDArray[np.int64]
 
 _MIN_PERIOD: Final = timedelta(days=90)
 """Minimum period to assess, so that the usual periods need no second assessment."""
-
 
 _DEFAULT_TYPES: Final = ("SCHEDULED", "MANUAL")
 """Job types that are always offered as filters."""
@@ -61,47 +66,45 @@ Source = _History | _Snapshot
 class AssessmentIndex:
     """Assessment of the whole fleet, with columns encoded as integers for fast filters.
 
-    Parameters
-    ----------
-    assessment : Assessment
-        Assessment of the whole fleet.
-
     Attributes
     ----------
     appliances : Index of str
         Appliance names, the worst first; the code of an appliance is its position here.
-    in_scope : array of bool, shape (appliances,)
-        Whether no rule excludes the appliance permanently.
+    jobs : DataFrame
+        Jobs of the assessment, corrected for clock skew as for the slots.
     order : array of intp, shape (jobs,)
-        Jobs by start, the newest first, as positions in the assessment's ``jobs``.
-    appliance_codes, outcome_codes, type_codes, signature_codes, target_codes : array of int32
-        Codes of appliance, outcome, type, signature and backup target of each job, in `order`;
+        Positions in `jobs` by start, the newest first. All further arrays have this order.
+    start, end, done : array of int64
+        Start and end of each job, and when its result was available [µs since 1970 UTC].
+    appliance_codes, outcome_codes, type_codes, signature_codes : array of int32
         -1 if missing.
-    start, end : array of int64, shape (jobs,)
-        Start and end of each job in that order, corrected for clock skew [µs since 1970 UTC].
     """
+
+    failure = OUTCOMES.index("failure")
+    """Outcome code of a failed job."""
 
     def __init__(self, assessment: Assessment) -> None:
         self.assessment = assessment
         self.appliances = assessment.appliances.index
-        rules = assessment.policy.at(assessment.end).rules(self.appliances)
-        self.in_scope = rules["exclude"].isna().reindex(self.appliances).to_numpy(dtype=bool)
-        # correct the clock skew, as for the slots
-        jobs = correct_clock_skew(
+        self.jobs = jobs = correct_clock_skew(
             assessment.jobs, skew_corrections(assessment.coverage["clock_skew"])
         )
         start = _to_microseconds(jobs["start_time"])
         self.order = np.argsort(~start, kind="stable")  # newest first, missing starts last
         self.start = start[self.order]
         self.end = _to_microseconds(jobs["end_time"])[self.order]
-        self.appliance_codes = self._encode_appliances(jobs)[self.order]
-        self.outcome_codes = _encode(jobs["outcome"], pd.Index(OUTCOMES))[self.order]
+        self.done = job_times(jobs)[1].view(np.int64)[self.order]
         self.types = _unique_values(jobs["type"])
-        self.type_codes = _encode(jobs["type"], self.types)[self.order]
-        # the assessment's signatures by frequency, then those of jobs outside the period
-        listed = pd.Index(assessment.failures["signature"])
-        self.signatures = listed.append(_unique_values(jobs["signature"]).difference(listed))
-        self.signature_codes = _encode(jobs["signature"], self.signatures)[self.order]
+        self.signatures = _unique_values(jobs["signature"])
+        self.appliance_codes, self.outcome_codes, self.type_codes, self.signature_codes = (
+            _encode(jobs[name], values)[self.order]
+            for name, values in (
+                ("appliance", self.appliances),
+                ("outcome", pd.Index(OUTCOMES)),
+                ("type", self.types),
+                ("signature", self.signatures),
+            )
+        )
         self._last_search: tuple[str, npt.NDArray[np.bool_]] | None = None
 
     @cached_property
@@ -116,19 +119,19 @@ class AssessmentIndex:
 
     @cached_property
     def _target_names(self) -> pd.Series:
-        locations = self.assessment.jobs["location"]
+        locations = self.jobs["location"]
         targets = {location: target_of(location) for location in _unique_values(locations)}
         return locations.map(targets).astype("str")
 
     @cached_property
-    def slot_appliances(self) -> Codes:
-        """Appliance code of each slot."""
-        return self._encode_appliances(self.assessment.slots)
+    def failure_texts(self) -> pd.DataFrame:
+        """Signature and text of each failed job, from `backupkit.analysis.failure_signatures`."""
+        return failure_signatures(self.jobs)
 
     @cached_property
-    def slot_states(self) -> Codes:
-        """State code of each slot."""
-        return _encode(self.assessment.slots["state"], pd.Index(SLOT_STATES))
+    def slot_appliances(self) -> Codes:
+        """Appliance code of each slot."""
+        return _encode(self.assessment.slots["appliance"], self.appliances)
 
     @cached_property
     def slot_times(self) -> Instants:
@@ -138,7 +141,7 @@ class AssessmentIndex:
     @cached_property
     def interval_appliances(self) -> Codes:
         """Appliance code of each interval."""
-        return self._encode_appliances(self.assessment.intervals)
+        return _encode(self.assessment.intervals["appliance"], self.appliances)
 
     def search(self, text: str) -> npt.NDArray[np.bool_]:
         """Return a mask of the jobs, in `order`, that contain a text; case is ignored."""
@@ -147,7 +150,7 @@ class AssessmentIndex:
         return self._last_search[1]
 
     def _find_text(self, text: str) -> npt.NDArray[np.bool_]:
-        jobs = self.assessment.jobs
+        jobs = self.jobs
         matches = np.zeros(len(jobs), dtype=bool)
         for name in ("appliance", "job_id", "type", "location", "signature"):
             matches |= _contains(pa.array(jobs[name].array, from_pandas=True), text)
@@ -160,21 +163,11 @@ class AssessmentIndex:
             matches[parents[_contains(pc.struct_field(items, name), text)]] = True
         return matches[self.order]
 
-    def _encode_appliances(self, frame: pd.DataFrame) -> Codes:
-        return _encode(frame["appliance"], self.appliances)
-
 
 class ExplorerData:
-    """Frames of a source and their assessment.
+    """Frames of a source, read immediately, and their assessment.
 
-    Parameters
-    ----------
-    source : History or Snapshot
-        Source of the data; jobs, polls and schedules are read immediately.
-    policy : Policy
-        SLA parameters.
-    now : datetime or str, optional
-        Time of the assessment; by default the current time.
+    The time of the assessment is the current time by default.
     """
 
     def __init__(self, source: Source, policy: Policy, *, now: Instant | None = None) -> None:
@@ -197,11 +190,6 @@ class ExplorerData:
         first = frames.jobs["start_time"].min()
         self.first_start = self.now if pd.isna(first) else min(first, self.now)
         self._index: AssessmentIndex | None = None
-
-    @property
-    def no_jobs(self) -> pd.DataFrame:
-        """Empty frame of `backupkit.tables.ASSESSED_JOBS`."""
-        return ASSESSED_JOBS.empty()
 
     def assessment_index(self, start: pd.Timestamp) -> AssessmentIndex:
         """Return the assessment of the whole fleet from `start` or earlier up to now."""
@@ -234,9 +222,7 @@ class ExplorerData:
 
 def _encode(column: pd.Series, values: pd.Index) -> Codes:
     """Return the position of each value of a column in an index; -1 if it is not there."""
-    codes, uniques = pd.factorize(column)
-    positions = values.get_indexer(pd.Index(uniques))
-    return np.append(positions, -1)[codes].astype(np.int32)  # -1, a missing value, takes the last
+    return to_codes(column, values).astype(np.int32)
 
 
 def _unique_values(column: pd.Series) -> pd.Index:

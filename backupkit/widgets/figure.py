@@ -1,7 +1,8 @@
 """Figure widget: clickable if anywidget is installed, otherwise a plain image."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import ipywidgets
 from matplotlib.axes import Axes
@@ -11,33 +12,19 @@ from backupkit.reports.page import render
 
 __all__ = ["FigureWidget"]
 
-OnClick = Callable[[float, float], None]
-OnBrush = Callable[[float, float], None]
-
 
 class FigureWidget:
-    """Figure widget.
+    """Figure, to be put into a page as `widget`.
 
-    Parameters
-    ----------
-    on_click : callable, optional
-        Called with the position of a click in data coordinates.
-    on_brush : callable, optional
-        Called with the horizontal start and end of a dragged span, in data coordinates.
-    on_theme : callable, optional
-        Called with True if the page became dark, False if it became light.
-
-    Attributes
-    ----------
-    widget : Widget
-        The widget to put into a page.
+    A click has a position in data coordinates, a dragged span its horizontal start and end.
+    `on_theme` is called with True if the page became dark, with False if it became light.
     """
 
     def __init__(
         self,
         *,
-        on_click: OnClick | None = None,
-        on_brush: OnBrush | None = None,
+        on_click: Callable[[float, float], None] | None = None,
+        on_brush: Callable[[float, float], None] | None = None,
         on_theme: Callable[[bool], None] | None = None,
     ) -> None:
         self._axes: Axes | None = None
@@ -48,42 +35,44 @@ class FigureWidget:
             )
         except ImportError:
             self.widget: ipywidgets.DOMWidget = ipywidgets.HTML()
-            self._clickable = None
+            self._is_clickable = False
         else:
-            clickable = ClickablePicture(clicks=on_click is not None, brushes=on_brush is not None)
-            clickable.on_click, clickable.on_brush = self._click, self._brush
+            self.widget = ClickablePicture(
+                clicks=on_click is not None, brushes=on_brush is not None
+            )
+            self._is_clickable = True
+            self.widget.on_msg(self._on_message)
             if on_theme is not None:
-                clickable.observe(lambda change: on_theme(change["new"]), names="dark")
-            self.widget = self._clickable = clickable
+                self.widget.observe(lambda change: on_theme(change["new"]), names="dark")
 
     def show(self, ax: Axes, alt: str) -> None:
         """Show a figure with its alternative text."""
         self._axes = ax
         src = f"data:image/png;base64,{base64.b64encode(png(ax)).decode()}"
-        if self._clickable is None:
-            self.widget.value = render("image.html", src=src, alt=alt)
+        if self._is_clickable:
+            self.widget.set_trait("alt", alt)
+            self.widget.set_trait("src", src)
         else:
-            self._clickable.set_trait("alt", alt)
-            self._clickable.set_trait("src", src)
+            self.widget.value = render("image.html", src=src, alt=alt)
 
     def clear(self) -> None:
         """Remove the figure."""
         self._axes = None
-        if self._clickable is None:
-            self.widget.value = ""
-        else:
-            self._clickable.set_trait("src", "")
+        self.widget.set_trait("src" if self._is_clickable else "value", "")
 
-    def _click(self, x: float, y: float) -> None:
-        position = None if self._axes is None else to_data_coords(self._axes, x, y)
-        if position is not None and self._on_click is not None:
-            self._on_click(*position)
-
-    def _brush(self, first: float, last: float) -> None:
-        if self._axes is None or self._on_brush is None:
+    def _on_message(self, _widget: object, content: Mapping[str, Any], _buffers: object) -> None:
+        if self._axes is None:
             return
-        # at half the height of the axes: only the horizontal position matters
-        low, high = self._axes.get_position().intervaly
-        ends = [to_data_coords(self._axes, x, 1 - (low + high) / 2) for x in (first, last)]
-        if ends[0] is not None and ends[1] is not None:
-            self._on_brush(ends[0][0], ends[1][0])
+        if content.get("kind") == "click" and self._on_click is not None:
+            position = to_data_coords(self._axes, float(content["x"]), float(content["y"]))
+            if position is not None:
+                self._on_click(*position)
+        elif content.get("kind") == "brush" and self._on_brush is not None:
+            # at half the height of the axes: only the horizontal position matters
+            low, high = self._axes.get_position().intervaly
+            first, last = (
+                to_data_coords(self._axes, float(content[name]), 1 - (low + high) / 2)
+                for name in ("from", "to")
+            )
+            if first is not None and last is not None:
+                self._on_brush(first[0], last[0])

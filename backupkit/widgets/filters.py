@@ -1,6 +1,6 @@
 """Filters of the explorer: appliances, period and jobs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -11,8 +11,7 @@ from backupkit.display.format import sanitise
 from backupkit.plots.style import OUTCOME_STYLES
 from backupkit.tables import STATES
 from backupkit.widgets.explorer_data import ExplorerData
-from backupkit.widgets.selection import Selection
-from backupkit.widgets.toggle_group import ToggleGroup
+from backupkit.widgets.view import Selection
 
 __all__ = ["Filters"]
 
@@ -28,17 +27,8 @@ _MAX_TYPES: Final = 6
 class Filters:
     """Filter widgets in two boxes, with the current selection.
 
-    Parameters
-    ----------
-    data : ExplorerData
-        Source of the choices.
-    on_change : callable
-        Called with the new selection after a user changed it.
-
-    Attributes
-    ----------
-    side, top : ipywidgets.VBox
-        Filters of appliances; filters of period and jobs.
+    `side` has the filters of appliances, `top` those of period and jobs; `clear` is the button that
+    clears all filters. `on_change` is called with the new selection after a user changed it.
     """
 
     def __init__(self, data: ExplorerData, on_change: Callable[[Selection], None]) -> None:
@@ -94,13 +84,13 @@ class Filters:
         for choice in self._lists.values():
             choice.observe(self._on_choice, names="value")
         self._toggle_groups = {
-            "states": ToggleGroup("State", {state: state for state in STATES}, self._on_press),
-            "outcomes": ToggleGroup(
+            "states": _ToggleGroup("State", {state: state for state in STATES}, self._on_press),
+            "outcomes": _ToggleGroup(
                 "Outcome",
                 {name: status_style.label for name, status_style in OUTCOME_STYLES.items()},
                 self._on_press,
             ),
-            "types": ToggleGroup(
+            "types": _ToggleGroup(
                 "Type",
                 {
                     job_type: sanitise(job_type, limit=20).lower()
@@ -124,10 +114,10 @@ class Filters:
         )
         self._slider.observe(self._on_slide, names="index")
         self._readout = ipywidgets.Label()
-        self._clear = ipywidgets.Button(
+        self.clear = ipywidgets.Button(
             description="Clear filters", icon="times", layout=ipywidgets.Layout(width="auto")
         )
-        self._clear.on_click(lambda _button: self._change(Selection(last="30d")))
+        self.clear.on_click(lambda _button: self._change(Selection(last="30d")))
         row_layout = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
         self.side = ipywidgets.VBox(
             side_widgets, layout=ipywidgets.Layout(flex="0 0 220px", margin="0 12px 0 0")
@@ -140,11 +130,6 @@ class Filters:
                 ),
             ]
         )
-
-    @property
-    def clear(self) -> ipywidgets.Button:
-        """Button that clears all filters."""
-        return self._clear
 
     def _steps(self) -> list[pd.Timestamp]:
         """Return the steps of the period slider: UTC midnights, and now."""
@@ -210,3 +195,42 @@ class Filters:
     def _change(self, selection: Selection) -> None:
         if not self._ignore_changes and selection != self._selection:
             self._on_change(selection)
+
+
+class _ToggleGroup:
+    """Toggle buttons with a label; any number can be pressed. `texts` are by value."""
+
+    def __init__(self, label: str, texts: Mapping[str, str], on_change: Callable[[], None]) -> None:
+        button_layout = ipywidgets.Layout(width="auto", height="26px", padding="0 9px")
+        self._buttons = {
+            value: ipywidgets.ToggleButton(
+                description=text, tooltip=f"{label}: {text}", layout=button_layout
+            )
+            for value, text in texts.items()
+        }
+        self._on_change = on_change
+        self._ignore_changes = False
+        for button in self._buttons.values():
+            button.observe(self._on_press, names="value")
+        label_widget = ipywidgets.HTML(label, layout=ipywidgets.Layout(margin="0 6px 0 2px"))
+        row_layout = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
+        row = ipywidgets.HBox(list(self._buttons.values()), layout=row_layout)
+        box_layout = ipywidgets.Layout(margin="0 14px 0 0")
+        self.box = ipywidgets.HBox([label_widget, row], layout=box_layout)
+
+    @property
+    def value(self) -> tuple[str, ...]:
+        """Values of the pressed buttons."""
+        return tuple(value for value, button in self._buttons.items() if button.value)
+
+    @value.setter
+    def value(self, values: Iterable[str]) -> None:
+        pressed = set(values)
+        self._ignore_changes = True
+        for value, button in self._buttons.items():
+            button.value = value in pressed
+        self._ignore_changes = False
+
+    def _on_press(self, _change: Mapping[str, Any]) -> None:
+        if not self._ignore_changes:
+            self._on_change()

@@ -1,21 +1,20 @@
-"""Tabs of the explorer: each draws a view and turns clicks into a selection."""
+"""Tabs of the explorer: each shows a view and turns clicks into a selection."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 import ipywidgets
+import numpy as np
 import pandas as pd
-from matplotlib.dates import num2date
 
 from backupkit import plots
-from backupkit.analysis import recovery_points
+from backupkit.plots.picture import to_timestamp
 from backupkit.plots.style import sanitise_text
 from backupkit.widgets import view_html
 from backupkit.widgets.figure import FigureWidget
-from backupkit.widgets.selection import Selection
-from backupkit.widgets.view import FilteredView
+from backupkit.widgets.view import FilteredView, Positions, Selection
 
 __all__ = ["Durations", "Failures", "Matrix", "Overview", "Select", "Tab", "Timeline"]
 
@@ -29,22 +28,26 @@ _MAX_EXPOSED: Final = 8
 _PROGRESS_HINT: Final = (
     f"<small>Choose up to {_MAX_CURVES} appliances to see how their jobs progressed.</small>"
 )
-_SIGNATURES_HINT: Final = "<small>Choose signatures to see only their jobs, in every tab</small>"
+_PAGE_SIZE: Final = 25
+_MAX_LIVE_SEARCH: Final = 200_000
+"""Up to this number of jobs, the search updates at each key press."""
+
+_SORTS: Final[tuple[tuple[str, str], ...]] = (
+    ("newest first", "newest"),
+    ("oldest first", "oldest"),
+    ("longest first", "longest"),
+    ("largest first", "largest"),
+    ("worst appliance first", "appliance"),
+    ("failed first", "failed"),
+)
+_PATTERNS_HINT: Final = "<small>Choose error patterns to see only their jobs in every tab</small>"
 
 
 class Tab(ABC):
-    """Tab of the explorer.
-
-    Attributes
-    ----------
-    name : str
-        Title of the tab.
-    box : Widget
-        Content of the tab.
-    """
+    """Tab of the explorer, with a title and a box of widgets."""
 
     name: ClassVar[str]
-    box: Any
+    box: ipywidgets.VBox
     _view: FilteredView  # the view that clicks refer to
     _rows: pd.Index  # appliances in the order of the drawn rows
 
@@ -55,13 +58,24 @@ class Tab(ABC):
     def show(self, view: FilteredView, theme: str) -> None:
         """Draw a view."""
 
-    @abstractmethod
     def clear(self) -> None:
         """Remove the content."""
+        for part in self._parts:
+            if isinstance(part, FigureWidget):
+                part.clear()
+            elif isinstance(part, ipywidgets.HTML):
+                part.value = ""
+
+    def _arrange(self, *parts: FigureWidget | ipywidgets.Widget) -> None:
+        """Arrange the parts of the tab, from top to bottom."""
+        self._parts = parts
+        self.box = ipywidgets.VBox(
+            [part.widget if isinstance(part, FigureWidget) else part for part in parts]
+        )
 
     def _on_span_drag(self, first: float, last: float) -> None:
         """Select a span of the time axis as the period."""
-        start, end = (pd.Timestamp(num2date(day)).floor("s") for day in (first, last))
+        start, end = (to_timestamp(day).floor("s") for day in (first, last))
         start, end = max(start, self._view.start), min(end, self._view.end)
         if start < end:
             self._select(replace(self._view.selection, start=start, end=end))
@@ -84,7 +98,7 @@ class Overview(Tab):
         self._table = ipywidgets.HTML()
         self._compliance = FigureWidget(on_brush=self._on_span_drag)
         self._exposure = FigureWidget(on_brush=self._on_span_drag)
-        self.box = ipywidgets.VBox([self._table, self._compliance.widget, self._exposure.widget])
+        self._arrange(self._table, self._compliance, self._exposure)
 
     def show(self, view: FilteredView, theme: str) -> None:
         """List the appliances, and draw compliance and the exposure of the worst ones."""
@@ -92,25 +106,17 @@ class Overview(Tab):
         self._table.value = view_html.appliances_table(view)
         self._compliance.show(
             plots.compliance(view.intervals, start=view.start, end=view.end, theme=theme),
-            "Compliance over time of what is shown",
+            "Compliance over time of the appliances shown",
         )
-        assessment = view.assessment_index.assessment
         worst = view.states.index[view.states != "excluded"][:_MAX_EXPOSED]
-        jobs = assessment.jobs[assessment.jobs["appliance"].isin(worst)]
         ax = plots.exposure(
-            recovery_points(jobs),
-            threshold=assessment.appliances["threshold"].reindex(worst),
+            view.recovery_points(worst),
+            threshold=view.index.assessment.appliances["threshold"].reindex(worst),
             start=view.start,
             end=view.end,
             theme=theme,
         )
         self._exposure.show(ax, "Exposure over time of the worst appliances shown")
-
-    def clear(self) -> None:
-        """Remove the content."""
-        self._table.value = ""
-        self._compliance.clear()
-        self._exposure.clear()
 
 
 class Timeline(Tab):
@@ -126,7 +132,7 @@ class Timeline(Tab):
         self._bars = FigureWidget(on_click=self._on_row_click, on_brush=self._on_span_drag)
         self._progress = FigureWidget(on_brush=self._on_span_drag)
         self._hint = ipywidgets.HTML()
-        self.box = ipywidgets.VBox([self._bars.widget, self._hint, self._progress.widget])
+        self._arrange(self._bars, self._hint, self._progress)
 
     def show(self, view: FilteredView, theme: str) -> None:
         """Draw the jobs as bars; for up to 12 appliances also their progress."""
@@ -150,11 +156,6 @@ class Timeline(Tab):
         else:
             self._progress.clear()
 
-    def clear(self) -> None:
-        """Remove the content."""
-        self._bars.clear()
-        self._progress.clear()
-
 
 class Matrix(Tab):
     """Tab with the slot states by appliance and day."""
@@ -164,7 +165,7 @@ class Matrix(Tab):
     def __init__(self, select: Select) -> None:
         super().__init__(select)
         self._cells = FigureWidget(on_click=self._on_row_click, on_brush=self._on_span_drag)
-        self.box = ipywidgets.VBox([self._cells.widget])
+        self._arrange(self._cells)
 
     def show(self, view: FilteredView, theme: str) -> None:
         """Draw one symbol per appliance and day."""
@@ -173,10 +174,6 @@ class Matrix(Tab):
             view.slots_of(self._rows), states=view.drawn_states, limit=_MAX_MATRIX_ROWS, theme=theme
         )
         self._cells.show(ax, f"Expected runs of {len(view.drawn_states):,} appliances by day")
-
-    def clear(self) -> None:
-        """Remove the content."""
-        self._cells.clear()
 
 
 class Failures(Tab):
@@ -194,36 +191,28 @@ class Failures(Tab):
         self._choice.observe(self._on_choice, names="value")
         self._table = ipywidgets.HTML()
         self._over_time = FigureWidget(on_brush=self._on_span_drag)
-        self.box = ipywidgets.VBox(
-            [
-                self._pareto.widget,
-                ipywidgets.HTML(_SIGNATURES_HINT),
-                self._choice,
-                self._over_time.widget,
-                self._table,
-            ]
-        )
+        self._hint = ipywidgets.HTML()
+        self._arrange(self._pareto, self._hint, self._choice, self._over_time, self._table)
 
     def show(self, view: FilteredView, theme: str) -> None:
         """Draw the signatures, and list them with their causes."""
         self._view = view
         self._pareto.show(
             plots.failures(view.failures, limit=_MAX_BARS, theme=theme),
-            "Pareto chart of the failure signatures",
+            "Pareto chart of the error patterns",
         )
+        self._hint.value = _PATTERNS_HINT
         self._update_options(view)
         self._over_time.show(
             plots.failures_over_time(view.plot_frame(view.failed_positions), theme=theme),
-            "Failures over time by signature",
+            "Failures over time by error pattern",
         )
         self._table.value = view_html.signatures_table(view)
 
     def clear(self) -> None:
         """Remove the content."""
+        super().clear()
         self._set_options([], ())
-        self._pareto.clear()
-        self._over_time.clear()
-        self._table.value = ""
 
     def _update_options(self, view: FilteredView) -> None:
         chosen = view.selection.signatures
@@ -270,12 +259,12 @@ class Durations(Tab):
         super().__init__(select)
         self._lengths = FigureWidget()
         self._load = FigureWidget(on_brush=self._on_span_drag)
-        self.box = ipywidgets.VBox([self._lengths.widget, self._load.widget])
+        self._arrange(self._lengths, self._load)
 
     def show(self, view: FilteredView, theme: str) -> None:
         """Draw the durations with unusual jobs marked, then the load of the targets."""
         self._view = view
-        jobs, assessment = view.plot_frame(view.positions), view.assessment_index.assessment
+        jobs, assessment = view.plot_frame(view.positions), view.index.assessment
         self._lengths.show(
             plots.durations(jobs, anomalies=assessment.anomalies, theme=theme),
             "Durations of the jobs",
@@ -285,10 +274,91 @@ class Durations(Tab):
             "Concurrent jobs per target",
         )
 
+
+class Jobs(Tab):
+    """Tab with the table of the selected jobs."""
+
+    name = "Jobs"
+
+    def __init__(self, select: Select) -> None:
+        super().__init__(select)
+        self._page = 0
+        self._ignore_changes = False
+        narrow = ipywidgets.Layout(width="auto")
+        self._search = ipywidgets.Text(
+            placeholder="Search jobs and messages", layout=ipywidgets.Layout(width="260px")
+        )
+        self._sort = ipywidgets.Dropdown(options=_SORTS, layout=narrow)
+        self._previous = ipywidgets.Button(description="Previous", icon="arrow-left", layout=narrow)
+        self._next = ipywidgets.Button(description="Next", icon="arrow-right", layout=narrow)
+        self._page_label = ipywidgets.Label()
+        self._table = ipywidgets.HTML()
+        bar = [self._search, self._sort, self._previous, self._next, self._page_label]
+        row = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
+        self._arrange(ipywidgets.HBox(bar, layout=row), self._table)
+        self._search.observe(self._on_search, names="value")
+        self._sort.observe(lambda _change: self._change_page(-self._page), names="value")
+        self._previous.on_click(lambda _button: self._change_page(-1))
+        self._next.on_click(lambda _button: self._change_page(1))
+
+    def show(self, view: FilteredView, theme: str) -> None:  # noqa: ARG002 # a table follows the page
+        """Show the first page."""
+        self._view = view
+        self._ignore_changes = True
+        self._search.continuous_update = len(view.index.start) <= _MAX_LIVE_SEARCH
+        self._search.value = view.selection.text
+        self._search.disabled = self._sort.disabled = False
+        self._ignore_changes = False
+        self._page = 0
+        self._list()
+
     def clear(self) -> None:
         """Remove the content."""
-        self._lengths.clear()
-        self._load.clear()
+        super().clear()
+        for widget in (self._search, self._sort, self._previous, self._next):
+            widget.disabled = True
+        self._page_label.value = ""
+
+    def _change_page(self, pages: int) -> None:
+        self._page += pages
+        self._list()
+
+    def _list(self) -> None:
+        positions = _sorted(self._view, self._sort.value)
+        pages = max(-(-len(positions) // _PAGE_SIZE), 1)
+        self._page = min(max(self._page, 0), pages - 1)
+        first = self._page * _PAGE_SIZE
+        rows = self._view.jobs_at(positions[first : first + _PAGE_SIZE])
+        self._table.value = view_html.jobs_table(rows)
+        self._page_label.value = f"page {self._page + 1:,} of {pages:,}, {len(positions):,} jobs"
+        self._previous.disabled = self._page == 0
+        self._next.disabled = self._page == pages - 1
+
+    def _on_search(self, change: Mapping[str, Any]) -> None:
+        if not self._ignore_changes:
+            self._select(replace(self._view.selection, text=change["new"]))
+
+
+def _sorted(view: FilteredView, order: str) -> Positions:
+    """Return the positions of the jobs in an order; equal ones are sorted newest first."""
+    positions, index = view.positions, view.index
+    if order == "newest":
+        return positions
+    if order == "oldest":
+        return positions[::-1]
+    if order == "longest":
+        # sort jobs without an end last
+        length = np.where(index.end > index.start, index.end - index.start, -1)
+        key = -length[positions]
+    elif order == "largest":
+        sizes = index.assessment.jobs["size"].to_numpy("float64", na_value=-1.0)
+        key = -sizes[index.order[positions]]
+    elif order == "failed":
+        key = (index.outcome_codes[positions] != index.failure).astype(np.int8)
+    else:
+        key = index.appliance_codes[positions]
+    ordered: Positions = positions[np.argsort(key, kind="stable")]
+    return ordered
 
 
 def _toggled(chosen: tuple[str, ...], value: str) -> tuple[str, ...]:

@@ -1,52 +1,135 @@
-"""Filtered view of the assessment of the whole fleet: appliances, period and jobs.
+"""Selection of the explorer, and the filtered view of the fleet's assessment.
 
-Filtering gives the same figures as assessing the selected part alone. The states, slots and jobs of
-an appliance depend neither on other appliances nor on the period.
+Filtering gives the same figures as assessing the selected part alone: the states, slots and jobs of
+an appliance depend neither on other appliances nor on the period. The figures themselves are
+computed by `backupkit.analysis`, as for a report.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from backupkit.analysis import (
+    compliance_amounts,
+    failures,
+    recovery_points,
+    slot_counts,
+    time_in_states,
+)
 from backupkit.analysis.arrays import instant
 from backupkit.assessment import Verdict
-from backupkit.tables import (
-    COMPLETED_SLOTS,
-    INTERVALS,
-    MISSED_SLOTS,
-    OUTCOMES,
-    SLOT_STATES,
-    STATES,
-    STATES_BY_SEVERITY,
-)
-from backupkit.widgets.explorer_data import AssessmentIndex, Codes, ExplorerData, Instants
-from backupkit.widgets.selection import Selection
+from backupkit.errors import SettingsError
+from backupkit.settings import Instant, parse_duration, parse_instant
+from backupkit.tables import INTERVALS, OUTCOMES, STATES_BY_SEVERITY
+from backupkit.widgets.explorer_data import AssessmentIndex, ExplorerData
 
-__all__ = ["FilteredView", "Fraction"]
+__all__ = ["LISTS", "FilteredView", "Fraction", "Selection", "fractions_of"]
 
 Flags = npt.NDArray[np.bool_]
-Fractions = npt.NDArray[np.float64]
-"""Array of shape (appliances, 2): numerator and denominator per appliance."""
+Positions = npt.NDArray[np.intp]
 
+_JOB_FILTERS: Final = ("outcomes", "types", "signatures")
 
-_FAILURE_CODE: Final = OUTCOMES.index("failure")
+LISTS: Final = ("appliances", "sites", "groups", "states", *_JOB_FILTERS)
+"""Attributes of a selection that hold tuples of values."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fraction:
-    """Fraction with its unit; the denominator may be 0.
+class Selection:
+    """Filters of the explorer. An empty tuple or text does not filter.
 
     Attributes
     ----------
-    numerator, denominator : float
-        Amounts, in `unit`.
-    unit : str
-        Unit of both.
+    appliances : tuple of str
+        Names of appliances.
+    last : str
+        Length of the period before `end`, such as ``"7d"``; ignored if `start` is set.
+    start, end : datetime or str, optional
+        Start and end of the period; the end is now by default.
+    sites, groups : tuple of str
+        Sites and groups of appliances, from fleet.toml.
+    states : tuple of str
+        States at the period's end: compliant, breach, unknown, excluded, unobserved.
+    outcomes : tuple of str
+        Outcomes of jobs: success, failure, open, void, other.
+    types : tuple of str
+        Types of jobs: SCHEDULED, MANUAL, ...
+    signatures : tuple of str
+        Error patterns of jobs.
+    text : str
+        Text in a job's appliance, id, type, location, signature or messages; case is ignored.
+
+    Examples
+    --------
+    >>> Selection(outcomes=("failure",)).chooses_jobs, Selection(sites=("ham",)).chooses_jobs
+    (True, False)
     """
+
+    appliances: tuple[str, ...] = ()
+    last: str = "30d"
+    start: Instant | None = None
+    end: Instant | None = None
+    sites: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    outcomes: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    signatures: tuple[str, ...] = ()
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in LISTS:
+                if isinstance(value, str):
+                    raise TypeError(f'{field.name} must be several texts, such as ("{value}",).')
+                object.__setattr__(self, field.name, tuple(value))
+
+    @property
+    def chooses_jobs(self) -> bool:
+        """True if any filter of jobs is set."""
+        return bool(self.text) or any(getattr(self, name) for name in _JOB_FILTERS)
+
+    def period(self, now: pd.Timestamp) -> tuple[pd.Timestamp, pd.Timestamp]:
+        """Return the period as a half-open interval.
+
+        Parameters
+        ----------
+        now : Timestamp
+            Time of the assessment; the end is never later.
+
+        Returns
+        -------
+        start, end : Timestamp
+            In UTC.
+
+        Raises
+        ------
+        SettingsError
+            If a time cannot be parsed, or the period is empty.
+
+        Examples
+        --------
+        >>> start, end = Selection(last="7d").period(pd.Timestamp("2026-11-09T00:00Z"))
+        >>> str(start)
+        '2026-11-02 00:00:00+00:00'
+        """
+        end = now if self.end is None else min(now, parse_instant(self.end, where="end"))
+        if self.start is None:
+            start = end - parse_duration(self.last, where="last")
+        else:
+            start = parse_instant(self.start, where="start")
+        if start >= end:
+            raise SettingsError(f"The period is empty: it starts at {start} and ends at {end}.")
+        return start, end
+
+
+class Fraction(NamedTuple):
+    """Fraction with its unit; the denominator may be 0."""
 
     numerator: float
     denominator: float
@@ -54,73 +137,39 @@ class Fraction:
 
 
 class FilteredView:
-    """Filtered view of the fleet's assessment.
+    """Filtered view of the fleet's assessment over the period `start` to `end` [UTC].
 
-    Parameters
-    ----------
-    data : ExplorerData
-        Data of the whole fleet.
-    selection : Selection
-        Filters to apply.
-
-    Attributes
-    ----------
-    start, end : Timestamp
-        The period [UTC].
-
-    Raises
-    ------
-    SettingsError
-        If the period cannot be parsed or is empty.
+    Raises SettingsError if the period cannot be parsed or is empty.
     """
 
     def __init__(self, data: ExplorerData, selection: Selection) -> None:
         self.selection = selection
         self.start, self.end = selection.period(data.now)
+        self.now = data.now
         self._data = data
-        self._index = data.assessment_index(self.start)
+        self.index: AssessmentIndex = data.assessment_index(self.start)
         self._start_us, self._end_us = (
             int(instant(t).astype(np.int64)) for t in (self.start, self.end)
         )
-
-    @property
-    def now(self) -> pd.Timestamp:
-        """Time of the assessment."""
-        return self._data.now
-
-    @property
-    def failure(self) -> int:
-        """Outcome code of a failed job."""
-        return _FAILURE_CODE
 
     def with_selection(self, selection: Selection) -> "FilteredView":
         """Return the view of another selection."""
         return FilteredView(self._data, selection)
 
-    @property
-    def assessment_index(self) -> AssessmentIndex:
-        """Indexed assessment of the whole fleet."""
-        return self._index
-
     # --- appliances ------------------------------------------------------------------------------
 
     @cached_property
     def states(self) -> pd.Series:
-        """State of each selected appliance at the period's end, the worst first.
-
-        Series of str, indexed by appliance.
-        """
-        all_states = self._all_states
-        selected = all_states[self._is_selected]
-        rank = selected.map({state: index for index, state in enumerate(STATES_BY_SEVERITY)})
+        """State of each selected appliance at the period's end, the worst first."""
+        selected = self._all_states[self._is_selected]
+        rank = pd.Index(STATES_BY_SEVERITY).get_indexer(pd.Index(selected))
         # a stable sort keeps the assessment's order within a state: longest exposure first
-        return selected.iloc[np.argsort(rank.to_numpy(), kind="stable")]
+        return selected.iloc[np.argsort(rank, kind="stable")]
 
     @cached_property
     def verdict(self) -> Verdict:
         """Verdict of the selected appliances at the period's end."""
-        counts = self.states.value_counts()
-        return Verdict(**{state: int(counts.get(state, 0)) for state in STATES})
+        return Verdict.of(self.states)
 
     @property
     def is_all(self) -> bool:
@@ -129,18 +178,18 @@ class FilteredView:
 
     @cached_property
     def _all_states(self) -> pd.Series:
-        assessment = self._index.assessment
+        assessment = self.index.assessment
         if self.end == assessment.end:
             return assessment.appliances["state"]
         intervals = assessment.intervals
         last = intervals[(intervals["start"] < self.end) & (intervals["end"] >= self.end)]
-        states = last.set_index("appliance")["state"].reindex(self._index.appliances)
+        states = last.set_index("appliance")["state"].reindex(self.index.appliances)
         return states.fillna("unobserved")
 
     @cached_property
     def _is_selected(self) -> Flags:
         """Mask of the selected appliances, by appliance code."""
-        selection, names = self.selection, self._index.appliances
+        selection, names = self.selection, self.index.appliances
         flags = np.ones(len(names), dtype=bool)
         for values, value_of in (
             (selection.sites, self._data.sites),
@@ -154,16 +203,32 @@ class FilteredView:
             flags &= self._all_states.isin(selection.states).to_numpy()
         return flags
 
+    @cached_property
+    def _rules(self) -> pd.DataFrame:
+        """Rules of all appliances at the period's end, by appliance code."""
+        names = self.index.appliances
+        return self.index.assessment.policy.at(self.end).rules(names).loc[names]
+
+    @cached_property
+    def _in_scope(self) -> Flags:
+        """Mask of the appliances that no rule excludes at the period's end, by appliance code."""
+        return self._rules["exclude"].isna().to_numpy(dtype=bool)
+
+    def recovery_points(self, appliances: pd.Index) -> pd.DataFrame:
+        """Return the recovery points of some appliances, as the assessment counts them."""
+        jobs = self.index.jobs[self.index.jobs["appliance"].isin(appliances)]
+        return recovery_points(jobs, anchor=self._rules["anchor"])
+
     # --- jobs ------------------------------------------------------------------------------------
 
     @cached_property
-    def positions(self) -> npt.NDArray[np.intp]:
+    def positions(self) -> Positions:
         """Positions of the selected jobs that started in the period, the newest first.
 
         They index the arrays of `AssessmentIndex`.
         """
         # jobs are sorted by start: the period is a slice
-        ascending = self._index.start[::-1]
+        ascending = self.index.start[::-1]
         first, last = np.searchsorted(ascending, [self._start_us, self._end_us])
         size = len(ascending)
         span = slice(size - last, size - first)
@@ -174,96 +239,73 @@ class FilteredView:
         """Selected jobs, the newest first, of `backupkit.tables.ASSESSED_JOBS`."""
         return self.jobs_at(self.positions)
 
-    def jobs_at(self, positions: npt.NDArray[np.intp]) -> pd.DataFrame:
+    def jobs_at(self, positions: Positions) -> pd.DataFrame:
         """Return the jobs at some positions, with all columns."""
-        jobs = self._index.assessment.jobs
-        return jobs.iloc[self._index.order[positions]].reset_index(drop=True)
+        jobs = self.index.assessment.jobs
+        return jobs.iloc[self.index.order[positions]].reset_index(drop=True)
 
-    def plot_frame(self, positions: npt.NDArray[np.intp]) -> pd.DataFrame:
+    def plot_frame(self, positions: Positions) -> pd.DataFrame:
         """Return the columns that figures need of some jobs.
 
         They are appliance, outcome, signature, target, start_time, end_time and duration.
         """
-        index = self._index
+        index = self.index
         start, end = (
             pd.DatetimeIndex(times[positions].view("datetime64[us]")).tz_localize("UTC")
             for times in (index.start, index.end)
         )
+        labels = {
+            name: pd.Categorical.from_codes(codes[positions], categories=categories)
+            for name, codes, categories in (
+                ("appliance", index.appliance_codes, index.appliances),
+                ("outcome", index.outcome_codes, pd.Index(OUTCOMES)),
+                ("signature", index.signature_codes, index.signatures),
+                ("target", index.target_codes, index.targets),
+            )
+        }
         return pd.DataFrame(
-            {
-                "appliance": _categories(index.appliance_codes[positions], index.appliances),
-                "outcome": _categories(index.outcome_codes[positions], pd.Index(OUTCOMES)),
-                "signature": _categories(index.signature_codes[positions], index.signatures),
-                "target": _categories(index.target_codes[positions], index.targets),
-                "start_time": start,
-                "end_time": end,
-                "duration": end - start,
-            }
+            {**labels, "start_time": start, "end_time": end, "duration": end - start}
         )
 
-    def positions_of(self, appliances: pd.Index) -> npt.NDArray[np.intp]:
+    def positions_of(self, appliances: pd.Index) -> Positions:
         """Return the positions of the selected jobs of some appliances."""
-        flags = np.zeros(len(self._index.appliances), dtype=bool)
-        flags[self._index.appliances.get_indexer(appliances)] = True
-        return self.positions[flags[self._index.appliance_codes[self.positions]]]
+        flags = self.index.appliances.isin(appliances)
+        return self.positions[flags[self.index.appliance_codes[self.positions]]]
 
     @cached_property
     def drawn_states(self) -> pd.Series:
         """States of the appliances to draw; with a job filter, only those with selected jobs."""
         if not self.selection.chooses_jobs:
             return self.states
-        names = self._index.appliances[np.unique(self._index.appliance_codes[self.positions])]
+        names = self.index.appliances[np.unique(self.index.appliance_codes[self.positions])]
         return self.states[self.states.index.isin(names)]
 
     @cached_property
     def failures(self) -> pd.DataFrame:
         """Selected failures that ended in the period, by signature, the most frequent first.
 
-        Columns signature, jobs, appliances, share, first_seen, last_seen, text, cause and
-        next_step of `backupkit.tables.FAILURES`. The last three may be missing.
+        Of `backupkit.tables.FAILURES`.
         """
-        index, positions = self._index, self.failed_positions
-        signature_codes, appliance_codes = (
-            index.signature_codes[positions],
-            index.appliance_codes[positions].astype(np.int64),
+        rows = np.sort(self.index.order[self.failed_positions])
+        return failures(
+            self.index.jobs.iloc[rows],
+            self.index.failure_texts.iloc[rows],
+            start=self.start,
+            end=self.end,
         )
-        size = len(index.signatures)
-        counts = np.bincount(signature_codes, minlength=size)
-        pairs = np.unique(signature_codes * len(index.appliances) + appliance_codes)
-        appliance_counts = np.bincount(pairs // max(len(index.appliances), 1), minlength=size)
-        first, last = np.full(size, np.iinfo(np.int64).max), np.full(size, np.iinfo(np.int64).min)
-        np.minimum.at(first, signature_codes, index.end[positions])
-        np.maximum.at(last, signature_codes, index.end[positions])
-        codes = np.flatnonzero(counts)
-        texts = index.signatures[codes].to_numpy(dtype=object)
-        ranked = codes[np.lexsort((texts, -last[codes], -counts[codes]))]
-        table = pd.DataFrame(
-            {
-                "signature": index.signatures[ranked],
-                "jobs": counts[ranked],
-                "appliances": appliance_counts[ranked],
-                "share": counts[ranked] / max(len(positions), 1),
-                "first_seen": _to_timestamps(first[ranked]),
-                "last_seen": _to_timestamps(last[ranked]),
-            }
-        )
-        explained = index.assessment.failures[["signature", "text", "cause", "next_step"]]
-        return table.merge(explained, on="signature", how="left")
 
     @cached_property
-    def failed_positions(self) -> npt.NDArray[np.intp]:
+    def failed_positions(self) -> Positions:
         """Positions of the selected failed jobs that ended in the period, the newest first."""
-        index = self._index
-        ended = (index.end >= self._start_us) & (index.end < self._end_us)
-        ended &= index.in_scope[index.appliance_codes]
-        positions = np.flatnonzero(
-            ended & (index.outcome_codes == _FAILURE_CODE) & (index.signature_codes >= 0)
-        )
+        index = self.index
+        failed = index.outcome_codes == index.failure
+        ended = (index.done >= self._start_us) & (index.done < self._end_us)
+        positions = np.flatnonzero(failed & ended & self._in_scope[index.appliance_codes])
         return positions[self._matches(positions)]
 
-    def _matches(self, positions: slice | npt.NDArray[np.intp]) -> Flags:
+    def _matches(self, positions: slice | Positions) -> Flags:
         """Return a mask of the selected jobs at some positions; the period is ignored."""
-        index, selection = self._index, self.selection
+        index, selection = self.index, self.selection
         flags: Flags = self._is_selected[index.appliance_codes[positions]]
         for values, codes, categories in (
             (selection.outcomes, index.outcome_codes, pd.Index(OUTCOMES)),
@@ -275,7 +317,7 @@ class FilteredView:
                 # drop -1: unknown values, and the code of jobs without a value
                 flags = flags & np.isin(codes[positions], wanted_codes[wanted_codes >= 0])
         if selection.text:
-            flags = flags & self._index.search(selection.text)[positions]
+            flags = flags & index.search(selection.text)[positions]
         return flags
 
     # --- states and slots ------------------------------------------------------------------------
@@ -283,8 +325,8 @@ class FilteredView:
     @cached_property
     def intervals(self) -> pd.DataFrame:
         """States over time of the selected appliances, of `backupkit.tables.INTERVALS`."""
-        intervals = self._index.assessment.intervals[
-            self._is_selected[self._index.interval_appliances]
+        intervals = self.index.assessment.intervals[
+            self._is_selected[self.index.interval_appliances]
         ]
         start = intervals["start"].where(intervals["start"] > self.start, self.start)
         end = intervals["end"].where(intervals["end"] < self.end, self.end)
@@ -293,93 +335,40 @@ class FilteredView:
     @cached_property
     def slots(self) -> pd.DataFrame:
         """Slots of the selected appliances in the period, of `backupkit.tables.SLOTS`."""
-        return self._index.assessment.slots[self._slot_flags]
+        return self.index.assessment.slots[self._slot_flags]
 
     def slots_of(self, appliances: pd.Index) -> pd.DataFrame:
         """Return the slots of some appliances."""
-        codes = self._index.appliances.get_indexer(appliances)
-        flags = self._slot_flags & np.isin(self._index.slot_appliances, codes)
-        return self._index.assessment.slots[flags]
+        codes = self.index.appliances.get_indexer(appliances)
+        flags = self._slot_flags & np.isin(self.index.slot_appliances, codes)
+        return self.index.assessment.slots[flags]
 
     @cached_property
     def _slot_flags(self) -> Flags:
-        times, appliance_codes = self._index.slot_times, self._index.slot_appliances
+        times, appliance_codes = self.index.slot_times, self.index.slot_appliances
         flags: Flags = (
             (times >= self._start_us) & (times < self._end_us) & self._is_selected[appliance_codes]
         )
         return flags
 
     @cached_property
-    def state_hours(self) -> pd.DataFrame:
-        """Time of each selected appliance in each state [h]; a row per appliance."""
-        intervals = self.intervals
-        hours = (intervals["end"] - intervals["start"]).dt.total_seconds().to_numpy() / 3_600
-        appliance_codes = self._index.appliances.get_indexer(pd.Index(intervals["appliance"]))
-        state_codes = pd.Index(STATES).get_indexer(pd.Index(intervals["state"]))
-        return self._sums(appliance_codes, state_codes, STATES, hours)
-
-    @cached_property
-    def slot_counts(self) -> pd.DataFrame:
-        """Number of slots of each selected appliance in each slot state; a row per appliance."""
-        index, flags = self._index, self._slot_flags
-        return self._sums(index.slot_appliances[flags], index.slot_states[flags], SLOT_STATES)
-
-    def _sums(
-        self,
-        appliance_codes: npt.NDArray[np.integer[Any]],
-        state_codes: npt.NDArray[np.integer[Any]],
-        states: tuple[str, ...],
-        weights: npt.NDArray[np.floating[Any]] | None = None,
-    ) -> pd.DataFrame:
-        """Return sums of weights, or counts, by selected appliance and state."""
-        size = len(self._index.appliances), len(states)
-        cells = appliance_codes.astype(np.int64) * size[1] + state_codes
-        sums = np.bincount(cells, weights=weights, minlength=size[0] * size[1]).reshape(size)
-        table = pd.DataFrame(sums, index=self._index.appliances, columns=list(states))
-        return table.loc[self.states.index]
+    def amounts(self) -> pd.DataFrame:
+        """Amounts of each selected appliance, from `backupkit.analysis.compliance_amounts`."""
+        names = self.states.index
+        times = time_in_states(self.intervals, appliances=names)
+        return compliance_amounts(times.join(slot_counts(self.slots, appliances=names)))
 
     @property
     def figures(self) -> dict[str, Fraction]:
-        """Key figures: RPO compliance, slot compliance and coverage."""
-        rpo = _sum_fraction(_time_fractions(self.state_hours), "h")
-        observed = rpo.denominator - float(self.state_hours["unknown"].sum())
-        return {
-            "rpo_strict_micro": rpo,
-            "slot_strict_micro": _sum_fraction(_slot_fractions(self.slot_counts), "runs"),
-            "coverage_time": Fraction(observed, rpo.denominator, "h"),
-        }
-
-    def slot_compliance(self, appliances: pd.Index) -> list[Fraction]:
-        """Return the slot compliance of some appliances, strict."""
-        fractions = _slot_fractions(self.slot_counts.loc[appliances]).tolist()
-        return [Fraction(numerator, denominator, "runs") for numerator, denominator in fractions]
-
-    def rpo_compliance(self, appliances: pd.Index) -> list[Fraction]:
-        """Return the RPO compliance of some appliances, strict."""
-        fractions = _time_fractions(self.state_hours.loc[appliances]).tolist()
-        return [Fraction(numerator, denominator, "h") for numerator, denominator in fractions]
+        """Key figures of the selected appliances that no rule excludes."""
+        in_scope = pd.Series(self._in_scope, index=self.index.appliances)
+        return fractions_of(self.amounts[in_scope[self.amounts.index]].sum())
 
 
-def _slot_fractions(counts: pd.DataFrame) -> Fractions:
-    good = counts[list(COMPLETED_SLOTS)].to_numpy("float64").sum(axis=1)
-    others = counts[[*MISSED_SLOTS, "unknown"]].to_numpy("float64").sum(axis=1)
-    return np.stack([good, good + others], axis=1)
-
-
-def _time_fractions(hours: pd.DataFrame) -> Fractions:
-    good = hours["compliant"].to_numpy("float64")
-    others = hours[["breach", "unknown"]].to_numpy("float64").sum(axis=1)
-    return np.stack([good, good + others], axis=1)
-
-
-def _sum_fraction(fractions: Fractions, unit: str) -> Fraction:
-    numerator, denominator = fractions.sum(axis=0).tolist()
-    return Fraction(numerator, denominator, unit)
-
-
-def _categories(codes: Codes, categories: pd.Index) -> pd.Categorical:
-    return pd.Categorical.from_codes(codes, categories=categories)
-
-
-def _to_timestamps(times: Instants) -> pd.DatetimeIndex:
-    return pd.DatetimeIndex(times.view("datetime64[us]")).tz_localize("UTC")
+def fractions_of(amounts: pd.Series) -> dict[str, Fraction]:
+    """Return strict RPO compliance, strict slot compliance and coverage, by metric."""
+    return {
+        "rpo_strict_micro": Fraction(amounts["compliant"], amounts["in_scope"], "h"),
+        "slot_strict_micro": Fraction(amounts["completed"], amounts["counted"], "runs"),
+        "coverage_time": Fraction(amounts["observed"], amounts["in_scope"], "h"),
+    }

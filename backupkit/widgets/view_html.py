@@ -8,8 +8,7 @@ from backupkit.display.format import NO_DATA, format_timestamp, ratio, sanitise
 from backupkit.reports.facts import STATE_LABELS, Figure
 from backupkit.reports.page import render
 from backupkit.reports.rows import exposure, job_facts, rows_of
-from backupkit.widgets.selection import LISTS, Selection
-from backupkit.widgets.view import FilteredView, Fraction
+from backupkit.widgets.view import LISTS, FilteredView, Fraction, Selection, fractions_of
 
 __all__ = ["appliances_table", "error_message", "jobs_table", "signatures_table", "verdict_bar"]
 
@@ -32,22 +31,20 @@ def verdict_bar(view: FilteredView) -> str:
         "strip.html",
         verdict=view.verdict,
         figures=figures,
-        policy=str(view.assessment_index.assessment.policy),
+        policy=str(view.index.assessment.policy),
         shown=_filters_text(view.selection),
     )
 
 
 def appliances_table(view: FilteredView) -> str:
     """Render the table of appliances, the worst first."""
-    appliances = view.assessment_index.assessment.appliances
-    is_current = view.end == view.assessment_index.assessment.end
+    appliances = view.index.assessment.appliances
+    is_current = view.end == view.index.assessment.end
     rows = []
     worst = view.states.head(_MAX_ROWS)
-    compliance = zip(
-        view.rpo_compliance(worst.index), view.slot_compliance(worst.index), strict=True
-    )
-    entries = zip(rows_of(appliances.loc[worst.index]), worst, compliance, strict=True)
-    for (name, row), state, (time, runs) in entries:
+    entries = (rows_of(frame.loc[worst.index]) for frame in (appliances, view.amounts))
+    for (name, row), (_, amounts), state in zip(*entries, worst, strict=True):
+        fractions = fractions_of(amounts)
         rows.append(
             {
                 "name": sanitise(name, limit=80),
@@ -56,8 +53,8 @@ def appliances_table(view: FilteredView) -> str:
                 "exposure": exposure(row),
                 "last_success": format_timestamp(row["last_success"]),
                 "strikes": NO_DATA if pd.isna(row["strikes"]) else str(row["strikes"]),
-                "rpo": _split_fraction(time),
-                "runs": _split_fraction(runs),
+                "rpo": _split_fraction(fractions["rpo_strict_micro"]),
+                "runs": _split_fraction(fractions["slot_strict_micro"]),
                 "reason": sanitise(row["reason"], limit=400),
             }
         )
@@ -108,7 +105,7 @@ def error_message(error: Exception) -> str:
 
 
 def _split_fraction(fraction: Fraction) -> tuple[str, str]:
-    text = ratio(fraction.numerator, fraction.denominator, fraction.unit)
+    text = ratio(*fraction)
     percent, _, amounts = text.partition(" (")
     return percent, amounts.rstrip(")")
 

@@ -63,7 +63,7 @@ class Watcher:
         Errors of the newest collection, of `backupkit.tables.ERRORS`.
     running : bool
         Whether it is watching.
-    looks : int
+    refreshes : int
         Number of refreshes since the start.
     box : ipywidgets.VBox
         The widget, to embed in another one.
@@ -91,7 +91,7 @@ class Watcher:
         self._state = State(appliance_count=len(self._appliances))
         # nothing to end yet
         self._finalizer: weakref.finalize[..., Any] = weakref.finalize(self, bool)
-        self.looks = 0
+        self.refreshes = 0
         self._build()
         self._refresh()
 
@@ -110,11 +110,6 @@ class Watcher:
         """True while it is watching."""
         return self._thread is not None and self._thread.is_alive()
 
-    @property
-    def box(self) -> ipywidgets.VBox:
-        """The widget, to embed in another one."""
-        return self._box
-
     def start(self) -> None:
         """Start or resume watching; do nothing if it is already watching.
 
@@ -126,7 +121,8 @@ class Watcher:
         if self.running:
             return
         watching = Watch(self._appliances, self._history, limits=self._limits, clock=self._clock)
-        self._state, self.looks = State(appliance_count=len(self._appliances), running=True), 0
+        self._state = State(appliance_count=len(self._appliances), running=True)
+        self.refreshes = 0
         self._thread = _WatchThread(
             watching, weakref.WeakMethod(self._show), self._state, *self._pauses
         )
@@ -145,7 +141,7 @@ class Watcher:
         self.stop()
         if _displayed.get(self._key) is self:
             del _displayed[self._key]
-        widgets = [*self._buttons.children, self._buttons, self._style, self._html, self._box]
+        widgets = [*self._buttons.children, self._buttons, self._style, self._html, self.box]
         for widget in widgets:
             for attached in (widget.layout, getattr(widget, "style", None)):
                 if attached is not None:
@@ -171,7 +167,7 @@ class Watcher:
         self._start.on_click(lambda _button: _call(watcher_ref, Watcher._on_start))
         self._stop.on_click(lambda _button: _call(watcher_ref, Watcher._on_stop))
         self._buttons = ipywidgets.HBox([self._start, self._stop])
-        self._box = ipywidgets.VBox([self._style, self._buttons, self._html])
+        self.box = ipywidgets.VBox([self._style, self._buttons, self._html])
 
     @property
     def _key(self) -> tuple[str, ...]:
@@ -193,7 +189,7 @@ class Watcher:
 
     def _show(self, state: State, refresh_count: int) -> None:
         """Show a new state; called by the background thread."""
-        self._state, self.looks = state, refresh_count
+        self._state, self.refreshes = state, refresh_count
         self._refresh()
 
     def _refresh(self) -> None:
@@ -210,7 +206,7 @@ class Watcher:
         if self._thread is not None:
             self._thread.refreshed.wait(FIRST_RENDER_TIMEOUT)
         # not private: the method is part of IPython's display protocol
-        bundle = self._box._repr_mimebundle_(**options)
+        bundle = self.box._repr_mimebundle_(**options)
         return {**bundle, "text/html": self._repr_html_()}
 
     def _repr_html_(self) -> str:
@@ -248,10 +244,13 @@ class _WatchThread(threading.Thread):
 
     def run(self) -> None:
         """Collect and refresh until stopped; show errors and try again."""
-        with self._watching, ThreadPoolExecutor(1, thread_name_prefix="watch-round") as executor:
+        with (
+            self._watching,
+            ThreadPoolExecutor(1, thread_name_prefix="watch-collect") as executor,
+        ):
             while not self._ended.is_set():
-                self._run_step("The round", lambda: self._collect(executor))
-                self._run_step("The look", self._refresh_jobs)
+                self._run_step("The collection", lambda: self._collect(executor))
+                self._run_step("The refresh", self._refresh_jobs)
                 self._publish()
                 if self._pending_collection is not None and self._state.collected_at is None:
                     wait([self._pending_collection])  # nothing to refresh yet

@@ -188,7 +188,8 @@ def say(minute: int, sample: Sample, watcher: Watcher, seen: Seen) -> None:
     )
     print(
         f"{minute:3} min: {sample.memory:6.1f} MiB, {sample.widgets} widgets, "
-        f"{sample.threads} threads, {watcher.looks} looks, {len(watcher.value)} rows; {words}",
+        f"{sample.threads} threads, {watcher.refreshes} refreshes, "
+        f"{len(watcher.value)} rows; {words}",
         flush=True,
     )
 

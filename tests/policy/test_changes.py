@@ -128,7 +128,7 @@ rpo = "2h"
             ),
             (
                 "[[policy.gold.change]]\nvalid_from = 2026-11-01\nrpo = '0h'",
-                '[policy.gold]: "rpo" must be longer than 0',
+                '[[policy.gold.change]]: "rpo" must be a duration longer than 0',
             ),
             (
                 "[[policy.gold.change]]\nvalid_from = 2026-11-01\nrp = '1h'",
@@ -164,6 +164,11 @@ class TestGroups:
         text = '[policy.gold]\ngroups = ["x"]\n[policy.iron]\ngroups = ["x"]'
         with pytest.raises(SettingsError, match='group "x" already has the policy "gold"'):
             load(tmp_path, text)
+
+    def test_a_list_of_names(self, tmp_path: Path) -> None:
+        """Groups that are no list of names are refused."""
+        with pytest.raises(SettingsError, match=r'policy.gold]: "groups" must be a list of names'):
+            load(tmp_path, '[policy.gold]\ngroups = "production"')
 
     def test_no_such_policy(self) -> None:
         """A group with a policy that is not there is refused."""
@@ -274,17 +279,27 @@ schedule = { time = "23:59", days = ["sunday", "MONDAY"] }
     @pytest.mark.parametrize(
         ("wrong", "message"),
         [
-            ({"window": "22:00"}, "\"window\" must be two times of the day, got '22:00'; for"),
-            ({"window": 7}, '"window" must be two times of the day, got 7'),
-            ({"window": "22:00-25:00"}, "\"window\" must be a time of the day, got '25:00'"),
-            ({"backup_day": "noon"}, "\"backup_day\" must be a time of the day, got 'noon'; for"),
-            ({"backup_day": timedelta(days=1)}, '"backup_day" must be a time of the day'),
-            ({"schedule": 5}, '"schedule" must be a time, got 5; for example'),
-            ({"schedule": {"days": []}}, '"schedule" must be a time, got'),
-            ({"schedule": {"time": "01:00", "days": ["SUN"]}}, '"SUN" is not one of MONDAY'),
-            ({"schedule": {"time": "01:00", "days": "SUN"}}, '"SUN" is not one of MONDAY'),
-            ({"retention": 0}, '"retention" must be a number of 1 or more, got 0; for example'),
-            ({"retention": True}, '"retention" must be a number of 1 or more, got True'),
+            ({"window": "22:00"}, "\"window\" must be two times of day, got '22:00'; for"),
+            ({"window": 7}, '"window" must be two times of day, got 7'),
+            ({"window": "22:00-25:00"}, "\"window\" must be two times of day, got '22:00-25:00'"),
+            ({"backup_day": "noon"}, "\"backup_day\" must be a time of day, got 'noon'; for"),
+            ({"backup_day": timedelta(days=1)}, '"backup_day" must be a time of day'),
+            ({"schedule": 5}, "MONDAY to SUNDAY), got 5; for example"),
+            (
+                {"schedule": {"days": []}},
+                '"schedule" must be a time of day, or a table of a time and days',
+            ),
+            (
+                {"schedule": {"time": "01:00", "days": ["SUN"]}},
+                "got {'time': '01:00', 'days': ['SUN']}",
+            ),
+            (
+                {"schedule": {"time": "01:00", "days": "SUN"}},
+                "got {'time': '01:00', 'days': 'SUN'}",
+            ),
+            ({"retention": 0}, '"retention" must be an integer of 1 or more, got 0; for example'),
+            ({"retention": True}, '"retention" must be an integer of 1 or more, got True'),
+            ({"parts": ["common", 1]}, '"parts" must be a list of names'),
             ({"parts": "common"}, "\"parts\" must be a list of names, got 'common'; for example"),
         ],
     )

@@ -77,18 +77,23 @@ class TestPolicy:
     @pytest.mark.parametrize(
         ("wrong", "message"),
         [
-            ({"rpo": "0h"}, '"rpo" must be longer than 0, got 0h; for example: rpo = "24h"'),
-            ({"rpo": "soon"}, '"rpo": "soon" is not a duration'),
-            ({"rpo": 24}, '"rpo" must be a duration, got 24; for example: rpo = "24h"'),
-            ({"rpo": pd.NaT}, '"rpo" must be a duration, got NaT'),
-            ({"grace": timedelta(hours=-1)}, '"grace" must be 0 or longer'),
-            ({"completion": "0h"}, '"completion" must be longer than 0'),
-            ({"staleness": timedelta(-1)}, '"staleness" must be 0 or longer'),
-            ({"anchor": "middle"}, '"anchor" must be one of start, end, got "middle"'),
+            (
+                {"rpo": "0h"},
+                '"rpo" must be a duration longer than 0, got \'0h\'; for example: rpo = "24h"',
+            ),
+            ({"rpo": "soon"}, "\"rpo\" must be a duration longer than 0, got 'soon'"),
+            ({"rpo": 24}, 'must be a duration longer than 0, got 24; for example: rpo = "24h"'),
+            ({"rpo": pd.NaT}, '"rpo" must be a duration longer than 0, got NaT'),
+            ({"grace": timedelta(hours=-1)}, '"grace" must be a duration of 0 or longer'),
+            ({"completion": "0h"}, '"completion" must be a duration longer than 0'),
+            ({"staleness": timedelta(-1)}, '"staleness" must be a duration of 0 or longer'),
+            ({"anchor": "middle"}, "\"anchor\" must be one of start, end, got 'middle'"),
             ({"unknown_mode": "hope"}, '"unknown_mode" must be one of strict, evidence'),
-            ({"target": 0}, '"target" must be above 0 and at most 1, got 0'),
+            ({"target": 0}, '"target" must be a number above 0 and at most 1, got 0'),
             ({"target": 99}, "got 99; for example: target = 0.99"),
             ({"target": float("nan")}, "got nan"),
+            ({"target": "0.99"}, "got '0.99'"),
+            ({"target": True}, "got True"),
             (
                 {"members": [Member(appliance="vc-1", policy="gold")]},
                 'appliance "vc-1": policy = "gold" names no policy (there are: none)',
@@ -105,7 +110,7 @@ class TestPolicy:
         """A policy is a value: neither its numbers nor its named policies can be changed."""
         policy = Policy(named={"gold": Policy(rpo="4h")})
         with pytest.raises(AttributeError):
-            policy.rpo = timedelta(hours=1)  # type: ignore[misc] # what the test is about
+            policy.rpo = timedelta(hours=1)
         with pytest.raises(TypeError):
             policy.named["silver"] = Policy()  # type: ignore[index] # what the test is about
 
@@ -168,12 +173,18 @@ class TestLoad:
             ("[policy]\nrp = '1h'", '[policy]: unknown key "rp"; did you mean "rpo"?'),
             (
                 "[policy]\nrpo = 24",
-                '[policy]: "rpo": expected str, got int; for example: rpo = "24h"',
+                '"rpo" must be a duration longer than 0, got 24; for example: rpo = "24h"',
             ),
-            ("[policy]\nrpo = { gold = 1 }", '[policy]: "rpo": expected str, got object'),
-            ("[policy]\nrpo = '0h'", '[policy]: "rpo" must be longer than 0'),
-            ("[policy.gold]\ntarget = 2", '[policy.gold]: "target" must be above 0'),
-            ("[policy.gold]\nrpo = ''", '[policy.gold]: "rpo": "" is not a duration'),
+            (
+                "[policy]\nrpo = { gold = 1 }",
+                '[policy]: "rpo" must be a duration longer than 0, got {',
+            ),
+            ("[policy]\nrpo = '0h'", '[policy]: "rpo" must be a duration longer than 0'),
+            ("[policy.gold]\ntarget = 2", '[policy.gold]: "target" must be a number above 0'),
+            (
+                "[policy.gold]\nrpo = ''",
+                "[policy.gold]: \"rpo\" must be a duration longer than 0, got ''",
+            ),
             (FLEET.replace('"gold"', '"golden"'), 'policy = "golden" names no policy'),
             ("[polici]", 'unknown table "polici"'),
         ],

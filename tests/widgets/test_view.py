@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backupkit import evaluate
+from backupkit.analysis import exposure_at
 from backupkit.errors import SettingsError
 from backupkit.tables import ASSESSED_JOBS
 from backupkit.widgets import Selection
@@ -26,11 +27,17 @@ def agree(known: ExplorerData, selection: Selection) -> None:
     for metric, share in view.figures.items():
         expected = alone.fleet.loc[[metric], ["numerator", "denominator"]].to_numpy("float64")
         assert [share.numerator, share.denominator] == pytest.approx(expected[0])
-    columns = ["signature", "jobs", "appliances", "first_seen", "last_seen"]
-    assert view.failures[columns].astype(object).to_numpy().tolist() == (
-        alone.failures[columns].astype(object).to_numpy().tolist()
-    )
-    assert view.failures["share"].tolist() == pytest.approx(alone.failures["share"].tolist())
+    shares = ["rpo_strict", "slot_strict"]
+    amounts, rows = view.amounts, alone.appliances.loc[view.amounts.index]
+    own = {
+        "rpo_strict": amounts["compliant"] / amounts["in_scope"],
+        "slot_strict": amounts["completed"] / amounts["counted"],
+    }
+    pd.testing.assert_frame_equal(pd.DataFrame(own), rows[shares].astype("float64"))
+    points = view.recovery_points(amounts.index)
+    ages = exposure_at(points, at=view.end, appliances=amounts.index)
+    pd.testing.assert_series_equal(ages, rows["exposure"])
+    pd.testing.assert_frame_equal(view.failures, alone.failures)
     started = alone.jobs["start_time"].between(view.start, view.end, inclusive="left")
     keys = ["appliance", "job_id"]
     assert {*view.jobs[keys].itertuples(index=False)} == {
@@ -149,7 +156,7 @@ class TestJobs:
         for name in ("appliance", "outcome", "signature"):
             assert slim[name].astype("str").fillna("").tolist() == whole[name].fillna("").tolist()
         pd.testing.assert_series_equal(slim["duration"], whole["duration"], check_dtype=False)
-        skew = view.assessment_index.assessment.coverage["clock_skew"].reindex(whole["appliance"])
+        skew = view.index.assessment.coverage["clock_skew"].reindex(whole["appliance"])
         fast = (skew.abs() > pd.Timedelta(minutes=5)).to_numpy()
         assert fast.any()
         for name in ("start_time", "end_time"):  # on our clock, as the expected runs are
@@ -164,11 +171,13 @@ class TestAppliances:
     def test_shares_of_one(self, sample: ExplorerData) -> None:
         """An appliance's own time and runs are those of its row in the judgement."""
         view = FilteredView(sample, Selection())
-        row, ham = evaluate_row(sample, "vc-ham-03"), pd.Index(["vc-ham-03"])
-        (time,), (runs,) = view.rpo_compliance(ham), view.slot_compliance(ham)
-        assert time.numerator == pytest.approx(row["compliant"] / HOUR)
-        good = sum(row[f"slots_{state}"] for state in ("met", "rescued", "late"))
-        assert runs.numerator == good
+        row, own = evaluate_row(sample, "vc-ham-03"), view.amounts.loc["vc-ham-03"]
+        assert own["compliant"] == pytest.approx(row["compliant"] / HOUR)
+        assert own["completed"] == sum(
+            row[f"slots_{state}"] for state in ("met", "rescued", "late")
+        )
+        assert own["compliant"] / own["in_scope"] == pytest.approx(row["rpo_strict"])
+        assert own["completed"] / own["counted"] == pytest.approx(row["slot_strict"])
         assert view.is_all
         assert not FilteredView(sample, Selection(appliances=("vc-ham-03",))).is_all
 

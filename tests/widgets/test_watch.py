@@ -122,12 +122,12 @@ class TestWatch:
         until(lambda: len(watcher.value) == 1)
         [job] = watcher.value.to_dict("records")
         assert job["appliance"] == "vc-ham-04"
-        assert "1 job runs" in shown(watcher)
+        assert "1 job is running" in shown(watcher)
         assert "<progress max" in shown(watcher)
         clock.goes_on(hours=1)
         until(lambda: watcher.value["state"].to_list() == ["SUCCEEDED"])
         assert "✓ succeeded" in shown(watcher)
-        assert "Nothing runs" in shown(watcher)
+        assert "No job is running" in shown(watcher)
         clock.goes_on(minutes=2)
         until(lambda: watcher.value.empty)
         running.appliances["vc-ham-01"].create("by hand")
@@ -163,7 +163,7 @@ class TestWatch:
 
     def test_nobody_answers(self, running: Simulated, watcher: Watcher) -> None:
         """A round in which nobody answers is shown, and the next ones go on."""
-        until(lambda: watcher.looks > 0)
+        until(lambda: watcher.refreshes > 0)
         for one in running.fleet:
             if one.name != "vc-tyo-03":  # which is down from the beginning
                 running.appliances.stop(one.name)
@@ -206,7 +206,7 @@ class TestStop:
         watcher = watch(
             running.fleet, history, every=3600, find_every=3600, limits=QUICK, clock=clock
         )
-        until(lambda: watcher.looks == 1)
+        until(lambda: watcher.refreshes == 1)
         watcher.stop()
         assert not watcher.running
         assert running.appliances.open_sessions == 0
@@ -229,7 +229,7 @@ class TestStop:
         odd.answers = Slow(odd.answers)
         watcher = watch([odd.appliance()], history, limits=QUICK)
         assert asked.wait(20)
-        assert "Asking 1 appliance what runs" in shown(watcher)
+        assert "Polling 1 appliance" in shown(watcher)
         watcher.stop()
         assert not watcher.running
         go.set()
@@ -257,7 +257,7 @@ class TestStop:
     def test_buttons(self, running: Simulated, watcher: Watcher) -> None:
         """Stop and Start are buttons, and only one of them can be pressed."""
         start, stop = (find(watcher.box, description=word) for word in ("Start", "Stop"))
-        until(lambda: watcher.looks > 0)
+        until(lambda: watcher.refreshes > 0)
         assert (start.disabled, stop.disabled) == (True, False)
         stop.click()
         until(lambda: not watcher.running)
@@ -265,7 +265,7 @@ class TestStop:
         assert running.appliances.open_sessions == 0
         start.click()
         watcher.start()  # changes nothing
-        until(lambda: watcher.looks > 0)
+        until(lambda: watcher.refreshes > 0)
         assert watcher.running
 
     def test_start_that_fails(
@@ -294,7 +294,7 @@ class TestStop:
         before = set(known)
         watcher = watch(running.fleet, history, every=0.01, limits=QUICK, clock=clock)
         made = len(known)
-        until(lambda: watcher.looks > 5)
+        until(lambda: watcher.refreshes > 5)
         assert len(known) == made
         watcher.close()
         assert set(known) == before
@@ -319,7 +319,7 @@ class TestStop:
             f"fleet = bk.Fleet.load({str(live_demo.path)!r})\n"
             f"watcher = bk.widgets.watch(fleet, bk.History({str(tmp_path / 'h')!r}), every=0.05)\n"
             "while not len(watcher.value): time.sleep(0.01)\n"
-            "while watcher.looks < 3: time.sleep(0.01)\n"
+            "while watcher.refreshes < 3: time.sleep(0.01)\n"
         )
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
@@ -343,7 +343,7 @@ class TestDisplay:
     def test_before_it_is_started(self, running: Simulated, history: bk.History) -> None:
         """One that was never started shows that, and its Start button."""
         watcher = Watcher(running.fleet, history)
-        assert "Not asked yet" in watcher._repr_mimebundle_()["text/html"]
+        assert "Not polled yet" in watcher._repr_mimebundle_()["text/html"]
         watcher.close()
 
     def test_a_cell_run_again(
@@ -407,8 +407,9 @@ class TestDisplay:
         )
         assert page.count("<tr>") == 31
         assert "and 170 more" in page
-        assert "200 jobs run, 1 stalled." in page
-        assert "Watching, as of 2026-11-09 06:00:00 UTC, newest round at 06:00:00 UTC." in page
+        assert "200 jobs are running, 1 stalled." in page
+        times = "as of 2026-11-09 06:00:00 UTC, newest collection at 06:00:00 UTC"
+        assert f"Watching, {times}." in page
 
     def test_errors(self) -> None:
         """What could not be read is told with its whole sentence."""
@@ -416,7 +417,8 @@ class TestDisplay:
             {"appliance": ["vc-9"], "error": ["login"], "detail": ["Ask <Joe>."], "job_id": [None]}
         )
         page = bars(State(appliance_count=9, running=True, collected_at=NOW, errors=errors))
-        assert "Nothing runs; 1 of 9 appliances could not be read in the last round." in page
+        unread = "1 of 9 appliances could not be read in the newest collection"
+        assert f"No job is running; {unread}." in page
         assert "Ask &lt;Joe&gt;." in page
 
     def test_hostile_text_is_text(self) -> None:
