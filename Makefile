@@ -11,7 +11,7 @@ UNIT := backupkit tests/analysis tests/display tests/policy tests/tables tests/t
 	tests/test_fleet.py tests/test_protocol.py tests/test_settings.py tests/test_wire.py
 ROOT_FLAG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
-.PHONY: demo check test test-long lint lab dashboard bench clean help
+.PHONY: demo check test test-long lint platforms lab dashboard bench clean help
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -20,23 +20,24 @@ help: ## say what there is
 demo: $(VENV)/.core ## simulate 12 appliances over HTTPS, collect, keep, judge, write demo/report.html
 	$(BIN)/backupkit demo --out demo
 
-check: lint ## quick checks while working: style, types, layers, unit tests
+check: lint ## quick checks while working: style, types, layers, unit tests (90 s)
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 $(UNIT)
 
-test: lint ## all checks and tests
+test: lint platforms ## all checks and tests, the rare ones in a short form (5 min on 2 cores)
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --cov --cov-report=term $(UNCOVERED)
 
-test-long: $(VENV)/.test ## the rare ones at full length: 100 kills, 100 random histories
-	KILLS=100 FLEETS=100 $(BIN)/pytest tests/test_concurrent_writers.py tests/test_history_evidence.py \
-		tests/test_crash_recovery.py tests/test_postgres_killed.py
+test-long: $(VENV)/.test ## the rare ones at full length: kills, generated data, all notebooks (1 h)
+	LONG=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 -m "long or property"
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+platforms: $(VENV)/.test
 	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 backupkit
 	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin backupkit
-	$(BIN)/lint-imports
 
 lab: $(VENV)/.lab ## open JupyterLab on the first notebook
 	$(BIN)/jupyter lab $(ROOT_FLAG) notebooks/01_first_look.ipynb

@@ -22,13 +22,15 @@ Exception tree::
         ├── StoppedError        collection stopped before the appliance was read
         └── WorkerError         worker process failed
 
-`BackupkitWarning` reports a problem that does not end the work. Each message states what failed
-and what to do next. This module imports only the standard library, so every module can import it.
+`BackupkitWarning` reports a problem that does not end the work. This module imports only the
+standard library, so every module can import it.
 """
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, Final
 
 __all__ = [
+    "ADVICE",
     "ApplianceError",
     "BackupkitError",
     "BackupkitWarning",
@@ -53,19 +55,81 @@ __all__ = [
 ]
 
 
+ADVICE: Final[Mapping[str, str]] = {
+    "credential": "Correct the password source in fleet.toml.",
+    "unreachable": "Check that the appliance is on, that its name resolves, and that its HTTPS "
+    "port can be reached from the collecting machine.",
+    "certificate": "Compare the certificate with the one on the appliance. If it is the same, set "
+    "ca_bundle or fingerprint of this appliance in fleet.toml.",
+    "login": "Check the user and password of this appliance in fleet.toml. The user needs its SSO "
+    "domain, as in administrator@vsphere.local. The account may be locked or expired.",
+    "rights": "Put the user into the SSO group SystemConfiguration.Administrators.",
+    "not_found": "Check that host in fleet.toml is a vCenter Server Appliance, and that its "
+    "version has the backup API.",
+    "busy": "Collect again in a few minutes. If it stays busy, close sessions that were left open.",
+    "server": "Collect again later. If the error stays, check the services and logs of the "
+    "appliance.",
+    "payload": "Collect again: its services may have been starting. If the error stays, check "
+    "whether a proxy or a login page responds instead of the appliance.",
+    "deadline": "Allow more time (--deadline), or check why the appliance responds slowly.",
+    "stopped": "Collect again.",
+    "worker": "Check the log of the worker, then collect again.",
+}
+"""Usual next step for each kind of error."""
+
+
 class BackupkitError(Exception):
     """Base class of all backupkit exceptions.
 
+    Parameters
+    ----------
+    problem : str
+        What happened; without a full stop if advice follows.
+    advice : str, optional
+        Next step, as sentences; default: the usual one for this kind of error, if there is one.
+    subject : str, optional
+        What it happened to, such as an appliance or a file.
+
     Attributes
     ----------
+    problem, advice, subject : str
+        The parts of the message; "" if there is no advice or subject.
+    text : str
+        Problem and advice, for places that show the subject elsewhere.
+    detail : str
+        The same without the usual advice of the kind, for places that show that one, too.
     kind : str
         Error kind, one word, as in the column ``error`` of polls.
     retryable : bool
         Whether retrying may succeed.
+
+    Examples
+    --------
+    >>> print(LoginError("login failed (401)", subject="vc-1", advice="Check the password."))
+    vc-1: login failed (401). Check the password.
     """
 
     kind: ClassVar[str] = "error"
     retryable: bool = False
+
+    def __init__(self, problem: str, *, advice: str | None = None, subject: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.advice = ADVICE.get(self.kind, "") if advice is None else advice
+        self.subject = subject
+
+    @property
+    def text(self) -> str:
+        """Return problem and advice, without the subject."""
+        return f"{self.problem}. {self.advice}" if self.advice else self.problem
+
+    @property
+    def detail(self) -> str:
+        """Return the problem, with its advice unless that is the usual one of its kind."""
+        return self.problem if self.advice == ADVICE.get(self.kind) else self.text
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.text}" if self.subject else self.text
 
 
 class BackupkitWarning(UserWarning):
@@ -113,8 +177,10 @@ class ApplianceError(BackupkitError):
 
     Parameters
     ----------
-    message : str
-        Problem and next step.
+    problem : str
+        What happened.
+    advice, subject : str, optional
+        As in `BackupkitError`.
     status_code : int, optional
         HTTP status of the response, if any.
     retry_after : float, optional
@@ -127,13 +193,15 @@ class ApplianceError(BackupkitError):
 
     def __init__(
         self,
-        message: str,
+        problem: str,
         *,
+        advice: str | None = None,
+        subject: str = "",
         status_code: int | None = None,
         retry_after: float | None = None,
         retryable: bool | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(problem, advice=advice, subject=subject)
         self.status_code = status_code
         self.retry_after = retry_after
         if retryable is not None:
@@ -212,19 +280,7 @@ class WorkerError(ApplianceError):
 
 
 def one_line(text: str, *, limit: int = 200) -> str:
-    r"""Return untrusted text as one printable line.
-
-    Parameters
-    ----------
-    text : str
-        Untrusted text, such as a message of an appliance.
-    limit : int
-        Maximum number of characters.
-
-    Returns
-    -------
-    str
-        Text on one line, truncated, without control characters.
+    r"""Return untrusted text as one printable line of at most `limit` characters.
 
     Examples
     --------

@@ -62,32 +62,33 @@ class PasswordSource:
         match self.kind:
             case "env":
                 password = os.environ.get(self.place, "")
-                hint = f"the environment variable {self.place} is not set; set it to the password"
+                problem = f"the environment variable {self.place} is not set"
+                advice = "Set it to the password."
             case "file":
                 password = self._read_file()
-                hint = f"the file {self.place} is empty; write the password on its first line"
+                problem = f"the file {self.place} is empty"
+                advice = "Write the password on its first line."
             case "keyring":
                 password = self._read_keyring(user)
-                hint = (
-                    f"the keyring has no password of {user} for {self.place}; store it with: "
-                    f"keyring set {self.place} {user}"
-                )
+                problem = f"the keyring has no password of {user} for {self.place}"
+                advice = f"Store it with: keyring set {self.place} {user}"
             case _:
                 password = self._prompt(user)
-                hint = "none was typed; run the command again at a terminal"
+                problem, advice = "none was typed", "Run the command again at a terminal."
         if not password:
-            raise CredentialError(f"No password: {hint}.")
+            raise CredentialError(problem, advice=advice, subject="password")
         return password
 
     def _read_file(self) -> str:
         try:
             lines = Path(self.place).read_text(encoding="utf-8").splitlines()
-        except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a path with NUL
-            undecodable = isinstance(error, UnicodeDecodeError)
-            fallback = "it is not UTF-8 text" if undecodable else "there is no such path"
+        except (OSError, ValueError) as error:  # ValueError: a path with NUL, or not UTF-8
+            not_text = isinstance(error, UnicodeDecodeError)
+            reason = "it is not UTF-8 text" if not_text else "there is no such path"
             raise CredentialError(
-                f"No password: the file {self.place} cannot be read: "
-                f"{getattr(error, 'strerror', None) or fallback}."
+                f"the file {self.place} cannot be read: "
+                f"{getattr(error, 'strerror', None) or reason}",
+                subject="password",
             ) from error
         return lines[0].strip() if lines else ""
 
@@ -102,15 +103,16 @@ class PasswordSource:
             import keyring  # noqa: PLC0415 # optional dependency
         except ImportError as error:
             raise CredentialError(
-                "No password: the keyring package is missing; "
-                "install it with: pip install 'backupkit[keyring]'"
+                "the keyring package is missing",
+                advice="Install it with: pip install 'backupkit[keyring]'",
+                subject="password",
             ) from error
         try:
             return keyring.get_password(self.place, user) or ""
         except keyring.errors.KeyringError as error:
             raise CredentialError(
-                f"No password: the keyring could not be read for {self.place}: "
-                f"{type(error).__name__}."
+                f"the keyring cannot be read for {self.place}: {type(error).__name__}",
+                subject="password",
             ) from error
 
 

@@ -15,6 +15,7 @@ from typing import Final, Literal
 from urllib.parse import quote, urlencode
 
 from backupkit.errors import (
+    ADVICE,
     ApplianceError,
     BusyError,
     LoginError,
@@ -24,7 +25,7 @@ from backupkit.errors import (
     ServerError,
     one_line,
 )
-from backupkit.wire import ErrorAnswer, Flavour, decode_error
+from backupkit.wire import Flavour, decode_error
 
 __all__ = [
     "NO_COOKIE",
@@ -60,8 +61,6 @@ class Request:
 
     Attributes
     ----------
-    method : str
-        GET, POST or DELETE.
     path : str
         Quoted path with query.
     what : str
@@ -77,29 +76,13 @@ class Request:
 
 
 def log_in(flavour: Flavour) -> Request:
-    """Return the request that opens a session.
-
-    Parameters
-    ----------
-    flavour : Flavour
-        API flavour.
-
-    Returns
-    -------
-    Request
-        Request to send with user and password; the response is a token.
-
-    Examples
-    --------
-    >>> log_in(Flavour.API).path
-    '/api/session'
-    """
-    return Request("POST", _SESSION[flavour], "log-in", login=True)
+    """Return the request that opens a session; the response is a token."""
+    return Request("POST", _SESSION[flavour], "the login", login=True)
 
 
 def log_out(flavour: Flavour) -> Request:
     """Return the request that closes the session."""
-    return Request("DELETE", _SESSION[flavour], "log-out")
+    return Request("DELETE", _SESSION[flavour], "the logout")
 
 
 def list_jobs(flavour: Flavour) -> Request:
@@ -121,19 +104,7 @@ def get_job(flavour: Flavour, job_id: str) -> Request:
 
 
 def get_details(flavour: Flavour, job_ids: Iterable[str] = ()) -> Request:
-    """Return the request for the details of some jobs.
-
-    Parameters
-    ----------
-    flavour : Flavour
-        API flavour.
-    job_ids : iterable of str
-        Ids of the jobs; none means all jobs.
-
-    Returns
-    -------
-    Request
-        Request with the filter in the syntax of the flavour.
+    """Return the request for the details of some jobs; without ids, of all jobs.
 
     Examples
     --------
@@ -170,116 +141,63 @@ def _backup(flavour: Flavour, rest: str) -> str:
 
 
 def raise_for_status(
-    request: Request, status: int, headers: Mapping[str, str], body: bytes, *, host: str
+    request: Request, status: int, headers: Mapping[str, str], body: bytes
 ) -> None:
-    """Raise the error for an unsuccessful HTTP status.
-
-    Parameters
-    ----------
-    request : Request
-        Request that was sent.
-    status : int
-        HTTP status of the response.
-    headers : mapping of str to str
-        Response headers; the lookup should ignore case.
-    body : bytes
-        Response body.
-    host : str
-        Host name, for the error message.
-
-    Raises
-    ------
-    ApplianceError
-        The matching subclass; a status from 200 to 299 raises nothing.
+    """Raise the error for an HTTP status other than 200 to 299.
 
     Examples
     --------
-    >>> raise_for_status(log_in(Flavour.API), 401, {}, b"", host="vc-1")
+    >>> raise_for_status(log_in(Flavour.API), 401, {}, b"")
     Traceback (most recent call last):
         ...
-    backupkit.errors.LoginError: vc-1 refused user and password (401). Check both, ...
+    backupkit.errors.LoginError: login failed (401). Check the user and password ...
     """
     if _OK <= status < _REDIRECT:
         return
-    if status < _CLIENT_ERROR:
-        raise PayloadError(
-            f"{host} answered {request.what} with a redirect ({status}), which is never followed. "
-            "Put the appliance's own address into fleet.toml.",
-            status_code=status,
-        )
     answer = decode_error(body)
-    said = _said(answer)
-    hint = "" if answer else "; the answer is not the API's own: a proxy, or a start-up"
-    after = _retry_after(headers.get("Retry-After"))
-    error: ApplianceError
+    text = one_line(answer.text or answer.message_id) if answer else ""
+    quoted = f'({status}): "{text}"' if text else f"({status})"
+    kind: type[ApplianceError]
+    advice = None
     match status:
+        case _ if status < _CLIENT_ERROR:
+            kind = PayloadError
+            problem = f"{request.what} was redirected ({status}); redirects are not followed"
+            advice = "Set host in fleet.toml to the appliance's own address."
         case 401 if request.login:
-            error = LoginError(
-                f"{host} refused user and password (401). Check both, and that the user has its "
-                "SSO domain, as in administrator@vsphere.local.",
-                status_code=status,
-            )
+            kind, problem = LoginError, "login failed (401)"
         case 401:
-            error = LoginError(
-                f"{host} ended the session before {request.what} was read (401). Try again.",
-                status_code=status,
+            kind = LoginError
+            problem, advice = (
+                f"the session ended before {request.what} was read (401)",
+                "Try again.",
             )
         case 403:
-            error = RightsError(
-                f"{host} does not let this user read {request.what} (403){said}. Put the user into "
-                "the SSO group SystemConfiguration.Administrators.",
-                status_code=status,
-            )
+            kind, problem = RightsError, f"the user may not read {request.what} {quoted}"
         case 404:
-            error = NotFoundError(
-                f"{host} does not have {request.what} (404){said}{hint}.", status_code=status
-            )
+            kind, problem = NotFoundError, f"{request.what} does not exist {quoted}"
         case 429 | 503 if status == _TOO_MANY or answer:
-            full = " has no free session" if _is_session_limit(answer) else " is busy"
-            error = BusyError(
-                f"{host}{full} ({status}){said}. Try again later.",
-                status_code=status,
-                retry_after=after,
-            )
+            kind = BusyError
+            full = answer is not None and "SessionCount" in answer.message_id
+            problem = f"{'no free session' if full else 'the appliance is busy'} {quoted}"
         case _:
-            error = ServerError(
-                f"{host} failed at {request.what} ({status}){said}{hint}. Try again later.",
-                status_code=status,
-                retry_after=after,
-            )
-    raise error
-
-
-def _is_session_limit(answer: ErrorAnswer | None) -> bool:
-    return answer is not None and "SessionCount" in answer.message_id
-
-
-def _said(answer: ErrorAnswer | None) -> str:
-    """Quote the appliance's error message on one line."""
-    text = one_line(answer.text or answer.message_id) if answer else ""
-    return f': "{text}"' if text else ""
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Parse a Retry-After header in seconds [s]; return None for a date."""
-    return float(value) if value and value.isascii() and value.isdigit() else None
+            kind, problem = ServerError, f"the request for {request.what} failed {quoted}"
+    if kind in {NotFoundError, ServerError} and answer is None:  # of a proxy, or during a start
+        problem, advice = f"{problem}, and the response is not from the API", ADVICE["payload"]
+    wait = headers.get("Retry-After") or ""  # a date is ignored
+    raise kind(
+        problem,
+        advice=advice,
+        status_code=status,
+        retry_after=float(wait) if wait.isascii() and wait.isdigit() else None,
+    )
 
 
 def clock_skew(date_header: str | None, *, sent: datetime, received: datetime) -> timedelta | None:
-    """Return how far the appliance's clock is ahead of ours.
+    """Return the appliance's clock minus ours; None without a valid Date header.
 
-    Parameters
-    ----------
-    date_header : str or None
-        Date header of the response, in whole seconds.
-    sent, received : datetime
-        When the request was sent and the response arrived, by our clock [UTC].
-
-    Returns
-    -------
-    timedelta or None
-        The appliance's clock minus ours; zero if the header's resolution of one second explains
-        the difference; None without a valid header.
+    `sent` and `received` are by our clock [UTC]. The skew is zero if the header's resolution of one
+    second explains the difference.
 
     Examples
     --------
@@ -290,8 +208,8 @@ def clock_skew(date_header: str | None, *, sent: datetime, received: datetime) -
     if not date_header:
         return None
     try:
-        told = parsedate_to_datetime(date_header)
-        earliest = told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
+        date = parsedate_to_datetime(date_header)
+        earliest = date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
         latest = earliest + timedelta(seconds=1)
     except (ValueError, TypeError, OverflowError):
         return None

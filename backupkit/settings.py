@@ -91,28 +91,9 @@ def convert(
     where: str,
     examples: Mapping[str, str] | None = None,
 ) -> T:
-    """Convert a TOML table to a typed value.
+    """Convert a TOML table to a `msgspec.Struct` that forbids unknown fields.
 
-    Parameters
-    ----------
-    entries : mapping
-        The table.
-    kind : type
-        A `msgspec.Struct` that forbids unknown fields.
-    where : str
-        File and table, for the error message.
-    examples : mapping of str to str, optional
-        Valid entry for each key, for the error message.
-
-    Returns
-    -------
-    object
-        An instance of `kind`.
-
-    Raises
-    ------
-    SettingsError
-        If a key is unknown, missing or of the wrong type.
+    An error names `where` (file and table) and the key, with its entry of `examples`.
 
     Examples
     --------
@@ -160,23 +141,6 @@ def unknown_key(key: str, known: list[str]) -> str:
 def parse_duration(value: str, *, where: str) -> timedelta:
     """Parse a duration such as ``24h``, ``90m``, ``1h30m``, ``30d`` or ``2w``.
 
-    Parameters
-    ----------
-    value : str
-        Numbers, each followed by its unit: w, d, h, m or s.
-    where : str
-        Name of the setting, for the error message.
-
-    Returns
-    -------
-    timedelta
-        The duration, to the microsecond.
-
-    Raises
-    ------
-    SettingsError
-        If the text is not a valid duration.
-
     Examples
     --------
     >>> parse_duration("1h30m", where="grace")
@@ -194,24 +158,7 @@ def parse_duration(value: str, *, where: str) -> timedelta:
 
 
 def parse_instant(value: Instant, *, where: str) -> pd.Timestamp:
-    """Parse an instant: an aware datetime, or ISO 8601 text with a time zone.
-
-    Parameters
-    ----------
-    value : datetime, Timestamp or str
-        The instant.
-    where : str
-        Name of the setting, for the error message.
-
-    Returns
-    -------
-    Timestamp
-        The same instant [UTC], to the microsecond.
-
-    Raises
-    ------
-    SettingsError
-        If it is not a time, has no time zone, or is out of range.
+    """Parse an aware datetime, or ISO 8601 text with a time zone, as UTC to the microsecond.
 
     Examples
     --------
@@ -237,23 +184,6 @@ def parse_instant(value: Instant, *, where: str) -> pd.Timestamp:
 
 def time_zone(name: str, *, where: str) -> ZoneInfo:
     """Return the IANA time zone of a name.
-
-    Parameters
-    ----------
-    name : str
-        For example ``Europe/Berlin``.
-    where : str
-        Owner of the zone, for the error message.
-
-    Returns
-    -------
-    ZoneInfo
-        The zone.
-
-    Raises
-    ------
-    SettingsError
-        If there is no zone with this name.
 
     Examples
     --------

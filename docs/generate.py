@@ -1,7 +1,10 @@
-"""Write docs/data-model.md from the contracts of the frames and the schema of a history.
+"""Write docs/data-model.md, and the table of the SLA's parameters in docs/sla.md.
 
-``python docs/generate.py`` writes the page. ``python docs/generate.py --check`` writes nothing and
-exits with 1 if the page differs from what it would write.
+``python docs/generate.py`` writes both pages. ``python docs/generate.py --check`` writes nothing
+and exits with 1 if a page differs from what it would write.
+
+The parameters come from `backupkit.policy.parameters`. The data model comes from the contracts of
+the frames and the schema of a history.
 
 Names, types, units and meanings come from `backupkit.tables` and `backupkit.history.schema`. This
 script adds only what these do not hold: what a row is, its key, and what NULL means. A frame, a
@@ -9,6 +12,7 @@ table or a column without such a text is an error, and so is a text that nothing
 """  # noqa: INP001 # a script, no package
 
 import argparse
+import json
 import re
 import sqlite3
 import sys
@@ -20,6 +24,7 @@ from typing import Final
 
 from backupkit import Policy, evaluate_frames, tables
 from backupkit.history.schema import CODED, COLUMNS, SCHEMA_VERSION, sql_kind, statements
+from backupkit.policy import PARAMETERS
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Column, Table
 from backupkit.tables.contract import (
     COUNT,
@@ -33,6 +38,7 @@ from backupkit.tables.contract import (
 )
 
 PAGE: Final = Path(__file__).with_name("data-model.md")
+SLA: Final = Path(__file__).with_name("sla.md")
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,6 +417,32 @@ def page() -> str:
     return "\n".join([*_introduction(), *_frames(), *_figures(), *_history()])
 
 
+def sla() -> str:
+    """Return docs/sla.md with the table of the parameters as they are declared."""
+    text = SLA.read_text(encoding="utf-8")
+    titles = {_anchor(title): title for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+    sections = {parameter.section for parameter in PARAMETERS.values()}
+    _same("sections of docs/sla.md", sections, sections & titles.keys())
+    rows = [
+        (
+            f"`{name}`",
+            parameter.absent if parameter.default is None else f"`{json.dumps(parameter.default)}`",
+            f"{parameter.kind.must_be}",
+            parameter.meaning,
+            f"[{titles[parameter.section]}](#{parameter.section})",
+        )
+        for name, parameter in PARAMETERS.items()
+    ]
+    head = ("Parameter", "Default", "Must be", "Meaning", "Used in")
+    before, start, rest = text.partition("<!-- parameters: written by docs/generate.py -->\n")
+    _, end, after = rest.partition("<!-- end of parameters -->\n")
+    return "\n".join([f"{before}{start}", *_table(head, rows), f"\n{end}{after}"])
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
 def _introduction() -> Iterator[str]:
     yield from INTRODUCTION.split("\n")
     yield from _table(
@@ -592,14 +624,15 @@ def _same(what: str, there: Collection[str], described: Collection[str]) -> None
 
 
 def main() -> None:
-    """Write the page, or check it."""
-    parser = argparse.ArgumentParser(description="Write docs/data-model.md from the contracts.")
-    parser.add_argument("--check", action="store_true", help="exit with 1 if the page differs")
-    wanted = page()
-    if not parser.parse_args().check:
-        PAGE.write_text(wanted, encoding="utf-8")
-    elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != wanted:
-        sys.exit("docs/data-model.md differs from the contracts. Run: python docs/generate.py")
+    """Write the pages, or check them."""
+    parser = argparse.ArgumentParser(description="Write the generated parts of the documentation.")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a page differs")
+    check = parser.parse_args().check
+    for path, wanted in ((PAGE, page()), (SLA, sla())):
+        if not check:
+            path.write_text(wanted, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != wanted:
+            sys.exit(f"docs/{path.name} is not up to date. Run: python docs/generate.py")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.server
+import os
 import signal
 import socket
 import ssl
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 import trustme
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import (  # type: ignore[import-untyped] # xdist says no types
     LoadScopeScheduling,
     Scheduling,
@@ -32,6 +34,29 @@ from tests.postgres import (
 
 __all__ = ["postgres_server", "postgres_url"]
 
+LONG = bool(os.environ.get("LONG"))
+"""Whether the rare tests run at full length, as `make test-long` does."""
+
+SEED = int(os.environ.get("SEED", "1"))
+"""Seed of all random moments and made-up fleets."""
+
+# short runs repeat the same examples, so that every run covers the same lines
+for _name, _repeatable in (("short", True), ("long", False)):
+    settings.register_profile(
+        _name,
+        deadline=None,
+        derandomize=_repeatable,
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow],  # the machine may have other work
+    )
+settings.load_profile("long" if LONG else "short")
+
+
+def repeats(short: int, long: int) -> int:
+    """Return how often a test repeats something: `long` times in `make test-long`."""
+    return long if LONG else short
+
+
 # what a shell starts in the background ignores Ctrl-C, and so would all that the tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -48,10 +73,19 @@ def epoch() -> datetime:
 
 
 class Together(LoadScopeScheduling):  # type: ignore[misc] # xdist is not typed
-    """One worker runs all tests that share a JupyterLab, or the reports of large fleets."""
+    """One worker runs all tests that share what is slow to start."""
 
     def _split_scope(self, nodeid: str) -> str:
-        shared = ("tests/jupyter/", "tests/test_browser.py")
+        shared = (
+            "tests/jupyter/",  # a JupyterLab
+            "tests/test_browser.py",  # the reports of large fleets
+            "tests/test_executors.py",  # processes and a Dask cluster
+            "tests/test_scale.py",  # a Dask cluster
+            "tests/test_large_round.py",  # 500 appliances
+            "tests/test_postgres_killed.py",  # a PostgreSQL server that may be killed
+            "tests/test_postgres_server.py",
+            "tests/test_durability.py",  # a trace of system calls
+        )
         return next((scope for scope in shared if nodeid.startswith(scope)), nodeid)
 
 

@@ -20,7 +20,7 @@ from pandas.testing import assert_frame_equal
 import backupkit as bk
 from backupkit.cli import main
 from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES, Table
-from tests.conftest import EPOCH, QUICK, Place, Simulated
+from tests.conftest import EPOCH, QUICK, Place, Simulated, repeats
 
 START = datetime(2026, 11, 2, 6, tzinfo=UTC)
 T = EPOCH
@@ -551,7 +551,7 @@ def assert_known(found: list[pd.DataFrame], expected: list[pd.DataFrame]) -> Non
 class TestAnyHistory:
     """Whatever the rounds are, and wherever the cut."""
 
-    @settings(max_examples=6, deadline=None)
+    @settings(max_examples=repeats(3, 20))
     @given(made=rounds(5))
     def test_cut(self, place: Place, made: list[SimpleNamespace]) -> None:
         """A history as of a moment is the history as it was when it had what came by then."""
@@ -566,7 +566,7 @@ class TestAnyHistory:
                 then = [frames for when, frames in was if when <= max(moment, BEGIN)][-1]
                 assert_known(known(history, moment), then)
 
-    @settings(max_examples=4, deadline=None)
+    @settings(max_examples=repeats(3, 20))
     @given(one=rounds(3), other=rounds(3), data=st.data())
     def test_merged(
         self,

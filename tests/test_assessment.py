@@ -18,6 +18,7 @@ from backupkit.assessment import Assessment, Verdict, evaluate, evaluate_frames
 from backupkit.errors import SettingsError, TableError
 from backupkit.policy import Member, Policy
 from backupkit.tables import JOBS, POLLS, SCHEDULES, outcome_of
+from tests.conftest import repeats
 
 START, END = "2026-11-02T00:00:00Z", "2026-11-09T00:00:00Z"
 EXAMPLES: list[dict[str, Any]] = json.loads(
@@ -854,7 +855,7 @@ class TestVerdict:
         assert (verdict.state, verdict.sentence) == (state, sentence)
 
 
-EXAMPLES_EACH = 4
+EXAMPLES_EACH = repeats(3, 30)
 """Few, but each has six appliances: most of the cost is per evaluation, not per appliance."""
 
 OUTCOMES: list[Literal["SUCCEEDED", "FAILED", "INPROGRESS", "NONE", "STRANGE"]] = [
@@ -925,7 +926,7 @@ class TestProperties:
     """What holds whatever the data."""
 
     @given(known=some_knowledge(), policy=POLICIES)
-    @settings(max_examples=EXAMPLES_EACH, deadline=None)
+    @settings(max_examples=EXAMPLES_EACH)
     def test_states_partition_the_period(self, known: Known, policy: Policy) -> None:
         """Each appliance's intervals follow each other from start to end, and add up to it."""
         a = known.judge(policy)
@@ -940,7 +941,7 @@ class TestProperties:
         assert set(a.intervals["appliance"]) == set(a.appliances.index)
 
     @given(known=some_knowledge(), policy=POLICIES)
-    @settings(max_examples=EXAMPLES_EACH, deadline=None)
+    @settings(max_examples=EXAMPLES_EACH)
     def test_figures_are_possible(self, known: Known, policy: Policy) -> None:
         """Ratios lie in 0 to 1, counts fit each other, exposures and durations are not negative."""
         a = known.judge(policy)
@@ -967,7 +968,7 @@ class TestProperties:
         assert (a.slots["deadline"] > a.slots["slot"]).all()
 
     @given(known=some_knowledge(), policy=POLICIES, order=st.randoms(use_true_random=False))
-    @settings(max_examples=EXAMPLES_EACH, deadline=None)
+    @settings(max_examples=EXAMPLES_EACH)
     def test_order_and_duplicates_do_not_matter(
         self,
         known: Known,
@@ -986,7 +987,7 @@ class TestProperties:
         assert_same(known.judge(policy), other.judge(policy))
 
     @given(known=some_knowledge(), policy=POLICIES, at=st.integers(5 * 24 * 60, 15 * 24 * 60))
-    @settings(max_examples=EXAMPLES_EACH, deadline=None)
+    @settings(max_examples=EXAMPLES_EACH)
     def test_a_failed_visit_never_helps(self, known: Known, policy: Policy, at: int) -> None:
         """One more failed visit raises no time or slots, no strict ratio, no figure of a fleet."""
         known += known_of(BY_NAME["ex01"], "vc-healthy")  # else there is little to lose
@@ -1016,7 +1017,7 @@ class TestProperties:
             assert now[0] <= was[0] + 1e-12, figure
 
     @given(known=some_knowledge(), policy=POLICIES, at=MINUTES)
-    @settings(max_examples=EXAMPLES_EACH, deadline=None)
+    @settings(max_examples=EXAMPLES_EACH)
     def test_a_success_never_hurts(self, known: Known, policy: Policy, at: int) -> None:
         """One more success never lowers compliant time or good slots, never adds a missed one."""
         before = known.judge(policy)
@@ -1042,7 +1043,7 @@ class TestProperties:
         assert right["slots_missed_norun"] <= left["slots_missed_norun"]
 
     @given(known=some_knowledge(), policy=POLICIES)
-    @settings(max_examples=EXAMPLES_EACH, deadline=None)
+    @settings(max_examples=EXAMPLES_EACH)
     def test_without_data_nothing_is_compliant(self, known: Known, policy: Policy) -> None:
         """Without a job, or without a good visit, nobody is compliant, whatever else is known."""
         failed = known.polls.assign(ok=pd.Series(False, index=known.polls.index, dtype="boolean"))
@@ -1055,7 +1056,7 @@ class TestProperties:
                 assert not a.fleet.loc[[figure], "value"].gt(0).any(), figure
 
     @given(known=some_knowledge(), policy=POLICIES, at=st.integers(1, 7 * 24 * 60 - 1))
-    @settings(max_examples=EXAMPLES_EACH, deadline=None)
+    @settings(max_examples=EXAMPLES_EACH)
     def test_halves_add_up(self, known: Known, policy: Policy, at: int) -> None:
         """A week cut in two gives the times, slots and attempts of the whole, if all is known."""
         policy = replace_unknown(policy)
@@ -1073,7 +1074,7 @@ class TestProperties:
         pd.testing.assert_frame_equal(whole[columns], left[columns] + right[columns])
 
     @given(known=some_knowledge(), policy=POLICIES)
-    @settings(max_examples=EXAMPLES_EACH, deadline=None)
+    @settings(max_examples=EXAMPLES_EACH)
     def test_inputs_stay_as_they_are(self, known: Known, policy: Policy) -> None:
         """No input frame is changed."""
         copies = [frame.copy() for frame in (known.jobs, known.polls, known.schedules)]

@@ -108,7 +108,7 @@ class TestCollect:
         assert main(["collect", *to_fleet]) == 3
         said = capsys.readouterr()
         assert "Read 9 of 12 appliances" in said.err
-        assert "refused user and password" in said.err
+        assert "login failed (401)" in said.err
         assert said.out == ""
 
         assert main(["report", *to_fleet, "--out", str(out), "--fail-on", "breach,unknown"]) == 5

@@ -260,7 +260,7 @@ class TestOddAnswers:
         snapshot = collect([odd.appliance()])
         assert snapshot.schedules["schedule"].to_list() == ["default"]
         assert snapshot.schedules["hour"].isna().all()
-        assert "The schedule odd" in snapshot.errors["detail"].iloc[0]
+        assert "the schedule odd" in snapshot.errors["detail"].iloc[0]
 
     def test_unknown_state(self, odd: OddServer) -> None:
         """A state never seen before is kept as it is, warned of, and no success."""

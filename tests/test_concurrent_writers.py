@@ -22,6 +22,7 @@ from backupkit import Policy, evaluate
 from backupkit.history import History, postgresql, sqlite
 from backupkit.history.databases import ArrowReader
 from backupkit.history.postgresql import Postgres
+from tests.conftest import SEED, repeats
 from tests.processes import PATIENCE, PROCESSES, Hands, at_work, check_whole, wait_until
 from tests.rounds import (
     ENDED,
@@ -35,11 +36,8 @@ from tests.rounds import (
     whole_rounds,
 )
 
-KILLS = int(os.environ.get("KILLS", "20"))
-"""How often; 100 take some minutes."""
-
-SEED = int(os.environ.get("SEED", "1"))
-"""Of the moments of death."""
+KILLS = repeats(6, 100)
+"""How often a process is killed, or interrupted."""
 
 SPAN = 0.3
 """The longest time between two interrupts [s]."""
@@ -102,6 +100,7 @@ def kill_again_and_again(hands: Hands) -> None:
         hands.kill(victim)
 
 
+@pytest.mark.long
 class TestKilled:
     """kill -9 of a process that appends."""
 
@@ -122,6 +121,7 @@ class TestKilled:
             check_whole(hands)
 
 
+@pytest.mark.long
 class TestInterrupted:
     """Ctrl-C and SIGTERM in the middle of an append."""
 

@@ -69,9 +69,10 @@ class TestDataModel:
     """docs/data-model.md."""
 
     def test_is_as_generated(self) -> None:
-        """The page is what docs/generate.py writes; if not, run it."""
+        """The pages are what docs/generate.py writes; if not, run it."""
         script: dict[str, Any] = runpy.run_path(str(SCRIPT))
         assert script["PAGE"].read_text(encoding="utf-8") == script["page"]()
+        assert script["SLA"].read_text(encoding="utf-8") == script["sla"]()
 
     @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
     def test_has_every_column(self, table: Table) -> None:
@@ -83,16 +84,20 @@ class TestDataModel:
             own = [row for row in rows if row.startswith(f"| `{column.name}` |")]
             assert any(row.endswith(f" {meaning} |") for row in own), column.name
 
-    def test_check_sees_a_difference(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        ("changed", "text"), [("data-model.md", "Data model"), ("sla.md", "`rpo`")]
+    )
+    def test_check_sees_a_difference(self, tmp_path: Path, changed: str, text: str) -> None:
         """--check is silent about the page as it is, and exits with 1 if it was changed."""
         script = tmp_path / "generate.py"
-        script.write_bytes(SCRIPT.read_bytes())
-        page = tmp_path / "data-model.md"
+        for source in (SCRIPT, DOCS / "sla.md"):
+            (tmp_path / source.name).write_bytes(source.read_bytes())
+        page = tmp_path / changed
         command = [sys.executable, str(script)]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         subprocess.run(command, check=True, env=environment)
         assert subprocess.run([*command, "--check"], check=False, env=environment).returncode == 0
-        page.write_text(page.read_text(encoding="utf-8").replace("Data model", "Model"), "utf-8")
+        page.write_text(page.read_text(encoding="utf-8").replace(text, "x"), "utf-8")
         done = subprocess.run(
             [*command, "--check"], check=False, env=environment, capture_output=True, text=True
         )

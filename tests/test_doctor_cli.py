@@ -53,14 +53,14 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> Callable[..., io.TextIOWrapper]:
 
 
 def read(stream: io.TextIOWrapper) -> list[str]:
-    """Give the lines that were printed."""
+    """Return the lines that were printed."""
     stream.flush()
     stream.seek(0)
     return stream.read().splitlines()
 
 
 class TestText:
-    """What a person reads."""
+    """Text output."""
 
     def test_demo(self, live_demo: Simulated, capsys: pytest.CaptureFixture[str]) -> None:
         """The demo: a line for each healthy one, its checks for each other one, and the sum."""
@@ -79,10 +79,10 @@ class TestText:
         at = lines.index("✗ vc-tyo-03  failed: connection")
         host = live_demo.fleet["vc-tyo-03"].host
         skipped = "certificate, log-in, job list, job details, schedule, version, clock, time zone"
-        advice = "Check the address and the port in fleet.toml, and whether the appliance is up."
+        advice = "Check the address and the port in fleet.toml, and whether the appliance is on."
         assert lines[at + 1 : at + 7] == [
             "  ✓ ok       address      127.0.0.1",
-            f"  ✗ failed   connection   {host} refused the connection: nothing listens there",
+            f"  ✗ failed   connection   {host} refused the connection: no service listens there",
             f"                          > {advice}",
             f"  ✓ ok       password     in the file {live_demo.path.with_suffix('.password')}",
             f"  - skipped  {skipped}",
@@ -131,14 +131,14 @@ class TestText:
         assert "\n\n\n" not in out
 
     def test_all_failed(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """Where each appliance fails it is exit 4, and not all of them are named in the sum."""
+        """If all appliances fail, the exit code is 4, and the summary names the first five."""
         assert run("--fleet", idle(tmp_path, *(f"vc-{n}" for n in range(7)))) == 4
         assert capsys.readouterr().out.splitlines()[-1] == (
             "0 of 7 appliances are fine; 7 failed: vc-0, vc-1, vc-2, vc-3, vc-4 and 2 more"
         )
 
     def test_both(self, odd: OddServer, capsys: pytest.CaptureFixture[str]) -> None:
-        """An appliance with failures and warnings is told with both, the failures first."""
+        """An appliance with failures and warnings is shown with both, the failures first."""
         odd.speak_api()
         odd.tell("GET /api/appliance/system/version", b"")
         path = odd.ca_bundle.with_name("odd.toml")
@@ -167,7 +167,7 @@ class TestText:
 
 
 class TestStreams:
-    """Where it is printed."""
+    """Terminals and other streams."""
 
     def test_plain_console(self, tmp_path: Path, streams: Callable[..., io.TextIOWrapper]) -> None:
         """A stdout without such symbols gets plain ones, and never an error."""
@@ -189,15 +189,15 @@ class TestStreams:
         stdout = streams(terminal=True)
         assert run("--fleet", idle(tmp_path, "vc-1")) == 4
         assert read(stdout)[2:6] == [
-            "  ✗ failed   connection   127.0.0.1:1 refused the connection: nothing",
-            "                          listens there",
+            "  ✗ failed   connection   127.0.0.1:1 refused the connection: no",
+            "                          service listens there",
             "                          > Check the address and the port in",
             "                            fleet.toml, and whether the appliance is",
         ]
 
 
 class TestJson:
-    """What a program reads."""
+    """JSON output."""
 
     def test_records(self, live_demo: Simulated, capsys: pytest.CaptureFixture[str]) -> None:
         """--json tells one record for each check, in their order, and nothing else."""

@@ -21,6 +21,7 @@ from backupkit import Policy, evaluate
 from backupkit.errors import HistoryError
 from backupkit.history import History
 from backupkit.history.databases import ArrowReader
+from tests.conftest import SEED, repeats
 from tests.postgres import NEEDED, PostgresServer
 from tests.rounds import make_round, whole_rounds
 
@@ -29,6 +30,7 @@ APPENDS = 4
 
 APPEND = f"""
 import os, sys
+from tests.conftest import SEED, repeats
 from backupkit.history import History
 from tests.rounds import make_round
 
@@ -219,14 +221,15 @@ class Disk:  # pragma: no cover # where there is a strace
         return folder / "history.db"
 
 
+@pytest.mark.long
 class TestPowerCut:  # pragma: no cover # where there is a strace
     """The power goes at any moment."""
 
     def test_any_moment(self, trace: tuple[Path, list[Call]], tmp_path: Path) -> None:
         """What was acknowledged is there, the rest whole or not at all, and appends go on."""
         path, calls = trace
-        chance = random.Random(int(os.environ.get("SEED", "1")))  # noqa: S311 # nothing secret
-        times = int(os.environ.get("KILLS", "10"))
+        chance = random.Random(SEED)  # noqa: S311 # nothing secret
+        times = repeats(4, 100)
         own = [
             place
             for place, call in enumerate(calls)
@@ -422,6 +425,7 @@ class TestReadOnly:
 
 LAST = f"""
 import sys
+from tests.conftest import SEED, repeats
 from backupkit.history import History
 from tests.rounds import make_round
 

@@ -1,11 +1,20 @@
 """The error tree: drawn as it is, and with a word for every class."""
 
+import pickle
 import re
 
 import pytest
 
 from backupkit import errors
-from backupkit.errors import ApplianceError, BackupkitError, BackupkitWarning, one_line
+from backupkit.errors import (
+    ADVICE,
+    ApplianceError,
+    BackupkitError,
+    BackupkitWarning,
+    BusyError,
+    CredentialError,
+    one_line,
+)
 
 
 def _subtree(root: type[BackupkitError]) -> list[type[BackupkitError]]:
@@ -29,7 +38,7 @@ def _drawn() -> dict[str, str]:
 
 
 class TestTree:
-    """What one look at the docstring tells a caller to catch."""
+    """The tree of errors in the docstring."""
 
     def test_drawing(self) -> None:
         """The docstring draws every class below the one it really derives from."""
@@ -60,13 +69,27 @@ class TestTree:
 
 
 class TestApplianceError:
-    """What the errors of one appliance carry."""
+    """Fields of the errors of one appliance."""
 
     @pytest.mark.parametrize("kind", _subtree(ApplianceError))
     def test_fields(self, kind: type[ApplianceError]) -> None:
         """Status and waiting time are kept beside the sentence."""
-        error = kind("vc-1 is busy.", status_code=503, retry_after=7.0)
-        assert (str(error), error.status_code, error.retry_after) == ("vc-1 is busy.", 503, 7.0)
+        error = kind("busy", subject="vc-1", advice="Wait.", status_code=503, retry_after=7.0)
+        assert (str(error), error.text, error.detail) == ("vc-1: busy. Wait.", *["busy. Wait."] * 2)
+        assert (error.problem, error.status_code, error.retry_after) == ("busy", 503, 7.0)
+
+    @pytest.mark.parametrize("kind", [*_subtree(ApplianceError)[1:], CredentialError])
+    def test_usual_advice(self, kind: type[BackupkitError]) -> None:
+        """Without advice of its own an error has the usual one of its kind."""
+        error = kind("it broke")
+        assert error.advice == ADVICE[kind.kind]
+        assert str(error) == f"it broke. {ADVICE[kind.kind]}"
+        assert error.detail == "it broke"
+
+    def test_sent_to_another_process(self) -> None:
+        """An error keeps its fields when it is pickled."""
+        error = BusyError("busy", subject="vc-1", advice="Wait.", status_code=503, retry_after=7.0)
+        assert vars(pickle.loads(pickle.dumps(error))) == vars(error)  # noqa: S301 # our own
 
     def test_without_an_answer(self) -> None:
         """Without an answer there is neither."""
@@ -94,7 +117,7 @@ class TestOneLine:
         assert one_line(text) == shown
 
     def test_cut(self) -> None:
-        """What is longer than the limit is cut, and the cut shows."""
+        """Text longer than the limit is truncated, which shows."""
         assert one_line("x" * 200) == "x" * 200
         assert one_line("x" * 201) == "x" * 200 + "…"
         assert one_line("abc", limit=2) == "ab…"

@@ -22,8 +22,9 @@ from backupkit.assessment.partial import assess_appliances
 from backupkit.errors import TableError
 from backupkit.policy import Exclusion, Member, Policy
 from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, HistoryView, constants
+from tests.conftest import repeats
 
-EXAMPLES = 20
+EXAMPLES = repeats(6, 60)
 APPLIANCES = 25
 SECOND, MINUTE, HOUR, DAY = (
     timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days")
@@ -482,7 +483,6 @@ def test_the_rest_changes_nothing() -> None:
     @given(random=st.randoms(use_true_random=True))
     @settings(
         max_examples=EXAMPLES,
-        deadline=None,
         database=None,
         phases=[Phase.generate],  # a made-up fleet does not shrink
     )

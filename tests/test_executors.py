@@ -23,7 +23,7 @@ from pandas.testing import assert_frame_equal
 from backupkit import Limits, PasswordSource, Snapshot, collect
 from backupkit.collection import collector
 from backupkit.collection.local_state import NO_STATE
-from backupkit.errors import BackupkitWarning, CredentialError
+from backupkit.errors import ADVICE, BackupkitWarning, CredentialError
 from backupkit.simulator import Fault, Scenario
 from backupkit.simulator.appliance import PASSWORD
 from backupkit.simulator.sessions import Sessions
@@ -195,7 +195,7 @@ class TestWhatTravels:
     def test_nobody_types_elsewhere(self, steady: Simulated) -> None:
         """A worker in another process, to whom nobody typed it, has no such password."""
         asked = replace(next(iter(steady.fleet)), password=PasswordSource("prompt", "the fleet"))
-        with pytest.raises(CredentialError, match="are not sent to other processes"):
+        with pytest.raises(CredentialError, match="is not sent to another process"):
             NO_STATE.password_of(asked)
 
     def test_typed_password(
@@ -216,9 +216,8 @@ class TestWhatTravels:
             snapshot = collect(fleet, executor=executor, clock=epoch)
         assert set(told(snapshot).values()) == {"credential"}
         assert told(snapshot, "detail")["vc-0001"] == (
-            f"No password: vc-0001 needs a typed password of {fleet[0].user}, and typed passwords "
-            "are not sent to other processes. Use a source that the worker can read: env, file or "
-            "keyring."
+            f"{fleet[0].user} would have to type it for vc-0001, and a typed password is not sent "
+            "to another process. Store it where the worker can read it: env, file or keyring."
         )
 
 
@@ -245,8 +244,8 @@ class TestWorkersDie:
         assert set(errors.values()) == {None}
         assert len(snapshot.jobs) == 80
         assert snapshot.errors["detail"].to_list() == [
-            f"The worker that polled {name} failed: {error}. Check the log of the worker."
-            for name, error in (("vc-0002", "ValueError"), ("vc-0004", "FileNotFoundError"))
+            f"its worker failed: ValueError. {ADVICE['worker']}",
+            f"its worker failed: FileNotFoundError. {ADVICE['worker']}",
         ]
 
     def test_process_dies(self, steady: Simulated) -> None:
@@ -319,8 +318,8 @@ class TestOutOfTime:
             {
                 "appliance": "vc-0002",
                 "error": "deadline",
-                "detail": "vc-0002 was not read within the deadline of 3 s, and its worker did "
-                "not respond.",
+                "detail": "it was not read within 3 s, and its worker did not respond either. "
+                f"{ADVICE['deadline']}",
             }
         ]
         assert snapshot.polls["ok"].sum() == 5
@@ -343,7 +342,7 @@ class TestOutOfTime:
         assert [name for name, error in errors.items() if error is None] == ["vc-0001", "vc-0002"]
         assert {error for error in errors.values() if error} == {"deadline"}
         details = told(snapshot, "detail")
-        assert "deadline passed before the job details of" in str(details["vc-0003"])
-        assert "deadline passed before vc-0006 was polled" in str(details["vc-0006"])
+        assert "deadline of the collection passed before the job details" in str(details["vc-0003"])
+        assert "before the poll began" in str(details["vc-0006"])
         assert len(snapshot.jobs) == 40
         assert steady.appliances.open_sessions == 0

@@ -26,7 +26,7 @@ SMALL = replace(QUICK, body=250_000)
 
 
 def several(jobs: int = JOBS, names: dict[str, str] = VERSIONS) -> Scenario:
-    """Tell the story of an appliance of each version that makes a difference."""
+    """Return a scenario with an appliance of each version that makes a difference."""
     [spec] = Scenario.steady(appliances=1, jobs=jobs, seed=1, epoch=EPOCH).specs
     specs = [replace(spec, name=name, version=version) for name, version in names.items()]
     return Scenario(seed=1, epoch=EPOCH, specs=tuple(specs))
@@ -41,7 +41,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
 
 @pytest.fixture
 def running(shared: Simulated) -> Iterator[Simulated]:
-    """Give the five appliances without faults, and end those of the test after it."""
+    """Yield the five appliances without faults, and remove the faults after the test."""
     shared.appliances.clear_requests()
     yield shared
     shared.appliances.set_faults([])
@@ -50,7 +50,7 @@ def running(shared: Simulated) -> Iterator[Simulated]:
 
 
 def befall(running: Simulated, kind: str, **how: object) -> list[Fault]:
-    """Let a fault befall three appliances; the other two are their neighbours."""
+    """Inject a fault into three appliances; the other two stay healthy."""
     faults = [Fault(kind, appliance=name, **how) for name in FAULTY]  # type: ignore[arg-type] # the test knows the fields
     running.appliances.set_faults(faults)
     return faults
@@ -64,17 +64,17 @@ def jobs_of(snapshot: Snapshot) -> dict[str, int]:
 
 
 def errors_of(snapshot: Snapshot, name: str) -> pd.DataFrame:
-    """Give the errors of one appliance."""
+    """Return the errors of one appliance."""
     return snapshot.errors[snapshot.errors["appliance"] == name]
 
 
 def ok_of(snapshot: Snapshot) -> dict[str, bool]:
-    """Tell of each appliance whether it was read."""
+    """Return whether each appliance was read."""
     return dict(zip(snapshot.polls["appliance"], snapshot.polls["ok"], strict=True))
 
 
 def asked(running: Simulated, name: str, end: str = "", method: str = "GET") -> list[Request]:
-    """Give the requests to one appliance whose path ends so."""
+    """Return the requests to one appliance whose path ends so."""
     return [
         one
         for one in running.appliances.requests
@@ -87,8 +87,8 @@ def log_ins(running: Simulated, name: str) -> int:
     return sum(one.status in {200, 201} for one in asked(running, name, method="POST"))
 
 
-def assert_neighbours_complete(snapshot: Snapshot) -> None:
-    """Hold that the two appliances without a fault are complete."""
+def assert_others_complete(snapshot: Snapshot) -> None:
+    """Assert that the two appliances without a fault are complete."""
     for name in VERSIONS.keys() - set(FAULTY):
         assert ok_of(snapshot)[name]
         assert jobs_of(snapshot)[name] == JOBS
@@ -96,7 +96,7 @@ def assert_neighbours_complete(snapshot: Snapshot) -> None:
 
 
 def assert_complete(snapshot: Snapshot) -> None:
-    """Hold that every appliance is complete, and nothing is complained of."""
+    """Assert that every appliance is complete, without an error."""
     assert jobs_of(snapshot) == dict.fromkeys(VERSIONS, JOBS)
     assert all(ok_of(snapshot).values())
     assert snapshot.errors.empty
@@ -152,7 +152,7 @@ class TestPassing:
 
     @pytest.mark.parametrize("kind", HARMLESS)
     def test_harmless(self, running: Simulated, kind: str) -> None:
-        """What is merely odd costs nothing, however often it comes."""
+        """Odd but valid responses lose nothing, however often they come."""
         befall(running, kind)
         assert_complete(collect(running.fleet, limits=QUICK, clock=epoch))
         assert running.appliances.open_sessions == 0
@@ -169,8 +169,8 @@ class TestPassing:
         assert len(warned) == len(FAULTY)
         for record in warned:
             assert isinstance(record.args, tuple)
-            assert "is busy" in str(record.args[0])
-            assert 1 <= record.args[1] < 2  # type: ignore[operator] # the wait [s]
+            assert "busy (" in str(record.args[1])
+            assert 1 <= record.args[2] < 2  # type: ignore[operator] # the wait [s]
 
     @pytest.mark.parametrize("after", ["Wed, 21 Oct 2026 07:28:00 GMT", "soon", "-5", "\u0661"])
     def test_odd_retry_after(self, running: Simulated, after: str) -> None:
@@ -179,12 +179,12 @@ class TestPassing:
         assert_complete(collect(running.fleet, limits=QUICK, clock=epoch))
 
     def test_retry_after_the_end(self, running: Simulated) -> None:
-        """An appliance that wants to be left alone beyond the round's end is not asked again."""
+        """A Retry-After beyond the deadline is not waited for."""
         befall(running, "too_many", route="data", retry_after=3600)
         snapshot = collect(running.fleet, limits=QUICK, clock=epoch)
         assert errors_of(snapshot, NEW)["error"].to_list() == ["busy"]
         assert len(asked(running, NEW)) == 1
-        assert_neighbours_complete(snapshot)
+        assert_others_complete(snapshot)
 
     def test_no_free_session(self, running: Simulated, caplog: pytest.LogCaptureFixture) -> None:
         """Without a free session the log-in waits, and a warning says what for."""
@@ -232,32 +232,32 @@ LASTING = {
     "truncated": ("unreachable", "broke at the job list"),
     "cut": ("payload", "the job list is not valid JSON: it is cut off"),
     "empty": ("payload", "the job list is empty"),
-    "html": ("server", "the job list (503); the answer is not the API's own"),
+    "html": ("server", "the job list failed (503), and the response is not from the API"),
     "page": ("payload", "the job list is HTML and not JSON"),
     "huge": ("payload", "the job list is larger than 0.238 MiB"),
     "bomb": ("payload", "the job list is larger than 0.238 MiB"),
-    "deep": ("payload", "the job list is not what the API promises"),
-    "error": ("server", "failed at the job list (500)"),
-    "unavailable": ("busy", "is busy (503)"),
-    "bad_gateway": ("server", "failed at the job list (502)"),
-    "too_many": ("busy", "is busy (429)"),
-    "unauthenticated": ("login", "ended the session before the job details"),
+    "deep": ("payload", "the job list does not follow the API"),
+    "error": ("server", "the request for the job list failed (500)"),
+    "unavailable": ("busy", "the appliance is busy (503)"),
+    "bad_gateway": ("server", "the request for the job list failed (502)"),
+    "too_many": ("busy", "the appliance is busy (429)"),
+    "unauthenticated": ("login", "the session ended before the job details"),
     "forbidden": ("rights", "SystemConfiguration.Administrators"),
-    "not_found": ("not_found", "does not have the job list (404)"),
-    "redirect": ("payload", "the job list with a redirect (302), which is never followed"),
+    "not_found": ("not_found", "the job list does not exist (404)"),
+    "redirect": ("payload", "the job list was redirected (302); redirects are not followed"),
 }
 LATE = {
-    "drip": "took longer than 1.5 s to answer",
-    "drip_headers": "took longer than 1.5 s to answer",
-    "slow": "gave no answer to",
-    "silence": "gave no answer to",
+    "drip": "took longer than 1.5 s",
+    "drip_headers": "took longer than 1.5 s",
+    "slow": "did not respond to",
+    "silence": "did not respond to",
 }
 NO_LOG_IN = {
     **LASTING,
-    "session_limit": ("busy", "has no free session (503)"),
-    "empty": ("payload", "log-in is empty"),
+    "session_limit": ("busy", "no free session (503)"),
+    "empty": ("payload", "the login is empty"),
 }
-del NO_LOG_IN["unauthenticated"]  # strikes sessions
+del NO_LOG_IN["unauthenticated"]  # it affects sessions
 
 
 class TestLasting:
@@ -265,7 +265,7 @@ class TestLasting:
 
     @pytest.mark.parametrize("kind", LASTING)
     def test_named(self, running: Simulated, kind: str) -> None:
-        """Each kind has its word and its sentence, in every flavour; neighbours are complete."""
+        """Each fault has its kind and message, in every flavour; the others are complete."""
         befall(running, kind, route="data", size=1_000_000, retry_after=0)
         snapshot = collect(running.fleet, limits=SMALL, clock=epoch)
         word, sentence = LASTING[kind]
@@ -277,7 +277,7 @@ class TestLasting:
             assert sentence in detail
             assert detail.endswith(".")
             assert not ok_of(snapshot)[name]
-        assert_neighbours_complete(snapshot)
+        assert_others_complete(snapshot)
         assert running.appliances.open_sessions == 0
 
     @pytest.mark.parametrize("kind", NO_LOG_IN)
@@ -289,7 +289,7 @@ class TestLasting:
             assert errors_of(snapshot, name)["error"].to_list() == [NO_LOG_IN[kind][0]]
             assert asked(running, name) == []
             assert len(asked(running, name, method="POST")) <= 2 * QUICK.tries
-        assert_neighbours_complete(snapshot)
+        assert_others_complete(snapshot)
 
     def test_late(self, tmp_path: Path) -> None:
         """Answers that drip, stall or never come are cut off, and the round goes on."""
@@ -381,7 +381,7 @@ class TestBeside:
 
     @pytest.mark.parametrize("kind", ["reset", "error", "bad_gateway", "cut", "page", "redirect"])
     def test_no_details(self, running: Simulated, kind: str) -> None:
-        """Where details fail and the rest works, each job is read alone."""
+        """Each job is read alone if only the details fail."""
         befall(running, kind, route="details")
         snapshot = collect(running.fleet, limits=QUICK, clock=epoch)
         assert_complete(snapshot)
@@ -395,9 +395,9 @@ class TestBeside:
         running.appliances.set_faults([Fault("not_found", 1.0, OLD, "job")])
         snapshot = collect(running.fleet, limits=QUICK, clock=epoch)
         [detail] = errors_of(snapshot, OLD)["detail"]
-        assert "lists 10 jobs, and has none of them" in detail
+        assert "10 jobs are listed, and none of them exists" in detail
         assert not ok_of(snapshot)[OLD]
-        assert_neighbours_complete(snapshot)
+        assert_others_complete(snapshot)
 
 
 SPOILT = ("missing_field", "null_text", "zoneless_time", "second_60")
@@ -408,7 +408,7 @@ class TestBadJob:
 
     @pytest.mark.parametrize("kind", SPOILT)
     def test_named(self, running: Simulated, kind: str) -> None:
-        """A job that is told wrongly everywhere is named once, and the others are read."""
+        """A job that is invalid everywhere is named once, and the others are read."""
         befall(running, kind, jobs=3)
         snapshot = collect(running.fleet, limits=QUICK, clock=epoch)
         for name in FAULTY:
@@ -419,12 +419,12 @@ class TestBadJob:
             assert named <= set(running.appliances.affected_jobs(name))
             assert set(errors["error"]) == {"payload"}
             for job, text in zip(errors["job_id"], errors["detail"], strict=True):
-                assert f" job {job} is not what the API promises: " in text
+                assert f" job {job} does not follow the API: " in text
             read = set(snapshot.jobs.loc[snapshot.jobs["appliance"] == name, "job_id"])
             assert len(read | named) == JOBS
             assert not read & named
         assert all(ok_of(snapshot).values())
-        assert_neighbours_complete(snapshot)
+        assert_others_complete(snapshot)
 
     @pytest.mark.parametrize("kind", [*SPOILT, "absurd_numbers"])
     def test_read_otherwise(self, running: Simulated, kind: str) -> None:
@@ -453,7 +453,7 @@ class TestBadJob:
     def test_unknown_state(self, running: Simulated) -> None:
         """A new word is kept as it is, warned of, and counts as neither success nor failure."""
         befall(running, "unknown_state")
-        with pytest.warns(BackupkitWarning, match="unknown state: SUSPENDED"):
+        with pytest.warns(BackupkitWarning, match="never seen before: SUSPENDED"):
             snapshot = collect(running.fleet, limits=QUICK, clock=epoch)
         assert_complete(snapshot)
         odd = snapshot.jobs[snapshot.jobs["outcome"] == "other"]
@@ -518,7 +518,7 @@ class TestRedirect:
         befall(running, "redirect", route=route, to=f"https://{odd.host}/api/session")
         snapshot = collect(running.fleet, limits=QUICK, clock=epoch)
         assert odd.seen == []
-        assert_neighbours_complete(snapshot)
+        assert_others_complete(snapshot)
         assert set(snapshot.errors["error"]) <= {"payload"}
 
     @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308, 399])
@@ -528,7 +528,7 @@ class TestRedirect:
         odd.tell("POST /api/session", b"", status, Location="/elsewhere")
         with pytest.warns(BackupkitWarning):
             snapshot = collect([odd.appliance()], limits=QUICK)
-        assert f"redirect ({status})" in snapshot.errors["detail"].iloc[0]
+        assert f"redirected ({status})" in snapshot.errors["detail"].iloc[0]
         assert [path for _, path, _ in odd.seen] == ["/api/session"]
 
 
@@ -586,7 +586,7 @@ class TestBounds:
                 refused = [one.status for one in asked(running, name, method="POST")]
                 assert refused.count(401) == 1
         assert snapshot.errors["error"].to_list() == ["login"] * 3
-        assert_neighbours_complete(snapshot)
+        assert_others_complete(snapshot)
 
     @pytest.mark.parametrize("token", ["", "a\r\nX-Odd: 1", "日本", "\x00"])
     def test_odd_token(self, odd: OddServer, token: str) -> None:
@@ -609,7 +609,7 @@ class TestDeadline:
     """A round ends when it must."""
 
     def test_some_hang(self, tmp_path: Path) -> None:
-        """Who hangs and who had no turn are named, each in other words; the rest is complete."""
+        """Appliances that hang and appliances not polled have different messages."""
         hanging, waiting = ("vc-a", "vc-b"), ("vc-c", "vc-d", "vc-e")
         names = dict.fromkeys(("vc-0", *hanging, *waiting), "8.0.3")
         limits = Limits(deadline=2.5, concurrency=2, read=60)
@@ -624,14 +624,14 @@ class TestDeadline:
         )
         for name in hanging:
             assert (
-                "The deadline passed before the job details of"
+                "deadline of the collection passed before the job details"
                 in errors_of(snapshot, name)["detail"].iloc[0]
             )
         for name in waiting:
-            assert f"before {name} was polled" in errors_of(snapshot, name)["detail"].iloc[0]
+            assert "before the poll began" in errors_of(snapshot, name)["detail"].iloc[0]
 
     def test_in_the_middle(self, tmp_path: Path) -> None:
-        """What was read of an appliance before the end is kept."""
+        """Jobs that were read before the deadline are kept."""
         with simulated(several(60, {OLD: "6.5", "vc-near": "9.0.0"}), tmp_path) as running:
             running.appliances.set_faults([Fault("slow", 1.0, OLD, "job", wait=0.2)])
             limits = Limits(deadline=2, per_appliance=1)
@@ -643,7 +643,7 @@ class TestDeadline:
 
     @pytest.mark.parametrize("route", ["schedules", "version"])
     def test_after_the_jobs(self, tmp_path: Path, route: str) -> None:
-        """Jobs that were read count, even where the time is up before the rest is told."""
+        """Jobs that were read are kept if the deadline passes before the rest is read."""
         with simulated(several(3, {NEW: "8.0.3", "vc-near": "9.0.0"}), tmp_path) as running:
             running.appliances.set_faults([Fault("silence", 1.0, NEW, route)])
             snapshot = collect(running.fleet, limits=Limits(deadline=1, read=60), clock=epoch)
@@ -675,7 +675,7 @@ class TestDeadline:
 
 @dataclass
 class Counting:
-    """How many requests were under way at once, on each appliance and in all."""
+    """Maximum number of concurrent requests, per appliance and in total."""
 
     most: Counter[str] = field(default_factory=Counter)
     now: Counter[str] = field(default_factory=Counter)
@@ -709,7 +709,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Counting:
 
 
 class TestAtOnce:
-    """Who asks gently breaks nothing."""
+    """A collection does not overload the appliances."""
 
     @pytest.mark.parametrize("most", [1, 3])
     def test_per_appliance(self, tmp_path: Path, counting: Counting, most: int) -> None:

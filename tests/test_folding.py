@@ -17,7 +17,7 @@ from backupkit.tables import (
     sync_state_from,
 )
 from tests.builders import MESSAGE, at, job, rows, snapshot
-from tests.conftest import Place
+from tests.conftest import Place, repeats
 
 NAMES = st.sampled_from(["vc-1", "vc-10", "Ä"])
 IDS = st.sampled_from(["1", "2", ""])
@@ -79,7 +79,7 @@ def assert_folded(history: History) -> None:
 
 
 @pytest.mark.property
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=repeats(4, 40))
 @given(made=st.lists(collection(), max_size=5), data=st.data())
 def test_any_sequence(place: Place, made: list[SimpleNamespace], data: st.DataObject) -> None:
     """After each append, import and removal."""

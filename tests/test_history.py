@@ -18,7 +18,7 @@ from backupkit.errors import HistoryError, SettingsError, TableError
 from backupkit.history import AppendResult, History
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Table, sync_state_from
 from tests.builders import FIRST, MESSAGE, SECOND, at, job, rows, snapshot
-from tests.conftest import Place
+from tests.conftest import Place, repeats
 
 
 @pytest.fixture
@@ -646,7 +646,7 @@ class TestRoundTrip:
         assert history.verify().empty
 
     @pytest.mark.property
-    @settings(max_examples=6, deadline=None)
+    @settings(max_examples=repeats(3, 30))
     @given(data=st.data())
     def test_anything(self, place: Place, data: st.DataObject) -> None:
         """Whatever is drawn."""

@@ -1,6 +1,5 @@
 """Evaluating a history reads by index what a period needs: the figures are those of everything."""
 
-import os
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -12,10 +11,10 @@ from backupkit.assessment import Assessment, evaluate, evaluate_frames
 from backupkit.history import History
 from backupkit.history import evidence as module
 from backupkit.tables import JOBS, OBSERVATIONS
+from tests.conftest import SEED, repeats
 from tests.test_evidence import Case, assert_same, some_case
 
-FLEETS = int(os.environ.get("FLEETS", "6"))
-SEED = int(os.environ.get("SEED", "1"))
+FLEETS = repeats(3, 40)
 STATUS = {
     "success": "SUCCEEDED",
     "failure": "FAILED",
@@ -91,7 +90,7 @@ def test_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, fi
 
 
 @pytest.mark.property
-@pytest.mark.parametrize("number", range(max(2, FLEETS // 4)))
+@pytest.mark.parametrize("number", range(max(1, FLEETS // 4)))
 def test_postgresql(postgres_url: str, number: int) -> None:
     """The same in PostgreSQL."""
     compare(SEED * 2_000 + number, postgres_url)

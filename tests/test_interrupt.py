@@ -133,7 +133,7 @@ class TestCommand:
         assert process.returncode == 130
         assert "The collection was stopped: 4 of 12 appliances were read by then.\n" in err
         assert "Read 4 of 7 appliances: 80 jobs listed, 80 new, in " in err
-        assert "vc-0005: The collection was stopped before the job details" in err
+        assert "vc-0005: the collection was stopped before the job details" in err
         assert steady.appliances.open_sessions == 0
         history = bk.History(place, create=False)
         assert len(history.jobs()) == 80
@@ -202,7 +202,9 @@ class TestHere:
         still.appliances.set_faults([Fault("silence", 1, "vc-0003", "details")])
         limits = bk.Limits(concurrency=1, read=300)
         with (
-            pytest.warns(BackupkitWarning, match="The collection was stopped: 2 of 12 appl"),
+            pytest.warns(
+                BackupkitWarning, match="The collection was stopped: 2 of 12 appliances were"
+            ),
             ctrl_c(lambda: asked(still, "GET details")["vc-0003"] == 1),
         ):
             snapshot = bk.collect(still.fleet, limits=limits, clock=epoch)
@@ -223,7 +225,9 @@ class TestHere:
         before = bk.evaluate(history, policy, now=now, last="1d")
         still.appliances.set_faults([Fault("silence", 1, "vc-0001", "list")])
         with (
-            pytest.warns(BackupkitWarning, match="The collection was stopped: 0 of 12 appl"),
+            pytest.warns(
+                BackupkitWarning, match="The collection was stopped: 0 of 12 appliances were"
+            ),
             ctrl_c(lambda: asked(still, "GET job")["vc-0001"] == 1),
         ):
             stopped = bk.collect(
@@ -255,7 +259,9 @@ class TestHere:
 
         mute = replace(still.fleet["vc-0001"], host=listener(say_nothing))
         with (
-            pytest.warns(BackupkitWarning, match="The collection was stopped: 0 of 1 appl"),
+            pytest.warns(
+                BackupkitWarning, match="The collection was stopped: 0 of 1 appliances were"
+            ),
             ctrl_c(taken.is_set),
         ):
             snapshot = bk.collect([mute], limits=bk.Limits(connect=300))

@@ -7,7 +7,8 @@ import nbformat
 import pytest
 
 import backupkit as bk
-from tests.conftest import Simulated
+from tests.chromium import CHROMIUM
+from tests.conftest import LONG, Simulated
 
 NOTEBOOKS: Final = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 
@@ -65,6 +66,21 @@ def test_takes_any_fleet(
     for cell in others:
         exec(cell.source, names)  # noqa: S102 # the project's own cells
     assert len(names["a"].appliances) == 12
+
+
+@pytest.mark.skipif(LONG and CHROMIUM is not None, reason="they run in JupyterLab")
+@pytest.mark.parametrize("path", NOTEBOOKS[2:], ids=lambda path: path.stem)
+def test_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others, which bring appliances of their own, run and give the promised results."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for cell in cells(path):
+        exec(cell.source, names)  # noqa: S102 # the project's own cells
+    if path.stem == "03_watch_live":
+        assert len(names["jobs"].loc[names["new"]]) > 0
+    else:
+        assert len(names["snapshot"].polls) == 40
+        assert names["here"].appliances.equals(names["a"].appliances)
 
 
 def test_there_are_notebooks() -> None:

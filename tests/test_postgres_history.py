@@ -165,12 +165,12 @@ def test_order(postgres_server: PostgresServer, tmp_path: Path, language: str | 
 
 @NEEDED
 class TestZone:
-    """A server in another time zone, and with other habits."""
+    """A database in another time zone, and with other habits."""
 
-    def test_zone(self, tmp_path: Path) -> None:
+    def test_zone(self, postgres_server: PostgresServer, tmp_path: Path) -> None:
         """Times are UTC everywhere, in views, too."""
         settings = {
-            "timezone": "Asia/Kathmandu",
+            "timezone": "'Asia/Kathmandu'",
             "datestyle": "sql, dmy",
             "intervalstyle": "sql_standard",
             "extra_float_digits": "0",
@@ -178,8 +178,10 @@ class TestZone:
             "standard_conforming_strings": "on",
             "default_transaction_isolation": "serializable",
         }
-        with PostgresServer(settings=settings) as server:
-            url = server.create_database()
+        with postgres_server.fresh_database() as url:
+            name = url.rpartition("/")[2]
+            for setting, value in settings.items():
+                postgres_server.execute(url, f"ALTER DATABASE {name} SET {setting} TO {value}")
             histories = [History(url), History(tmp_path / "history.db")]
             for history in histories:
                 history.append(FIRST)

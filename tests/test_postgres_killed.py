@@ -1,6 +1,5 @@
 """The PostgreSQL server is killed, or restarted, while collectors append."""
 
-import os
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,13 +9,14 @@ import psycopg
 import pytest
 
 from backupkit.history import History
+from tests.conftest import SEED, repeats
 from tests.postgres import NEEDED, PostgresServer
 from tests.processes import Hands, at_work, check_whole, wait_until
 from tests.rounds import make_round, whole_rounds
 
 pytestmark = NEEDED
 
-TIMES = max(10, int(os.environ.get("KILLS", "0")))
+TIMES = repeats(4, 100)
 """How often it is killed."""
 
 NAMES = ("vc-a", "vc-b")
@@ -44,6 +44,7 @@ def count_begun(hands: Hands) -> int:
     return sum(len(hands.acknowledged.rounds(f"{name}:begun")) for name in NAMES)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("stop", "times"), [(PostgresServer.kill, TIMES), (PostgresServer.stop, 2)]
 )
@@ -55,7 +56,7 @@ def test_beside_collectors(
     times: int,
 ) -> None:
     """Appends wait for the server and go on; nothing is lost or doubled; nobody reads a half."""
-    chance = random.Random(int(os.environ.get("SEED", "1")))  # noqa: S311 # nothing secret
+    chance = random.Random(SEED)  # noqa: S311 # nothing secret
     with at_work(url, tmp_path) as hands:
         working = [*(hands.append(name) for name in NAMES), hands.read(patient=True)]
         wait_until(lambda: len({name for name, _ in hands.acknowledged.rounds()}) == len(NAMES))

@@ -14,7 +14,7 @@ from tests import postgres
 from tests.postgres import NEEDED, PostgresServer, find_binaries
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def durable() -> Iterator[PostgresServer]:
     """Run a server that keeps what it was told to keep."""
     with PostgresServer(durable=True) as server:

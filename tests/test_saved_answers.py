@@ -203,7 +203,7 @@ class TestWhole:
         assert snapshot.polls["ok"].isna().all()
         assert len(snapshot.jobs) == 3
         assert only(snapshot.errors)["detail"] == (
-            "vc-1: All is stored, but no poll is complete: the job list is missing "
+            "vc-1: all is stored, but no poll is complete: the job list is missing "
             "(GET recovery/backup/job, as job.json)."
         )
         assert repr(snapshot) == "Snapshot: 0 of 1 appliance read, 3 jobs new or unfinished"
@@ -307,10 +307,7 @@ class TestTimes:
         [
             ("2026-01-04T12:00:00", "observed_at: .* has no time zone"),
             ("yesterday", 'observed_at: "yesterday" is not a time'),
-            (
-                EPOCH + timedelta(hours=1),
-                "07:00:00Z is not a possible time of a request: expected",
-            ),
+            (EPOCH + timedelta(hours=1), "07:00:00Z is not a possible time of a request: expected"),
             ("2016-01-01T00:00:00Z", "2016-01-01T00:00:00Z is not a possible time"),
         ],
     )
@@ -359,13 +356,13 @@ class TestTimes:
         first, second = snapshot.errors.to_dict("records")
         assert first["job_id"] == "b"
         assert first["detail"] == (
-            "vc-1/b.json: Job b has the time 2026-01-04T12:15:01Z, but the request was at "
+            "vc-1/b.json: job b has the time 2026-01-04T12:15:01Z, but the request was at "
             "2026-01-04T12:00:00Z. State the time of the request."
         )
         assert "1 are missing or unreadable, for example b" in second["detail"]
         for name in ("job", "a"):
             (folder / "vc-1" / f"{name}.json").unlink()
-        with pytest.raises(SettingsError, match="Job b has the time 2026-01-04T12:15:01Z"):
+        with pytest.raises(SettingsError, match="job b has the time 2026-01-04T12:15:01Z"):
             read(folder)
 
 
@@ -456,14 +453,14 @@ class TestHistory:
 
 
 BAD: dict[str, tuple[bytes, str]] = {
-    "cut": (sample("api_job_details_200")[:200], "is not valid JSON: it is cut off or damaged"),
+    "cut": (sample("api_job_details_200")[:200], "is not valid JSON: it is truncated or damaged"),
     "empty": (b"", "is empty"),
     "page": (b"<html>Bad gateway</html>", "is HTML and not JSON"),
     "headers": (b"HTTP/1.1 200 OK\r\n\r\n[]", "is not valid JSON"),
     "number": (b"5", ", got int"),
     "null": (b'{"value": null}', ", got null"),
     "numbers": (b"[1, 2]", "got a list of something else"),
-    "mixed": (b'["a", 1]', "The answer to the job list is not what the API promises"),
+    "mixed": (b'["a", 1]', "the response to the job list does not follow the API"),
     "object": (
         b'{"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "f": 6}',
         "schedules, the version or the time zone, got an object with a, b, c, d, e, ...",
@@ -471,24 +468,30 @@ BAD: dict[str, tuple[bytes, str]] = {
     "archive": (b'{"version": "8.0.1", "timestamp": "x"}', "got an object with version, timestamp"),
     "restore": (
         b'{"state": "NONE", "messages": [], "progress": 0}',
-        "The answer to a job is not what the API promises: Object missing required field id",
+        "the response to a job does not follow the API: Object missing required field id",
     ),
     "schedule": (json.dumps(plan()).encode(), "got an object with parts, location, enable"),
     "rpc": (sample("jsonrpc_job_get_succeeded"), "got an object with jsonrpc, id, result"),
     "refused": (
         sample("api_error_401_unauthenticated"),
-        'The answer is an error (UNAUTHENTICATED): "Authentication required". Ask again',
+        'the response is an error (UNAUTHENTICATED): "Authentication required". Send the request',
     ),
-    "unknown": (sample("rest_error_404_job_not_found"), "The answer is an error (NOT_FOUND)"),
-    "dumb": (b'{"error_type": "CANCELED", "messages": []}', "The answer is an error (CANCELED). "),
+    "unknown": (sample("rest_error_404_job_not_found"), "the response is an error (NOT_FOUND)"),
+    "dumb": (
+        b'{"error_type": "CANCELED", "messages": []}',
+        "the response is an error (CANCELED). ",
+    ),
     "year": (body("x", start_time="0001-01-01T00:00:00+23:00"), "a time out of range"),
-    "zoneless": (body("x", end_time="2026-01-01T00:00:00"), "The answer to a job is not what"),
+    "zoneless": (
+        body("x", end_time="2026-01-01T00:00:00"),
+        "the response to a job does not follow",
+    ),
     "latin": (b'"Europe/M\xfcnchen"', "is not valid JSON"),
-    "half": (b"\xff\xfe[", "It cannot be read: it is not Unicode"),
+    "half": (b"\xff\xfe[", "it cannot be read: it is not Unicode"),
     "deep": (b"[" * 200_000, "is not valid JSON"),
-    "place": (b'"Europe/Atlantis"', "It is a text, but not a time zone"),
-    "path": (b'"../../etc/passwd"', "It is a text, but not a time zone"),
-    "nothing": (b'""', "It is a text, but not a time zone"),
+    "place": (b'"Europe/Atlantis"', "the response is text, but no time zone"),
+    "path": (b'"../../etc/passwd"', "the response is text, but no time zone"),
+    "nothing": (b'""', "the response is text, but no time zone"),
 }
 
 
@@ -540,8 +543,8 @@ class TestBadFiles:
         job, keyless, bad, whole = snapshot.errors.to_dict("records")
         assert job["job_id"] == FAILED
         assert "missing required field location" in job["detail"]
-        assert "vc-1/s.json: An entry of the schedules without a usable key" in keyless["detail"]
-        assert "The schedule bad is not what the API promises" in bad["detail"]
+        assert "vc-1/s.json: an entry of the schedules without a usable key" in keyless["detail"]
+        assert "the schedule bad does not follow the API" in bad["detail"]
         assert f"1 are missing or unreadable, for example {FAILED}" in whole["detail"]
 
     def test_all_else_is_passed_over(self, save: Save) -> None:
@@ -561,8 +564,8 @@ class TestBadFiles:
         snapshot = read(save("vc-1/20260104T120000Z/more/job.json", []))
         assert snapshot.errors["appliance"].isna().to_list() == [True, False]
         assert details_of(snapshot) == [
-            "job.json: It is in no appliance's folder. Move it to a folder named as the appliance.",
-            "vc-1/20260104T120000Z/more: Folders at this depth are not read.",
+            "job.json: it belongs to no appliance. Put it into a folder named as the appliance.",
+            "vc-1/20260104T120000Z/more: a folder at this depth is not read",
         ]
 
     def test_nothing_to_be_used(self, save: Save, tmp_path: Path) -> None:
@@ -571,7 +574,7 @@ class TestBadFiles:
             folder = save(f"{number}.json", [])
         with pytest.raises(SettingsError, match="Expected JSON files in a folder for each") as told:
             read(folder)
-        assert str(told.value).count("It is in no appliance's folder") == 5
+        assert str(told.value).count("it belongs to no appliance") == 5
         assert str(told.value).endswith("\n  and 2 more")
         for place, said in (
             (tmp_path / "none", "cannot be read: No such file"),
@@ -610,8 +613,8 @@ class TestHostile:
         os.mkfifo(folder / "vc-1" / "20260104T120000Z" / "pipe.json")
         (folder / "vc-1" / "20260104T120000Z" / "x.json").mkdir()
         assert details_of(read(folder)) == [
-            "vc-1/20260104T120000Z/pipe.json: The answer is empty.",
-            "vc-1/20260104T120000Z/x.json: It cannot be read: Is a directory.",
+            "vc-1/20260104T120000Z/pipe.json: the response is empty",
+            "vc-1/20260104T120000Z/x.json: it cannot be read: Is a directory",
         ]
 
     def test_huge(self, save: Save) -> None:
@@ -622,7 +625,7 @@ class TestHostile:
             file.truncate(2**40)
         os.utime(folder / "vc-1" / "big.json", (NOON.timestamp(), NOON.timestamp()))
         detail = only(read(folder, limits=Limits(body=2**20)).errors)["detail"]
-        assert detail == "vc-1/big.json: It is larger than 1 MiB and was not read."
+        assert detail == "vc-1/big.json: it is larger than 1 MiB and was not read"
 
     def test_names(self, save: Save) -> None:
         """Names steer no terminal: such an appliance is refused, such a file named tamely."""
@@ -636,8 +639,8 @@ class TestHostile:
         assert snapshot.polls["appliance"].to_list() == ["vc-1", "vc-3"]
         text = "".join(details_of(snapshot))
         assert text.isprintable()
-        assert "vc-1/x [2J .json: The answer is empty." in text
-        assert text.count("This cannot be the name of an appliance.") == 2
+        assert "vc-1/x [2J .json: the response is empty" in text
+        assert text.count("no appliance has such a name") == 2
 
     def test_ids_and_words(self, save: Save) -> None:
         """Ids with path parts and steering characters are kept as ids, and shown tamely."""
@@ -731,7 +734,7 @@ class TestCommand:
         assert "0 observations, 2 polls" in out
         assert err.startswith(
             "1 of 1 appliances read completely, from 2026-01-04T12:00:00Z to "
-            "2026-01-05T12:00:00Z.\n  vc-2/00.json: The answer is HTML and not JSON"
+            "2026-01-05T12:00:00Z.\n  vc-2/00.json: the response is HTML and not JSON"
         )
         assert err.endswith("\n  and 10 more\n")
 
@@ -750,7 +753,7 @@ class TestCommand:
         code, out, err = run(save("vc-1/job.json", b""))
         assert (code, out) == (1, "")
         assert "no saved answer in it can be used" in err
-        assert "vc-1/job.json: The answer is empty." in err
+        assert "vc-1/job.json: the response is empty" in err
 
     def test_other_sources(self, save: Save, run: Run, tmp_path: Path) -> None:
         """A history and its export are still known as such, even empty; they know their times."""

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
@@ -20,6 +20,7 @@ from backupkit.errors import HistoryError, SettingsError
 from backupkit.history.export_reader import MANIFEST, Export
 from backupkit.policy import Member, Policy
 from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES
+from tests.conftest import repeats
 from tests.postgres import PostgresServer
 
 START = pd.Timestamp("2026-11-02", tz="UTC")
@@ -130,7 +131,7 @@ KINDS = ("sqlite", "postgresql", "export")
 
 
 @pytest.mark.property
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=repeats(2, 20))
 @given(told=rounds(), partitions=st.integers(1, 7), now=st.integers(0, 7), as_if=st.booleans())
 def test_equal(
     tmp_path_factory: pytest.TempPathFactory,

@@ -20,7 +20,7 @@ from backupkit.policy import Policy
 from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES
 from tests import raw
 from tests.builders import job, rows
-from tests.conftest import Place
+from tests.conftest import Place, repeats
 
 DAY = timedelta(days=1)
 KEEP = 10 * DAY
@@ -211,7 +211,7 @@ def polls(draw: st.DrawFn) -> list[SimpleNamespace]:
 
 
 @pytest.mark.property
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=repeats(3, 20))
 @given(made=polls(), data=st.data())
 def test_figures_stay(place: Place, made: list[SimpleNamespace], data: st.DataObject) -> None:
     """Whatever the polls were: what is judged now is the same before and after."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from backupkit.errors import PayloadError
 from backupkit.tables import OBSERVATIONS
 from backupkit.wire import (
+    DecodeErrors,
     ErrorAnswer,
     Flavour,
     Job,
@@ -29,6 +30,7 @@ from backupkit.wire import (
     decode_text,
     decode_version,
 )
+from tests.conftest import repeats
 
 API, REST = Flavour.API, Flavour.REST
 SAMPLES = Path(__file__).parent / "samples" / "api"
@@ -48,6 +50,11 @@ SNAPSHOT = Message(
 )
 
 
+def problems(errors: DecodeErrors) -> dict[str, str]:
+    """Return the problem of each error."""
+    return {key: error.problem for key, error in errors.items()}
+
+
 def sample(name: str) -> bytes:
     """Read a sample body."""
     return (SAMPLES / f"{name}.json").read_bytes()
@@ -59,12 +66,12 @@ def flavour_of(name: str) -> Flavour:
 
 
 def utc(day: int, hour: int, minute: int, second: int, millisecond: int) -> datetime:
-    """Give an instant of January 2026."""
+    """Return an instant of January 2026."""
     return datetime(2026, 1, day, hour, minute, second, millisecond * 1_000, tzinfo=UTC)
 
 
 def folder(name: str) -> str:
-    """Give the place of one of the sample backups."""
+    """Return the location of one of the sample backups."""
     return f"sftp://10.0.0.250/srv/backups/vCenter/sn_vcsa.example.test/{name}_"
 
 
@@ -307,9 +314,7 @@ class TestSamples:
     @pytest.mark.parametrize("flavour", Flavour)
     def test_json_rpc(self, name: str, flavour: Flavour) -> None:
         """The protocol of the vendor's client is not spoken: it is refused, and no error body."""
-        with pytest.raises(
-            PayloadError, match=r"^The answer to job 1 is not what the API promises"
-        ):
+        with pytest.raises(PayloadError, match=r"^the response to job 1 does not follow the API"):
             decode_job(sample(name), flavour, "1")
         assert decode_error(sample(name)) is None
 
@@ -323,7 +328,7 @@ class TestSamples:
             lambda: decode_text(sample(name), other, "log-in"),
         ]
         for decode in decoders:
-            with pytest.raises(PayloadError, match="is not what the API promises"):
+            with pytest.raises(PayloadError, match="does not follow the API"):
                 decode()
 
     @pytest.mark.parametrize("name", [*JOBS, *DETAILS, *IDS, *SCHEDULES, *TOKENS])
@@ -342,7 +347,7 @@ class TestSamples:
 
 
 def job_body(**changed: object) -> bytes:
-    """Give a status of one job, with some fields changed; ... leaves one out."""
+    """Return a status of one job, with some fields changed; ... leaves one out."""
     record: dict[str, object] = {
         "id": "1",
         "state": "SUCCEEDED",
@@ -355,7 +360,7 @@ def job_body(**changed: object) -> bytes:
 
 
 def record(**changed: object) -> dict[str, object]:
-    """Give the details of one job, with some fields changed."""
+    """Return the details of one job, with some fields changed."""
     return {
         "status": "SUCCEEDED",
         "type": "MANUAL",
@@ -418,7 +423,7 @@ class TestDecodeJob:
     @pytest.mark.parametrize("field", ["start_time", "end_time"])
     def test_times_out_of_range(self, field: str, sent: str) -> None:
         """A time that has no year in UTC is refused, and the job is named."""
-        with pytest.raises(PayloadError, match=r"^The record of job 1 has a time out of range: "):
+        with pytest.raises(PayloadError, match=r"^the record of job 1 has a time out of range: "):
             decode_job(job_body(**{field: sent}), API, "1")
 
     @pytest.mark.parametrize(
@@ -472,7 +477,7 @@ class TestDecodeJob:
 
     def test_hostile_id(self) -> None:
         """An id out of the appliance's list does not break the sentence into lines."""
-        with pytest.raises(PayloadError, match=r"^The answer to job 1 FAILED is empty\.$"):
+        with pytest.raises(PayloadError, match=r"^the response to job 1 FAILED is empty\."):
             decode_job(b"", API, "1\nFAILED\x1b")
 
 
@@ -490,7 +495,9 @@ class TestDecodeJobIds:
     @pytest.mark.parametrize("body", [b"null", b'["a", 1]', b'{"a": 1}', b'"a"', b"[null]"])
     def test_refused(self, body: bytes) -> None:
         """Anything but a list of texts is refused."""
-        with pytest.raises(PayloadError, match=r"^The answer to the job list is not what the API"):
+        with pytest.raises(
+            PayloadError, match=r"^the response to the job list does not follow the API"
+        ):
             decode_job_ids(body, API)
 
 
@@ -500,14 +507,14 @@ class TestDecodeDetails:
     @pytest.mark.parametrize(
         ("bad", "why"),
         [
-            (record(status=5), "is not what the API promises: Expected str, got int - at $.status"),
-            (record(size=-1), "is not what the API promises: Expected int >= 0 - at $.size"),
-            (record(size=2**63), "is not what the API promises: Expected int <= 92233720368547"),
-            (record(end_time="soon"), "is not what the API promises: Invalid RFC3339"),
+            (record(status=5), "does not follow the API: Expected str, got int - at $.status"),
+            (record(size=-1), "does not follow the API: Expected int >= 0 - at $.size"),
+            (record(size=2**63), "does not follow the API: Expected int <= 92233720368547"),
+            (record(end_time="soon"), "does not follow the API: Invalid RFC3339"),
             (record(start_time="0001-01-01T00:00:00+02:00"), "has a time out of range"),
-            ({}, "is not what the API promises: Object missing required field status"),
-            (None, "is not what the API promises: Expected object, got null"),
-            ([], "is not what the API promises: Expected object, got array"),
+            ({}, "does not follow the API: Object missing required field status"),
+            (None, "does not follow the API: Expected object, got null"),
+            ([], "does not follow the API: Expected object, got array"),
         ],
     )
     @pytest.mark.parametrize("flavour", Flavour)
@@ -517,7 +524,7 @@ class TestDecodeDetails:
         jobs, decode_errors = decode_details(body, flavour)
         assert [job.job_id for job in jobs] == ["a", "c"]
         assert list(decode_errors) == ["b\n"]
-        assert decode_errors["b\n"].startswith(f"The record of job b {why}")
+        assert decode_errors["b\n"].problem.startswith(f"the record of job b {why}")
 
     def test_bad_bytes(self) -> None:
         """Bytes that are no text spoil their record alone."""
@@ -525,14 +532,14 @@ class TestDecodeDetails:
         body = b'{"a": %s, "b": %s}' % (good, good.replace(b"nfs", b"\xff"))
         jobs, decode_errors = decode_details(body, API)
         assert [job.job_id for job in jobs] == ["a"]
-        assert decode_errors == {
-            "b": "The record of job b is not valid JSON: it is cut off or damaged."
+        assert problems(decode_errors) == {
+            "b": "the record of job b is not valid JSON: it is truncated or damaged"
         }
 
     @pytest.mark.parametrize("body", [b"[1]", b"5", b'"x"', b"null", b'[{"value": {}}]', b'{"a"'])
     def test_bad_whole(self, body: bytes) -> None:
         """If there are no records at all, there is nothing to save."""
-        with pytest.raises(PayloadError, match=r"^The answer to the job details is not "):
+        with pytest.raises(PayloadError, match=r"^the response to the job details (does|is) not "):
             decode_details(body, API)
 
     @pytest.mark.parametrize(
@@ -585,16 +592,18 @@ class TestDecodeSchedules:
         late = good | {"recurrence_info": {"hour": 24, "minute": 0}}
         schedules, decode_errors = decode_schedules(wrapped({"a": good, "b\r\n": late}, REST), REST)
         assert schedules == {"a": Schedule(enable=False, location="nfs://h/x", parts=[])}
-        assert decode_errors == {
-            "b\r\n": "The schedule b is not what the API promises: "
-            "Expected int <= 23 - at $.recurrence_info.hour."
+        assert problems(decode_errors) == {
+            "b\r\n": "the schedule b does not follow the API: "
+            "Expected int <= 23 - at $.recurrence_info.hour"
         }
 
     def test_bad_bytes(self) -> None:
         """Bytes that are no text spoil their schedule alone."""
         schedules, decode_errors = decode_schedules(b'{"a": {"location": "\xff"}}', API)
         assert not schedules
-        assert decode_errors == {"a": "The schedule a is not valid JSON: it is cut off or damaged."}
+        assert problems(decode_errors) == {
+            "a": "the schedule a is not valid JSON: it is truncated or damaged"
+        }
 
     def test_none(self) -> None:
         """No schedule is a good answer in either flavour."""
@@ -612,7 +621,7 @@ class TestDecodeVersion:
     def test_missing(self) -> None:
         """Without it the answer is refused."""
         with pytest.raises(
-            PayloadError, match=r"^The answer to the version is not .* field version"
+            PayloadError, match=r"^the response to the version does not .* field version"
         ):
             decode_version(b'{"value": {}}', REST)
 
@@ -651,7 +660,7 @@ class TestDecodeError:
         [b"", b"{}", b"[]", b"null", b"<html>", b'{"value": {}}', b'{"messages": 5}', b'"\xff"'],
     )
     def test_none(self, body: bytes) -> None:
-        """What has none of their parts is no error body."""
+        """A body without any part of these formats is no error body."""
         assert decode_error(body) is None
 
 
@@ -665,25 +674,25 @@ class TestDamage:
         [
             (b"", "is empty"),
             (b" \r\n", "is empty"),
-            (b"<!DOCTYPE html><title>503</title>", "is HTML and not JSON: a proxy"),
+            (b"<!DOCTYPE html><title>503</title>", "is HTML and not JSON.* a proxy"),
             (b"\n<HTML>", "is HTML and not JSON"),
             (b"\x00", "is not valid JSON"),
-            (b'{"value": "\x00"}', "is not"),
+            (b'{"value": "\x00"}', "(is|does) not"),
             (b"\xef\xbb\xbf{}", "is not valid JSON"),
             (b"Service Unavailable", "is not valid JSON"),
-            (b'"\\ud800"', "is not"),
-            (b'"\xff"', "is not"),
-            (b'{"\xff": 1}', "is not"),
-            (b"[" * 100_000, "is not"),
-            (b'{"value": ' * 100_000, "is not"),
-            (b'{"x": ' * 100_000, "is not"),
-            (b"1" * 100_000, "is not"),
-            (b"-1e99999", "is not"),
+            (b'"\\ud800"', "(is|does) not"),
+            (b'"\xff"', "(is|does) not"),
+            (b'{"\xff": 1}', "(is|does) not"),
+            (b"[" * 100_000, "(is|does) not"),
+            (b'{"value": ' * 100_000, "(is|does) not"),
+            (b'{"x": ' * 100_000, "(is|does) not"),
+            (b"1" * 100_000, "(is|does) not"),
+            (b"-1e99999", "(is|does) not"),
         ],
     )
     def test_refused(self, decoder: str, flavour: Flavour, body: bytes, why: str) -> None:
         """Each is a PayloadError that says what came instead, and does not repeat it."""
-        with pytest.raises(PayloadError, match=rf"^The answer to .* {why}") as caught:
+        with pytest.raises(PayloadError, match=rf"^the response to .* {why}") as caught:
             DECODERS[decoder](body, flavour)
         assert len(str(caught.value)) < 300
         assert decode_error(body) is None
@@ -765,15 +774,15 @@ RECORDS = st.dictionaries(
 
 @pytest.mark.property
 class TestProperties:
-    """What holds for every body."""
+    """Properties of every body."""
 
-    @settings(max_examples=1_000, deadline=None)
+    @settings(max_examples=repeats(200, 2_000))
     @given(DOCUMENTS)
     def test_any_document(self, document: object) -> None:
         """Any JSON document is a value or a PayloadError."""
         _survives(json.dumps(document).encode())
 
-    @settings(max_examples=1_000, deadline=None)
+    @settings(max_examples=repeats(200, 2_000))
     @given(
         st.binary(max_size=60)
         | st.text('[]{}",:0123456789.eE+-ntu\\ ', max_size=40).map(str.encode)
@@ -782,7 +791,7 @@ class TestProperties:
         """Any bytes are a value or a PayloadError."""
         _survives(body)
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=repeats(60, 600))
     @given(st.sampled_from(sorted(SAMPLES.glob("*.json"))), st.data())
     def test_damaged_sample(self, path: Path, data: st.DataObject) -> None:
         """A good answer with some bytes overwritten is a value or a PayloadError."""
@@ -791,16 +800,16 @@ class TestProperties:
             body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
         _survives(bytes(body))
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=repeats(40, 400))
     @given(RECORDS)
     def test_flavours_agree(self, records: dict[str, dict[str, object]]) -> None:
         """The same records in either flavour decode to equal jobs, and spoil alike."""
-        api = decode_details(wrapped(records, API), API)
-        assert api == decode_details(wrapped(records, REST), REST)
-        jobs, decode_errors = api
+        jobs, decode_errors = decode_details(wrapped(records, API), API)
+        rest_jobs, rest_errors = decode_details(wrapped(records, REST), REST)
+        assert (jobs, problems(decode_errors)) == (rest_jobs, problems(rest_errors))
         assert sorted([*(job.job_id for job in jobs), *decode_errors]) == sorted(records)
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=repeats(20, 200))
     @given(RECORDS)
     def test_fits_the_table(self, records: dict[str, dict[str, object]]) -> None:
         """Whatever decodes can be put into a frame of observations."""

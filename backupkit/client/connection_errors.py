@@ -2,14 +2,14 @@
 
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import requests
 import urllib3
 
 from backupkit.client.limits import Limits
-from backupkit.client.trust import fetch_fingerprint
+from backupkit.client.tls import fetch_certificate, fingerprint_of
 from backupkit.errors import ApplianceError, CertificateError, UnreachableError
 from backupkit.fleet import Appliance
 
@@ -20,91 +20,83 @@ CONNECTION_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OS
 
 
 def connection_error(
-    error: Exception, appliance: Appliance, limits: Limits, *, what: str
+    error: Exception, appliance: Appliance, limits: Limits, *, what: str = ""
 ) -> ApplianceError:
     """Return the error for a request without a response.
 
-    Parameters
-    ----------
-    error : Exception
-        One of `CONNECTION_ERRORS`.
-    appliance : Appliance
-        Appliance that did not respond.
-    limits : Limits
-        Timeouts of the request.
-    what : str
-        Name of the requested resource, for the message.
-
-    Returns
-    -------
-    ApplianceError
-        A `CertificateError` or an `UnreachableError`; the latter is retryable if the connection
-        broke or a read timed out.
+    `what` names the requested resource; without it, the error is from opening a connection. The
+    error is retryable if the connection broke or a read timed out.
     """
-    host, causes = appliance.host, list(_exception_chain(error))
+    host, name, causes = appliance.host, appliance.name, list(_exception_chain(error))
 
     def caused_by(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
 
     if caused_by(ssl.SSLCertVerificationError) or "Fingerprints did not match" in str(error):
-        return CertificateError(_untrusted(appliance, causes, limits.connect))
+        verify = next((c for c in causes if isinstance(c, ssl.SSLCertVerificationError)), None)
+        reason = getattr(verify, "verify_message", "it could not be verified")
+        return _certificate_error(appliance, reason, limits.connect)
     retryable = False
-    if caused_by(socket.gaierror, urllib3.exceptions.NameResolutionError):
-        text = f"No host is named {host}: the name lookup failed. Check the spelling in fleet.toml."
+    opening = not what or caused_by(urllib3.exceptions.NewConnectionError)
+    reason = next((c.strerror for c in causes if isinstance(c, OSError) and c.strerror), "")
+    advice = "Check whether the appliance is on, and whether a firewall blocks its port."
+    if caused_by(socket.gaierror, urllib3.exceptions.NameResolutionError, UnicodeError):
+        problem = f"no host is named {host}: the name lookup failed"
+        advice = (
+            f"Check the spelling of host for {name} in fleet.toml, and whether the name server of "
+            "this machine knows it."
+        )
     elif caused_by(ConnectionRefusedError):
-        text = (
-            f"{host} refused the connection: nothing listens there. Check the address and the "
-            "port, and whether the appliance is up."
-        )
-    elif caused_by(urllib3.exceptions.ConnectTimeoutError):
-        text = (
-            f"{host} could not be reached within {limits.connect:g} s. Check whether it is up and "
-            "not behind a firewall."
-        )
+        problem = f"{host} refused the connection: no service listens there"
+        advice = "Check the address and the port in fleet.toml, and whether the appliance is on."
+    elif caused_by(urllib3.exceptions.ConnectTimeoutError) or (opening and caused_by(TimeoutError)):
+        problem = f"{host} cannot be reached: no response within {limits.connect:g} s"
     elif caused_by(urllib3.exceptions.TimeoutError, TimeoutError):
         retryable = True
-        text = (
-            f"{host} gave no answer to {what} in time ({limits.connect:g} s to connect, "
-            f"{limits.read:g} s for each next byte). Check whether it is up and not overloaded."
+        problem = (
+            f"{host} did not respond to {what} in time ({limits.connect:g} s to connect, "
+            f"{limits.read:g} s for each next byte)"
         )
+        advice = "Check whether the appliance is on and not overloaded."
     elif caused_by(ssl.SSLError) and not caused_by(
         ssl.SSLEOFError, urllib3.exceptions.ProtocolError
     ):
-        text = f"{host} does not speak TLS on this port. Check the port in fleet.toml."
+        problem = f"{host} does not use TLS on this port"
+        advice = "Check the port in fleet.toml."
+    elif opening:
+        retryable = True
+        problem = f"{host} cannot be reached: {reason or 'the connection broke'}"
     else:
         retryable = True
-        reason = next((c.strerror for c in causes if isinstance(c, OSError) and c.strerror), "")
-        suffix = f": {reason}" if reason else ""
-        text = f"The connection to {host} broke at {what}{suffix}. Try again later."
-    return UnreachableError(text, retryable=retryable)
+        problem = f"the connection to {host} broke at {what}{f': {reason}' if reason else ''}"
+        advice = "Try again later."
+    return UnreachableError(problem, advice=advice, retryable=retryable)
 
 
-def _untrusted(appliance: Appliance, causes: Sequence[BaseException], timeout: float) -> str:
+def _certificate_error(appliance: Appliance, reason: str, timeout: float) -> CertificateError:
     host, name = appliance.host, appliance.name
-    shown = fetch_fingerprint(host, timeout)
+    shown = fingerprint_of(fetch_certificate(host, timeout))
     if appliance.fingerprint is not None:
-        return (
-            f"The certificate of {host} is not the one pinned for {name} in fleet.toml"
-            f"{f': it shows sha256:{shown}' if shown else ''}. If it was renewed, and you have "
-            "checked so on the appliance, put the new fingerprint there."
+        problem = f"the certificate of {host} is not the one pinned for {name} in fleet.toml"
+        problem += f": it is {shown}" if shown else ""
+        advice = (
+            "If it was renewed, compare it with the one on the appliance, and write the new "
+            "fingerprint into fleet.toml."
         )
-    verify = next((c for c in causes if isinstance(c, ssl.SSLCertVerificationError)), None)
-    why = verify.verify_message if verify else "it could not be verified"
-    if "mismatch" in why:
-        return (
-            f"The certificate of {host} was made for another name: {why}. Write that name as host "
-            f"of {name} in fleet.toml."
+    elif "mismatch" in reason:
+        problem = f"the certificate of {host} is for another name: {reason}"
+        advice = f"Write that name as host of {name} in fleet.toml."
+    else:
+        problem = f"the certificate of {host} is not trusted: {reason}"
+        advice = (
+            "To trust it, save the certificate of its authority as a PEM file and write "
+            f'ca_bundle = "ca.pem" for {name} in fleet.toml.'
         )
-    text = (
-        f"The certificate of {host} is not trusted: {why}. To trust it, save its authority's "
-        f'certificate as a PEM file and write ca_bundle = "ca.pem" for {name} in fleet.toml'
-    )
-    if shown:
-        text += (
-            "; or, if you have checked on the appliance that it is its own, "
-            f'fingerprint = "sha256:{shown}"'
-        )
-    return text + "."
+        if shown:
+            advice += (
+                f' Or, if the appliance itself shows the same one, write fingerprint = "{shown}".'
+            )
+    return CertificateError(problem, advice=advice)
 
 
 def _exception_chain(error: BaseException) -> Iterator[BaseException]:

@@ -8,13 +8,12 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from backupkit import protocol, wire
 from backupkit.client.connection_errors import CONNECTION_ERRORS, connection_error
-from backupkit.client.limits import Limits
-from backupkit.client.read_limits import grace_period
-from backupkit.client.retries import Retries
+from backupkit.client.limits import Limits, Retries
+from backupkit.client.tls import grace_period
 from backupkit.client.transport import Response, Transport
 from backupkit.errors import (
     ApplianceError,
@@ -30,6 +29,8 @@ from backupkit.fleet import Appliance
 from backupkit.wire import Flavour
 
 __all__ = ["ApplianceClient"]
+
+T = TypeVar("T")
 
 DETAILS_FILTER_LIMIT: Final = 50
 """Maximum job ids per details request; more would make the URL too long."""
@@ -48,16 +49,12 @@ class ApplianceClient:
 
     Parameters
     ----------
-    appliance : Appliance
-        Appliance to connect to.
     password : str
-        Password of its user; kept in memory for the session only, never in text.
-    limits : Limits, optional
-        Timeouts, attempts and concurrency.
+        Kept in memory for the session only, never in text.
     flavour : Flavour, optional
         Flavour to try first at login; default: the newer one.
     deadline : float, optional
-        Deadline, by the monotonic clock [s]; default: `limits.deadline` from now.
+        By the monotonic clock [s]; default: `limits.deadline` from now.
     stop : Event, optional
         Ends the work once set; the logout is still sent.
     clock : callable, optional
@@ -126,114 +123,58 @@ class ApplianceClient:
         try:
             self._send_once(protocol.log_out(self._current_flavour))
         except ApplianceError as logout_error:
-            _log.info("%s: the log-out failed: %s", self.appliance.name, logout_error)
+            _log.info("%s: the logout failed: %s", self.appliance.name, logout_error.text)
             if error is not None:  # the caller must see the first error
-                error.add_note(f"The log-out failed too: {logout_error}")
+                error.add_note(f"The logout failed too: {logout_error.text}")
             # otherwise ignore it: the appliance ends an idle session by itself
         finally:
             self._token = ""
             self._transport.close()
 
     def job_ids(self) -> list[str]:
-        """Return the ids of all jobs.
-
-        Returns
-        -------
-        list of str
-            Each id once, in the appliance's order.
-
-        Raises
-        ------
-        ApplianceError
-            If they cannot be read.
-        """
-        return wire.decode_job_ids(
-            self._send(protocol.list_jobs(self._current_flavour)), self._current_flavour
-        )
+        """Return the ids of all jobs, each once, in the appliance's order."""
+        return self._read(protocol.list_jobs(self._current_flavour), wire.decode_job_ids)
 
     def job(self, job_id: str) -> wire.Job:
-        """Return the status of one job.
-
-        Parameters
-        ----------
-        job_id : str
-            Id of the job.
-
-        Returns
-        -------
-        Job
-            Job without type, size, location and build, which this endpoint does not return.
-
-        Raises
-        ------
-        ApplianceError
-            If it cannot be read.
-        """
+        """Return one job; this endpoint returns neither type, size, location nor build."""
         if not job_id.strip("."):  # "." and ".." would change the path
-            raise PayloadError(f'The job id "{job_id}" cannot be asked for.')
+            raise PayloadError(
+                f'the job id "{job_id}" would change the path of the URL and cannot be requested',
+                advice="All other jobs are read.",
+                subject=self.appliance.name,
+            )
         request = protocol.get_job(self._current_flavour, job_id)
-        return wire.decode_job(self._send(request), self._current_flavour, job_id)
+        return self._read(request, functools.partial(wire.decode_job, job_id=job_id))
 
     def details(
         self, job_ids: Sequence[str] = ()
-    ) -> Iterator[tuple[list[wire.Job], dict[str, str]]]:
-        """Yield the details of some jobs, page by page.
+    ) -> Iterator[tuple[list[wire.Job], wire.DecodeErrors]]:
+        """Yield jobs with details, and the errors of other jobs by id, page by page.
 
-        Parameters
-        ----------
-        job_ids : sequence of str
-            Ids of the jobs; none means all jobs, in one request.
-
-        Yields
-        ------
-        jobs : list of Job
-            Jobs that could be decoded.
-        decode_errors : dict of str to str
-            Error of each other job, by job id.
-
-        Raises
-        ------
-        NotFoundError
-            If the appliance has no details (before 6.7).
-        ApplianceError
-            If they cannot be read.
+        Without `job_ids` there is one page with all jobs. An appliance before 6.7 has no details:
+        `NotFoundError`.
         """
         starts = range(0, len(job_ids), DETAILS_FILTER_LIMIT) if job_ids else [0]
         for start in starts:
             page = job_ids[start : start + DETAILS_FILTER_LIMIT]
-            body = self._send(protocol.get_details(self._current_flavour, page))
-            yield wire.decode_details(body, self._current_flavour)
+            request = protocol.get_details(self._current_flavour, page)
+            yield self._read(request, wire.decode_details)
 
-    def schedules(self) -> tuple[dict[str, wire.Schedule], dict[str, str]]:
-        """Return the backup schedules.
+    def schedules(self) -> tuple[dict[str, wire.Schedule], wire.DecodeErrors]:
+        """Return the backup schedules, and the errors of other schedules, both by name.
 
-        Returns
-        -------
-        schedules : dict of str to Schedule
-            Schedules by name.
-        decode_errors : dict of str to str
-            Error of each schedule that could not be decoded, by name.
-
-        Raises
-        ------
-        NotFoundError
-            If the appliance has no schedules (before 6.7).
-        ApplianceError
-            If they cannot be read.
+        An appliance before 6.7 has no schedules: `NotFoundError`.
         """
-        body = self._send(protocol.get_schedules(self._current_flavour))
-        return wire.decode_schedules(body, self._current_flavour)
+        return self._read(protocol.get_schedules(self._current_flavour), wire.decode_schedules)
 
     def version(self) -> str:
         """Return the appliance's version, for example ``8.0.3.00400``."""
-        return wire.decode_version(
-            self._send(protocol.get_version(self._current_flavour)), self._current_flavour
-        )
+        return self._read(protocol.get_version(self._current_flavour), wire.decode_version)
 
     def timezone(self) -> str:
         """Return the appliance's time zone, an IANA name."""
-        body = self._send(protocol.get_timezone(self._current_flavour))
-        return wire.decode_text(body, self._current_flavour, "the time zone")
+        request = protocol.get_timezone(self._current_flavour)
+        return self._read(request, functools.partial(wire.decode_text, what=request.what))
 
     @property
     def _current_flavour(self) -> Flavour:
@@ -250,14 +191,18 @@ class ApplianceClient:
         except NotFoundError:
             body = self._send_with_retries(protocol.log_in(second))
             self.flavour = second
-        self._token = self._token_in(body)
+        self._token = self._decode(body, _decode_token)
 
-    def _token_in(self, body: bytes) -> str:
-        """Return the token of a login response; raise if it does not fit into a header."""
-        token = wire.decode_text(body, self._current_flavour, "log-in")
-        if not (token and token.isascii() and token.isprintable()):
-            raise PayloadError("The answer to log-in is not what the API promises: no token.")
-        return token
+    def _read(self, request: protocol.Request, decode: Callable[[bytes, Flavour], T]) -> T:
+        return self._decode(self._send(request), decode)
+
+    def _decode(self, body: bytes, decode: Callable[[bytes, Flavour], T]) -> T:
+        """Decode a response; an error names this appliance."""
+        try:
+            return decode(body, self._current_flavour)
+        except PayloadError as error:
+            error.subject = self.appliance.name
+            raise
 
     def _send(self, request: protocol.Request) -> bytes:
         """Send a request within the session; renew an ended session once."""
@@ -277,19 +222,19 @@ class ApplianceClient:
             if self._renewed:
                 return False
             self._renewed = True
-            _log.info("%s ended the session, logging in again", self.appliance.name)
-            self._token = self._token_in(
-                self._send_with_retries(protocol.log_in(self._current_flavour))
-            )
+            _log.info("%s: the session ended, logging in again", self.appliance.name)
+            body = self._send_with_retries(protocol.log_in(self._current_flavour))
+            self._token = self._decode(body, _decode_token)
             return True
 
     def _send_with_retries(self, request: protocol.Request) -> bytes:
-        """Send a request; retry it after retryable errors."""
+        """Send a request; retry it after retryable errors. An error names this appliance."""
         attempts = 0
         while True:
             try:
                 body = self._send_once(request)
             except ApplianceError as error:
+                error.subject = self.appliance.name
                 attempts += 1
                 # the session may already be open
                 connection_lost = isinstance(error, UnreachableError)
@@ -301,7 +246,7 @@ class ApplianceClient:
                 if backoff is None:
                     raise
                 level = logging.WARNING if isinstance(error, BusyError) else logging.INFO
-                _log.log(level, "%s Waiting %.1f s before another try.", error, backoff)
+                _log.log(level, "%s: %s; retrying in %.1f s", error.subject, error.problem, backoff)
                 self._stop.wait(backoff)
             else:
                 self._retries.succeeded()
@@ -325,15 +270,13 @@ class ApplianceClient:
     def _check_time(self, request: protocol.Request) -> None:
         """Raise if the collection was stopped, or the deadline has passed."""
         if self._stop.is_set():
-            raise StoppedError(f"The collection was stopped before {request.what} was read.")
+            raise StoppedError(f"the collection was stopped before {request.what} was read")
         if self._time_left <= 0:
             raise DeadlineError(
-                f"The deadline passed before {request.what} of {self.appliance.host} was read. "
-                "Raise it, or collect from fewer appliances at a time."
+                f"the deadline of the collection passed before {request.what} was read"
             )
 
     def _exchange(self, request: protocol.Request) -> bytes:
-        host = self.appliance.host
         headers = (
             {"Authorization": f"Basic {self._basic_credentials}", **protocol.NO_COOKIE}
             if request.login
@@ -353,20 +296,20 @@ class ApplianceClient:
             self._check_time(request)
             if time.monotonic() >= deadline:
                 raise UnreachableError(
-                    f"{host} took longer than {self._limits.answer:g} s to answer {request.what}, "
-                    "and was cut off. Look at the network and the appliance's load."
+                    f"the response to {request.what} took longer than {self._limits.answer:g} s",
+                    advice="Check the network, and the load of the appliance.",
                 ) from error
             raise connection_error(
                 error, self.appliance, self._limits, what=request.what
             ) from error
         if len(response.body) > self._limits.body:
             raise PayloadError(
-                f"The answer of {host} to {request.what} is larger than "
-                f"{self._limits.body / 2**20:.3g} MiB and was not read."
+                f"the response to {request.what} is larger than {self._limits.body / 2**20:.3g} "
+                "MiB and was not read"
             )
         self._compare_clocks(response.headers.get("Date"), sent)
         body = self._without_secrets(response)
-        protocol.raise_for_status(request, response.status, response.headers, body, host=host)
+        protocol.raise_for_status(request, response.status, response.headers, body)
         return body
 
     def _without_secrets(self, response: Response) -> bytes:
@@ -386,6 +329,14 @@ class ApplianceClient:
         self._last_date_header = date
         skew = protocol.clock_skew(date, sent=sent, received=self._now())
         self.clock_skew = self.clock_skew if skew is None else skew
+
+
+def _decode_token(body: bytes, flavour: Flavour) -> str:
+    """Decode the token of a login response; raise if it does not fit into a header."""
+    token = wire.decode_text(body, flavour, "the login")
+    if not (token and token.isascii() and token.isprintable()):
+        raise PayloadError("the response to the login does not follow the API: no token")
+    return token
 
 
 @functools.lru_cache(maxsize=8)

@@ -12,8 +12,7 @@ from requests.adapters import HTTPAdapter
 
 from backupkit._version import __version__
 from backupkit.client.limits import Limits
-from backupkit.client.read_limits import read_limits
-from backupkit.client.trust import tls_options
+from backupkit.client.tls import read_limits, tls_options
 from backupkit.fleet import Appliance
 
 __all__ = ["Response", "Transport"]
@@ -29,14 +28,8 @@ _HEADERS: Final[dict[str, str]] = {
 class Response:
     """HTTP response.
 
-    Attributes
-    ----------
-    status : int
-        HTTP status.
-    headers : mapping of str to str
-        Response headers; the lookup ignores case.
-    body : bytes
-        Decompressed body, at most one byte longer than `Limits.body`.
+    The lookup in `headers` ignores case. `body` is decompressed, and at most one byte longer than
+    `Limits.body`.
     """
 
     status: int
@@ -50,15 +43,7 @@ class Response:
 
 
 class Transport:
-    """Connections to one appliance; thread-safe.
-
-    Parameters
-    ----------
-    appliance : Appliance
-        Provides the host and the trusted certificate.
-    limits : Limits
-        Timeouts, maximum body size and number of connections.
-    """
+    """Connections to one appliance; thread-safe."""
 
     def __init__(self, appliance: Appliance, limits: Limits) -> None:
         self._base = f"https://{appliance.host}"
@@ -76,28 +61,10 @@ class Transport:
         deadline: float,
         stop: threading.Event | None = None,
     ) -> Response:
-        """Send a request and return the response; redirects are not followed.
+        """Send a request and return the response, with any status; redirects are not followed.
 
-        Parameters
-        ----------
-        method, path : str
-            HTTP method, and the quoted path with query.
-        headers : mapping of str to str
-            Headers in addition to the standard ones.
-        deadline : float
-            Deadline of the response, by the monotonic clock [s].
-        stop : Event, optional
-            Ends the wait for the response once set.
-
-        Returns
-        -------
-        Response
-            The response, with any status.
-
-        Raises
-        ------
-        requests.RequestException, urllib3.exceptions.HTTPError, OSError
-            If there is no response.
+        `path` is quoted. `deadline` is by the monotonic clock [s]. `stop` ends the wait once set.
+        Without a response it raises one of `CONNECTION_ERRORS`.
         """
         request = requests.PreparedRequest()  # by hand: preparing is as slow as sending
         request.method, request.url = method, path

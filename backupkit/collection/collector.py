@@ -225,7 +225,7 @@ def _run_polls(
             level = logging.INFO if state.stop.is_set() else logging.WARNING
             state.stop.set()
             with suppress(KeyboardInterrupt):  # pressed again: do not wait
-                _log.log(level, "Stopping: running polls log out.")
+                _log.log(level, "Stopping: logging out of appliances that are being read.")
                 wait(
                     {future for future in futures if not future.cancel()}, timeout=SHUTDOWN_TIMEOUT
                 )
@@ -238,12 +238,11 @@ def _run_polls(
             for future in futures:
                 future.cancel()
             for order in orders:
-                name = order.appliance.name
                 error = DeadlineError(
-                    f"{name} was not read within the deadline of {order.limits.deadline:g} s, and "
-                    "its worker did not respond."
+                    f"it was not read within {order.limits.deadline:g} s, and its worker did not "
+                    "respond either"
                 )
-                results.setdefault(name, _failed_poll(order, error))
+                results.setdefault(order.appliance.name, _failed_poll(order, error))
     return results
 
 
@@ -268,7 +267,7 @@ def _completed(
         may_widen = waiting and concurrency < orders[0].limits.concurrency
         left = end - time.time()
         if left <= 0:
-            _log.warning("Some polls did not end before the deadline, and were abandoned.")
+            _log.warning("Some polls did not end after the deadline; their results are ignored.")
             return
         with suppress(Empty):
             future = done.get(timeout=SAMPLE_INTERVAL if may_widen else left)
@@ -310,20 +309,16 @@ def _result(future: Future[PollResult], order: PollOrder, *, stopping: bool = Fa
         error = cancelled
     if error is None:
         return future.result()
-    name = order.appliance.name
     if stopping or isinstance(error, KeyboardInterrupt):  # Ctrl-C reaches workers, too
-        return _failed_poll(
-            order, StoppedError(f"The collection was stopped before {name} was read.")
-        )
-    _log.error("The worker that polled %s failed", name, exc_info=error)
-    reason = f"The worker that polled {name} failed: {type(error).__name__}."
-    return _failed_poll(order, WorkerError(f"{reason} Check the log of the worker."))
+        return _failed_poll(order, StoppedError("the collection was stopped before it was read"))
+    _log.error("%s: the poll failed", order.appliance.name, exc_info=error)
+    return _failed_poll(order, WorkerError(f"its worker failed: {type(error).__name__}"))
 
 
 def _failed_poll(order: PollOrder, error: ApplianceError) -> PollResult:
     """Return the failed poll of an order without a result."""
     result = PollResult.of(order.appliance.name, order.now(), order.state)
-    result.failed(error)
+    result.failure = error
     return result
 
 
@@ -332,14 +327,14 @@ def _warn(snapshot: Snapshot, total: int) -> None:
     messages = []
     if snapshot.stopped:
         messages.append(
-            f"The collection was stopped: {int(snapshot.polls['ok'].sum())} of {total} appliances "
-            "were read by then."
+            f"The collection was stopped: {int(snapshot.polls['ok'].sum())} of {total} "
+            "appliances were read by then."
         )
     elif len(snapshot.polls) and not snapshot.polls["ok"].any():
         reasons = ", ".join(sorted(set(snapshot.polls["error"].dropna())))
         messages.append(
-            f"None of {len(snapshot.polls)} appliances could be read ({reasons}); "
-            "`errors` of the snapshot has the reasons."
+            f"None of {len(snapshot.polls)} appliances could be read ({reasons}). "
+            "The attribute errors has the reason for each."
         )
     status = snapshot.observations["status"].dropna()
     unknown = sorted(set(status[outcome_of(status) == OUTCOMES[-1]]))

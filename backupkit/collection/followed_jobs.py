@@ -112,7 +112,7 @@ class FollowedAppliance:
                     self.runs[job_id] = FollowedJob(job, old.changed_at)
             self.skew = self.skew if client.clock_skew is None else client.clock_skew
         except BackupkitError as error:
-            detail = str(error)
+            detail = error.text
             self.log_out()  # the next poll logs in again
         self.detail = detail
         return changed

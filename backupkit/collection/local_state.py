@@ -108,9 +108,10 @@ class LocalState:
             return self.passwords[source, user]
         except KeyError:
             raise CredentialError(
-                f"No password: {appliance.name} needs a typed password of {user}, and typed "
-                "passwords are not sent to other processes. Use a source that the worker can read: "
-                "env, file or keyring."
+                f"{user} would have to type it for {appliance.name}, and a typed password is not "
+                "sent to another process",
+                advice="Store it where the worker can read it: env, file or keyring.",
+                subject="password",
             ) from None
 
 

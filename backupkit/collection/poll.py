@@ -78,14 +78,14 @@ class PollOrder:
 class PollResult:
     """Result of one poll, before it becomes rows.
 
-    Without an `error`, the job list and its new jobs were read. `complete` is False only for saved
-    answers that lack some of them.
+    Without a `failure`, the job list and its new jobs were read. `item_errors` are of other items,
+    each with its job id if it is a job. `complete` is False only for saved answers that lack some
+    jobs.
     """
 
     appliance: str
     polled_at: datetime
-    error: str | None = None
-    detail: str | None = None
+    failure: BackupkitError | None = None
     jobs: list[wire.Job] = field(default_factory=list)
     jobs_listed: int | None = None
     vanished: list[str] = field(default_factory=list)
@@ -97,7 +97,7 @@ class PollResult:
     requests: int | None = 0
     elapsed: timedelta | None = timedelta(0)
     clock_skew: timedelta | None = None
-    item_errors: list[tuple[str, str, str | None]] = field(default_factory=list)
+    item_errors: list[tuple[BackupkitError, str | None]] = field(default_factory=list)
     complete: bool = True
 
     @classmethod
@@ -114,17 +114,19 @@ class PollResult:
     @property
     def ok(self) -> bool | None:
         """Return whether the poll is good; None if it was stopped or answers are missing."""
-        if self.error == StoppedError.kind or not self.complete:
+        if isinstance(self.failure, StoppedError) or not self.complete:
             return None
-        return self.error is None
+        return self.failure is None
 
-    def add_error(self, error: BackupkitError, job_id: str | None = None) -> None:
-        """Record an error that does not end the poll."""
-        self.item_errors.append((error.kind, str(error), job_id))
+    @property
+    def error(self) -> str | None:
+        """Kind of the failure."""
+        return None if self.failure is None else self.failure.kind
 
-    def failed(self, error: BackupkitError) -> None:
-        """Record the error that ended the poll; what was read by then stays."""
-        self.error, self.detail = error.kind, str(error)
+    @property
+    def detail(self) -> str | None:
+        """Failure as text, without the usual advice of its kind."""
+        return None if self.failure is None else self.failure.detail
 
 
 def poll(order: PollOrder) -> PollResult:
@@ -138,10 +140,7 @@ def poll(order: PollOrder) -> PollResult:
     try:
         left = order.deadline - time.time()
         if left <= 0:
-            raise DeadlineError(
-                f"The deadline passed before {appliance.name} was polled. Raise it, or collect "
-                "from fewer appliances at a time."
-            )
+            raise DeadlineError("the deadline of the collection passed before the poll began")
         client = ApplianceClient(
             appliance,
             local.password_of(appliance),
@@ -154,8 +153,8 @@ def poll(order: PollOrder) -> PollResult:
         with client:
             _read(client, result, order)
     except BackupkitError as error:
-        result.failed(error)
-        _log.info("%s could not be read: %s", appliance.name, error)
+        result.failure = error
+        _log.info("%s: the poll failed: %s", appliance.name, error.text)
     if client is not None:
         result.requests, result.flavour = client.requests, client.flavour
         result.clock_skew = client.clock_skew
@@ -197,11 +196,10 @@ def _read(client: ApplianceClient, result: PollResult, order: PollOrder) -> None
         id_batches = [(), wanted] if single_request and not first else [wanted]
         _read_jobs(client, result, wanted, id_batches=id_batches, order=order)
         if wanted and not (
-            result.jobs or state.finished or any(job_id for *_, job_id in result.item_errors)
+            result.jobs or state.finished or any(job_id for _, job_id in result.item_errors)
         ):
             raise NotFoundError(
-                f"{client.appliance.host} lists {len(wanted)} jobs, and has none of them. "
-                "Collect again later."
+                f"{len(wanted)} jobs are listed, and none of them exists", advice="Try again later."
             )
     if result.details is not False:
         _read_schedules(client, result)
@@ -215,7 +213,7 @@ def _read_everything(client: ApplianceClient, result: PollResult, order: PollOrd
         result.details = False
         return False
     except (PayloadError, ServerError, UnreachableError) as error:
-        _log.info("%s: the details of all jobs could not be read: %s", result.appliance, error)
+        _log.info("%s: cannot read all job details at once: %s", result.appliance, error.problem)
         return False
     result.details = True
     result.jobs += jobs
@@ -238,7 +236,7 @@ def _read_jobs(
     including known ones, which may have changed and are then reported as conflicts.
     """
     remaining = dict.fromkeys(wanted)
-    decode_errors: dict[str, str] = {}
+    decode_errors: wire.DecodeErrors = {}
     by_details = order.strategy == "auto" and result.details is not False
     for ids in id_batches if by_details else ():
         if not remaining:
@@ -249,7 +247,7 @@ def _read_jobs(
                 # an appliance may ignore the filter, and return all jobs on each page
                 result.jobs += [job for job in jobs if job.job_id in remaining or not ids]
                 decode_errors |= {
-                    key: message for key, message in page_errors.items() if key in remaining
+                    key: error for key, error in page_errors.items() if key in remaining
                 }
                 for job_id in (*(job.job_id for job in jobs), *page_errors):
                     remaining.pop(job_id, None)
@@ -259,23 +257,23 @@ def _read_jobs(
             result.details = False
             break
         except (PayloadError, ServerError, UnreachableError) as error:
-            _log.info("%s: details could not be read: %s", result.appliance, error)
+            _log.info("%s: cannot read job details: %s", result.appliance, error.problem)
     _retry_undecoded(client, result, decode_errors, order)
     _read_one_by_one(client, result, remaining, order)
 
 
 def _retry_undecoded(
-    client: ApplianceClient, result: PollResult, decode_errors: dict[str, str], order: PollOrder
+    client: ApplianceClient, result: PollResult, decode_errors: wire.DecodeErrors, order: PollOrder
 ) -> None:
     """Read jobs with invalid details by job/{id}; record those that stay unread."""
     already_read = len(result.jobs)
     _read_one_by_one(client, result, [job_id for job_id in decode_errors if job_id], order)
     recorded = {job.job_id for job in result.jobs[already_read:]}
     # some have an error of their own
-    recorded |= {job_id for _, _, job_id in result.item_errors if job_id}
-    for job_id, message in decode_errors.items():
+    recorded |= {job_id for _, job_id in result.item_errors if job_id}
+    for job_id, error in decode_errors.items():
         if job_id not in recorded:
-            result.item_errors.append((PayloadError.kind, message, job_id or None))
+            result.item_errors.append((error, job_id or None))
 
 
 def _read_one_by_one(
@@ -311,11 +309,11 @@ def _read_waiting(
             result.jobs.append(client.job(job_id))
             failures.clear()
         except NotFoundError:
-            _log.info("%s removed job %s during the poll", result.appliance, one_line(job_id))
+            _log.info("%s: job %s was removed during the poll", result.appliance, one_line(job_id))
         except PayloadError as error:
-            result.add_error(error, job_id)
+            result.item_errors.append((error, job_id))
         except ServerError as error:
-            result.add_error(error, job_id)
+            result.item_errors.append((error, job_id))
             failures.append(error)
         except BaseException:
             waiting.clear()
@@ -326,16 +324,14 @@ def _read_schedules(client: ApplianceClient, result: PollResult) -> None:
     try:
         result.schedules, decode_errors = client.schedules()
         result.details = True
-        result.item_errors += [
-            (PayloadError.kind, message, None) for message in decode_errors.values()
-        ]
+        result.item_errors += [(error, None) for error in decode_errors.values()]
     except NotFoundError:
         result.details = False
-        _log.info("%s has no schedules: older than 6.7", result.appliance)
+        _log.info("%s: has no schedules in its API: older than 6.7", result.appliance)
     except (DeadlineError, StoppedError):
         raise
     except ApplianceError as error:  # the jobs were read
-        result.add_error(error)
+        result.item_errors.append((error, None))
 
 
 def _read_system_info(client: ApplianceClient, result: PollResult) -> None:
@@ -346,6 +342,6 @@ def _read_system_info(client: ApplianceClient, result: PollResult) -> None:
         except (DeadlineError, StoppedError):
             raise
         except ApplianceError as error:  # jobs do not need it
-            result.add_error(error)
+            result.item_errors.append((error, None))
             if isinstance(error, UnreachableError):
                 return

@@ -176,11 +176,12 @@ def _find_files(
         try:
             if _is_answer(path, info):
                 raise PayloadError(
-                    "It is in no appliance's folder. Move it to a folder named as the appliance."
+                    "it belongs to no appliance",
+                    advice="Put it into a folder named as the appliance.",
                 )
             if stat.S_ISDIR(info.st_mode):
                 if path.name != name:
-                    raise PayloadError("This cannot be the name of an appliance.")
+                    raise PayloadError("no appliance has such a name")
                 files += _files_of_appliance(path, name, name, stated, now, error_rows)
         except BackupkitError as error:
             error_rows.append(_error_row(None, name, error))
@@ -206,7 +207,7 @@ def _files_of_appliance(  # recursive
                 yield _SavedFile(path, relative, appliance, when, stated is not None)
             elif stat.S_ISDIR(info.st_mode):
                 if deepest:
-                    raise PayloadError("Folders at this depth are not read.")
+                    raise PayloadError("a folder at this depth is not read")
                 when = _time_from_name(path.name, now)
                 yield from _files_of_appliance(
                     path, relative, appliance, when, now, error_rows, deepest=True
@@ -227,7 +228,9 @@ def _visible_entries(folder: Path) -> list[tuple[Path, os.stat_result]]:
 
 def _is_answer(path: Path, info: os.stat_result) -> bool:
     if stat.S_ISLNK(info.st_mode):
-        raise PayloadError("It is a link, and links are not followed. Copy its target instead.")
+        raise PayloadError(
+            "it is a link, and links are not followed", advice="Copy the file or folder itself."
+        )
     return path.suffix.lower() == ".json"
 
 
@@ -309,8 +312,9 @@ class _PollFiles:
         newest = max(filter(None, (job.start_time, job.end_time)), default=None)
         if newest is not None and newest - file.when > POLL_WINDOW:
             error = PayloadError(
-                f"Job {one_line(job.job_id)} has the time {_stamp(newest)}, but the request was at "
-                f"{_stamp(file.when)}. State the time of the request."
+                f"job {one_line(job.job_id)} has the time {_stamp(newest)}, but the request was at "
+                f"{_stamp(file.when)}",
+                advice="State the time of the request.",
             )
             self.error_rows.append(_error_row(file.appliance, file.where, error, job.job_id))
             return False
@@ -319,11 +323,11 @@ class _PollFiles:
         return True
 
     def _add_decode_errors(
-        self, file: _SavedFile, decode_errors: Mapping[str, str], *, of_jobs: bool
+        self, file: _SavedFile, decode_errors: Mapping[str, BackupkitError], *, of_jobs: bool
     ) -> None:
         self.error_rows += [
-            _error_row(file.appliance, file.where, PayloadError(message), (of_jobs and key) or None)
-            for key, message in decode_errors.items()
+            _error_row(file.appliance, file.where, error, (of_jobs and key) or None)
+            for key, error in decode_errors.items()
         ]
 
     def missing(self, state: SyncState) -> str:
@@ -386,7 +390,7 @@ def _poll_results(
             state = poll.merge_state(state)
             results.append(result)
     if results and not any(result.complete for result in results):
-        partial = NotFoundError(f"All is stored, but no poll is complete: {missing}.")
+        partial = NotFoundError(f"all is stored, but no poll is complete: {missing}")
         error_rows.append(_error_row(appliance, appliance, partial))
     return results
 
@@ -415,7 +419,8 @@ def _time_zone(text: str) -> str:
         return time_zone(text, where="").key
     except SettingsError:
         raise PayloadError(
-            "It is a text, but not a time zone. If it is a session token, remove the file."
+            "the response is text, but no time zone",
+            advice="If it is the token of a session, remove it.",
         ) from None
 
 
@@ -426,12 +431,12 @@ def _content_of(file: _SavedFile, max_size: int) -> bytes:
         with open(file.path, "rb", opener=_open_without_links) as stream:
             content = stream.read(max_size + 1) or b""
         if len(content) > max_size:
-            raise PayloadError(f"It is larger than {max_size / 2**20:.3g} MiB and was not read.")
+            raise PayloadError(f"it is larger than {max_size / 2**20:.3g} MiB and was not read")
         if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # PowerShell's ">"
             return content.decode("utf-16").encode()
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not Unicode"
-        raise PayloadError(f"It cannot be read: {reason}.") from error
+        raise PayloadError(f"it cannot be read: {reason}") from error
     return content.removeprefix(codecs.BOM_UTF8)
 
 
@@ -443,7 +448,7 @@ def _error_row(
     appliance: str | None, where: str, error: BackupkitError, job_id: str | None = None
 ) -> ErrorRow:
     """Return the error row of a file; its detail names the file."""
-    return appliance, error.kind, one_line(f"{where}: {error}", limit=_MAX_DETAIL), job_id
+    return appliance, error.kind, one_line(f"{where}: {error.detail}", limit=_MAX_DETAIL), job_id
 
 
 def _stamp(when: datetime) -> str:

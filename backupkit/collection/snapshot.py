@@ -224,9 +224,11 @@ def _schedules(results: Sequence[PollResult]) -> pd.DataFrame:
 def _errors(results: Sequence[PollResult]) -> pd.DataFrame:
     rows: list[ErrorRow] = []
     for result in results:
-        if result.error is not None:
-            rows.append((result.appliance, result.error, result.detail, None))
-        rows += [(result.appliance, *item_error) for item_error in result.item_errors]
+        errors = [(result.failure, None)] if result.failure else []
+        rows += [
+            (result.appliance, error.kind, error.text, job_id)
+            for error, job_id in [*errors, *result.item_errors]
+        ]
     return errors_of(rows)
 
 

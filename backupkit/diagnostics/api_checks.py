@@ -3,13 +3,11 @@
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from backupkit.diagnostics.findings import CheckContext, Finding, failure, span
-from backupkit.errors import (
-    NotFoundError,
-    PayloadError,
-    ServerError,
-    SettingsError,
-)
+import pandas as pd
+
+from backupkit.diagnostics.connection_checks import CheckContext, Finding
+from backupkit.display.format import format_duration
+from backupkit.errors import ApplianceError, NotFoundError, PayloadError, ServerError, SettingsError
 from backupkit.settings import time_zone
 from backupkit.tables import TOLERATED_SKEW, WEEKDAYS
 from backupkit.wire import Job, Schedule
@@ -24,8 +22,8 @@ def job_list(context: CheckContext) -> Finding:
         return Finding(
             "warning",
             "readable, and empty",
-            "An appliance that never made a backup answers so, but also one that was replaced or "
-            f"lost its history file. Look at {context.management} under Backup.",
+            "The appliance never made a backup, or it was replaced, or it lost its history file. "
+            f"Check {context.management} under Backup.",
         )
     count = len(context.job_ids)
     return Finding("ok", f"{count:,} job{'' if count == 1 else 's'}")
@@ -36,19 +34,20 @@ def job_details(context: CheckContext) -> Finding:
     if not context.job_ids:
         return Finding("skipped", "there is no job to read")
     job_id = context.job_ids[0]
+    error: ApplianceError | None
     try:
-        [(jobs, decode_errors)] = context.client.details([job_id])
+        [(jobs, page_errors)] = context.client.details([job_id])
+        error = page_errors.get(job_id)
     except NotFoundError:
         return Finding("ok", f"job by job, as before 6.7; {_job_text(context.client.job(job_id))}")
-    except (PayloadError, ServerError) as error:
-        jobs, decode_errors = [], {job_id: failure(error).found}
-    if job_id in decode_errors:
+    except (PayloadError, ServerError) as page_error:
+        jobs, error = [], page_error
+    if error is not None:
         return Finding(
             "warning",
-            f"{decode_errors[job_id].removesuffix('.')}; asked by itself, "
-            f"{_job_text(context.client.job(job_id))}",
-            "Nothing is lost: jobs are read one by one instead, which takes a request for each and "
-            "tells neither their type nor their size.",
+            f"{error.problem}; read by itself, {_job_text(context.client.job(job_id))}",
+            "No job is lost: jobs are read one by one instead. This takes a request for each, and "
+            "their type and size are missing.",
         )
     for job in jobs:
         if job.job_id == job_id:  # an appliance may ignore the filter
@@ -69,17 +68,17 @@ def schedule(context: CheckContext) -> Finding:
         return Finding(
             "warning",
             "not reported by versions before 6.7",
-            "A run that never started goes unseen here. Upgrade the appliance to have its "
-            "schedule watched.",
+            "A run that did not start cannot be detected. Upgrade the appliance, so that its "
+            "schedule can be read.",
         )
     summary = "; ".join(
         f"{name}: {_schedule_text(plan)}" for name, plan in sorted(schedules.items())
     )
     if decode_errors:
-        errors = "; ".join(decode_errors.values())
+        errors = (error.problem for error in decode_errors.values())
         return Finding(
             "warning",
-            f"{summary}; {errors}" if summary else errors,
+            "; ".join(filter(None, (summary, *errors))),
             f"Save the schedule again at {page}.",
         )
     if any(plan.enable and plan.recurrence_info for plan in schedules.values()):
@@ -87,15 +86,16 @@ def schedule(context: CheckContext) -> Finding:
     return Finding(
         "warning",
         summary or "there is none",
-        f"Nothing starts its backups. {'Switch it on' if summary else 'Make one'} at {page}, "
-        "unless something else does.",
+        "No schedule starts its backups. "
+        f"{'Enable the schedule' if summary else 'Create a schedule'} at {page}, unless backups "
+        "are started in another way.",
     )
 
 
 def _schedule_text(plan: Schedule) -> str:
     """Return when a schedule starts a backup."""
     if not plan.enable:
-        return "switched off"
+        return "disabled"
     if plan.recurrence_info is None:
         return "without a time"
     days, at = plan.recurrence_info.days, plan.recurrence_info
@@ -113,20 +113,21 @@ def version(context: CheckContext) -> Finding:
 
 
 def clock(context: CheckContext) -> Finding:
-    """Compare the appliance's clock with ours."""
+    """Compare the clock of the appliance with that of this machine."""
     skew = context.skew
     if skew is None:
-        return Finding("skipped", "no response had the time")
+        return Finding("skipped", "no response contained the time")
     if abs(skew) < timedelta(seconds=1):
-        return Finding("ok", "as ours")
-    summary = f"{span(skew)} {'ahead of' if skew > timedelta(0) else 'behind'} ours"
+        return Finding("ok", "same as on this machine")
+    direction = "ahead of" if skew > timedelta(0) else "behind"
+    summary = f"{format_duration(pd.Timedelta(abs(skew)))} {direction} this machine"
     if abs(skew) <= TOLERATED_SKEW:
         return Finding("ok", summary)
     return Finding(
         "warning",
         summary,
         f"Set time servers (NTP) at {context.management} under Time, and check this machine's "
-        "clock. Until then its jobs are shifted onto our clock.",
+        "clock. Until then the times of its jobs are corrected by the difference.",
     )
 
 
@@ -139,11 +140,11 @@ def zone(context: CheckContext) -> Finding:
     except SettingsError:
         return Finding(
             "warning",
-            f"{reported}, which is no zone of the IANA list",
-            f"Its schedule is read in {configured}, as fleet.toml says."
+            f"{reported}, which is not in the IANA list of time zones",
+            f"Its schedule is read in {configured}, as in fleet.toml."
             if configured
-            else f"Its schedule is read in UTC. Write its zone for {name} in fleet.toml: timezone "
-            '= "Europe/Berlin".',
+            else f"Its schedule is read in UTC. Write the time zone of {name} into fleet.toml: "
+            'timezone = "Europe/Berlin".',
         )
     if configured is None or not _zones_differ(
         zone, time_zone(configured, where=name), context.now()
@@ -151,10 +152,10 @@ def zone(context: CheckContext) -> Finding:
         return Finding("ok", reported)
     return Finding(
         "warning",
-        f"{reported}, but fleet.toml says {configured}",
-        f"Its schedule is read in its own zone, so runs are expected at other hours than you may "
-        f"think. Correct timezone for {name} in fleet.toml, or the zone at {context.management} "
-        "under Time.",
+        f"{reported}, but {configured} in fleet.toml",
+        "Its schedule is read in its own time zone, so its runs may be expected at other hours "
+        f"than you think. Correct timezone for {name} in fleet.toml, or the time zone at "
+        f"{context.management} under Time.",
     )
 
 

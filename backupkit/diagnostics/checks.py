@@ -5,9 +5,8 @@ line. Passwords and tokens are never shown.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from time import monotonic, perf_counter
 from typing import Final, TypeAlias
@@ -16,14 +15,9 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from backupkit.client import Limits
-from backupkit.diagnostics import api_checks, connectivity
-from backupkit.diagnostics.findings import CheckContext, Finding, TypedPasswords, failure
-from backupkit.errors import (
-    BackupkitError,
-    CredentialError,
-    RightsError,
-    one_line,
-)
+from backupkit.diagnostics import api_checks, connection_checks
+from backupkit.diagnostics.connection_checks import CheckContext, Finding, TypedPasswords, failure
+from backupkit.errors import BackupkitError, CredentialError, RightsError, one_line
 from backupkit.fleet import Appliance, Fleet
 from backupkit.passwords import PasswordSource
 from backupkit.tables import CHECKS
@@ -75,7 +69,7 @@ def doctor(
     >>> off = Appliance(name="vc-1", host="127.0.0.1:1", user="u@v.local", password=nowhere)
     >>> checks = doctor([off])
     >>> checks[checks["result"] == "failed"][["check", "found"]].values.tolist()
-    [['connection', '127.0.0.1:1 refused the connection: nothing listens there'],
+    [['connection', '127.0.0.1:1 refused the connection: no service listens there'],
      ['password', 'the environment variable NOT_SET_ANYWHERE is not set']]
     """
     appliances = list(fleet)
@@ -85,7 +79,6 @@ def doctor(
     stop, deadline = threading.Event(), monotonic() + limits.deadline
     with (
         ThreadPoolExecutor(max_workers=max(1, min(workers, len(appliances)))) as pool,
-        _stop_on_error(pool, stop),
         tqdm(
             total=len(appliances),
             desc="Checking",
@@ -93,26 +86,22 @@ def doctor(
             disable=None if progress is None else not progress,
         ) as bar,
     ):
-        futures = [
-            pool.submit(_check_appliance, appliance, typed, limits, deadline, stop, now)
-            for appliance in appliances
-        ]
-        for future in as_completed(futures):
-            future.result()
-            bar.update()
+        try:
+            futures = [
+                pool.submit(
+                    _check_appliance, CheckContext(appliance, typed, limits, deadline, stop, now)
+                )
+                for appliance in appliances
+            ]
+            for future in as_completed(futures):
+                future.result()
+                bar.update()
+        except BaseException:  # Ctrl-C, too
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     columns = zip(*(row for future in futures for row in future.result()), strict=True)
     return CHECKS.frame(dict(zip(CHECKS.names, columns, strict=bool(appliances))))
-
-
-@contextmanager
-def _stop_on_error(pool: ThreadPoolExecutor, stop: threading.Event) -> Iterator[None]:
-    """Stop all checks if an error or Ctrl-C ends the run."""
-    try:
-        yield
-    except BaseException:
-        stop.set()
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
 
 
 def _prompt_for_passwords(appliances: Sequence[Appliance]) -> TypedPasswords:
@@ -131,20 +120,12 @@ def _prompt_for_passwords(appliances: Sequence[Appliance]) -> TypedPasswords:
     return typed
 
 
-def _check_appliance(
-    appliance: Appliance,
-    typed: TypedPasswords,
-    limits: Limits,
-    deadline: float,
-    stop: threading.Event,
-    now: Callable[[], datetime],
-) -> list[tuple[object, ...]]:
+def _check_appliance(context: CheckContext) -> list[tuple[object, ...]]:
     """Run all checks of one appliance, and return the rows."""
     rows: list[tuple[object, ...]] = []
     failed_checks: dict[str, str] = {}  # failed or skipped check -> the check that caused it
     refused = False
-    with ExitStack() as stack:
-        context = CheckContext(appliance, typed, limits, deadline, stop, now, stack)
+    with context.stack:
         for check, needs, run in _STEPS:
             began = perf_counter()
             failed_prerequisite = next(
@@ -156,7 +137,7 @@ def _check_appliance(
                 try:
                     finding = run(context)
                 except RightsError as error:
-                    finding = Finding("skipped", "refused, too") if refused else failure(error)
+                    finding = Finding("skipped", "refused as well") if refused else failure(error)
                     refused = True
                 except BackupkitError as error:
                     finding = failure(error)
@@ -164,7 +145,7 @@ def _check_appliance(
                 failed_checks[check] = failed_prerequisite or check
             rows.append(
                 (
-                    appliance.name,
+                    context.appliance.name,
                     check,
                     finding.result,
                     one_line(finding.found, limit=_MAX_FOUND),
@@ -176,11 +157,11 @@ def _check_appliance(
 
 
 _STEPS: Final[tuple[tuple[str, tuple[str, ...], _Check], ...]] = (
-    ("address", (), connectivity.address),
-    ("connection", ("address",), connectivity.connection),
-    ("certificate", ("connection",), connectivity.certificate),
-    ("password", (), connectivity.password),
-    ("log-in", ("certificate", "password"), connectivity.log_in),
+    ("address", (), connection_checks.address),
+    ("connection", ("address",), connection_checks.connection),
+    ("certificate", ("connection",), connection_checks.certificate),
+    ("password", (), connection_checks.password),
+    ("log-in", ("certificate", "password"), connection_checks.log_in),
     ("job list", ("log-in",), api_checks.job_list),
     ("job details", ("job list",), api_checks.job_details),
     ("schedule", ("log-in",), api_checks.schedule),

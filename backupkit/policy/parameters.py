@@ -283,8 +283,7 @@ class Parameters:
         label="Backups to keep",
         shown="at least {}",
         absent="any number",
-        meaning="The minimum number of backups that a schedule should keep. Only the "
-        "configuration checks read it.",
+        meaning="The minimum number of backups that a schedule should keep.",
         section="23-feasibility-of-the-schedule",
         example="14",
     )
@@ -293,7 +292,7 @@ class Parameters:
         None,
         label="Parts to save",
         absent="any",
-        meaning="The parts that a schedule should save. Only the configuration checks read them.",
+        meaning="The parts that a schedule should save.",
         section="23-feasibility-of-the-schedule",
         example='["common", "seat"]',
     )

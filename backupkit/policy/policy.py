@@ -353,11 +353,16 @@ def digest_of(policy: Policy) -> str:
     >>> digest_of(Policy(rpo="24h")) == digest_of(Policy(rpo="1d")), digest_of(Policy(rpo="12h"))
     (True, '...')
     """
-    content = [
-        *parameter_texts(policy).items(),
-        *other_policies(policy),
+    return hashlib.sha256(repr(_content(policy)).encode()).hexdigest()[:16]
+
+
+def _content(policy: Policy) -> list[object]:
+    """Return all that a policy says, for its digest; not its wording in a report."""
+    return [
+        *(str(getattr(policy, name)) for name in PARAMETERS),
+        *((str(date), _content(change)) for date, change in policy.changes.items()),
+        *((name, _content(named)) for name, named in policy.named.items()),
         *exclusion_rows(policy.members, policy.exclusions),
         *policy.groups.items(),
         *policy.members,
     ]
-    return hashlib.sha256(repr(content).encode()).hexdigest()[:16]

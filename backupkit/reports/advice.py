@@ -1,36 +1,11 @@
 """Next steps for appliances in breach and for unreachable appliances."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import pandas as pd
 
 from backupkit.display.format import format_timestamp
+from backupkit.errors import ADVICE
 
 __all__ = ["for_breach", "for_unreachable"]
-
-_BY_ERROR: Mapping[str, str] = MappingProxyType(
-    {
-        "unreachable": "Check that it is switched on, that its name resolves and that its HTTPS"
-        " port answers from the collecting machine.",
-        "certificate": "Compare its certificate with the one you expect; if it is right, name its"
-        " authority (ca_bundle) or its fingerprint in fleet.toml.",
-        "login": "Check user and password of its entry in fleet.toml; the account may be locked"
-        " or its password expired.",
-        "rights": "It knows the user but refuses the question: give the user the right to read"
-        " backup jobs.",
-        "credential": "Fix the password source of its entry in fleet.toml: it gave no password.",
-        "not_found": "Check that the address is a vCenter Server Appliance, and its version: it"
-        " does not know the backup API.",
-        "busy": "Collect again in a few minutes; if it stays so, look for sessions left open.",
-        "server": "Look at its services and logs: its API failed by itself.",
-        "deadline": "Raise --deadline, or find out why the appliance responds slowly.",
-        "stopped": "Collect again: the collection was stopped before this appliance was read.",
-        "worker": "Look at the log of the worker that was to ask it, and collect again.",
-        "payload": "See whether a proxy or a log-in page answers in its place: the answer was not"
-        " the API's.",
-    }
-)
 
 
 def for_unreachable(coverage: pd.Series) -> str:
@@ -50,16 +25,15 @@ def for_unreachable(coverage: pd.Series) -> str:
     --------
     >>> from backupkit.tables import COVERAGE
     >>> for_unreachable(COVERAGE.frame({"appliance": ["vc-1"], "polls": [0]}).loc["vc-1"])
-    'Collect it: it has never been visited (backupkit collect).'
+    'Collect it: it has never been polled (backupkit collect).'
     """
     error = coverage["error"]
     if isinstance(error, str):
-        fallback = "Run backupkit doctor: it tries each step of a visit by itself."
-        return _BY_ERROR.get(error, fallback)
+        return ADVICE.get(error, "Run backupkit doctor: it checks each step of a poll.")
     if pd.isna(coverage["last_poll"]):
-        return "Collect it: it has never been visited (backupkit collect)."
+        return "Collect it: it has never been polled (backupkit collect)."
     return (
-        f"Collect again: the newest visit, {format_timestamp(coverage['last_poll'])} UTC, is too"
+        f"Collect again: the newest poll, {format_timestamp(coverage['last_poll'])} UTC, is too"
         " old to count (backupkit collect)."
     )
 

@@ -11,7 +11,8 @@ from backupkit.collection.snapshot import errors_table
 from backupkit.display import paragraph, table
 from backupkit.display.format import format_duration
 from backupkit.errors import one_line
-from backupkit.tables import ERRORS, RUNNING
+from backupkit.tables import ERRORS, RUNNING, has_ended
+from backupkit.tables.constants import OUTCOME_BY_STATUS
 
 __all__ = ["State", "bars"]
 
@@ -21,7 +22,8 @@ MAX_ROWS: Final = 30
 """Maximum number of jobs to show, the worst first; the rest is counted."""
 
 _MAX_ERRORS: Final = 10
-_ENDED: Final = {"SUCCEEDED": ("success", "✓ succeeded"), "FAILED": ("failure", "✕ FAILED")}
+_ENDED_LABELS: Final = {"success": "✓ succeeded", "failure": "✕ FAILED"}
+"""Label of a job that has ended, by outcome."""
 _COLUMNS: Final = {
     "Appliance": "",
     "Job": "w",
@@ -71,7 +73,7 @@ def _headline(state: State) -> str:
         plural = "s" if state.appliance_count != 1 else ""
         polling = f"Polling {state.appliance_count:,} appliance{plural}…"
         return polling if state.running else "Not polled yet."
-    frame = state.frame[~state.frame["state"].isin(list(_ENDED))]
+    frame = state.frame[~has_ended(state.frame["state"])]
     unread_count = state.errors.loc[state.errors["job_id"].isna(), "appliance"].nunique()
     if frame.empty:
         text = "No job is running"
@@ -99,7 +101,7 @@ def _status_line(state: State) -> str:
 
 def _worst_first(frame: pd.DataFrame) -> pd.DataFrame:
     """Sort jobs: stalled and unreachable ones first, then longest time left; ended ones last."""
-    ended = frame["state"].isin(list(_ENDED))
+    ended = has_ended(frame["state"])
     keys = pd.DataFrame(
         {
             "ended": ended,
@@ -113,13 +115,14 @@ def _worst_first(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row(row: Row) -> list[str | Markup | None]:
-    ended: tuple[str, str] | None = _ENDED.get(str(row["state"]))
-    unreachable = ended is None and not pd.isna(row["detail"])
-    time_left = _span(row["time_left"]) if ended is None else ""
+    outcome = OUTCOME_BY_STATUS.get(str(row["state"]), "")
+    label = _ENDED_LABELS.get(outcome)
+    unreachable = label is None and not pd.isna(row["detail"])
+    time_left = _span(row["time_left"]) if label is None else ""
     return [
         row["appliance"],
         one_line(row["job_id"], limit=40),
-        Markup('<span class="{}">{}</span>').format(*ended) if ended is not None else _bar(row),
+        Markup('<span class="{}">{}</span>').format(outcome, label) if label else _bar(row),
         f"about {time_left}" if time_left else None,
         _span(row["elapsed"]),
         _message_cell(row, unreachable=unreachable),

@@ -9,8 +9,8 @@ References
 .. [1] vSphere Automation API, appliance/recovery/backup: Job, Details, Schedules.
 """
 
-from backupkit.wire.columns import job_columns
 from backupkit.wire.decode import (
+    DecodeErrors,
     decode_details,
     decode_error,
     decode_job,
@@ -28,9 +28,11 @@ from backupkit.wire.payloads import (
     Recurrence,
     Retention,
     Schedule,
+    job_columns,
 )
 
 __all__ = [
+    "DecodeErrors",
     "ErrorAnswer",
     "Flavour",
     "Job",

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
 from backupkit.errors import PayloadError, one_line
-from backupkit.wire.decode_errors import DECODE_EXCEPTIONS, decode_error_message
 from backupkit.wire.payloads import (
     Details,
     ErrorAnswer,
@@ -23,6 +22,8 @@ from backupkit.wire.payloads import (
 )
 
 __all__ = [
+    "DECODE_EXCEPTIONS",
+    "DecodeErrors",
     "decode_details",
     "decode_error",
     "decode_job",
@@ -30,9 +31,16 @@ __all__ = [
     "decode_schedules",
     "decode_text",
     "decode_version",
+    "payload_error",
 ]
 
 T = TypeVar("T")
+
+DecodeErrors: TypeAlias = dict[str, PayloadError]
+"""Errors of items that cannot be decoded, by id or name; "" stands for items without one."""
+
+DECODE_EXCEPTIONS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""Exceptions that decoding can raise."""
 
 _STATE_BY_STATUS: Final = {"RUNNING": "INPROGRESS", "PENDING": "NONE", "BLOCKED": "NONE"}
 
@@ -56,37 +64,36 @@ _ONE_SCHEDULE = msgspec.json.Decoder(Schedule)
 _ERROR = msgspec.json.Decoder(ErrorBody)
 
 
+def payload_error(what: str, body: bytes, error: Exception) -> PayloadError:
+    """Return the error for a body that cannot be decoded, without quoting the body.
+
+    Examples
+    --------
+    >>> payload_error("the job list", b"", msgspec.DecodeError()).problem
+    'the job list is empty'
+    """
+    start = body.lstrip()[:1]
+    if not start:
+        return PayloadError(f"{what} is empty")
+    if start == b"<":
+        return PayloadError(f"{what} is HTML and not JSON")
+    if isinstance(error, msgspec.ValidationError):
+        return PayloadError(f"{what} does not follow the API: {str(error).replace('`', '')}")
+    return PayloadError(f"{what} is not valid JSON: it is truncated or damaged")
+
+
 def _decode(
     decoders: Mapping[Flavour, msgspec.json.Decoder[Any]], body: bytes, flavour: Flavour, what: str
 ) -> Any:  # noqa: ANN401 # depends on the decoder
     try:
         decoded = decoders[flavour].decode(body)
     except DECODE_EXCEPTIONS as error:
-        raise PayloadError(f"The answer to {what} {decode_error_message(body, error)}.") from error
+        raise payload_error(f"the response to {what}", body, error) from error
     return decoded.value if flavour is Flavour.REST else decoded
 
 
 def decode_text(body: bytes, flavour: Flavour, what: str) -> str:
-    """Decode a text value: a session token or a time zone.
-
-    Parameters
-    ----------
-    body : bytes
-        Response body.
-    flavour : Flavour
-        Flavour of the response.
-    what : str
-        Name of the requested resource, for the error message.
-
-    Returns
-    -------
-    str
-        The value.
-
-    Raises
-    ------
-    PayloadError
-        If the body cannot be decoded.
+    """Decode a text value, a session token or a time zone; `what` names it in errors.
 
     Examples
     --------
@@ -98,24 +105,7 @@ def decode_text(body: bytes, flavour: Flavour, what: str) -> str:
 
 
 def decode_job_ids(body: bytes, flavour: Flavour) -> list[str]:
-    """Decode the job list.
-
-    Parameters
-    ----------
-    body : bytes
-        The body of ``GET backup/job``.
-    flavour : Flavour
-        Flavour of the response.
-
-    Returns
-    -------
-    list of str
-        Each id once, in the order of the response.
-
-    Raises
-    ------
-    PayloadError
-        If the body cannot be decoded.
+    """Decode the job list, the body of ``GET backup/job``: each id once, in its order.
 
     Examples
     --------
@@ -126,26 +116,9 @@ def decode_job_ids(body: bytes, flavour: Flavour) -> list[str]:
 
 
 def decode_job(body: bytes, flavour: Flavour, job_id: str | None = None) -> Job:
-    """Decode the status of one job.
+    """Decode the status of one job, the body of ``GET backup/job/{id}``.
 
-    Parameters
-    ----------
-    body : bytes
-        The body of ``GET backup/job/{id}``.
-    flavour : Flavour
-        Flavour of the response.
-    job_id : str, optional
-        Requested id, which becomes the job's key; default: the id in the body.
-
-    Returns
-    -------
-    Job
-        The job, ``source`` job.
-
-    Raises
-    ------
-    PayloadError
-        If the body cannot be decoded.
+    The requested `job_id` becomes the job's key; without it, the id in the body.
     """
     what = "a job" if job_id is None else f"job {one_line(job_id)}"
     status: JobStatus = _decode(_JOB, body, flavour, what)
@@ -163,29 +136,9 @@ def decode_job(body: bytes, flavour: Flavour, job_id: str | None = None) -> Job:
     )
 
 
-def decode_details(body: bytes, flavour: Flavour) -> tuple[list[Job], dict[str, str]]:
-    """Decode the details of many jobs.
-
-    Parameters
-    ----------
-    body : bytes
-        The body of ``GET backup/job/details``.
-    flavour : Flavour
-        Flavour of the response.
-
-    Returns
-    -------
-    jobs : list of Job
-        Jobs that could be decoded, ``source`` details.
-    decode_errors : dict of str to str
-        Error of each other job, by job id; "" stands for entries without an id.
-
-    Raises
-    ------
-    PayloadError
-        If the body as a whole cannot be decoded.
-    """
-    decode_errors: dict[str, str] = {}
+def decode_details(body: bytes, flavour: Flavour) -> tuple[list[Job], DecodeErrors]:
+    """Decode the body of ``GET backup/job/details``; return jobs, and errors by job id."""
+    decode_errors: DecodeErrors = {}
     try:
         decoded = _decode(_DETAILS, body, flavour, "the job details")
         records = (
@@ -193,78 +146,30 @@ def decode_details(body: bytes, flavour: Flavour) -> tuple[list[Job], dict[str, 
         )
     except PayloadError:  # one invalid record must not hide the others
         records, decode_errors = _decode_each(
-            body, flavour, _ONE_DETAILS, "the job details", "The record of job"
+            body, flavour, _ONE_DETAILS, "the job details", "the record of job"
         )
     jobs = []
     for job_id, details in records.items():
         try:
             jobs.append(_from_details(job_id, details))
         except PayloadError as error:
-            decode_errors[job_id] = str(error)
+            decode_errors[job_id] = error
     return jobs, decode_errors
 
 
-def decode_schedules(body: bytes, flavour: Flavour) -> tuple[dict[str, Schedule], dict[str, str]]:
-    """Decode the backup schedules.
-
-    Parameters
-    ----------
-    body : bytes
-        The body of ``GET backup/schedules``.
-    flavour : Flavour
-        Flavour of the response.
-
-    Returns
-    -------
-    schedules : dict of str to Schedule
-        Schedules by name.
-    decode_errors : dict of str to str
-        Error of each other schedule, by name; "" stands for entries without a name.
-
-    Raises
-    ------
-    PayloadError
-        If the body as a whole cannot be decoded.
-    """
-    return _decode_each(body, flavour, _ONE_SCHEDULE, "the schedules", "The schedule")
+def decode_schedules(body: bytes, flavour: Flavour) -> tuple[dict[str, Schedule], DecodeErrors]:
+    """Decode the body of ``GET backup/schedules``; return schedules and errors, both by name."""
+    return _decode_each(body, flavour, _ONE_SCHEDULE, "the schedules", "the schedule")
 
 
 def decode_version(body: bytes, flavour: Flavour) -> str:
-    """Decode the appliance's version.
-
-    Parameters
-    ----------
-    body : bytes
-        The body of ``GET system/version``.
-    flavour : Flavour
-        Flavour of the response.
-
-    Returns
-    -------
-    str
-        For example ``8.0.3.00400``.
-
-    Raises
-    ------
-    PayloadError
-        If the body cannot be decoded.
-    """
+    """Decode the version from ``GET system/version``, for example ``8.0.3.00400``."""
     version: Version = _decode(_VERSION, body, flavour, "the version")
     return version.version
 
 
 def decode_error(body: bytes) -> ErrorAnswer | None:
-    """Decode an error body of any of the three known formats.
-
-    Parameters
-    ----------
-    body : bytes
-        Body of a response with a status of 400 or more.
-
-    Returns
-    -------
-    ErrorAnswer or None
-        None if the body has none of these formats, for example from a proxy.
+    """Decode an error body of any of the three known formats; None for others, as of a proxy.
 
     Examples
     --------
@@ -290,10 +195,10 @@ def decode_error(body: bytes) -> ErrorAnswer | None:
 
 def _decode_each(
     body: bytes, flavour: Flavour, decoder: msgspec.json.Decoder[T], what: str, each: str
-) -> tuple[dict[str, T], dict[str, str]]:
+) -> tuple[dict[str, T], DecodeErrors]:
     """Decode a map entry by entry; return the valid entries and the errors, both by key."""
     decoded: dict[str, T] = {}
-    decode_errors: dict[str, str] = {}
+    decode_errors: DecodeErrors = {}
     entries = _decode(_RAW_MAP, body, flavour, what)
     if not isinstance(entries, dict):
         pairs = []
@@ -301,21 +206,20 @@ def _decode_each(
             try:
                 pair = _ONE_PAIR.decode(raw)
             except DECODE_EXCEPTIONS as error:
-                message = decode_error_message(bytes(raw), error)
-                decode_errors[""] = f"An entry of {what} without a usable key {message}."
+                name = f"an entry of {what} without a usable key"
+                decode_errors[""] = payload_error(name, bytes(raw), error)
             else:
                 pairs.append((pair.key, pair.value))
         if decode_errors and not pairs:
             raise PayloadError(
-                f"The answer to {what} is not what the API promises: no entry has a key."
+                f"the response to {what} does not follow the API: no entry has a key"
             )
         entries = dict(pairs)
     for key, raw in entries.items():
         try:
             decoded[key] = decoder.decode(raw)
         except DECODE_EXCEPTIONS as error:
-            message = decode_error_message(bytes(raw), error)
-            decode_errors[key] = f"{each} {one_line(key)} {message}."
+            decode_errors[key] = payload_error(f"{each} {one_line(key)}", bytes(raw), error)
     return decoded, decode_errors
 
 
@@ -349,5 +253,5 @@ def _utc(time: datetime | None, job_id: str) -> datetime | None:
         return time.astimezone(UTC)
     except OverflowError as error:  # year 1 or 9999 with an offset
         raise PayloadError(
-            f"The record of job {one_line(job_id)} has a time out of range: {time}."
+            f"the record of job {one_line(job_id)} has a time out of range: {time}"
         ) from error

@@ -8,8 +8,7 @@ import msgspec
 from msgspec import Raw
 
 from backupkit.errors import PayloadError, one_line
-from backupkit.wire.decode import decode_error
-from backupkit.wire.decode_errors import DECODE_EXCEPTIONS, decode_error_message
+from backupkit.wire.decode import DECODE_EXCEPTIONS, decode_error, payload_error
 from backupkit.wire.payloads import Flavour
 
 __all__ = ["Kind", "recognise"]
@@ -35,25 +34,10 @@ class Kind(StrEnum):
 
 
 def recognise(body: bytes) -> tuple[Kind, Flavour]:
-    """Return the type and flavour of a response.
+    """Return the type and flavour of a successful response.
 
-    Parameters
-    ----------
-    body : bytes
-        Body of a successful response of either flavour.
-
-    Returns
-    -------
-    kind : Kind
-        Type; EMPTY_LIST is an empty list below ``/rest``, which can be the job list, details or
-        schedules.
-    flavour : Flavour
-        Flavour of the response.
-
-    Raises
-    ------
-    PayloadError
-        If the type is unknown, or the body is that of an error.
+    EMPTY_LIST is an empty list below ``/rest``: the job list, details or schedules. An unknown
+    type, or the body of an error, raises a `PayloadError`.
 
     Examples
     --------
@@ -73,8 +57,9 @@ def recognise(body: bytes) -> tuple[Kind, Flavour]:
     if kind is None:
         *others, last = (k.value for k in Kind if k not in (Kind.TEXT, Kind.EMPTY_LIST))
         raise PayloadError(
-            f"The answer is none that is taken: expected {', '.join(others)}, {last} or the time "
-            f"zone, got {_field_summary(inner)}."
+            f"the response is of no known type: expected {', '.join(others)}, {last} or the time "
+            f"zone, got {_field_summary(inner)}.",
+            advice="",
         )
     return kind, flavour
 
@@ -84,9 +69,9 @@ def _refuse_error(body: bytes) -> None:
     if answer := decode_error(body):
         text = one_line(answer.text or answer.message_id).rstrip(".")
         raise PayloadError(
-            f"The answer is an error ({one_line(answer.error_type, limit=40)})"
-            + (f': "{text}"' if text else "")
-            + ". Ask again, and save what comes then."
+            f"the response is an error ({one_line(answer.error_type, limit=40)})"
+            + (f': "{text}"' if text else ""),
+            advice="Send the request again, and save its response.",
         )
 
 
@@ -95,7 +80,7 @@ def _decode_outer(body: bytes) -> Any:  # noqa: ANN401 # any of the three
     try:
         return _ANY.decode(body)
     except DECODE_EXCEPTIONS as error:
-        raise PayloadError(f"The answer {decode_error_message(body, error)}.") from error
+        raise payload_error("the response", body, error) from error
 
 
 def _kind(value: dict[str, Raw] | list[Raw] | str) -> Kind | None:

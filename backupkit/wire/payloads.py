@@ -1,8 +1,10 @@
 """Typed payloads: types common to both flavours, and the JSON of each."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Generic, TypeVar
+from operator import attrgetter
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -21,6 +23,7 @@ __all__ = [
     "Schedule",
     "Value",
     "Version",
+    "job_columns",
 ]
 
 T = TypeVar("T")
@@ -53,8 +56,6 @@ class Job(Struct, frozen=True, gc=False):
 
     Attributes
     ----------
-    job_id : str
-        Id on the appliance.
     state : str
         FAILED, INPROGRESS, NONE, SUCCEEDED, or an unknown word.
     status : str
@@ -63,14 +64,10 @@ class Job(Struct, frozen=True, gc=False):
         0 to 100 [%]; None if missing or invalid.
     start_time, end_time : datetime or None
         [UTC]
-    messages : tuple of Message
-        Messages of the job.
     source : str
-        Endpoint: ``job`` or ``details``.
-    type, location, build : str or None
-        Only from details.
+        Endpoint: ``job`` or ``details``; only details have the fields below.
     size : int or None
-        Data sent to the target [bytes]; only from details.
+        Data sent to the target [bytes].
     """
 
     job_id: str
@@ -85,6 +82,38 @@ class Job(Struct, frozen=True, gc=False):
     size: int | None = None
     location: str | None = None
     build: str | None = None
+
+
+def job_columns(jobs: Sequence[Job]) -> dict[str, list[Any]]:
+    """Return jobs as columns: each field of `Job`, with messages as lists of dicts.
+
+    Examples
+    --------
+    >>> messages = (Message("m", "Done."),)
+    >>> job = Job("a", "SUCCEEDED", "SUCCEEDED", 100.0, None, None, messages, "job")
+    >>> columns = job_columns([job, job])
+    >>> columns["job_id"]
+    ['a', 'a']
+    >>> columns["messages"][0]
+    [{'id': 'm', 'default_message': 'Done.', 'args': [], 'localized': None}]
+    """
+    columns: dict[str, list[Any]] = {
+        name: list(map(attrgetter(name), jobs)) for name in Job.__struct_fields__
+    }
+    columns["messages"] = [
+        [_as_dict(message) for message in messages] if messages else ()
+        for messages in columns["messages"]
+    ]
+    return columns
+
+
+def _as_dict(message: Message) -> dict[str, object]:
+    return {
+        "id": message.id,
+        "default_message": message.default_message,
+        "args": [str(argument) for argument in message.args],
+        "localized": message.localized,
+    }
 
 
 class Schedule(Struct, frozen=True, kw_only=True):

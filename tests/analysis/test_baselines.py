@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from backupkit.analysis.baselines import AnomalyLimits, anomalies, baselines
 from backupkit.tables import ANOMALIES, BASELINES, JOBS, SCHEDULES
+from tests.conftest import repeats
 
 Build = Callable[..., pd.DataFrame]
 Moment = Callable[[str], pd.Timestamp]
@@ -303,7 +304,7 @@ def naive(jobs: pd.DataFrame) -> list[tuple[Any, str]]:
 
 
 @pytest.mark.property
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=repeats(6, 60))
 @given(
     rows=st.lists(
         st.tuples(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from backupkit.analysis import failure_signatures
 from backupkit.analysis.clusters import clusters, duplicate_appliances, failure_counts, recent_jobs
 from backupkit.tables import CLUSTERS, FAILURE_COUNTS, JOBS
+from tests.conftest import repeats
 
 Build = Callable[..., pd.DataFrame]
 Moment = Callable[[str], pd.Timestamp]
@@ -275,7 +276,7 @@ class TestClusters:
         assert fleet(plain(3, "nas-1")).empty
 
     @pytest.mark.property
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=repeats(10, 100))
     @given(
         st.lists(
             st.tuples(

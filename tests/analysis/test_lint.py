@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from backupkit.analysis import duplicate_appliances, feasibility, lint, schedule_zones
 from backupkit.policy import Member, Policy
 from backupkit.tables import BASELINES, SCHEDULES
+from tests.conftest import repeats
 
 Build = Callable[..., pd.DataFrame]
 AT = pd.Timestamp("2026-11-23T00:00Z")
@@ -303,7 +304,7 @@ ANYTHING = st.fixed_dictionaries(
 
 
 @given(rows=st.lists(ANYTHING, max_size=4), typical=st.sampled_from([None, "20m", "99999D"]))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=repeats(5, 50))
 def test_whatever_an_appliance_says(rows: list[dict[str, Any]], typical: str | None) -> None:
     """No schedule, however odd, makes it fail."""
     found = check(*rows, typical=typical, policy=Policy(retention=3, parts=["common"]))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from backupkit.analysis.target_load import sums_of, target_concurrency, target_of
 from backupkit.tables import JOBS, LOADS
+from tests.conftest import repeats
 
 Build = Callable[..., pd.DataFrame]
 Moment = Callable[[str], pd.Timestamp]
@@ -288,7 +289,7 @@ def naive(rows: list[tuple[str, int, int]], target: str) -> tuple[int, int | Non
 
 
 @pytest.mark.property
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=repeats(20, 200))
 @given(rows=st.lists(SPAN, max_size=12))
 @example(rows=[("x", 3, 0), ("x", 2, 1), ("x", 3, 1), ("y", -2, 2)])
 def test_sweep_agrees_with_counting(rows: list[tuple[str, int, int]]) -> None:

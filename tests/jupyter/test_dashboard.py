@@ -10,11 +10,13 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.chromium import ARTEFACTS, MARKS, ROOT, Watched
+from tests.conftest import LONG
 from tests.jupyter.serving import environment, free_port, serving
 
 pytestmark = MARKS
 
 NOTEBOOK, REPORT = "01_first_look.ipynb", "02_sla_report.ipynb"
+STILL = [NOTEBOOK, REPORT] if LONG else [NOTEBOOK]
 VERDICT = "3 of 10 in scope breach their RPO, 1 unknown, 2 excluded"
 
 
@@ -37,12 +39,12 @@ def dashboard(notebooks: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="module")
 def still(notebooks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run the first two notebooks into pages that keep no code and no widget."""
+    """Run one notebook, or two, into pages that keep no code and no widget."""
     folder = tmp_path_factory.mktemp("still")
     jupyter = Path(sys.executable).with_name("jupyter")
     subprocess.run(
         [
-            *(jupyter, "nbconvert", NOTEBOOK, REPORT, "--execute", "--no-input"),
+            *(str(jupyter), "nbconvert", *STILL, "--execute", "--no-input"),
             *("--to", "html", "--template", "basic", "--output-dir", folder),
             "--ExecutePreprocessor.store_widget_state=False",  # so that the still twin is shown
             "--HTMLExporter.exclude_anchor_links=True",
@@ -89,6 +91,8 @@ def test_still(browser: Browser, still: Path) -> None:
         assert watched.abroad == []
 
 
+@pytest.mark.long
+@pytest.mark.skipif(not LONG, reason="make test-long")
 def test_still_report(browser: Browser, still: Path) -> None:
     """So does the report's notebook: its first sections, no code, nothing from the internet."""
     with browser.new_context(java_script_enabled=False, offline=True) as context:

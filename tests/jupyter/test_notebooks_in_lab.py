@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.chromium import MARKS, ROOT
+from tests.conftest import LONG
 from tests.jupyter.lab import Lab
 
 pytestmark = MARKS
@@ -33,8 +34,12 @@ PROMISES: Final[dict[str, dict[str, str | re.Pattern[str]]]] = {
 }
 """What is read in the outputs, by notebook and by the cell's id."""
 
+IN_LAB: Final = list(PROMISES) if LONG else ["02_sla_report"]
+"""The first one runs in `test_explorer_in_lab` anyway, the others without a browser."""
 
-@pytest.mark.parametrize("name", PROMISES)
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", IN_LAB)
 def test_run_from_the_menu(lab: Lab, name: str) -> None:
     """It runs without error or warning, asks for nothing abroad, and shows what it promises."""
     with lab.open(f"{name}.ipynb") as notebook:

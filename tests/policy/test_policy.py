@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 
 from backupkit.errors import SettingsError
-from backupkit.policy import Member, Policy
+from backupkit.policy import PARAMETERS, Member, Policy
+
+RPO = PARAMETERS["rpo"].example
 
 FLEET = """
 [defaults]
@@ -79,10 +81,10 @@ class TestPolicy:
         [
             (
                 {"rpo": "0h"},
-                '"rpo" must be a duration longer than 0, got \'0h\'; for example: rpo = "24h"',
+                f"\"rpo\" must be a duration longer than 0, got '0h'; for example: {RPO}",
             ),
             ({"rpo": "soon"}, "\"rpo\" must be a duration longer than 0, got 'soon'"),
-            ({"rpo": 24}, 'must be a duration longer than 0, got 24; for example: rpo = "24h"'),
+            ({"rpo": 24}, f'"rpo" must be a duration longer than 0, got 24; for example: {RPO}'),
             ({"rpo": pd.NaT}, '"rpo" must be a duration longer than 0, got NaT'),
             ({"grace": timedelta(hours=-1)}, '"grace" must be a duration of 0 or longer'),
             ({"completion": "0h"}, '"completion" must be a duration longer than 0'),
@@ -173,7 +175,7 @@ class TestLoad:
             ("[policy]\nrp = '1h'", '[policy]: unknown key "rp"; did you mean "rpo"?'),
             (
                 "[policy]\nrpo = 24",
-                '"rpo" must be a duration longer than 0, got 24; for example: rpo = "24h"',
+                f'[policy]: "rpo" must be a duration longer than 0, got 24; for example: {RPO}',
             ),
             (
                 "[policy]\nrpo = { gold = 1 }",

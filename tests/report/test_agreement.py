@@ -22,6 +22,7 @@ from backupkit.reports.mail import compose
 from backupkit.reports.nagios import check_result
 from backupkit.reports.openmetrics import openmetrics
 from backupkit.tables import JOBS, POLLS, SCHEDULES, SLOT_STATES, STATES
+from tests.conftest import repeats
 from tests.report.conftest import END, START, frame, nights, poll, schedule
 
 WORDS = {"breach": "BREACH", "unknown": "UNKNOWN", "compliant": "OK"}
@@ -74,7 +75,7 @@ def said(document: dict[str, Any], table: str, column: str) -> Counter[str]:
 
 
 @pytest.mark.property
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=repeats(5, 50))
 @given(assessments())
 def test_all_tell_the_same(a: Assessment) -> None:
     """Verdict, counts and sums are the same wherever they are told."""
@@ -114,7 +115,7 @@ def test_all_tell_the_same(a: Assessment) -> None:
 
 
 @pytest.mark.property
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=repeats(5, 50))
 @given(assessments())
 def test_sums_of_the_rows(a: Assessment) -> None:
     """The rows of the CSV files add up to what each appliance and the fleet are told."""

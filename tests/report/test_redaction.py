@@ -414,6 +414,6 @@ class TestKey:
 
 def test_many(fleet: Callable[[int], Assessment]) -> None:
     """All appliances of a large fleet have aliases of their own."""
-    hidden = redact(fleet(2000), secret=SECRET).assessment
+    hidden = redact(fleet(400), secret=SECRET).assessment
     assert hidden.appliances.index.is_unique
     assert "vc-site" not in hidden.jobs.to_csv()

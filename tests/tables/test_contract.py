@@ -23,6 +23,7 @@ from backupkit.tables.contract import (
     Column,
     Table,
 )
+from tests.conftest import repeats
 
 THINGS = Table(
     "things",
@@ -242,7 +243,7 @@ class TestArrow:
         assert_frame_equal(THINGS.from_arrow(table), THINGS.frame({"name": ["a"]}))
 
     @pytest.mark.property
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=repeats(25, 200))
     @given(
         st.lists(
             st.fixed_dictionaries(

@@ -19,6 +19,7 @@ from backupkit.tables import (
     jobs_from,
     outcome_of,
 )
+from tests.conftest import repeats
 
 
 def at(minute: int) -> datetime:
@@ -327,7 +328,7 @@ ROWS = st.lists(
 class TestProperties:
     """What holds for every set of observations."""
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=repeats(8, 100))
     @given(ROWS, st.randoms(use_true_random=False))
     def test_order(self, rows: list[dict[str, object]], random: Any) -> None:  # noqa: ANN401 # hypothesis' own Random
         """The order of arrival, and rows that come twice, change no job."""
@@ -335,14 +336,14 @@ class TestProperties:
         random.shuffle(shuffled)
         assert_frame_equal(jobs_from(observations(*shuffled)), jobs_from(observations(*rows)))
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=repeats(8, 100))
     @given(ROWS)
     def test_idempotent(self, rows: list[dict[str, object]]) -> None:
         """What is known already is never news."""
         known = observations(*rows)
         assert changed_observations(known, known).empty
 
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=repeats(8, 100))
     @given(ROWS)
     def test_dropping_loses_nothing(self, rows: list[dict[str, object]]) -> None:
         """Kept one by one in time, the news alone gives the same jobs as all observations."""

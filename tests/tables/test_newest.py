@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from backupkit.tables import JOBS, fold_observations, jobs_from
+from tests.conftest import repeats
 from tests.tables.test_jobs import DETAILS, at, observations, seen
 
 WORDS = ["SUCCEEDED", "FAILED", "INPROGRESS", "PENDING", "NONE", "NEW", None]
@@ -104,7 +105,7 @@ def jobs_of(told: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 @pytest.mark.property
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=repeats(30, 300))
 @given(rows())
 def test_jobs_from(told: list[dict[str, Any]]) -> None:
     """Jobs are what the rules, told row by row, make of the observations in any order."""
@@ -112,7 +113,7 @@ def test_jobs_from(told: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.property
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=repeats(30, 300))
 @given(rows())
 def test_fold_observations(told: list[dict[str, Any]]) -> None:
     """Folding what came later into what was known gives the same as folding all at once."""

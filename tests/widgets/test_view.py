@@ -12,6 +12,7 @@ from backupkit.tables import ASSESSED_JOBS
 from backupkit.widgets import Selection
 from backupkit.widgets.explorer_data import ExplorerData
 from backupkit.widgets.view import FilteredView
+from tests.conftest import repeats
 
 HOUR = pd.Timedelta(hours=1)
 LAST_HOUR = 90 * 24 - 1
@@ -75,7 +76,7 @@ class TestAgainstJudgingAlone:
         agree(sample, selection)
 
     @pytest.mark.property
-    @settings(max_examples=12, deadline=None)
+    @settings(max_examples=repeats(5, 50))
     @given(data=st.data())
     def test_any_part(self, sample: ExplorerData, data: st.DataObject) -> None:
         """That holds for any appliances and any period."""

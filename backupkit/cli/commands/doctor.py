@@ -89,15 +89,14 @@ def _lines(
     width = max(len(name) for name in results)
     separated = True
     for name, rows in checks.groupby("appliance", sort=False):
-        messages = dict(zip(rows["check"], rows["found"], strict=True))
-        by_check = dict(zip(rows["check"], rows["result"], strict=True))
-        problems = [
-            f"{result}: {', '.join(check for check in by_check if by_check[check] == result)}"
-            for result in ("failed", "warning")
-            if result in by_check.values()
-        ]
-        worst = problems[0].partition(":")[0] if problems else "ok"
-        summary = "; ".join(problems) or f"ok: {messages['version']}, {messages['job list']}"
+        found = rows.set_index("check")["found"]
+        by_result = rows.groupby("result")["check"].agg(", ".join)
+        problems = [result for result in ("failed", "warning") if result in by_result]
+        worst = problems[0] if problems else "ok"
+        summary = (
+            "; ".join(f"{result}: {by_result[result]}" for result in problems)
+            or f"ok: {found['version']}, {found['job list']}"
+        )
         detailed = bool(problems) or everything
         if detailed and not separated:
             yield ""

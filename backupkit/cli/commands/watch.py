@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["BarDisplay", "LogDisplay", "make_display", "summary", "watch"]
 
 _BAR: Final = "{desc} |{bar:24}| "
-_ENDED: Final = {"SUCCEEDED": "succeeded", "FAILED": "FAILED"}
+_ENDED: Final = {"success": "succeeded", "failure": "FAILED"}
+"""Label of a job that has ended, by outcome."""
 
 Row = Mapping[Any, Any]
 
@@ -131,7 +132,9 @@ def summary(frame: "pd.DataFrame") -> str:
     """
     if frame.empty:
         return "No job is running."
-    counts = frame["state"].map(_ENDED).fillna("no longer listed").value_counts()
+    from backupkit.tables import outcome_of  # noqa: PLC0415 # it loads pandas
+
+    counts = outcome_of(frame["state"]).map(_ENDED).fillna("no longer listed").value_counts()
     return f"All jobs have ended: {', '.join(f'{n} {word}' for word, n in counts.items())}."
 
 
@@ -145,8 +148,10 @@ def _title(row: Row) -> str:
 
 def _state_text(row: Row) -> str:
     """Return the state of a job in a few words."""
-    if row["state"] in _ENDED:
-        return f"{_ENDED[row['state']]} after {_duration_text(row['elapsed'])}"
+    from backupkit.tables.constants import OUTCOME_BY_STATUS  # noqa: PLC0415 # it loads pandas
+
+    if label := _ENDED.get(OUTCOME_BY_STATUS.get(row["state"], "")):
+        return f"{label} after {_duration_text(row['elapsed'])}"
     if row["detail"] is not None:
         return one_line(row["detail"])
     progress = row["progress"]

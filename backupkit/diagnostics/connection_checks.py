@@ -1,28 +1,40 @@
-"""Connectivity checks of an appliance: address, connection, certificate, password, login."""
+"""Connection checks of an appliance: address, connection, certificate, password, login."""
 
 import hashlib
 import socket
 import ssl
-from contextlib import suppress
-from datetime import timedelta
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from math import ceil
 from time import perf_counter
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
+import pandas as pd
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from backupkit.client import ApplianceClient
+from backupkit.client import ApplianceClient, Limits
 from backupkit.client.connection_errors import connection_error
-from backupkit.client.trust import tls_options
-from backupkit.diagnostics.findings import CheckContext, Finding, bracketed, failure, span
-from backupkit.errors import (
-    CredentialError,
-    one_line,
-)
+from backupkit.client.tls import fetch_certificate, fingerprint_of, tls_options
+from backupkit.display.format import format_duration
+from backupkit.errors import BackupkitError, CredentialError, one_line
 from backupkit.fleet import Appliance
+from backupkit.passwords import PasswordSource
 
-__all__ = ["address", "certificate", "connection", "log_in", "password"]
+__all__ = [
+    "CheckContext",
+    "Finding",
+    "TypedPasswords",
+    "address",
+    "certificate",
+    "connection",
+    "failure",
+    "log_in",
+    "password",
+]
 
 EXPIRES_SOON: Final = timedelta(days=30)
 """Remaining validity of a certificate below which there is a warning."""
@@ -30,46 +42,81 @@ EXPIRES_SOON: Final = timedelta(days=30)
 _WRONG_NAME: Final = frozenset({62, 64})  # OpenSSL: host name mismatch, address mismatch
 _OUT_OF_DATE: Final = frozenset({9, 10})  # OpenSSL: not yet valid, has expired
 
+TypedPasswords: TypeAlias = Mapping[tuple[PasswordSource, str], str | CredentialError]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Result of one check."""
+
+    result: Literal["ok", "warning", "failed", "skipped"]
+    found: str
+    advice: str | None = None
+
+
+@dataclass
+class CheckContext:
+    """State of the checks of one appliance, for the checks that follow."""
+
+    appliance: Appliance
+    typed: TypedPasswords
+    limits: Limits
+    deadline: float
+    stop: threading.Event
+    now: Callable[[], datetime]
+    stack: ExitStack = field(default_factory=ExitStack)
+    name: str = ""
+    port: int = 443
+    connection: socket.socket = field(init=False)
+    password: str = field(init=False, repr=False)
+    client: ApplianceClient = field(init=False)
+    skew: timedelta | None = None
+    job_ids: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        host = self.appliance.host
+        name, colon, port = host.rpartition(":")
+        if not colon or host.endswith("]"):
+            name, port = host, "443"
+        self.name, self.port = name.strip("[]"), int(port)
+
+    @property
+    def management(self) -> str:
+        """URL of the appliance's management interface."""
+        return f"https://{bracketed(self.name)}:5480"
+
+
+def bracketed(address: str) -> str:
+    """Return an address, with brackets if it is IPv6, so that a port can follow."""
+    return f"[{address}]" if ":" in address else address
+
+
+def failure(error: BackupkitError) -> Finding:
+    """Return the finding for an error."""
+    return Finding("failed", error.problem, error.advice)
+
 
 def address(context: CheckContext) -> Finding:
     """Check that the host name can be resolved."""
     try:
         addresses = socket.getaddrinfo(context.name, context.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):  # UnicodeError: an invalid label
-        return Finding(
-            "failed",
-            f"no host is named {context.name}: the name lookup failed",
-            f"Check the spelling of host for {context.appliance.name} in fleet.toml, and whether "
-            "this machine's name server knows the appliance.",
-        )
+    except (OSError, UnicodeError) as error:  # UnicodeError: an invalid label
+        return failure(connection_error(error, context.appliance, context.limits))
     return Finding("ok", ", ".join(dict.fromkeys(str(entry[4][0]) for entry in addresses)))
 
 
 def connection(context: CheckContext) -> Finding:
     """Check that a connection can be opened."""
-    host, began = context.appliance.host, perf_counter()
+    began = perf_counter()
     try:
         connection = socket.create_connection(
             (context.name, context.port), timeout=context.limits.connect
         )
         peer = context.stack.enter_context(connection).getpeername()[0]
-    except ConnectionRefusedError:
-        return Finding(
-            "failed",
-            f"{host} refused the connection: nothing listens there",
-            "Check the address and the port in fleet.toml, and whether the appliance is up.",
-        )
     except OSError as error:
-        timed_out = isinstance(error, TimeoutError)
-        reason = f"no answer within {context.limits.connect:g} s" if timed_out else error.strerror
-        return Finding(
-            "failed",
-            f"{host} cannot be reached: {reason or 'the connection broke'}",
-            f"Check whether the appliance is up, and whether a firewall lets this machine reach "
-            f"its port {context.port}.",
-        )
+        return failure(connection_error(error, context.appliance, context.limits))
     context.connection, milliseconds = connection, ceil((perf_counter() - began) * 1_000)
-    return Finding("ok", f"{bracketed(peer)}:{context.port} answered within {milliseconds} ms")
+    return Finding("ok", f"{bracketed(peer)}:{context.port} responded within {milliseconds} ms")
 
 
 def certificate(context: CheckContext) -> Finding:
@@ -77,19 +124,21 @@ def certificate(context: CheckContext) -> Finding:
     appliance = context.appliance
     tls_context: ssl.SSLContext = tls_options(appliance)["ssl_context"]
     try:
-        der = _handshake(context.connection, tls_context, context.name)
+        with tls_context.wrap_socket(context.connection, server_hostname=context.name) as secure:
+            der = secure.getpeercert(binary_form=True) or b""
         if appliance.fingerprint not in {None, hashlib.sha256(der).hexdigest()}:
             raise ssl.SSLCertVerificationError("it is not the one that is pinned")
     except TimeoutError:
         return Finding(
             "failed",
-            f"{appliance.host} takes connections, but does not answer the TLS handshake within "
-            f"{context.limits.connect:g} s",
-            "Check the port in fleet.toml; if it is right, look at the appliance's load.",
+            f"{appliance.host} accepts connections, but does not respond to the TLS handshake "
+            f"within {context.limits.connect:g} s",
+            "Check the port in fleet.toml. If it is right, check the load of the appliance.",
         )
     except OSError as error:
         tls_error = connection_error(error, appliance, context.limits, what="the TLS handshake")
-        return failure(tls_error, advice=_tls_advice(context, error))
+        tls_error.advice = _tls_advice(context, error) or tls_error.advice
+        return failure(tls_error)
     parsed = _parse_certificate(der)
     if parsed is None:
         return Finding("ok", _trust_reason(appliance))
@@ -98,11 +147,12 @@ def certificate(context: CheckContext) -> Finding:
     remaining = expiry - context.now()
     if remaining >= EXPIRES_SOON:
         return Finding("ok", f"{summary}, expires {expiry:%Y-%m-%d}")
-    distance = f"in {span(remaining)}" if remaining > timedelta(0) else f"{span(remaining)} ago"
-    tense = "expires" if remaining > timedelta(0) else "expired"
+    distance = format_duration(pd.Timedelta(abs(remaining)))
+    has_expired = remaining <= timedelta(0)
+    when = f"expired {expiry:%Y-%m-%d}, {distance} ago"
     return Finding(
         "warning",
-        f"{summary}, {tense} {expiry:%Y-%m-%d}, {distance}",
+        f"{summary}, {when if has_expired else f'expires {expiry:%Y-%m-%d}, in {distance}'}",
         "Renew it in the vSphere Client under Administration, Certificates"
         + (", then pin the new one in fleet.toml." if appliance.fingerprint else "."),
     )
@@ -114,12 +164,6 @@ def _trust_reason(appliance: Appliance) -> str:
         return "the one pinned in fleet.toml"
     by = appliance.ca_bundle.name if appliance.ca_bundle else "this machine's authorities"
     return f"trusted by {by}"
-
-
-def _handshake(connection: socket.socket, tls_context: ssl.SSLContext, name: str) -> bytes:
-    """Perform the TLS handshake, and return the certificate; send nothing else."""
-    with tls_context.wrap_socket(connection, server_hostname=name) as secure:
-        return secure.getpeercert(binary_form=True) or b""
 
 
 def _parse_certificate(certificate: bytes) -> x509.Certificate | None:
@@ -146,28 +190,17 @@ def _tls_advice(context: CheckContext, error: Exception) -> str:
             "Check this machine's date. If it is right, renew the certificate in the vSphere "
             "Client under Administration, Certificates."
         )
-    der = _unverified(context) if code in _WRONG_NAME else b""
+    if code not in _WRONG_NAME:
+        return ""
+    der = fetch_certificate(context.appliance.host, context.limits.connect)
     names = _names(_parse_certificate(der))
     if not names:
         return ""
     return (
-        f"It was made for {names}: write that as host for {context.appliance.name} in fleet.toml. "
-        "Or, if you have checked on the appliance that the certificate is its own, trust this very "
-        f'one: fingerprint = "sha256:{hashlib.sha256(der).hexdigest()}".'
+        f"The certificate is for {names}: write that as host for {context.appliance.name} in "
+        "fleet.toml. Or, if the appliance itself shows the same certificate, trust this one only: "
+        f'fingerprint = "{fingerprint_of(der)}".'
     )
-
-
-def _unverified(context: CheckContext) -> bytes:
-    """Return the certificate without verifying it; empty if there is none."""
-    tls_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    tls_context.check_hostname, tls_context.verify_mode = False, ssl.CERT_NONE
-    address = (context.name, context.port)
-    with (
-        suppress(OSError),
-        socket.create_connection(address, timeout=context.limits.connect) as connection,
-    ):
-        return _handshake(connection, tls_context, context.name)
-    return b""
 
 
 def _names(certificate: x509.Certificate | None) -> str:
