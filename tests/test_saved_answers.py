@@ -204,7 +204,7 @@ class TestWhole:
         assert len(snapshot.jobs) == 3
         assert only(snapshot.errors)["detail"] == (
             "vc-1: all is stored, but no poll is complete: the job list is missing "
-            "(GET recovery/backup/job, as job.json)."
+            "(GET recovery/backup/job, as job.json)"
         )
         assert repr(snapshot) == "Snapshot: 0 of 1 appliance read, 3 jobs new or unfinished"
 
@@ -718,7 +718,7 @@ class TestCommand:
         assert run(folder) == (
             0,
             f"{history}: 3 observations, 1 poll and 0 schedules added from {folder}\n",
-            "1 of 1 appliances read whole, asked for at 2026-01-04T12:00:00Z.\n",
+            "1 of 1 appliances read completely, at 2026-01-04T12:00:00Z.\n",
         )
         assert "0 observations, 0 polls and 0 schedules added" in run(folder)[1]
         assert len(History(history).jobs()) == 3
@@ -743,7 +743,7 @@ class TestCommand:
         folder = save("vc-1/job.json", [])
         code, _, err = run(folder, "--observed-at", "2026-02-01T00:00:00Z")
         assert code == 0
-        assert "asked for at 2026-02-01T00:00:00Z" in err
+        assert "completely, at 2026-02-01T00:00:00Z" in err
         code, _, err = run(folder, "--observed-at", "noon")
         assert code == 1
         assert '"noon" is not a time' in err
@@ -767,7 +767,7 @@ class TestCommand:
         for source in (path, tmp_path / "export"):
             code, _, err = run(source, "--observed-at", "2026-02-01T00:00:00Z")
             assert code == 1
-            assert "--observed-at is for saved answers" in err
+            assert "--observed-at is only for saved answers" in err
         assert "0 observations, 1 poll" in run(tmp_path / "export")[1]
         assert "0 observations, 0 polls" in run(path)[1]
 
