@@ -20,13 +20,13 @@ help: ## say what there is
 demo: $(VENV)/.core ## simulate 12 appliances over HTTPS, collect, keep, judge, write demo/report.html
 	$(BIN)/backupkit demo --out demo
 
-check: lint ## quick checks while working: style, types, layers, unit tests (90 s)
+check: lint ## quick checks while working: style, types, layers, unit tests
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 $(UNIT)
 
-test: lint platforms ## all checks and tests, the rare ones in a short form (5 min on 2 cores)
+test: lint platforms ## all checks and tests, the rare ones in a short form
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --cov --cov-report=term $(UNCOVERED)
 
-test-long: $(VENV)/.test ## the rare ones at full length: kills, generated data, all notebooks (1 h)
+test-long: $(VENV)/.test ## the rare ones at full length: kills, generated data, all notebooks
 	LONG=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 -m "long or property"
 
 lint: $(VENV)/.test

@@ -20,8 +20,7 @@ import pyarrow.dataset as ds
 from backupkit import analysis
 from backupkit.assessment import Assessment
 from backupkit.assessment.context import EvaluationContext, Period
-from backupkit.assessment.evaluation import as_of
-from backupkit.assessment.merge import merge_assessments
+from backupkit.assessment.evaluation import as_of, merge_assessments
 from backupkit.assessment.partial import PartialAssessment, assess_appliances
 from backupkit.errors import SettingsError
 from backupkit.history import History

@@ -129,7 +129,7 @@ JUDGED: Final[Mapping[str, Frame]] = {
         "`metric`",
     ),
     "GROUPS": Frame(
-        "one figure of one site or group", "`Assessment.groups`", "`by`, `name`, `metric`"
+        "one figure of one site or group", "`Assessment.groups`", "`property`, `name`, `metric`"
     ),
     "TREND": Frame(
         "one UTC day of the whole fleet", "`backupkit.analysis.trend`, and the report", "`day`"
@@ -153,7 +153,7 @@ JUDGED: Final[Mapping[str, Frame]] = {
         "one property (target, build, site or group) that the appliances with one failure "
         "signature share more often than the rest",
         "`Assessment.clusters`",
-        "`signature`, `by`, `value`",
+        "`signature`, `property`, `value`",
     ),
     "BASELINES": Frame(
         "one appliance: its usual duration and size, and its growth",

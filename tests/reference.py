@@ -55,12 +55,12 @@ class Numbers:
 
 
 class Run(NamedTuple):
-    """When a run is expected, and when the next one; by how much each is widened."""
+    """An expected run and the one after it, with the tolerance if the clocks skip their time."""
 
     at: datetime
-    widened: timedelta
+    dst_tolerance: timedelta
     following: datetime
-    next_widened: timedelta
+    next_dst_tolerance: timedelta
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Appliance:
     """All that is known of one appliance, and the period over which it is judged."""
 
     jobs: tuple[Job, ...]
-    visits: tuple[tuple[datetime, bool], ...]
+    polls: tuple[tuple[datetime, bool], ...]
     plans: tuple[Plan, ...]
     exclusions: tuple[tuple[datetime, datetime], ...]
     zone: str
@@ -101,23 +101,23 @@ class Appliance:
 
     @cached_property
     def last_good(self) -> datetime | None:
-        """The newest good visit."""
-        return max((at for at, ok in self.visits if ok), default=None)
+        """The newest good poll."""
+        return max((at for at, ok in self.polls if ok), default=None)
 
     @cached_property
     def known_since(self) -> datetime | None:
-        """The first good visit or the start of the oldest job; None if it never answered."""
+        """The first good poll or the start of the oldest job; None if it never answered."""
         if self.last_good is None:
             return None
-        first = min(at for at, ok in self.visits if ok)
+        first = min(at for at, ok in self.polls if ok)
         return min([first, *(job.start for job in self.jobs)])
 
     @cached_property
     def known_until(self) -> datetime | None:
-        """The last good visit and the allowance, but not past a failed visit after it."""
+        """The last good poll and the allowance, but not past a failed poll after it."""
         if self.last_good is None:
             return None
-        good = sorted({at for at, ok in self.visits if ok})
+        good = sorted({at for at, ok in self.polls if ok})
         apart = good[-1:]  # counted back, in steps of an hour or more
         for at in reversed(good):
             if at <= apart[-1] - HOUR:
@@ -126,7 +126,7 @@ class Appliance:
         usual = median(gap / HOUR for gap in gaps) * HOUR if gaps else HOUR
         usual = DAY if len(good) == 1 else usual
         allowance = usual if self.numbers.staleness is None else self.numbers.staleness
-        failed = [at for at, ok in self.visits if not ok and at > self.last_good]
+        failed = [at for at, ok in self.polls if not ok and at > self.last_good]
         return min([self.last_good + allowance, *failed])
 
     @cached_property
@@ -135,10 +135,10 @@ class Appliance:
         if self.known_since is not None:
             return self.known_since
         # asked for, and never heard of: unknown, whether or not somebody knocked
-        return min([self.start, *(at for at, _ in self.visits)])
+        return min([self.start, *(at for at, _ in self.polls)])
 
-    def ruled(self, moment: datetime) -> bool:
-        """Tell whether a dated exclusion holds."""
+    def is_excluded(self, moment: datetime) -> bool:
+        """Return whether a dated exclusion holds."""
         return any(begin <= moment < end for begin, end in self.exclusions)
 
     # recovery points and states
@@ -154,7 +154,7 @@ class Appliance:
         ]
 
     def exposure(self, moment: datetime) -> timedelta | None:
-        """Tell what would be lost; None without a success."""
+        """Return what would be lost; None without a success."""
         points = [point for available, point in self.successes if available <= moment]
         return max(moment - max(points), NOTHING) if points else None
 
@@ -162,7 +162,7 @@ class Appliance:
         """Judge one moment, which must not be that of a change."""
         numbers, exposed = self.numbers, self.exposure(moment)
         compliant = exposed is not None and exposed <= numbers.threshold
-        if self.ruled(moment):
+        if self.is_excluded(moment):
             return "excluded"
         if moment < self.since:
             return "unobserved"
@@ -249,15 +249,15 @@ class Appliance:
                 continue
             for run in self._runs_of(plan):
                 if (begin is None or run.at >= begin) and (until is None or run.at < until):
-                    told = (plan.schedule, run)
-                    found[run.at] = min(found.get(run.at, told), told)
+                    entry = (plan.schedule, run)
+                    found[run.at] = min(found.get(run.at, entry), entry)
         times = sorted(found)
         listed = []
         for number, at in enumerate(times):
             run = found[at][1]
             after = times[number + 1] if number + 1 < len(times) else None
             if after is not None and after <= run.following:
-                run = Run(at, run.widened, after, found[after][1].widened)
+                run = Run(at, run.dst_tolerance, after, found[after][1].dst_tolerance)
             listed.append(run)
         return listed
 
@@ -271,24 +271,26 @@ class Appliance:
         """Judge the expected runs up to the period's end."""
         numbers, expected = self.numbers, self.expected
         lowers = []
-        for number, (at, widened, _, _) in enumerate(expected):
-            early = numbers.early + widened
+        for number, (at, dst_tolerance, _, _) in enumerate(expected):
+            early = numbers.early + dst_tolerance
             gap = at - expected[number - 1][0] if number else None
             lowers.append(at - (early if gap is None else min(early, gap / 2)))
         slots = []
-        for number, (at, widened, following, next_widened) in enumerate(expected):
+        for number, (at, dst_tolerance, following, next_dst_tolerance) in enumerate(expected):
             if at >= self.end:
                 break
-            upper = following - min(numbers.early + next_widened, (following - at) / 2)
-            slots.append(self._judged(at, lowers[number], upper, widened))
+            upper = following - min(numbers.early + next_dst_tolerance, (following - at) / 2)
+            slots.append(self._judged(at, lowers[number], upper, dst_tolerance))
         return slots
 
-    def _judged(self, at: datetime, lower: datetime, upper: datetime, widened: timedelta) -> Slot:
-        """Say what became of one slot."""
+    def _judged(
+        self, at: datetime, lower: datetime, upper: datetime, dst_tolerance: timedelta
+    ) -> Slot:
+        """Return what became of one slot."""
         numbers = self.numbers
         target = None if numbers.completion is None else at + numbers.completion
         deadline = upper if target is None else min(upper, target)
-        overdue = at + numbers.late + widened
+        overdue = at + numbers.late + dst_tolerance
         attempts = sorted(
             (
                 job
@@ -311,7 +313,7 @@ class Appliance:
         passed = evidence is not None and evidence >= deadline
         due = evidence is not None and evidence >= overdue
         started_in_time = bool(attempts) and attempts[0].start <= overdue
-        if self.ruled(at):
+        if self.is_excluded(at):
             state = "excluded"
         elif met:
             state = "met"
@@ -333,7 +335,7 @@ class Appliance:
         return Slot(at, deadline, state, tuple(attempts), late)
 
     def kind(self, job: Job) -> str:
-        """Tell a job's type, worked out where the appliance does not say."""
+        """Return a job's type, worked out where the appliance does not say."""
         if job.kind is not None:
             return job.kind
         near = any(abs(job.start - at) <= timedelta(minutes=10) for at, *_ in self.planned)
@@ -344,7 +346,7 @@ class Appliance:
         return [slot for slot in self.slots if slot.at >= self.start]
 
     def first_attempts(self) -> list[str]:
-        """Tell what became of the first attempts of the slots that are judged."""
+        """Return what became of the first attempts of the slots that are judged."""
         apart = ("excluded", "pending")
         counted = [slot for slot in self.slots_in_period() if slot.state not in apart]
         firsts = [slot.attempts[0].outcome for slot in counted if slot.attempts]
@@ -362,7 +364,7 @@ class Appliance:
         )
 
     def attempts(self) -> list[bool]:
-        """Tell how the jobs of the period ended."""
+        """Return how the jobs of the period ended."""
         return [good for end, good in self.finished if self.start <= end < self.end]
 
     def strikes(self) -> tuple[int, int]:
@@ -379,7 +381,9 @@ class Appliance:
     def incidents(self) -> list[Incident]:
         """Find the stretches without protection that touch the period."""
         events = [
-            (end, 2 if good else 0) for end, good in self.finished if good or not self.ruled(end)
+            (end, 2 if good else 0)
+            for end, good in self.finished
+            if good or not self.is_excluded(end)
         ]
         events += [
             (slot.overdue, 1)
@@ -413,7 +417,7 @@ class Appliance:
         mttr = sum(closed, NOTHING) / len(closed) if closed else None
         calm = NOTHING
         for begin, end, state in self.pieces:
-            if state in {"unknown", "unobserved"} or self.ruled(begin):
+            if state in {"unknown", "unobserved"} or self.is_excluded(begin):
                 continue
             calm += end - begin
             for incident in found:
@@ -423,9 +427,9 @@ class Appliance:
         return mttr, calm / len(new) if new else None
 
     def days(self) -> tuple[int, int]:
-        """Count the backup days that were observed as a whole, and those without a success."""
+        """Count the backup days that were observed completely, and those without a success."""
         plan = Plan("", self.start, True, 0, 0, ())
-        whole = missed = 0
+        total = missed = 0
         day = (self.start - 3 * DAY).date()
         while day < (self.end + 3 * DAY).date():
             begin, end = self._noon(day, plan), self._noon(day + DAY, plan)
@@ -434,33 +438,33 @@ class Appliance:
                 continue
             gone = any(
                 max(begin, first) < min(end, last)
-                and (state in ("unknown", "unobserved") or self.ruled(first))
+                and (state in ("unknown", "unobserved") or self.is_excluded(first))
                 for first, last, state in self.pieces
             )
             if not gone:
-                whole += 1
+                total += 1
                 missed += not any(good and begin <= at < end for at, good in self.finished)
-        return whole, missed
+        return total, missed
 
     def _noon(self, day: date, plan: Plan) -> datetime:
-        """Give when a backup day begins."""
+        """Return when a backup day begins."""
         hour, rest = divmod(self.numbers.backup_day, HOUR)
         return self.instant(
             day, Plan(plan.schedule, plan.seen, True, hour, rest // timedelta(minutes=1), ())
         )[0]
 
 
-def share(part: float, whole: float) -> float | None:
+def share(part: float, total: float) -> float | None:
     """Divide, or say that there is nothing to divide by."""
-    return part / whole if whole else None
+    return part / total if total else None
 
 
-def figures(told: Appliance) -> dict[str, object]:
-    """Give the figures of an appliance by their names."""
+def figures(appliance: Appliance) -> dict[str, object]:
+    """Return the figures of an appliance by their names."""
     compliant, breach, unknown = (
-        told.spent(state) / HOUR for state in ("compliant", "breach", "unknown")
+        appliance.spent(state) / HOUR for state in ("compliant", "breach", "unknown")
     )
-    slots = [slot.state for slot in told.slots_in_period()]
+    slots = [slot.state for slot in appliance.slots_in_period()]
 
     def number(*prefixes: str) -> int:
         return sum(state.startswith(prefixes) for state in slots)
@@ -468,18 +472,18 @@ def figures(told: Appliance) -> dict[str, object]:
     good, on_time = number("met", "rescued", "late"), number("met", "rescued")
     resolved = good + number("missed")
     counted = resolved + number("unknown")
-    strikes, worst = told.strikes()
-    mttr, mtbf = told.mean_times()
-    days, missed = told.days()
-    firsts, attempts = told.first_attempts(), told.attempts()
+    strikes, worst = appliance.strikes()
+    mttr, mtbf = appliance.mean_times()
+    days, missed = appliance.days()
+    firsts, attempts = appliance.first_attempts(), appliance.attempts()
     since: Callable[[Sequence[Incident]], datetime | None] = lambda found: next(  # noqa: E731
         (incident.onset for incident in found if incident.recovery is None), None
     )
     return {
-        **{state: told.spent(state) for state in STATES},
+        **{state: appliance.spent(state) for state in STATES},
         **{f"slots_{state}": slots.count(state) for state in SLOT_STATES},
-        "exposure": told.exposure(told.end),
-        "worst_exposure": told.worst_exposure(),
+        "exposure": appliance.exposure(appliance.end),
+        "worst_exposure": appliance.worst_exposure(),
         "rpo_strict": share(compliant, compliant + breach + unknown),
         "rpo_observed": share(compliant, compliant + breach),
         "slot_strict": share(good, counted),
@@ -492,8 +496,8 @@ def figures(told: Appliance) -> dict[str, object]:
         "first_attempts_ok": firsts.count("success"),
         "strikes": strikes,
         "strikes_worst": worst,
-        "incidents": sum(one.onset >= told.start for one in told.incidents()),
-        "incident_since": since(told.incidents()),
+        "incidents": sum(one.onset >= appliance.start for one in appliance.incidents()),
+        "incident_since": since(appliance.incidents()),
         "mttr": mttr,
         "mtbf": mtbf,
         "days": days,

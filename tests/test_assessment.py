@@ -47,7 +47,7 @@ class Known:
     schedules: pd.DataFrame
 
     def judge(self, policy: Policy, *, as_if: bool = False, **times: str) -> Assessment:
-        """Evaluate them over the examples' week, unless told otherwise."""
+        """Evaluate them over the examples' week, if nothing else is given."""
         period: dict[str, Any] = {"start": START, "end": END, "now": END} | times
         frames = self.jobs, self.polls, self.schedules
         return evaluate_frames(*frames, policy, as_if=as_if, **period)
@@ -113,7 +113,7 @@ def known_of(example: Mapping[str, Any], appliance: str = "vc") -> Known:
 
 
 EXACT = Policy(staleness="0h")
-"""The examples' policy: knowledge ends with the last good visit."""
+"""The examples' policy: knowledge ends with the last good poll."""
 
 
 @cache
@@ -122,8 +122,8 @@ def judged(name: str) -> Assessment:
     return known_of(BY_NAME[name[:4]]).judge(EXACT)
 
 
-def told(frame: pd.DataFrame, name: str = "vc") -> dict[str, Any]:
-    """Give one row of a frame by column."""
+def row_of(frame: pd.DataFrame, name: str = "vc") -> dict[str, Any]:
+    """Return one row of a frame by column."""
     return {str(column): value for column, value in frame.loc[name].to_dict().items()}
 
 
@@ -133,7 +133,7 @@ class TestWorkedExamples:
 
     def test_time_in_each_state(self, example: dict[str, Any]) -> None:
         """The hours compliant, in breach, unknown, excluded and unobserved are those worked out."""
-        row = told(judged(example["name"]).appliances)
+        row = row_of(judged(example["name"]).appliances)
         expected = example["expected"]["hours"]
         got = {state: row[state] / HOUR for state in t.STATES}
         assert got == pytest.approx(expected, abs=1e-6)
@@ -142,7 +142,7 @@ class TestWorkedExamples:
 
     def test_ratios(self, example: dict[str, Any]) -> None:
         """RPO and slot compliance, strict and observed, are those worked out."""
-        row = told(judged(example["name"]).appliances)
+        row = row_of(judged(example["name"]).appliances)
         for column, name in {
             "rpo_strict": "rpo_compliance_strict",
             "rpo_observed": "rpo_compliance_observed",
@@ -156,12 +156,12 @@ class TestWorkedExamples:
 
     def test_counts(self, example: dict[str, Any]) -> None:
         """Attempts, slots and strikes are those counted by hand."""
-        row, expected = told(judged(example["name"]).appliances), example["expected"]
+        row, expected = row_of(judged(example["name"]).appliances), example["expected"]
         slots = {state: row[f"slots_{state}"] for state in t.SLOT_STATES}
         assert {state: count for state, count in slots.items() if count} == expected["slots"]
         good, attempts, share = expected["attempt_success"]
         assert [row["attempts_ok"], row["attempts"]] == [good, attempts]
-        figure = told(judged(example["name"]).fleet, "attempts_micro")["value"]
+        figure = row_of(judged(example["name"]).fleet, "attempts_micro")["value"]
         assert figure == (None if share is None else pytest.approx(share, abs=1e-6))
         assert row["strikes"] == expected["strikes_current"]
         assert row["strikes_worst"] == expected["strikes_max"]
@@ -169,7 +169,7 @@ class TestWorkedExamples:
     def test_incidents(self, example: dict[str, Any]) -> None:
         """Closed and open incidents, MTTR, MTBF and the worst exposure are those worked out."""
         a, expected = judged(example["name"]), example["expected"]
-        row = told(a.appliances)
+        row = row_of(a.appliances)
         short = "%m-%dT%H:%M"
         closed = a.incidents[~a.incidents["open"].astype(bool)]
         found = [
@@ -213,7 +213,7 @@ class TestWorkedExamples:
 
 
 def assert_same(left: Assessment, right: Assessment, *, but: str = "") -> None:
-    """Hold two assessments against each other, table by table."""
+    """Compare two assessments, table by table."""
     names = {
         "fleet",
         "appliances",
@@ -250,19 +250,19 @@ class TestPartsOfTheExamples:
         policy = Policy(staleness="0h", unknown_mode="evidence")
         a = known_of(BY_NAME["ex05"]).judge(policy)
         expected = BY_NAME["ex05"]["expected"]
-        row = told(a.appliances)
+        row = row_of(a.appliances)
         assert {s: row[s] / HOUR for s in t.STATES} == expected["evidence_mode_hours"]
         assert row["rpo_strict"] == pytest.approx(expected["evidence_mode_strict"], abs=1e-6)
         earlier = known_of(BY_NAME["ex05"]).judge(policy, end="2026-11-07T02:00:00Z")
-        assert told(earlier.appliances)["state"] == "compliant"
-        assert "judged by its last known recovery point" in told(earlier.appliances)["reason"]
+        assert row_of(earlier.appliances)["state"] == "compliant"
+        assert "judged by its last known recovery point" in row_of(earlier.appliances)["reason"]
 
     @pytest.mark.parametrize(
         ("name", "state", "reason"),
         [
             ("ex01", "compliant", None),
             ("ex03", "breach", "3 failures in a row since 2026-11-06 01:05 UTC: no message"),
-            ("ex05", "unknown", "not visited since 2026-11-07 00:00 UTC"),
+            ("ex05", "unknown", "not polled since 2026-11-07 00:00 UTC"),
             ("ex09", "breach", "no recovery point ever seen, no schedule"),
             ("ex10", "breach", "no run since 2026-11-07 01:00 UTC"),
             ("ex13", "breach", "no newer backup than 2026-11-06 01:00 UTC, no schedule"),
@@ -270,20 +270,20 @@ class TestPartsOfTheExamples:
     )
     def test_reason(self, name: str, state: str, reason: str | None) -> None:
         """The state at the end comes with its reason."""
-        row = told(judged(name).appliances)
+        row = row_of(judged(name).appliances)
         assert row["state"] == state
         assert (None if pd.isna(row["reason"]) else row["reason"]) == reason
 
     def test_exposure_of_a_failing_newcomer_is_a_lower_bound(self) -> None:
         """H: without any success the exposure is missing, and at least as long as it is known."""
-        row = told(judged("ex08").appliances)
+        row = row_of(judged("ex08").appliances)
         assert hours(row["exposure"]) is None
         assert hours(row["exposure_at_least"]) == 168
 
     def test_nothing_at_all(self) -> None:
         """I: the exposure is at least the week it is known, and there is no attempt to judge."""
         a = judged("ex09")
-        row = told(a.appliances)
+        row = row_of(a.appliances)
         assert hours(row["exposure"]) is None
         assert hours(row["exposure_at_least"]) == 168
         assert (row["attempts"], row["first_attempts"]) == (0, 0)
@@ -298,12 +298,12 @@ class TestPartsOfTheExamples:
     def test_overlap(self) -> None:
         """K: the recovery point is the later start, even if the longer job ends last."""
         a = judged("ex11")
-        assert hours(told(a.appliances)["exposure"]) == 22
-        assert told(a.appliances)["last_success"] == pd.Timestamp("2026-11-08T02:00Z")
+        assert hours(row_of(a.appliances)["exposure"]) == 22
+        assert row_of(a.appliances)["last_success"] == pd.Timestamp("2026-11-08T02:00Z")
 
     def test_coverage(self) -> None:
         """E: coverage says how much of the time in scope was observed, and until when."""
-        row = told(judged("ex05").coverage)
+        row = row_of(judged("ex05").coverage)
         assert (hours(row["observed"]), hours(row["in_scope"])) == (120, 168)
         assert row["ratio"] == pytest.approx(120 / 168)
         assert row["known_until"] == pd.Timestamp("2026-11-07T00:00Z")
@@ -317,7 +317,7 @@ class TestNewYorkClockChange:
     RUNS = ("2026-10-30T03:59Z", "2026-10-31T03:59Z", "2026-11-01T03:59Z", "2026-11-02T04:59Z")
 
     def known(self) -> Known:
-        """Give four good runs at 23:59 New York time."""
+        """Return four good runs at 23:59 New York time."""
         records = [
             {
                 "id": run,
@@ -339,7 +339,7 @@ class TestNewYorkClockChange:
         a = self.known().judge(
             policy, start="2026-10-31T12:00Z", end="2026-11-03T00:00Z", now="2026-11-03T00:00Z"
         )
-        row = told(a.appliances)
+        row = row_of(a.appliances)
         assert hours(row["breach"]) == pytest.approx(breach, abs=1e-9)
         pieces = a.intervals[a.intervals["state"] == "breach"]
         assert (pieces["end"] - pieces["start"]).to_list() == (
@@ -352,7 +352,7 @@ class TestNewYorkClockChange:
 
 
 def fleet_of_ten() -> tuple[Known, Policy]:
-    """Give example P: 6 compliant, 2 in breach, 1 unreachable, 1 excluded."""
+    """Return example P: 6 compliant, 2 in breach, 1 unreachable, 1 excluded."""
     kinds = ["ex01"] * 6 + ["ex03"] * 2 + ["ex05", "ex09"]
     known = known_of(BY_NAME[kinds[0]], "vc-0")
     for number, kind in enumerate(kinds[1:], start=1):
@@ -449,7 +449,7 @@ class TestFleet:
         known = known_of(BY_NAME["ex03"])
         policy = Policy(staleness="0h", members=[Member(appliance="vc", exclude="being retired")])
         a = known.judge(policy)
-        row = told(a.appliances)
+        row = row_of(a.appliances)
         assert (row["state"], row["reason"]) == ("excluded", "being retired")
         assert hours(row["excluded"]) == 168
         assert row["slots_excluded"] == 7
@@ -474,7 +474,7 @@ class TestKnowledge:
         a = (healthy + Known(JOBS.empty(), failed, SCHEDULES.empty())).judge(
             Policy(), end="2026-11-09T00:20:00Z", now="2026-11-09T00:20:00Z"
         )
-        row = told(a.appliances)
+        row = row_of(a.appliances)
         assert row["state"] == "unknown"
         assert row["unknown"] == pd.Timedelta(minutes=10)
         assert row["reason"] == "login, since 2026-11-09 00:10 UTC: Refused."
@@ -485,14 +485,14 @@ class TestKnowledge:
         """An appliance that is only in the policy is unknown for the whole period."""
         nothing = Known(JOBS.empty(), POLLS.empty(), SCHEDULES.empty())
         a = nothing.judge(Policy(members=[Member(appliance="vc")]))
-        row = told(a.appliances)
-        assert (row["state"], row["reason"]) == ("unknown", "never visited")
+        row = row_of(a.appliances)
+        assert (row["state"], row["reason"]) == ("unknown", "never polled")
         assert hours(row["unknown"]) == 168
         assert row["rpo_strict"] == 0
         assert row["rpo_observed"] is None
 
     def test_a_knock_does_not_help(self) -> None:
-        """A failed visit to one never read changes no figure of the fleet."""
+        """A failed poll to one never read changes no figure of the fleet."""
         members = [Member(appliance="vc"), Member(appliance="vc-2")]
         policy = Policy(staleness="0h", members=members)
         healthy = known_of(BY_NAME["ex01"])
@@ -511,7 +511,7 @@ class TestKnowledge:
         jobs = known_of(BY_NAME["ex01"]).jobs
         for visits in (days, days * 2, [*days, *after]):
             polls = polls_of("vc", *((at, True) for at in visits))
-            row = told(
+            row = row_of(
                 Known(jobs, polls, SCHEDULES.empty())
                 .judge(Policy(), end="2026-11-08T20:00:00Z")
                 .appliances
@@ -521,7 +521,7 @@ class TestKnowledge:
     def test_close_visits(self) -> None:
         """Where all visits are within an hour an answer holds for one."""
         polls = polls_of("vc", ("2026-11-08T00:00Z", True), ("2026-11-08T00:10Z", True))
-        row = told(
+        row = row_of(
             Known(JOBS.empty(), polls, SCHEDULES.empty())
             .judge(Policy(rpo="24h", grace="2h"))
             .appliances
@@ -529,7 +529,7 @@ class TestKnowledge:
         assert hours(row["unknown"]) == pytest.approx(24 - 70 / 60)
 
     def test_read_in_the_period(self) -> None:
-        """Only a visit of the period makes an appliance one that could be polled in it."""
+        """Only a poll of the period makes an appliance one that could be polled in it."""
         late = Known(JOBS.empty(), polls_of("vc", ("2026-11-15T00:00Z", True)), SCHEDULES.empty())
         a = late.judge(Policy(members=[Member(appliance="vc")]), now="2026-11-20T00:00:00Z")
         polled = a.fleet.loc[["coverage_polled"], ["numerator", "denominator"]]
@@ -542,7 +542,7 @@ class TestKnowledge:
         stuck = jobs["start_time"] == pd.Timestamp("2026-11-04T01:00Z")
         jobs.loc[stuck, ["state", "outcome"]] = ["INPROGRESS", "open"]
         jobs.loc[stuck, "end_time"] = pd.NaT
-        row = told(replace(example, jobs=jobs).judge(EXACT).appliances)
+        row = row_of(replace(example, jobs=jobs).judge(EXACT).appliances)
         assert row["slots_missed_overrun"] == 1
         assert (row["first_attempts_ok"], row["first_attempts"]) == (6, 7)
 
@@ -555,7 +555,7 @@ class TestKnowledge:
         noon = "2026-11-08T12:00:00Z"
         polls = polls_of("vc", ("2026-10-01T00:00:00Z", True), (noon, True))
         known = Known(jobs, polls, example.schedules)
-        row = told(known.judge(EXACT, end=noon, now=noon).appliances)
+        row = row_of(known.judge(EXACT, end=noon, now=noon).appliances)
         assert row["slots_pending"] == 1
         assert (row["first_attempts_ok"], row["first_attempts"]) == (6, 6)
 
@@ -564,34 +564,34 @@ class TestKnowledge:
         polls = polls_of("vc", ("2026-11-05T00:00Z", False), ("2026-11-06T00:00Z", False))
         known = Known(JOBS.empty(), polls, schedule_of("vc", 1, 0))
         a = known.judge(Policy())
-        row = told(a.appliances)
+        row = row_of(a.appliances)
         assert (hours(row["unobserved"]), hours(row["unknown"])) == (0, 168)
         assert row["slots_unknown"] == 7
         assert row["reason"] == "not read, never read: no message"
-        assert told(a.coverage)["failing_since"] == pd.Timestamp("2026-11-05T00:00Z")
+        assert row_of(a.coverage)["failing_since"] == pd.Timestamp("2026-11-05T00:00Z")
 
     def test_seen_after_the_period(self) -> None:
         """One that was first seen after the period is unobserved, and nothing is proved."""
         known = Known(JOBS.empty(), polls_of("vc", (END, True)), SCHEDULES.empty())
         a = known.judge(EXACT, end="2026-11-08T00:00:00Z")
-        assert told(a.appliances)["state"] == "unobserved"
-        assert told(a.appliances)["reason"] == "not known before 2026-11-09 00:00 UTC"
+        assert row_of(a.appliances)["state"] == "unobserved"
+        assert row_of(a.appliances)["reason"] == "not known before 2026-11-09 00:00 UTC"
         assert a.verdict == Verdict(unobserved=1)
         assert a.verdict.state == "unknown"
 
     def test_in_the_data_but_not_in_the_policy(self) -> None:
-        """A stranger without any visit is unobserved; it is not configured."""
+        """A stranger without any poll is unobserved; it is not configured."""
         known = Known(known_of(BY_NAME["ex01"]).jobs, POLLS.empty(), SCHEDULES.empty())
         a = known.judge(Policy(members=[Member(appliance="other")]))
-        assert told(a.appliances)["state"] == "unobserved"
-        assert told(a.appliances)["reason"] == "never read"
+        assert row_of(a.appliances)["state"] == "unobserved"
+        assert row_of(a.appliances)["reason"] == "never read"
         assert a.coverage["configured"].to_dict() == {"other": True, "vc": False}
 
     def test_onboarding(self) -> None:
         """A new appliance without a success is excluded until its threshold has passed."""
         polls = polls_of("vc", ("2026-11-08T12:00Z", True), (END, True))
         a = Known(JOBS.empty(), polls, SCHEDULES.empty()).judge(EXACT)
-        row = told(a.appliances)
+        row = row_of(a.appliances)
         assert row["state"] == "excluded"
         assert row["reason"] == "onboarding: no success yet, until 2026-11-09 14:00 UTC"
 
@@ -617,8 +617,8 @@ class TestKnowledge:
         assert a.end == pd.Timestamp("2026-11-08T04:00Z")
         assert len(a.jobs) == 7
         assert a.slots.empty
-        assert told(a.coverage)["polls"] == 1
-        assert told(a.appliances)["state"] == "breach"
+        assert row_of(a.coverage)["polls"] == 1
+        assert row_of(a.appliances)["state"] == "breach"
 
 
 class TestAwkwardJobs:
@@ -637,27 +637,27 @@ class TestAwkwardJobs:
     def test_end_before_start(self) -> None:
         """A job that ends before it starts counts from its start; no age is negative."""
         a = self.judge(("SUCCEEDED", "2026-11-08T12:00Z", "2026-11-08T11:00Z"))
-        assert hours(told(a.appliances)["exposure"]) == 12
-        assert hours(told(a.appliances)["worst_exposure"]) == 12
+        assert hours(row_of(a.appliances)["exposure"]) == 12
+        assert hours(row_of(a.appliances)["worst_exposure"]) == 12
 
     def test_start_in_the_future(self) -> None:
         """A success that is not over yet, by its own times, is no recovery point yet."""
         a = self.judge(("SUCCEEDED", "2026-11-10T12:00Z", "2026-11-10T13:00Z"))
-        assert told(a.appliances)["state"] == "breach"
-        assert hours(told(a.appliances)["exposure"]) is None
-        assert pd.isna(told(a.appliances)["last_attempt"])
+        assert row_of(a.appliances)["state"] == "breach"
+        assert hours(row_of(a.appliances)["exposure"]) is None
+        assert pd.isna(row_of(a.appliances)["last_attempt"])
 
     def test_unknown_word(self) -> None:
         """A state never seen before counts neither as a success nor as a failure."""
         a = self.judge(("EXPLODED", "2026-11-08T12:00Z", "2026-11-08T13:00Z"))
-        row = told(a.appliances)
+        row = row_of(a.appliances)
         assert (row["attempts"], row["strikes"], row["state"]) == (0, 0, "breach")
         assert row["last_outcome"] == "other"
 
     def test_no_start(self) -> None:
         """A success without a start is an attempt, but no recovery point."""
         a = self.judge(("SUCCEEDED", None, "2026-11-08T13:00Z"))
-        row = told(a.appliances)
+        row = row_of(a.appliances)
         assert row["attempts_ok"] == 1
         assert hours(row["exposure"]) is None
         assert row["state"] == "breach"
@@ -668,13 +668,13 @@ class TestAwkwardJobs:
             ("SUCCEEDED", "2026-11-08T12:00Z", "2026-11-08T13:00Z"),
             clock_skew=pd.Timedelta(hours=2),
         )
-        assert hours(told(a.appliances)["exposure"]) == 14
+        assert hours(row_of(a.appliances)["exposure"]) == 14
         assert a.jobs["start_time"].to_list() == [pd.Timestamp("2026-11-08T12:00Z")]
         near = self.judge(
             ("SUCCEEDED", "2026-11-08T12:00Z", "2026-11-08T13:00Z"),
             clock_skew=pd.Timedelta(minutes=5),
         )
-        assert hours(told(near.appliances)["exposure"]) == 12
+        assert hours(row_of(near.appliances)["exposure"]) == 12
 
     def test_schedule_of_a_clock_far_off(self) -> None:
         """The expected runs of a clock that is off move along with its jobs."""
@@ -683,12 +683,12 @@ class TestAwkwardJobs:
         polls = polls_of("vc", ("2026-10-01T00:00Z", True), (END, True), clock_skew=skew)
         a = replace(known, polls=polls).judge(EXACT)
         assert a.slots["slot"].dt.hour.unique().tolist() == [22]
-        row = told(a.appliances)
+        row = row_of(a.appliances)
         assert (row["slots_met"], row["slots_missed_norun"]) == (6, 1)  # the last is still to come
 
 
 class TestInference:
-    """Types and zones that nobody told."""
+    """Types and zones that the appliance did not report."""
 
     def test_type(self) -> None:
         """A job near an expected run is SCHEDULED, another MANUAL, and both say so."""
@@ -699,7 +699,7 @@ class TestInference:
         assert types["20261105-060000"] == "MANUAL"
         assert set(types.drop("20261105-060000")) == {"SCHEDULED"}
         assert a.jobs["type_inferred"].all()
-        assert told(a.appliances)["slots_rescued"] == 1
+        assert row_of(a.appliances)["slots_rescued"] == 1
 
     def test_type_of_the_oldest(self) -> None:
         """The oldest known job is SCHEDULED too if it began 7 s after the run it is."""
@@ -716,7 +716,7 @@ class TestInference:
         polls = polls_of("vc", ("2026-11-03T06:00:00Z", True), (END, True))
         known = Known(jobs_of(records), polls, schedule_of("vc", 1, 0))
         a = known.judge(Policy(staleness="0h", window="01:00-02:00"))
-        row = told(a.appliances)
+        row = row_of(a.appliances)
         assert set(a.jobs["type"]) == {"SCHEDULED"}
         assert (row["window_ok"], row["window_runs"]) == (6, 6)
         assert row["slots_met"] == 5  # the one before it was known is not expected
@@ -726,7 +726,7 @@ class TestInference:
         known = replace(
             known_of(BY_NAME["ex01"]), schedules=schedule_of("vc", 1, 0, timezone="Mars/Base")
         )
-        row = told(known.judge(EXACT).coverage)
+        row = row_of(known.judge(EXACT).coverage)
         assert row["timezone"] == "UTC"
         assert row["timezone_source"] == 'assumed; "Mars/Base" of appliance is no zone'
 
@@ -750,7 +750,7 @@ class TestFailuresInIt:
         a = replace(known, jobs=jobs).judge(EXACT)
         [row] = a.failures.to_dict("records")
         assert (row["signature"], row["jobs"], row["share"]) == ("Db health is BAD (<n>).", 3, 1.0)
-        assert told(a.appliances)["reason"].endswith("06 01:05 UTC: Db health is BAD (3).")
+        assert row_of(a.appliances)["reason"].endswith("06 01:05 UTC: Db health is BAD (3).")
         assert a.jobs["signature"].dropna().unique().tolist() == ["Db health is BAD (<n>)."]
 
 
@@ -783,7 +783,7 @@ class RecordingHistory:
         self.asked: list[object] = []
 
     def view(self, **asked: object) -> t.HistoryView:
-        """Give what is known."""
+        """Return what is known."""
         self.asked.append(asked)
         return t.HistoryView(self._known.jobs, self._known.polls, self._known.schedules)
 
@@ -851,7 +851,7 @@ class TestVerdict:
         ],
     )
     def test_words(self, verdict: Verdict, state: str, sentence: str) -> None:
-        """Any breach is a breach, any gap in what is known is unknown, and the counts are told."""
+        """A breach prevails over an unknown one, and that over the others; counts are given."""
         assert (verdict.state, verdict.sentence) == (state, sentence)
 
 
@@ -905,7 +905,7 @@ def some_knowledge(draw: st.DrawFn) -> Known:
 
 
 def minute(number: int) -> pd.Timedelta:
-    """Give a number of minutes as a duration."""
+    """Return a number of minutes as a duration."""
     return pd.Timedelta(minutes=number)
 
 
@@ -989,7 +989,7 @@ class TestProperties:
     @given(known=some_knowledge(), policy=POLICIES, at=st.integers(5 * 24 * 60, 15 * 24 * 60))
     @settings(max_examples=EXAMPLES_EACH)
     def test_a_failed_visit_never_helps(self, known: Known, policy: Policy, at: int) -> None:
-        """One more failed visit raises no time or slots, no strict ratio, no figure of a fleet."""
+        """One more failed poll raises no time or slots, no strict ratio, no figure of a fleet."""
         known += known_of(BY_NAME["ex01"], "vc-healthy")  # else there is little to lose
         names = {*known.jobs["appliance"], *known.polls["appliance"], "vc-1", "vc-never"}
         policy = replace(policy, members=tuple(Member(appliance=name) for name in sorted(names)))
@@ -1045,7 +1045,7 @@ class TestProperties:
     @given(known=some_knowledge(), policy=POLICIES)
     @settings(max_examples=EXAMPLES_EACH)
     def test_without_data_nothing_is_compliant(self, known: Known, policy: Policy) -> None:
-        """Without a job, or without a good visit, nobody is compliant, whatever else is known."""
+        """Without a job, or without a good poll, nobody is compliant, whatever else is known."""
         failed = known.polls.assign(ok=pd.Series(False, index=known.polls.index, dtype="boolean"))
         for poor in (replace(known, jobs=JOBS.empty()), replace(known, polls=failed)):
             a = poor.judge(policy)
@@ -1058,7 +1058,7 @@ class TestProperties:
     @given(known=some_knowledge(), policy=POLICIES, at=st.integers(1, 7 * 24 * 60 - 1))
     @settings(max_examples=EXAMPLES_EACH)
     def test_halves_add_up(self, known: Known, policy: Policy, at: int) -> None:
-        """A week cut in two gives the times, slots and attempts of the whole, if all is known."""
+        """A week cut in two gives the times, slots and attempts of all of it, if all is known."""
         policy = replace_unknown(policy)
         cut = (pd.Timestamp(START) + minute(at)).isoformat()
         always = polls_of("vc-1", ("2026-10-01T00:00Z", True), (END, True))
@@ -1066,12 +1066,12 @@ class TestProperties:
         polls = pd.concat([always.assign(appliance=name) for name in names], ignore_index=True)
         polls = POLLS.conform(polls)
         known = replace(known, polls=polls)
-        whole = known.judge(policy).appliances.sort_index()
+        complete = known.judge(policy).appliances.sort_index()
         left = known.judge(policy, end=cut).appliances.sort_index()
         right = known.judge(policy, start=cut).appliances.sort_index()
         columns = [*t.STATES, "attempts", "attempts_ok"]
         columns += [f"slots_{state}" for state in t.SLOT_STATES]
-        pd.testing.assert_frame_equal(whole[columns], left[columns] + right[columns])
+        pd.testing.assert_frame_equal(complete[columns], left[columns] + right[columns])
 
     @given(known=some_knowledge(), policy=POLICIES)
     @settings(max_examples=EXAMPLES_EACH)
@@ -1084,5 +1084,5 @@ class TestProperties:
 
 
 def replace_unknown(policy: Policy) -> Policy:
-    """Give the policy with knowledge that never ends before now."""
+    """Return the policy with knowledge that never ends before now."""
     return Policy(rpo=policy.rpo, anchor=policy.anchor, completion=policy.completion)

@@ -107,10 +107,13 @@ def test_states_and_reasons(comparison: Comparison) -> None:
     """A change tells the state before and after, and why."""
     about = comparison.changes.dropna(subset=["appliance"])
     rows = {row["appliance"]: row for row in about.to_dict("records")}
-    assert (rows["breaks"]["was"], rows["breaks"]["now"]) == ("compliant", "breach")
+    assert (rows["breaks"]["state_before"], rows["breaks"]["state_after"]) == (
+        "compliant",
+        "breach",
+    )
     assert "2 failures in a row" in rows["breaks"]["detail"]
-    assert pd.isna(rows["joins"]["was"])
-    assert pd.isna(rows["leaves"]["now"])
+    assert pd.isna(rows["joins"]["state_before"])
+    assert pd.isna(rows["leaves"]["state_after"])
 
 
 def test_signatures(comparison: Comparison) -> None:
@@ -148,7 +151,7 @@ def test_a_vanished_appliance(judged: Callable[[pd.Timestamp], Assessment]) -> N
     smaller = Assessment(**rest, appliances=after.appliances.loc[gone])
     rows = bk.compare(before, smaller).changes
     assert ["no longer in fleet.toml", "same", "compliant"] in (
-        rows[["kind", "appliance", "was"]].to_numpy().tolist()
+        rows[["kind", "appliance", "state_before"]].to_numpy().tolist()
     )
 
 

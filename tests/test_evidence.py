@@ -16,8 +16,7 @@ from pandas.testing import assert_frame_equal
 from backupkit.analysis import data_fingerprint, restrict_to_period
 from backupkit.assessment import Assessment, evaluate, evaluate_frames
 from backupkit.assessment.context import EvaluationContext, Period
-from backupkit.assessment.evaluation import appliances_in, as_of
-from backupkit.assessment.merge import merge_assessments
+from backupkit.assessment.evaluation import appliances_in, as_of, merge_assessments
 from backupkit.assessment.partial import assess_appliances
 from backupkit.errors import TableError
 from backupkit.policy import Exclusion, Member, Policy

@@ -187,12 +187,12 @@ class TestPassing:
         assert_others_complete(snapshot)
 
     def test_no_free_session(self, running: Simulated, caplog: pytest.LogCaptureFixture) -> None:
-        """Without a free session the log-in waits, and a warning says what for."""
+        """Without a free session the login waits, and a warning gives the reason."""
         befall(running, "session_limit", times=1)
         assert_complete(collect(running.fleet, limits=QUICK, clock=epoch))
         warned = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
         assert len(warned) == len(FAULTY)
-        assert all("has no free session" in text and "Waiting" in text for text in warned)
+        assert all("no free session" in text and "retrying in" in text for text in warned)
 
     def test_one_more_log_in(self, running: Simulated) -> None:
         """A session that ends in mid-round is renewed, once."""
@@ -230,7 +230,7 @@ LASTING = {
     "reset_body": ("unreachable", "broke at the job list"),
     "garbage": ("unreachable", "broke at the job list"),
     "truncated": ("unreachable", "broke at the job list"),
-    "cut": ("payload", "the job list is not valid JSON: it is cut off"),
+    "cut": ("payload", "the job list is not valid JSON: it is truncated"),
     "empty": ("payload", "the job list is empty"),
     "html": ("server", "the job list failed (503), and the response is not from the API"),
     "page": ("payload", "the job list is HTML and not JSON"),

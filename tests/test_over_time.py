@@ -8,7 +8,7 @@ import pytest
 from backupkit.assessment import Assessment
 from backupkit.policy import Exclusion, Member, Policy
 from backupkit.tables import SCHEDULES
-from tests.test_assessment import BY_NAME, Known, jobs_of, known_of, polls_of, told
+from tests.test_assessment import BY_NAME, Known, jobs_of, known_of, polls_of, row_of
 
 HOUR = pd.Timedelta(hours=1)
 
@@ -20,7 +20,7 @@ def policy(**values: Any) -> Policy:  # noqa: ANN401 # any number of a policy
 
 def hours(a: Assessment) -> dict[str, float]:
     """Give the hours in each state that occurs."""
-    row = told(a.appliances, "vc")
+    row = row_of(a.appliances, "vc")
     spent = {state: row[state] / HOUR for state in ("compliant", "breach", "unknown", "excluded")}
     return {state: round(span, 6) for state, span in spent.items() if span}
 
@@ -55,7 +55,7 @@ class TestChanges:
                 "2026-11-05T00:00:00Z": policy(window="03:00-04:00", duration_limit="10m"),
             },
         )
-        row = told(HEALTHY.judge(changed).appliances)
+        row = row_of(HEALTHY.judge(changed).appliances)
         # those of the 2nd to 4th keep to both, those of the 5th to 8th to neither
         assert (row["window_ok"], row["window_runs"]) == (3, 7)
         assert (row["duration_ok"], row["duration_runs"]) == (3, 7)
@@ -64,7 +64,7 @@ class TestChanges:
     def test_a_limit_from_then_on(self) -> None:
         """Where only one of the policies has a limit, the runs of its time are the ones judged."""
         later = policy(changes={"2026-11-05T00:00:00Z": policy(duration_limit="10m")})
-        row = told(HEALTHY.judge(later).appliances)
+        row = row_of(HEALTHY.judge(later).appliances)
         assert (row["duration_ok"], row["duration_runs"]) == (0, 4)
         assert row["window_runs"] is None
 
@@ -77,23 +77,23 @@ class TestChanges:
         changed = policy(
             duration_limit="30m", changes={"2026-11-05T00:00:00Z": policy(duration_limit="10m")}
         )
-        row = told(Known(jobs, HEALTHY.polls, HEALTHY.schedules).judge(changed).appliances)
+        row = row_of(Known(jobs, HEALTHY.polls, HEALTHY.schedules).judge(changed).appliances)
         assert (row["duration_ok"], row["duration_runs"]) == (3, 7)
 
     def test_backup_day(self) -> None:
         """From noon to noon until the 5th, then from midnight; no moment is of two days."""
         hour = policy(backup_day="00:00")
         changed = policy(changes={"2026-11-05T00:00:00Z": hour})
-        row = told(NO_RUN.judge(changed).appliances)
+        row = row_of(NO_RUN.judge(changed).appliances)
         # those of the 2nd, 3rd and 4th (nothing until noon of the 5th), then the 6th, 7th and 8th
         assert (row["days"], row["days_missed"]) == (6, 1)
-        row = told(NO_RUN.judge(changed, as_if=True).appliances)
+        row = row_of(NO_RUN.judge(changed, as_if=True).appliances)
         assert (row["days"], row["days_missed"]) == (7, 1)
 
     def test_the_same_backup_day(self) -> None:
         """A change of something else cuts no day in two."""
         for moment in ("2026-11-05T00:00:00Z", "2026-11-05T12:00:00Z", "2026-10-20T00:00:00Z"):
-            row = told(NO_RUN.judge(policy(changes={moment: policy(rpo="12h")})).appliances)
+            row = row_of(NO_RUN.judge(policy(changes={moment: policy(rpo="12h")})).appliances)
             assert (row["days"], row["days_missed"]) == (6, 1)
 
     def test_as_if(self) -> None:
@@ -198,8 +198,8 @@ class TestPlans:
 
     def test_only_without_an_own_schedule(self) -> None:
         """What the appliance tells itself comes first; one that has schedules is asked for them."""
-        told = Known(self.OLD.jobs, self.OLD.polls, NO_RUN.schedules)
-        assert set(told.judge(policy(schedule="05:00")).slots["schedule"]) == {"default"}
+        known = Known(self.OLD.jobs, self.OLD.polls, NO_RUN.schedules)
+        assert set(known.judge(policy(schedule="05:00")).slots["schedule"]) == {"default"}
         able = Known(self.OLD.jobs, NO_RUN.polls, SCHEDULES.empty())
         assert able.judge(policy(schedule="05:00")).slots.empty
         assert self.OLD.judge(policy()).slots.empty

@@ -75,34 +75,34 @@ def some_plans(random: Random, origin: datetime) -> list[Plan]:
     ]
 
 
-def some_visits(random: Random, origin: datetime, now: datetime) -> dict[datetime, bool]:
-    """Make up visits, most of them good; in the end some appliances do not answer."""
+def some_polls(random: Random, origin: datetime, now: datetime) -> dict[datetime, bool]:
+    """Make up polls, most of them good; in the end some appliances do not answer."""
     steps = (now - origin) // (15 * MINUTE)
     number = random.choice([0, 1, 3, 8, 8])
-    visits = {
+    polls = {
         origin + random.randrange(steps + 1) * 15 * MINUTE: random.random() < 0.8
         for _ in range(number)
     }
     if number and random.random() < 0.6:
-        visits[now] = random.random() < 0.8
-    return visits
+        polls[now] = random.random() < 0.8
+    return polls
 
 
-def some_jobs(random: Random, told: Appliance, origin: datetime) -> Iterator[Job]:
-    """Make up jobs around the expected runs and anywhere, as they were at the last good visit."""
+def some_jobs(random: Random, appliance: Appliance, origin: datetime) -> Iterator[Job]:
+    """Make up jobs around the expected runs and anywhere, as they were at the last good poll."""
     begins = [
         run.at + random.choice(AROUND) * MINUTE
-        for run in told.expected
+        for run in appliance.expected
         for _ in range(random.choice([0, 1, 1, 1, 2, 3]))
     ]
     begins += [
         origin + random.randrange(11 * 24 * 60) * MINUTE for _ in range(random.choice([0, 0, 2, 6]))
     ]
     for number, begun in enumerate(begins):
-        if told.last_good is None or begun > told.last_good:
+        if appliance.last_good is None or begun > appliance.last_good:
             continue
         over, outcome = begun + random.choice(LENGTHS) * MINUTE, random.choice(OUTCOMES)
-        finished = outcome not in ("open", "void") and over <= told.last_good
+        finished = outcome not in ("open", "void") and over <= appliance.last_good
         yield Job(
             name=f"{number:03}",
             outcome=outcome if finished or outcome == "void" else "open",
@@ -123,9 +123,9 @@ def some_fleet(random: Random) -> dict[str, Appliance]:
         begins = [
             origin + random.randrange(480) * HOUR / 2 for _ in range(random.choice([0, 0, 2]))
         ]
-        told = Appliance(
+        appliance = Appliance(
             jobs=(),
-            visits=tuple(sorted(some_visits(random, origin, now).items())),
+            polls=tuple(sorted(some_polls(random, origin, now).items())),
             plans=tuple(plan for plan in some_plans(random, origin) if plan.seen <= now),
             exclusions=tuple((at, at + random.randrange(1, 48) * HOUR / 2) for at in begins),
             zone=random.choice(ZONES),
@@ -134,16 +134,22 @@ def some_fleet(random: Random) -> dict[str, Appliance]:
             end=end,
             now=now,
         )
-        fleet[f"vc-{number:02}"] = replace(told, jobs=tuple(some_jobs(random, told, origin)))
+        fleet[f"vc-{number:02}"] = replace(
+            appliance, jobs=tuple(some_jobs(random, appliance, origin))
+        )
     return fleet
 
 
 def judged(fleet: dict[str, Appliance]) -> Assessment:
     """Judge a fleet by frames."""
     one = next(iter(fleet.values()))
-    jobs = [(name, job) for name, told in fleet.items() for job in told.jobs]
-    visits = [(name, *visit) for name, told in fleet.items() for visit in told.visits]
-    plans = [(name, told.zone, plan) for name, told in fleet.items() for plan in told.plans]
+    jobs = [(name, job) for name, appliance in fleet.items() for job in appliance.jobs]
+    polls = [(name, *poll) for name, appliance in fleet.items() for poll in appliance.polls]
+    plans = [
+        (name, appliance.zone, plan)
+        for name, appliance in fleet.items()
+        for plan in appliance.plans
+    ]
     numbers = one.numbers
     policy = Policy(
         rpo=numbers.threshold,
@@ -155,11 +161,13 @@ def judged(fleet: dict[str, Appliance]) -> Assessment:
         anchor="start" if numbers.anchor == "start" else "end",
         unknown_mode="strict" if numbers.unknown_mode == "strict" else "evidence",
         backup_day=f"{numbers.backup_day // HOUR:02}:{numbers.backup_day % HOUR // MINUTE:02}",
-        members=[Member(appliance=name, timezone=told.zone) for name, told in fleet.items()],
+        members=[
+            Member(appliance=name, timezone=appliance.zone) for name, appliance in fleet.items()
+        ],
         exclusions=[
             Exclusion(reason="works", start=begin, end=end, appliances=[name])
-            for name, told in fleet.items()
-            for begin, end in told.exclusions
+            for name, appliance in fleet.items()
+            for begin, end in appliance.exclusions
         ],
     )
     return evaluate_frames(
@@ -176,9 +184,9 @@ def judged(fleet: dict[str, Appliance]) -> Assessment:
         ),
         POLLS.frame(
             {
-                "appliance": [name for name, _, _ in visits],
-                "polled_at": [at for _, at, _ in visits],
-                "ok": [ok for _, _, ok in visits],
+                "appliance": [name for name, _, _ in polls],
+                "polled_at": [at for _, at, _ in polls],
+                "ok": [ok for _, _, ok in polls],
             }
         ),
         SCHEDULES.frame(
@@ -201,7 +209,7 @@ def judged(fleet: dict[str, Appliance]) -> Assessment:
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 # any cell
-    """Give a cell as Python has it, None where it is missing."""
+    """Return a cell as Python has it, None where it is missing."""
     if value is None or pd.isna(value):
         return None
     if isinstance(value, pd.Timestamp):
@@ -210,7 +218,7 @@ def plain(value: Any) -> Any:  # noqa: ANN401 # any cell
 
 
 def rows_of(frame: pd.DataFrame | None, *columns: str) -> list[tuple[Any, ...]]:
-    """Give the rows of a frame, none if there is no frame."""
+    """Return the rows of a frame, none if there is no frame."""
     if frame is None:
         return []
     return [tuple(map(plain, row)) for row in frame[list(columns)].itertuples(index=False)]
@@ -244,27 +252,29 @@ def test_agrees_with_the_reference(part: int) -> None:
         intervals = dict(list(a.intervals.groupby("appliance")))
         slots = dict(list(a.slots.groupby("appliance")))
         incidents = dict(list(a.incidents.groupby("appliance")))
-        for name, told in fleet.items():
+        for name, appliance in fleet.items():
             row = a.appliances.loc[name]
-            expected = figures(told)
+            expected = figures(appliance)
             got = {figure: plain(row[figure]) for figure in expected}
             differ = {
                 figure: (got[figure], expected[figure])
                 for figure in expected
                 if not same(got[figure], expected[figure])
             }
-            assert not differ, (name, differ, told)
-            assert rows_of(intervals[name], "start", "end", "state") == told.intervals(), told
+            assert not differ, (name, differ, appliance)
+            assert rows_of(intervals[name], "start", "end", "state") == appliance.intervals(), (
+                appliance
+            )
             got_slots = rows_of(slots.get(name), "slot", "deadline", "state", "attempts")
             assert got_slots == [
                 (slot.at, slot.deadline, slot.state, len(slot.attempts))
-                for slot in told.slots_in_period()
-            ], told
+                for slot in appliance.slots_in_period()
+            ], appliance
             assert rows_of(incidents.get(name), "onset", "recovery", "kind") == [
-                (one.onset, one.recovery, one.kind) for one in told.incidents()
-            ], told
-            seen.update(state for _, _, state in told.intervals())
-            seen.update(f"slot {slot.state}" for slot in told.slots_in_period())
+                (one.onset, one.recovery, one.kind) for one in appliance.incidents()
+            ], appliance
+            seen.update(state for _, _, state in appliance.intervals())
+            seen.update(f"slot {slot.state}" for slot in appliance.slots_in_period())
 
     agree()
     assert len(seen) == 5 + 9  # every state of time, and every state of a slot, came up

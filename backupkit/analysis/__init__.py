@@ -4,10 +4,9 @@ An appliance's row in the rules (`backupkit.policy.Policy.rules`) holds its poli
 takes the frames it reads, the period as ``start`` and ``end``, and the moment as ``at`` or ``now``.
 """
 
-from backupkit.analysis.attempts import attempt_counts, last_attempts, strikes
 from backupkit.analysis.baselines import AnomalyLimits, anomalies, baselines
 from backupkit.analysis.causes import Cause, cause_of
-from backupkit.analysis.clusters import clusters, duplicate_appliances, failure_counts, recent_jobs
+from backupkit.analysis.clusters import clusters, duplicate_appliances, recent_jobs
 from backupkit.analysis.compliance import (
     compliance_amounts,
     coverage_ratio,
@@ -15,17 +14,15 @@ from backupkit.analysis.compliance import (
     group_metrics,
     ratio,
     ratios,
+    trend,
 )
 from backupkit.analysis.coverage import (
-    correct_clock_skew,
+    NO_EXCLUSIONS,
+    Exclusions,
     coverage,
-    deduplicate_jobs,
-    job_times,
+    data_fingerprint,
     poll_summary,
-    skew_corrections,
 )
-from backupkit.analysis.evidence import restrict_to_period
-from backupkit.analysis.exclusions import NO_EXCLUSIONS, Exclusions, observed_time
 from backupkit.analysis.exposure import (
     exposure,
     exposure_at,
@@ -36,11 +33,27 @@ from backupkit.analysis.exposure import (
     time_in_states,
     worst_exposure,
 )
-from backupkit.analysis.failures import failure_signatures, failures, message_of, signature_of
+from backupkit.analysis.failures import (
+    failure_counts,
+    failure_signatures,
+    failures,
+    message_of,
+    signature_of,
+)
 from backupkit.analysis.feasibility import feasibility
-from backupkit.analysis.fingerprint import data_fingerprint
-from backupkit.analysis.incidents import incident_figures, incidents
+from backupkit.analysis.incidents import incident_figures, incidents, observed_time
+from backupkit.analysis.jobs import (
+    attempt_counts,
+    correct_clock_skew,
+    deduplicate_jobs,
+    job_times,
+    last_attempts,
+    skew_corrections,
+    strikes,
+    totals_of,
+)
 from backupkit.analysis.lint import lint
+from backupkit.analysis.period import restrict_to_period
 from backupkit.analysis.reasons import reasons
 from backupkit.analysis.schedules import current_schedules, expected_slots, schedule_zones
 from backupkit.analysis.slots import (
@@ -51,8 +64,6 @@ from backupkit.analysis.slots import (
     slot_parameters,
 )
 from backupkit.analysis.target_load import overlapping_jobs, target_concurrency, target_of
-from backupkit.analysis.totals import totals_of
-from backupkit.analysis.trend import trend
 from backupkit.analysis.windows import backup_days, duration_runs, window_runs
 
 __all__ = [

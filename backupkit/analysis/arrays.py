@@ -5,7 +5,7 @@ in the sorted index of the rules. Both sort, subtract and compare without Python
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,21 +13,34 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["NAT", "NO_SPAN", "Codes", "Spans", "Times", "group_first", "instant", "to_codes"]
-__all__ += [
+from backupkit.tables.constants import LARGEST_SUM
+
+__all__ = [
+    "NAT",
+    "NO_SPAN",
+    "Codes",
+    "Flags",
+    "Spans",
+    "Times",
     "asof_index",
     "from_codes",
     "group_cummax",
+    "group_first",
+    "group_starts",
+    "instant",
     "sort_order",
     "spans_of",
+    "sums_of",
     "tie_break_after",
     "times_of",
+    "to_codes",
     "utc",
 ]
 
 Times = npt.NDArray[np.datetime64]
 Spans = npt.NDArray[np.timedelta64]
 Codes = npt.NDArray[np.intp]
+Flags = npt.NDArray[np.bool_]
 
 NAT: Final = np.datetime64("NaT", "us")
 _LARGEST: Final = 2**62
@@ -66,9 +79,7 @@ def instant(moment: pd.Timestamp) -> np.datetime64:
 def to_codes(appliance: pd.Series, index: pd.Index) -> Codes:
     """Return the position of each row's appliance in `index`, -1 if it is absent.
 
-    Notes
-    -----
-    Equal adjacent values are looked up once, because rows are mostly sorted by appliance.
+    Equal adjacent values are searched once, because rows are mostly sorted by appliance.
     """
     runs = pc.run_end_encode(pa.chunked_array(pa.array(appliance.array, type=pa.large_string())))
     encoded = runs.combine_chunks()
@@ -156,23 +167,11 @@ def from_codes(codes: Codes, labels: Sequence[str] | pd.Index) -> pd.Series:
 
 
 def asof_index(key_codes: Codes, key_times: Times, codes: Codes, times: Times) -> Codes:
-    """Find the last key of the same appliance at or before the time of each query.
+    """Find the last key of the same appliance at or before the time of each query, -1 if none.
 
-    Parameters
-    ----------
-    key_codes, key_times : array
-        The keys, in any order. A key without a time is ignored.
-    codes, times : array
-        The queries. A query without a time has no result.
-
-    Returns
-    -------
-    array of intp
-        Positions in the keys, -1 if there is none. Of keys at the same instant, the last.
-
-    Notes
-    -----
-    Needs one sort, which is cheap if the keys are sorted, and one binary search per query.
+    Keys may be in any order; of keys at the same instant, the last counts. Keys and queries without
+    a time are ignored. Needs one sort, cheap if the keys are sorted, and one binary search per
+    query.
 
     Examples
     --------
@@ -194,22 +193,41 @@ def asof_index(key_codes: Codes, key_times: Times, codes: Codes, times: Times) -
 
 
 def group_first(groups: Codes, order_by: Times) -> tuple[Codes, Codes]:
-    """Find the row with the smallest time in each group.
-
-    Parameters
-    ----------
-    groups : array
-        The group of each row.
-    order_by : array
-        The time of each row.
-
-    Returns
-    -------
-    groups, rows : array of intp
-        The groups that occur, ascending, and the position of the first row of each.
-    """
+    """Return the groups that occur, ascending, and the row with the smallest time of each."""
     order = sort_order(groups, order_by)
     ordered = groups[order]
-    starts = np.ones(len(ordered), dtype=bool)
-    starts[1:] = ordered[1:] != ordered[:-1]
+    starts = group_starts(ordered)
     return ordered[starts], order[starts]
+
+
+def group_starts(*columns: npt.NDArray[Any]) -> Flags:
+    """Return which rows differ from the row before them; the first row does.
+
+    Examples
+    --------
+    >>> group_starts(np.array([0, 0, 1]), np.array([5, 5, 5]))
+    array([ True, False,  True])
+    """
+    starts = np.ones(len(columns[0]), dtype=bool)
+    starts[1:] = np.logical_or.reduce([values[1:] != values[:-1] for values in columns])
+    return starts
+
+
+def sums_of(groups: Codes, sizes: pd.Series, *, number: int) -> pd.Series:
+    """Sum the sizes [bytes] of each group, NA if none is known or the sum is too large.
+
+    A size in a negative group, and a missing or negative size, is ignored.
+
+    Examples
+    --------
+    >>> sums_of(np.array([0, 0, 1]), pd.Series([1, 2, None], dtype="Int64"), number=2).to_list()
+    [3, <NA>]
+    """
+    bytes_sent = sizes.to_numpy("int64", na_value=-1)
+    valid = (bytes_sent >= 0) & (groups >= 0)
+    among, values = groups[valid], bytes_sent[valid]
+    total = np.zeros(number, dtype=np.int64)
+    np.add.at(total, among, values)
+    roughly = np.bincount(among, weights=values.astype(np.float64), minlength=number)
+    has_sum = (np.bincount(among, minlength=number) > 0) & (roughly < LARGEST_SUM)
+    return pd.Series(total, dtype="Int64").where(has_sum)

@@ -11,16 +11,16 @@ import pandas as pd
 
 from backupkit.analysis.arrays import (
     Codes,
+    Flags,
     Times,
     asof_index,
     instant,
     sort_order,
+    sums_of,
     times_of,
     to_codes,
 )
-from backupkit.analysis.coverage import job_times
-from backupkit.analysis.target_load import sums_of
-from backupkit.analysis.totals import totals_of
+from backupkit.analysis.jobs import job_times, totals_of
 from backupkit.tables import ANOMALIES, BASELINES, POLLS
 from backupkit.tables.constants import BASELINE_RUNS, GROWTH_SIZES
 from backupkit.tables.estimates import MIN_STALL, STALL_SHARE
@@ -28,7 +28,6 @@ from backupkit.tables.estimates import MIN_STALL, STALL_SHARE
 __all__ = ["AnomalyLimits", "anomalies", "baselines", "retained"]
 
 Numbers = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 _MIN_SIZES: Final = 5
 _MIN_DAYS: Final = 7.0  # days that the sizes must span for a growth rate
@@ -331,7 +330,7 @@ def baselines(
     >>> result = baselines(
     ...     jobs, SCHEDULES.empty(), end=starts[-1] + pd.Timedelta("1D"), appliances=names
     ... )
-    >>> result[["learnt", "growth", "footprint"]].values.tolist()
+    >>> result[["sample_size", "growth", "footprint"]].values.tolist()
     [[5, 1.0, 3099]]
     """
     number = len(appliances)
@@ -343,17 +342,17 @@ def baselines(
     typical = {}
     for kind, values in measures.items():
         measured = _MeasuredJobs.of(codes, done, values, good)
-        has, newest = measured.newest(number)
-        learnt = np.minimum(has, BASELINE_RUNS)
+        counts, newest = measured.newest(number)
+        sample_size = np.minimum(counts, BASELINE_RUNS)
         typical[kind] = np.full(number, np.nan)
-        for chunk, window in measured.windows(newest, learnt):
+        for chunk, window in measured.windows(newest, sample_size):
             typical[kind][chunk] = _medians(window)
     sized = good & ~np.isnan(measures["size"])
     # the measured value is the row in `jobs`
     sizes = _MeasuredJobs.of(codes, done, np.arange(len(jobs), dtype=np.float64), sized)
     rows = sizes.measured.astype(np.intp)
     growth, share = _growth_rates(sizes, began[rows], measures["size"][rows], number)
-    has, newest = sizes.newest(number)
+    counts, newest = sizes.newest(number)
     if totals is None:
         totals = totals_of(jobs, POLLS.empty())
     later = np.where(success & (done > instant(end)) & ~np.isnan(measures["size"]), codes, -1)
@@ -366,13 +365,13 @@ def baselines(
     keeps_all = keeps >= all_jobs.to_numpy("float64")
     columns = {
         "appliance": pd.Series(appliances, dtype="str"),
-        "learnt": pd.Series(learnt),
+        "sample_size": pd.Series(sample_size),
         "typical_duration": pd.Series(np.rint(typical["duration"] * 1e6).astype("timedelta64[us]")),
         "typical_size": pd.Series(typical["size"]),
         "growth": pd.Series(growth),
         "growth_share": pd.Series(share),
         "footprint": all_bytes.where(all_jobs > 0).where(keeps_all, kept_bytes),
-        "footprint_jobs": all_jobs.where(keeps_all, np.minimum(has, keeps)),
+        "footprint_jobs": all_jobs.where(keeps_all, np.minimum(counts, keeps)),
     }
     return BASELINES.frame(columns)
 
@@ -389,22 +388,22 @@ def _growth_rates(
     before = np.searchsorted(codes, np.arange(number), side="left")
     for code in np.flatnonzero(after - before >= _MIN_SIZES):
         newest = slice(max(before[code], after[code] - GROWTH_SIZES), after[code])
-        when, much = days[newest], size[newest]
-        if np.ptp(when) < _MIN_DAYS:
+        window_days, window_sizes = days[newest], size[newest]
+        if np.ptp(window_days) < _MIN_DAYS:
             continue
-        growth[code] = _slope(when, much)
-        middle = np.median(much)
+        growth[code] = _slope(window_days, window_sizes)
+        middle = np.median(window_sizes)
         if middle > 0:
             share[code] = _MONTH * growth[code] / middle
     return growth, share
 
 
-def _slope(when: Numbers, much: Numbers) -> float:
+def _slope(days: Numbers, sizes: Numbers) -> float:
     """Return the Theil-Sen slope: the median slope of all pairs of points."""
-    first, second = _pairs(len(when))
-    apart = when[second] - when[first]
+    first, second = _pairs(len(days))
+    apart = days[second] - days[first]
     distinct = apart != 0
-    return float(np.median((much[second] - much[first])[distinct] / apart[distinct]))
+    return float(np.median((sizes[second] - sizes[first])[distinct] / apart[distinct]))
 
 
 @lru_cache(maxsize=GROWTH_SIZES)
@@ -416,18 +415,8 @@ def _pairs(number: int) -> tuple[Codes, Codes]:
 def retained(current: pd.DataFrame, appliances: pd.Index) -> Numbers:
     """Return how many backups each appliance keeps.
 
-    Parameters
-    ----------
-    current : DataFrame
-        The schedules in force, of `backupkit.tables.SCHEDULES`.
-    appliances : Index of str
-        The appliances to report.
-
-    Returns
-    -------
-    array of float64
-        The largest ``max_count`` of the enabled schedules; infinity if one of them keeps all, or
-        if there is none.
+    That is the largest ``max_count`` of its enabled schedules. It is infinity if one of them keeps
+    all, or if there is none.
     """
     enabled = current[current["enabled"].fillna(value=False).astype("bool")]
     codes = to_codes(enabled["appliance"], appliances)

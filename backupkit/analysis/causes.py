@@ -143,7 +143,7 @@ _PATTERNS: Final = (
     _Pattern(
         Cause(
             "see-log",
-            "The message does not tell the reason; only the appliance's own log does.",
+            "The message has no reason; only the appliance's own log does.",
             "Read the appliance's backup log around the job's end.",
             f"seen on 6.5 U1c, 7.0 and 9.0.2; {_FIELD}",
         ),

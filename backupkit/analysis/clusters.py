@@ -7,13 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backupkit.analysis.arrays import instant, sort_order, times_of, to_codes, utc
-from backupkit.analysis.coverage import job_times
+from backupkit.analysis.arrays import sort_order, times_of, to_codes
+from backupkit.analysis.failures import ended_jobs
 from backupkit.analysis.target_load import target_of
-from backupkit.tables import CLUSTERS, FAILURE_COUNTS
+from backupkit.tables import CLUSTERS
 from backupkit.tables.constants import DUPLICATE_JOBS
 
-__all__ = ["clusters", "duplicate_appliances", "failure_counts", "recent_jobs"]
+__all__ = ["clusters", "duplicate_appliances", "recent_jobs"]
 
 _PHRASES: Final = {
     "target": "on the same target",
@@ -24,46 +24,6 @@ _PHRASES: Final = {
 _MIN_SHARED_JOBS: Final = 3  # fewest jobs that two names share
 _MAX_VALUE: Final = 100  # characters of a value in a sentence
 _MIN_APPLIANCES: Final = 2  # fewest appliances that share a value
-
-
-def failure_counts(
-    jobs: pd.DataFrame, signatures: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp
-) -> pd.DataFrame:
-    """Count the failed jobs of a period by signature, appliance and day.
-
-    Parameters
-    ----------
-    jobs : DataFrame
-        Of `backupkit.tables.JOBS`, each job once.
-    signatures : DataFrame
-        Result of `failure_signatures` for at least these jobs.
-    start, end : Timestamp
-        The period, half-open; a job counts by its end.
-
-    Returns
-    -------
-    DataFrame
-        Of `backupkit.tables.FAILURE_COUNTS`, sorted by signature, appliance and day [UTC midnight].
-        Days without a failure have no row.
-
-    Examples
-    --------
-    >>> from backupkit.analysis import failure_signatures
-    >>> from backupkit.tables import JOBS
-    >>> times = [pd.Timestamp(f"2026-11-02T{hour:02}:00Z") for hour in (1, 2)]
-    >>> jobs = JOBS.frame({"appliance": ["a", "b"], "outcome": ["failure"] * 2, "end_time": times})
-    >>> day = pd.Timestamp("2026-11-02", tz="UTC")
-    >>> signatures = failure_signatures(jobs)
-    >>> failure_counts(jobs, signatures, start=day, end=day + pd.Timedelta(days=1))[
-    ...     "jobs"
-    ... ].to_list()
-    [1, 1]
-    """
-    ended = _ended(jobs, start, end)
-    failed = ended[ended["outcome"] == "failure"].join(signatures["signature"])
-    failed = failed.assign(day=failed["done"].dt.floor("D"))
-    by = failed.groupby(["signature", "appliance", "day"], sort=True)
-    return FAILURE_COUNTS.conform(by.size().rename("jobs").reset_index())
 
 
 def clusters(
@@ -122,7 +82,7 @@ def clusters(
     >>> result["finding"].to_list()
     ['2 of 2 on the same target sftp://nas-1, no other appliance (0 of 1)']
     """
-    ended = _ended(jobs, start, end).sort_values("done", kind="stable")
+    ended = ended_jobs(jobs, start, end).sort_values("done", kind="stable")
     failed = ended[ended["outcome"] == "failure"].join(signatures["signature"])
     everyone = _attribute_values(ended, ["appliance"], members)
     affected = _attribute_values(failed, ["signature", "appliance"], members)
@@ -149,7 +109,7 @@ def duplicate_appliances(jobs: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        appliance, twin (str) and jobs (int64, number of shared jobs), sorted by name.
+        appliance, duplicate (str) and jobs (int64, number of shared jobs), sorted by name.
 
     Notes
     -----
@@ -178,10 +138,12 @@ def duplicate_appliances(jobs: pd.DataFrame) -> pd.DataFrame:
     listed = listed[listed.duplicated(["start_time", "end_time"], keep=False)]  # cheap filter first
     shared = listed[listed.duplicated(key, keep=False)].sort_values([*key, "appliance"])
     first = shared.groupby(key)["appliance"].transform("first")
-    pairs = shared.assign(twin=shared["appliance"], appliance=first)
-    pairs = pairs[pairs["appliance"] != pairs["twin"]]
-    common = pairs.groupby(["appliance", "twin"]).size().rename("jobs").reset_index()
-    smaller = np.minimum(*(size.reindex(common[name]).to_numpy() for name in ("appliance", "twin")))
+    pairs = shared.assign(duplicate=shared["appliance"], appliance=first)
+    pairs = pairs[pairs["appliance"] != pairs["duplicate"]]
+    common = pairs.groupby(["appliance", "duplicate"]).size().rename("jobs").reset_index()
+    smaller = np.minimum(
+        *(size.reindex(common[name]).to_numpy() for name in ("appliance", "duplicate"))
+    )
     same: pd.DataFrame = common[
         (common["jobs"] >= _MIN_SHARED_JOBS) & (2 * common["jobs"] >= smaller)
     ]
@@ -217,14 +179,6 @@ def recent_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
     return listed.iloc[order[ends - np.arange(len(order)) <= DUPLICATE_JOBS]]
 
 
-def _ended(jobs: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
-    """Return the jobs that finished in the period, with their end."""
-    _, done = job_times(jobs)
-    inside = (done >= instant(start)) & (done < instant(end))
-    kept = jobs.loc[inside, ["appliance", "outcome", "build", "location"]]
-    return kept.assign(done=utc(done[inside]).set_axis(kept.index))
-
-
 def _attribute_values(jobs: pd.DataFrame, keys: list[str], members: pd.DataFrame) -> pd.DataFrame:
     """Return the newest known values of each key; `jobs` is sorted by end."""
     newest = jobs.groupby(keys)[["location", "build"]].last()
@@ -255,7 +209,7 @@ def _shared_values(by: str, everyone: pd.DataFrame, affected: pd.DataFrame) -> p
     shared = pd.DataFrame(
         {
             "signature": signature.astype("str"),
-            "by": by,
+            "property": by,
             "value": value.astype("str"),
             "appliances": held,
             "affected": total,
@@ -283,7 +237,7 @@ def _sizes(groups: Any, keys: pd.Index) -> npt.NDArray[np.int64]:  # noqa: ANN40
 def _finding(row: dict[Hashable, Any]) -> str:
     """Describe a row of `_shared_values` in a sentence."""
     value = row["value"][:_MAX_VALUE]
-    shared = f"{row['appliances']} of {row['affected']} {_PHRASES[row['by']]} {value}"
+    shared = f"{row['appliances']} of {row['affected']} {_PHRASES[row['property']]} {value}"
     if pd.isna(row["lift"]):
         return f"{shared}, no other appliance (0 of {row['others']})"
     return f"{shared}, {row['lift']:.1f}x more often than the rest"

@@ -1,10 +1,11 @@
-"""Ratios of each appliance, and the figures of the whole fleet."""
+"""Ratios of each appliance, and the figures of the fleet: in all, by group and by day."""
 
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
+from backupkit.analysis.arrays import Times, instant, times_of, to_codes, utc
 from backupkit.tables import (
     COMPLETED_SLOTS,
     GROUPS,
@@ -13,6 +14,9 @@ from backupkit.tables import (
     MISSED_SLOTS,
     OBSERVED_STATES,
     ON_TIME_SLOTS,
+    SLOT_STATES,
+    STATES,
+    TREND,
 )
 
 __all__ = [
@@ -22,35 +26,36 @@ __all__ = [
     "group_metrics",
     "ratio",
     "ratios",
+    "trend",
 ]
 
 _HOUR: Final = 3_600  # seconds
+_DAY: Final = np.timedelta64(1, "D")
+_RATIO_UNITS: Final = {
+    "rpo_strict": "h",
+    "rpo_observed": "h",
+    "slot_strict": "slots",
+    "slot_observed": "slots",
+    "on_time_strict": "slots",
+    "on_time_observed": "slots",
+    "attempts": "jobs",
+    "first_attempts": "slots",
+    "window": "jobs",
+    "duration": "jobs",
+}
+"""What the ratios of each appliance count; the fleet has their micro and their macro mean."""
+
 _UNITS: Final = {
     "appliances_strict": "appliances",
     "appliances_observed": "appliances",
     "appliances_lookback": "appliances",
     "coverage_appliances": "appliances",
     "coverage_polled": "appliances",
-    "rpo_strict_micro": "h",
-    "rpo_strict_macro": "appliances",
-    "rpo_observed_micro": "h",
-    "rpo_observed_macro": "appliances",
-    "slot_strict_micro": "slots",
-    "slot_strict_macro": "appliances",
-    "slot_observed_micro": "slots",
-    "slot_observed_macro": "appliances",
-    "on_time_strict_micro": "slots",
-    "on_time_strict_macro": "appliances",
-    "on_time_observed_micro": "slots",
-    "on_time_observed_macro": "appliances",
-    "attempts_micro": "jobs",
-    "attempts_macro": "appliances",
-    "first_attempts_micro": "slots",
-    "first_attempts_macro": "appliances",
-    "window_micro": "jobs",
-    "window_macro": "appliances",
-    "duration_micro": "jobs",
-    "duration_macro": "appliances",
+    **{
+        f"{name}_{mean}": unit if mean == "micro" else "appliances"
+        for name, unit in _RATIO_UNITS.items()
+        for mean in ("micro", "macro")
+    },
     "days_missed": "days",
     "error_budget": "slots",
     "error_budget_strict": "slots",
@@ -97,17 +102,8 @@ def ratios(facts: pd.DataFrame) -> pd.DataFrame:
     ----------
     .. [1] docs/sla.md, section 4, numbers 2, 5 and 6.
     """
-    compliant, observed, in_scope = _times(facts)
-    completed, on_time, resolved, counted = _slots(facts)
     return pd.DataFrame(
-        {
-            "rpo_strict": ratio(compliant, in_scope),
-            "rpo_observed": ratio(compliant, observed),
-            "slot_strict": ratio(completed, counted),
-            "slot_observed": ratio(completed, resolved),
-            "on_time_strict": ratio(on_time, counted),
-            "on_time_observed": ratio(on_time, resolved),
-        }
+        {name: ratio(*fraction) for name, fraction in _compliance_fractions(facts).items()}
     )
 
 
@@ -168,7 +164,7 @@ def fleet_metrics(facts: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     facts : DataFrame
-        By appliance; reads state, the times, counts and ratios of `backupkit.tables.APPLIANCES`,
+        By appliance; reads state, the times and counts of `backupkit.tables.APPLIANCES`,
         last_success_end and lookback_from [UTC], configured, read (whether it has a good poll in
         the period), and the result of `recent_slots`. Without appliances that a rule excludes.
 
@@ -214,7 +210,7 @@ def group_metrics(facts: pd.DataFrame) -> pd.DataFrame:
         if facts[by].isna().all():
             continue
         table = _to_long(contributions.groupby(facts[by]).sum())
-        tables.append(table.assign(by=by))
+        tables.append(table.assign(property=by))
     return GROUPS.conform(pd.concat(tables, ignore_index=True)) if tables else GROUPS.empty()
 
 
@@ -241,18 +237,18 @@ def _contributions(facts: pd.DataFrame) -> pd.DataFrame:
     state = facts["state"]
     compliant, is_observed = state.eq("compliant"), state.isin(OBSERVED_STATES)
     in_scope = is_observed | state.eq("unknown")
-    hours, observed, scope = _times(facts)
-    completed, on_time, resolved, counted = _slots(facts)
+    _, observed, scope = _times(facts)
+    completed, _, resolved, _ = _slots(facts)
     missed = resolved - completed
-    attempts, firsts, window, duration = (
-        (facts[f"{prefix}_ok"], facts[total])
-        for prefix, total in (
+    shares = _compliance_fractions(facts) | {
+        name: (facts[f"{name}_ok"], facts[total])
+        for name, total in (
             ("attempts", "attempts"),
             ("first_attempts", "first_attempts"),
             ("window", "window_runs"),
             ("duration", "duration_runs"),
         )
-    )
+    }
     recent = in_scope & (facts["last_success_end"] >= facts["lookback_from"])
     # the caller has dropped excluded appliances
     read = facts["configured"] & facts["read"]
@@ -262,26 +258,6 @@ def _contributions(facts: pd.DataFrame) -> pd.DataFrame:
         "appliances_lookback": (recent, in_scope),
         "coverage_appliances": (is_observed, in_scope),
         "coverage_polled": (read, facts["configured"]),
-        "rpo_strict_micro": (hours, scope),
-        "rpo_strict_macro": _macro(facts["rpo_strict"]),
-        "rpo_observed_micro": (hours, observed),
-        "rpo_observed_macro": _macro(facts["rpo_observed"]),
-        "slot_strict_micro": (completed, counted),
-        "slot_strict_macro": _macro(facts["slot_strict"]),
-        "slot_observed_micro": (completed, resolved),
-        "slot_observed_macro": _macro(facts["slot_observed"]),
-        "on_time_strict_micro": (on_time, counted),
-        "on_time_strict_macro": _macro(facts["on_time_strict"]),
-        "on_time_observed_micro": (on_time, resolved),
-        "on_time_observed_macro": _macro(facts["on_time_observed"]),
-        "attempts_micro": attempts,
-        "attempts_macro": _macro(ratio(*attempts)),
-        "first_attempts_micro": firsts,
-        "first_attempts_macro": _macro(ratio(*firsts)),
-        "window_micro": window,
-        "window_macro": _macro(ratio(*window)),
-        "duration_micro": duration,
-        "duration_macro": _macro(ratio(*duration)),
         "days_missed": (facts["days_missed"], facts["days"]),
         "error_budget": (missed, facts["allowed"]),
         "error_budget_strict": (missed + facts["slots_unknown"], facts["allowed"]),
@@ -289,17 +265,30 @@ def _contributions(facts: pd.DataFrame) -> pd.DataFrame:
         "burn_rate_7d": (facts["missed_7d"], facts["allowed_7d"]),
         "coverage_time": (observed, scope),
     }
+    for name, fraction in shares.items():
+        fractions[f"{name}_micro"] = fraction
+        share = ratio(*fraction)
+        fractions[f"{name}_macro"] = share, share.notna()
     columns = {
         f"{metric} {side}": values.astype("Float64").to_numpy("float64", na_value=0)
-        for metric, pair in fractions.items()
-        for side, values in zip(("numerator", "denominator"), pair, strict=True)
+        for metric, fraction in fractions.items()
+        for side, values in zip(("numerator", "denominator"), fraction, strict=True)
     }
     return pd.DataFrame(columns, index=facts.index)
 
 
-def _macro(share: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Return the appliances' own ratios, and whether each has one."""
-    return share, share.notna()
+def _compliance_fractions(facts: pd.DataFrame) -> dict[str, tuple[pd.Series, pd.Series]]:
+    """Return numerator and denominator of each ratio of time and slots."""
+    compliant, observed, in_scope = _times(facts)
+    completed, on_time, resolved, counted = _slots(facts)
+    return {
+        "rpo_strict": (compliant, in_scope),
+        "rpo_observed": (compliant, observed),
+        "slot_strict": (completed, counted),
+        "slot_observed": (completed, resolved),
+        "on_time_strict": (on_time, counted),
+        "on_time_observed": (on_time, resolved),
+    }
 
 
 def _times(facts: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:
@@ -318,3 +307,77 @@ def _slots(facts: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series, pd.Ser
     )
     resolved = completed + missed
     return completed, on_time, resolved, resolved + facts["slots_unknown"]
+
+
+def trend(
+    intervals: pd.DataFrame, slots: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp
+) -> pd.DataFrame:
+    """Sum the states and the slots of each UTC day.
+
+    Parameters
+    ----------
+    intervals : DataFrame
+        Of `backupkit.tables.INTERVALS`: states over time.
+    slots : DataFrame
+        Of `backupkit.tables.SLOTS`; a slot counts on the day of its instant.
+    start, end : Timestamp
+        The period, half-open.
+
+    Returns
+    -------
+    DataFrame
+        Of `backupkit.tables.TREND`, by ``day``: one row per UTC day of the period. The times and
+        the slots of all days add up to those of the period.
+
+    References
+    ----------
+    .. [1] docs/sla.md, section 4, numbers 2, 7 and 27.
+
+    Examples
+    --------
+    >>> from backupkit.tables import INTERVALS, SLOTS
+    >>> monday, end = pd.Timestamp("2026-11-02", tz="UTC"), pd.Timestamp("2026-11-04", tz="UTC")
+    >>> noon = end - pd.Timedelta(hours=12)
+    >>> intervals = INTERVALS.frame(
+    ...     {
+    ...         "appliance": ["a", "a"],
+    ...         "state": ["compliant", "breach"],
+    ...         "start": [monday, noon],
+    ...         "end": [noon, end],
+    ...     }
+    ... )
+    >>> trend(intervals, SLOTS.empty(), start=monday, end=end)["rpo_strict"].to_list()
+    [1.0, 0.5]
+    """
+    first = instant(start).astype("datetime64[D]")
+    last = (instant(end) - np.timedelta64(1, "us")).astype("datetime64[D]")
+    days = np.arange(first, last + _DAY, _DAY)
+    begins = days.astype("datetime64[us]")
+    columns: dict[str, object] = {"day": utc(begins)}
+    started, ended = times_of(intervals["start"]), times_of(intervals["end"])
+    spent = {}
+    for state in STATES:
+        rows = intervals["state"].eq(state).to_numpy()
+        spent[state] = pd.Series(_time_per_day(started[rows], ended[rows], begins))
+    columns |= spent
+    seconds = {state: spans.dt.total_seconds() for state, spans in spent.items()}
+    read = seconds["compliant"] + seconds["breach"]
+    columns["rpo_strict"] = ratio(seconds["compliant"], read + seconds["unknown"])
+    columns["rpo_observed"] = ratio(seconds["compliant"], read)
+    position = (times_of(slots["slot"]).astype("datetime64[D]") - first).astype(np.int64)
+    codes = to_codes(slots["state"], pd.Index(SLOT_STATES))
+    counts = np.bincount(
+        position * len(SLOT_STATES) + codes, minlength=len(days) * len(SLOT_STATES)
+    )
+    for number, state in enumerate(SLOT_STATES):
+        columns[f"slots_{state}"] = pd.Series(counts.reshape(len(days), -1)[:, number])
+    return TREND.conform(pd.DataFrame(columns).set_index("day"))
+
+
+def _time_per_day(began: Times, ended: Times, days: Times) -> Times:
+    """Return the time that falls into each day."""
+    total = np.zeros(len(days), dtype="timedelta64[us]")
+    for number, day in enumerate(days):
+        inside = np.minimum(ended, day + _DAY) - np.maximum(began, day)
+        total[number] = inside[inside > np.timedelta64(0)].sum()
+    return total

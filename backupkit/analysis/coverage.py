@@ -1,7 +1,8 @@
-"""Known time of each appliance, summary of its polls, and correction of its clock skew."""
+"""Polls of each appliance: their summary, the known time and the excluded time."""
 
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,10 @@ import pandas as pd
 from backupkit.analysis.arrays import (
     NAT,
     Codes,
+    Flags,
     Times,
     asof_index,
+    group_starts,
     instant,
     sort_order,
     spans_of,
@@ -19,92 +22,21 @@ from backupkit.analysis.arrays import (
     to_codes,
     utc,
 )
-from backupkit.tables.constants import CADENCE_FLOOR, CADENCE_GAPS, TERMINAL, TOLERATED_SKEW
+from backupkit.tables.constants import CADENCE_FLOOR, CADENCE_GAPS
 
 __all__ = [
+    "NO_EXCLUSIONS",
+    "Exclusions",
     "cadence_polls",
-    "correct_clock_skew",
     "counted_polls",
     "coverage",
-    "deduplicate_jobs",
-    "job_times",
+    "data_fingerprint",
     "poll_summary",
-    "skew_corrections",
 ]
 
 _DEFAULT_CADENCE: Final = timedelta(hours=24)
-
-
-def deduplicate_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Return one record of each job.
-
-    Parameters
-    ----------
-    jobs : DataFrame
-        Of `backupkit.tables.JOBS`, in any order.
-
-    Returns
-    -------
-    DataFrame
-        One row per (appliance, job_id), sorted by appliance, start and id, on a new range index.
-
-    Notes
-    -----
-    A finished record takes precedence over an open one; of two finished ones, the last seen.
-
-    References
-    ----------
-    .. [1] docs/sla.md, section 5, "duplicate records".
-    """
-    names = pd.Index(np.sort(jobs["appliance"].unique()), dtype="str")
-    codes = to_codes(jobs["appliance"], names)
-    ids, distinct = pd.factorize(jobs["job_id"])
-    if pd.Series(codes * (len(distinct) + 1) + ids).duplicated().any():
-        jobs = _newest_records(jobs)
-        codes = to_codes(jobs["appliance"], names)
-    start = times_of(jobs["start_time"])
-    order = sort_order(codes, start)
-    codes, start = codes[order], start[order]
-    if np.any((codes[1:] == codes[:-1]) & ~(start[1:] > start[:-1])):  # equal or missing starts
-        by = ["appliance", "start_time", "job_id"]
-        return jobs.sort_values(by, kind="stable", ignore_index=True)
-    return jobs.iloc[order].reset_index(drop=True)
-
-
-def _newest_records(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Return the record of each job that takes precedence."""
-    ranked = jobs.assign(_finished=jobs["outcome"].isin(TERMINAL)).sort_values(
-        ["appliance", "job_id", "_finished", "last_seen_at", "end_time", "state"],
-        kind="stable",
-        na_position="first",
-    )
-    kept = ranked.drop_duplicates(["appliance", "job_id"], keep="last")
-    return kept.drop(columns="_finished")
-
-
-def job_times(jobs: pd.DataFrame) -> tuple[Times, Times]:
-    """Return when each job started, and when its result was available.
-
-    Parameters
-    ----------
-    jobs : DataFrame
-        Of `backupkit.tables.JOBS`; reads ``outcome``, ``start_time``, ``end_time`` [UTC] and
-        ``last_seen_at`` [UTC].
-
-    Returns
-    -------
-    start, end : array of datetime64[us]
-        NaT where unknown. A job that has not finished has no end.
-
-    Notes
-    -----
-    If the end is before the start, the clock was set back, and the start is used. A finished job
-    without an end ended when it was last seen.
-    """
-    start, end = times_of(jobs["start_time"]), times_of(jobs["end_time"])
-    finished = to_codes(jobs["outcome"], pd.Index(TERMINAL)) >= 0
-    ended = np.where(np.isnat(end), times_of(jobs["last_seen_at"]), end)
-    return start, np.where(finished, np.fmax(ended, np.where(np.isnat(ended), NAT, start)), NAT)
+_NO_START: Final = np.datetime64("1900-01-01", "us")
+_NO_END: Final = np.datetime64("2200-01-01", "us")
 
 
 def poll_summary(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
@@ -154,18 +86,10 @@ def poll_summary(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
 
 
 def counted_polls(polls: pd.DataFrame) -> Codes:
-    """Return the positions of the polls that count, without duplicates.
+    """Return the positions of the polls that count, without duplicates, by appliance and time.
 
-    Parameters
-    ----------
-    polls : DataFrame
-        Of `backupkit.tables.POLLS`, in any order.
-
-    Returns
-    -------
-    array of intp
-        Positions sorted by appliance and time; at the same instant, the failed poll comes first.
-        A poll that was stopped, or that only followed a running job, is left out.
+    At the same instant, the failed poll comes first. A poll that was stopped, or that only followed
+    a running job, does not count.
 
     Examples
     --------
@@ -182,9 +106,7 @@ def counted_polls(polls: pd.DataFrame) -> Codes:
     good = polls["ok"].to_numpy(dtype=bool, na_value=False)[rows]
     order = sort_order(codes, tie_break_after(good, times))
     codes, times, good = codes[order], times[order], good[order]
-    repeated = np.zeros(len(order), dtype=bool)
-    repeated[1:] = (codes[1:] == codes[:-1]) & (times[1:] == times[:-1]) & (good[1:] == good[:-1])
-    counted: Codes = rows[order[~repeated]]
+    counted: Codes = rows[order[group_starts(codes, times, good)]]
     return counted
 
 
@@ -204,20 +126,10 @@ def _cadence(good: pd.DataFrame, appliances: pd.Index) -> pd.Series:
 
 
 def cadence_polls(codes: Codes, times: Times, number: int) -> Codes:
-    """Return the good polls between which the gaps of the cadence lie.
+    """Return the positions of the good polls between which the gaps of the cadence lie.
 
-    Parameters
-    ----------
-    codes, times : array
-        Appliance and time of each good poll, sorted by both.
-    number : int
-        Number of appliances.
-
-    Returns
-    -------
-    array of intp
-        Positions, one column per appliance: the newest poll, then the newest one at least 1 h
-        before it, and so on for up to 20 gaps; -1 if there is none.
+    `codes` and `times` are sorted by both. The result has a column per appliance: the newest poll,
+    then the newest one at least 1 h before it, and so on for up to 20 gaps; -1 if there is none.
 
     Examples
     --------
@@ -233,49 +145,6 @@ def cadence_polls(codes: Codes, times: Times, number: int) -> Codes:
     for _ in range(CADENCE_GAPS):
         chain.append(before[chain[-1]])
     return np.stack(chain)
-
-
-def correct_clock_skew(jobs: pd.DataFrame, corrections: pd.Series) -> pd.DataFrame:
-    """Correct job times for the clock skew of their appliances.
-
-    Parameters
-    ----------
-    jobs : DataFrame
-        Of `backupkit.tables.JOBS`.
-    corrections : Series of timedelta64
-        Result of `skew_corrections`, for every appliance in `jobs`.
-
-    Returns
-    -------
-    DataFrame
-        A copy with ``start_time`` and ``end_time`` shifted.
-    """
-    codes = to_codes(jobs["appliance"], corrections.index)
-    shift = pd.Series(spans_of(corrections)[codes], index=jobs.index)
-    return jobs.assign(start_time=jobs["start_time"] - shift, end_time=jobs["end_time"] - shift)
-
-
-def skew_corrections(skew: pd.Series) -> pd.Series:
-    """Return the clock correction to subtract from each appliance's times.
-
-    Parameters
-    ----------
-    skew : Series of timedelta64
-        The appliance's clock minus the collector's, by appliance; missing where unknown.
-
-    Returns
-    -------
-    Series of timedelta64
-        The skew where it is larger than 5 minutes, else 0. Policies tolerate smaller errors, and
-        their measurement is not reliable.
-
-    Examples
-    --------
-    >>> skew = pd.Series(pd.to_timedelta(["-2h", "299s", None]), index=["a", "b", "c"])
-    >>> skew_corrections(skew).to_list()
-    [Timedelta('-1 days +22:00:00'), Timedelta('0 days 00:00:00'), Timedelta('0 days 00:00:00')]
-    """
-    return skew.where(skew.abs() > TOLERATED_SKEW, pd.Timedelta(0)).astype("timedelta64[us]")
 
 
 def coverage(
@@ -301,7 +170,7 @@ def coverage(
     Returns
     -------
     DataFrame
-        By appliance, all [UTC]: known_since, known_until, evidence (the newest good poll) and
+        By appliance, all [UTC]: known_since, known_until, newest_good_poll and
         since (its time before that is unobserved). NaT if there is none.
 
     Notes
@@ -316,12 +185,14 @@ def coverage(
     ----------
     .. [1] docs/sla.md, section 3, "known_since" and "known_until".
     """
-    evidence = times_of(poll_summary["last_ok"])
-    never = np.isnat(evidence)
+    newest_good_poll = times_of(poll_summary["last_ok"])
+    never = np.isnat(newest_good_poll)
     oldest_start = times_of(oldest.reindex(resolved_policy.index))
     known_since = np.where(never, NAT, np.fmin(times_of(poll_summary["first_ok"]), oldest_start))
     staleness = resolved_policy["staleness"].fillna(poll_summary["cadence"])
-    known_until = np.fmin(evidence + spans_of(staleness), times_of(poll_summary["failing_since"]))
+    known_until = np.fmin(
+        newest_good_poll + spans_of(staleness), times_of(poll_summary["failing_since"])
+    )
     first_poll = times_of(poll_summary["first_poll"])
     # a failed poll must not shorten the unknown time
     expected = np.where(resolved_policy["configured"].to_numpy(), instant(start), NAT)
@@ -329,8 +200,103 @@ def coverage(
     times = {
         "known_since": known_since,
         "known_until": np.where(never, NAT, known_until),
-        "evidence": evidence,
+        "newest_good_poll": newest_good_poll,
         "since": np.where(never, first_sign, known_since),
     }
     columns = {name: utc(values) for name, values in times.items()}
     return pd.DataFrame(columns).set_axis(resolved_policy.index)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exclusions:
+    """The times in which appliances are out of scope, merged where they overlap.
+
+    Attributes
+    ----------
+    codes : array of intp
+        The appliance's position in the rules.
+    starts, ends : array of datetime64[us]
+        Start and end of each exclusion, half-open [UTC].
+
+    Examples
+    --------
+    >>> day = pd.to_datetime(["2026-11-02T00:00Z", "2026-11-02T06:00Z", "2026-11-02T12:00Z"])
+    >>> exclusion_rows = pd.DataFrame({"appliance": "vc-1", "start": day[:2], "end": day[1:]})
+    >>> Exclusions.of(exclusion_rows, pd.Index(["vc-1"])).ends
+    array(['2026-11-02T12:00:00.000000'], dtype='datetime64[us]')
+    """
+
+    codes: Codes
+    starts: Times
+    ends: Times
+
+    @classmethod
+    def of(cls, exclusion_rows: pd.DataFrame, index: pd.Index) -> Self:
+        """Merge the exclusions of `Policy.excluded`.
+
+        Parameters
+        ----------
+        exclusion_rows : DataFrame
+            appliance, start and end [UTC, NaT is no limit].
+        index : Index of str
+            The appliances of the rules.
+        """
+        codes = to_codes(exclusion_rows["appliance"], index)
+        starts, ends = times_of(exclusion_rows["start"]), times_of(exclusion_rows["end"])
+        starts = np.where(np.isnat(starts), _NO_START, starts)
+        ends = np.where(np.isnat(ends), _NO_END, ends)
+        order = np.lexsort((starts, codes))
+        order = order[codes[order] >= 0]
+        codes, starts, ends = codes[order], starts[order], ends[order]
+        reach = pd.Series(ends.astype(np.int64)).groupby(codes).cummax().to_numpy()
+        begins = group_starts(codes)
+        begins[1:] |= starts[1:].astype(np.int64) > reach[:-1]
+        last = np.append(begins[1:], np.True_)[: len(codes)]
+        return cls(codes[begins], starts[begins], reach[last].astype("datetime64[us]"))
+
+    def contains(self, codes: Codes, times: Times) -> Flags:
+        """Return whether each (appliance, time) is out of scope; False without a time."""
+        inside = np.zeros(len(times), dtype=bool)
+        if len(self.codes):
+            row = asof_index(self.codes, self.starts, codes, times)
+            has_start = row >= 0
+            inside[has_start] = times[has_start] < self.ends[row[has_start]]
+        return inside
+
+
+NO_EXCLUSIONS: Final = Exclusions(
+    np.array([], dtype=np.intp),
+    np.array([], dtype="datetime64[us]"),
+    np.array([], dtype="datetime64[us]"),
+)
+"""No exclusions."""
+
+
+def data_fingerprint(polls: pd.DataFrame) -> str:
+    """Return a fingerprint of the polls that the data comes from.
+
+    Parameters
+    ----------
+    polls : DataFrame
+        Reads ``appliance`` and ``polled_at`` of `backupkit.tables.POLLS`, in any order.
+
+    Returns
+    -------
+    str
+        The number of polls and a digest of their names and times, which does not depend on their
+        order. For an earlier moment, pass only the polls up to it.
+
+    Examples
+    --------
+    >>> from backupkit.tables import POLLS
+    >>> polls = POLLS.frame({"appliance": ["a"], "polled_at": ["2026-11-02T01:00Z"]})
+    >>> data_fingerprint(polls)
+    '1-...'
+    >>> data_fingerprint(POLLS.empty())
+    '0-0000000000000000'
+    """
+    names = pd.util.hash_array(polls["appliance"].to_numpy(dtype=object))
+    moments = pd.util.hash_array(times_of(polls["polled_at"]).astype(np.int64))
+    # the sum does not depend on the order; the product joins each name and its time
+    digest = int(np.sum((2 * names + np.uint64(1)) * (2 * moments + np.uint64(1)), dtype=np.uint64))
+    return f"{len(polls)}-{digest if len(polls) else 0:016x}"

@@ -10,11 +10,13 @@ from backupkit.analysis.arrays import (
     NAT,
     NO_SPAN,
     Codes,
+    Flags,
     Spans,
     Times,
     asof_index,
     from_codes,
     group_cummax,
+    group_starts,
     instant,
     sort_order,
     spans_of,
@@ -22,12 +24,20 @@ from backupkit.analysis.arrays import (
     to_codes,
     utc,
 )
-from backupkit.analysis.coverage import job_times
-from backupkit.analysis.exclusions import NO_EXCLUSIONS, Exclusions
+from backupkit.analysis.coverage import NO_EXCLUSIONS, Exclusions
+from backupkit.analysis.jobs import job_times
 from backupkit.tables import INTERVALS, OBSERVED_STATES, STATES
 
-__all__ = ["exposure", "exposure_at", "recovery_points", "segments", "state_intervals", "states_at"]
-__all__ += ["time_in_states", "worst_exposure"]
+__all__ = [
+    "exposure",
+    "exposure_at",
+    "recovery_points",
+    "segments",
+    "state_intervals",
+    "states_at",
+    "time_in_states",
+    "worst_exposure",
+]
 
 _COMPLIANT, _BREACH, _UNKNOWN, _EXCLUDED, _UNOBSERVED = range(len(STATES))
 _ZERO: Final = np.timedelta64(0, "us")
@@ -168,8 +178,8 @@ def exposure_at(
 class _StateInputs:
     """Inputs of the states, as arrays over the appliances and the recovery points."""
 
-    rule_excluded: np.ndarray[tuple[int], np.dtype[np.bool_]]
-    by_evidence: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    rule_excluded: Flags
+    by_evidence: Flags
     threshold: Spans
     since: Times
     known_since: Times
@@ -225,9 +235,9 @@ class _StateInputs:
         state[self.is_excluded(codes, times)] = _EXCLUDED
         return state, point
 
-    def is_excluded(self, codes: Codes, times: Times) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def is_excluded(self, codes: Codes, times: Times) -> Flags:
         """Return where a rule or a dated exclusion excludes the appliance."""
-        by_rule: np.ndarray[tuple[int], np.dtype[np.bool_]] = self.rule_excluded[codes]
+        by_rule: Flags = self.rule_excluded[codes]
         return by_rule | self.excluded.contains(codes, times)
 
 
@@ -304,9 +314,9 @@ def segments(
     Returns
     -------
     DataFrame
-        appliance, state, start, end [UTC], point [UTC] (the recovery point in force) and ruled
-        (whether a rule excludes the appliance), sorted by appliance and start: a partition of the
-        time. State, recovery point and threshold are constant within a segment.
+        appliance, state, start, end [UTC], point [UTC] (the recovery point in force) and
+        excluded_by_rule, sorted by appliance and start: a partition of the time. State,
+        recovery point and threshold are constant within a segment.
     """
     inputs = _StateInputs.of(recovery_points, coverage, resolved_policy, excluded)
     first, last = instant(start), instant(end)
@@ -330,9 +340,8 @@ def segments(
     )
     order = sort_order(codes, begins)
     codes, begins = codes[order], begins[order]
-    repeated = np.zeros(len(codes), dtype=bool)
-    repeated[1:] = (codes[1:] == codes[:-1]) & (begins[1:] == begins[:-1])
-    codes, begins = codes[~repeated], begins[~repeated]
+    kept = group_starts(codes, begins)
+    codes, begins = codes[kept], begins[kept]
     ends = np.full(len(codes), last)
     ends[:-1] = np.where(codes[1:] == codes[:-1], begins[1:], last)
     horizon = last if period_end is None else instant(period_end)
@@ -344,7 +353,7 @@ def segments(
             "start": utc(begins),
             "end": utc(ends),
             "point": utc(point),
-            "ruled": inputs.is_excluded(codes, begins),
+            "excluded_by_rule": inputs.is_excluded(codes, begins),
         }
     )
 

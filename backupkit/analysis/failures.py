@@ -6,14 +6,22 @@ from typing import Any, Final
 
 import pandas as pd
 
-from backupkit.analysis.arrays import instant, utc
+from backupkit.analysis.arrays import from_codes, instant, utc
 from backupkit.analysis.causes import cause_of
-from backupkit.analysis.coverage import job_times
-from backupkit.analysis.target_load import target_of
-from backupkit.tables import FAILURES
+from backupkit.analysis.jobs import job_times
+from backupkit.analysis.target_load import targets_of
+from backupkit.tables import FAILURE_COUNTS, FAILURES
 from backupkit.tables.contract import TEXTS
 
-__all__ = ["NO_MESSAGE", "failure_signatures", "failures", "message_of", "signature_of"]
+__all__ = [
+    "NO_MESSAGE",
+    "ended_jobs",
+    "failure_counts",
+    "failure_signatures",
+    "failures",
+    "message_of",
+    "signature_of",
+]
 
 NO_MESSAGE: Final = "(no message)"
 """The signature of a failed job without a message."""
@@ -177,6 +185,54 @@ def failure_signatures(jobs: pd.DataFrame) -> pd.DataFrame:
     return frame.reindex(jobs.index)
 
 
+def ended_jobs(jobs: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
+    """Return the jobs that finished in the period, with their end."""
+    _, done = job_times(jobs)
+    inside = (done >= instant(start)) & (done < instant(end))
+    kept = jobs.loc[inside, ["appliance", "outcome", "build", "location"]]
+    return kept.assign(done=utc(done[inside]).set_axis(kept.index))
+
+
+def failure_counts(
+    jobs: pd.DataFrame, signatures: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp
+) -> pd.DataFrame:
+    """Count the failed jobs of a period by signature, appliance and day.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`, each job once.
+    signatures : DataFrame
+        Result of `failure_signatures` for at least these jobs.
+    start, end : Timestamp
+        The period, half-open; a job counts by its end.
+
+    Returns
+    -------
+    DataFrame
+        Of `backupkit.tables.FAILURE_COUNTS`, sorted by signature, appliance and day [UTC midnight].
+        Days without a failure have no row.
+
+    Examples
+    --------
+    >>> from backupkit.analysis import failure_signatures
+    >>> from backupkit.tables import JOBS
+    >>> times = [pd.Timestamp(f"2026-11-02T{hour:02}:00Z") for hour in (1, 2)]
+    >>> jobs = JOBS.frame({"appliance": ["a", "b"], "outcome": ["failure"] * 2, "end_time": times})
+    >>> day = pd.Timestamp("2026-11-02", tz="UTC")
+    >>> signatures = failure_signatures(jobs)
+    >>> failure_counts(jobs, signatures, start=day, end=day + pd.Timedelta(days=1))[
+    ...     "jobs"
+    ... ].to_list()
+    [1, 1]
+    """
+    ended = ended_jobs(jobs, start, end)
+    failed = ended[ended["outcome"] == "failure"].join(signatures["signature"])
+    failed = failed.assign(day=failed["done"].dt.floor("D"))
+    by = failed.groupby(["signature", "appliance", "day"], sort=True)
+    return FAILURE_COUNTS.conform(by.size().rename("jobs").reset_index())
+
+
 def failures(
     jobs: pd.DataFrame, signatures: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp
 ) -> pd.DataFrame:
@@ -197,12 +253,9 @@ def failures(
         Of `backupkit.tables.FAILURES`, the most frequent first. At most 50 names, builds and
         targets are listed for each.
     """
-    _, done = job_times(jobs)
-    inside = (done >= instant(start)) & (done < instant(end))
-    inside &= jobs["outcome"].eq("failure").to_numpy()
-    failed = jobs.loc[inside, ["appliance", "build", "location"]].join(signatures)
-    failed["done"] = utc(done[inside]).set_axis(failed.index)
-    failed["target"] = failed["location"].map(target_of, na_action="ignore").astype("str")
+    ended = ended_jobs(jobs, start, end)
+    failed = ended[ended["outcome"] == "failure"].join(signatures)
+    failed["target"] = from_codes(*targets_of(failed["location"])).set_axis(failed.index)
     ordered = failed.sort_values("done", kind="stable")
     by = ordered.groupby("signature", sort=True)
     groups = by.agg(

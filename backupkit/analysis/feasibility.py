@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backupkit.analysis.arrays import NO_SPAN, Codes, Spans, spans_of, to_codes
+from backupkit.analysis.arrays import NO_SPAN, Codes, Spans, group_starts, spans_of, to_codes
 from backupkit.analysis.schedules import expected_slots
 
 __all__ = [
@@ -36,15 +36,7 @@ _Minutes = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class DstTransition:
-    """One clock change of a zone.
-
-    Attributes
-    ----------
-    begin, end : datetime
-        The wall times, half-open, that it skips or repeats.
-    back : bool
-        Whether the clocks go back and the times are repeated.
-    """
+    """One clock change of a zone: the half-open wall times that it skips or repeats."""
 
     begin: datetime
     end: datetime
@@ -145,22 +137,7 @@ def feasibility(
 def enabled_schedules(
     current: pd.DataFrame, *, zones: pd.DataFrame, appliances: pd.Index
 ) -> pd.DataFrame:
-    """Return the enabled schedules.
-
-    Parameters
-    ----------
-    current : DataFrame
-        The schedules in force, of `backupkit.tables.SCHEDULES`.
-    zones : DataFrame
-        Result of `schedule_zones` for `current`.
-    appliances : Index of str
-        Only schedules of these appliances are returned.
-
-    Returns
-    -------
-    DataFrame
-        Their rows, with the columns zone and source of `zones`, on a new range index.
-    """
+    """Return the enabled schedules of some appliances, with zone and source from `zones`."""
     enabled = current["enabled"].fillna(value=False).astype("bool") & current["appliance"].isin(
         appliances
     )
@@ -172,21 +149,10 @@ def enabled_schedules(
 def schedule_slots(
     rows: pd.DataFrame, zone: pd.Series | str, *, start: pd.Timestamp, end: pd.Timestamp
 ) -> pd.DataFrame:
-    """Return the slots of each schedule by itself.
+    """Return the slots of each schedule by itself, in its zone.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Result of `enabled_schedules`.
-    zone : Series of str or str
-        The zone of each schedule.
-    start, end : Timestamp
-        The time of the slots, half-open.
-
-    Returns
-    -------
-    DataFrame
-        row (intp, the position in `rows`) and slot [UTC].
+    The columns are row (intp, the position in `rows`, a result of `enabled_schedules`) and slot
+    [UTC].
     """
     ids = pd.Index([str(row) for row in range(len(rows))], dtype="str")
     begin = pd.Series(start, index=ids, dtype="datetime64[us, UTC]")
@@ -197,18 +163,9 @@ def schedule_slots(
 
 
 def weekly_minutes(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the start minutes of each schedule in a week.
+    """Return the start minutes of each schedule in a week; a schedule without a time has no row.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Result of `enabled_schedules`.
-
-    Returns
-    -------
-    DataFrame
-        row (intp, the position in `rows`) and minute (int64, of the week; 0 is Monday, 00:00). A
-        schedule without a valid time has no row.
+    The columns are row (intp, the position in `rows`) and minute (of the week; 0 is Monday, 00:00).
     """
     slots = schedule_slots(rows, "UTC", start=_MONDAY, end=_MONDAY + pd.Timedelta(days=_DAYS))
     return pd.DataFrame({"row": slots["row"], "minute": (slots["slot"] - _MONDAY) // _MINUTE})
@@ -216,19 +173,7 @@ def weekly_minutes(rows: pd.DataFrame) -> pd.DataFrame:
 
 @lru_cache(maxsize=1024)
 def dst_transitions(zone: str, at: datetime) -> tuple[DstTransition, ...]:
-    """Return the clock changes of a zone in the 12 months after a moment.
-
-    Parameters
-    ----------
-    zone : str
-        An IANA zone.
-    at : datetime
-        The moment, with a zone.
-
-    Returns
-    -------
-    tuple of DstTransition
-        In order, to the second.
+    """Return the clock changes of a zone in the 12 months after a moment, in order, to the second.
 
     Examples
     --------
@@ -265,8 +210,7 @@ def _minute_of_week(wall: datetime) -> int:
 
 def _gaps(codes: Codes, minutes: _Minutes) -> _Minutes:
     """Return the gap [min] from each slot to the next one in a repeating week; inputs sorted."""
-    begins = np.ones(len(codes), dtype=bool)
-    begins[1:] = codes[1:] != codes[:-1]
+    begins = group_starts(codes)
     first = np.maximum.accumulate(np.where(begins, np.arange(len(codes)), 0))
     following = np.append(minutes[1:], 0)
     last = np.append(begins[1:], True)[: len(codes)]

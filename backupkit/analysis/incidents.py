@@ -1,12 +1,17 @@
 """Incidents: the time from a failure or an overdue slot to the next success."""
 
+from typing import Final
+
 import numpy as np
 import pandas as pd
 
 from backupkit.analysis.arrays import (
     NAT,
     Codes,
+    Flags,
+    Spans,
     Times,
+    asof_index,
     from_codes,
     instant,
     sort_order,
@@ -15,13 +20,12 @@ from backupkit.analysis.arrays import (
     to_codes,
     utc,
 )
-from backupkit.analysis.coverage import job_times
-from backupkit.analysis.exclusions import observed_time
-from backupkit.tables import INCIDENTS
+from backupkit.analysis.jobs import job_times
+from backupkit.tables import INCIDENTS, OBSERVED_STATES
 
-__all__ = ["incident_figures", "incidents"]
+__all__ = ["incident_figures", "incidents", "observed_time"]
 
-
+_ZERO: Final = np.timedelta64(0, "us")
 _SUCCESS, _FAILED, _OVERDUE = range(3)
 
 
@@ -116,7 +120,7 @@ def _events(
     return codes[order], times[order], kinds[order]
 
 
-def _next_success(codes: Codes, problem: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Codes:
+def _next_success(codes: Codes, problem: Flags) -> Codes:
     """Return the position of the appliance's next success for each event, -1 if none."""
     size = len(codes)
     position = np.where(problem, size, np.arange(size))
@@ -189,3 +193,44 @@ def _observed_time_outside(
     np.add.at(inside, codes, observed_time(segments, codes, begin, until, appliances=appliances))
     observed = total - inside
     return pd.Series(observed, index=appliances)
+
+
+def observed_time(
+    segments: pd.DataFrame, codes: Codes, begin: Times, until: Times, *, appliances: pd.Index
+) -> Spans:
+    """Sum the observed time of each span.
+
+    Parameters
+    ----------
+    segments : DataFrame
+        Result of `segments`. Compliant, in breach and onboarding time is observed; unknown time
+        and time that a rule excludes is not.
+    codes : array
+        The appliance of each span, as its position in `appliances`.
+    begin, until : array
+        Start and end of each span.
+    appliances : Index of str
+        The appliances.
+
+    Returns
+    -------
+    array of timedelta64
+        The observed time of each span.
+    """
+    observed = (
+        segments["state"].isin([*OBSERVED_STATES, "excluded"]) & ~segments["excluded_by_rule"]
+    )
+    starts, ends = times_of(segments["start"]), times_of(segments["end"])
+    length = np.where(observed.to_numpy(), ends - starts, _ZERO)
+    before = np.concatenate([[_ZERO], np.cumsum(length)])
+    owners = to_codes(segments["appliance"], appliances)
+    first = np.searchsorted(owners, codes)
+
+    def up_to(times: Times) -> Spans:
+        row = asof_index(owners, starts, codes, times)
+        at = np.where(row >= 0, row, 0)
+        inside = np.fmin(times - starts[at], length[at]) if len(starts) else before[at]
+        total: Spans = np.where(row >= 0, before[at] + inside, before[first])
+        return total
+
+    return up_to(until) - up_to(begin)

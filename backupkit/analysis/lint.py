@@ -128,8 +128,8 @@ def _without_slots(
                 str(name),
                 "schedule-without-time",
                 "error",
-                "its schedule is on, but tells no time of day: nothing starts by itself",
-                f"Give it a recurrence {often} in {VAMI}.",
+                "its schedule is on, but has no time of day: nothing starts by itself",
+                f"Set a recurrence {often} in {VAMI}.",
             )
         elif name in with_schedule:
             yield Finding(
@@ -144,7 +144,7 @@ def _without_slots(
                 str(name),
                 "schedule-unknown",
                 "note",
-                "its schedule is not known: it was never read, or its version (6.5) tells none",
+                "its schedule is not known: it was never read, or its version (6.5) reports none",
                 "Write the schedule into its policy in fleet.toml, or collect it first.",
             )
         else:
@@ -157,9 +157,9 @@ def _without_slots(
             )
 
 
-def _infeasible(judged: pd.DataFrame) -> Findings:
+def _infeasible(rows: pd.DataFrame) -> Findings:
     """Yield the appliances whose schedule cannot meet the RPO."""
-    for row in judged[judged["feasible"].notna()].reset_index().to_dict("records"):
+    for row in rows[rows["feasible"].notna()].reset_index().to_dict("records"):
         limit = f"RPO + grace are {format_exactly(row['threshold'])}"
         typical = row["needed"] - row["max_gap"]
         run = f" + {_format_span(typical)} for a run" if typical else ""
@@ -252,15 +252,15 @@ def _clock_skews(skew: pd.Series) -> Findings:
 
 def _duplicates(pairs: pd.DataFrame, scope: set[str]) -> Findings:
     """Yield the appliances that list each other's jobs."""
-    in_scope = pairs[pairs["appliance"].isin(scope) & pairs["twin"].isin(scope)]
+    in_scope = pairs[pairs["appliance"].isin(scope) & pairs["duplicate"].isin(scope)]
     for row in in_scope.to_dict("records"):
         yield Finding(
             row["appliance"],
             "same-appliance",
             "warning",
-            f"{row['jobs']} of its jobs, with the same ids and times, are those of {row['twin']}"
-            " too",
-            f"If both names are one appliance, take {row['twin']} out of fleet.toml: it counts"
+            f"{row['jobs']} of its jobs, with the same ids and times, are those of"
+            f" {row['duplicate']} too",
+            f"If both names are one appliance, take {row['duplicate']} out of fleet.toml: it counts"
             " twice.",
         )
 

@@ -25,21 +25,7 @@ _Row = dict[Hashable, Any]
 
 
 class Finding(NamedTuple):
-    """One row of `backupkit.tables.LINT`.
-
-    Attributes
-    ----------
-    appliance : str or None
-        The appliance; None for a finding about a backup target.
-    rule : str
-        The short name of the rule.
-    severity : {"error", "warning", "note"}
-        The severity.
-    finding : str
-        The finding.
-    advice : str
-        The next step.
-    """
+    """One row of `backupkit.tables.LINT`; a finding about a backup target has no appliance."""
 
     appliance: str | None
     rule: str
@@ -60,25 +46,11 @@ def schedule_findings(
     at: pd.Timestamp,
     schedule_unknown: Collection[str],
 ) -> Findings:
-    """Check each schedule by itself.
+    """Check each schedule by itself, in order.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Result of `enabled_schedules`.
-    week : DataFrame
-        Result of `weekly_minutes` for `rows`.
-    resolved_policy : DataFrame
-        Result of `Policy.rules`, for the whole fleet; reads host, retention and parts.
-    at : Timestamp
-        Clock changes in the 12 months after it are considered.
-    schedule_unknown : collection of str
-        Appliances without a known schedule. Theirs is the policy's, which has no retention.
-
-    Yields
-    ------
-    Finding
-        In the order of the schedules.
+    `week` is the result of `weekly_minutes` for `rows`. `resolved_policy` covers the fleet, because
+    a target may be another appliance. The schedule of an appliance in `schedule_unknown` is the
+    policy's, which has no retention.
     """
     hosts: dict[str, str] = {}
     for name, host in resolved_policy["host"].dropna().items():

@@ -88,9 +88,9 @@ def _breach(row: _Row) -> str:
 
 def _unknown(row: _Row) -> str:
     if pd.isna(row["last_poll"]):
-        return "never visited"
+        return "never polled"
     if pd.isna(row["failing_since"]):
-        return f"not visited since {_format_time(row['last_poll'])}"
+        return f"not polled since {_format_time(row['last_poll'])}"
     kind = row["error"] if isinstance(row["error"], str) else "not read"
     since = (
         "never read" if pd.isna(row["last_ok"]) else f"since {_format_time(row['failing_since'])}"

@@ -13,6 +13,7 @@ from backupkit.analysis.arrays import (
     Spans,
     Times,
     from_codes,
+    group_starts,
     instant,
     sort_order,
     spans_of,
@@ -128,8 +129,9 @@ def expected_slots(
     Returns
     -------
     DataFrame
-        appliance, schedule, location, slot [UTC], next_slot [UTC], widened and next_widened
-        (timedelta64, see Notes; of the slot and of the next one), sorted by appliance and slot.
+        appliance, schedule, location, slot [UTC], next_slot [UTC], dst_tolerance and
+        next_dst_tolerance (timedelta64, see Notes; of the slot and of the next one),
+        sorted by appliance and slot.
 
     Notes
     -----
@@ -198,9 +200,8 @@ def expected_slots(
     # at the same instant, the schedule that is first by name counts
     order = np.flatnonzero(in_force)[sort_order(codes[source[in_force]], slot[in_force])]
     code, at = codes[source[order]], slot[order]
-    repeated = np.zeros(len(order), dtype=bool)
-    repeated[1:] = (code[1:] == code[:-1]) & (at[1:] == at[:-1])
-    order, code, at = order[~repeated], code[~repeated], at[~repeated]
+    kept_once = group_starts(code, at)
+    order, code, at = order[kept_once], code[kept_once], at[kept_once]
     following = _next_slots(code, at)
     own = ~(following <= own_next[order])
     following = np.where(own, own_next[order], following)
@@ -214,8 +215,8 @@ def expected_slots(
             "location": rows["location"].array.take(source[order]),
             "slot": utc(at[listed]),
             "next_slot": utc(following[listed]),
-            "widened": dst_tolerance[order],
-            "next_widened": next_tolerance[listed],
+            "dst_tolerance": dst_tolerance[order],
+            "next_dst_tolerance": next_tolerance[listed],
         }
     )
 
@@ -263,25 +264,11 @@ def _weekdays(days: object) -> list[bool]:
 
 
 def to_utc(local: Times, zone: pd.Series) -> tuple[Times, Spans]:
-    """Convert wall times to instants.
+    """Convert wall times, each in its zone, to instants [UTC] and the tolerance of each.
 
-    Parameters
-    ----------
-    local : array of datetime64[us]
-        Wall times.
-    zone : Series of str
-        The IANA zone of each.
-
-    Returns
-    -------
-    slot : array of datetime64[us]
-        The instants [UTC]. A skipped time uses the old offset, a repeated time is its first one.
-    dst_tolerance : array of timedelta64[us]
-        The size of the clock change if it skips the time, else 0.
-
-    Notes
-    -----
-    The offset of a zone is looked up once per day, and once per time on days with a clock change.
+    A skipped time uses the old offset, a repeated time is its first one. The tolerance is the size
+    of the clock change if it skips the time, else 0. The offset of a zone is looked up once per
+    day, and once per time on days with a clock change.
     """
     slot = np.full(len(local), NAT)
     dst_tolerance = np.full(len(local), np.timedelta64(0, "us"))

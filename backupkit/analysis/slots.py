@@ -9,6 +9,7 @@ import pandas as pd
 from backupkit.analysis.arrays import (
     NAT,
     Codes,
+    Spans,
     Times,
     asof_index,
     from_codes,
@@ -20,8 +21,8 @@ from backupkit.analysis.arrays import (
     to_codes,
     utc,
 )
-from backupkit.analysis.coverage import job_times
-from backupkit.analysis.exclusions import NO_EXCLUSIONS, Exclusions
+from backupkit.analysis.coverage import NO_EXCLUSIONS, Exclusions
+from backupkit.analysis.jobs import job_times
 from backupkit.tables import MISSED_SLOTS, SLOT_STATES, TERMINAL, UNCOUNTED_SLOTS
 from backupkit.tables.constants import EARLIEST_START, RECENT
 
@@ -132,7 +133,7 @@ def judge_slots(
     .. [1] docs/sla.md, section 3, "Slot states", and section 5.
     """
     codes = to_codes(expected["appliance"], coverage.index)
-    slot, dst_tolerance = times_of(expected["slot"]), spans_of(expected["widened"])
+    slot, dst_tolerance = times_of(expected["slot"]), spans_of(expected["dst_tolerance"])
     lower, upper = _bounds(expected, codes, spans_of(parameters["early"]))
     overdue = slot + spans_of(parameters["late"]) + dst_tolerance
     deadline = np.fmin(upper, slot + spans_of(parameters["completion"]))
@@ -162,11 +163,11 @@ def judge_slots(
     rescued = ends[success] <= deadline
     met = rescued & is_success[planned] & (ends[planned] <= deadline) & (starts[planned] <= overdue)
     late = ~rescued & (success >= 0)
-    evidence = times_of(coverage["evidence"])[codes]
-    reached = np.fmin(evidence, instant(now))
+    newest_good_poll = times_of(coverage["newest_good_poll"])[codes]
+    reached = np.fmin(newest_good_poll, instant(now))
     knows_now = times_of(coverage["known_until"])[codes] >= instant(now)
-    passed = ~np.isnat(evidence) & (reached >= deadline)
-    due = ~np.isnat(evidence) & (reached >= overdue)
+    passed = ~np.isnat(newest_good_poll) & (reached >= deadline)
+    due = ~np.isnat(newest_good_poll) & (reached >= overdue)
     state = np.select(
         [
             parameters["excluded"].to_numpy(dtype=bool),
@@ -308,9 +309,11 @@ def slot_counts(slots: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     codes = to_codes(slots["appliance"], appliances)
     states = to_codes(slots["state"], pd.Index(SLOT_STATES))
     size = len(appliances)
-    each = np.bincount(codes * len(SLOT_STATES) + states, minlength=size * len(SLOT_STATES))
+    by_state = np.bincount(codes * len(SLOT_STATES) + states, minlength=size * len(SLOT_STATES))
     columns = [f"slots_{state}" for state in SLOT_STATES]
-    counts = pd.DataFrame(each.reshape(size, len(SLOT_STATES)), index=appliances, columns=columns)
+    counts = pd.DataFrame(
+        by_state.reshape(size, len(SLOT_STATES)), index=appliances, columns=columns
+    )
     first = to_codes(slots["first_outcome"], pd.Index(_ATTEMPTS))
     first[slots["state"].isin(UNCOUNTED_SLOTS).to_numpy()] = -1
     counts["first_attempts"] = np.bincount(codes[first >= 0], minlength=size)
@@ -318,9 +321,7 @@ def slot_counts(slots: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     return counts.astype("Int64")
 
 
-def _bounds(
-    expected: pd.DataFrame, codes: Codes, early: np.ndarray[tuple[int], np.dtype[np.timedelta64]]
-) -> tuple[Times, Times]:
+def _bounds(expected: pd.DataFrame, codes: Codes, early: Spans) -> tuple[Times, Times]:
     """Return the span in which a job must start to belong to each slot."""
     early = np.minimum(early, np.timedelta64(EARLIEST_START))
     slot, following = times_of(expected["slot"]), times_of(expected["next_slot"])
@@ -328,8 +329,8 @@ def _bounds(
     same[1:] = codes[1:] == codes[:-1]
     gap = np.full(len(slot), np.timedelta64("NaT", "us"))
     gap[1:] = np.where(same[1:], slot[1:] - slot[:-1], gap[1:])
-    lower = slot - np.fmin(early + spans_of(expected["widened"]), gap // 2)
-    early_next = early + spans_of(expected["next_widened"])
+    lower = slot - np.fmin(early + spans_of(expected["dst_tolerance"]), gap // 2)
+    early_next = early + spans_of(expected["next_dst_tolerance"])
     upper = following - np.fmin(early_next, (following - slot) // 2)
     joined = np.flatnonzero(same[1:] & (slot[1:] == following[:-1]))
     upper[joined] = lower[joined + 1]

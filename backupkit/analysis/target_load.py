@@ -10,23 +10,23 @@ import pandas as pd
 from backupkit.analysis.arrays import (
     NAT,
     Codes,
+    Flags,
     Spans,
     Times,
     instant,
     sort_order,
     spans_of,
+    sums_of,
     tie_break_after,
     times_of,
     to_codes,
     utc,
 )
-from backupkit.analysis.coverage import job_times
+from backupkit.analysis.jobs import job_times
 from backupkit.tables import LOADS
-from backupkit.tables.constants import LARGEST_SUM
 
-__all__ = ["overlapping_jobs", "sums_of", "target_concurrency", "target_of"]
+__all__ = ["overlapping_jobs", "target_concurrency", "target_of", "targets_of"]
 
-Flags = npt.NDArray[np.bool_]
 
 _MAX_TEXT: Final = 4_000  # characters of a location that are read
 _MAX_HOST: Final = 255
@@ -85,38 +85,6 @@ def _is_host_name(host: str) -> bool:
     """Return whether a host is plausible; an encoded ``@`` would hide a user."""
     plain = host.isprintable() and " " not in host and "%40" not in host
     return plain and len(host) <= _MAX_HOST
-
-
-def sums_of(groups: Codes, sizes: pd.Series, *, number: int) -> pd.Series:
-    """Sum the sizes of each group.
-
-    Parameters
-    ----------
-    groups : array of intp
-        The group of each size, 0 to `number` - 1; a negative one is in none.
-    sizes : Series of Int64
-        The sizes [bytes]; missing and negative ones are ignored.
-    number : int
-        Number of groups.
-
-    Returns
-    -------
-    Series of Int64
-        The sum of each group [bytes]; NA if no size is known, or if the sum is too large.
-
-    Examples
-    --------
-    >>> sums_of(np.array([0, 0, 1]), pd.Series([1, 2, None], dtype="Int64"), number=2).to_list()
-    [3, <NA>]
-    """
-    bytes_sent = sizes.to_numpy("int64", na_value=-1)
-    valid = (bytes_sent >= 0) & (groups >= 0)
-    among, values = groups[valid], bytes_sent[valid]
-    total = np.zeros(number, dtype=np.int64)
-    np.add.at(total, among, values)
-    roughly = np.bincount(among, weights=values.astype(np.float64), minlength=number)
-    has_sum = (np.bincount(among, minlength=number) > 0) & (roughly < LARGEST_SUM)
-    return pd.Series(total, dtype="Int64").where(has_sum)
 
 
 def target_concurrency(
@@ -178,7 +146,7 @@ def target_concurrency(
     >>> result = target_concurrency(
     ...     jobs, none, usual, start=night, end=night + pd.Timedelta(days=1)
     ... )
-    >>> result[["runs", "most", "busy"]].values.tolist()
+    >>> result[["jobs", "peak", "busy_time"]].values.tolist()
     [[2, 2, Timedelta('0 days 02:30:00')]]
     """
     first, last = instant(start), instant(end)
@@ -186,34 +154,38 @@ def target_concurrency(
     ran, ended = _in_period(began, until, done, first, last)
     rows = np.flatnonzero(ran | ended)
     period_slots = expected[(expected["slot"] >= start) & (expected["slot"] < end)]
-    codes, targets = _targets(jobs["location"].iloc[rows], period_slots["location"])
-    number, planned = len(targets), codes[len(rows) :]
+    codes, targets = targets_of(jobs["location"].iloc[rows], period_slots["location"])
+    number, planned_codes = len(targets), codes[len(rows) :]
     codes = codes[: len(rows)]
     writing = ran[rows] & (codes >= 0)
     begins, ends = np.fmax(began[rows], first), np.fmin(until[rows], last)
-    most, most_at, busy = _peak_concurrency(codes[writing], begins[writing], ends[writing], number)
+    peak, peak_at, busy_time = _peak_concurrency(
+        codes[writing], begins[writing], ends[writing], number
+    )
     slots = times_of(period_slots["slot"])
     # a duration beyond the period's length changes nothing
     finish = slots + np.minimum(
         _assumed_durations(typical, period_slots["appliance"]), last - first
     )
-    named = planned >= 0
-    plan, plan_at, _ = _peak_concurrency(planned[named], slots[named], finish[named], number)
-    who = jobs["appliance"].iloc[rows[writing]].reset_index(drop=True)
-    distinct = who.groupby(codes[writing]).nunique().reindex(range(number), fill_value=0)
+    has_target = planned_codes >= 0
+    planned_peak, planned_peak_at, _ = _peak_concurrency(
+        planned_codes[has_target], slots[has_target], finish[has_target], number
+    )
+    writers = jobs["appliance"].iloc[rows[writing]].reset_index(drop=True)
+    distinct = writers.groupby(codes[writing]).nunique().reindex(range(number), fill_value=0)
     sent = np.where(ended[rows], codes, -1)
     columns = {
         "target": pd.Series(targets, dtype="str"),
         "appliances": distinct,
-        "runs": pd.Series(np.bincount(codes[writing], minlength=number)),
-        "most": pd.Series(most),
-        "most_at": utc(most_at),
-        "planned": pd.Series(plan),
-        "planned_at": utc(plan_at),
-        "busy": pd.Series(busy),
-        "sent": sums_of(sent, jobs["size"].iloc[rows], number=number),
+        "jobs": pd.Series(np.bincount(codes[writing], minlength=number)),
+        "peak": pd.Series(peak),
+        "peak_at": utc(peak_at),
+        "planned_peak": pd.Series(planned_peak),
+        "planned_peak_at": utc(planned_peak_at),
+        "busy_time": pd.Series(busy_time),
+        "bytes_sent": sums_of(sent, jobs["size"].iloc[rows], number=number),
     }
-    return LOADS.frame(columns).sort_values("most", ascending=False, kind="stable")
+    return LOADS.frame(columns).sort_values("peak", ascending=False, kind="stable")
 
 
 def overlapping_jobs(jobs: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp) -> Flags:
@@ -269,7 +241,7 @@ def _write_times(jobs: pd.DataFrame, last: np.datetime64) -> tuple[Times, Times,
     return began, np.fmax(np.where(outcome.eq("open"), listed, ended), began), done
 
 
-def _targets(*columns: pd.Series) -> tuple[Codes, pd.Index]:
+def targets_of(*columns: pd.Series) -> tuple[Codes, pd.Index]:
     """Return the position of each location's target, -1 if none, and the sorted targets."""
     combined = pd.concat([column.astype("str") for column in columns], ignore_index=True)
     which, locations = pd.factorize(combined.str.replace(_FOLDER, r"\1", regex=True))
@@ -284,10 +256,10 @@ def _assumed_durations(typical: pd.Series, appliances: pd.Series) -> Spans:
     durations = typical.dropna()
     codes = to_codes(appliances, durations.index)
     spans = spans_of(durations)
-    guess = (
+    assumed = (
         np.median(spans.astype(np.int64)).astype(spans.dtype) if len(spans) else _DEFAULT_DURATION
     )
-    return np.append(spans, guess)[codes]
+    return np.append(spans, assumed)[codes]
 
 
 def _peak_concurrency(

@@ -9,6 +9,7 @@ import pandas as pd
 from backupkit.analysis.arrays import (
     NAT,
     Codes,
+    Flags,
     Spans,
     Times,
     instant,
@@ -16,7 +17,7 @@ from backupkit.analysis.arrays import (
     times_of,
     to_codes,
 )
-from backupkit.analysis.coverage import job_times
+from backupkit.analysis.jobs import job_times
 from backupkit.analysis.schedules import to_utc
 
 __all__ = ["backup_days", "duration_runs", "window_runs"]
@@ -64,7 +65,7 @@ def window_runs(
     ----------
     .. [1] docs/sla.md, section 4, number 13; section 7, O.
     """
-    begun, done, running, rows = _scheduled_jobs(jobs, start, end)
+    began_utc, done, running, rows = _scheduled_jobs(jobs, start, end)
     codes = to_codes(jobs["appliance"].iloc[rows], resolved_policy.index)
     windowed = resolved_policy["window_start"].notna().to_numpy()[codes]
     rows, codes = rows[windowed], codes[windowed]
@@ -72,7 +73,7 @@ def window_runs(
         spans_of(resolved_policy["window_start"])[codes],
         spans_of(resolved_policy["window_length"])[codes],
     )
-    began = _to_wall_time(begun[rows], zones.to_numpy()[codes])
+    began = _to_wall_time(began_utc[rows], zones.to_numpy()[codes])
     ended = _to_wall_time(
         np.where(running[rows], instant(end), done[rows]), zones.to_numpy()[codes]
     )
@@ -121,9 +122,9 @@ def duration_runs(
     ----------
     .. [1] docs/sla.md, section 4, number 14.
     """
-    begun, done, running, rows = _scheduled_jobs(jobs, start, end)
+    began_utc, done, running, rows = _scheduled_jobs(jobs, start, end)
     codes = to_codes(jobs["appliance"].iloc[rows], resolved_policy.index)
-    took = np.where(running[rows], instant(end), done[rows]) - begun[rows]
+    took = np.where(running[rows], instant(end), done[rows]) - began_utc[rows]
     kept = took <= spans_of(resolved_policy["duration_limit"])[codes]
     counts = {
         "duration_runs": np.bincount(codes, minlength=len(resolved_policy)),
@@ -135,16 +136,16 @@ def duration_runs(
 
 def _scheduled_jobs(
     jobs: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp
-) -> tuple[Times, Times, np.ndarray[tuple[int], np.dtype[np.bool_]], Codes]:
+) -> tuple[Times, Times, Flags, Codes]:
     """Return starts, ends, a mask of running jobs, and the rows of the period's jobs."""
-    begun, done = job_times(jobs)
+    began_utc, done = job_times(jobs)
     last = instant(end)
     vanished = times_of(jobs["vanished_at"]) <= last  # its end stays unknown
     open_now = (jobs["outcome"].eq("open").to_numpy() & ~vanished) | (done >= last)
-    running = open_now & (begun < last)
+    running = open_now & (began_utc < last)
     wanted = running | ((done >= instant(start)) & (done < last))
-    wanted &= jobs["type"].eq("SCHEDULED").to_numpy() & ~np.isnat(begun)
-    return begun, done, running, np.flatnonzero(wanted)
+    wanted &= jobs["type"].eq("SCHEDULED").to_numpy() & ~np.isnat(began_utc)
+    return began_utc, done, running, np.flatnonzero(wanted)
 
 
 def _to_wall_time(times: Times, zones: np.ndarray[tuple[int], np.dtype[np.object_]]) -> Times:
@@ -198,7 +199,9 @@ def backup_days(
     counts = {"days": np.zeros(size, dtype=np.int64), "days_missed": np.zeros(size, dtype=np.int64)}
     if len(segments):
         first, last = instant(segments["start"].min()), instant(segments["end"].max())
-        unobserved = segments[segments["state"].isin(["unknown", "unobserved"]) | segments["ruled"]]
+        unobserved = segments[
+            segments["state"].isin(["unknown", "unobserved"]) | segments["excluded_by_rule"]
+        ]
         gap_codes, gap_starts = (
             to_codes(unobserved["appliance"], index),
             times_of(unobserved["start"]),

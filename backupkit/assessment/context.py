@@ -69,18 +69,8 @@ class Period:
 class EvaluationContext:
     """Context of an assessment of some appliances.
 
-    Attributes
-    ----------
-    policy : Policy
-        The policy.
-    period : Period
-        The period and the time of the assessment.
-    revisions : list of (Timestamp or None, DataFrame)
-        Result of `Policy.rules` for each part of the period, with its effective date.
-    exclusion_rows : DataFrame
-        Result of `Policy.excluded`.
-    as_if : bool
-        Whether the policy of `now` applies to all of the past.
+    `revisions` holds the result of `Policy.rules` for each part of the period, `exclusion_rows`
+    that of `Policy.excluded`. With `as_if`, the policy of `now` applies to all of the past.
     """
 
     policy: Policy

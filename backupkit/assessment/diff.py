@@ -134,13 +134,17 @@ def _appliance_changes(before: Assessment, after: Assessment) -> Iterator[dict[s
             yield {
                 "kind": kind,
                 "appliance": str(name),
-                "was": None if pd.isna(old) else str(old),
-                "now": None if name in removed else str(new),
+                "state_before": None if pd.isna(old) else str(old),
+                "state_after": None if name in removed else str(new),
                 "detail": None if pd.isna(reason) else str(reason),
             }
     for name, old in old_states.items():
         if name not in after.appliances.index and pd.notna(old):
-            yield {"kind": "no longer in fleet.toml", "appliance": str(name), "was": str(old)}
+            yield {
+                "kind": "no longer in fleet.toml",
+                "appliance": str(name),
+                "state_before": str(old),
+            }
 
 
 def _removed(before: Assessment, after: Assessment) -> frozenset[str]:

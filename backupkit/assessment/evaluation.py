@@ -1,5 +1,6 @@
 """Evaluation of a history, a snapshot or frames."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
@@ -8,14 +9,22 @@ import pandas as pd
 
 from backupkit import analysis
 from backupkit.assessment.context import EvaluationContext, Period
-from backupkit.assessment.merge import merge_assessments
-from backupkit.assessment.partial import assess_appliances
-from backupkit.assessment.result import Assessment
+from backupkit.assessment.partial import PartialAssessment, assess_appliances, without_schedule_api
+from backupkit.assessment.result import Assessment, Verdict
 from backupkit.policy import Policy
 from backupkit.settings import Instant
-from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, HistoryView
+from backupkit.tables import (
+    APPLIANCES,
+    COVERAGE,
+    JOBS,
+    POLLS,
+    SCHEDULES,
+    STATES_BY_SEVERITY,
+    TOTALS,
+    HistoryView,
+)
 
-__all__ = ["appliances_in", "as_of", "evaluate", "evaluate_frames"]
+__all__ = ["appliances_in", "as_of", "evaluate", "evaluate_frames", "merge_assessments"]
 
 
 class _History(Protocol):
@@ -158,13 +167,7 @@ def _evaluate(data: HistoryView, policy: Policy, period: Period, *, as_if: bool)
 
 
 def appliances_in(data: HistoryView) -> set[str]:
-    """Return the names of the appliances in the data.
-
-    Parameters
-    ----------
-    data : HistoryView
-        The data.
-    """
+    """Return the names of the appliances in the data."""
     frames = (data.jobs, data.polls, data.schedules)
     names = {str(name) for frame in frames for name in frame["appliance"].unique()}
     return names if data.totals is None else names.union(data.totals.index)
@@ -173,17 +176,8 @@ def appliances_in(data: HistoryView) -> set[str]:
 def as_of(data: HistoryView, moment: pd.Timestamp) -> HistoryView:
     """Return the data known at a moment, each job once.
 
-    Parameters
-    ----------
-    data : HistoryView
-        Frames in any order; not changed. Totals, if present, must be those of the moment.
-    moment : Timestamp
-        The moment.
-
-    Raises
-    ------
-    TableError
-        If a frame is not of its table.
+    Totals, if present, must be those of the moment. Raises `TableError` if a frame is not of its
+    table.
     """
     first_seen = JOBS.check(data.jobs)["first_seen_at"]
     seen_at = SCHEDULES.check(data.schedules)["seen_at"]
@@ -194,4 +188,100 @@ def as_of(data: HistoryView, moment: pd.Timestamp) -> HistoryView:
         jobs=analysis.deduplicate_jobs(data.jobs[first_seen.isna() | (first_seen <= moment)]),
         polls=data.polls[POLLS.check(data.polls)["polled_at"] <= moment],
         schedules=data.schedules[seen_at.isna() | (seen_at <= moment)],
+    )
+
+
+def merge_assessments(
+    partials: Sequence[PartialAssessment], context: EvaluationContext, *, version: str
+) -> Assessment:
+    """Merge partial assessments, and add the figures that compare appliances.
+
+    Each appliance of the context is in one of them. `version` is that of the data.
+    """
+    start, end = context.period.start, context.period.end
+    resolved_policy = context.resolved_policy
+    facts = _concat([partial.facts for partial in partials])
+    ordered = facts.iloc[_by_severity(facts)]
+    in_scope = facts[facts["exclude"].isna()]
+    overlapping = _concat([partial.overlapping_jobs for partial in partials])
+    scoped = overlapping[
+        ~overlapping["appliance"].isin(resolved_policy.index[resolved_policy["exclude"].notna()])
+    ]
+    signatures = overlapping[["signature", "message_id", "text"]]
+    jobs = scoped.drop(columns=signatures.columns)
+    baselines = _concat([partial.baselines for partial in partials])
+    schedules = _concat([partial.schedules for partial in partials])
+    return Assessment(
+        start=start,
+        end=end,
+        now=context.period.now,
+        policy=context.policy,
+        version=version,
+        verdict=Verdict.of(facts["state"]),
+        fleet=analysis.fleet_metrics(in_scope),
+        groups=analysis.group_metrics(in_scope),
+        appliances=APPLIANCES.conform(ordered),
+        intervals=_concat([partial.intervals for partial in partials]),
+        slots=_concat([partial.slots for partial in partials]),
+        incidents=_concat([partial.incidents for partial in partials]),
+        failures=analysis.failures(jobs, signatures, start=start, end=end),
+        failure_counts=analysis.failure_counts(jobs, signatures, start=start, end=end),
+        clusters=analysis.clusters(jobs, signatures, resolved_policy, start=start, end=end),
+        baselines=baselines,
+        anomalies=_concat([partial.anomalies for partial in partials]),
+        loads=analysis.target_concurrency(
+            overlapping,
+            _concat([partial.period_slots for partial in partials]),
+            baselines["typical_duration"],
+            start=start,
+            end=end,
+        ),
+        lint=analysis.lint(
+            schedules,
+            resolved_policy,
+            baselines,
+            zones=analysis.schedule_zones(schedules, fallback=resolved_policy["timezone"]),
+            at=end,
+            skew=facts["clock_skew"],
+            schedule_unknown=_schedule_unknown(facts),
+            duplicates=analysis.duplicate_appliances(
+                _concat([partial.recent_jobs for partial in partials])
+            ),
+        ),
+        coverage=_coverage(ordered),
+        jobs=_concat([partial.jobs for partial in partials]),
+        schedules=schedules,
+    )
+
+
+def _concat(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Concatenate frames, sorted by appliance; the rows of an appliance keep their order."""
+    if len(frames) == 1:
+        return frames[0]
+    if frames[0].index.name == "appliance":
+        return pd.concat(frames).sort_index(kind="stable")
+    combined = pd.concat(frames, ignore_index=True)
+    return combined.sort_values("appliance", kind="stable", ignore_index=True)
+
+
+def _coverage(facts: pd.DataFrame) -> pd.DataFrame:
+    """Return the data basis of each appliance."""
+    renamed = facts.drop(columns="timezone").rename(
+        columns={"zone": "timezone", "zone_source": "timezone_source"}
+    )
+    return COVERAGE.conform(renamed.join(analysis.coverage_ratio(facts)))
+
+
+def _by_severity(facts: pd.DataFrame) -> pd.Series:
+    """Return the row positions by severity, the worst first."""
+    rank = facts["state"].map({state: rank for rank, state in enumerate(STATES_BY_SEVERITY)})
+    age = facts["exposure"].fillna(facts["exposure_at_least"]).fillna(pd.Timedelta(0))
+    order = pd.DataFrame({"rank": rank, "age": -age}).reset_index()
+    return order.sort_values(["rank", "age", "appliance"], kind="stable").index.to_series()
+
+
+def _schedule_unknown(poll_summary: pd.DataFrame) -> pd.Index:
+    """Return the appliances without a known schedule: no API for it (6.5), or never read."""
+    return without_schedule_api(poll_summary).union(
+        poll_summary.index[poll_summary["last_ok"].isna()]
     )

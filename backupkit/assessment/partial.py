@@ -9,12 +9,11 @@ from backupkit import analysis
 from backupkit.analysis import Exclusions
 from backupkit.analysis.arrays import instant, to_codes, utc
 from backupkit.assessment.context import EvaluationContext, Period, Revisions
-from backupkit.assessment.states import current_failures, exposure_at_end, without_schedule_api
 from backupkit.policy import Policy
 from backupkit.tables import ASSESSED_JOBS, JOBS, SCHEDULES, SLOTS, HistoryView
 from backupkit.tables.constants import LATEST_START, RECENT
 
-__all__ = ["PartialAssessment", "assess_appliances"]
+__all__ = ["PartialAssessment", "assess_appliances", "without_schedule_api"]
 
 _MAX_LOOKBACK: Final = pd.Timedelta(days=1_000)  # before the start; earlier slots are not judged
 _SLOT_TOLERANCE: Final = pd.Timedelta(minutes=10)  # distance between a job and its slot
@@ -26,23 +25,11 @@ _COLUMNS: Final = [name for name in JOBS.names if name != "messages"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartialAssessment:
-    """Partial assessment: the figures of some appliances.
+    """Figures of some appliances; the frames are as in `Assessment`, sorted by appliance.
 
-    Attributes
-    ----------
-    facts : DataFrame
-        By appliance: its rules and its figures.
-    intervals, slots, incidents, baselines, anomalies, schedules : DataFrame
-        As in `Assessment`, sorted by appliance.
-    jobs : DataFrame
-        Of `backupkit.tables.ASSESSED_JOBS`.
-    overlapping_jobs : DataFrame
-        The jobs that overlap the period, corrected for clock skew, with the columns of
-        `backupkit.analysis.failure_signatures`.
-    period_slots : DataFrame
-        The slots of the period.
-    recent_jobs : DataFrame
-        Result of `backupkit.analysis.recent_jobs`.
+    `facts` has the rules and the figures of each appliance. `overlapping_jobs` are the jobs that
+    overlap the period, corrected for clock skew, with the columns of `failure_signatures`.
+    `recent_jobs` is the result of `backupkit.analysis.recent_jobs`.
     """
 
     facts: pd.DataFrame
@@ -59,21 +46,7 @@ class PartialAssessment:
 
 
 def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialAssessment:
-    """Assess some appliances.
-
-    Parameters
-    ----------
-    data : HistoryView
-        Their data, each job once: complete, or the result of
-        `backupkit.analysis.restrict_to_period`.
-    context : EvaluationContext
-        The context of these appliances.
-
-    Returns
-    -------
-    PartialAssessment
-        Their partial assessment.
-    """
+    """Assess the appliances of the context from their data, each job once."""
     period, revisions, resolved_policy, exclusions = (
         context.period,
         context.revisions,
@@ -136,7 +109,7 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
             analysis.states_at(
                 recovery_points, coverage, resolved_policy, at=end, excluded=exclusions
             ),
-            exposure_at_end(jobs, recovery_points, coverage, end),
+            _exposure_at_end(jobs, recovery_points, coverage, end),
             analysis.last_attempts(jobs, at=end, appliances=resolved_policy.index),
             analysis.time_in_states(segments, appliances=resolved_policy.index),
             analysis.worst_exposure(segments, appliances=resolved_policy.index),
@@ -161,7 +134,7 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
     facts["zone"], facts["zone_source"] = zones["zone"], zones["source"]
     facts["read"] = facts.index.isin(_read_appliances(data.polls, start, end))
     signatures = analysis.failure_signatures(data.jobs)
-    failures = current_failures(jobs, signatures["text"], facts["last_success_end"], end)
+    failures = _current_failures(jobs, signatures["text"], facts["last_success_end"], end)
     reasons = _exclusion_reasons(context.exclusion_rows, end, resolved_policy.index)
     facts["excluded_because"] = facts["exclude"].fillna(reasons)
     facts["reason"] = analysis.reasons(facts, failures, current, end=end)
@@ -343,3 +316,47 @@ def _in_scope(frame: pd.DataFrame, resolved_policy: pd.DataFrame) -> pd.DataFram
     excluded = resolved_policy.index[resolved_policy["exclude"].notna()]
     kept: pd.DataFrame = frame[~frame["appliance"].isin(excluded)]
     return kept
+
+
+def _exposure_at_end(
+    jobs: pd.DataFrame, recovery_points: pd.DataFrame, coverage: pd.DataFrame, end: pd.Timestamp
+) -> pd.DataFrame:
+    """Return the exposure of each appliance at the end, and its newest success."""
+    _, done = analysis.job_times(jobs)
+    finished = pd.Series(done, index=jobs.index).dt.tz_localize("UTC")
+    successful = ((jobs["outcome"] == "success") & (finished <= end)).to_numpy()
+    ended = jobs.loc[successful, ["appliance", "start_time"]].assign(done=finished[successful])
+    newest = ended.groupby("appliance").max().reindex(coverage.index)
+    exposure = analysis.exposure_at(recovery_points, at=end, appliances=coverage.index)
+    lower_bound = (end - coverage["known_since"]).where(newest["done"].isna())
+    return pd.DataFrame(
+        {
+            "exposure": exposure,
+            "exposure_at_least": lower_bound.where(coverage["known_since"] <= end),
+            "last_success": newest["start_time"],
+            "last_success_end": newest["done"],
+        }
+    )
+
+
+def _current_failures(
+    jobs: pd.DataFrame, text: pd.Series, last_success: pd.Series, end: pd.Timestamp
+) -> pd.DataFrame:
+    """Return the newest failure's text and the first failure's end of each failing appliance."""
+    _, done = analysis.job_times(jobs)
+    failed = jobs["outcome"].eq("failure").to_numpy()
+    failures = jobs.loc[failed, ["appliance"]]
+    failures = failures.assign(
+        text=text[failed],
+        done=pd.Series(done[failed], index=failures.index).dt.tz_localize("UTC"),
+        success=last_success.reindex(failures["appliance"]).set_axis(failures.index),
+    )
+    after = failures["success"].isna() | (failures["done"] > failures["success"])
+    rows = failures[after & (failures["done"] <= end)].sort_values("done", kind="stable")
+    newest = rows.drop_duplicates("appliance", keep="last").set_index("appliance")["text"]
+    return pd.DataFrame({"text": newest, "since": rows.groupby("appliance")["done"].min()})
+
+
+def without_schedule_api(poll_summary: pd.DataFrame) -> pd.Index:
+    """Return the appliances whose API has no schedules (6.5)."""
+    return poll_summary.index[poll_summary["details"].eq(other=False).fillna(value=False)]

@@ -153,7 +153,7 @@ class FollowedAppliance:
         try:
             [(jobs, _)] = client.details([job_id])
         except ApplianceError as error:  # 6.5 has none; the status is enough
-            _log.info("%s: details could not be read: %s", self.appliance.name, error)
+            _log.info("%s: cannot read job details: %s", self.appliance.name, error.problem)
             return job
         return next((record for record in jobs if record.job_id == job_id), job)
 

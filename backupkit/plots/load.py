@@ -115,7 +115,7 @@ def _planned_peak(loads: pd.DataFrame | None, target: str) -> float | None:
     """Return the peak of concurrent jobs that the schedules plan on a target, if known."""
     if loads is None or target not in loads.index:
         return None
-    planned = loads.loc[[target], "planned"].iloc[0]
+    planned = loads.loc[[target], "planned_peak"].iloc[0]
     return None if pd.isna(planned) else float(planned)
 
 

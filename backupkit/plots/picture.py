@@ -1,6 +1,7 @@
 """Figures without pyplot: margins, reproducible SVG and PNG, and positions in the image."""
 
 import io
+from collections.abc import Callable
 from typing import Final, cast
 
 import matplotlib as mpl
@@ -52,9 +53,16 @@ class FixedMargins(LayoutEngine):
     def execute(self, fig: Figure) -> None:
         """Set the position of the axes; they all get the same."""
         points = 72 / fig.dpi
-        margins = [_margins(ax, points) for ax in fig.axes]
+        # texts keep the renderer of the last drawing, whose resolution may be another one
+        renderer = fig._get_renderer()  # type: ignore[attr-defined] # noqa: SLF001 # as matplotlib's
+
+        def measure(artist: Artist) -> tuple[float, float]:
+            extent = artist.get_window_extent(renderer)
+            return points * extent.width, points * extent.height
+
+        margins = [_margins(ax, measure) for ax in fig.axes]
         left, right, below, above = (max(side) + _EDGE for side in zip(*margins, strict=True))
-        below += sum(_height(legend, points) + _GAP for legend in fig.legends)
+        below += sum(measure(legend)[1] + _GAP for legend in fig.legends)
         width, height = fig.get_size_inches() * 72
         right = min(right, (1 - _MIN_DATA_SHARE) * width / 2)
         left = min(left, (1 - _MIN_DATA_SHARE) * width - right)
@@ -69,20 +77,14 @@ class FixedMargins(LayoutEngine):
             ax.set_position(position)
 
 
-def _width(artist: Artist, points: float) -> float:
-    return points * artist.get_window_extent().width
-
-
-def _height(artist: Artist, points: float) -> float:
-    return points * artist.get_window_extent().height
-
-
-def _margins(ax: Axes, points: float) -> tuple[float, float, float, float]:
+def _margins(
+    ax: Axes, measure: Callable[[Artist], tuple[float, float]]
+) -> tuple[float, float, float, float]:
     """Return the left, right, bottom and top margin of some axes [pt]."""
     if not ax.axison:
         return 0, 0, 0, 0
     row_labels = ax.get_yticklabels() if ax.yaxis.get_visible() else []
-    left = max((_width(name, points) for name in row_labels), default=0) + 2 * _GAP
+    left = max((measure(name)[0] for name in row_labels), default=0) + 2 * _GAP
     right = below = above = 0.0
     left += _LABEL_HEIGHT if ax.get_ylabel() else 0
     axis_height = _TICK_HEIGHT + (_LABEL_HEIGHT if ax.get_xlabel() else 0)
@@ -94,7 +96,7 @@ def _margins(ax: Axes, points: float) -> tuple[float, float, float, float]:
     above += _TITLE_HEIGHT if ax.get_title("left") else 0
     legend = ax.get_legend()
     if legend is not None and legend.get_bbox_to_anchor().x0 > ax.bbox.x0:
-        right = max(right, _width(legend, points) + 3 * _GAP)
+        right = max(right, measure(legend)[0] + 3 * _GAP)
     elif legend is not None:
         above += _LEGEND_HEIGHT
     return left, right, below, above

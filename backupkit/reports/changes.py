@@ -66,8 +66,8 @@ def _change(row: pd.Series, links: Mapping[str, Link]) -> Change:
             if appliance is None
             else sanitise(appliance, limit=80)
         ),
-        was=_label(row["was"]),
-        now=_label(row["now"]),
+        was=_label(row["state_before"]),
+        now=_label(row["state_after"]),
         detail=sanitise(row["detail"], limit=400),
     )
 

@@ -63,10 +63,10 @@ def load_of(assessment: Assessment, links: Mapping[str, Link]) -> Load:
             TargetLoad(
                 name=sanitise(name, limit=120),
                 appliances=format_number(row["appliances"]),
-                runs=format_number(row["runs"]),
-                peak=_format_peak(row["most"], row["most_at"]),
-                scheduled_peak=_format_peak(row["planned"], row["planned_at"]),
-                bytes_sent=size(row["sent"]),
+                runs=format_number(row["jobs"]),
+                peak=_format_peak(row["peak"], row["peak_at"]),
+                scheduled_peak=_format_peak(row["planned_peak"], row["planned_peak_at"]),
+                bytes_sent=size(row["bytes_sent"]),
             )
             for name, row in loads.head(_TARGETS).iterrows()
         ),
@@ -125,7 +125,7 @@ def _picture(assessment: Assessment) -> tuple[Picture | None, str]:
     top = loads.iloc[0]
     finding = (
         f"Busiest: {sanitise(loads.index[0], limit=120)}, at most "
-        f"{_format_peak(top['most'], top['most_at'])}."
+        f"{_format_peak(top['peak'], top['peak_at'])}."
     )
     jobs = assessment.jobs
     ran = (jobs["start_time"] < assessment.end) & ~(jobs["end_time"] < assessment.start)

@@ -18,8 +18,8 @@ NOT_SENSITIVE: Final = frozenset(
     {
         *("job_id", "message_id", "build", "builds", "version", "api"),
         *("timezone", "timezone_source", "days", "parts"),
-        *("state", "outcome", "first_outcome", "last_outcome", "error", "kind", "by", "severity"),
-        *("metric", "unit", "cause", "next_step", "source"),
+        *("state", "outcome", "first_outcome", "last_outcome", "error", "kind", "severity"),
+        *("property", "metric", "unit", "cause", "next_step", "source"),
     }
 )
 """Text columns that hold no names: ids, versions, time zones, and fixed words."""
@@ -161,8 +161,8 @@ def _column(flat: pd.DataFrame, name: str, aliases: Aliases) -> pd.Series:
         return pd.Series(lists, column.index, TEXTS)
     if column.dtype != "str" or name in NOT_SENSITIVE:
         return column
-    if "by" in flat and name in {"name", "value"}:
-        return _by_kind(flat["by"], column, aliases)
+    if "property" in flat and name in {"name", "value"}:
+        return _by_kind(flat["property"], column, aliases)
     return _map_unique(column, _redactor_for(name, aliases))
 
 

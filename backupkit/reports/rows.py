@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import pandas as pd
 
 from backupkit.assessment import Assessment
-from backupkit.assessment.render import exposure
+from backupkit.assessment.result import exposure
 from backupkit.display.format import (
     NO_DATA,
     format_duration,

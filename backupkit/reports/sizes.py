@@ -39,7 +39,7 @@ def sizes_of(assessment: Assessment, links: Mapping[str, Link]) -> Sizes:
     """
     anomalies = assessment.anomalies.sort_values("start_time", ascending=False, kind="stable")
     baselines = assessment.baselines
-    complete = int(baselines["learnt"].ge(_BASELINE_JOBS).sum())
+    complete = int(baselines["sample_size"].ge(_BASELINE_JOBS).sum())
     baseline_note = (
         f"A baseline needs {_BASELINE_JOBS} successes: "
         f"{ratio(complete, len(baselines), 'appliances')} have it."

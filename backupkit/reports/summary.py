@@ -7,7 +7,7 @@ import pandas as pd
 
 from backupkit._version import __version__
 from backupkit.assessment import Assessment, Comparison
-from backupkit.assessment.render import HEAD_FIGURES
+from backupkit.assessment.result import HEAD_FIGURES
 from backupkit.display.format import format_relative, format_timestamp, ratio, sanitise
 from backupkit.reports import advice
 from backupkit.reports.changes import changes_of, period_of

@@ -53,16 +53,17 @@ from backupkit.tables.frames import (
     SLOTS,
     TOTALS,
 )
-from backupkit.tables.history_view import HistoryView
 from backupkit.tables.jobs import (
     changed_observations,
     changed_schedules,
     conflicts_in,
+    fold_observations,
     has_ended,
+    jobs_from,
+    observations_from,
     outcome_of,
 )
-from backupkit.tables.newest import fold_observations, jobs_from, observations_from
-from backupkit.tables.sync_state import SyncState, newest_api_facts, sync_state_from
+from backupkit.tables.views import HistoryView, SyncState, newest_api_facts, sync_state_from
 
 __all__ = [
     "ANOMALIES",

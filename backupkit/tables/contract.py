@@ -54,18 +54,9 @@ _ARROW: dict[Any, pa.DataType] = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a frame.
+    """One column of a frame: name, pandas dtype, meaning in one sentence, and unit.
 
-    Attributes
-    ----------
-    name : str
-        The column's name.
-    dtype : str or ArrowDtype
-        The pandas dtype.
-    meaning : str
-        The meaning of the column in one sentence.
-    unit : str
-        The unit of the values, "" for a count, ratio or text.
+    The unit is "" for a count, ratio or text.
     """
 
     name: str
@@ -114,11 +105,11 @@ class Column:
 def _numbers(values: pa.ChunkedArray) -> npt.NDArray[Any]:
     """Return numbers as a numpy array, without a copy if Arrow's buffer is writeable."""
     # combine_chunks copies even a single chunk
-    whole = values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
+    chunk = values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
     dtype = values.type.to_pandas_dtype()
-    if not len(whole):
+    if not len(chunk):
         return np.empty(0, dtype)
-    numbers = np.frombuffer(whole.buffers()[1], dtype, len(whole), 8 * whole.offset)
+    numbers = np.frombuffer(chunk.buffers()[1], dtype, len(chunk), 8 * chunk.offset)
     return numbers if numbers.flags.writeable else numbers.copy()
 
 
@@ -129,16 +120,9 @@ def _gaps(values: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The contract of one frame.
+    """The contract of one frame: its name in error messages, and its columns in order.
 
-    Attributes
-    ----------
-    name : str
-        The name of the frame in error messages.
-    columns : tuple of Column
-        The columns in order.
-    index : str
-        The name of the index column, "" for a range index.
+    `index` is the name of the index column, "" for a range index.
     """
 
     name: str
@@ -154,22 +138,10 @@ class Table:
         return [column.name for column in self.columns]
 
     def frame(self, values: Mapping[str, Sequence[Any] | pd.Series]) -> pd.DataFrame:
-        """Build a frame from the values of its columns.
+        """Build a frame from the values of its columns; an absent column is all missing.
 
-        Parameters
-        ----------
-        values : mapping of str to sequence
-            The values by column name. An absent column is all missing.
-
-        Returns
-        -------
-        DataFrame
-            With this table's columns and dtypes.
-
-        Raises
-        ------
-        TableError
-            If a column is unknown, lengths differ, or values do not fit their dtype.
+        Raises `TableError` if a column is unknown, lengths differ, or values do not fit their
+        dtype.
 
         Examples
         --------
@@ -198,42 +170,17 @@ class Table:
     def conform(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Convert a frame to this contract: set order and dtypes, add and drop columns.
 
-        Parameters
-        ----------
-        frame : DataFrame
-            A frame with some or all of the columns.
-
-        Returns
-        -------
-        DataFrame
-            A new frame with this table's columns and dtypes.
-
-        Raises
-        ------
-        TableError
-            If the values of a column do not fit its dtype.
+        Raises `TableError` if the values of a column do not fit its dtype.
         """
         flat = frame.reset_index() if self.index and frame.index.name == self.index else frame
         present = {name: flat[name].reset_index(drop=True) for name in self.names if name in flat}
         return self.frame(present)
 
     def check(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Check a frame against this contract.
+        """Check a frame, which may have more columns, and return it.
 
-        Parameters
-        ----------
-        frame : DataFrame
-            The frame. More columns are allowed.
-
-        Returns
-        -------
-        DataFrame
-            The same object, so that calls can be chained.
-
-        Raises
-        ------
-        TableError
-            If the index has another name, or a column is missing or has another dtype.
+        Raises `TableError` if the index has another name, or a column is missing or has another
+        dtype.
         """
         if self.index and frame.index.name != self.index:
             raise TableError(
@@ -257,18 +204,7 @@ class Table:
         return pa.schema([(column.name, column.arrow) for column in self.columns])
 
     def to_arrow(self, frame: pd.DataFrame) -> pa.Table:
-        """Convert a frame of this contract to an Arrow table, as stored on disk.
-
-        Parameters
-        ----------
-        frame : DataFrame
-            A frame with this table's columns.
-
-        Returns
-        -------
-        pyarrow.Table
-            A table with `arrow_schema`.
-        """
+        """Convert a frame of this contract to an Arrow table with `arrow_schema`."""
         columns = [
             pa.array(frame[column.name], type=column.in_memory).cast(column.arrow)
             for column in self.columns
@@ -278,16 +214,8 @@ class Table:
     def from_arrow(self, table: pa.Table) -> pd.DataFrame:
         """Convert a stored Arrow table to a frame of this contract.
 
-        Parameters
-        ----------
-        table : pyarrow.Table
-            Some or all of this table's columns; large and view types are allowed. Do not use it
-            afterwards: the frame may share its memory.
-
-        Returns
-        -------
-        DataFrame
-            With this table's columns and dtypes.
+        Absent columns are all missing; large and view types are allowed. Do not use the table
+        afterwards: the frame may share its memory.
         """
         absent = pa.chunked_array([pa.nulls(len(table))])
         series = {

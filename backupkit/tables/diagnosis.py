@@ -10,7 +10,7 @@ BASELINES = Table(
     "baselines",
     (
         _APPLIANCE,
-        Column("learnt", COUNT, "Successes of the baseline, at most 10; anomalies need 10."),
+        Column("sample_size", COUNT, "Successes of the baseline, at most 10; anomalies need 10."),
         Column("typical_duration", SPAN, "Median duration of those successes.", "s"),
         Column("typical_size", NUMBER, "Median size of those with a size.", "bytes"),
         Column("growth", NUMBER, "Theil-Sen slope of size against start.", "bytes/day"),
@@ -42,15 +42,17 @@ LOADS = Table(
     (
         Column("target", TEXT, "The backup target: scheme and host."),
         Column("appliances", COUNT, "Appliances that write to it in the period."),
-        Column("runs", COUNT, "Their jobs in the period."),
-        Column("most", COUNT, "Peak of concurrent jobs."),
-        Column("most_at", TIME, "First time of that peak.", "UTC"),
+        Column("jobs", COUNT, "Their jobs in the period."),
+        Column("peak", COUNT, "Peak of concurrent jobs."),
+        Column("peak_at", TIME, "First time of that peak.", "UTC"),
         Column(
-            "planned", COUNT, "Peak of concurrent slots, if each job takes its typical duration."
+            "planned_peak",
+            COUNT,
+            "Peak of concurrent slots, if each job takes its typical duration.",
         ),
-        Column("planned_at", TIME, "First time of that peak.", "UTC"),
-        Column("busy", SPAN, "Time with at least one running job.", "s"),
-        Column("sent", COUNT, "Bytes sent by the jobs with a size.", "bytes"),
+        Column("planned_peak_at", TIME, "First time of that peak.", "UTC"),
+        Column("busy_time", SPAN, "Time with at least one running job.", "s"),
+        Column("bytes_sent", COUNT, "Bytes sent by the jobs with a size.", "bytes"),
     ),
     index="target",
 )
@@ -83,7 +85,7 @@ CLUSTERS = Table(
     "clusters",
     (
         Column("signature", TEXT, "The signature of the failures."),
-        Column("by", TEXT, "What they share: target, build, site or group."),
+        Column("property", TEXT, "What they share: target, build, site or group."),
         Column("value", TEXT, "The target, build, site or group that they share."),
         Column("appliances", COUNT, "Appliances with the signature that share it."),
         Column("affected", COUNT, "Appliances with the signature whose value is known."),
@@ -103,7 +105,7 @@ CLUSTERS = Table(
 GROUPS = Table(
     "groups",
     (
-        Column("by", TEXT, "site or group."),
+        Column("property", TEXT, "site or group."),
         Column("name", TEXT, "The site or the group."),
         *METRICS.columns,
     ),
@@ -130,10 +132,14 @@ CHANGES = Table(
     "changes",
     (
         Column("kind", TEXT, "What changed; see `backupkit.assessment.CHANGE_KINDS`."),
-        Column("appliance", TEXT, "Whose; missing for a failure signature."),
+        Column("appliance", TEXT, "The appliance; missing for a failure signature."),
         Column("signature", TEXT, "The failure signature, if it is about one."),
-        Column("was", TEXT, "The appliance's state then; missing where it was not known."),
-        Column("now", TEXT, "Its state now; missing where it is gone."),
+        Column(
+            "state_before",
+            TEXT,
+            "The appliance's state in the earlier assessment; missing where it was not known.",
+        ),
+        Column("state_after", TEXT, "Its state in the later assessment; missing where it is gone."),
         Column("detail", TEXT, "Why, in a sentence."),
     ),
 )

@@ -25,10 +25,12 @@ _JOB = (
 _SEEN = (
     Column("state", TEXT, "FAILED, INPROGRESS, NONE, SUCCEEDED, or a word not known yet."),
     Column("status", TEXT, "Raw status of the response, before normalisation to `state`."),
-    Column("progress", NUMBER, "How far the job is.", "%"),
+    Column("progress", NUMBER, "Progress of the job.", "%"),
     Column("start_time", TIME, "When the job started.", "UTC"),
     Column("end_time", TIME, "When it ended; missing while it runs.", "UTC"),
-    Column("messages", MESSAGES, "What the appliance said: id, default_message, args, localized."),
+    Column(
+        "messages", MESSAGES, "Messages of the appliance: id, default_message, args, localized."
+    ),
     Column(
         "type", TEXT, "SCHEDULED, MANUAL or LOCAL_BACKUP; missing where only job/{id} was read."
     ),
@@ -86,7 +88,7 @@ ASSESSED_JOBS = Table(
     (
         *JOBS.columns,
         Column("signature", TEXT, "The failure's signature; missing unless the job failed."),
-        Column("type_inferred", FLAG, "Whether `type` was worked out from the schedule."),
+        Column("type_inferred", FLAG, "Whether `type` was inferred from the schedule."),
     ),
 )
 """Jobs used by an assessment."""
@@ -125,7 +127,7 @@ ERRORS = Table(
         _APPLIANCE,
         Column("error", TEXT, "Kind of the error, see `backupkit.errors`."),
         Column("detail", TEXT, "The error in a sentence, with advice."),
-        Column("job_id", TEXT, "The job concerned; missing if the error concerns the whole poll."),
+        Column("job_id", TEXT, "The job concerned; missing if the error concerns all of the poll."),
     ),
 )
 """Errors of one collection."""
@@ -135,7 +137,7 @@ RUNNING = Table(
     (
         *_JOB,
         Column("state", TEXT, "FAILED, INPROGRESS, NONE, SUCCEEDED, or a word not known yet."),
-        Column("progress", NUMBER, "How far the job is.", "%"),
+        Column("progress", NUMBER, "Progress of the job.", "%"),
         Column("start_time", TIME, "When the job started.", "UTC"),
         Column("end_time", TIME, "When it ended; missing while it runs.", "UTC"),
         Column("observed_at", TIME, "Time of the poll.", "UTC"),
@@ -159,7 +161,7 @@ CHECKS = Table(
     "checks",
     (
         _APPLIANCE,
-        Column("check", TEXT, "What was looked at."),
+        Column("check", TEXT, "Name of the check."),
         Column("result", TEXT, "ok, warning, failed, or skipped because it needs another check."),
         Column("found", TEXT, "What was found."),
         Column("advice", TEXT, "What to do about it; missing where there is nothing to do."),
@@ -174,7 +176,7 @@ SCHEDULES = Table(
         _APPLIANCE,
         Column("schedule", TEXT, "The schedule's name on the appliance."),
         Column("seen_at", TIME, "When it was first seen so.", "UTC"),
-        Column("enabled", FLAG, "Whether it is switched on."),
+        Column("enabled", FLAG, "Whether it is enabled."),
         Column("hour", COUNT, "Hour of the day of the start, in `timezone`.", "h"),
         Column("minute", COUNT, "Minute of the hour of the start.", "min"),
         Column("days", TEXTS, "MONDAY to SUNDAY; missing means every day."),
@@ -190,8 +192,8 @@ TOTALS = Table(
     "totals",
     (
         _APPLIANCE,
-        Column("polls", COUNT, "Visits that read the job list, or failed to."),
-        Column("polls_ok", COUNT, "Visits that read the job list."),
+        Column("polls", COUNT, "Polls that read the job list, or failed to."),
+        Column("polls_ok", COUNT, "Polls that read the job list."),
         Column("jobs", COUNT, "Jobs known."),
         Column("oldest_start", TIME, "Start of the oldest job, by the appliance's clock.", "UTC"),
         Column("sized_jobs", COUNT, "Finished successes with a size."),
@@ -215,13 +217,13 @@ APPLIANCES = Table(
         Column("state", TEXT, "compliant, breach, unknown, excluded or unobserved, at the end."),
         Column("reason", TEXT, "Why, in a sentence."),
         Column(
-            "exposure", SPAN, "What would be lost if it died now; missing without a success.", "s"
+            "exposure", SPAN, "Age of the newest recovery point; missing without a success.", "s"
         ),
         Column("exposure_at_least", SPAN, "The lower bound where no success is known.", "s"),
         Column("threshold", SPAN, "RPO + grace, beyond which it is in breach.", "s"),
         Column("last_success", TIME, "Start of the newest success that had finished.", "UTC"),
         Column("last_attempt", TIME, "Start of the newest job that did start.", "UTC"),
-        Column("last_outcome", TEXT, "What became of that job."),
+        Column("last_outcome", TEXT, "Outcome of that job."),
         *(Column(state, SPAN, f"Time {state} in the period.", "s") for state in STATES),
         Column("rpo_strict", NUMBER, "compliant / (compliant + breach + unknown)."),
         Column("rpo_observed", NUMBER, "compliant / (compliant + breach)."),
@@ -277,7 +279,7 @@ SLOTS = Table(
         Column("state", TEXT, "met, rescued, late, missed_*, pending, unknown or excluded."),
         Column("job_id", TEXT, "The job that decided it; missing if none ran."),
         Column("attempts", COUNT, "Jobs that belong to the slot."),
-        Column("first_outcome", TEXT, "What became of the first of them; missing if none ran."),
+        Column("first_outcome", TEXT, "Outcome of the first of them; missing if none ran."),
     ),
 )
 """One row per slot of the period."""
@@ -303,7 +305,7 @@ FAILURES = Table(
     (
         Column("signature", TEXT, "What the failures have in common, variable parts taken out."),
         Column("message_id", TEXT, "The id of the message, if all have the same."),
-        Column("text", TEXT, "The newest failure's own words, whole."),
+        Column("text", TEXT, "The complete message of the newest failure."),
         Column("jobs", COUNT, "Failed jobs with this signature."),
         Column("appliances", COUNT, "Appliances that have it."),
         Column("share", NUMBER, "jobs / all failed jobs of the period."),
@@ -312,9 +314,9 @@ FAILURES = Table(
         Column("names", TEXTS, "The appliances' names, the most affected first."),
         Column("builds", TEXTS, "The builds it was seen on."),
         Column("targets", TEXTS, "The backup targets, scheme and host."),
-        Column("cause", TEXT, "What the words mean; missing where that is not known."),
+        Column("cause", TEXT, "Cause of the failures; missing if it is not known."),
         Column("next_step", TEXT, "Next step; missing if none is known."),
-        Column("source", TEXT, "Where that is said."),
+        Column("source", TEXT, "Source of cause and next step."),
     ),
 )
 """The failure signatures of the period, the most frequent first."""
@@ -324,17 +326,17 @@ COVERAGE = Table(
     (
         _APPLIANCE,
         Column("configured", FLAG, "Whether it is in fleet.toml."),
-        Column("polls", COUNT, "Visits up to now."),
-        Column("polls_ok", COUNT, "Visits that read the job list."),
+        Column("polls", COUNT, "Polls up to now."),
+        Column("polls_ok", COUNT, "Polls that read the job list."),
         Column("last_poll", TIME, "The newest poll.", "UTC"),
         Column("last_ok", TIME, "The newest poll that read the job list.", "UTC"),
         Column("known_since", TIME, "First good poll, or start of the oldest job.", "UTC"),
-        Column("known_until", TIME, "To when the newest knowledge reaches.", "UTC"),
+        Column("known_until", TIME, "Until when the state is known.", "UTC"),
         Column("observed", SPAN, "Time compliant or in breach, in the period.", "s"),
         Column("in_scope", SPAN, "Time compliant, in breach or unknown, in the period.", "s"),
         Column("ratio", NUMBER, "observed / in_scope."),
         Column("error", TEXT, "Kind of the error, if the newest poll failed."),
-        Column("detail", TEXT, "That fault in a sentence."),
+        Column("detail", TEXT, "The error in a sentence."),
         Column("failing_since", TIME, "The first failed poll since the last good one.", "UTC"),
         Column(
             "clock_skew",
@@ -343,8 +345,8 @@ COVERAGE = Table(
             "s",
         ),
         Column("timezone", TEXT, "The zone its schedule was read in."),
-        Column("timezone_source", TEXT, "Who says so: appliance, fleet.toml or assumed."),
-        Column("api", TEXT, "Which flavour answered last."),
+        Column("timezone_source", TEXT, "Source of the zone: appliance, fleet.toml or assumed."),
+        Column("api", TEXT, "API flavour of the newest good poll."),
         Column("version", TEXT, "The appliance's version."),
         Column("jobs", COUNT, "Known jobs of the appliance."),
     ),

@@ -1,44 +1,36 @@
-"""Outcome classes of job statuses, and detection of changed observations and schedules."""
+"""Jobs from observations, and detection of changed observations and schedules."""
 
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from backupkit.tables.constants import ENDED, OUTCOME_BY_STATUS
-from backupkit.tables.frames import CONFLICTS, OBSERVATIONS, SCHEDULES
+from backupkit.tables.constants import ENDED, LISTED, OUTCOME_BY_STATUS
+from backupkit.tables.frames import CONFLICTS, JOBS, OBSERVATIONS, SCHEDULES
 
 __all__ = [
-    "DETAILS_ONLY",
     "changed_observations",
     "changed_schedules",
     "conflicts_in",
+    "fold_observations",
     "has_ended",
+    "jobs_from",
+    "observations_from",
     "outcome_of",
 ]
 
-DETAILS_ONLY: Final = ("type", "size", "location", "build")
+_DETAILS_ONLY: Final = ("type", "size", "location", "build")
 """The columns that job/{id} never returns."""
+
+_Rows = npt.NDArray[np.int64]
 
 _JOB_KEY: Final = ["appliance", "job_id"]
 _SCHEDULE_KEY: Final = ["appliance", "schedule"]
 
 
 def outcome_of(status: pd.Series) -> pd.Series:
-    """Return the outcome class of each raw status.
-
-    Parameters
-    ----------
-    status : Series of str
-        Raw statuses of job/{id} or job/details.
-
-    Returns
-    -------
-    Series of str
-        success, failure, open, void or other; an unknown status is ``other``.
-
-    References
-    ----------
-    .. [1] docs/sla.md, section 3, "outcome class".
+    """Return the outcome class of each raw status; an unknown status is ``other``.
 
     Examples
     --------
@@ -49,34 +41,117 @@ def outcome_of(status: pd.Series) -> pd.Series:
 
 
 def has_ended(status: pd.Series) -> pd.Series:
-    """Return which jobs have ended.
-
-    Parameters
-    ----------
-    status : Series of str
-        Raw statuses of job/{id} or job/details.
-
-    Returns
-    -------
-    Series of bool
-        True where the outcome is success or failure.
-    """
+    """Return which jobs have ended, from their raw statuses."""
     return status.isin(ENDED)
+
+
+def jobs_from(observations: pd.DataFrame) -> pd.DataFrame:
+    """Return the newest observation of each job, sorted by appliance and start.
+
+    A finished state takes precedence over an open one, in any order of arrival. Of two finished
+    states the later observation counts. Type, size, location and build come from the newest
+    observation that has them, because job/{id} never returns them.
+
+    Examples
+    --------
+    >>> times = pd.to_datetime(["2026-11-09T20:00Z", "2026-11-09T21:00Z"])
+    >>> seen = OBSERVATIONS.frame(
+    ...     {
+    ...         "appliance": ["vc-1", "vc-1"],
+    ...         "job_id": ["1", "1"],
+    ...         "observed_at": times,
+    ...         "status": ["INPROGRESS", "SUCCEEDED"],
+    ...     }
+    ... )
+    >>> jobs_from(seen)[["job_id", "outcome"]].values.tolist()
+    [['1', 'success']]
+    """
+    # integers sort and compare much faster than texts
+    names, ids = (pd.factorize(observations[name], sort=True)[0] for name in _JOB_KEY)
+    observed = observations["observed_at"].astype("int64").to_numpy()
+    order = np.lexsort((observed, ids, names))
+    ordered = observations.take(order).reset_index(drop=True)
+    names, ids, observed = names[order], ids[order], observed[order]
+    begins = np.ones(len(order), dtype=bool)
+    begins[1:] = (names[1:] != names[:-1]) | (ids[1:] != ids[:-1])
+    job = np.cumsum(begins) - 1
+    gone = ordered["source"].eq(LISTED).to_numpy(dtype=bool)
+    seen = np.flatnonzero(~gone)
+    count = int(job[-1]) + 1 if len(job) else 0
+    first, newest = _first_and_last(job, seen, count)
+    ended = seen[has_ended(ordered["status"]).to_numpy(dtype=bool)[seen]]
+    _, finished = _first_and_last(job, ended, count)
+    known = np.flatnonzero(newest >= 0)
+    chosen = np.where(finished >= 0, finished, newest)[known]
+    columns = {
+        name: ordered[name].take(chosen).reset_index(drop=True) for name in OBSERVATIONS.names
+    }
+    for name in _DETAILS_ONLY:
+        known_rows = seen[ordered[name].notna().to_numpy()[seen]]
+        _, newest_known = _first_and_last(job, known_rows, count)
+        row = np.where(newest_known >= 0, newest_known, newest)[known]
+        columns[name] = ordered[name].take(row).reset_index(drop=True)
+    moments = ordered["observed_at"]
+    columns["first_seen_at"] = moments.take(first[known]).reset_index(drop=True)
+    columns["last_seen_at"] = moments.take(newest[known]).reset_index(drop=True)
+    removed = np.flatnonzero(gone)
+    removed = removed[observed[removed] > observed[newest[job[removed]]]]
+    vanished, _ = _first_and_last(job, removed, count)
+    columns["vanished_at"] = moments.reindex(vanished[known]).reset_index(drop=True)
+    columns["duration"] = columns["end_time"] - columns["start_time"]
+    columns["outcome"] = outcome_of(columns["status"])
+    del columns["observed_at"]
+    jobs = JOBS.conform(pd.DataFrame(columns, index=pd.RangeIndex(len(known))))
+    begun = jobs["start_time"].astype("int64").to_numpy()
+    begun = np.where(jobs["start_time"].isna(), np.iinfo(np.int64).max, begun)
+    by_start = np.lexsort((ids[chosen], begun, names[chosen]))
+    return jobs.take(by_start).reset_index(drop=True)
+
+
+def _first_and_last(job: _Rows, rows: _Rows, count: int) -> tuple[_Rows, _Rows]:
+    """Return the first and the last of some rows of each job, -1 if there is none."""
+    first, last = np.full(count, -1), np.full(count, -1)
+    first[job[rows[::-1]]] = rows[::-1]
+    last[job[rows]] = rows
+    return first, last
+
+
+def observations_from(jobs: pd.DataFrame) -> pd.DataFrame:
+    """Convert jobs to observations from which `jobs_from` makes the same jobs.
+
+    There is one row per job, observed at its last_seen_at, and one more per job that its appliance
+    no longer lists.
+    """
+    seen = OBSERVATIONS.conform(jobs.assign(observed_at=jobs["last_seen_at"]))
+    gone = jobs[jobs["vanished_at"].notna()]
+    if gone.empty:
+        return seen
+    rows = {"appliance": gone["appliance"], "job_id": gone["job_id"]}
+    listed = OBSERVATIONS.frame(
+        rows | {"observed_at": gone["vanished_at"], "source": [LISTED] * len(gone)}
+    )
+    return pd.concat([seen, listed], ignore_index=True)
+
+
+def fold_observations(jobs: pd.DataFrame, observations: pd.DataFrame) -> pd.DataFrame:
+    """Update jobs with later observations, as if `jobs_from` had read all observations.
+
+    Each observation is later than the earlier ones of its job. A job that has ended is not open
+    again in them.
+    """
+    if jobs.empty:
+        return jobs_from(observations)
+    folded = jobs_from(pd.concat([observations_from(jobs), observations], ignore_index=True))
+    first = jobs.set_index(_JOB_KEY)["first_seen_at"]
+    before = first.reindex(pd.MultiIndex.from_frame(folded[_JOB_KEY])).reset_index(drop=True)
+    return folded.assign(first_seen_at=before.fillna(folded["first_seen_at"]))
 
 
 def changed_observations(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     """Return the observations that differ from the newest known one of their job.
 
-    Parameters
-    ----------
-    new, known : DataFrame
-        Of `backupkit.tables.OBSERVATIONS`.
-
-    Returns
-    -------
-    DataFrame
-        The changed rows of `new`. Values that job/{id} never returns are no change if missing.
-        Observations no newer than the known one are dropped.
+    Values that job/{id} never returns are no change if missing. Observations no newer than the
+    known one are dropped.
     """
     ignored = {*_JOB_KEY, "observed_at", "source"}
     return _changed(
@@ -85,22 +160,14 @@ def changed_observations(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame
         key=_JOB_KEY,
         time="observed_at",
         content=[name for name in OBSERVATIONS.names if name not in ignored],
-        optional=DETAILS_ONLY,
+        optional=_DETAILS_ONLY,
     )
 
 
 def conflicts_in(observations: pd.DataFrame) -> pd.DataFrame:
     """Find ended jobs for which an appliance later reported another start or end.
 
-    Parameters
-    ----------
-    observations : DataFrame
-        Of `backupkit.tables.OBSERVATIONS`, in any order.
-
-    Returns
-    -------
-    DataFrame
-        Of `backupkit.tables.CONFLICTS`: one row per change.
+    The observations may be in any order. The result has one row of `CONFLICTS` per change.
     """
     ended = observations[has_ended(observations["status"])]
     ended = ended[ended.duplicated(_JOB_KEY, keep=False)]
@@ -109,23 +176,12 @@ def conflicts_in(observations: pd.DataFrame) -> pd.DataFrame:
     differs = pd.Series(data=False, index=ended.index)
     for name in ("start_time", "end_time"):
         differs |= ended[name].notna() & before[name].notna() & (ended[name] != before[name])
-    told = ended.assign(known_start_time=before["start_time"], known_end_time=before["end_time"])
-    return CONFLICTS.conform(told[differs])
+    changed = ended.assign(known_start_time=before["start_time"], known_end_time=before["end_time"])
+    return CONFLICTS.conform(changed[differs])
 
 
 def changed_schedules(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-    """Return the schedules that differ from the newest known ones.
-
-    Parameters
-    ----------
-    new, known : DataFrame
-        Of `backupkit.tables.SCHEDULES`.
-
-    Returns
-    -------
-    DataFrame
-        The changed rows of `new`.
-    """
+    """Return the schedules that differ from the newest known ones."""
     ignored = {*_SCHEDULE_KEY, "seen_at"}
     return _changed(
         new,
@@ -147,19 +203,19 @@ def _changed(
 ) -> pd.DataFrame:
     """Drop rows of `new` that equal, or are no newer than, the newest known row of their key."""
     arrived = new.sort_values(time, kind="stable").drop_duplicates([*key, time], keep="last")
-    told = {}
+    newest_values = {}
     if optional:  # the newest row may come from job/{id} and lack these columns
         ordered = known.sort_values(time, kind="stable")
         for column in optional:
             rows = ordered.dropna(subset=[column]).drop_duplicates(key, keep="last")
-            told[column] = rows.set_index(key)[column]
+            newest_values[column] = rows.set_index(key)[column]
     newest = known.sort_values(time, kind="stable").drop_duplicates(key, keep="last").set_index(key)
     index = pd.MultiIndex.from_frame(arrived[key])
     before = newest.reindex(index)
     known_already = index.isin(newest.index)
     differs = pd.Series(data=False, index=arrived.index)
     for column in content:
-        old = told[column].reindex(index) if column in told else before[column]
+        old = newest_values[column].reindex(index) if column in newest_values else before[column]
         unequal = _unequal(arrived[column], old)
         if column in optional:
             unequal &= arrived[column].notna().to_numpy()

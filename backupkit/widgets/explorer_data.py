@@ -18,9 +18,9 @@ from backupkit.analysis import (
     failure_signatures,
     job_times,
     skew_corrections,
-    target_of,
 )
 from backupkit.analysis.arrays import times_of, to_codes
+from backupkit.analysis.target_load import targets_of
 from backupkit.assessment import Assessment, evaluate
 from backupkit.policy import Policy
 from backupkit.settings import Instant, parse_instant
@@ -108,20 +108,18 @@ class AssessmentIndex:
         self._last_search: tuple[str, npt.NDArray[np.bool_]] | None = None
 
     @cached_property
+    def _targets(self) -> tuple[npt.NDArray[np.intp], pd.Index]:
+        return targets_of(self.jobs["location"])
+
+    @property
     def targets(self) -> pd.Index:
         """Backup targets, as scheme and host."""
-        return _unique_values(self._target_names)
+        return self._targets[1]
 
-    @cached_property
-    def target_codes(self) -> Codes:
+    @property
+    def target_codes(self) -> npt.NDArray[np.intp]:
         """Code of each job's backup target, in `order`; -1 if unknown."""
-        return _encode(self._target_names, self.targets)[self.order]
-
-    @cached_property
-    def _target_names(self) -> pd.Series:
-        locations = self.jobs["location"]
-        targets = {location: target_of(location) for location in _unique_values(locations)}
-        return locations.map(targets).astype("str")
+        return self._targets[0][self.order]
 
     @cached_property
     def failure_texts(self) -> pd.DataFrame:

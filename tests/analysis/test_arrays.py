@@ -1,4 +1,4 @@
-"""Columns as arrays, and the look-up the analysis is built on."""
+"""Columns as arrays, and the search the analysis is built on."""
 
 import numpy as np
 import pandas as pd
@@ -44,7 +44,7 @@ def test_first_of_each_group() -> None:
 
 
 def test_centuries_apart() -> None:
-    """Times too far apart to be numbered microsecond by microsecond are told apart all the same."""
+    """Times too far apart to be numbered microsecond by microsecond are still distinguished."""
     days = ["9000-01-01", "1000-01-01", "NaT", "9000-01-02"]
     times = np.array(days, dtype="datetime64[us]")
     codes = np.array([90, 90, 90, 0])
@@ -60,7 +60,7 @@ EVENTS = st.lists(st.tuples(st.integers(0, 2), st.one_of(st.none(), st.integers(
 def test_latest_is_what_a_search_finds(
     keys: list[tuple[int, int | None]], queries: list[tuple[int, int | None]]
 ) -> None:
-    """The look-up finds what going through all keys one by one finds."""
+    """The search finds what going through all keys one by one finds."""
 
     def arrays(events: list[tuple[int, int | None]]) -> tuple[np.ndarray, np.ndarray]:
         hours = [NAT if hour is None else EPOCH + np.timedelta64(hour, "h") for _, hour in events]

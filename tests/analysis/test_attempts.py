@@ -78,7 +78,7 @@ class TestStrikes:
 
 
 def test_last_attempts(make_jobs: Build, moment: Moment) -> None:
-    """The newest job that did start by then is told; a void one never did."""
+    """The newest job that did start by then is returned; a void one never did."""
     jobs = make_jobs(
         [
             ("a", "failure", "01T00:00", "01T01:00"),

@@ -32,7 +32,7 @@ GIB = 2**30
 def nights(
     durations: Sequence[float], *, name: str = "a", outcome: str = "success", first: int = 0
 ) -> list[Row]:
-    """Give a run of so many seconds for each night."""
+    """Return a run of so many seconds for each night."""
     starts = [FIRST + pd.Timedelta(days=first + night) for night in range(len(durations))]
     return [
         (name, outcome, str(start), str(start + pd.Timedelta(seconds=took)))
@@ -123,14 +123,14 @@ class TestFinished:
     def test_sizes(
         self, make_jobs: Build, before: tuple[int, ...], size: int, rule: str | None
     ) -> None:
-        """A size has a limit downwards too; a run of usual length is told for its size alone."""
+        """A size has a limit downwards too; a usual duration does not hide an unusual size."""
         got = find(make_jobs(nights([60] * 11), size=[*before, size]))
         assert got["rule"].to_list() == ([] if rule is None else [rule])
         assert got["kind"].to_list() == ["size"] * len(got)
         assert got["score"].isna().all() == (max(before) == 0 or rule is None)
 
     def test_two_rows(self, make_jobs: Build) -> None:
-        """A run that is unusual twice is told twice."""
+        """A run that is unusual twice is reported twice."""
         got = find(make_jobs(nights([60] * 10 + [600]), size=[100] * 10 + [1]))
         assert got["kind"].to_list() == ["duration", "size"]
         assert got["value"].to_list() == [600, 1]
@@ -140,11 +140,11 @@ class TestFinished:
         sizes = [100] * 5 + [None, -5] + [100] * 4
         learning = find(make_jobs(nights([60] * 12), size=[*sizes, 900]))
         assert learning.empty
-        learnt = find(make_jobs(nights([60] * 13), size=[*sizes, 100, 900]))
-        assert learnt["job_id"].to_list() == ["job-12"]
+        found = find(make_jobs(nights([60] * 13), size=[*sizes, 100, 900]))
+        assert found["job_id"].to_list() == ["job-12"]
 
     def test_only_successes(self, make_jobs: Build) -> None:
-        """Failures are neither judged nor learnt from."""
+        """Failures are neither checked nor in a baseline."""
         rows = nights([9000], outcome="failure", first=30) + nights([60] * 5)
         rows += nights([9000] * 5, outcome="failure", first=5) + nights([60] * 5, first=10)
         assert find(make_jobs([*rows, *nights([900], first=20)]))["job_id"].to_list() == ["job-16"]
@@ -278,8 +278,8 @@ class TestRunning:
         seen = [moment("20T00:01")] * 2 + [None] * 11
         visited = pd.Series(moment("20T01:00"), index=NAMES)
         got = find(make_jobs(rows, last_seen_at=seen), now=self.NOW, polled=visited)
-        told = list(zip(got["appliance"], got["kind"], strict=True))
-        assert told == [("a", "duration"), ("a", "overrun"), ("a", "stall"), ("b", "stall")]
+        found = list(zip(got["appliance"], got["kind"], strict=True))
+        assert found == [("a", "duration"), ("a", "overrun"), ("a", "stall"), ("b", "stall")]
 
 
 def naive(jobs: pd.DataFrame) -> list[tuple[Any, str]]:
@@ -290,11 +290,11 @@ def naive(jobs: pd.DataFrame) -> list[tuple[Any, str]]:
         own = good[(good["appliance"] == job.appliance) & (good["end_time"] < job.start_time)]
         ordered = own.sort_values("end_time", kind="stable")
         for kind in ("duration", "size"):
-            told = ordered[kind].dropna()
+            known = ordered[kind].dropna()
             x = getattr(job, kind)
-            if len(told) < 10 or pd.isna(x):
+            if len(known) < 10 or pd.isna(x):
                 continue
-            last = [float(value) for value in told.to_list()[-10:]]
+            last = [float(value) for value in known.to_list()[-10:]]
             middle = median(last)
             spread = max(median(abs(value - middle) for value in last), 0.05 * middle)
             score = 0.6745 * (x - middle) / spread if spread else 0
@@ -346,11 +346,11 @@ class TestTypical:
     """Medians of the newest ten."""
 
     def test_medians(self, make_jobs: Build) -> None:
-        """Ten successes are learnt from, of the sizes those that are told."""
+        """The baseline has ten successes, and those sizes that are known."""
         rows = [*nights([9000, *R]), *nights([50000], outcome="failure", first=11)]
         sizes = [1, None, None, None, None, None, None, None, 5, 7, 8, 99]
         got = learn(make_jobs([*rows, *nights([60, 71], name="b")], size=[*sizes, None, None]))
-        assert got["learnt"].to_list() == [10, 2]
+        assert got["sample_size"].to_list() == [10, 2]
         assert got["typical_duration"].to_list() == [
             pd.Timedelta(seconds=900),
             pd.Timedelta(seconds=65.5),
@@ -362,21 +362,21 @@ class TestTypical:
         jobs = make_jobs([*nights([60, 90]), *nights([60], name="x")])
         end = pd.Timestamp("2026-11-02T01:01:29Z")
         got = learn(jobs, end=end)
-        assert got["learnt"].to_list() == [1, 0]
+        assert got["sample_size"].to_list() == [1, 0]
         assert got["typical_duration"].to_list() == [pd.Timedelta(seconds=60), pd.NaT]
-        assert learn(jobs, end=end + pd.Timedelta(seconds=1))["learnt"].to_list() == [2, 0]
+        assert learn(jobs, end=end + pd.Timedelta(seconds=1))["sample_size"].to_list() == [2, 0]
 
     def test_nothing(self) -> None:
         """Without jobs nothing is usual, and without appliances there is nobody to ask."""
         got = learn(JOBS.empty())
         assert BASELINES.check(got).index.to_list() == ["a", "b"]
-        assert got["learnt"].to_list() == got["footprint_jobs"].to_list() == [0, 0]
-        assert got.drop(columns=["learnt", "footprint_jobs"]).isna().to_numpy().all()
+        assert got["sample_size"].to_list() == got["footprint_jobs"].to_list() == [0, 0]
+        assert got.drop(columns=["sample_size", "footprint_jobs"]).isna().to_numpy().all()
         assert learn(JOBS.empty(), appliances=NAMES[:0]).empty
 
 
 def weekly(sizes: Sequence[float | None], days: Sequence[float]) -> pd.DataFrame:
-    """Give successes of so many bytes at so many days."""
+    """Return successes of so many bytes at so many days."""
     starts = [FIRST.tz_localize("UTC") + pd.Timedelta(days=day) for day in days]
     return JOBS.frame(
         {
@@ -425,7 +425,7 @@ class TestGrowth:
         assert pd.isna(got["growth_share"])
 
     def test_newest_hundred(self) -> None:
-        """Only the newest 100 sizes count: growth that began then is told in full."""
+        """Only the newest 100 sizes count: growth that began then is reported in full."""
         sizes = [1000] * 150 + list(range(1001, 1101))
         got = learn(weekly(sizes, range(250))).loc["a"]
         assert got["growth"] == 1

@@ -79,7 +79,7 @@ def test_ids() -> None:
 
 
 def test_missing_values() -> None:
-    """What a frame gives where nothing is told is no cause."""
+    """What a frame gives where a value is missing is no cause."""
     for nothing in (pd.NA, float("nan")):
         assert cause_of(nothing, nothing) is None  # type: ignore[arg-type] # as a cell may be
 

@@ -8,8 +8,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from backupkit.analysis import failure_signatures
-from backupkit.analysis.clusters import clusters, duplicate_appliances, failure_counts, recent_jobs
+from backupkit.analysis import (
+    clusters,
+    duplicate_appliances,
+    failure_counts,
+    failure_signatures,
+    recent_jobs,
+)
 from backupkit.tables import CLUSTERS, FAILURE_COUNTS, JOBS
 from tests.conftest import repeats
 
@@ -19,8 +24,8 @@ NOBODY = pd.DataFrame({"site": [], "group": []}, dtype="str")
 DAY = pd.Timestamp("2026-11-02", tz="UTC")
 
 
-def told(*texts: str) -> list[list[dict[str, Any]]]:
-    """Give each job its message."""
+def messages(*texts: str) -> list[list[dict[str, Any]]]:
+    """Return the messages of each job."""
     return [[{"id": "m", "default_message": text, "args": [], "localized": None}] for text in texts]
 
 
@@ -37,7 +42,7 @@ def fleet(
             "job_id": [f"job-{number}" for number in range(count)],
             "outcome": ["success" if text is None else "failure" for text in texts],
             "end_time": [DAY + pd.Timedelta(minutes=number) for number in range(count)],
-            "messages": told(*(text or "" for text in texts)),
+            "messages": messages(*(text or "" for text in texts)),
             "location": [target and f"sftp://{target}/x/{name}" for name, _, target, _ in rows],
             "build": builds,
         }
@@ -49,7 +54,7 @@ def fleet(
 
 
 def plain(count: int, target: str, *, first: int = 0) -> list[tuple[str, None, str, None]]:
-    """Give successes of `count` appliances on one target."""
+    """Return successes of `count` appliances on one target."""
     return [(f"ok-{number}", None, target, None) for number in range(first, first + count)]
 
 
@@ -69,7 +74,7 @@ class TestFailureCounts:
                 ("a", "failure", "02T01:00", "02T02:00"),
                 ("a", "failure", "04T01:00", "05T00:00"),
             ],
-            messages=told("x", "x", "x", "x", "x", "x", "y", "x"),
+            messages=messages("x", "x", "x", "x", "x", "x", "y", "x"),
         )
         got = failure_counts(
             jobs, failure_signatures(jobs), start=moment("02T00:00"), end=moment("05T00:00")
@@ -89,7 +94,7 @@ class TestFailureCounts:
                 ("b", "success", "02T01:00", "02T02:00"),
                 ("c", "failure", "02T01:00", "02T02:00"),
             ],
-            messages=told("x", "", "z"),
+            messages=messages("x", "", "z"),
         )
         period = {"start": moment("02T00:00"), "end": moment("03T00:00")}
         got = failure_counts(jobs.iloc[[2, 1]], failure_signatures(jobs), **period)
@@ -184,7 +189,9 @@ class TestClusters:
             ("ok-0", None, "nas-3", None),
         ]
         got = fleet(rows)
-        assert got[["by", "value", "others"]].to_numpy().tolist() == [["target", "sftp://nas-1", 2]]
+        assert got[["property", "value", "others"]].to_numpy().tolist() == [
+            ["target", "sftp://nas-1", 2]
+        ]
 
     def test_failed_jobs_decide(self) -> None:
         """An appliance that moved away counts with the target on which it failed, and once."""
@@ -204,7 +211,7 @@ class TestClusters:
         assert counts.to_numpy().tolist() == [[2, 2, 3, 4]]
 
     def test_build_site_group(self) -> None:
-        """Each kind is told apart, in its own words."""
+        """Each kind is distinguished, in its own words."""
         rows = [("bad-1", "x", None, "7"), ("bad-2", "x", None, "7"), ("ok", None, None, "8")]
         members = pd.DataFrame(
             {"site": ["Bonn", "Bonn", "Oslo", "Rome"], "group": ["p", "p", "q", "q"]},
@@ -227,7 +234,7 @@ class TestClusters:
             *[(f"ok-{number}", None, "nas-2", "3") for number in range(6)],
         ]
         got = fleet(rows)
-        assert got[["signature", "by"]].to_numpy().tolist() == [
+        assert got[["signature", "property"]].to_numpy().tolist() == [
             ["many", "build"],  # nobody else
             ["many", "target"],  # (2 / 2) / (1 / 9) = 9
             ["few", "target"],
@@ -301,8 +308,8 @@ class TestClusters:
         assert (got["appliances"] <= got["affected"]).all()
         assert (got["appliances"] <= got["sharing"]).all()
         assert (got["sharing"] + got["others"] <= len({name for name, *_ in rows})).all()
-        assert not got.duplicated(["signature", "by"]).any()
-        for row in got[got["by"] == "build"].itertuples():
+        assert not got.duplicated(["signature", "property"]).any()
+        for row in got[got["property"] == "build"].itertuples():
             usual = {name: build for name, _, _, build in rows if build}
             failed = {
                 name: next(

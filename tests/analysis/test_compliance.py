@@ -162,8 +162,8 @@ def test_groups() -> None:
             {"state": "unknown"},
         )
     )
-    told = got[got["metric"] == "appliances_strict"].set_index(["by", "name"])
-    assert told["numerator"].to_dict() == {
+    strict = got[got["metric"] == "appliances_strict"].set_index(["property", "name"])
+    assert strict["numerator"].to_dict() == {
         ("site", "Bergen"): 0,
         ("site", "Oslo"): 2,
         ("group", "test"): 1,

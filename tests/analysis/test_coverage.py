@@ -93,7 +93,7 @@ class TestVisits:
         assert got["version"].fillna("").to_list() == ["8.0.3", "", ""]
 
     def test_neither_good_nor_failed(self, make_polls: Build, moment: Moment) -> None:
-        """A visit that was cut short says nothing: it is no visit, no failure and no news."""
+        """A poll that was stopped does not count: neither as good nor as failed."""
         counted = [("a", "02T00:00", True), ("a", "02T06:00", True), ("b", "02T00:00", False)]
         cut = [("a", "02T03:00", None), ("a", "02T07:00", None), ("b", "01T00:00", None)]
         cut += [("b", "03T00:00", None), ("c", "02T00:00", None)]
@@ -109,7 +109,7 @@ class TestVisits:
     def test_cut_short_ends_no_knowledge(
         self, make_jobs: Build, make_polls: Build, moment: Moment
     ) -> None:
-        """What is known stays known when a later round is stopped before it read the appliance."""
+        """A later collection that was stopped before it read the appliance changes nothing."""
         polls = make_polls([("a", "02T00:00", True), ("a", "02T02:00", None)])
         rules = Policy(staleness="6h").rules(["a"])
         seen = poll_summary(polls, appliances=rules.index)
@@ -140,7 +140,7 @@ class TestVisits:
         assert got["cadence"].to_list() == [pd.Timedelta(hours=expected)]
 
     def test_a_second_look(self, make_polls: Build) -> None:
-        """Looking again right after a good visit makes no answer go stale sooner."""
+        """Polling again right after a good poll makes no answer go stale sooner."""
         days = [("a", f"0{day}T06:00", True) for day in range(1, 9)]
         until = []
         for again in (
@@ -148,8 +148,8 @@ class TestVisits:
             [("a", "08T06:20", True)],
             [("a", "08T06:20", True), ("a", "08T06:40", True)],
         ):
-            told = poll_summary(make_polls([*days, *again]), appliances=pd.Index(["a"])).loc["a"]
-            until.append(told["last_ok"] + told["cadence"])
+            summary = poll_summary(make_polls([*days, *again]), appliances=pd.Index(["a"])).loc["a"]
+            until.append(summary["last_ok"] + summary["cadence"])
         assert until == sorted(until)
 
 
@@ -182,17 +182,17 @@ class TestKnowledge:
     def test_oldest_job_goes_back(
         self, make_jobs: Build, make_polls: Build, moment: Moment
     ) -> None:
-        """An appliance is known since its oldest job, if that is before the first visit."""
+        """An appliance is known since its oldest job, if that is before the first poll."""
         jobs = make_jobs([("a", "success", "02T01:00", "02T02:00"), ("a", "open", None, None)])
         row = self.known(jobs, make_polls([("a", "03T00:00", True)]), Policy(staleness="6h"))
         assert row["known_since"].to_list() == [moment("02T01:00")]
         assert row["known_until"].to_list() == [moment("03T06:00")]
-        assert row["evidence"].to_list() == [moment("03T00:00")]
+        assert row["newest_good_poll"].to_list() == [moment("03T00:00")]
 
     def test_first_failed_visit_ends_it(
         self, make_jobs: Build, make_polls: Build, moment: Moment
     ) -> None:
-        """A failed visit after the newest good one ends what is known; one before does not."""
+        """A failed poll after the newest good one ends what is known; one before does not."""
         polls = make_polls(
             [("a", "02T01:00", False), ("a", "02T02:00", True), ("a", "02T03:00", False)]
         )
@@ -200,7 +200,7 @@ class TestKnowledge:
         assert row["known_until"].to_list() == [moment("02T03:00")]
 
     def test_stranger(self, make_jobs: Build, make_polls: Build) -> None:
-        """Without any visit a member counts from the period's start, a stranger not at all."""
+        """Without any poll a member counts from the period's start, a stranger not at all."""
         jobs = make_jobs([("a", "success", "02T01:00", "02T02:00")])
         members = [Member(appliance="b")]
         rows = self.known(jobs, make_polls([]), Policy(members=members))

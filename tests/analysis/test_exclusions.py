@@ -14,7 +14,7 @@ NAMES = pd.Index(["a", "b"], dtype="str")
 
 
 def contains(excluded: Exclusions, *times: str) -> list[bool]:
-    """Tell of times of November whether appliance a is out of scope."""
+    """Return for times of November whether appliance a is out of scope."""
     moments = np.array([f"2026-11-{time}" for time in times], dtype="datetime64[us]")
     return [bool(held) for held in excluded.contains(np.zeros(len(times), dtype=np.intp), moments)]
 
@@ -53,14 +53,14 @@ class TestExclusions:
 
 
 def test_observed_between(moment: Moment) -> None:
-    """Unknown and ruled time is not observed; before and after the pieces there is none."""
+    """Unknown time and time excluded by a rule is not observed, nor time outside the segments."""
     pieces = pd.DataFrame(
         {
             "appliance": ["a", "a", "a", "a", "b"],
             "state": ["compliant", "unknown", "excluded", "excluded", "breach"],
             "start": [moment(f"0{day}T00:00") for day in (2, 3, 4, 5, 2)],
             "end": [moment(f"0{day}T00:00") for day in (3, 4, 5, 6, 6)],
-            "ruled": [False, False, True, False, False],
+            "excluded_by_rule": [False, False, True, False, False],
         }
     )
     codes = np.array([0, 0, 0, 1, 1], dtype=np.intp)

@@ -80,7 +80,7 @@ class TestStates:
     def frames(
         self, make_jobs: Build, make_polls: Build
     ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-        """Give one success at 2 November 00:00, known until the 5th, RPO 24 h without grace."""
+        """Return one success at 2 November 00:00, known until the 5th, RPO 24 h without grace."""
         jobs = make_jobs([("a", "success", "02T00:00", "02T01:00")])
         rules = Policy(grace="0h", staleness="0h").rules(["a"])
         polls = make_polls([("a", "01T00:00", True), ("a", "05T00:00", True)])
@@ -118,8 +118,8 @@ class TestStates:
         """The intervals are cut exactly where the state changes."""
         start, end = moment("2026-10-31T00:00:00"), moment("06T00:00")
         pieces = segments(*frames, start=start, end=end)
-        told = state_intervals(pieces)[["state", "start"]].itertuples(index=False, name=None)
-        assert [(state, f"{begin:%d %H:%M}") for state, begin in told] == [
+        found = state_intervals(pieces)[["state", "start"]].itertuples(index=False, name=None)
+        assert [(state, f"{begin:%d %H:%M}") for state, begin in found] == [
             ("unobserved", "31 00:00"),
             ("excluded", "01 00:00"),
             ("breach", "02 00:00"),

@@ -77,7 +77,7 @@ class TestSignatureOf:
         ],
     )
     def test_args(self, text: str, args: list[str], signature: str) -> None:
-        """What the appliance put into the text is taken out, unless it is the whole sentence."""
+        """What the appliance put into the text is taken out, unless it is the complete sentence."""
         assert signature_of(text, args) == signature
 
     def test_bounded(self) -> None:
@@ -123,7 +123,7 @@ class TestFailures:
 
     @pytest.fixture
     def jobs(self, make_jobs: Build) -> pd.DataFrame:
-        """Give four failures of two kinds on two appliances, one silent one, one success."""
+        """Return four failures of two kinds on two appliances, one silent one, one success."""
         full, broken = "Disk full: 12 bytes left", "Copy to nas failed"
         messages = [
             [message(full, key="full")],
@@ -156,8 +156,8 @@ class TestFailures:
 
     def test_groups(self, jobs: pd.DataFrame, moment: Moment) -> None:
         """Counts, shares, the newest words, and lists with the most affected first."""
-        told = failure_signatures(jobs)
-        got = failures(jobs, told, start=moment("02T00:00"), end=moment("07T00:00"))
+        signatures = failure_signatures(jobs)
+        got = failures(jobs, signatures, start=moment("02T00:00"), end=moment("07T00:00"))
         full, silent, copy = got.to_dict("records")
         assert (full["signature"], full["jobs"], full["appliances"]) == (
             "Disk full: <n> bytes left",
@@ -176,17 +176,17 @@ class TestFailures:
 
     def test_only_the_period(self, jobs: pd.DataFrame, moment: Moment) -> None:
         """Only failures that ended in the period count."""
-        told = failure_signatures(jobs)
-        got = failures(jobs, told, start=moment("06T00:00"), end=moment("07T00:00"))
+        signatures = failure_signatures(jobs)
+        got = failures(jobs, signatures, start=moment("06T00:00"), end=moment("07T00:00"))
         assert got["signature"].to_list() == [NO_MESSAGE]
-        assert failures(jobs, told, start=moment("07T00:00"), end=moment("08T00:00")).empty
+        assert failures(jobs, signatures, start=moment("07T00:00"), end=moment("08T00:00")).empty
 
     def test_words_as_shown(self, jobs: pd.DataFrame) -> None:
         """The text is what a person sees, translated; successes have neither text nor signature."""
-        told = failure_signatures(jobs)
-        assert told["text"].to_list()[1] == "Platte voll: 99"
-        assert told["signature"].nunique() == 3
-        assert told.iloc[5].isna().all()
+        signatures = failure_signatures(jobs)
+        assert signatures["text"].to_list()[1] == "Platte voll: 99"
+        assert signatures["signature"].nunique() == 3
+        assert signatures.iloc[5].isna().all()
 
 
 def test_known_causes(make_jobs: Build, moment: Moment) -> None:
@@ -197,8 +197,10 @@ def test_known_causes(make_jobs: Build, moment: Moment) -> None:
         [{"id": "x", "default_message": text, "args": [], "localized": None}] for text in texts
     ]
     jobs = make_jobs(rows, messages=messages)
-    told = failure_signatures(jobs)
-    got = failures(jobs, told, start=moment("02T00:00"), end=moment("07T00:00")).set_index("text")
+    signatures = failure_signatures(jobs)
+    got = failures(jobs, signatures, start=moment("02T00:00"), end=moment("07T00:00")).set_index(
+        "text"
+    )
     assert got["source"].str.startswith("VMware KB 86084")[texts[0]]
     assert got.loc[texts[0], ["cause", "next_step"]].notna().all()
     assert got.loc[texts[1], ["cause", "next_step", "source"]].isna().all()

@@ -141,7 +141,7 @@ class TestFigures:
                 "state": ["compliant", "unknown", "unknown"],
                 "start": [start, moment("06T00:00"), start],
                 "end": [moment("06T00:00"), end, end],
-                "ruled": [False, False, False],
+                "excluded_by_rule": [False, False, False],
             }
         )
         got = incident_figures(found, pieces, appliances=index)

@@ -1,4 +1,4 @@
-"""Schedule and policy checks: each rule, and a neighbour that must not be told."""
+"""Schedule and policy checks: each rule, and a neighbour that must not be reported."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -30,8 +30,8 @@ GOOD: Mapping[str, Any] = {
 
 def plan(*rows: Mapping[str, Any]) -> pd.DataFrame:
     """Build schedules; what is not said is as it should be."""
-    told: list[dict[str, Any]] = [{"appliance": "a", **GOOD, **row} for row in rows]
-    return SCHEDULES.frame({name: [row[name] for row in told] for name in ("appliance", *GOOD)})
+    complete: list[dict[str, Any]] = [{"appliance": "a", **GOOD, **row} for row in rows]
+    return SCHEDULES.frame({name: [row[name] for row in complete] for name in ("appliance", *GOOD)})
 
 
 def check(
@@ -41,7 +41,7 @@ def check(
     skew: str | None = None,
     **more: Any,  # noqa: ANN401 # whatever lint takes
 ) -> list[tuple[Any, str, str, str]]:
-    """Give (appliance, rule, severity, finding) of what is found."""
+    """Return (appliance, rule, severity, finding) of what is found."""
     current = plan(*rows)
     rules = (policy or Policy()).rules(["a", *current["appliance"]])
     spans = pd.Series([typical] * len(rules), dtype="timedelta64[us]")
@@ -253,11 +253,11 @@ class TestClocks:
         [("301s", "5 min 1 s ahead of"), ("-1h", "1 h behind"), ("300s", None), (None, None)],
     )
     def test_clock(self, skew: str | None, words: str | None) -> None:
-        """More than five minutes off, either way, is told."""
-        told = (
+        """More than five minutes off, either way, is reported."""
+        expected = (
             [] if words is None else [("a", "clock-off", "warning", f"its clock is {words} ours")]
         )
-        assert check({}, skew=skew) == told
+        assert check({}, skew=skew) == expected
 
 
 WEEK = Policy(rpo="8d")

@@ -22,7 +22,7 @@ def reason(
     text: str | None = None,
     **given: Any,  # noqa: ANN401 # a cell of any column
 ) -> str | None:
-    """Give the reason of appliance a, of which only what is given is known."""
+    """Return the reason of appliance a, of which only what is given is known."""
     facts = Policy().rules(["a"])
     for name in TIMES:
         facts[name] = pd.Series([given.pop(name, None)], index=facts.index).astype(
@@ -66,8 +66,8 @@ class TestReasons:
     @pytest.mark.parametrize(
         ("given", "expected"),
         [
-            ({}, "never visited"),
-            ({"last_poll": NOON, "last_ok": NOON}, "not visited since 2026-11-08 12:00 UTC"),
+            ({}, "never polled"),
+            ({"last_poll": NOON, "last_ok": NOON}, "not polled since 2026-11-08 12:00 UTC"),
             (
                 {"last_poll": NOON, "failing_since": NOON, "error": "login", "detail": "Wrong."},
                 "login, never read: Wrong.",
@@ -108,7 +108,7 @@ class TestReasons:
             ),
             (
                 {"known_until": NOON, "last_poll": NOON},
-                "judged by its last known recovery point; not visited since 2026-11-08 12:00 UTC",
+                "judged by its last known recovery point; not polled since 2026-11-08 12:00 UTC",
             ),
         ],
     )

@@ -88,7 +88,7 @@ class TestExpectedRuns:
         """N: one slot a day; a skipped time counts on the old offset, a double one once."""
         got = runs(make_schedules([("a", None, hour, minute)], timezone=[zone]), since, end)
         assert short(got["slot"]) == slots
-        assert (got["widened"].dt.total_seconds() / 60).to_list() == widened
+        assert (got["dst_tolerance"].dt.total_seconds() / 60).to_list() == widened
         assert short(got["next_slot"])[:-1] == slots[1:]
 
     def test_days(self, make_schedules: Build) -> None:

@@ -240,7 +240,7 @@ def test_spring_gap_widens_the_tolerance(
 
 
 class TestInferTypes:
-    """Types that nobody told."""
+    """Types that the appliance did not report."""
 
     def test_ten_minutes(self, make_jobs: Build, make_schedules: Build, moment: Moment) -> None:
         """Within 10 minutes of an expected run, either side, a job is SCHEDULED, else MANUAL."""

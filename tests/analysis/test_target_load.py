@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from backupkit.analysis.target_load import sums_of, target_concurrency, target_of
+from backupkit.analysis import target_concurrency, target_of
+from backupkit.analysis.arrays import sums_of
 from backupkit.tables import JOBS, LOADS
 from tests.conftest import repeats
 
@@ -47,7 +48,7 @@ def bear(
     typical: pd.Series | None = None,
     **period: pd.Timestamp,
 ) -> pd.DataFrame:
-    """Tell the loads of the day."""
+    """Return the loads of the day."""
     got = target_concurrency(
         jobs,
         plan() if expected is None else expected,
@@ -123,16 +124,16 @@ class TestActual:
         ]
         got = bear(make_jobs(rows, location=[NAS, NAS], size=[100, None]))
         assert got.index.to_list() == ["sftp://nas.example.com"]
-        [told] = got.to_dict("records")
-        assert told == {
+        [row] = got.to_dict("records")
+        assert row == {
             "appliances": 1,
-            "runs": 2,
-            "most": 2,
-            "most_at": moment("08T02:00"),
-            "planned": 0,
-            "planned_at": pd.NaT,
-            "busy": pd.Timedelta(hours=2.5),
-            "sent": 100,
+            "jobs": 2,
+            "peak": 2,
+            "peak_at": moment("08T02:00"),
+            "planned_peak": 0,
+            "planned_peak_at": pd.NaT,
+            "busy_time": pd.Timedelta(hours=2.5),
+            "bytes_sent": 100,
         }
 
     def test_targets(self, make_jobs: Build, moment: Moment) -> None:
@@ -149,11 +150,11 @@ class TestActual:
         got = bear(make_jobs(rows, location=places, size=[1, 2, 4, None, 16, 32]))
         assert got.index.to_list() == ["sftp://nas.example.com", "ftp://10.0.0.1"]
         assert got["appliances"].to_list() == [3, 1]
-        assert got["runs"].to_list() == [3, 1]
-        assert got["most"].to_list() == [2, 1]
-        assert got["most_at"].to_list() == [moment("08T01:30"), moment("08T04:00")]
-        assert got["busy"].to_list() == [pd.Timedelta(hours=2), pd.Timedelta(hours=1)]
-        assert got["sent"].fillna(-1).to_list() == [7, -1]
+        assert got["jobs"].to_list() == [3, 1]
+        assert got["peak"].to_list() == [2, 1]
+        assert got["peak_at"].to_list() == [moment("08T01:30"), moment("08T04:00")]
+        assert got["busy_time"].to_list() == [pd.Timedelta(hours=2), pd.Timedelta(hours=1)]
+        assert got["bytes_sent"].fillna(-1).to_list() == [7, -1]
 
     def test_an_end_precedes_a_start(self, make_jobs: Build, moment: Moment) -> None:
         """Jobs that follow each other without a gap never run at once."""
@@ -161,9 +162,9 @@ class TestActual:
             ("a", "success", "08T02:00", "08T03:00"),
             ("b", "success", "08T01:00", "08T02:00"),
         ]
-        [told] = bear(make_jobs(rows, location=[NAS, NAS])).to_dict("records")
-        assert (told["most"], told["most_at"]) == (1, moment("08T01:00"))
-        assert told["busy"] == pd.Timedelta(hours=2)
+        [row] = bear(make_jobs(rows, location=[NAS, NAS])).to_dict("records")
+        assert (row["peak"], row["peak_at"]) == (1, moment("08T01:00"))
+        assert row["busy_time"] == pd.Timedelta(hours=2)
 
     @pytest.mark.parametrize(
         ("row", "more", "runs", "busy", "sent"),
@@ -202,12 +203,12 @@ class TestActual:
         if runs is None:
             assert got.empty
             return
-        [told] = got.to_dict("records")
-        assert (told["runs"], told["appliances"]) == (runs, min(runs, 1))
-        assert told["busy"] == pd.Timedelta(hours=busy)
-        assert told["most"] == (1 if busy else 0)
-        assert pd.isna(told["most_at"]) == (not busy)
-        assert (None if pd.isna(told["sent"]) else told["sent"]) == sent
+        [load] = got.to_dict("records")
+        assert (load["jobs"], load["appliances"]) == (runs, min(runs, 1))
+        assert load["busy_time"] == pd.Timedelta(hours=busy)
+        assert load["peak"] == (1 if busy else 0)
+        assert pd.isna(load["peak_at"]) == (not busy)
+        assert (None if pd.isna(load["bytes_sent"]) else load["bytes_sent"]) == sent
 
     def test_nothing(self) -> None:
         """Without jobs and plans no target is known."""
@@ -228,18 +229,18 @@ class TestPlanned:
         ]
         got = bear(JOBS.empty(), plan(rows), usual(a=60, b=60, c=60))
         assert got.index.to_list() == ["ftp://10.0.0.1", "sftp://nas.example.com"]
-        assert got["planned"].to_list() == [1, 2]
-        assert got["planned_at"].to_list() == [moment("08T02:00"), moment("08T01:30")]
-        assert got["runs"].to_list() == got["most"].to_list() == [0, 0]
+        assert got["planned_peak"].to_list() == [1, 2]
+        assert got["planned_peak_at"].to_list() == [moment("08T02:00"), moment("08T01:30")]
+        assert got["jobs"].to_list() == got["peak"].to_list() == [0, 0]
         assert got["appliances"].to_list() == [0, 0]
-        assert got["sent"].isna().all()
+        assert got["bytes_sent"].isna().all()
 
     def test_only_the_period(self, moment: Moment) -> None:
         """Runs expected before the period or at its end are not in it."""
         rows = [("a", moment(slot), NAS) for slot in ("07T23:59", "08T00:00", "09T00:00")]
         got = bear(JOBS.empty(), plan(rows), usual(a=60))
-        assert got["planned"].to_list() == [1]
-        assert got["planned_at"].to_list() == [moment("08T00:00")]
+        assert got["planned_peak"].to_list() == [1]
+        assert got["planned_peak_at"].to_list() == [moment("08T00:00")]
 
     @pytest.mark.parametrize(
         ("typical", "slot", "planned"),
@@ -262,7 +263,7 @@ class TestPlanned:
         """An appliance without a usual time takes the others' median, or one hour."""
         rows = [("a", moment("08T01:00"), NAS), ("b", moment(slot), NAS)]
         got = bear(JOBS.empty(), plan(rows), typical)
-        assert got["planned"].to_list() == [planned]
+        assert got["planned_peak"].to_list() == [planned]
 
     def test_order(self, make_jobs: Build, moment: Moment) -> None:
         """What did happen orders the targets, then their names."""
@@ -276,7 +277,7 @@ SPAN = st.tuples(st.sampled_from("xyz"), st.integers(-3, 14), st.integers(0, 6))
 
 
 def naive(rows: list[tuple[str, int, int]], target: str) -> tuple[int, int | None, int, int]:
-    """Give runs, most at once, when, and busy hours of a 12 h period, hour by hour."""
+    """Return runs, most at once, when, and busy hours of a 12 h period, hour by hour."""
     spans = [
         (begin, begin + length)
         for place, begin, length in rows
@@ -315,23 +316,23 @@ def test_sweep_agrees_with_counting(rows: list[tuple[str, int, int]]) -> None:
     for target in "xyz":
         runs, when, most, busy = naive(rows, target)
         if runs == 0:
-            assert f"smb://{target}" not in got.index or got.loc[f"smb://{target}", "runs"] == 0
+            assert f"smb://{target}" not in got.index or got.loc[f"smb://{target}", "jobs"] == 0
             continue
-        told: Any = got.loc[f"smb://{target}"]
+        row: Any = got.loc[f"smb://{target}"]
         at = pd.NaT if when is None else MIDNIGHT + pd.Timedelta(hours=when)
-        assert (told["runs"], told["appliances"], told["most"]) == (runs, runs, most)
-        assert told["busy"] == pd.Timedelta(hours=busy)
-        assert told["most_at"] is at or told["most_at"] == at
+        assert (row["jobs"], row["appliances"], row["peak"]) == (runs, runs, most)
+        assert row["busy_time"] == pd.Timedelta(hours=busy)
+        assert row["peak_at"] is at or row["peak_at"] == at
         inside = [row for row in rows if 0 <= row[1] < 12]
         _, plan_when, plan_most, _ = naive(inside, target) if inside else (0, None, 0, 0)
-        assert told["planned"] == plan_most
-        assert pd.isna(told["planned_at"]) == (plan_when is None)
+        assert row["planned_peak"] == plan_most
+        assert pd.isna(row["planned_peak_at"]) == (plan_when is None)
 
 
 def test_sums() -> None:
-    """Sums by group: nothing told is missing, and so is more than a count can hold."""
+    """Sums by group: without a size it is missing, and so is more than a count can hold."""
     groups = np.array([0, 0, 1, 2, 2, -1, 4])
     sizes = pd.Series([1, 0, None, 2**63 - 1, 2**63 - 1, 5, -1], dtype="Int64")
-    told = sums_of(groups, sizes, number=5)
-    assert told.dtype == "Int64"
-    assert told.fillna(-1).to_list() == [1, -1, -1, -1, -1]
+    sums = sums_of(groups, sizes, number=5)
+    assert sums.dtype == "Int64"
+    assert sums.fillna(-1).to_list() == [1, -1, -1, -1, -1]

@@ -30,14 +30,14 @@ class TestTotals:
                 ("c", "02T08:00", None),
             ]
         )
-        told = totals_of(make_jobs([]), polls)
-        assert TOTALS.check(told) is told
-        assert told[["polls", "polls_ok"]].T.to_dict("list") == {
+        totals = totals_of(make_jobs([]), polls)
+        assert TOTALS.check(totals) is totals
+        assert totals[["polls", "polls_ok"]].T.to_dict("list") == {
             "a": [3, 1],
             "b": [1, 1],
             "c": [0, 0],
         }
-        assert told["jobs"].to_list() == [0, 0, 0]
+        assert totals["jobs"].to_list() == [0, 0, 0]
 
     def test_jobs(self, make_jobs: Build, make_polls: Build, moment: Moment) -> None:
         """Jobs of any outcome count; the oldest is the one that started first."""
@@ -48,9 +48,9 @@ class TestTotals:
                 ("a", "failure", "01T00:00", "04T00:00"),
             ]
         )
-        told = totals_of(jobs, make_polls([("0", "01T00:00", True)]))
-        assert told["jobs"].to_dict() == {"0": 0, "a": 2, "b": 1}
-        assert told["oldest_start"].to_list() == [pd.NaT, moment("01T00:00"), pd.NaT]
+        totals = totals_of(jobs, make_polls([("0", "01T00:00", True)]))
+        assert totals["jobs"].to_dict() == {"0": 0, "a": 2, "b": 1}
+        assert totals["oldest_start"].to_list() == [pd.NaT, moment("01T00:00"), pd.NaT]
 
     @pytest.mark.parametrize(
         ("sizes", "count", "total"),
@@ -71,9 +71,9 @@ class TestTotals:
         count: int,
         total: int | None,
     ) -> None:
-        """Sizes are added where they are told; a sum that no disk holds is none."""
+        """Sizes are added where they are known; a sum that no disk holds is none."""
         rows: list[Any] = [("a", "success", "01T00:00", "01T01:00") for _ in sizes]
         rows += [("a", "failure", "01T00:00", "01T01:00"), ("a", "success", "01T00:00", None)]
-        told = totals_of(make_jobs(rows, size=[*sizes, 100, 100]), make_polls([])).loc["a"]
-        assert told["sized_jobs"] == count
-        assert told.fillna(-1)["sized_bytes"] == (-1 if total is None else total)
+        totals = totals_of(make_jobs(rows, size=[*sizes, 100, 100]), make_polls([])).loc["a"]
+        assert totals["sized_jobs"] == count
+        assert totals.fillna(-1)["sized_bytes"] == (-1 if total is None else total)

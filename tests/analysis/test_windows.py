@@ -17,8 +17,8 @@ UTC = pd.Series(["UTC"], index=NAMES, dtype="str")
 MINUTE = pd.Timedelta(minutes=1)
 
 
-def told(frame: pd.DataFrame) -> dict[str, Any]:
-    """Give the row of the one appliance."""
+def row_of(frame: pd.DataFrame) -> dict[str, Any]:
+    """Return the row of the one appliance."""
     return {str(name): value for name, value in frame.loc["a"].items()}
 
 
@@ -38,7 +38,7 @@ class TestWindow:
         """Two of five runs keep to 01:00 to 01:30, three with a tolerance; 26 minutes overrun."""
         rules = Policy(window="01:00-01:30", window_tolerance=tolerance).rules(["a"])
         week = {"start": moment("02T00:00"), "end": moment("09T00:00")}
-        got = told(window_runs(make_jobs(self.RUNS), rules, UTC, **week))
+        got = row_of(window_runs(make_jobs(self.RUNS), rules, UTC, **week))
         assert (got["window_runs"], got["window_ok"], got["window_running"]) == (5, kept, 0)
         assert got["window_overrun"] == 26 * MINUTE
         assert got["window_ok"] / got["window_runs"] == {2: 0.4, 3: 0.6}[kept]
@@ -50,7 +50,7 @@ class TestWindow:
         """The third run is 11 minutes over, the fifth 15, the others not at all."""
         rules = Policy(window="01:00-01:30").rules(["a"])
         week = {"start": moment("02T00:00"), "end": moment("09T00:00")}
-        got = told(window_runs(make_jobs([self.RUNS[run]]), rules, UTC, **week))
+        got = row_of(window_runs(make_jobs([self.RUNS[run]]), rules, UTC, **week))
         assert got["window_overrun"] == overrun * MINUTE
 
     def test_without_a_window(self, make_jobs: Build, moment: Moment) -> None:
@@ -65,8 +65,8 @@ class TestWindow:
         gone = moment("03T00:00")
         jobs = make_jobs([("a", "open", "02T01:00", None)], vanished_at=[gone])
         week = {"start": moment("02T00:00"), "end": moment("09T00:00")}
-        assert told(window_runs(jobs, rules, UTC, **week))["window_running"] == 0
-        assert told(duration_runs(jobs, rules, **week))["duration_runs"] == 0
+        assert row_of(window_runs(jobs, rules, UTC, **week))["window_running"] == 0
+        assert row_of(duration_runs(jobs, rules, **week))["duration_runs"] == 0
 
     def test_running(self, make_jobs: Build, moment: Moment) -> None:
         """A run that is past the window's end at the period's end is an overrun now."""
@@ -75,7 +75,7 @@ class TestWindow:
             [("a", "open", "02T01:00", None), ("a", "success", "02T01:05", "04T00:00")]
         )
         for end, late in (("02T01:30", 0), ("02T01:31", 2)):
-            got = told(window_runs(jobs, rules, UTC, start=moment("02T00:00"), end=moment(end)))
+            got = row_of(window_runs(jobs, rules, UTC, start=moment("02T00:00"), end=moment(end)))
             assert (got["window_runs"], got["window_running"]) == (0, late)
 
     def test_over_midnight_in_its_zone(self, make_jobs: Build, moment: Moment) -> None:
@@ -92,7 +92,7 @@ class TestWindow:
             ]
         )
         week = {"start": moment("02T00:00"), "end": moment("09T00:00")}
-        got = told(window_runs(jobs, rules, berlin, **week))
+        got = row_of(window_runs(jobs, rules, berlin, **week))
         assert (got["window_runs"], got["window_ok"]) == (5, 1)
         assert got["window_overrun"] == (10 + 8 * 60) * MINUTE
 
@@ -101,7 +101,7 @@ class TestWindow:
         rules = Policy(window="01:00-01:30").rules(["a"])
         jobs = make_jobs(self.RUNS, type=["MANUAL", "SCHEDULED", "SCHEDULED", "MANUAL", None])
         week = {"start": moment("03T01:30"), "end": moment("04T01:41")}
-        assert told(window_runs(jobs, rules, UTC, **week))["window_runs"] == 0
+        assert row_of(window_runs(jobs, rules, UTC, **week))["window_runs"] == 0
 
 
 class TestDuration:
@@ -120,7 +120,7 @@ class TestDuration:
         counts = []
         for end in ("04T01:30", "04T01:31"):
             period = {"start": moment("02T00:00"), "end": moment(end)}
-            got = told(duration_runs(jobs, rules, **period))
+            got = row_of(duration_runs(jobs, rules, **period))
             counts.append((got["duration_ok"], got["duration_runs"]))
         assert counts == [(2, 3), (1, 3)]
 
@@ -140,7 +140,7 @@ def pieces_of(*rows: tuple[str, pd.Timestamp, pd.Timestamp]) -> pd.DataFrame:
             "state": pd.Series(states, dtype="str"),
             "start": pd.Series(starts, dtype="datetime64[us, UTC]"),
             "end": pd.Series(ends, dtype="datetime64[us, UTC]"),
-            "ruled": [state == "excluded" for state in states],
+            "excluded_by_rule": [state == "excluded" for state in states],
         }
     )
 
@@ -149,7 +149,7 @@ class TestBackupDays:
     """Days without a backup."""
 
     def test_noon_to_noon(self, make_jobs: Build, moment: Moment) -> None:
-        """A week has six whole days from noon to noon; a success at noon is of the next."""
+        """A week has six complete days from noon to noon; a success at noon is of the next."""
         jobs = make_jobs(
             [
                 ("a", "success", "03T11:00", "03T11:59"),
@@ -159,7 +159,7 @@ class TestBackupDays:
             ]
         )
         pieces = pieces_of(("compliant", moment("02T00:00"), moment("09T00:00")))
-        got = told(backup_days(jobs, pieces, [(None, Policy().rules(["a"]))], UTC))
+        got = row_of(backup_days(jobs, pieces, [(None, Policy().rules(["a"]))], UTC))
         # days of the 2nd, 4th and 6th hold one; the 3rd, 5th and 7th none
         assert got == {"days": 6, "days_missed": 3}
 
@@ -172,7 +172,7 @@ class TestBackupDays:
             ("breach", moment("05T14:00"), moment("07T12:00")),
             ("unknown", moment("07T12:00"), moment("09T00:00")),
         )
-        got = told(backup_days(make_jobs([]), pieces, [(None, Policy().rules(["a"]))], UTC))
+        got = row_of(backup_days(make_jobs([]), pieces, [(None, Policy().rules(["a"]))], UTC))
         assert got == {"days": 3, "days_missed": 3}
 
     def test_local_hour(self, make_jobs: Build, moment: Moment) -> None:
@@ -181,11 +181,11 @@ class TestBackupDays:
         pieces = pieces_of(("compliant", moment("02T22:00"), moment("04T22:00")))
         tokyo = pd.Series(["Asia/Tokyo"], index=NAMES, dtype="str")
         rules = Policy(backup_day="07:00").rules(["a"])  # 22:00 UTC
-        assert told(backup_days(jobs, pieces, [(None, rules)], tokyo)) == {
+        assert row_of(backup_days(jobs, pieces, [(None, rules)], tokyo)) == {
             "days": 2,
             "days_missed": 1,
         }
-        assert told(backup_days(jobs, pieces, [(None, rules)], UTC)) == {
+        assert row_of(backup_days(jobs, pieces, [(None, rules)], UTC)) == {
             "days": 1,
             "days_missed": 0,
         }
@@ -193,4 +193,4 @@ class TestBackupDays:
     def test_nobody(self, make_jobs: Build) -> None:
         """Without a period nothing is counted."""
         got = backup_days(make_jobs([]), pieces_of(), [(None, Policy().rules(["a"]))], UTC)
-        assert told(got) == {"days": 0, "days_missed": 0}
+        assert row_of(got) == {"days": 0, "days_missed": 0}

@@ -66,7 +66,7 @@ class TestLoad:
 
     def test_what_is_planned(self) -> None:
         """The plan of a target is a dotted line, and in its label; not every target has one."""
-        loads = LOADS.frame({"target": ["a", "b"], "planned": [3, None]})
+        loads = LOADS.frame({"target": ["a", "b"], "planned_peak": [3, None]})
         frame = jobs(("a", 0, 2), ("b", 0, 2), ("c", 0, 2))
         ax = load(frame, loads=loads)
         told = [text.get_text() for text in ax.get_yticklabels()]

@@ -71,6 +71,21 @@ class TestPlaceOf:
         assert to_data_coords(ax, 0.5, 0.9) is None
 
 
+def test_rendering_again() -> None:
+    """A picture is the same whether or not the figure was rendered before, in another format."""
+    jobs = JOBS.frame(
+        {
+            "appliance": ["vc-of-a-long-name-01"],
+            "outcome": ["success"],
+            "start_time": [NIGHT],
+            "end_time": [NIGHT + HOUR],
+        }
+    )
+    once, twice = timeline(jobs), timeline(jobs)
+    svg(twice)
+    assert png(once) == png(twice)
+
+
 class TestMomentOf:
     """`to_timestamp`."""
 

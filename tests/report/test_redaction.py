@@ -214,7 +214,10 @@ class TestRedact:
 
     def test_kinds_of_values(self, named: Assessment) -> None:
         """Where another column tells what a value names, that decides; builds stay."""
-        told = {"by": ["build", "target", "site", "group"], "value": ["1", "nfs://x", "x", "x"]}
+        told = {
+            "property": ["build", "target", "site", "group"],
+            "value": ["1", "nfs://x", "x", "x"],
+        }
         clusters = CLUSTERS.frame(told)
         hidden = redact(dataclasses.replace(named, clusters=clusters), secret=SECRET).assessment
         kinds = [value.partition("-")[0] for value in hidden.clusters["value"]]

@@ -130,8 +130,8 @@ class TestLoad:
         assert told.finding == "No job of this period tells where it went."
 
     def test_a_plan_that_is_not_known(self, busy: Assessment) -> None:
-        """Where the schedules tell no plan there is no data."""
-        loads = busy.loads.assign(planned=float("nan"))
+        """Without planned runs there is no data."""
+        loads = busy.loads.assign(planned_peak=float("nan"))
         blind = dataclasses.replace(busy, loads=busy.loads.assign(**loads))
         assert load(blind).targets[0].scheduled_peak == "no data"
 
@@ -246,8 +246,8 @@ class TestChanges:
                 "kind": ["newly in breach"] * 31 + ["new failure"],
                 "appliance": [*names, None],
                 "signature": [None] * 31 + ["Broken pipe"],
-                "was": ["compliant"] * 31 + [None],
-                "now": ["breach"] * 31 + [None],
+                "state_before": ["compliant"] * 31 + [None],
+                "state_after": ["breach"] * 31 + [None],
                 "detail": [None] * 31 + ["4 jobs of 2 appliances"],
             }
         )

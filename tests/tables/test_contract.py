@@ -71,7 +71,7 @@ class TestColumn:
         ],
     )
     def test_arrow(self, name: str, in_memory: pa.DataType, stored: pa.DataType) -> None:
-        """Durations are stored as whole microseconds, everything else as it is."""
+        """Durations are stored as full microseconds, everything else as it is."""
         [column] = [column for column in THINGS if column.name == name]
         assert column.in_memory == in_memory
         assert column.arrow == stored

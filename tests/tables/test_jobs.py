@@ -23,7 +23,7 @@ from tests.conftest import repeats
 
 
 def at(minute: int) -> datetime:
-    """Give a minute of an evening."""
+    """Return a minute of an evening."""
     return datetime(2026, 11, 9, 20, tzinfo=UTC) + timedelta(minutes=minute)
 
 
@@ -31,7 +31,7 @@ STATE_OF = {"RUNNING": "INPROGRESS", "PENDING": "NONE", "BLOCKED": "NONE"}
 
 
 def seen(minute: int, status: str, **more: object) -> dict[str, object]:
-    """Give one observation of job 1 of vc-1, with some values changed."""
+    """Return one observation of job 1 of vc-1, with some values changed."""
     return {
         "appliance": "vc-1",
         "job_id": "1",
@@ -98,7 +98,7 @@ class TestJobsFrom:
     """jobs_from(): the newest observation of each job."""
 
     def test_life_of_a_job(self) -> None:
-        """A job seen pending, running and done is one row with its whole life."""
+        """A job seen pending, running and done is one row with its full course."""
         rows = [
             seen(0, "PENDING", start_time=None),
             seen(1, "RUNNING", progress=40, **DETAILS),
@@ -142,7 +142,7 @@ class TestJobsFrom:
         assert jobs_from(observations(*rows))["outcome"].to_list() == ["success"]
 
     def test_newest_details_count(self) -> None:
-        """What details told changes with newer details, column by column."""
+        """What details reported changes with newer details, column by column."""
         rows = [
             seen(1, "RUNNING", **DETAILS),
             seen(2, "RUNNING", size=9, source="details"),
@@ -210,7 +210,7 @@ class TestChangedObservations:
         assert len(changed_observations(new, known)) == news
 
     def test_details_over_silence(self) -> None:
-        """Details are compared with the newest that told them, not with job/{id} in between."""
+        """Details are compared with the newest that reported them, not with job/{id} in between."""
         known = observations(seen(1, "RUNNING", **DETAILS), seen(2, "RUNNING", progress=5))
         same = observations(seen(3, "RUNNING", progress=5, **DETAILS))
         other = observations(seen(3, "RUNNING", progress=5, **DETAILS | {"size": 8}))

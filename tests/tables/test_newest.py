@@ -1,4 +1,4 @@
-"""The newest observation of each job, against the rules told row by row in plain Python."""
+"""The newest observation of each job, against the rules applied row by row in plain Python."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,15 +22,15 @@ def rows(draw: st.DrawFn) -> list[dict[str, Any]]:
     names = st.sampled_from(["vc-1", "vc-10", "vc-2", "Ä"])
     jobs = st.sampled_from(["a", "b", "", "Ω", "20260301-040000-1", "20260301-040000-1234567890"])
     keys = draw(st.sets(st.tuples(names, jobs, st.integers(0, 9)), max_size=24))
-    told = [draw(observation(*key)) for key in sorted(keys)]
-    return draw(st.permutations(told))
+    seen_rows = [draw(observation(*key)) for key in sorted(keys)]
+    return draw(st.permutations(seen_rows))
 
 
 @st.composite
 def observation(draw: st.DrawFn, name: str, job: str, minute: int) -> dict[str, Any]:
     """Draw one observation."""
     other = DETAILS | {"type": "MANUAL", "size": 8, "location": "nfs://h/y", "build": "2"}
-    lacking = draw(st.sampled_from([[None], []]))  # of none, what is told lately counts as well
+    lacking = draw(st.sampled_from([[None], []]))  # of none, what is reported lately counts as well
     details = {
         key: draw(st.sampled_from([*lacking, value, other[key]])) for key, value in DETAILS.items()
     }
@@ -58,18 +58,20 @@ OUTCOMES = {
 }
 
 
-def told_of(own: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Tell what is known of one job, if it was ever told."""
+def job_of(own: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Return what is known of one job, if it was ever reported."""
     own = sorted(own, key=lambda row: row["observed_at"])
-    told = [row for row in own if row["source"] != "list"]
-    if not told:
+    seen_rows = [row for row in own if row["source"] != "list"]
+    if not seen_rows:
         return
-    chosen = ([row for row in told if row["status"] in ("SUCCEEDED", "FAILED")] or told)[-1]
+    chosen = ([row for row in seen_rows if row["status"] in ("SUCCEEDED", "FAILED")] or seen_rows)[
+        -1
+    ]
     details = {}
     for name in ("type", "size", "location", "build"):
-        having = [row[name] for row in told if row[name] is not None]
+        having = [row[name] for row in seen_rows if row[name] is not None]
         details[name] = having[-1] if having else chosen[name]
-    last = told[-1]["observed_at"]
+    last = seen_rows[-1]["observed_at"]
     gone = [row["observed_at"] for row in own if row["source"] == "list"]
     start, end = chosen["start_time"], chosen["end_time"]
     yield (
@@ -78,20 +80,20 @@ def told_of(own: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         | {
             "outcome": OUTCOMES.get(chosen["status"], "other"),
             "duration": None if start is None or end is None else end - start,
-            "first_seen_at": told[0]["observed_at"],
+            "first_seen_at": seen_rows[0]["observed_at"],
             "last_seen_at": last,
             "vanished_at": min((moment for moment in gone if moment > last), default=None),
         }
     )
 
 
-def jobs_of(told: list[dict[str, Any]]) -> pd.DataFrame:
-    """Tell what is known of each job, by appliance, start (unknown ones last) and id."""
-    keys = {(row["appliance"], row["job_id"]) for row in told}
+def jobs_of(seen_rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return what is known of each job, by appliance, start (unknown ones last) and id."""
+    keys = {(row["appliance"], row["job_id"]) for row in seen_rows}
     jobs = [
         job
         for key in keys
-        for job in told_of([row for row in told if (row["appliance"], row["job_id"]) == key])
+        for job in job_of([row for row in seen_rows if (row["appliance"], row["job_id"]) == key])
     ]
     jobs.sort(
         key=lambda job: (
@@ -107,23 +109,23 @@ def jobs_of(told: list[dict[str, Any]]) -> pd.DataFrame:
 @pytest.mark.property
 @settings(max_examples=repeats(30, 300))
 @given(rows())
-def test_jobs_from(told: list[dict[str, Any]]) -> None:
-    """Jobs are what the rules, told row by row, make of the observations in any order."""
-    assert_frame_equal(jobs_from(observations(*told)), jobs_of(told))
+def test_jobs_from(seen_rows: list[dict[str, Any]]) -> None:
+    """Jobs are what the rules, applied row by row, make of the observations in any order."""
+    assert_frame_equal(jobs_from(observations(*seen_rows)), jobs_of(seen_rows))
 
 
 @pytest.mark.property
 @settings(max_examples=repeats(30, 300))
 @given(rows())
-def test_fold_observations(told: list[dict[str, Any]]) -> None:
+def test_fold_observations(seen_rows: list[dict[str, Any]]) -> None:
     """Folding what came later into what was known gives the same as folding all at once."""
-    early = [row for row in told if row["observed_at"] < at(5)]
+    early = [row for row in seen_rows if row["observed_at"] < at(5)]
     known = jobs_from(observations(*early))
     ended = known.set_index(["appliance", "job_id"])["outcome"].isin(["success", "failure"])
     # of a job that ended, only what still says so
     late = [
         row
-        for row in told
+        for row in seen_rows
         if row["observed_at"] >= at(5)
         and (
             row["source"] == "list"
@@ -145,9 +147,9 @@ def test_fold_observations(told: list[dict[str, Any]]) -> None:
 
 
 def test_out_of_order() -> None:
-    """Of rows that arrive in another order than they were learnt in, the latest counts."""
-    told = observations(*(seen(minute, "INPROGRESS", progress=minute) for minute in (5, 9, 1)))
-    jobs = jobs_from(told)
+    """Of rows that arrive in another order than they were observed in, the latest counts."""
+    seen_rows = observations(*(seen(minute, "INPROGRESS", progress=minute) for minute in (5, 9, 1)))
+    jobs = jobs_from(seen_rows)
     assert jobs["progress"].to_list() == [9]
     assert jobs["first_seen_at"].to_list() == [pd.Timestamp(at(1))]
 

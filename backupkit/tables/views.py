@@ -1,34 +1,48 @@
-"""Sync state of each appliance, so that the next collection requests only new data."""
+"""Views of a history: the input of an assessment, and the sync state of a collection."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from backupkit.tables.jobs import has_ended
-from backupkit.tables.newest import jobs_from
+from backupkit.tables.jobs import has_ended, jobs_from
 
-__all__ = ["SyncState", "newest_api_facts", "sync_state_from"]
+__all__ = ["HistoryView", "SyncState", "newest_api_facts", "sync_state_from"]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryView:
+    """Jobs (each once), polls and schedules that belong together.
+
+    `totals` are the counts over all jobs and polls, if the frames hold only those that a period
+    needs. `version` is the version of the data, such as the head digest of a history; if None,
+    `backupkit.analysis.data_fingerprint` computes it from `polls`.
+    """
+
+    jobs: pd.DataFrame
+    polls: pd.DataFrame
+    schedules: pd.DataFrame
+    totals: pd.DataFrame | None = None
+    version: str | None = None
+
+    def only(self, appliances: Collection[str]) -> "HistoryView":
+        """Return the rows of some appliances."""
+        frames = (self.jobs, self.polls, self.schedules)
+        jobs, polls, schedules = (frame[frame["appliance"].isin(appliances)] for frame in frames)
+        totals = self.totals
+        if totals is not None:
+            totals = totals[totals.index.isin(appliances)]
+        return HistoryView(jobs, polls, schedules, totals, self.version)
 
 
 @dataclass(frozen=True, slots=True)
 class SyncState:
     """Sync state of one appliance, from earlier collections.
 
-    Attributes
-    ----------
-    listed : frozenset of str
-        The ids on its job list.
-    finished : frozenset of str
-        The ids of `listed` whose jobs have ended; they are not requested again.
-    jobs : int
-        Number of ids on its job list, also if `listed` is read only when the poll starts.
-    api : str or None
-        The API flavour of the newest good poll; None if it must be detected, as after an upgrade.
-    details : bool or None
-        Whether the API has job details and schedules.
-    version, timezone : str or None
-        As last reported.
+    `listed` are the ids on its job list; `jobs` is their number, also if `listed` is read only when
+    the poll starts. Jobs in `finished` are not requested again. `api` is that of the newest good
+    poll, None if it must be detected, as after an upgrade.
     """
 
     listed: frozenset[str] = frozenset()
@@ -41,20 +55,7 @@ class SyncState:
 
 
 def sync_state_from(observations: pd.DataFrame, polls: pd.DataFrame) -> dict[str, SyncState]:
-    """Return the sync state of each appliance.
-
-    Parameters
-    ----------
-    observations : DataFrame
-        Of `backupkit.tables.OBSERVATIONS`, in any order.
-    polls : DataFrame
-        Of `backupkit.tables.POLLS`, in any order.
-
-    Returns
-    -------
-    dict of str to SyncState
-        One entry for each appliance with a good poll or a listed job.
-    """
+    """Return the sync state of each appliance with a good poll or a listed job."""
     jobs = jobs_from(observations)
     jobs = jobs[jobs["vanished_at"].isna()]
     listed = _ids_by_appliance(jobs)
@@ -76,18 +77,10 @@ def _ids_by_appliance(jobs: pd.DataFrame) -> dict[str, frozenset[str]]:
 
 
 def newest_api_facts(polls: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Return the API facts of the newest good poll of each appliance.
+    """Return api, details, version and timezone of the newest good poll of each appliance.
 
-    Parameters
-    ----------
-    polls : DataFrame
-        Of `backupkit.tables.POLLS`, in any order: at least the newest two good polls of each.
-
-    Returns
-    -------
-    dict of str to dict
-        By appliance: api, details, version and timezone. If the version changed between the last
-        two good polls, the appliance was upgraded: api is None and must be detected again.
+    `polls` has at least the newest two good polls of each. If the version changed between them, the
+    appliance was upgraded: api is None and must be detected again.
     """
     good = polls[polls["ok"].fillna(value=False).astype("bool")]
     ordered = good.sort_values("polled_at", kind="stable")

@@ -11,17 +11,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backupkit.analysis.arrays import NAT, Codes, Times, instant, sort_order, times_of, to_codes
-from backupkit.analysis.baselines import retained
-from backupkit.analysis.coverage import (
-    cadence_polls,
-    correct_clock_skew,
-    counted_polls,
-    job_times,
-    skew_corrections,
+from backupkit.analysis.arrays import (
+    NAT,
+    Codes,
+    Flags,
+    Times,
+    instant,
+    sort_order,
+    times_of,
+    to_codes,
 )
+from backupkit.analysis.baselines import retained
+from backupkit.analysis.coverage import cadence_polls, counted_polls
+from backupkit.analysis.jobs import correct_clock_skew, job_times, skew_corrections, totals_of
 from backupkit.analysis.schedules import current_schedules
-from backupkit.analysis.totals import totals_of
 from backupkit.tables import HistoryView
 from backupkit.tables.constants import (
     BASELINE_RUNS,
@@ -32,8 +35,6 @@ from backupkit.tables.constants import (
 )
 
 __all__ = ["restrict_to_period"]
-
-Flags = npt.NDArray[np.bool_]
 
 _MIN_INSTANT: Final = np.datetime64(np.iinfo(np.int64).min + 1, "us")  # the smallest instant
 _COLUMNS: Final = (

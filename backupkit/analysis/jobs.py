@@ -1,0 +1,320 @@
+"""Jobs: one record of each, their times, and counts of them."""
+
+import numpy as np
+import pandas as pd
+
+from backupkit.analysis.arrays import (
+    NAT,
+    Times,
+    asof_index,
+    group_first,
+    group_starts,
+    instant,
+    sort_order,
+    spans_of,
+    sums_of,
+    tie_break_after,
+    times_of,
+    to_codes,
+    utc,
+)
+from backupkit.analysis.coverage import counted_polls
+from backupkit.tables import TERMINAL, TOLERATED_SKEW, TOTALS
+
+__all__ = [
+    "attempt_counts",
+    "correct_clock_skew",
+    "deduplicate_jobs",
+    "job_times",
+    "last_attempts",
+    "skew_corrections",
+    "strikes",
+    "totals_of",
+]
+
+
+def deduplicate_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
+    """Return one record of each job.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`, in any order.
+
+    Returns
+    -------
+    DataFrame
+        One row per (appliance, job_id), sorted by appliance, start and id, on a new range index.
+
+    Notes
+    -----
+    A finished record takes precedence over an open one; of two finished ones, the last seen.
+
+    References
+    ----------
+    .. [1] docs/sla.md, section 5, "duplicate records".
+    """
+    names = pd.Index(np.sort(jobs["appliance"].unique()), dtype="str")
+    codes = to_codes(jobs["appliance"], names)
+    ids, distinct = pd.factorize(jobs["job_id"])
+    if pd.Series(codes * (len(distinct) + 1) + ids).duplicated().any():
+        jobs = _newest_records(jobs)
+        codes = to_codes(jobs["appliance"], names)
+    start = times_of(jobs["start_time"])
+    order = sort_order(codes, start)
+    codes, start = codes[order], start[order]
+    if np.any((codes[1:] == codes[:-1]) & ~(start[1:] > start[:-1])):  # equal or missing starts
+        by = ["appliance", "start_time", "job_id"]
+        return jobs.sort_values(by, kind="stable", ignore_index=True)
+    return jobs.iloc[order].reset_index(drop=True)
+
+
+def _newest_records(jobs: pd.DataFrame) -> pd.DataFrame:
+    """Return the record of each job that takes precedence."""
+    ranked = jobs.assign(_finished=jobs["outcome"].isin(TERMINAL)).sort_values(
+        ["appliance", "job_id", "_finished", "last_seen_at", "end_time", "state"],
+        kind="stable",
+        na_position="first",
+    )
+    kept = ranked.drop_duplicates(["appliance", "job_id"], keep="last")
+    return kept.drop(columns="_finished")
+
+
+def job_times(jobs: pd.DataFrame) -> tuple[Times, Times]:
+    """Return when each job started, and when its result was available.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`; reads ``outcome``, ``start_time``, ``end_time`` [UTC] and
+        ``last_seen_at`` [UTC].
+
+    Returns
+    -------
+    start, end : array of datetime64[us]
+        NaT where unknown. A job that has not finished has no end.
+
+    Notes
+    -----
+    If the end is before the start, the clock was set back, and the start is used. A finished job
+    without an end ended when it was last seen.
+    """
+    start, end = times_of(jobs["start_time"]), times_of(jobs["end_time"])
+    finished = to_codes(jobs["outcome"], pd.Index(TERMINAL)) >= 0
+    ended = np.where(np.isnat(end), times_of(jobs["last_seen_at"]), end)
+    return start, np.where(finished, np.fmax(ended, np.where(np.isnat(ended), NAT, start)), NAT)
+
+
+def correct_clock_skew(jobs: pd.DataFrame, corrections: pd.Series) -> pd.DataFrame:
+    """Correct job times for the clock skew of their appliances.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`.
+    corrections : Series of timedelta64
+        Result of `skew_corrections`, for every appliance in `jobs`.
+
+    Returns
+    -------
+    DataFrame
+        A copy with ``start_time`` and ``end_time`` shifted.
+    """
+    codes = to_codes(jobs["appliance"], corrections.index)
+    shift = pd.Series(spans_of(corrections)[codes], index=jobs.index)
+    return jobs.assign(start_time=jobs["start_time"] - shift, end_time=jobs["end_time"] - shift)
+
+
+def skew_corrections(skew: pd.Series) -> pd.Series:
+    """Return the clock correction to subtract from each appliance's times.
+
+    Parameters
+    ----------
+    skew : Series of timedelta64
+        The appliance's clock minus the collector's, by appliance; missing where unknown.
+
+    Returns
+    -------
+    Series of timedelta64
+        The skew where it is larger than 5 minutes, else 0. Policies tolerate smaller errors, and
+        their measurement is not reliable.
+
+    Examples
+    --------
+    >>> skew = pd.Series(pd.to_timedelta(["-2h", "299s", None]), index=["a", "b", "c"])
+    >>> skew_corrections(skew).to_list()
+    [Timedelta('-1 days +22:00:00'), Timedelta('0 days 00:00:00'), Timedelta('0 days 00:00:00')]
+    """
+    return skew.where(skew.abs() > TOLERATED_SKEW, pd.Timedelta(0)).astype("timedelta64[us]")
+
+
+def attempt_counts(
+    jobs: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp, appliances: pd.Index
+) -> pd.DataFrame:
+    """Count the jobs that finished in the period, and the successes among them.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`, each job once.
+    start, end : Timestamp
+        The period, half-open; a job counts by its end.
+    appliances : Index of str
+        The appliances to report.
+
+    Returns
+    -------
+    DataFrame
+        By appliance: attempts and attempts_ok, Int64.
+
+    References
+    ----------
+    .. [1] docs/sla.md, section 4, number 8.
+    """
+    _, done = job_times(jobs)
+    inside = (done >= instant(start)) & (done < instant(end))
+    good = inside & jobs["outcome"].eq("success").to_numpy()
+    codes = to_codes(jobs["appliance"], appliances)
+    counts = {
+        name: np.bincount(codes[chosen & (codes >= 0)], minlength=len(appliances))
+        for name, chosen in (("attempts", inside), ("attempts_ok", good))
+    }
+    return pd.DataFrame(counts, index=appliances).astype("Int64")
+
+
+def strikes(
+    jobs: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp, appliances: pd.Index
+) -> pd.DataFrame:
+    """Count failures in a row.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`, each job once.
+    start, end : Timestamp
+        The period.
+    appliances : Index of str
+        The appliances to report.
+
+    Returns
+    -------
+    DataFrame
+        By appliance, Int64: strikes (failures since the last success, at the period's end) and
+        strikes_worst (the longest series of failures that reaches into the period, including its
+        failures before the period).
+
+    Notes
+    -----
+    Jobs are ordered by their ends. At the same instant, a failure comes before a success.
+
+    References
+    ----------
+    .. [1] docs/sla.md, section 4, number 11.
+    """
+    _, done = job_times(jobs)
+    rows = np.flatnonzero(done <= instant(end))
+    codes = to_codes(jobs["appliance"], appliances)[rows]
+    success = jobs["outcome"].eq("success").to_numpy()[rows]
+    order = sort_order(codes, tie_break_after(success, done[rows]))
+    codes, success, done = codes[order], success[order], done[rows][order]
+    failed = np.cumsum(~success)
+    begins = group_starts(codes)
+    # failures before the series: at a success all so far, at a new appliance all of the others
+    base = np.where(success, failed, np.where(begins, failed - ~success, 0))
+    streak = failed - np.maximum.accumulate(base) if len(base) else failed
+    last = np.append(begins[1:], np.True_)[: len(codes)]
+    now = np.zeros(len(appliances), dtype=np.int64)
+    now[codes[last]] = streak[last]
+    worst = np.zeros(len(appliances), dtype=np.int64)
+    inside = done >= instant(start)
+    np.maximum.at(worst, codes[inside], streak[inside])
+    counts = {"strikes": now, "strikes_worst": worst}
+    return pd.DataFrame(counts, index=appliances).astype("Int64")
+
+
+def last_attempts(jobs: pd.DataFrame, *, at: pd.Timestamp, appliances: pd.Index) -> pd.DataFrame:
+    """Find the newest job of each appliance that has started.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Result of `deduplicate_jobs`; of two jobs with the same start, the last counts.
+    at : Timestamp
+        Jobs that start later are ignored.
+    appliances : Index of str
+        The appliances to report.
+
+    Returns
+    -------
+    DataFrame
+        By appliance: last_attempt [UTC] and last_outcome.
+    """
+    started = (jobs["outcome"] != "void").to_numpy() & (times_of(jobs["start_time"]) <= instant(at))
+    rows = np.flatnonzero(started)
+    row = asof_index(
+        to_codes(jobs["appliance"], appliances)[rows],
+        times_of(jobs["start_time"])[rows],
+        np.arange(len(appliances), dtype=np.intp),
+        np.full(len(appliances), instant(at)),
+    )
+    newest = np.append(rows, -1)[row]
+    columns = {
+        name: jobs[column].array.take(newest, allow_fill=True)
+        for name, column in (("last_attempt", "start_time"), ("last_outcome", "outcome"))
+    }
+    return pd.DataFrame(columns, index=appliances)
+
+
+def totals_of(jobs: pd.DataFrame, polls: pd.DataFrame) -> pd.DataFrame:
+    """Count the jobs and polls of each appliance.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`, each job once; all known jobs.
+    polls : DataFrame
+        Of ``POLLS``, in any order; all known polls.
+
+    Returns
+    -------
+    DataFrame
+        Of `backupkit.tables.TOTALS`, one row per appliance with a job or a poll.
+
+    Notes
+    -----
+    A poll that Ctrl-C stopped, or that only followed a running job, is ignored. A size counts if it
+    is not below 0, and its job is a success with a known end or last_seen_at.
+
+    Examples
+    --------
+    >>> from backupkit.tables import JOBS, POLLS
+    >>> day = pd.Timestamp("2026-11-02", tz="UTC")
+    >>> columns = {"appliance": ["a"], "outcome": ["success"], "end_time": [day], "size": [7]}
+    >>> result = totals_of(JOBS.frame(columns), POLLS.empty())
+    >>> result[["polls", "jobs", "sized_jobs", "sized_bytes"]].loc["a"].to_list()
+    [0, 1, 1, 7]
+    """
+    names = pd.Index(jobs["appliance"].unique()).union(pd.Index(polls["appliance"].unique()))
+    number = len(names)
+    codes = to_codes(jobs["appliance"], names)
+    began, done = job_times(jobs)
+    started = np.flatnonzero(~np.isnat(began))
+    groups, first = group_first(codes[started], began[started])
+    oldest = np.full(number, NAT)
+    oldest[groups] = began[started[first]]
+    size = jobs["size"].to_numpy("int64", na_value=-1)
+    sized = jobs["outcome"].eq("success").to_numpy() & ~np.isnat(done) & (size >= 0)
+    counted = counted_polls(polls)
+    read = polls["ok"].to_numpy(dtype=bool, na_value=False)[counted]
+    poll_codes = to_codes(polls["appliance"], names)[counted]
+    return TOTALS.frame(
+        {
+            "appliance": names.to_series(),
+            "polls": pd.Series(np.bincount(poll_codes, minlength=number)),
+            "polls_ok": pd.Series(np.bincount(poll_codes[read], minlength=number)),
+            "jobs": pd.Series(np.bincount(codes, minlength=number)),
+            "oldest_start": utc(oldest),
+            "sized_jobs": pd.Series(np.bincount(codes[sized], minlength=number)),
+            "sized_bytes": sums_of(np.where(sized, codes, -1), jobs["size"], number=number),
+        }
+    )
