@@ -13,7 +13,7 @@ from pandas.testing import assert_frame_equal
 from backupkit.cli import main
 from backupkit.errors import SettingsError
 from backupkit.history import History
-from backupkit.history.options import load_keep_polls
+from backupkit.history.retention import load_keep_polls
 from tests.builders import FIRST, MESSAGE, SECOND, job, snapshot
 
 Run = Callable[..., tuple[int, str, str]]
@@ -147,7 +147,7 @@ class TestBackup:
         assert History(copy).head == own.head
         code, _, err = run("backup", "--history", own.uri, copy)
         assert code == 1
-        assert "is there already" in err
+        assert "exists already" in err
 
 
 class TestExchange:
@@ -183,7 +183,7 @@ class TestExchange:
         (tmp_path / "full" / "file").touch()
         code, _, err = run("export", "--history", own.uri, "--out", tmp_path / "full")
         assert code == 1
-        assert "is there already" in err
+        assert "exists already" in err
         where = ("--history", own.uri, "--out", tmp_path / "xml")
         assert run("export", *where, "--format", "xml")[0] == 2
         code, _, err = run("import", "--history", own.uri, tmp_path / "none.db")
@@ -253,7 +253,10 @@ class TestKeepPolls:
             ("[history]\nkeep_pols = 1", r'\[history\]: unknown key "keep_pols"; did you mean'),
             ("[history]\nkeep_polls = 90", r'\[history\]: "keep_polls": .*keep_polls = "90d"'),
             ('[history]\nkeep_polls = "long"', r'\[history\]: keep_polls: "long" is not a dur'),
-            ('[history]\nkeep_polls = "6h"', r'keep_polls = "6h" is too short, at least one day'),
+            (
+                '[history]\nkeep_polls = "6h"',
+                r'keep_polls = "6h" is too short; it must be at',
+            ),
         ],
     )
     def test_wrong(self, tmp_path: Path, text: str, said: str) -> None:

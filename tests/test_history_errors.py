@@ -129,7 +129,7 @@ class TestWhatItIs:
         """A URL of another kind."""
         told = say(place)
         assert place in told
-        assert "is no place for a history. Name a file such as history.db" in told
+        assert "cannot hold a history. Name a file such as history.db" in told
 
     def test_below_a_file(self, tmp_path: Path) -> None:
         """Where no file can be made, the system's reason is given."""
@@ -240,9 +240,7 @@ class TestDisk:
         many = snapshot(2, *(job("vc-1", f"{number:0100}", "FAILED") for number in range(3_000)))
         with monkeypatch.context() as patch:
             patch.setattr(sqlite.SQLite, "_connect", full)
-            with pytest.raises(
-                HistoryError, match=r"the disk is full\. Make room in .*still there"
-            ):
+            with pytest.raises(HistoryError, match=r"the disk is full\. Free space in .*unchanged"):
                 history.append(many)
         assert len(history.jobs()) == 2
         assert history.verify().empty
@@ -357,7 +355,7 @@ class TestServer:
     def test_grant(self, server: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
         """A role that may not make a schema."""
         monkeypatch.setenv("PGPASSWORD", "secret")
-        with pytest.raises(HistoryError, match="Grant this user what it needs: see README"):
+        with pytest.raises(HistoryError, match="Grant the user the privileges that README"):
             History(server())
         with pytest.raises(HistoryError, match="holds no history yet"):
             History(server(), create=False)

@@ -13,9 +13,8 @@ import pytest
 
 from backupkit.history import History
 from backupkit.history.databases import open_database
-from backupkit.history.ledger import ENTRY, KINDS, entry_digest, left_digest
+from backupkit.history.ledger import ENTRY, KINDS, Digests, chunks, entry_digest, left_digest
 from backupkit.history.retention import thin
-from backupkit.history.scan import Digests, chunks
 from tests import raw
 from tests.builders import MESSAGE, at, job, snapshot
 from tests.conftest import Place
@@ -178,14 +177,14 @@ class TestValue:
         kept.run("UPDATE observations_apart SET progress = 99 WHERE append_id = 2")
         lines = kept.found()
         assert "append 2 of 20" in lines
-        assert "its observations were changed: 2 are there, 2 came" in lines
-        assert "job 1 of vc-2: is not what its observations say" in lines
+        assert "its observations were changed: there are 2, it added 2" in lines
+        assert "job 1 of vc-2: does not agree with its observations" in lines
 
     @pytest.mark.parametrize("change", ["size = 1", "vanished_at = 7", "outcome = 1"])
     def test_bare_job(self, kept: Kept, change: str) -> None:
         """A job of which it is only known that it is gone is none."""
         kept.run(f"UPDATE jobs SET {change} WHERE first_seen_at IS NULL")
-        assert "job 7 of vc-2: is not what its observations say" in kept.found()
+        assert "job 7 of vc-2: does not agree with its observations" in kept.found()
 
 
 class TestRow:
@@ -218,12 +217,12 @@ class TestRow:
     def test_added(self, kept: Kept) -> None:
         """A poll that never was, beside those of an append."""
         kept.run("INSERT INTO polls (appliance_id, polled_at, ok, append_id) VALUES (1, 7, 1, 2)")
-        assert "its polls were changed: 3 are there, 2 came" in kept.found()
+        assert "its polls were changed: there are 3, it added 2" in kept.found()
 
     def test_added_beside_the_ledger(self, kept: Kept) -> None:
         """Rows of an append that is not in the ledger."""
         kept.run("INSERT INTO polls (appliance_id, polled_at, ok, append_id) VALUES (1, 7, 1, 9)")
-        assert "append 9: is missing in the ledger, but its rows are there" in kept.found()
+        assert "append 9: is missing in the ledger, but has rows" in kept.found()
 
 
 def without_newest(kept: Kept) -> None:
@@ -256,12 +255,12 @@ class TestLedger:
         """An entry is removed from the end, its rows stay."""
         kept.run("DELETE FROM appends WHERE id = 5")
         kept.run("UPDATE history SET head = ?", kept.heads[-2])
-        assert "append 5: is missing in the ledger, but its rows are there" in kept.found()
+        assert "append 5: is missing in the ledger, but has rows" in kept.found()
 
     def test_newest_removed_with_rows(self, kept: Kept) -> None:
         """With its rows the jobs tell."""
         without_newest(kept)
-        assert "job 2 of vc-2: is not what its observations say" in kept.found()
+        assert "job 2 of vc-2: does not agree with its observations" in kept.found()
 
     def test_newest_removed_without_a_trace(self, kept: Kept, place: Place) -> None:
         """Once the jobs are put back, too, only who knows the head finds out."""
@@ -332,11 +331,11 @@ class TestLedger:
         left = digests_now(kept, 2)
         marks = ", ".join(f"{kind}_left = ?" for kind in KINDS)
         kept.run(f"UPDATE appends SET {marks} WHERE id = 2", *left)
-        assert "something of it is said to be removed, but by nothing" in kept.found()
+        assert "has removed rows, but no entry of their removal" in kept.found()
         assert kept.found(kept.heads[-1]) != ""
         for number in (1, 3, 99):
             kept.run("UPDATE appends SET removal_id = ? WHERE id = 2", number)
-            assert "what it left of earlier appends was changed" in kept.found()
+            assert "the rows that it left of earlier appends were changed" in kept.found()
         # nor with a digest that fits, if the entry was not made with it
         kept.run("UPDATE appends SET left_sha256 = ? WHERE id = 3", left_digest([[2, *left]]))
         kept.run("UPDATE appends SET removal_id = 3 WHERE id = 2")
@@ -426,7 +425,7 @@ class TestRemoved:
         kept.run("UPDATE appliances SET polls = polls - 1, polls_ok = polls_ok - 1 WHERE id = 1")
         assert kept.found() == ""  # of whom polls were thinned out is not recorded
         kept.run("UPDATE appliances SET polls = polls + 9 WHERE id = 1")
-        assert "its counts are not those of its polls" in kept.found()
+        assert "its counts do not agree with its polls" in kept.found()
 
 
 def test_unreadable(kept: Kept) -> None:
@@ -446,4 +445,4 @@ def test_many_jobs_differ(target: str) -> None:
     raw.run(target, "UPDATE jobs SET outcome = 1")
     problems = history.verify()
     assert problems["what"].str.startswith("job ").sum() == 20
-    assert "5 more are not what their observations say" in problems["problem"].to_list()
+    assert "5 more do not agree with their observations" in problems["problem"].to_list()

@@ -109,20 +109,7 @@ class Cause:
     fields: tuple[str, ...] = ()
 
     def message(self, rng: random.Random, host: str) -> Message:
-        """Return the message of one failure.
-
-        Parameters
-        ----------
-        rng : Random
-            Random numbers for the variable parts.
-        host : str
-            Name or address of the backup target.
-
-        Returns
-        -------
-        Message
-            Message with the variable parts both in the text and in ``args``.
-        """
+        """Return the message of one failure; its variable parts are in text and ``args``."""
         values = {
             "component": rng.choice(("wcp", "vum", "vtsdb")),
             "free": str(rng.randrange(200, 4000)),

@@ -19,8 +19,7 @@ from backupkit.assessment import Assessment
 from backupkit.policy import Member, Policy
 from backupkit.reports.exports import jobs_csv, json_document, slots_csv
 from backupkit.reports.mail import compose
-from backupkit.reports.nagios import check_result
-from backupkit.reports.openmetrics import openmetrics
+from backupkit.reports.monitoring import check_result, openmetrics
 from backupkit.tables import JOBS, POLLS, SCHEDULES, SLOT_STATES, STATES
 from tests.conftest import repeats
 from tests.report.conftest import END, START, frame, nights, poll, schedule

@@ -9,7 +9,7 @@ import pytest
 import backupkit as bk
 from backupkit.assessment import Assessment
 from backupkit.policy import Member, Policy
-from backupkit.reports.nagios import check_result
+from backupkit.reports.monitoring import check_result
 from backupkit.tables import JOBS, POLLS, SCHEDULES
 from tests.report.conftest import END, START, Judge, frame, job, nights, poll, schedule
 

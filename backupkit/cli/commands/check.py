@@ -31,7 +31,7 @@ def check(
     else 1 WARNING if one is at risk (in its grace time, or with an open incident), or if the
     period is below the target of the policy; else 0 OK. Any error is 3, too.
     """
-    from backupkit.reports.nagios import check_result  # noqa: PLC0415 # keeps --help fast
+    from backupkit.reports.monitoring import check_result  # noqa: PLC0415 # keeps --help fast
     from backupkit.tables import STATES  # noqa: PLC0415 # it loads pandas
 
     try:
@@ -65,7 +65,7 @@ def metrics(
     last: Annotated[str, typer.Option(metavar="DURATION", help="Period, back from now.")] = "30d",
 ) -> None:
     """Write the assessment as OpenMetrics text, for the textfile collector of node_exporter."""
-    from backupkit.reports.openmetrics import write_openmetrics  # noqa: PLC0415 # keeps --help fast
+    from backupkit.reports.monitoring import write_openmetrics  # noqa: PLC0415 # keeps --help fast
 
     assessment = assess(history, fleet, last=last)
     path = write_openmetrics(assessment, out)

@@ -87,7 +87,7 @@ def collect(  # one parameter per option
 
 def open_fleet_and_history(fleet: Path, history: str) -> tuple["Fleet", "History"]:
     """Read fleet.toml once, and open the history for writing."""
-    from backupkit.history.options import load_keep_polls  # noqa: PLC0415 # it loads pandas
+    from backupkit.history.retention import load_keep_polls  # noqa: PLC0415 # it loads pandas
     from backupkit.settings import read_toml  # noqa: PLC0415 # it loads pandas
 
     file = read_toml(fleet)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["BarDisplay", "LogDisplay", "make_display", "summary", "watch"]
 
 _BAR: Final = "{desc} |{bar:24}| "
+_HOUR: Final = 3600  # s
 _ENDED: Final = {"success": "succeeded", "failure": "FAILED"}
 """Label of a job that has ended, by outcome."""
 
@@ -166,6 +167,6 @@ def _state_text(row: Row) -> str:
 def _duration_text(duration: "pd.Timedelta | None") -> str:
     if duration is None:
         return "an unknown time"
-    minutes, seconds = divmod(round(duration.total_seconds()), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+    from backupkit.display.format import format_exactly  # noqa: PLC0415 # it loads pandas
+
+    return format_exactly(duration.round("s" if duration.total_seconds() < _HOUR else "min"))
