@@ -126,7 +126,7 @@ def local_state(
     stop: threading.Event | None = None,
     known_jobs: Callable[[str, Collection[str]], KnownJobs] | None = None,
 ) -> Iterator[LocalState]:
-    """Register the process-local state of a collection while the context lasts.
+    """Keep the process-local state of a collection while the context lasts.
 
     Each password to be typed is prompted for once, now. A collection within a watch uses the
     passwords of the watch.

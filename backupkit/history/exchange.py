@@ -57,7 +57,7 @@ _TIMES: Final = {
 """Times that decide the month of a row: the first that is not missing."""
 
 _ROWS: Final = 16_384
-"""Rows in a row group, the smallest part that is read; so many are buffered for each month."""
+"""Rows in a row group, the smallest part that is read. A writer buffers as many for each month."""
 
 
 class Monthly(contextlib.ExitStack):

@@ -56,7 +56,7 @@ _TIMES: Final = {"polls": "polled_at", "schedules": "seen_at"}
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which rows are wanted: known by `at`, learnt since `since` [us since 1970], of appliances."""
+    """Selection of rows: known by `at`, learnt since `since` [us since 1970], of appliances."""
 
     at: int | None = None
     since: int | None = None

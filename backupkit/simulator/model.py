@@ -11,7 +11,7 @@ class Trait(enum.StrEnum):
 
     HEALTHY = "healthy"
     FLAKY = "flaky"  # fails sometimes, with a manual retry on the same day
-    THREE_STRIKES = "three strikes"  # the last three nights failed, and all later ones fail
+    LAST_THREE_FAILED = "last three failed"  # the last three nights failed, and all later ones fail
     MISSED_NIGHT = "missed night"  # two nights without any job
     OVERRUNNING = "overrunning"  # jobs take longer and longer, into the day
     GROWING = "growing"  # size and duration grow steadily

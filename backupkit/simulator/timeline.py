@@ -40,7 +40,7 @@ class Timeline:
         rng = seeded_rng(f"{self._seed}/character")
         self._size = rng.uniform(1.5, 9) * GIB
         self._duration = rng.uniform(9, 26) * 60
-        self._cause = rng.choice(CAUSES)  # for three strikes and always failing
+        self._cause = rng.choice(CAUSES)  # of traits that fail
         self._last = self._epoch.astimezone(zoneinfo.ZoneInfo(spec.timezone)).date()
         if spec.slot(self._last) > self._epoch:
             self._last -= timedelta(days=1)
@@ -122,7 +122,7 @@ class Timeline:
     def _failure_cause(self, night: int) -> Cause | None:
         """Return why all jobs of a night fail; None if they do not."""
         traits = self._spec.traits
-        failing = Trait.THREE_STRIKES in traits and night > -FAILED_NIGHTS
+        failing = Trait.LAST_THREE_FAILED in traits and night > -FAILED_NIGHTS
         return self._cause if failing or Trait.ALWAYS_FAILING in traits else None
 
     def _growth(self, night: int) -> float:

@@ -27,9 +27,9 @@ def check(
 ) -> int:
     """Print one line for Nagios, Icinga or Checkmk, with performance data.
 
-    Exit code: 2 CRITICAL if an appliance is in breach; else 3 UNKNOWN if one could not be read;
-    else 1 WARNING if one is at risk (in its grace time, or with an open incident), or if the
-    period is below the target of the policy; else 0 OK. Any error is 3, too.
+    Exit code: 2 CRITICAL if an appliance is in breach. Else 3 UNKNOWN if one could not be read, or
+    after any error. Else 1 WARNING if one is at risk (in its grace time, or with an open incident),
+    or the period is below the policy's target. Else 0 OK.
     """
     from backupkit.reports.monitoring import check_result  # noqa: PLC0415 # keeps --help fast
     from backupkit.tables import STATES  # noqa: PLC0415 # it loads pandas
