@@ -14,7 +14,7 @@ from backupkit.cli import main
 from backupkit.errors import SettingsError
 from backupkit.history import History
 from backupkit.history.retention import load_keep_polls
-from tests.builders import FIRST, MESSAGE, SECOND, job, snapshot
+from tests.builders import FIRST, MESSAGE, SECOND, observation, snapshot
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -102,7 +102,7 @@ class TestVerify:
     def test_head(self, own: History, run: Run) -> None:
         """The past of a report is still contained after later appends, another's is not."""
         before = own.head
-        own.append(snapshot(9, job("vc-1", "9", "SUCCEEDED")))
+        own.append(snapshot(9, observation("vc-1", "9", "SUCCEEDED")))
         code, out, _ = run("verify", "--history", own.uri, "--head", f" {before.upper()}")
         assert code == 0
         assert out.splitlines() == [
@@ -155,7 +155,7 @@ class TestExchange:
 
     def test_parquet_and_back(self, own: History, run: Run, tmp_path: Path) -> None:
         """What is exported and imported is the same history; twice adds nothing."""
-        own.append(snapshot(3, job("vc-1", "2", "FAILED", messages=[MESSAGE])))
+        own.append(snapshot(3, observation("vc-1", "2", "FAILED", messages=[MESSAGE])))
         out = tmp_path / "out"
         code, said, _ = run("export", "--history", own.uri, "--out", out)
         assert code == 0
@@ -195,7 +195,7 @@ class TestExchange:
     ) -> None:
         """Of two histories each takes over what the other holds; twice adds nothing."""
         other = make_history()
-        other.append(snapshot(9, job("vc-9", "x", "SUCCEEDED"), names=("vc-9",)))
+        other.append(snapshot(9, observation("vc-9", "x", "SUCCEEDED"), names=("vc-9",)))
         said = run("import", "--history", own.uri, other.uri)[1]
         assert said == f"{own.uri}: 1 observation, 1 poll and 1 schedule added from {other.uri}\n"
         assert "0 observations, 0 polls" in run("import", "--history", own.uri, other.uri)[1]

@@ -16,7 +16,7 @@ from backupkit.tables import (
     jobs_from,
     sync_state_from,
 )
-from tests.builders import MESSAGE, at, job, rows, snapshot
+from tests.builders import MESSAGE, at, frame, observation, snapshot
 from tests.conftest import Place, repeats
 
 NAMES = st.sampled_from(["vc-1", "vc-10", "Ä"])
@@ -55,12 +55,12 @@ def collection(draw: st.DrawFn) -> SimpleNamespace:
     )
     plans = draw(st.lists(st.tuples(NAMES, MINUTES, st.integers(0, 1)), max_size=2))
     return SimpleNamespace(
-        observations=rows(OBSERVATIONS, draw(st.lists(told(), max_size=6))),
-        polls=rows(
+        observations=frame(OBSERVATIONS, draw(st.lists(told(), max_size=6))),
+        polls=frame(
             POLLS,
             ({"appliance": name, "polled_at": at(when), "ok": ok} for name, when, ok in polls),
         ),
-        schedules=rows(
+        schedules=frame(
             SCHEDULES,
             (
                 {"appliance": name, "schedule": "s", "seen_at": at(when), "hour": hour}
@@ -118,9 +118,11 @@ def test_stored_once(target: str) -> None:
         return [int(number) for number in found.iloc[0]]
 
     gone = {"source": "list", "start_time": None, "messages": None}
-    history.append(snapshot(1, job("vc-1", "1", "INPROGRESS"), job("vc-1", "2", "SUCCEEDED")))
+    history.append(
+        snapshot(1, observation("vc-1", "1", "INPROGRESS"), observation("vc-1", "2", "SUCCEEDED"))
+    )
     assert counts() == [2, 2, 0]
-    history.append(snapshot(2, job("vc-1", "1", "SUCCEEDED")))
+    history.append(snapshot(2, observation("vc-1", "1", "SUCCEEDED")))
     assert counts() == [2, 3, 2]
     history.append(snapshot(3, {"appliance": "vc-1", "job_id": "2", **gone}))
     assert counts() == [2, 4, 3]

@@ -16,7 +16,7 @@ from backupkit.history.databases import open_database
 from backupkit.history.ledger import ENTRY, KINDS, Digests, chunks, entry_digest, left_digest
 from backupkit.history.retention import thin
 from tests import raw
-from tests.builders import MESSAGE, at, job, snapshot
+from tests.builders import MESSAGE, at, observation, snapshot
 from tests.conftest import Place
 
 HEADS = 3
@@ -36,15 +36,23 @@ def collections() -> Iterator[Any]:
         "build": "1",
         "source": "details",
     }
-    yield snapshot(1, job("vc-1", "1", "FAILED", **full), job("vc-2", "1", "INPROGRESS"))
-    yield snapshot(2, job("vc-1", "2", "SUCCEEDED", **full), job("vc-2", "1", "SUCCEEDED", size=9))
-    yield snapshot(3, job("vc-1", "3", "SUCCEEDED", **full), hour=4)
+    yield snapshot(
+        1, observation("vc-1", "1", "FAILED", **full), observation("vc-2", "1", "INPROGRESS")
+    )
+    yield snapshot(
+        2,
+        observation("vc-1", "2", "SUCCEEDED", **full),
+        observation("vc-2", "1", "SUCCEEDED", size=9),
+    )
+    yield snapshot(3, observation("vc-1", "3", "SUCCEEDED", **full), hour=4)
     yield snapshot(
         4,
-        job("vc-1", "2", "SUCCEEDED", **(full | {"end_time": at(2)})),
+        observation("vc-1", "2", "SUCCEEDED", **(full | {"end_time": at(2)})),
         {"appliance": "vc-2", "job_id": "7", **gone},
     )
-    yield snapshot(5, {"appliance": "vc-1", "job_id": "1", **gone}, job("vc-2", "2", "FAILED"))
+    yield snapshot(
+        5, {"appliance": "vc-1", "job_id": "1", **gone}, observation("vc-2", "2", "FAILED")
+    )
 
 
 @dataclass
@@ -347,7 +355,7 @@ class TestRemoved:
 
     def test_append(self, kept: Kept) -> None:
         """What is appended later changes nothing of the past."""
-        kept.history.append(snapshot(9, job("vc-1", "3", "SUCCEEDED", end_time=at(8))))
+        kept.history.append(snapshot(9, observation("vc-1", "3", "SUCCEEDED", end_time=at(8))))
         for head in (None, "", *kept.heads, kept.history.head):
             assert kept.found(head) == ""
 
@@ -379,10 +387,12 @@ class TestRemoved:
         history = kept.history
         steps: list[Callable[[], object]] = [
             lambda: history.prune(at(2)),
-            lambda: history.append(snapshot(8, job("vc-3", "1", "FAILED"), names=("vc-3",))),
+            lambda: history.append(
+                snapshot(8, observation("vc-3", "1", "FAILED"), names=("vc-3",))
+            ),
             lambda: history.forget("vc-1"),
             lambda: history.prune(at(4)),
-            lambda: history.append(snapshot(9, job("vc-1", "9", "FAILED"))),
+            lambda: history.append(snapshot(9, observation("vc-1", "9", "FAILED"))),
             lambda: history.forget("vc-3"),
             lambda: history.prune(at(99)),
         ]
@@ -441,7 +451,9 @@ def test_unreadable(kept: Kept) -> None:
 def test_many_jobs_differ(target: str) -> None:
     """Twenty are named, the others counted."""
     history = History(target)
-    history.append(snapshot(1, *(job("vc-1", str(number), "FAILED") for number in range(25))))
+    history.append(
+        snapshot(1, *(observation("vc-1", str(number), "FAILED") for number in range(25)))
+    )
     raw.run(target, "UPDATE jobs SET outcome = 1")
     problems = history.verify()
     assert problems["what"].str.startswith("job ").sum() == 20
