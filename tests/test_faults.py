@@ -667,7 +667,7 @@ class TestDeadline:
         """A wait between two tries does not outlast the round either."""
         with simulated(several(3, {NEW: "8.0.3", "vc-near": "9.0.0"}), tmp_path) as running:
             running.appliances.set_faults([Fault("error", 1.0, NEW, "data")])
-            limits = Limits(deadline=1, backoff=60, tries=9)
+            limits = Limits(deadline=1, backoff=60, attempts=9)
             snapshot = collect(running.fleet, limits=limits, clock=epoch)
         assert set(errors_of(snapshot, NEW)["error"]) <= {"server", "deadline"}
         assert ok_of(snapshot) == {NEW: False, "vc-near": True}

@@ -176,8 +176,8 @@ class Assessment:
 
     def ratio(self, metric: str) -> Ratio:
         """Return a figure of the fleet, a row of `backupkit.tables.METRICS`."""
-        terms = self.fleet.loc[metric, ["numerator", "denominator", "unit"]]
-        return Ratio(*terms, target=self.target)
+        row = self.fleet.loc[metric]
+        return Ratio(row["numerator"], row["denominator"], row["unit"], self.target)
 
     def __repr__(self) -> str:
         lines = [
