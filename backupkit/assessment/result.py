@@ -1,7 +1,7 @@
 """The result of an assessment: the verdict, all frames of one period, and their notebook view."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -176,8 +176,8 @@ class Assessment:
 
     def ratio(self, metric: str) -> Ratio:
         """Return a figure of the fleet, a row of `backupkit.tables.METRICS`."""
-        row = self.fleet.loc[metric]
-        return Ratio(row["numerator"], row["denominator"], row["unit"], self.target)
+        terms = self.fleet.loc[metric, ["numerator", "denominator", "unit"]]
+        return replace(Ratio(*terms), target=self.target)
 
     def __repr__(self) -> str:
         lines = [
