@@ -268,13 +268,13 @@ class TestAssessment:
         shown = text(a._repr_html_())
         assert "BREACH" in shown
         assert a.verdict.sentence in shown
-        assert "inside their RPO (strict)60.0 % (6/10 appliances)" in shown
+        assert "inside their RPO (strict)60.0 % (6 of 10 appliances)" in shown
         assert "vc-tyo-02✕ Breachover " in shown
         assert "vc-tyo-03? Unknown" in shown
         assert "vc-ham-01" not in shown  # compliant
         report = text(bk.report(a)._repr_html_())
-        assert "60.0 % (6/10 appliances)" in report
-        assert str(a).splitlines()[3] == "strict  60.0 % (6/10 appliances)"
+        assert "60.0 % (6 of 10 appliances)" in report
+        assert str(a).splitlines()[3] == "strict  60.0 % (6 of 10 appliances)"
 
     def test_nothing_at_all(self) -> None:
         """Without data the verdict is unknown, and every figure has no data."""

@@ -36,13 +36,13 @@ class TestTrend:
         trend = days.trend_of(judged)
         assert [day.day for day in trend.days] == [f"2026-11-{n:02}" for n in range(8, 1, -1)]
         newest, oldest = trend.days[0], trend.days[-1]
-        assert (str(oldest.share), oldest.met, oldest.missed) == ("100.0 % (48/48 h)", 2, 0)
+        assert (str(oldest.share), oldest.met, oldest.missed) == ("100.0 % (48 of 48 h)", 2, 0)
         assert (newest.met, newest.missed) == (1, 1)
         # the last backup of a began on the 5th at 01:00, so the RPO ends on the 6th at 03:00
-        assert str(trend.days[2].share) == "56.2 % (27/48 h)"
+        assert str(trend.days[2].share) == "56.2 % (27 of 48 h)"
         assert trend.finding == (
-            "Worst on 7 Nov: 50.0 % (24/48 h) of the time inside the RPO, strict; "
-            "on 8 Nov, the last day: 50.0 % (24/48 h)."
+            "Worst on 7 Nov: 50.0 % (24 of 48 h) of the time inside the RPO, strict; "
+            "on 8 Nov, the last day: 50.0 % (24 of 48 h)."
         )
         assert trend.picture is not None
         assert trend.finding in trend.picture.alt
@@ -51,10 +51,10 @@ class TestTrend:
         """A day is named once, and a fleet without a problem has no worst day."""
         late = assess(nights("a", "sssssss."), [poll("a")], [schedule("a")])
         assert days.trend_of(late).finding == (
-            "Worst on 8 Nov: 12.5 % (3/24 h) of the time inside the RPO, strict, the last day."
+            "Worst on 8 Nov: 12.5 % (3 of 24 h) of the time inside the RPO, strict, the last day."
         )
         good = assess(nights("a", "ssssssss"), [poll("a")], [schedule("a")])
-        assert days.trend_of(good).finding.endswith("100.0 % (24/24 h) on every day.")
+        assert days.trend_of(good).finding.endswith("100.0 % (24 of 24 h) on every day.")
 
     def test_nobody_in_scope(self) -> None:
         """Without an appliance in scope there is no figure and no day."""

@@ -65,7 +65,7 @@ class TestBody:
             assert "BREACH 4 of 8" in form
             assert week.verdict.sentence in form
             assert "Since 2026-11-09 00:00 UTC: nothing changed" in form
-            assert "25.0 % (2/8 appliances)" in form
+            assert "25.0 % (2 of 8 appliances)" in form
             assert "vc-silent" in form
             assert "Enable its schedule" in form
             assert "vc-gone" in form

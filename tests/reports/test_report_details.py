@@ -90,7 +90,7 @@ class TestLoad:
         facts = load(busy)
         assert (
             facts.start_summary
-            == "In the last day 50.0 % (1/2 runs) began within 5 min of their time."
+            == "In the last day 50.0 % (1 of 2 runs) began within 5 min of their time."
         )
         (late,) = facts.starts
         assert (late.planned, late.started, late.delay) == (
@@ -146,7 +146,7 @@ class TestSizes:
         assert "15.0 times the median" in outlier.rule
         assert facts.picture is not None
         assert facts.finding in facts.picture.alt
-        assert "50.0 % (1/2 appliances) have it" in facts.baseline_note
+        assert "50.0 % (1 of 2 appliances) have it" in facts.baseline_note
 
     def test_growth(self, busy: Assessment) -> None:
         """Appliances with growing backups are listed, the fastest first."""

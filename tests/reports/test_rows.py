@@ -35,7 +35,7 @@ class TestAppliances:
             "No space left",
         )
         assert newest.job_id == "20261108-010000-24322831"
-        assert rows["vc-strikes"].slots.percent + " (4/7)" == "57.1 % (4/7)"
+        assert str(rows["vc-strikes"].slots) == "57.1 % (4 of 7)"
         assert rows["vc-running"].jobs[0].outcome.label == "▶ running"
 
     def test_schedules_in_words(self, week: Assessment) -> None:

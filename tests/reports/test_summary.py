@@ -62,7 +62,7 @@ class TestFigures:
         """A percentage has its numerator and denominator."""
         figures = {f.name: f for f in summarize(week).figures}
         strict = figures["inside their RPO (strict)"].ratio
-        assert (strict.percent, strict.fraction) == ("25.0 %", "2/8 appliances")
+        assert (strict.percent, strict.fraction) == ("25.0 %", "2 of 8 appliances")
 
     def test_every_percentage_on_the_page_has_its_fraction(self, week: Assessment) -> None:
         """Every percentage has its fraction, except targets and the progress of running jobs."""

@@ -89,10 +89,10 @@ class TestLargeFleet:
         with SimulatedFleet(scenario, clock=lambda: EPOCH, faults=faults) as fleet:
             answered = dict(zip(names, crowd(fleet, 64), strict=True))
             assert fleet.open_sessions == 0
-            faults = {one.appliance: one.fault for one in fleet.requests if one.fault}
+            observed = {one.appliance: one.fault for one in fleet.requests if one.fault}
         status = {"forbidden": 403, "error": 500}
         assert answered == {name: status.get(kinds.get(name, ""), 200) for name in names}
-        assert faults == kinds
+        assert observed == kinds
 
     def test_closes_on_hanging_clients(self, tmp_path: Path) -> None:
         """A fleet closes while its clients wait in different ways."""
