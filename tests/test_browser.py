@@ -1,7 +1,7 @@
 """The report in a real browser: Debian's chromium, driven by Playwright."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -15,12 +15,9 @@ from playwright.sync_api import Browser, Page, expect
 import backupkit as bk
 from backupkit.assessment import Assessment
 from backupkit.policy import Member
-from tests.builders import END, job, nights, poll, schedule
+from tests.builders import END, assess, assess_large_fleet, job, nights, poll, schedule
 from tests.chromium import ARTEFACTS, MARKS, ROOT
 from tests.conftest import LONG, repeats
-from tests.report.conftest import fleet, judge, week
-
-__all__ = ["fleet", "judge", "week"]
 
 pytestmark = MARKS
 
@@ -41,7 +38,6 @@ AUDITED = [
 ROWS = "#appliances table.all > tbody"
 OPEN_ALL = "for (const d of document.querySelectorAll('details')) d.open = true"
 Theme = Literal["light", "dark"]
-Judge = Callable[..., Assessment]
 
 
 @dataclass
@@ -85,30 +81,28 @@ def opened(
     assert shown.troubles == []
 
 
-def month(judge: Judge, outcomes: Mapping[str, str]) -> Assessment:
+def month(outcomes: Mapping[str, str]) -> Assessment:
     """Judge appliances by what became of their nights."""
     rows = [row for name, told in outcomes.items() for row in nights(name, told)]
     members = [Member(appliance=name, site=name.split("-")[1], group="prod") for name in outcomes]
-    return judge(rows, [poll(name) for name in outcomes], [*map(schedule, outcomes)], members)
+    return assess(rows, [poll(name) for name in outcomes], [*map(schedule, outcomes)], members)
 
 
 @pytest.fixture(scope="module")
-def reports(
-    judge: Judge, fleet: Callable[[int], Assessment], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Path]:
+def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Write the reports of fleets of every kind."""
     policy = bk.Policy.load(ROOT / "data" / "fleet.example.toml")
     history = bk.History(ROOT / "data" / "history.db")
     sites = ("ham", "nyc", "tyo", "lon", "sao")
     names = [f"vc-{sites[n % 5]}-{n:02}" for n in range(50)]
-    good = month(judge, dict.fromkeys(names, "s" * 8))
+    good = month(dict.fromkeys(names, "s" * 8))
     bad = {names[3]: "ssssssff", names[17]: "sss.....", names[31]: "ssfsssff"}
     judged = {
         "compliant": (good, None),
-        "three-of-50": (month(judge, dict.fromkeys(names, "s" * 8) | bad), good),
-        "unreachable": (judge([], [poll(name, END, "unreachable") for name in names]), None),
-        "empty": (judge(), None),
-        "large": (fleet(LARGE), None),
+        "three-of-50": (month(dict.fromkeys(names, "s" * 8) | bad), good),
+        "unreachable": (assess([], [poll(name, END, "unreachable") for name in names]), None),
+        "empty": (assess(), None),
+        "large": (assess_large_fleet(LARGE), None),
         "sample": (bk.evaluate(history, policy, now="2026-11-23T23:30:00Z"), None),
     }
     folder = tmp_path_factory.mktemp("reports")
@@ -298,7 +292,7 @@ HOSTILE = {
 
 
 @pytest.fixture(scope="module")
-def hostile(judge: Judge, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write the report of a fleet that says nothing but evil, in every field."""
     jobs, polls, plans, members = [], [], [], []
     for kind, evil in HOSTILE.items():
@@ -317,8 +311,8 @@ def hostile(judge: Judge, tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         members.append(Member(appliance=name, site=evil, group=evil))
         members.append(Member(appliance=f"c{name}", exclude=evil))
-    bad = judge(jobs, polls, plans, members)
-    earlier = judge([], polls[:1], [], members)
+    bad = assess(jobs, polls, plans, members)
+    earlier = assess([], polls[:1], [], members)
     path = tmp_path_factory.mktemp("hostile") / "report.html"
     return bk.report(bad, before=earlier).save(path)[0]
 

@@ -453,7 +453,7 @@ class TestBadJob:
     def test_unknown_state(self, running: Simulated) -> None:
         """A new word is kept as it is, warned of, and counts as neither success nor failure."""
         befall(running, "unknown_state")
-        with pytest.warns(BackupkitWarning, match="never seen before: SUSPENDED"):
+        with pytest.warns(BackupkitWarning, match="unknown state: SUSPENDED"):
             snapshot = collect(running.fleet, limits=QUICK, clock=epoch)
         assert_complete(snapshot)
         odd = snapshot.jobs[snapshot.jobs["outcome"] == "other"]
