@@ -425,8 +425,8 @@ class TestSecrets:
 def test_authorities_are_loaded_once(demo: Simulated) -> None:
     """All appliances with one CA bundle share one context: loading it is the dearest step."""
     bundle = demo.fleet["vc-ham-01"].ca_bundle
-    assert tls._ca_context(bundle) is tls._ca_context(bundle)
-    assert isinstance(tls._ca_context(None), ssl.SSLContext)
+    assert tls._load_ca_context(bundle) is tls._load_ca_context(bundle)
+    assert isinstance(tls._load_ca_context(None), ssl.SSLContext)
 
 
 def test_appliance_is_not_a_secret(odd: OddServer) -> None:

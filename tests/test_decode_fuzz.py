@@ -15,7 +15,7 @@ from pandas.testing import assert_frame_equal
 
 from backupkit import protocol
 from backupkit.collection.poll import PollResult
-from backupkit.collection.snapshot import Snapshot, observations_of, snapshot_of
+from backupkit.collection.snapshot import Snapshot, build_snapshot, jobs_to_observations
 from backupkit.errors import ApplianceError, BackupkitError, PayloadError
 from backupkit.tables import ERRORS, JOBS, OBSERVATIONS, POLLS, SCHEDULES, Table
 from backupkit.wire import (
@@ -337,7 +337,7 @@ def as_snapshot(body: bytes, flavour: Flavour, text: str) -> Snapshot:
                 found.vanished, found.jobs_listed = value, len(value)
             case _:
                 found.version = found.timezone = value
-    return snapshot_of([found])
+    return build_snapshot([found])
 
 
 @pytest.mark.property
@@ -376,7 +376,7 @@ class TestFrames:
             for job in (value[0] if isinstance(value, tuple) else [value])
         ]
         count = len(jobs)
-        frame = observations_of(jobs, appliances=["vc-1"] * count, observed_at=[NOW] * count)
+        frame = jobs_to_observations(jobs, appliances=["vc-1"] * count, observed_at=[NOW] * count)
         assert frame["job_id"].to_list() == [job.job_id for job in jobs]
         assert_kept(OBSERVATIONS, frame)
         for column in ("start_time", "end_time"):

@@ -23,7 +23,12 @@ from tqdm.auto import tqdm
 
 from backupkit.client import Limits
 from backupkit.diagnostics import doctor
-from backupkit.diagnostics.connection_checks import _issuer, _names, _trust_reason, bracketed
+from backupkit.diagnostics.connection_checks import (
+    _describe_trust,
+    _format_host_names,
+    _format_issuer,
+    bracket_ipv6,
+)
 from backupkit.errors import ADVICE
 from backupkit.fleet import Appliance
 from backupkit.passwords import PasswordSource
@@ -217,7 +222,7 @@ class TestWayThere:
 
     def test_brackets(self) -> None:
         """An IPv6 address is shown as a port can follow it."""
-        assert bracketed("::1") == "[::1]"
+        assert bracket_ipv6("::1") == "[::1]"
 
     def test_nothing_but_interruptions_gets_out(self, odd: OddServer) -> None:
         """A fault of the program is no finding."""
@@ -373,7 +378,7 @@ class TestCertificate:
 
     def test_trusted_by_the_machine(self, odd: OddServer) -> None:
         """Without a CA bundle it is the machine's authorities that are trusted."""
-        assert _trust_reason(replace(odd.appliance(), ca_bundle=None)) == (
+        assert _describe_trust(replace(odd.appliance(), ca_bundle=None)) == (
             "trusted by this machine's authorities"
         )
 
@@ -386,8 +391,8 @@ class TestCertificate:
             .not_valid_after(ENDLESS)
             .sign(key, hashes.SHA256())
         )
-        assert _names(bare) == ""
-        assert _issuer(bare) == "an authority without a name"
+        assert _format_host_names(bare) == ""
+        assert _format_issuer(bare) == "an authority without a name"
 
 
 class TestPassword:

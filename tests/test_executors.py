@@ -195,7 +195,7 @@ class TestWhatTravels:
         """A worker in another process, to whom nobody typed it, has no such password."""
         asked = replace(next(iter(steady.fleet)), password=PasswordSource("prompt", "the fleet"))
         with pytest.raises(CredentialError, match="is not sent to another process"):
-            NO_STATE.password_of(asked)
+            NO_STATE.get_password(asked)
 
     def test_typed_password(
         self,

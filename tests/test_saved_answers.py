@@ -20,7 +20,7 @@ from pandas.testing import assert_frame_equal
 
 from backupkit import Fleet, History, Limits, Policy, Snapshot, collect, evaluate
 from backupkit.cli import main
-from backupkit.collection import saved_answers
+from backupkit.collection import read_saved_answers
 from backupkit.errors import PayloadError, SettingsError
 from backupkit.simulator.appliance import PASSWORD, USER
 from backupkit.tables import ERRORS, JOBS, OBSERVATIONS, POLLS, SCHEDULES
@@ -80,7 +80,7 @@ def save(tmp_path: Path) -> Save:
 
 def read(folder: Path, **options: Any) -> Snapshot:  # noqa: ANN401 # what saved_answers takes
     """Read them on 9 November 2026, and hold every frame to its contract."""
-    snapshot = saved_answers(folder, clock=epoch, **options)
+    snapshot = read_saved_answers(folder, clock=epoch, **options)
     OBSERVATIONS.check(snapshot.observations)
     POLLS.check(snapshot.polls)
     SCHEDULES.check(snapshot.schedules)

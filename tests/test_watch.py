@@ -17,7 +17,7 @@ import pytest
 import backupkit as bk
 from backupkit import wire
 from backupkit.cli import main
-from backupkit.cli.commands.watch import BarDisplay, make_display, summary
+from backupkit.cli.commands.watch import BarDisplay, format_summary, make_display
 from backupkit.collection.followed_jobs import FollowedAppliance
 from backupkit.collection.watcher import Watch
 from backupkit.simulator import Scenario
@@ -180,12 +180,12 @@ class TestFollow:
             monkeypatch.setattr(FollowedAppliance, "poll", late)
             watch.poll(timeout=0)
             watch.forget(later)
-            assert watch.running()["state"].to_list() == ["INPROGRESS"]
+            assert watch.get_progress()["state"].to_list() == ["INPROGRESS"]
             answers.set()
             watch.poll()
-            assert watch.running()["state"].to_list() == ["SUCCEEDED"]
+            assert watch.get_progress()["state"].to_list() == ["SUCCEEDED"]
             watch.forget(later)
-            assert watch.running().empty
+            assert watch.get_progress().empty
 
     def test_stall(self, odd: OddServer, history: bk.History, clock: Clock) -> None:
         """A job that does not move for more than 10 minutes is called stalled, until it moves."""
@@ -364,7 +364,7 @@ class TestShown:
     def test_summary(self) -> None:
         """The last sentence counts how all ended."""
         ended = pd.concat([look(state="SUCCEEDED"), look(state="FAILED"), look(state="SUCCEEDED")])
-        text = summary(RUNNING.conform(ended))
+        text = format_summary(RUNNING.conform(ended))
         assert text == "All jobs have ended: 2 succeeded, 1 FAILED."
 
 

@@ -51,17 +51,20 @@ for command in (demo, doctor, collect, watch, report, check, metrics, simulate):
 app.add_typer(history)
 
 
-def _version(value: bool) -> None:  # noqa: FBT001 # a callback of typer
+def _print_version(value: bool) -> None:  # noqa: FBT001 # a callback of typer
     if value:
         typer.echo(f"backupkit {__version__}")
         raise typer.Exit
 
 
 @app.callback()
-def _options(
+def _configure_logging(
     *,
     version: Annotated[  # noqa: ARG001 # the callback does it
-        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log each step.")] = False,
 ) -> None:

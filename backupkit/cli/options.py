@@ -10,7 +10,14 @@ import typer
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["AsJson", "FleetOption", "HistoryOption", "echo_truncated", "print_json", "records"]
+__all__ = [
+    "AsJson",
+    "FleetOption",
+    "HistoryOption",
+    "echo_truncated",
+    "frame_to_records",
+    "print_json",
+]
 
 MAX_LINES: Final = 20
 
@@ -35,7 +42,7 @@ def print_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+def frame_to_records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     """Return a frame as JSON records: ISO 8601 times, durations in seconds, null if missing."""
     plain = frame.copy()
     for name in plain.select_dtypes("timedelta").columns:
@@ -45,9 +52,9 @@ def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     return rows
 
 
-def echo_truncated(lines: Sequence[str], *, rest: str = "") -> None:
+def echo_truncated(lines: Sequence[str], *, note: str = "") -> None:
     """Print the first lines on stderr, and the number of the others."""
     for line in lines[:MAX_LINES]:
         typer.echo(f"  {line}", err=True)
     if (more := len(lines) - MAX_LINES) > 0:
-        typer.echo(f"  and {more:,} more{rest}", err=True)
+        typer.echo(f"  and {more:,} more{note}", err=True)

@@ -9,7 +9,7 @@ import requests
 import urllib3
 
 from backupkit.client.limits import Limits
-from backupkit.client.tls import fetch_certificate, fingerprint_of
+from backupkit.client.tls import fetch_certificate, format_fingerprint
 from backupkit.errors import ApplianceError, CertificateError, UnreachableError
 from backupkit.fleet import Appliance
 
@@ -20,7 +20,7 @@ CONNECTION_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OS
 
 
 def connection_error(
-    error: Exception, appliance: Appliance, limits: Limits, *, what: str = ""
+    error: Exception, appliance: Appliance, limits: Limits, *, resource: str = ""
 ) -> ApplianceError:
     """Return the error for a request without a response.
 
@@ -33,11 +33,13 @@ def connection_error(
         return any(isinstance(cause, kinds) for cause in causes)
 
     if caused_by(ssl.SSLCertVerificationError) or "Fingerprints did not match" in str(error):
-        verify = next((c for c in causes if isinstance(c, ssl.SSLCertVerificationError)), None)
-        reason = getattr(verify, "verify_message", "it could not be verified")
+        verification_error = next(
+            (c for c in causes if isinstance(c, ssl.SSLCertVerificationError)), None
+        )
+        reason = getattr(verification_error, "verify_message", "it could not be verified")
         return _certificate_error(appliance, reason, limits.connect)
     retryable = False
-    opening = not what or caused_by(urllib3.exceptions.NewConnectionError)
+    opening = not resource or caused_by(urllib3.exceptions.NewConnectionError)
     reason = next((c.strerror for c in causes if isinstance(c, OSError) and c.strerror), "")
     advice = "Check whether the appliance is on, and whether a firewall blocks its port."
     if caused_by(socket.gaierror, urllib3.exceptions.NameResolutionError, UnicodeError):
@@ -54,7 +56,7 @@ def connection_error(
     elif caused_by(urllib3.exceptions.TimeoutError, TimeoutError):
         retryable = True
         problem = (
-            f"{host} did not respond to {what} in time ({limits.connect:g} s to connect, "
+            f"{host} did not respond to {resource} in time ({limits.connect:g} s to connect, "
             f"{limits.read:g} s for each next byte)"
         )
         advice = "Check whether the appliance is on and not overloaded."
@@ -68,17 +70,17 @@ def connection_error(
         problem = f"{host} cannot be reached: {reason or 'the connection broke'}"
     else:
         retryable = True
-        problem = f"the connection to {host} broke at {what}{f': {reason}' if reason else ''}"
+        problem = f"the connection to {host} broke at {resource}{f': {reason}' if reason else ''}"
         advice = "Try again later."
     return UnreachableError(problem, advice=advice, retryable=retryable)
 
 
 def _certificate_error(appliance: Appliance, reason: str, timeout: float) -> CertificateError:
     host, name = appliance.host, appliance.name
-    shown = fingerprint_of(fetch_certificate(host, timeout))
+    fingerprint = format_fingerprint(fetch_certificate(host, timeout))
     if appliance.fingerprint is not None:
         problem = f"the certificate of {host} is not the one pinned for {name} in fleet.toml"
-        problem += f": it is {shown}" if shown else ""
+        problem += f": it is {fingerprint}" if fingerprint else ""
         advice = (
             "If it was renewed, compare it with the one on the appliance, and write the new "
             "fingerprint into fleet.toml."
@@ -92,10 +94,8 @@ def _certificate_error(appliance: Appliance, reason: str, timeout: float) -> Cer
             "To trust it, save the certificate of its authority as a PEM file and write "
             f'ca_bundle = "ca.pem" for {name} in fleet.toml.'
         )
-        if shown:
-            advice += (
-                f' Or, if the appliance itself shows the same one, write fingerprint = "{shown}".'
-            )
+        if fingerprint:
+            advice += f' Or, if the appliance itself shows the same one, write fingerprint = "{fingerprint}".'
     return CertificateError(problem, advice=advice)
 
 

@@ -97,12 +97,12 @@ class Retries:
         self._lock = threading.Lock()
         self._random = random.Random()  # noqa: S311 # jitter, no security
 
-    def succeeded(self) -> None:
+    def record_success(self) -> None:
         """Add to the budget after a successful response."""
         # no lock: a race loses only 0.1 retry
         self._budget = min(INITIAL_BUDGET, self._budget + BUDGET_PER_SUCCESS)
 
-    def backoff(self, error: ApplianceError, *, tried: int, time_left: float) -> float | None:
+    def backoff(self, error: ApplianceError, *, attempts: int, time_left: float) -> float | None:
         """Return the wait before the next attempt [s]; None without a retry.
 
         There is none if the error is not retryable, attempts or budget are used up, or the wait
@@ -111,16 +111,16 @@ class Retries:
         Examples
         --------
         >>> retries = Retries(Limits(attempts=2))
-        >>> retries.backoff(BusyError("", retry_after=7), tried=1, time_left=60) >= 7
+        >>> retries.backoff(BusyError("", retry_after=7), attempts=1, time_left=60) >= 7
         True
-        >>> retries.backoff(BusyError("", retry_after=70), tried=1, time_left=60) is None
+        >>> retries.backoff(BusyError("", retry_after=70), attempts=1, time_left=60) is None
         True
-        >>> retries.backoff(BusyError(""), tried=2, time_left=60) is None
+        >>> retries.backoff(BusyError(""), attempts=2, time_left=60) is None
         True
         """
-        if not error.retryable or tried >= self._limits.attempts:
+        if not error.retryable or attempts >= self._limits.attempts:
             return None
-        bound = self._limits.backoff * 2 ** (tried - 1)
+        bound = self._limits.backoff * 2 ** (attempts - 1)
         if isinstance(error, BusyError):
             bound *= BUSY_FACTOR
         backoff = (error.retry_after or 0.0) + self._random.uniform(0, min(bound, MAX_BACKOFF))

@@ -96,7 +96,7 @@ class ApplianceClient:
         self._renewed = False
         self._last_date_header: str | None = None
         self._retries = Retries(self._limits)
-        self._request_semaphore = _request_semaphore(self._limits.concurrency)
+        self._request_semaphore = _get_request_semaphore(self._limits.concurrency)
         self._lock = threading.Lock()
         self._renewal_lock = threading.Lock()  # not `_lock`, which each request takes, too
         self._transport = Transport(appliance, self._limits)
@@ -210,11 +210,11 @@ class ApplianceClient:
         try:
             return self._send_with_retries(request)
         except LoginError:
-            if not self._renew(token):
+            if not self._renew_session(token):
                 raise
         return self._send_with_retries(request)
 
-    def _renew(self, token: str) -> bool:
+    def _renew_session(self, token: str) -> bool:
         """Log in again, once; return whether the session is no longer that of `token`."""
         with self._renewal_lock:
             if self._token != token:  # renewed by another thread
@@ -241,7 +241,7 @@ class ApplianceClient:
                 backoff = (
                     None
                     if request.login and connection_lost
-                    else self._retries.backoff(error, tried=attempts, time_left=self._time_left)
+                    else self._retries.backoff(error, attempts=attempts, time_left=self._time_left)
                 )
                 if backoff is None:
                     raise
@@ -249,7 +249,7 @@ class ApplianceClient:
                 _log.log(level, "%s: %s; retrying in %.1f s", error.subject, error.problem, backoff)
                 self._stop.wait(backoff)
             else:
-                self._retries.succeeded()
+                self._retries.record_success()
                 return body
 
     @property
@@ -260,14 +260,14 @@ class ApplianceClient:
     def _send_once(self, request: protocol.Request) -> bytes:
         """Send a request once and return the body of a successful response."""
         while not self._request_semaphore.acquire(timeout=max(0.0, min(self._time_left, 0.25))):
-            self._check_time(request)
+            self._check_stop_and_deadline(request)
         try:
-            self._check_time(request)
+            self._check_stop_and_deadline(request)
             return self._exchange(request)
         finally:
             self._request_semaphore.release()
 
-    def _check_time(self, request: protocol.Request) -> None:
+    def _check_stop_and_deadline(self, request: protocol.Request) -> None:
         """Raise if the collection was stopped, or the deadline has passed."""
         if self._stop.is_set():
             raise StoppedError(f"the collection was stopped before {request.what} was read")
@@ -293,26 +293,26 @@ class ApplianceClient:
                     request.method, request.path, headers, deadline=deadline, stop=self._stop
                 )
         except CONNECTION_ERRORS as error:
-            self._check_time(request)
+            self._check_stop_and_deadline(request)
             if time.monotonic() >= deadline:
                 raise UnreachableError(
                     f"the response to {request.what} took longer than {self._limits.response:g} s",
                     advice="Check the network, and the load of the appliance.",
                 ) from error
             raise connection_error(
-                error, self.appliance, self._limits, what=request.what
+                error, self.appliance, self._limits, resource=request.what
             ) from error
         if len(response.body) > self._limits.body:
             raise PayloadError(
                 f"the response to {request.what} is larger than {self._limits.body / 2**20:.3g} "
                 "MiB and was not read"
             )
-        self._compare_clocks(response.headers.get("Date"), sent)
-        body = self._without_secrets(response)
+        self._update_clock_skew(response.headers.get("Date"), sent)
+        body = self._remove_secrets(response)
         protocol.raise_for_status(request, response.status, response.headers, body)
         return body
 
-    def _without_secrets(self, response: Response) -> bytes:
+    def _remove_secrets(self, response: Response) -> bytes:
         """Remove secrets from the body, in case an appliance or a proxy echoes them."""
         secrets = [self._token, self._basic_credentials]
         if not response.ok:  # in data, it may be a common word
@@ -322,7 +322,7 @@ class ApplianceClient:
             body = body.replace(secret.encode(), b"[secret]")
         return body
 
-    def _compare_clocks(self, date: str | None, sent: datetime) -> None:
+    def _update_clock_skew(self, date: str | None, sent: datetime) -> None:
         """Update the clock skew, once per value of the Date header."""
         if date == self._last_date_header:
             return
@@ -340,6 +340,6 @@ def _decode_token(body: bytes, flavour: Flavour) -> str:
 
 
 @functools.lru_cache(maxsize=8)
-def _request_semaphore(concurrency: int) -> threading.BoundedSemaphore:
+def _get_request_semaphore(concurrency: int) -> threading.BoundedSemaphore:
     """Return the semaphore that limits concurrent requests of this process."""
     return threading.BoundedSemaphore(concurrency)

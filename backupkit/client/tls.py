@@ -23,11 +23,11 @@ from backupkit.fleet import Appliance
 
 __all__ = [
     "DeadlineSocket",
+    "build_tls_options",
     "fetch_certificate",
-    "fingerprint_of",
+    "format_fingerprint",
     "grace_period",
     "read_limits",
-    "tls_options",
 ]
 
 T = TypeVar("T")
@@ -36,24 +36,24 @@ STOP_CHECK_INTERVAL: Final = 0.25
 """Interval between two checks of the stop event [s]."""
 
 
-def tls_options(appliance: Appliance) -> dict[str, Any]:
+def build_tls_options(appliance: Appliance) -> dict[str, Any]:
     """Return the TLS options of a urllib3 pool: trust a pinned certificate or an authority."""
     if appliance.fingerprint is not None:
         return {
-            "ssl_context": _pinned_context(),
+            "ssl_context": _create_pinned_context(),
             "assert_fingerprint": appliance.fingerprint,
             "assert_hostname": False,
             "cert_reqs": "CERT_NONE",  # the fingerprint is checked instead
         }
-    return {"ssl_context": _ca_context(appliance.ca_bundle), "cert_reqs": "CERT_REQUIRED"}
+    return {"ssl_context": _load_ca_context(appliance.ca_bundle), "cert_reqs": "CERT_REQUIRED"}
 
 
-def _ca_context(ca_bundle: Path | None) -> ssl.SSLContext:
+def _load_ca_context(ca_bundle: Path | None) -> ssl.SSLContext:
     """Return the TLS context of a CA bundle or of the system's authorities."""
     if ca_bundle is None:
-        return _context(None, 0)
+        return _create_ca_context(None, 0)
     try:
-        return _context(ca_bundle, ca_bundle.stat().st_mtime_ns)
+        return _create_ca_context(ca_bundle, ca_bundle.stat().st_mtime_ns)
     except (OSError, ssl.SSLError) as error:
         no_pem = isinstance(error, ssl.SSLError)
         reason = "it contains no PEM certificate" if no_pem else error.strerror
@@ -64,7 +64,7 @@ def _ca_context(ca_bundle: Path | None) -> ssl.SSLContext:
 
 
 @functools.lru_cache(maxsize=32)
-def _context(ca_bundle: Path | None, _changed: int) -> ssl.SSLContext:
+def _create_ca_context(ca_bundle: Path | None, _changed: int) -> ssl.SSLContext:
     """Load authorities once per version of the file: it is the slowest step of a poll."""
     context = ssl.create_default_context(cafile=ca_bundle)
     # Python 3.13 rejects authorities without the fields that RFC 5280 requires of public ones
@@ -74,14 +74,14 @@ def _context(ca_bundle: Path | None, _changed: int) -> ssl.SSLContext:
 
 
 @functools.lru_cache(maxsize=1)
-def _pinned_context() -> ssl.SSLContext:
+def _create_pinned_context() -> ssl.SSLContext:
     """Return the TLS context for a pinned certificate; it verifies no authority."""
-    context = _unverified_context()
+    context = _create_unverified_context()
     context.sslsocket_class = DeadlineSocket
     return context
 
 
-def _unverified_context() -> ssl.SSLContext:
+def _create_unverified_context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -97,15 +97,17 @@ def fetch_certificate(host: str, timeout: float) -> bytes:
     address = ((url.host or "").strip("[]"), url.port or 443)
     try:
         with (
-            socket.create_connection(address, timeout=timeout) as plain,
-            _unverified_context().wrap_socket(plain, server_hostname=address[0]) as secure,
+            socket.create_connection(address, timeout=timeout) as tcp_socket,
+            _create_unverified_context().wrap_socket(
+                tcp_socket, server_hostname=address[0]
+            ) as tls_socket,
         ):
-            return secure.getpeercert(binary_form=True) or b""
+            return tls_socket.getpeercert(binary_form=True) or b""
     except OSError:
         return b""
 
 
-def fingerprint_of(certificate: bytes) -> str:
+def format_fingerprint(certificate: bytes) -> str:
     """Return the fingerprint of a certificate, as in fleet.toml; empty without a certificate."""
     return f"sha256:{hashlib.sha256(certificate).hexdigest()}" if certificate else ""
 

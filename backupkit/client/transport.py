@@ -12,7 +12,7 @@ from requests.adapters import HTTPAdapter
 
 from backupkit._version import __version__
 from backupkit.client.limits import Limits
-from backupkit.client.tls import read_limits, tls_options
+from backupkit.client.tls import build_tls_options, read_limits
 from backupkit.fleet import Appliance
 
 __all__ = ["Response", "Transport"]
@@ -49,7 +49,7 @@ class Transport:
         self._base = f"https://{appliance.host}"
         self._limits = limits
         self._adapter = _Adapter(
-            self._base, tls_options(appliance), connections=limits.per_appliance
+            self._base, build_tls_options(appliance), connections=limits.per_appliance
         )
 
     def exchange(

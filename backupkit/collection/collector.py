@@ -26,10 +26,10 @@ from backupkit.collection.local_state import (
     SAMPLE_INTERVAL,
     ConcurrencyControl,
     LocalState,
-    local_state,
+    create_local_state,
 )
 from backupkit.collection.poll import PollOrder, PollResult, Strategy, poll
-from backupkit.collection.snapshot import CollectionErrors, Snapshot, snapshot_of
+from backupkit.collection.snapshot import CollectionErrors, Snapshot, build_snapshot
 from backupkit.display import show
 from backupkit.errors import (
     ApplianceError,
@@ -138,7 +138,7 @@ def collect(
         progress=progress,
         clock=clock,
     )
-    _warn(snapshot, len(appliances))
+    _warn_about_problems(snapshot, len(appliances))
     if progress is not False and len(snapshot.errors):
         show(CollectionErrors(snapshot.errors))
     return snapshot
@@ -160,15 +160,15 @@ def run_collection(
     `stop` ends the collection like Ctrl-C, once another thread sets it.
     """
     # an executor's workers cannot query the history: send them all ids
-    keyed = known if executor is None and isinstance(known, IndexedStateSource) else None
-    if keyed is not None:
-        sync_states = keyed.sync_state(ids=False)
+    indexed_source = known if executor is None and isinstance(known, IndexedStateSource) else None
+    if indexed_source is not None:
+        sync_states = indexed_source.sync_state(ids=False)
     else:
         sync_states = {} if known is None else known.sync_state()
-    lookup = None if keyed is None else keyed.known_jobs
+    lookup = None if indexed_source is None else indexed_source.known_jobs
     limits = limits or Limits()
     deadline = time.time() + limits.deadline
-    with local_state(appliances, stop=stop, known_jobs=lookup) as state:
+    with create_local_state(appliances, stop=stop, known_jobs=lookup) as state:
         orders = [
             PollOrder(
                 appliance,
@@ -183,7 +183,7 @@ def run_collection(
         ]
         results = _run_polls(orders, state, executor=executor, progress=progress)
     ordered = [results[appliance.name] for appliance in appliances if appliance.name in results]
-    return snapshot_of(ordered, stopped=state.stop.is_set())
+    return build_snapshot(ordered, stopped=state.stop.is_set())
 
 
 def _run_polls(
@@ -196,7 +196,7 @@ def _run_polls(
     """Run the polls, and return them by appliance; after Ctrl-C only those that were started."""
     results: dict[str, PollResult] = {}
     with (
-        _workers(executor, orders) as pool,
+        _open_executor(executor, orders) as pool,
         # None: hidden unless there is a terminal or a notebook
         tqdm(
             total=len(orders),
@@ -208,11 +208,11 @@ def _run_polls(
         futures: dict[Future[PollResult], PollOrder] = {}
         try:
             failed = jobs = 0
-            initial = INITIAL_CONCURRENCY if executor is None else len(orders)
-            for future in _completed(
-                pool, orders, futures, control=state.control, concurrency=initial
+            initial_concurrency = INITIAL_CONCURRENCY if executor is None else len(orders)
+            for future in _run_concurrently(
+                pool, orders, futures, control=state.control, concurrency=initial_concurrency
             ):
-                result = _result(future, futures[future])
+                result = _get_poll_result(future, futures[future])
                 results[result.appliance] = result
                 if result.error == StoppedError.kind:
                     raise KeyboardInterrupt  # noqa: TRY301 # Ctrl-C reached the workers first
@@ -232,7 +232,7 @@ def _run_polls(
             for future, order in futures.items():
                 pending = future.cancel() or not future.done()
                 if not pending and order.appliance.name not in results:
-                    result = _result(future, order, stopping=True)
+                    result = _get_poll_result(future, order, stopping=True)
                     results[result.appliance] = result
         if not state.stop.is_set():
             for future in futures:
@@ -242,11 +242,11 @@ def _run_polls(
                     f"it was not read within {order.limits.deadline:g} s, and its worker did not "
                     "respond either"
                 )
-                results.setdefault(order.appliance.name, _failed_poll(order, error))
+                results.setdefault(order.appliance.name, _build_failed_poll(order, error))
     return results
 
 
-def _completed(
+def _run_concurrently(
     pool: Executor,
     orders: Sequence[PollOrder],
     futures: dict[Future[PollResult], PollOrder],
@@ -256,29 +256,29 @@ def _completed(
 ) -> Iterator[Future[PollResult]]:
     """Run orders with adaptive concurrency, and yield each future when it is done."""
     waiting, running, done = deque(orders), 0, SimpleQueue[Future[PollResult]]()
-    end = orders[0].deadline + SHUTDOWN_TIMEOUT if orders else 0.0
+    give_up_at = orders[0].deadline + SHUTDOWN_TIMEOUT if orders else 0.0
     while waiting or running:
         while waiting and running < concurrency:
             order = waiting.popleft()
-            future = _submit(pool, order)
+            future = _submit_poll(pool, order)
             futures[future] = order
             future.add_done_callback(done.put)
             running += 1
-        may_widen = waiting and concurrency < orders[0].limits.concurrency
-        left = end - time.time()
-        if left <= 0:
+        can_grow = waiting and concurrency < orders[0].limits.concurrency
+        time_left = give_up_at - time.time()
+        if time_left <= 0:
             _log.warning("Some polls did not end after the deadline; their results are ignored.")
             return
         with suppress(Empty):
-            future = done.get(timeout=SAMPLE_INTERVAL if may_widen else left)
+            future = done.get(timeout=SAMPLE_INTERVAL if can_grow else time_left)
             running -= 1
             yield future
-        if may_widen and control.may_grow():
+        if can_grow and control.may_grow():
             concurrency = min(2 * concurrency, orders[0].limits.concurrency)
 
 
 @contextmanager
-def _workers(executor: Executor | None, orders: Sequence[PollOrder]) -> Iterator[Executor]:
+def _open_executor(executor: Executor | None, orders: Sequence[PollOrder]) -> Iterator[Executor]:
     """Yield the caller's executor, or a thread pool that does not wait for hanging threads."""
     if executor is not None:
         yield executor
@@ -291,7 +291,7 @@ def _workers(executor: Executor | None, orders: Sequence[PollOrder]) -> Iterator
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _submit(pool: Executor, order: PollOrder) -> Future[PollResult]:
+def _submit_poll(pool: Executor, order: PollOrder) -> Future[PollResult]:
     """Submit an order; return a failed future if the pool is broken."""
     try:
         return pool.submit(poll, order)
@@ -301,7 +301,9 @@ def _submit(pool: Executor, order: PollOrder) -> Future[PollResult]:
         return failed
 
 
-def _result(future: Future[PollResult], order: PollOrder, *, stopping: bool = False) -> PollResult:
+def _get_poll_result(
+    future: Future[PollResult], order: PollOrder, *, stopping: bool = False
+) -> PollResult:
     """Return the result of a poll; a failed worker yields a failed poll."""
     try:
         error = future.exception()  # not raised: a KeyboardInterrupt may be the worker's
@@ -310,19 +312,21 @@ def _result(future: Future[PollResult], order: PollOrder, *, stopping: bool = Fa
     if error is None:
         return future.result()
     if stopping or isinstance(error, KeyboardInterrupt):  # Ctrl-C reaches workers, too
-        return _failed_poll(order, StoppedError("the collection was stopped before it was read"))
+        return _build_failed_poll(
+            order, StoppedError("the collection was stopped before it was read")
+        )
     _log.error("%s: the poll failed", order.appliance.name, exc_info=error)
-    return _failed_poll(order, WorkerError(f"its worker failed: {type(error).__name__}"))
+    return _build_failed_poll(order, WorkerError(f"its worker failed: {type(error).__name__}"))
 
 
-def _failed_poll(order: PollOrder, error: ApplianceError) -> PollResult:
+def _build_failed_poll(order: PollOrder, error: ApplianceError) -> PollResult:
     """Return the failed poll of an order without a result."""
     result = PollResult.of(order.appliance.name, order.now(), order.state)
     result.failure = error
     return result
 
 
-def _warn(snapshot: Snapshot, total: int) -> None:
+def _warn_about_problems(snapshot: Snapshot, total: int) -> None:
     """Warn about problems that are easy to miss in the frames."""
     messages = []
     if snapshot.stopped:

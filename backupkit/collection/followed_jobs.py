@@ -37,14 +37,14 @@ class FollowedJob:
     disappeared_at: datetime | None = None
 
     @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         """Return whether the job has ended."""
         return self.job.status in ENDED
 
     @property
     def finished_at(self) -> datetime | None:
         """When the job was seen to end or disappear; None while it runs."""
-        return self.changed_at if self.ended else self.disappeared_at
+        return self.changed_at if self.has_ended else self.disappeared_at
 
 
 @dataclass(eq=False)
@@ -57,7 +57,7 @@ class FollowedAppliance:
     clock: Callable[[], datetime] | None
     typical: timedelta | None = None
     skew: timedelta = timedelta(0)
-    runs: dict[str, FollowedJob] = field(default_factory=dict)
+    followed_jobs: dict[str, FollowedJob] = field(default_factory=dict)
     detail: str | None = None
     client: ApplianceClient | None = None
 
@@ -67,9 +67,9 @@ class FollowedAppliance:
         return self.clock() if self.clock else datetime.now(UTC)
 
     @property
-    def open(self) -> list[str]:
+    def running_ids(self) -> list[str]:
         """Ids of the jobs that still run."""
-        return [key for key, run in self.runs.items() if run.finished_at is None]
+        return [key for key, run in self.followed_jobs.items() if run.finished_at is None]
 
     def follow(self, jobs: pd.DataFrame, skew: timedelta | None) -> None:
         """Start to follow the running ones among the jobs of the appliance.
@@ -91,7 +91,7 @@ class FollowedAppliance:
                 messages=(),
                 source=row["source"],
             )
-            self.runs.setdefault(job.job_id, FollowedJob(job, row["last_seen_at"]))
+            self.followed_jobs.setdefault(job.job_id, FollowedJob(job, row["last_seen_at"]))
 
     def poll(self) -> list[wire.Job]:
         """Poll each open job, and return those that changed."""
@@ -99,17 +99,17 @@ class FollowedAppliance:
         changed = []
         try:
             client = self.client or self._log_in()
-            for job_id in self.open:
-                old = self.runs[job_id]
+            for job_id in self.running_ids:
+                old = self.followed_jobs[job_id]
                 job = self._read_job(client, job_id)
                 if job is None:
-                    self.runs[job_id] = FollowedJob(old.job, old.changed_at, self.now)
+                    self.followed_jobs[job_id] = FollowedJob(old.job, old.changed_at, self.now)
                     detail = f"{self.appliance.name} no longer lists this job."
-                elif _differs(job, old.job):
-                    self.runs[job_id] = FollowedJob(job, self.now)
+                elif _has_changed(job, old.job):
+                    self.followed_jobs[job_id] = FollowedJob(job, self.now)
                     changed.append(job)
                 elif job.messages != old.job.messages:  # shown, but not stored
-                    self.runs[job_id] = FollowedJob(job, old.changed_at)
+                    self.followed_jobs[job_id] = FollowedJob(job, old.changed_at)
             self.skew = self.skew if client.clock_skew is None else client.clock_skew
         except BackupkitError as error:
             detail = error.text
@@ -120,8 +120,8 @@ class FollowedAppliance:
     def forget(self, ids: Iterable[str]) -> None:
         """Stop following some jobs; log out if none is left."""
         for job_id in ids:
-            del self.runs[job_id]
-        if not self.runs:
+            del self.followed_jobs[job_id]
+        if not self.followed_jobs:
             self.log_out()
 
     def log_out(self) -> None:
@@ -133,7 +133,7 @@ class FollowedAppliance:
     def _log_in(self) -> ApplianceClient:
         client = ApplianceClient(
             self.appliance,
-            self.local_state.password_of(self.appliance),
+            self.local_state.get_password(self.appliance),
             limits=self.limits,
             deadline=float("inf"),
             stop=self.local_state.stop,
@@ -158,6 +158,6 @@ class FollowedAppliance:
         return next((record for record in jobs if record.job_id == job_id), job)
 
 
-def _differs(new: wire.Job, old: wire.Job) -> bool:
+def _has_changed(new: wire.Job, old: wire.Job) -> bool:
     """Return whether a job changed in a way that is stored as an observation."""
     return (new.state, new.progress, new.end_time) != (old.state, old.progress, old.end_time)

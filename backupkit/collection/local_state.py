@@ -22,7 +22,7 @@ __all__ = [
     "SAMPLE_INTERVAL",
     "ConcurrencyControl",
     "LocalState",
-    "local_state",
+    "create_local_state",
 ]
 
 SAMPLE_INTERVAL: Final = 0.004
@@ -58,19 +58,21 @@ class ConcurrencyControl:
     """
 
     def __init__(
-        self, wall: Callable[[], float] = perf_counter, used: Callable[[], float] = process_time
+        self,
+        wall_clock: Callable[[], float] = perf_counter,
+        cpu_clock: Callable[[], float] = process_time,
     ) -> None:
-        self._wall, self._used = wall, used
-        self._last_sample = wall(), used()
+        self._wall_clock, self._cpu_clock = wall_clock, cpu_clock
+        self._last_sample = wall_clock(), cpu_clock()
         self._last_growth = self._last_sample[0]
         self._may_grow = False
 
     def may_grow(self) -> bool:
         """Return whether more concurrency may help, by the load since the last measurement."""
         began, used = self._last_sample
-        now = self._wall()
+        now = self._wall_clock()
         if now - began >= SAMPLE_INTERVAL:
-            self._last_sample = now, self._used()
+            self._last_sample = now, self._cpu_clock()
             idle = self._last_sample[1] - used < BUSY_SHARE * (now - began)
             self._may_grow = idle or now - self._last_growth >= FORCED_GROWTH_INTERVAL
             if self._may_grow:
@@ -99,7 +101,7 @@ class LocalState:
     known_jobs: Callable[[str, Collection[str]], KnownJobs] | None = None
     passwords: dict[tuple[PasswordSource, str], str] = field(default_factory=dict, repr=False)
 
-    def password_of(self, appliance: Appliance) -> str:
+    def get_password(self, appliance: Appliance) -> str:
         """Return the password of an appliance; raise if it would have to be typed elsewhere."""
         source, user = appliance.password, appliance.user
         if source.kind != "prompt":
@@ -120,7 +122,7 @@ NO_STATE = LocalState()
 
 
 @contextmanager
-def local_state(
+def create_local_state(
     appliances: Iterable[Appliance],
     *,
     stop: threading.Event | None = None,

@@ -143,7 +143,7 @@ def poll(order: PollOrder) -> PollResult:
             raise DeadlineError("the deadline of the collection passed before the poll began")
         client = ApplianceClient(
             appliance,
-            local.password_of(appliance),
+            local.get_password(appliance),
             limits=order.limits,
             flavour=wire.Flavour(state.api) if state.api else None,
             deadline=time.monotonic() + left,
@@ -151,7 +151,7 @@ def poll(order: PollOrder) -> PollResult:
             clock=order.clock,
         )
         with client:
-            _read(client, result, order)
+            _read_appliance(client, result, order)
     except BackupkitError as error:
         result.failure = error
         _log.info("%s: the poll failed: %s", appliance.name, error.text)
@@ -171,7 +171,7 @@ def _has_details(state: SyncState) -> bool | None:
     return state.details or (False if absent else None)
 
 
-def _read(client: ApplianceClient, result: PollResult, order: PollOrder) -> None:
+def _read_appliance(client: ApplianceClient, result: PollResult, order: PollOrder) -> None:
     """Read the new jobs and the schedules of one appliance."""
     state = order.state
     first = order.strategy == "auto" and state.version is None and not state.jobs
@@ -286,16 +286,18 @@ def _read_one_by_one(
     control = LOCAL_STATES.get(order.state_key, NO_STATE).control
     with ThreadPoolExecutor(max(connections - 1, 1)) as pool:
         helpers: list[Future[list[str]]] = []
-        for _ in _read_waiting(client, result, waiting, failures):
+        for _ in _read_waiting_jobs(client, result, waiting, failures):
             while len(helpers) < connections - 1 and control.may_grow():
-                helpers.append(pool.submit(list, _read_waiting(client, result, waiting, failures)))
+                helpers.append(
+                    pool.submit(list, _read_waiting_jobs(client, result, waiting, failures))
+                )
     for helper in helpers:
         helper.result()
     if len(failures) >= MAX_CONSECUTIVE_FAILURES:
         raise failures[-1]
 
 
-def _read_waiting(
+def _read_waiting_jobs(
     client: ApplianceClient, result: PollResult, waiting: deque[str], failures: list[ApplianceError]
 ) -> Iterator[str]:
     """Yield the id of each waiting job, then read the job; thread-safe."""

@@ -34,18 +34,18 @@ from backupkit import wire
 from backupkit.client import Limits
 from backupkit.collection.collector import StateSource
 from backupkit.collection.poll import PollResult
-from backupkit.collection.snapshot import ErrorRow, Snapshot, errors_of, snapshot_of
+from backupkit.collection.snapshot import ErrorRow, Snapshot, build_error_frame, build_snapshot
 from backupkit.errors import BackupkitError, NotFoundError, PayloadError, SettingsError, one_line
 from backupkit.settings import Instant, parse_instant, time_zone
 from backupkit.tables import ENDED, SyncState
 from backupkit.wire import Kind
 
-__all__ = ["saved_answers"]
+__all__ = ["read_saved_answers"]
 
 POLL_WINDOW: Final = timedelta(minutes=15)
 """Time range of the files of one poll, and tolerated difference of two clocks."""
 
-EARLIEST: Final = datetime(2016, 11, 15, tzinfo=UTC)
+EARLIEST_TIME: Final = datetime(2016, 11, 15, tzinfo=UTC)
 """Release date of 6.5, the first version with the backup API."""
 
 EXAMPLE: Final = "20261109T060000Z"
@@ -56,7 +56,7 @@ _MAX_DETAIL: Final = 500
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # Windows has neither
 
 
-def saved_answers(
+def read_saved_answers(
     folder: str | Path,
     *,
     observed_at: Instant | None = None,
@@ -112,7 +112,7 @@ def saved_answers(
     ...     '{"id": "a", "state": "SUCCEEDED", "messages": [], "progress": 100,'
     ...     ' "start_time": "2026-11-09T01:00:00Z", "end_time": "2026-11-09T01:20:00Z"}'
     ... )
-    >>> saved_answers(folder)
+    >>> read_saved_answers(folder)
     Snapshot: 1 of 1 appliance read, 1 jobs new or unfinished
     """
     now = clock() if clock else datetime.now(UTC)
@@ -122,13 +122,13 @@ def saved_answers(
     results: list[PollResult] = []
     for name, appliance_files in groupby(files, key=attrgetter("appliance")):
         state = states.get(name, SyncState())
-        results += _poll_results(name, appliance_files, state, max_size, error_rows)
+        results += _convert_files_to_polls(name, appliance_files, state, max_size, error_rows)
     if not results:
-        raise SettingsError(_nothing_usable(folder, error_rows))
-    return replace(snapshot_of(results), errors=errors_of(error_rows))
+        raise SettingsError(_describe_unusable_folder(folder, error_rows))
+    return replace(build_snapshot(results), errors=build_error_frame(error_rows))
 
 
-def _nothing_usable(folder: str | Path, error_rows: list[ErrorRow]) -> str:
+def _describe_unusable_folder(folder: str | Path, error_rows: list[ErrorRow]) -> str:
     """Return the error message for a folder without usable files."""
     summary = (
         f"{folder}: no saved answer in it can be used. Expected JSON files in a folder for each "
@@ -168,13 +168,13 @@ def _find_files(
     stated = None
     if observed_at is not None:
         when = parse_instant(observed_at, where="observed_at").to_pydatetime()
-        stated = _plausible_time(when, now)
+        stated = _check_plausible_time(when, now)
     files: list[_SavedFile] = []
     error_rows: list[ErrorRow] = []
     for path, info in _visible_entries(folder):
         name = one_line(path.name)
         try:
-            if _is_answer(path, info):
+            if _is_answer_file(path, info):
                 raise PayloadError(
                     "it belongs to no appliance",
                     advice="Put it into a folder named as the appliance.",
@@ -182,13 +182,13 @@ def _find_files(
             if stat.S_ISDIR(info.st_mode):
                 if path.name != name:
                     raise PayloadError("no appliance has such a name")
-                files += _files_of_appliance(path, name, name, stated, now, error_rows)
+                files += _find_appliance_files(path, name, name, stated, now, error_rows)
         except BackupkitError as error:
-            error_rows.append(_error_row(None, name, error))
+            error_rows.append(_build_error_row(None, name, error))
     return files, error_rows
 
 
-def _files_of_appliance(  # recursive
+def _find_appliance_files(  # recursive
     folder: Path,
     where: str,
     appliance: str,
@@ -202,18 +202,18 @@ def _files_of_appliance(  # recursive
     for path, info in _visible_entries(folder):
         relative = f"{where}/{one_line(path.name)}"
         try:
-            if _is_answer(path, info):
-                when = stated or _modification_time(info, now)
+            if _is_answer_file(path, info):
+                when = stated or _get_modification_time(info, now)
                 yield _SavedFile(path, relative, appliance, when, stated is not None)
             elif stat.S_ISDIR(info.st_mode):
                 if deepest:
                     raise PayloadError("a folder at this depth is not read")
-                when = _time_from_name(path.name, now)
-                yield from _files_of_appliance(
+                when = _parse_folder_time(path.name, now)
+                yield from _find_appliance_files(
                     path, relative, appliance, when, now, error_rows, deepest=True
                 )
         except BackupkitError as error:
-            error_rows.append(_error_row(appliance, relative, error))
+            error_rows.append(_build_error_row(appliance, relative, error))
 
 
 def _visible_entries(folder: Path) -> list[tuple[Path, os.stat_result]]:
@@ -226,7 +226,7 @@ def _visible_entries(folder: Path) -> list[tuple[Path, os.stat_result]]:
         raise SettingsError(f"{folder} cannot be read: {reason}.") from error
 
 
-def _is_answer(path: Path, info: os.stat_result) -> bool:
+def _is_answer_file(path: Path, info: os.stat_result) -> bool:
     if stat.S_ISLNK(info.st_mode):
         raise PayloadError(
             "it is a link, and links are not followed", advice="Copy the file or folder itself."
@@ -234,17 +234,17 @@ def _is_answer(path: Path, info: os.stat_result) -> bool:
     return path.suffix.lower() == ".json"
 
 
-def _modification_time(info: os.stat_result, now: datetime) -> datetime:
+def _get_modification_time(info: os.stat_result, now: datetime) -> datetime:
     """Return the modification time of a file, to the second: copies often keep no more."""
     seconds = info.st_mtime_ns // 10**9
-    if not EARLIEST.timestamp() <= seconds <= (now + POLL_WINDOW).timestamp():
+    if not EARLIEST_TIME.timestamp() <= seconds <= (now + POLL_WINDOW).timestamp():
         raise SettingsError(
             "The modification time of the file cannot be the time of the request. State that time."
         )
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _time_from_name(name: str, now: datetime) -> datetime:
+def _parse_folder_time(name: str, now: datetime) -> datetime:
     """Parse a folder's name as a time."""
     try:
         when = parse_instant(name, where="")
@@ -252,14 +252,14 @@ def _time_from_name(name: str, now: datetime) -> datetime:
         raise SettingsError(
             f"Only folders named by a time with its zone are read here; for example: {EXAMPLE}."
         ) from error
-    return _plausible_time(when.to_pydatetime(), now)
+    return _check_plausible_time(when.to_pydatetime(), now)
 
 
-def _plausible_time(when: datetime, now: datetime) -> datetime:
+def _check_plausible_time(when: datetime, now: datetime) -> datetime:
     """Return a time if a request was possible then; raise otherwise."""
-    if not EARLIEST <= when <= now + POLL_WINDOW:
+    if not EARLIEST_TIME <= when <= now + POLL_WINDOW:
         raise SettingsError(
-            f"{_stamp(when)} is not a possible time of a request: expected {EARLIEST:%Y} to now."
+            f"{_format_time(when)} is not a possible time of a request: expected {EARLIEST_TIME:%Y} to now."
         )
     return when
 
@@ -276,7 +276,7 @@ class _PollFiles:
 
     def add_file(self, file: _SavedFile, max_size: int) -> None:
         """Add the content of one file; several job lists are merged."""
-        content = _content_of(file, max_size)
+        content = _read_content(file, max_size)
         kind, flavour = wire.recognise(content)
         if kind is Kind.EMPTY_LIST and file.path.stem.lower() == "job":
             kind = Kind.JOB_IDS
@@ -299,7 +299,7 @@ class _PollFiles:
                 self.result.version = wire.decode_version(content, flavour)
             case Kind.TEXT:
                 text = wire.decode_text(content, flavour, "the time zone")
-                self.result.timezone = _time_zone(text)
+                self.result.timezone = _check_time_zone(text)
         added = [self._add_job(file, job) for job in jobs]
         if any(added) or not jobs:
             self.flavours.add(flavour)
@@ -312,13 +312,13 @@ class _PollFiles:
         newest = max(filter(None, (job.start_time, job.end_time)), default=None)
         if newest is not None and newest - file.when > POLL_WINDOW:
             error = PayloadError(
-                f"job {one_line(job.job_id)} has the time {_stamp(newest)}, but the request was at "
-                f"{_stamp(file.when)}",
+                f"job {one_line(job.job_id)} has the time {_format_time(newest)}, but the request was at "
+                f"{_format_time(file.when)}",
                 advice="State the time of the request.",
             )
-            self.error_rows.append(_error_row(file.appliance, file.where, error, job.job_id))
+            self.error_rows.append(_build_error_row(file.appliance, file.where, error, job.job_id))
             return False
-        if _rank(job) >= _rank(self.jobs.get(job.job_id)):
+        if _rank_job(job) >= _rank_job(self.jobs.get(job.job_id)):
             self.jobs[job.job_id] = job
         return True
 
@@ -326,11 +326,11 @@ class _PollFiles:
         self, file: _SavedFile, decode_errors: Mapping[str, BackupkitError], *, of_jobs: bool
     ) -> None:
         self.error_rows += [
-            _error_row(file.appliance, file.where, error, (of_jobs and key) or None)
+            _build_error_row(file.appliance, file.where, error, (of_jobs and key) or None)
             for key, error in decode_errors.items()
         ]
 
-    def missing(self, state: SyncState) -> str:
+    def describe_missing(self, state: SyncState) -> str:
         """Return what a complete poll of the job list lacks; "" if nothing."""
         if self.listed is None:
             return "the job list is missing (GET recovery/backup/job, as job.json)"
@@ -362,7 +362,7 @@ class _PollFiles:
         )
 
 
-def _poll_results(
+def _convert_files_to_polls(
     appliance: str,
     files: Iterable[_SavedFile],
     state: SyncState,
@@ -381,9 +381,9 @@ def _poll_results(
             try:
                 poll.add_file(file, max_size)
             except BackupkitError as error:
-                error_rows.append(_error_row(appliance, file.where, error))
+                error_rows.append(_build_error_row(appliance, file.where, error))
         if poll.flavours:
-            missing = poll.missing(state)
+            missing = poll.describe_missing(state)
             result.complete = not missing
             result.jobs = [job for key, job in poll.jobs.items() if seen_jobs.get(key) != job]
             seen_jobs |= poll.jobs
@@ -391,7 +391,7 @@ def _poll_results(
             results.append(result)
     if results and not any(result.complete for result in results):
         partial = NotFoundError(f"all is stored, but no poll is complete: {missing}")
-        error_rows.append(_error_row(appliance, appliance, partial))
+        error_rows.append(_build_error_row(appliance, appliance, partial))
     return results
 
 
@@ -409,11 +409,11 @@ def _group_by_poll(files: Iterable[_SavedFile]) -> list[tuple[datetime, list[_Sa
     return sorted(polls.items())
 
 
-def _rank(job: wire.Job | None) -> tuple[bool, bool]:
+def _rank_job(job: wire.Job | None) -> tuple[bool, bool]:
     return (False, False) if job is None else (job.status in ENDED, job.source == "details")
 
 
-def _time_zone(text: str) -> str:
+def _check_time_zone(text: str) -> str:
     """Check that a text is a time zone; never quote another text, it may be a token."""
     try:
         return time_zone(text, where="").key
@@ -424,7 +424,7 @@ def _time_zone(text: str) -> str:
         ) from None
 
 
-def _content_of(file: _SavedFile, max_size: int) -> bytes:
+def _read_content(file: _SavedFile, max_size: int) -> bytes:
     """Return the content of a file in UTF-8, converted from UTF-16 if the shell wrote that."""
     try:
         # it may have been replaced by a link or a pipe: do not follow, do not wait
@@ -444,13 +444,13 @@ def _open_without_links(path: str, flags: int) -> int:
     return os.open(path, flags | _NO_LINK)
 
 
-def _error_row(
+def _build_error_row(
     appliance: str | None, where: str, error: BackupkitError, job_id: str | None = None
 ) -> ErrorRow:
     """Return the error row of a file; its detail names the file."""
     return appliance, error.kind, one_line(f"{where}: {error.detail}", limit=_MAX_DETAIL), job_id
 
 
-def _stamp(when: datetime) -> str:
+def _format_time(when: datetime) -> str:
     """Format a time as ISO 8601, to the second."""
     return f"{when:%Y-%m-%dT%H:%M:%SZ}"

@@ -27,10 +27,10 @@ __all__ = [
     "CollectionErrors",
     "ErrorRow",
     "Snapshot",
-    "errors_of",
-    "errors_table",
-    "observations_of",
-    "snapshot_of",
+    "build_error_frame",
+    "build_snapshot",
+    "jobs_to_observations",
+    "render_errors_table",
 ]
 
 T = TypeVar("T")
@@ -91,7 +91,7 @@ class Snapshot:
 
     def _repr_html_(self) -> str:
         parts = [paragraph(repr(self), "sentence"), paragraph(self._counts())]
-        return str(container(*parts, errors_table(self.errors) if len(self.errors) else ""))
+        return str(container(*parts, render_errors_table(self.errors) if len(self.errors) else ""))
 
     def _counts(self) -> str:
         """Return the number of jobs by outcome, as text."""
@@ -119,10 +119,10 @@ class CollectionErrors:
         )
 
     def _repr_html_(self) -> str:
-        return str(container(errors_table(self.errors)))
+        return str(container(render_errors_table(self.errors)))
 
 
-def errors_table(errors: pd.DataFrame, *, limit: int = 20) -> Markup:
+def render_errors_table(errors: pd.DataFrame, *, limit: int = 20) -> Markup:
     """Return the errors of a collection as an HTML table of at most `limit` rows."""
     head = errors.head(limit).astype(object).where(errors.head(limit).notna(), None)
     names = ["appliance", "error", "detail", "job_id"]
@@ -135,18 +135,18 @@ def errors_table(errors: pd.DataFrame, *, limit: int = 20) -> Markup:
     return table(columns, rows, caption=caption, limit=limit, total=len(errors))
 
 
-def snapshot_of(results: Sequence[PollResult], *, stopped: bool = False) -> Snapshot:
+def build_snapshot(results: Sequence[PollResult], *, stopped: bool = False) -> Snapshot:
     """Convert polls to frames, column by column."""
     return Snapshot(
-        observations=_observations(results),
-        polls=_polls(results),
-        schedules=_schedules(results),
-        errors=_errors(results),
+        observations=_build_observations(results),
+        polls=_build_polls(results),
+        schedules=_build_schedules(results),
+        errors=_build_errors(results),
         stopped=stopped,
     )
 
 
-def observations_of(
+def jobs_to_observations(
     jobs: Sequence[wire.Job], *, appliances: Sequence[str], observed_at: Sequence[datetime]
 ) -> pd.DataFrame:
     """Convert jobs to rows of `backupkit.tables.OBSERVATIONS`, column by column."""
@@ -155,13 +155,13 @@ def observations_of(
     )
 
 
-def _observations(results: Sequence[PollResult]) -> pd.DataFrame:
+def _build_observations(results: Sequence[PollResult]) -> pd.DataFrame:
     """Concatenate the observations of jobs that were read and of jobs that vanished."""
     counts = [len(result.jobs) for result in results]
-    read = observations_of(
+    read = jobs_to_observations(
         [job for result in results for job in result.jobs],
-        appliances=_repeated([result.appliance for result in results], counts),
-        observed_at=_repeated([result.polled_at for result in results], counts),
+        appliances=_repeat_values([result.appliance for result in results], counts),
+        observed_at=_repeat_values([result.polled_at for result in results], counts),
     )
     vanished = [(result, job_id) for result in results for job_id in result.vanished]
     if not vanished:
@@ -177,11 +177,11 @@ def _observations(results: Sequence[PollResult]) -> pd.DataFrame:
     return pd.concat([read, vanished_rows], ignore_index=True)
 
 
-def _repeated(values: Sequence[T], counts: Sequence[int]) -> list[T]:
+def _repeat_values(values: Sequence[T], counts: Sequence[int]) -> list[T]:
     return [value for value, count in zip(values, counts, strict=True) for _ in range(count)]
 
 
-def _polls(results: Sequence[PollResult]) -> pd.DataFrame:
+def _build_polls(results: Sequence[PollResult]) -> pd.DataFrame:
     return POLLS.frame(
         {
             "api": [result.flavour for result in results],
@@ -195,7 +195,7 @@ def _polls(results: Sequence[PollResult]) -> pd.DataFrame:
     )
 
 
-def _schedules(results: Sequence[PollResult]) -> pd.DataFrame:
+def _build_schedules(results: Sequence[PollResult]) -> pd.DataFrame:
     plans = [
         (result, name, plan)
         for result in results
@@ -221,7 +221,7 @@ def _schedules(results: Sequence[PollResult]) -> pd.DataFrame:
     )
 
 
-def _errors(results: Sequence[PollResult]) -> pd.DataFrame:
+def _build_errors(results: Sequence[PollResult]) -> pd.DataFrame:
     rows: list[ErrorRow] = []
     for result in results:
         errors = [(result.failure, None)] if result.failure else []
@@ -229,10 +229,10 @@ def _errors(results: Sequence[PollResult]) -> pd.DataFrame:
             (result.appliance, error.kind, error.text, job_id)
             for error, job_id in [*errors, *result.item_errors]
         ]
-    return errors_of(rows)
+    return build_error_frame(rows)
 
 
-def errors_of(rows: Sequence[ErrorRow]) -> pd.DataFrame:
+def build_error_frame(rows: Sequence[ErrorRow]) -> pd.DataFrame:
     """Convert errors to a frame of `backupkit.tables.ERRORS`."""
     names = ["appliance", "error", "detail", "job_id"]
     return ERRORS.frame(dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {})

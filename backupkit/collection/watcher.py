@@ -13,8 +13,8 @@ from backupkit import wire
 from backupkit.client import Limits
 from backupkit.collection.collector import StateSource, collect, run_collection
 from backupkit.collection.followed_jobs import FollowedAppliance
-from backupkit.collection.local_state import local_state
-from backupkit.collection.snapshot import Snapshot, observations_of
+from backupkit.collection.local_state import create_local_state
+from backupkit.collection.snapshot import Snapshot, jobs_to_observations
 from backupkit.fleet import Appliance, Fleet
 from backupkit.tables import ERRORS, POLLS, RUNNING, SCHEDULES
 from backupkit.tables.estimates import is_stalled, time_left
@@ -79,11 +79,11 @@ def watch(
         watcher.ingest(first)
         if first.stopped:
             raise KeyboardInterrupt
-        yield watcher.running()
-        while watcher.busy:
+        yield watcher.get_progress()
+        while watcher.has_running_jobs:
             time.sleep(every)
             watcher.poll()
-            yield watcher.running()
+            yield watcher.get_progress()
 
 
 class Watch:
@@ -109,7 +109,7 @@ class Watch:
         self._followed: dict[str, FollowedAppliance] = {}
         self._pending: dict[str, Future[list[wire.Job]]] = {}
         with ExitStack() as stack:
-            self._local_state = stack.enter_context(local_state(self.appliances))
+            self._local_state = stack.enter_context(create_local_state(self.appliances))
             self._pool = ThreadPoolExecutor(self._limits.concurrency, thread_name_prefix="watch")
             self._stack = stack.pop_all()
 
@@ -133,9 +133,9 @@ class Watch:
         return self._clock() if self._clock else datetime.now(UTC)
 
     @property
-    def busy(self) -> bool:
+    def has_running_jobs(self) -> bool:
         """Return whether any followed job still runs."""
-        return any(followed.open for followed in self._followed.values())
+        return any(followed.running_ids for followed in self._followed.values())
 
     def stop(self) -> None:
         """End a running collection or poll as soon as possible."""
@@ -155,20 +155,20 @@ class Watch:
         """Store a collection, and follow its running jobs."""
         self._history.append(snapshot)
         open_jobs = snapshot.jobs[snapshot.jobs["outcome"] == "open"]
-        new = {
+        names_to_follow = {
             str(name)
             for name, job_id in zip(open_jobs["appliance"], open_jobs["job_id"], strict=True)
             # an appliance that is being polled waits for the next collection
             if name not in self._pending
-            and (name not in self._followed or job_id not in self._followed[name].runs)
+            and (name not in self._followed or job_id not in self._followed[name].followed_jobs)
         }
-        if not new:
+        if not names_to_follow:
             return
-        jobs = self._history.jobs(appliances=sorted(new))
+        jobs = self._history.jobs(appliances=sorted(names_to_follow))
         skews = snapshot.polls.set_index("appliance")["clock_skew"]
         for appliance in self.appliances:
             name = appliance.name
-            if name in new:
+            if name in names_to_follow:
                 skew = skews[name]
                 self._followed.setdefault(
                     name, FollowedAppliance(appliance, self._local_state, self._limits, self._clock)
@@ -183,13 +183,13 @@ class Watch:
         After `timeout` [s] it stops waiting; the next poll stores later responses.
         """
         for name, followed in self._followed.items():
-            if followed.open and name not in self._pending:
+            if followed.running_ids and name not in self._pending:
                 self._pending[name] = self._pool.submit(followed.poll)
         wait(self._pending.values(), timeout=timeout)
         done = [name for name, future in self._pending.items() if future.done()]
         changed = {self._followed[name]: self._pending.pop(name).result() for name in done}
         if any(changed.values()):
-            self._history.append(_snapshot(changed, self.now))
+            self._history.append(_build_snapshot(changed, self.now))
 
     def forget(self, before: datetime) -> None:
         """Stop following jobs that ended before a time."""
@@ -197,25 +197,25 @@ class Watch:
             if name not in self._pending:
                 finished = [
                     key
-                    for key, run in followed.runs.items()
+                    for key, run in followed.followed_jobs.items()
                     if (run.finished_at or before) < before
                 ]
                 followed.forget(finished)
-                if not followed.runs:
+                if not followed.followed_jobs:
                     del self._followed[name]
 
-    def running(self) -> pd.DataFrame:
+    def get_progress(self) -> pd.DataFrame:
         """Return the progress of each followed job, as rows of `backupkit.tables.RUNNING`."""
-        return _running(list(self._followed.values()), self.now)
+        return _build_progress_frame(list(self._followed.values()), self.now)
 
 
-def _snapshot(
+def _build_snapshot(
     changed: Mapping[FollowedAppliance, Sequence[wire.Job]], moment: datetime
 ) -> Snapshot:
     """Return the changes of one poll as a snapshot, with a poll row per changed appliance."""
     pairs = [(followed, job) for followed, jobs in changed.items() for job in jobs]
     polled = [followed for followed, jobs in changed.items() if jobs]
-    observations = observations_of(
+    observations = jobs_to_observations(
         [job for _, job in pairs],
         appliances=[followed.appliance.name for followed, _ in pairs],
         observed_at=[moment] * len(pairs),
@@ -230,10 +230,10 @@ def _snapshot(
     return Snapshot(observations, polls, SCHEDULES.empty(), ERRORS.empty())
 
 
-def _running(followed: Sequence[FollowedAppliance], now: datetime) -> pd.DataFrame:
+def _build_progress_frame(followed: Sequence[FollowedAppliance], now: datetime) -> pd.DataFrame:
     """Return the progress of each followed job."""
-    rows = [(entry, run) for entry in followed for run in entry.runs.values()]
-    elapsed = [_elapsed(entry, run.job, now) for entry, run in rows]
+    rows = [(entry, run) for entry in followed for run in entry.followed_jobs.values()]
+    elapsed = [_compute_elapsed(entry, run.job, now) for entry, run in rows]
     times_left = [
         time_left(duration, run.job.progress, entry.typical) if duration is not None else None
         for (entry, run), duration in zip(rows, elapsed, strict=True)
@@ -244,16 +244,16 @@ def _running(followed: Sequence[FollowedAppliance], now: datetime) -> pd.DataFra
             "observed_at": [now] * len(rows),
             "elapsed": elapsed,
             "time_left": [
-                timedelta(0) if run.ended else estimate
+                timedelta(0) if run.has_ended else estimate
                 for (_, run), estimate in zip(rows, times_left, strict=True)
             ],
             "changed_at": [run.changed_at for _, run in rows],
             "stalled": [
-                not run.ended and is_stalled(now - run.changed_at, entry.typical)
+                not run.has_ended and is_stalled(now - run.changed_at, entry.typical)
                 for entry, run in rows
             ],
             "detail": [entry.detail for entry, _ in rows],
-            "message": [_last_message(run.job) for _, run in rows],
+            "message": [_find_last_message(run.job) for _, run in rows],
             **{
                 name: [getattr(run.job, name) for _, run in rows]
                 for name in ("job_id", "state", "progress", "start_time", "end_time")
@@ -262,7 +262,7 @@ def _running(followed: Sequence[FollowedAppliance], now: datetime) -> pd.DataFra
     )
 
 
-def _last_message(job: wire.Job) -> str | None:
+def _find_last_message(job: wire.Job) -> str | None:
     """Return the newest message of a job in its most readable form."""
     if not job.messages:
         return None
@@ -270,7 +270,7 @@ def _last_message(job: wire.Job) -> str | None:
     return last.localized or last.default_message or last.id or None
 
 
-def _elapsed(followed: FollowedAppliance, job: wire.Job, now: datetime) -> timedelta | None:
+def _compute_elapsed(followed: FollowedAppliance, job: wire.Job, now: datetime) -> timedelta | None:
     """Return how long a job has run; its start is in the appliance's own time."""
     if job.start_time is None:
         return None

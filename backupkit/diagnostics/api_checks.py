@@ -12,10 +12,17 @@ from backupkit.settings import time_zone
 from backupkit.tables import TOLERATED_SKEW, WEEKDAYS
 from backupkit.wire import Job, Schedule
 
-__all__ = ["clock", "job_details", "job_list", "schedule", "version", "zone"]
+__all__ = [
+    "check_clock",
+    "check_job_details",
+    "check_job_list",
+    "check_schedule",
+    "check_time_zone",
+    "check_version",
+]
 
 
-def job_list(context: CheckContext) -> Finding:
+def check_job_list(context: CheckContext) -> Finding:
     """Check that the user may read the job list."""
     context.job_ids = context.client.job_ids()
     if not context.job_ids:
@@ -23,13 +30,13 @@ def job_list(context: CheckContext) -> Finding:
             "warning",
             "readable, and empty",
             "The appliance never made a backup, or it was replaced, or it lost its history file. "
-            f"Check {context.management} under Backup.",
+            f"Check {context.management_url} under Backup.",
         )
     count = len(context.job_ids)
     return Finding("ok", f"{count:,} job{'' if count == 1 else 's'}")
 
 
-def job_details(context: CheckContext) -> Finding:
+def check_job_details(context: CheckContext) -> Finding:
     """Check that one job can be read the way a collection reads it."""
     if not context.job_ids:
         return Finding("skipped", "there is no job to read")
@@ -39,29 +46,31 @@ def job_details(context: CheckContext) -> Finding:
         [(jobs, page_errors)] = context.client.details([job_id])
         error = page_errors.get(job_id)
     except NotFoundError:
-        return Finding("ok", f"job by job, as before 6.7; {_job_text(context.client.job(job_id))}")
+        return Finding(
+            "ok", f"job by job, as before 6.7; {_format_job_state(context.client.job(job_id))}"
+        )
     except (PayloadError, ServerError) as page_error:
         jobs, error = [], page_error
     if error is not None:
         return Finding(
             "warning",
-            f"{error.problem}; read by itself, {_job_text(context.client.job(job_id))}",
+            f"{error.problem}; read by itself, {_format_job_state(context.client.job(job_id))}",
             "No job is lost: jobs are read one by one instead. This takes a request for each, and "
             "their type and size are missing.",
         )
     for job in jobs:
         if job.job_id == job_id:  # an appliance may ignore the filter
-            return Finding("ok", _job_text(job))
+            return Finding("ok", _format_job_state(job))
     return Finding("skipped", "the job was removed meanwhile")
 
 
-def _job_text(job: Job) -> str:
+def _format_job_state(job: Job) -> str:
     return f"{job.job_id} is {job.status}"
 
 
-def schedule(context: CheckContext) -> Finding:
+def check_schedule(context: CheckContext) -> Finding:
     """Check that an enabled schedule has a start time."""
-    page = f"{context.management} under Backup"
+    page = f"{context.management_url} under Backup"
     try:
         schedules, decode_errors = context.client.schedules()
     except NotFoundError:
@@ -72,7 +81,7 @@ def schedule(context: CheckContext) -> Finding:
             "schedule can be read.",
         )
     summary = "; ".join(
-        f"{name}: {_schedule_text(plan)}" for name, plan in sorted(schedules.items())
+        f"{name}: {_format_schedule(plan)}" for name, plan in sorted(schedules.items())
     )
     if decode_errors:
         errors = (error.problem for error in decode_errors.values())
@@ -92,7 +101,7 @@ def schedule(context: CheckContext) -> Finding:
     )
 
 
-def _schedule_text(plan: Schedule) -> str:
+def _format_schedule(plan: Schedule) -> str:
     """Return when a schedule starts a backup."""
     if not plan.enable:
         return "disabled"
@@ -107,12 +116,12 @@ def _schedule_text(plan: Schedule) -> str:
     return f"{when} at {at.hour:02}:{at.minute:02}"
 
 
-def version(context: CheckContext) -> Finding:
+def check_version(context: CheckContext) -> Finding:
     """Check that the version can be read."""
     return Finding("ok", context.client.version())
 
 
-def clock(context: CheckContext) -> Finding:
+def check_clock(context: CheckContext) -> Finding:
     """Compare the clock of the appliance with that of this machine."""
     skew = context.skew
     if skew is None:
@@ -126,12 +135,12 @@ def clock(context: CheckContext) -> Finding:
     return Finding(
         "warning",
         summary,
-        f"Set time servers (NTP) at {context.management} under Time, and check this machine's "
+        f"Set time servers (NTP) at {context.management_url} under Time, and check this machine's "
         "clock. Until then the times of its jobs are corrected by the difference.",
     )
 
 
-def zone(context: CheckContext) -> Finding:
+def check_time_zone(context: CheckContext) -> Finding:
     """Compare the appliance's time zone with the one in fleet.toml."""
     reported, configured = context.client.timezone(), context.appliance.timezone
     name = context.appliance.name
@@ -155,7 +164,7 @@ def zone(context: CheckContext) -> Finding:
         f"{reported}, but {configured} in fleet.toml",
         "Its schedule is read in its own time zone, so its runs may be expected at other hours "
         f"than you think. Correct timezone for {name} in fleet.toml, or the time zone at "
-        f"{context.management} under Time.",
+        f"{context.management_url} under Time.",
     )
 
 

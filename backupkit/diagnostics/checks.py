@@ -16,7 +16,12 @@ from tqdm.auto import tqdm
 
 from backupkit.client import Limits
 from backupkit.diagnostics import api_checks, connection_checks
-from backupkit.diagnostics.connection_checks import CheckContext, Finding, TypedPasswords, failure
+from backupkit.diagnostics.connection_checks import (
+    CheckContext,
+    Finding,
+    TypedPasswords,
+    create_failed_finding,
+)
 from backupkit.errors import BackupkitError, CredentialError, RightsError, one_line
 from backupkit.fleet import Appliance, Fleet
 from backupkit.passwords import PasswordSource
@@ -124,9 +129,9 @@ def _check_appliance(context: CheckContext) -> list[tuple[object, ...]]:
     """Run all checks of one appliance, and return the rows."""
     rows: list[tuple[object, ...]] = []
     failed_checks: dict[str, str] = {}  # failed or skipped check -> the check that caused it
-    refused = False
+    was_refused = False
     with context.stack:
-        for check, needs, run in _STEPS:
+        for check, needs, run in _CHECKS:
             began = perf_counter()
             failed_prerequisite = next(
                 (failed_checks[need] for need in needs if need in failed_checks), None
@@ -137,10 +142,14 @@ def _check_appliance(context: CheckContext) -> list[tuple[object, ...]]:
                 try:
                     finding = run(context)
                 except RightsError as error:
-                    finding = Finding("skipped", "refused as well") if refused else failure(error)
-                    refused = True
+                    finding = (
+                        Finding("skipped", "refused as well")
+                        if was_refused
+                        else create_failed_finding(error)
+                    )
+                    was_refused = True
                 except BackupkitError as error:
-                    finding = failure(error)
+                    finding = create_failed_finding(error)
             if finding.result in {"failed", "skipped"}:
                 failed_checks[check] = failed_prerequisite or check
             rows.append(
@@ -156,17 +165,17 @@ def _check_appliance(context: CheckContext) -> list[tuple[object, ...]]:
     return rows
 
 
-_STEPS: Final[tuple[tuple[str, tuple[str, ...], _Check], ...]] = (
-    ("address", (), connection_checks.address),
-    ("connection", ("address",), connection_checks.connection),
-    ("certificate", ("connection",), connection_checks.certificate),
-    ("password", (), connection_checks.password),
-    ("log-in", ("certificate", "password"), connection_checks.log_in),
-    ("job list", ("log-in",), api_checks.job_list),
-    ("job details", ("job list",), api_checks.job_details),
-    ("schedule", ("log-in",), api_checks.schedule),
-    ("version", ("log-in",), api_checks.version),
-    ("clock", ("certificate", "password"), api_checks.clock),
-    ("time zone", ("log-in",), api_checks.zone),
+_CHECKS: Final[tuple[tuple[str, tuple[str, ...], _Check], ...]] = (
+    ("address", (), connection_checks.check_address),
+    ("connection", ("address",), connection_checks.check_connection),
+    ("certificate", ("connection",), connection_checks.check_certificate),
+    ("password", (), connection_checks.check_password),
+    ("log-in", ("certificate", "password"), connection_checks.check_login),
+    ("job list", ("log-in",), api_checks.check_job_list),
+    ("job details", ("job list",), api_checks.check_job_details),
+    ("schedule", ("log-in",), api_checks.check_schedule),
+    ("version", ("log-in",), api_checks.check_version),
+    ("clock", ("certificate", "password"), api_checks.check_clock),
+    ("time zone", ("log-in",), api_checks.check_time_zone),
 )
 """Name, prerequisites and function of each check."""

@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from backupkit.client import ApplianceClient, Limits
 from backupkit.client.connection_errors import connection_error
-from backupkit.client.tls import fetch_certificate, fingerprint_of, tls_options
+from backupkit.client.tls import build_tls_options, fetch_certificate, format_fingerprint
 from backupkit.display.format import format_duration
 from backupkit.errors import BackupkitError, CredentialError, one_line
 from backupkit.fleet import Appliance
@@ -28,12 +28,12 @@ __all__ = [
     "CheckContext",
     "Finding",
     "TypedPasswords",
-    "address",
-    "certificate",
-    "connection",
-    "failure",
-    "log_in",
-    "password",
+    "check_address",
+    "check_certificate",
+    "check_connection",
+    "check_login",
+    "check_password",
+    "create_failed_finding",
 ]
 
 EXPIRES_SOON: Final = timedelta(days=30)
@@ -59,7 +59,7 @@ class CheckContext:
     """State of the checks of one appliance, for the checks that follow."""
 
     appliance: Appliance
-    typed: TypedPasswords
+    typed_passwords: TypedPasswords
     limits: Limits
     deadline: float
     stop: threading.Event
@@ -81,31 +81,31 @@ class CheckContext:
         self.name, self.port = name.strip("[]"), int(port)
 
     @property
-    def management(self) -> str:
+    def management_url(self) -> str:
         """URL of the appliance's management interface."""
-        return f"https://{bracketed(self.name)}:5480"
+        return f"https://{bracket_ipv6(self.name)}:5480"
 
 
-def bracketed(address: str) -> str:
+def bracket_ipv6(address: str) -> str:
     """Return an address, with brackets if it is IPv6, so that a port can follow."""
     return f"[{address}]" if ":" in address else address
 
 
-def failure(error: BackupkitError) -> Finding:
+def create_failed_finding(error: BackupkitError) -> Finding:
     """Return the finding for an error."""
     return Finding("failed", error.problem, error.advice)
 
 
-def address(context: CheckContext) -> Finding:
+def check_address(context: CheckContext) -> Finding:
     """Check that the host name can be resolved."""
     try:
         addresses = socket.getaddrinfo(context.name, context.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:  # UnicodeError: an invalid label
-        return failure(connection_error(error, context.appliance, context.limits))
+        return create_failed_finding(connection_error(error, context.appliance, context.limits))
     return Finding("ok", ", ".join(dict.fromkeys(str(entry[4][0]) for entry in addresses)))
 
 
-def connection(context: CheckContext) -> Finding:
+def check_connection(context: CheckContext) -> Finding:
     """Check that a connection can be opened."""
     began = perf_counter()
     try:
@@ -114,18 +114,20 @@ def connection(context: CheckContext) -> Finding:
         )
         peer = context.stack.enter_context(connection).getpeername()[0]
     except OSError as error:
-        return failure(connection_error(error, context.appliance, context.limits))
+        return create_failed_finding(connection_error(error, context.appliance, context.limits))
     context.connection, milliseconds = connection, ceil((perf_counter() - began) * 1_000)
-    return Finding("ok", f"{bracketed(peer)}:{context.port} responded within {milliseconds} ms")
+    return Finding("ok", f"{bracket_ipv6(peer)}:{context.port} responded within {milliseconds} ms")
 
 
-def certificate(context: CheckContext) -> Finding:
+def check_certificate(context: CheckContext) -> Finding:
     """Perform the TLS handshake, and check the certificate."""
     appliance = context.appliance
-    tls_context: ssl.SSLContext = tls_options(appliance)["ssl_context"]
+    tls_context: ssl.SSLContext = build_tls_options(appliance)["ssl_context"]
     try:
-        with tls_context.wrap_socket(context.connection, server_hostname=context.name) as secure:
-            der = secure.getpeercert(binary_form=True) or b""
+        with tls_context.wrap_socket(
+            context.connection, server_hostname=context.name
+        ) as tls_socket:
+            der = tls_socket.getpeercert(binary_form=True) or b""
         if appliance.fingerprint not in {None, hashlib.sha256(der).hexdigest()}:
             raise ssl.SSLCertVerificationError("it is not the one that is pinned")
     except TimeoutError:
@@ -136,14 +138,14 @@ def certificate(context: CheckContext) -> Finding:
             "Check the port in fleet.toml. If it is right, check the load of the appliance.",
         )
     except OSError as error:
-        tls_error = connection_error(error, appliance, context.limits, what="the TLS handshake")
-        tls_error.advice = _tls_advice(context, error) or tls_error.advice
-        return failure(tls_error)
-    parsed = _parse_certificate(der)
-    if parsed is None:
-        return Finding("ok", _trust_reason(appliance))
-    summary = f"{_trust_reason(appliance)}, issued by {_issuer(parsed)}"
-    expiry = parsed.not_valid_after_utc
+        tls_error = connection_error(error, appliance, context.limits, resource="the TLS handshake")
+        tls_error.advice = _find_tls_advice(context, error) or tls_error.advice
+        return create_failed_finding(tls_error)
+    parsed_certificate = _parse_certificate(der)
+    if parsed_certificate is None:
+        return Finding("ok", _describe_trust(appliance))
+    summary = f"{_describe_trust(appliance)}, issued by {_format_issuer(parsed_certificate)}"
+    expiry = parsed_certificate.not_valid_after_utc
     remaining = expiry - context.now()
     if remaining >= EXPIRES_SOON:
         return Finding("ok", f"{summary}, expires {expiry:%Y-%m-%d}")
@@ -158,7 +160,7 @@ def certificate(context: CheckContext) -> Finding:
     )
 
 
-def _trust_reason(appliance: Appliance) -> str:
+def _describe_trust(appliance: Appliance) -> str:
     """Return why a certificate is trusted."""
     if appliance.fingerprint:
         return "the one pinned in fleet.toml"
@@ -173,7 +175,7 @@ def _parse_certificate(certificate: bytes) -> x509.Certificate | None:
         return None
 
 
-def _issuer(certificate: x509.Certificate) -> str:
+def _format_issuer(certificate: x509.Certificate) -> str:
     parts = [
         str(attribute.value)
         for kind in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)
@@ -182,7 +184,7 @@ def _issuer(certificate: x509.Certificate) -> str:
     return one_line(", ".join(parts), limit=60) or "an authority without a name"
 
 
-def _tls_advice(context: CheckContext, error: Exception) -> str:
+def _find_tls_advice(context: CheckContext, error: Exception) -> str:
     """Return advice for errors that a trusted authority would not fix; empty for others."""
     code = getattr(error, "verify_code", 0)
     if code in _OUT_OF_DATE:
@@ -193,17 +195,17 @@ def _tls_advice(context: CheckContext, error: Exception) -> str:
     if code not in _WRONG_NAME:
         return ""
     der = fetch_certificate(context.appliance.host, context.limits.connect)
-    names = _names(_parse_certificate(der))
+    names = _format_host_names(_parse_certificate(der))
     if not names:
         return ""
     return (
         f"The certificate is for {names}: write that as host for {context.appliance.name} in "
         "fleet.toml. Or, if the appliance itself shows the same certificate, trust this one only: "
-        f'fingerprint = "{fingerprint_of(der)}".'
+        f'fingerprint = "{format_fingerprint(der)}".'
     )
 
 
-def _names(certificate: x509.Certificate | None) -> str:
+def _format_host_names(certificate: x509.Certificate | None) -> str:
     """Return the host names of a certificate; empty if there are none."""
     if certificate is not None:
         with suppress(ValueError, x509.ExtensionNotFound):
@@ -213,10 +215,10 @@ def _names(certificate: x509.Certificate | None) -> str:
     return ""
 
 
-def password(context: CheckContext) -> Finding:
+def check_password(context: CheckContext) -> Finding:
     """Check that the source has a password."""
     source, user = context.appliance.password, context.appliance.user
-    password = context.typed.get((source, user)) or source.read(user)
+    password = context.typed_passwords.get((source, user)) or source.read(user)
     if isinstance(password, CredentialError):
         raise password
     context.password = password
@@ -229,7 +231,7 @@ def password(context: CheckContext) -> Finding:
     return Finding("ok", origins[source.kind])
 
 
-def log_in(context: CheckContext) -> Finding:
+def check_login(context: CheckContext) -> Finding:
     """Log in; the logout follows after the last check."""
     client = ApplianceClient(
         context.appliance,

@@ -7,7 +7,7 @@ from typing import Any, Final
 import pandas as pd
 from markupsafe import Markup
 
-from backupkit.collection.snapshot import errors_table
+from backupkit.collection.snapshot import render_errors_table
 from backupkit.display import paragraph, table
 from backupkit.display.format import format_duration
 from backupkit.errors import one_line
@@ -64,7 +64,7 @@ def bars(state: State) -> Markup:
         sections.append(table(_COLUMNS, rows, limit=MAX_ROWS, total=len(state.frame)))
     sections += [paragraph(one_line(message, limit=600), "breach") for message in state.messages]
     if len(state.errors):
-        sections.append(errors_table(state.errors, limit=_MAX_ERRORS))
+        sections.append(render_errors_table(state.errors, limit=_MAX_ERRORS))
     return Markup().join([*sections, paragraph(_status_line(state))])
 
 

@@ -287,7 +287,7 @@ class _WatchThread(threading.Thread):
         self._watching.poll(timeout=self._every)
         if self._state.collected_at is not None:
             self._refresh_count += 1
-            frame = self._watching.running()
+            frame = self._watching.get_progress()
             self._state = replace(self._state, frame=frame, refreshed_at=self._now())
         return True
 

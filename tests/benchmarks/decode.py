@@ -14,7 +14,7 @@ import msgspec
 import pandas as pd
 
 from backupkit import wire
-from backupkit.collection.snapshot import observations_of
+from backupkit.collection.snapshot import jobs_to_observations
 from backupkit.wire.payloads import Details, JobStatus, Pair, Value
 from tests.benchmarks.answers import BACKUP, steady_answers
 from tests.benchmarks.figures import Figure, Section
@@ -123,7 +123,7 @@ def _our_jobs(bodies: Sequence[Body]) -> pd.DataFrame:
 
 def _frame(jobs: Sequence[wire.Job]) -> pd.DataFrame:
     names = [f"vc-{number // JOBS:04}" for number in range(len(jobs))]
-    return observations_of(jobs, appliances=names, observed_at=[datetime.now(UTC)] * len(jobs))
+    return jobs_to_observations(jobs, appliances=names, observed_at=[datetime.now(UTC)] * len(jobs))
 
 
 def _bare_details(bodies: Sequence[Body]) -> list[object]:

@@ -13,7 +13,7 @@ import backupkit as bk
 from backupkit import wire
 from backupkit.client import ApplianceClient
 from backupkit.collection import Strategy
-from backupkit.collection.snapshot import observations_of
+from backupkit.collection.snapshot import jobs_to_observations
 from tests.benchmarks import official, plain
 from tests.benchmarks.answers import BACKUP
 from tests.benchmarks.figures import Figure, Section
@@ -161,7 +161,7 @@ def _taken_apart(fleet: bk.Fleet, scale: Scale) -> Section:
 
     def frame() -> int:
         observed_at = [moment] * len(jobs)
-        return len(observations_of(jobs, appliances=names, observed_at=observed_at))
+        return len(jobs_to_observations(jobs, appliances=names, observed_at=observed_at))
 
     def decode() -> int:
         return sum(len(wire.decode_details(body, wire.Flavour.REST)[0]) for body in bodies)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from backupkit.assessment import Assessment
     from backupkit.settings import SettingsFile
 
-__all__ = ["assess", "check", "metrics", "open_history", "verdict_line"]
+__all__ = ["assess", "check", "format_verdict", "metrics", "open_history"]
 
 UNKNOWN: Final = 3
 
@@ -69,7 +69,7 @@ def metrics(
 
     assessment = assess(history, fleet, last=last)
     path = write_openmetrics(assessment, out)
-    typer.echo(verdict_line(assessment))
+    typer.echo(format_verdict(assessment))
     typer.echo(f"Metrics: {path}")
 
 
@@ -102,7 +102,7 @@ def open_history(location: str, fleet: "Path | SettingsFile") -> "bk.History":
     return store
 
 
-def verdict_line(assessment: "Assessment") -> str:
+def format_verdict(assessment: "Assessment") -> str:
     """Return the verdict as one line."""
     label = {"compliant": "OK", "breach": "BREACH", "unknown": "UNKNOWN"}[assessment.verdict.state]
     return f"{label}: {assessment.verdict.sentence}"

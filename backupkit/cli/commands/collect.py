@@ -16,8 +16,8 @@ from backupkit.cli.options import (
     FleetOption,
     HistoryOption,
     echo_truncated,
+    frame_to_records,
     print_json,
-    records,
 )
 from backupkit.errors import BackupkitWarning, SettingsError, one_line
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SOME_UNREAD",
     "collect",
-    "collect_into",
+    "collect_and_store",
     "interrupt_on_sigterm",
     "open_fleet_and_history",
 ]
@@ -77,12 +77,12 @@ def collect(  # one parameter per option
     )
     appliances, store = open_fleet_and_history(fleet, history)
     with interrupt_on_sigterm():
-        snapshot, added = collect_into(
+        snapshot, added = collect_and_store(
             appliances, store, limits=limits, strategy=strategy, full=full
         )
     if as_json:
-        print_json(_as_json(snapshot, added))
-    return STOPPED if snapshot.stopped else _collect_code(snapshot)
+        print_json(_build_json_summary(snapshot, added))
+    return STOPPED if snapshot.stopped else _choose_exit_code(snapshot)
 
 
 def open_fleet_and_history(fleet: Path, history: str) -> tuple["Fleet", "History"]:
@@ -99,7 +99,7 @@ def open_fleet_and_history(fleet: Path, history: str) -> tuple["Fleet", "History
     return appliances, store
 
 
-def collect_into(
+def collect_and_store(
     fleet: "Fleet",
     history: "History",
     *,
@@ -119,15 +119,15 @@ def collect_into(
         for warning in caught:
             typer.echo(f"  {warning.message}", err=True)
     for row in added.conflicts.head(MAX_LINES).itertuples():
-        job_id, old_span = one_line(str(row.job_id)), _span(row, "known_")
+        job_id, old_span = one_line(str(row.job_id)), _format_job_span(row, "known_")
         typer.echo(
             f"  {row.appliance}: job {job_id} ran {old_span}, and is now reported as "
-            f"{_span(row, '')}. The history keeps both, and uses the newer one.",
+            f"{_format_job_span(row, '')}. The history keeps both, and uses the newer one.",
             err=True,
         )
     echo_truncated(
         [f"{row.appliance}: {row.detail}" for row in snapshot.errors.itertuples()],
-        rest="; --json and the report list all of them.",
+        note="; --json and the report list all of them.",
     )
     return snapshot, added
 
@@ -160,25 +160,25 @@ def interrupt_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _collect_code(snapshot: "Snapshot") -> int:
+def _choose_exit_code(snapshot: "Snapshot") -> int:
     ok = snapshot.polls["ok"]
     if ok.all():
         return 0
     return SOME_UNREAD if ok.any() else NONE_READ
 
 
-def _span(row: Any, prefix: str) -> str:  # noqa: ANN401 # a row of conflicts
+def _format_job_span(row: Any, prefix: str) -> str:  # noqa: ANN401 # a row of conflicts
     times = (getattr(row, f"{prefix}{name}") for name in ("start_time", "end_time"))
     return " to ".join(f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in times)
 
 
-def _as_json(snapshot: "Snapshot", added: "AppendResult") -> dict[str, Any]:
+def _build_json_summary(snapshot: "Snapshot", added: "AppendResult") -> dict[str, Any]:
     return {
         "read": int(snapshot.polls["ok"].sum()),
         "polled": len(snapshot.polls),
         "stopped": snapshot.stopped,
         "observations_added": added.observations,
-        "polls": records(snapshot.polls),
-        "errors": records(snapshot.errors),
-        "conflicts": records(added.conflicts),
+        "polls": frame_to_records(snapshot.polls),
+        "errors": frame_to_records(snapshot.errors),
+        "conflicts": frame_to_records(added.conflicts),
     }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 import backupkit as bk
-from backupkit.cli.options import AsJson, FleetOption, print_json, records
+from backupkit.cli.options import AsJson, FleetOption, frame_to_records, print_json
 from backupkit.errors import SettingsError, one_line
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ ALL_FAILED: Final = 4
 MAX_NAMES: Final = 5
 MAX_WIDTH: Final = 110
 SYMBOLS: Final = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "-"}
-PLAIN: Final = {"ok": "+", "warning": "!", "failed": "x", "skipped": "-"}
+ASCII_SYMBOLS: Final = {"ok": "+", "warning": "!", "failed": "x", "skipped": "-"}
 
 
 def doctor(
@@ -35,7 +35,7 @@ def doctor(
         list[str] | None, typer.Argument(metavar="NAME", help="Check only these appliances.")
     ] = None,
     *,
-    everything: Annotated[
+    show_all: Annotated[
         bool, typer.Option("--all", help="Also show the checks of healthy appliances.")
     ] = False,
     as_json: AsJson = False,
@@ -45,22 +45,22 @@ def doctor(
     Exit code: 0 no check failed (warnings are possible), 3 some appliances failed a check, 4 all
     did.
     """
-    checks = bk.doctor(_selected(bk.Fleet.load(fleet), fleet, names or []))
+    checks = bk.doctor(_select_appliances(bk.Fleet.load(fleet), fleet, names or []))
     results = {
         str(name): set(values) for name, values in checks.groupby("appliance", sort=False)["result"]
     }
     if as_json:
-        print_json(records(checks))
+        print_json(frame_to_records(checks))
     else:
-        for line in _lines(checks, results, everything=everything):
-            typer.echo(_printable(line))
+        for line in _format_results(checks, results, show_all=show_all):
+            typer.echo(_replace_unprintable(line))
     failed = sum("failed" in values for values in results.values())
     if failed == len(results):
         return ALL_FAILED
     return SOME_FAILED if failed else 0
 
 
-def _selected(fleet: "Fleet", path: Path, names: Sequence[str]) -> Sequence["Appliance"]:
+def _select_appliances(fleet: "Fleet", path: Path, names: Sequence[str]) -> Sequence["Appliance"]:
     """Return the named appliances, even disabled ones; without names, all enabled ones."""
     if not names and not len(fleet):
         raise SettingsError(f"{path}: no appliance to check; add one as [[appliance]].")
@@ -71,7 +71,7 @@ def _selected(fleet: "Fleet", path: Path, names: Sequence[str]) -> Sequence["App
             hint = (
                 f'did you mean "{similar[0]}"?'
                 if similar
-                else f"there are {_first_names(all_names)}."
+                else f"there are {_join_first_names(all_names)}."
             )
             raise SettingsError(f'{path}: no appliance is named "{name}"; {hint}')
     return (
@@ -81,87 +81,87 @@ def _selected(fleet: "Fleet", path: Path, names: Sequence[str]) -> Sequence["App
     )
 
 
-def _lines(
-    checks: "pd.DataFrame", results: Mapping[str, set[str]], *, everything: bool
+def _format_results(
+    checks: "pd.DataFrame", results: Mapping[str, set[str]], *, show_all: bool
 ) -> Iterator[str]:
     """Yield the lines of each appliance, then a summary."""
-    symbols = SYMBOLS if _can_show("".join(SYMBOLS.values())) else PLAIN
+    symbols = SYMBOLS if _can_print("".join(SYMBOLS.values())) else ASCII_SYMBOLS
     width = max(len(name) for name in results)
     separated = True
     for name, rows in checks.groupby("appliance", sort=False):
-        found = rows.set_index("check")["found"]
+        findings = rows.set_index("check")["found"]
         by_result = rows.groupby("result")["check"].agg(", ".join)
         problems = [result for result in ("failed", "warning") if result in by_result]
         worst = problems[0] if problems else "ok"
         summary = (
             "; ".join(f"{result}: {by_result[result]}" for result in problems)
-            or f"ok: {found['version']}, {found['job list']}"
+            or f"ok: {findings['version']}, {findings['job list']}"
         )
-        detailed = bool(problems) or everything
-        if detailed and not separated:
+        has_details = bool(problems) or show_all
+        if has_details and not separated:
             yield ""
         yield f"{symbols[worst]} {one_line(str(name)):{width}}  {summary}"
-        if detailed:
-            yield from _details(rows, symbols, everything=everything)
+        if has_details:
+            yield from _format_checks(rows, symbols, show_all=show_all)
             yield ""
-        separated = detailed
+        separated = has_details
     if not separated:
         yield ""
-    yield _summary(results)
+    yield _format_summary(results)
 
 
-def _details(
-    rows: "pd.DataFrame", symbols: Mapping[str, str], *, everything: bool
+def _format_checks(
+    rows: "pd.DataFrame", symbols: Mapping[str, str], *, show_all: bool
 ) -> Iterator[str]:
     """Yield one line per check, with advice below it; skipped checks share one line."""
     width = max(len(check) for check in rows["check"])
-    folded = [] if everything else list(rows.loc[rows["result"] == "skipped", "check"])
+    folded = [] if show_all else list(rows.loc[rows["result"] == "skipped", "check"])
     for row in rows.itertuples():
         if row.check in folded:
             continue
-        head = f"  {symbols[str(row.result)]} {row.result:7}  {row.check:{width}}  "
-        yield from _wrapped(str(row.found), head)
+        prefix = f"  {symbols[str(row.result)]} {row.result:7}  {row.check:{width}}  "
+        yield from _wrap_text(str(row.found), prefix)
         if isinstance(row.advice, str):
-            yield from _wrapped(row.advice, f"{'':{len(head)}}> ")
+            yield from _wrap_text(row.advice, f"{'':{len(prefix)}}> ")
     if folded:
-        yield from _wrapped(", ".join(folded), f"  {symbols['skipped']} skipped  ")
+        yield from _wrap_text(", ".join(folded), f"  {symbols['skipped']} skipped  ")
 
 
-def _wrapped(text: str, head: str) -> Sequence[str]:
+def _wrap_text(text: str, prefix: str) -> Sequence[str]:
     """Wrap a line to the terminal; without a terminal, one line is easier to search."""
     if not sys.stdout.isatty():
-        return [head + text]
+        return [prefix + text]
     return textwrap.wrap(
         text,
-        max(len(head) + 20, min(MAX_WIDTH, shutil.get_terminal_size().columns)),
-        initial_indent=head,
-        subsequent_indent=" " * len(head),
+        max(len(prefix) + 20, min(MAX_WIDTH, shutil.get_terminal_size().columns)),
+        initial_indent=prefix,
+        subsequent_indent=" " * len(prefix),
         break_long_words=False,
         break_on_hyphens=False,
     )
 
 
-def _summary(results: Mapping[str, set[str]]) -> str:
+def _format_summary(results: Mapping[str, set[str]]) -> str:
     failed = [name for name, values in results.items() if "failed" in values]
     warned = [name for name in results if name not in failed and "warning" in results[name]]
     fine, count = len(results) - len(failed) - len(warned), len(results)
     plural, verb = "" if count == 1 else "s", "is" if 1 in {fine, count} else "are"
     text = f"{fine} of {count} appliance{plural} {verb} fine"
-    text += f"; {len(warned)} with a warning: {_first_names(warned)}" if warned else ""
-    return text + (f"; {len(failed)} failed: {_first_names(failed)}" if failed else "")
+    text += f"; {len(warned)} with a warning: {_join_first_names(warned)}" if warned else ""
+    return text + (f"; {len(failed)} failed: {_join_first_names(failed)}" if failed else "")
 
 
-def _first_names(names: Sequence[str]) -> str:
+def _join_first_names(names: Sequence[str]) -> str:
     more = len(names) - MAX_NAMES
     text = ", ".join(one_line(name) for name in names[:MAX_NAMES])
     return f"{text} and {more:,} more" if more > 0 else text
 
 
-def _can_show(text: str) -> bool:
-    return _printable(text) == text
+def _can_print(text: str) -> bool:
+    return _replace_unprintable(text) == text
 
 
-def _printable(text: str) -> str:
+def _replace_unprintable(text: str) -> str:
     """Replace characters that stdout cannot encode, as on an old Windows console."""
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     return text.encode(encoding, errors="replace").decode(encoding)

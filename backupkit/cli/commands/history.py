@@ -57,7 +57,7 @@ def verify(
     append is missing, and that the jobs follow from the observations.
     """
     store = bk.History(history, create=False)
-    expected_head = None if head is None else _digest(head)
+    expected_head = None if head is None else _parse_digest(head)
     problems = store.verify(head=expected_head)
     newest = store.head if problems.empty else None
     if as_json:
@@ -70,14 +70,14 @@ def verify(
         for row in problems.to_dict("records"):
             typer.echo(f"{row['what']}: {row['problem']}")
         typer.echo(
-            f"{history}: {_count_text(len(problems), 'problem')}. Compare it with a "
+            f"{history}: {_format_count(len(problems), 'problem')}. Compare it with a "
             "backup, or collect again into a new history what the appliances still list.",
             err=True,
         )
     return 0 if problems.empty else 1
 
 
-def _digest(text: str) -> str:
+def _parse_digest(text: str) -> str:
     digest = text.strip().lower()
     if len(digest) != _DIGITS or not set(digest) <= set("0123456789abcdef"):
         raise SettingsError(
@@ -168,9 +168,9 @@ def _is_export(folder: Path) -> bool:
 
 def _import_answers(store: "History", source: Path, observed_at: str | None) -> int:
     """Store saved answers, and print the errors."""
-    from backupkit.collection import saved_answers  # noqa: PLC0415 # it loads pandas
+    from backupkit.collection import read_saved_answers  # noqa: PLC0415 # it loads pandas
 
-    snapshot = saved_answers(source, observed_at=observed_at, known=store)
+    snapshot = read_saved_answers(source, observed_at=observed_at, known=store)
     _echo_added(store, store.append(snapshot), source)
     polls = snapshot.polls
     good = polls[polls["ok"].fillna(value=False).astype("bool")]
@@ -185,7 +185,7 @@ def _import_answers(store: "History", source: Path, observed_at: str | None) -> 
 
 
 def _echo_added(store: "History", added: "AppendResult", source: str | Path) -> None:
-    rows = _rows_text(added.observations, added.polls, added.schedules)
+    rows = _format_row_counts(added.observations, added.polls, added.schedules)
     typer.echo(f"{store.uri}: {rows} added from {source}")
 
 
@@ -227,16 +227,16 @@ def forget(
 
 
 def _echo_removed(history: str, removed: dict[str, int]) -> None:
-    rows = _rows_text(removed["observations"], removed["polls"], removed["schedules"])
+    rows = _format_row_counts(removed["observations"], removed["polls"], removed["schedules"])
     typer.echo(f"{history}: {rows} removed")
 
 
-def _rows_text(observations: int, polls: int, schedules: int) -> str:
+def _format_row_counts(observations: int, polls: int, schedules: int) -> str:
     return (
-        f"{_count_text(observations, 'observation')}, {_count_text(polls, 'poll')} and "
-        f"{_count_text(schedules, 'schedule')}"
+        f"{_format_count(observations, 'observation')}, {_format_count(polls, 'poll')} and "
+        f"{_format_count(schedules, 'schedule')}"
     )
 
 
-def _count_text(number: int, noun: str) -> str:
+def _format_count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

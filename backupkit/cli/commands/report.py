@@ -7,7 +7,7 @@ import msgspec
 import typer
 
 import backupkit as bk
-from backupkit.cli.commands.check import assess, open_history, verdict_line
+from backupkit.cli.commands.check import assess, format_verdict, open_history
 from backupkit.cli.options import AsJson, FleetOption, HistoryOption, print_json
 from backupkit.errors import CredentialError, MailError, SettingsError
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["report"]
 
-VERDICT: Final = 5
-MAIL: Final = 6
-_STATES: Final = ("breach", "unknown", "compliant")
+VERDICT_EXIT_CODE: Final = 5
+MAIL_EXIT_CODE: Final = 6
+_VERDICT_STATES: Final = ("breach", "unknown", "compliant")
 
 
 class _EarlierReport(msgspec.Struct):
@@ -96,24 +96,24 @@ def report(  # noqa: PLR0913 # one parameter per option
     """
     from backupkit.settings import read_toml  # noqa: PLC0415 # keeps --help fast
 
-    fail_states = _states(fail_on, option="--fail-on")
-    mail_states = _states(mail_if, option="--mail-if")
-    mailing = mail or bool(mail_to)
-    if mail_states and not mailing:
+    fail_states = _parse_states(fail_on, option="--fail-on")
+    mail_states = _parse_states(mail_if, option="--mail-if")
+    must_mail = mail or bool(mail_to)
+    if mail_states and not must_mail:
         raise SettingsError("--mail-if needs --mail or --mail-to ADDRESS.")
     file = read_toml(fleet)
     assessment = assess(history, file, last=last, start=start, end=end, now=as_of)
-    comparison = _comparison(compare_with, assessment, history, file)
+    comparison = _assess_earlier_period(compare_with, assessment, history, file)
     document = bk.report(assessment, before=comparison)
     if redact or redact_key is not None:
-        document = _redact(document, history, redact_key)
+        document = _redact_report(document, history, redact_key)
     paths = document.save(out, xlsx=xlsx)
     verdict = document.assessment.verdict
     mail_error = ""
     mailed: tuple[str, ...] = ()
-    if mailing and (not mail_states or verdict.state in mail_states):
+    if must_mail and (not mail_states or verdict.state in mail_states):
         try:
-            mailed = _send(document, file, tuple(mail_to or ()), paths[0])
+            mailed = _mail_report(document, file, tuple(mail_to or ()), paths[0])
         except (MailError, CredentialError, SettingsError) as error:
             mail_error = str(error)
     if as_json:
@@ -126,53 +126,53 @@ def report(  # noqa: PLR0913 # one parameter per option
             }
         )
     else:
-        typer.echo(verdict_line(document.assessment))
+        typer.echo(format_verdict(document.assessment))
         typer.echo(f"Report: {paths[0]}")
         if mailed:
             typer.echo(f"Mailed to: {', '.join(mailed)}")
     if mail_error:
         typer.echo(f"backupkit: {paths[0]} was written, but not mailed. {mail_error}", err=True)
-        return MAIL
-    return VERDICT if verdict.state in fail_states else 0
+        return MAIL_EXIT_CODE
+    return VERDICT_EXIT_CODE if verdict.state in fail_states else 0
 
 
-def _comparison(
-    text: str, now: "Assessment", history: str, fleet: "SettingsFile"
+def _assess_earlier_period(
+    text: str, current: "Assessment", history: str, fleet: "SettingsFile"
 ) -> "Assessment | None":
     """Return the assessment to compare with, by the data known at its time."""
     from backupkit.settings import parse_instant  # noqa: PLC0415 # keeps --help fast
 
     if text == "none":
         return None
-    length = now.end - now.start
+    length = current.end - current.start
     if text == "previous":
-        end = moment = now.start
+        end = moment = current.start
         start = end - length
     elif (sidecar := Path(text).with_suffix(".json")).is_file():
-        period = _read_earlier(sidecar)
+        period = _read_earlier_report(sidecar)
         start, end, moment = (
             parse_instant(time, where=f"--compare-with: {sidecar}")
             for time in (period.start, period.end, period.generated_at)
         )
     else:
-        end = moment = _parse_time_option(text, now)
+        end = moment = _parse_time_option(text, current)
         start = end - length
-    if moment > now.now:
+    if moment > current.now:
         raise SettingsError(
             f"--compare-with {text}: this is later than the time of this report, "
-            f"{now.now.isoformat()}; use an earlier one."
+            f"{current.now.isoformat()}; use an earlier one."
         )
     policy = bk.Policy.load(fleet)
     return bk.evaluate(open_history(history, fleet), policy, start=start, end=end, now=moment)
 
 
-def _parse_time_option(text: str, now: "Assessment") -> "pd.Timestamp":
+def _parse_time_option(text: str, current: "Assessment") -> "pd.Timestamp":
     """Parse a time, or a duration back from now."""
     from backupkit.settings import parse_duration, parse_instant  # noqa: PLC0415 # fast --help
 
     where = "--compare-with"
     try:
-        return now.now - parse_duration(text, where=where)
+        return current.now - parse_duration(text, where=where)
     except SettingsError:  # not a duration: try a time
         try:
             return parse_instant(text, where=where)
@@ -183,7 +183,7 @@ def _parse_time_option(text: str, now: "Assessment") -> "pd.Timestamp":
             ) from error
 
 
-def _read_earlier(path: Path) -> _EarlierReport:
+def _read_earlier_report(path: Path) -> _EarlierReport:
     try:
         return msgspec.json.decode(path.read_bytes(), type=_EarlierReport)
     except (OSError, msgspec.MsgspecError) as error:
@@ -192,14 +192,14 @@ def _read_earlier(path: Path) -> _EarlierReport:
         ) from error
 
 
-def _redact(document: "bk.Report", history: str, key: Path | None) -> "bk.Report":
+def _redact_report(document: "bk.Report", history: str, key: Path | None) -> "bk.Report":
     """Redact the report with the secret of the history, or with that of a key file."""
     if key is None:
         return document.redacted(bk.History(history, create=False).identity)
     return document.redacted_by(key)
 
 
-def _send(
+def _mail_report(
     document: "bk.Report", fleet: "SettingsFile", to: tuple[str, ...], attachment: Path
 ) -> tuple[str, ...]:
     """Send the report, and return the recipients."""
@@ -211,11 +211,11 @@ def _send(
     return recipients
 
 
-def _states(text: str, *, option: str) -> frozenset[str]:
+def _parse_states(text: str, *, option: str) -> frozenset[str]:
     states = frozenset(word.strip() for word in text.split(",") if word.strip())
-    if invalid := states - set(_STATES):
+    if invalid := states - set(_VERDICT_STATES):
         raise SettingsError(
-            f'{option}: "{min(invalid)}" is none of {", ".join(_STATES)}; for example: '
+            f'{option}: "{min(invalid)}" is none of {", ".join(_VERDICT_STATES)}; for example: '
             f"{option} breach,unknown"
         )
     return states

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 import backupkit as bk
-from backupkit.cli.commands.check import assess, verdict_line
-from backupkit.cli.commands.collect import collect_into
+from backupkit.cli.commands.check import assess, format_verdict
+from backupkit.cli.commands.collect import collect_and_store
 from backupkit.errors import OutputError, SettingsError
 from backupkit.simulator.faults.fault import ROUTES, describe_kinds
 
@@ -81,7 +81,7 @@ def simulate(  # noqa: PLR0913 # one parameter per option
                 typer.echo(f"{appliance.name}\thttps://{appliance.host}")
             typer.echo("Running; stop with Ctrl-C.", err=True)
             sys.stdout.flush()
-            _wait(for_seconds)
+            _wait_for_interrupt(for_seconds)
     except ValueError as error:
         raise SettingsError(f"--fault: {error}") from error
     except OSError as error:
@@ -100,22 +100,22 @@ def demo(
     from backupkit.settings import read_toml  # noqa: PLC0415 # it loads pandas
 
     fleet_file = out / "fleet.toml"
-    scenario = bk.simulator.Scenario.demo(seed=seed, epoch=_demo_epoch(out, seed))
+    scenario = bk.simulator.Scenario.demo(seed=seed, epoch=_find_demo_epoch(out, seed))
     with bk.simulator.SimulatedFleet(scenario) as fleet:
         fleet.write_fleet(fleet_file)
         typer.echo(
             f"Simulated {len(fleet.appliances)} appliances over HTTPS on loopback.", err=True
         )
         history, file = bk.History(out / "history.db"), read_toml(fleet_file)
-        collect_into(bk.Fleet.load(file), history)
+        collect_and_store(bk.Fleet.load(file), history)
     assessment = assess(history.uri, file, last="30d")
     paths = bk.report(assessment).save(out / "report.html")
-    typer.echo(verdict_line(assessment))
+    typer.echo(format_verdict(assessment))
     typer.echo(f"Report: {paths[0].resolve()}")
     return 0
 
 
-def _demo_epoch(out: Path, seed: int) -> datetime:
+def _find_demo_epoch(out: Path, seed: int) -> datetime:
     """Return the reference time of the demo: that of its first run, so a later one continues."""
     story_file = out / "story.json"
     try:
@@ -143,7 +143,7 @@ def _demo_epoch(out: Path, seed: int) -> datetime:
     return epoch
 
 
-def _wait(seconds: float | None) -> None:
+def _wait_for_interrupt(seconds: float | None) -> None:
     """Wait until Ctrl-C, or for a number of seconds [s]."""
     end = None if seconds is None else time.monotonic() + seconds
     try:

@@ -11,17 +11,17 @@ from tqdm import tqdm
 
 import backupkit as bk
 from backupkit.cli.commands.collect import interrupt_on_sigterm, open_fleet_and_history
-from backupkit.cli.options import AsJson, FleetOption, HistoryOption, records
+from backupkit.cli.options import AsJson, FleetOption, HistoryOption, frame_to_records
 from backupkit.errors import BackupkitWarning, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BarDisplay", "LogDisplay", "make_display", "summary", "watch"]
+__all__ = ["BarDisplay", "LogDisplay", "format_summary", "make_display", "watch"]
 
 _BAR: Final = "{desc} |{bar:24}| "
 _HOUR: Final = 3600  # s
-_ENDED: Final = {"success": "succeeded", "failure": "FAILED"}
+_OUTCOME_LABELS: Final = {"success": "succeeded", "failure": "FAILED"}
 """Label of a job that has ended, by outcome."""
 
 Row = Mapping[Any, Any]
@@ -47,10 +47,10 @@ def watch(
         warnings.simplefilter("ignore", category=BackupkitWarning)  # each poll shows the errors
         for frame in bk.watch(appliances, store, every=pause):
             if as_json:
-                typer.echo(json.dumps(records(frame), ensure_ascii=False))
+                typer.echo(json.dumps(frame_to_records(frame), ensure_ascii=False))
             display.show(frame)
             last = frame
-    typer.echo(summary(last), err=True)
+    typer.echo(format_summary(last), err=True)
     return 0
 
 
@@ -83,11 +83,11 @@ class LogDisplay:
 
     def show(self, frame: "pd.DataFrame") -> None:
         """Print the jobs that changed since the last poll."""
-        for row in _rows(frame):
-            key, text = (row["appliance"], row["job_id"]), _state_text(row)
+        for row in _frame_to_rows(frame):
+            key, text = (row["appliance"], row["job_id"]), _format_state(row)
             if self._last_texts.get(key) != text:
                 self._last_texts[key] = text
-                typer.echo(f"{_title(row)}: {text}", err=True)
+                typer.echo(f"{_format_title(row)}: {text}", err=True)
 
 
 class BarDisplay:
@@ -105,54 +105,56 @@ class BarDisplay:
 
     def show(self, frame: "pd.DataFrame") -> None:
         """Update the bars with the result of a poll."""
-        rows = _rows(frame)
-        width = max((len(_title(row)) for row in rows), default=0)
+        rows = _frame_to_rows(frame)
+        width = max((len(_format_title(row)) for row in rows), default=0)
         for row in rows:
             key = (row["appliance"], row["job_id"])
             if key not in self._bars:
                 self._bars[key] = tqdm(
                     total=100,
-                    desc=_title(row).ljust(width),
+                    desc=_format_title(row).ljust(width),
                     bar_format=_BAR,
                     position=len(self._bars),
                 )
             bar = self._bars[key]
             bar.n = row["progress"] or 0
-            bar.bar_format = _BAR + _state_text(row).replace("{", "{{").replace("}", "}}")
+            bar.bar_format = _BAR + _format_state(row).replace("{", "{{").replace("}", "}}")
             bar.refresh()
 
 
-def summary(frame: "pd.DataFrame") -> str:
+def format_summary(frame: "pd.DataFrame") -> str:
     """Return a sentence about how the jobs ended, from the last poll.
 
     Examples
     --------
     >>> from backupkit.tables import RUNNING
-    >>> summary(RUNNING.empty())
+    >>> format_summary(RUNNING.empty())
     'No job is running.'
     """
     if frame.empty:
         return "No job is running."
     from backupkit.tables import outcome_of  # noqa: PLC0415 # it loads pandas
 
-    counts = outcome_of(frame["state"]).map(_ENDED).fillna("no longer listed").value_counts()
+    counts = (
+        outcome_of(frame["state"]).map(_OUTCOME_LABELS).fillna("no longer listed").value_counts()
+    )
     return f"All jobs have ended: {', '.join(f'{n} {word}' for word, n in counts.items())}."
 
 
-def _rows(frame: "pd.DataFrame") -> list[dict[Any, Any]]:
+def _frame_to_rows(frame: "pd.DataFrame") -> list[dict[Any, Any]]:
     return frame.astype(object).where(frame.notna(), None).to_dict("records")
 
 
-def _title(row: Row) -> str:
+def _format_title(row: Row) -> str:
     return f"{row['appliance']} {one_line(row['job_id'], limit=40)}"
 
 
-def _state_text(row: Row) -> str:
+def _format_state(row: Row) -> str:
     """Return the state of a job in a few words."""
     from backupkit.tables.constants import OUTCOME_BY_STATUS  # noqa: PLC0415 # it loads pandas
 
-    if label := _ENDED.get(OUTCOME_BY_STATUS.get(row["state"], "")):
-        return f"{label} after {_duration_text(row['elapsed'])}"
+    if label := _OUTCOME_LABELS.get(OUTCOME_BY_STATUS.get(row["state"], "")):
+        return f"{label} after {_format_duration(row['elapsed'])}"
     if row["detail"] is not None:
         return one_line(row["detail"])
     progress = row["progress"]
@@ -160,11 +162,11 @@ def _state_text(row: Row) -> str:
     if row["stalled"]:
         parts.append("stalled")
     if row["time_left"] is not None:
-        parts.append(f"about {_duration_text(row['time_left'])} left")
+        parts.append(f"about {_format_duration(row['time_left'])} left")
     return ", ".join(parts)
 
 
-def _duration_text(duration: "pd.Timedelta | None") -> str:
+def _format_duration(duration: "pd.Timedelta | None") -> str:
     if duration is None:
         return "an unknown time"
     from backupkit.display.format import format_exactly  # noqa: PLC0415 # it loads pandas
