@@ -68,3 +68,9 @@ def snapshot(
 
 FIRST = snapshot(1, job("vc-1", "1", "SUCCEEDED"), job("vc-2", "1", "INPROGRESS", progress=10))
 SECOND = snapshot(2, job("vc-1", "1", "SUCCEEDED"), job("vc-2", "1", "INPROGRESS", progress=60))
+
+
+def vanished_job(appliance: str, job_id: str, **more: object) -> dict[str, object]:
+    """Return the observation of a job that its appliance no longer lists."""
+    gone = {"source": "list", "start_time": None, "messages": None}
+    return {"appliance": appliance, "job_id": job_id} | gone | more

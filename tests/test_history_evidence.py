@@ -1,4 +1,4 @@
-"""Evaluating a history reads by index what a period needs: the figures are those of everything."""
+"""An evaluation that reads a history by index equals one that reads everything."""
 
 from pathlib import Path
 from random import Random
@@ -25,7 +25,7 @@ STATUS = {
 
 
 def observed(case: Case) -> pd.DataFrame:
-    """Return what a collector would have observed of the jobs, each once, by the period's now."""
+    """Return each job's observation, at or before the period's now."""
     jobs = case.known.jobs
     status = jobs["outcome"].map(STATUS)
     moments = jobs["last_seen_at"].fillna(jobs["end_time"]).fillna(jobs["start_time"])
@@ -35,8 +35,8 @@ def observed(case: Case) -> pd.DataFrame:
     return OBSERVATIONS.frame(columns | {"status": status, "state": status, "observed_at": moments})
 
 
-def kept(case: Case, target: Path | str) -> History:
-    """Keep a made-up fleet."""
+def stored(case: Case, target: Path | str) -> History:
+    """Return a history of a made-up fleet."""
     history = History(target, keep_polls=None)
     now, polls, schedules = case.times.now, case.known.polls, case.known.schedules
     snapshot = SimpleNamespace(
@@ -49,7 +49,7 @@ def kept(case: Case, target: Path | str) -> History:
 
 
 def by_everything(history: History, case: Case) -> Assessment:
-    """Judge by all frames."""
+    """Evaluate all frames."""
     known, times = history.view(), case.times
     return evaluate_frames(
         known.jobs,
@@ -64,7 +64,7 @@ def by_everything(history: History, case: Case) -> Assessment:
 
 
 def by_index(history: History, case: Case) -> Assessment:
-    """Judge by what the history reads for the period."""
+    """Evaluate what the history reads for the period."""
     times = case.times
     return evaluate(
         history, case.policy, start=times.start, end=times.end, now=times.now, as_if=case.as_if
@@ -72,19 +72,19 @@ def by_index(history: History, case: Case) -> Assessment:
 
 
 def compare(seed: int, target: Path | str) -> None:
-    """Judge one made-up fleet both ways."""
-    case = some_case(Random(seed))  # noqa: S311 # to repeat a case is the point
-    history = kept(case, target)
-    whole, read = by_everything(history, case), by_index(history, case)
-    object.__setattr__(whole, "version", read.version)
-    assert_same(whole, read)
+    """Evaluate a made-up fleet both ways."""
+    case = some_case(Random(seed))  # noqa: S311 # repeatable
+    history = stored(case, target)
+    everything, indexed = by_everything(history, case), by_index(history, case)
+    object.__setattr__(everything, "version", indexed.version)
+    assert_same(everything, indexed)
 
 
 @pytest.mark.property
 @pytest.mark.parametrize("number", range(FLEETS))
 @pytest.mark.parametrize("first", [1, 130])
 def test_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, first: int) -> None:
-    """Whatever a fleet did, and however few jobs are read at first."""
+    """Both evaluations are equal, however few jobs are read at first."""
     monkeypatch.setattr(module, "_FIRST", first)
     compare(SEED * 1_000 + number, tmp_path / "history.db")
 
@@ -92,12 +92,12 @@ def test_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, fi
 @pytest.mark.property
 @pytest.mark.parametrize("number", range(max(1, FLEETS // 4)))
 def test_postgresql(postgres_url: str, number: int) -> None:
-    """The same in PostgreSQL."""
+    """Both evaluations are equal in PostgreSQL."""
     compare(SEED * 2_000 + number, postgres_url)
 
 
 def test_reads_little(tmp_path: Path) -> None:
-    """Of years of nights a week needs some months; totals tell of the rest."""
+    """Of three years of jobs, an evaluation of a week reads some months."""
     nights = pd.Series(pd.date_range("2024-01-01T01:00Z", periods=1_000, freq="D").as_unit("us"))
     jobs = JOBS.frame(
         {
