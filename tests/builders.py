@@ -1,13 +1,16 @@
 """What one collection brings back, made by hand, for the tests of the history."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 
+from backupkit.simulator import Scenario
 from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES, Table
+from tests.conftest import EPOCH
 
 MESSAGE = {"id": "m", "default_message": "done", "args": ["a"], "localized": None}
 
@@ -74,3 +77,32 @@ def vanished_job(appliance: str, job_id: str, **more: object) -> dict[str, objec
     """Return the observation of a job that its appliance no longer lists."""
     gone = {"source": "list", "start_time": None, "messages": None}
     return {"appliance": appliance, "job_id": job_id} | gone | more
+
+
+@dataclass
+class Clock:
+    """A clock that a test advances."""
+
+    now: datetime = EPOCH
+
+    def __call__(self) -> datetime:
+        """Return the present."""
+        return self.now
+
+    def advance(self, **span: float) -> None:
+        """Advance the clock by a timedelta's arguments."""
+        self.now += timedelta(**span)
+
+
+def scenario(
+    versions: Mapping[str, str],
+    jobs: int | None = 10,
+    **changed: Any,  # noqa: ANN401 # fields of a spec
+) -> Scenario:
+    """Return the scenario of equal appliances with these names and versions."""
+    [spec] = Scenario.steady(appliances=1, jobs=jobs or 1, seed=1, epoch=EPOCH).specs
+    specs = (
+        replace(spec, name=name, version=version, jobs=jobs, **changed)
+        for name, version in versions.items()
+    )
+    return Scenario(seed=1, epoch=EPOCH, specs=tuple(specs))

@@ -81,7 +81,7 @@ class Together(LoadScopeScheduling):  # type: ignore[misc] # xdist is not typed
             "tests/test_browser.py",  # the reports of large fleets
             "tests/test_executors.py",  # processes and a Dask cluster
             "tests/test_scale.py",  # a Dask cluster
-            "tests/test_large_round.py",  # 500 appliances
+            "tests/test_large_fleet.py",  # 500 appliances
             "tests/test_postgres_killed.py",  # a PostgreSQL server that may be killed
             "tests/test_postgres_server.py",
             "tests/test_durability.py",  # a trace of system calls
