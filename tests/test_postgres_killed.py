@@ -1,4 +1,4 @@
-"""The PostgreSQL server is killed, or restarted, while collectors append."""
+"""Collectors append while the PostgreSQL server is killed or restarted."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -17,17 +17,17 @@ from tests.rounds import make_round, whole_rounds
 pytestmark = NEEDED
 
 TIMES = repeats(4, 100)
-"""How often it is killed."""
+"""Number of kills."""
 
 NAMES = ("vc-a", "vc-b")
 
 SPAN = 0.4
-"""How long after an append began the server is stopped, at most [s]."""
+"""Maximum time from the start of an append to the end of the server [s]."""
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    """Run a server that keeps what it acknowledged."""
+    """Run a durable server."""
     with PostgresServer(durable=True) as server:
         yield server
 
@@ -40,7 +40,7 @@ def url(server: PostgresServer) -> Iterator[str]:
 
 
 def count_begun(hands: Hands) -> int:
-    """Count the rounds of which an append began."""
+    """Count the collections whose append began."""
     return sum(len(hands.acknowledged.rounds(f"{name}:begun")) for name in NAMES)
 
 
@@ -48,14 +48,14 @@ def count_begun(hands: Hands) -> int:
 @pytest.mark.parametrize(
     ("stop", "times"), [(PostgresServer.kill, TIMES), (PostgresServer.stop, 2)]
 )
-def test_beside_collectors(
+def test_collectors(
     server: PostgresServer,
     url: str,
     tmp_path: Path,
     stop: Callable[[PostgresServer], None],
     times: int,
 ) -> None:
-    """Appends wait for the server and go on; nothing is lost or doubled; nobody reads a half."""
+    """Appends wait for the server and continue; nothing is lost, stored twice or read partly."""
     chance = random.Random(SEED)  # noqa: S311 # nothing secret
     with at_work(url, tmp_path) as hands:
         working = [*(hands.append(name) for name in NAMES), hands.read(patient=True)]
@@ -82,7 +82,7 @@ def test_beside_collectors(
 def broken(
     server: PostgresServer, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], list[int]]:
-    """Return a function that makes the next two connections break right after their commit."""
+    """Return a function after which two connections break right after their commit."""
 
     def begin() -> list[int]:
         leave = psycopg.Transaction.__exit__
@@ -102,8 +102,8 @@ def broken(
     return begin
 
 
-def test_acknowledgement_lost(url: str, broken: Callable[[], list[int]]) -> None:
-    """An append whose acknowledgement is lost is tried again, and nothing is doubled."""
+def test_lost_acknowledgement(url: str, broken: Callable[[], list[int]]) -> None:
+    """An append whose acknowledgement is lost is repeated, and stored once."""
     history = History(url)
     history.append(make_round("vc-a", 0))
     breaks = broken()
@@ -115,14 +115,16 @@ def test_acknowledgement_lost(url: str, broken: Callable[[], list[int]]) -> None
 
 
 @pytest.mark.parametrize("kind", ["forget", "prune"])
-def test_removal_acknowledgement_lost(url: str, broken: Callable[[], list[int]], kind: str) -> None:
-    """A removal whose acknowledgement is lost tells what it removed, once."""
+def test_lost_acknowledgement_of_removal(
+    url: str, broken: Callable[[], list[int]], kind: str
+) -> None:
+    """A removal whose acknowledgement is lost returns the removed rows."""
     history = History(url)
     history.append(make_round("vc-a", 0))
     history.append(make_round("vc-b", 0))
-    kept = len(history.observations())
+    stored = len(history.observations())
     breaks = broken()
     removed = history.forget("vc-a") if kind == "forget" else history.prune("2100-01-01T00:00Z")
     assert len(set(breaks)) == 2
-    assert removed["observations"] == kept - len(history.observations()) > 0
+    assert removed["observations"] == stored - len(history.observations()) > 0
     assert history.verify().empty
