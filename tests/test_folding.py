@@ -19,6 +19,7 @@ MINUTES = st.integers(0, 8)
 WORDS = st.sampled_from(["SUCCEEDED", "FAILED", "INPROGRESS", "PENDING", "NONE", "NEW", None])
 
 
+@st.composite
 def observation(draw: st.DrawFn) -> dict[str, Any]:
     """Draw an observation of a job, or of its absence from the list."""
     key = {"appliance": draw(NAMES), "job_id": draw(IDS), "observed_at": at(draw(MINUTES))}

@@ -125,7 +125,7 @@ PENDING_DETAILS = detailed_job(
     PENDING, "SCHEDULED", status="PENDING", progress=None, start_time=None
 )
 
-DETAILS = {
+DETAILS: dict[str, object] = {
     "api_job_details_200": (THREE_DETAILS, {}),
     "rest_job_details_200": (THREE_DETAILS, {}),
     "api_job_details_pending_200": ([PENDING_DETAILS], {}),
@@ -141,7 +141,7 @@ NIGHTLY = Schedule(
     retention_info=Retention(5),
 )
 TWICE_A_WEEK = replace(NIGHTLY, recurrence_info=Recurrence(1, 0, ["MONDAY", "THURSDAY"]))
-SCHEDULES = {
+SCHEDULES: dict[str, object] = {
     "api_schedules_list_200": ({"default": NIGHTLY}, {}),
     "rest_schedules_list_200": ({"default": TWICE_A_WEEK}, {}),
 }
