@@ -10,7 +10,7 @@ from pandas.testing import assert_frame_equal
 
 from backupkit.history import History
 from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES, jobs_from, sync_state_from
-from tests.builders import MESSAGE, at, job, rows, snapshot, vanished_job
+from tests.builders import MESSAGE, at, frame, observation, snapshot, vanished_job
 from tests.conftest import Place, repeats
 
 NAMES = st.sampled_from(["vc-1", "vc-10", "Ä"])
@@ -20,7 +20,7 @@ WORDS = st.sampled_from(["SUCCEEDED", "FAILED", "INPROGRESS", "PENDING", "NONE",
 
 
 @st.composite
-def observation(draw: st.DrawFn) -> dict[str, Any]:
+def any_observation(draw: st.DrawFn) -> dict[str, Any]:
     """Draw an observation of a job, or of its absence from the list."""
     key = {"appliance": draw(NAMES), "job_id": draw(IDS), "observed_at": at(draw(MINUTES))}
     if draw(st.booleans()) and draw(st.booleans()):
@@ -49,12 +49,12 @@ def collection(draw: st.DrawFn) -> SimpleNamespace:
     )
     plans = draw(st.lists(st.tuples(NAMES, MINUTES, st.integers(0, 1)), max_size=2))
     return SimpleNamespace(
-        observations=rows(OBSERVATIONS, draw(st.lists(observation(), max_size=6))),
-        polls=rows(
+        observations=frame(OBSERVATIONS, draw(st.lists(any_observation(), max_size=6))),
+        polls=frame(
             POLLS,
             ({"appliance": name, "polled_at": at(when), "ok": ok} for name, when, ok in polls),
         ),
-        schedules=rows(
+        schedules=frame(
             SCHEDULES,
             (
                 {"appliance": name, "schedule": "s", "seen_at": at(when), "hour": hour}
@@ -111,9 +111,11 @@ def test_stored_once(target: str) -> None:
         )
         return [int(number) for number in found.iloc[0]]
 
-    history.append(snapshot(1, job("vc-1", "1", "INPROGRESS"), job("vc-1", "2", "SUCCEEDED")))
+    history.append(
+        snapshot(1, observation("vc-1", "1", "INPROGRESS"), observation("vc-1", "2", "SUCCEEDED"))
+    )
     assert counts() == [2, 2, 0]
-    history.append(snapshot(2, job("vc-1", "1", "SUCCEEDED")))
+    history.append(snapshot(2, observation("vc-1", "1", "SUCCEEDED")))
     assert counts() == [2, 3, 2]
     history.append(snapshot(3, vanished_job("vc-1", "2")))
     assert counts() == [2, 4, 3]

@@ -17,7 +17,7 @@ from pandas.testing import assert_frame_equal
 from backupkit.errors import HistoryError, SettingsError, TableError
 from backupkit.history import AppendResult, History
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Table, sync_state_from
-from tests.builders import FIRST, MESSAGE, SECOND, at, job, rows, snapshot, vanished_job
+from tests.builders import FIRST, MESSAGE, SECOND, at, frame, observation, snapshot, vanished_job
 from tests.conftest import Place, repeats
 
 
@@ -170,7 +170,9 @@ class TestAppend:
 
     def test_late(self, history: History) -> None:
         """An older snapshot adds polls and new jobs, but no older state of a known job."""
-        late = snapshot(0, job("vc-1", "1", "INPROGRESS"), job("vc-1", "0", "FAILED"))
+        late = snapshot(
+            0, observation("vc-1", "1", "INPROGRESS"), observation("vc-1", "0", "FAILED")
+        )
         assert history.append(late) == AppendResult(new=1, polls=2)
         assert history.jobs(appliances=["vc-1"])["outcome"].to_list() == ["failure", "success"]
         assert history.observations()["observed_at"].is_monotonic_increasing
@@ -190,8 +192,10 @@ class TestAppend:
     def test_details_stay(self, history: History) -> None:
         """Fields from the details of a job stay when job/{id} does not have them."""
         details = {"type": "MANUAL", "size": 7, "location": "nfs://h/x", "build": "1"}
-        history.append(snapshot(2, job("vc-2", "1", "RUNNING", source="details", **details)))
-        history.append(snapshot(3, job("vc-2", "1", "SUCCEEDED", source="job")))
+        history.append(
+            snapshot(2, observation("vc-2", "1", "RUNNING", source="details", **details))
+        )
+        history.append(snapshot(3, observation("vc-2", "1", "SUCCEEDED", source="job")))
         [known] = history.jobs(appliances=["vc-2"]).to_dict("records")
         assert known["outcome"] == "success"
         assert {name: known[name] for name in details} == details
@@ -204,7 +208,7 @@ class TestAppend:
         assert history.jobs(appliances=["vc-1"])["outcome"].to_list() == ["success"]
         assert history.sync_state()["vc-1"].listed == frozenset()
         assert history.append(snapshot(3, gone)) == AppendResult(polls=2)
-        assert history.append(snapshot(4, job("vc-1", "1", "SUCCEEDED"))).changed == 1
+        assert history.append(snapshot(4, observation("vc-1", "1", "SUCCEEDED"))).changed == 1
         assert history.jobs(appliances=["vc-1"])["vanished_at"].isna().all()
         assert history.verify().empty
 
@@ -214,14 +218,14 @@ class TestAppend:
         assert len(history.jobs()) == 2
         assert len(history.observations()) == 3
         assert history.verify().empty
-        history.append(snapshot(3, job("vc-1", "2", "FAILED")))
+        history.append(snapshot(3, observation("vc-1", "2", "FAILED")))
         assert history.jobs(appliances=["vc-1"])["outcome"].to_list() == ["success", "failure"]
         assert history.verify().empty
 
     def test_conflicts(self, history: History) -> None:
         """A finished job that is later reported with another end is a conflict; both are stored."""
-        end = snapshot(2, job("vc-1", "1", "SUCCEEDED", end_time=at(1)))
-        other = snapshot(3, job("vc-1", "1", "SUCCEEDED", end_time=at(2)))
+        end = snapshot(2, observation("vc-1", "1", "SUCCEEDED", end_time=at(1)))
+        other = snapshot(3, observation("vc-1", "1", "SUCCEEDED", end_time=at(2)))
         history.append(end)
         added = history.append(other)
         assert added.conflicts["known_end_time"].to_list() == [at(1)]
@@ -236,15 +240,15 @@ class TestAppend:
 
     def test_finished_stays_finished(self, history: History) -> None:
         """A finished job that is later reported as running stays finished."""
-        history.append(snapshot(2, job("vc-1", "1", "INPROGRESS", progress=5)))
-        history.append(snapshot(3, job("vc-1", "1", "INPROGRESS", progress=6)))
+        history.append(snapshot(2, observation("vc-1", "1", "INPROGRESS", progress=5)))
+        history.append(snapshot(3, observation("vc-1", "1", "INPROGRESS", progress=6)))
         [known] = history.jobs(appliances=["vc-1"]).to_dict("records")
         assert (known["outcome"], known["last_seen_at"]) == ("success", at(3))
         assert history.verify().empty
 
     def test_refused(self, history: History) -> None:
         """A frame that breaks its contract is an error, and nothing is written."""
-        bad = snapshot(9, job("vc-9", "1", "FAILED"))
+        bad = snapshot(9, observation("vc-9", "1", "FAILED"))
         bad.polls = bad.polls.drop(columns="ok")
         with pytest.raises(TableError, match="polls: the column 'ok' is missing"):
             history.append(bad)
@@ -255,7 +259,7 @@ class TestAppend:
         other = History(history.uri)
         assert other.append(SECOND).observations == 1
         assert history.append(SECOND) == AppendResult()
-        history.append(snapshot(3, job("vc-1", "2", "FAILED")))
+        history.append(snapshot(3, observation("vc-1", "2", "FAILED")))
         assert_frame_equal(other.observations(), history.observations())
         assert len(other.observations()) == 4
         assert other.verify().empty
@@ -264,8 +268,8 @@ class TestAppend:
         """A snapshot of several polls may contain a new job, its change and its end on the list."""
         one = snapshot(
             1,
-            job("vc-1", "1", "INPROGRESS"),
-            job("vc-1", "1", "SUCCEEDED", observed_at=at(2)),
+            observation("vc-1", "1", "INPROGRESS"),
+            observation("vc-1", "1", "SUCCEEDED", observed_at=at(2)),
             vanished_job("vc-1", "1", observed_at=at(3)),
         )
         later = [snapshot(minute) for minute in (2, 3)]
@@ -316,7 +320,7 @@ class TestRead:
 
     def test_columns(self, history: History) -> None:
         """A query of some columns returns them in the requested order."""
-        history.append(snapshot(5, job("vc-2", "1", "SUCCEEDED", end_time=at(4))))
+        history.append(snapshot(5, observation("vc-2", "1", "SUCCEEDED", end_time=at(4))))
         for columns in (["outcome", "appliance"], ["duration"], ["messages", "end_time"]):
             for then in (None, at(1)):
                 expected = history.jobs(at=then)[columns]
@@ -340,7 +344,7 @@ class TestRead:
     def test_sync_state(self, history: History) -> None:
         """The state for the next collection follows from all that is stored."""
         history.append(SECOND)
-        polls = rows(
+        polls = frame(
             POLLS,
             [
                 {"appliance": "vc-1", "polled_at": at(3), "ok": True, "api": "api", "version": "8"},
@@ -361,8 +365,8 @@ class TestRead:
 
     def test_known_jobs(self, history: History) -> None:
         """Known and finished jobs are found among the ids of a job list."""
-        jobs = [job("vc-1", f"{number}", "FAILED") for number in range(2, 1_000)]
-        history.append(snapshot(2, *jobs, job("vc-1", "0", "INPROGRESS")))
+        jobs = [observation("vc-1", f"{number}", "FAILED") for number in range(2, 1_000)]
+        history.append(snapshot(2, *jobs, observation("vc-1", "0", "INPROGRESS")))
         every = frozenset(f"{number}" for number in range(1_000))
         assert history.known_jobs("vc-1", every) == (every, every - {"0"})
         # some of the known ones are missing on the list
@@ -371,7 +375,9 @@ class TestRead:
         assert history.known_jobs("vc-2", ["1", "2", "2"]) == (frozenset("1"), frozenset())
         assert history.known_jobs("vc-9", ["1"]) == (frozenset(), frozenset())
         odd = ["", "x\0y", "long" * 1_000, "o'hara"]
-        history.append(snapshot(3, *(job("vc-3", one, "FAILED") for one in odd), names=("vc-3",)))
+        history.append(
+            snapshot(3, *(observation("vc-3", one, "FAILED") for one in odd), names=("vc-3",))
+        )
         assert history.known_jobs("vc-3", odd) == (frozenset(odd), frozenset(odd))
         assert history.known_jobs("vc-3", [])[0] >= {"", "o'hara"}
 
@@ -396,7 +402,7 @@ class TestSql:
         history.append(
             snapshot(
                 9,
-                job(
+                observation(
                     "vc-1",
                     "1",
                     "SUCCEEDED",
@@ -405,8 +411,8 @@ class TestSql:
                     location="nfs://h/x",
                     messages=[MESSAGE],
                 ),
-                job("vc-1", "2", "FAILED", start_time=at(1)),
-                job("vc-2", "3", "INPROGRESS", progress=40, start_time=None),
+                observation("vc-1", "2", "FAILED", start_time=at(1)),
+                observation("vc-2", "3", "INPROGRESS", progress=40, start_time=None),
             )
         )
         jobs = history.sql("SELECT * FROM v_jobs ORDER BY appliance, job_id").to_dict("records")
@@ -430,7 +436,7 @@ class TestSql:
     def test_starts_with_missing(self, make_history: Callable[[], History]) -> None:
         """A column that begins with missing values has its type."""
         history = make_history()
-        jobs = [job("vc-1", f"{number:05}", "FAILED") for number in range(2_000)]
+        jobs = [observation("vc-1", f"{number:05}", "FAILED") for number in range(2_000)]
         jobs[-1] |= {"size": 7, "progress": 0.5, "location": "x"}
         history.append(snapshot(1, *jobs))
         assert JOBS.check(history.jobs())["size"].to_list()[-1] == 7
@@ -508,7 +514,7 @@ class TestRoundTrip:
                 row["days"] = [text, text]
             own.append(row)
         original = snapshot(1, names=())
-        setattr(original, str(table.name), rows(table, own))
+        setattr(original, str(table.name), frame(table, own))
         history = make_history()
         history.append(original)
         assert_like(history.observations(), original.observations, "appliance")
@@ -524,7 +530,7 @@ class TestRoundTrip:
         nul = "a\0b"
         original = snapshot(
             1,
-            job(nul, nul, nul, location=nul, messages=[MESSAGE | {"localized": nul}]),
+            observation(nul, nul, nul, location=nul, messages=[MESSAGE | {"localized": nul}]),
             names=(nul,),
         )
         original.schedules["schedule"] = pd.Series([nul], dtype="str")
@@ -536,7 +542,7 @@ class TestRoundTrip:
         assert known["messages"][0]["localized"] == nul
         assert history.schedules()["schedule"].to_list() == ["a\ufffdb"]
         assert len(history.jobs(appliances=["a\ufffdb"])) == 1
-        later = snapshot(2, job(nul, nul, "SUCCEEDED", location=nul), names=(nul,))
+        later = snapshot(2, observation(nul, nul, "SUCCEEDED", location=nul), names=(nul,))
         assert history.append(later).changed == 1
         assert len(history.jobs()) == 1
         assert history.verify().empty
@@ -556,16 +562,21 @@ class TestRoundTrip:
         ]
         original = snapshot(
             1,
-            *(job("vc-1", f"{number}", "SUCCEEDED", **own) for number, own in enumerate(values)),
+            *(
+                observation("vc-1", f"{number}", "SUCCEEDED", **own)
+                for number, own in enumerate(values)
+            ),
         )
         original.polls["requests"] = pd.Series([2**63 - 1, -(2**63)], dtype="Int64")
         history.append(original)
         assert_like(history.observations(), original.observations, "job_id")
         assert_frame_equal(history.polls(), original.polls)
         assert history.verify().empty
-        jobs = [job("vc-1", f"1{number}", "SUCCEEDED", size=2**63 - 1) for number in range(3)]
+        jobs = [
+            observation("vc-1", f"1{number}", "SUCCEEDED", size=2**63 - 1) for number in range(3)
+        ]
         history.append(snapshot(2, *jobs))
-        history.append(snapshot(3, job("vc-1", "0", "FAILED", size=1)))
+        history.append(snapshot(3, observation("vc-1", "0", "FAILED", size=1)))
         assert history.verify().empty
 
     @pytest.mark.parametrize("size", [3_000, 1_500_000])
@@ -576,7 +587,7 @@ class TestRoundTrip:
         original = snapshot(
             1,
             *(
-                job(
+                observation(
                     "vc-1",
                     f"{number}{text}",
                     "FAILED",
@@ -595,7 +606,9 @@ class TestRoundTrip:
         assert (stored["job_id"].str.len() == 400).all()
         assert stored["job_id"].str[:300].to_list() == [f"{n}{text[:299]}" for n in range(2)]
         assert history.append(original) == AppendResult()
-        assert history.append(snapshot(2, job("vc-1", f"0{text}", "SUCCEEDED"))).changed == 1
+        assert (
+            history.append(snapshot(2, observation("vc-1", f"0{text}", "SUCCEEDED"))).changed == 1
+        )
         assert len(history.jobs()) == 2
         assert history.verify().empty
 
@@ -611,7 +624,7 @@ class TestRoundTrip:
             "polls": {"polled_at": at(1)},
             "schedules": {"schedule": "default", "seen_at": at(1)},
         }
-        setattr(original, table.name, rows(table, [{"appliance": "vc-1"} | keys[table.name]]))
+        setattr(original, table.name, frame(table, [{"appliance": "vc-1"} | keys[table.name]]))
         history.append(original)
         assert_frame_equal(getattr(history, table.name)(), getattr(original, table.name))
         assert history.append(original) == AppendResult()
@@ -654,7 +667,9 @@ class TestRoundTrip:
         )
         words = st.sampled_from(["SUCCEEDED", "FAILED", "RUNNING", "NEW"])
         jobs = [
-            job("vc-1", job_id, data.draw(words), **data.draw(st.fixed_dictionaries(values)))
+            observation(
+                "vc-1", job_id, data.draw(words), **data.draw(st.fixed_dictionaries(values))
+            )
             for job_id in ids
         ]
         with place() as target:
@@ -690,7 +705,7 @@ class TestConcurrency:
             thread.start()
         try:
             for minute in range(10):
-                jobs = [job(name, f"{minute}", "SUCCEEDED") for name in ("vc-1", "vc-2")]
+                jobs = [observation(name, f"{minute}", "SUCCEEDED") for name in ("vc-1", "vc-2")]
                 writer.append(snapshot(minute, *jobs))
         finally:
             stop.set()
@@ -707,7 +722,10 @@ class TestConcurrency:
             try:
                 history = History(target)
                 for minute in range(5):
-                    jobs = [job(name, f"{minute}", "SUCCEEDED"), job("vc-0", f"{minute}", "FAILED")]
+                    jobs = [
+                        observation(name, f"{minute}", "SUCCEEDED"),
+                        observation("vc-0", f"{minute}", "FAILED"),
+                    ]
                     history.append(snapshot(minute, *jobs, names=(name, "vc-0")))
             except Exception as error:  # noqa: BLE001 # pragma: no cover # only where it fails
                 failed.append(error)
@@ -739,7 +757,7 @@ def test_many_names(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_as_of_and_since(target: str) -> None:
     """A query may have both a first and a last instant."""
     history = History(target)
-    history.append(snapshot(1, job("vc-1", "1", "SUCCEEDED")))
-    history.append(snapshot(2, job("vc-1", "2", "SUCCEEDED")))
-    history.append(snapshot(3, job("vc-1", "3", "SUCCEEDED")))
+    history.append(snapshot(1, observation("vc-1", "1", "SUCCEEDED")))
+    history.append(snapshot(2, observation("vc-1", "2", "SUCCEEDED")))
+    history.append(snapshot(3, observation("vc-1", "3", "SUCCEEDED")))
     assert history.jobs(at=at(2), since=at(2))["job_id"].to_list() == ["2"]

@@ -17,7 +17,7 @@ from backupkit.cli import main
 from backupkit.errors import HistoryError
 from backupkit.history import AppendResult, History, databases, postgresql, sqlite
 from tests import raw
-from tests.builders import FIRST, SECOND, job, snapshot
+from tests.builders import FIRST, SECOND, observation, snapshot
 from tests.postgres import PostgresServer
 
 Fail = Callable[[str], str]
@@ -145,7 +145,9 @@ class TestDamage:
         path = tmp_path / "history.db"
         history = History(path)
         for minute in range(3):
-            jobs = [job("vc-1", f"{minute}-{number:09}", "FAILED") for number in range(3_000)]
+            jobs = [
+                observation("vc-1", f"{minute}-{number:09}", "FAILED") for number in range(3_000)
+            ]
             history.append(snapshot(minute, *jobs))
         return path
 
@@ -163,7 +165,7 @@ class TestDamage:
         with pytest.raises(HistoryError):
             History(large, create=False).verify()
         with contextlib.suppress(HistoryError):
-            History(large).append(snapshot(9, job("vc-1", "9", "FAILED")))
+            History(large).append(snapshot(9, observation("vc-1", "9", "FAILED")))
         with contextlib.suppress(HistoryError):
             History(large).jobs()
 
@@ -235,7 +237,9 @@ class TestDisk:
             return connection
 
         history = History(path)
-        many = snapshot(2, *(job("vc-1", f"{number:0100}", "FAILED") for number in range(3_000)))
+        many = snapshot(
+            2, *(observation("vc-1", f"{number:0100}", "FAILED") for number in range(3_000))
+        )
         with monkeypatch.context() as patch:
             patch.setattr(sqlite.SQLite, "_connect", full)
             with pytest.raises(

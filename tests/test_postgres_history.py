@@ -13,7 +13,7 @@ from backupkit.cli import main
 from backupkit.errors import HistoryError
 from backupkit.history import History
 from tests import raw
-from tests.builders import FIRST, SECOND, at, job, snapshot
+from tests.builders import FIRST, SECOND, at, observation, snapshot
 from tests.postgres import NEEDED, PostgresServer
 
 READER = (
@@ -145,7 +145,7 @@ def test_order(postgres_server: PostgresServer, tmp_path: Path, language: str | 
         for history in histories:
             for minute, names in enumerate((shuffled[:7], shuffled[7:], NAMES)):
                 jobs = [
-                    job(name, one, "SUCCEEDED", progress=minute)
+                    observation(name, one, "SUCCEEDED", progress=minute)
                     for name in names
                     for one in NAMES[len(name) :: 4]
                 ]
@@ -185,7 +185,7 @@ class TestZone:
             histories = [History(url), History(tmp_path / "history.db")]
             for history in histories:
                 history.append(FIRST)
-                one = job("vc-1", "2", "SUCCEEDED", end_time=at(1), progress=0.1 + 0.2)
+                one = observation("vc-1", "2", "SUCCEEDED", end_time=at(1), progress=0.1 + 0.2)
                 history.append(snapshot(2, one))
                 history.append(SECOND)
                 history.prune(at(1.5))

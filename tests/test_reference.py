@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from backupkit import Assessment, Policy, evaluate_frames
 from backupkit.policy import Exclusion, Member
 from backupkit.tables import JOBS, POLLS, SCHEDULES
-from tests.builders import rows
+from tests.builders import frame
 from tests.conftest import repeats
 from tests.reference import HOUR, Appliance, Job, Numbers, ScheduleRow, figures
 
@@ -181,7 +181,7 @@ def assess_fleet(fleet: dict[str, Appliance]) -> Assessment:
         ],
     )
     return evaluate_frames(
-        rows(
+        frame(
             JOBS,
             (
                 {
@@ -196,8 +196,8 @@ def assess_fleet(fleet: dict[str, Appliance]) -> Assessment:
                 for name, job in jobs
             ),
         ),
-        rows(POLLS, ({"appliance": name, "polled_at": at, "ok": ok} for name, at, ok in polls)),
-        rows(SCHEDULES, schedules),
+        frame(POLLS, ({"appliance": name, "polled_at": at, "ok": ok} for name, at, ok in polls)),
+        frame(SCHEDULES, schedules),
         policy,
         start=any_appliance.start,
         end=any_appliance.end,

@@ -14,7 +14,7 @@ from backupkit.cli import main
 from backupkit.errors import HistoryError
 from backupkit.history import History
 from tests import raw
-from tests.builders import MESSAGE, at, job, snapshot, vanished_job
+from tests.builders import MESSAGE, at, observation, snapshot, vanished_job
 
 NAMES = ("vc-1", "o'hara.example.com")
 
@@ -22,7 +22,7 @@ NAMES = ("vc-1", "o'hara.example.com")
 def four_collections(history: History) -> None:
     """Append four collections of two appliances, 0, 1, 2 and 3 minutes after 20:00."""
     for minute in range(4):
-        jobs = [job(name, f"{minute}", "SUCCEEDED") for name in NAMES]
+        jobs = [observation(name, f"{minute}", "SUCCEEDED") for name in NAMES]
         history.append(snapshot(minute, *jobs, names=NAMES))
 
 
@@ -54,7 +54,7 @@ class TestPrune:
     def test_goes_on(self, history: History) -> None:
         """A later collection is stored, and no removed row returns."""
         history.prune("2026-11-09T20:02:00Z")
-        history.append(snapshot(9, job("vc-1", "9", "SUCCEEDED")))
+        history.append(snapshot(9, observation("vc-1", "9", "SUCCEEDED")))
         assert set(History(history.uri).observations()["job_id"]) == {"2", "3", "9"}
         assert history.verify().empty
 
@@ -84,7 +84,7 @@ class TestPrune:
     def test_part_of_a_job(self, history: History) -> None:
         """A job follows from the observations that are left."""
         for minute, word in ((4, "PENDING"), (5, "INPROGRESS"), (6, "SUCCEEDED")):
-            history.append(snapshot(minute, job("vc-1", "7", word)))
+            history.append(snapshot(minute, observation("vc-1", "7", word)))
         history.append(snapshot(7, vanished_job("vc-1", "7")))
         history.prune(at(6))
         [known] = history.jobs(appliances=["vc-1"]).to_dict("records")
@@ -94,7 +94,7 @@ class TestPrune:
         assert history.jobs().empty
         assert len(history.observations()) == 1
         assert history.verify().empty
-        history.append(snapshot(8, job("vc-1", "7", "SUCCEEDED")))
+        history.append(snapshot(8, observation("vc-1", "7", "SUCCEEDED")))
         assert len(history.jobs()) == 1
         assert history.verify().empty
 
@@ -117,7 +117,7 @@ class TestForget:
         assert "9 rows: rows of one appliance" in history.facts().values()
         assert history.verify().empty
         assert "o'hara" not in str(raw.dump(history.uri))
-        history.append(snapshot(9, job(NAMES[1], "9", "SUCCEEDED"), names=NAMES))
+        history.append(snapshot(9, observation(NAMES[1], "9", "SUCCEEDED"), names=NAMES))
         assert len(History(history.uri).jobs()) == 5
         assert history.verify().empty
 
@@ -160,7 +160,7 @@ class TestBytes:
         name, own_job, place, message, detail, plan, build = SECRETS
         for minute in range(6):
             jobs = [
-                job(
+                observation(
                     name,
                     f"{own_job}-{number}",
                     "INPROGRESS" if minute < 5 else "FAILED",
@@ -172,7 +172,7 @@ class TestBytes:
                 for number in range(40)
             ]
             one = snapshot(
-                minute, *jobs, job("vc-1", f"{minute}", "SUCCEEDED"), names=(name, "vc-1")
+                minute, *jobs, observation("vc-1", f"{minute}", "SUCCEEDED"), names=(name, "vc-1")
             )
             one.polls["detail"] = pd.Series([f"{detail} {minute}", None], dtype="str")
             one.schedules["schedule"] = pd.Series([plan, "other"], dtype="str")

@@ -20,7 +20,7 @@ from backupkit.errors import HistoryError, SettingsError
 from backupkit.history.export_reader import MANIFEST, Export
 from backupkit.policy import Member, Policy
 from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES
-from tests.builders import rows
+from tests.builders import frame
 from tests.conftest import repeats
 from tests.postgres import PostgresServer
 
@@ -111,9 +111,9 @@ def _day(random: np.random.Generator, day: int, fleet: tuple[str, ...]) -> Simpl
                 }
             )
     return SimpleNamespace(
-        observations=rows(OBSERVATIONS, observations),
-        polls=rows(POLLS, polls),
-        schedules=rows(SCHEDULES, schedules),
+        observations=frame(OBSERVATIONS, observations),
+        polls=frame(POLLS, polls),
+        schedules=frame(SCHEDULES, schedules),
     )
 
 

@@ -19,7 +19,7 @@ from backupkit.history.retention import thin
 from backupkit.policy import Policy
 from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES
 from tests import raw
-from tests.builders import job, rows
+from tests.builders import frame, observation
 from tests.conftest import Place, repeats
 
 DAY = timedelta(days=1)
@@ -31,7 +31,7 @@ def polled(*polls: tuple[str, timedelta, bool | None], **more: object) -> Simple
     """Return a snapshot of polls alone, at these times after the beginning."""
     return SimpleNamespace(
         observations=OBSERVATIONS.empty(),
-        polls=rows(
+        polls=frame(
             POLLS,
             (
                 {
@@ -202,10 +202,10 @@ def snapshots(draw: st.DrawFn) -> list[SimpleNamespace]:
         when += draw(st.sampled_from([0, 1, 40])) * DAY
     last = made[-1].polls["polled_at"].max().to_pydatetime()
     jobs = [
-        job("vc-1", f"{day}", "SUCCEEDED", observed_at=last, start_time=BEGIN + day * DAY)
+        observation("vc-1", f"{day}", "SUCCEEDED", observed_at=last, start_time=BEGIN + day * DAY)
         for day in range(0, (last - BEGIN) // DAY, 3)
     ]
-    made[-1].observations = rows(OBSERVATIONS, jobs)
+    made[-1].observations = frame(OBSERVATIONS, jobs)
     return made
 
 

@@ -17,7 +17,7 @@ from backupkit.history.ledger import ENTRY, KINDS, entry_digest, left_digest
 from backupkit.history.retention import thin
 from backupkit.history.scan import Digests, chunks
 from tests import raw
-from tests.builders import MESSAGE, at, job, snapshot, vanished_job
+from tests.builders import MESSAGE, at, observation, snapshot, vanished_job
 from tests.conftest import Place
 
 HEADS = 3
@@ -36,12 +36,18 @@ def collections() -> Iterator[Any]:
         "build": "1",
         "source": "details",
     }
-    yield snapshot(1, job("vc-1", "1", "FAILED", **full), job("vc-2", "1", "INPROGRESS"))
-    yield snapshot(2, job("vc-1", "2", "SUCCEEDED", **full), job("vc-2", "1", "SUCCEEDED", size=9))
-    yield snapshot(3, job("vc-1", "3", "SUCCEEDED", **full), hour=4)
+    yield snapshot(
+        1, observation("vc-1", "1", "FAILED", **full), observation("vc-2", "1", "INPROGRESS")
+    )
+    yield snapshot(
+        2,
+        observation("vc-1", "2", "SUCCEEDED", **full),
+        observation("vc-2", "1", "SUCCEEDED", size=9),
+    )
+    yield snapshot(3, observation("vc-1", "3", "SUCCEEDED", **full), hour=4)
     ended = full | {"end_time": at(2)}
-    yield snapshot(4, job("vc-1", "2", "SUCCEEDED", **ended), vanished_job("vc-2", "7"))
-    yield snapshot(5, vanished_job("vc-1", "1"), job("vc-2", "2", "FAILED"))
+    yield snapshot(4, observation("vc-1", "2", "SUCCEEDED", **ended), vanished_job("vc-2", "7"))
+    yield snapshot(5, vanished_job("vc-1", "1"), observation("vc-2", "2", "FAILED"))
 
 
 @dataclass
@@ -338,7 +344,7 @@ class TestRemoved:
 
     def test_append(self, stored: Stored) -> None:
         """A later append changes no earlier head."""
-        stored.history.append(snapshot(9, job("vc-1", "3", "SUCCEEDED", end_time=at(8))))
+        stored.history.append(snapshot(9, observation("vc-1", "3", "SUCCEEDED", end_time=at(8))))
         for head in (None, "", *stored.heads, stored.history.head):
             assert stored.problems(head) == ""
 
@@ -370,10 +376,12 @@ class TestRemoved:
         history = stored.history
         steps: list[Callable[[], object]] = [
             lambda: history.prune(at(2)),
-            lambda: history.append(snapshot(8, job("vc-3", "1", "FAILED"), names=("vc-3",))),
+            lambda: history.append(
+                snapshot(8, observation("vc-3", "1", "FAILED"), names=("vc-3",))
+            ),
             lambda: history.forget("vc-1"),
             lambda: history.prune(at(4)),
-            lambda: history.append(snapshot(9, job("vc-1", "9", "FAILED"))),
+            lambda: history.append(snapshot(9, observation("vc-1", "9", "FAILED"))),
             lambda: history.forget("vc-3"),
             lambda: history.prune(at(99)),
         ]
@@ -432,7 +440,9 @@ def test_unreadable(stored: Stored) -> None:
 def test_many_jobs_differ(target: str) -> None:
     """Twenty jobs are named, the others are counted."""
     history = History(target)
-    history.append(snapshot(1, *(job("vc-1", str(number), "FAILED") for number in range(25))))
+    history.append(
+        snapshot(1, *(observation("vc-1", str(number), "FAILED") for number in range(25)))
+    )
     raw.run(target, "UPDATE jobs SET outcome = 1")
     problems = history.verify()
     assert problems["what"].str.startswith("job ").sum() == 20
