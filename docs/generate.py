@@ -43,7 +43,7 @@ SLA: Final = Path(__file__).with_name("sla.md")
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What the contract of a frame does not say.
+    """Documentation of a frame that its contract does not contain.
 
     Attributes
     ----------

@@ -115,9 +115,9 @@ def without_code(text: str) -> str:
     """Return a text without examples, code, addresses and tags; every line keeps its place."""
     text = blank_all(r"^```.*?^```", text, re.MULTILINE | re.DOTALL)
     text = blank_all(r"^\s*(>>>|\.\.\. ).*(\n(?!\s*(>>>|$)).+)*", text)  # examples and their output
-    text = blank_all(r"``[^`]*``|`[^`]*`", text)
+    text = blank_all(r"``[^`]*``|`[^`]*`|^.*[│├└].*$", text)  # a tree is a picture
     # numpydoc: headings, names with types, types alone
-    text = blank_all(r"^\s*([\w.\[\], |*]+ : .*|[\w.]+(\[.*\])?|-{3,})$", text)
+    text = blank_all(r"^\s*([\w.\[\], |*]+ : .*|[\w.]+(\[.*\])?( or None)?|-{3,})$", text)
     return blank_all(r"\]\([^)]*\)|https?://\S+|<[^>\n]*>", text)
 
 

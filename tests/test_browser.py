@@ -15,9 +15,10 @@ from playwright.sync_api import Browser, Page, expect
 import backupkit as bk
 from backupkit.assessment import Assessment
 from backupkit.policy import Member
+from tests.builders import END, job, nights, poll, schedule
 from tests.chromium import ARTEFACTS, MARKS, ROOT
 from tests.conftest import LONG, repeats
-from tests.report.conftest import END, fleet, job, judge, nights, poll, schedule, week
+from tests.report.conftest import fleet, judge, week
 
 __all__ = ["fleet", "judge", "week"]
 

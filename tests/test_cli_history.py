@@ -13,8 +13,8 @@ from pandas.testing import assert_frame_equal
 from backupkit.cli import main
 from backupkit.errors import SettingsError
 from backupkit.history import History
-from backupkit.history.options import load_keep_polls
-from tests.builders import FIRST, MESSAGE, SECOND, job, snapshot
+from backupkit.history.retention import load_keep_polls
+from tests.builders import FIRST, MESSAGE, SECOND, observation, snapshot
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -102,7 +102,7 @@ class TestVerify:
     def test_head(self, own: History, run: Run) -> None:
         """The past of a report is still contained after later appends, another's is not."""
         before = own.head
-        own.append(snapshot(9, job("vc-1", "9", "SUCCEEDED")))
+        own.append(snapshot(9, observation("vc-1", "9", "SUCCEEDED")))
         code, out, _ = run("verify", "--history", own.uri, "--head", f" {before.upper()}")
         assert code == 0
         assert out.splitlines() == [
@@ -147,7 +147,7 @@ class TestBackup:
         assert History(copy).head == own.head
         code, _, err = run("backup", "--history", own.uri, copy)
         assert code == 1
-        assert "is there already" in err
+        assert "exists already" in err
 
 
 class TestExchange:
@@ -155,7 +155,7 @@ class TestExchange:
 
     def test_parquet_and_back(self, own: History, run: Run, tmp_path: Path) -> None:
         """What is exported and imported is the same history; twice adds nothing."""
-        own.append(snapshot(3, job("vc-1", "2", "FAILED", messages=[MESSAGE])))
+        own.append(snapshot(3, observation("vc-1", "2", "FAILED", messages=[MESSAGE])))
         out = tmp_path / "out"
         code, said, _ = run("export", "--history", own.uri, "--out", out)
         assert code == 0
@@ -183,7 +183,7 @@ class TestExchange:
         (tmp_path / "full" / "file").touch()
         code, _, err = run("export", "--history", own.uri, "--out", tmp_path / "full")
         assert code == 1
-        assert "is there already" in err
+        assert "exists already" in err
         where = ("--history", own.uri, "--out", tmp_path / "xml")
         assert run("export", *where, "--format", "xml")[0] == 2
         code, _, err = run("import", "--history", own.uri, tmp_path / "none.db")
@@ -195,7 +195,7 @@ class TestExchange:
     ) -> None:
         """Of two histories each takes over what the other holds; twice adds nothing."""
         other = make_history()
-        other.append(snapshot(9, job("vc-9", "x", "SUCCEEDED"), names=("vc-9",)))
+        other.append(snapshot(9, observation("vc-9", "x", "SUCCEEDED"), names=("vc-9",)))
         said = run("import", "--history", own.uri, other.uri)[1]
         assert said == f"{own.uri}: 1 observation, 1 poll and 1 schedule added from {other.uri}\n"
         assert "0 observations, 0 polls" in run("import", "--history", own.uri, other.uri)[1]
@@ -253,7 +253,10 @@ class TestKeepPolls:
             ("[history]\nkeep_pols = 1", r'\[history\]: unknown key "keep_pols"; did you mean'),
             ("[history]\nkeep_polls = 90", r'\[history\]: "keep_polls": .*keep_polls = "90d"'),
             ('[history]\nkeep_polls = "long"', r'\[history\]: keep_polls: "long" is not a dur'),
-            ('[history]\nkeep_polls = "6h"', r'keep_polls = "6h" is too short, at least one day'),
+            (
+                '[history]\nkeep_polls = "6h"',
+                r'keep_polls = "6h" is too short; it must be at',
+            ),
         ],
     )
     def test_wrong(self, tmp_path: Path, text: str, said: str) -> None:

@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 import backupkit as bk
-from backupkit.simulator import Scenario, SimulatedFleet, inventory
+from backupkit.simulator import Scenario, SimulatedFleet
+from backupkit.simulator.fleet import write_fleet_file
 from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES
 from tests.conftest import SEED, repeats
 
@@ -32,7 +33,7 @@ class Rounds:
         for first in range(0, len(appliances.appliances), SIZE):
             fleet = appliances.appliances[first : first + SIZE]
             path = folder / f"{first}.toml"
-            inventory.write(path, fleet, appliances.authority)
+            write_fleet_file(path, fleet, appliances.authority)
             self.fleets.append(bk.Fleet.load(path))
 
     @contextmanager

@@ -11,7 +11,7 @@ import backupkit as bk
 from backupkit.assessment import CHANGE_KINDS, Assessment, Comparison
 from backupkit.policy import Member, Policy
 from backupkit.tables import CHANGES, JOBS, POLLS, SCHEDULES
-from tests.report.conftest import END, frame, nights, poll, schedule
+from tests.builders import END, frame, nights, poll, schedule
 
 DAY = pd.Timedelta(days=1)
 DISK: list[dict[str, Any]] = [

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from backupkit import tables
+import backupkit as bk
+from backupkit import analysis, errors, plots, simulator, tables, widgets
 from backupkit.tables import OUTCOMES, SLOT_STATES, STATES, Table
 
 ROOT = Path(__file__).parent.parent
@@ -26,6 +27,26 @@ PAGES = [*ROOT.glob("*.md"), *(page for folder in OWN for page in (ROOT / folder
 DESCRIBING = [*sorted(DOCS.glob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
 TABLES = [value for value in vars(tables).values() if isinstance(value, Table)]
 
+PUBLIC = (bk, analysis, errors, plots, simulator, tables, widgets)
+# words of names that mean what they mean everywhere; a word of the field belongs into the glossary
+ORDINARY = set(
+    re.findall(
+        r"\w+",
+        """
+    advice affected after amount assessed backupkit before busy by byte certificate changed
+    collect column compare completed compliance concurrency configured correct correction count
+    credential current dask deduplicate denominator duplicate elapsed end ended evaluate expected
+    explore explorer fact failing feasibility fold found frame from gap has hour id infer inferred
+    judge last least left line listed location login mail matrix max minute mixed name newest next
+    no not numerator ok oldest one output overlapping parameter password payload peak planned plot
+    polled property ratio recent request restrict result right route rule running sample scenario
+    seen segment selection sent server setting severity share sharing simulated size sized spec
+    stalled start step stopped summary sync table text timeline timezone to tolerated total trait
+    uncounted unit unreachable value view warning watcher weekday widget worker zone
+        """,
+    )
+)
+
 _FENCE = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"`[^`\n]*`")
 _LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
@@ -36,6 +57,12 @@ _ENTRY = re.compile(r"^- \*\*(.+?)\*\*: \S", re.MULTILINE)
 def prose(page: Path) -> str:
     """Return a page without its blocks of code."""
     return _FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def words_of(name: str) -> list[str]:
+    """Return the words of a name in lower case and singular: `slotCounts`, `SLOT_COUNTS`."""
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
+    return [re.sub(r"(?<=[^aisu])s$", "", re.sub("ies$", "y", word.lower())) for word in words]
 
 
 def links(page: Path) -> list[str]:
@@ -142,6 +169,17 @@ class TestGlossary:
         """Each state of an appliance or a slot, and each outcome of a job, is defined."""
         words = set(_ENTRY.findall((DOCS / "glossary.md").read_text(encoding="utf-8")))
         assert {*STATES, *SLOT_STATES, *OUTCOMES} <= words
+
+    def test_names_use_its_words(self) -> None:
+        """Public names and columns consist of the glossary's words and of ordinary ones."""
+        entries = _ENTRY.findall((DOCS / "glossary.md").read_text(encoding="utf-8"))
+        defined = {word for entry in entries for word in words_of(entry)}
+        columns = {column.name for table in TABLES for column in table.columns}
+        public = {name for module in PUBLIC for name in module.__all__}
+        used = {word: name for name in sorted(columns | public) for word in words_of(name)}
+        assert {w: name for w, name in used.items() if w not in defined | ORDINARY} == {}
+        assert {word for word in ORDINARY if word not in used} == set(), "no longer needed"
+        assert defined & ORDINARY == set(), "defined"
 
 
 class TestModules:

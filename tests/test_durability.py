@@ -287,7 +287,7 @@ class TestFullDisk:
                 history.append(make_round(NAME, done))
                 fill(ballast)
                 os.truncate(ballast, ballast.stat().st_size - 1024 * space)
-                with pytest.raises(HistoryError, match=r"the disk is full\. Make room in .*disk;"):
+                with pytest.raises(HistoryError, match=r"the disk is full\. Free space in .*disk;"):
                     history.append(make_round(NAME, done + 1, 4_000))
                 ballast.unlink()
                 assert whole_rounds(history) == {(NAME, number) for number in range(done + 1)}
@@ -314,7 +314,7 @@ class TestFullDisk:
                 history = History(server.url("small"))
                 history.append(make_round(NAME, 0))
                 fill(disk / "ballast")
-                with pytest.raises(HistoryError, match=r"Make room on the server's disk"):
+                with pytest.raises(HistoryError, match=r"Free space on the server's disk"):
                     history.append(make_round(NAME, 1, 10_000))
                 (disk / "ballast").unlink()
                 history.append(make_round(NAME, 1))
@@ -390,7 +390,7 @@ class TestReadOnly:
             history.append(make_round(NAME, 3))
         with monkeypatch.context() as patch:
             patch.setattr(ArrowReader, "table", append_and_read)
-            with pytest.raises(HistoryError, match=r"was written meanwhile\. Read it again"):
+            with pytest.raises(HistoryError, match=r"changed while it was read\. Try again"):
                 history.polls()
         assert len(whole_rounds(history)) == 4
         assert "3-0" in history.known_jobs(NAME, ["3-0"])[0]

@@ -20,7 +20,7 @@ from pandas.testing import assert_frame_equal
 
 from backupkit import History
 from backupkit.errors import HistoryError
-from backupkit.history import AppendResult, export_writer, scan
+from backupkit.history import AppendResult, exchange, ledger
 from backupkit.history.export_reader import MANIFEST, Export
 from backupkit.history.sqlite import SQLite
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES
@@ -139,8 +139,8 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> History:
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read and write few rows at a time."""
-    monkeypatch.setattr(scan, "_AT_ONCE", 1)
-    monkeypatch.setattr(export_writer, "_ROWS", 3)
+    monkeypatch.setattr(ledger, "_AT_ONCE", 1)
+    monkeypatch.setattr(exchange, "_ROWS", 3)
     monkeypatch.setattr("backupkit.history.exchange._AT_ONCE", 1)
 
 
@@ -173,7 +173,7 @@ def test_backup_of_nothing(tmp_path: Path, postgres_url: str) -> None:
 def test_backup_into_a_file(kept: History, tmp_path: Path) -> None:
     """A file is no folder."""
     (tmp_path / "file").write_text("x")
-    with pytest.raises(HistoryError, match=r"cannot be copied to .* the history is as it was"):
+    with pytest.raises(HistoryError, match=r"cannot be copied to .* the history is unchanged"):
         kept.backup(tmp_path / "file" / "copy.db")
 
 
@@ -208,10 +208,10 @@ def test_backup_beside_others(kept: History, tmp_path: Path) -> None:
 
 
 def test_backup_is_refused(kept: History, tmp_path: Path) -> None:
-    """What is there already is not written over."""
+    """What exists already is not written over."""
     target = tmp_path / "copy.db"
     target.write_text("a letter")
-    with pytest.raises(HistoryError, match=r"copy\.db is there already\. Name a new one"):
+    with pytest.raises(HistoryError, match=r"copy\.db exists already\. Name a new one"):
         kept.backup(target)
     assert target.read_text() == "a letter"
 
@@ -353,20 +353,20 @@ def test_urls(kept: History, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "why"),
     [
-        ("nowhere://folder", "cannot be opened: pyarrow says: .* fsspec says: .*nowhere"),
+        ("nowhere://folder", r"cannot be opened\. pyarrow: .* fsspec: .*nowhere"),
         ("s3://key:Gr3ek@bucket/x", r"export on bucket/x holds a password\. Leave it out"),
-        ("file", r"file is there already"),
-        ("full", r"full is there already"),
+        ("file", r"file exists already"),
+        ("full", r"full exists already"),
         ("file/in", r"cannot be written: "),
     ],
 )
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
 def test_bad_targets(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, why: str, kind: export_writer.Kind
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, why: str, kind: exchange.Kind
 ) -> None:
     """No target is written over, and no password is told."""
     if kind == "csv" and "://" in target:
-        why = "CSV files go into a folder"
+        why = "CSV files cannot be written to a URL"
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("a letter")
     Path("full").mkdir()
@@ -379,7 +379,7 @@ def test_bad_targets(
 
 def test_no_such_kind(tmp_path: Path) -> None:
     """Another kind is refused."""
-    with pytest.raises(HistoryError, match='"xml" is none of parquet, csv'):
+    with pytest.raises(HistoryError, match='"xml" must be one of parquet, csv'):
         History(tmp_path / "a.db").export(tmp_path / "x", kind="xml")  # type: ignore[arg-type]
 
 
@@ -389,13 +389,13 @@ def test_export_is_cut(kept: History, tmp_path: Path, monkeypatch: pytest.Monkey
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(export_writer, "head_at", stop)
+    monkeypatch.setattr(exchange, "head_at", stop)
     with pytest.raises(KeyboardInterrupt):
         kept.export(tmp_path / "export")
     assert empty_folder(tmp_path / "export")
     monkeypatch.undo()
     kept.export(tmp_path / "export")
-    monkeypatch.setattr(export_writer, "_plain", stop)
+    monkeypatch.setattr(exchange, "_plain", stop)
     with pytest.raises(KeyboardInterrupt):
         kept.export(tmp_path / "csv", kind="csv")
     assert empty_folder(tmp_path / "csv")
@@ -491,10 +491,10 @@ def test_bad_sources(kept: History, tmp_path: Path) -> None:
     manifest.write_text(text)
     (file, *_) = (target / "polls").rglob("*.parquet")
     file.unlink()
-    with pytest.raises(HistoryError, match=r"is not whole: polls has \d+ rows of 48\. Export"):
+    with pytest.raises(HistoryError, match=r"is incomplete: polls has \d+ rows of 48\. Export"):
         other.merge(target)
     manifest.unlink()
-    with pytest.raises(HistoryError, match=f"is no whole export of a history: {MANIFEST} is"):
+    with pytest.raises(HistoryError, match=f"is no complete export of a history: {MANIFEST} is"):
         other.merge(target)
     with pytest.raises(HistoryError, match="holds no history yet"):
         other.merge(tmp_path / "none.db")

@@ -25,8 +25,7 @@ from backupkit.collection import fleet_collection
 from backupkit.collection.local_state import NO_STATE
 from backupkit.errors import ADVICE, BackupkitWarning, CredentialError
 from backupkit.simulator import Fault, Scenario
-from backupkit.simulator.appliance import PASSWORD
-from backupkit.simulator.sessions import Sessions
+from backupkit.simulator.appliance import PASSWORD, Sessions
 from tests.conftest import EPOCH, Simulated, epoch, simulated
 
 STEADY = Scenario.steady(appliances=6, jobs=20, seed=1, epoch=EPOCH)

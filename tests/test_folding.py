@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from backupkit.history import History
-from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES, jobs_from, sync_state_from
-from tests.builders import MESSAGE, at, frame, observation, snapshot, vanished_job
+from backupkit.tables import jobs_from, sync_state_from
+from tests.builders import MESSAGE, at, observation, snapshot, snapshot_of, vanished_job
 from tests.conftest import Place, repeats
 
 NAMES = st.sampled_from(["vc-1", "vc-10", "Ä"])
@@ -48,19 +48,13 @@ def collection(draw: st.DrawFn) -> SimpleNamespace:
         st.lists(st.tuples(NAMES, MINUTES, st.sampled_from([True, False, None])), max_size=3)
     )
     plans = draw(st.lists(st.tuples(NAMES, MINUTES, st.integers(0, 1)), max_size=2))
-    return SimpleNamespace(
-        observations=frame(OBSERVATIONS, draw(st.lists(any_observation(), max_size=6))),
-        polls=frame(
-            POLLS,
-            ({"appliance": name, "polled_at": at(when), "ok": ok} for name, when, ok in polls),
-        ),
-        schedules=frame(
-            SCHEDULES,
-            (
-                {"appliance": name, "schedule": "s", "seen_at": at(when), "hour": hour}
-                for name, when, hour in plans
-            ),
-        ),
+    return snapshot_of(
+        draw(st.lists(any_observation(), max_size=6)),
+        [{"appliance": name, "polled_at": at(minute), "ok": ok} for name, minute, ok in polls],
+        [
+            {"appliance": name, "schedule": "s", "seen_at": at(minute), "hour": hour}
+            for name, minute, hour in plans
+        ],
     )
 
 

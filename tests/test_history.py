@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -17,7 +16,17 @@ from pandas.testing import assert_frame_equal
 from backupkit.errors import HistoryError, SettingsError, TableError
 from backupkit.history import AppendResult, History
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Table, sync_state_from
-from tests.builders import FIRST, MESSAGE, SECOND, at, frame, observation, snapshot, vanished_job
+from tests.builders import (
+    FIRST,
+    MESSAGE,
+    SECOND,
+    at,
+    frame,
+    observation,
+    snapshot,
+    snapshot_of,
+    vanished_job,
+)
 from tests.conftest import Place, repeats
 
 
@@ -344,20 +353,13 @@ class TestRead:
     def test_sync_state(self, history: History) -> None:
         """The state for the next collection follows from all that is stored."""
         history.append(SECOND)
-        polls = frame(
-            POLLS,
-            [
-                {"appliance": "vc-1", "polled_at": at(3), "ok": True, "api": "api", "version": "8"},
-                {"appliance": "vc-1", "polled_at": at(4), "ok": False, "error": "unreachable"},
-                {"appliance": "vc-2", "polled_at": at(3), "ok": True, "api": "rest"},
-                {"appliance": "vc-3", "polled_at": at(3), "ok": False},
-            ],
-        )
-        history.append(
-            SimpleNamespace(
-                observations=OBSERVATIONS.empty(), polls=polls, schedules=SCHEDULES.empty()
-            )
-        )
+        polls = [
+            {"appliance": "vc-1", "polled_at": at(3), "ok": True, "api": "api", "version": "8"},
+            {"appliance": "vc-1", "polled_at": at(4), "ok": False, "error": "unreachable"},
+            {"appliance": "vc-2", "polled_at": at(3), "ok": True, "api": "rest"},
+            {"appliance": "vc-3", "polled_at": at(3), "ok": False},
+        ]
+        history.append(snapshot_of(polls=polls))
         state = history.sync_state()
         assert state == sync_state_from(history.observations(), history.polls())
         assert state["vc-1"].finished == {"1"}

@@ -127,7 +127,7 @@ class TestNoHistory:
         """A URL of another kind is refused."""
         message = fail(place)
         assert place in message
-        assert "is no place for a history. Name a file such as history.db" in message
+        assert "cannot hold a history. Name a file such as history.db" in message
 
     def test_below_a_file(self, tmp_path: Path) -> None:
         """The reason of the operating system is reported."""
@@ -242,9 +242,7 @@ class TestDisk:
         )
         with monkeypatch.context() as patch:
             patch.setattr(sqlite.SQLite, "_connect", full)
-            with pytest.raises(
-                HistoryError, match=r"the disk is full\. Make room in .*still there"
-            ):
+            with pytest.raises(HistoryError, match=r"the disk is full\. Free space in .*unchanged"):
                 history.append(many)
         assert len(history.jobs()) == 2
         assert history.verify().empty
@@ -359,7 +357,7 @@ class TestServer:
     def test_grant(self, server: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
         """A role without the right to create a schema is an error."""
         monkeypatch.setenv("PGPASSWORD", "secret")
-        with pytest.raises(HistoryError, match="Grant this user what it needs: see README"):
+        with pytest.raises(HistoryError, match="Grant the user the privileges that README"):
             History(server())
         with pytest.raises(HistoryError, match="holds no history yet"):
             History(server(), create=False)

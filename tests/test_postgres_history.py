@@ -105,7 +105,7 @@ class TestRoles:
             lambda: history.prune(at(99)),
             lambda: history.forget("vc-1"),
         ):
-            with pytest.raises(HistoryError, match="Grant this user what it needs: see README"):
+            with pytest.raises(HistoryError, match="Grant the user the privileges that README"):
                 change()
         assert_frame_equal(owned.jobs(), history.jobs())
 
@@ -128,7 +128,7 @@ class TestRoles:
         monkeypatch.setenv("PGPASSWORD", "secret")
         url = postgres_server.url(owned.uri, "nobody_special")
         for create in (True, False):
-            with pytest.raises(HistoryError, match="Grant this user what it needs: see README"):
+            with pytest.raises(HistoryError, match="Grant the user the privileges that README"):
                 History(url, create=create)
 
 
@@ -223,7 +223,7 @@ def test_read_only_server(postgres_server: PostgresServer, postgres_url: str) ->
     history = History(postgres_url)
     assert len(history.jobs()) == 2
     assert history.verify().empty
-    with pytest.raises(HistoryError, match="takes no changes; name the one that does"):
+    with pytest.raises(HistoryError, match="is read-only; name the primary server"):
         history.append(SECOND)
 
 

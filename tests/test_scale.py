@@ -19,8 +19,7 @@ from backupkit import Assessment, History, evaluate, evaluate_dask, scale
 from backupkit.errors import HistoryError, SettingsError
 from backupkit.history.export_reader import MANIFEST, Export
 from backupkit.policy import Member, Policy
-from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES
-from tests.builders import frame
+from tests.builders import message, snapshot_of
 from tests.conftest import repeats
 from tests.postgres import PostgresServer
 
@@ -110,16 +109,11 @@ def _day(random: np.random.Generator, day: int, fleet: tuple[str, ...]) -> Simpl
                     "source": "details",
                 }
             )
-    return SimpleNamespace(
-        observations=frame(OBSERVATIONS, observations),
-        polls=frame(POLLS, polls),
-        schedules=frame(SCHEDULES, schedules),
-    )
+    return snapshot_of(observations, polls, schedules)
 
 
 def _message(random: np.random.Generator) -> dict[str, Any]:
-    text = str(random.choice(["Disk full on host 7.", "Log-in to nas-1 refused.", ""]))
-    return {"id": "x", "default_message": text, "args": [], "localized": None}
+    return message(str(random.choice(["Disk full on host 7.", "Log-in to nas-1 refused.", ""])))
 
 
 KINDS = ("sqlite", "postgresql", "export")
@@ -261,9 +255,9 @@ def test_needed_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def _move(day: SimpleNamespace, by: pd.Timedelta, prefix: str) -> None:
     """Move a snapshot in time."""
-    for frame in vars(day).values():
-        for column in frame.select_dtypes("datetimetz"):
-            frame[column] += by
+    for rows in vars(day).values():
+        for column in rows.select_dtypes("datetimetz"):
+            rows[column] += by
     day.observations["job_id"] = prefix + day.observations["job_id"]
 
 

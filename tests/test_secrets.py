@@ -9,8 +9,7 @@ import pytest
 
 from backupkit import Fleet, History, Limits, Policy, collect, evaluate, report
 from backupkit.simulator import KINDS, Scenario, mixed_faults
-from backupkit.simulator.appliance import PASSWORD, USER
-from backupkit.simulator.sessions import Sessions
+from backupkit.simulator.appliance import PASSWORD, USER, Sessions
 from tests.conftest import EPOCH, OddServer, epoch, simulated
 
 LIMITS = Limits(connect=5, read=1, answer=2, round=60, body=300_000, tries=2, backoff=0.001)

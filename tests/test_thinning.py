@@ -17,9 +17,9 @@ from backupkit.history import History
 from backupkit.history.databases import open_database
 from backupkit.history.retention import thin
 from backupkit.policy import Policy
-from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES
+from backupkit.tables import OBSERVATIONS
 from tests import raw
-from tests.builders import frame, observation
+from tests.builders import frame, observation, snapshot_of
 from tests.conftest import Place, repeats
 
 DAY = timedelta(days=1)
@@ -29,23 +29,18 @@ BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 def polled(*polls: tuple[str, timedelta, bool | None], **more: object) -> SimpleNamespace:
     """Return a snapshot of polls alone, at these times after the beginning."""
-    return SimpleNamespace(
-        observations=OBSERVATIONS.empty(),
-        polls=frame(
-            POLLS,
-            (
-                {
-                    "appliance": name,
-                    "polled_at": BEGIN + when,
-                    "ok": ok,
-                    "error": "unreachable" if ok is False else None,
-                    "detail": f"at {when}" if ok is False else None,
-                    **more,
-                }
-                for name, when, ok in polls
-            ),
-        ),
-        schedules=SCHEDULES.empty(),
+    return snapshot_of(
+        polls=[
+            {
+                "appliance": name,
+                "polled_at": BEGIN + when,
+                "ok": ok,
+                "error": "unreachable" if ok is False else None,
+                "detail": f"at {when}" if ok is False else None,
+                **more,
+            }
+            for name, when, ok in polls
+        ]
     )
 
 

@@ -13,9 +13,8 @@ import pytest
 
 from backupkit.history import History
 from backupkit.history.databases import open_database
-from backupkit.history.ledger import ENTRY, KINDS, entry_digest, left_digest
+from backupkit.history.ledger import ENTRY, KINDS, Digests, chunks, entry_digest, left_digest
 from backupkit.history.retention import thin
-from backupkit.history.scan import Digests, chunks
 from tests import raw
 from tests.builders import MESSAGE, at, observation, snapshot, vanished_job
 from tests.conftest import Place
@@ -181,14 +180,14 @@ class TestValue:
         stored.run("UPDATE observations_apart SET progress = 99 WHERE append_id = 2")
         lines = stored.problems()
         assert "append 2 of 20" in lines
-        assert "its observations were changed: 2 are there, 2 came" in lines
-        assert "job 1 of vc-2: is not what its observations say" in lines
+        assert "its observations were changed: there are 2, it added 2" in lines
+        assert "job 1 of vc-2: does not agree with its observations" in lines
 
     @pytest.mark.parametrize("change", ["size = 1", "vanished_at = 7", "outcome = 1"])
     def test_bare_job(self, stored: Stored, change: str) -> None:
         """A change of a job that is only known to have vanished is found."""
         stored.run(f"UPDATE jobs SET {change} WHERE first_seen_at IS NULL")
-        assert "job 7 of vc-2: is not what its observations say" in stored.problems()
+        assert "job 7 of vc-2: does not agree with its observations" in stored.problems()
 
 
 class TestRow:
@@ -213,12 +212,12 @@ class TestRow:
     def test_added(self, stored: Stored) -> None:
         """An additional poll of a known append is found."""
         stored.run("INSERT INTO polls (appliance_id, polled_at, ok, append_id) VALUES (1, 7, 1, 2)")
-        assert "its polls were changed: 3 are there, 2 came" in stored.problems()
+        assert "its polls were changed: there are 3, it added 2" in stored.problems()
 
     def test_added_beside_the_ledger(self, stored: Stored) -> None:
         """Rows of an append that the ledger lacks are found."""
         stored.run("INSERT INTO polls (appliance_id, polled_at, ok, append_id) VALUES (1, 7, 1, 9)")
-        assert "append 9: is missing in the ledger, but its rows are there" in stored.problems()
+        assert "append 9: is missing in the ledger, but has rows" in stored.problems()
 
 
 def without_newest(stored: Stored) -> None:
@@ -251,12 +250,12 @@ class TestLedger:
         """Removal of the newest entry is found if its rows stay."""
         stored.run("DELETE FROM appends WHERE id = 5")
         stored.run("UPDATE history SET head = ?", stored.heads[-2])
-        assert "append 5: is missing in the ledger, but its rows are there" in stored.problems()
+        assert "append 5: is missing in the ledger, but has rows" in stored.problems()
 
     def test_newest_removed_with_rows(self, stored: Stored) -> None:
         """Removal of the newest entry with its rows is found by the jobs."""
         without_newest(stored)
-        assert "job 2 of vc-2: is not what its observations say" in stored.problems()
+        assert "job 2 of vc-2: does not agree with its observations" in stored.problems()
 
     def test_newest_removed_completely(self, stored: Stored, place: Place) -> None:
         """Removal of the newest entry, its rows and its jobs is found only with the head."""
@@ -328,11 +327,11 @@ class TestLedger:
         left = digests_now(stored, 2)
         marks = ", ".join(f"{kind}_left = ?" for kind in KINDS)
         stored.run(f"UPDATE appends SET {marks} WHERE id = 2", *left)
-        assert "something of it is said to be removed, but by nothing" in stored.problems()
+        assert "has removed rows, but no entry of their removal" in stored.problems()
         assert stored.problems(stored.heads[-1]) != ""
         for number in (1, 3, 99):
             stored.run("UPDATE appends SET removal_id = ? WHERE id = 2", number)
-            assert "what it left of earlier appends was changed" in stored.problems()
+            assert "the rows that it left of earlier appends were changed" in stored.problems()
         # a fitting digest does not help if the entry was not made with it
         stored.run("UPDATE appends SET left_sha256 = ? WHERE id = 3", left_digest([[2, *left]]))
         stored.run("UPDATE appends SET removal_id = 3 WHERE id = 2")
@@ -424,7 +423,7 @@ class TestRemoved:
         stored.run("UPDATE appliances SET polls = polls - 1, polls_ok = polls_ok - 1 WHERE id = 1")
         assert stored.problems() == ""  # the ledger does not say whose polls were removed
         stored.run("UPDATE appliances SET polls = polls + 9 WHERE id = 1")
-        assert "its counts are not those of its polls" in stored.problems()
+        assert "its counts do not agree with its polls" in stored.problems()
 
 
 def test_unreadable(stored: Stored) -> None:
@@ -446,4 +445,4 @@ def test_many_jobs_differ(target: str) -> None:
     raw.run(target, "UPDATE jobs SET outcome = 1")
     problems = history.verify()
     assert problems["what"].str.startswith("job ").sum() == 20
-    assert "5 more are not what their observations say" in problems["problem"].to_list()
+    assert "5 more do not agree with their observations" in problems["problem"].to_list()

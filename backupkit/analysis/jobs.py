@@ -199,8 +199,8 @@ def strikes(
     Returns
     -------
     DataFrame
-        By appliance, Int64: strikes (failures since the last success, at the period's end) and
-        strikes_worst (the longest series of failures that reaches into the period, including its
+        By appliance, Int64: `strikes` (failures since the last success, at the period's end) and
+        `strikes_worst` (the longest series of failures that reaches into the period, including its
         failures before the period).
 
     Notes

@@ -13,7 +13,7 @@ from backupkit.analysis.feasibility import (
 )
 from backupkit.analysis.lint_schedule import VAMI, Finding, Findings, schedule_findings
 from backupkit.analysis.target_load import target_of
-from backupkit.policy.values import format_exactly
+from backupkit.display.format import format_exactly
 from backupkit.tables import LINT, TOLERATED_SKEW
 
 __all__ = ["MIN_SIMULTANEOUS_STARTS", "lint"]

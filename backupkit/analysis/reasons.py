@@ -26,7 +26,7 @@ def reasons(
     Parameters
     ----------
     facts : DataFrame
-        By appliance; reads state, excluded_because, strikes, last_success, last_outcome,
+        By appliance; reads state, excluded_because, `strikes`, last_success, last_outcome,
         incident_since, exposure, threshold, known_since, known_until, error, detail,
         failing_since, last_poll and last_ok.
     failed : DataFrame

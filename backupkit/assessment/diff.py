@@ -7,6 +7,7 @@ from typing import Final
 import pandas as pd
 
 from backupkit.assessment.result import Assessment
+from backupkit.display.format import format_count
 from backupkit.tables import CHANGES
 
 __all__ = ["CHANGE_KINDS", "Comparison", "compare"]
@@ -185,11 +186,7 @@ def _signature_changes(before: Assessment, after: Assessment) -> Iterator[dict[s
         yield {
             "kind": "new failure",
             "signature": str(signature),
-            "detail": f"{_count(jobs, 'job')} of {_count(appliances, 'appliance')}",
+            "detail": f"{format_count(jobs, 'job')} of {format_count(appliances, 'appliance')}",
         }
     for signature in old[~old.isin(new["signature"])]:
         yield {"kind": "failure not seen again", "signature": str(signature)}
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"

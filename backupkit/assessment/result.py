@@ -1,25 +1,19 @@
 """The result of an assessment: the verdict, all frames of one period, and their notebook view."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 from markupsafe import Markup
 
-from backupkit.display import container, paragraph, table
-from backupkit.display.format import (
-    NO_DATA,
-    STATE_LABELS,
-    format_duration,
-    format_timestamp,
-    ratio,
-)
+from backupkit.display import Cell, container, paragraph, state_badge, table
+from backupkit.display.format import NO_DATA, Ratio, format_duration, format_timestamp
 from backupkit.policy import Policy
 from backupkit.tables import STATES
 
-__all__ = ["HEAD_FIGURES", "Assessment", "Verdict", "exposure"]
+__all__ = ["HEAD_FIGURES", "Assessment", "Verdict", "exposure", "fleet_ratio"]
 
 HEAD_FIGURES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -184,15 +178,13 @@ class Assessment:
             ),
             f"policy  {self.policy}",
         ]
-        figures = self.fleet.to_dict("index")
         for title, name in (
             ("strict", "appliances_strict"),
             ("time", "rpo_strict_micro"),
             ("runs", "slot_strict_micro"),
         ):
-            numerator, denominator = figures[name]["numerator"], figures[name]["denominator"]
-            unit = figures[name]["unit"]
-            share = ratio(numerator, denominator, unit) if denominator else f"no data (0/0 {unit})"
+            figure = fleet_ratio(self.fleet, name)
+            share = figure if figure.fraction else f"{NO_DATA} (0/0 {figure.unit})"
             lines.append(f"{title:7} {share}")
         return "\n".join(lines)
 
@@ -209,14 +201,21 @@ def exposure(row: pd.Series) -> str:
     return NO_DATA
 
 
+def fleet_ratio(fleet: pd.DataFrame, metric: str) -> Ratio:
+    """Return a figure of `backupkit.tables.METRICS`."""
+    return Ratio(*fleet.loc[metric, ["numerator", "denominator", "unit"]])
+
+
 def _html_of(assessment: Assessment) -> Markup:
     """Render the verdict, the key figures, and the appliances that are not compliant."""
     verdict, rows = assessment.verdict, assessment.appliances
     period = f"{format_timestamp(assessment.start)} to {format_timestamp(assessment.end)} UTC"
     head = Markup("<h1><b>{}</b>vCenter backups - {}</h1>").format(verdict.state.upper(), period)
-    facts = assessment.fleet.to_dict("index")
     figures = Markup('<dl class="figures">{}</dl>').format(
-        Markup().join(_html_figure(facts[metric], name) for metric, name in HEAD_FIGURES.items())
+        Markup().join(
+            _html_figure(fleet_ratio(assessment.fleet, metric), name)
+            for metric, name in HEAD_FIGURES.items()
+        )
     )
     content = head + paragraph(verdict.sentence, "sentence") + figures
     content += paragraph(str(assessment.policy), "policy")
@@ -234,21 +233,18 @@ def _html_of(assessment: Assessment) -> Markup:
     )
 
 
-def _html_figure(row: Mapping[Hashable, Any], name: str) -> Markup:
+def _html_figure(ratio: Ratio, name: str) -> Markup:
     """Render a percentage and its fraction."""
-    text = ratio(row["numerator"], row["denominator"], row["unit"])
-    percent, _, fraction = text.partition(" (")
-    beside = Markup(" <span>({}</span>").format(fraction) if fraction else ""
-    return Markup("<div><dt>{}</dt><dd><b>{}</b>{}</dd></div>").format(name, percent, beside)
+    beside = Markup(" <span>({})</span>").format(ratio.fraction) if ratio.fraction else ""
+    return Markup("<div><dt>{}</dt><dd><b>{}</b>{}</dd></div>").format(name, ratio.percent, beside)
 
 
-def _html_row(name: str, row: pd.Series) -> list[str | Markup | None]:
-    state = str(row["state"])
+def _html_row(name: str, row: pd.Series) -> list[Cell]:
     return [
         name,
-        Markup('<span class="{}">{}</span>').format(state, STATE_LABELS[state]),
+        state_badge(row["state"]),
         exposure(row),
-        format_timestamp(row["last_success"]),
-        NO_DATA if pd.isna(row["strikes"]) else str(row["strikes"]),
-        None if pd.isna(row["reason"]) else str(row["reason"]),
+        row["last_success"],
+        row["strikes"],
+        None if pd.isna(row["reason"]) else row["reason"],
     ]

@@ -8,6 +8,7 @@ import pandas as pd
 import typer
 from tqdm import tqdm
 
+from backupkit.display.format import format_exactly
 from backupkit.errors import one_line
 from backupkit.tables import outcome_of
 from backupkit.tables.constants import OUTCOME_BY_STATUS
@@ -15,6 +16,7 @@ from backupkit.tables.constants import OUTCOME_BY_STATUS
 __all__ = ["BarDisplay", "LogDisplay", "make_display", "summary"]
 
 _BAR: Final = "{desc} |{bar:24}| "
+_HOUR: Final = pd.Timedelta(hours=1)
 _ENDED: Final = {"success": "succeeded", "failure": "FAILED"}
 """Label of a job that has ended, by outcome."""
 
@@ -135,6 +137,4 @@ def _state_text(row: Row) -> str:
 def _span(span: Any) -> str:  # noqa: ANN401 # a timedelta or NaT
     if pd.isna(span):
         return "an unknown time"
-    minutes, seconds = divmod(round(span.total_seconds()), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+    return format_exactly(span.round("s" if span < _HOUR else "min"))

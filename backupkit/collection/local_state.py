@@ -78,7 +78,7 @@ def local_state(
     stop: threading.Event | None = None,
     known_jobs: Callable[[str, Collection[str]], KnownJobs] | None = None,
 ) -> Iterator[LocalState]:
-    """Hold the process-local state of a collection while the context lasts.
+    """Keep the process-local state of a collection while the context lasts.
 
     Parameters
     ----------

@@ -1,7 +1,10 @@
-"""Formatting of numbers, times and untrusted text."""
+"""Formatting of numbers, times and untrusted text, for pages, notebooks and messages."""
 
 import math
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
 
@@ -9,21 +12,24 @@ import pandas as pd
 from pandas.api.typing import NaTType, NAType
 
 __all__ = [
+    "FILTERS",
     "NO_DATA",
     "STATE_LABELS",
-    "day",
+    "Ratio",
+    "Size",
+    "format_count",
+    "format_day",
     "format_duration",
+    "format_exactly",
     "format_number",
     "format_relative",
     "format_timestamp",
-    "hours",
-    "ratio",
     "sanitise",
-    "size",
+    "time_ratio",
     "without_user",
 ]
 
-NO_DATA = "no data"
+NO_DATA: Final = "no data"
 
 STATE_LABELS = MappingProxyType(
     {
@@ -44,7 +50,7 @@ _DAYS_FROM = 72 * 3_600
 _LARGE = 1_000  # from here on, numbers have no decimals
 
 
-def format_number(value: float) -> str:
+def format_number(value: float | NAType) -> str:
     """Format a number: one decimal if it is below 1,000 and not whole, else none.
 
     Examples
@@ -52,45 +58,111 @@ def format_number(value: float) -> str:
     >>> format_number(12345.0), format_number(70.666)
     ('12,345', '70.7')
     """
+    if pd.isna(value):
+        return NO_DATA
     no_decimals = float(value).is_integer() or value >= _LARGE
     return f"{value:,.0f}" if no_decimals else f"{value:,.1f}"
 
 
-def ratio(numerator: float | NAType, denominator: float | NAType, unit: str = "") -> str:
-    """Format a percentage with its fraction, rounded down to a tenth.
-
-    Parameters
-    ----------
-    numerator, denominator : float or NA
-        The fraction. NA, or a denominator of 0, means no data.
-    unit : str
-        Unit of both.
-
-    Returns
-    -------
-    str
-        "100.0 %" only if the fraction is at least 1, "0.0 %" only if it is 0.
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """Fraction and its unit; NA, or a denominator of 0, means no data.
 
     Examples
     --------
-    >>> ratio(196, 200), ratio(1999, 2000), ratio(1, 2000), ratio(0, 0)
-    ('98.0 % (196/200)', '99.9 % (1,999/2,000)', '< 0.1 % (1/2,000)', 'no data')
-    >>> ratio(5882.7, 5883, "h")
-    '99.9 % (5,882.7/5,883.0 h)'
+    >>> print(Ratio(196, 200), Ratio(1, 2000), Ratio(0, 0), sep=", ")
+    98.0 % (196/200), < 0.1 % (1/2,000), no data
+    >>> print(Ratio(5882.7, 5883, "h"))
+    99.9 % (5,882.7/5,883.0 h)
     """
-    if pd.isna(numerator) or pd.isna(denominator) or denominator == 0:
-        return NO_DATA
-    # the addend corrects rounding errors just below a tenth, such as 0.29 * 1000
-    tenths = math.floor(1000 * numerator / denominator + 1e-9)
-    percent = "< 0.1" if tenths == 0 and numerator > 0 else f"{tenths / 10:.1f}"
-    terms = format_number(numerator), format_number(denominator)
-    if terms[0] == terms[1] and numerator != denominator:  # rounding must not hide a missing part
-        terms = f"{numerator:,.1f}", f"{denominator:,.1f}"
-    fraction = "/".join(terms)
-    return f"{percent} % ({fraction}{' ' + unit if unit else ''})"
+
+    numerator: float | NAType
+    denominator: float | NAType
+    unit: str = ""
+
+    @property
+    def value(self) -> float:
+        """Value of the fraction; NaN without data."""
+        return math.nan if self._terms is None else self._terms[0] / self._terms[1]
+
+    @property
+    def percent(self) -> str:
+        """Percentage, rounded down to a tenth: 100 % only if nothing is missing."""
+        if self._terms is None:
+            return NO_DATA
+        numerator, denominator = self._terms
+        # the addend corrects rounding errors just below a tenth, such as 0.29 * 1000
+        tenths = math.floor(1000 * numerator / denominator + 1e-9)
+        return "< 0.1 %" if tenths == 0 and numerator > 0 else f"{tenths / 10:.1f} %"
+
+    @property
+    def fraction(self) -> str:
+        """Numerator, denominator and unit; "" without data."""
+        if self._terms is None:
+            return ""
+        numerator, denominator = self._terms
+        texts = format_number(numerator), format_number(denominator)
+        if texts[0] == texts[1] and numerator != denominator:  # do not hide a missing part
+            texts = f"{numerator:,.1f}", f"{denominator:,.1f}"
+        return f"{'/'.join(texts)} {self.unit}".rstrip()
+
+    @property
+    def _terms(self) -> tuple[float, float] | None:
+        if pd.isna(self.numerator) or pd.isna(self.denominator) or self.denominator == 0:
+            return None
+        return float(self.numerator), float(self.denominator)
+
+    def __str__(self) -> str:
+        return f"{self.percent} ({self.fraction})" if self.fraction else self.percent
 
 
-def format_duration(duration: pd.Timedelta | NaTType) -> str:
+def time_ratio(part: pd.Timedelta | NaTType, total: pd.Timedelta | NaTType) -> Ratio:
+    """Return the ratio of two durations [h].
+
+    Examples
+    --------
+    >>> print(time_ratio(pd.Timedelta(hours=6), pd.Timedelta(days=1)))
+    25.0 % (6/24 h)
+    """
+    hours = [math.nan if pd.isna(time) else time.total_seconds() / 3600 for time in (part, total)]
+    return Ratio(hours[0], hours[1], "h")
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Number of bytes, which may be NA; as text with a binary unit.
+
+    Examples
+    --------
+    >>> print(Size(6_442_450_944), Size(pd.NA), sep=", ")
+    6.0 GiB, no data
+    """
+
+    count: float | NAType
+
+    def __str__(self) -> str:
+        if pd.isna(self.count):
+            return NO_DATA
+        value = float(self.count)
+        for unit in ("B", "KiB", "MiB", "GiB"):
+            if value < 1024:  # noqa: PLR2004 # a KiB has 1024 bytes
+                return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
+            value /= 1024
+        return f"{value:,.1f} TiB"
+
+
+def format_count(count: int, noun: str) -> str:
+    """Format a number with its noun, which takes an "s" in the plural.
+
+    Examples
+    --------
+    >>> format_count(1, "job"), format_count(1200, "job")
+    ('1 job', '1,200 jobs')
+    """
+    return f"{count:,} {noun}{'s' if count != 1 else ''}"
+
+
+def format_duration(duration: timedelta | NaTType) -> str:
     """Format a duration with its two largest units; days are used from 72 h.
 
     Examples
@@ -103,32 +175,43 @@ def format_duration(duration: pd.Timedelta | NaTType) -> str:
     if pd.isna(duration):
         return NO_DATA
     seconds = round(abs(duration.total_seconds()))
-    sign = "-" if duration < pd.Timedelta(0) else ""
+    sign = "-" if duration < timedelta(0) else ""
     if seconds < 60:  # noqa: PLR2004 # a minute has 60 seconds
         return f"{sign}{seconds} s"
     parts: list[str] = []
-    units = _UNITS if seconds >= _DAYS_FROM else _UNITS[1:]
-    for length, unit in units:
+    for length, unit in _UNITS if seconds >= _DAYS_FROM else _UNITS[1:]:
         count, seconds = divmod(seconds, length)
         if count or parts:
             parts.append(f"{count} {unit}" if count else "")
     return sign + " ".join(part for part in parts[:2] if part)
 
 
-def hours(duration: pd.Timedelta | NaTType) -> float:
-    """Return a duration [h]; NaN if it is missing."""
-    return math.nan if pd.isna(duration) else duration.total_seconds() / 3600
-
-
-def format_timestamp(time: pd.Timestamp | NaTType) -> str:
-    """Format a time to the minute, without its zone.
+def format_exactly(duration: timedelta) -> str:
+    """Format a duration completely, in hours, minutes and seconds.
 
     Examples
     --------
-    >>> format_timestamp(pd.Timestamp("2026-11-08T01:05:33Z")), format_timestamp(pd.NaT)
-    ('2026-11-08 01:05', 'no data')
+    >>> format_exactly(timedelta(hours=96, seconds=42))
+    '96 h 42 s'
     """
-    return NO_DATA if pd.isna(time) else f"{time:%Y-%m-%d %H:%M}"
+    seconds = duration.total_seconds()
+    parts: list[str] = []
+    for length, unit in _UNITS[1:]:
+        count, seconds = divmod(seconds, length)
+        parts += [f"{count:.0f} {unit}"] if count else []
+    parts += [f"{seconds:g} s"] if seconds else []
+    return " ".join(parts) or "0 h"
+
+
+def format_timestamp(time: pd.Timestamp | NaTType, zone: str = "") -> str:
+    """Format a time to the minute, followed by the name of its zone.
+
+    Examples
+    --------
+    >>> format_timestamp(pd.Timestamp("2026-11-08T01:05:33Z"), "UTC"), format_timestamp(pd.NaT)
+    ('2026-11-08 01:05 UTC', 'no data')
+    """
+    return NO_DATA if pd.isna(time) else f"{time:%Y-%m-%d %H:%M} {zone}".rstrip()
 
 
 def format_relative(time: pd.Timestamp | NaTType, now: pd.Timestamp) -> str:
@@ -147,33 +230,15 @@ def format_relative(time: pd.Timestamp | NaTType, now: pd.Timestamp) -> str:
     return f"{format_duration(now - time)} ago"
 
 
-def day(time: pd.Timestamp) -> str:
+def format_day(time: pd.Timestamp) -> str:
     """Format a date without its year.
 
     Examples
     --------
-    >>> day(pd.Timestamp("2026-11-05T00:00Z"))
+    >>> format_day(pd.Timestamp("2026-11-05T00:00Z"))
     '5 Nov'
     """
     return f"{time.day} {time:%b}"
-
-
-def size(count: int | NAType) -> str:
-    """Format a size [bytes] with a binary unit.
-
-    Examples
-    --------
-    >>> size(6_442_450_944), size(pd.NA)
-    ('6.0 GiB', 'no data')
-    """
-    if pd.isna(count):
-        return NO_DATA
-    value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:  # noqa: PLR2004 # a KiB has 1024 bytes
-            return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:,.1f} TiB"
 
 
 def without_user(text: str) -> str:
@@ -190,17 +255,8 @@ def without_user(text: str) -> str:
 def sanitise(text: object, *, limit: int = 2000) -> str:
     """Sanitise untrusted text: no control characters, no user in a URI, limited length.
 
-    Parameters
-    ----------
-    text : object
-        A text; any other type becomes "".
-    limit : int
-        Number of characters to keep at most.
-
-    Returns
-    -------
-    str
-        The text. A cut text ends with an ellipsis, or with a note that names the full source.
+    Any type but str becomes "". A cut text ends with an ellipsis, or with a note that names the
+    full source.
 
     Examples
     --------
@@ -215,3 +271,16 @@ def sanitise(text: object, *, limit: int = 2000) -> str:
     if limit < _LONG_TEXT:
         return f"{clean[:limit].rstrip()}…"
     return f"{clean[:limit]} ... (cut; {len(text):,} characters in the .jobs.csv file)"
+
+
+FILTERS: Final[Mapping[str, Callable[..., str]]] = MappingProxyType(
+    {
+        "count": format_count,
+        "day": format_day,
+        "duration": format_duration,
+        "number": format_number,
+        "relative": format_relative,
+        "time": format_timestamp,
+    }
+)
+"""Filters of the templates, by name."""

@@ -1,23 +1,90 @@
-"""HTML building blocks that escape every text."""
+"""HTML building blocks that escape every text, and output in the running notebook cell."""
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Final
+from numbers import Real
+from typing import Any, Final, NamedTuple, TypeVar
 
-from markupsafe import Markup
+import pandas as pd
+from markupsafe import Markup, escape
 
-from backupkit.display.format import without_user
+from backupkit.display.format import (
+    NO_DATA,
+    STATE_LABELS,
+    format_duration,
+    format_number,
+    format_timestamp,
+    sanitise,
+    without_user,
+)
 from backupkit.errors import one_line
 
-__all__ = ["container", "key_value_table", "paragraph", "style_sheet", "table"]
+__all__ = [
+    "Badge",
+    "Cell",
+    "Rows",
+    "container",
+    "key_value_table",
+    "paragraph",
+    "show",
+    "state_badge",
+    "style_sheet",
+    "table",
+]
 
-Cell = str | Markup | None
+T_co = TypeVar("T_co", covariant=True)
+
+Cell = Any
+"""Content of a cell: a text, `Ratio`, `Size`, time, duration, number, NA, or HTML."""
 
 ROWS: Final = 20
 """Default limit of the rows of a table."""
 
-_LONGEST: Final = 400  # characters of a cell
+_ALIGNED: Final = frozenset({"n", "r"})  # classes of columns whose titles are at the right too
+_LONGEST: Final = 600  # characters of a cell
+_LONGEST_LINES: Final = 2_200  # characters of a cell with several lines, as `sanitise` leaves them
+
+
+class Badge(NamedTuple):
+    """Label of a state; `kind` is the state, and the CSS class of its cell."""
+
+    kind: str
+    label: str
+
+
+def state_badge(state: str) -> Badge:
+    """Return a state of an appliance with its label."""
+    return Badge(state, STATE_LABELS[state])
+
+
+class Rows(tuple[T_co, ...]):  # noqa: SLOT001 # Python allows no slots in a subclass of tuple
+    """First rows of a longer list; `omitted` is the number of the others.
+
+    Examples
+    --------
+    >>> rows = Rows("ab", total=5)
+    >>> len(rows), rows.omitted
+    (2, 3)
+    """
+
+    total: int
+
+    def __new__(cls, rows: Iterable[T_co], total: int | None = None) -> "Rows[T_co]":
+        """Create it; without `total`, nothing is omitted."""
+        self = super().__new__(cls, rows)
+        self.total = len(self) if total is None else total
+        return self
+
+    @property
+    def omitted(self) -> int:
+        """Number of rows that are not listed."""
+        return self.total - len(self)
+
+    def first(self, count: int) -> "Rows[T_co]":
+        """Return the first rows of these."""
+        return Rows(self[:count], self.total)
 
 
 @cache
@@ -27,19 +94,9 @@ def style_sheet() -> str:
 
 
 def container(*parts: str, styled: bool = True) -> Markup:
-    """Join parts into HTML for a notebook cell.
+    """Join parts into self-contained HTML for a notebook cell; MathJax ignores its text.
 
-    Parameters
-    ----------
-    *parts : str
-        Escaped unless they are `Markup`.
-    styled : bool
-        Whether to include the style sheet. Without it, the page must already have it.
-
-    Returns
-    -------
-    Markup
-        Self-contained HTML. MathJax ignores its text.
+    Parts are escaped unless they are `Markup`. Without the style sheet, the page must have it.
 
     Examples
     --------
@@ -52,19 +109,7 @@ def container(*parts: str, styled: bool = True) -> Markup:
 
 
 def paragraph(text: str, kind: str = "fine") -> Markup:
-    """Return a paragraph.
-
-    Parameters
-    ----------
-    text : str
-        Its text, escaped.
-    kind : str
-        Its CSS class.
-
-    Returns
-    -------
-    Markup
-        HTML.
+    """Return a paragraph of a text; `kind` is its CSS class.
 
     Examples
     --------
@@ -75,67 +120,89 @@ def paragraph(text: str, kind: str = "fine") -> Markup:
 
 
 def table(
-    columns: Mapping[str, str],
+    columns: Mapping[str, str | None],
     rows: Sequence[Sequence[Cell]],
     *,
     caption: str = "",
-    limit: int = ROWS,
+    kind: str = "",
+    header: str | None = None,
+    limit: int | None = ROWS,
     total: int | None = None,
+    more: str = "",
 ) -> Markup:
-    """Return a table whose first column holds the row headers.
+    """Return a table as HTML: the one way to draw a table on pages, in notebooks and in widgets.
 
     Parameters
     ----------
-    columns : mapping of str to str
-        CSS class of each column, by title.
+    columns : mapping of str to str or None
+        CSS classes of each column by title, such as "n" for numbers, "w" for text that must not
+        wrap, "text" for long text, "pre" for text whose line ends are kept, "code" and "s" for
+        states. A column of the class None is omitted.
     rows : sequence of sequences
-        Cells. Text may be untrusted; `Markup` is not escaped; None is an empty cell.
+        Cells, one per column. Text may be untrusted: it is cleaned and escaped. A time, duration,
+        number, `Ratio` or `Size` is formatted, None is an empty cell, and NA is "no data". A
+        `Badge` adds its kind to the classes of its cell. `Markup`, and an object with
+        ``__html__``, is HTML. `Rows` know how many there are in all.
     caption : str
         Caption of the table; "" for none.
-    limit : int
-        Number of rows to show at most.
+    kind : str
+        CSS classes of the table, such as "narrow", or "stack" for a table whose rows become
+        labelled lines on a narrow screen.
+    header : str, optional
+        Title of the column that holds the row headers; the first by default.
+    limit : int, optional
+        Number of rows to show at most; None for all.
     total : int, optional
         Number of all rows, if `rows` holds only some of them.
+    more : str
+        End of the line below the table that counts the omitted rows, such as ", in the file".
 
     Returns
     -------
     Markup
-        HTML. A line below the table counts the omitted rows.
+        HTML. It needs the style sheet, as `container` includes it.
 
     Examples
     --------
-    >>> text = table({"Name": "", "Size": "n"}, [("<b>", "7"), ("c", None)], limit=1)
-    >>> "&lt;b&gt;" in text, "and 1 more" in text
-    (True, True)
+    >>> from backupkit.display.format import Size
+    >>> text = table({"Name": "", "Size": "n"}, [("<b>", Size(7)), ("c", None)], limit=1)
+    >>> "&lt;b&gt;" in text, "7 B" in text, "and 1 more" in text
+    (True, True, True)
     """
-    head = Markup().join(
-        Markup('<th scope="col" class="{}">{}</th>').format(kind, title)
-        for title, kind in columns.items()
+    header = next(iter(columns)) if header is None else header
+    titles = Markup().join(
+        Markup('<th scope="col"{}>{}</th>').format(_class(*_ALIGNED & set(css.split())), title)
+        for title, css in columns.items()
+        if css is not None
     )
-    kinds = list(columns.values())
-    body = Markup().join(_row(row, kinds) for row in rows[:limit])
-    top = Markup("<caption>{}</caption>").format(caption) if caption else Markup()
+    labels = {
+        title: Markup(' data-label="{}"').format(title.removesuffix(" (UTC)"))
+        for title, css in columns.items()
+        if "stack" in kind.split() and css is not None and not {"text", "s"} & set(css.split())
+    }
+    body = Markup().join(
+        Markup("<tr>{}</tr>").format(
+            Markup().join(
+                _cell(cell, css, Markup(' scope="row"') if title == header else labels.get(title))
+                for cell, (title, css) in zip(row, columns.items(), strict=True)
+                if css is not None
+            )
+        )
+        for row in rows[:limit]
+    )
     html = Markup(
-        '<div class="scroll"><table>{}<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
-    ).format(top, head, body)
-    omitted = (len(rows) if total is None else total) - min(len(rows), limit)
-    return html + (paragraph(f"and {omitted:,} more", "more") if omitted > 0 else Markup())
+        '<div class="scroll"><table{}>{}<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
+    ).format(_class(kind), _caption(caption), titles, body)
+    if total is None:
+        total = rows.total if isinstance(rows, Rows) else len(rows)
+    omitted = total - len(rows[:limit])
+    if omitted <= 0:
+        return html
+    return html + Markup('<p class="more">and {} more{}</p>').format(f"{omitted:,}", more)
 
 
 def key_value_table(values: Mapping[str, Cell], *, caption: str = "") -> Markup:
-    """Return a narrow table of names and values.
-
-    Parameters
-    ----------
-    values : mapping of str to str
-        Value by name.
-    caption : str
-        Caption of the table; "" for none.
-
-    Returns
-    -------
-    Markup
-        HTML.
+    """Return a narrow table of names and values, without column titles.
 
     Examples
     --------
@@ -143,28 +210,74 @@ def key_value_table(values: Mapping[str, Cell], *, caption: str = "") -> Markup:
     <table class="narrow"><tbody><tr><th scope="row" class="plain">RPO</th><td
     class="text">24 h</td></tr></tbody></table>
     """
-    top = Markup("<caption>{}</caption>").format(caption) if caption else Markup()
     body = Markup().join(
         Markup('<tr><th scope="row" class="plain">{}</th><td class="text">{}</td></tr>').format(
-            _cell(name), _cell(value)
+            _content(name), _content(value)
         )
         for name, value in values.items()
     )
-    return Markup('<table class="narrow">{}<tbody>{}</tbody></table>').format(top, body)
-
-
-def _row(cells: Sequence[Cell], kinds: Sequence[str]) -> Markup:
-    name, *rest = cells
-    first = Markup('<tr><th scope="row">{}</th>').format(_cell(name))
-    others = (
-        Markup('<td class="{}">{}</td>').format(kind, _cell(cell))
-        for cell, kind in zip(rest, kinds[1:], strict=True)
+    return Markup('<table class="narrow">{}<tbody>{}</tbody></table>').format(
+        _caption(caption), body
     )
-    return first + Markup().join(others) + Markup("</tr>")
 
 
-def _cell(value: Cell) -> str:
-    """Return a cell as one line without control characters, users or passwords."""
-    if value is None:
-        return ""
-    return value if isinstance(value, Markup) else without_user(one_line(value, limit=_LONGEST))
+def show(thing: Any) -> bool:  # noqa: ANN401 # any displayable object
+    """Display an object below the running notebook cell; return whether there is one.
+
+    Examples
+    --------
+    >>> show("a thing")
+    False
+    """
+    # a notebook has already imported IPython; do not import it elsewhere
+    ipython = sys.modules.get("IPython")
+    if ipython is None or getattr(ipython.get_ipython(), "kernel", None) is None:
+        return False
+    ipython.display.display(thing)
+    return True
+
+
+def _class(*names: str) -> Markup:
+    return Markup(' class="{}"').format(" ".join(names)) if any(names) else Markup()
+
+
+def _caption(text: str) -> Markup:
+    return Markup("<caption>{}</caption>").format(text) if text else Markup()
+
+
+def _cell(value: Cell, css: str, attribute: Markup | None) -> Markup:
+    """Return a cell; an attribute of scope makes it the header of its row."""
+    classes = css.split()
+    if isinstance(value, Badge):
+        classes.append(value.kind)
+        value = value.label
+    content = _content(value, several_lines="pre" in classes)
+    if "code" in classes:
+        classes.remove("code")
+        content = Markup("<code>{}</code>").format(content)
+    tag = "th" if attribute is not None and "scope" in attribute else "td"
+    return Markup("<{0}{1}{2}>{3}</{0}>").format(tag, attribute or "", _class(*classes), content)
+
+
+def _content(value: Cell, *, several_lines: bool = False) -> str:
+    """Return the content of a cell without control characters, users or passwords."""
+    match value:
+        case None:
+            text = ""
+        case _ if hasattr(value, "__html__"):
+            text = escape(value)
+        case str() if several_lines:
+            text = sanitise(value, limit=_LONGEST_LINES)
+        case str():
+            text = without_user(one_line(value, limit=_LONGEST))
+        case _ if pd.isna(value):
+            text = NO_DATA
+        case pd.Timestamp():
+            text = format_timestamp(value)
+        case pd.Timedelta():
+            text = format_duration(value)
+        case Real():
+            text = format_number(float(value))
+        case _:
+            text = str(value)
+    return text

@@ -1,27 +1,29 @@
 """The append of new rows to all tables, in one transaction."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import compress
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import pandas as pd
 
 from backupkit.history import ledger
-from backupkit.history.append_result import AppendResult
 from backupkit.history.databases import Connection
 from backupkit.history.jobs import JobUpdate, TextIds
 from backupkit.history.rows import key_chunks, next_id, plain_columns, select, storable, to_frame
-from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES, Table, changed_schedules
+from backupkit.tables import (
+    CONFLICTS,
+    LISTED,
+    SCHEDULES,
+    changed_schedules,
+    conflicts_in,
+)
 
-__all__ = ["Snapshot", "append"]
+__all__ = ["AppendResult", "Snapshot", "append"]
 
-_TABLES: Final[Mapping[str, Table]] = {
-    "observations": OBSERVATIONS,
-    "polls": POLLS,
-    "schedules": SCHEDULES,
-}
 _MANY: Final = 20_000
 """Rows of an append after which the database updates its statistics."""
+_JOB: Final = ["appliance", "job_id"]
 _TIME: Final = {"observations": "observed_at", "polls": "polled_at", "schedules": "seen_at"}
 
 
@@ -41,27 +43,91 @@ class Snapshot(Protocol):
         """Of `backupkit.tables.SCHEDULES`."""
 
 
+@dataclass(frozen=True, slots=True)
+class AppendResult:
+    """Number of rows that an append added; all other rows were stored already.
+
+    Attributes
+    ----------
+    new, changed, vanished : int
+        Observations of new jobs, of known jobs, and of jobs that are no longer listed.
+    polls, schedules : int
+        Rows of these.
+    conflicts : DataFrame
+        Of `backupkit.tables.CONFLICTS`: jobs that had ended and now have another start or
+        end. Both observations are stored; the newer one counts.
+    """
+
+    new: int = 0
+    changed: int = 0
+    vanished: int = 0
+    polls: int = 0
+    schedules: int = 0
+    conflicts: pd.DataFrame = field(default_factory=CONFLICTS.empty, compare=False, repr=False)
+
+    def __add__(self, other: "AppendResult") -> "AppendResult":
+        """Return the sum of two appends."""
+        names = ("new", "changed", "vanished", "polls", "schedules")
+        sums = {name: getattr(self, name) + getattr(other, name) for name in names}
+        both = [one for one in (self.conflicts, other.conflicts) if len(one)]
+        conflicts = pd.concat(both, ignore_index=True) if both else CONFLICTS.empty()
+        return AppendResult(**sums, conflicts=conflicts)
+
+    @property
+    def observations(self) -> int:
+        """Observations added, of any kind."""
+        return self.new + self.changed + self.vanished
+
+    @classmethod
+    def of(
+        cls, observations: pd.DataFrame, known: pd.DataFrame, *, polls: int, schedules: int
+    ) -> "AppendResult":
+        """Count what was added: the new observations against those stored before."""
+        before = pd.MultiIndex.from_frame(known[_JOB]).unique()
+        observed = observations[observations["source"] != LISTED]
+        # a snapshot of several polls may have several observations of a new job
+        first = ~observed.duplicated(_JOB).to_numpy()
+        new = int((first & ~pd.MultiIndex.from_frame(observed[_JOB]).isin(before)).sum())
+        return cls(
+            new=new,
+            changed=len(observed) - new,
+            vanished=len(observations) - len(observed),
+            polls=polls,
+            schedules=schedules,
+            conflicts=_conflicts(observations, known),
+        )
+
+
+def _conflicts(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Return the conflicts that `new` adds: ended jobs with another start or end."""
+    ids = set(new["job_id"])
+    found = conflicts_in(pd.concat([known[known["job_id"].isin(ids)], new], ignore_index=True))
+    keys = [*_JOB, "observed_at"]
+    arrived = pd.MultiIndex.from_frame(new[keys])
+    return found[pd.MultiIndex.from_frame(found[keys]).isin(arrived)].reset_index(drop=True)
+
+
 def append(
     connection: Connection, snapshot: Snapshot, *, run_id: str, keep_all: bool = False
 ) -> AppendResult | None:
-    """Append what is new in a snapshot.
+    """Append what is new in a snapshot with checked frames.
 
     Parameters
     ----------
     connection : Connection
         A transaction that writes.
     snapshot : Snapshot
-        Its frames were checked.
+        The frames.
     run_id : str
         Identifies this append; one that is stored already is not repeated.
     keep_all : bool
-        Whether to keep every row that is not stored yet, as an import does; else only rows that
+        Whether to store every row that is not stored yet, as an import does; else only rows that
         differ from the newest one.
 
     Returns
     -------
     AppendResult or None
-        How many rows were added; None if an earlier try has stored this append.
+        None if an earlier try has stored this append.
     """
     if connection.execute("SELECT 1 FROM appends WHERE run_id = ?", [run_id]):
         return None
@@ -86,8 +152,8 @@ def append(
     if not any(map(len, frames.values())):
         return result
     plain = {
-        kind: dict(zip(ledger.FIELDS[kind], _canonical(kind, frame), strict=True))
-        for kind, frame in frames.items()
+        kind: dict(zip(table.names, plain_columns(table, [*table], frames[kind]), strict=True))
+        for kind, table in ledger.TABLES.items()
     }
     moments = [moment for kind in plain for moment in plain[kind][_TIME[kind]]]
     number = ledger.add_entry(
@@ -115,11 +181,6 @@ def append(
     if sum(map(len, frames.values())) >= _MANY:
         connection.analyze()
     return result
-
-
-def _canonical(kind: str, frame: pd.DataFrame) -> list[list[Any]]:
-    columns = {column.name: column for column in _TABLES[kind]}
-    return plain_columns(_TABLES[kind], [columns[name] for name in ledger.FIELDS[kind]], frame)
 
 
 def _appliance_ids(connection: Connection, names: set[str]) -> dict[str, int]:

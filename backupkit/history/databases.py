@@ -28,10 +28,13 @@ __all__ = [
     "Connection",
     "Database",
     "Reader",
+    "as_table",
     "check_version",
     "collector_name",
     "first_rows",
+    "no_history",
     "open_database",
+    "text_key",
 ]
 
 _T = TypeVar("_T")
@@ -52,15 +55,7 @@ class Reader(ABC):
 
     @abstractmethod
     def table(self, query: str, types: Mapping[str, str]) -> pa.Table:
-        """Return the rows of a query.
-
-        Parameters
-        ----------
-        query : str
-            A SELECT without an order.
-        types : mapping of str to str
-            integer, real, text or bytes, by column.
-        """
+        """Return the rows of a SELECT without an order; `types` has a kind of `ARROW` by column."""
 
     def rows(self, query: str, types: Mapping[str, str]) -> list[tuple[Any, ...]]:
         """Return the rows of a query as tuples."""
@@ -69,15 +64,7 @@ class Reader(ABC):
 
 
 class Connection(Reader):
-    """A transaction that writes.
-
-    Parameters
-    ----------
-    cursor : cursor
-        Of the DB-API.
-    mark : str
-        What stands for a parameter.
-    """
+    """A transaction that writes; `mark` is the driver's placeholder of a parameter."""
 
     def __init__(self, cursor: Any, mark: str) -> None:  # noqa: ANN401 # of either driver
         self._cursor, self._mark = cursor, mark
@@ -101,21 +88,18 @@ class Connection(Reader):
 
     def table(self, query: str, types: Mapping[str, str]) -> pa.Table:
         """Return the rows of a query as Arrow columns."""
-        columns = list(zip(*self.execute(query), strict=True)) or [()] * len(types)
-        arrays = [pa.array(c, ARROW[kind]) for c, kind in zip(columns, types.values(), strict=True)]
-        return pa.table(arrays, names=list(types))
+        return as_table(self.execute(query), types)
+
+
+def as_table(rows: Sequence[Sequence[Any]], types: Mapping[str, str]) -> pa.Table:
+    """Return rows as Arrow columns of these types."""
+    columns = list(zip(*rows, strict=True)) or [()] * len(types)
+    arrays = [pa.array(c, ARROW[kind]) for c, kind in zip(columns, types.values(), strict=True)]
+    return pa.table(arrays, names=list(types))
 
 
 class ArrowReader(Reader):
-    """A transaction that reads many rows.
-
-    Parameters
-    ----------
-    cursor : cursor
-        Of ADBC.
-    typed : bool
-        Whether the database tells the types of columns.
-    """
+    """A transaction that reads many rows by ADBC; `typed` if the database has types of columns."""
 
     def __init__(self, cursor: Any, *, typed: bool) -> None:  # noqa: ANN401 # ADBC says no types
         self._cursor, self._typed = cursor, typed
@@ -123,7 +107,7 @@ class ArrowReader(Reader):
     def table(self, query: str, types: Mapping[str, str]) -> pa.Table:
         """Return the rows of a query as Arrow columns."""
         if not self._typed:
-            # SQLite's driver takes a column's type from the first rows: give it a row of each type
+            # SQLite's driver infers types from the first rows: start with a row of each type
             row = ", ".join(f"{_EMPTY[kind]} AS {name}" for name, kind in types.items())
             query = f"SELECT {row} UNION ALL SELECT * FROM ({query}) AS q"
         self._cursor.execute(query)
@@ -132,14 +116,14 @@ class ArrowReader(Reader):
         return rows.cast(pa.schema([(name, ARROW[kind]) for name, kind in types.items()]))
 
     def batches(self, query: str) -> Iterator[pa.RecordBatch]:
-        """Return the rows of a query as the database gives them, some at a time."""
+        """Return the rows of a query, some at a time."""
         self._cursor.execute(query)
         yield from self._cursor.fetch_record_batch()
 
     def frame(self, query: str) -> pd.DataFrame:
-        """Return the rows of a person's query as pandas takes them."""
+        """Return the rows of a user's query."""
         if not self._typed:
-            # one batch of all rows: the types are taken from the first batch
+            # all rows in one batch, because the types are inferred from the first batch
             self._cursor.adbc_statement.set_options(**{_BATCH: str(2**30)})
         self._cursor.execute(query)
         frame: pd.DataFrame = self._cursor.fetch_arrow_table().to_pandas()
@@ -147,15 +131,9 @@ class ArrowReader(Reader):
 
 
 class Database(ABC):
-    """Database that holds a history.
+    """Database of a history."""
 
-    Attributes
-    ----------
-    uri : str
-        Its path or URL, as a person named it; it holds no password.
-    """
-
-    uri: str
+    uri: str  # path or URL as the user gave it, without a password
 
     @abstractmethod
     def read(self) -> contextlib.AbstractContextManager[ArrowReader]:
@@ -186,7 +164,7 @@ class Database(ABC):
         """Return the size of the database [bytes]."""
 
     def failure(self, error: Exception, verb: str) -> HistoryError:
-        """Return the error for a person."""
+        """Return the error for the user."""
         why, advice = self._explain(error)
         return HistoryError(f"The history {self.uri} cannot be {verb}: {why}. {advice}".strip())
 
@@ -196,20 +174,7 @@ class Database(ABC):
 
 
 def open_database(target: str | Path, *, create: bool) -> Database:
-    """Open the database of a history, and make its tables if it has none.
-
-    Parameters
-    ----------
-    target : str or Path
-        A file, or a URL ``postgresql://user@host:port/database``.
-    create : bool
-        Whether a new history may be made.
-
-    Raises
-    ------
-    HistoryError
-        If it is something else, or cannot be used.
-    """
+    """Open the database of a history by file or URL, and create its tables if it may."""
     text = str(target)
     scheme, separator, _ = text.partition("://")
     if not separator or isinstance(target, Path):
@@ -221,8 +186,16 @@ def open_database(target: str | Path, *, create: bool) -> Database:
 
         return Postgres(text, create=create)
     raise HistoryError(
-        f"{one_line(text)} is no place for a history. Name a file such as history.db, or a "
+        f"{one_line(text)} cannot hold a history. Name a file such as history.db, or a "
         "database such as postgresql://user@host/database."
+    )
+
+
+def no_history(uri: str) -> HistoryError:
+    """Return the error for a history that does not exist and must not be created."""
+    return HistoryError(
+        f"{uri} holds no history yet. Fill it first with: "
+        f"backupkit collect --fleet fleet.toml --history {uri}"
     )
 
 
@@ -240,10 +213,7 @@ def first_rows(connection: Connection) -> None:
     connection.insert(
         "texts",
         ("id", "sha256", "text"),
-        [
-            (number, hashlib.sha256(text.encode()).digest()[:16], text)
-            for text, number in OUTCOME_IDS.items()
-        ],
+        [(number, text_key(text), text) for text, number in OUTCOME_IDS.items()],
     )
     connection.execute(
         "INSERT INTO history VALUES (?, ?, ?, ?, ?)",
@@ -251,10 +221,15 @@ def first_rows(connection: Connection) -> None:
     )
 
 
+def text_key(text: str) -> bytes:
+    """Return the key of a stored text: the first half of its SHA-256."""
+    return hashlib.sha256(text.encode()).digest()[:16]
+
+
 def collector_name() -> str:
     """Return the name of the appending process: user@machine."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container may know no name for its user
+    except (KeyError, OSError, ImportError):  # a container may have no name for its user
         user = "unknown"
     return f"{user}@{socket.gethostname()}"

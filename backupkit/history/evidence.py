@@ -17,10 +17,11 @@ import pyarrow.compute as pc
 from backupkit.history.databases import Reader
 from backupkit.history.queries import (
     Filter,
+    cadence_table,
     has_newer,
     head_at,
-    read_jobs,
     read_table,
+    read_view,
     with_durations,
 )
 from backupkit.history.rows import select, to_frame
@@ -28,8 +29,6 @@ from backupkit.history.schema import JOB_SECOND, JOB_TIME, OUTCOME_IDS
 from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, HistoryView
 from backupkit.tables.constants import (
     BASELINE_RUNS,
-    CADENCE_FLOOR,
-    CADENCE_GAPS,
     DUPLICATE_JOBS,
     GROWTH_SIZES,
     LARGEST_SUM,
@@ -57,45 +56,26 @@ _NEVER: Final = np.iinfo(np.int64).max
 
 
 def read_evidence(reader: Reader, wanted: Filter, *, start: int, end: int, now: int) -> HistoryView:
-    """Read what an evaluation of a period needs.
+    """Read what an evaluation of a period needs [us since 1970; the period is half-open].
 
-    Parameters
-    ----------
-    reader : Reader
-        The tables at one moment.
-    wanted : Filter
-        Which appliances; and as known at which moment, if that is not now.
-    start, end, now : int
-        The period, half-open, and the moment of the evaluation [us since 1970].
-
-    Returns
-    -------
-    HistoryView
-        With the totals of everything; without, if it had to be read as of an earlier moment.
+    The totals of everything are missing if a view of an earlier moment had to be read.
     """
     moment = now if wanted.at is None else wanted.at
-    version = head_at(reader, moment) or None
     if has_newer(reader, moment):
-        past = Filter(at=moment, appliances=wanted.appliances)
-        return HistoryView(
-            read_jobs(reader, past),
-            read_table(reader, POLLS, past),
-            read_table(reader, SCHEDULES, past),
-            version=version,
-        )
+        return read_view(reader, Filter(at=moment, appliances=wanted.appliances))
     schedules = read_table(reader, SCHEDULES, wanted)
     polls = _polls(reader, wanted, end)
     appliances = _totals(reader, wanted)
     jobs = _jobs(reader, appliances, _skews(polls), _most_kept(schedules), start=start, end=end)
     totals = TOTALS.conform(appliances.drop(columns="id"))
-    return HistoryView(jobs, polls, schedules, totals, version)
+    return HistoryView(jobs, polls, schedules, totals, head_at(reader, moment) or None)
 
 
 def _totals(reader: Reader, wanted: Filter) -> pd.DataFrame:
     """Return the sums of each appliance, and its number."""
     names = ["polls", "polls_ok", "jobs", "oldest_start", "sized_jobs", "sized_bytes"]
     types = {"id": "integer", "name": "text", **dict.fromkeys(names, "integer")}
-    # also one of which only polls are known that count as none
+    # also an appliance with only polls that count as neither good nor failed
     named = "(jobs > 0 OR EXISTS (SELECT 1 FROM polls p WHERE p.appliance_id = appliances.id))"
     condition = " AND ".join([named, *wanted.owners(reader, "id")])
     rows = reader.table(
@@ -123,11 +103,6 @@ def _polls(reader: Reader, wanted: Filter, end: int) -> pd.DataFrame:
         )
 
     newest_good = one("q.ok = 1", "DESC")
-    before = (
-        "(SELECT q.polled_at FROM polls q WHERE q.appliance_id = c.appliance_id AND q.ok = 1 "
-        f"AND q.polled_at <= c.polled_at - {int(CADENCE_FLOOR / _US)} "
-        "ORDER BY q.polled_at DESC LIMIT 1)"
-    )
     singles = " UNION ".join(
         f"SELECT a.id, {single} FROM appliances a WHERE {owners}"
         for single in (
@@ -139,11 +114,7 @@ def _polls(reader: Reader, wanted: Filter, end: int) -> pd.DataFrame:
         )
     )
     rows = reader.table(
-        "WITH RECURSIVE c (appliance_id, polled_at, n) AS ("
-        f"SELECT a.id, {newest_good}, 0 FROM appliances a WHERE {owners} "
-        f"UNION ALL SELECT c.appliance_id, {before}, c.n + 1 FROM c "
-        f"WHERE c.n < {CADENCE_GAPS} AND c.polled_at IS NOT NULL), "
-        "w (appliance_id, polled_at) AS ("
+        f"WITH RECURSIVE {cadence_table(owners)}, w (appliance_id, polled_at) AS ("
         f"SELECT appliance_id, polled_at FROM c UNION {singles}) "
         f"SELECT {columns} FROM w JOIN polls p "
         "ON p.appliance_id = w.appliance_id AND p.polled_at = w.polled_at",
@@ -153,7 +124,7 @@ def _polls(reader: Reader, wanted: Filter, end: int) -> pd.DataFrame:
 
 
 def _skews(polls: pd.DataFrame) -> dict[str, int]:
-    """Return by how much an appliance's clock is off, where that counts [us]."""
+    """Return the clock skew of the appliances where it is large enough to count [us]."""
     good = polls[polls["ok"].fillna(value=False).astype("bool")]
     skew = good.drop_duplicates("appliance", keep="last").set_index("appliance")["clock_skew"]
     large = skew[skew.abs() > TOLERATED_SKEW].astype("int64")
@@ -166,7 +137,7 @@ def _most_kept(schedules: pd.DataFrame) -> int:
     return 0 if pd.isna(kept) else int(kept)
 
 
-def _jobs(  # what they are needed for
+def _jobs(
     reader: Reader,
     appliances: pd.DataFrame,
     skews: Mapping[str, int],
@@ -175,7 +146,7 @@ def _jobs(  # what they are needed for
     start: int,
     end: int,
 ) -> pd.DataFrame:
-    """Read the newest jobs, more of those appliances whose first ones do not do."""
+    """Read the newest jobs, and more for appliances that need older ones."""
     columns, types = select("jobs", JOBS.names, "j.")
     types = {"id": "integer"} | types | {"job_time": "integer"}
     listed = f"j.id, {columns}, {JOB_TIME} AS job_time"
@@ -222,7 +193,7 @@ def _earliest(jobs: pa.Table, appliances: pd.Series) -> pd.Series:
 
 
 def _since(reader: Reader, asked: pd.Series, begin: pd.Series, number: int) -> pd.Series:
-    """Return from when on to read, so that there are so many jobs before the period."""
+    """Return the time from which to read, so that `number` jobs are before the period."""
     values = ", ".join(
         f"({one}, {begin[name]})" for name, one in zip(asked.index, asked, strict=True)
     )
@@ -240,7 +211,7 @@ def _since(reader: Reader, asked: pd.Series, begin: pd.Series, number: int) -> p
     return pd.Series(np.minimum(moments, latest), index=asked.index, dtype="int64")
 
 
-def _is_enough(  # all that it depends on
+def _is_enough(
     rows: pa.Table,
     asked: pd.Series,
     since: pd.Series,
@@ -249,7 +220,7 @@ def _is_enough(  # all that it depends on
     end: pd.Series,
     kept: int,
 ) -> npt.NDArray[np.bool_]:
-    """Return for which appliances the rows are all that an evaluation needs."""
+    """Return a mask of the appliances whose rows suffice for an evaluation."""
     size = len(asked)
     names = asked.index
     owner = pd.Index(asked).get_indexer(pd.Index(rows["appliance"].to_numpy()))
@@ -280,8 +251,8 @@ def _is_enough(  # all that it depends on
     earlier = time < oldest[owner]
     timed = success & started & (ended != _NEVER) & (ended >= began)
     recent = np.minimum(newest(time, before), newest(began, before & started))
-    whole = from_ == _ALWAYS
-    enough: npt.NDArray[np.bool_] = whole | (
+    everything = from_ == _ALWAYS
+    enough: npt.NDArray[np.bool_] = everything | (
         (count(sized & started & until) >= max(GROWTH_SIZES, kept))
         & (count(timed & earlier) >= BASELINE_RUNS)
         & (count(sized & earlier) >= BASELINE_RUNS)

@@ -1,28 +1,238 @@
-"""Backup of a history, and the frames of an import."""
+"""Backup, export and import of a history."""
 
 import contextlib
+import json
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Literal, get_args
 
+import msgspec
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import fs
 
 from backupkit.errors import HistoryError, one_line
-from backupkit.history.databases import ArrowReader, Connection, Database, open_database
-from backupkit.history.export_reader import Export
-from backupkit.history.export_writer import Kind, export, frames_in, refuse
-from backupkit.history.scan import chunks
+from backupkit.history.databases import ArrowReader, Connection, Database, Reader, open_database
+from backupkit.history.export_reader import (
+    LEDGER,
+    MANIFEST,
+    SCHEMAS,
+    Export,
+    Manifest,
+    Share,
+    open_folder,
+)
+from backupkit.history.ledger import Chunk, chunks
+from backupkit.history.queries import head_at, with_durations
+from backupkit.history.rows import microseconds_of, to_frame
 from backupkit.history.sqlite import SQLite
-from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES
+from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Table
 
-__all__ = ["Frames", "Kind", "backup", "export", "frames_of", "is_export"]
+__all__ = ["Frames", "Kind", "Monthly", "backup", "export", "frames_of", "is_export"]
+
+Kind = Literal["parquet", "csv"]
+
+_TABLES: Final[Mapping[str, Table]] = {
+    table.name: table for table in (JOBS, OBSERVATIONS, POLLS, SCHEDULES)
+}
+_ORDER: Final = {
+    "jobs": ("appliance", "start_time", "job_id"),
+    "observations": ("appliance", "observed_at"),
+    "polls": ("appliance", "polled_at"),
+    "schedules": ("appliance", "seen_at"),
+}
+_FIRST: Final = {"jobs": "first_seen_at", "polls": "polled_at", "schedules": "seen_at"}
+_TIMES: Final = {
+    "jobs": ("start_time", "last_seen_at"),
+    "observations": ("observed_at",),
+    "polls": ("polled_at",),
+}
+"""Times that decide the month of a row: the first that is not missing."""
+
+_ROWS: Final = 16_384
+"""Rows in a row group, the smallest part that is read. A writer buffers as many for each month."""
+
+
+class Monthly(contextlib.ExitStack):
+    """Writes a table into a file for each month; leaving the context closes the files."""
+
+    def __init__(self, system: Any, path: str, name: str) -> None:  # noqa: ANN401 # pyarrow has no types
+        super().__init__()
+        self._system, self._path, self._name = system, path, name
+        self.rows = 0
+        self._files: dict[str, Any] = {}
+        self._waiting: dict[str, list[pa.Table]] = {}
+
+    def add(self, rows: pa.Table) -> None:
+        """Add rows of appliances that follow those before."""
+        self.rows += len(rows)
+        if self._name not in _TIMES:
+            self._wait("", rows)
+            return
+        moments = pc.coalesce(*(rows[name] for name in _TIMES[self._name])).to_numpy()
+        months = moments.astype("datetime64[M]")
+        for month in np.unique(months):
+            self._wait(f"/month={month}", rows.filter(pa.array(months == month)))
+
+    def finish(self) -> None:
+        """Write the buffered rows, and close the files."""
+        for month in self._waiting:
+            self._write(month)
+        self.close()
+
+    def _wait(self, month: str, rows: pa.Table) -> None:
+        waiting = self._waiting.setdefault(month, [])
+        waiting.append(rows)
+        if sum(map(len, waiting)) >= _ROWS:
+            self._write(month)
+
+    def _write(self, month: str) -> None:
+        if month not in self._files:
+            folder = f"{self._path}/{self._name}{month}"
+            self._system.create_dir(folder, recursive=True)
+            self._files[month] = self.enter_context(
+                pq.ParquetWriter(
+                    f"{folder}/part-0.parquet",
+                    SCHEMAS[self._name],
+                    filesystem=self._system,
+                    compression="zstd",
+                )
+            )
+        rows = self._waiting[month]
+        if rows:
+            self._files[month].write_table(pa.concat_tables(rows), row_group_size=_ROWS)
+        self._waiting[month] = []
+
+
+def export(database: Database, target: str, kind: Kind) -> tuple[str, ...]:
+    """Write the tables of a history for other programs; see `backupkit.History.export`."""
+    if kind not in get_args(Kind):
+        raise HistoryError(f'The kind "{kind}" must be one of {", ".join(get_args(Kind))}.')
+    write = _write_parquet if kind == "parquet" else _write_csv
+    with database.read() as reader:
+        try:
+            paths: tuple[str, ...] = write(reader, target)
+        except (OSError, pa.ArrowException) as error:
+            raise HistoryError(
+                f"{target} cannot be written: {one_line(str(error))}. The history is unchanged."
+            ) from error
+    return paths
+
+
+def _write_parquet(reader: Reader, target: str) -> tuple[str, ...]:
+    system, path = open_folder(target)
+    inside = fs.FileSelector(path, allow_not_found=True)
+    is_file = system.get_file_info(path).type == fs.FileType.File
+    _refuse(target, exists=is_file or bool(system.get_file_info(inside)))
+    try:
+        manifest = _write_tables(reader, system, path)
+        with system.open_output_stream(f"{path}/{MANIFEST}") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(manifest)))
+    except BaseException:
+        for name in SCHEMAS:
+            with contextlib.suppress(OSError):
+                system.delete_dir(f"{path}/{name}")
+        raise
+    return tuple(f"{target.rstrip('/')}/{name}" for name in SCHEMAS)
+
+
+def _write_tables(reader: Reader, system: Any, path: str) -> Manifest:  # noqa: ANN401 # pyarrow has no types
+    shares: dict[str, Share] = {}
+    with contextlib.ExitStack() as stack:
+        files = {name: stack.enter_context(Monthly(system, path, name)) for name in SCHEMAS}
+        for chunk in chunks(reader):
+            for name, frame in _frames_in(reader, chunk):
+                files[name].add(_TABLES[name].to_arrow(frame))
+                _count(shares, name, frame)
+        entries = reader.table(f"SELECT {', '.join(LEDGER)} FROM appends", LEDGER).sort_by("id")
+        files["appends"].add(entries)
+        for written in files.values():
+            written.finish()
+    return Manifest(
+        head=head_at(reader),
+        latest_at=pc.max(entries["latest_at"]).as_py(),
+        rows={name: written.rows for name, written in files.items()},
+        appliances=dict(sorted(shares.items())),
+    )
+
+
+def _frames_in(reader: Reader, chunk: Chunk) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Return the frames of some appliances by table, each in order."""
+    rows = {"jobs": with_durations(chunk.jobs), **chunk.rows}
+    for name, table in _TABLES.items():
+        yield name, to_frame(reader, table, rows[name], by=_ORDER[name])
+
+
+def _count(shares: dict[str, Share], name: str, frame: pd.DataFrame) -> None:
+    """Add the rows of a frame to the shares of the appliances."""
+    by = frame.groupby("appliance")
+    for appliance, number in by.size().items():
+        share = shares.setdefault(str(appliance), Share())
+        if name != "schedules":
+            setattr(share, name, number)
+    if name in _FIRST:
+        for appliance, moment in by[_FIRST[name]].min().items():
+            share, first = shares[str(appliance)], microseconds_of(moment)
+            share.first_at = first if share.first_at is None else min(first, share.first_at)
+
+
+def _write_csv(reader: Reader, target: str) -> tuple[str, ...]:
+    """Write a file for each table; texts are unchanged, even if they look like formulas."""
+    if "://" in target:
+        raise HistoryError("CSV files cannot be written to a URL. Name a folder.")
+    folder = Path(target)
+    _refuse(target, exists=folder.is_file() or (folder.is_dir() and any(folder.iterdir())))
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {name: folder / f"{name}.csv" for name in _TABLES}
+    try:
+        with contextlib.ExitStack() as stack:
+            files = {
+                name: stack.enter_context(path.open("w", encoding="utf-8", newline=""))
+                for name, path in paths.items()
+            }
+            for name, table in _TABLES.items():
+                _plain(table.empty()).to_csv(files[name], index=False)
+            for chunk in chunks(reader):
+                for name, frame in _frames_in(reader, chunk):
+                    _plain(frame).to_csv(files[name], index=False, header=False)
+    except BaseException:
+        for path in paths.values():
+            path.unlink(missing_ok=True)
+        raise
+    return tuple(map(str, paths.values()))
+
+
+def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return times as ISO 8601, durations as seconds, and lists as JSON."""
+    columns = {}
+    for name, column in frame.items():
+        if column.dtype.kind == "M":
+            columns[name] = column.dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        elif column.dtype.kind == "m":
+            columns[name] = column.dt.total_seconds()
+        elif isinstance(column.dtype, pd.ArrowDtype):
+            texts = [json.dumps(cell) if isinstance(cell, list) else None for cell in column.array]
+            columns[name] = pd.Series(texts, column.index, "str")
+        else:
+            columns[name] = column
+    return pd.DataFrame(columns)
+
+
+def _refuse(target: str | Path, *, exists: bool) -> None:
+    """Raise if the target exists."""
+    if exists:
+        raise HistoryError(f"{target} exists already. Name a new one, or remove it first.")
+
 
 _AT_ONCE: Final = 500_000
-"""Rows of an export that are read at once."""
+"""Rows of an export to read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +246,7 @@ class Frames:
 
 def backup(database: Database, target: Path) -> Path:
     """Copy a history into a new file; see `backupkit.History.backup`."""
-    refuse(target, exists=os.path.lexists(target))
+    _refuse(target, exists=os.path.lexists(target))
     copy = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -45,12 +255,12 @@ def backup(database: Database, target: Path) -> Path:
         else:
             with database.read() as reader:
                 SQLite(copy, create=True).write(lambda new: _copy_tables(reader, new))
-        refuse(target, exists=os.path.lexists(target))
+        _refuse(target, exists=os.path.lexists(target))
         copy.rename(target)
     except (OSError, sqlite3.Error) as error:
         raise HistoryError(
             f"The history {database.uri} cannot be copied to {target}: {one_line(str(error))}. "
-            "Check the disk there, or name another place; the history is as it was."
+            "Check the disk, or name another file; the history is unchanged."
         ) from error
     finally:
         for ending in ("", "-wal", "-shm", "-journal"):
@@ -60,7 +270,7 @@ def backup(database: Database, target: Path) -> Path:
 
 
 def _copy_tables(reader: ArrowReader, new: Connection) -> None:
-    """Copy all rows, with the numbers that they have."""
+    """Copy all rows with their numbers."""
     tables = new.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY rowid")
     for (table,) in tables:
         new.execute(f"DELETE FROM {table}")
@@ -71,7 +281,7 @@ def _copy_tables(reader: ArrowReader, new: Connection) -> None:
 
 
 def is_export(source: str | Path) -> bool:
-    """Return whether a source is the folder or URL of an export, and no other history."""
+    """Return whether a source is the folder or URL of an export, not a history."""
     scheme, separator, _ = str(source).partition("://")
     if separator and not isinstance(source, Path):
         return scheme not in {"postgresql", "postgres"}
@@ -79,29 +289,24 @@ def is_export(source: str | Path) -> bool:
 
 
 def frames_of(source: str | Path, *, into: Database) -> Iterator[Frames]:
-    """Read another history, or an export of one, some appliances at a time.
+    """Yield the frames of a history or an export, some appliances at a time.
 
-    Parameters
-    ----------
-    source : str or Path
-        Its path or URL.
-    into : Database
-        Where the frames go; it may be the source itself, and then holds all of it already.
+    Nothing is yielded if `into` is the file of the source itself.
     """
     if is_export(source):
         yield from _exported_frames(Export(source))
         return
     database = open_database(source, create=False)
-    if isinstance(into, SQLite) and isinstance(database, SQLite) and _is_same(database, into):
+    if (
+        isinstance(into, SQLite)
+        and isinstance(database, SQLite)
+        and os.path.realpath(into.path) == os.path.realpath(database.path)
+    ):
         return
     with database.read() as reader:
         for chunk in chunks(reader):
-            frames = dict(frames_in(reader, chunk))
+            frames = dict(_frames_in(reader, chunk))
             yield Frames(frames["observations"], frames["polls"], frames["schedules"])
-
-
-def _is_same(one: SQLite, other: SQLite) -> bool:
-    return os.path.realpath(one.path) == os.path.realpath(other.path)
 
 
 def _exported_frames(source: Export) -> Iterator[Frames]:

@@ -1,10 +1,10 @@
-"""The files of an export as Parquet, and reading them again.
+"""Layout and reader of an export as Parquet.
 
-A folder, or a URL, holds a folder for each table: ``jobs`` (by the month of start_time, else of
+A folder or URL has a folder for each table: ``jobs`` (by the month of start_time, else of
 last_seen_at), ``observations`` (of observed_at) and ``polls`` (of polled_at) in folders such as
-``month=2026-03``, ``schedules``, and ``appends``, which is the ledger. In each file the appliances
-are in order, so that a reader of some of them skips the rest. The manifest is written last: an
-export without one is incomplete.
+``month=2026-03``, ``schedules``, and ``appends``, the ledger. The appliances in each file are in
+order, so that a reader of some of them skips the rest. The manifest is written last: an export
+without one is incomplete.
 """
 
 import contextlib
@@ -47,103 +47,57 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
 """The columns of each table; durations are microseconds."""
 
 _MONTH: Final = pa.schema([("month", pa.string())])
-_WHOLE: Final = "Export the history again, into a new folder."
+_EXPORT_AGAIN: Final = "Export the history again, into a new folder."
 
 
 class Share(msgspec.Struct):
-    """Row counts of one appliance in an export.
+    """Row counts of one appliance in an export."""
 
-    Attributes
-    ----------
-    first_at : int or None
-        When a job, a poll or a schedule of it was first known [us since 1970].
-    jobs, observations, polls : int
-        How many rows.
-    """
-
-    first_at: int | None = None
+    first_at: int | None = None  # time of its first job, poll or schedule [us since 1970]
     jobs: int = 0
     observations: int = 0
     polls: int = 0
 
 
 class Manifest(msgspec.Struct, kw_only=True):
-    """Manifest of an export.
-
-    Attributes
-    ----------
-    format : int
-        The version of the layout.
-    version : str
-        Of backupkit.
-    head : str
-        The digest that stands for all that was appended to the history.
-    latest_at : int or None
-        When the newest row was learnt [us since 1970].
-    rows : dict of str to int
-        By table.
-    appliances : dict of str to Share
-        By name, in order.
-    """
+    """Manifest of an export."""
 
     format: int = FORMAT
     version: str = __version__
-    head: str
-    latest_at: int | None
-    rows: dict[str, int]
-    appliances: dict[str, Share]
+    head: str  # of the ledger
+    latest_at: int | None  # time of the newest row [us since 1970]
+    rows: dict[str, int]  # by table
+    appliances: dict[str, Share]  # by name, in order
 
 
 def open_folder(target: str | Path) -> tuple[Any, str]:
-    """Return a file system, and the path of a folder in it.
-
-    Parameters
-    ----------
-    target : str or Path
-        A folder, or a URL that pyarrow or fsspec knows.
-
-    Raises
-    ------
-    HistoryError
-        If neither knows it, or it holds a password.
-    """
+    """Return the file system of a folder or a URL, and the path in it."""
     text = str(target)
     if "://" not in text:
         return fs.LocalFileSystem(), Path(text).absolute().as_posix()
     if urlsplit(text).password is not None:
         raise HistoryError(
             f"The URL of the export on {one_line(text.rpartition('@')[2])} holds a password. Leave "
-            "it out, and give the keys by the environment, such as AWS_SECRET_ACCESS_KEY."
+            "it out, and put the keys into the environment, such as AWS_SECRET_ACCESS_KEY."
         )
     try:
         system, path = fs.FileSystem.from_uri(text)
     except (ValueError, OSError, NotImplementedError) as error:
         try:
-            from fsspec.core import url_to_fs  # noqa: PLC0415 # only few URLs, if it is there
+            from fsspec.core import url_to_fs  # noqa: PLC0415 # optional
 
             found, path = url_to_fs(text)
         except (ImportError, ValueError, OSError) as second:
             raise HistoryError(
-                f"{one_line(text)} cannot be opened: pyarrow says: {one_line(str(error))}; "
-                f"fsspec says: {one_line(str(second))}."
+                f"{one_line(text)} cannot be opened. pyarrow: {one_line(str(error))}; "
+                f"fsspec: {one_line(str(second))}."
             ) from second
         system = fs.PyFileSystem(fs.FSSpecHandler(found))
     return system, path.rstrip("/")
 
 
 class Export:
-    """An export, to be read.
-
-    Parameters
-    ----------
-    source : str or Path
-        Its folder or URL.
-
-    Raises
-    ------
-    HistoryError
-        If it is none, or not whole.
-    """
+    """Reader of an export; raises `HistoryError` if it is incomplete."""
 
     def __init__(self, source: str | Path) -> None:
         self.uri = str(source)
@@ -153,8 +107,8 @@ class Export:
             found = self._system.get_file_info(f"{self._path}/{MANIFEST}")
             if found.type == fs.FileType.NotFound:
                 raise HistoryError(
-                    f"{self.uri} is no whole export of a history: {MANIFEST} is missing. Name a "
-                    "folder that backupkit history export wrote, or export again."
+                    f"{self.uri} is no complete export of a history: {MANIFEST} is missing. Name "
+                    "a folder that backupkit history export wrote, or export again."
                 )
             with self._system.open_input_stream(found.path) as file:
                 text = file.read()
@@ -162,7 +116,7 @@ class Export:
             self.manifest = msgspec.json.decode(text, type=Manifest)
         except msgspec.DecodeError as error:
             raise HistoryError(
-                f"{self.uri}: {MANIFEST} cannot be read: {error}. {_WHOLE}"
+                f"{self.uri}: {MANIFEST} cannot be read: {error}. {_EXPORT_AGAIN}"
             ) from error
         if self.manifest.format != FORMAT:
             raise HistoryError(
@@ -171,24 +125,18 @@ class Export:
             )
 
     def check(self) -> None:
-        """Check that no file is missing, by the number of rows of each table.
-
-        Raises
-        ------
-        HistoryError
-            If one is.
-        """
+        """Check the number of rows of each table, to detect a missing file."""
         for name in SCHEMAS:
             with self._readable():
                 number = self._table(name).count_rows()
             if number != self.manifest.rows[name]:
                 raise HistoryError(
-                    f"{self.uri} is not whole: {name} has {number:,} rows of "
-                    f"{self.manifest.rows[name]:,}. {_WHOLE}"
+                    f"{self.uri} is incomplete: {name} has {number:,} rows of "
+                    f"{self.manifest.rows[name]:,}. {_EXPORT_AGAIN}"
                 )
 
     def batches(self, most: int) -> Iterator[list[str]]:
-        """Return the appliances, so many at a time that about so many rows are read at once."""
+        """Yield the appliances in batches of about `most` rows."""
         batch: list[str] = []
         size = 0
         for name, share in self.manifest.appliances.items():
@@ -209,29 +157,17 @@ class Export:
         appliances: Collection[str] | None = None,
         wanted: ds.Expression | None = None,
     ) -> pa.Table:
-        """Return rows in the order of the files: by month, and then by appliance.
-
-        Parameters
-        ----------
-        name : str
-            The table.
-        columns : sequence of str, optional
-            Only these; ``month`` may be among them.
-        appliances : collection of str, optional
-            Only these.
-        wanted : Expression, optional
-            Which rows.
-        """
+        """Return rows of a table by month, then by appliance; ``month`` is also a column."""
         condition = wanted
         if appliances is not None:
-            own = self._in_jobs_of(appliances)
+            own = self._condition_of(appliances)
             condition = own if wanted is None else own & wanted
         with self._readable():
             table = self._table(name)
             return table.to_table(columns=columns or SCHEMAS[name].names, filter=condition)
 
-    def _in_jobs_of(self, appliances: Collection[str]) -> ds.Expression:
-        """Return the condition for some appliances; a run of them is compared quicker."""
+    def _condition_of(self, appliances: Collection[str]) -> ds.Expression:
+        """Return the condition for some appliances; comparing a contiguous range is faster."""
         field, known = ds.field("appliance"), list(self.manifest.appliances)
         own = sorted(self.manifest.appliances.keys() & set(appliances))
         place = known.index(own[0]) if own else 0
@@ -260,5 +196,5 @@ class Export:
             yield
         except (OSError, pa.ArrowException) as error:
             raise HistoryError(
-                f"The export {self.uri} cannot be read: {one_line(str(error))}. {_WHOLE}"
+                f"The export {self.uri} cannot be read: {one_line(str(error))}. {_EXPORT_AGAIN}"
             ) from error

@@ -1,4 +1,4 @@
-"""All snapshots, in one SQLite file or in a PostgreSQL database."""
+"""The class `History`: the public interface of all queries and changes."""
 
 import contextlib
 import secrets
@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pandas as pd
 
@@ -14,22 +14,23 @@ from backupkit.display import container, key_value_table, paragraph
 from backupkit.errors import HistoryError
 from backupkit.history import append as _append
 from backupkit.history import exchange, retention
-from backupkit.history.append import Snapshot
-from backupkit.history.append_result import AppendResult
+from backupkit.history.append import AppendResult, Snapshot
 from backupkit.history.databases import Connection, open_database
 from backupkit.history.evidence import read_evidence
 from backupkit.history.exchange import Kind
 from backupkit.history.queries import (
     Filter,
+    facts_of,
     head_at,
     known_jobs,
     microseconds,
     read_jobs,
     read_observations,
     read_table,
+    read_view,
     sync_state,
 )
-from backupkit.history.stats import facts_of
+from backupkit.history.retention import KEEP_POLLS
 from backupkit.history.verify import find_problems
 from backupkit.settings import Instant, parse_instant
 from backupkit.tables import (
@@ -41,44 +42,42 @@ from backupkit.tables import (
     conflicts_in,
 )
 
-__all__ = ["KEEP_POLLS", "History"]
-
-KEEP_POLLS: Final = timedelta(days=90)
+__all__ = ["History"]
 
 
-class _UndoneError(Exception):
+class _RollbackError(Exception):
     """Raised to roll back a test write."""
 
 
 class History:
-    """All snapshots ever kept.
+    """All snapshots of a fleet.
 
     Parameters
     ----------
     target : str or Path
-        A file, by convention ``history.db``; or ``postgresql://user@host:port/database``. The
-        password of a database is found by libpq's own ways: PGPASSWORD, a file that PGPASSFILE
-        names, or a service file.
+        A file, by convention ``history.db``; or ``postgresql://user@host:port/database``. libpq
+        finds the password of a database in PGPASSWORD, in the file PGPASSFILE, or in a service
+        file.
     create : bool
-        Whether to make a new one; False makes a missing history an error.
+        Whether to create a missing history; False raises an error.
     keep_polls : timedelta or None
-        For how long all polls are kept. Of older ones each append removes a few that no figure
-        needs; None keeps all.
+        How long all polls stay. Each append removes a few older ones that no figure needs; None
+        removes none.
 
     Raises
     ------
     HistoryError
-        If it is something else than a history, or cannot be used.
+        If the target is not a history, or cannot be used.
 
     Notes
     -----
-    Of polls older than `keep_polls` these stay: of each appliance and UTC day the first and the
-    last good one, the ones before and after each change between good and failed, and the good ones
-    whose gaps make the cadence. How old a poll is is counted from the newest append.
+    Of the polls older than `keep_polls` these stay: for each appliance and UTC day the first and
+    the last good one, both sides of each change between good and failed, and the good ones whose
+    gaps give the cadence. The age of a poll counts from the newest append.
 
-    An append is one transaction: it is acknowledged once it is on disk, and a process that is
-    killed leaves either all of it or nothing. Several processes may append and read at the same
-    time. A file must lie on a local disk, as SQLite's log needs memory that processes share.
+    An append is one transaction: it returns once everything is on disk, and a killed process
+    leaves either all of it or nothing. Several processes may append and read at the same time. A
+    file must be on a local disk, because the log of SQLite needs shared memory.
 
     Examples
     --------
@@ -100,56 +99,56 @@ class History:
         self.uri = self._database.uri
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel to another process as a path or URL."""
+        """Pickle the path or URL only."""
         return _reopened, (self.uri, self._keep)
 
     def check_writable(self) -> None:
-        """Begin to write and undo it: what would fail later fails now.
+        """Write and roll back, to fail early.
 
         Raises
         ------
         HistoryError
-            If the history cannot be written, as one that is locked or read-only.
+            If the history cannot be written, for example because it is locked or read-only.
         """
 
         def attempt(connection: Connection) -> None:
             connection.execute("UPDATE history SET head = head")
-            raise _UndoneError
+            raise _RollbackError
 
-        with contextlib.suppress(_UndoneError):
+        with contextlib.suppress(_RollbackError):
             self._database.write(attempt)
 
     @property
     def identity(self) -> bytes:
-        """Random bytes of this history alone: with them a report's redacted names are made."""
+        """Random bytes of this history; the aliases of redacted reports derive from them."""
         with self._database.read() as reader:
             [(text,)] = reader.rows("SELECT identity FROM history", {"identity": "text"})
         return bytes.fromhex(text)
 
     @property
     def head(self) -> str:
-        """The digest that stands for all that was ever appended, 64 hexadecimal digits."""
+        """Newest digest of the ledger, which covers every append: 64 hexadecimal digits."""
         with self._database.read() as reader:
             return head_at(reader)
 
     def append(self, snapshot: Snapshot) -> AppendResult:
-        """Keep what is new in a snapshot; appending the same one again changes nothing.
+        """Append what is new in a snapshot; appending it again changes nothing.
 
         Parameters
         ----------
         snapshot : Snapshot
-            What `backupkit.collect` brought back.
+            Result of `backupkit.collect`.
 
         Returns
         -------
         AppendResult
-            How many rows were added. Observations and schedules are kept only where they say
-            something new; polls each once.
+            Number of added rows. Observations and schedules are added only if they differ from
+            the newest one; each poll is added once.
 
         Raises
         ------
         HistoryError
-            If it cannot be written; what was kept before is still there.
+            If the history cannot be written; it is then unchanged.
         """
         return self._append(snapshot, keep_all=False)
 
@@ -165,7 +164,7 @@ class History:
         def action(connection: Connection) -> AppendResult:
             nonlocal first_try
             done = _append.append(connection, frames, run_id=run_id, keep_all=keep_all)
-            if done is None:  # the connection broke when it was kept already
+            if done is None:  # the connection broke after the commit
                 return first_try
             first_try = done
             if self._keep is not None:
@@ -175,12 +174,12 @@ class History:
         return self._database.write(action)
 
     def sync_state(self, *, ids: bool = True) -> dict[str, SyncState]:
-        """Sum up what is known of each appliance, for the next `backupkit.collect`.
+        """Return what the next `backupkit.collect` needs to know of each appliance.
 
         Parameters
         ----------
         ids : bool
-            Whether to read the ids of all jobs that are still listed; `known_jobs` looks up those
+            Whether to read the ids of all jobs that are still listed; `known_jobs` returns those
             of one appliance.
 
         Returns
@@ -199,7 +198,7 @@ class History:
     def known_jobs(
         self, appliance: str, listed: Collection[str]
     ) -> tuple[frozenset[str], frozenset[str]]:
-        """Look up what is known of the jobs that an appliance lists now.
+        """Return which of the jobs that an appliance lists are known.
 
         Parameters
         ----------
@@ -211,9 +210,9 @@ class History:
         Returns
         -------
         known : frozenset of str
-            The jobs that were listed before: those of `listed`, and those that are missing there.
+            Jobs that were listed before, including those that are missing in `listed`.
         finished : frozenset of str
-            Those of them that have ended.
+            Known jobs that have ended.
 
         Raises
         ------
@@ -229,9 +228,9 @@ class History:
         since: Instant | None = None,
         appliances: Iterable[str] | None = None,
     ) -> pd.DataFrame:
-        """Find the jobs told with another start or end after they had ended.
+        """Return the jobs that were reported with another start or end after they had ended.
 
-        Parameters as of `observations`.
+        Parameters as for `observations`.
 
         Returns
         -------
@@ -239,7 +238,7 @@ class History:
             Of `backupkit.tables.CONFLICTS`.
         """
         with self._database.read() as reader:
-            # a job observed once contradicts nobody
+            # a job observed once cannot have a conflict
             again = "j.first_seen_at < j.last_seen_at"
             seen = read_observations(reader, Filter.parse(at=at, appliances=appliances), again)
         found = conflicts_in(seen)
@@ -254,14 +253,14 @@ class History:
         since: Instant | None = None,
         appliances: Iterable[str] | None = None,
     ) -> pd.DataFrame:
-        """Read what was observed.
+        """Return the observations.
 
         Parameters
         ----------
         at : datetime or str, optional
-            Only what was known at this instant.
+            Only rows that were known at this instant.
         since : datetime or str, optional
-            Only what was learnt at or after this instant.
+            Only rows from this instant on.
         appliances : iterable of str, optional
             Only these appliances.
 
@@ -287,12 +286,12 @@ class History:
         appliances: Iterable[str] | None = None,
         columns: Sequence[str] | None = None,
     ) -> pd.DataFrame:
-        """Read the newest of each job; at, since and appliances as of `observations`.
+        """Return the newest state of each job.
 
         Parameters
         ----------
         at, since, appliances
-            As of `observations`. With `since`, the jobs of which something was learnt since.
+            As for `observations`; `since` returns the jobs that were observed since.
         columns : sequence of str, optional
             Only these columns; fewer are read faster.
 
@@ -312,7 +311,7 @@ class History:
         since: Instant | None = None,
         appliances: Iterable[str] | None = None,
     ) -> pd.DataFrame:
-        """Read the polls, of `backupkit.tables.POLLS`; parameters as of `observations`."""
+        """Return the polls: `backupkit.tables.POLLS`; parameters as for `observations`."""
         wanted = Filter.parse(at=at, since=since, appliances=appliances)
         with self._database.read() as reader:
             return read_table(reader, POLLS, wanted)
@@ -324,9 +323,9 @@ class History:
         since: Instant | None = None,
         appliances: Iterable[str] | None = None,
     ) -> pd.DataFrame:
-        """Read the schedules, of `backupkit.tables.SCHEDULES`; parameters as of `observations`.
+        """Return the schedules: `backupkit.tables.SCHEDULES`; parameters as for `observations`.
 
-        A row each time a schedule was seen changed.
+        There is a row for each change of a schedule.
         """
         wanted = Filter.parse(at=at, since=since, appliances=appliances)
         with self._database.read() as reader:
@@ -341,20 +340,20 @@ class History:
         end: Instant | None = None,
         now: Instant | None = None,
     ) -> HistoryView:
-        """Read what belongs together, whoever appends meanwhile.
+        """Return jobs, polls and schedules of one moment, even if others append meanwhile.
 
         Parameters
         ----------
         at, appliances
-            As of `observations`.
+            As for `observations`.
         start, end, now : datetime or str, optional
-            Only what an evaluation of this period at this moment needs, and the totals of the rest;
-            by default everything.
+            Only the rows that an evaluation of this period at this moment needs, and the totals
+            of all others; by default everything.
 
         Returns
         -------
-        Known
-            jobs, polls and schedules.
+        HistoryView
+            Jobs, polls and schedules.
         """
         wanted = Filter.parse(at=at, appliances=appliances)
         with self._database.read() as reader:
@@ -362,15 +361,10 @@ class History:
                 period = {"start": start, "end": end, "now": now}
                 moments = {name: microseconds(when, where=name) for name, when in period.items()}
                 return read_evidence(reader, wanted, **moments)
-            return HistoryView(
-                read_jobs(reader, wanted),
-                read_table(reader, POLLS, wanted),
-                read_table(reader, SCHEDULES, wanted),
-                version=head_at(reader, wanted.at) or None,
-            )
+            return read_view(reader, wanted)
 
     def sql(self, query: str) -> pd.DataFrame:
-        """Ask in SQL, such as ``SELECT * FROM v_last_success``; nothing can be changed.
+        """Run a query in SQL, such as ``SELECT * FROM v_last_success``; it cannot change anything.
 
         Parameters
         ----------
@@ -380,7 +374,7 @@ class History:
         Returns
         -------
         DataFrame
-            As the database gives it: times of the views are ISO 8601 texts.
+            Values as in the database; times of the views are ISO 8601 texts.
 
         Raises
         ------
@@ -389,25 +383,24 @@ class History:
 
         Notes
         -----
-        To read a history's file in the same Python process use this, and not a connection of your
-        own: SQLite's locks are lost when another library in the process closes the file.
+        To read a history file in the same Python process use this method, not a connection of your
+        own: SQLite loses its locks when another library in the process closes the file.
         """
         with self._database.read() as reader:
             return reader.frame(query)
 
     def verify(self, *, head: str | None = None) -> pd.DataFrame:
-        """Recompute all digests and all jobs, and hold them against what is kept.
+        """Compute all digests and jobs again, and compare them with the stored ones.
 
         Parameters
         ----------
         head : str, optional
-            A digest that a report was made from: is that past still contained, unchanged?
+            Head digest of a report: check also that its data is still contained, unchanged.
 
         Returns
         -------
         DataFrame
-            A row for each thing that differs: what, problem; both str. Empty if the history is
-            whole.
+            A row for each difference: what, problem; both str. Empty if the history is intact.
 
         Examples
         --------
@@ -418,12 +411,12 @@ class History:
         return find_problems(self._database, head)
 
     def backup(self, target: str | Path) -> Path:
-        """Copy the history into a new file, while others go on appending.
+        """Copy the history into a new SQLite file, even while others append.
 
         Parameters
         ----------
         target : str or Path
-            The new file; of a history in PostgreSQL, too.
+            The new file.
 
         Returns
         -------
@@ -445,7 +438,7 @@ class History:
         target : str or Path
             A new folder; for Parquet also a URL that pyarrow or fsspec opens.
         kind : {"parquet", "csv"}
-            What to write. Parquet is partitioned by month.
+            Format. Parquet is partitioned by month.
 
         Returns
         -------
@@ -455,12 +448,12 @@ class History:
         Raises
         ------
         HistoryError
-            If the history cannot be read, or the target not be written.
+            If the history cannot be read, or the target cannot be written.
         """
         return exchange.export(self._database, str(target), kind)
 
     def merge(self, source: str | Path) -> AppendResult:
-        """Take over what another history holds; doing so again changes nothing.
+        """Append the rows of another history; merging it again changes nothing.
 
         Parameters
         ----------
@@ -470,12 +463,12 @@ class History:
         Returns
         -------
         AppendResult
-            How many rows were added.
+            Number of added rows.
 
         Raises
         ------
         HistoryError
-            If the source cannot be read, or this history not be written.
+            If the source cannot be read, or this history cannot be written.
         """
         added = AppendResult()
         for frames in exchange.frames_of(source, into=self._database):
@@ -483,7 +476,7 @@ class History:
         return added
 
     def prune(self, before: Instant) -> dict[str, int]:
-        """Remove for good what was learnt before an instant; the ledger records it.
+        """Remove the rows learnt before an instant; the ledger records the removal.
 
         Parameters
         ----------
@@ -493,7 +486,7 @@ class History:
         Returns
         -------
         dict of str to int
-            How many observations, polls and schedules were removed.
+            Number of removed observations, polls and schedules.
 
         Raises
         ------
@@ -502,14 +495,13 @@ class History:
 
         Notes
         -----
-        The schedules in force stay. A job that its appliance still lists comes back with the next
-        collection. Reports of the time before are not the same any more: what they rested on is
-        gone.
+        The schedules in force stay. A job that its appliance still lists returns with the next
+        collection. Reports of the time before can no longer be reproduced.
         """
         return retention.prune(self._database, microseconds(before, where="before"))
 
     def forget(self, appliance: str) -> dict[str, int]:
-        """Remove all that is known of an appliance for good; the ledger records how much it was.
+        """Remove all rows of an appliance; the ledger records their number.
 
         Parameters
         ----------
@@ -519,27 +511,27 @@ class History:
         Returns
         -------
         dict of str to int
-            How many observations, polls and schedules were removed.
+            Number of removed observations, polls and schedules.
 
         Raises
         ------
         HistoryError
-            If nothing is known of it, or the history cannot be read or written.
+            If the appliance is unknown, or the history cannot be read or written.
 
         Notes
         -----
-        An appliance that is still in fleet.toml comes back with the next collection. No byte of the
-        name stays in a SQLite file; PostgreSQL overwrites its own files and logs in its own time.
+        An appliance that is still in fleet.toml returns with the next collection. No byte of the
+        name stays in a SQLite file. PostgreSQL overwrites its files and logs later.
         """
         return retention.forget(self._database, appliance)
 
     def facts(self) -> dict[str, str]:
-        """Count what is kept.
+        """Return the number of rows, the times of the first and the last one, and the size.
 
         Returns
         -------
         dict of str to str
-            By what it is: appliances, jobs, observations, polls, from when to when, size.
+            Texts by name: appliances, jobs, observations, polls, times, size.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Updates of the table `jobs` by the observations of an append or a removal."""
+"""Updates of the jobs, and of their totals, by the observations of an append or a removal."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -7,10 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backupkit.history.databases import Connection
-from backupkit.history.job_totals import update_totals
+from backupkit.history.databases import Connection, as_table
 from backupkit.history.rows import (
-    as_table,
     intern,
     key_chunks,
     next_id,
@@ -18,7 +16,7 @@ from backupkit.history.rows import (
     select,
     to_frame,
 )
-from backupkit.history.schema import CODED, COLUMNS, sql_kind
+from backupkit.history.schema import CODED, COLUMNS, OUTCOME_IDS, sql_kind
 from backupkit.tables import (
     JOBS,
     LISTED,
@@ -30,10 +28,11 @@ from backupkit.tables import (
     jobs_from,
     observations_from,
 )
+from backupkit.tables.constants import LARGEST_SUM
 
-__all__ = ["JobUpdate", "TextIds", "keep_apart", "rewrite_jobs"]
+__all__ = ["JobUpdate", "TextIds", "keep_apart", "rewrite_jobs", "sums_of"]
 
-_MANY: Final = 20_000  # jobs that are made anew at once
+_MANY: Final = 20_000  # jobs that are computed again at once
 _KEY: Final = ["appliance", "job_id"]
 
 
@@ -49,21 +48,21 @@ class TextIds:
             self.add(kind, columns)
 
     def add(self, table: str, columns: Mapping[str, list[Any]]) -> None:
-        """Look up the numbers of the texts in some columns."""
-        for kept in self.numbers:
+        """Add the numbers of the texts in some columns."""
+        for stored in self.numbers:
             texts = {
                 text
                 for column in COLUMNS[table]
-                if CODED.get(sql_kind(column)) == kept
+                if CODED.get(sql_kind(column)) == stored
                 for text in columns[column.name]
             }
-            new = texts - self.numbers[kept].keys()
-            self.numbers[kept] |= intern(self._connection, kept, new)
+            new = texts - self.numbers[stored].keys()
+            self.numbers[stored] |= intern(self._connection, stored, new)
 
     def stored(self, column: Column, values: list[Any]) -> list[Any]:
         """Return values as they are stored."""
-        kept = CODED.get(sql_kind(column))
-        return values if kept is None else [self.numbers[kept].get(value) for value in values]
+        table = CODED.get(sql_kind(column))
+        return values if table is None else [self.numbers[table].get(value) for value in values]
 
     def insert(
         self,
@@ -80,7 +79,7 @@ class TextIds:
         size = len(stored[0])
         names = (*keys, *(column.name for column in own), "append_id")
         rows = zip(*keys.values(), *stored, [number] * size, strict=True)
-        # in the order of the key, so that neighbours are written together
+        # in the order of the key, so that neighbouring rows are written together
         self._connection.insert(into or table, names, sorted(rows, key=lambda row: row[0]))
 
 
@@ -135,14 +134,14 @@ class JobUpdate:
         )
 
     def write(self, texts: TextIds, append_id: int) -> npt.NDArray[np.bool_]:
-        """Write the jobs as the new observations make them.
+        """Write the new state of the jobs.
 
         Returns
         -------
         array of bool
-            Which of the new observations are thereby stored, as the only ones of their jobs.
+            The new observations that are thereby stored, as the only ones of their jobs.
         """
-        # one that was never told of but as listed no more has a row, too, for its observation
+        # a job that was only seen to be no longer listed needs a row for its observation
         bare = self.new[~_in_jobs_of(self.new, self._after)][_KEY].drop_duplicates()
         before = self._before[_in_jobs_of(self._before, self._after)]
         observed = self.new["source"] != LISTED
@@ -162,7 +161,7 @@ def _keys(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
 
 
 def keep_apart(connection: Connection, numbers: Sequence[int]) -> None:
-    """Store the only observations of jobs apart from these, which will differ from them."""
+    """Store the only observations of jobs apart, before the jobs change."""
     own = ", ".join(column.name for column in COLUMNS["observations"])
     names, values = f"job, {own}, append_id", own.replace("observed_at", "last_seen_at")
     for part in _lists(numbers):
@@ -175,15 +174,7 @@ def keep_apart(connection: Connection, numbers: Sequence[int]) -> None:
 
 
 def rewrite_jobs(connection: Connection, numbers: Sequence[int]) -> None:
-    """Make jobs anew of the observations that are left of them; remove those without any.
-
-    Parameters
-    ----------
-    connection : Connection
-        A transaction that writes.
-    numbers : sequence of int
-        The jobs.
-    """
+    """Compute jobs again from their remaining observations; remove jobs without any."""
     appliances = dict(connection.execute("SELECT name, id FROM appliances"))
     for begin in range(0, len(numbers), _MANY):
         part = numbers[begin : begin + _MANY]
@@ -193,9 +184,9 @@ def rewrite_jobs(connection: Connection, numbers: Sequence[int]) -> None:
         left = _all_observations(connection, part)
         after = jobs_from(left)
         bare = left[~_in_jobs_of(left, after)][_KEY].drop_duplicates()
-        there = set(zip(left["appliance"], left["job_id"], strict=True))
+        there = set(_keys(left))
         gone = [(number,) for key, number in ids.items() if key not in there]
-        # first, as the oldest start is looked up among those that stay
+        # first, because the oldest start is that of the remaining jobs
         connection.execute_many("DELETE FROM jobs WHERE id = ?", gone)
         texts = TextIds(connection, {})
         _write_jobs(connection, before, after, bare, ids, appliances, texts, {})
@@ -217,7 +208,7 @@ def _lists(numbers: Sequence[int]) -> Iterator[str]:
 def _stored_jobs(
     connection: Connection, sources: Iterable[tuple[str, list[Any]]]
 ) -> tuple[pd.DataFrame, dict[tuple[str, str], int]]:
-    """Read jobs, and the number of each by its key, in the same order."""
+    """Return jobs, and their numbers by key in the same order."""
     columns, types = select("jobs", JOBS.names, "j.")
     types = {"id": "integer"} | types
     rows: list[tuple[Any, ...]] = []
@@ -225,12 +216,11 @@ def _stored_jobs(
         rows += connection.execute(f"SELECT j.id, {columns} FROM {source}", parameters)
     stored = as_table(rows, types)
     frame = to_frame(connection, JOBS, stored)
-    keys = zip(frame["appliance"], frame["job_id"], strict=True)
-    return frame, dict(zip(keys, stored["id"].to_pylist(), strict=True))
+    return frame, dict(zip(_keys(frame), stored["id"].to_pylist(), strict=True))
 
 
 def _all_observations(connection: Connection, numbers: Sequence[int]) -> pd.DataFrame:
-    """Read all that was ever observed of some jobs."""
+    """Return all observations of some jobs."""
     columns, types = select("observations", OBSERVATIONS.names, "o.")
     types = {"appliance": "integer", "job_id": "text"} | types
     rows: list[tuple[Any, ...]] = []
@@ -242,7 +232,7 @@ def _all_observations(connection: Connection, numbers: Sequence[int]) -> pd.Data
     return to_frame(connection, OBSERVATIONS, as_table(rows, types))
 
 
-def _write_jobs(  # all that a job's row is made of
+def _write_jobs(
     connection: Connection,
     before: pd.DataFrame,
     after: pd.DataFrame,
@@ -252,7 +242,7 @@ def _write_jobs(  # all that a job's row is made of
     texts: TextIds,
     single: Mapping[tuple[str, str], int],
 ) -> None:
-    """Write jobs, and bring the sums of their appliances up to them; `ids` gets the new ones."""
+    """Write jobs, and update the totals of their appliances; `ids` gets the new numbers."""
     columns = COLUMNS["jobs"]
     names = [column.name for column in columns]
     plain = dict(zip(names, plain_columns(JOBS, columns, after), strict=True))
@@ -279,18 +269,17 @@ def _write_jobs(  # all that a job's row is made of
     connection.insert("jobs", ("id", *own, "append_id"), added)
     marks = ", ".join(f"{name} = ?" for name in own)
     connection.execute_many(f"UPDATE jobs SET {marks} WHERE id = ?", changed)
-    update_totals(connection, before, after, appliances)
+    _update_totals(connection, before, after, appliances)
 
 
 def _in_jobs_of(frame: pd.DataFrame, others: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Return which rows are about a job of other rows."""
-    there = set(zip(others["appliance"], others["job_id"], strict=True))
-    pairs = zip(frame["appliance"], frame["job_id"], strict=True)
-    return np.fromiter((pair in there for pair in pairs), np.bool_, len(frame))
+    """Return a mask of the rows about a job of other rows."""
+    there = set(_keys(others))
+    return np.fromiter((key in there for key in _keys(frame)), np.bool_, len(frame))
 
 
 def _without_stored(observations: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
-    """Leave out the observations that are kept already."""
+    """Return the observations that are not stored yet."""
     keys = [*_KEY, "observed_at"]
     newest = observations.drop_duplicates(keys, keep="last")
     there = pd.MultiIndex.from_frame(stored[keys])
@@ -298,9 +287,9 @@ def _without_stored(observations: pd.DataFrame, stored: pd.DataFrame) -> pd.Data
 
 
 def _needs_all(before: pd.DataFrame, observations: pd.DataFrame, *, keep_all: bool) -> Any:  # noqa: ANN401 # an array of bool
-    """Return for which jobs the newest observation does not say enough: read all of these.
+    """Return a mask of the jobs for which all observations must be read.
 
-    These are jobs told of late, out of order, or as open although they had ended.
+    These are jobs with observations that arrive late, or as open although they had ended.
     """
     if keep_all or before.empty:
         return np.full(len(before), keep_all)
@@ -312,3 +301,86 @@ def _needs_all(before: pd.DataFrame, observations: pd.DataFrame, *, keep_all: bo
     ]
     contradicts = has_ended(before["status"]) & _in_jobs_of(before, open_again)
     return (~(by > last) | contradicts).to_numpy(dtype=bool)
+
+
+def sums_of(jobs: pd.DataFrame) -> pd.DataFrame:
+    """Return the totals of the jobs of each appliance; too large a sum of sizes is missing."""
+    size = jobs["size"].where(jobs["outcome"].eq("success") & jobs["size"].ge(0))
+    listed = jobs["vanished_at"].isna()
+    by = jobs.assign(size=size, listed=listed, about=size.astype("Float64")).groupby("appliance")
+    total = by["size"].sum().mask(by["about"].sum() > LARGEST_SUM)
+    return pd.DataFrame(
+        {
+            "jobs": by.size(),
+            "jobs_listed": by["listed"].sum(),
+            "sized_jobs": by["size"].count(),
+            "sized_bytes": total,
+            "oldest_start": by["start_time"].min(),
+        }
+    )
+
+
+def _update_totals(
+    connection: Connection,
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    appliances: Mapping[str, int],
+) -> None:
+    """Update the totals of appliances from the same jobs before and after a change."""
+    observed = before[before["first_seen_at"].notna()]
+    old, new = sums_of(observed), sums_of(after)
+    _count_bytes(connection, old["sized_bytes"], new["sized_bytes"], appliances)
+    old, new = (one.reindex(old.index.union(new.index)) for one in (old, new))
+    numbers = ["jobs", "jobs_listed", "sized_jobs"]
+    more = new[numbers].fillna(0).astype("int64") - old[numbers].fillna(0).astype("int64")
+    marks = ", ".join(f"{name} = {name} + ?" for name in numbers)
+    connection.execute_many(
+        f"UPDATE appliances SET {marks} WHERE id = ?",
+        [
+            (*map(int, values), appliances[str(name)])
+            for name, *values in more[more.ne(0).any(axis="columns")].itertuples()
+        ],
+    )
+    first = new["oldest_start"].dropna()
+    earlier = [
+        (moment, appliances[str(name)], moment) for name, moment in first.astype("int64").items()
+    ]
+    connection.execute_many(
+        "UPDATE appliances SET oldest_start = ? WHERE id = ? "
+        "AND (oldest_start IS NULL OR oldest_start > ?)",
+        earlier,
+    )
+    moved = old["oldest_start"].notna() & ~(new["oldest_start"] <= old["oldest_start"])
+    connection.execute_many(
+        "UPDATE appliances SET oldest_start = "
+        "(SELECT MIN(start_time) FROM jobs WHERE appliance_id = ?) WHERE id = ?",
+        [(appliances[str(name)],) * 2 for name in moved.index[moved]],
+    )
+
+
+def _count_bytes(
+    connection: Connection, old: pd.Series, new: pd.Series, appliances: Mapping[str, int]
+) -> None:
+    """Update the sums of sizes; one that is too large is NULL."""
+    names = {appliances[str(name)]: name for name in old.index.union(new.index)}
+    numbers = ", ".join(map(str, names)) or "NULL"
+    sums = []
+    for number, known in connection.execute(
+        f"SELECT id, sized_bytes FROM appliances WHERE id IN ({numbers})"
+    ):
+        before, after = (
+            0 if name not in one.index else one[name]
+            for one, name in ((old, names[number]), (new, names[number]))
+        )
+        total = None
+        if known is None or pd.isna(before) or pd.isna(after):
+            # a sum that was too large is not stored: add up all sizes
+            sizes = connection.execute(
+                "SELECT size FROM jobs WHERE appliance_id = ? AND outcome = ? AND size >= 0",
+                [number, OUTCOME_IDS["success"]],
+            )
+            total = sum(size for (size,) in sizes)
+        else:
+            total = known + int(after) - int(before)
+        sums.append((None if total > LARGEST_SUM else total, number))
+    connection.execute_many("UPDATE appliances SET sized_bytes = ? WHERE id = ?", sums)

@@ -1,31 +1,52 @@
-"""The ledger: what was ever appended or removed, as a chain of digests.
+"""The ledger: a chain of digests of everything that was appended or removed.
 
-Each entry holds a SHA-256 over the rows that it brought and the digest of the entry before, and its
-own digest covers both. So the newest digest, the head, stands for all that was ever appended.
-Rows that are removed on purpose leave their digests. The entry of a removal records their number
+Each entry has a SHA-256 of the rows of its append and the digest of the entry before, and its own
+digest covers both. So the newest digest, the head, stands for everything that was ever appended.
+Rows that are removed on purpose leave their digests. The entry of a removal has their number
 and a digest of the remaining rows of the same appends.
 """
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+import pyarrow as pa
 
 from backupkit._version import __version__
-from backupkit.history.databases import Connection, collector_name
-from backupkit.history.rows import next_id
-from backupkit.history.schema import COLUMNS
+from backupkit.history.databases import Connection, Reader, collector_name
+from backupkit.history.rows import next_id, select, values_of
+from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Table
 
-__all__ = ["EMPTY", "ENTRY", "KINDS", "add_entry", "digest_of", "entry_digest", "left_digest"]
+__all__ = [
+    "ENTRY",
+    "KINDS",
+    "TABLES",
+    "Chunk",
+    "Digests",
+    "add_entry",
+    "canonical_rows",
+    "chunks",
+    "digest_of",
+    "entry_digest",
+    "left_digest",
+    "stored_rows",
+]
 
-KINDS: Final = ("observations", "polls", "schedules")
-"""Kinds of rows that an append adds; each has a digest."""
+TABLES: Final[Mapping[str, Table]] = {
+    "observations": OBSERVATIONS,
+    "polls": POLLS,
+    "schedules": SCHEDULES,
+}
+"""Kinds of rows that an append adds; each has a digest.
 
-EMPTY: Final = hashlib.sha256().hexdigest()
-"""The digest of no rows."""
+The canonical form of a row has its values in the order of the contract.
+"""
+
+KINDS: Final = tuple(TABLES)
 
 ENTRY: Final = (
     "id",
@@ -43,42 +64,24 @@ ENTRY: Final = (
 )
 """Fields that the digest of an entry covers, in this order."""
 
-FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "observations": (
-        "appliance",
-        "job_id",
-        "observed_at",
-        *(c.name for c in COLUMNS["observations"] if c.name != "observed_at"),
-    ),
-    "polls": tuple(column.name for column in COLUMNS["polls"]),
-    "schedules": tuple(column.name for column in COLUMNS["schedules"]),
-}
-"""The columns of a row in its canonical form; the first tells the appliance."""
+_EMPTY: Final = hashlib.sha256().hexdigest()
+_AT_ONCE: Final = 250_000
+"""Jobs and polls that are read at once."""
+
+
+def canonical_rows(reader: Reader, kind: str, rows: pa.Table) -> Iterator[tuple[Any, ...]]:
+    """Return stored rows in the form of which digests are made."""
+    return zip(*values_of(reader, [*TABLES[kind]], rows), strict=True)
+
+
+# --- entries -------------------------------------------------------------------------------------
 
 
 def digest_of(rows: Iterable[Sequence[Any]]) -> str:
-    """Return the digest of some rows of one kind.
-
-    Parameters
-    ----------
-    rows : iterable of sequence
-        Each in its canonical form: the columns `FIELDS`, in any order of rows.
-
-    Returns
-    -------
-    str
-        SHA-256, hexadecimal: over the digests of the appliances, in the order of their names; each
-        over its rows as JSON, a line each, in order.
-    """
-    # compared as text: columns may hold None
-    lines = sorted((str(row[0]), msgspec.json.encode(row)) for row in rows)
-    whole = hashlib.sha256()
-    for _, own in groupby(lines, key=lambda line: line[0]):
-        part = hashlib.sha256()
-        for _, line in own:
-            part.update(line + b"\n")
-        whole.update(part.digest())
-    return whole.hexdigest()
+    """Return the digest of rows of one kind in their canonical form, in any order."""
+    digests = Digests()
+    digests.add_rows("", ((0, row) for row in rows))
+    return digests.digest(0, "")
 
 
 def entry_digest(entry: Mapping[str, Any]) -> str:
@@ -87,12 +90,9 @@ def entry_digest(entry: Mapping[str, Any]) -> str:
 
 
 def left_digest(left: Iterable[Sequence[Any]]) -> str:
-    """Return the digest of what is left of some appends.
+    """Return the digest of the remaining rows of some appends.
 
-    Parameters
-    ----------
-    left : iterable of sequence
-        Of each its id, and the digests of the observations, polls and schedules that are left.
+    `left` has the id of each append and the digests of its remaining rows, in the order of `KINDS`.
     """
     return hashlib.sha256(msgspec.json.encode(sorted(map(list, left)))).hexdigest()
 
@@ -107,31 +107,27 @@ def add_entry(
     between: tuple[int | None, int | None] = (None, None),
     left: str = "",
 ) -> int:
-    """Append an entry to the ledger.
+    """Append an entry to the ledger, and return its number.
 
     Parameters
     ----------
     connection : Connection
         A transaction that writes.
     run_id : str
-        Of the caller: a second try finds it.
+        Identifies the append or removal, so that a second try finds it.
     kind : str
         append, import, prune, forget or thin.
     digests, counts : mapping
-        By `KINDS`: of the rows appended, or removed.
+        By `KINDS`: of the rows appended or removed.
     between : tuple of int
-        When the first and the last of them were learnt [us since 1970].
+        Times of the first and the last of the appended rows [us since 1970].
     left : str
-        Of a removal: what `left_digest` gave of the appends that it touched.
-
-    Returns
-    -------
-    int
-        The number of the entry.
+        For a removal: the `left_digest` of the appends that it touched.
     """
     [(head,)] = connection.execute("SELECT head FROM history")
+    number = next_id(connection, "appends")
     entry: dict[str, Any] = {
-        "id": next_id(connection, "appends"),
+        "id": number,
         "run_id": run_id,
         "kind": kind,
         "appended_at": time.time_ns() // 1000,
@@ -140,12 +136,108 @@ def add_entry(
         "earliest_at": between[0],
         "latest_at": between[1],
         **{name: counts.get(name, 0) for name in KINDS},
-        **{f"{name}_sha256": digests.get(name, EMPTY) for name in KINDS},
+        **{f"{name}_sha256": digests.get(name, _EMPTY) for name in KINDS},
         "left_sha256": left,
         "previous": head,
     }
     entry["digest"] = entry_digest(entry)
     connection.insert("appends", tuple(entry), [tuple(entry.values())])
     connection.execute("UPDATE history SET head = ?", [entry["digest"]])
-    number: int = entry["id"]
     return number
+
+
+# --- digests of the stored rows ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """All rows of some appliances as they are stored; appliances in the order of their names."""
+
+    names: tuple[str, ...]
+    rows: dict[str, pa.Table]  # by kind
+    jobs: pa.Table
+
+
+def chunks(reader: Reader) -> Iterator[Chunk]:
+    """Read a history, some appliances at a time, in the order of their names."""
+    found = reader.rows(
+        "SELECT id, name, jobs + polls AS size FROM appliances",
+        {"id": "integer", "name": "text", "size": "integer"},
+    )
+    batch: list[tuple[int, str]] = []
+    size = 0
+    for number, name, rows in sorted(found, key=lambda row: row[1]):
+        if batch and size + rows > _AT_ONCE:
+            yield _chunk(reader, batch)
+            batch, size = [], 0
+        batch.append((number, name))
+        size += rows
+    if batch:
+        yield _chunk(reader, batch)
+
+
+def _chunk(reader: Reader, batch: list[tuple[int, str]]) -> Chunk:
+    own = f"appliance_id IN ({', '.join(str(number) for number, _ in batch)})"
+    rows = {
+        kind: stored_rows(reader, kind, f"{'j' if kind == 'observations' else 'o'}.{own}")
+        for kind in KINDS
+    }
+    columns, types = select("jobs", JOBS.names)
+    jobs = reader.table(
+        f"SELECT {columns} FROM jobs WHERE first_seen_at IS NOT NULL AND {own}", types
+    )
+    return Chunk(tuple(name for _, name in batch), rows, jobs)
+
+
+def stored_rows(reader: Reader, kind: str, condition: str) -> pa.Table:
+    """Return stored rows of a kind with their append_id.
+
+    The condition is about the table ``o``; for observations also about their jobs ``j``.
+    """
+    columns, types = select(kind, TABLES[kind].names, "o.")
+    types |= {"append_id": "integer"}
+    source = f"{kind} o"
+    if kind == "observations":
+        columns += ", o.append_id, j.appliance_id AS appliance, j.job_id"
+        types |= {"appliance": "integer", "job_id": "text"}
+        source = "jobs j JOIN observations o ON o.job = j.id"
+    else:
+        columns += ", o.append_id"
+    return reader.table(f"SELECT {columns} FROM {source} WHERE {condition}", types)
+
+
+class Digests:
+    """Digests of the rows of appends, by append and kind; `only` restricts the appends.
+
+    A digest is a SHA-256 of the digests of the appliances, in the order of their names. The digest
+    of an appliance is a SHA-256 of its rows as sorted lines of JSON.
+    """
+
+    def __init__(self, only: Collection[int] | None = None) -> None:
+        self._only = only
+        self._hashes: dict[tuple[int, str], Any] = defaultdict(hashlib.sha256)
+        self.counts: dict[tuple[int, str], int] = defaultdict(int)
+
+    def add(self, reader: Reader, chunk: Chunk) -> None:
+        """Add the rows of some appliances, which must come after those before."""
+        for kind, rows in chunk.rows.items():
+            appends = rows["append_id"].to_pylist()
+            self.add_rows(kind, zip(appends, canonical_rows(reader, kind, rows), strict=True))
+
+    def add_rows(self, kind: str, rows: Iterable[tuple[int, Sequence[Any]]]) -> None:
+        """Add rows of one kind in their canonical form, each with its append."""
+        lines: dict[tuple[str, int], list[bytes]] = defaultdict(list)
+        for number, row in rows:
+            if self._only is None or number in self._only:
+                lines[row[0], number].append(msgspec.json.encode(row))
+        for (_, number), own in sorted(lines.items()):
+            part = hashlib.sha256()
+            for line in sorted(own):
+                part.update(line + b"\n")
+            self._hashes[number, kind].update(part.digest())
+            self.counts[number, kind] += len(own)
+
+    def digest(self, number: int, kind: str) -> str:
+        """Return the digest of the rows of one kind that an append added."""
+        found = self._hashes.get((number, kind))
+        return found.hexdigest() if found else _EMPTY

@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from backupkit.errors import HistoryError, one_line
 from backupkit.history import databases
@@ -18,6 +18,7 @@ from backupkit.history.databases import (
     Database,
     check_version,
     first_rows,
+    no_history,
 )
 from backupkit.history.schema import statements
 
@@ -28,18 +29,18 @@ _T = TypeVar("_T")
 _SCHEMA: Final = "backupkit"
 _LOCK: Final = 0x76634270  # of PostgreSQL's advisory locks: one append at a time
 _GROWING: Final = ("observations_apart", "jobs", "polls", "schedules", "texts", "messages")
-_IDLE: Final = 0  # libpq's word for a connection without a transaction
+_IDLE: Final = 0  # libpq's status of a connection without a transaction
 
 
 class _PostgresConnection(Connection):
     def insert(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Insert rows by COPY, which is far quicker than statements."""
+        """Insert rows by COPY, which is much faster than statements."""
         with self._cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
 
     def analyze(self) -> None:
-        """Update the statistics by which queries are planned, which else takes a minute."""
+        """Update the statistics now; PostgreSQL itself does so only after a minute."""
         self.execute(f"ANALYZE {', '.join(_GROWING)}")
 
 
@@ -60,10 +61,7 @@ class Postgres(Database):
         )
         if there == [(None,)]:
             if not create:
-                raise HistoryError(
-                    f"{self.uri} holds no history yet. Fill it first with: "
-                    f"backupkit collect --fleet fleet.toml --history {self.uri}"
-                )
+                raise no_history(self.uri)
             self.write(self._make)
         [(version,)] = self.look_up(
             lambda connection: connection.execute("SELECT schema_version FROM history")
@@ -71,18 +69,18 @@ class Postgres(Database):
         check_version(self.uri, version)
 
     def _make(self, connection: Connection) -> None:
-        # to_regclass may still answer from what was cached before the lock was waited for
+        # to_regclass may return what was cached before the wait for the lock
         tables = connection.execute(
             "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
             "WHERE n.nspname = ?",
             [_SCHEMA],
         )
         if ("history",) in tables:
-            return  # another process was quicker
+            return  # another process was faster
         if tables:
             raise HistoryError(
                 f"{self.uri} has a schema {_SCHEMA} of another program. Name another database; "
-                "this one was left as it is."
+                "this one is unchanged."
             )
         if not connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = ?", [_SCHEMA]):
             connection.execute(f"CREATE SCHEMA {_SCHEMA}")
@@ -101,20 +99,20 @@ class Postgres(Database):
         first_rows(connection)
 
     def _connected(self) -> Any:  # noqa: ANN401 # psycopg's connection
-        """Return a connection that works; one is kept, as a new one takes some milliseconds."""
+        """Return a working connection; it is reused, because opening takes some milliseconds."""
         if self._open and self._open[1] != os.getpid():
             self._open.clear()  # pragma: no cover # in a forked child; it is the parent's
         if self._open and self._open[0].info.transaction_status != _IDLE:
-            # broken, or interrupted before it told of its transaction: what came next would be a
-            # part of that, and never be kept
+            # broken, or interrupted in a transaction: the next statements would be a part of that
+            # and never be committed
             self._open[0].close()
             self._open.clear()
         if not self._open:
             connection = self._driver.connect(self.uri, autocommit=True, application_name=_SCHEMA)
             connection.execute(f"SET search_path TO {_SCHEMA}")
             connection.execute("SET synchronous_commit TO on")
-            connection.execute("SET jit TO off")  # it takes longer than most queries
-            # whoever waited for the lock sees what was committed meanwhile
+            connection.execute("SET jit TO off")  # compiling takes longer than most queries
+            # after the wait for the lock, see what was committed meanwhile
             connection.execute("SET default_transaction_isolation TO 'read committed'")
             self._open[:] = [connection, os.getpid()]
             self._worked = True
@@ -152,7 +150,7 @@ class Postgres(Database):
         verb: str,
         begin: Callable[[Any], contextlib.AbstractContextManager[Any]],
     ) -> _T:
-        """Run an action, again after a server that restarts came back."""
+        """Run an action; run it again after a restart of the server."""
         until = time.monotonic() + databases.LOCK_TIMEOUT
         pause = 0.05
         while True:
@@ -172,7 +170,7 @@ class Postgres(Database):
             pause = min(2 * pause, 2.0)
 
     def _is_temporary(self, error: Exception) -> bool:
-        """Return whether a server that was reached before went away, as one that restarts."""
+        """Return whether a server that worked before is gone, as during a restart."""
         state = getattr(error, "sqlstate", None) or ""
         lost = state[:2] in {"08", "57"} if state else True
         return self._worked and lost and isinstance(error, self._driver.OperationalError)
@@ -190,7 +188,7 @@ class Postgres(Database):
             except self._driver.Error as error:
                 why, advice = self._explain(error)
                 raise HistoryError(
-                    "The rows are removed, but the server may keep what they said until its next "
+                    "The rows are removed, but the server may keep their bytes until its next "
                     f"VACUUM of the schema {_SCHEMA} of {self.uri}: {why}. {advice}"
                 ) from error
 
@@ -209,7 +207,7 @@ class Postgres(Database):
         state = getattr(error, "sqlstate", None) or ""
         words = one_line(str(error), limit=300)
         for known, advice in _POSTGRES_ADVICE:
-            if state.startswith(known) and known:
+            if state.startswith(known):
                 return words, advice
         if "password" in words or "authentication" in words:
             return words, _ASK_LIBPQ
@@ -223,16 +221,16 @@ _ASK_LIBPQ: Final = (
 )
 _POSTGRES_ADVICE: Final = (
     ("28", _ASK_LIBPQ),
-    ("42501", "Grant this user what it needs: see README, PostgreSQL."),
+    ("42501", "Grant the user the privileges that README, PostgreSQL, lists."),
     ("3D000", "Create the database first, with: createdb NAME."),
     ("55P03", "Another program has locked it. Try again later."),
-    ("53100", "Make room on the server's disk; what was kept before is still there."),
-    ("25006", "The server takes no changes; name the one that does."),
+    ("53100", "Free space on the server's disk; the history is unchanged."),
+    ("25006", "The server is read-only; name the primary server."),
 )
 
 
 def _was_interrupted(error: BaseException) -> bool:
-    """Return whether Ctrl-C came, of which psycopg may only tell that a statement failed."""
+    """Return whether Ctrl-C was the cause; psycopg may report it as a failed statement."""
     before = error.__context__
     return before is not None and (
         isinstance(before, KeyboardInterrupt) or _was_interrupted(before)
@@ -247,8 +245,8 @@ def _close_all(connections: list[Any]) -> None:
 
 def _import_driver() -> Any:  # noqa: ANN401 # a module
     try:
-        import adbc_driver_postgresql  # noqa: F401, PLC0415 # only whether it is there
-        import psycopg  # noqa: PLC0415 # few need it
+        import adbc_driver_postgresql  # noqa: F401, PLC0415 # only whether it is installed
+        import psycopg  # noqa: PLC0415 # optional
     except ImportError as error:
         raise HistoryError(
             "A history in PostgreSQL needs two more packages. Install them with: "
@@ -262,10 +260,12 @@ def _refuse_password(url: str) -> None:
         parts = urlsplit(url)
         asked = parse_qs(parts.query)
         # a password that holds a slash makes the rest of the URL a path
-        given = parts.password is not None or (not parts.username and "@" in url and _port(parts))
+        given = parts.password is not None or (
+            not parts.username and "@" in url and _has_odd_port(parts)
+        )
     except ValueError as error:
         raise HistoryError(
-            f"The URL of the history is wrong: {one_line(str(error))}. It looks like "
+            f"The URL of the history is wrong: {one_line(str(error))}. It must have the form "
             "postgresql://user@host:port/database."
         ) from None
     if given or "password" in asked or "sslpassword" in asked:
@@ -275,14 +275,14 @@ def _refuse_password(url: str) -> None:
         )
 
 
-def _port(parts: Any) -> bool:  # noqa: ANN401 # what urlsplit gives
-    """Return whether something else than a number stands where the port belongs."""
+def _has_odd_port(parts: SplitResult) -> bool:
+    """Return whether the port is not a number."""
     _, colon, port = parts.netloc.rpartition(":")
     return bool(colon) and not port.isdigit()
 
 
 def _forget_connections() -> None:
-    """Leave what another thread of the parent holds; a connection is the parent's alone."""
+    """Replace locks in a forked child: other threads of the parent may hold them."""
     for database in list(_CONNECTED):
         database.lock = threading.RLock()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 import pandas as pd
@@ -23,16 +24,21 @@ from backupkit.tables import (
     JOBS,
     OBSERVATIONS,
     POLLS,
+    SCHEDULES,
     TERMINAL,
+    HistoryView,
     SyncState,
     Table,
     has_ended,
     jobs_from,
     newest_api_facts,
 )
+from backupkit.tables.constants import CADENCE_FLOOR, CADENCE_GAPS
 
 __all__ = [
     "Filter",
+    "cadence_table",
+    "facts_of",
     "has_newer",
     "head_at",
     "known_jobs",
@@ -40,6 +46,7 @@ __all__ = [
     "read_jobs",
     "read_observations",
     "read_table",
+    "read_view",
     "sync_state",
     "with_durations",
 ]
@@ -49,15 +56,7 @@ _TIMES: Final = {"polls": "polled_at", "schedules": "seen_at"}
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which rows are wanted.
-
-    Attributes
-    ----------
-    at, since : int or None
-        Learnt no later, and no earlier, than this [us since 1970].
-    appliances : tuple of str or None
-        Only these.
-    """
+    """Selection of rows: known by `at`, learnt since `since` [us since 1970], of appliances."""
 
     at: int | None = None
     since: int | None = None
@@ -71,7 +70,7 @@ class Filter:
         since: Instant | None = None,
         appliances: Iterable[str] | None = None,
     ) -> "Filter":
-        """Check what a caller asks for."""
+        """Return the filter for the parameters of `backupkit.History`."""
         return cls(
             None if at is None else microseconds(at, where="at"),
             None if since is None else microseconds(since, where="since"),
@@ -98,6 +97,42 @@ class Filter:
 def microseconds(moment: Instant, *, where: str) -> int:
     """Return an instant as it is stored."""
     return microseconds_of(pd.Timestamp(parse_instant(moment, where=where)))
+
+
+def cadence_table(owners: str) -> str:
+    """Return the table ``c`` for WITH RECURSIVE: the good polls whose gaps give the cadence.
+
+    Parameters
+    ----------
+    owners : str
+        Condition for the appliances ``a``.
+
+    Returns
+    -------
+    str
+        Defines c (appliance_id, polled_at, n), n from 0 for the newest poll.
+    """
+    before = (
+        "(SELECT q.polled_at FROM polls q WHERE q.appliance_id = {} AND q.ok = 1{} "
+        "ORDER BY q.polled_at DESC LIMIT 1)"
+    )
+    floor = f" AND q.polled_at <= c.polled_at - {CADENCE_FLOOR // timedelta(microseconds=1)}"
+    return (
+        "c (appliance_id, polled_at, n) AS ("
+        f"SELECT a.id, {before.format('a.id', '')}, 0 FROM appliances a WHERE {owners} "
+        f"UNION ALL SELECT c.appliance_id, {before.format('c.appliance_id', floor)}, c.n + 1 "
+        f"FROM c WHERE c.n < {CADENCE_GAPS} AND c.polled_at IS NOT NULL)"
+    )
+
+
+def read_view(reader: Reader, wanted: Filter) -> HistoryView:
+    """Return everything that was known at a moment."""
+    return HistoryView(
+        read_jobs(reader, wanted),
+        read_table(reader, POLLS, wanted),
+        read_table(reader, SCHEDULES, wanted),
+        version=head_at(reader, wanted.at) or None,
+    )
 
 
 def _where(conditions: Sequence[str]) -> str:
@@ -130,19 +165,7 @@ def read_observations(reader: Reader, wanted: Filter, *more: str) -> pd.DataFram
 def read_jobs(
     reader: Reader, wanted: Filter, *more: str, columns: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """Return jobs, by appliance and start.
-
-    Parameters
-    ----------
-    reader : Reader
-        The tables at one moment.
-    wanted : Filter
-        Of what was known at a moment, observations are read, else the jobs themselves.
-    more : str
-        Further conditions in SQL.
-    columns : sequence of str, optional
-        Only these columns of `backupkit.tables.JOBS`.
-    """
+    """Return jobs by appliance and start; for an earlier moment from their observations."""
     if wanted.at is not None and has_newer(reader, wanted.at):
         seen = Filter(at=wanted.at, appliances=wanted.appliances)
         jobs = jobs_from(read_observations(reader, seen))
@@ -151,7 +174,7 @@ def read_jobs(
             jobs = jobs[jobs["last_seen_at"] >= since].reset_index(drop=True)
         return jobs if columns is None else jobs[list(columns)]
     names = JOBS.names if columns is None else [*columns]
-    # what orders the rows and what durations are made of is read in any case
+    # the order and the durations need these columns in any case
     needed = {*names, "appliance", "job_id", "start_time", "end_time"}
     listed, types = select("jobs", [name for name in JOBS.names if name in needed])
     conditions = ["first_seen_at IS NOT NULL", *wanted.owners(reader, "appliance_id"), *more]
@@ -178,16 +201,7 @@ def has_newer(reader: Reader, moment: int) -> bool:
 
 
 def head_at(reader: Reader, moment: int | None = None) -> str:
-    """Return the digest that stands for all that was appended, as known at a moment.
-
-    Parameters
-    ----------
-    reader : Reader
-        The tables.
-    moment : int, optional
-        Only of appends that brought something learnt by then [us since 1970]; by default the newest
-        entry of all, also of what was removed.
-    """
+    """Return the newest digest of the ledger; for a moment, that of the newest append by then."""
     if moment is None:
         [(head,)] = reader.rows("SELECT head FROM history", {"head": "text"})
         return str(head)
@@ -201,15 +215,7 @@ def head_at(reader: Reader, moment: int | None = None) -> str:
 
 
 def sync_state(reader: Reader, *, ids: bool) -> dict[str, SyncState]:
-    """Return what is known of each appliance for the next collection.
-
-    Parameters
-    ----------
-    reader : Reader
-        The tables.
-    ids : bool
-        Whether to read the ids of all jobs that are still listed, or only how many there are.
-    """
+    """Return what the next collection needs to know; `ids` adds the ids of the listed jobs."""
     columns, types = select("polls", POLLS.names, "p.")
     newest = " UNION ".join(
         "SELECT a.id, (SELECT q.polled_at FROM polls q WHERE q.appliance_id = a.id AND q.ok = 1 "
@@ -257,15 +263,8 @@ def known_jobs(
 ) -> tuple[frozenset[str], frozenset[str]]:
     """Return which jobs of an appliance were listed before, and which of these have ended.
 
-    Parameters
-    ----------
-    connection : Connection
-        Reads a few rows.
-    appliance : str
-        Its name.
-    listed : collection of str
-        The ids on its list now: only these are looked up, and, where some that were listed before
-        are missing, these, too.
+    Only the jobs of `listed` are looked up; but if some that were listed before are missing there,
+    all are.
     """
     query = (
         "SELECT a.jobs_listed, j.job_id, j.outcome FROM appliances a LEFT JOIN jobs j "
@@ -279,7 +278,7 @@ def known_jobs(
         named = f" AND j.job_id IN ({', '.join('?' * len(part))})"
         found += connection.execute(query.format(named), [*part, appliance])
     rows = [(own.get(job, job), outcome) for _, job, outcome in found if job is not None]
-    if any(before > len(rows) for before, _, _ in found):  # some are listed no more
+    if any(before > len(rows) for before, _, _ in found):  # some are no longer listed
         every = connection.execute(query.format(""), [appliance])
         rows = [(own.get(job, job), outcome) for _, job, outcome in every if job is not None]
     ended = {OUTCOME_IDS[outcome] for outcome in TERMINAL}
@@ -287,3 +286,66 @@ def known_jobs(
         frozenset(job for job, _ in rows),
         frozenset(job for job, outcome in rows if outcome in ended),
     )
+
+
+_REMOVED: Final = {
+    "prune": "rows learnt before a date",
+    "forget": "rows of one appliance",
+    "thin": "old polls that no figure needs",
+}
+
+
+def facts_of(reader: Reader, *, size: int) -> dict[str, str]:
+    """Return the figures of `backupkit.History.facts`; `size` is that of the database [bytes]."""
+    counts = {
+        name: int(reader.rows(f"SELECT COUNT(*) AS n FROM {source}", {"n": "integer"})[0][0])
+        for name, source in {
+            "appliances": "appliances",
+            "jobs": "jobs WHERE first_seen_at IS NOT NULL",
+            "observations": "observations",
+            "polls": "polls WHERE ok IS NOT NULL",
+            "failed": "polls WHERE ok = 0",
+        }.items()
+    }
+    times = {"first": "integer", "last": "integer"}
+    [(first, _)] = reader.rows(
+        "SELECT MIN(observed_at) AS first, 0 AS last FROM observations", times
+    )
+    [(_, last)] = reader.rows("SELECT 0 AS first, MAX(polled_at) AS last FROM polls", times)
+    facts = {"Size": f"{size / 2**20:,.1f} MiB", **_removals(reader)}
+    if not counts["observations"] and last is None:
+        return {"Kept": "nothing yet", **facts}
+    [(appends, head)] = reader.rows(
+        "SELECT (SELECT COUNT(*) FROM appends) AS n, head FROM history",
+        {"n": "integer", "head": "text"},
+    )
+    return {
+        "Appliances": f"{counts['appliances']:,}",
+        "Jobs": f"{counts['jobs']:,}",
+        "Observations": f"{counts['observations']:,}",
+        "First observation": _moment(first),
+        "Last poll": _moment(last),
+        "Polls": f"{counts['polls']:,}, of which {counts['failed']:,} failed",
+        **facts,
+        "Appends": f"{appends:,}",
+        "Head": head,
+    }
+
+
+def _moment(stamp: int | None) -> str:
+    if stamp is None:
+        return "none"
+    return f"{pd.Timestamp(stamp, unit='us', tz='UTC'):%Y-%m-%d %H:%M} UTC"
+
+
+def _removals(reader: Reader) -> dict[str, str]:
+    """Return the number of removed rows by day."""
+    removed = reader.rows(
+        "SELECT kind, appended_at, observations + polls + schedules AS n FROM appends "
+        "WHERE kind IN ('prune', 'forget')",
+        {"kind": "text", "appended_at": "integer", "n": "integer"},
+    )
+    return {
+        f"Removed {_moment(when)[:10]}": f"{number:,} rows: {_REMOVED[kind]}"
+        for kind, when, number in sorted(removed, key=lambda row: row[1])
+    }

@@ -3,19 +3,37 @@
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
-from backupkit.errors import HistoryError
+import msgspec
+
+from backupkit.errors import HistoryError, SettingsError
 from backupkit.history.databases import Connection, Database
 from backupkit.history.jobs import keep_apart, rewrite_jobs
-from backupkit.history.ledger import FIELDS, KINDS, add_entry, digest_of, left_digest
-from backupkit.history.rows import next_id, select, values_of
-from backupkit.history.scan import Digests, canonical_rows, chunks
+from backupkit.history.ledger import (
+    KINDS,
+    Digests,
+    add_entry,
+    canonical_rows,
+    chunks,
+    digest_of,
+    left_digest,
+    stored_rows,
+)
+from backupkit.history.queries import cadence_table
+from backupkit.history.rows import next_id, select
 from backupkit.history.schema import CODED, COLUMNS, OUTCOME_IDS, sql_kind
+from backupkit.settings import convert, parse_duration, read_toml
 from backupkit.tables import POLLS
-from backupkit.tables.constants import CADENCE_FLOOR, CADENCE_GAPS
+from backupkit.tables.constants import CADENCE_GAPS
 
-__all__ = ["forget", "prune", "thin"]
+__all__ = ["KEEP_POLLS", "forget", "load_keep_polls", "prune", "thin"]
+
+KEEP_POLLS: Final = timedelta(days=90)
+_SHORTEST: Final = timedelta(days=1)
+_FOREVER: Final = "forever"
+_EXAMPLE: Final = f'keep_polls = "90d" (or "{_FOREVER}")'
 
 _APPENDS: Final = 8
 _POLLS: Final = 20_000
@@ -23,7 +41,6 @@ _POLLS: Final = 20_000
 
 _DAY: Final = 86_400_000_000  # us
 _ALWAYS: Final = -(2**63)  # us since 1970
-_TEXTS: Final = ("texts", "messages")
 
 
 def prune(database: Database, before: int) -> dict[str, int]:
@@ -31,7 +48,7 @@ def prune(database: Database, before: int) -> dict[str, int]:
     wanted = {
         "observations": f"o.observed_at < {before}",
         "polls": f"o.polled_at < {before}",
-        # the newest row of each schedule before that instant is in force, and stays
+        # of each schedule the newest row before that instant is in force, and stays
         "schedules": f"o.seen_at < {before} AND EXISTS (SELECT 1 FROM schedules n "
         "WHERE n.appliance_id = o.appliance_id AND n.schedule = o.schedule "
         f"AND n.seen_at > o.seen_at AND n.seen_at < {before})",
@@ -80,14 +97,15 @@ def _counts(connection: Connection, run_id: str) -> dict[str, int] | None:
 def _remove(
     connection: Connection, kind: str, wanted: Mapping[str, str], run_id: str
 ) -> dict[str, int]:
-    """Remove rows, bring jobs and sums up to what is left, and record it."""
+    """Remove rows, update jobs and sums, and record the removal."""
     if (done := _counts(connection, run_id)) is not None:
         return done
     rows = {}
     touched: set[int] = set()
     for table, condition in wanted.items():
-        rows[table] = _rows(connection, table, condition)
-        touched |= {number for number, _ in rows[table]}
+        found = stored_rows(connection, table, condition)
+        touched.update(found["append_id"].to_pylist())
+        rows[table] = list(canonical_rows(connection, table, found))
     counts = {table: len(own) for table, own in rows.items()}
     chosen = f"SELECT o.job FROM observations o WHERE {wanted['observations']}"
     partly = sorted({job for (job,) in connection.execute(chosen)})
@@ -108,29 +126,12 @@ def _remove(
         _record(
             connection,
             kind,
-            {table: [row for _, row in own] for table, own in rows.items()},
+            rows,
             {number: {name: digests.digest(number, name) for name in KINDS} for number in touched},
             run_id,
         )
     _drop_unused_texts(connection)
     return counts
-
-
-def _rows(connection: Connection, table: str, condition: str) -> list[tuple[int, tuple[Any, ...]]]:
-    """Return rows in their canonical form, each with the append that brought it."""
-    columns, types = select(table, FIELDS[table], "o.")
-    types |= {"append_id": "integer"}
-    source, more = f"{table} o", ""
-    if table == "observations":
-        source = "observations o JOIN jobs j ON j.id = o.job"
-        more = ", j.appliance_id AS appliance, j.job_id"
-        types |= {"appliance": "integer", "job_id": "text"}
-    found = connection.table(
-        f"SELECT {columns}, o.append_id{more} FROM {source} WHERE {condition}",
-        types,
-    )
-    numbers = found["append_id"].to_pylist()
-    return list(zip(numbers, canonical_rows(connection, table, found), strict=True))
 
 
 def _record(
@@ -172,34 +173,34 @@ def _record(
 
 def _drop_unused_texts(connection: Connection) -> None:
     """Remove the texts that no row needs any more."""
-    for kept in _TEXTS:
+    for stored in ("texts", "messages"):
         used = " UNION ".join(
             f"SELECT {column.name} FROM {table} WHERE {column.name} IS NOT NULL"
             for table, columns in COLUMNS.items()
             for column in columns
-            if CODED.get(sql_kind(column)) == kept
+            if CODED.get(sql_kind(column)) == stored
         )
-        first = len(OUTCOME_IDS) if kept == "texts" else 0
-        connection.execute(f"DELETE FROM {kept} WHERE id > {first} AND id NOT IN ({used})")
+        first = len(OUTCOME_IDS) if stored == "texts" else 0
+        connection.execute(f"DELETE FROM {stored} WHERE id > {first} AND id NOT IN ({used})")
 
 
 def thin(connection: Connection, now: int, keep: int) -> int:
-    """Remove some old polls that no figure needs; return how many.
+    """Remove some old polls that no figure needs, and return how many.
 
     Parameters
     ----------
     connection : Connection
         A transaction that writes.
     now, keep : int
-        The moment [us since 1970], and for how long before it all polls are kept [us]. If the
-        newest append is older than now, its polls are meant instead.
+        Current time [us since 1970], or the newest append if that is older; and the time before
+        it in which all polls stay [us].
 
     Notes
     -----
-    A poll goes if the ones before and after it are of the same UTC day and came out the same; and
-    one that says nothing of its appliance (it only followed a running job, or was stopped). So of
-    each day the first and the last good poll stay, and both sides of each change between good and
-    failed. The good polls whose gaps make the cadence stay, too, however old they are.
+    A poll is removed if the polls before and after it are of the same UTC day and have the same
+    result, or if it counts as neither good nor failed. So of each day the first and the last good
+    poll stay, and both sides of each change between good and failed. The good polls that give the
+    cadence stay, too, however old they are.
     """
     [(done,)] = connection.execute("SELECT thinned_to FROM history")
     appended = "FROM appends WHERE kind IN ('append', 'import')"
@@ -246,22 +247,14 @@ def thin(connection: Connection, now: int, keep: int) -> int:
 
 
 def _cadence_bounds(connection: Connection, appliances: Collection[int]) -> dict[int, int]:
-    """Return of each appliance the oldest good poll that its cadence needs [us since 1970].
+    """Return the time of the oldest good poll that each cadence needs [us since 1970].
 
-    It is the first in time where there are too few of them.
+    An appliance with too few polls has `_ALWAYS`.
     """
-    before = (
-        "(SELECT q.polled_at FROM polls q WHERE q.appliance_id = {} AND q.ok = 1{} "
-        "ORDER BY q.polled_at DESC LIMIT 1)"
-    )
-    floor = f" AND q.polled_at <= c.polled_at - {CADENCE_FLOOR // timedelta(microseconds=1)}"
+    own = f"a.id IN ({', '.join(map(str, appliances)) or 'NULL'})"
     rows = connection.execute(
-        "WITH RECURSIVE c (id, polled_at, n) AS ("
-        f"SELECT a.id, {before.format('a.id', '')}, 0 FROM appliances a "
-        f"WHERE a.id IN ({', '.join(map(str, appliances)) or 'NULL'}) "
-        f"UNION ALL SELECT c.id, {before.format('c.id', floor)}, c.n + 1 FROM c "
-        f"WHERE c.n < {CADENCE_GAPS} AND c.polled_at IS NOT NULL) "
-        f"SELECT id, polled_at FROM c WHERE n = {CADENCE_GAPS} AND polled_at IS NOT NULL"
+        f"WITH RECURSIVE {cadence_table(own)} SELECT appliance_id, polled_at FROM c "
+        f"WHERE n = {CADENCE_GAPS} AND polled_at IS NOT NULL"
     )
     return dict.fromkeys(appliances, _ALWAYS) | dict(rows)
 
@@ -269,7 +262,7 @@ def _cadence_bounds(connection: Connection, appliances: Collection[int]) -> dict
 def _polls_of(
     connection: Connection, number: int, earliest: int, latest: int, *more: str
 ) -> list[tuple[Any, ...]]:
-    """Return polls that an append brought; they are found by their time, in the table's key."""
+    """Return the polls of an append; its times find them by the key of the table."""
     columns, types = select("polls", POLLS.names, "p.")
     conditions = " AND ".join([f"p.append_id = {number}", *more])
     rows = connection.table(
@@ -278,9 +271,7 @@ def _polls_of(
         f"WHERE {conditions}",
         types,
     )
-    fields = {column.name: column for column in POLLS}
-    values = values_of(connection, [fields[name] for name in FIELDS["polls"]], rows)
-    return list(zip(*values, strict=True))
+    return list(canonical_rows(connection, "polls", rows))
 
 
 def _removable(before: int) -> str:
@@ -296,3 +287,30 @@ def _removable(before: int) -> str:
 
     between = f"{beside('<', 'DESC')} AND {beside('>', 'ASC')}"
     return f"p.polled_at < {before} AND (p.ok IS NULL OR ({between}))"
+
+
+class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """The table [history] of fleet.toml."""
+
+    keep_polls: str | None = None
+
+
+def load_keep_polls(path: str | Path) -> timedelta | None:
+    """Read `keep_polls` from the table [history] of fleet.toml; None means forever."""
+    where = f"{path}, [history]"
+    table = read_toml(path).get("history", {})
+    if not isinstance(table, dict):
+        raise SettingsError(f"{path}: history must be a table: [history]")
+    entry = convert(table, _Entry, where=where, examples={"keep_polls": _EXAMPLE})
+    if entry.keep_polls is None:
+        return KEEP_POLLS
+    text = entry.keep_polls.strip().lower()
+    if text == _FOREVER:
+        return None
+    span = parse_duration(text, where=f"{where}: keep_polls")
+    if span < _SHORTEST:
+        raise SettingsError(
+            f'{where}: keep_polls = "{text}" is too short; it must be at least one day, for '
+            f"example: {_EXAMPLE}"
+        )
+    return span

@@ -1,7 +1,7 @@
-"""Frames as rows of the tables, and rows as frames."""
+"""Conversion of frames to stored rows and back."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -12,14 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from backupkit.errors import HistoryError
-from backupkit.history.databases import ARROW, Connection, Reader
+from backupkit.history.databases import Connection, Reader, text_key
 from backupkit.history.schema import CODED, COLUMNS, sql_kind
 from backupkit.tables import Column, Table
 from backupkit.tables.contract import FLAG
 
 __all__ = [
     "appliance_ids",
-    "as_table",
     "intern",
     "key_chunks",
     "microseconds_of",
@@ -28,8 +27,6 @@ __all__ = [
     "select",
     "storable",
     "storable_id",
-    "stored_text",
-    "text_key",
     "to_frame",
     "values_of",
 ]
@@ -38,7 +35,7 @@ _KEYS: Final = 400
 """Keys in one statement."""
 
 _FEW: Final = 500
-"""Up to this number, texts and names are read by id, above it the whole table."""
+"""Up to this number, texts and names are read by id, above it the complete table."""
 
 _LONGEST_ID: Final = 400
 """Characters of a job's id; an index of PostgreSQL holds 2,700 bytes."""
@@ -53,21 +50,9 @@ _NOBODY: Final = (pa.array([], pa.large_string()), np.zeros(0, dtype=np.int64))
 
 
 def plain_columns(table: Table, columns: Sequence[Column], frame: pd.DataFrame) -> list[list[Any]]:
-    """Return the values of a frame as Python's own, as they are stored and hashed.
+    """Return columns of a frame as they are stored and hashed.
 
-    Parameters
-    ----------
-    table : Table
-        The contract of the frame.
-    columns : sequence of Column
-        Which of its columns.
-    frame : DataFrame
-        Of the table.
-
-    Returns
-    -------
-    list of list
-        A list for each column: texts, microseconds, 0 or 1, JSON for lists; None where missing.
+    The values are texts, microseconds, 0 or 1, JSON for lists, and None where missing.
     """
     rows = table.to_arrow(frame)
     return [_plain(column, rows[column.name]) for column in columns]
@@ -88,7 +73,7 @@ def _plain(column: Column, values: pa.ChunkedArray) -> list[Any]:
     if kind == "integer":
         values = values.cast(pa.int8() if column.dtype == FLAG else pa.int64())
     if kind == "real":
-        values = pc.add(values, 0.0)  # SQLite knows no negative zero
+        values = pc.add(values, 0.0)  # SQLite has no negative zero
     plain: list[Any] = values.to_pylist()
     return plain
 
@@ -96,8 +81,8 @@ def _plain(column: Column, values: pa.ChunkedArray) -> list[Any]:
 def storable_id(text: str) -> str:
     """Return a job's id as it is stored.
 
-    PostgreSQL keeps no NUL in a text and no long text in an index: a NUL is replaced, and of a long
-    id the beginning and a SHA-256 are kept. Both databases keep the same.
+    PostgreSQL stores no NUL in a text and no long text in an index. So a NUL is replaced, and a
+    long id becomes its beginning and a SHA-256. Both databases store the same.
     """
     if len(text) > _LONGEST_ID:
         digest = hashlib.sha256(text.encode()).hexdigest()
@@ -128,22 +113,7 @@ def microseconds_of(moment: pd.Timestamp) -> int:
 
 
 def intern(connection: Connection, table: str, texts: Iterable[str | None]) -> dict[Any, int]:
-    """Return the number of each text, after adding those that are new.
-
-    Parameters
-    ----------
-    connection : Connection
-        A transaction that writes.
-    table : {"texts", "messages"}
-        Where they are kept.
-    texts : iterable of str or None
-        The texts; None is left out.
-
-    Returns
-    -------
-    dict of str to int
-        By text.
-    """
+    """Return the number of each text but None in ``texts`` or ``messages``; add new ones."""
     keys = {text_key(text): text for text in set(texts) if text is not None}
     found: dict[bytes, int] = {}
     for part in key_chunks(list(keys)):
@@ -160,50 +130,23 @@ def intern(connection: Connection, table: str, texts: Iterable[str | None]) -> d
 
 
 def next_id(connection: Connection, table: str) -> int:
-    """Return the next free number of a table; appends come one at a time."""
-    query = f"SELECT COALESCE(MAX(id), 0) + 1 FROM {table}"
-    [(number,)] = connection.execute(query)
+    """Return the next free number of a table; only one append runs at a time."""
+    [(number,)] = connection.execute(f"SELECT COALESCE(MAX(id), 0) + 1 FROM {table}")
     return int(number)
 
 
-def text_key(text: str) -> bytes:
-    """Return by what a text is found: the beginning of its SHA-256."""
-    return hashlib.sha256(text.encode()).digest()[:16]
-
-
 def key_chunks(keys: Sequence[_Key]) -> Iterator[Sequence[_Key]]:
-    """Split keys into as many as one statement takes."""
+    """Split keys into chunks for one statement each."""
     return (keys[begin : begin + _KEYS] for begin in range(0, len(keys), _KEYS))
-
-
-def as_table(rows: Sequence[Sequence[Any]], types: Mapping[str, str]) -> pa.Table:
-    """Return rows as Arrow columns of these types."""
-    columns = list(zip(*rows, strict=True)) or [()] * len(types)
-    arrays = [pa.array(c, ARROW[kind]) for c, kind in zip(columns, types.values(), strict=True)]
-    return pa.table(arrays, names=list(types))
 
 
 # --- to frames -----------------------------------------------------------------------------------
 
 
 def select(table: str, columns: Sequence[str], prefix: str = "") -> tuple[str, dict[str, str]]:
-    """Return what to select for some columns of a frame.
+    """Return the SELECT list for the columns of a frame that a table has, and their types.
 
-    Parameters
-    ----------
-    table : str
-        jobs, observations, polls or schedules.
-    columns : sequence of str
-        Names of the frame's columns that the table holds.
-    prefix : str
-        Goes before each name in SQL, such as ``"j."``.
-
-    Returns
-    -------
-    list : str
-        The list after SELECT.
-    types : dict of str to str
-        As `Reader.table` takes them.
+    The prefix, such as ``"j."``, precedes each name. `Reader.table` takes the types.
     """
     names, types = [], {}
     for column in COLUMNS[table]:
@@ -223,25 +166,9 @@ def to_frame(
     columns: Sequence[str] | None = None,
     by: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Return rows as a frame.
+    """Return rows that `select` chose as a frame, or some of its columns.
 
-    Parameters
-    ----------
-    reader : Reader
-        Looks up texts and names.
-    table : Table
-        The contract.
-    rows : pyarrow.Table
-        As `select` asked for them.
-    columns : sequence of str, optional
-        The columns of the frame; by default all of the contract.
-    by : sequence of str
-        How to order the rows: by appliance (in the order of the alphabet) or by times.
-
-    Returns
-    -------
-    DataFrame
-        Of the table, or these columns of it.
+    `by` orders the rows by appliance (alphabetically), times, and a text.
     """
     wanted = [column for column in table if columns is None or column.name in columns]
     names, places = _appliances(reader, rows) if "appliance" in rows.column_names else _NOBODY
@@ -269,18 +196,20 @@ def to_frame(
 
 
 class _Texts:
-    """The texts, and the lists, that the numbers in some columns stand for."""
+    """Texts and lists by the numbers that stand for them in some columns."""
 
     def __init__(self, reader: Reader, rows: pa.Table, columns: Sequence[Column]) -> None:
         self._known: dict[str, tuple[pa.Array, pa.Array]] = {}
-        for kept in sorted(set(CODED.values())):
+        for stored in sorted(set(CODED.values())):
             own = [
                 pc.unique(rows[column.name]).drop_null()
                 for column in columns
-                if CODED.get(sql_kind(column)) == kept and column.name in rows.column_names
+                if CODED.get(sql_kind(column)) == stored and column.name in rows.column_names
             ]
             if own:
-                self._known[kept] = stored_text(reader, kept, pc.unique(pa.concat_arrays(own)))
+                self._known[stored] = _stored_texts(
+                    reader, stored, pc.unique(pa.concat_arrays(own))
+                )
 
     def plain(self, column: Column, numbers: pa.ChunkedArray) -> list[str | None]:
         """Return the texts of a column as they are stored."""
@@ -293,7 +222,7 @@ class _Texts:
         ids, texts = self._known[CODED[sql_kind(column)]]
         if sql_kind(column) == "text":
             return pa.chunked_array([texts.cast(pa.large_string()).take(_places(numbers, ids))])
-        own = pc.unique(numbers).drop_null()  # not those of other columns
+        own = pc.unique(numbers).drop_null()  # other columns may have texts that are no lists
         lists = texts.take(pc.index_in(own, value_set=ids)).to_pylist()
         try:
             values = pa.array(
@@ -303,13 +232,13 @@ class _Texts:
         except (msgspec.DecodeError, pa.ArrowException) as error:
             raise HistoryError(
                 f"The column {column.name} of the history cannot be read: a text in it is damaged. "
-                "See what else is, with: backupkit history verify"
+                "List all damage with: backupkit history verify"
             ) from error
         return pa.chunked_array([values.take(_places(numbers, own))])
 
 
 def _places(numbers: pa.ChunkedArray, ids: pa.Array) -> pa.Array:
-    """Return where in some ids each number is; Arrow's own way looks each up in a hash table."""
+    """Return the position of each number in ids; faster than the hash table of Arrow."""
     known, wanted = ids.to_numpy(), numbers.fill_null(0).to_numpy()
     place = np.full(int(max(known.max(initial=0), wanted.max(initial=0))) + 1, -1, dtype=np.int32)
     place[known] = np.arange(len(known))
@@ -318,7 +247,7 @@ def _places(numbers: pa.ChunkedArray, ids: pa.Array) -> pa.Array:
 
 
 def _order(rows: pa.Table, places: _Codes, by: Sequence[str]) -> pa.Array | None:
-    """Return the rows in order; missing times come last. A text decides only between equal rows."""
+    """Return the order of rows; missing times are last, and a text decides only between equals."""
     keys: list[_Codes] = []
     texts: pa.Array | None = None
     for name in by:
@@ -344,7 +273,7 @@ def _order(rows: pa.Table, places: _Codes, by: Sequence[str]) -> pa.Array | None
 
 
 def _appliances(reader: Reader, rows: pa.Table) -> tuple[pa.Array, _Codes]:
-    """Return the names in the order of the alphabet, and the place of each row's name in it."""
+    """Return the names in alphabetical order, and the position of each row's name."""
     types = {"name": "text", "id": "integer"}
     query = "SELECT name, id FROM appliances"
     owners = pc.unique(rows["appliance"])
@@ -359,7 +288,7 @@ def _appliances(reader: Reader, rows: pa.Table) -> tuple[pa.Array, _Codes]:
 
 
 def appliance_ids(reader: Reader, names: Collection[str]) -> dict[str, int]:
-    """Return the numbers of some appliances by their names; of those that are known."""
+    """Return the numbers of appliances by name; unknown names are left out."""
     types = {"name": "text", "id": "integer"}
     query = "SELECT name, id FROM appliances"
     if len(names) <= _FEW:
@@ -368,8 +297,8 @@ def appliance_ids(reader: Reader, names: Collection[str]) -> dict[str, int]:
     return {name: number for name, number in reader.rows(query, types) if name in names}
 
 
-def stored_text(reader: Reader, table: str, ids: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """Return texts by number: the numbers, and the texts in the same order."""
+def _stored_texts(reader: Reader, table: str, ids: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Return numbers, and their texts in the same order."""
     types = {"id": "integer", "text": "text"}
     query = f"SELECT id, text FROM {table}"
     if len(ids) <= _FEW:
@@ -388,7 +317,7 @@ def stored_text(reader: Reader, table: str, ids: pa.Array) -> tuple[pa.Array, pa
 
 
 def values_of(reader: Reader, columns: Sequence[Column], rows: pa.Table) -> list[list[Any]]:
-    """Return stored rows as `plain_columns` gives them of a frame."""
+    """Return stored rows in the form of `plain_columns`."""
     texts = _Texts(reader, rows, columns)
     plain: list[list[Any]] = []
     for column in columns:

@@ -18,6 +18,7 @@ from backupkit.history.databases import (
     Database,
     check_version,
     first_rows,
+    no_history,
 )
 from backupkit.history.schema import SCHEMA_VERSION, statements
 
@@ -32,42 +33,42 @@ _LEAST_FREE: Final = 2**17  # bytes; SQLite needs some to open a file
 
 
 class _FileLock:
-    """Lets one connection of this process at a time at a file.
+    """Allows one connection of this process at a time to a file.
 
-    Both SQLite libraries in the process (Python's and that of ADBC) lock a file by the process:
-    whichever closes it would release the locks of the other.
+    POSIX locks belong to the process. If one of the two SQLite libraries in the process (Python's
+    and that of ADBC) closes a file, the locks of the other are lost.
     """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self._kept: sqlite3.Connection | None = None
+        self._cached: sqlite3.Connection | None = None
         self._pid = 0
 
-    def keep(self, connect: Callable[[], sqlite3.Connection]) -> sqlite3.Connection:
-        """Return a connection that stays open for further look-ups; to open one takes a while."""
-        if self._kept is None or self._pid != os.getpid():  # after a fork it is the parent's
-            self._kept, self._pid = connect(), os.getpid()
-        return self._kept
+    def cached(self, connect: Callable[[], sqlite3.Connection]) -> sqlite3.Connection:
+        """Return a connection that stays open for further look-ups, because opening is slow."""
+        if self._cached is None or self._pid != os.getpid():  # after a fork it is the parent's
+            self._cached, self._pid = connect(), os.getpid()
+        return self._cached
 
     def clear(self) -> None:
-        """Close the connection that is kept."""
-        kept, self._kept = self._kept, None
-        if kept is not None and self._pid == os.getpid():
-            kept.close()
+        """Close the cached connection."""
+        cached, self._cached = self._cached, None
+        if cached is not None and self._pid == os.getpid():
+            cached.close()
 
 
 class SQLite(Database):
     """One file.
 
-    Connections are closed at once, but for that of look-ups, which the next read or write closes.
-    After the last one is closed, the file is complete and can be copied.
+    Connections are closed after use, except the one for look-ups, which the next read or write
+    closes. After the last one is closed, the file is complete and can be copied.
     """
 
     locks: Final[dict[str, _FileLock]] = {}  # shared by all
 
     def __init__(self, path: Path, *, create: bool) -> None:
         self.uri = str(path)
-        self.path = path.absolute()  # whatever the current folder is later
+        self.path = path.absolute()  # the current folder may change
         self._file_lock = self.locks.setdefault(os.path.realpath(path), _FileLock())
         if path.is_dir():
             raise HistoryError(
@@ -83,10 +84,7 @@ class SQLite(Database):
 
     def _create(self, *, allowed: bool) -> None:
         if not allowed:
-            raise HistoryError(
-                f"{self.path} holds no history yet. Fill it first with: "
-                f"backupkit collect --fleet fleet.toml --history {self.path}"
-            )
+            raise no_history(str(self.path))
         _make_folder(self.path.absolute().parent)
         with self._connected(mode="rwc") as connection:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -94,7 +92,7 @@ class SQLite(Database):
 
     def _make(self, connection: Connection) -> None:
         if connection.execute("PRAGMA application_id") == [(_APPLICATION_ID,)]:
-            return  # another process was quicker
+            return  # another process was faster
         types = {"big": "INTEGER", "real": "REAL", "blob": "BLOB", "without_rowid": "WITHOUT ROWID"}
         iso = "strftime('%Y-%m-%dT%H:%M:%fZ', {} / 1000000.0, 'unixepoch')"
         for statement in statements(types, iso):
@@ -104,13 +102,13 @@ class SQLite(Database):
         first_rows(connection)
 
     def _identify(self, *, create: bool) -> None:
-        """Refuse a file of somebody else, untouched."""
+        """Check that the file is a history, without a change to a file of another program."""
         with self._exclusive(), self.path.open("rb") as file:
             file.seek(_ID_PLACE)
             own = int.from_bytes(file.read(4)) == _APPLICATION_ID
         mode = "rw"
         if not own:
-            # whoever could write would finish what another program had no time for
+            # a connection that may write would roll back what another program left unfinished
             mode = "ro" if self._log.exists() else "ro&immutable=1"
         with self._connected(mode=mode) as connection:
             connection.execute("BEGIN")  # another process may be making the tables
@@ -126,8 +124,8 @@ class SQLite(Database):
             self._create(allowed=create)
         elif application != _APPLICATION_ID:
             raise HistoryError(
-                f"{self.path} is a database of another program. Name another file; this one was "
-                "left as it is."
+                f"{self.path} is a database of another program. Name another file; this one is "
+                "unchanged."
             )
         else:
             check_version(self.uri, version)
@@ -150,7 +148,7 @@ class SQLite(Database):
             uri=True,
             timeout=databases.LOCK_TIMEOUT,
             isolation_level=None,
-            check_same_thread=False,  # the gate lets one thread at a time
+            check_same_thread=False,  # the file lock allows one thread at a time
         )
         try:
             connection.execute("PRAGMA synchronous = FULL")
@@ -163,7 +161,7 @@ class SQLite(Database):
 
     def _address(self, mode: str = "rw") -> str:
         if mode != "rwc" and not self._is_writable():
-            # locks need a file beside it that only who may write can make; see _checked_unchanged
+            # a lock needs a new file beside it, which cannot be written; see _checked_unchanged
             mode = "ro" if self._log.exists() else "ro&immutable=1"
         return f"{self.path.absolute().as_uri()}?mode={mode}"
 
@@ -196,18 +194,18 @@ class SQLite(Database):
 
     @contextlib.contextmanager
     def _checked_unchanged(self) -> Iterator[None]:
-        """Check that nobody writes while the file is read without locks."""
+        """Raise if the file changes while it is read without locks."""
         before = None if self._is_writable() or self._log.exists() else self._file_state()
         try:
             yield
         finally:
             if before is not None and before != self._file_state():
-                raise HistoryError(f"The history {self.uri} was written meanwhile. Read it again.")
+                raise HistoryError(f"The history {self.uri} changed while it was read. Try again.")
 
     def _file_state(self) -> tuple[object, ...]:
         try:
             state = self.path.stat()
-        except OSError:  # to open it tells why
+        except OSError:  # opening it will report why
             return ()
         return state.st_ino, state.st_size, state.st_mtime_ns, self._log.exists()
 
@@ -228,12 +226,12 @@ class SQLite(Database):
 
     def look_up(self, action: Callable[[Connection], _T]) -> _T:
         try:
-            if not self._is_writable():  # one without locks would not see what others write
+            if not self._is_writable():  # a cached connection without locks would miss changes
                 with self._connected() as connection:
                     return action(Connection(connection.cursor(), "?"))
             with (
                 self._file_lock.lock,
-                contextlib.closing(self._file_lock.keep(self._connect).cursor()) as c,
+                contextlib.closing(self._file_lock.cached(self._connect).cursor()) as c,
             ):
                 return action(Connection(c, "?"))
         except sqlite3.Error as error:
@@ -256,16 +254,16 @@ class SQLite(Database):
                 [(busy, *_)] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             if not busy:
                 return
-            why, advice = "another program reads it", "It goes once that program has closed it."
+            why, advice = "another program reads it", "They go when that program has closed it."
         except sqlite3.Error as error:
             why, advice = self._explain(error)
         raise HistoryError(
-            f"The rows are removed, but what they said is still in the file {self.uri} or its log: "
+            f"The rows are removed, but their bytes are still in the file {self.uri} or its log: "
             f"{why}. {advice}".strip()
         )
 
     def copy_to(self, target: Path) -> None:
-        """Copy the file while others go on writing."""
+        """Copy the file, even while others write."""
         with (
             self._connected() as connection,
             contextlib.closing(sqlite3.connect(target)) as copy,
@@ -283,7 +281,7 @@ class SQLite(Database):
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         words = str(error).lower()
         if "i/o error" in words and shutil.disk_usage(self.path.parent).free < _LEAST_FREE:
-            code = sqlite3.SQLITE_FULL  # there was no room for the memory that processes share
+            code = sqlite3.SQLITE_FULL  # no space for the file of shared memory
         for known, sign, why, advice in _SQLITE_ERRORS:
             if code == known or (not code and sign in words):
                 return why, advice.format(folder=self.path.absolute().parent, path=self.path)
@@ -293,47 +291,28 @@ class SQLite(Database):
 
 
 _RESTORE: Final = (
-    "Put the file back from a backup; what the appliances still list can be collected into a new "
-    "history."
+    "Restore the file from a backup; jobs that the appliances still list can be collected into a "
+    "new history."
 )
-_LATER: Final = "Try again later."
-_SQLITE_ERRORS: Final = (
-    (
-        5,
-        "locked",
-        f"another program has locked it for {databases.LOCK_TIMEOUT:.0f} s",
-        "Try again later.",
-    ),
-    (
-        6,
-        "locked",
-        f"another program has locked it for {databases.LOCK_TIMEOUT:.0f} s",
-        "Try again later.",
-    ),
-    (
-        13,
-        "disk is full",
-        "the disk is full",
-        "Make room in {folder}; what was kept before is still there.",
-    ),
+_LOCKED: Final = f"another program has locked it for {databases.LOCK_TIMEOUT:.0f} s"
+_FULL_ADVICE: Final = "Free space in {folder}; the history is unchanged."
+_SQLITE_ERRORS: Final = (  # result code, part of the message, cause, advice
+    (5, "locked", _LOCKED, "Try again later."),
+    (6, "locked", _LOCKED, "Try again later."),
+    (13, "disk is full", "the disk is full", _FULL_ADVICE),
     (8, "readonly", "it is read-only", "Allow writing to {path} and its folder."),
     (14, "to open", "it cannot be opened", "Check that {path} may be read and written."),
-    (
-        26,
-        "not a database",
-        "it is not a database",
-        "Name another file; this one was left as it is.",
-    ),
+    (26, "not a database", "it is not a database", "Name another file; this one is unchanged."),
     (11, "malformed", "the file is damaged", _RESTORE),
-    (10, "i/o error", "the disk gives an error", "Look at the system's log, and check {folder}."),
+    (10, "i/o error", "the disk has an error", "See the system log, and check {folder}."),
 )
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder that is there after a power cut, too."""
+    """Create a folder that still exists after a power cut."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    if sys.platform != "win32":  # pragma: no branch # which has no handle of a folder
+    if sys.platform != "win32":  # pragma: no branch # it has no handle of a folder
         for one in missing:
             handle = os.open(one.parent, os.O_RDONLY)
             os.fsync(handle)
@@ -341,21 +320,22 @@ def _make_folder(folder: Path) -> None:
 
 
 def _acquire_all() -> None:
-    """Wait before a fork until no file is open: a child would take its locks for its own."""
+    """Wait before a fork until no file is open: the child does not inherit its locks."""
     while True:
         with contextlib.ExitStack() as held:
-            for gate in list(SQLite.locks.values()):
-                if not gate.lock.acquire(timeout=0.1):  # its owner may want one that is held here
+            for file_lock in list(SQLite.locks.values()):
+                # its owner may wait for one that is held here
+                if not file_lock.lock.acquire(timeout=0.1):
                     break
-                held.callback(gate.lock.release)
-                gate.clear()
+                held.callback(file_lock.lock.release)
+                file_lock.clear()
             else:
                 _HELD.append(held.pop_all())
                 return
 
 
 def _release_all() -> None:
-    """Let all go on, in the parent and in the child."""
+    """Release all locks, in the parent and in the child."""
     while _HELD:
         _HELD.pop().close()
 

@@ -6,11 +6,18 @@ from typing import Any, Final
 import pandas as pd
 
 from backupkit.errors import HistoryError
-from backupkit.history.databases import Database, Reader
-from backupkit.history.job_totals import sums_of
-from backupkit.history.ledger import ENTRY, KINDS, entry_digest, left_digest
-from backupkit.history.rows import microseconds_of, plain_columns, text_key, to_frame, values_of
-from backupkit.history.scan import Digests, chunks
+from backupkit.history.databases import Database, Reader, text_key
+from backupkit.history.jobs import sums_of
+from backupkit.history.ledger import (
+    ENTRY,
+    KINDS,
+    Chunk,
+    Digests,
+    chunks,
+    entry_digest,
+    left_digest,
+)
+from backupkit.history.rows import microseconds_of, plain_columns, to_frame, values_of
 from backupkit.history.schema import COLUMNS
 from backupkit.tables import JOBS, OBSERVATIONS, jobs_from
 
@@ -32,23 +39,10 @@ _Found = tuple[str, str]
 
 
 def find_problems(database: Database, head: str | None = None) -> pd.DataFrame:
-    """Return the differences from what was appended; see `backupkit.History.verify`.
-
-    Parameters
-    ----------
-    database : Database
-        Of the history.
-    head : str, optional
-        The digest of a past that must still be contained.
-
-    Returns
-    -------
-    DataFrame
-        what and problem, both str; a row each.
-    """
+    """Return the differences from what was appended; see `backupkit.History.verify`."""
     found: list[_Found] = [("the database", text) for text in database.check()]
     try:
-        if not found:  # else what is read next may be anything
+        if not found:  # a damaged file cannot be read any further
             with database.read() as reader:
                 found += _problems(reader, head)
     except HistoryError as error:
@@ -61,7 +55,7 @@ def _problems(reader: Reader, head: str | None) -> Iterator[_Found]:
     [(newest,)] = reader.rows("SELECT head FROM history", {"head": "text"})
     yield from _chain(entries, newest)
     yield from _removals(entries)
-    yield from _texts(reader)  # before they are read as what they stand for
+    yield from _texts(reader)  # before other rows are decoded by them
     digests = Digests()
     for chunk in chunks(reader):
         digests.add(reader, chunk)
@@ -107,12 +101,12 @@ def _removals(entries: list[dict[str, Any]]) -> Iterator[_Found]:
             left = [entry[f"{kind}_left"] for kind in KINDS]
             groups.setdefault(entry["removal_id"], []).append([entry["id"], *left])
         elif any(entry[f"{kind}_left"] is not None for kind in KINDS):
-            yield _name(entry), "something of it is said to be removed, but by nothing"
+            yield _name(entry), "has removed rows, but no entry of their removal"
     for number, left in groups.items():
         removal = by_id.get(number)
         if removal is None or left_digest(left) != removal["left_sha256"]:
             what = "the ledger" if removal is None else _name(removal)
-            yield what, "what it left of earlier appends was changed"
+            yield what, "the rows that it left of earlier appends were changed"
 
 
 def _appended(entries: list[dict[str, Any]], digests: Digests) -> Iterator[_Found]:
@@ -126,35 +120,40 @@ def _appended(entries: list[dict[str, Any]], digests: Digests) -> Iterator[_Foun
             left, count = entry[f"{kind}_left"], digests.counts.get((entry["id"], kind), 0)
             wanted = entry[f"{kind}_sha256"] if left is None else left
             if digests.digest(entry["id"], kind) != wanted:
-                came = f"{entry[kind]:,}" if left is None else "fewer"
-                yield _name(entry), f"its {kind} were changed: {count:,} are there, {came} came"
+                wanted_count = f"{entry[kind]:,}" if left is None else "fewer"
+                yield (
+                    _name(entry),
+                    f"its {kind} were changed: there are {count:,}, it added {wanted_count}",
+                )
     orphans = sorted({number for number, _ in digests.counts if number not in known})
     for number in orphans[:_SHOWN]:
-        yield f"append {number}", "is missing in the ledger, but its rows are there"
+        yield f"append {number}", "is missing in the ledger, but has rows"
 
 
-def _folded(reader: Reader, chunk: Any) -> Iterator[_Found]:  # noqa: ANN401 # a Chunk
-    """Check that jobs, and the sums of appliances, are what the observations make of them."""
+def _folded(reader: Reader, chunk: Chunk) -> Iterator[_Found]:
+    """Check that jobs and the totals of appliances agree with the observations."""
     jobs = jobs_from(to_frame(reader, OBSERVATIONS, chunk.rows["observations"]))
     columns = COLUMNS["jobs"]
     names = [column.name for column in columns]
-    place = names.index("appliance"), names.index("job_id")
-    kept, made = (
-        {(row[place[0]], row[place[1]]): row for row in zip(*values, strict=True)}
+    appliance, job = names.index("appliance"), names.index("job_id")
+    stored, computed = (
+        {(row[appliance], row[job]): row for row in zip(*values, strict=True)}
         for values in (
             values_of(reader, columns, chunk.jobs),
             plain_columns(JOBS, columns, jobs),
         )
     )
-    wrong = sorted(key for key in kept.keys() | made.keys() if kept.get(key) != made.get(key))
-    for name, job in wrong[:_SHOWN]:
-        yield f"job {job} of {name}", "is not what its observations say"
+    wrong = sorted(
+        key for key in stored.keys() | computed.keys() if stored.get(key) != computed.get(key)
+    )
+    for name, job_id in wrong[:_SHOWN]:
+        yield f"job {job_id} of {name}", "does not agree with its observations"
     if len(wrong) > _SHOWN:
-        yield "the jobs", f"{len(wrong) - _SHOWN:,} more are not what their observations say"
+        yield "the jobs", f"{len(wrong) - _SHOWN:,} more do not agree with their observations"
     yield from _sums(reader, chunk, jobs)
 
 
-def _sums(reader: Reader, chunk: Any, jobs: pd.DataFrame) -> Iterator[_Found]:  # noqa: ANN401 # a Chunk
+def _sums(reader: Reader, chunk: Chunk, jobs: pd.DataFrame) -> Iterator[_Found]:
     numbers = ("jobs", "jobs_listed", "sized_jobs", "sized_bytes", "oldest_start")
     types = {"name": "text", **dict.fromkeys(numbers, "integer")}
     stored = reader.rows(f"SELECT name, {', '.join(numbers)} FROM appliances", types)
@@ -162,18 +161,18 @@ def _sums(reader: Reader, chunk: Any, jobs: pd.DataFrame) -> Iterator[_Found]:  
     for name, *values in stored:
         if name not in chunk.names:
             continue
-        made: list[int | None] = [0, 0, 0, 0, None]
+        computed: list[int | None] = [0, 0, 0, 0, None]
         if name in sums.index:
             row = sums.loc[name]
             start = row["oldest_start"]
-            made = [None if pd.isna(row[one]) else int(row[one]) for one in numbers[:-1]]
-            made.append(None if pd.isna(start) else microseconds_of(start))
-        if values != made:
-            yield f"appliance {name}", "its sums are not those of its jobs"
+            computed = [None if pd.isna(row[one]) else int(row[one]) for one in numbers[:-1]]
+            computed.append(None if pd.isna(start) else microseconds_of(start))
+        if values != computed:
+            yield f"appliance {name}", "its totals do not agree with its jobs"
 
 
 def _counts(reader: Reader, entries: list[dict[str, Any]]) -> Iterator[_Found]:
-    """Check the counts of polls, and the jobs of which it is only known that they are gone."""
+    """Check the counts of polls, and the jobs that were only seen to be no longer listed."""
     counted = {"polls": "COUNT(p.ok)", "polls_ok": "COALESCE(SUM(p.ok), 0)"}
     rows = reader.rows(
         "SELECT a.name, "
@@ -184,11 +183,11 @@ def _counts(reader: Reader, entries: list[dict[str, Any]]) -> Iterator[_Found]:
         + " FROM appliances a",
         {"name": "text", **dict.fromkeys(counted, "integer")},
     )
-    # what was thinned out is still counted
+    # thinned polls are still counted
     thinned = sum(entry["polls"] for entry in entries if entry["kind"] == "thin")
     for name, more, more_ok in rows:
         if not 0 <= more_ok <= more <= thinned:
-            yield f"appliance {name}", "its counts are not those of its polls"
+            yield f"appliance {name}", "its counts do not agree with its polls"
     filled = [c.name for c in COLUMNS["jobs"] if c.name not in {"appliance", "job_id"}]
     bare = reader.rows(
         "SELECT a.name, j.job_id FROM jobs j JOIN appliances a ON a.id = j.appliance_id "
@@ -197,11 +196,11 @@ def _counts(reader: Reader, entries: list[dict[str, Any]]) -> Iterator[_Found]:
         {"name": "text", "job_id": "text"},
     )
     for name, job in bare[:_SHOWN]:
-        yield f"job {job} of {name}", "is not what its observations say"
+        yield f"job {job} of {name}", "does not agree with its observations"
 
 
 def _texts(reader: Reader) -> Iterator[_Found]:
-    """Check that texts are found by what they say."""
+    """Check the keys of texts."""
     for table in ("texts", "messages"):
         rows = reader.rows(
             f"SELECT id, sha256, text FROM {table}",
@@ -209,11 +208,11 @@ def _texts(reader: Reader) -> Iterator[_Found]:
         )
         wrong = [number for number, key, text in rows if key != text_key(text)]
         for number in wrong[:_SHOWN]:
-            yield f"text {number} in {table}", "is not what its key says"
+            yield f"text {number} in {table}", "does not agree with its key"
 
 
 def _contains(entries: list[dict[str, Any]], head: str) -> Iterator[_Found]:
-    """Check that a past is still there as it was."""
+    """Check that everything up to a head is still there, unchanged."""
     digests = {entry["digest"]: entry["id"] for entry in entries}
     if head not in {"", *digests}:
         yield f"head {head}", "is not in the ledger: this history does not contain that past"
@@ -227,6 +226,6 @@ def _contains(entries: list[dict[str, Any]], head: str) -> Iterator[_Found]:
         if entry["id"] <= until and own and entry["kind"] in {"append", "import"}:
             removal = by_id.get(entry["removal_id"])
             if removal is None:
-                continue  # named above
+                continue  # reported above
             if removal["id"] > until and (removal["kind"] != "thin" or own != ["polls"]):
                 yield _name(entry), f"{', '.join(own)} were removed later, by {_name(removal)}"

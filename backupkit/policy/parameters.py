@@ -11,6 +11,7 @@ from dataclasses import FrozenInstanceError, dataclass
 from datetime import timedelta
 from typing import Any, Final, Generic, Literal, TypeVar, overload
 
+from backupkit.display.format import format_exactly
 from backupkit.errors import SettingsError
 from backupkit.policy.values import (
     COUNT,
@@ -24,7 +25,6 @@ from backupkit.policy.values import (
     Kind,
     Plan,
     Window,
-    format_exactly,
     one_of,
 )
 

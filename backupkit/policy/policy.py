@@ -10,12 +10,13 @@ from typing import Any, Self
 import pandas as pd
 
 from backupkit.display import container, key_value_table, table
+from backupkit.display.format import format_exactly
 from backupkit.errors import SettingsError
 from backupkit.fleet import Fleet
 from backupkit.policy.file import Dated, read_policy_tables
 from backupkit.policy.parameters import PARAMETERS, Field, Parameters
 from backupkit.policy.scope import Exclusion, Member, excluded_times, exclusion_rows
-from backupkit.policy.values import DURATION, format_exactly, parse_moment
+from backupkit.policy.values import DURATION, parse_moment
 from backupkit.tables import SCHEDULES
 
 __all__ = ["Policy", "digest_of", "other_policies", "parameter_texts"]

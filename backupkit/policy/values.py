@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 
 import pandas as pd
 
+from backupkit.display.format import format_exactly
 from backupkit.errors import SettingsError
 from backupkit.settings import parse_duration, parse_instant
 from backupkit.tables import WEEKDAYS
@@ -25,29 +26,12 @@ __all__ = [
     "Kind",
     "Plan",
     "Window",
-    "format_exactly",
     "one_of",
     "parse_moment",
 ]
 
 _CLOCK: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 _DAY: Final = timedelta(days=1)
-
-
-def format_exactly(span: timedelta) -> str:
-    """Format a duration in hours, minutes and seconds, without rounding.
-
-    Examples
-    --------
-    >>> format_exactly(timedelta(hours=169, seconds=30))
-    '169 h 30 s'
-    """
-    minutes, seconds = divmod(span.total_seconds(), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    parts = [f"{hours} h"] if hours else []
-    parts += [f"{minutes} min"] if minutes else []
-    parts += [f"{seconds:g} s"] if seconds else []
-    return " ".join(parts) or "0 h"
 
 
 def parse_moment(value: object, *, where: str) -> pd.Timestamp:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from backupkit.assessment import Assessment, Comparison, compare
 from backupkit.reports.exports import jobs_csv, json_document, slots_csv
-from backupkit.reports.files import write_files
-from backupkit.reports.key_file import read_key, write_key
+from backupkit.reports.files import read_key, write_files, write_key
 from backupkit.reports.mail import compose
 from backupkit.reports.page import fragment, page
 from backupkit.reports.redaction import redact
@@ -74,7 +73,7 @@ class Report:
         Raises
         ------
         OutputError
-            If a file cannot be written, or openpyxl is missing. No file is replaced before all
+            If a file cannot be written, or XlsxWriter is missing. No file is replaced before all
             are written.
         """
         target = Path(path)

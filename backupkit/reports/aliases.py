@@ -58,13 +58,9 @@ _PATTERNS: Final = (
 class Aliases:
     """Stable aliases of names: the same secret gives the same ones; without it, none is reversible.
 
-    Parameters
-    ----------
-    secret : bytes
-        Key of the HMAC-SHA256 digest that replaces names.
-    names : mapping of str to iterable of str
-        Known names by kind (appliance, host, site, ...), also replaced in texts. A name of two
-        kinds has the alias of the first.
+    The secret is the key of the HMAC-SHA256 digest that replaces names. `names` are known names by
+    kind (appliance, host, site, ...), which are also replaced in texts. A name of two kinds has the
+    alias of the first.
 
     Examples
     --------
@@ -98,20 +94,7 @@ class Aliases:
         return dict(self._names_by_alias)
 
     def name(self, kind: str, name: str) -> str:
-        """Return the alias of a name.
-
-        Parameters
-        ----------
-        kind : str
-            Kind of the name, such as appliance; prefix of the alias.
-        name : str
-            The name.
-
-        Returns
-        -------
-        str
-            The kind, a hyphen and eight characters.
-        """
+        """Return the alias of a name: its kind, a hyphen and eight characters."""
         alias = self._aliases.setdefault(f"{kind}\0{name}", "")
         if not alias:
             digest = hmac.digest(self._secret, f"{kind}\0{name}".encode(), "sha256")[:_DIGEST]
@@ -129,15 +112,7 @@ class Aliases:
     def location(self, uri: str) -> str:
         """Replace host and path of a URI by aliases, and remove user and password.
 
-        Parameters
-        ----------
-        uri : str
-            Such as ``sftp://joe@nas.example.com:22/vc``. Other text becomes the alias of a path.
-
-        Returns
-        -------
-        str
-            Such as ``sftp://host-kcswgjuv:22/path-wh2d6fjz``; scheme and port are kept.
+        Scheme and port are kept. Other text becomes the alias of a path.
         """
         parts = _AUTHORITY.fullmatch(uri)
         if parts is None:
@@ -152,32 +127,14 @@ class Aliases:
     def text(self, text: str) -> str:
         """Replace known names, and what looks like a name, in a text.
 
-        Parameters
-        ----------
-        text : str
-            Any text. The last word of a cut text is removed: it may be part of a name.
-
-        Returns
-        -------
-        str
-            With aliases for known names, hosts, addresses, URIs, paths, users and quoted text.
+        Such are hosts, addresses, URIs, paths, users and quoted text. The last word of a cut text
+        is removed: it may be part of a name.
         """
         redacted = self._pattern.sub(self._alias_of_match, text)
         return _TRUNCATED_WORD.sub("…", redacted) if redacted.endswith("…") else redacted
 
     def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """Replace names in a message of an appliance, and the values of its arguments.
-
-        Parameters
-        ----------
-        message : mapping
-            id, default_message, args and localized.
-
-        Returns
-        -------
-        dict
-            Same keys, with aliases.
-        """
+        """Replace names in a message of an appliance, and the values of its arguments."""
         args = message["args"]
         names = sorted({arg.strip() for arg in args or [] if arg and _is_name(arg)})
         names.sort(key=len, reverse=True)

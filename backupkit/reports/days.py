@@ -1,43 +1,31 @@
-"""View models of the compliance trend and of the matrix of slots."""
+"""Sections of the report about each day: compliance trend, and matrix of slots."""
 
 from collections.abc import Mapping
+from typing import Any, Final
 
 import pandas as pd
 
 from backupkit import plots
 from backupkit.analysis import trend
 from backupkit.assessment import Assessment
-from backupkit.display.format import day, hours, ratio, sanitise
+from backupkit.display.format import Ratio, format_day, sanitise, time_ratio
 from backupkit.plots.matrix import nights
 from backupkit.plots.style import SLOT_STYLES
-from backupkit.reports.facts import Link, Matrix, MatrixBlock, MatrixRow, Trend, TrendDay
-from backupkit.reports.figures import embed_figure
+from backupkit.reports.facts import Link, Matrix, MatrixBlock, MatrixRow, Picture, Trend, TrendDay
 from backupkit.tables import MISSED_SLOTS
 
 __all__ = ["matrix", "trend_of"]
 
-_SMALL_FLEET = 100
-_MATRIX_ROWS = 150
-_MATRIX_DAYS = 92
-_DAYS_NAMED = 4
+_SMALL_FLEET: Final = 100
+_MATRIX_ROWS: Final = 150
+_MATRIX_DAYS: Final = 92
+_DAYS_NAMED: Final = 4
 
 
 def trend_of(assessment: Assessment) -> Trend:
-    """Return the compliance trend of the fleet.
-
-    Parameters
-    ----------
-    assessment : Assessment
-        Reads its intervals and slots.
-
-    Returns
-    -------
-    Trend
-        One row per UTC day, the newest first. No figure if no appliance was in scope.
-    """
+    """Return the compliance of the fleet by UTC day, the newest first."""
     rows = trend(assessment.intervals, assessment.slots, start=assessment.start, end=assessment.end)
-    in_scope = rows["compliant"] + rows["breach"] + rows["unknown"]
-    counted = rows[in_scope > pd.Timedelta(0)]
+    counted = rows[_in_scope(rows) > pd.Timedelta(0)]
     if counted.empty:
         return Trend(None, "No appliance was in scope in this period.", ())
     least = int(counted["rpo_strict"].argmin())
@@ -52,29 +40,34 @@ def trend_of(assessment: Assessment) -> Trend:
         ending = (
             ", the last day."
             if worst == newest
-            else f"; on {day(newest)}, the last day: {_share(last)}."
+            else f"; on {format_day(newest)}, the last day: {_share(last)}."
         )
-        finding = f"Worst on {day(worst)}: {_share(low)} of the time inside the RPO, strict{ending}"
+        finding = (
+            f"Worst on {format_day(worst)}: {_share(low)} of the time inside the RPO, "
+            f"strict{ending}"
+        )
     ax = plots.compliance(assessment.intervals, start=assessment.start, end=assessment.end)
     return Trend(
-        picture=embed_figure(ax, f"Share of the appliances that were compliant. {finding}"),
+        picture=Picture.of(ax, f"Share of the appliances that were compliant. {finding}"),
         finding=finding,
         days=tuple(_day(time, row) for time, row in counted[::-1].iterrows()),
     )
 
 
-def _share(row: pd.Series) -> str:
-    in_scope = row["compliant"] + row["breach"] + row["unknown"]
-    return ratio(hours(row["compliant"]), hours(in_scope), "h")
+def _in_scope(durations: Any) -> Any:  # noqa: ANN401 # of one day or of a frame
+    return durations["compliant"] + durations["breach"] + durations["unknown"]
+
+
+def _share(row: pd.Series) -> Ratio:
+    return time_ratio(row["compliant"], _in_scope(row))
 
 
 def _day(label: object, row: pd.Series) -> TrendDay:
     time = pd.Timestamp(label)  # type: ignore[arg-type] # the index holds times
-    in_scope = row["compliant"] + row["breach"] + row["unknown"]
     return TrendDay(
         day=f"{time:%Y-%m-%d}",
         share=_share(row),
-        unknown=ratio(hours(row["unknown"]), hours(in_scope), "h"),
+        unknown=time_ratio(row["unknown"], _in_scope(row)),
         met=int(row["slots_met"]),
         rescued=int(row["slots_rescued"]),
         late=int(row["slots_late"]),
@@ -84,21 +77,11 @@ def _day(label: object, row: pd.Series) -> TrendDay:
 
 
 def matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
-    """Return the matrix of slot states by appliance and day.
+    """Return the slot states by appliance and day, of the newest 92 days at most.
 
-    Parameters
-    ----------
-    assessment : Assessment
-        Reads its slots, and the sites and groups of its appliances.
-    links : mapping of str to Link
-        Link to each appliance's row, by name.
-
-    Returns
-    -------
-    Matrix
-        At most the newest 92 days. A fleet of up to 100 appliances is shown in full; of a larger
-        one, at most 150 appliances with missed, unknown or late slots. There is one block per
-        site if there are several, else per group; the block with the worst appliance is first.
+    A fleet of up to 100 appliances is shown in full; of a larger one, at most 150 appliances with
+    missed, unknown or late slots. There is one block per site if there are several, else per group;
+    the block with the worst appliance is first.
     """
     table = nights(assessment.slots)
     visible = table
@@ -120,9 +103,7 @@ def matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
             )
         )
     return Matrix(
-        days=tuple(f"{time.day:02}" for time in recent),
-        first=day(recent[0]) if recent else "",
-        last=day(recent[-1]) if recent else "",
+        days=tuple(recent),
         blocks=tuple(MatrixBlock(name, tuple(rows)) for name, rows in blocks.items()),
         omitted=len(table) - len(visible),
         legend=tuple(
@@ -150,7 +131,9 @@ def _summary(states: list[object], days: list[pd.Timestamp]) -> str:
         matches = [time for time, value in zip(days, states, strict=True) if value == state]
         if not matches:
             continue
-        names = [day(time) for time in matches[-_DAYS_NAMED:]] if state in MISSED_SLOTS else []
+        names = (
+            [format_day(time) for time in matches[-_DAYS_NAMED:]] if state in MISSED_SLOTS else []
+        )
         prefix = "last " if len(matches) > len(names) else ""
         newest = f" ({prefix}{', '.join(names)})" if names else ""
         counts.append(f"{len(matches)} {SLOT_STYLES[state].label}{newest}")

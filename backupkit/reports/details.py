@@ -1,24 +1,67 @@
-"""View models of the detail sections of the page."""
+"""Detail sections of the page: load, durations and sizes, checks, appliances and method."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+import numpy as np
+import pandas as pd
+
+from backupkit import plots
+from backupkit.analysis import target_of
 from backupkit.assessment import Assessment
-from backupkit.display.format import sanitise
+from backupkit.display import Badge, Rows
+from backupkit.display.format import (
+    NO_DATA,
+    Ratio,
+    Size,
+    format_count,
+    format_duration,
+    format_timestamp,
+    sanitise,
+)
 from backupkit.policy.policy import other_policies, parameter_texts
 from backupkit.policy.scope import exclusion_rows
+from backupkit.reports.appliances import appliance_facts, sources
 from backupkit.reports.days import matrix, trend_of
-from backupkit.reports.facts import Details, Link, LintFinding
-from backupkit.reports.load import load_of
-from backupkit.reports.rows import appliance_facts, sources
-from backupkit.reports.sizes import sizes_of
+from backupkit.reports.exports import messages_text
+from backupkit.reports.facts import (
+    Details,
+    Finding,
+    Growth,
+    LateStart,
+    Link,
+    LintFinding,
+    Load,
+    Named,
+    Outlier,
+    Picture,
+    Running,
+    Sizes,
+    TargetLoad,
+)
 from backupkit.reports.summary import figures_of, links_of
 
-__all__ = ["details_of"]
+__all__ = ["details_of", "load_of", "sizes_of"]
 
 _NAMES: Final = 5
 _LINT: Final = 50
+_RUNNING: Final = 25
+_STARTS: Final = 10
+_TARGETS: Final = 25
+_OUTLIERS: Final = 25
+_GROWTHS: Final = 10
+_DRAWN: Final = 6  # appliances; of more, the figure draws rows instead of series
+_BASELINE_JOBS: Final = 10
+_MIN_GROWTH: Final = 0.05
+_DAY: Final = pd.Timedelta(days=1)
+_PUNCTUAL: Final = pd.Timedelta(minutes=5)
+_KINDS: Final = {
+    "duration": "duration",
+    "size": "size",
+    "overrun": "still running",
+    "stall": "stalled",
+}
 _OTHER_FIGURES: Mapping[str, str] = MappingProxyType(
     {
         "rpo_strict_macro": "time inside the RPO, strict, mean of the appliances",
@@ -35,33 +78,18 @@ _OTHER_FIGURES: Mapping[str, str] = MappingProxyType(
 
 
 def details_of(assessment: Assessment) -> Details:
-    """Return the detail sections of the page.
-
-    Parameters
-    ----------
-    assessment : Assessment
-        Assessment of one period.
-
-    Returns
-    -------
-    Details
-        Texts and figures.
-    """
+    """Return the detail sections of the page."""
     links = links_of(assessment)
-    data_sources, omitted_sources = sources(assessment, links)
-    findings = _configuration_findings(assessment, links)
     policy = assessment.policy
     return Details(
         trend=trend_of(assessment),
         matrix=matrix(assessment, links),
         load=load_of(assessment, links),
         sizes=sizes_of(assessment, links),
-        lint=findings[:_LINT],
-        lint_omitted=max(len(findings) - _LINT, 0),
+        lint=_configuration_findings(assessment, links),
         lint_checked=assessment.verdict.in_scope + assessment.verdict.unobserved,
         appliances=appliance_facts(assessment, links),
-        sources=data_sources,
-        sources_omitted=omitted_sources,
+        sources=sources(assessment, links),
         other_figures=figures_of(assessment.fleet, _OTHER_FIGURES),
         policy=tuple(parameter_texts(policy).items()),
         policies=tuple(
@@ -78,22 +106,182 @@ def details_of(assessment: Assessment) -> Details:
     )
 
 
-def _configuration_findings(
-    assessment: Assessment, links: Mapping[str, Link]
-) -> tuple[LintFinding, ...]:
+def _configuration_findings(assessment: Assessment, links: Mapping[str, Link]) -> Rows[LintFinding]:
     """Group findings by severity and rule; the text is that of the first one."""
-    findings = []
-    for (severity, rule), rows in assessment.lint.groupby(["severity", "rule"], sort=False):
-        names = tuple(links[name] for name in rows["appliance"][:_NAMES] if name in links)
-        findings.append(
-            LintFinding(
-                severity=str(severity),
-                rule=str(rule),
-                finding=sanitise(rows["finding"].iloc[0], limit=400),
-                advice=sanitise(rows["advice"].iloc[0], limit=400),
-                count=len(rows),
-                names=names,
-                omitted=len(rows) - len(names),
-            )
+    groups = assessment.lint.groupby(["severity", "rule"], sort=False)
+    findings = (
+        LintFinding(
+            severity=Badge(f"lint-{severity}", str(severity).capitalize()),
+            finding=Finding(
+                sanitise(rows["finding"].iloc[0], limit=400), str(rule), has_others=len(rows) > 1
+            ),
+            appliances=Named(
+                len(rows),
+                tuple(links[name] for name in rows["appliance"][:_NAMES] if name in links),
+            ),
+            advice=sanitise(rows["advice"].iloc[0], limit=400),
         )
-    return tuple(findings)
+        for (severity, rule), rows in list(groups)[:_LINT]
+    )
+    return Rows(findings, len(groups))
+
+
+# --- load -----------------------------------------------------------------------------------------
+
+
+def load_of(assessment: Assessment, links: Mapping[str, Link]) -> Load:
+    """Return running jobs, early and late starts, and load of the backup targets."""
+    jobs = assessment.jobs
+    running = jobs[(jobs["outcome"] == "open") & jobs["vanished_at"].isna()]
+    running = running.sort_values("start_time", kind="stable")
+    start_summary, starts = _starts(assessment, links)
+    loads = assessment.loads
+    picture, finding = _load_picture(assessment)
+    targets = (
+        TargetLoad(
+            name=sanitise(name, limit=120),
+            appliances=row["appliances"],
+            runs=row["jobs"],
+            peak=_format_peak(row["peak"], row["peak_at"]),
+            scheduled_peak=_format_peak(row["planned_peak"], row["planned_peak_at"]),
+            sent=Size(row["bytes_sent"]),
+        )
+        for name, row in loads.head(_TARGETS).iterrows()
+    )
+    return Load(
+        running=Rows(
+            (_running(job, assessment, links) for _, job in running.head(_RUNNING).iterrows()),
+            len(running),
+        ),
+        start_summary=start_summary,
+        starts=starts,
+        picture=picture,
+        finding=finding,
+        targets=Rows(targets, len(loads)),
+    )
+
+
+def _running(job: pd.Series, assessment: Assessment, links: Mapping[str, Link]) -> Running:
+    rows = assessment.anomalies
+    anomalies = rows[(rows["appliance"] == job["appliance"]) & (rows["job_id"] == job["job_id"])]
+    last_message = messages_text(job["messages"]).rpartition("\n")[2]
+    return Running(
+        appliance=links[job["appliance"]],
+        start=job["start_time"],
+        elapsed=assessment.now - job["start_time"],
+        typical_duration=assessment.baselines["typical_duration"].get(job["appliance"], pd.NaT),
+        progress=NO_DATA if pd.isna(job["progress"]) else f"at {job['progress']:.0f} %",
+        remark=Badge("stalled", "; ".join(sanitise(rule, limit=200) for rule in anomalies["rule"])),
+        message=sanitise(last_message, limit=300),
+    )
+
+
+def _starts(assessment: Assessment, links: Mapping[str, Link]) -> tuple[str, tuple[LateStart, ...]]:
+    """Compare the starts of the jobs of the last day with their slots."""
+    slots = assessment.slots
+    recent = slots[(slots["slot"] >= assessment.end - _DAY) & slots["job_id"].notna()]
+    starts = assessment.jobs[["appliance", "job_id", "start_time"]]
+    matched = recent.merge(starts, on=["appliance", "job_id"])
+    if matched.empty:
+        return "In the last day no run of a schedule began.", ()
+    delay = (matched["start_time"] - matched["slot"]).rename("delay")
+    off_schedule = matched.join(delay)[delay.abs() > _PUNCTUAL]
+    punctual = Ratio(len(matched) - len(off_schedule), len(matched), "runs")
+    order = (-off_schedule["delay"].abs()).argsort(kind="stable")
+    largest = off_schedule.iloc[order].head(_STARTS)
+    return f"In the last day {punctual} began within 5 min of their time.", tuple(
+        LateStart(
+            appliance=links[row["appliance"]],
+            planned=row["slot"],
+            started=row["start_time"],
+            delay=format_duration(abs(row["delay"]))
+            + (" late" if row["delay"] > pd.Timedelta(0) else " early"),
+        )
+        for _, row in largest.iterrows()
+    )
+
+
+def _load_picture(assessment: Assessment) -> tuple[Picture | None, str]:
+    loads = assessment.loads
+    if loads.empty:
+        return None, "No job of this period names its target."
+    top = loads.iloc[0]
+    finding = (
+        f"Busiest: {sanitise(loads.index[0], limit=120)}, at most "
+        f"{_format_peak(top['peak'], top['peak_at'])}."
+    )
+    jobs = assessment.jobs
+    ran = (jobs["start_time"] < assessment.end) & ~(jobs["end_time"] < assessment.start)
+    inside = jobs.loc[ran, ["location", "start_time", "end_time", "vanished_at"]]
+    targets = {location: target_of(location) for location in inside["location"].dropna().unique()}
+    ax = plots.load(inside.assign(target=inside["location"].map(targets)), loads=loads)
+    return Picture.of(ax, f"Jobs that ran at once on each backup target. {finding}"), finding
+
+
+def _format_peak(peak: object, time: pd.Timestamp) -> str:
+    if pd.isna(peak) or pd.isna(time):  # type: ignore[call-overload] # a cell of a frame
+        return NO_DATA
+    return f"{peak:,} at once ({format_timestamp(time, 'UTC')})"
+
+
+# --- durations and sizes --------------------------------------------------------------------------
+
+
+def sizes_of(assessment: Assessment, links: Mapping[str, Link]) -> Sizes:
+    """Return the unusual jobs, the newest first, and the appliances whose backups grow."""
+    anomalies = assessment.anomalies.sort_values("start_time", ascending=False, kind="stable")
+    baselines = assessment.baselines
+    complete = int(baselines["sample_size"].ge(_BASELINE_JOBS).sum())
+    share = Ratio(complete, len(baselines), "appliances")
+    if anomalies.empty:
+        finding, picture = "No job was unusually long, short, large or small.", None
+    else:
+        counts = anomalies["appliance"].value_counts()
+        finding = (
+            f"{format_count(len(anomalies), 'unusual job')}, most of "
+            f"{links[counts.index[0]].name} ({counts.iloc[0]:,} of {len(anomalies):,})."
+        )
+        jobs = assessment.jobs
+        ended = jobs["start_time"].between(assessment.start, assessment.end, inclusive="left")
+        worst = jobs[ended & jobs["appliance"].isin(counts.index[:_DRAWN])]
+        ax = plots.durations(worst, anomalies=anomalies, limit=_DRAWN)
+        picture = Picture.of(ax, f"Durations of the jobs of the most unusual appliances. {finding}")
+    growing = baselines[baselines["growth_share"].gt(_MIN_GROWTH).fillna(value=False)]
+    shares = growing["growth_share"].to_numpy(dtype=np.float64)
+    return Sizes(
+        picture=picture,
+        finding=finding,
+        outliers=Rows(
+            (_outlier(row, links) for _, row in anomalies.head(_OUTLIERS).iterrows()),
+            len(anomalies),
+        ),
+        growths=tuple(
+            Growth(
+                appliance=links[str(name)],
+                typical_size=Size(row["typical_size"]),
+                growth=f"{Size(row['growth'] * 30)} in 30 days",
+                footprint=Size(row["footprint"]),
+            )
+            for name, row in growing.iloc[np.argsort(-shares, kind="stable")][:_GROWTHS].iterrows()
+        ),
+        baseline_note=f"A baseline needs {_BASELINE_JOBS} successes: {share} have it.",
+    )
+
+
+def _outlier(row: pd.Series, links: Mapping[str, Link]) -> Outlier:
+    value, typical = (
+        Size(amount)
+        if row["kind"] == "size"
+        else pd.NaT
+        if pd.isna(amount)
+        else pd.Timedelta(seconds=amount)
+        for amount in (row["value"], row["typical"])
+    )
+    return Outlier(
+        appliance=links[row["appliance"]],
+        start=row["start_time"],
+        kind=_KINDS[row["kind"]],
+        value=value,
+        typical=typical,
+        rule=sanitise(row["rule"], limit=200),
+    )

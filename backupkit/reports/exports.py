@@ -1,7 +1,9 @@
-"""Data files of an assessment: JSON with all tables, CSV of the slots and CSV of the jobs."""
+"""Data files of an assessment: JSON with the policy and all tables, CSV of slots and of jobs."""
 
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -13,8 +15,8 @@ import pyarrow as pa
 from backupkit._version import __version__
 from backupkit.assessment import Assessment
 from backupkit.display.format import without_user
-from backupkit.reports.messages import messages_text
-from backupkit.reports.policy_document import policy_document
+from backupkit.policy import PARAMETERS, Exclusion, Policy
+from backupkit.policy.policy import digest_of
 from backupkit.tables import (
     ANOMALIES,
     APPLIANCES,
@@ -32,6 +34,7 @@ from backupkit.tables import (
     METRICS,
     SCHEDULES,
     SLOTS,
+    STATES,
     Table,
 )
 
@@ -41,6 +44,7 @@ __all__ = [
     "export_name",
     "jobs_csv",
     "json_document",
+    "messages_text",
     "slots_csv",
     "to_json_values",
     "without_controls",
@@ -79,20 +83,10 @@ _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 
 
 def json_document(assessment: Assessment, *, aliased: bool = False) -> bytes:
-    """Return the whole assessment as one JSON document.
+    """Return the whole assessment as one JSON document in UTF-8.
 
-    Parameters
-    ----------
-    assessment : Assessment
-        Assessment of one period.
-    aliased : bool
-        Whether names are replaced by aliases.
-
-    Returns
-    -------
-    bytes
-        UTF-8, valid against ``report.schema.json`` of this package. Times are ISO 8601 in UTC.
-        Keys of durations end in ``_seconds``. Missing values are null.
+    It is valid against ``report.schema.json`` of this package. Times are ISO 8601 in UTC. Keys of
+    durations end in ``_seconds``. Missing values are null.
     """
     document = {
         "schema_version": SCHEMA_VERSION,
@@ -105,16 +99,7 @@ def json_document(assessment: Assessment, *, aliased: bool = False) -> bytes:
         "policy": policy_document(assessment.policy),
         "verdict": {
             name: getattr(assessment.verdict, name)
-            for name in (
-                "state",
-                "sentence",
-                "in_scope",
-                "compliant",
-                "breach",
-                "unknown",
-                "excluded",
-                "unobserved",
-            )
+            for name in ("state", "sentence", "in_scope", *STATES)
         },
         **{name: _records(getattr(assessment, name)) for name in TABLES},
     }
@@ -122,36 +107,86 @@ def json_document(assessment: Assessment, *, aliased: bool = False) -> bytes:
 
 
 def slots_csv(assessment: Assessment) -> bytes:
-    """Return the slots as CSV, one row per slot.
-
-    Parameters
-    ----------
-    assessment : Assessment
-        Reads its slots.
-
-    Returns
-    -------
-    bytes
-        UTF-8, safe to open in a spreadsheet.
-    """
+    """Return the slots as CSV in UTF-8, safe to open in a spreadsheet."""
     return _csv(assessment.slots)
 
 
 def jobs_csv(jobs: pd.DataFrame) -> bytes:
-    """Return the jobs as CSV, one row per job, with uncut messages.
-
-    Parameters
-    ----------
-    jobs : DataFrame
-        Of `backupkit.tables.ASSESSED_JOBS`.
-
-    Returns
-    -------
-    bytes
-        UTF-8, safe to open in a spreadsheet.
-    """
+    """Return the jobs as CSV in UTF-8, with uncut messages, safe to open in a spreadsheet."""
     texts = [messages_text(cell) for cell in to_json_values(jobs["messages"])]
     return _csv(jobs.assign(messages=pd.Series(texts, jobs.index, "str")))
+
+
+def policy_document(policy: Policy) -> dict[str, Any]:
+    """Return a policy as a JSON-compatible document."""
+    return {
+        "sentence": str(policy),
+        "digest": digest_of(policy),
+        "numbers": _numbers(policy),
+        "changes": _changes(policy),
+        "named": [
+            {"name": name, "numbers": _numbers(named), "changes": _changes(named)}
+            for name, named in policy.named.items()
+        ],
+        "groups": [{"group": group, "policy": name} for group, name in policy.groups.items()],
+        "appliances": [asdict(member) for member in policy.members],
+        "exclusions": [_exclusion(exclusion) for exclusion in policy.exclusions],
+    }
+
+
+def _numbers(policy: Policy) -> dict[str, Any]:
+    return {
+        parameter.json_key: _parameter_value(getattr(policy, name))
+        for name, parameter in PARAMETERS.items()
+    }
+
+
+def _parameter_value(value: object) -> object:
+    match value:
+        case timedelta():
+            return value.total_seconds()
+        case tuple():
+            return list(value)
+        case None | int() | float():
+            return value
+        case _:
+            return str(value)
+
+
+def _changes(policy: Policy) -> list[dict[str, Any]]:
+    return [
+        {"valid_from": time.isoformat(), "numbers": _numbers(changed)}
+        for time, changed in policy.changes.items()
+    ]
+
+
+def _exclusion(exclusion: Exclusion) -> dict[str, Any]:
+    return {
+        "reason": exclusion.reason,
+        "start": exclusion.start and exclusion.start.isoformat(),
+        "end": exclusion.end and exclusion.end.isoformat(),
+        "appliances": sorted(exclusion.appliances),
+        "groups": sorted(exclusion.groups),
+        "sites": sorted(exclusion.sites),
+    }
+
+
+def messages_text(messages: object) -> str:
+    """Join the messages of a job, one per line, each in its most readable form.
+
+    Examples
+    --------
+    >>> messages_text([{"id": "a.b", "default_message": "Disk full", "localized": None}])
+    'Disk full'
+    """
+    if not isinstance(messages, list | np.ndarray):  # pandas returns either type
+        return ""
+    texts = (
+        message.get("localized") or message.get("default_message") or message.get("id") or ""
+        for message in messages
+        if isinstance(message, dict)
+    )
+    return "\n".join(text for text in texts if text)
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -170,20 +205,7 @@ def _csv(frame: pd.DataFrame) -> bytes:
 
 
 def export_name(name: str, column: pd.Series) -> str:
-    """Return the exported name of a column.
-
-    Parameters
-    ----------
-    name : str
-        Name of the column.
-    column : Series
-        The column.
-
-    Returns
-    -------
-    str
-        The name; with ``_seconds`` appended if the column holds durations.
-    """
+    """Return the exported name of a column; that of durations ends in ``_seconds``."""
     return f"{name}_seconds" if column.dtype.kind == "m" else name
 
 
@@ -200,33 +222,14 @@ def _escape_formula(text: str) -> str:
 
 
 def without_controls(text: str) -> str:
-    """Replace control characters, which spreadsheets reject, by U+FFFD.
-
-    Parameters
-    ----------
-    text : str
-        Any text.
-
-    Returns
-    -------
-    str
-        The text; line ends and tabs are kept.
-    """
+    """Replace control characters, which spreadsheets reject, by U+FFFD; keep line ends and tabs."""
     return _CONTROL.sub("\ufffd", text)
 
 
 def to_json_values(column: pd.Series) -> list[Any]:
     """Return the values of a column as JSON types, with users in URIs masked.
 
-    Parameters
-    ----------
-    column : Series
-        Of one of the dtypes of `backupkit.tables`.
-
-    Returns
-    -------
-    list
-        Times as ISO 8601 text in UTC, durations in seconds, None for missing values.
+    Times become ISO 8601 text in UTC, durations seconds, and missing values None.
     """
     kind = column.dtype.kind
     if kind == "M":

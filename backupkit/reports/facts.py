@@ -1,12 +1,23 @@
-"""View models of the report: texts are final, but not yet HTML-escaped."""
+"""Contents of the report: typed values, which templates and tables format and escape.
 
-from dataclasses import dataclass
+The fields of a row stand in the order of the columns of its table.
+"""
 
-from backupkit.display.format import STATE_LABELS
+import base64
+from typing import NamedTuple
+
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from pandas.api.typing import NaTType, NAType
+
+from backupkit.display import Badge, Rows
+from backupkit.display.format import Ratio, Size, format_relative, format_timestamp
+from backupkit.plots.picture import png, svg
 
 __all__ = [
-    "STATE_LABELS",
     "ActionItem",
+    "Aged",
     "ApplianceFacts",
     "Change",
     "ChangeGroup",
@@ -14,8 +25,10 @@ __all__ = [
     "Count",
     "DataSource",
     "Details",
+    "Example",
     "Exclusion",
     "Figure",
+    "Finding",
     "Growth",
     "JobRow",
     "LateStart",
@@ -25,6 +38,7 @@ __all__ = [
     "Matrix",
     "MatrixBlock",
     "MatrixRow",
+    "Named",
     "Outlier",
     "Picture",
     "Running",
@@ -35,356 +49,199 @@ __all__ = [
     "Trend",
     "TrendDay",
     "Unreachable",
+    "data_uri",
 ]
 
+Time = pd.Timestamp | NaTType
+Duration = pd.Timedelta | NaTType
 
-@dataclass(frozen=True, slots=True)
-class Link:
-    """Name of an appliance and the anchor of its row."""
-
-    name: str
-    anchor: str
+_LARGEST_SVG = 60_000  # bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """Key figure: name, percentage and fraction."""
-
-    name: str
-    percent: str
-    fraction: str
+# --- values that are HTML by themselves -----------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
-    """Number of appliances in a state, and the anchor of the first one; "" without one."""
-
-    state: str
-    label: str
-    number: int
-    anchor: str
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Change of one appliance or of one failure signature."""
-
-    appliance: Link | None
-    text: str
-    was: str
-    now: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeGroup:
-    """Changes of one kind; `omitted` is the number of omitted ones."""
-
-    kind: str
-    count: int
-    changes: tuple[Change, ...]
-    omitted: int
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """Changes since an earlier report."""
-
-    against: str
-    since: str
-    sentence: str
-    groups: tuple[ChangeGroup, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ActionItem:
-    """Action item: an appliance that needs attention, and the next step."""
-
-    appliance: Link
-    state: str
-    label: str
-    exposure: str
-    last_success: str
-    age: str
-    strikes: int
-    reason: str
-    advice: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unreachable:
-    """Unreachable appliance: its data are missing or out of date."""
-
-    appliance: Link
-    state: str
-    label: str
-    since: str
-    kind: str
-    detail: str
-    last_ok: str
-    age: str
-    advice: str
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """Failure signature and the affected appliances; `omitted` is the number of omitted names."""
-
-    text: str
-    message_id: str
-    example: str
-    jobs: int
-    share: str
-    appliances: int
-    names: tuple[Link, ...]
-    omitted: int
-    first_seen: str
-    last_seen: str
-    builds: str
-    targets: str
-
-
-@dataclass(frozen=True, slots=True)
-class MatrixRow:
-    """Days of one appliance: cells of (state, symbol), and a text summary of them."""
-
-    appliance: Link
-    cells: tuple[tuple[str, str], ...]
-    summary: str
-
-
-@dataclass(frozen=True, slots=True)
-class MatrixBlock:
-    """Rows of one site or group; `name` is "" if there is only one block."""
+class Link(NamedTuple):
+    """Name of an appliance and the anchor of its row; without an anchor, only the name."""
 
     name: str
-    rows: tuple[MatrixRow, ...]
+    anchor: str = ""
+
+    def __html__(self) -> str:
+        html = '<a href="#{1}">{0}</a>' if self.anchor else "{0}"
+        return Markup(html).format(*self)  # noqa: S704 # our own text
 
 
-@dataclass(frozen=True, slots=True)
-class Matrix:
-    """Slot states by appliance and day.
+class Named(NamedTuple):
+    """Number of appliances or findings, and links to the first appliances."""
 
-    `days` holds the days of the month; `omitted` is the number of omitted appliances.
-    """
+    total: int
+    links: tuple[Link, ...]
 
-    days: tuple[str, ...]
-    first: str
-    last: str
-    blocks: tuple[MatrixBlock, ...]
-    omitted: int
-    legend: tuple[tuple[str, str, str], ...]
+    @property
+    def omitted(self) -> int:
+        """Number of those that are not named."""
+        return self.total - len(self.links)
+
+    def __html__(self) -> str:
+        more = f" and {self.omitted:,} more" if self.omitted else ""
+        return Markup("{:,}: {}{}").format(self.total, Markup(", ").join(self.links), more)
 
 
-@dataclass(frozen=True, slots=True)
-class JobRow:
-    """Job of an appliance."""
+class Aged(NamedTuple):
+    """Time, and the time of the assessment."""
 
-    start: str
-    local: str
-    duration: str
-    outcome: str
-    label: str
-    type: str
-    size: str
-    job_id: str
+    time: Time
+    now: pd.Timestamp
+
+    @property
+    def age(self) -> str:
+        """Age, such as "2 h ago"; "" if the time is missing."""
+        return format_relative(self.time, self.now)
+
+    def __html__(self) -> str:
+        time = format_timestamp(self.time)
+        return (
+            Markup('{}<br><span class="quiet">{}</span>').format(time, self.age)
+            if self.age
+            else time
+        )
+
+
+class Example(NamedTuple):
+    """Failure signature, which opens to the message of one job."""
+
+    signature: str
     message: str
+    message_id: str = ""
+
+    def __html__(self) -> str:
+        code = Markup(" <code>{}</code>").format(self.message_id) if self.message_id else ""
+        return Markup(
+            '<details><summary>{}</summary><p class="quiet pre">{}{}</p></details>'
+        ).format(self.signature or "(no message)", self.message, code)
 
 
-@dataclass(frozen=True, slots=True)
-class ApplianceFacts:
-    """Assessment of one appliance and its newest jobs; `job_count` counts all its jobs."""
+class Finding(NamedTuple):
+    """Finding of a check, the rule that found it, and whether it stands for others."""
 
-    appliance: Link
-    site_and_group: str
-    state: str
-    label: str
-    reason: str
-    exposure: str
-    last_success: str
-    rpo: str
-    slots: str
-    attempts: str
-    strikes: str
-    schedules: tuple[str, ...]
-    zone: str
-    jobs: tuple[JobRow, ...]
-    job_count: int
+    text: str
+    rule: str
+    has_others: bool
+
+    def __html__(self) -> str:
+        others = Markup(' <span class="quiet">(the first; others alike)</span>')
+        return Markup("{}{} <code>{}</code>").format(
+            self.text, others if self.has_others else "", self.rule
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(NamedTuple):
     """Figure as a data URI, with its alternative text."""
 
     source: str
     alt: str
 
-
-@dataclass(frozen=True, slots=True)
-class TrendDay:
-    """Slots and compliance of the fleet on one day."""
-
-    day: str
-    share: str
-    unknown: str
-    met: int
-    rescued: int
-    late: int
-    missed: int
-    unknown_slots: int
+    @classmethod
+    def of(cls, ax: Axes, alt: str) -> "Picture":
+        """Draw axes; the same figures must be in a table below."""
+        return cls(data_uri(ax), f"{alt} The same figures are in the table below.")
 
 
-@dataclass(frozen=True, slots=True)
-class Trend:
-    """Compliance of the fleet by day."""
+def data_uri(ax: Axes) -> str:
+    """Return a drawn figure as a data URI: SVG, or PNG if the SVG exceeds 60,000 bytes."""
+    content, kind = svg(ax), "svg+xml"
+    if len(content) > _LARGEST_SVG:
+        content, kind = png(ax), "png"
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
-    picture: Picture | None
-    finding: str
-    days: tuple[TrendDay, ...]
+
+# --- summary --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class TargetLoad:
-    """Load of one backup target."""
+class Figure(NamedTuple):
+    """Key figure."""
 
     name: str
-    appliances: str
-    runs: str
-    peak: str
-    scheduled_peak: str
-    bytes_sent: str
+    ratio: Ratio
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
-    """Job that was running when it was last observed."""
+class Count(NamedTuple):
+    """Number of appliances in a state, and the anchor of the first one."""
 
-    appliance: Link
-    start: str
-    elapsed: str
-    progress: str
-    typical_duration: str
-    remark: str
-    message: str
+    state: Badge
+    number: int
+    anchor: str
 
 
-@dataclass(frozen=True, slots=True)
-class LateStart:
-    """Job that started more than 5 min before or after its slot."""
+class Change(NamedTuple):
+    """Change of one appliance, or of one failure signature."""
 
-    appliance: Link
-    planned: str
-    started: str
-    delay: str
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Running jobs, start delays of the last day, and load of the backup targets."""
-
-    running: tuple[Running, ...]
-    running_omitted: int
-    start_summary: str
-    starts: tuple[LateStart, ...]
-    picture: Picture | None
-    finding: str
-    targets: tuple[TargetLoad, ...]
-    targets_omitted: int
+    subject: Link | str
+    was: str
+    now: str
+    detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Outlier:
-    """Job with an unusual duration or size, or a stalled or overrunning job."""
+class ChangeGroup(NamedTuple):
+    """Changes of one kind."""
 
-    appliance: Link
-    start: str
     kind: str
-    value: str
-    typical: str
-    rule: str
+    changes: Rows[Change]
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
-    """Growth of the backups of one appliance."""
+class Changes(NamedTuple):
+    """Changes since an earlier report."""
+
+    against: str
+    since: pd.Timestamp
+    sentence: str
+    groups: tuple[ChangeGroup, ...]
+
+
+class ActionItem(NamedTuple):
+    """Appliance that needs attention, and the next step."""
 
     appliance: Link
-    typical_size: str
-    share: str
-    footprint: str
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """Unusual durations and sizes, and growth of the backups."""
-
-    picture: Picture | None
-    finding: str
-    outliers: tuple[Outlier, ...]
-    outliers_omitted: int
-    growths: tuple[Growth, ...]
-    baseline_note: str
-
-
-@dataclass(frozen=True, slots=True)
-class LintFinding:
-    """Failed configuration check and the affected appliances."""
-
-    severity: str
-    rule: str
-    finding: str
+    state: Badge
+    exposure: str
+    last_success: Time
+    strikes: int
+    reason: str
     advice: str
-    count: int
-    names: tuple[Link, ...]
-    omitted: int
 
 
-@dataclass(frozen=True, slots=True)
-class DataSource:
-    """Data basis of the assessment of one appliance."""
+class Unreachable(NamedTuple):
+    """Unreachable appliance: its data are missing or out of date."""
 
     appliance: Link
-    polls: str
-    last_ok: str
-    age: str
-    known_since: str
-    ratio: str
-    zone: str
-    skew: str
-    version: str
+    state: Badge
+    fault: str
+    failing_since: Time
+    last_ok: Aged
+    detail: str
+    advice: str
 
 
-@dataclass(frozen=True, slots=True)
-class Exclusion:
+class Signature(NamedTuple):
+    """Failure signature: its share of the failed jobs, and builds and targets it occurred with."""
+
+    example: Example
+    share: Ratio
+    appliances: Named
+    first_seen: Time
+    last_seen: Time
+    origin: str
+
+
+class Exclusion(NamedTuple):
     """Excluded appliance and the reason."""
 
     appliance: Link
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Details:
-    """Detail sections of the page, below the summary."""
-
-    trend: Trend
-    matrix: Matrix
-    load: Load
-    sizes: Sizes
-    lint: tuple[LintFinding, ...]
-    lint_omitted: int
-    lint_checked: int
-    appliances: tuple[ApplianceFacts, ...]
-    sources: tuple[DataSource, ...]
-    sources_omitted: int
-    other_figures: tuple[Figure, ...]
-    policy: tuple[tuple[str, str], ...]
-    policies: tuple[tuple[str, str], ...]
-    windows: tuple[tuple[str, str, str], ...]
-    reproduce_command: str
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(NamedTuple):
     """Summary sections of the page and the mail."""
 
     title: str
@@ -392,22 +249,211 @@ class Summary:
     state: str
     sentence: str
     period: str
-    generated: str
-    data_until: str
+    generated: pd.Timestamp
+    data_until: Time
     data_version: str
     verify_command: str
     policy: str
     counts: tuple[Count, ...]
     changes: Changes | None
     figures: tuple[Figure, ...]
-    action_items: tuple[ActionItem, ...]
-    action_items_omitted: int
-    unreachable: tuple[Unreachable, ...]
-    unreachable_omitted: int
+    action_items: Rows[ActionItem]
+    unreachable: Rows[Unreachable]
     finding: str
     failed_jobs: int
-    signatures: tuple[Signature, ...]
-    signatures_omitted: int
+    signatures: Rows[Signature]
     shared: tuple[str, ...]
     exclusions: tuple[Exclusion, ...]
     versions: str
+
+
+# --- details --------------------------------------------------------------------------------------
+
+
+class TrendDay(NamedTuple):
+    """Slots and compliance of the fleet on one day."""
+
+    day: str
+    share: Ratio
+    unknown: Ratio
+    met: int
+    rescued: int
+    late: int
+    missed: int
+    unknown_slots: int
+
+
+class Trend(NamedTuple):
+    """Compliance of the fleet by day."""
+
+    picture: Picture | None
+    finding: str
+    days: tuple[TrendDay, ...]
+
+
+class MatrixRow(NamedTuple):
+    """Days of one appliance: cells of (state, symbol), and a text summary of them."""
+
+    appliance: Link
+    cells: tuple[tuple[str, str], ...]
+    summary: str
+
+
+class MatrixBlock(NamedTuple):
+    """Rows of one site or group; `name` is "" if there is only one block."""
+
+    name: str
+    rows: tuple[MatrixRow, ...]
+
+
+class Matrix(NamedTuple):
+    """Slot states by appliance and day; `omitted` is the number of omitted appliances."""
+
+    days: tuple[pd.Timestamp, ...]
+    blocks: tuple[MatrixBlock, ...]
+    omitted: int
+    legend: tuple[tuple[str, str, str], ...]
+
+
+class Running(NamedTuple):
+    """Job that was running when it was last observed."""
+
+    appliance: Link
+    start: Time
+    elapsed: Duration
+    typical_duration: Duration
+    progress: str
+    remark: Badge
+    message: str
+
+
+class LateStart(NamedTuple):
+    """Job that started more than 5 min before or after its slot."""
+
+    appliance: Link
+    planned: pd.Timestamp
+    started: pd.Timestamp
+    delay: str
+
+
+class TargetLoad(NamedTuple):
+    """Load of one backup target."""
+
+    name: str
+    appliances: int
+    runs: int
+    peak: str
+    scheduled_peak: str
+    sent: Size
+
+
+class Load(NamedTuple):
+    """Running jobs, start delays of the last day, and load of the backup targets."""
+
+    running: Rows[Running]
+    start_summary: str
+    starts: tuple[LateStart, ...]
+    picture: Picture | None
+    finding: str
+    targets: Rows[TargetLoad]
+
+
+class Outlier(NamedTuple):
+    """Job with an unusual duration or size, or a stalled or overrunning job."""
+
+    appliance: Link
+    start: Time
+    kind: str
+    value: Size | Duration
+    typical: Size | Duration
+    rule: str
+
+
+class Growth(NamedTuple):
+    """Growth of the backups of one appliance."""
+
+    appliance: Link
+    typical_size: Size
+    growth: str
+    footprint: Size
+
+
+class Sizes(NamedTuple):
+    """Unusual durations and sizes, and growth of the backups."""
+
+    picture: Picture | None
+    finding: str
+    outliers: Rows[Outlier]
+    growths: tuple[Growth, ...]
+    baseline_note: str
+
+
+class LintFinding(NamedTuple):
+    """Failed configuration check and the affected appliances."""
+
+    severity: Badge
+    finding: Finding
+    appliances: Named
+    advice: str
+
+
+class JobRow(NamedTuple):
+    """Job of an appliance; `local` is its start in the time zone of the appliance."""
+
+    start: Time
+    local: str
+    outcome: Badge
+    duration: Duration
+    type: str
+    size: Size
+    job_id: str
+    message: str
+
+
+class ApplianceFacts(NamedTuple):
+    """Assessment of one appliance and its newest jobs."""
+
+    appliance: Link
+    place: str
+    state: Badge
+    exposure: str
+    last_success: Time
+    rpo: Ratio
+    slots: Ratio
+    attempts: Ratio
+    strikes: int | NAType
+    reason: str
+    schedules: tuple[str, ...]
+    zone: str
+    jobs: Rows[JobRow]
+
+
+class DataSource(NamedTuple):
+    """Data basis of the assessment of one appliance."""
+
+    appliance: Link
+    polls: Ratio
+    last_ok: Aged
+    known_since: Time
+    observed: Ratio
+    zone: str
+    skew: str
+    version: str
+
+
+class Details(NamedTuple):
+    """Detail sections of the page, below the summary."""
+
+    trend: Trend
+    matrix: Matrix
+    load: Load
+    sizes: Sizes
+    lint: Rows[LintFinding]
+    lint_checked: int
+    appliances: tuple[ApplianceFacts, ...]
+    sources: Rows[DataSource]
+    other_figures: tuple[Figure, ...]
+    policy: tuple[tuple[str, str], ...]
+    policies: tuple[tuple[str, str], ...]
+    windows: tuple[tuple[str, str, str], ...]
+    reproduce_command: str

@@ -10,6 +10,7 @@ import pandas as pd
 
 from backupkit._version import __version__
 from backupkit.assessment import Assessment, Comparison
+from backupkit.display.format import Ratio
 from backupkit.errors import OutputError
 from backupkit.reports.page import render
 from backupkit.reports.summary import summarize
@@ -32,16 +33,6 @@ _KINDS: Final = {
 
 def subject(assessment: Assessment) -> str:
     """Return the subject of the mail, with the verdict first so that mails sort by it.
-
-    Parameters
-    ----------
-    assessment : Assessment
-        Assessment of one period.
-
-    Returns
-    -------
-    str
-        One line.
 
     Examples
     --------
@@ -74,26 +65,9 @@ def compose(
     date: pd.Timestamp | None = None,
     aliased: bool = False,
 ) -> EmailMessage:
-    """Compose the mail.
+    """Compose the mail: a text part, an HTML part of less than 90 KiB, and the attached files.
 
-    Parameters
-    ----------
-    assessment : Assessment
-        Assessment of one period.
-    comparison : Comparison, optional
-        Comparison with an earlier assessment.
-    attachments : sequence of Path
-        Files to attach.
-    date : Timestamp, optional
-        Date of the mail; now by default.
-    aliased : bool
-        Whether names are replaced by aliases.
-
-    Returns
-    -------
-    EmailMessage
-        A text part, an HTML part of less than 90 KiB, and the files. Sender and recipients are
-        not set.
+    The date is the present by default. Sender and recipients are not set.
 
     Raises
     ------
@@ -103,19 +77,11 @@ def compose(
     summary = summarize(assessment, comparison)
     values = {
         "s": summary,
-        "action_items": summary.action_items[:_WORST],
-        "action_items_omitted": summary.action_items_omitted + len(summary.action_items[_WORST:]),
-        "worst": summary.action_items[:_WORST_IN_TEXT],
-        "worst_omitted": (
-            summary.action_items_omitted + len(summary.action_items[_WORST_IN_TEXT:])
-        ),
-        "unreachable": summary.unreachable[:_UNREACHABLE],
-        "unreachable_omitted": (
-            summary.unreachable_omitted + len(summary.unreachable[_UNREACHABLE:])
-        ),
+        "action_items": summary.action_items.first(_WORST),
+        "worst": summary.action_items.first(_WORST_IN_TEXT),
+        "unreachable": summary.unreachable.first(_UNREACHABLE),
         "signatures": [
-            (_bar(signature.jobs, summary.failed_jobs), signature)
-            for signature in summary.signatures[:_SIGNATURES]
+            (_bar(signature.share), signature) for signature in summary.signatures[:_SIGNATURES]
         ],
         "names": [path.name for path in attachments],
         "limit": _TEXT,
@@ -144,12 +110,12 @@ def compose(
     return message
 
 
-def _bar(count: int, total: int) -> str:
+def _bar(share: Ratio) -> str:
     """Draw a share as a bar of characters, for mail readers without graphics.
 
     Examples
     --------
-    >>> _bar(1, 4), _bar(1, 1000)
+    >>> _bar(Ratio(1, 4)), _bar(Ratio(1, 1000))
     ('█████', '▏')
     """
-    return "█" * round(_BAR * count / total) or "▏"
+    return "█" * round(_BAR * share.value) or "▏"

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any
 
@@ -11,14 +11,14 @@ from markupsafe import Markup
 
 from backupkit import plots
 from backupkit.assessment import Assessment, Comparison
-from backupkit.display import style_sheet
+from backupkit.display import style_sheet, table
+from backupkit.display.format import FILTERS, format_timestamp
 from backupkit.policy.policy import digest_of
 from backupkit.reports.details import details_of
-from backupkit.reports.facts import Summary
-from backupkit.reports.figures import data_uri
+from backupkit.reports.facts import Summary, data_uri
 from backupkit.reports.summary import summarize
 
-__all__ = ["fragment", "page", "render", "style_sheet"]
+__all__ = ["fragment", "page", "render"]
 
 _MANY = 100  # appliances; of a larger fleet, only those with problems are printed
 
@@ -32,21 +32,8 @@ def page(
 ) -> str:
     """Render the report as one self-contained document.
 
-    Parameters
-    ----------
-    assessment : Assessment
-        Assessment of one period.
-    comparison : Comparison, optional
-        Comparison with an earlier assessment.
-    sidecars : tuple of str
-        Names of the data files beside the page.
-    aliased : bool
-        Whether names are replaced by aliases.
-
-    Returns
-    -------
-    str
-        HTML.
+    `sidecars` are the names of the data files beside the page; `aliased` says that names are
+    replaced by aliases.
     """
     summary = summarize(assessment, comparison)
     print_css = f"{_read_resource('report.css')}{_page_rule(summary)}"
@@ -71,43 +58,17 @@ def page(
 
 
 def fragment(assessment: Assessment, comparison: Comparison | None = None) -> str:
-    """Render the summary sections of the report for a notebook cell.
-
-    Parameters
-    ----------
-    assessment : Assessment
-        Assessment of one period.
-    comparison : Comparison, optional
-        Comparison with an earlier assessment.
-
-    Returns
-    -------
-    str
-        HTML fragment. Its style does not affect the rest of the page.
-    """
+    """Render the summary sections of the report for a notebook cell."""
     return render(
         "fragment.html",
-        s=summarize(assessment, comparison),
+        s=summarize(assessment, comparison, anchors=False),
         figure=_pareto(assessment),
         is_full_page=False,
     )
 
 
 def render(template: str, /, **values: Any) -> str:  # noqa: ANN401 # a template takes any value
-    """Render a template of this package.
-
-    Parameters
-    ----------
-    template : str
-        File name of the template.
-    **values
-        Variables of the template. HTML templates escape every text.
-
-    Returns
-    -------
-    str
-        HTML, or plain text from a ``.txt`` template.
-    """
+    """Render a template of this package; HTML templates escape every text."""
     style = Markup(style_sheet())  # noqa: S704 # our own file
     return _environment().get_template(template).render(css=style, **values)
 
@@ -120,7 +81,7 @@ def _read_resource(name: str) -> str:
 
 def _page_rule(summary: Summary) -> str:
     """Return the CSS rule that prints page numbers and the report's period."""
-    text = f"Backups {summary.period}, as of {summary.generated} UTC"
+    text = f"Backups {summary.period}, as of {format_timestamp(summary.generated, 'UTC')}"
     if summary.data_version:  # space is short: only the first digits
         text += f", history {summary.data_version[:16]}"
     return (
@@ -133,13 +94,16 @@ def _page_rule(summary: Summary) -> str:
 
 @cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("backupkit.reports"),
         autoescape=lambda name: not (name or "").endswith(".txt"),  # noqa: S701 # plain text
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters.update(FILTERS)
+    environment.globals["table"] = partial(table, limit=None)
+    return environment
 
 
 def _hash(text: str) -> str:

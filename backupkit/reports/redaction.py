@@ -29,15 +29,7 @@ _LOCATIONS: Final = ("location", "target")
 
 @dataclass(frozen=True, slots=True)
 class Redacted:
-    """Redacted assessment and the key of its aliases.
-
-    Attributes
-    ----------
-    assessment : Assessment
-        With aliases instead of names.
-    key : dict of str to str
-        Original name by alias.
-    """
+    """Redacted assessment, and the original names by alias."""
 
     assessment: Assessment
     key: Mapping[str, str]
@@ -46,19 +38,10 @@ class Redacted:
 def redact(assessment: Assessment, *, secret: bytes) -> Redacted:
     """Replace names by stable aliases.
 
-    Parameters
-    ----------
-    assessment : Assessment
-        Assessment of one period.
-    secret : bytes
-        Key of the aliases. The same key gives the same aliases in any process.
-
-    Returns
-    -------
-    Redacted
-        Aliases for appliances, sites, groups, hosts, users, locations, schedules and policies; in
-        texts also for addresses, paths and quoted text. Figures, times, job ids, builds, versions
-        and time zones are kept, and so are ordinary words such as "backup".
+    The same secret gives the same aliases in any process. There are aliases for appliances, sites,
+    groups, hosts, users, locations, schedules and policies; in texts also for addresses, paths and
+    quoted text. Figures, times, job ids, builds, versions and time zones are kept, and so are
+    ordinary words such as "backup".
 
     Examples
     --------

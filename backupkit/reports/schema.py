@@ -30,10 +30,7 @@ _MESSAGE: Final = {
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of the ``.json`` file that `Report.save` writes.
 
-    Returns
-    -------
-    dict
-        Draft 2020-12. The description of a column is its meaning in the contract.
+    It is of draft 2020-12. The description of a column is its meaning in the contract.
 
     References
     ----------
@@ -46,24 +43,27 @@ def schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:backupkit:report:{SCHEMA_VERSION}",
         "title": "backupkit report",
-        "description": "The judgement of a fleet of vCenter appliances over a period.",
+        "description": "The assessment of a fleet of vCenter appliances over a period.",
         "$defs": {"numbers": numbers},
         **_object(
             {
                 "schema_version": {"const": SCHEMA_VERSION},
-                "backupkit": {**_TEXT, "description": "The version that judged."},
-                "start": {**_TIME, "description": "Where the period begins, inclusive."},
-                "end": {**_TIME, "description": "Where the period ends, exclusive."},
-                "generated_at": {**_TIME, "description": "Nothing learnt later is in it."},
+                "backupkit": {**_TEXT, "description": "Version of backupkit."},
+                "start": {**_TIME, "description": "Start of the period, inclusive."},
+                "end": {**_TIME, "description": "End of the period, exclusive."},
+                "generated_at": {
+                    **_TIME,
+                    "description": "Time of the assessment; nothing learnt later is in it.",
+                },
                 "data_version": {
                     "type": "string",
                     "pattern": "^([0-9a-f]{64}|[0-9]+-[0-9a-f]+)?$",
-                    "description": "What it rests on: the head digest of the history, empty if "
-                    "that is; or of frames the number of polls, and a digest.",
+                    "description": "Head digest of the history, empty if the history is; of "
+                    "frames, the number of polls and a digest.",
                 },
                 "aliased": {
                     "type": "boolean",
-                    "description": "Whether aliases stand in the place of names.",
+                    "description": "True if names are replaced by aliases.",
                 },
                 "policy": _object(
                     {

@@ -1,86 +1,111 @@
-"""View models of the summary sections of the report."""
+"""Summary sections of the report: verdict, action items, failure causes and changes."""
 
 import platform
 from collections.abc import Mapping
+from typing import Final
 
 import pandas as pd
 
 from backupkit._version import __version__
-from backupkit.assessment import Assessment, Comparison
-from backupkit.assessment.result import HEAD_FIGURES
-from backupkit.display.format import format_relative, format_timestamp, ratio, sanitise
+from backupkit.assessment import CHANGE_KINDS, Assessment, Comparison
+from backupkit.assessment.result import HEAD_FIGURES, exposure, fleet_ratio
+from backupkit.display import Badge, Rows, state_badge
+from backupkit.display.format import STATE_LABELS, Ratio, format_timestamp, sanitise
 from backupkit.reports import advice
-from backupkit.reports.changes import changes_of, period_of
 from backupkit.reports.facts import (
-    STATE_LABELS,
     ActionItem,
+    Aged,
+    Change,
+    ChangeGroup,
+    Changes,
     Count,
+    Example,
     Exclusion,
     Figure,
     Link,
+    Named,
     Signature,
     Summary,
     Unreachable,
 )
-from backupkit.reports.rows import exposure, rows_of
 
-__all__ = ["figures_of", "links_of", "summarize"]
+__all__ = ["changes_of", "figures_of", "links_of", "summarize"]
 
-_ACTION_ITEMS = 25
-_UNREACHABLE = 100
-_SIGNATURES = 25
-_NAMES = 5
-_SHARED = 5
-_HEAD_DIGITS = 64  # of a SHA-256
+_ACTION_ITEMS: Final = 25
+_UNREACHABLE: Final = 100
+_SIGNATURES: Final = 25
+_NAMES: Final = 5
+_SHARED: Final = 5
+_CHANGES: Final = 25  # of each kind
+_HEAD_DIGITS: Final = 64  # of a SHA-256
 
 
-def summarize(assessment: Assessment, comparison: Comparison | None = None) -> Summary:
-    """Return the summary sections of the report.
-
-    Parameters
-    ----------
-    assessment : Assessment
-        Assessment of one period.
-    comparison : Comparison, optional
-        Comparison with an earlier assessment.
-
-    Returns
-    -------
-    Summary
-        Values as texts; ages are relative to the assessment's `now`.
-    """
-    links = links_of(assessment)
-    action_items = _action_items(assessment, links)
-    unreachable = _unreachable(assessment, links)
-    heading, title = _title(assessment)
+def summarize(
+    assessment: Assessment, comparison: Comparison | None = None, *, anchors: bool = True
+) -> Summary:
+    """Return the summary sections; without `anchors`, names of appliances are no links."""
+    links = links_of(assessment, anchors=anchors)
+    heading = _heading(assessment)
+    period = period_of(assessment.start, assessment.end)
     return Summary(
-        title=title,
+        title=f"{heading} - vCenter backups - {period}",
         heading=heading,
         state=assessment.verdict.state,
         sentence=assessment.verdict.sentence,
-        period=period_of(assessment.start, assessment.end),
-        generated=format_timestamp(assessment.now),
-        data_until=format_timestamp(assessment.coverage["last_poll"].max()),
+        period=period,
+        generated=assessment.now,
+        data_until=assessment.coverage["last_poll"].max(),
         data_version=assessment.version,
         verify_command=_verify_command(assessment.version),
         policy=str(assessment.policy),
         counts=_counts(assessment, links),
         changes=None if comparison is None else changes_of(comparison, links),
         figures=figures_of(assessment.fleet, HEAD_FIGURES),
-        action_items=action_items[:_ACTION_ITEMS],
-        action_items_omitted=max(len(action_items) - _ACTION_ITEMS, 0),
-        unreachable=unreachable[:_UNREACHABLE],
-        unreachable_omitted=max(len(unreachable) - _UNREACHABLE, 0),
+        action_items=_action_items(assessment, links),
+        unreachable=_unreachable(assessment, links),
         finding=_finding(assessment.failures),
         failed_jobs=int(assessment.failures["jobs"].sum()),
         signatures=_signatures(assessment.failures, links),
-        signatures_omitted=max(len(assessment.failures) - _SIGNATURES, 0),
         shared=_shared(assessment.clusters),
         exclusions=_exclusions(assessment.appliances, links),
         versions=(
             f"backupkit {__version__}, pandas {pd.__version__}, Python {platform.python_version()}"
         ),
     )
+
+
+def links_of(assessment: Assessment, *, anchors: bool = True) -> dict[str, Link]:
+    """Return the link to each appliance's row, by name. The anchors do not contain the name."""
+    return {
+        str(name): Link(sanitise(name, limit=80), f"a{index}" if anchors else "")
+        for index, name in enumerate(assessment.appliances.index)
+    }
+
+
+def figures_of(fleet: pd.DataFrame, names: Mapping[str, str]) -> tuple[Figure, ...]:
+    """Return figures of the fleet, whose names are given by metric, in the order of `names`."""
+    return tuple(Figure(name, fleet_ratio(fleet, metric)) for metric, name in names.items())
+
+
+def period_of(start: pd.Timestamp, end: pd.Timestamp) -> str:
+    """Format a period.
+
+    Examples
+    --------
+    >>> period_of(pd.Timestamp("2026-11-02", tz="UTC"), pd.Timestamp("2026-11-09", tz="UTC"))
+    '2026-11-02 to 2026-11-09 00:00 UTC'
+    """
+    begin = f"{start:%Y-%m-%d}" if start == start.normalize() else format_timestamp(start)
+    return f"{begin} to {format_timestamp(end, 'UTC')}"
+
+
+def _heading(assessment: Assessment) -> str:
+    verdict = assessment.verdict
+    count, label = {
+        "breach": (verdict.breach, "BREACH"),
+        "unknown": (verdict.unknown + verdict.unobserved, "UNKNOWN"),
+    }.get(verdict.state, (verdict.compliant, "OK"))
+    return f"{label} {count:,} of {verdict.in_scope:,}"
 
 
 def _verify_command(version: str) -> str:
@@ -90,116 +115,58 @@ def _verify_command(version: str) -> str:
     return f"backupkit history verify --history HISTORY --head {version}"
 
 
-def links_of(assessment: Assessment) -> dict[str, Link]:
-    """Return the link to each appliance's row.
-
-    Parameters
-    ----------
-    assessment : Assessment
-        Reads its appliances.
-
-    Returns
-    -------
-    dict of str to Link
-        By appliance name. The anchors do not contain the name.
-    """
-    return {
-        str(name): Link(name=sanitise(name, limit=80), anchor=f"a{index}")
-        for index, name in enumerate(assessment.appliances.index)
-    }
-
-
 def _counts(assessment: Assessment, links: Mapping[str, Link]) -> tuple[Count, ...]:
     """Count the appliances of each state that occurs, in the order of the rows."""
     states = assessment.appliances["state"]
     counts = states.value_counts(sort=False)
     firsts = {state: str(name) for name, state in states[::-1].items()}
     return tuple(
-        Count(str(state), STATE_LABELS[state], int(counts[state]), links[firsts[state]].anchor)
+        Count(state_badge(state), int(counts[state]), links[firsts[state]].anchor)
         for state in states.unique()
     )
 
 
-def _title(assessment: Assessment) -> tuple[str, str]:
-    verdict = assessment.verdict
-    count, label = {
-        "breach": (verdict.breach, "BREACH"),
-        "unknown": (verdict.unknown + verdict.unobserved, "UNKNOWN"),
-    }.get(verdict.state, (verdict.compliant, "OK"))
-    period = period_of(assessment.start, assessment.end)
-    heading = f"{label} {count:,} of {verdict.in_scope:,}"
-    return heading, f"{heading} - vCenter backups - {period}"
-
-
-def figures_of(fleet: pd.DataFrame, names: Mapping[str, str]) -> tuple[Figure, ...]:
-    """Return figures of the fleet, each with its fraction.
-
-    Parameters
-    ----------
-    fleet : DataFrame
-        Of `backupkit.tables.METRICS`.
-    names : mapping of str to str
-        Name of each figure, by metric.
-
-    Returns
-    -------
-    tuple of Figure
-        In the order of `names`.
-    """
-    rows = dict(rows_of(fleet))
-    figures = []
-    for metric, name in names.items():
-        row = rows[metric]
-        text = ratio(row["numerator"], row["denominator"], sanitise(row["unit"]))
-        percent, _, fraction = text.partition(" (")
-        figures.append(Figure(name=name, percent=percent, fraction=fraction.rstrip(")")))
-    return tuple(figures)
-
-
-def _action_items(assessment: Assessment, links: Mapping[str, Link]) -> tuple[ActionItem, ...]:
+def _action_items(assessment: Assessment, links: Mapping[str, Link]) -> Rows[ActionItem]:
     rows = assessment.appliances
     schedules = dict(iter(assessment.schedules.groupby("appliance")))
     none = assessment.schedules.iloc[:0]
-    items = []
-    for selected in (rows[rows["state"] == "breach"], rows.loc[assessment.at_risk]):
-        for name, row in rows_of(selected):
-            at_risk = row["state"] == "compliant"
-            items.append(
-                ActionItem(
-                    appliance=links[name],
-                    state="late" if at_risk else "breach",
-                    label="◐ At risk" if at_risk else STATE_LABELS["breach"],
-                    exposure=exposure(row),
-                    last_success=format_timestamp(row["last_success"]),
-                    age=format_relative(row["last_success"], assessment.now),
-                    strikes=0 if pd.isna(row["strikes"]) else int(row["strikes"]),
-                    reason=sanitise(row["reason"], limit=600),
-                    advice=advice.for_breach(row, schedules.get(name, none)),
-                )
-            )
-    return tuple(items)
+    selected = pd.concat([rows[rows["state"] == "breach"], rows.loc[assessment.at_risk]])
+    items = (
+        ActionItem(
+            appliance=links[str(name)],
+            state=(
+                state_badge("breach") if row["state"] == "breach" else Badge("late", "◐ At risk")
+            ),
+            exposure=exposure(row),
+            last_success=row["last_success"],
+            strikes=0 if pd.isna(row["strikes"]) else int(row["strikes"]),
+            reason=sanitise(row["reason"], limit=600) or "no reason known",
+            advice=advice.for_breach(row, schedules.get(str(name), none)),
+        )
+        for name, row in selected.head(_ACTION_ITEMS).iterrows()
+    )
+    return Rows(items, len(selected))
 
 
-def _unreachable(assessment: Assessment, links: Mapping[str, Link]) -> tuple[Unreachable, ...]:
+def _unreachable(assessment: Assessment, links: Mapping[str, Link]) -> Rows[Unreachable]:
     rows = assessment.appliances
     selected = rows[rows["state"].isin(["unknown", "unobserved"])]
-    coverage_rows = assessment.coverage.reindex(selected.index)
-    return tuple(
+    listed = selected.head(_UNREACHABLE)
+    coverage_rows = assessment.coverage.reindex(listed.index)
+    pairs = zip(listed.iterrows(), coverage_rows.iterrows(), strict=True)
+    items = (
         Unreachable(
-            appliance=links[name],
-            state=str(row["state"]),
-            label=STATE_LABELS[row["state"]],
-            since=format_timestamp(coverage["failing_since"]),
-            kind=sanitise(coverage["error"], limit=80) or "not polled recently",
+            appliance=links[str(name)],
+            state=state_badge(row["state"]),
+            fault=sanitise(coverage["error"], limit=80) or "not polled recently",
+            failing_since=coverage["failing_since"],
+            last_ok=Aged(coverage["last_ok"], assessment.now),
             detail=sanitise(coverage["detail"], limit=600) or sanitise(row["reason"], limit=600),
-            last_ok=format_timestamp(coverage["last_ok"]),
-            age=format_relative(coverage["last_ok"], assessment.now),
             advice=advice.for_unreachable(coverage),
         )
-        for (name, row), (_, coverage) in zip(
-            rows_of(selected), rows_of(coverage_rows), strict=True
-        )
+        for (name, row), (_, coverage) in pairs
     )
+    return Rows(items, len(selected))
 
 
 def _finding(failures: pd.DataFrame) -> str:
@@ -207,34 +174,34 @@ def _finding(failures: pd.DataFrame) -> str:
     if failures.empty:
         return "No backup job failed in this period."
     top = failures.sort_values("jobs", ascending=False, kind="stable").iloc[0]
-    share = ratio(top["jobs"], failures["jobs"].sum(), "failed jobs")
+    share = Ratio(top["jobs"], failures["jobs"].sum(), "failed jobs")
     return f"Most frequent: “{sanitise(top['signature'], limit=120)}”, {share}."
 
 
-def _signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> tuple[Signature, ...]:
+def _signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> Rows[Signature]:
     ranked = failures.sort_values("jobs", ascending=False, kind="stable")
     total = ranked["jobs"].sum()
     signatures = []
     for _, row in ranked.head(_SIGNATURES).iterrows():
-        names = _texts(row["names"])
-        visible = tuple(links[name] for name in names[:_NAMES] if name in links)
+        names = tuple(links[name] for name in _texts(row["names"])[:_NAMES] if name in links)
+        origin = (
+            sanitise(", ".join(_texts(row[column])), limit=300) for column in ("builds", "targets")
+        )
         signatures.append(
             Signature(
-                text=sanitise(row["signature"], limit=600),
-                message_id=sanitise(row["message_id"], limit=200),
-                example=sanitise(row["text"]),
-                jobs=int(row["jobs"]),
-                share=ratio(row["jobs"], total),
-                appliances=int(row["appliances"]),
-                names=visible,
-                omitted=len(names) - len(visible),
-                first_seen=format_timestamp(row["first_seen"]),
-                last_seen=format_timestamp(row["last_seen"]),
-                builds=sanitise(", ".join(_texts(row["builds"])), limit=300),
-                targets=sanitise(", ".join(_texts(row["targets"])), limit=300),
+                example=Example(
+                    sanitise(row["signature"], limit=600),
+                    sanitise(row["text"]) or "The job has no message.",
+                    sanitise(row["message_id"], limit=200),
+                ),
+                share=Ratio(row["jobs"], total),
+                appliances=Named(int(row["appliances"]), names),
+                first_seen=row["first_seen"],
+                last_seen=row["last_seen"],
+                origin="; ".join(text for text in origin if text),
             )
         )
-    return tuple(signatures)
+    return Rows(signatures, len(ranked))
 
 
 def _shared(clusters: pd.DataFrame) -> tuple[str, ...]:
@@ -254,6 +221,37 @@ def _texts(value: object) -> list[str]:
 def _exclusions(appliances: pd.DataFrame, links: Mapping[str, Link]) -> tuple[Exclusion, ...]:
     excluded = appliances.loc[appliances["state"] == "excluded", "reason"]
     return tuple(
-        Exclusion(appliance=links[name], reason=sanitise(reason) or "no reason given")
-        for name, reason in zip(excluded.index.astype(str), excluded, strict=True)
+        Exclusion(links[str(name)], sanitise(reason) or "no reason given")
+        for name, reason in excluded.items()
+    )
+
+
+def changes_of(comparison: Comparison, links: Mapping[str, Link]) -> Changes:
+    """Return the changes since an earlier report by kind, the worst first."""
+    groups = []
+    for kind in CHANGE_KINDS:
+        rows = comparison.changes[comparison.changes["kind"] == kind]
+        if len(rows):
+            changes = (_change(row, links) for _, row in rows.head(_CHANGES).iterrows())
+            groups.append(ChangeGroup(kind, Rows(changes, len(rows))))
+    return Changes(
+        against=f"the report as of {format_timestamp(comparison.now, 'UTC')} on "
+        f"{period_of(comparison.start, comparison.end)}",
+        since=comparison.now,
+        sentence=comparison.sentence,
+        groups=tuple(groups),
+    )
+
+
+def _change(row: pd.Series, links: Mapping[str, Link]) -> Change:
+    name = row["appliance"]
+    if pd.isna(name):
+        subject: Link | str = sanitise(row["signature"], limit=400) or "(no message)"
+    else:
+        subject = links.get(name) or sanitise(name, limit=80)
+    return Change(
+        subject,
+        was=STATE_LABELS.get(row["state_before"], ""),
+        now=STATE_LABELS.get(row["state_after"], ""),
+        detail=sanitise(row["detail"], limit=400),
     )

@@ -1,6 +1,7 @@
 """State of one simulated appliance, independent of HTTP."""
 
 import dataclasses
+import hashlib
 import threading
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
@@ -10,12 +11,87 @@ import msgspec
 from backupkit.simulator import payloads
 from backupkit.simulator.model import RELEASES, Job, Message, Release, Trait, job_id
 from backupkit.simulator.scenario import ApplianceSpec, Scenario
-from backupkit.simulator.sessions import LIMIT, Sessions
 from backupkit.simulator.timeline import Timeline
 
 USER = "administrator@vsphere.local"
 PASSWORD = "Simulated-1!"  # noqa: S105  # it opens nothing but simulated appliances
 SCHEDULE = "default"
+SESSION_IDLE = timedelta(minutes=30)
+SESSION_LIMIT = 550
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Session:
+    """Open session."""
+
+    user: str
+    created: datetime
+    used: datetime
+
+
+class TooManySessionsError(Exception):
+    """Login beyond the session limit."""
+
+
+class Sessions:
+    """Open sessions of one appliance; both REST flavours share them.
+
+    The seed determines the tokens: the n-th login always gets the same one.
+    """
+
+    def __init__(
+        self, seed: str, clock: Callable[[], datetime], limit: int = SESSION_LIMIT
+    ) -> None:
+        self.limit = limit
+        self._seed = seed
+        self._clock = clock
+        self._count = 0
+        self._open: dict[str, Session] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        with self._lock:
+            self._expire(self._clock())
+            return len(self._open)
+
+    def create(self, user: str) -> str:
+        """Open a session of a user, and return its token: 32 hexadecimal digits."""
+        with self._lock:
+            now = self._clock()
+            self._expire(now)
+            if len(self._open) >= self.limit:
+                raise TooManySessionsError
+            self._count += 1
+            token = hashlib.sha256(f"{self._seed}/session/{self._count}".encode()).hexdigest()[:32]
+            self._open[token] = Session(user=user, created=now, used=now)
+            return token
+
+    def touch(self, token: str) -> Session | None:
+        """Return an open session, and mark it as used."""
+        with self._lock:
+            now = self._clock()
+            self._expire(now)
+            session = self._open.get(token)
+            if session is not None:
+                session.used = now
+            return session
+
+    def end(self, token: str) -> None:
+        """End a session."""
+        with self._lock:
+            self._open.pop(token, None)
+
+    def clear(self) -> None:
+        """End every session, as a restart does."""
+        with self._lock:
+            self._open.clear()
+
+    def _expire(self, now: datetime) -> None:
+        stale = [
+            token for token, session in self._open.items() if now - session.used > SESSION_IDLE
+        ]
+        for token in stale:
+            del self._open[token]
 
 
 class BusyError(Exception):
@@ -54,7 +130,7 @@ class SimulatedAppliance:
         scenario: Scenario,
         *,
         clock: Callable[[], datetime],
-        session_limit: int = LIMIT,
+        session_limit: int = SESSION_LIMIT,
     ) -> None:
         self.spec = spec
         self.host = ""
@@ -283,9 +359,9 @@ class SimulatedAppliance:
         return {SCHEDULE: payloads.schedule(self.spec, enabled=enabled)}
 
     def _encoded(self, job: Job, now: datetime) -> msgspec.Raw:
-        if now < job.end:
-            return msgspec.Raw(msgspec.json.encode(payloads.job_info(job, now, self.spec)))
-        if job.id not in self._finished:
-            text = msgspec.json.encode(payloads.job_info(job, now, self.spec))
-            self._finished[job.id] = msgspec.Raw(text)
-        return self._finished[job.id]
+        if job.id in self._finished and now >= job.end:
+            return self._finished[job.id]
+        encoded = msgspec.Raw(msgspec.json.encode(payloads.job_info(job, now, self.spec)))
+        if now >= job.end:
+            self._finished[job.id] = encoded
+        return encoded

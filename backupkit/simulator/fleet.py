@@ -4,6 +4,8 @@ import contextlib
 import dataclasses
 import email.utils
 import functools
+import json
+import os
 import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -14,19 +16,14 @@ from typing import Self
 
 import trustme
 
-from backupkit.simulator import inventory
-from backupkit.simulator.appliance import SimulatedAppliance
+from backupkit.simulator.appliance import PASSWORD, SESSION_LIMIT, USER, SimulatedAppliance
 from backupkit.simulator.faults.contents import affected_jobs, listed_id
-from backupkit.simulator.faults.context import FaultContext
-from backupkit.simulator.faults.fault import Fault
-from backupkit.simulator.faults.kinds import KINDS
-from backupkit.simulator.faults.replies import apply_fault
-from backupkit.simulator.faults.selection import Faults
+from backupkit.simulator.faults.fault import KINDS, Fault, Faults
+from backupkit.simulator.faults.replies import FaultContext, apply_fault
 from backupkit.simulator.model import Trait
 from backupkit.simulator.routes import respond
 from backupkit.simulator.scenario import Scenario
 from backupkit.simulator.server import Acceptor, Listener
-from backupkit.simulator.sessions import LIMIT
 from backupkit.simulator.wire import Reply, Request
 
 
@@ -92,7 +89,7 @@ class SimulatedFleet:
         host: str = "127.0.0.1",
         port: int = 0,
         faults: Sequence[Fault] | Mapping[str, float] = (),
-        session_limit: int = LIMIT,
+        session_limit: int = SESSION_LIMIT,
     ) -> None:
         self.appliances = tuple(
             SimulatedAppliance(spec, scenario, clock=clock or _now, session_limit=session_limit)
@@ -170,7 +167,7 @@ class SimulatedFleet:
         path : path
             TOML file; ``<stem>.ca.pem`` and ``<stem>.password`` are written beside it.
         """
-        inventory.write(Path(path), self.appliances, self.authority)
+        write_fleet_file(Path(path), self.appliances, self.authority)
 
     def stop(self, name: str) -> None:
         """Make an appliance unreachable: its port refuses connections, and open ones break.
@@ -352,3 +349,53 @@ class SimulatedFleet:
         for name in self._open:
             self._acceptor.remove(self._listeners[name])
         self._open.clear()
+
+
+def write_fleet_file(
+    path: Path, appliances: Sequence[SimulatedAppliance], authority: bytes
+) -> None:
+    """Write the fleet file and beside it the authority's certificate and the password."""
+    password, bundle = path.with_suffix(".password"), path.with_suffix(".ca.pem")
+    password.unlink(missing_ok=True)  # an old file may be readable by all
+    descriptor = os.open(password, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(f"{PASSWORD}\n")
+    bundle.write_bytes(authority)
+    blocks = [
+        "# Written by the backupkit simulator: its appliances answer while it runs.",
+        f"""[defaults]
+user = {quoted(USER)}
+password = {{ file = {quoted(password.name)} }}
+ca_bundle = {quoted(bundle.name)}""",
+        """[policy]
+rpo = "24h"
+grace = "2h"
+target = 0.99""",
+        *map(_table, appliances),
+    ]
+    path.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
+
+
+def quoted(text: str) -> str:
+    r"""Return a text as a TOML basic string.
+
+    Examples
+    --------
+    >>> print(quoted('a "b" \\ \x7f'))
+    "a \"b\" \\ \u007f"
+    """
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _table(appliance: SimulatedAppliance) -> str:
+    spec = appliance.spec
+    rows = {
+        "name": appliance.name,
+        "host": appliance.host,
+        "site": appliance.site,
+        "group": appliance.group,
+        "timezone": spec.configured_timezone,
+        "exclude": spec.exclude,
+    }
+    lines = [f"{key} = {quoted(value)}" for key, value in rows.items() if value is not None]
+    return "\n".join(["[[appliance]]", *lines])

@@ -11,7 +11,7 @@ class Trait(enum.StrEnum):
 
     HEALTHY = "healthy"
     FLAKY = "flaky"  # fails sometimes, with a manual retry on the same day
-    THREE_STRIKES = "three strikes"  # the last three nights failed, and all later ones fail
+    LAST_THREE_FAILED = "last three failed"  # the last three nights failed, and all later ones fail
     MISSED_NIGHT = "missed night"  # two nights without any job
     OVERRUNNING = "overrunning"  # jobs take longer and longer, into the day
     GROWING = "growing"  # size and duration grow steadily
@@ -109,20 +109,7 @@ class Cause:
     fields: tuple[str, ...] = ()
 
     def message(self, rng: random.Random, host: str) -> Message:
-        """Return the message of one failure.
-
-        Parameters
-        ----------
-        rng : Random
-            Random numbers for the variable parts.
-        host : str
-            Name or address of the backup target.
-
-        Returns
-        -------
-        Message
-            Message with the variable parts both in the text and in ``args``.
-        """
+        """Return the message of one failure; its variable parts are in text and ``args``."""
         values = {
             "component": rng.choice(("wcp", "vum", "vtsdb")),
             "free": str(rng.randrange(200, 4000)),

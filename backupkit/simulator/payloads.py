@@ -5,7 +5,6 @@ from datetime import datetime
 
 from backupkit.simulator.model import Job, Message
 from backupkit.simulator.scenario import ApplianceSpec
-from backupkit.simulator.sessions import Session
 
 Object = dict[str, object]
 
@@ -159,15 +158,6 @@ def version(spec: ApplianceSpec) -> Object:
         "summary": "",
         "releasedate": spec.release.released,
         "install_time": f"{spec.release.released}T09:30:00.000Z",
-    }
-
-
-def session_info(session: Session) -> Object:
-    """Return user and times of a session."""
-    return {
-        "user": session.user,
-        "created_time": instant(session.created),
-        "last_accessed_time": instant(session.used),
     }
 
 

@@ -10,9 +10,8 @@ from typing import NoReturn
 import msgspec
 
 from backupkit.simulator import payloads
-from backupkit.simulator.appliance import BusyError, SimulatedAppliance
+from backupkit.simulator.appliance import BusyError, SimulatedAppliance, TooManySessionsError
 from backupkit.simulator.model import Job, Message, Release
-from backupkit.simulator.sessions import TooManySessionsError
 from backupkit.simulator.wire import (
     FaultError,
     Flavour,
@@ -77,20 +76,7 @@ class Route:
 
 
 def respond(appliance: SimulatedAppliance, request: Request) -> Reply:
-    """Return the reply to a request.
-
-    Parameters
-    ----------
-    appliance : SimulatedAppliance
-        Appliance that receives the request.
-    request : Request
-        Any request.
-
-    Returns
-    -------
-    Reply
-        Reply; an unknown address yields 404 even without a session.
-    """
+    """Return the reply to a request; an unknown address gives 404 even without a session."""
     if appliance.html:
         return proxy_error_reply()
     flavour = request.flavour
@@ -204,29 +190,17 @@ def _log_in(call: Call) -> Reply:
 
 def _session(call: Call) -> object:
     session = call.appliance.sessions.touch(call.token)
-    if session is None:
+    if session is None:  # it ended meanwhile
         raise _unauthenticated(call.appliance)
-    return payloads.session_info(session)
+    return {
+        "user": session.user,
+        "created_time": payloads.instant(session.created),
+        "last_accessed_time": payloads.instant(session.used),
+    }
 
 
 def _log_out(call: Call) -> None:
     call.appliance.sessions.end(call.token)
-
-
-def _version(call: Call) -> object:
-    return payloads.version(call.appliance.spec)
-
-
-def _timezone(call: Call) -> object:
-    return call.appliance.timezone
-
-
-def _recovery(_call: Call) -> object:
-    return {"supported": True}
-
-
-def _jobs(call: Call) -> object:
-    return [job.id for job in reversed(call.appliance.jobs())]
 
 
 def _job(call: Call) -> object:
@@ -282,19 +256,11 @@ def _cancel(call: Call) -> object:
     return {"status": "FAIL", "messages": [payloads.message(source)]}
 
 
-def _parts(_call: Call) -> object:
-    return payloads.parts()
-
-
 def _part(call: Call) -> object:
     if call.id not in payloads.PARTS:
         text = "Backup part {0} does not exist."
         _refuse(404, "NOT_FOUND", "sample.backup.part.not_found", text, call.id)
     return payloads.PARTS[call.id][1]
-
-
-def _schedules(call: Call) -> object:
-    return Map(call.appliance.schedules())
 
 
 def _schedule(call: Call) -> object:
@@ -308,6 +274,10 @@ def _schedule(call: Call) -> object:
 def _run_schedule(call: Call) -> object:
     _schedule(call)
     return _start_backup(call, str(call.content().get("comment") or ""))
+
+
+def _job_ids(call: Call) -> object:
+    return [job.id for job in reversed(call.appliance.jobs())]
 
 
 def _both_flavours(
@@ -332,10 +302,12 @@ ROUTES = (
     Route("rest", "POST", LEGACY_SESSION, _log_in, public=True),
     Route("rest", "POST", LEGACY_SESSION, _session, action="get"),
     Route("rest", "DELETE", LEGACY_SESSION, _log_out),
-    *_both_flavours("GET", "/appliance/system/version", _version),
-    *_both_flavours("GET", "/appliance/system/time/timezone", _timezone),
-    *_both_flavours("GET", "/appliance/recovery", _recovery, since=(6, 7)),
-    *_both_flavours("GET", f"{BACKUP}/job", _jobs),
+    *_both_flavours(
+        "GET", "/appliance/system/version", lambda call: payloads.version(call.appliance.spec)
+    ),
+    *_both_flavours("GET", "/appliance/system/time/timezone", lambda call: call.appliance.timezone),
+    *_both_flavours("GET", "/appliance/recovery", lambda _call: {"supported": True}, since=(6, 7)),
+    *_both_flavours("GET", f"{BACKUP}/job", _job_ids),
     # must precede job/{id}
     *_both_flavours("GET", f"{BACKUP}/job/details", _details, since=(6, 7)),
     *_both_flavours("GET", f"{BACKUP}/job/{{id}}", _job),
@@ -343,9 +315,11 @@ ROUTES = (
     Route("rest", "POST", f"{BACKUP}/job", _create),
     Route("api", "POST", f"{BACKUP}/job/{{id}}", _cancel, action="cancel"),
     Route("rest", "POST", f"{BACKUP}/job/{{id}}/cancel", _cancel),
-    *_both_flavours("GET", f"{BACKUP}/parts", _parts),
+    *_both_flavours("GET", f"{BACKUP}/parts", lambda _call: payloads.parts()),
     *_both_flavours("GET", f"{BACKUP}/parts/{{id}}", _part),
-    *_both_flavours("GET", f"{BACKUP}/schedules", _schedules, since=(6, 7)),
+    *_both_flavours(
+        "GET", f"{BACKUP}/schedules", lambda call: Map(call.appliance.schedules()), since=(6, 7)
+    ),
     *_both_flavours("GET", f"{BACKUP}/schedules/{{id}}", _schedule, since=(6, 7)),
     *_both_flavours(
         "POST", f"{BACKUP}/schedules/{{id}}", _run_schedule, action="run", since=(6, 7)

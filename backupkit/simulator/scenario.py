@@ -80,7 +80,7 @@ class Scenario:
     seed : int
         The same seed, epoch and clock give the same bytes in every response.
     epoch : datetime
-        Reference time, aware: three strikes, new and running are relative to it. Jobs continue
+        Reference time, aware: last three failed, new and running are relative to it. Jobs continue
         after it; earlier jobs never change.
     specs : tuple of ApplianceSpec
         One per appliance.
@@ -133,7 +133,7 @@ class Scenario:
         rows: tuple[tuple[str, str, str, str, str, Sequence[Trait]], ...] = (
             ("vc-ham-01", "Hamburg", "production", "8.0.3", "Europe/Berlin", [t.HEALTHY]),
             ("vc-ham-02", "Hamburg", "production", "7.0.3", "Europe/Berlin", [t.FLAKY]),
-            ("vc-ham-03", "Hamburg", "production", "8.0.3", "Europe/Berlin", [t.THREE_STRIKES]),
+            ("vc-ham-03", "Hamburg", "production", "8.0.3", "Europe/Berlin", [t.LAST_THREE_FAILED]),
             ("vc-ham-04", "Hamburg", "test", "9.0.0", "Etc/UTC", [t.RUNNING, t.GROWING]),
             ("vc-nyc-01", "New York", "production", "8.0.1", "Etc/UTC", [t.WRONG_TIME_ZONE]),
             (
@@ -225,7 +225,7 @@ class Scenario:
             *[Trait.HEALTHY] * 5,
             *[Trait.FLAKY] * 2,
             Trait.GROWING,
-            Trait.THREE_STRIKES,
+            Trait.LAST_THREE_FAILED,
             Trait.MISSED_NIGHT,
         )
         sites = (

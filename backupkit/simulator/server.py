@@ -9,15 +9,21 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from backupkit.simulator.transmission import CLOSING_MODES, chunks
 from backupkit.simulator.wire import Delivery, Reply, Request
 
 HANDSHAKE_TIMEOUT = 10.0  # [s]
 IDLE_TIMEOUT = 120.0  # [s] a connection may idle
 MAX_REQUEST_BODY = 1 << 20  # [bytes] of a request's body
 METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
+CHUNK = 1 << 16  # [bytes] of padding per chunk
+CLOSING_MODES = frozenset(Delivery) - {
+    Delivery.COMPLETE,
+    Delivery.BYTEWISE_BODY,
+    Delivery.BYTEWISE,
+}
+"""Modes that close the connection."""
 
 Handler = Callable[[Request], Reply]
 
@@ -25,14 +31,7 @@ Handler = Callable[[Request], Reply]
 class Listener:
     """Listening port: open, or closed and reserved, so that no other process takes it.
 
-    Parameters
-    ----------
-    answer : callable
-        Receives each request and returns its reply.
-    tls : SSLContext
-        TLS context with certificate and key.
-    address : (str, int)
-        Address and port; port 0 picks a free one.
+    Port 0 picks a free one.
     """
 
     def __init__(self, answer: Handler, tls: ssl.SSLContext, address: tuple[str, int]) -> None:
@@ -64,18 +63,7 @@ class Listener:
             thread.join(HANDSHAKE_TIMEOUT)
 
     def sleep(self, seconds: float) -> bool:
-        """Sleep until the time is over or the port is closed.
-
-        Parameters
-        ----------
-        seconds : float
-            Time to sleep [s].
-
-        Returns
-        -------
-        bool
-            Whether the port is being closed.
-        """
+        """Sleep for a time [s], and return whether the port was closed meanwhile."""
         return self._closing.wait(seconds)
 
     def reserve(self) -> None:
@@ -155,6 +143,48 @@ class Acceptor:
                 if key.data is None:
                     return
                 key.data.accept()
+
+
+def chunks(reply: Reply) -> Iterator[bytes]:
+    r"""Yield a reply as HTTP/1.1, chunk by chunk; nothing for a reply that sends nothing.
+
+    Examples
+    --------
+    >>> list(chunks(Reply(204)))
+    [b'HTTP/1.1 204 No Content\r\n\r\n']
+    >>> list(chunks(Reply(200, body=b"12", delivery=Delivery.BYTEWISE_BODY)))[1:]
+    [b'1', b'2']
+    """
+    body = reply.body
+    match reply.delivery:
+        case Delivery.DROP | Delivery.SILENT:
+            return
+        case Delivery.RAW:
+            yield body
+        case Delivery.TRUNCATED | Delivery.RESET_IN_BODY:
+            yield _head(reply) + body[: len(body) // 2]
+        case Delivery.BYTEWISE_BODY:
+            yield _head(reply)
+            yield from _bytewise(body)
+        case Delivery.BYTEWISE:
+            yield from _bytewise(_head(reply) + body)
+        case _:
+            yield _head(reply) + body
+            for offset in range(0, reply.padding, CHUNK):
+                yield b" " * min(CHUNK, reply.padding - offset)
+
+
+def _bytewise(data: bytes) -> Iterator[bytes]:
+    return (data[index : index + 1] for index in range(len(data)))
+
+
+def _head(reply: Reply) -> bytes:
+    lines = [f"HTTP/1.1 {reply.status} {http.HTTPStatus(reply.status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in reply.headers]
+    if reply.status != http.HTTPStatus.NO_CONTENT:
+        lines.append(f"Content-Length: {len(reply.body) + reply.padding}")
+    head = "\r\n".join(lines) + "\r\n\r\n"
+    return head.encode("latin-1")
 
 
 class _Connection(http.server.BaseHTTPRequestHandler):

@@ -29,17 +29,7 @@ class Timeline:
     """Jobs of one appliance, generated night by night and kept.
 
     Each night has its own random numbers, so the jobs do not depend on the time of the call.
-
-    Parameters
-    ----------
-    spec : ApplianceSpec
-        The appliance.
-    seed : int
-        Seed of the scenario.
-    epoch : datetime
-        Reference time of the scenario, an aware datetime.
-    user : str
-        User who starts the manual jobs.
+    The user starts the manual jobs.
     """
 
     def __init__(self, spec: ApplianceSpec, *, seed: int, epoch: datetime, user: str) -> None:
@@ -50,7 +40,7 @@ class Timeline:
         rng = seeded_rng(f"{self._seed}/character")
         self._size = rng.uniform(1.5, 9) * GIB
         self._duration = rng.uniform(9, 26) * 60
-        self._cause = rng.choice(CAUSES)  # for three strikes and always failing
+        self._cause = rng.choice(CAUSES)  # of traits that fail
         self._last = self._epoch.astimezone(zoneinfo.ZoneInfo(spec.timezone)).date()
         if spec.slot(self._last) > self._epoch:
             self._last -= timedelta(days=1)
@@ -58,47 +48,20 @@ class Timeline:
         self._next = 1  # first night that is not generated yet
 
     def until(self, now: datetime) -> list[Job]:
-        """Return the jobs started so far, oldest first.
-
-        Parameters
-        ----------
-        now : datetime
-            Time of the appliance's clock, an aware datetime.
-
-        Returns
-        -------
-        list of Job
-            A new list.
-        """
+        """Return the jobs started so far by the appliance's clock, oldest first."""
         while self._slot(self._next) <= now:
             self._jobs += self._night(self._next)
             self._next += 1
         return self._jobs[: bisect.bisect_right(self._jobs, now, key=operator.attrgetter("start"))]
 
     def upgrade(self, spec: ApplianceSpec) -> None:
-        """Use another specification from now on; jobs generated so far stay.
-
-        Parameters
-        ----------
-        spec : ApplianceSpec
-            Same specification with another release.
-        """
+        """Use the specification of another release; jobs generated so far stay."""
         self._spec = spec
 
     def manual_job(self, start: datetime, *, comment: str = "") -> Job:
-        """Return a manual job that starts at a given time.
+        """Return a new manual job; it fails in nights in which all jobs of the appliance fail.
 
-        Parameters
-        ----------
-        start : datetime
-            Time of the appliance's clock, an aware datetime.
-        comment : str
-            Part of the folder name.
-
-        Returns
-        -------
-        Job
-            New job; it fails in nights in which all jobs of the appliance fail.
+        The comment is a part of the folder name.
         """
         rng = seeded_rng(f"{self._seed}/{start.isoformat()}")
         night = (start - self._slot(0)) // timedelta(days=1)
@@ -146,7 +109,8 @@ class Timeline:
         failing = self._failure_cause(night)
         # not in the newest nights: the retry could be before or after the epoch
         if failing is None and Trait.FLAKY in traits and night not in (-1, 0):
-            failing = self._any_cause(rng) if rng.random() < FLAKY_FAILURE_RATE else None
+            fails = rng.random() < FLAKY_FAILURE_RATE
+            failing = rng.choices(CAUSES, weights=CAUSE_WEIGHTS)[0] if fails else None
         jobs = [self._job(rng, night, start, kind="SCHEDULED", failing=failing)]
         if failing is not None and Trait.FLAKY in traits:
             retry_start = jobs[0].end + timedelta(hours=rng.uniform(2, 8))
@@ -158,11 +122,8 @@ class Timeline:
     def _failure_cause(self, night: int) -> Cause | None:
         """Return why all jobs of a night fail; None if they do not."""
         traits = self._spec.traits
-        failing = Trait.THREE_STRIKES in traits and night > -FAILED_NIGHTS
+        failing = Trait.LAST_THREE_FAILED in traits and night > -FAILED_NIGHTS
         return self._cause if failing or Trait.ALWAYS_FAILING in traits else None
-
-    def _any_cause(self, rng: random.Random) -> Cause:
-        return rng.choices(CAUSES, weights=CAUSE_WEIGHTS)[0]
 
     def _growth(self, night: int) -> float:
         if Trait.GROWING not in self._spec.traits:

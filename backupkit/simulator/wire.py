@@ -76,27 +76,10 @@ class Reply:
 
 
 class FaultError(Exception):
-    """Error that the API returns.
-
-    Parameters
-    ----------
-    status : int
-        HTTP status.
-    kind : str
-        The API's ``error_type``.
-    source : Message
-        Message of the error.
-    challenge : str or None
-        Authentication challenge of a 401.
-    """
+    """Error that the API returns: status, ``error_type``, message, and challenge of a 401."""
 
     def __init__(
-        self,
-        status: int,
-        kind: str,
-        source: Message,
-        *,
-        challenge: str | None = None,
+        self, status: int, kind: str, source: Message, *, challenge: str | None = None
     ) -> None:
         super().__init__(source.default_message)
         self.status = status
@@ -106,21 +89,7 @@ class FaultError(Exception):
 
 
 def success_reply(flavour: Flavour, status: int, value: object) -> Reply:
-    """Return the reply with the result of an operation.
-
-    Parameters
-    ----------
-    flavour : {"api", "rest"}
-        Flavour of the envelope.
-    status : int
-        HTTP status.
-    value : object
-        Result; None for an operation without a result.
-
-    Returns
-    -------
-    Reply
-        Reply; without a body if there is no value.
+    """Return the reply with the result of an operation; without a body if it is None.
 
     Examples
     --------
@@ -137,22 +106,7 @@ def success_reply(flavour: Flavour, status: int, value: object) -> Reply:
 
 
 def error_reply(flavour: Flavour, release: Release, fault: FaultError) -> Reply:
-    """Return the reply with an error.
-
-    Parameters
-    ----------
-    flavour : {"api", "rest"}
-        Flavour of the envelope.
-    release : Release
-        Releases before 7.0 omit some fields.
-    fault : FaultError
-        Error to return.
-
-    Returns
-    -------
-    Reply
-        Reply; a challenge is also a header, as HTTP requires.
-    """
+    """Return the reply with an error; releases before 7.0 omit some fields."""
     extra: Object = {}
     headers: tuple[tuple[str, str], ...] = JSON
     if release.has_error_type:
@@ -168,20 +122,7 @@ def error_reply(flavour: Flavour, release: Release, fault: FaultError) -> Reply:
 
 
 def not_found_reply(flavour: Flavour, release: Release) -> Reply:
-    """Return the reply for an address that does not exist.
-
-    Parameters
-    ----------
-    flavour : {"api", "rest"}
-        Flavour of the envelope.
-    release : Release
-        Releases before 7.0 use another format of the body.
-
-    Returns
-    -------
-    Reply
-        Reply with 404, with or without a session.
-    """
+    """Return the 404 for an unknown address; releases before 7.0 use another format."""
     identifier, text = "com.vmware.vapi.rest.httpNotFound", "Not found."
     if release.has_error_type:
         fault = FaultError(http.HTTPStatus.NOT_FOUND, "NOT_FOUND", Message(identifier, text))

@@ -14,7 +14,7 @@ from backupkit.assessment import Assessment
 from backupkit.policy import Policy
 from backupkit.reports import report
 from backupkit.reports.exports import jobs_csv
-from backupkit.reports.figures import data_uri
+from backupkit.reports.facts import data_uri
 from backupkit.reports.files import write_files
 from backupkit.reports.page import fragment, render
 from backupkit.settings import Instant

@@ -7,7 +7,7 @@ from typing import Any, Final
 import ipywidgets
 import pandas as pd
 
-from backupkit.display.format import sanitise
+from backupkit.display.format import format_timestamp, sanitise
 from backupkit.plots.style import OUTCOME_STYLES
 from backupkit.tables import STATES
 from backupkit.widgets.explorer_data import ExplorerData
@@ -104,7 +104,7 @@ class Filters:
         )
         self._presets.observe(self._on_preset, names="value")
         self._slider_times = self._steps()
-        labels = [f"{time:%Y-%m-%d %H:%M}" for time in self._slider_times]
+        labels = [format_timestamp(time) for time in self._slider_times]
         self._slider = ipywidgets.SelectionRangeSlider(
             options=list(zip(labels, self._slider_times, strict=True)),
             index=(0, len(labels) - 1),
@@ -152,7 +152,7 @@ class Filters:
         last = min(int(steps.searchsorted(end)), len(steps) - 1)
         first = min(max(int(steps.searchsorted(start, side="right")) - 1, 0), last)
         self._slider.index = (first, last)
-        self._readout.value = f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
+        self._readout.value = f"{format_timestamp(start)} to {format_timestamp(end)} UTC"
 
     def _list_appliances(self) -> None:
         # keep selected names on the list, so that a search does not change the selection

@@ -7,7 +7,7 @@ computed by `backupkit.analysis`, as for a report.
 
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +22,13 @@ from backupkit.analysis import (
 )
 from backupkit.analysis.arrays import instant
 from backupkit.assessment import Verdict
+from backupkit.display.format import Ratio
 from backupkit.errors import SettingsError
 from backupkit.settings import Instant, parse_duration, parse_instant
 from backupkit.tables import INTERVALS, OUTCOMES, STATES_BY_SEVERITY
 from backupkit.widgets.explorer_data import AssessmentIndex, ExplorerData
 
-__all__ = ["LISTS", "FilteredView", "Fraction", "Selection", "fractions_of"]
+__all__ = ["LISTS", "FilteredView", "Selection", "ratios_of"]
 
 Flags = npt.NDArray[np.bool_]
 Positions = npt.NDArray[np.intp]
@@ -126,14 +127,6 @@ class Selection:
         if start >= end:
             raise SettingsError(f"The period is empty: it starts at {start} and ends at {end}.")
         return start, end
-
-
-class Fraction(NamedTuple):
-    """Fraction with its unit; the denominator may be 0."""
-
-    numerator: float
-    denominator: float
-    unit: str
 
 
 class FilteredView:
@@ -359,16 +352,16 @@ class FilteredView:
         return compliance_amounts(times.join(slot_counts(self.slots, appliances=names)))
 
     @property
-    def figures(self) -> dict[str, Fraction]:
+    def figures(self) -> dict[str, Ratio]:
         """Key figures of the selected appliances that no rule excludes."""
         in_scope = pd.Series(self._in_scope, index=self.index.appliances)
-        return fractions_of(self.amounts[in_scope[self.amounts.index]].sum())
+        return ratios_of(self.amounts[in_scope[self.amounts.index]].sum())
 
 
-def fractions_of(amounts: pd.Series) -> dict[str, Fraction]:
+def ratios_of(amounts: pd.Series) -> dict[str, Ratio]:
     """Return strict RPO compliance, strict slot compliance and coverage, by metric."""
     return {
-        "rpo_strict_micro": Fraction(amounts["compliant"], amounts["in_scope"], "h"),
-        "slot_strict_micro": Fraction(amounts["completed"], amounts["counted"], "runs"),
-        "coverage_time": Fraction(amounts["observed"], amounts["in_scope"], "h"),
+        "rpo_strict_micro": Ratio(amounts["compliant"], amounts["in_scope"], "h"),
+        "slot_strict_micro": Ratio(amounts["completed"], amounts["counted"], "runs"),
+        "coverage_time": Ratio(amounts["observed"], amounts["in_scope"], "h"),
     }

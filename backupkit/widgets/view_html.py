@@ -3,12 +3,15 @@
 from typing import Final
 
 import pandas as pd
+from markupsafe import Markup
 
-from backupkit.display.format import NO_DATA, format_timestamp, ratio, sanitise
-from backupkit.reports.facts import STATE_LABELS, Figure
+from backupkit.assessment.result import exposure
+from backupkit.display import container, paragraph, state_badge, table
+from backupkit.display.format import Ratio, format_timestamp, sanitise
+from backupkit.reports.appliances import job_row
+from backupkit.reports.facts import Example, Figure
 from backupkit.reports.page import render
-from backupkit.reports.rows import exposure, job_facts, rows_of
-from backupkit.widgets.view import LISTS, FilteredView, Fraction, Selection, fractions_of
+from backupkit.widgets.view import LISTS, FilteredView, Selection, ratios_of
 
 __all__ = ["appliances_table", "error_message", "jobs_table", "signatures_table", "verdict_bar"]
 
@@ -24,9 +27,7 @@ _MAX_VALUES: Final = 3
 
 def verdict_bar(view: FilteredView) -> str:
     """Render the verdict and the key figures of a view."""
-    figures = [
-        Figure(name, *_split_fraction(view.figures[metric])) for metric, name in _FIGURES.items()
-    ]
+    figures = [Figure(name, view.figures[metric]) for metric, name in _FIGURES.items()]
     return render(
         "strip.html",
         verdict=view.verdict,
@@ -40,74 +41,111 @@ def appliances_table(view: FilteredView) -> str:
     """Render the table of appliances, the worst first."""
     appliances = view.index.assessment.appliances
     is_current = view.end == view.index.assessment.end
-    rows = []
     worst = view.states.head(_MAX_ROWS)
-    entries = (rows_of(frame.loc[worst.index]) for frame in (appliances, view.amounts))
+    if worst.empty:
+        return container(paragraph("No appliance is left: clear a filter."))
+    columns = {
+        "Appliance": "",
+        "State": "s",
+        "Exposure": "n" if is_current else None,
+        "Last success (UTC)": "w" if is_current else None,
+        "Failures in a row": "n" if is_current else None,
+        "Time inside RPO": "r",
+        "Runs done": "r",
+        "Why": "text" if is_current else None,
+    }
+    rows = []
+    entries = (frame.loc[worst.index].iterrows() for frame in (appliances, view.amounts))
     for (name, row), (_, amounts), state in zip(*entries, worst, strict=True):
-        fractions = fractions_of(amounts)
+        ratios = ratios_of(amounts)
         rows.append(
-            {
-                "name": sanitise(name, limit=80),
-                "state": state,
-                "word": STATE_LABELS[state],
-                "exposure": exposure(row),
-                "last_success": format_timestamp(row["last_success"]),
-                "strikes": NO_DATA if pd.isna(row["strikes"]) else str(row["strikes"]),
-                "rpo": _split_fraction(fractions["rpo_strict_micro"]),
-                "runs": _split_fraction(fractions["slot_strict_micro"]),
-                "reason": sanitise(row["reason"], limit=400),
-            }
+            (
+                str(name),
+                state_badge(state),
+                exposure(row),
+                row["last_success"],
+                row["strikes"],
+                _wrapped(ratios["rpo_strict_micro"]),
+                _wrapped(ratios["slot_strict_micro"]),
+                sanitise(row["reason"]),
+            )
         )
     omitted = view.states.iloc[_MAX_ROWS:].value_counts()
-    more = ", ".join(f"{count:,} {state}" for state, count in omitted.items())
-    return render(
-        "standing.html",
-        rows=rows,
-        now=is_current,
-        caption=f"Worst first, as of {format_timestamp(view.end)} UTC; times in UTC.",
-        more=f"and {len(view.states) - _MAX_ROWS:,} more: {more}" if more else "",
+    return container(
+        table(
+            columns,
+            rows,
+            caption=f"Worst first, as of {format_timestamp(view.end, 'UTC')}; times in UTC.",
+            total=len(view.states),
+            more=": " + ", ".join(f"{count:,} {state}" for state, count in omitted.items()),
+        )
     )
 
 
 def signatures_table(view: FilteredView) -> str:
     """Render the table of failure signatures with their causes, the most frequent first."""
     failures = view.failures
+    if failures.empty:
+        return container(paragraph("No backup job failed in what is shown."))
     total = failures["jobs"].sum()
     rows = [
-        {
-            "signature": sanitise(row["signature"], limit=300),
-            "text": sanitise(row["text"]),
-            "share": ratio(row["jobs"], total),
-            "appliances": f"{row['appliances']:,}",
-            "first_seen": format_timestamp(row["first_seen"]),
-            "last_seen": format_timestamp(row["last_seen"]),
-            "meaning": " ".join(sanitise(row[name]) for name in ("cause", "next_step")).strip(),
-        }
+        (
+            Example(
+                sanitise(row["signature"], limit=300),
+                sanitise(row["text"]) or "The message is in the Jobs tab.",
+            ),
+            Ratio(row["jobs"], total),
+            row["appliances"],
+            row["first_seen"],
+            row["last_seen"],
+            " ".join(sanitise(row[name]) for name in ("cause", "next_step")).strip(),
+        )
         for _, row in failures.head(_MAX_SIGNATURES).iterrows()
     ]
-    more = len(failures) - len(rows)
-    return render(
-        "signatures.html",
-        rows=rows,
-        caption=f"The most frequent first; shares of {total:,} failed jobs.",
-        more=f"and {more:,} more signatures" if more else "",
-    )
+    columns = {
+        "Error pattern": "plain text",
+        "Share of failures": "n",
+        "Appliances": "n",
+        "First seen (UTC)": "w",
+        "Last seen (UTC)": "w",
+        "What it means, what to look at": "text",
+    }
+    caption = f"The most frequent first; shares of {total:,} failed jobs."
+    return container(table(columns, rows, caption=caption, total=len(failures), more=" signatures"))
 
 
 def jobs_table(jobs: pd.DataFrame) -> str:
     """Render a table of jobs with their messages."""
-    return render("jobs.html", rows=job_facts(jobs))
+    if jobs.empty:
+        return container(paragraph("No job started in this period."))
+    columns = {
+        "Appliance": "",
+        "Start (UTC)": "w",
+        "": None,
+        "Outcome": "s",
+        "Took": "n",
+        "Type": "",
+        "Size": "n",
+        "Job": "code",
+        "Message": "text pre",
+    }
+    rows = [(job["appliance"], *job_row(job)) for _, job in jobs.iterrows()]
+    caption = "The newest first. Times in UTC."
+    return container(table(columns, rows, caption=caption, limit=None))
 
 
 def error_message(error: Exception) -> str:
     """Render an error message."""
-    return render("error.html", kind=type(error).__name__, message=str(error))
+    text = Markup('<p class="breach"><strong>{}</strong>: {}</p>')
+    return container(text.format(type(error).__name__, error))
 
 
-def _split_fraction(fraction: Fraction) -> tuple[str, str]:
-    text = ratio(*fraction)
-    percent, _, amounts = text.partition(" (")
-    return percent, amounts.rstrip(")")
+def _wrapped(ratio: Ratio) -> Markup:
+    """Return a percentage and its fraction, which may wrap between them."""
+    amounts = Markup(' <span class="w quiet">({})</span>').format(ratio.fraction)
+    return Markup('<span class="w">{}</span>{}').format(
+        ratio.percent, amounts if ratio.fraction else ""
+    )
 
 
 def _filters_text(selection: Selection) -> str:

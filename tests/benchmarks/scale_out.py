@@ -26,8 +26,8 @@ import pyarrow as pa
 from pyarrow import fs
 
 import backupkit as bk
+from backupkit.history.exchange import Monthly
 from backupkit.history.export_reader import MANIFEST, SCHEMAS, Manifest, Share
-from backupkit.history.export_writer import Monthly
 from tests.benchmarks.figures import Figure, Section
 from tests.benchmarks.scale import Scale
 

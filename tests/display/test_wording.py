@@ -3,22 +3,22 @@
 import pandas as pd
 import pytest
 
-from backupkit.display.format import format_duration, format_relative, ratio, sanitise, size
+from backupkit.display.format import Ratio, Size, format_duration, format_relative, sanitise
 
 
 class TestRatio:
-    """`ratio`."""
+    """`Ratio`."""
 
     def test_never_flatters(self) -> None:
         """It rounds down: 100 % needs everything, 0 % needs nothing."""
-        assert ratio(99_999, 100_000) == "99.9 % (99,999/100,000)"
-        assert ratio(0, 3, "slots") == "0.0 % (0/3 slots)"
-        assert ratio(29, 100) == "29.0 % (29/100)"
+        assert str(Ratio(99_999, 100_000)) == "99.9 % (99,999/100,000)"
+        assert str(Ratio(0, 3, "slots")) == "0.0 % (0/3 slots)"
+        assert str(Ratio(29, 100)) == "29.0 % (29/100)"
 
     @pytest.mark.parametrize("fraction", [(0, 0), (pd.NA, 3), (3, pd.NA)])
     def test_no_data(self, fraction: tuple[int, int]) -> None:
         """Without a denominator there is no data, neither 0 nor 100 %."""
-        assert ratio(*fraction) == "no data"
+        assert str(Ratio(*fraction)) == "no data"
 
 
 class TestSpan:
@@ -52,11 +52,11 @@ class TestAgo:
 
 
 class TestSize:
-    """`size`."""
+    """`Size`."""
 
     def test_units(self) -> None:
         """Bytes grow into the unit that keeps the number short."""
-        assert [size(10**power) for power in (2, 5, 8, 11, 14)] == [
+        assert [str(Size(10**power)) for power in (2, 5, 8, 11, 14)] == [
             "100 B",
             "97.7 KiB",
             "95.4 MiB",

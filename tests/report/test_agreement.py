@@ -19,11 +19,10 @@ from backupkit.assessment import Assessment
 from backupkit.policy import Member, Policy
 from backupkit.reports.exports import jobs_csv, json_document, slots_csv
 from backupkit.reports.mail import compose
-from backupkit.reports.nagios import check_result
-from backupkit.reports.openmetrics import openmetrics
+from backupkit.reports.monitoring import check_result, openmetrics
 from backupkit.tables import JOBS, POLLS, SCHEDULES, SLOT_STATES, STATES
+from tests.builders import END, START, frame, nights, poll, schedule
 from tests.conftest import repeats
-from tests.report.conftest import END, START, frame, nights, poll, schedule
 
 WORDS = {"breach": "BREACH", "unknown": "UNKNOWN", "compliant": "OK"}
 CODES = {"breach": {2}, "unknown": {3}, "compliant": {0, 1}}

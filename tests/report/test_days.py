@@ -11,7 +11,7 @@ from backupkit.policy import Member
 from backupkit.reports import days
 from backupkit.reports.facts import Matrix, MatrixRow
 from backupkit.reports.summary import links_of
-from tests.report.conftest import nights, poll, schedule
+from tests.builders import nights, poll, schedule
 
 Judge = Callable[..., Assessment]
 
@@ -39,10 +39,10 @@ class TestTrend:
         trend = days.trend_of(judged)
         assert [day.day for day in trend.days] == [f"2026-11-{n:02}" for n in range(8, 1, -1)]
         newest, oldest = trend.days[0], trend.days[-1]
-        assert (oldest.share, oldest.met, oldest.missed) == ("100.0 % (48/48 h)", 2, 0)
+        assert (str(oldest.share), oldest.met, oldest.missed) == ("100.0 % (48/48 h)", 2, 0)
         assert (newest.met, newest.missed) == (1, 1)
         # the last backup of a began on the 5th at 01:00: 26 h later, at 03:00 of the 6th, it is old
-        assert trend.days[2].share == "56.2 % (27/48 h)"
+        assert str(trend.days[2].share) == "56.2 % (27/48 h)"
         assert trend.finding == (
             "Worst on 7 Nov: 50.0 % (24/48 h) of the time inside the RPO, strict; "
             "on 8 Nov, the last day: 50.0 % (24/48 h)."

@@ -17,7 +17,7 @@ from backupkit.assessment.result import Verdict
 from backupkit.errors import OutputError
 from backupkit.policy import Member
 from backupkit.reports.mail import compose, subject
-from tests.report.conftest import END, nights, poll, schedule
+from tests.builders import END, nights, poll, schedule
 
 Judge = Callable[..., Assessment]
 EVIL = "<script>alert(1)</script>\r\nBcc: all@example.com"
@@ -71,7 +71,7 @@ class TestBody:
             assert "vc-silent" in form
             assert "Enable its schedule" in form
             assert "vc-gone" in form
-            assert "Compare its certificate" in form
+            assert "Compare the certificate" in form
             assert "data up to 2026-11-09 00:00 UTC" in form
         assert "&" not in text
         assert "No space left" in part(message, "html")
@@ -156,7 +156,7 @@ class TestMessage:
             assert attached[path.name].get_payload(decode=True) == path.read_bytes()
         assert attached["report.html"].get_content_type() == "text/html"
         assert attached["odd.bin"].get_content_type() == "application/octet-stream"
-        assert "The whole is attached: report.html, report.json" in part(message, "plain")
+        assert "Attached: report.html, report.json" in part(message, "plain")
 
     def test_a_missing_file(self, week: Assessment, tmp_path: Path) -> None:
         """A file that is gone is named."""

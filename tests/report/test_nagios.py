@@ -9,9 +9,10 @@ import pytest
 import backupkit as bk
 from backupkit.assessment import Assessment
 from backupkit.policy import Member, Policy
-from backupkit.reports.nagios import check_result
+from backupkit.reports.monitoring import check_result
 from backupkit.tables import JOBS, POLLS, SCHEDULES
-from tests.report.conftest import END, START, Judge, frame, job, nights, poll, schedule
+from tests.builders import END, START, frame, job, nights, poll, schedule
+from tests.report.conftest import Judge
 
 ITEM = re.compile(
     r"(?P<label>[a-z_]+)=(?P<value>U|-?[\d.]+)(?P<unit>%|s)?"

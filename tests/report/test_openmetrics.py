@@ -10,8 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families as plain_fam
 from backupkit.assessment import Assessment
 from backupkit.errors import OutputError
 from backupkit.policy import Member
-from backupkit.reports.openmetrics import openmetrics, write_openmetrics
-from tests.report.conftest import Judge, nights, poll, schedule
+from backupkit.reports.monitoring import openmetrics, write_openmetrics
+from tests.builders import nights, poll, schedule
+from tests.report.conftest import Judge
 
 EVIL = 'x"} 1\n# EOF\\ \x00<script>'
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]

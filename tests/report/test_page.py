@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 
 from backupkit.assessment import Assessment
+from backupkit.display import style_sheet
 from backupkit.plots import timeline
 from backupkit.policy import Member
 from backupkit.reports import Report, report
-from backupkit.reports.figures import data_uri
-from backupkit.reports.page import page, style_sheet
+from backupkit.reports.facts import data_uri
+from backupkit.reports.page import page
 
 Judge = Callable[..., Assessment]
 EVIL = "<script>alert(1)</script>"
@@ -57,7 +58,7 @@ CHECK = "backupkit history verify --history HISTORY --head"
     [
         (
             HEAD,
-            f"History digest {HEAD}; {CHECK} {HEAD} tells whether a history still contains ",
+            f"History digest {HEAD}; {CHECK} {HEAD} checks whether a history still contains ",
             ' UTC, history 0123456789abcdef"',
         ),
         (

@@ -23,11 +23,11 @@ from backupkit.errors import OutputError, SettingsError
 from backupkit.policy import Exclusion, Member, Policy
 from backupkit.reports.aliases import Aliases
 from backupkit.reports.exports import TABLES
-from backupkit.reports.openmetrics import openmetrics
+from backupkit.reports.monitoring import openmetrics
 from backupkit.reports.redaction import NOT_SENSITIVE, redact
 from backupkit.tables import CLUSTERS, JOBS, POLLS, SCHEDULES
 from backupkit.tables.contract import MESSAGES, TEXT, TEXTS
-from tests.report.conftest import END, START, frame, job, nights, poll, schedule
+from tests.builders import END, START, frame, job, nights, poll, schedule
 
 SECRET = b"a secret of the tests"
 LOCATION = "sftp://archivar:geheim@nas-tresor.example.net/Kundenakte"
@@ -161,10 +161,10 @@ class TestRedact:
             if name.lower() in text.lower()
         }
         assert not found
-        assert "Aliases stand in the place of" in after["report.html"]
-        assert "Aliases stand in the place of" in after["mail"]
+        assert "Aliases replace the names of" in after["report.html"]
+        assert "Names are replaced by aliases" in after["mail"]
         assert json.loads(after["report.json"])["aliased"] is True
-        assert "Aliases" not in before["report.html"] + before["mail"]
+        assert "aliases" not in (before["report.html"] + before["mail"]).lower()
 
     def test_every_figure_is_left(self, named: Assessment) -> None:
         """Verdict, times, numbers and states are what they were; so are shapes and types."""

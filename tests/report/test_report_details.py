@@ -9,15 +9,12 @@ import pytest
 
 import backupkit as bk
 from backupkit.assessment import Assessment
-from backupkit.reports.changes import changes_of
-from backupkit.reports.details import details_of
+from backupkit.reports.details import details_of, load_of, sizes_of
 from backupkit.reports.facts import Details, Load, Sizes
-from backupkit.reports.load import load_of
 from backupkit.reports.page import page
-from backupkit.reports.sizes import sizes_of
-from backupkit.reports.summary import links_of, summarize
+from backupkit.reports.summary import changes_of, links_of, summarize
 from backupkit.tables import ANOMALIES, CHANGES, LINT
-from tests.report.conftest import END, job, nights, poll, schedule
+from tests.builders import END, job, nights, poll, schedule
 
 Judge = Callable[..., Assessment]
 MINUTE = pd.Timedelta(minutes=1)
@@ -61,12 +58,12 @@ class TestLoad:
         (run,) = load(busy).running
         assert (run.appliance.name, run.start, run.elapsed) == (
             "stuck",
-            "2026-11-08 01:00",
-            "23 h",
+            pd.Timestamp("2026-11-08T01:00Z"),
+            pd.Timedelta(hours=23),
         )
         assert (run.progress, run.typical_duration, run.message) == (
             "at 40 %",
-            "20 min",
+            20 * MINUTE,
             "Still copying",
         )
         unknown = busy.jobs.assign(progress=float("nan"))
@@ -86,9 +83,9 @@ class TestLoad:
             }
         )
         (run,) = load(dataclasses.replace(busy, anomalies=stall)).running
-        assert run.remark == "no progress for 2 h"
+        assert run.remark.label == "no progress for 2 h"
         (outlier,) = sizes(dataclasses.replace(busy, anomalies=stall)).outliers
-        assert (outlier.kind, outlier.value, outlier.typical) == ("stalled", "2 h", "no data")
+        assert (outlier.kind, outlier.value, outlier.typical) == ("stalled", 120 * MINUTE, pd.NaT)
 
     def test_planned_and_actual_start(self, busy: Assessment) -> None:
         """Runs of the last day further than 5 minutes from their time are listed."""
@@ -99,8 +96,8 @@ class TestLoad:
         )
         (late,) = told.starts
         assert (late.planned, late.started, late.delay) == (
-            "2026-11-08 01:00",
-            "2026-11-08 01:12",
+            pd.Timestamp("2026-11-08T01:00Z"),
+            pd.Timestamp("2026-11-08T01:12Z"),
             "12 min late",
         )
 
@@ -114,7 +111,7 @@ class TestLoad:
         """Each target tells how many wrote to it at once, and when; the busiest is the finding."""
         told = load(busy)
         (target,) = told.targets
-        assert (target.name, target.appliances) == ("sftp://10.0.0.250", "2")
+        assert (target.name, target.appliances) == ("sftp://10.0.0.250", 2)
         assert target.peak == "2 at once (2026-11-02 01:00 UTC)"
         assert told.finding == (
             "Busiest: sftp://10.0.0.250, at most 2 at once (2026-11-02 01:00 UTC)."
@@ -127,7 +124,7 @@ class TestLoad:
         told = load(judge([], [poll("a")], [schedule("a")]))
         assert (told.running, told.starts, told.picture) == ((), (), None)
         assert told.start_summary == "In the last day no run of a schedule began."
-        assert told.finding == "No job of this period tells where it went."
+        assert told.finding == "No job of this period names its target."
 
     def test_a_plan_that_is_not_known(self, busy: Assessment) -> None:
         """Without planned runs there is no data."""
@@ -145,8 +142,8 @@ class TestSizes:
         (outlier,) = [one for one in told.outliers if one.kind == "duration"]
         assert (outlier.appliance.name, outlier.value, outlier.typical) == (
             "slow",
-            "5 h",
-            "20 min",
+            300 * MINUTE,
+            20 * MINUTE,
         )
         assert "15.0 times the median" in outlier.rule
         assert told.picture is not None
@@ -159,7 +156,7 @@ class TestSizes:
         grown = busy.baselines.assign(growth_share=[0.5, 0.9], growth=[gib, 2 * gib])
         grown = grown.astype(busy.baselines.dtypes)
         told = sizes(dataclasses.replace(busy, baselines=grown)).growths
-        assert [(one.appliance.name, one.share) for one in told] == [
+        assert [(one.appliance.name, one.growth) for one in told] == [
             ("stuck", "60.0 GiB in 30 days"),
             ("slow", "30.0 GiB in 30 days"),
         ]
@@ -176,7 +173,7 @@ class TestSizes:
             }
         )
         told = sizes(dataclasses.replace(busy, anomalies=odd))
-        assert [(one.value, one.typical) for one in told.outliers] == [
+        assert [(str(one.value), str(one.typical)) for one in told.outliers] == [
             ("1.0 GiB", "no data"),
             ("1.0 MiB", "1.0 GiB"),
         ]
@@ -205,8 +202,13 @@ class TestDetails:
             }
         )
         (row,) = details_of(dataclasses.replace(week, lint=lint)).lint
-        assert (row.severity, row.count, len(row.names), row.omitted) == ("warning", 11, 5, 6)
-        assert row.finding == f"{names[0]} writes by FTP"
+        assert (row.severity.label, row.appliances.total, row.appliances.omitted) == (
+            "Warning",
+            11,
+            6,
+        )
+        assert len(row.appliances.links) == 5
+        assert row.finding.text == f"{names[0]} writes by FTP"
 
     def test_many_findings_are_counted(self, week: Assessment) -> None:
         """Above fifty kinds the rest is counted."""
@@ -220,7 +222,7 @@ class TestDetails:
             }
         )
         told = details_of(dataclasses.replace(week, lint=lint))
-        assert (len(told.lint), told.lint_omitted) == (50, 3)
+        assert (len(told.lint), told.lint.omitted) == (50, 3)
 
     def test_how_to_make_it_again(self, details: Details) -> None:
         """The command names moment and period to the second."""
@@ -257,12 +259,12 @@ class TestChanges:
             "the report as of 2026-11-09 00:00 UTC on 2026-11-02 to 2026-11-09 00:00 UTC"
         )
         broken, new = told.groups
-        assert (broken.count, len(broken.changes), broken.omitted) == (31, 25, 6)
+        assert (broken.changes.total, len(broken.changes), broken.changes.omitted) == (31, 25, 6)
         first, second = broken.changes[:2]
-        assert first.appliance == links_of(week)["vc-good"]
+        assert first.subject == links_of(week)["vc-good"]
         assert (first.was, first.now) == ("● Compliant", "✕ Breach")
-        assert (second.appliance, second.text) == (None, "vc-0")
-        assert (new.changes[0].text, new.changes[0].detail) == (
+        assert second.subject == "vc-0"
+        assert (new.changes[0].subject, new.changes[0].detail) == (
             "Broken pipe",
             "4 jobs of 2 appliances",
         )
@@ -283,7 +285,7 @@ def test_counts_lead_to_their_rows(week: Assessment) -> None:
     assert sum(count.number for count in counts) == len(week.appliances)
     links = links_of(week)
     for count in counts:
-        first = week.appliances.index[week.appliances["state"] == count.state][0]
+        first = week.appliances.index[week.appliances["state"] == count.state.kind][0]
         assert count.anchor == links[first].anchor
 
 

@@ -230,9 +230,9 @@ class TestWorkbook:
         monkeypatch.setattr("zipfile.time.localtime", lambda *_: (2031, 1, 1, 0, 0, 0))
         assert workbook(week) == first
 
-    def test_without_openpyxl(self, week: Assessment, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_xlsxwriter(self, week: Assessment, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where the extra is missing the error says how to install it."""
-        monkeypatch.setitem(sys.modules, "openpyxl", None)
+        monkeypatch.setitem(sys.modules, "xlsxwriter", None)
         with pytest.raises(OutputError, match=r"pip install 'backupkit\[xlsx\]'"):
             workbook(week)
 

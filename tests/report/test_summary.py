@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from backupkit.assessment import Assessment
-from backupkit.reports.messages import messages_text
+from backupkit.reports.exports import messages_text
 from backupkit.reports.page import page
 from backupkit.reports.summary import summarize
 
@@ -20,7 +20,7 @@ class TestActs:
     def test_breaches_then_those_at_risk(self, week: Assessment) -> None:
         """Breaches come worst first, then compliant appliances whose newest run failed."""
         items = summarize(week).action_items
-        assert [(a.appliance.name, a.state) for a in items] == [
+        assert [(a.appliance.name, a.state.kind) for a in items] == [
             ("vc-off", "breach"),
             ("vc-silent", "breach"),
             ("vc-strikes", "breach"),
@@ -43,17 +43,17 @@ class TestUnread:
     def test_fault_and_step(self, week: Assessment) -> None:
         """A failed visit shows its fault and since when; one that never was says so."""
         gone, never = summarize(week).unreachable
-        assert (gone.appliance.name, gone.kind, gone.since, gone.age) == (
+        assert (gone.appliance.name, gone.fault, gone.failing_since, gone.last_ok.age) == (
             "vc-gone",
             "certificate",
-            "2026-11-08 00:00",
+            pd.Timestamp("2026-11-08T00:00Z"),
             "48 h ago",
         )
         assert "fingerprint" in gone.advice
-        assert (never.appliance.name, never.kind, never.last_ok) == (
+        assert (never.appliance.name, never.fault, never.last_ok.age) == (
             "vc-never",
             "not polled recently",
-            "no data",
+            "",
         )
 
 
@@ -63,7 +63,7 @@ class TestFigures:
     def test_each_has_its_fraction(self, week: Assessment) -> None:
         """A percentage comes with the fraction it was made of."""
         figures = {f.name: f for f in summarize(week).figures}
-        strict = figures["inside their RPO (strict)"]
+        strict = figures["inside their RPO (strict)"].ratio
         assert (strict.percent, strict.fraction) == ("25.0 %", "2/8 appliances")
 
     def test_every_percentage_on_the_page_has_its_fraction(self, week: Assessment) -> None:
@@ -88,8 +88,8 @@ class TestSignatures:
     def test_names_beyond_five_are_counted(self, fleet: Callable[[int], Assessment]) -> None:
         """A signature names five appliances and counts the others."""
         (signature,) = summarize(fleet(120)).signatures
-        assert len(signature.names) == 5
-        assert signature.omitted == signature.appliances - 5
+        assert len(signature.appliances.links) == 5
+        assert signature.appliances.omitted == signature.appliances.total - 5
 
     def test_missing_lists_are_empty(self, week: Assessment) -> None:
         """A signature without builds and targets has none to show."""
@@ -98,7 +98,7 @@ class TestSignatures:
             targets=pd.Series([None], dtype=week.failures["targets"].dtype),
         )
         (signature,) = summarize(dataclasses.replace(week, failures=bare)).signatures
-        assert (signature.builds, signature.targets) == ("", "")
+        assert signature.origin == ""
 
 
 class TestMessagesText:

@@ -35,8 +35,8 @@ class TestFaultOption:
             ("plague=0.1", "No fault 'plague'; there are reset, "),
             ("reset=2", "must lie between 0 and 1: 2.0"),
             ("reset=1@vc-0001:jobs", "No route 'jobs'; there are log-in, "),
-            ("gone=1@vc-0001:log-in", "'gone' cannot strike 'log-in', only job, details"),
-            ("reset=1@nobody", "no appliance is called so; the first one is called 'vc-0001'"),
+            ("gone=1@vc-0001:log-in", "'gone' cannot apply to 'log-in', only job, details"),
+            ("reset=1@nobody", "no appliance has this name; the first one is 'vc-0001'"),
         ],
     )
     def test_refused(self, capsys: pytest.CaptureFixture[str], text: str, words: str) -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from backupkit.simulator import ApplianceSpec, Fault, Scenario, SimulatedAppliance
-from backupkit.simulator.faults.context import FaultContext
-from backupkit.simulator.faults.replies import apply_fault
+from backupkit.simulator.faults.replies import FaultContext, apply_fault
 from backupkit.simulator.routes import respond
 from backupkit.simulator.wire import Reply, Request
 

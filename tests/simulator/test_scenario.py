@@ -137,7 +137,7 @@ class TestSteady:
     def test_mixes_traits(self) -> None:
         """A fleet of fifty has good and bad histories in it."""
         traits = {p.traits[0] for p in Scenario.steady(appliances=50, epoch=EPOCH).specs}
-        assert traits > {Trait.HEALTHY, Trait.FLAKY, Trait.GROWING, Trait.THREE_STRIKES}
+        assert traits > {Trait.HEALTHY, Trait.FLAKY, Trait.GROWING, Trait.LAST_THREE_FAILED}
 
     @pytest.mark.parametrize("flavours", [(), ("soap",)])
     def test_unknown_flavour(self, flavours: tuple[str, ...]) -> None:

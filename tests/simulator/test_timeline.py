@@ -113,7 +113,7 @@ class TestTraits:
             )
             assert retry.start - jobs[index].end < timedelta(hours=8)
 
-    def test_three_strikes(self, make: Make, moment: list[datetime]) -> None:
+    def test_last_three_failed(self, make: Make, moment: list[datetime]) -> None:
         """The last three nights fail for one reason, the ones before did not, the next will."""
         appliance = make("vc-ham-03")
         assert [job.ok for job in appliance.jobs()[-5:]] == [True, True, False, False, False]

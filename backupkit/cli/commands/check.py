@@ -26,11 +26,11 @@ def check(
 ) -> int:
     """Print one line for Nagios, Icinga or Checkmk, with performance data.
 
-    Exit code: 2 CRITICAL if an appliance is in breach, else 3 UNKNOWN if one could not be read
-    (any trouble is 3, too), else 1 WARNING if one is at risk (in its grace time, failed since, or
-    missed a run) or the period is below the policy's target, else 0 OK.
+    Exit code: 2 CRITICAL if an appliance is in breach. Else 3 UNKNOWN if one could not be read, or
+    after any error. Else 1 WARNING if one is at risk (in its grace time, failed since, or missed a
+    run), or the period is below the policy's target. Else 0 OK.
     """
-    from backupkit.reports.nagios import check_result  # noqa: PLC0415 # keeps --help fast
+    from backupkit.reports.monitoring import check_result  # noqa: PLC0415 # keeps --help fast
     from backupkit.tables import STATES  # noqa: PLC0415 # it loads pandas
 
     try:
@@ -64,7 +64,7 @@ def metrics(
     last: Annotated[str, typer.Option(metavar="30d", help="The period, back from now.")] = "30d",
 ) -> None:
     """Write the judgement as OpenMetrics text, for a node exporter's textfile folder."""
-    from backupkit.reports.openmetrics import write_openmetrics  # noqa: PLC0415 # keeps --help fast
+    from backupkit.reports.monitoring import write_openmetrics  # noqa: PLC0415 # keeps --help fast
 
     assessment = assess(history, fleet, last=last)
     path = write_openmetrics(assessment, out)

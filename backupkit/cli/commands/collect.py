@@ -54,7 +54,7 @@ def collect(  # one parameter per option
     Exit code: 0 all were read, 3 some were not, 4 none was, 130 stopped with Ctrl-C. What was read
     before Ctrl-C is kept.
     """
-    from backupkit.history.options import load_keep_polls  # noqa: PLC0415 # it loads pandas
+    from backupkit.history.retention import load_keep_polls  # noqa: PLC0415 # it loads pandas
     from backupkit.settings import parse_duration  # noqa: PLC0415 # it loads pandas
 
     appliances = bk.Fleet.load(fleet)

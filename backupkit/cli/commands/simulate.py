@@ -13,7 +13,7 @@ import backupkit as bk
 from backupkit.cli.commands.check import assess, verdict_line
 from backupkit.cli.commands.collect import collect_into
 from backupkit.errors import OutputError, SettingsError
-from backupkit.simulator.faults.kinds import ROUTES, describe_kinds
+from backupkit.simulator.faults.fault import ROUTES, describe_kinds
 
 __all__ = ["demo", "simulate"]
 

@@ -29,7 +29,7 @@ def watch(
     code: 0 nothing runs any more, 130 stopped with Ctrl-C; what was seen by then is kept.
     """
     from backupkit.cli import progress_display  # noqa: PLC0415 # it loads pandas
-    from backupkit.history.options import load_keep_polls  # noqa: PLC0415 # it loads pandas
+    from backupkit.history.retention import load_keep_polls  # noqa: PLC0415 # it loads pandas
     from backupkit.settings import parse_duration  # noqa: PLC0415 # it loads pandas
 
     appliances = bk.Fleet.load(fleet)

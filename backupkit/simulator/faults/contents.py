@@ -10,45 +10,33 @@ import http
 import json
 import urllib.parse
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from backupkit.simulator.appliance import SimulatedAppliance
-from backupkit.simulator.faults.context import FaultContext, ReplyFunction
-from backupkit.simulator.faults.fault import Fault
-from backupkit.simulator.faults.kinds import KINDS
-from backupkit.simulator.faults.selection import route_of
+from backupkit.simulator.faults.fault import Fault, route_of
 from backupkit.simulator.payloads import Object
 from backupkit.simulator.routes import no_such_job
 from backupkit.simulator.wire import Flavour, Reply, Request
+
+if TYPE_CHECKING:
+    from backupkit.simulator.faults.replies import FaultContext
 
 Pair = tuple[str, Object]
 Change = Callable[[Object, int], Object]
 
 STATES = ("state", "status")  # in job/{id}, in the details
+TIMES = ("start_time", "end_time")
 REQUIRED = (*STATES, "start_time", "messages", "location", "type", "progress", "id")
 NUMBERS: tuple[float, ...] = (-5, 250, 1e300)
 ODD_IDS = ("{0}/1", "../{0}", "{0}?a=b&c", "{0}#1", "{0} (1)", "100%25{0}%", "{0}-Müller-日")
 
 
 def affected_jobs(fault: Fault, appliance: SimulatedAppliance, seed: int) -> dict[str, int]:
-    """Return the jobs with wrong content.
+    """Return the position of each job with wrong content, by id.
 
-    Parameters
-    ----------
-    fault : Fault
-        Fault, with the number of jobs.
-    appliance : SimulatedAppliance
-        Appliance with the jobs.
-    seed : int
-        Seed of the scenario.
-
-    Returns
-    -------
-    dict
-        Position of each selected job, from 0, by id. Jobs are ranked by a hash, so a new job
-        rarely changes the selection.
+    Jobs are ranked by a hash, so a new job rarely changes the selection.
     """
 
     def rank(identifier: str) -> bytes:
@@ -61,33 +49,10 @@ def affected_jobs(fault: Fault, appliance: SimulatedAppliance, seed: int) -> dic
 
 
 def listed_id(fault: Fault, identifier: str, index: int) -> str:
-    """Return the id under which a selected job appears.
-
-    Parameters
-    ----------
-    fault : Fault
-        Fault of the job.
-    identifier : str
-        True id of the job.
-    index : int
-        Position from `affected_jobs`.
-
-    Returns
-    -------
-    str
-        Another id for the kind ``odd_ids``, else the true one.
-    """
-    return (
-        ODD_IDS[index % len(ODD_IDS)].format(identifier) if fault.kind == "odd_ids" else identifier
-    )
-
-
-def _unknown_state(job: Object, _index: int) -> Object:
-    return {key: "SUSPENDED" if key in STATES else value for key, value in job.items()}
-
-
-def _extra_fields(job: Object, _index: int) -> Object:
-    return {**job, "priority": 3, "replicas": [{"site": "Zürich", "copied": None}]}
+    """Return the id under which the job at a position of `affected_jobs` appears."""
+    if fault.kind != "odd_ids":
+        return identifier
+    return ODD_IDS[index % len(ODD_IDS)].format(identifier)
 
 
 def _missing_field(job: Object, index: int) -> Object:
@@ -109,25 +74,25 @@ def _absurd_numbers(job: Object, index: int) -> Object:
     return {key: absurd.get(key, value) for key, value in job.items()}
 
 
-def _change_times(change: Callable[[str], str]) -> Change:
-    def changed(job: Object, _index: int) -> Object:
-        return {
-            key: change(str(value)) if key in {"start_time", "end_time"} else value
-            for key, value in job.items()
-        }
-
-    return changed
+def _change_values(keys: tuple[str, ...], change: Callable[[str], str]) -> Change:
+    return lambda job, _index: {
+        key: change(str(value)) if key in keys else value for key, value in job.items()
+    }
 
 
 CHANGES: Mapping[str, Change] = {
-    "unknown_state": _unknown_state,
-    "extra_fields": _extra_fields,
+    "unknown_state": _change_values(STATES, lambda _text: "SUSPENDED"),
+    "extra_fields": lambda job, _index: {
+        **job,
+        "priority": 3,
+        "replicas": [{"site": "Zürich", "copied": None}],
+    },
     "missing_field": _missing_field,
     "null_text": _null_text,
     "absurd_numbers": _absurd_numbers,
-    "zoneless_time": _change_times(lambda text: text.removesuffix("Z")),
-    "offset_time": _change_times(lambda text: text.replace("Z", "+0000")),
-    "second_60": _change_times(lambda text: f"{text[:17]}60{text[19:]}"),
+    "zoneless_time": _change_values(TIMES, lambda text: text.removesuffix("Z")),
+    "offset_time": _change_values(TIMES, lambda text: text.replace("Z", "+0000")),
+    "second_60": _change_values(TIMES, lambda text: f"{text[:17]}60{text[19:]}"),
 }
 
 
@@ -146,7 +111,8 @@ def _pairs(fault: Fault, pair: Pair, index: int) -> list[Pair]:
             return [(identifier, CHANGES[kind](job, index))]
 
 
-def _answer(context: FaultContext) -> Reply:
+def change_jobs(context: "FaultContext") -> Reply:
+    """Return the regular reply with the affected jobs changed."""
     fault = context.fault
     affected = affected_jobs(fault, context.appliance, context.seed)
     if fault.kind == "odd_ids":
@@ -205,8 +171,3 @@ def _join(route: str, flavour: Flavour, pairs: list[Pair]) -> str:
 
 def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)  # unlike msgspec it supports numbers of any size
-
-
-CONTENTS: dict[str, ReplyFunction] = {
-    name: _answer for name, kind in KINDS.items() if kind.group == "content"
-}

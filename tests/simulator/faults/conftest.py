@@ -8,8 +8,7 @@ import pytest
 import requests
 
 from backupkit.simulator import Fault, Scenario, SimulatedAppliance, SimulatedFleet
-from backupkit.simulator.faults.context import FaultContext
-from backupkit.simulator.faults.replies import apply_fault
+from backupkit.simulator.faults.replies import FaultContext, apply_fault
 from backupkit.simulator.wire import Reply, Request
 
 EPOCH = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from backupkit.simulator import Fault, SimulatedAppliance
-from backupkit.simulator.transmission import CHUNK, chunks
+from backupkit.simulator.server import CHUNK, chunks
 from backupkit.simulator.wire import Reply
 from tests.simulator.faults.conftest import BACKUP, Live
 

@@ -9,7 +9,7 @@ import pytest
 
 from backupkit.simulator import Fault, SimulatedAppliance
 from backupkit.simulator.faults.contents import affected_jobs, listed_id
-from backupkit.simulator.faults.selection import route_of
+from backupkit.simulator.faults.fault import route_of
 from backupkit.simulator.wire import Reply, Request
 
 BACKUP = "/appliance/recovery/backup"

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from backupkit.simulator import KINDS, SimulatedAppliance
-from backupkit.simulator.faults.selection import route_of
+from backupkit.simulator.faults.fault import route_of
 from backupkit.simulator.model import RELEASES
-from backupkit.simulator.transmission import chunks
+from backupkit.simulator.server import chunks
 from backupkit.simulator.wire import Reply, Request
 
 SESSION = ("/api/session", "/rest/com/vmware/cis/session")

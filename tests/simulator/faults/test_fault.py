@@ -3,7 +3,7 @@
 import pytest
 
 from backupkit.simulator import KINDS, ROUTES, Fault
-from backupkit.simulator.faults.kinds import describe_kinds
+from backupkit.simulator.faults.fault import describe_kinds
 from backupkit.simulator.faults.replies import REPLY_FUNCTIONS
 
 
@@ -49,7 +49,7 @@ class TestFault:
             ({"rate": -0.1}, "between 0 and 1"),
             ({"rate": float("nan")}, "between 0 and 1"),
             ({"route": "jobs"}, "No route 'jobs'; there are log-in, "),
-            ({"kind": "gone", "route": "log-in"}, "'gone' cannot strike 'log-in', only job"),
+            ({"kind": "gone", "route": "log-in"}, "'gone' cannot apply to 'log-in', only job"),
             ({"times": -1}, "times of 'slow' must be 0 or more: -1"),
             ({"wait": float("nan")}, "wait of 'slow'"),
             ({"size": -1}, "size of 'slow'"),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from backupkit.simulator import Fault
-from backupkit.simulator.faults.selection import Faults, route_of
+from backupkit.simulator.faults.fault import Faults, route_of
 from backupkit.simulator.wire import Request
 
 NAMES = ("vc-1", "vc-2", "other")
@@ -126,5 +126,5 @@ class TestFaults:
 
     def test_nobody(self) -> None:
         """A fault for nobody is refused, and somebody is named."""
-        with pytest.raises(ValueError, match=r"'cut' is for 'vx\*', .* one is called 'vc-1'"):
+        with pytest.raises(ValueError, match=r"'cut' is for 'vx\*', .* one is 'vc-1'"):
             Faults([Fault("cut", 1, "vx*")], seed=1, names=NAMES)

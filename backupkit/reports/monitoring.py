@@ -1,0 +1,298 @@
+"""Output for monitoring: the result of a check plug-in, and OpenMetrics for Prometheus."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.openmetrics.exposition import generate_latest
+
+from backupkit._version import __version__
+from backupkit.assessment import Assessment
+from backupkit.assessment.result import fleet_ratio
+from backupkit.display.format import sanitise
+from backupkit.reports.files import write_files
+from backupkit.tables import IN_SCOPE_STATES, STATES
+
+__all__ = ["CheckResult", "check_result", "openmetrics", "write_openmetrics"]
+
+_STATUSES: Final = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+_CODES: Final = {"compliant": 0, "breach": 2, "unknown": 3}
+_LINE: Final = 1_000  # characters; some agents cut at 1,024
+_NAMED: Final = 5
+_RATIOS: Final = {
+    "rpo_strict_micro": ("rpo_strict", "of the time inside the RPO"),
+    "slot_strict_micro": ("runs_strict", "of scheduled backups completed"),
+}
+_SEPARATORS: Final = re.compile(r"[|\s]+")  # "|" separates the performance data
+_MEMBER: Final = ("appliance", "site", "group")
+_COLUMNS: Final = {
+    "exposure": ("exposure", "seconds", "Time since the newest recovery point began."),
+    "exposure_at_least": (
+        "exposure_at_least",
+        "seconds",
+        "Lower bound of the exposure if no recovery point is known.",
+    ),
+    "rpo_threshold": ("threshold", "seconds", "RPO plus grace: a larger exposure is a breach."),
+    "last_success_timestamp": ("last_success", "seconds", "Start of the newest successful backup."),
+    "strikes": ("strikes", "", "Failures since the newest success."),
+    "rpo_ratio": ("rpo_strict", "ratio", "Share of the time inside the RPO, unknown counts."),
+    "slot_ratio": ("slot_strict", "ratio", "Share of scheduled backups completed, unknown counts."),
+}
+"""Column of the appliances, unit and help text, by metric name."""
+
+
+# --- check plug-in: Nagios, Icinga, Checkmk -------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """Check result of a plug-in: 0 OK, 1 WARNING, 2 CRITICAL or 3 UNKNOWN, and the reason."""
+
+    code: int
+    sentence: str
+    performance: str
+
+    @property
+    def status(self) -> str:
+        """Name of the code."""
+        return _STATUSES[self.code]
+
+    @property
+    def line(self) -> str:
+        """Check result as one line of at most 1,000 characters."""
+        text = f"{self.status}: {self.sentence}"
+        room = _LINE - len(self.performance) - len(" | ")
+        if len(text) > room:
+            text = f"{text[: room - 1].rstrip()}…"
+        return f"{text} | {self.performance}"
+
+
+def check_result(assessment: Assessment) -> CheckResult:
+    """Return the check result of an assessment for a monitoring plug-in.
+
+    CRITICAL if an appliance is in breach. Else UNKNOWN if one is unknown or none is in scope.
+    Else WARNING if one is at risk: in its grace time or with an open incident. Also WARNING if
+    RPO or slot compliance is below the policy's target. Else OK.
+
+    References
+    ----------
+    .. [1] https://www.monitoring-plugins.org/doc/guidelines.html
+
+    Examples
+    --------
+    >>> from backupkit import evaluate_frames
+    >>> from backupkit.policy import Member, Policy
+    >>> from backupkit.tables import JOBS, POLLS, SCHEDULES
+    >>> frames = JOBS.empty(), POLLS.empty(), SCHEDULES.empty()
+    >>> policy = Policy(members=[Member(appliance="vc-1")])
+    >>> end = "2026-11-09T00:00:00Z"
+    >>> a = evaluate_frames(*frames, policy, start="2026-11-02T00:00:00Z", end=end, now=end)
+    >>> print(check_result(a).line)
+    UNKNOWN: 1 of 1 in scope is unknown (vc-1) | breach=0;;0;0;1 unknown=1;;0;0;1 compliant=0;;;0;1
+    excluded=0;;;0 unobserved=0;;;0 at_risk=0;0;;0 rpo_strict=0.000%;99:;;0;100
+    runs_strict=U;99:;;0;100
+    """
+    verdict = assessment.verdict
+    at_risk = assessment.at_risk
+    below = list(_below_target(assessment))
+    code = _CODES[verdict.state]
+    sentence = verdict.sentence
+    bad = assessment.appliances["state"].isin(["breach", "unknown", "unobserved"])
+    worst = list(assessment.appliances.index[bad])
+    if code == 0 and (len(at_risk) or below):
+        code = 1
+        count = [f"{len(at_risk):,} at risk"] if len(at_risk) else []
+        sentence = ", ".join([sentence, *count, *below])
+        worst = list(at_risk)
+    if worst:
+        names = ", ".join(sanitise(name, limit=60) for name in worst[:_NAMED])
+        omitted = f" and {len(worst) - _NAMED:,} more" if len(worst) > _NAMED else ""
+        sentence = f"{sentence} ({names}{omitted})"
+    performance = " ".join(_performance(assessment, len(at_risk)))
+    return CheckResult(code, _SEPARATORS.sub(" ", sentence), performance)
+
+
+def _below_target(assessment: Assessment) -> Iterator[str]:
+    target = assessment.policy.at(assessment.end).target
+    for metric, (_, description) in _RATIOS.items():
+        ratio = fleet_ratio(assessment.fleet, metric)
+        if ratio.value < target:
+            yield f"{ratio} {description}"
+
+
+def _performance(assessment: Assessment, at_risk: int) -> Iterator[str]:
+    """Return ``label=value[unit];warning;critical;min;max`` of each figure."""
+    verdict = assessment.verdict
+    in_scope = verdict.in_scope
+    for state in ("breach", "unknown"):
+        yield f"{state}={getattr(verdict, state)};;0;0;{in_scope}"
+    yield f"compliant={verdict.compliant};;;0;{in_scope}"
+    for state in STATES[3:]:
+        yield f"{state}={getattr(verdict, state)};;;0"
+    yield f"at_risk={at_risk};0;;0"
+    target = f"{100 * assessment.policy.at(assessment.end).target:g}"
+    values = assessment.fleet["value"].to_dict()
+    for metric, (label, _) in _RATIOS.items():
+        value = values[metric]
+        percent = "U" if pd.isna(value) else f"{100 * value:.3f}%"
+        yield f"{label}={percent};{target}:;;0;100"
+    yield from _worst_exposure(assessment)
+
+
+def _worst_exposure(assessment: Assessment) -> Iterator[str]:
+    """Return the performance data of the highest exposure, relative to its threshold."""
+    rows = assessment.appliances
+    used = (
+        (rows["exposure"] / rows["threshold"]).where(rows["state"].isin(IN_SCOPE_STATES)).dropna()
+    )
+    if used.empty:
+        return
+    worst = rows.loc[[used.idxmax()]]
+    rpo = assessment.policy.at(assessment.end).rules(worst.index)["rpo"].reindex(worst.index)
+    durations = worst["exposure"], rpo, worst["threshold"]
+    exposure, warning, critical = (
+        round(duration.dt.total_seconds().iloc[0]) for duration in durations
+    )
+    yield f"worst_exposure={exposure}s;{warning};{critical};0"
+
+
+# --- OpenMetrics: textfile collector of the node exporter -----------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """Prometheus collector of ready-made metrics."""
+
+    metrics: tuple[Metric, ...]
+
+    def collect(self) -> Iterable[Metric]:
+        return self.metrics
+
+
+def openmetrics(assessment: Assessment) -> str:
+    """Return an assessment as OpenMetrics text.
+
+    The names of the metrics begin with ``backupkit_``: the verdict, appliances by state, the
+    fleet's ratios with numerators and denominators, and values per appliance [s, UTC]. A missing
+    value has no sample.
+
+    References
+    ----------
+    .. [1] OpenMetrics 1.0, https://prometheus.io/docs/specs/om/open_metrics_spec/
+
+    Examples
+    --------
+    >>> from backupkit import evaluate_frames
+    >>> from backupkit.policy import Member, Policy
+    >>> from backupkit.tables import JOBS, POLLS, SCHEDULES
+    >>> end = "2026-11-09T00:00:00Z"
+    >>> week = {"start": "2026-11-02T00:00:00Z", "end": end, "now": end}
+    >>> frames = JOBS.empty(), POLLS.empty(), SCHEDULES.empty()
+    >>> policy = Policy(members=[Member(appliance="vc-1")])
+    >>> text = openmetrics(evaluate_frames(*frames, policy, **week))
+    >>> [line for line in text.splitlines() if "_verdict" in line][-1]
+    'backupkit_verdict{state="unknown"} 1.0'
+    """
+    registry = CollectorRegistry()
+    registry.register(_Source(tuple(_metrics(assessment))))
+    text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call] # no types there
+    return text.decode()
+
+
+def write_openmetrics(assessment: Assessment, path: str | Path) -> Path:
+    """Write the OpenMetrics text to a file, atomically.
+
+    A node exporter reads files that end in ``.prom``.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    (written,) = write_files({Path(path): openmetrics(assessment).encode()})
+    return written
+
+
+def _metrics(assessment: Assessment) -> Iterator[Metric]:
+    verdict = assessment.verdict
+    yield InfoMetricFamily(
+        "backupkit_build", "Version of backupkit.", value={"version": __version__}
+    )
+    yield _gauge(
+        "verdict",
+        "1 for the state of the fleet, 0 for the others.",
+        ("state",),
+        [((state,), float(verdict.state == state)) for state in IN_SCOPE_STATES],
+    )
+    yield _gauge(
+        "appliances",
+        "Appliances in each state.",
+        ("state",),
+        [((state,), getattr(verdict, state)) for state in STATES],
+    )
+    for name, time, description in (
+        ("judged_timestamp", assessment.now, "Time of the assessment."),
+        ("period_start_timestamp", assessment.start, "Start of the period."),
+        ("period_end_timestamp", assessment.end, "End of the period."),
+    ):
+        yield _gauge(name, description, (), [((), time)], unit="seconds")
+    for column in ("value", "numerator", "denominator"):
+        name = "fleet_ratio" if column == "value" else f"fleet_{column}"
+        rows = zip(assessment.fleet.index, assessment.fleet["unit"], strict=True)
+        samples = zip(rows, assessment.fleet[column], strict=True)
+        yield _gauge(name, f"The {column} of each ratio.", ("metric", "counts"), samples)
+    yield from _appliances(assessment)
+
+
+def _appliances(assessment: Assessment) -> Iterator[Metric]:
+    appliances = assessment.appliances
+    members = [
+        tuple("" if pd.isna(text) else str(text) for text in row)
+        for row in zip(appliances.index, appliances["site"], appliances["group"], strict=True)
+    ]
+    yield _gauge(
+        "appliance_state",
+        "1 for the state of each appliance.",
+        (*_MEMBER, "state"),
+        [((*member, state), 1) for member, state in zip(members, appliances["state"], strict=True)],
+    )
+    for name, (column, unit, description) in _COLUMNS.items():
+        samples = zip(members, appliances[column], strict=True)
+        yield _gauge(f"appliance_{name}", description, _MEMBER, samples, unit=unit)
+    last_ok = assessment.coverage["last_ok"].reindex(appliances.index)
+    yield _gauge(
+        "appliance_last_read_timestamp",
+        "When the appliance was last read.",
+        _MEMBER,
+        zip(members, last_ok, strict=True),
+        unit="seconds",
+    )
+
+
+def _gauge(
+    name: str,
+    description: str,
+    labels: tuple[str, ...],
+    samples: Iterable[tuple[tuple[str, ...], Any]],
+    *,
+    unit: str = "",
+) -> Metric:
+    """Return a gauge of the samples that have a value."""
+    gauge = GaugeMetricFamily(f"backupkit_{name}", description, labels=labels, unit=unit)
+    for label_values, value in samples:
+        if not pd.isna(value):
+            gauge.add_metric(label_values, _to_float(value))
+    return gauge
+
+
+def _to_float(value: Any) -> float:  # noqa: ANN401 # times, durations and numbers
+    if isinstance(value, pd.Timestamp):
+        return value.timestamp()
+    if isinstance(value, pd.Timedelta):
+        return value.total_seconds()
+    return float(value)
