@@ -74,7 +74,7 @@ class TestSend:
         mailbox = serve(security, login=login)
         connect(mailbox, security=security, **(LOGIN if login else {})).send(mail())
         (message,) = mailbox.messages
-        assert (message["From"], message["Connect"]) == (USER, "ops@example.com")
+        assert (message["From"], message["To"]) == (USER, "ops@example.com")
         payload = message.get_payload(decode=True)
         assert isinstance(payload, bytes)
         assert payload.decode().strip() == "Grüße"
