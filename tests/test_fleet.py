@@ -13,6 +13,7 @@ import pytest
 
 from backupkit.errors import CredentialError, SettingsError
 from backupkit.fleet import Appliance, Fleet, PasswordSource
+from tests.builders import appliance
 
 SECRET = "Tr0ub4dor&3"
 PIN = "0123456789abcdef" * 4
@@ -239,7 +240,7 @@ class TestAppliance:
 
     @pytest.mark.parametrize("name", ["", " "])
     def test_no_name(self, name: str) -> None:
-        """The name is the key, and so is not empty."""
+        """An empty name is an error."""
         with pytest.raises(SettingsError, match=r"the name is empty; for example: name = "):
             appliance(name=name)
 

@@ -123,14 +123,15 @@ class TestRaiseForStatus:
         raise_for_status(protocol.list_jobs(API), status, {}, HTML)
 
     @pytest.mark.parametrize(
-        ("status", "body", "request_", "kind", "sentence"),
+        [
+            ("status", "body", "request_", "kind", "sentence"),
             (302, HTML, LOG_IN, PayloadError, "the login was redirected (302); redirects are"),
             (401, _api("Authentication required."), LOG_IN, LoginError, LOGIN_FAILED),
             (401, _api("Authentication required."), LIST, LoginError, SESSION_ENDED),
             (403, _api("Not you."), LIST, RightsError, NOT_ALLOWED),
             (404, _api("Gone."), LIST, NotFoundError, NOT_FOUND),
             (404, HTML, LOG_IN, NotFoundError, f"the login does not exist (404){NOT_API}."),
-            (429, _api("Slow down."), LIST, BusyError, f'{BUSY} (429): "Slow down.". Collect again'),
+            (429, _api("Slow down."), LIST, BusyError, f'{BUSY} (429): "Slow down.". Collect'),
             (429, b"", LOG_IN, BusyError, f"{BUSY} (429). Collect again in"),
             (503, _api("Limit of 550.", SESSION_LIMIT), LOG_IN, BusyError, NO_SESSION),
             (503, _api(), LIST, BusyError, f"{BUSY} (503). Collect again in"),
