@@ -601,7 +601,7 @@ class TestKnowledge:
         assert a.verdict == Verdict()
         assert a.verdict.state == "unknown"
         assert a.fleet["value"].isna().all()
-        assert "no data (0/0 slots)" in repr(a)
+        assert "no data (0 of 0 slots)" in repr(a)
 
     def test_what_was_learnt_later_is_left_out(self) -> None:
         """Visits, schedules and jobs first seen after `now` do not count."""

@@ -95,7 +95,7 @@ class TestHelp:
 
 
 class TestCollect:
-    """Backupkit collect: one round into a history."""
+    """Backupkit collect: one collection into a history."""
 
     def test_some_not_read(
         self, live_demo: Simulated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -123,20 +123,20 @@ class TestCollect:
         assert set(a.appliances.loc[["vc-ham-01", "vc-ham-02"], "state"]) == {"unknown"}
         assert len(a.jobs[a.jobs["appliance"] == "vc-nyc-02"]) > 80
 
-    def test_second_round(
+    def test_second_collection(
         self, live_demo: Simulated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """A second round says that nothing finished was asked for again."""
+        """A second collection reads no finished job again, and says so."""
         argv = ["collect", "--fleet", str(live_demo.path), "--history", str(tmp_path / "h.db")]
         main(argv)
         capsys.readouterr()
         main(argv)
         said = capsys.readouterr().err
         assert " 0 new" in said
-        assert re.search(r" 0 new, .*[78]\d\d known and not asked for again", said)
+        assert re.search(r" 0 new, .*[78]\d\d known and not read again", said)
 
     def test_all_read(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """All read is exit 0, and --json tells the round on stdout."""
+        """All read is exit 0, and --json prints the collection on stdout."""
         with simulated(
             Scenario.steady(appliances=2, jobs=3, seed=1, epoch=EPOCH), tmp_path
         ) as fleet:
@@ -150,7 +150,7 @@ class TestCollect:
             ]
             assert main(argv) == 0
         told = json.loads(capsys.readouterr().out)
-        assert told["read"] == told["asked"] == 2
+        assert told["read"] == told["polled"] == 2
         assert told["observations_added"] == 6
         assert told["errors"] == []
         assert told["polls"][0]["clock_skew"] < 0
@@ -178,7 +178,7 @@ class TestCollect:
         )
         argv = ["collect", "--fleet", str(fleet), "--history", str(tmp_path / "h.db")]
         assert main(argv) == 0
-        assert "never seen before: QUANTUM" in capsys.readouterr().err
+        assert "unknown state: QUANTUM" in capsys.readouterr().err
         assert main(argv) == 0
         assert "2 jobs listed, 0 new, in" in capsys.readouterr().err
 
@@ -201,8 +201,9 @@ class TestCollect:
         def interrupt(*_args: object, **_kwargs: object) -> None:
             raise KeyboardInterrupt
 
+        fleet = write_fleet(tmp_path, "vc-1")
         monkeypatch.setattr(bk.Fleet, "load", interrupt)
-        assert main(["collect", "--fleet", "f.toml", "--history", str(tmp_path / "h.db")]) == 130
+        assert main(["collect", "--fleet", str(fleet), "--history", str(tmp_path / "h.db")]) == 130
         assert capsys.readouterr().err == "Stopped.\n"
 
 
@@ -249,6 +250,38 @@ class TestHistoryFirst:
         assert seen == [{"keep_polls": None}, {"keep_polls": timedelta(days=30)}]
 
 
+class TestFleetFile:
+    """fleet.toml of a command."""
+
+    @pytest.mark.parametrize("command", ["doctor", "collect", "watch", "report", "check"])
+    def test_read_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+        """Each command reads the file once, whatever it takes from it."""
+        fleet, history = write_fleet(tmp_path, "vc-1"), tmp_path / "h.db"
+        with fleet.open("a", encoding="utf-8") as file:
+            file.write('[mail]\nhost = "127.0.0.1:1"\nsender = "a@example.com"\n')
+        bk.History(history).append(_unread(fleet))
+        texts: list[Path] = []
+        read_text = Path.read_text
+
+        def noted(path: Path, *args: Any, **options: Any) -> str:  # noqa: ANN401 # any option
+            texts.append(path)
+            return read_text(path, *args, **options)
+
+        monkeypatch.setattr(Path, "read_text", noted)
+        argv = [command, "--fleet", str(fleet)]
+        argv += [] if command == "doctor" else ["--history", str(history)]
+        if command == "report":
+            argv += ["--out", str(tmp_path / "r.html"), "--mail-to", "b@example.com"]
+        main(argv)
+        assert texts.count(fleet) == 1
+
+
+def _unread(path: Path) -> bk.Snapshot:
+    """Collect from appliances whose password is missing."""
+    with pytest.warns(UserWarning, match="None of 1"):
+        return bk.collect(bk.Fleet.load(path))
+
+
 class TestBadInput:
     """A sentence that names the thing and the next step, a non-zero exit, nothing lost."""
 
@@ -260,7 +293,7 @@ class TestBadInput:
                 "collect --fleet broken.toml --history h",
                 ["broken.toml", "not valid TOML", "line 1"],
             ),
-            ("collect --fleet empty.toml --history h", ["no appliance to ask", "[[appliance]]"]),
+            ("collect --fleet empty.toml --history h", ["no appliance to poll", "[[appliance]]"]),
             ("collect --fleet idle.toml --history a_file", ["a_file cannot be", "not a database"]),
             ("collect --fleet idle.toml --history other", ["other is a folder", "history.db"]),
             ("report --fleet idle.toml --history none", ["holds no history yet", "collect"]),
@@ -306,8 +339,7 @@ class TestBadInput:
         story = {"seed": 5, "epoch": EPOCH.isoformat()}
         (tmp_path / "seeded" / "story.json").write_text(json.dumps(story))
         bk.History(tmp_path / "unread")
-        with pytest.warns(UserWarning, match="None of 1"):
-            bk.History(tmp_path / "kept").append(bk.collect(bk.Fleet.load("idle.toml")))
+        bk.History(tmp_path / "kept").append(_unread(Path("idle.toml")))
 
         assert main(argv.split()) == 1
         streams = capsys.readouterr()

@@ -88,7 +88,7 @@ class TestVerify:
 
     def test_whole(self, own: History, run: Run) -> None:
         """A whole history is said to be, with its head; exit 0."""
-        whole = f"{own.uri} is whole. Head: {own.head}\n"
+        whole = f"{own.uri}: no problems. Head: {own.head}\n"
         assert run("verify", "--history", own.uri) == (0, whole, "")
         told = json.loads(run("verify", "--history", own.uri, "--json")[1])
         assert told == {"head": own.head, "problems": []}
@@ -97,7 +97,7 @@ class TestVerify:
         """An empty history has no head yet."""
         History(tmp_path / "h.db")
         _, out, _ = run("verify", "--history", tmp_path / "h.db")
-        assert out.endswith(" is whole. Head: none, it is empty\n")
+        assert out.endswith(": no problems. Head: none, it is empty\n")
 
     def test_head(self, own: History, run: Run) -> None:
         """The past of a report is still contained after later appends, another's is not."""
@@ -106,8 +106,8 @@ class TestVerify:
         code, out, _ = run("verify", "--history", own.uri, "--head", f" {before.upper()}")
         assert code == 0
         assert out.splitlines() == [
-            f"{own.uri} is whole. Head: {own.head}",
-            f"It contains exactly the past of {before}",
+            f"{own.uri}: no problems. Head: {own.head}",
+            f"It contains exactly the past of digest {before}",
         ]
         code, out, err = run("verify", "--history", own.uri, "--head", "0" * 64)
         assert code == 1
@@ -219,7 +219,7 @@ class TestRemoval:
         """An appliance is forgotten once somebody says so; a name that is not there is told."""
         where = ("--history", own.uri)
         monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
-        assert run("forget", *where, "vc-1") == (1, "", "Nothing is removed.\n")
+        assert run("forget", *where, "vc-1") == (1, "", "Nothing was deleted.\n")
         assert len(own.polls()) == 4
         code, out, _ = run("forget", *where, "vc-1", "--yes")
         assert code == 0

@@ -178,7 +178,7 @@ class TestTurns:
         """Whoever waits for a turn waits no longer than the round, and says so."""
         odd.speak_api()
         odd.answers = slow = SlowToLogIn(odd.answers)
-        limits = Limits(at_once=1, round=60)
+        limits = Limits(concurrency=1, deadline=60)
 
         def visit() -> int:
             with ApplianceClient(odd.appliance(), PASSWORD, limits=limits) as client:
@@ -271,7 +271,7 @@ class TestRefusals:
         body = json.dumps({"error_type": "SERVICE_UNAVAILABLE", "messages": [said]}).encode()
         odd.tell("POST /api/session", body, 503, Retry_After="7")
         with pytest.raises(BusyError, match="no free session") as caught:
-            ApplianceClient(odd.appliance(), PASSWORD, limits=Limits(round=5)).__enter__()
+            ApplianceClient(odd.appliance(), PASSWORD, limits=Limits(deadline=5)).__enter__()
         assert caught.value.retryable
         assert caught.value.retry_after == 7.0
 

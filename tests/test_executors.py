@@ -21,7 +21,7 @@ from distributed import Client, LocalCluster
 from pandas.testing import assert_frame_equal
 
 from backupkit import Limits, PasswordSource, Snapshot, collect
-from backupkit.collection import fleet_collection
+from backupkit.collection import collector
 from backupkit.collection.local_state import NO_STATE
 from backupkit.errors import ADVICE, BackupkitWarning, CredentialError
 from backupkit.simulator import Fault, Scenario
@@ -305,9 +305,9 @@ class TestOutOfTime:
 
     def test_worker_hangs(self, steady: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
         """A worker that never comes back is waited for until the round is over, and a little."""
-        monkeypatch.setattr(fleet_collection, "SHUTDOWN_TIMEOUT", 0.1)
+        monkeypatch.setattr(collector, "SHUTDOWN_TIMEOUT", 0.1)
         free = threading.Event()
-        limits = Limits(round=3)
+        limits = Limits(deadline=3)
         with ThreadPoolExecutor(3) as threads:
             executor = Instead(threads, vc_0002=free.wait)
             snapshot = collect(steady.fleet, executor=executor, limits=limits, clock=epoch)
@@ -328,11 +328,11 @@ class TestOutOfTime:
         self, steady: Simulated, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """When time is up, visits under way and visits to come end at once, and log out."""
-        monkeypatch.setattr(fleet_collection, "SHUTDOWN_TIMEOUT", 300)  # nobody needs it
+        monkeypatch.setattr(collector, "SHUTDOWN_TIMEOUT", 300)  # nobody needs it
         steady.appliances.set_faults(
             [Fault("silence", appliance=f"vc-000{number}", route="details") for number in (3, 4)]
         )
-        limits = Limits(round=3, read=300, answer=300, at_once=2)
+        limits = Limits(deadline=3, read=300, answer=300, concurrency=2)
         try:
             snapshot = collect(steady.fleet, limits=limits, clock=epoch)
         finally:

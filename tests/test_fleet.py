@@ -12,7 +12,8 @@ import keyring.errors
 import pytest
 
 from backupkit.errors import CredentialError, SettingsError
-from backupkit.fleet import Appliance, Fleet, PasswordSource
+from backupkit.fleet import Appliance, Fleet
+from backupkit.passwords import PasswordSource
 from tests.builders import appliance
 
 SECRET = "Tr0ub4dor&3"
@@ -140,7 +141,7 @@ class TestLoad:
             ("[defaults]\nsite = 5", '[defaults]: "site": expected str | null, got int; for'),
             (
                 f"[defaults]\npassword = '{SECRET}'",
-                "[defaults]: a password is never written into this file. Say where it is",
+                "[defaults]: a password must not be in this file. Name its source",
             ),
             (
                 "[[appliance]]",
@@ -172,7 +173,7 @@ class TestLoad:
             ),
             (
                 f"{{bare}}\nuser = 'u'\npassword = '{SECRET}'",
-                '[[appliance]] 1 ("a"): a password is never written into this file. Say where',
+                '[[appliance]] 1 ("a"): a password must not be in this file. Name',
             ),
             (
                 "{bare}\nuser = 'u'\npassword = 5",

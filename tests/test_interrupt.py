@@ -22,7 +22,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import backupkit as bk
-from backupkit.collection import fleet_collection
+from backupkit.collection import collector
 from backupkit.collection.local_state import LOCAL_STATES
 from backupkit.errors import BackupkitWarning
 from backupkit.simulator import Fault, Scenario
@@ -104,7 +104,7 @@ class TestCommand:
             faults = [Fault("silence", 1, name, "details") for name in silent]
             steady.appliances.set_faults(faults)
             argv = [*COLLECT, "--fleet", str(steady.path), "--history", str(place)]
-            with started([*argv, "--at-once", "3"]) as process:
+            with started([*argv, "--concurrency", "3"]) as process:
                 wait_until(lambda: requests_to(steady, "DELETE session").total() == 4)
                 busy = Counter(silent)
                 wait_until(lambda: (requests_to(steady, "GET details") & busy).total() == 3)
@@ -137,7 +137,7 @@ class TestCommand:
         assert process.returncode == 130
         assert "The collection was stopped: 0 of 3 appliances were read by then.\n" in err
         result = json.loads(out)
-        assert (result["read"], result["asked"], result["stopped"]) == (0, 3, True)
+        assert (result["read"], result["polled"], result["stopped"]) == (0, 3, True)
         assert {poll["ok"] for poll in result["polls"]} == {None}
         assert bk.History(place).jobs().empty
 
@@ -179,7 +179,7 @@ class TestCollect:
     def test_polls(self, steady: Simulated) -> None:
         """A finished poll is good, a running one is neither good nor failed, others have no row."""
         steady.appliances.set_faults([Fault("silence", 1, "vc-0003", "details")])
-        limits = bk.Limits(at_once=1, read=300)
+        limits = bk.Limits(concurrency=1, read=300)
         with (
             pytest.warns(
                 BackupkitWarning, match="The collection was stopped: 2 of 12 appliances were"
@@ -188,7 +188,7 @@ class TestCollect:
         ):
             snapshot = bk.collect(steady.fleet, limits=limits, clock=epoch)
         assert snapshot.stopped
-        assert repr(snapshot).endswith("40 jobs new or unfinished, stopped before its end")
+        assert repr(snapshot).endswith("40 jobs new or unfinished, stopped early")
         POLLS.check(snapshot.polls)
         assert snapshot.polls["appliance"].to_list() == ["vc-0001", "vc-0002", "vc-0003"]
         assert snapshot.polls["ok"].to_list() == [True, True, pd.NA]
@@ -212,7 +212,7 @@ class TestCollect:
             stopped = bk.collect(
                 steady.fleet,
                 known=history,
-                limits=bk.Limits(at_once=1, read=300),
+                limits=bk.Limits(concurrency=1, read=300),
                 clock=lambda: EPOCH + timedelta(hours=1),
             )
         assert history.append(stopped).polls == 1
@@ -259,7 +259,7 @@ class TestCollect:
 
     def test_twice(self, steady: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
         """A second Ctrl-C does not wait for running polls, and keeps the finished ones."""
-        monkeypatch.setattr(fleet_collection, "SHUTDOWN_TIMEOUT", 300)
+        monkeypatch.setattr(collector, "SHUTDOWN_TIMEOUT", 300)
         free = threading.Event()
         with Interrupted(free.wait, instead=True) as threads, ExitStack() as stack:
             stack.callback(free.set)  # whatever happens

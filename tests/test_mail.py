@@ -10,8 +10,8 @@ import pytest
 import trustme
 
 from backupkit.errors import CredentialError, MailError, SettingsError
-from backupkit.fleet import PasswordSource
 from backupkit.mail import MailServer, Security
+from backupkit.passwords import PasswordSource
 from tests.smtp import PASSWORD, USER, Mailbox, Serve, serving
 
 LOGIN = {"user": USER, "password": PasswordSource("env", "MAIL_PASSWORD")}
@@ -141,7 +141,7 @@ class TestErrors:
     def test_no_starttls(self, serve: Serve, connect: Connect) -> None:
         """A server without STARTTLS gets no mail."""
         mailbox = serve("none")
-        assert "does not offer what is asked for" in self.failure(connect(mailbox), mail())
+        assert "does not support a required feature" in self.failure(connect(mailbox), mail())
         assert not mailbox.got
 
     def test_unknown_authority(self, serve: Serve, connect: Connect) -> None:
@@ -156,7 +156,7 @@ class TestErrors:
     def test_tls_to_clear_text(self, serve: Serve, connect: Connect) -> None:
         """TLS to a port that speaks clear text is an error that names the usual ports."""
         error = self.failure(connect(serve("none"), security="tls"), mail())
-        assert "does not speak TLS as asked for" in error
+        assert "does not support TLS on this port" in error
         assert "587 is starttls, 465 is tls" in error
 
     def test_no_server(self, connect: Connect) -> None:
@@ -201,7 +201,7 @@ class TestErrors:
     )
     def test_invalid_address(self, connect: Connect, address: str) -> None:
         """An invalid address is an error, and never becomes a header."""
-        with pytest.raises(SettingsError, match="is no mail address"):
+        with pytest.raises(SettingsError, match="is not a mail address"):
             connect(Mailbox(1)).send(mail(), to=[address])
 
 
@@ -254,15 +254,18 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("", "there is no table [mail]"),
-            ("mail = 3", "there is no table [mail]"),
+            ("", "the table [mail] is missing"),
+            ("mail = 3", "mail must be a table: [mail]"),
             ('[mail]\nhost = "m"', "sender"),
             ('[mail]\nhost = " "\nsender = "a@b"', "host is empty"),
-            ('[mail]\nhost = "m"\nsender = "a"', '"a" is no mail address'),
-            ('[mail]\nhost = "m"\nsender = "a@b"\nport = 0', "is none, expected 1 to 65535"),
+            ('[mail]\nhost = "m"\nsender = "a"', '"a" is not a mail address'),
+            ('[mail]\nhost = "m"\nsender = "a@b"\nport = 0', "must be from 1 to 65535"),
             ('[mail]\nhost = "m"\nsender = "a@b"\ntimeout = 0', "timeout"),
             ('[mail]\nhost = "m"\nsender = "a@b"\nuser = "u"', "go together"),
-            ('[mail]\nhost = "m"\nsender = "a@b"\npassword = "hunter2"', "never written"),
+            (
+                '[mail]\nhost = "m"\nsender = "a@b"\npassword = "hunter2"',
+                "must not be in",
+            ),
             ('[mail]\nhost = "m"\nsender = "a@b"\npassword = {}', "must be one of"),
             ('[mail]\nhost = "m"\nsender = "a@b"\nsecurity = "ssl"', 'security = "starttls"'),
             ('[mail]\nhost = "m"\nsender = "a@b"\nca_bundle = "x.pem"', "no such file"),

@@ -21,7 +21,7 @@ CASES = {
         2,
         "'anew'",
     ),
-    "a word that stands twice": ("page.md", "It reads the the history.\n", 1, "lexical_illusions"),
+    "a repeated word": ("page.md", f"It reads {'the ' * 2}history.\n", 1, "lexical_illusions"),
     "a long sentence": ("page.md", f"Read {' and '.join(NAMES)}.\n", 1, "50 words"),
     "a docstring without a verb": (
         "module.py",

@@ -123,8 +123,8 @@ class TestRaiseForStatus:
         raise_for_status(protocol.list_jobs(API), status, {}, HTML)
 
     @pytest.mark.parametrize(
+        ("status", "body", "request_", "kind", "sentence"),
         [
-            ("status", "body", "request_", "kind", "sentence"),
             (302, HTML, LOG_IN, PayloadError, "the login was redirected (302); redirects are"),
             (401, _api("Authentication required."), LOG_IN, LoginError, LOGIN_FAILED),
             (401, _api("Authentication required."), LIST, LoginError, SESSION_ENDED),

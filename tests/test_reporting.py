@@ -100,8 +100,8 @@ class TestComparison:
     @pytest.mark.parametrize(
         ("other", "message"),
         [
-            ("lately", "neither previous, none, a length of time such as 1d"),
-            ("2027-01-01T00:00:00Z", "after this report's own moment"),
+            ("lately", "neither previous, none, a duration such as 1d"),
+            ("2027-01-01T00:00:00Z", "later than the time of this report"),
             ("{broken}", "is not the .json file of a report"),
         ],
     )
@@ -183,7 +183,7 @@ def mailing(
 
 
 class TestMail:
-    """--mail, --mail-to, --only-if, and exit code 6."""
+    """--mail, --mail-to, --mail-if, and exit code 6."""
 
     quick = ("--as-of", AS_OF, "--last", "7d", "--compare-with", "none")
 
@@ -231,11 +231,11 @@ class TestMail:
         ]
 
     def test_only_if(self, serve: Serve, mailing: Callable[..., Stored], tmp_path: Path) -> None:
-        """--only-if sends a mail only for the named verdicts; the report is always written."""
+        """--mail-if sends a mail only for the named verdicts; the report is always written."""
         box = serve()
         history = mailing(box.port)
         out = tmp_path / "report.html"
-        to = (*self.quick, "--mail-to", "a@example.com", "--only-if")
+        to = (*self.quick, "--mail-to", "a@example.com", "--mail-if")
         assert history.report(out, *to, "unknown") == 0
         assert out.exists()
         assert box.got == []
@@ -270,7 +270,7 @@ class TestMail:
         assert mailing(serve().port, more).report(out, *self.quick, *options, *fail) == 6
         assert out.stat().st_size > 10_000
         printed = capsys.readouterr()
-        assert f"{out} is written, but not mailed." in printed.err
+        assert f"{out} was written, but not mailed." in printed.err
         assert message in printed.err
         assert "Traceback" not in printed.err
         assert printed.out.startswith("BREACH: ")
@@ -287,8 +287,8 @@ class TestMail:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            (["--only-if", "breach"], "--only-if is about mail"),
-            (["--mail", "--only-if", "bad"], '--only-if: "bad" is none of'),
+            (["--mail-if", "breach"], "--mail-if needs --mail"),
+            (["--mail", "--mail-if", "bad"], '--mail-if: "bad" is none of'),
             (["--fail-on", "breach,ok"], '--fail-on: "ok" is none of'),
         ],
     )

@@ -16,12 +16,13 @@ import pytest
 
 import backupkit as bk
 from backupkit import wire
-from backupkit.cli import main, progress_display
-from backupkit.collection.estimates import is_stalled, time_left, typical_duration
+from backupkit.cli import main
+from backupkit.cli.commands.watch import BarDisplay, make_display, summary
 from backupkit.collection.followed_jobs import FollowedAppliance
-from backupkit.collection.watch_session import Watch
+from backupkit.collection.watcher import Watch
 from backupkit.simulator import Scenario
 from backupkit.tables import RUNNING
+from backupkit.tables.estimates import is_stalled, time_left, typical_duration
 from tests.builders import Clock
 from tests.conftest import EPOCH, QUICK, OddServer, Simulated, simulated
 
@@ -217,7 +218,7 @@ class TestFollow:
         next(polls)
         odd.tell(f"{LIST}/one", b"", 404)
         [last] = polls
-        assert last["detail"].to_list() == ["vc-odd does not list this job any more."]
+        assert last["detail"].to_list() == ["vc-odd no longer lists this job."]
 
     def test_missing_in_details(self, odd: OddServer, history: bk.History, clock: Clock) -> None:
         """An ended job has ended also if the details lack it; without a start no time is known."""
@@ -242,7 +243,7 @@ class TestFollow:
         def stopped(*args: Any, **kwargs: Any) -> bk.Snapshot:  # noqa: ANN401 # as collect has it
             return replace(real(*args, **kwargs), stopped=True)
 
-        monkeypatch.setattr(sys.modules["backupkit.collection.watch_session"], "collect", stopped)
+        monkeypatch.setattr(sys.modules["backupkit.collection.watcher"], "collect", stopped)
         with pytest.raises(KeyboardInterrupt):
             next(bk.watch([odd.appliance()], history, limits=QUICK))
         assert len(history.polls()) == 1
@@ -322,14 +323,14 @@ class TestDisplay:
         self, changes: dict[str, object], expected: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """In a log each change is a line."""
-        with progress_display.make_display() as display:
+        with make_display() as display:
             display.show(running_job(**changes))
             display.show(running_job(**changes))
         assert capsys.readouterr().err == f"vc-1 one: {expected}\n"
 
     def test_bars(self, capsys: pytest.CaptureFixture[str]) -> None:
         """In a terminal each job has a bar; braces in a message are no format."""
-        with progress_display.BarDisplay() as display:
+        with BarDisplay() as display:
             display.show(running_job(progress=None))
             display.show(running_job(detail="{x}", progress=100.0))
         drawn = capsys.readouterr().err
@@ -338,14 +339,14 @@ class TestDisplay:
     def test_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Only a terminal has bars."""
         monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-        assert isinstance(progress_display.make_display(), progress_display.BarDisplay)
+        assert isinstance(make_display(), BarDisplay)
 
     def test_summary(self) -> None:
         """The last sentence counts the outcomes."""
         states = ("SUCCEEDED", "FAILED", "SUCCEEDED")
         ended = pd.concat([running_job(state=state) for state in states])
-        text = progress_display.summary(RUNNING.conform(ended))
-        assert text == "Nothing runs any more: 2 succeeded, 1 FAILED."
+        text = summary(RUNNING.conform(ended))
+        assert text == "All jobs have ended: 2 succeeded, 1 FAILED."
 
 
 class TestCommand:
@@ -359,14 +360,14 @@ class TestCommand:
         assert main(self.argv(odd, tmp_path, "--json")) == 0
         out, err = capsys.readouterr()
         assert json.loads(out) == []
-        assert err == "Nothing runs.\n"
+        assert err == "No job is running.\n"
 
     def test_no_appliance(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """A fleet without appliances is an error."""
         fleet = tmp_path / "empty.toml"
         fleet.write_text("")
         assert main(["watch", "--fleet", str(fleet), "--history", str(tmp_path / "h.db")]) == 1
-        assert "no appliance to ask" in capsys.readouterr().err
+        assert "no appliance to poll" in capsys.readouterr().err
 
     def test_ctrl_c(self, odd: OddServer, tmp_path: Path) -> None:
         """Ctrl-C closes the session, stores what was read, and returns exit code 130."""
