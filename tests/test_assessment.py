@@ -1,11 +1,8 @@
 """An assessment: the specification's worked examples, and what holds whatever the data."""
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
@@ -14,17 +11,26 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import backupkit.tables as t
-from backupkit.assessment import Assessment, Verdict, evaluate, evaluate_frames
+from backupkit.assessment import Assessment, Verdict, evaluate
 from backupkit.errors import SettingsError, TableError
 from backupkit.policy import Member, Policy
-from backupkit.tables import JOBS, POLLS, SCHEDULES, outcome_of
+from backupkit.tables import JOBS, POLLS, SCHEDULES
 from tests.conftest import repeats
+from tests.worked_examples import (
+    BY_NAME,
+    END,
+    EXACT,
+    EXAMPLES,
+    START,
+    Known,
+    jobs_of,
+    known_of,
+    polls_of,
+    row_of,
+    schedule_of,
+    when,
+)
 
-START, END = "2026-11-02T00:00:00Z", "2026-11-09T00:00:00Z"
-EXAMPLES: list[dict[str, Any]] = json.loads(
-    Path(__file__).with_name("sla-examples.json").read_text(encoding="utf-8")
-)["examples"]
-BY_NAME = {example["name"][:4]: example for example in EXAMPLES}
 HOUR = pd.Timedelta(hours=1)
 
 
@@ -33,98 +39,10 @@ def hours(span: pd.Timedelta | None) -> float | None:
     return None if span is None or pd.isna(span) else span / HOUR
 
 
-def when(text: str | None) -> pd.Timestamp | None:
-    """Read a time of the examples, in UTC."""
-    return None if text is None else pd.Timestamp(text).tz_convert("UTC")
-
-
-@dataclass(frozen=True)
-class Known:
-    """Everything that is known: the frames that `evaluate_frames` takes."""
-
-    jobs: pd.DataFrame
-    polls: pd.DataFrame
-    schedules: pd.DataFrame
-
-    def judge(self, policy: Policy, *, as_if: bool = False, **times: str) -> Assessment:
-        """Evaluate them over the examples' week, if nothing else is given."""
-        period: dict[str, Any] = {"start": START, "end": END, "now": END} | times
-        frames = self.jobs, self.polls, self.schedules
-        return evaluate_frames(*frames, policy, as_if=as_if, **period)
-
-    def __add__(self, other: "Known") -> "Known":
-        return Known(
-            pd.concat([self.jobs, other.jobs], ignore_index=True),
-            pd.concat([self.polls, other.polls], ignore_index=True),
-            pd.concat([self.schedules, other.schedules], ignore_index=True),
-        )
-
-
-def jobs_of(records: Sequence[Mapping[str, Any]], appliance: str = "vc") -> pd.DataFrame:
-    """Build jobs from the examples' records."""
-    states = pd.Series([record["state"] for record in records], dtype="str")
-    return JOBS.frame(
-        {
-            "appliance": [appliance] * len(records),
-            "job_id": [record["id"] for record in records],
-            "state": states,
-            "start_time": [when(record["start"]) for record in records],
-            "end_time": [when(record["end"]) for record in records],
-            "type": [record["type"] for record in records],
-            "outcome": outcome_of(states),
-        }
-    )
-
-
-def polls_of(appliance: str, *visits: tuple[str, bool], **columns: Any) -> pd.DataFrame:  # noqa: ANN401 # any column
-    """Build visits from (time, ok)."""
-    return POLLS.frame(
-        {
-            "appliance": [appliance] * len(visits),
-            "polled_at": [when(time) for time, _ in visits],
-            "ok": [ok for _, ok in visits],
-            **{name: [value] * len(visits) for name, value in columns.items()},
-        }
-    )
-
-
-def schedule_of(appliance: str, hour: int, minute: int, **columns: Any) -> pd.DataFrame:  # noqa: ANN401 # any column
-    """Build one daily schedule."""
-    values = {
-        "appliance": appliance,
-        "schedule": "default",
-        "seen_at": when("2026-10-01T00:00:00Z"),
-        "enabled": True,
-        "hour": hour,
-        "minute": minute,
-        "timezone": "UTC",
-    }
-    return SCHEDULES.frame({name: [value] for name, value in (values | columns).items()})
-
-
-def known_of(example: Mapping[str, Any], appliance: str = "vc") -> Known:
-    """Build the frames of a worked example."""
-    schedule = example["schedule"]
-    return Known(
-        jobs_of(example["jobs"], appliance),
-        polls_of(appliance, (example["known_since"], True), (example["known_until"], True)),
-        SCHEDULES.empty() if schedule is None else schedule_of(appliance, schedule[0], schedule[1]),
-    )
-
-
-EXACT = Policy(staleness="0h")
-"""The examples' policy: knowledge ends with the last good poll."""
-
-
 @cache
 def judged(name: str) -> Assessment:
     """Judge a worked example, once for all tests."""
     return known_of(BY_NAME[name[:4]]).judge(EXACT)
-
-
-def row_of(frame: pd.DataFrame, name: str = "vc") -> dict[str, Any]:
-    """Return one row of a frame by column."""
-    return {str(column): value for column, value in frame.loc[name].to_dict().items()}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example["name"]))

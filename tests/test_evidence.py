@@ -1,8 +1,6 @@
 """What a judgement rests on: the rest of a history, however much is read of it, changes nothing."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
-from datetime import timedelta
+from dataclasses import replace
 from random import Random
 from typing import Any, ClassVar
 
@@ -14,228 +12,24 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from backupkit.analysis import data_fingerprint, restrict_to_period
-from backupkit.assessment import Assessment, evaluate, evaluate_frames
-from backupkit.assessment.context import EvaluationContext, Period
-from backupkit.assessment.evaluation import appliances_in, as_of, merge_assessments
-from backupkit.assessment.partial import assess_appliances
+from backupkit.assessment import evaluate, evaluate_frames
+from backupkit.assessment.context import Period
+from backupkit.assessment.evaluation import as_of
 from backupkit.errors import TableError
-from backupkit.policy import Exclusion, Member, Policy
+from backupkit.policy import Policy
 from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, HistoryView, constants
+from tests.builders import frame
 from tests.conftest import repeats
+from tests.random_fleets import (
+    DAY,
+    END,
+    HOUR,
+    MINUTE,
+    assert_same,
+    some_case,
+)
 
 EXAMPLES = repeats(6, 60)
-APPLIANCES = 25
-SECOND, MINUTE, HOUR, DAY = (
-    timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days")
-)
-END = pd.Timestamp("2026-11-09T00:00Z")
-WEEKDAYS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
-OUTCOMES = {
-    "steady": ["success"],
-    "healthy": ["success"] * 12 + ["failure", "open", "void", "other"],
-    "shaky": ["success", "failure", "failure", "void", "other", "open"],
-    "failing": ["failure"] * 8 + ["void", "other", "open"],
-}
-SKEWS = [0 * DAY, 2 * MINUTE, -2 * HOUR, 3 * HOUR, 4 * DAY, -5 * DAY]
-LENGTHS = [
-    0 * MINUTE,
-    20 * MINUTE,
-    20 * MINUTE,
-    30 * MINUTE,
-    5 * HOUR,
-    30 * HOUR,
-    9 * DAY,
-    -1 * HOUR,
-]
-STEPS = [HOUR, 6 * HOUR, 12 * HOUR, DAY, DAY, DAY, 7 * DAY, 7 * DAY, 33 * DAY]
-TEXTS = ["Disk full on host 7.", "Log-in to nas-1 refused.", ""]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A made-up fleet, and the period to judge it over."""
-
-    known: HistoryView
-    policy: Policy
-    times: Period
-    as_if: bool
-
-    def whole(self) -> Assessment:
-        """Judge by everything that is known."""
-        known = as_of(self.known, self.times.now)
-        setting = EvaluationContext.of(
-            self.policy, appliances_in(known), self.times, as_if=self.as_if
-        )
-        return merge_assessments(
-            [assess_appliances(known, setting)], setting, version=data_fingerprint(known.polls)
-        )
-
-    def needed(self, known: HistoryView) -> HistoryView:
-        """Restrict what is known to the period."""
-        times = self.times
-        return restrict_to_period(known, start=times.start, end=times.end, now=times.now)
-
-
-def some_jobs(random: Random, name: str, times: Period) -> Iterator[dict[str, Any]]:
-    """Make up the jobs of one appliance, over half a year or far less."""
-    step = random.choice(STEPS)
-    latest = random.choice([times.now, times.now, times.end, times.start, times.start - 20 * DAY])
-    number = min(random.choice([0, 3, 12, 40, 130, 260, 600]), int(900 * DAY / step))
-    moods = random.choices(list(OUTCOMES), k=3) if random.random() < 0.7 else ["steady"] * 3
-    gaps = random.choice([0.0, 0.02, 0.2])  # how often something is missing
-    sizes: list[int | None] = random.choice([[None, -1, 0, 10, 9**18], [10, 11, 12], [10, 400]])
-    stuck = random.choice([None, None, number - 20])  # a long time ago, and never over
-    at = latest + random.choice([0 * DAY, 2 * DAY])
-    for place in range(number):
-        at -= step if random.random() < 0.9 else random.choice(STEPS)
-        start = at + random.choice([0 * MINUTE, 0 * MINUTE, 7 * MINUTE, -9 * HOUR, 30 * HOUR])
-        outcome = random.choice(OUTCOMES[moods[3 * place // number]])
-        if place == stuck:
-            outcome = "open"
-        end = start + random.choice(LENGTHS if random.random() < 0.3 else LENGTHS[1:3])
-        finished = outcome in ("success", "failure") or random.random() < 0.2
-        seen = max(start, end) + random.choice([MINUTE, 3 * HOUR])
-        yield {
-            "appliance": name,
-            "job_id": f"{number - place:04}",
-            "outcome": outcome,
-            "state": outcome,
-            "start_time": None if random.random() < gaps else start,
-            "end_time": end if finished and random.random() >= gaps else None,
-            "last_seen_at": None if random.random() < gaps else seen,
-            "first_seen_at": start if random.random() < 0.1 else None,
-            "vanished_at": seen + DAY if random.random() < 0.1 else None,
-            "type": random.choice(["SCHEDULED", "SCHEDULED", "MANUAL", None]),
-            "size": random.choice(sizes),
-            "location": random.choice(["sftp://nas-1/vc", "sftp://nas-2/vc", None]),
-            "build": random.choice(["1", "2", None]),
-            "messages": [message(random)] if outcome == "failure" else None,
-        }
-
-
-def message(random: Random) -> dict[str, Any]:
-    """Make up what a failed job says."""
-    return {"id": "x", "default_message": random.choice(TEXTS), "args": [], "localized": None}
-
-
-def some_polls(random: Random, name: str, times: Period) -> Iterator[dict[str, Any]]:
-    """Make up the polls of one appliance: regular ones, and some at any time."""
-    step = random.choice([10 * MINUTE, 10 * MINUTE, 25 * MINUTE, HOUR, 5 * HOUR, DAY, 8 * DAY])
-    number, skew = random.choice([0, 1, 2, 5, 30, 160]), random.choice(SKEWS)
-    at = (
-        times.now
-        - random.choice([0 * MINUTE, HOUR, 3 * DAY, 50 * DAY])
-        + random.choice([0, 1]) * DAY
-    )
-    well: list[bool | None] = random.choice(
-        [[True], [True, True, False, None], [False, None], [False, False, True]]
-    )
-    for place in range(number):
-        at -= step if random.random() < 0.9 else random.choice([2 * step, step / 3, 0 * step])
-        ok = random.choice(well)
-        yield {
-            "appliance": name,
-            "polled_at": at,
-            "ok": ok,
-            "error": None if ok else random.choice(["login", "timeout"]),
-            "detail": None if ok else f"Fault {place}.",
-            "clock_skew": skew if ok and random.random() < 0.9 else None,
-            "version": random.choice(["8.0.2", "8.0.3"]) if ok else None,
-            "details": random.random() < 0.7 if ok else None,
-        }
-
-
-def some_schedules(
-    random: Random, name: str, times: Period, keeps: list[int | None]
-) -> Iterator[dict[str, Any]]:
-    """Make up the schedules of one appliance, as they changed."""
-    for place in range(random.choice([0, 1, 1, 2, 4])):
-        yield {
-            "appliance": name,
-            "schedule": random.choice(["default", "extra"]),
-            "seen_at": times.end - random.randrange(-30, 400) * DAY - place * MINUTE,
-            "enabled": random.random() < 0.85,
-            "hour": random.randrange(24),
-            "minute": random.choice([0, 30]),
-            "days": random.choice([None, None, ["SUNDAY"], list(WEEKDAYS[:3])]),
-            "timezone": random.choice(["UTC", "Europe/Berlin", "Pacific/Apia", "nowhere", None]),
-            "max_count": random.choice(keeps),
-            "location": "sftp://nas-1/vc",
-        }
-
-
-def some_numbers(random: Random) -> dict[str, Any]:
-    """Make up the numbers of a policy, some of them absurd."""
-    return {
-        "rpo": random.choice([6 * HOUR, DAY, 8 * DAY, 90 * DAY]),
-        "early": random.choice([HOUR, HOUR, 0 * HOUR, 2 * DAY, 40 * DAY]),
-        "late": random.choice([HOUR, HOUR, 0 * HOUR, 3 * DAY, 40 * DAY]),
-        "completion": random.choice([None, None, 2 * HOUR, 20 * DAY]),
-        "staleness": random.choice([None, None, 0 * HOUR, 60 * DAY]),
-        "anchor": random.choice(["start", "end"]),
-        "unknown_mode": random.choice(["strict", "evidence"]),
-        "window": random.choice([None, "22:00-06:00"]),
-        "duration_limit": random.choice([None, HOUR]),
-        "lookback": random.choice([DAY, 30 * DAY]),
-        "schedule": random.choice([None, "01:00", {"time": "01:00", "days": ["SUNDAY"]}]),
-    }
-
-
-def some_policy(random: Random, times: Period) -> Policy:
-    """Make up a policy that changes, and that leaves some appliances and times out."""
-    names = [f"vc-{number}" for number in range(APPLIANCES + 1)]
-
-    def around() -> pd.Timestamp:
-        return times.end - random.randrange(-20, 60) * DAY - random.randrange(24) * HOUR
-
-    begins = [around() for _ in range(random.choice([0, 0, 2, 4]))]
-    return Policy(
-        **some_numbers(random),
-        changes={around(): Policy(**some_numbers(random)) for _ in range(random.choice([0, 0, 1]))},
-        members=[
-            Member(appliance=name, exclude=random.choice([None, None, None, "retired"]))
-            for name in names[: random.choice([0, 2, APPLIANCES + 1])]
-        ],
-        exclusions=[
-            Exclusion(
-                reason="works",
-                start=begin,
-                end=begin + random.randrange(1, 300) * HOUR,
-                appliances=random.sample(names, 2),
-            )
-            for begin in begins
-        ],
-    )
-
-
-def some_case(random: Random) -> Case:
-    """Make up a fleet, a period and a policy."""
-    now = END + random.choice([0 * DAY, 0 * DAY, HOUR, 3 * DAY, 40 * DAY])
-    start = END - random.choice([HOUR, DAY, 7 * DAY, 7 * DAY, 30 * DAY, 100 * DAY])
-    times = Period.validated(start=start, end=END, now=now)
-    names = [f"vc-{number}" for number in range(APPLIANCES)]
-    jobs = {name: list(some_jobs(random, name, times)) for name in names}
-    if random.random() < 0.3:  # two names for one appliance
-        jobs["vc-1"] = [job | {"appliance": "vc-1"} for job in jobs["vc-0"]]
-    keeps = random.choice([[None, 0, 1, 7, 30], [None, 0, 1, 7, 30, 120, 180, 10**6]])
-    plans = [row for name in names for row in some_schedules(random, name, times, keeps)]
-    edges = [times.start, times.end, times.now]
-    for rows in jobs.values():  # and something at the very instants
-        for row in random.sample(rows, min(len(rows), random.choice([0, 0, 4]))):
-            row[random.choice(["start_time", "end_time", "last_seen_at"])] = random.choice(edges)
-    known = HistoryView(
-        frame_of(JOBS, [row for rows in jobs.values() for row in rows]),
-        frame_of(POLLS, [row for name in names for row in some_polls(random, name, times)]),
-        frame_of(SCHEDULES, plans),
-    )
-    return Case(known, some_policy(random, times), times, as_if=random.random() < 0.2)
-
-
-def frame_of(table: Any, rows: list[dict[str, Any]]) -> pd.DataFrame:  # noqa: ANN401 # a table
-    """Build a frame from rows."""
-    columns = {name: [row.get(name) for row in rows] for name in table.names}
-    frame: pd.DataFrame = table.frame(columns)
-    return frame
 
 
 def more_than(least: HistoryView, known: HistoryView, random: np.random.Generator) -> HistoryView:
@@ -263,20 +57,6 @@ class Source:
     def view(self, **_asked: object) -> HistoryView:
         """Return it, whatever the period."""
         return self.told
-
-
-def assert_same(one: Assessment, other: Assessment) -> None:
-    """Hold two assessments to be equal, but for the jobs that no figure needs."""
-    for field in fields(Assessment):
-        left, right = getattr(one, field.name), getattr(other, field.name)
-        if field.name == "jobs":
-            key = ["appliance", "job_id"]
-            both = pd.MultiIndex.from_frame(left[key]).isin(pd.MultiIndex.from_frame(right[key]))
-            assert_frame_equal(left[both].reset_index(drop=True), right, obj="jobs")
-        elif isinstance(left, pd.DataFrame):
-            assert_frame_equal(left, right, obj=field.name)
-        else:
-            assert left == right, field.name
 
 
 def agree(random: Random) -> None:
@@ -343,7 +123,7 @@ class TestRestricted:
         self, jobs: list[dict[str, Any]], polls: list[dict[str, Any]] | None = None
     ) -> HistoryView:
         """Restrict jobs and polls to the last week."""
-        known = HistoryView(frame_of(JOBS, jobs), frame_of(POLLS, polls or []), SCHEDULES.empty())
+        known = HistoryView(frame(JOBS, jobs), frame(POLLS, polls or []), SCHEDULES.empty())
         times = self.TIMES
         return restrict_to_period(
             as_of(known, times.now), start=times.start, end=times.end, now=times.now
@@ -437,8 +217,8 @@ class TestTold:
         columns |= {"jobs": [900, 0], "oldest_start": [END - 900 * DAY, None]}
         columns |= {"sized_jobs": [800, 0], "sized_bytes": [8_000, None]}
         return HistoryView(
-            frame_of(JOBS, nightly("a", 5, "success")),
-            frame_of(POLLS, [self.POLL]),
+            frame(JOBS, nightly("a", 5, "success")),
+            frame(POLLS, [self.POLL]),
             SCHEDULES.empty(),
             **{"totals": TOTALS.frame(columns), "version": "the newest", **more},
         )

@@ -12,7 +12,7 @@ from backupkit.history import History
 from backupkit.history import evidence as module
 from backupkit.tables import JOBS, OBSERVATIONS
 from tests.conftest import SEED, repeats
-from tests.test_evidence import Case, assert_same, some_case
+from tests.random_fleets import Case, assert_same, some_case
 
 FLEETS = repeats(3, 40)
 STATUS = {

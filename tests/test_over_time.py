@@ -8,7 +8,7 @@ import pytest
 from backupkit.assessment import Assessment
 from backupkit.policy import Exclusion, Member, Policy
 from backupkit.tables import SCHEDULES
-from tests.test_assessment import BY_NAME, Known, jobs_of, known_of, polls_of, row_of
+from tests.worked_examples import BY_NAME, Known, jobs_of, known_of, polls_of, row_of
 
 HOUR = pd.Timedelta(hours=1)
 
