@@ -166,11 +166,11 @@ class TestCollect:
         self, odd: OddServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """An unknown state is said aloud, and a spoiled job is not taken for a known one."""
-        odd.speak_api()
+        odd.serve_api()
         jobs = "GET /api/appliance/recovery/backup/job"
         record = {"location": "nfs://n", "type": "MANUAL", "messages": [], "status": "QUANTUM"}
-        odd.tell(jobs, b'["new", "bad"]')
-        odd.tell(f"{jobs}/details", json.dumps({"new": record, "bad": 1}).encode())
+        odd.respond(jobs, b'["new", "bad"]')
+        odd.respond(f"{jobs}/details", json.dumps({"new": record, "bad": 1}).encode())
         fleet = tmp_path / "odd.toml"
         fleet.write_text(
             f'[[appliance]]\nname = "vc-odd"\nhost = "{odd.host}"\nuser = "u"\n'

@@ -68,9 +68,9 @@ def results(findings: Findings) -> dict[str, str]:
     return {check: result for check, (result, _, _) in findings.items() if result != "ok"}
 
 
-def respond(odd: OddServer, what: str, value: object) -> None:
+def set_response(odd: OddServer, path: str, value: object) -> None:
     """Let the odd server respond to a request about backups."""
-    odd.tell(f"{BACKUP}/{what}", json.dumps(value).encode())
+    odd.respond(f"{BACKUP}/{path}", json.dumps(value).encode())
 
 
 class TestHealthy:
@@ -126,7 +126,7 @@ class TestHealthy:
 
     def test_progress_bar(self, odd: OddServer, capsys: pytest.CaptureFixture[str]) -> None:
         """The bar counts appliances on stderr, and only where it is wanted."""
-        odd.speak_api()
+        odd.serve_api()
         doctor([odd.appliance()])
         assert capsys.readouterr().err == ""
         doctor([odd.appliance()], progress=True)
@@ -229,7 +229,7 @@ class TestWayThere:
 
     def test_interrupted(self, odd: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:
         """Ctrl-C ends the run, and the remaining appliances are not checked."""
-        odd.speak_api()
+        odd.serve_api()
 
         def interrupt(_bar: object, _n: float = 1) -> None:
             raise KeyboardInterrupt
@@ -416,7 +416,7 @@ class TestPassword:
     def test_places(self, odd: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:
         """Environment and keyring are named."""
         monkeypatch.setattr(keyring, "get_password", lambda *_place: "secret")
-        odd.speak_api()
+        odd.serve_api()
         assert check(odd.appliance())["password"][1] == "in the environment variable VCSA_PASSWORD"
         source = PasswordSource("keyring", "vcsa")
         findings = check(replace(odd.appliance(), password=source))
@@ -431,7 +431,7 @@ class TestPassword:
             return "typed in" if "u@v" in question else ""
 
         monkeypatch.setattr("getpass.getpass", answer)
-        odd.speak_api()
+        odd.serve_api()
         prompt = PasswordSource("prompt", "the fleet")
         users = {"vc-1": "u@v", "vc-2": "u@v", "vc-3": "other@w", "vc-4": "other@w"}
         checks = doctor(
@@ -511,10 +511,10 @@ class TestWhatItTells:
 
     def test_one_job(self, odd: OddServer) -> None:
         """One job is one job; that it is gone a moment later is no fault."""
-        odd.speak_api()
-        respond(odd, "job", ["one"])
+        odd.serve_api()
+        set_response(odd, "job", ["one"])
         record = {"status": "SUCCEEDED", "type": "MANUAL", "messages": [], "location": "nfs://n"}
-        respond(odd, "job/details", {"another": record})
+        set_response(odd, "job/details", {"another": record})
         findings = check(odd.appliance())
         assert findings["job list"][1] == "1 job"
         assert findings["job details"][:2] == ("skipped", "the job was removed meanwhile")
@@ -529,10 +529,10 @@ class TestWhatItTells:
     )
     def test_bad_details(self, odd: OddServer, details: object, status: int, expected: str) -> None:
         """Details that cannot be read are a warning if the job itself can be read."""
-        odd.speak_api()
-        respond(odd, "job", ["one"])
-        odd.tell(f"{BACKUP}/job/details", json.dumps(details).encode(), status)
-        respond(
+        odd.serve_api()
+        set_response(odd, "job", ["one"])
+        odd.respond(f"{BACKUP}/job/details", json.dumps(details).encode(), status)
+        set_response(
             odd,
             "job/one",
             {
@@ -575,14 +575,14 @@ class TestWhatItTells:
         self, odd: OddServer, schedules: dict[str, dict[str, Any]], found: str, advice: str
     ) -> None:
         """A schedule that starts something is fine; none, a dead and a damaged one are not."""
-        odd.speak_api()
+        odd.serve_api()
         sent: dict[str, object] = {}
         for name, plan in schedules.items():
             time = {"hour": plan.get("hour"), "minute": 5, "days": plan.get("days")}
             sent[name] = {"enable": plan["enable"], "location": "nfs://n", "parts": []} | (
                 {"recurrence_info": time} if "hour" in plan else {}
             )
-        respond(odd, "schedules", sent)
+        set_response(odd, "schedules", sent)
         result, words, hint = check(odd.appliance())["schedule"]
         assert words.startswith(found)
         assert hint.startswith(advice) if not advice else advice in hint
@@ -595,8 +595,8 @@ class TestWhatItTells:
 
     def test_unreadable_version(self, odd: OddServer) -> None:
         """A version that cannot be read fails its own check only."""
-        odd.speak_api()
-        odd.tell("GET /api/appliance/system/version", b'{"vers')
+        odd.serve_api()
+        odd.respond("GET /api/appliance/system/version", b'{"vers')
         findings = check(odd.appliance())
         assert findings["version"] == (
             "failed",
@@ -615,7 +615,7 @@ class TestWhatItTells:
 
     def test_clock_slightly_off(self, odd: OddServer) -> None:
         """A clock that is a minute off is shown, without a warning."""
-        odd.speak_api()
+        odd.serve_api()
         findings = check(odd.appliance(), clock=lambda: datetime.now(UTC) + timedelta(seconds=90))
         result, found, _ = findings["clock"]
         assert result == "ok"
@@ -626,7 +626,7 @@ class TestWhatItTells:
         monkeypatch.setattr(
             http.server.BaseHTTPRequestHandler, "date_time_string", lambda *_time: "some day"
         )
-        odd.speak_api()
+        odd.serve_api()
         assert check(odd.appliance())["clock"][:2] == ("skipped", "no response contained the time")
 
     def test_other_zone(self, demo: Simulated) -> None:
@@ -637,7 +637,7 @@ class TestWhatItTells:
 
     def test_same_zone_by_another_name(self, odd: OddServer) -> None:
         """Two names of one zone are no contradiction."""
-        odd.speak_api()
+        odd.serve_api()
         findings = check(replace(odd.appliance(), timezone="Africa/Accra"))
         assert findings["time zone"][:2] == ("ok", "Etc/UTC")
 
@@ -650,8 +650,8 @@ class TestWhatItTells:
     )
     def test_no_zone(self, odd: OddServer, written: str | None, expected: str) -> None:
         """A name that is no zone is a warning that says which one counts instead."""
-        odd.speak_api()
-        odd.tell("GET /api/appliance/system/time/timezone", b'"Mars/Olympus"')
+        odd.serve_api()
+        odd.respond("GET /api/appliance/system/time/timezone", b'"Mars/Olympus"')
         findings = check(replace(odd.appliance(), timezone=written))
         result, found, advice = findings["time zone"]
         assert (result, found) == (
@@ -666,14 +666,14 @@ class TestTexts:
 
     def test_untrusted(self, odd: OddServer) -> None:
         """Text of an appliance becomes one short line without control characters."""
-        odd.speak_api()
+        odd.serve_api()
         bad = "\x1b[2J\n\u202e" + "x" * 9_999
-        respond(odd, "job", [bad])
-        respond(odd, "job/details", {})
+        set_response(odd, "job", [bad])
+        set_response(odd, "job/details", {})
         plan = {"enable": True, "location": "", "parts": []}
-        respond(odd, "schedules", {bad: plan})
-        odd.tell("GET /api/appliance/system/version", json.dumps({"version": bad}).encode())
-        odd.tell("GET /api/appliance/system/time/timezone", json.dumps(bad).encode())
+        set_response(odd, "schedules", {bad: plan})
+        odd.respond("GET /api/appliance/system/version", json.dumps({"version": bad}).encode())
+        odd.respond("GET /api/appliance/system/time/timezone", json.dumps(bad).encode())
         checks = doctor([odd.appliance()])
         texts = [*checks["found"], *checks["advice"].dropna()]
         assert all(text.isprintable() and len(text) < 1_010 for text in texts)
@@ -683,7 +683,7 @@ class TestTexts:
     ) -> None:
         """Neither password nor token is in a finding, in an error, or in the debug log."""
         caplog.set_level(logging.DEBUG)
-        odd.speak_api()
+        odd.serve_api()
         own_demo.appliances.set_password("vc-ham-01", "another")
         own_demo.appliances.revoke("vc-ham-02")
         checks = doctor([*own_demo.fleet, odd.appliance()])

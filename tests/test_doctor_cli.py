@@ -139,8 +139,8 @@ class TestText:
 
     def test_both(self, odd: OddServer, capsys: pytest.CaptureFixture[str]) -> None:
         """An appliance with failures and warnings is shown with both, the failures first."""
-        odd.speak_api()
-        odd.tell("GET /api/appliance/system/version", b"")
+        odd.serve_api()
+        odd.respond("GET /api/appliance/system/version", b"")
         path = odd.ca_bundle.with_name("odd.toml")
         path.write_text(
             f'[[appliance]]\nname = "vc-odd"\nhost = "{odd.host}"\nuser = "u"\n'
