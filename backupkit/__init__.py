@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from backupkit.client import Limits
     from backupkit.collection import Snapshot, collect, watch
     from backupkit.diagnostics import doctor
-    from backupkit.fleet import Appliance, Fleet, PasswordSource
+    from backupkit.fleet import Appliance, Fleet
     from backupkit.history import History
+    from backupkit.passwords import PasswordSource
     from backupkit.policy import Policy
     from backupkit.reports import Report, report
     from backupkit.scale import evaluate_dask
@@ -56,7 +57,7 @@ _HOME = {
     "Fleet": "fleet",
     "History": "history",
     "Limits": "client",
-    "PasswordSource": "fleet",
+    "PasswordSource": "passwords",
     "Policy": "policy",
     "Report": "reports",
     "Snapshot": "collection",

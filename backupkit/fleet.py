@@ -1,26 +1,23 @@
-"""Fleet: the appliances of fleet.toml and the sources of their passwords.
+"""Fleet: the appliances of fleet.toml.
 
 fleet.toml never contains a password. Passwords are read only when appliances are polled.
 """
 
-import getpass
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Literal, Self, TypeVar
+from typing import Any, Final, Self
 
 import msgspec
 
 from backupkit.display import container, table
-from backupkit.errors import CredentialError, SettingsError
-from backupkit.settings import convert, read_toml, time_zone
+from backupkit.errors import SettingsError
+from backupkit.passwords import PasswordEntry, PasswordSource, convert_table
+from backupkit.settings import SettingsFile, read_toml, time_zone
 
-__all__ = ["Appliance", "Fleet", "PasswordEntry", "PasswordSource", "convert_table"]
-
-T = TypeVar("T")
+__all__ = ["Appliance", "Fleet"]
 
 SHOWN: Final = 20
 """Maximum number of appliances shown in a notebook."""
@@ -53,104 +50,6 @@ _EXAMPLES = {
     "enabled": "enabled = false",
     "exclude": 'exclude = "being retired, change 4711"',
 }
-_SOURCE_FORMS = (
-    '{ env = "VARIABLE" }, { file = "path" }, { keyring = "service" } or { prompt = true }'
-)
-
-
-@dataclass(frozen=True, slots=True)
-class PasswordSource:
-    """Source of a password; never the password itself.
-
-    Attributes
-    ----------
-    kind : {"env", "file", "keyring", "prompt"}
-        Type of the source.
-    place : str
-        Environment variable, file path, keyring service, or target named in the prompt.
-
-    Examples
-    --------
-    >>> PasswordSource("env", "VCSA_PASSWORD")
-    PasswordSource(kind='env', place='VCSA_PASSWORD')
-    """
-
-    kind: Literal["env", "file", "keyring", "prompt"]
-    place: str
-
-    def read(self, user: str) -> str:
-        """Return the password from the source.
-
-        Parameters
-        ----------
-        user : str
-            User name, for the keyring and the prompt.
-
-        Returns
-        -------
-        str
-            The password.
-
-        Raises
-        ------
-        CredentialError
-            If the source has no password; the message names the source.
-        """
-        match self.kind:
-            case "env":
-                password = os.environ.get(self.place, "")
-                problem = f"the environment variable {self.place} is not set"
-                advice = "Set it to the password."
-            case "file":
-                password = self._read_file()
-                problem = f"the file {self.place} is empty"
-                advice = "Write the password on its first line."
-            case "keyring":
-                password = self._read_keyring(user)
-                problem = f"the keyring has no password of {user} for {self.place}"
-                advice = f"Store it with: keyring set {self.place} {user}"
-            case _:  # prompt
-                password = self._ask(user)
-                problem, advice = "none was typed", "Run the command again at a terminal."
-        if not password:
-            raise CredentialError(problem, advice=advice, subject="password")
-        return password
-
-    def _read_file(self) -> str:
-        try:
-            lines = Path(self.place).read_text(encoding="utf-8").splitlines()
-        except (OSError, ValueError) as error:  # ValueError: a path with NUL, or not UTF-8
-            not_text = isinstance(error, UnicodeDecodeError)
-            reason = "it is not UTF-8 text" if not_text else "there is no such path"
-            raise CredentialError(
-                f"the file {self.place} cannot be read: "
-                f"{getattr(error, 'strerror', None) or reason}",
-                subject="password",
-            ) from error
-        return lines[0].strip() if lines else ""
-
-    def _ask(self, user: str) -> str:
-        try:
-            return getpass.getpass(f"Password of {user} for {self.place}: ")
-        except EOFError:  # no terminal, as in a scheduled run
-            return ""
-
-    def _read_keyring(self, user: str) -> str:
-        try:
-            import keyring  # noqa: PLC0415 # optional dependency
-        except ImportError as error:
-            raise CredentialError(
-                "the keyring package is missing",
-                advice="Install it with: pip install 'backupkit[keyring]'",
-                subject="password",
-            ) from error
-        try:
-            return keyring.get_password(self.place, user) or ""
-        except keyring.errors.KeyringError as error:
-            raise CredentialError(
-                f"the keyring cannot be read for {self.place}: {type(error).__name__}",
-                subject="password",
-            ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,43 +123,6 @@ class Appliance:
             object.__setattr__(self, "fingerprint", digits)
 
 
-class PasswordEntry(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Password source in fleet.toml: exactly one of the four keys is set."""
-
-    env: str | None = None
-    file: str | None = None
-    keyring: str | None = None
-    prompt: bool | None = None
-
-    def source(self, *, where: str, folder: Path) -> PasswordSource:
-        """Return the password source.
-
-        Parameters
-        ----------
-        where : str
-            Table in fleet.toml, for error messages.
-        folder : Path
-            Base folder of a relative file path.
-
-        Returns
-        -------
-        PasswordSource
-            Source of the password.
-
-        Raises
-        ------
-        SettingsError
-            If not exactly one key is set.
-        """
-        given = {name: value for name, value in msgspec.structs.asdict(self).items() if value}
-        if len(given) != 1:
-            raise SettingsError(f'{where}: "password" must be one of {_SOURCE_FORMS}.')
-        [(kind, place)] = given.items()
-        if kind == "file":
-            place = str(folder / place)
-        return PasswordSource(kind, "the fleet" if kind == "prompt" else place)  # type: ignore[arg-type] # a field's name is the kind
-
-
 class _Shared(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     ca_bundle: str | None = None
     fingerprint: str | None = None
@@ -330,13 +192,14 @@ class Fleet:
             seen.add(appliance.name)
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path | SettingsFile) -> Self:
         """Read fleet.toml.
 
         Parameters
         ----------
-        path : str or Path
-            TOML file. Paths in it are relative to its folder.
+        path : str, Path or SettingsFile
+            TOML file, or one parsed by `backupkit.settings.read_toml`. Paths in it are relative to
+            its folder.
 
         Returns
         -------
@@ -348,22 +211,19 @@ class Fleet:
         SettingsError
             If the file is missing or an entry is wrong; the message names file, table and key.
         """
-        document = read_toml(path)
-        if unknown := sorted(set(document) - set(_TABLES)):
+        file = read_toml(path)
+        if unknown := sorted(set(file.tables) - set(_TABLES)):
             raise SettingsError(
                 f'{path}: unknown table "{unknown[0]}"; fleet.toml has [defaults], [policy], '
                 "[mail], [history] and one [[appliance]] for each appliance."
             )
-        defaults, entries = document.get("defaults", {}), document.get("appliance", [])
-        if not isinstance(defaults, dict):
-            raise SettingsError(f"{path}: defaults must be a table: [defaults]")
+        defaults, entries = file.table("defaults"), file.tables.get("appliance", [])
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise SettingsError(f"{path}: appliance must be a list of tables: [[appliance]]")
-        convert_table(defaults, _Defaults, where=f"{path}, [defaults]")
-        folder = Path(path).parent
+        convert_table(defaults, _Defaults, where=f"{path}, [defaults]", examples=_EXAMPLES)
         return cls(
             (
-                _appliance(defaults, entry, path=path, number=number, folder=folder)
+                _appliance(defaults, entry, file=file, number=number)
                 for number, entry in enumerate(entries, start=1)
             ),
             source=str(path),
@@ -410,52 +270,14 @@ class Fleet:
         return str(container(rendered))
 
 
-def convert_table(
-    table: Mapping[str, Any], kind: type[T], *, where: str, examples: Mapping[str, str] = _EXAMPLES
-) -> T:
-    """Convert a table of fleet.toml to a struct; reject a password written as text.
-
-    Parameters
-    ----------
-    table : mapping
-        Parsed TOML table.
-    kind : type
-        Struct type to convert to.
-    where : str
-        File and table, for error messages.
-    examples : mapping of str to str
-        Valid entry for each key, for error messages.
-
-    Returns
-    -------
-    kind
-        The converted table.
-
-    Raises
-    ------
-    SettingsError
-        If a key or a value is wrong, or the password is written as text.
-    """
-    if isinstance(table.get("password"), str):
-        raise SettingsError(
-            f"{where}: a password is never written into this file. Say where it is kept: "
-            f"password = {_SOURCE_FORMS}."
-        )
-    return convert(table, kind, where=where, examples=examples)
-
-
 def _appliance(
-    defaults: Mapping[str, Any],
-    entry: Mapping[str, Any],
-    *,
-    path: str | Path,
-    number: int,
-    folder: Path,
+    defaults: Mapping[str, Any], entry: Mapping[str, Any], *, file: SettingsFile, number: int
 ) -> Appliance:
     """Build an appliance from its table and the defaults."""
     name = entry.get("name")
-    where = f"{path}, [[appliance]] {number}" + (f' ("{name}")' if isinstance(name, str) else "")
-    parsed = convert_table({**defaults, **entry}, _Entry, where=where)
+    folder = file.path.parent
+    where = f"{file}, [[appliance]] {number}" + (f' ("{name}")' if isinstance(name, str) else "")
+    parsed = convert_table({**defaults, **entry}, _Entry, where=where, examples=_EXAMPLES)
     fields = msgspec.structs.asdict(parsed)
     fields["password"] = parsed.password.source(where=where, folder=folder)
     if parsed.ca_bundle is not None:
@@ -465,4 +287,4 @@ def _appliance(
     try:
         return Appliance(**fields)
     except SettingsError as error:
-        raise SettingsError(f"{path}: {error}") from error
+        raise SettingsError(f"{file}: {error}") from error

@@ -14,8 +14,8 @@ from typing import Final, Literal, Self
 import msgspec
 
 from backupkit.errors import MailError, SettingsError, one_line
-from backupkit.fleet import PasswordEntry, PasswordSource, convert_table
-from backupkit.settings import read_toml
+from backupkit.passwords import PasswordEntry, PasswordSource, convert_table
+from backupkit.settings import SettingsFile, read_toml
 
 __all__ = ["MailServer", "Security", "check_address"]
 
@@ -55,19 +55,13 @@ class MailServer:
 
     Attributes
     ----------
-    host : str
-        Host name or address.
-    sender : str
-        Sender address.
     security : {"starttls", "tls", "none"}
         Upgrade a clear-text connection to TLS, use TLS from the first byte, or use clear text.
         TLS certificates are always verified.
     port : int, optional
         Default: 587, 465 or 25, depending on `security`.
-    user : str, optional
-        User name for the login; default: no login.
-    password : PasswordSource, optional
-        Source of the password; never the password itself.
+    user, password : str and PasswordSource, optional
+        Both, or neither for no login.
     to : tuple of str
         Default recipients.
     ca_bundle : Path, optional
@@ -102,7 +96,7 @@ class MailServer:
         port = self.port or _PORTS[self.security]
         if port not in range(1, 65_536):
             raise SettingsError(
-                f"port = {port} is none, expected 1 to 65535; for example: {_EXAMPLES['port']}"
+                f"port = {port} must be from 1 to 65535; for example: {_EXAMPLES['port']}"
             )
         object.__setattr__(self, "port", port)
         if not 0 < self.timeout <= 3600:  # noqa: PLR2004 # one hour is long enough
@@ -112,7 +106,7 @@ class MailServer:
             )
         if (self.user is None) != (self.password is None):
             raise SettingsError(
-                "user and password go together: give both, or none of them; for example: "
+                "user and password go together: set both, or neither; for example: "
                 f"{_EXAMPLES['user']} and {_EXAMPLES['password']}"
             )
         if self.user is not None and self.security == "none" and not _is_loopback(self.host):
@@ -125,18 +119,8 @@ class MailServer:
                 check_address(address, where=key)
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read ``[mail]`` of fleet.toml.
-
-        Parameters
-        ----------
-        path : str or Path
-            TOML file. Paths in it are relative to its folder.
-
-        Returns
-        -------
-        MailServer
-            Mail server; no password is read.
+    def load(cls, path: str | Path | SettingsFile) -> Self:
+        """Read ``[mail]`` of fleet.toml; paths in it are relative to its folder.
 
         Raises
         ------
@@ -144,14 +128,14 @@ class MailServer:
             If the table is missing or an entry is wrong; the message names file, table and key.
         """
         where = f"{path}, [mail]"
-        table = read_toml(path).get("mail")
-        if not isinstance(table, dict):
+        file = read_toml(path)
+        if "mail" not in file.tables:
             raise SettingsError(
-                f"{path}: there is no table [mail], which says who takes the mail. Write one with "
-                f"at least {_EXAMPLES['host']} and {_EXAMPLES['sender']}"
+                f"{path}: the table [mail] is missing. Add one with at least "
+                f" {_EXAMPLES['host']} and {_EXAMPLES['sender']}"
             )
-        entry = convert_table(table, _Entry, where=where, examples=_EXAMPLES)
-        folder = Path(path).parent
+        entry = convert_table(file.table("mail"), _Entry, where=where, examples=_EXAMPLES)
+        folder = file.path.parent
         bundle = None if entry.ca_bundle is None else folder / entry.ca_bundle
         if bundle is not None and not bundle.is_file():
             raise SettingsError(f'{where}: ca_bundle: no such file "{bundle}".')
@@ -176,14 +160,7 @@ class MailServer:
             ) from error
 
     def send(self, message: EmailMessage, *, to: Sequence[str] = ()) -> None:
-        """Send a message.
-
-        Parameters
-        ----------
-        message : EmailMessage
-            Message without sender and recipients; this method sets them.
-        to : sequence of str
-            Recipient addresses; default: the attribute `to`.
+        """Send a message to some recipients, by default `self.to`; set From and To of it.
 
         Raises
         ------
@@ -197,7 +174,7 @@ class MailServer:
         recipients = tuple(to) or self.to
         if not recipients:
             raise SettingsError(
-                "The mail has no recipient: name one, or write into [mail] of fleet.toml: "
+                "The mail has no recipient: use --mail-to, or write into [mail] of fleet.toml: "
                 f"{_EXAMPLES['to']}"
             )
         for address in recipients:
@@ -219,7 +196,7 @@ class MailServer:
             raise MailError(
                 f"The mail server {self.host} refused {len(refused)} of {len(recipients)} "
                 f"recipients, the first {recipient}: {_reply_text(reply)} ({code}). The others "
-                "have the mail."
+                "received the mail."
             )
 
     def _connect(self) -> smtplib.SMTP:
@@ -246,66 +223,51 @@ class MailServer:
         match error:
             case _ if TimeoutError in {type(error), type(error.__context__)}:  # smtplib hides it
                 what = f"did not answer within {self.timeout:g} s"
-                advice = "Check host and port of [mail], and the way there."
+                advice = "Check host and port of [mail], and the network."
             case smtplib.SMTPAuthenticationError():
                 what = f"refused the log-in of {self.user} ({error.smtp_code})"
-                advice = "Check user and password of [mail]; it may want a password of its own."
+                advice = (
+                    "Check user and password of [mail]; some servers need an application password."
+                )
             case smtplib.SMTPRecipientsRefused():
                 recipient, (code, reply) = next(iter(error.recipients.items()))
                 what = (
                     f"refused all recipients, the first {recipient}: {_reply_text(reply)} ({code})"
                 )
-                advice = "Check the addresses, and whether it relays for this machine."
+                advice = "Check the addresses, and whether the server relays for this machine."
             case smtplib.SMTPSenderRefused():
                 code, reply = error.smtp_code, error.smtp_error
                 what = (
                     f"refused {self.sender}, or the message's size: {_reply_text(reply)} ({code})"
                 )
-                advice = "Check sender of [mail], and how large a mail may be."
+                advice = "Check sender of [mail], and the size limit of the server."
             case smtplib.SMTPNotSupportedError():
-                what = f"does not offer what is asked for: {one_line(str(error)).rstrip('.')}"
-                advice = 'Set security of [mail] to "tls", or to "none" where nobody logs in.'
+                what = f"does not support a required feature: {one_line(str(error)).rstrip('.')}"
+                advice = 'Set security of [mail] to "tls", or to "none" without login.'
             case smtplib.SMTPResponseException():
                 what = f"did not take the mail: {_reply_text(error.smtp_error)} ({error.smtp_code})"
-                advice = "Its log may tell more."
+                advice = "Check the log of the mail server."
             case ssl.SSLCertVerificationError():
                 what = f"has a certificate that is not trusted: {error.verify_message}"
-                advice = "If it is the right one, name its authority as ca_bundle in [mail]."
+                advice = "If it is the right server, set its authority as ca_bundle in [mail]."
             case ssl.SSLError():
-                what, advice = f"does not speak TLS as asked for: {error.reason}", ports
+                what, advice = f"does not support TLS on this port: {error.reason}", ports
             case smtplib.SMTPException():
                 what, advice = f"closed the connection: {one_line(str(error))}", ports
             case _:
                 reason = getattr(error, "strerror", None) or one_line(str(error))
                 what = f"cannot be reached: {reason}"
-                advice = "Check host and port of [mail], and the way there."
+                advice = "Check host and port of [mail], and the network."
         return f"The mail server {self.host}:{self.port} {what}. {advice}"
 
 
 def check_address(address: str, *, where: str) -> None:
-    """Check that a text is one mail address, safe in a header.
-
-    Parameters
-    ----------
-    address : str
-        Address to check.
-    where : str
-        Name of the setting, for the error message.
-
-    Raises
-    ------
-    SettingsError
-        If it is not a valid address.
-
-    Examples
-    --------
-    >>> check_address("operations@example.com", where="to")
-    """
+    """Raise unless a text is one mail address, safe in a header; `where` names the setting."""
     name, at, domain = address.rpartition("@")
     plain = address.isprintable() and not set(' ,;<>()[]\\"') & set(address)
     if not (name and at and domain and plain and address.isascii()):
         raise SettingsError(
-            f'{where}: "{one_line(address)}" is no mail address; for example: {_EXAMPLES["to"]}'
+            f'{where}: "{one_line(address)}" is not a mail address; for example: {_EXAMPLES["to"]}'
         )
 
 

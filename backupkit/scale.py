@@ -131,13 +131,13 @@ def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and two
 
 def _map_partitions(
     client: "Client",
-    judge: Callable[[EvaluationContext], PartialAssessment],
+    assess: Callable[[EvaluationContext], PartialAssessment],
     settings: Iterable[EvaluationContext],
 ) -> Iterator[PartialAssessment]:
     """Assess partitions on the workers; fetch and release each result when it is done."""
     from distributed import as_completed  # noqa: PLC0415 # optional dependency
 
-    futures = [client.submit(judge, setting, pure=False) for setting in settings]
+    futures = [client.submit(assess, setting, pure=False) for setting in settings]
     for future in as_completed(futures):  # type: ignore[no-untyped-call]
         yield future.result()
         future.release()

@@ -4,6 +4,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from backupkit.errors import SettingsError
 
 __all__ = [
     "Instant",
+    "SettingsFile",
     "convert",
     "parse_duration",
     "parse_instant",
@@ -36,8 +38,34 @@ _MISSING_FIELD = re.compile(r"Object missing required field `(?P<key>[^`]*)`")
 _AT = re.compile(r" - at `\$\.?(?P<key>[^`]*)`$")
 
 
-def read_toml(path: str | Path) -> dict[str, Any]:
-    """Parse a TOML file; an error names the file and the line."""
+@dataclass(frozen=True, slots=True)
+class SettingsFile:
+    """Parsed TOML file; its string is its path, for messages."""
+
+    path: Path
+    tables: dict[str, Any]
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def table(self, name: str) -> dict[str, Any]:
+        """Return a table, empty if it is absent; raise if the entry is not a table."""
+        table = self.tables.get(name, {})
+        if not isinstance(table, dict):
+            raise SettingsError(f"{self}: {name} must be a table: [{name}]")
+        return table
+
+
+def read_toml(path: str | Path | SettingsFile) -> SettingsFile:
+    """Parse a TOML file; a file that was parsed before is returned unchanged.
+
+    Raises
+    ------
+    SettingsError
+        If the file cannot be read or is not TOML; the message names the file and the line.
+    """
+    if isinstance(path, SettingsFile):
+        return path
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -51,7 +79,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         reason = getattr(error, "strerror", None) or "there is no such path"
         raise SettingsError(f"{path}: cannot be read: {reason}.") from error
     try:
-        return tomllib.loads(text)
+        return SettingsFile(Path(path), tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: is not valid TOML: {error}.") from error
 

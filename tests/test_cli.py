@@ -132,7 +132,7 @@ class TestCollect:
         capsys.readouterr()
         main(argv)
         err = capsys.readouterr().err
-        assert re.search(r" 0 new, .*[78]\d\d known and not asked for again", err)
+        assert re.search(r" 0 new, .*[78]\d\d known and not read again", err)
 
     def test_all_read(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """All read is exit 0; --json prints the result of the collection."""
@@ -141,7 +141,7 @@ class TestCollect:
             options = ["--fleet", str(fleet.path), "--history", str(tmp_path / "h.db"), "--json"]
             assert main(["collect", *options]) == 0
         result = json.loads(capsys.readouterr().out)
-        assert result["read"] == result["asked"] == 2
+        assert result["read"] == result["polled"] == 2
         assert result["observations_added"] == 6
         assert result["errors"] == []
         assert result["polls"][0]["clock_skew"] < 0
@@ -169,7 +169,7 @@ class TestCollect:
         )
         argv = ["collect", "--fleet", str(fleet), "--history", str(tmp_path / "h.db")]
         assert main(argv) == 0
-        assert "never seen before: QUANTUM" in capsys.readouterr().err
+        assert "unknown state: QUANTUM" in capsys.readouterr().err
         assert main(argv) == 0
         assert "2 jobs listed, 0 new, in" in capsys.readouterr().err
 
@@ -192,8 +192,9 @@ class TestCollect:
         def interrupt(*_args: object, **_kwargs: object) -> None:
             raise KeyboardInterrupt
 
+        fleet = write_fleet(tmp_path, "vc-1")
         monkeypatch.setattr(bk.Fleet, "load", interrupt)
-        assert main(["collect", "--fleet", "f.toml", "--history", str(tmp_path / "h.db")]) == 130
+        assert main(["collect", "--fleet", str(fleet), "--history", str(tmp_path / "h.db")]) == 130
         assert capsys.readouterr().err == "Stopped.\n"
 
 
@@ -240,6 +241,38 @@ class TestHistoryFirst:
         assert calls == [{"keep_polls": None}, {"keep_polls": timedelta(days=30)}]
 
 
+class TestFleetFile:
+    """fleet.toml of a command."""
+
+    @pytest.mark.parametrize("command", ["doctor", "collect", "watch", "report", "check"])
+    def test_read_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+        """Each command reads the file once."""
+        fleet, history = write_fleet(tmp_path, "vc-1"), tmp_path / "h.db"
+        with fleet.open("a", encoding="utf-8") as file:
+            file.write('[mail]\nhost = "127.0.0.1:1"\nsender = "a@example.com"\n')
+        bk.History(history).append(_unread(fleet))
+        texts: list[Path] = []
+        read_text = Path.read_text
+
+        def record(path: Path, *args: Any, **options: Any) -> str:  # noqa: ANN401 # any option
+            texts.append(path)
+            return read_text(path, *args, **options)
+
+        monkeypatch.setattr(Path, "read_text", record)
+        argv = [command, "--fleet", str(fleet)]
+        argv += [] if command == "doctor" else ["--history", str(history)]
+        if command == "report":
+            argv += ["--out", str(tmp_path / "r.html"), "--mail-to", "b@example.com"]
+        main(argv)
+        assert texts.count(fleet) == 1
+
+
+def _unread(path: Path) -> bk.Snapshot:
+    """Collect from appliances whose password is missing."""
+    with pytest.warns(UserWarning, match="None of 1"):
+        return bk.collect(bk.Fleet.load(path))
+
+
 class TestBadInput:
     """Invalid input."""
 
@@ -251,7 +284,7 @@ class TestBadInput:
                 "collect --fleet broken.toml --history h",
                 ["broken.toml", "not valid TOML", "line 1"],
             ),
-            ("collect --fleet empty.toml --history h", ["no appliance to ask", "[[appliance]]"]),
+            ("collect --fleet empty.toml --history h", ["no appliance to poll", "[[appliance]]"]),
             ("collect --fleet idle.toml --history a_file", ["a_file cannot be", "not a database"]),
             ("collect --fleet idle.toml --history other", ["other is a folder", "history.db"]),
             ("report --fleet idle.toml --history none", ["holds no history yet", "collect"]),
@@ -300,8 +333,7 @@ class TestBadInput:
         story = {"seed": 5, "epoch": EPOCH.isoformat()}
         (tmp_path / "seeded" / "story.json").write_text(json.dumps(story))
         bk.History(tmp_path / "unread")
-        with pytest.warns(UserWarning, match="None of 1"):
-            bk.History(tmp_path / "polled").append(bk.collect(bk.Fleet.load("idle.toml")))
+        bk.History(tmp_path / "polled").append(_unread(Path("idle.toml")))
 
         assert main(argv.split()) == 1
         streams = capsys.readouterr()

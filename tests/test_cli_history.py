@@ -83,7 +83,7 @@ class TestVerify:
 
     def test_intact(self, own: History, run: Run) -> None:
         """An intact history exits with 0; its head is printed."""
-        line = f"{own.uri} is whole. Head: {own.head}\n"
+        line = f"{own.uri}: no problems. Head: {own.head}\n"
         assert run("verify", "--history", own.uri) == (0, line, "")
         result = json.loads(run("verify", "--history", own.uri, "--json")[1])
         assert result == {"head": own.head, "problems": []}
@@ -92,7 +92,7 @@ class TestVerify:
         """An empty history has no head yet."""
         History(tmp_path / "h.db")
         _, out, _ = run("verify", "--history", tmp_path / "h.db")
-        assert out.endswith(" is whole. Head: none, it is empty\n")
+        assert out.endswith(": no problems. Head: none, it is empty\n")
 
     def test_head(self, own: History, run: Run) -> None:
         """The past of a report is contained after later appends; an unknown head is an error."""
@@ -101,8 +101,8 @@ class TestVerify:
         code, out, _ = run("verify", "--history", own.uri, "--head", f" {before.upper()}")
         assert code == 0
         assert out.splitlines() == [
-            f"{own.uri} is whole. Head: {own.head}",
-            f"It contains exactly the past of {before}",
+            f"{own.uri}: no problems. Head: {own.head}",
+            f"It contains exactly the past of digest {before}",
         ]
         code, out, err = run("verify", "--history", own.uri, "--head", "0" * 64)
         assert code == 1
@@ -216,7 +216,7 @@ class TestRemoval:
         """An appliance is forgotten after a confirmation; an unknown name is an error."""
         options = ("--history", own.uri)
         monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
-        assert run("forget", *options, "vc-1") == (1, "", "Nothing is removed.\n")
+        assert run("forget", *options, "vc-1") == (1, "", "Nothing was deleted.\n")
         assert len(own.polls()) == 4
         code, out, _ = run("forget", *options, "vc-1", "--yes")
         assert code == 0

@@ -178,7 +178,7 @@ class TestConcurrencyLimit:
         """The wait ends with the deadline of the collection, as a DeadlineError."""
         odd.serve_api()
         odd.responses = slow = SlowLogin(odd.responses)
-        limits = Limits(at_once=1, round=60)
+        limits = Limits(concurrency=1, deadline=60)
 
         def count_jobs() -> int:
             with ApplianceClient(odd.appliance(), PASSWORD, limits=limits) as client:
@@ -269,7 +269,7 @@ class TestRefusals:
         body = json.dumps({"error_type": "SERVICE_UNAVAILABLE", "messages": [message]}).encode()
         odd.respond("POST /api/session", body, 503, Retry_After="7")
         with pytest.raises(BusyError, match="no free session") as caught:
-            ApplianceClient(odd.appliance(), PASSWORD, limits=Limits(round=5)).__enter__()
+            ApplianceClient(odd.appliance(), PASSWORD, limits=Limits(deadline=5)).__enter__()
         assert caught.value.retryable
         assert caught.value.retry_after == 7.0
 

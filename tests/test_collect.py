@@ -11,7 +11,7 @@ import pytest
 
 from backupkit import Fleet, History, Snapshot, collect
 from backupkit.errors import BackupkitWarning, SettingsError
-from backupkit.fleet import PasswordSource
+from backupkit.passwords import PasswordSource
 from backupkit.simulator import Scenario
 from backupkit.tables import ERRORS, JOBS, OBSERVATIONS, POLLS, SCHEDULES
 from tests.conftest import EPOCH, QUICK, OddServer, Simulated, epoch, simulated

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from backupkit import collect
-from backupkit.collection.concurrency import ConcurrencyControl
+from backupkit.collection.local_state import ConcurrencyControl
 from backupkit.simulator import Scenario, SimulatedFleet
 from tests.conftest import EPOCH, QUICK, Simulated, epoch
 

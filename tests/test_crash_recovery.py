@@ -39,7 +39,7 @@ class Collectors:
     @contextmanager
     def started(self, number: int) -> Iterator["subprocess.Popen[bytes]"]:
         """Run a collector, and kill it at the end."""
-        words = [sys.executable, "-m", "backupkit", "collect", "--at-once", "4"]
+        words = [sys.executable, "-m", "backupkit", "collect", "--concurrency", "4"]
         words += ["--fleet", str(self.folder / f"{number * SIZE}.toml")]
         words += ["--history", self.history.uri]
         with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:

@@ -25,7 +25,8 @@ from backupkit.client import Limits
 from backupkit.diagnostics import doctor
 from backupkit.diagnostics.connection_checks import _issuer, _names, _trust_reason, bracketed
 from backupkit.errors import ADVICE
-from backupkit.fleet import Appliance, PasswordSource
+from backupkit.fleet import Appliance
+from backupkit.passwords import PasswordSource
 from backupkit.simulator.appliance import PASSWORD
 from backupkit.tables import CHECKS
 from tests.conftest import OddServer, Simulated, epoch

@@ -21,7 +21,7 @@ from distributed import Client, LocalCluster
 from pandas.testing import assert_frame_equal
 
 from backupkit import Limits, PasswordSource, Snapshot, collect
-from backupkit.collection import fleet_collection
+from backupkit.collection import collector
 from backupkit.collection.local_state import NO_STATE
 from backupkit.errors import ADVICE, BackupkitWarning, CredentialError
 from backupkit.simulator import Fault, Scenario
@@ -307,9 +307,9 @@ class TestDeadline:
 
     def test_worker_hangs(self, steady: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
         """A worker that hangs is an error soon after the deadline."""
-        monkeypatch.setattr(fleet_collection, "SHUTDOWN_TIMEOUT", 0.1)
+        monkeypatch.setattr(collector, "SHUTDOWN_TIMEOUT", 0.1)
         release = threading.Event()
-        limits = Limits(round=3)
+        limits = Limits(deadline=3)
         with ThreadPoolExecutor(3) as threads:
             executor = ReplacingExecutor(threads, vc_0002=release.wait)
             snapshot = collect(steady.fleet, executor=executor, limits=limits, clock=epoch)
@@ -330,11 +330,11 @@ class TestDeadline:
         self, steady: Simulated, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """At the deadline running and later polls end at once, and sessions are closed."""
-        monkeypatch.setattr(fleet_collection, "SHUTDOWN_TIMEOUT", 300)  # not used
+        monkeypatch.setattr(collector, "SHUTDOWN_TIMEOUT", 300)  # not used
         steady.appliances.set_faults(
             [Fault("silence", appliance=f"vc-000{number}", route="details") for number in (3, 4)]
         )
-        limits = Limits(round=3, read=300, answer=300, at_once=2)
+        limits = Limits(deadline=3, read=300, answer=300, concurrency=2)
         try:
             snapshot = collect(steady.fleet, limits=limits, clock=epoch)
         finally:

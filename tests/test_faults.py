@@ -612,7 +612,7 @@ class TestDeadline:
         """Appliances that hang and appliances not polled have different messages."""
         hanging, waiting = ("vc-a", "vc-b"), ("vc-c", "vc-d", "vc-e")
         names = dict.fromkeys(("vc-0", *hanging, *waiting), "8.0.3")
-        limits = Limits(round=2.5, at_once=2, read=60)
+        limits = Limits(deadline=2.5, concurrency=2, read=60)
         with simulated(several(3, names), tmp_path) as running:
             running.appliances.set_faults([Fault("silence", 1.0, name, "data") for name in hanging])
             snapshot = collect(running.fleet, limits=limits, clock=epoch)
@@ -634,7 +634,7 @@ class TestDeadline:
         """Jobs that were read before the deadline are kept."""
         with simulated(several(60, {OLD: "6.5", "vc-near": "9.0.0"}), tmp_path) as running:
             running.appliances.set_faults([Fault("slow", 1.0, OLD, "job", wait=0.2)])
-            limits = Limits(round=2, per_appliance=1)
+            limits = Limits(deadline=2, per_appliance=1)
             snapshot = collect(running.fleet, limits=limits, clock=epoch)
             assert running.appliances.open_sessions == 0
         assert errors_of(snapshot, OLD)["error"].to_list() == ["deadline"]
@@ -646,7 +646,7 @@ class TestDeadline:
         """Jobs that were read are kept if the deadline passes before the rest is read."""
         with simulated(several(3, {NEW: "8.0.3", "vc-near": "9.0.0"}), tmp_path) as running:
             running.appliances.set_faults([Fault("silence", 1.0, NEW, route)])
-            snapshot = collect(running.fleet, limits=Limits(round=1, read=60), clock=epoch)
+            snapshot = collect(running.fleet, limits=Limits(deadline=1, read=60), clock=epoch)
             assert running.appliances.open_sessions == 0
         assert errors_of(snapshot, NEW)["error"].to_list() == ["deadline"]
         assert jobs_of(snapshot)[NEW] == 3
@@ -659,7 +659,7 @@ class TestDeadline:
             ThreadPoolExecutor(2) as threads,
         ):
             running.appliances.set_faults([Fault("slow", 1.0, "vc-a", "log-in", wait=0.6)])
-            limits = Limits(at_once=1)
+            limits = Limits(concurrency=1)
             snapshot = collect(running.fleet, limits=limits, executor=threads, clock=epoch)
         assert ok_of(snapshot) == dict.fromkeys(names, True)
 
@@ -667,7 +667,7 @@ class TestDeadline:
         """A wait between two tries does not outlast the round either."""
         with simulated(several(3, {NEW: "8.0.3", "vc-near": "9.0.0"}), tmp_path) as running:
             running.appliances.set_faults([Fault("error", 1.0, NEW, "data")])
-            limits = Limits(round=1, backoff=60, tries=9)
+            limits = Limits(deadline=1, backoff=60, tries=9)
             snapshot = collect(running.fleet, limits=limits, clock=epoch)
         assert set(errors_of(snapshot, NEW)["error"]) <= {"server", "deadline"}
         assert ok_of(snapshot) == {NEW: False, "vc-near": True}
@@ -725,7 +725,7 @@ class TestAtOnce:
         """All appliances together never have more to answer at once than that."""
         names = {f"vc-{number}": "6.5" for number in range(6)}
         with simulated(several(40, names), tmp_path) as running:
-            limits = replace(QUICK, per_appliance=4, at_once=3)
+            limits = replace(QUICK, per_appliance=4, concurrency=3)
             snapshot = collect(running.fleet, limits=limits, clock=epoch)
         assert len(snapshot.jobs) == 240
         assert counting.most["all"] == 3

@@ -12,7 +12,8 @@ import keyring.errors
 import pytest
 
 from backupkit.errors import CredentialError, SettingsError
-from backupkit.fleet import Appliance, Fleet, PasswordSource
+from backupkit.fleet import Appliance, Fleet
+from backupkit.passwords import PasswordSource
 
 SECRET = "Tr0ub4dor&3"
 PIN = "0123456789abcdef" * 4
@@ -146,7 +147,7 @@ class TestLoad:
             ("[defaults]\nsite = 5", '[defaults]: "site": expected str | null, got int; for'),
             (
                 f"[defaults]\npassword = '{SECRET}'",
-                "[defaults]: a password is never written into this file. Say where it is",
+                "[defaults]: a password must not be in this file. Name its source",
             ),
             (
                 "[[appliance]]",
@@ -178,7 +179,7 @@ class TestLoad:
             ),
             (
                 f"{{bare}}\nuser = 'u'\npassword = '{SECRET}'",
-                '[[appliance]] 1 ("a"): a password is never written into this file. Say where',
+                '[[appliance]] 1 ("a"): a password must not be in this file. Name',
             ),
             (
                 "{bare}\nuser = 'u'\npassword = 5",

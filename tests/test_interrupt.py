@@ -24,7 +24,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import backupkit as bk
-from backupkit.collection import fleet_collection
+from backupkit.collection import collector
 from backupkit.collection.local_state import LOCAL_STATES
 from backupkit.errors import BackupkitWarning
 from backupkit.simulator import Fault, Scenario
@@ -116,7 +116,15 @@ class TestCommand:
         silent = [f"vc-{number:04d}" for number in range(5, 13)]
         steady.appliances.set_faults([Fault("silence", 1, name, "details") for name in silent])
         place = tmp_path / "history.db"
-        argv = [*COLLECT, "--fleet", str(steady.path), "--history", str(place), "--at-once", "3"]
+        argv = [
+            *COLLECT,
+            "--fleet",
+            str(steady.path),
+            "--history",
+            str(place),
+            "--concurrency",
+            "3",
+        ]
         with started(argv) as process:
             wait_until(lambda: asked(steady, "DELETE session").total() == 4)
             wait_until(lambda: (asked(steady, "GET details") & Counter(silent)).total() == 3)
@@ -150,7 +158,7 @@ class TestCommand:
         assert process.returncode == 130
         assert "The collection was stopped: 0 of 3 appliances were read by then.\n" in err
         told = json.loads(out)
-        assert (told["read"], told["asked"], told["stopped"]) == (0, 3, True)
+        assert (told["read"], told["polled"], told["stopped"]) == (0, 3, True)
         assert {poll["ok"] for poll in told["polls"]} == {None}
         assert bk.History(place).jobs().empty
 
@@ -192,7 +200,7 @@ class TestHere:
     def test_done_begun_and_neither(self, still: Simulated) -> None:
         """Visits done are good, one begun is neither good nor failed, the others have no row."""
         still.appliances.set_faults([Fault("silence", 1, "vc-0003", "details")])
-        limits = bk.Limits(at_once=1, read=300)
+        limits = bk.Limits(concurrency=1, read=300)
         with (
             pytest.warns(
                 BackupkitWarning, match="The collection was stopped: 2 of 12 appliances were"
@@ -201,7 +209,7 @@ class TestHere:
         ):
             snapshot = bk.collect(still.fleet, limits=limits, clock=epoch)
         assert snapshot.stopped
-        assert repr(snapshot).endswith("40 jobs new or unfinished, stopped before its end")
+        assert repr(snapshot).endswith("40 jobs new or unfinished, stopped early")
         POLLS.check(snapshot.polls)
         assert snapshot.polls["appliance"].to_list() == ["vc-0001", "vc-0002", "vc-0003"]
         assert snapshot.polls["ok"].to_list() == [True, True, pd.NA]
@@ -225,7 +233,7 @@ class TestHere:
             stopped = bk.collect(
                 still.fleet,
                 known=history,
-                limits=bk.Limits(at_once=1, read=300),
+                limits=bk.Limits(concurrency=1, read=300),
                 clock=lambda: EPOCH + timedelta(hours=1),
             )
         assert history.append(stopped).polls == 1
@@ -273,7 +281,7 @@ class TestHere:
 
     def test_twice(self, still: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
         """Who presses again does not want to wait for good-byes, and loses nothing."""
-        monkeypatch.setattr(fleet_collection, "SHUTDOWN_TIMEOUT", 300)
+        monkeypatch.setattr(collector, "SHUTDOWN_TIMEOUT", 300)
         free = threading.Event()
         with Interrupted(free.wait, instead=True) as threads, ExitStack() as stack:
             stack.callback(free.set)  # whatever happens

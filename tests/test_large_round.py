@@ -14,7 +14,7 @@ from backupkit.simulator import KINDS, Fault, Scenario, mixed_faults
 from tests.conftest import EPOCH, Simulated, epoch, simulated
 
 JOBS = 5
-LIMITS = Limits(connect=5, read=3, answer=4, round=120, body=300_000, tries=2, backoff=0.001)
+LIMITS = Limits(connect=5, read=3, answer=4, deadline=120, body=300_000, tries=2, backoff=0.001)
 
 NAMED = {
     "bad_gateway": "server",
@@ -111,7 +111,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Round:
     scenario, faults = fleet_of(500)
     with simulated(scenario, tmp_path_factory.mktemp("large")) as running:
         running.appliances.set_faults(list(faults.values()))
-        with pytest.warns(BackupkitWarning, match="never seen before: SUSPENDED"):
+        with pytest.warns(BackupkitWarning, match="unknown state: SUSPENDED"):
             snapshot = collect(running.fleet, limits=LIMITS, clock=epoch)
         sessions = {one.name: len(one.sessions) for one in running.appliances.appliances}
     return Round(faults, snapshot, sessions)
@@ -179,7 +179,7 @@ class TestDeadline:
         kinds = ("silence", "slow", "drip", "drip_headers")
         faults = mixed_faults(names, share=0.2, kinds=kinds, wait=3600)
         hanging = [fault.appliance for fault in faults]
-        limits = Limits(round=5, at_once=16)  # and the default, long time-outs
+        limits = Limits(deadline=5, concurrency=16)  # and the default, long time-outs
         with simulated(scenario, tmp_path_factory.mktemp("hanging")) as running:
             running.appliances.set_faults([replace(fault, route="data") for fault in faults])
             snapshot = collect(running.fleet, limits=limits, clock=epoch)
@@ -204,7 +204,7 @@ def test_memory_stays_flat(
     def once(running: Simulated) -> None:
         running.appliances.clear_requests()
         tracemalloc.reset_peak()
-        collect(running.fleet, limits=replace(LIMITS, at_once=8), clock=epoch)
+        collect(running.fleet, limits=replace(LIMITS, concurrency=8), clock=epoch)
         peaks.append(tracemalloc.get_traced_memory()[1])
         for one in running.appliances.appliances:
             one.sessions.clear()

@@ -10,8 +10,8 @@ import pytest
 import trustme
 
 from backupkit.errors import CredentialError, MailError, SettingsError
-from backupkit.fleet import PasswordSource
 from backupkit.mail import MailServer, Security
+from backupkit.passwords import PasswordSource
 from tests.smtp import PASSWORD, USER, Mailbox, Serve, serving
 
 
@@ -135,7 +135,7 @@ class TestTrouble:
     def test_no_starttls(self, serve: Serve, to: To) -> None:
         """A server that does not turn to TLS gets nothing."""
         mailbox = serve("none")
-        assert "does not offer what is asked for" in self.failure(to(mailbox), note())
+        assert "does not support a required feature" in self.failure(to(mailbox), note())
         assert not mailbox.got
 
     def test_an_unknown_authority(self, serve: Serve, to: To) -> None:
@@ -148,7 +148,7 @@ class TestTrouble:
     def test_tls_to_a_clear_text_port(self, serve: Serve, to: To) -> None:
         """TLS where the server speaks clear text is said to be that."""
         told = self.failure(to(serve("none"), security="tls"), note())
-        assert "does not speak TLS as asked for" in told
+        assert "does not support TLS on this port" in told
         assert "587 is starttls, 465 is tls" in told
 
     def test_nobody_listens(self, to: To) -> None:
@@ -195,7 +195,7 @@ class TestTrouble:
     )
     def test_what_is_no_address(self, to: To, address: str) -> None:
         """What is no address, or more than one, never becomes a header."""
-        with pytest.raises(SettingsError, match="is no mail address"):
+        with pytest.raises(SettingsError, match="is not a mail address"):
             to(Mailbox(1)).send(note(), to=[address])
 
 
@@ -248,15 +248,18 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("text", "told"),
         [
-            ("", "there is no table [mail]"),
-            ("mail = 3", "there is no table [mail]"),
+            ("", "the table [mail] is missing"),
+            ("mail = 3", "mail must be a table: [mail]"),
             ('[mail]\nhost = "m"', "sender"),
             ('[mail]\nhost = " "\nsender = "a@b"', "host is empty"),
-            ('[mail]\nhost = "m"\nsender = "a"', '"a" is no mail address'),
-            ('[mail]\nhost = "m"\nsender = "a@b"\nport = 0', "is none, expected 1 to 65535"),
+            ('[mail]\nhost = "m"\nsender = "a"', '"a" is not a mail address'),
+            ('[mail]\nhost = "m"\nsender = "a@b"\nport = 0', "must be from 1 to 65535"),
             ('[mail]\nhost = "m"\nsender = "a@b"\ntimeout = 0', "timeout"),
             ('[mail]\nhost = "m"\nsender = "a@b"\nuser = "u"', "go together"),
-            ('[mail]\nhost = "m"\nsender = "a@b"\npassword = "hunter2"', "never written"),
+            (
+                '[mail]\nhost = "m"\nsender = "a@b"\npassword = "hunter2"',
+                "must not be in",
+            ),
             ('[mail]\nhost = "m"\nsender = "a@b"\npassword = {}', "must be one of"),
             ('[mail]\nhost = "m"\nsender = "a@b"\nsecurity = "ssl"', 'security = "starttls"'),
             ('[mail]\nhost = "m"\nsender = "a@b"\nca_bundle = "x.pem"', "no such file"),

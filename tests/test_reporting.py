@@ -108,8 +108,8 @@ class TestCompared:
     @pytest.mark.parametrize(
         ("what", "told"),
         [
-            ("lately", "neither previous, none, a length of time such as 1d"),
-            ("2027-01-01T00:00:00Z", "after this report's own moment"),
+            ("lately", "neither previous, none, a duration such as 1d"),
+            ("2027-01-01T00:00:00Z", "later than the time of this report"),
             ("{broken}", "is not the .json file of a report"),
         ],
     )
@@ -196,7 +196,7 @@ def mailing(
 
 
 class TestMailed:
-    """--mail, --mail-to, --only-if, and exit 6."""
+    """--mail, --mail-to, --mail-if, and exit 6."""
 
     quick = ("--as-of", AS_OF, "--last", "7d", "--compare-with", "none")
 
@@ -248,7 +248,7 @@ class TestMailed:
         box = serve()
         kept = mailing(box.port)
         out = tmp_path / "report.html"
-        to = (*self.quick, "--mail-to", "a@example.com", "--only-if")
+        to = (*self.quick, "--mail-to", "a@example.com", "--mail-if")
         assert kept.report(out, *to, "unknown") == 0
         assert out.exists()
         assert box.got == []
@@ -283,7 +283,7 @@ class TestMailed:
         assert mailing(serve().port, more).report(out, *self.quick, *options, *fail) == 6
         assert out.stat().st_size > 10_000
         said = capsys.readouterr()
-        assert f"{out} is written, but not mailed." in said.err
+        assert f"{out} was written, but not mailed." in said.err
         assert told in said.err
         assert "Traceback" not in said.err
         assert said.out.startswith("BREACH: ")
@@ -300,8 +300,8 @@ class TestMailed:
     @pytest.mark.parametrize(
         ("options", "told"),
         [
-            (["--only-if", "breach"], "--only-if is about mail"),
-            (["--mail", "--only-if", "bad"], '--only-if: "bad" is none of'),
+            (["--mail-if", "breach"], "--mail-if needs --mail"),
+            (["--mail", "--mail-if", "bad"], '--mail-if: "bad" is none of'),
             (["--fail-on", "breach,ok"], '--fail-on: "ok" is none of'),
         ],
     )

@@ -203,8 +203,8 @@ class TestWhole:
         assert snapshot.polls["ok"].isna().all()
         assert len(snapshot.jobs) == 3
         assert only(snapshot.errors)["detail"] == (
-            "vc-1: All is kept, but no poll is complete: the job list is missing "
-            "(GET recovery/backup/job, as job.json)."
+            "vc-1: all is stored, but no poll is complete: the job list is missing "
+            "(GET recovery/backup/job, as job.json)"
         )
         assert repr(snapshot) == "Snapshot: 0 of 1 appliance read, 3 jobs new or unfinished"
 
@@ -216,7 +216,7 @@ class TestWhole:
         assert snapshot.polls["ok"].isna().all()
         assert snapshot.polls["jobs_listed"].to_list() == [3]
         assert (
-            "of 3 jobs on its list 2 are missing or unreadable, b for one"
+            "of 3 jobs on its list 2 are missing or unreadable, for example b"
             in only(snapshot.errors)["detail"]
         )
 
@@ -307,8 +307,8 @@ class TestTimes:
         [
             ("2026-01-04T12:00:00", "observed_at: .* has no time zone"),
             ("yesterday", 'observed_at: "yesterday" is not a time'),
-            (EPOCH + timedelta(hours=1), "Nobody asked at 2026-11-09T07:00:00Z: expected a time"),
-            ("2016-01-01T00:00:00Z", "Nobody asked at 2016-01-01T00:00:00Z"),
+            (EPOCH + timedelta(hours=1), "07:00:00Z is not a possible time of a request: expected"),
+            ("2016-01-01T00:00:00Z", "2016-01-01T00:00:00Z is not a possible time"),
         ],
     )
     def test_stated_wrongly(self, save: Save, stated: datetime | str, said: str) -> None:
@@ -325,7 +325,7 @@ class TestTimes:
         assert snapshot.polls["appliance"].to_list() == ["vc-2"]
         assert only(snapshot.errors)["appliance"] == "vc-1"
         assert (
-            "vc-1/job.json: The time at which the file was written cannot be"
+            "vc-1/job.json: The modification time of the file cannot be"
             in only(snapshot.errors)["detail"]
         )
         assert len(read(folder, observed_at=NOON).polls) == 2
@@ -335,7 +335,7 @@ class TestTimes:
         [
             ("old", "Only folders named by a time with its zone"),
             ("20260104", "Only folders named by a time with its zone"),
-            ("20270104T120000Z", "Nobody asked at 2027-01-04T12:00:00Z"),
+            ("20270104T120000Z", "2027-01-04T12:00:00Z is not a possible time"),
         ],
     )
     def test_folder_of_no_time(self, save: Save, name: str, said: str) -> None:
@@ -356,13 +356,13 @@ class TestTimes:
         first, second = snapshot.errors.to_dict("records")
         assert first["job_id"] == "b"
         assert first["detail"] == (
-            "vc-1/b.json: Job b tells of 2026-01-04T12:15:01Z, and the answer is said to be of "
-            "2026-01-04T12:00:00Z. State when it was asked for."
+            "vc-1/b.json: job b has the time 2026-01-04T12:15:01Z, but the request was at "
+            "2026-01-04T12:00:00Z. State the time of the request."
         )
-        assert "1 are missing or unreadable, b for one" in second["detail"]
+        assert "1 are missing or unreadable, for example b" in second["detail"]
         for name in ("job", "a"):
             (folder / "vc-1" / f"{name}.json").unlink()
-        with pytest.raises(SettingsError, match="Job b tells of 2026-01-04T12:15:01Z"):
+        with pytest.raises(SettingsError, match="job b has the time 2026-01-04T12:15:01Z"):
             read(folder)
 
 
@@ -545,7 +545,7 @@ class TestBadFiles:
         assert "missing required field location" in job["detail"]
         assert "vc-1/s.json: an entry of the schedules without a usable key" in keyless["detail"]
         assert "the schedule bad does not follow the API" in bad["detail"]
-        assert f"1 are missing or unreadable, {FAILED} for one" in whole["detail"]
+        assert f"1 are missing or unreadable, for example {FAILED}" in whole["detail"]
 
     def test_all_else_is_passed_over(self, save: Save) -> None:
         """Other files, hidden ones, and folders with none of them are no trouble."""
@@ -718,7 +718,7 @@ class TestCommand:
         assert run(folder) == (
             0,
             f"{history}: 3 observations, 1 poll and 0 schedules added from {folder}\n",
-            "1 of 1 appliances read whole, asked for at 2026-01-04T12:00:00Z.\n",
+            "1 of 1 appliances read completely, at 2026-01-04T12:00:00Z.\n",
         )
         assert "0 observations, 0 polls and 0 schedules added" in run(folder)[1]
         assert len(History(history).jobs()) == 3
@@ -733,7 +733,7 @@ class TestCommand:
         assert code == 3
         assert "0 observations, 2 polls" in out
         assert err.startswith(
-            "1 of 1 appliances read whole, asked for from 2026-01-04T12:00:00Z to "
+            "1 of 1 appliances read completely, from 2026-01-04T12:00:00Z to "
             "2026-01-05T12:00:00Z.\n  vc-2/00.json: the response is HTML and not JSON"
         )
         assert err.endswith("\n  and 10 more\n")
@@ -743,7 +743,7 @@ class TestCommand:
         folder = save("vc-1/job.json", [])
         code, _, err = run(folder, "--observed-at", "2026-02-01T00:00:00Z")
         assert code == 0
-        assert "asked for at 2026-02-01T00:00:00Z" in err
+        assert "completely, at 2026-02-01T00:00:00Z" in err
         code, _, err = run(folder, "--observed-at", "noon")
         assert code == 1
         assert '"noon" is not a time' in err
@@ -767,7 +767,7 @@ class TestCommand:
         for source in (path, tmp_path / "export"):
             code, _, err = run(source, "--observed-at", "2026-02-01T00:00:00Z")
             assert code == 1
-            assert "--observed-at is for saved answers" in err
+            assert "--observed-at is only for saved answers" in err
         assert "0 observations, 1 poll" in run(tmp_path / "export")[1]
         assert "0 observations, 0 polls" in run(path)[1]
 

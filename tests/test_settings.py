@@ -36,7 +36,9 @@ class TestReadToml:
         """A good file gives its tables, whether its path is text or not."""
         path = tmp_path / "a.toml"
         path.write_text('[door]\ncolour = "grün"\n', encoding="utf-8")
-        assert read_toml(path) == read_toml(str(path)) == {"door": {"colour": "grün"}}
+        file = read_toml(path)
+        assert file.tables == read_toml(str(path)).tables == {"door": {"colour": "grün"}}
+        assert read_toml(file) is file
 
     def test_missing(self, tmp_path: Path) -> None:
         """A missing file is named, with where to get one."""

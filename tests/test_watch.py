@@ -16,12 +16,13 @@ import pytest
 
 import backupkit as bk
 from backupkit import wire
-from backupkit.cli import main, progress_display
-from backupkit.collection.estimates import is_stalled, time_left, typical_duration
+from backupkit.cli import main
+from backupkit.cli.commands.watch import BarDisplay, make_display, summary
 from backupkit.collection.followed_jobs import FollowedAppliance
-from backupkit.collection.watch_session import Watch
+from backupkit.collection.watcher import Watch
 from backupkit.simulator import Scenario
 from backupkit.tables import RUNNING
+from backupkit.tables.estimates import is_stalled, time_left, typical_duration
 from tests.conftest import EPOCH, QUICK, OddServer, Simulated, simulated
 
 LIST = "GET /api/appliance/recovery/backup/job"
@@ -235,7 +236,7 @@ class TestFollow:
         next(looks)
         odd.respond(f"{LIST}/one", b"", 404)
         [last] = looks
-        assert last["detail"].to_list() == ["vc-odd does not list this job any more."]
+        assert last["detail"].to_list() == ["vc-odd no longer lists this job."]
 
     def test_details_do_not_know_it(
         self, odd: OddServer, history: bk.History, clock: Clock
@@ -262,7 +263,7 @@ class TestFollow:
         def stopped(*args: Any, **kwargs: Any) -> bk.Snapshot:  # noqa: ANN401 # as collect has it
             return replace(real(*args, **kwargs), stopped=True)
 
-        monkeypatch.setattr(sys.modules["backupkit.collection.watch_session"], "collect", stopped)
+        monkeypatch.setattr(sys.modules["backupkit.collection.watcher"], "collect", stopped)
         with pytest.raises(KeyboardInterrupt):
             next(bk.watch([odd.appliance()], history, limits=QUICK))
         assert len(history.polls()) == 1
@@ -342,14 +343,14 @@ class TestShown:
         self, changes: dict[str, object], expected: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """In a log each change is a line, and what is the same is not repeated."""
-        with progress_display.make_display() as shown:
+        with make_display() as shown:
             shown.show(look(**changes))
             shown.show(look(**changes))
         assert capsys.readouterr().err == f"vc-1 one: {expected}\n"
 
     def test_bars(self, capsys: pytest.CaptureFixture[str]) -> None:
         """In a terminal each job has a bar; braces of an appliance are no format."""
-        with progress_display.BarDisplay() as shown:
+        with BarDisplay() as shown:
             shown.show(look(progress=None))
             shown.show(look(detail="{x}", progress=100.0))
         drawn = capsys.readouterr().err
@@ -358,13 +359,13 @@ class TestShown:
     def test_suited_to_a_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Bars are for terminals."""
         monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-        assert isinstance(progress_display.make_display(), progress_display.BarDisplay)
+        assert isinstance(make_display(), BarDisplay)
 
     def test_summary(self) -> None:
         """The last sentence counts how all ended."""
         ended = pd.concat([look(state="SUCCEEDED"), look(state="FAILED"), look(state="SUCCEEDED")])
-        text = progress_display.summary(RUNNING.conform(ended))
-        assert text == "Nothing runs any more: 2 succeeded, 1 FAILED."
+        text = summary(RUNNING.conform(ended))
+        assert text == "All jobs have ended: 2 succeeded, 1 FAILED."
 
 
 class TestCommand:
@@ -378,14 +379,14 @@ class TestCommand:
         assert main(self.argv(odd, tmp_path, "--json")) == 0
         out, err = capsys.readouterr()
         assert json.loads(out) == []
-        assert err == "Nothing runs.\n"
+        assert err == "No job is running.\n"
 
     def test_no_appliance(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """A fleet without appliances is an error."""
         fleet = tmp_path / "empty.toml"
         fleet.write_text("")
         assert main(["watch", "--fleet", str(fleet), "--history", str(tmp_path / "h.db")]) == 1
-        assert "no appliance to ask" in capsys.readouterr().err
+        assert "no appliance to poll" in capsys.readouterr().err
 
     def test_ctrl_c(self, odd: OddServer, tmp_path: Path) -> None:
         """Ctrl-C leaves cleanly: logged out, what was seen is kept, exit code 130."""

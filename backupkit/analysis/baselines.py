@@ -23,6 +23,7 @@ from backupkit.analysis.arrays import (
 from backupkit.analysis.jobs import job_times, totals_of
 from backupkit.tables import ANOMALIES, BASELINES, POLLS
 from backupkit.tables.constants import BASELINE_RUNS, GROWTH_SIZES
+from backupkit.tables.estimates import MIN_STALL, STALL_SHARE
 
 __all__ = ["AnomalyLimits", "anomalies", "baselines", "retained"]
 
@@ -33,8 +34,6 @@ _MIN_DAYS: Final = 7.0  # days that the sizes must span for a growth rate
 _MONTH: Final = 30.0  # days
 _MIN_MAD_SHARE: Final = 0.05  # of the median; the MAD of ten equal jobs is 0
 _MAD_TO_SIGMA: Final = 0.6745  # MAD of a normal distribution in sigmas (Iglewicz and Hoaglin)
-_STALL_MIN: Final = 600.0  # s; minimum time without progress for a stall
-_STALL_SHARE: Final = 0.1  # of the typical duration
 _CHUNK: Final = 100_000  # windows held in memory at once
 _TICK: Final = np.timedelta64(1, "us")
 _SECOND: Final = np.timedelta64(1, "s")
@@ -265,7 +264,7 @@ def _describe_rule(
 
 def _stalled(rows: Codes, unchanged: Numbers, typical: Numbers) -> pd.DataFrame:
     """Return the running jobs that have not changed for too long."""
-    limit = np.fmax(_STALL_MIN, _STALL_SHARE * typical)
+    limit = np.fmax(MIN_STALL.total_seconds(), STALL_SHARE * typical)
     kept = np.flatnonzero(unchanged > limit)
     texts = [
         f"no change for {value / 60:,.0f} min, more than {allowed / 60:,.0f} min"

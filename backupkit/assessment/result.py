@@ -13,7 +13,7 @@ from backupkit.display.format import NO_DATA, Ratio, format_duration, format_tim
 from backupkit.policy import Policy
 from backupkit.tables import STATES
 
-__all__ = ["HEAD_FIGURES", "Assessment", "Verdict", "exposure", "fleet_ratio"]
+__all__ = ["HEAD_FIGURES", "Assessment", "Verdict", "exposure"]
 
 HEAD_FIGURES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -169,6 +169,16 @@ class Assessment:
         late = rows["exposure"] > resolved_policy["rpo"].reindex(rows.index)
         return rows.index[(rows["state"] == "compliant") & (late | rows["incident_since"].notna())]
 
+    @property
+    def target(self) -> float:
+        """The policy's target for RPO and slot compliance at the period's end, from 0 to 1."""
+        return float(self.policy.at(self.end).target)
+
+    def ratio(self, metric: str) -> Ratio:
+        """Return a figure of the fleet, a row of `backupkit.tables.METRICS`."""
+        terms = self.fleet.loc[metric, ["numerator", "denominator", "unit"]]
+        return Ratio(*terms, target=self.target)
+
     def __repr__(self) -> str:
         lines = [
             f"{self.verdict.state.upper()}: {self.verdict.sentence}",
@@ -183,8 +193,8 @@ class Assessment:
             ("time", "rpo_strict_micro"),
             ("runs", "slot_strict_micro"),
         ):
-            figure = fleet_ratio(self.fleet, name)
-            share = figure if figure.fraction else f"{NO_DATA} (0/0 {figure.unit})"
+            figure = self.ratio(name)
+            share = figure if figure.fraction else f"{NO_DATA} (0 of 0 {figure.unit})"
             lines.append(f"{title:7} {share}")
         return "\n".join(lines)
 
@@ -201,11 +211,6 @@ def exposure(row: pd.Series) -> str:
     return NO_DATA
 
 
-def fleet_ratio(fleet: pd.DataFrame, metric: str) -> Ratio:
-    """Return a figure of `backupkit.tables.METRICS`."""
-    return Ratio(*fleet.loc[metric, ["numerator", "denominator", "unit"]])
-
-
 def _html_of(assessment: Assessment) -> Markup:
     """Render the verdict, the key figures, and the appliances that are not compliant."""
     verdict, rows = assessment.verdict, assessment.appliances
@@ -213,8 +218,7 @@ def _html_of(assessment: Assessment) -> Markup:
     head = Markup("<h1><b>{}</b>vCenter backups - {}</h1>").format(verdict.state.upper(), period)
     figures = Markup('<dl class="figures">{}</dl>').format(
         Markup().join(
-            _html_figure(fleet_ratio(assessment.fleet, metric), name)
-            for metric, name in HEAD_FIGURES.items()
+            _html_figure(assessment.ratio(metric), name) for metric, name in HEAD_FIGURES.items()
         )
     )
     content = head + paragraph(verdict.sentence, "sentence") + figures

@@ -4,11 +4,11 @@ Data goes to stdout, messages and progress to stderr. Exit codes:
 
 ====  =====================================================================================
 0     done
-1     wrong input, or something cannot be read or written; the reason is on stderr
+1     wrong input, or a file or database cannot be read or written; the reason is on stderr
 2     wrong usage of the command line
 3     some appliances could not be read, or failed a check of ``doctor``
 4     no appliance could be read, or all failed a check
-5     the report is written, and its verdict is one of ``--fail-on``
+5     the report is written, and its verdict is one of those in ``--fail-on``
 6     the report is written, but its mail could not be sent
 130   stopped with Ctrl-C
 ====  =====================================================================================
@@ -41,7 +41,7 @@ INTERRUPTED: Final = 130
 
 app = typer.Typer(
     name="backupkit",
-    help="Is every vCenter Server Appliance inside its backup SLA? Collect, judge, report.",
+    help="Backup SLA of vCenter Server Appliances: collect, assess, report.",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -63,9 +63,9 @@ def _options(
     version: Annotated[  # noqa: ARG001 # the callback does it
         bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is done.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log each step.")] = False,
 ) -> None:
-    """Is every vCenter Server Appliance inside its backup SLA? Collect, judge, report."""
+    """Backup SLA of vCenter Server Appliances: collect, assess, report."""
     logging.basicConfig(
         level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(message)s"
     )

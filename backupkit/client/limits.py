@@ -34,15 +34,15 @@ class Limits:
         Timeout for the next bytes of a response [s].
     answer : float
         Total time for one response [s].
-    round : float
-        Deadline of the whole collection [s]; `Snapshot.errors` lists appliances not read by then.
+    deadline : float
+        Time for the whole collection [s]; `Snapshot.errors` lists appliances not read in time.
     body : int
         Maximum size of a response [bytes]; VMware documents 7 MB for its API.
     tries : int
         Maximum attempts per request; only retryable errors are retried.
     backoff : float
         Upper bound of the first back-off [s]; it doubles with each further attempt.
-    at_once : int
+    concurrency : int
         Maximum concurrent requests, over all appliances.
     per_appliance : int
         Maximum concurrent requests on one appliance.
@@ -54,22 +54,22 @@ class Limits:
 
     Examples
     --------
-    >>> Limits(round=120).round
+    >>> Limits(deadline=120).deadline
     120
-    >>> Limits(at_once=0)
+    >>> Limits(concurrency=0)
     Traceback (most recent call last):
         ...
-    backupkit.errors.SettingsError: limits: at_once must be above 0, got 0.
+    backupkit.errors.SettingsError: limits: concurrency must be above 0, got 0.
     """
 
     connect: float = 10.0
     read: float = 60.0
     answer: float = 300.0
-    round: float = 900.0
+    deadline: float = 900.0
     body: int = 64 * 2**20
     tries: int = 4
     backoff: float = 0.5
-    at_once: int = 64
+    concurrency: int = 64
     per_appliance: int = 4
 
     def __post_init__(self) -> None:

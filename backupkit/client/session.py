@@ -54,7 +54,7 @@ class ApplianceClient:
     flavour : Flavour, optional
         Flavour to try first at login; default: the newer one.
     deadline : float, optional
-        By the monotonic clock [s]; default: `limits.round` from now.
+        By the monotonic clock [s]; default: `limits.deadline` from now.
     stop : Event, optional
         Ends the work once set; the logout is still sent.
     clock : callable, optional
@@ -87,7 +87,7 @@ class ApplianceClient:
         self.clock_skew: timedelta | None = None
         self._limits = limits or Limits()
         self._preferred_flavour = flavour or Flavour.API
-        self._deadline = time.monotonic() + self._limits.round if deadline is None else deadline
+        self._deadline = time.monotonic() + self._limits.deadline if deadline is None else deadline
         self._stop = stop or threading.Event()
         self._now = clock or (lambda: datetime.now(UTC))
         self._password = password
@@ -96,7 +96,7 @@ class ApplianceClient:
         self._renewed = False
         self._last_date_header: str | None = None
         self._retries = Retries(self._limits)
-        self._request_semaphore = _request_semaphore(self._limits.at_once)
+        self._request_semaphore = _request_semaphore(self._limits.concurrency)
         self._lock = threading.Lock()
         self._renewal_lock = threading.Lock()  # not `_lock`, which each request takes, too
         self._transport = Transport(appliance, self._limits)
@@ -340,6 +340,6 @@ def _decode_token(body: bytes, flavour: Flavour) -> str:
 
 
 @functools.lru_cache(maxsize=8)
-def _request_semaphore(at_once: int) -> threading.BoundedSemaphore:
+def _request_semaphore(concurrency: int) -> threading.BoundedSemaphore:
     """Return the semaphore that limits concurrent requests of this process."""
-    return threading.BoundedSemaphore(at_once)
+    return threading.BoundedSemaphore(concurrency)

@@ -5,10 +5,10 @@
 A failed appliance is a row in `Snapshot.errors` and `Snapshot.polls`, never an exception.
 """
 
-from backupkit.collection.fleet_collection import collect
+from backupkit.collection.collector import collect
 from backupkit.collection.poll import Strategy
-from backupkit.collection.saved import saved_answers
+from backupkit.collection.saved_files import saved_answers
 from backupkit.collection.snapshot import Snapshot
-from backupkit.collection.watch_session import watch
+from backupkit.collection.watcher import watch
 
 __all__ = ["Snapshot", "Strategy", "collect", "saved_answers", "watch"]

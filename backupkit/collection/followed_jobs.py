@@ -9,11 +9,11 @@ import pandas as pd
 
 from backupkit import wire
 from backupkit.client import ApplianceClient, Limits
-from backupkit.collection.estimates import typical_duration
 from backupkit.collection.local_state import LocalState
 from backupkit.errors import ApplianceError, BackupkitError, NotFoundError
 from backupkit.fleet import Appliance
 from backupkit.tables import ENDED
+from backupkit.tables.estimates import typical_duration
 
 __all__ = ["FollowedAppliance", "FollowedJob"]
 
@@ -26,8 +26,6 @@ class FollowedJob:
 
     Attributes
     ----------
-    job : Job
-        Newest state of the job.
     changed_at : datetime
         When this state was first polled.
     disappeared_at : datetime, optional
@@ -74,14 +72,9 @@ class FollowedAppliance:
         return [key for key, run in self.runs.items() if run.finished_at is None]
 
     def follow(self, jobs: pd.DataFrame, skew: timedelta | None) -> None:
-        """Start to follow the running jobs.
+        """Start to follow the running ones among the jobs of the appliance.
 
-        Parameters
-        ----------
-        jobs : DataFrame
-            Jobs of the appliance, rows of `backupkit.tables.JOBS`.
-        skew : timedelta or None
-            The appliance's clock minus ours, if known.
+        `skew` is the appliance's clock minus ours, if known.
         """
         successes = jobs[jobs["outcome"] == "success"].sort_values("start_time")
         self.typical = typical_duration(successes["duration"].dropna().to_list())
@@ -111,7 +104,7 @@ class FollowedAppliance:
                 job = self._read_job(client, job_id)
                 if job is None:
                     self.runs[job_id] = FollowedJob(old.job, old.changed_at, self.now)
-                    detail = f"{self.appliance.name} does not list this job any more."
+                    detail = f"{self.appliance.name} no longer lists this job."
                 elif _differs(job, old.job):
                     self.runs[job_id] = FollowedJob(job, self.now)
                     changed.append(job)

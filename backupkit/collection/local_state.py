@@ -8,16 +8,74 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import perf_counter, process_time
+from typing import Final
 from uuid import uuid4
 
-from backupkit.collection.concurrency import ConcurrencyControl
 from backupkit.errors import CredentialError
-from backupkit.fleet import Appliance, PasswordSource
+from backupkit.fleet import Appliance
+from backupkit.passwords import PasswordSource
 
-__all__ = ["LOCAL_STATES", "NO_STATE", "LocalState", "local_state"]
+__all__ = [
+    "LOCAL_STATES",
+    "NO_STATE",
+    "SAMPLE_INTERVAL",
+    "ConcurrencyControl",
+    "LocalState",
+    "local_state",
+]
 
+SAMPLE_INTERVAL: Final = 0.004
+"""Minimum time between two measurements of the processor load [s]."""
+
+BUSY_SHARE: Final = 0.6
+"""Share of one processor from which the process counts as busy."""
+
+FORCED_GROWTH_INTERVAL: Final = 1.0
+"""Time after which the concurrency is raised even if the processor is busy [s]."""
 
 KnownJobs = tuple[frozenset[str], frozenset[str]]
+
+
+class ConcurrencyControl:
+    """Monitor of the processor load of this process; thread-safe.
+
+    Threads mostly wait for appliances, but share one processor; too many slow each other down. So
+    work starts with few threads, and adds more while the processor idles. Slow responses raise the
+    concurrency quickly, fast responses hardly at all.
+
+    Parameters
+    ----------
+    wall, used : callable, optional
+        Return the time, and the processor time of this process [s]; default: the system's.
+
+    Examples
+    --------
+    >>> time, work = iter([0.0, 0.1, 0.2]), iter([0.0, 0.1, 0.12])
+    >>> control = ConcurrencyControl(time.__next__, work.__next__)
+    >>> control.may_grow(), control.may_grow()  # first 100 % load, then 20 %
+    (False, True)
+    """
+
+    def __init__(
+        self, wall: Callable[[], float] = perf_counter, used: Callable[[], float] = process_time
+    ) -> None:
+        self._wall, self._used = wall, used
+        self._last_sample = wall(), used()
+        self._last_growth = self._last_sample[0]
+        self._may_grow = False
+
+    def may_grow(self) -> bool:
+        """Return whether more concurrency may help, by the load since the last measurement."""
+        began, used = self._last_sample
+        now = self._wall()
+        if now - began >= SAMPLE_INTERVAL:
+            self._last_sample = now, self._used()
+            idle = self._last_sample[1] - used < BUSY_SHARE * (now - began)
+            self._may_grow = idle or now - self._last_growth >= FORCED_GROWTH_INTERVAL
+            if self._may_grow:
+                self._last_growth = now
+        return self._may_grow
 
 
 @dataclass(frozen=True)
@@ -28,10 +86,6 @@ class LocalState:
     ----------
     key : str
         Key in `LOCAL_STATES`; each order contains it.
-    control : ConcurrencyControl
-        Decides whether to raise the concurrency.
-    stop : Event
-        Ends the collection.
     known_jobs : callable or None
         Returns, for an appliance and the ids on its job list, which were listed before and which
         of these have ended. None if the orders contain both.
@@ -46,13 +100,7 @@ class LocalState:
     passwords: dict[tuple[PasswordSource, str], str] = field(default_factory=dict, repr=False)
 
     def password_of(self, appliance: Appliance) -> str:
-        """Return the password of an appliance.
-
-        Raises
-        ------
-        CredentialError
-            If there is none, or it would have to be typed in another process.
-        """
+        """Return the password of an appliance; raise if it would have to be typed elsewhere."""
         source, user = appliance.password, appliance.user
         if source.kind != "prompt":
             return source.read(user)
@@ -80,20 +128,8 @@ def local_state(
 ) -> Iterator[LocalState]:
     """Keep the process-local state of a collection while the context lasts.
 
-    Parameters
-    ----------
-    appliances : iterable of Appliance
-        Each password to be typed is prompted for once, now. A collection within a watch uses the
-        passwords of the watch.
-    stop : Event, optional
-        Stop event of the caller; default: a new one.
-    known_jobs : callable, optional
-        As in `LocalState`.
-
-    Yields
-    ------
-    LocalState
-        The state; `LOCAL_STATES` holds it by its key.
+    Each password to be typed is prompted for once, now. A collection within a watch uses the
+    passwords of the watch.
     """
     sources = {
         (appliance.password, appliance.user)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 from backupkit import wire
 from backupkit.client import ApplianceClient, Limits
@@ -51,20 +51,14 @@ class PollOrder:
 
     Attributes
     ----------
-    appliance : Appliance
-        Appliance to poll, with the source of its password.
     state : SyncState
         Known state from earlier collections.
-    strategy : {"auto", "job"}
-        Whether to read details if available, or each job alone.
-    limits : Limits
-        Timeouts, attempts and concurrency.
     deadline : float
-        Deadline in seconds since 1970, because monotonic clocks differ between machines.
+        In seconds since 1970, because monotonic clocks differ between machines.
     state_key : str
         Key of the process-local state, see `backupkit.collection.local_state`.
     clock : callable or None
-        Returns the current time as an aware datetime; None means the system clock.
+        Returns the current time; None means the system clock.
     """
 
     appliance: Appliance
@@ -74,6 +68,10 @@ class PollOrder:
     deadline: float
     state_key: str
     clock: Callable[[], datetime] | None = None
+
+    def now(self) -> datetime:
+        """Return the current time."""
+        return self.clock() if self.clock else datetime.now(UTC)
 
 
 @dataclass(slots=True)
@@ -102,6 +100,17 @@ class PollResult:
     item_errors: list[tuple[BackupkitError, str | None]] = field(default_factory=list)
     complete: bool = True
 
+    @classmethod
+    def of(cls, appliance: str, polled_at: datetime, state: SyncState) -> Self:
+        """Return a result that starts from the known state of the appliance."""
+        return cls(
+            appliance,
+            polled_at,
+            version=state.version,
+            timezone=state.timezone,
+            details=state.details,
+        )
+
     @property
     def ok(self) -> bool | None:
         """Return whether the poll is good; None if it was stopped or answers are missing."""
@@ -124,14 +133,8 @@ def poll(order: PollOrder) -> PollResult:
     """Poll one appliance; errors become part of the result."""
     local = LOCAL_STATES.get(order.state_key, NO_STATE)
     appliance, state = order.appliance, order.state
-    now = order.clock or (lambda: datetime.now(UTC))
-    result = PollResult(
-        appliance.name,
-        now(),
-        version=state.version,
-        timezone=state.timezone,
-        details=_has_details(state),
-    )
+    result = PollResult.of(appliance.name, order.now(), state)
+    result.details = _has_details(state)
     started = time.perf_counter()
     client: ApplianceClient | None = None
     try:
@@ -282,22 +285,14 @@ def _read_one_by_one(
     connections = min(order.limits.per_appliance, -(-len(waiting) // JOBS_PER_CONNECTION))
     control = LOCAL_STATES.get(order.state_key, NO_STATE).control
     with ThreadPoolExecutor(max(connections - 1, 1)) as pool:
-        helpers: list[Future[None]] = []
+        helpers: list[Future[list[str]]] = []
         for _ in _read_waiting(client, result, waiting, failures):
             while len(helpers) < connections - 1 and control.may_grow():
-                helpers.append(pool.submit(_drain, client, result, waiting, failures))
+                helpers.append(pool.submit(list, _read_waiting(client, result, waiting, failures)))
     for helper in helpers:
         helper.result()
     if len(failures) >= MAX_CONSECUTIVE_FAILURES:
         raise failures[-1]
-
-
-def _drain(
-    client: ApplianceClient, result: PollResult, waiting: deque[str], failures: list[ApplianceError]
-) -> None:
-    """Read waiting jobs until none is left."""
-    for _ in _read_waiting(client, result, waiting, failures):
-        pass
 
 
 def _read_waiting(

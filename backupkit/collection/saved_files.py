@@ -1,22 +1,46 @@
-"""Files of saved answers: appliance, time and content of each.
+"""Import of saved answers: JSON files, for sites that backupkit may not poll.
 
-Links are not followed. Misplaced files are reported and skipped.
+The files are responses to ``GET`` below ``/api/appliance`` or ``/rest/appliance``, as curl writes
+them, in this layout::
+
+    FOLDER/
+        vc-ham-01/                the appliance's name in fleet.toml
+            20261109T060000Z/     time of the requests; optional
+                job.json          recovery/backup/job
+                details.json      recovery/backup/job/details
+                schedules.json    recovery/backup/schedules
+                version.json      system/version
+                timezone.json     system/time/timezone
+                any name.json     recovery/backup/job/{id}, one per job
+
+All files are optional. The content of a file decides what it is, with one exception: below
+``/rest`` all empty lists look alike, so an empty job list must be named ``job.json``. Files
+without the suffix ``.json`` are ignored. Links are not followed. Misplaced files are reported and
+skipped.
 """
 
 import codecs
 import os
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
-from backupkit.collection.snapshot import ErrorRow
-from backupkit.errors import BackupkitError, PayloadError, SettingsError, one_line
-from backupkit.settings import Instant, parse_instant
+from backupkit import wire
+from backupkit.client import Limits
+from backupkit.collection.collector import StateSource
+from backupkit.collection.poll import PollResult
+from backupkit.collection.snapshot import ErrorRow, Snapshot, errors_of, snapshot_of
+from backupkit.errors import BackupkitError, NotFoundError, PayloadError, SettingsError, one_line
+from backupkit.settings import Instant, parse_instant, time_zone
+from backupkit.tables import ENDED, SyncState
+from backupkit.wire import Kind
 
-__all__ = ["EXAMPLE", "POLL_WINDOW", "SavedFile", "content_of", "error_row", "find_files", "stamp"]
+__all__ = ["saved_answers"]
 
 POLL_WINDOW: Final = timedelta(minutes=15)
 """Time range of the files of one poll, and tolerated difference of two clocks."""
@@ -27,22 +51,103 @@ EARLIEST: Final = datetime(2016, 11, 15, tzinfo=UTC)
 EXAMPLE: Final = "20261109T060000Z"
 """Example of a folder name that states the time of the requests."""
 
+_MAX_ERRORS: Final = 5
 _MAX_DETAIL: Final = 500
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # Windows has neither
 
 
+def saved_answers(
+    folder: str | Path,
+    *,
+    observed_at: Instant | None = None,
+    known: StateSource | None = None,
+    limits: Limits | None = None,
+    clock: Callable[[], datetime] | None = None,
+) -> Snapshot:
+    """Read saved answers of the API into a snapshot, as `backupkit.collect` returns it.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Contains one folder per appliance, named like the appliance; see the module docstring.
+    observed_at : datetime or str, optional
+        Time of the requests. A folder named by a time overrides it for its own files. Default:
+        the modification time of each file, to the second; state the time for copied files.
+    known : History or Snapshot, optional
+        Result of earlier collections: the files may omit jobs that had ended, and jobs that are no
+        longer listed are detected. Default: nothing.
+    limits : Limits, optional
+        ``body`` is the maximum size of a file.
+    clock : callable, optional
+        Returns the current time as an aware datetime; default: the system clock. Files of a later
+        time are rejected.
+
+    Returns
+    -------
+    Snapshot
+        Snapshot to append to a history. A file that cannot be used is a row in ``errors``, and so
+        is an appliance without a complete poll.
+
+    Raises
+    ------
+    SettingsError
+        If the folder holds no usable file, or `observed_at` is not a possible time.
+
+    Notes
+    -----
+    All files in a folder named by a time form one poll. Other files form one poll if they were
+    written within 15 minutes, starting with the oldest. ``ok`` of a poll is true if its files hold
+    the job list and each listed job, except jobs known to have ended; otherwise it is missing. A
+    job that started or ended more than 15 minutes after the time of its file is skipped, because
+    the time is wrong.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> poll = folder / "vc-1" / "20261109T060000Z"
+    >>> poll.mkdir(parents=True)
+    >>> _ = (poll / "job.json").write_text('["a"]')
+    >>> _ = (poll / "a.json").write_text(
+    ...     '{"id": "a", "state": "SUCCEEDED", "messages": [], "progress": 100,'
+    ...     ' "start_time": "2026-11-09T01:00:00Z", "end_time": "2026-11-09T01:20:00Z"}'
+    ... )
+    >>> saved_answers(folder)
+    Snapshot: 1 of 1 appliance read, 1 jobs new or unfinished
+    """
+    now = clock() if clock else datetime.now(UTC)
+    files, error_rows = _find_files(Path(folder), observed_at, now)
+    states = {} if known is None else known.sync_state()
+    max_size = (limits or Limits()).body
+    results: list[PollResult] = []
+    for name, appliance_files in groupby(files, key=attrgetter("appliance")):
+        state = states.get(name, SyncState())
+        results += _poll_results(name, appliance_files, state, max_size, error_rows)
+    if not results:
+        raise SettingsError(_nothing_usable(folder, error_rows))
+    return replace(snapshot_of(results), errors=errors_of(error_rows))
+
+
+def _nothing_usable(folder: str | Path, error_rows: list[ErrorRow]) -> str:
+    """Return the error message for a folder without usable files."""
+    summary = (
+        f"{folder}: no saved answer in it can be used. Expected JSON files in a folder for each "
+        f"appliance, as vc-1/job.json or vc-1/{EXAMPLE}/job.json."
+    )
+    lines = [summary, *(f"  {detail}" for _, _, detail, _ in error_rows[:_MAX_ERRORS])]
+    if len(error_rows) > _MAX_ERRORS:
+        lines.append(f"  and {len(error_rows) - _MAX_ERRORS:,} more")
+    return "\n".join(lines)
+
+
 @dataclass(frozen=True, slots=True)
-class SavedFile:
+class _SavedFile:
     """Saved answer before it is read.
 
     Attributes
     ----------
-    path : Path
-        Path of the file.
     where : str
         Path below the folder, for messages.
-    appliance : str
-        Name of the appliance.
     when : datetime
         Time of the request [UTC].
     stated : bool
@@ -56,38 +161,15 @@ class SavedFile:
     stated: bool
 
 
-def find_files(
-    folder: Path, *, observed_at: Instant | None, now: datetime
-) -> tuple[list[SavedFile], list[ErrorRow]]:
-    """Return the saved answers in a folder.
-
-    Parameters
-    ----------
-    folder : Path
-        Contains one folder per appliance.
-    observed_at : datetime or str or None
-        Time of the requests, for files outside folders named by a time.
-    now : datetime
-        Current time [UTC].
-
-    Returns
-    -------
-    files : list of SavedFile
-        Sorted by appliance.
-    error_rows : list of tuple
-        Misplaced files, and files of an impossible time.
-
-    Raises
-    ------
-    SettingsError
-        If the folder cannot be read, or `observed_at` is not a possible time.
-    """
+def _find_files(
+    folder: Path, observed_at: Instant | None, now: datetime
+) -> tuple[list[_SavedFile], list[ErrorRow]]:
+    """Return the files in a folder, sorted by appliance, and errors of misplaced ones."""
     stated = None
     if observed_at is not None:
-        stated = _plausible_time(
-            parse_instant(observed_at, where="observed_at").to_pydatetime(), now
-        )
-    files: list[SavedFile] = []
+        when = parse_instant(observed_at, where="observed_at").to_pydatetime()
+        stated = _plausible_time(when, now)
+    files: list[_SavedFile] = []
     error_rows: list[ErrorRow] = []
     for path, info in _visible_entries(folder):
         name = one_line(path.name)
@@ -100,39 +182,38 @@ def find_files(
             if stat.S_ISDIR(info.st_mode):
                 if path.name != name:
                     raise PayloadError("no appliance has such a name")
-                appliance_folder = _ApplianceFolder(name, stated, now, error_rows)
-                files += appliance_folder.files(path, name)
+                files += _files_of_appliance(path, name, name, stated, now, error_rows)
         except BackupkitError as error:
-            error_rows.append(error_row(None, name, error))
+            error_rows.append(_error_row(None, name, error))
     return files, error_rows
 
 
-@dataclass(frozen=True, slots=True)
-class _ApplianceFolder:
-    """Appliance whose folder is searched for files."""
-
-    name: str
-    stated: datetime | None
-    now: datetime
-    error_rows: list[ErrorRow]
-
-    def files(
-        self, folder: Path, where: str, stated_by_name: datetime | None = None
-    ) -> Iterator[SavedFile]:
-        """Yield the files in its folder, and in subfolders named by a time."""
-        stated = stated_by_name or self.stated
-        for path, info in _visible_entries(folder):
-            relative = f"{where}/{one_line(path.name)}"
-            try:
-                if _is_answer(path, info):
-                    when = stated or _modification_time(info, self.now)
-                    yield SavedFile(path, relative, self.name, when, stated is not None)
-                elif stat.S_ISDIR(info.st_mode):
-                    if stated_by_name is not None:
-                        raise PayloadError("a folder at this depth is not read")
-                    yield from self.files(path, relative, _time_from_name(path.name, self.now))
-            except BackupkitError as error:
-                self.error_rows.append(error_row(self.name, relative, error))
+def _files_of_appliance(  # recursive
+    folder: Path,
+    where: str,
+    appliance: str,
+    stated: datetime | None,
+    now: datetime,
+    error_rows: list[ErrorRow],
+    *,
+    deepest: bool = False,
+) -> Iterator[_SavedFile]:
+    """Yield the files in the folder of an appliance, and in subfolders named by a time."""
+    for path, info in _visible_entries(folder):
+        relative = f"{where}/{one_line(path.name)}"
+        try:
+            if _is_answer(path, info):
+                when = stated or _modification_time(info, now)
+                yield _SavedFile(path, relative, appliance, when, stated is not None)
+            elif stat.S_ISDIR(info.st_mode):
+                if deepest:
+                    raise PayloadError("a folder at this depth is not read")
+                when = _time_from_name(path.name, now)
+                yield from _files_of_appliance(
+                    path, relative, appliance, when, now, error_rows, deepest=True
+                )
+        except BackupkitError as error:
+            error_rows.append(_error_row(appliance, relative, error))
 
 
 def _visible_entries(folder: Path) -> list[tuple[Path, os.stat_result]]:
@@ -158,8 +239,7 @@ def _modification_time(info: os.stat_result, now: datetime) -> datetime:
     seconds = info.st_mtime_ns // 10**9
     if not EARLIEST.timestamp() <= seconds <= (now + POLL_WINDOW).timestamp():
         raise SettingsError(
-            "The time at which the file was written cannot be when it was asked for. State that "
-            "time."
+            "The modification time of the file cannot be the time of the request. State that time."
         )
     return datetime.fromtimestamp(seconds, UTC)
 
@@ -170,8 +250,7 @@ def _time_from_name(name: str, now: datetime) -> datetime:
         when = parse_instant(name, where="")
     except SettingsError as error:
         raise SettingsError(
-            "Only folders named by a time with its zone are looked into here; for example: "
-            f"{EXAMPLE}."
+            f"Only folders named by a time with its zone are read here; for example: {EXAMPLE}."
         ) from error
     return _plausible_time(when.to_pydatetime(), now)
 
@@ -180,31 +259,173 @@ def _plausible_time(when: datetime, now: datetime) -> datetime:
     """Return a time if a request was possible then; raise otherwise."""
     if not EARLIEST <= when <= now + POLL_WINDOW:
         raise SettingsError(
-            f"Nobody asked at {stamp(when)}: expected a time from {EARLIEST:%Y} to now."
+            f"{_stamp(when)} is not a possible time of a request: expected {EARLIEST:%Y} to now."
         )
     return when
 
 
-def content_of(file: SavedFile, *, max_size: int) -> bytes:
-    """Return the content of a file.
+@dataclass(slots=True)
+class _PollFiles:
+    """Content of the files of one poll, merged into `result` once all are read."""
 
-    Parameters
-    ----------
-    file : SavedFile
-        File to read.
-    max_size : int
-        Maximum size [bytes].
+    result: PollResult
+    error_rows: list[ErrorRow]
+    listed: set[str] | None = None
+    jobs: dict[str, wire.Job] = field(default_factory=dict)
+    flavours: set[wire.Flavour] = field(default_factory=set)
 
-    Returns
-    -------
-    bytes
-        Content in UTF-8, converted from UTF-16 if the shell wrote that.
+    def add_file(self, file: _SavedFile, max_size: int) -> None:
+        """Add the content of one file; several job lists are merged."""
+        content = _content_of(file, max_size)
+        kind, flavour = wire.recognise(content)
+        if kind is Kind.EMPTY_LIST and file.path.stem.lower() == "job":
+            kind = Kind.JOB_IDS
+        jobs: list[wire.Job] = []
+        match kind:
+            case Kind.JOB:
+                jobs = [wire.decode_job(content, flavour)]
+            case Kind.JOB_IDS:
+                self.listed = {*(self.listed or ()), *wire.decode_job_ids(content, flavour)}
+            case Kind.DETAILS:
+                jobs, decode_errors = wire.decode_details(content, flavour)
+                self._add_decode_errors(file, decode_errors, of_jobs=True)
+                self.result.details = True
+            case Kind.SCHEDULES:
+                schedules, decode_errors = wire.decode_schedules(content, flavour)
+                self._add_decode_errors(file, decode_errors, of_jobs=False)
+                self.result.schedules |= schedules
+                self.result.details = True
+            case Kind.VERSION:
+                self.result.version = wire.decode_version(content, flavour)
+            case Kind.TEXT:
+                text = wire.decode_text(content, flavour, "the time zone")
+                self.result.timezone = _time_zone(text)
+        added = [self._add_job(file, job) for job in jobs]
+        if any(added) or not jobs:
+            self.flavours.add(flavour)
 
-    Raises
-    ------
-    PayloadError
-        If it cannot be read, or is too large.
-    """
+    def _add_job(self, file: _SavedFile, job: wire.Job) -> bool:
+        """Keep the best record of a job: one that ended, then details, then that of the newer file.
+
+        Skip a job that is later than its file, and return False.
+        """
+        newest = max(filter(None, (job.start_time, job.end_time)), default=None)
+        if newest is not None and newest - file.when > POLL_WINDOW:
+            error = PayloadError(
+                f"job {one_line(job.job_id)} has the time {_stamp(newest)}, but the request was at "
+                f"{_stamp(file.when)}",
+                advice="State the time of the request.",
+            )
+            self.error_rows.append(_error_row(file.appliance, file.where, error, job.job_id))
+            return False
+        if _rank(job) >= _rank(self.jobs.get(job.job_id)):
+            self.jobs[job.job_id] = job
+        return True
+
+    def _add_decode_errors(
+        self, file: _SavedFile, decode_errors: Mapping[str, BackupkitError], *, of_jobs: bool
+    ) -> None:
+        self.error_rows += [
+            _error_row(file.appliance, file.where, error, (of_jobs and key) or None)
+            for key, error in decode_errors.items()
+        ]
+
+    def missing(self, state: SyncState) -> str:
+        """Return what a complete poll of the job list lacks; "" if nothing."""
+        if self.listed is None:
+            return "the job list is missing (GET recovery/backup/job, as job.json)"
+        missing = sorted(self.listed - self.jobs.keys() - state.finished)
+        if not missing:
+            return ""
+        return (
+            f"of {len(self.listed):,} jobs on its list {len(missing):,} are missing or unreadable, "
+            f"for example {one_line(missing[0])}"
+        )
+
+    def merge_state(self, state: SyncState) -> SyncState:
+        """Complete the result with the state before it, and return the state after it."""
+        result, jobs = self.result, self.jobs
+        listed = state.listed | jobs.keys()
+        if self.listed is not None:
+            result.jobs_listed = len(self.listed)
+            listed = frozenset(self.listed | jobs.keys())
+            result.vanished = sorted(state.listed - listed)
+        if len(self.flavours) == 1:  # with both, the next collection detects it
+            [result.flavour] = self.flavours
+        ended = {key for key, job in jobs.items() if job.status in ENDED}
+        return SyncState(
+            listed=listed,
+            finished=(state.finished | ended) & listed,
+            details=result.details,
+            version=result.version,
+            timezone=result.timezone,
+        )
+
+
+def _poll_results(
+    appliance: str,
+    files: Iterable[_SavedFile],
+    state: SyncState,
+    max_size: int,
+    error_rows: list[ErrorRow],
+) -> list[PollResult]:
+    """Convert the files of one appliance to polls, each with the state after the one before."""
+    results = []
+    seen_jobs: dict[str, wire.Job] = {}
+    missing = ""
+    for moment, poll_files in _group_by_poll(files):
+        result = PollResult.of(appliance, moment, state)
+        result.requests = result.elapsed = None
+        poll = _PollFiles(result, error_rows)
+        for file in poll_files:
+            try:
+                poll.add_file(file, max_size)
+            except BackupkitError as error:
+                error_rows.append(_error_row(appliance, file.where, error))
+        if poll.flavours:
+            missing = poll.missing(state)
+            result.complete = not missing
+            result.jobs = [job for key, job in poll.jobs.items() if seen_jobs.get(key) != job]
+            seen_jobs |= poll.jobs
+            state = poll.merge_state(state)
+            results.append(result)
+    if results and not any(result.complete for result in results):
+        partial = NotFoundError(f"all is stored, but no poll is complete: {missing}")
+        error_rows.append(_error_row(appliance, appliance, partial))
+    return results
+
+
+def _group_by_poll(files: Iterable[_SavedFile]) -> list[tuple[datetime, list[_SavedFile]]]:
+    """Group the files of one appliance by poll, sorted by time."""
+    polls: dict[datetime, list[_SavedFile]] = {}
+    first_time: datetime | None = None
+    for file in sorted(files, key=attrgetter("when")):
+        poll_time = file.when
+        if not file.stated:
+            if first_time is None or poll_time - first_time > POLL_WINDOW:
+                first_time = poll_time
+            poll_time = first_time
+        polls.setdefault(poll_time, []).append(file)
+    return sorted(polls.items())
+
+
+def _rank(job: wire.Job | None) -> tuple[bool, bool]:
+    return (False, False) if job is None else (job.status in ENDED, job.source == "details")
+
+
+def _time_zone(text: str) -> str:
+    """Check that a text is a time zone; never quote another text, it may be a token."""
+    try:
+        return time_zone(text, where="").key
+    except SettingsError:
+        raise PayloadError(
+            "the response is text, but no time zone",
+            advice="If it is the token of a session, remove it.",
+        ) from None
+
+
+def _content_of(file: _SavedFile, max_size: int) -> bytes:
+    """Return the content of a file in UTF-8, converted from UTF-16 if the shell wrote that."""
     try:
         # it may have been replaced by a link or a pipe: do not follow, do not wait
         with open(file.path, "rb", opener=_open_without_links) as stream:
@@ -223,13 +444,13 @@ def _open_without_links(path: str, flags: int) -> int:
     return os.open(path, flags | _NO_LINK)
 
 
-def error_row(
+def _error_row(
     appliance: str | None, where: str, error: BackupkitError, job_id: str | None = None
 ) -> ErrorRow:
     """Return the error row of a file; its detail names the file."""
     return appliance, error.kind, one_line(f"{where}: {error.detail}", limit=_MAX_DETAIL), job_id
 
 
-def stamp(when: datetime) -> str:
+def _stamp(when: datetime) -> str:
     """Format a time as ISO 8601, to the second."""
     return f"{when:%Y-%m-%dT%H:%M:%SZ}"

@@ -43,7 +43,7 @@ _OUTCOMES: Final = {
     "failure": "failed",
     "open": "running",
     "void": "never started",
-    "other": "in a state not known",
+    "other": "in an unknown state",
 }
 
 
@@ -83,11 +83,11 @@ class Snapshot:
 
     def __repr__(self) -> str:
         good = self.polls["ok"].fillna(value=False).astype("bool")
-        read, asked = (polls["appliance"].nunique() for polls in (self.polls[good], self.polls))
+        read, polled = (polls["appliance"].nunique() for polls in (self.polls[good], self.polls))
         jobs = int((self.observations["source"] != LISTED).sum())
-        plural = "" if asked == 1 else "s"
-        text = f"Snapshot: {read} of {asked} appliance{plural} read, {jobs} jobs new or unfinished"
-        return text + (", stopped before its end" if self.stopped else "")
+        plural = "" if polled == 1 else "s"
+        text = f"Snapshot: {read} of {polled} appliance{plural} read, {jobs} jobs new or unfinished"
+        return text + (", stopped early" if self.stopped else "")
 
     def _repr_html_(self) -> str:
         parts = [paragraph(repr(self), "sentence"), paragraph(self._counts())]
@@ -109,13 +109,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class CollectionErrors:
-    """Errors of a collection, for display at its end.
-
-    Attributes
-    ----------
-    errors : DataFrame
-        Rows of `backupkit.tables.ERRORS`.
-    """
+    """Errors of a collection, for display at its end: rows of `backupkit.tables.ERRORS`."""
 
     errors: pd.DataFrame
 
@@ -129,23 +123,10 @@ class CollectionErrors:
 
 
 def errors_table(errors: pd.DataFrame, *, limit: int = 20) -> Markup:
-    """Return the errors of a collection as an HTML table.
-
-    Parameters
-    ----------
-    errors : DataFrame
-        Rows of `backupkit.tables.ERRORS`.
-    limit : int
-        Maximum number of rows.
-
-    Returns
-    -------
-    Markup
-        HTML with every text escaped.
-    """
+    """Return the errors of a collection as an HTML table of at most `limit` rows."""
     head = errors.head(limit).astype(object).where(errors.head(limit).notna(), None)
     names = ["appliance", "error", "detail", "job_id"]
-    columns = {"Appliance": "", "Error": "w", "What happened, and what to do": "text", "Job": ""}
+    columns = {"Appliance": "", "Error": "w", "Message": "text", "Job": ""}
     rows = list(head[names].itertuples(index=False, name=None))
     appliances = errors["appliance"].nunique()
     caption = (
@@ -168,30 +149,7 @@ def snapshot_of(results: Sequence[PollResult], *, stopped: bool = False) -> Snap
 def observations_of(
     jobs: Sequence[wire.Job], *, appliances: Sequence[str], observed_at: Sequence[datetime]
 ) -> pd.DataFrame:
-    """Convert jobs to observations, column by column.
-
-    Parameters
-    ----------
-    jobs : sequence of Job
-        Jobs from the decoders of `backupkit.wire`.
-    appliances : sequence of str
-        Appliance of each job.
-    observed_at : sequence of datetime
-        Time at which each job was read.
-
-    Returns
-    -------
-    DataFrame
-        Rows of `backupkit.tables.OBSERVATIONS`.
-
-    Examples
-    --------
-    >>> from datetime import UTC, datetime
-    >>> job = wire.Job("a", "INPROGRESS", "RUNNING", 40.0, None, None, (), "details")
-    >>> now = datetime(2026, 11, 9, tzinfo=UTC)
-    >>> observations_of([job], appliances=["vc-1"], observed_at=[now])["progress"].to_list()
-    [40.0]
-    """
+    """Convert jobs to rows of `backupkit.tables.OBSERVATIONS`, column by column."""
     return OBSERVATIONS.frame(
         {**wire.job_columns(jobs), "appliance": appliances, "observed_at": observed_at}
     )

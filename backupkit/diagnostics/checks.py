@@ -18,7 +18,8 @@ from backupkit.client import Limits
 from backupkit.diagnostics import api_checks, connection_checks
 from backupkit.diagnostics.connection_checks import CheckContext, Finding, TypedPasswords, failure
 from backupkit.errors import BackupkitError, CredentialError, RightsError, one_line
-from backupkit.fleet import Appliance, Fleet, PasswordSource
+from backupkit.fleet import Appliance, Fleet
+from backupkit.passwords import PasswordSource
 from backupkit.tables import CHECKS
 
 __all__ = ["doctor"]
@@ -75,7 +76,7 @@ def doctor(
     limits = limits or Limits()
     now = clock or (lambda: datetime.now(UTC))
     typed = _prompt_for_passwords(appliances)
-    stop, deadline = threading.Event(), monotonic() + limits.round
+    stop, deadline = threading.Event(), monotonic() + limits.deadline
     with (
         ThreadPoolExecutor(max_workers=max(1, min(workers, len(appliances)))) as pool,
         tqdm(

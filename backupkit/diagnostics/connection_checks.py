@@ -21,7 +21,8 @@ from backupkit.client.connection_errors import connection_error
 from backupkit.client.tls import fetch_certificate, fingerprint_of, tls_options
 from backupkit.display.format import format_duration
 from backupkit.errors import BackupkitError, CredentialError, one_line
-from backupkit.fleet import Appliance, PasswordSource
+from backupkit.fleet import Appliance
+from backupkit.passwords import PasswordSource
 
 __all__ = [
     "CheckContext",

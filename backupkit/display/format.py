@@ -68,17 +68,22 @@ def format_number(value: float | NAType) -> str:
 class Ratio:
     """Fraction and its unit; NA, or a denominator of 0, means no data.
 
+    A value below 1, or below `target`, is not shown as if it had reached it.
+
     Examples
     --------
-    >>> print(Ratio(196, 200), Ratio(1, 2000), Ratio(0, 0), sep=", ")
-    98.0 % (196/200), < 0.1 % (1/2,000), no data
+    >>> print(Ratio(6, 9), Ratio(1, 2000), Ratio(0, 0), sep=", ")
+    66.7 % (6 of 9), < 0.1 % (1 of 2,000), no data
     >>> print(Ratio(5882.7, 5883, "h"))
-    99.9 % (5,882.7/5,883.0 h)
+    99.9 % (5,882.7 of 5,883.0 h)
+    >>> print(Ratio(9496, 10_000), Ratio(9496, 10_000, target=0.95), sep=", ")
+    95.0 % (9,496 of 10,000), 94.9 % (9,496 of 10,000)
     """
 
     numerator: float | NAType
     denominator: float | NAType
     unit: str = ""
+    target: float = 1.0
 
     @property
     def value(self) -> float:
@@ -87,12 +92,14 @@ class Ratio:
 
     @property
     def percent(self) -> str:
-        """Percentage, rounded down to a tenth: 100 % only if nothing is missing."""
+        """Percentage with one decimal, rounded down where it would reach 100 % or the target."""
         if self._terms is None:
             return NO_DATA
         numerator, denominator = self._terms
-        # the addend corrects rounding errors just below a tenth, such as 0.29 * 1000
-        tenths = math.floor(1000 * numerator / denominator + 1e-9)
+        value = 1000 * numerator / denominator
+        tenths = round(value)
+        if any(value < 1000 * limit <= tenths for limit in (1, self.target)):
+            tenths = math.floor(value)
         return "< 0.1 %" if tenths == 0 and numerator > 0 else f"{tenths / 10:.1f} %"
 
     @property
@@ -104,7 +111,7 @@ class Ratio:
         texts = format_number(numerator), format_number(denominator)
         if texts[0] == texts[1] and numerator != denominator:  # do not hide a missing part
             texts = f"{numerator:,.1f}", f"{denominator:,.1f}"
-        return f"{'/'.join(texts)} {self.unit}".rstrip()
+        return f"{' of '.join(texts)} {self.unit}".rstrip()
 
     @property
     def _terms(self) -> tuple[float, float] | None:
@@ -122,7 +129,7 @@ def time_ratio(part: pd.Timedelta | NaTType, total: pd.Timedelta | NaTType) -> R
     Examples
     --------
     >>> print(time_ratio(pd.Timedelta(hours=6), pd.Timedelta(days=1)))
-    25.0 % (6/24 h)
+    25.0 % (6 of 24 h)
     """
     hours = [math.nan if pd.isna(time) else time.total_seconds() / 3600 for time in (part, total)]
     return Ratio(hours[0], hours[1], "h")

@@ -24,7 +24,7 @@ from backupkit.history.ledger import (
 from backupkit.history.queries import cadence_table
 from backupkit.history.rows import next_id, select
 from backupkit.history.schema import CODED, COLUMNS, OUTCOME_IDS, sql_kind
-from backupkit.settings import convert, parse_duration, read_toml
+from backupkit.settings import SettingsFile, convert, parse_duration, read_toml
 from backupkit.tables import POLLS
 from backupkit.tables.constants import CADENCE_GAPS
 
@@ -295,12 +295,10 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     keep_polls: str | None = None
 
 
-def load_keep_polls(path: str | Path) -> timedelta | None:
+def load_keep_polls(path: str | Path | SettingsFile) -> timedelta | None:
     """Read `keep_polls` from the table [history] of fleet.toml; None means forever."""
     where = f"{path}, [history]"
-    table = read_toml(path).get("history", {})
-    if not isinstance(table, dict):
-        raise SettingsError(f"{path}: history must be a table: [history]")
+    table = read_toml(path).table("history")
     entry = convert(table, _Entry, where=where, examples={"keep_polls": _EXAMPLE})
     if entry.keep_polls is None:
         return KEEP_POLLS

@@ -7,14 +7,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from backupkit.plots import style
-from backupkit.tables.constants import BASELINE_RUNS
+from backupkit.tables.estimates import stall_limit, time_left, typical_duration
 
 __all__ = ["progress"]
-
-_MIN_STALL: Final = timedelta(minutes=10)
-_STALL_SHARE: Final = 0.1
-_MIN_PROGRESS: Final = 5.0
-"""Minimum progress to estimate the time left from the pace alone [%]."""
 
 _COMPLETE: Final = 100.0
 _JOB_KEY: Final = ["appliance", "job_id"]
@@ -91,9 +86,8 @@ def progress(
             curve = by_job.get_group((appliance, job_id))
             name = style.legend_label(f"{appliance}  {job_id}", width=48)
             typical = _typical_duration(observations, appliance)
-            min_stall = timedelta(0) if typical is None else _STALL_SHARE * typical
-            stall_limit = max(_MIN_STALL, min_stall) if stall is None else stall
-            _draw_job(ax, curve, name, index, typical, current, stall_limit, active_theme)
+            stalled_after = stall_limit(typical) if stall is None else stall
+            _draw_job(ax, curve, name, index, typical, current, stalled_after, active_theme)
         style.time_axis(ax)
         ax.set_ylim(-2, 104)
         ax.set_ylabel("progress (%)")
@@ -157,10 +151,10 @@ def _draw_forecast(
         times, end_progress, linestyle = [last_time, now], percent, ":"
     else:
         elapsed = None if pd.isna(last["start_time"]) else last_time - last["start_time"]
-        time_left = None if elapsed is None else _time_left(elapsed, percent / _COMPLETE, typical)
-        if time_left is None:
+        left = None if elapsed is None else time_left(elapsed, percent, typical)
+        if left is None:
             return
-        times, end_progress, linestyle = [last_time, last_time + time_left], _COMPLETE, "--"
+        times, end_progress, linestyle = [last_time, last_time + left], _COMPLETE, "--"
     days = style.days(pd.Series(times))
     ax.plot(
         days, [percent, end_progress], color=colour, linestyle=linestyle, lw=1.2, gid="expected"
@@ -179,23 +173,13 @@ def _draw_forecast(
     )
 
 
-def _time_left(elapsed: timedelta, done: float, typical: timedelta | None) -> timedelta | None:
-    """Estimate the time left of a job; return None if there is no basis for it."""
-    by_pace = elapsed / done - elapsed if done > 0 else None
-    if typical is None:
-        return by_pace if done * _COMPLETE >= _MIN_PROGRESS else None
-    by_typical = max(typical - elapsed, timedelta(0))
-    return by_typical if by_pace is None else done * by_pace + (1 - done) * by_typical
-
-
 def _typical_duration(observations: pd.DataFrame, appliance: str) -> timedelta | None:
     """Return the median duration of an appliance's ten newest successes; None without any."""
     successes = observations[
         (observations["appliance"] == appliance) & (observations["state"] == "SUCCEEDED")
     ]
     jobs = successes.drop_duplicates("job_id", keep="last").sort_values("end_time", kind="stable")
-    durations = (jobs["end_time"] - jobs["start_time"]).dropna().tail(BASELINE_RUNS)
-    return None if durations.empty else timedelta(seconds=durations.dt.total_seconds().median())
+    return typical_duration((jobs["end_time"] - jobs["start_time"]).dropna().to_list())
 
 
 def _progress_points(observations: pd.DataFrame) -> pd.DataFrame:

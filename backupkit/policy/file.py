@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
@@ -11,7 +10,7 @@ from backupkit.errors import SettingsError
 from backupkit.policy.parameters import PARAMETERS
 from backupkit.policy.scope import Exclusion
 from backupkit.policy.values import NAMES, parse_moment
-from backupkit.settings import read_toml, unknown_key
+from backupkit.settings import SettingsFile, unknown_key
 
 __all__ = ["PolicyTables", "Settings", "read_policy_tables"]
 
@@ -51,28 +50,26 @@ class PolicyTables:
     groups: dict[str, str] = field(default_factory=dict)
 
 
-def read_policy_tables(path: str | Path) -> PolicyTables:
+def read_policy_tables(file: SettingsFile) -> PolicyTables:
     """Parse the policy of fleet.toml; errors name file, table and key."""
-    table = read_toml(path).get("policy", {})
-    if not isinstance(table, dict):
-        raise SettingsError(f"{path}: policy must be a table: [policy]")
+    table = file.table("policy")
     named = {
         name: entry
         for name, entry in table.items()
         if isinstance(entry, dict) and name not in PARAMETERS
     }
     top_level = {name: entry for name, entry in table.items() if name not in (*named, *_LISTS)}
-    base = _settings(top_level, where=f"{path}, [policy]")
-    changes = _changes(table, path=path, name="policy")
+    base = _settings(top_level, where=f"{file}, [policy]")
+    changes = _changes(table, file=file, name="policy")
     tables = PolicyTables(
         default=_inherit(base, changes, {}, {}),
         exclusions=[
-            Exclusion.parse(entry, where=f"{path}, [[policy.exclude]]")
-            for entry in _array_of_tables(table, "exclude", where=f"{path}, [policy]")
+            Exclusion.parse(entry, where=f"{file}, [[policy.exclude]]")
+            for entry in _array_of_tables(table, "exclude", where=f"{file}, [policy]")
         ],
     )
     for name, entry in named.items():
-        where = f"{path}, [policy.{name}]"
+        where = f"{file}, [policy.{name}]"
         own_table = {key: value for key, value in entry.items() if key != "change"}
         for group in _groups(own_table.pop("groups", ()), where=where):
             if group in tables.groups:
@@ -82,7 +79,7 @@ def read_policy_tables(path: str | Path) -> PolicyTables:
                 )
             tables.groups[group] = name
         own = _settings(own_table, where=where, also=("groups", "change"))
-        own_changes = _changes(entry, path=path, name=f"policy.{name}")
+        own_changes = _changes(entry, file=file, name=f"policy.{name}")
         tables.named[name] = _inherit(base, changes, own, own_changes)
     return tables
 
@@ -116,11 +113,11 @@ def _array_of_tables(table: Settings, name: str, *, where: str) -> list[Settings
     return entries
 
 
-def _changes(table: Settings, *, path: str | Path, name: str) -> dict[pd.Timestamp, Settings]:
+def _changes(table: Settings, *, file: SettingsFile, name: str) -> dict[pd.Timestamp, Settings]:
     """Return the parameters that each change of a table sets, by effective date."""
     changes: dict[pd.Timestamp, Settings] = {}
-    where = f"{path}, [[{name}.change]]"
-    for entry in _array_of_tables(table, "change", where=f"{path}, [{name}]"):
+    where = f"{file}, [[{name}.change]]"
+    for entry in _array_of_tables(table, "change", where=f"{file}, [{name}]"):
         settings = {key: value for key, value in entry.items() if key != "valid_from"}
         if "valid_from" not in entry:
             example = "valid_from = 2026-11-01T00:00:00Z"

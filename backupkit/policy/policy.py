@@ -17,6 +17,7 @@ from backupkit.policy.file import Dated, read_policy_tables
 from backupkit.policy.parameters import PARAMETERS, Field, Parameters
 from backupkit.policy.scope import Exclusion, Member, excluded_times, exclusion_rows
 from backupkit.policy.values import DURATION, parse_moment
+from backupkit.settings import SettingsFile, read_toml
 from backupkit.tables import SCHEDULES
 
 __all__ = ["Policy", "digest_of", "other_policies", "parameter_texts"]
@@ -89,13 +90,14 @@ class Policy(Parameters):
                 )
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path | SettingsFile) -> Self:
         """Read ``[policy]``, ``[policy.NAME]`` and the appliances of fleet.toml.
 
         Parameters
         ----------
-        path : str or Path
-            The file. Disabled appliances are left out.
+        path : str, Path or SettingsFile
+            The file, or one parsed by `backupkit.settings.read_toml`. Disabled appliances are left
+            out.
 
         Returns
         -------
@@ -107,7 +109,8 @@ class Policy(Parameters):
         SettingsError
             If the file is missing or an entry is wrong; the message names file, table and key.
         """
-        fleet, tables = Fleet.load(path), read_policy_tables(path)
+        file = read_toml(path)
+        fleet, tables = Fleet.load(file), read_policy_tables(file)
         members = [
             Member(
                 appliance=appliance.name,

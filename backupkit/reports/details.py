@@ -90,7 +90,7 @@ def details_of(assessment: Assessment) -> Details:
         lint_checked=assessment.verdict.in_scope + assessment.verdict.unobserved,
         appliances=appliance_facts(assessment, links),
         sources=sources(assessment, links),
-        other_figures=figures_of(assessment.fleet, _OTHER_FIGURES),
+        other_figures=figures_of(assessment, _OTHER_FIGURES),
         policy=tuple(parameter_texts(policy).items()),
         policies=tuple(
             (sanitise(name, limit=80), numbers) for name, numbers in other_policies(policy)

@@ -13,7 +13,6 @@ from prometheus_client.openmetrics.exposition import generate_latest
 
 from backupkit._version import __version__
 from backupkit.assessment import Assessment
-from backupkit.assessment.result import fleet_ratio
 from backupkit.display.format import sanitise
 from backupkit.reports.files import write_files
 from backupkit.tables import IN_SCOPE_STATES, STATES
@@ -118,10 +117,9 @@ def check_result(assessment: Assessment) -> CheckResult:
 
 
 def _below_target(assessment: Assessment) -> Iterator[str]:
-    target = assessment.policy.at(assessment.end).target
     for metric, (_, description) in _RATIOS.items():
-        ratio = fleet_ratio(assessment.fleet, metric)
-        if ratio.value < target:
+        ratio = assessment.ratio(metric)
+        if ratio.value < ratio.target:
             yield f"{ratio} {description}"
 
 
@@ -135,7 +133,7 @@ def _performance(assessment: Assessment, at_risk: int) -> Iterator[str]:
     for state in STATES[3:]:
         yield f"{state}={getattr(verdict, state)};;;0"
     yield f"at_risk={at_risk};0;;0"
-    target = f"{100 * assessment.policy.at(assessment.end).target:g}"
+    target = f"{100 * assessment.target:g}"
     values = assessment.fleet["value"].to_dict()
     for metric, (label, _) in _RATIOS.items():
         value = values[metric]

@@ -8,7 +8,7 @@ import pandas as pd
 
 from backupkit._version import __version__
 from backupkit.assessment import CHANGE_KINDS, Assessment, Comparison
-from backupkit.assessment.result import HEAD_FIGURES, exposure, fleet_ratio
+from backupkit.assessment.result import HEAD_FIGURES, exposure
 from backupkit.display import Badge, Rows, state_badge
 from backupkit.display.format import STATE_LABELS, Ratio, format_timestamp, sanitise
 from backupkit.reports import advice
@@ -60,7 +60,7 @@ def summarize(
         policy=str(assessment.policy),
         counts=_counts(assessment, links),
         changes=None if comparison is None else changes_of(comparison, links),
-        figures=figures_of(assessment.fleet, HEAD_FIGURES),
+        figures=figures_of(assessment, HEAD_FIGURES),
         action_items=_action_items(assessment, links),
         unreachable=_unreachable(assessment, links),
         finding=_finding(assessment.failures),
@@ -82,9 +82,9 @@ def links_of(assessment: Assessment, *, anchors: bool = True) -> dict[str, Link]
     }
 
 
-def figures_of(fleet: pd.DataFrame, names: Mapping[str, str]) -> tuple[Figure, ...]:
+def figures_of(assessment: Assessment, names: Mapping[str, str]) -> tuple[Figure, ...]:
     """Return figures of the fleet, whose names are given by metric, in the order of `names`."""
-    return tuple(Figure(name, fleet_ratio(fleet, metric)) for metric, name in names.items())
+    return tuple(Figure(name, assessment.ratio(metric)) for metric, name in names.items())
 
 
 def period_of(start: pd.Timestamp, end: pd.Timestamp) -> str:

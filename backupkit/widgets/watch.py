@@ -14,7 +14,7 @@ import pandas as pd
 
 from backupkit.client import Limits
 from backupkit.collection.snapshot import Snapshot
-from backupkit.collection.watch_session import Store, Watch
+from backupkit.collection.watcher import Store, Watch
 from backupkit.display import container, style_sheet
 from backupkit.errors import BackupkitError
 from backupkit.fleet import Appliance, Fleet

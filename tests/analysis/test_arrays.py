@@ -1,4 +1,4 @@
-"""Columns as arrays, and the search the analysis is built on."""
+"""Columns as arrays, and searching them."""
 
 import numpy as np
 import pandas as pd
@@ -21,30 +21,30 @@ EPOCH = np.datetime64("2026-11-02", "us")
 
 
 def test_times_and_back() -> None:
-    """A zone-aware column survives the way to instants and back, missing values included."""
+    """A zone-aware column stays the same when converted to times and back, with missing values."""
     column = pd.Series([pd.Timestamp("2026-11-02T01:00Z"), pd.NaT], dtype="datetime64[us, UTC]")
     pd.testing.assert_series_equal(utc(times_of(column)), column)
 
 
 def test_instant_of_another_zone() -> None:
-    """A moment of any zone becomes the same instant in UTC."""
+    """A time of any zone becomes the same time in UTC."""
     assert instant(pd.Timestamp("2026-11-02T01:00+01:00")) == EPOCH
 
 
 def test_unknown_appliances_have_no_code() -> None:
-    """An appliance outside the index is -1."""
+    """An appliance outside the index has the code -1."""
     assert to_codes(pd.Series(["b", "x"]), pd.Index(["a", "b"])).tolist() == [1, -1]
 
 
 def test_first_of_each_group() -> None:
-    """The first row by time of each group is found, whatever the order."""
+    """The first row by time of each group is found in any order of rows."""
     times = EPOCH + np.array([3, 1, 2], dtype="timedelta64[h]")
     groups, rows = group_first(np.array([7, 7, 2]), times)
     assert (groups.tolist(), rows.tolist()) == ([2, 7], [2, 1])
 
 
 def test_centuries_apart() -> None:
-    """Times too far apart to be numbered microsecond by microsecond are still distinguished."""
+    """Times too far apart to be numbered in microseconds are still distinguished."""
     days = ["9000-01-01", "1000-01-01", "NaT", "9000-01-02"]
     times = np.array(days, dtype="datetime64[us]")
     codes = np.array([90, 90, 90, 0])
@@ -60,7 +60,7 @@ EVENTS = st.lists(st.tuples(st.integers(0, 2), st.one_of(st.none(), st.integers(
 def test_latest_is_what_a_search_finds(
     keys: list[tuple[int, int | None]], queries: list[tuple[int, int | None]]
 ) -> None:
-    """The search finds what going through all keys one by one finds."""
+    """The search finds the same row as a loop over all keys."""
 
     def arrays(events: list[tuple[int, int | None]]) -> tuple[np.ndarray, np.ndarray]:
         hours = [NAT if hour is None else EPOCH + np.timedelta64(hour, "h") for _, hour in events]

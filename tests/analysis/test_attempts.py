@@ -1,4 +1,4 @@
-"""Attempts and strikes."""
+"""Attempts and failures in a row."""
 
 from collections.abc import Callable
 
@@ -47,7 +47,7 @@ class TestStrikes:
     def test_streaks(
         self, make_jobs: Build, moment: Moment, outcomes: str, now: int, worst: int
     ) -> None:
-        """A success resets the count, an open job does not touch it; the neighbour has its own."""
+        """A success resets the count, an open job keeps it; each appliance counts alone."""
         words = {"s": "success", "f": "failure", "o": "open"}
         rows = [
             (name, words[letter], f"02T{hour:02}:00", f"02T{hour:02}:30")
@@ -64,7 +64,7 @@ class TestStrikes:
         assert list(got.loc["b"]) == [2, 2]
 
     def test_carried_over(self, make_jobs: Build, moment: Moment) -> None:
-        """Failures before the period count along, a streak that ended before it does not."""
+        """Failures before the period count if they belong to a sequence that is not over."""
         rows = [
             ("a", "failure", "01T00:00", "01T01:00"),
             ("a", "failure", "01T02:00", "01T03:00"),
@@ -78,7 +78,7 @@ class TestStrikes:
 
 
 def test_last_attempts(make_jobs: Build, moment: Moment) -> None:
-    """The newest job that did start by then is returned; a void one never did."""
+    """The newest job that had started by then is returned; a void job never started."""
     jobs = make_jobs(
         [
             ("a", "failure", "01T00:00", "01T01:00"),

@@ -1,4 +1,4 @@
-"""What is usual, and the jobs that are not."""
+"""Baselines, anomalies, growth and footprint."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ GIB = 2**30
 def nights(
     durations: Sequence[float], *, name: str = "a", outcome: str = "success", first: int = 0
 ) -> list[Row]:
-    """Return a run of so many seconds for each night."""
+    """Return one run of the given number of seconds for each night."""
     starts = [FIRST + pd.Timedelta(days=first + night) for night in range(len(durations))]
     return [
         (name, outcome, str(start), str(start + pd.Timedelta(seconds=took)))
@@ -45,20 +45,20 @@ learn = partial(baselines, current=SCHEDULES.empty(), end=END, appliances=NAMES)
 
 
 class TestFinished:
-    """Finished runs against the ten before them."""
+    """Finished runs compared with the ten before them."""
 
     @pytest.mark.parametrize(
         ("before", "took", "score"),
         [
             (R, 2700, 26.98),
-            (R, 1080, None),  # 2.698: only without the floor it would be 12.14
+            (R, 1080, None),  # 2.698; without the floor it would be 12.14
             ((900,) * 10, 1000, None),  # 1.499, and no division by zero
         ],
     )
     def test_example_r(
         self, make_jobs: Build, before: tuple[int, ...], took: int, score: float | None
     ) -> None:
-        """Example R of docs/sla.md, section 7."""
+        """The results of example R in docs/sla.md, section 7, are reproduced."""
         got = find(make_jobs(nights([*before, took])))
         assert got["score"].to_list() == ([] if score is None else [pytest.approx(score)])
         if score is not None:
@@ -84,7 +84,7 @@ class TestFinished:
     def test_scores_of_example_r(
         self, make_jobs: Build, before: Sequence[int], took: int, score: float
     ) -> None:
-        """The scores of the example's usual runs, and what the floor keeps the first from."""
+        """The scores of the usual runs of example R are reproduced."""
         got = find(make_jobs(nights([*before, took])), limits=AnomalyLimits(z_score=1))
         assert got["score"].to_list() == [pytest.approx(score, abs=1e-3)]
 
@@ -100,13 +100,13 @@ class TestFinished:
             (WIDE, 0, None),
             ((0,) * 10, 60, "the median is 0"),
             ((0,) * 10, 0, None),
-            (R[:9], 9000, None),  # nine: still learning
+            (R[:9], 9000, None),  # nine runs are too few for a baseline
         ],
     )
     def test_durations(
         self, make_jobs: Build, before: tuple[int, ...], took: int, rule: str | None
     ) -> None:
-        """Each limit by itself, on either side."""
+        """Each limit alone decides on either side."""
         got = find(make_jobs(nights([*before, took])))
         assert got["rule"].to_list() == ([] if rule is None else [rule])
 
@@ -123,20 +123,20 @@ class TestFinished:
     def test_sizes(
         self, make_jobs: Build, before: tuple[int, ...], size: int, rule: str | None
     ) -> None:
-        """A size has a limit downwards too; a usual duration does not hide an unusual size."""
+        """A size also has a lower limit, and a usual duration does not hide an unusual size."""
         got = find(make_jobs(nights([60] * 11), size=[*before, size]))
         assert got["rule"].to_list() == ([] if rule is None else [rule])
         assert got["kind"].to_list() == ["size"] * len(got)
         assert got["score"].isna().all() == (max(before) == 0 or rule is None)
 
     def test_two_rows(self, make_jobs: Build) -> None:
-        """A run that is unusual twice is reported twice."""
+        """A run with an unusual duration and an unusual size has two rows."""
         got = find(make_jobs(nights([60] * 10 + [600]), size=[100] * 10 + [1]))
         assert got["kind"].to_list() == ["duration", "size"]
         assert got["value"].to_list() == [600, 1]
 
     def test_only_sizes_that_are_told(self, make_jobs: Build) -> None:
-        """Runs that tell no size, or an absurd one, are passed over."""
+        """Runs with an unknown or negative size are ignored."""
         sizes = [100] * 5 + [None, -5] + [100] * 4
         learning = find(make_jobs(nights([60] * 12), size=[*sizes, 900]))
         assert learning.empty
@@ -144,19 +144,19 @@ class TestFinished:
         assert found["job_id"].to_list() == ["job-12"]
 
     def test_only_successes(self, make_jobs: Build) -> None:
-        """Failures are neither checked nor in a baseline."""
+        """Failures are neither checked nor part of a baseline."""
         rows = nights([9000], outcome="failure", first=30) + nights([60] * 5)
         rows += nights([9000] * 5, outcome="failure", first=5) + nights([60] * 5, first=10)
         assert find(make_jobs([*rows, *nights([900], first=20)]))["job_id"].to_list() == ["job-16"]
 
     def test_each_appliance_has_its_own(self, make_jobs: Build) -> None:
-        """Another appliance's runs fill no window; one that is not asked for is left out."""
+        """Each appliance has its own baseline, and only the given appliances are checked."""
         rows = [*nights([60] * 9), *nights([60] * 4, name="b"), *nights([900], name="b", first=9)]
         strange = [*nights([60] * 10, name="x"), *nights([900], name="x", first=10)]
         assert find(make_jobs([*rows, *strange])).empty
 
     def test_only_runs_that_had_ended(self, make_jobs: Build) -> None:
-        """A run that was still going when this one began is not among the ten before it."""
+        """A run that had not ended when this one began is not part of its baseline."""
         before = nights([60] * 9)
         going = ("a", "success", "2026-11-10T01:00:00", "2026-11-11T01:00:00")
         strange = nights([900], first=10)
@@ -173,13 +173,13 @@ class TestFinished:
         ],
     )
     def test_period(self, make_jobs: Build, start: str, end: str, found: int) -> None:
-        """The end of the run decides, and the period is half-open."""
+        """Runs that end in the half-open period are checked."""
         begin, until = pd.Timestamp(start, tz="UTC"), pd.Timestamp(end, tz="UTC")
         jobs = make_jobs(nights([60] * 10 + [900]))
         assert len(find(jobs, start=begin, end=until)) == found
 
     def test_absurd_times(self, make_jobs: Build) -> None:
-        """A run that ends before it starts, or never started, has no duration."""
+        """A run without a start, or with an end before its start, has no duration."""
         rows: list[Any] = nights([60] * 10)
         rows += nights([-86400.0 * 9], first=20)
         rows += [("a", "success", None, "2026-11-25T00:00:00")]
@@ -187,7 +187,7 @@ class TestFinished:
         assert find(make_jobs(rows)).empty
 
     def test_limits(self, make_jobs: Build) -> None:
-        """Other limits can be set."""
+        """The limits can be changed."""
         jobs = make_jobs(nights([*R, 1080]), size=[100] * 10 + [89])
         strict = AnomalyLimits(z_score=2.5, max_ratio=1.1, min_ratio=0.9)
         assert find(jobs, limits=strict)["rule"].to_list() == [
@@ -196,13 +196,13 @@ class TestFinished:
         ]
 
     def test_nothing(self) -> None:
-        """Without jobs there are no anomalies, without appliances neither."""
+        """Without jobs or without appliances there are no anomalies."""
         assert ANOMALIES.check(find(JOBS.empty())).empty
         assert find(JOBS.empty(), appliances=NAMES[:0]).empty
 
 
 class TestRunning:
-    """Jobs that still run."""
+    """Jobs that are running."""
 
     NOW = pd.Timestamp("2026-11-20T02:00Z")
 
@@ -213,7 +213,7 @@ class TestRunning:
             (R, "20T01:42", None),  # 1080 s
             (R, "20T01:30", "score 13.5 > 3.5"),  # 1800 s
             (R, "20T00:31", "score 66.6 > 3.5; 5.9 times the median"),  # 5340 s
-            (R, "20T01:59", None),  # far too short, but it is not over
+            (R, "20T01:59", None),  # too short, but not over
             (R, "20T02:01", None),
             (R, None, None),
             (R[1:], "20T00:30", None),
@@ -222,13 +222,13 @@ class TestRunning:
     def test_overrun(
         self, make_jobs: Build, before: tuple[int, ...], start: str | None, rule: str | None
     ) -> None:
-        """A running job is held against the runs before it, upwards only."""
+        """A running job is compared with the runs before it, upwards only."""
         got = find(make_jobs([*nights(before), ("a", "open", start, None)]), now=self.NOW)
         assert got["rule"].to_list() == ([] if rule is None else [rule])
         assert got["kind"].to_list() == ["overrun"] * len(got)
 
     def test_overrun_value(self, make_jobs: Build, moment: Moment) -> None:
-        """The value is how long it has run; the period does not matter."""
+        """The value is the time since the start, independent of the period."""
         jobs = make_jobs([*nights(R), ("a", "open", "20T01:00", None)])
         got = find(jobs, now=self.NOW, start=moment("01T00:00"), end=moment("02T00:00"))
         assert got[["kind", "value", "typical"]].to_numpy().tolist() == [["overrun", 3600, 900]]
@@ -255,7 +255,7 @@ class TestRunning:
         polled: str | None,
         rule: str | None,
     ) -> None:
-        """A job that was not seen to change for long has come to a halt."""
+        """A job without a change for a long time is a stall."""
         seen_at = [*[None] * len(before), seen and moment(seen)]
         jobs = make_jobs([*nights(before), ("a", "open", "20T01:59", None)], last_seen_at=seen_at)
         visited = pd.Series({"a": polled and moment(polled)}, dtype="datetime64[us, UTC]")
@@ -265,7 +265,7 @@ class TestRunning:
         assert got[["typical", "score"]].isna().to_numpy().all()
 
     def test_vanished(self, make_jobs: Build, moment: Moment) -> None:
-        """A job that the appliance lists no more is not known to run."""
+        """A vanished job is not considered running."""
         rows = [*nights(R), ("a", "open", "20T00:00", None)]
         assert len(find(make_jobs(rows), now=self.NOW)) == 1
         gone = [*[None] * 10, moment("20T01:00")]
@@ -283,7 +283,7 @@ class TestRunning:
 
 
 def naive(jobs: pd.DataFrame) -> list[tuple[Any, str]]:
-    """Find the unusual durations and sizes one job at a time."""
+    """Find the unusual durations and sizes in a loop over the jobs."""
     found: list[tuple[Any, str]] = []
     good = jobs[jobs["outcome"] == "success"]
     for job in good.itertuples():
@@ -319,10 +319,10 @@ def naive(jobs: pd.DataFrame) -> list[tuple[Any, str]]:
     ),
 )
 def test_anomalies_agree_with_a_loop(rows: list[Any]) -> None:
-    """Whatever the jobs, in whatever order, the same are found as one by one."""
+    """The anomalies are those that a loop finds, in any order of the jobs."""
     names, outcomes, hours, took, sizes = zip(*rows, strict=True)
     starts = pd.DatetimeIndex(FIRST.tz_localize("UTC") + pd.to_timedelta(hours, unit="h"))
-    # no two ends alike: which of two runs is the older would be open
+    # no two ends are equal, or the older of two runs would be ambiguous
     starts = starts + pd.to_timedelta(np.arange(len(rows)), unit="s")
     spans = pd.to_timedelta(took, unit="h")
     jobs = JOBS.frame(
@@ -343,10 +343,10 @@ def test_anomalies_agree_with_a_loop(rows: list[Any]) -> None:
 
 
 class TestTypical:
-    """Medians of the newest ten."""
+    """Medians of the newest ten successes."""
 
     def test_medians(self, make_jobs: Build) -> None:
-        """The baseline has ten successes, and those sizes that are known."""
+        """The baseline has ten successes and those sizes that are known."""
         rows = [*nights([9000, *R]), *nights([50000], outcome="failure", first=11)]
         sizes = [1, None, None, None, None, None, None, None, 5, 7, 8, 99]
         got = learn(make_jobs([*rows, *nights([60, 71], name="b")], size=[*sizes, None, None]))
@@ -358,7 +358,7 @@ class TestTypical:
         assert got["typical_size"].fillna(-1).to_list() == [7, -1]
 
     def test_as_known_at_the_end(self, make_jobs: Build) -> None:
-        """Jobs that end later are not known yet; other appliances are left out."""
+        """Jobs that end later and other appliances are left out."""
         jobs = make_jobs([*nights([60, 90]), *nights([60], name="x")])
         end = pd.Timestamp("2026-11-02T01:01:29Z")
         got = learn(jobs, end=end)
@@ -367,7 +367,7 @@ class TestTypical:
         assert learn(jobs, end=end + pd.Timedelta(seconds=1))["sample_size"].to_list() == [2, 0]
 
     def test_nothing(self) -> None:
-        """Without jobs nothing is usual, and without appliances there is nobody to ask."""
+        """Without jobs there is no baseline; without appliances there is no row."""
         got = learn(JOBS.empty())
         assert BASELINES.check(got).index.to_list() == ["a", "b"]
         assert got["sample_size"].to_list() == got["footprint_jobs"].to_list() == [0, 0]
@@ -376,7 +376,7 @@ class TestTypical:
 
 
 def weekly(sizes: Sequence[float | None], days: Sequence[float]) -> pd.DataFrame:
-    """Return successes of so many bytes at so many days."""
+    """Return successes of the given sizes [bytes] on the given days."""
     starts = [FIRST.tz_localize("UTC") + pd.Timedelta(days=day) for day in days]
     return JOBS.frame(
         {
@@ -393,7 +393,7 @@ class TestGrowth:
     """The slope of the sizes."""
 
     def test_example_s(self) -> None:
-        """Example S of docs/sla.md, section 7: the odd run does not pull the slope."""
+        """Example S of docs/sla.md, section 7: an outlier does not change the slope."""
         sizes = [round(size * GIB) for size in (6.00, 6.07, 6.14, 6.50, 6.28)]
         got = learn(weekly(sizes, [0, 7, 14, 21, 28])).loc["a"]
         assert got["growth"] / GIB == pytest.approx(0.0100, abs=1e-9)
@@ -407,32 +407,32 @@ class TestGrowth:
             ([10, 11, 12, 17], [0, 1, 2, 7], None),
             ([10, 11, 12, 13, None, 17], [0, 1, 2, 3, 4, 7], 1.0),
             ([10, 11, 12, -13, 17], [0, 1, 2, 3, 7], None),
-            ([10, 10, 12, 13, 17], [0, 0, 2, 3, 7], 1.0),  # twice the same start
+            ([10, 10, 12, 13, 17], [0, 0, 2, 3, 7], 1.0),  # two runs with the same start
         ],
     )
     def test_enough_points(
         self, sizes: list[int | None], days: list[float], growth: float | None
     ) -> None:
-        """Five sizes over seven days are needed."""
+        """At least five sizes over seven days are needed."""
         got = learn(weekly(sizes, days)).loc["a"]
         assert got.fillna({"growth": -1})["growth"] == (-1 if growth is None else growth)
         assert pd.isna(got["growth_share"]) == (growth is None)
 
     def test_median_of_zero(self) -> None:
-        """A share of nothing is unknown."""
+        """Growth relative to a median of 0 is unknown."""
         got = learn(weekly([0, 0, 0, 0, 9], [0, 1, 2, 3, 8])).loc["a"]
         assert got["growth"] == 0
         assert pd.isna(got["growth_share"])
 
     def test_newest_hundred(self) -> None:
-        """Only the newest 100 sizes count: growth that began then is reported in full."""
+        """Only the newest 100 sizes count."""
         sizes = [1000] * 150 + list(range(1001, 1101))
         got = learn(weekly(sizes, range(250))).loc["a"]
         assert got["growth"] == 1
         assert got["growth_share"] == pytest.approx(30 / 1050.5)
 
     def test_without_start(self) -> None:
-        """A run whose start is unknown has no place on the line, but its size is kept."""
+        """A run without a start is not part of the slope, but its size is part of the footprint."""
         jobs = weekly([10, 11, 12, 13, 17, 500], [0, 1, 2, 3, 7, 8])
         jobs.loc[5, "start_time"] = pd.NaT
         got = learn(jobs).loc["a"]
@@ -440,14 +440,14 @@ class TestGrowth:
 
 
 class TestFootprint:
-    """What is kept on the target."""
+    """The space that retained backups take on the target."""
 
     JOBS = weekly([1, 2, 4, None, 8, 16], range(6))
 
     @pytest.mark.parametrize(
         ("rows", "expected"),
         [
-            ([], (31, 5)),  # nobody deletes
+            ([], (31, 5)),  # all backups are retained
             ([("a", True, None)], (31, 5)),
             ([("a", True, 3)], (28, 3)),
             ([("a", True, 99)], (31, 5)),
@@ -462,7 +462,7 @@ class TestFootprint:
         ],
     )
     def test_retention(self, rows: list[Any], expected: tuple[int, int]) -> None:
-        """The newest sizes are added, as many as the enabled schedules keep."""
+        """The newest sizes are summed, up to the number that the enabled schedules retain."""
         columns = zip(*rows, strict=True) if rows else ((), (), ())
         names = ("appliance", "enabled", "max_count")
         current = SCHEDULES.frame(dict(zip(names, columns, strict=True)))
@@ -471,7 +471,7 @@ class TestFootprint:
         assert got["footprint"].isna().to_list() == [False, True]
 
     def test_more_than_a_count_holds(self) -> None:
-        """A sum that is larger than any disk is no sum."""
+        """A sum that exceeds the limit of integers is missing."""
         got = learn(weekly([2**63 - 1, 2**63 - 1, 5], range(3))).loc["a"]
         assert pd.isna(got["footprint"])
         assert got["footprint_jobs"] == 3

@@ -1,4 +1,4 @@
-"""What is known of a failure's words."""
+"""Known causes of failures."""
 
 import dataclasses
 import time
@@ -38,7 +38,7 @@ from backupkit.analysis.causes import CAUSES, Cause, cause_of
     ],
 )
 def test_known_texts(text: str, name: str) -> None:
-    """Each text that was seen in the field is known; of two that fit, what says more counts."""
+    """Each text seen in the field has its cause; of two that match, the longer one counts."""
     found = cause_of(text)
     assert found is not None
     assert found.name == name
@@ -60,12 +60,12 @@ def test_known_texts(text: str, name: str) -> None:
     ],
 )
 def test_nothing_is_made_up(text: str) -> None:
-    """A text that nobody knows, or that begins too far in, has no cause."""
+    """A text that is unknown, or that begins too far in, has no cause."""
     assert cause_of(text) is None
 
 
 def test_ids() -> None:
-    """An id that is known is enough; one that is not known does not hide the words."""
+    """A known id is enough, and an unknown one does not hide the text."""
     busy = cause_of("", "com.vmware.vapi.endpoint.failedToLoginMaxUserSessionCountReached")
     clock = cause_of(None, "com.vmware.applmgmt.err_ntp_sync_failed")
     pipe = cause_of("broken pipe", "sample.backup.broken_pipe")
@@ -79,13 +79,13 @@ def test_ids() -> None:
 
 
 def test_missing_values() -> None:
-    """What a frame gives where a value is missing is no cause."""
+    """A missing value has no cause."""
     for nothing in (pd.NA, float("nan")):
         assert cause_of(nothing, nothing) is None  # type: ignore[arg-type] # as a cell may be
 
 
 def test_table() -> None:
-    """Each cause has its own name, three sentences and a source, and cannot be changed."""
+    """Each cause has its own name, three sentences and a source, and is immutable."""
     assert len({cause.name for cause in CAUSES}) == len(CAUSES)
     for cause in CAUSES:
         assert cause.cause.endswith(".")
@@ -98,13 +98,13 @@ def test_table() -> None:
 @pytest.mark.property
 @given(st.text(), st.none() | st.text())
 def test_any_text(text: str, message_id: str | None) -> None:
-    """Whatever an appliance says, the answer is a cause or none."""
+    """Any text has a cause or none, without an error."""
     assert isinstance(cause_of(text, message_id), Cause | None)
 
 
 @pytest.mark.parametrize("text", ["SCP location ", "Error during component ", "curl error ", "(79"])
 def test_linear(text: str) -> None:
-    """A long text made to be slow is read as fast as any other."""
+    """A long text takes time in proportion to its length."""
     begin = time.perf_counter()
     cause_of(text * 100_000)
     assert time.perf_counter() - begin < 1

@@ -1,4 +1,4 @@
-"""What the appliances with one failure have in common."""
+"""Properties that appliances with the same failure share."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -62,7 +62,7 @@ class TestFailureCounts:
     """Failures by signature, appliance and day."""
 
     def test_counts(self, make_jobs: Build, moment: Moment) -> None:
-        """The end decides the day and the half-open period; only failures count."""
+        """The end of a job decides the day and the period; only failures count."""
         jobs = make_jobs(
             [
                 ("b", "failure", "01T22:00", "01T23:59"),
@@ -87,7 +87,7 @@ class TestFailureCounts:
         ]
 
     def test_shuffled_subset(self, make_jobs: Build, moment: Moment) -> None:
-        """The rows may be any part of those that have signatures, in any order."""
+        """The rows may be any subset of those with signatures, in any order."""
         jobs = make_jobs(
             [
                 ("a", "failure", "02T01:00", "02T02:00"),
@@ -101,7 +101,7 @@ class TestFailureCounts:
         assert got[["signature", "appliance"]].to_numpy().tolist() == [["z", "c"]]
 
     def test_nothing(self, moment: Moment) -> None:
-        """Without jobs there is nothing to count."""
+        """Without jobs there are no counts."""
         got = failure_counts(
             JOBS.empty(),
             failure_signatures(JOBS.empty()),
@@ -113,10 +113,10 @@ class TestFailureCounts:
 
 
 class TestClusters:
-    """What is shared, and by how much more often."""
+    """Shared properties and their lift."""
 
     def test_nobody_else(self) -> None:
-        """Seven of seven on one target, 33 elsewhere: nobody else has it, there is no lift."""
+        """Seven of seven on one target and none of 33 elsewhere is a cluster without a lift."""
         rows = [(f"bad-{number}", "x", "nas-1", None) for number in range(7)]
         got = fleet([*rows, *plain(33, "nas-2")])
         sentence = "7 of 7 on the same target sftp://nas-1, no other appliance (0 of 33)"
@@ -126,7 +126,7 @@ class TestClusters:
         assert got["lift"].isna().all()
 
     def test_lift(self) -> None:
-        """6 of 8 on nas-1, 1 of 12 elsewhere: (6 / 8) / (1 / 12) = 9 times."""
+        """6 of 8 on nas-1 and 1 of 12 elsewhere have a lift of (6 / 8) / (1 / 12) = 9."""
         rows = [(f"bad-{number}", "x", "nas-1", None) for number in range(6)]
         got = fleet(
             [*rows, ("bad-6", "x", "nas-2", None), *plain(2, "nas-1"), *plain(11, "nas-2", first=2)]
@@ -143,19 +143,19 @@ class TestClusters:
         [(5, False), (6, False), (7, True)],
     )
     def test_lift_above(self, elsewhere: int, *, kept: bool) -> None:
-        """2 of 4 on nas-1 against 1 of 2, 3 or 4 elsewhere: kept above 1.5 alone, which 3 is."""
+        """2 of 4 on nas-1 against 1 of 2, 3 or 4 elsewhere: only a lift above 1.5 is kept."""
         rows = [(f"bad-{number}", "x", "nas-1", None) for number in range(2)]
         others = plain(elsewhere - 4, "nas-2", first=2)
         got = fleet([*rows, ("bad-2", "x", "nas-2", None), *plain(2, "nas-1"), *others])
         assert len(got) == kept
 
     def test_everybody_shares(self) -> None:
-        """What everybody has explains nothing."""
+        """A property of all appliances is no cluster."""
         rows = [(f"bad-{number}", "x", "nas-1", None) for number in range(3)]
         assert fleet([*rows, *plain(5, "nas-1")]).empty
 
     def test_one_alone(self) -> None:
-        """One appliance shares nothing with nobody."""
+        """A property of one failing appliance is no cluster."""
         assert fleet([("bad", "x", "nas-1", None), *plain(5, "nas-2")]).empty
 
     def test_half_is_not_most(self) -> None:
@@ -166,7 +166,7 @@ class TestClusters:
         assert fleet([*two, odd[0], *plain(20, "nas-2")])["affected"].to_list() == [3]
 
     def test_unknown_is_left_out(self) -> None:
-        """Appliances whose target is not known count on neither side."""
+        """Appliances with an unknown target count on neither side."""
         rows = [(f"bad-{number}", "x", "nas-1", None) for number in range(2)]
         blind = [("bad-8", "x", None, None), ("bad-9", "x", None, None), ("ok", None, None, None)]
         got = fleet([*rows, *blind, *plain(3, "nas-2")])
@@ -174,12 +174,12 @@ class TestClusters:
         assert counts.to_numpy().tolist() == [[2, 2, 2, 3]]
 
     def test_unreadable_location(self) -> None:
-        """A location that is no URI is not known."""
+        """A location that is no URI is unknown."""
         rows = [(f"bad-{number}", "x", "[nas", None) for number in range(2)]
         assert fleet([*rows, *plain(3, "nas-2")]).empty
 
     def test_newest_that_tells(self) -> None:
-        """Of several jobs the newest counts, or the newest before it that tells."""
+        """The newest job with a known value counts."""
         rows = [
             ("bad-1", "x", "nas-2", "1"),
             ("bad-1", "x", "nas-1", "2"),
@@ -194,7 +194,7 @@ class TestClusters:
         ]
 
     def test_failed_jobs_decide(self) -> None:
-        """An appliance that moved away counts with the target on which it failed, and once."""
+        """An appliance counts with the target on which it failed, and once."""
         rows = [
             ("bad-1", "x", "nas-1", None),
             ("bad-1", None, "nas-2", None),
@@ -207,11 +207,11 @@ class TestClusters:
         ]
         got = fleet(rows)
         counts = got[["appliances", "affected", "sharing", "others"]]
-        # nas-1: bad-1, bad-2, ok-0; nas-2: ok-1 to ok-4; bad-3 failed nobody knows where
+        # nas-1: bad-1, bad-2, ok-0; nas-2: ok-1 to ok-4; the target of bad-3 is unknown
         assert counts.to_numpy().tolist() == [[2, 2, 3, 4]]
 
     def test_build_site_group(self) -> None:
-        """Each kind is distinguished, in its own words."""
+        """Builds, sites and groups each have their own sentence."""
         rows = [("bad-1", "x", None, "7"), ("bad-2", "x", None, "7"), ("ok", None, None, "8")]
         members = pd.DataFrame(
             {"site": ["Bonn", "Bonn", "Oslo", "Rome"], "group": ["p", "p", "q", "q"]},
@@ -235,7 +235,7 @@ class TestClusters:
         ]
         got = fleet(rows)
         assert got[["signature", "property"]].to_numpy().tolist() == [
-            ["many", "build"],  # nobody else
+            ["many", "build"],  # none elsewhere
             ["many", "target"],  # (2 / 2) / (1 / 9) = 9
             ["few", "target"],
             ["few", "build"],
@@ -243,7 +243,7 @@ class TestClusters:
         assert got["lift"].dropna().to_list() == [9.0]
 
     def test_outside_the_period(self, make_jobs: Build, moment: Moment) -> None:
-        """Jobs that end outside the period, or have not ended, are not there."""
+        """Jobs that end outside the period, or have not ended, do not count."""
         jobs = make_jobs(
             [
                 ("a", "failure", "02T01:00", "02T02:00"),
@@ -264,13 +264,13 @@ class TestClusters:
         assert got[["affected", "sharing", "others"]].to_numpy().tolist() == [[2, 2, 1]]
 
     def test_long_value(self) -> None:
-        """A build without end is cut in the sentence."""
+        """A very long build is cut in the sentence."""
         rows = [("bad-1", "x", None, "7" * 500), ("bad-2", "x", None, "7" * 500)]
         got = fleet([*rows, ("ok", None, None, "8")])
         assert len(got["finding"][0]) < 200
 
     def test_nothing(self) -> None:
-        """Without jobs, or without failures, there is nothing to share."""
+        """Without jobs or without failures there is no cluster."""
         got = clusters(
             JOBS.empty(),
             failure_signatures(JOBS.empty()),
@@ -303,7 +303,7 @@ class TestClusters:
         ]
     )
     def test_any_fleet(self, rows: list[tuple[str, str | None, str | None, str | None]]) -> None:
-        """The counts add up, and agree with counting one by one."""
+        """The counts agree with a loop over the jobs."""
         got = fleet(rows)
         assert (got["appliances"] <= got["affected"]).all()
         assert (got["appliances"] <= got["sharing"]).all()
@@ -330,7 +330,7 @@ class TestDuplicates:
     """One appliance with two names."""
 
     def test_newest_hundred(self, make_jobs: Build) -> None:
-        """Of very many jobs the newest 100 are compared, in whatever order they come."""
+        """The newest 100 jobs are compared, in any order of rows."""
         times = [
             f"2026-{month:02}-{day:02}T01:00:00" for month in range(1, 11) for day in range(1, 29)
         ]

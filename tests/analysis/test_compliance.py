@@ -1,4 +1,4 @@
-"""Ratios and the figures of a fleet."""
+"""Ratios and the metrics of a fleet."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ COUNTS = (
 
 
 def facts(*rows: dict[str, Any]) -> pd.DataFrame:
-    """Build the facts of some appliances; what is not given is 0."""
+    """Build the facts of some appliances; the default of each is 0."""
     columns: dict[str, pd.Series] = {
         "state": pd.Series([row.get("state", "compliant") for row in rows], dtype="str")
     }
@@ -48,12 +48,12 @@ def facts(*rows: dict[str, Any]) -> pd.DataFrame:
 
 
 def test_ratio_of_nothing() -> None:
-    """A ratio without a denominator is missing, neither 0 nor 1."""
+    """A ratio with the denominator 0 is missing, neither 0 nor 1."""
     assert ratio(pd.Series([0]), pd.Series([0])).isna().all()
 
 
 def test_strict_and_observed() -> None:
-    """Unknown stays in the strict denominator only; pending and excluded are in none."""
+    """Unknown slots are only in the strict denominator; pending and excluded ones are in none."""
     row = facts(
         {
             "compliant": 6,
@@ -75,7 +75,7 @@ def test_strict_and_observed() -> None:
 
 
 def test_coverage() -> None:
-    """Coverage is observed over in-scope time."""
+    """Coverage is observed time divided by time in scope."""
     row = coverage_ratio(facts({"compliant": 6, "breach": 2, "unknown": 2})).loc[0]
     assert row["observed"] == pd.Timedelta(hours=8)
     assert row["in_scope"] == pd.Timedelta(hours=10)
@@ -83,10 +83,10 @@ def test_coverage() -> None:
 
 
 class TestFleetMetrics:
-    """Micro, macro and the count of appliances."""
+    """Micro, macro and the number of appliances."""
 
     def test_micro_and_macro(self) -> None:
-        """P: 30 of 30 and 2 of 4 are 32/34 together, and 0.75 on average."""
+        """Example P: 30 of 30 and 2 of 4 are 32/34 together, and 0.75 on average."""
         nightly = {"slots_met": 30, "attempts": 30, "attempts_ok": 30}
         weekly = {"slots_met": 2, "slots_missed_norun": 2, "attempts": 2, "attempts_ok": 2}
         got = fleet_metrics(facts(nightly, weekly, {}))
@@ -96,7 +96,7 @@ class TestFleetMetrics:
         assert got.loc["slot_strict_micro", "unit"] == "slots"
 
     def test_macro_of_runs(self) -> None:
-        """2 of 8 and 1 of 1 are 3/9 together, and 0.625 on average; who has none is in neither."""
+        """2 of 8 and 1 of 1 are 3/9 together and 0.625 on average, without the third appliance."""
         busy = {"slots_met": 2, "slots_late": 2, "slots_missed_norun": 2, "slots_unknown": 2}
         calm = {"slots_rescued": 1}
         for name in ("first_attempts", "window_runs", "duration_runs"):
@@ -109,26 +109,26 @@ class TestFleetMetrics:
             assert list(got.loc[f"{name}_micro", ["numerator", "denominator"]]) == [3, 9], name
             assert list(got.loc[f"{name}_macro", ["value", "denominator"]]) == [0.625, 2], name
             assert got.loc[f"{name}_macro", "unit"] == "appliances"
-        # without the unknown ones 2 of 6 and 1 of 1
+        # without the unknown slots 2 of 6 and 1 of 1
         assert got.loc["on_time_observed_micro", "value"] == pytest.approx(3 / 7)
         assert got.loc["on_time_observed_macro", "value"] == pytest.approx((2 / 6 + 1) / 2)
 
     def test_appliances(self) -> None:
-        """P: 6 compliant, 2 in breach, 1 unknown of 9 in scope; others are out of it."""
+        """Example P: 6 compliant, 2 in breach and 1 unknown of 9 in scope."""
         states = ["compliant"] * 6 + ["breach"] * 2 + ["unknown", "excluded", "unobserved"]
         got = fleet_metrics(facts(*({"state": state} for state in states)))
         names = ["appliances_strict", "appliances_observed", "coverage_appliances"]
         assert list(got.loc[names, "value"]) == pytest.approx([6 / 9, 6 / 8, 8 / 9])
 
     def test_nobody(self) -> None:
-        """A fleet of none has no figures, and fractions of nothing."""
+        """An empty fleet has denominators of 0 and no values."""
         got = fleet_metrics(facts())
         assert got["value"].isna().all()
         assert (got["denominator"] == 0).all()
         assert group_metrics(facts()).empty
 
     def test_budget(self) -> None:
-        """Q: 45 of 60 allowed misses are 75 %, with 9 unknown 90 %; 8 of 200 a day burn 4 fold."""
+        """Example Q: 45 of 60 allowed misses are 75 %, with 9 unknown 90 %."""
         share = {"slots_met": 5_946, "slots_missed_norun": 40, "slots_missed_failed": 5}
         day = {"allowed": 60, "missed_24h": 8, "allowed_24h": 2, "missed_7d": 7, "allowed_7d": 14}
         got = fleet_metrics(facts(share | day | {"slots_unknown": 9}))["value"]
@@ -137,7 +137,7 @@ class TestFleetMetrics:
         assert (got["burn_rate_24h"], got["burn_rate_7d"]) == (4, 0.5)
 
     def test_lookback_and_polled(self) -> None:
-        """In scope with a success in the last week; configured and read in the period."""
+        """The lookback counts recent successes, and coverage_polled the appliances read."""
         hour = pd.Timedelta(hours=1)
         got = fleet_metrics(
             facts(
@@ -153,7 +153,7 @@ class TestFleetMetrics:
 
 
 def test_groups() -> None:
-    """Each site and each group has its own figures; who has none is in none."""
+    """Each site and each group has its own metrics."""
     got = group_metrics(
         facts(
             {"site": "Oslo", "group": "test", "slots_met": 3},

@@ -1,4 +1,4 @@
-"""What is known of each appliance, since when and until when."""
+"""Coverage: since when and until when each appliance is known."""
 
 from collections.abc import Callable
 
@@ -22,10 +22,10 @@ Moment = Callable[[str], pd.Timestamp]
 
 
 class TestDistinctJobs:
-    """Records of the same job become one."""
+    """`deduplicate_jobs`."""
 
     def test_finished_beats_open(self, make_jobs: Build) -> None:
-        """A finished record beats an open one that was seen later."""
+        """A finished record replaces an open one that was seen later."""
         jobs = make_jobs(
             [("a", "failure", "02T01:00", "02T02:00"), ("a", "open", "02T01:00", None)],
             job_id=["1", "1"],
@@ -34,7 +34,7 @@ class TestDistinctJobs:
         assert deduplicate_jobs(jobs)["outcome"].to_list() == ["failure"]
 
     def test_later_of_two_finished(self, make_jobs: Build) -> None:
-        """Of two finished records the one seen last counts, in whatever order they come."""
+        """Of two finished records the one seen last counts, in any order of rows."""
         jobs = make_jobs(
             [
                 ("a", "success", "02T01:00", "02T02:00"),
@@ -53,7 +53,7 @@ class TestDistinctJobs:
 
 
 def test_job_times(make_jobs: Build) -> None:
-    """A result counts from the end, from the start if that is later, else from when it was seen."""
+    """The end, or the start if that is later, or when it was last seen, is the time of a result."""
     jobs = make_jobs(
         [
             ("a", "success", "02T01:00", "02T02:00"),
@@ -71,10 +71,10 @@ def test_job_times(make_jobs: Build) -> None:
 
 
 class TestVisits:
-    """The visits summed up."""
+    """`poll_summary`."""
 
     def test_summary(self, make_polls: Build, moment: Moment) -> None:
-        """Counts, first and last visits, and the fault of the newest one."""
+        """The summary has the newest good poll, the error of the newest poll and the version."""
         polls = make_polls(
             [
                 ("a", "02T00:00", True),
@@ -93,7 +93,7 @@ class TestVisits:
         assert got["version"].fillna("").to_list() == ["8.0.3", "", ""]
 
     def test_neither_good_nor_failed(self, make_polls: Build, moment: Moment) -> None:
-        """A poll that was stopped does not count: neither as good nor as failed."""
+        """A stopped poll counts neither as good nor as failed."""
         counted = [("a", "02T00:00", True), ("a", "02T06:00", True), ("b", "02T00:00", False)]
         cut = [("a", "02T03:00", None), ("a", "02T07:00", None), ("b", "01T00:00", None)]
         cut += [("b", "03T00:00", None), ("c", "02T00:00", None)]
@@ -109,7 +109,7 @@ class TestVisits:
     def test_cut_short_ends_no_knowledge(
         self, make_jobs: Build, make_polls: Build, moment: Moment
     ) -> None:
-        """A later collection that was stopped before it read the appliance changes nothing."""
+        """A later poll that was stopped does not end what is known."""
         polls = make_polls([("a", "02T00:00", True), ("a", "02T02:00", None)])
         rules = Policy(staleness="6h").rules(["a"])
         seen = poll_summary(polls, appliances=rules.index)
@@ -124,7 +124,7 @@ class TestVisits:
             ([0, 6, 12, 23], 6),
             ([0, 0.1, 0.2], 1),
             ([0, 0.1, 10, 10.1], 10),  # pairs
-            ([0, 5, 5.5], 5.5),  # counted back: the one half an hour before is passed over
+            ([0, 5, 5.5], 5.5),  # counted back: the poll half an hour before is ignored
             ([*range(0, 40, 4), *range(40, 61)], 1),  # only the newest 20 gaps
             ([*range(0, 40, 4), *range(44, 61)], 1),
             ([number / 6 for number in range(500)], 1),  # every 10 minutes
@@ -132,7 +132,7 @@ class TestVisits:
         ],
     )
     def test_cadence(self, make_polls: Build, hours: list[float], expected: float) -> None:
-        """The cadence is the median gap of good visits, at least 1 h, 24 h if there is none."""
+        """The cadence is the median gap between good polls, at least 1 h, by default 24 h."""
         start = pd.Timestamp("2026-10-02T00:00:00")
         rows = [("a", str(start + pd.Timedelta(hours=hour).round("s")), True) for hour in hours]
         rows += [("a", "2026-11-03T12:34:56", False)]
@@ -140,7 +140,7 @@ class TestVisits:
         assert got["cadence"].to_list() == [pd.Timedelta(hours=expected)]
 
     def test_a_second_look(self, make_polls: Build) -> None:
-        """Polling again right after a good poll makes no answer go stale sooner."""
+        """Polls soon after a good poll do not shorten how long its result counts."""
         days = [("a", f"0{day}T06:00", True) for day in range(1, 9)]
         until = []
         for again in (
@@ -154,15 +154,15 @@ class TestVisits:
 
 
 class TestClocks:
-    """Clocks that are off."""
+    """Clock differences."""
 
     def test_small_skew_stays(self) -> None:
-        """Up to 5 minutes are tolerated, more is corrected, an unknown skew is none."""
+        """A difference up to 5 minutes is tolerated, a larger one corrected, an unknown one 0."""
         skew = pd.Series(pd.to_timedelta(["300s", "-301s", None]), index=["a", "b", "c"])
         assert skew_corrections(skew).dt.total_seconds().to_list() == [0, -301, 0]
 
     def test_jobs_move(self, make_jobs: Build, moment: Moment) -> None:
-        """Only the jobs of the appliance that is off move, and the input does not."""
+        """Only the jobs of the appliance with the wrong clock move; the input is unchanged."""
         jobs = make_jobs([("a", "open", "02T03:00", None), ("b", "open", "02T03:00", None)])
         corrections = pd.Series(pd.to_timedelta(["1h", "0h"]), index=["a", "b"])
         moved = correct_clock_skew(jobs, corrections)
@@ -171,10 +171,10 @@ class TestClocks:
 
 
 class TestKnowledge:
-    """Since when and until when an appliance is known."""
+    """`coverage`."""
 
     def known(self, jobs: pd.DataFrame, polls: pd.DataFrame, policy: Policy) -> pd.DataFrame:
-        """Sum up what is known from 2 November on."""
+        """Return the coverage from 2 November on."""
         rules = policy.rules(["a"])
         seen = poll_summary(polls, appliances=rules.index)
         return coverage(oldest(jobs), seen, rules, start=pd.Timestamp("2026-11-02T00:00Z"))
@@ -192,7 +192,7 @@ class TestKnowledge:
     def test_first_failed_visit_ends_it(
         self, make_jobs: Build, make_polls: Build, moment: Moment
     ) -> None:
-        """A failed poll after the newest good one ends what is known; one before does not."""
+        """A failed poll after the newest good one ends what is known; an earlier one does not."""
         polls = make_polls(
             [("a", "02T01:00", False), ("a", "02T02:00", True), ("a", "02T03:00", False)]
         )
@@ -200,7 +200,7 @@ class TestKnowledge:
         assert row["known_until"].to_list() == [moment("02T03:00")]
 
     def test_stranger(self, make_jobs: Build, make_polls: Build) -> None:
-        """Without any poll a member counts from the period's start, a stranger not at all."""
+        """Without a poll a configured appliance counts from the period's start, others never."""
         jobs = make_jobs([("a", "success", "02T01:00", "02T02:00")])
         members = [Member(appliance="b")]
         rows = self.known(jobs, make_polls([]), Policy(members=members))

@@ -1,4 +1,4 @@
-"""Exclusions with a date, and how much of a time was observed."""
+"""Exclusions with a date, and observed time."""
 
 from collections.abc import Callable
 
@@ -14,16 +14,16 @@ NAMES = pd.Index(["a", "b"], dtype="str")
 
 
 def contains(excluded: Exclusions, *times: str) -> list[bool]:
-    """Return for times of November whether appliance a is out of scope."""
+    """Return for each time of November whether appliance a is excluded."""
     moments = np.array([f"2026-11-{time}" for time in times], dtype="datetime64[us]")
     return [bool(held) for held in excluded.contains(np.zeros(len(times), dtype=np.intp), moments)]
 
 
 class TestExclusions:
-    """Times joined where they overlap."""
+    """`Exclusions`."""
 
     def test_joined(self) -> None:
-        """Overlapping and touching ones are one; half-open; each appliance its own."""
+        """Overlapping and adjacent exclusions of an appliance are joined; they are half-open."""
         rules = [
             Exclusion(reason="x", start="2026-11-05T00:00:00Z", end="2026-11-07T00:00:00Z"),
             Exclusion(reason="y", start="2026-11-05T12:00:00Z", end="2026-11-06T00:00:00Z"),
@@ -41,19 +41,19 @@ class TestExclusions:
         assert contains(excluded, *times) == [False, True, True, True, False, True]
 
     def test_without_a_start(self) -> None:
-        """One without a start reaches back without limit."""
+        """An exclusion without a start has no lower bound."""
         rule = Exclusion(reason="x", end="2026-11-05")
         excluded = Exclusions.of(Policy(exclusions=[rule]).excluded(["a"]), NAMES)
         assert contains(excluded, "01T00:00", "05T00:00") == [True, False]
 
     def test_none(self) -> None:
-        """Without any nobody is out of scope, at no time."""
+        """Without exclusions no appliance is excluded."""
         assert contains(NO_EXCLUSIONS, "01T00:00") == [False]
         assert len(Exclusions.of(Policy().excluded(["a"]), NAMES).codes) == 0
 
 
 def test_observed_between(moment: Moment) -> None:
-    """Unknown time and time excluded by a rule is not observed, nor time outside the segments."""
+    """Unknown time, time excluded by a rule and time outside the segments is not observed."""
     pieces = pd.DataFrame(
         {
             "appliance": ["a", "a", "a", "a", "b"],

@@ -24,10 +24,10 @@ Moment = Callable[[str], pd.Timestamp]
 
 
 class TestRecoveryPoints:
-    """When which data could be restored."""
+    """`recovery_points`."""
 
     def test_never_backwards(self, make_jobs: Build, moment: Moment) -> None:
-        """A long job that ends last does not move the point back; failures give none."""
+        """A long job that ends last does not move the point back, and failures have no point."""
         jobs = make_jobs(
             [
                 ("a", "success", "08T01:00", "08T03:30"),
@@ -40,7 +40,7 @@ class TestRecoveryPoints:
         assert points["point"].to_list() == [moment("08T02:00")] * 2
 
     def test_anchor(self, make_jobs: Build, moment: Moment) -> None:
-        """The point is the start or the end of the job, as each appliance's rule says."""
+        """The point is the start or the end of the job, as the rule of each appliance says."""
         jobs = make_jobs(
             [("a", "success", "08T01:00", "08T02:00"), ("b", "success", "08T01:00", "08T02:00")]
         )
@@ -51,10 +51,10 @@ class TestRecoveryPoints:
 
 
 class TestExposure:
-    """What would be lost."""
+    """`exposure`."""
 
     def test_counts_only_what_had_ended(self, make_jobs: Build, moment: Moment) -> None:
-        """A success that ends after the instant does not count yet."""
+        """A success that ends later does not count yet."""
         jobs = make_jobs(
             [("a", "success", "07T01:00", "07T02:00"), ("a", "success", "08T01:00", "08T02:00")]
         )
@@ -62,14 +62,14 @@ class TestExposure:
         assert exposure(jobs, at=moment("08T02:00"))["a"] == pd.Timedelta(hours=1)
 
     def test_none_and_never_negative(self, make_jobs: Build, moment: Moment) -> None:
-        """Without a success it is missing; of a point that lies ahead it is 0."""
+        """Without a success exposure is missing, and a point is not available before its start."""
         jobs = make_jobs([("a", "failure", "07T01:00", "07T02:00")])
         assert exposure(jobs, at=moment("08T00:00")).isna().to_list() == [True]
         ahead = recovery_points(make_jobs([("a", "success", "09T00:00", "08T00:00")]))
         assert ahead["available"].to_list() == [moment("09T00:00")]
 
     def test_no_rows(self, make_jobs: Build, moment: Moment) -> None:
-        """No jobs give no exposures, of the right dtype."""
+        """Without jobs the dtype is right."""
         assert str(exposure(make_jobs([]), at=moment("08T00:00")).dtype) == "timedelta64[us]"
 
 
@@ -115,7 +115,7 @@ class TestStates:
     def test_over_a_period(
         self, frames: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame], moment: Moment
     ) -> None:
-        """The intervals are cut exactly where the state changes."""
+        """The intervals change exactly where the state changes."""
         start, end = moment("2026-10-31T00:00:00"), moment("06T00:00")
         pieces = segments(*frames, start=start, end=end)
         found = state_intervals(pieces)[["state", "start"]].itertuples(index=False, name=None)
@@ -135,7 +135,7 @@ class TestStates:
     def test_a_point_ahead_of_its_time(
         self, frames: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame], moment: Moment
     ) -> None:
-        """A recovery point that lies ahead of its availability has an age of 0, not less."""
+        """A recovery point later than its availability has an exposure of 0."""
         _, known, rules = frames
         points = pd.DataFrame(
             {

@@ -1,4 +1,4 @@
-"""Failure signatures."""
+"""Error patterns."""
 
 import re
 import time
@@ -20,12 +20,12 @@ Moment = Callable[[str], pd.Timestamp]
 def message(
     text: str, *, key: str = "m", args: tuple[str, ...] = (), localized: str | None = None
 ) -> dict[str, Any]:
-    """Build one message of a job."""
+    """Return one message of a job."""
     return {"id": key, "default_message": text, "args": list(args), "localized": localized}
 
 
 class TestSignatureOf:
-    """What differs from job to job is taken out, the words stay."""
+    """`signature_of`."""
 
     @pytest.mark.parametrize(
         ("text", "signature"),
@@ -61,7 +61,7 @@ class TestSignatureOf:
         ],
     )
     def test_words(self, text: str, signature: str) -> None:
-        """Numbers, names and addresses become placeholders."""
+        """Numbers, names and addresses become placeholders; words stay."""
         assert signature_of(text) == signature
 
     @pytest.mark.parametrize(
@@ -77,11 +77,11 @@ class TestSignatureOf:
         ],
     )
     def test_args(self, text: str, args: list[str], signature: str) -> None:
-        """What the appliance put into the text is taken out, unless it is the complete sentence."""
+        """Arguments become a placeholder, except one that is the complete sentence."""
         assert signature_of(text, args) == signature
 
     def test_bounded(self) -> None:
-        """A megabyte of anything takes no time and gives a short signature."""
+        """A text of 1 MB takes little time and has a short signature."""
         begin = time.process_time()
         for piece in ("a", "/", "1.", "a.", "'", "a:", "\\\\", "a@", "0-", "http:/", "x'y "):
             assert len(signature_of(piece * (1_000_000 // len(piece)), [piece * 50])) <= 300
@@ -90,7 +90,7 @@ class TestSignatureOf:
     @pytest.mark.property
     @given(text=st.text(max_size=200), args=st.lists(st.text(max_size=20), max_size=3))
     def test_any_text(self, text: str, args: list[str]) -> None:
-        """Any text gives one printable line; the same text the same one."""
+        """Any text has one printable line as its signature."""
         signature = signature_of(text, args)
         assert signature
         assert not re.search(r"[\x00-\x1f\x7f]", signature)
@@ -104,26 +104,26 @@ class TestSignatureOf:
 
 
 class TestMessageOf:
-    """Which of several messages tells why."""
+    """`message_of`."""
 
     @pytest.mark.parametrize("nothing", [None, pd.NA, [], [message("", key="")]])
     def test_none(self, nothing: object) -> None:
-        """No message, or only empty ones, say nothing."""
+        """No message, or only empty ones, is None."""
         assert message_of(nothing) is None
 
     def test_choice(self) -> None:
-        """The first that speaks of a failure is taken, else the first."""
+        """The first message about a failure is chosen, otherwise the first."""
         first, second = message("Backup started", key="1"), message("Copy failed", key="2")
         assert message_of([first, second]) == second
         assert message_of([first, message("Copied", key="3")]) == first
 
 
 class TestFailures:
-    """Failed jobs grouped by signature."""
+    """`failures`."""
 
     @pytest.fixture
     def jobs(self, make_jobs: Build) -> pd.DataFrame:
-        """Return four failures of two kinds on two appliances, one silent one, one success."""
+        """Return four failures of two kinds on two appliances, one without message; one success."""
         full, broken = "Disk full: 12 bytes left", "Copy to nas failed"
         messages = [
             [message(full, key="full")],
@@ -155,7 +155,7 @@ class TestFailures:
         )
 
     def test_groups(self, jobs: pd.DataFrame, moment: Moment) -> None:
-        """Counts, shares, the newest words, and lists with the most affected first."""
+        """A row has counts, shares, the newest text, and lists with the most affected first."""
         signatures = failure_signatures(jobs)
         got = failures(jobs, signatures, start=moment("02T00:00"), end=moment("07T00:00"))
         full, silent, copy = got.to_dict("records")
@@ -182,7 +182,7 @@ class TestFailures:
         assert failures(jobs, signatures, start=moment("07T00:00"), end=moment("08T00:00")).empty
 
     def test_words_as_shown(self, jobs: pd.DataFrame) -> None:
-        """The text is what a person sees, translated; successes have neither text nor signature."""
+        """The text is the translated one; successes have neither text nor signature."""
         signatures = failure_signatures(jobs)
         assert signatures["text"].to_list()[1] == "Platte voll: 99"
         assert signatures["signature"].nunique() == 3
@@ -190,7 +190,7 @@ class TestFailures:
 
 
 def test_known_causes(make_jobs: Build, moment: Moment) -> None:
-    """A text that is known says what it means and where that is from; no other does."""
+    """A known text has its cause and source; an unknown one has neither."""
     texts = ["Db health is UNHEALTHY, Backup Failed.", "Something nobody has seen"]
     rows = [("a", "failure", "02T01:00", "02T01:05"), ("b", "failure", "03T01:00", "03T01:05")]
     messages: list[list[dict[str, Any]]] = [

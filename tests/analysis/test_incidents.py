@@ -1,4 +1,4 @@
-"""Stretches without protection."""
+"""Incidents, MTTR and MTBF."""
 
 from collections.abc import Callable
 
@@ -31,16 +31,16 @@ def overdue(moment: Moment) -> Callable[..., pd.DataFrame]:
 def found_in(
     jobs: pd.DataFrame, slots: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp
 ) -> pd.DataFrame:
-    """Find the incidents where everything is known to the period's end."""
+    """Return the incidents, with everything known to the period's end."""
     known = pd.Series(dtype="datetime64[us, UTC]")
     return incidents(jobs, slots, start=start, end=end, known_until=known)
 
 
 class TestIncidents:
-    """From the first failure, or overdue run, to the next success."""
+    """`incidents`."""
 
     def test_one_row_a_stretch(self, make_jobs: Build, overdue: Build, moment: Moment) -> None:
-        """All failures up to the next success are one incident; of any type that success may be."""
+        """All failures up to the next success, of any type, are one incident."""
         jobs = make_jobs(
             [
                 ("a", "success", "02T00:00", "02T01:00"),
@@ -60,7 +60,7 @@ class TestIncidents:
     def test_what_is_not_known_is_not_counted(
         self, make_jobs: Build, overdue: Build, moment: Moment
     ) -> None:
-        """An open incident lasts at least to where knowledge ends, and never less than nothing."""
+        """An open incident lasts at least until `known_until`, and never less than 0."""
         jobs = make_jobs(
             [("a", "failure", "03T00:00", "03T01:00"), ("b", "failure", "03T00:00", "03T01:00")]
         )
@@ -75,7 +75,7 @@ class TestIncidents:
         assert got["duration"].to_list() == [pd.Timedelta(hours=23), pd.Timedelta(0)]
 
     def test_run_that_did_not_start(self, make_jobs: Build, overdue: Build, moment: Moment) -> None:
-        """An overdue run opens an incident, unless one is open already."""
+        """An overdue run opens an incident, unless one is already open."""
         jobs = make_jobs([("a", "failure", "03T00:00", "03T01:00")])
         slots = overdue(("a", "04T02:00"), ("b", "04T02:00"))
         got = found_in(jobs, slots, start=moment("02T00:00"), end=moment("07T00:00"))
@@ -85,7 +85,7 @@ class TestIncidents:
     def test_failure_at_the_instant_of_a_success(
         self, make_jobs: Build, overdue: Build, moment: Moment
     ) -> None:
-        """The failure comes first, so the incident has no length and is closed."""
+        """A failure at the time of a success is before it: a closed incident of 0 h."""
         jobs = make_jobs(
             [("a", "success", "03T00:00", "03T01:00"), ("a", "failure", "03T00:00", "03T01:00")]
         )
@@ -94,7 +94,7 @@ class TestIncidents:
         assert got["open"].to_list() == [False]
 
     def test_bounds_of_the_period(self, make_jobs: Build, overdue: Build, moment: Moment) -> None:
-        """What was over before, or began after, is left out; what was open then is carried over."""
+        """Incidents outside the period are left out; one open at its start is carried over."""
         jobs = make_jobs(
             [
                 ("a", "failure", "01T00:00", "01T01:00"),
@@ -122,7 +122,7 @@ class TestFigures:
     """MTTR and MTBF."""
 
     def test_carried_over_and_open(self, make_jobs: Build, overdue: Build, moment: Moment) -> None:
-        """Only new closed ones make MTTR; all that lie in observed time shorten MTBF."""
+        """New closed incidents count in MTTR, all observed incident time shortens MTBF."""
         jobs = make_jobs(
             [
                 ("a", "failure", "01T00:00", "01T12:00"),
@@ -147,6 +147,6 @@ class TestFigures:
         got = incident_figures(found, pieces, appliances=index)
         assert got["incidents"].to_list() == [2, 0]
         assert got["mttr"].to_list() == [pd.Timedelta(hours=10), pd.NaT]
-        # 96 h observed, 6 + 10 + 24 h of them in incidents, two of these new
+        # 96 h observed, of which 6 + 10 + 24 h are in incidents, two of them new
         assert got["mtbf"].to_list() == [pd.Timedelta(hours=28), pd.NaT]
         assert got["incident_since"].to_list() == [moment("05T00:00"), pd.NaT]

@@ -1,4 +1,4 @@
-"""Schedule and policy checks: each rule, and a neighbour that must not be reported."""
+"""Schedule and policy checks: each rule, and a similar case without a finding."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -29,7 +29,7 @@ GOOD: Mapping[str, Any] = {
 
 
 def plan(*rows: Mapping[str, Any]) -> pd.DataFrame:
-    """Build schedules; what is not said is as it should be."""
+    """Build schedules from changes to a correct one."""
     complete: list[dict[str, Any]] = [{"appliance": "a", **GOOD, **row} for row in rows]
     return SCHEDULES.frame({name: [row[name] for row in complete] for name in ("appliance", *GOOD)})
 
@@ -41,7 +41,7 @@ def check(
     skew: str | None = None,
     **more: Any,  # noqa: ANN401 # whatever lint takes
 ) -> list[tuple[Any, str, str, str]]:
-    """Return (appliance, rule, severity, finding) of what is found."""
+    """Return (appliance, rule, severity, finding) of each finding."""
     current = plan(*rows)
     rules = (policy or Policy()).rules(["a", *current["appliance"]])
     spans = pd.Series([typical] * len(rules), dtype="timedelta64[us]")
@@ -61,19 +61,19 @@ def check(
 
 
 def names(found: list[tuple[Any, str, str, str]]) -> list[tuple[str, str]]:
-    """Keep rule and severity."""
+    """Return rule and severity of each finding."""
     return [(rule, severity) for _, rule, severity, _ in found]
 
 
 def test_nothing_wrong() -> None:
-    """A good plan has no finding, nor has an appliance that is out of scope."""
+    """A correct schedule has no finding, nor has an excluded appliance."""
     assert check({}) == []
     away = Policy(members=[Member(appliance="a", exclude="being retired")])
     assert check(policy=away) == []
 
 
 class TestNoRun:
-    """Appliances for which nothing is planned."""
+    """Appliances without an expected run."""
 
     @pytest.mark.parametrize(
         ("rows", "more", "rule"),
@@ -85,19 +85,19 @@ class TestNoRun:
         ],
     )
     def test_why(self, rows: list[dict[str, Any]], more: dict[str, Any], rule: Any) -> None:  # noqa: ANN401 # a pair
-        """Each has its own name."""
+        """Each reason has its own rule."""
         assert names(check(*rows, **more)) == [rule]
 
     def test_one_of_two_is_on(self) -> None:
-        """One schedule that runs is enough."""
+        """One enabled schedule is enough."""
         assert check({}, {"schedule": "other", "enabled": False}) == []
 
 
 class TestFeasible:
-    """Metric 23: whether the schedule can meet the RPO at all."""
+    """Metric 23: feasibility of the schedule."""
 
     def test_weekly(self) -> None:
-        """Five days a week leave a gap of 72 h over the weekend."""
+        """A schedule of five days a week has a gap of 72 h at the weekend."""
         days = ["MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY"]
         [row] = check({"days": days})
         assert row[1:] == (
@@ -108,7 +108,7 @@ class TestFeasible:
         assert check({"days": days}, policy=Policy(rpo="70h")) == []
 
     def test_a_run_takes_time(self) -> None:
-        """24 h and a run of 2 h are just 26 h; a second more is too much."""
+        """24 h and a run of 2 h are exactly 26 h; one second more is not feasible."""
         assert check({}, typical="2h") == []
         [row] = check({}, typical="02:00:01")
         assert row[3] == (
@@ -117,7 +117,7 @@ class TestFeasible:
         assert names(check({}, typical="27h")) == [("rpo-infeasible", "error")]
 
     def test_two_schedules(self) -> None:
-        """Schedules are taken together: 09:00 and 21:00 are 12 h apart."""
+        """Two schedules count together: 09:00 and 21:00 are 12 h apart."""
         rows = ({"hour": 9}, {"schedule": "evening", "hour": 21})
         assert check(*rows, policy=Policy(rpo="11h", grace="1h")) == []
         assert names(check(*rows, policy=Policy(rpo="11h", grace="59m"))) == [
@@ -125,7 +125,7 @@ class TestFeasible:
         ]
 
     def test_the_long_night(self) -> None:
-        """Where the clocks go back a night has 25 h; without grace that is too tight."""
+        """A night of 25 h at a clock change is not feasible without grace."""
         tight = Policy(rpo="24h", grace="30m")
         [row] = check({"timezone": "Europe/Berlin"}, policy=tight)
         assert row[1:3] == ("rpo-tight", "note")
@@ -133,7 +133,7 @@ class TestFeasible:
         assert check({"timezone": "Asia/Tokyo"}, policy=tight) == []
 
     def test_figures(self) -> None:
-        """The gap and the verdict are there for the appliances' table."""
+        """The gap and the result are columns of the appliances' table."""
         current = plan({}, {"appliance": "b", "enabled": False})
         rules = Policy().rules(["a", "b"])
         zones = schedule_zones(current, fallback=rules["timezone"])
@@ -145,10 +145,10 @@ class TestFeasible:
 
 
 class TestTarget:
-    """Where the backups go."""
+    """Backup targets."""
 
     def test_on_the_fleet(self) -> None:
-        """A target that is an appliance of the fleet is lost with it."""
+        """A target that is an appliance of the fleet is an error."""
         policy = Policy(
             members=[
                 Member(appliance="a", host="VC-1.test:8443"),
@@ -164,14 +164,14 @@ class TestTarget:
 
     @pytest.mark.parametrize("scheme", ["ftp", "http"])
     def test_plain(self, scheme: str) -> None:
-        """FTP and HTTP are readable on the wire; nobody's password is shown."""
+        """FTP and HTTP are unencrypted; a password in the location is not shown."""
         [row] = check({"location": f"{scheme}://user:secret@nas.test/x"})
         assert row[1:3] == ("plain-transport", "warning")
         assert "secret" not in row[3]
         assert check({"location": f"{scheme}s://nas.test/x"}) == []
 
     def test_crowd(self) -> None:
-        """Ten that start in the same minute on one target are a crowd, nine are not."""
+        """Ten runs in the same minute on one target are a finding, nine are not."""
         rows = [{"appliance": f"vc-{number}"} for number in range(10)]
         quiet = Policy(members=[Member(appliance=f"vc-{n}") for n in range(9)])
         assert not [row for row in check(*rows[:9], policy=quiet) if row[1] == "crowded-start"]
@@ -187,7 +187,7 @@ class TestTarget:
 
 
 class TestContent:
-    """What is saved, and how much is kept."""
+    """Parts and retention."""
 
     @pytest.mark.parametrize(
         ("parts", "wanted", "severities"),
@@ -200,7 +200,7 @@ class TestContent:
         ],
     )
     def test_parts(self, parts: Any, wanted: Any, severities: list[str]) -> None:  # noqa: ANN401 # lists or None
-        """Common must be there; the policy says what else; without it seat ought to be."""
+        """The part common and the parts of the policy are required; otherwise seat is advised."""
         found = check({"parts": parts}, policy=Policy(parts=wanted))
         assert names(found) == [("parts-left-out", severity) for severity in severities]
 
@@ -215,19 +215,19 @@ class TestContent:
         ],
     )
     def test_retention(self, kept: int | None, wanted: int | None, rule: Any) -> None:  # noqa: ANN401 # pairs
-        """As many are kept as the policy wants; to keep all has its price too."""
+        """Retention must be at least that of the policy, and unlimited retention is a note."""
         assert names(check({"max_count": kept}, policy=Policy(retention=wanted))) == rule
 
     def test_a_plan_of_the_policy(self) -> None:
-        """The policy's own plan says nothing of what is kept."""
+        """The policy's own schedule has no finding about parts and retention."""
         assert check({"max_count": None}, schedule_unknown=["a"]) == []
 
 
 class TestClocks:
-    """Changes of the clocks, zones and clocks that are off."""
+    """Clock changes, zones and clock differences."""
 
     def test_hour_of_the_change(self) -> None:
-        """02:30 in Berlin is skipped in March and comes twice in October; 03:00 is not."""
+        """02:30 in Berlin is skipped in March and repeated in October; 03:00 is not."""
         [row] = check({"timezone": "Europe/Berlin", "hour": 2, "minute": 30})
         assert row[1:3] == ("dst-hour", "note")
         assert row[3] == (
@@ -240,7 +240,7 @@ class TestClocks:
         )
 
     def test_zone(self) -> None:
-        """A zone that nobody tells, or that is none, is a guess."""
+        """An unknown or invalid zone is assumed."""
         [row] = check({"timezone": None})
         assert row[1:] == ("zone-assumed", "note", "its schedule is read in UTC (assumed)")
         oslo = Policy(members=[Member(appliance="a", timezone="Europe/Oslo")])
@@ -253,7 +253,7 @@ class TestClocks:
         [("301s", "5 min 1 s ahead of"), ("-1h", "1 h behind"), ("300s", None), (None, None)],
     )
     def test_clock(self, skew: str | None, words: str | None) -> None:
-        """More than five minutes off, either way, is reported."""
+        """A clock difference of more than five minutes is reported, in both directions."""
         expected = (
             [] if words is None else [("a", "clock-off", "warning", f"its clock is {words} ours")]
         )
@@ -264,7 +264,7 @@ WEEK = Policy(rpo="8d")
 
 
 def test_one_appliance_twice(make_jobs: Build) -> None:
-    """Two names with the same jobs are one appliance; three jobs must be the same."""
+    """Two names with the same jobs are one appliance; three jobs must be equal."""
     rows = [
         (name, "success", f"0{day}T01:00", f"0{day}T01:20") for name in "ab" for day in (2, 3, 4)
     ]
@@ -276,7 +276,7 @@ def test_one_appliance_twice(make_jobs: Build) -> None:
 
 
 def test_odd_names() -> None:
-    """What an appliance calls its schedule is shown without what is no letter, or not at all."""
+    """Schedule names are shown without control characters, or not at all."""
     [row] = check({"schedule": "x\x1b[2J", "max_count": None})
     assert row[3].startswith('schedule "x[2J" keeps all')
     [row] = check({"schedule": None, "max_count": None})
@@ -306,13 +306,13 @@ ANYTHING = st.fixed_dictionaries(
 @given(rows=st.lists(ANYTHING, max_size=4), typical=st.sampled_from([None, "20m", "99999D"]))
 @settings(max_examples=repeats(5, 50))
 def test_whatever_an_appliance_says(rows: list[dict[str, Any]], typical: str | None) -> None:
-    """No schedule, however odd, makes it fail."""
+    """No schedule, however odd, is an error."""
     found = check(*rows, typical=typical, policy=Policy(retention=3, parts=["common"]))
     assert {severity for _, severity in names(found)} <= {"error", "warning", "note"}
 
 
 def test_its_table() -> None:
-    """What it gives is of its table, errors first."""
+    """The findings follow their table, errors first."""
     ranks = ["error", "warning", "note"]
     found = [row[2] for row in check({"parts": [], "max_count": None, "location": "ftp://x"})]
     assert found == sorted(found, key=ranks.index)

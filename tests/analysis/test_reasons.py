@@ -1,4 +1,4 @@
-"""Why an appliance is in its state."""
+"""Reasons for the state of an appliance."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +22,7 @@ def reason(
     text: str | None = None,
     **given: Any,  # noqa: ANN401 # a cell of any column
 ) -> str | None:
-    """Return the reason of appliance a, of which only what is given is known."""
+    """Return the reason of appliance a for the given facts."""
     facts = Policy().rules(["a"])
     for name in TIMES:
         facts[name] = pd.Series([given.pop(name, None)], index=facts.index).astype(
@@ -39,7 +39,7 @@ def reason(
 
 
 class TestReasons:
-    """One sentence for each case."""
+    """`reasons`."""
 
     @pytest.mark.parametrize(
         ("given", "expected"),
@@ -59,7 +59,7 @@ class TestReasons:
         ],
     )
     def test_breach(self, make_schedules: Build, given: dict[str, Any], expected: str) -> None:
-        """A breach says what happened last."""
+        """The reason of a breach is the last event."""
         current = make_schedules([("a", None, 1, 0)])
         assert reason(current, state="breach", **given) == expected
 
@@ -79,7 +79,7 @@ class TestReasons:
         ],
     )
     def test_unknown(self, make_schedules: Build, given: dict[str, Any], expected: str) -> None:
-        """Unknown says why it could not be read, and since when."""
+        """The reason of unknown is why and since when the appliance could not be read."""
         assert reason(make_schedules([]), state="unknown", **given) == expected
 
     @pytest.mark.parametrize(
@@ -115,16 +115,16 @@ class TestReasons:
     def test_compliant(
         self, make_schedules: Build, given: dict[str, Any], expected: str | None
     ) -> None:
-        """A compliant appliance gets a remark only where something is amiss."""
+        """A compliant appliance has a reason only if there is a problem."""
         current = make_schedules([("a", None, 1, 0)])
         assert reason(current, state="compliant", **given) == expected
 
     def test_compliant_without_schedule(self, make_schedules: Build) -> None:
-        """That it will breach for want of a schedule is worth a remark."""
+        """A compliant appliance without a schedule has a reason."""
         assert reason(make_schedules([]), state="compliant") == "no schedule"
 
     def test_words_of_an_appliance_are_tamed(self, make_schedules: Build) -> None:
-        """An appliance's own words become one line of at most 200 characters."""
+        """A text of an appliance becomes one line of at most 200 characters."""
         text = "line\nbreak \x1b[31m" + "x" * 1_000_000
         got = reason(make_schedules([]), text, state="compliant", strikes=1)
         assert got is not None

@@ -1,4 +1,4 @@
-"""When a run is expected."""
+"""Expected runs and schedule zones."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ Moment = Callable[[str], pd.Timestamp]
 def runs(
     schedules: pd.DataFrame, since: str, end: str, *, zone: str | None = None, **more: pd.Series
 ) -> pd.DataFrame:
-    """List the expected runs of appliance a."""
+    """Return the expected runs of appliance a."""
     index = pd.Index(["a"], dtype="str", name="appliance")
     return expected_slots(
         schedules,
@@ -26,12 +26,12 @@ def runs(
 
 
 def short(times: pd.Series) -> list[str]:
-    """Write times as day and hour."""
+    """Return times as day and hour."""
     return [f"{time:%m-%d %H:%M}" for time in times]
 
 
 class TestExpectedRuns:
-    """The moments a schedule names."""
+    """`expected_slots`."""
 
     @pytest.mark.parametrize(
         ("zone", "hour", "minute", "since", "end", "slots", "widened"),
@@ -85,14 +85,14 @@ class TestExpectedRuns:
         slots: list[str],
         widened: list[int],
     ) -> None:
-        """N: one slot a day; a skipped time counts on the old offset, a double one once."""
+        """Example N: one slot a day, at the old offset if skipped, once if repeated."""
         got = runs(make_schedules([("a", None, hour, minute)], timezone=[zone]), since, end)
         assert short(got["slot"]) == slots
         assert (got["dst_tolerance"].dt.total_seconds() / 60).to_list() == widened
         assert short(got["next_slot"])[:-1] == slots[1:]
 
     def test_days(self, make_schedules: Build) -> None:
-        """Only the named days count, in local time; the next run may be a week away."""
+        """Only the given days count, in local time; the next run may be a week later."""
         schedules = make_schedules([("a", None, 1, 0)], days=[["MONDAY"]], timezone=["Asia/Tokyo"])
         got = runs(schedules, "2026-11-01", "2026-11-10")
         assert short(got["slot"]) == ["11-01 16:00", "11-08 16:00"]
@@ -103,17 +103,17 @@ class TestExpectedRuns:
         [("enabled", False), ("enabled", None), ("hour", None), ("hour", 24), ("minute", -1)],
     )
     def test_no_runs(self, make_schedules: Build, column: str, value: object) -> None:
-        """A schedule that is off, or has no possible time, expects nothing."""
+        """A disabled schedule, or one without a possible time, has no runs."""
         schedules = make_schedules([("a", None, 1, 0)], **{column: [value]})
         assert runs(schedules, "2026-11-01", "2026-11-10").empty
 
     def test_unknown_day(self, make_schedules: Build) -> None:
-        """A day that is none is never a day."""
+        """An unknown day has no runs."""
         schedules = make_schedules([("a", None, 1, 0)], days=[["SOMEDAY"]])
         assert runs(schedules, "2026-11-01", "2026-11-10").empty
 
     def test_changes(self, make_schedules: Build) -> None:
-        """The first row reaches back without limit, each later one holds from when it was seen."""
+        """The first row has no lower bound; each later row applies from when it was seen."""
         rows = [("a", "03T00:00", 1, 0), ("a", "04T12:00", 5, 0)]
         got = runs(make_schedules(rows), "2026-11-02", "2026-11-07")
         assert short(got["slot"]) == [
@@ -123,14 +123,14 @@ class TestExpectedRuns:
         assert short(got["next_slot"])[2] == "11-05 01:00"
 
     def test_switched_off_later(self, make_schedules: Build) -> None:
-        """Runs are expected until the schedule was seen switched off, and again once it is on."""
+        """Runs are expected until the schedule was seen disabled, and again once it is enabled."""
         rows = [("a", "02T00:00", 1, 0), ("a", "04T00:00", 1, 0), ("a", "06T00:00", 1, 0)]
         got = runs(make_schedules(rows, enabled=[True, False, True]), "2026-11-02", "2026-11-07")
         assert short(got["slot"]) == ["11-02 01:00", "11-03 01:00", "11-06 01:00"]
         assert short(got["next_slot"])[1] == "11-04 01:00"
 
     def test_two_schedules(self, make_schedules: Build) -> None:
-        """The runs of all schedules follow each other; an instant expected twice counts once."""
+        """The runs of all schedules are merged, and equal times count once."""
         rows = [("a", None, 1, 0), ("a", None, 13, 0), ("a", None, 13, 0)]
         schedules = make_schedules(rows, schedule=["night", "noon", "also-noon"])
         got = runs(schedules, "2026-11-02", "2026-11-03")
@@ -138,7 +138,7 @@ class TestExpectedRuns:
         assert short(got["next_slot"]) == ["11-02 13:00", "11-03 01:00"]
 
     def test_clock_ahead(self, make_schedules: Build) -> None:
-        """A clock that is ahead starts its runs earlier by ours."""
+        """The runs of a clock that is ahead start earlier in UTC."""
         corrections = pd.Series([pd.Timedelta(hours=2)], index=["a"]).astype("timedelta64[us]")
         schedules = make_schedules([("a", None, 1, 0)])
         got = runs(schedules, "2026-11-02", "2026-11-03", corrections=corrections)
@@ -146,7 +146,7 @@ class TestExpectedRuns:
 
     @pytest.mark.parametrize("days", [-12, -5, 5, 12])
     def test_clock_days_off(self, make_schedules: Build, days: int) -> None:
-        """However far off the clock is, no run is left out at either end."""
+        """A clock that is days off loses no run at either end."""
         corrections = pd.Series([pd.Timedelta(days=days)], index=["a"]).astype("timedelta64[us]")
         schedules = make_schedules([("a", None, 3, 0)])
         got = runs(schedules, "2026-11-02", "2026-11-05", corrections=corrections)
@@ -154,7 +154,7 @@ class TestExpectedRuns:
         assert short(got["next_slot"]) == ["11-03 03:00", "11-04 03:00", "11-05 03:00"]
 
     def test_unknown_since(self, make_schedules: Build) -> None:
-        """Nothing is expected of an appliance of which nothing is known."""
+        """An appliance that is unknown has no expected runs."""
         index = pd.Index(["a"])
         got = expected_slots(
             make_schedules([("a", None, 1, 0)]),
@@ -166,7 +166,7 @@ class TestExpectedRuns:
 
 
 class TestZones:
-    """Which zone a schedule is read in."""
+    """`schedule_zones`."""
 
     @pytest.mark.parametrize(
         ("own", "member", "zone", "source"),
@@ -191,7 +191,7 @@ class TestZones:
     def test_choice(
         self, make_schedules: Build, own: str | None, member: str | None, zone: str, source: str
     ) -> None:
-        """The appliance's own, else fleet.toml's, else UTC; a name that is none is passed over."""
+        """The zone is the appliance's, else fleet.toml's, else UTC; invalid names are skipped."""
         schedules = make_schedules([("a", None, 1, 0)], timezone=[own])
         fallback = pd.Series([member], index=["a"], dtype="str")
         got = schedule_zones(schedules, fallback=fallback)
@@ -199,7 +199,7 @@ class TestZones:
 
 
 def test_current_schedules(make_schedules: Build, moment: Moment) -> None:
-    """Of each schedule the newest row seen by then is in force, before that the first."""
+    """The newest row of each schedule seen by then is in force, before that the first."""
     rows = [("a", "03T00:00", 1, 0), ("a", "05T00:00", 2, 0), ("b", "07T00:00", 3, 0)]
     got = current_schedules(make_schedules(rows), at=moment("04T00:00"))
     assert got["hour"].to_list() == [1, 3]

@@ -1,4 +1,4 @@
-"""What became of expected runs."""
+"""Slots and the jobs that belong to them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -64,7 +64,7 @@ def judge(
 
 
 class TestJudgeSlots:
-    """Each rule of the judgement, one case each."""
+    """`judge_slots`."""
 
     @pytest.mark.parametrize(
         ("rows", "state", "job", "attempts"),
@@ -104,7 +104,7 @@ class TestJudgeSlots:
         job: str | None,
         attempts: int,
     ) -> None:
-        """At the deadline every run is decided by its attempts."""
+        """At the deadline the attempts decide the state of a slot."""
         slot = judge(*rows)
         assert slot["state"] == state
         assert (None if pd.isna(slot["job_id"]) else slot["job_id"]) == job
@@ -123,18 +123,18 @@ class TestJudgeSlots:
     def test_before_the_deadline(
         self, judge: Callable[..., dict[str, Any]], rows: list[Row], evidence: str, state: str
     ) -> None:
-        """Before the deadline a run is pending, unless it is done or did not start."""
+        """Before the deadline a slot is pending, unless its run succeeded or did not start."""
         assert judge(*rows, evidence=evidence, now=evidence)["state"] == state
 
     def test_not_known(self, judge: Callable[..., dict[str, Any]]) -> None:
-        """A run that was pending when last heard of is unknown later."""
+        """A slot that was pending at the newest good poll is unknown later."""
         assert judge(evidence="02T01:30", now="02T12:00")["state"] == "unknown"
 
     @pytest.mark.parametrize(("completion", "state"), [("20m", "met"), ("19m", "late")])
     def test_completion_target(
         self, judge: Callable[..., dict[str, Any]], moment: Moment, completion: str, state: str
     ) -> None:
-        """With a completion target the deadline is that long after the slot."""
+        """With `completion` the deadline is that long after the slot."""
         policy = Policy(completion=completion, staleness="0h")
         slot = judge(GOOD, policy=policy)
         assert slot["state"] == state
@@ -157,7 +157,7 @@ class TestJudgeSlots:
         evidence: str,
         overdue: str | None,
     ) -> None:
-        """A run is overdue once `late` has passed without a start, even if one follows."""
+        """A run is overdue once `late` has passed without a start, even if a run follows."""
         got = judge(*rows, evidence=evidence, now=evidence)["overdue"]
         assert (None if pd.isna(got) else got) == (None if overdue is None else moment(overdue))
 
@@ -165,7 +165,7 @@ class TestJudgeSlots:
 def test_close_slots_share_the_time_between(
     make_jobs: Build, make_polls: Build, make_schedules: Build, moment: Moment
 ) -> None:
-    """Where slots are nearer than `early`, each owns half of the time between."""
+    """Slots closer than `early` share the time between them equally."""
     jobs = make_jobs(
         [("a", "success", "02T01:14", "02T01:14"), ("a", "success", "02T01:15", "02T01:16")]
     )
@@ -202,7 +202,7 @@ def test_early_has_a_limit(
     start: str,
     state: str,
 ) -> None:
-    """A job belongs to a run at most half a week later, whatever the policy says."""
+    """`early` counts up to half a week."""
     began = f"2026-10-{start}:00.0"  # the run is expected on 29 October at 13:00
     jobs = make_jobs([("a", "success", began, began)])
     rules = Policy(staleness="0h", early="30d").rules(["a"])
@@ -223,7 +223,7 @@ def test_early_has_a_limit(
 def test_spring_gap_widens_the_tolerance(
     make_jobs: Build, make_polls: Build, make_schedules: Build
 ) -> None:
-    """On the day 02:30 does not exist, a run at 04:45 new time is still in time."""
+    """On the day without 02:30, a run at 04:45 local time is still in time."""
     jobs = make_jobs([("a", "success", "2026-03-29T02:45:00", "2026-03-29T03:00:00")])
     rules = Policy(staleness="0h").rules(["a"])
     seen = poll_summary(make_polls([("a", "2026-03-30T00:00:00", True)]), appliances=rules.index)
@@ -240,10 +240,10 @@ def test_spring_gap_widens_the_tolerance(
 
 
 class TestInferTypes:
-    """Types that the appliance did not report."""
+    """`infer_types`."""
 
     def test_ten_minutes(self, make_jobs: Build, make_schedules: Build, moment: Moment) -> None:
-        """Within 10 minutes of an expected run, either side, a job is SCHEDULED, else MANUAL."""
+        """A job within 10 minutes of an expected run is SCHEDULED, otherwise MANUAL."""
         starts = ["02T00:49", "02T00:50", "02T01:10", "02T01:11", None, "02T06:00"]
         types = [None] * 5 + ["LOCAL_BACKUP"]
         jobs = make_jobs([("a", "success", start, None) for start in starts], type=types)
@@ -261,7 +261,7 @@ class TestInferTypes:
         assert got["type_inferred"].to_list() == [True] * 4 + [False] * 2
 
     def test_without_a_schedule(self, make_jobs: Build, make_schedules: Build) -> None:
-        """Where nothing is expected, every job is MANUAL."""
+        """Without expected runs every job is MANUAL."""
         index = pd.Index(["a"])
         expected = expected_slots(
             make_schedules([]),
@@ -290,7 +290,7 @@ class TestRecentSlots:
         )
 
     def test_a_day_and_a_week(self) -> None:
-        """Exactly one and seven days count back from the end, also past the period's start."""
+        """One and seven days count back from the end, also before the period's start."""
         end = pd.Timestamp("2026-11-09T00:00Z")
         given = self.slots(*((ago, "missed_norun") for ago in (1, 2, 3, 7, 8)))
         counts = recent_slots(
@@ -302,7 +302,7 @@ class TestRecentSlots:
         assert counts["allowed"] == pytest.approx(0.02)
 
     def test_example_q(self) -> None:
-        """8 of 200 missed in 24 h against 99 % burn four times as fast as allowed."""
+        """8 of 200 missed in 24 h with a target of 99 % are a burn rate of 4."""
         end = pd.Timestamp("2026-11-09T00:00Z")
         states = ["missed_failed"] * 8 + ["met"] * 192 + ["pending", "excluded"]
         given = self.slots(*((1, state) for state in states))
@@ -312,7 +312,7 @@ class TestRecentSlots:
         assert counts["missed_24h"] / counts["allowed_24h"] == pytest.approx(4.0)
 
     def test_one_miss_of_thirty(self) -> None:
-        """One appliance alone is allowed 0.3 of 30 runs: one miss spends 333 % of that."""
+        """One miss of 30 runs uses 333 % of the error budget of 0.3."""
         end = pd.Timestamp("2026-11-09T00:00Z")
         given = self.slots(*((ago, "missed_failed" if ago == 4 else "met") for ago in range(1, 31)))
         counts = recent_slots(

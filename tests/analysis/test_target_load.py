@@ -1,4 +1,4 @@
-"""What the backup targets have to bear."""
+"""Load on backup targets."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -36,7 +36,7 @@ def plan(rows: Sequence[tuple[str, pd.Timestamp, str | None]] = ()) -> pd.DataFr
 
 
 def usual(**minutes: float | None) -> pd.Series:
-    """Build the typical durations."""
+    """Build typical durations [min]."""
     index = pd.Index(list(minutes), dtype="str")
     spans = [value and np.timedelta64(round(value), "m") for value in minutes.values()]
     return pd.Series(spans, dtype="timedelta64[us]", index=index)
@@ -59,7 +59,7 @@ def bear(
 
 
 class TestTargetOf:
-    """Where a location is."""
+    """`target_of`."""
 
     @pytest.mark.parametrize(
         ("location", "target"),
@@ -101,20 +101,20 @@ class TestTargetOf:
         ],
     )
     def test_locations(self, location: str, target: str | None) -> None:
-        """Scheme, host and an unusual port are kept; a user never is."""
+        """Scheme, host and an unusual port are kept, a user is not."""
         assert target_of(location) == target
 
     @pytest.mark.property
     @given(st.text(alphabet="sftp:/@?#[]%nas.1\\ é\n", max_size=40))
     def test_anything(self, text: str) -> None:
-        """Whatever an appliance says, a target has no user and is found again as itself."""
+        """A target never has a user, and the target of a target is itself."""
         for location in (text, f"sftp://{text}"):
             target = target_of(location)
             assert target is None or ("@" not in target and target_of(target) == target)
 
 
 class TestActual:
-    """What did run."""
+    """The actual load."""
 
     def test_example_k(self, make_jobs: Build, moment: Moment) -> None:
         """Example K of docs/sla.md, section 7: the busy time is the union, 2.5 h and not 2.75 h."""
@@ -137,7 +137,7 @@ class TestActual:
         }
 
     def test_targets(self, make_jobs: Build, moment: Moment) -> None:
-        """Each target has its own; the busiest comes first, jobs that go nowhere do not count."""
+        """Each target has a row, the busiest first; jobs without a target do not count."""
         rows = [
             ("a", "success", "08T01:00", "08T02:00"),
             ("b", "success", "08T01:30", "08T02:30"),
@@ -157,7 +157,7 @@ class TestActual:
         assert got["bytes_sent"].fillna(-1).to_list() == [7, -1]
 
     def test_an_end_precedes_a_start(self, make_jobs: Build, moment: Moment) -> None:
-        """Jobs that follow each other without a gap never run at once."""
+        """Jobs that follow each other without a gap are not concurrent."""
         rows = [
             ("a", "success", "08T02:00", "08T03:00"),
             ("b", "success", "08T01:00", "08T02:00"),
@@ -197,7 +197,7 @@ class TestActual:
         busy: int,
         sent: int | None,
     ) -> None:
-        """What a single job counts for, by its outcome and its place in time."""
+        """The load of one job depends on its outcome and its times."""
         columns = {name: [moment(text)] for name, text in more.items()}
         got = bear(make_jobs([("a", *row)], location=[NAS], size=[7], **columns))
         if runs is None:
@@ -211,15 +211,15 @@ class TestActual:
         assert (None if pd.isna(load["bytes_sent"]) else load["bytes_sent"]) == sent
 
     def test_nothing(self) -> None:
-        """Without jobs and plans no target is known."""
+        """Without jobs and expected runs there is no target."""
         assert bear(JOBS.empty()).empty
 
 
 class TestPlanned:
-    """What the schedules would do."""
+    """The load that the schedules would cause."""
 
     def test_at_once(self, moment: Moment) -> None:
-        """Each expected run takes its appliance's usual time; half-open, as the jobs."""
+        """Each expected run takes its appliance's typical time, half-open like a job."""
         rows = [
             ("a", moment("08T01:00"), NAS),
             ("b", moment("08T01:30"), NAS),
@@ -236,7 +236,7 @@ class TestPlanned:
         assert got["bytes_sent"].isna().all()
 
     def test_only_the_period(self, moment: Moment) -> None:
-        """Runs expected before the period or at its end are not in it."""
+        """Runs expected before the period or at its end do not count."""
         rows = [("a", moment(slot), NAS) for slot in ("07T23:59", "08T00:00", "09T00:00")]
         got = bear(JOBS.empty(), plan(rows), usual(a=60))
         assert got["planned_peak"].to_list() == [1]
@@ -260,13 +260,13 @@ class TestPlanned:
     def test_unknown_time(
         self, moment: Moment, typical: pd.Series, slot: str, planned: int
     ) -> None:
-        """An appliance without a usual time takes the others' median, or one hour."""
+        """An appliance without a typical duration has the median of the others, or one hour."""
         rows = [("a", moment("08T01:00"), NAS), ("b", moment(slot), NAS)]
         got = bear(JOBS.empty(), plan(rows), typical)
         assert got["planned_peak"].to_list() == [planned]
 
     def test_order(self, make_jobs: Build, moment: Moment) -> None:
-        """What did happen orders the targets, then their names."""
+        """The actual peak orders the targets, then their names."""
         jobs = make_jobs([("a", "success", "08T01:00", "08T02:00")], location=[NAS])
         rows = [("b", moment("08T01:00"), f"ftp://{host}/x") for host in ("z", "c", "z")]
         got = bear(jobs, plan(rows), usual(b=10))
@@ -277,7 +277,7 @@ SPAN = st.tuples(st.sampled_from("xyz"), st.integers(-3, 14), st.integers(0, 6))
 
 
 def naive(rows: list[tuple[str, int, int]], target: str) -> tuple[int, int | None, int, int]:
-    """Return runs, most at once, when, and busy hours of a 12 h period, hour by hour."""
+    """Return runs, peak, its time, and busy hours of a 12 h period, hour by hour."""
     spans = [
         (begin, begin + length)
         for place, begin, length in rows
@@ -294,7 +294,7 @@ def naive(rows: list[tuple[str, int, int]], target: str) -> tuple[int, int | Non
 @given(rows=st.lists(SPAN, max_size=12))
 @example(rows=[("x", 3, 0), ("x", 2, 1), ("x", 3, 1), ("y", -2, 2)])
 def test_sweep_agrees_with_counting(rows: list[tuple[str, int, int]]) -> None:
-    """The sweep finds what counting each hour's jobs finds, for jobs and for plans."""
+    """The sweep agrees with a loop over the hours, for jobs and for expected runs."""
     begins = [MIDNIGHT + pd.Timedelta(hours=begin) for _, begin, _ in rows]
     ends = [
         begin + pd.Timedelta(hours=length)
@@ -330,7 +330,7 @@ def test_sweep_agrees_with_counting(rows: list[tuple[str, int, int]]) -> None:
 
 
 def test_sums() -> None:
-    """Sums by group: without a size it is missing, and so is more than a count can hold."""
+    """A sum without values, or larger than an integer can be, is missing."""
     groups = np.array([0, 0, 1, 2, 2, -1, 4])
     sizes = pd.Series([1, 0, None, 2**63 - 1, 2**63 - 1, 5, -1], dtype="Int64")
     sums = sums_of(groups, sizes, number=5)

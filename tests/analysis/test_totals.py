@@ -1,4 +1,4 @@
-"""Counts over everything that is known."""
+"""Totals of everything that is known."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ class TestTotals:
     """`totals_of`."""
 
     def test_polls(self, make_jobs: Build, make_polls: Build) -> None:
-        """A poll counts once, whether it could read the jobs or not; a stopped one does not."""
+        """A good or failed poll counts once; a stopped one does not."""
         polls = make_polls(
             [
                 ("b", "02T00:00", True),
@@ -71,7 +71,7 @@ class TestTotals:
         count: int,
         total: int | None,
     ) -> None:
-        """Sizes are added where they are known; a sum that no disk holds is none."""
+        """Known sizes are summed; an impossible sum is missing."""
         rows: list[Any] = [("a", "success", "01T00:00", "01T01:00") for _ in sizes]
         rows += [("a", "failure", "01T00:00", "01T01:00"), ("a", "success", "01T00:00", None)]
         totals = totals_of(make_jobs(rows, size=[*sizes, 100, 100]), make_polls([])).loc["a"]

@@ -1,4 +1,4 @@
-"""The fleet day by day, and a name for what a judgement rests on."""
+"""Trend by day, and the data version of an assessment."""
 
 import pandas as pd
 import pytest
@@ -18,7 +18,7 @@ class TestTrend:
     """`trend`."""
 
     def test_days_are_cut_at_midnight(self) -> None:
-        """A state that goes on over midnight counts in both days; cut days are shorter."""
+        """A state that lasts over midnight counts in both days; a partial day is shorter."""
         intervals = INTERVALS.frame(
             {
                 "appliance": ["a", "a", "b"],
@@ -37,14 +37,14 @@ class TestTrend:
         assert days["rpo_observed"].to_list() == [0.5, pytest.approx(1 / 3)]
 
     def test_the_end_is_no_day_of_its_own(self) -> None:
-        """A period that ends at midnight does not touch the next day, and empty days are NA."""
+        """A period that ends at midnight excludes the next day, and empty days are NA."""
         start = NOON.normalize()
         days = trend(INTERVALS.empty(), SLOTS.empty(), start=start, end=start + 48 * HOUR)
         assert len(days) == 2
         assert days["rpo_strict"].isna().all()
 
     def test_a_run_is_of_the_day_it_was_planned(self) -> None:
-        """Runs are counted by state on the UTC day of their planned start."""
+        """Runs are counted by state on the UTC day of their slot."""
         slots = SLOTS.frame(
             {
                 "appliance": ["a"] * 3,
@@ -57,7 +57,7 @@ class TestTrend:
         assert days["slots_late"].to_list() == [1, 0]
 
     def test_the_days_add_up_to_the_whole(self, week: Assessment) -> None:
-        """Times and runs of the days are those of the period."""
+        """The days add up to the period."""
         days = trend(week.intervals, week.slots, start=week.start, end=week.end)
         for state in STATES:
             assert days[state].sum() == week.appliances[state].sum()
@@ -69,7 +69,7 @@ class TestDataVersion:
     """`data_fingerprint`."""
 
     def test_order_does_not_matter_but_which_visits_do(self) -> None:
-        """The same visits have the same name in any order; another moment or name has another."""
+        """The data version depends on the set of polls and not on their order."""
         polls = POLLS.frame({"appliance": ["a", "b"], "polled_at": [NOON, NOON + HOUR]})
         name = data_fingerprint(polls)
         assert name.startswith("2-")
@@ -79,6 +79,6 @@ class TestDataVersion:
         assert data_fingerprint(polls.assign(polled_at=polls["polled_at"] + HOUR)) != name
 
     def test_later_visits_change_nothing_earlier(self, week: Assessment) -> None:
-        """An assessment names the visits up to its own moment."""
+        """An assessment counts the polls up to its own time."""
         visits = week.coverage["polls"].sum()
         assert week.version.startswith(f"{visits}-")

@@ -1,4 +1,4 @@
-"""The backup window, the limit of duration and days without a backup, worked out by hand."""
+"""Backup window, duration limit, and days without a backup."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,12 +18,12 @@ MINUTE = pd.Timedelta(minutes=1)
 
 
 def row_of(frame: pd.DataFrame) -> dict[str, Any]:
-    """Return the row of the one appliance."""
+    """Return the row of appliance a."""
     return {str(name): value for name, value in frame.loc["a"].items()}
 
 
 class TestWindow:
-    """Example O of docs/sla.md, section 7, and what is around it."""
+    """`window_runs`, with example O of docs/sla.md, section 7."""
 
     RUNS = (
         ("a", "success", "02T01:00", "02T01:20"),
@@ -35,7 +35,7 @@ class TestWindow:
 
     @pytest.mark.parametrize(("tolerance", "kept"), [("0m", 2), ("2m", 3), ("5m", 3)])
     def test_example(self, make_jobs: Build, moment: Moment, tolerance: str, kept: int) -> None:
-        """Two of five runs keep to 01:00 to 01:30, three with a tolerance; 26 minutes overrun."""
+        """Two of five runs are within 01:00 to 01:30, three with a tolerance; overrun 26 min."""
         rules = Policy(window="01:00-01:30", window_tolerance=tolerance).rules(["a"])
         week = {"start": moment("02T00:00"), "end": moment("09T00:00")}
         got = row_of(window_runs(make_jobs(self.RUNS), rules, UTC, **week))
@@ -47,20 +47,20 @@ class TestWindow:
         ("run", "overrun"), list(zip(range(5), (0, 0, 11, 0, 15), strict=True))
     )
     def test_each_overrun(self, make_jobs: Build, moment: Moment, run: int, overrun: int) -> None:
-        """The third run is 11 minutes over, the fifth 15, the others not at all."""
+        """The third run is 11 minutes over, the fifth 15, the others 0."""
         rules = Policy(window="01:00-01:30").rules(["a"])
         week = {"start": moment("02T00:00"), "end": moment("09T00:00")}
         got = row_of(window_runs(make_jobs([self.RUNS[run]]), rules, UTC, **week))
         assert got["window_overrun"] == overrun * MINUTE
 
     def test_without_a_window(self, make_jobs: Build, moment: Moment) -> None:
-        """Without a window there is nothing to keep to."""
+        """Without a window there are no figures."""
         rules = Policy().rules(["a"])
         week = {"start": moment("02T00:00"), "end": moment("09T00:00")}
         assert window_runs(make_jobs(self.RUNS), rules, UTC, **week).isna().all(axis=None)
 
     def test_vanished(self, make_jobs: Build, moment: Moment) -> None:
-        """An open run that its appliance lists no more does not run for ever."""
+        """A vanished open run is not considered running."""
         rules = Policy(window="01:00-01:30", duration_limit="30m").rules(["a"])
         gone = moment("03T00:00")
         jobs = make_jobs([("a", "open", "02T01:00", None)], vanished_at=[gone])
@@ -69,7 +69,7 @@ class TestWindow:
         assert row_of(duration_runs(jobs, rules, **week))["duration_runs"] == 0
 
     def test_running(self, make_jobs: Build, moment: Moment) -> None:
-        """A run that is past the window's end at the period's end is an overrun now."""
+        """A run that is open after the window's end at the period's end is an overrun."""
         rules = Policy(window="01:00-01:30").rules(["a"])
         jobs = make_jobs(
             [("a", "open", "02T01:00", None), ("a", "success", "02T01:05", "04T00:00")]
@@ -79,16 +79,16 @@ class TestWindow:
             assert (got["window_runs"], got["window_running"]) == (0, late)
 
     def test_over_midnight_in_its_zone(self, make_jobs: Build, moment: Moment) -> None:
-        """A window over midnight is one window; a run belongs to the nearest, in local time."""
+        """A window over midnight is one window; a run belongs to the nearest one, in local time."""
         rules = Policy(window="22:00-06:00").rules(["a"])
         berlin = pd.Series(["Europe/Berlin"], index=NAMES, dtype="str")
         jobs = make_jobs(
             [
                 ("a", "success", "02T21:00", "03T04:59"),  # 22:00 to 05:59
                 ("a", "success", "03T22:30", "04T05:10"),  # 23:30 to 06:10: 10 min over
-                ("a", "success", "05T12:59", "05T13:00"),  # 13:59: 8 h after, still that night's
+                ("a", "success", "05T12:59", "05T13:00"),  # 13:59: 8 h after the window
                 ("a", "success", "06T13:00", "06T13:30"),  # 14:00: 8 h before the next
-                ("a", "success", "07T20:59", "07T21:30"),  # a minute early
+                ("a", "success", "07T20:59", "07T21:30"),  # one minute early
             ]
         )
         week = {"start": moment("02T00:00"), "end": moment("09T00:00")}
@@ -97,7 +97,7 @@ class TestWindow:
         assert got["window_overrun"] == (10 + 8 * 60) * MINUTE
 
     def test_manual_runs_do_not_count(self, make_jobs: Build, moment: Moment) -> None:
-        """Only scheduled runs that end in the period are held against the window."""
+        """Only scheduled runs that end in the period are compared with the window."""
         rules = Policy(window="01:00-01:30").rules(["a"])
         jobs = make_jobs(self.RUNS, type=["MANUAL", "SCHEDULED", "SCHEDULED", "MANUAL", None])
         week = {"start": moment("03T01:30"), "end": moment("04T01:41")}
@@ -105,10 +105,10 @@ class TestWindow:
 
 
 class TestDuration:
-    """The limit of duration."""
+    """`duration_runs`."""
 
     def test_runs(self, make_jobs: Build, moment: Moment) -> None:
-        """Up to the limit is within it; a running one counts as long as it is up to now."""
+        """Exactly the limit is within it; a running job counts with its duration so far."""
         rules = Policy(duration_limit="30m").rules(["a"])
         jobs = make_jobs(
             [
@@ -125,7 +125,7 @@ class TestDuration:
         assert counts == [(2, 3), (1, 3)]
 
     def test_without_a_limit(self, make_jobs: Build, moment: Moment) -> None:
-        """Without a limit there is nothing to count."""
+        """Without a limit there are no figures."""
         period = {"start": moment("02T00:00"), "end": moment("09T00:00")}
         got = duration_runs(make_jobs([]), Policy().rules(["a"]), **period)
         assert got.isna().all(axis=None)
@@ -146,10 +146,10 @@ def pieces_of(*rows: tuple[str, pd.Timestamp, pd.Timestamp]) -> pd.DataFrame:
 
 
 class TestBackupDays:
-    """Days without a backup."""
+    """`backup_days`."""
 
     def test_noon_to_noon(self, make_jobs: Build, moment: Moment) -> None:
-        """A week has six complete days from noon to noon; a success at noon is of the next."""
+        """A week has six complete days from noon to noon; a success at noon belongs to the next."""
         jobs = make_jobs(
             [
                 ("a", "success", "03T11:00", "03T11:59"),
@@ -160,11 +160,11 @@ class TestBackupDays:
         )
         pieces = pieces_of(("compliant", moment("02T00:00"), moment("09T00:00")))
         got = row_of(backup_days(jobs, pieces, [(None, Policy().rules(["a"]))], UTC))
-        # days of the 2nd, 4th and 6th hold one; the 3rd, 5th and 7th none
+        # the days of the 2nd, 4th and 6th have a success; the 3rd, 5th and 7th have none
         assert got == {"days": 6, "days_missed": 3}
 
     def test_only_observed_days(self, make_jobs: Build, moment: Moment) -> None:
-        """A day that is not observed from end to end does not count."""
+        """A day that is not observed from start to end does not count."""
         pieces = pieces_of(
             ("unobserved", moment("02T00:00"), moment("03T12:00")),
             ("breach", moment("03T12:00"), moment("05T13:00")),
@@ -176,7 +176,7 @@ class TestBackupDays:
         assert got == {"days": 3, "days_missed": 3}
 
     def test_local_hour(self, make_jobs: Build, moment: Moment) -> None:
-        """The day begins at the policy's hour where the appliance is."""
+        """The day begins at the policy's hour in the zone of the appliance."""
         jobs = make_jobs([("a", "success", "03T20:00", "03T21:59")])
         pieces = pieces_of(("compliant", moment("02T22:00"), moment("04T22:00")))
         tokyo = pd.Series(["Asia/Tokyo"], index=NAMES, dtype="str")
@@ -191,6 +191,6 @@ class TestBackupDays:
         }
 
     def test_nobody(self, make_jobs: Build) -> None:
-        """Without a period nothing is counted."""
+        """Without segments no day counts."""
         got = backup_days(make_jobs([]), pieces_of(), [(None, Policy().rules(["a"]))], UTC)
         assert row_of(got) == {"days": 0, "days_missed": 0}

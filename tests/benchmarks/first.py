@@ -97,7 +97,7 @@ def _contestants(
     """Make all ready that is not measured: ids, and the official client's session."""
     appliances, some = list(fleet), list(fleet)[: scale.sample]
     number = scale.requests_delayed if delay else scale.requests
-    threads = bk.Limits().at_once
+    threads = bk.Limits().concurrency
     addresses, ca_bundle = plain.addresses(few), str(next(iter(few)).ca_bundle)
     with official.jobs_of(appliances[0], number) as (jobs, job_ids):
         contestants = [
@@ -145,7 +145,7 @@ def _bounds(
         else:
             alone = requests
         chain = int(alone.max())
-        links = max(chain, math.ceil(requests.sum() / limits.at_once))
+        links = max(chain, math.ceil(requests.sum() / limits.concurrency))
         bound = links * delay / 1000
         yield Figure(f"{name}: longest chain of requests to one appliance", chain, "requests")
         yield Figure(f"{name}: bound by latency", bound, "s")
@@ -198,6 +198,6 @@ def _sessions_only(fleet: bk.Fleet) -> int:
         with ApplianceClient(appliance, appliance.password.read(appliance.user)):
             pass
 
-    with ThreadPoolExecutor(bk.Limits().at_once) as pool:
+    with ThreadPoolExecutor(bk.Limits().concurrency) as pool:
         list(pool.map(visit, fleet))
     return 0

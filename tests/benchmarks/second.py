@@ -123,7 +123,7 @@ def _listing(known: Known) -> Callable[[], int]:
     """Fetch and decode the bare lists of ids, in as many threads as a round has."""
 
     def run() -> int:
-        with ThreadPoolExecutor(bk.Limits().at_once) as pool:
+        with ThreadPoolExecutor(bk.Limits().concurrency) as pool:
             return sum(pool.map(lambda client: len(client.job_ids()), known.clients))
 
     return run

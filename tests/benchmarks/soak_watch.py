@@ -35,7 +35,7 @@ TICK: Final = 0.25
 GROWTH: Final = 1.05
 """How much more the last third of the time may take than the one before, when all had settled."""
 
-PATIENT: Final = bk.Limits(connect=2, read=5, round=60, backoff=0.05)
+PATIENT: Final = bk.Limits(connect=2, read=5, deadline=60, backoff=0.05)
 """For appliances that come and go."""
 
 

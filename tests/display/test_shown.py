@@ -1,4 +1,4 @@
-"""How the things of the public surface show themselves in a notebook and as text."""
+"""Objects of the public API in a notebook and as text."""
 
 import sys
 from pathlib import Path
@@ -23,13 +23,13 @@ EVIL = "<script>alert(1)</script>"
 
 
 def text(html: str) -> str:
-    """Give the text that a reader sees."""
+    """Return the text that a reader sees."""
     tree = html5lib.parse(html.partition("</style>")[2], namespaceHTMLElements=False)
     return " ".join("".join(tree.itertext()).split())
 
 
 def appliance(number: int = 1, **changes: object) -> bk.Appliance:
-    """Give an appliance whose password is in the environment."""
+    """Return an appliance whose password is in the environment."""
     values = {
         "name": f"vc-{number}",
         "host": "vc.test",
@@ -44,7 +44,7 @@ class TestFleet:
     """`Fleet`."""
 
     def test_capped(self) -> None:
-        """Of two thousand appliances twenty are listed, and the rest is counted."""
+        """Of two thousand appliances twenty are listed, and the others are counted."""
         shown = bk.Fleet(appliance(n) for n in range(2000))._repr_html_()
         assert shown.count('<th scope="row">') == 20
         assert "and 1,980 more" in shown
@@ -58,11 +58,11 @@ class TestFleet:
         ],
     )
     def test_where_passwords_are_kept(self, source: bk.PasswordSource, said: str) -> None:
-        """It tells where a password is kept."""
+        """The place of a password is shown."""
         assert said in text(bk.Fleet([appliance(password=source)])._repr_html_())
 
     def test_no_secret(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        """A password, of any source, is in no display, also after it was read."""
+        """A password of any source is in no display, also after it was read."""
         monkeypatch.setenv("VCSA_PASSWORD", SECRET)
         file = tmp_path / "secret"
         file.write_text(SECRET)
@@ -80,16 +80,16 @@ class TestSnapshot:
     """`Snapshot`."""
 
     def test_counts_and_errors(self, demo: Simulated) -> None:
-        """It tells what was read, what became of the jobs, and each error in its sentence."""
+        """The counts of polls and jobs are shown, and each error in its sentence."""
         shown = text(bk.collect(demo.fleet, clock=epoch, limits=QUICK)._repr_html_())
         assert "Snapshot: 11 of 12 appliances read" in shown
         assert " failed, 1 running. " in shown
         assert "1 appliance could not be read completely" in shown
         assert "vc-tyo-03unreachable127.0.0.1" in shown
-        assert "whether the appliance is up." in shown
+        assert "whether the appliance is on." in shown
 
     def test_hostile_errors(self) -> None:
-        """Errors are escaped and capped; without jobs it says so."""
+        """Errors are escaped and limited; an empty snapshot has its own text."""
         errors = ERRORS.frame(
             {
                 "appliance": [f"vc-{n}" for n in range(25)],
@@ -109,7 +109,7 @@ class TestErrorTable:
     """The table at the end of `collect`."""
 
     def test_in_a_notebook(self, demo: Simulated, tmp_path: Path) -> None:
-        """In a notebook what could not be read is listed below the cell, escaped as HTML."""
+        """In a notebook errors are listed below the cell, escaped as HTML."""
         code = f"""
 import backupkit as bk
 fleet = bk.Fleet.load({str(demo.path)!r})
@@ -133,7 +133,7 @@ quiet = bk.collect(fleet, known=snapshot, progress=False)
         assert told["text/plain"].startswith("vc-tyo-03: 127.0.0.1")
 
     def test_both_forms(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A notebook is given the errors as text and as an escaped table."""
+        """A notebook gets the errors as text and as an escaped table."""
         given: list[object] = []
         notebook = SimpleNamespace(
             get_ipython=lambda: SimpleNamespace(kernel=object()),
@@ -153,7 +153,7 @@ class TestHistory:
     """`History`."""
 
     def test_counts(self) -> None:
-        """It tells how much it keeps, of when, and where."""
+        """The number of rows, their period and the place are shown."""
         history = bk.History(DATA / "history.db")
         shown = text(history._repr_html_())
         jobs = history.jobs()
@@ -164,11 +164,11 @@ class TestHistory:
         assert "MiB" in shown
 
     def test_empty(self, tmp_path: Path) -> None:
-        """A new one says that nothing is kept."""
+        """A new history says that it is empty."""
         assert "Keptnothing yet" in text(bk.History(tmp_path / "h.db")._repr_html_())
 
     def test_only_failures(self, tmp_path: Path) -> None:
-        """One in which nobody was ever read has polls and no job."""
+        """A history of failed polls has polls and no job."""
         history = bk.History(tmp_path / "h.db")
         polls = POLLS.frame({"appliance": ["vc-1"], "polled_at": [EPOCH], "ok": [False]})
         empty = bk.Snapshot(OBSERVATIONS.empty(), polls, SCHEDULES.empty(), ERRORS.empty())
@@ -179,7 +179,7 @@ class TestHistory:
         assert "Polls1, of which 1 failed" in shown
 
     def test_damaged(self, tmp_path: Path) -> None:
-        """One that cannot be read says so instead of a traceback."""
+        """A history that cannot be read shows the error without a traceback."""
         path = tmp_path / "<h>.db"
         history = bk.History(path)
         path.write_bytes(b"something else")
@@ -247,7 +247,7 @@ class TestPolicy:
         assert repr(policy).endswith("2 members, 1 named, 4 exclusions, 1 changes>")
 
     def test_plain(self) -> None:
-        """The default policy is a table of numbers alone, and one line."""
+        """The default policy is a table of numbers, and one line."""
         shown = text(Policy()._repr_html_())
         assert "Appliancesall in the data" in shown
         assert "A run must be donebefore the next one" in shown
@@ -259,7 +259,7 @@ class TestAssessment:
     """`Assessment`."""
 
     def test_as_the_report_has_it(self) -> None:
-        """Verdict, figures with their fractions and the worst appliances, in the report's words."""
+        """Verdict, figures with fractions and the worst appliances have the report's words."""
         a = bk.evaluate(
             bk.History(DATA / "history.db"),
             Policy.load(DATA / "fleet.example.toml"),
@@ -268,16 +268,16 @@ class TestAssessment:
         shown = text(a._repr_html_())
         assert "BREACH" in shown
         assert a.verdict.sentence in shown
-        assert "inside their RPO (strict)60.0 % (6/10 appliances)" in shown
+        assert "inside their RPO (strict)60.0 % (6 of 10 appliances)" in shown
         assert "vc-tyo-02✕ Breachover " in shown
         assert "vc-tyo-03? Unknown" in shown
         assert "vc-ham-01" not in shown  # compliant
         report = text(bk.report(a)._repr_html_())
-        assert "60.0 % (6/10 appliances)" in report
-        assert str(a).splitlines()[3] == "strict  60.0 % (6/10 appliances)"
+        assert "60.0 % (6 of 10 appliances)" in report
+        assert str(a).splitlines()[3] == "strict  60.0 % (6 of 10 appliances)"
 
     def test_nothing_at_all(self) -> None:
-        """Without data it is unknown, and every figure says so."""
+        """Without data the verdict is unknown, and every figure has no data."""
         empty = bk.evaluate_frames(
             ASSESSED_JOBS.empty(),
             POLLS.empty(),

@@ -10,10 +10,13 @@ class TestRatio:
     """`Ratio`."""
 
     def test_never_flatters(self) -> None:
-        """It rounds down: 100 % needs everything, 0 % needs nothing."""
-        assert str(Ratio(99_999, 100_000)) == "99.9 % (99,999/100,000)"
-        assert str(Ratio(0, 3, "slots")) == "0.0 % (0/3 slots)"
-        assert str(Ratio(29, 100)) == "29.0 % (29/100)"
+        """A ratio below 100 %, or below its target, is not rounded up to it."""
+        assert str(Ratio(2, 3)) == "66.7 % (2 of 3)"
+        assert str(Ratio(98_960, 100_000, target=0.99)) == "98.9 % (98,960 of 100,000)"
+        assert str(Ratio(98_960, 100_000)) == "99.0 % (98,960 of 100,000)"
+        assert str(Ratio(99_999, 100_000)) == "99.9 % (99,999 of 100,000)"
+        assert str(Ratio(0, 3, "slots")) == "0.0 % (0 of 3 slots)"
+        assert str(Ratio(29, 100)) == "29.0 % (29 of 100)"
 
     @pytest.mark.parametrize("fraction", [(0, 0), (pd.NA, 3), (3, pd.NA)])
     def test_no_data(self, fraction: tuple[int, int]) -> None:
@@ -46,7 +49,7 @@ class TestAgo:
     """`format_relative`."""
 
     def test_the_future(self) -> None:
-        """A moment that is still to come says so."""
+        """A time in the future is shown as such."""
         now = pd.Timestamp("2026-11-09T00:00Z")
         assert format_relative(now + pd.Timedelta(hours=2), now) == "in 2 h"
 
@@ -55,7 +58,7 @@ class TestSize:
     """`Size`."""
 
     def test_units(self) -> None:
-        """Bytes grow into the unit that keeps the number short."""
+        """Bytes use the unit with the shortest number."""
         assert [str(Size(10**power)) for power in (2, 5, 8, 11, 14)] == [
             "100 B",
             "97.7 KiB",
@@ -69,11 +72,11 @@ class TestTidy:
     """`sanitise`."""
 
     def test_control_characters(self) -> None:
-        """Characters that reorder or hide text are taken out."""
+        """Characters that reorder or hide text are removed."""
         assert sanitise("a\u202eb\x00c") == "a b c"
 
     def test_a_long_text_is_cut_and_says_so(self) -> None:
-        """A megabyte becomes a few thousand characters that say where the rest is."""
+        """A text of 1 MB is cut and says so."""
         assert sanitise("vc " * 100, limit=6) == "vc vc…"
         short = sanitise("x" * 1_000_000)
         assert len(short) < 2_100

@@ -12,7 +12,7 @@ from tests.jupyter.serving import workspace
 
 @pytest.fixture(scope="package")
 def notebooks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a copy of the notebooks, with the sample data beside it."""
+    """Copy the notebooks, with the sample data beside them."""
     return workspace(tmp_path_factory.mktemp("workspace"))
 
 

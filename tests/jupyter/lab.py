@@ -1,4 +1,4 @@
-"""A real JupyterLab in a real browser, worked as a person works it."""
+"""A real JupyterLab in a real browser."""
 
 import contextlib
 import secrets
@@ -20,7 +20,7 @@ _OPTIONS: Final = (
     "--ServerApp.terminals_enabled=False",
     "--ServerApp.log_level=WARN",
     "--LabApp.expose_app_in_browser=True",
-    "--LabApp.extension_manager=readonly",  # the other one asks the package index
+    "--LabApp.extension_manager=readonly",  # the other manager queries the package index
     "--LabApp.news_url=",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
 )
@@ -89,21 +89,21 @@ class Notebook:
         self.page.locator(".lm-Menu-item", has_text=item).first.click()
 
     def run_all(self, *, timeout: float = 60) -> None:
-        """Choose Run > Run All Cells, and wait until the last one is done [s]."""
+        """Choose Run > Run All Cells, and wait until the last one has ended [s]."""
         self.choose("Run", "Run All Cells")
         self.page.wait_for_function(_DONE, timeout=timeout * 1_000)
 
     def wait_idle(self, *, timeout: float = 30) -> None:
-        """Wait until the kernel has nothing to do [s]."""
+        """Wait until the kernel is idle [s]."""
         self.page.wait_for_function(_READY, timeout=timeout * 1_000)
 
     def cells(self) -> list[dict[str, Any]]:
-        """Give each code cell's id, execution count, state and outputs."""
+        """Return each code cell's id, execution count, state and outputs."""
         cells: list[dict[str, Any]] = self.page.evaluate(_CELLS)
         return cells
 
     def complaints(self) -> list[str]:
-        """Give what cells show of errors and warnings."""
+        """Return the errors and warnings of all cells."""
         outputs = [(cell["id"], output) for cell in self.cells() for output in cell["outputs"]]
         return [
             f"{cell}: {output.get('evalue') or output.get('text')}"
@@ -112,7 +112,7 @@ class Notebook:
         ]
 
     def output(self, cell: str) -> Locator:
-        """Find what a code cell shows, by the cell's id."""
+        """Find the output of a code cell by the cell's id."""
         place: int = self.page.evaluate(
             f"id => {_CURRENT}.content.widgets.findIndex(cell => cell.model.id === id)", cell
         )

@@ -19,7 +19,7 @@ _SHIPPED = ("notebooks", "data")
 
 
 def workspace(folder: Path) -> Path:
-    """Copy notebooks and sample data, as somebody has them who unpacked the project.
+    """Copy notebooks and sample data, as in an unpacked project.
 
     Returns
     -------
@@ -33,8 +33,8 @@ def workspace(folder: Path) -> Path:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Give an environment in which Jupyter reads and writes nothing of this machine's user."""
-    coverage = ("COV_", "COVERAGE_")  # a traced server is slow, and nothing of it is ours
+    """Return an environment in which Jupyter reads and writes nothing of this machine's user."""
+    coverage = ("COV_", "COVERAGE_")  # tracing would only slow the server down
     mine = {name: value for name, value in os.environ.items() if not name.startswith(coverage)}
     own = {
         "JUPYTER_CONFIG_DIR": "config",
@@ -70,7 +70,7 @@ def serving(
     cwd: Path,
     more: Mapping[str, str] | None = None,
 ) -> Iterator[None]:
-    """Run a command of this environment while it is needed; it is up when `ready` answers."""
+    """Run a command of this environment for the context; it is up when `ready` responds."""
     tool = str(Path(sys.executable).with_name(command[0]))
     log = folder / "server.log"
     with (
@@ -97,7 +97,7 @@ def serving(
 
 
 def _until(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Wait for the first answer."""
+    """Wait for the first response."""
     due = time.monotonic() + 60
     while time.monotonic() < due and process.poll() is None:
         try:

@@ -39,14 +39,14 @@ def dashboard(notebooks: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="module")
 def still(notebooks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run one notebook, or two, into pages that keep no code and no widget."""
+    """Run one notebook, or two, into pages without code and widgets."""
     folder = tmp_path_factory.mktemp("still")
     jupyter = Path(sys.executable).with_name("jupyter")
     subprocess.run(
         [
             *(str(jupyter), "nbconvert", *STILL, "--execute", "--no-input"),
             *("--to", "html", "--template", "basic", "--output-dir", folder),
-            "--ExecutePreprocessor.store_widget_state=False",  # so that the still twin is shown
+            "--ExecutePreprocessor.store_widget_state=False",  # show the page without widgets
             "--HTMLExporter.exclude_anchor_links=True",
         ],
         cwd=notebooks,
@@ -58,7 +58,7 @@ def still(notebooks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_dashboard(browser: Browser, dashboard: str) -> None:
-    """Voila shows verdict and explorer, no code, and asks for nothing abroad."""
+    """Voila shows verdict and explorer, no code, and sends no request to other machines."""
     with browser.new_context(viewport={"width": 1280, "height": 1000}) as context:
         page = context.new_page()
         watched = Watched(page)
@@ -94,7 +94,7 @@ def test_still(browser: Browser, still: Path) -> None:
 @pytest.mark.long
 @pytest.mark.skipif(not LONG, reason="make test-long")
 def test_still_report(browser: Browser, still: Path) -> None:
-    """So does the report's notebook: its first sections, no code, nothing from the internet."""
+    """The page of the report's notebook has its sections, no code, and sends no request."""
     with browser.new_context(java_script_enabled=False, offline=True) as context:
         page = context.new_page()
         watched = Watched(page)

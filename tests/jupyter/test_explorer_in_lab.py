@@ -1,4 +1,4 @@
-"""The explorer in a real JupyterLab, used as a person uses it."""
+"""The explorer in a real JupyterLab."""
 
 import csv
 import re
@@ -18,7 +18,7 @@ VERDICT = "3 of 10 in scope breach their RPO, 1 unknown, 2 excluded"
 
 @pytest.fixture(scope="module")
 def notebook(lab: Lab) -> Iterator[Notebook]:
-    """Open the first notebook and run it to its end: the explorer."""
+    """Open the first notebook and run all of it."""
     with lab.open("01_first_look.ipynb") as opened:
         opened.page.set_viewport_size({"width": 1400, "height": 2_200})
         opened.run_all()
@@ -31,7 +31,7 @@ def notebook(lab: Lab) -> Iterator[Notebook]:
 
 @pytest.fixture
 def explorer(notebook: Notebook) -> Locator:
-    """Give the explorer with nothing chosen and the overview open."""
+    """Return the explorer without filters and with the overview open."""
     shown = notebook.output("explorer")
     shown.get_by_role("button", name="Clear filters").click()
     shown.get_by_role("tab", name="Overview").click()
@@ -45,7 +45,7 @@ def picture(explorer: Locator) -> Locator:
 
 
 def changed(image: Locator, before: str | None) -> str:
-    """Wait until a picture is another one than before, and give it."""
+    """Wait until a picture has changed, and return it."""
     expect(image).not_to_have_attribute("src", before or "")
     return image.get_attribute("src") or ""
 
@@ -57,7 +57,7 @@ def choose(explorer: Locator, *appliances: str) -> None:
 
 
 class TestExplorer:
-    """What a person does, and what the page then shows."""
+    """Actions of a user and their results on the page."""
 
     def test_choose_an_appliance(self, notebook: Notebook, explorer: Locator) -> None:
         """Verdict and every tab follow the choice."""
@@ -76,7 +76,7 @@ class TestExplorer:
         notebook.shot("explorer-jobs", of=explorer)
 
     def test_click_a_signature(self, notebook: Notebook, explorer: Locator) -> None:
-        """A click on a bar chooses its jobs; the timeline then shows those."""
+        """A click on a bar selects its jobs, and the timeline shows them."""
         explorer.get_by_role("tab", name="Failures").click()
         pareto = picture(explorer)
         expect(pareto).to_be_visible()
@@ -90,7 +90,7 @@ class TestExplorer:
         assert explorer.get_by_text("● succeeded").count() == 0
 
     def test_choose_a_signature_on_the_list(self, explorer: Locator) -> None:
-        """The list beside the picture does the same, with the keyboard alone."""
+        """The list beside the picture does the same with the keyboard."""
         explorer.get_by_role("tab", name="Failures").click()
         listed = explorer.locator("select:visible").filter(
             has=explorer.page.locator("option", has_text="broken pipe")
@@ -109,7 +109,7 @@ class TestExplorer:
         expect(explorer.get_by_text("2026-11-16 23:30 to 2026-11-23 23:30 UTC")).to_be_visible()
 
     def test_brush_a_span(self, explorer: Locator) -> None:
-        """Dragging over the timeline chooses the span."""
+        """Dragging over the timeline selects the period."""
         explorer.get_by_role("tab", name="Timeline").click()
         image = picture(explorer)
         expect(image).to_be_visible()
@@ -126,7 +126,7 @@ class TestExplorer:
         expect(explorer.get_by_text(re.compile(r"2026-11-0\d .* to 2026-11-1\d"))).to_be_visible()
 
     def test_search(self, explorer: Locator) -> None:
-        """What is typed narrows the jobs; a word on the other list narrows the appliances."""
+        """Search filters the jobs, and the search of the list filters the appliances."""
         explorer.get_by_role("tab", name="Jobs").click()
         expect(explorer.get_by_text("page 1 of 11, 257 jobs")).to_be_visible()
         explorer.get_by_placeholder("Search jobs and messages").fill("broken pipe")
@@ -137,12 +137,12 @@ class TestExplorer:
         explorer.get_by_placeholder("Search appliances").fill("")
 
     def test_press_chips(self, explorer: Locator) -> None:
-        """States and outcomes are pressed."""
+        """States and outcomes can be pressed."""
         explorer.get_by_role("button", name="unknown", exact=True).click()
         expect(explorer.get_by_text("1 of 1 in scope is unknown")).to_be_visible()
 
     def test_export(self, explorer: Locator, notebooks: Path) -> None:
-        """Both buttons save what is seen, and offer it for download."""
+        """Both buttons save the selection and offer it for download."""
         choose(explorer, "vc-ham-03")
         expect(explorer.get_by_text("1 of 1 in scope breaches its RPO")).to_be_visible()
         explorer.get_by_role("button", name="Export CSV").click()
@@ -167,7 +167,7 @@ class TestExplorer:
             explorer.get_by_role("tab", name=tab).click()
             if tab != "Jobs":
                 expect(picture(explorer)).to_be_visible()
-            notebook.wait_idle()  # so that every picture is there
+            notebook.wait_idle()  # so that every picture is visible
             notebook.shot(f"explorer-dark-{tab.lower()}", of=explorer)
         explorer.get_by_role("tab", name="Overview").click()
         dark = picture(explorer).get_attribute("src")

@@ -1,4 +1,4 @@
-"""Texts that would harm a page, in every field of a fleet, are shown as text by JupyterLab."""
+"""Hostile texts in every field of a fleet are shown as text by JupyterLab."""
 
 import json
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ CELLS: Final = {
 
 
 def harmful(name: str) -> pd.DataFrame:
-    """Give a week of failed jobs, one with a message of a megabyte."""
+    """Return a week of failed jobs, one with a message of a megabyte."""
     starts = [NOW - DAY * back + pd.Timedelta(hours=1) for back in range(1, 8)]
     said = {"id": HARM, "default_message": HARM, "args": [HARM], "localized": HARM}
     long = {**said, "localized": HARM + "x" * 2**20, "default_message": "y" * 2**20}
@@ -67,7 +67,7 @@ def harmful(name: str) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def notebook(lab: Lab, notebooks: Path) -> Iterator[Notebook]:
-    """Keep such a fleet in a history, and run a notebook that shows it in every way."""
+    """Store such a fleet in a history, and run a notebook that shows it in every way."""
     names = [HARM, f"b{HARM}"]
     snapshot = SimpleNamespace(
         observations=harmful(HARM),
@@ -119,7 +119,7 @@ def notebook(lab: Lab, notebooks: Path) -> Iterator[Notebook]:
 
 
 def assert_unharmed(notebook: Notebook) -> None:
-    """Nothing of it became markup, script or formula."""
+    """Check that no text became markup, a script or a formula."""
     page = notebook.page
     assert page.evaluate("window.harmed") is None
     outputs = page.locator(".jp-OutputArea-output")
@@ -132,17 +132,17 @@ def assert_unharmed(notebook: Notebook) -> None:
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_every_display(notebook: Notebook, cell: str) -> None:
-    """Each display shows its text, and stays what it is."""
+    """Each display shows the text as text."""
     assert notebook.complaints() == []
     shown = notebook.output(cell)
     expect(shown).to_be_visible()
-    if cell not in ("told", "policy", "timeline"):  # which count, or draw
+    if cell not in ("told", "policy", "timeline"):  # cells that count or draw
         expect(shown).to_contain_text("<script>window.harmed=1")
     assert_unharmed(notebook)
 
 
 def test_every_tab(notebook: Notebook) -> None:
-    """Each tab of the explorer shows it as text; it can be searched for and chosen."""
+    """Each tab of the explorer shows the text as text; it can be searched for and selected."""
     explorer = notebook.output("explorer")
     for tab in TABS:
         explorer.get_by_role("tab", name=tab).click()

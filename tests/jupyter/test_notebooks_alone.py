@@ -1,4 +1,4 @@
-"""Every notebook runs from top to bottom where there is no browser, too."""
+"""Every notebook runs without a browser."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 @pytest.mark.skipif(CHROMIUM is not None, reason="they run in JupyterLab, see the tests beside")
 @pytest.mark.parametrize("name", [path.name for path in NOTEBOOKS])
 def test_runs(notebooks: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It runs without an error, and its last cell shows something."""
+    """A notebook runs without an error, and its last cell has an output."""
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     notebook = nbformat.read(notebooks / name, as_version=4)

@@ -1,4 +1,4 @@
-"""Every notebook, run from the menu of a real JupyterLab, shows what it promises."""
+"""Every notebook, run in a real JupyterLab, has its expected outputs."""
 
 import re
 from pathlib import Path
@@ -41,7 +41,7 @@ IN_LAB: Final = list(PROMISES) if LONG else ["02_sla_report"]
 @pytest.mark.long
 @pytest.mark.parametrize("name", IN_LAB)
 def test_run_from_the_menu(lab: Lab, name: str) -> None:
-    """It runs without error or warning, asks for nothing abroad, and shows what it promises."""
+    """A notebook runs without error or warning, and sends no request to other machines."""
     with lab.open(f"{name}.ipynb") as notebook:
         notebook.run_all()
         assert notebook.complaints() == []
@@ -58,8 +58,8 @@ def test_run_from_the_menu(lab: Lab, name: str) -> None:
 
 
 def test_report_is_saved(notebooks: Path, lab: Lab) -> None:
-    """The second notebook leaves the auditor's file, and its data, in its folder."""
-    if not (notebooks / "report.html").exists():  # unless the test above left it
+    """The second notebook saves the report and its data in its folder."""
+    if not (notebooks / "report.html").exists():  # unless the test above did so
         with lab.open("02_sla_report.ipynb") as notebook:
             notebook.run_all()
     names = {path.name for path in notebooks.glob("report.*")}
@@ -67,5 +67,5 @@ def test_report_is_saved(notebooks: Path, lab: Lab) -> None:
 
 
 def test_every_notebook_is_tried() -> None:
-    """No notebook is left out above."""
+    """Every notebook is tested."""
     assert set(PROMISES) == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}

@@ -15,7 +15,7 @@ DAY = pd.Timedelta(days=1)
 
 
 def intervals(*rows: tuple[str, str, float, float]) -> pd.DataFrame:
-    """Build intervals from (appliance, state, from, to), in days."""
+    """Build intervals from (appliance, state, from, to) in days."""
     return INTERVALS.frame(
         {
             "appliance": [row[0] for row in rows],
@@ -27,13 +27,13 @@ def intervals(*rows: tuple[str, str, float, float]) -> pd.DataFrame:
 
 
 def lines(frame: pd.DataFrame) -> dict[str, list[float]]:
-    """Draw, and give the percentages of each line."""
+    """Draw and return the percentages of each line."""
     ax = compliance(frame)
     return {str(line.get_label()): np.ravel(line.get_ydata()).tolist() for line in ax.lines}
 
 
 def stacks(ax: Axes) -> list[tuple[list[float], list[float]]]:
-    """Give the feet and the tops of each part of the stacks."""
+    """Return the lower and upper edges of each part of the stacks."""
     parts = [patch.get_data() for patch in ax.patches if isinstance(patch, StepPatch)]
     return [(np.ravel(feet).tolist(), np.ravel(tops).tolist()) for tops, _, feet in parts]
 
@@ -42,7 +42,7 @@ class TestCompliance:
     """`compliance`."""
 
     def test_exact_steps(self) -> None:
-        """The lines change when a state does; unknown lowers only the strict one."""
+        """The lines change when a state changes; unknown lowers only the strict one."""
         told = lines(
             intervals(
                 ("a", "compliant", 0, 4),
@@ -62,13 +62,13 @@ class TestCompliance:
         assert told["strict"] == [100, 100]
 
     def test_a_gap(self) -> None:
-        """When nobody is in scope there is no percentage."""
+        """Without an appliance in scope there is a gap."""
         told = lines(intervals(("a", "compliant", 0, 1), ("a", "breach", 2, 3)))
         assert np.isnan(told["strict"][1])
         assert told["strict"][2:] == [0, 0]
 
     def test_the_caption_has_the_fraction(self) -> None:
-        """What holds at the end is told with its fraction."""
+        """The caption has the fraction at the end."""
         ax = compliance(intervals(("a", "compliant", 0, 1), ("b", "unknown", 0, 1)))
         assert ax.texts[0].get_text() == (
             "at the end 1 of 2 in scope compliant (strict), 1 of the 1 read (observed)"
@@ -77,12 +77,12 @@ class TestCompliance:
         assert ax.texts[0].get_text().endswith("all of them read")
 
     def test_a_state_of_a_moment(self) -> None:
-        """States that lasted no time count nowhere, not even at the end."""
+        """States without a duration do not count, not even at the end."""
         ax = compliance(intervals(("a", "compliant", 0, 0)))
         assert ax.texts[0].get_text() == "at the end no appliance is in scope"
 
     def test_the_axis_is_the_period(self) -> None:
-        """The axis spans the intervals, or the period that is given."""
+        """The axis spans the intervals, or the given period."""
         frame = intervals(("a", "compliant", 0, 1))
         assert compliance(frame).get_xlim() == (date2num(START), date2num(START + DAY))
         ax = compliance(frame, start=START - DAY, end=START + 2 * DAY)
@@ -103,7 +103,7 @@ class TestCompliance:
         assert min(strict) == 0
 
     def test_a_dip_of_many_steps_ends(self) -> None:
-        """Of very many steps what holds after a dip is drawn until the next: 100 %, not 0 %."""
+        """Of very many steps the value after a dip is drawn until the next one."""
         rows = [
             ("a", "breach" if n % 2 else "compliant", night + n / 3_000, night + (n + 1) / 3_000)
             for night in (0, 50)
@@ -131,7 +131,7 @@ class TestFailuresOverTime:
         )
 
     def test_stacked_by_signature(self) -> None:
-        """Each day has a stack; the most frequent signature is at its foot."""
+        """Each day has a stack, with the most frequent signature at the bottom."""
         ax = failures_over_time(self.jobs(("x", 0.1), ("y", 0.2), ("x", 0.3), ("x", 4.5)))
         (feet, tops), (next_feet, next_tops) = stacks(ax)
         assert feet == [0, 0, 0, 0, 0]
@@ -142,12 +142,12 @@ class TestFailuresOverTime:
 
     @pytest.mark.parametrize(("days", "word"), [(1, "hour"), (50, "day"), (300, "week")])
     def test_bars_fit_the_span(self, days: float, word: str) -> None:
-        """Short spans have a bar an hour, long ones a bar a week."""
+        """Short periods have a bar an hour, long ones a bar a week."""
         ax = failures_over_time(self.jobs(("x", 0), ("x", days)))
         assert ax.get_ylabel() == f"failed jobs a {word}"
 
     def test_the_others_share_a_part(self) -> None:
-        """Signatures beyond the limit are drawn together, and counted."""
+        """Signatures beyond the limit share a part, and are counted."""
         ax = failures_over_time(self.jobs(("x", 0), ("x", 0), ("y", 0), ("z", 0)), limit=1)
         (legend,) = ax.figure.legends
         assert [text.get_text() for text in legend.get_texts()] == ["x", "2 others"]

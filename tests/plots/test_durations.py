@@ -1,4 +1,4 @@
-"""How long jobs took."""
+"""Durations of jobs."""
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ def jobs(*rows: tuple[str, str, float]) -> pd.DataFrame:
 
 
 def series(ax: Axes) -> dict[str, list[float]]:
-    """Give the heights of each series by its label."""
+    """Return the heights of each series by its label."""
     return {str(line.get_label()): np.ravel(line.get_ydata()).tolist() for line in ax.lines}
 
 
@@ -35,7 +35,7 @@ class TestFew:
     """Up to six appliances."""
 
     def test_minutes_against_the_start(self) -> None:
-        """Each appliance has its points; failures are apart, open jobs are not drawn."""
+        """Each appliance has its points; failures are distinguished, open jobs are not drawn."""
         ax = durations(
             jobs(("a", "success", 20), ("b", "success", 30), ("a", "failure", 5), ("a", "open", 9))
         )
@@ -55,14 +55,14 @@ class TestFew:
         assert not durations(jobs(*(("a", "success", m) for m in minutes[:9]))).patches
 
     def test_failures_of_one_stand_out(self) -> None:
-        """With one appliance alone failures have the colour of failures."""
+        """The failures of a single appliance have the colour of failures."""
         ax = durations(jobs(("a", "success", 20), ("a", "failure", 5)))
         good, bad = ax.lines
         assert good.get_color() == style.BLUE
         assert bad.get_color() == style.ORANGE
 
     def test_unusual_ones_are_ringed(self) -> None:
-        """A job listed as of unusual duration has a ring."""
+        """A job with an unusual duration has a ring."""
         listed = ANOMALIES.frame(
             {
                 "appliance": ["a", "a"],
@@ -75,12 +75,12 @@ class TestFew:
         assert "unusual" not in series(durations(given, anomalies=ANOMALIES.empty()))
 
     def test_wide_spreads_are_logarithmic(self) -> None:
-        """Minutes and days fit on one axis."""
+        """Minutes and days fit on one logarithmic axis."""
         assert durations(jobs(("a", "success", 1), ("a", "success", 900))).get_yscale() == "symlog"
         assert durations(jobs(("a", "success", 1), ("a", "success", 9))).get_yscale() == "linear"
 
     def test_very_many_are_counted_in_cells(self) -> None:
-        """Above 10,000 jobs the picture shows how many are in each cell."""
+        """Above 10,000 jobs the cells of the picture show numbers of jobs."""
         count = 10_001
         given = JOBS.frame(
             {
@@ -99,7 +99,7 @@ class TestMany:
     """More than six appliances."""
 
     def test_rows_of_multiples(self) -> None:
-        """Each has a row of multiples of its own median success, the most uneven on top."""
+        """Each appliance has a row of multiples of its median success, the most uneven on top."""
         rows = [(f"vc-{n}", "success", 20.0) for n in range(7)] * 3
         ax = durations(jobs(*rows, ("vc-5", "success", 60), ("vc-2", "failure", 30)), limit=3)
         names = [text.get_text() for text in ax.get_yticklabels()]
@@ -115,13 +115,13 @@ class TestMany:
         assert [text.get_text() for text in legend.get_texts()] == ["succeeded", "failed"]
 
     def test_only_failures(self) -> None:
-        """One that never succeeded is measured by its failures; a duration of 0 breaks nothing."""
+        """An appliance without success is measured by its failures; a duration of 0 is drawn."""
         rows = [(f"vc-{n}", "failure", 0.0) for n in range(7)]
         ax = durations(jobs(*rows, ("vc-0", "failure", 4)))
         assert ax.get_yticklabels()[0].get_text() == "vc-0"
 
     def test_very_many_are_counted_in_cells(self) -> None:
-        """Above 10,000 jobs each row shows how many are in each cell."""
+        """Above 10,000 jobs the cells of each row show numbers of jobs."""
         count = 10_010
         given = JOBS.frame(
             {

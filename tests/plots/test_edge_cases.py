@@ -1,4 +1,4 @@
-"""Every plot with frames that are odd, and with texts that mean harm."""
+"""Every plot with odd frames and hostile texts."""
 
 from collections.abc import Callable, Mapping
 from typing import cast
@@ -47,12 +47,12 @@ def jobs(
 
 
 def several(*frames: pd.DataFrame) -> pd.DataFrame:
-    """Put rows together."""
+    """Join rows to a frame."""
     return pd.concat(frames, ignore_index=True)
 
 
 def observations(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give one observation of each job, on its way."""
+    """Return one observation of each job while it runs."""
     return frame.assign(
         job_id=frame["appliance"],
         observed_at=frame["start_time"],
@@ -62,30 +62,30 @@ def observations(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def slots(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give an expected run for each job."""
+    """Return an expected run for each job."""
     return frame.assign(slot=frame["start_time"], state="missed_failed")
 
 
 def intervals(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give the time of each job as one of a state."""
+    """Return an interval for each job."""
     told = frame[frame["end_time"].notna() & frame["start_time"].notna()]
     return told.assign(state="compliant", start=told["start_time"], end=told["end_time"])
 
 
 def counts(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give each job as a signature of its own."""
+    """Return a signature for each job."""
     told = frame.drop_duplicates("signature")
     return told.assign(jobs=1, appliances=1, part=told["appliance"])
 
 
 def seen(ax: Axes) -> list[Text]:
-    """Give the texts of a picture that are to be seen."""
+    """Return the visible texts of a picture."""
     texts = cast("list[Text]", ax.figure.findobj(Text))
     return [text for text in texts if text.get_visible() and text.get_text()]
 
 
 def points(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give each job as a recovery point."""
+    """Return a recovery point for each job."""
     return frame.assign(available=frame["end_time"], point=frame["start_time"])
 
 
@@ -109,7 +109,7 @@ PLOTS: Mapping[str, tuple[Callable[..., Axes], Callable[[pd.DataFrame], Argument
 
 
 def draw(plot: str, frame: pd.DataFrame, **options: object) -> Axes:
-    """Draw a frame of jobs, or what is made of it."""
+    """Draw a frame of jobs, or a frame made from it."""
     function, arguments = PLOTS[plot]
     return function(**arguments(frame), **options)
 
@@ -137,11 +137,11 @@ FRAMES: Mapping[str, pd.DataFrame] = {
 
 @pytest.mark.parametrize("plot", PLOTS)
 class TestEveryPlot:
-    """What holds for all plots."""
+    """All plots."""
 
     @pytest.mark.parametrize("frame", FRAMES)
     def test_odd_frames_are_drawn(self, plot: str, frame: str) -> None:
-        """An odd frame gives axes of sound limits and few ticks, and stays as it was."""
+        """An odd frame has axes with finite limits and few ticks, and is unchanged."""
         given = FRAMES[frame]
         before = given.copy(deep=True)
         ax = draw(plot, given)
@@ -150,7 +150,7 @@ class TestEveryPlot:
         pd.testing.assert_frame_equal(given, before)
 
     def test_hostile_texts_are_plain_and_cut(self, plot: str) -> None:
-        """Markup, formulas, escapes and a megabyte are drawn as short plain text."""
+        """Markup, formulas, escapes and a long text are drawn as short plain text."""
         given = several(*(jobs(text, "failure") for text in HOSTILE))
         ax = draw(plot, given)
         document = svg(ax)
@@ -162,7 +162,7 @@ class TestEveryPlot:
 
     @pytest.mark.parametrize("theme", THEMES)
     def test_a_theme_colours_paper_and_text(self, plot: str, theme: str) -> None:
-        """The paper is the theme's, and so is every text upon it."""
+        """Background and texts have the colours of the theme."""
         active_theme = THEMES[theme]
         ax = draw(plot, several(jobs(), jobs("b", "failure")), theme=theme)
         assert to_hex(ax.figure.get_facecolor()) == active_theme.paper
@@ -174,7 +174,7 @@ class TestEveryPlot:
         assert {to_hex(text.get_color()) for text in seen(ax)} <= told
 
     def test_the_callers_axes_are_used(self, plot: str) -> None:
-        """Axes handed in are drawn on and given back."""
+        """Given axes are drawn on and returned."""
         own = Figure().subplots()
         given = several(jobs(), jobs("b", "failure"))
         assert draw(plot, given, ax=own) is own

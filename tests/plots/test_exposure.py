@@ -12,7 +12,7 @@ HOUR = pd.Timedelta(hours=1)
 
 
 def points(*rows: tuple[str, float, float]) -> pd.DataFrame:
-    """Build recovery points from (appliance, available, point), in hours after the first night."""
+    """Build recovery points from (appliance, available, point) in hours after the first night."""
     return pd.DataFrame(
         {
             "appliance": pd.Series([row[0] for row in rows], dtype="str"),
@@ -26,7 +26,7 @@ class TestExposure:
     """`exposure`."""
 
     def test_a_saw_tooth(self) -> None:
-        """It grows by an hour an hour, and falls to the age of the new point when it is there."""
+        """Exposure grows with time, and falls to the age of a new point when it is available."""
         ax = exposure(points(("a", 0.5, 0), ("a", 24.5, 24)), end=NIGHT + 30 * HOUR)
         (line,) = ax.lines
         hours = (np.ravel(line.get_xdata()) - date2num(NIGHT)) * 24
@@ -34,12 +34,12 @@ class TestExposure:
         assert np.round(np.ravel(line.get_ydata()), 6).tolist() == [0.5, 24.5, 0.5, 6]
 
     def test_what_was_before_the_period(self) -> None:
-        """A point from before the period is where the curve begins."""
+        """A point from before the period is the start of the curve."""
         ax = exposure(points(("a", 0, 0)), start=NIGHT + 10 * HOUR, end=NIGHT + 12 * HOUR)
         assert np.round(np.ravel(ax.lines[0].get_ydata()), 6).tolist() == [10, 12]
 
     def test_the_most_exposed_are_drawn(self) -> None:
-        """Who has the oldest point comes first; the others are counted."""
+        """The appliances with the oldest points come first; the others are counted."""
         ax = exposure(points(("a", 9, 9), ("b", 1, 1), ("c", 5, 5)), end=NIGHT + 10 * HOUR, limit=2)
         assert [line.get_label() for line in ax.lines] == ["b", "c"]
         front, behind = ax.lines
@@ -47,7 +47,7 @@ class TestExposure:
         assert ax.texts[0].get_text() == "and 1 more, less exposed, not drawn"
 
     def test_one_limit(self) -> None:
-        """One threshold is one line in hours; what is above it is filled."""
+        """One threshold is one line in hours, and the area above it is filled."""
         ax = exposure(points(("a", 0, 0)), threshold=26 * HOUR, end=NIGHT + 40 * HOUR)
         (limit,) = (line for line in ax.lines if line.get_label() == "RPO + grace")
         assert np.ravel(limit.get_ydata()).tolist() == [26, 26]
@@ -56,7 +56,7 @@ class TestExposure:
         assert ax.get_ylabel() == "exposure (h)"
 
     def test_several_limits(self) -> None:
-        """Where thresholds differ each appliance is measured by its own."""
+        """With different thresholds each appliance is measured by its own."""
         allowed = pd.Series({"a": 10 * HOUR, "b": 20 * HOUR})
         ax = exposure(points(("a", 0, 0), ("b", 0, 0)), threshold=allowed, end=NIGHT + 20 * HOUR)
         ends = {line.get_label(): np.ravel(line.get_ydata())[-1] for line in ax.lines}
@@ -64,7 +64,7 @@ class TestExposure:
         assert ax.get_ylabel() == "exposure / (RPO + grace)"
 
     def test_the_most_exposed_by_their_own_limits(self) -> None:
-        """Where thresholds differ, who is farthest beyond the own one comes first: 2 before 1.5."""
+        """With different thresholds the largest excess comes first: 2 before 1.5."""
         allowed = pd.Series({"a": 20 * HOUR, "b": 5 * HOUR})
         ax = exposure(
             points(("a", 0, 0), ("b", 20, 20)), threshold=allowed, end=NIGHT + 30 * HOUR, limit=1
@@ -72,7 +72,7 @@ class TestExposure:
         assert ax.lines[0].get_label() == "b"
 
     def test_who_has_no_point(self) -> None:
-        """An appliance that has a threshold but no recovery point is counted in the caption."""
+        """An appliance with a threshold but without a recovery point is counted in the caption."""
         allowed = pd.Series({"a": 10 * HOUR, "b": 20 * HOUR, "never": 20 * HOUR})
         ax = exposure(
             points(("a", 0, 0), ("b", 0, 0)), threshold=allowed, end=NIGHT + 9 * HOUR, limit=1
@@ -82,7 +82,7 @@ class TestExposure:
         )
 
     def test_an_appliance_without_a_limit(self) -> None:
-        """One without a threshold leaves the axis in hours."""
+        """An appliance without a threshold leaves the axis in hours."""
         ax = exposure(
             points(("a", 0, 0), ("b", 0, 0)),
             threshold=pd.Series({"a": 10 * HOUR}),
@@ -92,7 +92,7 @@ class TestExposure:
         assert ax.get_ylabel() == "exposure (h)"
 
     def test_nothing_known(self) -> None:
-        """Without a recovery point there is a sentence; one of later does not count."""
+        """Without a recovery point by then there is a sentence."""
         for frame in (points(), points(("a", 5, 5))):
             ax = exposure(frame, end=NIGHT + HOUR)
             assert ax.texts[0].get_text() == "No recovery point is known"

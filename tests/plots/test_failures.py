@@ -1,4 +1,4 @@
-"""The Pareto chart of failure signatures."""
+"""The Pareto chart of error patterns."""
 
 from typing import cast
 
@@ -25,19 +25,19 @@ class TestFailures:
     """`failures`."""
 
     def test_bars_are_ranked(self) -> None:
-        """The most frequent signature is on top, a bar as long as its number of jobs."""
+        """The most frequent signature is on top, and each bar is as long as its number of jobs."""
         ax = chart([2, 6])
         assert [bar.get_width() for bar in ax.patches] == [6, 2]  # type: ignore[attr-defined] # bars are rectangles
         assert [text.get_text() for text in ax.get_yticklabels()] == ["fault 1", "fault 0"]
 
     def test_the_line_is_the_cumulative_share(self) -> None:
-        """The line's points are the cumulative share in percent, 100 at the end."""
+        """The line has the cumulative share in percent, 100 at the end."""
         ax = chart([6, 3, 1])
         twin = next(other for other in ax.figure.axes if other is not ax)
         assert np.ravel(twin.lines[0].get_xdata()).tolist() == pytest.approx([60, 90, 100])
 
     def test_the_others_share_a_bar(self) -> None:
-        """Signatures beyond the limit are added up in the last bar."""
+        """Signatures beyond the limit are summed in the last bar."""
         ax = chart([9, 4, 2, 1], limit=2)
         assert [bar.get_width() for bar in ax.patches] == [9, 4, 3]  # type: ignore[attr-defined] # bars are rectangles
         assert ax.get_yticklabels()[-1].get_text() == "2 other signatures"
@@ -50,11 +50,11 @@ class TestFailures:
         assert remarks == ["3 (2 appliances)", "1 (1 appliance)"]
 
     def test_no_failure_says_so(self) -> None:
-        """Without a failure the axes hold a sentence."""
+        """Without a failure there is a sentence."""
         assert "No backup job failed" in failures(FAILURES.empty()).texts[0].get_text()
 
     def test_untrusted_text_cannot_break_the_picture(self) -> None:
-        """Formulas, markup and foreign characters are drawn as text, without an error."""
+        """Formulas, markup and foreign characters are drawn as text."""
         ax = chart([3, 2, 1], texts=[r"$\frac{$ costs $5", "<script>\x00", "磁盘已满"])
         document = svg(ax)
         assert b"<script>" not in document
@@ -62,7 +62,7 @@ class TestFailures:
 
 
 class TestParts:
-    """`failures` with its bars divided."""
+    """`failures` with divided bars."""
 
     def test_parts_add_up(self) -> None:
         """Each bar is the sum of its parts; the largest five are named, the others counted."""
@@ -88,7 +88,7 @@ class TestParts:
         assert len(words) == 6
 
     def test_long_names_fit_below(self) -> None:
-        """The legend of the parts is no wider than the figure, however long their names."""
+        """The legend of the parts is not wider than the figure, however long the names are."""
         frame = FAILURES.frame({"signature": ["a"], "jobs": [7], "appliances": [7]})
         by = pd.DataFrame(
             {"signature": "a", "part": [f"vcenter-{n}" + 99 * "-site" for n in range(7)], "jobs": 1}
@@ -112,15 +112,15 @@ class TestSvg:
     """`svg`."""
 
     def test_the_same_axes_give_the_same_bytes(self) -> None:
-        """Two renderings of the same frame are equal, byte for byte."""
+        """Two renderings of the same frame have the same bytes."""
         assert svg(chart([3, 1])) == svg(chart([3, 1]))
 
 
 class TestNotebookFigure:
-    """What a notebook shows."""
+    """The figure in a notebook."""
 
     def test_a_new_figure_shows_itself(self) -> None:
-        """The figure of axes that were not handed in is a picture in a notebook's cell."""
+        """A new figure is a picture in a notebook's cell."""
         figure = chart([1]).figure
         assert isinstance(figure, NotebookFigure)
         assert figure._repr_png_().startswith(b"\x89PNG")

@@ -15,7 +15,7 @@ HOUR = pd.Timedelta(hours=1)
 
 
 def jobs(*rows: tuple[str | None, float, float | None]) -> pd.DataFrame:
-    """Build jobs from (target, start, end), in hours."""
+    """Build jobs from (target, start, end) in hours."""
     ends = [pd.NaT if row[2] is None else NIGHT + row[2] * HOUR for row in rows]
     return pd.DataFrame(
         {
@@ -27,14 +27,14 @@ def jobs(*rows: tuple[str | None, float, float | None]) -> pd.DataFrame:
 
 
 def curve(ax: Axes) -> npt.NDArray[np.float64]:
-    """Give the corners of the one curve of the picture: day, and jobs at once of at most 2."""
+    """Return the corners of the only curve: day, and concurrent jobs of at most 2."""
     (area,) = ax.collections
     corners = np.array(area.get_paths()[0].vertices, dtype=np.float64)
     return np.column_stack([corners[:, 0], np.round((0.4 - corners[:, 1]) / 0.4)])
 
 
 def labels(*rows: tuple[str | None, float, float | None], **options: object) -> list[str]:
-    """Draw, and give the labels of the rows."""
+    """Draw and return the labels of the rows."""
     ax = load(jobs(*rows), **options)  # type: ignore[arg-type] # options are loads or limit
     return [text.get_text() for text in ax.get_yticklabels()]
 
@@ -53,19 +53,19 @@ class TestLoad:
         assert labels(*rows) == ["b: at most 2", "a: at most 1"]
 
     def test_a_job_that_runs(self) -> None:
-        """A job without an end runs to the last moment in the data."""
+        """A job without an end lasts to the last time in the data."""
         assert labels(("a", 0, None), ("a", 5, 6)) == ["a: at most 2"]
         assert labels(("a", 0, None)) == ["a: at most 1"]
 
     def test_a_job_that_vanished(self) -> None:
-        """A job without an end that its appliance lists no more runs until then."""
+        """A vanished job without an end lasts until it vanished."""
         frame = jobs(("a", 0, None), ("a", 5, 6))
         assert load(frame).get_yticklabels()[0].get_text() == "a: at most 2"
         frame["vanished_at"] = pd.Series([NIGHT + HOUR, pd.NaT], dtype="datetime64[us, UTC]")
         assert load(frame).get_yticklabels()[0].get_text() == "a: at most 1"
 
     def test_what_is_planned(self) -> None:
-        """The plan of a target is a dotted line, and in its label; not every target has one."""
+        """The plan of a target is a dotted line and part of its label; a target may have none."""
         loads = LOADS.frame({"target": ["a", "b"], "planned_peak": [3, None]})
         frame = jobs(("a", 0, 2), ("b", 0, 2), ("c", 0, 2))
         ax = load(frame, loads=loads)
@@ -75,13 +75,13 @@ class TestLoad:
         assert np.ravel(line.get_ydata()).tolist() == pytest.approx([0.4 - 0.8] * 2)
 
     def test_the_same_measure_for_all(self) -> None:
-        """One job is as high on every row."""
+        """One job has the same height on every row."""
         ax = load(jobs(("a", 0, 2), ("a", 1, 2), ("b", 0, 2)))
         tops = [area.get_datalim(ax.transData).y0 for area in ax.collections]
         assert tops == pytest.approx([0 + 0.4 - 0.8, 1 + 0.4 - 0.4])
 
     def test_what_is_left_out(self) -> None:
-        """Targets beyond the limit, and jobs that do not tell theirs, are counted."""
+        """Targets beyond the limit, and jobs without a target, are counted."""
         ax = load(jobs(("a", 0, 2), ("b", 0, 2), (None, 0, 1)), limit=1)
         assert ax.texts[0].get_text() == (
             "and 1 more, with a lower peak, not drawn; 1 job without a target"
@@ -90,18 +90,18 @@ class TestLoad:
         assert ax.texts[0].get_text() == "2 jobs without a target"
 
     def test_no_target(self) -> None:
-        """Jobs without any target leave a sentence."""
+        """Without a target there is a sentence."""
         assert load(jobs((None, 0, 1))).texts[0].get_text() == "No job has a known target"
 
     def test_very_many_steps(self) -> None:
-        """Above 10,000 steps each column of pixels has its highest number, to the very end."""
+        """Above 10,000 steps each column of pixels has its highest number, to the end."""
         corners = curve(load(jobs(*(("a", n, n + 1.5) for n in range(12_000)))))
         assert corners[:, 0].max() == date2num(NIGHT + 12_000.5 * HOUR)
         assert set(corners[:, 1]) == {0, 2}
         assert len(set(corners[:, 0])) == 901
 
     def test_what_goes_on_between_many_steps(self) -> None:
-        """A job counts also in columns of pixels in which no job starts or ends."""
+        """A job also counts in columns of pixels in which no job starts or ends."""
         short = [("a", n / 6_000, (n + 0.5) / 6_000) for n in range(6_000)]
         corners = curve(load(jobs(("a", 0, 1_000), *short)))
         quiet = corners[corners[:, 0] > date2num(NIGHT + 2 * HOUR)]

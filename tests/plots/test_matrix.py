@@ -40,19 +40,19 @@ class TestNights:
         assert list(table.index) == ["d", "c", "a", "b"]
 
     def test_days_without_a_run_are_missing(self) -> None:
-        """Every day between the first and the last has a column; no expectation is NA."""
+        """Every day between the first and the last has a column; a day without a run is NA."""
         table = nights(slots(("a", 0, "met"), ("a", 2, "late")))
         assert table.shape == (1, 3)
         assert table.iloc[0].isna().tolist() == [False, True, False]
 
     def test_the_worst_of_a_day_counts(self) -> None:
-        """Of several runs on a day the most serious one is kept."""
+        """Of several runs on a day the most serious state is kept."""
         assert nights(slots(("a", 0, "rescued"), ("a", 0, "missed_failed"))).iloc[0, 0] == (
             "missed_failed"
         )
 
     def test_every_state_has_a_look(self) -> None:
-        """No slot state is without word, symbol and colour."""
+        """Every slot state has a word, a symbol and a colour."""
         assert set(SLOT_STYLES) == set(SLOT_STATES)
         assert len({status_style.symbol for status_style in SLOT_STYLES.values()}) == len(
             SLOT_STATES
@@ -75,7 +75,7 @@ class TestMatrix:
         assert lines["met"].get_marker() != lines["failed"].get_marker()
 
     def test_shapes_tell_states_apart(self) -> None:
-        """Marker and fill together are unique to a state, so that grey-scale is enough."""
+        """Marker and fill together are unique to a state, even without colour."""
         assert len(
             {(status_style.marker, status_style.fill) for status_style in SLOT_STYLES.values()}
         ) == len(SLOT_STYLES)
@@ -87,7 +87,7 @@ class TestMatrix:
         assert "(UTC)" in ax.get_xlabel()
 
     def test_no_slot_says_so(self) -> None:
-        """Without an expected run the axes hold a sentence."""
+        """Without an expected run there is a sentence."""
         assert "No backup run" in matrix(SLOTS.empty()).texts[0].get_text()
 
     def test_states_give_rows_and_caption(self) -> None:
@@ -98,7 +98,7 @@ class TestMatrix:
         assert ax.texts[0].get_text() == "and 1 more, all compliant"
 
     def test_very_many_cells_are_an_image(self) -> None:
-        """Above 10,000 cells each is a pixel in its state's colour; no expectation is paper."""
+        """Above 10,000 cells each is a pixel in its state's colour; no run is blank."""
         rows = [(f"vc-{n:03}", 0, "met") for n in range(100)]
         ax = matrix(slots(*rows, ("vc-000", 100, "missed_norun")), limit=100)
         (image,) = ax.images

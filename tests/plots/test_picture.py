@@ -1,4 +1,4 @@
-"""What a place of a drawn picture means."""
+"""Data coordinates of a place in a picture."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ HOUR = pd.Timedelta(hours=1)
 
 
 def drawn() -> Axes:
-    """Draw two rows and eight hours on the middle half of a picture, from a quarter on."""
+    """Draw two rows and eight hours on the middle half of a picture, beginning at a quarter."""
     jobs = JOBS.frame(
         {
             "appliance": ["vc-1", "vc-2"],
@@ -45,7 +45,7 @@ class TestPlaceOf:
 
     @pytest.mark.parametrize("render", [png, svg])
     def test_each_row_is_found(self, render: Callable[[Axes], bytes]) -> None:
-        """After any rendering the place of each row leads to it, whatever the layout."""
+        """After any rendering the coordinates of each row lead to it, in any layout."""
         jobs = JOBS.frame(
             {
                 "appliance": [f"vc-{place}" for place in range(5)],
@@ -64,7 +64,7 @@ class TestPlaceOf:
             assert place[1] == pytest.approx(row)
 
     def test_beside_the_axes(self) -> None:
-        """A place outside of the axes means nothing."""
+        """A place outside of the axes has no coordinates."""
         ax = drawn()
         png(ax)
         assert to_data_coords(ax, 0.1, 0.5) is None
@@ -72,7 +72,7 @@ class TestPlaceOf:
 
 
 def test_rendering_again() -> None:
-    """A picture is the same whether or not the figure was rendered before, in another format."""
+    """A picture is the same whether or not the figure was rendered before in another format."""
     jobs = JOBS.frame(
         {
             "appliance": ["vc-of-a-long-name-01"],
@@ -98,7 +98,7 @@ class TestMomentOf:
         assert to_timestamp(place[0]).tz_convert("UTC").round("s") == NIGHT + 2 * HOUR
 
     def test_beside_the_axes(self) -> None:
-        """A place outside of the axes is no time."""
+        """A place outside of the axes has no time."""
         ax = drawn()
         png(ax)
         assert to_data_coords(ax, 0.9, 0.5) is None

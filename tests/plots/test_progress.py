@@ -27,12 +27,12 @@ def observations(*rows: tuple[str, str, int, float | None]) -> pd.DataFrame:
 
 
 def plain(ax: Axes) -> list[Line2D]:
-    """Give the curves themselves, without what is expected of them."""
+    """Return the curves without expected ones."""
     return [line for line in ax.lines if line.get_gid() is None]
 
 
 def beside(ax: Axes, kind: str) -> list[tuple[list[float], list[float]]]:
-    """Give (minutes, percent) of the lines that mark stalls, or what is expected."""
+    """Return (minutes, percent) of the lines of stalls or expectations."""
     return [
         (
             np.round((np.ravel(line.get_xdata()) - date2num(NIGHT)) * 24 * 60, 3).tolist(),
@@ -47,7 +47,7 @@ class TestProgress:
     """`progress`."""
 
     def test_one_curve_a_job_in_order_of_time(self) -> None:
-        """Each job has one curve through its observations, in the order of their time."""
+        """Each job has one curve through its observations, ordered by time."""
         ax = progress(observations(("vc-1", "7", 9, 40), ("vc-1", "7", 0, 0), ("vc-2", "7", 4, 12)))
         curves = {line.get_label(): np.ravel(line.get_ydata()).tolist() for line in plain(ax)}
         assert curves == {"vc-1 7": [0.0, 40.0], "vc-2 7": [12.0]}
@@ -79,12 +79,12 @@ class TestProgress:
         assert "No job was observed running" in progress(seen).texts[0].get_text()
 
     def test_no_progress_says_so(self) -> None:
-        """Observations without progress leave a sentence."""
+        """Without progress in the observations there is a sentence."""
         ax = progress(observations(("vc-1", "7", 0, None)))
         assert "No job was observed running" in ax.texts[0].get_text()
 
     def test_a_running_job_goes_on_at_its_pace(self) -> None:
-        """Half done after 20 minutes, it is expected to be done after 40."""
+        """A job with 50 % after 20 minutes is expected to end after 40."""
         seen = observations(("vc-1", "7", 20, 50))
         seen["start_time"] = NIGHT
         ax = progress(seen, now=NIGHT + 22 * MINUTE)
@@ -92,14 +92,14 @@ class TestProgress:
         assert ax.texts[0].get_text() == "done 01:40?"
 
     def test_too_early_to_tell(self) -> None:
-        """Below 5 %, or without a start, nothing is expected of a running job."""
+        """A running job below 5 %, or without a start, has no expectation."""
         early = observations(("vc-1", "7", 20, 4))
         early["start_time"] = NIGHT
         assert beside(progress(early), "expected") == []
         assert beside(progress(observations(("vc-1", "7", 20, 50))), "expected") == []
 
     def test_earlier_runs_have_a_say(self) -> None:
-        """The time left is that of the pace and of a typical run, weighted by the progress.
+        """The time left combines the job's pace and its typical duration, weighted by progress.
 
         Half done after 20 minutes: 20 more at its pace, 40 more as its runs of 60 minutes usually
         take; half of each is 30, so it is done after 50 minutes.
@@ -114,7 +114,7 @@ class TestProgress:
         assert beside(progress(none), "expected") == [([20, 60], [0, 100])]
 
     def test_long_runs_may_pause_longer(self) -> None:
-        """Where a typical run takes five hours, only more than 30 minutes are a stall."""
+        """With a typical duration of five hours only more than 30 minutes are a stall."""
         seen = observations(("vc-1", "1", 0, 100), ("vc-1", "now", 20, 50))
         seen["state"] = ["SUCCEEDED", "INPROGRESS"]
         seen["start_time"] = NIGHT - 400 * MINUTE
@@ -130,14 +130,14 @@ class TestProgress:
         )
 
     def test_a_stalled_job(self) -> None:
-        """One that has not moved for more than ten minutes goes on level, and is called so."""
+        """A job without a change for ten minutes continues level, and is labelled as stalled."""
         seen = observations(("vc-1", "7", 20, 50))
         ax = progress(seen, now=NIGHT + 31 * MINUTE)
         assert beside(ax, "expected") == [([20, 31], [50, 50])]
         assert ax.texts[0].get_text() == "stalled"
 
     def test_a_spell_without_progress(self) -> None:
-        """It is drawn bold where it lasted longer than allowed."""
+        """A pause longer than allowed is drawn bold."""
         seen = observations(
             ("vc-1", "7", 0, 10), ("vc-1", "7", 9, 10), ("vc-1", "7", 25, 10), ("vc-1", "7", 26, 90)
         )

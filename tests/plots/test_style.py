@@ -1,4 +1,4 @@
-"""How figures look."""
+"""The style of figures."""
 
 import sys
 
@@ -11,14 +11,14 @@ from backupkit.tables import JOBS
 
 
 def luminance(colour: str) -> float:
-    """Give the relative luminance of #rrggbb, as WCAG defines it."""
+    """Return the relative luminance of #rrggbb, as WCAG defines it."""
     channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def contrast(one: str, other: str) -> float:
-    """Give the contrast of two colours, as WCAG defines it."""
+    """Return the contrast of two colours, as WCAG defines it."""
     dark, light = sorted((luminance(one), luminance(other)))
     return (light + 0.05) / (dark + 0.05)
 
@@ -35,14 +35,14 @@ def contrast(one: str, other: str) -> float:
     ),
 )
 def test_colours_are_legible(colour: str, theme: str) -> None:
-    """Every colour that carries meaning has a contrast of at least 4.5 on its paper."""
+    """Every colour with a meaning has a contrast of at least 4.5 on its background."""
     active_theme = style.THEMES[theme]
     assert contrast(active_theme.of(colour), active_theme.paper) >= 4.5
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_text_is_legible(theme: str) -> None:
-    """Text, also the quiet one, has a contrast of at least 4.5 on its paper."""
+    """Every text has a contrast of at least 4.5 on its background."""
     active_theme = style.THEMES[theme]
     assert (
         min(
@@ -54,13 +54,13 @@ def test_text_is_legible(theme: str) -> None:
 
 
 def test_no_such_theme() -> None:
-    """A theme that is not there is refused with those that are."""
+    """An unknown theme is an error that names the known ones."""
     with pytest.raises(ValueError, match='theme: "pink" must be one of light, dark'):
         timeline(JOBS.empty(), theme="pink")
 
 
 def test_drawing_leaves_the_process_as_it_was() -> None:
-    """No setting of matplotlib survives a drawing, and pyplot is never imported by it."""
+    """Drawing changes no setting of matplotlib and does not import pyplot."""
     before = dict(mpl.rcParams)
     timeline(
         JOBS.frame(

@@ -24,13 +24,13 @@ def jobs(*rows: tuple[str, str, pd.Timestamp | None, pd.Timestamp | None]) -> pd
 
 
 def bars(collection: PolyCollection) -> list[tuple[float, float, float]]:
-    """Read (left, right, middle) of each bar back from its artist."""
+    """Return (left, right, middle) of each bar of an artist."""
     boxes = [path.get_extents() for path in collection.get_paths()]
     return [(box.x0, box.x1, (box.y0 + box.y1) / 2) for box in boxes]
 
 
 def collections(jobs: pd.DataFrame, **options: object) -> dict[str, PolyCollection]:
-    """Draw, and give the bars by outcome."""
+    """Draw and return the bars by outcome."""
     drawn = timeline(jobs, **options).collections  # type: ignore[arg-type] # options are limit or slots
     return {str(bars.get_gid()): bars for bars in drawn if isinstance(bars, PolyCollection)}
 
@@ -46,7 +46,7 @@ class TestTimeline:
         ]
 
     def test_outcomes_differ_in_colour_and_hatch(self) -> None:
-        """Each outcome has a colour, and a hatch that tells it apart without colour."""
+        """Each outcome has a colour, and a hatch that distinguishes it without colour."""
         outcomes = list(OUTCOME_STYLES)
         drawn = collections(
             jobs(*((f"vc-{place}", out, NIGHT, NIGHT + HOUR) for place, out in enumerate(outcomes)))
@@ -56,7 +56,7 @@ class TestTimeline:
         assert len({tuple(bars.get_edgecolor()[0]) for bars in drawn.values()}) == len(outcomes)
 
     def test_a_running_job_is_open_ended(self) -> None:
-        """A job without an end reaches to the last moment in the data and carries an arrow."""
+        """A job without an end reaches to the last time in the data and has an arrow."""
         ax = timeline(jobs(("vc-1", "open", NIGHT, None)))
         (running,) = ax.collections
         assert bars(running)[0][1] == date2num(NIGHT + 3 * HOUR)  # type: ignore[arg-type] # the one collection is of bars
@@ -64,7 +64,7 @@ class TestTimeline:
         assert np.ravel(arrow.get_xdata()).tolist() == [date2num(NIGHT + 3 * HOUR)]
 
     def test_a_vanished_job_ends_there(self) -> None:
-        """A job without an end that its appliance lists no more ends when it was missed first."""
+        """A vanished job without an end ends when it vanished."""
         given = jobs(("vc-1", "open", NIGHT, None))
         given["vanished_at"] = NIGHT + HOUR
         ax = timeline(given)
@@ -73,7 +73,7 @@ class TestTimeline:
         assert not ax.lines
 
     def test_the_worst_is_on_top(self) -> None:
-        """Who has no success comes first, then who has the oldest."""
+        """Appliances without a success come first, then those with the oldest."""
         ax = timeline(
             jobs(
                 ("vc-fresh", "success", NIGHT, NIGHT + HOUR),
@@ -90,7 +90,7 @@ class TestTimeline:
         assert bottom > top
 
     def test_the_rest_is_counted(self) -> None:
-        """Rows beyond the limit are counted in a caption, not dropped in silence."""
+        """Rows beyond the limit are counted in a caption."""
         ax = timeline(
             jobs(*((f"vc-{n}", "success", NIGHT + n * HOUR, None) for n in range(5))), limit=2
         )
@@ -98,7 +98,7 @@ class TestTimeline:
         assert "and 3 more" in ax.texts[0].get_text()
 
     def test_expected_runs_are_marked(self) -> None:
-        """An expected run is a tick on its appliance's row, even where nothing ever ran."""
+        """An expected run is a tick on its appliance's row, even without a job."""
         slots = SLOTS.frame({"appliance": ["vc-2"], "slot": [NIGHT]})
         ax = timeline(jobs(("vc-1", "success", NIGHT, NIGHT + HOUR)), slots=slots)
         (marks,) = (line for line in ax.lines if line.get_label() == "expected")
@@ -106,41 +106,41 @@ class TestTimeline:
         assert [text.get_text() for text in ax.get_yticklabels()] == ["vc-2", "vc-1"]
 
     def test_only_expected_runs(self) -> None:
-        """Expected runs alone are drawn; the legend explains them alone."""
+        """Expected runs are drawn without jobs, with their own legend."""
         slots = SLOTS.frame({"appliance": ["vc-2"], "slot": [NIGHT]})
         legend = timeline(JOBS.empty(), slots=slots).get_legend()
         assert legend is not None
         assert [text.get_text() for text in legend.get_texts()] == ["expected"]
 
     def test_the_axis_names_its_zone(self) -> None:
-        """The time axis says UTC."""
+        """The time axis has the label UTC."""
         ax = timeline(jobs(("vc-1", "success", NIGHT, NIGHT + HOUR)))
         assert ax.get_xlabel() == "time (UTC)"
 
     def test_an_unknown_outcome_is_other(self) -> None:
-        """An outcome nobody foresaw is drawn as not known."""
+        """An unknown outcome is drawn as other."""
         assert set(collections(jobs(("vc-1", "exploded", NIGHT, NIGHT + HOUR)))) == {"other"}
 
     def test_nothing_to_draw_says_so(self) -> None:
-        """Without a job the axes hold a sentence; a job without a start is none."""
+        """Without a job with a start there is a sentence."""
         for nothing in (JOBS.empty(), jobs(("vc-1", "void", None, None))):
             ax = timeline(nothing)
             assert "No backup job" in ax.texts[0].get_text()
 
     def test_the_callers_axes_are_used(self) -> None:
-        """Axes handed in are drawn on and given back."""
+        """Given axes are drawn on and returned."""
         own = Figure().subplots()
         assert timeline(jobs(("vc-1", "success", NIGHT, NIGHT + HOUR)), ax=own) is own
 
     def test_the_input_is_unchanged(self) -> None:
-        """Drawing changes nothing in the frame."""
+        """The input is unchanged."""
         given = jobs(("vc-1", "open", NIGHT, None))
         before = given.copy(deep=True)
         timeline(given)
         pd.testing.assert_frame_equal(given, before)
 
     def test_states_give_rows_and_caption(self) -> None:
-        """The rows follow the states, also without a job; the caption tells of the others."""
+        """Rows follow the states, also without a job; the caption counts the others."""
         states = pd.Series(
             ["breach", "unknown", "compliant", "compliant"], index=["vc-9", "vc-1", "vc-2", "vc-3"]
         )
@@ -154,14 +154,14 @@ class TestTimeline:
         assert not timeline(given, states=states).texts
 
     def test_the_period_is_the_axis(self) -> None:
-        """Start and end, where given, are the axis' limits; a running job reaches to the end."""
+        """Start and end are the limits of the axis; a running job reaches to the end."""
         ax = timeline(jobs(("vc-1", "open", NIGHT, None)), start=NIGHT - HOUR, end=NIGHT + 5 * HOUR)
         assert ax.get_xlim() == (date2num(NIGHT - HOUR), date2num(NIGHT + 5 * HOUR))
         (running,) = ax.collections
         assert bars(running)[0][1] == date2num(NIGHT + 5 * HOUR)  # type: ignore[arg-type] # the one collection is of bars
 
     def test_only_what_is_in_the_period_is_drawn(self) -> None:
-        """Jobs that had ended before it, or started after it, have no bar, but order the rows."""
+        """Jobs outside the period have no bar, but order the rows."""
         given = jobs(
             ("vc-1", "success", NIGHT, NIGHT + HOUR),
             ("vc-2", "success", NIGHT + 4 * HOUR, NIGHT + 7 * HOUR),
@@ -173,14 +173,14 @@ class TestTimeline:
         assert [text.get_text() for text in ax.get_yticklabels()] == ["vc-1", "vc-2"]
 
     def test_very_many_rows_have_no_names(self) -> None:
-        """Above 60 rows they are numbered, and the figure does not grow without bound."""
+        """Above 60 rows they are numbered, and the size of the figure is limited."""
         given = jobs(*((f"vc-{n:03}", "success", NIGHT, NIGHT + HOUR) for n in range(61)))
         ax = timeline(given, limit=100)
         assert ax.get_ylabel() == "appliance, in order"
         assert ax.figure.get_figheight() < 20  # type: ignore[union-attr] # a figure, not a part of one
 
     def test_categories_serve_as_well(self) -> None:
-        """A frame with categories is drawn as one with texts."""
+        """Categories are drawn like texts."""
         given = jobs(
             ("vc-2", "success", NIGHT, NIGHT + HOUR), ("vc-1", "failure", NIGHT, NIGHT + HOUR)
         )
@@ -189,7 +189,7 @@ class TestTimeline:
             assert bars(one) == bars(other)
 
     def test_very_many_jobs_are_counted_in_cells(self) -> None:
-        """Above 10,000 jobs the picture is one image, coloured by the most serious outcome."""
+        """Above 10,000 jobs the picture is one image with the most serious outcome of each cell."""
         count = 10_001
         given = JOBS.frame(
             {
@@ -202,7 +202,7 @@ class TestTimeline:
         (image,) = ax.images
         cells = np.asarray(image.get_array())
         assert cells.shape[0] == 2
-        failed, good = cells  # nothing succeeded on vc-2: it is on top
+        failed, good = cells  # vc-2 has no success, so it is on top
         assert failed[-1, :3] == pytest.approx(to_rgb(OUTCOME_STYLES["failure"].colour))
         assert failed[:-1, 3].max() == 0
         assert (good[:-1, 3] > 0).all()
@@ -211,7 +211,7 @@ class TestTimeline:
         assert [text.get_text() for text in legend.get_texts()] == ["failed", "succeeded"]
 
     def test_the_cells_are_those_of_the_period(self) -> None:
-        """Only jobs to be seen in the period are counted; one from long before is at its edge."""
+        """Only jobs in the period are counted; one from before is at its edge."""
         count = 10_001
         given = JOBS.frame(
             {

@@ -1,4 +1,4 @@
-"""A policy that changes, with exclusions, groups and a plan of its own."""
+"""Policy changes, exclusions, groups and planned times."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -31,12 +31,12 @@ policy = "gold"
 
 
 def moment(text: str) -> pd.Timestamp:
-    """Read a moment, UTC."""
+    """Return a time in UTC."""
     return pd.Timestamp(text, tz="UTC")
 
 
 def in_hours(spans: "pd.Series[pd.Timedelta]") -> dict[str, float]:
-    """Give durations in hours, by appliance."""
+    """Return durations in hours, by appliance."""
     return {str(name): span / pd.Timedelta(hours=1) for name, span in spans.items()}
 
 
@@ -48,13 +48,13 @@ def load(folder: Path, text: str) -> Policy:
 
 
 def hours(policy: Policy, name: str = "rpo") -> float:
-    """Give one of its durations in hours."""
+    """Return one duration in hours."""
     value: timedelta = getattr(policy, name)
     return value / timedelta(hours=1)
 
 
 class TestChanges:
-    """Numbers that hold from a moment on."""
+    """Numbers that apply from a date on."""
 
     FILE = """
 [policy]
@@ -73,7 +73,7 @@ rpo = "2h"
 """
 
     def test_each_builds_on_those_before(self, tmp_path: Path) -> None:
-        """A change sets some numbers; the others stay as they were, whatever the file's order."""
+        """A change sets some numbers; the others stay, in any order of the file."""
         policy = load(tmp_path, self.FILE)
         told = [
             (hours(now), hours(now, "grace"))
@@ -93,13 +93,13 @@ rpo = "2h"
         assert list(policy.effective_dates) == [moment(f"2026-11-0{day}") for day in (1, 3, 5)]
 
     def test_rules_of_a_moment(self, tmp_path: Path) -> None:
-        """The rules of a moment are those of the policy then."""
+        """The rules of a date are those of the policy then."""
         policy = load(tmp_path, self.FILE)
         rules = policy.at(moment("2026-11-04")).rules()
         assert in_hours(rules["rpo"]) == {"vc-1": 12, "vc-2": 2}
 
     def test_in_code(self) -> None:
-        """Changes made in code are put in order; a policy without changes is itself for ever."""
+        """Changes in code are sorted; a policy without changes has no bounds."""
         policy = Policy(
             changes={"2026-11-05": Policy(rpo="1h"), date(2026, 11, 1): Policy(rpo="2h")}
         )
@@ -137,22 +137,22 @@ rpo = "2h"
         ],
     )
     def test_wrong(self, tmp_path: Path, text: str, message: str) -> None:
-        """A wrong change is named with its table."""
+        """A wrong change is an error that names its table."""
         with pytest.raises(SettingsError) as caught:
             load(tmp_path, text)
         assert message in str(caught.value)
 
     def test_twice_in_code(self) -> None:
-        """Two changes of one moment are refused."""
+        """Two changes of one date are an error."""
         with pytest.raises(SettingsError, match="two changes begin at the same moment"):
             Policy(changes={"2026-11-05": Policy(), date(2026, 11, 5): Policy()})
 
 
 class TestGroups:
-    """A named policy for a group."""
+    """Policies of groups."""
 
     def test_the_appliance_comes_first(self, tmp_path: Path) -> None:
-        """A group's policy applies to its appliances, but not to one that names its own."""
+        """A group's policy applies to its appliances, except one that names its own."""
         text = (
             '[policy.gold]\nrpo = "4h"\n[policy.iron]\nrpo = "9h"\ngroups = ["production", "test"]'
         )
@@ -160,18 +160,18 @@ class TestGroups:
         assert in_hours(rules["rpo"]) == {"vc-1": 9, "vc-2": 4}
 
     def test_only_one_policy(self, tmp_path: Path) -> None:
-        """A group that two policies name is refused."""
+        """A group that two policies name is an error."""
         text = '[policy.gold]\ngroups = ["x"]\n[policy.iron]\ngroups = ["x"]'
         with pytest.raises(SettingsError, match='group "x" already has the policy "gold"'):
             load(tmp_path, text)
 
     def test_a_list_of_names(self, tmp_path: Path) -> None:
-        """Groups that are no list of names are refused."""
+        """Groups that are no list of names are an error."""
         with pytest.raises(SettingsError, match=r'policy.gold]: "groups" must be a list of names'):
             load(tmp_path, '[policy.gold]\ngroups = "production"')
 
     def test_no_such_policy(self) -> None:
-        """A group with a policy that is not there is refused."""
+        """A group with an unknown policy is an error."""
         with pytest.raises(SettingsError, match='group "x": policy = "gold" names no policy'):
             Policy(groups={"x": "gold"})
 
@@ -192,7 +192,7 @@ groups = ["test"]
 """
 
     def test_spelled_out(self, tmp_path: Path) -> None:
-        """Those with a date are listed by appliance, those without are in the rules."""
+        """Exclusions with a date are listed by appliance, the others are in the rules."""
         policy = load(tmp_path, self.FILE)
         listed = policy.excluded(["vc-9"])
         assert listed.to_numpy().tolist() == [
@@ -204,7 +204,7 @@ groups = ["test"]
         }
 
     def test_for_everyone(self) -> None:
-        """One that names nobody is for everyone; a start alone has no end."""
+        """An exclusion without names is for all appliances; without an end it never ends."""
         policy = Policy(
             exclusions=[Exclusion(reason="closed", start=datetime(2026, 1, 1, tzinfo=UTC))]
         )
@@ -224,17 +224,17 @@ groups = ["test"]
         ],
     )
     def test_wrong(self, tmp_path: Path, text: str, message: str) -> None:
-        """A wrong one is named."""
+        """A wrong exclusion is an error that names it."""
         with pytest.raises(SettingsError) as caught:
             load(tmp_path, f"[[policy.exclude]]\n{text}\n")
         assert message in str(caught.value)
 
 
 class TestTimesOfTheDay:
-    """Windows, plans and the backup day."""
+    """Windows, planned times and the backup day."""
 
     def test_read(self, tmp_path: Path) -> None:
-        """They are read as a person or TOML writes them."""
+        """Times may be text or TOML times."""
         text = """
 [policy]
 window = "22:00-6:00"
@@ -256,7 +256,7 @@ schedule = { time = "23:59", days = ["sunday", "MONDAY"] }
         assert rules["parts"] == ("common", "seat")
 
     def test_plans_are_schedules(self) -> None:
-        """A stated plan is spelled out as a schedule; where it ends a row switches it off."""
+        """Planned times become a schedule; where they end a row disables it."""
         policy = Policy(
             schedule="01:30",
             members=[Member(appliance="vc-1"), Member(appliance="vc-2", policy="none")],
@@ -304,13 +304,13 @@ schedule = { time = "23:59", days = ["sunday", "MONDAY"] }
         ],
     )
     def test_wrong(self, wrong: dict[str, Any], message: str) -> None:
-        """A wrong one is refused with an example of a right one."""
+        """A wrong value is an error with an example of a right one."""
         with pytest.raises(SettingsError) as caught:
             Policy(**wrong)
         assert message in str(caught.value)
 
     def test_window_in_code(self) -> None:
-        """A window or a plan may be given as such; a window as long as a day is one."""
+        """A window or a plan may be an object; a window of a full day is valid."""
         day = Window(timedelta(0), timedelta(days=1))
         policy = Policy(
             window=day, schedule=Plan(timedelta(hours=1)), backup_day=timedelta(hours=9)

@@ -1,4 +1,4 @@
-"""The policy: its numbers, its file and its rules."""
+"""The policy: numbers, file and rules."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -59,10 +59,10 @@ def write(folder: Path, text: str) -> Path:
 
 
 class TestPolicy:
-    """A policy made in code."""
+    """`Policy`."""
 
     def test_defaults(self) -> None:
-        """Without arguments it is a nightly backup with two hours of grace."""
+        """The default is a nightly backup with two hours of grace."""
         policy = Policy()
         assert policy.rpo == timedelta(hours=24)
         assert policy.threshold == timedelta(hours=26)
@@ -71,7 +71,7 @@ class TestPolicy:
         assert (policy.anchor, policy.unknown_mode, policy.target) == ("start", "strict", 0.99)
 
     def test_text_and_timedelta_are_the_same(self) -> None:
-        """Durations may be written as text or given as timedelta of either library."""
+        """Durations may be text or a timedelta of pandas or of the standard library."""
         assert Policy(rpo="90m") == Policy(rpo=timedelta(minutes=90))
         assert Policy(rpo=pd.Timedelta(minutes=90)) == Policy(rpo="1h30m")
         assert type(Policy(rpo=pd.Timedelta(minutes=90)).rpo) is timedelta
@@ -103,13 +103,13 @@ class TestPolicy:
         ],
     )
     def test_wrong_values(self, wrong: dict[str, Any], message: str) -> None:
-        """A value that makes no sense is refused with an example of a right one."""
+        """A wrong value is an error with an example of a right one."""
         with pytest.raises(SettingsError) as caught:
             Policy(**wrong)
         assert message in str(caught.value)
 
     def test_cannot_be_changed(self) -> None:
-        """A policy is a value: neither its numbers nor its named policies can be changed."""
+        """A policy is immutable, its numbers and its named policies."""
         policy = Policy(named={"gold": Policy(rpo="4h")})
         with pytest.raises(AttributeError):
             policy.rpo = timedelta(hours=1)
@@ -117,7 +117,7 @@ class TestPolicy:
             policy.named["silver"] = Policy()  # type: ignore[index] # what the test is about
 
     def test_words(self) -> None:
-        """It says its numbers in one line."""
+        """The text of a policy has its numbers in one line."""
         policy = Policy(
             rpo="1d",
             grace="90s",
@@ -137,10 +137,10 @@ class TestPolicy:
 
 
 class TestLoad:
-    """A policy read from fleet.toml."""
+    """`Policy.load`."""
 
     def test_inherits(self, tmp_path: Path) -> None:
-        """A named policy takes from [policy] what it does not set itself."""
+        """A named policy inherits from [policy] what it does not set itself."""
         policy = Policy.load(write(tmp_path, FLEET))
         gold, relaxed = policy.named["gold"], policy.named["relaxed"]
         assert (gold.rpo, gold.grace) == (timedelta(hours=4), timedelta(hours=1))
@@ -150,7 +150,7 @@ class TestLoad:
         assert (policy.completion, policy.target) == (None, 1.0)
 
     def test_members(self, tmp_path: Path) -> None:
-        """Each enabled appliance is a member, with what the file says of it."""
+        """Each enabled appliance is a member, with its values from the file."""
         members = Policy.load(write(tmp_path, FLEET)).members
         assert members == (
             Member(
@@ -165,7 +165,7 @@ class TestLoad:
         )
 
     def test_without_a_policy(self, tmp_path: Path) -> None:
-        """A file without [policy] gives the defaults."""
+        """A file without [policy] has the defaults."""
         assert Policy.load(write(tmp_path, "")) == Policy()
 
     @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ class TestLoad:
         ],
     )
     def test_wrong_entries(self, tmp_path: Path, text: str, message: str) -> None:
-        """A wrong entry is named by file, table and key."""
+        """A wrong entry is an error that names file, table and key."""
         path = write(tmp_path, text)
         with pytest.raises(SettingsError) as caught:
             Policy.load(path)
@@ -201,10 +201,10 @@ class TestLoad:
 
 
 class TestRules:
-    """The policy spelled out by appliance."""
+    """`Policy.rules`."""
 
     def test_each_its_own(self, tmp_path: Path) -> None:
-        """Each member has the numbers of its policy; a stranger has the default ones."""
+        """Each member has the numbers of its policy; another appliance has the defaults."""
         rules = Policy.load(write(tmp_path, FLEET)).rules(["vc-9", "vc-1"])
         assert rules.index.to_list() == ["vc-1", "vc-2", "vc-9"]
         hours = rules["threshold"].dt.total_seconds() / 3_600
@@ -215,12 +215,12 @@ class TestRules:
         assert rules["completion"].notna().to_dict() == {"vc-1": False, "vc-2": True, "vc-9": False}
 
     def test_dtypes(self) -> None:
-        """Columns have the same dtypes with and without rows."""
+        """The dtypes are the same with and without rows."""
         filled, empty = Policy().rules(["vc-1"]), Policy().rules()
         assert filled.dtypes.astype(str).to_dict() == empty.dtypes.astype(str).to_dict()
         assert str(filled["staleness"].dtype) == "timedelta64[us]"
         assert str(filled["site"].dtype) == "str"
 
     def test_without_members_all_are_configured(self) -> None:
-        """A policy made in code is about whatever the data holds."""
+        """Without members all appliances of the data are configured."""
         assert Policy().rules(["vc-1"])["configured"].all()

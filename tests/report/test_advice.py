@@ -1,4 +1,4 @@
-"""What to do next."""
+"""Next steps."""
 
 import pandas as pd
 import pytest
@@ -9,7 +9,7 @@ from backupkit.tables import APPLIANCES, COVERAGE, SCHEDULES
 
 
 def coverage(**values: object) -> pd.Series:
-    """Give the coverage row of one appliance."""
+    """Return the coverage row of one appliance."""
     return COVERAGE.frame({"appliance": ["vc-1"], **{n: [v] for n, v in values.items()}}).iloc[0]
 
 
@@ -20,17 +20,17 @@ class TestForUnread:
         "kind", sorted({error.kind for error in ApplianceError.__subclasses__()} | {"credential"})
     )
     def test_every_fault_has_its_own_step(self, kind: str) -> None:
-        """Each kind of error that a visit can end with has a step of its own."""
+        """Each error kind of a poll has its own step."""
         assert for_unreachable(coverage(error=kind)) != for_unreachable(
             coverage(error=BackupkitError.kind)
         )
 
     def test_a_fault_never_seen_before(self) -> None:
-        """An unknown kind leads to the doctor."""
+        """An unknown error kind has the doctor as its step."""
         assert "backupkit doctor" in for_unreachable(coverage(error="strange"))
 
     def test_an_answer_too_old(self) -> None:
-        """A good visit that is too old leads to a new one, and says when it was."""
+        """A good poll that is too old has a collection as its step, and its time is shown."""
         old = coverage(last_poll=pd.Timestamp("2026-11-01T00:00Z"))
         assert "2026-11-01 00:00 UTC" in for_unreachable(old)
 
@@ -39,7 +39,7 @@ class TestForBreach:
     """`for_breach`."""
 
     def test_no_reason_in_sight(self) -> None:
-        """With an enabled schedule and no miss the step is a backup by hand."""
+        """With an enabled schedule and no missed slot the step is a manual backup."""
         row = APPLIANCES.frame({"appliance": ["vc-1"]}).iloc[0]
         plan = SCHEDULES.frame({"appliance": ["vc-1"], "enabled": [True]})
         assert for_breach(row, plan).startswith("Start a backup by hand")

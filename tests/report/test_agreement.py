@@ -1,4 +1,4 @@
-"""However an assessment is told, it is told the same: page, mail, files, metrics, exit code."""
+"""Page, mail, files, metrics and exit code agree on every assessment."""
 
 import csv
 import io
@@ -30,7 +30,7 @@ CODES = {"breach": {2}, "unknown": {3}, "compliant": {0, 1}}
 
 @st.composite
 def assessments(draw: st.DrawFn) -> Assessment:
-    """Judge a fleet of a few appliances, each with nights, visits and a place in scope."""
+    """Draw assessments of a few appliances, with jobs, polls and exclusions."""
     names = [f"vc-{place}" for place in range(draw(st.integers(0, 5)))]
     jobs, polls, plans, members = [], [], [], []
     for name in names:
@@ -54,12 +54,12 @@ def assessments(draw: st.DrawFn) -> Assessment:
 
 
 def rows_of(content: bytes) -> list[dict[str, str]]:
-    """Read CSV."""
+    """Return the rows of a CSV text."""
     return list(csv.DictReader(io.StringIO(content.decode(), newline="")))
 
 
 def samples_of(assessment: Assessment, name: str) -> dict[tuple[str, ...], float]:
-    """Read the samples of one metric, by the values of its labels."""
+    """Return the samples of one metric, by the values of its labels."""
     return {
         tuple(sample.labels.values()): sample.value
         for family in text_string_to_metric_families(openmetrics(assessment))  # type: ignore[no-untyped-call] # it says no types
@@ -77,7 +77,7 @@ def said(document: dict[str, Any], table: str, column: str) -> Counter[str]:
 @settings(max_examples=repeats(5, 50))
 @given(assessments())
 def test_all_tell_the_same(a: Assessment) -> None:
-    """Verdict, counts and sums are the same wherever they are told."""
+    """Verdict, counts and sums are the same in all forms."""
     verdict, states = a.verdict, Counter(a.appliances["state"])
     assert {state: getattr(verdict, state) for state in STATES} == {
         state: states[state] for state in STATES
@@ -117,7 +117,7 @@ def test_all_tell_the_same(a: Assessment) -> None:
 @settings(max_examples=repeats(5, 50))
 @given(assessments())
 def test_sums_of_the_rows(a: Assessment) -> None:
-    """The rows of the CSV files add up to what each appliance and the fleet are told."""
+    """The rows of the CSV files add up to the figures of each appliance and the fleet."""
     slots, jobs = rows_of(slots_csv(a)), rows_of(jobs_csv(a.jobs))
     counts = Counter((row["appliance"], row["state"]) for row in slots)
     for name, row in zip(
@@ -134,7 +134,7 @@ def test_sums_of_the_rows(a: Assessment) -> None:
         assert row["attempts_ok"] == ended[name, "success"]
         assert row["attempts"] - row["attempts_ok"] == ended[name, "failure"]
     inside = {one.appliance for one in a.policy.members if one.exclude is None}
-    failed = sum(ended[name, "failure"] for name in inside)  # who is out of scope fails for nobody
+    failed = sum(ended[name, "failure"] for name in inside)  # an excluded appliance does not count
     assert a.failures["jobs"].sum() == failed
     document = json.loads(json_document(a))
     assert len(document["slots"]) == len(slots)

@@ -1,4 +1,4 @@
-"""The fleet day by day: the trend, and the matrix of appliance and day."""
+"""Trend by day, and the matrix of appliances and days."""
 
 import dataclasses
 import re
@@ -17,20 +17,20 @@ Judge = Callable[..., Assessment]
 
 
 def matrix(assessment: Assessment) -> Matrix:
-    """Lay out the matrix."""
+    """Return the matrix."""
     return days.matrix(assessment, links_of(assessment))
 
 
 def rows(laid: Matrix) -> list[MatrixRow]:
-    """Give the rows of all blocks."""
+    """Return the rows of all blocks."""
     return [row for block in laid.blocks for row in block.rows]
 
 
 class TestTrend:
-    """The fleet day by day."""
+    """Trend by day."""
 
     def test_days_and_finding(self, judge: Judge) -> None:
-        """A row per day, the newest first, and a sentence that names the worst day."""
+        """Each day is a row, the newest first, and a sentence names the worst day."""
         judged = judge(
             [*nights("a", "sssss..."), *nights("b", "ssssssss")],
             [poll("a"), poll("b")],
@@ -39,28 +39,28 @@ class TestTrend:
         trend = days.trend_of(judged)
         assert [day.day for day in trend.days] == [f"2026-11-{n:02}" for n in range(8, 1, -1)]
         newest, oldest = trend.days[0], trend.days[-1]
-        assert (str(oldest.share), oldest.met, oldest.missed) == ("100.0 % (48/48 h)", 2, 0)
+        assert (str(oldest.share), oldest.met, oldest.missed) == ("100.0 % (48 of 48 h)", 2, 0)
         assert (newest.met, newest.missed) == (1, 1)
-        # the last backup of a began on the 5th at 01:00: 26 h later, at 03:00 of the 6th, it is old
-        assert str(trend.days[2].share) == "56.2 % (27/48 h)"
+        # the last backup of a began on the 5th at 01:00, so the RPO ends on the 6th at 03:00
+        assert str(trend.days[2].share) == "56.2 % (27 of 48 h)"
         assert trend.finding == (
-            "Worst on 7 Nov: 50.0 % (24/48 h) of the time inside the RPO, strict; "
-            "on 8 Nov, the last day: 50.0 % (24/48 h)."
+            "Worst on 7 Nov: 50.0 % (24 of 48 h) of the time inside the RPO, strict; "
+            "on 8 Nov, the last day: 50.0 % (24 of 48 h)."
         )
         assert trend.picture is not None
         assert trend.finding in trend.picture.alt
 
     def test_the_last_day_is_the_worst(self, judge: Judge) -> None:
-        """A day is named once; a fleet without a fault has no worst day."""
+        """A day is named once, and a fleet without a problem has no worst day."""
         late = judge(nights("a", "sssssss."), [poll("a")], [schedule("a")])
         assert days.trend_of(late).finding == (
-            "Worst on 8 Nov: 12.5 % (3/24 h) of the time inside the RPO, strict, the last day."
+            "Worst on 8 Nov: 12.5 % (3 of 24 h) of the time inside the RPO, strict, the last day."
         )
         good = judge(nights("a", "ssssssss"), [poll("a")], [schedule("a")])
-        assert days.trend_of(good).finding.endswith("100.0 % (24/24 h) on every day.")
+        assert days.trend_of(good).finding.endswith("100.0 % (24 of 24 h) on every day.")
 
     def test_nobody_in_scope(self, judge: Judge) -> None:
-        """Without anybody in scope there is no picture and no day."""
+        """Without an appliance in scope there is no figure and no day."""
         members = [Member(appliance="a", exclude="retired")]
         trend = days.trend_of(judge([], [], [], members))
         assert (trend.picture, trend.days) == (None, ())
@@ -68,28 +68,28 @@ class TestTrend:
 
 
 class TestMatrix:
-    """Appliance by day."""
+    """The matrix of appliances and days."""
 
     def test_symbols_and_words_agree(self, week: Assessment) -> None:
-        """The symbols of a row are summed up in its words, misses with their days."""
+        """The words beside a row count its symbols, and name the days of missed slots."""
         strikes = {row.appliance.name: row for row in rows(matrix(week))}["vc-strikes"]
         assert [symbol for _, symbol in strikes.cells] == ["●"] * 4 + ["✕"] * 3
         assert strikes.summary == "4 met, 3 failed (6 Nov, 7 Nov, 8 Nov)"
 
     def test_only_what_was_used_is_in_the_legend(self, week: Assessment) -> None:
-        """The legend explains the symbols that appear, and no other."""
+        """The legend explains exactly the symbols that appear."""
         laid = matrix(week)
         shown = {state for row in rows(laid) for state, _ in row.cells}
         assert {state for state, _, _ in laid.legend} == shown - {"none"}
 
     def test_a_large_fleet_shows_trouble_only(self, fleet: Callable[[int], Assessment]) -> None:
-        """Of a large fleet the appliances without a missed day are counted, not listed."""
+        """In a large fleet appliances without a missed day are counted, not listed."""
         laid = matrix(fleet(120))
         assert len(rows(laid)) + laid.omitted == 120
         assert all(re.search("failed|unknown|late", row.summary) for row in rows(laid))
 
     def test_days_without_a_run_are_blank(self, week: Assessment) -> None:
-        """A day without an expected run is blank; of many misses the last days are named."""
+        """A day without an expected run is blank; of many missed days the last are named."""
         weekly = week.slots[week.slots["appliance"] == "vc-silent"].iloc[[0, 3, 4, 5, 6]]
         late = weekly.assign(state="missed_norun")
         (row,) = rows(matrix(dataclasses.replace(week, slots=late)))
@@ -97,7 +97,7 @@ class TestMatrix:
         assert row.summary == "5 did not run (last 5 Nov, 6 Nov, 7 Nov, 8 Nov)"
 
     def test_sites_are_apart(self, week: Assessment) -> None:
-        """Each of several sites has a block, the most troubled first; else groups have."""
+        """Each of several sites has a block, the worst first; without sites the groups have."""
         names = week.appliances.index
         sites = pd.Series(["Oslo" if name == "vc-good" else None for name in names], names, "str")
         blocks = matrix(dataclasses.replace(week, appliances=week.appliances.assign(site=sites)))

@@ -24,19 +24,19 @@ EVIL = "<script>alert(1)</script>\r\nBcc: all@example.com"
 
 
 def part(message: EmailMessage, kind: str) -> str:
-    """Give one of the two forms of the text."""
+    """Return one of the two forms of the text."""
     body = message.get_body((kind,))
     assert isinstance(body, EmailMessage)
     return str(body.get_content())
 
 
 def with_verdict(assessment: Assessment, **counts: int) -> Assessment:
-    """Give the assessment with another verdict."""
+    """Return the assessment with another verdict."""
     return dataclasses.replace(assessment, verdict=Verdict(**counts))
 
 
 class TestSubject:
-    """The subject: the verdict first."""
+    """The subject begins with the verdict."""
 
     @pytest.mark.parametrize(
         ("counts", "told"),
@@ -52,22 +52,22 @@ class TestSubject:
         ],
     )
     def test_counts(self, week: Assessment, counts: dict[str, int], told: str) -> None:
-        """What is bad is counted in front, what is good at the end."""
+        """The subject counts problems first, or else compliant appliances."""
         assert subject(with_verdict(week, **counts)).startswith(told)
 
 
 class TestBody:
-    """Text and HTML say the same."""
+    """Text and HTML have the same contents."""
 
     def test_verdict_and_worst(self, week: Assessment) -> None:
-        """Both forms have verdict, changes, figures, the worst with what to do, and the unread."""
+        """Both forms have verdict, changes, figures, and the worst appliances with next steps."""
         message = compose(week, bk.compare(week, week))
         text = part(message, "plain")
         for form in (text, re.sub("<[^>]*>", "", part(message, "html"))):
             assert "BREACH 4 of 8" in form
             assert week.verdict.sentence in form
             assert "Since 2026-11-09 00:00 UTC: nothing changed" in form
-            assert "25.0 % (2/8 appliances)" in form
+            assert "25.0 % (2 of 8 appliances)" in form
             assert "vc-silent" in form
             assert "Enable its schedule" in form
             assert "vc-gone" in form
@@ -78,7 +78,7 @@ class TestBody:
         assert "█████" in part(message, "html")
 
     def test_all_is_well(self, judge: Judge) -> None:
-        """Where all is well there is only the verdict."""
+        """Without a problem there is only the verdict."""
         message = compose(judge(nights("a", "s" * 8), [poll("a")], [schedule("a")]))
         assert message["X-Backupkit-State"] == "compliant"
         for kind in ("plain", "html"):
@@ -86,7 +86,7 @@ class TestBody:
             assert not re.search("act on these|could not be read", part(message, kind).lower())
 
     def test_made_for_mail_clients(self, week: Assessment) -> None:
-        """The HTML is valid, refers to nothing, runs nothing and needs no style sheet."""
+        """The HTML is valid, has no links, no scripts and no style sheet."""
         html = part(compose(week), "html")
         tree = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(html.strip())
         tags = {element.tag for element in tree.iter()}
@@ -94,7 +94,7 @@ class TestBody:
         assert not re.search(r"https?:|url\(", html)
 
     def test_two_thousand_breaches(self, judge: Judge) -> None:
-        """With 2,000 breaches and long messages it stays below 90 KiB, and counts the rest."""
+        """With 2,000 breaches and long messages the mail is below 90 KiB and counts the others."""
         names = [f"vc-with-a-rather-long-name-{n:04}.datacenter.example.com" for n in range(2000)]
         month = judge([], [], [], [Member(appliance=name) for name in names])
         rows = month.appliances.assign(
@@ -113,7 +113,7 @@ class TestBody:
         assert message["Subject"].startswith("[BREACH 2,000]")
 
     def test_many_unread(self, judge: Judge) -> None:
-        """Of many that could not be read ten are listed."""
+        """Of many unreachable appliances ten are listed."""
         polls = [poll(f"vc-{n}", END, "unreachable") for n in range(103)]
         message = compose(judge([], polls))
         for kind in ("plain", "html"):
@@ -131,10 +131,10 @@ class TestBody:
 
 
 class TestMessage:
-    """Headers and files."""
+    """Headers and attachments."""
 
     def test_headers(self, week: Assessment) -> None:
-        """The headers let a reader's rules sort it, and tell that nobody wrote it by hand."""
+        """The headers mark the mail as automatic and let filters sort it."""
         message = compose(week, date=pd.Timestamp("2026-11-09T06:00Z"))
         assert message["X-Backupkit-State"] == "breach"
         assert message["Auto-Submitted"] == "auto-generated"
@@ -143,7 +143,7 @@ class TestMessage:
         assert message["Message-ID"] != compose(week)["Message-ID"]
 
     def test_files(self, week: Assessment, tmp_path: Path) -> None:
-        """Files are attached byte for byte, under their names, and named in the text."""
+        """Files are attached unchanged, under their names, and named in the text."""
         files = bk.report(week).save(tmp_path / "report.html")
         odd = tmp_path / "odd.bin"
         odd.write_bytes(b"\x00\xff")
@@ -159,6 +159,6 @@ class TestMessage:
         assert "Attached: report.html, report.json" in part(message, "plain")
 
     def test_a_missing_file(self, week: Assessment, tmp_path: Path) -> None:
-        """A file that is gone is named."""
+        """A missing file is an error that names it."""
         with pytest.raises(OutputError, match=r"gone\.html cannot be attached"):
             compose(week, attachments=[tmp_path / "gone.html"])

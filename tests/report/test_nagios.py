@@ -1,4 +1,4 @@
-"""The line for monitoring: its code, its words, and its performance data."""
+"""The monitoring line: exit code, text and performance data."""
 
 import dataclasses
 import re
@@ -21,7 +21,7 @@ ITEM = re.compile(
 
 
 def data_of(line: str) -> dict[str, dict[str, str | None]]:
-    """Read performance data as the guidelines say; what is not as they say is an error."""
+    """Return performance data, parsed as the guidelines define it."""
     _, bar, text = line.partition(" | ")
     assert bar
     found = [ITEM.fullmatch(part) for part in text.split(" ")]
@@ -30,7 +30,7 @@ def data_of(line: str) -> dict[str, dict[str, str | None]]:
 
 
 def judged(*rows: str, target: float = 0.5, **policy: str) -> Assessment:
-    """Judge some appliances by their nights, the eve of the period first."""
+    """Evaluate some appliances by their nights, beginning with the night before the period."""
     names = [f"vc-{place}" for place in range(len(rows))]
     jobs = [one for name, row in zip(names, rows, strict=True) for one in nights(name, row)]
     return bk.evaluate_frames(
@@ -48,13 +48,13 @@ class TestCode:
     """OK, WARNING, CRITICAL, UNKNOWN."""
 
     def test_ok(self) -> None:
-        """All inside, on target: OK, and nobody is named."""
+        """A compliant fleet above its target is OK, and no appliance is named."""
         said = check_result(judged("ssssssss", "ssssssss", target=1.0))
         assert (said.code, said.status) == (0, "OK")
         assert said.line.startswith("OK: all 2 in scope are inside their RPO | ")
 
     def test_in_grace(self) -> None:
-        """An exposure beyond the RPO but not beyond the grace is a warning."""
+        """An exposure beyond the RPO but within the grace is a warning."""
         said = check_result(judged("ssssssss", rpo="22h"))
         assert said.code == 1
         assert "1 at risk" in said.sentence
@@ -70,29 +70,29 @@ class TestCode:
         }
 
     def test_failed_since(self) -> None:
-        """A failure since the last success is a warning while the exposure is still small."""
+        """A failure since the last success is a warning while the exposure is small."""
         said = check_result(judged("sssssssf", "ssssssss", rpo="48h"))
         assert said.code == 1
         assert "1 at risk" in said.sentence
         assert data_of(said.line)["at_risk"]["value"] == "1"
 
     def test_below_target(self) -> None:
-        """A period below the target is a warning though all is well at its end."""
+        """A period below the target is a warning even if all are compliant at its end."""
         said = check_result(judged("sss..sss", target=0.9))
         assert said.code == 1
         assert "at risk" not in said.sentence
-        assert "71.4 % (5/7 slots) of scheduled backups completed" in said.sentence
+        assert "71.4 % (5 of 7 slots) of scheduled backups completed" in said.sentence
         assert "of the time inside the RPO" in said.sentence
         assert data_of(said.line)["runs_strict"]["warning"] == "90:"
 
     def test_breach_before_unknown(self, week: Assessment) -> None:
-        """A breach is CRITICAL whatever else there is; the worst are named, at most five."""
+        """A breach is CRITICAL in any case; at most five of the worst are named."""
         said = check_result(week)
         assert (said.code, said.status) == (2, "CRITICAL")
         assert re.search(r"\(vc-off, vc-silent, .* and 1 more\)$", said.sentence)
 
     def test_unknown(self, judge: Judge) -> None:
-        """What could not be read, or nobody in scope, is UNKNOWN."""
+        """Unread appliances, or none in scope, are UNKNOWN."""
         assert check_result(judge()).code == 3
         unread = check_result(judge(members=[Member(appliance="vc-never")]))
         assert unread.code == 3
@@ -104,7 +104,7 @@ class TestCode:
 
 
 class TestLine:
-    """One line that every agent takes."""
+    """The format of the line."""
 
     def test_parts_add_up(self, week: Assessment) -> None:
         """The counts are those of the verdict."""
@@ -116,7 +116,7 @@ class TestLine:
 
     @pytest.mark.parametrize("name", ["a|b\nc", "x\x1b[31m" + "y" * 4000, "ab\u202ecd"])
     def test_hostile_names(self, judge: Judge, name: str) -> None:
-        """No name breaks the line, the performance data, or the limit."""
+        """No name breaks the line, the performance data or the limit of length."""
         seen = judge([job(name, 0)], [poll(name)], [schedule(name)])
         line = check_result(seen).line
         assert line.count("|") == 1
@@ -125,12 +125,12 @@ class TestLine:
         assert data_of(line)["breach"]["value"] == "1"
 
     def test_a_long_sentence_is_cut(self, week: Assessment) -> None:
-        """The words are cut, never the data."""
+        """A long text is cut, the performance data are not."""
         said = dataclasses.replace(check_result(week), sentence="x" * 5000)
         assert len(said.line) == 1000
         assert said.line.endswith(f"… | {said.performance}")
 
     def test_nothing_learnt(self, judge: Judge) -> None:
-        """Without an exposure there is none in the data."""
+        """Without an exposure there is none in the performance data."""
         quiet = judge([], [poll("a", END - pd.Timedelta(days=1)), poll("a")], [schedule("a")])
         assert "worst_exposure" not in data_of(check_result(quiet).line)

@@ -1,4 +1,4 @@
-"""The judgement as OpenMetrics text, read back by Prometheus' own parser."""
+"""The assessment as OpenMetrics text, read by Prometheus' own parser."""
 
 import math
 from pathlib import Path
@@ -19,7 +19,7 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def read(text: str) -> Samples:
-    """Give each sample by name and labels."""
+    """Return each sample by name and labels."""
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)  # type: ignore[no-untyped-call] # it says no types
@@ -28,7 +28,7 @@ def read(text: str) -> Samples:
 
 
 def of(samples: Samples, name: str, **labels: str) -> float:
-    """Find the one sample that has these labels, and perhaps others."""
+    """Return the one sample with these labels, and possibly others."""
     (value,) = (
         value for (found, has), value in samples.items() if found == name and has >= labels.items()
     )
@@ -36,10 +36,10 @@ def of(samples: Samples, name: str, **labels: str) -> float:
 
 
 class TestText:
-    """What is told."""
+    """The samples."""
 
     def test_it_agrees_with_the_judgement(self, week: Assessment) -> None:
-        """Verdict, counts, ratios and each appliance's facts are those of the judgement."""
+        """Verdict, counts, ratios and the values of each appliance are those of the assessment."""
         samples = read(openmetrics(week))
         assert of(samples, "backupkit_verdict", state="breach") == 1
         assert of(samples, "backupkit_verdict", state="compliant") == 0
@@ -58,7 +58,7 @@ class TestText:
         assert seconds == week.end.timestamp()
 
     def test_what_is_not_known_has_no_sample(self, judge: Judge) -> None:
-        """There is no number where there is no data, neither 0 nor NaN."""
+        """An unknown value has no sample, neither 0 nor NaN."""
         samples = read(openmetrics(judge([], [], [], [Member(appliance="vc-new")])))
         names = {name for name, _ in samples}
         assert "backupkit_appliance_state" in names
@@ -68,27 +68,27 @@ class TestText:
         assert of(samples, "backupkit_verdict", state="unknown") == 1
 
     def test_any_name_is_a_label(self, judge: Judge) -> None:
-        """Quotes, line ends and markup in names neither break the text nor get lost."""
+        """Quotes, line ends and markup in names are escaped and not lost."""
         member = Member(appliance=EVIL, site=EVIL, group=EVIL)
         judged = judge(nights(EVIL, "ssssssss"), [poll(EVIL)], [schedule(EVIL)], [member])
         text = openmetrics(judged)
         one = {"appliance": EVIL, "site": EVIL, "group": EVIL}
         assert of(read(text), "backupkit_appliance_state", **one) == 1
-        # what a node exporter reads is the older form of the same
+        # the node exporter reads the older form of the same text
         assert sum(len(family.samples) for family in plain_families(text)) == len(read(text))
 
 
 class TestFile:
-    """What is written."""
+    """The file."""
 
     def test_write(self, week: Assessment, tmp_path: Path) -> None:
-        """The file holds the text, ends as it must, and nothing else is left."""
+        """The file has exactly the text, and no temporary file remains."""
         path = write_openmetrics(week, tmp_path / "backupkit.prom")
         assert path.read_text(encoding="utf-8") == openmetrics(week)
         assert path.read_text(encoding="utf-8").endswith("# EOF\n")
         assert list(tmp_path.iterdir()) == [path]
 
     def test_no_such_folder(self, week: Assessment, tmp_path: Path) -> None:
-        """A folder that does not exist is named."""
+        """A missing folder is an error that names it."""
         with pytest.raises(OutputError, match="nowhere"):
             write_openmetrics(week, tmp_path / "nowhere" / "backupkit.prom")

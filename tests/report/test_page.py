@@ -1,4 +1,4 @@
-"""The HTML page: valid, self-contained, escaped, legible, small, and always the same."""
+"""The HTML page: valid, self-contained, escaped, legible, small and reproducible."""
 
 import base64
 import dataclasses
@@ -25,25 +25,25 @@ VOID_ATTRIBUTES = {"src", "href", "srcset", "action", "data", "poster", "backgro
 
 
 def parse(html: str) -> Element:
-    """Parse a page as the standard says, and fail at the first error in it."""
+    """Parse a page and fail at its first error."""
     tree: Element = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(html)
     return tree
 
 
 def text(element: Element | None) -> str:
-    """Give the text of an element in one line."""
+    """Return the text of an element in one line."""
     assert element is not None
     return " ".join("".join(element.itertext()).split())
 
 
 def digest(element: Element) -> str:
-    """Name an inline style or script as a content policy does."""
+    """Return the digest of an inline style or script as a content policy has it."""
     text = (element.text or "").encode()
     return f"'sha256-{base64.b64encode(hashlib.sha256(text).digest()).decode()}'"
 
 
 def section(html: str, name: str) -> Element:
-    """Give the section of this id."""
+    """Return the section with this id."""
     found = parse(html).find(f".//section[@id='{name}']")
     assert found is not None
     return found
@@ -70,14 +70,14 @@ CHECK = "backupkit history verify --history HISTORY --head"
     ],
 )
 def test_what_it_was_made_from(week: Assessment, version: str, said: str, footer: str) -> None:
-    """A report names the history that it was made from, and how that is checked."""
+    """A report names the history that it was made from, and the command that verifies it."""
     html = report(dataclasses.replace(week, version=version)).html()
     assert said in text(section(html, "method"))
     assert footer in html
 
 
 class TestStructure:
-    """What a browser and a screen reader find."""
+    """Headings, landmarks, tables and links."""
 
     def test_headings_and_landmarks(self, week: Assessment) -> None:
         """There is one h1, an h2 per section, a language, a nav, a main and a skip link to it."""
@@ -93,7 +93,7 @@ class TestStructure:
         assert tree.find(f".//*[@id='{skip.get('href', '')[1:]}']") is not None
 
     def test_tables_have_captions_and_scopes(self, week: Assessment) -> None:
-        """Every table of a section has a caption, every header cell a scope."""
+        """Every table of a section has a caption, and every header cell a scope."""
         tree = parse(report(week).html())
         outer = [t for s in tree.iter("section") for t in s.findall("./div/table")]
         assert outer
@@ -101,7 +101,7 @@ class TestStructure:
         assert all(cell.get("scope") in {"col", "row"} for cell in tree.iter("th"))
 
     def test_every_fragment_link_leads_somewhere(self, week: Assessment) -> None:
-        """Each link points to an id that is there, and no id is there twice."""
+        """Each link points to an existing id, and no id is repeated."""
         tree = parse(report(week).html())
         ids = [found for element in tree.iter() if (found := element.get("id"))]
         assert len(ids) == len(set(ids))
@@ -119,10 +119,10 @@ class TestStructure:
 
 
 class TestSelfContained:
-    """One file, which asks nobody for anything."""
+    """One file without requests."""
 
     def test_no_external_reference(self, week: Assessment) -> None:
-        """Nothing is loaded: references are fragments or data, the style names no address."""
+        """All references are fragments or data, and the style has no URL."""
         tree = parse(report(week).html())
         used = {value for e in tree.iter() for name, value in e.items() if name in VOID_ATTRIBUTES}
         assert used
@@ -131,7 +131,7 @@ class TestSelfContained:
         assert not {"link", "iframe", "object", "embed", "base"} & {e.tag for e in tree.iter()}
 
     def test_content_policy(self, week: Assessment) -> None:
-        """The policy forbids everything but data images, our own styles and our own script."""
+        """The policy allows only data images, the page's own styles and its own script."""
         tree = parse(report(week).html())
         policy = tree.find(".//meta[@http-equiv='Content-Security-Policy']")
         assert policy is not None
@@ -149,11 +149,11 @@ class TestSelfContained:
         assert not [name for e in tree.iter() for name, _ in e.items() if name.startswith("on")]
 
     def test_same_bytes_twice(self, week: Assessment) -> None:
-        """The same assessment gives the same text."""
+        """The same assessment has the same text."""
         assert report(week).html() == report(week).html()
 
     def test_the_figure_states_its_finding(self, week: Assessment) -> None:
-        """The figure is an SVG in an image whose alternative text says what it shows."""
+        """The figure is an SVG image whose alternative text states what it shows."""
         picture = section(report(week).html(), "why").find(".//img")
         assert picture is not None
         assert "No space left" in picture.get("alt", "")
@@ -163,10 +163,10 @@ class TestSelfContained:
 
 
 class TestEscaping:
-    """Text from outside is text."""
+    """Texts from outside are escaped."""
 
     def test_markup_in_every_text_appears_as_text(self, judge: Judge) -> None:
-        """A script in any field from appliance or fleet.toml is shown, never run."""
+        """A script in any field of an appliance or of fleet.toml is shown as text."""
         job = {
             "appliance": EVIL,
             "job_id": f"1{EVIL}",
@@ -213,22 +213,22 @@ class TestEscaping:
         assert rows.count(EVIL) > 5
 
     def test_no_user_of_a_target_is_shown(self, week: Assessment) -> None:
-        """User and password in a location never reach the page."""
+        """User and password in a location are not on the page."""
         html = report(week).html()
         assert "secret" not in html
         assert "sftp://***@10.0.0.250/vc" in html
 
 
 def fragment(assessment: Assessment) -> str:
-    """Give what a notebook shows."""
+    """Return what a notebook shows."""
     return report(assessment)._repr_html_()
 
 
 class TestFragment:
-    """The notebook's form."""
+    """The form for notebooks."""
 
     def test_it_is_the_page_without_the_page(self, week: Assessment) -> None:
-        """It has the verdict and the worst, no document, no ids that only the page has."""
+        """The fragment has verdict and worst appliances, but no document and no ids of the page."""
         html = fragment(week)
         assert "<html" not in html
         assert "BREACH 4 of 8" in html
@@ -237,7 +237,7 @@ class TestFragment:
 
 
 def luminance(colour: str) -> float:
-    """Give the relative luminance of #rrggbb, as WCAG defines it."""
+    """Return the relative luminance of #rrggbb, as WCAG defines it."""
     channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
@@ -255,7 +255,7 @@ TINTED = [
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 @pytest.mark.parametrize(("ink", "ground"), [*((t, g) for t in TEXTS for g in GROUNDS), *TINTED])
 def test_contrast(theme: int, ink: str, ground: str) -> None:
-    """Every pair of text and ground has a contrast of at least 4.5, in light and in dark."""
+    """Text and background have a contrast of at least 4.5, in light and in dark."""
     blocks = re.findall(r"\.bk \{\s*(--paper.*?)\}", style_sheet(), re.DOTALL)
     colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", blocks[theme]))
     high, low = sorted((luminance(colours[ink]), luminance(colours[ground])), reverse=True)
@@ -263,10 +263,10 @@ def test_contrast(theme: int, ink: str, ground: str) -> None:
 
 
 class TestAwkwardFleets:
-    """Fleets at the edges."""
+    """Special cases of fleets."""
 
     def test_an_empty_fleet(self, judge: Judge) -> None:
-        """Nothing at all gives a page that says so, unknown rather than fine."""
+        """An empty fleet has a page that is unknown, not compliant."""
         html = report(judge()).html()
         assert report(judge()).title.startswith("UNKNOWN 0 of 0 - ")
         assert "There is no appliance to read" in text(section(html, "unread"))
@@ -274,7 +274,7 @@ class TestAwkwardFleets:
         assert "no data" in text(section(html, "verdict"))
 
     def test_all_unreachable(self, judge: Judge) -> None:
-        """Appliances that never answered are listed with the fault and what to do."""
+        """Appliances that never answered are listed with the error and the next step."""
         polls = [
             {
                 "appliance": f"vc-{n:03}",
@@ -293,13 +293,13 @@ class TestAwkwardFleets:
         assert "HTTPS port" in text(unread)
 
     def test_more_to_do_than_fits(self, fleet: Callable[[int], Assessment]) -> None:
-        """The list of what to act on ends after 25 and counts the rest."""
+        """The list of problems ends after 25 and counts the others."""
         act = section(report(fleet(400)).html(), "act")
         assert len(act.findall(".//tbody/tr")) == 25
         assert "and 5 more" in text(act)
 
     def test_all_compliant(self, judge: Judge, week: Assessment) -> None:
-        """Where all is well the sections collapse to a line each, and the title says OK."""
+        """Without problems each section is one line, and the title says OK."""
         jobs = week.jobs[week.jobs["appliance"] == "vc-good"]
         polls = [{"appliance": "vc-good", "polled_at": week.now, "ok": True}]
         html = report(judge(jobs.to_dict("records"), polls)).html()
@@ -310,7 +310,7 @@ class TestAwkwardFleets:
 
 
 class TestSize:
-    """The size budget."""
+    """Limits of size."""
 
     @pytest.mark.parametrize(("appliances", "kib"), [(50, 400), (2000, 2048)])
     def test_within_the_budget(
@@ -322,12 +322,12 @@ class TestSize:
         assert len(re.findall('<tr id="a[0-9]+">', html)) == appliances
 
     def test_a_crowded_figure_is_a_picture(self, fleet: Callable[[int], Assessment]) -> None:
-        """A figure with many marks becomes a PNG, one with few stays an SVG."""
+        """A figure with many marks is a PNG, one with few an SVG."""
         jobs = fleet(50).jobs
         assert data_uri(timeline(jobs)).startswith("data:image/png;base64,")
         assert data_uri(timeline(jobs[:20])).startswith("data:image/svg+xml;base64,")
 
 
 def test_report_and_its_class(week: Assessment) -> None:
-    """`report` makes a `Report` of an assessment."""
+    """`report` returns a `Report` of an assessment."""
     assert report(week) == Report(week)

@@ -1,4 +1,4 @@
-"""Redaction: nothing of a name is left, and every figure is."""
+"""Redaction removes all names and keeps every figure."""
 
 import base64
 import dataclasses
@@ -62,7 +62,7 @@ TOLD: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def named() -> Assessment:
-    """Judge a fleet with names in every place that can hold one."""
+    """Evaluate a fleet with names in every place that can have one."""
     failed = {"messages": TOLD, "location": LOCATION}
     jobs = [
         *nights("Zweibrücken-vc", "sssss"),
@@ -118,7 +118,7 @@ def named() -> Assessment:
 
 
 def texts_of(paths: tuple[Path, ...]) -> dict[str, str]:
-    """Give all that files say, with packed and encoded parts unpacked."""
+    """Return all texts of the files, with compressed and encoded parts decoded."""
     told = {}
     for path in paths:
         if path.suffix == ".xlsx":
@@ -136,7 +136,7 @@ class TestRedact:
     """`Report.redacted`."""
 
     def test_no_name_is_left(self, named: Assessment, tmp_path: Path) -> None:
-        """In no file, no mail, no metric is a part of a name; before, each was somewhere."""
+        """No file, mail or metric contains a part of a name that was there before."""
         plain = bk.report(named, before=named)
         hidden = plain.redacted(SECRET)
         both = []
@@ -167,7 +167,7 @@ class TestRedact:
         assert "aliases" not in (before["report.html"] + before["mail"]).lower()
 
     def test_every_figure_is_left(self, named: Assessment) -> None:
-        """Verdict, times, numbers and states are what they were; so are shapes and types."""
+        """Verdict, times, numbers, states, shapes and types are unchanged."""
         hidden = redact(named, secret=SECRET).assessment
         assert hidden.verdict == named.verdict
         assert (hidden.start, hidden.end, hidden.now, hidden.version) == (
@@ -213,7 +213,7 @@ class TestRedact:
         assert f"move of {aliases['Werk Süd']}" == hidden.assessment.policy.exclusions[0].reason
 
     def test_kinds_of_values(self, named: Assessment) -> None:
-        """Where another column tells what a value names, that decides; builds stay."""
+        """The kind of a value may depend on another column; builds stay."""
         told = {
             "property": ["build", "target", "site", "group"],
             "value": ["1", "nfs://x", "x", "x"],
@@ -224,17 +224,17 @@ class TestRedact:
         assert kinds == ["1", "nfs://host", "site", "group"]
 
     def test_the_key_holds_no_password(self, named: Assessment) -> None:
-        """What stands behind the aliases is names, never a password of a location."""
+        """The key has names, and never a password of a location."""
         assert "geheim" not in json.dumps(dict(redact(named, secret=SECRET).key))
 
     def test_another_secret(self, named: Assessment) -> None:
-        """Another secret gives other aliases, for every name."""
+        """Another secret has other aliases for every name."""
         one, other = (redact(named, secret=secret).key for secret in (SECRET, b"another"))
         assert not set(one) & set(other)
         assert sorted(one.values()) == sorted(other.values())
 
     def test_every_column_is_decided(self) -> None:
-        """A column of text is on the list of those that stay, or is redacted."""
+        """Every text column is either on the list of those that stay, or redacted."""
         texts = {
             column.name
             for table in TABLES.values()
@@ -285,7 +285,7 @@ class TestAliases:
         ],
     )
     def test_text(self, text: str, shape: str) -> None:
-        """Names go, in any case and between any punctuation; ordinary words and numbers stay."""
+        """Names are replaced in any case and context; ordinary words and numbers stay."""
         told = self.aliases.text(text)
         assert (
             re.sub(r"\b(appliance|host|site|user|name|path)-[a-z2-7]{8}(?![a-z2-7])", r"\1-*", told)
@@ -305,12 +305,12 @@ class TestAliases:
         ],
     )
     def test_location(self, location: str, shape: str) -> None:
-        """Of a location scheme and port stay; of a user or a password nothing does."""
+        """Scheme and port of a location stay; user and password do not."""
         told = self.aliases.location(location)
         assert re.sub(r"\b(host|path)-[a-z2-7]{8}", r"\1-*", told) == shape
 
     def test_args(self) -> None:
-        """What an appliance says it put into a text has an alias there, and as it stands alone."""
+        """An argument has the same alias alone and inside its text."""
         told = self.aliases.message(
             {
                 "id": "x",
@@ -329,7 +329,7 @@ class TestAliases:
         assert self.aliases.message(without)["args"] is None
 
     def test_without_names(self) -> None:
-        """Patterns are found even where no name is known."""
+        """Patterns are found even without known names."""
         assert Aliases(SECRET, {}).text("of 10.0.0.1").startswith("of host-")
 
     @pytest.mark.property
@@ -338,7 +338,7 @@ class TestAliases:
         st.text(max_size=200),
     )
     def test_any_text(self, names: list[str], text: str) -> None:
-        """No text and no names are too strange; the same ones give the same again."""
+        """Any text and names are accepted, and the result is reproducible."""
         one, other = (Aliases(SECRET, {"appliance": names}) for _ in range(2))
         assert one.text(text) == other.text(text)
         assert one.location(text) == other.location(text)
@@ -355,7 +355,7 @@ class TestAliases:
         st.sampled_from([" ", ", ", "/", "(", "'", '"', "\n", "@", ":", "="]),
     )
     def test_names_in_any_text(self, names: list[str], between: str) -> None:
-        """However names are strung together, none is left whole."""
+        """No name stays when names are joined in any way."""
         told = Aliases(SECRET, {"appliance": names}).text(f"x {between.join(names)} y")
         words = re.split(r"[^\w.-]+", told)
         assert not set(names) & set(words)
@@ -365,7 +365,7 @@ class TestKey:
     """`Report.redacted_by`."""
 
     def test_the_key_is_kept_and_used_again(self, named: Assessment, tmp_path: Path) -> None:
-        """The file tells its owner alone what each alias stands for, and gives it again."""
+        """The file is readable by its owner only, and a second report has the same aliases."""
         path = tmp_path / "key.json"
         first = bk.report(named).redacted_by(path)
         kept = json.loads(path.read_text(encoding="utf-8"))
@@ -381,7 +381,7 @@ class TestKey:
 
     @pytest.mark.parametrize("content", ["", "{}", '{"secret": "xyz", "aliases": {}}', "[1"])
     def test_not_a_key(self, named: Assessment, tmp_path: Path, content: str) -> None:
-        """A file that is no key is never written over."""
+        """A file that is no key is never overwritten."""
         path = tmp_path / "notes.txt"
         path.write_text(content, encoding="utf-8")
         with pytest.raises(SettingsError, match=r"notes.txt is not the key file"):
@@ -397,7 +397,7 @@ class TestKey:
             bk.report(named).redacted_by(tmp_path / "gone" / "key.json")
 
     def test_in_another_process(self, tmp_path: Path) -> None:
-        """The same secret gives the same alias under another hash seed."""
+        """The same secret has the same aliases under another hash seed."""
         code = (
             "from backupkit.reports.aliases import Aliases\n"
             "print(Aliases(b's', {'site': ['b-1', 'a-2']}).text('a-2 b-1'))"
@@ -416,7 +416,7 @@ class TestKey:
 
 
 def test_many(fleet: Callable[[int], Assessment]) -> None:
-    """All appliances of a large fleet have aliases of their own."""
+    """All appliances of a large fleet have different aliases."""
     hidden = redact(fleet(400), secret=SECRET).assessment
     assert hidden.appliances.index.is_unique
     assert "vc-site" not in hidden.jobs.to_csv()

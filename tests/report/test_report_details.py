@@ -1,4 +1,4 @@
-"""Load, durations and sizes, the plan, and what changed: the evidence below the answers."""
+"""Load, durations and sizes, configuration checks, and changes."""
 
 import dataclasses
 import re
@@ -21,18 +21,18 @@ MINUTE = pd.Timedelta(minutes=1)
 
 
 def load(assessment: Assessment) -> Load:
-    """Tell the load."""
+    """Return the facts about load."""
     return load_of(assessment, links_of(assessment))
 
 
 def sizes(assessment: Assessment) -> Sizes:
-    """Tell durations and sizes."""
+    """Return the facts about durations and sizes."""
     return sizes_of(assessment, links_of(assessment))
 
 
 @pytest.fixture(scope="module")
 def busy(judge: Judge) -> Assessment:
-    """Judge two appliances: one began late and took very long, the other runs and stands still."""
+    """Evaluate two appliances: a late and very long run, and a running job that stalls."""
     jobs = [*nights("slow", "s" * 8), *nights("stuck", "ssssss.o")]
     earlier = [job("slow", night) for night in range(-14, -1)]
     jobs = [*earlier, *jobs]
@@ -51,10 +51,10 @@ def busy(judge: Judge) -> Assessment:
 
 
 class TestLoad:
-    """Running now, and load."""
+    """Running jobs and load."""
 
     def test_running(self, busy: Assessment) -> None:
-        """A running job tells since when, how far it is, what is usual and its last message."""
+        """A running job has its start, progress, typical duration and last message."""
         (run,) = load(busy).running
         assert (run.appliance.name, run.start, run.elapsed) == (
             "stuck",
@@ -71,7 +71,7 @@ class TestLoad:
         assert run.progress == "no data"
 
     def test_what_is_odd_about_it(self, busy: Assessment) -> None:
-        """What an anomaly says of a running job stands beside it."""
+        """An anomaly of a running job is beside it."""
         stall = ANOMALIES.frame(
             {
                 "appliance": ["stuck"],
@@ -88,11 +88,11 @@ class TestLoad:
         assert (outlier.kind, outlier.value, outlier.typical) == ("stalled", 120 * MINUTE, pd.NaT)
 
     def test_planned_and_actual_start(self, busy: Assessment) -> None:
-        """Runs of the last day further than 5 minutes from their time are listed."""
+        """Runs of the last day more than 5 minutes away from their slot are listed."""
         told = load(busy)
         assert (
             told.start_summary
-            == "In the last day 50.0 % (1/2 runs) began within 5 min of their time."
+            == "In the last day 50.0 % (1 of 2 runs) began within 5 min of their time."
         )
         (late,) = told.starts
         assert (late.planned, late.started, late.delay) == (
@@ -102,13 +102,13 @@ class TestLoad:
         )
 
     def test_an_early_start(self, judge: Judge) -> None:
-        """A run that begins before its time is said to be early."""
+        """A run that begins before its slot is early."""
         early = job("a", 6, start_time=END - 23 * 60 * MINUTE - 10 * MINUTE)
         told = load(judge([early], [poll("a")], [schedule("a")]))
         assert [one.delay for one in told.starts] == ["10 min early"]
 
     def test_targets(self, busy: Assessment) -> None:
-        """Each target tells how many wrote to it at once, and when; the busiest is the finding."""
+        """Each target has its peak and its time; the busiest is the finding."""
         told = load(busy)
         (target,) = told.targets
         assert (target.name, target.appliances) == ("sftp://10.0.0.250", 2)
@@ -120,24 +120,24 @@ class TestLoad:
         assert told.finding in told.picture.alt
 
     def test_nothing_to_tell(self, judge: Judge) -> None:
-        """Without jobs nothing runs, nothing began, and no target is known."""
+        """Without jobs nothing is running, and there is no target."""
         told = load(judge([], [poll("a")], [schedule("a")]))
         assert (told.running, told.starts, told.picture) == ((), (), None)
         assert told.start_summary == "In the last day no run of a schedule began."
         assert told.finding == "No job of this period names its target."
 
     def test_a_plan_that_is_not_known(self, busy: Assessment) -> None:
-        """Without planned runs there is no data."""
+        """Without expected runs there is no data."""
         loads = busy.loads.assign(planned_peak=float("nan"))
         blind = dataclasses.replace(busy, loads=busy.loads.assign(**loads))
         assert load(blind).targets[0].scheduled_peak == "no data"
 
 
 class TestSizes:
-    """Duration and size."""
+    """Durations and sizes."""
 
     def test_outliers(self, busy: Assessment) -> None:
-        """A run that took fifteen times as long is listed with what is usual, and drawn."""
+        """A run of fifteen times the typical duration is listed with the latter, and drawn."""
         told = sizes(busy)
         (outlier,) = [one for one in told.outliers if one.kind == "duration"]
         assert (outlier.appliance.name, outlier.value, outlier.typical) == (
@@ -148,10 +148,10 @@ class TestSizes:
         assert "15.0 times the median" in outlier.rule
         assert told.picture is not None
         assert told.finding in told.picture.alt
-        assert "50.0 % (1/2 appliances) have it" in told.baseline_note
+        assert "50.0 % (1 of 2 appliances) have it" in told.baseline_note
 
     def test_growth(self, busy: Assessment) -> None:
-        """Appliances whose backups grow are listed, the fastest first."""
+        """Appliances with growing backups are listed, the fastest first."""
         gib = 2.0**30
         grown = busy.baselines.assign(growth_share=[0.5, 0.9], growth=[gib, 2 * gib])
         grown = grown.astype(busy.baselines.dtypes)
@@ -162,7 +162,7 @@ class TestSizes:
         ]
 
     def test_a_size_is_in_bytes(self, busy: Assessment) -> None:
-        """An unusual size is told in bytes."""
+        """An unusual size is in bytes."""
         odd = ANOMALIES.frame(
             {
                 "appliance": ["slow"] * 2,
@@ -182,15 +182,15 @@ class TestSizes:
 
 @pytest.fixture(scope="module")
 def details(week: Assessment) -> Details:
-    """Gather the details of the week."""
+    """Return the details of the week."""
     return details_of(week)
 
 
 class TestDetails:
-    """The plan, and how the report was made."""
+    """Configuration checks, and how the report was made."""
 
     def test_findings_alike_are_one_row(self, week: Assessment) -> None:
-        """Findings of one rule are joined: the first is told, and five appliances are named."""
+        """Findings of one rule are one row, with the first finding and five appliances."""
         names = [*week.appliances.index, "gone-1", "gone-2"]
         lint = LINT.frame(
             {
@@ -211,7 +211,7 @@ class TestDetails:
         assert row.finding.text == f"{names[0]} writes by FTP"
 
     def test_many_findings_are_counted(self, week: Assessment) -> None:
-        """Above fifty kinds the rest is counted."""
+        """Above fifty kinds the other findings are counted."""
         lint = LINT.frame(
             {
                 "appliance": ["vc-good"] * 53,
@@ -225,23 +225,23 @@ class TestDetails:
         assert (len(told.lint), told.lint.omitted) == (50, 3)
 
     def test_how_to_make_it_again(self, details: Details) -> None:
-        """The command names moment and period to the second."""
+        """The command names time and period to the second."""
         assert details.reproduce_command == (
             "backupkit report --as-of 2026-11-09T00:00:00+00:00 "
             "--start 2026-11-02T00:00:00+00:00 --end 2026-11-09T00:00:00+00:00"
         )
 
     def test_policy_and_exclusions(self, details: Details) -> None:
-        """The policy is told number by number, and who does not count with the reason."""
+        """The policy is listed with every number, and exclusions with the reason."""
         assert ("RPO", "24 h") in details.policy
         assert details.windows == (("vc-retired", "always", "being retired, change 4711"),)
 
 
 class TestChanges:
-    """What changed."""
+    """Changes since an earlier assessment."""
 
     def test_in_words(self, week: Assessment) -> None:
-        """Changes are grouped by kind, with links, and of each kind 25 are listed."""
+        """Changes are grouped by kind, with links, at most 25 of each kind."""
         names = ["vc-good", *(f"vc-{n}" for n in range(30))]
         rows = CHANGES.frame(
             {
@@ -273,14 +273,14 @@ class TestChanges:
         assert "and 6 more." in html
 
     def test_no_change(self, week: Assessment) -> None:
-        """Without a change the page says against what it was held."""
+        """Without a change the page names the assessment that it was compared with."""
         html = page(week, bk.compare(week, week))
         assert "Since 2026-11-09 00:00 UTC: nothing changed" in re.sub("<[^>]*>", "", html)
         assert "was not compared with an earlier one" in page(week)
 
 
 def test_counts_lead_to_their_rows(week: Assessment) -> None:
-    """Each state that any appliance is in is counted, and leads to the first of its rows."""
+    """Each state of an appliance is counted, and linked to the first of its rows."""
     counts = summarize(week).counts
     assert sum(count.number for count in counts) == len(week.appliances)
     links = links_of(week)
@@ -290,7 +290,7 @@ def test_counts_lead_to_their_rows(week: Assessment) -> None:
 
 
 def test_many_of_a_kind(fleet: Callable[[int], Assessment]) -> None:
-    """Of more than 25 running jobs, targets and outliers the rest is counted."""
+    """Of more than 25 running jobs, targets and outliers the others are counted."""
     month = fleet(50)
     newest = month.jobs.sort_values("start_time").drop_duplicates("appliance", keep="last")
     open_jobs = newest.assign(

@@ -1,4 +1,4 @@
-"""Every appliance with its runs, and what its judgement rests on."""
+"""Rows of appliances with their runs, and the data basis."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,20 +14,20 @@ from backupkit.reports.summary import links_of
 
 
 def appliances(assessment: Assessment) -> tuple[ApplianceFacts, ...]:
-    """Give the rows of all appliances."""
+    """Return the rows of all appliances."""
     return appliance_facts(assessment, links_of(assessment))
 
 
 def listed(assessment: Assessment) -> Rows[DataSource]:
-    """Give what the judgement rests on."""
+    """Return the rows of the data basis."""
     return sources(assessment, links_of(assessment))
 
 
 class TestAppliances:
-    """All appliances."""
+    """The appliances."""
 
     def test_runs_are_the_newest_first(self, week: Assessment) -> None:
-        """An appliance opens to its newest runs, with job id and message."""
+        """The details of an appliance are its newest runs, with job id and message."""
         rows = {row.appliance.name: row for row in appliances(week)}
         newest = rows["vc-strikes"].jobs[0]
         assert (newest.start, newest.message) == (
@@ -35,11 +35,11 @@ class TestAppliances:
             "No space left",
         )
         assert newest.job_id == "20261108-010000-24322831"
-        assert rows["vc-strikes"].slots.percent + " (4/7)" == "57.1 % (4/7)"
+        assert str(rows["vc-strikes"].slots) == "57.1 % (4 of 7)"
         assert rows["vc-running"].jobs[0].outcome.label == "▶ running"
 
     def test_schedules_in_words(self, week: Assessment) -> None:
-        """A schedule says when, in which zone, to where and whether it is switched off."""
+        """A schedule has its time, zone, target and whether it is enabled."""
         plans = {row.appliance.name: row.schedules for row in appliances(week)}
         assert plans["vc-off"] == (
             "“default”: daily 01:00 Etc/UTC, switched off, to sftp://***@10.0.0.250/vc",
@@ -47,35 +47,35 @@ class TestAppliances:
         assert "“extra”: Sunday at no known time Etc/UTC" in plans["vc-strikes"][1]
 
     def test_local_time(self, week: Assessment) -> None:
-        """Where the appliance lives in another zone its own time is beside UTC."""
+        """An appliance in another zone has its local time beside UTC."""
         coverage = week.coverage.assign(timezone="Asia/Tokyo")
         row = appliances(dataclasses.replace(week, coverage=coverage))[0]
         assert (row.zone, row.jobs[0].local) == ("Asia/Tokyo", "10:00")
 
     @pytest.mark.parametrize("zone", ["Mars/Olympus", "../etc/passwd", "UTC", None])
     def test_a_zone_that_is_none_is_left_out(self, week: Assessment, zone: str | None) -> None:
-        """UTC, no zone, or a text that is no zone adds no column."""
+        """UTC, no zone, or an invalid zone adds no column."""
         coverage = week.coverage.assign(timezone=pd.Series([zone] * 9, week.coverage.index, "str"))
         row = appliances(dataclasses.replace(week, coverage=coverage))[0]
         assert row.zone == ""
 
     def test_a_large_fleet_opens_the_worst(self, fleet: Callable[[int], Assessment]) -> None:
-        """Of a large fleet only appliances in breach open to their runs."""
+        """In a large fleet only appliances in breach have their runs."""
         rows = appliances(fleet(120))
         assert {row.state.kind for row in rows if row.jobs} == {"breach"}
         assert all(row.jobs.total == 31 for row in rows)
 
     def test_progress_of_a_running_job(self, week: Assessment) -> None:
-        """A running job says how far it is."""
+        """A running job has its progress."""
         running = week.jobs[week.jobs["outcome"] == "open"].assign(progress=40.0)
         assert job_row(running.iloc[0]).outcome.label == "▶ running, 40 %"
 
 
 class TestSources:
-    """What the judgement rests on."""
+    """The data basis."""
 
     def test_a_wrong_clock_is_named(self, week: Assessment) -> None:
-        """A clock that is far off is named with its direction."""
+        """A wrong clock is named with its direction."""
         skews = {source.appliance.name: source.skew for source in listed(week)}
         assert skews["vc-shaky"] == "9 min slow, corrected for"
         assert skews["vc-good"] == "0 s"
@@ -85,7 +85,7 @@ class TestSources:
         assert source.skew == "7 min fast, corrected for"
 
     def test_a_large_fleet_lists_the_remarkable(self, fleet: Callable[[int], Assessment]) -> None:
-        """Of a large fleet only appliances with a gap, a fault or a wrong clock are listed."""
+        """In a large fleet only appliances with a gap, an error or a wrong clock are listed."""
         found = listed(fleet(120))
         assert 0 < len(found) < 120
         assert len(found) + found.omitted == 120

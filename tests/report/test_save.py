@@ -1,4 +1,4 @@
-"""The files: all four, whole, and readable by machines."""
+"""The files: four, complete and machine-readable."""
 
 import csv
 import io
@@ -31,7 +31,7 @@ class TestSave:
     """`Report.save`."""
 
     def test_four_files(self, week: Assessment, tmp_path: Path) -> None:
-        """The page and its three sidecars are written, the page first, and nothing else stays."""
+        """The page and three data files are written, the page first, and no other file remains."""
         paths = report(week).save(tmp_path / "report.html")
         names = ["report.html", "report.json", "report.csv", "report.jobs.csv"]
         assert [path.name for path in paths] == names
@@ -41,7 +41,7 @@ class TestSave:
         assert f"{len(week.jobs)} jobs" in html
 
     def test_saving_again_replaces(self, week: Assessment, tmp_path: Path) -> None:
-        """A second save gives the same bytes in the same places."""
+        """A second save writes the same bytes to the same files."""
         paths = report(week).save(tmp_path / "report.html")
         before = [path.read_bytes() for path in paths]
         assert [path.read_bytes() for path in report(week).save(str(paths[0]))] == before
@@ -52,7 +52,7 @@ class TestSave:
             report(week).save(tmp_path / "gone" / "report.html")
 
     def test_a_failure_leaves_nothing_behind(self, week: Assessment, tmp_path: Path) -> None:
-        """If a file cannot be put in place no part of one stays."""
+        """If a file cannot be replaced, no part of another one remains."""
         (tmp_path / "report.html").mkdir()
         with pytest.raises(OutputError):
             report(week).save(tmp_path / "report.html")
@@ -72,7 +72,7 @@ class TestJson:
             assert len(document[name]) == len(getattr(week, name))
 
     def test_units(self, week: Assessment) -> None:
-        """Times are ISO in UTC, durations seconds by their key, missing is null."""
+        """Times are ISO in UTC, durations seconds by their key, missing values null."""
         rows = {row["appliance"]: row for row in json.loads(json_document(week))["appliances"]}
         assert rows["vc-good"]["last_success"] == "2026-11-08T01:00:00.000000Z"
         assert rows["vc-good"]["exposure_seconds"] == 23 * 3600
@@ -82,7 +82,7 @@ class TestJson:
         assert rows["vc-never"]["slot_strict"] is None
 
     def test_no_user_of_a_target(self, week: Assessment) -> None:
-        """User and password in locations are taken out, in lists and messages too."""
+        """User and password in locations are removed, in lists and messages too."""
         told = [[{"id": "a", "default_message": "ftp://joe:secret@x failed", "args": []}]]
         jobs = week.jobs.iloc[:1].assign(
             messages=pd.Series(told, week.jobs.index[:1], week.jobs["messages"].dtype)
@@ -93,27 +93,27 @@ class TestJson:
 
 
 def dataclass_replace(assessment: Assessment, **frames: pd.DataFrame | Policy) -> Assessment:
-    """Give the assessment with other frames."""
+    """Return the assessment with other frames."""
     values = {name: getattr(assessment, name) for name in assessment.__dataclass_fields__}
     return Assessment(**{**values, **frames})
 
 
 def read(content: bytes) -> list[dict[str, str]]:
-    """Read CSV back."""
+    """Return the rows of a CSV file."""
     return list(csv.DictReader(io.StringIO(content.decode(), newline="")))
 
 
 class TestSchema:
-    """The JSON Schema that is shipped."""
+    """The JSON Schema."""
 
     def test_the_file_is_up_to_date(self) -> None:
-        """It is what `python -m backupkit.reports.schema` prints, and itself a valid schema."""
+        """The file is what `python -m backupkit.reports.schema` prints, and a valid schema."""
         shipped = files("backupkit.reports").joinpath("report.schema.json").read_text("utf-8")
         assert json.loads(shipped) == schema()
         jsonschema.Draft202012Validator.check_schema(schema())
 
     def test_printed(self) -> None:
-        """The module prints it."""
+        """The module prints the schema."""
         command = [sys.executable, "-m", "backupkit.reports.schema"]
         printed = subprocess.run(command, check=True, capture_output=True).stdout
         assert json.loads(printed) == schema()
@@ -121,7 +121,7 @@ class TestSchema:
     def test_documents_are_valid(
         self, week: Assessment, judge: Judge, fleet: Callable[[int], Assessment]
     ) -> None:
-        """A week of trouble, an empty fleet, one never read, a large one, a full policy."""
+        """Documents of different fleets and policies are valid."""
         stricter = Policy(rpo="12h", completion="1h", window="22:00-06:00", parts=["common"])
         policy = Policy(
             members=[Member(appliance="a", policy="gold")],
@@ -166,7 +166,7 @@ class TestSchema:
         ]
 
     def test_what_is_not_valid(self, week: Assessment) -> None:
-        """A missing table, a table too much, and a text for a number are found."""
+        """A missing table, an additional table, and a text for a number are invalid."""
         good = json.loads(json_document(week))
         validator = jsonschema.Draft202012Validator(schema())
         (row, *rest) = good["appliances"]
@@ -182,7 +182,7 @@ class TestWorkbook:
     """`workbook`."""
 
     def test_sheets(self, week: Assessment, tmp_path: Path) -> None:
-        """The verdict comes first, then a sheet per table, a row each; times are times."""
+        """The verdict comes first, then a sheet per table; times are times."""
         paths = report(week).save(tmp_path / "report.html", xlsx=True)
         assert paths[-1].name == "report.xlsx"
         assert "report.xlsx" in paths[0].read_text(encoding="utf-8")
@@ -204,7 +204,7 @@ class TestWorkbook:
         assert book["Jobs"].auto_filter.ref.startswith("A1:")
 
     def test_texts_are_texts(self, week: Assessment) -> None:
-        """No text is a formula or an error, none is too long or holds what the format forbids."""
+        """No text is a formula or an error, too long, or has characters that the format forbids."""
         said = "x" * 40_000
         texts = ["=1+1", "#N/A", "+1", "a\x00b\ufffe", said, ""]
         slots = SLOTS.frame({"appliance": texts, "state": ["met"] * len(texts)})
@@ -219,19 +219,19 @@ class TestWorkbook:
         assert cells[5].value is None
 
     def test_too_many_rows(self, week: Assessment, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What does not fit a sheet is left to the other files."""
+        """Rows that do not fit a sheet are left to the other files."""
         monkeypatch.setattr(sys.modules["backupkit.reports.workbook"], "_ROWS", 3)
         book = openpyxl.load_workbook(io.BytesIO(workbook(week)))
         assert book["Jobs"].max_row == 3
 
     def test_the_same_bytes(self, week: Assessment, monkeypatch: pytest.MonkeyPatch) -> None:
-        """No time of the clock is in it."""
+        """The file has no time of writing."""
         first = workbook(week)
         monkeypatch.setattr("zipfile.time.localtime", lambda *_: (2031, 1, 1, 0, 0, 0))
         assert workbook(week) == first
 
     def test_without_xlsxwriter(self, week: Assessment, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where the extra is missing the error says how to install it."""
+        """Without xlsxwriter the error says how to install it."""
         monkeypatch.setitem(sys.modules, "xlsxwriter", None)
         with pytest.raises(OutputError, match=r"pip install 'backupkit\[xlsx\]'"):
             workbook(week)
@@ -241,13 +241,13 @@ class TestCsv:
     """`slots_csv` and `jobs_csv`."""
 
     def test_a_row_per_expected_run(self, week: Assessment) -> None:
-        """Each expected run is a row; what is missing is empty."""
+        """Each expected run is a row, and a missing value is empty."""
         rows = read(slots_csv(week))
         assert len(rows) == len(week.slots)
         assert rows[0]["slot"].endswith("Z")
 
     def test_a_row_per_job(self, week: Assessment) -> None:
-        """Each job is a row, its messages a text, its duration in seconds."""
+        """Each job is a row, with its messages as text and its duration in seconds."""
         rows = read(jobs_csv(week.jobs))
         assert len(rows) == len(week.jobs)
         failed = [row for row in rows if row["outcome"] == "failure"]
@@ -277,7 +277,7 @@ class TestCsv:
         ],
     )
     def test_formulas_are_text(self, week: Assessment, start: str) -> None:
-        """A cell that a spreadsheet would run gets a quote in front."""
+        """A cell that a spreadsheet would evaluate begins with a quote."""
         evil = f"{start}HYPERLINK(1)"
         slots = SLOTS.frame({"appliance": [evil], "state": ["met"]})
         (row,) = read(slots_csv(dataclass_replace(week, slots=slots)))
@@ -296,7 +296,7 @@ class TestCsv:
         ],
     )
     def test_cells_inside_a_cell(self, week: Assessment, evil: str, told: str) -> None:
-        """Nor does a spreadsheet that splits at semicolons, tabs or lines find a formula."""
+        """A spreadsheet that splits at semicolons, tabs or lines finds no formula either."""
         slots = SLOTS.frame({"appliance": [evil], "state": ["met"]})
         (row,) = read(slots_csv(dataclass_replace(week, slots=slots)))
         assert row["appliance"] == told

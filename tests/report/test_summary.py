@@ -1,4 +1,4 @@
-"""The facts on the page."""
+"""Facts on the page."""
 
 import dataclasses
 import re
@@ -15,10 +15,10 @@ Judge = Callable[..., Assessment]
 
 
 class TestActs:
-    """What to act on."""
+    """Appliances that need attention."""
 
     def test_breaches_then_those_at_risk(self, week: Assessment) -> None:
-        """Breaches come worst first, then compliant appliances whose newest run failed."""
+        """Breaches come first, then compliant appliances whose newest run failed."""
         items = summarize(week).action_items
         assert [(a.appliance.name, a.state.kind) for a in items] == [
             ("vc-off", "breach"),
@@ -29,7 +29,7 @@ class TestActs:
         ]
 
     def test_the_step_fits_the_trouble(self, week: Assessment) -> None:
-        """Each kind of trouble has its own next step."""
+        """Each kind of problem has its own next step."""
         steps = {a.appliance.name: a.advice for a in summarize(week).action_items}
         assert "Enable its schedule" in steps["vc-off"]
         assert "a run did not start" in steps["vc-silent"]
@@ -38,10 +38,10 @@ class TestActs:
 
 
 class TestUnread:
-    """What could not be read."""
+    """Unreachable appliances."""
 
     def test_fault_and_step(self, week: Assessment) -> None:
-        """A failed visit shows its fault and since when; one that never was says so."""
+        """A failed poll has its error and its start; an appliance without a poll is listed, too."""
         gone, never = summarize(week).unreachable
         assert (gone.appliance.name, gone.fault, gone.failing_since, gone.last_ok.age) == (
             "vc-gone",
@@ -58,32 +58,32 @@ class TestUnread:
 
 
 class TestFigures:
-    """The key numbers."""
+    """The key figures."""
 
     def test_each_has_its_fraction(self, week: Assessment) -> None:
-        """A percentage comes with the fraction it was made of."""
+        """A percentage has its numerator and denominator."""
         figures = {f.name: f for f in summarize(week).figures}
         strict = figures["inside their RPO (strict)"].ratio
-        assert (strict.percent, strict.fraction) == ("25.0 %", "2/8 appliances")
+        assert (strict.percent, strict.fraction) == ("25.0 %", "2 of 8 appliances")
 
     def test_every_percentage_on_the_page_has_its_fraction(self, week: Assessment) -> None:
-        """No percentage stands alone, except the target and the progress of a running job."""
+        """Every percentage has its fraction, except targets and the progress of running jobs."""
         text = re.sub(r"<(style|script)>.*?</\1>|<[^>]*>", "", page(week), flags=re.DOTALL)
         lonely = re.findall(r"\d %(?! \()", re.sub("target\\s*99 %", "", text, flags=re.IGNORECASE))
         assert lonely == []
 
 
 class TestPeriod:
-    """The words for the period."""
+    """The text of the period."""
 
     def test_a_start_within_a_day_shows_its_time(self, week: Assessment) -> None:
-        """A period that does not begin at midnight names the minute."""
+        """A period that does not begin at midnight has the minute."""
         shifted = dataclasses.replace(week, start=week.start + pd.Timedelta(hours=6))
         assert summarize(shifted).period == "2026-11-02 06:00 to 2026-11-09 00:00 UTC"
 
 
 class TestSignatures:
-    """Why backups failed."""
+    """Failure causes."""
 
     def test_names_beyond_five_are_counted(self, fleet: Callable[[int], Assessment]) -> None:
         """A signature names five appliances and counts the others."""
@@ -92,7 +92,7 @@ class TestSignatures:
         assert signature.appliances.omitted == signature.appliances.total - 5
 
     def test_missing_lists_are_empty(self, week: Assessment) -> None:
-        """A signature without builds and targets has none to show."""
+        """A signature without builds and targets has empty lists."""
         bare = week.failures.assign(
             builds=pd.Series([None], dtype=week.failures["builds"].dtype),
             targets=pd.Series([None], dtype=week.failures["targets"].dtype),
@@ -105,7 +105,7 @@ class TestMessagesText:
     """`messages_text`."""
 
     def test_the_most_readable_form(self) -> None:
-        """A message is its localized text, else its default, else its id; several are lines."""
+        """A message is its localized text, else its default, else its id; each is a line."""
         messages = [
             {"id": "a", "default_message": "b", "localized": "c"},
             {"id": "a", "default_message": "b", "localized": None},
@@ -115,5 +115,5 @@ class TestMessagesText:
         assert messages_text(messages) == "c\nb\na"
 
     def test_missing(self) -> None:
-        """A missing list is no text."""
+        """A missing list has no text."""
         assert messages_text(pd.NA) == ""

@@ -1,4 +1,4 @@
-"""One simulated appliance without sockets, and fleets with them, on clocks that tests set."""
+"""Simulated appliances without sockets, and fleets, with clocks that tests set."""
 
 import base64
 import dataclasses
@@ -19,13 +19,13 @@ EPOCH = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 
 @pytest.fixture
 def moment() -> list[datetime]:
-    """Hold what the clock says; a test may set it."""
+    """Return a list with the time of the clock; a test may set it."""
     return [EPOCH]
 
 
 @pytest.fixture
 def make(moment: list[datetime]) -> Callable[..., SimulatedAppliance]:
-    """Build one of the demo's appliances, changed as the test wants."""
+    """Return a function that builds one of the demo's appliances, with changes."""
 
     def build(
         name: str = "vc-ham-01", *, session_limit: int = 550, **changes: object
@@ -42,14 +42,14 @@ def make(moment: list[datetime]) -> Callable[..., SimulatedAppliance]:
 
 
 def credentials(appliance: SimulatedAppliance, password: str | None = None) -> dict[str, str]:
-    """Header that logs in."""
+    """Return the header of a log-in."""
     pair = f"{appliance.user}:{password or appliance.password}"
     return {"authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
 
 @pytest.fixture
 def log_in() -> Callable[..., Reply]:
-    """Log in, in either flavour."""
+    """Return a function that logs in, in either flavour."""
 
     def post(
         appliance: SimulatedAppliance,
@@ -67,7 +67,7 @@ def log_in() -> Callable[..., Reply]:
 
 @pytest.fixture
 def ask(log_in: Callable[..., Reply]) -> Callable[..., tuple[int, object]]:
-    """Log in, ask one thing below the recovery service's root, decode the answer."""
+    """Return a function that logs in, sends one request and decodes the response."""
 
     def exchange(
         appliance: SimulatedAppliance,
@@ -96,7 +96,7 @@ def ask(log_in: Callable[..., Reply]) -> Callable[..., tuple[int, object]]:
 def run(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> Callable[..., tuple[SimulatedFleet, requests.Session]]:
-    """Run a fleet of one appliance, with a client that trusts it."""
+    """Return a function that runs a fleet of one appliance, with a client that trusts it."""
 
     def start(**options: object) -> tuple[SimulatedFleet, requests.Session]:
         scenario = Scenario.steady(appliances=1, jobs=3, epoch=EPOCH)
@@ -123,7 +123,7 @@ def fleet() -> Iterator[SimulatedFleet]:
 
 @pytest.fixture(scope="module")
 def authority(fleet: SimulatedFleet, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Certificate to trust `fleet` by."""
+    """Return the path of the certificate of `fleet`."""
     path = tmp_path_factory.mktemp("fleet") / "ca.pem"
     path.write_bytes(fleet.authority)
     return path
@@ -131,7 +131,7 @@ def authority(fleet: SimulatedFleet, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def browser(authority: Path) -> Iterator[requests.Session]:
-    """HTTP client that trusts `fleet`, whatever the environment says."""
+    """Return an HTTP client that trusts `fleet`, independent of the environment."""
     with requests.Session() as session:
         session.trust_env = False
         session.verify = str(authority)

@@ -1,4 +1,4 @@
-"""What becomes of an appliance while it runs: lost and rewritten jobs, upgrades."""
+"""Changes of a running appliance: lost and rewritten jobs, upgrades."""
 
 import dataclasses
 from collections.abc import Callable
@@ -19,27 +19,27 @@ Ask = Callable[..., tuple[int, object]]
 
 @pytest.fixture
 def fleet(moment: list[datetime]) -> SimulatedFleet:
-    """Give a fleet of one appliance, which no port is needed for."""
+    """Return a fleet of one appliance without open ports."""
     scenario = Scenario.steady(appliances=1, jobs=5, epoch=EPOCH)
     return SimulatedFleet(scenario, clock=lambda: moment[0])
 
 
 @pytest.fixture
 def appliance(fleet: SimulatedFleet) -> SimulatedAppliance:
-    """Give its one appliance."""
+    """Return its appliance."""
     return fleet[NAME]
 
 
 def ids(appliance: SimulatedAppliance) -> list[str]:
-    """Give the ids of its jobs."""
+    """Return the ids of its jobs."""
     return [job.id for job in appliance.jobs()]
 
 
 class TestForget:
-    """Jobs that vanish."""
+    """Forgotten jobs."""
 
     def test_one(self, fleet: SimulatedFleet, appliance: SimulatedAppliance, ask: Ask) -> None:
-        """One job is gone from list and details, and asking for it is in vain."""
+        """A forgotten job is in neither list nor details, and a request for it fails."""
         before = ids(appliance)
         fleet.forget(NAME, before[2])
         assert ids(appliance) == before[:2] + before[3:]
@@ -49,7 +49,7 @@ class TestForget:
     def test_all(
         self, fleet: SimulatedFleet, appliance: SimulatedAppliance, moment: list[datetime]
     ) -> None:
-        """All jobs are gone; the next night's appears."""
+        """All jobs can be forgotten; the next night's job appears."""
         old = ids(appliance)
         fleet.forget(NAME)
         assert ids(appliance) == []
@@ -58,16 +58,16 @@ class TestForget:
         assert not set(ids(appliance)) & set(old)
 
     def test_unknown(self, fleet: SimulatedFleet) -> None:
-        """A job that does not exist is refused."""
+        """An unknown job is an error."""
         with pytest.raises(ValueError, match="vc-0001 has no job 'x'"):
             fleet.forget(NAME, "x")
 
 
 class TestRewrite:
-    """Jobs that turn up otherwise than they were."""
+    """Rewritten jobs."""
 
     def test_end(self, fleet: SimulatedFleet, appliance: SimulatedAppliance, ask: Ask) -> None:
-        """Another end shows in the job and in details that were told before."""
+        """A new end is in the job and in its details."""
         job = appliance.jobs()[2]
         appliance.details(None)
         fleet.rewrite(NAME, job.id, end=job.end + timedelta(hours=1))
@@ -80,14 +80,14 @@ class TestRewrite:
         assert status["start_time"][:19] == f"{job.start:%Y-%m-%dT%H:%M:%S}"
 
     def test_start(self, fleet: SimulatedFleet, appliance: SimulatedAppliance) -> None:
-        """Another start moves the job in the list; its id stays."""
+        """A new start moves the job in the list, and its id stays."""
         before = ids(appliance)
         fleet.rewrite(NAME, before[0], start=EPOCH - timedelta(minutes=1))
         assert ids(appliance) == [*before[1:], before[0]]
         assert appliance.jobs()[-1].start == EPOCH - timedelta(minutes=1)
 
     def test_unknown(self, fleet: SimulatedFleet) -> None:
-        """A job that does not exist is refused."""
+        """An unknown job is an error."""
         with pytest.raises(ValueError, match="has no job"):
             fleet.rewrite(NAME, "x", end=EPOCH)
 
@@ -96,7 +96,7 @@ class TestSessions:
     """Sessions that end."""
 
     def test_expire(self, fleet: SimulatedFleet, appliance: SimulatedAppliance) -> None:
-        """Every session has ended, and a new one may begin."""
+        """Every session ends, and a new one can begin."""
         token = appliance.sessions.create("somebody")
         fleet.expire_sessions(NAME)
         assert appliance.sessions.touch(token) is None
@@ -106,17 +106,17 @@ class TestSessions:
 
 
 class TestUpgrade:
-    """An appliance that runs another release."""
+    """Upgrades."""
 
     @pytest.fixture
     def old(self, moment: list[datetime]) -> SimulatedFleet:
-        """Give an appliance of 6.5."""
+        """Return an appliance of 6.5."""
         scenario = Scenario.steady(appliances=1, jobs=5, epoch=EPOCH)
         spec = dataclasses.replace(scenario.specs[0], version="6.5")
         return SimulatedFleet(dataclasses.replace(scenario, specs=(spec,)), clock=lambda: moment[0])
 
     def test_flavours(self, old: SimulatedFleet, ask: Ask) -> None:
-        """The newer flavour and the details appear, and sessions are gone."""
+        """The newer flavour and the details appear, and sessions end."""
         appliance = old[NAME]
         assert ask(appliance, f"{BACKUP}/job")[0] == 404
         assert ask(appliance, f"{BACKUP}/job/details", flavour="rest")[0] == 404
@@ -127,7 +127,7 @@ class TestUpgrade:
         assert ask(appliance, f"{BACKUP}/job/details", flavour="rest")[0] == 200
 
     def test_jobs(self, old: SimulatedFleet, moment: list[datetime]) -> None:
-        """Jobs stay as they were, new ones tell of the new release."""
+        """Jobs stay unchanged, and new ones have the new release."""
         appliance = old[NAME]
         before = appliance.jobs()
         old.upgrade(NAME, "8.0.3")
@@ -140,7 +140,7 @@ class TestUpgrade:
         assert b"18499837" in bytes(appliance.details([jobs[0].id])[jobs[0].id])
 
     def test_without_legacy(self, fleet: SimulatedFleet) -> None:
-        """An upgrade may take the legacy flavour away, log-in and all."""
+        """An upgrade may remove the legacy flavour with its log-in."""
         fleet.upgrade(NAME, "9.0.0", legacy=False)
         for path in ("/com/vmware/cis/session", f"{BACKUP}/job"):
             reply = respond(fleet[NAME], Request(method="GET", target=f"/rest{path}"))
@@ -149,16 +149,16 @@ class TestUpgrade:
         assert respond(fleet[NAME], Request(method="GET", target=f"/api{BACKUP}/job")).status == 401
 
     def test_unknown(self, fleet: SimulatedFleet) -> None:
-        """A release that the simulator does not know is refused."""
+        """An unknown release is an error."""
         with pytest.raises(ValueError, match=r"vc-0001: no release '5\.5'; there are 6\.5"):
             fleet.upgrade(NAME, "5.5")
 
 
 class TestStruck:
-    """Whose content is wrong, as a test may ask."""
+    """Jobs and appliances with faults in their content."""
 
     def test_ids(self, fleet: SimulatedFleet, appliance: SimulatedAppliance) -> None:
-        """Struck jobs are told by the ids that the appliance lists, other faults are not jobs."""
+        """Affected jobs are returned by the ids that the appliance lists."""
         assert fleet.affected_jobs(NAME) == ()
         fleet.set_faults([Fault("slow", route="log-in"), Fault("gone", jobs=2)])
         assert len(fleet.affected_jobs(NAME)) == 2
@@ -168,7 +168,7 @@ class TestStruck:
 
 
 def test_api_only() -> None:
-    """A fleet may consist of appliances that have given up the legacy flavour."""
+    """A fleet may have only appliances without the legacy flavour."""
     scenario = Scenario.steady(appliances=4, epoch=EPOCH, flavours=("api", "api-only"))
     assert [spec.legacy for spec in scenario.specs] == [True, False] * 2
     assert [spec.version for spec in scenario.specs] == ["8.0.3", "9.0.0", "7.0.3", "9.0.0"]

@@ -9,7 +9,7 @@ SHORT = ["simulate", "--appliances", "3", "--jobs", "1", "--for", "0"]
 
 
 class TestFaultOption:
-    """What the option takes, and what it says."""
+    """The option `--fault`."""
 
     @pytest.mark.parametrize(
         "text",
@@ -40,7 +40,7 @@ class TestFaultOption:
         ],
     )
     def test_refused(self, capsys: pytest.CaptureFixture[str], text: str, words: str) -> None:
-        """Wrong input is answered with a sentence that says what was expected."""
+        """Wrong input is an error that says what was expected."""
         assert main([*SHORT, "--fault", text]) == 1
         streams = capsys.readouterr()
         assert streams.out == ""

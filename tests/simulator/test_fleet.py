@@ -1,4 +1,4 @@
-"""The fleet as tests and the command line handle it."""
+"""The interface of a simulated fleet for tests and the command line."""
 
 import time
 import tomllib
@@ -32,7 +32,7 @@ def log_in(fleet: SimulatedFleet, session: requests.Session, password: str | Non
 
 
 def jobs(fleet: SimulatedFleet, session: requests.Session) -> requests.Response:
-    """Ask for the job list."""
+    """Request the job list."""
     return session.get(f"https://{fleet[NAME].host}{JOBS}")
 
 
@@ -52,7 +52,7 @@ class TestRequests:
         assert len(fleet.requests) == 0
 
     def test_open_sessions(self, run: Run) -> None:
-        """Sessions are counted until they are ended."""
+        """Sessions are counted until they end."""
         fleet, session = run()
         log_in(fleet, session)
         assert fleet.open_sessions == 1
@@ -60,7 +60,7 @@ class TestRequests:
         assert fleet.open_sessions == 0
 
     def test_latency(self, run: Run) -> None:
-        """Every answer waits for the latency."""
+        """Every response waits for the latency."""
         fleet, session = run(latency=0.05)
         log_in(fleet, session)
         begin = time.monotonic()
@@ -68,16 +68,16 @@ class TestRequests:
         assert time.monotonic() - begin >= 0.05
 
     def test_true_clock(self) -> None:
-        """Without a clock of its own a fleet tells the true time."""
+        """Without a clock of its own a fleet uses the machine's time."""
         fleet = SimulatedFleet(Scenario.steady(appliances=1, jobs=1, epoch=EPOCH))
         assert abs((fleet[NAME].now() - datetime.now(UTC)).total_seconds()) < 60
 
 
 class TestTrouble:
-    """What can be done to an appliance while it runs."""
+    """Changes of a running appliance."""
 
     def test_stop_and_start(self, run: Run) -> None:
-        """A stopped appliance refuses; started again, on its old port, it knows no session."""
+        """A stopped appliance refuses connections; restarted on its port, it has no session."""
         fleet, session = run()
         log_in(fleet, session)
         host = fleet[NAME].host
@@ -93,7 +93,7 @@ class TestTrouble:
         assert len(jobs(fleet, session).json()) == 3
 
     def test_set_password(self, run: Run) -> None:
-        """A new password closes the door to the old one; open sessions stay."""
+        """A new password replaces the old one, and open sessions stay."""
         fleet, session = run()
         old = fleet[NAME].password
         log_in(fleet, session)
@@ -103,14 +103,14 @@ class TestTrouble:
         assert log_in(fleet, session) == 201
 
     def test_revoke(self, run: Run) -> None:
-        """Without rights one may log in, and gets 403."""
+        """Without rights a log-in succeeds and requests are answered with 403."""
         fleet, session = run()
         fleet.revoke(NAME)
         assert log_in(fleet, session) == 201
         assert jobs(fleet, session).status_code == 403
 
     def test_answer_html(self, run: Run) -> None:
-        """As behind a proxy, every answer is a page, until that is over."""
+        """Every response is an HTML page until that ends."""
         fleet, session = run()
         fleet.answer_html(NAME)
         assert jobs(fleet, session).text.startswith("<html>")
@@ -127,7 +127,7 @@ class TestWriteFleet:
     """The inventory file."""
 
     def test_content(self, fleet: SimulatedFleet, tmp_path: Path) -> None:
-        """The file names every appliance, and points at what lies beside it."""
+        """The file names every appliance, and the files beside it."""
         fleet.write_fleet(tmp_path / "fleet.toml")
         document = tomllib.loads((tmp_path / "fleet.toml").read_text(encoding="utf-8"))
         assert document["defaults"] == {
@@ -148,7 +148,7 @@ class TestWriteFleet:
         assert list(rows) == [appliance.name for appliance in fleet.appliances]
 
     def test_secret(self, fleet: SimulatedFleet, tmp_path: Path) -> None:
-        """The password is for its owner alone, even where the file was open to all before."""
+        """The password is readable by its owner only, even if the file existed before."""
         secret = tmp_path / "my.password"
         secret.write_text("something longer than any password", encoding="utf-8")
         secret.chmod(0o644)
@@ -160,7 +160,7 @@ class TestWriteFleet:
         assert (tmp_path / "my.ca.pem").read_bytes() == fleet.authority
 
     def test_repr(self, fleet: SimulatedFleet) -> None:
-        """An appliance's text has its address and not its password."""
+        """The text of an appliance has its address and not its password."""
         appliance = fleet["vc-ham-01"]
         assert repr(appliance) == f"<SimulatedAppliance vc-ham-01 at {appliance.host}>"
         assert (appliance.site, appliance.group) == ("Hamburg", "production")

@@ -1,4 +1,4 @@
-"""A backup job from its start to its end, as requests see it."""
+"""A backup job from start to end, in responses."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -17,13 +17,13 @@ Asked = Callable[..., tuple[int, Json]]
 
 
 class TestJobLife:
-    """A job from its start to its end."""
+    """The life of a job."""
 
     @pytest.mark.parametrize(
         ("flavour", "body", "status"), [("api", REQUEST, 201), ("rest", {"piece": REQUEST}, 200)]
     )
     def test_create(self, make: Make, ask: Asked, flavour: str, body: object, status: int) -> None:
-        """A created job answers its status at once, and is in the list."""
+        """A created job has a status at once, and is in the list."""
         appliance = make()
         got, answer = ask(appliance, f"{BACKUP}/job", method="POST", body=body, flavour=flavour)
         assert got == status
@@ -38,7 +38,7 @@ class TestJobLife:
         assert appliance.jobs()[-1].id == "20261123-140000-24322831"
 
     def test_progress(self, make: Make, ask: Asked, moment: list[datetime]) -> None:
-        """A job waits, runs with rising progress, and succeeds at its end."""
+        """A job waits, runs with increasing progress, and succeeds at its end."""
         appliance = make()
         _, created = ask(appliance, f"{BACKUP}/job", method="POST", body=REQUEST)
         seen = []
@@ -54,7 +54,7 @@ class TestJobLife:
         assert all(ended == (state == "SUCCEEDED") for state, _, ended in seen)
 
     def test_in_use(self, make: Make, ask: Asked, moment: list[datetime]) -> None:
-        """While one job runs there is no second one, by neither way; afterwards there is."""
+        """While one job runs no second one can be started, in either flavour."""
         appliance = make("vc-ham-04")
         for target in (f"{BACKUP}/job", f"{BACKUP}/schedules/default?action=run"):
             status, body = ask(appliance, target, method="POST", body=REQUEST)
@@ -64,7 +64,7 @@ class TestJobLife:
         assert status == 200
 
     def test_run(self, make: Make, ask: Asked) -> None:
-        """Running the schedule starts a job whose folder carries the comment."""
+        """The run of a schedule is a job whose folder has the comment."""
         appliance = make()
         target = f"{BACKUP}/schedules/default?action=run"
         status, job = ask(appliance, target, method="POST", body={"comment": "x"})
@@ -72,7 +72,7 @@ class TestJobLife:
         assert appliance.jobs()[-1].location.endswith("_PA======")
 
     def test_fails_where_others_fail(self, make: Make, moment: list[datetime]) -> None:
-        """A job by hand fails on an appliance whose every job fails."""
+        """A manual job fails on an appliance whose every job fails."""
         appliance = make("vc-tyo-02")
         job = appliance.create("")
         moment[0] = job.end
@@ -84,7 +84,7 @@ class TestJobLife:
     def test_cancel(
         self, make: Make, ask: Asked, moment: list[datetime], flavour: str, suffix: str
     ) -> None:
-        """Cancelling ends a job FAILED, keeps its progress, and frees the appliance."""
+        """A cancelled job is FAILED and keeps its progress, and a new one can start."""
         appliance = make("vc-ham-04")
         running = appliance.jobs()[-1]
         _, before = ask(appliance, f"{BACKUP}/job/{running.id}")
@@ -100,11 +100,11 @@ class TestJobLife:
         assert again["status"] == "FAIL"
 
     def test_cancel_unknown(self, make: Make, ask: Ask) -> None:
-        """A job that does not exist cannot be cancelled."""
+        """An unknown job cannot be cancelled."""
         assert ask(make(), f"{BACKUP}/job/no?action=cancel", method="POST")[0] == 404
 
     def test_same_second(self, make: Make) -> None:
-        """Jobs that are created, cancelled and created within one second differ in their ids."""
+        """Jobs that are created and cancelled within one second have different ids."""
         appliance = make()
         first = appliance.create("")
         assert appliance.cancel(first.id)
@@ -121,13 +121,13 @@ class TestJobLife:
         ],
     )
     def test_invalid_argument(self, make: Make, ask: Asked, body: object, word: str) -> None:
-        """A request that lacks something, or asks for what is not there, is refused by name."""
+        """A request with a missing or unknown argument is an error that names it."""
         status, answer = ask(make(), f"{BACKUP}/job", method="POST", body=body)
         assert (status, answer["error_type"]) == (400, "INVALID_ARGUMENT")
         assert word in str(answer["messages"])
 
     def test_legacy_without_piece(self, make: Make, ask: Ask) -> None:
-        """The legacy flavour wants the request wrapped."""
+        """The legacy flavour requires a wrapped request."""
         answer = ask(make(), f"{BACKUP}/job", method="POST", body=REQUEST, flavour="rest")
         assert answer[0] == 400
 

@@ -1,4 +1,4 @@
-"""The makers' own client, over verified HTTPS, understands every answer."""
+"""VMware's own client, over verified HTTPS, reads every response."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ import requests
 from backupkit.simulator import Scenario, SimulatedAppliance, SimulatedFleet
 
 with warnings.catch_warnings():
-    # the client loads its texts by a way that Python means to give up
+    # the client loads its texts in a way that is deprecated
     warnings.simplefilter("ignore", DeprecationWarning)
     from com.vmware.appliance.recovery.backup.job_client import Details
     from com.vmware.appliance.recovery.backup_client import Job, Parts, Schedules
@@ -36,13 +36,13 @@ Connect = Callable[..., Any]
 
 @pytest.fixture
 def moment() -> list[datetime]:
-    """Hold what the fleet's clock says."""
+    """Return a list with the time of the fleet's clock."""
     return [EPOCH]
 
 
 @pytest.fixture
 def fleet(moment: list[datetime]) -> Iterator[SimulatedFleet]:
-    """Run the demo over HTTPS, on a clock that the test sets."""
+    """Run the demo over HTTPS, with a clock that the test sets."""
     scenario = Scenario.demo(epoch=EPOCH, days=30)
     with SimulatedFleet(scenario, clock=lambda: moment[0]) as running:
         yield running
@@ -50,7 +50,7 @@ def fleet(moment: list[datetime]) -> Iterator[SimulatedFleet]:
 
 @pytest.fixture
 def connect(fleet: SimulatedFleet, tmp_path: Path) -> Iterator[Connect]:
-    """Log in on the legacy path and configure the client's stubs, with verification on."""
+    """Log in with the legacy flavour and configure the client's stubs, with verification."""
     bundle = tmp_path / "ca.pem"
     bundle.write_bytes(fleet.authority)
     with requests.Session() as session:
@@ -81,7 +81,7 @@ class TestReading:
 
     @pytest.mark.parametrize("name", NAMES)
     def test_jobs(self, fleet: SimulatedFleet, connect: Connect, name: str) -> None:
-        """The list comes newest first, and every job of it can be got."""
+        """The list has the newest job first, and every job of it can be read."""
         appliance = fleet[name]
         client = Job(connect(appliance))
         expected = appliance.jobs()[::-1]
@@ -101,7 +101,7 @@ class TestReading:
 
     @pytest.mark.parametrize("name", [*NAMES, "vc-ham-04", "vc-tyo-02"])
     def test_details(self, fleet: SimulatedFleet, connect: Connect, name: str) -> None:
-        """The whole map of details passes the client's own union rules."""
+        """The details follow the client's own union rules."""
         appliance = fleet[name]
         details = Details(connect(appliance)).list()
         assert list(details) == [job.id for job in appliance.jobs()]
@@ -112,8 +112,8 @@ class TestReading:
     def test_every_state(
         self, fleet: SimulatedFleet, connect: Connect, moment: list[datetime]
     ) -> None:
-        """One job goes NONE, INPROGRESS, SUCCEEDED; another one is cancelled and FAILED."""
-        appliance = fleet["vc-nyc-02"]  # its jobs are blocked for a while, too
+        """A job goes NONE, INPROGRESS, SUCCEEDED; another one is cancelled and FAILED."""
+        appliance = fleet["vc-nyc-02"]  # its jobs are blocked for some time
         configuration = connect(appliance)
         client, details = Job(configuration), Details(configuration)
         wanted = Job.BackupRequest(
@@ -131,7 +131,7 @@ class TestReading:
             client.create(wanted)
         for wait in (1, 10, 100, 8 * 3600):
             moment[0] = EPOCH + timedelta(seconds=wait)
-            if wait > 3600:  # the session has idled out
+            if wait > 3600:  # the session has expired
                 configuration = connect(appliance)
                 client, details = Job(configuration), Details(configuration)
             seen.append((client.get(created.id).state, details.list()[created.id].status))
@@ -149,7 +149,7 @@ class TestReading:
         )
 
     def test_schedules(self, fleet: SimulatedFleet, connect: Connect) -> None:
-        """Schedules are listed, got, and run."""
+        """Schedules are listed, read and run."""
         appliance = fleet["vc-ham-01"]
         client = Schedules(connect(appliance))
         assert list(client.list()) == ["default"]
@@ -188,22 +188,22 @@ class TestReading:
 
 
 class TestErrors:
-    """The client raises the class that the error means."""
+    """Errors of the client."""
 
     def test_not_found(self, fleet: SimulatedFleet, connect: Connect) -> None:
-        """A job that does not exist."""
+        """An unknown job is NotFound."""
         with pytest.raises(NotFound) as caught:
             Job(connect(fleet["vc-ham-01"])).get("20000101-000000-1")
         assert caught.value.messages[0].args == ["20000101-000000-1"]
 
     def test_unauthenticated(self, fleet: SimulatedFleet, connect: Connect) -> None:
-        """A token that was never given."""
+        """An unknown token is Unauthenticated."""
         with pytest.raises(Unauthenticated) as caught:
             Job(connect(fleet["vc-ham-01"], "0" * 32)).list()
         assert caught.value.challenge.startswith("Basic realm=")
 
     def test_unauthorized(self, fleet: SimulatedFleet, connect: Connect) -> None:
-        """A user without rights."""
+        """A user without rights is Unauthorized."""
         fleet.revoke("vc-ham-01")
         with pytest.raises(Unauthorized):
             Schedules(connect(fleet["vc-ham-01"])).list()

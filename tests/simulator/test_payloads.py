@@ -1,4 +1,4 @@
-"""Which fields a job's details have, by status, and how the numbers move."""
+"""Fields of a job's details by status, and its numbers."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +14,7 @@ TIMED = {"duration", "size", "progress"}
 
 
 def job(*, ok: bool = True) -> Job:
-    """Give a job of 602 s: 2 s pending, 100 s blocked, 500 s at work."""
+    """Return a job of 602 s: 2 s pending, 100 s blocked, 500 s running."""
     return Job(
         id="20261123-010000-24322831",
         kind="SCHEDULED",
@@ -31,7 +31,7 @@ def job(*, ok: bool = True) -> Job:
 
 
 class TestJobInfo:
-    """The union rules of the details."""
+    """The details of a job."""
 
     @pytest.mark.parametrize(
         ("seconds", "ok", "word", "fields"),
@@ -53,7 +53,7 @@ class TestJobInfo:
         assert bool(info["messages"]) == (word == "FAILED")
 
     def test_numbers(self) -> None:
-        """Half way through the work size and progress are somewhat past the half."""
+        """At half of the duration size and progress are slightly above one half."""
         info = job_info(job(), START + timedelta(seconds=352), SPEC)
         assert (info["duration"], info["size"]) == (352, 537)
         assert info["progress"] == {
@@ -68,7 +68,7 @@ class TestJobInfo:
 
 
 class TestJobStatus:
-    """What job get answers."""
+    """The response to job get."""
 
     @pytest.mark.parametrize(
         ("seconds", "state", "progress"),
@@ -82,7 +82,7 @@ class TestJobStatus:
         assert ("end_time" in answer) == (state == "SUCCEEDED")
 
     def test_failure(self) -> None:
-        """A failed job stops at the percentage it had reached, with its message."""
+        """A failed job keeps the progress that it had reached, with its message."""
         answer = job_status(job(ok=False), START + timedelta(hours=1))
         assert (answer["state"], answer["progress"]) == ("FAILED", 10)
         assert answer["messages"] == [
@@ -91,15 +91,15 @@ class TestJobStatus:
 
 
 class TestShare:
-    """Share of the work."""
+    """The share of the work."""
 
     def test_rises(self) -> None:
-        """The share never falls, and goes from 0 to 1."""
+        """The share never decreases, and goes from 0 to 1."""
         shares = [share(job(), START + timedelta(seconds=second)) for second in range(700)]
         assert shares == sorted(shares)
         assert (shares[0], shares[-1]) == (0, 1)
 
     def test_short_failure(self) -> None:
-        """A job that fails while it still waits has simply failed."""
+        """A job that fails while it waits has only failed."""
         short = job(ok=False)
         assert status(short, short.end) == "FAILED"

@@ -23,23 +23,23 @@ Json = dict[str, object]
 
 
 def sent(appliance: SimulatedAppliance, method: str, target: str, **headers: str) -> Reply:
-    """Answer a request with headers, whose underscores stand for dashes."""
+    """Respond to a request with headers, whose underscores stand for dashes."""
     spelt = {name.replace("_", "-"): value for name, value in headers.items()}
     return respond(appliance, Request(method=method, target=target, headers=spelt))
 
 
 class TestLogIn:
-    """How a session begins."""
+    """Log-in."""
 
     def test_new_flavour(self, make: Make, log_in: LogIn) -> None:
-        """The new log-in answers 201 and a bare string, and sets no cookie."""
+        """The new log-in is answered with 201 and a bare string, and sets no cookie."""
         reply = log_in(make(), "api")
         assert reply.status == 201
         assert re.fullmatch(rb'"[0-9a-f]{32}"', reply.body)
         assert "Set-Cookie" not in dict(reply.headers)
 
     def test_legacy_flavour(self, make: Make, log_in: LogIn) -> None:
-        """The legacy log-in answers 200, an envelope, and the token as a cookie too."""
+        """The legacy log-in is answered with 200, an envelope, and the token as a cookie too."""
         reply = log_in(make(), "rest")
         assert reply.status == 200
         token = msgspec.json.decode(reply.body)["value"]
@@ -47,13 +47,13 @@ class TestLogIn:
         assert cookie.startswith(f"vmware-api-session-id={token};Path=/rest")
 
     def test_header_only(self, make: Make, log_in: LogIn) -> None:
-        """A client that says so gets no cookie."""
+        """A client can refuse the cookie."""
         reply = log_in(make(), "rest", vmware_use_header_authn="true")
         assert "Set-Cookie" not in dict(reply.headers)
 
     @pytest.mark.parametrize("flavour", ["api", "rest"])
     def test_wrong_password(self, make: Make, log_in: LogIn, flavour: str) -> None:
-        """A wrong password and a missing token get one and the same answer, with challenge."""
+        """A wrong password and a missing token have the same response, with a challenge."""
         appliance = make()
         refused = log_in(appliance, flavour, "wrong")
         assert refused == sent(appliance, "GET", f"/{flavour}{BACKUP}/job")
@@ -65,11 +65,11 @@ class TestLogIn:
 
     @pytest.mark.parametrize("header", ["", "Basic", "Basic ä", "Basic /w==", "Bearer abcd"])
     def test_broken_credentials(self, make: Make, header: str) -> None:
-        """Whatever is no user and password is refused like a wrong one."""
+        """Invalid credentials are refused like wrong ones."""
         assert sent(make(), "POST", "/api/session", authorization=header).status == 401
 
     def test_other_scheme(self, make: Make, log_in: LogIn) -> None:
-        """The right words under another scheme do not open."""
+        """Another scheme is refused."""
         appliance = make()
         assert log_in(appliance, "api", authorization="Bearer YQ==").status == 401
 
@@ -82,7 +82,7 @@ class TestLogIn:
 
     @pytest.mark.parametrize("flavour", ["api", "rest"])
     def test_limit(self, make: Make, log_in: LogIn, flavour: str) -> None:
-        """At the limit log-in answers 503, until somebody logs out."""
+        """At the limit log-in is answered with 503, until a session ends."""
         appliance = make(session_limit=2)
         token = msgspec.json.decode(log_in(appliance, "api").body)
         assert log_in(appliance, flavour).status < 300
@@ -95,26 +95,26 @@ class TestLogIn:
 
 
 class TestSession:
-    """What a session is good for, and when it ends."""
+    """Sessions and their end."""
 
     @pytest.fixture
     def appliance(self, make: Make) -> SimulatedAppliance:
-        """Give an appliance of both flavours."""
+        """Return an appliance of both flavours."""
         return make()
 
     @pytest.fixture
     def token(self, appliance: SimulatedAppliance, log_in: LogIn) -> str:
-        """Give a token of the new flavour's log-in."""
+        """Return a token of the new flavour's log-in."""
         return str(msgspec.json.decode(log_in(appliance, "api").body))
 
     @pytest.mark.parametrize("flavour", ["api", "rest"])
     def test_one_table(self, appliance: SimulatedAppliance, token: str, flavour: str) -> None:
-        """A token of one flavour opens the other."""
+        """A token of one flavour is valid in the other."""
         target = f"/{flavour}{BACKUP}/job"
         assert sent(appliance, "GET", target, vmware_api_session_id=token).status == 200
 
     def test_cookie(self, appliance: SimulatedAppliance, token: str) -> None:
-        """The cookie is as good as the header, unless the client insists on the header."""
+        """The cookie is as valid as the header, unless the client requires the header."""
         cookie = f"other=1; vmware-api-session-id={token}"
         target = f"/rest{BACKUP}/job"
         assert sent(appliance, "GET", target, cookie=cookie).status == 200
@@ -122,7 +122,7 @@ class TestSession:
         assert insisting.status == 401
 
     def test_who(self, appliance: SimulatedAppliance, token: str, moment: list[datetime]) -> None:
-        """Both flavours tell the user, when it logged in and when it last did something."""
+        """Both flavours return the user, when it logged in and its newest request."""
         moment[0] += timedelta(minutes=5)
         new = sent(appliance, "GET", "/api/session", vmware_api_session_id=token)
         expected = {
@@ -141,13 +141,13 @@ class TestSession:
     def test_log_out(
         self, appliance: SimulatedAppliance, token: str, target: str, status: int
     ) -> None:
-        """Log-out answers without a body, and the token is worthless from then on."""
+        """Log-out has no body, and the token is invalid afterwards."""
         reply = sent(appliance, "DELETE", target, vmware_api_session_id=token)
         assert (reply.status, reply.body) == (status, b"")
         assert sent(appliance, "GET", "/api/session", vmware_api_session_id=token).status == 401
 
     def test_idle(self, appliance: SimulatedAppliance, token: str, moment: list[datetime]) -> None:
-        """Half an hour of use is fine, half an hour of silence ends the session."""
+        """A session ends after half an hour without a request."""
         for _ in range(3):
             moment[0] += timedelta(minutes=20)
             reply = sent(appliance, "GET", "/api/session", vmware_api_session_id=token)
@@ -160,7 +160,7 @@ class TestSession:
     def test_who_after_the_end(
         self, appliance: SimulatedAppliance, token: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A session that ends while its question is answered is refused like any other."""
+        """A session that ends while its request is answered is refused."""
         touch, answers = appliance.sessions.touch, iter([True, False])
         monkeypatch.setattr(
             appliance.sessions, "touch", lambda t: touch(t) if next(answers) else None
@@ -172,7 +172,7 @@ class TestSession:
         [("api", "UNAUTHORIZED"), ("rest", "com.vmware.vapi.std.errors.unauthorized")],
     )
     def test_revoked(self, make: Make, ask: Asked, flavour: str, kind: str) -> None:
-        """A user without rights may log in, and is told 403 by everything else."""
+        """A user without rights can log in, and every other request is answered with 403."""
         appliance = make()
         appliance.revoked = True
         status, body = ask(appliance, f"{BACKUP}/job", flavour=flavour)
@@ -181,7 +181,7 @@ class TestSession:
 
 
 class TestRouting:
-    """Which address leads where."""
+    """Addresses."""
 
     @pytest.mark.parametrize(
         ("version", "target", "status"),
@@ -206,17 +206,17 @@ class TestRouting:
         ],
     )
     def test_before_log_in(self, make: Make, version: str, target: str, status: int) -> None:
-        """Without a session a known address answers 401, an unknown one 404, by release."""
+        """Without a session a known address is 401, an unknown one 404, by release."""
         assert sent(make(version=version), "GET", target).status == status
 
     def test_no_details_in_6_5(self, make: Make, ask: Asked) -> None:
-        """To 6.5 ``details`` is an id like any other, of no job."""
+        """In 6.5 ``details`` is an id of no job."""
         status, body = ask(make(version="6.5"), f"{BACKUP}/job/details", flavour="rest")
         assert status == 404
         assert b"Backup job details does not exist." in msgspec.json.encode(body)
 
     def test_unknown_in_old_shape(self, make: Make) -> None:
-        """Before 7.0 an unknown address is told in a shape of its own."""
+        """Before 7.0 an unknown address has its own form of error."""
         reply = sent(make(version="6.5"), "GET", "/rest/nothing")
         assert msgspec.json.decode(reply.body) == {
             "localizableMessages": [{"defaultMessage": "Not found.", "id": UNKNOWN}],
@@ -225,11 +225,11 @@ class TestRouting:
         }
 
     def test_other_method(self, make: Make) -> None:
-        """A method that an address does not have is an unknown operation."""
+        """Another method of an address is an unknown operation."""
         assert sent(make(), "PATCH", f"/api{BACKUP}/job").status == 404
 
     def test_html(self, make: Make) -> None:
-        """Behind a proxy whose services are down every address answers a page."""
+        """Behind a proxy without services every address returns a page."""
         appliance = make()
         appliance.html = True
         reply = sent(appliance, "GET", "/api/session")
@@ -238,7 +238,7 @@ class TestRouting:
 
 
 class TestRead:
-    """What can be read."""
+    """Resources that can be read."""
 
     @pytest.mark.parametrize("flavour", ["api", "rest"])
     @pytest.mark.parametrize(
@@ -252,13 +252,13 @@ class TestRead:
     def test_envelope(
         self, make: Make, ask: Ask, flavour: str, target: str, expected: object
     ) -> None:
-        """The legacy flavour wraps the value that the new one answers bare."""
+        """The legacy flavour wraps the value that the new one returns bare."""
         status, body = ask(make(), target, flavour=flavour)
         assert status == 200
         assert body == (expected if flavour == "api" else {"value": expected})
 
     def test_version(self, make: Make, ask: Asked) -> None:
-        """The version resource names release and build."""
+        """The version resource has release and build."""
         _, body = ask(make(), "/appliance/system/version")
         assert (body["version"], body["build"]) == ("8.0.3.00400", "24322831")
         assert set(body) == {
@@ -266,7 +266,7 @@ class TestRead:
         }
 
     def test_order(self, make: Make, ask: Ask) -> None:
-        """The job list comes newest first, the details newest last, in both flavours."""
+        """The job list has the newest first, the details last, in both flavours."""
         appliance = make()
         ids = [job.id for job in appliance.jobs()]
         assert ask(appliance, f"{BACKUP}/job")[1] == ids[::-1]
@@ -285,7 +285,7 @@ class TestRead:
         ],
     )
     def test_filter(self, make: Make, ask: Asked, flavour: str, query: str) -> None:
-        """Every spelling of the filter picks jobs; unknown ids are left out."""
+        """Every spelling of the filter selects jobs; unknown ids are left out."""
         appliance = make()
         wanted = [job.id for job in appliance.jobs()][3:5]
         _, body = ask(appliance, f"{BACKUP}/job/details?{query.format(*wanted)}", flavour=flavour)
@@ -297,11 +297,11 @@ class TestRead:
             assert list(body) == wanted
 
     def test_filter_of_unknown_alone(self, make: Make, ask: Ask) -> None:
-        """A filter that matches nothing gives an empty map, not everything."""
+        """A filter that matches nothing returns an empty map, not everything."""
         assert ask(make(), f"{BACKUP}/job/details?jobs=unknown") == (200, {})
 
     def test_empty(self, make: Make, ask: Ask) -> None:
-        """A replaced appliance answers an empty list and an empty map."""
+        """A replaced appliance has an empty list and an empty map."""
         appliance = make("vc-tyo-04")
         assert ask(appliance, f"{BACKUP}/job") == (200, [])
         assert ask(appliance, f"{BACKUP}/job/details") == (200, {})
@@ -309,7 +309,7 @@ class TestRead:
 
     @pytest.mark.parametrize("kind", ["job", "parts", "schedules"])
     def test_unknown_id(self, make: Make, ask: Asked, kind: str) -> None:
-        """What does not exist is 404 with its id among the arguments."""
+        """An unknown id is 404, with the id among the arguments."""
         status, body = ask(make(), f"{BACKUP}/{kind}/no%20such")
         assert status == 404
         messages = body["messages"]
@@ -317,7 +317,7 @@ class TestRead:
         assert messages[0]["args"] == ["no such"]
 
     def test_schedule(self, make: Make, ask: Ask) -> None:
-        """The list and the single schedule agree, and no password comes back."""
+        """The list and the single schedule agree, and no password is returned."""
         appliance = make(days=("MONDAY",))
         _, schedules = ask(appliance, f"{BACKUP}/schedules")
         _, schedule = ask(appliance, f"{BACKUP}/schedules/default")
@@ -336,7 +336,7 @@ class TestRead:
         ]
 
     def test_same_bytes(self, make: Make, log_in: LogIn) -> None:
-        """Same seed, epoch and clock: the same bytes, token included."""
+        """Same seed, epoch and clock have the same bytes, token included."""
         targets = (f"{BACKUP}/job", f"{BACKUP}/job/details", f"{BACKUP}/schedules", "/session")
         runs = []
         for _ in range(2):

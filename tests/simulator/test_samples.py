@@ -1,4 +1,4 @@
-"""The simulator serves what the collected samples show: same keys, same JSON types."""
+"""The simulator's responses have the keys and JSON types of the collected samples."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ Make = Callable[..., SimulatedAppliance]
 
 
 def differences(sample: object, served: object, at: str = "$") -> list[str]:
-    """Where two JSON values differ in keys or types; an empty list is like any other list."""
+    """Return where two JSON values differ in keys or types; empty lists match any list."""
     if type(sample) is not type(served):
         return [f"{at}: {type(sample).__name__} is {type(served).__name__}"]
     if isinstance(sample, dict) and isinstance(served, dict):
@@ -36,7 +36,7 @@ def differences(sample: object, served: object, at: str = "$") -> list[str]:
 
 
 class TestDifferences:
-    """The measure itself."""
+    """`differences`."""
 
     @pytest.mark.parametrize(
         ("sample", "served", "expected"),
@@ -51,7 +51,7 @@ class TestDifferences:
         ],
     )
     def test_differences(self, sample: object, served: object, expected: list[str]) -> None:
-        """Missing keys and other types are told, values are not compared."""
+        """Missing keys and other types are returned, values are not compared."""
         assert differences(sample, served) == expected
 
 
@@ -61,11 +61,11 @@ def load(name: str) -> object:
 
 
 def busy(spec: ApplianceSpec, moment: list[datetime]) -> SimulatedAppliance:
-    """Give an appliance with a failed scheduled, a good manual and a running manual job."""
+    """Return an appliance with a failed scheduled, a good manual and a running manual job."""
     scenario = Scenario(seed=1, epoch=EPOCH, specs=(spec,))
     appliance = SimulatedAppliance(spec, scenario, clock=lambda: moment[0])
     failed = next(job for job in appliance.jobs() if not job.ok)
-    moment[0] = appliance.jobs()[appliance.jobs().index(failed) + 1].end  # its retry
+    moment[0] = appliance.jobs()[appliance.jobs().index(failed) + 1].end  # the retry
     moment[0] += timedelta(minutes=1)
     appliance.create("")
     moment[0] += timedelta(minutes=1)
@@ -73,14 +73,14 @@ def busy(spec: ApplianceSpec, moment: list[datetime]) -> SimulatedAppliance:
 
 
 def ids(appliance: SimulatedAppliance) -> dict[str, str]:
-    """Give the ids of that appliance's three kinds of jobs."""
+    """Return the ids of that appliance's three kinds of jobs."""
     jobs = appliance.jobs()
     failed = next(index for index, job in enumerate(jobs) if not job.ok)
     return {"FAILED": jobs[failed].id, "SUCCEEDED": jobs[failed + 1].id, "RUNNING": jobs[-1].id}
 
 
 class Served:
-    """Answers of the simulator to the situations of the samples."""
+    """Responses of the simulator in the situations of the samples."""
 
     def __init__(self, make: Make, log_in: Callable[..., Reply], moment: list[datetime]) -> None:
         demo = Scenario.demo(epoch=EPOCH)
@@ -99,7 +99,7 @@ class Served:
         body: object = None,
         fault: str | None = None,
     ) -> tuple[int, object]:
-        """Log in and ask one thing."""
+        """Log in and send one request."""
         token = json.loads(self.log_in(appliance, "rest").body)["value"]
         request = Request(
             method=method,
@@ -116,7 +116,7 @@ class Served:
 
 @pytest.fixture
 def served(make: Make, log_in: Callable[..., Reply], moment: list[datetime]) -> Served:
-    """Give the appliances of the samples' situations."""
+    """Return the appliances of the samples' situations."""
     return Served(make, log_in, moment)
 
 
@@ -138,7 +138,7 @@ class TestJobs:
         assert differences(load(f"{flavour}_job_get_failed_200"), body) == []
 
     def test_details(self, served: Served, flavour: str) -> None:
-        """Details of a failed, a successful manual, and a running job, each like its sample."""
+        """The details of a failed, a successful manual, and a running job match their samples."""
         picked = ids(served.new)
         sample, got = (
             load(f"{flavour}_job_details_200"),
@@ -260,7 +260,7 @@ class TestLegacyFlavour:
 
 
 def test_every_sample_is_tested() -> None:
-    """No sample was forgotten: this file names each, but for those of another protocol."""
+    """Every sample is named in this file, except those of another protocol."""
     text = Path(__file__).read_text(encoding="utf-8")
     both = {"job_list_200", "job_get_failed_200", "job_details_200", "error_404_job_not_found"}
     for path in SAMPLES.glob("*.json"):

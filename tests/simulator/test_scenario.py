@@ -1,4 +1,4 @@
-"""What scenarios promise about fleets as a whole."""
+"""Properties of scenarios and their fleets."""
 
 import dataclasses
 from datetime import UTC, date, datetime, timedelta
@@ -12,33 +12,33 @@ EPOCH = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 
 
 def appliances(scenario: Scenario, now: datetime) -> list[SimulatedAppliance]:
-    """Bring a scenario to life without any port."""
+    """Create the appliances of a scenario without ports."""
     return [SimulatedAppliance(spec, scenario, clock=lambda: now) for spec in scenario.specs]
 
 
 class TestScenario:
-    """Which scenarios are refused."""
+    """Invalid scenarios."""
 
     def test_naive_epoch(self) -> None:
-        """An epoch without a time zone is refused."""
+        """An epoch without a time zone is an error."""
         with pytest.raises(ValueError, match="time zone"):
             Scenario(seed=1, epoch=datetime(2026, 1, 1), specs=())  # noqa: DTZ001  # the point
 
     def test_unknown_release(self) -> None:
-        """A release that the simulator does not know is refused by name."""
+        """An unknown release is an error that names it."""
         spec = dataclasses.replace(Scenario.demo(epoch=EPOCH).specs[0], version="5.5")
         with pytest.raises(ValueError, match=r"vc-ham-01: no release '5\.5'"):
             Scenario(seed=1, epoch=EPOCH, specs=(spec,))
 
     def test_duplicate_name(self) -> None:
-        """Names are keys: the same one twice is refused."""
+        """A name that occurs twice is an error."""
         spec = Scenario.demo(epoch=EPOCH).specs[0]
         with pytest.raises(ValueError, match="share a name"):
             Scenario(seed=1, epoch=EPOCH, specs=(spec, spec))
 
 
 class TestSlot:
-    """When a schedule fires on the days of a clock change."""
+    """Slots on the days of a clock change."""
 
     @pytest.mark.parametrize(
         ("day", "expected"),
@@ -51,17 +51,17 @@ class TestSlot:
         ],
     )
     def test_clock_change(self, day: date, expected: datetime) -> None:
-        """A skipped time keeps the old offset, a doubled one means the first."""
+        """A skipped time keeps the old offset, and a repeated one means the first."""
         first = Scenario.demo(epoch=EPOCH).specs[0]
         spec = dataclasses.replace(first, timezone="Europe/Berlin", hour=2, minute=30)
         assert spec.slot(day) == expected
 
 
 class TestDemo:
-    """The demo's fleet."""
+    """The demo."""
 
     def test_covers_every_trait(self) -> None:
-        """Twelve appliances on three sites and in three groups show every trait there is."""
+        """Twelve appliances on three sites and in three groups have every trait."""
         specs = Scenario.demo(epoch=EPOCH).specs
         assert len(specs) == 12
         assert {trait for spec in specs for trait in spec.traits} == set(Trait)
@@ -69,13 +69,13 @@ class TestDemo:
         assert {spec.group for spec in specs} == {"production", "test", "edge"}
 
     def test_shares_targets(self) -> None:
-        """Several appliances back up to the same file server."""
+        """Several appliances have the same target."""
         bases = [spec.target for spec in Scenario.demo(epoch=EPOCH).specs]
         assert set(bases) <= set(TARGETS)
         assert len(set(bases)) < len(bases)
 
     def test_beliefs(self) -> None:
-        """One time zone is written down, wrongly, and one appliance is excluded for a reason."""
+        """One time zone in fleet.toml is wrong, and one appliance is excluded with a reason."""
         specs = {spec.name: spec for spec in Scenario.demo(epoch=EPOCH).specs}
         believed = [spec for spec in specs.values() if spec.configured_timezone]
         assert [spec.traits for spec in believed] == [(Trait.WRONG_TIME_ZONE,)]
@@ -107,11 +107,11 @@ class TestDemo:
 
 
 class TestSteady:
-    """Fleets for measuring."""
+    """Fleets for measurements."""
 
     @pytest.mark.parametrize("hour", [0, 7, 14, 21])
     def test_exact_count(self, hour: int) -> None:
-        """Every appliance holds exactly so many jobs at the epoch, and all have ended."""
+        """Every appliance has exactly the given number of jobs at the epoch, and all have ended."""
         epoch = datetime(2026, 11, 23, hour, tzinfo=UTC)
         scenario = Scenario.steady(appliances=20, jobs=40, seed=hour, epoch=epoch)
         for appliance in appliances(scenario, epoch):
@@ -120,7 +120,7 @@ class TestSteady:
             assert all(job.end <= epoch for job in jobs)
 
     def test_goes_on(self) -> None:
-        """A day after the epoch each appliance has at least one job more, the old ones same."""
+        """A day after the epoch each appliance has at least one more job, and the old ones."""
         scenario = Scenario.steady(appliances=10, jobs=5, epoch=EPOCH)
         later = appliances(scenario, EPOCH + timedelta(days=1))
         for before, after in zip(appliances(scenario, EPOCH), later, strict=True):
@@ -128,25 +128,25 @@ class TestSteady:
             assert len(after.jobs()) > 5
 
     def test_flavours(self) -> None:
-        """Appliances that have the legacy flavour alone take turns with the others."""
+        """Appliances with the legacy flavour alternate with the others."""
         scenario = Scenario.steady(appliances=6, epoch=EPOCH)
         assert [spec.release.has_api for spec in scenario.specs] == [True, False] * 3
         legacy = Scenario.steady(appliances=4, epoch=EPOCH, flavours=("rest",))
         assert not any(spec.release.has_api for spec in legacy.specs)
 
     def test_mixes_traits(self) -> None:
-        """A fleet of fifty has good and bad histories in it."""
+        """A fleet of fifty has good and bad histories."""
         traits = {p.traits[0] for p in Scenario.steady(appliances=50, epoch=EPOCH).specs}
         assert traits > {Trait.HEALTHY, Trait.FLAKY, Trait.GROWING, Trait.LAST_THREE_FAILED}
 
     @pytest.mark.parametrize("flavours", [(), ("soap",)])
     def test_unknown_flavour(self, flavours: tuple[str, ...]) -> None:
-        """No flavour, and one that does not exist, are refused."""
+        """No flavour, and an unknown one, are errors."""
         with pytest.raises(ValueError, match="flavours are some of api, rest"):
             Scenario.steady(epoch=EPOCH, flavours=flavours)
 
     def test_fleet_names_appliances(self) -> None:
-        """A fleet offers its appliances in order and by name."""
+        """A fleet has its appliances in order and by name."""
         fleet = SimulatedFleet(Scenario.steady(appliances=2, jobs=1, epoch=EPOCH))
         assert [appliance.name for appliance in fleet.appliances] == ["vc-0001", "vc-0002"]
         assert fleet["vc-0002"] is fleet.appliances[1]

@@ -1,4 +1,4 @@
-"""What happens on the wire: TLS, keep-alive, broken and hostile requests."""
+"""Behaviour on the wire: TLS, keep-alive, broken and hostile requests."""
 
 import contextlib
 import http.client
@@ -20,7 +20,7 @@ JOBS = "/api/appliance/recovery/backup/job"
 
 
 def connect(fleet: SimulatedFleet, authority: Path, name: str) -> ssl.SSLSocket:
-    """Open one TLS connection by hand."""
+    """Open one TLS connection."""
     host, _, port = fleet[name].host.partition(":")
     context = ssl.create_default_context(cafile=str(authority))
     plain = socket.create_connection((host, int(port)), timeout=5)
@@ -28,14 +28,14 @@ def connect(fleet: SimulatedFleet, authority: Path, name: str) -> ssl.SSLSocket:
 
 
 def answer(tls: ssl.SSLSocket) -> http.client.HTTPResponse:
-    """Read one answer to its end."""
+    """Read one response to its end."""
     response = http.client.HTTPResponse(tls)
     response.begin()
     return response
 
 
 class TestTls:
-    """Who is served at all."""
+    """TLS."""
 
     def test_untrusting_client(self, fleet: SimulatedFleet) -> None:
         """A client that does not know the authority refuses the appliance."""
@@ -45,14 +45,14 @@ class TestTls:
                 session.get(f"https://{fleet['vc-ham-01'].host}{JOBS}")
 
     def test_localhost(self, fleet: SimulatedFleet, browser: requests.Session) -> None:
-        """The certificate is good for ``localhost`` too, and plain HTTP gets no answer."""
+        """The certificate is valid for ``localhost`` too, and plain HTTP has no response."""
         port = fleet["vc-ham-01"].host.partition(":")[2]
         assert browser.get(f"https://localhost:{port}{JOBS}").status_code == 401
         with pytest.raises(requests.exceptions.ConnectionError):
             browser.get(f"http://localhost:{port}{JOBS}")
 
     def test_unreachable(self, fleet: SimulatedFleet, browser: requests.Session) -> None:
-        """Nothing listens where an unreachable appliance should be."""
+        """The port of an unreachable appliance is closed."""
         with pytest.raises(requests.exceptions.ConnectionError, match="refused"):
             browser.get(f"https://{fleet['vc-tyo-03'].host}{JOBS}")
 
@@ -61,7 +61,7 @@ class TestConnection:
     """Several requests on one connection."""
 
     def test_get_with_body(self, fleet: SimulatedFleet, authority: Path) -> None:
-        """The body of a GET is read off the connection, and the next request understood."""
+        """The body of a GET is read, and the next request on the connection is answered."""
         body = b'{"filter":{"jobs":["a"]}}'
         head = f"GET {JOBS} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
         with connect(fleet, authority, "vc-ham-01") as tls:
@@ -72,7 +72,7 @@ class TestConnection:
                 assert b"Authentication required." in response.read()
 
     def test_date(self, fleet: SimulatedFleet, browser: requests.Session) -> None:
-        """The Date header comes from the appliance's own clock, right or wrong."""
+        """The Date header has the appliance's own clock, right or wrong."""
         dates = [
             browser.get(f"https://{fleet[name].host}{JOBS}").headers["Date"]
             for name in ("vc-ham-01", "vc-tyo-01")
@@ -90,7 +90,7 @@ class TestConnection:
     def test_unreadable_body(
         self, fleet: SimulatedFleet, authority: Path, header: str, status: int
     ) -> None:
-        """A body that will not be read ends the connection."""
+        """A body that cannot be read ends the connection."""
         with connect(fleet, authority, "vc-ham-01") as tls:
             tls.sendall(f"POST {JOBS} HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n".encode())
             response = answer(tls)
@@ -100,19 +100,19 @@ class TestConnection:
     def test_quiet_on_reset(
         self, fleet: SimulatedFleet, authority: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """Clients that leave in the middle, or never speak TLS, leave no trace in the log."""
+        """Clients that disconnect, or never speak TLS, leave nothing in the log."""
         tls = connect(fleet, authority, "vc-ham-01")
         tls.sendall(b"GET /api/sess")
         tls.close()
         host, _, port = fleet["vc-ham-01"].host.partition(":")
         with socket.create_connection((host, int(port)), timeout=5) as plain:
             plain.sendall(b"hello?\r\n\r\n")
-            with contextlib.suppress(OSError):  # an alert, or a reset: either way it is over
+            with contextlib.suppress(OSError):  # an alert or a reset
                 plain.recv(100)
         assert capfd.readouterr() == ("", "")
 
     def test_parallel(self, fleet: SimulatedFleet, browser: requests.Session) -> None:
-        """Appliances answer at the same time."""
+        """Appliances respond concurrently."""
         urls = [f"https://{fleet[f'vc-ham-0{n}'].host}{JOBS}" for n in (1, 2, 3, 4)]
         statuses: list[int] = []
         threads = [
@@ -127,17 +127,17 @@ class TestConnection:
 
 
 class TestListener:
-    """A port that is open or shut."""
+    """Open and closed ports."""
 
     def test_taken_port(self, fleet: SimulatedFleet) -> None:
-        """A port that somebody else listens on is refused, and nothing is left open."""
+        """A port in use is an error, and no other port stays open."""
         port = int(fleet["vc-ham-01"].host.partition(":")[2])
         scenario = Scenario.steady(appliances=1, jobs=1, epoch=EPOCH)
         with pytest.raises(OSError, match="in use"):
             SimulatedFleet(scenario, port=port).__enter__()
 
     def test_consecutive_ports(self) -> None:
-        """A given port is the first one's, the others follow; IPv6 hosts go into brackets."""
+        """A given port is the first one's, the others follow; IPv6 hosts have brackets."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -147,7 +147,7 @@ class TestListener:
         assert hosts == [f"[::1]:{port}", f"[::1]:{port + 1}"]
 
     def test_client_gone_before_tls(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A connection that is reset before TLS begins is let go, and so is no connection."""
+        """A connection that is reset before TLS begins is dropped."""
 
         def refuse(*_args: object, **_keywords: object) -> None:
             raise ConnectionResetError
@@ -165,10 +165,10 @@ class TestListener:
 
 
 class TestAcceptor:
-    """The thread that accepts."""
+    """The thread that accepts connections."""
 
     def test_close(self) -> None:
-        """It goes when it is told to, at once."""
+        """Closing ends the thread at once."""
         acceptor = Acceptor()
         assert acceptor._thread.is_alive()
         acceptor.close()

@@ -1,4 +1,4 @@
-"""What each trait does to an appliance's jobs, and that the past never changes."""
+"""Jobs of each trait, and jobs of the past."""
 
 import itertools
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Make = Callable[..., SimulatedAppliance]
 
 
 def hours(job: Job) -> float:
-    """How long a job lasts."""
+    """Return how long a job lasts [h]."""
     return (job.end - job.start) / timedelta(hours=1)
 
 
@@ -24,7 +24,7 @@ class TestUntil:
 
     @pytest.mark.parametrize("index", range(12))
     def test_past_never_changes(self, index: int) -> None:
-        """An hour and three days later the same old jobs are there, plus new ones."""
+        """The jobs of the past are unchanged an hour and three days later."""
         scenario = Scenario.demo(epoch=EPOCH)
         spec = scenario.specs[index]
         moment = [EPOCH]
@@ -40,7 +40,7 @@ class TestUntil:
 
     @pytest.mark.parametrize("index", range(12))
     def test_sorted_and_unique(self, index: int) -> None:
-        """Jobs come oldest first, each with an id of its own."""
+        """Jobs are sorted by start, and each has its own id."""
         scenario = Scenario.demo(epoch=EPOCH)
         now = EPOCH + timedelta(days=20)
         jobs = SimulatedAppliance(scenario.specs[index], scenario, clock=lambda: now).jobs()
@@ -48,7 +48,7 @@ class TestUntil:
         assert len({job.id for job in jobs}) == len(jobs)
 
     def test_clock_set_back(self, make: Make, moment: list[datetime]) -> None:
-        """A clock that goes back shows what it showed then."""
+        """A clock that is set back has the jobs of that time."""
         appliance = make()
         before = appliance.jobs()
         moment[0] += timedelta(days=5)
@@ -57,7 +57,7 @@ class TestUntil:
         assert appliance.jobs() == before
 
     def test_seed(self) -> None:
-        """Another seed tells another story."""
+        """Another seed has other jobs."""
         stories = [
             SimulatedAppliance(scenario.specs[0], scenario, clock=lambda: EPOCH).jobs()
             for scenario in (Scenario.demo(seed=seed, epoch=EPOCH) for seed in (1, 2))
@@ -66,7 +66,7 @@ class TestUntil:
 
 
 class TestJobs:
-    """What one job is made of."""
+    """Fields of a job."""
 
     def test_scheduled(self, make: Make) -> None:
         """A scheduled job starts at the slot, in the appliance's zone, within seconds."""
@@ -78,29 +78,29 @@ class TestJobs:
             assert job.id == f"{job.start:%Y%m%d-%H%M%S}-24322831"
 
     def test_folder(self, make: Make) -> None:
-        """The folder holds kind, release, time and the comment, the latter in base 32."""
+        """The folder has kind, release, time and the comment in base 32."""
         job = make("vc-ham-04").jobs()[-1]
         folder = job.location.rpartition("/")[2]
         assert folder == "M_9.0.0.0100_20261123-134500_MJSWM33SMUQHI2DFEB2XAZDBORSQ===="
         assert "/vCenter/sn_vc-ham-04.example.test/" in job.location
 
     def test_healthy_within_a_day(self, make: Make) -> None:
-        """A healthy appliance has only successes of 5 to 40 minutes, the last one today."""
+        """A healthy appliance has only successes of 5 to 40 minutes, the newest within a day."""
         jobs = make().jobs()
         assert all(job.ok and 5 / 60 < hours(job) < 40 / 60 for job in jobs)
         assert EPOCH - jobs[-1].start < timedelta(days=1)
 
     def test_days(self, make: Make) -> None:
-        """A schedule for some days of the week runs on these alone."""
+        """A schedule of some days of the week runs only on these."""
         jobs = make(days=("MONDAY", "THURSDAY"), timezone="Etc/UTC").jobs()
         assert {f"{job.start:%A}" for job in jobs} == {"Monday", "Thursday"}
 
 
 class TestTraits:
-    """Each trait, as the jobs show it."""
+    """Traits."""
 
     def test_flaky(self, make: Make) -> None:
-        """After each failure of a flaky appliance comes a manual success on the same day."""
+        """After each failure of a flaky appliance there is a manual success on the same day."""
         jobs = make("vc-ham-02", nights=200).jobs()
         failures = [index for index, job in enumerate(jobs) if not job.ok]
         assert 10 < len(failures) < 60
@@ -114,7 +114,7 @@ class TestTraits:
             assert retry.start - jobs[index].end < timedelta(hours=8)
 
     def test_last_three_failed(self, make: Make, moment: list[datetime]) -> None:
-        """The last three nights fail for one reason, the ones before did not, the next will."""
+        """The last three nights fail for one reason, and so does the next one."""
         appliance = make("vc-ham-03")
         assert [job.ok for job in appliance.jobs()[-5:]] == [True, True, False, False, False]
         moment[0] += timedelta(days=2)
@@ -132,7 +132,7 @@ class TestTraits:
         assert gaps[-5:] == [1, 2, 1, 1, 1]
 
     def test_overrunning(self, make: Make) -> None:
-        """Runs last ever longer, and by now for hours."""
+        """Runs become longer, up to hours."""
         jobs = make("vc-nyc-02", nights=90).jobs()
         assert hours(jobs[0]) < 0.6
         assert 3 < hours(jobs[-1]) < 4.5
@@ -144,7 +144,7 @@ class TestTraits:
         assert 1.6 < hours(jobs[-1]) / hours(jobs[0]) < 2.6
 
     def test_schedule_disabled(self, make: Make) -> None:
-        """Nothing ran for weeks, and the schedule says why."""
+        """Nothing ran for weeks, and the schedule is disabled."""
         appliance = make("vc-nyc-03")
         assert EPOCH - appliance.jobs()[-1].start > timedelta(weeks=3)
         assert appliance.schedules()["default"]["enable"] is False
@@ -155,19 +155,19 @@ class TestTraits:
         assert timedelta(days=4) < EPOCH - first.start < timedelta(days=7)
 
     def test_clock_skew(self, make: Make) -> None:
-        """Its clock is fast, and so are the times of its jobs."""
+        """The clock is ahead, and so are the times of the jobs."""
         appliance = make("vc-tyo-01")
         assert appliance.now() - EPOCH == timedelta(minutes=7, seconds=20)
 
     def test_replaced(self, make: Make, moment: list[datetime]) -> None:
-        """A replaced appliance has no job, until its schedule fires."""
+        """A replaced appliance has no job until its next slot."""
         appliance = make("vc-tyo-04")
         assert appliance.jobs() == []
         moment[0] += timedelta(days=1)
         assert [job.ok for job in appliance.jobs()] == [True]
 
     def test_always_failing(self, make: Make) -> None:
-        """Nothing ever succeeded, for one reason."""
+        """Every job failed for one reason."""
         jobs = make("vc-tyo-02").jobs()
         assert not any(job.ok for job in jobs)
         assert len({job.messages[0].id for job in jobs}) == 1

@@ -1,4 +1,4 @@
-"""What a table is: frames are held to names and dtypes, in memory and on disk."""
+"""Table contracts: names and dtypes, in memory and on disk."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -55,7 +55,7 @@ VALUES: dict[str, list[Any]] = {
 
 
 class TestColumn:
-    """Column: one dtype, and the Arrow types of the same values."""
+    """`Column`."""
 
     @pytest.mark.parametrize(
         ("name", "in_memory", "stored"),
@@ -71,17 +71,17 @@ class TestColumn:
         ],
     )
     def test_arrow(self, name: str, in_memory: pa.DataType, stored: pa.DataType) -> None:
-        """Durations are stored as full microseconds, everything else as it is."""
+        """Durations are stored as full microseconds, all other values unchanged."""
         [column] = [column for column in THINGS if column.name == name]
         assert column.in_memory == in_memory
         assert column.arrow == stored
 
 
 class TestFrame:
-    """Table.frame(): columns in, a frame of the contract out."""
+    """`Table.frame`."""
 
     def test_values(self) -> None:
-        """Every value comes out as it went in, and what is missing is missing."""
+        """Every value is unchanged, and None is missing."""
         frame = THINGS.frame(VALUES)
         assert list(frame.columns) == THINGS.names
         assert [str(dtype) for dtype in frame.dtypes] == [str(one.dtype) for one in THINGS]
@@ -89,30 +89,30 @@ class TestFrame:
         assert frame.iloc[1].isna().all()
 
     def test_left_out(self) -> None:
-        """A column left out is all missing."""
+        """A column left out has only missing values."""
         frame = THINGS.frame({"name": ["a", "b"]})
         assert len(frame) == 2
         assert frame.drop(columns="name").isna().all(axis=None)
 
     def test_index(self) -> None:
-        """A keyed table's key is the index, and no column."""
+        """The key of a keyed table is the index and no column."""
         frame = KEYED.frame({"name": ["a"], "jobs": [1]})
         assert frame.index.name == "name"
         assert frame.loc["a", "jobs"] == 1
         assert "name" not in frame
 
     def test_labels_mean_nothing(self) -> None:
-        """A Series counts by position, also if a filter left it with other labels."""
+        """Series are combined by position, whatever their labels."""
         names = pd.Series(["x", "a", "y", "b"])[[1, 3]]
         assert THINGS.frame({"name": names, "jobs": [1, 2]})["name"].to_list() == ["a", "b"]
 
     def test_unknown(self) -> None:
-        """A column that the contract does not know is refused."""
+        """An unknown column is an error."""
         with pytest.raises(TableError, match=r"^things: unknown column \['nme'\]; known: \['name'"):
             THINGS.frame({"nme": ["a"]})
 
     def test_short(self) -> None:
-        """Columns of different lengths are refused, not filled up."""
+        """Columns of different lengths are an error."""
         with pytest.raises(TableError, match=r"^things: expected 2 rows, got fewer in \['jobs'\]"):
             THINGS.frame({"name": ["a", "b"], "jobs": [1]})
 
@@ -134,7 +134,7 @@ class TestFrame:
         ],
     )
     def test_misfit(self, name: str, value: object) -> None:
-        """A value that does not fit its column is refused, and the column is named."""
+        """A value of the wrong type is an error that names the column."""
         with pytest.raises(TableError, match=rf"^things: the values of '{name}' do not fit "):
             THINGS.frame({name: [value]})
 
@@ -147,10 +147,10 @@ class TestFrame:
 
 
 class TestConform:
-    """Table.conform(): any frame brought to the contract."""
+    """`Table.conform`."""
 
     def test_conform(self) -> None:
-        """Order and dtypes are set, missing columns added, others dropped; the input stays."""
+        """Order and dtypes are set, columns added or dropped; the input is unchanged."""
         given_ = pd.DataFrame(
             {"jobs": [1, 2], "colour": ["r", "g"], "name": ["a", "b"]}, index=[7, 9]
         )
@@ -160,7 +160,7 @@ class TestConform:
         assert_frame_equal(given_, before)
 
     def test_index_or_column(self) -> None:
-        """The key of a keyed table may come as the index or as a column."""
+        """The key of a keyed table may be the index or a column."""
         column = pd.DataFrame({"name": ["a"], "jobs": [1]})
         expected = KEYED.frame({"name": ["a"], "jobs": [1]})
         assert_frame_equal(KEYED.conform(column), expected)
@@ -171,28 +171,28 @@ class TestConform:
         assert_frame_equal(THINGS.conform(THINGS.frame(VALUES)), THINGS.frame(VALUES))
 
     def test_misfit(self) -> None:
-        """Values that do not fit are refused."""
+        """Values of the wrong type are an error."""
         with pytest.raises(TableError, match="'jobs' do not fit"):
             THINGS.conform(pd.DataFrame({"jobs": ["many"]}))
 
 
 class TestCheck:
-    """Table.check(): a frame is what the contract says, or not."""
+    """`Table.check`."""
 
     def test_same_object(self) -> None:
-        """A good frame is handed back, with columns of its own left alone."""
+        """A correct frame is returned, and additional columns are allowed."""
         frame = THINGS.frame(VALUES).assign(colour="r")
         assert THINGS.check(frame) is frame
         keyed = KEYED.frame(VALUES)
         assert KEYED.check(keyed) is keyed
 
     def test_missing(self) -> None:
-        """A missing column is named."""
+        """A missing column is named in the error."""
         with pytest.raises(TableError, match=r"^things: the column 'took' is missing\."):
             THINGS.check(THINGS.frame(VALUES).drop(columns="took"))
 
     def test_index(self) -> None:
-        """A keyed table without its index is refused."""
+        """A keyed table without its index is an error."""
         with pytest.raises(TableError, match=r"^keyed: expected the index 'name', got None\."):
             KEYED.check(THINGS.frame(VALUES))
 
@@ -213,23 +213,23 @@ class TestCheck:
         ],
     )
     def test_dtype(self, name: str, dtype: str) -> None:
-        """A near miss is a miss: the dtype must be the very one."""
+        """The dtype must match exactly."""
         frame = THINGS.frame(VALUES).iloc[1:].astype({name: dtype})
         with pytest.raises(TableError, match=rf"^things: the column '{name}' must be .*, got "):
             THINGS.check(frame)
 
 
 class TestArrow:
-    """Table.to_arrow() and from_arrow(): to disk and back."""
+    """`Table.to_arrow` and `Table.from_arrow`."""
 
     def test_schema(self) -> None:
-        """What is stored has the contract's schema."""
+        """Stored rows have the contract's schema."""
         stored = THINGS.to_arrow(THINGS.frame(VALUES))
         assert stored.schema == THINGS.arrow_schema
         assert stored.column("took").to_pylist() == [1, None]
 
     def test_round_trip(self) -> None:
-        """Back from disk every value and dtype is the same, the largest integer too."""
+        """Every value and dtype is the same after reading, the largest integer too."""
         frame = THINGS.frame(VALUES)
         assert_frame_equal(THINGS.from_arrow(THINGS.to_arrow(frame)), frame)
 
@@ -238,7 +238,7 @@ class TestArrow:
         assert_frame_equal(THINGS.from_arrow(THINGS.to_arrow(THINGS.empty())), THINGS.empty())
 
     def test_wide_and_partial(self) -> None:
-        """Large types and missing columns, as other writers leave them, are read."""
+        """Large types and missing columns of other writers are read."""
         table = pa.table({"name": pa.array(["a"], pa.large_string()), "more": [1]})
         assert_frame_equal(THINGS.from_arrow(table), THINGS.frame({"name": ["a"]}))
 
@@ -273,6 +273,6 @@ class TestArrow:
         )
     )
     def test_any_round_trip(self, rows: list[dict[str, object]]) -> None:
-        """Whatever fits the contract survives the disk unchanged."""
+        """Values that fit the contract are unchanged on disk."""
         frame = THINGS.frame({name: [row[name] for row in rows] for name in THINGS.names})
         assert_frame_equal(THINGS.from_arrow(THINGS.to_arrow(frame)), frame)

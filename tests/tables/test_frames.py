@@ -1,4 +1,4 @@
-"""The frames' columns: each has one meaning, one unit, one dtype."""
+"""The columns of the frames: one meaning, one unit, one dtype each."""
 
 import re
 
@@ -14,7 +14,7 @@ COLUMNS = [(table, column) for table in TABLES for column in table]
 
 
 class TestColumns:
-    """The nomenclature, walked."""
+    """Names, units and dtypes."""
 
     @pytest.mark.parametrize(
         ("table", "column"), COLUMNS, ids=[f"{t.name}.{c.name}" for t, c in COLUMNS]
@@ -42,7 +42,7 @@ class TestColumns:
         assert table.check(table.empty()).empty
 
     def test_table_names(self) -> None:
-        """No two tables are called the same, and all are exported."""
+        """Table names are unique, and all tables are exported."""
         assert len({table.name for table in TABLES}) == len(TABLES)
         assert {name for name, value in vars(tables).items() if isinstance(value, Table)} <= set(
             tables.__all__
@@ -55,22 +55,22 @@ class TestColumns:
         assert pd.api.types.pandas_dtype(TEXT) == pd.Series(["a"]).dtype
 
     def test_one_name_one_dtype(self) -> None:
-        """A time, a name or a key has the same dtype in every table it is in."""
+        """A time, a name or a key has the same dtype in every table."""
         shared = ("appliance", "job_id", "start_time", "end_time", "schedule", "site", "group")
         for name in shared:
             assert len({str(one.dtype) for _, one in COLUMNS if one.name == name}) == 1, name
 
 
 class TestFrames:
-    """How the frames hang together."""
+    """Relations between tables."""
 
     def test_jobs_are_observations(self) -> None:
-        """Jobs say what observations say, with when they were seen in place of one moment."""
+        """Jobs have the columns of observations, with first and last time seen."""
         more = ["duration", "outcome", "first_seen_at", "last_seen_at", "vanished_at"]
         shared = [name for name in OBSERVATIONS.names if name != "observed_at"]
         assert JOBS.names == [*shared, *more]
 
     def test_states(self) -> None:
-        """An appliance has a time for each state, and a count for each state of a slot."""
+        """An appliance has a time for each state, and a count for each slot state."""
         expected = [*STATES, *(f"slots_{state}" for state in SLOT_STATES)]
         assert set(expected) <= set(APPLIANCES.names)

@@ -1,4 +1,4 @@
-"""From observations to jobs, and which observations are news: worked by hand, a few rows each."""
+"""Jobs from observations, and changed observations and schedules."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -54,19 +54,19 @@ DETAILS: dict[str, object] = {
 
 
 def observations(*rows: dict[str, Any]) -> pd.DataFrame:
-    """Make observations of rows."""
+    """Build observations from rows."""
     return OBSERVATIONS.frame(
         {name: [row.get(name) for row in rows] for name in OBSERVATIONS.names}
     )
 
 
 def schedules(*rows: dict[str, Any]) -> pd.DataFrame:
-    """Make schedules of rows."""
+    """Build schedules from rows."""
     return SCHEDULES.frame({name: [row.get(name) for row in rows] for name in SCHEDULES.names})
 
 
 class TestOutcomeOf:
-    """outcome_of(): what became of a job."""
+    """`outcome_of`."""
 
     @pytest.mark.parametrize(
         ("word", "outcome"),
@@ -90,15 +90,15 @@ class TestOutcomeOf:
         assert outcome in OUTCOMES
 
     def test_empty(self) -> None:
-        """No words give no classes, of the same dtype."""
+        """Without words there are no classes, of the same dtype."""
         assert outcome_of(pd.Series([], dtype="str")).dtype == "str"
 
 
 class TestJobsFrom:
-    """jobs_from(): the newest observation of each job."""
+    """`jobs_from`."""
 
     def test_life_of_a_job(self) -> None:
-        """A job seen pending, running and done is one row with its full course."""
+        """A job seen pending, running and succeeded is one row."""
         rows = [
             seen(0, "PENDING", start_time=None),
             seen(1, "RUNNING", progress=40, **DETAILS),
@@ -142,7 +142,7 @@ class TestJobsFrom:
         assert jobs_from(observations(*rows))["outcome"].to_list() == ["success"]
 
     def test_newest_details_count(self) -> None:
-        """What details reported changes with newer details, column by column."""
+        """Newer details replace older ones, column by column."""
         rows = [
             seen(1, "RUNNING", **DETAILS),
             seen(2, "RUNNING", size=9, source="details"),
@@ -165,20 +165,20 @@ class TestJobsFrom:
         assert jobs.index.to_list() == [0, 1, 2, 3]
 
     def test_empty(self) -> None:
-        """No observations are no jobs."""
+        """Without observations there are no jobs."""
         assert_frame_equal(jobs_from(OBSERVATIONS.empty()), JOBS.empty())
 
 
 class TestChangedObservations:
-    """changed_observations(): only news is kept."""
+    """`changed_observations`."""
 
     def test_first(self) -> None:
-        """Everything is news where nothing is known."""
+        """Everything is new if nothing is known."""
         new = observations(seen(1, "RUNNING"), seen(1, "FAILED", job_id="2"))
         assert_frame_equal(changed_observations(new, OBSERVATIONS.empty()), new)
 
     def test_nothing_new(self) -> None:
-        """No observations hold no news."""
+        """Without observations nothing is new."""
         known = observations(seen(1, "RUNNING"))
         assert changed_observations(OBSERVATIONS.empty(), known).empty
         assert changed_observations(OBSERVATIONS.empty(), OBSERVATIONS.empty()).empty
@@ -204,13 +204,13 @@ class TestChangedObservations:
         ],
     )
     def test_change(self, change: dict[str, object], news: bool) -> None:  # noqa: FBT001 # a table's column
-        """A changed value is news; another endpoint, or its silence on details, is none."""
+        """A changed value is new; another endpoint, or missing details, are not."""
         known = observations(seen(1, "RUNNING", progress=40, **DETAILS))
         new = observations(seen(2, "RUNNING", progress=40, **DETAILS) | change)
         assert len(changed_observations(new, known)) == news
 
     def test_details_over_silence(self) -> None:
-        """Details are compared with the newest that reported them, not with job/{id} in between."""
+        """Details are compared with the newest details, not with job/{id} in between."""
         known = observations(seen(1, "RUNNING", **DETAILS), seen(2, "RUNNING", progress=5))
         same = observations(seen(3, "RUNNING", progress=5, **DETAILS))
         other = observations(seen(3, "RUNNING", progress=5, **DETAILS | {"size": 8}))
@@ -218,24 +218,24 @@ class TestChangedObservations:
         assert len(changed_observations(other, known)) == 1
 
     def test_first_details(self) -> None:
-        """Details of a job that was only known by job/{id} are news."""
+        """Details of a job that was only known by job/{id} are new."""
         known = observations(seen(1, "SUCCEEDED"))
         assert len(changed_observations(observations(seen(2, "SUCCEEDED", **DETAILS)), known)) == 1
 
     @pytest.mark.parametrize("minute", [0, 1])
     def test_not_later(self, minute: int) -> None:
-        """What is not later than the newest known observation is no news."""
+        """An observation that is not later than the newest known one is not new."""
         known = observations(seen(1, "SUCCEEDED"))
         assert changed_observations(observations(seen(minute, "FAILED")), known).empty
 
     def test_back_and_forth(self) -> None:
-        """A value that returns to what it once was is news: the newest known one counts."""
+        """A value that changes back is new, because it is compared with the newest known one."""
         known = observations(seen(1, "RUNNING", progress=1), seen(2, "RUNNING", progress=2))
         new = observations(seen(3, "RUNNING", progress=1))
         assert len(changed_observations(new, known)) == 1
 
     def test_other_jobs_do_not_matter(self) -> None:
-        """A job is compared with itself alone."""
+        """A job is only compared with itself."""
         known = observations(seen(1, "SUCCEEDED"), seen(1, "FAILED", appliance="vc-2"))
         new = observations(
             seen(2, "SUCCEEDED"),
@@ -249,13 +249,13 @@ class TestChangedObservations:
         ]
 
     def test_doubled(self) -> None:
-        """Of two rows of one job and moment the last is kept."""
+        """Of two rows of one job and time the last is kept."""
         new = observations(seen(1, "RUNNING"), seen(1, "SUCCEEDED"))
         kept = changed_observations(new, OBSERVATIONS.empty())
         assert kept["status"].to_list() == ["SUCCEEDED"]
 
     def test_inputs_unchanged(self) -> None:
-        """Neither input is touched."""
+        """The inputs are unchanged."""
         new, known = observations(seen(2, "FAILED")), observations(seen(1, "RUNNING"))
         before = new.copy(), known.copy()
         changed_observations(new, known)
@@ -265,7 +265,7 @@ class TestChangedObservations:
 
 
 class TestChangedSchedules:
-    """changed_schedules(): a row each time a schedule was seen changed."""
+    """`changed_schedules`."""
 
     PLAN: dict[str, object] = {  # noqa: RUF012 # read only
         "appliance": "vc-1",
@@ -297,13 +297,13 @@ class TestChangedSchedules:
         ],
     )
     def test_change(self, change: dict[str, object], news: bool) -> None:  # noqa: FBT001 # a table's column
-        """Any changed value is news."""
+        """Any changed value is new."""
         known = schedules(self.PLAN)
         new = schedules(self.PLAN | {"seen_at": at(2)} | change)
         assert len(changed_schedules(new, known)) == news
 
     def test_first(self) -> None:
-        """Everything is news where nothing is known."""
+        """Everything is new if nothing is known."""
         new = schedules(self.PLAN)
         assert_frame_equal(changed_schedules(new, SCHEDULES.empty()), new)
 
@@ -326,12 +326,12 @@ ROWS = st.lists(
 
 @pytest.mark.property
 class TestProperties:
-    """What holds for every set of observations."""
+    """Properties of every set of observations."""
 
     @settings(max_examples=repeats(8, 100))
     @given(ROWS, st.randoms(use_true_random=False))
     def test_order(self, rows: list[dict[str, object]], random: Any) -> None:  # noqa: ANN401 # hypothesis' own Random
-        """The order of arrival, and rows that come twice, change no job."""
+        """The order of arrival, and repeated rows, change no job."""
         shuffled = [*rows, *rows[:2]]
         random.shuffle(shuffled)
         assert_frame_equal(jobs_from(observations(*shuffled)), jobs_from(observations(*rows)))
@@ -339,14 +339,14 @@ class TestProperties:
     @settings(max_examples=repeats(8, 100))
     @given(ROWS)
     def test_idempotent(self, rows: list[dict[str, object]]) -> None:
-        """What is known already is never news."""
+        """Known observations are never new."""
         known = observations(*rows)
         assert changed_observations(known, known).empty
 
     @settings(max_examples=repeats(8, 100))
     @given(ROWS)
     def test_dropping_loses_nothing(self, rows: list[dict[str, object]]) -> None:
-        """Kept one by one in time, the news alone gives the same jobs as all observations."""
+        """The changes alone, found step by step, give the same jobs as all observations."""
         known = OBSERVATIONS.empty()
         for row in sorted(rows, key=lambda row: str(row["observed_at"])):
             news = changed_observations(observations(row), known)

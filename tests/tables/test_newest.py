@@ -1,4 +1,4 @@
-"""The newest observation of each job, against the rules applied row by row in plain Python."""
+"""The newest observation of each job, compared with the rules in plain Python."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +18,7 @@ WORDS = ["SUCCEEDED", "FAILED", "INPROGRESS", "PENDING", "NONE", "NEW", None]
 
 @st.composite
 def rows(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Draw observations of a few jobs, in any order, no two of a job at one moment."""
+    """Draw observations of a few jobs, in any order, no two of a job at one time."""
     names = st.sampled_from(["vc-1", "vc-10", "vc-2", "Ä"])
     jobs = st.sampled_from(["a", "b", "", "Ω", "20260301-040000-1", "20260301-040000-1234567890"])
     keys = draw(st.sets(st.tuples(names, jobs, st.integers(0, 9)), max_size=24))
@@ -30,7 +30,7 @@ def rows(draw: st.DrawFn) -> list[dict[str, Any]]:
 def observation(draw: st.DrawFn, name: str, job: str, minute: int) -> dict[str, Any]:
     """Draw one observation."""
     other = DETAILS | {"type": "MANUAL", "size": 8, "location": "nfs://h/y", "build": "2"}
-    lacking = draw(st.sampled_from([[None], []]))  # of none, what is reported lately counts as well
+    lacking = draw(st.sampled_from([[None], []]))  # without [], the latest reported value counts
     details = {
         key: draw(st.sampled_from([*lacking, value, other[key]])) for key, value in DETAILS.items()
     }
@@ -59,7 +59,7 @@ OUTCOMES = {
 
 
 def job_of(own: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Return what is known of one job, if it was ever reported."""
+    """Yield the job of some observations, if it was ever reported."""
     own = sorted(own, key=lambda row: row["observed_at"])
     seen_rows = [row for row in own if row["source"] != "list"]
     if not seen_rows:
@@ -88,7 +88,7 @@ def job_of(own: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def jobs_of(seen_rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return what is known of each job, by appliance, start (unknown ones last) and id."""
+    """Return the jobs by appliance, start (missing ones last) and id."""
     keys = {(row["appliance"], row["job_id"]) for row in seen_rows}
     jobs = [
         job
@@ -110,7 +110,7 @@ def jobs_of(seen_rows: list[dict[str, Any]]) -> pd.DataFrame:
 @settings(max_examples=repeats(30, 300))
 @given(rows())
 def test_jobs_from(seen_rows: list[dict[str, Any]]) -> None:
-    """Jobs are what the rules, applied row by row, make of the observations in any order."""
+    """Jobs are what the rules, applied row by row, return for observations in any order."""
     assert_frame_equal(jobs_from(observations(*seen_rows)), jobs_of(seen_rows))
 
 
@@ -118,11 +118,11 @@ def test_jobs_from(seen_rows: list[dict[str, Any]]) -> None:
 @settings(max_examples=repeats(30, 300))
 @given(rows())
 def test_fold_observations(seen_rows: list[dict[str, Any]]) -> None:
-    """Folding what came later into what was known gives the same as folding all at once."""
+    """Folding later observations into known jobs equals folding all observations."""
     early = [row for row in seen_rows if row["observed_at"] < at(5)]
     known = jobs_from(observations(*early))
     ended = known.set_index(["appliance", "job_id"])["outcome"].isin(["success", "failure"])
-    # of a job that ended, only what still says so
+    # of a job that ended, only finished observations
     late = [
         row
         for row in seen_rows
@@ -147,7 +147,7 @@ def test_fold_observations(seen_rows: list[dict[str, Any]]) -> None:
 
 
 def test_out_of_order() -> None:
-    """Of rows that arrive in another order than they were observed in, the latest counts."""
+    """Of rows in another order than observed the latest counts."""
     seen_rows = observations(*(seen(minute, "INPROGRESS", progress=minute) for minute in (5, 9, 1)))
     jobs = jobs_from(seen_rows)
     assert jobs["progress"].to_list() == [9]
@@ -156,7 +156,7 @@ def test_out_of_order() -> None:
 
 @pytest.mark.parametrize("beside", [[], [seen(9, "", job_id="2")]])
 def test_details_after_the_end(beside: list[dict[str, Any]]) -> None:
-    """What only details tell comes from the newest row that has it, whatever other jobs tell."""
+    """Details come from the newest row that has them, independent of other jobs."""
     first = seen(0, "SUCCEEDED", end_time=at(0), **DETAILS)
     later = seen(5, "INPROGRESS", **(DETAILS | {"size": 8}))
     jobs = jobs_from(observations(first, later, *beside))

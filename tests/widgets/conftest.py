@@ -1,4 +1,4 @@
-"""The sample history, judged once for all tests of the widgets, and a way to find a widget."""
+"""The sample history, evaluated once, and functions that find a widget."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,21 +15,21 @@ NOW = "2026-11-23T23:30:00Z"
 
 @pytest.fixture(scope="session")
 def sample() -> ExplorerData:
-    """Give the twelve appliances of the sample history, as of the moment it was made."""
+    """Return the twelve appliances of the sample history, as of the time it was made."""
     return ExplorerData(
         History(DATA / "history.db"), Policy.load(DATA / "fleet.example.toml"), now=NOW
     )
 
 
 def walk(widget: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:
-    """Go through a widget and all in it."""
+    """Iterate over a widget and all its descendants."""
     yield widget
     for child in getattr(widget, "children", ()):
         yield from walk(child)
 
 
 def find(widget: ipywidgets.Widget, **traits: object) -> ipywidgets.Widget:
-    """Find the one widget with some traits, as a person finds it by what stands on it."""
+    """Return the only widget with these traits."""
     found = [
         one
         for one in walk(widget)

@@ -1,4 +1,4 @@
-"""The explorer, driven as a page drives it, without a browser."""
+"""The explorer without a browser, with the events that a page sends."""
 
 import base64
 import csv
@@ -27,7 +27,7 @@ NAMES = ["vc-ham", "vc-nyc"]
 
 
 class Fleet:
-    """What a history gives: methods that take the moment. One appliance always fails."""
+    """The methods of a history that the explorer calls. One appliance always fails."""
 
     def __init__(self) -> None:
         self.asked: list[object] = []
@@ -65,7 +65,7 @@ class Fleet:
         )
 
     def view(self, *, at: object = None) -> tables.HistoryView:
-        """Give the jobs, the polls, and a schedule each."""
+        """Return the jobs, the polls and a schedule for each appliance."""
         self.asked.append(at)
         schedules = SCHEDULES.frame(
             {
@@ -81,7 +81,7 @@ class Fleet:
         return tables.HistoryView(self._jobs, self._polls, schedules)
 
     def observations(self, **asked: object) -> pd.DataFrame:
-        """Give the observations."""
+        """Return the observations."""
         self.asked.append(asked)
         return self._observations
 
@@ -96,29 +96,29 @@ POLICY = Policy(
 
 @pytest.fixture(scope="module")
 def known() -> ExplorerData:
-    """Judge two appliances, one of which always fails."""
+    """Evaluate two appliances, one of which always fails."""
     return ExplorerData(Fleet(), POLICY, now=END)
 
 
 @pytest.fixture
 def explorer(known: ExplorerData, tmp_path: Path) -> Explorer:
-    """Explore them."""
+    """Return an explorer of them."""
     return Explorer(known, Selection(last="7d"), folder=tmp_path)
 
 
 def judged(explorer: Explorer) -> Assessment:
-    """Give the judgement of what is shown."""
+    """Return the assessment of the selection."""
     assert explorer.assessment is not None
     return explorer.assessment
 
 
 def said(explorer: Explorer) -> str:
-    """Give all that the explorer says, as HTML."""
+    """Return all texts of the explorer, as HTML."""
     return "\n".join(str(one.value) for one in walk(explorer.box) if type(one).__name__ == "HTML")
 
 
 def pictures(explorer: Explorer) -> list[Any]:
-    """Give the pictures of the open tab that show something."""
+    """Return the visible pictures of the open tab."""
     box = find(explorer.box, selected_index=TABS.index(explorer.tab))
     opened = box.children[box.selected_index]
     return [one for one in walk(opened) if getattr(one, "src", "")]
@@ -128,13 +128,13 @@ class TestSelection:
     """Appliances and period."""
 
     def test_all_at_first(self, explorer: Explorer) -> None:
-        """Without a choice every appliance is judged over the period asked for."""
+        """By default every appliance is evaluated over the given period."""
         assert explorer.value == Selection(last="7d")
         assert list(judged(explorer).appliances.index) == ["vc-nyc", "vc-ham"]
         assert judged(explorer).start == END - 7 * DAY
 
     def test_choosing_an_appliance(self, explorer: Explorer) -> None:
-        """A selection narrows the judgement, the jobs and the verdict to it."""
+        """A selection limits the assessment, the jobs and the verdict to it."""
         explorer.value = Selection(appliances=("vc-ham",), last="24h")
         assert list(judged(explorer).appliances.index) == ["vc-ham"]
         assert judged(explorer).verdict.state == "compliant"
@@ -142,7 +142,7 @@ class TestSelection:
         assert "COMPLIANT" in said(explorer)
 
     def test_set_from_code(self, explorer: Explorer) -> None:
-        """Each filter chooses what it names."""
+        """Each filter selects the rows with its value."""
         for chosen, jobs in (
             (Selection(sites=("New York",)), {"vc-nyc"}),
             (Selection(groups=("production",)), {"vc-ham"}),
@@ -155,14 +155,14 @@ class TestSelection:
             assert set(explorer.jobs["appliance"]) == jobs
 
     def test_given_by_name(self) -> None:
-        """What is chosen at first can be given by name; None leaves nothing out."""
+        """The first selection can be given by name; None means no filter."""
         explorer = explore(
             Fleet(), POLICY, now=END, appliances=None, sites=["Hamburg"], outcomes=["success"]
         )
         assert explorer.value == Selection(sites=("Hamburg",), outcomes=("success",))
 
     def test_a_snapshot_does_as_well(self) -> None:
-        """Frames that are attributes serve, too."""
+        """A snapshot with frames as attributes is accepted, too."""
         fleet = Fleet()
         known = fleet.view()
         snapshot = SimpleNamespace(
@@ -178,13 +178,13 @@ class TestSelection:
         assert len(pictures(chosen)) == 2
 
     def test_the_past_is_asked_for(self) -> None:
-        """What is needed at once is read once, as it was known at the moment asked for."""
+        """The history is read once, as it was known at the given time."""
         fleet = Fleet()
         explore(fleet, Policy(), now=END)
         assert fleet.asked == [END]
 
     def test_observations_are_read_when_needed(self) -> None:
-        """Only the timeline reads observations, and only those of the appliances shown."""
+        """Only the timeline reads observations, and only those of the selected appliances."""
         fleet = Fleet()
         explorer = explore(fleet, Policy(), now=END, last="7d", appliances=["vc-ham"])
         explorer.tab = "Timeline"
@@ -204,23 +204,23 @@ class TestSelection:
     def test_what_is_not_there(
         self, explorer: Explorer, wrong: dict[str, tuple[str, ...]], why: str
     ) -> None:
-        """A name that is not there is refused, and the selection stays."""
+        """An unknown name is an error, and the selection stays."""
         with pytest.raises(ValueError, match=why):
             explorer.value = Selection(**wrong)  # type: ignore[arg-type] # lists only
         assert explorer.value == Selection(last="7d")
 
     def test_members_of_the_policy(self) -> None:
-        """An appliance that is only in the policy can be chosen; the others do not come along."""
+        """An appliance that is only in the policy can be selected alone."""
         policy = Policy(members=[Member(appliance="vc-new"), Member(appliance="vc-ham")])
         chosen = explore(Fleet(), policy, appliances=["vc-new"], now=END)
         assert list(judged(chosen).appliances.index) == ["vc-new"]
 
 
 class TestFilters:
-    """The widgets that choose."""
+    """The widgets that select."""
 
     def test_a_person_chooses(self, explorer: Explorer) -> None:
-        """Changing the widgets, as a browser does, shows something else."""
+        """A change of a widget changes the selection."""
         find(explorer.box, options=("vc-ham", "vc-nyc")).value = ("vc-nyc",)
         assert judged(explorer).verdict.state == "breach"
         find(explorer.box, value="7d").value = "90d"
@@ -228,7 +228,7 @@ class TestFilters:
         assert len(explorer.jobs) == 40
 
     def test_chips(self, explorer: Explorer) -> None:
-        """Each pressed chip counts; those of one row add up."""
+        """Pressed chips of one row are combined."""
         find(explorer.box, description="succeeded").value = True
         assert set(explorer.jobs["outcome"]) == {"success"}
         find(explorer.box, description="failed").value = True
@@ -240,7 +240,7 @@ class TestFilters:
         assert explorer.value.types == ("MANUAL",)
 
     def test_slider(self, explorer: Explorer) -> None:
-        """The slider chooses a period between two midnights, or up to now."""
+        """The slider selects a period between two midnights, or up to now."""
         slider = find(explorer.box, _model_name="SelectionRangeSliderModel")
         last = len(slider.options) - 1
         slider.index = (last - 3, last - 1)
@@ -253,7 +253,7 @@ class TestFilters:
         assert explorer.value.period(END) == (END - 3 * DAY, END)
 
     def test_presets_follow(self, explorer: Explorer) -> None:
-        """A period of its own presses no preset; the slider moves along with a preset."""
+        """A free period presses no preset; a preset moves the slider."""
         presets = find(explorer.box, value="7d")
         slider = find(explorer.box, _model_name="SelectionRangeSliderModel")
         explorer.value = Selection(start=END - 3 * DAY)
@@ -266,7 +266,7 @@ class TestFilters:
         assert slider.value == (END - DAY, END)
 
     def test_search_narrows_the_list_and_keeps_the_choice(self, explorer: Explorer) -> None:
-        """Searching hides names that do not match, but never what is selected."""
+        """Search hides names that do not match, except selected ones."""
         names = find(explorer.box, options=("vc-ham", "vc-nyc"))
         search = find(explorer.box, placeholder="Search appliances")
         search.value = "NYC"
@@ -278,7 +278,7 @@ class TestFilters:
         assert explorer.value.appliances == ("vc-nyc",)
 
     def test_sites_and_groups(self, explorer: Explorer) -> None:
-        """Both can be chosen where there are several."""
+        """Sites and groups are offered where there are several."""
         find(explorer.box, options=("Hamburg", "New York")).value = ("Hamburg",)
         assert explorer.value.sites == ("Hamburg",)
         find(explorer.box, options=("edge", "production")).value = ("edge",)
@@ -286,7 +286,7 @@ class TestFilters:
         assert "No appliance is left" in said(explorer)
 
     def test_clear(self, explorer: Explorer) -> None:
-        """One button shows everything again."""
+        """One button clears all filters."""
         explorer.value = Selection(appliances=("vc-nyc",), outcomes=("failure",), text="x")
         assert "Shown: appliances vc-nyc; outcomes failure; jobs with “x”" in said(explorer)
         find(explorer.box, description="Clear filters").click()
@@ -304,12 +304,12 @@ class TestTabs:
         assert len(shown) == 2
         explorer.tab = "Matrix"
         assert len([one for one in walk(explorer.box) if getattr(one, "src", "")]) == 3
-        explorer.value = Selection(last="24h")  # nothing old is left in the others
+        explorer.value = Selection(last="24h")  # no old picture is left in the others
         assert [one for one in walk(explorer.box) if getattr(one, "src", "")] == pictures(explorer)
 
     @pytest.mark.parametrize("theme", ["light", "dark"])
     def test_figures(self, known: ExplorerData, theme: str) -> None:
-        """Each figure is a picture with its data in it and a text in its place."""
+        """Each figure is a picture with its data and an alternative text."""
         explorer = Explorer(known, Selection(last="30d"), tab="Matrix", theme=theme)
         assert explorer.tab == "Matrix"
         for tab in TABS[:-1]:
@@ -322,25 +322,25 @@ class TestTabs:
                 assert picture.alt
 
     def test_no_such_tab(self, explorer: Explorer) -> None:
-        """A tab that is not there is refused by name."""
+        """An unknown tab is an error that names it."""
         with pytest.raises(ValueError, match='no such tab: "Jokes"; there are Overview, Timeline'):
             explorer.tab = "Jokes"
 
     def test_many_appliances_have_no_progress(self) -> None:
-        """Of more than twelve appliances the timeline draws no curves, and says so."""
+        """Above twelve appliances the timeline has no progress curves, and says so."""
         policy = Policy(members=[Member(appliance=f"vc-{n:02}") for n in range(13)])
         explorer = explore(Fleet(), policy, now=END, tab="Timeline")
         assert len(pictures(explorer)) == 1
         assert "Choose up to 12 appliances" in said(explorer)
 
     def test_worst_first(self, explorer: Explorer) -> None:
-        """The overview lists who is in breach first, with the reason."""
+        """The overview lists appliances in breach first, with the reason."""
         page = said(explorer)
         assert page.index("vc-nyc") < page.index(">vc-ham")
         assert "✕ Breach" in page
 
     def test_the_past_has_no_reasons(self, explorer: Explorer) -> None:
-        """As of a moment in the past, only what holds then is told."""
+        """A period in the past has no reasons, which apply to now only."""
         explorer.value = Selection(last="7d", end=END - DAY)
         assert "Exposure</th>" not in said(explorer)
         assert "as of 2026-11-08 00:00 UTC" in said(explorer)
@@ -353,10 +353,10 @@ class TestTabs:
 
 
 class TestLinks:
-    """What is clicked in one tab is chosen in all."""
+    """A click in one tab filters all tabs."""
 
     def test_a_signature_chosen_on_the_list(self, explorer: Explorer) -> None:
-        """Choosing a signature shows its jobs in every tab, and keeps the others on the list."""
+        """A selected signature filters every tab, and the list keeps the others."""
         explorer.tab = "Failures"
         choice = next(
             one
@@ -371,7 +371,7 @@ class TestLinks:
         assert "of the jobs of 1 appliance" in pictures(explorer)[0].alt
 
     def test_a_bar_clicked(self, explorer: Explorer) -> None:
-        """Clicking a bar of the Pareto chart chooses its signature, and again gives it up."""
+        """A click on a bar selects its signature, and a second click clears it."""
         explorer.tab = "Failures"
         click(explorer, 0, 1, 0)
         assert len(signatures(explorer)) == 1
@@ -381,7 +381,7 @@ class TestLinks:
         assert len(signatures(explorer)) == 0
 
     def test_a_row_clicked(self, explorer: Explorer) -> None:
-        """Clicking a row chooses its appliance."""
+        """A click on a row selects its appliance."""
         for tab in ("Timeline", "Matrix"):
             explorer.value = Selection(last="7d")
             explorer.tab = tab
@@ -391,7 +391,7 @@ class TestLinks:
             assert explorer.value.appliances == ("vc-ham",)
 
     def test_a_span_brushed(self, explorer: Explorer) -> None:
-        """Dragging over a time axis, of whichever figure, chooses the span as the period."""
+        """Dragging over a time axis of any figure selects the period."""
         for tab, picture in (
             ("Overview", 0),
             ("Overview", 1),
@@ -410,7 +410,7 @@ class TestLinks:
             assert END - 7 * DAY <= start < end <= END
 
     def test_a_span_outside(self, explorer: Explorer) -> None:
-        """A brush that begins or ends beside the axes, or is no span, changes nothing."""
+        """A brush that begins or ends outside the axes, or is empty, changes nothing."""
         explorer.tab = "Timeline"
         before = explorer.value
         shown = pictures(explorer)[0]
@@ -425,7 +425,7 @@ class TestLinks:
         assert explorer.value == before
 
     def test_the_page_turns_dark(self, explorer: Explorer) -> None:
-        """A page that becomes dark has its figures drawn anew."""
+        """A page that becomes dark draws its figures again."""
         light = pictures(explorer)[0].src
         ear = explorer.box.children[-1]
         ear.dark = True
@@ -438,7 +438,7 @@ class TestJobs:
     """The table of jobs."""
 
     def test_paged(self, explorer: Explorer) -> None:
-        """The table has pages; the buttons turn them and stop at the ends."""
+        """The buttons turn the pages and stop at the first and the last."""
         explorer.value = Selection(last="30d")
         explorer.tab = "Jobs"
         back, forth = (find(explorer.box, description=name) for name in ("Previous", "Next"))
@@ -452,7 +452,7 @@ class TestJobs:
         assert find(explorer.box, value="page 2 of 3, 60 jobs")
 
     def test_sorted(self, explorer: Explorer) -> None:
-        """Each order puts the right job first."""
+        """Each order has the expected job first."""
         explorer.tab = "Jobs"
         order = find(explorer.box, value="newest")
         columns = ["appliance", "start_time", "outcome", "duration", "type", "size"]
@@ -468,7 +468,7 @@ class TestJobs:
             assert table_of(explorer)[0][columns.index(column)] == first
 
     def test_searched(self, explorer: Explorer) -> None:
-        """What is typed is looked for in all tabs; an empty text finds everything."""
+        """Search filters all tabs, and an empty text has no effect."""
         explorer.tab = "Jobs"
         search = find(explorer.box, placeholder="Search jobs and messages")
         search.value = "alert(1)"
@@ -490,10 +490,10 @@ class TestJobs:
 
 
 class TestExport:
-    """What is seen can be saved."""
+    """Saving the selection."""
 
     def test_html(self, explorer: Explorer, tmp_path: Path) -> None:
-        """The button saves the report of what is shown, and offers it as a link."""
+        """The button saves the report of the selection and offers a link to it."""
         explorer.value = Selection(appliances=("vc-nyc",), last="7d")
         find(explorer.box, description="Export HTML").click()
         page = (tmp_path / "backupkit-20261109-0000.html").read_text(encoding="utf-8")
@@ -503,7 +503,7 @@ class TestExport:
         assert 'download="backupkit-20261109-0000.html"' in said(explorer)
 
     def test_csv(self, explorer: Explorer, tmp_path: Path) -> None:
-        """The button saves the jobs that are shown, and nothing else."""
+        """The button saves the selected jobs only."""
         explorer.value = Selection(outcomes=("failure",), last="7d")
         find(explorer.box, description="Export CSV").click()
         path = tmp_path / "backupkit-20261109-0000.jobs.csv"
@@ -515,23 +515,23 @@ class TestExport:
     def test_large_files_are_no_link(
         self, explorer: Explorer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """What is too large for a page is saved only."""
+        """A file that is too large for a page is saved without a link."""
         monkeypatch.setattr(sys.modules["backupkit.widgets.explore"], "_MAX_LINK_BYTES", 10)
         find(explorer.box, description="Export CSV").click()
         assert "Saved backupkit-" in said(explorer)
 
     def test_nothing_to_export(self, explorer: Explorer) -> None:
-        """Without a judgement there is nothing to save, and that is said."""
+        """Without an assessment nothing is saved, and a sentence says so."""
         explorer.value = Selection(last="soon")
         find(explorer.box, description="Export HTML").click()
         assert "nothing can be exported" in said(explorer)
 
 
 class TestErrors:
-    """What goes wrong is seen."""
+    """Errors are shown."""
 
     def test_it_shows_inside_the_widget(self, explorer: Explorer) -> None:
-        """A period that makes no sense is an error in the widget, and nothing old stays."""
+        """An invalid period is an error in the widget, and no old result stays."""
         explorer.tab = "Jobs"
         explorer.value = Selection(last="<b>soon")
         assert "SettingsError" in said(explorer)
@@ -542,14 +542,14 @@ class TestErrors:
         assert "SettingsError" in explorer._repr_mimebundle_()["text/html"]
 
     def test_it_goes_away(self, explorer: Explorer) -> None:
-        """The next selection that can be judged clears the error."""
+        """The next valid selection clears the error."""
         explorer.value = Selection(last="soon")
         explorer.value = Selection(last="7d")
         assert "SettingsError" not in said(explorer)
         assert pictures(explorer)
 
     def test_clicks_before_anything_is_shown(self, explorer: Explorer) -> None:
-        """A click on what is gone changes nothing."""
+        """A click on a picture that is gone changes nothing."""
         explorer.tab = "Timeline"
         shown = pictures(explorer)[0]
         explorer.value = Selection(last="soon")
@@ -558,7 +558,7 @@ class TestErrors:
         assert explorer.jobs.empty
 
     def test_without_ipywidgets(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Without ipywidgets the import says what to install."""
+        """Without ipywidgets the import error says what to install."""
         monkeypatch.setitem(sys.modules, "ipywidgets", None)
         monkeypatch.delitem(sys.modules, "backupkit.widgets")
         with pytest.raises(ImportError, match=r"pip install 'backupkit\[lab\]'"):
@@ -566,10 +566,10 @@ class TestErrors:
 
 
 class TestWithoutAnywidget:
-    """Where anywidget is missing."""
+    """The explorer without anywidget."""
 
     def test_pictures_are_plain(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Figures are images; signatures, appliances and periods are chosen on the lists."""
+        """Figures are images; signatures, appliances and periods are selected on the lists."""
         monkeypatch.setitem(sys.modules, "anywidget", None)
         monkeypatch.delitem(sys.modules, "backupkit.widgets.clickable", raising=False)
         explorer = explore(Fleet(), POLICY, now=END, tab="Timeline")
@@ -579,10 +579,10 @@ class TestWithoutAnywidget:
 
 
 class TestDisplay:
-    """What a front end gets."""
+    """The display in a front end."""
 
     def test_widget_and_still(self, explorer: Explorer) -> None:
-        """A front end gets the widget; one without widgets a picture, the verdict and tables."""
+        """A front end without widgets gets a picture, the verdict and tables."""
         bundle = explorer._repr_mimebundle_(include=None, exclude=None)
         model = bundle["application/vnd.jupyter.widget-view+json"]["model_id"]
         assert model == explorer.box.model_id
@@ -591,7 +591,7 @@ class TestDisplay:
         assert "<table" in bundle["text/html"]
 
     def test_hostile_text_is_text(self, explorer: Explorer) -> None:
-        """Markup in a message appears as text, wherever it is shown."""
+        """Markup in a message is text, wherever it is shown."""
         for tab in TABS:
             explorer.tab = tab
             assert "<script" not in said(explorer)
@@ -601,17 +601,17 @@ class TestDisplay:
 
 
 def signatures(explorer: Explorer) -> tuple[str, ...]:
-    """Give the chosen ones."""
+    """Return the selected signatures."""
     return explorer.value.signatures
 
 
 def days(moment: pd.Timestamp) -> float:
-    """Give a moment in matplotlib's days."""
+    """Return a time in matplotlib's days."""
     return float(moment.timestamp() / 86_400)
 
 
 def click(explorer: Explorer, picture: int, x: float, y: float) -> None:
-    """Click at a place of a figure, in its own coordinates, as the page tells it."""
+    """Click at data coordinates of a figure, with the message of a page."""
     shown = pictures(explorer)[picture]
     ax = next(one for one in owners(explorer) if one.widget is shown)._axes
     assert ax is not None
@@ -621,7 +621,7 @@ def click(explorer: Explorer, picture: int, x: float, y: float) -> None:
 
 
 def owners(explorer: Explorer) -> list[Any]:
-    """Give the pictures of all tabs, as their tabs hold them."""
+    """Return the pictures of all tabs."""
     return [
         one
         for tab in explorer._tabs
@@ -631,7 +631,7 @@ def owners(explorer: Explorer) -> list[Any]:
 
 
 def table_of(explorer: Explorer) -> list[list[str]]:
-    """Read the rows of the table of jobs."""
+    """Return the rows of the table of jobs."""
     (html,) = (
         one.value
         for one in walk(explorer.box)

@@ -1,4 +1,4 @@
-"""The selection, as a value."""
+"""The selection as a value."""
 
 import pandas as pd
 import pytest
@@ -13,18 +13,18 @@ class TestSelection:
     """`Selection`."""
 
     def test_lists_become_tuples(self) -> None:
-        """Any texts can be given; equal selections are equal."""
+        """Lists of texts become tuples, and equal selections are equal."""
         assert Selection(appliances=["a"], outcomes=["failure"]) == Selection(  # type: ignore[arg-type] # what a user would write
             appliances=("a",), outcomes=("failure",)
         )
 
     def test_one_text_is_not_several(self) -> None:
-        """A text where several are expected is refused, with the way to write it."""
+        """One text in place of several is an error that shows the right form."""
         with pytest.raises(TypeError, match=r'sites must be several texts, such as \("ham",\)'):
             Selection(sites="ham")  # type: ignore[arg-type] # the mistake
 
     def test_period_of_its_own(self) -> None:
-        """Start and end may be text; the end is never later than now."""
+        """Start and end may be text, and the end is never later than now."""
         own = Selection(start="2026-11-02T00:00:00Z", end="2026-12-24T00:00:00Z")
         assert own.period(NOW) == (pd.Timestamp("2026-11-02", tz="UTC"), NOW)
 
@@ -34,6 +34,6 @@ class TestSelection:
         assert (end - start, end) == (pd.Timedelta(hours=24), pd.Timestamp("2026-11-03", tz="UTC"))
 
     def test_empty_period(self) -> None:
-        """A period that ends before it begins is refused."""
+        """A period that ends before it begins is an error."""
         with pytest.raises(SettingsError, match="empty"):
             Selection(start="2026-11-10T00:00:00Z").period(NOW)

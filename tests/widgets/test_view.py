@@ -1,4 +1,4 @@
-"""What a selection shows is what judging that part alone would tell."""
+"""A view of a selection equals the assessment of that part alone."""
 
 import pandas as pd
 import pytest
@@ -20,7 +20,7 @@ LAST_HOUR = 90 * 24 - 1
 
 
 def agree(known: ExplorerData, selection: Selection) -> None:
-    """Hold a view against the judgement of its appliances over its period, and of nothing else."""
+    """Check a view against the assessment of its appliances over its period."""
     view = FilteredView(known, selection)
     alone = known.assess(tuple(view.states.index), view.start, view.end)
     assert view.verdict == alone.verdict
@@ -54,7 +54,7 @@ def agree(known: ExplorerData, selection: Selection) -> None:
 
 
 class TestAgainstJudgingAlone:
-    """Cutting the judgement of all gives the same as judging a part."""
+    """A part of the full assessment equals the assessment of the part."""
 
     @pytest.mark.parametrize(
         "selection",
@@ -79,7 +79,7 @@ class TestAgainstJudgingAlone:
     @settings(max_examples=repeats(5, 50))
     @given(data=st.data())
     def test_any_part(self, sample: ExplorerData, data: st.DataObject) -> None:
-        """That holds for any appliances and any period."""
+        """Any appliances and any period agree."""
         names = data.draw(st.lists(st.sampled_from(sample.names), min_size=1, unique=True))
         ago = data.draw(st.integers(1, LAST_HOUR))
         end = data.draw(st.integers(0, ago - 1))
@@ -92,7 +92,7 @@ class TestAgainstJudgingAlone:
 
 
 class TestJobs:
-    """Which jobs are shown."""
+    """Selection of jobs."""
 
     @pytest.mark.parametrize(
         ("selection", "column", "values"),
@@ -109,7 +109,7 @@ class TestJobs:
     def test_chosen_by_a_column(
         self, sample: ExplorerData, selection: Selection, column: str, values: list[str]
     ) -> None:
-        """Those with one of the values, and no other."""
+        """Exactly the jobs with one of the values are selected."""
         every = FilteredView(sample, Selection()).jobs
         shown = FilteredView(sample, selection).jobs
         expected = every[every[column].isin(values)].reset_index(drop=True)
@@ -117,7 +117,7 @@ class TestJobs:
         pd.testing.assert_frame_equal(shown, expected)
 
     def test_chosen_by_signature(self, sample: ExplorerData) -> None:
-        """A signature chooses its jobs, and only the appliances that have some are drawn."""
+        """A signature selects its jobs and only the appliances that have some."""
         everything = FilteredView(sample, Selection())
         wanted = everything.failures["signature"].iloc[0]
         view = FilteredView(sample, Selection(signatures=(wanted,)))
@@ -127,7 +127,7 @@ class TestJobs:
         assert len(everything.drawn_states) == len(sample.names)
 
     def test_a_signature_nobody_has(self, sample: ExplorerData) -> None:
-        """It chooses nothing."""
+        """An unknown signature selects nothing."""
         view = FilteredView(sample, Selection(signatures=("no such failure",)))
         assert view.jobs.empty
         assert view.failures.empty
@@ -135,7 +135,7 @@ class TestJobs:
 
     @pytest.mark.parametrize("text", ["TYO-02", "manual", "SFTP://", "Failed"])
     def test_chosen_by_text(self, sample: ExplorerData, text: str) -> None:
-        """A text is found in the name, the type, the location and the messages, in any case."""
+        """Search finds a text in name, type, location and messages, in any case."""
         every = FilteredView(sample, Selection()).jobs
         said = every.astype(object).apply(lambda row: str(row.to_dict()).casefold(), axis=1)
         shown = FilteredView(sample, Selection(text=text)).jobs
@@ -145,13 +145,13 @@ class TestJobs:
         )
 
     def test_newest_first(self, sample: ExplorerData) -> None:
-        """The newest job comes first; the frame is as its table says."""
+        """The newest job comes first, and the frame follows its table."""
         jobs = FilteredView(sample, Selection(last="90d")).jobs
         assert jobs["start_time"].is_monotonic_decreasing
         ASSESSED_JOBS.check(jobs)
 
     def test_what_figures_need(self, sample: ExplorerData) -> None:
-        """The slim frame tells the same as the whole one."""
+        """The reduced frame has the same values as the full one."""
         view = FilteredView(sample, Selection())
         slim, whole = view.plot_frame(view.positions), view.jobs
         for name in ("appliance", "outcome", "signature"):
@@ -160,17 +160,17 @@ class TestJobs:
         skew = view.index.assessment.coverage["clock_skew"].reindex(whole["appliance"])
         fast = (skew.abs() > pd.Timedelta(minutes=5)).to_numpy()
         assert fast.any()
-        for name in ("start_time", "end_time"):  # on our clock, as the expected runs are
+        for name in ("start_time", "end_time"):  # corrected for clock skew, like the expected runs
             moved = whole[name] - skew.where(fast, pd.Timedelta(0)).to_numpy()
             pd.testing.assert_series_equal(slim[name], moved, check_dtype=False, check_names=False)
         assert slim["target"].astype("str").str.startswith("sftp://").any()
 
 
 class TestAppliances:
-    """How appliances stand."""
+    """States of appliances."""
 
     def test_shares_of_one(self, sample: ExplorerData) -> None:
-        """An appliance's own time and runs are those of its row in the judgement."""
+        """An appliance's own times and runs are those of its row in the assessment."""
         view = FilteredView(sample, Selection())
         row, own = evaluate_row(sample, "vc-ham-03"), view.amounts.loc["vc-ham-03"]
         assert own["compliant"] == pytest.approx(row["compliant"] / HOUR)
@@ -183,12 +183,12 @@ class TestAppliances:
         assert not FilteredView(sample, Selection(appliances=("vc-ham-03",))).is_all
 
     def test_unknown_period(self, sample: ExplorerData) -> None:
-        """A period that is none is refused."""
+        """An invalid period is an error."""
         with pytest.raises(SettingsError, match="soon"):
             FilteredView(sample, Selection(last="soon"))
 
 
 def evaluate_row(known: ExplorerData, name: str) -> pd.Series:
-    """Give an appliance's row of the judgement of the last 30 days."""
+    """Return an appliance's row of the assessment of the last 30 days."""
     a = evaluate(known._frames, known.policy, last="30d", now=known.now)
     return a.appliances.loc[[name]].iloc[0]

@@ -1,4 +1,4 @@
-"""The watcher, against simulated appliances, without a browser."""
+"""The watcher with simulated appliances, without a browser."""
 
 import gc
 import json
@@ -38,36 +38,36 @@ class Clock:
     now: datetime = field(default=EPOCH)
 
     def __call__(self) -> datetime:
-        """Give the present."""
+        """Return the time."""
         return self.now
 
     def goes_on(self, **span: float) -> None:
-        """Move it forward."""
+        """Move the clock forward."""
         self.now += timedelta(**span)
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """Start at the story's epoch."""
+    """Return a clock that starts at the epoch of the simulation."""
     return Clock()
 
 
 @pytest.fixture
 def running(tmp_path: Path, clock: Clock) -> Iterator[Simulated]:
-    """Run the demo, in which one job runs at the epoch, by the test's clock."""
+    """Run the demo, in which one job runs at the epoch, with the test's clock."""
     with simulated(Scenario.demo(seed=1, epoch=EPOCH), tmp_path, clock=clock) as fleet:
         yield fleet
 
 
 @pytest.fixture
 def history(tmp_path: Path) -> bk.History:
-    """Give an empty history."""
+    """Return an empty history."""
     return bk.History(tmp_path / "history.db")
 
 
 @pytest.fixture
 def watcher(running: Simulated, history: bk.History, clock: Clock) -> Iterator[Watcher]:
-    """Watch the demo, with hardly a pause."""
+    """Return a watcher of the demo that polls with short pauses."""
     with Watcher(
         running.fleet, history, every=0.01, find_every=0.05, limits=QUICK, clock=clock
     ) as one:
@@ -76,7 +76,7 @@ def watcher(running: Simulated, history: bk.History, clock: Clock) -> Iterator[W
 
 
 def until(condition: Callable[[], object], *, seconds: float = 20.0) -> None:
-    """Wait for something to become true."""
+    """Wait until a condition is true."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
@@ -84,12 +84,12 @@ def until(condition: Callable[[], object], *, seconds: float = 20.0) -> None:
 
 
 def shown(watcher: Watcher) -> str:
-    """Give what a front end without widgets shows, without its style."""
+    """Return the HTML for front ends without widgets, without its style."""
     return watcher._repr_html_().partition("</style>")[2]
 
 
 def look(**changes: object) -> pd.DataFrame:
-    """Give one look at one job."""
+    """Return one poll of one job."""
     row = {
         "appliance": "vc-1",
         "job_id": "one",
@@ -106,19 +106,19 @@ def look(**changes: object) -> pd.DataFrame:
 
 
 def cells(frame: pd.DataFrame) -> list[list[str]]:
-    """Read the table of what is shown of some looks."""
+    """Return the table of some polls."""
     state = State(appliance_count=12, running=True, frame=frame, refreshed_at=NOW, collected_at=NOW)
     tree = html5lib.parse(bars(state), namespaceHTMLElements=False)
     return [["".join(cell.itertext()) for cell in row] for row in tree.findall(".//tbody/tr")]
 
 
 class TestWatch:
-    """Jobs are found, followed, and leave."""
+    """Jobs are found, followed and removed."""
 
     def test_to_the_end_and_on(
         self, running: Simulated, history: bk.History, watcher: Watcher, clock: Clock
     ) -> None:
-        """A job is followed to its end and then leaves; one that begins later comes by itself."""
+        """A job is followed to its end and then removed; a later job is found."""
         until(lambda: len(watcher.value) == 1)
         [job] = watcher.value.to_dict("records")
         assert job["appliance"] == "vc-ham-04"
@@ -142,7 +142,7 @@ class TestWatch:
     def test_two_jobs_of_one_appliance(
         self, running: Simulated, watcher: Watcher, clock: Clock
     ) -> None:
-        """A job that begins where another one is followed is followed too."""
+        """Several jobs of one appliance are followed."""
         until(lambda: len(watcher.value) == 1)
         clock.goes_on(hours=1)
         until(lambda: watcher.value["state"].to_list() == ["SUCCEEDED"])
@@ -152,7 +152,7 @@ class TestWatch:
         until(lambda: watcher.value["state"].to_list() == ["SUCCEEDED", "INPROGRESS"])
 
     def test_away_for_a_while(self, running: Simulated, watcher: Watcher) -> None:
-        """An appliance that goes away keeps its bar, with the reason, until it is back."""
+        """An unreachable appliance keeps its bar, with the reason, until it is back."""
         until(lambda: len(watcher.value) == 1)
         running.appliances.stop("vc-ham-04")
         until(lambda: watcher.value["detail"].notna().all())
@@ -162,10 +162,10 @@ class TestWatch:
         until(lambda: set(watcher.errors["appliance"]) == {"vc-tyo-03"})
 
     def test_nobody_answers(self, running: Simulated, watcher: Watcher) -> None:
-        """A round in which nobody answers is shown, and the next ones go on."""
+        """A collection without any answer is shown, and the watcher continues."""
         until(lambda: watcher.refreshes > 0)
         for one in running.fleet:
-            if one.name != "vc-tyo-03":  # which is down from the beginning
+            if one.name != "vc-tyo-03":  # one appliance is down from the beginning
                 running.appliances.stop(one.name)
         until(lambda: len(watcher.errors) == 12)
         assert "12 of 12 appliances could not be read" in shown(watcher)
@@ -176,7 +176,7 @@ class TestWatch:
     def test_history_that_cannot_be_written(
         self, running: Simulated, history: bk.History, clock: Clock
     ) -> None:
-        """What fails by itself is shown in a sentence, and goes away when it goes well again."""
+        """An error is shown in a sentence, and removed after the next success."""
         broken = [True]
 
         class Full(bk.History):
@@ -199,10 +199,10 @@ class TestWatch:
 
 
 class TestStop:
-    """Stopping is prompt, and leaves nothing behind."""
+    """Stopping takes little time and ends all sessions."""
 
     def test_while_it_sleeps(self, running: Simulated, history: bk.History, clock: Clock) -> None:
-        """Stop does not wait for the next look: the pauses here are of an hour."""
+        """Stop does not wait for the next poll, even with pauses of an hour."""
         watcher = watch(
             running.fleet, history, every=3600, find_every=3600, limits=QUICK, clock=clock
         )
@@ -213,12 +213,12 @@ class TestStop:
         watcher.close()
 
     def test_while_a_round_is_under_way(self, odd: OddServer, history: bk.History) -> None:
-        """A round that hangs at an appliance ends at once, and the session is given back."""
+        """A collection that hangs at an appliance ends at once, and its session ends."""
         odd.serve_api()
         asked, go = threading.Event(), threading.Event()
 
         class Slow(dict[str, Any]):
-            """Answers that keep one question waiting."""
+            """Responses that delay one request."""
 
             def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 # as dict has it
                 if key == "GET /api/appliance/recovery/backup/job/details":
@@ -238,10 +238,10 @@ class TestStop:
         watcher.close()
 
     def test_by_its_own_thread(self, running: Simulated, history: bk.History, clock: Clock) -> None:
-        """Who is called by the watcher may stop it: that does not wait for itself."""
+        """A stop from the watcher's own thread does not wait for itself."""
 
         class Once(bk.History):
-            """A history that has had enough after one round."""
+            """A history that stops the watcher after one collection."""
 
             def append(self, snapshot: Any) -> Any:  # noqa: ANN401 # as History has it
                 one.stop()
@@ -255,7 +255,7 @@ class TestStop:
         one.close()
 
     def test_buttons(self, running: Simulated, watcher: Watcher) -> None:
-        """Stop and Start are buttons, and only one of them can be pressed."""
+        """Only one of the buttons Stop and Start can be pressed."""
         start, stop = (find(watcher.box, description=word) for word in ("Start", "Stop"))
         until(lambda: watcher.refreshes > 0)
         assert (start.disabled, stop.disabled) == (True, False)
@@ -264,14 +264,14 @@ class TestStop:
         assert (start.disabled, stop.disabled) == (False, True)
         assert running.appliances.open_sessions == 0
         start.click()
-        watcher.start()  # changes nothing
+        watcher.start()  # no effect
         until(lambda: watcher.refreshes > 0)
         assert watcher.running
 
     def test_start_that_fails(
         self, odd: OddServer, history: bk.History, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Where nobody types the password, the caller hears of it, or reads it in the widget."""
+        """Without a password the caller gets the error, or the widget shows it."""
         monkeypatch.setattr("getpass.getpass", lambda _prompt: "")
         typed = bk.Appliance(
             name="vc-1",
@@ -289,7 +289,7 @@ class TestStop:
         watcher.close()
 
     def test_no_widget_left(self, running: Simulated, history: bk.History, clock: Clock) -> None:
-        """Looks make no widgets; closing removes all, with their layouts and styles."""
+        """Polls create no widgets; closing removes all, with their layouts and styles."""
         known = ipywidgets.widgets.widget._instances
         before = set(known)
         watcher = watch(running.fleet, history, every=0.01, limits=QUICK, clock=clock)
@@ -300,7 +300,7 @@ class TestStop:
         assert set(known) == before
 
     def test_nobody_holds_it(self, running: Simulated, history: bk.History, clock: Clock) -> None:
-        """A watcher that nothing refers to any more stops, and logs out."""
+        """A watcher without any reference stops and logs out."""
         watcher = watch(running.fleet, history, every=0.01, limits=QUICK, clock=clock)
         start, run, gone = watcher._start, watcher._thread, weakref.ref(watcher)
         until(lambda: running.appliances.open_sessions == 1)
@@ -310,7 +310,7 @@ class TestStop:
         until(lambda: gone() is None)
         until(lambda: not run.is_alive())
         assert running.appliances.open_sessions == 0
-        start.click()  # a button that is left over on a page does nothing
+        start.click()  # a button that is left on a page has no effect
 
     def test_end_of_the_interpreter(self, live_demo: Simulated, tmp_path: Path) -> None:
         """A kernel that ends while it watches does not hang, and logs out."""
@@ -329,10 +329,10 @@ class TestStop:
 
 
 class TestDisplay:
-    """What a front end gets."""
+    """The display in a front end."""
 
     def test_widget_and_still(self, watcher: Watcher) -> None:
-        """A front end gets the widget; one without widgets the same bars as a page."""
+        """A front end without widgets gets the same bars as a page."""
         until(lambda: "vc-ham-04" in shown(watcher))
         bundle = watcher._repr_mimebundle_(include=None, exclude=None)
         model = bundle["application/vnd.jupyter.widget-view+json"]["model_id"]
@@ -341,7 +341,7 @@ class TestDisplay:
         json.dumps(bundle)
 
     def test_before_it_is_started(self, running: Simulated, history: bk.History) -> None:
-        """One that was never started shows that, and its Start button."""
+        """A watcher that was never started shows that, and its Start button."""
         watcher = Watcher(running.fleet, history)
         assert "Not polled yet" in watcher._repr_mimebundle_()["text/html"]
         watcher.close()
@@ -349,7 +349,7 @@ class TestDisplay:
     def test_a_cell_run_again(
         self, running: Simulated, history: bk.History, clock: Clock, watcher: Watcher
     ) -> None:
-        """Showing another watcher of the same fleet and history stops the one shown before."""
+        """Another watcher of the same fleet and history stops the one before."""
         watcher._repr_mimebundle_()
         again = watch(running.fleet, history, every=0.01, limits=QUICK, clock=clock)
         again._repr_mimebundle_()
@@ -358,7 +358,7 @@ class TestDisplay:
         again.close()
 
     def test_bar(self) -> None:
-        """A running job has its share, the time left and the time it took so far."""
+        """A running job has its progress, the time left and the time so far."""
         assert cells(look(message="Copying")) == [
             ["vc-1", "one", "40 % 40 %", "about 3 min", "1 h 20 min", "Copying"]
         ]
@@ -382,11 +382,11 @@ class TestDisplay:
         ],
     )
     def test_cells(self, changes: dict[str, object], column: int, expected: str) -> None:
-        """What is missing is left out; warnings come before messages."""
+        """Missing values are left out; warnings come before messages."""
         assert cells(look(**changes))[0][column] == expected
 
     def test_order(self) -> None:
-        """Stalled and lost jobs first, then who takes longest, and what ended last."""
+        """Stalled and lost jobs come first, then the slowest, then the newest ended."""
         rows = [
             look(appliance="ended", state="SUCCEEDED", time_left=timedelta(0), detail="x"),
             look(appliance="quick"),
@@ -399,7 +399,7 @@ class TestDisplay:
         assert names == ["lost", "stalled", "unclear", "slow", "quick", "ended"]
 
     def test_many(self) -> None:
-        """Of hundreds of jobs thirty are shown, and the rest is counted."""
+        """Of hundreds of jobs thirty are shown, and the others are counted."""
         rows = [look(job_id=f"{n}", stalled=n == 7) for n in range(200)]
         frame = RUNNING.conform(pd.concat(rows, ignore_index=True))
         page = bars(
@@ -412,7 +412,7 @@ class TestDisplay:
         assert f"Watching, {times}." in page
 
     def test_errors(self) -> None:
-        """What could not be read is told with its whole sentence."""
+        """A problem is shown in its full sentence."""
         errors = ERRORS.frame(
             {"appliance": ["vc-9"], "error": ["login"], "detail": ["Ask <Joe>."], "job_id": [None]}
         )
@@ -422,7 +422,7 @@ class TestDisplay:
         assert "Ask &lt;Joe&gt;." in page
 
     def test_hostile_text_is_text(self) -> None:
-        """Markup, mathematics and control characters of an appliance appear as text."""
+        """Markup, mathematics and control characters of an appliance are text."""
         said = dict.fromkeys(("appliance", "job_id", "state", "detail", "message"), EVIL)
         frame = look(progress=None, **said)
         page = bars(State(appliance_count=1, frame=frame, collected_at=NOW, messages=(EVIL,)))
@@ -431,5 +431,5 @@ class TestDisplay:
         assert page.count("&lt;script&gt;") == 6
 
     def test_no_mathematics(self, watcher: Watcher) -> None:
-        """A page is told to take no dollar signs for mathematics."""
+        """The page does not treat dollar signs as mathematics."""
         assert 'class="bk mathjax_ignore tex2jax_ignore"' in watcher._repr_html_()

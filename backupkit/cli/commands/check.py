@@ -11,6 +11,7 @@ from backupkit.errors import BackupkitError, SettingsError
 
 if TYPE_CHECKING:
     from backupkit.assessment import Assessment
+    from backupkit.settings import SettingsFile
 
 __all__ = ["assess", "check", "metrics", "open_history", "verdict_line"]
 
@@ -21,14 +22,14 @@ def check(
     history: HistoryOption,
     fleet: FleetOption,
     *,
-    last: Annotated[str, typer.Option(metavar="30d", help="The period, back from now.")] = "30d",
+    last: Annotated[str, typer.Option(metavar="DURATION", help="Period, back from now.")] = "30d",
     as_json: AsJson = False,
 ) -> int:
     """Print one line for Nagios, Icinga or Checkmk, with performance data.
 
     Exit code: 2 CRITICAL if an appliance is in breach. Else 3 UNKNOWN if one could not be read, or
-    after any error. Else 1 WARNING if one is at risk (in its grace time, failed since, or missed a
-    run), or the period is below the policy's target. Else 0 OK.
+    after any error. Else 1 WARNING if one is at risk (in its grace time, or with an open incident),
+    or the period is below the policy's target. Else 0 OK.
     """
     from backupkit.reports.monitoring import check_result  # noqa: PLC0415 # keeps --help fast
     from backupkit.tables import STATES  # noqa: PLC0415 # it loads pandas
@@ -58,12 +59,12 @@ def metrics(
     history: HistoryOption,
     fleet: FleetOption,
     out: Annotated[
-        Path, typer.Option(metavar="FILE", help="The file, in the textfile folder: backupkit.prom.")
+        Path, typer.Option(metavar="FILE", help="File in the textfile folder: backupkit.prom.")
     ],
     *,
-    last: Annotated[str, typer.Option(metavar="30d", help="The period, back from now.")] = "30d",
+    last: Annotated[str, typer.Option(metavar="DURATION", help="Period, back from now.")] = "30d",
 ) -> None:
-    """Write the judgement as OpenMetrics text, for a node exporter's textfile folder."""
+    """Write the assessment as OpenMetrics text, for the textfile collector of node_exporter."""
     from backupkit.reports.monitoring import write_openmetrics  # noqa: PLC0415 # keeps --help fast
 
     assessment = assess(history, fleet, last=last)
@@ -74,7 +75,7 @@ def metrics(
 
 def assess(  # one parameter per option
     history: str,
-    fleet: Path,
+    fleet: "Path | SettingsFile",
     *,
     last: str | None = None,
     start: str | None = None,
@@ -83,19 +84,19 @@ def assess(  # one parameter per option
 ) -> "Assessment":
     """Assess a history."""
     if last is not None and start is not None:
-        raise SettingsError("--last and --start exclude each other: give one of them.")
+        raise SettingsError("--last and --start exclude each other; use one of them.")
     policy = bk.Policy.load(fleet)
     store = open_history(history, fleet)
     period = last or (None if start else "30d")
     return bk.evaluate(store, policy, start=start, end=end, now=now, last=period)
 
 
-def open_history(location: str, fleet: Path) -> "bk.History":
+def open_history(location: str, fleet: "Path | SettingsFile") -> "bk.History":
     """Open a history for reading; raise if it is empty."""
     store = bk.History(location, create=False)
     if not store.head:
         raise SettingsError(
-            f"The history {location} is empty. Fill it first with: "
+            f"The history {location} is empty. Collect first: "
             f"backupkit collect --fleet {fleet} --history {location}"
         )
     return store

@@ -2,14 +2,23 @@
 
 import signal
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 import backupkit as bk
-from backupkit.cli.options import AsJson, FleetOption, HistoryOption, print_json, records
+from backupkit.cli.options import (
+    MAX_LINES,
+    AsJson,
+    FleetOption,
+    HistoryOption,
+    echo_truncated,
+    print_json,
+    records,
+)
 from backupkit.errors import BackupkitWarning, SettingsError, one_line
 
 if TYPE_CHECKING:
@@ -18,13 +27,17 @@ if TYPE_CHECKING:
     from backupkit.fleet import Fleet
     from backupkit.history import AppendResult, History
 
-__all__ = ["SOME_UNREAD", "collect", "collect_into", "echo_truncated", "interrupt_on_sigterm"]
+__all__ = [
+    "SOME_UNREAD",
+    "collect",
+    "collect_into",
+    "interrupt_on_sigterm",
+    "open_fleet_and_history",
+]
 
 SOME_UNREAD: Final = 3
 NONE_READ: Final = 4
 STOPPED: Final = 130
-_MAX_LINES: Final = 20
-_DEADLINE: Final = "15m"
 
 
 def collect(  # one parameter per option
@@ -32,41 +45,37 @@ def collect(  # one parameter per option
     history: HistoryOption,
     *,
     deadline: Annotated[
-        str, typer.Option(metavar="15m", help="How long the round may take.")
-    ] = _DEADLINE,
-    at_once: Annotated[
-        int, typer.Option(min=1, help="Requests under way at the same time, in all.")
+        str, typer.Option(metavar="DURATION", help="Time limit of the collection.")
+    ] = "15m",
+    concurrency: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, help="Maximum concurrent requests, over all appliances."),
     ] = 64,
     per_appliance: Annotated[
-        int, typer.Option(min=1, help="Requests under way at the same time on one appliance.")
+        int, typer.Option(metavar="N", min=1, help="Maximum concurrent requests to one appliance.")
     ] = 4,
     strategy: Annotated[
         Literal["auto", "job"],
-        typer.Option(help="auto: the fewest requests; job: ask for each job alone."),
+        typer.Option(help="auto: the fewest requests; job: one request per job."),
     ] = "auto",
     full: Annotated[
-        bool, typer.Option("--full", help="Ask for all jobs again, and compare with what is known.")
+        bool, typer.Option("--full", help="Read all jobs again, and compare them with the history.")
     ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Ask every appliance once, and keep what is new in the history.
+    """Poll every appliance once, and store what is new in the history.
 
-    Exit code: 0 all were read, 3 some were not, 4 none was, 130 stopped with Ctrl-C. What was read
-    before Ctrl-C is kept.
+    Exit code: 0 all appliances were read, 3 some were not, 4 none was, 130 stopped with Ctrl-C.
+    What was read before Ctrl-C is stored.
     """
-    from backupkit.history.retention import load_keep_polls  # noqa: PLC0415 # it loads pandas
     from backupkit.settings import parse_duration  # noqa: PLC0415 # it loads pandas
 
-    appliances = bk.Fleet.load(fleet)
-    if not len(appliances):
-        raise SettingsError(f"{fleet}: no appliance to ask; add one as [[appliance]].")
     limits = bk.Limits(
-        round=parse_duration(deadline, where="--deadline").total_seconds(),
-        at_once=at_once,
+        deadline=parse_duration(deadline, where="--deadline").total_seconds(),
+        concurrency=concurrency,
         per_appliance=per_appliance,
     )
-    store = bk.History(history, keep_polls=load_keep_polls(fleet))
-    store.check_writable()
+    appliances, store = open_fleet_and_history(fleet, history)
     with interrupt_on_sigterm():
         snapshot, added = collect_into(
             appliances, store, limits=limits, strategy=strategy, full=full
@@ -74,6 +83,20 @@ def collect(  # one parameter per option
     if as_json:
         print_json(_as_json(snapshot, added))
     return STOPPED if snapshot.stopped else _collect_code(snapshot)
+
+
+def open_fleet_and_history(fleet: Path, history: str) -> tuple["Fleet", "History"]:
+    """Read fleet.toml once, and open the history for writing."""
+    from backupkit.history.retention import load_keep_polls  # noqa: PLC0415 # it loads pandas
+    from backupkit.settings import read_toml  # noqa: PLC0415 # it loads pandas
+
+    file = read_toml(fleet)
+    appliances = bk.Fleet.load(file)
+    if not len(appliances):
+        raise SettingsError(f"{fleet}: no appliance to poll; add one as [[appliance]].")
+    store = bk.History(history, keep_polls=load_keep_polls(file))
+    store.check_writable()
+    return appliances, store
 
 
 def collect_into(
@@ -95,26 +118,18 @@ def collect_into(
     if snapshot.stopped or snapshot.polls["ok"].any():  # else the summary says that none was read
         for warning in caught:
             typer.echo(f"  {warning.message}", err=True)
-    for row in added.conflicts.head(_MAX_LINES).itertuples():
+    for row in added.conflicts.head(MAX_LINES).itertuples():
         job_id, old_span = one_line(str(row.job_id)), _span(row, "known_")
         typer.echo(
-            f"  {row.appliance}: job {job_id} had ended, {old_span}, and is now reported as "
-            f"{_span(row, '')}. Both are kept, and the newer counts.",
+            f"  {row.appliance}: job {job_id} ran {old_span}, and is now reported as "
+            f"{_span(row, '')}. The history keeps both, and uses the newer one.",
             err=True,
         )
     echo_truncated(
         [f"{row.appliance}: {row.detail}" for row in snapshot.errors.itertuples()],
-        rest="; --json tells all, and so does the report.",
+        rest="; --json and the report list all of them.",
     )
     return snapshot, added
-
-
-def echo_truncated(lines: Sequence[str], *, rest: str = "") -> None:
-    """Print the first lines, and the number of the others."""
-    for line in lines[:_MAX_LINES]:
-        typer.echo(f"  {line}", err=True)
-    if (more := len(lines) - _MAX_LINES) > 0:
-        typer.echo(f"  and {more:,} more{rest}", err=True)
 
 
 def _echo_summary(snapshot: "Snapshot", added: "AppendResult") -> None:
@@ -126,8 +141,8 @@ def _echo_summary(snapshot: "Snapshot", added: "AppendResult") -> None:
     unchanged = int(good["jobs_listed"].sum()) - int(good["jobs_changed"].sum()) - unread
     parts = [f"{listed:,} jobs listed", f"{added.new:,} new"]
     parts += [f"{added.changed:,} changed"] if added.changed else []
-    parts += [f"{added.vanished:,} listed no more"] if added.vanished else []
-    parts += [f"{unchanged:,} known and not asked for again"] if unchanged > 0 else []
+    parts += [f"{added.vanished:,} no longer listed"] if added.vanished else []
+    parts += [f"{unchanged:,} known and not read again"] if unchanged > 0 else []
     typer.echo(
         f"Read {read} of {len(polls)} appliances: {', '.join(parts)}, in "
         f"{int(polls['requests'].sum()):,} requests.",
@@ -137,7 +152,7 @@ def _echo_summary(snapshot: "Snapshot", added: "AppendResult") -> None:
 
 @contextmanager
 def interrupt_on_sigterm() -> Iterator[None]:
-    """Handle SIGTERM like Ctrl-C: close the sessions, and keep what was read."""
+    """Handle SIGTERM like Ctrl-C: log out, and store what was read."""
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
@@ -160,7 +175,7 @@ def _span(row: Any, prefix: str) -> str:  # noqa: ANN401 # a row of conflicts
 def _as_json(snapshot: "Snapshot", added: "AppendResult") -> dict[str, Any]:
     return {
         "read": int(snapshot.polls["ok"].sum()),
-        "asked": len(snapshot.polls),
+        "polled": len(snapshot.polls),
         "stopped": snapshot.stopped,
         "observations_added": added.observations,
         "polls": records(snapshot.polls),

@@ -32,17 +32,18 @@ PLAIN: Final = {"ok": "+", "warning": "!", "failed": "x", "skipped": "-"}
 def doctor(
     fleet: FleetOption,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="Check these appliances alone.")
+        list[str] | None, typer.Argument(metavar="NAME", help="Check only these appliances.")
     ] = None,
     *,
     everything: Annotated[
-        bool, typer.Option("--all", help="Show each check of healthy appliances, too.")
+        bool, typer.Option("--all", help="Also show the checks of healthy appliances.")
     ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Check that each appliance can be read, and say what to do where not.
+    """Check whether each appliance can be read, and name the next step if not.
 
-    Exit code: 0 all is fine (warnings, too), 3 some appliance failed a check, 4 each of them did.
+    Exit code: 0 no check failed (warnings are possible), 3 some appliances failed a check, 4 all
+    did.
     """
     checks = bk.doctor(_selected(bk.Fleet.load(fleet), fleet, names or []))
     results = {

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 import backupkit as bk
-from backupkit.cli.commands.collect import SOME_UNREAD, echo_truncated
-from backupkit.cli.options import AsJson, HistoryOption, print_json
+from backupkit.cli.commands.collect import SOME_UNREAD
+from backupkit.cli.options import AsJson, HistoryOption, echo_truncated, print_json
 from backupkit.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _DIGITS: Final = 64
 
 history = typer.Typer(
     name="history",
-    help="Look after what is kept: info, verify, backup, export, import, prune, forget.",
+    help="Maintain a history: info, verify, backup, export, import, prune, forget.",
     rich_markup_mode=None,
     no_args_is_help=True,
 )
@@ -28,7 +28,7 @@ history = typer.Typer(
 
 @history.command()
 def info(history: HistoryOption, *, as_json: AsJson = False) -> None:
-    """Count what is kept: appliances, jobs, polls, since when, size; and the head digest."""
+    """Show counts, times and size of a history, and its head digest."""
     facts = bk.History(history, create=False).facts()
     if as_json:
         print_json(facts)
@@ -46,16 +46,15 @@ def verify(
         str | None,
         typer.Option(
             metavar="DIGEST",
-            help="The digest that a report was made from: does the history still contain exactly "
-            "that past?",
+            help="Digest in a report: check that the history still contains exactly that past.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Recompute all digests and all jobs, and name what differs; exit 1 if anything does.
+    """Recompute all digests and jobs; exit code 1 if any differs.
 
-    Whole means: the database's own check finds nothing, each append holds the rows that it was
-    acknowledged for, none of them is missing, and the jobs are what the observations say.
+    It runs the integrity check of the database, and checks that each append has its rows, that no
+    append is missing, and that the jobs follow from the observations.
     """
     store = bk.History(history, create=False)
     expected_head = None if head is None else _digest(head)
@@ -64,15 +63,15 @@ def verify(
     if as_json:
         print_json({"head": newest, "problems": problems.to_dict("records")})
     elif problems.empty:
-        typer.echo(f"{history} is whole. Head: {newest or 'none, it is empty'}")
+        typer.echo(f"{history}: no problems. Head: {newest or 'none, it is empty'}")
         if expected_head is not None:
-            typer.echo(f"It contains exactly the past of {expected_head}")
+            typer.echo(f"It contains exactly the past of digest {expected_head}")
     else:
         for row in problems.to_dict("records"):
             typer.echo(f"{row['what']}: {row['problem']}")
         typer.echo(
             f"{history}: {_count_text(len(problems), 'problem')}. Compare it with a "
-            "backup; what the appliances still list can be collected again into a new history.",
+            "backup, or collect again into a new history what the appliances still list.",
             err=True,
         )
     return 0 if problems.empty else 1
@@ -82,8 +81,8 @@ def _digest(text: str) -> str:
     digest = text.strip().lower()
     if len(digest) != _DIGITS or not set(digest) <= set("0123456789abcdef"):
         raise SettingsError(
-            f'--head: "{text}" is not a digest of {_DIGITS} hexadecimal digits. A report names its '
-            "own in the section Method, and in data_version of its .json file."
+            f'--head: "{text}" is not a digest of {_DIGITS} hexadecimal digits. A report shows '
+            "its digest in the section Method, and in data_version of its .json file."
         )
     return digest
 
@@ -91,9 +90,9 @@ def _digest(text: str) -> str:
 @history.command()
 def backup(
     history: HistoryOption,
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="A new file.")],
+    target: Annotated[str, typer.Argument(metavar="FILE", help="New file.")],
 ) -> None:
-    """Copy the history into a new file, while others go on appending."""
+    """Copy the history to a new file; other processes may append meanwhile."""
     typer.echo(f"{bk.History(history, create=False).backup(target)}")
 
 
@@ -101,11 +100,11 @@ def backup(
 def export(
     history: HistoryOption,
     out: Annotated[
-        str, typer.Option(metavar="TARGET", help="A new folder; for parquet, a URL, too.")
+        str, typer.Option(metavar="DIR|URL", help="New folder; for parquet also a URL.")
     ],
     *,
     kind: Annotated[
-        Literal["parquet", "csv"], typer.Option("--format", help="What to write.")
+        Literal["parquet", "csv"], typer.Option("--format", help="File format.")
     ] = "parquet",
 ) -> None:
     """Write jobs, observations, polls and schedules for other programs.
@@ -123,8 +122,8 @@ def import_(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="Another history, a file or a URL; or the folder or URL of an export as parquet; "
-            "or a folder of saved answers of the API.",
+            help="Another history (file or URL), a Parquet export (folder or URL), or a folder of "
+            "saved answers of the API.",
         ),
     ],
     *,
@@ -132,20 +131,20 @@ def import_(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="When the saved answers were asked for, as 2026-11-09T06:00:00Z, where no "
-            "folder's name says it.  [default: when each file was written]",
+            help="Time of the saved answers, such as 2026-11-09T06:00:00Z, unless they are in a "
+            "folder named by a time.  [default: modification time of each file]",
         ),
     ] = None,
 ) -> int:
-    """Take over another history, or saved answers of the API; doing so again changes nothing.
+    """Import another history, or saved answers of the API.
 
-    Saved answers are JSON files, as curl writes them, in a folder for each appliance that is named
-    as in fleet.toml: vc-1/job.json is the job list, and beside it are, under any name, job details,
-    single jobs, schedules, version and time zone, of /api or /rest. Files in a folder named by a
-    time, vc-1/20261109T060000Z/job.json, were asked for then. Without the job list, or with a job
-    of it missing, all is kept, but the appliance does not count as read.
+    A second import adds nothing. Saved answers are JSON responses of /api or /rest, as curl writes
+    them. Each appliance has a folder, named as in fleet.toml. In it vc-1/job.json is the job list;
+    job details, single jobs, schedules, version and time zone may have any name. A folder named by
+    a time, such as vc-1/20261109T060000Z, states the time of its files. If the job list or one of
+    its jobs is missing, the rest is stored, but the appliance does not count as read.
 
-    Exit code: 0 all was taken over, 3 of saved answers something is missing or could not be used.
+    Exit code: 0 all was imported, 3 some saved answers are missing or cannot be used.
     """
     store = bk.History(history)
     store.check_writable()
@@ -154,8 +153,7 @@ def import_(
         return _import_answers(store, folder, observed_at)
     if observed_at is not None:
         raise SettingsError(
-            f"--observed-at is for saved answers of the API; {source} holds none, and a history "
-            "knows its times."
+            f"--observed-at is only for saved answers of the API, and {source} has none."
         )
     _echo_added(store, store.merge(source), source)
     return 0
@@ -169,7 +167,7 @@ def _is_export(folder: Path) -> bool:
 
 
 def _import_answers(store: "History", source: Path, observed_at: str | None) -> int:
-    """Store saved answers, and print what could not be used."""
+    """Store saved answers, and print the errors."""
     from backupkit.collection import saved_answers  # noqa: PLC0415 # it loads pandas
 
     snapshot = saved_answers(source, observed_at=observed_at, known=store)
@@ -178,8 +176,8 @@ def _import_answers(store: "History", source: Path, observed_at: str | None) -> 
     good = polls[polls["ok"].fillna(value=False).astype("bool")]
     first, last = (f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in polls["polled_at"].agg(["min", "max"]))
     typer.echo(
-        f"{good['appliance'].nunique()} of {polls['appliance'].nunique()} appliances read whole, "
-        f"asked for {f'at {first}' if first == last else f'from {first} to {last}'}.",
+        f"{good['appliance'].nunique()} of {polls['appliance'].nunique()} appliances read "
+        f"completely, {f'at {first}' if first == last else f'from {first} to {last}'}.",
         err=True,
     )
     echo_truncated(snapshot.errors["detail"].to_list())
@@ -194,14 +192,12 @@ def _echo_added(store: "History", added: "AppendResult", source: str | Path) -> 
 @history.command()
 def prune(
     history: HistoryOption,
-    older_than: Annotated[
-        str, typer.Option(metavar="SPAN", help="Of what age, such as 400d or 104w.")
-    ],
+    older_than: Annotated[str, typer.Option(metavar="DURATION", help="Age, such as 400d or 104w.")],
 ) -> None:
-    """Remove for good what was learnt longer ago; the ledger records it.
+    """Delete what is older than an age; the ledger records the removal.
 
-    The schedules in force stay. What an appliance still lists comes back with the next round.
-    Reports of the time before cannot be made again as they were.
+    Schedules in force stay. Jobs that an appliance still lists return with the next collection.
+    Reports on the time before cannot be reproduced.
     """
     from backupkit.settings import parse_duration  # noqa: PLC0415 # it loads pandas
 
@@ -212,16 +208,19 @@ def prune(
 @history.command()
 def forget(
     history: HistoryOption,
-    appliance: Annotated[str, typer.Argument(metavar="NAME", help="Its name in fleet.toml.")],
+    appliance: Annotated[str, typer.Argument(metavar="NAME", help="Name in fleet.toml.")],
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not prompt.")] = False,
 ) -> int:
-    """Remove all that is known of an appliance for good; the ledger does not name it.
+    """Delete everything about one appliance.
 
-    While it is in fleet.toml it comes back with the next round.
+    The ledger records the removal without the name. While the appliance is in fleet.toml, the next
+    collection adds it again.
     """
-    if not yes and not typer.confirm(f"Remove all that {history} knows of {appliance}?", err=True):
-        typer.echo("Nothing is removed.", err=True)
+    if not yes and not typer.confirm(
+        f"Delete everything about {appliance} from {history}?", err=True
+    ):
+        typer.echo("Nothing was deleted.", err=True)
         return 1
     _echo_removed(history, bk.History(history, create=False).forget(appliance))
     return 0

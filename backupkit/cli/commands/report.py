@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from backupkit.assessment import Assessment
+    from backupkit.settings import SettingsFile
 
 __all__ = ["report"]
 
@@ -36,62 +37,73 @@ def report(  # noqa: PLR0913 # one parameter per option
     fleet: FleetOption,
     *,
     last: Annotated[
-        str | None, typer.Option(metavar="30d", help="The period, back from now.  [default: 30d]")
+        str | None, typer.Option(metavar="DURATION", help="Period, back from now.  [default: 30d]")
     ] = None,
     start: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Where the period begins, ISO 8601.")
+        str | None, typer.Option(metavar="TIME", help="Start of the period, ISO 8601.")
     ] = None,
     end: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Where the period ends, ISO 8601.")
+        str | None, typer.Option(metavar="TIME", help="End of the period, ISO 8601.")
     ] = None,
     as_of: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Judge by what was known at this time.")
+        str | None, typer.Option(metavar="TIME", help="Use only what was known at this time.")
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The HTML file.")] = Path("report.html"),
-    xlsx: Annotated[bool, typer.Option("--xlsx", help="Write a spreadsheet, too.")] = False,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="HTML file.")] = Path("report.html"),
+    xlsx: Annotated[bool, typer.Option("--xlsx", help="Also write an Excel workbook.")] = False,
     compare_with: Annotated[
         str,
         typer.Option(
-            metavar="WHAT",
-            help="Tell what changed since: the previous period, so long ago (1d), a time, the file "
-            "of an earlier report, or none.",
+            metavar="EARLIER",
+            help="Show changes since: previous (the period before), a duration ago (1d), a time, "
+            "an earlier report (its file), or none.",
         ),
     ] = "previous",
     redact: Annotated[
-        bool, typer.Option("--redact", help="Put aliases in the place of names, in all files.")
+        bool, typer.Option("--redact", help="Replace names by aliases, in all files.")
     ] = False,
     redact_key: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Keep the aliases' key in this file; implies --redact.",
+            help="As --redact, and store the names behind the aliases in this file.",
         ),
     ] = None,
     mail: Annotated[
-        bool, typer.Option("--mail", help="Mail it to those whom [mail] of fleet.toml names.")
+        bool,
+        typer.Option("--mail", help="Mail the report to the recipients in [mail] of fleet.toml."),
     ] = False,
     mail_to: Annotated[
-        list[str] | None, typer.Option(metavar="ADDRESS", help="Mail it to this address.")
+        list[str] | None,
+        typer.Option(metavar="ADDRESS", help="Mail the report to this address; repeatable."),
     ] = None,
-    only_if: Annotated[
-        str, typer.Option(metavar="STATES", help="Mail only if the verdict is one: breach,unknown.")
+    mail_if: Annotated[
+        str,
+        typer.Option(
+            metavar="STATES", help="Mail only if the verdict is one of these: breach,unknown."
+        ),
     ] = "",
     fail_on: Annotated[
-        str, typer.Option(metavar="STATES", help="Exit 5 if the verdict is one: breach,unknown.")
+        str,
+        typer.Option(
+            metavar="STATES", help="Exit with 5 if the verdict is one of these: breach,unknown."
+        ),
     ] = "",
     as_json: AsJson = False,
 ) -> int:
-    """Judge the history and write the HTML report and its sidecars (.json, .csv, .jobs.csv).
+    """Assess the history, and write the HTML report and its data files (.json, .csv, .jobs.csv).
 
-    With --mail or --mail-to it is mailed once it is written; exit 6 if that fails.
+    With --mail or --mail-to the report is then mailed; exit code 6 if that fails.
     """
+    from backupkit.settings import read_toml  # noqa: PLC0415 # keeps --help fast
+
     fail_states = _states(fail_on, option="--fail-on")
-    mail_states = _states(only_if, option="--only-if")
+    mail_states = _states(mail_if, option="--mail-if")
     mailing = mail or bool(mail_to)
     if mail_states and not mailing:
-        raise SettingsError("--only-if is about mail: give --mail or --mail-to ADDRESS, too.")
-    assessment = assess(history, fleet, last=last, start=start, end=end, now=as_of)
-    comparison = _comparison(compare_with, assessment, history, fleet)
+        raise SettingsError("--mail-if needs --mail or --mail-to ADDRESS.")
+    file = read_toml(fleet)
+    assessment = assess(history, file, last=last, start=start, end=end, now=as_of)
+    comparison = _comparison(compare_with, assessment, history, file)
     document = bk.report(assessment, before=comparison)
     if redact or redact_key is not None:
         document = _redact(document, history, redact_key)
@@ -101,7 +113,7 @@ def report(  # noqa: PLR0913 # one parameter per option
     mailed: tuple[str, ...] = ()
     if mailing and (not mail_states or verdict.state in mail_states):
         try:
-            mailed = _send(document, fleet, tuple(mail_to or ()), paths[0])
+            mailed = _send(document, file, tuple(mail_to or ()), paths[0])
         except (MailError, CredentialError, SettingsError) as error:
             mail_error = str(error)
     if as_json:
@@ -119,12 +131,14 @@ def report(  # noqa: PLR0913 # one parameter per option
         if mailed:
             typer.echo(f"Mailed to: {', '.join(mailed)}")
     if mail_error:
-        typer.echo(f"backupkit: {paths[0]} is written, but not mailed. {mail_error}", err=True)
+        typer.echo(f"backupkit: {paths[0]} was written, but not mailed. {mail_error}", err=True)
         return MAIL
     return VERDICT if verdict.state in fail_states else 0
 
 
-def _comparison(text: str, now: "Assessment", history: str, fleet: Path) -> "Assessment | None":
+def _comparison(
+    text: str, now: "Assessment", history: str, fleet: "SettingsFile"
+) -> "Assessment | None":
     """Return the assessment to compare with, by the data known at its time."""
     from backupkit.settings import parse_instant  # noqa: PLC0415 # keeps --help fast
 
@@ -145,8 +159,8 @@ def _comparison(text: str, now: "Assessment", history: str, fleet: Path) -> "Ass
         start = end - length
     if moment > now.now:
         raise SettingsError(
-            f"--compare-with {text}: that is after this report's own moment, "
-            f"{now.now.isoformat()}; name an earlier one."
+            f"--compare-with {text}: this is later than the time of this report, "
+            f"{now.now.isoformat()}; use an earlier one."
         )
     policy = bk.Policy.load(fleet)
     return bk.evaluate(open_history(history, fleet), policy, start=start, end=end, now=moment)
@@ -164,8 +178,8 @@ def _parse_time_option(text: str, now: "Assessment") -> "pd.Timestamp":
             return parse_instant(text, where=where)
         except SettingsError as error:
             raise SettingsError(
-                f'{where}: "{text}" is neither previous, none, a length of time such as 1d, a time '
-                "such as 2026-11-01T00:00:00Z, nor a report whose .json file is there."
+                f'{where}: "{text}" is neither previous, none, a duration such as 1d, a time such '
+                "as 2026-11-01T00:00:00Z, nor a report with its .json file."
             ) from error
 
 
@@ -186,7 +200,7 @@ def _redact(document: "bk.Report", history: str, key: Path | None) -> "bk.Report
 
 
 def _send(
-    document: "bk.Report", fleet: Path, to: tuple[str, ...], attachment: Path
+    document: "bk.Report", fleet: "SettingsFile", to: tuple[str, ...], attachment: Path
 ) -> tuple[str, ...]:
     """Send the report, and return the recipients."""
     from backupkit.mail import MailServer  # noqa: PLC0415 # keeps --help fast

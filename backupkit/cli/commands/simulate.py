@@ -20,44 +20,51 @@ __all__ = ["demo", "simulate"]
 
 def simulate(  # noqa: PLR0913 # one parameter per option
     *,
-    appliances: Annotated[int, typer.Option(min=1, max=2_000, help="How many appliances.")] = 12,
-    jobs: Annotated[int, typer.Option(min=1, help="Finished jobs of each at the start.")] = 90,
+    appliances: Annotated[
+        int, typer.Option(metavar="N", min=1, max=2_000, help="Number of appliances.")
+    ] = 12,
+    jobs: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Finished jobs per appliance at the start.")
+    ] = 90,
     flavour: Annotated[
         str,
         typer.Option(
-            help="What appliances speak, in turn: api (both flavours), "
-            "rest (the legacy one alone), api-only (the newer one alone)."
+            metavar="LIST",
+            help="API flavours, assigned to the appliances in turn: api (both flavours), "
+            "rest (only the older one), api-only (only the newer one).",
         ),
     ] = "api,rest",
-    latency: Annotated[float, typer.Option(min=0, help="Added to each answer [ms].")] = 0.0,
+    latency: Annotated[
+        float, typer.Option(metavar="MS", min=0, help="Delay of each response [ms].")
+    ] = 0.0,
     fault: Annotated[
         list[str] | None,
         typer.Option(
             metavar="KIND=RATE",
-            help="Let a share of the requests fail, also KIND=RATE@APPLIANCE or "
-            "KIND=RATE@APPLIANCE:ROUTE with patterns such as vc-00*; may be given more than "
-            f"once. Routes are {', '.join(ROUTES)}, and data: all but log-in and log-out, "
-            f"which is meant without a route. Kinds are:\n\n\b\n{describe_kinds()}",
+            help="Share of the requests that fail; also KIND=RATE@APPLIANCE or "
+            "KIND=RATE@APPLIANCE:ROUTE, with patterns such as vc-00*; repeatable. "
+            f"Routes: {', '.join(ROUTES)}, and data, the default: all but log-in and log-out. "
+            f"Kinds:\n\n\b\n{describe_kinds()}",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed tells the same story.")] = 1,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same fleet.")] = 1,
+    host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="The first port; 0 picks free ones.")
+        int, typer.Option(metavar="PORT", min=0, max=65_535, help="First port; 0 = free ports.")
     ] = 0,
     write_fleet: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write a fleet.toml, its authority and its password."),
+        typer.Option(metavar="FILE", help="Write a fleet.toml, with CA bundle and password file."),
     ] = None,
     for_seconds: Annotated[
-        float | None, typer.Option("--for", min=0, help="Stop by itself after so long [s].")
+        float | None, typer.Option("--for", metavar="SECONDS", min=0, help="Stop after this time.")
     ] = None,
 ) -> int:
-    """Run a simulated fleet over HTTPS until stopped."""
+    """Serve a simulated fleet over HTTPS until Ctrl-C."""
     flavours = tuple(dict.fromkeys(word.strip() for word in flavour.split(",")))
     if not set(flavours) <= {"api", "rest", "api-only"}:
         raise SettingsError(
-            f'--flavour: "{flavour}" must be some of api, rest and api-only, as in api,rest.'
+            f'--flavour: "{flavour}" must be a list of api, rest and api-only, such as api,rest.'
         )
     scenario = bk.simulator.Scenario.steady(
         appliances=appliances, jobs=jobs, seed=seed, epoch=datetime.now(UTC), flavours=flavours
@@ -83,13 +90,15 @@ def simulate(  # noqa: PLR0913 # one parameter per option
 
 
 def demo(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where history and report go.")] = Path(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for history and report.")] = Path(
         "demo"
     ),
     *,
-    seed: Annotated[int, typer.Option(help="The same seed tells the same story.")] = 1,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same fleet.")] = 1,
 ) -> int:
-    """Simulate 12 appliances over HTTPS, collect, keep, judge, and write the report."""
+    """Simulate 12 appliances over HTTPS; collect, store, assess, and write the report."""
+    from backupkit.settings import read_toml  # noqa: PLC0415 # it loads pandas
+
     fleet_file = out / "fleet.toml"
     scenario = bk.simulator.Scenario.demo(seed=seed, epoch=_demo_epoch(out, seed))
     with bk.simulator.SimulatedFleet(scenario) as fleet:
@@ -97,9 +106,9 @@ def demo(
         typer.echo(
             f"Simulated {len(fleet.appliances)} appliances over HTTPS on loopback.", err=True
         )
-        history = bk.History(out / "history.db")
-        collect_into(bk.Fleet.load(fleet_file), history)
-    assessment = assess(history.uri, fleet_file, last="30d")
+        history, file = bk.History(out / "history.db"), read_toml(fleet_file)
+        collect_into(bk.Fleet.load(file), history)
+    assessment = assess(history.uri, file, last="30d")
     paths = bk.report(assessment).save(out / "report.html")
     typer.echo(verdict_line(assessment))
     typer.echo(f"Report: {paths[0].resolve()}")
@@ -115,8 +124,8 @@ def _demo_epoch(out: Path, seed: int) -> datetime:
             story = json.loads(story_file.read_text(encoding="utf-8"))
             if story["seed"] != seed:
                 raise SettingsError(
-                    f"{out} holds the demo of seed {story['seed']}; give another --out for "
-                    f"seed {seed}, or remove it."
+                    f"{out} contains the demo of seed {story['seed']}. For seed {seed} use "
+                    "another --out, or remove the folder."
                 )
             return datetime.fromisoformat(story["epoch"])
         epoch = datetime.now(UTC).replace(microsecond=0)
@@ -125,7 +134,7 @@ def _demo_epoch(out: Path, seed: int) -> datetime:
         )
     except OSError as error:
         raise OutputError(
-            f"{out} cannot be written: {error.strerror}. Give another --out."
+            f"{out} cannot be written: {error.strerror}. Use another --out."
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(

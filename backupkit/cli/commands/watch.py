@@ -1,53 +1,172 @@
-"""Command ``backupkit watch``: display of running jobs."""
+"""Command ``backupkit watch``: display of running jobs, as bars or as lines."""
 
 import json
+import sys
 import warnings
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, Self
 
 import typer
+from tqdm import tqdm
 
 import backupkit as bk
-from backupkit.cli.commands.collect import interrupt_on_sigterm
+from backupkit.cli.commands.collect import interrupt_on_sigterm, open_fleet_and_history
 from backupkit.cli.options import AsJson, FleetOption, HistoryOption, records
-from backupkit.errors import BackupkitWarning, SettingsError
+from backupkit.errors import BackupkitWarning, one_line
 
-__all__ = ["watch"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["BarDisplay", "LogDisplay", "make_display", "summary", "watch"]
+
+_BAR: Final = "{desc} |{bar:24}| "
+_HOUR: Final = 3600  # s
+_ENDED: Final = {"success": "succeeded", "failure": "FAILED"}
+"""Label of a job that has ended, by outcome."""
+
+Row = Mapping[Any, Any]
 
 
 def watch(
     fleet: FleetOption,
     history: HistoryOption,
     *,
-    every: Annotated[
-        str, typer.Option(metavar="10s", help="How long to wait between two looks.")
-    ] = "10s",
+    every: Annotated[str, typer.Option(metavar="DURATION", help="Time between two polls.")] = "10s",
     as_json: AsJson = False,
 ) -> int:
-    """Follow the jobs that run, with a bar and the time left for each, until none runs.
+    """Follow the running jobs, with a progress bar and the time left for each, until none runs.
 
-    Each change is kept in the history. With --json each look is one line of JSON on stdout. Exit
-    code: 0 nothing runs any more, 130 stopped with Ctrl-C; what was seen by then is kept.
+    Each change is stored in the history. With --json each poll is one line of JSON on stdout. Exit
+    code: 0 no job runs any more, 130 stopped with Ctrl-C; what was read by then is stored.
     """
-    from backupkit.cli import progress_display  # noqa: PLC0415 # it loads pandas
-    from backupkit.history.retention import load_keep_polls  # noqa: PLC0415 # it loads pandas
     from backupkit.settings import parse_duration  # noqa: PLC0415 # it loads pandas
 
-    appliances = bk.Fleet.load(fleet)
-    if not len(appliances):
-        raise SettingsError(f"{fleet}: no appliance to ask; add one as [[appliance]].")
     pause = parse_duration(every, where="--every").total_seconds()
-    store = bk.History(history, keep_polls=load_keep_polls(fleet))
-    store.check_writable()
-    with (
-        interrupt_on_sigterm(),
-        progress_display.make_display() as display,
-        warnings.catch_warnings(),
-    ):
+    appliances, store = open_fleet_and_history(fleet, history)
+    with interrupt_on_sigterm(), make_display() as display, warnings.catch_warnings():
         warnings.simplefilter("ignore", category=BackupkitWarning)  # each poll shows the errors
         for frame in bk.watch(appliances, store, every=pause):
             if as_json:
                 typer.echo(json.dumps(records(frame), ensure_ascii=False))
             display.show(frame)
             last = frame
-    typer.echo(progress_display.summary(last), err=True)
+    typer.echo(summary(last), err=True)
     return 0
+
+
+class Display(Protocol):
+    """Display of successive polls."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *error: object) -> None: ...
+    def show(self, frame: "pd.DataFrame") -> None:
+        """Show the result of one poll, rows of `backupkit.tables.RUNNING`."""
+        ...
+
+
+def make_display() -> Display:
+    """Return bars for a terminal, otherwise lines."""
+    return BarDisplay() if sys.stderr.isatty() else LogDisplay()
+
+
+class LogDisplay:
+    """Display with one line per change, for a log or a pipe."""
+
+    def __init__(self) -> None:
+        self._last_texts: dict[tuple[str, str], str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Do nothing: printed lines stay."""
+
+    def show(self, frame: "pd.DataFrame") -> None:
+        """Print the jobs that changed since the last poll."""
+        for row in _rows(frame):
+            key, text = (row["appliance"], row["job_id"]), _state_text(row)
+            if self._last_texts.get(key) != text:
+                self._last_texts[key] = text
+                typer.echo(f"{_title(row)}: {text}", err=True)
+
+
+class BarDisplay:
+    """Display with one bar per job."""
+
+    def __init__(self) -> None:
+        self._bars: dict[tuple[str, str], tqdm[Any]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for bar in self._bars.values():
+            bar.close()
+
+    def show(self, frame: "pd.DataFrame") -> None:
+        """Update the bars with the result of a poll."""
+        rows = _rows(frame)
+        width = max((len(_title(row)) for row in rows), default=0)
+        for row in rows:
+            key = (row["appliance"], row["job_id"])
+            if key not in self._bars:
+                self._bars[key] = tqdm(
+                    total=100,
+                    desc=_title(row).ljust(width),
+                    bar_format=_BAR,
+                    position=len(self._bars),
+                )
+            bar = self._bars[key]
+            bar.n = row["progress"] or 0
+            bar.bar_format = _BAR + _state_text(row).replace("{", "{{").replace("}", "}}")
+            bar.refresh()
+
+
+def summary(frame: "pd.DataFrame") -> str:
+    """Return a sentence about how the jobs ended, from the last poll.
+
+    Examples
+    --------
+    >>> from backupkit.tables import RUNNING
+    >>> summary(RUNNING.empty())
+    'No job is running.'
+    """
+    if frame.empty:
+        return "No job is running."
+    from backupkit.tables import outcome_of  # noqa: PLC0415 # it loads pandas
+
+    counts = outcome_of(frame["state"]).map(_ENDED).fillna("no longer listed").value_counts()
+    return f"All jobs have ended: {', '.join(f'{n} {word}' for word, n in counts.items())}."
+
+
+def _rows(frame: "pd.DataFrame") -> list[dict[Any, Any]]:
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")
+
+
+def _title(row: Row) -> str:
+    return f"{row['appliance']} {one_line(row['job_id'], limit=40)}"
+
+
+def _state_text(row: Row) -> str:
+    """Return the state of a job in a few words."""
+    from backupkit.tables.constants import OUTCOME_BY_STATUS  # noqa: PLC0415 # it loads pandas
+
+    if label := _ENDED.get(OUTCOME_BY_STATUS.get(row["state"], "")):
+        return f"{label} after {_duration_text(row['elapsed'])}"
+    if row["detail"] is not None:
+        return one_line(row["detail"])
+    progress = row["progress"]
+    parts = [one_line(row["state"]) if progress is None else f"{progress:.0f} %"]
+    if row["stalled"]:
+        parts.append("stalled")
+    if row["time_left"] is not None:
+        parts.append(f"about {_duration_text(row['time_left'])} left")
+    return ", ".join(parts)
+
+
+def _duration_text(duration: "pd.Timedelta | None") -> str:
+    if duration is None:
+        return "an unknown time"
+    from backupkit.display.format import format_exactly  # noqa: PLC0415 # it loads pandas
+
+    return format_exactly(duration.round("s" if duration.total_seconds() < _HOUR else "min"))

@@ -1,4 +1,4 @@
-"""Requests that a fault befalls, with a socket and without."""
+"""Requests with a fault, with a socket and without."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ BACKUP = "/appliance/recovery/backup"
 
 @pytest.fixture
 def faulty_reply() -> Callable[..., Reply]:
-    """Let a fault befall one request of somebody who is logged in."""
+    """Return a function that applies a fault to one request with a session."""
 
     def answer(
         appliance: SimulatedAppliance,
@@ -36,7 +36,7 @@ def faulty_reply() -> Callable[..., Reply]:
 
 
 class Live:
-    """A fleet of one appliance that answers, and a client that is logged in."""
+    """A fleet of one running appliance, and a client that is logged in."""
 
     def __init__(self, fleet: SimulatedFleet, session: requests.Session) -> None:
         self.fleet = fleet
@@ -45,7 +45,7 @@ class Live:
         self.url = f"https://{self.appliance.host}"
 
     def get(self, target: str = f"/api{BACKUP}/job") -> requests.Response:
-        """Ask for something, the job list at first."""
+        """Send a GET request, by default for the job list."""
         return self.session.get(self.url + target, timeout=5)
 
     def log_in(self) -> requests.Response:

@@ -1,4 +1,4 @@
-"""Faults of the body, and of the connection, as they come over the wire."""
+"""Faults of the body and of the connection, on the wire."""
 
 import gzip
 import http.client
@@ -23,28 +23,28 @@ JOBS = f"/api{BACKUP}/job"
 
 
 class TestBodies:
-    """What is wrong with the body."""
+    """Faults of the body."""
 
     def test_truncated(self, live: Live) -> None:
-        """Half of the body comes, then the connection ends."""
+        """The connection ends after half of the body."""
         live.fleet.set_faults([Fault("truncated")])
         with pytest.raises(requests.exceptions.ChunkedEncodingError, match="IncompleteRead"):
             live.get()
 
     def test_cut(self, live: Live) -> None:
-        """All comes that was promised, and it is no JSON."""
+        """The body has the stated length, and is invalid JSON."""
         right = live.get().content
         live.fleet.set_faults([Fault("cut")])
         assert live.get().content == right[: len(right) // 2]
 
     def test_empty(self, live: Live) -> None:
-        """The status is fine, and nothing follows."""
+        """The status is right, and the body is empty."""
         live.fleet.set_faults([Fault("empty")])
         assert (live.get().status_code, live.get().content) == (200, b"")
 
     @pytest.mark.parametrize(("kind", "status"), [("html", 503), ("page", 200)])
     def test_page(self, live: Live, kind: str, status: int) -> None:
-        """A page for people comes."""
+        """The body is an HTML page."""
         live.fleet.set_faults([Fault(kind)])
         response = live.get()
         assert response.status_code == status
@@ -53,18 +53,18 @@ class TestBodies:
 
     @pytest.mark.parametrize("target", [JOBS, f"/rest{BACKUP}/job/details", "/api/session"])
     def test_invalid_utf8(self, make: Make, faulty_reply: FaultyReply, target: str) -> None:
-        """The JSON would be right but for one byte inside a string."""
+        """The JSON is valid except for one byte inside a string."""
         body = faulty_reply(make(), "invalid_utf8", target).body
         msgspec.json.decode(body.replace(b"\xff", b""))
         with pytest.raises(UnicodeDecodeError):
             body.decode()
 
     def test_invalid_utf8_without_text(self, make: Make, faulty_reply: FaultyReply) -> None:
-        """Where there is no string, there is one then."""
+        """A body without a string gets one with an invalid byte."""
         assert faulty_reply(make("vc-tyo-04"), "invalid_utf8").body == b'"\xff"'
 
     def test_content_type(self, live: Live) -> None:
-        """The same JSON comes under another name."""
+        """The JSON is valid with another content type."""
         right = live.get()
         live.fleet.set_faults([Fault("content_type")])
         wrong = live.get()
@@ -72,7 +72,7 @@ class TestBodies:
         assert wrong.headers["Content-Type"] == "text/plain"
 
     def test_huge(self, live: Live) -> None:
-        """The body has the size that was told, and is right but for its length."""
+        """The body has the given size, and is valid except for its length."""
         right = live.get().json()
         live.fleet.set_faults([Fault("huge", size=3 * CHUNK + 1)])
         response = live.get()
@@ -81,13 +81,13 @@ class TestBodies:
         assert response.json() == right
 
     def test_huge_in_pieces(self, make: Make, faulty_reply: FaultyReply) -> None:
-        """However huge, no piece of it is large."""
+        """A huge body is sent in small pieces."""
         sizes = map(len, chunks(faulty_reply(make(), "huge")))
         assert next(sizes) < CHUNK
         assert set(sizes) <= {CHUNK, *range(CHUNK)}
 
     def test_bomb(self, live: Live) -> None:
-        """Little comes over the wire, much is in it, and it is right."""
+        """A small compressed body is large when decompressed, and valid."""
         right = live.get().json()
         live.fleet.set_faults([Fault("bomb", size=5 << 20)])
         response = live.get()
@@ -96,7 +96,7 @@ class TestBodies:
         assert response.json() == right
 
     def test_bomb_is_one_stream(self, make: Make, faulty_reply: FaultyReply) -> None:
-        """Any gzip opens it; without a size it is hundreds of megabytes."""
+        """The body is one gzip stream; without a size it is hundreds of megabytes."""
         small = faulty_reply(make(), "bomb", size=0)
         assert msgspec.json.decode(gzip.decompress(small.body))
         large = faulty_reply(make(), "bomb")
@@ -105,21 +105,21 @@ class TestBodies:
 
     @pytest.mark.parametrize(("flavour", "start"), [("api", b"[[["), ("rest", b'{"value":[[[')])
     def test_deep(self, make: Make, faulty_reply: FaultyReply, flavour: str, start: bytes) -> None:
-        """Brackets open, and close again, a hundred thousand times."""
+        """The body has a hundred thousand nested brackets."""
         body = faulty_reply(make(), "deep", f"/{flavour}{BACKUP}/job").body
         assert body.startswith(start)
         assert body.count(b"[") == body.count(b"]") == 100_000
 
     @pytest.mark.parametrize("kind", ["cut", "huge", "bomb", "content_type", "invalid_utf8"])
     def test_nothing_to_spoil(self, make: Make, faulty_reply: FaultyReply, kind: str) -> None:
-        """An answer without a body stays as it is, and what was asked for was done."""
+        """A response without a body is unchanged, and its request was executed."""
         appliance = make()
         assert faulty_reply(appliance, kind, "/api/session", "DELETE") == Reply(204)
         assert len(appliance.sessions) == 0
 
 
 def raw(live: Live) -> ssl.SSLSocket:
-    """Ask for the job list by hand."""
+    """Request the job list without an HTTP library."""
     host, _, port = live.appliance.host.partition(":")
     context = ssl.create_default_context(cafile=str(live.session.verify))
     tls = context.wrap_socket(
@@ -132,17 +132,17 @@ def raw(live: Live) -> ssl.SSLSocket:
 
 
 class TestConnections:
-    """What is wrong with the connection."""
+    """Faults of the connection."""
 
     def test_reset(self, live: Live) -> None:
-        """The connection ends without an answer, which the log shows as status 0."""
+        """The connection ends without a response, and the log has the status 0."""
         live.fleet.set_faults([Fault("reset")])
         with pytest.raises(requests.exceptions.ConnectionError):
             live.get()
         assert [(one.status, one.fault) for one in live.fleet.requests] == [(0, "reset")]
 
     def test_reset_body(self, live: Live) -> None:
-        """Something comes, then a reset, below TLS: above it that may look like an end."""
+        """The connection is reset after a part of the body."""
         live.fleet.set_faults([Fault("reset_body")])
         with raw(live) as tls:
             assert len(socket.socket.recv(tls, 4000)) > 100
@@ -150,13 +150,13 @@ class TestConnections:
                 list(iter(lambda: socket.socket.recv(tls, 4000), b""))
 
     def test_garbage(self, live: Live) -> None:
-        """Something else than HTTP comes."""
+        """The response is not HTTP."""
         live.fleet.set_faults([Fault("garbage")])
         with pytest.raises(requests.exceptions.ConnectionError, match="SSH-2"):
             live.get()
 
     def test_slow(self, live: Live) -> None:
-        """A slow answer is late, and right."""
+        """A slow response is late and valid."""
         right = live.get().json()
         live.fleet.set_faults([Fault("slow", wait=0.05)])
         begin = time.monotonic()
@@ -165,13 +165,13 @@ class TestConnections:
 
     @pytest.mark.parametrize("kind", ["drip", "drip_headers"])
     def test_drip(self, live: Live, kind: str) -> None:
-        """All comes in the end, byte by byte."""
+        """The response arrives byte by byte."""
         right = live.get().json()
         live.fleet.set_faults([Fault(kind, wait=0)])
         assert live.get().json() == right
 
     def test_drips(self, live: Live) -> None:
-        """With pauses no read waits long, and the answer does not end."""
+        """With pauses no read waits long, and the response does not end."""
         live.fleet.set_faults([Fault("drip", wait=0.02)])
         with raw(live) as tls:
             response = http.client.HTTPResponse(tls)
@@ -179,7 +179,7 @@ class TestConnections:
             assert [len(response.read1(100)) for _ in range(5)] == [1] * 5
 
     def test_silence(self, live: Live) -> None:
-        """Nothing comes, and the connection stays until the client leaves it."""
+        """Nothing arrives, and the connection stays open until the client closes it."""
         live.fleet.set_faults([Fault("silence", times=1)])
         tls = raw(live)
         tls.settimeout(0.05)
@@ -195,11 +195,11 @@ class TestConnections:
 
 
 class TestClose:
-    """A fleet whose clients hang."""
+    """Closing a fleet while clients wait."""
 
     @pytest.fixture
     def hung(self, live: Live) -> Iterator[Callable[[str], None]]:
-        """Let clients hang in an answer that takes for ever."""
+        """Let clients wait for a response that never ends."""
         open_: list[ssl.SSLSocket] = []
 
         def hang(kind: str) -> None:
@@ -214,7 +214,7 @@ class TestClose:
 
     @pytest.mark.parametrize("kind", ["drip", "drip_headers", "silence", "slow"])
     def test_stop(self, live: Live, hung: Callable[[str], None], kind: str) -> None:
-        """Nobody who hangs keeps an appliance from stopping, and it can start again."""
+        """An appliance stops and starts again while clients wait."""
         hung(kind)
         stopping = threading.Thread(target=live.fleet.stop, args=(live.appliance.name,))
         stopping.start()
@@ -225,7 +225,7 @@ class TestClose:
         assert live.log_in().status_code == 201
 
     def test_latency(self, live: Live) -> None:
-        """Neither does an answer that waits for the latency."""
+        """An appliance stops while a response waits for the latency."""
         live.fleet._latency = 3600
         with raw(live):
             live.fleet.stop(live.appliance.name)

@@ -1,4 +1,4 @@
-"""Faults in the content of a few jobs, while the others stay right."""
+"""Faults in the content of some jobs."""
 
 import json
 import re
@@ -20,7 +20,7 @@ FLAVOURS = pytest.mark.parametrize("flavour", ["api", "rest"])
 
 
 def pairs_of(reply: Reply) -> list[tuple[str, dict[str, object]]]:
-    """Give the details as pairs, even where a key comes twice."""
+    """Return the details as pairs, even if a key is repeated."""
     assert reply.status == 200
     value = json.loads(reply.body, object_pairs_hook=lambda pairs: pairs)
     if value[0][0] == "value":
@@ -29,7 +29,7 @@ def pairs_of(reply: Reply) -> list[tuple[str, dict[str, object]]]:
 
 
 class Story:
-    """One appliance, one fault, and what it answers in one flavour."""
+    """One appliance, one fault, and its responses in one flavour."""
 
     def __init__(
         self, appliance: SimulatedAppliance, faulty_reply: FaultyReply, flavour: str, fault: Fault
@@ -41,37 +41,37 @@ class Story:
         self._fault = fault
 
     def asked(self, below: str = "") -> Reply:
-        """Ask for something below the jobs, where the fault strikes or does not."""
+        """Send a request below the jobs, with or without the fault."""
         target = self._root + below
         route = route_of(Request(method="GET", target=target))
         kind = self._fault.kind if route in self._fault.routes else "slow"
         return self._befall(self.appliance, kind, target, jobs=self._fault.jobs)
 
     def value(self, below: str = "") -> object:
-        """Give what was asked for, without an envelope."""
+        """Return the value of a response, without an envelope."""
         body = json.loads(self.asked(below).body)
         return body["value"] if self._root.startswith("/rest") else body
 
     def ids(self) -> list[str]:
-        """Give the list."""
+        """Return the list."""
         ids = self.value()
         assert isinstance(ids, list)
         return ids
 
     def job(self, identifier: str) -> dict[str, object]:
-        """Give one job, asked for with its id well quoted."""
+        """Return one job, requested with its id quoted."""
         job = self.value(f"/{urllib.parse.quote(identifier, safe='')}")
         assert isinstance(job, dict)
         return job
 
     def details(self, query: str = "") -> list[tuple[str, dict[str, object]]]:
-        """Give the details as pairs."""
+        """Return the details as pairs."""
         return pairs_of(self.asked(f"/details{query}"))
 
 
 @pytest.fixture
 def story(make: Make, faulty_reply: FaultyReply) -> Callable[..., Story]:
-    """Begin a story."""
+    """Return a function that builds a story."""
 
     def begin(flavour: str, kind: str, jobs: int | None = None) -> Story:
         return Story(make(), faulty_reply, flavour, Fault(kind, jobs=jobs))
@@ -84,10 +84,10 @@ RIGHT = "SUCCEEDED"
 
 
 class TestStruck:
-    """Who is struck."""
+    """The choice of affected jobs."""
 
     def test_seed(self, make: Make) -> None:
-        """Appliance, kind and seed choose, and more jobs include fewer."""
+        """Appliance, kind and seed decide, and a larger number includes a smaller one."""
         appliance = make()
         three = affected_jobs(Fault("gone", jobs=3), appliance, 1)
         assert list(three.values()) == [0, 1, 2]
@@ -96,7 +96,7 @@ class TestStruck:
         assert affected_jobs(Fault("undetailed", jobs=3), appliance, 1) != three
 
     def test_number(self, make: Make) -> None:
-        """None may be struck, or all; of odd ids there is one of each sort."""
+        """No job may be affected, or all; of odd ids there is one of each sort."""
         appliance = make()
         assert affected_jobs(Fault("gone", jobs=0), appliance, 1) == {}
         assert len(affected_jobs(Fault("gone", jobs=999), appliance, 1)) == len(appliance.jobs())
@@ -105,10 +105,10 @@ class TestStruck:
 
 @FLAVOURS
 class TestRecords:
-    """What is wrong inside a job."""
+    """Faults inside a job."""
 
     def wrong(self, story: Story) -> list[tuple[dict[str, object], dict[str, object]]]:
-        """Give the struck jobs, from ``job/{id}`` and from the details; others are right."""
+        """Return the affected jobs, from ``job/{id}`` and from the details; check the others."""
         details = dict(story.details())
         assert story.ids() == list(details)[::-1]
         for identifier, job in details.items():
@@ -118,18 +118,18 @@ class TestRecords:
         return [(story.job(identifier), details[identifier]) for identifier in story.hit]
 
     def test_unknown_state(self, story: Begin, flavour: str) -> None:
-        """The state is a word that no list has."""
+        """The state is an unknown word."""
         ((job, details),) = self.wrong(story(flavour, "unknown_state"))
         assert job["state"] == details["status"] == "SUSPENDED"
 
     def test_extra_fields(self, story: Begin, flavour: str) -> None:
-        """There is more than anybody knows, and all else is right."""
+        """There are unknown fields, and all else is right."""
         ((job, details),) = self.wrong(story(flavour, "extra_fields"))
         assert job["priority"] == details["priority"] == 3
         assert (job["state"], details["status"]) == (RIGHT, RIGHT)
 
     def test_missing_field(self, story: Begin, flavour: str) -> None:
-        """Each struck job lacks another field, the first one its state."""
+        """Each affected job lacks another field, the first one its state."""
         wrong = self.wrong(story(flavour, "missing_field", 5))
         fields = ("state", "start_time", "messages", "progress", "id")
         assert [set(fields) - set(job) for job, _ in wrong] == [{field} for field in fields]
@@ -137,7 +137,7 @@ class TestRecords:
         assert [set(known) - set(details) for _, details in wrong] == [{name} for name in known]
 
     def test_null_text(self, story: Begin, flavour: str) -> None:
-        """Each struck job has null in another field, the first one in its state."""
+        """Each affected job has null in another field, the first one in its state."""
         wrong = self.wrong(story(flavour, "null_text", 3))
         nulls = [[key for key, value in job.items() if value is None] for job, _ in wrong]
         assert nulls == [["state"], ["start_time"], ["id"]]
@@ -145,7 +145,7 @@ class TestRecords:
         assert nulls == [["status"], ["start_time"], ["location"]]
 
     def test_absurd_numbers(self, story: Begin, flavour: str) -> None:
-        """Progress is below 0, above 100, and out of this world; so is the size."""
+        """Progress is below 0, above 100, or very large, and so is the size."""
         wrong = self.wrong(story(flavour, "absurd_numbers", 3))
         assert [job["progress"] for job, _ in wrong] == [-5, 250, 1e300]
         sizes = [(details["size"], details["duration"]) for _, details in wrong]
@@ -158,7 +158,7 @@ class TestRecords:
         ("kind", "end"), [("zoneless_time", ""), ("offset_time", r"\+0000"), ("second_60", "Z")]
     )
     def test_time(self, story: Begin, flavour: str, kind: str, end: str) -> None:
-        """A time has no zone, a zone without a colon, or one second too many."""
+        """A time has no zone, a zone without a colon, or the second 60."""
         second = "60" if kind == "second_60" else r"[0-5]\d"
         spelling = rf"2026-\d\d-\d\dT\d\d:\d\d:{second}\.\d{{3}}{end}"
         ((job, details),) = self.wrong(story(flavour, kind))
@@ -168,10 +168,10 @@ class TestRecords:
 
 @FLAVOURS
 class TestIds:
-    """What is wrong with ids, and with which jobs there are."""
+    """Faults of ids and of the list."""
 
     def test_duplicate_ids(self, story: Begin, flavour: str) -> None:
-        """A job is there twice in the list and in the details, and once by itself."""
+        """A job is twice in the list and in the details, and once by itself."""
         told = story(flavour, "duplicate_ids", 2)
         for ids in (told.ids(), [key for key, _ in told.details()]):
             assert {key for key in ids if ids.count(key) == 2} == set(told.hit)
@@ -179,7 +179,7 @@ class TestIds:
         assert told.job(identifier)["id"] == identifier
 
     def test_gone(self, story: Begin, flavour: str) -> None:
-        """A job is listed, and nowhere else."""
+        """A job is only in the list."""
         told = story(flavour, "gone")
         (identifier,) = told.hit
         assert identifier in told.ids()
@@ -188,14 +188,14 @@ class TestIds:
         assert (reply.status, b"does not exist" in reply.body) == (404, True)
 
     def test_undetailed(self, story: Begin, flavour: str) -> None:
-        """A job is everywhere but in the details."""
+        """A job is everywhere except in the details."""
         told = story(flavour, "undetailed")
         (identifier,) = told.hit
         assert identifier in told.ids()
         assert len(told.details()) == len(told.ids()) - 1
 
     def test_odd_ids(self, story: Begin, flavour: str) -> None:
-        """Every odd id is listed, has details, and is answered when asked for well quoted."""
+        """Every odd id is listed, has details, and can be requested when quoted."""
         told = story(flavour, "odd_ids")
         fault = Fault("odd_ids")
         odd = [listed_id(fault, key, turn) for key, turn in told.hit.items()]
@@ -208,7 +208,7 @@ class TestIds:
         assert told.asked(f"/{true}").status == 404
 
     def test_filter(self, story: Begin, flavour: str) -> None:
-        """The details of an odd id can be asked for, too."""
+        """The details of an odd id can be requested with a filter."""
         told = story(flavour, "odd_ids")
         true, turn = next(iter(told.hit.items()))
         odd = listed_id(Fault("odd_ids"), true, turn)
@@ -218,6 +218,6 @@ class TestIds:
 
 
 def test_no_details(make: Make, faulty_reply: FaultyReply) -> None:
-    """Where there are no details, there is nothing to spoil."""
+    """Without details there is nothing to change."""
     reply = faulty_reply(make(version="6.5"), "unknown_state", f"/rest{BACKUP}/job/details")
     assert reply.status == 404

@@ -1,4 +1,4 @@
-"""Every kind of fault, on every route that it can strike, of every release."""
+"""Every kind of fault on each of its routes, in every release."""
 
 import http
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def test_answers(
     kind: str,
     name: str,
 ) -> None:
-    """With a history, with a running job and without any, there is always an answer to send."""
+    """There is a response with a history, with a running job and without any job."""
     for version in RELEASES:
         appliance = make(name, version=version)
         for method, target in REQUESTS:

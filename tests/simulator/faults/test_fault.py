@@ -1,4 +1,4 @@
-"""What a fault may say, and how the command line spells it."""
+"""The fields of a fault, and its spelling on the command line."""
 
 import pytest
 
@@ -11,11 +11,11 @@ class TestKinds:
     """The table of kinds."""
 
     def test_every_kind_answers(self) -> None:
-        """Whatever the table names can be answered, and nothing else."""
+        """Exactly the kinds of the table are implemented."""
         assert set(KINDS) == set(REPLY_FUNCTIONS)
 
     def test_sentences(self) -> None:
-        """Each kind has a sentence of its own, and strikes routes that exist."""
+        """Each kind has its own sentence, and its routes exist."""
         sentences = [kind.about for kind in KINDS.values()]
         assert len(set(sentences)) == len(sentences)
         assert all(sentence.endswith(".") for sentence in sentences)
@@ -24,7 +24,7 @@ class TestKinds:
 
 
 class TestFault:
-    """What is accepted, and what is refused."""
+    """`Fault`."""
 
     @pytest.mark.parametrize(
         ("kind", "route", "routes"),
@@ -38,7 +38,7 @@ class TestFault:
         ],
     )
     def test_routes(self, kind: str, route: str, routes: tuple[str, ...]) -> None:
-        """A pattern covers routes, and a kind strikes those of them that it can."""
+        """A pattern selects those routes that the kind can affect."""
         assert Fault(kind, route=route).routes == routes
 
     @pytest.mark.parametrize(
@@ -57,13 +57,13 @@ class TestFault:
         ],
     )
     def test_refused(self, fields: dict[str, object], words: str) -> None:
-        """What does not exist or does not fit is refused by name."""
+        """An unknown or wrong value is an error that names it."""
         with pytest.raises(ValueError, match=words):
             Fault(**{"kind": "slow", **fields})  # type: ignore[arg-type]  # wrong on purpose
 
 
 class TestParse:
-    """The command line's spelling."""
+    """`Fault.parse`."""
 
     @pytest.mark.parametrize(
         ("text", "fault"),
@@ -76,18 +76,18 @@ class TestParse:
         ],
     )
     def test_spellings(self, text: str, fault: Fault) -> None:
-        """Without a route log-in and log-out are spared, if the kind knows others."""
+        """Without a route log-in and log-out are left out, if the kind has other routes."""
         assert Fault.parse(text) == fault
 
     @pytest.mark.parametrize(
         "text", ["", "reset", "reset=", "reset=often", "reset=1@", "reset=1@:job", "reset=1@a:"]
     )
     def test_unreadable(self, text: str) -> None:
-        """A spelling that lacks something is answered with the right ones."""
+        """An incomplete spelling is an error that shows the right ones."""
         with pytest.raises(ValueError, match=f'"{text}" must be KIND=RATE, .*for example: reset='):
             Fault.parse(text)
 
     def test_unknown(self) -> None:
-        """A kind that does not exist is told from a spelling that is wrong."""
+        """An unknown kind has another error than a wrong spelling."""
         with pytest.raises(ValueError, match="No fault 'fire'"):
             Fault.parse("fire=1")

@@ -1,4 +1,4 @@
-"""Many appliances, each in its own trouble, and many clients at once."""
+"""Large fleets with many faults and many concurrent clients."""
 
 import threading
 import time
@@ -19,10 +19,10 @@ NAMES = [f"vc-{number:04d}" for number in range(1, 501)]
 
 
 class TestMixedFaults:
-    """Who gets what."""
+    """`mixed_faults`."""
 
     def test_every_kind(self) -> None:
-        """Of 500 appliances every third is faulty, and every kind comes about equally often."""
+        """Of 500 appliances every third is faulty, and all kinds are about equally frequent."""
         faults = mixed_faults(NAMES, wait=0.5, size=9)
         assert [fault.appliance for fault in faults] == NAMES[2::3]
         count = Counter(fault.kind for fault in faults)
@@ -33,25 +33,25 @@ class TestMixedFaults:
         }
 
     def test_seed(self) -> None:
-        """The seed shuffles kinds, and nothing else."""
+        """The seed changes the kinds, and nothing else."""
         first, second = mixed_faults(NAMES), mixed_faults(NAMES, seed=2)
         assert mixed_faults(NAMES) == first != second
         assert [one.appliance for one in first] == [one.appliance for one in second]
 
     @pytest.mark.parametrize(("share", "count"), [(0, 0), (0.1, 50), (0.5, 250), (1, 500)])
     def test_share(self, share: float, count: int) -> None:
-        """The share is met exactly."""
+        """The share is exact."""
         assert len(mixed_faults(NAMES, share)) == count
 
     def test_refused(self) -> None:
-        """More than all cannot be faulty."""
+        """A share above 1 is an error."""
         with pytest.raises(ValueError, match="between 0 and 1: 2"):
             mixed_faults(NAMES, 2)
 
 
 @pytest.fixture
 def crowd(tmp_path: Path) -> Callable[[SimulatedFleet, int], list[int]]:
-    """Let clients visit every appliance of a fleet: log in, list jobs, log out."""
+    """Let clients log in, list jobs and log out at every appliance of a fleet."""
 
     def visit(fleet: SimulatedFleet, clients: int) -> list[int]:
         bundle = tmp_path / "ca.pem"
@@ -80,7 +80,7 @@ class TestLargeFleet:
     """Hundreds of appliances, dozens of clients."""
 
     def test_many_clients(self, crowd: Callable[[SimulatedFleet, int], list[int]]) -> None:
-        """Sixty-four clients at once read a large fleet; the faulty ones alone are refused."""
+        """Sixty-four concurrent clients read a large fleet; only the faulty appliances fail."""
         scenario = Scenario.steady(appliances=120, jobs=3, epoch=EPOCH, flavours=("api",))
         names = [spec.name for spec in scenario.specs]
         faults = mixed_faults(names, kinds=("forbidden", "error"))
@@ -95,7 +95,7 @@ class TestLargeFleet:
         assert befell == kinds
 
     def test_closes_on_hanging_clients(self, tmp_path: Path) -> None:
-        """A fleet closes though its clients hang, each in its own way."""
+        """A fleet closes while its clients wait in different ways."""
         scenario = Scenario.steady(appliances=40, jobs=3, epoch=EPOCH, flavours=("api",))
         names = [spec.name for spec in scenario.specs]
         hanging = ("drip", "drip_headers", "silence", "slow")
@@ -119,7 +119,7 @@ class TestLargeFleet:
 
 
 def hang(url: str, bundle: Path, pair: tuple[str, str]) -> None:
-    """Log in, and wait until the other side breaks off."""
+    """Log in, and wait until the other side disconnects."""
     with requests.Session() as session:
         session.trust_env = False
         session.verify = str(bundle)

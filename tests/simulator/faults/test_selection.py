@@ -1,4 +1,4 @@
-"""Which request is struck, and how often."""
+"""The choice of requests with a fault."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ LOG_IN = Request(method="POST", target="/rest/com/vmware/cis/session")
 
 
 def kinds(faults: Faults, requests: Sequence[Request], name: str = "vc-1") -> list[str]:
-    """Names of what befalls requests, empty for nothing."""
+    """Return the kinds of faults of some requests, empty for none."""
     drawn = (faults.select(name, request) for request in requests)
     return ["" if fault is None else fault.kind for fault in drawn]
 
 
 class TestRouteOf:
-    """How a request is named."""
+    """`route_of`."""
 
     @pytest.mark.parametrize("flavour", ["api", "rest"])
     @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ class TestRouteOf:
         ],
     )
     def test_reading(self, flavour: str, path: str, name: str) -> None:
-        """What is read has the same name in both flavours."""
+        """Read requests have the same route in both flavours."""
         assert route_of(Request(method="GET", target=f"/{flavour}/appliance/{path}")) == name
 
     @pytest.mark.parametrize(
@@ -56,15 +56,15 @@ class TestRouteOf:
         ],
     )
     def test_others(self, method: str, target: str, name: str) -> None:
-        """Sessions have two routes; what writes has none of its own."""
+        """Sessions have two routes; write requests have none."""
         assert route_of(Request(method=method, target=target)) == name
 
 
 class TestFaults:
-    """What befalls whom."""
+    """`Faults`."""
 
     def test_nothing(self) -> None:
-        """Without faults nothing befalls anybody."""
+        """Without faults no request is affected."""
         assert kinds(Faults([], seed=1, names=NAMES), [LIST] * 3) == [""] * 3
 
     def test_appliances(self) -> None:
@@ -74,23 +74,23 @@ class TestFaults:
         assert [fault.kind for fault in faults.of("other")] == ["slow"]
 
     def test_bracketed_name(self) -> None:
-        """A name that reads like a pattern is still a name."""
+        """A name that looks like a pattern is a name."""
         faults = Faults([Fault("slow", 1, "vc[1]")], seed=1, names=["vc[1]", "vc1"])
         assert [kinds(faults, [LIST], name) for name in ("vc[1]", "vc1")] == [["slow"], [""]]
 
     def test_first_wins(self) -> None:
-        """Of several faults on a route the first one strikes."""
+        """Of several faults on a route the first one applies."""
         faults = Faults([Fault("slow", route="list"), Fault("cut")], seed=1, names=NAMES)
         assert kinds(faults, [LIST, LOG_IN]) == ["slow", "cut"]
 
     def test_times(self) -> None:
-        """A limit counts on each appliance, and lets the next fault through."""
+        """A limit counts on each appliance, and the next fault applies afterwards."""
         faults = Faults([Fault("slow", times=2), Fault("cut", times=1)], seed=1, names=NAMES)
         for name in NAMES:
             assert kinds(faults, [LIST] * 4, name) == ["slow", "slow", "cut", ""]
 
     def test_share(self) -> None:
-        """Kinds come in their shares, the same ones for the same seed."""
+        """Kinds have their shares, and the same seed has the same ones."""
         listed = [Fault("error", 0.2), Fault("reset", 0.3)]
         drawn = kinds(Faults(listed, seed=1, names=NAMES), [LIST] * 2000)
         assert drawn == kinds(Faults(listed, seed=1, names=NAMES), [LIST] * 2000)
@@ -101,7 +101,7 @@ class TestFaults:
         assert 520 < count["reset"] < 680
 
     def test_others_change_nothing(self) -> None:
-        """What befalls an appliance does not depend on requests to others."""
+        """The faults of an appliance do not depend on requests to others."""
         listed = [Fault("error", 0.5)]
         alone = kinds(Faults(listed, seed=1, names=NAMES), [LIST] * 50)
         faults = Faults(listed, seed=1, names=NAMES)
@@ -112,7 +112,7 @@ class TestFaults:
         assert among == alone
 
     def test_mapping(self) -> None:
-        """A mapping spares log-in and log-out, unless the kind knows nothing else."""
+        """A mapping leaves log-in and log-out out, unless the kind has no other route."""
         faults = Faults({"slow": 0.5, "cut": 0.5}, seed=1, names=NAMES)
         assert set(kinds(faults, [LIST] * 50)) == {"slow", "cut"}
         assert set(kinds(faults, [LOG_IN] * 50)) == {""}
@@ -120,11 +120,11 @@ class TestFaults:
         assert kinds(faults, [LIST, LOG_IN]) == ["", "session_limit"]
 
     def test_mapping_too_large(self) -> None:
-        """Rates of a mapping that exceed 1 together are refused."""
+        """Rates of a mapping that exceed 1 together are an error."""
         with pytest.raises(ValueError, match="must not exceed 1 together"):
             Faults({"slow": 0.5, "cut": 0.6}, seed=1, names=NAMES)
 
     def test_nobody(self) -> None:
-        """A fault for nobody is refused, and somebody is named."""
+        """A fault without a matching appliance is an error that names some."""
         with pytest.raises(ValueError, match=r"'cut' is for 'vx\*', .* one is 'vc-1'"):
             Faults([Fault("cut", 1, "vx*")], seed=1, names=NAMES)

@@ -1,4 +1,4 @@
-"""Faults that answer another status, in the shapes of flavour and release."""
+"""Faults with another status, in the form of flavour and release."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ KINDS = (
 
 
 class TestShapes:
-    """Errors of the API."""
+    """Forms of errors of the API."""
 
     @pytest.mark.parametrize(("kind", "status", "word"), KINDS)
     def test_api(
@@ -38,7 +38,7 @@ class TestShapes:
     def test_rest(
         self, make: Make, faulty_reply: FaultyReply, kind: str, status: int, word: str
     ) -> None:
-        """The legacy flavour names the type and wraps the rest."""
+        """The legacy flavour names the type and wraps the value."""
         reply = faulty_reply(make(), kind, f"/rest{BACKUP}/job")
         body = msgspec.json.decode(reply.body)
         assert (reply.status, body["type"]) == (
@@ -49,7 +49,7 @@ class TestShapes:
 
     @pytest.mark.parametrize(("kind", "status"), [(kind, status) for kind, status, _ in KINDS])
     def test_old(self, make: Make, faulty_reply: FaultyReply, kind: str, status: int) -> None:
-        """Before 7.0 there is no error type, and 404 has a shape of its own."""
+        """Before 7.0 there is no error type, and 404 has its own form."""
         reply = faulty_reply(make(version="6.7"), kind, f"/rest{BACKUP}/job")
         body = msgspec.json.decode(reply.body)
         assert reply.status == status
@@ -60,7 +60,7 @@ class TestShapes:
 
 
 class TestKinds:
-    """What one kind has and others lack."""
+    """Properties of single kinds."""
 
     @pytest.mark.parametrize(
         ("settings", "header"), [({}, None), ({"retry_after": 7}, "7"), ({"retry_after": "?"}, "?")]
@@ -68,7 +68,7 @@ class TestKinds:
     def test_unavailable(
         self, make: Make, faulty_reply: FaultyReply, settings: dict[str, object], header: str | None
     ) -> None:
-        """It says when to come again if it is told to, right or wrong."""
+        """503 has the given Retry-After, right or wrong."""
         assert (
             dict(faulty_reply(make(), "unavailable", **settings).headers).get("Retry-After")
             == header
@@ -78,39 +78,39 @@ class TestKinds:
     def test_too_many(
         self, make: Make, faulty_reply: FaultyReply, settings: dict[str, object], header: str
     ) -> None:
-        """A proxy's words, and when to come again."""
+        """429 has the text of a proxy and a Retry-After."""
         reply = faulty_reply(make(), "too_many", **settings)
         assert (reply.status, reply.body) == (429, b"local_rate_limited")
         assert dict(reply.headers) == {"Content-Type": "text/plain", "Retry-After": header}
 
     def test_bad_gateway(self, make: Make, faulty_reply: FaultyReply) -> None:
-        """A proxy says that nobody is behind it."""
+        """502 has the text of a proxy."""
         reply = faulty_reply(make(), "bad_gateway")
         assert (reply.status, dict(reply.headers)) == (502, {"Content-Type": "text/plain"})
         assert reply.body.startswith(b"upstream connect error")
 
     def test_redirect(self, make: Make, faulty_reply: FaultyReply) -> None:
-        """It points to another host, the test's or one where nobody is."""
+        """A redirect points to another host, by default one that does not exist."""
         reply = faulty_reply(make(), "redirect")
         assert (reply.status, dict(reply.headers)) == (302, {"Location": "https://127.0.0.1:9/"})
         told = faulty_reply(make(), "redirect", to="https://evil.test/")
         assert dict(told.headers)["Location"] == "https://evil.test/"
 
     def test_session_limit(self, make: Make, faulty_reply: FaultyReply) -> None:
-        """It is what a full appliance says."""
+        """The response is the same as of an appliance at its session limit."""
         reply = faulty_reply(make(), "session_limit", "/api/session", "POST")
         identifier = b"com.vmware.vapi.endpoint.failedToLoginMaxUserSessionCountReached"
         assert (reply.status, identifier in reply.body) == (503, True)
 
     def test_unauthenticated(self, make: Make, faulty_reply: FaultyReply) -> None:
-        """The session has really ended, and the answer says how to log in."""
+        """The session has ended, and the response has a challenge."""
         appliance = make()
         reply = faulty_reply(appliance, "unauthenticated")
         assert len(appliance.sessions) == 0
         assert "WWW-Authenticate" in dict(reply.headers)
 
     def test_not_found(self, make: Make, faulty_reply: FaultyReply) -> None:
-        """Of a job it says that there is none, of anything else that there is no such address."""
+        """The error of an unknown job differs from that of an unknown address."""
         appliance = make()
         job = faulty_reply(appliance, "not_found", f"/api{BACKUP}/job/a%20c")
         assert b"Backup job a c does not exist." in job.body

@@ -15,15 +15,19 @@ from concurrent.futures import (
     wait,
 )
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol, runtime_checkable
 
 from tqdm.auto import tqdm
 
 from backupkit.client import Limits
-from backupkit.collection.concurrency import SAMPLE_INTERVAL, ConcurrencyControl
-from backupkit.collection.local_state import LocalState, local_state
+from backupkit.collection.local_state import (
+    SAMPLE_INTERVAL,
+    ConcurrencyControl,
+    LocalState,
+    local_state,
+)
 from backupkit.collection.poll import PollOrder, PollResult, Strategy, poll
 from backupkit.collection.snapshot import CollectionErrors, Snapshot, snapshot_of
 from backupkit.display import show
@@ -140,7 +144,7 @@ def collect(
     return snapshot
 
 
-def run_collection(  # parameters of collect, and a stop event
+def run_collection(
     appliances: Sequence[Appliance],
     *,
     known: StateSource | None = None,
@@ -151,17 +155,9 @@ def run_collection(  # parameters of collect, and a stop event
     clock: Callable[[], datetime] | None = None,
     stop: threading.Event | None = None,
 ) -> Snapshot:
-    """Collect without printing a summary or warnings; other parameters as in `collect`.
+    """Collect without printing a summary or warnings; parameters as in `collect`.
 
-    Parameters
-    ----------
-    stop : Event, optional
-        Ends the collection like Ctrl-C, once another thread sets it.
-
-    Returns
-    -------
-    Snapshot
-        Result of the polls.
+    `stop` ends the collection like Ctrl-C, once another thread sets it.
     """
     # an executor's workers cannot query the history: send them all ids
     keyed = known if executor is None and isinstance(known, IndexedStateSource) else None
@@ -171,7 +167,7 @@ def run_collection(  # parameters of collect, and a stop event
         sync_states = {} if known is None else known.sync_state()
     lookup = None if keyed is None else keyed.known_jobs
     limits = limits or Limits()
-    deadline = time.time() + limits.round
+    deadline = time.time() + limits.deadline
     with local_state(appliances, stop=stop, known_jobs=lookup) as state:
         orders = [
             PollOrder(
@@ -243,7 +239,7 @@ def _run_polls(
                 future.cancel()
             for order in orders:
                 error = DeadlineError(
-                    f"it was not read within {order.limits.round:g} s, and its worker did not "
+                    f"it was not read within {order.limits.deadline:g} s, and its worker did not "
                     "respond either"
                 )
                 results.setdefault(order.appliance.name, _failed_poll(order, error))
@@ -268,7 +264,7 @@ def _completed(
             futures[future] = order
             future.add_done_callback(done.put)
             running += 1
-        may_widen = waiting and concurrency < orders[0].limits.at_once
+        may_widen = waiting and concurrency < orders[0].limits.concurrency
         left = end - time.time()
         if left <= 0:
             _log.warning("Some polls did not end after the deadline; their results are ignored.")
@@ -278,7 +274,7 @@ def _completed(
             running -= 1
             yield future
         if may_widen and control.may_grow():
-            concurrency = min(2 * concurrency, orders[0].limits.at_once)
+            concurrency = min(2 * concurrency, orders[0].limits.concurrency)
 
 
 @contextmanager
@@ -287,8 +283,8 @@ def _workers(executor: Executor | None, orders: Sequence[PollOrder]) -> Iterator
     if executor is not None:
         yield executor
         return
-    at_once = orders[0].limits.at_once if orders else 1
-    pool = ThreadPoolExecutor(max(1, min(at_once, len(orders))), thread_name_prefix="collect")
+    limit = orders[0].limits.concurrency if orders else 1
+    pool = ThreadPoolExecutor(max(1, min(limit, len(orders))), thread_name_prefix="collect")
     try:
         yield pool
     finally:
@@ -321,16 +317,9 @@ def _result(future: Future[PollResult], order: PollOrder, *, stopping: bool = Fa
 
 def _failed_poll(order: PollOrder, error: ApplianceError) -> PollResult:
     """Return the failed poll of an order without a result."""
-    state = order.state
-    now = order.clock or (lambda: datetime.now(UTC))
-    return PollResult(
-        order.appliance.name,
-        now(),
-        error,
-        version=state.version,
-        timezone=state.timezone,
-        details=state.details,
-    )
+    result = PollResult.of(order.appliance.name, order.now(), order.state)
+    result.failure = error
+    return result
 
 
 def _warn(snapshot: Snapshot, total: int) -> None:
@@ -351,8 +340,8 @@ def _warn(snapshot: Snapshot, total: int) -> None:
     unknown = sorted(set(status[outcome_of(status) == OUTCOMES[-1]]))
     if unknown:
         messages.append(
-            f"Jobs with a state never seen before: {', '.join(word[:40] for word in unknown[:5])}. "
-            "They are kept and counted neither as success nor as failure."
+            f"Jobs with an unknown state: {', '.join(word[:40] for word in unknown[:5])}. "
+            "They are stored, and count neither as success nor as failure."
         )
     for message in messages:
         warnings.warn(message, BackupkitWarning, stacklevel=3)

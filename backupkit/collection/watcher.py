@@ -11,13 +11,13 @@ import pandas as pd
 
 from backupkit import wire
 from backupkit.client import Limits
-from backupkit.collection.estimates import is_stalled, time_left
-from backupkit.collection.fleet_collection import StateSource, collect, run_collection
+from backupkit.collection.collector import StateSource, collect, run_collection
 from backupkit.collection.followed_jobs import FollowedAppliance
 from backupkit.collection.local_state import local_state
 from backupkit.collection.snapshot import Snapshot, observations_of
 from backupkit.fleet import Appliance, Fleet
 from backupkit.tables import ERRORS, POLLS, RUNNING, SCHEDULES
+from backupkit.tables.estimates import is_stalled, time_left
 
 __all__ = ["Store", "Watch", "watch"]
 
@@ -92,21 +92,8 @@ class Watch:
     Use it as a context manager: at its end it logs out from all appliances. Use it in one thread;
     only `collect` and `stop` may be called from any thread.
 
-    Parameters
-    ----------
-    fleet : Fleet or iterable of Appliance
-        Appliances to poll. Passwords to be typed are prompted for now, once.
-    history : History
-        Stores each collection passed to `ingest`, and each change that a poll finds.
-    limits : Limits, optional
-        Timeouts, attempts and concurrency.
-    clock : callable, optional
-        Returns the current time as an aware datetime; default: the system clock.
-
-    Attributes
-    ----------
-    appliances : list of Appliance
-        Appliances that are polled.
+    Passwords to be typed are prompted for by the constructor, once. The history stores each
+    collection passed to `ingest`, and each change that a poll finds.
     """
 
     def __init__(
@@ -123,7 +110,7 @@ class Watch:
         self._pending: dict[str, Future[list[wire.Job]]] = {}
         with ExitStack() as stack:
             self._local_state = stack.enter_context(local_state(self.appliances))
-            self._pool = ThreadPoolExecutor(self._limits.at_once, thread_name_prefix="watch")
+            self._pool = ThreadPoolExecutor(self._limits.concurrency, thread_name_prefix="watch")
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -165,13 +152,7 @@ class Watch:
         )
 
     def ingest(self, snapshot: Snapshot) -> None:
-        """Store a collection, and follow its running jobs.
-
-        Parameters
-        ----------
-        snapshot : Snapshot
-            Result of `collect` or `backupkit.collect`.
-        """
+        """Store a collection, and follow its running jobs."""
         self._history.append(snapshot)
         open_jobs = snapshot.jobs[snapshot.jobs["outcome"] == "open"]
         new = {
@@ -199,11 +180,7 @@ class Watch:
     def poll(self, *, timeout: float | None = None) -> None:
         """Poll each running job, and store the changes.
 
-        Parameters
-        ----------
-        timeout : float, optional
-            Maximum wait for all responses [s]; later responses are stored by the next poll.
-            Default: no limit.
+        After `timeout` [s] it stops waiting; the next poll stores later responses.
         """
         for name, followed in self._followed.items():
             if followed.open and name not in self._pending:
@@ -215,13 +192,7 @@ class Watch:
             self._history.append(_snapshot(changed, self.now))
 
     def forget(self, before: datetime) -> None:
-        """Stop following jobs that were over before a moment.
-
-        Parameters
-        ----------
-        before : datetime
-            The moment.
-        """
+        """Stop following jobs that ended before a time."""
         for name, followed in list(self._followed.items()):
             if name not in self._pending:
                 finished = [
