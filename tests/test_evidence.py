@@ -1,4 +1,4 @@
-"""What a judgement rests on: the rest of a history, however much is read of it, changes nothing."""
+"""Evidence: rows of a history that an evaluation does not need change nothing."""
 
 from dataclasses import replace
 from random import Random
@@ -12,28 +12,21 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from backupkit.analysis import data_fingerprint, restrict_to_period
-from backupkit.assessment import evaluate, evaluate_frames
+from backupkit.assessment import evaluate
 from backupkit.assessment.context import Period
 from backupkit.assessment.evaluation import as_of
 from backupkit.errors import TableError
 from backupkit.policy import Policy
 from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, HistoryView, constants
-from tests.builders import frame
+from tests.builders import END, frame
 from tests.conftest import repeats
-from tests.random_fleets import (
-    DAY,
-    END,
-    HOUR,
-    MINUTE,
-    assert_same,
-    some_case,
-)
+from tests.random_fleets import DAY, HOUR, MINUTE, assert_same, random_case
 
 EXAMPLES = repeats(6, 60)
 
 
-def more_than(least: HistoryView, known: HistoryView, random: np.random.Generator) -> HistoryView:
-    """Add to the needed jobs and polls some of the others, as a source that reads too much."""
+def add_rows(least: HistoryView, known: HistoryView, random: np.random.Generator) -> HistoryView:
+    """Add random other rows to the needed jobs and polls."""
 
     def some(few: pd.DataFrame, every: pd.DataFrame, key: list[str]) -> pd.DataFrame:
         needed = pd.MultiIndex.from_frame(every[key]).isin(pd.MultiIndex.from_frame(few[key]))
@@ -49,55 +42,37 @@ def more_than(least: HistoryView, known: HistoryView, random: np.random.Generato
 
 
 class Source:
-    """A history that gives what it was given."""
+    """A history that returns the same view for every period."""
 
-    def __init__(self, told: HistoryView) -> None:
-        self.told = told
+    def __init__(self, known: HistoryView) -> None:
+        self.known = known
 
-    def view(self, **_asked: object) -> HistoryView:
-        """Return it, whatever the period."""
-        return self.told
+    def view(self, **_query: object) -> HistoryView:
+        """Return the view."""
+        return self.known
 
 
-def agree(random: Random) -> None:
-    """Judge a made-up fleet by all, by what is needed, and by something between."""
-    case = some_case(random)
-    times = case.times
-    whole = case.whole()
-    told = case.known
-    restricted = evaluate_frames(
-        told.jobs,
-        told.polls,
-        told.schedules,
-        case.policy,
-        start=times.start,
-        end=times.end,
-        now=times.now,
-        as_if=case.as_if,
-    )
-    assert_same(whole, restricted)
+def check_case(random: Random) -> None:
+    """Evaluate a random fleet from all frames, from the needed rows, and from some more rows."""
+    case = random_case(random)
+    complete = case.evaluate_unrestricted()
+    restricted = case.evaluate_frames(case.known)
+    assert_same(complete, restricted)
 
-    known = as_of(told, times.now)
-    least = case.needed(known)
-    between = more_than(least, known, np.random.default_rng(random.randrange(2**32)))
-    for more in (least, between):
-        again = case.needed(more)
+    known = as_of(case.known, case.times.now)
+    least = case.restrict(known)
+    more = add_rows(least, known, np.random.default_rng(random.randrange(2**32)))
+    for view in (least, more):
+        again = case.restrict(view)
         for name in ("jobs", "polls", "schedules", "totals"):
             assert_frame_equal(getattr(again, name), getattr(least, name), obj=name)
-    read = evaluate(
-        Source(between),
-        case.policy,
-        start=times.start,
-        end=times.end,
-        now=times.now,
-        as_if=case.as_if,
-    )
-    assert_same(whole, read)
+    read = case.evaluate(Source(more))
+    assert_same(complete, read)
     assert_frame_equal(read.jobs, restricted.jobs)
 
 
 def nightly(name: str, nights: int, outcome: str, **columns: Any) -> list[dict[str, Any]]:  # noqa: ANN401 # any column
-    """Make up a job a night, the newest in the last night of the period."""
+    """Build a job a night, the newest in the last night of the period."""
     return [
         {
             "appliance": name,
@@ -115,7 +90,7 @@ def nightly(name: str, nights: int, outcome: str, **columns: Any) -> list[dict[s
 
 
 class TestRestricted:
-    """What is kept of a history."""
+    """restrict_to_period."""
 
     TIMES = Period.validated(start=END - 7 * DAY, end=END, now=END)
 
@@ -130,21 +105,21 @@ class TestRestricted:
         )
 
     def test_healthy(self) -> None:
-        """Of years of good nights the newest 100 are enough; the totals are those of all."""
+        """Of years of successes the newest 100 are kept; the totals are of all."""
         needed = self.needed(nightly("a", 2_000, "success"))
         assert needed.jobs["job_id"].max() == "00099"
         assert len(needed.jobs) == 100
         assert needed.totals is not None
-        told = needed.totals.loc["a"]
-        assert (told["jobs"], told["sized_jobs"], told["sized_bytes"]) == (2_000, 2_000, 20_000)
-        assert told["oldest_start"] == END - 2_000 * DAY + HOUR
+        totals = needed.totals.loc["a"]
+        assert totals[["jobs", "sized_jobs", "sized_bytes"]].to_list() == [2_000, 2_000, 20_000]
+        assert totals["oldest_start"] == END - 2_000 * DAY + HOUR
 
-    def test_never_well(self) -> None:
-        """Of one without a success all is kept: that is how long it has failed."""
+    def test_no_success(self) -> None:
+        """All jobs of an appliance without a success are kept."""
         assert len(self.needed(nightly("a", 900, "failure")).jobs) == 900
 
-    def test_well_long_ago(self) -> None:
-        """Of one that fails all is kept since two weeks before its last success."""
+    def test_old_success(self) -> None:
+        """All jobs since two weeks before the last success are kept."""
         jobs = nightly("a", 900, "success", size=None)
         for job in jobs[:300]:
             job["outcome"] = "failure"
@@ -152,7 +127,7 @@ class TestRestricted:
         assert len(self.needed(jobs).jobs) == 300 + 15
 
     def test_open(self) -> None:
-        """What nobody saw end is kept, however old; without it nothing more is."""
+        """An open job is kept at any age, without the jobs after it."""
         old = {"job_id": "old", "start_time": END - 3_000 * DAY, "end_time": None}
         gone = {"vanished_at": END - 2_999 * DAY, "last_seen_at": END - 3_000 * DAY}
         left = nightly("a", 1, "open", **old, **gone)
@@ -161,7 +136,7 @@ class TestRestricted:
         assert needed.jobs["job_id"].iloc[0] == "old"
 
     def test_no_time_at_all(self) -> None:
-        """A job that tells no time is in no figure but the count."""
+        """A job without any time is only counted."""
         bare = {"start_time": None, "end_time": None, "last_seen_at": None, "job_id": "bare"}
         needed = self.needed([*nightly("a", 3, "failure"), *nightly("a", 1, "failure", **bare)])
         assert len(needed.jobs) == 3
@@ -169,12 +144,12 @@ class TestRestricted:
         assert needed.totals["jobs"].to_list() == [4]
 
     def test_polls(self) -> None:
-        """Of a year of polls every 10 minutes few are kept, by appliance and time."""
+        """Of a year of polls every 10 minutes only a few are kept."""
         polls = [
             {"appliance": name, "polled_at": END - number * 10 * MINUTE, "ok": ok}
-            for name, well in (("b", 300), ("a", 0))
+            for name, failed in (("b", 300), ("a", 0))
             for number in range(50_000)
-            for ok in [None if number == 7 else number >= well]
+            for ok in [None if number == 7 else number >= failed]
         ]
         needed = self.needed([], polls)
         kept = needed.polls.groupby("appliance")["polled_at"].agg(list)
@@ -189,7 +164,7 @@ class TestRestricted:
         ]
 
     def test_nothing(self) -> None:
-        """Of nothing nothing is kept."""
+        """Empty frames stay empty."""
         needed = self.needed([])
         assert needed.jobs.empty
         assert needed.polls.empty
@@ -197,35 +172,37 @@ class TestRestricted:
         assert needed.totals.empty
 
     def test_margin(self) -> None:
-        """No job of an expected run that is judged can lie before the margin."""
+        """The margin is longer than any job can be from its slot."""
         least = DAY + constants.LATEST_START + constants.EARLIEST_START
-        assert least + DAY <= constants.SLOT_MARGIN  # and a zone may skip a day
+        assert least + DAY <= constants.SLOT_MARGIN  # a zone may skip a day
 
 
-class TestTold:
-    """What a source tells beside the rows."""
+class TestTotals:
+    """Totals and version of a view."""
 
     POLL: ClassVar = {"appliance": "a", "polled_at": END - DAY, "ok": True}
 
-    def told(self, **more: Any) -> HistoryView:  # noqa: ANN401 # any part
+    def view(self, **changed: Any) -> HistoryView:  # noqa: ANN401 # any part
         """Return a week of an appliance, with totals of years."""
         columns: dict[str, list[Any]] = {
             "appliance": ["a", "b"],
             "polls": [700, 1],
             "polls_ok": [600, 0],
+            "jobs": [900, 0],
+            "oldest_start": [END - 900 * DAY, None],
+            "sized_jobs": [800, 0],
+            "sized_bytes": [8_000, None],
         }
-        columns |= {"jobs": [900, 0], "oldest_start": [END - 900 * DAY, None]}
-        columns |= {"sized_jobs": [800, 0], "sized_bytes": [8_000, None]}
         return HistoryView(
             frame(JOBS, nightly("a", 5, "success")),
             frame(POLLS, [self.POLL]),
             SCHEDULES.empty(),
-            **{"totals": TOTALS.frame(columns), "version": "the newest", **more},
+            **{"totals": TOTALS.frame(columns), "version": "the newest", **changed},
         )
 
     def test_totals(self) -> None:
-        """Coverage, footprint and version are told by the source; nobody is left out."""
-        a = evaluate(Source(self.told()), Policy(), end=END, now=END, last="7d")
+        """Coverage, footprint and version are from the totals, for all appliances."""
+        a = evaluate(Source(self.view()), Policy(), end=END, now=END, last="7d")
         assert a.version == "the newest"
         assert a.coverage.loc[["a", "b"], ["polls", "polls_ok", "jobs"]].to_numpy().tolist() == [
             [700, 600, 900],
@@ -235,37 +212,37 @@ class TestTold:
         assert tuple(a.baselines.loc["a", ["footprint", "footprint_jobs"]]) == (8_000, 800)
 
     def test_earlier_period(self) -> None:
-        """What was saved after the period is not in its footprint."""
-        a = evaluate(Source(self.told()), Policy(), end=END - 2 * DAY, now=END, last="7d")
+        """Backups after the period are not in its footprint."""
+        a = evaluate(Source(self.view()), Policy(), end=END - 2 * DAY, now=END, last="7d")
         assert tuple(a.baselines.loc["a", ["footprint", "footprint_jobs"]]) == (7_980, 798)
 
     def test_some_appliances(self) -> None:
-        """Of some appliances the totals are theirs."""
-        few = self.told().only(["b"])
+        """A view of some appliances has their totals."""
+        few = self.view().only(["b"])
         assert few.totals is not None
         assert few.totals.index.to_list() == ["b"]
         assert (len(few.jobs), few.version) == (0, "the newest")
-        assert self.told(totals=None).only(["b"]).totals is None
+        assert self.view(totals=None).only(["b"]).totals is None
 
     def test_checked(self) -> None:
-        """Totals that are none are refused by name."""
-        wrong = self.told(totals=TOTALS.empty().reset_index())
+        """Totals that do not follow their contract are refused by name."""
+        wrong = self.view(totals=TOTALS.empty().reset_index())
         with pytest.raises(TableError, match="totals: expected the index 'appliance'"):
             evaluate(Source(wrong), Policy(), now=END)
 
 
 @pytest.mark.property
-def test_the_rest_changes_nothing() -> None:
-    """Every figure is that of all jobs and polls, whatever a source leaves out of the others."""
+def test_other_rows_change_nothing() -> None:
+    """Every figure is that of all jobs and polls, with and without unneeded rows."""
 
     @seed(0)
     @given(random=st.randoms(use_true_random=True))
     @settings(
         max_examples=EXAMPLES,
         database=None,
-        phases=[Phase.generate],  # a made-up fleet does not shrink
+        phases=[Phase.generate],  # a random fleet does not shrink
     )
-    def made_up(random: Random) -> None:
-        agree(random)
+    def check(random: Random) -> None:
+        check_case(random)
 
-    made_up()
+    check()

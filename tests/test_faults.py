@@ -511,7 +511,7 @@ class TestRedirect:
     @pytest.mark.parametrize("route", ["log-in", "data", "log-out", "*"])
     def test_other_host(self, running: Simulated, odd: OddServer, route: str) -> None:
         """A redirect to another host is not followed."""
-        odd.speak_api()
+        odd.serve_api()
         inject(running, "redirect", route=route, to=f"https://{odd.host}/api/session")
         snapshot = collect(running.fleet, limits=QUICK, clock=epoch)
         assert odd.seen == []
@@ -521,8 +521,8 @@ class TestRedirect:
     @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308, 399])
     def test_same_host(self, odd: OddServer, status: int) -> None:
         """A redirect to the same host is not followed."""
-        odd.speak_api()
-        odd.tell("POST /api/session", b"", status, Location="/elsewhere")
+        odd.serve_api()
+        odd.respond("POST /api/session", b"", status, Location="/elsewhere")
         with pytest.warns(BackupkitWarning):
             snapshot = collect([odd.appliance()], limits=QUICK)
         assert f"redirected ({status})" in snapshot.errors["detail"].iloc[0]
@@ -588,8 +588,8 @@ class TestLimits:
     @pytest.mark.parametrize("token", ["", "a\r\nX-Odd: 1", "日本", "\x00"])
     def test_odd_token(self, odd: OddServer, token: str) -> None:
         """A token that fits no header is an invalid response, and is not sent."""
-        odd.speak_api()
-        odd.tell("POST /api/session", json_text(token), 201)
+        odd.serve_api()
+        odd.respond("POST /api/session", json_text(token), 201)
         with pytest.warns(BackupkitWarning):
             snapshot = collect([odd.appliance()], limits=QUICK)
         assert snapshot.errors["error"].to_list() == ["payload"]

@@ -7,12 +7,11 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from backupkit.assessment import Assessment, evaluate, evaluate_frames
 from backupkit.history import History
 from backupkit.history import evidence as module
 from backupkit.tables import JOBS, OBSERVATIONS
 from tests.conftest import SEED, repeats
-from tests.random_fleets import Case, assert_same, some_case
+from tests.random_fleets import Case, assert_same, random_case
 
 FLEETS = repeats(3, 40)
 STATUS = {
@@ -36,7 +35,7 @@ def observed(case: Case) -> pd.DataFrame:
 
 
 def stored(case: Case, target: Path | str) -> History:
-    """Return a history of a made-up fleet."""
+    """Return a history of a random fleet."""
     history = History(target, keep_polls=None)
     now, polls, schedules = case.times.now, case.known.polls, case.known.schedules
     snapshot = SimpleNamespace(
@@ -48,36 +47,13 @@ def stored(case: Case, target: Path | str) -> History:
     return history
 
 
-def by_everything(history: History, case: Case) -> Assessment:
-    """Evaluate all frames."""
-    known, times = history.view(), case.times
-    return evaluate_frames(
-        known.jobs,
-        known.polls,
-        known.schedules,
-        case.policy,
-        start=times.start,
-        end=times.end,
-        now=times.now,
-        as_if=case.as_if,
-    )
-
-
-def by_index(history: History, case: Case) -> Assessment:
-    """Evaluate what the history reads for the period."""
-    times = case.times
-    return evaluate(
-        history, case.policy, start=times.start, end=times.end, now=times.now, as_if=case.as_if
-    )
-
-
 def compare(seed: int, target: Path | str) -> None:
-    """Evaluate a made-up fleet both ways."""
-    case = some_case(Random(seed))  # noqa: S311 # repeatable
+    """Evaluate a random fleet from all frames, and from the rows that the history reads."""
+    case = random_case(Random(seed))  # noqa: S311 # repeatable
     history = stored(case, target)
-    everything, indexed = by_everything(history, case), by_index(history, case)
-    object.__setattr__(everything, "version", indexed.version)
-    assert_same(everything, indexed)
+    complete, indexed = case.evaluate_frames(history.view()), case.evaluate(history)
+    object.__setattr__(complete, "version", indexed.version)
+    assert_same(complete, indexed)
 
 
 @pytest.mark.property

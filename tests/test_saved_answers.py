@@ -25,8 +25,8 @@ from backupkit.errors import PayloadError, SettingsError
 from backupkit.simulator.appliance import PASSWORD, USER
 from backupkit.tables import ERRORS, JOBS, OBSERVATIONS, POLLS, SCHEDULES
 from backupkit.wire import Flavour, Kind, recognise
-from tests.api_samples import DOCUMENTS, FAILED, RUNNING, SAMPLES, SUCCEEDED
 from tests.conftest import EPOCH, Simulated, epoch
+from tests.json_strategies import DOCUMENTS, FAILED, RUNNING, SAMPLES, SUCCEEDED
 
 NOON = datetime(2026, 1, 4, 12, tzinfo=UTC)
 """Default time of a saved response in these tests: one job is running then."""

@@ -103,14 +103,14 @@ def test_output(output: Output) -> None:
 def test_echo(odd: OddServer, caplog: pytest.LogCaptureFixture, status: int) -> None:
     """A response that repeats the request is not quoted with its secrets."""
     caplog.set_level(logging.DEBUG)
-    odd.speak_api()
+    odd.serve_api()
     token, password = "token-of-the-odd-server", "correct horse battery staple"
     basic = base64.b64encode(f"u@v:{password}".encode()).decode()
     echo = f"vmware-api-session-id: {token}; Authorization: Basic {basic}"
     answer: dict[str, object] = {"version": echo}
     if status != 200:
         answer = {"messages": [{"id": "x", "default_message": f"{echo}, {password}", "args": []}]}
-    odd.tell("GET /api/appliance/system/version", json.dumps(answer).encode(), status)
+    odd.respond("GET /api/appliance/system/version", json.dumps(answer).encode(), status)
     snapshot = collect(Fleet([odd.appliance()]), limits=LIMITS)
     text = caplog.text + snapshot.polls.to_csv() + snapshot.errors.to_csv()
     assert "[secret]" in text

@@ -68,10 +68,10 @@ def history(tmp_path: Path) -> bk.History:
 
 def odd_job(odd: OddServer, **changes: object) -> None:
     """Let the server have one job, in the details and alone."""
-    odd.speak_api()
-    odd.tell(LIST, b'["one"]')
-    odd.tell(f"{LIST}/details", json.dumps({"one": RUNS}).encode())
-    odd.tell(f"{LIST}/one", json.dumps({**STATUS, **changes}).encode())
+    odd.serve_api()
+    odd.respond(LIST, b'["one"]')
+    odd.respond(f"{LIST}/details", json.dumps({"one": RUNS}).encode())
+    odd.respond(f"{LIST}/one", json.dumps({**STATUS, **changes}).encode())
 
 
 class TestFollow:
@@ -124,7 +124,7 @@ class TestFollow:
 
     def test_nothing_runs(self, odd: OddServer, history: bk.History) -> None:
         """If nothing runs, there is one empty frame."""
-        odd.speak_api()
+        odd.serve_api()
         [poll] = bk.watch([odd.appliance()], history, limits=QUICK)
         assert RUNNING.check(poll).empty
 
@@ -158,7 +158,7 @@ class TestFollow:
         with Watch([odd.appliance()], history, limits=QUICK, clock=clock) as watch:
             watch.ingest(watch.collect())
             odd_job(odd, state="SUCCEEDED", end_time="2026-11-09T05:30:00Z")
-            odd.tell(f"{LIST}/details", b"{}")
+            odd.respond(f"{LIST}/details", b"{}")
             monkeypatch.setattr(FollowedAppliance, "poll", late)
             watch.poll(timeout=0)
             watch.forget(later)
@@ -181,7 +181,7 @@ class TestFollow:
         stalled.append(bool(next(polls)["stalled"].iloc[0]))
         assert stalled == [False, False, True, False]
         odd_job(odd, state="FAILED", end_time="2026-11-09T06:11:00Z")
-        odd.tell(f"{LIST}/details", b"", 404)
+        odd.respond(f"{LIST}/details", b"", 404)
         [last] = polls
         assert last["state"].to_list() == ["FAILED"]
         assert last["elapsed"].to_list() == [pd.Timedelta(minutes=71)]
@@ -216,7 +216,7 @@ class TestFollow:
         odd_job(odd)
         polls = bk.watch([odd.appliance()], history, every=0.001, limits=QUICK, clock=clock)
         next(polls)
-        odd.tell(f"{LIST}/one", b"", 404)
+        odd.respond(f"{LIST}/one", b"", 404)
         [last] = polls
         assert last["detail"].to_list() == ["vc-odd no longer lists this job."]
 
@@ -225,19 +225,19 @@ class TestFollow:
         odd_job(odd)
         pending = {**RUNS, "status": "PENDING"}
         del pending["start_time"], pending["progress"]
-        odd.tell(f"{LIST}/details", json.dumps({"one": pending}).encode())
+        odd.respond(f"{LIST}/details", json.dumps({"one": pending}).encode())
         polls = bk.watch([odd.appliance()], history, every=0.001, limits=QUICK, clock=clock)
         first = next(polls)
         assert first[["elapsed", "time_left"]].isna().all(axis=None)
         odd_job(odd, state="SUCCEEDED", end_time="2026-11-09T05:30:00Z")
-        odd.tell(f"{LIST}/details", b"{}")
+        odd.respond(f"{LIST}/details", b"{}")
         assert next(polls)["state"].to_list() == ["SUCCEEDED"]
 
     def test_stopped_collection(
         self, odd: OddServer, history: bk.History, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Ctrl-C in the first collection ends the watch, and its snapshot is stored."""
-        odd.speak_api()
+        odd.serve_api()
         real = bk.collect
 
         def stopped(*args: Any, **kwargs: Any) -> bk.Snapshot:  # noqa: ANN401 # as collect has it
@@ -356,7 +356,7 @@ class TestCommand:
         self, odd: OddServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """The command reports that nothing runs, with exit code 0."""
-        odd.speak_api()
+        odd.serve_api()
         assert main(self.argv(odd, tmp_path, "--json")) == 0
         out, err = capsys.readouterr()
         assert json.loads(out) == []

@@ -29,8 +29,8 @@ from backupkit.wire import (
     decode_text,
     decode_version,
 )
-from tests.api_samples import FAILED, LEAVES, PENDING, RUNNING, SAMPLES, SUCCEEDED
 from tests.conftest import repeats
+from tests.json_strategies import FAILED, LEAVES, PENDING, RUNNING, SAMPLES, SUCCEEDED
 
 API, REST = Flavour.API, Flavour.REST
 USER = "user@domain"
