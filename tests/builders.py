@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from backupkit import Appliance, PasswordSource
+from backupkit.analysis import coverage, poll_summary
 from backupkit.assessment import Assessment, evaluate_frames
 from backupkit.policy import Member, Policy
 from backupkit.simulator import Scenario
@@ -132,6 +133,14 @@ def at(minute: float) -> datetime:
     return datetime(2026, 11, 9, 20, tzinfo=UTC) + timedelta(minutes=minute)
 
 
+def coverage_of(
+    jobs: pd.DataFrame, polls: pd.DataFrame, rules: pd.DataFrame, start: pd.Timestamp
+) -> pd.DataFrame:
+    """Build COVERAGE of the appliances in `rules` from jobs and polls."""
+    oldest = jobs.groupby("appliance")["start_time"].min()
+    return coverage(oldest, poll_summary(polls, appliances=rules.index), rules, start=start)
+
+
 def frame(table: Table, rows: Rows | pd.DataFrame) -> pd.DataFrame:
     """Build a frame of a table from rows; return a frame unchanged."""
     if isinstance(rows, pd.DataFrame):
@@ -164,7 +173,7 @@ def job(appliance: str, night: int, outcome: str = "success", **changed: Any) ->
     }
 
 
-def jobs_of(rows: Sequence[tuple[Any, ...]], **columns: Sequence[Any]) -> pd.DataFrame:
+def jobs_of(rows: Sequence[tuple[Any, ...]], **columns: Iterable[Any]) -> pd.DataFrame:
     """Build JOBS from tuples (appliance, outcome, start, end), with times as for `moment`."""
     names, outcomes, starts, ends = zip(*rows, strict=True) if rows else ((),) * 4
     values: dict[str, Any] = {
@@ -178,9 +187,11 @@ def jobs_of(rows: Sequence[tuple[Any, ...]], **columns: Sequence[Any]) -> pd.Dat
     return JOBS.frame(values | columns)
 
 
-def message(text: str, message_id: str = "m", args: Sequence[str] = ()) -> dict[str, Any]:
+def message(
+    text: str, message_id: str = "m", args: Sequence[str] = (), localized: str | None = None
+) -> dict[str, Any]:
     """Build a message of a job."""
-    return {"id": message_id, "default_message": text, "args": list(args), "localized": None}
+    return {"id": message_id, "default_message": text, "args": list(args), "localized": localized}
 
 
 def moment(text: str | None) -> Any:  # noqa: ANN401 # a time for a text, None for None
@@ -226,7 +237,7 @@ def poll(
     }
 
 
-def polls_of(rows: Sequence[tuple[Any, ...]], **columns: Sequence[Any]) -> pd.DataFrame:
+def polls_of(rows: Sequence[tuple[Any, ...]], **columns: Iterable[Any]) -> pd.DataFrame:
     """Build POLLS from tuples (appliance, polled_at, ok), with times as for `moment`."""
     names, times, oks = zip(*rows, strict=True) if rows else ((),) * 3
     values: dict[str, Any] = {
@@ -266,7 +277,7 @@ def schedule(appliance: str, **changed: Any) -> dict[str, Any]:  # noqa: ANN401 
     }
 
 
-def schedules_of(rows: Sequence[tuple[Any, ...]], **columns: Sequence[Any]) -> pd.DataFrame:
+def schedules_of(rows: Sequence[tuple[Any, ...]], **columns: Iterable[Any]) -> pd.DataFrame:
     """Build SCHEDULES from tuples (appliance, seen_at, hour, minute), times as for `moment`."""
     names, seen, hours, minutes = zip(*rows, strict=True) if rows else ((),) * 4
     values: dict[str, Any] = {

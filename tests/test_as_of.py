@@ -164,7 +164,7 @@ def at_t(tmp_path_factory: pytest.TempPathFactory) -> Stored:
 
 
 @pytest.fixture
-def own(at_t: Stored, tmp_path: Path) -> Stored:
+def stored(at_t: Stored, tmp_path: Path) -> Stored:
     """Return a copy of the history, which a test may change."""
     copy = shutil.copy(at_t.history, tmp_path / "history.db")
     return dataclasses.replace(at_t, history=Path(copy))
@@ -327,30 +327,33 @@ class TestCorrected:
         assert len(document["jobs"]) == 7 + 7 + 7 + 2
 
     @pytest.mark.parametrize("name", CORRECTIONS)
-    def test_alone(self, own: Stored, name: str) -> None:
+    def test_alone(self, stored: Stored, name: str) -> None:
         """Each correction changes the assessment after T, and not the one at T."""
         correction, fact, before, after = CORRECTIONS[name]
-        bk.History(own.history).append(correction)
-        known, corrected = (assess(own.history, own.fleet, now) for now in (T, AFTER))
-        assert_same(known, own.assessment)
+        bk.History(stored.history).append(correction)
+        known, corrected = (assess(stored.history, stored.fleet, now) for now in (T, AFTER))
+        assert_same(known, stored.assessment)
         assert [fact(known), fact(corrected)] == [before, after]
 
-    def test_all(self, own: Stored, tmp_path: Path) -> None:
+    def test_all(self, stored: Stored, tmp_path: Path) -> None:
         """All corrections together leave the report as of T unchanged, byte by byte."""
-        history = bk.History(own.history)
+        history = bk.History(stored.history)
         for number, (correction, *_) in enumerate(CORRECTIONS.values()):
             moment = AFTER + timedelta(hours=number)
             history.append(moved(correction, moment))
         assert len(history.conflicts()) > 0
-        assert as_of_t(own.history, own.fleet, tmp_path / "again") == own.files
-        assert_same(assess(own.history, own.fleet, T), own.assessment)
+        assert as_of_t(stored.history, stored.fleet, tmp_path / "again") == stored.files
+        assert_same(assess(stored.history, stored.fleet, T), stored.assessment)
 
-    def test_a_moment_later(self, own: Stored) -> None:
+    def test_a_moment_later(self, stored: Stored) -> None:
         """Data of a microsecond after T is not in the assessment at T."""
         moment = T + timedelta(microseconds=1)
-        bk.History(own.history).append(collected(moment, [job("vc-3", 9)]))
-        assert_same(assess(own.history, own.fleet, T), own.assessment)
-        assert assess(own.history, own.fleet, moment).appliances.loc["vc-3", "state"] == "compliant"
+        bk.History(stored.history).append(collected(moment, [job("vc-3", 9)]))
+        assert_same(assess(stored.history, stored.fleet, T), stored.assessment)
+        assert (
+            assess(stored.history, stored.fleet, moment).appliances.loc["vc-3", "state"]
+            == "compliant"
+        )
 
     def test_by_the_clock(self, live_demo: Simulated, tmp_path: Path) -> None:
         """A report can be reproduced as of its time after the fleet has changed."""
@@ -395,32 +398,32 @@ class TestImported:
         other.append(collected(AFTER, [job("vc-8", 9, end_time=night(9, 5)), job("vc-8", 8)]))
         return other
 
-    def test_learnt_later(self, own: Stored, tmp_path: Path) -> None:
+    def test_learnt_later(self, stored: Stored, tmp_path: Path) -> None:
         """Imported polls after T do not change the assessment at T."""
         later = bk.History(tmp_path / "later.db")
         later.append(collected(AFTER, [job("vc-8", 9), job("vc-3", 9)], plans=[schedule("vc-8")]))
-        argv = ["history", "import", "--history", str(own.history), later.uri]
+        argv = ["history", "import", "--history", str(stored.history), later.uri]
         assert main(argv) == 0
-        assert_same(assess(own.history, own.fleet, T), own.assessment)
-        assert len(assess(own.history, own.fleet, AFTER).appliances) == 5
+        assert_same(assess(stored.history, stored.fleet, T), stored.assessment)
+        assert len(assess(stored.history, stored.fleet, AFTER).appliances) == 5
 
-    def test_learnt_before(self, own: Stored, other: bk.History) -> None:
+    def test_learnt_before(self, stored: Stored, other: bk.History) -> None:
         """Imported polls before T are in the assessment at T, which gets another data version."""
-        both = Path(shutil.copy(own.history, own.history.with_name("both.db")))
+        both = Path(shutil.copy(stored.history, stored.history.with_name("both.db")))
         early = collected(T - timedelta(hours=1), [job("vc-8", 9)], plans=[schedule("vc-8")])
         bk.History(both).append(early)
-        expected = assess(both, own.fleet, T)
-        bk.History(own.history).merge(other.uri)
-        found = assess(own.history, own.fleet, T)
+        expected = assess(both, stored.fleet, T)
+        bk.History(stored.history).merge(other.uri)
+        found = assess(stored.history, stored.fleet, T)
         assert_same(dataclasses.replace(found, version=expected.version), expected)
-        assert found.version != own.assessment.version
+        assert found.version != stored.assessment.version
         assert found.appliances.loc["vc-8", "attempts"] == 1
 
-    def test_collection_across_t(self, own: Stored) -> None:
+    def test_collection_across_t(self, stored: Stored) -> None:
         """A collection before T that was appended after T changes the data version at T."""
-        bk.History(own.history).append(collected(T - timedelta(seconds=9), [job("vc-2", 9)]))
-        found = assess(own.history, own.fleet, T)
-        assert found.version != own.assessment.version
+        bk.History(stored.history).append(collected(T - timedelta(seconds=9), [job("vc-2", 9)]))
+        found = assess(stored.history, stored.fleet, T)
+        assert found.version != stored.assessment.version
 
 
 NAMES = ("vc-1", "vc-2")

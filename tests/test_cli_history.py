@@ -33,7 +33,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 @pytest.fixture
-def own(target: str) -> History:
+def history(target: str) -> History:
     """Return a history of two collections, in SQLite, then in PostgreSQL."""
     history = History(target)
     history.append(FIRST)
@@ -59,16 +59,16 @@ def assert_same(one: History, other: History) -> None:
 class TestInfo:
     """history info."""
 
-    def test_counts(self, own: History, run: Run) -> None:
+    def test_counts(self, history: History, run: Run) -> None:
         """The counts and the head digest are printed as text or as JSON."""
-        code, out, err = run("info", "--history", own.uri)
+        code, out, err = run("info", "--history", history.uri)
         assert (code, err) == (0, "")
         assert "Observations       3\n" in out
         assert "Polls              4, of which 0 failed\n" in out
-        assert out.endswith(f"Head               {own.head}\n")
-        facts = json.loads(run("info", "--history", own.uri, "--json")[1])
+        assert out.endswith(f"Head               {history.head}\n")
+        facts = json.loads(run("info", "--history", history.uri, "--json")[1])
         assert facts["Observations"] == "3"
-        assert facts["Head"] == own.head
+        assert facts["Head"] == history.head
 
     def test_no_history(self, tmp_path: Path, run: Run) -> None:
         """A path without a history is an error, and no file is created."""
@@ -81,12 +81,12 @@ class TestInfo:
 class TestVerify:
     """history verify."""
 
-    def test_intact(self, own: History, run: Run) -> None:
+    def test_intact(self, history: History, run: Run) -> None:
         """An intact history exits with 0; its head is printed."""
-        line = f"{own.uri}: no problems. Head: {own.head}\n"
-        assert run("verify", "--history", own.uri) == (0, line, "")
-        result = json.loads(run("verify", "--history", own.uri, "--json")[1])
-        assert result == {"head": own.head, "problems": []}
+        line = f"{history.uri}: no problems. Head: {history.head}\n"
+        assert run("verify", "--history", history.uri) == (0, line, "")
+        result = json.loads(run("verify", "--history", history.uri, "--json")[1])
+        assert result == {"head": history.head, "problems": []}
 
     def test_empty(self, tmp_path: Path, run: Run) -> None:
         """An empty history has no head yet."""
@@ -94,25 +94,25 @@ class TestVerify:
         _, out, _ = run("verify", "--history", tmp_path / "h.db")
         assert out.endswith(": no problems. Head: none, it is empty\n")
 
-    def test_head(self, own: History, run: Run) -> None:
+    def test_head(self, history: History, run: Run) -> None:
         """The past of a report is contained after later appends; an unknown head is an error."""
-        before = own.head
-        own.append(snapshot(9, observation("vc-1", "9", "SUCCEEDED")))
-        code, out, _ = run("verify", "--history", own.uri, "--head", f" {before.upper()}")
+        before = history.head
+        history.append(snapshot(9, observation("vc-1", "9", "SUCCEEDED")))
+        code, out, _ = run("verify", "--history", history.uri, "--head", f" {before.upper()}")
         assert code == 0
         assert out.splitlines() == [
-            f"{own.uri}: no problems. Head: {own.head}",
+            f"{history.uri}: no problems. Head: {history.head}",
             f"It contains exactly the past of digest {before}",
         ]
-        code, out, err = run("verify", "--history", own.uri, "--head", "0" * 64)
+        code, out, err = run("verify", "--history", history.uri, "--head", "0" * 64)
         assert code == 1
         assert out.startswith(f"head {'0' * 64}: is not in the ledger")
         assert "1 problem. Compare it with a backup" in err
 
     @pytest.mark.parametrize("digest", ["", "abc", "x" * 64])
-    def test_no_digest(self, own: History, run: Run, digest: str) -> None:
+    def test_no_digest(self, history: History, run: Run, digest: str) -> None:
         """An invalid digest is an error."""
-        code, out, err = run("verify", "--history", own.uri, "--head", digest)
+        code, out, err = run("verify", "--history", history.uri, "--head", digest)
         assert (code, out) == (1, "")
         assert "is not a digest of 64 hexadecimal digits" in err
 
@@ -134,13 +134,13 @@ class TestVerify:
 class TestBackup:
     """history backup."""
 
-    def test_same(self, own: History, run: Run, tmp_path: Path) -> None:
+    def test_same(self, history: History, run: Run, tmp_path: Path) -> None:
         """A backup has the same rows and head, and does not overwrite a file."""
         copy = tmp_path / "copy.db"
-        assert run("backup", "--history", own.uri, copy) == (0, f"{copy}\n", "")
-        assert_same(History(copy), own)
-        assert History(copy).head == own.head
-        code, _, err = run("backup", "--history", own.uri, copy)
+        assert run("backup", "--history", history.uri, copy) == (0, f"{copy}\n", "")
+        assert_same(History(copy), history)
+        assert History(copy).head == history.head
+        code, _, err = run("backup", "--history", history.uri, copy)
         assert code == 1
         assert "exists already" in err
 
@@ -148,11 +148,11 @@ class TestBackup:
 class TestExchange:
     """history export and history import."""
 
-    def test_parquet_and_back(self, own: History, run: Run, tmp_path: Path) -> None:
+    def test_parquet_and_back(self, history: History, run: Run, tmp_path: Path) -> None:
         """An export can be imported; a second import adds nothing."""
-        own.append(snapshot(3, observation("vc-1", "2", "FAILED", messages=[MESSAGE])))
+        history.append(snapshot(3, observation("vc-1", "2", "FAILED", messages=[MESSAGE])))
         out = tmp_path / "out"
-        code, printed, _ = run("export", "--history", own.uri, "--out", out)
+        code, printed, _ = run("export", "--history", history.uri, "--out", out)
         assert code == 0
         names = ["appends", "jobs", "observations", "polls", "schedules"]
         assert sorted(Path(line).name for line in printed.split()) == names
@@ -161,67 +161,68 @@ class TestExchange:
         code, printed, _ = run("import", "--history", new, out)
         assert code == 0
         assert printed == f"{new}: 4 observations, 6 polls and 2 schedules added from {out}\n"
-        assert_same(History(new), own)
+        assert_same(History(new), history)
         assert "0 observations, 0 polls and 0 s" in run("import", "--history", new, out)[1]
 
-    def test_csv(self, own: History, run: Run, tmp_path: Path) -> None:
+    def test_csv(self, history: History, run: Run, tmp_path: Path) -> None:
         """A CSV export has times as text."""
         out = tmp_path / "csv"
-        code, _, _ = run("export", "--history", own.uri, "--out", out, "--format", "csv")
+        code, _, _ = run("export", "--history", history.uri, "--out", out, "--format", "csv")
         assert code == 0
         rows = pd.read_csv(out / "jobs.csv")
         assert rows["start_time"].to_list() == ["2026-11-09T20:00:00.000000Z"] * 2
 
-    def test_refused(self, own: History, run: Run, tmp_path: Path) -> None:
+    def test_refused(self, history: History, run: Run, tmp_path: Path) -> None:
         """An existing target, an unknown format and a missing source are errors."""
         (tmp_path / "full").mkdir()
         (tmp_path / "full" / "file").touch()
-        code, _, err = run("export", "--history", own.uri, "--out", tmp_path / "full")
+        code, _, err = run("export", "--history", history.uri, "--out", tmp_path / "full")
         assert code == 1
         assert "exists already" in err
-        options = ("--history", own.uri, "--out", tmp_path / "xml", "--format", "xml")
+        options = ("--history", history.uri, "--out", tmp_path / "xml", "--format", "xml")
         assert run("export", *options)[0] == 2
-        code, _, err = run("import", "--history", own.uri, tmp_path / "none.db")
+        code, _, err = run("import", "--history", history.uri, tmp_path / "none.db")
         assert code == 1
         assert "none.db holds no history yet" in err
 
     def test_another_history(
-        self, own: History, run: Run, make_history: Callable[[], History]
+        self, history: History, run: Run, make_history: Callable[[], History]
     ) -> None:
         """Two histories import each other and are equal; a second import adds nothing."""
         other = make_history()
         other.append(snapshot(9, observation("vc-9", "x", "SUCCEEDED"), names=("vc-9",)))
-        printed = run("import", "--history", own.uri, other.uri)[1]
+        printed = run("import", "--history", history.uri, other.uri)[1]
         assert (
-            printed == f"{own.uri}: 1 observation, 1 poll and 1 schedule added from {other.uri}\n"
+            printed
+            == f"{history.uri}: 1 observation, 1 poll and 1 schedule added from {other.uri}\n"
         )
-        assert "0 observations, 0 polls" in run("import", "--history", own.uri, other.uri)[1]
-        assert run("import", "--history", other.uri, own.uri)[0] == 0
-        assert_same(own, other)
+        assert "0 observations, 0 polls" in run("import", "--history", history.uri, other.uri)[1]
+        assert run("import", "--history", other.uri, history.uri)[0] == 0
+        assert_same(history, other)
 
 
 class TestRemoval:
     """history prune and history forget."""
 
-    def test_prune(self, own: History, run: Run) -> None:
+    def test_prune(self, history: History, run: Run) -> None:
         """Rows older than the limit are removed and counted."""
-        code, out, _ = run("prune", "--history", own.uri, "--older-than", "0d")
+        code, out, _ = run("prune", "--history", history.uri, "--older-than", "0d")
         assert code == 0
-        assert out == f"{own.uri}: 3 observations, 4 polls and 0 schedules removed\n"
-        assert own.jobs().empty
-        assert own.verify().empty
-        assert "is not a duration" in run("prune", "--history", own.uri, "--older-than", "x")[2]
+        assert out == f"{history.uri}: 3 observations, 4 polls and 0 schedules removed\n"
+        assert history.jobs().empty
+        assert history.verify().empty
+        assert "is not a duration" in run("prune", "--history", history.uri, "--older-than", "x")[2]
 
-    def test_forget(self, own: History, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_forget(self, history: History, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         """An appliance is forgotten after a confirmation; an unknown name is an error."""
-        options = ("--history", own.uri)
+        options = ("--history", history.uri)
         monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
         assert run("forget", *options, "vc-1") == (1, "", "Nothing was deleted.\n")
-        assert len(own.polls()) == 4
+        assert len(history.polls()) == 4
         code, out, _ = run("forget", *options, "vc-1", "--yes")
         assert code == 0
-        assert out == f"{own.uri}: 1 observation, 2 polls and 1 schedule removed\n"
-        assert set(own.polls()["appliance"]) == {"vc-2"}
+        assert out == f"{history.uri}: 1 observation, 2 polls and 1 schedule removed\n"
+        assert set(history.polls()["appliance"]) == {"vc-2"}
         assert run("forget", *options, "vc-1", "--yes")[0] == 1
 
 

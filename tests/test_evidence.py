@@ -110,8 +110,8 @@ class TestRestricted:
         assert needed.jobs["job_id"].max() == "00099"
         assert len(needed.jobs) == 100
         assert needed.totals is not None
-        totals = needed.totals.loc["a"]
-        assert totals[["jobs", "sized_jobs", "sized_bytes"]].to_list() == [2_000, 2_000, 20_000]
+        totals = needed.totals.loc["a"].to_dict()
+        assert (totals["jobs"], totals["sized_jobs"], totals["sized_bytes"]) == (2000, 2000, 20_000)
         assert totals["oldest_start"] == END - 2_000 * DAY + HOUR
 
     def test_no_success(self) -> None:

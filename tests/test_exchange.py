@@ -24,7 +24,7 @@ from backupkit.history import AppendResult, exchange, ledger
 from backupkit.history.export_reader import MANIFEST, Export
 from backupkit.history.sqlite import SQLite
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES
-from tests.builders import message, snapshot_of
+from tests.builders import message, observation, poll, schedule, snapshot_of
 
 START = pd.Timestamp("2026-01-25T02:00:00", tz="UTC")
 DAY = pd.Timedelta(days=1)
@@ -43,19 +43,18 @@ def polled(day: int, *names: str) -> SimpleNamespace:
         if day % 5 == 4:
             continue
         failed = (day + len(name)) % 4 == 0
-        ended = {
-            "appliance": name,
-            "job_id": f"{day:03}",
-            "observed_at": moment + HOUR,
-            "state": "FAILED" if failed else "SUCCEEDED",
-            "status": "FAILED" if failed else "SUCCEEDED",
-            "start_time": moment,
-            "end_time": moment + HOUR / 2,
-            "messages": [message(f'=cmd|"{name}"\n,;{day}', "x", ["a", "b"])] if failed else [],
-            "size": 1 << (30 + day),
-            "location": f"sftp://nas/{name}",
-            "source": "details",
-        }
+        ended = observation(
+            name,
+            f"{day:03}",
+            "FAILED" if failed else "SUCCEEDED",
+            observed_at=moment + HOUR,
+            start_time=moment,
+            end_time=moment + HOUR / 2,
+            messages=[message(f'=cmd|"{name}"\n,;{day}', "x", ["a", "b"])] if failed else [],
+            size=1 << (30 + day),
+            location=f"sftp://nas/{name}",
+            source="details",
+        )
         rows.append(ended)
         if day % 3 == 0:
             runs = {"state": "INPROGRESS", "status": "RUNNING", "end_time": None}
@@ -63,28 +62,11 @@ def polled(day: int, *names: str) -> SimpleNamespace:
         if day >= 3:
             gone = {"appliance": name, "job_id": f"{day - 3:03}", "source": "list"}
             rows.append(gone | {"observed_at": moment + HOUR})
-    polls = [
-        {
-            "appliance": name,
-            "polled_at": moment + HOUR,
-            "ok": day % 5 != 4,
-            "error": "timeout" if day % 5 == 4 else None,
-            "elapsed": pd.Timedelta(microseconds=1_234_567),
-            "requests": 3,
-        }
-        for name in names
-    ]
+    error = "timeout" if day % 5 == 4 else None
+    elapsed = pd.Timedelta(microseconds=1_234_567)
+    polls = [poll(name, moment + HOUR, error, elapsed=elapsed, requests=3) for name in names]
     schedules = [
-        {
-            "appliance": name,
-            "schedule": "default",
-            "seen_at": moment + HOUR,
-            "enabled": True,
-            "hour": day // 6,
-            "minute": 0,
-            "days": ["MONDAY"],
-        }
-        for name in names
+        schedule(name, seen_at=moment + HOUR, hour=day // 6, days=["MONDAY"]) for name in names
     ]
     return snapshot_of(rows, polls, schedules)
 

@@ -1,20 +1,17 @@
 """Attempts and failures in a row."""
 
-from collections.abc import Callable
-
 import pandas as pd
 import pytest
 
 from backupkit.analysis import attempt_counts, last_attempts, strikes
+from tests.builders import jobs_of, moment
 
-Build = Callable[..., pd.DataFrame]
-Moment = Callable[[str], pd.Timestamp]
 NAMES = pd.Index(["a", "b"], dtype="str", name="appliance")
 
 
-def test_attempts_count_by_their_end(make_jobs: Build, moment: Moment) -> None:
+def test_attempts_count_by_their_end() -> None:
     """Jobs that ended in the half-open period count, whenever they started."""
-    jobs = make_jobs(
+    jobs = jobs_of(
         [
             ("a", "success", "01T23:00", "02T00:00"),
             ("a", "failure", "02T12:00", "02T13:00"),
@@ -44,9 +41,7 @@ class TestStrikes:
             ("fosf", 1, 1),
         ],
     )
-    def test_streaks(
-        self, make_jobs: Build, moment: Moment, outcomes: str, now: int, worst: int
-    ) -> None:
+    def test_streaks(self, outcomes: str, now: int, worst: int) -> None:
         """A success resets the count, an open job keeps it; each appliance counts alone."""
         words = {"s": "success", "f": "failure", "o": "open"}
         rows = [
@@ -55,7 +50,7 @@ class TestStrikes:
             for hour, letter in enumerate(letters)
         ]
         got = strikes(
-            make_jobs(rows[::-1]),
+            jobs_of(rows[::-1]),
             start=moment("02T00:00"),
             end=moment("03T00:00"),
             appliances=NAMES,
@@ -63,7 +58,7 @@ class TestStrikes:
         assert list(got.loc["a"]) == [now, worst]
         assert list(got.loc["b"]) == [2, 2]
 
-    def test_carried_over(self, make_jobs: Build, moment: Moment) -> None:
+    def test_carried_over(self) -> None:
         """Failures before the period count if they belong to a sequence that is not over."""
         rows = [
             ("a", "failure", "01T00:00", "01T01:00"),
@@ -73,13 +68,13 @@ class TestStrikes:
             ("b", "success", "02T00:00", "02T01:00"),
         ]
         period = {"start": moment("02T00:00"), "end": moment("03T00:00")}
-        got = strikes(make_jobs(rows), **period, appliances=NAMES)
+        got = strikes(jobs_of(rows), **period, appliances=NAMES)
         assert got.to_numpy().tolist() == [[3, 3], [0, 0]]
 
 
-def test_last_attempts(make_jobs: Build, moment: Moment) -> None:
+def test_last_attempts() -> None:
     """The newest job that had started by then is returned; a void job never started."""
-    jobs = make_jobs(
+    jobs = jobs_of(
         [
             ("a", "failure", "01T00:00", "01T01:00"),
             ("a", "open", "02T00:00", None),

@@ -1,7 +1,7 @@
 """Baselines, anomalies, growth and footprint."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from statistics import median
 from typing import Any
@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 
 from backupkit.analysis.baselines import AnomalyLimits, anomalies, baselines
 from backupkit.tables import ANOMALIES, BASELINES, JOBS, SCHEDULES
+from tests.builders import jobs_of, moment
 from tests.conftest import repeats
 
-Build = Callable[..., pd.DataFrame]
-Moment = Callable[[str], pd.Timestamp]
 Row = tuple[str, str, str, str | None]
 
 NAMES = pd.Index(["a", "b"], dtype="str", name="appliance")
@@ -55,11 +54,9 @@ class TestFinished:
             ((900,) * 10, 1000, None),  # 1.499, and no division by zero
         ],
     )
-    def test_example_r(
-        self, make_jobs: Build, before: tuple[int, ...], took: int, score: float | None
-    ) -> None:
+    def test_example_r(self, before: tuple[int, ...], took: int, score: float | None) -> None:
         """The results of example R in docs/sla.md, section 7, are reproduced."""
-        got = find(make_jobs(nights([*before, took])))
+        got = find(jobs_of(nights([*before, took])))
         assert got["score"].to_list() == ([] if score is None else [pytest.approx(score)])
         if score is not None:
             [found] = got.to_dict("records")
@@ -81,11 +78,9 @@ class TestFinished:
             ([took - 800 for took in R], 280, 12.14),
         ],
     )
-    def test_scores_of_example_r(
-        self, make_jobs: Build, before: Sequence[int], took: int, score: float
-    ) -> None:
+    def test_scores_of_example_r(self, before: Sequence[int], took: int, score: float) -> None:
         """The scores of the usual runs of example R are reproduced."""
-        got = find(make_jobs(nights([*before, took])), limits=AnomalyLimits(z_score=1))
+        got = find(jobs_of(nights([*before, took])), limits=AnomalyLimits(z_score=1))
         assert got["score"].to_list() == [pytest.approx(score, abs=1e-3)]
 
     @pytest.mark.parametrize(
@@ -103,11 +98,9 @@ class TestFinished:
             (R[:9], 9000, None),  # nine runs are too few for a baseline
         ],
     )
-    def test_durations(
-        self, make_jobs: Build, before: tuple[int, ...], took: int, rule: str | None
-    ) -> None:
+    def test_durations(self, before: tuple[int, ...], took: int, rule: str | None) -> None:
         """Each limit alone decides on either side."""
-        got = find(make_jobs(nights([*before, took])))
+        got = find(jobs_of(nights([*before, took])))
         assert got["rule"].to_list() == ([] if rule is None else [rule])
 
     @pytest.mark.parametrize(
@@ -120,49 +113,47 @@ class TestFinished:
             ((0,) * 10, 1, "the median is 0"),
         ],
     )
-    def test_sizes(
-        self, make_jobs: Build, before: tuple[int, ...], size: int, rule: str | None
-    ) -> None:
+    def test_sizes(self, before: tuple[int, ...], size: int, rule: str | None) -> None:
         """A size also has a lower limit, and a usual duration does not hide an unusual size."""
-        got = find(make_jobs(nights([60] * 11), size=[*before, size]))
+        got = find(jobs_of(nights([60] * 11), size=[*before, size]))
         assert got["rule"].to_list() == ([] if rule is None else [rule])
         assert got["kind"].to_list() == ["size"] * len(got)
         assert got["score"].isna().all() == (max(before) == 0 or rule is None)
 
-    def test_two_rows(self, make_jobs: Build) -> None:
+    def test_two_rows(self) -> None:
         """A run with an unusual duration and an unusual size has two rows."""
-        got = find(make_jobs(nights([60] * 10 + [600]), size=[100] * 10 + [1]))
+        got = find(jobs_of(nights([60] * 10 + [600]), size=[100] * 10 + [1]))
         assert got["kind"].to_list() == ["duration", "size"]
         assert got["value"].to_list() == [600, 1]
 
-    def test_only_sizes_that_are_told(self, make_jobs: Build) -> None:
+    def test_only_sizes_that_are_told(self) -> None:
         """Runs with an unknown or negative size are ignored."""
         sizes = [100] * 5 + [None, -5] + [100] * 4
-        learning = find(make_jobs(nights([60] * 12), size=[*sizes, 900]))
+        learning = find(jobs_of(nights([60] * 12), size=[*sizes, 900]))
         assert learning.empty
-        found = find(make_jobs(nights([60] * 13), size=[*sizes, 100, 900]))
+        found = find(jobs_of(nights([60] * 13), size=[*sizes, 100, 900]))
         assert found["job_id"].to_list() == ["job-12"]
 
-    def test_only_successes(self, make_jobs: Build) -> None:
+    def test_only_successes(self) -> None:
         """Failures are neither checked nor part of a baseline."""
         rows = nights([9000], outcome="failure", first=30) + nights([60] * 5)
         rows += nights([9000] * 5, outcome="failure", first=5) + nights([60] * 5, first=10)
-        assert find(make_jobs([*rows, *nights([900], first=20)]))["job_id"].to_list() == ["job-16"]
+        assert find(jobs_of([*rows, *nights([900], first=20)]))["job_id"].to_list() == ["job-16"]
 
-    def test_each_appliance_has_its_own(self, make_jobs: Build) -> None:
+    def test_each_appliance_has_its_own(self) -> None:
         """Each appliance has its own baseline, and only the given appliances are checked."""
         rows = [*nights([60] * 9), *nights([60] * 4, name="b"), *nights([900], name="b", first=9)]
-        strange = [*nights([60] * 10, name="x"), *nights([900], name="x", first=10)]
-        assert find(make_jobs([*rows, *strange])).empty
+        others = [*nights([60] * 10, name="x"), *nights([900], name="x", first=10)]
+        assert find(jobs_of([*rows, *others])).empty
 
-    def test_only_runs_that_had_ended(self, make_jobs: Build) -> None:
+    def test_only_runs_that_had_ended(self) -> None:
         """A run that had not ended when this one began is not part of its baseline."""
         before = nights([60] * 9)
-        going = ("a", "success", "2026-11-10T01:00:00", "2026-11-11T01:00:00")
-        strange = nights([900], first=10)
-        assert find(make_jobs([*before, going, *strange])).empty
-        gone = ("a", "success", "2026-11-10T01:00:00", "2026-11-11T00:59:59")
-        assert find(make_jobs([*before, gone, *strange]))["job_id"].to_list() == ["job-10"]
+        overlapping = ("a", "success", "2026-11-10T01:00:00", "2026-11-11T01:00:00")
+        longer = nights([900], first=10)
+        assert find(jobs_of([*before, overlapping, *longer])).empty
+        ended = ("a", "success", "2026-11-10T01:00:00", "2026-11-11T00:59:59")
+        assert find(jobs_of([*before, ended, *longer]))["job_id"].to_list() == ["job-10"]
 
     @pytest.mark.parametrize(
         ("start", "end", "found"),
@@ -172,23 +163,23 @@ class TestFinished:
             ("2026-11-11T01:16", "2026-11-11T02:00", 0),
         ],
     )
-    def test_period(self, make_jobs: Build, start: str, end: str, found: int) -> None:
+    def test_period(self, start: str, end: str, found: int) -> None:
         """Runs that end in the half-open period are checked."""
         begin, until = pd.Timestamp(start, tz="UTC"), pd.Timestamp(end, tz="UTC")
-        jobs = make_jobs(nights([60] * 10 + [900]))
+        jobs = jobs_of(nights([60] * 10 + [900]))
         assert len(find(jobs, start=begin, end=until)) == found
 
-    def test_absurd_times(self, make_jobs: Build) -> None:
+    def test_absurd_times(self) -> None:
         """A run without a start, or with an end before its start, has no duration."""
         rows: list[Any] = nights([60] * 10)
         rows += nights([-86400.0 * 9], first=20)
         rows += [("a", "success", None, "2026-11-25T00:00:00")]
         rows += [("a", "success", "2026-11-26T00:00:00", None), ("a", "success", None, None)]
-        assert find(make_jobs(rows)).empty
+        assert find(jobs_of(rows)).empty
 
-    def test_limits(self, make_jobs: Build) -> None:
+    def test_limits(self) -> None:
         """The limits can be changed."""
-        jobs = make_jobs(nights([*R, 1080]), size=[100] * 10 + [89])
+        jobs = jobs_of(nights([*R, 1080]), size=[100] * 10 + [89])
         strict = AnomalyLimits(z_score=2.5, max_ratio=1.1, min_ratio=0.9)
         assert find(jobs, limits=strict)["rule"].to_list() == [
             "score 2.7 > 2.5; 1.2 times the median",
@@ -219,17 +210,15 @@ class TestRunning:
             (R[1:], "20T00:30", None),
         ],
     )
-    def test_overrun(
-        self, make_jobs: Build, before: tuple[int, ...], start: str | None, rule: str | None
-    ) -> None:
+    def test_overrun(self, before: tuple[int, ...], start: str | None, rule: str | None) -> None:
         """A running job is compared with the runs before it, upwards only."""
-        got = find(make_jobs([*nights(before), ("a", "open", start, None)]), now=self.NOW)
+        got = find(jobs_of([*nights(before), ("a", "open", start, None)]), now=self.NOW)
         assert got["rule"].to_list() == ([] if rule is None else [rule])
         assert got["kind"].to_list() == ["overrun"] * len(got)
 
-    def test_overrun_value(self, make_jobs: Build, moment: Moment) -> None:
+    def test_overrun_value(self) -> None:
         """The value is the time since the start, independent of the period."""
-        jobs = make_jobs([*nights(R), ("a", "open", "20T01:00", None)])
+        jobs = jobs_of([*nights(R), ("a", "open", "20T01:00", None)])
         got = find(jobs, now=self.NOW, start=moment("01T00:00"), end=moment("02T00:00"))
         assert got[["kind", "value", "typical"]].to_numpy().tolist() == [["overrun", 3600, 900]]
 
@@ -247,37 +236,31 @@ class TestRunning:
         ],
     )
     def test_stall(
-        self,
-        make_jobs: Build,
-        moment: Moment,
-        before: tuple[int, ...],
-        seen: str | None,
-        polled: str | None,
-        rule: str | None,
+        self, before: tuple[int, ...], seen: str | None, polled: str | None, rule: str | None
     ) -> None:
         """A job without a change for a long time is a stall."""
         seen_at = [*[None] * len(before), seen and moment(seen)]
-        jobs = make_jobs([*nights(before), ("a", "open", "20T01:59", None)], last_seen_at=seen_at)
-        visited = pd.Series({"a": polled and moment(polled)}, dtype="datetime64[us, UTC]")
-        got = find(jobs, now=self.NOW, polled=visited)
+        jobs = jobs_of([*nights(before), ("a", "open", "20T01:59", None)], last_seen_at=seen_at)
+        newest_polls = pd.Series({"a": polled and moment(polled)}, dtype="datetime64[us, UTC]")
+        got = find(jobs, now=self.NOW, polled=newest_polls)
         assert got["rule"].to_list() == ([] if rule is None else [rule])
         assert got["kind"].to_list() == ["stall"] * len(got)
         assert got[["typical", "score"]].isna().to_numpy().all()
 
-    def test_vanished(self, make_jobs: Build, moment: Moment) -> None:
+    def test_vanished(self) -> None:
         """A vanished job is not considered running."""
         rows = [*nights(R), ("a", "open", "20T00:00", None)]
-        assert len(find(make_jobs(rows), now=self.NOW)) == 1
+        assert len(find(jobs_of(rows), now=self.NOW)) == 1
         gone = [*[None] * 10, moment("20T01:00")]
-        assert find(make_jobs(rows, vanished_at=gone), now=self.NOW).empty
+        assert find(jobs_of(rows, vanished_at=gone), now=self.NOW).empty
 
-    def test_order(self, make_jobs: Build, moment: Moment) -> None:
+    def test_order(self) -> None:
         """Rows are ordered by appliance, start, job and kind."""
         rows: list[Row] = [("b", "open", "20T00:00", None), ("a", "open", "20T00:00", None)]
         rows += nights([60] * 10 + [600])
         seen = [moment("20T00:01")] * 2 + [None] * 11
-        visited = pd.Series(moment("20T01:00"), index=NAMES)
-        got = find(make_jobs(rows, last_seen_at=seen), now=self.NOW, polled=visited)
+        newest_polls = pd.Series(moment("20T01:00"), index=NAMES)
+        got = find(jobs_of(rows, last_seen_at=seen), now=self.NOW, polled=newest_polls)
         found = list(zip(got["appliance"], got["kind"], strict=True))
         assert found == [("a", "duration"), ("a", "overrun"), ("a", "stall"), ("b", "stall")]
 
@@ -345,11 +328,11 @@ def test_anomalies_agree_with_a_loop(rows: list[Any]) -> None:
 class TestTypical:
     """Medians of the newest ten successes."""
 
-    def test_medians(self, make_jobs: Build) -> None:
+    def test_medians(self) -> None:
         """The baseline has ten successes and those sizes that are known."""
         rows = [*nights([9000, *R]), *nights([50000], outcome="failure", first=11)]
         sizes = [1, None, None, None, None, None, None, None, 5, 7, 8, 99]
-        got = learn(make_jobs([*rows, *nights([60, 71], name="b")], size=[*sizes, None, None]))
+        got = learn(jobs_of([*rows, *nights([60, 71], name="b")], size=[*sizes, None, None]))
         assert got["sample_size"].to_list() == [10, 2]
         assert got["typical_duration"].to_list() == [
             pd.Timedelta(seconds=900),
@@ -357,9 +340,9 @@ class TestTypical:
         ]
         assert got["typical_size"].fillna(-1).to_list() == [7, -1]
 
-    def test_as_known_at_the_end(self, make_jobs: Build) -> None:
+    def test_as_known_at_the_end(self) -> None:
         """Jobs that end later and other appliances are left out."""
-        jobs = make_jobs([*nights([60, 90]), *nights([60], name="x")])
+        jobs = jobs_of([*nights([60, 90]), *nights([60], name="x")])
         end = pd.Timestamp("2026-11-02T01:01:29Z")
         got = learn(jobs, end=end)
         assert got["sample_size"].to_list() == [1, 0]

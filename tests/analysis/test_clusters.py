@@ -1,6 +1,6 @@
 """Properties that appliances with the same failure share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -16,17 +16,16 @@ from backupkit.analysis import (
     recent_jobs,
 )
 from backupkit.tables import CLUSTERS, FAILURE_COUNTS, JOBS
+from tests.builders import jobs_of, message, moment
 from tests.conftest import repeats
 
-Build = Callable[..., pd.DataFrame]
-Moment = Callable[[str], pd.Timestamp]
 NOBODY = pd.DataFrame({"site": [], "group": []}, dtype="str")
 DAY = pd.Timestamp("2026-11-02", tz="UTC")
 
 
 def messages(*texts: str) -> list[list[dict[str, Any]]]:
     """Return the messages of each job."""
-    return [[{"id": "m", "default_message": text, "args": [], "localized": None}] for text in texts]
+    return [[message(text)] for text in texts]
 
 
 def fleet(
@@ -61,9 +60,9 @@ def plain(count: int, target: str, *, first: int = 0) -> list[tuple[str, None, s
 class TestFailureCounts:
     """Failures by signature, appliance and day."""
 
-    def test_counts(self, make_jobs: Build, moment: Moment) -> None:
+    def test_counts(self) -> None:
         """The end of a job decides the day and the period; only failures count."""
-        jobs = make_jobs(
+        jobs = jobs_of(
             [
                 ("b", "failure", "01T22:00", "01T23:59"),
                 ("b", "failure", "01T23:00", "02T00:00"),
@@ -86,9 +85,9 @@ class TestFailureCounts:
             ["y", "a", moment("02T00:00"), 1],
         ]
 
-    def test_shuffled_subset(self, make_jobs: Build, moment: Moment) -> None:
+    def test_shuffled_subset(self) -> None:
         """The rows may be any subset of those with signatures, in any order."""
-        jobs = make_jobs(
+        jobs = jobs_of(
             [
                 ("a", "failure", "02T01:00", "02T02:00"),
                 ("b", "success", "02T01:00", "02T02:00"),
@@ -100,7 +99,7 @@ class TestFailureCounts:
         got = failure_counts(jobs.iloc[[2, 1]], failure_signatures(jobs), **period)
         assert got[["signature", "appliance"]].to_numpy().tolist() == [["z", "c"]]
 
-    def test_nothing(self, moment: Moment) -> None:
+    def test_nothing(self) -> None:
         """Without jobs there are no counts."""
         got = failure_counts(
             JOBS.empty(),
@@ -242,9 +241,9 @@ class TestClusters:
         ]
         assert got["lift"].dropna().to_list() == [9.0]
 
-    def test_outside_the_period(self, make_jobs: Build, moment: Moment) -> None:
+    def test_outside_the_period(self) -> None:
         """Jobs that end outside the period, or have not ended, do not count."""
-        jobs = make_jobs(
+        jobs = jobs_of(
             [
                 ("a", "failure", "02T01:00", "02T02:00"),
                 ("b", "failure", "02T01:00", "02T02:00"),
@@ -329,28 +328,28 @@ class TestClusters:
 class TestDuplicates:
     """One appliance with two names."""
 
-    def test_newest_hundred(self, make_jobs: Build) -> None:
+    def test_newest_hundred(self) -> None:
         """The newest 100 jobs are compared, in any order of rows."""
         times = [
             f"2026-{month:02}-{day:02}T01:00:00" for month in range(1, 11) for day in range(1, 29)
         ]
         ids = [f"job-{number}" for number in range(len(times))]
         rows = [(name, "success", time, time) for name in "ab" for time in times]
-        jobs = make_jobs(rows, job_id=ids * 2)
+        jobs = jobs_of(rows, job_id=ids * 2)
         assert recent_jobs(jobs)["job_id"].to_list() == ids[-100:] * 2
         for listed in (jobs, jobs[::-1], recent_jobs(jobs)):
             assert duplicate_appliances(listed).to_numpy().tolist() == [["a", "b", 100]]
 
-    def test_few_jobs(self, make_jobs: Build) -> None:
+    def test_few_jobs(self) -> None:
         """Jobs without start or end are not compared; three others are enough."""
         rows: list[Any] = [
             (name, "success", f"0{day}T01:00", f"0{day}T02:00") for name in "ab" for day in (1, 2)
         ]
         rows += [("a", "open", "03T01:00", None), ("b", "success", None, "03T01:00")]
-        jobs = make_jobs(rows, job_id=["1", "2", "1", "2", "3", "3"])
+        jobs = jobs_of(rows, job_id=["1", "2", "1", "2", "3", "3"])
         assert len(recent_jobs(jobs)) == 4
         assert duplicate_appliances(jobs).empty
-        third = make_jobs(
+        third = jobs_of(
             [(name, "failure", "04T01:00", "04T02:00") for name in "ab"], job_id=["4"] * 2
         )
         assert duplicate_appliances(pd.concat([jobs, third])).to_numpy().tolist() == [["a", "b", 3]]

@@ -1,41 +1,35 @@
 """Coverage: since when and until when each appliance is known."""
 
-from collections.abc import Callable
-
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
 from backupkit.analysis import (
     correct_clock_skew,
-    coverage,
     deduplicate_jobs,
     job_times,
     poll_summary,
     skew_corrections,
 )
 from backupkit.policy import Member, Policy
-from tests.analysis.conftest import oldest
-
-Build = Callable[..., pd.DataFrame]
-Moment = Callable[[str], pd.Timestamp]
+from tests.builders import coverage_of, jobs_of, moment, polls_of
 
 
 class TestDistinctJobs:
     """`deduplicate_jobs`."""
 
-    def test_finished_beats_open(self, make_jobs: Build) -> None:
+    def test_finished_beats_open(self) -> None:
         """A finished record replaces an open one that was seen later."""
-        jobs = make_jobs(
+        jobs = jobs_of(
             [("a", "failure", "02T01:00", "02T02:00"), ("a", "open", "02T01:00", None)],
             job_id=["1", "1"],
             last_seen_at=pd.to_datetime(["2026-11-02T02:00Z", "2026-11-02T03:00Z"]),
         )
         assert deduplicate_jobs(jobs)["outcome"].to_list() == ["failure"]
 
-    def test_later_of_two_finished(self, make_jobs: Build) -> None:
+    def test_later_of_two_finished(self) -> None:
         """Of two finished records the one seen last counts, in any order of rows."""
-        jobs = make_jobs(
+        jobs = jobs_of(
             [
                 ("a", "success", "02T01:00", "02T02:00"),
                 ("a", "failure", "02T01:00", "02T02:00"),
@@ -46,15 +40,15 @@ class TestDistinctJobs:
         for rows in (jobs, jobs[::-1]):
             assert deduplicate_jobs(rows)["outcome"].to_list() == ["success"]
 
-    def test_same_id_elsewhere(self, make_jobs: Build) -> None:
+    def test_same_id_elsewhere(self) -> None:
         """The same id on another appliance is another job."""
-        jobs = make_jobs([("a", "open", None, None), ("b", "open", None, None)], job_id=["1", "1"])
+        jobs = jobs_of([("a", "open", None, None), ("b", "open", None, None)], job_id=["1", "1"])
         assert len(deduplicate_jobs(jobs)) == 2
 
 
-def test_job_times(make_jobs: Build) -> None:
+def test_job_times() -> None:
     """The end, or the start if that is later, or when it was last seen, is the time of a result."""
-    jobs = make_jobs(
+    jobs = jobs_of(
         [
             ("a", "success", "02T01:00", "02T02:00"),
             ("a", "success", "02T03:00", "02T02:00"),
@@ -70,12 +64,12 @@ def test_job_times(make_jobs: Build) -> None:
     assert got == [2, 3, 4, None, None, 2]
 
 
-class TestVisits:
+class TestPolls:
     """`poll_summary`."""
 
-    def test_summary(self, make_polls: Build, moment: Moment) -> None:
+    def test_summary(self) -> None:
         """The summary has the newest good poll, the error of the newest poll and the version."""
-        polls = make_polls(
+        polls = polls_of(
             [
                 ("a", "02T00:00", True),
                 ("a", "02T06:00", True),
@@ -92,28 +86,25 @@ class TestVisits:
         assert got["error"].fillna("").to_list() == ["busy", "rights", ""]
         assert got["version"].fillna("").to_list() == ["8.0.3", "", ""]
 
-    def test_neither_good_nor_failed(self, make_polls: Build, moment: Moment) -> None:
+    def test_neither_good_nor_failed(self) -> None:
         """A stopped poll counts neither as good nor as failed."""
         counted = [("a", "02T00:00", True), ("a", "02T06:00", True), ("b", "02T00:00", False)]
         cut = [("a", "02T03:00", None), ("a", "02T07:00", None), ("b", "01T00:00", None)]
         cut += [("b", "03T00:00", None), ("c", "02T00:00", None)]
         appliances = pd.Index(["a", "b", "c"])
         expected = poll_summary(
-            make_polls(counted, error=[None, None, "busy"]), appliances=appliances
+            polls_of(counted, error=[None, None, "busy"]), appliances=appliances
         )
         errors = [None, None, "busy", *["stopped"] * len(cut)]
-        got = poll_summary(make_polls([*counted, *cut], error=errors), appliances=appliances)
+        got = poll_summary(polls_of([*counted, *cut], error=errors), appliances=appliances)
         assert_frame_equal(got, expected)
         assert got["failing_since"].to_list() == [pd.NaT, moment("02T00:00"), pd.NaT]
 
-    def test_cut_short_ends_no_knowledge(
-        self, make_jobs: Build, make_polls: Build, moment: Moment
-    ) -> None:
+    def test_stopped_poll_ends_nothing(self) -> None:
         """A later poll that was stopped does not end what is known."""
-        polls = make_polls([("a", "02T00:00", True), ("a", "02T02:00", None)])
+        polls = polls_of([("a", "02T00:00", True), ("a", "02T02:00", None)])
         rules = Policy(staleness="6h").rules(["a"])
-        seen = poll_summary(polls, appliances=rules.index)
-        known = coverage(oldest(make_jobs([])), seen, rules, start=moment("01T00:00"))
+        known = coverage_of(jobs_of([]), polls, rules, moment("01T00:00"))
         assert known["known_until"].to_list() == [moment("02T06:00")]
 
     @pytest.mark.parametrize(
@@ -131,15 +122,15 @@ class TestVisits:
             ([number * 1.5 for number in range(500)], 1.5),
         ],
     )
-    def test_cadence(self, make_polls: Build, hours: list[float], expected: float) -> None:
+    def test_cadence(self, hours: list[float], expected: float) -> None:
         """The cadence is the median gap between good polls, at least 1 h, by default 24 h."""
         start = pd.Timestamp("2026-10-02T00:00:00")
         rows = [("a", str(start + pd.Timedelta(hours=hour).round("s")), True) for hour in hours]
         rows += [("a", "2026-11-03T12:34:56", False)]
-        got = poll_summary(make_polls(rows), appliances=pd.Index(["a"]))
+        got = poll_summary(polls_of(rows), appliances=pd.Index(["a"]))
         assert got["cadence"].to_list() == [pd.Timedelta(hours=expected)]
 
-    def test_a_second_look(self, make_polls: Build) -> None:
+    def test_second_poll(self) -> None:
         """Polls soon after a good poll do not shorten how long its result counts."""
         days = [("a", f"0{day}T06:00", True) for day in range(1, 9)]
         until = []
@@ -148,7 +139,7 @@ class TestVisits:
             [("a", "08T06:20", True)],
             [("a", "08T06:20", True), ("a", "08T06:40", True)],
         ):
-            summary = poll_summary(make_polls([*days, *again]), appliances=pd.Index(["a"])).loc["a"]
+            summary = poll_summary(polls_of([*days, *again]), appliances=pd.Index(["a"])).loc["a"]
             until.append(summary["last_ok"] + summary["cadence"])
         assert until == sorted(until)
 
@@ -161,48 +152,42 @@ class TestClocks:
         skew = pd.Series(pd.to_timedelta(["300s", "-301s", None]), index=["a", "b", "c"])
         assert skew_corrections(skew).dt.total_seconds().to_list() == [0, -301, 0]
 
-    def test_jobs_move(self, make_jobs: Build, moment: Moment) -> None:
+    def test_jobs_move(self) -> None:
         """Only the jobs of the appliance with the wrong clock move; the input is unchanged."""
-        jobs = make_jobs([("a", "open", "02T03:00", None), ("b", "open", "02T03:00", None)])
+        jobs = jobs_of([("a", "open", "02T03:00", None), ("b", "open", "02T03:00", None)])
         corrections = pd.Series(pd.to_timedelta(["1h", "0h"]), index=["a", "b"])
         moved = correct_clock_skew(jobs, corrections)
         assert moved["start_time"].to_list() == [moment("02T02:00"), moment("02T03:00")]
         assert jobs["start_time"].to_list() == [moment("02T03:00")] * 2
 
 
-class TestKnowledge:
+class TestCoverage:
     """`coverage`."""
 
     def known(self, jobs: pd.DataFrame, polls: pd.DataFrame, policy: Policy) -> pd.DataFrame:
         """Return the coverage from 2 November on."""
-        rules = policy.rules(["a"])
-        seen = poll_summary(polls, appliances=rules.index)
-        return coverage(oldest(jobs), seen, rules, start=pd.Timestamp("2026-11-02T00:00Z"))
+        return coverage_of(jobs, polls, policy.rules(["a"]), moment("02T00:00"))
 
-    def test_oldest_job_goes_back(
-        self, make_jobs: Build, make_polls: Build, moment: Moment
-    ) -> None:
+    def test_oldest_job_goes_back(self) -> None:
         """An appliance is known since its oldest job, if that is before the first poll."""
-        jobs = make_jobs([("a", "success", "02T01:00", "02T02:00"), ("a", "open", None, None)])
-        row = self.known(jobs, make_polls([("a", "03T00:00", True)]), Policy(staleness="6h"))
+        jobs = jobs_of([("a", "success", "02T01:00", "02T02:00"), ("a", "open", None, None)])
+        row = self.known(jobs, polls_of([("a", "03T00:00", True)]), Policy(staleness="6h"))
         assert row["known_since"].to_list() == [moment("02T01:00")]
         assert row["known_until"].to_list() == [moment("03T06:00")]
         assert row["newest_good_poll"].to_list() == [moment("03T00:00")]
 
-    def test_first_failed_visit_ends_it(
-        self, make_jobs: Build, make_polls: Build, moment: Moment
-    ) -> None:
+    def test_failed_poll_ends_it(self) -> None:
         """A failed poll after the newest good one ends what is known; an earlier one does not."""
-        polls = make_polls(
+        polls = polls_of(
             [("a", "02T01:00", False), ("a", "02T02:00", True), ("a", "02T03:00", False)]
         )
-        row = self.known(make_jobs([]), polls, Policy())
+        row = self.known(jobs_of([]), polls, Policy())
         assert row["known_until"].to_list() == [moment("02T03:00")]
 
-    def test_stranger(self, make_jobs: Build, make_polls: Build) -> None:
+    def test_unknown_appliance(self) -> None:
         """Without a poll a configured appliance counts from the period's start, others never."""
-        jobs = make_jobs([("a", "success", "02T01:00", "02T02:00")])
+        jobs = jobs_of([("a", "success", "02T01:00", "02T02:00")])
         members = [Member(appliance="b")]
-        rows = self.known(jobs, make_polls([]), Policy(members=members))
+        rows = self.known(jobs, polls_of([]), Policy(members=members))
         assert rows["since"].notna().to_dict() == {"a": False, "b": True}
         assert rows["known_since"].isna().all()

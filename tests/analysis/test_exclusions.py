@@ -1,14 +1,11 @@
 """Exclusions with a date, and observed time."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 
 from backupkit.analysis import NO_EXCLUSIONS, Exclusions, observed_time
 from backupkit.policy import Exclusion, Policy
-
-Moment = Callable[[str], pd.Timestamp]
+from tests.builders import moment
 
 NAMES = pd.Index(["a", "b"], dtype="str")
 
@@ -52,7 +49,7 @@ class TestExclusions:
         assert len(Exclusions.of(Policy().excluded(["a"]), NAMES).codes) == 0
 
 
-def test_observed_between(moment: Moment) -> None:
+def test_observed_between() -> None:
     """Unknown time, time excluded by a rule and time outside the segments is not observed."""
     pieces = pd.DataFrame(
         {

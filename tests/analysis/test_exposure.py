@@ -1,14 +1,10 @@
 """Recovery points, exposure and states."""
 
-from collections.abc import Callable
-
 import pandas as pd
 import pytest
 
 from backupkit.analysis import (
-    coverage,
     exposure,
-    poll_summary,
     recovery_points,
     segments,
     state_intervals,
@@ -17,18 +13,17 @@ from backupkit.analysis import (
     worst_exposure,
 )
 from backupkit.policy import Policy
-from tests.analysis.conftest import oldest
+from tests.builders import coverage_of, jobs_of, moment, polls_of
 
-Build = Callable[..., pd.DataFrame]
-Moment = Callable[[str], pd.Timestamp]
+Frames = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 
 
 class TestRecoveryPoints:
     """`recovery_points`."""
 
-    def test_never_backwards(self, make_jobs: Build, moment: Moment) -> None:
+    def test_never_backwards(self) -> None:
         """A long job that ends last does not move the point back, and failures have no point."""
-        jobs = make_jobs(
+        jobs = jobs_of(
             [
                 ("a", "success", "08T01:00", "08T03:30"),
                 ("a", "success", "08T02:00", "08T02:15"),
@@ -39,9 +34,9 @@ class TestRecoveryPoints:
         assert points["available"].to_list() == [moment("08T02:15"), moment("08T03:30")]
         assert points["point"].to_list() == [moment("08T02:00")] * 2
 
-    def test_anchor(self, make_jobs: Build, moment: Moment) -> None:
+    def test_anchor(self) -> None:
         """The point is the start or the end of the job, as the rule of each appliance says."""
-        jobs = make_jobs(
+        jobs = jobs_of(
             [("a", "success", "08T01:00", "08T02:00"), ("b", "success", "08T01:00", "08T02:00")]
         )
         anchor = pd.Series(["start", "end"], index=["a", "b"])
@@ -53,39 +48,36 @@ class TestRecoveryPoints:
 class TestExposure:
     """`exposure`."""
 
-    def test_counts_only_what_had_ended(self, make_jobs: Build, moment: Moment) -> None:
+    def test_counts_only_what_had_ended(self) -> None:
         """A success that ends later does not count yet."""
-        jobs = make_jobs(
+        jobs = jobs_of(
             [("a", "success", "07T01:00", "07T02:00"), ("a", "success", "08T01:00", "08T02:00")]
         )
         assert exposure(jobs, at=moment("08T01:59"))["a"] == pd.Timedelta(hours=24, minutes=59)
         assert exposure(jobs, at=moment("08T02:00"))["a"] == pd.Timedelta(hours=1)
 
-    def test_none_and_never_negative(self, make_jobs: Build, moment: Moment) -> None:
+    def test_none_and_never_negative(self) -> None:
         """Without a success exposure is missing, and a point is not available before its start."""
-        jobs = make_jobs([("a", "failure", "07T01:00", "07T02:00")])
+        jobs = jobs_of([("a", "failure", "07T01:00", "07T02:00")])
         assert exposure(jobs, at=moment("08T00:00")).isna().to_list() == [True]
-        ahead = recovery_points(make_jobs([("a", "success", "09T00:00", "08T00:00")]))
+        ahead = recovery_points(jobs_of([("a", "success", "09T00:00", "08T00:00")]))
         assert ahead["available"].to_list() == [moment("09T00:00")]
 
-    def test_no_rows(self, make_jobs: Build, moment: Moment) -> None:
+    def test_no_rows(self) -> None:
         """Without jobs the dtype is right."""
-        assert str(exposure(make_jobs([]), at=moment("08T00:00")).dtype) == "timedelta64[us]"
+        assert str(exposure(jobs_of([]), at=moment("08T00:00")).dtype) == "timedelta64[us]"
 
 
 class TestStates:
     """The state at an instant and over a period."""
 
     @pytest.fixture
-    def frames(
-        self, make_jobs: Build, make_polls: Build
-    ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    def frames(self) -> Frames:
         """Return one success at 2 November 00:00, known until the 5th, RPO 24 h without grace."""
-        jobs = make_jobs([("a", "success", "02T00:00", "02T01:00")])
+        jobs = jobs_of([("a", "success", "02T00:00", "02T01:00")])
         rules = Policy(grace="0h", staleness="0h").rules(["a"])
-        polls = make_polls([("a", "01T00:00", True), ("a", "05T00:00", True)])
-        seen = poll_summary(polls, appliances=rules.index)
-        known = coverage(oldest(jobs), seen, rules, start=pd.Timestamp("2026-11-01T00:00Z"))
+        polls = polls_of([("a", "01T00:00", True), ("a", "05T00:00", True)])
+        known = coverage_of(jobs, polls, rules, moment("01T00:00"))
         return recovery_points(jobs), known, rules
 
     @pytest.mark.parametrize(
@@ -102,19 +94,11 @@ class TestStates:
             ("05T00:01", "unknown"),
         ],
     )
-    def test_at(
-        self,
-        frames: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame],
-        moment: Moment,
-        at: str,
-        state: str,
-    ) -> None:
+    def test_at(self, frames: Frames, at: str, state: str) -> None:
         """Each bound belongs to the better state: exactly the threshold is compliant."""
         assert states_at(*frames, at=moment(at)).to_dict() == {"a": state}
 
-    def test_over_a_period(
-        self, frames: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame], moment: Moment
-    ) -> None:
+    def test_over_a_period(self, frames: Frames) -> None:
         """The intervals change exactly where the state changes."""
         start, end = moment("2026-10-31T00:00:00"), moment("06T00:00")
         pieces = segments(*frames, start=start, end=end)
@@ -132,9 +116,7 @@ class TestStates:
         assert spent.sum() == end - start
         assert worst_exposure(pieces, appliances=index)["a"] == pd.Timedelta(days=3)
 
-    def test_a_point_ahead_of_its_time(
-        self, frames: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame], moment: Moment
-    ) -> None:
+    def test_a_point_ahead_of_its_time(self, frames: Frames) -> None:
         """A recovery point later than its availability has an exposure of 0."""
         _, known, rules = frames
         points = pd.DataFrame(

@@ -2,8 +2,6 @@
 
 import re
 import time
-from collections.abc import Callable
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,16 +10,7 @@ from hypothesis import strategies as st
 
 from backupkit.analysis import failure_signatures, failures, message_of, signature_of
 from backupkit.analysis.failures import NO_MESSAGE
-
-Build = Callable[..., pd.DataFrame]
-Moment = Callable[[str], pd.Timestamp]
-
-
-def message(
-    text: str, *, key: str = "m", args: tuple[str, ...] = (), localized: str | None = None
-) -> dict[str, Any]:
-    """Return one message of a job."""
-    return {"id": key, "default_message": text, "args": list(args), "localized": localized}
+from tests.builders import jobs_of, message, moment
 
 
 class TestSignatureOf:
@@ -106,34 +95,37 @@ class TestSignatureOf:
 class TestMessageOf:
     """`message_of`."""
 
-    @pytest.mark.parametrize("nothing", [None, pd.NA, [], [message("", key="")]])
+    @pytest.mark.parametrize("nothing", [None, pd.NA, [], [message("", "")]])
     def test_none(self, nothing: object) -> None:
         """No message, or only empty ones, is None."""
         assert message_of(nothing) is None
 
     def test_choice(self) -> None:
         """The first message about a failure is chosen, otherwise the first."""
-        first, second = message("Backup started", key="1"), message("Copy failed", key="2")
+        first, second = (
+            message("Backup started", "1"),
+            message("Copy failed", "2"),
+        )
         assert message_of([first, second]) == second
-        assert message_of([first, message("Copied", key="3")]) == first
+        assert message_of([first, message("Copied", "3")]) == first
 
 
 class TestFailures:
     """`failures`."""
 
     @pytest.fixture
-    def jobs(self, make_jobs: Build) -> pd.DataFrame:
+    def jobs(self) -> pd.DataFrame:
         """Return four failures of two kinds on two appliances, one without message; one success."""
         full, broken = "Disk full: 12 bytes left", "Copy to nas failed"
         messages = [
-            [message(full, key="full")],
-            [message("Disk full: 99 bytes left", key="full", localized="Platte voll: 99")],
-            [message(full, key="other")],
-            [message(broken, key="copy", args=("nas",))],
+            [message(full, "full")],
+            [message("Disk full: 99 bytes left", "full", localized="Platte voll: 99")],
+            [message(full, "other")],
+            [message(broken, "copy", args=("nas",))],
             None,
             [message("Backup was fine")],
         ]
-        return make_jobs(
+        return jobs_of(
             [
                 ("a", "failure", "02T01:00", "02T02:00"),
                 ("b", "failure", "03T01:00", "03T02:00"),
@@ -154,7 +146,7 @@ class TestFailures:
             ],
         )
 
-    def test_groups(self, jobs: pd.DataFrame, moment: Moment) -> None:
+    def test_groups(self, jobs: pd.DataFrame) -> None:
         """A row has counts, shares, the newest text, and lists with the most affected first."""
         signatures = failure_signatures(jobs)
         got = failures(jobs, signatures, start=moment("02T00:00"), end=moment("07T00:00"))
@@ -174,7 +166,7 @@ class TestFailures:
         assert (copy["signature"], copy["message_id"]) == ("Copy to <arg> failed", "copy")
         assert pd.isna(copy["targets"])
 
-    def test_only_the_period(self, jobs: pd.DataFrame, moment: Moment) -> None:
+    def test_only_the_period(self, jobs: pd.DataFrame) -> None:
         """Only failures that ended in the period count."""
         signatures = failure_signatures(jobs)
         got = failures(jobs, signatures, start=moment("06T00:00"), end=moment("07T00:00"))
@@ -189,14 +181,11 @@ class TestFailures:
         assert signatures.iloc[5].isna().all()
 
 
-def test_known_causes(make_jobs: Build, moment: Moment) -> None:
+def test_known_causes() -> None:
     """A known text has its cause and source; an unknown one has neither."""
     texts = ["Db health is UNHEALTHY, Backup Failed.", "Something nobody has seen"]
     rows = [("a", "failure", "02T01:00", "02T01:05"), ("b", "failure", "03T01:00", "03T01:05")]
-    messages: list[list[dict[str, Any]]] = [
-        [{"id": "x", "default_message": text, "args": [], "localized": None}] for text in texts
-    ]
-    jobs = make_jobs(rows, messages=messages)
+    jobs = jobs_of(rows, messages=[[message(text)] for text in texts])
     signatures = failure_signatures(jobs)
     got = failures(jobs, signatures, start=moment("02T00:00"), end=moment("07T00:00")).set_index(
         "text"

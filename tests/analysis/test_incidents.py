@@ -1,47 +1,37 @@
 """Incidents, MTTR and MTBF."""
 
-from collections.abc import Callable
-
 import pandas as pd
-import pytest
 
 from backupkit.analysis import incident_figures, incidents
+from tests.builders import jobs_of, moment
 
-Build = Callable[..., pd.DataFrame]
-Moment = Callable[[str], pd.Timestamp]
+START, END = moment("02T00:00"), moment("07T00:00")
 
 
-@pytest.fixture
-def overdue(moment: Moment) -> Callable[..., pd.DataFrame]:
+def overdue(*rows: tuple[str, str]) -> pd.DataFrame:
     """Build judged slots from (appliance, overdue) rows."""
-
-    def make(*rows: tuple[str, str]) -> pd.DataFrame:
-        return pd.DataFrame(
-            {
-                "appliance": pd.Series([name for name, _ in rows], dtype="str"),
-                "overdue": pd.Series(
-                    [moment(time) for _, time in rows], dtype="datetime64[us, UTC]"
-                ),
-            }
-        )
-
-    return make
+    times = [moment(time) for _, time in rows]
+    return pd.DataFrame(
+        {
+            "appliance": pd.Series([name for name, _ in rows], dtype="str"),
+            "overdue": pd.Series(times, dtype="datetime64[us, UTC]"),
+        }
+    )
 
 
-def found_in(
-    jobs: pd.DataFrame, slots: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp
-) -> pd.DataFrame:
-    """Return the incidents, with everything known to the period's end."""
+def found_in(jobs: pd.DataFrame, slots: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return the incidents of 2 to 6 November, with everything known to the end."""
     known = pd.Series(dtype="datetime64[us, UTC]")
-    return incidents(jobs, slots, start=start, end=end, known_until=known)
+    slots = overdue() if slots is None else slots
+    return incidents(jobs, slots, start=START, end=END, known_until=known)
 
 
 class TestIncidents:
     """`incidents`."""
 
-    def test_one_row_a_stretch(self, make_jobs: Build, overdue: Build, moment: Moment) -> None:
+    def test_one_row_an_incident(self) -> None:
         """All failures up to the next success, of any type, are one incident."""
-        jobs = make_jobs(
+        jobs = jobs_of(
             [
                 ("a", "success", "02T00:00", "02T01:00"),
                 ("a", "failure", "03T00:00", "03T01:00"),
@@ -50,52 +40,42 @@ class TestIncidents:
                 ("a", "failure", "06T00:00", "06T01:00"),
             ]
         )
-        got = found_in(jobs, overdue(), start=moment("02T00:00"), end=moment("07T00:00"))
+        got = found_in(jobs)
         assert got["onset"].to_list() == [moment("03T01:00"), moment("06T01:00")]
         assert got["recovery"].to_list() == [moment("04T07:00"), pd.NaT]
         assert got["duration"].to_list() == [pd.Timedelta(hours=30), pd.Timedelta(hours=23)]
         assert got["open"].to_list() == [False, True]
         assert got["kind"].to_list() == ["failed", "failed"]
 
-    def test_what_is_not_known_is_not_counted(
-        self, make_jobs: Build, overdue: Build, moment: Moment
-    ) -> None:
+    def test_open_incident_ends_at_known_until(self) -> None:
         """An open incident lasts at least until `known_until`, and never less than 0."""
-        jobs = make_jobs(
+        jobs = jobs_of(
             [("a", "failure", "03T00:00", "03T01:00"), ("b", "failure", "03T00:00", "03T01:00")]
         )
         known = pd.Series({"a": moment("04T00:00"), "b": moment("02T12:00")})
-        got = incidents(
-            jobs,
-            overdue(),
-            start=moment("02T00:00"),
-            end=moment("07T00:00"),
-            known_until=known,
-        )
+        got = incidents(jobs, overdue(), start=START, end=END, known_until=known)
         assert got["duration"].to_list() == [pd.Timedelta(hours=23), pd.Timedelta(0)]
 
-    def test_run_that_did_not_start(self, make_jobs: Build, overdue: Build, moment: Moment) -> None:
+    def test_run_that_did_not_start(self) -> None:
         """An overdue run opens an incident, unless one is already open."""
-        jobs = make_jobs([("a", "failure", "03T00:00", "03T01:00")])
+        jobs = jobs_of([("a", "failure", "03T00:00", "03T01:00")])
         slots = overdue(("a", "04T02:00"), ("b", "04T02:00"))
-        got = found_in(jobs, slots, start=moment("02T00:00"), end=moment("07T00:00"))
+        got = found_in(jobs, slots)
         assert got["kind"].to_dict() == {0: "failed", 1: "norun"}
         assert got["onset"].to_list() == [moment("03T01:00"), moment("04T02:00")]
 
-    def test_failure_at_the_instant_of_a_success(
-        self, make_jobs: Build, overdue: Build, moment: Moment
-    ) -> None:
+    def test_failure_at_the_time_of_a_success(self) -> None:
         """A failure at the time of a success is before it: a closed incident of 0 h."""
-        jobs = make_jobs(
+        jobs = jobs_of(
             [("a", "success", "03T00:00", "03T01:00"), ("a", "failure", "03T00:00", "03T01:00")]
         )
-        got = found_in(jobs, overdue(), start=moment("02T00:00"), end=moment("07T00:00"))
+        got = found_in(jobs)
         assert got["duration"].to_list() == [pd.Timedelta(0)]
         assert got["open"].to_list() == [False]
 
-    def test_bounds_of_the_period(self, make_jobs: Build, overdue: Build, moment: Moment) -> None:
+    def test_bounds_of_the_period(self) -> None:
         """Incidents outside the period are left out; one open at its start is carried over."""
-        jobs = make_jobs(
+        jobs = jobs_of(
             [
                 ("a", "failure", "01T00:00", "01T01:00"),
                 ("a", "success", "01T02:00", "02T00:00"),
@@ -106,24 +86,23 @@ class TestIncidents:
                 ("d", "success", "07T00:00", "07T00:01"),
             ]
         )
-        got = found_in(jobs, overdue(), start=moment("02T00:00"), end=moment("07T00:00"))
+        got = found_in(jobs)
         assert got["appliance"].to_list() == ["b", "d"]
         assert got["carried_over"].to_list() == [True, False]
         assert got["onset"].to_list() == [moment("01T01:00"), moment("06T01:00")]
         assert got["open"].to_list() == [False, True]
 
-    def test_nothing(self, make_jobs: Build, overdue: Build, moment: Moment) -> None:
+    def test_nothing(self) -> None:
         """Without jobs and slots there is no incident."""
-        got = found_in(make_jobs([]), overdue(), start=moment("02T00:00"), end=moment("07T00:00"))
-        assert got.empty
+        assert found_in(jobs_of([])).empty
 
 
 class TestFigures:
     """MTTR and MTBF."""
 
-    def test_carried_over_and_open(self, make_jobs: Build, overdue: Build, moment: Moment) -> None:
+    def test_carried_over_and_open(self) -> None:
         """New closed incidents count in MTTR, all observed incident time shortens MTBF."""
-        jobs = make_jobs(
+        jobs = jobs_of(
             [
                 ("a", "failure", "01T00:00", "01T12:00"),
                 ("a", "success", "02T00:00", "02T06:00"),
@@ -132,15 +111,14 @@ class TestFigures:
                 ("a", "failure", "05T00:00", "05T00:00"),
             ]
         )
-        start, end = moment("02T00:00"), moment("07T00:00")
-        found = found_in(jobs, overdue(), start=start, end=end)
+        found = found_in(jobs)
         index = pd.Index(["a", "b"], dtype="str", name="appliance")
         pieces = pd.DataFrame(
             {
                 "appliance": ["a", "a", "b"],
                 "state": ["compliant", "unknown", "unknown"],
-                "start": [start, moment("06T00:00"), start],
-                "end": [moment("06T00:00"), end, end],
+                "start": [START, moment("06T00:00"), START],
+                "end": [moment("06T00:00"), END, END],
                 "excluded_by_rule": [False, False, False],
             }
         )

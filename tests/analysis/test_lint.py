@@ -1,6 +1,6 @@
 """Schedule and policy checks: each rule, and a similar case without a finding."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from backupkit.analysis import duplicate_appliances, feasibility, lint, schedule_zones
 from backupkit.policy import Member, Policy
 from backupkit.tables import BASELINES, SCHEDULES
+from tests.builders import jobs_of
 from tests.conftest import repeats
 
-Build = Callable[..., pd.DataFrame]
 AT = pd.Timestamp("2026-11-23T00:00Z")
 GOOD: Mapping[str, Any] = {
     "schedule": "default",
@@ -263,12 +263,12 @@ class TestClocks:
 WEEK = Policy(rpo="8d")
 
 
-def test_one_appliance_twice(make_jobs: Build) -> None:
+def test_one_appliance_twice() -> None:
     """Two names with the same jobs are one appliance; three jobs must be equal."""
     rows = [
         (name, "success", f"0{day}T01:00", f"0{day}T01:20") for name in "ab" for day in (2, 3, 4)
     ]
-    jobs = make_jobs(rows, job_id=["1", "2", "3"] * 2)
+    jobs = jobs_of(rows, job_id=["1", "2", "3"] * 2)
     found = check({}, {"appliance": "b"}, duplicates=duplicate_appliances(jobs))
     assert [row[:3] for row in found] == [("a", "same-appliance", "warning")]
     assert found[0][3] == "3 of its jobs, with the same ids and times, are those of b too"

@@ -1,6 +1,5 @@
 """Reasons for the state of an appliance."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -8,8 +7,8 @@ import pytest
 
 from backupkit.analysis import reasons
 from backupkit.policy import Policy
+from tests.builders import schedules_of
 
-Build = Callable[..., pd.DataFrame]
 TIMES = (
     *("last_success", "incident_since", "known_since", "known_until"),
     *("failing_since", "last_poll", "last_ok"),
@@ -58,9 +57,9 @@ class TestReasons:
             ),
         ],
     )
-    def test_breach(self, make_schedules: Build, given: dict[str, Any], expected: str) -> None:
+    def test_breach(self, given: dict[str, Any], expected: str) -> None:
         """The reason of a breach is the last event."""
-        current = make_schedules([("a", None, 1, 0)])
+        current = schedules_of([("a", None, 1, 0)])
         assert reason(current, state="breach", **given) == expected
 
     @pytest.mark.parametrize(
@@ -78,9 +77,9 @@ class TestReasons:
             ),
         ],
     )
-    def test_unknown(self, make_schedules: Build, given: dict[str, Any], expected: str) -> None:
+    def test_unknown(self, given: dict[str, Any], expected: str) -> None:
         """The reason of unknown is why and since when the appliance could not be read."""
-        assert reason(make_schedules([]), state="unknown", **given) == expected
+        assert reason(schedules_of([]), state="unknown", **given) == expected
 
     @pytest.mark.parametrize(
         ("hour", "enabled", "expected"),
@@ -90,11 +89,9 @@ class TestReasons:
             (1, True, "no recovery point ever seen"),
         ],
     )
-    def test_schedule(
-        self, make_schedules: Build, hour: int | None, *, enabled: bool, expected: str
-    ) -> None:
+    def test_schedule(self, hour: int | None, *, enabled: bool, expected: str) -> None:
         """A schedule that cannot start a run is part of the reason."""
-        current = make_schedules([("a", None, hour, 0)], enabled=[enabled])
+        current = schedules_of([("a", None, hour, 0)], enabled=[enabled])
         assert reason(current, state="breach") == expected
 
     @pytest.mark.parametrize(
@@ -112,21 +109,19 @@ class TestReasons:
             ),
         ],
     )
-    def test_compliant(
-        self, make_schedules: Build, given: dict[str, Any], expected: str | None
-    ) -> None:
+    def test_compliant(self, given: dict[str, Any], expected: str | None) -> None:
         """A compliant appliance has a reason only if there is a problem."""
-        current = make_schedules([("a", None, 1, 0)])
+        current = schedules_of([("a", None, 1, 0)])
         assert reason(current, state="compliant", **given) == expected
 
-    def test_compliant_without_schedule(self, make_schedules: Build) -> None:
+    def test_compliant_without_schedule(self) -> None:
         """A compliant appliance without a schedule has a reason."""
-        assert reason(make_schedules([]), state="compliant") == "no schedule"
+        assert reason(schedules_of([]), state="compliant") == "no schedule"
 
-    def test_words_of_an_appliance_are_tamed(self, make_schedules: Build) -> None:
+    def test_words_of_an_appliance_are_tamed(self) -> None:
         """A text of an appliance becomes one line of at most 200 characters."""
         text = "line\nbreak \x1b[31m" + "x" * 1_000_000
-        got = reason(make_schedules([]), text, state="compliant", strikes=1)
+        got = reason(schedules_of([]), text, state="compliant", strikes=1)
         assert got is not None
         assert got.startswith("the last attempt failed: line break [31mxxx")
         assert got.endswith("x…")

@@ -1,6 +1,6 @@
 """Load on backup targets."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,8 @@ from hypothesis import strategies as st
 from backupkit.analysis import target_concurrency, target_of
 from backupkit.analysis.arrays import sums_of
 from backupkit.tables import JOBS, LOADS
+from tests.builders import jobs_of, moment
 from tests.conftest import repeats
-
-Build = Callable[..., pd.DataFrame]
-Moment = Callable[[str], pd.Timestamp]
 
 MIDNIGHT = pd.Timestamp("2026-11-08", tz="UTC")
 DAY = {"start": MIDNIGHT, "end": MIDNIGHT + pd.Timedelta(days=1)}
@@ -116,13 +114,13 @@ class TestTargetOf:
 class TestActual:
     """The actual load."""
 
-    def test_example_k(self, make_jobs: Build, moment: Moment) -> None:
+    def test_example_k(self) -> None:
         """Example K of docs/sla.md, section 7: the busy time is the union, 2.5 h and not 2.75 h."""
         rows = [
             ("a", "success", "08T01:00", "08T03:30"),
             ("a", "success", "08T02:00", "08T02:15"),
         ]
-        got = bear(make_jobs(rows, location=[NAS, NAS], size=[100, None]))
+        got = bear(jobs_of(rows, location=[NAS, NAS], size=[100, None]))
         assert got.index.to_list() == ["sftp://nas.example.com"]
         [row] = got.to_dict("records")
         assert row == {
@@ -136,7 +134,7 @@ class TestActual:
             "bytes_sent": 100,
         }
 
-    def test_targets(self, make_jobs: Build, moment: Moment) -> None:
+    def test_targets(self) -> None:
         """Each target has a row, the busiest first; jobs without a target do not count."""
         rows = [
             ("a", "success", "08T01:00", "08T02:00"),
@@ -147,7 +145,7 @@ class TestActual:
             ("e", "success", "08T01:00", "08T09:00"),
         ]
         places = [NAS, "sftp://me:pw@nas.example.com/b", NAS, FTP, None, "//[broken"]
-        got = bear(make_jobs(rows, location=places, size=[1, 2, 4, None, 16, 32]))
+        got = bear(jobs_of(rows, location=places, size=[1, 2, 4, None, 16, 32]))
         assert got.index.to_list() == ["sftp://nas.example.com", "ftp://10.0.0.1"]
         assert got["appliances"].to_list() == [3, 1]
         assert got["jobs"].to_list() == [3, 1]
@@ -156,13 +154,13 @@ class TestActual:
         assert got["busy_time"].to_list() == [pd.Timedelta(hours=2), pd.Timedelta(hours=1)]
         assert got["bytes_sent"].fillna(-1).to_list() == [7, -1]
 
-    def test_an_end_precedes_a_start(self, make_jobs: Build, moment: Moment) -> None:
+    def test_an_end_precedes_a_start(self) -> None:
         """Jobs that follow each other without a gap are not concurrent."""
         rows = [
             ("a", "success", "08T02:00", "08T03:00"),
             ("b", "success", "08T01:00", "08T02:00"),
         ]
-        [row] = bear(make_jobs(rows, location=[NAS, NAS])).to_dict("records")
+        [row] = bear(jobs_of(rows, location=[NAS, NAS])).to_dict("records")
         assert (row["peak"], row["peak_at"]) == (1, moment("08T01:00"))
         assert row["busy_time"] == pd.Timedelta(hours=2)
 
@@ -189,8 +187,6 @@ class TestActual:
     )
     def test_one_job(
         self,
-        make_jobs: Build,
-        moment: Moment,
         row: tuple[str, str | None, str | None],
         more: dict[str, str],
         runs: int | None,
@@ -199,7 +195,7 @@ class TestActual:
     ) -> None:
         """The load of one job depends on its outcome and its times."""
         columns = {name: [moment(text)] for name, text in more.items()}
-        got = bear(make_jobs([("a", *row)], location=[NAS], size=[7], **columns))
+        got = bear(jobs_of([("a", *row)], location=[NAS], size=[7], **columns))
         if runs is None:
             assert got.empty
             return
@@ -218,7 +214,7 @@ class TestActual:
 class TestPlanned:
     """The load that the schedules would cause."""
 
-    def test_at_once(self, moment: Moment) -> None:
+    def test_at_once(self) -> None:
         """Each expected run takes its appliance's typical time, half-open like a job."""
         rows = [
             ("a", moment("08T01:00"), NAS),
@@ -235,7 +231,7 @@ class TestPlanned:
         assert got["appliances"].to_list() == [0, 0]
         assert got["bytes_sent"].isna().all()
 
-    def test_only_the_period(self, moment: Moment) -> None:
+    def test_only_the_period(self) -> None:
         """Runs expected before the period or at its end do not count."""
         rows = [("a", moment(slot), NAS) for slot in ("07T23:59", "08T00:00", "09T00:00")]
         got = bear(JOBS.empty(), plan(rows), usual(a=60))
@@ -257,17 +253,15 @@ class TestPlanned:
             (usual(a=0, b=5), "08T01:00", 1),
         ],
     )
-    def test_unknown_time(
-        self, moment: Moment, typical: pd.Series, slot: str, planned: int
-    ) -> None:
+    def test_unknown_time(self, typical: pd.Series, slot: str, planned: int) -> None:
         """An appliance without a typical duration has the median of the others, or one hour."""
         rows = [("a", moment("08T01:00"), NAS), ("b", moment(slot), NAS)]
         got = bear(JOBS.empty(), plan(rows), typical)
         assert got["planned_peak"].to_list() == [planned]
 
-    def test_order(self, make_jobs: Build, moment: Moment) -> None:
+    def test_order(self) -> None:
         """The actual peak orders the targets, then their names."""
-        jobs = make_jobs([("a", "success", "08T01:00", "08T02:00")], location=[NAS])
+        jobs = jobs_of([("a", "success", "08T01:00", "08T02:00")], location=[NAS])
         rows = [("b", moment("08T01:00"), f"ftp://{host}/x") for host in ("z", "c", "z")]
         got = bear(jobs, plan(rows), usual(b=10))
         assert got.index.to_list() == ["sftp://nas.example.com", "ftp://c", "ftp://z"]

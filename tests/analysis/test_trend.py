@@ -4,11 +4,8 @@ import pandas as pd
 import pytest
 
 from backupkit.analysis import data_fingerprint, trend
-from backupkit.assessment import Assessment
 from backupkit.tables import INTERVALS, POLLS, SLOT_STATES, SLOTS, STATES, TREND
-from tests.report.conftest import judge, week
-
-__all__ = ["judge", "week"]
+from tests.builders import assess_week
 
 NOON = pd.Timestamp("2026-11-02T12:00Z")
 HOUR = pd.Timedelta(hours=1)
@@ -56,8 +53,9 @@ class TestTrend:
         assert days["slots_met"].to_list() == [1, 1]
         assert days["slots_late"].to_list() == [1, 0]
 
-    def test_the_days_add_up_to_the_whole(self, week: Assessment) -> None:
+    def test_the_days_add_up_to_the_period(self) -> None:
         """The days add up to the period."""
+        week = assess_week()
         days = trend(week.intervals, week.slots, start=week.start, end=week.end)
         for state in STATES:
             assert days[state].sum() == week.appliances[state].sum()
@@ -68,7 +66,7 @@ class TestTrend:
 class TestDataVersion:
     """`data_fingerprint`."""
 
-    def test_order_does_not_matter_but_which_visits_do(self) -> None:
+    def test_data_version_depends_on_the_polls(self) -> None:
         """The data version depends on the set of polls and not on their order."""
         polls = POLLS.frame({"appliance": ["a", "b"], "polled_at": [NOON, NOON + HOUR]})
         name = data_fingerprint(polls)
@@ -78,7 +76,7 @@ class TestDataVersion:
         assert data_fingerprint(swapped) != name
         assert data_fingerprint(polls.assign(polled_at=polls["polled_at"] + HOUR)) != name
 
-    def test_later_visits_change_nothing_earlier(self, week: Assessment) -> None:
+    def test_data_version_counts_the_polls(self) -> None:
         """An assessment counts the polls up to its own time."""
-        visits = week.coverage["polls"].sum()
-        assert week.version.startswith(f"{visits}-")
+        week = assess_week()
+        assert week.version.startswith(f"{week.coverage['polls'].sum()}-")

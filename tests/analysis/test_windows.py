@@ -1,6 +1,5 @@
 """Backup window, duration limit, and days without a backup."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -8,9 +7,7 @@ import pytest
 
 from backupkit.analysis import backup_days, duration_runs, window_runs
 from backupkit.policy import Policy
-
-Build = Callable[..., pd.DataFrame]
-Moment = Callable[[str], pd.Timestamp]
+from tests.builders import jobs_of, moment
 
 NAMES = pd.Index(["a"], dtype="str", name="appliance")
 UTC = pd.Series(["UTC"], index=NAMES, dtype="str")
@@ -34,11 +31,11 @@ class TestWindow:
     )
 
     @pytest.mark.parametrize(("tolerance", "kept"), [("0m", 2), ("2m", 3), ("5m", 3)])
-    def test_example(self, make_jobs: Build, moment: Moment, tolerance: str, kept: int) -> None:
+    def test_example(self, tolerance: str, kept: int) -> None:
         """Two of five runs are within 01:00 to 01:30, three with a tolerance; overrun 26 min."""
         rules = Policy(window="01:00-01:30", window_tolerance=tolerance).rules(["a"])
         week = {"start": moment("02T00:00"), "end": moment("09T00:00")}
-        got = row_of(window_runs(make_jobs(self.RUNS), rules, UTC, **week))
+        got = row_of(window_runs(jobs_of(self.RUNS), rules, UTC, **week))
         assert (got["window_runs"], got["window_ok"], got["window_running"]) == (5, kept, 0)
         assert got["window_overrun"] == 26 * MINUTE
         assert got["window_ok"] / got["window_runs"] == {2: 0.4, 3: 0.6}[kept]
@@ -46,43 +43,41 @@ class TestWindow:
     @pytest.mark.parametrize(
         ("run", "overrun"), list(zip(range(5), (0, 0, 11, 0, 15), strict=True))
     )
-    def test_each_overrun(self, make_jobs: Build, moment: Moment, run: int, overrun: int) -> None:
+    def test_each_overrun(self, run: int, overrun: int) -> None:
         """The third run is 11 minutes over, the fifth 15, the others 0."""
         rules = Policy(window="01:00-01:30").rules(["a"])
         week = {"start": moment("02T00:00"), "end": moment("09T00:00")}
-        got = row_of(window_runs(make_jobs([self.RUNS[run]]), rules, UTC, **week))
+        got = row_of(window_runs(jobs_of([self.RUNS[run]]), rules, UTC, **week))
         assert got["window_overrun"] == overrun * MINUTE
 
-    def test_without_a_window(self, make_jobs: Build, moment: Moment) -> None:
+    def test_without_a_window(self) -> None:
         """Without a window there are no figures."""
         rules = Policy().rules(["a"])
         week = {"start": moment("02T00:00"), "end": moment("09T00:00")}
-        assert window_runs(make_jobs(self.RUNS), rules, UTC, **week).isna().all(axis=None)
+        assert window_runs(jobs_of(self.RUNS), rules, UTC, **week).isna().all(axis=None)
 
-    def test_vanished(self, make_jobs: Build, moment: Moment) -> None:
+    def test_vanished(self) -> None:
         """A vanished open run is not considered running."""
         rules = Policy(window="01:00-01:30", duration_limit="30m").rules(["a"])
         gone = moment("03T00:00")
-        jobs = make_jobs([("a", "open", "02T01:00", None)], vanished_at=[gone])
+        jobs = jobs_of([("a", "open", "02T01:00", None)], vanished_at=[gone])
         week = {"start": moment("02T00:00"), "end": moment("09T00:00")}
         assert row_of(window_runs(jobs, rules, UTC, **week))["window_running"] == 0
         assert row_of(duration_runs(jobs, rules, **week))["duration_runs"] == 0
 
-    def test_running(self, make_jobs: Build, moment: Moment) -> None:
+    def test_running(self) -> None:
         """A run that is open after the window's end at the period's end is an overrun."""
         rules = Policy(window="01:00-01:30").rules(["a"])
-        jobs = make_jobs(
-            [("a", "open", "02T01:00", None), ("a", "success", "02T01:05", "04T00:00")]
-        )
+        jobs = jobs_of([("a", "open", "02T01:00", None), ("a", "success", "02T01:05", "04T00:00")])
         for end, late in (("02T01:30", 0), ("02T01:31", 2)):
             got = row_of(window_runs(jobs, rules, UTC, start=moment("02T00:00"), end=moment(end)))
             assert (got["window_runs"], got["window_running"]) == (0, late)
 
-    def test_over_midnight_in_its_zone(self, make_jobs: Build, moment: Moment) -> None:
+    def test_over_midnight_in_its_zone(self) -> None:
         """A window over midnight is one window; a run belongs to the nearest one, in local time."""
         rules = Policy(window="22:00-06:00").rules(["a"])
         berlin = pd.Series(["Europe/Berlin"], index=NAMES, dtype="str")
-        jobs = make_jobs(
+        jobs = jobs_of(
             [
                 ("a", "success", "02T21:00", "03T04:59"),  # 22:00 to 05:59
                 ("a", "success", "03T22:30", "04T05:10"),  # 23:30 to 06:10: 10 min over
@@ -96,10 +91,10 @@ class TestWindow:
         assert (got["window_runs"], got["window_ok"]) == (5, 1)
         assert got["window_overrun"] == (10 + 8 * 60) * MINUTE
 
-    def test_manual_runs_do_not_count(self, make_jobs: Build, moment: Moment) -> None:
+    def test_manual_runs_do_not_count(self) -> None:
         """Only scheduled runs that end in the period are compared with the window."""
         rules = Policy(window="01:00-01:30").rules(["a"])
-        jobs = make_jobs(self.RUNS, type=["MANUAL", "SCHEDULED", "SCHEDULED", "MANUAL", None])
+        jobs = jobs_of(self.RUNS, type=["MANUAL", "SCHEDULED", "SCHEDULED", "MANUAL", None])
         week = {"start": moment("03T01:30"), "end": moment("04T01:41")}
         assert row_of(window_runs(jobs, rules, UTC, **week))["window_runs"] == 0
 
@@ -107,10 +102,10 @@ class TestWindow:
 class TestDuration:
     """`duration_runs`."""
 
-    def test_runs(self, make_jobs: Build, moment: Moment) -> None:
+    def test_runs(self) -> None:
         """Exactly the limit is within it; a running job counts with its duration so far."""
         rules = Policy(duration_limit="30m").rules(["a"])
-        jobs = make_jobs(
+        jobs = jobs_of(
             [
                 ("a", "success", "02T01:00", "02T01:30"),
                 ("a", "failure", "03T01:00", "03T01:31"),
@@ -124,10 +119,10 @@ class TestDuration:
             counts.append((got["duration_ok"], got["duration_runs"]))
         assert counts == [(2, 3), (1, 3)]
 
-    def test_without_a_limit(self, make_jobs: Build, moment: Moment) -> None:
+    def test_without_a_limit(self) -> None:
         """Without a limit there are no figures."""
         period = {"start": moment("02T00:00"), "end": moment("09T00:00")}
-        got = duration_runs(make_jobs([]), Policy().rules(["a"]), **period)
+        got = duration_runs(jobs_of([]), Policy().rules(["a"]), **period)
         assert got.isna().all(axis=None)
 
 
@@ -148,9 +143,9 @@ def pieces_of(*rows: tuple[str, pd.Timestamp, pd.Timestamp]) -> pd.DataFrame:
 class TestBackupDays:
     """`backup_days`."""
 
-    def test_noon_to_noon(self, make_jobs: Build, moment: Moment) -> None:
+    def test_noon_to_noon(self) -> None:
         """A week has six complete days from noon to noon; a success at noon belongs to the next."""
-        jobs = make_jobs(
+        jobs = jobs_of(
             [
                 ("a", "success", "03T11:00", "03T11:59"),
                 ("a", "success", "04T11:00", "04T12:00"),
@@ -163,7 +158,7 @@ class TestBackupDays:
         # the days of the 2nd, 4th and 6th have a success; the 3rd, 5th and 7th have none
         assert got == {"days": 6, "days_missed": 3}
 
-    def test_only_observed_days(self, make_jobs: Build, moment: Moment) -> None:
+    def test_only_observed_days(self) -> None:
         """A day that is not observed from start to end does not count."""
         pieces = pieces_of(
             ("unobserved", moment("02T00:00"), moment("03T12:00")),
@@ -172,12 +167,12 @@ class TestBackupDays:
             ("breach", moment("05T14:00"), moment("07T12:00")),
             ("unknown", moment("07T12:00"), moment("09T00:00")),
         )
-        got = row_of(backup_days(make_jobs([]), pieces, [(None, Policy().rules(["a"]))], UTC))
+        got = row_of(backup_days(jobs_of([]), pieces, [(None, Policy().rules(["a"]))], UTC))
         assert got == {"days": 3, "days_missed": 3}
 
-    def test_local_hour(self, make_jobs: Build, moment: Moment) -> None:
+    def test_local_hour(self) -> None:
         """The day begins at the policy's hour in the zone of the appliance."""
-        jobs = make_jobs([("a", "success", "03T20:00", "03T21:59")])
+        jobs = jobs_of([("a", "success", "03T20:00", "03T21:59")])
         pieces = pieces_of(("compliant", moment("02T22:00"), moment("04T22:00")))
         tokyo = pd.Series(["Asia/Tokyo"], index=NAMES, dtype="str")
         rules = Policy(backup_day="07:00").rules(["a"])  # 22:00 UTC
@@ -190,7 +185,7 @@ class TestBackupDays:
             "days_missed": 0,
         }
 
-    def test_nobody(self, make_jobs: Build) -> None:
+    def test_nobody(self) -> None:
         """Without segments no day counts."""
-        got = backup_days(make_jobs([]), pieces_of(), [(None, Policy().rules(["a"]))], UTC)
+        got = backup_days(jobs_of([]), pieces_of(), [(None, Policy().rules(["a"]))], UTC)
         assert row_of(got) == {"days": 0, "days_missed": 0}

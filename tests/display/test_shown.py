@@ -128,9 +128,9 @@ quiet = bk.collect(fleet, known=snapshot, progress=False)
             for one in notebook.cells[0].outputs
             if one.output_type == "display_data" and "vc-tyo-03" in one.data.get("text/html", "")
         ]
-        [told] = tables
-        assert "refused the connection" in told["text/html"]
-        assert told["text/plain"].startswith("vc-tyo-03: 127.0.0.1")
+        [shown] = tables
+        assert "refused the connection" in shown["text/html"]
+        assert shown["text/plain"].startswith("vc-tyo-03: 127.0.0.1")
 
     def test_both_forms(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A notebook gets the errors as text and as an escaped table."""

@@ -26,7 +26,7 @@ HARM: Final = (
 )
 TABS: Final = ("Overview", "Timeline", "Matrix", "Failures", "Durations", "Jobs")
 CELLS: Final = {
-    "told": "import backupkit as bk\n"
+    "history": "import backupkit as bk\n"
     "from backupkit.policy import Member\n"
     "known = bk.History('hostile.db')\n"
     "names = list(known.polls()['appliance'].unique())\n"
@@ -136,7 +136,7 @@ def test_every_display(notebook: Notebook, cell: str) -> None:
     assert notebook.complaints() == []
     shown = notebook.output(cell)
     expect(shown).to_be_visible()
-    if cell not in ("told", "policy", "timeline"):  # cells that count or draw
+    if cell not in ("history", "policy", "timeline"):  # cells that count or draw
         expect(shown).to_contain_text("<script>window.harmed=1")
     assert_unharmed(notebook)
 

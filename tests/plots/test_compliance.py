@@ -43,7 +43,7 @@ class TestCompliance:
 
     def test_exact_steps(self) -> None:
         """The lines change when a state changes; unknown lowers only the strict one."""
-        told = lines(
+        shares = lines(
             intervals(
                 ("a", "compliant", 0, 4),
                 ("b", "compliant", 0, 1),
@@ -51,21 +51,21 @@ class TestCompliance:
                 ("b", "unknown", 2, 4),
             )
         )
-        assert told["strict"] == [100, 50, 50, 50]
-        assert told["observed"] == [100, 50, 100, 100]
+        assert shares["strict"] == [100, 50, 50, 50]
+        assert shares["observed"] == [100, 50, 100, 100]
 
     def test_out_of_scope(self) -> None:
         """Excluded and unobserved appliances are in no denominator."""
-        told = lines(
+        shares = lines(
             intervals(("a", "compliant", 0, 1), ("b", "excluded", 0, 1), ("c", "unobserved", 0, 1))
         )
-        assert told["strict"] == [100, 100]
+        assert shares["strict"] == [100, 100]
 
     def test_a_gap(self) -> None:
         """Without an appliance in scope there is a gap."""
-        told = lines(intervals(("a", "compliant", 0, 1), ("a", "breach", 2, 3)))
-        assert np.isnan(told["strict"][1])
-        assert told["strict"][2:] == [0, 0]
+        shares = lines(intervals(("a", "compliant", 0, 1), ("a", "breach", 2, 3)))
+        assert np.isnan(shares["strict"][1])
+        assert shares["strict"][2:] == [0, 0]
 
     def test_the_caption_has_the_fraction(self) -> None:
         """The caption has the fraction at the end."""

@@ -68,14 +68,14 @@ def slots(frame: pd.DataFrame) -> pd.DataFrame:
 
 def intervals(frame: pd.DataFrame) -> pd.DataFrame:
     """Return an interval for each job."""
-    told = frame[frame["end_time"].notna() & frame["start_time"].notna()]
-    return told.assign(state="compliant", start=told["start_time"], end=told["end_time"])
+    ended = frame[frame["end_time"].notna() & frame["start_time"].notna()]
+    return ended.assign(state="compliant", start=ended["start_time"], end=ended["end_time"])
 
 
 def counts(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a signature for each job."""
-    told = frame.drop_duplicates("signature")
-    return told.assign(jobs=1, appliances=1, part=told["appliance"])
+    signatures = frame.drop_duplicates("signature")
+    return signatures.assign(jobs=1, appliances=1, part=signatures["appliance"])
 
 
 def seen(ax: Axes) -> list[Text]:
@@ -166,12 +166,12 @@ class TestEveryPlot:
         active_theme = THEMES[theme]
         ax = draw(plot, several(jobs(), jobs("b", "failure")), theme=theme)
         assert to_hex(ax.figure.get_facecolor()) == active_theme.paper
-        told = {
+        colours = {
             active_theme.ink,
             active_theme.muted,
             *(active_theme.of(colour) for colour in THEMES["dark"].colours),
         }
-        assert {to_hex(text.get_color()) for text in seen(ax)} <= told
+        assert {to_hex(text.get_color()) for text in seen(ax)} <= colours
 
     def test_the_callers_axes_are_used(self, plot: str) -> None:
         """Given axes are drawn on and returned."""

@@ -71,7 +71,7 @@ class TestExposure:
         )
         assert ax.lines[0].get_label() == "b"
 
-    def test_who_has_no_point(self) -> None:
+    def test_an_appliance_without_a_point(self) -> None:
         """An appliance with a threshold but without a recovery point is counted in the caption."""
         allowed = pd.Series({"a": 10 * HOUR, "b": 20 * HOUR, "never": 20 * HOUR})
         ax = exposure(
@@ -91,7 +91,7 @@ class TestExposure:
         assert len(ax.collections) == 1
         assert ax.get_ylabel() == "exposure (h)"
 
-    def test_nothing_known(self) -> None:
+    def test_without_points(self) -> None:
         """Without a recovery point by then there is a sentence."""
         for frame in (points(), points(("a", 5, 5))):
             ax = exposure(frame, end=NIGHT + HOUR)

@@ -43,13 +43,13 @@ class TestFailures:
         assert ax.get_yticklabels()[-1].get_text() == "2 other signatures"
         assert chart([9, 4], limit=1).get_yticklabels()[-1].get_text() == "1 other signature"
 
-    def test_remarks_tell_the_numbers(self) -> None:
+    def test_bars_have_their_numbers(self) -> None:
         """Each bar has its number of jobs and of appliances beside it."""
         frame = FAILURES.frame({"signature": ["a", "b"], "jobs": [3, 1], "appliances": [2, 1]})
         remarks = [text.get_text() for text in failures(frame).texts]
         assert remarks == ["3 (2 appliances)", "1 (1 appliance)"]
 
-    def test_no_failure_says_so(self) -> None:
+    def test_without_failures(self) -> None:
         """Without a failure there is a sentence."""
         assert "No backup job failed" in failures(FAILURES.empty()).texts[0].get_text()
 

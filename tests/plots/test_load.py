@@ -69,8 +69,8 @@ class TestLoad:
         loads = LOADS.frame({"target": ["a", "b"], "planned_peak": [3, None]})
         frame = jobs(("a", 0, 2), ("b", 0, 2), ("c", 0, 2))
         ax = load(frame, loads=loads)
-        told = [text.get_text() for text in ax.get_yticklabels()]
-        assert told == ["a: at most 1, planned 3", "b: at most 1", "c: at most 1"]
+        labels = [text.get_text() for text in ax.get_yticklabels()]
+        assert labels == ["a: at most 1, planned 3", "b: at most 1", "c: at most 1"]
         (line,) = (one for one in ax.lines if one.get_gid() == "planned")
         assert np.ravel(line.get_ydata()).tolist() == pytest.approx([0.4 - 0.8] * 2)
 
@@ -80,7 +80,7 @@ class TestLoad:
         tops = [area.get_datalim(ax.transData).y0 for area in ax.collections]
         assert tops == pytest.approx([0 + 0.4 - 0.8, 1 + 0.4 - 0.4])
 
-    def test_what_is_left_out(self) -> None:
+    def test_omitted_are_counted(self) -> None:
         """Targets beyond the limit, and jobs without a target, are counted."""
         ax = load(jobs(("a", 0, 2), ("b", 0, 2), (None, 0, 1)), limit=1)
         assert ax.texts[0].get_text() == (
@@ -100,7 +100,7 @@ class TestLoad:
         assert set(corners[:, 1]) == {0, 2}
         assert len(set(corners[:, 0])) == 901
 
-    def test_what_goes_on_between_many_steps(self) -> None:
+    def test_jobs_between_many_steps(self) -> None:
         """A job also counts in columns of pixels in which no job starts or ends."""
         short = [("a", n / 6_000, (n + 0.5) / 6_000) for n in range(6_000)]
         corners = curve(load(jobs(("a", 0, 1_000), *short)))

@@ -51,7 +51,7 @@ class TestNights:
             "missed_failed"
         )
 
-    def test_every_state_has_a_look(self) -> None:
+    def test_every_state_has_a_style(self) -> None:
         """Every slot state has a word, a symbol and a colour."""
         assert set(SLOT_STYLES) == set(SLOT_STATES)
         assert len({status_style.symbol for status_style in SLOT_STYLES.values()}) == len(
@@ -74,7 +74,7 @@ class TestMatrix:
         assert np.ravel(lines["met"].get_ydata()).tolist() == [0, 1]
         assert lines["met"].get_marker() != lines["failed"].get_marker()
 
-    def test_shapes_tell_states_apart(self) -> None:
+    def test_shapes_distinguish_states(self) -> None:
         """Marker and fill together are unique to a state, even without colour."""
         assert len(
             {(status_style.marker, status_style.fill) for status_style in SLOT_STYLES.values()}
@@ -86,7 +86,7 @@ class TestMatrix:
         assert "and 1 more" in ax.texts[0].get_text()
         assert "(UTC)" in ax.get_xlabel()
 
-    def test_no_slot_says_so(self) -> None:
+    def test_without_slots(self) -> None:
         """Without an expected run there is a sentence."""
         assert "No backup run" in matrix(SLOTS.empty()).texts[0].get_text()
 
@@ -113,11 +113,11 @@ class TestMatrix:
         assert tuple(cells[7, 50]) == (255, 255, 255)
         assert ax.get_ylabel() == "appliance, in order"
 
-    def test_cells_without_symbols_tell_less(self) -> None:
+    def test_cells_without_symbols_share_words(self) -> None:
         """In an image states of one colour share a word in the legend."""
         rows = [(f"vc-{n:03}", 0, "missed_failed") for n in range(100)]
         ax = matrix(slots(*rows, ("vc-000", 100, "missed_norun"), ("vc-001", 9, "met")), limit=100)
         legend = ax.get_legend()
         assert legend is not None
-        told = [text.get_text() for text in legend.get_texts()]
-        assert told == ["failed / did not run", "met"]
+        labels = [text.get_text() for text in legend.get_texts()]
+        assert labels == ["failed / did not run", "met"]

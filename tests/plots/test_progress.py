@@ -78,12 +78,12 @@ class TestProgress:
         seen["state"] = "SUCCEEDED"
         assert "No job was observed running" in progress(seen).texts[0].get_text()
 
-    def test_no_progress_says_so(self) -> None:
+    def test_without_progress(self) -> None:
         """Without progress in the observations there is a sentence."""
         ax = progress(observations(("vc-1", "7", 0, None)))
         assert "No job was observed running" in ax.texts[0].get_text()
 
-    def test_a_running_job_goes_on_at_its_pace(self) -> None:
+    def test_a_running_job_continues_at_its_pace(self) -> None:
         """A job with 50 % after 20 minutes is expected to end after 40."""
         seen = observations(("vc-1", "7", 20, 50))
         seen["start_time"] = NIGHT
@@ -91,14 +91,14 @@ class TestProgress:
         assert beside(ax, "expected") == [([20, 40], [50, 100])]
         assert ax.texts[0].get_text() == "done 01:40?"
 
-    def test_too_early_to_tell(self) -> None:
+    def test_too_early(self) -> None:
         """A running job below 5 %, or without a start, has no expectation."""
         early = observations(("vc-1", "7", 20, 4))
         early["start_time"] = NIGHT
         assert beside(progress(early), "expected") == []
         assert beside(progress(observations(("vc-1", "7", 20, 50))), "expected") == []
 
-    def test_earlier_runs_have_a_say(self) -> None:
+    def test_typical_duration_counts(self) -> None:
         """The time left combines the job's pace and its typical duration, weighted by progress.
 
         Half done after 20 minutes: 20 more at its pace, 40 more as its runs of 60 minutes usually
@@ -119,12 +119,12 @@ class TestProgress:
         seen["state"] = ["SUCCEEDED", "INPROGRESS"]
         seen["start_time"] = NIGHT - 400 * MINUTE
         seen["end_time"] = pd.Series([NIGHT - 100 * MINUTE, pd.NaT], dtype="datetime64[us, UTC]")
-        told = [
+        labels = [
             [text.get_text() for text in progress(seen, now=NIGHT + n * MINUTE).texts]
             for n in (49, 51)
         ]
-        assert "stalled" not in told[0]
-        assert told[1] == ["stalled"]
+        assert "stalled" not in labels[0]
+        assert labels[1] == ["stalled"]
         assert progress(seen, now=NIGHT + 49 * MINUTE, stall=5 * MINUTE).texts[0].get_text() == (
             "stalled"
         )
@@ -136,7 +136,7 @@ class TestProgress:
         assert beside(ax, "expected") == [([20, 31], [50, 50])]
         assert ax.texts[0].get_text() == "stalled"
 
-    def test_a_spell_without_progress(self) -> None:
+    def test_a_pause_in_progress(self) -> None:
         """A pause longer than allowed is drawn bold."""
         seen = observations(
             ("vc-1", "7", 0, 10), ("vc-1", "7", 9, 10), ("vc-1", "7", 25, 10), ("vc-1", "7", 26, 90)

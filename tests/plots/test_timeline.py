@@ -121,7 +121,7 @@ class TestTimeline:
         """An unknown outcome is drawn as other."""
         assert set(collections(jobs(("vc-1", "exploded", NIGHT, NIGHT + HOUR)))) == {"other"}
 
-    def test_nothing_to_draw_says_so(self) -> None:
+    def test_without_jobs(self) -> None:
         """Without a job with a start there is a sentence."""
         for nothing in (JOBS.empty(), jobs(("vc-1", "void", None, None))):
             ax = timeline(nothing)

@@ -75,12 +75,12 @@ rpo = "2h"
     def test_each_builds_on_those_before(self, tmp_path: Path) -> None:
         """A change sets some numbers; the others stay, in any order of the file."""
         policy = load(tmp_path, self.FILE)
-        told = [
+        numbers = [
             (hours(now), hours(now, "grace"))
             for day in ("2026-10-31T23:59", "2026-11-01", "2026-11-05")
             for now in [policy.at(moment(day))]
         ]
-        assert told == [(24, 2), (12, 2), (12, 1)]
+        assert numbers == [(24, 2), (12, 2), (12, 1)]
         assert hours(policy) == hours(policy.at(None)) == 24
 
     def test_a_named_policy_has_both(self, tmp_path: Path) -> None:

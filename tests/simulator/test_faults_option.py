@@ -51,6 +51,6 @@ class TestFaultOption:
     def test_help(self, capsys: pytest.CaptureFixture[str]) -> None:
         """The help has every kind with its sentence, and every route."""
         assert main(["simulate", "--help"]) == 0
-        told = capsys.readouterr().out
-        assert [name for name, kind in KINDS.items() if f"{name}: {kind.about}" not in told] == []
-        assert [route for route in ROUTES if route not in told] == []
+        text = capsys.readouterr().out
+        assert [name for name, kind in KINDS.items() if f"{name}: {kind.about}" not in text] == []
+        assert [route for route in ROUTES if route not in text] == []

@@ -126,7 +126,7 @@ class TestJobs:
         assert set(view.drawn_states.index) == set(view.jobs["appliance"])
         assert len(everything.drawn_states) == len(sample.names)
 
-    def test_a_signature_nobody_has(self, sample: ExplorerData) -> None:
+    def test_an_unknown_signature(self, sample: ExplorerData) -> None:
         """An unknown signature selects nothing."""
         view = FilteredView(sample, Selection(signatures=("no such failure",)))
         assert view.jobs.empty
@@ -153,15 +153,15 @@ class TestJobs:
     def test_what_figures_need(self, sample: ExplorerData) -> None:
         """The reduced frame has the same values as the full one."""
         view = FilteredView(sample, Selection())
-        slim, whole = view.plot_frame(view.positions), view.jobs
+        slim, full = view.plot_frame(view.positions), view.jobs
         for name in ("appliance", "outcome", "signature"):
-            assert slim[name].astype("str").fillna("").tolist() == whole[name].fillna("").tolist()
-        pd.testing.assert_series_equal(slim["duration"], whole["duration"], check_dtype=False)
-        skew = view.index.assessment.coverage["clock_skew"].reindex(whole["appliance"])
+            assert slim[name].astype("str").fillna("").tolist() == full[name].fillna("").tolist()
+        pd.testing.assert_series_equal(slim["duration"], full["duration"], check_dtype=False)
+        skew = view.index.assessment.coverage["clock_skew"].reindex(full["appliance"])
         fast = (skew.abs() > pd.Timedelta(minutes=5)).to_numpy()
         assert fast.any()
         for name in ("start_time", "end_time"):  # corrected for clock skew, like the expected runs
-            moved = whole[name] - skew.where(fast, pd.Timedelta(0)).to_numpy()
+            moved = full[name] - skew.where(fast, pd.Timedelta(0)).to_numpy()
             pd.testing.assert_series_equal(slim[name], moved, check_dtype=False, check_names=False)
         assert slim["target"].astype("str").str.startswith("sftp://").any()
 

@@ -88,7 +88,7 @@ def shown(watcher: Watcher) -> str:
     return watcher._repr_html_().partition("</style>")[2]
 
 
-def look(**changes: object) -> pd.DataFrame:
+def poll_of(**changes: object) -> pd.DataFrame:
     """Return one poll of one job."""
     row = {
         "appliance": "vc-1",
@@ -151,7 +151,7 @@ class TestWatch:
         clock.goes_on(seconds=10)
         until(lambda: watcher.value["state"].to_list() == ["SUCCEEDED", "INPROGRESS"])
 
-    def test_away_for_a_while(self, running: Simulated, watcher: Watcher) -> None:
+    def test_unreachable_for_some_time(self, running: Simulated, watcher: Watcher) -> None:
         """An unreachable appliance keeps its bar, with the reason, until it is back."""
         until(lambda: len(watcher.value) == 1)
         running.appliances.stop("vc-ham-04")
@@ -161,7 +161,7 @@ class TestWatch:
         until(lambda: watcher.value["detail"].isna().all())
         until(lambda: set(watcher.errors["appliance"]) == {"vc-tyo-03"})
 
-    def test_nobody_answers(self, running: Simulated, watcher: Watcher) -> None:
+    def test_no_appliance_answers(self, running: Simulated, watcher: Watcher) -> None:
         """A collection without any answer is shown, and the watcher continues."""
         until(lambda: watcher.refreshes > 0)
         for one in running.fleet:
@@ -212,7 +212,7 @@ class TestStop:
         assert running.appliances.open_sessions == 0
         watcher.close()
 
-    def test_while_a_round_is_under_way(self, odd: OddServer, history: bk.History) -> None:
+    def test_during_a_collection(self, odd: OddServer, history: bk.History) -> None:
         """A collection that hangs at an appliance ends at once, and its session ends."""
         odd.serve_api()
         asked, go = threading.Event(), threading.Event()
@@ -299,7 +299,9 @@ class TestStop:
         watcher.close()
         assert set(known) == before
 
-    def test_nobody_holds_it(self, running: Simulated, history: bk.History, clock: Clock) -> None:
+    def test_without_a_reference(
+        self, running: Simulated, history: bk.History, clock: Clock
+    ) -> None:
         """A watcher without any reference stops and logs out."""
         watcher = watch(running.fleet, history, every=0.01, limits=QUICK, clock=clock)
         start, run, gone = watcher._start, watcher._thread, weakref.ref(watcher)
@@ -359,7 +361,7 @@ class TestDisplay:
 
     def test_bar(self) -> None:
         """A running job has its progress, the time left and the time so far."""
-        assert cells(look(message="Copying")) == [
+        assert cells(poll_of(message="Copying")) == [
             ["vc-1", "one", "40 % 40 %", "about 3 min", "1 h 20 min", "Copying"]
         ]
 
@@ -383,24 +385,24 @@ class TestDisplay:
     )
     def test_cells(self, changes: dict[str, object], column: int, expected: str) -> None:
         """Missing values are left out; warnings come before messages."""
-        assert cells(look(**changes))[0][column] == expected
+        assert cells(poll_of(**changes))[0][column] == expected
 
     def test_order(self) -> None:
         """Stalled and lost jobs come first, then the slowest, then the newest ended."""
         rows = [
-            look(appliance="ended", state="SUCCEEDED", time_left=timedelta(0), detail="x"),
-            look(appliance="quick"),
-            look(appliance="slow", time_left=timedelta(hours=3)),
-            look(appliance="unclear", time_left=None),
-            look(appliance="stalled", stalled=True),
-            look(appliance="lost", detail="refused"),
+            poll_of(appliance="ended", state="SUCCEEDED", time_left=timedelta(0), detail="x"),
+            poll_of(appliance="quick"),
+            poll_of(appliance="slow", time_left=timedelta(hours=3)),
+            poll_of(appliance="unclear", time_left=None),
+            poll_of(appliance="stalled", stalled=True),
+            poll_of(appliance="lost", detail="refused"),
         ]
         names = [row[0] for row in cells(RUNNING.conform(pd.concat(rows, ignore_index=True)))]
         assert names == ["lost", "stalled", "unclear", "slow", "quick", "ended"]
 
     def test_many(self) -> None:
         """Of hundreds of jobs thirty are shown, and the others are counted."""
-        rows = [look(job_id=f"{n}", stalled=n == 7) for n in range(200)]
+        rows = [poll_of(job_id=f"{n}", stalled=n == 7) for n in range(200)]
         frame = RUNNING.conform(pd.concat(rows, ignore_index=True))
         page = bars(
             State(appliance_count=9, running=True, frame=frame, refreshed_at=NOW, collected_at=NOW)
@@ -424,7 +426,7 @@ class TestDisplay:
     def test_hostile_text_is_text(self) -> None:
         """Markup, mathematics and control characters of an appliance are text."""
         said = dict.fromkeys(("appliance", "job_id", "state", "detail", "message"), EVIL)
-        frame = look(progress=None, **said)
+        frame = poll_of(progress=None, **said)
         page = bars(State(appliance_count=1, frame=frame, collected_at=NOW, messages=(EVIL,)))
         assert "<script" not in page
         assert "\x1b" not in page

@@ -172,48 +172,50 @@ class TestIds:
 
     def test_duplicate_ids(self, story: Begin, flavour: str) -> None:
         """A job is twice in the list and in the details, and once by itself."""
-        told = story(flavour, "duplicate_ids", 2)
-        for ids in (told.ids(), [key for key, _ in told.details()]):
-            assert {key for key in ids if ids.count(key) == 2} == set(told.hit)
-        identifier = next(iter(told.hit))
-        assert told.job(identifier)["id"] == identifier
+        responses = story(flavour, "duplicate_ids", 2)
+        for ids in (responses.ids(), [key for key, _ in responses.details()]):
+            assert {key for key in ids if ids.count(key) == 2} == set(responses.hit)
+        identifier = next(iter(responses.hit))
+        assert responses.job(identifier)["id"] == identifier
 
     def test_gone(self, story: Begin, flavour: str) -> None:
         """A job is only in the list."""
-        told = story(flavour, "gone")
-        (identifier,) = told.hit
-        assert identifier in told.ids()
-        assert identifier not in dict(told.details())
-        reply = told.asked(f"/{identifier}")
+        responses = story(flavour, "gone")
+        (identifier,) = responses.hit
+        assert identifier in responses.ids()
+        assert identifier not in dict(responses.details())
+        reply = responses.asked(f"/{identifier}")
         assert (reply.status, b"does not exist" in reply.body) == (404, True)
 
     def test_undetailed(self, story: Begin, flavour: str) -> None:
         """A job is everywhere except in the details."""
-        told = story(flavour, "undetailed")
-        (identifier,) = told.hit
-        assert identifier in told.ids()
-        assert len(told.details()) == len(told.ids()) - 1
+        responses = story(flavour, "undetailed")
+        (identifier,) = responses.hit
+        assert identifier in responses.ids()
+        assert len(responses.details()) == len(responses.ids()) - 1
 
     def test_odd_ids(self, story: Begin, flavour: str) -> None:
         """Every odd id is listed, has details, and can be requested when quoted."""
-        told = story(flavour, "odd_ids")
+        responses = story(flavour, "odd_ids")
         fault = Fault("odd_ids")
-        odd = [listed_id(fault, key, turn) for key, turn in told.hit.items()]
-        assert all(set(odd) & set(ids) == set(odd) for ids in (told.ids(), dict(told.details())))
+        odd = [listed_id(fault, key, turn) for key, turn in responses.hit.items()]
+        assert all(
+            set(odd) & set(ids) == set(odd) for ids in (responses.ids(), dict(responses.details()))
+        )
         assert set("/?#% ") <= set("".join(odd))
         assert not "".join(odd).isascii()
         for identifier in odd:
-            assert told.job(identifier)["id"] == identifier
-        true = next(iter(told.hit))
-        assert told.asked(f"/{true}").status == 404
+            assert responses.job(identifier)["id"] == identifier
+        true = next(iter(responses.hit))
+        assert responses.asked(f"/{true}").status == 404
 
     def test_filter(self, story: Begin, flavour: str) -> None:
         """The details of an odd id can be requested with a filter."""
-        told = story(flavour, "odd_ids")
-        true, turn = next(iter(told.hit.items()))
+        responses = story(flavour, "odd_ids")
+        true, turn = next(iter(responses.hit.items()))
         odd = listed_id(Fault("odd_ids"), true, turn)
         key = "jobs" if flavour == "api" else "filter.jobs.1"
-        found = told.details(f"?{urllib.parse.urlencode({key: odd})}")
+        found = responses.details(f"?{urllib.parse.urlencode({key: odd})}")
         assert [identifier for identifier, _ in found] == [odd]
 
 

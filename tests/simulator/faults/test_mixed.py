@@ -53,7 +53,7 @@ class TestMixedFaults:
 def crowd(tmp_path: Path) -> Callable[[SimulatedFleet, int], list[int]]:
     """Let clients log in, list jobs and log out at every appliance of a fleet."""
 
-    def visit(fleet: SimulatedFleet, clients: int) -> list[int]:
+    def poll_all(fleet: SimulatedFleet, clients: int) -> list[int]:
         bundle = tmp_path / "ca.pem"
         bundle.write_bytes(fleet.authority)
 
@@ -73,7 +73,7 @@ def crowd(tmp_path: Path) -> Callable[[SimulatedFleet, int], list[int]]:
         with ThreadPoolExecutor(clients) as pool:
             return list(pool.map(once, [appliance.name for appliance in fleet.appliances]))
 
-    return visit
+    return poll_all
 
 
 class TestLargeFleet:
@@ -89,10 +89,10 @@ class TestLargeFleet:
         with SimulatedFleet(scenario, clock=lambda: EPOCH, faults=faults) as fleet:
             answered = dict(zip(names, crowd(fleet, 64), strict=True))
             assert fleet.open_sessions == 0
-            befell = {one.appliance: one.fault for one in fleet.requests if one.fault}
+            observed = {one.appliance: one.fault for one in fleet.requests if one.fault}
         status = {"forbidden": 403, "error": 500}
         assert answered == {name: status.get(kinds.get(name, ""), 200) for name in names}
-        assert befell == kinds
+        assert observed == kinds
 
     def test_closes_on_hanging_clients(self, tmp_path: Path) -> None:
         """A fleet closes while its clients wait in different ways."""

@@ -93,8 +93,8 @@ class TestKinds:
         """A redirect points to another host, by default one that does not exist."""
         reply = faulty_reply(make(), "redirect")
         assert (reply.status, dict(reply.headers)) == (302, {"Location": "https://127.0.0.1:9/"})
-        told = faulty_reply(make(), "redirect", to="https://evil.test/")
-        assert dict(told.headers)["Location"] == "https://evil.test/"
+        reply = faulty_reply(make(), "redirect", to="https://evil.test/")
+        assert dict(reply.headers)["Location"] == "https://evil.test/"
 
     def test_session_limit(self, make: Make, faulty_reply: FaultyReply) -> None:
         """The response is the same as of an appliance at its session limit."""

@@ -19,17 +19,17 @@ class TestForUnread:
     @pytest.mark.parametrize(
         "kind", sorted({error.kind for error in ApplianceError.__subclasses__()} | {"credential"})
     )
-    def test_every_fault_has_its_own_step(self, kind: str) -> None:
+    def test_every_error_has_its_own_step(self, kind: str) -> None:
         """Each error kind of a poll has its own step."""
         assert for_unreachable(coverage(error=kind)) != for_unreachable(
             coverage(error=BackupkitError.kind)
         )
 
-    def test_a_fault_never_seen_before(self) -> None:
+    def test_an_unknown_error(self) -> None:
         """An unknown error kind has the doctor as its step."""
         assert "backupkit doctor" in for_unreachable(coverage(error="strange"))
 
-    def test_an_answer_too_old(self) -> None:
+    def test_a_poll_too_old(self) -> None:
         """A good poll that is too old has a collection as its step, and its time is shown."""
         old = coverage(last_poll=pd.Timestamp("2026-11-01T00:00Z"))
         assert "2026-11-01 00:00 UTC" in for_unreachable(old)
@@ -38,7 +38,7 @@ class TestForUnread:
 class TestForBreach:
     """`for_breach`."""
 
-    def test_no_reason_in_sight(self) -> None:
+    def test_no_reason_known(self) -> None:
         """With an enabled schedule and no missed slot the step is a manual backup."""
         row = APPLIANCES.frame({"appliance": ["vc-1"]}).iloc[0]
         plan = SCHEDULES.frame({"appliance": ["vc-1"], "enabled": [True]})

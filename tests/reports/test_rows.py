@@ -1,7 +1,6 @@
 """Rows of appliances with their runs, and the data basis."""
 
 import dataclasses
-from collections.abc import Callable
 
 import pandas as pd
 import pytest
@@ -11,6 +10,7 @@ from backupkit.display import Rows
 from backupkit.reports.appliances import appliance_facts, job_row, sources
 from backupkit.reports.facts import ApplianceFacts, DataSource
 from backupkit.reports.summary import links_of
+from tests.builders import assess_large_fleet
 
 
 def appliances(assessment: Assessment) -> tuple[ApplianceFacts, ...]:
@@ -59,9 +59,9 @@ class TestAppliances:
         row = appliances(dataclasses.replace(week, coverage=coverage))[0]
         assert row.zone == ""
 
-    def test_a_large_fleet_opens_the_worst(self, fleet: Callable[[int], Assessment]) -> None:
+    def test_a_large_fleet_opens_the_worst(self) -> None:
         """In a large fleet only appliances in breach have their runs."""
-        rows = appliances(fleet(120))
+        rows = appliances(assess_large_fleet(120))
         assert {row.state.kind for row in rows if row.jobs} == {"breach"}
         assert all(row.jobs.total == 31 for row in rows)
 
@@ -84,8 +84,8 @@ class TestSources:
         source = listed(dataclasses.replace(week, coverage=fast))[0]
         assert source.skew == "7 min fast, corrected for"
 
-    def test_a_large_fleet_lists_the_remarkable(self, fleet: Callable[[int], Assessment]) -> None:
+    def test_a_large_fleet_lists_the_remarkable(self) -> None:
         """In a large fleet only appliances with a gap, an error or a wrong clock are listed."""
-        found = listed(fleet(120))
+        found = listed(assess_large_fleet(120))
         assert 0 < len(found) < 120
         assert len(found) + found.omitted == 120

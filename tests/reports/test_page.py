@@ -4,7 +4,6 @@ import base64
 import dataclasses
 import hashlib
 import re
-from collections.abc import Callable
 from xml.etree.ElementTree import Element
 
 import html5lib
@@ -18,8 +17,8 @@ from backupkit.policy import Member
 from backupkit.reports import Report, report
 from backupkit.reports.facts import data_uri
 from backupkit.reports.page import page
+from tests.builders import assess, assess_large_fleet
 
-Judge = Callable[..., Assessment]
 EVIL = "<script>alert(1)</script>"
 VOID_ATTRIBUTES = {"src", "href", "srcset", "action", "data", "poster", "background"}
 
@@ -165,7 +164,7 @@ class TestSelfContained:
 class TestEscaping:
     """Texts from outside are escaped."""
 
-    def test_markup_in_every_text_appears_as_text(self, judge: Judge) -> None:
+    def test_markup_in_every_text_appears_as_text(self) -> None:
         """A script in any field of an appliance or of fleet.toml is shown as text."""
         job = {
             "appliance": EVIL,
@@ -204,7 +203,7 @@ class TestEscaping:
             Member(appliance=f"b{EVIL}"),
             Member(appliance=f"c{EVIL}", exclude=EVIL),
         ]
-        judged = judge([job], [poll, failed], [schedule], members)
+        judged = assess([job], [poll, failed], [schedule], members)
         for html in (report(judged).html(), f"<!DOCTYPE html><title>x</title>{fragment(judged)}"):
             tree = parse(html)
             assert not [s for s in tree.iter("script") if "alert" in (s.text or "")]
@@ -265,15 +264,15 @@ def test_contrast(theme: int, ink: str, ground: str) -> None:
 class TestAwkwardFleets:
     """Special cases of fleets."""
 
-    def test_an_empty_fleet(self, judge: Judge) -> None:
+    def test_an_empty_fleet(self) -> None:
         """An empty fleet has a page that is unknown, not compliant."""
-        html = report(judge()).html()
-        assert report(judge()).title.startswith("UNKNOWN 0 of 0 - ")
+        html = report(assess()).html()
+        assert report(assess()).title.startswith("UNKNOWN 0 of 0 - ")
         assert "There is no appliance to read" in text(section(html, "unread"))
-        assert "There is no appliance to read" in fragment(judge())
+        assert "There is no appliance to read" in fragment(assess())
         assert "no data" in text(section(html, "verdict"))
 
-    def test_all_unreachable(self, judge: Judge) -> None:
+    def test_all_unreachable(self) -> None:
         """Appliances that never answered are listed with the error and the next step."""
         polls = [
             {
@@ -285,24 +284,24 @@ class TestAwkwardFleets:
             }
             for n in range(103)
         ]
-        html = report(judge([], polls)).html()
-        assert report(judge([], polls)).title.startswith("UNKNOWN 103 of 103 - ")
+        html = report(assess([], polls)).html()
+        assert report(assess([], polls)).title.startswith("UNKNOWN 103 of 103 - ")
         unread = section(html, "unread")
         assert len(unread.findall(".//tbody/tr")) == 100
         assert "and 3 more" in text(unread)
         assert "HTTPS port" in text(unread)
 
-    def test_more_to_do_than_fits(self, fleet: Callable[[int], Assessment]) -> None:
+    def test_more_to_do_than_fits(self) -> None:
         """The list of problems ends after 25 and counts the others."""
-        act = section(report(fleet(400)).html(), "act")
+        act = section(report(assess_large_fleet(400)).html(), "act")
         assert len(act.findall(".//tbody/tr")) == 25
         assert "and 5 more" in text(act)
 
-    def test_all_compliant(self, judge: Judge, week: Assessment) -> None:
+    def test_all_compliant(self, week: Assessment) -> None:
         """Without problems each section is one line, and the title says OK."""
         jobs = week.jobs[week.jobs["appliance"] == "vc-good"]
         polls = [{"appliance": "vc-good", "polled_at": week.now, "ok": True}]
-        html = report(judge(jobs.to_dict("records"), polls)).html()
+        html = report(assess(jobs, polls)).html()
         assert text(parse(html).find(".//h1")).startswith("OK 1 of 1 - ")
         for name in ("act", "unread", "why", "nights"):
             assert section(html, name).find(".//table") is None
@@ -313,17 +312,15 @@ class TestSize:
     """Limits of size."""
 
     @pytest.mark.parametrize(("appliances", "kib"), [(50, 400), (2000, 2048)])
-    def test_within_the_budget(
-        self, fleet: Callable[[int], Assessment], appliances: int, kib: int
-    ) -> None:
+    def test_within_the_budget(self, appliances: int, kib: int) -> None:
         """A month of 50 appliances stays below 400 KiB, of 2,000 below 2 MiB."""
-        html = page(fleet(appliances))
+        html = page(assess_large_fleet(appliances))
         assert len(html.encode()) <= kib * 1024
         assert len(re.findall('<tr id="a[0-9]+">', html)) == appliances
 
-    def test_a_crowded_figure_is_a_picture(self, fleet: Callable[[int], Assessment]) -> None:
+    def test_a_crowded_figure_is_a_picture(self) -> None:
         """A figure with many marks is a PNG, one with few an SVG."""
-        jobs = fleet(50).jobs
+        jobs = assess_large_fleet(50).jobs
         assert data_uri(timeline(jobs)).startswith("data:image/png;base64,")
         assert data_uri(timeline(jobs[:20])).startswith("data:image/svg+xml;base64,")
 

@@ -11,8 +11,7 @@ from backupkit.assessment import Assessment
 from backupkit.policy import Member, Policy
 from backupkit.reports.monitoring import check_result
 from backupkit.tables import JOBS, POLLS, SCHEDULES
-from tests.builders import END, START, frame, job, nights, poll, schedule
-from tests.report.conftest import Judge
+from tests.builders import END, START, assess, frame, job, nights, poll, schedule
 
 ITEM = re.compile(
     r"(?P<label>[a-z_]+)=(?P<value>U|-?[\d.]+)(?P<unit>%|s)?"
@@ -49,17 +48,17 @@ class TestCode:
 
     def test_ok(self) -> None:
         """A compliant fleet above its target is OK, and no appliance is named."""
-        said = check_result(judged("ssssssss", "ssssssss", target=1.0))
-        assert (said.code, said.status) == (0, "OK")
-        assert said.line.startswith("OK: all 2 in scope are inside their RPO | ")
+        result = check_result(judged("ssssssss", "ssssssss", target=1.0))
+        assert (result.code, result.status) == (0, "OK")
+        assert result.line.startswith("OK: all 2 in scope are inside their RPO | ")
 
     def test_in_grace(self) -> None:
         """An exposure beyond the RPO but within the grace is a warning."""
-        said = check_result(judged("ssssssss", rpo="22h"))
-        assert said.code == 1
-        assert "1 at risk" in said.sentence
-        assert said.sentence.endswith("(vc-0)")
-        assert data_of(said.line)["worst_exposure"] == {
+        result = check_result(judged("ssssssss", rpo="22h"))
+        assert result.code == 1
+        assert "1 at risk" in result.sentence
+        assert result.sentence.endswith("(vc-0)")
+        assert data_of(result.line)["worst_exposure"] == {
             "label": "worst_exposure",
             "value": "82800",
             "unit": "s",
@@ -71,30 +70,30 @@ class TestCode:
 
     def test_failed_since(self) -> None:
         """A failure since the last success is a warning while the exposure is small."""
-        said = check_result(judged("sssssssf", "ssssssss", rpo="48h"))
-        assert said.code == 1
-        assert "1 at risk" in said.sentence
-        assert data_of(said.line)["at_risk"]["value"] == "1"
+        result = check_result(judged("sssssssf", "ssssssss", rpo="48h"))
+        assert result.code == 1
+        assert "1 at risk" in result.sentence
+        assert data_of(result.line)["at_risk"]["value"] == "1"
 
     def test_below_target(self) -> None:
         """A period below the target is a warning even if all are compliant at its end."""
-        said = check_result(judged("sss..sss", target=0.9))
-        assert said.code == 1
-        assert "at risk" not in said.sentence
-        assert "71.4 % (5 of 7 slots) of scheduled backups completed" in said.sentence
-        assert "of the time inside the RPO" in said.sentence
-        assert data_of(said.line)["runs_strict"]["warning"] == "90:"
+        result = check_result(judged("sss..sss", target=0.9))
+        assert result.code == 1
+        assert "at risk" not in result.sentence
+        assert "71.4 % (5 of 7 slots) of scheduled backups completed" in result.sentence
+        assert "of the time inside the RPO" in result.sentence
+        assert data_of(result.line)["runs_strict"]["warning"] == "90:"
 
     def test_breach_before_unknown(self, week: Assessment) -> None:
         """A breach is CRITICAL in any case; at most five of the worst are named."""
-        said = check_result(week)
-        assert (said.code, said.status) == (2, "CRITICAL")
-        assert re.search(r"\(vc-off, vc-silent, .* and 1 more\)$", said.sentence)
+        result = check_result(week)
+        assert (result.code, result.status) == (2, "CRITICAL")
+        assert re.search(r"\(vc-off, vc-silent, .* and 1 more\)$", result.sentence)
 
-    def test_unknown(self, judge: Judge) -> None:
+    def test_unknown(self) -> None:
         """Unread appliances, or none in scope, are UNKNOWN."""
-        assert check_result(judge()).code == 3
-        unread = check_result(judge(members=[Member(appliance="vc-never")]))
+        assert check_result(assess()).code == 3
+        unread = check_result(assess(members=[Member(appliance="vc-never")]))
         assert unread.code == 3
         assert "(vc-never)" in unread.sentence
         data = data_of(unread.line)
@@ -115,9 +114,9 @@ class TestLine:
         assert data["breach"]["most"] == str(week.verdict.in_scope)
 
     @pytest.mark.parametrize("name", ["a|b\nc", "x\x1b[31m" + "y" * 4000, "ab\u202ecd"])
-    def test_hostile_names(self, judge: Judge, name: str) -> None:
+    def test_hostile_names(self, name: str) -> None:
         """No name breaks the line, the performance data or the limit of length."""
-        seen = judge([job(name, 0)], [poll(name)], [schedule(name)])
+        seen = assess([job(name, 0)], [poll(name)], [schedule(name)])
         line = check_result(seen).line
         assert line.count("|") == 1
         assert line.isprintable()
@@ -126,11 +125,11 @@ class TestLine:
 
     def test_a_long_sentence_is_cut(self, week: Assessment) -> None:
         """A long text is cut, the performance data are not."""
-        said = dataclasses.replace(check_result(week), sentence="x" * 5000)
-        assert len(said.line) == 1000
-        assert said.line.endswith(f"… | {said.performance}")
+        result = dataclasses.replace(check_result(week), sentence="x" * 5000)
+        assert len(result.line) == 1000
+        assert result.line.endswith(f"… | {result.performance}")
 
-    def test_nothing_learnt(self, judge: Judge) -> None:
+    def test_without_exposure(self) -> None:
         """Without an exposure there is none in the performance data."""
-        quiet = judge([], [poll("a", END - pd.Timedelta(days=1)), poll("a")], [schedule("a")])
+        quiet = assess([], [poll("a", END - pd.Timedelta(days=1)), poll("a")], [schedule("a")])
         assert "worst_exposure" not in data_of(check_result(quiet).line)

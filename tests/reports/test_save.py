@@ -5,7 +5,6 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
@@ -24,7 +23,7 @@ from backupkit.reports.exports import SCHEMA_VERSION, jobs_csv, json_document, s
 from backupkit.reports.schema import schema
 from backupkit.reports.workbook import workbook
 from backupkit.tables import SLOTS
-from tests.report.conftest import Judge
+from tests.builders import assess, assess_large_fleet
 
 
 class TestSave:
@@ -83,9 +82,9 @@ class TestJson:
 
     def test_no_user_of_a_target(self, week: Assessment) -> None:
         """User and password in locations are removed, in lists and messages too."""
-        told = [[{"id": "a", "default_message": "ftp://joe:secret@x failed", "args": []}]]
+        messages = [[{"id": "a", "default_message": "ftp://joe:secret@x failed", "args": []}]]
         jobs = week.jobs.iloc[:1].assign(
-            messages=pd.Series(told, week.jobs.index[:1], week.jobs["messages"].dtype)
+            messages=pd.Series(messages, week.jobs.index[:1], week.jobs["messages"].dtype)
         )
         document = json_document(dataclass_replace(week, jobs=jobs))
         assert b"secret" not in document
@@ -118,9 +117,7 @@ class TestSchema:
         printed = subprocess.run(command, check=True, capture_output=True).stdout
         assert json.loads(printed) == schema()
 
-    def test_documents_are_valid(
-        self, week: Assessment, judge: Judge, fleet: Callable[[int], Assessment]
-    ) -> None:
+    def test_documents_are_valid(self, week: Assessment) -> None:
         """Documents of different fleets and policies are valid."""
         stricter = Policy(rpo="12h", completion="1h", window="22:00-06:00", parts=["common"])
         policy = Policy(
@@ -133,12 +130,12 @@ class TestSchema:
             ],
             schedule="22:00",
         )
-        full = dataclass_replace(judge(), policy=policy)
+        full = dataclass_replace(assess(), policy=policy)
         validator = jsonschema.Draft202012Validator(
             schema(), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
         )
-        unread = judge(members=[Member(appliance="a")])
-        for one in (week, judge(), unread, full, fleet(50)):
+        unread = assess(members=[Member(appliance="a")])
+        for one in (week, assess(), unread, full, assess_large_fleet(50)):
             validator.validate(json.loads(json_document(one)))
         assert json.loads(json_document(full))["policy"]["named"][0]["changes"] == [
             {
@@ -285,7 +282,7 @@ class TestCsv:
         assert row["slot"] == ""
 
     @pytest.mark.parametrize(
-        ("evil", "told"),
+        ("evil", "expected"),
         [
             ("a;=1+1", "a;'=1+1"),
             ("a\n@x", "a\n'@x"),
@@ -295,11 +292,11 @@ class TestCsv:
             ("\x00=1", "'\ufffd=1"),
         ],
     )
-    def test_cells_inside_a_cell(self, week: Assessment, evil: str, told: str) -> None:
+    def test_cells_inside_a_cell(self, week: Assessment, evil: str, expected: str) -> None:
         """A spreadsheet that splits at semicolons, tabs or lines finds no formula either."""
         slots = SLOTS.frame({"appliance": [evil], "state": ["met"]})
         (row,) = read(slots_csv(dataclass_replace(week, slots=slots)))
-        assert row["appliance"] == told
+        assert row["appliance"] == expected
 
     def test_negative_numbers_stay_numbers(self, week: Assessment) -> None:
         """Only text is quoted: a negative duration is a number."""

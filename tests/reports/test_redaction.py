@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from backupkit.reports.monitoring import openmetrics
 from backupkit.reports.redaction import NOT_SENSITIVE, redact
 from backupkit.tables import CLUSTERS, JOBS, POLLS, SCHEDULES
 from backupkit.tables.contract import MESSAGES, TEXT, TEXTS
-from tests.builders import END, START, frame, job, nights, poll, schedule
+from tests.builders import END, START, assess_large_fleet, frame, job, nights, poll, schedule
 
 SECRET = b"a secret of the tests"
 LOCATION = "sftp://archivar:geheim@nas-tresor.example.net/Kundenakte"
@@ -48,7 +47,7 @@ NAMES = (
 )
 """What must not be found anywhere; each is in some place of the assessment below."""
 
-TOLD: list[dict[str, Any]] = [
+MESSAGES_WITH_NAMES: list[dict[str, Any]] = [
     {
         "id": "x.mount",
         "default_message": "Backup failed: cannot mount 'Kundenakte' of nas-tresor.example.net for "
@@ -63,7 +62,7 @@ TOLD: list[dict[str, Any]] = [
 @pytest.fixture(scope="module")
 def named() -> Assessment:
     """Evaluate a fleet with names in every place that can have one."""
-    failed = {"messages": TOLD, "location": LOCATION}
+    failed = {"messages": MESSAGES_WITH_NAMES, "location": LOCATION}
     jobs = [
         *nights("Zweibrücken-vc", "sssss"),
         job("Zweibrücken-vc", 5, "failure", **failed),
@@ -119,17 +118,17 @@ def named() -> Assessment:
 
 def texts_of(paths: tuple[Path, ...]) -> dict[str, str]:
     """Return all texts of the files, with compressed and encoded parts decoded."""
-    told = {}
+    texts = {}
     for path in paths:
         if path.suffix == ".xlsx":
             with zipfile.ZipFile(path) as book:
                 parts = [book.read(name).decode() for name in book.namelist()]
-            told[path.name] = "\n".join(parts)
+            texts[path.name] = "\n".join(parts)
             continue
         text = path.read_text(encoding="utf-8")
         pictures = re.findall(r"data:image/svg\+xml;base64,([\w+/=]+)", text)
-        told[path.name] = text + "".join(base64.b64decode(one).decode() for one in pictures)
-    return told
+        texts[path.name] = text + "".join(base64.b64decode(one).decode() for one in pictures)
+    return texts
 
 
 class TestRedact:
@@ -142,18 +141,18 @@ class TestRedact:
         both = []
         for folder, one in (("plain", plain), ("hidden", hidden)):
             (tmp_path / folder).mkdir()
-            told = texts_of(one.save(tmp_path / folder / "report.html", xlsx=True))
+            texts = texts_of(one.save(tmp_path / folder / "report.html", xlsx=True))
             message = one.message()
-            told["mail"] = message.as_string() + "".join(
+            texts["mail"] = message.as_string() + "".join(
                 part.get_content() for part in message.walk() if not part.is_multipart()
             )
-            told["metrics"] = openmetrics(one.assessment)
-            told["notebook"] = one._repr_html_()
-            told["page again"] = one.html()
-            both.append(told)
+            texts["metrics"] = openmetrics(one.assessment)
+            texts["notebook"] = one._repr_html_()
+            texts["page again"] = one.html()
+            both.append(texts)
         before, after = both
-        whole = "".join(before.values()).lower()
-        assert [name for name in NAMES if name.lower() not in whole] == ["geheim"]
+        all_texts = "".join(before.values()).lower()
+        assert [name for name in NAMES if name.lower() not in all_texts] == ["geheim"]
         found = {
             (where, name)
             for where, text in after.items()
@@ -214,11 +213,11 @@ class TestRedact:
 
     def test_kinds_of_values(self, named: Assessment) -> None:
         """The kind of a value may depend on another column; builds stay."""
-        told = {
+        columns = {
             "property": ["build", "target", "site", "group"],
             "value": ["1", "nfs://x", "x", "x"],
         }
-        clusters = CLUSTERS.frame(told)
+        clusters = CLUSTERS.frame(columns)
         hidden = redact(dataclasses.replace(named, clusters=clusters), secret=SECRET).assessment
         kinds = [value.partition("-")[0] for value in hidden.clusters["value"]]
         assert kinds == ["1", "nfs://host", "site", "group"]
@@ -286,9 +285,11 @@ class TestAliases:
     )
     def test_text(self, text: str, shape: str) -> None:
         """Names are replaced in any case and context; ordinary words and numbers stay."""
-        told = self.aliases.text(text)
+        redacted = self.aliases.text(text)
         assert (
-            re.sub(r"\b(appliance|host|site|user|name|path)-[a-z2-7]{8}(?![a-z2-7])", r"\1-*", told)
+            re.sub(
+                r"\b(appliance|host|site|user|name|path)-[a-z2-7]{8}(?![a-z2-7])", r"\1-*", redacted
+            )
             == shape
         )
 
@@ -306,12 +307,12 @@ class TestAliases:
     )
     def test_location(self, location: str, shape: str) -> None:
         """Scheme and port of a location stay; user and password do not."""
-        told = self.aliases.location(location)
-        assert re.sub(r"\b(host|path)-[a-z2-7]{8}", r"\1-*", told) == shape
+        redacted = self.aliases.location(location)
+        assert re.sub(r"\b(host|path)-[a-z2-7]{8}", r"\1-*", redacted) == shape
 
     def test_args(self) -> None:
         """An argument has the same alias alone and inside its text."""
-        told = self.aliases.message(
+        redacted = self.aliases.message(
             {
                 "id": "x",
                 "default_message": "Disk of lohn-db (\ue0000\ue001) is 'lohn-db', 'my lohn-db', 95",
@@ -320,11 +321,11 @@ class TestAliases:
             }
         )
         alias = self.aliases.name("name", "lohn-db")
-        text = told["default_message"]
+        text = redacted["default_message"]
         assert text.startswith(f"Disk of {alias} ( 0 ) is '{alias}', 'name-")
         assert text.endswith("', 95")
-        assert told["args"] == [alias, "95", None, "a whole sentence of words"]
-        assert (told["id"], told["localized"]) == ("x", None)
+        assert redacted["args"] == [alias, "95", None, "a whole sentence of words"]
+        assert (redacted["id"], redacted["localized"]) == ("x", None)
         without = {"id": None, "default_message": None, "args": None, "localized": "vc-1"}
         assert self.aliases.message(without)["args"] is None
 
@@ -356,8 +357,8 @@ class TestAliases:
     )
     def test_names_in_any_text(self, names: list[str], between: str) -> None:
         """No name stays when names are joined in any way."""
-        told = Aliases(SECRET, {"appliance": names}).text(f"x {between.join(names)} y")
-        words = re.split(r"[^\w.-]+", told)
+        redacted = Aliases(SECRET, {"appliance": names}).text(f"x {between.join(names)} y")
+        words = re.split(r"[^\w.-]+", redacted)
         assert not set(names) & set(words)
 
 
@@ -402,7 +403,7 @@ class TestKey:
             "from backupkit.reports.aliases import Aliases\n"
             "print(Aliases(b's', {'site': ['b-1', 'a-2']}).text('a-2 b-1'))"
         )
-        told = {
+        outputs = {
             subprocess.run(
                 [sys.executable, "-c", code],
                 env={"PYTHONHASHSEED": seed, "PATH": ""},
@@ -412,11 +413,11 @@ class TestKey:
             ).stdout
             for seed in ("1", "2")
         }
-        assert len(told) == 1
+        assert len(outputs) == 1
 
 
-def test_many(fleet: Callable[[int], Assessment]) -> None:
+def test_many() -> None:
     """All appliances of a large fleet have different aliases."""
-    hidden = redact(fleet(400), secret=SECRET).assessment
+    hidden = redact(assess_large_fleet(400), secret=SECRET).assessment
     assert hidden.appliances.index.is_unique
     assert "vc-site" not in hidden.jobs.to_csv()

@@ -11,8 +11,7 @@ from backupkit.assessment import Assessment
 from backupkit.errors import OutputError
 from backupkit.policy import Member
 from backupkit.reports.monitoring import openmetrics, write_openmetrics
-from tests.builders import nights, poll, schedule
-from tests.report.conftest import Judge
+from tests.builders import assess, nights, poll, schedule
 
 EVIL = 'x"} 1\n# EOF\\ \x00<script>'
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -38,17 +37,17 @@ def of(samples: Samples, name: str, **labels: str) -> float:
 class TestText:
     """The samples."""
 
-    def test_it_agrees_with_the_judgement(self, week: Assessment) -> None:
+    def test_agrees_with_the_assessment(self, week: Assessment) -> None:
         """Verdict, counts, ratios and the values of each appliance are those of the assessment."""
         samples = read(openmetrics(week))
         assert of(samples, "backupkit_verdict", state="breach") == 1
         assert of(samples, "backupkit_verdict", state="compliant") == 0
         for state in ("compliant", "breach", "unknown", "excluded", "unobserved"):
             assert of(samples, "backupkit_appliances", state=state) == getattr(week.verdict, state)
-        told = week.fleet.loc["rpo_strict_micro"]
+        figures = week.fleet.loc["rpo_strict_micro"]
         for name, column in (("ratio", "value"), ("numerator",) * 2, ("denominator",) * 2):
             value = of(samples, f"backupkit_fleet_{name}", metric="rpo_strict_micro", counts="h")
-            assert value == pytest.approx(told[column])
+            assert value == pytest.approx(figures[column])
         for appliance, facts in week.appliances.iterrows():
             one = {"appliance": str(appliance)}
             assert of(samples, "backupkit_appliance_state", state=facts["state"], **one) == 1
@@ -57,9 +56,9 @@ class TestText:
         seconds = of(samples, "backupkit_period_end_timestamp_seconds")
         assert seconds == week.end.timestamp()
 
-    def test_what_is_not_known_has_no_sample(self, judge: Judge) -> None:
+    def test_unknown_value_has_no_sample(self) -> None:
         """An unknown value has no sample, neither 0 nor NaN."""
-        samples = read(openmetrics(judge([], [], [], [Member(appliance="vc-new")])))
+        samples = read(openmetrics(assess([], [], [], [Member(appliance="vc-new")])))
         names = {name for name, _ in samples}
         assert "backupkit_appliance_state" in names
         assert "backupkit_appliance_exposure_seconds" not in names
@@ -67,10 +66,10 @@ class TestText:
         assert not any(math.isnan(value) for value in samples.values())
         assert of(samples, "backupkit_verdict", state="unknown") == 1
 
-    def test_any_name_is_a_label(self, judge: Judge) -> None:
+    def test_any_name_is_a_label(self) -> None:
         """Quotes, line ends and markup in names are escaped and not lost."""
         member = Member(appliance=EVIL, site=EVIL, group=EVIL)
-        judged = judge(nights(EVIL, "ssssssss"), [poll(EVIL)], [schedule(EVIL)], [member])
+        judged = assess(nights(EVIL, "ssssssss"), [poll(EVIL)], [schedule(EVIL)], [member])
         text = openmetrics(judged)
         one = {"appliance": EVIL, "site": EVIL, "group": EVIL}
         assert of(read(text), "backupkit_appliance_state", **one) == 1

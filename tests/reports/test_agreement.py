@@ -76,7 +76,7 @@ def said(document: dict[str, Any], table: str, column: str) -> Counter[str]:
 @pytest.mark.property
 @settings(max_examples=repeats(5, 50))
 @given(assessments())
-def test_all_tell_the_same(a: Assessment) -> None:
+def test_all_forms_agree(a: Assessment) -> None:
     """Verdict, counts and sums are the same in all forms."""
     verdict, states = a.verdict, Counter(a.appliances["state"])
     assert {state: getattr(verdict, state) for state in STATES} == {
@@ -123,8 +123,8 @@ def test_sums_of_the_rows(a: Assessment) -> None:
     for name, row in zip(
         map(str, a.appliances.index), a.appliances.to_dict("records"), strict=True
     ):
-        told = {state: row[f"slots_{state}"] for state in SLOT_STATES}
-        assert told == {state: counts[name, state] for state in SLOT_STATES}
+        figures = {state: row[f"slots_{state}"] for state in SLOT_STATES}
+        assert figures == {state: counts[name, state] for state in SLOT_STATES}
     begin, end = (f"{moment:%Y-%m-%dT%H:%M:%S.%fZ}" for moment in (a.start, a.end))
     ended = Counter(
         (row["appliance"], row["outcome"]) for row in jobs if begin <= row["end_time"] < end

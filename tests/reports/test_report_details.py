@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-from collections.abc import Callable
 
 import pandas as pd
 import pytest
@@ -14,9 +13,8 @@ from backupkit.reports.facts import Details, Load, Sizes
 from backupkit.reports.page import page
 from backupkit.reports.summary import changes_of, links_of, summarize
 from backupkit.tables import ANOMALIES, CHANGES, LINT
-from tests.builders import END, job, nights, poll, schedule
+from tests.builders import END, assess, assess_large_fleet, job, nights, poll, schedule
 
-Judge = Callable[..., Assessment]
 MINUTE = pd.Timedelta(minutes=1)
 
 
@@ -31,7 +29,7 @@ def sizes(assessment: Assessment) -> Sizes:
 
 
 @pytest.fixture(scope="module")
-def busy(judge: Judge) -> Assessment:
+def busy() -> Assessment:
     """Evaluate two appliances: a late and very long run, and a running job that stalls."""
     jobs = [*nights("slow", "s" * 8), *nights("stuck", "ssssss.o")]
     earlier = [job("slow", night) for night in range(-14, -1)]
@@ -47,7 +45,7 @@ def busy(judge: Judge) -> Assessment:
         {"id": "b", "default_message": "Still copying", "args": [], "localized": None},
     ]
     plans = [schedule("slow"), schedule("stuck")]
-    return judge(jobs, [poll("slow"), poll("stuck")], plans)
+    return assess(jobs, [poll("slow"), poll("stuck")], plans)
 
 
 class TestLoad:
@@ -70,7 +68,7 @@ class TestLoad:
         (run,) = load(dataclasses.replace(busy, jobs=busy.jobs.assign(**unknown))).running
         assert run.progress == "no data"
 
-    def test_what_is_odd_about_it(self, busy: Assessment) -> None:
+    def test_anomaly_of_a_running_job(self, busy: Assessment) -> None:
         """An anomaly of a running job is beside it."""
         stall = ANOMALIES.frame(
             {
@@ -89,42 +87,42 @@ class TestLoad:
 
     def test_planned_and_actual_start(self, busy: Assessment) -> None:
         """Runs of the last day more than 5 minutes away from their slot are listed."""
-        told = load(busy)
+        facts = load(busy)
         assert (
-            told.start_summary
+            facts.start_summary
             == "In the last day 50.0 % (1 of 2 runs) began within 5 min of their time."
         )
-        (late,) = told.starts
+        (late,) = facts.starts
         assert (late.planned, late.started, late.delay) == (
             pd.Timestamp("2026-11-08T01:00Z"),
             pd.Timestamp("2026-11-08T01:12Z"),
             "12 min late",
         )
 
-    def test_an_early_start(self, judge: Judge) -> None:
+    def test_an_early_start(self) -> None:
         """A run that begins before its slot is early."""
         early = job("a", 6, start_time=END - 23 * 60 * MINUTE - 10 * MINUTE)
-        told = load(judge([early], [poll("a")], [schedule("a")]))
-        assert [one.delay for one in told.starts] == ["10 min early"]
+        facts = load(assess([early], [poll("a")], [schedule("a")]))
+        assert [one.delay for one in facts.starts] == ["10 min early"]
 
     def test_targets(self, busy: Assessment) -> None:
         """Each target has its peak and its time; the busiest is the finding."""
-        told = load(busy)
-        (target,) = told.targets
+        facts = load(busy)
+        (target,) = facts.targets
         assert (target.name, target.appliances) == ("sftp://10.0.0.250", 2)
         assert target.peak == "2 at once (2026-11-02 01:00 UTC)"
-        assert told.finding == (
+        assert facts.finding == (
             "Busiest: sftp://10.0.0.250, at most 2 at once (2026-11-02 01:00 UTC)."
         )
-        assert told.picture is not None
-        assert told.finding in told.picture.alt
+        assert facts.picture is not None
+        assert facts.finding in facts.picture.alt
 
-    def test_nothing_to_tell(self, judge: Judge) -> None:
+    def test_without_jobs(self) -> None:
         """Without jobs nothing is running, and there is no target."""
-        told = load(judge([], [poll("a")], [schedule("a")]))
-        assert (told.running, told.starts, told.picture) == ((), (), None)
-        assert told.start_summary == "In the last day no run of a schedule began."
-        assert told.finding == "No job of this period names its target."
+        facts = load(assess([], [poll("a")], [schedule("a")]))
+        assert (facts.running, facts.starts, facts.picture) == ((), (), None)
+        assert facts.start_summary == "In the last day no run of a schedule began."
+        assert facts.finding == "No job of this period names its target."
 
     def test_a_plan_that_is_not_known(self, busy: Assessment) -> None:
         """Without expected runs there is no data."""
@@ -138,25 +136,25 @@ class TestSizes:
 
     def test_outliers(self, busy: Assessment) -> None:
         """A run of fifteen times the typical duration is listed with the latter, and drawn."""
-        told = sizes(busy)
-        (outlier,) = [one for one in told.outliers if one.kind == "duration"]
+        facts = sizes(busy)
+        (outlier,) = [one for one in facts.outliers if one.kind == "duration"]
         assert (outlier.appliance.name, outlier.value, outlier.typical) == (
             "slow",
             300 * MINUTE,
             20 * MINUTE,
         )
         assert "15.0 times the median" in outlier.rule
-        assert told.picture is not None
-        assert told.finding in told.picture.alt
-        assert "50.0 % (1 of 2 appliances) have it" in told.baseline_note
+        assert facts.picture is not None
+        assert facts.finding in facts.picture.alt
+        assert "50.0 % (1 of 2 appliances) have it" in facts.baseline_note
 
     def test_growth(self, busy: Assessment) -> None:
         """Appliances with growing backups are listed, the fastest first."""
         gib = 2.0**30
         grown = busy.baselines.assign(growth_share=[0.5, 0.9], growth=[gib, 2 * gib])
         grown = grown.astype(busy.baselines.dtypes)
-        told = sizes(dataclasses.replace(busy, baselines=grown)).growths
-        assert [(one.appliance.name, one.growth) for one in told] == [
+        growths = sizes(dataclasses.replace(busy, baselines=grown)).growths
+        assert [(one.appliance.name, one.growth) for one in growths] == [
             ("stuck", "60.0 GiB in 30 days"),
             ("slow", "30.0 GiB in 30 days"),
         ]
@@ -172,12 +170,12 @@ class TestSizes:
                 "typical": [2.0**30, None],
             }
         )
-        told = sizes(dataclasses.replace(busy, anomalies=odd))
-        assert [(str(one.value), str(one.typical)) for one in told.outliers] == [
+        facts = sizes(dataclasses.replace(busy, anomalies=odd))
+        assert [(str(one.value), str(one.typical)) for one in facts.outliers] == [
             ("1.0 GiB", "no data"),
             ("1.0 MiB", "1.0 GiB"),
         ]
-        assert told.finding == "2 unusual jobs, most of slow (2 of 2)."
+        assert facts.finding == "2 unusual jobs, most of slow (2 of 2)."
 
 
 @pytest.fixture(scope="module")
@@ -221,10 +219,10 @@ class TestDetails:
                 "advice": ["Look."] * 53,
             }
         )
-        told = details_of(dataclasses.replace(week, lint=lint))
-        assert (len(told.lint), told.lint.omitted) == (50, 3)
+        details = details_of(dataclasses.replace(week, lint=lint))
+        assert (len(details.lint), details.lint.omitted) == (50, 3)
 
-    def test_how_to_make_it_again(self, details: Details) -> None:
+    def test_reproduce_command(self, details: Details) -> None:
         """The command names time and period to the second."""
         assert details.reproduce_command == (
             "backupkit report --as-of 2026-11-09T00:00:00+00:00 "
@@ -254,11 +252,11 @@ class TestChanges:
             }
         )
         comparison = dataclasses.replace(bk.compare(week, week), changes=rows)
-        told = changes_of(comparison, links_of(week))
-        assert told.against == (
+        changes = changes_of(comparison, links_of(week))
+        assert changes.against == (
             "the report as of 2026-11-09 00:00 UTC on 2026-11-02 to 2026-11-09 00:00 UTC"
         )
-        broken, new = told.groups
+        broken, new = changes.groups
         assert (broken.changes.total, len(broken.changes), broken.changes.omitted) == (31, 25, 6)
         first, second = broken.changes[:2]
         assert first.subject == links_of(week)["vc-good"]
@@ -289,9 +287,9 @@ def test_counts_lead_to_their_rows(week: Assessment) -> None:
         assert count.anchor == links[first].anchor
 
 
-def test_many_of_a_kind(fleet: Callable[[int], Assessment]) -> None:
+def test_many_of_a_kind() -> None:
     """Of more than 25 running jobs, targets and outliers the others are counted."""
-    month = fleet(50)
+    month = assess_large_fleet(50)
     newest = month.jobs.sort_values("start_time").drop_duplicates("appliance", keep="last")
     open_jobs = newest.assign(
         outcome="open", end_time=newest["end_time"].where(newest["end_time"].isna())

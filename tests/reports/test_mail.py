@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-from collections.abc import Callable
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -17,9 +16,8 @@ from backupkit.assessment.result import Verdict
 from backupkit.errors import OutputError
 from backupkit.policy import Member
 from backupkit.reports.mail import compose, subject
-from tests.builders import END, nights, poll, schedule
+from tests.builders import END, assess, nights, poll, schedule
 
-Judge = Callable[..., Assessment]
 EVIL = "<script>alert(1)</script>\r\nBcc: all@example.com"
 
 
@@ -39,7 +37,7 @@ class TestSubject:
     """The subject begins with the verdict."""
 
     @pytest.mark.parametrize(
-        ("counts", "told"),
+        ("counts", "expected"),
         [
             (
                 {"compliant": 193, "breach": 3, "unknown": 2},
@@ -51,9 +49,9 @@ class TestSubject:
             ({"excluded": 3}, "[UNKNOWN] vCenter backups 2026-11-09 - 0/0 ok"),
         ],
     )
-    def test_counts(self, week: Assessment, counts: dict[str, int], told: str) -> None:
+    def test_counts(self, week: Assessment, counts: dict[str, int], expected: str) -> None:
         """The subject counts problems first, or else compliant appliances."""
-        assert subject(with_verdict(week, **counts)).startswith(told)
+        assert subject(with_verdict(week, **counts)).startswith(expected)
 
 
 class TestBody:
@@ -77,9 +75,9 @@ class TestBody:
         assert "No space left" in part(message, "html")
         assert "█████" in part(message, "html")
 
-    def test_all_is_well(self, judge: Judge) -> None:
+    def test_all_is_well(self) -> None:
         """Without a problem there is only the verdict."""
-        message = compose(judge(nights("a", "s" * 8), [poll("a")], [schedule("a")]))
+        message = compose(assess(nights("a", "s" * 8), [poll("a")], [schedule("a")]))
         assert message["X-Backupkit-State"] == "compliant"
         for kind in ("plain", "html"):
             assert "OK 1 of 1" in part(message, kind)
@@ -93,10 +91,10 @@ class TestBody:
         assert not tags & {"script", "style", "link", "img", "svg", "details", "a", "form"}
         assert not re.search(r"https?:|url\(", html)
 
-    def test_two_thousand_breaches(self, judge: Judge) -> None:
+    def test_two_thousand_breaches(self) -> None:
         """With 2,000 breaches and long messages the mail is below 90 KiB and counts the others."""
         names = [f"vc-with-a-rather-long-name-{n:04}.datacenter.example.com" for n in range(2000)]
-        month = judge([], [], [], [Member(appliance=name) for name in names])
+        month = assess([], [], [], [Member(appliance=name) for name in names])
         rows = month.appliances.assign(
             state="breach", reason="ä <&> reason " * 100, exposure=pd.Timedelta(days=9)
         )
@@ -112,18 +110,18 @@ class TestBody:
         assert "and 1,990 more" in part(message, "plain")
         assert message["Subject"].startswith("[BREACH 2,000]")
 
-    def test_many_unread(self, judge: Judge) -> None:
+    def test_many_unread(self) -> None:
         """Of many unreachable appliances ten are listed."""
         polls = [poll(f"vc-{n}", END, "unreachable") for n in range(103)]
-        message = compose(judge([], polls))
+        message = compose(assess([], polls))
         for kind in ("plain", "html"):
             assert part(message, kind).count("? Unknown") == 10
             assert "and 93 more" in part(message, kind)
 
-    def test_hostile_texts(self, judge: Judge) -> None:
+    def test_hostile_texts(self) -> None:
         """Markup is shown as text, and no name becomes a header."""
         jobs = nights(EVIL, "ssssffff")
-        message = compose(judge(jobs, [poll(EVIL)], [schedule(EVIL)]))
+        message = compose(assess(jobs, [poll(EVIL)], [schedule(EVIL)]))
         assert "<script" not in part(message, "html")
         assert "&lt;script&gt;" in part(message, "html")
         sent = message_from_bytes(bytes(message), policy=policy.default)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-from collections.abc import Callable
 
 import pandas as pd
 
@@ -10,8 +9,7 @@ from backupkit.assessment import Assessment
 from backupkit.reports.exports import messages_text
 from backupkit.reports.page import page
 from backupkit.reports.summary import summarize
-
-Judge = Callable[..., Assessment]
+from tests.builders import assess_large_fleet
 
 
 class TestActs:
@@ -28,7 +26,7 @@ class TestActs:
             ("vc-shaky", "late"),
         ]
 
-    def test_the_step_fits_the_trouble(self, week: Assessment) -> None:
+    def test_the_step_fits_the_problem(self, week: Assessment) -> None:
         """Each kind of problem has its own next step."""
         steps = {a.appliance.name: a.advice for a in summarize(week).action_items}
         assert "Enable its schedule" in steps["vc-off"]
@@ -40,7 +38,7 @@ class TestActs:
 class TestUnread:
     """Unreachable appliances."""
 
-    def test_fault_and_step(self, week: Assessment) -> None:
+    def test_error_and_step(self, week: Assessment) -> None:
         """A failed poll has its error and its start; an appliance without a poll is listed, too."""
         gone, never = summarize(week).unreachable
         assert (gone.appliance.name, gone.fault, gone.failing_since, gone.last_ok.age) == (
@@ -85,9 +83,9 @@ class TestPeriod:
 class TestSignatures:
     """Failure causes."""
 
-    def test_names_beyond_five_are_counted(self, fleet: Callable[[int], Assessment]) -> None:
+    def test_names_beyond_five_are_counted(self) -> None:
         """A signature names five appliances and counts the others."""
-        (signature,) = summarize(fleet(120)).signatures
+        (signature,) = summarize(assess_large_fleet(120)).signatures
         assert len(signature.appliances.links) == 5
         assert signature.appliances.omitted == signature.appliances.total - 5
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-from collections.abc import Callable
 
 import pandas as pd
 
@@ -11,9 +10,7 @@ from backupkit.policy import Member
 from backupkit.reports import days
 from backupkit.reports.facts import Matrix, MatrixRow
 from backupkit.reports.summary import links_of
-from tests.builders import nights, poll, schedule
-
-Judge = Callable[..., Assessment]
+from tests.builders import assess, assess_large_fleet, nights, poll, schedule
 
 
 def matrix(assessment: Assessment) -> Matrix:
@@ -29,9 +26,9 @@ def rows(laid: Matrix) -> list[MatrixRow]:
 class TestTrend:
     """Trend by day."""
 
-    def test_days_and_finding(self, judge: Judge) -> None:
+    def test_days_and_finding(self) -> None:
         """Each day is a row, the newest first, and a sentence names the worst day."""
-        judged = judge(
+        judged = assess(
             [*nights("a", "sssss..."), *nights("b", "ssssssss")],
             [poll("a"), poll("b")],
             [schedule("a"), schedule("b")],
@@ -50,19 +47,19 @@ class TestTrend:
         assert trend.picture is not None
         assert trend.finding in trend.picture.alt
 
-    def test_the_last_day_is_the_worst(self, judge: Judge) -> None:
+    def test_the_last_day_is_the_worst(self) -> None:
         """A day is named once, and a fleet without a problem has no worst day."""
-        late = judge(nights("a", "sssssss."), [poll("a")], [schedule("a")])
+        late = assess(nights("a", "sssssss."), [poll("a")], [schedule("a")])
         assert days.trend_of(late).finding == (
             "Worst on 8 Nov: 12.5 % (3 of 24 h) of the time inside the RPO, strict, the last day."
         )
-        good = judge(nights("a", "ssssssss"), [poll("a")], [schedule("a")])
+        good = assess(nights("a", "ssssssss"), [poll("a")], [schedule("a")])
         assert days.trend_of(good).finding.endswith("100.0 % (24 of 24 h) on every day.")
 
-    def test_nobody_in_scope(self, judge: Judge) -> None:
+    def test_nobody_in_scope(self) -> None:
         """Without an appliance in scope there is no figure and no day."""
         members = [Member(appliance="a", exclude="retired")]
-        trend = days.trend_of(judge([], [], [], members))
+        trend = days.trend_of(assess([], [], [], members))
         assert (trend.picture, trend.days) == (None, ())
         assert "No appliance was in scope" in trend.finding
 
@@ -82,9 +79,9 @@ class TestMatrix:
         shown = {state for row in rows(laid) for state, _ in row.cells}
         assert {state for state, _, _ in laid.legend} == shown - {"none"}
 
-    def test_a_large_fleet_shows_trouble_only(self, fleet: Callable[[int], Assessment]) -> None:
+    def test_a_large_fleet_shows_problems_only(self) -> None:
         """In a large fleet appliances without a missed day are counted, not listed."""
-        laid = matrix(fleet(120))
+        laid = matrix(assess_large_fleet(120))
         assert len(rows(laid)) + laid.omitted == 120
         assert all(re.search("failed|unknown|late", row.summary) for row in rows(laid))
 
