@@ -215,7 +215,7 @@ class TestTransient:
         with simulated(faulty_fleet(200, {OLD: "6.5"}), tmp_path) as running:
             running.appliances.set_faults([Fault("error", 0.1, OLD, "data")])
             # sequential requests, so that the same ones fail each time
-            limits = replace(QUICK, per_appliance=1, tries=6)
+            limits = replace(QUICK, per_appliance=1, attempts=6)
             snapshot = collect(running.fleet, limits=limits, clock=epoch)
             assert sum(one.fault == "error" for one in running.appliances.requests) > 10
         assert len(snapshot.jobs) == 200
@@ -285,7 +285,7 @@ class TestLasting:
         for name in FAULTY:
             assert errors_of(snapshot, name)["error"].to_list() == [NO_LOGIN[kind][0]]
             assert requests_to(running, name) == []
-            assert len(requests_to(running, name, method="POST")) <= 2 * QUICK.tries
+            assert len(requests_to(running, name, method="POST")) <= 2 * QUICK.attempts
         assert_others_complete(snapshot)
 
     def test_slow_response(self, tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ class TestLasting:
         names = {f"{kind}-{name}": VERSIONS[name] for kind in LATE for name in FAULTY}
         faults = [Fault(kind, 1.0, f"{kind}-*", "data", wait=3) for kind in LATE]
         faults[:2] = [Fault(kind, 1.0, f"{kind}-*", "data", wait=0.25) for kind in LATE][:2]
-        limits = replace(QUICK, read=1, answer=1.5, tries=1)
+        limits = replace(QUICK, read=1, response=1.5, attempts=1)
         with simulated(faulty_fleet(3, {**names, "vc-near": "9.0.0"}), tmp_path) as running:
             running.appliances.set_faults(faults)
             snapshot = collect(running.fleet, limits=limits, clock=epoch)
@@ -353,7 +353,7 @@ class TestOptional:
     def test_jobs_are_read(self, running: Simulated, route: str, kind: str, word: str) -> None:
         """A fault of an optional request is a row; the poll is good and all jobs are read."""
         inject(running, kind, route=route)
-        limits = replace(QUICK, tries=2)
+        limits = replace(QUICK, attempts=2)
         snapshot = collect(running.fleet, limits=limits, clock=epoch)
         assert jobs_of(snapshot) == dict.fromkeys(VERSIONS, JOBS)
         assert all(ok_of(snapshot).values())
@@ -450,7 +450,7 @@ class TestBadJob:
     def test_unknown_state(self, running: Simulated) -> None:
         """An unknown state is stored unchanged, with a warning; its outcome is other."""
         inject(running, "unknown_state")
-        with pytest.warns(BackupkitWarning, match="never seen before: SUSPENDED"):
+        with pytest.warns(BackupkitWarning, match="unknown state: SUSPENDED"):
             snapshot = collect(running.fleet, limits=QUICK, clock=epoch)
         assert_complete(snapshot)
         odd = snapshot.jobs[snapshot.jobs["outcome"] == "other"]
@@ -562,7 +562,7 @@ class TestLimits:
     def test_four_failed_jobs(self, running: Simulated) -> None:
         """Up to four failed jobs in a row are named, and the others are read."""
         running.appliances.set_faults([Fault("error", 1.0, OLD, "job", 4)])
-        snapshot = collect(running.fleet, limits=replace(QUICK, tries=1), clock=epoch)
+        snapshot = collect(running.fleet, limits=replace(QUICK, attempts=1), clock=epoch)
         assert ok_of(snapshot)[OLD]
         assert jobs_of(snapshot)[OLD] == JOBS - 4
         assert errors_of(snapshot, OLD)["job_id"].nunique() == 4
@@ -661,10 +661,10 @@ class TestDeadline:
         assert ok_of(snapshot) == dict.fromkeys(names, True)
 
     def test_wait_before_retry(self, tmp_path: Path) -> None:
-        """A wait between two tries does not outlast the deadline."""
+        """A wait between two attempts does not outlast the deadline."""
         with simulated(faulty_fleet(3, {NEW: "8.0.3", "vc-near": "9.0.0"}), tmp_path) as running:
             running.appliances.set_faults([Fault("error", 1.0, NEW, "data")])
-            limits = Limits(deadline=1, backoff=60, tries=9)
+            limits = Limits(deadline=1, backoff=60, attempts=9)
             snapshot = collect(running.fleet, limits=limits, clock=epoch)
         assert set(errors_of(snapshot, NEW)["error"]) <= {"server", "deadline"}
         assert ok_of(snapshot) == {NEW: False, "vc-near": True}
