@@ -9,6 +9,7 @@ from matplotlib.patches import StepPatch
 
 from backupkit.plots import compliance, failures_over_time
 from backupkit.tables import INTERVALS
+from tests.builders import frame
 
 START = pd.Timestamp("2026-11-02T00:00Z")
 DAY = pd.Timedelta(days=1)
@@ -16,13 +17,17 @@ DAY = pd.Timedelta(days=1)
 
 def intervals(*rows: tuple[str, str, float, float]) -> pd.DataFrame:
     """Build intervals from (appliance, state, from, to) in days."""
-    return INTERVALS.frame(
-        {
-            "appliance": [row[0] for row in rows],
-            "state": [row[1] for row in rows],
-            "start": [START + row[2] * DAY for row in rows],
-            "end": [START + row[3] * DAY for row in rows],
-        }
+    return frame(
+        INTERVALS,
+        [
+            {
+                "appliance": name,
+                "state": state,
+                "start": START + start * DAY,
+                "end": START + end * DAY,
+            }
+            for name, state, start, end in rows
+        ],
     )
 
 

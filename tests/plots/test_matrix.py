@@ -9,18 +9,19 @@ from backupkit.plots import matrix
 from backupkit.plots.matrix import nights
 from backupkit.plots.style import SLOT_STYLES
 from backupkit.tables import SLOT_STATES, SLOTS
+from tests.builders import frame
 
 DAY = pd.Timestamp("2026-11-02T01:00Z")
 
 
 def slots(*rows: tuple[str, int, str]) -> pd.DataFrame:
     """Build slots from (appliance, day, state)."""
-    return SLOTS.frame(
-        {
-            "appliance": [row[0] for row in rows],
-            "slot": [DAY + pd.Timedelta(days=row[1]) for row in rows],
-            "state": [row[2] for row in rows],
-        }
+    return frame(
+        SLOTS,
+        [
+            {"appliance": name, "slot": DAY + pd.Timedelta(days=day), "state": state}
+            for name, day, state in rows
+        ],
     )
 
 
