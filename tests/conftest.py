@@ -60,7 +60,7 @@ def repeats(short: int, long: int) -> int:
 # what a shell starts in the background ignores Ctrl-C, and so would all that the tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-QUICK = Limits(connect=2, read=2, answer=5, deadline=30, backoff=0.001)
+QUICK = Limits(connect=2, read=2, response=5, deadline=30, backoff=0.001)
 """Patience enough for loopback, and no waits worth noticing between tries."""
 
 EPOCH = datetime(2026, 11, 9, 6, 0, tzinfo=UTC)
