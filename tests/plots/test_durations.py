@@ -137,9 +137,3 @@ class TestMany:
         assert counts.shape[0] == 10
         highest = f"{np.nanmax(counts):,.0f}"
         assert ax.texts[-1].get_text().endswith(f"more jobs: 1 to {highest}")
-
-
-def test_nothing_finished() -> None:
-    """Without a finished job there is a sentence."""
-    ax = durations(jobs(("a", "open", 9)))
-    assert ax.texts[0].get_text() == "No job has finished in this period"

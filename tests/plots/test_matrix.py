@@ -87,10 +87,6 @@ class TestMatrix:
         assert "and 1 more" in ax.texts[0].get_text()
         assert "(UTC)" in ax.get_xlabel()
 
-    def test_without_slots(self) -> None:
-        """Without an expected run there is a sentence."""
-        assert "No backup run" in matrix(SLOTS.empty()).texts[0].get_text()
-
     def test_states_give_rows_and_caption(self) -> None:
         """The rows follow the states, also without an expected run."""
         states = pd.Series(["breach", "compliant", "compliant"], index=["b", "none", "a"])

@@ -79,11 +79,6 @@ class TestProgress:
         seen["state"] = "SUCCEEDED"
         assert "No job was observed running" in progress(seen).texts[0].get_text()
 
-    def test_without_progress(self) -> None:
-        """Without progress in the observations there is a sentence."""
-        ax = progress(observations(("vc-1", "7", 0, None)))
-        assert "No job was observed running" in ax.texts[0].get_text()
-
     def test_a_running_job_continues_at_its_pace(self) -> None:
         """A job with 50 % after 20 minutes is expected to end after 40."""
         seen = observations(("vc-1", "7", 20, 50))
