@@ -297,7 +297,7 @@ class TestFullDisk:
         """SQLite calls it an error of the disk if it cannot make the memory for its locks."""
         database = History(tmp_path / "history.db")._database
         error = sqlite3.OperationalError("disk I/O error")
-        assert "the disk gives an error" in str(database.failure(error, "read"))
+        assert "the disk has an error" in str(database.failure(error, "read"))
         monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
         assert "the disk is full" in str(database.failure(error, "read"))
 
