@@ -60,7 +60,7 @@ def repeats(short: int, long: int) -> int:
 # a background job of a shell ignores Ctrl-C, and so would the processes of the tests
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-QUICK = Limits(connect=2, read=2, answer=5, deadline=30, backoff=0.001)
+QUICK = Limits(connect=2, read=2, response=5, deadline=30, backoff=0.001)
 """Timeouts for loopback, with hardly any wait between tries."""
 
 EPOCH = datetime(2026, 11, 9, 6, 0, tzinfo=UTC)

@@ -480,7 +480,7 @@ class TestRefusals:
         """A page of a proxy fails the log-in."""
         own_demo.appliances.answer_html("vc-ham-01")
         result, found, advice = check(
-            own_demo.fleet["vc-ham-01"], clock=epoch, limits=Limits(tries=1)
+            own_demo.fleet["vc-ham-01"], clock=epoch, limits=Limits(attempts=1)
         )["log-in"]
         assert result == "failed"
         assert found.startswith("the request for the login failed (503)")
@@ -542,7 +542,7 @@ class TestContent:
                 "start_time": "2026-11-08T01:00:00Z",
             },
         )
-        result, found, advice = check(odd.appliance(), limits=Limits(tries=1))["job details"]
+        result, found, advice = check(odd.appliance(), limits=Limits(attempts=1))["job details"]
         assert result == "warning"
         assert expected in found
         assert found.endswith("; read by itself, one is SUCCEEDED")

@@ -334,7 +334,7 @@ class TestDeadline:
         steady.appliances.set_faults(
             [Fault("silence", appliance=f"vc-000{number}", route="details") for number in (3, 4)]
         )
-        limits = Limits(deadline=3, read=300, answer=300, concurrency=2)
+        limits = Limits(deadline=3, read=300, response=300, concurrency=2)
         try:
             snapshot = collect(steady.fleet, limits=limits, clock=epoch)
         finally:

@@ -218,7 +218,7 @@ class TestPassing:
         with simulated(several(200, {OLD: "6.5"}), tmp_path) as running:
             running.appliances.set_faults([Fault("error", 0.1, OLD, "data")])
             # one lane, so that the same requests fail each time
-            limits = replace(QUICK, per_appliance=1, tries=6)
+            limits = replace(QUICK, per_appliance=1, attempts=6)
             snapshot = collect(running.fleet, limits=limits, clock=epoch)
             assert sum(one.fault == "error" for one in running.appliances.requests) > 10
         assert len(snapshot.jobs) == 200
@@ -288,7 +288,7 @@ class TestLasting:
         for name in FAULTY:
             assert errors_of(snapshot, name)["error"].to_list() == [NO_LOG_IN[kind][0]]
             assert asked(running, name) == []
-            assert len(asked(running, name, method="POST")) <= 2 * QUICK.tries
+            assert len(asked(running, name, method="POST")) <= 2 * QUICK.attempts
         assert_others_complete(snapshot)
 
     def test_late(self, tmp_path: Path) -> None:
@@ -296,7 +296,7 @@ class TestLasting:
         names = {f"{kind}-{name}": VERSIONS[name] for kind in LATE for name in FAULTY}
         faults = [Fault(kind, 1.0, f"{kind}-*", "data", wait=3) for kind in LATE]
         faults[:2] = [Fault(kind, 1.0, f"{kind}-*", "data", wait=0.25) for kind in LATE][:2]
-        limits = replace(QUICK, read=1, answer=1.5, tries=1)
+        limits = replace(QUICK, read=1, response=1.5, attempts=1)
         with simulated(several(3, {**names, "vc-near": "9.0.0"}), tmp_path) as running:
             running.appliances.set_faults(faults)
             snapshot = collect(running.fleet, limits=limits, clock=epoch)
@@ -356,7 +356,7 @@ class TestBeside:
     def test_jobs_count(self, running: Simulated, route: str, kind: str, word: str) -> None:
         """Whatever befalls them has a row; all jobs are there, and the visit was a good one."""
         befall(running, kind, route=route)
-        limits = replace(QUICK, tries=2)
+        limits = replace(QUICK, attempts=2)
         snapshot = collect(running.fleet, limits=limits, clock=epoch)
         assert jobs_of(snapshot) == dict.fromkeys(VERSIONS, JOBS)
         assert all(ok_of(snapshot).values())
@@ -453,7 +453,7 @@ class TestBadJob:
     def test_unknown_state(self, running: Simulated) -> None:
         """A new word is kept as it is, warned of, and counts as neither success nor failure."""
         befall(running, "unknown_state")
-        with pytest.warns(BackupkitWarning, match="never seen before: SUSPENDED"):
+        with pytest.warns(BackupkitWarning, match="unknown state: SUSPENDED"):
             snapshot = collect(running.fleet, limits=QUICK, clock=epoch)
         assert_complete(snapshot)
         odd = snapshot.jobs[snapshot.jobs["outcome"] == "other"]
@@ -565,7 +565,7 @@ class TestBounds:
     def test_four_in_a_row(self, running: Simulated) -> None:
         """Up to four it is the jobs' fault: they are named, and the rest is read."""
         running.appliances.set_faults([Fault("error", 1.0, OLD, "job", 4)])
-        snapshot = collect(running.fleet, limits=replace(QUICK, tries=1), clock=epoch)
+        snapshot = collect(running.fleet, limits=replace(QUICK, attempts=1), clock=epoch)
         assert ok_of(snapshot)[OLD]
         assert jobs_of(snapshot)[OLD] == JOBS - 4
         assert errors_of(snapshot, OLD)["job_id"].nunique() == 4
@@ -667,7 +667,7 @@ class TestDeadline:
         """A wait between two tries does not outlast the round either."""
         with simulated(several(3, {NEW: "8.0.3", "vc-near": "9.0.0"}), tmp_path) as running:
             running.appliances.set_faults([Fault("error", 1.0, NEW, "data")])
-            limits = Limits(deadline=1, backoff=60, tries=9)
+            limits = Limits(deadline=1, backoff=60, attempts=9)
             snapshot = collect(running.fleet, limits=limits, clock=epoch)
         assert set(errors_of(snapshot, NEW)["error"]) <= {"server", "deadline"}
         assert ok_of(snapshot) == {NEW: False, "vc-near": True}

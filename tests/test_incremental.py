@@ -304,13 +304,13 @@ class TestRewritten:
             later = job.end + timedelta(hours=1)
             running.appliances.rewrite("vc-0001", job.id, end=later)
             assert main(argv) == 0
-            assert "Both are kept" not in capsys.readouterr().err
+            assert "The history keeps both" not in capsys.readouterr().err
             assert main([*argv, "--full"]) == 0
         said = capsys.readouterr().err
         times = [f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in (job.start, job.end, later)]
         assert (
-            f"  vc-0001: job {job.id} had ended, {times[0]} to {times[1]}, and is now reported as "
-            f"{times[0]} to {times[2]}. Both are kept, and the newer counts.\n"
+            f"  vc-0001: job {job.id} ran {times[0]} to {times[1]}, and is now reported as "
+            f"{times[0]} to {times[2]}. The history keeps both, and uses the newer one.\n"
         ) in said
 
 

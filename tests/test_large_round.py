@@ -14,7 +14,9 @@ from backupkit.simulator import KINDS, Fault, Scenario, mixed_faults
 from tests.conftest import EPOCH, Simulated, epoch, simulated
 
 JOBS = 5
-LIMITS = Limits(connect=5, read=3, answer=4, deadline=120, body=300_000, tries=2, backoff=0.001)
+LIMITS = Limits(
+    connect=5, read=3, response=4, deadline=120, body=300_000, attempts=2, backoff=0.001
+)
 
 NAMED = {
     "bad_gateway": "server",

@@ -12,7 +12,7 @@ from backupkit.simulator import KINDS, Scenario, mixed_faults
 from backupkit.simulator.appliance import PASSWORD, USER, Sessions
 from tests.conftest import EPOCH, OddServer, epoch, simulated
 
-LIMITS = Limits(connect=5, read=1, answer=2, deadline=60, body=300_000, tries=2, backoff=0.001)
+LIMITS = Limits(connect=5, read=1, response=2, deadline=60, body=300_000, attempts=2, backoff=0.001)
 
 
 class Lines(logging.Handler):

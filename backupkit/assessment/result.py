@@ -1,7 +1,7 @@
 """The result of an assessment: the verdict, all frames of one period, and their notebook view."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -177,7 +177,7 @@ class Assessment:
     def ratio(self, metric: str) -> Ratio:
         """Return a figure of the fleet, a row of `backupkit.tables.METRICS`."""
         terms = self.fleet.loc[metric, ["numerator", "denominator", "unit"]]
-        return Ratio(*terms, target=self.target)
+        return replace(Ratio(*terms), target=self.target)
 
     def __repr__(self) -> str:
         lines = [

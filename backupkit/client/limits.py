@@ -32,13 +32,13 @@ class Limits:
         Timeout for opening a connection [s].
     read : float
         Timeout for the next bytes of a response [s].
-    answer : float
+    response : float
         Total time for one response [s].
     deadline : float
         Time for the whole collection [s]; `Snapshot.errors` lists appliances not read in time.
     body : int
         Maximum size of a response [bytes]; VMware documents 7 MB for its API.
-    tries : int
+    attempts : int
         Maximum attempts per request; only retryable errors are retried.
     backoff : float
         Upper bound of the first back-off [s]; it doubles with each further attempt.
@@ -64,10 +64,10 @@ class Limits:
 
     connect: float = 10.0
     read: float = 60.0
-    answer: float = 300.0
+    response: float = 300.0
     deadline: float = 900.0
     body: int = 64 * 2**20
-    tries: int = 4
+    attempts: int = 4
     backoff: float = 0.5
     concurrency: int = 64
     per_appliance: int = 4
@@ -110,7 +110,7 @@ class Retries:
 
         Examples
         --------
-        >>> retries = Retries(Limits(tries=2))
+        >>> retries = Retries(Limits(attempts=2))
         >>> retries.backoff(BusyError("", retry_after=7), tried=1, time_left=60) >= 7
         True
         >>> retries.backoff(BusyError("", retry_after=70), tried=1, time_left=60) is None
@@ -118,7 +118,7 @@ class Retries:
         >>> retries.backoff(BusyError(""), tried=2, time_left=60) is None
         True
         """
-        if not error.retryable or tried >= self._limits.tries:
+        if not error.retryable or tried >= self._limits.attempts:
             return None
         bound = self._limits.backoff * 2 ** (tried - 1)
         if isinstance(error, BusyError):

@@ -284,7 +284,7 @@ class ApplianceClient:
         )
         with self._lock:
             self.requests += 1
-        deadline = min(self._deadline, time.monotonic() + self._limits.answer)
+        deadline = min(self._deadline, time.monotonic() + self._limits.response)
         sent = self._now()
         try:
             # wait for the response to a login: the logout needs its token
@@ -296,7 +296,7 @@ class ApplianceClient:
             self._check_time(request)
             if time.monotonic() >= deadline:
                 raise UnreachableError(
-                    f"the response to {request.what} took longer than {self._limits.answer:g} s",
+                    f"the response to {request.what} took longer than {self._limits.response:g} s",
                     advice="Check the network, and the load of the appliance.",
                 ) from error
             raise connection_error(

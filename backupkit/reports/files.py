@@ -27,12 +27,8 @@ def write_files(contents: Mapping[Path, bytes]) -> tuple[Path, ...]:
         If a file cannot be written. No file is replaced before all are written, and temporary
         files are removed.
     """
-    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in contents}
     try:
-        for path, content in contents.items():
-            temporary[path].write_bytes(content)
-        for path, file in temporary.items():
-            file.replace(path)
+        _replace(contents, mode=0o666)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         folder = next(iter(contents)).parent
@@ -41,12 +37,28 @@ def write_files(contents: Mapping[Path, bytes]) -> tuple[Path, ...]:
             " folder exists, that you may write to it and that it has space left, or choose"
             " another path."
         ) from error
+    return tuple(contents)
+
+
+def _replace(contents: Mapping[Path, bytes], *, mode: int) -> None:
+    """Write each file to disk beside its target; replace the targets when all are written."""
+    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in contents}
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        for path, content in contents.items():
+            temporary[path].unlink(missing_ok=True)
+            handle = os.open(temporary[path], flags, mode)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(handle)
+        for path, source in temporary.items():
+            source.replace(path)
     finally:
-        for file in temporary.values():
+        for source in temporary.values():
             # after a failure the temporary file may not exist or not be accessible
             with suppress(OSError):
-                file.unlink(missing_ok=True)
-    return tuple(temporary)
+                source.unlink(missing_ok=True)
 
 
 class _Key(msgspec.Struct, forbid_unknown_fields=True):
@@ -91,17 +103,9 @@ def write_key(path: Path, secret: bytes, aliases: Mapping[str, str]) -> None:
     """
     document = {"secret": secret.hex(), "aliases": dict(sorted(aliases.items()))}
     content = json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        temporary.unlink(missing_ok=True)
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(handle)
-        temporary.replace(path)
+        _replace({path: content}, mode=_OWNER)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise OutputError(
             f"The key file {path} cannot be written: {error.strerror}. Name another place: without "
             "it nobody can resolve the aliases."
