@@ -307,7 +307,7 @@ class TestTabs:
         assert explorer.tab == "Matrix"
         for tab in TABS[:-1]:
             explorer.tab = tab
-            assert "Error: " not in said(explorer)
+            assert "Error</strong>" not in said(explorer)
             assert pictures(explorer)
             for picture in pictures(explorer):
                 data = base64.b64decode(picture.src.partition("base64,")[2])
