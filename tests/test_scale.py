@@ -271,7 +271,7 @@ def test_damage(client: Client, tmp_path: Path) -> None:
     with pytest.raises(HistoryError, match=r"export .* cannot be read: .*Export the history again"):
         evaluate_dask(source, POLICY, **options)
     data.unlink()
-    with pytest.raises(HistoryError, match=r"not whole: jobs has \d+ rows of \d+"):
+    with pytest.raises(HistoryError, match=r"incomplete: jobs has \d+ rows of \d+"):
         evaluate_dask(source, POLICY, **options)
     (tmp_path / "export" / MANIFEST).unlink()
     with pytest.raises(HistoryError, match="is no whole export of a history"):
