@@ -37,10 +37,8 @@ class TestNotebook:
         assert len(cells(path)) <= 7
 
     def test_heading(self, path: Path) -> None:
-        """The heading of a notebook is a question."""
-        heading = cells(path, "markdown")[0].source.splitlines()[0]
-        assert heading.startswith("# ")
-        assert heading.endswith("?")
+        """A notebook begins with a heading."""
+        assert cells(path, "markdown")[0].source.startswith("# ")
 
 
 @pytest.fixture(scope="module")
