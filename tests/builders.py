@@ -20,6 +20,15 @@ END = pd.Timestamp("2026-11-09", tz="UTC")
 DISK_FULL: list[dict[str, Any]] = [
     {"id": "x.disk", "default_message": "No space left", "args": [], "localized": None}
 ]
+DETAILS: dict[str, object] = {
+    "type": "SCHEDULED",
+    "size": 7,
+    "location": "nfs://h/x",
+    "build": "1",
+    "source": "details",
+}
+"""Values that an observation has from job/details only."""
+
 LOCATION = "sftp://backup:secret@10.0.0.250/vc"
 
 Rows = Iterable[Mapping[str, Any]]
@@ -200,6 +209,18 @@ def observation(
     """Build a row of OBSERVATIONS; `snapshot` adds the times."""
     row = {"appliance": appliance, "job_id": job_id, "state": status, "status": status}
     return row | changed
+
+
+def observation_at(minute: int, status: str, **changed: object) -> dict[str, object]:
+    """Build a complete row of OBSERVATIONS of job 1 of vc-1, at a minute as for `at`."""
+    states = {"RUNNING": "INPROGRESS", "PENDING": "NONE", "BLOCKED": "NONE"}
+    times = {"observed_at": at(minute), "start_time": at(0), "messages": [], "source": "job"}
+    return observation(status=status) | {"state": states.get(status, status)} | times | changed
+
+
+def observations(*rows: Mapping[str, Any]) -> pd.DataFrame:
+    """Build OBSERVATIONS from rows."""
+    return frame(OBSERVATIONS, rows)
 
 
 def poll(

@@ -514,7 +514,7 @@ class TestRedirect:
     @pytest.mark.parametrize("route", ["log-in", "data", "log-out", "*"])
     def test_other_host(self, running: Simulated, odd: OddServer, route: str) -> None:
         """A redirect to another host makes no request there."""
-        odd.speak_api()
+        odd.serve_api()
         befall(running, "redirect", route=route, to=f"https://{odd.host}/api/session")
         snapshot = collect(running.fleet, limits=QUICK, clock=epoch)
         assert odd.seen == []
@@ -524,8 +524,8 @@ class TestRedirect:
     @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308, 399])
     def test_same_host(self, odd: OddServer, status: int) -> None:
         """Not even a redirect to the same host is followed."""
-        odd.speak_api()
-        odd.tell("POST /api/session", b"", status, Location="/elsewhere")
+        odd.serve_api()
+        odd.respond("POST /api/session", b"", status, Location="/elsewhere")
         with pytest.warns(BackupkitWarning):
             snapshot = collect([odd.appliance()], limits=QUICK)
         assert f"redirected ({status})" in snapshot.errors["detail"].iloc[0]
@@ -591,8 +591,8 @@ class TestBounds:
     @pytest.mark.parametrize("token", ["", "a\r\nX-Odd: 1", "日本", "\x00"])
     def test_odd_token(self, odd: OddServer, token: str) -> None:
         """A token that fits no header is a bad answer, and is sent nowhere."""
-        odd.speak_api()
-        odd.tell("POST /api/session", json_text(token), 201)
+        odd.serve_api()
+        odd.respond("POST /api/session", json_text(token), 201)
         with pytest.warns(BackupkitWarning):
             snapshot = collect([odd.appliance()], limits=QUICK)
         assert snapshot.errors["error"].to_list() == ["payload"]

@@ -7,12 +7,11 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from backupkit.assessment import Assessment, evaluate, evaluate_frames
 from backupkit.history import History
 from backupkit.history import evidence as module
 from backupkit.tables import JOBS, OBSERVATIONS
 from tests.conftest import SEED, repeats
-from tests.test_evidence import Case, assert_same, some_case
+from tests.random_fleets import Case, assert_same, random_case
 
 FLEETS = repeats(3, 40)
 STATUS = {
@@ -48,36 +47,13 @@ def kept(case: Case, target: Path | str) -> History:
     return history
 
 
-def by_everything(history: History, case: Case) -> Assessment:
-    """Judge by all frames."""
-    known, times = history.view(), case.times
-    return evaluate_frames(
-        known.jobs,
-        known.polls,
-        known.schedules,
-        case.policy,
-        start=times.start,
-        end=times.end,
-        now=times.now,
-        as_if=case.as_if,
-    )
-
-
-def by_index(history: History, case: Case) -> Assessment:
-    """Judge by what the history reads for the period."""
-    times = case.times
-    return evaluate(
-        history, case.policy, start=times.start, end=times.end, now=times.now, as_if=case.as_if
-    )
-
-
 def compare(seed: int, target: Path | str) -> None:
-    """Judge one made-up fleet both ways."""
-    case = some_case(Random(seed))  # noqa: S311 # to repeat a case is the point
+    """Evaluate a random fleet from all frames, and from what the history reads for the period."""
+    case = random_case(Random(seed))  # noqa: S311 # to repeat a case is the point
     history = kept(case, target)
-    whole, read = by_everything(history, case), by_index(history, case)
-    object.__setattr__(whole, "version", read.version)
-    assert_same(whole, read)
+    complete, read = case.evaluate_frames(history.view()), case.evaluate(history)
+    object.__setattr__(complete, "version", read.version)
+    assert_same(complete, read)
 
 
 @pytest.mark.property

@@ -26,7 +26,7 @@ from backupkit.simulator.appliance import PASSWORD, USER
 from backupkit.tables import ERRORS, JOBS, OBSERVATIONS, POLLS, SCHEDULES
 from backupkit.wire import Flavour, Kind, recognise
 from tests.conftest import EPOCH, Simulated, epoch
-from tests.test_decode_fuzz import DOCUMENTS
+from tests.json_strategies import DOCUMENTS
 
 SAMPLES = Path(__file__).parent / "samples" / "api"
 FAILED = "20260102-215900-24322831"

@@ -99,14 +99,14 @@ def test_there_was_something_to_tell(told: Told) -> None:
 def test_echo(odd: OddServer, caplog: pytest.LogCaptureFixture, status: int) -> None:
     """An appliance, or a debugging proxy, that repeats what it was sent is not quoted."""
     caplog.set_level(logging.DEBUG)
-    odd.speak_api()
+    odd.serve_api()
     token, words = "token-of-the-odd-server", "correct horse battery staple"
     basic = base64.b64encode(f"u@v:{words}".encode()).decode()
     echo = f"vmware-api-session-id: {token}; Authorization: Basic {basic}"
     answer: dict[str, object] = {"version": echo}
     if status != 200:
         answer = {"messages": [{"id": "x", "default_message": f"{echo}, {words}", "args": []}]}
-    odd.tell("GET /api/appliance/system/version", json.dumps(answer).encode(), status)
+    odd.respond("GET /api/appliance/system/version", json.dumps(answer).encode(), status)
     snapshot = collect(Fleet([odd.appliance()]), limits=LIMITS)
     told = caplog.text + snapshot.polls.to_csv() + snapshot.errors.to_csv()
     assert "[secret]" in told

@@ -82,10 +82,10 @@ def history(tmp_path: Path) -> bk.History:
 
 def odd_job(odd: OddServer, **changes: object) -> None:
     """Let the odd server have one job, by details and alone."""
-    odd.speak_api()
-    odd.tell(LIST, b'["one"]')
-    odd.tell(f"{LIST}/details", json.dumps({"one": RUNS}).encode())
-    odd.tell(f"{LIST}/one", json.dumps({**STATUS, **changes}).encode())
+    odd.serve_api()
+    odd.respond(LIST, b'["one"]')
+    odd.respond(f"{LIST}/details", json.dumps({"one": RUNS}).encode())
+    odd.respond(f"{LIST}/one", json.dumps({**STATUS, **changes}).encode())
 
 
 class TestFollow:
@@ -142,7 +142,7 @@ class TestFollow:
 
     def test_nothing_runs(self, odd: OddServer, history: bk.History) -> None:
         """Where nothing runs, one empty frame says so."""
-        odd.speak_api()
+        odd.serve_api()
         [look] = bk.watch([odd.appliance()], history, limits=QUICK)
         assert RUNNING.check(look).empty
 
@@ -176,7 +176,7 @@ class TestFollow:
         with Watch([odd.appliance()], history, limits=QUICK, clock=clock) as watch:
             watch.ingest(watch.collect())
             odd_job(odd, state="SUCCEEDED", end_time="2026-11-09T05:30:00Z")
-            odd.tell(f"{LIST}/details", b"{}")
+            odd.respond(f"{LIST}/details", b"{}")
             monkeypatch.setattr(FollowedAppliance, "poll", late)
             watch.poll(timeout=0)
             watch.forget(later)
@@ -199,7 +199,7 @@ class TestFollow:
         stalled.append(bool(next(looks)["stalled"].iloc[0]))
         assert stalled == [False, False, True, False]
         odd_job(odd, state="FAILED", end_time="2026-11-09T06:11:00Z")
-        odd.tell(f"{LIST}/details", b"", 404)
+        odd.respond(f"{LIST}/details", b"", 404)
         [last] = looks
         assert last["state"].to_list() == ["FAILED"]
         assert last["elapsed"].to_list() == [pd.Timedelta(minutes=71)]
@@ -234,7 +234,7 @@ class TestFollow:
         odd_job(odd)
         looks = bk.watch([odd.appliance()], history, every=0.001, limits=QUICK, clock=clock)
         next(looks)
-        odd.tell(f"{LIST}/one", b"", 404)
+        odd.respond(f"{LIST}/one", b"", 404)
         [last] = looks
         assert last["detail"].to_list() == ["vc-odd no longer lists this job."]
 
@@ -245,19 +245,19 @@ class TestFollow:
         odd_job(odd)
         pending = {**RUNS, "status": "PENDING"}
         del pending["start_time"], pending["progress"]
-        odd.tell(f"{LIST}/details", json.dumps({"one": pending}).encode())
+        odd.respond(f"{LIST}/details", json.dumps({"one": pending}).encode())
         looks = bk.watch([odd.appliance()], history, every=0.001, limits=QUICK, clock=clock)
         first = next(looks)
         assert first[["elapsed", "time_left"]].isna().all(axis=None)
         odd_job(odd, state="SUCCEEDED", end_time="2026-11-09T05:30:00Z")
-        odd.tell(f"{LIST}/details", b"{}")
+        odd.respond(f"{LIST}/details", b"{}")
         assert next(looks)["state"].to_list() == ["SUCCEEDED"]
 
     def test_stopped_in_the_first_round(
         self, odd: OddServer, history: bk.History, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Ctrl-C in the first round ends the watch, and what was read is kept."""
-        odd.speak_api()
+        odd.serve_api()
         real = bk.collect
 
         def stopped(*args: Any, **kwargs: Any) -> bk.Snapshot:  # noqa: ANN401 # as collect has it
@@ -375,7 +375,7 @@ class TestCommand:
         self, odd: OddServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """It says that nothing runs, and that is fine."""
-        odd.speak_api()
+        odd.serve_api()
         assert main(self.argv(odd, tmp_path, "--json")) == 0
         out, err = capsys.readouterr()
         assert json.loads(out) == []
