@@ -162,7 +162,8 @@ def _check_dst_starts(row: _Row, starts: list[int], at: pd.Timestamp) -> Finding
             row["appliance"],
             "dst-hour",
             "note",
-            f"{_get_label(row)} starts at {clock}, a time that {row['zone']} {' and '.join(phrases)}",
+            f"{_get_label(row)} starts at {clock}, "
+            f"a time that {row['zone']} {' and '.join(phrases)}",
             f"Start it outside {' and '.join(dict.fromkeys(hours))}.",
         )
 
