@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import html5lib
+import ipywidgets
 import pandas as pd
 import pytest
 
@@ -17,6 +18,7 @@ from backupkit.policy import Member, Policy
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES
 from backupkit.widgets import Explorer, Selection, explore
 from backupkit.widgets.explorer_data import ExplorerData
+from tests.builders import frame, message, schedule
 from tests.widgets.conftest import find, walk
 
 END = pd.Timestamp("2026-11-09T00:00Z")
@@ -35,22 +37,19 @@ class Fleet:
         appliance = [name for name in NAMES for _ in starts]
         start = starts * 2
         failed = [name == "vc-nyc" for name in appliance]
-        said: dict[str, Any] = {"id": "x", "default_message": EVIL, "args": []}
+        took = [pd.Timedelta(minutes=20 + place % 7) for place in range(len(start))]
         self._jobs = JOBS.frame(
             {
                 "appliance": appliance,
                 "job_id": [f"{moment:%Y%m%d-%H%M%S}-1" for moment in start],
                 "outcome": ["failure" if bad else "success" for bad in failed],
                 "type": ["MANUAL" if bad else "SCHEDULED" for bad in failed],
-                "size": [place for place, _ in enumerate(start)],
+                "size": range(len(start)),
                 "location": [f"sftp://nas-{name}.example.com/vc" for name in appliance],
                 "start_time": start,
-                "end_time": [
-                    moment + pd.Timedelta(minutes=20 + place % 7)
-                    for place, moment in enumerate(start)
-                ],
-                "duration": [pd.Timedelta(minutes=20 + place % 7) for place, _ in enumerate(start)],
-                "messages": [[said] if bad else [] for bad in failed],
+                "end_time": [moment + span for moment, span in zip(start, took, strict=True)],
+                "duration": took,
+                "messages": [[message(EVIL)] if bad else [] for bad in failed],
             }
         )
         self._polls = POLLS.frame({"appliance": NAMES, "polled_at": [END] * 2, "ok": [True] * 2})
@@ -67,17 +66,7 @@ class Fleet:
     def view(self, *, at: object = None) -> tables.HistoryView:
         """Return the jobs, the polls and a schedule for each appliance."""
         self.asked.append(at)
-        schedules = SCHEDULES.frame(
-            {
-                "appliance": NAMES,
-                "schedule": ["default"] * 2,
-                "seen_at": [END - 60 * DAY] * 2,
-                "enabled": [True] * 2,
-                "hour": [1] * 2,
-                "minute": [0] * 2,
-                "timezone": ["UTC"] * 2,
-            }
-        )
+        schedules = frame(SCHEDULES, [schedule(name, seen_at=END - 60 * DAY) for name in NAMES])
         return tables.HistoryView(self._jobs, self._polls, schedules)
 
     def observations(self, **asked: object) -> pd.DataFrame:
@@ -120,8 +109,12 @@ def said(explorer: Explorer) -> str:
 def pictures(explorer: Explorer) -> list[Any]:
     """Return the visible pictures of the open tab."""
     box = find(explorer.box, selected_index=TABS.index(explorer.tab))
-    opened = box.children[box.selected_index]
-    return [one for one in walk(opened) if getattr(one, "src", "")]
+    return pictures_in(box.children[box.selected_index])
+
+
+def pictures_in(widget: ipywidgets.Widget) -> list[Any]:
+    """Return the visible pictures in a widget."""
+    return [found for found in walk(widget) if getattr(found, "src", "")]
 
 
 class TestSelection:
@@ -299,13 +292,13 @@ class TestTabs:
 
     def test_only_the_open_tab_is_drawn(self, explorer: Explorer) -> None:
         """A tab is drawn when it is opened."""
-        shown = [one for one in walk(explorer.box) if getattr(one, "src", "")]
-        assert shown == pictures(explorer)
-        assert len(shown) == 2
+        drawn = pictures_in(explorer.box)
+        assert drawn == pictures(explorer)
+        assert len(drawn) == 2
         explorer.tab = "Matrix"
-        assert len([one for one in walk(explorer.box) if getattr(one, "src", "")]) == 3
+        assert len(pictures_in(explorer.box)) == 3
         explorer.value = Selection(last="24h")  # no old picture is left in the others
-        assert [one for one in walk(explorer.box) if getattr(one, "src", "")] == pictures(explorer)
+        assert pictures_in(explorer.box) == pictures(explorer)
 
     @pytest.mark.parametrize("theme", ["light", "dark"])
     def test_figures(self, known: ExplorerData, theme: str) -> None:
@@ -314,7 +307,7 @@ class TestTabs:
         assert explorer.tab == "Matrix"
         for tab in TABS[:-1]:
             explorer.tab = tab
-            assert "Error" not in said(explorer)
+            assert "Error</strong>" not in said(explorer)
             assert pictures(explorer)
             for picture in pictures(explorer):
                 data = base64.b64decode(picture.src.partition("base64,")[2])
