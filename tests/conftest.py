@@ -263,8 +263,12 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OddServer]:
         thread.join()
 
 
+Listen = Callable[[Callable[[socket.socket], None]], str]
+"""Function that serves one connection on a new port, and returns its address."""
+
+
 @pytest.fixture
-def listener() -> Iterator[Callable[[Callable[[socket.socket], None]], str]]:
+def listener() -> Iterator[Listen]:
     """Return a function that listens on a TCP port and passes the first connection on."""
     with contextlib.ExitStack() as stack:
 
