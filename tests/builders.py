@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -13,17 +14,43 @@ from backupkit import Appliance, PasswordSource
 from backupkit.analysis import coverage, poll_summary
 from backupkit.assessment import Assessment, evaluate_frames
 from backupkit.policy import Member, Policy
+from backupkit.simulator import Scenario
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Table
+from tests.conftest import EPOCH
 
 START = pd.Timestamp("2026-11-02", tz="UTC")
 END = pd.Timestamp("2026-11-09", tz="UTC")
 DISK_FULL: list[dict[str, Any]] = [
     {"id": "x.disk", "default_message": "No space left", "args": [], "localized": None}
 ]
+DETAILS: dict[str, object] = {
+    "type": "SCHEDULED",
+    "size": 7,
+    "location": "nfs://h/x",
+    "build": "1",
+    "source": "details",
+}
+"""Values that an observation has from job/details only."""
+
 LOCATION = "sftp://backup:secret@10.0.0.250/vc"
 
 Rows = Iterable[Mapping[str, Any]]
 """Rows as mappings; a missing key is a missing value."""
+
+
+@dataclass
+class Clock:
+    """A clock that a test advances."""
+
+    now: datetime = EPOCH
+
+    def __call__(self) -> datetime:
+        """Return the present."""
+        return self.now
+
+    def advance(self, **span: float) -> None:
+        """Advance the clock by the arguments of a timedelta."""
+        self.now += timedelta(**span)
 
 
 def appliance(name: str = "vc-1", **changed: object) -> Appliance:
@@ -202,6 +229,18 @@ def observation(
     return row | changed
 
 
+def observation_at(minute: int, status: str, **changed: object) -> dict[str, object]:
+    """Build a complete row of OBSERVATIONS of job 1 of vc-1, at a minute as for `at`."""
+    states = {"RUNNING": "INPROGRESS", "PENDING": "NONE", "BLOCKED": "NONE"}
+    times = {"observed_at": at(minute), "start_time": at(0), "messages": [], "source": "job"}
+    return observation(status=status) | {"state": states.get(status, status)} | times | changed
+
+
+def observations(*rows: Mapping[str, Any]) -> pd.DataFrame:
+    """Build OBSERVATIONS from rows."""
+    return frame(OBSERVATIONS, rows)
+
+
 def poll(
     appliance: str, polled_at: object = END, error: str | None = None, **changed: object
 ) -> dict[str, Any]:
@@ -228,6 +267,20 @@ def polls_of(rows: Sequence[tuple[Any, ...]], **columns: Iterable[Any]) -> pd.Da
         "ok": oks,
     }
     return POLLS.frame(values | columns)
+
+
+def scenario(
+    versions: Mapping[str, str],
+    jobs: int | None = 10,
+    **changed: Any,  # noqa: ANN401 # fields of a spec
+) -> Scenario:
+    """Build the scenario of equal appliances with these names and versions."""
+    [spec] = Scenario.steady(appliances=1, jobs=jobs or 1, seed=1, epoch=EPOCH).specs
+    specs = (
+        replace(spec, name=name, version=version, jobs=jobs, **changed)
+        for name, version in versions.items()
+    )
+    return Scenario(seed=1, epoch=EPOCH, specs=tuple(specs))
 
 
 def schedule(appliance: str, **changed: Any) -> dict[str, Any]:  # noqa: ANN401 # any column
@@ -296,6 +349,12 @@ def snapshot_of(observations: Rows = (), polls: Rows = (), schedules: Rows = ())
         polls=frame(POLLS, polls),
         schedules=frame(SCHEDULES, schedules),
     )
+
+
+def vanished_job(appliance: str, job_id: str, **changed: object) -> dict[str, object]:
+    """Build a row of OBSERVATIONS for a job that its appliance no longer lists."""
+    row = {"appliance": appliance, "job_id": job_id, "source": "list"}
+    return row | {"start_time": None, "messages": None} | changed
 
 
 MESSAGE = message("done", args=["a"])

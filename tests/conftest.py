@@ -1,4 +1,4 @@
-"""Simulated fleets and an HTTPS server that answers as it is told, for every test."""
+"""Simulated fleets, an HTTPS server with configurable responses, and places for histories."""
 
 import contextlib
 import http.server
@@ -35,12 +35,12 @@ from tests.postgres import (
 __all__ = ["postgres_server", "postgres_url"]
 
 LONG = bool(os.environ.get("LONG"))
-"""Whether the rare tests run at full length, as `make test-long` does."""
+"""The long tests run at full length, as in `make test-long`."""
 
 SEED = int(os.environ.get("SEED", "1"))
-"""Seed of all random moments and made-up fleets."""
+"""Seed of random times and fleets."""
 
-# short runs repeat the same examples, so that every run covers the same lines
+# short runs have fixed examples, so that each run covers the same lines
 for _name, _repeatable in (("short", True), ("long", False)):
     settings.register_profile(
         _name,
@@ -57,23 +57,23 @@ def repeats(short: int, long: int) -> int:
     return long if LONG else short
 
 
-# what a shell starts in the background ignores Ctrl-C, and so would all that the tests start
+# a background job of a shell ignores Ctrl-C, and so would the processes of the tests
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 QUICK = Limits(connect=2, read=2, response=5, deadline=30, backoff=0.001)
-"""Patience enough for loopback, and no waits worth noticing between tries."""
+"""Timeouts for loopback, with hardly any wait between attempts."""
 
 EPOCH = datetime(2026, 11, 9, 6, 0, tzinfo=UTC)
-"""The present of every simulated fleet in the tests."""
+"""The current time of all simulated fleets in the tests."""
 
 
 def epoch() -> datetime:
-    """Give the present of every simulated fleet: a clock that stands still."""
+    """Return EPOCH, as the clock of simulated fleets."""
     return EPOCH
 
 
-class Together(LoadScopeScheduling):  # type: ignore[misc] # xdist is not typed
-    """One worker runs all tests that share what is slow to start."""
+class GroupedScheduling(LoadScopeScheduling):  # type: ignore[misc] # xdist is not typed
+    """Scheduling that runs tests with a shared slow start in one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
         shared = (
@@ -81,7 +81,7 @@ class Together(LoadScopeScheduling):  # type: ignore[misc] # xdist is not typed
             "tests/test_browser.py",  # the reports of large fleets
             "tests/test_executors.py",  # processes and a Dask cluster
             "tests/test_scale.py",  # a Dask cluster
-            "tests/test_large_round.py",  # 500 appliances
+            "tests/test_large_fleet.py",  # 500 appliances
             "tests/test_postgres_killed.py",  # a PostgreSQL server that may be killed
             "tests/test_postgres_server.py",
             "tests/test_durability.py",  # a trace of system calls
@@ -91,20 +91,20 @@ class Together(LoadScopeScheduling):  # type: ignore[misc] # xdist is not typed
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
-    """Tell xdist which tests stay together."""
-    return Together(config, log)
+    """Return the scheduler for xdist."""
+    return GroupedScheduling(config, log)
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """A running simulated fleet, and the fleet.toml that leads to it."""
+    """A running simulated fleet, and its fleet.toml."""
 
     appliances: SimulatedFleet
     path: Path
 
     @property
     def fleet(self) -> Fleet:
-        """The fleet as backupkit reads it."""
+        """The fleet that backupkit reads."""
         return Fleet.load(self.path)
 
 
@@ -112,7 +112,7 @@ class Simulated:
 def simulated(
     scenario: Scenario, folder: Path, clock: Callable[[], datetime] | None = epoch
 ) -> Iterator[Simulated]:
-    """Run a scenario on loopback, by default with a clock that stands still."""
+    """Run a scenario on loopback, by default with a fixed clock."""
     with SimulatedFleet(scenario, clock=clock) as appliances:
         path = folder / "fleet.toml"
         appliances.write_fleet(path)
@@ -121,7 +121,7 @@ def simulated(
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """Run one headless browser for all tests of a process: Playwright allows no second one."""
+    """Run the headless browser of this process; Playwright allows only one."""
     from tests.chromium import launched  # noqa: PLC0415 # only where there is a browser
 
     with launched() as chromium:
@@ -130,7 +130,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
-    """Run the demo's 12 appliances; tests that change one must use `own_demo`."""
+    """Run the demo's 12 appliances; tests that change them must use `own_demo`."""
     with simulated(Scenario.demo(seed=1, epoch=EPOCH), tmp_path_factory.mktemp("demo")) as running:
         yield running
 
@@ -144,19 +144,19 @@ def own_demo(tmp_path: Path) -> Iterator[Simulated]:
 
 @pytest.fixture
 def live_demo(tmp_path: Path) -> Iterator[Simulated]:
-    """Run the demo's 12 appliances by the machine's clock, as the command line sees it."""
+    """Run the demo's 12 appliances with the clock of the machine, as the command line does."""
     scenario = Scenario.demo(seed=1, epoch=datetime.now(UTC))
     with simulated(scenario, tmp_path, clock=None) as running:
         yield running
 
 
 Place = Callable[[], contextlib.AbstractContextManager[str]]
-"""Gives a path or URL where no history is yet; what is made there is gone afterwards."""
+"""Context of a path or URL for a new history, which is removed at the end."""
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """Return a function that gives places for histories: files, then databases."""
+    """Return a function that creates places for histories: files, then databases."""
     if request.param == "postgresql":
         if find_binaries() is None:
             pytest.skip(REASON)
@@ -173,51 +173,51 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def places(place: Place) -> Iterator[Callable[[], str]]:
-    """Return a function that gives one test as many places for histories as it wants."""
+    """Return a function that creates places for histories until the test ends."""
     with contextlib.ExitStack() as stack:
         yield lambda: stack.enter_context(place())
 
 
 @pytest.fixture
 def target(places: Callable[[], str]) -> str:
-    """Return a place for a history, in SQLite, then in PostgreSQL."""
+    """Return a place for a new history, in SQLite, then in PostgreSQL."""
     return places()
 
 
 @pytest.fixture
 def make_history(places: Callable[[], str]) -> Callable[[], History]:
-    """Return a function that makes one more empty history, on the same engine."""
+    """Return a function that creates an empty history in the same kind of database."""
     return lambda: History(places())
 
 
-Answer = tuple[int, Mapping[str, str], bytes]
+Response = tuple[int, Mapping[str, str], bytes]
 
 
 @dataclass
 class OddServer:
-    """An HTTPS server that gives whatever answer a test lays down for a path."""
+    """An HTTPS server with the responses that a test sets; 404 for other paths."""
 
     host: str
     ca_bundle: Path
-    answers: dict[str, Answer] = field(default_factory=dict)
+    responses: dict[str, Response] = field(default_factory=dict)
     seen: list[tuple[str, str, Mapping[str, str]]] = field(default_factory=list)
 
-    def tell(self, path: str, body: bytes, status: int = 200, **headers: str) -> None:
-        """Lay down the answer for `METHOD path`."""
-        self.answers[path] = (status, headers, body)
+    def respond(self, path: str, body: bytes, status: int = 200, **headers: str) -> None:
+        """Set the response to `METHOD path`."""
+        self.responses[path] = (status, headers, body)
 
-    def speak_api(self) -> None:
-        """Lay down log-in, log-out, no jobs and no schedules."""
-        self.tell("POST /api/session", b'"token-of-the-odd-server"', 201)
-        self.tell("DELETE /api/session", b"", 204)
-        self.tell("GET /api/appliance/recovery/backup/job", b"[]")
-        self.tell("GET /api/appliance/recovery/backup/job/details", b"{}")
-        self.tell("GET /api/appliance/recovery/backup/schedules", b"{}")
-        self.tell("GET /api/appliance/system/version", b'{"version": "8.0.3.00400"}')
-        self.tell("GET /api/appliance/system/time/timezone", b'"Etc/UTC"')
+    def serve_api(self) -> None:
+        """Set the responses of an appliance without jobs and schedules."""
+        self.respond("POST /api/session", b'"token-of-the-odd-server"', 201)
+        self.respond("DELETE /api/session", b"", 204)
+        self.respond("GET /api/appliance/recovery/backup/job", b"[]")
+        self.respond("GET /api/appliance/recovery/backup/job/details", b"{}")
+        self.respond("GET /api/appliance/recovery/backup/schedules", b"{}")
+        self.respond("GET /api/appliance/system/version", b'{"version": "8.0.3.00400"}')
+        self.respond("GET /api/appliance/system/time/timezone", b'"Etc/UTC"')
 
     def appliance(self, name: str = "vc-odd") -> Appliance:
-        """Give the entry that leads here; the password is in VCSA_PASSWORD."""
+        """Return the appliance of this server; its password is in VCSA_PASSWORD."""
         source = PasswordSource("env", "VCSA_PASSWORD")
         return Appliance(
             name=name, host=self.host, user="u@v", password=source, ca_bundle=self.ca_bundle
@@ -226,22 +226,22 @@ class OddServer:
 
 @pytest.fixture
 def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OddServer]:
-    """Run an HTTPS server that answers as the test tells it; 404 elsewhere."""
+    """Run an HTTPS server with configurable responses."""
     monkeypatch.setenv("VCSA_PASSWORD", "correct horse battery staple")
     authority = trustme.CA()
     ca_bundle = tmp_path / "odd-ca.pem"
     authority.cert_pem.write_to_path(str(ca_bundle))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    told = OddServer("", ca_bundle)
+    odd_server = OddServer("", ca_bundle)
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def handle_any(self) -> None:
-            told.seen.append((self.command, self.path, dict(self.headers.items())))
+            odd_server.seen.append((self.command, self.path, dict(self.headers.items())))
             path = f"{self.command} {self.path.partition('?')[0]}"
-            status, headers, body = told.answers.get(path, (404, {}, b""))
+            status, headers, body = odd_server.responses.get(path, (404, {}, b""))
             self.send_response(status)
             for name, value in {"Content-Length": str(len(body)), **headers}.items():
                 self.send_header(name.replace("_", "-"), value)
@@ -251,35 +251,39 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OddServer]:
         do_GET = do_POST = do_DELETE = handle_any  # noqa: N815 # names of the library
 
         def log_message(self, *_args: object) -> None:
-            """Keep quiet."""
+            """Write no log."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
-        told.host = f"127.0.0.1:{server.server_port}"
+        odd_server.host = f"127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        yield told
+        yield odd_server
         server.shutdown()
         thread.join()
 
 
+Listen = Callable[[Callable[[socket.socket], None]], str]
+"""Function that serves one connection on a new port, and returns its address."""
+
+
 @pytest.fixture
-def listener() -> Iterator[Callable[[Callable[[socket.socket], None]], str]]:
-    """Listen on a plain TCP port and hand the first connection to a function."""
+def listener() -> Iterator[Listen]:
+    """Return a function that listens on a TCP port and passes the first connection on."""
     with contextlib.ExitStack() as stack:
 
         def listen(serve: Callable[[socket.socket], None]) -> str:
-            door = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
 
             def accept() -> None:
                 with contextlib.suppress(OSError):
-                    connection, _ = door.accept()
+                    connection, _ = server.accept()
                     with connection:
                         serve(connection)
 
             thread = threading.Thread(target=accept, daemon=True)
             thread.start()
             stack.callback(thread.join, 5)
-            return f"127.0.0.1:{door.getsockname()[1]}"
+            return f"127.0.0.1:{server.getsockname()[1]}"
 
         yield listen

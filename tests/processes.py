@@ -8,35 +8,32 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from backupkit.history import History
-from tests.rounds import Acknowledged, append_on_and_on, read_on_and_on, whole_rounds
+from tests.collect_helpers import (
+    Acknowledged,
+    append_repeatedly,
+    complete_collections,
+    read_repeatedly,
+)
 
-PATIENCE = 60
-"""How long anything may take that has to happen [s]."""
+TIMEOUT = 60
+"""Longest wait for anything that must happen [s]."""
 
 # children are forked from a server that has imported all and used nothing: Arrow's threads and a
 # fork do not go together
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.rounds", "adbc_driver_sqlite.dbapi"])
+PROCESSES.set_forkserver_preload(["tests.collect_helpers", "adbc_driver_sqlite.dbapi"])
 
 
 def wait_until(happened: Callable[[], bool]) -> None:
-    """Wait for something that comes soon."""
-    deadline = monotonic() + PATIENCE
+    """Wait until a condition is true."""
+    deadline = monotonic() + TIMEOUT
     while not happened():
         assert monotonic() < deadline
         sleep(0.005)
 
 
-class Hands:
-    """Processes that append, or read, until they are killed.
-
-    Parameters
-    ----------
-    target : str
-        The history.
-    folder : Path
-        For what they write down.
-    """
+class WorkerProcesses:
+    """Processes that append to a history, or read it, until they are killed."""
 
     def __init__(self, target: str, folder: Path) -> None:
         self.target = target
@@ -45,17 +42,17 @@ class Hands:
         self.running: list[BaseProcess] = []
 
     def append(self, name: str, first: int = 0, pause: float = 0) -> BaseProcess:
-        """Start to append the rounds of an appliance, from a number on."""
+        """Start a process that appends collections of an appliance from a number on."""
         notes = self.acknowledged.path
-        return self._start(append_on_and_on, self.target, name, first, notes, pause)
+        return self._start(append_repeatedly, self.target, name, first, notes, pause)
 
     def start(self, work: Callable[..., None], *arguments: object) -> BaseProcess:
-        """Start something else that is done with the history."""
+        """Start a process that runs a function with the history."""
         return self._start(work, self.target, *arguments)
 
     def read(self, *, patient: bool = False) -> BaseProcess:
-        """Start to read; who is patient goes on after a HistoryError."""
-        return self._start(read_on_and_on, self.target, self.reads.path, patient=patient)
+        """Start a process that reads; a patient one continues after a HistoryError."""
+        return self._start(read_repeatedly, self.target, self.reads.path, patient=patient)
 
     def _start(self, work: Callable[..., None], *arguments: object, **more: object) -> BaseProcess:
         process = PROCESSES.Process(target=work, args=arguments, kwargs=more, daemon=True)
@@ -64,25 +61,25 @@ class Hands:
         return process
 
     def kill(self, *processes: BaseProcess) -> None:
-        """Kill some of them, or all."""
+        """Kill some processes, or all."""
         for process in processes or self.running:
             process.kill()
             process.join()
 
 
 @contextlib.contextmanager
-def at_work(target: str, folder: Path) -> Iterator[Hands]:
-    """Kill all that was started at the end."""
+def worker_processes(target: str, folder: Path) -> Iterator[WorkerProcesses]:
+    """Create a history, and kill all processes at the end."""
     History(target)
-    some = Hands(target, folder)
+    workers = WorkerProcesses(target, folder)
     try:
-        yield some
+        yield workers
     finally:
-        some.kill()
+        workers.kill()
 
 
-def check_whole(hands: Hands) -> None:
-    """Check that each acknowledged round is there, and nothing by halves."""
-    history = History(hands.target, create=False)
-    assert hands.acknowledged.rounds() <= whole_rounds(history)
+def check_complete(workers: WorkerProcesses) -> None:
+    """Check that each acknowledged collection is stored, and each stored one is complete."""
+    history = History(workers.target, create=False)
+    assert workers.acknowledged.collections() <= complete_collections(history)
     assert history.verify().empty

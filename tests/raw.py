@@ -1,4 +1,4 @@
-"""A history's tables as any other program sees and changes them."""
+"""Raw access to the tables of a history, past backupkit."""
 
 # ruff: noqa: S608 # all statements are our own
 
@@ -20,14 +20,14 @@ TABLES = (
     "polls",
     "schedules",
 )
-"""All tables; each refers only to those before it."""
+"""All tables; a table refers only to those before it."""
 
 Dump = dict[str, list[tuple[Any, ...]]]
 
 
 @contextlib.contextmanager
 def connected(uri: str) -> Iterator[Any]:
-    """Connect to a history's database, past all that backupkit and the database check."""
+    """Connect to the database of a history, without foreign keys."""
     if uri.startswith("postgresql:"):
         with psycopg.connect(uri, autocommit=True) as connection:
             connection.execute("SET search_path TO backupkit")
@@ -50,7 +50,7 @@ def columns_of(uri: str, table: str) -> list[str]:
     """Return the names of a table's columns."""
     with connected(uri) as connection:
         cursor = connection.execute(f"SELECT * FROM {table} WHERE 1 = 0")
-        return [str(one[0]) for one in cursor.description]
+        return [str(column[0]) for column in cursor.description]
 
 
 def dump(uri: str) -> Dump:
@@ -60,7 +60,7 @@ def dump(uri: str) -> Dump:
 
 
 def restore(uri: str, rows: Dump) -> None:
-    """Put all rows back."""
+    """Replace all rows by those of a dump."""
     mark = "%s" if uri.startswith("postgresql:") else "?"
     with connected(uri) as connection:
         cursor = connection.cursor()

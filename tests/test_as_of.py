@@ -1,14 +1,15 @@
-"""As of a moment: whatever is learnt later, and however it corrects the past, changes nothing."""
+"""Evaluation as of a time: data that is appended later changes nothing."""
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
+from types import SimpleNamespace as Snapshot
 from typing import Any
 
 import pandas as pd
@@ -19,7 +20,7 @@ from pandas.testing import assert_frame_equal
 
 import backupkit as bk
 from backupkit.cli import main
-from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES, Table
+from tests.builders import poll, schedule, snapshot_of
 from tests.conftest import EPOCH, QUICK, Place, Simulated, repeats
 
 START = datetime(2026, 11, 2, 6, tzinfo=UTC)
@@ -40,12 +41,12 @@ target = 0.99
 
 
 def night(day: int, hour: int = 1, minute: int = 0) -> datetime:
-    """Give a moment of a night of November."""
+    """Return a time in November 2026."""
     return datetime(2026, 11, day, hour, minute, tzinfo=UTC)
 
 
-def job(name: str, day: int, status: str = "SUCCEEDED", **more: object) -> dict[str, object]:
-    """Tell of the job of a night: 01:00 to 01:20, if nothing else is said."""
+def job(name: str, day: int, status: str = "SUCCEEDED", **changed: object) -> dict[str, object]:
+    """Build the observation of a nightly job, by default from 01:00 to 01:20."""
     return {
         "appliance": name,
         "job_id": f"night-{day}",
@@ -60,81 +61,41 @@ def job(name: str, day: int, status: str = "SUCCEEDED", **more: object) -> dict[
         "location": f"{PLACE}/{name}",
         "build": "24322831",
         "source": "details",
-        **more,
+        **changed,
     }
 
 
-def gone(name: str, day: int) -> dict[str, object]:
-    """Tell that a job is listed no more."""
+def vanished_job(name: str, day: int) -> dict[str, object]:
+    """Build the observation that a job is no longer listed."""
     return {"appliance": name, "job_id": f"night-{day}", "source": "list"}
 
 
-def visit(name: str, **more: object) -> dict[str, object]:
-    """Tell of a good visit."""
-    return {
-        "appliance": name,
-        "ok": True,
-        "api": "api",
-        "version": "8.0.3.00400",
-        "timezone": "Etc/UTC",
-        "details": True,
-        "requests": 4,
-        "elapsed": timedelta(milliseconds=20),
-        "clock_skew": timedelta(0),
-        "jobs_listed": 7,
-        **more,
-    }
+Rows = Sequence[Mapping[str, object]]
 
 
-def plan(name: str, **more: object) -> dict[str, object]:
-    """Tell of a schedule: each night at one."""
-    return {
-        "appliance": name,
-        "schedule": "default",
-        "enabled": True,
-        "hour": 1,
-        "minute": 0,
-        "timezone": "Etc/UTC",
-        "location": PLACE,
-        "parts": ["common"],
-        **more,
-    }
-
-
-def framed(table: Table, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """Make rows a frame of a table."""
-    told = list(rows)
-    return table.frame({name: [row.get(name) for row in told] for name in table.names})
-
-
-def told(
-    when: datetime,
-    jobs: Sequence[dict[str, object]] = (),
-    visits: Sequence[dict[str, object]] = (),
-    plans: Sequence[dict[str, object]] = (),
-) -> SimpleNamespace:
-    """Make what one round brought back at a moment; whoever tells something was visited."""
-    names = dict.fromkeys(str(row["appliance"]) for row in (*visits, *jobs, *plans))
-    polls = {name: visit(name) for name in names} | {str(row["appliance"]): row for row in visits}
-    return SimpleNamespace(
-        observations=framed(OBSERVATIONS, ({**row, "observed_at": when} for row in jobs)),
-        polls=framed(POLLS, ({**row, "polled_at": when} for row in polls.values())),
-        schedules=framed(SCHEDULES, ({**row, "seen_at": when} for row in plans)),
+def collected(time: datetime, jobs: Rows = (), polls: Rows = (), plans: Rows = ()) -> Snapshot:
+    """Build the snapshot of one collection, with a good poll of each appliance in it."""
+    names = dict.fromkeys(str(row["appliance"]) for row in (*polls, *jobs, *plans))
+    by_name = {name: poll(name) for name in names} | {row["appliance"]: row for row in polls}
+    return snapshot_of(
+        [{**row, "observed_at": time} for row in jobs],
+        [{**row, "polled_at": time} for row in by_name.values()],
+        [{**row, "seen_at": time} for row in plans],
     )
 
 
-OLD = visit("vc-4", api="rest", version="6.5.0.37000", details=False)
-"""The visit to an appliance that tells neither details nor schedules."""
+OLD = poll("vc-4", api="rest", version="6.5.0.37000", details=False)
+"""The poll of an appliance that has neither details nor schedules."""
 
 BY_T = (
-    told(
+    collected(
         T - timedelta(days=1),
         [job(f"vc-{number}", day) for number in (1, 2, 3) for day in range(3, 9)]
         + [job("vc-4", 8, type=None, size=None, location=None, build=None, source="job")],
-        [*map(visit, ("vc-1", "vc-2", "vc-3")), OLD],
-        [plan(f"vc-{number}") for number in (1, 2, 3)],
+        [OLD],
+        [schedule(f"vc-{number}") for number in (1, 2, 3)],
     ),
-    told(  # the moment itself counts
+    collected(  # T itself counts
         T,
         [
             job("vc-1", 9),
@@ -142,15 +103,15 @@ BY_T = (
             job("vc-3", 9, "FAILED", progress=12.0, end_time=night(9, 1, 5)),
             job("vc-4", 9, type=None, size=None, location=None, build=None, source="job"),
         ],
-        [*map(visit, ("vc-1", "vc-2", "vc-3")), OLD],
+        [OLD],
     ),
 )
-"""What is known at T: vc-2's job of that night runs, vc-3's failed, of vc-4 two jobs are known."""
+"""The data at T: vc-2's job of that night runs, vc-3's failed, and vc-4 has two jobs."""
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A history and its fleet.toml, and what was told of it at T."""
+class Stored:
+    """A history and its fleet.toml, with the report and the assessment made at T."""
 
     history: Path
     fleet: Path
@@ -159,27 +120,27 @@ class Kept:
 
 
 def report(history: Path, fleet: Path, out: Path, *options: str) -> dict[str, bytes]:
-    """Write a report with the command, and read its files."""
+    """Run `backupkit report`; return its files."""
     out.mkdir()
-    where = ("--history", str(history), "--fleet", str(fleet), "--out", str(out / "report.html"))
-    assert main(["report", *where, *options]) == 0
+    paths = ("--history", str(history), "--fleet", str(fleet), "--out", str(out / "report.html"))
+    assert main(["report", *paths, *options]) == 0
     return {path.name: path.read_bytes() for path in sorted(out.iterdir())}
 
 
 def as_of_t(history: Path, fleet: Path, out: Path) -> dict[str, bytes]:
-    """Write the report as of T, compared with the one of two hours before."""
+    """Run the report as of T, compared with the one of two hours before."""
     period = ("--start", START.isoformat(), "--end", T.isoformat())
     return report(history, fleet, out, *period, "--as-of", T.isoformat(), "--compare-with", "2h")
 
 
-def judged(history: Path, fleet: Path, now: datetime) -> bk.Assessment:
-    """Judge what was known at a moment."""
-    kept = bk.History(history, create=False)
-    return bk.evaluate(kept, bk.Policy.load(fleet), start=START, now=now)
+def assess(history: Path, fleet: Path, now: datetime) -> bk.Assessment:
+    """Evaluate a history as of a time."""
+    stored = bk.History(history, create=False)
+    return bk.evaluate(stored, bk.Policy.load(fleet), start=START, now=now)
 
 
 def assert_same(one: bk.Assessment, other: bk.Assessment) -> None:
-    """Compare every fact of two assessments."""
+    """Check that two assessments are equal in every field."""
     for field in dataclasses.fields(one):
         left, right = getattr(one, field.name), getattr(other, field.name)
         if isinstance(left, pd.DataFrame):
@@ -189,22 +150,22 @@ def assert_same(one: bk.Assessment, other: bk.Assessment) -> None:
 
 
 @pytest.fixture(scope="module")
-def at_t(tmp_path_factory: pytest.TempPathFactory) -> Kept:
-    """Keep what is known at T and report it then: the history holds nothing else yet."""
+def at_t(tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    """Return a history with the data at T only, and its report."""
     folder = tmp_path_factory.mktemp("as-of")
     fleet = folder / "fleet.toml"
     names = [f'\n[[appliance]]\nname = "vc-{n}"\nhost = "vc-{n}.example"\n' for n in range(1, 5)]
     fleet.write_text(FLEET + "".join(names), encoding="utf-8")
     history = bk.History(folder / "history.db")
-    for one in BY_T:
-        history.append(one)
+    for snapshot in BY_T:
+        history.append(snapshot)
     files = as_of_t(folder / "history.db", fleet, folder / "then")
-    return Kept(folder / "history.db", fleet, files, judged(folder / "history.db", fleet, T))
+    return Stored(folder / "history.db", fleet, files, assess(folder / "history.db", fleet, T))
 
 
 @pytest.fixture
-def own(at_t: Kept, tmp_path: Path) -> Kept:
-    """Give a copy of the history, which a test may change."""
+def stored(at_t: Stored, tmp_path: Path) -> Stored:
+    """Return a copy of the history, which a test may change."""
     copy = shutil.copy(at_t.history, tmp_path / "history.db")
     return dataclasses.replace(at_t, history=Path(copy))
 
@@ -213,17 +174,17 @@ Fact = Callable[[bk.Assessment], object]
 
 
 def plain(value: Any) -> object:  # noqa: ANN401 # a cell of any dtype
-    """Give None for what is missing."""
+    """Return None for a missing value."""
     return None if pd.isna(value) else value
 
 
 def of(table: str, column: str, name: str) -> Fact:
-    """Read one appliance's cell of a table of an assessment."""
+    """Return a reader of one cell of an assessment: a table's column of an appliance."""
     return lambda facts: plain(getattr(facts, table).loc[name, column])
 
 
 def of_job(name: str, day: int, column: str) -> Fact:
-    """Read one job's cell."""
+    """Return a reader of one cell of a job."""
 
     def fact(facts: bk.Assessment) -> object:
         jobs = facts.jobs.set_index(["appliance", "job_id"])
@@ -233,105 +194,105 @@ def of_job(name: str, day: int, column: str) -> Fact:
 
 
 def hours(facts: bk.Assessment) -> list[int]:
-    """Read at which hours the schedules in force start."""
-    plans = facts.schedules
-    return [int(hour) for hour in plans.loc[plans["appliance"] == "vc-1", "hour"]]
+    """Return the hours of vc-1's schedules."""
+    schedules = facts.schedules
+    return [int(hour) for hour in schedules.loc[schedules["appliance"] == "vc-1", "hour"]]
 
 
-CORRECTIONS: dict[str, tuple[SimpleNamespace, Fact, object, object]] = {
-    # what is told later; a fact that it changes; that fact at T, and later
+CORRECTIONS: dict[str, tuple[Snapshot, Fact, object, object]] = {
+    # a later snapshot; a fact that it changes; that fact at T, and later
     "a finished job has another end": (
-        told(AFTER, [job("vc-1", 8, end_time=night(8, 3, 20))]),
+        collected(AFTER, [job("vc-1", 8, end_time=night(8, 3, 20))]),
         of_job("vc-1", 8, "duration"),
         timedelta(minutes=20),
         timedelta(hours=2, minutes=20),
     ),
     "a finished job has another start": (
-        told(AFTER, [job("vc-1", 9, start_time=night(9, 0, 30))]),
+        collected(AFTER, [job("vc-1", 9, start_time=night(9, 0, 30))]),
         of("appliances", "last_success", "vc-1"),
         night(9),
         night(9, 0, 30),
     ),
     "a running job failed": (
-        told(AFTER, [job("vc-2", 9, "FAILED", end_time=night(9, 2))]),
+        collected(AFTER, [job("vc-2", 9, "FAILED", end_time=night(9, 2))]),
         of("appliances", "strikes", "vc-2"),
         0,
         1,
     ),
     "a failure became a success": (
-        told(AFTER, [job("vc-3", 9)]),
+        collected(AFTER, [job("vc-3", 9)]),
         of("appliances", "state", "vc-3"),
         "breach",  # 29 h since the success of the 8th
         "compliant",
     ),
     "a success became a failure": (
-        told(AFTER, [job("vc-1", 9, "FAILED")]),
+        collected(AFTER, [job("vc-1", 9, "FAILED")]),
         of("appliances", "state", "vc-1"),
         "compliant",
         "breach",
     ),
-    "a finished job is told to run": (
-        told(AFTER, [job("vc-1", 9, "RUNNING", state="INPROGRESS", end_time=None)]),
+    "a finished job runs again": (
+        collected(AFTER, [job("vc-1", 9, "RUNNING", state="INPROGRESS", end_time=None)]),
         of_job("vc-1", 9, "last_seen_at"),
         T,
         AFTER,
     ),
-    "a job has a state never seen": (
-        told(AFTER, [job("vc-2", 9, "EXPLODED")]),
+    "a job has a new state": (
+        collected(AFTER, [job("vc-2", 9, "EXPLODED")]),
         of_job("vc-2", 9, "outcome"),
         "open",
         "other",
     ),
     "jobs of the past come with an upgrade": (
-        told(AFTER, [job("vc-4", day) for day in range(3, 8)], plans=[plan("vc-4")]),
+        collected(AFTER, [job("vc-4", day) for day in range(3, 8)], plans=[schedule("vc-4")]),
         of("appliances", "attempts", "vc-4"),
         2,
         7,
     ),
     "details come later": (
-        told(AFTER, [job("vc-4", 9)]),
+        collected(AFTER, [job("vc-4", 9)]),
         of_job("vc-4", 9, "location"),
         None,
         f"{PLACE}/vc-4",
     ),
-    "a job is listed no more": (
-        told(AFTER, [gone("vc-1", 3)]),
+    "a job is no longer listed": (
+        collected(AFTER, [vanished_job("vc-1", 3)]),
         of_job("vc-1", 3, "vanished_at"),
         None,
         AFTER,
     ),
     "the schedule is another": (
-        told(AFTER, plans=[plan("vc-1", hour=4)]),
+        collected(AFTER, plans=[schedule("vc-1", hour=4)]),
         hours,
         [1],
         [4],
     ),
     "an appliance is new": (
-        told(AFTER, [job("vc-9", day) for day in range(3, 10)], plans=[plan("vc-9")]),
+        collected(AFTER, [job("vc-9", day) for day in range(3, 10)], plans=[schedule("vc-9")]),
         lambda facts: list(facts.appliances.index),
         ["vc-2", "vc-3", "vc-1", "vc-4"],
         ["vc-2", "vc-3", "vc-1", "vc-4", "vc-9"],
     ),
     "the version is another": (
-        told(AFTER, visits=[visit("vc-1", version="9.0.0.0100")]),
+        collected(AFTER, polls=[poll("vc-1", version="9.0.0.0100")]),
         of("coverage", "version", "vc-1"),
         "8.0.3.00400",
         "9.0.0.0100",
     ),
-    "a visit failed": (
-        told(AFTER, visits=[visit("vc-1", ok=False, error="unreachable", detail="No answer.")]),
+    "a poll failed": (
+        collected(AFTER, polls=[poll("vc-1", error="unreachable")]),
         of("coverage", "error", "vc-1"),
         None,
         "unreachable",
     ),
-    "a visit was stopped": (
-        told(AFTER, visits=[visit("vc-1", ok=None)]),
+    "a poll was stopped": (
+        collected(AFTER, polls=[poll("vc-1", ok=None)]),
         of("coverage", "polls", "vc-1"),
         2,
-        2,  # it counts as none
+        2,  # an interrupted poll does not count
     ),
     "the clock is wrong": (
-        told(AFTER, visits=[visit("vc-1", clock_skew=timedelta(hours=1))]),
+        collected(AFTER, polls=[poll("vc-1", clock_skew=timedelta(hours=1))]),
         of("appliances", "exposure", "vc-1"),
         timedelta(hours=5),
         timedelta(hours=6, minutes=1),  # its 01:00 was midnight
@@ -339,20 +300,21 @@ CORRECTIONS: dict[str, tuple[SimpleNamespace, Fact, object, object]] = {
 }
 
 
-def moved(brought: SimpleNamespace, when: datetime) -> SimpleNamespace:
-    """Give the same round at another moment."""
-    return SimpleNamespace(
-        observations=brought.observations.assign(observed_at=pd.Timestamp(when).as_unit("us")),
-        polls=brought.polls.assign(polled_at=pd.Timestamp(when).as_unit("us")),
-        schedules=brought.schedules.assign(seen_at=pd.Timestamp(when).as_unit("us")),
+def moved(snapshot: Snapshot, time: datetime) -> Snapshot:
+    """Return the same snapshot at another time."""
+    moment = pd.Timestamp(time).as_unit("us")
+    return Snapshot(
+        observations=snapshot.observations.assign(observed_at=moment),
+        polls=snapshot.polls.assign(polled_at=moment),
+        schedules=snapshot.schedules.assign(seen_at=moment),
     )
 
 
 class TestCorrected:
-    """What is appended after T leaves the report as of T as it was."""
+    """Data appended after T."""
 
-    def test_is_of_t(self, at_t: Kept) -> None:
-        """The report was made of eight visits, and tells what they found."""
+    def test_is_of_t(self, at_t: Stored) -> None:
+        """The report as of T contains the data at T."""
         assert sorted(at_t.files) == [
             "report.csv",
             "report.html",
@@ -365,33 +327,36 @@ class TestCorrected:
         assert len(document["jobs"]) == 7 + 7 + 7 + 2
 
     @pytest.mark.parametrize("name", CORRECTIONS)
-    def test_alone(self, own: Kept, name: str) -> None:
-        """Each correction is known afterwards, and not at T."""
+    def test_alone(self, stored: Stored, name: str) -> None:
+        """Each correction changes the assessment after T, and not the one at T."""
         correction, fact, before, after = CORRECTIONS[name]
-        bk.History(own.history).append(correction)
-        known, corrected = (judged(own.history, own.fleet, now) for now in (T, AFTER))
-        assert_same(known, own.assessment)
+        bk.History(stored.history).append(correction)
+        known, corrected = (assess(stored.history, stored.fleet, now) for now in (T, AFTER))
+        assert_same(known, stored.assessment)
         assert [fact(known), fact(corrected)] == [before, after]
 
-    def test_all(self, own: Kept, tmp_path: Path) -> None:
-        """So it is with all of them."""
-        history = bk.History(own.history)
+    def test_all(self, stored: Stored, tmp_path: Path) -> None:
+        """All corrections together leave the report as of T unchanged, byte by byte."""
+        history = bk.History(stored.history)
         for number, (correction, *_) in enumerate(CORRECTIONS.values()):
             moment = AFTER + timedelta(hours=number)
             history.append(moved(correction, moment))
         assert len(history.conflicts()) > 0
-        assert as_of_t(own.history, own.fleet, tmp_path / "again") == own.files
-        assert_same(judged(own.history, own.fleet, T), own.assessment)
+        assert as_of_t(stored.history, stored.fleet, tmp_path / "again") == stored.files
+        assert_same(assess(stored.history, stored.fleet, T), stored.assessment)
 
-    def test_a_moment_later(self, own: Kept) -> None:
-        """What came a microsecond after T is not known at T."""
+    def test_a_moment_later(self, stored: Stored) -> None:
+        """Data of a microsecond after T is not in the assessment at T."""
         moment = T + timedelta(microseconds=1)
-        bk.History(own.history).append(told(moment, [job("vc-3", 9)]))
-        assert_same(judged(own.history, own.fleet, T), own.assessment)
-        assert judged(own.history, own.fleet, moment).appliances.loc["vc-3", "state"] == "compliant"
+        bk.History(stored.history).append(collected(moment, [job("vc-3", 9)]))
+        assert_same(assess(stored.history, stored.fleet, T), stored.assessment)
+        assert (
+            assess(stored.history, stored.fleet, moment).appliances.loc["vc-3", "state"]
+            == "compliant"
+        )
 
     def test_by_the_clock(self, live_demo: Simulated, tmp_path: Path) -> None:
-        """A report of the present is made again as of its moment, after the fleet has changed."""
+        """A report can be reproduced as of its time after the fleet has changed."""
         path = tmp_path / "history.db"
         history = bk.History(path)
         history.append(bk.collect(live_demo.fleet, limits=QUICK))
@@ -412,8 +377,8 @@ class TestCorrected:
         fleet.upgrade("vc-nyc-04", "8.0.3")
         (running,) = known.loc[known["outcome"] == "open", "job_id"]
         fleet["vc-ham-04"].cancel(running)
-        fleet.start("vc-tyo-03")  # it was unreachable: its past is seen for the first time
-        for memory in (history, None):  # what is known is not asked for; then all is
+        fleet.start("vc-tyo-03")  # it was unreachable: its jobs are new
+        for memory in (history, None):  # incrementally, then in full
             history.append(bk.collect(live_demo.fleet, known=memory, limits=QUICK))
 
         assert len(history.conflicts(since=moment)) == len(finished) - 1  # one cannot be read
@@ -423,45 +388,42 @@ class TestCorrected:
 
 
 class TestImported:
-    """What another history brings is known from when it was learnt, not from when it came."""
+    """Imported data counts from the time of its poll, not of the import."""
 
     @pytest.fixture
     def other(self, tmp_path: Path) -> bk.History:
-        """Keep what another site learnt: one round before T, one after it."""
+        """Return a history with one collection before T and one after it."""
         other = bk.History(tmp_path / "other.db")
-        other.append(told(T - timedelta(hours=1), [job("vc-8", 9)], plans=[plan("vc-8")]))
-        other.append(told(AFTER, [job("vc-8", 9, end_time=night(9, 5)), job("vc-8", 8)]))
+        other.append(collected(T - timedelta(hours=1), [job("vc-8", 9)], plans=[schedule("vc-8")]))
+        other.append(collected(AFTER, [job("vc-8", 9, end_time=night(9, 5)), job("vc-8", 8)]))
         return other
 
-    def test_learnt_later(self, own: Kept, tmp_path: Path) -> None:
-        """What was learnt after T changes nothing."""
+    def test_learnt_later(self, stored: Stored, tmp_path: Path) -> None:
+        """Imported polls after T do not change the assessment at T."""
         later = bk.History(tmp_path / "later.db")
-        later.append(told(AFTER, [job("vc-8", 9), job("vc-3", 9)], plans=[plan("vc-8")]))
-        argv = ["history", "import", "--history", str(own.history), later.uri]
+        later.append(collected(AFTER, [job("vc-8", 9), job("vc-3", 9)], plans=[schedule("vc-8")]))
+        argv = ["history", "import", "--history", str(stored.history), later.uri]
         assert main(argv) == 0
-        assert_same(judged(own.history, own.fleet, T), own.assessment)
-        assert len(judged(own.history, own.fleet, AFTER).appliances) == 5
+        assert_same(assess(stored.history, stored.fleet, T), stored.assessment)
+        assert len(assess(stored.history, stored.fleet, AFTER).appliances) == 5
 
-    def test_learnt_before(self, own: Kept, other: bk.History) -> None:
-        """What was learnt before T is in a report as of T from then on, and its version says so.
-
-        It is the report of whoever had had both at T.
-        """
-        both = Path(shutil.copy(own.history, own.history.with_name("both.db")))
-        early = told(T - timedelta(hours=1), [job("vc-8", 9)], plans=[plan("vc-8")])
+    def test_learnt_before(self, stored: Stored, other: bk.History) -> None:
+        """Imported polls before T are in the assessment at T, which gets another data version."""
+        both = Path(shutil.copy(stored.history, stored.history.with_name("both.db")))
+        early = collected(T - timedelta(hours=1), [job("vc-8", 9)], plans=[schedule("vc-8")])
         bk.History(both).append(early)
-        expected = judged(both, own.fleet, T)
-        bk.History(own.history).merge(other.uri)
-        found = judged(own.history, own.fleet, T)
+        expected = assess(both, stored.fleet, T)
+        bk.History(stored.history).merge(other.uri)
+        found = assess(stored.history, stored.fleet, T)
         assert_same(dataclasses.replace(found, version=expected.version), expected)
-        assert found.version != own.assessment.version
+        assert found.version != stored.assessment.version
         assert found.appliances.loc["vc-8", "attempts"] == 1
 
-    def test_a_round_under_way(self, own: Kept) -> None:
-        """So it is with a round that began before T and was kept after it."""
-        bk.History(own.history).append(told(T - timedelta(seconds=9), [job("vc-2", 9)]))
-        found = judged(own.history, own.fleet, T)
-        assert found.version != own.assessment.version
+    def test_collection_across_t(self, stored: Stored) -> None:
+        """A collection before T that was appended after T changes the data version at T."""
+        bk.History(stored.history).append(collected(T - timedelta(seconds=9), [job("vc-2", 9)]))
+        found = assess(stored.history, stored.fleet, T)
+        assert found.version != stored.assessment.version
 
 
 NAMES = ("vc-1", "vc-2")
@@ -476,67 +438,61 @@ jobs = st.builds(
     st.none() | st.sampled_from([night(9, 2), night(9, 3)]),
     st.none() | st.integers(1, 2),
 )
-vanished = st.builds(gone, st.sampled_from(NAMES), st.integers(1, 3))
-visits = st.builds(
-    lambda name, ok, minutes: visit(name, ok=ok, clock_skew=timedelta(minutes=minutes)),
+vanished = st.builds(vanished_job, st.sampled_from(NAMES), st.integers(1, 3))
+polls = st.builds(
+    lambda name, ok, minutes: poll(name, ok=ok, clock_skew=timedelta(minutes=minutes)),
     st.sampled_from(NAMES),
     st.sampled_from([True, False, None]),
     st.integers(-1, 1),
 )
 plans = st.builds(
-    lambda name, hour: plan(name, hour=hour), st.sampled_from(NAMES), st.none() | st.integers(0, 2)
+    lambda name, hour: schedule(name, hour=hour),
+    st.sampled_from(NAMES),
+    st.none() | st.integers(0, 2),
 )
 
 
-def once(rows: Sequence[dict[str, object]], *keys: str) -> list[dict[str, object]]:
-    """Leave one row of each key: a round tells each thing once."""
+def once(rows: Rows, *keys: str) -> list[Mapping[str, object]]:
+    """Return one row of each key."""
     return list({tuple(row.get(key) for key in keys): row for row in rows}.values())
 
 
 @st.composite
-def rounds(draw: st.DrawFn, most: int) -> list[SimpleNamespace]:
-    """Draw some rounds, one after the other, over one or several months."""
+def collections(draw: st.DrawFn, most: int) -> list[Snapshot]:
+    """Draw successive collections over one or several months."""
     steps = draw(st.lists(st.sampled_from([1, 60, 24 * 60, 31 * 24 * 60]), max_size=most))
     made, when = [], BEGIN
     for step in steps:
         when += timedelta(minutes=step, microseconds=draw(st.integers(0, 1)))
         rows = draw(st.lists(jobs | vanished, max_size=6))
         made.append(
-            told(
+            collected(
                 when,
                 once(rows, "appliance", "job_id"),
-                once(draw(st.lists(visits, max_size=2)), "appliance"),
+                once(draw(st.lists(polls, max_size=2)), "appliance"),
                 once(draw(st.lists(plans, max_size=2)), "appliance"),
             )
         )
     return made
 
 
-def moments(*made: Sequence[SimpleNamespace]) -> list[datetime]:
-    """Give when something was learnt, the microsecond before each, and one before and after all."""
-    own = {BEGIN - timedelta(days=1), BEGIN + timedelta(days=999)}
-    for one in (one for some in made for one in some if len(one.polls)):
-        when = one.polls["polled_at"].iloc[0].to_pydatetime()
-        own |= {when, when - timedelta(microseconds=1)}
-    return sorted(own)
+def moments(*made: Sequence[Snapshot]) -> list[datetime]:
+    """Return each poll time, the microsecond before it, and a time before and after all."""
+    times = {BEGIN - timedelta(days=1), BEGIN + timedelta(days=999)}
+    for snapshot in itertools.chain(*made):
+        for time in snapshot.polls["polled_at"].head(1).dt.to_pydatetime():
+            times |= {time, time - timedelta(microseconds=1)}
+    return sorted(times)
 
 
 def known(history: bk.History, at: datetime | None = None) -> list[pd.DataFrame]:
-    """Read all that is known, or was."""
-    return [
-        read(at=at)
-        for read in (
-            history.observations,
-            history.jobs,
-            history.polls,
-            history.schedules,
-            history.conflicts,
-        )
-    ]
+    """Read all frames of a history, as of a time."""
+    names = ("observations", "jobs", "polls", "schedules", "conflicts")
+    return [getattr(history, name)(at=at) for name in names]
 
 
 def assert_known(found: list[pd.DataFrame], expected: list[pd.DataFrame]) -> None:
-    """Compare what is known with what was; of one moment, jobs come as they were first kept."""
+    """Check that frames are equal; observations of one time may have any order."""
     for one, other in zip(found, expected, strict=True):
         keys = [name for name in ("observed_at", "appliance", "job_id") if name in one]
         if "observed_at" in keys:
@@ -549,42 +505,42 @@ def assert_known(found: list[pd.DataFrame], expected: list[pd.DataFrame]) -> Non
 
 @pytest.mark.property
 class TestAnyHistory:
-    """Whatever the rounds are, and wherever the cut."""
+    """Random collections, as of random times."""
 
     @settings(max_examples=repeats(3, 20))
-    @given(made=rounds(5))
-    def test_cut(self, place: Place, made: list[SimpleNamespace]) -> None:
-        """A history as of a moment is the history as it was when it had what came by then."""
+    @given(made=collections(5))
+    def test_cut(self, place: Place, made: list[Snapshot]) -> None:
+        """A history as of a time equals the history that was appended up to then."""
         with place() as target:
             history = bk.History(target)
             was = [(BEGIN, known(history))]
-            for one in made:
-                history.append(one)
-                when = one.polls["polled_at"].min()  # without polls nothing is known of it
+            for snapshot in made:
+                history.append(snapshot)
+                when = snapshot.polls["polled_at"].min()  # missing without a poll
                 was.append((was[-1][0] if pd.isna(when) else when.to_pydatetime(), known(history)))
             for moment in moments(made):
                 then = [frames for when, frames in was if when <= max(moment, BEGIN)][-1]
                 assert_known(known(history, moment), then)
 
     @settings(max_examples=repeats(3, 20))
-    @given(one=rounds(3), other=rounds(3), data=st.data())
+    @given(one=collections(3), other=collections(3), data=st.data())
     def test_merged(
         self,
         place: Place,
-        one: list[SimpleNamespace],
-        other: list[SimpleNamespace],
+        one: list[Snapshot],
+        other: list[Snapshot],
         data: st.DataObject,
     ) -> None:
-        """Two histories merged, as of a moment, are what they were then, merged then."""
+        """A merged history as of a time equals the merge of the histories as of that time."""
         cut = data.draw(st.sampled_from(moments(one, other)))
         with contextlib.ExitStack() as stack:
             merged = []
             for moment in (None, cut):
                 pair = [bk.History(stack.enter_context(place())) for _ in range(2)]
                 for history, made in zip(pair, (one, other), strict=True):
-                    for brought in made:
-                        if moment is None or (brought.polls["polled_at"] <= moment).all():
-                            history.append(brought)
+                    for snapshot in made:
+                        if moment is None or (snapshot.polls["polled_at"] <= moment).all():
+                            history.append(snapshot)
                 pair[0].merge(pair[1].uri)
                 assert pair[0].verify().empty
                 merged.append(pair[0])

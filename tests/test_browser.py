@@ -1,4 +1,4 @@
-"""The report in a real browser: Debian's chromium, driven by Playwright."""
+"""The report in chromium, with Playwright."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 import backupkit as bk
 from backupkit.assessment import Assessment
 from backupkit.policy import Member
-from tests.builders import END, assess, assess_large_fleet, job, nights, poll, schedule
+from tests.builders import END, assess, assess_large_fleet, job, message, nights, poll, schedule
 from tests.chromium import ARTEFACTS, MARKS, ROOT
 from tests.conftest import LONG, repeats
 
@@ -41,12 +41,12 @@ Theme = Literal["light", "dark"]
 
 
 @dataclass
-class Opened:
-    """A page, what it asked of a network, and what it complained about."""
+class OpenPage:
+    """A page, its requests and its errors."""
 
     page: Page
-    asked: list[str] = field(default_factory=list)
-    troubles: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -58,48 +58,48 @@ def opened(
     width: int = 1280,
     height: int = 720,
     scripts: bool = True,
-) -> Iterator[Opened]:
-    """Open a file, and see to it that it asked for nothing and did not complain."""
+) -> Iterator[OpenPage]:
+    """Open a file, and check that it sends no request and has no error."""
     context = browser.new_context(
         viewport={"width": width, "height": height},
         color_scheme=theme,
         java_script_enabled=scripts,
         reduced_motion="reduce",
     )
-    shown = Opened(context.new_page())
-    shown.page.on("request", lambda request: shown.asked.append(request.url))
-    shown.page.on("console", lambda message: shown.troubles.append(message.text))
-    shown.page.on("pageerror", lambda error: shown.troubles.append(str(error)))
-    shown.page.on("dialog", lambda dialog: shown.troubles.append(dialog.message))
+    shown = OpenPage(context.new_page())
+    shown.page.on("request", lambda request: shown.requests.append(request.url))
+    shown.page.on("console", lambda message: shown.errors.append(message.text))
+    shown.page.on("pageerror", lambda error: shown.errors.append(str(error)))
+    shown.page.on("dialog", lambda dialog: shown.errors.append(dialog.message))
     shown.page.goto(file.as_uri())
     ARTEFACTS.mkdir(exist_ok=True)
     yield shown
     context.close()
-    assert {url.partition("#")[0] for url in shown.asked if not url.startswith("data:")} == {
+    assert {url.partition("#")[0] for url in shown.requests if not url.startswith("data:")} == {
         file.as_uri()
     }
-    assert shown.troubles == []
+    assert shown.errors == []
 
 
-def month(outcomes: Mapping[str, str]) -> Assessment:
-    """Judge appliances by what became of their nights."""
-    rows = [row for name, told in outcomes.items() for row in nights(name, told)]
+def assess_nights(outcomes: Mapping[str, str]) -> Assessment:
+    """Evaluate appliances with an outcome for each night."""
+    rows = [row for name, letters in outcomes.items() for row in nights(name, letters)]
     members = [Member(appliance=name, site=name.split("-")[1], group="prod") for name in outcomes]
     return assess(rows, [poll(name) for name in outcomes], [*map(schedule, outcomes)], members)
 
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Write the reports of fleets of every kind."""
+    """Write the reports of different fleets."""
     policy = bk.Policy.load(ROOT / "data" / "fleet.example.toml")
     history = bk.History(ROOT / "data" / "history.db")
     sites = ("ham", "nyc", "tyo", "lon", "sao")
     names = [f"vc-{sites[n % 5]}-{n:02}" for n in range(50)]
-    good = month(dict.fromkeys(names, "s" * 8))
+    good = assess_nights(dict.fromkeys(names, "s" * 8))
     bad = {names[3]: "ssssssff", names[17]: "sss.....", names[31]: "ssfsssff"}
-    judged = {
+    assessments = {
         "compliant": (good, None),
-        "three-of-50": (month(dict.fromkeys(names, "s" * 8) | bad), good),
+        "three-of-50": (assess_nights(dict.fromkeys(names, "s" * 8) | bad), good),
         "unreachable": (assess([], [poll(name, END, "unreachable") for name in names]), None),
         "empty": (assess(), None),
         "large": (assess_large_fleet(LARGE), None),
@@ -108,7 +108,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("reports")
     return {
         name: bk.report(a, before=before).save(folder / f"{name}.html")[0]
-        for name, (a, before) in judged.items()
+        for name, (a, before) in assessments.items()
     }
 
 
@@ -123,7 +123,7 @@ def test_first_screen(
     width: int,
     height: int,
 ) -> None:
-    """Verdict and the worst are seen without scrolling, with scripts off."""
+    """Verdict and worst appliances are visible without scrolling and without scripts."""
     size = {"width": width, "height": height}
     with opened(browser, reports[name], theme=theme, scripts=False, **size) as shown:
         shown.page.screenshot(path=ARTEFACTS / f"report-{name}-{theme}-{width}.png")
@@ -139,14 +139,14 @@ def test_first_screen(
 
 @pytest.mark.parametrize("name", FLEETS)
 def test_valid(reports: Mapping[str, Path], name: str) -> None:
-    """The strict parser of the HTML standard finds nothing wrong."""
+    """The report is valid HTML."""
     html5lib.HTMLParser(strict=True).parse(reports[name].read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("paper", ["A4", "Letter"])
 @pytest.mark.parametrize("name", FLEETS)
 def test_print(browser: Browser, reports: Mapping[str, Path], name: str, paper: str) -> None:
-    """It prints on a handful of pages: of a large fleet only what is not compliant."""
+    """The report prints on at most 60 pages."""
     with opened(browser, reports[name]) as shown:
         pdf = shown.page.pdf(format=paper, path=ARTEFACTS / f"report-{name}-{paper}.pdf")
     pages = len(re.findall(rb"/Type\s*/Page\b", pdf))
@@ -154,15 +154,15 @@ def test_print(browser: Browser, reports: Mapping[str, Path], name: str, paper: 
 
 
 def printed(page: Page, locator: str) -> bool:
-    """Tell whether something would be on paper."""
+    """Return whether an element is printed."""
     page.emulate_media(media="print")
-    seen = page.locator(locator).first.is_visible()
+    visible = page.locator(locator).first.is_visible()
     page.emulate_media(media="screen")
-    return seen
+    return visible
 
 
 def test_what_is_printed(browser: Browser, reports: Mapping[str, Path]) -> None:
-    """Controls are not printed, runs of troubled appliances are, of a large fleet no others."""
+    """Runs of appliances with problems are printed; controls and good appliances are not."""
     with opened(browser, reports["large"]) as shown:
         assert printed(shown.page, "#appliances tbody .breach")
         assert not printed(shown.page, "#appliances .good")
@@ -171,7 +171,7 @@ def test_what_is_printed(browser: Browser, reports: Mapping[str, Path]) -> None:
         assert not printed(shown.page, "nav")
     with opened(browser, reports["three-of-50"]) as shown:
         assert printed(shown.page, "#appliances .good")
-        # what is closed on the screen is open on paper, where there is trouble
+        # closed on the screen, open on paper for appliances with problems
         runs = "#appliances details.trouble table"
         assert not shown.page.locator(runs).first.is_visible()
         assert printed(shown.page, runs)
@@ -181,7 +181,7 @@ def test_what_is_printed(browser: Browser, reports: Mapping[str, Path]) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize(("name", "theme"), AUDITED)
 def test_accessible(browser: Browser, reports: Mapping[str, Path], name: str, theme: Theme) -> None:
-    """axe-core finds nothing wrong in the first rows, or in all; dark differs only in colours."""
+    """axe-core finds no violation; in the dark theme only contrast is checked."""
     axe = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
     with opened(browser, reports[name], theme=theme) as shown:
         if name == "sample":
@@ -192,54 +192,48 @@ def test_accessible(browser: Browser, reports: Mapping[str, Path], name: str, th
             "([exclude, only]) => axe.run({exclude}, only ? {runOnly: [only]} : {})",
             [[] if LONG else REPEATED, only],
         )
-    told = [
+    violations = [
         (fault["id"], fault["impact"], fault["nodes"][0]["html"], len(fault["nodes"]))
         for fault in found["violations"]
     ]
-    assert told == []
+    assert violations == []
     assert len(found["passes"]) >= (1 if only else 10)
 
 
 class TestScript:
-    """The script that sorts, finds and pages; without it all is there."""
+    """The script that sorts, filters and pages."""
 
     def test_sorting(self, browser: Browser, reports: Mapping[str, Path]) -> None:
-        """A head sorts by what its cells say, once more in reverse; what is unknown stays last."""
+        """A column header sorts ascending, then descending; unknown values are last."""
         with opened(browser, reports["sample"]) as shown:
+            first_rows = "table.all > tbody > tr:first-child"
+
+            def cells(column: int) -> list[str]:
+                cells = shown.page.locator(f"{first_rows} > td:nth-child({column})")
+                return cells.all_inner_texts()
+
             table = shown.page.locator("#appliances table.all")
             exposure = table.get_by_role("columnheader", name="Exposure")
             exposure.get_by_role("button").press("Enter")
             assert exposure.get_attribute("aria-sort") == "ascending"
-            told = shown.page.locator(
-                "table.all > tbody > tr:first-child > td:nth-child(4)"
-            ).all_inner_texts()
-            assert told[0] == "over 31 s"
-            assert told[-1] == "no data"
-            assert told[-3:-1] == ["24 d 19 h", "over 89 d 3 h"]
+            exposures = cells(4)
+            assert (exposures[0], exposures[-1]) == ("over 31 s", "no data")
+            assert exposures[-3:-1] == ["24 d 19 h", "over 89 d 3 h"]
             exposure.get_by_role("button").click()
             assert exposure.get_attribute("aria-sort") == "descending"
-            told = shown.page.locator(
-                "table.all > tbody > tr:first-child > td:nth-child(4)"
-            ).all_inner_texts()
-            assert (told[0], told[-1]) == ("over 89 d 3 h", "no data")
+            assert (cells(4)[0], cells(4)[-1]) == ("over 89 d 3 h", "no data")
             table.get_by_role("columnheader", name="Last success").get_by_role("button").click()
             assert exposure.get_attribute("aria-sort") == "none"
-            times = shown.page.locator(
-                "table.all > tbody > tr:first-child > td:nth-child(5)"
-            ).all_inner_texts()
-            known = [time for time in times if time != "no data"]
+            known = [time for time in cells(5) if time != "no data"]
             assert known == sorted(known)
             table.get_by_role("columnheader", name="Appliance").get_by_role("button").click()
-            names = shown.page.locator("table.all > tbody > tr:first-child > th").all_inner_texts()
+            names = shown.page.locator(f"{first_rows} > th").all_inner_texts()
             assert names == sorted(names)
             table.get_by_role("columnheader", name="Time inside RPO").get_by_role("button").click()
-            shares = shown.page.locator(
-                "table.all > tbody > tr:first-child > td:nth-child(6)"
-            ).all_inner_texts()
-            assert shares[0].startswith("0.0 %")
+            assert cells(6)[0].startswith("0.0 %")
 
-    def test_finding(self, browser: Browser, reports: Mapping[str, Path]) -> None:
-        """Words and a state narrow the rows; how many are shown is told."""
+    def test_filter(self, browser: Browser, reports: Mapping[str, Path]) -> None:
+        """Words and a state filter the rows; the status has the number of shown rows."""
         with opened(browser, reports["sample"]) as shown:
             bar = shown.page.locator(".sift")
             expect(bar.get_by_role("status")).to_have_text("12 of 12 shown")
@@ -253,7 +247,7 @@ class TestScript:
             expect(bar.get_by_role("status")).to_have_text("3 of 12 shown")
 
     def test_paging_and_links(self, browser: Browser, reports: Mapping[str, Path]) -> None:
-        """Of many rows a hundred are shown, then more; a link leads to a row all the same."""
+        """Of many rows a hundred are shown, then more; a link leads to a hidden row."""
         with opened(browser, reports["large"]) as shown:
             status = shown.page.locator(".sift").get_by_role("status")
             expect(status).to_have_text(f"100 of {LARGE} shown")
@@ -267,8 +261,8 @@ class TestScript:
             shown.page.reload()
             expect(shown.page.locator("tr:target")).to_be_in_viewport()
 
-    def test_without(self, browser: Browser, reports: Mapping[str, Path]) -> None:
-        """With scripts off every row is there, and there is no control that does nothing."""
+    def test_without_script(self, browser: Browser, reports: Mapping[str, Path]) -> None:
+        """Without scripts all rows are shown, and there are no controls."""
         with opened(browser, reports["large"], scripts=False) as shown:
             assert shown.page.locator(ROWS).count() == LARGE
             assert shown.page.locator("button, input, select").count() == 0
@@ -293,25 +287,26 @@ HOSTILE = {
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write the report of a fleet that says nothing but evil, in every field."""
-    jobs, polls, plans, members = [], [], [], []
+    """Write the report of a fleet with hostile text in each field."""
+    jobs, polls, schedules, members = [], [], [], []
     for kind, evil in HOSTILE.items():
         name = f"{kind} {evil[:3000]}"
-        message = {"id": evil, "default_message": evil, "args": [evil], "localized": evil}
-        said = {"messages": [message, message], "location": f"sftp://{evil[:500]}/x"}
-        said |= {"type": evil, "build": evil, "status": evil}
+        failure = message(evil, evil, [evil]) | {"localized": evil}
+        texts = {"messages": [failure, failure], "location": f"sftp://{evil[:500]}/x"}
+        texts |= {"type": evil, "build": evil, "status": evil}
         jobs += [
-            job(name, night, "failure", **said, job_id=f"{night}{evil[:200]}") for night in range(5)
+            job(name, night, "failure", **texts, job_id=f"{night}{evil[:200]}")
+            for night in range(5)
         ]
-        jobs.append(job(name, 6, "open", **said, progress=float("inf")))
-        polls.append({**poll(name), "version": evil, "api": evil, "timezone": evil})
-        polls.append({**poll(f"b{name}", END, evil[:2000])})
-        plans.append(
+        jobs.append(job(name, 6, "open", **texts, progress=float("inf")))
+        polls.append(poll(name, version=evil, api=evil, timezone=evil))
+        polls.append(poll(f"b{name}", END, evil[:2000]))
+        schedules.append(
             schedule(name, schedule=evil, timezone=evil, location=evil, parts=[evil], days=[evil])
         )
         members.append(Member(appliance=name, site=evil, group=evil))
         members.append(Member(appliance=f"c{name}", exclude=evil))
-    bad = assess(jobs, polls, plans, members)
+    bad = assess(jobs, polls, schedules, members)
     earlier = assess([], polls[:1], [], members)
     path = tmp_path_factory.mktemp("hostile") / "report.html"
     return bk.report(bad, before=earlier).save(path)[0]
@@ -319,7 +314,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_hostile_fleet(browser: Browser, hostile: Path, width: int) -> None:
-    """No request, no script, no element, and a layout that holds, whatever an appliance says."""
+    """Hostile text adds no request, script or element, and does not change the layout."""
     with opened(browser, hostile, width=width) as shown:
         page = shown.page
         page.evaluate(OPEN_ALL)

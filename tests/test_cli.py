@@ -1,4 +1,4 @@
-"""The command line, from its arguments to files, streams and exit codes."""
+"""The command line: arguments, files, streams and exit codes."""
 
 import contextlib
 import json
@@ -8,9 +8,10 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import html5lib
 import pytest
@@ -25,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def write_fleet(folder: Path, *appliances: str) -> Path:
-    """Write a fleet.toml of appliances that nobody asks."""
+    """Write a fleet.toml of appliances without a password."""
     path = folder / "idle.toml"
     entries = "".join(
         f'[[appliance]]\nname = "{name}"\nhost = "{name}.test"\nuser = "u"\n'
@@ -36,33 +37,56 @@ def write_fleet(folder: Path, *appliances: str) -> Path:
     return path
 
 
+class Output(NamedTuple):
+    """The exit code and the streams of a command."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Output]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs a command in this process."""
+
+    def run_command(*argv: object) -> Output:
+        capsys.readouterr()
+        code = main([str(argument) for argument in argv])
+        return Output(code, *capsys.readouterr())
+
+    return run_command
+
+
 class TestHelp:
-    """What the command line says of itself."""
+    """Help and version."""
 
-    def test_version(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_version(self, run: Run) -> None:
         """--version prints the package's version."""
-        assert main(["--version"]) == 0
-        assert capsys.readouterr().out == f"backupkit {bk.__version__}\n"
+        assert run("--version") == (0, f"backupkit {bk.__version__}\n", "")
 
-    def test_nothing_asked(
+    def test_no_arguments(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Without arguments the help is shown."""
+        """Without arguments the help is printed."""
         monkeypatch.setattr(sys, "argv", ["backupkit"])
         assert main() == 0
         assert "collect" in capsys.readouterr().out
 
     @pytest.mark.parametrize("name", ["demo", "doctor", "collect", "report", "check", "simulate"])
-    def test_every_command(self, capsys: pytest.CaptureFixture[str], name: str) -> None:
-        """Each command has a help text, and so has each of its options."""
-        assert main([name, "--help"]) == 0
-        lines = capsys.readouterr().out.splitlines()
+    def test_every_command(self, run: Run, name: str) -> None:
+        """Each command and each option has a help text."""
+        code, out, _ = run(name, "--help")
+        lines = out.splitlines()
+        assert code == 0
         options = [line.split() for line in lines if line.strip().startswith("--")]
         assert len(lines[2]) > 20
         assert all(len(words) > 3 for words in options)
 
     def test_readme_names_every_command(self) -> None:
-        """README knows every command."""
+        """README names each command."""
         readme = (ROOT / "README.md").read_text(encoding="utf-8")
         names = [
             command.callback.__name__ for command in app.registered_commands if command.callback
@@ -70,13 +94,14 @@ class TestHelp:
         assert [name for name in names if f"backupkit {name}" not in readme] == []
 
     @pytest.mark.parametrize("argv", [["collect"], ["dance"], ["report", "--wings"]])
-    def test_wrong_use(self, capsys: pytest.CaptureFixture[str], argv: list[str]) -> None:
-        """Wrong use exits with 2 and points at --help."""
-        assert main(argv) == 2
-        assert "--help" in capsys.readouterr().err
+    def test_wrong_use(self, run: Run, argv: list[str]) -> None:
+        """Wrong use exits with 2 and names --help."""
+        code, _, err = run(*argv)
+        assert code == 2
+        assert "--help" in err
 
     def test_help_is_quick(self) -> None:
-        """--help loads neither pandas nor anything else that is heavy."""
+        """--help imports no large library."""
         probe = (
             "import sys; from backupkit.cli import main; main(['--help']); "
             "print(sorted({'pandas', 'requests', 'matplotlib', 'pyarrow'} & set(sys.modules)))"
@@ -87,7 +112,7 @@ class TestHelp:
         assert done.stdout.splitlines()[-1] == "[]"
 
     def test_as_a_module(self) -> None:
-        """Python -m backupkit is the same command, and its exit code reaches the shell."""
+        """`python -m backupkit` is the same command, with its exit code."""
         done = subprocess.run(
             [sys.executable, "-m", "backupkit", "dance"], capture_output=True, check=False
         )
@@ -95,23 +120,20 @@ class TestHelp:
 
 
 class TestCollect:
-    """Backupkit collect: one collection into a history."""
+    """backupkit collect."""
 
-    def test_some_not_read(
-        self, live_demo: Simulated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        """One stopped, one with a wrong password: exit 3, both in the report, none compliant."""
+    def test_some_not_read(self, live_demo: Simulated, tmp_path: Path, run: Run) -> None:
+        """Unread appliances: exit 3, in the report with the reason, and not compliant."""
         live_demo.appliances.stop("vc-ham-01")
         live_demo.appliances.set_password("vc-ham-02", "another")
         history, out = tmp_path / "history.db", tmp_path / "report.html"
-        to_fleet = ["--fleet", str(live_demo.path), "--history", str(history)]
-        assert main(["collect", *to_fleet]) == 3
-        said = capsys.readouterr()
-        assert "Read 9 of 12 appliances" in said.err
-        assert "login failed (401)" in said.err
-        assert said.out == ""
+        options = ("--fleet", live_demo.path, "--history", history)
+        collected = run("collect", *options)
+        assert (collected.code, collected.out) == (3, "")
+        assert "Read 9 of 12 appliances" in collected.err
+        assert "login failed (401)" in collected.err
 
-        assert main(["report", *to_fleet, "--out", str(out), "--fail-on", "breach,unknown"]) == 5
+        assert run("report", *options, "--out", out, "--fail-on", "breach,unknown").code == 5
         page = html5lib.parse(out.read_text(encoding="utf-8"), namespaceHTMLElements=False)
         [unread] = [part for part in page.iter("section") if part.get("id") == "unread"]
         text = " ".join("".join(unread.itertext()).split())
@@ -123,131 +145,110 @@ class TestCollect:
         assert set(a.appliances.loc[["vc-ham-01", "vc-ham-02"], "state"]) == {"unknown"}
         assert len(a.jobs[a.jobs["appliance"] == "vc-nyc-02"]) > 80
 
-    def test_second_collection(
-        self, live_demo: Simulated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        """A second collection reads no finished job again, and says so."""
-        argv = ["collect", "--fleet", str(live_demo.path), "--history", str(tmp_path / "h.db")]
-        main(argv)
-        capsys.readouterr()
-        main(argv)
-        said = capsys.readouterr().err
-        assert " 0 new" in said
-        assert re.search(r" 0 new, .*[78]\d\d known and not read again", said)
+    def test_second_collection(self, live_demo: Simulated, tmp_path: Path, run: Run) -> None:
+        """A second collection requests no finished job again, and says so."""
+        argv = ("collect", "--fleet", live_demo.path, "--history", tmp_path / "h.db")
+        run(*argv)
+        err = run(*argv).err
+        assert re.search(r" 0 new, .*[78]\d\d known and not read again", err)
 
-    def test_all_read(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """All read is exit 0, and --json prints the collection on stdout."""
-        with simulated(
-            Scenario.steady(appliances=2, jobs=3, seed=1, epoch=EPOCH), tmp_path
-        ) as fleet:
-            argv = [
-                "collect",
-                "--fleet",
-                str(fleet.path),
-                "--history",
-                str(tmp_path / "h.db"),
-                "--json",
-            ]
-            assert main(argv) == 0
-        told = json.loads(capsys.readouterr().out)
-        assert told["read"] == told["polled"] == 2
-        assert told["observations_added"] == 6
-        assert told["errors"] == []
-        assert told["polls"][0]["clock_skew"] < 0
+    def test_all_read(self, tmp_path: Path, run: Run) -> None:
+        """All read is exit 0; --json prints the result of the collection."""
+        scenario = Scenario.steady(appliances=2, jobs=3, seed=1, epoch=EPOCH)
+        with simulated(scenario, tmp_path) as fleet:
+            options = ("--fleet", fleet.path, "--history", tmp_path / "h.db", "--json")
+            code, out, _ = run("collect", *options)
+        result = json.loads(out)
+        assert code == 0
+        assert result["read"] == result["polled"] == 2
+        assert result["observations_added"] == 6
+        assert result["errors"] == []
+        assert result["polls"][0]["clock_skew"] < 0
 
-    def test_none_read(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """None read is exit 4, and the history remembers the visit."""
+    def test_none_read(self, tmp_path: Path, run: Run) -> None:
+        """None read is exit 4, and the failed poll is stored."""
         fleet = write_fleet(tmp_path, "vc-1")
-        assert main(["collect", "--fleet", str(fleet), "--history", str(tmp_path / "h.db")]) == 4
-        assert "NOT_SET_ANYWHERE" in capsys.readouterr().err
+        code, _, err = run("collect", "--fleet", fleet, "--history", tmp_path / "h.db")
+        assert code == 4
+        assert "NOT_SET_ANYWHERE" in err
         assert len(bk.History(tmp_path / "h.db").polls()) == 1
 
-    def test_odd_jobs(
-        self, odd: OddServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        """An unknown state is said aloud, and a spoiled job is not taken for a known one."""
-        odd.speak_api()
+    def test_invalid_jobs(self, odd: OddServer, tmp_path: Path, run: Run) -> None:
+        """An unknown state is a warning, and an invalid job is not counted as known."""
+        odd.serve_api()
         jobs = "GET /api/appliance/recovery/backup/job"
         record = {"location": "nfs://n", "type": "MANUAL", "messages": [], "status": "QUANTUM"}
-        odd.tell(jobs, b'["new", "bad"]')
-        odd.tell(f"{jobs}/details", json.dumps({"new": record, "bad": 1}).encode())
+        odd.respond(jobs, b'["new", "bad"]')
+        odd.respond(f"{jobs}/details", json.dumps({"new": record, "bad": 1}).encode())
         fleet = tmp_path / "odd.toml"
         fleet.write_text(
             f'[[appliance]]\nname = "vc-odd"\nhost = "{odd.host}"\nuser = "u"\n'
             f'password = {{ env = "VCSA_PASSWORD" }}\nca_bundle = "{odd.ca_bundle.name}"\n'
         )
-        argv = ["collect", "--fleet", str(fleet), "--history", str(tmp_path / "h.db")]
-        assert main(argv) == 0
-        assert "unknown state: QUANTUM" in capsys.readouterr().err
-        assert main(argv) == 0
-        assert "2 jobs listed, 0 new, in" in capsys.readouterr().err
+        argv = ("collect", "--fleet", fleet, "--history", tmp_path / "h.db")
+        for expected in ("unknown state: QUANTUM", "2 jobs listed, 0 new, in"):
+            code, _, err = run(*argv)
+            assert code == 0
+            assert expected in err
 
-    def test_many_errors(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """A fleet full of errors does not flood the terminal: the rest is counted."""
+    def test_many_errors(self, tmp_path: Path, run: Run) -> None:
+        """Of many errors 20 are printed, and the others are counted."""
         fleet = write_fleet(tmp_path, *(f"vc-{n}" for n in range(25)))
-        assert main(["collect", "--fleet", str(fleet), "--history", str(tmp_path / "h.db")]) == 4
-        lines = capsys.readouterr().err.splitlines()
-        assert len(lines) == 22
+        code, _, err = run("collect", "--fleet", fleet, "--history", tmp_path / "h.db")
+        lines = err.splitlines()
+        assert (code, len(lines)) == (4, 22)
         assert "and 5 more" in lines[-1]
 
-    def test_interrupted(
-        self,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
-    ) -> None:
-        """Ctrl-C ends with 130 and without a traceback."""
+    def test_interrupted(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+        """Ctrl-C exits with 130, without a traceback."""
 
         def interrupt(*_args: object, **_kwargs: object) -> None:
             raise KeyboardInterrupt
 
         fleet = write_fleet(tmp_path, "vc-1")
         monkeypatch.setattr(bk.Fleet, "load", interrupt)
-        assert main(["collect", "--fleet", str(fleet), "--history", str(tmp_path / "h.db")]) == 130
-        assert capsys.readouterr().err == "Stopped.\n"
+        argv = ("collect", "--fleet", fleet, "--history", tmp_path / "h.db")
+        assert run(*argv) == (130, "", "Stopped.\n")
 
 
 @pytest.mark.parametrize("command", ["collect", "watch"])
 class TestHistoryFirst:
-    """The history is opened before any appliance is asked."""
+    """The history is opened before the first poll."""
 
     def test_locked(
-        self,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
-        command: str,
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run, command: str
     ) -> None:
-        """One that cannot be written now is told, and nobody is asked."""
+        """With a locked history no appliance is polled."""
         fleet, path = write_fleet(tmp_path, "vc-1"), tmp_path / "h.db"
         history = bk.History(path)
         monkeypatch.setattr("backupkit.history.databases.LOCK_TIMEOUT", 0.1)
-        monkeypatch.setattr(bk, command, lambda *_, **__: pytest.fail("it asked"))
+        monkeypatch.setattr(bk, command, lambda *_, **__: pytest.fail("an appliance was polled"))
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            assert main([command, "--fleet", str(fleet), "--history", str(path)]) == 1
-        assert f"{path} cannot be written: another program has locked it" in capsys.readouterr().err
+            code, _, err = run(command, "--fleet", fleet, "--history", path)
+        assert code == 1
+        assert f"{path} cannot be written: another program has locked it" in err
         assert history.head == ""
 
     def test_keep_polls(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
     ) -> None:
-        """It is opened with what fleet.toml says of it; a wrong entry is told."""
-        fleet, opened = write_fleet(tmp_path, "vc-1"), bk.History
-        seen: list[dict[str, Any]] = []
+        """The history is opened with keep_polls of fleet.toml; a wrong value is an error."""
+        fleet, history = write_fleet(tmp_path, "vc-1"), bk.History
+        calls: list[dict[str, Any]] = []
         before = fleet.read_text(encoding="utf-8")
 
-        def noted(place: str, **options: Any) -> bk.History:  # noqa: ANN401 # any option
-            seen.append(options)
-            return opened(place, **options)
+        def record(place: str, **options: Any) -> bk.History:  # noqa: ANN401 # any option
+            calls.append(options)
+            return history(place, **options)
 
-        monkeypatch.setattr(bk, "History", noted)
+        monkeypatch.setattr(bk, "History", record)
         argv = [command, "--fleet", str(fleet), "--history", str(tmp_path / "h.db")]
         for text in ('"forever"', '"30d"', '"1h"'):
             fleet.write_text(f"[history]\nkeep_polls = {text}\n{before}", encoding="utf-8")
             code = main(argv)
         assert code == 1
-        assert seen == [{"keep_polls": None}, {"keep_polls": timedelta(days=30)}]
+        assert calls == [{"keep_polls": None}, {"keep_polls": timedelta(days=30)}]
 
 
 class TestFleetFile:
@@ -255,7 +256,7 @@ class TestFleetFile:
 
     @pytest.mark.parametrize("command", ["doctor", "collect", "watch", "report", "check"])
     def test_read_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
-        """Each command reads the file once, whatever it takes from it."""
+        """Each command reads the file once."""
         fleet, history = write_fleet(tmp_path, "vc-1"), tmp_path / "h.db"
         with fleet.open("a", encoding="utf-8") as file:
             file.write('[mail]\nhost = "127.0.0.1:1"\nsender = "a@example.com"\n')
@@ -263,11 +264,11 @@ class TestFleetFile:
         texts: list[Path] = []
         read_text = Path.read_text
 
-        def noted(path: Path, *args: Any, **options: Any) -> str:  # noqa: ANN401 # any option
+        def record(path: Path, *args: Any, **options: Any) -> str:  # noqa: ANN401 # any option
             texts.append(path)
             return read_text(path, *args, **options)
 
-        monkeypatch.setattr(Path, "read_text", noted)
+        monkeypatch.setattr(Path, "read_text", record)
         argv = [command, "--fleet", str(fleet)]
         argv += [] if command == "doctor" else ["--history", str(history)]
         if command == "report":
@@ -283,10 +284,10 @@ def _unread(path: Path) -> bk.Snapshot:
 
 
 class TestBadInput:
-    """A sentence that names the thing and the next step, a non-zero exit, nothing lost."""
+    """Invalid input."""
 
     @pytest.mark.parametrize(
-        ("argv", "said"),
+        ("argv", "expected"),
         [
             ("collect --fleet none.toml --history h", ["none.toml: no such file", "--fleet"]),
             (
@@ -298,18 +299,21 @@ class TestBadInput:
             ("collect --fleet idle.toml --history other", ["other is a folder", "history.db"]),
             ("report --fleet idle.toml --history none", ["holds no history yet", "collect"]),
             ("report --fleet idle.toml --history unread", ["is empty", "collect"]),
-            ("report --fleet idle.toml --history kept --fail-on x", ["--fail-on", "breach"]),
-            ("report --fleet idle.toml --history kept --last 3", ['"3" is not a duration', "30d"]),
+            ("report --fleet idle.toml --history polled --fail-on x", ["--fail-on", "breach"]),
             (
-                "report --fleet idle.toml --history kept --start now",
+                "report --fleet idle.toml --history polled --last 3",
+                ['"3" is not a duration', "30d"],
+            ),
+            (
+                "report --fleet idle.toml --history polled --start now",
                 ["has no time zone|not a time"],
             ),
-            ("report --fleet idle.toml --history kept --last 1d --start 2026", ["exclude each"]),
+            ("report --fleet idle.toml --history polled --last 1d --start 2026", ["exclude each"]),
             (
-                "report --fleet idle.toml --history kept --out a_file/r.html",
+                "report --fleet idle.toml --history polled --out a_file/r.html",
                 ["Cannot write to a_file"],
             ),
-            ("report --fleet idle.toml --history kept --out other", ["other"]),
+            ("report --fleet idle.toml --history polled --out other", ["other"]),
             ("demo --out a_file", ["a_file cannot be written", "--out"]),
             ("demo --out spoiled", ["story.json is damaged"]),
             ("demo --out seeded", ["demo of seed 5", "--out"]),
@@ -323,11 +327,11 @@ class TestBadInput:
         self,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
+        run: Run,
         argv: str,
-        said: list[str],
+        expected: list[str],
     ) -> None:
-        """Each kind of bad input is named, with what to do next."""
+        """Invalid input is an error with the thing and the next step, and changes no file."""
         monkeypatch.chdir(tmp_path)
         write_fleet(tmp_path, "vc-1")
         (tmp_path / "broken.toml").write_text("[[appliance]\n")
@@ -339,187 +343,154 @@ class TestBadInput:
         story = {"seed": 5, "epoch": EPOCH.isoformat()}
         (tmp_path / "seeded" / "story.json").write_text(json.dumps(story))
         bk.History(tmp_path / "unread")
-        bk.History(tmp_path / "kept").append(_unread(Path("idle.toml")))
+        bk.History(tmp_path / "polled").append(_unread(Path("idle.toml")))
 
-        assert main(argv.split()) == 1
-        streams = capsys.readouterr()
-        assert streams.out == ""
-        assert streams.err.startswith("backupkit: ")
-        assert "Traceback" not in streams.err
-        for piece in said:
-            assert any(choice in streams.err for choice in piece.split("|")), streams.err
+        code, out, err = run(*argv.split())
+        assert (code, out) == (1, "")
+        assert err.startswith("backupkit: ")
+        assert "Traceback" not in err
+        for piece in expected:
+            assert any(choice in err for choice in piece.split("|")), err
         assert (tmp_path / "a_file").read_text() == "precious"
 
-    def test_port_in_use(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """A port that is taken is said to be."""
+    def test_port_in_use(self, run: Run) -> None:
+        """A port in use is an error."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
-            assert main(["simulate", "--port", str(port), "--appliances", "1", "--for", "0"]) == 1
-        assert "in use" in capsys.readouterr().err
+            code, _, err = run("simulate", "--port", port, "--appliances", 1, "--for", 0)
+        assert code == 1
+        assert "in use" in err
 
 
 class TestReport:
-    """Backupkit report: the HTML and its sidecars."""
+    """backupkit report, and backupkit check of the same history."""
 
     @pytest.fixture
-    def kept(self, live_demo: Simulated, tmp_path: Path) -> list[str]:
-        """Collect the demo's appliances; gives the options that lead to the result."""
-        options = ["--fleet", str(live_demo.path), "--history", str(tmp_path / "history.db")]
-        assert main(["collect", *options]) == 3
+    def options(self, live_demo: Simulated, tmp_path: Path, run: Run) -> tuple[object, ...]:
+        """Collect the demo; return the options with its fleet and history."""
+        options = ("--fleet", live_demo.path, "--history", tmp_path / "history.db")
+        assert run("collect", *options).code == 3
         return options
 
-    def test_files(
-        self, kept: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        """The report and three sidecars are written; stdout ends with verdict and path."""
+    def test_report(self, options: tuple[object, ...], tmp_path: Path, run: Run) -> None:
+        """The report and three data files are written; stdout has verdict and path, or JSON."""
         out = tmp_path / "r" / "report.html"
         out.parent.mkdir()
-        capsys.readouterr()
-        assert main(["report", *kept, "--out", str(out)]) == 0
-        verdict, path = capsys.readouterr().out.splitlines()
+        code, printed, _ = run("report", *options, "--out", out)
+        verdict, path = printed.splitlines()
+        assert (code, path) == (0, f"Report: {out}")
         assert verdict.startswith("BREACH: 3 of 10 in scope breach their RPO")
-        assert path == f"Report: {out}"
         assert sorted(file.name for file in out.parent.iterdir()) == [
             "report.csv",
             "report.html",
             "report.jobs.csv",
             "report.json",
         ]
+        code, printed, _ = run("report", *options, "--out", out, "--json", "--last", "7d")
+        result = json.loads(printed)
+        assert (code, result["verdict"], result["files"][0]) == (0, "breach", str(out))
 
-    def test_json(
-        self, kept: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        """--json tells verdict and files."""
-        capsys.readouterr()
-        argv = ["report", *kept, "--out", str(tmp_path / "r.html"), "--json", "--last", "7d"]
-        assert main(argv) == 0
-        told = json.loads(capsys.readouterr().out)
-        assert told["verdict"] == "breach"
-        assert told["files"][0] == str(tmp_path / "r.html")
-
-    def test_check_breach(self, kept: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-        """Check prints one line with counts and exits 2 on a breach."""
-        capsys.readouterr()
-        assert main(["check", *kept]) == 2
-        [line] = capsys.readouterr().out.splitlines()
+    def test_check(self, options: tuple[object, ...], run: Run) -> None:
+        """`check` prints a line with counts, or JSON, and exits with 2 on a breach."""
+        code, out, _ = run("check", *options)
+        [line] = out.splitlines()
+        assert code == 2
         assert line.startswith("CRITICAL: 3 of 10 in scope breach their RPO")
         assert "(vc-tyo-02, vc-nyc-03, vc-ham-03, vc-tyo-03)" in line
         performance = "breach=3;;0;0;10 unknown=1;;0;0;10 compliant=6;;;0;10 excluded=2;;;0"
         assert line.partition(" | ")[2].startswith(performance)
-
-    def test_check_json(self, kept: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-        """Check tells the same as JSON."""
-        capsys.readouterr()
-        assert main(["check", *kept, "--json"]) == 2
-        told = json.loads(capsys.readouterr().out)
-        assert (told["status"], told["code"], told["breach"]) == ("CRITICAL", 2, 3)
+        code, out, _ = run("check", *options, "--json")
+        result = json.loads(out)
+        assert (code, result["status"], result["code"]) == (2, "CRITICAL", 2)
+        assert result["breach"] == 3
 
 
 class TestCheck:
-    """Backupkit check: the exit codes of monitoring plug-ins."""
+    """backupkit check: the exit codes of monitoring plug-ins."""
 
-    def test_compliant(
-        self, demo: Simulated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        """A compliant fleet is OK, exit 0."""
-        history = bk.History(tmp_path / "history.db")
-        fleet = tmp_path / "one.toml"
+    def test_compliant(self, demo: Simulated, tmp_path: Path, run: Run) -> None:
+        """A compliant fleet is OK, with exit code 0."""
+        fleet, history = tmp_path / "one.toml", tmp_path / "history.db"
         fleet.write_text(
             f'[[appliance]]\nname = "vc-ham-01"\nhost = "{demo.fleet["vc-ham-01"].host}"\n'
             'user = "u"\npassword = { env = "X" }\n[policy]\nrpo = "5200w"\ntarget = 0.01\n'
         )
-        history.append(bk.collect([demo.fleet["vc-ham-01"]]))
-        assert (
-            main(["check", "--fleet", str(fleet), "--history", str(tmp_path / "history.db")]) == 0
-        )
-        line = capsys.readouterr().out
+        bk.History(history).append(bk.collect([demo.fleet["vc-ham-01"]]))
+        code, line, _ = run("check", "--fleet", fleet, "--history", history)
+        assert code == 0
         assert line.startswith("OK: ")
         assert "(vc-" not in line
 
-    def test_trouble(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """Trouble of any kind is UNKNOWN, exit 3, on stdout where monitoring reads."""
-        fleet = write_fleet(tmp_path, "vc-1")
-        assert main(["check", "--fleet", str(fleet), "--history", str(tmp_path / "none")]) == 3
-        assert capsys.readouterr().out.startswith("UNKNOWN: ")
-
-    def test_nobody_could_be_read(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """A fleet of which nothing is known is UNKNOWN, never OK."""
-        options = [
-            "--fleet",
-            str(write_fleet(tmp_path, "vc-1")),
-            "--history",
-            str(tmp_path / "h.db"),
-        ]
-        main(["collect", *options])
-        capsys.readouterr()
-        assert main(["check", *options]) == 3
-        assert capsys.readouterr().out.startswith("UNKNOWN: ")
+    def test_unknown(self, tmp_path: Path, run: Run) -> None:
+        """An error, or a fleet without data, is UNKNOWN on stdout, with exit code 3."""
+        options = ("--fleet", write_fleet(tmp_path, "vc-1"), "--history", tmp_path / "h.db")
+        missing = run("check", *options)
+        run("collect", *options)
+        for code, out, _ in (missing, run("check", *options)):
+            assert code == 3
+            assert out.startswith("UNKNOWN: ")
 
 
 class TestMetrics:
-    """Backupkit metrics: a file for a node exporter."""
+    """backupkit metrics."""
 
-    def test_written(
-        self, demo: Simulated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        """The file is told after the verdict, whatever that is."""
+    def test_written(self, demo: Simulated, tmp_path: Path, run: Run) -> None:
+        """Stdout has the verdict and the path of the file."""
         history, out = tmp_path / "history.db", tmp_path / "backupkit.prom"
         bk.History(history).append(bk.collect([demo.fleet["vc-ham-01"]]))
-        fleet = ["--fleet", str(write_fleet(tmp_path, "vc-ham-01"))]
-        assert main(["metrics", *fleet, "--history", str(history), "--out", str(out)]) == 0
-        verdict, place = capsys.readouterr().out.splitlines()
+        fleet = write_fleet(tmp_path, "vc-ham-01")
+        code, printed, _ = run("metrics", "--fleet", fleet, "--history", history, "--out", out)
+        verdict, location = printed.splitlines()
         assert re.match("OK|BREACH|UNKNOWN", verdict)
-        assert place == f"Metrics: {out}"
+        assert (code, location) == (0, f"Metrics: {out}")
         assert 'backupkit_verdict{state="' in out.read_text(encoding="utf-8")
 
 
 class TestDemo:
-    """Backupkit demo: the whole way in one command."""
+    """backupkit demo."""
 
-    def test_twice(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """The first run ends with verdict and path, the second collects only what is new."""
-        argv = ["demo", "--out", str(tmp_path / "demo")]
-        assert main(argv) == 0
-        first = capsys.readouterr()
+    def test_twice(self, tmp_path: Path, run: Run) -> None:
+        """The first run prints verdict and path, the second collects only new jobs."""
+        argv = ("demo", "--out", tmp_path / "demo")
+        first, second = run(*argv), run(*argv)
+        assert (first.code, second.code) == (0, 0)
         verdict, path = first.out.splitlines()
         assert verdict.startswith("BREACH: ")
         assert Path(path.removeprefix("Report: ")).stat().st_size > 10_000
-        assert re.search(r" [78]\d\d new", first.err)  # how many, the day decides
-        assert main(argv) == 0
-        assert " 0 new" in capsys.readouterr().err
+        assert re.search(r" [78]\d\d new", first.err)  # depends on the date
+        assert " 0 new" in second.err
 
 
 class TestSimulate:
-    """Backupkit simulate: a fleet that runs until stopped."""
+    """backupkit simulate."""
 
-    def test_writes_a_fleet(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """The addresses go to stdout; the fleet file leads to them."""
+    def test_writes_a_fleet(self, tmp_path: Path, run: Run) -> None:
+        """Stdout has the addresses, and the fleet file, too."""
         path = tmp_path / "f.toml"
-        argv = ["simulate", "--appliances", "2", "--jobs", "3", "--flavour", "rest"]
-        argv += ["--fault", "reset=0.1", "--for", "0.01", "--write-fleet", str(path)]
-        assert main(argv) == 0
-        printed = capsys.readouterr().out.splitlines()
-        assert printed == [f"{one.name}\thttps://{one.host}" for one in bk.Fleet.load(path)]
+        argv = "simulate --appliances 2 --jobs 3 --flavour rest --fault reset=0.1 --for 0.01"
+        code, out, _ = run(*argv.split(), "--write-fleet", path)
+        assert code == 0
+        assert out.splitlines() == [f"{a.name}\thttps://{a.host}" for a in bk.Fleet.load(path)]
 
-    def test_without_a_fleet_file(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """Without --write-fleet the addresses are all it tells."""
-        assert main(["simulate", "--appliances", "1", "--jobs", "1", "--for", "0"]) == 0
-        assert capsys.readouterr().out.startswith("vc-0001\thttps://127.0.0.1:")
+    def test_without_a_fleet_file(self, run: Run) -> None:
+        """Without --write-fleet only the addresses are printed."""
+        code, out, _ = run("simulate", "--appliances", 1, "--jobs", 1, "--for", 0)
+        assert code == 0
+        assert out.startswith("vc-0001\thttps://127.0.0.1:")
 
-    def test_interrupted(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        """Ctrl-C while it waits ends it without a traceback, and says so."""
+    def test_interrupted(self, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+        """Ctrl-C ends the simulator without a traceback."""
 
         def interrupted(_seconds: float) -> None:
             raise KeyboardInterrupt
 
         monkeypatch.setattr("backupkit.cli.commands.simulate.time.sleep", interrupted)
-        assert main(["simulate", "--appliances", "1", "--jobs", "1", "--for", "9"]) == 0
-        assert capsys.readouterr().err.endswith("Stopped.\n")
+        code, _, err = run("simulate", "--appliances", 1, "--jobs", 1, "--for", 9)
+        assert code == 0
+        assert err.endswith("Stopped.\n")
 
-    def test_stopped_by_ctrl_c(self, tmp_path: Path) -> None:
-        """A real process, collected from by another, ends cleanly on Ctrl-C."""
+    def test_process(self, tmp_path: Path) -> None:
+        """A process can be polled, and Ctrl-C ends it."""
         path = tmp_path / "f.toml"
         argv = [str(COMMAND), "simulate", "--appliances", "3", "--jobs", "4"]
         with subprocess.Popen(
@@ -532,7 +503,7 @@ class TestSimulate:
             assert len([process.stdout.readline() for _ in range(3)]) == 3
             snapshot = bk.collect(bk.Fleet.load(path))
             process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=20)
+            _, err = process.communicate(timeout=20)
         assert process.returncode == 0
-        assert said.endswith("Stopped.\n")
+        assert err.endswith("Stopped.\n")
         assert len(snapshot.jobs) == 12

@@ -1,4 +1,4 @@
-"""Several processes append to one history, one of them is killed again and again, one reads."""
+"""Several processes append to one history; one is killed repeatedly, another reads."""
 
 import os
 import pickle
@@ -22,225 +22,231 @@ from backupkit import Policy, evaluate
 from backupkit.history import History, postgresql, sqlite
 from backupkit.history.databases import ArrowReader
 from backupkit.history.postgresql import Postgres
-from tests.conftest import SEED, repeats
-from tests.processes import PATIENCE, PROCESSES, Hands, at_work, check_whole, wait_until
-from tests.rounds import (
+from tests.collect_helpers import (
     ENDED,
     RUNNING,
+    append_on_request,
     append_through_interrupts,
-    append_when_told,
     check_consistent,
-    count_rounds,
+    complete_collections,
+    count_collections,
     create,
-    make_round,
-    whole_rounds,
+    make_collection,
+)
+from tests.conftest import SEED, repeats
+from tests.processes import (
+    PROCESSES,
+    TIMEOUT,
+    WorkerProcesses,
+    check_complete,
+    wait_until,
+    worker_processes,
 )
 
 KILLS = repeats(6, 100)
-"""How often a process is killed, or interrupted."""
+"""Number of kills or interrupts."""
 
 SPAN = 0.3
 """The longest time between two interrupts [s]."""
 
 PAUSE = 0.2
-"""How long others rest between two appends, so that one that is killed has its turn [s]."""
+"""Pause of the other processes between two appends, so that the killed one has its turn [s]."""
 
 VICTIM = "vc-victim"
 
-ROUNDS = 6
-"""How many a thread appends beside others."""
+BY_THREAD = 6
+"""Collections that a thread appends while others read."""
 
 FORK = """
 import multiprocessing, sys, threading
 from backupkit.history import History
-from tests.rounds import append_rounds, make_round
+from tests.collect_helpers import append_collections, make_collection
 
 history = History(sys.argv[1])
-history.append(make_round("vc-parent", 0))
+history.append(make_collection("vc-parent", 0))
 fork = multiprocessing.get_context("fork")
-thread = threading.Thread(target=append_rounds, args=(history, "vc-thread", 4))
+thread = threading.Thread(target=append_collections, args=(history, "vc-thread", 4))
 thread.start()
 children = [
-    fork.Process(target=append_rounds, args=(history, f"vc-{number}", 2)) for number in range(2)
+    fork.Process(target=append_collections, args=(history, name, 2)) for name in ("vc-0", "vc-1")
 ]
 for child in children:
     child.start()
-history.append(make_round("vc-parent", 1))
+history.append(make_collection("vc-parent", 1))
 for child in children:
     child.join()
 thread.join()
-history.append(make_round("vc-parent", 2))
+history.append(make_collection("vc-parent", 2))
 sys.exit(any(child.exitcode for child in children))
 """
 
 FORKED = 3 + 4 + 2 * 2
-"""How many rounds that appends."""
+"""Collections that FORK appends."""
 
 
 @pytest.fixture
-def hands(target: str, tmp_path: Path) -> Iterator[Hands]:
-    """Return what starts processes that are gone at the end."""
-    with at_work(target, tmp_path) as some:
-        yield some
+def workers(target: str, tmp_path: Path) -> Iterator[WorkerProcesses]:
+    """Return processes that are killed at the end."""
+    with worker_processes(target, tmp_path) as running:
+        yield running
 
 
-def kill_again_and_again(hands: Hands) -> None:
-    """Start an appending process and kill it, at a random moment of an append each time."""
+def kill_repeatedly(workers: WorkerProcesses) -> None:
+    """Start an appending process and kill it at a random time, repeatedly."""
     chance = random.Random(SEED)  # noqa: S311 # nothing secret
-    notes, span = hands.acknowledged, 0.0
+    notes, span = workers.acknowledged, 0.0
     for kill in range(KILLS):
-        before = notes.rounds(f"{VICTIM}:begun")
-        victim = hands.append(VICTIM, 60 * kill)  # each an hour later than the one before
-        wait_until(lambda: notes.rounds(f"{VICTIM}:begun") != before)  # noqa: B023
+        before = notes.collections(f"{VICTIM}:begun")
+        victim = workers.append(VICTIM, 60 * kill)  # an hour later each time
+        wait_until(lambda: notes.collections(f"{VICTIM}:begun") != before)  # noqa: B023
         begun = monotonic()
         if kill == 0:
-            wait_until(lambda: bool(notes.rounds(VICTIM)))
+            wait_until(lambda: bool(notes.collections(VICTIM)))
             span = 1.3 * (monotonic() - begun)
         sleep(chance.random() * span)
-        hands.kill(victim)
+        workers.kill(victim)
 
 
 @pytest.mark.long
 class TestKilled:
-    """kill -9 of a process that appends."""
+    """SIGKILL to a process that appends."""
 
-    def test_beside_others(self, hands: Hands) -> None:
-        """Each acknowledged round is whole and there once, whoever died when; others go on."""
-        others = [*(hands.append(name, pause=PAUSE) for name in ("vc-a", "vc-b")), hands.read()]
-        kill_again_and_again(hands)
-        wait_until(lambda: len({name for name, _ in hands.acknowledged.rounds()}) == 3)
-        wait_until(lambda: len({name for name, _ in hands.reads.rounds()}) == 2)
+    def test_beside_others(self, workers: WorkerProcesses) -> None:
+        """After kills each acknowledged collection is complete and stored once; others go on."""
+        others = [*(workers.append(name, pause=PAUSE) for name in ("vc-a", "vc-b")), workers.read()]
+        kill_repeatedly(workers)
+        wait_until(lambda: len({name for name, _ in workers.acknowledged.collections()}) == 3)
+        wait_until(lambda: len({name for name, _ in workers.reads.collections()}) == 2)
         assert all(process.is_alive() for process in others)
-        hands.kill(*others)
-        check_whole(hands)
+        workers.kill(*others)
+        check_complete(workers)
 
     def test_alone(self, tmp_path: Path) -> None:
-        """So it is with one that is alone: each append ends by putting the log into the file."""
-        with at_work(str(tmp_path / "history.db"), tmp_path) as hands:
-            kill_again_and_again(hands)
-            check_whole(hands)
+        """A single process that is killed loses nothing: each append writes the log to the file."""
+        with worker_processes(str(tmp_path / "history.db"), tmp_path) as workers:
+            kill_repeatedly(workers)
+            check_complete(workers)
 
 
 @pytest.mark.long
 class TestInterrupted:
     """Ctrl-C and SIGTERM in the middle of an append."""
 
-    def test_ctrl_c(self, hands: Hands) -> None:
-        """The append is there whole or not at all, and the same History goes on."""
+    def test_ctrl_c(self, workers: WorkerProcesses) -> None:
+        """An interrupted append is stored completely or not at all, and the History goes on."""
         chance = random.Random(SEED)  # noqa: S311 # nothing secret
-        notes = hands.acknowledged
-        process = hands.start(append_through_interrupts, "vc-a", notes.path)
-        wait_until(lambda: bool(notes.rounds("begun")))
-        while len(notes.rounds("interrupted")) < KILLS:
-            before = len(notes.rounds("interrupted"))
+        notes = workers.acknowledged
+        process = workers.start(append_through_interrupts, "vc-a", notes.path)
+        wait_until(lambda: bool(notes.collections("begun")))
+        while len(notes.collections("interrupted")) < KILLS:
+            before = len(notes.collections("interrupted"))
             sleep(chance.random() * SPAN)
             os.kill(process.pid or 0, signal.SIGINT)
-            # one that comes while Python cleans up something is ignored
-            deadline = monotonic() + PATIENCE / 10
-            while len(notes.rounds("interrupted")) == before and monotonic() < deadline:
+            # Python ignores one that comes during a finalizer
+            deadline = monotonic() + TIMEOUT / 10
+            while len(notes.collections("interrupted")) == before and monotonic() < deadline:
                 sleep(0.005)
             assert process.is_alive()
         process.terminate()
         process.join()
         assert process.exitcode == -signal.SIGTERM
-        history = History(hands.target)
-        there = whole_rounds(history)
-        assert notes.rounds("vc-a") <= there
+        history = History(workers.target)
+        assert notes.collections("vc-a") <= complete_collections(history)
         assert history.verify().empty
 
 
-class Beside:
-    """A History to which another process appends a round before each read of a table."""
+class GrowingHistory:
+    """A History to which another process appends a collection before each read of a table."""
 
-    def __init__(self, target: str, orders: Connection) -> None:
+    def __init__(self, target: str, requests: Connection) -> None:
         self.history = History(target)
-        self._orders = orders
-        self.rounds = 0
+        self._requests = requests
+        self.collections = 0
 
     def append(self) -> None:
-        """Let the other process append a round."""
-        if self.rounds:
-            self._orders.send("one more")
-        assert self._orders.poll(PATIENCE)
-        self.rounds = self._orders.recv()
+        """Request one more collection from the other process."""
+        if self.collections:
+            self._requests.send("one more")
+        assert self._requests.poll(TIMEOUT)
+        self.collections = self._requests.recv()
 
 
 @pytest.fixture
-def beside(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> Beside:
-    """Return a history to which another process appends a round before each read of a table."""
+def growing(workers: WorkerProcesses, monkeypatch: pytest.MonkeyPatch) -> GrowingHistory:
+    """Return a history that grows before each read of a table."""
     ours, theirs = PROCESSES.Pipe()
-    hands.start(append_when_told, "vc-a", theirs)
-    beside, table = Beside(hands.target, ours), ArrowReader.table
+    workers.start(append_on_request, "vc-a", theirs)
+    growing, table = GrowingHistory(workers.target, ours), ArrowReader.table
 
     def append_and_read(reader: ArrowReader, query: str, types: Mapping[str, str]) -> pa.Table:
-        if beside.rounds < 5:
-            beside.append()
+        if growing.collections < 5:
+            growing.append()
         return table(reader, query, types)
 
-    beside.append()
+    growing.append()
     monkeypatch.setattr(ArrowReader, "table", append_and_read)
-    return beside
+    return growing
 
 
-class TestReadBesideOthers:
-    """Whoever reads knows of each poll all that it brought, or nothing of it."""
+class TestConcurrentReads:
+    """Reads see each poll completely or not at all."""
 
-    def test_known(self, beside: Beside) -> None:
-        """What belongs together is of one moment."""
-        known = check_consistent(beside.history.view())
-        assert 1 <= known < beside.rounds
+    def test_known(self, growing: GrowingHistory) -> None:
+        """A view is of one moment."""
+        known = check_consistent(growing.history.view())
+        assert 1 <= known < growing.collections
 
-    def test_evaluated(self, beside: Beside) -> None:
-        """An evaluation rests on polls and on what they brought."""
-        now = make_round("vc-a", 1_000).polls["polled_at"][0]
-        evaluated = evaluate(beside.history, Policy(), last="1d", now=now)
+    def test_evaluated(self, growing: GrowingHistory) -> None:
+        """An evaluation has the jobs and schedules of the polls that it counts."""
+        now = make_collection("vc-a", 1_000).polls["polled_at"][0]
+        evaluated = evaluate(growing.history, Policy(), last="1d", now=now)
         [polls] = evaluated.coverage["polls"]
-        assert 1 <= polls < beside.rounds
+        assert 1 <= polls < growing.collections
         assert len(evaluated.jobs) == ENDED * polls + 1
         assert evaluated.schedules["hour"].to_list() == [polls]
 
-    def test_merged(self, beside: Beside, tmp_path: Path) -> None:
-        """So it is with a history that is taken over."""
+    def test_merged(self, growing: GrowingHistory, tmp_path: Path) -> None:
+        """A merge takes over complete collections."""
         other = History(tmp_path / "other.db")
-        added = other.merge(beside.history.uri)
-        assert 1 <= added.polls < beside.rounds
-        assert len(whole_rounds(other)) == added.polls
+        added = other.merge(growing.history.uri)
+        assert 1 <= added.polls < growing.collections
+        assert len(complete_collections(other)) == added.polls
 
-    def test_backup(self, hands: Hands, tmp_path: Path) -> None:
-        """So it is with a copy that is made while others append."""
-        hands.append("vc-a")
-        hands.append("vc-b")
-        history = History(hands.target)
+    def test_backup(self, workers: WorkerProcesses, tmp_path: Path) -> None:
+        """A backup during appends contains complete collections."""
+        workers.append("vc-a")
+        workers.append("vc-b")
+        history = History(workers.target)
         for number in range(3):
-            wait_until(lambda: len(hands.acknowledged.rounds()) > 2 * number)  # noqa: B023
-            before = hands.acknowledged.rounds()
+            wait_until(lambda: len(workers.acknowledged.collections()) > 2 * number)  # noqa: B023
+            before = workers.acknowledged.collections()
             copy = History(history.backup(tmp_path / f"{number}.db"), create=False)
-            assert before <= whole_rounds(copy)
+            assert before <= complete_collections(copy)
             assert copy.verify().empty
 
 
 class TestSameProcess:
     """Threads, forks and pickles."""
 
-    def test_threads(self, hands: Hands) -> None:
-        """Threads append and read by one History, another process comes and goes."""
-        hands.append("vc-b")
-        history = History(hands.target)
+    def test_threads(self, workers: WorkerProcesses) -> None:
+        """Threads append and read with one History while another process appends."""
+        workers.append("vc-b")
+        history = History(workers.target)
         done = threading.Event()
 
         def read() -> int:
             for number in count(1):
                 check_consistent(history.view())
-                count_rounds(history)
+                count_collections(history)
                 history.known_jobs("vc-a", [RUNNING])
                 if done.is_set():
                     return number
-            raise AssertionError  # pragma: no cover # it counts for ever
+            raise AssertionError  # pragma: no cover # count() does not end
 
         def append() -> None:
-            for number in range(ROUNDS):
-                history.append(make_round("vc-a", number))
-                hands.acknowledged.add("vc-a", number)
+            for number in range(BY_THREAD):
+                history.append(make_collection("vc-a", number))
+                workers.acknowledged.add("vc-a", number)
 
         with ThreadPoolExecutor(4) as threads:
             readers = [threads.submit(read) for _ in range(3)]
@@ -249,33 +255,33 @@ class TestSameProcess:
             finally:
                 done.set()
             assert all(reader.result() > 1 for reader in readers)
-        wait_until(lambda: len(hands.acknowledged.rounds("vc-b")) > 2)
-        hands.kill()
-        check_whole(hands)
-        assert len(hands.acknowledged.rounds("vc-a")) == ROUNDS
+        wait_until(lambda: len(workers.acknowledged.collections("vc-b")) > 2)
+        workers.kill()
+        check_complete(workers)
+        assert len(workers.acknowledged.collections("vc-a")) == BY_THREAD
 
     def test_created_by_several(self, target: str) -> None:
-        """Several processes may make the same history at once."""
-        several = [PROCESSES.Process(target=create, args=(target,)) for _ in range(6)]
-        for process in several:
+        """Several processes can create the same history concurrently."""
+        processes = [PROCESSES.Process(target=create, args=(target,)) for _ in range(6)]
+        for process in processes:
             process.start()
-        for process in several:
+        for process in processes:
             process.join()
-        assert [process.exitcode for process in several] == [0] * 6
+        assert [process.exitcode for process in processes] == [0] * 6
         history = History(target, create=False)
         assert history.sql("SELECT head FROM history")["head"].to_list() == [""]
         assert history.verify().empty
 
     def test_fork(self, target: str) -> None:
-        """A process that is forked uses the same History, and so goes its parent on."""
+        """A forked process and its parent use the same History."""
         words = [sys.executable, "-W", "ignore", "-c", FORK, target]
-        ran = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        ran = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT, check=False)
         assert (ran.returncode, ran.stderr) == (0, "")
-        assert len(whole_rounds(History(target))) == FORKED
+        assert len(complete_collections(History(target))) == FORKED
         assert History(target).verify().empty
 
     def test_fork_waits(self, tmp_path: Path) -> None:
-        """A fork waits until no thread has a file open, whatever else is held."""
+        """A fork waits until no thread has a file open."""
         histories = [History(tmp_path / f"{number}.db") for number in range(3)]
         histories[0].known_jobs("vc-a", [])  # keeps a connection
         reading, done = threading.Event(), threading.Event()
@@ -288,18 +294,18 @@ class TestSameProcess:
 
         with ThreadPoolExecutor(1) as threads:
             reader = threads.submit(read)
-            assert reading.wait(PATIENCE)
+            assert reading.wait(TIMEOUT)
             sqlite._acquire_all()
             assert done.is_set()
             sqlite._release_all()
             reader.result()
         for history in histories:
-            history.append(make_round("vc-a", 0))
-            assert len(whole_rounds(history)) == 1
+            history.append(make_collection("vc-a", 0))
+            assert len(complete_collections(history)) == 1
 
     @pytest.mark.parametrize("place", ["postgresql"], indirect=True)
     def test_fork_with_a_connection(self, target: str) -> None:
-        """What another thread of the parent holds is not waited for in the child."""
+        """A forked child does not wait for locks of the parent's threads."""
         history = History(target)
         database = history._database
         assert isinstance(database, Postgres)
@@ -309,20 +315,20 @@ class TestSameProcess:
 
     @pytest.mark.parametrize("place", ["postgresql"], indirect=True)
     def test_transaction_left_open(self, target: str) -> None:
-        """What is appended after an interrupt is not a part of the transaction before."""
+        """An append after an interrupt is not part of the transaction before."""
         history = History(target)
         database = history._database
         assert isinstance(database, Postgres)
         database._open[0].execute("BEGIN")  # and Ctrl-C before psycopg knows
-        history.append(make_round("vc-a", 0))
-        assert len(whole_rounds(History(target))) == 1
+        history.append(make_collection("vc-a", 0))
+        assert len(complete_collections(History(target))) == 1
 
     def test_pickle(self, target: str) -> None:
-        """A History travels as its path or URL, and keeps as many polls."""
+        """A pickled History keeps its path or URL and its limit for polls."""
         history = History(target, keep_polls=timedelta(days=7))
-        history.append(make_round("vc-a", 0))
+        history.append(make_collection("vc-a", 0))
         again = pickle.loads(pickle.dumps(history))  # noqa: S301 # our own
-        again.append(make_round("vc-a", 1))
-        history.append(make_round("vc-a", 2))
-        assert len(whole_rounds(again)) == len(whole_rounds(history)) == 3
+        again.append(make_collection("vc-a", 1))
+        history.append(make_collection("vc-a", 2))
+        assert len(complete_collections(again)) == len(complete_collections(history)) == 3
         assert again._keep == history._keep

@@ -1,4 +1,4 @@
-"""Kill a collector in the middle of its round: the history stays whole, the next round goes on."""
+"""Collectors are killed: the history stays consistent, and the next collection goes on."""
 
 import random
 import subprocess
@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -18,13 +17,14 @@ from backupkit.simulator import Scenario, SimulatedFleet
 from backupkit.simulator.fleet import write_fleet_file
 from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES
 from tests.conftest import SEED, repeats
+from tests.processes import wait_until
 
 KILLS = repeats(2, 20)
 SIZE, JOBS = 12, 60
 
 
-class Rounds:
-    """Rounds of twelve appliances each, by processes, into one history."""
+class Collectors:
+    """Processes that each collect twelve appliances into one history."""
 
     def __init__(self, appliances: SimulatedFleet, folder: Path) -> None:
         self.appliances, self.folder = appliances, folder
@@ -38,7 +38,7 @@ class Rounds:
 
     @contextmanager
     def started(self, number: int) -> Iterator["subprocess.Popen[bytes]"]:
-        """Run one, and kill it at the end."""
+        """Run a collector, and kill it at the end."""
         words = [sys.executable, "-m", "backupkit", "collect", "--concurrency", "4"]
         words += ["--fleet", str(self.folder / f"{number * SIZE}.toml")]
         words += ["--history", self.history.uri]
@@ -49,32 +49,28 @@ class Rounds:
                 process.kill()
 
     def await_requests(self, number: int, method: str, times: int) -> None:
-        """Wait until one has come so far: to its first log-in, or its last log-out."""
-        names = {one.name for one in self.fleets[number]}
-        looks = count()
-        while (
-            sum(
-                request.method == method and request.appliance in names
-                for request in self.appliances.requests
-            )
-            < times
-        ):
-            assert next(looks) < 10_000
-            sleep(0.003)
+        """Wait until a collector has sent a number of requests: log-ins or log-outs."""
+        names = {appliance.name for appliance in self.fleets[number]}
+
+        def sent() -> int:
+            requests = self.appliances.requests
+            return sum(r.method == method and r.appliance in names for r in requests)
+
+        wait_until(lambda: sent() >= times)
 
 
 @pytest.fixture
-def rounds(tmp_path: Path) -> Iterator[Rounds]:
-    """Run appliances that take their time, so that a round has a middle."""
+def collectors(tmp_path: Path) -> Iterator[Collectors]:
+    """Run slow appliances, so that a collection takes some time."""
     scenario = Scenario.steady(
         appliances=(1 + KILLS) * SIZE, jobs=JOBS, seed=1, epoch=datetime.now(UTC)
     )
     with SimulatedFleet(scenario, latency=0.02) as appliances:
-        yield Rounds(appliances, tmp_path)
+        yield Collectors(appliances, tmp_path)
 
 
-def check_whole(history: bk.History) -> set[str]:
-    """Check that all that can be read is whole polls; return whose."""
+def check_complete(history: bk.History) -> set[str]:
+    """Check that all stored polls are complete; return their appliances."""
     polls = POLLS.check(history.polls())
     observations = OBSERVATIONS.check(history.observations())
     schedules = SCHEDULES.check(history.schedules())
@@ -92,41 +88,41 @@ def check_whole(history: bk.History) -> set[str]:
 
 @pytest.mark.long
 class TestProcess:
-    """A real collector, ended without a word."""
+    """A collector process that is killed."""
 
-    def test_again_and_again(self, rounds: Rounds) -> None:
-        """Whenever it dies, what can be read is whole, and one more round brings the rest."""
-        moments = drawn(*measured(rounds), seed=SEED)
-        fleets = [{one.name for one in fleet} for fleet in rounds.fleets]
+    def test_repeatedly(self, collectors: Collectors) -> None:
+        """After kills at any time polls are complete, and one more collection adds the others."""
+        moments = drawn(*measured(collectors), seed=SEED)
+        fleets = [{appliance.name for appliance in fleet} for fleet in collectors.fleets]
         for number, (method, times, delay) in enumerate(moments, start=1):
-            with rounds.started(number):
-                rounds.await_requests(number, method, times)
+            with collectors.started(number):
+                collectors.await_requests(number, method, times)
                 sleep(delay)
-            read = check_whole(rounds.history)
+            read = check_complete(collectors.history)
             assert all(names <= read or not names & read for names in fleets)
-        everyone = {one.name: one for fleet in rounds.fleets for one in fleet}
-        snapshot = bk.collect(everyone.values(), known=rounds.history)
-        rounds.history.append(snapshot)
-        assert check_whole(rounds.history) == set(everyone)
-        jobs = rounds.history.jobs()
+        everyone = {appliance.name: appliance for fleet in collectors.fleets for appliance in fleet}
+        snapshot = bk.collect(everyone.values(), known=collectors.history)
+        collectors.history.append(snapshot)
+        assert check_complete(collectors.history) == set(everyone)
+        jobs = collectors.history.jobs()
         assert jobs["appliance"].value_counts().to_dict() == dict.fromkeys(everyone, JOBS)
 
 
-def measured(rounds: Rounds) -> tuple[float, float]:
-    """Make a whole round, and time its polls and what comes after them."""
-    with rounds.started(0) as process:
-        rounds.await_requests(0, "POST", 1)
+def measured(collectors: Collectors) -> tuple[float, float]:
+    """Time the polls of a collection, and the part after them [s]."""
+    with collectors.started(0) as process:
+        collectors.await_requests(0, "POST", 1)
         began = monotonic()
-        rounds.await_requests(0, "DELETE", SIZE)
+        collectors.await_requests(0, "DELETE", SIZE)
         read = monotonic()
         assert process.wait(60) == 0
     return read - began, monotonic() - read
 
 
-def drawn(polls: float, rest: float, *, seed: int) -> list[tuple[str, int, float]]:
-    """Draw moments, spread over the polls and over what comes after them."""
+def drawn(polls: float, after: float, *, seed: int) -> list[tuple[str, int, float]]:
+    """Draw times, spread over the polls and over the part after them."""
     draw = random.Random(seed)  # noqa: S311 # no secret
-    ways = [("POST", 1, polls)] * (KILLS // 2) + [("DELETE", SIZE, rest)] * (KILLS // 2)
+    ways = [("POST", 1, polls)] * (KILLS // 2) + [("DELETE", SIZE, after)] * (KILLS // 2)
     moments = [
         (method, times, span * (place % (KILLS // 2) + draw.random()) / (KILLS // 2))
         for place, (method, times, span) in enumerate(ways)

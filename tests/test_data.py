@@ -1,4 +1,4 @@
-"""The sample data is what its README says, and the README's queries run on it."""
+"""The sample data is as its README describes, and the README's queries run on it."""
 
 import hashlib
 import re
@@ -16,7 +16,7 @@ SAMPLE: Final = DATA / "history.db"
 
 
 def test_sample_history() -> None:
-    """The sample history, judged as its README says, has the verdict of a demo."""
+    """The sample history has the verdict of the demo."""
     policy = bk.Policy.load(DATA / "fleet.example.toml")
     a = bk.evaluate(bk.History(SAMPLE), policy, now="2026-11-23T23:30:00Z")
     assert a.verdict.sentence == "3 of 10 in scope breach their RPO, 1 unknown, 2 excluded"
@@ -24,8 +24,8 @@ def test_sample_history() -> None:
     assert len(a.jobs) == 812
 
 
-def test_sample_is_whole(tmp_path: Path) -> None:
-    """It is whole and small, and to read it changes nothing."""
+def test_sample_is_intact(tmp_path: Path) -> None:
+    """The sample history is intact and small, and reading does not change it."""
     sample = Path(shutil.copy(SAMPLE, tmp_path))  # other tests read it meanwhile
     before = hashlib.sha256(sample.read_bytes()).digest()
     history = bk.History(sample, create=False)
@@ -38,25 +38,27 @@ def test_sample_is_whole(tmp_path: Path) -> None:
 
 
 def schema_of(path: Path) -> list[tuple[str, str]]:
-    """Read the statements that made the tables of a history."""
+    """Read the statements that created the tables of a history."""
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as database:
         return database.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
 
 
-def test_sample_is_as_new(tmp_path: Path) -> None:
-    """Its tables are those of a history that is made today."""
+def test_sample_has_the_current_schema(tmp_path: Path) -> None:
+    """The sample history has the tables of a new history."""
     bk.History(tmp_path / "history.db").check_writable()
     assert schema_of(SAMPLE) == schema_of(tmp_path / "history.db")
 
 
 def test_readme_queries() -> None:
-    """The queries in README that SQLite takes give rows."""
+    """The README's queries for SQLite return rows."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     history = bk.History(SAMPLE)
     blocks = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
     queries = [query for block in blocks for query in re.split(r";[^\n]*\n", block)]
-    wanted = [query for query in queries if "SELECT" in query and "PostgreSQL" not in query]
-    assert len([query for query in wanted if "GRANT" not in query]) == 4
-    for query in wanted:
-        if "GRANT" not in query:
-            assert len(history.sql(query))
+    for_sqlite = [
+        query
+        for query in queries
+        if "SELECT" in query and "PostgreSQL" not in query and "GRANT" not in query
+    ]
+    assert len(for_sqlite) == 4
+    assert all(len(history.sql(query)) for query in for_sqlite)

@@ -1,10 +1,9 @@
-"""Any JSON and any bytes, as any answer: a typed error, or values that make valid frames."""
+"""Random JSON and bytes as responses: a typed error, or values that fit the frames."""
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -32,125 +31,9 @@ from backupkit.wire import (
     decode_version,
 )
 from tests.conftest import repeats
+from tests.json_strategies import BODIES, DOCUMENTS, JOB, SAMPLES, near_misses
 
-SAMPLES = {
-    path.stem: path.read_bytes()
-    for path in sorted((Path(__file__).parent / "samples" / "api").glob("*.json"))
-}
 NOW = datetime(2026, 11, 9, 6, 0, tzinfo=UTC)
-JOB = "20260103-085630-24322831"
-
-HOSTILE: tuple[Any, ...] = (
-    None,
-    True,
-    "",
-    " ",
-    "\x00",
-    "\ud7ff",
-    "\u2028",
-    "x" * 5_000,
-    0,
-    -1,
-    2**31,
-    2**63 - 1,
-    2**63,
-    2**64,
-    -(2**63) - 1,
-    10**30,
-    10**400,
-    0.5,
-    -0.0,
-    5e-324,
-    1.7976931348623157e308,
-    "NaN",
-    "Infinity",
-    "0001-01-01T00:00:00Z",
-    "0001-01-01T00:00:00+23:59",
-    "1582-10-04T00:00:00Z",
-    "1677-09-21T00:12:43.145224193Z",
-    "2262-04-11T23:47:16.854775808Z",
-    "9999-12-31T23:59:59.999999Z",
-    "9999-12-31T23:59:59.9999999-23:59",
-    "2026-01-01T00:00:00.000+0000",
-    "2026-01-01",
-    "MONDAY",
-    "SUCCEEDED",
-    "RUNNING",
-    [],
-    {},
-    [[]],
-    [{}],
-    [None],
-    {"": ""},
-    {"value": {}},
-    {"key": "a", "value": None},
-)
-"""Values at the edges of what Python, Arrow and pandas hold."""
-
-LEAVES = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-(2**70), 2**70),
-    st.floats(allow_nan=False, allow_infinity=False),
-    st.text(max_size=6),
-    st.sampled_from(HOSTILE),
-)
-NAMES = sorted(
-    {name for body in SAMPLES.values() for name in body.decode().split('"') if name.isidentifier()}
-)
-DOCUMENTS = st.recursive(
-    LEAVES,
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=3), inner, max_size=5)
-        | st.builds(lambda value: {"value": value}, inner)
-        | st.builds(lambda value: {"value": [{"key": JOB, "value": value}]}, inner)
-        | st.builds(lambda value: {JOB: value}, inner)
-    ),
-    max_leaves=12,
-)
-
-
-def places(document: Any) -> Iterable[tuple[Any, Any]]:  # noqa: ANN401 # any JSON
-    """Return every place in a document: the list or object, and the index or name in it."""
-    inside: Iterable[tuple[Any, Any]] = ()
-    if isinstance(document, dict):
-        inside = document.items()
-    elif isinstance(document, list):
-        inside = enumerate(document)
-    for key, value in list(inside):
-        yield document, key
-        yield from places(value)
-
-
-@st.composite
-def near_misses(draw: st.DrawFn) -> bytes:
-    """Take a good answer, and drop, replace, rename, retype or double some of its parts."""
-    document = {"": json.loads(SAMPLES[draw(st.sampled_from(sorted(SAMPLES)))])}
-    for _ in range(draw(st.integers(1, 4))):
-        holder, key = draw(st.sampled_from(list(places(document))))
-        match draw(st.sampled_from(("drop", "replace", "rename", "retype", "move"))):
-            case "drop" if holder is not document:
-                del holder[key]
-            case "rename" if isinstance(key, str) and key:
-                holder[draw(st.sampled_from(NAMES))] = holder.pop(key)
-            case "retype":
-                value = holder[key]
-                holder[key] = draw(st.sampled_from((str(value), [value], {"value": value}, None)))
-            case "move":
-                other, place = draw(st.sampled_from(list(places(document))))
-                holder[key] = json.loads(json.dumps(other[place]))
-            case _:
-                holder[key] = json.loads(json.dumps(draw(LEAVES)))  # a list of its own
-    return json.dumps(document[""]).encode()
-
-
-ANYTHING = (
-    DOCUMENTS.map(lambda document: json.dumps(document).encode())
-    | near_misses()
-    | st.binary(max_size=50)
-    | st.sampled_from(sorted(SAMPLES)).map(SAMPLES.__getitem__)
-)
 
 DECODERS: dict[str, Callable[[bytes, Flavour], object]] = {
     "text": lambda body, flavour: decode_text(body, flavour, "it"),
@@ -163,7 +46,7 @@ DECODERS: dict[str, Callable[[bytes, Flavour], object]] = {
 
 
 def decoded(name: str, body: bytes, flavour: Flavour) -> Any:  # noqa: ANN401 # the decoder knows
-    """Decode, and hold any error to be a short sentence; None stands for one."""
+    """Decode a body; return None for an error, after a check of its text."""
     try:
         return DECODERS[name](body, flavour)
     except PayloadError as error:
@@ -172,22 +55,22 @@ def decoded(name: str, body: bytes, flavour: Flavour) -> Any:  # noqa: ANN401 # 
 
 
 def assert_sentence(text: str) -> None:
-    """Assert that a text fits a row and a terminal, whatever the appliance sent."""
+    """Check that a text is one short printable sentence."""
     assert text.isprintable()
     assert text.endswith(".")
     assert len(text) < 700
 
 
 def assert_valid(job: Job) -> None:
-    """Assert that a job fits its columns."""
+    """Check that a job fits its columns."""
     assert job.progress is None or (0 <= job.progress <= 100 and math.isfinite(job.progress))
     assert job.size is None or 0 <= job.size < 2**63
     for time in (job.start_time, job.end_time):
         assert time is None or time.tzinfo is UTC
 
 
-def assert_kept(table: Table, frame: pd.DataFrame) -> None:
-    """Assert that a frame keeps its contract, and survives Arrow unchanged."""
+def assert_valid_frame(table: Table, frame: pd.DataFrame) -> None:
+    """Check that a frame follows its contract, also after Arrow."""
     table.check(frame)
     assert_frame_equal(table.from_arrow(table.to_arrow(frame)), frame)
 
@@ -195,19 +78,19 @@ def assert_kept(table: Table, frame: pd.DataFrame) -> None:
 @pytest.mark.property
 @pytest.mark.parametrize("flavour", Flavour)
 class TestDecode:
-    """Each decode function, fed with anything."""
+    """The decode functions."""
 
     @pytest.mark.parametrize("decoder", DECODERS)
     @settings(max_examples=repeats(80, 800))
-    @given(body=ANYTHING)
+    @given(body=BODIES)
     def test_any_body(self, flavour: Flavour, decoder: str, body: bytes) -> None:
-        """Any answer is a value of the promised kind, or a PayloadError of one sentence."""
+        """Each body is decoded to a valid value, or is a PayloadError of one sentence."""
         value = decoded(decoder, body, flavour)
         match decoder:
             case _ if value is None:
                 pass
             case "ids":
-                assert all(type(one) is str for one in value)
+                assert all(type(job_id) is str for job_id in value)
                 assert len(set(value)) == len(value)
             case "job":
                 assert_valid(value)
@@ -218,20 +101,20 @@ class TestDecode:
                 assert not set(ids) & set(decode_errors)
                 for job in jobs:
                     assert_valid(job)
-                for why in decode_errors.values():
-                    assert_sentence(why.text)
+                for error in decode_errors.values():
+                    assert_sentence(error.text)
             case "schedules":
-                plans, decode_errors = value
-                assert all(isinstance(plan, Schedule) for plan in plans.values())
-                for why in decode_errors.values():
-                    assert_sentence(why.text)
+                schedules, decode_errors = value
+                assert all(isinstance(item, Schedule) for item in schedules.values())
+                for error in decode_errors.values():
+                    assert_sentence(error.text)
             case _:
                 assert type(value) is str
 
     @settings(max_examples=repeats(220, 2_200))
     @given(body=near_misses())
     def test_near_misses(self, flavour: Flavour, body: bytes) -> None:
-        """An answer that is nearly right is taken or refused by all decoders alike."""
+        """A nearly valid body is decoded or refused by each decoder."""
         for decoder in DECODERS:
             decoded(decoder, body, flavour)
         assert isinstance(decode_error(body), ErrorAnswer | None)
@@ -239,7 +122,7 @@ class TestDecode:
     @settings(max_examples=repeats(80, 800))
     @given(records=st.dictionaries(st.text(max_size=5), DOCUMENTS, max_size=4))
     def test_no_record_is_lost(self, flavour: Flavour, records: dict[str, object]) -> None:
-        """Every record of an answer is a job or is named as spoilt, whatever it holds."""
+        """Each record of a response is a result or a named error."""
         if flavour is Flavour.API:
             body = json.dumps(records)
         else:
@@ -272,13 +155,13 @@ HEADERS = st.dictionaries(
 @pytest.mark.property
 @pytest.mark.parametrize("flavour", Flavour)
 class TestStatus:
-    """Statuses, with any headers and any body."""
+    """Error statuses, with random headers and bodies."""
 
     @settings(max_examples=repeats(160, 1_600))
     @given(
         status=st.integers(100, 999) | st.sampled_from((401, 403, 404, 429, 500, 502, 503)),
         headers=HEADERS,
-        body=ANYTHING,
+        body=BODIES,
         data=st.data(),
     )
     def test_any_status(
@@ -289,7 +172,7 @@ class TestStatus:
         body: bytes,
         data: st.DataObject,
     ) -> None:
-        """Any status but a success is an ApplianceError, in a sentence that tells the status."""
+        """Each status but a success is an ApplianceError with the status in its sentence."""
         request = data.draw(st.sampled_from(REQUESTS[flavour]))
         if 200 <= status < 300:
             protocol.raise_for_status(request, status, headers, body)
@@ -311,13 +194,13 @@ class TestStatus:
     | st.from_regex(r"[A-Z][a-z]{2}, [0-9]{1,4} Nov [0-9]{1,5} [0-9:]{1,9} [-+A-Z0-9]{1,7}")
 )
 def test_any_date(date: str) -> None:
-    """Any Date header is a skew, or none."""
+    """Each Date header is a clock skew, or None."""
     skew = protocol.clock_skew(date, sent=NOW, received=NOW)
     assert skew is None or isinstance(skew, timedelta)
 
 
 def as_snapshot(body: bytes, flavour: Flavour, text: str) -> Snapshot:
-    """Put whatever one body can be taken for into one visit, as a round does."""
+    """Build the snapshot of a poll with the results of all decoders of a body."""
     found = PollResult("vc-1", NOW, flavour=flavour)
     for name, decode in DECODERS.items():
         try:
@@ -330,7 +213,7 @@ def as_snapshot(body: bytes, flavour: Flavour, text: str) -> Snapshot:
                 found.jobs.append(value)
             case "details":
                 found.jobs += value[0]
-                found.item_errors += [(why, job_id) for job_id, why in value[1].items()]
+                found.item_errors += [(error, job_id) for job_id, error in value[1].items()]
             case "schedules":
                 found.schedules, _ = value
             case "ids":
@@ -343,31 +226,28 @@ def as_snapshot(body: bytes, flavour: Flavour, text: str) -> Snapshot:
 @pytest.mark.property
 @pytest.mark.parametrize("flavour", Flavour)
 class TestFrames:
-    """From any answer on to frames, to Arrow, and back."""
+    """From responses to frames, to Arrow, and back."""
 
     @settings(max_examples=repeats(15, 120))
-    @given(body=ANYTHING, text=st.text(max_size=5))
+    @given(body=BODIES, text=st.text(max_size=5))
     def test_any_body(self, flavour: Flavour, body: bytes, text: str) -> None:
-        """Whatever is taken from an answer makes valid frames that can be stored."""
+        """Each body results in valid frames."""
         snapshot = as_snapshot(body, flavour, text)
-        assert_kept(OBSERVATIONS, snapshot.observations)
-        assert_kept(SCHEDULES, snapshot.schedules)
-        assert_kept(POLLS, snapshot.polls)
-        assert_kept(ERRORS, snapshot.errors)
-        assert_kept(JOBS, snapshot.jobs)
+        for table in (OBSERVATIONS, SCHEDULES, POLLS, ERRORS, JOBS):
+            assert_valid_frame(table, getattr(snapshot, table.name))
         assert "vc-1" in snapshot.sync_state()
 
     def test_every_sample(self, flavour: Flavour) -> None:
-        """So do the good answers, each of which is taken for something."""
+        """Each sample results in valid frames."""
         for body in SAMPLES.values():
             snapshot = as_snapshot(body, flavour, "a text")
-            assert_kept(OBSERVATIONS, snapshot.observations)
-            assert_kept(POLLS, snapshot.polls)
+            assert_valid_frame(OBSERVATIONS, snapshot.observations)
+            assert_valid_frame(POLLS, snapshot.polls)
 
     @settings(max_examples=repeats(15, 120))
     @given(bodies=st.lists(near_misses(), min_size=2, max_size=6))
     def test_many_jobs(self, flavour: Flavour, bodies: list[bytes]) -> None:
-        """Jobs of many answers that were nearly right fit into one frame, in their order."""
+        """Jobs of nearly valid responses are one valid frame, in their order."""
         jobs = [
             job
             for body in bodies
@@ -378,7 +258,7 @@ class TestFrames:
         count = len(jobs)
         frame = jobs_to_observations(jobs, appliances=["vc-1"] * count, observed_at=[NOW] * count)
         assert frame["job_id"].to_list() == [job.job_id for job in jobs]
-        assert_kept(OBSERVATIONS, frame)
+        assert_valid_frame(OBSERVATIONS, frame)
         for column in ("start_time", "end_time"):
             times = [getattr(job, column) for job in jobs]
-            assert [None if pd.isna(one) else one for one in frame[column]] == times
+            assert [None if pd.isna(time) else time for time in frame[column]] == times

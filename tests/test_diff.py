@@ -1,4 +1,4 @@
-"""What changed between two judgements of one fleet."""
+"""Comparison of two assessments of a fleet."""
 
 import dataclasses
 from collections.abc import Callable
@@ -11,17 +11,12 @@ import backupkit as bk
 from backupkit.assessment import CHANGE_KINDS, Assessment, Comparison
 from backupkit.policy import Member, Policy
 from backupkit.tables import CHANGES, JOBS, POLLS, SCHEDULES
-from tests.builders import END, frame, nights, poll, schedule
+from tests.builders import DISK_FULL, END, frame, message, nights, poll, schedule
 
 DAY = pd.Timedelta(days=1)
-DISK: list[dict[str, Any]] = [
-    {"id": "x.disk", "default_message": "No space left", "args": [], "localized": None}
-]
-PIPE: list[dict[str, Any]] = [
-    {"id": "x.pipe", "default_message": "Broken pipe", "args": [], "localized": None}
-]
+PIPE = [message("Broken pipe", "x.pipe")]
 FLEET = {
-    # nights from the 1st on: what was so on the 6th, and what is so on the 9th
+    # nights from the 1st on; compared are the 6th and the 9th
     "recovers": "sssff.ss",
     "breaks": "ssssssff",
     "goes": "ssssssss",
@@ -35,58 +30,58 @@ FLEET = {
 }
 
 
-def visits(name: str) -> list[dict[str, Any]]:
-    """Visit an appliance each midnight, as far as it could be read."""
-    moments = [END - n * DAY for n in range(7, -1, -1)]
+def daily_polls(name: str) -> list[dict[str, Any]]:
+    """Build the polls of an appliance at each midnight."""
+    times = [END - n * DAY for n in range(7, -1, -1)]
     if name == "leaves":
-        return [poll(name, when) for when in moments[:5]]
+        return [poll(name, time) for time in times[:5]]
     if name in {"joins", "joins-bad"}:
-        return [poll(name, when) for when in moments[5:]]
-    blind = {"goes": moments[4:], "comes": moments[:5]}.get(name, [])
-    return [poll(name, when, "unreachable" if when in blind else None) for when in moments]
+        return [poll(name, time) for time in times[5:]]
+    failed = {"goes": times[4:], "comes": times[:5]}.get(name, [])
+    return [poll(name, time, "unreachable" if time in failed else None) for time in times]
 
 
 @pytest.fixture(scope="module")
-def judged() -> Callable[[pd.Timestamp], Assessment]:
-    """Judge the fleet as of a moment, over the three days before it."""
+def evaluate() -> Callable[[pd.Timestamp], Assessment]:
+    """Return a function that evaluates the three days before a time."""
     jobs = [row for name, outcomes in FLEET.items() for row in nights(name, outcomes)]
     for row in jobs:
         row["first_seen_at"] = row["end_time"]
         if row["outcome"] == "failure":
-            row["messages"] = DISK if row["appliance"] == "recovers" else PIPE
-    polls = [row for name in FLEET for row in visits(name)]
-    plans = [schedule(name) for name in FLEET]
-    members = [Member(appliance=name) for name in FLEET if name != "leaves"]
+            row["messages"] = DISK_FULL if row["appliance"] == "recovers" else PIPE
+    polls = [row for name in FLEET for row in daily_polls(name)]
+    schedules = [schedule(name) for name in FLEET]
+    names = [name for name in FLEET if name != "leaves"]
 
     def at(moment: pd.Timestamp) -> Assessment:
-        apart = {"paused" if moment == END else "resumes"}
+        excluded = "paused" if moment == END else "resumes"
         policy = Policy(
             rpo="24h",
             grace="2h",
             staleness="25h",
             members=[
-                Member(appliance=one.appliance, exclude="moved" if one.appliance in apart else None)
-                for one in members
+                Member(appliance=name, exclude="moved" if name == excluded else None)
+                for name in names
             ],
         )
-        frames = frame(JOBS, jobs), frame(POLLS, polls), frame(SCHEDULES, plans)
+        frames = frame(JOBS, jobs), frame(POLLS, polls), frame(SCHEDULES, schedules)
         return bk.evaluate_frames(*frames, policy, start=moment - 3 * DAY, end=moment, now=moment)
 
     return at
 
 
 @pytest.fixture(scope="module")
-def comparison(judged: Callable[[pd.Timestamp], Assessment]) -> Comparison:
-    """Compare the 9th with the 6th."""
-    return bk.compare(judged(END - 3 * DAY), judged(END))
+def comparison(evaluate: Callable[[pd.Timestamp], Assessment]) -> Comparison:
+    """Return the comparison of the 9th with the 6th."""
+    return bk.compare(evaluate(END - 3 * DAY), evaluate(END))
 
 
 def test_each_kind_is_found(comparison: Comparison) -> None:
-    """Each appliance that changed is told with the kind of its change, the worst first."""
+    """Each changed appliance has the kind of its change, the worst first."""
     changes = comparison.changes
     CHANGES.check(changes)
-    told = changes.loc[changes["appliance"].notna(), ["kind", "appliance"]].to_numpy().tolist()
-    assert sorted(map(tuple, told)) == sorted(
+    found = changes.loc[changes["appliance"].notna(), ["kind", "appliance"]].to_numpy().tolist()
+    assert sorted(map(tuple, found)) == sorted(
         [
             ("newly in breach", "breaks"),
             ("newly in breach", "joins-bad"),
@@ -104,7 +99,7 @@ def test_each_kind_is_found(comparison: Comparison) -> None:
 
 
 def test_states_and_reasons(comparison: Comparison) -> None:
-    """A change tells the state before and after, and why."""
+    """A change has the state before and after, and the reason."""
     about = comparison.changes.dropna(subset=["appliance"])
     rows = {row["appliance"]: row for row in about.to_dict("records")}
     assert (rows["breaks"]["state_before"], rows["breaks"]["state_after"]) == (
@@ -117,7 +112,7 @@ def test_states_and_reasons(comparison: Comparison) -> None:
 
 
 def test_signatures(comparison: Comparison) -> None:
-    """A failure never seen before is named with its weight, and one that is over is named."""
+    """New error patterns, and those that ended, are changes."""
     rows = comparison.changes[comparison.changes["signature"].notna()].set_index("kind")
     assert rows.loc["new failure", "signature"] == "Broken pipe"
     assert rows.loc["new failure", "detail"] == "4 jobs of 2 appliances"
@@ -133,32 +128,29 @@ def test_sentence(comparison: Comparison) -> None:
     )
 
 
-def test_nothing_changed(judged: Callable[[pd.Timestamp], Assessment]) -> None:
-    """A judgement held against itself says that nothing changed."""
-    same = judged(END)
-    told = bk.compare(same, same)
-    assert (len(told.changes), told.sentence) == (0, "nothing changed")
+def test_nothing_changed(evaluate: Callable[[pd.Timestamp], Assessment]) -> None:
+    """An assessment compared with itself has no change."""
+    same = evaluate(END)
+    equal = bk.compare(same, same)
+    assert (len(equal.changes), equal.sentence) == (0, "nothing changed")
 
 
-def test_a_vanished_appliance(judged: Callable[[pd.Timestamp], Assessment]) -> None:
-    """An appliance of which no data are left is told as gone, too."""
-    before = judged(END - 3 * DAY)
-    after = judged(END)
-    gone = [name for name in after.appliances.index if name != "same"]
-    rest = {
-        name: getattr(after, name) for name in after.__dataclass_fields__ if name != "appliances"
-    }
-    smaller = Assessment(**rest, appliances=after.appliances.loc[gone])
+def test_a_vanished_appliance(evaluate: Callable[[pd.Timestamp], Assessment]) -> None:
+    """An appliance without data in the later assessment is reported as gone."""
+    before = evaluate(END - 3 * DAY)
+    after = evaluate(END)
+    others = [name for name in after.appliances.index if name != "same"]
+    smaller = dataclasses.replace(after, appliances=after.appliances.loc[others])
     rows = bk.compare(before, smaller).changes
     assert ["no longer in fleet.toml", "same", "compliant"] in (
         rows[["kind", "appliance", "state_before"]].to_numpy().tolist()
     )
 
 
-def test_before_the_first_visit(judged: Callable[[pd.Timestamp], Assessment]) -> None:
-    """Where nothing was known yet nothing changed, and the sentence says so."""
-    before, after = judged(END - 9 * DAY), judged(END)
-    told = bk.compare(before, after)
-    assert (len(told.changes), told.sentence) == (0, "nothing was known yet then")
+def test_before_the_first_poll(evaluate: Callable[[pd.Timestamp], Assessment]) -> None:
+    """A comparison with an assessment without data has no change, and a sentence of its own."""
+    before, after = evaluate(END - 9 * DAY), evaluate(END)
+    unknown = bk.compare(before, after)
+    assert (len(unknown.changes), unknown.sentence) == (0, "nothing was known yet then")
     of_history = bk.compare(dataclasses.replace(before, version=""), after)
     assert of_history.sentence == "nothing was known yet then"

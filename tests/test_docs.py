@@ -1,4 +1,4 @@
-"""The documentation: it agrees with the contracts, its links are good, its words are sorted."""
+"""The documentation agrees with the code, its links work, and its glossary is in order."""
 
 import os
 import re
@@ -21,14 +21,14 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 SCRIPT = DOCS / "generate.py"
 OWN = ("backupkit", "data", "docs", "notebooks", "tests")
-"""The folders that are in the repository; what tools made stands beside them."""
+"""The folders of the repository."""
 
 PAGES = [*ROOT.glob("*.md"), *(page for folder in OWN for page in (ROOT / folder).rglob("*.md"))]
 DESCRIBING = [*sorted(DOCS.glob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
 TABLES = [value for value in vars(tables).values() if isinstance(value, Table)]
 
 PUBLIC = (bk, analysis, errors, plots, simulator, tables, widgets)
-# words of names that mean what they mean everywhere; a word of the field belongs into the glossary
+# words of names with their usual meaning; a word of the field belongs in the glossary
 ORDINARY = set(
     re.findall(
         r"\w+",
@@ -55,7 +55,7 @@ _ENTRY = re.compile(r"^- \*\*(.+?)\*\*: \S", re.MULTILINE)
 
 
 def prose(page: Path) -> str:
-    """Return a page without its blocks of code."""
+    """Return a page without its code blocks."""
     return _FENCE.sub("", page.read_text(encoding="utf-8"))
 
 
@@ -66,13 +66,13 @@ def words_of(name: str) -> list[str]:
 
 
 def links(page: Path) -> list[str]:
-    """Return the targets of a page's links that lead to files of the repository."""
+    """Return the targets of a page's relative links."""
     found = _LINK.findall(_CODE.sub("code", prose(page)))
     return [target for target in found if not re.match(r"[a-z][a-z0-9+.-]*:", target)]
 
 
 def anchors(page: Path) -> set[str]:
-    """Return what a link may name in a page: its headings, as hosting sites write them."""
+    """Return the anchors of a page's headings, as hosting sites build them."""
     seen: Counter[str] = Counter()
     names: set[str] = set()
     for heading in _HEADING.findall(prose(page)):
@@ -84,7 +84,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def broken(page: Path) -> Iterator[str]:
-    """Name the links of a page that lead nowhere."""
+    """Return the links of a page without an existing target."""
     for target in links(page):
         path, _, anchor = target.partition("#")
         other = page.parent / path if path else page
@@ -96,7 +96,7 @@ class TestDataModel:
     """docs/data-model.md."""
 
     def test_is_as_generated(self) -> None:
-        """The pages are what docs/generate.py writes; if not, run it."""
+        """The pages are the output of docs/generate.py."""
         script: dict[str, Any] = runpy.run_path(str(SCRIPT))
         assert script["PAGE"].read_text(encoding="utf-8") == script["page"]()
         assert script["SLA"].read_text(encoding="utf-8") == script["sla"]()
@@ -115,7 +115,7 @@ class TestDataModel:
         ("changed", "text"), [("data-model.md", "Data model"), ("sla.md", "`rpo`")]
     )
     def test_check_sees_a_difference(self, tmp_path: Path, changed: str, text: str) -> None:
-        """--check is silent about the page as it is, and exits with 1 if it was changed."""
+        """--check exits with 1 if a page differs from the generated one."""
         script = tmp_path / "generate.py"
         for source in (SCRIPT, DOCS / "sla.md"):
             (tmp_path / source.name).write_bytes(source.read_bytes())
@@ -136,10 +136,10 @@ class TestArchitecture:
     """docs/architecture.md."""
 
     def test_layers(self) -> None:
-        """The table of layers is the one that import-linter checks, from the top down."""
+        """The table of layers is the one that import-linter checks."""
         settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
         [contract] = [
-            one for one in settings["tool"]["importlinter"]["contracts"] if one["id"] == "layers"
+            item for item in settings["tool"]["importlinter"]["contracts"] if item["id"] == "layers"
         ]
         wanted = [name for layer in contract["layers"] for name in layer.split(" | ")]
         page = (DOCS / "architecture.md").read_text(encoding="utf-8")
@@ -152,14 +152,14 @@ class TestGlossary:
     """docs/glossary.md."""
 
     def test_order(self) -> None:
-        """The words are in alphabetical order, whatever their case and punctuation."""
+        """The entries are in alphabetical order, and no word is defined twice."""
         words = _ENTRY.findall((DOCS / "glossary.md").read_text(encoding="utf-8"))
         plain = [re.sub(r"[^a-z0-9]+", " ", word.casefold()).strip() for word in words]
         assert plain == sorted(plain)
         assert len(plain) == len(set(plain)), "a word is defined twice"
 
     def test_every_line_is_an_entry(self) -> None:
-        """No entry is written in another form, which the test of the order would not see."""
+        """Each line of the list is an entry."""
         lines = prose(DOCS / "glossary.md").splitlines()
         listed = [line for line in lines if line.startswith(("-", "*", "|"))]
         assert len(listed) > 100
@@ -171,7 +171,7 @@ class TestGlossary:
         assert {*STATES, *SLOT_STATES, *OUTCOMES} <= words
 
     def test_names_use_its_words(self) -> None:
-        """Public names and columns consist of the glossary's words and of ordinary ones."""
+        """Public names and columns consist of words of the glossary and of ordinary words."""
         entries = _ENTRY.findall((DOCS / "glossary.md").read_text(encoding="utf-8"))
         defined = {word for entry in entries for word in words_of(entry)}
         columns = {column.name for table in TABLES for column in table.columns}
@@ -187,29 +187,29 @@ class TestModules:
 
     @pytest.mark.parametrize("page", DESCRIBING, ids=lambda page: page.name)
     def test_exist(self, page: Path) -> None:
-        """Each module that a page names is there: in the repository, or in the package."""
+        """Each module that a page names exists."""
         named = {text.strip("`") for text in _CODE.findall(prose(page))}
         modules = {name for name in named if re.fullmatch(r"[\w/.-]+\.py", name)}
         places = (ROOT, ROOT / "backupkit")
-        gone = [
+        missing = [
             name
             for name in sorted(modules)
             if any((place / name.partition("/")[0]).is_dir() for place in places)
             and not any((place / name).is_file() for place in places)
         ]
-        assert gone == []  # those of other projects lie in no folder of ours
+        assert missing == []
 
 
 class TestLinks:
     """The links of all pages."""
 
     @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-    def test_lead_somewhere(self, page: Path) -> None:
+    def test_targets_exist(self, page: Path) -> None:
         """Each relative link leads to a file, and to a heading if it names one."""
         assert list(broken(page)) == []
 
-    def test_what_is_seen(self, tmp_path: Path) -> None:
-        """Missing files and headings are seen; code, other sites and good links are left alone."""
+    def test_detection(self, tmp_path: Path) -> None:
+        """Missing files and headings are found; code and other sites are ignored."""
         page = tmp_path / "page.md"
         page.write_text(
             "# One `thing`: two\n## Same-x\n## Same\n## Same\n"

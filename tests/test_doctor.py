@@ -1,4 +1,4 @@
-"""Doctor: each check of simulated and of odd appliances."""
+"""doctor: each check, with simulated appliances and with invalid responses."""
 
 import contextlib
 import http.server
@@ -6,7 +6,6 @@ import json
 import logging
 import socket
 import ssl
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,7 +33,7 @@ from backupkit.fleet import Appliance
 from backupkit.passwords import PasswordSource
 from backupkit.simulator.appliance import PASSWORD
 from backupkit.tables import CHECKS
-from tests.conftest import OddServer, Simulated, epoch
+from tests.conftest import Listen, OddServer, Simulated, epoch
 
 NAMES = [
     "address",
@@ -51,14 +50,13 @@ NAMES = [
 ]
 BACKUP = "GET /api/appliance/recovery/backup"
 ENDLESS = datetime(3000, 1, 1, tzinfo=UTC)
-"""When the simulator's certificates end."""
+"""The end of the simulator's certificates."""
 
-Listen = Callable[[Callable[[socket.socket], None]], str]
 Findings = dict[str, tuple[str, str, str]]
 
 
 def findings_of(checks: pd.DataFrame) -> Findings:
-    """Return result, found and advice of each check of one appliance; no advice is empty."""
+    """Return result, found and advice of each check of one appliance."""
     assert checks["check"].to_list() == NAMES
     texts = checks[["check", "result", "found", "advice"]].fillna("")
     return {check: (result, found, advice) for check, result, found, advice in texts.to_numpy()}
@@ -74,23 +72,23 @@ def results(findings: Findings) -> dict[str, str]:
     return {check: result for check, (result, _, _) in findings.items() if result != "ok"}
 
 
-def respond(odd: OddServer, what: str, value: object) -> None:
-    """Let the odd server respond to a request about backups."""
-    odd.tell(f"{BACKUP}/{what}", json.dumps(value).encode())
+def set_response(odd: OddServer, path: str, value: object) -> None:
+    """Set the response to a request about backups."""
+    odd.respond(f"{BACKUP}/{path}", json.dumps(value).encode())
 
 
 class TestHealthy:
-    """Healthy appliances: each check states what it found."""
+    """Healthy appliances."""
 
     def test_one(self, demo: Simulated) -> None:
-        """A healthy appliance passes every check, in their order, and needs no advice."""
+        """A healthy appliance passes each check, without advice."""
         checks = doctor([demo.fleet["vc-ham-01"]], clock=epoch)
         CHECKS.check(checks)
         assert checks["check"].to_list() == NAMES
         assert set(checks["result"]) == {"ok"}
         assert checks["advice"].isna().all()
         assert (checks["elapsed"] >= timedelta(0)).all()
-        found = {check: words for check, (_, words, _) in findings_of(checks).items()}
+        found = {check: text for check, (_, text, _) in findings_of(checks).items()}
         assert found["address"] == "127.0.0.1"
         assert found["connection"].startswith(f"{demo.fleet['vc-ham-01'].host} responded within ")
         assert found["certificate"] == (
@@ -105,10 +103,10 @@ class TestHealthy:
         assert found["clock"] == "same as on this machine"
         assert found["time zone"] == "Europe/Berlin"
 
-    def test_whole_fleet(self, demo: Simulated) -> None:
-        """In the demo each appliance with trouble has its own, and no other one suffers."""
+    def test_fleet(self, demo: Simulated) -> None:
+        """Each appliance of the demo has its own problems, and all sessions are closed."""
         checks = doctor(demo.fleet, clock=epoch, workers=3)
-        assert checks["appliance"].unique().tolist() == [one.name for one in demo.fleet]
+        assert checks["appliance"].unique().tolist() == [appliance.name for appliance in demo.fleet]
         assert len(checks) == 12 * len(NAMES)
         bad = checks[~checks["result"].isin(["ok", "skipped"])]
         assert bad[["appliance", "check", "result"]].to_numpy().tolist() == [
@@ -120,19 +118,15 @@ class TestHealthy:
             ["vc-tyo-04", "job list", "warning"],
         ]
         assert bad["advice"].notna().all()
-
-    def test_logs_out(self, demo: Simulated) -> None:
-        """No session is left behind."""
-        doctor(demo.fleet, clock=epoch)
         assert demo.appliances.open_sessions == 0
 
-    def test_nobody(self) -> None:
-        """A fleet without appliances gives a frame without rows."""
+    def test_empty_fleet(self) -> None:
+        """A fleet without appliances has a frame without rows."""
         assert CHECKS.check(doctor([])).empty
 
     def test_progress_bar(self, odd: OddServer, capsys: pytest.CaptureFixture[str]) -> None:
-        """The bar counts appliances on stderr, and only where it is wanted."""
-        odd.speak_api()
+        """The progress bar counts appliances on stderr, on request."""
+        odd.serve_api()
         doctor([odd.appliance()])
         assert capsys.readouterr().err == ""
         doctor([odd.appliance()], progress=True)
@@ -141,11 +135,11 @@ class TestHealthy:
         assert captured.out == ""
 
 
-class TestWayThere:
-    """Address, connection, and what follows when they fail."""
+class TestConnection:
+    """Address and connection."""
 
     def test_stopped(self, demo: Simulated) -> None:
-        """Checks that need a connection are skipped, the others are made."""
+        """Without a connection the checks that need it are skipped."""
         findings = check(demo.fleet["vc-tyo-03"], clock=epoch)
         result, found, advice = findings["connection"]
         assert (result, found.partition(" ")[2]) == (
@@ -154,12 +148,12 @@ class TestWayThere:
         )
         assert "whether the appliance is on" in advice
         assert findings["password"][0] == "ok"
-        skipped = {words for result, words, _ in findings.values() if result == "skipped"}
+        skipped = {text for result, text, _ in findings.values() if result == "skipped"}
         assert skipped == {"needs the connection"}
         assert list(results(findings).values()).count("skipped") == 8
 
     def test_unknown_name(self, odd: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A host without an address is a failed look-up."""
+        """A host without an address is a failed name lookup."""
 
         def unknown(*_args: object, **_kwargs: object) -> None:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -174,7 +168,7 @@ class TestWayThere:
         assert findings["log-in"][:2] == ("skipped", "needs the address")
 
     def test_impossible_name(self, odd: OddServer) -> None:
-        """A name that no host can have is one that none has."""
+        """An invalid host name is a failed lookup."""
         assert check(replace(odd.appliance(), host="a" * 64 + ".invalid"))["address"][0] == "failed"
 
     @pytest.mark.parametrize(
@@ -188,7 +182,7 @@ class TestWayThere:
     def test_unreachable(
         self, odd: OddServer, monkeypatch: pytest.MonkeyPatch, fault: OSError, expected: str
     ) -> None:
-        """A host that cannot be reached is reported with the reason and a hint at firewalls."""
+        """An unreachable host is reported with the reason and a hint at firewalls."""
 
         def fail(*_args: object, **_kwargs: object) -> None:
             raise fault
@@ -209,23 +203,23 @@ class TestWayThere:
         host: str,
         address: tuple[str, int],
     ) -> None:
-        """A host is an IPv6 address in brackets, too, and its port is 443 where none is given."""
-        called: list[tuple[str, int]] = []
+        """A host can be an IPv6 address in brackets; the default port is 443."""
+        addresses: list[tuple[str, int]] = []
 
-        def refuse(where: tuple[str, int], **_options: object) -> None:
-            called.append(where)
+        def refuse(target: tuple[str, int], **_options: object) -> None:
+            addresses.append(target)
             raise ConnectionRefusedError
 
         monkeypatch.setattr(socket, "create_connection", refuse)
         assert check(replace(odd.appliance(), host=host))["connection"][0] == "failed"
-        assert called == [address]
+        assert addresses == [address]
 
     def test_brackets(self) -> None:
-        """An IPv6 address is shown as a port can follow it."""
+        """An IPv6 address is shown in brackets."""
         assert bracket_ipv6("::1") == "[::1]"
 
-    def test_nothing_but_interruptions_gets_out(self, odd: OddServer) -> None:
-        """A fault of the program is no finding."""
+    def test_program_error(self, odd: OddServer) -> None:
+        """An error of the program is raised, and is no finding."""
 
         def clock() -> datetime:
             raise ZeroDivisionError
@@ -234,8 +228,8 @@ class TestWayThere:
             doctor([odd.appliance()], clock=clock)
 
     def test_interrupted(self, odd: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Ctrl-C ends the run, and the remaining appliances are not checked."""
-        odd.speak_api()
+        """Ctrl-C ends doctor; the remaining appliances are not checked."""
+        odd.serve_api()
 
         def interrupt(_bar: object, _n: float = 1) -> None:
             raise KeyboardInterrupt
@@ -247,10 +241,10 @@ class TestWayThere:
 
 
 class TestCertificate:
-    """Certificates: issuer, expiry, and the next step for one that is not trusted."""
+    """Certificates."""
 
     def test_unknown_authority(self, demo: Simulated) -> None:
-        """A certificate of an unknown authority fails, with both ways to trust it."""
+        """A certificate of an unknown authority fails; the advice has both ways to trust it."""
         findings = check(replace(demo.fleet["vc-ham-01"], ca_bundle=None), clock=epoch)
         result, found, advice = findings["certificate"]
         assert result == "failed"
@@ -260,7 +254,7 @@ class TestCertificate:
         assert findings["log-in"][:2] == ("skipped", "needs the certificate")
 
     def test_wrong_host(self, odd: OddServer) -> None:
-        """A certificate for another name says for which, and which one to pin."""
+        """A certificate for another host fails; the advice has its name and fingerprint."""
         host = odd.host.replace("127.0.0.1", "localhost")
         result, found, advice = check(replace(odd.appliance(), host=host))["certificate"]
         assert result == "failed"
@@ -269,9 +263,11 @@ class TestCertificate:
         pin = advice.partition('fingerprint = "sha256:')[2][:64]
         findings = check(replace(odd.appliance(), host=host, ca_bundle=None, fingerprint=pin))
         assert findings["certificate"][0] == "ok"
-        assert odd.seen[0][2]["Authorization"]  # before it was believed, nothing was sent
+        assert odd.seen[0][2]["Authorization"]  # the first request is after the check
 
-    def test_wrong_host_that_left(self, odd: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_wrong_host_without_certificate(
+        self, odd: OddServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """The general advice is shown if the certificate cannot be read again."""
         real = socket.create_connection
         calls: list[object] = []
@@ -289,7 +285,7 @@ class TestCertificate:
         assert advice.startswith("Write that name as host")
 
     def test_pinned(self, demo: Simulated) -> None:
-        """The pinned certificate is the pinned one, any other is not."""
+        """The pinned certificate passes, any other fails."""
         appliance = replace(demo.fleet["vc-ham-01"], ca_bundle=None)
         advice = check(appliance, clock=epoch)["certificate"][2]
         pin = advice.partition("sha256:")[2][:64]
@@ -309,7 +305,7 @@ class TestCertificate:
         ],
     )
     def test_expires_soon(self, demo: Simulated, now: datetime, expected: str) -> None:
-        """A certificate that ends within 30 days, or has ended, is warned of."""
+        """A certificate that expires within 30 days, or has expired, is a warning."""
         findings = check(demo.fleet["vc-ham-01"], clock=lambda: now)
         result, found, advice = findings["certificate"]
         assert (result, found.rpartition("simulator, ")[2]) == ("warning", expected)
@@ -323,7 +319,7 @@ class TestCertificate:
         assert findings["certificate"][2].endswith("then pin the new one in fleet.toml.")
 
     def test_out_of_date(self, odd: OddServer, listener: Listen) -> None:
-        """A certificate that has ended is to be renewed, not to be trusted."""
+        """The advice for an expired certificate is to renew it."""
         authority = trustme.CA()
         authority.cert_pem.write_to_path(str(odd.ca_bundle))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -341,7 +337,7 @@ class TestCertificate:
         assert advice.startswith("Check this machine's date. If it is right, renew")
 
     def test_silence(self, odd: OddServer, listener: Listen) -> None:
-        """A port that takes connections and sends nothing is distinguished from a firewall."""
+        """A port that accepts connections and sends nothing fails at the TLS handshake."""
 
         def listen_and_wait(connection: socket.socket) -> None:
             while connection.recv(999):
@@ -353,40 +349,40 @@ class TestCertificate:
         assert "does not respond to the TLS handshake within 0.2 s" in findings["certificate"][1]
 
     def test_no_tls(self, odd: OddServer, listener: Listen) -> None:
-        """A port that speaks no TLS is named as the likely mistake."""
+        """A port without TLS fails, with the advice to check the port."""
         host = listener(lambda connection: connection.sendall(b"220 not what you want\r\n" * 9))
         result, found, advice = check(replace(odd.appliance(), host=host))["certificate"]
         assert (result, found) == ("failed", f"{host} does not use TLS on this port")
         assert advice == "Check the port in fleet.toml."
 
-    def test_useless_bundle(self, odd: OddServer) -> None:
-        """A CA bundle that holds no certificate is named."""
+    def test_invalid_bundle(self, odd: OddServer) -> None:
+        """A CA bundle without a certificate fails, with its name."""
         odd.ca_bundle.write_text("no certificate")
         result, found, advice = check(odd.appliance())["certificate"]
         assert result == "failed"
         assert "odd-ca.pem cannot be used: " in found
         assert advice == "Correct ca_bundle in fleet.toml."
 
-    def test_beyond_parsing(self, odd: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A certificate that OpenSSL trusts and nobody else can parse is trusted."""
+    def test_unparsable(self, odd: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A certificate that only OpenSSL can parse is trusted."""
 
         def refuse(_data: bytes) -> None:
-            raise ValueError("what is this?")
+            raise ValueError
 
         monkeypatch.setattr(x509, "load_der_x509_certificate", refuse)
         assert check(odd.appliance())["certificate"][:2] == ("ok", "trusted by odd-ca.pem")
 
     def test_trusted_by_the_machine(self, odd: OddServer) -> None:
-        """Without a CA bundle it is the machine's authorities that are trusted."""
+        """Without a CA bundle the authorities of the machine are trusted."""
         assert _describe_trust(replace(odd.appliance(), ca_bundle=None)) == (
             "trusted by this machine's authorities"
         )
 
     def test_nameless(self) -> None:
-        """A certificate without any name is for nobody, and from nobody."""
-        key, nobody = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+        """A certificate without names has no host and no issuer."""
+        key, empty = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
         bare = (
-            x509.CertificateBuilder(nobody, nobody, key.public_key(), 1)
+            x509.CertificateBuilder(empty, empty, key.public_key(), 1)
             .not_valid_before(ENDLESS)
             .not_valid_after(ENDLESS)
             .sign(key, hashes.SHA256())
@@ -396,10 +392,10 @@ class TestCertificate:
 
 
 class TestPassword:
-    """Passwords: the source is shown, the password never."""
+    """Password sources."""
 
     def test_missing(self, odd: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A password that is nowhere skips the log-in, and the certificate is checked still."""
+        """A missing password fails and skips the log-in; the certificate is still checked."""
         monkeypatch.delenv("VCSA_PASSWORD")
         findings = check(odd.appliance())
         assert findings["password"] == (
@@ -412,17 +408,17 @@ class TestPassword:
         assert odd.seen == []
 
     def test_unreadable_file(self, odd: OddServer, tmp_path: Path) -> None:
-        """An error without a next step gets one."""
+        """A password file that cannot be read fails, with advice."""
         source = PasswordSource("file", str(tmp_path / "none"))
         result, found, advice = check(replace(odd.appliance(), password=source))["password"]
         assert result == "failed"
         assert found.endswith("none cannot be read: No such file or directory")
         assert advice == "Correct the password source in fleet.toml."
 
-    def test_places(self, odd: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Environment and keyring are named."""
+    def test_sources(self, odd: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Environment and keyring are reported by name."""
         monkeypatch.setattr(keyring, "get_password", lambda *_place: "secret")
-        odd.speak_api()
+        odd.serve_api()
         assert check(odd.appliance())["password"][1] == "in the environment variable VCSA_PASSWORD"
         source = PasswordSource("keyring", "vcsa")
         findings = check(replace(odd.appliance(), password=source))
@@ -430,14 +426,14 @@ class TestPassword:
 
     def test_prompt(self, odd: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:
         """A password is prompted for once per user; an empty one fails for that user only."""
-        asked: list[str] = []
+        questions: list[str] = []
 
         def answer(question: str) -> str:
-            asked.append(question)
+            questions.append(question)
             return "typed in" if "u@v" in question else ""
 
         monkeypatch.setattr("getpass.getpass", answer)
-        odd.speak_api()
+        odd.serve_api()
         prompt = PasswordSource("prompt", "the fleet")
         users = {"vc-1": "u@v", "vc-2": "u@v", "vc-3": "other@w", "vc-4": "other@w"}
         checks = doctor(
@@ -446,17 +442,17 @@ class TestPassword:
         passwords = checks[checks["check"] == "password"]
         assert passwords["result"].to_list() == ["ok", "ok", "failed", "failed"]
         assert passwords["found"].to_list()[::2] == ["typed", "none was typed"]
-        assert sorted(asked) == [
+        assert sorted(questions) == [
             "Password of other@w for the fleet: ",
             "Password of u@v for the fleet: ",
         ]
 
 
 class TestRefusals:
-    """Users who may not log in, or not read."""
+    """Failed log-ins and missing rights."""
 
     def test_wrong_password(self, own_demo: Simulated) -> None:
-        """A refused log-in says so; even then the clock is known."""
+        """A refused log-in fails; the clock is still checked."""
         own_demo.appliances.set_password("vc-tyo-01", "another")
         findings = check(own_demo.fleet["vc-tyo-01"], clock=epoch)
         result, found, advice = findings["log-in"]
@@ -467,7 +463,7 @@ class TestRefusals:
         assert findings["clock"][0] == "warning"
 
     def test_revoked(self, own_demo: Simulated) -> None:
-        """A user without rights gets the name of the group, once."""
+        """Missing rights fail once, with the name of the group."""
         own_demo.appliances.revoke("vc-ham-01")
         findings = check(own_demo.fleet["vc-ham-01"], clock=epoch)
         result, found, advice = findings["job list"]
@@ -484,7 +480,7 @@ class TestRefusals:
         assert findings["version"][1] == "refused as well"
 
     def test_proxy_page(self, own_demo: Simulated) -> None:
-        """A proxy's page in the appliance's place fails the log-in."""
+        """A page of a proxy fails the log-in."""
         own_demo.appliances.answer_html("vc-ham-01")
         result, found, advice = check(
             own_demo.fleet["vc-ham-01"], clock=epoch, limits=Limits(attempts=1)
@@ -494,11 +490,11 @@ class TestRefusals:
         assert "whether a proxy or a login page responds" in advice
 
 
-class TestWhatItTells:
-    """Jobs, schedule, version, clock and zone."""
+class TestContent:
+    """Jobs, schedule, version, clock and time zone."""
 
     def test_oldest_version(self, demo: Simulated) -> None:
-        """An appliance of 6.5 is read job by job, and warned of for its hidden schedule."""
+        """An appliance of 6.5 is read job by job; its unknown schedule is a warning."""
         findings = check(demo.fleet["vc-nyc-04"], clock=epoch)
         assert findings["version"][1] == "6.5.0.37000"
         assert findings["log-in"][1].endswith("by /rest")
@@ -516,11 +512,11 @@ class TestWhatItTells:
         assert findings["job details"][:2] == ("skipped", "there is no job to read")
 
     def test_one_job(self, odd: OddServer) -> None:
-        """One job is one job; that it is gone a moment later is no fault."""
-        odd.speak_api()
-        respond(odd, "job", ["one"])
+        """A job that is removed before its details are read is no problem."""
+        odd.serve_api()
+        set_response(odd, "job", ["one"])
         record = {"status": "SUCCEEDED", "type": "MANUAL", "messages": [], "location": "nfs://n"}
-        respond(odd, "job/details", {"another": record})
+        set_response(odd, "job/details", {"another": record})
         findings = check(odd.appliance())
         assert findings["job list"][1] == "1 job"
         assert findings["job details"][:2] == ("skipped", "the job was removed meanwhile")
@@ -530,15 +526,15 @@ class TestWhatItTells:
         [
             ({"one": {"status": 7}}, 200, "the record of job one does not follow the API"),
             ({}, 500, "the request for the job details failed (500)"),
-            ("what?", 200, "the response to the job details does not follow the API"),
+            ("text", 200, "the response to the job details does not follow the API"),
         ],
     )
     def test_bad_details(self, odd: OddServer, details: object, status: int, expected: str) -> None:
         """Details that cannot be read are a warning if the job itself can be read."""
-        odd.speak_api()
-        respond(odd, "job", ["one"])
-        odd.tell(f"{BACKUP}/job/details", json.dumps(details).encode(), status)
-        respond(
+        odd.serve_api()
+        set_response(odd, "job", ["one"])
+        odd.respond(f"{BACKUP}/job/details", json.dumps(details).encode(), status)
+        set_response(
             odd,
             "job/one",
             {
@@ -580,29 +576,29 @@ class TestWhatItTells:
     def test_schedules(
         self, odd: OddServer, schedules: dict[str, dict[str, Any]], found: str, advice: str
     ) -> None:
-        """A schedule that starts something is fine; none, a dead and a damaged one are not."""
-        odd.speak_api()
+        """An enabled schedule with a time is ok; none, a disabled or invalid one is a warning."""
+        odd.serve_api()
         sent: dict[str, object] = {}
         for name, plan in schedules.items():
             time = {"hour": plan.get("hour"), "minute": 5, "days": plan.get("days")}
             sent[name] = {"enable": plan["enable"], "location": "nfs://n", "parts": []} | (
                 {"recurrence_info": time} if "hour" in plan else {}
             )
-        respond(odd, "schedules", sent)
-        result, words, hint = check(odd.appliance())["schedule"]
-        assert words.startswith(found)
-        assert hint.startswith(advice) if not advice else advice in hint
+        set_response(odd, "schedules", sent)
+        result, text, hint = check(odd.appliance())["schedule"]
+        assert text.startswith(found)
+        assert advice in hint if advice else hint == ""
         assert result == ("warning" if advice else "ok")
 
     def test_schedule_disabled(self, demo: Simulated) -> None:
-        """A schedule that is switched off is a warning."""
+        """A disabled schedule is a warning."""
         findings = check(demo.fleet["vc-nyc-03"], clock=epoch)
         assert findings["schedule"][:2] == ("warning", "default: disabled")
 
     def test_unreadable_version(self, odd: OddServer) -> None:
-        """A version that cannot be read fails its own check only."""
-        odd.speak_api()
-        odd.tell("GET /api/appliance/system/version", b'{"vers')
+        """An invalid version fails only its own check."""
+        odd.serve_api()
+        odd.respond("GET /api/appliance/system/version", b'{"vers')
         findings = check(odd.appliance())
         assert findings["version"] == (
             "failed",
@@ -612,7 +608,7 @@ class TestWhatItTells:
         assert findings["time zone"][0] == "ok"
 
     def test_clock(self, demo: Simulated) -> None:
-        """A clock that is minutes off is a warning that says by how much."""
+        """A clock that is minutes off is a warning with the difference."""
         result, found, advice = check(demo.fleet["vc-tyo-01"], clock=epoch)["clock"]
         assert result == "warning"
         assert found == "7 min ahead of this machine"
@@ -620,45 +616,45 @@ class TestWhatItTells:
         assert "corrected by the difference" in advice
 
     def test_clock_slightly_off(self, odd: OddServer) -> None:
-        """A clock that is a minute off is shown, without a warning."""
-        odd.speak_api()
+        """A clock that is a minute off is no warning."""
+        odd.serve_api()
         findings = check(odd.appliance(), clock=lambda: datetime.now(UTC) + timedelta(seconds=90))
         result, found, _ = findings["clock"]
         assert result == "ok"
         assert found == "1 min behind this machine"
 
     def test_no_clock(self, odd: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The clock is skipped if no response has a date."""
+        """Without a date in the responses the clock is skipped."""
         monkeypatch.setattr(
             http.server.BaseHTTPRequestHandler, "date_time_string", lambda *_time: "some day"
         )
-        odd.speak_api()
+        odd.serve_api()
         assert check(odd.appliance())["clock"][:2] == ("skipped", "no response contained the time")
 
     def test_other_zone(self, demo: Simulated) -> None:
-        """A zone other than the one in fleet.toml is a warning that names both."""
+        """A time zone other than in fleet.toml is a warning with both names."""
         result, found, advice = check(demo.fleet["vc-nyc-01"], clock=epoch)["time zone"]
         assert (result, found) == ("warning", "Etc/UTC, but America/New_York in fleet.toml")
         assert "Correct timezone for vc-nyc-01 in fleet.toml" in advice
 
     def test_same_zone_by_another_name(self, odd: OddServer) -> None:
-        """Two names of one zone are no contradiction."""
-        odd.speak_api()
+        """Two names of the same time zone are ok."""
+        odd.serve_api()
         findings = check(replace(odd.appliance(), timezone="Africa/Accra"))
         assert findings["time zone"][:2] == ("ok", "Etc/UTC")
 
     @pytest.mark.parametrize(
-        ("written", "expected"),
+        ("configured", "expected"),
         [
             (None, "read in UTC. Write the time zone"),
             ("Asia/Tokyo", "read in Asia/Tokyo, as in fleet"),
         ],
     )
-    def test_no_zone(self, odd: OddServer, written: str | None, expected: str) -> None:
-        """A name that is no zone is a warning that says which one counts instead."""
-        odd.speak_api()
-        odd.tell("GET /api/appliance/system/time/timezone", b'"Mars/Olympus"')
-        findings = check(replace(odd.appliance(), timezone=written))
+    def test_no_zone(self, odd: OddServer, configured: str | None, expected: str) -> None:
+        """An unknown time zone is a warning with the one that is used instead."""
+        odd.serve_api()
+        odd.respond("GET /api/appliance/system/time/timezone", b'"Mars/Olympus"')
+        findings = check(replace(odd.appliance(), timezone=configured))
         result, found, advice = findings["time zone"]
         assert (result, found) == (
             "warning",
@@ -668,18 +664,18 @@ class TestWhatItTells:
 
 
 class TestTexts:
-    """Texts: untrusted content and secrets."""
+    """Untrusted content and secrets."""
 
     def test_untrusted(self, odd: OddServer) -> None:
-        """Text of an appliance becomes one short line without control characters."""
-        odd.speak_api()
+        """Text of an appliance is shortened to one line without control characters."""
+        odd.serve_api()
         bad = "\x1b[2J\n\u202e" + "x" * 9_999
-        respond(odd, "job", [bad])
-        respond(odd, "job/details", {})
+        set_response(odd, "job", [bad])
+        set_response(odd, "job/details", {})
         plan = {"enable": True, "location": "", "parts": []}
-        respond(odd, "schedules", {bad: plan})
-        odd.tell("GET /api/appliance/system/version", json.dumps({"version": bad}).encode())
-        odd.tell("GET /api/appliance/system/time/timezone", json.dumps(bad).encode())
+        set_response(odd, "schedules", {bad: plan})
+        odd.respond("GET /api/appliance/system/version", json.dumps({"version": bad}).encode())
+        odd.respond("GET /api/appliance/system/time/timezone", json.dumps(bad).encode())
         checks = doctor([odd.appliance()])
         texts = [*checks["found"], *checks["advice"].dropna()]
         assert all(text.isprintable() and len(text) < 1_010 for text in texts)
@@ -689,7 +685,7 @@ class TestTexts:
     ) -> None:
         """Neither password nor token is in a finding, in an error, or in the debug log."""
         caplog.set_level(logging.DEBUG)
-        odd.speak_api()
+        odd.serve_api()
         own_demo.appliances.set_password("vc-ham-01", "another")
         own_demo.appliances.revoke("vc-ham-02")
         checks = doctor([*own_demo.fleet, odd.appliance()])

@@ -1,4 +1,4 @@
-"""Backupkit doctor: what it prints, on which stream, and its exit codes."""
+"""backupkit doctor: output and exit codes."""
 
 import io
 import json
@@ -26,7 +26,7 @@ def run(*argv: str) -> int:
 
 
 def idle(folder: Path, *names: str) -> str:
-    """Write a fleet.toml of appliances on a port where nothing listens."""
+    """Write a fleet.toml of appliances on a closed port."""
     path = folder / "idle.toml"
     path.write_text(
         "".join(
@@ -41,15 +41,15 @@ def idle(folder: Path, *names: str) -> str:
 
 @pytest.fixture
 def streams(monkeypatch: pytest.MonkeyPatch) -> Callable[..., io.TextIOWrapper]:
-    """Put another stdout in the place of the process's own."""
+    """Return a function that replaces stdout."""
 
-    def put(*, encoding: str = "utf-8", terminal: bool = False) -> io.TextIOWrapper:
+    def replace(*, encoding: str = "utf-8", terminal: bool = False) -> io.TextIOWrapper:
         stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
         monkeypatch.setattr(stream, "isatty", lambda: terminal)
         monkeypatch.setattr(sys, "stdout", stream)
         return stream
 
-    return put
+    return replace
 
 
 def read(stream: io.TextIOWrapper) -> list[str]:
@@ -63,11 +63,11 @@ class TestText:
     """Text output."""
 
     def test_demo(self, live_demo: Simulated, capsys: pytest.CaptureFixture[str]) -> None:
-        """The demo: a line for each healthy one, its checks for each other one, and the sum."""
+        """A healthy appliance has a line, any other its checks; the last line is the summary."""
         assert run("--fleet", str(live_demo.path)) == 3
-        said = capsys.readouterr()
-        assert said.err == ""
-        lines = said.out.splitlines()
+        streams = capsys.readouterr()
+        assert streams.err == ""
+        lines = streams.out.splitlines()
         assert lines[0] == "✓ vc-ham-01  ok: 8.0.3.00400, 90 jobs"
         assert lines[3:6] == [
             "✓ vc-ham-04  ok: 9.0.0.0100, 91 jobs",
@@ -92,10 +92,10 @@ class TestText:
             "6 of 12 appliances are fine; 5 with a warning: vc-nyc-01, vc-nyc-03, vc-nyc-04, "
             "vc-tyo-01, vc-tyo-04; 1 failed: vc-tyo-03"
         )
-        assert PASSWORD not in said.out
+        assert PASSWORD not in streams.out
 
     def test_all_fine(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """All fine is exit 0, a line each and the sum."""
+        """Without a problem the exit code is 0."""
         scenario = Scenario.steady(appliances=2, jobs=3, seed=1, epoch=EPOCH)
         with simulated(scenario, tmp_path, clock=None) as running:
             assert run("--fleet", str(running.path)) == 0
@@ -105,10 +105,8 @@ class TestText:
         assert gap == ""
         assert last == "2 of 2 appliances are fine"
 
-    def test_warnings_are_no_failure(
-        self, live_demo: Simulated, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        """Warnings leave the exit code at 0; only the named appliance is asked."""
+    def test_warnings(self, live_demo: Simulated, capsys: pytest.CaptureFixture[str]) -> None:
+        """With warnings the exit code is 0; only the named appliance is checked."""
         live_demo.appliances.clear_requests()
         assert run("--fleet", str(live_demo.path), "vc-tyo-01") == 0
         assert {request.appliance for request in live_demo.appliances.requests} == {"vc-tyo-01"}
@@ -117,7 +115,7 @@ class TestText:
         assert lines[-1] == "0 of 1 appliance is fine; 1 with a warning: vc-tyo-01"
 
     def test_every_check(self, live_demo: Simulated, capsys: pytest.CaptureFixture[str]) -> None:
-        """--all tells each check of healthy appliances, and each that was skipped."""
+        """--all prints each check of each appliance."""
         assert run("--fleet", str(live_demo.path), "vc-tyo-03", "vc-ham-01", "--all") == 3
         out = capsys.readouterr().out
         lines = out.splitlines()
@@ -138,9 +136,9 @@ class TestText:
         )
 
     def test_both(self, odd: OddServer, capsys: pytest.CaptureFixture[str]) -> None:
-        """An appliance with failures and warnings is shown with both, the failures first."""
-        odd.speak_api()
-        odd.tell("GET /api/appliance/system/version", b"")
+        """An appliance with failures and warnings has both in its line."""
+        odd.serve_api()
+        odd.respond("GET /api/appliance/system/version", b"")
         path = odd.ca_bundle.with_name("odd.toml")
         path.write_text(
             f'[[appliance]]\nname = "vc-odd"\nhost = "{odd.host}"\nuser = "u"\n'
@@ -153,7 +151,7 @@ class TestText:
     def test_disabled_by_name(
         self, live_demo: Simulated, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """A disabled appliance is checked when it is named, and only then."""
+        """A disabled appliance is checked if it is named."""
         text = live_demo.path.read_text(encoding="utf-8")
         name = 'name = "vc-ham-01"\n'
         live_demo.path.write_text(text.replace(name, f"{name}enabled = false\n"), "utf-8")
@@ -161,7 +159,7 @@ class TestText:
         assert "1 of 1 appliance is fine" in capsys.readouterr().out
 
     def test_names_are_untrusted(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """A name with control characters does no harm to a terminal."""
+        """Control characters of a name are not printed."""
         assert run("--fleet", idle(tmp_path, "vc\x1b[2J")) == 4
         assert "\x1b" not in capsys.readouterr().out
 
@@ -169,8 +167,8 @@ class TestText:
 class TestStreams:
     """Terminals and other streams."""
 
-    def test_plain_console(self, tmp_path: Path, streams: Callable[..., io.TextIOWrapper]) -> None:
-        """A stdout without such symbols gets plain ones, and never an error."""
+    def test_ascii(self, tmp_path: Path, streams: Callable[..., io.TextIOWrapper]) -> None:
+        """A stdout without Unicode gets ASCII symbols."""
         stdout = streams(encoding="ascii")
         assert run("--fleet", idle(tmp_path, "vc-köln")) == 4
         lines = read(stdout)
@@ -184,7 +182,7 @@ class TestStreams:
         monkeypatch: pytest.MonkeyPatch,
         streams: Callable[..., io.TextIOWrapper],
     ) -> None:
-        """On a terminal long lines are broken where the text begins."""
+        """On a terminal long lines are wrapped with an indent."""
         monkeypatch.setattr("shutil.get_terminal_size", lambda **_: os.terminal_size((70, 24)))
         stdout = streams(terminal=True)
         assert run("--fleet", idle(tmp_path, "vc-1")) == 4
@@ -200,45 +198,45 @@ class TestJson:
     """JSON output."""
 
     def test_records(self, live_demo: Simulated, capsys: pytest.CaptureFixture[str]) -> None:
-        """--json tells one record for each check, in their order, and nothing else."""
+        """--json prints a record for each check."""
         assert run("--fleet", str(live_demo.path), "vc-ham-01", "vc-tyo-03", "--json") == 3
-        told = json.loads(capsys.readouterr().out)
-        assert len(told) == 22
-        assert told[0].pop("elapsed") >= 0
-        assert told[0] == {
+        records = json.loads(capsys.readouterr().out)
+        assert len(records) == 22
+        assert records[0].pop("elapsed") >= 0
+        assert records[0] == {
             "appliance": "vc-ham-01",
             "check": "address",
             "result": "ok",
             "found": "127.0.0.1",
             "advice": None,
         }
-        assert [row["check"] for row in told if row["result"] == "failed"] == ["connection"]
+        assert [row["check"] for row in records if row["result"] == "failed"] == ["connection"]
 
 
 class TestBadInput:
-    """A sentence that names the thing and the next step."""
+    """Invalid input."""
 
     @pytest.mark.parametrize(
-        ("names", "said"),
+        ("names", "expected"),
         [
             (["vc-33"], 'idle.toml: no appliance is named "vc-33"; did you mean "vc-3"?'),
             (["vc-1", "x"], 'named "x"; there are vc-0, vc-1, vc-2, vc-3, vc-4 and 1 more.'),
         ],
     )
-    def test_unknown_name(self, tmp_path: Path, names: list[str], said: str) -> None:
-        """A name that is not in fleet.toml is an error with what was meant, or what there is."""
+    def test_unknown_name(self, tmp_path: Path, names: list[str], expected: str) -> None:
+        """An unknown name is an error with a suggestion or the known names."""
         fleet = idle(tmp_path, *(f"vc-{n}" for n in range(6)))
         with pytest.raises(SettingsError) as caught:
             run("--fleet", fleet, *names)
-        assert said in str(caught.value)
+        assert expected in str(caught.value)
 
     def test_empty_fleet(self, tmp_path: Path) -> None:
-        """A fleet file without appliances says how to add one."""
+        """A fleet without appliances is an error that says how to add one."""
         with pytest.raises(SettingsError, match=r"no appliance to check; add one as \[\[appliance"):
             run("--fleet", idle(tmp_path))
 
     def test_help(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """The help names every option with a sentence."""
+        """The help names every option."""
         assert run("--help") == 0
         out = capsys.readouterr().out
         assert all(word in out for word in ("--fleet", "--all", "--json", "[NAME]...", "Exit code"))

@@ -1,4 +1,4 @@
-"""What is acknowledged is on disk: traced, after a power cut, on a full disk, and read-only."""
+"""Acknowledged appends are on disk: traced, after a power cut, on a full and a read-only disk."""
 
 import contextlib
 import os
@@ -21,23 +21,22 @@ from backupkit import Policy, evaluate
 from backupkit.errors import HistoryError
 from backupkit.history import History
 from backupkit.history.databases import ArrowReader
+from tests.collect_helpers import complete_collections, make_collection
 from tests.conftest import SEED, repeats
 from tests.postgres import NEEDED, PostgresServer
-from tests.rounds import make_round, whole_rounds
 
 NAME = "vc-1"
 APPENDS = 4
 
 APPEND = f"""
 import os, sys
-from tests.conftest import SEED, repeats
 from backupkit.history import History
-from tests.rounds import make_round
+from tests.collect_helpers import make_collection
 
 history = History(sys.argv[1])
 for number in range({APPENDS}):
     os.write(1, b"begin %d\\n" % number)
-    history.append(make_round("{NAME}", number))
+    history.append(make_collection("{NAME}", number))
     os.write(1, b"acknowledged %d\\n" % number)
 """
 
@@ -62,7 +61,7 @@ def plain(text: str) -> bytes:  # pragma: no cover # where there is a strace
 
 
 def parse(line: str) -> Iterator[Call]:  # pragma: no cover # where there is a strace
-    """Read a line of strace; what failed is left out."""
+    """Parse a line of strace; skip failed calls."""
     found = _LINE.match(line)
     if not found or found[4] == "-1":
         return
@@ -81,7 +80,7 @@ def parse(line: str) -> Iterator[Call]:  # pragma: no cover # where there is a s
 def trace(  # pragma: no cover # where there is a strace
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Path, list[Call]]:
-    """Record what a process that appends asks of the system."""
+    """Record the system calls of a process that appends."""
     strace = shutil.which("strace")
     if strace is None:
         pytest.skip("needs strace")
@@ -99,7 +98,7 @@ def trace(  # pragma: no cover # where there is a strace
     if "PTRACE" in ran.stderr or "ptrace" in ran.stderr:
         pytest.skip("strace may not trace here")
     assert ran.returncode == 0, ran.stderr
-    # a file for each thread: the one that appends is the one that says so
+    # one file per thread: select the one of the appending thread
     by_thread = [file.read_text(encoding="utf-8") for file in folder.glob("trace.*")]
     [text] = [text for text in by_thread if "write(1<" in text]
     return path, [call for line in text.splitlines() for call in parse(line)]
@@ -108,12 +107,11 @@ def trace(  # pragma: no cover # where there is a strace
 def markers(
     calls: list[Call], word: str
 ) -> list[int]:  # pragma: no cover # where there is a strace
-    """Return where the process said a word."""
-    sign = word.encode()
+    """Return the places of the calls that printed a word."""
     return [
         place
         for place, call in enumerate(calls)
-        if call.name == "write" and call.content.startswith(sign)
+        if call.name == "write" and call.content.startswith(word.encode())
     ]
 
 
@@ -123,7 +121,7 @@ class TestTrace:
     def test_synced(
         self, trace: tuple[Path, list[Call]]
     ) -> None:  # pragma: no cover # where there is a strace
-        """Whatever an append writes is synced before it is acknowledged."""
+        """All writes of an append are synced before it is acknowledged."""
         path, calls = trace
         begun, ended = markers(calls, "begin"), markers(calls, "acknowledged")
         assert len(begun) == len(ended) == APPENDS
@@ -142,11 +140,11 @@ class TestTrace:
                     assert not dirty  # the file holds all of the log by now
             assert not dirty
             assert written == {str(path), f"{path}-wal"}
-            # the log's beginning, its folder, the commit; then the log once more, and the file
+            # the log's header, its folder, the commit; then the log again, and the file
             assert syncs == 5
 
     def test_settings(self, tmp_path: Path) -> None:
-        """SQLite is told to sync each commit."""
+        """SQLite is set to sync each commit."""
         history = History(tmp_path / "history.db")
         for pragma, value in (("synchronous", 2), ("journal_mode", "wal"), ("foreign_keys", 1)):
             found = history._database.write(lambda c: c.execute(f"PRAGMA {pragma}"))  # noqa: B023
@@ -155,13 +153,13 @@ class TestTrace:
 
 @dataclass
 class Inode:  # pragma: no cover # where there is a strace
-    """A file on a disk: what was synced, and what was written since, in order."""
+    """A file on a disk: its synced content, and the calls since then."""
 
     synced: bytes = b""
     pending: list[Call] = field(default_factory=list)
 
     def sync(self) -> None:
-        """Take over all that was written."""
+        """Apply all pending calls."""
         self.synced = self.after(self.pending)
         self.pending = []
 
@@ -179,13 +177,7 @@ class Inode:  # pragma: no cover # where there is a strace
 
 
 class Disk:  # pragma: no cover # where there is a strace
-    """A disk that keeps what was synced; of the rest, after a power cut, nobody knows what.
-
-    Parameters
-    ----------
-    folder : Path
-        Whose files it holds.
-    """
+    """The files of a folder; a power cut keeps synced writes and some of the others."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = str(folder)
@@ -193,7 +185,7 @@ class Disk:  # pragma: no cover # where there is a strace
         self._synced: dict[str, Inode] = {}
 
     def apply(self, call: Call) -> None:
-        """Do what a process asked for."""
+        """Apply one system call."""
         if call.path == self._folder and call.name == "sync":
             self._synced = dict(self._names)
         if not call.path.startswith(f"{self._folder}{os.sep}"):
@@ -209,24 +201,24 @@ class Disk:  # pragma: no cover # where there is a strace
             self._names[name].pending.append(call)
 
     def cut_power(self, folder: Path, chance: random.Random) -> Path:
-        """Write what is left to a folder: of what was not synced, any part may be."""
+        """Write the files after a power cut to a folder; keep a random part of unsynced writes."""
         folder.mkdir()
         for name in sorted(self._names.keys() | self._synced.keys()):
             inode = chance.choice([self._names.get(name), self._synced.get(name)])
-            if inode is None or name.endswith("-shm"):  # which is memory
+            if inode is None or name.endswith("-shm"):  # shared memory
                 continue
-            kept = chance.choice([0, 0.5, 1])
-            calls = [call for call in inode.pending if chance.random() < kept]
+            part = chance.choice([0, 0.5, 1])
+            calls = [call for call in inode.pending if chance.random() < part]
             (folder / name).write_bytes(inode.after(calls))
         return folder / "history.db"
 
 
 @pytest.mark.long
 class TestPowerCut:  # pragma: no cover # where there is a strace
-    """The power goes at any moment."""
+    """Power cuts at random moments."""
 
     def test_any_moment(self, trace: tuple[Path, list[Call]], tmp_path: Path) -> None:
-        """What was acknowledged is there, the rest whole or not at all, and appends go on."""
+        """After a power cut acknowledged appends are stored, others completely or not at all."""
         path, calls = trace
         chance = random.Random(SEED)  # noqa: S311 # nothing secret
         times = repeats(4, 100)
@@ -243,17 +235,17 @@ class TestPowerCut:  # pragma: no cover # where there is a strace
                 acknowledged.add((NAME, int(call.content.split()[1])))
             if place in moments:
                 history = History(disk.cut_power(tmp_path / str(place), chance))
-                there = whole_rounds(history)
-                assert acknowledged <= there
-                assert len(there) <= len(acknowledged) + 1
-                history.append(make_round(NAME, APPENDS))
-                assert whole_rounds(history) == there | {(NAME, APPENDS)}
+                stored = complete_collections(history)
+                assert acknowledged <= stored
+                assert len(stored) <= len(acknowledged) + 1
+                history.append(make_collection(NAME, APPENDS))
+                assert complete_collections(history) == stored | {(NAME, APPENDS)}
         assert history.verify().empty
 
 
 @contextlib.contextmanager
 def mounted(folder: Path, *words: str) -> Iterator[Path]:  # pragma: no cover # where root may mount
-    """Mount something on a new folder, if this user may."""
+    """Mount a file system on a new folder; skip the test without the rights."""
     folder.mkdir()
     mount, umount = shutil.which("mount"), shutil.which("umount")
     if not mount or not umount or os.geteuid() != 0:
@@ -267,7 +259,7 @@ def mounted(folder: Path, *words: str) -> Iterator[Path]:  # pragma: no cover # 
 
 
 def fill(path: Path) -> None:  # pragma: no cover # where root may mount
-    """Leave no space on a disk."""
+    """Fill a disk."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT)
     with contextlib.suppress(OSError):
         while True:
@@ -279,22 +271,24 @@ class TestFullDisk:
     """No space is left."""
 
     def test_file(self, tmp_path: Path) -> None:  # pragma: no cover # where root may mount
-        """The error says so, nothing is lost, and the next append works once there is room."""
+        """A full disk is reported, loses nothing, and the next append works once there is space."""
         with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=2M", "tmpfs") as disk:
             history = History(disk / "history.db")
             ballast = disk / "ballast"
             for done, space in enumerate((0, 40, 200)):  # KiB
-                history.append(make_round(NAME, done))
+                history.append(make_collection(NAME, done))
                 fill(ballast)
                 os.truncate(ballast, ballast.stat().st_size - 1024 * space)
                 with pytest.raises(HistoryError, match=r"the disk is full\. Free space in .*disk;"):
-                    history.append(make_round(NAME, done + 1, 4_000))
+                    history.append(make_collection(NAME, done + 1, 4_000))
                 ballast.unlink()
-                assert whole_rounds(history) == {(NAME, number) for number in range(done + 1)}
+                assert complete_collections(history) == {
+                    (NAME, number) for number in range(done + 1)
+                }
             assert history.verify().empty
 
     def test_no_room_for_locks(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """SQLite calls it an error of the disk if it cannot make the memory for its locks."""
+        """A disk I/O error of SQLite on a full disk is reported as a full disk."""
         database = History(tmp_path / "history.db")._database
         error = sqlite3.OperationalError("disk I/O error")
         assert "the disk has an error" in str(database.failure(error, "read"))
@@ -303,7 +297,7 @@ class TestFullDisk:
 
     @NEEDED
     def test_server(self) -> None:  # pragma: no cover # where root may mount
-        """So it is where the server's disk is full."""
+        """A full disk of the PostgreSQL server is reported, and loses nothing."""
         with PostgresServer() as server:
             folder = server.folder or Path()
             with mounted(folder / "disk", "-t", "tmpfs", "-o", "size=24M", "tmpfs") as disk:
@@ -312,13 +306,13 @@ class TestFullDisk:
                 server.execute("postgres", f"CREATE TABLESPACE small LOCATION '{disk}'")
                 server.execute("postgres", "CREATE DATABASE small TABLESPACE small")
                 history = History(server.url("small"))
-                history.append(make_round(NAME, 0))
+                history.append(make_collection(NAME, 0))
                 fill(disk / "ballast")
                 with pytest.raises(HistoryError, match=r"Free space on the server's disk"):
-                    history.append(make_round(NAME, 1, 10_000))
+                    history.append(make_collection(NAME, 1, 10_000))
                 (disk / "ballast").unlink()
-                history.append(make_round(NAME, 1))
-                assert whole_rounds(history) == {(NAME, 0), (NAME, 1)}
+                history.append(make_collection(NAME, 1))
+                assert complete_collections(history) == {(NAME, 0), (NAME, 1)}
                 assert history.verify().empty
                 server.stop()
 
@@ -327,107 +321,106 @@ class TestFullDisk:
 def read_only(
     folder: Path, name: Path
 ) -> Iterator[Path]:  # pragma: no cover # where root may mount
-    """Return a folder's files where they can only be read."""
+    """Return a folder with the files that is read-only."""
     if os.geteuid() != 0:  # root may write whatever the rights are
         for path in (*folder.iterdir(), folder):
             path.chmod(0o555)
         yield folder
         folder.chmod(0o755)
         return
-    with mounted(name, "-o", "bind,ro", str(folder)) as there:
-        yield there
+    with mounted(name, "-o", "bind,ro", str(folder)) as mount:
+        yield mount
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> History:
-    """Keep some rounds in a folder of its own."""
-    history = History(tmp_path / "kept" / "history.db")
+def stored(tmp_path: Path) -> History:
+    """Return a history of three collections in a folder of its own."""
+    history = History(tmp_path / "stored" / "history.db")
     for number in range(3):
-        history.append(make_round(NAME, number))
+        history.append(make_collection(NAME, number))
     return history
 
 
 class TestReadOnly:
-    """Where nothing may be written."""
+    """A history that cannot be written."""
 
     def test_report(
-        self, kept: History, tmp_path: Path
+        self, stored: History, tmp_path: Path
     ) -> None:  # pragma: no cover # where root may mount
-        """All can be read; an append says what to do; nothing is left beside the file."""
-        folder = Path(kept.uri).parent
-        now = make_round(NAME, 5).polls["polled_at"][0]
-        truth = evaluate(kept, Policy(), last="1d", now=now)
+        """A read-only history can be read and evaluated; an append names the next step."""
+        folder = Path(stored.uri).parent
+        now = make_collection(NAME, 5).polls["polled_at"][0]
+        truth = evaluate(stored, Policy(), last="1d", now=now)
         before = {path.name: path.read_bytes() for path in folder.iterdir()}
-        with read_only(folder, tmp_path / "mounted") as there:
-            history = History(there / "history.db", create=False)
-            assert len(whole_rounds(history)) == 3
+        with read_only(folder, tmp_path / "mounted") as mount:
+            history = History(mount / "history.db", create=False)
+            assert len(complete_collections(history)) == 3
             assert "0-0" in history.known_jobs(NAME, ["0-0", "7-0"])[0]
             assert evaluate(history, Policy(), last="1d", now=now).verdict == truth.verdict
             assert history.verify().empty
             with pytest.raises(
                 HistoryError, match=r"it is read-only\. Allow writing to .*history\.db and its fol"
             ):
-                history.append(make_round(NAME, 3))
+                history.append(make_collection(NAME, 3))
             assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
-    def test_without_rights(self, kept: History, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Who may not write can take no locks: a read during which others wrote is refused."""
+    def test_without_rights(self, stored: History, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without the right to write, a read is refused if the history changed during it."""
         table = ArrowReader.table
 
         def append_and_read(*arguments: Any) -> pa.Table:  # noqa: ANN401 # as it is called
             with monkeypatch.context() as patch:
                 patch.setattr(os, "access", may)
                 patch.setattr(ArrowReader, "table", table)
-                kept.append(make_round(NAME, 3))
+                stored.append(make_collection(NAME, 3))
             return table(*arguments)
 
         may = os.access
         monkeypatch.setattr(os, "access", lambda *_: False)
-        history = History(kept.uri)
-        assert len(whole_rounds(history)) == 3
+        history = History(stored.uri)
+        assert len(complete_collections(history)) == 3
         assert "0-0" in history.known_jobs(NAME, ["0-0"])[0]
         with pytest.raises(HistoryError, match=r"it is read-only\. Allow writing to"):
-            history.append(make_round(NAME, 3))
+            history.append(make_collection(NAME, 3))
         with monkeypatch.context() as patch:
             patch.setattr(ArrowReader, "table", append_and_read)
             with pytest.raises(HistoryError, match=r"changed while it was read\. Try again"):
                 history.polls()
-        assert len(whole_rounds(history)) == 4
+        assert len(complete_collections(history)) == 4
         assert "3-0" in history.known_jobs(NAME, ["3-0"])[0]
-        Path(kept.uri).unlink()
+        Path(stored.uri).unlink()
         with pytest.raises(HistoryError, match="cannot be read: it cannot be opened"):
             history.polls()
 
     def test_with_a_log(
-        self, kept: History, tmp_path: Path
+        self, stored: History, tmp_path: Path
     ) -> None:  # pragma: no cover # where root may mount
-        """What a killed collector left in the log is read, or the error says what to do."""
+        """The log of a killed collector is read, or the error names the next step."""
         folder = tmp_path / "killed"
         folder.mkdir()
-        with kept._database.read() as reader:
-            # while it is open the log is not put into the file
+        with stored._database.read() as reader:
+            # an open reader keeps the log from being written to the file
             reader.rows("SELECT id FROM appends", {"id": "integer"})
-            run = [sys.executable, "-c", LAST, kept.uri]
+            run = [sys.executable, "-c", LAST, stored.uri]
             env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
             subprocess.run(run, env=env, check=True)
             for ending in ("", "-wal", "-shm"):
-                shutil.copy(f"{kept.uri}{ending}", folder / f"history.db{ending}")
-        with read_only(folder, tmp_path / "with-memory") as there:
-            assert len(whole_rounds(History(there / "history.db"))) == 4
+                shutil.copy(f"{stored.uri}{ending}", folder / f"history.db{ending}")
+        with read_only(folder, tmp_path / "with-memory") as mount:
+            assert len(complete_collections(History(mount / "history.db"))) == 4
         (folder / "history.db-shm").unlink()
         with (
-            read_only(folder, tmp_path / "without") as there,
+            read_only(folder, tmp_path / "without") as mount,
             pytest.raises(HistoryError, match="cannot be used: it cannot be opened"),
         ):
-            History(there / "history.db").jobs()
-        assert len(whole_rounds(History(folder / "history.db"))) == 4
+            History(mount / "history.db").jobs()
+        assert len(complete_collections(History(folder / "history.db"))) == 4
 
 
 LAST = f"""
 import sys
-from tests.conftest import SEED, repeats
 from backupkit.history import History
-from tests.rounds import make_round
+from tests.collect_helpers import make_collection
 
-History(sys.argv[1]).append(make_round("{NAME}", 3))
+History(sys.argv[1]).append(make_collection("{NAME}", 3))
 """

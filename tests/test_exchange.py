@@ -1,4 +1,4 @@
-"""Copies, exports and imports: what other programs and other histories get is what was kept."""
+"""Backups, exports and imports of a history contain the same rows."""
 
 import csv
 import json
@@ -24,6 +24,7 @@ from backupkit.history import AppendResult, exchange, ledger
 from backupkit.history.export_reader import MANIFEST, Export
 from backupkit.history.sqlite import SQLite
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES
+from tests.builders import message, observation, poll, schedule, snapshot_of
 
 START = pd.Timestamp("2026-01-25T02:00:00", tz="UTC")
 DAY = pd.Timedelta(days=1)
@@ -31,30 +32,29 @@ HOUR = pd.Timedelta(hours=1)
 NAMES = ("vc-ham-01", "vc-ham-02", "vc-nyc-01", "Über=1/2 %41")
 DAYS = 12
 ODD = "[a] ^b|c#d?e&f %41=1 ü "
-"""A name that a file system allows, and that a URL or a pattern would read otherwise."""
+"""A valid file name that means something else in a URL or a pattern."""
 
 
 def polled(day: int, *names: str) -> SimpleNamespace:
-    """Return what one poll of each appliance brings: a job that runs, one that ended."""
+    """Build the snapshot of a day: jobs, polls and schedules of each appliance."""
     moment = START + day * DAY
     rows: list[dict[str, Any]] = []
     for name in names:
         if day % 5 == 4:
             continue
         failed = (day + len(name)) % 4 == 0
-        ended = {
-            "appliance": name,
-            "job_id": f"{day:03}",
-            "observed_at": moment + HOUR,
-            "state": "FAILED" if failed else "SUCCEEDED",
-            "status": "FAILED" if failed else "SUCCEEDED",
-            "start_time": moment,
-            "end_time": moment + HOUR / 2,
-            "messages": [_message(f'=cmd|"{name}"\n,;{day}')] if failed else [],
-            "size": 1 << (30 + day),
-            "location": f"sftp://nas/{name}",
-            "source": "details",
-        }
+        ended = observation(
+            name,
+            f"{day:03}",
+            "FAILED" if failed else "SUCCEEDED",
+            observed_at=moment + HOUR,
+            start_time=moment,
+            end_time=moment + HOUR / 2,
+            messages=[message(f'=cmd|"{name}"\n,;{day}', "x", ["a", "b"])] if failed else [],
+            size=1 << (30 + day),
+            location=f"sftp://nas/{name}",
+            source="details",
+        )
         rows.append(ended)
         if day % 3 == 0:
             runs = {"state": "INPROGRESS", "status": "RUNNING", "end_time": None}
@@ -62,45 +62,13 @@ def polled(day: int, *names: str) -> SimpleNamespace:
         if day >= 3:
             gone = {"appliance": name, "job_id": f"{day - 3:03}", "source": "list"}
             rows.append(gone | {"observed_at": moment + HOUR})
-    polls = [
-        {
-            "appliance": name,
-            "polled_at": moment + HOUR,
-            "ok": day % 5 != 4,
-            "error": "timeout" if day % 5 == 4 else None,
-            "elapsed": pd.Timedelta(microseconds=1_234_567),
-            "requests": 3,
-        }
-        for name in names
+    error = "timeout" if day % 5 == 4 else None
+    elapsed = pd.Timedelta(microseconds=1_234_567)
+    polls = [poll(name, moment + HOUR, error, elapsed=elapsed, requests=3) for name in names]
+    schedules = [
+        schedule(name, seen_at=moment + HOUR, hour=day // 6, days=["MONDAY"]) for name in names
     ]
-    plans = [
-        {
-            "appliance": name,
-            "schedule": "default",
-            "seen_at": moment + HOUR,
-            "enabled": True,
-            "hour": day // 6,
-            "minute": 0,
-            "days": ["MONDAY"],
-        }
-        for name in names
-    ]
-    return SimpleNamespace(
-        observations=_frame(OBSERVATIONS, rows),
-        polls=_frame(POLLS, polls),
-        schedules=_frame(SCHEDULES, plans),
-    )
-
-
-def _message(text: str) -> dict[str, Any]:
-    return {"id": "x", "default_message": text, "args": ["a", "b"], "localized": None}
-
-
-def _frame(table: Any, rows: list[dict[str, Any]]) -> pd.DataFrame:  # noqa: ANN401 # a table
-    frame: pd.DataFrame = table.frame(
-        {name: [row.get(name) for row in rows] for name in table.names}
-    )
-    return frame
+    return snapshot_of(rows, polls, schedules)
 
 
 def fill(history: History) -> History:
@@ -110,8 +78,8 @@ def fill(history: History) -> History:
     return history
 
 
-def same(one: History, other: History) -> None:
-    """Hold two histories to say the same."""
+def assert_same(one: History, other: History) -> None:
+    """Check that two histories have the same rows."""
     by = ["appliance", "job_id", "observed_at"]
     left, right = (
         history.observations().sort_values(by, ignore_index=True) for history in (one, other)
@@ -122,14 +90,14 @@ def same(one: History, other: History) -> None:
     assert_frame_equal(one.schedules(), other.schedules())
 
 
-def empty_folder(path: Path) -> bool:
-    """Return whether nothing lies in a folder, at any depth, but folders."""
-    return not [one for one in path.rglob("*") if one.is_file()]
+def has_files(path: Path) -> bool:
+    """Return whether a folder or its subfolders contain a file."""
+    return any(entry.is_file() for entry in path.rglob("*"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def kept(request: pytest.FixtureRequest, tmp_path: Path) -> History:
-    """Keep some days in both databases."""
+def stored(request: pytest.FixtureRequest, tmp_path: Path) -> History:
+    """Return a history of some days, in SQLite, then in PostgreSQL."""
     if request.param == "sqlite":
         return fill(History(tmp_path / "history.db"))
     url: str = request.getfixturevalue("postgres_url")
@@ -138,7 +106,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> History:
 
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read and write few rows at a time."""
+    """Set small chunks for reads and writes."""
     monkeypatch.setattr(ledger, "_AT_ONCE", 1)
     monkeypatch.setattr(exchange, "_ROWS", 3)
     monkeypatch.setattr("backupkit.history.exchange._AT_ONCE", 1)
@@ -147,72 +115,72 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- backup ---------------------------------------------------------------------------------------
 
 
-def test_backup(kept: History, tmp_path: Path) -> None:
-    """The copy is a whole history, with the same past."""
-    kept.prune(START + 2 * DAY)
+def test_backup(stored: History, tmp_path: Path) -> None:
+    """A backup is a complete history with the same past."""
+    stored.prune(START + 2 * DAY)
     target = tmp_path / "new" / f"{ODD}.db"
-    assert kept.backup(target) == target
+    assert stored.backup(target) == target
     copy = History(target, create=False)
-    assert (copy.head, copy.identity) == (kept.head, kept.identity)
-    assert copy.verify(head=kept.head).empty
-    same(copy, kept)
+    assert (copy.head, copy.identity) == (stored.head, stored.identity)
+    assert copy.verify(head=stored.head).empty
+    assert_same(copy, stored)
     copy.append(polled(DAYS, *NAMES))
-    assert len(copy.polls()) == len(kept.polls()) + len(NAMES)
-    assert copy.verify(head=kept.head).empty
+    assert len(copy.polls()) == len(stored.polls()) + len(NAMES)
+    assert copy.verify(head=stored.head).empty
     assert [path.name for path in target.parent.iterdir()] == [target.name]
 
 
 def test_backup_of_nothing(tmp_path: Path, postgres_url: str) -> None:
-    """An empty history can be copied, too."""
+    """An empty history can be backed up."""
     for number, history in enumerate((History(tmp_path / "a.db"), History(postgres_url))):
         copy = History(history.backup(tmp_path / f"{number}.db"))
         assert copy.identity == history.identity
         assert copy.verify().empty
 
 
-def test_backup_into_a_file(kept: History, tmp_path: Path) -> None:
-    """A file is no folder."""
+def test_backup_into_a_file(stored: History, tmp_path: Path) -> None:
+    """A backup into a file in place of a folder is an error, and changes nothing."""
     (tmp_path / "file").write_text("x")
     with pytest.raises(HistoryError, match=r"cannot be copied to .* the history is unchanged"):
-        kept.backup(tmp_path / "file" / "copy.db")
+        stored.backup(tmp_path / "file" / "copy.db")
 
 
-def test_nothing(tmp_path: Path, target: str) -> None:
-    """An export of an empty history is imported as nothing."""
+def test_export_of_nothing(tmp_path: Path, target: str) -> None:
+    """The import of an empty history adds nothing."""
     History(target).export(tmp_path / "export")
     assert History(tmp_path / "other.db").merge(tmp_path / "export") == AppendResult()
 
 
-def test_backup_beside_others(kept: History, tmp_path: Path) -> None:
-    """Others may append meanwhile."""
+def test_backup_during_appends(stored: History, tmp_path: Path) -> None:
+    """A backup during appends is consistent."""
     begun, done = threading.Event(), threading.Event()
 
-    def go_on() -> None:
+    def append() -> None:
         day = DAYS
         while not done.is_set():
-            kept.append(polled(day, *NAMES))
+            stored.append(polled(day, *NAMES))
             begun.set()
             day += 1
 
-    thread = threading.Thread(target=go_on)
+    thread = threading.Thread(target=append)
     thread.start()
     begun.wait()
     try:
-        copies = [History(kept.backup(tmp_path / f"{number}.db")) for number in range(3)]
+        copies = [History(stored.backup(tmp_path / f"{number}.db")) for number in range(3)]
     finally:
         done.set()
         thread.join()
     for copy in copies:
         assert copy.verify().empty
-        assert kept.verify(head=copy.head).empty
+        assert stored.verify(head=copy.head).empty
 
 
-def test_backup_is_refused(kept: History, tmp_path: Path) -> None:
-    """What exists already is not written over."""
+def test_backup_is_refused(stored: History, tmp_path: Path) -> None:
+    """A backup does not overwrite a file."""
     target = tmp_path / "copy.db"
     target.write_text("a letter")
     with pytest.raises(HistoryError, match=r"copy\.db exists already\. Name a new one"):
-        kept.backup(target)
+        stored.backup(target)
     assert target.read_text() == "a letter"
 
 
@@ -237,46 +205,46 @@ for act in (
 """
 
 
-def test_full_disk(kept: History, tmp_path: Path) -> None:
-    """Where no room is left, nothing is left behind."""
-    told = polled(1, *(f"vc-{number}-{os.urandom(40).hex()}" for number in range(2_500)))
-    kept.append(told)
-    room = tmp_path / "room"
-    room.mkdir()
-    command = [sys.executable, "-c", _FULL, kept.uri, str(room)]
+def test_full_disk(stored: History, tmp_path: Path) -> None:
+    """On a full disk backups and exports are errors, and leave no file."""
+    snapshot = polled(1, *(f"vc-{number}-{os.urandom(40).hex()}" for number in range(2_500)))
+    stored.append(snapshot)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    command = [sys.executable, "-c", _FULL, stored.uri, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     assert len(lines) == 3, done
-    assert all(str(room) in line for line in lines)
+    assert all(str(folder) in line for line in lines)
     assert "disk" in lines[0]
     assert all("cannot be written: " in line and "too large" in line for line in lines[1:])
-    assert empty_folder(room)
+    assert not has_files(folder)
 
 
 def test_backup_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_url: str) -> None:
-    """What is stopped in the middle leaves no half copy."""
+    """An interrupted backup leaves no file."""
 
-    def stop(*_: object) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(SQLite, "copy_to", stop)
-    monkeypatch.setattr("backupkit.history.exchange._copy_tables", stop)
+    monkeypatch.setattr(SQLite, "copy_to", interrupt)
+    monkeypatch.setattr("backupkit.history.exchange._copy_tables", interrupt)
     for name in (tmp_path / "a.db", postgres_url):
         history = History(name)
         with pytest.raises(KeyboardInterrupt):
             history.backup(tmp_path / "copies" / "copy.db")
-        assert empty_folder(tmp_path / "copies")
+        assert not has_files(tmp_path / "copies")
 
 
 # --- Parquet --------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("small_pieces")
-def test_parquet(kept: History, tmp_path: Path) -> None:
-    """Each row lies in the folder of its month, and appliances are in order."""
+def test_parquet(stored: History, tmp_path: Path) -> None:
+    """Each row of a Parquet export is in the folder of its month, sorted by appliance."""
     target = tmp_path / ODD
     names = ("jobs", "observations", "polls", "schedules", "appends")
-    assert kept.export(target) == tuple(f"{target}/{name}" for name in names)
+    assert stored.export(target) == tuple(f"{target}/{name}" for name in names)
     times = {"jobs": "start_time", "observations": "observed_at", "polls": "polled_at"}
     frames = {}
     for table in (JOBS, OBSERVATIONS, POLLS, SCHEDULES):
@@ -302,20 +270,20 @@ def test_parquet(kept: History, tmp_path: Path) -> None:
         ("polls", ["appliance", "polled_at"]),
         ("schedules", ["appliance", "seen_at"]),
     ):
-        whole = getattr(kept, name)().sort_values(by, ignore_index=True)
-        assert_frame_equal(frames[name].sort_values(by, ignore_index=True), whole)
+        expected = getattr(stored, name)().sort_values(by, ignore_index=True)
+        assert_frame_equal(frames[name].sort_values(by, ignore_index=True), expected)
     manifest = Export(target).manifest
-    assert manifest.head == kept.head
+    assert manifest.head == stored.head
     assert manifest.rows == {**{name: len(frames[name]) for name in names[:4]}, "appends": DAYS}
     assert list(manifest.appliances) == sorted(NAMES)
     assert manifest.appliances[NAMES[0]].polls == DAYS
-    first = kept.jobs()["first_seen_at"].min()
+    first = stored.jobs()["first_seen_at"].min()
     assert manifest.appliances[NAMES[0]].first_at == first.value // 1000
 
 
-def test_duckdb(kept: History, tmp_path: Path) -> None:
-    """DuckDB reads an export, and counts as pandas does."""
-    kept.export(tmp_path / "export")
+def test_duckdb(stored: History, tmp_path: Path) -> None:
+    """DuckDB reads an export, with the same results as pandas."""
+    stored.export(tmp_path / "export")
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         rows = connection.execute(
@@ -326,7 +294,7 @@ def test_duckdb(kept: History, tmp_path: Path) -> None:
             "GROUP BY appliance ORDER BY appliance",
             [f"{tmp_path}/export/jobs/**/*.parquet"],
         ).fetchall()
-    jobs = kept.jobs()
+    jobs = stored.jobs()
     february = jobs["start_time"] >= pd.Timestamp("2026-02-01", tz="UTC")
     over = jobs[february & jobs["outcome"].isin(["success", "failure"])]
     by = over.groupby("appliance")
@@ -338,20 +306,20 @@ def test_duckdb(kept: History, tmp_path: Path) -> None:
     assert rows[0][4] == str(by["start_time"].min().iloc[0]).replace("+00:00", "+00")
 
 
-def test_urls(kept: History, tmp_path: Path) -> None:
-    """A URL of pyarrow or of fsspec is a target, and a source."""
+def test_urls(stored: History, tmp_path: Path) -> None:
+    """A URL of pyarrow or of fsspec can be a target and a source."""
     urls = [(tmp_path / ODD).as_uri(), f"memory://exports/{tmp_path.name}"]
     for number, url in enumerate(urls):
-        kept.export(url)
+        stored.export(url)
         other = History(tmp_path / f"{number}.db")
         other.merge(url)
-        same(other, kept)
+        assert_same(other, stored)
     assert (tmp_path / ODD / MANIFEST).exists()
     fsspec.filesystem("memory").rm("/exports", recursive=True)
 
 
 @pytest.mark.parametrize(
-    ("target", "why"),
+    ("target", "expected"),
     [
         ("nowhere://folder", r"cannot be opened\. pyarrow: .* fsspec: .*nowhere"),
         ("s3://key:Gr3ek@bucket/x", r"export on bucket/x holds a password\. Leave it out"),
@@ -362,65 +330,65 @@ def test_urls(kept: History, tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
 def test_bad_targets(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, why: str, kind: exchange.Kind
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, expected: str, kind: exchange.Kind
 ) -> None:
-    """No target is written over, and no password is told."""
+    """No target is overwritten, and no error contains a password."""
     if kind == "csv" and "://" in target:
-        why = "CSV files cannot be written to a URL"
+        expected = "CSV files cannot be written to a URL"
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("a letter")
     Path("full").mkdir()
     Path("full/letter").write_text("a letter")
-    with pytest.raises(HistoryError, match=why) as caught:
+    with pytest.raises(HistoryError, match=expected) as caught:
         History("history.db").export(target, kind=kind)
     assert "Gr3ek" not in str(caught.value)
     assert Path("file").read_text() == Path("full/letter").read_text() == "a letter"
 
 
 def test_no_such_kind(tmp_path: Path) -> None:
-    """Another kind is refused."""
+    """An unknown format is refused."""
     with pytest.raises(HistoryError, match='"xml" must be one of parquet, csv'):
         History(tmp_path / "a.db").export(tmp_path / "x", kind="xml")  # type: ignore[arg-type]
 
 
-def test_export_is_cut(kept: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is stopped in the middle leaves nothing."""
+def test_export_is_cut(stored: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupted export leaves no file."""
 
-    def stop(*_: object) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(exchange, "head_at", stop)
+    monkeypatch.setattr(exchange, "head_at", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        kept.export(tmp_path / "export")
-    assert empty_folder(tmp_path / "export")
+        stored.export(tmp_path / "export")
+    assert not has_files(tmp_path / "export")
     monkeypatch.undo()
-    kept.export(tmp_path / "export")
-    monkeypatch.setattr(exchange, "_plain", stop)
+    stored.export(tmp_path / "export")
+    monkeypatch.setattr(exchange, "_plain", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        kept.export(tmp_path / "csv", kind="csv")
-    assert empty_folder(tmp_path / "csv")
+        stored.export(tmp_path / "csv", kind="csv")
+    assert not has_files(tmp_path / "csv")
 
 
 # --- CSV ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("small_pieces")
-def test_csv(kept: History, tmp_path: Path) -> None:
-    """Times are ISO 8601, durations seconds, lists JSON, and texts as they were."""
-    paths = kept.export(tmp_path / ODD, kind="csv")
+def test_csv(stored: History, tmp_path: Path) -> None:
+    """CSV has times in ISO 8601, durations in seconds, lists in JSON, and texts unchanged."""
+    paths = stored.export(tmp_path / ODD, kind="csv")
     names = ["jobs", "observations", "polls", "schedules"]
     assert [Path(path).name for path in paths] == [f"{name}.csv" for name in names]
     rows = {}
     for name, path in zip(names, paths, strict=True):
         with Path(path).open(encoding="utf-8", newline="") as file:
             rows[name] = list(csv.DictReader(file))
-        assert len(rows[name]) == len(getattr(kept, name)())
+        assert len(rows[name]) == len(getattr(stored, name)())
     job = next(row for row in rows["jobs"] if row["outcome"] == "failure")
     assert job["start_time"].startswith("2026-")
     assert job["start_time"].endswith(":00.000000Z")
     assert float(job["duration"]) == 1_800
-    [message] = json.loads(job["messages"])
-    assert message["default_message"].startswith('=cmd|"')
+    [failure] = json.loads(job["messages"])
+    assert failure["default_message"].startswith('=cmd|"')
     assert rows["polls"][0]["elapsed"] == "1.234567"
     assert rows["schedules"][0]["days"] == '["MONDAY"]'
     assert [row["appliance"] for row in rows["jobs"]] == sorted(
@@ -441,44 +409,44 @@ SOURCES: dict[str, Source] = {
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
 @pytest.mark.parametrize("into", ["sqlite", "postgresql"])
 def test_merge(
-    kept: History,
+    stored: History,
     tmp_path: Path,
     request: pytest.FixtureRequest,
     source: Source,
     into: str,
 ) -> None:
-    """Another history is taken over whole, once; and two become one."""
+    """A merge adds all rows once; after merges in both directions two histories are equal."""
     server = request.getfixturevalue("postgres_server")
     url = server.create_database() if into == "postgresql" else tmp_path / "other.db"
     other = History(url)
-    place = source(kept, tmp_path)
+    place = source(stored, tmp_path)
     added = other.merge(place)
-    assert added.observations == len(kept.observations())
-    same(other, kept)
+    assert added.observations == len(stored.observations())
+    assert_same(other, stored)
     assert other.verify().empty
     head = other.head
     again = other.merge(place)
     assert (again.observations, again.polls, again.schedules) == (0, 0, 0)
     assert other.head == head
     other.append(polled(DAYS, "vc-new"))
-    kept.append(polled(DAYS, *NAMES))
-    kept.merge(other.uri)
-    other.merge(kept.uri)
-    same(other, kept)
-    assert kept.verify().empty
+    stored.append(polled(DAYS, *NAMES))
+    stored.merge(other.uri)
+    other.merge(stored.uri)
+    assert_same(other, stored)
+    assert stored.verify().empty
 
 
-def test_merge_of_itself(kept: History) -> None:
-    """A history holds itself already."""
-    head = kept.head
-    assert kept.merge(kept.uri).observations == 0
-    assert kept.head == head
+def test_merge_of_itself(stored: History) -> None:
+    """A merge of a history with itself adds nothing."""
+    head = stored.head
+    assert stored.merge(stored.uri).observations == 0
+    assert stored.head == head
 
 
-def test_bad_sources(kept: History, tmp_path: Path) -> None:
-    """An export that is not whole, or of another version, is refused."""
+def test_bad_sources(stored: History, tmp_path: Path) -> None:
+    """An incomplete export, or one of another version, is refused."""
     target = tmp_path / "export"
-    kept.export(target)
+    stored.export(target)
     other = History(tmp_path / "other.db")
     manifest = target / MANIFEST
     text = manifest.read_text()
@@ -498,4 +466,4 @@ def test_bad_sources(kept: History, tmp_path: Path) -> None:
         other.merge(target)
     with pytest.raises(HistoryError, match="holds no history yet"):
         other.merge(tmp_path / "none.db")
-    assert other.merge(kept.uri).polls == 48
+    assert other.merge(stored.uri).polls == 48

@@ -1,4 +1,4 @@
-"""The PostgreSQL server is killed, or restarted, while collectors append."""
+"""Collectors append while the PostgreSQL server is killed or restarted."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -9,25 +9,25 @@ import psycopg
 import pytest
 
 from backupkit.history import History
+from tests.collect_helpers import complete_collections, make_collection
 from tests.conftest import SEED, repeats
 from tests.postgres import NEEDED, PostgresServer
-from tests.processes import Hands, at_work, check_whole, wait_until
-from tests.rounds import make_round, whole_rounds
+from tests.processes import WorkerProcesses, check_complete, wait_until, worker_processes
 
 pytestmark = NEEDED
 
 TIMES = repeats(4, 100)
-"""How often it is killed."""
+"""Number of kills."""
 
 NAMES = ("vc-a", "vc-b")
 
 SPAN = 0.4
-"""How long after an append began the server is stopped, at most [s]."""
+"""Maximum time from the start of an append to the end of the server [s]."""
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    """Run a server that keeps what it acknowledged."""
+    """Run a durable server."""
     with PostgresServer(durable=True) as server:
         yield server
 
@@ -39,50 +39,52 @@ def url(server: PostgresServer) -> Iterator[str]:
         yield url
 
 
-def count_begun(hands: Hands) -> int:
-    """Count the rounds of which an append began."""
-    return sum(len(hands.acknowledged.rounds(f"{name}:begun")) for name in NAMES)
+def count_begun(workers: WorkerProcesses) -> int:
+    """Count the collections whose append began."""
+    return sum(len(workers.acknowledged.collections(f"{name}:begun")) for name in NAMES)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("stop", "times"), [(PostgresServer.kill, TIMES), (PostgresServer.stop, 2)]
 )
-def test_beside_collectors(
+def test_collectors(
     server: PostgresServer,
     url: str,
     tmp_path: Path,
     stop: Callable[[PostgresServer], None],
     times: int,
 ) -> None:
-    """Appends wait for the server and go on; nothing is lost or doubled; nobody reads a half."""
+    """Appends wait for the server and continue; nothing is lost, stored twice or read partly."""
     chance = random.Random(SEED)  # noqa: S311 # nothing secret
-    with at_work(url, tmp_path) as hands:
-        working = [*(hands.append(name) for name in NAMES), hands.read(patient=True)]
-        wait_until(lambda: len({name for name, _ in hands.acknowledged.rounds()}) == len(NAMES))
+    with worker_processes(url, tmp_path) as workers:
+        working = [*(workers.append(name) for name in NAMES), workers.read(patient=True)]
+        wait_until(
+            lambda: len({name for name, _ in workers.acknowledged.collections()}) == len(NAMES)
+        )
         for _ in range(times):
-            begun = count_begun(hands)
-            wait_until(lambda: count_begun(hands) > begun)  # noqa: B023
+            begun = count_begun(workers)
+            wait_until(lambda: count_begun(workers) > begun)  # noqa: B023
             sleep(chance.random() * SPAN)
             stop(server)
-            before = len(hands.acknowledged.rounds())
+            before = len(workers.acknowledged.collections())
             sleep(chance.random() * 0.1)
             server.start()
-            wait_until(lambda: len(hands.acknowledged.rounds()) > before)  # noqa: B023
-        alive = [hands.acknowledged.rounds(name) for name in NAMES]
+            wait_until(lambda: len(workers.acknowledged.collections()) > before)  # noqa: B023
+        alive = [workers.acknowledged.collections(name) for name in NAMES]
         for name, known in zip(NAMES, alive, strict=True):
-            wait_until(lambda: hands.acknowledged.rounds(name) > known)  # noqa: B023
-        wait_until(lambda: len({name for name, _ in hands.reads.rounds()}) == 2)
+            wait_until(lambda: workers.acknowledged.collections(name) > known)  # noqa: B023
+        wait_until(lambda: len({name for name, _ in workers.reads.collections()}) == 2)
         assert all(process.is_alive() for process in working)
-        hands.kill()
-        check_whole(hands)
+        workers.kill()
+        check_complete(workers)
 
 
 @pytest.fixture
 def broken(
     server: PostgresServer, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], list[int]]:
-    """Return a function that makes the next two connections break right after their commit."""
+    """Return a function after which two connections break right after their commit."""
 
     def begin() -> list[int]:
         leave = psycopg.Transaction.__exit__
@@ -102,27 +104,27 @@ def broken(
     return begin
 
 
-def test_acknowledgement_lost(url: str, broken: Callable[[], list[int]]) -> None:
-    """An append whose acknowledgement is lost is tried again, and nothing is doubled."""
+def test_lost_acknowledgement(url: str, broken: Callable[[], list[int]]) -> None:
+    """An append whose acknowledgement is lost is repeated, and stored once."""
     history = History(url)
-    history.append(make_round("vc-a", 0))
+    history.append(make_collection("vc-a", 0))
     breaks = broken()
-    added = history.append(make_round("vc-a", 1))
+    added = history.append(make_collection("vc-a", 1))
     assert len(set(breaks)) == 2
     assert (added.observations, added.polls, added.schedules) == (6, 1, 1)
-    assert whole_rounds(history) == {("vc-a", 0), ("vc-a", 1)}
+    assert complete_collections(history) == {("vc-a", 0), ("vc-a", 1)}
     assert history.verify().empty
 
 
 @pytest.mark.parametrize("kind", ["forget", "prune"])
-def test_removal_acknowledgement_lost(url: str, broken: Callable[[], list[int]], kind: str) -> None:
-    """A removal whose acknowledgement is lost tells what it removed, once."""
+def test_lost_removal(url: str, broken: Callable[[], list[int]], kind: str) -> None:
+    """A removal whose acknowledgement is lost returns the removed rows."""
     history = History(url)
-    history.append(make_round("vc-a", 0))
-    history.append(make_round("vc-b", 0))
-    kept = len(history.observations())
+    history.append(make_collection("vc-a", 0))
+    history.append(make_collection("vc-b", 0))
+    before = len(history.observations())
     breaks = broken()
     removed = history.forget("vc-a") if kind == "forget" else history.prune("2100-01-01T00:00Z")
     assert len(set(breaks)) == 2
-    assert removed["observations"] == kept - len(history.observations()) > 0
+    assert removed["observations"] == before - len(history.observations()) > 0
     assert history.verify().empty

@@ -95,7 +95,10 @@ def _certificate_error(appliance: Appliance, reason: str, timeout: float) -> Cer
             f'ca_bundle = "ca.pem" for {name} in fleet.toml.'
         )
         if fingerprint:
-            advice += f' Or, if the appliance itself shows the same one, write fingerprint = "{fingerprint}".'
+            advice += (
+                " Or, if the appliance itself shows the same one, write "
+                f'fingerprint = "{fingerprint}".'
+            )
     return CertificateError(problem, advice=advice)
 
 

@@ -259,7 +259,8 @@ def _check_plausible_time(when: datetime, now: datetime) -> datetime:
     """Return a time if a request was possible then; raise otherwise."""
     if not EARLIEST_TIME <= when <= now + POLL_WINDOW:
         raise SettingsError(
-            f"{_format_time(when)} is not a possible time of a request: expected {EARLIEST_TIME:%Y} to now."
+            f"{_format_time(when)} is not a possible time of a request: expected "
+            f"{EARLIEST_TIME:%Y} to now."
         )
     return when
 
@@ -312,8 +313,8 @@ class _PollFiles:
         newest = max(filter(None, (job.start_time, job.end_time)), default=None)
         if newest is not None and newest - file.when > POLL_WINDOW:
             error = PayloadError(
-                f"job {one_line(job.job_id)} has the time {_format_time(newest)}, but the request was at "
-                f"{_format_time(file.when)}",
+                f"job {one_line(job.job_id)} has the time {_format_time(newest)}, but the request was "
+                f"at {_format_time(file.when)}",
                 advice="State the time of the request.",
             )
             self.error_rows.append(_build_error_row(file.appliance, file.where, error, job.job_id))

@@ -1,4 +1,4 @@
-"""What a steady simulated fleet answers, made once, as the bytes that go over the wire."""
+"""The responses of a steady simulated fleet, made once, as bytes on the wire."""
 
 import base64
 from datetime import UTC, datetime
@@ -14,12 +14,12 @@ BACKUP = "appliance/recovery/backup"
 
 
 class Answers:
-    """All that one appliance answers; each answer is made when it is first asked for, and kept.
+    """The responses of one appliance, each made at the first request and cached.
 
     Parameters
     ----------
     appliance : SimulatedAppliance
-        Its clock must stand still: an answer never changes.
+        With a clock that stands still, so that a response never changes.
     """
 
     def __init__(self, appliance: SimulatedAppliance) -> None:
@@ -29,13 +29,13 @@ class Answers:
         self._authorization = f"Basic {basic.decode()}"
 
     def body(self, path: str) -> bytes:
-        """Give the body of the answer to a GET."""
+        """Return the body of the response to a GET."""
         reply = self._reply("GET", path)
         assert reply.status == HTTPStatus.OK, (path, reply)
         return reply.body
 
-    def whole(self, line: bytes) -> bytes:
-        """Give the whole answer to a request line."""
+    def response(self, line: bytes) -> bytes:
+        """Return the response to a request line, with its header."""
         try:
             return self._made[line]
         except KeyError:
@@ -43,11 +43,11 @@ class Answers:
             return self._made.setdefault(line, _encoded(self._reply(method, target)))
 
     def make_each(self) -> None:
-        """Make the answers to job/{id} now, in each flavour."""
+        """Make the responses to job/{id} now, in each flavour."""
         flavours = ("rest", "api") if self.appliance.release.has_api else ("rest",)
         for job in self.appliance.jobs():
             for flavour in flavours:
-                self.whole(f"GET /{flavour}/{BACKUP}/job/{job.id} HTTP/1.1".encode())
+                self.response(f"GET /{flavour}/{BACKUP}/job/{job.id} HTTP/1.1".encode())
 
     def _reply(self, method: str, target: str) -> Reply:
         sessions = self.appliance.sessions
@@ -64,7 +64,7 @@ class Answers:
 
 
 def steady_answers(appliances: int, jobs: int) -> list[Answers]:
-    """Tell the story of a steady fleet, up to a present at which its clocks stand still."""
+    """Return the responses of a steady fleet whose clocks stand still now."""
     now = datetime.now(UTC)
     scenario = Scenario.steady(appliances=appliances, jobs=jobs, epoch=now)
     return [

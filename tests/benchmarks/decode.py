@@ -55,11 +55,11 @@ def _in_turns(kind: str, scale: Scale) -> Section:
             Contestant(name, functools.partial(_count, way, bodies), scale.bodies_in_turn)
             for name, way in WAYS[kind].items()
         ],
-        rounds=scale.rounds,
+        turns=scale.turns,
     )
     return Section(
         f"{scale.bodies_in_turn:,} jobs of {size:.0f} bytes from {kind}, from bytes in memory; "
-        f"median of {scale.rounds} rounds",
+        f"median of {scale.turns} turns",
         timings,
         list(_ratios(timings)),
     )
@@ -92,7 +92,7 @@ def _ratios(timings: Mapping[str, Timing]) -> Iterator[Figure]:
 
 
 def _bodies(kind: str, number: int) -> list[Body]:
-    """Make the answers about so many jobs; beyond those of the appliances they repeat."""
+    """Return bodies about the given number of jobs, repeated if the appliances have fewer."""
     fleet = steady_answers(APPLIANCES, JOBS)
     if kind == "details":
         made = [("", one.body(f"/rest/{BACKUP}/job/details")) for one in fleet]
@@ -108,13 +108,13 @@ def _bodies(kind: str, number: int) -> list[Body]:
 
 
 def _count(way: Callable[[Sequence[Body]], Sized], bodies: Sequence[Body]) -> int:
-    """Count what a way made of bodies, and drop it."""
+    """Return the number of jobs that a decoder returns for some bodies."""
     return len(way(bodies))
 
 
 def _our_details(bodies: Sequence[Body]) -> pd.DataFrame:
-    told = (wire.decode_details(body, wire.Flavour.REST)[0] for _, body in bodies)
-    return _frame([job for jobs in told for job in jobs])
+    decoded = (wire.decode_details(body, wire.Flavour.REST)[0] for _, body in bodies)
+    return _frame([job for jobs in decoded for job in jobs])
 
 
 def _our_jobs(bodies: Sequence[Body]) -> pd.DataFrame:
@@ -177,7 +177,7 @@ def main() -> None:
     bodies = _bodies(kind, int(number))
     before = _memory("VmRSS")
     run = functools.partial(_count, WAYS[kind][name], bodies)
-    timing = measured([Contestant(name, run, int(number))], rounds=1)[name]
+    timing = measured([Contestant(name, run, int(number))], turns=1)[name]
     print(json.dumps({"timing": asdict(timing), "memory": _memory("VmHWM") - before}))
 
 

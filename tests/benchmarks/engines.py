@@ -1,8 +1,8 @@
-"""RPO time, slots and strikes as one would write them in polars (lazy) and in SQL for DuckDB.
+"""RPO time, slots and failures in a row in polars (lazy) and in SQL for DuckDB.
 
-They do less than backupkit: nothing is ever unknown, excluded or open, every appliance has one
-schedule, every job has a start, an end and a type, and the policy is the default one. So that all
-can be held against each other, the fleet that is measured is such a one.
+They do less than backupkit: nothing is unknown, excluded or open, every appliance has one schedule,
+every job has a start, an end and a type, and the policy is the default one. The measured fleet is
+like that, so that all results can be compared.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ import polars as pl
 __all__ = ["Core", "Question", "by_duckdb", "by_polars"]
 
 Core = dict[str, int]
-"""Microseconds compliant, number of slots by state, and strikes, each summed over the fleet."""
+"""Microseconds compliant, slots by state, and failures in a row, each summed over the fleet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What all are asked.
+    """The input of each engine.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ def by_polars(asked: Question) -> Core:
 
 
 def _protected(jobs: pl.LazyFrame, asked: Question) -> pl.LazyFrame:
-    """Add up how long the newest recovery point was young enough."""
+    """Sum the time in which the newest recovery point was young enough."""
     until = pl.min_horizontal(
         pl.col("end").shift(-1).over("appliance").fill_null(asked.end),
         pl.col("point") + asked.threshold,
@@ -74,7 +74,7 @@ def _protected(jobs: pl.LazyFrame, asked: Question) -> pl.LazyFrame:
 
 
 def _slots(jobs: pl.LazyFrame, asked: Question) -> pl.LazyFrame:
-    """Count the expected runs by what became of them."""
+    """Count the slots by state."""
     slots = _expected(asked)
     attempts = jobs.sort("start").join_asof(
         slots.sort("lower"),
@@ -112,7 +112,7 @@ def _slots(jobs: pl.LazyFrame, asked: Question) -> pl.LazyFrame:
 
 
 def _expected(asked: Question) -> pl.LazyFrame:
-    """Spell out when a run is expected: a zone at a time, as a column has one zone."""
+    """Return the expected runs, computed for each zone, because a column has one zone."""
     day = timedelta(days=1)
     days = pl.datetime_range(asked.start - day, asked.end + 2 * day, "1d", eager=True)
     wall = pl.col("day").dt.truncate("1d") + pl.duration(hours="hour", minutes="minute")
@@ -134,7 +134,7 @@ def _expected(asked: Question) -> pl.LazyFrame:
 
 
 def _strikes(jobs: pl.LazyFrame, asked: Question) -> pl.LazyFrame:
-    """Add up the failures since the last success, and the longest runs of failures."""
+    """Sum the failures since the last success, and the longest sequences of failures."""
     success = (pl.col("outcome") == "success").cast(pl.Int64)
     return (
         jobs.filter(pl.col("end") <= asked.end)
@@ -195,7 +195,7 @@ with points as (
 ), streaks as (
   select appliance, run, sum(failed::int) as streak, max("end") >= $start as reaches
   from runs group by all
-), strikes as (
+), in_a_row as (
   select appliance, arg_max(streak, run) as now,
     max(case when reaches then streak else 0 end) as worst
   from streaks group by all
@@ -204,7 +204,7 @@ select (select compliant from protected),
   (select count(*) from states where state = 'met'),
   (select count(*) from states where state = 'rescued'),
   (select count(*) from states where state = 'missed'),
-  (select sum(now) from strikes), (select sum(worst) from strikes)
+  (select sum(now) from in_a_row), (select sum(worst) from in_a_row)
 """
 
 
@@ -218,5 +218,5 @@ def by_duckdb(asked: Question) -> Core:
         row = connection.execute(_SQL, numbers).fetchone()
     if row is None:
         raise SystemExit("DuckDB gave no row")
-    told = ("compliant", "met", "rescued", "missed", "strikes", "worst")
-    return {name: int(value) for name, value in zip(told, row, strict=True)}
+    columns = ("compliant", "met", "rescued", "missed", "strikes", "worst")
+    return {name: int(value) for name, value in zip(columns, row, strict=True)}

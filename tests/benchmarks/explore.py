@@ -36,14 +36,14 @@ GOAL = 3
 """Times the same axes without data."""
 
 MEMORY = 1_500
-"""What explore() may take [MB]."""
+"""The limit of explore() [MB]."""
 
 MANY_NIGHTS = 365
 
 
 @dataclass(frozen=True)
 class Frames:
-    """What the explorer reads, without a history around it."""
+    """The frames that the explorer reads, without a history."""
 
     jobs: pd.DataFrame
     polls: pd.DataFrame
@@ -54,12 +54,12 @@ class Frames:
 def sections(scale: Scale) -> Iterator[Section]:
     """Measure fleets of three sizes, then the memory of a large one."""
     for appliances, nights in scale.explored:
-        yield _latency(fleet_of(appliances, nights), scale.rounds)
+        yield _latency(fleet_of(appliances, nights), scale.turns)
     yield _memory(scale)
 
 
-def _latency(fleet: Fleet, rounds: int) -> Section:
-    """Change the filter in each tab, and tell when the first picture was there."""
+def _latency(fleet: Fleet, turns: int) -> Section:
+    """Change the filter in each tab, and measure the time to the first picture."""
     frames = Frames(fleet.jobs, fleet.polls, fleet.schedules, OBSERVATIONS.empty())
     began = time.perf_counter()
     explorer = explore(frames, Policy(), now=fleet.end, last="90d")
@@ -73,18 +73,16 @@ def _latency(fleet: Fleet, rounds: int) -> Section:
     ]
     empty: dict[str, list[float]] = {tab: [] for tab in TABS}
     first: dict[str, list[float]] = {tab: [] for tab in TABS}
-    whole: dict[str, list[float]] = {tab: [] for tab in TABS}
-    for number in range(1, rounds + 1):
-        print(
-            f"  round {number} of {rounds}: {len(fleet.jobs):,} jobs", file=sys.stderr, flush=True
-        )
+    complete: dict[str, list[float]] = {tab: [] for tab in TABS}
+    for number in range(1, turns + 1):
+        print(f"  turn {number} of {turns}: {len(fleet.jobs):,} jobs", file=sys.stderr, flush=True)
         for tab in TABS:
             explorer.tab = tab
             for selection in selections:
                 gc.collect()
                 drawn, done = _changed(explorer, selection)
                 first[tab].append(drawn)
-                whole[tab].append(done)
+                complete[tab].append(done)
                 empty[tab].append(_empty(_first_axes(explorer)))
     figures = [Figure("opening: judge 90 days, draw", opened, "s")]
     figures += [
@@ -102,18 +100,18 @@ def _latency(fleet: Fleet, rounds: int) -> Section:
         for tab, times in empty.items()
     ]
     figures += [
-        Figure(f"{tab}: everything", 1e3 * median(times), "ms") for tab, times in whole.items()
+        Figure(f"{tab}: everything", 1e3 * median(times), "ms") for tab, times in complete.items()
     ]
     return Section(
         f"{len(fleet.jobs):,} jobs explored: from a change of the filter to what is sent to the "
-        f"page; median of {rounds} rounds of {len(selections)} changes",
+        f"page; median of {turns} times {len(selections)} changes",
         {},
         figures,
     )
 
 
 def _first_axes(explorer: Explorer) -> Axes | None:
-    """Give the axes of the first picture of the open tab; None if it is a table."""
+    """Return the axes of the first picture of the open tab; None if it is a table."""
     held = vars(explorer._tabs[TABS.index(explorer.tab)]).values()
     return next((one._axes for one in held if isinstance(one, FigureWidget)), None)
 
@@ -140,7 +138,7 @@ def _empty(like: Axes | None) -> float:
 
 
 def _changed(explorer: Explorer, selection: Selection) -> tuple[float, float]:
-    """Change the selection; give when the first picture or table was sent, and when all was [s]."""
+    """Change the selection; return the times to the first and to the last picture or table [s]."""
     sent: list[float] = []
     opened = explorer._tabs[TABS.index(explorer.tab)].box
     name = "value" if explorer.tab == "Jobs" else "src"  # the jobs are a table
@@ -168,18 +166,18 @@ def _walk(widget: Any) -> Iterator[Any]:  # noqa: ANN401 # any widget
 
 
 def _memory(scale: Scale) -> Section:
-    """Keep a year of a large fleet in a history, and explore it in a process of its own."""
+    """Store a year of a large fleet in a history, and explore it in another process."""
     fleet = fleet_of(scale.judged, min(MANY_NIGHTS, scale.judged_jobs))
     with tempfile.TemporaryDirectory() as folder:
         history = History(Path(folder) / "history.db")
         history.append(_snapshot(fleet))
-        told = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "tests.benchmarks.explore", history.uri, str(fleet.end)],
             check=True,
             capture_output=True,
             text=True,
         )
-    peak, seconds = (float(number) for number in told.stdout.split())
+    peak, seconds = (float(number) for number in result.stdout.split())
     return Section(
         f"{len(fleet.jobs):,} jobs of {scale.judged:,} appliances in a history: opened and "
         "filtered in every tab, in a process of its own",
@@ -200,7 +198,7 @@ class _Snapshot:
 
 
 def _snapshot(fleet: Fleet) -> _Snapshot:
-    """Turn the fleet's frames into what one round would have brought."""
+    """Return the fleet's frames as the snapshot of one collection."""
     names = [name for name in OBSERVATIONS.names if name in fleet.jobs]
     last = fleet.polls.groupby("appliance")["polled_at"].max()
     seen = fleet.jobs[names].assign(observed_at=fleet.jobs["appliance"].map(last), source="details")

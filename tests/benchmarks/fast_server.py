@@ -1,7 +1,7 @@
 """A fleet of appliances that answer over HTTPS as quickly as one process of Python can.
 
-It stands in where the simulator itself would be what is measured: every answer is ready, nobody
-looks at passwords and tokens, and each answer can be held back for some milliseconds.
+It stands in where the simulator itself would be what is measured: every answer is ready, no
+password or token is checked, and each answer can be held back for some milliseconds.
 """
 
 import argparse
@@ -53,17 +53,17 @@ class Connection(asyncio.Protocol):
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
-        """Answer each request that is whole by now."""
+        """Respond to each complete request."""
         self._received += data
         while (line := self._take_request()) is not None:
-            answer = self._answers.whole(line)
+            answer = self._answers.response(line)
             if self._delay:
                 asyncio.get_running_loop().call_later(self._delay, self._send, answer)
             else:
                 self._send(answer)
 
     def _take_request(self) -> bytes | None:
-        """Take one request off what was received, and give its first line."""
+        """Remove one request from the received bytes, and return its first line."""
         head, end, rest = self._received.partition(_END_OF_HEAD)
         if not end:
             return None
@@ -123,7 +123,7 @@ def main() -> None:
         for answers in fleet:
             answers.make_each()
     gc.collect()
-    gc.freeze()  # else each full collection would walk all answers, and hold everybody up
+    gc.freeze()  # otherwise each garbage collection would visit all responses
     asyncio.run(serve(wanted.folder, fleet, wanted.delay / 1000))
 
 

@@ -1,4 +1,4 @@
-"""What a benchmark found out, for people and for programs."""
+"""Results of a benchmark, as text and as JSON."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -12,20 +12,20 @@ __all__ = ["Figure", "Section"]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure, and what it should be.
+    """One figure and its target.
 
     Attributes
     ----------
     what : str
-        What it tells.
+        Its name.
     value : float
         The figure.
     unit : str
         Of the figure.
     target : float or None
-        What it should be; None where it is for information.
+        None for a figure without a target.
     at_most : bool
-        Whether it should be that or less, and not that or more.
+        Whether the target is a maximum and not a minimum.
     """
 
     what: str
@@ -36,7 +36,7 @@ class Figure:
 
     @property
     def reached(self) -> bool:
-        """Whether it is what it should be."""
+        """Return whether the figure meets its target."""
         if self.target is None:
             return True
         return self.value <= self.target if self.at_most else self.value >= self.target
@@ -56,11 +56,11 @@ class Section:
     Attributes
     ----------
     title : str
-        What was measured, and how.
+        The measurement.
     timings : mapping of str to Timing
-        Who took how long.
+        By contestant.
     figures : sequence of Figure
-        What follows from them.
+        Computed from the timings.
     """
 
     title: str
@@ -81,7 +81,7 @@ class Section:
         return "\n".join(["", title, *table, *map(str, self.figures)])
 
     def plain(self) -> dict[str, Any]:
-        """Give all of it as what JSON knows."""
+        """Return the section as values of JSON."""
         return {
             "title": self.title,
             "timings": [asdict(one) for one in self.timings.values()],

@@ -1,4 +1,4 @@
-"""The first round, in which everything is new: backupkit, its peers, and what bounds it."""
+"""The first collection, in which everything is new: backupkit, its peers, and its bounds."""
 
 import contextlib
 import math
@@ -67,7 +67,7 @@ def _compared(fleet: bk.Fleet, few: bk.Fleet, scale: Scale, delay: int) -> Secti
     bk.collect(list(fleet)[:1], progress=False)  # what is imported at first use is not measured
     polls: dict[str, pd.DataFrame] = {}
     with _contestants(fleet, few, polls, scale, delay) as contestants:
-        timings = measured(contestants, rounds=scale.rounds)
+        timings = measured(contestants, turns=scale.turns)
     figures = [
         Figure(f"{one} / {other}", timings[one].rate / timings[other].rate, target=target)
         for (one, other), target in TARGETS[delay].items()
@@ -83,7 +83,7 @@ def _compared(fleet: bk.Fleet, few: bk.Fleet, scale: Scale, delay: int) -> Secti
     return Section(
         f"First collection of {scale.appliances} appliances x {scale.jobs} jobs "
         f"({scale.few_jobs} each for job/{{id}}), {delay} ms added to each answer; "
-        f"median of {scale.rounds} rounds. Who reads one appliance after the other is measured "
+        f"median of {scale.turns} turns. Contestants without concurrency are measured "
         f"on {scale.sample} of them, Job.get on one, within an open session.",
         timings,
         figures,
@@ -94,7 +94,7 @@ def _compared(fleet: bk.Fleet, few: bk.Fleet, scale: Scale, delay: int) -> Secti
 def _contestants(
     fleet: bk.Fleet, few: bk.Fleet, polls: dict[str, pd.DataFrame], scale: Scale, delay: int
 ) -> Iterator[list[Contestant]]:
-    """Make all ready that is not measured: ids, and the official client's session."""
+    """Prepare ids and the official client's session, which are not measured."""
     appliances, some = list(fleet), list(fleet)[: scale.sample]
     number = scale.requests_delayed if delay else scale.requests
     threads = bk.Limits().concurrency
@@ -122,7 +122,7 @@ def _contestants(
 
 
 def _collecting(fleet: bk.Fleet, name: str, polls: dict[str, pd.DataFrame]) -> Callable[[], int]:
-    """Collect everything, as a first round does; note how many requests that took."""
+    """Collect everything, as a first collection does, and count the requests."""
     strategy: Strategy = "job" if name == BY_JOB else "auto"
 
     def run() -> int:
@@ -136,11 +136,11 @@ def _collecting(fleet: bk.Fleet, name: str, polls: dict[str, pd.DataFrame]) -> C
 def _bounds(
     polls: Mapping[str, pd.DataFrame], timings: Mapping[str, Timing], delay: int
 ) -> Iterator[Figure]:
-    """Tell how far each strategy is from what the latency alone would take."""
+    """Compare each strategy with the time that the latency alone would take."""
     limits = bk.Limits()
-    for name, visits in polls.items():
-        requests, jobs = visits["requests"], visits["jobs_changed"]
-        if name == BY_JOB:  # on one appliance some go at once
+    for name, frame in polls.items():
+        requests, jobs = frame["requests"], frame["jobs_changed"]
+        if name == BY_JOB:  # some requests to one appliance are concurrent
             alone = requests - jobs + (jobs / limits.per_appliance).map(math.ceil)
         else:
             alone = requests
@@ -153,7 +153,7 @@ def _bounds(
 
 
 def _taken_apart(fleet: bk.Fleet, scale: Scale) -> Section:
-    """Measure parts of the first round alone, on the same answers."""
+    """Measure parts of the first collection alone, with the same responses."""
     bodies = _details_bodies(fleet)
     jobs = [job for body in bodies for job in wire.decode_details(body, wire.Flavour.REST)[0]]
     names = [one.name for one in fleet for _ in range(scale.jobs)]
@@ -166,17 +166,17 @@ def _taken_apart(fleet: bk.Fleet, scale: Scale) -> Section:
     def decode() -> int:
         return sum(len(wire.decode_details(body, wire.Flavour.REST)[0]) for body in bodies)
 
-    whole = Contestant("the whole round", _collecting(fleet, AUTO, {}), len(jobs))
+    complete = Contestant("the complete collection", _collecting(fleet, AUTO, {}), len(jobs))
     parts = [
         Contestant("connecting, log-in, log-out", lambda: _sessions_only(fleet), 0),
         Contestant("decoding details", decode, len(jobs)),
         Contestant("the frame of observations", frame, len(jobs)),
     ]
-    timings = measured([whole, *parts], rounds=scale.rounds)
+    timings = measured([complete, *parts], turns=scale.turns)
     known = [timings[one.name] for one in parts]
-    rest = timings[whole.name].cpu - sum(one.cpu for one in known)
+    rest = timings[complete.name].cpu - sum(one.cpu for one in known)
     return Section(
-        "Where the CPU of that first round goes, 0 ms added",
+        "CPU of the parts of that first collection, 0 ms added",
         timings,
         [Figure("the rest: requests, reading, threads, other frames", rest, "s")],
     )
@@ -192,7 +192,7 @@ def _details_bodies(fleet: bk.Fleet) -> list[bytes]:
 
 
 def _sessions_only(fleet: bk.Fleet) -> int:
-    """Log in and out everywhere, and ask for nothing."""
+    """Log in and out everywhere, without other requests."""
 
     def visit(appliance: bk.Appliance) -> None:
         with ApplianceClient(appliance, appliance.password.read(appliance.user)):

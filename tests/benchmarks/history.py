@@ -80,8 +80,8 @@ def _engine(engine: str, target: Callable[[str], str], scale: Scale) -> Iterator
         history, seconds = _built(place, scale.kept_appliances, nights)
         kept = Kept(history, nights * scale.kept_appliances, nights, scale.kept_appliances)
         yield _size(engine, kept, seconds)
-        yield _reads(engine, kept, scale.rounds)
-        for name, took in _daily(kept, scale.rounds).items():
+        yield _reads(engine, kept, scale.turns)
+        for name, took in _daily(kept, scale.turns).items():
             grown.setdefault(name, []).append(took)
     enough = [number for number in scale.kept if number >= NIGHTS * scale.kept_appliances]
     base = dict.fromkeys(grown, 0)
@@ -137,7 +137,7 @@ def _size(engine: str, kept: Kept, seconds: float) -> Section:
     )
 
 
-def _reads(engine: str, kept: Kept, rounds: int) -> Section:
+def _reads(engine: str, kept: Kept, turns: int) -> Section:
     """Read jobs and observations, all and some, as a hand-written statement does by ADBC."""
     history, database = kept.history, kept.history._database
     name = f"vc-{kept.appliances // 2:04}.example.com"
@@ -164,7 +164,7 @@ def _reads(engine: str, kept: Kept, rounds: int) -> Section:
         for what, (hand, ours, _) in pairs.items()
         for way, run in (("by hand", hand), ("backupkit", ours))
     ]
-    timings = measured(contestants, rounds=rounds)
+    timings = measured(contestants, turns=turns)
     return Section(
         f"{engine}: reads of {kept.jobs:,} jobs; by hand: one statement read by ADBC as Arrow "
         "columns of numbers, without names, texts and order",
@@ -192,8 +192,8 @@ def _ratio(timings: dict[str, Timing], one: str, other: str) -> float:
     return timings[one].seconds / timings[other].seconds
 
 
-def _daily(kept: Kept, rounds: int) -> dict[str, float]:
-    """Do what is done each day; return the medians [s]."""
+def _daily(kept: Kept, turns: int) -> dict[str, float]:
+    """Run the daily operations; return the medians [s]."""
     history, now = kept.history, kept.now
     names = [f"vc-{number:04}.example.com" for number in range(kept.appliances)]
     listed = dict.fromkeys(names, ())
@@ -202,7 +202,7 @@ def _daily(kept: Kept, rounds: int) -> dict[str, float]:
 
     _mark_unlisted(history, now - pd.Timedelta(days=LISTED))
 
-    def start_of_round() -> None:
+    def start_of_collection() -> None:
         history.sync_state(ids=False)
         for name in names:
             history.known_jobs(name, listed[name])
@@ -211,8 +211,8 @@ def _daily(kept: Kept, rounds: int) -> dict[str, float]:
         history.view(start=now - pd.Timedelta(days=30), end=now, now=now)
 
     took = {
-        "start of a collection: jobs looked up by key": _median(start_of_round, rounds),
-        MONTH: _median(month, rounds),
+        "start of a collection: jobs looked up by key": _median(start_of_collection, turns),
+        MONTH: _median(month, turns),
     }
     appends = []
     for night in range(kept.nights, kept.nights + APPENDS):
@@ -225,7 +225,7 @@ def _daily(kept: Kept, rounds: int) -> dict[str, float]:
 
 
 def _mark_unlisted(history: bk.History, since: pd.Timestamp) -> None:
-    """Mark the older jobs as listed no more, as the collections before would have."""
+    """Mark the older jobs as vanished, as earlier collections would have."""
     moment = since.value // 1000
 
     def mark(connection: Connection) -> None:
@@ -238,10 +238,10 @@ def _mark_unlisted(history: bk.History, since: pd.Timestamp) -> None:
     history._database.write(mark)
 
 
-def _median(run: Callable[[], None], rounds: int) -> float:
+def _median(run: Callable[[], None], turns: int) -> float:
     run()  # caches are warm in all sizes, or in none
     took = []
-    for _ in range(rounds):
+    for _ in range(turns):
         began = time.perf_counter()
         run()
         took.append(time.perf_counter() - began)

@@ -20,7 +20,7 @@ from tests.benchmarks.scale import Scale
 
 __all__ = ["Fleet", "fleet_of", "sections"]
 
-CORE, WHOLE = "backupkit, core figures", "backupkit, the whole judgement"
+CORE, COMPLETE = "backupkit, core figures", "backupkit, the complete assessment"
 POLARS, DUCKDB = "polars (lazy), core figures", "DuckDB, core figures"
 
 ZONES = ("UTC", "Europe/Berlin", "America/New_York")
@@ -32,7 +32,7 @@ SECOND = np.timedelta64(1, "s").astype("timedelta64[us]")
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """The same fleet for all, as each wants to have it."""
+    """The same fleet in the form of each engine."""
 
     jobs: pd.DataFrame
     polls: pd.DataFrame
@@ -48,26 +48,26 @@ def sections(scale: Scale) -> Iterator[Section]:
     number = len(fleet.jobs)
     ways: dict[str, Callable[[], Core]] = {
         CORE: functools.partial(_core, fleet),
-        WHOLE: functools.partial(_whole, fleet),
+        COMPLETE: functools.partial(_complete, fleet),
         POLARS: functools.partial(by_polars, fleet.question),
         DUCKDB: functools.partial(by_duckdb, fleet.question),
     }
     _compare(ways)
     timings = measured(
         [Contestant(name, functools.partial(_count, way, number)) for name, way in ways.items()],
-        rounds=scale.rounds,
+        turns=scale.turns,
     )
     seconds = {name: timing.seconds for name, timing in timings.items()}
     yield Section(
         f"{number:,} jobs of {scale.judged:,} appliances judged; core figures are RPO time, slots "
-        f"and strikes, and all came to the same; median of {scale.rounds} rounds",
+        f"and failures in a row, with equal results; median of {scale.turns} turns",
         timings,
         [
             Figure(f"time: {CORE} / polars", seconds[CORE] / seconds[POLARS], "x", 1.5, True),
             Figure(f"time: {CORE} / DuckDB", seconds[CORE] / seconds[DUCKDB], "x", 1, True),
-            Figure(f"time: {WHOLE} / polars, core figures", seconds[WHOLE] / seconds[POLARS]),
-            Figure(f"time: {WHOLE} / DuckDB, core figures", seconds[WHOLE] / seconds[DUCKDB]),
-            Figure(WHOLE + ", for each job", 1e6 * seconds[WHOLE] / number, "us"),
+            Figure(f"time: {COMPLETE} / polars, core figures", seconds[COMPLETE] / seconds[POLARS]),
+            Figure(f"time: {COMPLETE} / DuckDB, core figures", seconds[COMPLETE] / seconds[DUCKDB]),
+            Figure(COMPLETE + ", for each job", 1e6 * seconds[COMPLETE] / number, "us"),
         ],
     )
     yield _growth(scale)
@@ -78,7 +78,7 @@ def _growth(scale: Scale) -> Section:
     fleets = [fleet_of(scale.judged, scale.judged_jobs // less) for less in (10, 1)]
     ways = {
         f"{name}, {len(fleet.jobs):,} jobs": (functools.partial(way, fleet), len(fleet.jobs))
-        for name, way in ((CORE, _core), (WHOLE, _whole))
+        for name, way in ((CORE, _core), (COMPLETE, _complete))
         for fleet in fleets
     }
     timings = measured(
@@ -86,34 +86,34 @@ def _growth(scale: Scale) -> Section:
             Contestant(name, functools.partial(_count, way, number))
             for name, (way, number) in ways.items()
         ],
-        rounds=scale.rounds,
+        turns=scale.turns,
     )
-    few, many, few_whole, many_whole = (timing.seconds for timing in timings.values())
+    few, many, few_complete, many_complete = (timing.seconds for timing in timings.values())
     return Section(
-        f"Ten times the jobs of {scale.judged:,} appliances; median of {scale.rounds} rounds",
+        f"Ten times the jobs of {scale.judged:,} appliances; median of {scale.turns} turns",
         timings,
         [
             Figure(f"time: {CORE}, 10x the jobs", many / few, "x", 14, True),
-            Figure(f"time: {WHOLE}, 10x the jobs", many_whole / few_whole, "x", 14, True),
+            Figure(f"time: {COMPLETE}, 10x the jobs", many_complete / few_complete, "x", 14, True),
         ],
     )
 
 
 def _count(way: Callable[[], Core], number: int) -> int:
-    """Judge, and drop what came out."""
+    """Evaluate, and return the given number of jobs."""
     way()
     return number
 
 
 def _compare(ways: dict[str, Callable[[], Core]]) -> None:
-    """Let each run once, and refuse to measure who does not come to the same."""
-    told = {name: way() for name, way in ways.items()}
-    if any(core != told[CORE] for core in told.values()):
-        raise SystemExit("\n".join(f"{name}: {core}" for name, core in told.items()))
+    """Run each once, and exit if the results differ."""
+    results = {name: way() for name, way in ways.items()}
+    if any(core != results[CORE] for core in results.values()):
+        raise SystemExit("\n".join(f"{name}: {core}" for name, core in results.items()))
 
 
 def _core(fleet: Fleet) -> Core:
-    """Work out the core figures, by the functions of the analysis that the judgement uses."""
+    """Compute the core figures with the functions of the analysis."""
     names = pd.Index(fleet.schedules["appliance"])
     rules = Policy().rules(names)
     start, end, index = fleet.start, fleet.end, rules.index
@@ -132,15 +132,15 @@ def _core(fleet: Fleet) -> Core:
     )
     numbers = analysis.slot_parameters(expected, [(None, rules)])
     slots = analysis.judge_slots(fleet.jobs, expected, known, numbers, now=end)
-    return _told(
+    return _core_of(
         spent,
         analysis.slot_counts(slots, appliances=index),
         analysis.strikes(fleet.jobs, start=start, end=end, appliances=index),
     )
 
 
-def _whole(fleet: Fleet) -> Core:
-    """Judge the fleet as a user would, and read the core figures from the assessment."""
+def _complete(fleet: Fleet) -> Core:
+    """Evaluate the fleet, and return the core figures of the assessment."""
     judged = bk.evaluate_frames(
         fleet.jobs,
         fleet.polls,
@@ -150,11 +150,11 @@ def _whole(fleet: Fleet) -> Core:
         end=fleet.end,
         now=fleet.end,
     ).appliances
-    return _told(judged, judged, judged)
+    return _core_of(judged, judged, judged)
 
 
-def _told(spent: pd.DataFrame, slots: pd.DataFrame, strikes: pd.DataFrame) -> Core:
-    """Sum up, so that all can be compared."""
+def _core_of(spent: pd.DataFrame, slots: pd.DataFrame, strikes: pd.DataFrame) -> Core:
+    """Sum the figures for the comparison."""
     missed = slots[[name for name in slots if str(name).startswith("slots_missed")]]
     return {
         "compliant": int(spent["compliant"].to_numpy("timedelta64[us]").astype(np.int64).sum()),
@@ -254,6 +254,6 @@ def fleet_of(appliances: int, jobs: int) -> Fleet:
 
 
 def _naive(column: pd.Series) -> Times:
-    """Give instants as UTC without a zone."""
+    """Return times as UTC without a zone."""
     naive: Times = column.dt.tz_localize(None).to_numpy("datetime64[us]")
     return naive

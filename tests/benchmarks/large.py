@@ -50,19 +50,19 @@ def large_history(target: str | Path, *, appliances: int, nights: int) -> bk.His
 
 
 def one_night(appliances: int, night: int) -> SimpleNamespace:
-    """Return what a collector brings after one night."""
+    """Return the snapshot of a collection after one night."""
     return some_nights(appliances, range(night, night + 1))
 
 
 def some_nights(appliances: int, nights: range, *, polled: int = 0) -> SimpleNamespace:
-    """Return what a collector brought after each of some nights, with polls from one on."""
+    """Return the snapshot of some nights, with polls from one night on."""
     names = np.array([f"vc-{number:04}.example.com" for number in range(appliances)], dtype=object)
     random = np.random.default_rng(nights.start)
     size = appliances * len(nights)
     who = np.tile(np.arange(appliances), len(nights))
     night = np.repeat(np.array(nights), appliances)
     midnight = np.datetime64(NIGHT.tz_localize(None), "us") + night * np.timedelta64(1, "D")
-    # they do not all start at once, but each at the same time every night
+    # each starts at its own time every night
     start = midnight + (who % 3_600) * np.timedelta64(1, "s")
     length = random.integers(600, 1_800, size) * np.timedelta64(1, "s")
     seen = midnight + np.timedelta64(5, "h") + random.integers(0, 60_000_000, size)

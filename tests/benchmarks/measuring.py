@@ -1,4 +1,4 @@
-"""Take turns, so that a noisy machine is noisy for all, and keep the medians."""
+"""Measurement in turns, so that a noisy machine affects all contestants, by medians."""
 
 import gc
 import resource
@@ -13,16 +13,16 @@ __all__ = ["Contestant", "Timing", "measured"]
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """Somebody who is measured.
+    """One measured implementation.
 
     Attributes
     ----------
     name : str
         For the table.
     run : callable
-        Does the work, and gives how many jobs it read.
+        Returns how many jobs it read.
     jobs : int or None
-        How many it must read; None where there is no telling.
+        How many it must read; None if unknown.
     """
 
     name: str
@@ -32,16 +32,16 @@ class Contestant:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """What became of a contestant, each figure the median of all rounds.
+    """Result of a contestant, each figure the median of all turns.
 
     Attributes
     ----------
     name : str
-        Who.
+        Of the contestant.
     jobs : int
         How many jobs were read.
     seconds : float
-        How long a round took.
+        How long a turn took.
     user, system : float
         CPU of this process [s].
     """
@@ -63,14 +63,14 @@ class Timing:
         return self.user + self.system
 
 
-def measured(contestants: Sequence[Contestant], *, rounds: int) -> dict[str, Timing]:
-    """Let all take turns.
+def measured(contestants: Sequence[Contestant], *, turns: int) -> dict[str, Timing]:
+    """Measure all contestants in turns.
 
     Parameters
     ----------
     contestants : sequence of Contestant
         In the order of their turns.
-    rounds : int
+    turns : int
         How many turns each has.
 
     Returns
@@ -83,16 +83,16 @@ def measured(contestants: Sequence[Contestant], *, rounds: int) -> dict[str, Tim
     SystemExit
         If one of them read another number of jobs than there are.
     """
-    turns: dict[str, list[Timing]] = {one.name: [] for one in contestants}
-    for number in range(1, rounds + 1):
+    timings: dict[str, list[Timing]] = {one.name: [] for one in contestants}
+    for number in range(1, turns + 1):
         for one in contestants:
-            print(f"  round {number} of {rounds}: {one.name}", file=sys.stderr, flush=True)
-            turns[one.name].append(_turn(one))
-    return {name: _median(taken) for name, taken in turns.items()}
+            print(f"  turn {number} of {turns}: {one.name}", file=sys.stderr, flush=True)
+            timings[one.name].append(_turn(one))
+    return {name: _median(taken) for name, taken in timings.items()}
 
 
 def _turn(one: Contestant) -> Timing:
-    gc.collect()  # nobody clears away what the one before left
+    gc.collect()  # no contestant collects the garbage of the one before
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     got = one.run()
     seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)

@@ -61,10 +61,10 @@ def sections(scale: Scale) -> Iterator[Section]:
         with running(browser, notebooks, Path(folder)) as lab:
             for appliances, nights in scale.explored:
                 _write(notebooks / "page.ipynb", appliances, nights)
-                yield _latency(lab, appliances * nights, scale.rounds)
+                yield _latency(lab, appliances * nights, scale.turns)
 
 
-def _latency(lab: Lab, jobs: int, rounds: int) -> Section:
+def _latency(lab: Lab, jobs: int, turns: int) -> Section:
     figures = []
     with lab.open("page.ipynb", shipped=False) as notebook:
         notebook.run_all(timeout=300)
@@ -74,7 +74,7 @@ def _latency(lab: Lab, jobs: int, rounds: int) -> Section:
             image = explorer.locator(".backupkit-picture img:visible").first
             image.wait_for()
             times: list[float] = []
-            for number in range(2 * rounds):
+            for number in range(2 * turns):
                 button = explorer.get_by_role("button", name=PERIODS[number % 2], exact=True)
                 parts: list[Any] = [button.element_handle(), image.element_handle()]
                 times.append(notebook.page.evaluate(_CLICKED, parts))
@@ -82,7 +82,7 @@ def _latency(lab: Lab, jobs: int, rounds: int) -> Section:
             figures.append(Figure(f"{tab}: first picture in the page", median(times), "ms"))
     return Section(
         f"about {jobs:,} jobs explored in JupyterLab in Chromium, which share the machine: from a "
-        f"click on a period to the new picture; median of {2 * rounds}",
+        f"click on a period to the new picture; median of {2 * turns}",
         {},
         figures,
     )

@@ -1,4 +1,4 @@
-"""What one writes without backupkit: loops over requests and urllib3, and wrk for the wire."""
+"""Scripts without backupkit: loops over requests and urllib3, and wrk for the wire."""
 
 import contextlib
 import re
@@ -28,7 +28,7 @@ Address = tuple[str, str]
 
 @contextlib.contextmanager
 def logged_in(appliance: bk.Appliance) -> Iterator[tuple[requests.Session, str]]:
-    """Log in as a plain script would."""
+    """Log in as a simple script does."""
     base = f"https://{appliance.host}"
     with requests.Session() as session:
         session.trust_env = False  # else a CA bundle of the environment would replace ours
@@ -42,7 +42,7 @@ def logged_in(appliance: bk.Appliance) -> Iterator[tuple[requests.Session, str]]
 
 
 def details_loop(appliances: Iterable[bk.Appliance]) -> int:
-    """Collect as a good plain script does: details by a Session, appliance after appliance."""
+    """Collect as a good script does: details by a Session, appliance after appliance."""
     rows = []
     for appliance in appliances:
         with logged_in(appliance) as (session, base):
@@ -58,7 +58,7 @@ def details_loop(appliances: Iterable[bk.Appliance]) -> int:
 
 
 def addresses(appliances: Iterable[bk.Appliance]) -> list[Address]:
-    """Look up where each job is read, the appliances taking turns."""
+    """Return the URL of each job, with the appliances in turns."""
     columns: list[list[Address]] = []
     for appliance in appliances:
         with logged_in(appliance) as (session, base):
@@ -96,7 +96,7 @@ def pooled(jobs: Sequence[Address], *, ca_bundle: str, threads: int) -> int:
 
 
 def wire(job: Address, *, connections: int, seconds: int) -> int:
-    """Let wrk read one job again and again, and give how often it did."""
+    """Read one job repeatedly with wrk, and return how often."""
     host, path = job
     wrk = shutil.which("wrk")
     assert wrk is not None

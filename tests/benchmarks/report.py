@@ -37,10 +37,10 @@ MAILED = 90
 def sections(scale: Scale) -> Iterator[Section]:
     """Measure the reports of fleets of two sizes."""
     for appliances, nights in scale.reported:
-        yield _report(fleet_of(appliances, nights), scale.rounds)
+        yield _report(fleet_of(appliances, nights), scale.turns)
 
 
-def _report(fleet: Fleet, rounds: int) -> Section:
+def _report(fleet: Fleet, turns: int) -> Section:
     """Measure what is written of one fleet."""
     a = _judged(fleet)
     shown = bk.report(a)
@@ -57,14 +57,14 @@ def _report(fleet: Fleet, rounds: int) -> Section:
     }
     timings = measured(
         [Contestant(name, functools.partial(_count, make, a)) for name, make in parts.items()],
-        rounds=rounds,
+        turns=turns,
     )
     seconds = {name: timing.seconds for name, timing in timings.items()}
     small = len(a.appliances) < SMALL
     worst = dataclasses.replace(a, appliances=_all_in_breach(a))
     return Section(
         f"The report of {len(a.appliances):,} appliances, {len(a.jobs):,} jobs, "
-        f"{len(a.slots):,} expected runs; median of {rounds} rounds",
+        f"{len(a.slots):,} expected runs; median of {turns} turns",
         timings,
         [
             Figure("size: the page", _kib(shown.html()), "KiB", LIMITS[small], True),
@@ -91,14 +91,14 @@ def _judged(fleet: Fleet) -> Assessment:
 
 
 def _all_in_breach(a: Assessment) -> pd.DataFrame:
-    """Give rows in which everybody is in breach, each with a long reason."""
+    """Return rows of appliances in breach, each with a long reason."""
     return a.appliances.assign(state="breach", reason="Cannot write to the target. " * 20).astype(
         a.appliances.dtypes
     )
 
 
 def _count(make: Callable[[], object], a: Assessment) -> int:
-    """Make it, and drop it."""
+    """Make a report, and return the number of jobs."""
     make()
     return len(a.jobs)
 

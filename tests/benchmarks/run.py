@@ -1,7 +1,7 @@
 """Measure fetching, decoding and judging against their peers, as ratios in one run: ``make bench``.
 
-Servers run in processes of their own. Rounds are interleaved, so that a noisy machine is noisy for
-all; each figure is the median of the rounds. No figure makes the run fail; a wrong count does.
+Servers run in processes of their own. Contestants take turns, so that a noisy machine affects
+all; each figure is the median of the turns. Only a wrong count makes the run fail.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""How much is measured: in earnest, and for a quick look."""
+"""Sizes of the benchmarks: complete and quick."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ __all__ = ["FULL", "QUICK", "Scale"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """How much is measured.
+    """Sizes of the benchmarks.
 
     Attributes
     ----------
-    rounds : int
+    turns : int
         Turns of each contestant.
     appliances : int
         In the fleet.
@@ -22,15 +22,15 @@ class Scale:
     many_jobs : int
         Of each appliance with a long history.
     sample : int
-        Appliances that are read one after the other by those who take long.
+        Appliances that slow contestants read one after the other.
     requests : int
-        Jobs read one by one by those who take long, without latency.
+        Jobs of slow contestants that read job by job, without latency.
     requests_delayed : int
         The same, with latency.
     bodies : int
-        Jobs decoded at once.
+        Jobs decoded together.
     bodies_in_turn : int
-        Jobs decoded in each round.
+        Jobs decoded in each turn.
     judged : int
         Appliances that are judged.
     judged_jobs : int
@@ -47,7 +47,7 @@ class Scale:
         Jobs that are judged in one process and on a cluster.
     """
 
-    rounds: int
+    turns: int
     appliances: int
     jobs: int
     few_jobs: int
@@ -67,7 +67,7 @@ class Scale:
 
 
 FULL = Scale(
-    rounds=5,
+    turns=5,
     appliances=50,
     jobs=400,
     few_jobs=100,
@@ -87,7 +87,7 @@ FULL = Scale(
 )
 
 QUICK = Scale(
-    rounds=2,
+    turns=2,
     appliances=10,
     jobs=60,
     few_jobs=30,

@@ -46,22 +46,22 @@ _DAYS = 3 * 365
 _DAY = np.timedelta64(86_400_000_000, "us")
 _KEPT = 90  # days for which all polls are kept
 _FAILURES = 0.04
-_AT_ONCE = 500_000  # jobs that are made at once
+_AT_ONCE = 500_000  # jobs that are made together
 _UTC = pa.timestamp("us", tz="UTC")
 _Times = npt.NDArray[np.datetime64]
 
 
 def sections(scale: Scale) -> Iterator[Section]:
-    """Judge a large export by all ways, and refuse to measure who does not come to the same."""
+    """Judge a large export by all ways, and exit if the results differ."""
     folder = Path(tempfile.mkdtemp(prefix="backupkit-bench-"))
     try:
         large_export(folder / "export", appliances=APPLIANCES, observations=scale.judged_apart)
-        told = {way: _apart(folder / "export", way) for way in WAYS}
+        results = {way: _apart(folder / "export", way) for way in WAYS}
     finally:
         shutil.rmtree(folder)
-    if len({one["figures"] for one in told.values()}) > 1:
-        raise SystemExit(f"not the same figures: {told}")
-    one = told["one"]
+    if len({one["figures"] for one in results.values()}) > 1:
+        raise SystemExit(f"not the same figures: {results}")
+    one = results["one"]
     yield Section(
         f"an export of {scale.judged_apart:,} jobs of {APPLIANCES:,} appliances judged over "
         f"{LAST}; every figure is the same; once each",
@@ -70,13 +70,13 @@ def sections(scale: Scale) -> Iterator[Section]:
             figure
             for way, name in WAYS.items()
             for figure in (
-                Figure(f"{name}", told[way]["seconds"], "s"),
-                Figure(f"{name}: peak memory here", told[way]["peak"], "GiB"),
+                Figure(f"{name}", results[way]["seconds"], "s"),
+                Figure(f"{name}: peak memory here", results[way]["peak"], "GiB"),
                 *(
                     Figure(f"{name}: peak memory of a worker", peak, "GiB")
-                    for peak in told[way]["workers"][:1]
+                    for peak in results[way]["workers"][:1]
                 ),
-                Figure(f"time: {name} / one process", told[way]["seconds"] / one["seconds"]),
+                Figure(f"time: {name} / one process", results[way]["seconds"] / one["seconds"]),
             )
         ],
     )
@@ -87,8 +87,8 @@ def _apart(folder: Path, way: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "tests.benchmarks.scale_out", str(folder), "0", way]
     print(f"  {WAYS[way]}", file=sys.stderr, flush=True)
     out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    told: dict[str, Any] = json.loads(out.splitlines()[-1])
-    return told
+    result: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return result
 
 
 def judged(folder: Path, way: str) -> dict[str, Any]:
@@ -200,16 +200,16 @@ def _table(name: str, values: dict[str, Any], number: int) -> pa.Table:
         if isinstance(value, str | int | float):
             columns.append(pa.repeat(pa.scalar(value, field.type), number))
         else:
-            whole = value if isinstance(value, pa.Array) else pa.array(value)
-            columns.append(whole.cast(field.type))
+            array = value if isinstance(value, pa.Array) else pa.array(value)
+            columns.append(array.cast(field.type))
     return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _jobs(names: list[str], each: int, random: np.random.Generator) -> dict[str, pa.Table]:
-    """Return the jobs of some appliances, and the observations that told of them."""
+    """Return the jobs of some appliances, and their observations."""
     number = len(names) * each
     step = _DAYS * _DAY / each
-    late = random.random(len(names)).repeat(each)  # they do not all start at once
+    late = random.random(len(names)).repeat(each)  # their starts differ
     began = _FIRST + ((np.tile(np.arange(each), len(names)) + late / 2) * step)
     ended = began + step * random.uniform(0.1, 0.3, number)
     seen = ended + step / 10
@@ -220,7 +220,7 @@ def _jobs(names: list[str], each: int, random: np.random.Generator) -> dict[str,
     kinds = pa.array([[], message], type=SCHEMAS["jobs"].field("messages").type)
     places = pa.array(failed.astype(np.int8))
     word = pa.array(["SUCCEEDED", "FAILED"]).take(places)
-    told: dict[str, Any] = {
+    common: dict[str, Any] = {
         "appliance": pa.array(names).take(pa.array(np.arange(len(names)).repeat(each))),
         "job_id": pa.array(np.tile(np.arange(each), len(names)) + 10**9).cast(pa.string()),
         "state": word,
@@ -242,8 +242,8 @@ def _jobs(names: list[str], each: int, random: np.random.Generator) -> dict[str,
         "last_seen_at": _stamps(seen),
     }
     return {
-        "observations": _table("observations", told | {"observed_at": _stamps(seen)}, number),
-        "jobs": _table("jobs", told | folded, number),
+        "observations": _table("observations", common | {"observed_at": _stamps(seen)}, number),
+        "jobs": _table("jobs", common | folded, number),
     }
 
 

@@ -1,4 +1,4 @@
-"""A round in which nothing is new: what it costs to know that, with short and long histories."""
+"""The cost of a collection in which nothing is new, with short and long histories."""
 
 import contextlib
 import tempfile
@@ -20,12 +20,12 @@ REQUESTS = 5
 """How many requests an appliance with nothing new may cost."""
 
 RATIO = 1.5
-"""How much longer a round may take because the history is long."""
+"""The limit of the time with a long history, relative to a short one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A fleet, what is kept of it, and open sessions with all of it."""
+    """A fleet, its history, and open sessions with all appliances."""
 
     fleet: bk.Fleet
     history: bk.History
@@ -43,23 +43,23 @@ def sections(scale: Scale) -> Iterator[Section]:
         for known, jobs in ((short, scale.jobs), (long, scale.many_jobs)):
             listed = scale.appliances * jobs
             contestants += [
-                Contestant(_round_of(jobs), _nothing_new(known, requests), 0),
+                Contestant(_collection_of(jobs), _nothing_new(known, requests), 0),
                 Contestant(_memory_of(jobs), _remembering(known), listed),
                 Contestant(_lists_of(jobs), _listing(known), listed),
             ]
-        timings = measured(contestants, rounds=scale.rounds)
-    whole = [timings[_round_of(jobs)].seconds for jobs in (scale.jobs, scale.many_jobs)]
+        timings = measured(contestants, turns=scale.turns)
+    complete = [timings[_collection_of(jobs)].seconds for jobs in (scale.jobs, scale.many_jobs)]
     lists = [timings[_lists_of(jobs)].seconds for jobs in (scale.jobs, scale.many_jobs)]
-    without = [taken - alone for taken, alone in zip(whole, lists, strict=True)]
+    without = [taken - alone for taken, alone in zip(complete, lists, strict=True)]
     yield Section(
-        f"Second round of {scale.appliances} appliances with nothing new, 0 ms added, "
-        f"collect(known=history) and history.append; median of {scale.rounds} rounds",
+        f"Second collection of {scale.appliances} appliances with nothing new, 0 ms added, "
+        f"collect(known=history) and history.append; median of {scale.turns} turns",
         timings,
         [
             Figure(
                 "requests per appliance, at most", max(requests), "requests", REQUESTS, at_most=True
             ),
-            Figure("long / short history, id lists included", whole[1] / whole[0]),
+            Figure("long / short history, id lists included", complete[1] / complete[0]),
             Figure(
                 "long / short history, id lists aside",
                 without[1] / without[0],
@@ -71,8 +71,8 @@ def sections(scale: Scale) -> Iterator[Section]:
     )
 
 
-def _round_of(jobs: int) -> str:
-    return f"round with {jobs:,} jobs each known"
+def _collection_of(jobs: int) -> str:
+    return f"collection with {jobs:,} jobs each known"
 
 
 def _memory_of(jobs: int) -> str:
@@ -103,7 +103,7 @@ def _known(appliances: int, jobs: int) -> Iterator[Known]:
 
 
 def _nothing_new(known: Known, requests: list[int]) -> Callable[[], int]:
-    """Collect what is new, and keep it; note how many requests that cost an appliance at most."""
+    """Collect and store, and count the requests to each appliance."""
 
     def run() -> int:
         snapshot = bk.collect(known.fleet, known=known.history, progress=False)
@@ -115,12 +115,12 @@ def _nothing_new(known: Known, requests: list[int]) -> Callable[[], int]:
 
 
 def _remembering(known: Known) -> Callable[[], int]:
-    """Read back from the history what need not be asked for."""
+    """Read the known jobs from the history."""
     return lambda: sum(len(one.finished) for one in known.history.sync_state().values())
 
 
 def _listing(known: Known) -> Callable[[], int]:
-    """Fetch and decode the bare lists of ids, in as many threads as a round has."""
+    """Fetch and decode the lists of ids, with the threads of a collection."""
 
     def run() -> int:
         with ThreadPoolExecutor(bk.Limits().concurrency) as pool:

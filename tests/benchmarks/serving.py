@@ -26,9 +26,9 @@ def served(
     appliances, jobs : int
         How many, and how many jobs each has.
     delay : float
-        How long each answer is held back [ms].
+        Delay of each response [ms].
     each : bool
-        Whether the answers to job/{id} are made beforehand.
+        Whether the responses to job/{id} are made before.
 
     Yields
     ------

@@ -3,8 +3,8 @@
     python -m tests.benchmarks.soak_watch --minutes 30
 
 A simulated fleet, whose clock runs thirty times as fast, starts jobs, ends them, lets some fail and
-some stall, and loses appliances. Each minute a line tells the memory, how many widgets and threads
-there are, and what the watcher saw. Exit code 1 if any of them grew, or a session is left open.
+some stall, and loses appliances. Each minute a line states memory, numbers of widgets and threads,
+and what the watcher showed. Exit code 1 if any of them grew, or a session is left open.
 """
 
 import argparse
@@ -30,10 +30,10 @@ from backupkit.widgets import Watcher
 FASTER: Final = 30
 APPLIANCES: Final = 24
 TICK: Final = 0.25
-"""How often something happens and the watcher is looked at [s]."""
+"""How often the fleet changes and the watcher is read [s]."""
 
 GROWTH: Final = 1.05
-"""How much more the last third of the time may take than the one before, when all had settled."""
+"""The limit of the last third of the time, relative to the second."""
 
 PATIENT: Final = bk.Limits(connect=2, read=5, deadline=60, backoff=0.05)
 """For appliances that come and go."""
@@ -47,20 +47,20 @@ class Clock:
     _zero: float = field(default_factory=time.monotonic)
 
     def __call__(self) -> datetime:
-        """Give the present."""
+        """Return the time."""
         return self.began + timedelta(seconds=(time.monotonic() - self._zero) * FASTER)
 
 
 @dataclass
 class Seen:
-    """What the watcher showed, counted as a person would notice it."""
+    """Events that the watcher showed."""
 
     counts: Counter[str] = field(default_factory=Counter)
     _states: dict[tuple[str, str], tuple[str, bool]] = field(default_factory=dict)
     _lost: set[str] = field(default_factory=set)
 
     def notice(self, watcher: Watcher) -> None:
-        """Compare with what was shown before."""
+        """Compare with the values before."""
         frame = watcher.value
         now = {
             (row["appliance"], row["job_id"]): (row["state"], row["stalled"])
@@ -81,16 +81,16 @@ class Seen:
 
 
 @dataclass
-class Fate:
-    """What happens to the simulated fleet."""
+class Changes:
+    """Random changes of the simulated fleet."""
 
     fleet: SimulatedFleet
     clock: Clock
     dice: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 # no secret
     down: dict[str, float] = field(default_factory=dict)
 
-    def strike(self) -> None:
-        """Let something happen to a random appliance."""
+    def change_one(self) -> None:
+        """Change a random appliance."""
         for name, until in list(self.down.items()):
             if time.monotonic() > until:
                 self.fleet.start(name)
@@ -104,10 +104,10 @@ class Fate:
         elif not running:
             try:
                 one.create("soak")
-            except BusyError:  # the schedule was quicker
+            except BusyError:  # a scheduled job runs
                 return
         elif chance < 0.08:  # a share
-            # it will hardly move any more, until it is cancelled
+            # it stalls until it is cancelled
             end = self.clock() + timedelta(days=100)
             self.fleet.rewrite(one.name, running[0].id, end=end)
         elif chance < 0.3:  # a share
@@ -116,7 +116,7 @@ class Fate:
 
 @dataclass
 class Sample:
-    """What was measured in a minute."""
+    """The measurements of a minute."""
 
     memory: float
     widgets: int
@@ -127,7 +127,7 @@ class Sample:
 
 
 def soak(minutes: float) -> int:
-    """Watch for so long, tell each minute what was seen, and judge it at the end."""
+    """Watch for some minutes, print a line each minute, and return the exit code."""
     clock, seen = Clock(), Seen()
     scenario = Scenario.steady(appliances=APPLIANCES, jobs=30, seed=1, epoch=clock.began)
     samples: list[Sample] = []
@@ -137,7 +137,7 @@ def soak(minutes: float) -> int:
     ):
         path = Path(folder) / "fleet.toml"
         fleet.write_fleet(path)
-        fate = Fate(fleet, clock)
+        changes = Changes(fleet, clock)
         before = len(ipywidgets.widgets.widget._instances)
         watcher = Watcher(
             bk.Fleet.load(path),
@@ -152,11 +152,11 @@ def soak(minutes: float) -> int:
             threads = []
             while time.monotonic() < end:
                 time.sleep(TICK)
-                fate.strike()
+                changes.change_one()
                 seen.notice(watcher)
                 threads.append(threading.active_count())
                 if time.monotonic() - began >= 60 * (len(samples) + 1):
-                    fleet.clear_requests()  # the simulator's own log would grow
+                    fleet.clear_requests()  # keep the simulator's log small
                     samples.append(
                         Sample(
                             memory(),
@@ -165,9 +165,9 @@ def soak(minutes: float) -> int:
                         )
                     )
                     threads.clear()
-                    say(len(samples), samples[-1], watcher, seen)
+                    print_minute(len(samples), samples[-1], watcher, seen)
         watcher.close()
-        for name in fate.down:  # whoever was away could not be told good-bye; it forgets by itself
+        for name in changes.down:  # their sessions could not be closed and ended with the restart
             fleet.start(name)
         left, after = fleet.open_sessions, len(ipywidgets.widgets.widget._instances)
     print(f"sessions left open: {left}; widgets left: {after - before}", flush=True)
@@ -175,13 +175,13 @@ def soak(minutes: float) -> int:
 
 
 def memory() -> float:
-    """Give what this process holds in memory [MiB]."""
+    """Return the memory of this process [MiB]."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize() / 2**20
 
 
-def say(minute: int, sample: Sample, watcher: Watcher, seen: Seen) -> None:
-    """Tell one minute."""
+def print_minute(minute: int, sample: Sample, watcher: Watcher, seen: Seen) -> None:
+    """Print the line of one minute."""
     words = ", ".join(
         f"{seen.counts[name]} {name}"
         for name in ("started", "finished", "failed", "stalled", "lost", "regained")
@@ -195,9 +195,9 @@ def say(minute: int, sample: Sample, watcher: Watcher, seen: Seen) -> None:
 
 
 def grown(samples: list[Sample]) -> bool:
-    """Tell whether anything grew in the last third of the time."""
+    """Return whether any measurement grew in the last third of the time."""
     third = len(samples) // 3
-    if not third:  # there is nothing to compare
+    if not third:  # too short to compare
         return False
     before, last = _most(samples[third : 2 * third]), _most(samples[2 * third :])
     print(f"at most, in the second third: {before}; in the last: {last}", flush=True)

@@ -1,12 +1,11 @@
-"""Two collectors and a reader on one history: nothing is lost, doubled or told wrongly.
+"""Two collectors and a reader on one history: nothing is lost, doubled or wrong.
 
     python -m tests.benchmarks.two_collectors --minutes 10 --engine sqlite
 
-Two processes poll a simulated fleet over HTTPS, round after round, and write down what they were
-acknowledged. A third makes the report again and again with the command. Meanwhile jobs start, end,
-fail and are told anew, and an appliance comes and goes. At the end all that was written down is
-compared with the history, and each report with what was known at its moment. Exit code 1 if
-anything is wrong. ``--engine postgresql`` starts a server for it.
+Two processes collect from a simulated fleet over HTTPS and log what the history acknowledged. A
+third runs `report` repeatedly. Meanwhile jobs start, end, fail and change, and an appliance stops
+and starts. At the end all logged rows are compared with the history, and each report with the data
+known at its time. Exit code 1 if anything is wrong. ``--engine postgresql`` starts a server for it.
 """
 
 import argparse
@@ -41,13 +40,13 @@ ROLES: Final = (*COLLECTORS, READER)
 APPLIANCES: Final = 4
 JOBS: Final = 20
 TICK: Final = 0.2
-"""How often something happens to the fleet [s]."""
+"""How often the fleet changes [s]."""
 
 ALL_AGAIN: Final = 20
-"""Each so many rounds a collector asks for all jobs, whatever is known."""
+"""After this number of collections a collector reads all jobs again."""
 
 PATIENCE: Final = 60
-"""How long a process may take to come to its end [s]."""
+"""How long a process may take to end [s]."""
 
 TABLES: Final = {"polls": POLLS, "observations": OBSERVATIONS, "schedules": SCHEDULES}
 KEYS: Final = {
@@ -55,7 +54,7 @@ KEYS: Final = {
     "observations": ["appliance", "job_id", "observed_at"],
     "schedules": ["appliance", "schedule", "seen_at"],
 }
-_TOLD_AS: Final = {
+_CONTENT: Final = {
     "observations": ["appliance", "job_id", "status", "progress", "start_time", "end_time"],
     "schedules": ["appliance", "schedule", "enabled", "hour", "minute"],
 }
@@ -65,28 +64,28 @@ DAYS: Final = 2
 
 
 @dataclass(frozen=True)
-class Round:
-    """What a collector writes down of a round, or the reader of a report.
+class Entry:
+    """One collection of a collector, or one report of the reader.
 
-    The rows of a round are in the notes' Arrow files, one round after the other.
+    The rows of a collection are in the Arrow files of the log, in order.
     """
 
     begun: float
     ended: float
-    told: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
     added: dict[str, int] = field(default_factory=dict)
     spent: float = 0.0  # on the append alone
 
 
-class Notes:
-    """What a process writes down while it runs: a line a round, and the rows it was told."""
+class Log:
+    """The log of a process: a line for each collection, and its rows."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder, self._name = folder, name
 
     @contextlib.contextmanager
-    def written(self) -> Iterator["Notes"]:
-        """Open the notes for writing."""
+    def written(self) -> Iterator["Log"]:
+        """Open the log for writing."""
         with contextlib.ExitStack() as stack:
             self._lines: IO[str] = stack.enter_context(
                 (self._folder / f"{self._name}.jsonl").open("w", encoding="utf-8", buffering=1)
@@ -99,19 +98,19 @@ class Notes:
             }
             yield self
 
-    def add(self, one: Round, **rows: pd.DataFrame) -> None:
-        """Write one round down."""
+    def add(self, one: Entry, **rows: pd.DataFrame) -> None:
+        """Write one entry."""
         for name, frame in rows.items():
             self._rows[name].write_table(TABLES[name].to_arrow(frame))
         self._lines.write(json.dumps(asdict(one)) + "\n")
 
-    def rounds(self) -> list[Round]:
-        """Read the rounds."""
+    def entries(self) -> list[Entry]:
+        """Return the entries."""
         lines = (self._folder / f"{self._name}.jsonl").read_text(encoding="utf-8").splitlines()
-        return [Round(**json.loads(line)) for line in lines]
+        return [Entry(**json.loads(line)) for line in lines]
 
     def rows(self, name: str) -> pd.DataFrame:
-        """Read the rows of a table, by round."""
+        """Return the rows of a table, in order of collection."""
         with pa.ipc.open_stream(str(self._place(name))) as stream:
             return TABLES[name].from_arrow(stream.read_all())
 
@@ -120,9 +119,9 @@ class Notes:
 
 
 def collect(folder: Path, name: str, target: str, until: float) -> None:
-    """Make rounds till the time is up; what is written down was acknowledged."""
+    """Collect until a time, and log what was acknowledged."""
     fleet, history = bk.Fleet.load(folder / "fleet.toml"), bk.History(target)
-    with Notes(folder, name).written() as notes:
+    with Log(folder, name).written() as log:
         for number in count(1):
             begun = time.time()
             if begun > until:
@@ -133,17 +132,17 @@ def collect(folder: Path, name: str, target: str, until: float) -> None:
             added = history.append(snapshot)
             ended = time.time()
             rows = {table: getattr(snapshot, table) for table in TABLES}
-            told = {table: len(frame) for table, frame in rows.items()}
+            counts = {table: len(frame) for table, frame in rows.items()}
             kept = {table: getattr(added, table) for table in TABLES}
-            notes.add(Round(begun, ended, told, kept, ended - brought), **rows)
+            log.add(Entry(begun, ended, counts, kept, ended - brought), **rows)
 
 
 def read(folder: Path, name: str, target: str, until: float) -> None:
-    """Make reports till the time is up, and keep each one's JSON."""
+    """Make reports until a time, and keep the JSON of each."""
     where = ["--history", target, "--fleet", str(folder / "fleet.toml")]
     out = folder / "reports"
     command = [*where, "--last", f"{DAYS}d", "--compare-with", "none"]
-    with Notes(folder, name).written() as notes:
+    with Log(folder, name).written() as log:
         for number in count():
             begun = time.time()
             if begun > until:
@@ -152,21 +151,21 @@ def read(folder: Path, name: str, target: str, until: float) -> None:
             code = main(["report", *command, "--out", str(page)])
             if code:
                 raise SystemExit(code)
-            notes.add(Round(begun, time.time()))
+            log.add(Entry(begun, time.time()))
             for path in (page, page.with_suffix(".csv"), page.with_suffix(".jobs.csv")):
                 path.unlink()
 
 
-class Fate:
-    """What happens to the simulated fleet."""
+class Changes:
+    """Random changes of the simulated fleet."""
 
     def __init__(self, fleet: SimulatedFleet) -> None:
         self._fleet = fleet
         self._dice = random.Random(7)  # noqa: S311 # no secret
         self._down: dict[str, float] = {}
 
-    def strike(self) -> None:
-        """Let something happen to a random appliance."""
+    def change_one(self) -> None:
+        """Change a random appliance."""
         dice, now = self._dice, datetime.now(UTC)
         for name in [name for name, until in self._down.items() if time.time() > until]:
             self._fleet.start(name)
@@ -175,7 +174,7 @@ class Fate:
         jobs = one.jobs()
         running = [job for job in jobs if job.end > now]
         if not running:
-            with contextlib.suppress(BusyError):  # the schedule was quicker
+            with contextlib.suppress(BusyError):  # a scheduled job runs
                 begun = one.create("two collectors")
                 end = now + timedelta(seconds=dice.uniform(1, 8))
                 self._fleet.rewrite(one.name, begun.id, end=end)
@@ -200,8 +199,8 @@ def place(engine: str, folder: Path) -> Iterator[str]:
         yield url
 
 
-def show(minutes: float, engine: str) -> int:
-    """Run all three for so long, and check what they left."""
+def run(minutes: float, engine: str) -> int:
+    """Run all three processes for some minutes, and check their results."""
     scenario = Scenario.steady(appliances=APPLIANCES, jobs=JOBS, seed=1, epoch=datetime.now(UTC))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -213,11 +212,11 @@ def show(minutes: float, engine: str) -> int:
             begun = Acknowledged(first)
             until = time.time() + 60 * minutes
             running = {role: started(folder, role, target, until) for role in ROLES}
-            fate = Fate(fleet)
+            changes = Changes(fleet)
             while time.time() < until:
                 time.sleep(TICK)
-                fate.strike()
-                fleet.clear_requests()  # the simulator's own log would grow
+                changes.change_one()
+                fleet.clear_requests()  # keep the simulator's log small
             wrong = [words for role in running for words in ended(folder, role, running[role])]
             wrong += begun.compared(folder)
     for words in wrong:
@@ -238,7 +237,7 @@ def started(folder: Path, role: str, target: str, until: float) -> subprocess.Po
 
 
 def ended(folder: Path, role: str, process: subprocess.Popen[bytes]) -> Iterator[str]:
-    """Wait for a process, and say what is wrong with its end."""
+    """Wait for a process, and yield problems of its end."""
     try:
         code = process.wait(PATIENCE)
     except subprocess.TimeoutExpired:
@@ -248,17 +247,17 @@ def ended(folder: Path, role: str, process: subprocess.Popen[bytes]) -> Iterator
         return
     if code:
         yield f"{role} ended with {code}"
-    if said := (folder / f"{role}.err").read_text(encoding="utf-8").strip():
-        yield f"{role} said on stderr: {said}"
+    if errors := (folder / f"{role}.err").read_text(encoding="utf-8").strip():
+        yield f"{role} wrote to stderr: {errors}"
 
 
 class Acknowledged:
-    """All that was acknowledged, compared with the history.
+    """Acknowledged rows, compared with the history.
 
     Parameters
     ----------
     history : History
-        As it is before the others start.
+        Before the other processes start.
     """
 
     def __init__(self, history: bk.History) -> None:
@@ -266,27 +265,27 @@ class Acknowledged:
         self._begun = {name: getattr(history, name)() for name in TABLES}
 
     def compared(self, folder: Path) -> Iterator[str]:
-        """Say what the processes did, and return what is wrong."""
+        """Print a summary, and yield what is wrong."""
         history = self._history
-        notes = [Notes(folder, name) for name in COLLECTORS]
-        rounds = [one.rounds() for one in notes]
-        reports = Notes(folder, READER).rounds()
+        logs = [Log(folder, name) for name in COLLECTORS]
+        entries = [one.entries() for one in logs]
+        reports = Log(folder, READER).entries()
         kept = {name: getattr(history, name)() for name in TABLES}
-        told = {
+        logged = {
             name: pd.concat(
-                [self._begun[name], *(one.rows(name) for one in notes)], ignore_index=True
+                [self._begun[name], *(one.rows(name) for one in logs)], ignore_index=True
             )
             for name in TABLES
         }
-        say(rounds, reports, kept)
+        print_summary(entries, reports, kept)
         for what, problem in history.verify().itertuples(index=False):
             yield f"{what}: {problem}"
         for name, rows in kept.items():
-            added = sum(one.added[name] for some in rounds for one in some)
+            added = sum(one.added[name] for some in entries for one in some)
             if len(rows) != len(self._begun[name]) + added:
                 yield f"{added:,} {name} were acknowledged, and {len(rows):,} are there"
-            yield from whole(name, rows, told[name])
-        past = Past(history, notes, rounds)
+            yield from differences(name, rows, logged[name])
+        past = Past(history, logs, entries)
         right = 0
         for number, one in enumerate(reports):
             file = folder / "reports" / f"{number:06}.json"
@@ -295,18 +294,20 @@ class Acknowledged:
             right += not fault
             if fault:
                 yield f"report {number} of {document['generated_at']}: {fault}"
-        print(f"{right} of {len(reports)} reports tell exactly what was known", flush=True)
+        print(f"{right} of {len(reports)} reports have exactly the known data", flush=True)
 
 
-def say(rounds: list[list[Round]], reports: list[Round], kept: dict[str, pd.DataFrame]) -> None:
-    """Tell how much was done, and how quickly."""
-    made = [one for some in rounds for one in some]
+def print_summary(
+    entries: list[list[Entry]], reports: list[Entry], kept: dict[str, pd.DataFrame]
+) -> None:
+    """Print numbers and times."""
+    made = [one for some in entries for one in some]
     if made:
         seconds = max(one.ended for one in made) - min(one.begun for one in made)
         spent = sum(one.spent for one in made)
-        each = " + ".join(f"{len(some):,}" for some in rounds)
+        each = " + ".join(f"{len(some):,}" for some in entries)
         print(
-            f"{each} rounds in {seconds:.0f} s: {len(made) / seconds:.2f} appends/s in all; an "
+            f"{each} collections in {seconds:.0f} s: {len(made) / seconds:.2f} appends/s; an "
             f"append took {1_000 * spent / len(made):.0f} ms",
             flush=True,
         )
@@ -317,48 +318,48 @@ def say(rounds: list[list[Round]], reports: list[Round], kept: dict[str, pd.Data
     print(f"{len(reports):,} reports, {took:.2f} s each", flush=True)
 
 
-def whole(name: str, kept: pd.DataFrame, told: pd.DataFrame) -> Iterator[str]:
-    """Say which rows are doubled, are not as they were told, or are missing."""
+def differences(name: str, kept: pd.DataFrame, logged: pd.DataFrame) -> Iterator[str]:
+    """Yield which rows are doubled, changed or missing."""
     keys = KEYS[name]
     if doubled := int(kept.duplicated(keys).sum()):
         yield f"{doubled:,} {name} are there twice"
     there = set(texts(kept, TABLES[name].names))
-    whole_rows = texts(told, TABLES[name].names)
-    if changed := len(there - set(whole_rows)):
-        yield f"{changed:,} {name} are not as they were told"
-    missing = told[[row not in there for row in whole_rows]]
+    logged_rows = texts(logged, TABLES[name].names)
+    if changed := len(there - set(logged_rows)):
+        yield f"{changed:,} {name} differ from the log"
+    missing = logged[[row not in there for row in logged_rows]]
     if name == "polls":
         if len(missing):
             yield f"{len(missing):,} acknowledged polls are not there"
         return
-    # what tells nothing new is not kept: the same was known, or something later
-    time_of, content = keys[-1], set(texts(kept, _TOLD_AS[name]))
+    # unchanged rows are not stored: the same is known, or something later
+    time_of, content = keys[-1], set(texts(kept, _CONTENT[name]))
     later = kept.groupby(keys[:-1])[time_of].max()
     known_until = later.reindex(pd.MultiIndex.from_frame(missing[keys[:-1]])).to_numpy()
-    same = pd.Series([row in content for row in texts(missing, _TOLD_AS[name])], missing.index)
+    same = pd.Series([row in content for row in texts(missing, _CONTENT[name])], missing.index)
     lost = missing[~same & ~(known_until >= missing[time_of].to_numpy())]
     if len(lost):
         yield f"{len(lost):,} acknowledged {name} are not there, such as {lost.iloc[0].to_dict()}"
 
 
 def texts(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
-    """Give each row as one text, to be compared whole."""
+    """Return each row as one text."""
     plain = frame[list(columns)].astype("str").fillna("-")
     return ["\x1f".join(row) for row in plain.itertuples(index=False, name=None)]
 
 
 class Past:
-    """What was known when: the appends became known one after the other.
+    """The data known at each time, by append.
 
     Parameters
     ----------
     history : History
         At the end.
-    notes, rounds : list
-        What each collector wrote down.
+    logs, entries : list
+        Of each collector.
     """
 
-    def __init__(self, history: bk.History, notes: list[Notes], rounds: list[list[Round]]) -> None:
+    def __init__(self, history: bk.History, logs: list[Log], entries: list[list[Entry]]) -> None:
         owned = (
             "SELECT a.name AS appliance, p.polled_at AS moment, p.append_id "
             "FROM polls p JOIN appliances a ON a.id = p.appliance_id"
@@ -368,32 +369,32 @@ class Past:
         number = dict(zip(keys, polls["append_id"], strict=True))
         self._observations = history.observations()
         learnt = self._observations[["appliance", "observed_at"]].itertuples(index=False)
-        # all that a poll brought came with it
+        # a poll and its rows are in one append
         self._appends = pd.Series([number[name, microseconds(moment)] for name, moment in learnt])
-        entries = history.sql("SELECT id, digest FROM appends")
-        self._entries = dict(zip(entries["digest"], entries["id"], strict=True))
-        self._rounds = [
+        ledger = history.sql("SELECT id, digest FROM appends")
+        self._entries = dict(zip(ledger["digest"], ledger["id"], strict=True))
+        self._collections = [
             (one, max(number[name, microseconds(moment)] for name, moment in polled))
-            for own, some in zip(notes, rounds, strict=True)
+            for own, some in zip(logs, entries, strict=True)
             for one, polled in zip(some, split(own.rows("polls"), some), strict=True)
         ]
 
-    def fault(self, document: dict[str, Any], report: Round) -> str:
-        """Say what a report tells that was not so; "" if all was."""
+    def fault(self, document: dict[str, Any], report: Entry) -> str:
+        """Return the first wrong value of a report; "" if all is right."""
         named = self._entries.get(document["data_version"])
         if named is None:
             return f"its version {document['data_version']} is not in the ledger"
-        known = [number for one, number in self._rounds if one.ended < report.begun]
-        begun = [n for one, n in self._rounds if one.ended - one.spent < report.ended]
+        known = [number for one, number in self._collections if one.ended < report.begun]
+        begun = [n for one, n in self._collections if one.ended - one.spent < report.ended]
         if max(begun, default=1) < named:
             return f"its version is that of append {named}, which came later"
-        # of appends with a poll after the report's moment no version is made
+        # appends with a poll after the report's time have no version
         ways = range(max(known, default=1), max(begun, default=1) + 1)
         faults = [self._differs(document, number) for number in ways]
         return "" if "" in faults else faults[0]
 
     def _differs(self, document: dict[str, Any], until: int) -> str:
-        """Compare the report's jobs with what these appends brought."""
+        """Compare the report's jobs with the rows of these appends."""
         moment = pd.Timestamp(document["generated_at"])
         rows = self._observations
         there = jobs_from(rows[self._appends.le(until) & rows["observed_at"].le(moment)])
@@ -402,22 +403,22 @@ class Past:
         found["last_seen_at"] = pd.to_datetime(found["last_seen_at"])
         in_period = ~there["end_time"].lt(moment - pd.Timedelta(days=DAYS))
         needed = set(texts(there[in_period], _JOB))
-        told = set(texts(found, _JOB))
-        differing = (told - expected) | (needed - told)
+        reported = set(texts(found, _JOB))
+        differing = (reported - expected) | (needed - reported)
         if not differing:
             return ""
         one = min(differing).replace("\x1f", " ")
-        return f"{len(differing)} jobs are not what {until:,} appends told, such as {one}"
+        return f"{len(differing)} jobs differ from those of {until:,} appends, such as {one}"
 
 
 def microseconds(moment: pd.Timestamp) -> int:
-    """Return a moment as the tables hold it."""
+    """Return a time in microseconds, as in the tables."""
     return int(moment.value // 1_000)
 
 
-def split(rows: pd.DataFrame, rounds: list[Round]) -> list[list[tuple[str, pd.Timestamp]]]:
-    """Return the polls of each round."""
-    ends = pd.Series([one.told["polls"] for one in rounds], dtype="int64").cumsum().to_list()
+def split(rows: pd.DataFrame, entries: list[Entry]) -> list[list[tuple[str, pd.Timestamp]]]:
+    """Return the polls of each collection."""
+    ends = pd.Series([one.rows["polls"] for one in entries], dtype="int64").cumsum().to_list()
     keys = list(zip(rows["appliance"], rows["polled_at"], strict=True))
     return [keys[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
@@ -433,10 +434,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0, help="how long [min]")
     parser.add_argument("--engine", choices=("sqlite", "postgresql"), default="sqlite")
-    for option in ("--role", "--folder", "--target", "--until"):  # of the processes that it starts
+    for option in ("--role", "--folder", "--target", "--until"):  # for the processes that it starts
         parser.add_argument(option, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.role is None:
-        sys.exit(show(chosen.minutes, chosen.engine))
+        sys.exit(run(chosen.minutes, chosen.engine))
     work = read if chosen.role == READER else collect
     work(Path(chosen.folder), chosen.role, chosen.target, float(chosen.until))

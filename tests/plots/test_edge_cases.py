@@ -1,6 +1,7 @@
 """Every plot with odd frames and hostile texts."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -14,6 +15,8 @@ from matplotlib.text import Text
 from backupkit import plots
 from backupkit.plots.picture import svg
 from backupkit.plots.style import THEMES
+from backupkit.tables import FAILURES, INTERVALS, JOBS, SLOTS
+from tests import builders
 
 NIGHT = pd.Timestamp("2026-11-08T01:00Z")
 HOUR = pd.Timedelta(hours=1)
@@ -135,6 +138,47 @@ FRAMES: Mapping[str, pd.DataFrame] = {
 }
 
 
+EXCLUDED = builders.frame(
+    INTERVALS,
+    [{"appliance": "a", "state": "excluded", "start": NIGHT, "end": NIGHT + HOUR}],
+)
+
+
+@pytest.mark.parametrize(
+    ("draw_plot", "data", "sentence"),
+    [
+        (plots.compliance, EXCLUDED, "No appliance was in scope"),
+        (plots.durations, jobs(outcome="open"), "No job has finished in this period"),
+        (plots.exposure, points(jobs()).iloc[:0], "No recovery point is known"),
+        (
+            partial(plots.exposure, end=NIGHT + HOUR / 2),
+            points(jobs()),
+            "No recovery point is known",
+        ),
+        (plots.failures, FAILURES.empty(), "No backup job failed"),
+        (plots.failures_over_time, jobs().iloc[:0], "No backup job failed"),
+        (
+            plots.load,
+            jobs().assign(target=pd.Series([None], dtype="str")),
+            "No job has a known target",
+        ),
+        (plots.matrix, SLOTS.empty(), "No backup run"),
+        (
+            plots.progress,
+            observations(jobs()).assign(progress=np.nan),
+            "No job was observed running",
+        ),
+        (plots.timeline, JOBS.empty(), "No backup job"),
+        (plots.timeline, jobs(outcome="void", start=None, end=None), "No backup job"),
+    ],
+)
+def test_nothing_to_draw(
+    draw_plot: Callable[[pd.DataFrame], Axes], data: pd.DataFrame, sentence: str
+) -> None:
+    """Without anything to draw the axes have a sentence."""
+    assert sentence in draw_plot(data).texts[0].get_text()
+
+
 @pytest.mark.parametrize("plot", PLOTS)
 class TestEveryPlot:
     """All plots."""
@@ -173,7 +217,7 @@ class TestEveryPlot:
         }
         assert {to_hex(text.get_color()) for text in seen(ax)} <= colours
 
-    def test_the_callers_axes_are_used(self, plot: str) -> None:
+    def test_given_axes_are_used(self, plot: str) -> None:
         """Given axes are drawn on and returned."""
         own = Figure().subplots()
         given = several(jobs(), jobs("b", "failure"))

@@ -90,9 +90,3 @@ class TestExposure:
         )
         assert len(ax.collections) == 1
         assert ax.get_ylabel() == "exposure (h)"
-
-    def test_without_points(self) -> None:
-        """Without a recovery point by then there is a sentence."""
-        for frame in (points(), points(("a", 5, 5))):
-            ax = exposure(frame, end=NIGHT + HOUR)
-            assert ax.texts[0].get_text() == "No recovery point is known"

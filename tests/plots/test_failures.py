@@ -49,10 +49,6 @@ class TestFailures:
         remarks = [text.get_text() for text in failures(frame).texts]
         assert remarks == ["3 (2 appliances)", "1 (1 appliance)"]
 
-    def test_without_failures(self) -> None:
-        """Without a failure there is a sentence."""
-        assert "No backup job failed" in failures(FAILURES.empty()).texts[0].get_text()
-
     def test_untrusted_text_cannot_break_the_picture(self) -> None:
         """Formulas, markup and foreign characters are drawn as text."""
         ax = chart([3, 2, 1], texts=[r"$\frac{$ costs $5", "<script>\x00", "磁盘已满"])

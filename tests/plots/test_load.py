@@ -89,10 +89,6 @@ class TestLoad:
         ax = load(jobs(("a", 0, 2), (None, 0, 1), (None, 2, 3)))
         assert ax.texts[0].get_text() == "2 jobs without a target"
 
-    def test_no_target(self) -> None:
-        """Without a target there is a sentence."""
-        assert load(jobs((None, 0, 1))).texts[0].get_text() == "No job has a known target"
-
     def test_very_many_steps(self) -> None:
         """Above 10,000 steps each column of pixels has its highest number, to the end."""
         corners = curve(load(jobs(*(("a", n, n + 1.5) for n in range(12_000)))))

@@ -6,7 +6,6 @@ import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.dates import date2num
-from matplotlib.figure import Figure
 
 from backupkit.plots import timeline
 from backupkit.plots.style import OUTCOME_STYLES
@@ -89,7 +88,7 @@ class TestTimeline:
         bottom, top = ax.get_ylim()
         assert bottom > top
 
-    def test_the_rest_is_counted(self) -> None:
+    def test_omitted_rows_are_counted(self) -> None:
         """Rows beyond the limit are counted in a caption."""
         ax = timeline(
             jobs(*((f"vc-{n}", "success", NIGHT + n * HOUR, None) for n in range(5))), limit=2
@@ -120,24 +119,6 @@ class TestTimeline:
     def test_an_unknown_outcome_is_other(self) -> None:
         """An unknown outcome is drawn as other."""
         assert set(collections(jobs(("vc-1", "exploded", NIGHT, NIGHT + HOUR)))) == {"other"}
-
-    def test_without_jobs(self) -> None:
-        """Without a job with a start there is a sentence."""
-        for nothing in (JOBS.empty(), jobs(("vc-1", "void", None, None))):
-            ax = timeline(nothing)
-            assert "No backup job" in ax.texts[0].get_text()
-
-    def test_the_callers_axes_are_used(self) -> None:
-        """Given axes are drawn on and returned."""
-        own = Figure().subplots()
-        assert timeline(jobs(("vc-1", "success", NIGHT, NIGHT + HOUR)), ax=own) is own
-
-    def test_the_input_is_unchanged(self) -> None:
-        """The input is unchanged."""
-        given = jobs(("vc-1", "open", NIGHT, None))
-        before = given.copy(deep=True)
-        timeline(given)
-        pd.testing.assert_frame_equal(given, before)
 
     def test_states_give_rows_and_caption(self) -> None:
         """Rows follow the states, also without a job; the caption counts the others."""
@@ -179,7 +160,7 @@ class TestTimeline:
         assert ax.get_ylabel() == "appliance, in order"
         assert ax.figure.get_figheight() < 20  # type: ignore[union-attr] # a figure, not a part of one
 
-    def test_categories_serve_as_well(self) -> None:
+    def test_categories(self) -> None:
         """Categories are drawn like texts."""
         given = jobs(
             ("vc-2", "success", NIGHT, NIGHT + HOUR), ("vc-1", "failure", NIGHT, NIGHT + HOUR)

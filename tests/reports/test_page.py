@@ -18,6 +18,7 @@ from backupkit.reports import Report, report
 from backupkit.reports.facts import data_uri
 from backupkit.reports.page import page
 from tests.builders import assess, assess_large_fleet
+from tests.colours import contrast
 
 EVIL = "<script>alert(1)</script>"
 VOID_ATTRIBUTES = {"src", "href", "srcset", "action", "data", "poster", "background"}
@@ -99,7 +100,7 @@ class TestStructure:
         assert all(table.find("caption") is not None for table in outer)
         assert all(cell.get("scope") in {"col", "row"} for cell in tree.iter("th"))
 
-    def test_every_fragment_link_leads_somewhere(self, week: Assessment) -> None:
+    def test_every_fragment_link_has_a_target(self, week: Assessment) -> None:
         """Each link points to an existing id, and no id is repeated."""
         tree = parse(report(week).html())
         ids = [found for element in tree.iter() if (found := element.get("id"))]
@@ -235,13 +236,6 @@ class TestFragment:
         assert 'href="#' not in html
 
 
-def luminance(colour: str) -> float:
-    """Return the relative luminance of #rrggbb, as WCAG defines it."""
-    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
 TEXTS = ("ink", "muted", "good", "bad", "warn", "unknown", "link")
 GROUNDS = ("paper", "card", "soft")
 TINTED = [
@@ -257,11 +251,10 @@ def test_contrast(theme: int, ink: str, ground: str) -> None:
     """Text and background have a contrast of at least 4.5, in light and in dark."""
     blocks = re.findall(r"\.bk \{\s*(--paper.*?)\}", style_sheet(), re.DOTALL)
     colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", blocks[theme]))
-    high, low = sorted((luminance(colours[ink]), luminance(colours[ground])), reverse=True)
-    assert (high + 0.05) / (low + 0.05) >= 4.5
+    assert contrast(colours[ink], colours[ground]) >= 4.5
 
 
-class TestAwkwardFleets:
+class TestSpecialFleets:
     """Special cases of fleets."""
 
     def test_an_empty_fleet(self) -> None:

@@ -26,12 +26,12 @@ def fleet(moment: list[datetime]) -> SimulatedFleet:
 
 @pytest.fixture
 def appliance(fleet: SimulatedFleet) -> SimulatedAppliance:
-    """Return its appliance."""
+    """Return the appliance of the fleet."""
     return fleet[NAME]
 
 
 def ids(appliance: SimulatedAppliance) -> list[str]:
-    """Return the ids of its jobs."""
+    """Return the ids of the appliance's jobs."""
     return [job.id for job in appliance.jobs()]
 
 
@@ -57,11 +57,6 @@ class TestForget:
         assert len(ids(appliance)) == 1
         assert not set(ids(appliance)) & set(old)
 
-    def test_unknown(self, fleet: SimulatedFleet) -> None:
-        """An unknown job is an error."""
-        with pytest.raises(ValueError, match="vc-0001 has no job 'x'"):
-            fleet.forget(NAME, "x")
-
 
 class TestRewrite:
     """Rewritten jobs."""
@@ -85,11 +80,6 @@ class TestRewrite:
         fleet.rewrite(NAME, before[0], start=EPOCH - timedelta(minutes=1))
         assert ids(appliance) == [*before[1:], before[0]]
         assert appliance.jobs()[-1].start == EPOCH - timedelta(minutes=1)
-
-    def test_unknown(self, fleet: SimulatedFleet) -> None:
-        """An unknown job is an error."""
-        with pytest.raises(ValueError, match="has no job"):
-            fleet.rewrite(NAME, "x", end=EPOCH)
 
 
 class TestSessions:
@@ -148,23 +138,32 @@ class TestUpgrade:
             assert msgspec.json.decode(reply.body)["error_type"] == "NOT_FOUND"
         assert respond(fleet[NAME], Request(method="GET", target=f"/api{BACKUP}/job")).status == 401
 
-    def test_unknown(self, fleet: SimulatedFleet) -> None:
-        """An unknown release is an error."""
-        with pytest.raises(ValueError, match=r"vc-0001: no release '5\.5'; there are 6\.5"):
-            fleet.upgrade(NAME, "5.5")
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda fleet: fleet.forget(NAME, "x"), "vc-0001 has no job 'x'"),
+        (lambda fleet: fleet.rewrite(NAME, "x", end=EPOCH), "vc-0001 has no job 'x'"),
+        (lambda fleet: fleet.upgrade(NAME, "5.5"), r"vc-0001: no release '5\.5'; there are 6\.5"),
+    ],
+    ids=["forget", "rewrite", "upgrade"],
+)
+def test_unknown(
+    fleet: SimulatedFleet, change: Callable[[SimulatedFleet], None], message: str
+) -> None:
+    """An unknown job or release is an error."""
+    with pytest.raises(ValueError, match=message):
+        change(fleet)
 
 
-class TestStruck:
-    """Jobs and appliances with faults in their content."""
-
-    def test_ids(self, fleet: SimulatedFleet, appliance: SimulatedAppliance) -> None:
-        """Affected jobs are returned by the ids that the appliance lists."""
-        assert fleet.affected_jobs(NAME) == ()
-        fleet.set_faults([Fault("slow", route="log-in"), Fault("gone", jobs=2)])
-        assert len(fleet.affected_jobs(NAME)) == 2
-        assert set(fleet.affected_jobs(NAME)) <= set(ids(appliance))
-        fleet.set_faults([Fault("odd_ids")])
-        assert any("/" in identifier for identifier in fleet.affected_jobs(NAME))
+def test_affected_jobs(fleet: SimulatedFleet, appliance: SimulatedAppliance) -> None:
+    """Jobs with faults are returned by the ids that the appliance lists."""
+    assert fleet.affected_jobs(NAME) == ()
+    fleet.set_faults([Fault("slow", route="log-in"), Fault("gone", jobs=2)])
+    assert len(fleet.affected_jobs(NAME)) == 2
+    assert set(fleet.affected_jobs(NAME)) <= set(ids(appliance))
+    fleet.set_faults([Fault("odd_ids")])
+    assert any("/" in identifier for identifier in fleet.affected_jobs(NAME))
 
 
 def test_api_only() -> None:

@@ -112,26 +112,22 @@ class TestJobLife:
         assert (first.id[9:15], second.id[9:15]) == ("140000", "140001")
 
     @pytest.mark.parametrize(
-        ("body", "word"),
+        ("body", "kind", "word"),
         [
-            ({}, "parts"),
-            (None, "parts"),
-            ({**REQUEST, "location": ""}, "location"),
-            ({**REQUEST, "location_type": "GOPHER"}, "GOPHER"),
+            ({}, "INVALID_ARGUMENT", "parts"),
+            (None, "INVALID_ARGUMENT", "parts"),
+            ({**REQUEST, "location": ""}, "INVALID_ARGUMENT", "location"),
+            ({**REQUEST, "location_type": "GOPHER"}, "INVALID_ARGUMENT", "GOPHER"),
+            ([1], "INVALID_REQUEST", ""),
         ],
     )
-    def test_invalid_argument(self, make: Make, ask: Asked, body: object, word: str) -> None:
-        """A request with a missing or unknown argument is an error that names it."""
+    def test_invalid(self, make: Make, ask: Asked, body: object, kind: str, word: str) -> None:
+        """A request that is incomplete, or no JSON object, is an error that names the argument."""
         status, answer = ask(make(), f"{BACKUP}/job", method="POST", body=body)
-        assert (status, answer["error_type"]) == (400, "INVALID_ARGUMENT")
+        assert (status, answer["error_type"]) == (400, kind)
         assert word in str(answer["messages"])
 
     def test_legacy_without_piece(self, make: Make, ask: Ask) -> None:
         """The legacy flavour requires a wrapped request."""
         answer = ask(make(), f"{BACKUP}/job", method="POST", body=REQUEST, flavour="rest")
         assert answer[0] == 400
-
-    def test_no_json(self, make: Make, ask: Asked) -> None:
-        """A body that is no JSON object is an invalid request."""
-        status, answer = ask(make(), f"{BACKUP}/job", method="POST", body=[1])
-        assert (status, answer["error_type"]) == (400, "INVALID_REQUEST")

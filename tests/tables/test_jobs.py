@@ -1,6 +1,6 @@
 """Jobs from observations, and changed observations and schedules."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pandas as pd
@@ -19,50 +19,11 @@ from backupkit.tables import (
     jobs_from,
     outcome_of,
 )
+from tests.builders import DETAILS, at, frame, observation_at, observations
 from tests.conftest import repeats
 
-
-def at(minute: int) -> datetime:
-    """Return a minute of an evening."""
-    return datetime(2026, 11, 9, 20, tzinfo=UTC) + timedelta(minutes=minute)
-
-
-STATE_OF = {"RUNNING": "INPROGRESS", "PENDING": "NONE", "BLOCKED": "NONE"}
-
-
-def seen(minute: int, status: str, **more: object) -> dict[str, object]:
-    """Return one observation of job 1 of vc-1, with some values changed."""
-    return {
-        "appliance": "vc-1",
-        "job_id": "1",
-        "observed_at": at(minute),
-        "state": STATE_OF.get(status, status),
-        "status": status,
-        "start_time": at(0),
-        "messages": [],
-        "source": "job",
-    } | more
-
-
-DETAILS: dict[str, object] = {
-    "type": "SCHEDULED",
-    "size": 7,
-    "location": "nfs://h/x",
-    "build": "1",
-    "source": "details",
-}
-
-
-def observations(*rows: dict[str, Any]) -> pd.DataFrame:
-    """Build observations from rows."""
-    return OBSERVATIONS.frame(
-        {name: [row.get(name) for row in rows] for name in OBSERVATIONS.names}
-    )
-
-
-def schedules(*rows: dict[str, Any]) -> pd.DataFrame:
-    """Build schedules from rows."""
-    return SCHEDULES.frame({name: [row.get(name) for row in rows] for name in SCHEDULES.names})
+Observed = tuple[int, str, dict[str, Any]]
+"""Minute, status and other values of an observation."""
 
 
 class TestOutcomeOf:
@@ -100,9 +61,9 @@ class TestJobsFrom:
     def test_life_of_a_job(self) -> None:
         """A job seen pending, running and succeeded is one row."""
         rows = [
-            seen(0, "PENDING", start_time=None),
-            seen(1, "RUNNING", progress=40, **DETAILS),
-            seen(9, "SUCCEEDED", progress=100, end_time=at(8)),
+            observation_at(0, "PENDING", start_time=None),
+            observation_at(1, "RUNNING", progress=40, **DETAILS),
+            observation_at(9, "SUCCEEDED", progress=100, end_time=at(8)),
         ]
         jobs = jobs_from(observations(*rows))
         assert JOBS.check(jobs) is jobs
@@ -125,28 +86,28 @@ class TestJobsFrom:
 
     def test_running(self) -> None:
         """A running job has neither end nor duration."""
-        [job] = jobs_from(observations(seen(1, "INPROGRESS"))).to_dict("records")
+        [job] = jobs_from(observations(observation_at(1, "INPROGRESS"))).to_dict("records")
         assert job["outcome"] == "open"
         assert pd.isna(job["end_time"])
         assert pd.isna(job["duration"])
 
     def test_finished_stays_finished(self) -> None:
         """An open state that arrives after a finished one does not reopen the job."""
-        rows = [seen(5, "FAILED", end_time=at(5)), seen(6, "INPROGRESS")]
+        rows = [observation_at(5, "FAILED", end_time=at(5)), observation_at(6, "INPROGRESS")]
         [job] = jobs_from(observations(*rows)).to_dict("records")
         assert (job["outcome"], job["end_time"], job["last_seen_at"]) == ("failure", at(5), at(6))
 
     def test_later_end_counts(self) -> None:
         """Of two finished states the later observation counts."""
-        rows = [seen(6, "SUCCEEDED"), seen(5, "FAILED")]
+        rows = [observation_at(6, "SUCCEEDED"), observation_at(5, "FAILED")]
         assert jobs_from(observations(*rows))["outcome"].to_list() == ["success"]
 
     def test_newest_details_count(self) -> None:
         """Newer details replace older ones, column by column."""
         rows = [
-            seen(1, "RUNNING", **DETAILS),
-            seen(2, "RUNNING", size=9, source="details"),
-            seen(3, "SUCCEEDED"),
+            observation_at(1, "RUNNING", **DETAILS),
+            observation_at(2, "RUNNING", size=9, source="details"),
+            observation_at(3, "SUCCEEDED"),
         ]
         [job] = jobs_from(observations(*rows)).to_dict("records")
         assert (job["size"], job["type"]) == (9, "SCHEDULED")
@@ -154,10 +115,10 @@ class TestJobsFrom:
     def test_keys(self) -> None:
         """Equal ids of two appliances are two jobs, sorted by appliance and start."""
         rows = [
-            seen(1, "FAILED", appliance="vc-2", job_id="a"),
-            seen(1, "FAILED", job_id="b", start_time=at(1)),
-            seen(1, "FAILED", job_id="a", start_time=at(2)),
-            seen(1, "NONE", job_id="c", start_time=None),
+            observation_at(1, "FAILED", appliance="vc-2", job_id="a"),
+            observation_at(1, "FAILED", job_id="b", start_time=at(1)),
+            observation_at(1, "FAILED", job_id="a", start_time=at(2)),
+            observation_at(1, "NONE", job_id="c", start_time=None),
         ]
         jobs = jobs_from(observations(*rows))
         keys = list(zip(jobs["appliance"], jobs["job_id"], strict=True))
@@ -174,14 +135,8 @@ class TestChangedObservations:
 
     def test_first(self) -> None:
         """Everything is new if nothing is known."""
-        new = observations(seen(1, "RUNNING"), seen(1, "FAILED", job_id="2"))
+        new = observations(observation_at(1, "RUNNING"), observation_at(1, "FAILED", job_id="2"))
         assert_frame_equal(changed_observations(new, OBSERVATIONS.empty()), new)
-
-    def test_nothing_new(self) -> None:
-        """Without observations nothing is new."""
-        known = observations(seen(1, "RUNNING"))
-        assert changed_observations(OBSERVATIONS.empty(), known).empty
-        assert changed_observations(OBSERVATIONS.empty(), OBSERVATIONS.empty()).empty
 
     @pytest.mark.parametrize(
         ("change", "news"),
@@ -205,42 +160,57 @@ class TestChangedObservations:
     )
     def test_change(self, change: dict[str, object], news: bool) -> None:  # noqa: FBT001 # a table's column
         """A changed value is new; another endpoint, or missing details, are not."""
-        known = observations(seen(1, "RUNNING", progress=40, **DETAILS))
-        new = observations(seen(2, "RUNNING", progress=40, **DETAILS) | change)
+        known = observations(observation_at(1, "RUNNING", progress=40, **DETAILS))
+        new = observations(observation_at(2, "RUNNING", progress=40, **DETAILS) | change)
         assert len(changed_observations(new, known)) == news
 
-    def test_details_over_silence(self) -> None:
-        """Details are compared with the newest details, not with job/{id} in between."""
-        known = observations(seen(1, "RUNNING", **DETAILS), seen(2, "RUNNING", progress=5))
-        same = observations(seen(3, "RUNNING", progress=5, **DETAILS))
-        other = observations(seen(3, "RUNNING", progress=5, **DETAILS | {"size": 8}))
-        assert changed_observations(same, known).empty
-        assert len(changed_observations(other, known)) == 1
-
-    def test_first_details(self) -> None:
-        """Details of a job that was only known by job/{id} are new."""
-        known = observations(seen(1, "SUCCEEDED"))
-        assert len(changed_observations(observations(seen(2, "SUCCEEDED", **DETAILS)), known)) == 1
-
-    @pytest.mark.parametrize("minute", [0, 1])
-    def test_not_later(self, minute: int) -> None:
-        """An observation that is not later than the newest known one is not new."""
-        known = observations(seen(1, "SUCCEEDED"))
-        assert changed_observations(observations(seen(minute, "FAILED")), known).empty
-
-    def test_back_and_forth(self) -> None:
-        """A value that changes back is new, because it is compared with the newest known one."""
-        known = observations(seen(1, "RUNNING", progress=1), seen(2, "RUNNING", progress=2))
-        new = observations(seen(3, "RUNNING", progress=1))
-        assert len(changed_observations(new, known)) == 1
+    @pytest.mark.parametrize(
+        ("known", "new", "changed"),
+        [
+            pytest.param([], [], 0, id="nothing"),
+            pytest.param([(1, "RUNNING", {})], [], 0, id="nothing new"),
+            pytest.param(
+                [(1, "RUNNING", DETAILS), (2, "RUNNING", {"progress": 5})],
+                [(3, "RUNNING", DETAILS | {"progress": 5})],
+                0,
+                id="details are compared with the newest details",
+            ),
+            pytest.param(
+                [(1, "RUNNING", DETAILS), (2, "RUNNING", {"progress": 5})],
+                [(3, "RUNNING", DETAILS | {"progress": 5, "size": 8})],
+                1,
+                id="changed details",
+            ),
+            pytest.param(
+                [(1, "SUCCEEDED", {})], [(2, "SUCCEEDED", DETAILS)], 1, id="first details"
+            ),
+            pytest.param([(1, "SUCCEEDED", {})], [(0, "FAILED", {})], 0, id="earlier"),
+            pytest.param([(1, "SUCCEEDED", {})], [(1, "FAILED", {})], 0, id="not later"),
+            pytest.param(
+                [(1, "RUNNING", {"progress": 1}), (2, "RUNNING", {"progress": 2})],
+                [(3, "RUNNING", {"progress": 1})],
+                1,
+                id="changed back",
+            ),
+        ],
+    )
+    def test_sequence(self, known: list[Observed], new: list[Observed], changed: int) -> None:
+        """An observation is compared with the newest known one of its job."""
+        before, after = (
+            observations(*(observation_at(minute, status, **more) for minute, status, more in rows))
+            for rows in (known, new)
+        )
+        assert len(changed_observations(after, before)) == changed
 
     def test_other_jobs_do_not_matter(self) -> None:
         """A job is only compared with itself."""
-        known = observations(seen(1, "SUCCEEDED"), seen(1, "FAILED", appliance="vc-2"))
+        known = observations(
+            observation_at(1, "SUCCEEDED"), observation_at(1, "FAILED", appliance="vc-2")
+        )
         new = observations(
-            seen(2, "SUCCEEDED"),
-            seen(2, "FAILED", job_id="2"),
-            seen(2, "SUCCEEDED", appliance="vc-2"),
+            observation_at(2, "SUCCEEDED"),
+            observation_at(2, "FAILED", job_id="2"),
+            observation_at(2, "SUCCEEDED", appliance="vc-2"),
         )
         kept = changed_observations(new, known)
         assert list(zip(kept["appliance"], kept["job_id"], strict=True)) == [
@@ -248,15 +218,18 @@ class TestChangedObservations:
             ("vc-2", "1"),
         ]
 
-    def test_doubled(self) -> None:
+    def test_equal_keys(self) -> None:
         """Of two rows of one job and time the last is kept."""
-        new = observations(seen(1, "RUNNING"), seen(1, "SUCCEEDED"))
+        new = observations(observation_at(1, "RUNNING"), observation_at(1, "SUCCEEDED"))
         kept = changed_observations(new, OBSERVATIONS.empty())
         assert kept["status"].to_list() == ["SUCCEEDED"]
 
     def test_inputs_unchanged(self) -> None:
         """The inputs are unchanged."""
-        new, known = observations(seen(2, "FAILED")), observations(seen(1, "RUNNING"))
+        new, known = (
+            observations(observation_at(2, "FAILED")),
+            observations(observation_at(1, "RUNNING")),
+        )
         before = new.copy(), known.copy()
         changed_observations(new, known)
         jobs_from(new)
@@ -298,19 +271,19 @@ class TestChangedSchedules:
     )
     def test_change(self, change: dict[str, object], news: bool) -> None:  # noqa: FBT001 # a table's column
         """Any changed value is new."""
-        known = schedules(self.PLAN)
-        new = schedules(self.PLAN | {"seen_at": at(2)} | change)
+        known = frame(SCHEDULES, [self.PLAN])
+        new = frame(SCHEDULES, [self.PLAN | {"seen_at": at(2)} | change])
         assert len(changed_schedules(new, known)) == news
 
     def test_first(self) -> None:
         """Everything is new if nothing is known."""
-        new = schedules(self.PLAN)
+        new = frame(SCHEDULES, [self.PLAN])
         assert_frame_equal(changed_schedules(new, SCHEDULES.empty()), new)
 
 
 ROWS = st.lists(
     st.builds(
-        lambda minute, job_id, status, progress, details: seen(
+        lambda minute, job_id, status, progress, details: observation_at(
             minute, status, job_id=job_id, progress=progress, **(DETAILS if details else {})
         ),
         st.integers(0, 20),

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from backupkit.tables import JOBS, fold_observations, jobs_from
+from tests.builders import DETAILS, at, observation_at, observations
 from tests.conftest import repeats
-from tests.tables.test_jobs import DETAILS, at, observations, seen
 
 WORDS = ["SUCCEEDED", "FAILED", "INPROGRESS", "PENDING", "NONE", "NEW", None]
 
@@ -22,8 +22,8 @@ def rows(draw: st.DrawFn) -> list[dict[str, Any]]:
     names = st.sampled_from(["vc-1", "vc-10", "vc-2", "Ä"])
     jobs = st.sampled_from(["a", "b", "", "Ω", "20260301-040000-1", "20260301-040000-1234567890"])
     keys = draw(st.sets(st.tuples(names, jobs, st.integers(0, 9)), max_size=24))
-    seen_rows = [draw(observation(*key)) for key in sorted(keys)]
-    return draw(st.permutations(seen_rows))
+    observed = [draw(observation(*key)) for key in sorted(keys)]
+    return draw(st.permutations(observed))
 
 
 @st.composite
@@ -37,7 +37,7 @@ def observation(draw: st.DrawFn, name: str, job: str, minute: int) -> dict[str, 
     details["source"] = draw(st.sampled_from(["job", "details", "list"]))
     ended = draw(st.sampled_from([None, 3, 4]))
     return (
-        seen(minute, "", appliance=name, job_id=job)
+        observation_at(minute, "", appliance=name, job_id=job)
         | details
         | {
             "status": draw(st.sampled_from(WORDS)),
@@ -61,17 +61,15 @@ OUTCOMES = {
 def job_of(own: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Yield the job of some observations, if it was ever reported."""
     own = sorted(own, key=lambda row: row["observed_at"])
-    seen_rows = [row for row in own if row["source"] != "list"]
-    if not seen_rows:
+    observed = [row for row in own if row["source"] != "list"]
+    if not observed:
         return
-    chosen = ([row for row in seen_rows if row["status"] in ("SUCCEEDED", "FAILED")] or seen_rows)[
-        -1
-    ]
+    chosen = ([row for row in observed if row["status"] in ("SUCCEEDED", "FAILED")] or observed)[-1]
     details = {}
     for name in ("type", "size", "location", "build"):
-        having = [row[name] for row in seen_rows if row[name] is not None]
+        having = [row[name] for row in observed if row[name] is not None]
         details[name] = having[-1] if having else chosen[name]
-    last = seen_rows[-1]["observed_at"]
+    last = observed[-1]["observed_at"]
     gone = [row["observed_at"] for row in own if row["source"] == "list"]
     start, end = chosen["start_time"], chosen["end_time"]
     yield (
@@ -80,20 +78,20 @@ def job_of(own: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         | {
             "outcome": OUTCOMES.get(chosen["status"], "other"),
             "duration": None if start is None or end is None else end - start,
-            "first_seen_at": seen_rows[0]["observed_at"],
+            "first_seen_at": observed[0]["observed_at"],
             "last_seen_at": last,
             "vanished_at": min((moment for moment in gone if moment > last), default=None),
         }
     )
 
 
-def jobs_of(seen_rows: list[dict[str, Any]]) -> pd.DataFrame:
+def jobs_of(observed: list[dict[str, Any]]) -> pd.DataFrame:
     """Return the jobs by appliance, start (missing ones last) and id."""
-    keys = {(row["appliance"], row["job_id"]) for row in seen_rows}
+    keys = {(row["appliance"], row["job_id"]) for row in observed}
     jobs = [
         job
         for key in keys
-        for job in job_of([row for row in seen_rows if (row["appliance"], row["job_id"]) == key])
+        for job in job_of([row for row in observed if (row["appliance"], row["job_id"]) == key])
     ]
     jobs.sort(
         key=lambda job: (
@@ -109,23 +107,23 @@ def jobs_of(seen_rows: list[dict[str, Any]]) -> pd.DataFrame:
 @pytest.mark.property
 @settings(max_examples=repeats(30, 300))
 @given(rows())
-def test_jobs_from(seen_rows: list[dict[str, Any]]) -> None:
+def test_jobs_from(observed: list[dict[str, Any]]) -> None:
     """Jobs are what the rules, applied row by row, return for observations in any order."""
-    assert_frame_equal(jobs_from(observations(*seen_rows)), jobs_of(seen_rows))
+    assert_frame_equal(jobs_from(observations(*observed)), jobs_of(observed))
 
 
 @pytest.mark.property
 @settings(max_examples=repeats(30, 300))
 @given(rows())
-def test_fold_observations(seen_rows: list[dict[str, Any]]) -> None:
+def test_fold_observations(observed: list[dict[str, Any]]) -> None:
     """Folding later observations into known jobs equals folding all observations."""
-    early = [row for row in seen_rows if row["observed_at"] < at(5)]
+    early = [row for row in observed if row["observed_at"] < at(5)]
     known = jobs_from(observations(*early))
     ended = known.set_index(["appliance", "job_id"])["outcome"].isin(["success", "failure"])
     # of a job that ended, only finished observations
     late = [
         row
-        for row in seen_rows
+        for row in observed
         if row["observed_at"] >= at(5)
         and (
             row["source"] == "list"
@@ -148,17 +146,19 @@ def test_fold_observations(seen_rows: list[dict[str, Any]]) -> None:
 
 def test_out_of_order() -> None:
     """Of rows in another order than observed the latest counts."""
-    seen_rows = observations(*(seen(minute, "INPROGRESS", progress=minute) for minute in (5, 9, 1)))
-    jobs = jobs_from(seen_rows)
+    observed = observations(
+        *(observation_at(minute, "INPROGRESS", progress=minute) for minute in (5, 9, 1))
+    )
+    jobs = jobs_from(observed)
     assert jobs["progress"].to_list() == [9]
     assert jobs["first_seen_at"].to_list() == [pd.Timestamp(at(1))]
 
 
-@pytest.mark.parametrize("beside", [[], [seen(9, "", job_id="2")]])
+@pytest.mark.parametrize("beside", [[], [observation_at(9, "", job_id="2")]])
 def test_details_after_the_end(beside: list[dict[str, Any]]) -> None:
     """Details come from the newest row that has them, independent of other jobs."""
-    first = seen(0, "SUCCEEDED", end_time=at(0), **DETAILS)
-    later = seen(5, "INPROGRESS", **(DETAILS | {"size": 8}))
+    first = observation_at(0, "SUCCEEDED", end_time=at(0), **DETAILS)
+    later = observation_at(5, "INPROGRESS", **(DETAILS | {"size": 8}))
     jobs = jobs_from(observations(first, later, *beside))
     assert jobs["status"].to_list()[0] == "SUCCEEDED"
     assert jobs["size"].to_list()[0] == 8

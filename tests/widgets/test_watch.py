@@ -214,7 +214,7 @@ class TestStop:
 
     def test_during_a_collection(self, odd: OddServer, history: bk.History) -> None:
         """A collection that hangs at an appliance ends at once, and its session ends."""
-        odd.speak_api()
+        odd.serve_api()
         asked, go = threading.Event(), threading.Event()
 
         class Slow(dict[str, Any]):
@@ -226,7 +226,7 @@ class TestStop:
                     go.wait(20)
                 return super().get(key, default)
 
-        odd.answers = Slow(odd.answers)
+        odd.responses = Slow(odd.responses)
         watcher = watch([odd.appliance()], history, limits=QUICK)
         assert asked.wait(20)
         assert "Polling 1 appliance" in shown(watcher)

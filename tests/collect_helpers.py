@@ -1,4 +1,4 @@
-"""Rounds whose every row follows from their number, so that a test sees what is there of each."""
+"""Numbered collections whose rows follow from the number, and processes that append them."""
 
 import os
 import signal
@@ -18,17 +18,17 @@ from backupkit.history import History
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, HistoryView
 
 ENDED = 5
-"""Jobs that each round adds; one more runs on and on, and is observed again by each round."""
+"""Ended jobs in each collection; the job RUNNING is in each of them, too."""
 
 RUNNING = "runs"
-"""The id of the job that runs on and on."""
+"""The id of the job that never ends."""
 
 _FIRST = datetime(2026, 11, 9, 20, tzinfo=UTC)
 _TIMES = (("observations", "observed_at"), ("polls", "polled_at"), ("schedules", "seen_at"))
 
 
-def make_round(name: str, number: int, size: int = ENDED) -> SimpleNamespace:
-    """Make what a round brought of one appliance: jobs, a poll and a schedule that changed."""
+def make_collection(name: str, number: int, size: int = ENDED) -> SimpleNamespace:
+    """Build a numbered snapshot of one appliance: jobs, a poll and a changed schedule."""
     moment = _FIRST + timedelta(minutes=number)
     ids = [f"{number}-{place}" for place in range(size)]
     return SimpleNamespace(
@@ -58,67 +58,54 @@ def make_round(name: str, number: int, size: int = ENDED) -> SimpleNamespace:
     )
 
 
-Rounds = set[tuple[str, int]]
-"""Rounds: of which appliance, and which number."""
+Collections = set[tuple[str, int]]
+"""Collections as (appliance, number)."""
 
 
 class Acknowledged:
-    """A file to which processes write each round that was acknowledged.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    """
+    """A file to which processes write each acknowledged collection."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def add(self, name: str, number: int) -> None:
-        """Write one line at once, whoever else writes."""
+        """Append one line atomically."""
         handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(handle, f"{name} {number}\n".encode())
         os.close(handle)
 
-    def rounds(self, name: str | None = None) -> Rounds:
-        """Read which rounds were acknowledged, of one appliance or of all."""
+    def collections(self, name: str | None = None) -> Collections:
+        """Read the acknowledged collections of one appliance or of all."""
         if not self.path.exists():
             return set()
         lines = self.path.read_text(encoding="utf-8").splitlines()
         found = {(line.split()[0], int(line.split()[1])) for line in lines}
-        if name is None:
-            return {one for one in found if not one[0].endswith(":begun")}
-        return {one for one in found if one[0] == name}
+        return {
+            (owner, number)
+            for owner, number in found
+            if (owner == name if name else not owner.endswith(":begun"))
+        }
 
 
 def create(target: str) -> None:  # pragma: no cover # in other processes
-    """Make a history, or open it if it is there by now."""
+    """Create a history, or open it if it exists."""
     History(target)
 
 
-def append_rounds(history: History, name: str, number: int) -> None:
-    """Append the first rounds of an appliance, and read them back."""
-    for one in range(number):
-        history.append(make_round(name, one))
+def append_collections(history: History, name: str, number: int) -> None:
+    """Append the first collections of an appliance, and read them back."""
+    for place in range(number):
+        history.append(make_collection(name, place))
         jobs = history.jobs(appliances=[name])
-        assert len(jobs) == ENDED * (one + 1) + 1
+        assert len(jobs) == ENDED * (place + 1) + 1
 
 
-def append_on_and_on(  # pragma: no cover # in other processes
+def append_repeatedly(  # pragma: no cover # in other processes
     target: str, name: str, first: int, acknowledged: Path, pause: float
 ) -> None:
-    """Append round after round of one appliance; write down when each begins, and is kept.
+    """Append collections of one appliance until killed, with a pause after each [s].
 
-    Parameters
-    ----------
-    target : str
-        The history.
-    name, first
-        The appliance, and the number of its first round.
-    acknowledged : Path
-        For what is written down.
-    pause : float
-        How long to rest after each round, so that others have their turn [s].
+    Each begin and each acknowledgement is written to a file.
     """
     history, notes = History(target), Acknowledged(acknowledged)
     write = history._database.write
@@ -132,7 +119,7 @@ def append_on_and_on(  # pragma: no cover # in other processes
 
     history._database.write = announce  # type: ignore[method-assign]
     for number in count(first):
-        added = history.append(make_round(name, number))
+        added = history.append(make_collection(name, number))
         assert (added.observations, added.polls, added.schedules) == (ENDED + 1, 1, 1)
         notes.add(name, number)
         sleep(pause)
@@ -141,71 +128,71 @@ def append_on_and_on(  # pragma: no cover # in other processes
 def append_through_interrupts(  # pragma: no cover # in other processes
     target: str, name: str, acknowledged: Path
 ) -> None:
-    """Append on and on by one History, whoever presses Ctrl-C."""
+    """Append with one History, and continue after each KeyboardInterrupt."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     history, notes = History(target), Acknowledged(acknowledged)
     notes.add("begun", 0)
     for number in count():
         try:
-            history.append(make_round(name, number))
+            history.append(make_collection(name, number))
             notes.add(name, number)
         except KeyboardInterrupt:
             notes.add("interrupted", number)
 
 
-def append_when_told(  # pragma: no cover # in other processes
-    target: str, name: str, orders: Connection
+def append_on_request(  # pragma: no cover # in other processes
+    target: str, name: str, requests: Connection
 ) -> None:
-    """Append one round for each order, and say how many there are."""
+    """Append one collection for each request, and send their number."""
     history = History(target)
     for number in count(1):
-        history.append(make_round(name, number))
-        orders.send(number)
-        orders.recv()
+        history.append(make_collection(name, number))
+        requests.send(number)
+        requests.recv()
 
 
-def read_on_and_on(  # pragma: no cover # in other processes
+def read_repeatedly(  # pragma: no cover # in other processes
     target: str, notes: Path, *, patient: bool
 ) -> None:
-    """Read again and again what belongs together, and write down how much it was."""
+    """Read and check the history until killed; write the counts to a file."""
     history, found = History(target), Acknowledged(notes)
     while True:
         try:
             found.add("read", check_consistent(history.view()))
-            found.add("counted", count_rounds(history))
+            found.add("counted", count_collections(history))
         except HistoryError:
             if not patient:
                 raise
 
 
-def whole_rounds(history: History, size: int = ENDED) -> Rounds:
-    """Read all tables, and return the rounds in them: each is there whole, and once."""
-    kept = {name: getattr(history, name)() for name, _ in _TIMES}
-    rounds: dict[str, list[tuple[str, int]]] = {}
+def complete_collections(history: History, size: int = ENDED) -> Collections:
+    """Check that each collection is stored completely and once; return them."""
+    frames = {name: getattr(history, name)() for name, _ in _TIMES}
+    stored: dict[str, list[tuple[str, int]]] = {}
     for name, time in _TIMES:
-        numbers = (kept[name][time] - _FIRST) // timedelta(minutes=1)
-        rounds[name] = list(zip(kept[name]["appliance"], numbers, strict=True))
-    there = set(rounds["polls"])
-    assert sorted(rounds["polls"]) == sorted(rounds["schedules"]) == sorted(there)
+        numbers = (frames[name][time] - _FIRST) // timedelta(minutes=1)
+        stored[name] = list(zip(frames[name]["appliance"], numbers, strict=True))
+    found = set(stored["polls"])
+    assert sorted(stored["polls"]) == sorted(stored["schedules"]) == sorted(found)
     expected = [
         (name, job, number)
-        for name, number in there
+        for name, number in found
         for job in (*(f"{number}-{place}" for place in range(size)), RUNNING)
     ]
-    observed = zip(rounds["observations"], kept["observations"]["job_id"], strict=True)
+    observed = zip(stored["observations"], frames["observations"]["job_id"], strict=True)
     assert sorted((*key[:1], job, key[1]) for key, job in observed) == sorted(expected)
-    check_consistent(HistoryView(history.jobs(), kept["polls"], kept["schedules"]), size)
+    check_consistent(HistoryView(history.jobs(), frames["polls"], frames["schedules"]), size)
     ledger = history.sql("SELECT kind, observations, polls, schedules FROM appends")
     summed = ledger[["observations", "polls", "schedules"]].sum().to_list()
-    assert summed == [len(expected), len(there), len(there)]
+    assert summed == [len(expected), len(found), len(found)]
     appended = ledger[ledger["kind"].eq("append")]
     assert appended["polls"].eq(1).all()
     assert appended["observations"].eq(size + 1).all()
-    return {(str(name), int(number)) for name, number in there}
+    return {(str(name), int(number)) for name, number in found}
 
 
 def check_consistent(known: HistoryView, size: int = ENDED) -> int:
-    """Check that polls, schedules and jobs tell of the same rounds; return how many."""
+    """Check that polls, schedules and jobs are of the same collections; return their number."""
     JOBS.check(known.jobs)
     for name, polls in known.polls.groupby("appliance"):
         jobs = known.jobs[known.jobs["appliance"] == name]
@@ -213,9 +200,9 @@ def check_consistent(known: HistoryView, size: int = ENDED) -> int:
         moments = polls["polled_at"].sort_values(ignore_index=True)
         assert schedules["seen_at"].sort_values(ignore_index=True).equals(moments)
         ended = jobs[jobs["job_id"] != RUNNING]
-        by_round = ended["first_seen_at"].value_counts().sort_index()
-        assert by_round.index.equals(pd.DatetimeIndex(moments))
-        assert by_round.eq(size).all()
+        by_collection = ended["first_seen_at"].value_counts().sort_index()
+        assert by_collection.index.equals(pd.DatetimeIndex(moments))
+        assert by_collection.eq(size).all()
         (running,) = jobs[jobs["job_id"] == RUNNING].itertuples()
         assert (running.first_seen_at, running.last_seen_at) == (moments.iloc[0], moments.iloc[-1])
         assert running.progress == (moments.iloc[-1] - _FIRST) // timedelta(minutes=1)
@@ -223,8 +210,8 @@ def check_consistent(known: HistoryView, size: int = ENDED) -> int:
     return len(known.polls)
 
 
-def count_rounds(history: History) -> int:
-    """Check by one statement that all tables hold the same rounds; return how many."""
+def count_collections(history: History) -> int:
+    """Check with one statement that all tables hold the same collections; return their number."""
     counted = ("observations", "polls", "schedules", "jobs", "appends", "appliances")
     counts = [f"(SELECT COUNT(*) FROM {name}) AS {name}" for name in counted]  # noqa: S608 # our own
     counts.append("(SELECT CAST(COALESCE(SUM(jobs), 0) AS BIGINT) FROM appliances) AS summed")
