@@ -313,8 +313,8 @@ class _PollFiles:
         newest = max(filter(None, (job.start_time, job.end_time)), default=None)
         if newest is not None and newest - file.when > POLL_WINDOW:
             error = PayloadError(
-                f"job {one_line(job.job_id)} has the time {_format_time(newest)}, but the request was "
-                f"at {_format_time(file.when)}",
+                f"job {one_line(job.job_id)} has the time {_format_time(newest)}, but the request "
+                f"was at {_format_time(file.when)}",
                 advice="State the time of the request.",
             )
             self.error_rows.append(_build_error_row(file.appliance, file.where, error, job.job_id))
