@@ -26,7 +26,7 @@ from backupkit.errors import SettingsError
 from backupkit.history import History
 from backupkit.history.exchange import is_export
 from backupkit.history.export_reader import Export
-from backupkit.history.rows import microseconds_of
+from backupkit.history.rows import to_microseconds
 from backupkit.policy import Policy
 from backupkit.settings import Instant
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, HistoryView, Table, jobs_from
@@ -195,7 +195,7 @@ class _Database:
     history: History
 
     def appliances(self, moment: pd.Timestamp) -> dict[str, int]:
-        until = microseconds_of(moment)
+        until = to_microseconds(moment)
         seen = " OR ".join(
             f"EXISTS (SELECT 1 FROM {row} WHERE r.appliance_id = a.id AND {time} <= {until})"  # noqa: S608 # our own
             for row, time in (
@@ -224,7 +224,7 @@ class _Files:
     export: Export
 
     def appliances(self, moment: pd.Timestamp) -> dict[str, int]:
-        until = microseconds_of(moment)
+        until = to_microseconds(moment)
         return {
             name: share.jobs + share.polls
             for name, share in self.export.manifest.appliances.items()
@@ -234,12 +234,12 @@ class _Files:
     def version(self, moment: pd.Timestamp) -> str:
         entries = self.export.read("appends", columns=["kind", "earliest_at", "digest"])
         is_addition = pc.is_in(entries["kind"], pa.array(["append", "import"]))
-        until = pc.less_equal(entries["earliest_at"], microseconds_of(moment))
+        until = pc.less_equal(entries["earliest_at"], to_microseconds(moment))
         digests = entries.filter(pc.and_(is_addition, until))["digest"].to_pylist()
         return str(digests[-1]) if digests else ""
 
     def view(self, appliances: Collection[str], times: Period) -> HistoryView:
-        past = (self.export.manifest.latest_at or 0) > microseconds_of(times.now)
+        past = (self.export.manifest.latest_at or 0) > to_microseconds(times.now)
         polls = _SelectedRows(self.export, POLLS, appliances, _until("polled_at", times.now))
         plans = self.export.read(
             "schedules", appliances=appliances, wanted=_until("seen_at", times.now)
@@ -263,7 +263,7 @@ def _restrict(known: HistoryView, times: Period) -> HistoryView:
 
 def _until(column: str, moment: pd.Timestamp) -> ds.Expression:
     """Return the filter for rows known at a moment."""
-    return ds.field(column) <= pa.scalar(microseconds_of(moment), pa.timestamp("us", tz="UTC"))
+    return ds.field(column) <= pa.scalar(to_microseconds(moment), pa.timestamp("us", tz="UTC"))
 
 
 class _SelectedRows:

@@ -23,7 +23,13 @@ from pathlib import Path
 from typing import Final
 
 from backupkit import Policy, evaluate_frames, tables
-from backupkit.history.schema import CODED, COLUMNS, SCHEMA_VERSION, sql_kind, statements
+from backupkit.history.schema import (
+    COLUMNS,
+    SCHEMA_VERSION,
+    TEXT_TABLES,
+    build_statements,
+    sql_kind,
+)
 from backupkit.policy import PARAMETERS
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Column, Table
 from backupkit.tables.contract import (
@@ -492,7 +498,7 @@ def _figures() -> Iterator[str]:
 
 def _history() -> Iterator[str]:
     with closing(sqlite3.connect(":memory:")) as database:
-        for statement in statements(_SQL_TYPES, "CAST({} AS TEXT)"):
+        for statement in build_statements(_SQL_TYPES, "CAST({} AS TEXT)"):
             database.execute(statement)
         names = {
             kind: [
@@ -553,8 +559,8 @@ def _holds(name: str, column: Column | None) -> str:
     if column is None:
         return "time" if name in TIMES else ""
     kind = sql_kind(column)
-    if kind in CODED:
-        return f"`id` in `{CODED[kind]}`" + (", a JSON list" if kind == "list" else "")
+    if kind in TEXT_TABLES:
+        return f"`id` in `{TEXT_TABLES[kind]}`" + (", a JSON list" if kind == "list" else "")
     return {TIME: "time", SPAN: "duration", FLAG: "flag"}.get(str(column.dtype), "")
 
 

@@ -310,7 +310,7 @@ class TestSameProcess:
         database = history._database
         assert isinstance(database, Postgres)
         lock = database.lock
-        postgresql._forget_connections()
+        postgresql._replace_locks()
         assert database.lock is not lock
 
     @pytest.mark.parametrize("place", ["postgresql"], indirect=True)
@@ -319,7 +319,7 @@ class TestSameProcess:
         history = History(target)
         database = history._database
         assert isinstance(database, Postgres)
-        database._open[0].execute("BEGIN")  # and Ctrl-C before psycopg knows
+        database._connection_and_pid[0].execute("BEGIN")  # and Ctrl-C before psycopg knows
         history.append(make_collection("vc-a", 0))
         assert len(complete_collections(History(target))) == 1
 

@@ -107,9 +107,9 @@ def stored(request: pytest.FixtureRequest, tmp_path: Path) -> History:
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Set small chunks for reads and writes."""
-    monkeypatch.setattr(ledger, "_AT_ONCE", 1)
-    monkeypatch.setattr(exchange, "_ROWS", 3)
-    monkeypatch.setattr("backupkit.history.exchange._AT_ONCE", 1)
+    monkeypatch.setattr(ledger, "_ROWS_PER_CHUNK", 1)
+    monkeypatch.setattr(exchange, "_ROW_GROUP_SIZE", 3)
+    monkeypatch.setattr("backupkit.history.exchange._ROWS_PER_BATCH", 1)
 
 
 # --- backup ---------------------------------------------------------------------------------------
@@ -357,13 +357,13 @@ def test_export_is_cut(stored: History, tmp_path: Path, monkeypatch: pytest.Monk
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(exchange, "head_at", interrupt)
+    monkeypatch.setattr(exchange, "find_head", interrupt)
     with pytest.raises(KeyboardInterrupt):
         stored.export(tmp_path / "export")
     assert not has_files(tmp_path / "export")
     monkeypatch.undo()
     stored.export(tmp_path / "export")
-    monkeypatch.setattr(exchange, "_plain", interrupt)
+    monkeypatch.setattr(exchange, "_convert_for_csv", interrupt)
     with pytest.raises(KeyboardInterrupt):
         stored.export(tmp_path / "csv", kind="csv")
     assert not has_files(tmp_path / "csv")

@@ -751,7 +751,7 @@ def test_many_names(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
     history.append(FIRST)
     names = ["vc-1", "vc-2", "vc-none"]
     few = history.jobs(appliances=names)
-    monkeypatch.setattr("backupkit.history.rows._FEW", 1)
+    monkeypatch.setattr("backupkit.history.rows._READ_BY_ID_LIMIT", 1)
     assert_frame_equal(history.jobs(appliances=names), few)
     assert len(few) == 2
 

@@ -217,7 +217,7 @@ class TestLocked:
         history = History(postgres_url)
         history.append(FIRST)
         with psycopg.connect(postgres_url) as other:
-            other.execute("SELECT pg_advisory_xact_lock(%s)", [postgresql._LOCK])
+            other.execute("SELECT pg_advisory_xact_lock(%s)", [postgresql._LOCK_ID])
             with pytest.raises(HistoryError, match=r"Another program has locked it\. Try again l"):
                 history.append(SECOND)
             assert len(history.jobs()) == 2
@@ -504,5 +504,5 @@ def test_concurrent_creation(path: Path) -> None:
     """Tables that another process has created meanwhile are left contents."""
     database = databases.open_database(path, create=False)
     assert isinstance(database, sqlite.SQLite)
-    database.write(database._make)
+    database.write(database._create_tables)
     assert len(History(path).jobs()) == 2

@@ -61,7 +61,7 @@ def compare(seed: int, target: Path | str) -> None:
 @pytest.mark.parametrize("first", [1, 130])
 def test_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, first: int) -> None:
     """Both evaluations are equal, however few jobs are read at first."""
-    monkeypatch.setattr(module, "_FIRST", first)
+    monkeypatch.setattr(module, "_FIRST_READ_JOBS", first)
     compare(SEED * 1_000 + number, tmp_path / "history.db")
 
 

@@ -237,7 +237,7 @@ def test_existing_schema(postgres_url: str) -> None:
 
 def test_statistics(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a large append the planner has the row counts."""
-    monkeypatch.setattr("backupkit.history.append._MANY", 2)
+    monkeypatch.setattr("backupkit.history.append._ANALYZE_ABOVE", 2)
     History(postgres_url).append(FIRST)
     query = "SELECT reltuples FROM pg_class WHERE oid = 'backupkit.jobs'::regclass"
     assert raw.run(postgres_url, query) == [(2.0,)]

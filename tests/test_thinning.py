@@ -15,7 +15,7 @@ from pandas.testing import assert_frame_equal
 from backupkit.assessment import Assessment, evaluate
 from backupkit.history import History
 from backupkit.history.databases import open_database
-from backupkit.history.retention import thin
+from backupkit.history.retention import thin_polls
 from backupkit.policy import Policy
 from backupkit.tables import OBSERVATIONS
 from tests import raw
@@ -52,7 +52,7 @@ def thinned(history: History, now: datetime, keep: timedelta = KEEP) -> int:
     )
     total, done = 0, -1
     while True:
-        total += database.write(lambda connection: thin(connection, moment, span))
+        total += database.write(lambda connection: thin_polls(connection, moment, span))
         [(reached,)] = raw.run(history.uri, "SELECT thinned_to FROM history")
         if reached == done:
             return total

@@ -13,8 +13,15 @@ import pytest
 
 from backupkit.history import History
 from backupkit.history.databases import open_database
-from backupkit.history.ledger import ENTRY, KINDS, Digests, chunks, entry_digest, left_digest
-from backupkit.history.retention import thin
+from backupkit.history.ledger import (
+    ENTRY_FIELDS,
+    KINDS,
+    Digests,
+    compute_entry_digest,
+    compute_left_digest,
+    read_chunks,
+)
+from backupkit.history.retention import thin_polls
 from tests import raw
 from tests.builders import MESSAGE, at, observation, snapshot, vanished_job
 from tests.conftest import Place
@@ -238,7 +245,7 @@ def digests_now(stored: Stored, number: int) -> list[str]:
     """Return the digests of an append's present rows."""
     digests = Digests()
     with open_database(stored.history.uri, create=False).read() as reader:
-        for chunk in chunks(reader):
+        for chunk in read_chunks(reader):
             digests.add(reader, chunk)
     return [digests.digest(number, kind) for kind in KINDS]
 
@@ -279,7 +286,7 @@ class TestLedger:
 
     def rewritten(self, stored: Stored, number: int, **changes: object) -> None:
         """Change an entry, and compute the chain again from there on."""
-        names = [*ENTRY, "digest"]
+        names = [*ENTRY_FIELDS, "digest"]
         rows = stored.run(f"SELECT {', '.join(names)} FROM appends ORDER BY id")
         before = ""
         for row in rows:
@@ -287,9 +294,9 @@ class TestLedger:
             if entry["id"] == number:
                 entry |= changes
             entry["previous"] = before
-            before = entry_digest(entry)
-            marks = ", ".join(f"{name} = ?" for name in ENTRY)
-            values = [entry[name] for name in ENTRY]
+            before = compute_entry_digest(entry)
+            marks = ", ".join(f"{name} = ?" for name in ENTRY_FIELDS)
+            values = [entry[name] for name in ENTRY_FIELDS]
             stored.run(
                 f"UPDATE appends SET {marks}, digest = ? WHERE id = ?", *values, before, entry["id"]
             )
@@ -314,10 +321,12 @@ class TestLedger:
 
     def test_entry_alone(self, stored: Stored) -> None:
         """A changed entry with its own recomputed digest breaks the chain."""
-        names = ", ".join(ENTRY)
+        names = ", ".join(ENTRY_FIELDS)
         [row] = stored.run(f"SELECT {names} FROM appends WHERE id = 2")
-        entry = dict(zip(ENTRY, row, strict=True)) | {"version": "0"}
-        stored.run("UPDATE appends SET version = '0', digest = ? WHERE id = 2", entry_digest(entry))
+        entry = dict(zip(ENTRY_FIELDS, row, strict=True)) | {"version": "0"}
+        stored.run(
+            "UPDATE appends SET version = '0', digest = ? WHERE id = 2", compute_entry_digest(entry)
+        )
         assert "append 3" in stored.problems()
         assert "does not follow the entry before it" in stored.problems()
 
@@ -333,7 +342,9 @@ class TestLedger:
             stored.run("UPDATE appends SET removal_id = ? WHERE id = 2", number)
             assert "the rows that it left of earlier appends were changed" in stored.problems()
         # a fitting digest does not help if the entry was not made with it
-        stored.run("UPDATE appends SET left_sha256 = ? WHERE id = 3", left_digest([[2, *left]]))
+        stored.run(
+            "UPDATE appends SET left_sha256 = ? WHERE id = 3", compute_left_digest([[2, *left]])
+        )
         stored.run("UPDATE appends SET removal_id = 3 WHERE id = 2")
         assert "append 3" in stored.problems()
 
@@ -417,7 +428,7 @@ class TestRemoved:
         newer.polls = pd.concat(hourly, ignore_index=True)
         stored.history.append(newer)
         day = 86_400_000_000
-        assert database.write(lambda connection: thin(connection, now, 90 * day)) == 2 * 3
+        assert database.write(lambda connection: thin_polls(connection, now, 90 * day)) == 2 * 3
         for head in (None, *stored.heads, stored.history.head):
             assert stored.problems(head) == ""
         stored.run("UPDATE appliances SET polls = polls - 1, polls_ok = polls_ok - 1 WHERE id = 1")

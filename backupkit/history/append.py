@@ -10,7 +10,14 @@ import pandas as pd
 from backupkit.history import ledger
 from backupkit.history.databases import Connection
 from backupkit.history.jobs import JobUpdate, TextIds
-from backupkit.history.rows import key_chunks, next_id, plain_columns, select, storable, to_frame
+from backupkit.history.rows import (
+    build_select_list,
+    find_next_id,
+    split_keys,
+    to_frame,
+    to_stored_columns,
+    to_stored_texts,
+)
 from backupkit.tables import (
     CONFLICTS,
     LISTED,
@@ -21,10 +28,10 @@ from backupkit.tables import (
 
 __all__ = ["AppendResult", "Snapshot", "append"]
 
-_MANY: Final = 20_000
+_ANALYZE_ABOVE: Final = 20_000
 """Rows of an append after which the database updates its statistics."""
-_JOB: Final = ["appliance", "job_id"]
-_TIME: Final = {"observations": "observed_at", "polls": "polled_at", "schedules": "seen_at"}
+_JOB_KEY: Final = ["appliance", "job_id"]
+_TIME_COLUMNS: Final = {"observations": "observed_at", "polls": "polled_at", "schedules": "seen_at"}
 
 
 class Snapshot(Protocol):
@@ -79,32 +86,34 @@ class AppendResult:
         return self.new + self.changed + self.vanished
 
     @classmethod
-    def of(
+    def count_added(
         cls, observations: pd.DataFrame, known: pd.DataFrame, *, polls: int, schedules: int
     ) -> "AppendResult":
         """Count what was added: the new observations against those stored before."""
-        before = pd.MultiIndex.from_frame(known[_JOB]).unique()
+        before = pd.MultiIndex.from_frame(known[_JOB_KEY]).unique()
         observed = observations[observations["source"] != LISTED]
         # a snapshot of several polls may have several observations of a new job
-        first = ~observed.duplicated(_JOB).to_numpy()
-        new = int((first & ~pd.MultiIndex.from_frame(observed[_JOB]).isin(before)).sum())
+        first = ~observed.duplicated(_JOB_KEY).to_numpy()
+        new = int((first & ~pd.MultiIndex.from_frame(observed[_JOB_KEY]).isin(before)).sum())
         return cls(
             new=new,
             changed=len(observed) - new,
             vanished=len(observations) - len(observed),
             polls=polls,
             schedules=schedules,
-            conflicts=_conflicts(observations, known),
+            conflicts=_find_new_conflicts(observations, known),
         )
 
 
-def _conflicts(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+def _find_new_conflicts(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     """Return the conflicts that `new` adds: ended jobs with another start or end."""
     ids = set(new["job_id"])
-    found = conflicts_in(pd.concat([known[known["job_id"].isin(ids)], new], ignore_index=True))
-    keys = [*_JOB, "observed_at"]
-    arrived = pd.MultiIndex.from_frame(new[keys])
-    return found[pd.MultiIndex.from_frame(found[keys]).isin(arrived)].reset_index(drop=True)
+    conflicts = conflicts_in(pd.concat([known[known["job_id"].isin(ids)], new], ignore_index=True))
+    keys = [*_JOB_KEY, "observed_at"]
+    new_keys = pd.MultiIndex.from_frame(new[keys])
+    return conflicts[pd.MultiIndex.from_frame(conflicts[keys]).isin(new_keys)].reset_index(
+        drop=True
+    )
 
 
 def append(
@@ -132,36 +141,36 @@ def append(
     if connection.execute("SELECT 1 FROM appends WHERE run_id = ?", [run_id]):
         return None
     observations, polls, schedules = map(
-        storable, (snapshot.observations, snapshot.polls, snapshot.schedules)
+        to_stored_texts, (snapshot.observations, snapshot.polls, snapshot.schedules)
     )
     names = {
         str(name)
         for frame in (observations, polls, schedules)
         for name in frame["appliance"].unique()
     }
-    appliances = _appliance_ids(connection, names)
+    appliances = _register_appliances(connection, names)
     jobs = JobUpdate(connection, observations, appliances, keep_all=keep_all)
     frames = {
         "observations": jobs.new,
-        "polls": _new_polls(connection, polls, appliances),
-        "schedules": _new_schedules(connection, schedules, appliances, keep_all=keep_all),
+        "polls": _select_new_polls(connection, polls, appliances),
+        "schedules": _select_new_schedules(connection, schedules, appliances, keep_all=keep_all),
     }
-    result = AppendResult.of(
+    result = AppendResult.count_added(
         jobs.new, jobs.stored, polls=len(frames["polls"]), schedules=len(frames["schedules"])
     )
     if not any(map(len, frames.values())):
         return result
     plain = {
-        kind: dict(zip(table.names, plain_columns(table, [*table], frames[kind]), strict=True))
+        kind: dict(zip(table.names, to_stored_columns(table, [*table], frames[kind]), strict=True))
         for kind, table in ledger.TABLES.items()
     }
-    moments = [moment for kind in plain for moment in plain[kind][_TIME[kind]]]
+    moments = [moment for kind in plain for moment in plain[kind][_TIME_COLUMNS[kind]]]
     number = ledger.add_entry(
         connection,
         run_id=run_id,
         kind="import" if keep_all else "append",
         digests={
-            kind: ledger.digest_of(zip(*columns.values(), strict=True))
+            kind: ledger.compute_digest(zip(*columns.values(), strict=True))
             for kind, columns in plain.items()
         },
         counts={kind: len(frame) for kind, frame in frames.items()},
@@ -169,33 +178,36 @@ def append(
     )
     texts = TextIds(connection, plain)
     is_job = jobs.write(texts, number)
-    apart = {
+    apart_columns = {
         name: list(compress(values, ~is_job)) for name, values in plain["observations"].items()
     }
-    job_ids = [jobs.ids[key] for key in zip(apart["appliance"], apart["job_id"], strict=True)]
-    texts.insert("observations", apart, {"job": job_ids}, number, into="observations_apart")
+    job_ids = [
+        jobs.ids[key]
+        for key in zip(apart_columns["appliance"], apart_columns["job_id"], strict=True)
+    ]
+    texts.insert("observations", apart_columns, {"job": job_ids}, number, into="observations_apart")
     for kind in ("polls", "schedules"):
-        own = [appliances[name] for name in plain[kind]["appliance"]]
-        texts.insert(kind, plain[kind], {"appliance_id": own}, number)
+        owner_ids = [appliances[name] for name in plain[kind]["appliance"]]
+        texts.insert(kind, plain[kind], {"appliance_id": owner_ids}, number)
     _count_polls(connection, frames["polls"], appliances)
-    if sum(map(len, frames.values())) >= _MANY:
+    if sum(map(len, frames.values())) >= _ANALYZE_ABOVE:
         connection.analyze()
     return result
 
 
-def _appliance_ids(connection: Connection, names: set[str]) -> dict[str, int]:
+def _register_appliances(connection: Connection, names: set[str]) -> dict[str, int]:
     """Return the number of each appliance, after adding those that are new."""
     known = dict(connection.execute("SELECT name, id FROM appliances"))
     new = sorted(names - known.keys())
     if new:
-        number = next_id(connection, "appliances")
+        number = find_next_id(connection, "appliances")
         rows = [(number + place, name) for place, name in enumerate(new)]
         connection.insert("appliances", ("id", "name"), rows)
         known |= {name: number for number, name in rows}
     return known
 
 
-def _new_polls(
+def _select_new_polls(
     connection: Connection, polls: pd.DataFrame, appliances: Mapping[str, int]
 ) -> pd.DataFrame:
     """Drop the polls that are stored already."""
@@ -204,21 +216,21 @@ def _new_polls(
         return polls
     moments = polls["polled_at"].astype("int64")
     owners = polls["appliance"].map(appliances)
-    there: set[tuple[int, int]] = set()
+    stored_keys: set[tuple[int, int]] = set()
     pairs = list(zip(owners.to_list(), moments.to_list(), strict=True))
-    for part in key_chunks(pairs):
+    for part in split_keys(pairs):
         values = ", ".join(["(?, ?)"] * len(part))
-        there |= set(
+        stored_keys |= set(
             connection.execute(
                 f"SELECT p.appliance_id, p.polled_at FROM (VALUES {values}) AS k "
                 "JOIN polls p ON p.appliance_id = k.column1 AND p.polled_at = k.column2",
                 [value for pair in part for value in pair],
             )
         )
-    return polls[[pair not in there for pair in pairs]].reset_index(drop=True)
+    return polls[[pair not in stored_keys for pair in pairs]].reset_index(drop=True)
 
 
-def _new_schedules(
+def _select_new_schedules(
     connection: Connection,
     schedules: pd.DataFrame,
     appliances: Mapping[str, int],
@@ -229,7 +241,7 @@ def _new_schedules(
     if schedules.empty:
         return schedules
     numbers = ", ".join(str(appliances[str(name)]) for name in schedules["appliance"].unique())
-    columns, types = select("schedules", SCHEDULES.names)
+    columns, types = build_select_list("schedules", SCHEDULES.names)
     rows = connection.table(
         f"SELECT {columns} FROM schedules WHERE appliance_id IN ({numbers})",
         types,
@@ -239,8 +251,8 @@ def _new_schedules(
         return changed_schedules(schedules, known).reset_index(drop=True)
     keys = ["appliance", "schedule", "seen_at"]
     newest = schedules.drop_duplicates(keys, keep="last")
-    there = pd.MultiIndex.from_frame(known[keys])
-    return newest[~pd.MultiIndex.from_frame(newest[keys]).isin(there)].reset_index(drop=True)
+    stored_keys = pd.MultiIndex.from_frame(known[keys])
+    return newest[~pd.MultiIndex.from_frame(newest[keys]).isin(stored_keys)].reset_index(drop=True)
 
 
 def _count_polls(

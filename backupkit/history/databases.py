@@ -22,27 +22,27 @@ from backupkit.errors import HistoryError, one_line
 from backupkit.history.schema import OUTCOME_IDS, SCHEMA_VERSION
 
 __all__ = [
-    "ARROW",
+    "ARROW_TYPES",
     "LOCK_TIMEOUT",
     "ArrowReader",
     "Connection",
     "Database",
     "Reader",
-    "as_table",
     "check_version",
-    "collector_name",
-    "first_rows",
-    "no_history",
+    "get_collector_name",
+    "hash_text",
+    "history_not_found",
+    "insert_first_rows",
     "open_database",
-    "text_key",
+    "rows_to_arrow",
 ]
 
 _T = TypeVar("_T")
 
 LOCK_TIMEOUT: Final = 60.0  # s; how long a lock, or a server that restarts, is waited for
-_BATCH: Final = "adbc.sqlite.query.batch_rows"
-_EMPTY: Final = {"integer": "0", "real": "0.5", "text": "''", "bytes": "x''"}
-ARROW: Final = {
+_BATCH_ROWS_OPTION: Final = "adbc.sqlite.query.batch_rows"
+_TYPE_SAMPLES: Final = {"integer": "0", "real": "0.5", "text": "''", "bytes": "x''"}
+ARROW_TYPES: Final = {
     "integer": pa.int64(),
     "real": pa.float64(),
     "text": pa.string(),
@@ -55,7 +55,7 @@ class Reader(ABC):
 
     @abstractmethod
     def table(self, query: str, types: Mapping[str, str]) -> pa.Table:
-        """Return the rows of a SELECT without an order; `types` has a kind of `ARROW` by column."""
+        """Return the rows of a SELECT without an order; `types` has a kind of `ARROW_TYPES` by column."""
 
     def rows(self, query: str, types: Mapping[str, str]) -> list[tuple[Any, ...]]:
         """Return the rows of a query as tuples."""
@@ -66,17 +66,17 @@ class Reader(ABC):
 class Connection(Reader):
     """A transaction that writes; `mark` is the driver's placeholder of a parameter."""
 
-    def __init__(self, cursor: Any, mark: str) -> None:  # noqa: ANN401 # of either driver
-        self._cursor, self._mark = cursor, mark
+    def __init__(self, cursor: Any, placeholder: str) -> None:  # noqa: ANN401 # of either driver
+        self._cursor, self._placeholder = cursor, placeholder
 
     def execute(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run a statement, with ``?`` for each parameter, and return its rows."""
-        self._cursor.execute(query.replace("?", self._mark), parameters)
+        self._cursor.execute(query.replace("?", self._placeholder), parameters)
         return self._cursor.fetchall() if self._cursor.description else []
 
     def execute_many(self, query: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run a statement once for each row."""
-        self._cursor.executemany(query.replace("?", self._mark), rows)
+        self._cursor.executemany(query.replace("?", self._placeholder), rows)
 
     def insert(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Insert rows."""
@@ -88,13 +88,15 @@ class Connection(Reader):
 
     def table(self, query: str, types: Mapping[str, str]) -> pa.Table:
         """Return the rows of a query as Arrow columns."""
-        return as_table(self.execute(query), types)
+        return rows_to_arrow(self.execute(query), types)
 
 
-def as_table(rows: Sequence[Sequence[Any]], types: Mapping[str, str]) -> pa.Table:
+def rows_to_arrow(rows: Sequence[Sequence[Any]], types: Mapping[str, str]) -> pa.Table:
     """Return rows as Arrow columns of these types."""
     columns = list(zip(*rows, strict=True)) or [()] * len(types)
-    arrays = [pa.array(c, ARROW[kind]) for c, kind in zip(columns, types.values(), strict=True)]
+    arrays = [
+        pa.array(c, ARROW_TYPES[kind]) for c, kind in zip(columns, types.values(), strict=True)
+    ]
     return pa.table(arrays, names=list(types))
 
 
@@ -108,12 +110,12 @@ class ArrowReader(Reader):
         """Return the rows of a query as Arrow columns."""
         if not self._typed:
             # SQLite's driver infers types from the first rows: start with a row of each type
-            row = ", ".join(f"{_EMPTY[kind]} AS {name}" for name, kind in types.items())
+            row = ", ".join(f"{_TYPE_SAMPLES[kind]} AS {name}" for name, kind in types.items())
             query = f"SELECT {row} UNION ALL SELECT * FROM ({query}) AS q"
         self._cursor.execute(query)
         rows = self._cursor.fetch_arrow_table()
         rows = rows if self._typed else rows.slice(1)
-        return rows.cast(pa.schema([(name, ARROW[kind]) for name, kind in types.items()]))
+        return rows.cast(pa.schema([(name, ARROW_TYPES[kind]) for name, kind in types.items()]))
 
     def batches(self, query: str) -> Iterator[pa.RecordBatch]:
         """Return the rows of a query, some at a time."""
@@ -124,7 +126,7 @@ class ArrowReader(Reader):
         """Return the rows of a user's query."""
         if not self._typed:
             # all rows in one batch, because the types are inferred from the first batch
-            self._cursor.adbc_statement.set_options(**{_BATCH: str(2**30)})
+            self._cursor.adbc_statement.set_options(**{_BATCH_ROWS_OPTION: str(2**30)})
         self._cursor.execute(query)
         frame: pd.DataFrame = self._cursor.fetch_arrow_table().to_pandas()
         return frame
@@ -148,7 +150,7 @@ class Database(ABC):
         """
 
     @abstractmethod
-    def look_up(self, action: Callable[[Connection], _T]) -> _T:
+    def run_lookup(self, action: Callable[[Connection], _T]) -> _T:
         """Run an action that reads a few rows by key."""
 
     @abstractmethod
@@ -163,13 +165,13 @@ class Database(ABC):
     def size(self) -> int:
         """Return the size of the database [bytes]."""
 
-    def failure(self, error: Exception, verb: str) -> HistoryError:
+    def build_error(self, error: Exception, verb: str) -> HistoryError:
         """Return the error for the user."""
-        why, advice = self._explain(error)
-        return HistoryError(f"The history {self.uri} cannot be {verb}: {why}. {advice}".strip())
+        cause, advice = self._explain_error(error)
+        return HistoryError(f"The history {self.uri} cannot be {verb}: {cause}. {advice}".strip())
 
     @abstractmethod
-    def _explain(self, error: Exception) -> tuple[str, str]:
+    def _explain_error(self, error: Exception) -> tuple[str, str]:
         """Return the cause and the advice."""
 
 
@@ -191,7 +193,7 @@ def open_database(target: str | Path, *, create: bool) -> Database:
     )
 
 
-def no_history(uri: str) -> HistoryError:
+def history_not_found(uri: str) -> HistoryError:
     """Return the error for a history that does not exist and must not be created."""
     return HistoryError(
         f"{uri} holds no history yet. Fill it first with: "
@@ -208,12 +210,12 @@ def check_version(uri: str, version: int) -> None:
         )
 
 
-def first_rows(connection: Connection) -> None:
+def insert_first_rows(connection: Connection) -> None:
     """Insert the rows that every new history has."""
     connection.insert(
         "texts",
         ("id", "sha256", "text"),
-        [(number, text_key(text), text) for text, number in OUTCOME_IDS.items()],
+        [(number, hash_text(text), text) for text, number in OUTCOME_IDS.items()],
     )
     connection.execute(
         "INSERT INTO history VALUES (?, ?, ?, ?, ?)",
@@ -221,12 +223,12 @@ def first_rows(connection: Connection) -> None:
     )
 
 
-def text_key(text: str) -> bytes:
+def hash_text(text: str) -> bytes:
     """Return the key of a stored text: the first half of its SHA-256."""
     return hashlib.sha256(text.encode()).digest()[:16]
 
 
-def collector_name() -> str:
+def get_collector_name() -> str:
     """Return the name of the appending process: user@machine."""
     try:
         user = getpass.getuser()

@@ -17,14 +17,14 @@ import pyarrow.compute as pc
 from backupkit.history.databases import Reader
 from backupkit.history.queries import (
     Filter,
-    cadence_table,
-    has_newer,
-    head_at,
+    add_durations,
+    build_cadence_table,
+    find_head,
+    has_newer_rows,
     read_table,
     read_view,
-    with_durations,
 )
-from backupkit.history.rows import select, to_frame
+from backupkit.history.rows import build_select_list, to_frame
 from backupkit.history.schema import JOB_SECOND, JOB_TIME, OUTCOME_IDS
 from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, HistoryView
 from backupkit.tables.constants import (
@@ -41,18 +41,18 @@ __all__ = ["read_evidence"]
 
 _Numbers = npt.NDArray[np.int64]
 
-_FIRST: Final = GROWTH_SIZES + BASELINE_RUNS + 20
-_FACTOR: Final = 8
+_FIRST_READ_JOBS: Final = GROWTH_SIZES + BASELINE_RUNS + 20
+_READ_FACTOR: Final = 8
 """Jobs before the period in the first read, and the factor for each further read.
 
 A further read costs more than some surplus rows.
 """
 
 _SECOND: Final = 1_000_000  # us
-_US: Final = np.timedelta64(1, "us")
-_MARGIN: Final = int((RECENT + SLOT_MARGIN) / _US)
-_ALWAYS: Final = np.iinfo(np.int64).min // 2  # before all times
-_NEVER: Final = np.iinfo(np.int64).max
+_MICROSECOND: Final = np.timedelta64(1, "us")
+_MARGIN: Final = int((RECENT + SLOT_MARGIN) / _MICROSECOND)
+_MIN_TIME: Final = np.iinfo(np.int64).min // 2  # before all times
+_MAX_TIME: Final = np.iinfo(np.int64).max
 
 
 def read_evidence(reader: Reader, wanted: Filter, *, start: int, end: int, now: int) -> HistoryView:
@@ -61,23 +61,30 @@ def read_evidence(reader: Reader, wanted: Filter, *, start: int, end: int, now: 
     The totals of everything are missing if a view of an earlier moment had to be read.
     """
     moment = now if wanted.at is None else wanted.at
-    if has_newer(reader, moment):
+    if has_newer_rows(reader, moment):
         return read_view(reader, Filter(at=moment, appliances=wanted.appliances))
     schedules = read_table(reader, SCHEDULES, wanted)
-    polls = _polls(reader, wanted, end)
-    appliances = _totals(reader, wanted)
-    jobs = _jobs(reader, appliances, _skews(polls), _most_kept(schedules), start=start, end=end)
+    polls = _read_polls(reader, wanted, end)
+    appliances = _read_totals(reader, wanted)
+    jobs = _read_jobs(
+        reader,
+        appliances,
+        _find_large_skews(polls),
+        _find_largest_retention(schedules),
+        start=start,
+        end=end,
+    )
     totals = TOTALS.conform(appliances.drop(columns="id"))
-    return HistoryView(jobs, polls, schedules, totals, head_at(reader, moment) or None)
+    return HistoryView(jobs, polls, schedules, totals, find_head(reader, moment) or None)
 
 
-def _totals(reader: Reader, wanted: Filter) -> pd.DataFrame:
+def _read_totals(reader: Reader, wanted: Filter) -> pd.DataFrame:
     """Return the sums of each appliance, and its number."""
     names = ["polls", "polls_ok", "jobs", "oldest_start", "sized_jobs", "sized_bytes"]
     types = {"id": "integer", "name": "text", **dict.fromkeys(names, "integer")}
     # also an appliance with only polls that count as neither good nor failed
     named = "(jobs > 0 OR EXISTS (SELECT 1 FROM polls p WHERE p.appliance_id = appliances.id))"
-    condition = " AND ".join([named, *wanted.owners(reader, "id")])
+    condition = " AND ".join([named, *wanted.build_appliance_conditions(reader, "id")])
     rows = reader.table(
         f"SELECT id, name, {', '.join(names)} FROM appliances WHERE {condition}",
         types,
@@ -91,10 +98,10 @@ def _totals(reader: Reader, wanted: Filter) -> pd.DataFrame:
     return frame.sort_index()
 
 
-def _polls(reader: Reader, wanted: Filter, end: int) -> pd.DataFrame:
+def _read_polls(reader: Reader, wanted: Filter, end: int) -> pd.DataFrame:
     """Read the polls that coverage needs: first, newest, and those that make the cadence."""
-    columns, types = select("polls", POLLS.names, "p.")
-    owners = " AND ".join(["a.id > 0", *wanted.owners(reader, "a.id")])
+    columns, types = build_select_list("polls", POLLS.names, "p.")
+    owners = " AND ".join(["a.id > 0", *wanted.build_appliance_conditions(reader, "a.id")])
 
     def one(condition: str, order: str) -> str:
         return (
@@ -103,7 +110,7 @@ def _polls(reader: Reader, wanted: Filter, end: int) -> pd.DataFrame:
         )
 
     newest_good = one("q.ok = 1", "DESC")
-    singles = " UNION ".join(
+    single_polls = " UNION ".join(
         f"SELECT a.id, {single} FROM appliances a WHERE {owners}"
         for single in (
             one("q.ok IS NOT NULL", "ASC"),
@@ -114,8 +121,8 @@ def _polls(reader: Reader, wanted: Filter, end: int) -> pd.DataFrame:
         )
     )
     rows = reader.table(
-        f"WITH RECURSIVE {cadence_table(owners)}, w (appliance_id, polled_at) AS ("
-        f"SELECT appliance_id, polled_at FROM c UNION {singles}) "
+        f"WITH RECURSIVE {build_cadence_table(owners)}, w (appliance_id, polled_at) AS ("
+        f"SELECT appliance_id, polled_at FROM c UNION {single_polls}) "
         f"SELECT {columns} FROM w JOIN polls p "
         "ON p.appliance_id = w.appliance_id AND p.polled_at = w.polled_at",
         types,
@@ -123,7 +130,7 @@ def _polls(reader: Reader, wanted: Filter, end: int) -> pd.DataFrame:
     return to_frame(reader, POLLS, rows, by=["polled_at", "appliance"])
 
 
-def _skews(polls: pd.DataFrame) -> dict[str, int]:
+def _find_large_skews(polls: pd.DataFrame) -> dict[str, int]:
     """Return the clock skew of the appliances where it is large enough to count [us]."""
     good = polls[polls["ok"].fillna(value=False).astype("bool")]
     skew = good.drop_duplicates("appliance", keep="last").set_index("appliance")["clock_skew"]
@@ -131,115 +138,122 @@ def _skews(polls: pd.DataFrame) -> dict[str, int]:
     return {str(name): int(value) for name, value in large.items()}
 
 
-def _most_kept(schedules: pd.DataFrame) -> int:
+def _find_largest_retention(schedules: pd.DataFrame) -> int:
     """Return the most backups that any schedule keeps."""
     kept = schedules["max_count"].max()
     return 0 if pd.isna(kept) else int(kept)
 
 
-def _jobs(
+def _read_jobs(
     reader: Reader,
     appliances: pd.DataFrame,
     skews: Mapping[str, int],
-    kept: int,
+    retention: int,
     *,
     start: int,
     end: int,
 ) -> pd.DataFrame:
     """Read the newest jobs, and more for appliances that need older ones."""
-    columns, types = select("jobs", JOBS.names, "j.")
+    columns, types = build_select_list("jobs", JOBS.names, "j.")
     types = {"id": "integer"} | types | {"job_time": "integer"}
     listed = f"j.id, {columns}, {JOB_TIME} AS job_time"
     shift = pd.Series({name: skews.get(name, 0) for name in appliances.index}, dtype="int64")
-    begin = start + shift  # by the appliance's clock
+    period_starts = start + shift  # by the appliance's clock
     numbers = ", ".join(map(str, appliances["id"]))
     still_open = reader.table(
         f"SELECT {listed} FROM jobs j "
         f"WHERE j.outcome = {OUTCOME_IDS['open']} AND j.appliance_id IN ({numbers or 'NULL'})",
         types,
     )
-    number = _FIRST
-    found: list[pa.Table] = [still_open]
-    asked = appliances["id"]
-    judged = begin.combine(_earliest(still_open, asked), min)
-    while len(asked):
-        since = _since(reader, asked, begin, number)
+    number = _FIRST_READ_JOBS
+    tables: list[pa.Table] = [still_open]
+    unread_ids = appliances["id"]
+    oldest_needed = period_starts.combine(_find_earliest_starts(still_open, unread_ids), min)
+    while len(unread_ids):
+        read_starts = _find_read_starts(reader, unread_ids, period_starts, number)
         values = ", ".join(
             f"({number}, {moment})"
-            for number, moment in zip(asked.to_list(), since.to_list(), strict=True)
+            for number, moment in zip(unread_ids.to_list(), read_starts.to_list(), strict=True)
         )
         rows = reader.table(
             f"SELECT {listed} FROM (VALUES {values}) AS v JOIN jobs j "
             f"ON j.appliance_id = v.column1 AND {JOB_SECOND} >= v.column2 / {_SECOND}",
             types,
         )
-        enough = _is_enough(rows, asked, since, begin, judged, end + shift, kept)
-        done = pa.array(asked[enough].to_numpy())
-        found.append(rows.filter(pc.is_in(rows["appliance"], value_set=done)))
-        asked = asked[~enough]
-        number *= _FACTOR
-    rows = pa.concat_tables(found)
+        has_enough = _has_enough_jobs(
+            rows, unread_ids, read_starts, period_starts, oldest_needed, end + shift, retention
+        )
+        finished_ids = pa.array(unread_ids[has_enough].to_numpy())
+        tables.append(rows.filter(pc.is_in(rows["appliance"], value_set=finished_ids)))
+        unread_ids = unread_ids[~has_enough]
+        number *= _READ_FACTOR
+    rows = pa.concat_tables(tables)
     _, first = np.unique(rows["id"].to_numpy(), return_index=True)
     rows = rows.take(pa.array(first)).drop_columns(["id", "job_time"])
-    return to_frame(reader, JOBS, with_durations(rows), by=["appliance", "start_time", "job_id"])
+    return to_frame(reader, JOBS, add_durations(rows), by=["appliance", "start_time", "job_id"])
 
 
-def _earliest(jobs: pa.Table, appliances: pd.Series) -> pd.Series:
-    """Return the earliest start of some jobs of each appliance; `_NEVER` without a job."""
-    began = pd.Series(jobs["start_time"].fill_null(_NEVER).to_numpy())
+def _find_earliest_starts(jobs: pa.Table, appliances: pd.Series) -> pd.Series:
+    """Return the earliest start of some jobs of each appliance; `_MAX_TIME` without a job."""
+    began = pd.Series(jobs["start_time"].fill_null(_MAX_TIME).to_numpy())
     first = began.groupby(jobs["appliance"].to_numpy()).min()
-    found = first.reindex(appliances.to_numpy(), fill_value=_NEVER).to_numpy()
+    found = first.reindex(appliances.to_numpy(), fill_value=_MAX_TIME).to_numpy()
     return pd.Series(found, appliances.index)
 
 
-def _since(reader: Reader, asked: pd.Series, begin: pd.Series, number: int) -> pd.Series:
-    """Return the time from which to read, so that `number` jobs are before the period."""
+def _find_read_starts(
+    reader: Reader, appliance_ids: pd.Series, period_starts: pd.Series, job_count: int
+) -> pd.Series:
+    """Return the time from which to read, so that `job_count` jobs are before the period."""
     values = ", ".join(
-        f"({one}, {begin[name]})" for name, one in zip(asked.index, asked, strict=True)
+        f"({one}, {period_starts[name]})"
+        for name, one in zip(appliance_ids.index, appliance_ids, strict=True)
     )
     rows = reader.rows(
         "SELECT v.column1 AS id, ("
         f"SELECT {JOB_SECOND} FROM jobs WHERE appliance_id = v.column1 "
         f"AND {JOB_SECOND} < v.column2 / {_SECOND} "
-        f"ORDER BY {JOB_SECOND} DESC LIMIT 1 OFFSET {number - 1}) * {_SECOND} AS since "
+        f"ORDER BY {JOB_SECOND} DESC LIMIT 1 OFFSET {job_count - 1}) * {_SECOND} AS since "
         f"FROM (VALUES {values}) AS v",
         {"id": "integer", "since": "integer"},
     )
     since = dict(rows)
-    latest = begin[asked.index] - _MARGIN
-    moments = [_ALWAYS if since[one] is None else since[one] for one in asked]
-    return pd.Series(np.minimum(moments, latest), index=asked.index, dtype="int64")
+    latest = period_starts[appliance_ids.index] - _MARGIN
+    moments = [_MIN_TIME if since[one] is None else since[one] for one in appliance_ids]
+    return pd.Series(np.minimum(moments, latest), index=appliance_ids.index, dtype="int64")
 
 
-def _is_enough(
+def _has_enough_jobs(
     rows: pa.Table,
-    asked: pd.Series,
-    since: pd.Series,
-    begin: pd.Series,
-    judged: pd.Series,
+    appliance_ids: pd.Series,
+    read_starts: pd.Series,
+    period_starts: pd.Series,
+    oldest_needed: pd.Series,
     end: pd.Series,
-    kept: int,
+    retention: int,
 ) -> npt.NDArray[np.bool_]:
     """Return a mask of the appliances whose rows suffice for an evaluation."""
-    size = len(asked)
-    names = asked.index
-    owner = pd.Index(asked).get_indexer(pd.Index(rows["appliance"].to_numpy()))
-    from_, first, oldest, last = (one[names].to_numpy() for one in (since, begin, judged, end))
+    size = len(appliance_ids)
+    names = appliance_ids.index
+    owner = pd.Index(appliance_ids).get_indexer(pd.Index(rows["appliance"].to_numpy()))
+    read_start, first, oldest, last = (
+        one[names].to_numpy() for one in (read_starts, period_starts, oldest_needed, end)
+    )
     columns: dict[str, Any] = {
-        name: rows[name].fill_null(_NEVER).to_numpy()
+        name: rows[name].fill_null(_MAX_TIME).to_numpy()
         for name in ("start_time", "end_time", "size", "outcome", "job_time")
     }
     began, ended, time = columns["start_time"], columns["end_time"], columns["job_time"]
     outcome = columns["outcome"]
-    success = (outcome == OUTCOME_IDS["success"]) & (time != _NEVER)
-    started = began != _NEVER
-    sized = success & (columns["size"] != _NEVER) & (columns["size"] >= 0)
+    success = (outcome == OUTCOME_IDS["success"]) & (time != _MAX_TIME)
+    started = began != _MAX_TIME
+    sized = success & (columns["size"] != _MAX_TIME) & (columns["size"] >= 0)
 
     def count(chosen: npt.NDArray[np.bool_]) -> _Numbers:
         return np.bincount(owner[chosen], minlength=size)
 
     def newest(values: _Numbers, chosen: npt.NDArray[np.bool_]) -> _Numbers:
-        most = np.full(size, _ALWAYS)
+        most = np.full(size, _MIN_TIME)
         np.maximum.at(most, owner[chosen], values[chosen])
         return most
 
@@ -249,15 +263,18 @@ def _is_enough(
     before = success & (time < first[owner])
     until = time <= last[owner]
     earlier = time < oldest[owner]
-    timed = success & started & (ended != _NEVER) & (ended >= began)
+    timed = success & started & (ended != _MAX_TIME) & (ended >= began)
     recent = np.minimum(newest(time, before), newest(began, before & started))
-    everything = from_ == _ALWAYS
-    enough: npt.NDArray[np.bool_] = everything | (
-        (count(sized & started & until) >= max(GROWTH_SIZES, kept))
+    has_read_all = read_start == _MIN_TIME
+    enough: npt.NDArray[np.bool_] = has_read_all | (
+        (count(sized & started & until) >= max(GROWTH_SIZES, retention))
         & (count(timed & earlier) >= BASELINE_RUNS)
         & (count(sized & earlier) >= BASELINE_RUNS)
-        & (np.minimum(recent, first - int(RECENT / _US)) - int(SLOT_MARGIN / _US) >= from_)
-        & (newest(began, started & until & (outcome != OUTCOME_IDS["void"])) >= from_)
-        & (count(started & (ended != _NEVER) & (began >= from_[owner])) >= DUPLICATE_JOBS)
+        & (
+            np.minimum(recent, first - int(RECENT / _MICROSECOND)) - int(SLOT_MARGIN / _MICROSECOND)
+            >= read_start
+        )
+        & (newest(began, started & until & (outcome != OUTCOME_IDS["void"])) >= read_start)
+        & (count(started & (ended != _MAX_TIME) & (began >= read_start[owner])) >= DUPLICATE_JOBS)
     )
     return enough

@@ -21,46 +21,46 @@ from pyarrow import fs
 from backupkit.errors import HistoryError, one_line
 from backupkit.history.databases import ArrowReader, Connection, Database, Reader, open_database
 from backupkit.history.export_reader import (
-    LEDGER,
+    LEDGER_TYPES,
     MANIFEST,
     SCHEMAS,
+    ApplianceCounts,
     Export,
     Manifest,
-    Share,
     open_folder,
 )
-from backupkit.history.ledger import Chunk, chunks
-from backupkit.history.queries import head_at, with_durations
-from backupkit.history.rows import microseconds_of, to_frame
+from backupkit.history.ledger import Chunk, read_chunks
+from backupkit.history.queries import add_durations, find_head
+from backupkit.history.rows import to_frame, to_microseconds
 from backupkit.history.sqlite import SQLite
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Table
 
-__all__ = ["Frames", "Kind", "Monthly", "backup", "export", "frames_of", "is_export"]
+__all__ = ["Frames", "Kind", "MonthlyWriter", "backup", "export", "is_export", "read_frames"]
 
 Kind = Literal["parquet", "csv"]
 
 _TABLES: Final[Mapping[str, Table]] = {
     table.name: table for table in (JOBS, OBSERVATIONS, POLLS, SCHEDULES)
 }
-_ORDER: Final = {
+_SORT_COLUMNS: Final = {
     "jobs": ("appliance", "start_time", "job_id"),
     "observations": ("appliance", "observed_at"),
     "polls": ("appliance", "polled_at"),
     "schedules": ("appliance", "seen_at"),
 }
-_FIRST: Final = {"jobs": "first_seen_at", "polls": "polled_at", "schedules": "seen_at"}
-_TIMES: Final = {
+_FIRST_SEEN_COLUMNS: Final = {"jobs": "first_seen_at", "polls": "polled_at", "schedules": "seen_at"}
+_MONTH_COLUMNS: Final = {
     "jobs": ("start_time", "last_seen_at"),
     "observations": ("observed_at",),
     "polls": ("polled_at",),
 }
 """Times that decide the month of a row: the first that is not missing."""
 
-_ROWS: Final = 16_384
+_ROW_GROUP_SIZE: Final = 16_384
 """Rows in a row group, the smallest part that is read. A writer buffers as many for each month."""
 
 
-class Monthly(contextlib.ExitStack):
+class MonthlyWriter(contextlib.ExitStack):
     """Writes a table into a file for each month; leaving the context closes the files."""
 
     def __init__(self, system: Any, path: str, name: str) -> None:  # noqa: ANN401 # pyarrow has no types
@@ -68,32 +68,32 @@ class Monthly(contextlib.ExitStack):
         self._system, self._path, self._name = system, path, name
         self.rows = 0
         self._files: dict[str, Any] = {}
-        self._waiting: dict[str, list[pa.Table]] = {}
+        self._buffered: dict[str, list[pa.Table]] = {}
 
     def add(self, rows: pa.Table) -> None:
         """Add rows of appliances that follow those before."""
         self.rows += len(rows)
-        if self._name not in _TIMES:
-            self._wait("", rows)
+        if self._name not in _MONTH_COLUMNS:
+            self._buffer_rows("", rows)
             return
-        moments = pc.coalesce(*(rows[name] for name in _TIMES[self._name])).to_numpy()
+        moments = pc.coalesce(*(rows[name] for name in _MONTH_COLUMNS[self._name])).to_numpy()
         months = moments.astype("datetime64[M]")
         for month in np.unique(months):
-            self._wait(f"/month={month}", rows.filter(pa.array(months == month)))
+            self._buffer_rows(f"/month={month}", rows.filter(pa.array(months == month)))
 
     def finish(self) -> None:
         """Write the buffered rows, and close the files."""
-        for month in self._waiting:
-            self._write(month)
+        for month in self._buffered:
+            self._write_month(month)
         self.close()
 
-    def _wait(self, month: str, rows: pa.Table) -> None:
-        waiting = self._waiting.setdefault(month, [])
+    def _buffer_rows(self, month: str, rows: pa.Table) -> None:
+        waiting = self._buffered.setdefault(month, [])
         waiting.append(rows)
-        if sum(map(len, waiting)) >= _ROWS:
-            self._write(month)
+        if sum(map(len, waiting)) >= _ROW_GROUP_SIZE:
+            self._write_month(month)
 
-    def _write(self, month: str) -> None:
+    def _write_month(self, month: str) -> None:
         if month not in self._files:
             folder = f"{self._path}/{self._name}{month}"
             self._system.create_dir(folder, recursive=True)
@@ -105,10 +105,10 @@ class Monthly(contextlib.ExitStack):
                     compression="zstd",
                 )
             )
-        rows = self._waiting[month]
+        rows = self._buffered[month]
         if rows:
-            self._files[month].write_table(pa.concat_tables(rows), row_group_size=_ROWS)
-        self._waiting[month] = []
+            self._files[month].write_table(pa.concat_tables(rows), row_group_size=_ROW_GROUP_SIZE)
+        self._buffered[month] = []
 
 
 def export(database: Database, target: str, kind: Kind) -> tuple[str, ...]:
@@ -130,7 +130,7 @@ def _write_parquet(reader: Reader, target: str) -> tuple[str, ...]:
     system, path = open_folder(target)
     inside = fs.FileSelector(path, allow_not_found=True)
     is_file = system.get_file_info(path).type == fs.FileType.File
-    _refuse(target, exists=is_file or bool(system.get_file_info(inside)))
+    _raise_if_exists(target, exists=is_file or bool(system.get_file_info(inside)))
     try:
         manifest = _write_tables(reader, system, path)
         with system.open_output_stream(f"{path}/{MANIFEST}") as file:
@@ -144,42 +144,44 @@ def _write_parquet(reader: Reader, target: str) -> tuple[str, ...]:
 
 
 def _write_tables(reader: Reader, system: Any, path: str) -> Manifest:  # noqa: ANN401 # pyarrow has no types
-    shares: dict[str, Share] = {}
+    shares: dict[str, ApplianceCounts] = {}
     with contextlib.ExitStack() as stack:
-        files = {name: stack.enter_context(Monthly(system, path, name)) for name in SCHEMAS}
-        for chunk in chunks(reader):
-            for name, frame in _frames_in(reader, chunk):
+        files = {name: stack.enter_context(MonthlyWriter(system, path, name)) for name in SCHEMAS}
+        for chunk in read_chunks(reader):
+            for name, frame in _build_frames(reader, chunk):
                 files[name].add(_TABLES[name].to_arrow(frame))
-                _count(shares, name, frame)
-        entries = reader.table(f"SELECT {', '.join(LEDGER)} FROM appends", LEDGER).sort_by("id")
+                _count_rows(shares, name, frame)
+        entries = reader.table(
+            f"SELECT {', '.join(LEDGER_TYPES)} FROM appends", LEDGER_TYPES
+        ).sort_by("id")
         files["appends"].add(entries)
         for written in files.values():
             written.finish()
     return Manifest(
-        head=head_at(reader),
+        head=find_head(reader),
         latest_at=pc.max(entries["latest_at"]).as_py(),
         rows={name: written.rows for name, written in files.items()},
         appliances=dict(sorted(shares.items())),
     )
 
 
-def _frames_in(reader: Reader, chunk: Chunk) -> Iterator[tuple[str, pd.DataFrame]]:
+def _build_frames(reader: Reader, chunk: Chunk) -> Iterator[tuple[str, pd.DataFrame]]:
     """Return the frames of some appliances by table, each in order."""
-    rows = {"jobs": with_durations(chunk.jobs), **chunk.rows}
+    rows = {"jobs": add_durations(chunk.jobs), **chunk.rows}
     for name, table in _TABLES.items():
-        yield name, to_frame(reader, table, rows[name], by=_ORDER[name])
+        yield name, to_frame(reader, table, rows[name], by=_SORT_COLUMNS[name])
 
 
-def _count(shares: dict[str, Share], name: str, frame: pd.DataFrame) -> None:
+def _count_rows(shares: dict[str, ApplianceCounts], name: str, frame: pd.DataFrame) -> None:
     """Add the rows of a frame to the shares of the appliances."""
     by = frame.groupby("appliance")
     for appliance, number in by.size().items():
-        share = shares.setdefault(str(appliance), Share())
+        share = shares.setdefault(str(appliance), ApplianceCounts())
         if name != "schedules":
             setattr(share, name, number)
-    if name in _FIRST:
-        for appliance, moment in by[_FIRST[name]].min().items():
-            share, first = shares[str(appliance)], microseconds_of(moment)
+    if name in _FIRST_SEEN_COLUMNS:
+        for appliance, moment in by[_FIRST_SEEN_COLUMNS[name]].min().items():
+            share, first = shares[str(appliance)], to_microseconds(moment)
             share.first_at = first if share.first_at is None else min(first, share.first_at)
 
 
@@ -188,7 +190,7 @@ def _write_csv(reader: Reader, target: str) -> tuple[str, ...]:
     if "://" in target:
         raise HistoryError("CSV files cannot be written to a URL. Name a folder.")
     folder = Path(target)
-    _refuse(target, exists=folder.is_file() or (folder.is_dir() and any(folder.iterdir())))
+    _raise_if_exists(target, exists=folder.is_file() or (folder.is_dir() and any(folder.iterdir())))
     folder.mkdir(parents=True, exist_ok=True)
     paths = {name: folder / f"{name}.csv" for name in _TABLES}
     try:
@@ -198,10 +200,10 @@ def _write_csv(reader: Reader, target: str) -> tuple[str, ...]:
                 for name, path in paths.items()
             }
             for name, table in _TABLES.items():
-                _plain(table.empty()).to_csv(files[name], index=False)
-            for chunk in chunks(reader):
-                for name, frame in _frames_in(reader, chunk):
-                    _plain(frame).to_csv(files[name], index=False, header=False)
+                _convert_for_csv(table.empty()).to_csv(files[name], index=False)
+            for chunk in read_chunks(reader):
+                for name, frame in _build_frames(reader, chunk):
+                    _convert_for_csv(frame).to_csv(files[name], index=False, header=False)
     except BaseException:
         for path in paths.values():
             path.unlink(missing_ok=True)
@@ -209,7 +211,7 @@ def _write_csv(reader: Reader, target: str) -> tuple[str, ...]:
     return tuple(map(str, paths.values()))
 
 
-def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+def _convert_for_csv(frame: pd.DataFrame) -> pd.DataFrame:
     """Return times as ISO 8601, durations as seconds, and lists as JSON."""
     columns = {}
     for name, column in frame.items():
@@ -225,13 +227,13 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _refuse(target: str | Path, *, exists: bool) -> None:
+def _raise_if_exists(target: str | Path, *, exists: bool) -> None:
     """Raise if the target exists."""
     if exists:
         raise HistoryError(f"{target} exists already. Name a new one, or remove it first.")
 
 
-_AT_ONCE: Final = 500_000
+_ROWS_PER_BATCH: Final = 500_000
 """Rows of an export to read at once."""
 
 
@@ -246,7 +248,7 @@ class Frames:
 
 def backup(database: Database, target: Path) -> Path:
     """Copy a history into a new file; see `backupkit.History.backup`."""
-    _refuse(target, exists=os.path.lexists(target))
+    _raise_if_exists(target, exists=os.path.lexists(target))
     copy = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -255,7 +257,7 @@ def backup(database: Database, target: Path) -> Path:
         else:
             with database.read() as reader:
                 SQLite(copy, create=True).write(lambda new: _copy_tables(reader, new))
-        _refuse(target, exists=os.path.lexists(target))
+        _raise_if_exists(target, exists=os.path.lexists(target))
         copy.rename(target)
     except (OSError, sqlite3.Error) as error:
         raise HistoryError(
@@ -288,13 +290,13 @@ def is_export(source: str | Path) -> bool:
     return Path(source).is_dir()
 
 
-def frames_of(source: str | Path, *, into: Database) -> Iterator[Frames]:
+def read_frames(source: str | Path, *, into: Database) -> Iterator[Frames]:
     """Yield the frames of a history or an export, some appliances at a time.
 
     Nothing is yielded if `into` is the file of the source itself.
     """
     if is_export(source):
-        yield from _exported_frames(Export(source))
+        yield from _read_exported_frames(Export(source))
         return
     database = open_database(source, create=False)
     if (
@@ -304,14 +306,14 @@ def frames_of(source: str | Path, *, into: Database) -> Iterator[Frames]:
     ):
         return
     with database.read() as reader:
-        for chunk in chunks(reader):
-            frames = dict(_frames_in(reader, chunk))
+        for chunk in read_chunks(reader):
+            frames = dict(_build_frames(reader, chunk))
             yield Frames(frames["observations"], frames["polls"], frames["schedules"])
 
 
-def _exported_frames(source: Export) -> Iterator[Frames]:
+def _read_exported_frames(source: Export) -> Iterator[Frames]:
     source.check()
-    for names in source.batches(_AT_ONCE):
+    for names in source.batches(_ROWS_PER_BATCH):
         yield Frames(
             *(
                 table.from_arrow(source.read(table.name, appliances=names))

@@ -20,29 +20,31 @@ from pyarrow import fs
 
 from backupkit._version import __version__
 from backupkit.errors import HistoryError, one_line
-from backupkit.history.databases import ARROW
-from backupkit.history.ledger import ENTRY, KINDS
+from backupkit.history.databases import ARROW_TYPES
+from backupkit.history.ledger import ENTRY_FIELDS, KINDS
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES
 
 __all__ = [
-    "LEDGER",
+    "LEDGER_TYPES",
     "MANIFEST",
     "SCHEMAS",
+    "ApplianceCounts",
     "Export",
     "Manifest",
-    "Share",
     "open_folder",
 ]
 
 MANIFEST: Final = "backupkit-export.json"
 FORMAT: Final = 1
-_NUMBERS: Final = {"id", "appended_at", "earliest_at", "latest_at", *KINDS}
-LEDGER: Final = {name: "integer" if name in _NUMBERS else "text" for name in (*ENTRY, "digest")}
+_INTEGER_COLUMNS: Final = {"id", "appended_at", "earliest_at", "latest_at", *KINDS}
+LEDGER_TYPES: Final = {
+    name: "integer" if name in _INTEGER_COLUMNS else "text" for name in (*ENTRY_FIELDS, "digest")
+}
 """The columns of ``appends``."""
 
 SCHEMAS: Final[Mapping[str, pa.Schema]] = {
     **{table.name: table.arrow_schema for table in (JOBS, OBSERVATIONS, POLLS, SCHEDULES)},
-    "appends": pa.schema([(name, ARROW[kind]) for name, kind in LEDGER.items()]),
+    "appends": pa.schema([(name, ARROW_TYPES[kind]) for name, kind in LEDGER_TYPES.items()]),
 }
 """The columns of each table; durations are microseconds."""
 
@@ -50,7 +52,7 @@ _MONTH: Final = pa.schema([("month", pa.string())])
 _EXPORT_AGAIN: Final = "Export the history again, into a new folder."
 
 
-class Share(msgspec.Struct):
+class ApplianceCounts(msgspec.Struct):
     """Row counts of one appliance in an export."""
 
     first_at: int | None = None  # time of its first job, poll or schedule [us since 1970]
@@ -67,7 +69,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     head: str  # of the ledger
     latest_at: int | None  # time of the newest row [us since 1970]
     rows: dict[str, int]  # by table
-    appliances: dict[str, Share]  # by name, in order
+    appliances: dict[str, ApplianceCounts]  # by name, in order
 
 
 def open_folder(target: str | Path) -> tuple[Any, str]:
@@ -103,7 +105,7 @@ class Export:
         self.uri = str(source)
         self._system, self._path = open_folder(source)
         self._tables: dict[str, Any] = {}
-        with self._readable():
+        with self._translate_errors():
             found = self._system.get_file_info(f"{self._path}/{MANIFEST}")
             if found.type == fs.FileType.NotFound:
                 raise HistoryError(
@@ -127,21 +129,21 @@ class Export:
     def check(self) -> None:
         """Check the number of rows of each table, to detect a missing file."""
         for name in SCHEMAS:
-            with self._readable():
-                number = self._table(name).count_rows()
+            with self._translate_errors():
+                number = self._open_table(name).count_rows()
             if number != self.manifest.rows[name]:
                 raise HistoryError(
                     f"{self.uri} is incomplete: {name} has {number:,} rows of "
                     f"{self.manifest.rows[name]:,}. {_EXPORT_AGAIN}"
                 )
 
-    def batches(self, most: int) -> Iterator[list[str]]:
+    def batches(self, max_rows: int) -> Iterator[list[str]]:
         """Yield the appliances in batches of about `most` rows."""
         batch: list[str] = []
         size = 0
         for name, share in self.manifest.appliances.items():
             rows = share.observations + share.polls
-            if batch and size + rows > most:
+            if batch and size + rows > max_rows:
                 yield batch
                 batch, size = [], 0
             batch.append(name)
@@ -160,13 +162,13 @@ class Export:
         """Return rows of a table by month, then by appliance; ``month`` is also a column."""
         condition = wanted
         if appliances is not None:
-            own = self._condition_of(appliances)
+            own = self._build_condition(appliances)
             condition = own if wanted is None else own & wanted
-        with self._readable():
-            table = self._table(name)
+        with self._translate_errors():
+            table = self._open_table(name)
             return table.to_table(columns=columns or SCHEMAS[name].names, filter=condition)
 
-    def _condition_of(self, appliances: Collection[str]) -> ds.Expression:
+    def _build_condition(self, appliances: Collection[str]) -> ds.Expression:
         """Return the condition for some appliances; comparing a contiguous range is faster."""
         field, known = ds.field("appliance"), list(self.manifest.appliances)
         own = sorted(self.manifest.appliances.keys() & set(appliances))
@@ -175,7 +177,7 @@ class Export:
             return (field >= own[0]) & (field <= own[-1])
         return field.isin(pa.array(own, pa.string()))
 
-    def _table(self, name: str) -> Any:  # noqa: ANN401 # pyarrow has no types
+    def _open_table(self, name: str) -> Any:  # noqa: ANN401 # pyarrow has no types
         if name not in self._tables:
             folder = f"{self._path}/{name}"
             inside = fs.FileSelector(folder, recursive=True, allow_not_found=True)
@@ -191,7 +193,7 @@ class Export:
         return self._tables[name]
 
     @contextlib.contextmanager
-    def _readable(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except (OSError, pa.ArrowException) as error:

@@ -20,15 +20,15 @@ from backupkit.history.evidence import read_evidence
 from backupkit.history.exchange import Kind
 from backupkit.history.queries import (
     Filter,
-    facts_of,
-    head_at,
-    known_jobs,
-    microseconds,
+    find_head,
+    find_known_jobs,
+    parse_microseconds,
+    read_facts,
     read_jobs,
     read_observations,
+    read_sync_state,
     read_table,
     read_view,
-    sync_state,
 )
 from backupkit.history.retention import KEEP_POLLS
 from backupkit.history.verify import find_problems
@@ -100,7 +100,7 @@ class History:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the path or URL only."""
-        return _reopened, (self.uri, self._keep)
+        return _reopen_history, (self.uri, self._keep)
 
     def check_writable(self) -> None:
         """Write and roll back, to fail early.
@@ -129,7 +129,7 @@ class History:
     def head(self) -> str:
         """Newest digest of the ledger, which covers every append: 64 hexadecimal digits."""
         with self._database.read() as reader:
-            return head_at(reader)
+            return find_head(reader)
 
     def append(self, snapshot: Snapshot) -> AppendResult:
         """Append what is new in a snapshot; appending it again changes nothing.
@@ -168,7 +168,7 @@ class History:
                 return first_try
             first_try = done
             if self._keep is not None:
-                retention.thin(connection, time.time_ns() // 1000, self._keep)
+                retention.thin_polls(connection, time.time_ns() // 1000, self._keep)
             return done
 
         return self._database.write(action)
@@ -193,7 +193,7 @@ class History:
             If the tables cannot be read.
         """
         with self._database.read() as reader:
-            return sync_state(reader, ids=ids)
+            return read_sync_state(reader, ids=ids)
 
     def known_jobs(
         self, appliance: str, listed: Collection[str]
@@ -219,7 +219,7 @@ class History:
         HistoryError
             If the tables cannot be read.
         """
-        return self._database.look_up(lambda rows: known_jobs(rows, appliance, listed))
+        return self._database.run_lookup(lambda rows: find_known_jobs(rows, appliance, listed))
 
     def conflicts(
         self,
@@ -359,7 +359,9 @@ class History:
         with self._database.read() as reader:
             if start is not None and end is not None and now is not None:
                 period = {"start": start, "end": end, "now": now}
-                moments = {name: microseconds(when, where=name) for name, when in period.items()}
+                moments = {
+                    name: parse_microseconds(when, where=name) for name, when in period.items()
+                }
                 return read_evidence(reader, wanted, **moments)
             return read_view(reader, wanted)
 
@@ -471,7 +473,7 @@ class History:
             If the source cannot be read, or this history cannot be written.
         """
         added = AppendResult()
-        for frames in exchange.frames_of(source, into=self._database):
+        for frames in exchange.read_frames(source, into=self._database):
             added += self._append(frames, keep_all=True)
         return added
 
@@ -498,7 +500,7 @@ class History:
         The schedules in force stay. A job that its appliance still lists returns with the next
         collection. Reports of the time before can no longer be reproduced.
         """
-        return retention.prune(self._database, microseconds(before, where="before"))
+        return retention.prune(self._database, parse_microseconds(before, where="before"))
 
     def forget(self, appliance: str) -> dict[str, int]:
         """Remove all rows of an appliance; the ledger records their number.
@@ -540,7 +542,7 @@ class History:
         """
         size = self._database.size()
         with self._database.read() as reader:
-            return facts_of(reader, size=size)
+            return read_facts(reader, size=size)
 
     def __repr__(self) -> str:
         return f"History({self.uri!r})"
@@ -552,6 +554,6 @@ class History:
             return str(container(paragraph(str(error), "breach")))
 
 
-def _reopened(uri: str, keep: int | None) -> History:
+def _reopen_history(uri: str, keep: int | None) -> History:
     keep_polls = None if keep is None else timedelta(microseconds=keep)
     return History(uri, create=False, keep_polls=keep_polls)

@@ -7,16 +7,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backupkit.history.databases import Connection, as_table
+from backupkit.history.databases import Connection, rows_to_arrow
 from backupkit.history.rows import (
-    intern,
-    key_chunks,
-    next_id,
-    plain_columns,
-    select,
+    build_select_list,
+    find_next_id,
+    split_keys,
+    store_texts,
     to_frame,
+    to_stored_columns,
 )
-from backupkit.history.schema import CODED, COLUMNS, OUTCOME_IDS, sql_kind
+from backupkit.history.schema import COLUMNS, OUTCOME_IDS, TEXT_TABLES, sql_kind
 from backupkit.tables import (
     JOBS,
     LISTED,
@@ -30,10 +30,10 @@ from backupkit.tables import (
 )
 from backupkit.tables.constants import LARGEST_SUM
 
-__all__ = ["JobUpdate", "TextIds", "keep_apart", "rewrite_jobs", "sums_of"]
+__all__ = ["JobUpdate", "TextIds", "rewrite_jobs", "store_observations_apart", "sum_jobs"]
 
-_MANY: Final = 20_000  # jobs that are computed again at once
-_KEY: Final = ["appliance", "job_id"]
+_JOBS_PER_BATCH: Final = 20_000  # jobs that are computed again at once
+_JOB_KEY: Final = ["appliance", "job_id"]
 
 
 class TextIds:
@@ -53,15 +53,15 @@ class TextIds:
             texts = {
                 text
                 for column in COLUMNS[table]
-                if CODED.get(sql_kind(column)) == stored
+                if TEXT_TABLES.get(sql_kind(column)) == stored
                 for text in columns[column.name]
             }
             new = texts - self.numbers[stored].keys()
-            self.numbers[stored] |= intern(self._connection, stored, new)
+            self.numbers[stored] |= store_texts(self._connection, stored, new)
 
     def stored(self, column: Column, values: list[Any]) -> list[Any]:
         """Return values as they are stored."""
-        table = CODED.get(sql_kind(column))
+        table = TEXT_TABLES.get(sql_kind(column))
         return values if table is None else [self.numbers[table].get(value) for value in values]
 
     def insert(
@@ -105,30 +105,41 @@ class JobUpdate:
         keep_all: bool,
     ) -> None:
         self._connection, self._appliances = connection, appliances
-        keys = observations[_KEY].drop_duplicates()
+        keys = observations[_JOB_KEY].drop_duplicates()
         pairs = [
             (appliances[name], job)
             for name, job in zip(keys["appliance"], keys["job_id"], strict=True)
         ]
-        self._before, self.ids = _stored_jobs(connection, _pair_queries(pairs))
-        slow = _needs_all(self._before, observations, keep_all=keep_all)
+        self._before, self.ids = _read_jobs(connection, _build_pair_queries(pairs))
+        needs_all = _needs_all_observations(self._before, observations, keep_all=keep_all)
         numbers = [
-            number for number, is_slow in zip(self.ids.values(), slow, strict=True) if is_slow
+            number
+            for number, is_needed in zip(self.ids.values(), needs_all, strict=True)
+            if is_needed
         ]
-        early, quick = _all_observations(connection, numbers), self._before[~slow]
-        self.stored = pd.concat([observations_from(quick), early], ignore_index=True)
+        earlier_observations, foldable_jobs = (
+            _read_observations(connection, numbers),
+            self._before[~needs_all],
+        )
+        self.stored = pd.concat(
+            [observations_from(foldable_jobs), earlier_observations], ignore_index=True
+        )
         new = (
-            _without_stored(observations, self.stored)
+            _drop_stored(observations, self.stored)
             if keep_all
             else changed_observations(observations, self.stored)
         )
         self.new = new.reset_index(drop=True)
-        is_quick = _in_jobs_of(self.new, quick)
-        again = pd.concat([early, self.new[~is_quick]], ignore_index=True)
+        is_foldable = _is_about_jobs_of(self.new, foldable_jobs)
+        all_observations = pd.concat(
+            [earlier_observations, self.new[~is_foldable]], ignore_index=True
+        )
         self._after = pd.concat(
             [
-                fold_observations(quick[_in_jobs_of(quick, self.new)], self.new[is_quick]),
-                jobs_from(again[_in_jobs_of(again, self.new)]),
+                fold_observations(
+                    foldable_jobs[_is_about_jobs_of(foldable_jobs, self.new)], self.new[is_foldable]
+                ),
+                jobs_from(all_observations[_is_about_jobs_of(all_observations, self.new)]),
             ],
             ignore_index=True,
         )
@@ -142,29 +153,42 @@ class JobUpdate:
             The new observations that are thereby stored, as the only ones of their jobs.
         """
         # a job that was only seen to be no longer listed needs a row for its observation
-        bare = self.new[~_in_jobs_of(self.new, self._after)][_KEY].drop_duplicates()
-        before = self._before[_in_jobs_of(self._before, self._after)]
+        vanished_only = self.new[~_is_about_jobs_of(self.new, self._after)][
+            _JOB_KEY
+        ].drop_duplicates()
+        before = self._before[_is_about_jobs_of(self._before, self._after)]
         observed = self.new["source"] != LISTED
-        again = self.new.assign(seen=observed).duplicated([*_KEY, "seen"], keep=False)
-        once = (observed & ~again).to_numpy() & ~_in_jobs_of(self.new, self._before)
-        differs = before[_in_jobs_of(before, self.new[observed])]
-        keep_apart(self._connection, [self.ids[key] for key in _keys(differs)])
-        single = dict.fromkeys(_keys(self.new[once]), append_id)
-        _write_jobs(
-            self._connection, before, self._after, bare, self.ids, self._appliances, texts, single
+        is_repeated = self.new.assign(seen=observed).duplicated([*_JOB_KEY, "seen"], keep=False)
+        is_single = (observed & ~is_repeated).to_numpy() & ~_is_about_jobs_of(
+            self.new, self._before
         )
-        return once
+        differs = before[_is_about_jobs_of(before, self.new[observed])]
+        store_observations_apart(
+            self._connection, [self.ids[key] for key in _iterate_keys(differs)]
+        )
+        single = dict.fromkeys(_iterate_keys(self.new[is_single]), append_id)
+        _write_jobs(
+            self._connection,
+            before,
+            self._after,
+            vanished_only,
+            self.ids,
+            self._appliances,
+            texts,
+            single,
+        )
+        return is_single
 
 
-def _keys(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
+def _iterate_keys(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
     return zip(frame["appliance"], frame["job_id"], strict=True)
 
 
-def keep_apart(connection: Connection, numbers: Sequence[int]) -> None:
+def store_observations_apart(connection: Connection, numbers: Sequence[int]) -> None:
     """Store the only observations of jobs apart, before the jobs change."""
     own = ", ".join(column.name for column in COLUMNS["observations"])
     names, values = f"job, {own}, append_id", own.replace("observed_at", "last_seen_at")
-    for part in _lists(numbers):
+    for part in _build_id_lists(numbers):
         connection.execute(
             f"INSERT INTO observations_apart ({names}) "
             f"SELECT id, {values}, append_id FROM jobs "
@@ -176,67 +200,69 @@ def keep_apart(connection: Connection, numbers: Sequence[int]) -> None:
 def rewrite_jobs(connection: Connection, numbers: Sequence[int]) -> None:
     """Compute jobs again from their remaining observations; remove jobs without any."""
     appliances = dict(connection.execute("SELECT name, id FROM appliances"))
-    for begin in range(0, len(numbers), _MANY):
-        part = numbers[begin : begin + _MANY]
-        before, ids = _stored_jobs(
-            connection, ((f"jobs j WHERE j.id IN ({own})", []) for own in _lists(part))
+    for begin in range(0, len(numbers), _JOBS_PER_BATCH):
+        part = numbers[begin : begin + _JOBS_PER_BATCH]
+        before, ids = _read_jobs(
+            connection, ((f"jobs j WHERE j.id IN ({own})", []) for own in _build_id_lists(part))
         )
-        left = _all_observations(connection, part)
-        after = jobs_from(left)
-        bare = left[~_in_jobs_of(left, after)][_KEY].drop_duplicates()
-        there = set(_keys(left))
-        gone = [(number,) for key, number in ids.items() if key not in there]
+        observations = _read_observations(connection, part)
+        after = jobs_from(observations)
+        vanished_only = observations[~_is_about_jobs_of(observations, after)][
+            _JOB_KEY
+        ].drop_duplicates()
+        remaining_keys = set(_iterate_keys(observations))
+        removed_ids = [(number,) for key, number in ids.items() if key not in remaining_keys]
         # first, because the oldest start is that of the remaining jobs
-        connection.execute_many("DELETE FROM jobs WHERE id = ?", gone)
+        connection.execute_many("DELETE FROM jobs WHERE id = ?", removed_ids)
         texts = TextIds(connection, {})
-        _write_jobs(connection, before, after, bare, ids, appliances, texts, {})
+        _write_jobs(connection, before, after, vanished_only, ids, appliances, texts, {})
 
 
-def _pair_queries(pairs: Sequence[tuple[int, str]]) -> Iterator[tuple[str, list[Any]]]:
-    for part in key_chunks(pairs):
+def _build_pair_queries(pairs: Sequence[tuple[int, str]]) -> Iterator[tuple[str, list[Any]]]:
+    for part in split_keys(pairs):
         values = ", ".join(["(?, ?)"] * len(part))
         own = "j.appliance_id = k.column1 AND j.job_id = k.column2"
         source = f"(VALUES {values}) AS k JOIN jobs j ON {own}"
         yield source, [value for pair in part for value in pair]
 
 
-def _lists(numbers: Sequence[int]) -> Iterator[str]:
-    for part in key_chunks(numbers):
+def _build_id_lists(numbers: Sequence[int]) -> Iterator[str]:
+    for part in split_keys(numbers):
         yield ", ".join(map(str, part))
 
 
-def _stored_jobs(
+def _read_jobs(
     connection: Connection, sources: Iterable[tuple[str, list[Any]]]
 ) -> tuple[pd.DataFrame, dict[tuple[str, str], int]]:
     """Return jobs, and their numbers by key in the same order."""
-    columns, types = select("jobs", JOBS.names, "j.")
+    columns, types = build_select_list("jobs", JOBS.names, "j.")
     types = {"id": "integer"} | types
     rows: list[tuple[Any, ...]] = []
     for source, parameters in sources:
         rows += connection.execute(f"SELECT j.id, {columns} FROM {source}", parameters)
-    stored = as_table(rows, types)
+    stored = rows_to_arrow(rows, types)
     frame = to_frame(connection, JOBS, stored)
-    return frame, dict(zip(_keys(frame), stored["id"].to_pylist(), strict=True))
+    return frame, dict(zip(_iterate_keys(frame), stored["id"].to_pylist(), strict=True))
 
 
-def _all_observations(connection: Connection, numbers: Sequence[int]) -> pd.DataFrame:
+def _read_observations(connection: Connection, numbers: Sequence[int]) -> pd.DataFrame:
     """Return all observations of some jobs."""
-    columns, types = select("observations", OBSERVATIONS.names, "o.")
+    columns, types = build_select_list("observations", OBSERVATIONS.names, "o.")
     types = {"appliance": "integer", "job_id": "text"} | types
     rows: list[tuple[Any, ...]] = []
-    for part in _lists(numbers):
+    for part in _build_id_lists(numbers):
         rows += connection.execute(
             f"SELECT j.appliance_id, j.job_id, {columns} "
             f"FROM jobs j JOIN observations o ON o.job = j.id WHERE j.id IN ({part})"
         )
-    return to_frame(connection, OBSERVATIONS, as_table(rows, types))
+    return to_frame(connection, OBSERVATIONS, rows_to_arrow(rows, types))
 
 
 def _write_jobs(
     connection: Connection,
     before: pd.DataFrame,
     after: pd.DataFrame,
-    bare: pd.DataFrame,
+    vanished_only: pd.DataFrame,
     ids: dict[tuple[str, str], int],
     appliances: Mapping[str, int],
     texts: TextIds,
@@ -245,9 +271,11 @@ def _write_jobs(
     """Write jobs, and update the totals of their appliances; `ids` gets the new numbers."""
     columns = COLUMNS["jobs"]
     names = [column.name for column in columns]
-    plain = dict(zip(names, plain_columns(JOBS, columns, after), strict=True))
+    plain = dict(zip(names, to_stored_columns(JOBS, columns, after), strict=True))
     for name in names:
-        plain[name] += bare[name].to_list() if name in _KEY else [None] * len(bare)
+        plain[name] += (
+            vanished_only[name].to_list() if name in _JOB_KEY else [None] * len(vanished_only)
+        )
     texts.add("jobs", plain)
     stored = [
         [appliances[name] for name in plain["appliance"]]
@@ -255,7 +283,7 @@ def _write_jobs(
         else texts.stored(column, plain[column.name])
         for column in columns
     ]
-    number = next_id(connection, "jobs")
+    number = find_next_id(connection, "jobs")
     added, changed = [], []
     keys = zip(plain["appliance"], plain["job_id"], strict=True)
     for key, row in zip(keys, zip(*stored, strict=True), strict=True):
@@ -272,38 +300,40 @@ def _write_jobs(
     _update_totals(connection, before, after, appliances)
 
 
-def _in_jobs_of(frame: pd.DataFrame, others: pd.DataFrame) -> npt.NDArray[np.bool_]:
+def _is_about_jobs_of(frame: pd.DataFrame, others: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Return a mask of the rows about a job of other rows."""
-    there = set(_keys(others))
-    return np.fromiter((key in there for key in _keys(frame)), np.bool_, len(frame))
+    keys = set(_iterate_keys(others))
+    return np.fromiter((key in keys for key in _iterate_keys(frame)), np.bool_, len(frame))
 
 
-def _without_stored(observations: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
+def _drop_stored(observations: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
     """Return the observations that are not stored yet."""
-    keys = [*_KEY, "observed_at"]
+    keys = [*_JOB_KEY, "observed_at"]
     newest = observations.drop_duplicates(keys, keep="last")
     there = pd.MultiIndex.from_frame(stored[keys])
     return newest[~pd.MultiIndex.from_frame(newest[keys]).isin(there)]
 
 
-def _needs_all(before: pd.DataFrame, observations: pd.DataFrame, *, keep_all: bool) -> Any:  # noqa: ANN401 # an array of bool
+def _needs_all_observations(
+    before: pd.DataFrame, observations: pd.DataFrame, *, keep_all: bool
+) -> Any:  # noqa: ANN401 # an array of bool
     """Return a mask of the jobs for which all observations must be read.
 
     These are jobs with observations that arrive late, or as open although they had ended.
     """
     if keep_all or before.empty:
         return np.full(len(before), keep_all)
-    index = pd.MultiIndex.from_frame(before[_KEY])
-    by = observations.groupby(_KEY)["observed_at"].min().reindex(index).reset_index(drop=True)
+    index = pd.MultiIndex.from_frame(before[_JOB_KEY])
+    by = observations.groupby(_JOB_KEY)["observed_at"].min().reindex(index).reset_index(drop=True)
     last = before[["last_seen_at", "vanished_at"]].max(axis="columns")
     open_again = observations[
         ~has_ended(observations["status"]) & (observations["source"] != LISTED)
     ]
-    contradicts = has_ended(before["status"]) & _in_jobs_of(before, open_again)
+    contradicts = has_ended(before["status"]) & _is_about_jobs_of(before, open_again)
     return (~(by > last) | contradicts).to_numpy(dtype=bool)
 
 
-def sums_of(jobs: pd.DataFrame) -> pd.DataFrame:
+def sum_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
     """Return the totals of the jobs of each appliance; too large a sum of sizes is missing."""
     size = jobs["size"].where(jobs["outcome"].eq("success") & jobs["size"].ge(0))
     listed = jobs["vanished_at"].isna()
@@ -328,8 +358,8 @@ def _update_totals(
 ) -> None:
     """Update the totals of appliances from the same jobs before and after a change."""
     observed = before[before["first_seen_at"].notna()]
-    old, new = sums_of(observed), sums_of(after)
-    _count_bytes(connection, old["sized_bytes"], new["sized_bytes"], appliances)
+    old, new = sum_jobs(observed), sum_jobs(after)
+    _update_sized_bytes(connection, old["sized_bytes"], new["sized_bytes"], appliances)
     old, new = (one.reindex(old.index.union(new.index)) for one in (old, new))
     numbers = ["jobs", "jobs_listed", "sized_jobs"]
     more = new[numbers].fillna(0).astype("int64") - old[numbers].fillna(0).astype("int64")
@@ -358,7 +388,7 @@ def _update_totals(
     )
 
 
-def _count_bytes(
+def _update_sized_bytes(
     connection: Connection, old: pd.Series, new: pd.Series, appliances: Mapping[str, int]
 ) -> None:
     """Update the sums of sizes; one that is too large is NULL."""

@@ -17,23 +17,23 @@ import msgspec
 import pyarrow as pa
 
 from backupkit._version import __version__
-from backupkit.history.databases import Connection, Reader, collector_name
-from backupkit.history.rows import next_id, select, values_of
+from backupkit.history.databases import Connection, Reader, get_collector_name
+from backupkit.history.rows import build_select_list, find_next_id, read_stored_columns
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Table
 
 __all__ = [
-    "ENTRY",
+    "ENTRY_FIELDS",
     "KINDS",
     "TABLES",
     "Chunk",
     "Digests",
     "add_entry",
-    "canonical_rows",
-    "chunks",
-    "digest_of",
-    "entry_digest",
-    "left_digest",
-    "stored_rows",
+    "compute_digest",
+    "compute_entry_digest",
+    "compute_left_digest",
+    "read_chunks",
+    "read_stored_rows",
+    "to_canonical_rows",
 ]
 
 TABLES: Final[Mapping[str, Table]] = {
@@ -48,7 +48,7 @@ The canonical form of a row has its values in the order of the contract.
 
 KINDS: Final = tuple(TABLES)
 
-ENTRY: Final = (
+ENTRY_FIELDS: Final = (
     "id",
     "run_id",
     "kind",
@@ -64,32 +64,32 @@ ENTRY: Final = (
 )
 """Fields that the digest of an entry covers, in this order."""
 
-_EMPTY: Final = hashlib.sha256().hexdigest()
-_AT_ONCE: Final = 250_000
+_EMPTY_DIGEST: Final = hashlib.sha256().hexdigest()
+_ROWS_PER_CHUNK: Final = 250_000
 """Jobs and polls that are read at once."""
 
 
-def canonical_rows(reader: Reader, kind: str, rows: pa.Table) -> Iterator[tuple[Any, ...]]:
+def to_canonical_rows(reader: Reader, kind: str, rows: pa.Table) -> Iterator[tuple[Any, ...]]:
     """Return stored rows in the form of which digests are made."""
-    return zip(*values_of(reader, [*TABLES[kind]], rows), strict=True)
+    return zip(*read_stored_columns(reader, [*TABLES[kind]], rows), strict=True)
 
 
 # --- entries -------------------------------------------------------------------------------------
 
 
-def digest_of(rows: Iterable[Sequence[Any]]) -> str:
+def compute_digest(rows: Iterable[Sequence[Any]]) -> str:
     """Return the digest of rows of one kind in their canonical form, in any order."""
     digests = Digests()
     digests.add_rows("", ((0, row) for row in rows))
     return digests.digest(0, "")
 
 
-def entry_digest(entry: Mapping[str, Any]) -> str:
+def compute_entry_digest(entry: Mapping[str, Any]) -> str:
     """Return the digest of an entry of the ledger, which covers the one before."""
-    return hashlib.sha256(msgspec.json.encode([entry[name] for name in ENTRY])).hexdigest()
+    return hashlib.sha256(msgspec.json.encode([entry[name] for name in ENTRY_FIELDS])).hexdigest()
 
 
-def left_digest(left: Iterable[Sequence[Any]]) -> str:
+def compute_left_digest(left: Iterable[Sequence[Any]]) -> str:
     """Return the digest of the remaining rows of some appends.
 
     `left` has the id of each append and the digests of its remaining rows, in the order of `KINDS`.
@@ -122,25 +122,25 @@ def add_entry(
     between : tuple of int
         Times of the first and the last of the appended rows [us since 1970].
     left : str
-        For a removal: the `left_digest` of the appends that it touched.
+        For a removal: the `compute_left_digest` of the appends that it touched.
     """
     [(head,)] = connection.execute("SELECT head FROM history")
-    number = next_id(connection, "appends")
+    number = find_next_id(connection, "appends")
     entry: dict[str, Any] = {
         "id": number,
         "run_id": run_id,
         "kind": kind,
         "appended_at": time.time_ns() // 1000,
-        "collector": collector_name(),
+        "collector": get_collector_name(),
         "version": __version__,
         "earliest_at": between[0],
         "latest_at": between[1],
         **{name: counts.get(name, 0) for name in KINDS},
-        **{f"{name}_sha256": digests.get(name, _EMPTY) for name in KINDS},
+        **{f"{name}_sha256": digests.get(name, _EMPTY_DIGEST) for name in KINDS},
         "left_sha256": left,
         "previous": head,
     }
-    entry["digest"] = entry_digest(entry)
+    entry["digest"] = compute_entry_digest(entry)
     connection.insert("appends", tuple(entry), [tuple(entry.values())])
     connection.execute("UPDATE history SET head = ?", [entry["digest"]])
     return number
@@ -158,7 +158,7 @@ class Chunk:
     jobs: pa.Table
 
 
-def chunks(reader: Reader) -> Iterator[Chunk]:
+def read_chunks(reader: Reader) -> Iterator[Chunk]:
     """Read a history, some appliances at a time, in the order of their names."""
     found = reader.rows(
         "SELECT id, name, jobs + polls AS size FROM appliances",
@@ -167,34 +167,34 @@ def chunks(reader: Reader) -> Iterator[Chunk]:
     batch: list[tuple[int, str]] = []
     size = 0
     for number, name, rows in sorted(found, key=lambda row: row[1]):
-        if batch and size + rows > _AT_ONCE:
-            yield _chunk(reader, batch)
+        if batch and size + rows > _ROWS_PER_CHUNK:
+            yield _read_chunk(reader, batch)
             batch, size = [], 0
         batch.append((number, name))
         size += rows
     if batch:
-        yield _chunk(reader, batch)
+        yield _read_chunk(reader, batch)
 
 
-def _chunk(reader: Reader, batch: list[tuple[int, str]]) -> Chunk:
+def _read_chunk(reader: Reader, batch: list[tuple[int, str]]) -> Chunk:
     own = f"appliance_id IN ({', '.join(str(number) for number, _ in batch)})"
     rows = {
-        kind: stored_rows(reader, kind, f"{'j' if kind == 'observations' else 'o'}.{own}")
+        kind: read_stored_rows(reader, kind, f"{'j' if kind == 'observations' else 'o'}.{own}")
         for kind in KINDS
     }
-    columns, types = select("jobs", JOBS.names)
+    columns, types = build_select_list("jobs", JOBS.names)
     jobs = reader.table(
         f"SELECT {columns} FROM jobs WHERE first_seen_at IS NOT NULL AND {own}", types
     )
     return Chunk(tuple(name for _, name in batch), rows, jobs)
 
 
-def stored_rows(reader: Reader, kind: str, condition: str) -> pa.Table:
+def read_stored_rows(reader: Reader, kind: str, condition: str) -> pa.Table:
     """Return stored rows of a kind with their append_id.
 
     The condition is about the table ``o``; for observations also about their jobs ``j``.
     """
-    columns, types = select(kind, TABLES[kind].names, "o.")
+    columns, types = build_select_list(kind, TABLES[kind].names, "o.")
     types |= {"append_id": "integer"}
     source = f"{kind} o"
     if kind == "observations":
@@ -222,7 +222,7 @@ class Digests:
         """Add the rows of some appliances, which must come after those before."""
         for kind, rows in chunk.rows.items():
             appends = rows["append_id"].to_pylist()
-            self.add_rows(kind, zip(appends, canonical_rows(reader, kind, rows), strict=True))
+            self.add_rows(kind, zip(appends, to_canonical_rows(reader, kind, rows), strict=True))
 
     def add_rows(self, kind: str, rows: Iterable[tuple[int, Sequence[Any]]]) -> None:
         """Add rows of one kind in their canonical form, each with its append."""
@@ -240,4 +240,4 @@ class Digests:
     def digest(self, number: int, kind: str) -> str:
         """Return the digest of the rows of one kind that an append added."""
         found = self._hashes.get((number, kind))
-        return found.hexdigest() if found else _EMPTY
+        return found.hexdigest() if found else _EMPTY_DIGEST

@@ -17,19 +17,19 @@ from backupkit.history.databases import (
     Connection,
     Database,
     check_version,
-    first_rows,
-    no_history,
+    history_not_found,
+    insert_first_rows,
 )
-from backupkit.history.schema import statements
+from backupkit.history.schema import build_statements
 
 __all__ = ["Postgres"]
 
 _T = TypeVar("_T")
 
 _SCHEMA: Final = "backupkit"
-_LOCK: Final = 0x76634270  # of PostgreSQL's advisory locks: one append at a time
-_GROWING: Final = ("observations_apart", "jobs", "polls", "schedules", "texts", "messages")
-_IDLE: Final = 0  # libpq's status of a connection without a transaction
+_LOCK_ID: Final = 0x76634270  # of PostgreSQL's advisory locks: one append at a time
+_GROWING_TABLES: Final = ("observations_apart", "jobs", "polls", "schedules", "texts", "messages")
+_IDLE_STATUS: Final = 0  # libpq's status of a connection without a transaction
 
 
 class _PostgresConnection(Connection):
@@ -41,7 +41,7 @@ class _PostgresConnection(Connection):
 
     def analyze(self) -> None:
         """Update the statistics now; PostgreSQL itself does so only after a minute."""
-        self.execute(f"ANALYZE {', '.join(_GROWING)}")
+        self.execute(f"ANALYZE {', '.join(_GROWING_TABLES)}")
 
 
 class Postgres(Database):
@@ -50,25 +50,25 @@ class Postgres(Database):
     def __init__(self, url: str, *, create: bool) -> None:
         self.uri = url
         self.lock = threading.RLock()
-        self._open: list[Any] = []
-        weakref.finalize(self, _close_all, self._open)
-        _CONNECTED.add(self)
+        self._connection_and_pid: list[Any] = []
+        weakref.finalize(self, _close_all, self._connection_and_pid)
+        _DATABASES.add(self)
         _refuse_password(url)
         self._driver = _import_driver()
-        self._worked = False
-        there = self.look_up(
+        self._has_connected = False
+        there = self.run_lookup(
             lambda connection: connection.execute("SELECT to_regclass('backupkit.history')::text")
         )
         if there == [(None,)]:
             if not create:
-                raise no_history(self.uri)
-            self.write(self._make)
-        [(version,)] = self.look_up(
+                raise history_not_found(self.uri)
+            self.write(self._create_tables)
+        [(version,)] = self.run_lookup(
             lambda connection: connection.execute("SELECT schema_version FROM history")
         )
         check_version(self.uri, version)
 
-    def _make(self, connection: Connection) -> None:
+    def _create_tables(self, connection: Connection) -> None:
         # to_regclass may return what was cached before the wait for the lock
         tables = connection.execute(
             "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
@@ -94,29 +94,33 @@ class Postgres(Database):
             "to_char(to_timestamp({} / 1000000.0) AT TIME ZONE 'UTC', "
             """'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
         )
-        for statement in statements(types, iso):
+        for statement in build_statements(types, iso):
             connection.execute(statement)
-        first_rows(connection)
+        insert_first_rows(connection)
 
-    def _connected(self) -> Any:  # noqa: ANN401 # psycopg's connection
+    def _get_connection(self) -> Any:  # noqa: ANN401 # psycopg's connection
         """Return a working connection; it is reused, because opening takes some milliseconds."""
-        if self._open and self._open[1] != os.getpid():
-            self._open.clear()  # pragma: no cover # in a forked child; it is the parent's
-        if self._open and self._open[0].info.transaction_status != _IDLE:
+        if self._connection_and_pid and self._connection_and_pid[1] != os.getpid():
+            # in a forked child; it is the parent's
+            self._connection_and_pid.clear()  # pragma: no cover
+        if (
+            self._connection_and_pid
+            and self._connection_and_pid[0].info.transaction_status != _IDLE_STATUS
+        ):
             # broken, or interrupted in a transaction: the next statements would be a part of that
             # and never be committed
-            self._open[0].close()
-            self._open.clear()
-        if not self._open:
+            self._connection_and_pid[0].close()
+            self._connection_and_pid.clear()
+        if not self._connection_and_pid:
             connection = self._driver.connect(self.uri, autocommit=True, application_name=_SCHEMA)
             connection.execute(f"SET search_path TO {_SCHEMA}")
             connection.execute("SET synchronous_commit TO on")
             connection.execute("SET jit TO off")  # compiling takes longer than most queries
             # after the wait for the lock, see what was committed meanwhile
             connection.execute("SET default_transaction_isolation TO 'read committed'")
-            self._open[:] = [connection, os.getpid()]
-            self._worked = True
-        return self._open[0]
+            self._connection_and_pid[:] = [connection, os.getpid()]
+            self._has_connected = True
+        return self._connection_and_pid[0]
 
     @contextlib.contextmanager
     def read(self) -> Iterator[ArrowReader]:
@@ -131,20 +135,20 @@ class Postgres(Database):
                 yield ArrowReader(c, typed=True)
                 c.execute("COMMIT")
         except adbc_driver_manager.Error as error:
-            raise self.failure(error, "read") from error
+            raise self.build_error(error, "read") from error
 
     def write(self, action: Callable[[Connection], _T]) -> _T:
         def locked(connection: Connection) -> _T:
             connection.execute(f"SET LOCAL lock_timeout TO {databases.LOCK_TIMEOUT * 1000:.0f}")
-            connection.execute("SELECT pg_advisory_xact_lock(?)", [_LOCK])
+            connection.execute("SELECT pg_advisory_xact_lock(?)", [_LOCK_ID])
             return action(connection)
 
-        return self._with_retries(locked, "written", self._driver.Connection.transaction)
+        return self._run_with_retries(locked, "written", self._driver.Connection.transaction)
 
-    def look_up(self, action: Callable[[Connection], _T]) -> _T:
-        return self._with_retries(action, "read", contextlib.nullcontext)
+    def run_lookup(self, action: Callable[[Connection], _T]) -> _T:
+        return self._run_with_retries(action, "read", contextlib.nullcontext)
 
-    def _with_retries(
+    def _run_with_retries(
         self,
         action: Callable[[Connection], _T],
         verb: str,
@@ -157,23 +161,23 @@ class Postgres(Database):
             connection = None
             try:
                 with self.lock:
-                    connection = self._connected()
+                    connection = self._get_connection()
                     with begin(connection), connection.cursor() as cursor:
                         return action(_PostgresConnection(cursor, "%s"))
             except self._driver.Error as error:
                 if _was_interrupted(error):
                     raise KeyboardInterrupt from error
                 gone = connection is None or connection.closed
-                if not (gone and self._is_temporary(error)) or time.monotonic() > until:
-                    raise self.failure(error, verb) from error
+                if not (gone and self._is_restarting(error)) or time.monotonic() > until:
+                    raise self.build_error(error, verb) from error
             time.sleep(pause)
             pause = min(2 * pause, 2.0)
 
-    def _is_temporary(self, error: Exception) -> bool:
+    def _is_restarting(self, error: Exception) -> bool:
         """Return whether a server that worked before is gone, as during a restart."""
         state = getattr(error, "sqlstate", None) or ""
         lost = state[:2] in {"08", "57"} if state else True
-        return self._worked and lost and isinstance(error, self._driver.OperationalError)
+        return self._has_connected and lost and isinstance(error, self._driver.OperationalError)
 
     def check(self) -> list[str]:
         """Return nothing: the server checks its own pages, and `verify` reads every row."""
@@ -182,18 +186,18 @@ class Postgres(Database):
     def shrink(self) -> None:
         with self.lock:
             try:
-                connection = self._connected()
-                for table in _GROWING:
+                connection = self._get_connection()
+                for table in _GROWING_TABLES:
                     connection.execute(f"VACUUM {table}")
             except self._driver.Error as error:
-                why, advice = self._explain(error)
+                why, advice = self._explain_error(error)
                 raise HistoryError(
                     "The rows are removed, but the server may keep their bytes until its next "
                     f"VACUUM of the schema {_SCHEMA} of {self.uri}: {why}. {advice}"
                 ) from error
 
     def size(self) -> int:
-        [(number,)] = self.look_up(
+        [(number,)] = self.run_lookup(
             lambda connection: connection.execute(
                 "SELECT COALESCE(SUM(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c "
                 "JOIN pg_namespace n ON n.oid = c.relnamespace "
@@ -203,24 +207,24 @@ class Postgres(Database):
         )
         return int(number)
 
-    def _explain(self, error: Exception) -> tuple[str, str]:
+    def _explain_error(self, error: Exception) -> tuple[str, str]:
         state = getattr(error, "sqlstate", None) or ""
         words = one_line(str(error), limit=300)
         for known, advice in _POSTGRES_ADVICE:
             if state.startswith(known):
                 return words, advice
         if "password" in words or "authentication" in words:
-            return words, _ASK_LIBPQ
+            return words, _LIBPQ_ADVICE
         if not state and "database" in words and "does not exist" in words:
             return words, "Create the database first, with: createdb NAME."
         return words, "Check that the server runs, and can be reached from here."
 
 
-_ASK_LIBPQ: Final = (
+_LIBPQ_ADVICE: Final = (
     "Give the user's password by PGPASSWORD, a file that PGPASSFILE names, or a service file."
 )
 _POSTGRES_ADVICE: Final = (
-    ("28", _ASK_LIBPQ),
+    ("28", _LIBPQ_ADVICE),
     ("42501", "Grant the user the privileges that README, PostgreSQL, lists."),
     ("3D000", "Create the database first, with: createdb NAME."),
     ("55P03", "Another program has locked it. Try again later."),
@@ -258,35 +262,35 @@ def _import_driver() -> Any:  # noqa: ANN401 # a module
 def _refuse_password(url: str) -> None:
     try:
         parts = urlsplit(url)
-        asked = parse_qs(parts.query)
+        options = parse_qs(parts.query)
         # a password that holds a slash makes the rest of the URL a path
-        given = parts.password is not None or (
-            not parts.username and "@" in url and _has_odd_port(parts)
+        has_password = parts.password is not None or (
+            not parts.username and "@" in url and _has_invalid_port(parts)
         )
     except ValueError as error:
         raise HistoryError(
             f"The URL of the history is wrong: {one_line(str(error))}. It must have the form "
             "postgresql://user@host:port/database."
         ) from None
-    if given or "password" in asked or "sslpassword" in asked:
+    if has_password or "password" in options or "sslpassword" in options:
         host = one_line(url.rpartition("@")[2].partition("?")[0])
         raise HistoryError(
-            f"The URL of the history on {host} holds a password. Leave it out: {_ASK_LIBPQ}"
+            f"The URL of the history on {host} holds a password. Leave it out: {_LIBPQ_ADVICE}"
         )
 
 
-def _has_odd_port(parts: SplitResult) -> bool:
+def _has_invalid_port(parts: SplitResult) -> bool:
     """Return whether the port is not a number."""
     _, colon, port = parts.netloc.rpartition(":")
     return bool(colon) and not port.isdigit()
 
 
-def _forget_connections() -> None:
+def _replace_locks() -> None:
     """Replace locks in a forked child: other threads of the parent may hold them."""
-    for database in list(_CONNECTED):
+    for database in list(_DATABASES):
         database.lock = threading.RLock()
 
 
-_CONNECTED: Final["weakref.WeakSet[Postgres]"] = weakref.WeakSet()
+_DATABASES: Final["weakref.WeakSet[Postgres]"] = weakref.WeakSet()
 if sys.platform != "win32":  # pragma: no branch
-    os.register_at_fork(after_in_child=_forget_connections)
+    os.register_at_fork(after_in_child=_replace_locks)

@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 
 from backupkit.history.databases import Connection, Reader
 from backupkit.history.rows import (
-    appliance_ids,
-    key_chunks,
-    microseconds_of,
-    select,
-    storable_id,
+    build_select_list,
+    find_appliance_ids,
+    split_keys,
     to_frame,
+    to_microseconds,
+    to_stored_id,
 )
 from backupkit.history.schema import OUTCOME_IDS
 from backupkit.settings import Instant, parse_instant
@@ -37,18 +37,18 @@ from backupkit.tables.constants import CADENCE_FLOOR, CADENCE_GAPS
 
 __all__ = [
     "Filter",
-    "cadence_table",
-    "facts_of",
-    "has_newer",
-    "head_at",
-    "known_jobs",
-    "microseconds",
+    "add_durations",
+    "build_cadence_table",
+    "find_head",
+    "find_known_jobs",
+    "has_newer_rows",
+    "parse_microseconds",
+    "read_facts",
     "read_jobs",
     "read_observations",
+    "read_sync_state",
     "read_table",
     "read_view",
-    "sync_state",
-    "with_durations",
 ]
 
 _TIMES: Final = {"polls": "polled_at", "schedules": "seen_at"}
@@ -72,34 +72,34 @@ class Filter:
     ) -> "Filter":
         """Return the filter for the parameters of `backupkit.History`."""
         return cls(
-            None if at is None else microseconds(at, where="at"),
-            None if since is None else microseconds(since, where="since"),
+            None if at is None else parse_microseconds(at, where="at"),
+            None if since is None else parse_microseconds(since, where="since"),
             None if appliances is None else tuple(sorted(set(appliances))),
         )
 
-    def conditions(self, reader: Reader, time: str, owner: str) -> list[str]:
+    def build_conditions(self, reader: Reader, time: str, owner: str) -> list[str]:
         """Return the conditions in SQL, for columns of a time and of the appliance's number."""
         wanted = []
         if self.at is not None:
             wanted.append(f"{time} <= {self.at}")
         if self.since is not None:
             wanted.append(f"{time} >= {self.since}")
-        return wanted + self.owners(reader, owner)
+        return wanted + self.build_appliance_conditions(reader, owner)
 
-    def owners(self, reader: Reader, column: str) -> list[str]:
+    def build_appliance_conditions(self, reader: Reader, column: str) -> list[str]:
         """Return the condition for the appliances."""
         if self.appliances is None:
             return []
-        numbers = sorted(appliance_ids(reader, set(self.appliances)).values())
+        numbers = sorted(find_appliance_ids(reader, set(self.appliances)).values())
         return [f"{column} IN ({', '.join(map(str, numbers))})" if numbers else "1 = 0"]
 
 
-def microseconds(moment: Instant, *, where: str) -> int:
+def parse_microseconds(moment: Instant, *, where: str) -> int:
     """Return an instant as it is stored."""
-    return microseconds_of(pd.Timestamp(parse_instant(moment, where=where)))
+    return to_microseconds(pd.Timestamp(parse_instant(moment, where=where)))
 
 
-def cadence_table(owners: str) -> str:
+def build_cadence_table(owners: str) -> str:
     """Return the table ``c`` for WITH RECURSIVE: the good polls whose gaps give the cadence.
 
     Parameters
@@ -131,32 +131,32 @@ def read_view(reader: Reader, wanted: Filter) -> HistoryView:
         read_jobs(reader, wanted),
         read_table(reader, POLLS, wanted),
         read_table(reader, SCHEDULES, wanted),
-        version=head_at(reader, wanted.at) or None,
+        version=find_head(reader, wanted.at) or None,
     )
 
 
-def _where(conditions: Sequence[str]) -> str:
+def _build_where(conditions: Sequence[str]) -> str:
     return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
 def read_table(reader: Reader, table: Table, wanted: Filter) -> pd.DataFrame:
     """Return polls or schedules, in the order in which they were learnt."""
     time = _TIMES[table.name]
-    columns, types = select(table.name, table.names)
-    conditions = wanted.conditions(reader, time, "appliance_id")
-    rows = reader.table(f"SELECT {columns} FROM {table.name}{_where(conditions)}", types)
+    columns, types = build_select_list(table.name, table.names)
+    conditions = wanted.build_conditions(reader, time, "appliance_id")
+    rows = reader.table(f"SELECT {columns} FROM {table.name}{_build_where(conditions)}", types)
     names = [name for name in ("appliance", "schedule") if name in types]
     return to_frame(reader, table, rows, by=[time, *names])
 
 
 def read_observations(reader: Reader, wanted: Filter, *more: str) -> pd.DataFrame:
     """Return observations, in the order in which they were learnt."""
-    columns, types = select("observations", OBSERVATIONS.names, "o.")
+    columns, types = build_select_list("observations", OBSERVATIONS.names, "o.")
     types = {"job": "integer", "appliance": "integer", "job_id": "text"} | types
-    conditions = [*wanted.conditions(reader, "o.observed_at", "j.appliance_id"), *more]
+    conditions = [*wanted.build_conditions(reader, "o.observed_at", "j.appliance_id"), *more]
     rows = reader.table(
         f"SELECT o.job, j.appliance_id AS appliance, j.job_id, {columns} "
-        f"FROM observations o JOIN jobs j ON j.id = o.job{_where(conditions)}",
+        f"FROM observations o JOIN jobs j ON j.id = o.job{_build_where(conditions)}",
         types,
     )
     return to_frame(reader, OBSERVATIONS, rows, by=["observed_at", "appliance", "job"])
@@ -166,7 +166,7 @@ def read_jobs(
     reader: Reader, wanted: Filter, *more: str, columns: Sequence[str] | None = None
 ) -> pd.DataFrame:
     """Return jobs by appliance and start; for an earlier moment from their observations."""
-    if wanted.at is not None and has_newer(reader, wanted.at):
+    if wanted.at is not None and has_newer_rows(reader, wanted.at):
         seen = Filter(at=wanted.at, appliances=wanted.appliances)
         jobs = jobs_from(read_observations(reader, seen))
         if wanted.since is not None:
@@ -176,23 +176,27 @@ def read_jobs(
     names = JOBS.names if columns is None else [*columns]
     # the order and the durations need these columns in any case
     needed = {*names, "appliance", "job_id", "start_time", "end_time"}
-    listed, types = select("jobs", [name for name in JOBS.names if name in needed])
-    conditions = ["first_seen_at IS NOT NULL", *wanted.owners(reader, "appliance_id"), *more]
+    listed, types = build_select_list("jobs", [name for name in JOBS.names if name in needed])
+    conditions = [
+        "first_seen_at IS NOT NULL",
+        *wanted.build_appliance_conditions(reader, "appliance_id"),
+        *more,
+    ]
     if wanted.since is not None:
         conditions.append(f"last_seen_at >= {wanted.since}")
-    rows = reader.table(f"SELECT {listed} FROM jobs{_where(conditions)}", types)
+    rows = reader.table(f"SELECT {listed} FROM jobs{_build_where(conditions)}", types)
     if "duration" in names:
-        rows = with_durations(rows)
+        rows = add_durations(rows)
     frame = to_frame(reader, JOBS, rows, columns=names, by=["appliance", "start_time", "job_id"])
     return frame if columns is None else frame[names]
 
 
-def with_durations(rows: pa.Table) -> pa.Table:
+def add_durations(rows: pa.Table) -> pa.Table:
     """Return stored jobs with their durations, which are not stored."""
     return rows.append_column("duration", pc.subtract(rows["end_time"], rows["start_time"]))
 
 
-def has_newer(reader: Reader, moment: int) -> bool:
+def has_newer_rows(reader: Reader, moment: int) -> bool:
     """Return whether anything was learnt after a moment."""
     [(latest,)] = reader.rows(
         "SELECT MAX(latest_at) AS latest_at FROM appends", {"latest_at": "integer"}
@@ -200,7 +204,7 @@ def has_newer(reader: Reader, moment: int) -> bool:
     return latest is not None and latest > moment
 
 
-def head_at(reader: Reader, moment: int | None = None) -> str:
+def find_head(reader: Reader, moment: int | None = None) -> str:
     """Return the newest digest of the ledger; for a moment, that of the newest append by then."""
     if moment is None:
         [(head,)] = reader.rows("SELECT head FROM history", {"head": "text"})
@@ -214,9 +218,9 @@ def head_at(reader: Reader, moment: int | None = None) -> str:
     return str(found[0][0]) if found else ""
 
 
-def sync_state(reader: Reader, *, ids: bool) -> dict[str, SyncState]:
+def read_sync_state(reader: Reader, *, ids: bool) -> dict[str, SyncState]:
     """Return what the next collection needs to know; `ids` adds the ids of the listed jobs."""
-    columns, types = select("polls", POLLS.names, "p.")
+    columns, types = build_select_list("polls", POLLS.names, "p.")
     newest = " UNION ".join(
         "SELECT a.id, (SELECT q.polled_at FROM polls q WHERE q.appliance_id = a.id AND q.ok = 1 "
         f"ORDER BY q.polled_at DESC LIMIT 1 OFFSET {skipped}) FROM appliances a"
@@ -234,7 +238,7 @@ def sync_state(reader: Reader, *, ids: bool) -> dict[str, SyncState]:
             {"name": "text", "jobs_listed": "integer"},
         )
     )
-    listed, finished = _listed(reader) if ids else ({}, {})
+    listed, finished = _read_listed_ids(reader) if ids else ({}, {})
     return {
         name: SyncState(
             listed.get(name, frozenset()),
@@ -246,7 +250,7 @@ def sync_state(reader: Reader, *, ids: bool) -> dict[str, SyncState]:
     }
 
 
-def _listed(reader: Reader) -> tuple[dict[str, frozenset[str]], dict[str, frozenset[str]]]:
+def _read_listed_ids(reader: Reader) -> tuple[dict[str, frozenset[str]], dict[str, frozenset[str]]]:
     """Return the ids of the jobs that are still listed, and of those that have ended."""
     columns = ["appliance", "job_id", "status"]
     rows = read_jobs(reader, Filter(), "vanished_at IS NULL", columns=columns)
@@ -258,7 +262,7 @@ def _listed(reader: Reader) -> tuple[dict[str, frozenset[str]], dict[str, frozen
     return both[0], both[1]
 
 
-def known_jobs(
+def find_known_jobs(
     connection: Connection, appliance: str, listed: Collection[str]
 ) -> tuple[frozenset[str], frozenset[str]]:
     """Return which jobs of an appliance were listed before, and which of these have ended.
@@ -271,16 +275,18 @@ def known_jobs(
         "ON j.appliance_id = a.id AND j.first_seen_at IS NOT NULL AND j.vanished_at IS NULL{} "
         "WHERE a.name = ?"
     )
-    own = {storable_id(one): one for one in listed}
-    ids = sorted(own) or [""]
+    original_ids = {to_stored_id(one): one for one in listed}
+    ids = sorted(original_ids) or [""]
     found: list[tuple[Any, ...]] = []
-    for part in key_chunks(ids):
+    for part in split_keys(ids):
         named = f" AND j.job_id IN ({', '.join('?' * len(part))})"
         found += connection.execute(query.format(named), [*part, appliance])
-    rows = [(own.get(job, job), outcome) for _, job, outcome in found if job is not None]
+    rows = [(original_ids.get(job, job), outcome) for _, job, outcome in found if job is not None]
     if any(before > len(rows) for before, _, _ in found):  # some are no longer listed
-        every = connection.execute(query.format(""), [appliance])
-        rows = [(own.get(job, job), outcome) for _, job, outcome in every if job is not None]
+        all_rows = connection.execute(query.format(""), [appliance])
+        rows = [
+            (original_ids.get(job, job), outcome) for _, job, outcome in all_rows if job is not None
+        ]
     ended = {OUTCOME_IDS[outcome] for outcome in TERMINAL}
     return (
         frozenset(job for job, _ in rows),
@@ -288,14 +294,14 @@ def known_jobs(
     )
 
 
-_REMOVED: Final = {
+_REMOVAL_LABELS: Final = {
     "prune": "rows learnt before a date",
     "forget": "rows of one appliance",
     "thin": "old polls that no figure needs",
 }
 
 
-def facts_of(reader: Reader, *, size: int) -> dict[str, str]:
+def read_facts(reader: Reader, *, size: int) -> dict[str, str]:
     """Return the figures of `backupkit.History.facts`; `size` is that of the database [bytes]."""
     counts = {
         name: int(reader.rows(f"SELECT COUNT(*) AS n FROM {source}", {"n": "integer"})[0][0])
@@ -312,7 +318,7 @@ def facts_of(reader: Reader, *, size: int) -> dict[str, str]:
         "SELECT MIN(observed_at) AS first, 0 AS last FROM observations", times
     )
     [(_, last)] = reader.rows("SELECT 0 AS first, MAX(polled_at) AS last FROM polls", times)
-    facts = {"Size": f"{size / 2**20:,.1f} MiB", **_removals(reader)}
+    facts = {"Size": f"{size / 2**20:,.1f} MiB", **_read_removals(reader)}
     if not counts["observations"] and last is None:
         return {"Kept": "nothing yet", **facts}
     [(appends, head)] = reader.rows(
@@ -323,8 +329,8 @@ def facts_of(reader: Reader, *, size: int) -> dict[str, str]:
         "Appliances": f"{counts['appliances']:,}",
         "Jobs": f"{counts['jobs']:,}",
         "Observations": f"{counts['observations']:,}",
-        "First observation": _moment(first),
-        "Last poll": _moment(last),
+        "First observation": _format_moment(first),
+        "Last poll": _format_moment(last),
         "Polls": f"{counts['polls']:,}, of which {counts['failed']:,} failed",
         **facts,
         "Appends": f"{appends:,}",
@@ -332,13 +338,13 @@ def facts_of(reader: Reader, *, size: int) -> dict[str, str]:
     }
 
 
-def _moment(stamp: int | None) -> str:
+def _format_moment(stamp: int | None) -> str:
     if stamp is None:
         return "none"
     return f"{pd.Timestamp(stamp, unit='us', tz='UTC'):%Y-%m-%d %H:%M} UTC"
 
 
-def _removals(reader: Reader) -> dict[str, str]:
+def _read_removals(reader: Reader) -> dict[str, str]:
     """Return the number of removed rows by day."""
     removed = reader.rows(
         "SELECT kind, appended_at, observations + polls + schedules AS n FROM appends "
@@ -346,6 +352,6 @@ def _removals(reader: Reader) -> dict[str, str]:
         {"kind": "text", "appended_at": "integer", "n": "integer"},
     )
     return {
-        f"Removed {_moment(when)[:10]}": f"{number:,} rows: {_REMOVED[kind]}"
+        f"Removed {_format_moment(when)[:10]}": f"{number:,} rows: {_REMOVAL_LABELS[kind]}"
         for kind, when, number in sorted(removed, key=lambda row: row[1])
     }

@@ -10,37 +10,37 @@ import msgspec
 
 from backupkit.errors import HistoryError, SettingsError
 from backupkit.history.databases import Connection, Database
-from backupkit.history.jobs import keep_apart, rewrite_jobs
+from backupkit.history.jobs import rewrite_jobs, store_observations_apart
 from backupkit.history.ledger import (
     KINDS,
     Digests,
     add_entry,
-    canonical_rows,
-    chunks,
-    digest_of,
-    left_digest,
-    stored_rows,
+    compute_digest,
+    compute_left_digest,
+    read_chunks,
+    read_stored_rows,
+    to_canonical_rows,
 )
-from backupkit.history.queries import cadence_table
-from backupkit.history.rows import next_id, select
-from backupkit.history.schema import CODED, COLUMNS, OUTCOME_IDS, sql_kind
+from backupkit.history.queries import build_cadence_table
+from backupkit.history.rows import build_select_list, find_next_id
+from backupkit.history.schema import COLUMNS, OUTCOME_IDS, TEXT_TABLES, sql_kind
 from backupkit.settings import SettingsFile, convert, parse_duration, read_toml
 from backupkit.tables import POLLS
 from backupkit.tables.constants import CADENCE_GAPS
 
-__all__ = ["KEEP_POLLS", "forget", "load_keep_polls", "prune", "thin"]
+__all__ = ["KEEP_POLLS", "forget", "load_keep_polls", "prune", "thin_polls"]
 
 KEEP_POLLS: Final = timedelta(days=90)
-_SHORTEST: Final = timedelta(days=1)
+_MIN_KEEP_POLLS: Final = timedelta(days=1)
 _FOREVER: Final = "forever"
 _EXAMPLE: Final = f'keep_polls = "90d" (or "{_FOREVER}")'
 
-_APPENDS: Final = 8
-_POLLS: Final = 20_000
+_APPENDS_PER_CALL: Final = 8
+_POLLS_PER_CALL: Final = 20_000
 """Appends, and about how many of their polls, that one call of `thin` checks."""
 
 _DAY: Final = 86_400_000_000  # us
-_ALWAYS: Final = -(2**63)  # us since 1970
+_MIN_TIME: Final = -(2**63)  # us since 1970
 
 
 def prune(database: Database, before: int) -> dict[str, int]:
@@ -54,7 +54,7 @@ def prune(database: Database, before: int) -> dict[str, int]:
         f"AND n.seen_at > o.seen_at AND n.seen_at < {before})",
     }
     run_id = secrets.token_hex(16)
-    removed = database.write(lambda connection: _remove(connection, "prune", wanted, run_id))
+    removed = database.write(lambda connection: _remove_rows(connection, "prune", wanted, run_id))
     database.shrink()
     return removed
 
@@ -64,7 +64,7 @@ def forget(database: Database, appliance: str) -> dict[str, int]:
     run_id = secrets.token_hex(16)
 
     def action(connection: Connection) -> dict[str, int]:
-        if (done := _counts(connection, run_id)) is not None:
+        if (done := _find_earlier_removal(connection, run_id)) is not None:
             return done
         found = connection.execute("SELECT id FROM appliances WHERE name = ?", [appliance])
         if not found:
@@ -78,7 +78,7 @@ def forget(database: Database, appliance: str) -> dict[str, int]:
             "polls": f"o.appliance_id = {number}",
             "schedules": f"o.appliance_id = {number}",
         }
-        removed = _remove(connection, "forget", wanted, run_id)
+        removed = _remove_rows(connection, "forget", wanted, run_id)
         connection.execute("DELETE FROM appliances WHERE id = ?", [number])
         return removed
 
@@ -87,54 +87,57 @@ def forget(database: Database, appliance: str) -> dict[str, int]:
     return removed
 
 
-def _counts(connection: Connection, run_id: str) -> dict[str, int] | None:
+def _find_earlier_removal(connection: Connection, run_id: str) -> dict[str, int] | None:
     """Return how much an earlier try removed whose acknowledgement was lost; None without one."""
     query = f"SELECT {', '.join(KINDS)} FROM appends WHERE run_id = ?"
     found = connection.execute(query, [run_id])
     return dict(zip(KINDS, found[0], strict=True)) if found else None
 
 
-def _remove(
+def _remove_rows(
     connection: Connection, kind: str, wanted: Mapping[str, str], run_id: str
 ) -> dict[str, int]:
     """Remove rows, update jobs and sums, and record the removal."""
-    if (done := _counts(connection, run_id)) is not None:
-        return done
+    if (earlier_counts := _find_earlier_removal(connection, run_id)) is not None:
+        return earlier_counts
     rows = {}
-    touched: set[int] = set()
+    append_ids: set[int] = set()
     for table, condition in wanted.items():
-        found = stored_rows(connection, table, condition)
-        touched.update(found["append_id"].to_pylist())
-        rows[table] = list(canonical_rows(connection, table, found))
+        found = read_stored_rows(connection, table, condition)
+        append_ids.update(found["append_id"].to_pylist())
+        rows[table] = list(to_canonical_rows(connection, table, found))
     counts = {table: len(own) for table, own in rows.items()}
-    chosen = f"SELECT o.job FROM observations o WHERE {wanted['observations']}"
-    partly = sorted({job for (job,) in connection.execute(chosen)})
-    gone = f"FROM polls o WHERE o.appliance_id = appliances.id AND ({wanted['polls']})"
+    job_query = f"SELECT o.job FROM observations o WHERE {wanted['observations']}"
+    job_ids = sorted({job for (job,) in connection.execute(job_query)})
+    removed_polls = f"FROM polls o WHERE o.appliance_id = appliances.id AND ({wanted['polls']})"
     connection.execute(
-        f"UPDATE appliances SET polls = polls - (SELECT COUNT(o.ok) {gone}), "
-        f"polls_ok = polls_ok - (SELECT COALESCE(SUM(o.ok), 0) {gone})"
+        f"UPDATE appliances SET polls = polls - (SELECT COUNT(o.ok) {removed_polls}), "
+        f"polls_ok = polls_ok - (SELECT COALESCE(SUM(o.ok), 0) {removed_polls})"
     )
-    keep_apart(connection, partly)
+    store_observations_apart(connection, job_ids)
     for table, condition in wanted.items():
         stored = "observations_apart" if table == "observations" else table
         connection.execute(f"DELETE FROM {stored} AS o WHERE {condition}")
-    rewrite_jobs(connection, partly)
-    if touched:
-        digests = Digests(only=touched)
-        for chunk in chunks(connection):
+    rewrite_jobs(connection, job_ids)
+    if append_ids:
+        digests = Digests(only=append_ids)
+        for chunk in read_chunks(connection):
             digests.add(connection, chunk)
-        _record(
+        _record_removal(
             connection,
             kind,
             rows,
-            {number: {name: digests.digest(number, name) for name in KINDS} for number in touched},
+            {
+                number: {name: digests.digest(number, name) for name in KINDS}
+                for number in append_ids
+            },
             run_id,
         )
     _drop_unused_texts(connection)
     return counts
 
 
-def _record(
+def _record_removal(
     connection: Connection,
     kind: str,
     removed: Mapping[str, Sequence[Sequence[Any]]],
@@ -153,10 +156,11 @@ def _record(
         "SELECT DISTINCT removal_id FROM appends "
         f"WHERE id IN ({touched}) AND removal_id IS NOT NULL"
     )
-    former = ", ".join(str(number) for (number,) in groups) or "NULL"
-    number = next_id(connection, "appends")
+    earlier_removals = ", ".join(str(number) for (number,) in groups) or "NULL"
+    number = find_next_id(connection, "appends")
     connection.execute(
-        f"UPDATE appends SET removal_id = ? WHERE id IN ({touched}) OR removal_id IN ({former})",
+        f"UPDATE appends SET removal_id = ? WHERE id IN ({touched}) "
+        f"OR removal_id IN ({earlier_removals})",
         [number],
     )
     names = ", ".join(f"{name}_left" for name in KINDS)
@@ -165,9 +169,9 @@ def _record(
         connection,
         run_id=run_id,
         kind=kind,
-        digests={name: digest_of(rows) for name, rows in removed.items()},
+        digests={name: compute_digest(rows) for name, rows in removed.items()},
         counts={name: len(rows) for name, rows in removed.items()},
-        left=left_digest(own),
+        left=compute_left_digest(own),
     )
 
 
@@ -178,13 +182,13 @@ def _drop_unused_texts(connection: Connection) -> None:
             f"SELECT {column.name} FROM {table} WHERE {column.name} IS NOT NULL"
             for table, columns in COLUMNS.items()
             for column in columns
-            if CODED.get(sql_kind(column)) == stored
+            if TEXT_TABLES.get(sql_kind(column)) == stored
         )
         first = len(OUTCOME_IDS) if stored == "texts" else 0
         connection.execute(f"DELETE FROM {stored} WHERE id > {first} AND id NOT IN ({used})")
 
 
-def thin(connection: Connection, now: int, keep: int) -> int:
+def thin_polls(connection: Connection, now: int, keep: int) -> int:
     """Remove some old polls that no figure needs, and return how many.
 
     Parameters
@@ -202,34 +206,40 @@ def thin(connection: Connection, now: int, keep: int) -> int:
     poll stay, and both sides of each change between good and failed. The good polls that give the
     cadence stay, too, however old they are.
     """
-    [(done,)] = connection.execute("SELECT thinned_to FROM history")
+    [(thinned_to,)] = connection.execute("SELECT thinned_to FROM history")
     appended = "FROM appends WHERE kind IN ('append', 'import')"
     newest = connection.execute(f"SELECT latest_at {appended} ORDER BY id DESC LIMIT 1")
     before = min([now, *(latest for (latest,) in newest)]) - keep
     found = connection.execute(
         f"SELECT id, polls, earliest_at, latest_at {appended} AND polls > 0 AND id > ? "
         "ORDER BY id LIMIT ?",
-        [done, _APPENDS],
+        [thinned_to, _APPENDS_PER_CALL],
     )
     removed: list[Sequence[Any]] = []
     left: dict[int, dict[str, str]] = {}
-    seen = 0
+    poll_count = 0
     for number, polls, earliest, latest in found:
-        if latest >= before or seen > _POLLS:
+        if latest >= before or poll_count > _POLLS_PER_CALL:
             break
-        seen, done = seen + polls, number
-        own = _polls_of(connection, number, earliest, latest)
-        gone = _polls_of(connection, number, earliest, latest, _removable(before))
-        names = dict(connection.execute("SELECT name, id FROM appliances")) if gone else {}
-        bounds = _cadence_bounds(connection, {names[row[0]] for row in gone})
-        gone = [row for row in gone if row[2] != 1 or row[1] < bounds[names[row[0]]]]
-        if gone:
+        poll_count, thinned_to = poll_count + polls, number
+        polls_of_append = _read_polls(connection, number, earliest, latest)
+        removable_polls = _read_polls(
+            connection, number, earliest, latest, _build_removable_condition(before)
+        )
+        names = (
+            dict(connection.execute("SELECT name, id FROM appliances")) if removable_polls else {}
+        )
+        bounds = _find_cadence_bounds(connection, {names[row[0]] for row in removable_polls})
+        removable_polls = [
+            row for row in removable_polls if row[2] != 1 or row[1] < bounds[names[row[0]]]
+        ]
+        if removable_polls:
             connection.execute_many(
                 "DELETE FROM polls WHERE appliance_id = ? AND polled_at = ?",
-                [(names[row[0]], row[1]) for row in gone],
+                [(names[row[0]], row[1]) for row in removable_polls],
             )
-            removed += gone
-            kept = set(map(tuple, own)) - set(map(tuple, gone))
+            removed += removable_polls
+            kept = set(map(tuple, polls_of_append)) - set(map(tuple, removable_polls))
             [digests] = connection.execute(
                 "SELECT COALESCE(observations_left, observations_sha256), "
                 "COALESCE(schedules_left, schedules_sha256) FROM appends WHERE id = ?",
@@ -237,33 +247,33 @@ def thin(connection: Connection, now: int, keep: int) -> int:
             )
             left[number] = {
                 "observations": digests[0],
-                "polls": digest_of(kept),
+                "polls": compute_digest(kept),
                 "schedules": digests[1],
             }
-    connection.execute("UPDATE history SET thinned_to = ?", [done])
+    connection.execute("UPDATE history SET thinned_to = ?", [thinned_to])
     if left:
-        _record(connection, "thin", {"polls": removed}, left, secrets.token_hex(16))
+        _record_removal(connection, "thin", {"polls": removed}, left, secrets.token_hex(16))
     return len(removed)
 
 
-def _cadence_bounds(connection: Connection, appliances: Collection[int]) -> dict[int, int]:
+def _find_cadence_bounds(connection: Connection, appliances: Collection[int]) -> dict[int, int]:
     """Return the time of the oldest good poll that each cadence needs [us since 1970].
 
-    An appliance with too few polls has `_ALWAYS`.
+    An appliance with too few polls has `_MIN_TIME`.
     """
     own = f"a.id IN ({', '.join(map(str, appliances)) or 'NULL'})"
     rows = connection.execute(
-        f"WITH RECURSIVE {cadence_table(own)} SELECT appliance_id, polled_at FROM c "
+        f"WITH RECURSIVE {build_cadence_table(own)} SELECT appliance_id, polled_at FROM c "
         f"WHERE n = {CADENCE_GAPS} AND polled_at IS NOT NULL"
     )
-    return dict.fromkeys(appliances, _ALWAYS) | dict(rows)
+    return dict.fromkeys(appliances, _MIN_TIME) | dict(rows)
 
 
-def _polls_of(
+def _read_polls(
     connection: Connection, number: int, earliest: int, latest: int, *more: str
 ) -> list[tuple[Any, ...]]:
     """Return the polls of an append; its times find them by the key of the table."""
-    columns, types = select("polls", POLLS.names, "p.")
+    columns, types = build_select_list("polls", POLLS.names, "p.")
     conditions = " AND ".join([f"p.append_id = {number}", *more])
     rows = connection.table(
         f"SELECT {columns} FROM appliances a "
@@ -271,10 +281,10 @@ def _polls_of(
         f"WHERE {conditions}",
         types,
     )
-    return list(canonical_rows(connection, "polls", rows))
+    return list(to_canonical_rows(connection, "polls", rows))
 
 
-def _removable(before: int) -> str:
+def _build_removable_condition(before: int) -> str:
     """Return the condition for polls that no figure needs, if the cadence does not."""
 
     def beside(sign: str, order: str) -> str:
@@ -306,7 +316,7 @@ def load_keep_polls(path: str | Path | SettingsFile) -> timedelta | None:
     if text == _FOREVER:
         return None
     span = parse_duration(text, where=f"{where}: keep_polls")
-    if span < _SHORTEST:
+    if span < _MIN_KEEP_POLLS:
         raise SettingsError(
             f'{where}: keep_polls = "{text}" is too short; it must be at least one day, for '
             f"example: {_EXAMPLE}"

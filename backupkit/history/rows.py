@@ -12,53 +12,55 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from backupkit.errors import HistoryError
-from backupkit.history.databases import Connection, Reader, text_key
-from backupkit.history.schema import CODED, COLUMNS, sql_kind
+from backupkit.history.databases import Connection, Reader, hash_text
+from backupkit.history.schema import COLUMNS, TEXT_TABLES, sql_kind
 from backupkit.tables import Column, Table
 from backupkit.tables.contract import FLAG
 
 __all__ = [
-    "appliance_ids",
-    "intern",
-    "key_chunks",
-    "microseconds_of",
-    "next_id",
-    "plain_columns",
-    "select",
-    "storable",
-    "storable_id",
+    "build_select_list",
+    "find_appliance_ids",
+    "find_next_id",
+    "read_stored_columns",
+    "split_keys",
+    "store_texts",
     "to_frame",
-    "values_of",
+    "to_microseconds",
+    "to_stored_columns",
+    "to_stored_id",
+    "to_stored_texts",
 ]
 
-_KEYS: Final = 400
+_KEYS_PER_STATEMENT: Final = 400
 """Keys in one statement."""
 
-_FEW: Final = 500
+_READ_BY_ID_LIMIT: Final = 500
 """Up to this number, texts and names are read by id, above it the complete table."""
 
-_LONGEST_ID: Final = 400
+_MAX_ID_LENGTH: Final = 400
 """Characters of a job's id; an index of PostgreSQL holds 2,700 bytes."""
 
 _RAW: Final = {"plain": "text", "real": "real"}
 _Key = TypeVar("_Key")
-_Codes = npt.NDArray[np.int64]
-_NOBODY: Final = (pa.array([], pa.large_string()), np.zeros(0, dtype=np.int64))
+_Positions = npt.NDArray[np.int64]
+_NO_APPLIANCES: Final = (pa.array([], pa.large_string()), np.zeros(0, dtype=np.int64))
 
 
 # --- from frames ---------------------------------------------------------------------------------
 
 
-def plain_columns(table: Table, columns: Sequence[Column], frame: pd.DataFrame) -> list[list[Any]]:
+def to_stored_columns(
+    table: Table, columns: Sequence[Column], frame: pd.DataFrame
+) -> list[list[Any]]:
     """Return columns of a frame as they are stored and hashed.
 
     The values are texts, microseconds, 0 or 1, JSON for lists, and None where missing.
     """
     rows = table.to_arrow(frame)
-    return [_plain(column, rows[column.name]) for column in columns]
+    return [_to_stored_values(column, rows[column.name]) for column in columns]
 
 
-def _plain(column: Column, values: pa.ChunkedArray) -> list[Any]:
+def _to_stored_values(column: Column, values: pa.ChunkedArray) -> list[Any]:
     kind = sql_kind(column)
     if kind in {"messages", "list"}:
         texts: dict[bytes, str] = {}
@@ -78,72 +80,77 @@ def _plain(column: Column, values: pa.ChunkedArray) -> list[Any]:
     return plain
 
 
-def storable_id(text: str) -> str:
+def to_stored_id(text: str) -> str:
     """Return a job's id as it is stored.
 
     PostgreSQL stores no NUL in a text and no long text in an index. So a NUL is replaced, and a
     long id becomes its beginning and a SHA-256. Both databases store the same.
     """
-    if len(text) > _LONGEST_ID:
+    if len(text) > _MAX_ID_LENGTH:
         digest = hashlib.sha256(text.encode()).hexdigest()
-        text = f"{text[: _LONGEST_ID - len(digest) - 1]}~{digest}"
+        text = f"{text[: _MAX_ID_LENGTH - len(digest) - 1]}~{digest}"
     return text.replace("\0", "\ufffd")
 
 
-def storable(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame with its texts as they are stored; see `storable_id`."""
+def to_stored_texts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame with its texts as they are stored; see `to_stored_id`."""
     changed = {}
     for name in frame.columns:
         texts = frame[name]
         if not isinstance(texts.dtype, pd.StringDtype):
             continue
-        odd = texts.str.contains("\0", regex=False)
+        needs_change = texts.str.contains("\0", regex=False)
         if name == "job_id":
-            odd |= texts.str.len() > _LONGEST_ID
-            if odd.any():
-                changed[name] = texts.where(~odd, texts.map(storable_id))
-        elif odd.any():
+            needs_change |= texts.str.len() > _MAX_ID_LENGTH
+            if needs_change.any():
+                changed[name] = texts.where(~needs_change, texts.map(to_stored_id))
+        elif needs_change.any():
             changed[name] = texts.str.replace("\0", "\ufffd", regex=False)
     return frame.assign(**changed) if changed else frame
 
 
-def microseconds_of(moment: pd.Timestamp) -> int:
+def to_microseconds(moment: pd.Timestamp) -> int:
     """Return a moment as it is stored [us since 1970]."""
     return int(moment.as_unit("us").asm8.view("i8"))
 
 
-def intern(connection: Connection, table: str, texts: Iterable[str | None]) -> dict[Any, int]:
+def store_texts(connection: Connection, table: str, texts: Iterable[str | None]) -> dict[Any, int]:
     """Return the number of each text but None in ``texts`` or ``messages``; add new ones."""
-    keys = {text_key(text): text for text in set(texts) if text is not None}
+    keys = {hash_text(text): text for text in set(texts) if text is not None}
     found: dict[bytes, int] = {}
-    for part in key_chunks(list(keys)):
+    for part in split_keys(list(keys)):
         marks = ", ".join("?" * len(part))
         query = f"SELECT sha256, id FROM {table} WHERE sha256 IN ({marks})"
         found |= {bytes(key): number for key, number in connection.execute(query, part)}
     new = sorted((text, key) for key, text in keys.items() if key not in found)
     if new:
-        number = next_id(connection, table)
+        number = find_next_id(connection, table)
         rows = [(number + place, key, text) for place, (text, key) in enumerate(new)]
         connection.insert(table, ("id", "sha256", "text"), rows)
         found |= {key: number for number, key, _ in rows}
     return {text: found[key] for key, text in keys.items()}
 
 
-def next_id(connection: Connection, table: str) -> int:
+def find_next_id(connection: Connection, table: str) -> int:
     """Return the next free number of a table; only one append runs at a time."""
     [(number,)] = connection.execute(f"SELECT COALESCE(MAX(id), 0) + 1 FROM {table}")
     return int(number)
 
 
-def key_chunks(keys: Sequence[_Key]) -> Iterator[Sequence[_Key]]:
+def split_keys(keys: Sequence[_Key]) -> Iterator[Sequence[_Key]]:
     """Split keys into chunks for one statement each."""
-    return (keys[begin : begin + _KEYS] for begin in range(0, len(keys), _KEYS))
+    return (
+        keys[begin : begin + _KEYS_PER_STATEMENT]
+        for begin in range(0, len(keys), _KEYS_PER_STATEMENT)
+    )
 
 
 # --- to frames -----------------------------------------------------------------------------------
 
 
-def select(table: str, columns: Sequence[str], prefix: str = "") -> tuple[str, dict[str, str]]:
+def build_select_list(
+    table: str, columns: Sequence[str], prefix: str = ""
+) -> tuple[str, dict[str, str]]:
     """Return the SELECT list for the columns of a frame that a table has, and their types.
 
     The prefix, such as ``"j."``, precedes each name. `Reader.table` takes the types.
@@ -171,20 +178,22 @@ def to_frame(
     `by` orders the rows by appliance (alphabetically), times, and a text.
     """
     wanted = [column for column in table if columns is None or column.name in columns]
-    names, places = _appliances(reader, rows) if "appliance" in rows.column_names else _NOBODY
-    order = _order(rows, places, by)
+    names, positions = (
+        _read_appliance_names(reader, rows) if "appliance" in rows.column_names else _NO_APPLIANCES
+    )
+    order = _find_row_order(rows, positions, by)
     texts = _Texts(reader, rows, wanted)
     arrays = {}
     for column in wanted:
         if column.name not in rows.column_names:
             values = pa.chunked_array([pa.nulls(len(rows), column.arrow)])
         elif (kind := sql_kind(column)) == "appliance":
-            index = places if order is None else places[order.to_numpy()]
+            index = positions if order is None else positions[order.to_numpy()]
             values = pa.chunked_array([names.take(pa.array(index))])
         else:
             values = rows[column.name]
             values = values if order is None else values.take(order)
-            if kind in CODED:
+            if kind in TEXT_TABLES:
                 values = texts.decoded(column, values)
             elif column.dtype == FLAG:
                 values = values.cast(pa.bool_())
@@ -200,28 +209,28 @@ class _Texts:
 
     def __init__(self, reader: Reader, rows: pa.Table, columns: Sequence[Column]) -> None:
         self._known: dict[str, tuple[pa.Array, pa.Array]] = {}
-        for stored in sorted(set(CODED.values())):
+        for stored in sorted(set(TEXT_TABLES.values())):
             own = [
                 pc.unique(rows[column.name]).drop_null()
                 for column in columns
-                if CODED.get(sql_kind(column)) == stored and column.name in rows.column_names
+                if TEXT_TABLES.get(sql_kind(column)) == stored and column.name in rows.column_names
             ]
             if own:
-                self._known[stored] = _stored_texts(
-                    reader, stored, pc.unique(pa.concat_arrays(own))
-                )
+                self._known[stored] = _read_texts(reader, stored, pc.unique(pa.concat_arrays(own)))
 
     def plain(self, column: Column, numbers: pa.ChunkedArray) -> list[str | None]:
         """Return the texts of a column as they are stored."""
-        ids, texts = self._known[CODED[sql_kind(column)]]
-        taken: list[str | None] = texts.take(_places(numbers, ids)).to_pylist()
+        ids, texts = self._known[TEXT_TABLES[sql_kind(column)]]
+        taken: list[str | None] = texts.take(_find_positions(numbers, ids)).to_pylist()
         return taken
 
     def decoded(self, column: Column, numbers: pa.ChunkedArray) -> pa.ChunkedArray:
         """Return the values of a column of a frame."""
-        ids, texts = self._known[CODED[sql_kind(column)]]
+        ids, texts = self._known[TEXT_TABLES[sql_kind(column)]]
         if sql_kind(column) == "text":
-            return pa.chunked_array([texts.cast(pa.large_string()).take(_places(numbers, ids))])
+            return pa.chunked_array(
+                [texts.cast(pa.large_string()).take(_find_positions(numbers, ids))]
+            )
         own = pc.unique(numbers).drop_null()  # other columns may have texts that are no lists
         lists = texts.take(pc.index_in(own, value_set=ids)).to_pylist()
         try:
@@ -234,25 +243,27 @@ class _Texts:
                 f"The column {column.name} of the history cannot be read: a text in it is damaged. "
                 "List all damage with: backupkit history verify"
             ) from error
-        return pa.chunked_array([values.take(_places(numbers, own))])
+        return pa.chunked_array([values.take(_find_positions(numbers, own))])
 
 
-def _places(numbers: pa.ChunkedArray, ids: pa.Array) -> pa.Array:
+def _find_positions(numbers: pa.ChunkedArray, ids: pa.Array) -> pa.Array:
     """Return the position of each number in ids; faster than the hash table of Arrow."""
     known, wanted = ids.to_numpy(), numbers.fill_null(0).to_numpy()
-    place = np.full(int(max(known.max(initial=0), wanted.max(initial=0))) + 1, -1, dtype=np.int32)
-    place[known] = np.arange(len(known))
-    found = place[wanted]
+    positions = np.full(
+        int(max(known.max(initial=0), wanted.max(initial=0))) + 1, -1, dtype=np.int32
+    )
+    positions[known] = np.arange(len(known))
+    found = positions[wanted]
     return pa.array(found, mask=(found < 0) | numbers.is_null().to_numpy())
 
 
-def _order(rows: pa.Table, places: _Codes, by: Sequence[str]) -> pa.Array | None:
+def _find_row_order(rows: pa.Table, positions: _Positions, by: Sequence[str]) -> pa.Array | None:
     """Return the order of rows; missing times are last, and a text decides only between equals."""
-    keys: list[_Codes] = []
+    keys: list[_Positions] = []
     texts: pa.Array | None = None
     for name in by:
         if name == "appliance":
-            keys.append(places)
+            keys.append(positions)
         elif pa.types.is_string(rows[name].type):
             texts = rows[name].combine_chunks()
         else:
@@ -272,39 +283,39 @@ def _order(rows: pa.Table, places: _Codes, by: Sequence[str]) -> pa.Array | None
     return None if (np.diff(order) == 1).all() else pa.array(order)
 
 
-def _appliances(reader: Reader, rows: pa.Table) -> tuple[pa.Array, _Codes]:
+def _read_appliance_names(reader: Reader, rows: pa.Table) -> tuple[pa.Array, _Positions]:
     """Return the names in alphabetical order, and the position of each row's name."""
     types = {"name": "text", "id": "integer"}
     query = "SELECT name, id FROM appliances"
     owners = pc.unique(rows["appliance"])
-    if len(owners) <= _FEW:
+    if len(owners) <= _READ_BY_ID_LIMIT:
         query += f" WHERE id IN ({', '.join(map(str, owners.to_pylist())) or 'NULL'})"
     known = sorted(reader.rows(query, types))
     size = max((number for _, number in known), default=0) + 1
-    place = np.zeros(size, dtype=np.int64)
-    place[[number for _, number in known]] = np.arange(len(known))
+    positions = np.zeros(size, dtype=np.int64)
+    positions[[number for _, number in known]] = np.arange(len(known))
     names = pa.array([name for name, _ in known], pa.large_string())
-    return names, place[rows["appliance"].to_numpy()]
+    return names, positions[rows["appliance"].to_numpy()]
 
 
-def appliance_ids(reader: Reader, names: Collection[str]) -> dict[str, int]:
+def find_appliance_ids(reader: Reader, names: Collection[str]) -> dict[str, int]:
     """Return the numbers of appliances by name; unknown names are left out."""
     types = {"name": "text", "id": "integer"}
     query = "SELECT name, id FROM appliances"
-    if len(names) <= _FEW:
+    if len(names) <= _READ_BY_ID_LIMIT:
         quoted = ("'" + name.replace("'", "''").replace("\0", "") + "'" for name in names)
         query += f" WHERE name IN ({', '.join(quoted) or 'NULL'})"
     return {name: number for name, number in reader.rows(query, types) if name in names}
 
 
-def _stored_texts(reader: Reader, table: str, ids: pa.Array) -> tuple[pa.Array, pa.Array]:
+def _read_texts(reader: Reader, table: str, ids: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Return numbers, and their texts in the same order."""
     types = {"id": "integer", "text": "text"}
     query = f"SELECT id, text FROM {table}"
-    if len(ids) <= _FEW:
+    if len(ids) <= _READ_BY_ID_LIMIT:
         parts = [
             reader.table(f"{query} WHERE id IN ({', '.join(map(str, part))})", types)
-            for part in key_chunks(ids.to_pylist())
+            for part in split_keys(ids.to_pylist())
         ]
         rows = pa.concat_tables(parts) if parts else pa.table([[], []], names=list(types))
     else:
@@ -316,16 +327,18 @@ def _stored_texts(reader: Reader, table: str, ids: pa.Array) -> tuple[pa.Array, 
     )
 
 
-def values_of(reader: Reader, columns: Sequence[Column], rows: pa.Table) -> list[list[Any]]:
-    """Return stored rows in the form of `plain_columns`."""
+def read_stored_columns(
+    reader: Reader, columns: Sequence[Column], rows: pa.Table
+) -> list[list[Any]]:
+    """Return stored rows in the form of `to_stored_columns`."""
     texts = _Texts(reader, rows, columns)
     plain: list[list[Any]] = []
     for column in columns:
         kind = sql_kind(column)
         if kind == "appliance":
-            names, places = _appliances(reader, rows)
+            names, places = _read_appliance_names(reader, rows)
             plain.append(names.take(pa.array(places)).to_pylist())
-        elif kind in CODED:
+        elif kind in TEXT_TABLES:
             plain.append(texts.plain(column, rows[column.name]))
         else:
             plain.append(rows[column.name].to_pylist())

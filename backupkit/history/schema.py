@@ -15,15 +15,15 @@ from backupkit.tables import JOBS, OBSERVATIONS, OUTCOMES, POLLS, SCHEDULES, Col
 from backupkit.tables.contract import COUNT, FLAG, MESSAGES, NUMBER, SPAN, TIME
 
 __all__ = [
-    "CODED",
     "COLUMNS",
     "JOB_SECOND",
     "JOB_TIME",
     "OUTCOME_IDS",
     "SCHEMA_VERSION",
+    "TEXT_TABLES",
     "VIEWS",
+    "build_statements",
     "sql_kind",
-    "statements",
 ]
 
 SCHEMA_VERSION: Final = 1
@@ -40,7 +40,7 @@ JOB_TIME: Final = (
 JOB_SECOND: Final = f"({JOB_TIME}) / 1000000"
 """The second in which it is over; indexed, as a small number."""
 
-CODED: Final = {"text": "texts", "list": "texts", "messages": "messages"}
+TEXT_TABLES: Final = {"text": "texts", "list": "texts", "messages": "messages"}
 """Which kinds of column are a number of a row in another table."""
 
 
@@ -64,15 +64,15 @@ def sql_kind(column: Column) -> str:
     return "list" if not isinstance(column.dtype, str) else "text"
 
 
-def _stored(table: Table, *leave_out: str) -> tuple[Column, ...]:
+def _select_columns(table: Table, *leave_out: str) -> tuple[Column, ...]:
     return tuple(column for column in table if column.name not in leave_out)
 
 
 COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
-    "jobs": _stored(JOBS, "duration"),  # end_time - start_time
-    "observations": _stored(OBSERVATIONS, "appliance", "job_id"),  # those of its job
-    "polls": _stored(POLLS),
-    "schedules": _stored(SCHEDULES),
+    "jobs": _select_columns(JOBS, "duration"),  # end_time - start_time
+    "observations": _select_columns(OBSERVATIONS, "appliance", "job_id"),  # those of its job
+    "polls": _select_columns(POLLS),
+    "schedules": _select_columns(SCHEDULES),
 }
 """Which columns of the frames each table holds."""
 
@@ -80,13 +80,13 @@ _NAMES: Final = {"appliance": "appliance_id"}
 _TYPES: Final = {"plain": "TEXT NOT NULL", "real": "{real}"}
 
 
-def _columns(table: str) -> str:
+def _format_column_definitions(table: str) -> str:
     lines = []
     for column in COLUMNS[table]:
         kind = sql_kind(column)
         if kind == "appliance":
             lines.append("appliance_id INTEGER NOT NULL REFERENCES appliances (id)")
-        elif kind in CODED:
+        elif kind in TEXT_TABLES:
             # no foreign key: to look for one that is used would be to read all rows
             lines.append(f"{column.name} INTEGER")
         elif kind == "integer":
@@ -153,7 +153,7 @@ CREATE TABLE appends (
 );
 CREATE TABLE jobs (
   id INTEGER PRIMARY KEY,
-  {_columns("jobs")},
+  {_format_column_definitions("jobs")},
   append_id INTEGER REFERENCES appends (id),
   UNIQUE (job_id, appliance_id)
 );
@@ -161,17 +161,17 @@ CREATE INDEX jobs_by_time ON jobs (appliance_id, ({JOB_SECOND}));
 CREATE INDEX jobs_open ON jobs (appliance_id) WHERE outcome = {OUTCOME_IDS["open"]};
 CREATE TABLE observations_apart (
   job INTEGER NOT NULL REFERENCES jobs (id),
-  {_columns("observations")},
+  {_format_column_definitions("observations")},
   {_APPEND},
   PRIMARY KEY (job, observed_at)
 ) {{without_rowid}};
 CREATE TABLE polls (
-  {_columns("polls")},
+  {_format_column_definitions("polls")},
   {_APPEND},
   PRIMARY KEY (appliance_id, polled_at)
 ) {{without_rowid}};
 CREATE TABLE schedules (
-  {_columns("schedules")},
+  {_format_column_definitions("schedules")},
   {_APPEND},
   PRIMARY KEY (appliance_id, schedule, seen_at)
 ) {{without_rowid}};
@@ -216,7 +216,7 @@ SELECT * FROM v_jobs WHERE outcome = 'failure';
 """
 
 
-def statements(types: Mapping[str, str], iso: str) -> list[str]:
+def build_statements(types: Mapping[str, str], iso: str) -> list[str]:
     """Return the statements that make an empty history.
 
     Parameters

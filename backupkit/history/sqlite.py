@@ -17,19 +17,19 @@ from backupkit.history.databases import (
     Connection,
     Database,
     check_version,
-    first_rows,
-    no_history,
+    history_not_found,
+    insert_first_rows,
 )
-from backupkit.history.schema import SCHEMA_VERSION, statements
+from backupkit.history.schema import SCHEMA_VERSION, build_statements
 
 __all__ = ["SQLite"]
 
 _T = TypeVar("_T")
 
 _APPLICATION_ID: Final = 0x76634270  # "vcBp"
-_ID_PLACE: Final = 68  # byte of a file, by https://sqlite.org/fileformat.html
-_CACHE: Final = 65_536  # KiB; an append touches a page of each appliance in each index
-_LEAST_FREE: Final = 2**17  # bytes; SQLite needs some to open a file
+_ID_OFFSET: Final = 68  # byte of a file, by https://sqlite.org/fileformat.html
+_CACHE_KIB: Final = 65_536  # KiB; an append touches a page of each appliance in each index
+_MIN_FREE_BYTES: Final = 2**17  # bytes; SQLite needs some to open a file
 
 
 class _FileLock:
@@ -44,7 +44,7 @@ class _FileLock:
         self._cached: sqlite3.Connection | None = None
         self._pid = 0
 
-    def cached(self, connect: Callable[[], sqlite3.Connection]) -> sqlite3.Connection:
+    def get_cached(self, connect: Callable[[], sqlite3.Connection]) -> sqlite3.Connection:
         """Return a connection that stays open for further look-ups, because opening is slow."""
         if self._cached is None or self._pid != os.getpid():  # after a fork it is the parent's
             self._cached, self._pid = connect(), os.getpid()
@@ -78,39 +78,39 @@ class SQLite(Database):
             if not path.exists() or path.stat().st_size == 0:
                 self._create(allowed=create)
             else:
-                self._identify(create=create)
+                self._check_is_history(create=create)
         except (OSError, sqlite3.Error) as error:
-            raise self.failure(error, "used") from error
+            raise self.build_error(error, "used") from error
 
     def _create(self, *, allowed: bool) -> None:
         if not allowed:
-            raise no_history(str(self.path))
-        _make_folder(self.path.absolute().parent)
-        with self._connected(mode="rwc") as connection:
+            raise history_not_found(str(self.path))
+        _create_folder(self.path.absolute().parent)
+        with self._open_connection(mode="rwc") as connection:
             connection.execute("PRAGMA journal_mode = WAL")
-        self.write(self._make)
+        self.write(self._create_tables)
 
-    def _make(self, connection: Connection) -> None:
+    def _create_tables(self, connection: Connection) -> None:
         if connection.execute("PRAGMA application_id") == [(_APPLICATION_ID,)]:
             return  # another process was faster
         types = {"big": "INTEGER", "real": "REAL", "blob": "BLOB", "without_rowid": "WITHOUT ROWID"}
         iso = "strftime('%Y-%m-%dT%H:%M:%fZ', {} / 1000000.0, 'unixepoch')"
-        for statement in statements(types, iso):
+        for statement in build_statements(types, iso):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        first_rows(connection)
+        insert_first_rows(connection)
 
-    def _identify(self, *, create: bool) -> None:
+    def _check_is_history(self, *, create: bool) -> None:
         """Check that the file is a history, without a change to a file of another program."""
-        with self._exclusive(), self.path.open("rb") as file:
-            file.seek(_ID_PLACE)
-            own = int.from_bytes(file.read(4)) == _APPLICATION_ID
+        with self._lock_exclusively(), self.path.open("rb") as file:
+            file.seek(_ID_OFFSET)
+            is_history = int.from_bytes(file.read(4)) == _APPLICATION_ID
         mode = "rw"
-        if not own:
+        if not is_history:
             # a connection that may write would roll back what another program left unfinished
-            mode = "ro" if self._log.exists() else "ro&immutable=1"
-        with self._connected(mode=mode) as connection:
+            mode = "ro" if self._wal_path.exists() else "ro&immutable=1"
+        with self._open_connection(mode=mode) as connection:
             connection.execute("BEGIN")  # another process may be making the tables
             [application], [version], [tables] = (
                 connection.execute(query).fetchone()
@@ -131,20 +131,20 @@ class SQLite(Database):
             check_version(self.uri, version)
 
     @contextlib.contextmanager
-    def _exclusive(self) -> Iterator[None]:
+    def _lock_exclusively(self) -> Iterator[None]:
         """Wait until no other connection of this process is open."""
         with self._file_lock.lock:
             self._file_lock.clear()
             yield
 
     @contextlib.contextmanager
-    def _connected(self, *, mode: str = "rw") -> Iterator[sqlite3.Connection]:
-        with self._exclusive(), contextlib.closing(self._connect(mode)) as connection:
+    def _open_connection(self, *, mode: str = "rw") -> Iterator[sqlite3.Connection]:
+        with self._lock_exclusively(), contextlib.closing(self._connect(mode)) as connection:
             yield connection
 
     def _connect(self, mode: str = "rw") -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self._address(mode),
+            self._build_uri(mode),
             uri=True,
             timeout=databases.LOCK_TIMEOUT,
             isolation_level=None,
@@ -153,20 +153,20 @@ class SQLite(Database):
         try:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute(f"PRAGMA cache_size = -{_CACHE}")
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def _address(self, mode: str = "rw") -> str:
+    def _build_uri(self, mode: str = "rw") -> str:
         if mode != "rwc" and not self._is_writable():
-            # a lock needs a new file beside it, which cannot be written; see _checked_unchanged
-            mode = "ro" if self._log.exists() else "ro&immutable=1"
+            # a lock needs a new file beside it, which cannot be written; see _check_unchanged
+            mode = "ro" if self._wal_path.exists() else "ro&immutable=1"
         return f"{self.path.absolute().as_uri()}?mode={mode}"
 
     @property
-    def _log(self) -> Path:
+    def _wal_path(self) -> Path:
         return self.path.with_name(f"{self.path.name}-wal")
 
     def _is_writable(self) -> bool:
@@ -179,9 +179,9 @@ class SQLite(Database):
 
         try:
             with (
-                self._exclusive(),
-                self._checked_unchanged(),
-                dbapi.connect(self._address(), autocommit=True) as connection,
+                self._lock_exclusively(),
+                self._check_unchanged(),
+                dbapi.connect(self._build_uri(), autocommit=True) as connection,
                 connection.cursor() as cursor,
             ):
                 cursor.execute(f"PRAGMA busy_timeout = {databases.LOCK_TIMEOUT * 1000:.0f}")
@@ -190,52 +190,52 @@ class SQLite(Database):
                 yield ArrowReader(cursor, typed=False)
                 cursor.execute("COMMIT")
         except adbc_driver_manager.Error as error:
-            raise self.failure(error, "read") from error
+            raise self.build_error(error, "read") from error
 
     @contextlib.contextmanager
-    def _checked_unchanged(self) -> Iterator[None]:
+    def _check_unchanged(self) -> Iterator[None]:
         """Raise if the file changes while it is read without locks."""
-        before = None if self._is_writable() or self._log.exists() else self._file_state()
+        before = None if self._is_writable() or self._wal_path.exists() else self._read_file_state()
         try:
             yield
         finally:
-            if before is not None and before != self._file_state():
+            if before is not None and before != self._read_file_state():
                 raise HistoryError(f"The history {self.uri} changed while it was read. Try again.")
 
-    def _file_state(self) -> tuple[object, ...]:
+    def _read_file_state(self) -> tuple[object, ...]:
         try:
             state = self.path.stat()
         except OSError:  # opening it will report why
             return ()
-        return state.st_ino, state.st_size, state.st_mtime_ns, self._log.exists()
+        return state.st_ino, state.st_size, state.st_mtime_ns, self._wal_path.exists()
 
     def write(self, action: Callable[[Connection], _T]) -> _T:
         try:
-            with self._connected() as connection:
+            with self._open_connection() as connection:
                 connection.execute("BEGIN IMMEDIATE")
                 try:
-                    done = action(Connection(connection.cursor(), "?"))
+                    result = action(Connection(connection.cursor(), "?"))
                     connection.execute("COMMIT")
                 except BaseException:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
                     raise
-                return done
+                return result
         except sqlite3.Error as error:
-            raise self.failure(error, "written") from error
+            raise self.build_error(error, "written") from error
 
-    def look_up(self, action: Callable[[Connection], _T]) -> _T:
+    def run_lookup(self, action: Callable[[Connection], _T]) -> _T:
         try:
             if not self._is_writable():  # a cached connection without locks would miss changes
-                with self._connected() as connection:
+                with self._open_connection() as connection:
                     return action(Connection(connection.cursor(), "?"))
             with (
                 self._file_lock.lock,
-                contextlib.closing(self._file_lock.cached(self._connect).cursor()) as c,
+                contextlib.closing(self._file_lock.get_cached(self._connect).cursor()) as c,
             ):
                 return action(Connection(c, "?"))
         except sqlite3.Error as error:
-            raise self.failure(error, "read") from error
+            raise self.build_error(error, "read") from error
 
     def check(self) -> list[str]:
         def run(connection: Connection) -> list[str]:
@@ -243,20 +243,20 @@ class SQLite(Database):
             return [str(text) for (text,) in found if text != "ok"]
 
         try:
-            return self.look_up(run)
+            return self.run_lookup(run)
         except HistoryError as error:
             return [str(error)]
 
     def shrink(self) -> None:
         try:
-            with self._connected() as connection:
+            with self._open_connection() as connection:
                 connection.execute("VACUUM")
                 [(busy, *_)] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             if not busy:
                 return
             why, advice = "another program reads it", "They go when that program has closed it."
         except sqlite3.Error as error:
-            why, advice = self._explain(error)
+            why, advice = self._explain_error(error)
         raise HistoryError(
             f"The rows are removed, but their bytes are still in the file {self.uri} or its log: "
             f"{why}. {advice}".strip()
@@ -265,7 +265,7 @@ class SQLite(Database):
     def copy_to(self, target: Path) -> None:
         """Copy the file, even while others write."""
         with (
-            self._connected() as connection,
+            self._open_connection() as connection,
             contextlib.closing(sqlite3.connect(target)) as copy,
         ):
             connection.backup(copy)
@@ -277,10 +277,10 @@ class SQLite(Database):
             if (path := self.path.with_name(f"{self.path.name}{ending}")).exists()
         )
 
-    def _explain(self, error: Exception) -> tuple[str, str]:
+    def _explain_error(self, error: Exception) -> tuple[str, str]:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         words = str(error).lower()
-        if "i/o error" in words and shutil.disk_usage(self.path.parent).free < _LEAST_FREE:
+        if "i/o error" in words and shutil.disk_usage(self.path.parent).free < _MIN_FREE_BYTES:
             code = sqlite3.SQLITE_FULL  # no space for the file of shared memory
         for known, sign, why, advice in _SQLITE_ERRORS:
             if code == known or (not code and sign in words):
@@ -290,25 +290,25 @@ class SQLite(Database):
         return one_line(str(error)), ""
 
 
-_RESTORE: Final = (
+_RESTORE_ADVICE: Final = (
     "Restore the file from a backup; jobs that the appliances still list can be collected into a "
     "new history."
 )
-_LOCKED: Final = f"another program has locked it for {databases.LOCK_TIMEOUT:.0f} s"
+_LOCKED_CAUSE: Final = f"another program has locked it for {databases.LOCK_TIMEOUT:.0f} s"
 _FULL_ADVICE: Final = "Free space in {folder}; the history is unchanged."
 _SQLITE_ERRORS: Final = (  # result code, part of the message, cause, advice
-    (5, "locked", _LOCKED, "Try again later."),
-    (6, "locked", _LOCKED, "Try again later."),
+    (5, "locked", _LOCKED_CAUSE, "Try again later."),
+    (6, "locked", _LOCKED_CAUSE, "Try again later."),
     (13, "disk is full", "the disk is full", _FULL_ADVICE),
     (8, "readonly", "it is read-only", "Allow writing to {path} and its folder."),
     (14, "to open", "it cannot be opened", "Check that {path} may be read and written."),
     (26, "not a database", "it is not a database", "Name another file; this one is unchanged."),
-    (11, "malformed", "the file is damaged", _RESTORE),
+    (11, "malformed", "the file is damaged", _RESTORE_ADVICE),
     (10, "i/o error", "the disk has an error", "See the system log, and check {folder}."),
 )
 
 
-def _make_folder(folder: Path) -> None:
+def _create_folder(folder: Path) -> None:
     """Create a folder that still exists after a power cut."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)
@@ -330,17 +330,17 @@ def _acquire_all() -> None:
                 held.callback(file_lock.lock.release)
                 file_lock.clear()
             else:
-                _HELD.append(held.pop_all())
+                _HELD_LOCKS.append(held.pop_all())
                 return
 
 
 def _release_all() -> None:
     """Release all locks, in the parent and in the child."""
-    while _HELD:
-        _HELD.pop().close()
+    while _HELD_LOCKS:
+        _HELD_LOCKS.pop().close()
 
 
-_HELD: Final[list[contextlib.ExitStack]] = []
+_HELD_LOCKS: Final[list[contextlib.ExitStack]] = []
 if sys.platform != "win32":  # pragma: no branch
     os.register_at_fork(
         before=_acquire_all, after_in_parent=_release_all, after_in_child=_release_all

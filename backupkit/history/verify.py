@@ -6,25 +6,25 @@ from typing import Any, Final
 import pandas as pd
 
 from backupkit.errors import HistoryError
-from backupkit.history.databases import Database, Reader, text_key
-from backupkit.history.jobs import sums_of
+from backupkit.history.databases import Database, Reader, hash_text
+from backupkit.history.jobs import sum_jobs
 from backupkit.history.ledger import (
-    ENTRY,
+    ENTRY_FIELDS,
     KINDS,
     Chunk,
     Digests,
-    chunks,
-    entry_digest,
-    left_digest,
+    compute_entry_digest,
+    compute_left_digest,
+    read_chunks,
 )
-from backupkit.history.rows import microseconds_of, plain_columns, to_frame, values_of
+from backupkit.history.rows import read_stored_columns, to_frame, to_microseconds, to_stored_columns
 from backupkit.history.schema import COLUMNS
 from backupkit.tables import JOBS, OBSERVATIONS, jobs_from
 
 __all__ = ["find_problems"]
 
-_SHOWN: Final = 20
-_TEXTS: Final = {
+_MAX_SHOWN: Final = 20
+_TEXT_COLUMNS: Final = {
     "run_id",
     "kind",
     "collector",
@@ -35,64 +35,67 @@ _TEXTS: Final = {
     *(f"{kind}_sha256" for kind in KINDS),
     *(f"{kind}_left" for kind in KINDS),
 }
-_Found = tuple[str, str]
+_Problem = tuple[str, str]
 
 
 def find_problems(database: Database, head: str | None = None) -> pd.DataFrame:
     """Return the differences from what was appended; see `backupkit.History.verify`."""
-    found: list[_Found] = [("the database", text) for text in database.check()]
+    found: list[_Problem] = [("the database", text) for text in database.check()]
     try:
         if not found:  # a damaged file cannot be read any further
             with database.read() as reader:
-                found += _problems(reader, head)
+                found += _find_all_problems(reader, head)
     except HistoryError as error:
         found.append(("the database", str(error)))
     return pd.DataFrame(found, columns=["what", "problem"], dtype="str")
 
 
-def _problems(reader: Reader, head: str | None) -> Iterator[_Found]:
-    entries = _entries(reader)
+def _find_all_problems(reader: Reader, head: str | None) -> Iterator[_Problem]:
+    entries = _read_entries(reader)
     [(newest,)] = reader.rows("SELECT head FROM history", {"head": "text"})
-    yield from _chain(entries, newest)
-    yield from _removals(entries)
-    yield from _texts(reader)  # before other rows are decoded by them
+    yield from _check_chain(entries, newest)
+    yield from _check_removals(entries)
+    yield from _check_texts(reader)  # before other rows are decoded by them
     digests = Digests()
-    for chunk in chunks(reader):
+    for chunk in read_chunks(reader):
         digests.add(reader, chunk)
-        yield from _folded(reader, chunk)
-    yield from _appended(entries, digests)
-    yield from _counts(reader, entries)
+        yield from _check_jobs(reader, chunk)
+    yield from _check_appended_rows(entries, digests)
+    yield from _check_poll_counts(reader, entries)
     if head is not None:
-        yield from _contains(entries, head)
+        yield from _check_contains_head(entries, head)
 
 
-def _entries(reader: Reader) -> list[dict[str, Any]]:
-    names = [*ENTRY, "digest", "removal_id", *(f"{kind}_left" for kind in KINDS)]
-    types = {name: "text" if name in _TEXTS else "integer" for name in names}
+def _read_entries(reader: Reader) -> list[dict[str, Any]]:
+    names = [*ENTRY_FIELDS, "digest", "removal_id", *(f"{kind}_left" for kind in KINDS)]
+    types = {name: "text" if name in _TEXT_COLUMNS else "integer" for name in names}
     query = f"SELECT {', '.join(names)} FROM appends"
     rows = [dict(zip(names, row, strict=True)) for row in reader.rows(query, types)]
     return sorted(rows, key=lambda entry: int(entry["id"]))
 
 
-def _name(entry: dict[str, Any]) -> str:
+def _describe_entry(entry: dict[str, Any]) -> str:
     when = pd.Timestamp(entry["appended_at"], unit="us", tz="UTC")
     return f"{entry['kind']} {entry['id']} of {when:%Y-%m-%d %H:%M:%S} UTC by {entry['collector']}"
 
 
-def _chain(entries: list[dict[str, Any]], newest: str) -> Iterator[_Found]:
+def _check_chain(entries: list[dict[str, Any]], newest: str) -> Iterator[_Problem]:
     """Check that each entry covers the one before, from the first to the head."""
     before, number = "", 0
     for entry in entries:
         if entry["previous"] != before or entry["id"] != number + 1:
-            yield _name(entry), "does not follow the entry before it: one was removed or changed"
-        if entry_digest(entry) != entry["digest"]:
-            yield _name(entry), "its entry in the ledger was changed"
+            yield (
+                _describe_entry(entry),
+                "does not follow the entry before it: one was removed or changed",
+            )
+        if compute_entry_digest(entry) != entry["digest"]:
+            yield _describe_entry(entry), "its entry in the ledger was changed"
         before, number = entry["digest"], entry["id"]
     if before != newest:
         yield "the ledger", f"its newest entry is not the head {newest[:16]}: one was removed"
 
 
-def _removals(entries: list[dict[str, Any]]) -> Iterator[_Found]:
+def _check_removals(entries: list[dict[str, Any]]) -> Iterator[_Problem]:
     """Check the remaining rows of appends against the digest in the removal's entry."""
     by_id = {entry["id"]: entry for entry in entries}
     groups: dict[int, list[list[Any]]] = {}
@@ -101,15 +104,15 @@ def _removals(entries: list[dict[str, Any]]) -> Iterator[_Found]:
             left = [entry[f"{kind}_left"] for kind in KINDS]
             groups.setdefault(entry["removal_id"], []).append([entry["id"], *left])
         elif any(entry[f"{kind}_left"] is not None for kind in KINDS):
-            yield _name(entry), "has removed rows, but no entry of their removal"
+            yield _describe_entry(entry), "has removed rows, but no entry of their removal"
     for number, left in groups.items():
         removal = by_id.get(number)
-        if removal is None or left_digest(left) != removal["left_sha256"]:
-            what = "the ledger" if removal is None else _name(removal)
+        if removal is None or compute_left_digest(left) != removal["left_sha256"]:
+            what = "the ledger" if removal is None else _describe_entry(removal)
             yield what, "the rows that it left of earlier appends were changed"
 
 
-def _appended(entries: list[dict[str, Any]], digests: Digests) -> Iterator[_Found]:
+def _check_appended_rows(entries: list[dict[str, Any]], digests: Digests) -> Iterator[_Problem]:
     """Check the rows of each append."""
     known = set()
     for entry in entries:
@@ -122,15 +125,15 @@ def _appended(entries: list[dict[str, Any]], digests: Digests) -> Iterator[_Foun
             if digests.digest(entry["id"], kind) != wanted:
                 wanted_count = f"{entry[kind]:,}" if left is None else "fewer"
                 yield (
-                    _name(entry),
+                    _describe_entry(entry),
                     f"its {kind} were changed: there are {count:,}, it added {wanted_count}",
                 )
     orphans = sorted({number for number, _ in digests.counts if number not in known})
-    for number in orphans[:_SHOWN]:
+    for number in orphans[:_MAX_SHOWN]:
         yield f"append {number}", "is missing in the ledger, but has rows"
 
 
-def _folded(reader: Reader, chunk: Chunk) -> Iterator[_Found]:
+def _check_jobs(reader: Reader, chunk: Chunk) -> Iterator[_Problem]:
     """Check that jobs and the totals of appliances agree with the observations."""
     jobs = jobs_from(to_frame(reader, OBSERVATIONS, chunk.rows["observations"]))
     columns = COLUMNS["jobs"]
@@ -139,25 +142,25 @@ def _folded(reader: Reader, chunk: Chunk) -> Iterator[_Found]:
     stored, computed = (
         {(row[appliance], row[job]): row for row in zip(*values, strict=True)}
         for values in (
-            values_of(reader, columns, chunk.jobs),
-            plain_columns(JOBS, columns, jobs),
+            read_stored_columns(reader, columns, chunk.jobs),
+            to_stored_columns(JOBS, columns, jobs),
         )
     )
     wrong = sorted(
         key for key in stored.keys() | computed.keys() if stored.get(key) != computed.get(key)
     )
-    for name, job_id in wrong[:_SHOWN]:
+    for name, job_id in wrong[:_MAX_SHOWN]:
         yield f"job {job_id} of {name}", "does not agree with its observations"
-    if len(wrong) > _SHOWN:
-        yield "the jobs", f"{len(wrong) - _SHOWN:,} more do not agree with their observations"
-    yield from _sums(reader, chunk, jobs)
+    if len(wrong) > _MAX_SHOWN:
+        yield "the jobs", f"{len(wrong) - _MAX_SHOWN:,} more do not agree with their observations"
+    yield from _check_totals(reader, chunk, jobs)
 
 
-def _sums(reader: Reader, chunk: Chunk, jobs: pd.DataFrame) -> Iterator[_Found]:
+def _check_totals(reader: Reader, chunk: Chunk, jobs: pd.DataFrame) -> Iterator[_Problem]:
     numbers = ("jobs", "jobs_listed", "sized_jobs", "sized_bytes", "oldest_start")
     types = {"name": "text", **dict.fromkeys(numbers, "integer")}
     stored = reader.rows(f"SELECT name, {', '.join(numbers)} FROM appliances", types)
-    sums = sums_of(jobs)
+    sums = sum_jobs(jobs)
     for name, *values in stored:
         if name not in chunk.names:
             continue
@@ -166,12 +169,12 @@ def _sums(reader: Reader, chunk: Chunk, jobs: pd.DataFrame) -> Iterator[_Found]:
             row = sums.loc[name]
             start = row["oldest_start"]
             computed = [None if pd.isna(row[one]) else int(row[one]) for one in numbers[:-1]]
-            computed.append(None if pd.isna(start) else microseconds_of(start))
+            computed.append(None if pd.isna(start) else to_microseconds(start))
         if values != computed:
             yield f"appliance {name}", "its totals do not agree with its jobs"
 
 
-def _counts(reader: Reader, entries: list[dict[str, Any]]) -> Iterator[_Found]:
+def _check_poll_counts(reader: Reader, entries: list[dict[str, Any]]) -> Iterator[_Problem]:
     """Check the counts of polls, and the jobs that were only seen to be no longer listed."""
     counted = {"polls": "COUNT(p.ok)", "polls_ok": "COALESCE(SUM(p.ok), 0)"}
     rows = reader.rows(
@@ -195,23 +198,23 @@ def _counts(reader: Reader, entries: list[dict[str, Any]]) -> Iterator[_Found]:
         "OR NOT EXISTS (SELECT 1 FROM observations o WHERE o.job = j.id))",
         {"name": "text", "job_id": "text"},
     )
-    for name, job in bare[:_SHOWN]:
+    for name, job in bare[:_MAX_SHOWN]:
         yield f"job {job} of {name}", "does not agree with its observations"
 
 
-def _texts(reader: Reader) -> Iterator[_Found]:
+def _check_texts(reader: Reader) -> Iterator[_Problem]:
     """Check the keys of texts."""
     for table in ("texts", "messages"):
         rows = reader.rows(
             f"SELECT id, sha256, text FROM {table}",
             {"id": "integer", "sha256": "bytes", "text": "text"},
         )
-        wrong = [number for number, key, text in rows if key != text_key(text)]
-        for number in wrong[:_SHOWN]:
+        wrong = [number for number, key, text in rows if key != hash_text(text)]
+        for number in wrong[:_MAX_SHOWN]:
             yield f"text {number} in {table}", "does not agree with its key"
 
 
-def _contains(entries: list[dict[str, Any]], head: str) -> Iterator[_Found]:
+def _check_contains_head(entries: list[dict[str, Any]], head: str) -> Iterator[_Problem]:
     """Check that everything up to a head is still there, unchanged."""
     digests = {entry["digest"]: entry["id"] for entry in entries}
     if head not in {"", *digests}:
@@ -228,4 +231,7 @@ def _contains(entries: list[dict[str, Any]], head: str) -> Iterator[_Found]:
             if removal is None:
                 continue  # reported above
             if removal["id"] > until and (removal["kind"] != "thin" or own != ["polls"]):
-                yield _name(entry), f"{', '.join(own)} were removed later, by {_name(removal)}"
+                yield (
+                    _describe_entry(entry),
+                    f"{', '.join(own)} were removed later, by {_describe_entry(removal)}",
+                )

@@ -26,8 +26,8 @@ import pyarrow as pa
 from pyarrow import fs
 
 import backupkit as bk
-from backupkit.history.exchange import Monthly
-from backupkit.history.export_reader import MANIFEST, SCHEMAS, Manifest, Share
+from backupkit.history.exchange import MonthlyWriter
+from backupkit.history.export_reader import MANIFEST, SCHEMAS, ApplianceCounts, Manifest
 from tests.benchmarks.figures import Figure, Section
 from tests.benchmarks.scale import Scale
 
@@ -164,7 +164,7 @@ def large_export(folder: Path, *, appliances: int, observations: int) -> None:
     random = np.random.default_rng(3)
     with ExitStack() as stack:
         files = {
-            name: stack.enter_context(Monthly(fs.LocalFileSystem(), str(folder), name))
+            name: stack.enter_context(MonthlyWriter(fs.LocalFileSystem(), str(folder), name))
             for name in SCHEMAS
         }
         for begin in range(0, appliances, at_once):
@@ -178,7 +178,9 @@ def large_export(folder: Path, *, appliances: int, observations: int) -> None:
         for written in files.values():
             written.finish()
     polls = len(_poll_times())
-    share = Share(first_at=int(_FIRST.astype(int)), jobs=each, observations=each, polls=polls)
+    share = ApplianceCounts(
+        first_at=int(_FIRST.astype(int)), jobs=each, observations=each, polls=polls
+    )
     manifest = Manifest(
         head="0" * 64,
         latest_at=int((_FIRST + _DAYS * _DAY).astype(int)),
