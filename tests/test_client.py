@@ -7,7 +7,6 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import count
@@ -31,7 +30,7 @@ from backupkit.errors import (
 )
 from backupkit.fleet import Appliance
 from backupkit.wire import Flavour
-from tests.conftest import OddServer, Response, Simulated, epoch
+from tests.conftest import Listen, OddServer, Response, Simulated, epoch
 
 PASSWORD = "correct horse battery staple"
 
@@ -347,9 +346,7 @@ class TestNoConnection:
             ):
                 client.__enter__()
 
-    def test_read_timeout(
-        self, demo: Simulated, listener: Callable[[Callable[[socket.socket], None]], str]
-    ) -> None:
+    def test_read_timeout(self, demo: Simulated, listener: Listen) -> None:
         """A host that does not respond is unreachable after the timeout."""
 
         def listen_and_wait(connection: socket.socket) -> None:
@@ -362,9 +359,7 @@ class TestNoConnection:
         with pytest.raises(UnreachableError, match=r"not respond to the login in time \(0\.2 s"):
             client.__enter__()
 
-    def test_no_tls(
-        self, demo: Simulated, listener: Callable[[Callable[[socket.socket], None]], str]
-    ) -> None:
+    def test_no_tls(self, demo: Simulated, listener: Listen) -> None:
         """The error of a port without TLS says so."""
         host = listener(lambda connection: connection.sendall(b"220 not what you want\r\n" * 9))
         with pytest.raises(UnreachableError, match="does not use TLS"):

@@ -31,6 +31,13 @@ GOOD = {
 LIST = "GET /api/appliance/recovery/backup/job"
 
 
+def serve_jobs(odd: OddServer, **details: object) -> None:
+    """Set the responses of an appliance with these jobs."""
+    odd.serve_api()
+    odd.respond(LIST, json.dumps(list(details)).encode())
+    odd.respond(f"{LIST}/details", json.dumps(details).encode())
+
+
 @pytest.fixture(scope="module")
 def snapshot(demo: Simulated) -> Snapshot:
     """Return one collection of the demo's 12 appliances."""
@@ -215,9 +222,7 @@ class TestInvalidResponses:
 
     def test_invalid_job(self, odd: OddServer) -> None:
         """An invalid job is a row in errors; the other jobs are stored."""
-        odd.serve_api()
-        odd.respond(LIST, b'["good", "bad"]')
-        odd.respond(f"{LIST}/details", json.dumps({"good": GOOD, "bad": {"status": 7}}).encode())
+        serve_jobs(odd, good=GOOD, bad={"status": 7})
         snapshot = collect([odd.appliance()])
         assert snapshot.jobs["job_id"].to_list() == ["good"]
         assert snapshot.errors["job_id"].to_list() == ["bad"]
@@ -262,10 +267,7 @@ class TestInvalidResponses:
 
     def test_unknown_state(self, odd: OddServer) -> None:
         """An unknown state is stored unchanged, with a warning, and is no success."""
-        odd.serve_api()
-        odd.respond(LIST, b'["new"]')
-        body = json.dumps({"new": {**GOOD, "status": "QUANTUM"}})
-        odd.respond(f"{LIST}/details", body.encode())
+        serve_jobs(odd, new={**GOOD, "status": "QUANTUM"})
         with pytest.warns(BackupkitWarning, match="QUANTUM"):
             snapshot = collect([odd.appliance()])
         assert snapshot.jobs["state"].to_list() == ["QUANTUM"]
@@ -273,22 +275,19 @@ class TestInvalidResponses:
 
     def test_unrequested_jobs(self, odd: OddServer) -> None:
         """Jobs that were not requested are ignored."""
-        odd.serve_api()
-        odd.respond(f"{LIST}/details", json.dumps({"one": GOOD}).encode())
+        serve_jobs(odd, one=GOOD)
         first = collect([odd.appliance()])
+        serve_jobs(odd, one=GOOD, two=GOOD, extra=1)
         odd.respond(LIST, b'["one", "two"]')
-        odd.respond(f"{LIST}/details", json.dumps({"one": GOOD, "two": GOOD, "odd": 1}).encode())
         again = collect([odd.appliance()], known=first)
         assert again.jobs["job_id"].to_list() == ["two"]
         assert again.errors.empty
 
     def test_messages(self, odd: OddServer) -> None:
         """A message keeps its id, text, arguments and translation."""
-        odd.serve_api()
-        odd.respond(LIST, b'["one"]')
         message = {"id": "m", "default_message": "<b>", "args": ["1", 2], "localized": "ü"}
         failed = {**GOOD, "status": "FAILED", "messages": [message]}
-        odd.respond(f"{LIST}/details", json.dumps({"one": failed}).encode())
+        serve_jobs(odd, one=failed)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             [messages] = collect([odd.appliance()]).jobs["messages"]

@@ -6,7 +6,6 @@ import json
 import logging
 import socket
 import ssl
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,7 +28,7 @@ from backupkit.fleet import Appliance
 from backupkit.passwords import PasswordSource
 from backupkit.simulator.appliance import PASSWORD
 from backupkit.tables import CHECKS
-from tests.conftest import OddServer, Simulated, epoch
+from tests.conftest import Listen, OddServer, Simulated, epoch
 
 NAMES = [
     "address",
@@ -48,7 +47,6 @@ BACKUP = "GET /api/appliance/recovery/backup"
 ENDLESS = datetime(3000, 1, 1, tzinfo=UTC)
 """The end of the simulator's certificates."""
 
-Listen = Callable[[Callable[[socket.socket], None]], str]
 Findings = dict[str, tuple[str, str, str]]
 
 

@@ -102,11 +102,11 @@ def sort_order(codes: Codes, times: Times) -> Codes:
     same, later = codes[1:] == codes[:-1], times[1:] >= times[:-1]
     if np.all((codes[1:] > codes[:-1]) | (same & later)):  # the usual case
         return np.arange(len(codes), dtype=np.intp)
-    (keys,) = _keys((codes, times))
+    (keys,) = _build_sort_keys((codes, times))
     return np.argsort(keys, kind="stable")
 
 
-def _keys(*columns: tuple[Codes, Times]) -> list[npt.NDArray[np.int64]]:
+def _build_sort_keys(*columns: tuple[Codes, Times]) -> list[npt.NDArray[np.int64]]:
     """Return integers that sort like appliance and time; a missing time comes last."""
     stamps = [times.astype("datetime64[us]", copy=False).view(np.int64) for _, times in columns]
     missing = [np.isnat(times) for _, times in columns]
@@ -150,7 +150,7 @@ def group_cummax(codes: Codes, times: Times) -> Times:
     >>> group_cummax(np.array([0, 0, 1]), days).astype("datetime64[D]")
     array(['2026-11-04', '2026-11-04', '2026-11-03'], dtype='datetime64[D]')
     """
-    (keys,) = _keys((codes, times))
+    (keys,) = _build_sort_keys((codes, times))
     largest = keys == np.maximum.accumulate(keys)
     return times[np.maximum.accumulate(np.where(largest, np.arange(len(keys)), 0))]
 
@@ -183,7 +183,7 @@ def asof_index(key_codes: Codes, key_times: Times, codes: Codes, times: Times) -
     result = np.full(len(times), -1, dtype=np.intp)
     if not len(valid):
         return result
-    keys, queries = _keys((key_codes[valid], key_times[valid]), (codes, times))
+    keys, queries = _build_sort_keys((key_codes[valid], key_times[valid]), (codes, times))
     order = np.argsort(keys, kind="stable")
     newest = np.searchsorted(keys[order], queries, side="right") - 1
     row = valid[order[np.maximum(newest, 0)]]

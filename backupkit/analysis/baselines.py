@@ -99,12 +99,12 @@ class _MeasuredJobs:
         counts = np.where(position < 0, 0, np.minimum(position - first + 1, BASELINE_RUNS))
         middle, spread = np.full(len(codes), np.nan), np.full(len(codes), np.nan)
         for chunk, window in self.windows(position, counts):
-            middle[chunk] = _medians(window)
-            spread[chunk] = _medians(np.abs(window - middle[chunk, None]))
+            middle[chunk] = _compute_row_medians(window)
+            spread[chunk] = _compute_row_medians(np.abs(window - middle[chunk, None]))
         return counts, middle, spread
 
 
-def _medians(rows: Numbers) -> Numbers:
+def _compute_row_medians(rows: Numbers) -> Numbers:
     """Return the median of each row, NaN for a row without numbers."""
     ordered = np.sort(rows, axis=1)
     counts = np.count_nonzero(~np.isnan(ordered), axis=1)
@@ -114,7 +114,7 @@ def _medians(rows: Numbers) -> Numbers:
     return middle
 
 
-def _measures(jobs: pd.DataFrame) -> dict[str, Numbers]:
+def _measure_jobs(jobs: pd.DataFrame) -> dict[str, Numbers]:
     """Return each job's duration [s] and size [bytes], NaN where missing or below 0."""
     length = (times_of(jobs["end_time"]) - times_of(jobs["start_time"])) / _SECOND
     size = jobs["size"].to_numpy("float64", na_value=np.nan)
@@ -193,7 +193,7 @@ def anomalies(
     codes = to_codes(jobs["appliance"], appliances)
     began, done = job_times(jobs)
     success = jobs["outcome"].eq("success").to_numpy()
-    measures = _measures(jobs)
+    measures = _measure_jobs(jobs)
     runs = {
         kind: _MeasuredJobs.of(codes, done, values, success & ~np.isnan(values))
         for kind, values in measures.items()
@@ -203,17 +203,17 @@ def anomalies(
     for kind, values in measures.items():
         rows = np.flatnonzero(inside & ~np.isnan(values))
         usual = runs[kind].before(codes[rows], began[rows])
-        results.append(_outliers(kind, rows, values[rows], usual, limits))
+        results.append(_find_outliers(kind, rows, values[rows], usual, limits))
     vanished = jobs["vanished_at"].notna().to_numpy()
     open_now = jobs["outcome"].eq("open").to_numpy() & ~vanished & (codes >= 0)
     rows = np.flatnonzero(open_now & (began <= instant(now)))
     usual = runs["duration"].before(codes[rows], began[rows])
     elapsed = (instant(now) - began[rows]) / _SECOND
-    results.append(_outliers("overrun", rows, elapsed, usual, limits))
+    results.append(_find_outliers("overrun", rows, elapsed, usual, limits))
     if polled is not None:
         polled_at = times_of(polled.reindex(appliances))[codes[rows]]
         unchanged = (polled_at - times_of(jobs["last_seen_at"])[rows]) / _SECOND
-        results.append(_stalled(rows, unchanged, usual[1]))
+        results.append(_find_stalled_jobs(rows, unchanged, usual[1]))
     combined = pd.concat(results, ignore_index=True)
     which = jobs[["appliance", "job_id", "start_time"]].iloc[combined["row"].to_numpy()]
     combined = pd.concat([combined, which.reset_index(drop=True)], axis="columns")
@@ -221,7 +221,7 @@ def anomalies(
     return ANOMALIES.conform(combined.sort_values(by, kind="stable"))
 
 
-def _outliers(
+def _find_outliers(
     kind: str,
     rows: Codes,
     values: Numbers,
@@ -262,7 +262,7 @@ def _describe_rule(
     return "; ".join(phrases)
 
 
-def _stalled(rows: Codes, unchanged: Numbers, typical: Numbers) -> pd.DataFrame:
+def _find_stalled_jobs(rows: Codes, unchanged: Numbers, typical: Numbers) -> pd.DataFrame:
     """Return the running jobs that have not changed for too long."""
     limit = np.fmax(MIN_STALL.total_seconds(), STALL_SHARE * typical)
     kept = np.flatnonzero(unchanged > limit)
@@ -338,7 +338,7 @@ def baselines(
     began, done = job_times(jobs)
     success = jobs["outcome"].eq("success").to_numpy()
     good = success & (done <= instant(end))
-    measures = _measures(jobs)
+    measures = _measure_jobs(jobs)
     typical = {}
     for kind, values in measures.items():
         measured = _MeasuredJobs.of(codes, done, values, good)
@@ -346,12 +346,12 @@ def baselines(
         sample_size = np.minimum(counts, BASELINE_RUNS)
         typical[kind] = np.full(number, np.nan)
         for chunk, window in measured.windows(newest, sample_size):
-            typical[kind][chunk] = _medians(window)
+            typical[kind][chunk] = _compute_row_medians(window)
     sized = good & ~np.isnan(measures["size"])
     # the measured value is the row in `jobs`
     sizes = _MeasuredJobs.of(codes, done, np.arange(len(jobs), dtype=np.float64), sized)
     rows = sizes.measured.astype(np.intp)
-    growth, share = _growth_rates(sizes, began[rows], measures["size"][rows], number)
+    growth, share = _compute_growth_rates(sizes, began[rows], measures["size"][rows], number)
     counts, newest = sizes.newest(number)
     if totals is None:
         totals = totals_of(jobs, POLLS.empty())
@@ -376,7 +376,7 @@ def baselines(
     return BASELINES.frame(columns)
 
 
-def _growth_rates(
+def _compute_growth_rates(
     sizes: _MeasuredJobs, began: Times, size: Numbers, number: int
 ) -> tuple[Numbers, Numbers]:
     """Return each appliance's growth [bytes/day], and 30 days of it / the median size."""
@@ -391,23 +391,23 @@ def _growth_rates(
         window_days, window_sizes = days[newest], size[newest]
         if np.ptp(window_days) < _MIN_DAYS:
             continue
-        growth[code] = _slope(window_days, window_sizes)
+        growth[code] = _compute_slope(window_days, window_sizes)
         middle = np.median(window_sizes)
         if middle > 0:
             share[code] = _MONTH * growth[code] / middle
     return growth, share
 
 
-def _slope(days: Numbers, sizes: Numbers) -> float:
+def _compute_slope(days: Numbers, sizes: Numbers) -> float:
     """Return the Theil-Sen slope: the median slope of all pairs of points."""
-    first, second = _pairs(len(days))
+    first, second = _list_pairs(len(days))
     apart = days[second] - days[first]
     distinct = apart != 0
     return float(np.median((sizes[second] - sizes[first])[distinct] / apart[distinct]))
 
 
 @lru_cache(maxsize=GROWTH_SIZES)
-def _pairs(number: int) -> tuple[Codes, Codes]:
+def _list_pairs(number: int) -> tuple[Codes, Codes]:
     """Return the positions of all pairs of `number` points."""
     return np.triu_indices(number, k=1)
 

@@ -84,16 +84,16 @@ def clusters(
     """
     ended = ended_jobs(jobs, start, end).sort_values("done", kind="stable")
     failed = ended[ended["outcome"] == "failure"].join(signatures["signature"])
-    everyone = _attribute_values(ended, ["appliance"], members)
-    affected = _attribute_values(failed, ["signature", "appliance"], members)
+    everyone = _list_attribute_values(ended, ["appliance"], members)
+    affected = _list_attribute_values(failed, ["signature", "appliance"], members)
     shared = pd.concat(
-        [_shared_values(by, everyone, affected) for by in _PHRASES], ignore_index=True
+        [_find_shared_values(by, everyone, affected) for by in _PHRASES], ignore_index=True
     )
     size = affected.groupby("signature").size()
     ranked = shared.assign(
         size=shared["signature"].map(size),
         order=shared["lift"].fillna(np.inf),
-        finding=[_finding(row) for row in shared.to_dict("records")],
+        finding=[_describe_shared_value(row) for row in shared.to_dict("records")],
     ).sort_values(["size", "signature", "order"], ascending=[False, True, False], kind="stable")
     return CLUSTERS.conform(ranked)
 
@@ -179,7 +179,9 @@ def recent_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
     return listed.iloc[order[ends - np.arange(len(order)) <= DUPLICATE_JOBS]]
 
 
-def _attribute_values(jobs: pd.DataFrame, keys: list[str], members: pd.DataFrame) -> pd.DataFrame:
+def _list_attribute_values(
+    jobs: pd.DataFrame, keys: list[str], members: pd.DataFrame
+) -> pd.DataFrame:
     """Return the newest known values of each key; `jobs` is sorted by end."""
     newest = jobs.groupby(keys)[["location", "build"]].last()
     names = newest.index.get_level_values("appliance")
@@ -191,7 +193,7 @@ def _attribute_values(jobs: pd.DataFrame, keys: list[str], members: pd.DataFrame
     return pd.DataFrame({name: column.astype("str") for name, column in values.items()})
 
 
-def _shared_values(by: str, everyone: pd.DataFrame, affected: pd.DataFrame) -> pd.DataFrame:
+def _find_shared_values(by: str, everyone: pd.DataFrame, affected: pd.DataFrame) -> pd.DataFrame:
     """Return the value that most appliances of each signature share, if its lift is above 1.5."""
     usual = everyone[by].rename("usual")
     failed = affected[by].dropna().rename("value").reset_index()
@@ -201,11 +203,13 @@ def _shared_values(by: str, everyone: pd.DataFrame, affected: pd.DataFrame) -> p
     signature = counts.index.get_level_values("signature")
     value = counts.index.get_level_values("value")
     held = counts.to_numpy("int64")
-    total = _sizes(failed.groupby("signature"), signature)
+    total = _count_group_rows(failed.groupby("signature"), signature)
     # an affected appliance counts with the value of its failed jobs, not with its usual one
-    moved = _sizes(usual_values.groupby(["signature", "usual"]), counts.index)
-    sharing = _sizes(usual.groupby(usual), value) - moved + held
-    everybody = usual.count() - _sizes(usual_values.groupby("signature"), signature) + total
+    moved = _count_group_rows(usual_values.groupby(["signature", "usual"]), counts.index)
+    sharing = _count_group_rows(usual.groupby(usual), value) - moved + held
+    everybody = (
+        usual.count() - _count_group_rows(usual_values.groupby("signature"), signature) + total
+    )
     shared = pd.DataFrame(
         {
             "signature": signature.astype("str"),
@@ -228,14 +232,14 @@ def _shared_values(by: str, everyone: pd.DataFrame, affected: pd.DataFrame) -> p
     return kept
 
 
-def _sizes(groups: Any, keys: pd.Index) -> npt.NDArray[np.int64]:  # noqa: ANN401 # of a Series or a frame
+def _count_group_rows(groups: Any, keys: pd.Index) -> npt.NDArray[np.int64]:  # noqa: ANN401 # of a Series or a frame
     """Count the rows of each group, 0 for a key without rows."""
     sizes: npt.NDArray[np.int64] = groups.size().reindex(keys, fill_value=0).to_numpy("int64")
     return sizes
 
 
-def _finding(row: dict[Hashable, Any]) -> str:
-    """Describe a row of `_shared_values` in a sentence."""
+def _describe_shared_value(row: dict[Hashable, Any]) -> str:
+    """Describe a row of `_find_shared_values` in a sentence."""
     value = row["value"][:_MAX_VALUE]
     shared = f"{row['appliances']} of {row['affected']} {_PHRASES[row['property']]} {value}"
     if pd.isna(row["lift"]):

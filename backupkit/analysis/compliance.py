@@ -103,7 +103,7 @@ def ratios(facts: pd.DataFrame) -> pd.DataFrame:
     .. [1] docs/sla.md, section 4, numbers 2, 5 and 6.
     """
     return pd.DataFrame(
-        {name: ratio(*fraction) for name, fraction in _compliance_fractions(facts).items()}
+        {name: ratio(*fraction) for name, fraction in _compute_fractions(facts).items()}
     )
 
 
@@ -122,8 +122,8 @@ def compliance_amounts(facts: pd.DataFrame) -> pd.DataFrame:
         Strict RPO compliance is compliant / in_scope, strict slot compliance completed / counted,
         and coverage observed / in_scope; for several appliances, of their sums.
     """
-    compliant, observed, in_scope = _times(facts)
-    completed, *_, counted = _slots(facts)
+    compliant, observed, in_scope = _sum_times(facts)
+    completed, *_, counted = _count_slots(facts)
     columns = {
         "compliant": compliant,
         "observed": observed,
@@ -147,7 +147,7 @@ def coverage_ratio(facts: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         By appliance: observed, in_scope (timedelta64), ratio (Float64).
     """
-    _, observed, in_scope = _times(facts)
+    _, observed, in_scope = _sum_times(facts)
     observed_span = (facts["compliant"] + facts["breach"]).rename("observed")
     return pd.DataFrame(
         {
@@ -188,7 +188,7 @@ def fleet_metrics(facts: pd.DataFrame) -> pd.DataFrame:
     ----------
     .. [1] docs/sla.md, section 4, numbers 4 to 9, 12 to 14, 18, 22, "Roll-up"; section 7, P and Q.
     """
-    return METRICS.conform(_to_long(_contributions(facts).sum().to_frame().T))
+    return METRICS.conform(_to_long(_compute_contributions(facts).sum().to_frame().T))
 
 
 def group_metrics(facts: pd.DataFrame) -> pd.DataFrame:
@@ -204,7 +204,7 @@ def group_metrics(facts: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Of `backupkit.tables.GROUPS`; appliances without a site or group are left out.
     """
-    contributions = _contributions(facts)
+    contributions = _compute_contributions(facts)
     tables = []
     for by in ("site", "group"):
         if facts[by].isna().all():
@@ -232,15 +232,15 @@ def _to_long(sums: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values("name", kind="stable", ignore_index=True)
 
 
-def _contributions(facts: pd.DataFrame) -> pd.DataFrame:
+def _compute_contributions(facts: pd.DataFrame) -> pd.DataFrame:
     """Return each appliance's part of the numerator and denominator of each figure."""
     state = facts["state"]
     compliant, is_observed = state.eq("compliant"), state.isin(OBSERVED_STATES)
     in_scope = is_observed | state.eq("unknown")
-    _, observed, scope = _times(facts)
-    completed, _, resolved, _ = _slots(facts)
+    _, observed, scope = _sum_times(facts)
+    completed, _, resolved, _ = _count_slots(facts)
     missed = resolved - completed
-    shares = _compliance_fractions(facts) | {
+    shares = _compute_fractions(facts) | {
         name: (facts[f"{name}_ok"], facts[total])
         for name, total in (
             ("attempts", "attempts"),
@@ -277,10 +277,10 @@ def _contributions(facts: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns, index=facts.index)
 
 
-def _compliance_fractions(facts: pd.DataFrame) -> dict[str, tuple[pd.Series, pd.Series]]:
+def _compute_fractions(facts: pd.DataFrame) -> dict[str, tuple[pd.Series, pd.Series]]:
     """Return numerator and denominator of each ratio of time and slots."""
-    compliant, observed, in_scope = _times(facts)
-    completed, on_time, resolved, counted = _slots(facts)
+    compliant, observed, in_scope = _sum_times(facts)
+    completed, on_time, resolved, counted = _count_slots(facts)
     return {
         "rpo_strict": (compliant, in_scope),
         "rpo_observed": (compliant, observed),
@@ -291,7 +291,7 @@ def _compliance_fractions(facts: pd.DataFrame) -> dict[str, tuple[pd.Series, pd.
     }
 
 
-def _times(facts: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:
+def _sum_times(facts: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:
     """Return compliant, observed and in-scope time [h]."""
     compliant, breach, unknown = (
         facts[name].dt.total_seconds() / _HOUR for name in IN_SCOPE_STATES
@@ -299,7 +299,7 @@ def _times(facts: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:
     return compliant, compliant + breach, compliant + breach + unknown
 
 
-def _slots(facts: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series, pd.Series]:
+def _count_slots(facts: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series, pd.Series]:
     """Count the completed, on-time and resolved slots, and the resolved or unknown ones."""
     completed, on_time, missed = (
         facts[[f"slots_{state}" for state in states]].sum(axis=1)
@@ -358,7 +358,7 @@ def trend(
     spent = {}
     for state in STATES:
         rows = intervals["state"].eq(state).to_numpy()
-        spent[state] = pd.Series(_time_per_day(started[rows], ended[rows], begins))
+        spent[state] = pd.Series(_sum_time_per_day(started[rows], ended[rows], begins))
     columns |= spent
     seconds = {state: spans.dt.total_seconds() for state, spans in spent.items()}
     read = seconds["compliant"] + seconds["breach"]
@@ -374,7 +374,7 @@ def trend(
     return TREND.conform(pd.DataFrame(columns).set_index("day"))
 
 
-def _time_per_day(began: Times, ended: Times, days: Times) -> Times:
+def _sum_time_per_day(began: Times, ended: Times, days: Times) -> Times:
     """Return the time that falls into each day."""
     total = np.zeros(len(days), dtype="timedelta64[us]")
     for number, day in enumerate(days):

@@ -70,7 +70,7 @@ def poll_summary(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     facts = pd.DataFrame(index=appliances)
     facts["first_poll"], facts["last_poll"] = by["polled_at"].min(), by["polled_at"].max()
     facts["first_ok"], facts["last_ok"] = by_good["polled_at"].min(), by_good["polled_at"].max()
-    facts["cadence"] = _cadence(good, appliances)
+    facts["cadence"] = _compute_cadence(good, appliances)
     last_ok = facts["last_ok"].reindex(counted["appliance"]).reset_index(drop=True)
     polled_at = counted["polled_at"].reset_index(drop=True)
     after = (last_ok.isna() | (polled_at > last_ok)).to_numpy()
@@ -110,7 +110,7 @@ def counted_polls(polls: pd.DataFrame) -> Codes:
     return counted
 
 
-def _cadence(good: pd.DataFrame, appliances: pd.Index) -> pd.Series:
+def _compute_cadence(good: pd.DataFrame, appliances: pd.Index) -> pd.Series:
     """Return the cadence of each appliance; good polls are sorted by appliance and time."""
     rows = good[good["appliance"].isin(appliances)]
     codes, times = to_codes(rows["appliance"], appliances), times_of(rows["polled_at"])

@@ -86,14 +86,14 @@ def signature_of(text: str, args: Iterable[str] = ()) -> str:
     'Component <arg> failed after <n> s.'
     """
     plain = _WHITESPACE.sub(" ", text[:_MAX_TEXT]).strip()
-    for arg in sorted(set(_short_args(args)), key=lambda name: (-len(name), name)):
+    for arg in sorted(set(_list_short_args(args)), key=lambda name: (-len(name), name)):
         replaced = _replace(arg)
         placeholder = replaced if replaced in _PLACEHOLDER_NAMES else "<arg>"
         plain = re.sub(rf"(?<![\w<]){re.escape(arg)}(?![\w>])", placeholder, plain)
     return _replace(plain)[:_MAX_SIGNATURE] or NO_MESSAGE
 
 
-def _short_args(args: Iterable[str]) -> list[str]:
+def _list_short_args(args: Iterable[str]) -> list[str]:
     """Return the args that are names, not sentences or single letters."""
     given = [arg.strip() for arg, _ in zip(args, range(_MAX_ARGS), strict=False)]
     return [arg for arg in given if 1 < len(arg) <= _MAX_ARG_LENGTH and arg.count(" ") <= 1]
@@ -271,7 +271,7 @@ def failures(
     groups["message_id"] = groups["message_id"].where(groups["ids"] == 1)
     groups["share"] = groups["jobs"] / len(failed)
     for name, column in (("names", "appliance"), ("builds", "build"), ("targets", "target")):
-        groups[name] = _most_frequent(ordered, column, groups.index)
+        groups[name] = _list_most_frequent_values(ordered, column, groups.index)
     causes = [
         cause_of(None if pd.isna(text) else text, None if pd.isna(message_id) else message_id)
         for text, message_id in groups[["text", "message_id"]].itertuples(index=False)
@@ -284,7 +284,9 @@ def failures(
     return FAILURES.conform(ranked)
 
 
-def _most_frequent(failed: pd.DataFrame, column: str, signatures: pd.Index) -> pd.Series:
+def _list_most_frequent_values(
+    failed: pd.DataFrame, column: str, signatures: pd.Index
+) -> pd.Series:
     """Return the values of a column for each signature, the most frequent first."""
     counted = failed.groupby(["signature", column]).size().rename("number").reset_index()
     ranked = counted.sort_values(["signature", "number", column], ascending=[True, False, True])

@@ -44,7 +44,7 @@ class DstTransition:
 
     def holds(self, minute: int) -> bool:
         """Return whether a minute of the week (0 is Monday, 00:00) is one of these times."""
-        return (minute - _minute_of_week(self.begin)) % _WEEK < self.minutes
+        return (minute - _get_minute_of_week(self.begin)) % _WEEK < self.minutes
 
     @property
     def minutes(self) -> int:
@@ -117,18 +117,19 @@ def feasibility(
     code = to_codes(rows["appliance"], resolved_policy.index)[row]
     _, first = np.unique(code * _WEEK + minute, return_index=True)
     row, minute, code = row[first], minute[first], code[first]
-    gap = _gaps(code, minute)
-    at_change = _gaps_at_transition(minute, gap, rows["zone"].iloc[row], at)
+    gap = _measure_gaps(code, minute)
+    at_change = _measure_gaps_at_transition(minute, gap, rows["zone"].iloc[row], at)
     usual = np.fmax(spans_of(typical.reindex(resolved_policy.index)), np.timedelta64(0, "us"))
     usual = np.minimum(usual, _MAX_DURATION)
-    max_gap = _longest_gaps(code, gap, size=len(resolved_policy))
+    max_gap = _find_longest_gaps(code, gap, size=len(resolved_policy))
     needed = max_gap + usual
     feasible = pd.Series(needed <= spans_of(resolved_policy["threshold"]), dtype="boolean")
     return pd.DataFrame(
         {
             "max_gap": max_gap,
             "needed": needed,
-            "needed_at_change": _longest_gaps(code, at_change, size=len(resolved_policy)) + usual,
+            "needed_at_change": _find_longest_gaps(code, at_change, size=len(resolved_policy))
+            + usual,
             "feasible": feasible.mask(np.isnat(needed)),
         }
     ).set_axis(resolved_policy.index)
@@ -204,11 +205,11 @@ def dst_transitions(zone: str, at: datetime) -> tuple[DstTransition, ...]:
     return tuple(changes)
 
 
-def _minute_of_week(wall: datetime) -> int:
+def _get_minute_of_week(wall: datetime) -> int:
     return (wall - _MONDAY.to_pydatetime().replace(tzinfo=None)) // _MINUTE % _WEEK
 
 
-def _gaps(codes: Codes, minutes: _Minutes) -> _Minutes:
+def _measure_gaps(codes: Codes, minutes: _Minutes) -> _Minutes:
     """Return the gap [min] from each slot to the next one in a repeating week; inputs sorted."""
     begins = group_starts(codes)
     first = np.maximum.accumulate(np.where(begins, np.arange(len(codes)), 0))
@@ -217,20 +218,20 @@ def _gaps(codes: Codes, minutes: _Minutes) -> _Minutes:
     return np.where(last, minutes[first] + _WEEK, following[: len(codes)]) - minutes
 
 
-def _gaps_at_transition(
+def _measure_gaps_at_transition(
     minutes: _Minutes, gaps: _Minutes, zones: pd.Series, at: pd.Timestamp
 ) -> _Minutes:
     """Return these gaps [min] if the clocks go back in them; repeated times count once."""
     longer = gaps.copy()
     for zone, rows in zones.reset_index(drop=True).groupby(zones.to_numpy()).indices.items():
         for change in dst_transitions(str(zone), at.to_pydatetime()):
-            until = (_minute_of_week(change.end) - minutes[rows] - 1) % _WEEK + 1
+            until = (_get_minute_of_week(change.end) - minutes[rows] - 1) % _WEEK + 1
             inside = change.back & (until <= gaps[rows])
             longer[rows] = np.maximum(longer[rows], gaps[rows] + inside * change.minutes)
     return longer
 
 
-def _longest_gaps(codes: Codes, gaps: _Minutes, *, size: int) -> Spans:
+def _find_longest_gaps(codes: Codes, gaps: _Minutes, *, size: int) -> Spans:
     """Return the longest gap of each appliance, NaT without a slot."""
     most = np.full(size, _NO_SLOT, dtype=np.int64)
     np.maximum.at(most, codes, gaps)

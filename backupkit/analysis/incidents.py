@@ -70,12 +70,12 @@ def incidents(
     index = pd.Index(np.sort(jobs["appliance"].unique()), dtype="str")
     index = index.union(pd.Index(slots["appliance"].unique(), dtype="str"))
     first, last = instant(start), instant(end)
-    codes, times, kinds = _events(jobs, slots, index, last)
+    codes, times, kinds = _list_events(jobs, slots, index, last)
     problem = kinds != _SUCCESS
     onset = problem.copy()
     onset[1:] &= ~((codes[1:] == codes[:-1]) & problem[:-1])
     begins = np.flatnonzero(onset)
-    recovered = _next_success(codes, problem)[begins]
+    recovered = _find_next_success(codes, problem)[begins]
     recovery = np.append(times, NAT)[recovered]
     touches = (times[begins] < last) & ~(recovery <= first)
     begins, recovery = begins[touches], recovery[touches]
@@ -96,7 +96,7 @@ def incidents(
     )
 
 
-def _events(
+def _list_events(
     jobs: pd.DataFrame,
     slots: pd.DataFrame,
     index: pd.Index,
@@ -120,7 +120,7 @@ def _events(
     return codes[order], times[order], kinds[order]
 
 
-def _next_success(codes: Codes, problem: Flags) -> Codes:
+def _find_next_success(codes: Codes, problem: Flags) -> Codes:
     """Return the position of the appliance's next success for each event, -1 if none."""
     size = len(codes)
     position = np.where(problem, size, np.arange(size))
@@ -170,13 +170,13 @@ def incident_figures(
     figures["incident_since"] = incidents[still_open].groupby("appliance")["onset"].last()
     closed = new[~new["open"].astype("bool")].groupby("appliance")["duration"]
     figures["mttr"] = closed.mean()
-    observed = _observed_time_outside(incidents, segments, appliances)
+    observed = _sum_observed_time_outside(incidents, segments, appliances)
     number = figures["incidents"].where(figures["incidents"] > 0)
     figures["mtbf"] = (observed / number).astype("timedelta64[us]")
     return figures
 
 
-def _observed_time_outside(
+def _sum_observed_time_outside(
     incidents: pd.DataFrame, segments: pd.DataFrame, appliances: pd.Index
 ) -> pd.Series:
     """Sum the observed time outside all incidents."""

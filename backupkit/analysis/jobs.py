@@ -58,7 +58,7 @@ def deduplicate_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
     codes = to_codes(jobs["appliance"], names)
     ids, distinct = pd.factorize(jobs["job_id"])
     if pd.Series(codes * (len(distinct) + 1) + ids).duplicated().any():
-        jobs = _newest_records(jobs)
+        jobs = _keep_newest_records(jobs)
         codes = to_codes(jobs["appliance"], names)
     start = times_of(jobs["start_time"])
     order = sort_order(codes, start)
@@ -69,7 +69,7 @@ def deduplicate_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
     return jobs.iloc[order].reset_index(drop=True)
 
 
-def _newest_records(jobs: pd.DataFrame) -> pd.DataFrame:
+def _keep_newest_records(jobs: pd.DataFrame) -> pd.DataFrame:
     """Return the record of each job that takes precedence."""
     ranked = jobs.assign(_finished=jobs["outcome"].isin(TERMINAL)).sort_values(
         ["appliance", "job_id", "_finished", "last_seen_at", "end_time", "state"],

@@ -96,17 +96,19 @@ def lint(
     names = [current["appliance"], rows["appliance"], rows["appliance"].iloc[week["row"]]]
     checked = feasibility(current, scope, baselines["typical_duration"], zones=zones, at=at)
     findings = [
-        *_without_slots(scope, [set(column) for column in names], set(schedule_unknown)),
-        *_infeasible(checked.join(scope[["rpo", "threshold"]])),
+        *_find_appliances_without_slots(
+            scope, [set(column) for column in names], set(schedule_unknown)
+        ),
+        *_find_infeasible_schedules(checked.join(scope[["rpo", "threshold"]])),
         *schedule_findings(
             rows, week, resolved_policy, at=at, schedule_unknown=set(schedule_unknown)
         ),
-        *_zones(rows),
-        *_simultaneous_starts(rows, at),
-        *_clock_skews(skew.reindex(scope.index).astype("timedelta64[us]")),
+        *_find_assumed_zones(rows),
+        *_find_simultaneous_starts(rows, at),
+        *_find_clock_skews(skew.reindex(scope.index).astype("timedelta64[us]")),
     ]
     if duplicates is not None:
-        findings += _duplicates(duplicates, set(scope.index))
+        findings += _find_duplicates(duplicates, set(scope.index))
     frame = LINT.conform(pd.DataFrame(findings, columns=list(Finding._fields)))
     ordered = frame.assign(rank=frame["severity"].map(_RANKS)).sort_values(
         ["rank", "rule", "appliance"], kind="stable"
@@ -114,7 +116,7 @@ def lint(
     return LINT.conform(ordered)
 
 
-def _without_slots(
+def _find_appliances_without_slots(
     scope: pd.DataFrame, names: list[set[str]], schedule_unknown: set[str]
 ) -> Findings:
     """Yield appliances without a slot; `names` have a schedule, an enabled one, one with a time."""
@@ -157,7 +159,7 @@ def _without_slots(
             )
 
 
-def _infeasible(rows: pd.DataFrame) -> Findings:
+def _find_infeasible_schedules(rows: pd.DataFrame) -> Findings:
     """Yield the appliances whose schedule cannot meet the RPO."""
     for row in rows[rows["feasible"].notna()].reset_index().to_dict("records"):
         limit = f"RPO + grace are {format_exactly(row['threshold'])}"
@@ -191,7 +193,7 @@ def _infeasible(rows: pd.DataFrame) -> Findings:
             )
 
 
-def _zones(rows: pd.DataFrame) -> Findings:
+def _find_assumed_zones(rows: pd.DataFrame) -> Findings:
     """Yield the appliances whose time zone is assumed."""
     guessed = rows["source"].str.contains("^assumed|is no zone")
     for row in rows[guessed].drop_duplicates("appliance").to_dict("records"):
@@ -206,7 +208,7 @@ def _zones(rows: pd.DataFrame) -> Findings:
         )
 
 
-def _simultaneous_starts(rows: pd.DataFrame, at: pd.Timestamp) -> Findings:
+def _find_simultaneous_starts(rows: pd.DataFrame, at: pd.Timestamp) -> Findings:
     """Yield the targets on which many appliances start in the same minute."""
     targets = rows["location"].map(target_of, na_action="ignore").astype("str")
     slots = schedule_slots(rows, rows["zone"], start=at, end=at + _WEEK)
@@ -237,7 +239,7 @@ def _simultaneous_starts(rows: pd.DataFrame, at: pd.Timestamp) -> Findings:
         )
 
 
-def _clock_skews(skew: pd.Series) -> Findings:
+def _find_clock_skews(skew: pd.Series) -> Findings:
     """Yield the appliances with a large clock skew."""
     for name, off in skew[skew.abs() > TOLERATED_SKEW].items():
         side = "ahead of" if off > pd.Timedelta(0) else "behind"
@@ -250,7 +252,7 @@ def _clock_skews(skew: pd.Series) -> Findings:
         )
 
 
-def _duplicates(pairs: pd.DataFrame, scope: set[str]) -> Findings:
+def _find_duplicates(pairs: pd.DataFrame, scope: set[str]) -> Findings:
     """Yield the appliances that list each other's jobs."""
     in_scope = pairs[pairs["appliance"].isin(scope) & pairs["duplicate"].isin(scope)]
     for row in in_scope.to_dict("records"):

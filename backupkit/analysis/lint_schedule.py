@@ -54,32 +54,32 @@ def schedule_findings(
     """
     hosts: dict[str, str] = {}
     for name, host in resolved_policy["host"].dropna().items():
-        hosts.setdefault(_host_of(target_of(f"https://{host}")), str(name))
+        hosts.setdefault(_get_host(target_of(f"https://{host}")), str(name))
     parameters = resolved_policy[["retention", "parts"]].to_dict("index")
     minutes = week.groupby("row")["minute"].agg(list).reindex(range(len(rows)))
     columns = ["appliance", "schedule", "max_count", "location", "parts", "zone"]
     for row, starts in zip(rows[columns].to_dict("records"), minutes, strict=True):
         policy = parameters[row["appliance"]]
-        yield from _target(row, hosts)
-        yield from _parts(row, policy["parts"])
+        yield from _check_target(row, hosts)
+        yield from _check_parts(row, policy["parts"])
         if row["appliance"] not in schedule_unknown:
-            yield from _retention(row, policy["retention"])
+            yield from _check_retention(row, policy["retention"])
         if isinstance(starts, list):
-            yield from _dst_starts(row, starts, at)
+            yield from _check_dst_starts(row, starts, at)
 
 
-def _target(row: _Row, hosts: dict[str, str]) -> Findings:
+def _check_target(row: _Row, hosts: dict[str, str]) -> Findings:
     """Check where the backups go."""
     location = row["location"]
     target = target_of(location) if isinstance(location, str) else None
     if target is None:
         return
-    if owner := hosts.get(_host_of(target)):
+    if owner := hosts.get(_get_host(target)):
         yield Finding(
             row["appliance"],
             "target-on-fleet",
             "error",
-            f"{_label(row)} writes to {target}, and that is {owner} of this fleet",
+            f"{_get_label(row)} writes to {target}, and that is {owner} of this fleet",
             "Write to a host that does not need an appliance of the fleet to be restored.",
         )
     if target.startswith(_UNENCRYPTED):
@@ -87,12 +87,12 @@ def _target(row: _Row, hosts: dict[str, str]) -> Findings:
             row["appliance"],
             "plain-transport",
             "warning",
-            f"{_label(row)} writes to {target}: user and password cross the network readable",
+            f"{_get_label(row)} writes to {target}: user and password cross the network readable",
             "Use SFTP, SCP, FTPS or HTTPS.",
         )
 
 
-def _parts(row: _Row, wanted: object) -> Findings:
+def _check_parts(row: _Row, wanted: object) -> Findings:
     """Check what is saved; a schedule without parts is not checked."""
     listed = row["parts"]
     if not isinstance(listed, (list, np.ndarray)):
@@ -105,7 +105,7 @@ def _parts(row: _Row, wanted: object) -> Findings:
             row["appliance"],
             "parts-left-out",
             "error",
-            f"{_label(row)} leaves out common, the part that every backup must have",
+            f"{_get_label(row)} leaves out common, the part that every backup must have",
             f"Add the part common in {VAMI}.",
         )
     if others := ", ".join(part for part in missing if part.lower() != "common"):
@@ -113,7 +113,7 @@ def _parts(row: _Row, wanted: object) -> Findings:
             row["appliance"],
             "parts-left-out",
             "warning",
-            f"{_label(row)} leaves out {others}, which the policy wants saved",
+            f"{_get_label(row)} leaves out {others}, which the policy wants saved",
             f"Add {others} in {VAMI}.",
         )
     if required is None and "seat" not in saved:
@@ -121,12 +121,12 @@ def _parts(row: _Row, wanted: object) -> Findings:
             row["appliance"],
             "parts-left-out",
             "note",
-            f"{_label(row)} leaves out seat: statistics, events and tasks are not saved",
+            f"{_get_label(row)} leaves out seat: statistics, events and tasks are not saved",
             f"Add the part seat in {VAMI}, or list the parts you want in the policy.",
         )
 
 
-def _retention(row: _Row, wanted: int | NAType) -> Findings:
+def _check_retention(row: _Row, wanted: int | NAType) -> Findings:
     """Check how many backups are kept."""
     kept = row["max_count"]
     if pd.isna(kept):
@@ -135,7 +135,7 @@ def _retention(row: _Row, wanted: int | NAType) -> Findings:
             row["appliance"],
             "no-retention",
             "note",
-            f"{_label(row)} keeps all backups: nothing on the target is ever deleted",
+            f"{_get_label(row)} keeps all backups: nothing on the target is ever deleted",
             f"Set a number of backups to keep{least} in {VAMI}, or watch the target's space.",
         )
     elif pd.notna(wanted) and kept < wanted:
@@ -143,12 +143,12 @@ def _retention(row: _Row, wanted: int | NAType) -> Findings:
             row["appliance"],
             "retention-short",
             "warning",
-            f"{_label(row)} keeps {kept} backups, the policy wants {wanted}",
+            f"{_get_label(row)} keeps {kept} backups, the policy wants {wanted}",
             f"Let it keep {wanted} or more in {VAMI}.",
         )
 
 
-def _dst_starts(row: _Row, starts: list[int], at: pd.Timestamp) -> Findings:
+def _check_dst_starts(row: _Row, starts: list[int], at: pd.Timestamp) -> Findings:
     """Check for starts in the hour that a clock change skips or repeats."""
     phrases, hours, times = [], [], set()
     for change in dst_transitions(row["zone"], at.to_pydatetime()):
@@ -162,18 +162,19 @@ def _dst_starts(row: _Row, starts: list[int], at: pd.Timestamp) -> Findings:
             row["appliance"],
             "dst-hour",
             "note",
-            f"{_label(row)} starts at {clock}, a time that {row['zone']} {' and '.join(phrases)}",
+            f"{_get_label(row)} starts at {clock}, "
+            f"a time that {row['zone']} {' and '.join(phrases)}",
             f"Start it outside {' and '.join(dict.fromkeys(hours))}.",
         )
 
 
-def _label(row: _Row) -> str:
+def _get_label(row: _Row) -> str:
     """Return the schedule's name in printable characters, if it has one."""
     name = row["schedule"] if isinstance(row["schedule"], str) else ""
     printable = "".join(letter for letter in name[:_MAX_NAME] if letter.isprintable())
     return f'schedule "{printable}"' if printable else "its schedule"
 
 
-def _host_of(target: str | None) -> str:
+def _get_host(target: str | None) -> str:
     """Return the host of a target, the result of `target_of`."""
     return (urlsplit(target or "").hostname or "").rstrip(".")

@@ -94,15 +94,15 @@ def restrict_to_period(
     those of the cadence.
     """
     totals = totals_of(data.jobs, data.polls) if data.totals is None else data.totals
-    polls = data.polls.iloc[_needed_polls(data.polls, end)].reset_index(drop=True)
+    polls = data.polls.iloc[_find_needed_polls(data.polls, end)].reset_index(drop=True)
     good = polls[polls["ok"].astype("bool")].drop_duplicates("appliance", keep="last")
     skew = good.set_index("appliance")["clock_skew"]
-    kept = _needed_jobs(data, skew, totals, start=start, end=end, now=now)
+    kept = _mark_needed_jobs(data, skew, totals, start=start, end=end, now=now)
     jobs = data.jobs if kept.all() else data.jobs[kept].reset_index(drop=True)
     return replace(data, jobs=jobs, polls=polls, totals=totals)
 
 
-def _needed_polls(polls: pd.DataFrame, end: pd.Timestamp) -> Codes:
+def _find_needed_polls(polls: pd.DataFrame, end: pd.Timestamp) -> Codes:
     """Return the positions of the polls to keep, sorted by appliance and time."""
     rows = counted_polls(polls)
     names = pd.Index(polls["appliance"].unique()).sort_values()
@@ -112,14 +112,14 @@ def _needed_polls(polls: pd.DataFrame, end: pd.Timestamp) -> Codes:
     ok = polls["ok"].to_numpy(dtype=bool, na_value=False)[rows]
     read = np.flatnonzero(ok)
     by_end = read[times[read] <= instant(end)]
-    newest_good = _last(codes, read, number)
+    newest_good = _find_last_rows(codes, read, number)
     cadence = cadence_polls(codes[read], times[read], number)
     chosen = [
-        _first(codes, np.arange(len(rows)), number),
-        _last(codes, np.arange(len(rows)), number),
-        _first(codes, read, number),
+        _find_first_rows(codes, np.arange(len(rows)), number),
+        _find_last_rows(codes, np.arange(len(rows)), number),
+        _find_first_rows(codes, read, number),
         newest_good,
-        _last(codes, by_end, number),
+        _find_last_rows(codes, by_end, number),
         newest_good[newest_good < len(rows) - 1] + 1,
         read[cadence[cadence >= 0]],
     ]
@@ -127,7 +127,7 @@ def _needed_polls(polls: pd.DataFrame, end: pd.Timestamp) -> Codes:
     return needed
 
 
-def _first(codes: Codes, among: Codes, number: int) -> Codes:
+def _find_first_rows(codes: Codes, among: Codes, number: int) -> Codes:
     """Return each appliance's first row in `among`; rows are sorted by appliance."""
     row_codes = codes[among]
     begins = np.searchsorted(row_codes, np.arange(number))
@@ -136,7 +136,7 @@ def _first(codes: Codes, among: Codes, number: int) -> Codes:
     return first
 
 
-def _last(codes: Codes, among: Codes, number: int) -> Codes:
+def _find_last_rows(codes: Codes, among: Codes, number: int) -> Codes:
     """Return each appliance's last row in `among`; rows are sorted by appliance."""
     row_codes = codes[among]
     ends = np.searchsorted(row_codes, np.arange(number), side="right") - 1
@@ -175,7 +175,7 @@ class _SortedTimes:
         return self.nth_newest(chosen, len(self.rows))
 
 
-def _needed_jobs(
+def _mark_needed_jobs(
     data: HistoryView,
     skew: pd.Series,
     totals: pd.DataFrame,

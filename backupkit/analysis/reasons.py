@@ -42,14 +42,14 @@ def reasons(
     Series of str
         A sentence by appliance; missing if there is no remark.
     """
-    plan = _schedule_problems(current).reindex(facts.index).fillna("no schedule")
+    plan = _find_schedule_problems(current).reindex(facts.index).fillna("no schedule")
     rows = facts.join(failed.add_prefix("failure_")).assign(plan=plan)
     rows["name"] = rows.index
-    sentences = [_reason(row, end) for row in rows.to_dict("records")]
+    sentences = [_explain_state(row, end) for row in rows.to_dict("records")]
     return pd.Series(sentences, index=facts.index, dtype="str", name="reason")
 
 
-def _schedule_problems(current: pd.DataFrame) -> pd.Series:
+def _find_schedule_problems(current: pd.DataFrame) -> pd.Series:
     """Return the problem of each appliance's schedules, "" if there is none."""
     enabled = current["enabled"].fillna(value=False).astype("bool")
     planned = enabled & current["hour"].notna() & current["minute"].notna()
@@ -58,26 +58,26 @@ def _schedule_problems(current: pd.DataFrame) -> pd.Series:
     return problems.mask(switched_on, "schedule without a time").mask(runs, "")
 
 
-def _reason(row: _Row, end: pd.Timestamp) -> str | None:
+def _explain_state(row: _Row, end: pd.Timestamp) -> str | None:
     match row["state"]:
         case "breach":
-            return _breach(row)
+            return _explain_breach(row)
         case "unknown":
-            return _unknown(row)
+            return _explain_unknown(row)
         case "excluded":
-            return _excluded(row)
+            return _explain_excluded(row)
         case "unobserved":
             since = row["known_since"]
             return "never read" if since is pd.NaT else f"not known before {_format_time(since)}"
         case _:
-            return _remark(row, end)
+            return _format_remark(row, end)
 
 
-def _breach(row: _Row) -> str:
+def _explain_breach(row: _Row) -> str:
     plan = f", {row['plan']}" if row["plan"] else ""
     if row["strikes"]:
-        sentence = f"{_failures(row)} since {_format_time(row['failure_since'])}{plan}"
-        return f"{sentence}: {_quote(row['failure_text'])}"
+        sentence = f"{_format_failures(row)} since {_format_time(row['failure_since'])}{plan}"
+        return f"{sentence}: {_quote_message(row['failure_text'])}"
     if pd.isna(row["last_success"]):
         return f"no recovery point ever seen{plan}"
     running = ", a backup is running" if row["last_outcome"] == "open" else ""
@@ -86,7 +86,7 @@ def _breach(row: _Row) -> str:
     return f"no newer backup than {_format_time(row['last_success'])}{plan}{running}"
 
 
-def _unknown(row: _Row) -> str:
+def _explain_unknown(row: _Row) -> str:
     if pd.isna(row["last_poll"]):
         return "never polled"
     if pd.isna(row["failing_since"]):
@@ -95,33 +95,33 @@ def _unknown(row: _Row) -> str:
     since = (
         "never read" if pd.isna(row["last_ok"]) else f"since {_format_time(row['failing_since'])}"
     )
-    return f"{kind}, {since}: {_quote(row['detail'])}"
+    return f"{kind}, {since}: {_quote_message(row['detail'])}"
 
 
-def _excluded(row: _Row) -> str:
+def _explain_excluded(row: _Row) -> str:
     if isinstance(row["excluded_because"], str):
         return str(row["excluded_because"])
     until = row["known_since"] + row["threshold"]
     return f"onboarding: no success yet, until {_format_time(until)}"
 
 
-def _remark(row: _Row, end: pd.Timestamp) -> str | None:
+def _format_remark(row: _Row, end: pd.Timestamp) -> str | None:
     if row["known_until"] < end:
-        return f"judged by its last known recovery point; {_unknown(row)}"
+        return f"judged by its last known recovery point; {_explain_unknown(row)}"
     if row["strikes"]:
-        return f"{_failures(row)}: {_quote(row['failure_text'])}"
+        return f"{_format_failures(row)}: {_quote_message(row['failure_text'])}"
     if pd.notna(row["incident_since"]):
         return f"an expected run did not start, overdue since {_format_time(row['incident_since'])}"
     return f"{row['plan']}" if row["plan"] else None
 
 
-def _failures(row: _Row) -> str:
+def _format_failures(row: _Row) -> str:
     return (
         "the last attempt failed" if row["strikes"] == 1 else f"{row['strikes']} failures in a row"
     )
 
 
-def _quote(message: object) -> str:
+def _quote_message(message: object) -> str:
     """Return a message on one line of bounded length."""
     plain = (
         _WHITESPACE.sub(" ", message[: 4 * _MAX_MESSAGE]).strip()

@@ -59,14 +59,14 @@ def schedule_zones(schedules: pd.DataFrame, *, fallback: pd.Series) -> pd.DataFr
     member = fallback.reindex(schedules["appliance"]).set_axis(schedules.index)
     pairs = pd.DataFrame({"own": own, "member": member})
     chosen = {
-        (mine, theirs): _first_valid_zone(mine, theirs)
+        (mine, theirs): _find_valid_zone(mine, theirs)
         for mine, theirs in pairs.drop_duplicates().itertuples(index=False)
     }
     decided = [chosen[pair] for pair in pairs.itertuples(index=False, name=None)]
     return pd.DataFrame(decided, columns=["zone", "source"], index=schedules.index, dtype="str")
 
 
-def _first_valid_zone(own: object, member: object) -> tuple[str, str]:
+def _find_valid_zone(own: object, member: object) -> tuple[str, str]:
     """Return the first valid zone and its source."""
     remark = ""
     for name, source in ((own, "appliance"), (member, "fleet.toml")):
@@ -169,7 +169,7 @@ def expected_slots(
     rows = schedules.sort_values(["appliance", "schedule", "seen_at"], kind="stable")
     rows = rows.reset_index(drop=True)
     codes = to_codes(rows["appliance"], index)
-    begin, until = _validity(rows)
+    begin, until = _find_validity(rows)
     low: Times = np.fmax(begin, times_of(since)[codes])
     high: Times = np.fmin(until, instant(end))
     usable = (
@@ -185,14 +185,14 @@ def expected_slots(
     own_zones = schedule_zones(usable_rows, fallback=fallback)["zone"]
     # the schedule follows the appliance's clock
     shift = np.full(len(rows), _ZERO) if corrections is None else spans_of(corrections)[codes]
-    row, local, zone = _wall_times(
+    row, local, zone = _list_wall_times(
         usable_rows, own_zones, low[kept] + shift[kept], high[kept] + shift[kept]
     )
     slot, dst_tolerance = to_utc(local, zone)
     source = kept[row]
     order = sort_order(source, slot)
     slot, dst_tolerance, source = slot[order], dst_tolerance[order], source[order]
-    own_next, own_tolerance = _next_slots(source, slot), np.append(dst_tolerance[1:], _ZERO)
+    own_next, own_tolerance = _find_next_slots(source, slot), np.append(dst_tolerance[1:], _ZERO)
     slot, own_next = slot - shift[source], own_next - shift[source]
     in_force = (np.isnat(begin[source]) | (slot >= begin[source])) & (
         np.isnat(until[source]) | (slot < until[source])
@@ -202,7 +202,7 @@ def expected_slots(
     code, at = codes[source[order]], slot[order]
     kept_once = group_starts(code, at)
     order, code, at = order[kept_once], code[kept_once], at[kept_once]
-    following = _next_slots(code, at)
+    following = _find_next_slots(code, at)
     own = ~(following <= own_next[order])
     following = np.where(own, own_next[order], following)
     next_tolerance = np.where(own, own_tolerance[order], np.append(dst_tolerance[order[1:]], _ZERO))
@@ -221,7 +221,7 @@ def expected_slots(
     )
 
 
-def _validity(rows: pd.DataFrame) -> tuple[Times, Times]:
+def _find_validity(rows: pd.DataFrame) -> tuple[Times, Times]:
     """Return from when to when each row of a schedule is in force; NaT is no limit."""
     seen = times_of(rows["seen_at"])
     key = rows[["appliance", "schedule"]]
@@ -232,14 +232,14 @@ def _validity(rows: pd.DataFrame) -> tuple[Times, Times]:
     return begin, until
 
 
-def _next_slots(groups: Codes, slots: Times) -> Times:
+def _find_next_slots(groups: Codes, slots: Times) -> Times:
     """Return the next slot of the same group, NaT for the last; both sorted."""
     following = np.full(len(slots), NAT)
     following[:-1] = np.where(groups[1:] == groups[:-1], slots[1:], NAT)
     return following
 
 
-def _wall_times(
+def _list_wall_times(
     rows: pd.DataFrame, zones: pd.Series, low: Times, high: Times
 ) -> tuple[Codes, Times, pd.Series]:
     """Return each row's wall times around [low, high), as row, time and zone."""
@@ -248,7 +248,7 @@ def _wall_times(
     count = last - first + 1
     row = np.repeat(np.arange(len(rows), dtype=np.intp), count)
     day = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + first[row]
-    wanted = np.array([_weekdays(days) for days in rows["days"].array], dtype=bool)
+    wanted = np.array([_parse_weekdays(days) for days in rows["days"].array], dtype=bool)
     row_day = wanted.reshape(len(rows), len(WEEKDAYS))[row, (day + _EPOCH_WEEKDAY) % 7]
     row, day = row[row_day], day[row_day]
     minutes = (rows["hour"] * 60 + rows["minute"]).to_numpy("int64")
@@ -257,7 +257,7 @@ def _wall_times(
     return row, local, zones.iloc[row].reset_index(drop=True)
 
 
-def _weekdays(days: object) -> list[bool]:
+def _parse_weekdays(days: object) -> list[bool]:
     """Return which of Monday to Sunday the schedule includes; no days mean every day."""
     named = {str(day).upper() for day in days} if isinstance(days, (list, np.ndarray)) else set()
     return [not named or day in named for day in WEEKDAYS]
@@ -276,17 +276,20 @@ def to_utc(local: Times, zone: pd.Series) -> tuple[Times, Spans]:
     for name, rows in zone.groupby(zone).indices.items():
         where = ZoneInfo(str(name))
         days = np.arange(number[rows].min(), number[rows].max() + 2)
-        offsets = np.array([_offset(where, _EPOCH + timedelta(int(day))) for day in days])
+        offsets = np.array([_find_utc_offset(where, _EPOCH + timedelta(int(day))) for day in days])
         at = number[rows] - days[0]
         slot[rows] = local[rows] - offsets[at]
         for position in rows[offsets[at] != offsets[at + 1]]:
             wall = local[position].item()
-            early, late = _offset(where, wall), _offset(where, wall.replace(fold=1))
+            early, late = (
+                _find_utc_offset(where, wall),
+                _find_utc_offset(where, wall.replace(fold=1)),
+            )
             slot[position] = local[position] - early
             dst_tolerance[position] = max(late - early, np.timedelta64(0, "us"))
     return slot, dst_tolerance
 
 
-def _offset(zone: ZoneInfo, wall: datetime) -> np.timedelta64:
+def _find_utc_offset(zone: ZoneInfo, wall: datetime) -> np.timedelta64:
     """Return the offset from UTC at a wall time; ``fold`` chooses the side of a change."""
     return np.timedelta64(wall.replace(tzinfo=zone).utcoffset() or timedelta(0), "us")

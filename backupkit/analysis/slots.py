@@ -134,7 +134,7 @@ def judge_slots(
     """
     codes = to_codes(expected["appliance"], coverage.index)
     slot, dst_tolerance = times_of(expected["slot"]), spans_of(expected["dst_tolerance"])
-    lower, upper = _bounds(expected, codes, spans_of(parameters["early"]))
+    lower, upper = _find_start_bounds(expected, codes, spans_of(parameters["early"]))
     overdue = slot + spans_of(parameters["late"]) + dst_tolerance
     deadline = np.fmin(upper, slot + spans_of(parameters["completion"]))
 
@@ -153,9 +153,9 @@ def judge_slots(
 
     good = (outcome[attempt] == _SUCCESS) & ~np.isnat(end[attempt])
     scheduled = jobs["type"].eq("SCHEDULED").to_numpy()[attempt]
-    earliest = _first_job(owner, attempt, start[attempt], size)
-    success = _first_job(owner[good], attempt[good], end[attempt[good]], size)
-    planned = _first_job(owner[scheduled], attempt[scheduled], start[attempt[scheduled]], size)
+    earliest = _find_first_job(owner, attempt, start[attempt], size)
+    success = _find_first_job(owner[good], attempt[good], end[attempt[good]], size)
+    planned = _find_first_job(owner[scheduled], attempt[scheduled], start[attempt[scheduled]], size)
     ends = np.append(end, NAT)  # position -1, no job, reads NaT
     starts = np.append(start, NAT)
     is_success = np.append(outcome == _SUCCESS, np.False_)
@@ -184,7 +184,7 @@ def judge_slots(
     )
     did_not_run = due & ~(starts[earliest] <= overdue)
     deciding_job = np.where(
-        met, planned, np.where(success >= 0, success, _last_job(owner, attempt, start, size))
+        met, planned, np.where(success >= 0, success, _find_last_job(owner, attempt, start, size))
     )
     return pd.DataFrame(
         {
@@ -321,7 +321,7 @@ def slot_counts(slots: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     return counts.astype("Int64")
 
 
-def _bounds(expected: pd.DataFrame, codes: Codes, early: Spans) -> tuple[Times, Times]:
+def _find_start_bounds(expected: pd.DataFrame, codes: Codes, early: Spans) -> tuple[Times, Times]:
     """Return the span in which a job must start to belong to each slot."""
     early = np.minimum(early, np.timedelta64(EARLIEST_START))
     slot, following = times_of(expected["slot"]), times_of(expected["next_slot"])
@@ -337,7 +337,7 @@ def _bounds(expected: pd.DataFrame, codes: Codes, early: Spans) -> tuple[Times, 
     return lower, upper
 
 
-def _first_job(owner: Codes, rows: Codes, order_by: Times, size: int) -> Codes:
+def _find_first_job(owner: Codes, rows: Codes, order_by: Times, size: int) -> Codes:
     """Return the first job of each slot, -1 if there is none."""
     picked = np.full(size, -1, dtype=np.intp)
     groups, first = group_first(owner, order_by)
@@ -345,7 +345,7 @@ def _first_job(owner: Codes, rows: Codes, order_by: Times, size: int) -> Codes:
     return picked
 
 
-def _last_job(owner: Codes, rows: Codes, start: Times, size: int) -> Codes:
+def _find_last_job(owner: Codes, rows: Codes, start: Times, size: int) -> Codes:
     """Return the job of each slot that started last, -1 if there is none."""
     picked = np.full(size, -1, dtype=np.intp)
     order = sort_order(owner, start[rows])

@@ -150,8 +150,8 @@ def target_concurrency(
     [[2, 2, Timedelta('0 days 02:30:00')]]
     """
     first, last = instant(start), instant(end)
-    began, until, done = _write_times(jobs, last)
-    ran, ended = _in_period(began, until, done, first, last)
+    began, until, done = _find_write_times(jobs, last)
+    ran, ended = _mark_jobs_in_period(began, until, done, first, last)
     rows = np.flatnonzero(ran | ended)
     period_slots = expected[(expected["slot"] >= start) & (expected["slot"] < end)]
     codes, targets = targets_of(jobs["location"].iloc[rows], period_slots["location"])
@@ -159,16 +159,14 @@ def target_concurrency(
     codes = codes[: len(rows)]
     writing = ran[rows] & (codes >= 0)
     begins, ends = np.fmax(began[rows], first), np.fmin(until[rows], last)
-    peak, peak_at, busy_time = _peak_concurrency(
+    peak, peak_at, busy_time = _find_peak_concurrency(
         codes[writing], begins[writing], ends[writing], number
     )
     slots = times_of(period_slots["slot"])
     # a duration beyond the period's length changes nothing
-    finish = slots + np.minimum(
-        _assumed_durations(typical, period_slots["appliance"]), last - first
-    )
+    finish = slots + np.minimum(_assume_durations(typical, period_slots["appliance"]), last - first)
     has_target = planned_codes >= 0
-    planned_peak, planned_peak_at, _ = _peak_concurrency(
+    planned_peak, planned_peak_at, _ = _find_peak_concurrency(
         planned_codes[has_target], slots[has_target], finish[has_target], number
     )
     writers = jobs["appliance"].iloc[rows[writing]].reset_index(drop=True)
@@ -219,11 +217,11 @@ def overlapping_jobs(jobs: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timesta
     array([False,  True])
     """
     first, last = instant(start), instant(end)
-    ran, ended = _in_period(*_write_times(jobs, last), first, last)
+    ran, ended = _mark_jobs_in_period(*_find_write_times(jobs, last), first, last)
     return ran | ended
 
 
-def _in_period(
+def _mark_jobs_in_period(
     began: Times, until: Times, done: Times, first: np.datetime64, last: np.datetime64
 ) -> tuple[Flags, Flags]:
     """Return which jobs ran in the period, and which ended in it."""
@@ -231,7 +229,7 @@ def _in_period(
     return ran, (done >= first) & (done < last)
 
 
-def _write_times(jobs: pd.DataFrame, last: np.datetime64) -> tuple[Times, Times, Times]:
+def _find_write_times(jobs: pd.DataFrame, last: np.datetime64) -> tuple[Times, Times, Times]:
     """Return when each job began, until when it wrote, and when its result was available."""
     began, done = job_times(jobs)
     outcome = jobs["outcome"]
@@ -251,7 +249,7 @@ def targets_of(*columns: pd.Series) -> tuple[Codes, pd.Index]:
     return np.append(code, -1).astype(np.intp)[which], targets
 
 
-def _assumed_durations(typical: pd.Series, appliances: pd.Series) -> Spans:
+def _assume_durations(typical: pd.Series, appliances: pd.Series) -> Spans:
     """Return the assumed duration of each appliance's next job."""
     durations = typical.dropna()
     codes = to_codes(appliances, durations.index)
@@ -262,7 +260,7 @@ def _assumed_durations(typical: pd.Series, appliances: pd.Series) -> Spans:
     return np.append(spans, assumed)[codes]
 
 
-def _peak_concurrency(
+def _find_peak_concurrency(
     codes: Codes, begins: Times, ends: Times, number: int
 ) -> tuple[Codes, Times, npt.NDArray[np.timedelta64]]:
     """Return the peak of concurrent spans, its first time and the union's length per target."""

@@ -65,7 +65,7 @@ def window_runs(
     ----------
     .. [1] docs/sla.md, section 4, number 13; section 7, O.
     """
-    began_utc, done, running, rows = _scheduled_jobs(jobs, start, end)
+    began_utc, done, running, rows = _select_scheduled_jobs(jobs, start, end)
     codes = to_codes(jobs["appliance"].iloc[rows], resolved_policy.index)
     windowed = resolved_policy["window_start"].notna().to_numpy()[codes]
     rows, codes = rows[windowed], codes[windowed]
@@ -122,7 +122,7 @@ def duration_runs(
     ----------
     .. [1] docs/sla.md, section 4, number 14.
     """
-    began_utc, done, running, rows = _scheduled_jobs(jobs, start, end)
+    began_utc, done, running, rows = _select_scheduled_jobs(jobs, start, end)
     codes = to_codes(jobs["appliance"].iloc[rows], resolved_policy.index)
     took = np.where(running[rows], instant(end), done[rows]) - began_utc[rows]
     kept = took <= spans_of(resolved_policy["duration_limit"])[codes]
@@ -134,7 +134,7 @@ def duration_runs(
     return frame[resolved_policy["duration_limit"].notna()].reindex(resolved_policy.index)
 
 
-def _scheduled_jobs(
+def _select_scheduled_jobs(
     jobs: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp
 ) -> tuple[Times, Times, Flags, Codes]:
     """Return starts, ends, a mask of running jobs, and the rows of the period's jobs."""
@@ -217,7 +217,9 @@ def backup_days(
         keys = pd.DataFrame(hours).assign(zone=zones.to_numpy())
         for members in keys.groupby(list(keys)).indices.values():
             member = members[0]
-            opens, closes = _full_days(str(zones.iloc[member]), hours[member], begins, first, last)
+            opens, closes = _list_full_days(
+                str(zones.iloc[member]), hours[member], begins, first, last
+            )
             # +1 where unobserved time begins, -1 after the day in which it ends
             change = np.zeros((size, len(opens) + 1), dtype=np.int64)
             np.add.at(change, (gap_codes, np.searchsorted(closes, gap_starts, "right")), 1)
@@ -232,7 +234,7 @@ def backup_days(
     return pd.DataFrame(counts, index=index).astype("Int64")
 
 
-def _full_days(
+def _list_full_days(
     zone: str,
     hours: Spans,
     begins: Sequence[np.datetime64],
@@ -242,7 +244,7 @@ def _full_days(
     """Return start and end of the period's complete days, by the hour in force at the start."""
     opens, closes, free = [], [], first
     for hour, begin, until in zip(hours, begins, [*begins[1:], last], strict=True):
-        bounds = _day_starts(zone, hour, first, last)
+        bounds = _list_day_starts(zone, hour, first, last)
         complete = (bounds[:-1] >= np.maximum(begin, free)) & (bounds[1:] <= last)
         kept = np.flatnonzero(complete & (bounds[:-1] < until))
         opens.append(bounds[kept])
@@ -251,7 +253,7 @@ def _full_days(
     return np.concatenate(opens), np.concatenate(closes)
 
 
-def _day_starts(
+def _list_day_starts(
     zone: str, hour: np.timedelta64, first: np.datetime64, last: np.datetime64
 ) -> Times:
     """Return the start times of backup days, from before `first` to after `last`."""

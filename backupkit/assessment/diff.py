@@ -98,7 +98,9 @@ def compare(before: Assessment, after: Assessment) -> Comparison:
     """
     is_empty = _is_empty(before.version)
     rows = (
-        [] if is_empty else [*_appliance_changes(before, after), *_signature_changes(before, after)]
+        []
+        if is_empty
+        else [*_find_appliance_changes(before, after), *_find_signature_changes(before, after)]
     )
     rank = {kind: position for position, kind in enumerate(CHANGE_KINDS)}
     rows.sort(key=lambda row: rank[str(row["kind"])])  # stable: keeps the worst first within a kind
@@ -116,15 +118,17 @@ def _is_empty(version: str) -> bool:
     return not version or version.startswith("0-")
 
 
-def _appliance_changes(before: Assessment, after: Assessment) -> Iterator[dict[str, str | None]]:
+def _find_appliance_changes(
+    before: Assessment, after: Assessment
+) -> Iterator[dict[str, str | None]]:
     """Yield the change of each appliance, in the order of the later assessment."""
-    old_states = before.appliances["state"].where(_polled(before)).to_dict()
-    removed = _removed(before, after)
-    polled = _polled(after).to_dict()
+    old_states = before.appliances["state"].where(_find_polled_appliances(before)).to_dict()
+    removed = _find_removed_appliances(before, after)
+    polled = _find_polled_appliances(after).to_dict()
     reasons = after.appliances["reason"].to_dict()
     for name, new in after.appliances["state"].items():
         old = old_states.get(name)
-        kind = _kind(
+        kind = _classify_change(
             None if pd.isna(old) else str(old),
             str(new),
             polled=polled[name],
@@ -148,7 +152,7 @@ def _appliance_changes(before: Assessment, after: Assessment) -> Iterator[dict[s
             }
 
 
-def _removed(before: Assessment, after: Assessment) -> frozenset[str]:
+def _find_removed_appliances(before: Assessment, after: Assessment) -> frozenset[str]:
     """Return the appliances that fleet.toml no longer lists and that were not polled since."""
     if before.now == after.now:
         return frozenset()
@@ -158,13 +162,13 @@ def _removed(before: Assessment, after: Assessment) -> frozenset[str]:
     return frozenset(str(name) for name in unpolled[last_polls > before.start])
 
 
-def _polled(assessment: Assessment) -> pd.Series:
+def _find_polled_appliances(assessment: Assessment) -> pd.Series:
     """Return which appliances were ever polled; the others cannot change."""
     polls = assessment.coverage["polls"].reindex(assessment.appliances.index)
     return polls.fillna(0).gt(0).astype("bool")
 
 
-def _kind(old: str | None, new: str, *, polled: bool, removed: bool) -> str | None:
+def _classify_change(old: str | None, new: str, *, polled: bool, removed: bool) -> str | None:
     """Return the kind of a change of state, None if it is no change."""
     if old is None:
         kind = _KIND_BY_NEW_STATE["breach"] if new == "breach" else "new appliance"
@@ -176,7 +180,9 @@ def _kind(old: str | None, new: str, *, polled: bool, removed: bool) -> str | No
     return _KIND_BY_NEW_STATE[new] if new in _KIND_BY_NEW_STATE else _KIND_BY_OLD_STATE[old]
 
 
-def _signature_changes(before: Assessment, after: Assessment) -> Iterator[dict[str, str | None]]:
+def _find_signature_changes(
+    before: Assessment, after: Assessment
+) -> Iterator[dict[str, str | None]]:
     """Yield the failure signatures that appeared or were not seen again."""
     old, new = before.failures["signature"], after.failures
     added = new[~new["signature"].isin(old)]

@@ -201,7 +201,7 @@ def merge_assessments(
     start, end = context.period.start, context.period.end
     resolved_policy = context.resolved_policy
     facts = _concat([partial.facts for partial in partials])
-    ordered = facts.iloc[_by_severity(facts)]
+    ordered = facts.iloc[_sort_by_severity(facts)]
     in_scope = facts[facts["exclude"].isna()]
     overlapping = _concat([partial.overlapping_jobs for partial in partials])
     scoped = overlapping[
@@ -243,12 +243,12 @@ def merge_assessments(
             zones=analysis.schedule_zones(schedules, fallback=resolved_policy["timezone"]),
             at=end,
             skew=facts["clock_skew"],
-            schedule_unknown=_schedule_unknown(facts),
+            schedule_unknown=_find_schedule_unknown(facts),
             duplicates=analysis.duplicate_appliances(
                 _concat([partial.recent_jobs for partial in partials])
             ),
         ),
-        coverage=_coverage(ordered),
+        coverage=_select_coverage(ordered),
         jobs=_concat([partial.jobs for partial in partials]),
         schedules=schedules,
     )
@@ -264,7 +264,7 @@ def _concat(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return combined.sort_values("appliance", kind="stable", ignore_index=True)
 
 
-def _coverage(facts: pd.DataFrame) -> pd.DataFrame:
+def _select_coverage(facts: pd.DataFrame) -> pd.DataFrame:
     """Return the data basis of each appliance."""
     renamed = facts.drop(columns="timezone").rename(
         columns={"zone": "timezone", "zone_source": "timezone_source"}
@@ -272,7 +272,7 @@ def _coverage(facts: pd.DataFrame) -> pd.DataFrame:
     return COVERAGE.conform(renamed.join(analysis.coverage_ratio(facts)))
 
 
-def _by_severity(facts: pd.DataFrame) -> pd.Series:
+def _sort_by_severity(facts: pd.DataFrame) -> pd.Series:
     """Return the row positions by severity, the worst first."""
     rank = facts["state"].map({state: rank for rank, state in enumerate(STATES_BY_SEVERITY)})
     age = facts["exposure"].fillna(facts["exposure_at_least"]).fillna(pd.Timedelta(0))
@@ -280,7 +280,7 @@ def _by_severity(facts: pd.DataFrame) -> pd.Series:
     return order.sort_values(["rank", "age", "appliance"], kind="stable").index.to_series()
 
 
-def _schedule_unknown(poll_summary: pd.DataFrame) -> pd.Index:
+def _find_schedule_unknown(poll_summary: pd.DataFrame) -> pd.Index:
     """Return the appliances without a known schedule: no API for it (6.5), or never read."""
     return without_schedule_api(poll_summary).union(
         poll_summary.index[poll_summary["last_ok"].isna()]

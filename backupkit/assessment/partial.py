@@ -58,19 +58,19 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
     totals = analysis.totals_of(data.jobs, data.polls) if data.totals is None else data.totals
     totals = totals.reindex(resolved_policy.index)
     poll_summary = analysis.poll_summary(data.polls, appliances=resolved_policy.index)
-    schedules = _with_policy_schedules(data.schedules, poll_summary, context.schedule_policy)
+    schedules = _add_policy_schedules(data.schedules, poll_summary, context.schedule_policy)
     corrections = analysis.skew_corrections(poll_summary["clock_skew"])
     jobs = analysis.correct_clock_skew(data.jobs, corrections)
     oldest = totals["oldest_start"] - corrections
-    segments = _segments(jobs, oldest, poll_summary, revisions, exclusions, period)
+    segments = _build_segments(jobs, oldest, poll_summary, revisions, exclusions, period)
     coverage = analysis.coverage(oldest, poll_summary, resolved_policy, start=start)
     recovery_points = analysis.recovery_points(jobs, anchor=resolved_policy["anchor"])
 
-    since = _judge_slots_since(jobs, coverage, revisions, start)
+    since = _find_first_judged_slot(jobs, coverage, revisions, start)
     expected = analysis.expected_slots(
         schedules,
         fallback=resolved_policy["timezone"],
-        since=_list_slots_since(jobs, coverage, since, start) - _SLOT_TOLERANCE,
+        since=_find_first_listed_slot(jobs, coverage, since, start) - _SLOT_TOLERANCE,
         end=end + _SLOT_TOLERANCE,
         corrections=corrections,
     )
@@ -83,8 +83,8 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
     in_period = judged["slot"] >= start
     slots = SLOTS.conform(judged[in_period])
 
-    scoped_jobs = _in_scope(jobs, resolved_policy)
-    scoped_slots = _in_scope(judged[judged["state"] != "excluded"], resolved_policy)
+    scoped_jobs = _drop_excluded_appliances(jobs, resolved_policy)
+    scoped_slots = _drop_excluded_appliances(judged[judged["state"] != "excluded"], resolved_policy)
     incidents = analysis.incidents(
         _drop_excluded_failures(scoped_jobs, exclusions, resolved_policy.index),
         scoped_slots,
@@ -95,7 +95,7 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
 
     current = analysis.current_schedules(schedules, at=end)
     plan_zones = analysis.schedule_zones(current, fallback=resolved_policy["timezone"])
-    zones = _appliance_zones(current, plan_zones, resolved_policy)
+    zones = _find_appliance_zones(current, plan_zones, resolved_policy)
     baselines = analysis.baselines(
         jobs, current, end=end, appliances=resolved_policy.index, totals=totals
     )
@@ -109,7 +109,7 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
             analysis.states_at(
                 recovery_points, coverage, resolved_policy, at=end, excluded=exclusions
             ),
-            _exposure_at_end(jobs, recovery_points, coverage, end),
+            _measure_exposure_at_end(jobs, recovery_points, coverage, end),
             analysis.last_attempts(jobs, at=end, appliances=resolved_policy.index),
             analysis.time_in_states(segments, appliances=resolved_policy.index),
             analysis.worst_exposure(segments, appliances=resolved_policy.index),
@@ -124,7 +124,7 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
             analysis.strikes(jobs, start=start, end=end, appliances=resolved_policy.index),
             analysis.incident_figures(incidents, segments, appliances=resolved_policy.index),
             analysis.backup_days(jobs, segments, revisions, zones["zone"]),
-            _window_and_duration(jobs, revisions, zones["zone"], period),
+            _check_window_and_duration(jobs, revisions, zones["zone"], period),
             analysis.feasibility(current, resolved_policy, typical, zones=plan_zones, at=end),
         ],
         axis="columns",
@@ -132,10 +132,10 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
     facts = facts.join(analysis.ratios(facts))
     facts["lookback_from"] = end - facts["lookback"]
     facts["zone"], facts["zone_source"] = zones["zone"], zones["source"]
-    facts["read"] = facts.index.isin(_read_appliances(data.polls, start, end))
+    facts["read"] = facts.index.isin(_find_read_appliances(data.polls, start, end))
     signatures = analysis.failure_signatures(data.jobs)
-    failures = _current_failures(jobs, signatures["text"], facts["last_success_end"], end)
-    reasons = _exclusion_reasons(context.exclusion_rows, end, resolved_policy.index)
+    failures = _find_current_failures(jobs, signatures["text"], facts["last_success_end"], end)
+    reasons = _find_exclusion_reasons(context.exclusion_rows, end, resolved_policy.index)
     facts["excluded_because"] = facts["exclude"].fillna(reasons)
     facts["reason"] = analysis.reasons(facts, failures, current, end=end)
     overlapping = analysis.overlapping_jobs(jobs, start=start, end=end)
@@ -164,13 +164,13 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
     )
 
 
-def _read_appliances(polls: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> pd.Series:
+def _find_read_appliances(polls: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> pd.Series:
     """Return the appliances with a good poll in the period."""
     good = polls["ok"].fillna(value=False).astype("bool")
     return polls.loc[good & polls["polled_at"].between(start, end), "appliance"]
 
 
-def _revision_spans(
+def _list_revision_spans(
     revisions: Revisions, period: Period
 ) -> list[tuple[pd.DataFrame, pd.Timestamp, pd.Timestamp]]:
     """Return the rules, the start and the end of each part of the period."""
@@ -181,13 +181,13 @@ def _revision_spans(
     ]
 
 
-def _window_and_duration(
+def _check_window_and_duration(
     jobs: pd.DataFrame, revisions: Revisions, zones: pd.Series, period: Period
 ) -> pd.DataFrame:
     """Check jobs against the backup window and duration limit in force when they ended."""
     _, done = analysis.job_times(jobs)
     results = []
-    for resolved_policy, start, end in _revision_spans(revisions, period):
+    for resolved_policy, start, end in _list_revision_spans(revisions, period):
         # running jobs count once, at the period's end
         chosen = jobs if end == period.end else jobs[done < instant(end)]
         columns = (
@@ -202,7 +202,7 @@ def _window_and_duration(
     return total
 
 
-def _segments(
+def _build_segments(
     jobs: pd.DataFrame,
     oldest: pd.Series,
     poll_summary: pd.DataFrame,
@@ -221,7 +221,7 @@ def _segments(
             excluded=exclusions,
             period_end=period.end,
         )
-        for resolved_policy, start, end in _revision_spans(revisions, period)
+        for resolved_policy, start, end in _list_revision_spans(revisions, period)
     ]
     if len(results) == 1:
         return results[0]
@@ -229,7 +229,7 @@ def _segments(
     return combined.sort_values(["appliance", "start"], kind="stable", ignore_index=True)
 
 
-def _with_policy_schedules(
+def _add_policy_schedules(
     schedules: pd.DataFrame, poll_summary: pd.DataFrame, policy: Policy
 ) -> pd.DataFrame:
     """Add the policy's schedules for appliances whose API does not report one."""
@@ -250,7 +250,7 @@ def _drop_excluded_failures(
     return kept
 
 
-def _exclusion_reasons(
+def _find_exclusion_reasons(
     exclusion_rows: pd.DataFrame, end: pd.Timestamp, index: pd.Index
 ) -> pd.Series:
     """Return the reason of the dated exclusion in force at the period's end."""
@@ -259,7 +259,7 @@ def _exclusion_reasons(
     return active.drop_duplicates("appliance").set_index("appliance")["reason"].reindex(index)
 
 
-def _appliance_zones(
+def _find_appliance_zones(
     current: pd.DataFrame, schedule_zones: pd.DataFrame, resolved_policy: pd.DataFrame
 ) -> pd.DataFrame:
     """Return the zone of each appliance: of its schedule, else of fleet.toml, else UTC."""
@@ -273,7 +273,7 @@ def _appliance_zones(
     return combined.set_index("appliance").reindex(resolved_policy.index)
 
 
-def _judge_slots_since(
+def _find_first_judged_slot(
     jobs: pd.DataFrame, coverage: pd.DataFrame, revisions: Revisions, start: pd.Timestamp
 ) -> pd.Series:
     """Return the time from which slots are judged.
@@ -291,10 +291,10 @@ def _judge_slots_since(
     wanted = pd.concat([ended.reindex(coverage.index).fillna(limit)], axis="columns")
     earliest = wanted.assign(recent=start - RECENT).min(axis="columns")
     earliest -= _DAY + late.where(late < LATEST_START, LATEST_START)
-    return _since(earliest, coverage, limit)
+    return _limit_first_slot(earliest, coverage, limit)
 
 
-def _list_slots_since(
+def _find_first_listed_slot(
     jobs: pd.DataFrame, coverage: pd.DataFrame, since: pd.Series, start: pd.Timestamp
 ) -> pd.Series:
     """Return the time from which slots are listed, to infer the type of older jobs."""
@@ -302,23 +302,25 @@ def _list_slots_since(
     earliest = pd.concat([since, untyped.reindex(coverage.index)], axis="columns").min(
         axis="columns"
     )
-    return _since(earliest, coverage, pd.Series(start - _MAX_LOOKBACK, index=coverage.index))
+    return _limit_first_slot(
+        earliest, coverage, pd.Series(start - _MAX_LOOKBACK, index=coverage.index)
+    )
 
 
-def _since(earliest: pd.Series, coverage: pd.DataFrame, limit: pd.Series) -> pd.Series:
+def _limit_first_slot(earliest: pd.Series, coverage: pd.DataFrame, limit: pd.Series) -> pd.Series:
     """Return times that are not before the limit, nor before the appliance's ``since``."""
     since = pd.concat([coverage["since"], earliest, limit], axis="columns").max(axis="columns")
     return since.where(coverage["since"].notna())
 
 
-def _in_scope(frame: pd.DataFrame, resolved_policy: pd.DataFrame) -> pd.DataFrame:
+def _drop_excluded_appliances(frame: pd.DataFrame, resolved_policy: pd.DataFrame) -> pd.DataFrame:
     """Drop the rows of appliances that a rule excludes."""
     excluded = resolved_policy.index[resolved_policy["exclude"].notna()]
     kept: pd.DataFrame = frame[~frame["appliance"].isin(excluded)]
     return kept
 
 
-def _exposure_at_end(
+def _measure_exposure_at_end(
     jobs: pd.DataFrame, recovery_points: pd.DataFrame, coverage: pd.DataFrame, end: pd.Timestamp
 ) -> pd.DataFrame:
     """Return the exposure of each appliance at the end, and its newest success."""
@@ -339,7 +341,7 @@ def _exposure_at_end(
     )
 
 
-def _current_failures(
+def _find_current_failures(
     jobs: pd.DataFrame, text: pd.Series, last_success: pd.Series, end: pd.Timestamp
 ) -> pd.DataFrame:
     """Return the newest failure's text and the first failure's end of each failing appliance."""

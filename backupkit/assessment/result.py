@@ -199,7 +199,7 @@ class Assessment:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return str(_html_of(self))
+        return str(_render_html(self))
 
 
 def exposure(row: pd.Series) -> str:
@@ -211,14 +211,14 @@ def exposure(row: pd.Series) -> str:
     return NO_DATA
 
 
-def _html_of(assessment: Assessment) -> Markup:
+def _render_html(assessment: Assessment) -> Markup:
     """Render the verdict, the key figures, and the appliances that are not compliant."""
     verdict, rows = assessment.verdict, assessment.appliances
     period = f"{format_timestamp(assessment.start)} to {format_timestamp(assessment.end)} UTC"
     head = Markup("<h1><b>{}</b>vCenter backups - {}</h1>").format(verdict.state.upper(), period)
     figures = Markup('<dl class="figures">{}</dl>').format(
         Markup().join(
-            _html_figure(assessment.ratio(metric), name) for metric, name in HEAD_FIGURES.items()
+            _render_figure(assessment.ratio(metric), name) for metric, name in HEAD_FIGURES.items()
         )
     )
     content = head + paragraph(verdict.sentence, "sentence") + figures
@@ -227,7 +227,7 @@ def _html_of(assessment: Assessment) -> Markup:
     bad = rows[~rows["state"].isin(["compliant", "excluded"])]
     worst = table(
         _COLUMNS,
-        [_html_row(str(name), row) for name, row in bad.head(_WORST).iterrows()],
+        [_render_row(str(name), row) for name, row in bad.head(_WORST).iterrows()],
         caption=f"Not compliant, the worst first, as of {format_timestamp(assessment.now)} UTC",
         limit=_WORST,
         total=len(bad),
@@ -237,13 +237,13 @@ def _html_of(assessment: Assessment) -> Markup:
     )
 
 
-def _html_figure(ratio: Ratio, name: str) -> Markup:
+def _render_figure(ratio: Ratio, name: str) -> Markup:
     """Render a percentage and its fraction."""
     beside = Markup(" <span>({})</span>").format(ratio.fraction) if ratio.fraction else ""
     return Markup("<div><dt>{}</dt><dd><b>{}</b>{}</dd></div>").format(name, ratio.percent, beside)
 
 
-def _html_row(name: str, row: pd.Series) -> list[Cell]:
+def _render_row(name: str, row: pd.Series) -> list[Cell]:
     return [
         name,
         state_badge(row["state"]),

@@ -171,7 +171,9 @@ def table(
     """
     header = next(iter(columns)) if header is None else header
     titles = Markup().join(
-        Markup('<th scope="col"{}>{}</th>').format(_class(*_ALIGNED & set(css.split())), title)
+        Markup('<th scope="col"{}>{}</th>').format(
+            _format_class(*_ALIGNED & set(css.split())), title
+        )
         for title, css in columns.items()
         if css is not None
     )
@@ -183,7 +185,9 @@ def table(
     body = Markup().join(
         Markup("<tr>{}</tr>").format(
             Markup().join(
-                _cell(cell, css, Markup(' scope="row"') if title == header else labels.get(title))
+                _render_cell(
+                    cell, css, Markup(' scope="row"') if title == header else labels.get(title)
+                )
                 for cell, (title, css) in zip(row, columns.items(), strict=True)
                 if css is not None
             )
@@ -192,7 +196,7 @@ def table(
     )
     html = Markup(
         '<div class="scroll"><table{}>{}<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
-    ).format(_class(kind), _caption(caption), titles, body)
+    ).format(_format_class(kind), _render_caption(caption), titles, body)
     if total is None:
         total = rows.total if isinstance(rows, Rows) else len(rows)
     omitted = total - len(rows[:limit])
@@ -212,12 +216,12 @@ def key_value_table(values: Mapping[str, Cell], *, caption: str = "") -> Markup:
     """
     body = Markup().join(
         Markup('<tr><th scope="row" class="plain">{}</th><td class="text">{}</td></tr>').format(
-            _content(name), _content(value)
+            _render_content(name), _render_content(value)
         )
         for name, value in values.items()
     )
     return Markup('<table class="narrow">{}<tbody>{}</tbody></table>').format(
-        _caption(caption), body
+        _render_caption(caption), body
     )
 
 
@@ -237,29 +241,31 @@ def show(thing: Any) -> bool:  # noqa: ANN401 # any displayable object
     return True
 
 
-def _class(*names: str) -> Markup:
+def _format_class(*names: str) -> Markup:
     return Markup(' class="{}"').format(" ".join(names)) if any(names) else Markup()
 
 
-def _caption(text: str) -> Markup:
+def _render_caption(text: str) -> Markup:
     return Markup("<caption>{}</caption>").format(text) if text else Markup()
 
 
-def _cell(value: Cell, css: str, attribute: Markup | None) -> Markup:
+def _render_cell(value: Cell, css: str, attribute: Markup | None) -> Markup:
     """Return a cell; an attribute of scope makes it the header of its row."""
     classes = css.split()
     if isinstance(value, Badge):
         classes.append(value.kind)
         value = value.label
-    content = _content(value, several_lines="pre" in classes)
+    content = _render_content(value, several_lines="pre" in classes)
     if "code" in classes:
         classes.remove("code")
         content = Markup("<code>{}</code>").format(content)
     tag = "th" if attribute is not None and "scope" in attribute else "td"
-    return Markup("<{0}{1}{2}>{3}</{0}>").format(tag, attribute or "", _class(*classes), content)
+    return Markup("<{0}{1}{2}>{3}</{0}>").format(
+        tag, attribute or "", _format_class(*classes), content
+    )
 
 
-def _content(value: Cell, *, several_lines: bool = False) -> str:
+def _render_content(value: Cell, *, several_lines: bool = False) -> str:
     """Return the content of a cell without control characters, users or passwords."""
     match value:
         case None:

@@ -68,12 +68,12 @@ def compliance(
         in_scope = intervals[intervals["state"].isin(IN_SCOPE_STATES)]
         if in_scope.empty:
             return style.draw_message(ax, "No appliance was in scope in this period")
-        days, (good, bad, unknown) = _counts(in_scope)
+        days, (good, bad, unknown) = _count_states(in_scope)
         with np.errstate(invalid="ignore"):
             strict = 100 * good / (good + bad + unknown)
             observed = 100 * good / (good + bad)
-        caption = _caption(good[-1], bad[-1], unknown[-1])
-        days, strict, observed = _downsampled(days, strict, observed)
+        caption = _format_caption(good[-1], bad[-1], unknown[-1])
+        days, strict, observed = _downsample(days, strict, observed)
         blue, purple = active_theme.of(style.BLUE), active_theme.of(style.PURPLE)
         upper = np.where(np.isnan(observed) & ~np.isnan(strict), 100.0, observed)
         ax.fill_between(
@@ -99,7 +99,7 @@ def compliance(
     return ax
 
 
-def _counts(intervals: pd.DataFrame) -> tuple[Floats, list[Floats]]:
+def _count_states(intervals: pd.DataFrame) -> tuple[Floats, list[Floats]]:
     """Return the times at which a count changes, and the count of each state from then on."""
     start_days, end_days = (style.days(intervals[name]) for name in ("start", "end"))
     change_times, inverse = np.unique(np.concatenate([start_days, end_days]), return_inverse=True)
@@ -116,7 +116,7 @@ def _counts(intervals: pd.DataFrame) -> tuple[Floats, list[Floats]]:
     return change_times, [np.append(count[:last], count[last - 1]) for count in counts]
 
 
-def _downsampled(days: Floats, strict: Floats, observed: Floats) -> tuple[Floats, Floats, Floats]:
+def _downsample(days: Floats, strict: Floats, observed: Floats) -> tuple[Floats, Floats, Floats]:
     """Reduce the points to two per bin: the lowest value at its start, and its last value."""
     if len(days) <= _MAX_POINTS:
         return days, strict, observed
@@ -131,7 +131,7 @@ def _downsampled(days: Floats, strict: Floats, observed: Floats) -> tuple[Floats
     return np.ravel(np.column_stack([days[firsts], days[lasts]])), lowest, low_observed
 
 
-def _caption(good: float, bad: float, unknown: float) -> str:
+def _format_caption(good: float, bad: float, unknown: float) -> str:
     in_scope, observed = good + bad + unknown, good + bad
     if not in_scope:
         return "at the end no appliance is in scope"
@@ -198,7 +198,7 @@ def exposure(
         first = valid_points["available"].min() if start is None else start
         newest = valid_points.groupby("appliance", observed=True)["point"].max()
         newest.index = newest.index.astype("str")
-        thresholds = _threshold_hours(threshold, newest.index)
+        thresholds = _get_threshold_hours(threshold, newest.index)
         differ = len(set(thresholds.values())) > 1 and len(thresholds) == len(newest)
         exposed = (last - newest).dt.total_seconds() / 3_600
         if differ:
@@ -208,7 +208,7 @@ def exposure(
             appliance_points = valid_points[valid_points["appliance"] == name].sort_values(
                 "available", kind="stable"
             )
-            days, hours = _sawtooth(appliance_points, first, last)
+            days, hours = _build_sawtooth(appliance_points, first, last)
             if differ:
                 hours = hours / thresholds[name]
             colour = active_theme.of(style.CURVES[index % len(style.CURVES)])
@@ -258,7 +258,7 @@ def _count_without_point(threshold: pd.Timedelta | pd.Series | None, names: pd.I
     return f"{count:,} without any recovery point" if count else ""
 
 
-def _threshold_hours(
+def _get_threshold_hours(
     threshold: pd.Timedelta | pd.Series | None, names: pd.Index
 ) -> dict[str, float]:
     """Return the threshold of each appliance that has one [h]."""
@@ -270,7 +270,7 @@ def _threshold_hours(
     return dict.fromkeys(names, threshold.total_seconds() / 3_600)
 
 
-def _sawtooth(
+def _build_sawtooth(
     appliance_points: pd.DataFrame, first: pd.Timestamp, last: pd.Timestamp
 ) -> tuple[Floats, Floats]:
     """Return times and exposures [h] before and after each fall, within the period."""

@@ -110,11 +110,13 @@ def durations(
         else:
             _draw_series(ax, finished, appliance_codes, names, minutes, anomalies, active_theme)
             style.time_axis(ax)
-        style.title_and_legend(ax, title, _legend(ax) if len(names) > _MAX_SERIES else [])
+        style.title_and_legend(
+            ax, title, _list_legend_lines(ax) if len(names) > _MAX_SERIES else []
+        )
     return ax
 
 
-def _legend(ax: Axes) -> list[Line2D]:
+def _list_legend_lines(ax: Axes) -> list[Line2D]:
     """Return the lines to explain in the legend: those that have points."""
     marked_lines = [line for line in ax.lines if line.get_marker() in _MARKERS]
     return [line for line in marked_lines if len(np.ravel(line.get_xdata()))]
@@ -144,7 +146,7 @@ def _draw_series(
             if rows.any():
                 size = 4 if marker != "x" else 5
                 _draw_points(ax, days[rows], minutes[rows], marker, size, fill, series_label)
-    anomalous = _is_anomaly(finished, anomalies)
+    anomalous = _mark_anomalies(finished, anomalies)
     if anomalous.any():
         _circle_anomalies(ax, days[anomalous], minutes[anomalous], active_theme)
     positive = minutes[minutes > 0]
@@ -186,7 +188,7 @@ def _draw_rows(
     active_theme: style.Theme,
 ) -> None:
     failed = finished["outcome"].eq("failure").to_numpy()
-    medians = _medians(appliance_codes, minutes, failed, len(names))
+    medians = _compute_medians(appliance_codes, minutes, failed, len(names))
     largest = np.zeros(len(names))
     np.maximum.at(largest, appliance_codes, minutes / medians[appliance_codes])
     worst = np.argsort(-largest, kind="stable")[:limit]
@@ -211,7 +213,7 @@ def _draw_rows(
         ):
             size, shade = 7 if marker == "|" else 5, active_theme.of(colour)
             _draw_points(ax, multiple[flags], rows[flags], marker, size, shade, label)
-        anomalous = _is_anomaly(finished, anomalies)[is_drawn]
+        anomalous = _mark_anomalies(finished, anomalies)[is_drawn]
         _circle_anomalies(ax, multiple[anomalous], rows[anomalous], active_theme)
     ax.set_xscale("log")
     ax.axvline(1, color=active_theme.muted, lw=0.8, zorder=0)
@@ -224,7 +226,7 @@ def _draw_rows(
     style.caption(ax, style.count_omitted(omitted, "with smaller multiples"), density)
 
 
-def _medians(
+def _compute_medians(
     appliance_codes: npt.NDArray[np.intp],
     minutes: Floats,
     failed: Flags,
@@ -290,7 +292,7 @@ def _circle_anomalies(ax: Axes, x: Floats, y: Floats, active_theme: style.Theme)
     )
 
 
-def _is_anomaly(finished: pd.DataFrame, anomalies: pd.DataFrame | None) -> Flags:
+def _mark_anomalies(finished: pd.DataFrame, anomalies: pd.DataFrame | None) -> Flags:
     """Return a mask of the jobs that are anomalies of kind ``duration``."""
     if anomalies is None or anomalies.empty:
         return np.zeros(len(finished), dtype=bool)

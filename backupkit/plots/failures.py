@@ -64,7 +64,7 @@ def failures(
         labels = [str(text) for text in top["signature"].fillna("(no message)")]
         counts = top["jobs"].astype("float64").tolist()
         remarks = [
-            f"{count:,.0f} ({_count_text(affected)})"
+            f"{count:,.0f} ({_format_job_count(affected)})"
             for count, affected in zip(counts, top["appliances"], strict=True)
         ]
         if len(others):
@@ -77,7 +77,7 @@ def failures(
             ax.barh(positions, counts, height=0.62, color=colour, label="failed jobs")
         else:
             _draw_stacked(ax, by, ranked["signature"], limit, active_theme)
-        _draw(ax, labels, counts, remarks, active_theme)
+        _draw_pareto(ax, labels, counts, remarks, active_theme)
     return ax
 
 
@@ -113,7 +113,7 @@ def _draw_stacked(
     style.legend_below(ax, columns=3)
 
 
-def _draw(
+def _draw_pareto(
     ax: Axes, labels: list[str], counts: list[float], remarks: list[str], active_theme: style.Theme
 ) -> None:
     positions = list(range(len(labels)))
@@ -146,7 +146,7 @@ def _draw(
     share_axes.spines["top"].set_visible(True)
 
 
-def _count_text(count: int) -> str:
+def _format_job_count(count: int) -> str:
     return "1 appliance" if count == 1 else f"{count:,} appliances"
 
 
@@ -191,7 +191,7 @@ def failures_over_time(
         if ended.empty:
             return style.draw_message(ax, "No backup job failed in this period")
         days = style.days(ended["end_time"])
-        width, unit = _bin_width(days.max() - days.min())
+        width, unit = _choose_bin_width(days.max() - days.min())
         first = np.floor(days.min() / width)
         column = (np.floor(days / width) - first).astype(np.int64)
         edges = (first + np.arange(column.max() + 2)) * width
@@ -229,7 +229,7 @@ def failures_over_time(
     return ax
 
 
-def _bin_width(span: float) -> tuple[float, str]:
+def _choose_bin_width(span: float) -> tuple[float, str]:
     """Return the width of a bin [days] and its name."""
     if span <= _MAX_DAYS_HOURLY:
         return 1 / 24, "hour"

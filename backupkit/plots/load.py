@@ -77,10 +77,10 @@ def load(
     with style.context(theme) as active_theme:
         if located.empty:
             return style.draw_message(style.axes(ax, height=2), "No job has a known target")
-        curves = _curves(located, codes, len(names))
+        curves = _build_curves(located, codes, len(names))
         order = np.argsort([-curve[1].max() for curve in curves], kind="stable")[:limit]
         ax = style.axes(ax, height=1.2 + 0.5 * max(len(order), 2))
-        planned_peaks = [_planned_peak(loads, str(names[code])) for code in order]
+        planned_peaks = [_get_planned_peak(loads, str(names[code])) for code in order]
         max_count = max(curves[order[0]][1].max(), *(plan or 0 for plan in planned_peaks), 1)
         labels = []
         for row, code in enumerate(order):
@@ -111,7 +111,7 @@ def load(
     return ax
 
 
-def _planned_peak(loads: pd.DataFrame | None, target: str) -> float | None:
+def _get_planned_peak(loads: pd.DataFrame | None, target: str) -> float | None:
     """Return the peak of concurrent jobs that the schedules plan on a target, if known."""
     if loads is None or target not in loads.index:
         return None
@@ -119,18 +119,18 @@ def _planned_peak(loads: pd.DataFrame | None, target: str) -> float | None:
     return None if pd.isna(planned) else float(planned)
 
 
-def _curves(jobs: pd.DataFrame, codes: Codes, count: int) -> list[tuple[Floats, Floats]]:
-    """Return the curve of each target, as from `_steps`."""
+def _build_curves(jobs: pd.DataFrame, codes: Codes, count: int) -> list[tuple[Floats, Floats]]:
+    """Return the curve of each target, as from `_build_steps`."""
     order = np.argsort(codes, kind="stable")
     bounds = np.searchsorted(codes[order], np.arange(1, count))
     start, end = style.days(jobs["start_time"]), style.days(style.job_ends(jobs))
     last = np.fmax(start.max(), np.fmax.reduce(end))
     end = np.maximum(end, start)
     groups = (np.split(times[order], bounds) for times in (start, end))
-    return [_steps(starts, stops, last) for starts, stops in zip(*groups, strict=True)]
+    return [_build_steps(starts, stops, last) for starts, stops in zip(*groups, strict=True)]
 
 
-def _steps(start: Floats, end: Floats, last: float) -> tuple[Floats, Floats]:
+def _build_steps(start: Floats, end: Floats, last: float) -> tuple[Floats, Floats]:
     """Return the times at which the number of jobs changes, and the number from then on."""
     end = end[~np.isnan(end)]  # a running job has no end
     times = np.concatenate([start, end, [last]])

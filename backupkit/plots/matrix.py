@@ -49,12 +49,12 @@ def nights(slots: pd.DataFrame) -> pd.DataFrame:
     ... ).iloc[0, 0]
     'missed_norun'
     """
-    appliances, days, codes = _worst_of_days(slots)
+    appliances, days, codes = _find_worst_of_days(slots)
     states = np.array([*style.SLOT_STYLES, None], dtype=object)[codes]
     return pd.DataFrame(states, index=appliances, columns=days, dtype="str")
 
 
-def _worst_of_days(slots: pd.DataFrame) -> tuple[pd.Index, pd.DatetimeIndex, Codes]:
+def _find_worst_of_days(slots: pd.DataFrame) -> tuple[pd.Index, pd.DatetimeIndex, Codes]:
     """Return appliances, days, and the state code of each cell.
 
     A code is a position in `style.SLOT_STYLES`; the one after the last means no slot.
@@ -120,7 +120,7 @@ def matrix(
     """
     if states is not None:
         slots = slots[slots["appliance"].isin(list(states.index[:limit]))]
-    appliances, days, codes = _worst_of_days(slots)
+    appliances, days, codes = _find_worst_of_days(slots)
     order = [str(name) for name in (appliances if states is None else states.index)]
     drawn_names = order[:limit]
     with style.context(theme) as active_theme:
@@ -149,7 +149,7 @@ def _draw_markers(ax: Axes, days: Floats, codes: Codes, active_theme: style.Them
     for code, status_style in enumerate(style.SLOT_STYLES.values()):
         row, column = np.nonzero(codes == code)
         if len(row):
-            ax.add_line(_marker_line(days[column], row, status_style, active_theme))
+            ax.add_line(_build_marker_line(days[column], row, status_style, active_theme))
     return list(ax.lines)
 
 
@@ -175,7 +175,7 @@ def _draw_image(ax: Axes, days: Floats, codes: Codes, active_theme: style.Theme)
     return [Patch(facecolor=colour, label=" / ".join(texts)) for colour, texts in labels.items()]
 
 
-def _marker_line(
+def _build_marker_line(
     x: Floats, y: Rows, status_style: style.StatusStyle, active_theme: style.Theme
 ) -> Line2D:
     return Line2D(

@@ -60,7 +60,7 @@ class FixedMargins(LayoutEngine):
             extent = artist.get_window_extent(renderer)
             return points * extent.width, points * extent.height
 
-        margins = [_margins(ax, measure) for ax in fig.axes]
+        margins = [_measure_margins(ax, measure) for ax in fig.axes]
         left, right, below, above = (max(side) + _EDGE for side in zip(*margins, strict=True))
         below += sum(measure(legend)[1] + _GAP for legend in fig.legends)
         width, height = fig.get_size_inches() * 72
@@ -77,7 +77,7 @@ class FixedMargins(LayoutEngine):
             ax.set_position(position)
 
 
-def _margins(
+def _measure_margins(
     ax: Axes, measure: Callable[[Artist], tuple[float, float]]
 ) -> tuple[float, float, float, float]:
     """Return the left, right, bottom and top margin of some axes [pt]."""
@@ -113,7 +113,7 @@ def svg(ax: Axes) -> bytes:
     b'<?xml'
     """
     buffer = io.BytesIO()
-    figure = _figure(ax)
+    figure = _get_figure(ax)
     with mpl.rc_context({"svg.hashsalt": "backupkit", "svg.fonttype": "none"}):
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
@@ -129,7 +129,7 @@ def png(ax: Axes, *, dpi: int = 110) -> bytes:
     >>> png(failures(FAILURES.empty()))[1:4]
     b'PNG'
     """
-    return _png(_figure(ax), dpi=dpi)
+    return _png(_get_figure(ax), dpi=dpi)
 
 
 def to_data_coords(ax: Axes, x: float, y: float) -> tuple[float, float] | None:
@@ -146,7 +146,7 @@ def to_data_coords(ax: Axes, x: float, y: float) -> tuple[float, float] | None:
     >>> round(to_data_coords(ax, 0.5, 0.5)[1]), to_data_coords(ax, 0.0, 0.0)
     (0, None)
     """
-    pixel = _figure(ax).transFigure.transform((x, 1 - y))
+    pixel = _get_figure(ax).transFigure.transform((x, 1 - y))
     if not ax.bbox.contains(*pixel):
         return None
     column, row = ax.transData.inverted().transform(pixel)
@@ -172,6 +172,6 @@ def _png(figure: Figure, *, dpi: int) -> bytes:
     return buffer.getvalue()
 
 
-def _figure(ax: Axes) -> Figure:
+def _get_figure(ax: Axes) -> Figure:
     # only removed axes have no figure
     return cast("Figure", ax.get_figure(root=True))

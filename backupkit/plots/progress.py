@@ -73,7 +73,7 @@ def progress(
     >>> [float(y) for y in ax.lines[0].get_ydata()]
     [0.0, 45.0]
     """
-    points = _progress_points(observations)
+    points = _list_progress_points(observations)
     newest = points.groupby(_JOB_KEY)["observed_at"].max()
     newest = newest.sort_values(ascending=False, kind="stable")
     with style.context(theme) as active_theme:
@@ -85,7 +85,7 @@ def progress(
         for index, (appliance, job_id) in enumerate(newest.index[:limit]):
             curve = by_job.get_group((appliance, job_id))
             name = style.legend_label(f"{appliance}  {job_id}", width=48)
-            typical = _typical_duration(observations, appliance)
+            typical = _compute_typical_duration(observations, appliance)
             stalled_after = stall_limit(typical) if stall is None else stall
             _draw_job(ax, curve, name, index, typical, current, stalled_after, active_theme)
         style.time_axis(ax)
@@ -173,7 +173,7 @@ def _draw_forecast(
     )
 
 
-def _typical_duration(observations: pd.DataFrame, appliance: str) -> timedelta | None:
+def _compute_typical_duration(observations: pd.DataFrame, appliance: str) -> timedelta | None:
     """Return the median duration of an appliance's ten newest successes; None without any."""
     successes = observations[
         (observations["appliance"] == appliance) & (observations["state"] == "SUCCEEDED")
@@ -182,7 +182,7 @@ def _typical_duration(observations: pd.DataFrame, appliance: str) -> timedelta |
     return typical_duration((jobs["end_time"] - jobs["start_time"]).dropna().to_list())
 
 
-def _progress_points(observations: pd.DataFrame) -> pd.DataFrame:
+def _list_progress_points(observations: pd.DataFrame) -> pd.DataFrame:
     """Return the points of each job that was observed running, with its start, by time."""
     observed = observations[observations["progress"].notna() & observations["observed_at"].notna()]
     running = pd.MultiIndex.from_frame(observed.loc[observed["state"] == "INPROGRESS", _JOB_KEY])

@@ -182,7 +182,7 @@ def context(theme: str = "light") -> Iterator[Theme]:
 
 
 @cache
-def _figure_font() -> FT2Font:
+def _find_figure_font() -> FT2Font:
     return FT2Font(findfont(_FONT))
 
 
@@ -198,7 +198,9 @@ def sanitise_text(text: str, *, width: int) -> str:
     """
     line = " ".join(text[: 8 * width].split())
     short = line if len(line) <= width else line[: width - 1] + "…"
-    return "".join(char if _figure_font().get_char_index(ord(char)) else "\ufffd" for char in short)
+    return "".join(
+        char if _find_figure_font().get_char_index(ord(char)) else "\ufffd" for char in short
+    )
 
 
 def legend_label(name: str, *, width: int = 40) -> str:

@@ -90,16 +90,18 @@ def timeline(
     """
     started = jobs[jobs["start_time"].notna()]
     expected = SLOTS.empty() if slots is None else slots
-    order = _worst_first(started, expected) if states is None else [str(n) for n in states.index]
+    order = (
+        _sort_worst_first(started, expected) if states is None else [str(n) for n in states.index]
+    )
     drawn_names = order[:limit]
     with style.context(theme) as active_theme:
         ax = style.axes(ax, height=1.4 + style.height(max(len(drawn_names), 4)))
         if not order or (started.empty and expected.empty):
             return style.draw_message(ax, "No backup job in this period")
-        rows = _rows_of(started, drawn_names)
-        is_drawn = (rows >= 0) & _overlaps(started, start, end)
+        rows = _find_rows(started, drawn_names)
+        is_drawn = (rows >= 0) & _mark_overlapping_jobs(started, start, end)
         drawn_jobs, rows = started[is_drawn], rows[is_drawn]
-        now = end or _newest(started, expected)
+        now = end or _find_newest_times(started, expected)
         slot_handles = _draw_slots(ax, expected, drawn_names, active_theme)
         if len(drawn_jobs) > _MAX_BARS:
             job_handles = _draw_density(
@@ -121,7 +123,7 @@ def timeline(
     return ax
 
 
-def _worst_first(jobs: pd.DataFrame, slots: pd.DataFrame) -> list[str]:
+def _sort_worst_first(jobs: pd.DataFrame, slots: pd.DataFrame) -> list[str]:
     names = pd.concat([frame["appliance"].astype("str") for frame in (jobs, slots)])
     names = names.drop_duplicates().sort_values()
     successes = jobs[jobs["outcome"] == "success"]
@@ -130,7 +132,7 @@ def _worst_first(jobs: pd.DataFrame, slots: pd.DataFrame) -> list[str]:
     return [str(name) for name in age.index]
 
 
-def _rows_of(frame: pd.DataFrame, drawn_names: list[str]) -> Rows:
+def _find_rows(frame: pd.DataFrame, drawn_names: list[str]) -> Rows:
     """Return the row in the figure of each line of a frame; -1 if it is not drawn."""
     codes, names = pd.factorize(frame["appliance"])
     positions = pd.Index(drawn_names).get_indexer(pd.Index(names.astype("str")))
@@ -138,7 +140,7 @@ def _rows_of(frame: pd.DataFrame, drawn_names: list[str]) -> Rows:
     return rows
 
 
-def _overlaps(
+def _mark_overlapping_jobs(
     jobs: pd.DataFrame, start: pd.Timestamp | None, end: pd.Timestamp | None
 ) -> npt.NDArray[np.bool_]:
     """Return a mask of the jobs that overlap the period."""
@@ -150,13 +152,13 @@ def _overlaps(
     return overlaps
 
 
-def _newest(jobs: pd.DataFrame, slots: pd.DataFrame) -> pd.Timestamp:
+def _find_newest_times(jobs: pd.DataFrame, slots: pd.DataFrame) -> pd.Timestamp:
     times = [jobs[name] for name in ("start_time", "end_time", "last_seen_at") if name in jobs]
     newest: pd.Timestamp = pd.Series([column.max() for column in (*times, slots["slot"])]).max()
     return newest
 
 
-def _outcome_codes(jobs: pd.DataFrame) -> Rows:
+def _encode_outcomes(jobs: pd.DataFrame) -> Rows:
     """Return the position of each outcome in `style.OUTCOME_STYLES`; unknown ones are ``other``."""
     codes, uniques = pd.factorize(jobs["outcome"])
     names = list(style.OUTCOME_STYLES)
@@ -168,7 +170,7 @@ def _outcome_codes(jobs: pd.DataFrame) -> Rows:
 def _draw_slots(
     ax: Axes, slots: pd.DataFrame, drawn_names: list[str], active_theme: style.Theme
 ) -> list[Line2D]:
-    rows = _rows_of(slots, drawn_names)
+    rows = _find_rows(slots, drawn_names)
     if not (rows >= 0).any():
         return []
     return ax.plot(
@@ -186,7 +188,7 @@ def _draw_slots(
 def _draw_bars(
     ax: Axes, jobs: pd.DataFrame, rows: Rows, *, now: pd.Timestamp, active_theme: style.Theme
 ) -> list[Patch]:
-    codes = _outcome_codes(jobs)
+    codes = _encode_outcomes(jobs)
     return [
         _draw_outcome(
             ax,
@@ -270,7 +272,7 @@ def _draw_density(
     first, last = start.min(), max(style.day(now), start.max() + 1e-3)
     column = np.minimum((start - first) / (last - first) * _COLUMNS, _COLUMNS - 1).astype(np.int64)
     height = int(rows.max()) + 1
-    cells, codes = rows * _COLUMNS + column, _outcome_codes(jobs)
+    cells, codes = rows * _COLUMNS + column, _encode_outcomes(jobs)
     pixels = np.zeros((height * _COLUMNS, 4))
     handles = []
     names = list(style.OUTCOME_STYLES)

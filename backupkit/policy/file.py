@@ -59,32 +59,32 @@ def read_policy_tables(file: SettingsFile) -> PolicyTables:
         if isinstance(entry, dict) and name not in PARAMETERS
     }
     top_level = {name: entry for name, entry in table.items() if name not in (*named, *_LISTS)}
-    base = _settings(top_level, where=f"{file}, [policy]")
-    changes = _changes(table, file=file, name="policy")
+    base = _parse_settings(top_level, where=f"{file}, [policy]")
+    changes = _parse_changes(table, file=file, name="policy")
     tables = PolicyTables(
-        default=_inherit(base, changes, {}, {}),
+        default=_inherit_settings(base, changes, {}, {}),
         exclusions=[
             Exclusion.parse(entry, where=f"{file}, [[policy.exclude]]")
-            for entry in _array_of_tables(table, "exclude", where=f"{file}, [policy]")
+            for entry in _get_array_of_tables(table, "exclude", where=f"{file}, [policy]")
         ],
     )
     for name, entry in named.items():
         where = f"{file}, [policy.{name}]"
         own_table = {key: value for key, value in entry.items() if key != "change"}
-        for group in _groups(own_table.pop("groups", ()), where=where):
+        for group in _parse_groups(own_table.pop("groups", ()), where=where):
             if group in tables.groups:
                 raise SettingsError(
                     f'{where}: group "{group}" already has the policy "{tables.groups[group]}"; '
                     "name it in one of them."
                 )
             tables.groups[group] = name
-        own = _settings(own_table, where=where, also=("groups", "change"))
-        own_changes = _changes(entry, file=file, name=f"policy.{name}")
-        tables.named[name] = _inherit(base, changes, own, own_changes)
+        own = _parse_settings(own_table, where=where, also=("groups", "change"))
+        own_changes = _parse_changes(entry, file=file, name=f"policy.{name}")
+        tables.named[name] = _inherit_settings(base, changes, own, own_changes)
     return tables
 
 
-def _settings(table: Settings, *, where: str, also: Iterable[str] = ()) -> Settings:
+def _parse_settings(table: Settings, *, where: str, also: Iterable[str] = ()) -> Settings:
     """Parse the parameters that a table sets; `also` names its other keys, for the message."""
     if unknown := [name for name in table if name not in PARAMETERS]:
         raise SettingsError(f"{where}: {unknown_key(unknown[0], [*PARAMETERS, *also])}")
@@ -94,7 +94,7 @@ def _settings(table: Settings, *, where: str, also: Iterable[str] = ()) -> Setti
         raise SettingsError(f"{where}: {error}") from error
 
 
-def _groups(value: object, *, where: str) -> tuple[str, ...]:
+def _parse_groups(value: object, *, where: str) -> tuple[str, ...]:
     try:
         names: tuple[str, ...] = NAMES.parse(value)
     except ValueError as error:
@@ -105,7 +105,7 @@ def _groups(value: object, *, where: str) -> tuple[str, ...]:
     return names
 
 
-def _array_of_tables(table: Settings, name: str, *, where: str) -> list[Settings]:
+def _get_array_of_tables(table: Settings, name: str, *, where: str) -> list[Settings]:
     """Return an array of tables, empty if it is absent."""
     entries = table.get(name, [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -113,11 +113,13 @@ def _array_of_tables(table: Settings, name: str, *, where: str) -> list[Settings
     return entries
 
 
-def _changes(table: Settings, *, file: SettingsFile, name: str) -> dict[pd.Timestamp, Settings]:
+def _parse_changes(
+    table: Settings, *, file: SettingsFile, name: str
+) -> dict[pd.Timestamp, Settings]:
     """Return the parameters that each change of a table sets, by effective date."""
     changes: dict[pd.Timestamp, Settings] = {}
     where = f"{file}, [[{name}.change]]"
-    for entry in _array_of_tables(table, "change", where=f"{file}, [{name}]"):
+    for entry in _get_array_of_tables(table, "change", where=f"{file}, [{name}]"):
         settings = {key: value for key, value in entry.items() if key != "valid_from"}
         if "valid_from" not in entry:
             example = "valid_from = 2026-11-01T00:00:00Z"
@@ -128,11 +130,11 @@ def _changes(table: Settings, *, file: SettingsFile, name: str) -> dict[pd.Times
             raise SettingsError(f"{where}: {error}") from error
         if date in changes:
             raise SettingsError(f"{where}: two changes are valid from {date}; join them.")
-        changes[date] = _settings(settings, where=where, also=["valid_from"])
+        changes[date] = _parse_settings(settings, where=where, also=["valid_from"])
     return changes
 
 
-def _inherit(
+def _inherit_settings(
     base: Settings,
     changes: Mapping[pd.Timestamp, Settings],
     own: Settings,

@@ -126,9 +126,9 @@ class Policy(Parameters):
         try:
             return cls(
                 **tables.default.settings,
-                changes=_policies(tables.default),
+                changes=_build_policies(tables.default),
                 named={
-                    name: Policy(**dated.settings, changes=_policies(dated))
+                    name: Policy(**dated.settings, changes=_build_policies(dated))
                     for name, dated in tables.named.items()
                 },
                 groups=tables.groups,
@@ -193,7 +193,7 @@ class Policy(Parameters):
             Of `backupkit.tables.SCHEDULES`, with the schedule ``policy``: one row per appliance
             and effective date. The first row has no date and covers all earlier time.
         """
-        members = self._all_members(appliances)
+        members = self._list_all_members(appliances)
         plans = [
             (member.appliance, date, dated.for_member(member).schedule)
             for date in (None, *self.effective_dates)
@@ -229,7 +229,7 @@ class Policy(Parameters):
             appliance, start, end [UTC, NaT is no limit] and reason: one row per dated exclusion
             and appliance. Exclusions without a date are in `rules`.
         """
-        return excluded_times(self._all_members(appliances), self.exclusions)
+        return excluded_times(self._list_all_members(appliances), self.exclusions)
 
     def rules(self, appliances: Iterable[str] = ()) -> pd.DataFrame:
         """Return the parameters of each appliance, without changes.
@@ -258,7 +258,7 @@ class Policy(Parameters):
         vc-1      1 days 02:00:00  Hamburg        True
         vc-2      1 days 02:00:00      NaN       False
         """
-        members = self._all_members(appliances)
+        members = self._list_all_members(appliances)
         applied = [self.for_member(member) for member in members]
         columns: dict[str, pd.Series] = {
             name: pd.Series([getattr(own, name) for own in applied], dtype=parameter.kind.dtype)
@@ -291,7 +291,7 @@ class Policy(Parameters):
         name = member.policy or self.groups.get(member.group or "")
         return self if name is None else self.named[name]
 
-    def _all_members(self, appliances: Iterable[str]) -> list[Member]:
+    def _list_all_members(self, appliances: Iterable[str]) -> list[Member]:
         """Return the members and the other appliances, sorted by name."""
         members = {member.appliance: member for member in self.members}
         return [
@@ -322,7 +322,7 @@ if Policy.__doc__:  # not with python -OO
     )
 
 
-def _policies(dated: Dated) -> dict[pd.Timestamp, Policy]:
+def _build_policies(dated: Dated) -> dict[pd.Timestamp, Policy]:
     return {date: Policy(**settings) for date, settings in dated.changes.items()}
 
 
@@ -354,15 +354,15 @@ def digest_of(policy: Policy) -> str:
     >>> digest_of(Policy(rpo="24h")) == digest_of(Policy(rpo="1d")), digest_of(Policy(rpo="12h"))
     (True, '...')
     """
-    return hashlib.sha256(repr(_content(policy)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr(_collect_content(policy)).encode()).hexdigest()[:16]
 
 
-def _content(policy: Policy) -> list[object]:
+def _collect_content(policy: Policy) -> list[object]:
     """Return all that a policy says, for its digest; not its wording in a report."""
     return [
         *(str(getattr(policy, name)) for name in PARAMETERS),
-        *((str(date), _content(change)) for date, change in policy.changes.items()),
-        *((name, _content(named)) for name, named in policy.named.items()),
+        *((str(date), _collect_content(change)) for date, change in policy.changes.items()),
+        *((name, _collect_content(named)) for name, named in policy.named.items()),
         *exclusion_rows(policy.members, policy.exclusions),
         *policy.groups.items(),
         *policy.members,

@@ -52,12 +52,12 @@ def appliance_facts(
         .head(_JOBS_SMALL_FLEET if small else _JOBS_LARGE_FLEET)
     )
     jobs_by_appliance = dict(iter(newest.groupby("appliance")))
-    schedule_texts = _schedule_texts(assessment.schedules)
+    schedule_texts = _format_schedules(assessment.schedules)
     zones = assessment.coverage["timezone"].to_dict()
     facts = []
     for label, row in rows.iterrows():
         name = str(label)
-        zone = _zone(zones.get(name))
+        zone = _find_zone(zones.get(name))
         done = sum(row[f"slots_{state}"] for state in COMPLETED_SLOTS)
         missed = sum(row[f"slots_{state}"] for state in MISSED_SLOTS)
         in_scope = row["compliant"] + row["breach"] + row["unknown"]
@@ -104,7 +104,7 @@ def job_row(job: pd.Series, zone: ZoneInfo | None = None) -> JobRow:
     )
 
 
-def _zone(name: object) -> ZoneInfo | None:
+def _find_zone(name: object) -> ZoneInfo | None:
     """Return the time zone of a name; None if it is UTC or unknown."""
     if not isinstance(name, str) or name in {"UTC", "Etc/UTC"}:
         return None
@@ -114,7 +114,7 @@ def _zone(name: object) -> ZoneInfo | None:
         return None
 
 
-def _schedule_texts(schedules: pd.DataFrame) -> dict[str, list[str]]:
+def _format_schedules(schedules: pd.DataFrame) -> dict[str, list[str]]:
     texts: dict[str, list[str]] = {}
     for _, row in schedules.iterrows():
         days = row["days"]
@@ -156,7 +156,7 @@ def sources(assessment: Assessment, links: Mapping[str, Link]) -> Rows[DataSourc
             known_since=row["known_since"],
             observed=time_ratio(row["observed"], row["in_scope"]),
             zone=joined(row, ("timezone", "timezone_source"), " - "),
-            skew=_skew(row["clock_skew"]),
+            skew=_format_skew(row["clock_skew"]),
             version=joined(row, ("version", "api"), " "),
         )
         for name, row in listed.iterrows()
@@ -164,7 +164,7 @@ def sources(assessment: Assessment, links: Mapping[str, Link]) -> Rows[DataSourc
     return Rows(data_sources, len(coverage))
 
 
-def _skew(skew: pd.Timedelta) -> str:
+def _format_skew(skew: pd.Timedelta) -> str:
     if pd.isna(skew):
         return NO_DATA
     if abs(skew) <= TOLERATED_SKEW:

@@ -25,7 +25,7 @@ _DAYS_NAMED: Final = 4
 def trend_of(assessment: Assessment) -> Trend:
     """Return the compliance of the fleet by UTC day, the newest first."""
     rows = trend(assessment.intervals, assessment.slots, start=assessment.start, end=assessment.end)
-    counted = rows[_in_scope(rows) > pd.Timedelta(0)]
+    counted = rows[_sum_in_scope(rows) > pd.Timedelta(0)]
     if counted.empty:
         return Trend(None, "No appliance was in scope in this period.", ())
     least = int(counted["rpo_strict"].argmin())
@@ -34,40 +34,40 @@ def trend_of(assessment: Assessment) -> Trend:
     if low["rpo_strict"] == 1:
         finding = (
             "The whole fleet was inside its RPO all the time, as far as is known: "
-            f"{_share(low)} on every day."
+            f"{_compute_share(low)} on every day."
         )
     else:
         ending = (
             ", the last day."
             if worst == newest
-            else f"; on {format_day(newest)}, the last day: {_share(last)}."
+            else f"; on {format_day(newest)}, the last day: {_compute_share(last)}."
         )
         finding = (
-            f"Worst on {format_day(worst)}: {_share(low)} of the time inside the RPO, "
+            f"Worst on {format_day(worst)}: {_compute_share(low)} of the time inside the RPO, "
             f"strict{ending}"
         )
     ax = plots.compliance(assessment.intervals, start=assessment.start, end=assessment.end)
     return Trend(
         picture=Picture.of(ax, f"Share of the appliances that were compliant. {finding}"),
         finding=finding,
-        days=tuple(_day(time, row) for time, row in counted[::-1].iterrows()),
+        days=tuple(_build_trend_day(time, row) for time, row in counted[::-1].iterrows()),
     )
 
 
-def _in_scope(durations: Any) -> Any:  # noqa: ANN401 # of one day or of a frame
+def _sum_in_scope(durations: Any) -> Any:  # noqa: ANN401 # of one day or of a frame
     return durations["compliant"] + durations["breach"] + durations["unknown"]
 
 
-def _share(row: pd.Series) -> Ratio:
-    return time_ratio(row["compliant"], _in_scope(row))
+def _compute_share(row: pd.Series) -> Ratio:
+    return time_ratio(row["compliant"], _sum_in_scope(row))
 
 
-def _day(label: object, row: pd.Series) -> TrendDay:
+def _build_trend_day(label: object, row: pd.Series) -> TrendDay:
     time = pd.Timestamp(label)  # type: ignore[arg-type] # the index holds times
     return TrendDay(
         day=f"{time:%Y-%m-%d}",
-        share=_share(row),
-        unknown=time_ratio(row["unknown"], _in_scope(row)),
+        share=_compute_share(row),
+        unknown=time_ratio(row["unknown"], _sum_in_scope(row)),
         met=int(row["slots_met"]),
         rescued=int(row["slots_rescued"]),
         late=int(row["slots_late"]),
@@ -93,13 +93,13 @@ def matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
     used = {state for row in states.values() for state in row if isinstance(state, str)}
     recent = days[-_MATRIX_DAYS:]
     blocks: dict[str, list[MatrixRow]] = {}
-    block_names = _block_names(assessment.appliances.loc[list(states)])
+    block_names = _name_blocks(assessment.appliances.loc[list(states)])
     for name, row in states.items():
         blocks.setdefault(block_names[name], []).append(
             MatrixRow(
                 appliance=links[name],
-                cells=tuple(_cell(state) for state in row[-_MATRIX_DAYS:]),
-                summary=_summary(row, days),
+                cells=tuple(_build_cell(state) for state in row[-_MATRIX_DAYS:]),
+                summary=_summarise_days(row, days),
             )
         )
     return Matrix(
@@ -112,7 +112,7 @@ def matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
     )
 
 
-def _block_names(appliances: pd.DataFrame) -> dict[str, str]:
+def _name_blocks(appliances: pd.DataFrame) -> dict[str, str]:
     """Return each appliance's site; its group if all sites are equal; "" if groups are too."""
     for column, default in (("site", "no site"), ("group", "no group")):
         names = [sanitise(text, limit=80) or default for text in appliances[column]]
@@ -121,11 +121,11 @@ def _block_names(appliances: pd.DataFrame) -> dict[str, str]:
     return dict.fromkeys(appliances.index.astype(str), "")
 
 
-def _cell(state: object) -> tuple[str, str]:
+def _build_cell(state: object) -> tuple[str, str]:
     return (state, SLOT_STYLES[state].symbol) if isinstance(state, str) else ("none", " ")
 
 
-def _summary(states: list[object], days: list[pd.Timestamp]) -> str:
+def _summarise_days(states: list[object], days: list[pd.Timestamp]) -> str:
     counts = []
     for state in reversed(list(SLOT_STYLES)):
         matches = [time for time, value in zip(days, states, strict=True) if value == state]

@@ -86,7 +86,7 @@ def details_of(assessment: Assessment) -> Details:
         matrix=matrix(assessment, links),
         load=load_of(assessment, links),
         sizes=sizes_of(assessment, links),
-        lint=_configuration_findings(assessment, links),
+        lint=_group_lint_findings(assessment, links),
         lint_checked=assessment.verdict.in_scope + assessment.verdict.unobserved,
         appliances=appliance_facts(assessment, links),
         sources=sources(assessment, links),
@@ -106,7 +106,7 @@ def details_of(assessment: Assessment) -> Details:
     )
 
 
-def _configuration_findings(assessment: Assessment, links: Mapping[str, Link]) -> Rows[LintFinding]:
+def _group_lint_findings(assessment: Assessment, links: Mapping[str, Link]) -> Rows[LintFinding]:
     """Group findings by severity and rule; the text is that of the first one."""
     groups = assessment.lint.groupby(["severity", "rule"], sort=False)
     findings = (
@@ -134,9 +134,9 @@ def load_of(assessment: Assessment, links: Mapping[str, Link]) -> Load:
     jobs = assessment.jobs
     running = jobs[(jobs["outcome"] == "open") & jobs["vanished_at"].isna()]
     running = running.sort_values("start_time", kind="stable")
-    start_summary, starts = _starts(assessment, links)
+    start_summary, starts = _compare_starts(assessment, links)
     loads = assessment.loads
-    picture, finding = _load_picture(assessment)
+    picture, finding = _draw_load(assessment)
     targets = (
         TargetLoad(
             name=sanitise(name, limit=120),
@@ -150,7 +150,10 @@ def load_of(assessment: Assessment, links: Mapping[str, Link]) -> Load:
     )
     return Load(
         running=Rows(
-            (_running(job, assessment, links) for _, job in running.head(_RUNNING).iterrows()),
+            (
+                _build_running_job(job, assessment, links)
+                for _, job in running.head(_RUNNING).iterrows()
+            ),
             len(running),
         ),
         start_summary=start_summary,
@@ -161,7 +164,9 @@ def load_of(assessment: Assessment, links: Mapping[str, Link]) -> Load:
     )
 
 
-def _running(job: pd.Series, assessment: Assessment, links: Mapping[str, Link]) -> Running:
+def _build_running_job(
+    job: pd.Series, assessment: Assessment, links: Mapping[str, Link]
+) -> Running:
     rows = assessment.anomalies
     anomalies = rows[(rows["appliance"] == job["appliance"]) & (rows["job_id"] == job["job_id"])]
     last_message = messages_text(job["messages"]).rpartition("\n")[2]
@@ -176,7 +181,9 @@ def _running(job: pd.Series, assessment: Assessment, links: Mapping[str, Link]) 
     )
 
 
-def _starts(assessment: Assessment, links: Mapping[str, Link]) -> tuple[str, tuple[LateStart, ...]]:
+def _compare_starts(
+    assessment: Assessment, links: Mapping[str, Link]
+) -> tuple[str, tuple[LateStart, ...]]:
     """Compare the starts of the jobs of the last day with their slots."""
     slots = assessment.slots
     recent = slots[(slots["slot"] >= assessment.end - _DAY) & slots["job_id"].notna()]
@@ -201,7 +208,7 @@ def _starts(assessment: Assessment, links: Mapping[str, Link]) -> tuple[str, tup
     )
 
 
-def _load_picture(assessment: Assessment) -> tuple[Picture | None, str]:
+def _draw_load(assessment: Assessment) -> tuple[Picture | None, str]:
     loads = assessment.loads
     if loads.empty:
         return None, "No job of this period names its target."
@@ -252,7 +259,7 @@ def sizes_of(assessment: Assessment, links: Mapping[str, Link]) -> Sizes:
         picture=picture,
         finding=finding,
         outliers=Rows(
-            (_outlier(row, links) for _, row in anomalies.head(_OUTLIERS).iterrows()),
+            (_build_outlier(row, links) for _, row in anomalies.head(_OUTLIERS).iterrows()),
             len(anomalies),
         ),
         growths=tuple(
@@ -268,7 +275,7 @@ def sizes_of(assessment: Assessment, links: Mapping[str, Link]) -> Sizes:
     )
 
 
-def _outlier(row: pd.Series, links: Mapping[str, Link]) -> Outlier:
+def _build_outlier(row: pd.Series, links: Mapping[str, Link]) -> Outlier:
     value, typical = (
         Size(amount)
         if row["kind"] == "size"

@@ -101,20 +101,20 @@ def json_document(assessment: Assessment, *, aliased: bool = False) -> bytes:
             name: getattr(assessment.verdict, name)
             for name in ("state", "sentence", "in_scope", *STATES)
         },
-        **{name: _records(getattr(assessment, name)) for name in TABLES},
+        **{name: _build_records(getattr(assessment, name)) for name in TABLES},
     }
     return msgspec.json.encode(document) + b"\n"
 
 
 def slots_csv(assessment: Assessment) -> bytes:
     """Return the slots as CSV in UTF-8, safe to open in a spreadsheet."""
-    return _csv(assessment.slots)
+    return _format_csv(assessment.slots)
 
 
 def jobs_csv(jobs: pd.DataFrame) -> bytes:
     """Return the jobs as CSV in UTF-8, with uncut messages, safe to open in a spreadsheet."""
     texts = [messages_text(cell) for cell in to_json_values(jobs["messages"])]
-    return _csv(jobs.assign(messages=pd.Series(texts, jobs.index, "str")))
+    return _format_csv(jobs.assign(messages=pd.Series(texts, jobs.index, "str")))
 
 
 def policy_document(policy: Policy) -> dict[str, Any]:
@@ -122,26 +122,26 @@ def policy_document(policy: Policy) -> dict[str, Any]:
     return {
         "sentence": str(policy),
         "digest": digest_of(policy),
-        "numbers": _numbers(policy),
-        "changes": _changes(policy),
+        "numbers": _build_parameters(policy),
+        "changes": _build_changes(policy),
         "named": [
-            {"name": name, "numbers": _numbers(named), "changes": _changes(named)}
+            {"name": name, "numbers": _build_parameters(named), "changes": _build_changes(named)}
             for name, named in policy.named.items()
         ],
         "groups": [{"group": group, "policy": name} for group, name in policy.groups.items()],
         "appliances": [asdict(member) for member in policy.members],
-        "exclusions": [_exclusion(exclusion) for exclusion in policy.exclusions],
+        "exclusions": [_build_exclusion(exclusion) for exclusion in policy.exclusions],
     }
 
 
-def _numbers(policy: Policy) -> dict[str, Any]:
+def _build_parameters(policy: Policy) -> dict[str, Any]:
     return {
-        parameter.json_key: _parameter_value(getattr(policy, name))
+        parameter.json_key: _to_json_parameter(getattr(policy, name))
         for name, parameter in PARAMETERS.items()
     }
 
 
-def _parameter_value(value: object) -> object:
+def _to_json_parameter(value: object) -> object:
     match value:
         case timedelta():
             return value.total_seconds()
@@ -153,14 +153,14 @@ def _parameter_value(value: object) -> object:
             return str(value)
 
 
-def _changes(policy: Policy) -> list[dict[str, Any]]:
+def _build_changes(policy: Policy) -> list[dict[str, Any]]:
     return [
-        {"valid_from": time.isoformat(), "numbers": _numbers(changed)}
+        {"valid_from": time.isoformat(), "numbers": _build_parameters(changed)}
         for time, changed in policy.changes.items()
     ]
 
 
-def _exclusion(exclusion: Exclusion) -> dict[str, Any]:
+def _build_exclusion(exclusion: Exclusion) -> dict[str, Any]:
     return {
         "reason": exclusion.reason,
         "start": exclusion.start and exclusion.start.isoformat(),
@@ -189,16 +189,16 @@ def messages_text(messages: object) -> str:
     return "\n".join(text for text in texts if text)
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def _build_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     flat = frame.reset_index() if frame.index.name is not None else frame
     names = [export_name(name, flat[name]) for name in flat.columns]
     columns = [to_json_values(flat[name]) for name in flat.columns]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _csv(frame: pd.DataFrame) -> bytes:
+def _format_csv(frame: pd.DataFrame) -> bytes:
     escaped = pd.DataFrame(
-        {export_name(name, frame[name]): _cells(frame[name]) for name in frame.columns},
+        {export_name(name, frame[name]): _escape_cells(frame[name]) for name in frame.columns},
         dtype=object,
     )
     return escaped.to_csv(index=False, lineterminator="\r\n").encode()
@@ -209,7 +209,7 @@ def export_name(name: str, column: pd.Series) -> str:
     return f"{name}_seconds" if column.dtype.kind == "m" else name
 
 
-def _cells(column: pd.Series) -> list[Any]:
+def _escape_cells(column: pd.Series) -> list[Any]:
     """Return the values of a column, with formulas escaped."""
     values = to_json_values(column)
     if column.dtype != "str":
@@ -240,16 +240,16 @@ def to_json_values(column: pd.Series) -> list[Any]:
         return [None if np.isnan(span) else span for span in column.dt.total_seconds().tolist()]
     if column.dtype == "str":
         return [without_user(text) if isinstance(text, str) else None for text in column.tolist()]
-    return [_without_users(value) for value in pa.array(column).to_pylist()]
+    return [_mask_users(value) for value in pa.array(column).to_pylist()]
 
 
-def _without_users(value: object) -> object:
+def _mask_users(value: object) -> object:
     match value:
         case str():
             return without_user(value)
         case list():
-            return [_without_users(item) for item in value]
+            return [_mask_users(item) for item in value]
         case dict():
-            return {key: _without_users(item) for key, item in value.items()}
+            return {key: _mask_users(item) for key, item in value.items()}
         case _:
             return value

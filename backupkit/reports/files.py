@@ -28,7 +28,7 @@ def write_files(contents: Mapping[Path, bytes]) -> tuple[Path, ...]:
         files are removed.
     """
     try:
-        _replace(contents, mode=0o666)
+        _replace_files(contents, mode=0o666)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         folder = next(iter(contents)).parent
@@ -40,7 +40,7 @@ def write_files(contents: Mapping[Path, bytes]) -> tuple[Path, ...]:
     return tuple(contents)
 
 
-def _replace(contents: Mapping[Path, bytes], *, mode: int) -> None:
+def _replace_files(contents: Mapping[Path, bytes], *, mode: int) -> None:
     """Write each file to disk beside its target; replace the targets when all are written."""
     temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in contents}
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -104,7 +104,7 @@ def write_key(path: Path, secret: bytes, aliases: Mapping[str, str]) -> None:
     document = {"secret": secret.hex(), "aliases": dict(sorted(aliases.items()))}
     content = json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
     try:
-        _replace({path: content}, mode=_OWNER)
+        _replace_files({path: content}, mode=_OWNER)
     except OSError as error:
         raise OutputError(
             f"The key file {path} cannot be written: {error.strerror}. Name another place: without "

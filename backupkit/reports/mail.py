@@ -81,7 +81,8 @@ def compose(
         "worst": summary.action_items.first(_WORST_IN_TEXT),
         "unreachable": summary.unreachable.first(_UNREACHABLE),
         "signatures": [
-            (_bar(signature.share), signature) for signature in summary.signatures[:_SIGNATURES]
+            (_format_bar(signature.share), signature)
+            for signature in summary.signatures[:_SIGNATURES]
         ],
         "names": [path.name for path in attachments],
         "limit": _TEXT,
@@ -110,12 +111,12 @@ def compose(
     return message
 
 
-def _bar(share: Ratio) -> str:
+def _format_bar(share: Ratio) -> str:
     """Draw a share as a bar of characters, for mail readers without graphics.
 
     Examples
     --------
-    >>> _bar(Ratio(1, 4)), _bar(Ratio(1, 1000))
+    >>> _format_bar(Ratio(1, 4)), _format_bar(Ratio(1, 1000))
     ('█████', '▏')
     """
     return "█" * round(_BAR * share.value) or "▏"

@@ -98,7 +98,7 @@ def check_result(assessment: Assessment) -> CheckResult:
     """
     verdict = assessment.verdict
     at_risk = assessment.at_risk
-    below = list(_below_target(assessment))
+    below = list(_find_below_target(assessment))
     code = _CODES[verdict.state]
     sentence = verdict.sentence
     bad = assessment.appliances["state"].isin(["breach", "unknown", "unobserved"])
@@ -112,18 +112,18 @@ def check_result(assessment: Assessment) -> CheckResult:
         names = ", ".join(sanitise(name, limit=60) for name in worst[:_NAMED])
         omitted = f" and {len(worst) - _NAMED:,} more" if len(worst) > _NAMED else ""
         sentence = f"{sentence} ({names}{omitted})"
-    performance = " ".join(_performance(assessment, len(at_risk)))
+    performance = " ".join(_format_performance(assessment, len(at_risk)))
     return CheckResult(code, _SEPARATORS.sub(" ", sentence), performance)
 
 
-def _below_target(assessment: Assessment) -> Iterator[str]:
+def _find_below_target(assessment: Assessment) -> Iterator[str]:
     for metric, (_, description) in _RATIOS.items():
         ratio = assessment.ratio(metric)
         if ratio.value < ratio.target:
             yield f"{ratio} {description}"
 
 
-def _performance(assessment: Assessment, at_risk: int) -> Iterator[str]:
+def _format_performance(assessment: Assessment, at_risk: int) -> Iterator[str]:
     """Return ``label=value[unit];warning;critical;min;max`` of each figure."""
     verdict = assessment.verdict
     in_scope = verdict.in_scope
@@ -139,10 +139,10 @@ def _performance(assessment: Assessment, at_risk: int) -> Iterator[str]:
         value = values[metric]
         percent = "U" if pd.isna(value) else f"{100 * value:.3f}%"
         yield f"{label}={percent};{target}:;;0;100"
-    yield from _worst_exposure(assessment)
+    yield from _format_worst_exposure(assessment)
 
 
-def _worst_exposure(assessment: Assessment) -> Iterator[str]:
+def _format_worst_exposure(assessment: Assessment) -> Iterator[str]:
     """Return the performance data of the highest exposure, relative to its threshold."""
     rows = assessment.appliances
     used = (
@@ -197,7 +197,7 @@ def openmetrics(assessment: Assessment) -> str:
     'backupkit_verdict{state="unknown"} 1.0'
     """
     registry = CollectorRegistry()
-    registry.register(_Source(tuple(_metrics(assessment))))
+    registry.register(_Source(tuple(_build_metrics(assessment))))
     text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call] # no types there
     return text.decode()
 
@@ -216,18 +216,18 @@ def write_openmetrics(assessment: Assessment, path: str | Path) -> Path:
     return written
 
 
-def _metrics(assessment: Assessment) -> Iterator[Metric]:
+def _build_metrics(assessment: Assessment) -> Iterator[Metric]:
     verdict = assessment.verdict
     yield InfoMetricFamily(
         "backupkit_build", "Version of backupkit.", value={"version": __version__}
     )
-    yield _gauge(
+    yield _build_gauge(
         "verdict",
         "1 for the state of the fleet, 0 for the others.",
         ("state",),
         [((state,), float(verdict.state == state)) for state in IN_SCOPE_STATES],
     )
-    yield _gauge(
+    yield _build_gauge(
         "appliances",
         "Appliances in each state.",
         ("state",),
@@ -238,22 +238,22 @@ def _metrics(assessment: Assessment) -> Iterator[Metric]:
         ("period_start_timestamp", assessment.start, "Start of the period."),
         ("period_end_timestamp", assessment.end, "End of the period."),
     ):
-        yield _gauge(name, description, (), [((), time)], unit="seconds")
+        yield _build_gauge(name, description, (), [((), time)], unit="seconds")
     for column in ("value", "numerator", "denominator"):
         name = "fleet_ratio" if column == "value" else f"fleet_{column}"
         rows = zip(assessment.fleet.index, assessment.fleet["unit"], strict=True)
         samples = zip(rows, assessment.fleet[column], strict=True)
-        yield _gauge(name, f"The {column} of each ratio.", ("metric", "counts"), samples)
-    yield from _appliances(assessment)
+        yield _build_gauge(name, f"The {column} of each ratio.", ("metric", "counts"), samples)
+    yield from _build_appliance_metrics(assessment)
 
 
-def _appliances(assessment: Assessment) -> Iterator[Metric]:
+def _build_appliance_metrics(assessment: Assessment) -> Iterator[Metric]:
     appliances = assessment.appliances
     members = [
         tuple("" if pd.isna(text) else str(text) for text in row)
         for row in zip(appliances.index, appliances["site"], appliances["group"], strict=True)
     ]
-    yield _gauge(
+    yield _build_gauge(
         "appliance_state",
         "1 for the state of each appliance.",
         (*_MEMBER, "state"),
@@ -261,9 +261,9 @@ def _appliances(assessment: Assessment) -> Iterator[Metric]:
     )
     for name, (column, unit, description) in _COLUMNS.items():
         samples = zip(members, appliances[column], strict=True)
-        yield _gauge(f"appliance_{name}", description, _MEMBER, samples, unit=unit)
+        yield _build_gauge(f"appliance_{name}", description, _MEMBER, samples, unit=unit)
     last_ok = assessment.coverage["last_ok"].reindex(appliances.index)
-    yield _gauge(
+    yield _build_gauge(
         "appliance_last_read_timestamp",
         "When the appliance was last read.",
         _MEMBER,
@@ -272,7 +272,7 @@ def _appliances(assessment: Assessment) -> Iterator[Metric]:
     )
 
 
-def _gauge(
+def _build_gauge(
     name: str,
     description: str,
     labels: tuple[str, ...],

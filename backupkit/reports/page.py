@@ -36,23 +36,23 @@ def page(
     replaced by aliases.
     """
     summary = summarize(assessment, comparison)
-    print_css = f"{_read_resource('report.css')}{_page_rule(summary)}"
+    print_css = f"{_read_resource('report.css')}{_format_page_rule(summary)}"
     script = _read_resource("tables.js")
     return render(
         "page.html",
         s=summary,
         d=details_of(assessment),
-        figure=_pareto(assessment),
+        figure=_draw_pareto(assessment),
         sidecars=sidecars,
         aliased=aliased,
         rows={"slots": len(assessment.slots), "jobs": len(assessment.jobs)},
         many=len(assessment.appliances) > _MANY,
         policy_digest=digest_of(assessment.policy),
-        style_hash=_hash(style_sheet()),
+        style_hash=_hash_text(style_sheet()),
         print_css=Markup(print_css),  # noqa: S704 # our own file, and times
-        print_css_hash=_hash(print_css),
+        print_css_hash=_hash_text(print_css),
         script=Markup(script),  # noqa: S704 # our own file
-        script_hash=_hash(script),
+        script_hash=_hash_text(script),
         is_full_page=True,
     )
 
@@ -62,7 +62,7 @@ def fragment(assessment: Assessment, comparison: Comparison | None = None) -> st
     return render(
         "fragment.html",
         s=summarize(assessment, comparison, anchors=False),
-        figure=_pareto(assessment),
+        figure=_draw_pareto(assessment),
         is_full_page=False,
     )
 
@@ -70,7 +70,7 @@ def fragment(assessment: Assessment, comparison: Comparison | None = None) -> st
 def render(template: str, /, **values: Any) -> str:  # noqa: ANN401 # a template takes any value
     """Render a template of this package; HTML templates escape every text."""
     style = Markup(style_sheet())  # noqa: S704 # our own file
-    return _environment().get_template(template).render(css=style, **values)
+    return _create_environment().get_template(template).render(css=style, **values)
 
 
 @cache
@@ -79,7 +79,7 @@ def _read_resource(name: str) -> str:
     return files("backupkit.reports").joinpath(name).read_text(encoding="utf-8")
 
 
-def _page_rule(summary: Summary) -> str:
+def _format_page_rule(summary: Summary) -> str:
     """Return the CSS rule that prints page numbers and the report's period."""
     text = f"Backups {summary.period}, as of {format_timestamp(summary.generated, 'UTC')}"
     if summary.data_version:  # space is short: only the first digits
@@ -93,7 +93,7 @@ def _page_rule(summary: Summary) -> str:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def _create_environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("backupkit.reports"),
         autoescape=lambda name: not (name or "").endswith(".txt"),  # noqa: S701 # plain text
@@ -106,11 +106,11 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _hash(text: str) -> str:
+def _hash_text(text: str) -> str:
     digest = hashlib.sha256(text.encode()).digest()
     return f"sha256-{base64.b64encode(digest).decode()}"
 
 
-def _pareto(assessment: Assessment) -> str:
+def _draw_pareto(assessment: Assessment) -> str:
     """Draw the failure signatures as a data URI; return "" if no job failed."""
     return "" if assessment.failures.empty else data_uri(plots.failures(assessment.failures))

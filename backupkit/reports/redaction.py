@@ -55,17 +55,17 @@ def redact(assessment: Assessment, *, secret: bytes) -> Redacted:
     >>> redact(a, secret=b"secret").assessment.appliances.index.to_list()
     ['appliance-scxejv73']
     """
-    aliases = Aliases(secret, _names(assessment))
+    aliases = Aliases(secret, _collect_names(assessment))
     frames: dict[str, Any] = {
-        field.name: _frame(getattr(assessment, field.name), aliases)
+        field.name: _redact_frame(getattr(assessment, field.name), aliases)
         for field in fields(assessment)
         if isinstance(getattr(assessment, field.name), pd.DataFrame)
     }
-    redacted = replace(assessment, policy=_policy(assessment.policy, aliases), **frames)
+    redacted = replace(assessment, policy=_redact_policy(assessment.policy, aliases), **frames)
     return Redacted(redacted, aliases.key)
 
 
-def _names(assessment: Assessment) -> dict[str, set[str]]:
+def _collect_names(assessment: Assessment) -> dict[str, set[str]]:
     """Return the known names by kind."""
     policy, rows = assessment.policy, assessment.appliances
     members, exclusions = policy.members, policy.exclusions
@@ -73,7 +73,7 @@ def _names(assessment: Assessment) -> dict[str, set[str]]:
     for frame, column in ((assessment.jobs, "location"), (assessment.schedules, "location")):
         locations.update(frame[column].dropna().unique())
     hosts, users = {member.host for member in members if member.host}, set()
-    for host, user in map(_host_and_user, locations):
+    for host, user in map(_split_location, locations):
         hosts |= {host} if host else set()
         users |= {user} if user else set()
     return {
@@ -83,7 +83,7 @@ def _names(assessment: Assessment) -> dict[str, set[str]]:
             *(member.appliance for member in members),
             *(name for exclusion in exclusions for name in exclusion.appliances),
         },
-        "host": {name.lower() for host in hosts for name in _host_names(host)},
+        "host": {name.lower() for host in hosts for name in _list_host_names(host)},
         "site": {
             *rows["site"].dropna(),
             *(member.site for member in members if member.site),
@@ -103,7 +103,7 @@ def _names(assessment: Assessment) -> dict[str, set[str]]:
     }
 
 
-def _host_and_user(location: str) -> tuple[str | None, str | None]:
+def _split_location(location: str) -> tuple[str | None, str | None]:
     """Return host and user of a location; None where missing."""
     try:
         parts = urlsplit(location)
@@ -112,7 +112,7 @@ def _host_and_user(location: str) -> tuple[str | None, str | None]:
     return parts.hostname, parts.username
 
 
-def _host_names(host: str) -> Iterator[str]:
+def _list_host_names(host: str) -> Iterator[str]:
     """Yield a host's full name, its first label unless it has only letters, and its domain."""
     yield host
     label, _, domain = host.partition(".")
@@ -123,20 +123,22 @@ def _host_names(host: str) -> Iterator[str]:
             yield domain
 
 
-def _frame(frame: pd.DataFrame, aliases: Aliases) -> pd.DataFrame:
+def _redact_frame(frame: pd.DataFrame, aliases: Aliases) -> pd.DataFrame:
     """Replace names in each column that may hold some."""
     flat = frame.reset_index() if frame.index.name is not None else frame
-    columns = {str(name): _column(flat, str(name), aliases) for name in flat}
+    columns = {str(name): _redact_column(flat, str(name), aliases) for name in flat}
     redacted = pd.DataFrame(columns, index=flat.index)
     return redacted if frame.index.name is None else redacted.set_index(frame.index.name)
 
 
-def _column(flat: pd.DataFrame, name: str, aliases: Aliases) -> pd.Series:
+def _redact_column(flat: pd.DataFrame, name: str, aliases: Aliases) -> pd.Series:
     column = flat[name]
     if column.dtype == MESSAGES:
-        return _messages(column, aliases)
+        return _redact_messages(column, aliases)
     if column.dtype == TEXTS and name not in NOT_SENSITIVE:
-        redact_text = aliases.location if name == "targets" else _redactor_for("appliance", aliases)
+        redact_text = (
+            aliases.location if name == "targets" else _choose_redactor("appliance", aliases)
+        )
         lists = [
             [redact_text(text) for text in cell] if _is_list(cell) else None
             for cell in column.array
@@ -145,11 +147,11 @@ def _column(flat: pd.DataFrame, name: str, aliases: Aliases) -> pd.Series:
     if column.dtype != "str" or name in NOT_SENSITIVE:
         return column
     if "property" in flat and name in {"name", "value"}:
-        return _by_kind(flat["property"], column, aliases)
-    return _map_unique(column, _redactor_for(name, aliases))
+        return _redact_by_kind(flat["property"], column, aliases)
+    return _map_unique(column, _choose_redactor(name, aliases))
 
 
-def _redactor_for(name: str, aliases: Aliases) -> Callable[[str], str]:
+def _choose_redactor(name: str, aliases: Aliases) -> Callable[[str], str]:
     """Return the function that redacts the texts of a column; free text by default."""
     if name in {"appliance", "site", "group"}:
         return lambda text: aliases.name(name, text)
@@ -158,13 +160,13 @@ def _redactor_for(name: str, aliases: Aliases) -> Callable[[str], str]:
     return aliases.schedule if name == "schedule" else aliases.text
 
 
-def _by_kind(kinds: pd.Series, column: pd.Series, aliases: Aliases) -> pd.Series:
+def _redact_by_kind(kinds: pd.Series, column: pd.Series, aliases: Aliases) -> pd.Series:
     """Redact values by the kind in another column; builds are kept."""
     redacted = column.copy()
     for kind in kinds.unique():
         if kind != "build":
             of_kind = (kinds == kind).to_numpy()
-            redacted[of_kind] = _map_unique(column[of_kind], _redactor_for(kind, aliases))
+            redacted[of_kind] = _map_unique(column[of_kind], _choose_redactor(kind, aliases))
     return redacted
 
 
@@ -174,7 +176,7 @@ def _map_unique(column: pd.Series, redact_text: Callable[[str], str]) -> pd.Seri
     return column.map(replacements).astype("str")
 
 
-def _messages(column: pd.Series, aliases: Aliases) -> pd.Series:
+def _redact_messages(column: pd.Series, aliases: Aliases) -> pd.Series:
     cache: dict[Hashable, dict[str, Any]] = {}
 
     def redacted(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,22 +196,22 @@ def _is_list(cell: object) -> bool:
     return isinstance(cell, list)
 
 
-def _policy(policy: Policy, aliases: Aliases) -> Policy:
+def _redact_policy(policy: Policy, aliases: Aliases) -> Policy:
     """Redact names and exclusion reasons of a policy; its parameters are kept."""
     policy_aliases = {name: aliases.name("policy", name) for name in policy.named}
     return replace(
         policy,
-        members=tuple(_member(member, policy_aliases, aliases) for member in policy.members),
+        members=tuple(_redact_member(member, policy_aliases, aliases) for member in policy.members),
         named={policy_aliases[name]: named for name, named in policy.named.items()},
         groups={
             aliases.name("group", group): policy_aliases[name]
             for group, name in policy.groups.items()
         },
-        exclusions=tuple(_exclusion(exclusion, aliases) for exclusion in policy.exclusions),
+        exclusions=tuple(_redact_exclusion(exclusion, aliases) for exclusion in policy.exclusions),
     )
 
 
-def _member(member: Member, policy_aliases: Mapping[str, str], aliases: Aliases) -> Member:
+def _redact_member(member: Member, policy_aliases: Mapping[str, str], aliases: Aliases) -> Member:
     return replace(
         member,
         appliance=aliases.name("appliance", member.appliance),
@@ -221,7 +223,7 @@ def _member(member: Member, policy_aliases: Mapping[str, str], aliases: Aliases)
     )
 
 
-def _exclusion(exclusion: Exclusion, aliases: Aliases) -> Exclusion:
+def _redact_exclusion(exclusion: Exclusion, aliases: Aliases) -> Exclusion:
     def redacted(kind: str, names: Iterable[str]) -> list[str]:
         return [aliases.name(kind, name) for name in sorted(names)]
 

@@ -36,16 +36,22 @@ def schema() -> dict[str, Any]:
     ----------
     .. [1] https://json-schema.org/draft/2020-12
     """
-    numbers = _object({item.json_key: _number(item) for item in PARAMETERS.values()})
-    changes = _list(_object({"valid_from": _TIME, "numbers": {"$ref": "#/$defs/numbers"}}))
-    named = _object({"name": _TEXT, "numbers": {"$ref": "#/$defs/numbers"}, "changes": changes})
+    numbers = _describe_object(
+        {item.json_key: _describe_parameter(item) for item in PARAMETERS.values()}
+    )
+    changes = _describe_list(
+        _describe_object({"valid_from": _TIME, "numbers": {"$ref": "#/$defs/numbers"}})
+    )
+    named = _describe_object(
+        {"name": _TEXT, "numbers": {"$ref": "#/$defs/numbers"}, "changes": changes}
+    )
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:backupkit:report:{SCHEMA_VERSION}",
         "title": "backupkit report",
         "description": "The assessment of a fleet of vCenter appliances over a period.",
         "$defs": {"numbers": numbers},
-        **_object(
+        **_describe_object(
             {
                 "schema_version": {"const": SCHEMA_VERSION},
                 "backupkit": {**_TEXT, "description": "Version of backupkit."},
@@ -65,33 +71,35 @@ def schema() -> dict[str, Any]:
                     "type": "boolean",
                     "description": "True if names are replaced by aliases.",
                 },
-                "policy": _object(
+                "policy": _describe_object(
                     {
                         "sentence": _TEXT,
                         "digest": _TEXT,
                         "numbers": {"$ref": "#/$defs/numbers"},
                         "changes": changes,
-                        "named": _list(named),
-                        "groups": _list(_object({"group": _TEXT, "policy": _TEXT})),
-                        "appliances": _list(_member()),
-                        "exclusions": _list(_exclusion()),
+                        "named": _describe_list(named),
+                        "groups": _describe_list(
+                            _describe_object({"group": _TEXT, "policy": _TEXT})
+                        ),
+                        "appliances": _describe_list(_describe_member()),
+                        "exclusions": _describe_list(_describe_exclusion()),
                     }
                 ),
-                "verdict": _object(
+                "verdict": _describe_object(
                     {
                         "state": {"enum": ["breach", "unknown", "compliant"]},
                         "sentence": _TEXT,
-                        "in_scope": _count(),
-                        **{state: _count() for state in STATES},
+                        "in_scope": _describe_count(),
+                        **{state: _describe_count() for state in STATES},
                     }
                 ),
-                **{name: _rows(table) for name, table in TABLES.items()},
+                **{name: _describe_rows(table) for name, table in TABLES.items()},
             }
         ),
     }
 
 
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
+def _describe_object(properties: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": properties,
@@ -100,15 +108,15 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _list(items: dict[str, Any]) -> dict[str, Any]:
+def _describe_list(items: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": items}
 
 
-def _count() -> dict[str, Any]:
+def _describe_count() -> dict[str, Any]:
     return {"type": "integer", "minimum": 0}
 
 
-def _number(parameter: Parameter[Any, Any]) -> dict[str, Any]:
+def _describe_parameter(parameter: Parameter[Any, Any]) -> dict[str, Any]:
     kind = parameter.kind.json
     number: dict[str, Any] = {"type": [kind, "null"] if parameter.default is None else kind}
     if kind == "array":
@@ -116,36 +124,38 @@ def _number(parameter: Parameter[Any, Any]) -> dict[str, Any]:
     return {**number, "description": parameter.meaning}
 
 
-def _member() -> dict[str, Any]:
+def _describe_member() -> dict[str, Any]:
     names = ("host", "site", "group", "timezone", "exclude", "policy")
-    return _object({"appliance": _TEXT, **dict.fromkeys(names, _NAME_OR_NULL)})
+    return _describe_object({"appliance": _TEXT, **dict.fromkeys(names, _NAME_OR_NULL)})
 
 
-def _exclusion() -> dict[str, Any]:
+def _describe_exclusion() -> dict[str, Any]:
     time = {"type": ["string", "null"], "format": "date-time"}
-    names = dict.fromkeys(("appliances", "groups", "sites"), _list(_TEXT))
-    return _object({"reason": _TEXT, "start": time, "end": time, **names})
+    names = dict.fromkeys(("appliances", "groups", "sites"), _describe_list(_TEXT))
+    return _describe_object({"reason": _TEXT, "start": time, "end": time, **names})
 
 
-def _rows(table: Table) -> dict[str, Any]:
+def _describe_rows(table: Table) -> dict[str, Any]:
     columns = {
-        f"{column.name}_seconds" if column.dtype == SPAN else column.name: _cell(table, column)
+        f"{column.name}_seconds" if column.dtype == SPAN else column.name: _describe_cell(
+            table, column
+        )
         for column in table
     }
-    return _list(_object(columns))
+    return _describe_list(_describe_object(columns))
 
 
-def _cell(table: Table, column: Column) -> dict[str, Any]:
+def _describe_cell(table: Table, column: Column) -> dict[str, Any]:
     unit = "" if column.dtype in (TIME, SPAN) or not column.unit else f" [{column.unit}]"
     description = {"description": f"{column.meaning.rstrip('.')}{unit}."}
     if column.name == table.index:
         return {**_TEXT, **description}
-    return {**_kind(column.dtype), **description}
+    return {**_get_json_type(column.dtype), **description}
 
 
-def _kind(dtype: str | pd.ArrowDtype) -> dict[str, Any]:
+def _get_json_type(dtype: str | pd.ArrowDtype) -> dict[str, Any]:
     if dtype == MESSAGES:
-        return {"type": ["array", "null"], "items": _object(_MESSAGE)}
+        return {"type": ["array", "null"], "items": _describe_object(_MESSAGE)}
     if dtype == TEXTS:
         return {"type": ["array", "null"], "items": _TEXT}
     kinds: dict[Any, dict[str, Any]] = {

@@ -45,7 +45,7 @@ def summarize(
 ) -> Summary:
     """Return the summary sections; without `anchors`, names of appliances are no links."""
     links = links_of(assessment, anchors=anchors)
-    heading = _heading(assessment)
+    heading = _format_heading(assessment)
     period = period_of(assessment.start, assessment.end)
     return Summary(
         title=f"{heading} - vCenter backups - {period}",
@@ -56,18 +56,18 @@ def summarize(
         generated=assessment.now,
         data_until=assessment.coverage["last_poll"].max(),
         data_version=assessment.version,
-        verify_command=_verify_command(assessment.version),
+        verify_command=_format_verify_command(assessment.version),
         policy=str(assessment.policy),
-        counts=_counts(assessment, links),
+        counts=_count_states(assessment, links),
         changes=None if comparison is None else changes_of(comparison, links),
         figures=figures_of(assessment, HEAD_FIGURES),
-        action_items=_action_items(assessment, links),
-        unreachable=_unreachable(assessment, links),
-        finding=_finding(assessment.failures),
+        action_items=_list_action_items(assessment, links),
+        unreachable=_list_unreachable(assessment, links),
+        finding=_describe_top_signature(assessment.failures),
         failed_jobs=int(assessment.failures["jobs"].sum()),
-        signatures=_signatures(assessment.failures, links),
-        shared=_shared(assessment.clusters),
-        exclusions=_exclusions(assessment.appliances, links),
+        signatures=_list_signatures(assessment.failures, links),
+        shared=_list_shared_values(assessment.clusters),
+        exclusions=_list_exclusions(assessment.appliances, links),
         versions=(
             f"backupkit {__version__}, pandas {pd.__version__}, Python {platform.python_version()}"
         ),
@@ -99,7 +99,7 @@ def period_of(start: pd.Timestamp, end: pd.Timestamp) -> str:
     return f"{begin} to {format_timestamp(end, 'UTC')}"
 
 
-def _heading(assessment: Assessment) -> str:
+def _format_heading(assessment: Assessment) -> str:
     verdict = assessment.verdict
     count, label = {
         "breach": (verdict.breach, "BREACH"),
@@ -108,14 +108,14 @@ def _heading(assessment: Assessment) -> str:
     return f"{label} {count:,} of {verdict.in_scope:,}"
 
 
-def _verify_command(version: str) -> str:
+def _format_verify_command(version: str) -> str:
     """Return the command that verifies that a history still contains the assessed data."""
     if len(version) != _HEAD_DIGITS:  # assessed from frames or an empty history
         return ""
     return f"backupkit history verify --history HISTORY --head {version}"
 
 
-def _counts(assessment: Assessment, links: Mapping[str, Link]) -> tuple[Count, ...]:
+def _count_states(assessment: Assessment, links: Mapping[str, Link]) -> tuple[Count, ...]:
     """Count the appliances of each state that occurs, in the order of the rows."""
     states = assessment.appliances["state"]
     counts = states.value_counts(sort=False)
@@ -126,7 +126,7 @@ def _counts(assessment: Assessment, links: Mapping[str, Link]) -> tuple[Count, .
     )
 
 
-def _action_items(assessment: Assessment, links: Mapping[str, Link]) -> Rows[ActionItem]:
+def _list_action_items(assessment: Assessment, links: Mapping[str, Link]) -> Rows[ActionItem]:
     rows = assessment.appliances
     schedules = dict(iter(assessment.schedules.groupby("appliance")))
     none = assessment.schedules.iloc[:0]
@@ -148,7 +148,7 @@ def _action_items(assessment: Assessment, links: Mapping[str, Link]) -> Rows[Act
     return Rows(items, len(selected))
 
 
-def _unreachable(assessment: Assessment, links: Mapping[str, Link]) -> Rows[Unreachable]:
+def _list_unreachable(assessment: Assessment, links: Mapping[str, Link]) -> Rows[Unreachable]:
     rows = assessment.appliances
     selected = rows[rows["state"].isin(["unknown", "unobserved"])]
     listed = selected.head(_UNREACHABLE)
@@ -169,7 +169,7 @@ def _unreachable(assessment: Assessment, links: Mapping[str, Link]) -> Rows[Unre
     return Rows(items, len(selected))
 
 
-def _finding(failures: pd.DataFrame) -> str:
+def _describe_top_signature(failures: pd.DataFrame) -> str:
     """Return a sentence about the most frequent failure signature."""
     if failures.empty:
         return "No backup job failed in this period."
@@ -178,14 +178,15 @@ def _finding(failures: pd.DataFrame) -> str:
     return f"Most frequent: “{sanitise(top['signature'], limit=120)}”, {share}."
 
 
-def _signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> Rows[Signature]:
+def _list_signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> Rows[Signature]:
     ranked = failures.sort_values("jobs", ascending=False, kind="stable")
     total = ranked["jobs"].sum()
     signatures = []
     for _, row in ranked.head(_SIGNATURES).iterrows():
-        names = tuple(links[name] for name in _texts(row["names"])[:_NAMES] if name in links)
+        names = tuple(links[name] for name in _join_texts(row["names"])[:_NAMES] if name in links)
         origin = (
-            sanitise(", ".join(_texts(row[column])), limit=300) for column in ("builds", "targets")
+            sanitise(", ".join(_join_texts(row[column])), limit=300)
+            for column in ("builds", "targets")
         )
         signatures.append(
             Signature(
@@ -204,7 +205,7 @@ def _signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> Rows[Signa
     return Rows(signatures, len(ranked))
 
 
-def _shared(clusters: pd.DataFrame) -> tuple[str, ...]:
+def _list_shared_values(clusters: pd.DataFrame) -> tuple[str, ...]:
     """Return what appliances with the same failure signature have in common."""
     rows = clusters.head(_SHARED)
     return tuple(
@@ -213,12 +214,12 @@ def _shared(clusters: pd.DataFrame) -> tuple[str, ...]:
     )
 
 
-def _texts(value: object) -> list[str]:
+def _join_texts(value: object) -> list[str]:
     # a missing list is NA; other cells are lists or arrays of texts
     return [] if value is None or value is pd.NA else [str(text) for text in value]  # type: ignore[attr-defined] # a cell of an Arrow list column has no type of its own
 
 
-def _exclusions(appliances: pd.DataFrame, links: Mapping[str, Link]) -> tuple[Exclusion, ...]:
+def _list_exclusions(appliances: pd.DataFrame, links: Mapping[str, Link]) -> tuple[Exclusion, ...]:
     excluded = appliances.loc[appliances["state"] == "excluded", "reason"]
     return tuple(
         Exclusion(links[str(name)], sanitise(reason) or "no reason given")
@@ -232,7 +233,7 @@ def changes_of(comparison: Comparison, links: Mapping[str, Link]) -> Changes:
     for kind in CHANGE_KINDS:
         rows = comparison.changes[comparison.changes["kind"] == kind]
         if len(rows):
-            changes = (_change(row, links) for _, row in rows.head(_CHANGES).iterrows())
+            changes = (_build_change(row, links) for _, row in rows.head(_CHANGES).iterrows())
             groups.append(ChangeGroup(kind, Rows(changes, len(rows))))
     return Changes(
         against=f"the report as of {format_timestamp(comparison.now, 'UTC')} on "
@@ -243,7 +244,7 @@ def changes_of(comparison: Comparison, links: Mapping[str, Link]) -> Changes:
     )
 
 
-def _change(row: pd.Series, links: Mapping[str, Link]) -> Change:
+def _build_change(row: pd.Series, links: Mapping[str, Link]) -> Change:
     name = row["appliance"]
     if pd.isna(name):
         subject: Link | str = sanitise(row["signature"], limit=400) or "(no message)"

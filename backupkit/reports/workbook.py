@@ -68,18 +68,20 @@ def workbook(assessment: Assessment) -> bytes:
     with xlsxwriter.Workbook(content, _OPTIONS) as book:
         # else the file holds the present time, and its bytes are not reproducible
         book.set_properties({"created": assessment.now.tz_localize(None).to_pydatetime()})
-        _add_sheet(book, "Verdict", ("What", "Value"), _facts(assessment), (24, 80))
+        _add_sheet(book, "Verdict", ("What", "Value"), _list_facts(assessment), (24, 80))
         for title, name in _SHEETS.items():
             frame = getattr(assessment, name)
             flat = frame.reset_index() if frame.index.name is not None else frame
             names = [export_name(str(column), flat[column]) for column in flat]
-            columns = [_cells(flat[column]) for column in flat]
-            widths = [_width(head, cells) for head, cells in zip(names, columns, strict=True)]
+            columns = [_to_cells(flat[column]) for column in flat]
+            widths = [
+                _choose_width(head, cells) for head, cells in zip(names, columns, strict=True)
+            ]
             _add_sheet(book, title, names, zip(*columns, strict=True), widths)
     return content.getvalue()
 
 
-def _facts(assessment: Assessment) -> list[tuple[str, str]]:
+def _list_facts(assessment: Assessment) -> list[tuple[str, str]]:
     return [
         ("Verdict", assessment.verdict.state),
         ("In a sentence", assessment.verdict.sentence),
@@ -108,34 +110,34 @@ def _add_sheet(
     sheet.autofilter(0, 0, written, len(names) - 1)
 
 
-def _cells(column: pd.Series) -> list[Any]:
+def _to_cells(column: pd.Series) -> list[Any]:
     """Return the values of a column as spreadsheet types."""
     if column.dtype == MESSAGES:
-        return [_text(messages_text(cell)) for cell in to_json_values(column)]
+        return [_clean_text(messages_text(cell)) for cell in to_json_values(column)]
     if column.dtype.kind == "M":
         times = column.dt.tz_localize(None).dt.floor("s").astype("object")
         return [None if pd.isna(time) else time.to_pydatetime() for time in times]
-    return [_value(value) for value in to_json_values(column)]
+    return [_to_cell_value(value) for value in to_json_values(column)]
 
 
-def _value(value: object) -> object:
+def _to_cell_value(value: object) -> object:
     match value:
         case str():
-            return _text(value)
+            return _clean_text(value)
         case list():
-            return _text(", ".join(map(str, value)))
+            return _clean_text(", ".join(map(str, value)))
         case _:
             return value
 
 
-def _text(text: str) -> str | None:
+def _clean_text(text: str) -> str | None:
     clean = without_controls(text)
     if len(clean) > _TEXT_LENGTH:
         clean = clean[: _TEXT_LENGTH - len(_TRUNCATED)] + _TRUNCATED
     return clean or None
 
 
-def _width(name: str, cells: Sequence[Any]) -> int:
+def _choose_width(name: str, cells: Sequence[Any]) -> int:
     """Return a column width from its name and its first 100 cells [characters]."""
     lengths = [len(str(cell)) for cell in cells[:100] if cell is not None]
     return min(max(len(name) + 3, *lengths, _WIDTHS[0]), _WIDTHS[1])

@@ -88,21 +88,21 @@ class Column:
         """Convert Arrow values of type `in_memory` to a Series of `dtype`, reusing their memory."""
         array: Any
         if self.dtype in {TIME, SPAN}:
-            stamps: Any = _numbers(values.cast(pa.int64()))
+            stamps: Any = _to_numbers(values.cast(pa.int64()))
             if values.null_count:
-                stamps[_gaps(values)] = _NO_TIME
+                stamps[_find_missing(values)] = _NO_TIME
             array = pd.array(stamps, dtype=self.dtype, copy=False)
         elif self.dtype == COUNT:
-            array = pd.arrays.IntegerArray(_numbers(values), _gaps(values))
+            array = pd.arrays.IntegerArray(_to_numbers(values), _find_missing(values))
         elif self.dtype == NUMBER:
-            array = pd.arrays.FloatingArray(_numbers(values), _gaps(values))
+            array = pd.arrays.FloatingArray(_to_numbers(values), _find_missing(values))
         else:
             dtype: Any = pd.api.types.pandas_dtype(self.dtype)
             array = dtype.__from_arrow__(values)
         return pd.Series(array, copy=False)
 
 
-def _numbers(values: pa.ChunkedArray) -> npt.NDArray[Any]:
+def _to_numbers(values: pa.ChunkedArray) -> npt.NDArray[Any]:
     """Return numbers as a numpy array, without a copy if Arrow's buffer is writeable."""
     # combine_chunks copies even a single chunk
     chunk = values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
@@ -113,7 +113,7 @@ def _numbers(values: pa.ChunkedArray) -> npt.NDArray[Any]:
     return numbers if numbers.flags.writeable else numbers.copy()
 
 
-def _gaps(values: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+def _find_missing(values: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
     gaps: npt.NDArray[np.bool_] = values.is_null().to_numpy()
     return gaps
 

@@ -78,9 +78,9 @@ def jobs_from(observations: pd.DataFrame) -> pd.DataFrame:
     gone = ordered["source"].eq(LISTED).to_numpy(dtype=bool)
     seen = np.flatnonzero(~gone)
     count = int(job[-1]) + 1 if len(job) else 0
-    first, newest = _first_and_last(job, seen, count)
+    first, newest = _find_first_and_last(job, seen, count)
     ended = seen[has_ended(ordered["status"]).to_numpy(dtype=bool)[seen]]
-    _, finished = _first_and_last(job, ended, count)
+    _, finished = _find_first_and_last(job, ended, count)
     known = np.flatnonzero(newest >= 0)
     chosen = np.where(finished >= 0, finished, newest)[known]
     columns = {
@@ -88,7 +88,7 @@ def jobs_from(observations: pd.DataFrame) -> pd.DataFrame:
     }
     for name in _DETAILS_ONLY:
         known_rows = seen[ordered[name].notna().to_numpy()[seen]]
-        _, newest_known = _first_and_last(job, known_rows, count)
+        _, newest_known = _find_first_and_last(job, known_rows, count)
         row = np.where(newest_known >= 0, newest_known, newest)[known]
         columns[name] = ordered[name].take(row).reset_index(drop=True)
     moments = ordered["observed_at"]
@@ -96,7 +96,7 @@ def jobs_from(observations: pd.DataFrame) -> pd.DataFrame:
     columns["last_seen_at"] = moments.take(newest[known]).reset_index(drop=True)
     removed = np.flatnonzero(gone)
     removed = removed[observed[removed] > observed[newest[job[removed]]]]
-    vanished, _ = _first_and_last(job, removed, count)
+    vanished, _ = _find_first_and_last(job, removed, count)
     columns["vanished_at"] = moments.reindex(vanished[known]).reset_index(drop=True)
     columns["duration"] = columns["end_time"] - columns["start_time"]
     columns["outcome"] = outcome_of(columns["status"])
@@ -108,7 +108,7 @@ def jobs_from(observations: pd.DataFrame) -> pd.DataFrame:
     return jobs.take(by_start).reset_index(drop=True)
 
 
-def _first_and_last(job: _Rows, rows: _Rows, count: int) -> tuple[_Rows, _Rows]:
+def _find_first_and_last(job: _Rows, rows: _Rows, count: int) -> tuple[_Rows, _Rows]:
     """Return the first and the last of some rows of each job, -1 if there is none."""
     first, last = np.full(count, -1), np.full(count, -1)
     first[job[rows[::-1]]] = rows[::-1]
@@ -154,7 +154,7 @@ def changed_observations(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame
     known one are dropped.
     """
     ignored = {*_JOB_KEY, "observed_at", "source"}
-    return _changed(
+    return _keep_changed_rows(
         new,
         known,
         key=_JOB_KEY,
@@ -183,7 +183,7 @@ def conflicts_in(observations: pd.DataFrame) -> pd.DataFrame:
 def changed_schedules(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     """Return the schedules that differ from the newest known ones."""
     ignored = {*_SCHEDULE_KEY, "seen_at"}
-    return _changed(
+    return _keep_changed_rows(
         new,
         known,
         key=_SCHEDULE_KEY,
@@ -192,7 +192,7 @@ def changed_schedules(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _changed(
+def _keep_changed_rows(
     new: pd.DataFrame,
     known: pd.DataFrame,
     *,
@@ -216,7 +216,7 @@ def _changed(
     differs = pd.Series(data=False, index=arrived.index)
     for column in content:
         old = newest_values[column].reindex(index) if column in newest_values else before[column]
-        unequal = _unequal(arrived[column], old)
+        unequal = _find_unequal_rows(arrived[column], old)
         if column in optional:
             unequal &= arrived[column].notna().to_numpy()
         differs |= unequal
@@ -224,17 +224,17 @@ def _changed(
     return arrived[~known_already | (differs & later.to_numpy()).to_numpy()]
 
 
-def _unequal(new: pd.Series, old: pd.Series) -> pd.Series:
+def _find_unequal_rows(new: pd.Series, old: pd.Series) -> pd.Series:
     """Return where values differ, by position; missing equals missing."""
     if isinstance(new.dtype, pd.ArrowDtype):  # lists have no vectorised comparison
         pairs = zip(new.array, old.array, strict=True)
-        unequal = [_plain(left) != _plain(right) for left, right in pairs]
+        unequal = [_missing_to_none(left) != _missing_to_none(right) for left, right in pairs]
         return pd.Series(unequal, index=new.index, dtype="bool")
     left, right = new.reset_index(drop=True), old.reset_index(drop=True)
     equal = (left == right).fillna(value=False).astype("bool") | (left.isna() & right.isna())
     return pd.Series(~equal.to_numpy(), index=new.index)
 
 
-def _plain(value: object) -> object:
+def _missing_to_none(value: object) -> object:
     """Return a list cell, None if it is missing."""
     return value if isinstance(value, list) else None

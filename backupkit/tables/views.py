@@ -58,8 +58,8 @@ def sync_state_from(observations: pd.DataFrame, polls: pd.DataFrame) -> dict[str
     """Return the sync state of each appliance with a good poll or a listed job."""
     jobs = jobs_from(observations)
     jobs = jobs[jobs["vanished_at"].isna()]
-    listed = _ids_by_appliance(jobs)
-    finished = _ids_by_appliance(jobs[has_ended(jobs["status"])])
+    listed = _group_ids_by_appliance(jobs)
+    finished = _group_ids_by_appliance(jobs[has_ended(jobs["status"])])
     facts = newest_api_facts(polls)
     return {
         name: SyncState(
@@ -72,7 +72,7 @@ def sync_state_from(observations: pd.DataFrame, polls: pd.DataFrame) -> dict[str
     }
 
 
-def _ids_by_appliance(jobs: pd.DataFrame) -> dict[str, frozenset[str]]:
+def _group_ids_by_appliance(jobs: pd.DataFrame) -> dict[str, frozenset[str]]:
     return {str(name): frozenset(ids) for name, ids in jobs.groupby("appliance")["job_id"]}
 
 

@@ -58,17 +58,20 @@ def bars(state: State) -> Markup:
     >>> print(bars(State(appliance_count=3)))
     <p class="sentence">Not polled yet.</p><p class="fine">Stopped.</p>
     """
-    sections = [paragraph(_headline(state), "sentence")]
+    sections = [paragraph(_render_headline(state), "sentence")]
     if len(state.frame):
-        rows = [_row(job) for job in _worst_first(state.frame).head(MAX_ROWS).to_dict("records")]
+        rows = [
+            _build_row(job)
+            for job in _sort_worst_first(state.frame).head(MAX_ROWS).to_dict("records")
+        ]
         sections.append(table(_COLUMNS, rows, limit=MAX_ROWS, total=len(state.frame)))
     sections += [paragraph(one_line(message, limit=600), "breach") for message in state.messages]
     if len(state.errors):
         sections.append(errors_table(state.errors, limit=_MAX_ERRORS))
-    return Markup().join([*sections, paragraph(_status_line(state))])
+    return Markup().join([*sections, paragraph(_render_status_line(state))])
 
 
-def _headline(state: State) -> str:
+def _render_headline(state: State) -> str:
     if state.collected_at is None:
         plural = "s" if state.appliance_count != 1 else ""
         polling = f"Polling {state.appliance_count:,} appliance{plural}…"
@@ -89,7 +92,7 @@ def _headline(state: State) -> str:
     return f"{text}."
 
 
-def _status_line(state: State) -> str:
+def _render_status_line(state: State) -> str:
     """Return whether the watcher is running, and the times of its data."""
     parts = ["Watching" if state.running else "Stopped"]
     if state.refreshed_at is not None:
@@ -99,7 +102,7 @@ def _status_line(state: State) -> str:
     return f"{', '.join(parts)}."
 
 
-def _worst_first(frame: pd.DataFrame) -> pd.DataFrame:
+def _sort_worst_first(frame: pd.DataFrame) -> pd.DataFrame:
     """Sort jobs: stalled and unreachable ones first, then longest time left; ended ones last."""
     ended = has_ended(frame["state"])
     keys = pd.DataFrame(
@@ -114,33 +117,33 @@ def _worst_first(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.loc[keys.sort_values(list(keys.columns)).index]
 
 
-def _row(row: Row) -> list[str | Markup | None]:
+def _build_row(row: Row) -> list[str | Markup | None]:
     outcome = OUTCOME_BY_STATUS.get(str(row["state"]), "")
     label = _ENDED_LABELS.get(outcome)
     unreachable = label is None and not pd.isna(row["detail"])
-    time_left = _span(row["time_left"]) if label is None else ""
+    time_left = _format_span(row["time_left"]) if label is None else ""
     return [
         row["appliance"],
         one_line(row["job_id"], limit=40),
-        Markup('<span class="{}">{}</span>').format(outcome, label) if label else _bar(row),
+        Markup('<span class="{}">{}</span>').format(outcome, label) if label else _render_bar(row),
         f"about {time_left}" if time_left else None,
-        _span(row["elapsed"]),
-        _message_cell(row, unreachable=unreachable),
+        _format_span(row["elapsed"]),
+        _render_message_cell(row, unreachable=unreachable),
     ]
 
 
-def _span(duration: Any) -> str:  # noqa: ANN401 # a timedelta or NaT
+def _format_span(duration: Any) -> str:  # noqa: ANN401 # a timedelta or NaT
     return "" if pd.isna(duration) else format_duration(duration)
 
 
-def _bar(row: Row) -> Markup:
+def _render_bar(row: Row) -> Markup:
     if pd.isna(row["progress"]):
         return Markup("<progress></progress> {}").format(one_line(row["state"], limit=40))
     done = f"{row['progress']:.0f}"
     return Markup('<progress max="100" value="{0}">{0} %</progress> {0} %').format(done)
 
 
-def _message_cell(row: Row, *, unreachable: bool) -> Markup:
+def _render_message_cell(row: Row, *, unreachable: bool) -> Markup:
     """Return the stall warning, the polling error and the newest message of a job."""
     lines = []
     if row["stalled"]:

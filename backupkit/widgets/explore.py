@@ -84,7 +84,7 @@ class Explorer:
 
     @value.setter
     def value(self, selection: Selection) -> None:
-        self._check(selection)
+        self._check_selection(selection)
         self._select(selection)
 
     @property
@@ -131,7 +131,7 @@ class Explorer:
         """
         if self.assessment is None:
             raise ValueError("nothing can be exported: the selection cannot be shown")
-        return report(self.assessment).save(self._folder / f"{self._file_name()}.html")[0]
+        return report(self.assessment).save(self._folder / f"{self._build_file_name()}.html")[0]
 
     def export_csv(self) -> Path:
         """Save the selected jobs as CSV, one row per job, with uncut messages.
@@ -146,13 +146,13 @@ class Explorer:
         OutputError
             If the file cannot be written.
         """
-        path = self._folder / f"{self._file_name()}.jobs.csv"
+        path = self._folder / f"{self._build_file_name()}.jobs.csv"
         return write_files({path: jobs_csv(self.jobs)})[0]
 
-    def _file_name(self) -> str:
+    def _build_file_name(self) -> str:
         return f"backupkit-{self._data.now:%Y%m%d-%H%M}"
 
-    def _check(self, selection: Selection) -> None:
+    def _check_selection(self, selection: Selection) -> None:
         """Raise ValueError if an appliance, site or group does not exist."""
         for name, existing in (
             ("appliances", self._data.names),
@@ -258,9 +258,9 @@ class Explorer:
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:  # noqa: ANN401 # as IPython asks
         """Return the widget, with static HTML as a fallback."""
         # not private: the method is part of IPython's display protocol
-        return {**self.box._repr_mimebundle_(**options), "text/html": self._static_html()}
+        return {**self.box._repr_mimebundle_(**options), "text/html": self._render_static_html()}
 
-    def _static_html(self) -> str:
+    def _render_static_html(self) -> str:
         """Render verdict, worst appliances, timeline and newest jobs as static HTML."""
         if self._view is None or self.assessment is None:
             return str(self._error.value)

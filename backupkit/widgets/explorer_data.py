@@ -94,8 +94,8 @@ class AssessmentIndex:
         self.start = start[self.order]
         self.end = _to_microseconds(jobs["end_time"])[self.order]
         self.done = job_times(jobs)[1].view(np.int64)[self.order]
-        self.types = _unique_values(jobs["type"])
-        self.signatures = _unique_values(jobs["signature"])
+        self.types = _list_unique_values(jobs["type"])
+        self.signatures = _list_unique_values(jobs["signature"])
         self.appliance_codes, self.outcome_codes, self.type_codes, self.signature_codes = (
             _encode(jobs[name], values)[self.order]
             for name, values in (
@@ -184,7 +184,9 @@ class ExplorerData:
         self.names = tuple(sorted({*recorded, *members}))
         self.sites = {name: members[name].site for name in self.names if name in members}
         self.groups = {name: members[name].group for name in self.names if name in members}
-        self.types = tuple(dict.fromkeys([*_DEFAULT_TYPES, *_unique_values(frames.jobs["type"])]))
+        self.types = tuple(
+            dict.fromkeys([*_DEFAULT_TYPES, *_list_unique_values(frames.jobs["type"])])
+        )
         first = frames.jobs["start_time"].min()
         self.first_start = self.now if pd.isna(first) else min(first, self.now)
         self._index: AssessmentIndex | None = None
@@ -223,7 +225,7 @@ def _encode(column: pd.Series, values: pd.Index) -> Codes:
     return to_codes(column, values).astype(np.int32)
 
 
-def _unique_values(column: pd.Series) -> pd.Index:
+def _list_unique_values(column: pd.Series) -> pd.Index:
     values: pd.Index = pd.Index(column.dropna().unique(), dtype="str").sort_values()
     return values
 

@@ -103,7 +103,7 @@ class Filters:
             options=_PERIODS, value=None, style={"button_width": "auto"}
         )
         self._presets.observe(self._on_preset, names="value")
-        self._slider_times = self._steps()
+        self._slider_times = self._list_steps()
         labels = [format_timestamp(time) for time in self._slider_times]
         self._slider = ipywidgets.SelectionRangeSlider(
             options=list(zip(labels, self._slider_times, strict=True)),
@@ -131,7 +131,7 @@ class Filters:
             ]
         )
 
-    def _steps(self) -> list[pd.Timestamp]:
+    def _list_steps(self) -> list[pd.Timestamp]:
         """Return the steps of the period slider: UTC midnights, and now."""
         first, now = self._data.first_start.floor("D"), self._data.now
         days = max(int((now - first) / _DAY), 1)

@@ -84,7 +84,7 @@ class Tab(ABC):
         """Select the appliance of a row, or deselect it if it is selected."""
         row = round(y)
         if 0 <= row < len(self._rows):
-            chosen = _toggled(self._view.selection.appliances, str(self._rows[row]))
+            chosen = _toggle(self._view.selection.appliances, str(self._rows[row]))
             self._select(replace(self._view.selection, appliances=chosen))
 
 
@@ -246,7 +246,7 @@ class Failures(Tab):
         if 0 <= row < len(signatures):
             chosen = self._view.selection.signatures
             self._select(
-                replace(self._view.selection, signatures=_toggled(chosen, signatures.iloc[row]))
+                replace(self._view.selection, signatures=_toggle(chosen, signatures.iloc[row]))
             )
 
 
@@ -310,7 +310,7 @@ class Jobs(Tab):
         self._search.disabled = self._sort.disabled = False
         self._ignore_changes = False
         self._page = 0
-        self._list()
+        self._list_jobs()
 
     def clear(self) -> None:
         """Remove the content."""
@@ -321,10 +321,10 @@ class Jobs(Tab):
 
     def _change_page(self, pages: int) -> None:
         self._page += pages
-        self._list()
+        self._list_jobs()
 
-    def _list(self) -> None:
-        positions = _sorted(self._view, self._sort.value)
+    def _list_jobs(self) -> None:
+        positions = _sort_positions(self._view, self._sort.value)
         pages = max(-(-len(positions) // _PAGE_SIZE), 1)
         self._page = min(max(self._page, 0), pages - 1)
         first = self._page * _PAGE_SIZE
@@ -339,7 +339,7 @@ class Jobs(Tab):
             self._select(replace(self._view.selection, text=change["new"]))
 
 
-def _sorted(view: FilteredView, order: str) -> Positions:
+def _sort_positions(view: FilteredView, order: str) -> Positions:
     """Return the positions of the jobs in an order; equal ones are sorted newest first."""
     positions, index = view.positions, view.index
     if order == "newest":
@@ -361,7 +361,7 @@ def _sorted(view: FilteredView, order: str) -> Positions:
     return ordered
 
 
-def _toggled(chosen: tuple[str, ...], value: str) -> tuple[str, ...]:
+def _toggle(chosen: tuple[str, ...], value: str) -> tuple[str, ...]:
     return (
         tuple(other for other in chosen if other != value) if value in chosen else (*chosen, value)
     )

@@ -225,7 +225,7 @@ class FilteredView:
         first, last = np.searchsorted(ascending, [self._start_us, self._end_us])
         size = len(ascending)
         span = slice(size - last, size - first)
-        return np.arange(size)[span][self._matches(span)]
+        return np.arange(size)[span][self._match_filters(span)]
 
     @cached_property
     def jobs(self) -> pd.DataFrame:
@@ -294,9 +294,9 @@ class FilteredView:
         failed = index.outcome_codes == index.failure
         ended = (index.done >= self._start_us) & (index.done < self._end_us)
         positions = np.flatnonzero(failed & ended & self._in_scope[index.appliance_codes])
-        return positions[self._matches(positions)]
+        return positions[self._match_filters(positions)]
 
-    def _matches(self, positions: slice | Positions) -> Flags:
+    def _match_filters(self, positions: slice | Positions) -> Flags:
         """Return a mask of the selected jobs at some positions; the period is ignored."""
         index, selection = self.index, self.selection
         flags: Flags = self._is_selected[index.appliance_codes[positions]]

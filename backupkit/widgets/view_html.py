@@ -33,7 +33,7 @@ def verdict_bar(view: FilteredView) -> str:
         verdict=view.verdict,
         figures=figures,
         policy=str(view.index.assessment.policy),
-        shown=_filters_text(view.selection),
+        shown=_format_filters(view.selection),
     )
 
 
@@ -65,8 +65,8 @@ def appliances_table(view: FilteredView) -> str:
                 exposure(row),
                 row["last_success"],
                 row["strikes"],
-                _wrapped(ratios["rpo_strict_micro"]),
-                _wrapped(ratios["slot_strict_micro"]),
+                _format_ratio(ratios["rpo_strict_micro"]),
+                _format_ratio(ratios["slot_strict_micro"]),
                 sanitise(row["reason"]),
             )
         )
@@ -140,7 +140,7 @@ def error_message(error: Exception) -> str:
     return container(text.format(type(error).__name__, error))
 
 
-def _wrapped(ratio: Ratio) -> Markup:
+def _format_ratio(ratio: Ratio) -> Markup:
     """Return a percentage and its fraction, which may wrap between them."""
     amounts = Markup(' <span class="w quiet">({})</span>').format(ratio.fraction)
     return Markup('<span class="w">{}</span>{}').format(
@@ -148,7 +148,7 @@ def _wrapped(ratio: Ratio) -> Markup:
     )
 
 
-def _filters_text(selection: Selection) -> str:
+def _format_filters(selection: Selection) -> str:
     """Return the active filters in one line; "" without any."""
     parts = []
     for name in LISTS:

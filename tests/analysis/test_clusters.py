@@ -19,7 +19,7 @@ from backupkit.tables import CLUSTERS, FAILURE_COUNTS, JOBS
 from tests.builders import jobs_of, message, moment
 from tests.conftest import repeats
 
-NOBODY = pd.DataFrame({"site": [], "group": []}, dtype="str")
+NO_MEMBERS = pd.DataFrame({"site": [], "group": []}, dtype="str")
 DAY = pd.Timestamp("2026-11-02", tz="UTC")
 
 
@@ -30,7 +30,7 @@ def messages(*texts: str) -> list[list[dict[str, Any]]]:
 
 def fleet(
     rows: Sequence[tuple[str, str | None, str | None, str | None]],
-    members: pd.DataFrame = NOBODY,
+    members: pd.DataFrame = NO_MEMBERS,
 ) -> pd.DataFrame:
     """Find the clusters of (appliance, failure or None for a success, target, build) jobs."""
     names, texts, _, builds = zip(*rows, strict=True)
@@ -50,6 +50,11 @@ def fleet(
         jobs, failure_signatures(jobs), members, start=DAY, end=DAY + pd.Timedelta(days=1)
     )
     return CLUSTERS.check(found)
+
+
+def failing(count: int, target: str = "nas-1") -> list[tuple[str, str, str, None]]:
+    """Return failures of `count` appliances on one target."""
+    return [(f"bad-{number}", "x", target, None) for number in range(count)]
 
 
 def plain(count: int, target: str, *, first: int = 0) -> list[tuple[str, None, str, None]]:
@@ -101,23 +106,16 @@ class TestFailureCounts:
 
     def test_nothing(self) -> None:
         """Without jobs there are no counts."""
-        got = failure_counts(
-            JOBS.empty(),
-            failure_signatures(JOBS.empty()),
-            start=moment("02T00:00"),
-            end=moment("03T00:00"),
-        )
-        FAILURE_COUNTS.check(got)
-        assert got.empty
+        jobs, period = JOBS.empty(), {"start": moment("02T00:00"), "end": moment("03T00:00")}
+        assert FAILURE_COUNTS.check(failure_counts(jobs, failure_signatures(jobs), **period)).empty
 
 
 class TestClusters:
     """Shared properties and their lift."""
 
-    def test_nobody_else(self) -> None:
+    def test_none_elsewhere(self) -> None:
         """Seven of seven on one target and none of 33 elsewhere is a cluster without a lift."""
-        rows = [(f"bad-{number}", "x", "nas-1", None) for number in range(7)]
-        got = fleet([*rows, *plain(33, "nas-2")])
+        got = fleet([*failing(7), *plain(33, "nas-2")])
         sentence = "7 of 7 on the same target sftp://nas-1, no other appliance (0 of 33)"
         assert got.drop(columns="lift").to_numpy().tolist() == [
             ["x", "target", "sftp://nas-1", 7, 7, 7, 33, sentence]
@@ -126,9 +124,13 @@ class TestClusters:
 
     def test_lift(self) -> None:
         """6 of 8 on nas-1 and 1 of 12 elsewhere have a lift of (6 / 8) / (1 / 12) = 9."""
-        rows = [(f"bad-{number}", "x", "nas-1", None) for number in range(6)]
         got = fleet(
-            [*rows, ("bad-6", "x", "nas-2", None), *plain(2, "nas-1"), *plain(11, "nas-2", first=2)]
+            [
+                *failing(6),
+                ("bad-6", "x", "nas-2", None),
+                *plain(2, "nas-1"),
+                *plain(11, "nas-2", first=2),
+            ]
         )
         assert got.drop(columns="finding").to_numpy().tolist() == [
             ["x", "target", "sftp://nas-1", 6, 7, 8, 12, 9.0]
@@ -143,17 +145,15 @@ class TestClusters:
     )
     def test_lift_above(self, elsewhere: int, *, kept: bool) -> None:
         """2 of 4 on nas-1 against 1 of 2, 3 or 4 elsewhere: only a lift above 1.5 is kept."""
-        rows = [(f"bad-{number}", "x", "nas-1", None) for number in range(2)]
         others = plain(elsewhere - 4, "nas-2", first=2)
-        got = fleet([*rows, ("bad-2", "x", "nas-2", None), *plain(2, "nas-1"), *others])
+        got = fleet([*failing(2), ("bad-2", "x", "nas-2", None), *plain(2, "nas-1"), *others])
         assert len(got) == kept
 
-    def test_everybody_shares(self) -> None:
+    def test_shared_by_all(self) -> None:
         """A property of all appliances is no cluster."""
-        rows = [(f"bad-{number}", "x", "nas-1", None) for number in range(3)]
-        assert fleet([*rows, *plain(5, "nas-1")]).empty
+        assert fleet([*failing(3), *plain(5, "nas-1")]).empty
 
-    def test_one_alone(self) -> None:
+    def test_one_failing_appliance(self) -> None:
         """A property of one failing appliance is no cluster."""
         assert fleet([("bad", "x", "nas-1", None), *plain(5, "nas-2")]).empty
 
@@ -166,18 +166,16 @@ class TestClusters:
 
     def test_unknown_is_left_out(self) -> None:
         """Appliances with an unknown target count on neither side."""
-        rows = [(f"bad-{number}", "x", "nas-1", None) for number in range(2)]
-        blind = [("bad-8", "x", None, None), ("bad-9", "x", None, None), ("ok", None, None, None)]
-        got = fleet([*rows, *blind, *plain(3, "nas-2")])
+        unknown = [("bad-8", "x", None, None), ("bad-9", "x", None, None), ("ok", None, None, None)]
+        got = fleet([*failing(2), *unknown, *plain(3, "nas-2")])
         counts = got[["appliances", "affected", "sharing", "others"]]
         assert counts.to_numpy().tolist() == [[2, 2, 2, 3]]
 
     def test_unreadable_location(self) -> None:
         """A location that is no URI is unknown."""
-        rows = [(f"bad-{number}", "x", "[nas", None) for number in range(2)]
-        assert fleet([*rows, *plain(3, "nas-2")]).empty
+        assert fleet([*failing(2, "[nas"), *plain(3, "nas-2")]).empty
 
-    def test_newest_that_tells(self) -> None:
+    def test_newest_known_value(self) -> None:
         """The newest job with a known value counts."""
         rows = [
             ("bad-1", "x", "nas-2", "1"),
@@ -256,7 +254,7 @@ class TestClusters:
         got = clusters(
             jobs,
             failure_signatures(jobs),
-            NOBODY,
+            NO_MEMBERS,
             start=moment("02T00:00"),
             end=moment("04T00:00"),
         )
@@ -270,15 +268,9 @@ class TestClusters:
 
     def test_nothing(self) -> None:
         """Without jobs or without failures there is no cluster."""
-        got = clusters(
-            JOBS.empty(),
-            failure_signatures(JOBS.empty()),
-            NOBODY,
-            start=DAY,
-            end=DAY + pd.Timedelta(days=1),
-        )
-        CLUSTERS.check(got)
-        assert got.empty
+        jobs = JOBS.empty()
+        period = {"start": DAY, "end": DAY + pd.Timedelta(days=1)}
+        assert CLUSTERS.check(clusters(jobs, failure_signatures(jobs), NO_MEMBERS, **period)).empty
         assert fleet(plain(3, "nas-1")).empty
 
     @pytest.mark.property

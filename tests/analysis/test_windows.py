@@ -12,11 +12,20 @@ from tests.builders import jobs_of, moment
 NAMES = pd.Index(["a"], dtype="str", name="appliance")
 UTC = pd.Series(["UTC"], index=NAMES, dtype="str")
 MINUTE = pd.Timedelta(minutes=1)
+NIGHT = Policy(window="01:00-01:30")
+WEEK = {"start": moment("02T00:00"), "end": moment("09T00:00")}
 
 
 def row_of(frame: pd.DataFrame) -> dict[str, Any]:
     """Return the row of appliance a."""
     return {str(name): value for name, value in frame.loc["a"].items()}
+
+
+def windows(
+    jobs: pd.DataFrame, policy: Policy = NIGHT, zone: pd.Series = UTC, **period: pd.Timestamp
+) -> dict[str, Any]:
+    """Return the window figures of appliance a, by default of a week."""
+    return row_of(window_runs(jobs, policy.rules(["a"]), zone, **WEEK | period))
 
 
 class TestWindow:
@@ -33,9 +42,8 @@ class TestWindow:
     @pytest.mark.parametrize(("tolerance", "kept"), [("0m", 2), ("2m", 3), ("5m", 3)])
     def test_example(self, tolerance: str, kept: int) -> None:
         """Two of five runs are within 01:00 to 01:30, three with a tolerance; overrun 26 min."""
-        rules = Policy(window="01:00-01:30", window_tolerance=tolerance).rules(["a"])
-        week = {"start": moment("02T00:00"), "end": moment("09T00:00")}
-        got = row_of(window_runs(jobs_of(self.RUNS), rules, UTC, **week))
+        policy = Policy(window="01:00-01:30", window_tolerance=tolerance)
+        got = windows(jobs_of(self.RUNS), policy)
         assert (got["window_runs"], got["window_ok"], got["window_running"]) == (5, kept, 0)
         assert got["window_overrun"] == 26 * MINUTE
         assert got["window_ok"] / got["window_runs"] == {2: 0.4, 3: 0.6}[kept]
@@ -45,37 +53,28 @@ class TestWindow:
     )
     def test_each_overrun(self, run: int, overrun: int) -> None:
         """The third run is 11 minutes over, the fifth 15, the others 0."""
-        rules = Policy(window="01:00-01:30").rules(["a"])
-        week = {"start": moment("02T00:00"), "end": moment("09T00:00")}
-        got = row_of(window_runs(jobs_of([self.RUNS[run]]), rules, UTC, **week))
-        assert got["window_overrun"] == overrun * MINUTE
+        assert windows(jobs_of([self.RUNS[run]]))["window_overrun"] == overrun * MINUTE
 
     def test_without_a_window(self) -> None:
         """Without a window there are no figures."""
-        rules = Policy().rules(["a"])
-        week = {"start": moment("02T00:00"), "end": moment("09T00:00")}
-        assert window_runs(jobs_of(self.RUNS), rules, UTC, **week).isna().all(axis=None)
+        assert pd.isna([*windows(jobs_of(self.RUNS), Policy()).values()]).all()
 
     def test_vanished(self) -> None:
         """A vanished open run is not considered running."""
-        rules = Policy(window="01:00-01:30", duration_limit="30m").rules(["a"])
-        gone = moment("03T00:00")
-        jobs = jobs_of([("a", "open", "02T01:00", None)], vanished_at=[gone])
-        week = {"start": moment("02T00:00"), "end": moment("09T00:00")}
-        assert row_of(window_runs(jobs, rules, UTC, **week))["window_running"] == 0
-        assert row_of(duration_runs(jobs, rules, **week))["duration_runs"] == 0
+        jobs = jobs_of([("a", "open", "02T01:00", None)], vanished_at=[moment("03T00:00")])
+        assert windows(jobs)["window_running"] == 0
+        rules = Policy(duration_limit="30m").rules(["a"])
+        assert row_of(duration_runs(jobs, rules, **WEEK))["duration_runs"] == 0
 
     def test_running(self) -> None:
         """A run that is open after the window's end at the period's end is an overrun."""
-        rules = Policy(window="01:00-01:30").rules(["a"])
         jobs = jobs_of([("a", "open", "02T01:00", None), ("a", "success", "02T01:05", "04T00:00")])
         for end, late in (("02T01:30", 0), ("02T01:31", 2)):
-            got = row_of(window_runs(jobs, rules, UTC, start=moment("02T00:00"), end=moment(end)))
+            got = windows(jobs, end=moment(end))
             assert (got["window_runs"], got["window_running"]) == (0, late)
 
     def test_over_midnight_in_its_zone(self) -> None:
         """A window over midnight is one window; a run belongs to the nearest one, in local time."""
-        rules = Policy(window="22:00-06:00").rules(["a"])
         berlin = pd.Series(["Europe/Berlin"], index=NAMES, dtype="str")
         jobs = jobs_of(
             [
@@ -86,17 +85,15 @@ class TestWindow:
                 ("a", "success", "07T20:59", "07T21:30"),  # one minute early
             ]
         )
-        week = {"start": moment("02T00:00"), "end": moment("09T00:00")}
-        got = row_of(window_runs(jobs, rules, berlin, **week))
+        got = windows(jobs, Policy(window="22:00-06:00"), berlin)
         assert (got["window_runs"], got["window_ok"]) == (5, 1)
         assert got["window_overrun"] == (10 + 8 * 60) * MINUTE
 
     def test_manual_runs_do_not_count(self) -> None:
         """Only scheduled runs that end in the period are compared with the window."""
-        rules = Policy(window="01:00-01:30").rules(["a"])
         jobs = jobs_of(self.RUNS, type=["MANUAL", "SCHEDULED", "SCHEDULED", "MANUAL", None])
-        week = {"start": moment("03T01:30"), "end": moment("04T01:41")}
-        assert row_of(window_runs(jobs, rules, UTC, **week))["window_runs"] == 0
+        period = {"start": moment("03T01:30"), "end": moment("04T01:41")}
+        assert windows(jobs, **period)["window_runs"] == 0
 
 
 class TestDuration:
@@ -121,8 +118,7 @@ class TestDuration:
 
     def test_without_a_limit(self) -> None:
         """Without a limit there are no figures."""
-        period = {"start": moment("02T00:00"), "end": moment("09T00:00")}
-        got = duration_runs(jobs_of([]), Policy().rules(["a"]), **period)
+        got = duration_runs(jobs_of([]), Policy().rules(["a"]), **WEEK)
         assert got.isna().all(axis=None)
 
 
@@ -185,7 +181,7 @@ class TestBackupDays:
             "days_missed": 0,
         }
 
-    def test_nobody(self) -> None:
+    def test_without_segments(self) -> None:
         """Without segments no day counts."""
         got = backup_days(jobs_of([]), pieces_of(), [(None, Policy().rules(["a"]))], UTC)
         assert row_of(got) == {"days": 0, "days_missed": 0}

@@ -13,7 +13,7 @@ from backupkit.reports.facts import Details, Load, Sizes
 from backupkit.reports.page import page
 from backupkit.reports.summary import changes_of, links_of, summarize
 from backupkit.tables import ANOMALIES, CHANGES, LINT
-from tests.builders import END, assess, assess_large_fleet, job, nights, poll, schedule
+from tests.builders import END, assess, assess_large_fleet, job, message, nights, poll, schedule
 
 MINUTE = pd.Timedelta(minutes=1)
 
@@ -40,10 +40,7 @@ def busy() -> Assessment:
     late["duration"] = 300 * MINUTE
     running = jobs[-1]
     running["progress"] = 40.0
-    running["messages"] = [
-        {"id": "a", "default_message": "first", "args": [], "localized": None},
-        {"id": "b", "default_message": "Still copying", "args": [], "localized": None},
-    ]
+    running["messages"] = [message("first"), message("Still copying")]
     plans = [schedule("slow"), schedule("stuck")]
     return assess(jobs, [poll("slow"), poll("stuck")], plans)
 
@@ -277,7 +274,7 @@ class TestChanges:
         assert "was not compared with an earlier one" in page(week)
 
 
-def test_counts_lead_to_their_rows(week: Assessment) -> None:
+def test_counts_link_to_their_rows(week: Assessment) -> None:
     """Each state of an appliance is counted, and linked to the first of its rows."""
     counts = summarize(week).counts
     assert sum(count.number for count in counts) == len(week.appliances)

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import html5lib
+import ipywidgets
 import pandas as pd
 import pytest
 
@@ -17,6 +18,7 @@ from backupkit.policy import Member, Policy
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES
 from backupkit.widgets import Explorer, Selection, explore
 from backupkit.widgets.explorer_data import ExplorerData
+from tests.builders import frame, message, schedule
 from tests.widgets.conftest import find, walk
 
 END = pd.Timestamp("2026-11-09T00:00Z")
@@ -35,22 +37,19 @@ class Fleet:
         appliance = [name for name in NAMES for _ in starts]
         start = starts * 2
         failed = [name == "vc-nyc" for name in appliance]
-        said: dict[str, Any] = {"id": "x", "default_message": EVIL, "args": []}
+        took = [pd.Timedelta(minutes=20 + place % 7) for place in range(len(start))]
         self._jobs = JOBS.frame(
             {
                 "appliance": appliance,
                 "job_id": [f"{moment:%Y%m%d-%H%M%S}-1" for moment in start],
                 "outcome": ["failure" if bad else "success" for bad in failed],
                 "type": ["MANUAL" if bad else "SCHEDULED" for bad in failed],
-                "size": [place for place, _ in enumerate(start)],
+                "size": range(len(start)),
                 "location": [f"sftp://nas-{name}.example.com/vc" for name in appliance],
                 "start_time": start,
-                "end_time": [
-                    moment + pd.Timedelta(minutes=20 + place % 7)
-                    for place, moment in enumerate(start)
-                ],
-                "duration": [pd.Timedelta(minutes=20 + place % 7) for place, _ in enumerate(start)],
-                "messages": [[said] if bad else [] for bad in failed],
+                "end_time": [moment + span for moment, span in zip(start, took, strict=True)],
+                "duration": took,
+                "messages": [[message(EVIL)] if bad else [] for bad in failed],
             }
         )
         self._polls = POLLS.frame({"appliance": NAMES, "polled_at": [END] * 2, "ok": [True] * 2})
@@ -67,17 +66,7 @@ class Fleet:
     def view(self, *, at: object = None) -> tables.HistoryView:
         """Return the jobs, the polls and a schedule for each appliance."""
         self.asked.append(at)
-        schedules = SCHEDULES.frame(
-            {
-                "appliance": NAMES,
-                "schedule": ["default"] * 2,
-                "seen_at": [END - 60 * DAY] * 2,
-                "enabled": [True] * 2,
-                "hour": [1] * 2,
-                "minute": [0] * 2,
-                "timezone": ["UTC"] * 2,
-            }
-        )
+        schedules = frame(SCHEDULES, [schedule(name, seen_at=END - 60 * DAY) for name in NAMES])
         return tables.HistoryView(self._jobs, self._polls, schedules)
 
     def observations(self, **asked: object) -> pd.DataFrame:
@@ -112,7 +101,7 @@ def judged(explorer: Explorer) -> Assessment:
     return explorer.assessment
 
 
-def said(explorer: Explorer) -> str:
+def texts_of(explorer: Explorer) -> str:
     """Return all texts of the explorer, as HTML."""
     return "\n".join(str(one.value) for one in walk(explorer.box) if type(one).__name__ == "HTML")
 
@@ -120,8 +109,12 @@ def said(explorer: Explorer) -> str:
 def pictures(explorer: Explorer) -> list[Any]:
     """Return the visible pictures of the open tab."""
     box = find(explorer.box, selected_index=TABS.index(explorer.tab))
-    opened = box.children[box.selected_index]
-    return [one for one in walk(opened) if getattr(one, "src", "")]
+    return pictures_in(box.children[box.selected_index])
+
+
+def pictures_in(widget: ipywidgets.Widget) -> list[Any]:
+    """Return the visible pictures in a widget."""
+    return [found for found in walk(widget) if getattr(found, "src", "")]
 
 
 class TestSelection:
@@ -139,7 +132,7 @@ class TestSelection:
         assert list(judged(explorer).appliances.index) == ["vc-ham"]
         assert judged(explorer).verdict.state == "compliant"
         assert explorer.jobs["appliance"].tolist() == ["vc-ham"]
-        assert "COMPLIANT" in said(explorer)
+        assert "COMPLIANT" in texts_of(explorer)
 
     def test_set_from_code(self, explorer: Explorer) -> None:
         """Each filter selects the rows with its value."""
@@ -283,15 +276,15 @@ class TestFilters:
         assert explorer.value.sites == ("Hamburg",)
         find(explorer.box, options=("edge", "production")).value = ("edge",)
         assert explorer.jobs.empty
-        assert "No appliance is left" in said(explorer)
+        assert "No appliance is left" in texts_of(explorer)
 
     def test_clear(self, explorer: Explorer) -> None:
         """One button clears all filters."""
         explorer.value = Selection(appliances=("vc-nyc",), outcomes=("failure",), text="x")
-        assert "Shown: appliances vc-nyc; outcomes failure; jobs with “x”" in said(explorer)
+        assert "Shown: appliances vc-nyc; outcomes failure; jobs with “x”" in texts_of(explorer)
         find(explorer.box, description="Clear filters").click()
         assert explorer.value == Selection()
-        assert "Shown:" not in said(explorer)
+        assert "Shown:" not in texts_of(explorer)
 
 
 class TestTabs:
@@ -299,13 +292,13 @@ class TestTabs:
 
     def test_only_the_open_tab_is_drawn(self, explorer: Explorer) -> None:
         """A tab is drawn when it is opened."""
-        shown = [one for one in walk(explorer.box) if getattr(one, "src", "")]
-        assert shown == pictures(explorer)
-        assert len(shown) == 2
+        drawn = pictures_in(explorer.box)
+        assert drawn == pictures(explorer)
+        assert len(drawn) == 2
         explorer.tab = "Matrix"
-        assert len([one for one in walk(explorer.box) if getattr(one, "src", "")]) == 3
+        assert len(pictures_in(explorer.box)) == 3
         explorer.value = Selection(last="24h")  # no old picture is left in the others
-        assert [one for one in walk(explorer.box) if getattr(one, "src", "")] == pictures(explorer)
+        assert pictures_in(explorer.box) == pictures(explorer)
 
     @pytest.mark.parametrize("theme", ["light", "dark"])
     def test_figures(self, known: ExplorerData, theme: str) -> None:
@@ -314,7 +307,7 @@ class TestTabs:
         assert explorer.tab == "Matrix"
         for tab in TABS[:-1]:
             explorer.tab = tab
-            assert "Error" not in said(explorer)
+            assert "Error</strong>" not in texts_of(explorer)
             assert pictures(explorer)
             for picture in pictures(explorer):
                 data = base64.b64decode(picture.src.partition("base64,")[2])
@@ -331,25 +324,25 @@ class TestTabs:
         policy = Policy(members=[Member(appliance=f"vc-{n:02}") for n in range(13)])
         explorer = explore(Fleet(), policy, now=END, tab="Timeline")
         assert len(pictures(explorer)) == 1
-        assert "Choose up to 12 appliances" in said(explorer)
+        assert "Choose up to 12 appliances" in texts_of(explorer)
 
     def test_worst_first(self, explorer: Explorer) -> None:
         """The overview lists appliances in breach first, with the reason."""
-        page = said(explorer)
+        page = texts_of(explorer)
         assert page.index("vc-nyc") < page.index(">vc-ham")
         assert "✕ Breach" in page
 
     def test_the_past_has_no_reasons(self, explorer: Explorer) -> None:
         """A period in the past has no reasons, which apply to now only."""
         explorer.value = Selection(last="7d", end=END - DAY)
-        assert "Exposure</th>" not in said(explorer)
-        assert "as of 2026-11-08 00:00 UTC" in said(explorer)
+        assert "Exposure</th>" not in texts_of(explorer)
+        assert "as of 2026-11-08 00:00 UTC" in texts_of(explorer)
 
     def test_many_are_counted(self) -> None:
         """Beyond twenty rows the others are counted by state."""
         policy = Policy(members=[Member(appliance=f"vc-{n:02}") for n in range(30)])
         explorer = explore(Fleet(), policy, now=END)
-        assert "and 12 more: 11 unknown, 1 compliant" in said(explorer)
+        assert "and 12 more: 11 unknown, 1 compliant" in texts_of(explorer)
 
 
 class TestLinks:
@@ -485,7 +478,7 @@ class TestJobs:
         """A period without a job says so."""
         explorer.value = Selection(last="10m")
         explorer.tab = "Jobs"
-        assert "No job started" in said(explorer)
+        assert "No job started" in texts_of(explorer)
         assert find(explorer.box, value="page 1 of 1, 0 jobs")
 
 
@@ -500,7 +493,7 @@ class TestExport:
         html5lib.HTMLParser(strict=True).parse(page)
         assert "BREACH 1 of 1" in page
         assert (tmp_path / "backupkit-20261109-0000.json").exists()
-        assert 'download="backupkit-20261109-0000.html"' in said(explorer)
+        assert 'download="backupkit-20261109-0000.html"' in texts_of(explorer)
 
     def test_csv(self, explorer: Explorer, tmp_path: Path) -> None:
         """The button saves the selected jobs only."""
@@ -510,7 +503,7 @@ class TestExport:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
         assert [row["outcome"] for row in rows] == ["failure"] * 7
         assert rows[0]["messages"].startswith("<script>")
-        assert "Saved" in said(explorer)
+        assert "Saved" in texts_of(explorer)
 
     def test_large_files_are_no_link(
         self, explorer: Explorer, monkeypatch: pytest.MonkeyPatch
@@ -518,13 +511,13 @@ class TestExport:
         """A file that is too large for a page is saved without a link."""
         monkeypatch.setattr(sys.modules["backupkit.widgets.explore"], "_MAX_LINK_BYTES", 10)
         find(explorer.box, description="Export CSV").click()
-        assert "Saved backupkit-" in said(explorer)
+        assert "Saved backupkit-" in texts_of(explorer)
 
     def test_nothing_to_export(self, explorer: Explorer) -> None:
         """Without an assessment nothing is saved, and a sentence says so."""
         explorer.value = Selection(last="soon")
         find(explorer.box, description="Export HTML").click()
-        assert "nothing can be exported" in said(explorer)
+        assert "nothing can be exported" in texts_of(explorer)
 
 
 class TestErrors:
@@ -534,18 +527,18 @@ class TestErrors:
         """An invalid period is an error in the widget, and no old result stays."""
         explorer.tab = "Jobs"
         explorer.value = Selection(last="<b>soon")
-        assert "SettingsError" in said(explorer)
-        assert "&lt;b&gt;soon" in said(explorer)
-        assert "<tbody>" not in said(explorer)
+        assert "SettingsError" in texts_of(explorer)
+        assert "&lt;b&gt;soon" in texts_of(explorer)
+        assert "<tbody>" not in texts_of(explorer)
         assert explorer.assessment is None
         assert explorer.jobs.empty
         assert "SettingsError" in explorer._repr_mimebundle_()["text/html"]
 
-    def test_it_goes_away(self, explorer: Explorer) -> None:
+    def test_error_is_cleared(self, explorer: Explorer) -> None:
         """The next valid selection clears the error."""
         explorer.value = Selection(last="soon")
         explorer.value = Selection(last="7d")
-        assert "SettingsError" not in said(explorer)
+        assert "SettingsError" not in texts_of(explorer)
         assert pictures(explorer)
 
     def test_clicks_before_anything_is_shown(self, explorer: Explorer) -> None:
@@ -573,9 +566,9 @@ class TestWithoutAnywidget:
         monkeypatch.setitem(sys.modules, "anywidget", None)
         monkeypatch.delitem(sys.modules, "backupkit.widgets.clickable", raising=False)
         explorer = explore(Fleet(), POLICY, now=END, tab="Timeline")
-        assert said(explorer).count("data:image/png;base64,") == 2
+        assert texts_of(explorer).count("data:image/png;base64,") == 2
         explorer.value = Selection(last="soon")
-        assert "data:image" not in said(explorer)
+        assert "data:image" not in texts_of(explorer)
 
 
 class TestDisplay:
@@ -594,10 +587,10 @@ class TestDisplay:
         """Markup in a message is text, wherever it is shown."""
         for tab in TABS:
             explorer.tab = tab
-            assert "<script" not in said(explorer)
-            assert "\x1b" not in said(explorer)
+            assert "<script" not in texts_of(explorer)
+            assert "\x1b" not in texts_of(explorer)
             if tab in ("Failures", "Jobs"):
-                assert "&lt;script&gt;" in said(explorer)
+                assert "&lt;script&gt;" in texts_of(explorer)
 
 
 def signatures(explorer: Explorer) -> tuple[str, ...]:
