@@ -40,12 +40,12 @@ class _Pattern:
     text: re.Pattern[str] | None = None
     message_id: str | None = None
 
-    def fits(self, text: str, message_id: str | None) -> bool:
+    def matches(self, text: str, message_id: str | None) -> bool:
         by_id = self.message_id is not None and self.message_id == message_id
         return by_id or (self.text is not None and self.text.search(text) is not None)
 
 
-def _text(pattern: str) -> re.Pattern[str]:
+def _compile_pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE)
 
 
@@ -60,7 +60,7 @@ _PATTERNS: Final = (
             " over from an earlier one.",
             f"community reports; {_FIELD}",
         ),
-        _text(r"Full backup not allowed during VM snapshot"),
+        _compile_pattern(r"Full backup not allowed during VM snapshot"),
     ),
     _Pattern(
         Cause(
@@ -69,7 +69,7 @@ _PATTERNS: Final = (
             "Follow VMware KB 86084. A backup with the check disabled saves the database as it is.",
             f"VMware KB 86084; {_FIELD}",
         ),
-        _text(r"Db health is UNHEALTHY"),
+        _compile_pattern(r"Db health is UNHEALTHY"),
     ),
     _Pattern(
         Cause(
@@ -79,7 +79,7 @@ _PATTERNS: Final = (
             " backup log.",
             f"seen for wcp and vum; {_FIELD}",
         ),
-        _text(r"Error during component [\w.-]{1,60} backup"),
+        _compile_pattern(r"Error during component [\w.-]{1,60} backup"),
     ),
     _Pattern(
         Cause(
@@ -89,7 +89,7 @@ _PATTERNS: Final = (
             "Read the appliance's backup log around the job's end.",
             _FIELD,
         ),
-        _text(r"Failed to dispatch WAL directory structure"),
+        _compile_pattern(r"Failed to dispatch WAL directory structure"),
     ),
     _Pattern(
         Cause(
@@ -98,7 +98,7 @@ _PATTERNS: Final = (
             "Compare the location in its schedule with the folder on the backup target.",
             _FIELD,
         ),
-        _text(r"\bSCP location\b[^.\n]{0,100}\binvalid\b|\binvalid SCP location\b"),
+        _compile_pattern(r"\bSCP location\b[^.\n]{0,100}\binvalid\b|\binvalid SCP location\b"),
     ),
     _Pattern(
         Cause(
@@ -108,7 +108,7 @@ _PATTERNS: Final = (
             " the target's own log around the job's end.",
             f"{_FIELD}; the number: https://curl.se/libcurl/c/libcurl-errors.html",
         ),
-        _text(r"\bcurl error:? {0,3}\(?79\b"),
+        _compile_pattern(r"\bcurl error:? {0,3}\(?79\b"),
     ),
     _Pattern(
         Cause(
@@ -118,7 +118,7 @@ _PATTERNS: Final = (
             "Read the backup target's own log around the job's end.",
             _FIELD,
         ),
-        _text(r"\bbroken pipe\b"),
+        _compile_pattern(r"\bbroken pipe\b"),
     ),
     _Pattern(
         Cause(
@@ -137,7 +137,7 @@ _PATTERNS: Final = (
             " 120 minutes.",
             "Broadcom KB 375546; docs/api-contract.md, section 1",
         ),
-        _text(r"User session count is limited to \d{1,9}\b"),
+        _compile_pattern(r"User session count is limited to \d{1,9}\b"),
         "com.vmware.vapi.endpoint.failedToLoginMaxUserSessionCountReached",
     ),
     _Pattern(
@@ -147,7 +147,7 @@ _PATTERNS: Final = (
             "Read the appliance's backup log around the job's end.",
             f"seen on 6.5 U1c, 7.0 and 9.0.2; {_FIELD}",
         ),
-        _text(r"BackupManager encountered an exception"),
+        _compile_pattern(r"BackupManager encountered an exception"),
     ),
 )
 
@@ -184,4 +184,6 @@ def cause_of(text: str | None, message_id: str | None = None) -> Cause | None:
     """
     searched = text[:_MAX_TEXT] if isinstance(text, str) else ""
     known_id = message_id if isinstance(message_id, str) else None
-    return next((pattern.cause for pattern in _PATTERNS if pattern.fits(searched, known_id)), None)
+    return next(
+        (pattern.cause for pattern in _PATTERNS if pattern.matches(searched, known_id)), None
+    )

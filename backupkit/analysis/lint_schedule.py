@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from pandas.api.typing import NAType
 
-from backupkit.analysis.feasibility import dst_transitions
+from backupkit.analysis.feasibility import find_dst_transitions
 from backupkit.analysis.target_load import target_of
 
-__all__ = ["VAMI", "Finding", "Findings", "schedule_findings"]
+__all__ = ["VAMI", "Finding", "Findings", "check_schedules"]
 
 VAMI: Final = "its management interface (port 5480, Backup)"
 """Where to change an appliance's schedule."""
@@ -38,7 +38,7 @@ Findings = Iterator[Finding]
 """The findings of a check."""
 
 
-def schedule_findings(
+def check_schedules(
     rows: pd.DataFrame,
     week: pd.DataFrame,
     resolved_policy: pd.DataFrame,
@@ -48,9 +48,9 @@ def schedule_findings(
 ) -> Findings:
     """Check each schedule by itself, in order.
 
-    `week` is the result of `weekly_minutes` for `rows`. `resolved_policy` covers the fleet, because
-    a target may be another appliance. The schedule of an appliance in `schedule_unknown` is the
-    policy's, which has no retention.
+    `week` is the result of `list_weekly_minutes` for `rows`. `resolved_policy` covers the fleet,
+    because a target may be another appliance. The schedule of an appliance in `schedule_unknown`
+    is the policy's, which has no retention.
     """
     hosts: dict[str, str] = {}
     for name, host in resolved_policy["host"].dropna().items():
@@ -151,8 +151,8 @@ def _check_retention(row: _Row, wanted: int | NAType) -> Findings:
 def _check_dst_starts(row: _Row, starts: list[int], at: pd.Timestamp) -> Findings:
     """Check for starts in the hour that a clock change skips or repeats."""
     phrases, hours, times = [], [], set()
-    for change in dst_transitions(row["zone"], at.to_pydatetime()):
-        if affected := {start % _DAY for start in starts if change.holds(start)}:
+    for change in find_dst_transitions(row["zone"], at.to_pydatetime()):
+        if affected := {start % _DAY for start in starts if change.contains(start)}:
             phrases.append(f"{'has twice' if change.back else 'skips'} on {change.begin:%Y-%m-%d}")
             hours.append(f"{change.begin:%H:%M} to {change.end:%H:%M}")
             times |= affected

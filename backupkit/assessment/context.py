@@ -48,10 +48,10 @@ class Period:
             length = _PERIOD if last is None else last
             span = parse_duration(length, where="last") if isinstance(length, str) else length
             start = end_utc - span
-        return cls.validated(start=start, end=end_utc, now=now_utc)
+        return cls.from_times(start=start, end=end_utc, now=now_utc)
 
     @classmethod
-    def validated(cls, *, start: Instant, end: Instant, now: Instant) -> "Period":
+    def from_times(cls, *, start: Instant, end: Instant, now: Instant) -> "Period":
         """Parse and validate the times of `backupkit.evaluate_frames`."""
         now_utc = parse_instant(now, where="now")
         start_utc, end_utc = parse_instant(start, where="start"), parse_instant(end, where="end")

@@ -24,9 +24,9 @@ __all__ = [
     "format_number",
     "format_relative",
     "format_timestamp",
+    "mask_user",
     "sanitise",
     "time_ratio",
-    "without_user",
 ]
 
 NO_DATA: Final = "no data"
@@ -248,12 +248,12 @@ def format_day(time: pd.Timestamp) -> str:
     return f"{time.day} {time:%b}"
 
 
-def without_user(text: str) -> str:
+def mask_user(text: str) -> str:
     """Mask user and password in the URIs of a text.
 
     Examples
     --------
-    >>> without_user("no route to ftp://joe:secret@target/vc")
+    >>> mask_user("no route to ftp://joe:secret@target/vc")
     'no route to ftp://***@target/vc'
     """
     return _USER_INFO.sub("***", text) if "://" in text else text
@@ -272,7 +272,7 @@ def sanitise(text: object, *, limit: int = 2000) -> str:
     """
     if not isinstance(text, str):
         return ""
-    clean = without_user(_CONTROL.sub(" ", text[: limit + 200])).strip()
+    clean = mask_user(_CONTROL.sub(" ", text[: limit + 200])).strip()
     if len(text) <= limit:
         return clean
     if limit < _LONG_TEXT:

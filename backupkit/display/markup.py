@@ -16,8 +16,8 @@ from backupkit.display.format import (
     format_duration,
     format_number,
     format_timestamp,
+    mask_user,
     sanitise,
-    without_user,
 )
 from backupkit.errors import one_line
 
@@ -25,9 +25,9 @@ __all__ = [
     "Badge",
     "Cell",
     "Rows",
-    "container",
-    "key_value_table",
-    "paragraph",
+    "render_container",
+    "render_key_value_table",
+    "render_paragraph",
     "show",
     "state_badge",
     "style_sheet",
@@ -93,14 +93,14 @@ def style_sheet() -> str:
     return files("backupkit.display").joinpath("style.css").read_text(encoding="utf-8")
 
 
-def container(*parts: str, styled: bool = True) -> Markup:
+def render_container(*parts: str, styled: bool = True) -> Markup:
     """Join parts into self-contained HTML for a notebook cell; MathJax ignores its text.
 
     Parts are escaped unless they are `Markup`. Without the style sheet, the page must have it.
 
     Examples
     --------
-    >>> print(container("a < b", styled=False))
+    >>> print(render_container("a < b", styled=False))
     <div class="bk mathjax_ignore tex2jax_ignore">a &lt; b</div>
     """
     style = Markup("<style>{}</style>").format(Markup(style_sheet())) if styled else Markup()  # noqa: S704 # our own file
@@ -108,12 +108,12 @@ def container(*parts: str, styled: bool = True) -> Markup:
     return Markup('<div class="bk mathjax_ignore tex2jax_ignore">{}</div>').format(inner)
 
 
-def paragraph(text: str, kind: str = "fine") -> Markup:
+def render_paragraph(text: str, kind: str = "fine") -> Markup:
     """Return a paragraph of a text; `kind` is its CSS class.
 
     Examples
     --------
-    >>> print(paragraph("2 of <3>"))
+    >>> print(render_paragraph("2 of <3>"))
     <p class="fine">2 of &lt;3&gt;</p>
     """
     return Markup('<p class="{}">{}</p>').format(kind, text)
@@ -160,7 +160,7 @@ def table(
     Returns
     -------
     Markup
-        HTML. It needs the style sheet, as `container` includes it.
+        HTML. It needs the style sheet, as `render_container` includes it.
 
     Examples
     --------
@@ -205,12 +205,12 @@ def table(
     return html + Markup('<p class="more">and {} more{}</p>').format(f"{omitted:,}", more)
 
 
-def key_value_table(values: Mapping[str, Cell], *, caption: str = "") -> Markup:
+def render_key_value_table(values: Mapping[str, Cell], *, caption: str = "") -> Markup:
     """Return a narrow table of names and values, without column titles.
 
     Examples
     --------
-    >>> print(key_value_table({"RPO": "24 h"}))
+    >>> print(render_key_value_table({"RPO": "24 h"}))
     <table class="narrow"><tbody><tr><th scope="row" class="plain">RPO</th><td
     class="text">24 h</td></tr></tbody></table>
     """
@@ -275,7 +275,7 @@ def _render_content(value: Cell, *, several_lines: bool = False) -> str:
         case str() if several_lines:
             text = sanitise(value, limit=_LONGEST_LINES)
         case str():
-            text = without_user(one_line(value, limit=_LONGEST))
+            text = mask_user(one_line(value, limit=_LONGEST))
         case _ if pd.isna(value):
             text = NO_DATA
         case pd.Timestamp():

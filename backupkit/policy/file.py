@@ -21,7 +21,7 @@ _LISTS: Final = ("change", "exclude")
 
 
 @dataclass
-class Dated:
+class DatedSettings:
     """The parameters of one policy, and all of them again from each effective date on."""
 
     settings: Settings
@@ -44,9 +44,9 @@ class PolicyTables:
         ``[[policy.exclude]]``.
     """
 
-    default: Dated
+    default: DatedSettings
     exclusions: list[Exclusion]
-    named: dict[str, Dated] = field(default_factory=dict)
+    named: dict[str, DatedSettings] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
 
 
@@ -139,7 +139,7 @@ def _inherit_settings(
     changes: Mapping[pd.Timestamp, Settings],
     own: Settings,
     own_changes: Mapping[pd.Timestamp, Settings],
-) -> Dated:
+) -> DatedSettings:
     """Combine a table with the one it inherits from; its own parameters take precedence."""
     first = base | own
     dated: dict[pd.Timestamp, Settings] = {}
@@ -147,4 +147,4 @@ def _inherit_settings(
         base = base | changes.get(date, {})
         own = own | own_changes.get(date, {})
         dated[date] = base | own
-    return Dated(first, dated)
+    return DatedSettings(first, dated)

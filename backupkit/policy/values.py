@@ -26,7 +26,7 @@ __all__ = [
     "Kind",
     "Plan",
     "Window",
-    "one_of",
+    "build_word_kind",
     "parse_moment",
 ]
 
@@ -169,7 +169,7 @@ class Kind:
     dtype: str = ""
 
 
-def one_of(texts: Mapping[str, str]) -> Kind:
+def build_word_kind(texts: Mapping[str, str]) -> Kind:
     """Return the kind of a word, given the text of each valid word."""
 
     def parse(value: object) -> object:

@@ -211,7 +211,9 @@ def _trie(names: Iterable[str]) -> str:
             prefix += re.escape(letter)
         is_name = bool(branch.get("", None) is not None)
         alternatives = "|".join(
-            re.escape(letter) + pattern(rest) for letter, rest in sorted(branch.items()) if letter
+            re.escape(letter) + pattern(subtree)
+            for letter, subtree in sorted(branch.items())
+            if letter
         )
         return f"{prefix}(?:{alternatives}){'?' if is_name else ''}"
 

@@ -14,7 +14,7 @@ from backupkit.plots.style import SLOT_STYLES
 from backupkit.reports.facts import Link, Matrix, MatrixBlock, MatrixRow, Picture, Trend, TrendDay
 from backupkit.tables import MISSED_SLOTS
 
-__all__ = ["matrix", "trend_of"]
+__all__ = ["build_matrix", "build_trend"]
 
 _SMALL_FLEET: Final = 100
 _MATRIX_ROWS: Final = 150
@@ -22,7 +22,7 @@ _MATRIX_DAYS: Final = 92
 _DAYS_NAMED: Final = 4
 
 
-def trend_of(assessment: Assessment) -> Trend:
+def build_trend(assessment: Assessment) -> Trend:
     """Return the compliance of the fleet by UTC day, the newest first."""
     rows = trend(assessment.intervals, assessment.slots, start=assessment.start, end=assessment.end)
     counted = rows[_sum_in_scope(rows) > pd.Timedelta(0)]
@@ -76,7 +76,7 @@ def _build_trend_day(label: object, row: pd.Series) -> TrendDay:
     )
 
 
-def matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
+def build_matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
     """Return the slot states by appliance and day, of the newest 92 days at most.
 
     A fleet of up to 100 appliances is shown in full; of a larger one, at most 150 appliances with
@@ -107,7 +107,9 @@ def matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
         blocks=tuple(MatrixBlock(name, tuple(rows)) for name, rows in blocks.items()),
         omitted=len(table) - len(visible),
         legend=tuple(
-            (state, look.symbol, look.label) for state, look in SLOT_STYLES.items() if state in used
+            (state, slot_style.symbol, slot_style.label)
+            for state, slot_style in SLOT_STYLES.items()
+            if state in used
         ),
     )
 

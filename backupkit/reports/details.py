@@ -20,11 +20,11 @@ from backupkit.display.format import (
     format_timestamp,
     sanitise,
 )
-from backupkit.policy.policy import other_policies, parameter_texts
-from backupkit.policy.scope import exclusion_rows
-from backupkit.reports.appliances import appliance_facts, sources
-from backupkit.reports.days import matrix, trend_of
-from backupkit.reports.exports import messages_text
+from backupkit.policy.policy import format_other_policies, format_parameters
+from backupkit.policy.scope import build_exclusion_rows
+from backupkit.reports.appliances import build_appliance_facts, build_data_sources
+from backupkit.reports.days import build_matrix, build_trend
+from backupkit.reports.exports import format_messages
 from backupkit.reports.facts import (
     Details,
     Finding,
@@ -40,9 +40,9 @@ from backupkit.reports.facts import (
     Sizes,
     TargetLoad,
 )
-from backupkit.reports.summary import figures_of, links_of
+from backupkit.reports.summary import build_figures, build_links
 
-__all__ = ["details_of", "load_of", "sizes_of"]
+__all__ = ["build_details", "build_load", "build_sizes"]
 
 _NAMES: Final = 5
 _LINT: Final = 50
@@ -77,27 +77,27 @@ _OTHER_FIGURES: Mapping[str, str] = MappingProxyType(
 )
 
 
-def details_of(assessment: Assessment) -> Details:
+def build_details(assessment: Assessment) -> Details:
     """Return the detail sections of the page."""
-    links = links_of(assessment)
+    links = build_links(assessment)
     policy = assessment.policy
     return Details(
-        trend=trend_of(assessment),
-        matrix=matrix(assessment, links),
-        load=load_of(assessment, links),
-        sizes=sizes_of(assessment, links),
+        trend=build_trend(assessment),
+        matrix=build_matrix(assessment, links),
+        load=build_load(assessment, links),
+        sizes=build_sizes(assessment, links),
         lint=_group_lint_findings(assessment, links),
         lint_checked=assessment.verdict.in_scope + assessment.verdict.unobserved,
-        appliances=appliance_facts(assessment, links),
-        sources=sources(assessment, links),
-        other_figures=figures_of(assessment, _OTHER_FIGURES),
-        policy=tuple(parameter_texts(policy).items()),
+        appliances=build_appliance_facts(assessment, links),
+        sources=build_data_sources(assessment, links),
+        other_figures=build_figures(assessment, _OTHER_FIGURES),
+        policy=tuple(format_parameters(policy).items()),
         policies=tuple(
-            (sanitise(name, limit=80), numbers) for name, numbers in other_policies(policy)
+            (sanitise(name, limit=80), numbers) for name, numbers in format_other_policies(policy)
         ),
         windows=tuple(
             (sanitise(scope, limit=400), period or "always", sanitise(reason, limit=400))
-            for scope, period, reason in exclusion_rows(policy.members, policy.exclusions)
+            for scope, period, reason in build_exclusion_rows(policy.members, policy.exclusions)
         ),
         reproduce_command=(
             f"backupkit report --as-of {assessment.now.isoformat()} "
@@ -129,7 +129,7 @@ def _group_lint_findings(assessment: Assessment, links: Mapping[str, Link]) -> R
 # --- load -----------------------------------------------------------------------------------------
 
 
-def load_of(assessment: Assessment, links: Mapping[str, Link]) -> Load:
+def build_load(assessment: Assessment, links: Mapping[str, Link]) -> Load:
     """Return running jobs, early and late starts, and load of the backup targets."""
     jobs = assessment.jobs
     running = jobs[(jobs["outcome"] == "open") & jobs["vanished_at"].isna()]
@@ -169,7 +169,7 @@ def _build_running_job(
 ) -> Running:
     rows = assessment.anomalies
     anomalies = rows[(rows["appliance"] == job["appliance"]) & (rows["job_id"] == job["job_id"])]
-    last_message = messages_text(job["messages"]).rpartition("\n")[2]
+    last_message = format_messages(job["messages"]).rpartition("\n")[2]
     return Running(
         appliance=links[job["appliance"]],
         start=job["start_time"],
@@ -234,7 +234,7 @@ def _format_peak(peak: object, time: pd.Timestamp) -> str:
 # --- durations and sizes --------------------------------------------------------------------------
 
 
-def sizes_of(assessment: Assessment, links: Mapping[str, Link]) -> Sizes:
+def build_sizes(assessment: Assessment, links: Mapping[str, Link]) -> Sizes:
     """Return the unusual jobs, the newest first, and the appliances whose backups grow."""
     anomalies = assessment.anomalies.sort_values("start_time", ascending=False, kind="stable")
     baselines = assessment.baselines

@@ -15,7 +15,7 @@ from backupkit.errors import OutputError
 from backupkit.reports.page import render
 from backupkit.reports.summary import summarize
 
-__all__ = ["compose", "subject"]
+__all__ = ["compose_mail", "format_subject"]
 
 _WORST: Final = 25
 _WORST_IN_TEXT: Final = 10
@@ -31,7 +31,7 @@ _KINDS: Final = {
 }
 
 
-def subject(assessment: Assessment) -> str:
+def format_subject(assessment: Assessment) -> str:
     """Return the subject of the mail, with the verdict first so that mails sort by it.
 
     Examples
@@ -43,7 +43,7 @@ def subject(assessment: Assessment) -> str:
     >>> policy = Policy(members=[Member(appliance="vc-1")])
     >>> end = "2026-11-09T00:00:00Z"
     >>> a = evaluate_frames(*frames, policy, start="2026-11-02T00:00:00Z", end=end, now=end)
-    >>> subject(a)
+    >>> format_subject(a)
     '[UNKNOWN 1] vCenter backups 2026-11-09 - 0/1 ok'
     """
     verdict = assessment.verdict
@@ -57,7 +57,7 @@ def subject(assessment: Assessment) -> str:
     return f"[{tag}] vCenter backups {assessment.end:%Y-%m-%d} - {good}"
 
 
-def compose(
+def compose_mail(
     assessment: Assessment,
     comparison: Comparison | None = None,
     *,
@@ -89,7 +89,7 @@ def compose(
         "aliased": aliased,
     }
     message = EmailMessage()
-    message["Subject"] = subject(assessment)
+    message["Subject"] = format_subject(assessment)
     time = pd.Timestamp.now("UTC") if date is None else date
     message["Date"] = format_datetime(time.to_pydatetime())
     message["Message-ID"] = make_msgid(domain="backupkit.invalid")

@@ -10,17 +10,17 @@ import pandas as pd
 from backupkit.assessment import Assessment
 from backupkit.errors import OutputError
 from backupkit.reports.exports import (
-    export_name,
-    messages_text,
+    build_export_name,
+    format_messages,
+    replace_controls,
     to_json_values,
-    without_controls,
 )
 from backupkit.tables.contract import MESSAGES
 
 if TYPE_CHECKING:
     from xlsxwriter import Workbook
 
-__all__ = ["workbook"]
+__all__ = ["build_workbook"]
 
 _SHEETS: Final = {
     "Appliances": "appliances",
@@ -47,7 +47,7 @@ _OPTIONS: Final = {
 }
 
 
-def workbook(assessment: Assessment) -> bytes:
+def build_workbook(assessment: Assessment) -> bytes:
     """Return an assessment as an Excel workbook: the verdict, and one sheet for each of ten tables.
 
     Times are UTC. Durations are seconds; their column names end in ``_seconds``. No text is a
@@ -72,7 +72,7 @@ def workbook(assessment: Assessment) -> bytes:
         for title, name in _SHEETS.items():
             frame = getattr(assessment, name)
             flat = frame.reset_index() if frame.index.name is not None else frame
-            names = [export_name(str(column), flat[column]) for column in flat]
+            names = [build_export_name(str(column), flat[column]) for column in flat]
             columns = [_to_cells(flat[column]) for column in flat]
             widths = [
                 _choose_width(head, cells) for head, cells in zip(names, columns, strict=True)
@@ -113,7 +113,7 @@ def _add_sheet(
 def _to_cells(column: pd.Series) -> list[Any]:
     """Return the values of a column as spreadsheet types."""
     if column.dtype == MESSAGES:
-        return [_clean_text(messages_text(cell)) for cell in to_json_values(column)]
+        return [_clean_text(format_messages(cell)) for cell in to_json_values(column)]
     if column.dtype.kind == "M":
         times = column.dt.tz_localize(None).dt.floor("s").astype("object")
         return [None if pd.isna(time) else time.to_pydatetime() for time in times]
@@ -131,7 +131,7 @@ def _to_cell_value(value: object) -> object:
 
 
 def _clean_text(text: str) -> str | None:
-    clean = without_controls(text)
+    clean = replace_controls(text)
     if len(clean) > _TEXT_LENGTH:
         clean = clean[: _TEXT_LENGTH - len(_TRUNCATED)] + _TRUNCATED
     return clean or None
