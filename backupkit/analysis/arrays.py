@@ -43,7 +43,7 @@ Codes = npt.NDArray[np.intp]
 Flags = npt.NDArray[np.bool_]
 
 NAT: Final = np.datetime64("NaT", "us")
-_LARGEST: Final = 2**62
+_MAX_KEY: Final = 2**62
 NO_SPAN: Final = np.timedelta64("NaT", "us")
 
 
@@ -114,7 +114,7 @@ def _build_sort_keys(*columns: tuple[Codes, Times]) -> list[npt.NDArray[np.int64
     first = min((int(values.min()) for values in present if len(values)), default=0)
     span = max((int(values.max()) for values in present if len(values)), default=0) - first + 2
     highest = max(int(codes.max(initial=0)) for codes, _ in columns)
-    if span * (highest + 2) >= _LARGEST:
+    if span * (highest + 2) >= _MAX_KEY:
         # too long a time span for int64: use ranks
         distinct = np.unique(np.concatenate(present))
         stamps = [np.searchsorted(distinct, values) for values in stamps]

@@ -29,12 +29,12 @@ __all__ = ["AnomalyLimits", "anomalies", "baselines", "count_retained_backups"]
 
 Numbers = npt.NDArray[np.float64]
 
-_MIN_SIZES: Final = 5
-_MIN_DAYS: Final = 7.0  # days that the sizes must span for a growth rate
-_MONTH: Final = 30.0  # days
+_MIN_GROWTH_SIZES: Final = 5
+_MIN_GROWTH_DAYS: Final = 7.0  # days that the sizes must span for a growth rate
+_GROWTH_DAYS: Final = 30.0  # days
 _MIN_MAD_SHARE: Final = 0.05  # of the median; the MAD of ten equal jobs is 0
 _MAD_TO_SIGMA: Final = 0.6745  # MAD of a normal distribution in sigmas (Iglewicz and Hoaglin)
-_CHUNK: Final = 100_000  # windows held in memory at once
+_CHUNK_SIZE: Final = 100_000  # windows held in memory at once
 _TICK: Final = np.timedelta64(1, "us")
 _SECOND: Final = np.timedelta64(1, "s")
 _EPOCH: Final = np.datetime64(0, "us")
@@ -86,15 +86,15 @@ class _MeasuredJobs:
         padded = np.concatenate([np.full(BASELINE_RUNS, np.nan), self.measured])
         views = np.lib.stride_tricks.sliding_window_view(padded, BASELINE_RUNS)
         age = np.arange(BASELINE_RUNS)[::-1]
-        for begin in range(0, len(positions), _CHUNK):
-            chunk = slice(begin, begin + _CHUNK)
+        for begin in range(0, len(positions), _CHUNK_SIZE):
+            chunk = slice(begin, begin + _CHUNK_SIZE)
             window = views[positions[chunk] + 1]
             window[age >= counts[chunk, None]] = np.nan
             yield chunk, window
 
     def summarise_before(self, codes: Codes, times: Times) -> tuple[Codes, Numbers, Numbers]:
         """Return number, median and MAD of the last jobs that ended before each time."""
-        position = find_asof_index(self.codes, self.done, codes, times - _TICK)
+        position = find_asof_index(self.codes, self.ended_at, codes, times - _TICK)
         first = np.searchsorted(self.codes, codes, side="left")
         counts = np.where(position < 0, 0, np.minimum(position - first + 1, BASELINE_RUNS))
         middle, spread = np.full(len(codes), np.nan), np.full(len(codes), np.nan)
@@ -392,15 +392,15 @@ def _compute_growth_rates(
     days = (started_at - _EPOCH) / _DAY
     after = np.searchsorted(codes, np.arange(number), side="right")
     before = np.searchsorted(codes, np.arange(number), side="left")
-    for code in np.flatnonzero(after - before >= _MIN_SIZES):
+    for code in np.flatnonzero(after - before >= _MIN_GROWTH_SIZES):
         newest = slice(max(before[code], after[code] - GROWTH_SIZES), after[code])
         window_days, window_sizes = days[newest], size[newest]
-        if np.ptp(window_days) < _MIN_DAYS:
+        if np.ptp(window_days) < _MIN_GROWTH_DAYS:
             continue
         growth[code] = _compute_slope(window_days, window_sizes)
         middle = np.median(window_sizes)
         if middle > 0:
-            share[code] = _MONTH * growth[code] / middle
+            share[code] = _GROWTH_DAYS * growth[code] / middle
     return growth, share
 
 

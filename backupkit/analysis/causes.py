@@ -6,8 +6,8 @@ from typing import Final
 
 __all__ = ["CAUSES", "Cause", "cause_of"]
 
-_MAX_TEXT: Final = 4_000  # characters of a message that are searched
-_FIELD: Final = "docs/api-contract.md, section 3, texts seen in the field"
+_MAX_SEARCHED_LENGTH: Final = 4_000  # characters of a message that are searched
+_FIELD_SOURCE: Final = "docs/api-contract.md, section 3, texts seen in the field"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ _PATTERNS: Final = (
             " of its virtual machine; reported where /etc/vmware/backupMarker.txt was left over.",
             "If no snapshot of it is being taken, see whether /etc/vmware/backupMarker.txt is left"
             " over from an earlier one.",
-            f"community reports; {_FIELD}",
+            f"community reports; {_FIELD_SOURCE}",
         ),
         _compile_pattern(r"Full backup not allowed during VM snapshot"),
     ),
@@ -67,7 +67,7 @@ _PATTERNS: Final = (
             "database-health",
             "The health check of its database, made before each backup, found it unhealthy.",
             "Follow VMware KB 86084. A backup with the check disabled saves the database as it is.",
-            f"VMware KB 86084; {_FIELD}",
+            f"VMware KB 86084; {_FIELD_SOURCE}",
         ),
         _compile_pattern(r"Db health is UNHEALTHY"),
     ),
@@ -77,7 +77,7 @@ _PATTERNS: Final = (
             "One component of the appliance, named in the message, could not be saved.",
             "See whether that component's service is healthy, and read its part of the appliance's"
             " backup log.",
-            f"seen for wcp and vum; {_FIELD}",
+            f"seen for wcp and vum; {_FIELD_SOURCE}",
         ),
         _compile_pattern(r"Error during component [\w.-]{1,60} backup"),
     ),
@@ -87,7 +87,7 @@ _PATTERNS: Final = (
             "The database's write-ahead log (WAL) could not be handed on; why is not known in"
             " public.",
             "Read the appliance's backup log around the job's end.",
-            _FIELD,
+            _FIELD_SOURCE,
         ),
         _compile_pattern(r"Failed to dispatch WAL directory structure"),
     ),
@@ -96,7 +96,7 @@ _PATTERNS: Final = (
             "scp-location",
             "The appliance does not accept the location for SCP.",
             "Compare the location in its schedule with the folder on the backup target.",
-            _FIELD,
+            _FIELD_SOURCE,
         ),
         _compile_pattern(r"\bSCP location\b[^.\n]{0,100}\binvalid\b|\binvalid SCP location\b"),
     ),
@@ -106,7 +106,7 @@ _PATTERNS: Final = (
             "The SSH session with the backup target failed: curl's error 79 (CURLE_SSH).",
             "Log in to the backup target by hand, with the schedule's user and protocol, and read"
             " the target's own log around the job's end.",
-            f"{_FIELD}; the number: https://curl.se/libcurl/c/libcurl-errors.html",
+            f"{_FIELD_SOURCE}; the number: https://curl.se/libcurl/c/libcurl-errors.html",
         ),
         _compile_pattern(r"\bcurl error:? {0,3}\(?79\b"),
     ),
@@ -116,7 +116,7 @@ _PATTERNS: Final = (
             "The backup target, or something on the way to it, closed the connection while data"
             " was sent (broken pipe).",
             "Read the backup target's own log around the job's end.",
-            _FIELD,
+            _FIELD_SOURCE,
         ),
         _compile_pattern(r"\bbroken pipe\b"),
     ),
@@ -125,7 +125,7 @@ _PATTERNS: Final = (
             "clock",
             "The appliance could not set its clock by NTP.",
             "Check its NTP servers in its management interface.",
-            _FIELD,
+            _FIELD_SOURCE,
         ),
         message_id="com.vmware.applmgmt.err_ntp_sync_failed",
     ),
@@ -145,7 +145,7 @@ _PATTERNS: Final = (
             "see-log",
             "The message has no reason; only the appliance's own log does.",
             "Read the appliance's backup log around the job's end.",
-            f"seen on 6.5 U1c, 7.0 and 9.0.2; {_FIELD}",
+            f"seen on 6.5 U1c, 7.0 and 9.0.2; {_FIELD_SOURCE}",
         ),
         _compile_pattern(r"BackupManager encountered an exception"),
     ),
@@ -182,7 +182,7 @@ def cause_of(text: str | None, message_id: str | None = None) -> Cause | None:
     >>> cause_of("Not enough space on nas-1") is None
     True
     """
-    searched = text[:_MAX_TEXT] if isinstance(text, str) else ""
+    searched = text[:_MAX_SEARCHED_LENGTH] if isinstance(text, str) else ""
     known_id = message_id if isinstance(message_id, str) else None
     return next(
         (pattern.cause for pattern in _PATTERNS if pattern.matches(searched, known_id)), None

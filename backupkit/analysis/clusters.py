@@ -15,14 +15,14 @@ from backupkit.tables.constants import DUPLICATE_JOBS
 
 __all__ = ["clusters", "duplicate_appliances", "recent_jobs"]
 
-_PHRASES: Final = {
+_PHRASE_BY_PROPERTY: Final = {
     "target": "on the same target",
     "build": "on the same build",
     "site": "at the same site",
     "group": "in the same group",
 }
 _MIN_SHARED_JOBS: Final = 3  # fewest jobs that two names share
-_MAX_VALUE: Final = 100  # characters of a value in a sentence
+_MAX_VALUE_LENGTH: Final = 100  # characters of a value in a sentence
 _MIN_APPLIANCES: Final = 2  # fewest appliances that share a value
 
 
@@ -87,7 +87,7 @@ def clusters(
     appliance_values = _list_attribute_values(ended, ["appliance"], members)
     affected_values = _list_attribute_values(failed, ["signature", "appliance"], members)
     shared = pd.concat(
-        [_find_shared_values(by, appliance_values, affected_values) for by in _PHRASES],
+        [_find_shared_values(by, appliance_values, affected_values) for by in _PHRASE_BY_PROPERTY],
         ignore_index=True,
     )
     size = affected_values.groupby("signature").size()
@@ -248,8 +248,10 @@ def _count_group_rows(groups: Any, keys: pd.Index) -> npt.NDArray[np.int64]:  # 
 
 def _describe_shared_value(row: dict[Hashable, Any]) -> str:
     """Describe a row of `_find_shared_values` in a sentence."""
-    value = row["value"][:_MAX_VALUE]
-    shared = f"{row['appliances']} of {row['affected']} {_PHRASES[row['property']]} {value}"
+    value = row["value"][:_MAX_VALUE_LENGTH]
+    shared = (
+        f"{row['appliances']} of {row['affected']} {_PHRASE_BY_PROPERTY[row['property']]} {value}"
+    )
     if pd.isna(row["lift"]):
         return f"{shared}, no other appliance (0 of {row['others']})"
     return f"{shared}, {row['lift']:.1f}x more often than the rest"

@@ -26,8 +26,8 @@ __all__ = [
 NO_MESSAGE: Final = "(no message)"
 """The signature of a failed job without a message."""
 
-_MAX_TEXT: Final = 4_000  # characters of a message that are read
-_MAX_SIGNATURE: Final = 300  # characters of a signature
+_MAX_TEXT_LENGTH: Final = 4_000  # characters of a message that are read
+_MAX_SIGNATURE_LENGTH: Final = 300  # characters of a signature
 _MAX_ARGS: Final = 10  # args that are replaced
 _MAX_ARG_LENGTH: Final = 60  # a longer arg is a sentence and is kept
 _MAX_VALUES: Final = 50  # names, builds and targets of one signature
@@ -85,12 +85,12 @@ def signature_of(text: str, args: Iterable[str] = ()) -> str:
     >>> signature_of("Component wcp failed after 12.5 s.", args=["wcp"])
     'Component <arg> failed after <n> s.'
     """
-    plain = _WHITESPACE.sub(" ", text[:_MAX_TEXT]).strip()
+    plain = _WHITESPACE.sub(" ", text[:_MAX_TEXT_LENGTH]).strip()
     for arg in sorted(set(_list_short_args(args)), key=lambda name: (-len(name), name)):
         replaced = _insert_placeholders(arg)
         placeholder = replaced if replaced in _PLACEHOLDER_NAMES else "<arg>"
         plain = re.sub(rf"(?<![\w<]){re.escape(arg)}(?![\w>])", placeholder, plain)
-    return _insert_placeholders(plain)[:_MAX_SIGNATURE] or NO_MESSAGE
+    return _insert_placeholders(plain)[:_MAX_SIGNATURE_LENGTH] or NO_MESSAGE
 
 
 def _list_short_args(args: Iterable[str]) -> list[str]:
@@ -143,7 +143,7 @@ def message_of(messages: object) -> dict[str, Any] | None:
 
 def _mentions_failure(message: dict[str, Any]) -> bool:
     text = message["default_message"] or message["localized"] or message["id"]
-    return _FAILURE_WORDS.search(text[:_MAX_TEXT]) is not None
+    return _FAILURE_WORDS.search(text[:_MAX_TEXT_LENGTH]) is not None
 
 
 def failure_signatures(jobs: pd.DataFrame) -> pd.DataFrame:
@@ -176,7 +176,7 @@ def failure_signatures(jobs: pd.DataFrame) -> pd.DataFrame:
         text = message["localized"] or message["default_message"] or message["id"]
         untranslated = message["default_message"] or text
         args = tuple(arg for arg in (message["args"] or [])[:_MAX_ARGS] if arg)
-        key = (untranslated[:_MAX_TEXT], args)
+        key = (untranslated[:_MAX_TEXT_LENGTH], args)
         if key not in cache:
             cache[key] = signature_of(*key)
         rows.append((cache[key], message["id"] or None, text))

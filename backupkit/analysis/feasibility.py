@@ -23,11 +23,11 @@ __all__ = [
 ]
 
 _MONDAY: Final = pd.Timestamp("2024-01-01", tz="UTC")  # any Monday: a week of wall times
-_DAYS: Final = 7
-_WEEK: Final = _DAYS * 24 * 60  # minutes
+_WEEK_DAYS: Final = 7
+_WEEK_MINUTES: Final = _WEEK_DAYS * 24 * 60  # minutes
 _MINUTE: Final = timedelta(minutes=1)
 _SECOND: Final = timedelta(seconds=1)
-_YEAR: Final = 366  # days in which clock changes are considered
+_DST_SEARCH_DAYS: Final = 366  # days in which clock changes are considered
 _MAX_DURATION: Final = np.timedelta64(100_000, "D")  # longer durations are cut to it
 _NO_SLOT: Final = -1
 
@@ -44,7 +44,7 @@ class DstTransition:
 
     def contains(self, minute: int) -> bool:
         """Return whether a minute of the week (0 is Monday, 00:00) is one of these times."""
-        return (minute - _get_minute_of_week(self.begin)) % _WEEK < self.minutes
+        return (minute - _get_minute_of_week(self.begin)) % _WEEK_MINUTES < self.minutes
 
     @property
     def minutes(self) -> int:
@@ -115,7 +115,7 @@ def feasibility(
     week = list_weekly_minutes(rows)
     row, minute = week["row"].to_numpy(), week["minute"].to_numpy()
     code = to_codes(rows["appliance"], resolved_policy.index)[row]
-    _, first = np.unique(code * _WEEK + minute, return_index=True)
+    _, first = np.unique(code * _WEEK_MINUTES + minute, return_index=True)
     row, minute, code = row[first], minute[first], code[first]
     gap = _measure_gaps(code, minute)
     at_change = _measure_gaps_at_transition(minute, gap, rows["zone"].iloc[row], at)
@@ -168,7 +168,9 @@ def list_weekly_minutes(rows: pd.DataFrame) -> pd.DataFrame:
 
     The columns are row (intp, the position in `rows`) and minute (of the week; 0 is Monday, 00:00).
     """
-    slots = list_schedule_slots(rows, "UTC", start=_MONDAY, end=_MONDAY + pd.Timedelta(days=_DAYS))
+    slots = list_schedule_slots(
+        rows, "UTC", start=_MONDAY, end=_MONDAY + pd.Timedelta(days=_WEEK_DAYS)
+    )
     return pd.DataFrame({"row": slots["row"], "minute": (slots["slot"] - _MONDAY) // _MINUTE})
 
 
@@ -191,7 +193,7 @@ def find_dst_transitions(zone: str, at: datetime) -> tuple[DstTransition, ...]:
         return moment.astimezone(where).utcoffset() or timedelta(0)
 
     changes = []
-    for day in range(_YEAR):
+    for day in range(_DST_SEARCH_DAYS):
         low, high = start + timedelta(days=day), start + timedelta(days=day + 1)
         before, after = offset(low), offset(high)
         if before == after:
@@ -206,7 +208,7 @@ def find_dst_transitions(zone: str, at: datetime) -> tuple[DstTransition, ...]:
 
 
 def _get_minute_of_week(wall: datetime) -> int:
-    return (wall - _MONDAY.to_pydatetime().replace(tzinfo=None)) // _MINUTE % _WEEK
+    return (wall - _MONDAY.to_pydatetime().replace(tzinfo=None)) // _MINUTE % _WEEK_MINUTES
 
 
 def _measure_gaps(codes: Codes, minutes: _Minutes) -> _Minutes:
@@ -215,7 +217,7 @@ def _measure_gaps(codes: Codes, minutes: _Minutes) -> _Minutes:
     first = np.maximum.accumulate(np.where(begins, np.arange(len(codes)), 0))
     following = np.append(minutes[1:], 0)
     last = np.append(begins[1:], True)[: len(codes)]
-    return np.where(last, minutes[first] + _WEEK, following[: len(codes)]) - minutes
+    return np.where(last, minutes[first] + _WEEK_MINUTES, following[: len(codes)]) - minutes
 
 
 def _measure_gaps_at_transition(
@@ -225,7 +227,7 @@ def _measure_gaps_at_transition(
     longer = gaps.copy()
     for zone, rows in zones.reset_index(drop=True).groupby(zones.to_numpy()).indices.items():
         for change in find_dst_transitions(str(zone), at.to_pydatetime()):
-            until = (_get_minute_of_week(change.end) - minutes[rows] - 1) % _WEEK + 1
+            until = (_get_minute_of_week(change.end) - minutes[rows] - 1) % _WEEK_MINUTES + 1
             inside = change.back & (until <= gaps[rows])
             longer[rows] = np.maximum(longer[rows], gaps[rows] + inside * change.minutes)
     return longer

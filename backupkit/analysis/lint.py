@@ -23,8 +23,8 @@ MIN_SIMULTANEOUS_STARTS: Final = 10
 
 _WEEK: Final = pd.Timedelta(days=7)
 _MINUTE: Final = pd.Timedelta(minutes=1)
-_HOUR: Final = 60  # minutes
-_RANKS: Final = {"error": 0, "warning": 1, "note": 2}
+_HOUR_MINUTES: Final = 60  # minutes
+_SEVERITY_RANKS: Final = {"error": 0, "warning": 1, "note": 2}
 
 
 def lint(
@@ -110,7 +110,7 @@ def lint(
     if duplicates is not None:
         findings += _find_duplicates(duplicates, set(scope.index))
     frame = LINT.conform(pd.DataFrame(findings, columns=list(Finding._fields)))
-    ordered = frame.assign(rank=frame["severity"].map(_RANKS)).sort_values(
+    ordered = frame.assign(rank=frame["severity"].map(_SEVERITY_RANKS)).sort_values(
         ["rank", "rule", "appliance"], kind="stable"
     )
     return LINT.conform(ordered)
@@ -225,9 +225,9 @@ def _find_simultaneous_starts(rows: pd.DataFrame, at: pd.Timestamp) -> Findings:
     for row in largest_first.drop_duplicates("target").to_dict("records"):
         number = row["number"]
         over = (
-            f"an hour, one every {_HOUR // number} min"
-            if number <= _HOUR
-            else f"{-(-number // _HOUR)} h, one a minute"
+            f"an hour, one every {_HOUR_MINUTES // number} min"
+            if number <= _HOUR_MINUTES
+            else f"{-(-number // _HOUR_MINUTES)} h, one a minute"
         )
         yield Finding(
             None,

@@ -37,7 +37,7 @@ from backupkit.tables.constants import (
 __all__ = ["restrict_to_period"]
 
 _MIN_INSTANT: Final = np.datetime64(np.iinfo(np.int64).min + 1, "us")  # the smallest instant
-_COLUMNS: Final = (
+_NEEDED_COLUMNS: Final = (
     "appliance",
     "job_id",
     "outcome",
@@ -187,7 +187,9 @@ def _mark_needed_jobs(
     """Return which jobs to keep; see the notes of `restrict_to_period`."""
     names = pd.Index(data.jobs["appliance"].unique()).sort_values()
     number = len(names)
-    jobs = correct_clock_skew(data.jobs[list(_COLUMNS)], skew_corrections(skew.reindex(names)))
+    jobs = correct_clock_skew(
+        data.jobs[list(_NEEDED_COLUMNS)], skew_corrections(skew.reindex(names))
+    )
     codes, outcome = to_codes(jobs["appliance"], names), jobs["outcome"]
     success, still_open = outcome.eq("success").to_numpy(), outcome.eq("open").to_numpy()
     started_at, ended_at = job_times(jobs)

@@ -28,8 +28,8 @@ from backupkit.tables.constants import EARLIEST_START, RECENT
 
 __all__ = ["infer_types", "judge_slots", "recent_slots", "slot_counts", "slot_parameters"]
 
-_ATTEMPTS: Final = (*TERMINAL, "open")
-_SUCCESS, _, _OPEN = range(len(_ATTEMPTS))
+_ATTEMPT_OUTCOMES: Final = (*TERMINAL, "open")
+_SUCCESS, _, _OPEN = range(len(_ATTEMPT_OUTCOMES))
 _STATE_PRECEDENCE: Final = (  # the first match counts
     "excluded",
     "met",
@@ -139,7 +139,7 @@ def judge_slots(
     deadline = np.fmin(upper, slot + to_spans(parameters["completion"]))
 
     start, end = job_times(jobs)
-    outcome = to_codes(jobs["outcome"], pd.Index(_ATTEMPTS))
+    outcome = to_codes(jobs["outcome"], pd.Index(_ATTEMPT_OUTCOMES))
     attempt = np.flatnonzero((outcome >= 0) & ~np.isnat(start))
     owner = find_asof_index(
         codes, lower, to_codes(jobs["appliance"], coverage.index)[attempt], start[attempt]
@@ -195,7 +195,7 @@ def judge_slots(
             "state": from_codes(state, _STATE_PRECEDENCE),
             "job_id": jobs["job_id"].array.take(deciding_job, allow_fill=True),
             "attempts": pd.Series(attempts, dtype="Int64"),
-            "first_outcome": from_codes(np.append(outcome, -1)[earliest], _ATTEMPTS),
+            "first_outcome": from_codes(np.append(outcome, -1)[earliest], _ATTEMPT_OUTCOMES),
             "overdue": to_utc_column(np.where(did_not_run, overdue, NAT)),
         }
     )
@@ -314,7 +314,7 @@ def slot_counts(slots: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     counts = pd.DataFrame(
         by_state.reshape(size, len(SLOT_STATES)), index=appliances, columns=columns
     )
-    first = to_codes(slots["first_outcome"], pd.Index(_ATTEMPTS))
+    first = to_codes(slots["first_outcome"], pd.Index(_ATTEMPT_OUTCOMES))
     first[slots["state"].isin(UNCOUNTED_SLOTS).to_numpy()] = -1
     counts["first_attempts"] = np.bincount(codes[first >= 0], minlength=size)
     counts["first_attempts_ok"] = np.bincount(codes[first == _SUCCESS], minlength=size)

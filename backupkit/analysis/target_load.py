@@ -28,9 +28,9 @@ from backupkit.tables import LOADS
 __all__ = ["encode_targets", "overlapping_jobs", "target_concurrency", "target_of"]
 
 
-_MAX_TEXT: Final = 4_000  # characters of a location that are read
-_MAX_HOST: Final = 255
-_PORTS: Final = {
+_MAX_LOCATION_LENGTH: Final = 4_000  # characters of a location that are read
+_MAX_HOST_LENGTH: Final = 255
+_DEFAULT_PORTS: Final = {
     "ftp": 21,
     "ftps": 990,
     "http": 80,
@@ -40,7 +40,7 @@ _PORTS: Final = {
     "sftp": 22,
     "smb": 445,
 }
-_FOLDER: Final = r"\A([^@/]*/[^@/]*/[^@/]*)/[^@]*\z"
+_FOLDER_PATTERN: Final = r"\A([^@/]*/[^@/]*/[^@/]*)/[^@]*\z"
 """A location with a folder that cannot be the rest of a password; jobs differ in the folder."""
 _DEFAULT_DURATION: Final = np.timedelta64(1, "h")
 
@@ -67,7 +67,7 @@ def target_of(location: str) -> str | None:
     'sftp://10.0.0.250:2222'
     """
     try:
-        parts = urlsplit(location[:_MAX_TEXT])
+        parts = urlsplit(location[:_MAX_LOCATION_LENGTH])
         host, port = parts.hostname, parts.port
     except ValueError:  # the appliance may report an invalid URI
         return None
@@ -77,14 +77,14 @@ def target_of(location: str) -> str | None:
     if "@" in location and "@" not in parts.netloc and ":" in parts.netloc.rpartition("]")[2]:
         return None
     host_text = f"[{host}]" if ":" in host else host
-    usual = port is None or port == _PORTS.get(parts.scheme)
+    usual = port is None or port == _DEFAULT_PORTS.get(parts.scheme)
     return f"{parts.scheme}://{host_text}" + ("" if usual else f":{port}")
 
 
 def _is_host_name(host: str) -> bool:
     """Return whether a host is plausible; an encoded ``@`` would hide a user."""
     plain = host.isprintable() and " " not in host and "%40" not in host
-    return plain and len(host) <= _MAX_HOST
+    return plain and len(host) <= _MAX_HOST_LENGTH
 
 
 def target_concurrency(
@@ -246,7 +246,7 @@ def _find_write_times(jobs: pd.DataFrame, last: np.datetime64) -> tuple[Times, T
 def encode_targets(*columns: pd.Series) -> tuple[Codes, pd.Index]:
     """Return the position of each location's target, -1 if none, and the sorted targets."""
     combined = pd.concat([column.astype("str") for column in columns], ignore_index=True)
-    which, locations = pd.factorize(combined.str.replace(_FOLDER, r"\1", regex=True))
+    which, locations = pd.factorize(combined.str.replace(_FOLDER_PATTERN, r"\1", regex=True))
     named = pd.Series([target_of(location) for location in locations], dtype="str")
     code, targets = pd.factorize(named, sort=True)
     # missing locations have position -1, the appended last element

@@ -20,7 +20,7 @@ _SLOT_TOLERANCE: Final = pd.Timedelta(minutes=10)  # distance between a job and 
 _DAY: Final = pd.Timedelta(days=1)
 _COUNT_COLUMNS: Final = ["polls", "polls_ok", "jobs"]
 # no messages or extra columns
-_COLUMNS: Final = [name for name in JOBS.names if name != "messages"]
+_ASSESSED_COLUMNS: Final = [name for name in JOBS.names if name != "messages"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +158,7 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
         ),
         schedules=SCHEDULES.conform(current),
         jobs=ASSESSED_JOBS.conform(assessed_jobs),
-        overlapping_jobs=jobs.loc[overlapping, _COLUMNS].join(signatures[overlapping]),
+        overlapping_jobs=jobs.loc[overlapping, _ASSESSED_COLUMNS].join(signatures[overlapping]),
         period_slots=period_slots[period_slots["slot"] >= start],
         recent_jobs=analysis.recent_jobs(data.jobs),
     )

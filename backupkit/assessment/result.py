@@ -26,7 +26,7 @@ HEAD_FIGURES: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Labels of the key figures of `backupkit.tables.METRICS`."""
 
-_WORST: Final = 10
+_MAX_WORST: Final = 10
 _COLUMNS: Final = {
     "Appliance": "",
     "State": "s",
@@ -227,9 +227,9 @@ def _render_html(assessment: Assessment) -> Markup:
     bad = rows[~rows["state"].isin(["compliant", "excluded"])]
     worst = table(
         _COLUMNS,
-        [_render_row(str(name), row) for name, row in bad.head(_WORST).iterrows()],
+        [_render_row(str(name), row) for name, row in bad.head(_MAX_WORST).iterrows()],
         caption=f"Not compliant, the worst first, as of {format_timestamp(assessment.now)} UTC",
-        limit=_WORST,
+        limit=_MAX_WORST,
         total=len(bad),
     )
     return render_container(

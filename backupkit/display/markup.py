@@ -42,9 +42,13 @@ Cell = Any
 ROWS: Final = 20
 """Default limit of the rows of a table."""
 
-_ALIGNED: Final = frozenset({"n", "r"})  # classes of columns whose titles are at the right too
-_LONGEST: Final = 600  # characters of a cell
-_LONGEST_LINES: Final = 2_200  # characters of a cell with several lines, as `sanitise` leaves them
+_RIGHT_ALIGNED: Final = frozenset(
+    {"n", "r"}
+)  # classes of columns whose titles are at the right too
+_MAX_CELL_LENGTH: Final = 600  # characters of a cell
+_MAX_LINES_LENGTH: Final = (
+    2_200  # characters of a cell with several lines, as `sanitise` leaves them
+)
 
 
 class Badge(NamedTuple):
@@ -172,7 +176,7 @@ def table(
     header = next(iter(columns)) if header is None else header
     titles = Markup().join(
         Markup('<th scope="col"{}>{}</th>').format(
-            _format_class(*_ALIGNED & set(css.split())), title
+            _format_class(*_RIGHT_ALIGNED & set(css.split())), title
         )
         for title, css in columns.items()
         if css is not None
@@ -273,9 +277,9 @@ def _render_content(value: Cell, *, several_lines: bool = False) -> str:
         case _ if hasattr(value, "__html__"):
             text = escape(value)
         case str() if several_lines:
-            text = sanitise(value, limit=_LONGEST_LINES)
+            text = sanitise(value, limit=_MAX_LINES_LENGTH)
         case str():
-            text = mask_user(one_line(value, limit=_LONGEST))
+            text = mask_user(one_line(value, limit=_MAX_CELL_LENGTH))
         case _ if pd.isna(value):
             text = NO_DATA
         case pd.Timestamp():

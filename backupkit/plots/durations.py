@@ -27,7 +27,7 @@ _Z_LIMIT: Final = 3.5
 _MIN_SPREAD_SHARE: Final = 0.05
 _MAD_FACTOR: Final = 0.6745
 _LOG_SCALE_RATIO: Final = 30.0
-_MARKERS: Final = ("|", "x", "o")
+_SERIES_MARKERS: Final = ("|", "x", "o")
 
 _MAX_DURATION: Final = 2**45 - 1
 """Upper limit of a duration in the packed sort key, more than a year [µs]."""
@@ -120,7 +120,7 @@ def durations(
 
 def _list_legend_lines(ax: Axes) -> list[Line2D]:
     """Return the lines to explain in the legend: those that have points."""
-    marked_lines = [line for line in ax.lines if line.get_marker() in _MARKERS]
+    marked_lines = [line for line in ax.lines if line.get_marker() in _SERIES_MARKERS]
     return [line for line in marked_lines if len(np.ravel(line.get_xdata()))]
 
 

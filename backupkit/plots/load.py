@@ -15,7 +15,7 @@ __all__ = ["load"]
 _MAX_STEPS: Final = 10_000
 """Maximum number of steps of a curve; more are reduced to columns."""
 
-_COLUMNS: Final = 900
+_COLUMN_COUNT: Final = 900
 
 Codes = npt.NDArray[np.intp]
 
@@ -143,7 +143,7 @@ def _build_steps(start: Floats, end: Floats, last: float) -> tuple[Floats, Float
     if len(change_times) <= _MAX_STEPS:
         return change_times, job_counts
     # one column per pixel: start with the number that lasts from before, then take the highest
-    edges = np.linspace(change_times[0], change_times[-1], _COLUMNS, endpoint=False)
+    edges = np.linspace(change_times[0], change_times[-1], _COLUMN_COUNT, endpoint=False)
     column = np.searchsorted(edges, change_times, side="right") - 1
     highest = job_counts[np.searchsorted(change_times, edges, side="right") - 1]
     np.maximum.at(highest, column, job_counts)

@@ -19,7 +19,7 @@ Rows = npt.NDArray[np.intp]
 _MAX_BARS = 10_000
 """Maximum number of jobs to draw as bars; more are drawn as a density."""
 
-_COLUMNS = 480
+_DENSITY_COLUMNS = 480
 """Number of cells across the density, about two pixels each."""
 
 _BY_SEVERITY = ("void", "success", "open", "other", "failure")
@@ -270,24 +270,26 @@ def _draw_density(
     if since is not None:
         start = np.maximum(start, style.to_day_number(since))
     first, last = start.min(), max(style.to_day_number(now), start.max() + 1e-3)
-    column = np.minimum((start - first) / (last - first) * _COLUMNS, _COLUMNS - 1).astype(np.int64)
+    column = np.minimum(
+        (start - first) / (last - first) * _DENSITY_COLUMNS, _DENSITY_COLUMNS - 1
+    ).astype(np.int64)
     height = int(rows.max()) + 1
-    cells, codes = rows * _COLUMNS + column, _encode_outcomes(jobs)
-    pixels = np.zeros((height * _COLUMNS, 4))
+    cells, codes = rows * _DENSITY_COLUMNS + column, _encode_outcomes(jobs)
+    pixels = np.zeros((height * _DENSITY_COLUMNS, 4))
     handles = []
     names = list(style.OUTCOME_STYLES)
     for outcome in _BY_SEVERITY:
         outcome_cells = cells[codes == names.index(outcome)]
         if not len(outcome_cells):
             continue
-        counts = np.bincount(outcome_cells, minlength=height * _COLUMNS)
+        counts = np.bincount(outcome_cells, minlength=height * _DENSITY_COLUMNS)
         colour = active_theme.of(style.OUTCOME_STYLES[outcome].colour)
         opacity = 0.35 + 0.65 * counts / counts.max()
         pixels[counts > 0, :3] = to_rgb(colour)
         pixels[counts > 0, 3] = opacity[counts > 0]
         handles.append(Patch(facecolor=colour, label=style.OUTCOME_STYLES[outcome].label))
     ax.imshow(
-        pixels.reshape(height, _COLUMNS, 4),
+        pixels.reshape(height, _DENSITY_COLUMNS, 4),
         aspect="auto",
         interpolation="nearest",
         extent=(first, last, height - 0.5, -0.5),

@@ -17,7 +17,7 @@ __all__ = ["PolicyTables", "Settings", "read_policy_tables"]
 Settings = dict[str, Any]
 """Parsed parameters, by name."""
 
-_LISTS: Final = ("change", "exclude")
+_TABLE_ARRAYS: Final = ("change", "exclude")
 
 
 @dataclass
@@ -34,9 +34,9 @@ class PolicyTables:
 
     Attributes
     ----------
-    default : Dated
+    default : DatedSettings
         ``[policy]``.
-    named : dict of str to Dated
+    named : dict of str to DatedSettings
         ``[policy.NAME]``.
     groups : dict of str to str
         Name of the policy of each group.
@@ -58,7 +58,9 @@ def read_policy_tables(file: SettingsFile) -> PolicyTables:
         for name, entry in table.items()
         if isinstance(entry, dict) and name not in PARAMETERS
     }
-    top_level = {name: entry for name, entry in table.items() if name not in (*named, *_LISTS)}
+    top_level = {
+        name: entry for name, entry in table.items() if name not in (*named, *_TABLE_ARRAYS)
+    }
     base = _parse_settings(top_level, where=f"{file}, [policy]")
     changes = _parse_changes(table, file=file, name="policy")
     tables = PolicyTables(

@@ -27,8 +27,8 @@ __all__ = ["build_appliance_facts", "build_data_sources", "build_job_row"]
 _SMALL_FLEET: Final = 100
 _JOBS_SMALL_FLEET: Final = 10
 _JOBS_LARGE_FLEET: Final = 3
-_DETAILED_IN_LARGE_FLEET: Final = 200
-_SOURCES: Final = 150
+_MAX_DETAILED_IN_LARGE_FLEET: Final = 200
+_MAX_SOURCES: Final = 150
 
 
 def build_appliance_facts(
@@ -42,7 +42,7 @@ def build_appliance_facts(
     rows = assessment.appliances
     small = len(rows) <= _SMALL_FLEET
     detailed = rows.index if small else rows.index[rows["state"] == "breach"]
-    detailed = detailed[:_DETAILED_IN_LARGE_FLEET]
+    detailed = detailed[:_MAX_DETAILED_IN_LARGE_FLEET]
     jobs = assessment.jobs
     job_counts = jobs.groupby("appliance").size()
     newest = (
@@ -143,7 +143,7 @@ def build_data_sources(assessment: Assessment, links: Mapping[str, Link]) -> Row
     if len(coverage) > _SMALL_FLEET:
         skewed = coverage["clock_skew"].abs() > TOLERATED_SKEW
         gaps = coverage["ratio"].fillna(0.0) < 1
-        listed_coverage = coverage[skewed | gaps | coverage["error"].notna()][:_SOURCES]
+        listed_coverage = coverage[skewed | gaps | coverage["error"].notna()][:_MAX_SOURCES]
 
     def joined(row: pd.Series, columns: tuple[str, str], separator: str) -> str:
         return separator.join(text for name in columns if (text := sanitise(row[name])))

@@ -17,9 +17,9 @@ from backupkit.tables import MISSED_SLOTS
 __all__ = ["build_matrix", "build_trend"]
 
 _SMALL_FLEET: Final = 100
-_MATRIX_ROWS: Final = 150
-_MATRIX_DAYS: Final = 92
-_DAYS_NAMED: Final = 4
+_MAX_MATRIX_ROWS: Final = 150
+_MAX_MATRIX_DAYS: Final = 92
+_MAX_NAMED_DAYS: Final = 4
 
 
 def build_trend(assessment: Assessment) -> Trend:
@@ -87,18 +87,18 @@ def build_matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
     visible = table
     if len(table) > _SMALL_FLEET:
         incomplete = table.isin([*MISSED_SLOTS, "unknown", "late"]).any(axis="columns")
-        visible = table[incomplete][:_MATRIX_ROWS]
+        visible = table[incomplete][:_MAX_MATRIX_ROWS]
     days = [pd.Timestamp(time) for time in visible.columns]
     states = dict(zip(visible.index.tolist(), visible.to_numpy(dtype=object).tolist(), strict=True))
     used = {state for row in states.values() for state in row if isinstance(state, str)}
-    recent = days[-_MATRIX_DAYS:]
+    recent = days[-_MAX_MATRIX_DAYS:]
     blocks: dict[str, list[MatrixRow]] = {}
     block_names = _name_blocks(assessment.appliances.loc[list(states)])
     for name, row in states.items():
         blocks.setdefault(block_names[name], []).append(
             MatrixRow(
                 appliance=links[name],
-                cells=tuple(_build_cell(state) for state in row[-_MATRIX_DAYS:]),
+                cells=tuple(_build_cell(state) for state in row[-_MAX_MATRIX_DAYS:]),
                 summary=_summarise_days(row, days),
             )
         )
@@ -134,7 +134,9 @@ def _summarise_days(states: list[object], days: list[pd.Timestamp]) -> str:
         if not matches:
             continue
         names = (
-            [format_day(time) for time in matches[-_DAYS_NAMED:]] if state in MISSED_SLOTS else []
+            [format_day(time) for time in matches[-_MAX_NAMED_DAYS:]]
+            if state in MISSED_SLOTS
+            else []
         )
         prefix = "last " if len(matches) > len(names) else ""
         newest = f" ({prefix}{', '.join(names)})" if names else ""

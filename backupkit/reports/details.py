@@ -44,18 +44,18 @@ from backupkit.reports.summary import build_figures, build_links
 
 __all__ = ["build_details", "build_load", "build_sizes"]
 
-_NAMES: Final = 5
-_LINT: Final = 50
-_RUNNING: Final = 25
-_STARTS: Final = 10
-_TARGETS: Final = 25
-_OUTLIERS: Final = 25
-_GROWTHS: Final = 10
-_DRAWN: Final = 6  # appliances; of more, the figure draws rows instead of series
+_MAX_NAMES: Final = 5
+_MAX_FINDINGS: Final = 50
+_MAX_RUNNING: Final = 25
+_MAX_STARTS: Final = 10
+_MAX_TARGETS: Final = 25
+_MAX_OUTLIERS: Final = 25
+_MAX_GROWTHS: Final = 10
+_MAX_DRAWN: Final = 6  # appliances; of more, the figure draws rows instead of series
 _BASELINE_JOBS: Final = 10
 _MIN_GROWTH: Final = 0.05
 _DAY: Final = pd.Timedelta(days=1)
-_PUNCTUAL: Final = pd.Timedelta(minutes=5)
+_MAX_PUNCTUAL_DELAY: Final = pd.Timedelta(minutes=5)
 _KINDS: Final = {
     "duration": "duration",
     "size": "size",
@@ -117,11 +117,11 @@ def _group_lint_findings(assessment: Assessment, links: Mapping[str, Link]) -> R
             ),
             appliances=Named(
                 len(rows),
-                tuple(links[name] for name in rows["appliance"][:_NAMES] if name in links),
+                tuple(links[name] for name in rows["appliance"][:_MAX_NAMES] if name in links),
             ),
             advice=sanitise(rows["advice"].iloc[0], limit=400),
         )
-        for (severity, rule), rows in list(groups)[:_LINT]
+        for (severity, rule), rows in list(groups)[:_MAX_FINDINGS]
     )
     return Rows(findings, len(groups))
 
@@ -146,13 +146,13 @@ def build_load(assessment: Assessment, links: Mapping[str, Link]) -> Load:
             scheduled_peak=_format_peak(row["planned_peak"], row["planned_peak_at"]),
             sent=Size(row["bytes_sent"]),
         )
-        for name, row in loads.head(_TARGETS).iterrows()
+        for name, row in loads.head(_MAX_TARGETS).iterrows()
     )
     return Load(
         running=Rows(
             (
                 _build_running_job(job, assessment, links)
-                for _, job in running.head(_RUNNING).iterrows()
+                for _, job in running.head(_MAX_RUNNING).iterrows()
             ),
             len(running),
         ),
@@ -192,10 +192,10 @@ def _compare_starts(
     if matched.empty:
         return "In the last day no run of a schedule began.", ()
     delay = (matched["start_time"] - matched["slot"]).rename("delay")
-    off_schedule = matched.join(delay)[delay.abs() > _PUNCTUAL]
+    off_schedule = matched.join(delay)[delay.abs() > _MAX_PUNCTUAL_DELAY]
     punctual = Ratio(len(matched) - len(off_schedule), len(matched), "runs")
     order = (-off_schedule["delay"].abs()).argsort(kind="stable")
-    largest = off_schedule.iloc[order].head(_STARTS)
+    largest = off_schedule.iloc[order].head(_MAX_STARTS)
     return f"In the last day {punctual} began within 5 min of their time.", tuple(
         LateStart(
             appliance=links[row["appliance"]],
@@ -250,8 +250,8 @@ def build_sizes(assessment: Assessment, links: Mapping[str, Link]) -> Sizes:
         )
         jobs = assessment.jobs
         ended = jobs["start_time"].between(assessment.start, assessment.end, inclusive="left")
-        worst = jobs[ended & jobs["appliance"].isin(counts.index[:_DRAWN])]
-        ax = plots.durations(worst, anomalies=anomalies, limit=_DRAWN)
+        worst = jobs[ended & jobs["appliance"].isin(counts.index[:_MAX_DRAWN])]
+        ax = plots.durations(worst, anomalies=anomalies, limit=_MAX_DRAWN)
         picture = Picture.of(ax, f"Durations of the jobs of the most unusual appliances. {finding}")
     growing = baselines[baselines["growth_share"].gt(_MIN_GROWTH).fillna(value=False)]
     shares = growing["growth_share"].to_numpy(dtype=np.float64)
@@ -259,7 +259,7 @@ def build_sizes(assessment: Assessment, links: Mapping[str, Link]) -> Sizes:
         picture=picture,
         finding=finding,
         outliers=Rows(
-            (_build_outlier(row, links) for _, row in anomalies.head(_OUTLIERS).iterrows()),
+            (_build_outlier(row, links) for _, row in anomalies.head(_MAX_OUTLIERS).iterrows()),
             len(anomalies),
         ),
         growths=tuple(
@@ -269,7 +269,9 @@ def build_sizes(assessment: Assessment, links: Mapping[str, Link]) -> Sizes:
                 growth=f"{Size(row['growth'] * 30)} in 30 days",
                 footprint=Size(row["footprint"]),
             )
-            for name, row in growing.iloc[np.argsort(-shares, kind="stable")][:_GROWTHS].iterrows()
+            for name, row in growing.iloc[np.argsort(-shares, kind="stable")][
+                :_MAX_GROWTHS
+            ].iterrows()
         ),
         baseline_note=f"A baseline needs {_BASELINE_JOBS} successes: {share} have it.",
     )

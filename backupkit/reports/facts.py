@@ -55,7 +55,7 @@ __all__ = [
 Time = pd.Timestamp | NaTType
 Duration = pd.Timedelta | NaTType
 
-_LARGEST_SVG = 60_000  # bytes
+_MAX_SVG_BYTES = 60_000  # bytes
 
 
 # --- values that are HTML by themselves -----------------------------------------------------------
@@ -151,7 +151,7 @@ class Picture(NamedTuple):
 def build_data_uri(ax: Axes) -> str:
     """Return a drawn figure as a data URI: SVG, or PNG if the SVG exceeds 60,000 bytes."""
     content, kind = render_svg(ax), "svg+xml"
-    if len(content) > _LARGEST_SVG:
+    if len(content) > _MAX_SVG_BYTES:
         content, kind = render_png(ax), "png"
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 

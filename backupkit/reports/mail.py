@@ -17,12 +17,12 @@ from backupkit.reports.summary import summarize
 
 __all__ = ["compose_mail", "format_subject"]
 
-_WORST: Final = 25
-_WORST_IN_TEXT: Final = 10
-_UNREACHABLE: Final = 10
-_SIGNATURES: Final = 5
-_TEXT: Final = 300  # characters of a reason
-_BAR: Final = 20
+_MAX_WORST: Final = 25
+_MAX_WORST_IN_TEXT: Final = 10
+_MAX_UNREACHABLE: Final = 10
+_MAX_SIGNATURES: Final = 5
+_MAX_REASON_LENGTH: Final = 300  # characters of a reason
+_BAR_WIDTH: Final = 20
 _KINDS: Final = {
     ".html": "text/html",
     ".json": "application/json",
@@ -77,15 +77,15 @@ def compose_mail(
     summary = summarize(assessment, comparison)
     values = {
         "s": summary,
-        "action_items": summary.action_items.first(_WORST),
-        "worst": summary.action_items.first(_WORST_IN_TEXT),
-        "unreachable": summary.unreachable.first(_UNREACHABLE),
+        "action_items": summary.action_items.first(_MAX_WORST),
+        "worst": summary.action_items.first(_MAX_WORST_IN_TEXT),
+        "unreachable": summary.unreachable.first(_MAX_UNREACHABLE),
         "signatures": [
             (_format_bar(signature.share), signature)
-            for signature in summary.signatures[:_SIGNATURES]
+            for signature in summary.signatures[:_MAX_SIGNATURES]
         ],
         "names": [path.name for path in attachments],
-        "limit": _TEXT,
+        "limit": _MAX_REASON_LENGTH,
         "aliased": aliased,
     }
     message = EmailMessage()
@@ -119,4 +119,4 @@ def _format_bar(share: Ratio) -> str:
     >>> _format_bar(Ratio(1, 4)), _format_bar(Ratio(1, 1000))
     ('█████', '▏')
     """
-    return "█" * round(_BAR * share.value) or "▏"
+    return "█" * round(_BAR_WIDTH * share.value) or "▏"

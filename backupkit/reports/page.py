@@ -20,7 +20,7 @@ from backupkit.reports.summary import summarize
 
 __all__ = ["render", "render_fragment", "render_page"]
 
-_MANY = 100  # appliances; of a larger fleet, only those with problems are printed
+_SMALL_FLEET = 100  # appliances; of a larger fleet, only those with problems are printed
 
 
 def render_page(
@@ -46,7 +46,7 @@ def render_page(
         sidecars=sidecars,
         aliased=aliased,
         rows={"slots": len(assessment.slots), "jobs": len(assessment.jobs)},
-        many=len(assessment.appliances) > _MANY,
+        many=len(assessment.appliances) > _SMALL_FLEET,
         policy_digest=digest_of(assessment.policy),
         style_hash=_hash_text(style_sheet()),
         print_css=Markup(print_css),  # noqa: S704 # our own file, and times

@@ -31,12 +31,12 @@ from backupkit.reports.facts import (
 
 __all__ = ["build_changes", "build_figures", "build_links", "summarize"]
 
-_ACTION_ITEMS: Final = 25
-_UNREACHABLE: Final = 100
-_SIGNATURES: Final = 25
-_NAMES: Final = 5
-_SHARED: Final = 5
-_CHANGES: Final = 25  # of each kind
+_MAX_ACTION_ITEMS: Final = 25
+_MAX_UNREACHABLE: Final = 100
+_MAX_SIGNATURES: Final = 25
+_MAX_NAMES: Final = 5
+_MAX_SHARED: Final = 5
+_MAX_CHANGES: Final = 25  # of each kind
 _HEAD_DIGITS: Final = 64  # of a SHA-256
 
 
@@ -143,7 +143,7 @@ def _list_action_items(assessment: Assessment, links: Mapping[str, Link]) -> Row
             reason=sanitise(row["reason"], limit=600) or "no reason known",
             advice=advice.advise_breach(row, schedules.get(str(name), none)),
         )
-        for name, row in selected.head(_ACTION_ITEMS).iterrows()
+        for name, row in selected.head(_MAX_ACTION_ITEMS).iterrows()
     )
     return Rows(items, len(selected))
 
@@ -151,7 +151,7 @@ def _list_action_items(assessment: Assessment, links: Mapping[str, Link]) -> Row
 def _list_unreachable(assessment: Assessment, links: Mapping[str, Link]) -> Rows[Unreachable]:
     rows = assessment.appliances
     selected = rows[rows["state"].isin(["unknown", "unobserved"])]
-    listed_rows = selected.head(_UNREACHABLE)
+    listed_rows = selected.head(_MAX_UNREACHABLE)
     coverage_rows = assessment.coverage.reindex(listed_rows.index)
     pairs = zip(listed_rows.iterrows(), coverage_rows.iterrows(), strict=True)
     items = (
@@ -182,8 +182,10 @@ def _list_signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> Rows[
     ranked = failures.sort_values("jobs", ascending=False, kind="stable")
     total = ranked["jobs"].sum()
     signatures = []
-    for _, row in ranked.head(_SIGNATURES).iterrows():
-        names = tuple(links[name] for name in _join_texts(row["names"])[:_NAMES] if name in links)
+    for _, row in ranked.head(_MAX_SIGNATURES).iterrows():
+        names = tuple(
+            links[name] for name in _join_texts(row["names"])[:_MAX_NAMES] if name in links
+        )
         origin = (
             sanitise(", ".join(_join_texts(row[column])), limit=300)
             for column in ("builds", "targets")
@@ -207,7 +209,7 @@ def _list_signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> Rows[
 
 def _list_shared_values(clusters: pd.DataFrame) -> tuple[str, ...]:
     """Return what appliances with the same failure signature have in common."""
-    rows = clusters.head(_SHARED)
+    rows = clusters.head(_MAX_SHARED)
     return tuple(
         f"“{sanitise(signature, limit=200)}”: {sanitise(finding, limit=400)}"
         for signature, finding in zip(rows["signature"], rows["finding"], strict=True)
@@ -233,7 +235,7 @@ def build_changes(comparison: Comparison, links: Mapping[str, Link]) -> Changes:
     for kind in CHANGE_KINDS:
         rows = comparison.changes[comparison.changes["kind"] == kind]
         if len(rows):
-            changes = (_build_change(row, links) for _, row in rows.head(_CHANGES).iterrows())
+            changes = (_build_change(row, links) for _, row in rows.head(_MAX_CHANGES).iterrows())
             groups.append(ChangeGroup(kind, Rows(changes, len(rows))))
     return Changes(
         against=f"the report as of {format_timestamp(comparison.now, 'UTC')} on "

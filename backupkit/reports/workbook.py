@@ -34,10 +34,10 @@ _SHEETS: Final = {
     "Fleet": "fleet",
     "Groups": "groups",
 }
-_ROWS: Final = 1_048_576  # the limit of the format
-_TEXT_LENGTH: Final = 32_767  # characters of a cell, the limit of the format
+_MAX_ROWS: Final = 1_048_576  # the limit of the format
+_MAX_TEXT_LENGTH: Final = 32_767  # characters of a cell, the limit of the format
 _TRUNCATED: Final = "... (cut; the .json file has all)"
-_WIDTHS: Final = (10, 60)
+_WIDTH_RANGE: Final = (10, 60)
 _OPTIONS: Final = {
     "in_memory": True,
     "default_date_format": "yyyy-mm-dd hh:mm:ss",
@@ -105,7 +105,7 @@ def _add_sheet(
     for column, width in enumerate(widths):
         sheet.set_column(column, column, width)
     written = 0
-    for written, row in enumerate(islice(rows, _ROWS - 1), start=1):  # the other files hold all
+    for written, row in enumerate(islice(rows, _MAX_ROWS - 1), start=1):  # the other files hold all
         sheet.write_row(written, 0, row)
     sheet.autofilter(0, 0, written, len(names) - 1)
 
@@ -132,12 +132,12 @@ def _to_cell_value(value: object) -> object:
 
 def _clean_text(text: str) -> str | None:
     clean = replace_controls(text)
-    if len(clean) > _TEXT_LENGTH:
-        clean = clean[: _TEXT_LENGTH - len(_TRUNCATED)] + _TRUNCATED
+    if len(clean) > _MAX_TEXT_LENGTH:
+        clean = clean[: _MAX_TEXT_LENGTH - len(_TRUNCATED)] + _TRUNCATED
     return clean or None
 
 
 def _choose_width(name: str, cells: Sequence[Any]) -> int:
     """Return a column width from its name and its first 100 cells [characters]."""
     lengths = [len(str(cell)) for cell in cells[:100] if cell is not None]
-    return min(max(len(name) + 3, *lengths, _WIDTHS[0]), _WIDTHS[1])
+    return min(max(len(name) + 3, *lengths, _WIDTH_RANGE[0]), _WIDTH_RANGE[1])

@@ -32,7 +32,7 @@ _PAGE_SIZE: Final = 25
 _MAX_LIVE_SEARCH: Final = 200_000
 """Up to this number of jobs, the search updates at each key press."""
 
-_SORTS: Final[tuple[tuple[str, str], ...]] = (
+_SORT_ORDERS: Final[tuple[tuple[str, str], ...]] = (
     ("newest first", "newest"),
     ("oldest first", "oldest"),
     ("longest first", "longest"),
@@ -288,7 +288,7 @@ class Jobs(Tab):
         self._search = ipywidgets.Text(
             placeholder="Search jobs and messages", layout=ipywidgets.Layout(width="260px")
         )
-        self._sort = ipywidgets.Dropdown(options=_SORTS, layout=narrow)
+        self._sort = ipywidgets.Dropdown(options=_SORT_ORDERS, layout=narrow)
         self._previous = ipywidgets.Button(description="Previous", icon="arrow-left", layout=narrow)
         self._next = ipywidgets.Button(description="Next", icon="arrow-right", layout=narrow)
         self._page_label = ipywidgets.Label()

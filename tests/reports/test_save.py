@@ -224,7 +224,7 @@ class TestWorkbook:
 
     def test_too_many_rows(self, week: Assessment, monkeypatch: pytest.MonkeyPatch) -> None:
         """Rows that do not fit a sheet are left to the other files."""
-        monkeypatch.setattr(sys.modules["backupkit.reports.workbook"], "_ROWS", 3)
+        monkeypatch.setattr(sys.modules["backupkit.reports.workbook"], "_MAX_ROWS", 3)
         book = openpyxl.load_workbook(io.BytesIO(build_workbook(week)))
         assert book["Jobs"].max_row == 3
 
