@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,9 @@ from backupkit import Appliance, PasswordSource
 from backupkit.analysis import coverage, poll_summary
 from backupkit.assessment import Assessment, evaluate_frames
 from backupkit.policy import Member, Policy
+from backupkit.simulator import Scenario
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Table
+from tests.conftest import EPOCH
 
 START = pd.Timestamp("2026-11-02", tz="UTC")
 END = pd.Timestamp("2026-11-09", tz="UTC")
@@ -33,6 +36,21 @@ LOCATION = "sftp://backup:secret@10.0.0.250/vc"
 
 Rows = Iterable[Mapping[str, Any]]
 """Rows as mappings; a missing key is a missing value."""
+
+
+@dataclass
+class Clock:
+    """A clock that a test advances."""
+
+    now: datetime = EPOCH
+
+    def __call__(self) -> datetime:
+        """Return the present."""
+        return self.now
+
+    def advance(self, **span: float) -> None:
+        """Advance the clock by the arguments of a timedelta."""
+        self.now += timedelta(**span)
 
 
 def appliance(name: str = "vc-1", **changed: object) -> Appliance:
@@ -251,6 +269,20 @@ def polls_of(rows: Sequence[tuple[Any, ...]], **columns: Iterable[Any]) -> pd.Da
     return POLLS.frame(values | columns)
 
 
+def scenario(
+    versions: Mapping[str, str],
+    jobs: int | None = 10,
+    **changed: Any,  # noqa: ANN401 # fields of a spec
+) -> Scenario:
+    """Build the scenario of equal appliances with these names and versions."""
+    [spec] = Scenario.steady(appliances=1, jobs=jobs or 1, seed=1, epoch=EPOCH).specs
+    specs = (
+        replace(spec, name=name, version=version, jobs=jobs, **changed)
+        for name, version in versions.items()
+    )
+    return Scenario(seed=1, epoch=EPOCH, specs=tuple(specs))
+
+
 def schedule(appliance: str, **changed: Any) -> dict[str, Any]:  # noqa: ANN401 # any column
     """Build a row of SCHEDULES: every night at 01:00 UTC."""
     return {
@@ -317,6 +349,12 @@ def snapshot_of(observations: Rows = (), polls: Rows = (), schedules: Rows = ())
         polls=frame(POLLS, polls),
         schedules=frame(SCHEDULES, schedules),
     )
+
+
+def vanished_job(appliance: str, job_id: str, **changed: object) -> dict[str, object]:
+    """Build a row of OBSERVATIONS for a job that its appliance no longer lists."""
+    row = {"appliance": appliance, "job_id": job_id, "source": "list"}
+    return row | {"start_time": None, "messages": None} | changed
 
 
 MESSAGE = message("done", args=["a"])

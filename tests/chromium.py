@@ -1,4 +1,4 @@
-"""Debian's chromium, driven by Playwright, and what a page did in it."""
+"""Debian's chromium, controlled by Playwright, and the problems of a page."""
 
 import contextlib
 import re
@@ -23,14 +23,14 @@ _FLAGS = [
     "--disable-gpu",
     "--disable-dev-shm-usage",
     "--disable-background-networking",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # no name leads anywhere
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # no other host
 ]
 _HERE = re.compile(r"(https?|wss?)://127\.0\.0\.1[:/]|(data|blob|file|about):")
 
 
 @contextlib.contextmanager
 def launched() -> Iterator[Browser]:
-    """Run one headless browser to which there is only this machine."""
+    """Run a headless browser that reaches only this machine."""
     with (
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS) as running,
@@ -39,7 +39,7 @@ def launched() -> Iterator[Browser]:
 
 
 class Watched:
-    """What went wrong in a page, and what it asked of other machines.
+    """Problems of a page, and its requests to other machines.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class Watched:
         page.on("websocket", lambda socket: self._went(socket.url))
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Remove all entries."""
         self.troubles.clear()
         self.abroad.clear()
 

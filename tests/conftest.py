@@ -61,7 +61,7 @@ def repeats(short: int, long: int) -> int:
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 QUICK = Limits(connect=2, read=2, response=5, deadline=30, backoff=0.001)
-"""Timeouts for loopback, with hardly any wait between tries."""
+"""Timeouts for loopback, with hardly any wait between attempts."""
 
 EPOCH = datetime(2026, 11, 9, 6, 0, tzinfo=UTC)
 """The current time of all simulated fleets in the tests."""
@@ -81,7 +81,7 @@ class GroupedScheduling(LoadScopeScheduling):  # type: ignore[misc] # xdist is n
             "tests/test_browser.py",  # the reports of large fleets
             "tests/test_executors.py",  # processes and a Dask cluster
             "tests/test_scale.py",  # a Dask cluster
-            "tests/test_large_round.py",  # 500 appliances
+            "tests/test_large_fleet.py",  # 500 appliances
             "tests/test_postgres_killed.py",  # a PostgreSQL server that may be killed
             "tests/test_postgres_server.py",
             "tests/test_durability.py",  # a trace of system calls

@@ -11,7 +11,11 @@ SAMPLES = {
     path.stem: path.read_bytes()
     for path in sorted((Path(__file__).parent / "samples" / "api").glob("*.json"))
 }
-JOB = "20260103-085630-24322831"
+FAILED = "20260102-215900-24322831"
+SUCCEEDED = "20260103-085630-24322831"
+RUNNING = "20260104-101500-24322831"
+PENDING = "20260104-220000-24322831"
+JOB = SUCCEEDED
 
 HOSTILE: tuple[Any, ...] = (
     None,

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own: killed and started at will, and gone at the end."""
+"""A PostgreSQL server for the tests."""
 
 import contextlib
 import os
@@ -25,12 +25,12 @@ from psycopg import sql
 REASON = "needs PostgreSQL: install Debian's postgresql"
 SUPERUSER = "postgres"
 PATIENCE = 60.0
-"""Seconds for whatever the server is told to do."""
+"""Time limit for an action of the server [s]."""
 
 _PROGRAMS = ("initdb", "postgres", "pg_ctl")
 _DEBIAN = Path("/usr/lib/postgresql")
 _DISK = Path("/tmp")  # noqa: S108 # TMPDIR may be closed to the server's user, or too long
-_MEMORY = Path("/dev/shm")  # noqa: S108 # databases are made there in a fifth of the time
+_MEMORY = Path("/dev/shm")  # noqa: S108 # creating a database there takes a fifth of the time
 _ROOM = 2**30
 _ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
@@ -50,13 +50,13 @@ _QUICK = {
     "max_wal_size": "128MB",
 }
 
-# ends with a line, or when the process that held the other end of the pipe is gone
-_KEEPER = """
+# waits for a line or the end of the tests' process, then stops the server and removes the folder
+_CLEANER = """
 read -r line
 if read -r postmaster < "$1/data/postmaster.pid"; then
   kill -s QUIT "$postmaster"
   kill -s CONT "$postmaster"
-  # the file is removed at its end; its number may stay taken, until somebody waits for it
+  # the file is removed at the end; the process id may exist until the parent waits for it
   for _ in $(seq 200); do [ -e "$1/data/postmaster.pid" ] || break; sleep 0.05; done
 fi
 rm -rf -- "$1"
@@ -64,7 +64,7 @@ rm -rf -- "$1"
 
 
 def find_binaries() -> Path | None:
-    """Return the folder of PostgreSQL's programs: that on PATH, else the newest of Debian's."""
+    """Return the folder of PostgreSQL's programs, from PATH or the newest Debian version."""
     on_path = shutil.which("initdb")
     folders = [Path(on_path).resolve().parent] if on_path else []
     folders += sorted(_DEBIAN.glob("*/bin"), key=_version, reverse=True)
@@ -91,30 +91,12 @@ class PostgresServer:
     Parameters
     ----------
     durable : bool
-        Whether all that is committed outlives `kill`, as it does with PostgreSQL's defaults;
-        without, the server is quicker, and in memory if there is room.
+        Whether committed rows survive `kill`. Otherwise the server is faster, and in memory if
+        there is room.
     trusting : bool
-        Whether the superuser needs no password; if not, it gets one, and `url` has it.
+        Whether the superuser needs no password. Otherwise `url` contains it.
     settings : mapping of str to str
         More for postgresql.conf.
-
-    Attributes
-    ----------
-    binaries : Path
-        Where its programs are.
-    folder : Path or None
-        Where it is, from the first `start` to `close`.
-    port : int
-        Where it listens; the same after every start.
-    password : str or None
-        The superuser's.
-    roles : list of str
-        What `create_role` made and `drop_role` has not dropped.
-
-    Raises
-    ------
-    RuntimeError
-        There is no PostgreSQL.
     """
 
     def __init__(
@@ -136,7 +118,7 @@ class PostgresServer:
         self._parent = _DISK if durable or not _is_roomy(_MEMORY) else _MEMORY
         self._account = _account()
         self._process: subprocess.Popen[bytes] | None = None
-        self._keeper: subprocess.Popen[bytes] | None = None
+        self._cleaner: subprocess.Popen[bytes] | None = None
         self._numbers = count(1)
 
     def __enter__(self) -> Self:
@@ -152,36 +134,22 @@ class PostgresServer:
 
     @property
     def running(self) -> bool:
-        """Whether there is a postmaster."""
+        """True while the server runs."""
         return self._process is not None and self._process.poll() is None
 
     def url(self, database: str, user: str = SUPERUSER, password: str | None = None) -> str:
-        """Return the URL of a database, for the superuser or another role.
-
-        Parameters
-        ----------
-        database : str
-            Its name, or any URL of it.
-        user, password : str
-            Who connects.
-        """
+        """Return the URL of a database (a name or any URL of it) for a role."""
         password = self.password if user == SUPERUSER and password is None else password
-        who = quote(user, safe="")
+        account = quote(user, safe="")
         if password is not None:
-            who += f":{quote(password, safe='')}"
-        return f"postgresql://{who}@127.0.0.1:{self.port}/{_name(database)}"
+            account += f":{quote(password, safe='')}"
+        return f"postgresql://{account}@127.0.0.1:{self.port}/{_name(database)}"
 
     def start(self) -> None:
-        """Start it, or start it again, and wait until it answers.
-
-        Raises
-        ------
-        RuntimeError
-            It runs already, or cannot be started: with the end of what it said.
-        """
+        """Start the server and wait until it accepts connections."""
         if self.running:
             raise RuntimeError("PostgreSQL runs already")
-        folder = self.folder or self._lay_out()
+        folder = self.folder or self._create()
         with (folder / "log").open("ab") as log:
             self._process = self._popen("postgres", "-D", "data", output=log.fileno())
         try:
@@ -193,17 +161,9 @@ class PostgresServer:
             raise RuntimeError(f"PostgreSQL did not start:\n{self.log_tail()}")
 
     def stop(self, *, immediate: bool = False) -> None:
-        """Stop it, if it runs, and keep its folder.
+        """Stop the server, if it runs, and keep its folder.
 
-        Parameters
-        ----------
-        immediate : bool
-            Whether to leave without writing a checkpoint: the next start is a recovery.
-
-        Raises
-        ------
-        RuntimeError
-            It did not stop in time, and was killed.
+        With `immediate` it writes no checkpoint, so that the next start is a recovery.
         """
         if self._process is None:
             return
@@ -211,23 +171,17 @@ class PostgresServer:
         try:
             self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            said = self.log_tail()
+            log = self.log_tail()
             self.kill()
-            raise RuntimeError(f"PostgreSQL did not stop:\n{said}") from None
+            raise RuntimeError(f"PostgreSQL did not stop:\n{log}") from None
         self._process = None
 
     def kill(self) -> None:
-        """Kill all its processes without a word and wait until they are gone; `start` recovers.
-
-        Raises
-        ------
-        RuntimeError
-            It does not run.
-        """
+        """Kill all processes of the server and wait until they are gone."""
         process, folder = self._process, self.folder
         if process is None or folder is None or not self.running:
             raise RuntimeError("PostgreSQL does not run")
-        # a stopped postmaster starts no more children, and sees none of them die
+        # a stopped postmaster starts no more children, and does not notice their end
         process.send_signal(signal.SIGSTOP)
         _wait_until(lambda: _status(process.pid)[0] in "TZ")
         children = _children(process.pid)
@@ -237,35 +191,27 @@ class PostgresServer:
         process.kill()
         process.wait(PATIENCE)
         self._process = None
-        _forget_locks(folder)
+        _remove_locks(folder)
 
     def close(self) -> None:
-        """Stop it and remove its folder."""
+        """Stop the server and remove its folder."""
         try:
             self.stop(immediate=True)
         finally:
-            if self._keeper is not None:
-                self._keeper.communicate(b"\n", PATIENCE)
-            self._keeper = self.folder = None
+            if self._cleaner is not None:
+                self._cleaner.communicate(b"\n", PATIENCE)
+            self._cleaner = self.folder = None
             self.roles.clear()
 
     def log_tail(self, lines: int = 20) -> str:
-        """Return the end of what it said."""
+        """Return the end of the server's log."""
         if self.folder is None:
             return ""
-        said = (self.folder / "log").read_text(encoding="utf-8", errors="replace")
-        return "\n".join(said.splitlines()[-lines:])
+        log = (self.folder / "log").read_text(encoding="utf-8", errors="replace")
+        return "\n".join(log.splitlines()[-lines:])
 
     def execute(self, database: str, command: str | sql.Composed) -> list[tuple[Any, ...]]:
-        """Run SQL as the superuser, without a transaction around it; return its rows.
-
-        Parameters
-        ----------
-        database : str
-            Its name, or any URL of it.
-        command : str or sql.Composed
-            What to run.
-        """
+        """Run SQL as the superuser with autocommit, and return the rows."""
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             cursor = connection.execute(command)
             return cursor.fetchall() if cursor.description else []
@@ -273,10 +219,7 @@ class PostgresServer:
     def create_database(self, *, language: str | None = None) -> str:
         """Create an empty database and return its URL.
 
-        Parameters
-        ----------
-        language : str, optional
-            By whose rules it sorts text, such as "en-US"; by default by code points, as SQLite.
+        It sorts text by code points, as SQLite, or by the rules of a language such as "en-US".
         """
         name = f"test_{next(self._numbers)}"
         command = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
@@ -288,15 +231,15 @@ class PostgresServer:
         return self.url(name)
 
     def drop_database(self, database: str) -> None:
-        """Drop a database, if it is there, whoever is connected to it."""
+        """Drop a database, if it exists, with its connections."""
         name = sql.Identifier(_name(database))
         command = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name)
         self.execute(SUPERUSER, command)
 
     @contextlib.contextmanager
     def fresh_database(self) -> Iterator[str]:
-        """Give the URL of an empty database; drop it afterwards, with the roles made meanwhile."""
-        if not self.running:  # somebody killed it
+        """Yield the URL of an empty database; drop it and the roles of the test afterwards."""
+        if not self.running:  # an earlier test killed it
             self.start()
         before = set(self.roles)
         url = self.create_database()
@@ -312,17 +255,7 @@ class PostgresServer:
     def create_role(
         self, name: str, password: str, *grants: str, database: str = SUPERUSER
     ) -> None:
-        """Create a role that logs in with a password.
-
-        Parameters
-        ----------
-        name, password : str
-            The role's.
-        *grants : str
-            SQL to run afterwards, such as "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader".
-        database : str
-            Where to run it: the name or the URL of a database.
-        """
+        """Create a role with a password, and run SQL such as GRANT in a database."""
         command = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
         self.execute(SUPERUSER, command.format(sql.Identifier(name), sql.Literal(password)))
         self.roles.append(name)
@@ -330,31 +263,31 @@ class PostgresServer:
             self.execute(database, grant)
 
     def drop_role(self, name: str) -> None:
-        """Drop a role, if it is there; first the databases in which it has rights or tables."""
+        """Drop a role, if it exists, without rights or tables in any database."""
         command = sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name))
         self.execute(SUPERUSER, command)
         self.roles = [role for role in self.roles if role != name]
 
-    def _lay_out(self) -> Path:
-        """Make the folder, with what removes it in any case, and a cluster in it."""
+    def _create(self) -> Path:
+        """Create the folder with a cluster, and start the process that will remove it."""
         self.folder = Path(tempfile.mkdtemp(prefix="backupkit-postgres-", dir=self._parent))
-        self._keeper = subprocess.Popen(
-            ["/bin/sh", "-c", _KEEPER, "keeper", self.folder],
+        self._cleaner = subprocess.Popen(
+            ["/bin/sh", "-c", _CLEANER, "cleaner", self.folder],
             env=_ENVIRONMENT,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is not for it
+            start_new_session=True,  # Ctrl-C must not reach it
         )
         secret = self.folder / "password"
         secret.write_text(self.password or secrets.token_urlsafe(12), encoding="utf-8")
         if self._account is not None:
             for path in (self.folder, secret):
                 os.chown(path, self._account.pw_uid, self._account.pw_gid)
-        words = ["-D", "data", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"]
-        words += [f"--username={SUPERUSER}", "--pwfile=password", "--auth=scram-sha-256"]
+        options = ["-D", "data", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"]
+        options += [f"--username={SUPERUSER}", "--pwfile=password", "--auth=scram-sha-256"]
         with (self.folder / "log").open("ab") as log:
-            initdb = self._popen("initdb", *words, output=log.fileno())
+            initdb = self._popen("initdb", *options, output=log.fileno())
         try:
             initdb.wait(PATIENCE)
         finally:
@@ -368,37 +301,34 @@ class PostgresServer:
 
     def _configure(self, folder: Path) -> None:
         method = "scram-sha-256" if self.password else "trust"
-        (folder / "data" / "pg_hba.conf").write_text(
-            f"local all {SUPERUSER} {method}\n"
-            "local all all scram-sha-256\n"
-            f"host all {SUPERUSER} 127.0.0.1/32 {method}\n"
-            "host all all 127.0.0.1/32 scram-sha-256\n",
-            encoding="utf-8",
-        )
+        rules = []
+        for user, auth in ((SUPERUSER, method), ("all", "scram-sha-256")):
+            rules += [f"local all {user} {auth}\n", f"host all {user} 127.0.0.1/32 {auth}\n"]
+        (folder / "data" / "pg_hba.conf").write_text("".join(rules), encoding="utf-8")
         self.port = _free_port()
         settings = {"port": str(self.port), "unix_socket_directories": str(folder)}
         with (folder / "data" / "postgresql.conf").open("a", encoding="utf-8") as file:
             for name, value in (settings | self._settings).items():
                 file.write("{} = '{}'\n".format(name, value.replace("'", "''")))
 
-    def _popen(self, program: str, *words: str, output: int) -> "subprocess.Popen[bytes]":
-        """Start a program of PostgreSQL's in the folder, as one who is not root."""
+    def _popen(self, program: str, *options: str, output: int) -> "subprocess.Popen[bytes]":
+        """Start a program of PostgreSQL in the folder, as another user than root."""
         account = self._account
         return subprocess.Popen(
-            [self.binaries / program, *words],
+            [self.binaries / program, *options],
             cwd=self.folder,
             env=_ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            start_new_session=True,  # Ctrl-C is not for it
+            start_new_session=True,  # Ctrl-C must not reach it
             user=account and account.pw_uid,
             group=account and account.pw_gid,
             extra_groups=account and [],
         )
 
     def _ready(self, folder: Path) -> bool:
-        """Whether the server of this start says so in its lock file, where pg_ctl looks too."""
+        """Return whether the lock file says that the server is ready, as pg_ctl does."""
         process, lines = self._process, _lock_file(folder)
         return (
             process is not None
@@ -409,7 +339,7 @@ class PostgresServer:
 
 
 def _account() -> pwd.struct_passwd | None:
-    """Return who runs the server if we are root, as whom it refuses to run."""
+    """Return the user of the server if the tests run as root, which the server refuses."""
     if os.geteuid() != 0:
         return None
     with contextlib.suppress(KeyError):
@@ -422,12 +352,12 @@ def _is_roomy(folder: Path) -> bool:
 
 
 def _name(database: str) -> str:
-    """Return a database's name, given that or a URL."""
+    """Return the name of a database from the name or a URL."""
     return urlsplit(database).path.removeprefix("/")
 
 
 def _free_port() -> int:
-    """Return a port that nobody has, below those that the kernel gives to whoever asks."""
+    """Return a free port below the range of ephemeral ports."""
     draw = random.SystemRandom()
     for _ in range(100):
         port = draw.randrange(15_000, 32_000)
@@ -444,8 +374,8 @@ def _lock_file(folder: Path) -> list[str]:
     return text.splitlines()
 
 
-def _forget_locks(folder: Path) -> None:
-    """Remove what a killed server leaves: its number may be another process's by the next start."""
+def _remove_locks(folder: Path) -> None:
+    """Remove the locks of a killed server: another process may get its id."""
     lines = _lock_file(folder)
     if len(lines) >= 7:
         _key, segment = lines[6].split()
@@ -463,7 +393,7 @@ def _wait_until(happened: Callable[[], bool]) -> None:
 
 
 def _status(process: int) -> tuple[str, int]:
-    """Return a process's state and its parent's number; one that is gone is as a zombie."""
+    """Return state and parent of a process; a missing process is a zombie."""
     try:
         line = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -479,7 +409,7 @@ def _children(parent: int) -> list[int]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """Run one server for all tests of a process: quick, and not durable."""
+    """Run one server, not durable, for all tests of a process."""
     if find_binaries() is None:
         pytest.skip(REASON)
     with PostgresServer() as server:
@@ -488,6 +418,6 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """Give one test an empty database; drop it afterwards, with the roles made meanwhile."""
+    """Return the URL of an empty database, which is dropped after the test with its roles."""
     with postgres_server.fresh_database() as url:
         yield url

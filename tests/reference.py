@@ -1,8 +1,8 @@
-"""A slow second opinion on the judgement, from docs/sla.md alone.
+"""A slow reference implementation of docs/sla.md, which shares no code with backupkit.
 
-One appliance at a time, in plain Python with the standard library: time is cut wherever anything
-happens, and each piece is judged in its middle, so that no rule about the very instant of a change
-matters. It shares no code with backupkit.
+Each appliance is evaluated alone, with the standard library. Time is cut wherever something
+changes, and each piece is judged in its middle, so that no rule about the instant of a change
+matters.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +19,7 @@ HOUR, DAY, NOTHING = timedelta(hours=1), timedelta(days=1), timedelta(0)
 
 @dataclass(frozen=True)
 class Job:
-    """One job; the outcome is success, failure, open, void or other."""
+    """A job with the outcome success, failure, open, void or other."""
 
     name: str
     outcome: str
@@ -29,8 +29,8 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """One row of a schedule: what it was from when it was seen."""
+class ScheduleRow:
+    """A schedule as seen at a time."""
 
     schedule: str
     seen: datetime
@@ -42,7 +42,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Numbers:
-    """The policy."""
+    """The numbers of a policy."""
 
     threshold: timedelta
     early: timedelta
@@ -55,7 +55,7 @@ class Numbers:
 
 
 class Run(NamedTuple):
-    """An expected run and the one after it, with the tolerance if the clocks skip their time."""
+    """An expected run and the next one, each with the tolerance if the clock skips its time."""
 
     at: datetime
     dst_tolerance: timedelta
@@ -65,7 +65,7 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class Slot:
-    """An expected run, and what became of it."""
+    """An expected run and its state."""
 
     at: datetime
     deadline: datetime
@@ -76,7 +76,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Incident:
-    """A stretch without protection; without a recovery it is open."""
+    """A time without protection; without a recovery it is open."""
 
     onset: datetime
     recovery: datetime | None
@@ -85,11 +85,11 @@ class Incident:
 
 @dataclass(frozen=True)
 class Appliance:
-    """All that is known of one appliance, and the period over which it is judged."""
+    """One appliance and the period for which it is evaluated."""
 
     jobs: tuple[Job, ...]
     polls: tuple[tuple[datetime, bool], ...]
-    plans: tuple[Plan, ...]
+    schedules: tuple[ScheduleRow, ...]
     exclusions: tuple[tuple[datetime, datetime], ...]
     zone: str
     numbers: Numbers
@@ -97,16 +97,16 @@ class Appliance:
     end: datetime
     now: datetime
 
-    # what is known
+    # knowledge
 
     @cached_property
     def last_good(self) -> datetime | None:
-        """The newest good poll."""
+        """Time of the newest good poll."""
         return max((at for at, ok in self.polls if ok), default=None)
 
     @cached_property
     def known_since(self) -> datetime | None:
-        """The first good poll or the start of the oldest job; None if it never answered."""
+        """The first good poll or the start of the oldest job; None without a good poll."""
         if self.last_good is None:
             return None
         first = min(at for at, ok in self.polls if ok)
@@ -114,7 +114,7 @@ class Appliance:
 
     @cached_property
     def known_until(self) -> datetime | None:
-        """The last good poll and the allowance, but not past a failed poll after it."""
+        """The last good poll plus the allowance, but not later than the next failed poll."""
         if self.last_good is None:
             return None
         good = sorted({at for at, ok in self.polls if ok})
@@ -131,21 +131,21 @@ class Appliance:
 
     @cached_property
     def since(self) -> datetime:
-        """From when its time counts."""
+        """Begin of the time that counts."""
         if self.known_since is not None:
             return self.known_since
-        # asked for, and never heard of: unknown, whether or not somebody knocked
+        # an appliance that was never read is unknown, with or without a poll
         return min([self.start, *(at for at, _ in self.polls)])
 
     def is_excluded(self, moment: datetime) -> bool:
-        """Return whether a dated exclusion holds."""
+        """Return whether an exclusion holds at a moment."""
         return any(begin <= moment < end for begin, end in self.exclusions)
 
     # recovery points and states
 
     @cached_property
     def successes(self) -> list[tuple[datetime, datetime]]:
-        """When each success was there, and what it can restore."""
+        """Each success: when it was available, and the time that it can restore."""
         by_start = self.numbers.anchor == "start"
         return [
             (job.end, job.start if by_start else job.end)
@@ -154,12 +154,12 @@ class Appliance:
         ]
 
     def exposure(self, moment: datetime) -> timedelta | None:
-        """Return what would be lost; None without a success."""
+        """Return the age of the newest recovery point; None without a success."""
         points = [point for available, point in self.successes if available <= moment]
         return max(moment - max(points), NOTHING) if points else None
 
     def state(self, moment: datetime) -> str:  # noqa: PLR0911 # one for each rule
-        """Judge one moment, which must not be that of a change."""
+        """Return the state at a moment, which must not be that of a change."""
         numbers, exposed = self.numbers, self.exposure(moment)
         compliant = exposed is not None and exposed <= numbers.threshold
         if self.is_excluded(moment):
@@ -179,7 +179,7 @@ class Appliance:
 
     @cached_property
     def pieces(self) -> list[tuple[datetime, datetime, str]]:
-        """The period, cut wherever anything may change."""
+        """The period, cut wherever the state may change."""
         theta = self.numbers.threshold
         cuts = {self.since, self.since + theta, *(at for pair in self.exclusions for at in pair)}
         for available, point in self.successes:
@@ -193,7 +193,7 @@ class Appliance:
         ]
 
     def intervals(self) -> list[tuple[datetime, datetime, str]]:
-        """Join neighbours of one state."""
+        """Join adjacent pieces of the same state."""
         joined: list[tuple[datetime, datetime, str]] = []
         for begin, end, state in self.pieces:
             if joined and joined[-1][2] == state:
@@ -203,11 +203,11 @@ class Appliance:
         return joined
 
     def spent(self, state: str) -> timedelta:
-        """Add up the time in a state."""
+        """Return the time in a state."""
         return sum((end - begin for begin, end, is_in in self.pieces if is_in == state), NOTHING)
 
     def worst_exposure(self) -> timedelta | None:
-        """Find the largest exposure of observed time: at the end of a piece, before its success."""
+        """Return the largest exposure in observed time, at the end of a piece."""
         found = []
         for begin, end, state in self.pieces:
             exposed = self.exposure(begin)
@@ -218,8 +218,8 @@ class Appliance:
 
     # slots
 
-    def instant(self, day: date, plan: Plan) -> tuple[datetime, timedelta]:
-        """Turn a wall time into an instant; tell by how much a skipped one widens tolerances."""
+    def instant(self, day: date, plan: ScheduleRow) -> tuple[datetime, timedelta]:
+        """Return the instant of a wall time, and the tolerance if the clock skips it."""
         wall = datetime.combine(day, time(plan.hour, plan.minute))
         aware = wall.replace(tzinfo=ZoneInfo(self.zone))
         before, after = aware.utcoffset(), aware.replace(fold=1).utcoffset()
@@ -227,8 +227,8 @@ class Appliance:
         assert after is not None
         return (wall - before).replace(tzinfo=UTC), max(after - before, NOTHING)
 
-    def _runs_of(self, plan: Plan) -> Iterator[Run]:
-        """List when one row of a schedule wants a run."""
+    def _runs_of(self, plan: ScheduleRow) -> Iterator[Run]:
+        """Yield the runs that one row of a schedule expects."""
         first = (min(self.start, self.since) - 20 * DAY).date()
         last = (self.now + 20 * DAY).date()
         days = [first + number * DAY for number in range((last - first).days)]
@@ -239,10 +239,10 @@ class Appliance:
 
     @cached_property
     def planned(self) -> list[Run]:
-        """List when the schedules, all together, want a run."""
+        """The runs that all schedules together expect."""
         found: dict[datetime, tuple[str, Run]] = {}
-        for plan in self.plans:
-            rows = sorted(other.seen for other in self.plans if other.schedule == plan.schedule)
+        for plan in self.schedules:
+            rows = sorted(other.seen for other in self.schedules if other.schedule == plan.schedule)
             begin = None if plan.seen == rows[0] else plan.seen
             until = min((seen for seen in rows if seen > plan.seen), default=None)
             if not plan.enabled:
@@ -263,12 +263,12 @@ class Appliance:
 
     @property
     def expected(self) -> list[Run]:
-        """Keep the runs of the time that counts."""
+        """The expected runs of the time that counts."""
         return [run for run in self.planned if run.at >= self.since]
 
     @cached_property
     def slots(self) -> list[Slot]:
-        """Judge the expected runs up to the period's end."""
+        """The slots up to the end of the period."""
         numbers, expected = self.numbers, self.expected
         lowers = []
         for number, (at, dst_tolerance, _, _) in enumerate(expected):
@@ -280,13 +280,13 @@ class Appliance:
             if at >= self.end:
                 break
             upper = following - min(numbers.early + next_dst_tolerance, (following - at) / 2)
-            slots.append(self._judged(at, lowers[number], upper, dst_tolerance))
+            slots.append(self._slot(at, lowers[number], upper, dst_tolerance))
         return slots
 
-    def _judged(
+    def _slot(
         self, at: datetime, lower: datetime, upper: datetime, dst_tolerance: timedelta
     ) -> Slot:
-        """Return what became of one slot."""
+        """Return a slot with its state."""
         numbers = self.numbers
         target = None if numbers.completion is None else at + numbers.completion
         deadline = upper if target is None else min(upper, target)
@@ -335,28 +335,28 @@ class Appliance:
         return Slot(at, deadline, state, tuple(attempts), late)
 
     def kind(self, job: Job) -> str:
-        """Return a job's type, worked out where the appliance does not say."""
+        """Return the type of a job, derived from the schedule where it is missing."""
         if job.kind is not None:
             return job.kind
         near = any(abs(job.start - at) <= timedelta(minutes=10) for at, *_ in self.planned)
         return "SCHEDULED" if near else "MANUAL"
 
     def slots_in_period(self) -> list[Slot]:
-        """Keep those of the period."""
+        """Return the slots of the period."""
         return [slot for slot in self.slots if slot.at >= self.start]
 
     def first_attempts(self) -> list[str]:
-        """Return what became of the first attempts of the slots that are judged."""
-        apart = ("excluded", "pending")
-        counted = [slot for slot in self.slots_in_period() if slot.state not in apart]
+        """Return the outcomes of first attempts, except of excluded and pending slots."""
+        skipped = ("excluded", "pending")
+        counted = [slot for slot in self.slots_in_period() if slot.state not in skipped]
         firsts = [slot.attempts[0].outcome for slot in counted if slot.attempts]
         return [outcome for outcome in firsts if outcome in ("success", "failure", "open")]
 
-    # attempts, strikes, incidents, days
+    # attempts, failures in a row, incidents, days
 
     @cached_property
     def finished(self) -> list[tuple[datetime, bool]]:
-        """When each finished job ended, and whether well; a failure before a success."""
+        """End of each finished job, and whether it succeeded; a failure before a success."""
         return sorted(
             (job.end, job.outcome == "success")
             for job in self.jobs
@@ -364,11 +364,11 @@ class Appliance:
         )
 
     def attempts(self) -> list[bool]:
-        """Return how the jobs of the period ended."""
+        """Return whether each job that ended in the period succeeded."""
         return [good for end, good in self.finished if self.start <= end < self.end]
 
-    def strikes(self) -> tuple[int, int]:
-        """Count the failures since the last success, and the longest run that reaches in."""
+    def failures_in_a_row(self) -> tuple[int, int]:
+        """Count the failures since the last success, and the longest series in the period."""
         streak = worst = 0
         for end, good in self.finished:
             if end > self.end:
@@ -379,7 +379,7 @@ class Appliance:
         return streak, worst
 
     def incidents(self) -> list[Incident]:
-        """Find the stretches without protection that touch the period."""
+        """Return the incidents that overlap the period."""
         events = [
             (end, 2 if good else 0)
             for end, good in self.finished
@@ -408,7 +408,7 @@ class Appliance:
         ]
 
     def mean_times(self) -> tuple[timedelta | None, timedelta | None]:
-        """Work out the mean time to restore protection, and the mean time between incidents."""
+        """Return the mean time to restore protection and the mean time between incidents."""
         found = self.incidents()
         new = [incident for incident in found if incident.onset >= self.start]
         closed = [
@@ -428,11 +428,11 @@ class Appliance:
 
     def days(self) -> tuple[int, int]:
         """Count the backup days that were observed completely, and those without a success."""
-        plan = Plan("", self.start, True, 0, 0, ())
+        schedule = ScheduleRow("", self.start, True, 0, 0, ())
         total = missed = 0
         day = (self.start - 3 * DAY).date()
         while day < (self.end + 3 * DAY).date():
-            begin, end = self._noon(day, plan), self._noon(day + DAY, plan)
+            begin, end = self._day_start(day, schedule), self._day_start(day + DAY, schedule)
             day += DAY
             if begin < self.start or end > self.end:
                 continue
@@ -446,16 +446,15 @@ class Appliance:
                 missed += not any(good and begin <= at < end for at, good in self.finished)
         return total, missed
 
-    def _noon(self, day: date, plan: Plan) -> datetime:
-        """Return when a backup day begins."""
+    def _day_start(self, day: date, row: ScheduleRow) -> datetime:
+        """Return the start of a backup day."""
         hour, rest = divmod(self.numbers.backup_day, HOUR)
-        return self.instant(
-            day, Plan(plan.schedule, plan.seen, True, hour, rest // timedelta(minutes=1), ())
-        )[0]
+        minute = rest // timedelta(minutes=1)
+        return self.instant(day, ScheduleRow(row.schedule, row.seen, True, hour, minute, ()))[0]
 
 
 def share(part: float, total: float) -> float | None:
-    """Divide, or say that there is nothing to divide by."""
+    """Return a ratio, or None without a denominator."""
     return part / total if total else None
 
 
@@ -472,7 +471,7 @@ def figures(appliance: Appliance) -> dict[str, object]:
     good, on_time = number("met", "rescued", "late"), number("met", "rescued")
     resolved = good + number("missed")
     counted = resolved + number("unknown")
-    strikes, worst = appliance.strikes()
+    strikes, worst = appliance.failures_in_a_row()
     mttr, mtbf = appliance.mean_times()
     days, missed = appliance.days()
     firsts, attempts = appliance.first_attempts(), appliance.attempts()

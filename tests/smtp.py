@@ -21,20 +21,20 @@ USER = "backupkit@example.com"
 
 @dataclass
 class Mailbox:
-    """An SMTP server that keeps what it got."""
+    """An SMTP server that stores the mails it receives."""
 
     port: int = 0
     got: list[Envelope] = field(default_factory=list)
 
     @property
     def messages(self) -> list[Message]:
-        """What it got, parsed."""
+        """Return the mails as messages."""
         return [message_from_bytes(bytes(one.content or b"")) for one in self.got]
 
     async def handle_RCPT(  # noqa: N802 # the name is the library's
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: object
     ) -> str:
-        """Refuse who is not there."""
+        """Refuse recipients that begin with `nobody`."""
         if address.startswith("nobody"):
             return "550 no such user\there"
         envelope.rcpt_tos.append(address)
@@ -43,7 +43,7 @@ class Mailbox:
     async def handle_DATA(  # noqa: N802 # the name is the library's
         self, _server: SMTP, _session: Session, envelope: Envelope
     ) -> str:
-        """Keep a message, unless it asks to be refused."""
+        """Store a message, unless its subject is `refuse me`."""
         if b"Subject: refuse me" in bytes(envelope.content or b""):
             return "554 looks like spam"
         self.got.append(envelope)
@@ -53,7 +53,7 @@ class Mailbox:
 def authenticate(
     _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: object
 ) -> AuthResult:
-    """Let one user in."""
+    """Accept one user."""
     known = LoginPassword(USER.encode(), PASSWORD.encode())
     return AuthResult(success=data == known, handled=False)
 
@@ -63,7 +63,7 @@ Serve = Callable[..., Mailbox]
 
 @contextlib.contextmanager
 def serving(authority: trustme.CA) -> Iterator[Serve]:
-    """Give what runs SMTP servers on loopback, with a certificate of this authority."""
+    """Yield a function that runs an SMTP server on loopback, with a certificate of an authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     with contextlib.ExitStack() as stack:

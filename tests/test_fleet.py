@@ -1,4 +1,4 @@
-"""The fleet: what fleet.toml says, which entry is wrong, and where passwords come from."""
+"""The fleet: fleet.toml, its errors, and the sources of passwords."""
 
 import getpass
 import re
@@ -14,12 +14,13 @@ import pytest
 from backupkit.errors import CredentialError, SettingsError
 from backupkit.fleet import Appliance, Fleet
 from backupkit.passwords import PasswordSource
+from tests.builders import appliance
 
 SECRET = "Tr0ub4dor&3"
 PIN = "0123456789abcdef" * 4
 ENV = PasswordSource("env", "VCSA_PASSWORD")
 
-WHOLE = """
+COMPLETE = """
 [defaults]
 user = "backup-reader@vsphere.local"
 password = { env = "VCSA_PASSWORD" }
@@ -59,36 +60,29 @@ password = { prompt = true }
 """
 
 
-def written(folder: Path, text: str) -> Path:
-    """Write a fleet.toml."""
+def write(folder: Path, text: str) -> Path:
+    """Write a fleet.toml, and return its path."""
     path = folder / "fleet.toml"
     path.write_text(text, encoding="utf-8")
     return path
 
 
 @pytest.fixture
-def whole(tmp_path: Path) -> Fleet:
+def complete(tmp_path: Path) -> Fleet:
     """Load the complete example."""
     (tmp_path / "trust").mkdir()
     for name in ("trust/ca.pem", "other.pem"):
         (tmp_path / name).write_text("PEM", encoding="utf-8")
-    return Fleet.load(
-        written(tmp_path, WHOLE.replace("{pin}", ":".join(re.findall("..", PIN.upper()))))
-    )
-
-
-def appliance(**changed: object) -> Appliance:
-    """Give a plain appliance, with some fields changed."""
-    fields: dict[str, object] = {"name": "vc-1", "host": "vc-1", "user": "u@v", "password": ENV}
-    return Appliance(**fields | changed)  # type: ignore[arg-type] # a wrong one is some tests' case
+    pin = ":".join(re.findall("..", PIN.upper()))
+    return Fleet.load(write(tmp_path, COMPLETE.replace("{pin}", pin)))
 
 
 class TestLoad:
-    """Fleet.load(): a complete fleet.toml."""
+    """Fleet.load."""
 
-    def test_defaults(self, whole: Fleet, tmp_path: Path) -> None:
-        """An appliance inherits what it does not say itself."""
-        assert whole["vc-1"] == Appliance(
+    def test_defaults(self, complete: Fleet, tmp_path: Path) -> None:
+        """An appliance inherits the defaults."""
+        assert complete["vc-1"] == Appliance(
             name="vc-1",
             host="vc-1.example.com",
             user="backup-reader@vsphere.local",
@@ -97,9 +91,9 @@ class TestLoad:
             site="Hamburg",
         )
 
-    def test_own(self, whole: Fleet, tmp_path: Path) -> None:
-        """What an appliance says itself counts; paths start at the file's folder."""
-        assert whole["vc-2"] == Appliance(
+    def test_own(self, complete: Fleet, tmp_path: Path) -> None:
+        """Entries of an appliance replace the defaults; paths are relative to the file."""
+        assert complete["vc-2"] == Appliance(
             name="vc-2",
             host="[2001:db8::1]:8443",
             user="root@localos",
@@ -113,29 +107,29 @@ class TestLoad:
             exclude="being retired",
         )
 
-    def test_password_sources(self, whole: Fleet) -> None:
-        """Each form of password names its place."""
-        assert whole["vc-3"].password == PasswordSource("keyring", "vcsa")
-        assert whole["vc-4"].password == PasswordSource("prompt", "the fleet")
+    def test_password_sources(self, complete: Fleet) -> None:
+        """Each source of a password is read."""
+        assert complete["vc-3"].password == PasswordSource("keyring", "vcsa")
+        assert complete["vc-4"].password == PasswordSource("prompt", "the fleet")
 
-    def test_disabled(self, whole: Fleet) -> None:
-        """A disabled appliance is known, but neither asked nor counted."""
-        assert [one.name for one in whole] == ["vc-1", "vc-2", "vc-4"]
-        assert len(whole) == 3
-        assert not whole["vc-3"].enabled
+    def test_disabled(self, complete: Fleet) -> None:
+        """A disabled appliance is known, but not iterated or counted."""
+        assert [one.name for one in complete] == ["vc-1", "vc-2", "vc-4"]
+        assert len(complete) == 3
+        assert not complete["vc-3"].enabled
 
     def test_shipped_example(self) -> None:
-        """The example that is shipped is a right one."""
+        """The shipped example is valid."""
         fleet = Fleet.load(Path(__file__).parents[1] / "data" / "fleet.example.toml")
         assert "vc-ham-01" in [one.name for one in fleet]
         assert any(not one.enabled for one in fleet.appliances)
 
     def test_empty(self, tmp_path: Path) -> None:
         """A file without appliances is an empty fleet."""
-        assert len(Fleet.load(written(tmp_path, "[policy]\n"))) == 0
+        assert len(Fleet.load(write(tmp_path, "[policy]\n"))) == 0
 
     @pytest.mark.parametrize(
-        ("text", "said"),
+        ("text", "message"),
         [
             ("[[appliances]]", 'unknown table "appliances"; fleet.toml has [defaults], [policy]'),
             ("defaults = 5", "defaults must be a table: [defaults]"),
@@ -200,20 +194,20 @@ class TestLoad:
             ("[[appliance]\n", "is not valid TOML: "),
         ],
     )
-    def test_wrong(self, tmp_path: Path, text: str, said: str) -> None:
-        """A wrong entry is named by file, table and key, and no password is repeated."""
+    def test_invalid(self, tmp_path: Path, text: str, message: str) -> None:
+        """An invalid entry is an error with file, table and key, and without a password."""
         bare = "[[appliance]]\nname = 'a'\nhost = 'a'"
         good = f"{bare}\nuser = 'u'\npassword = {{ env = 'A' }}"
-        path = written(tmp_path, text.replace("{bare}", bare).replace("{good}", good))
+        path = write(tmp_path, text.replace("{bare}", bare).replace("{good}", good))
         with pytest.raises(SettingsError) as caught:
             Fleet.load(path)
         assert str(caught.value).startswith(f"{path}")
-        assert said in str(caught.value)
+        assert message in str(caught.value)
         assert SECRET not in str(caught.value)
 
 
 class TestAppliance:
-    """Appliance(): what is refused before anything is sent."""
+    """Appliance: validation of its fields."""
 
     @pytest.mark.parametrize(
         "host",
@@ -241,18 +235,18 @@ class TestAppliance:
         ],
     )
     def test_no_host(self, host: str) -> None:
-        """Anything that would send the password elsewhere than a host is refused."""
+        """Anything except a host is refused, as the password would be sent there."""
         with pytest.raises(SettingsError, match=r'(?s)^appliance "vc-1": host = .* must be a host'):
             appliance(host=host)
 
     @pytest.mark.parametrize("name", ["", " "])
     def test_no_name(self, name: str) -> None:
-        """The name is the key, and so is not empty."""
+        """An empty name is an error."""
         with pytest.raises(SettingsError, match=r"the name is empty; for example: name = "):
             appliance(name=name)
 
     def test_no_user(self) -> None:
-        """Without a user nobody can log in."""
+        """An empty user is an error."""
         with pytest.raises(SettingsError, match=r'^appliance "vc-1": the user is empty; for exam'):
             appliance(user="")
 
@@ -260,40 +254,40 @@ class TestAppliance:
         "pin", [PIN, PIN.upper(), f"sha256:{PIN}", f"SHA256:{PIN[:2]}:{PIN[2:]}"]
     )
     def test_fingerprint(self, pin: str) -> None:
-        """A fingerprint may be written as the usual tools show it."""
+        """A fingerprint may have any usual notation."""
         assert appliance(fingerprint=pin).fingerprint == PIN
 
     @pytest.mark.parametrize("pin", ["", PIN[:-1], PIN + "0", "sha1:" + PIN, "g" * 64])
     def test_no_fingerprint(self, pin: str) -> None:
-        """Anything else is refused rather than never matched."""
+        """An invalid fingerprint is an error."""
         with pytest.raises(SettingsError, match="must be the SHA-256 of the certificate"):
             appliance(fingerprint=pin)
 
 
 class TestFleet:
-    """Fleet(): made in Python, and shown."""
+    """Fleet in Python, and its display."""
 
-    def test_one_name_twice(self) -> None:
-        """Two appliances of one name are refused, also without a file."""
+    def test_duplicate_name(self) -> None:
+        """Two appliances of the same name are an error, also without a file."""
         with pytest.raises(SettingsError, match=r'^fleet: two appliances are named "vc-1"'):
             Fleet([appliance(), appliance()])
 
-    def test_unknown(self, whole: Fleet) -> None:
-        """Asking for an appliance that is not there names some that are."""
+    def test_unknown(self, complete: Fleet) -> None:
+        """The error for an unknown name lists some known ones."""
         with pytest.raises(
             KeyError, match=r"no appliance is named .*vc-9.* in .*fleet\.toml: vc-1,"
         ):
-            whole["vc-9"]
+            complete["vc-9"]
         with pytest.raises(KeyError, match="in this fleet"):
             Fleet([])["vc-9"]
 
-    def test_repr(self, whole: Fleet) -> None:
-        """A fleet shows its size and source."""
-        assert repr(whole) == f"Fleet of 3 appliances (1 more disabled) from {whole.source}"
+    def test_repr(self, complete: Fleet) -> None:
+        """A fleet is shown with its size and source."""
+        assert repr(complete) == f"Fleet of 3 appliances (1 more disabled) from {complete.source}"
         assert repr(Fleet([appliance()])) == "Fleet of 1 appliance"
 
     def test_html(self) -> None:
-        """A notebook shows the enabled ones as a table, with every text escaped."""
+        """A notebook shows the enabled appliances as a table, with escaped texts."""
         fleet = Fleet(
             [
                 appliance(site="<b>Kiel</b>", group='"a"&b'),
@@ -311,7 +305,7 @@ class TestFleet:
         assert shown.count("<tr>") == 2
 
     def test_no_secret(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """No display of a fleet has a password in it, also after it was read."""
+        """No display of a fleet contains a password, also after it was read."""
         monkeypatch.setenv("VCSA_PASSWORD", SECRET)
         fleet = Fleet([appliance()])
         assert fleet["vc-1"].password.read("u@v") == SECRET
@@ -319,45 +313,45 @@ class TestFleet:
 
 
 class Memory(keyring.backend.KeyringBackend):  # type: ignore[misc] # keyring has no types
-    """A keyring that forgets, and may be locked."""
+    """A keyring in memory, which may be locked."""
 
     priority = 1
 
     def __init__(self, *, locked: bool = False) -> None:
         self.locked = locked
-        self.kept: dict[tuple[str, str], str] = {}
+        self.passwords: dict[tuple[str, str], str] = {}
         super().__init__()
 
     def set_password(self, service: str, username: str, password: str) -> None:
         """Store a password."""
-        self.kept[service, username] = password
+        self.passwords[service, username] = password
 
     def get_password(self, service: str, username: str) -> str | None:
-        """Give a password."""
+        """Return a password."""
         if self.locked:
             raise keyring.errors.KeyringLocked(SECRET)
-        return self.kept.get((service, username))
+        return self.passwords.get((service, username))
 
 
 @pytest.fixture
 def own_keyring() -> Iterator[None]:
-    """Put the person's own keyring back afterwards."""
+    """Restore the user's keyring afterwards."""
     before = keyring.get_keyring()
     yield
     keyring.set_keyring(before)
 
 
 class TestPasswordSource:
-    """PasswordSource.read(): the password, or which place has none."""
+    """PasswordSource.read."""
 
     def test_env(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A variable is read when it is needed, blanks and all."""
+        """The value of a variable is the password, including blanks."""
         monkeypatch.setenv("VCSA_PASSWORD", f" {SECRET} ")
         assert ENV.read("u@v") == f" {SECRET} "
 
     @pytest.mark.parametrize("value", [None, ""])
     def test_env_missing(self, monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
-        """A variable that is not set, or empty, is named."""
+        """A missing or empty variable is an error that names it."""
         monkeypatch.delenv("VCSA_PASSWORD", raising=False)
         if value is not None:
             monkeypatch.setenv("VCSA_PASSWORD", value)
@@ -375,7 +369,7 @@ class TestPasswordSource:
 
     @pytest.mark.parametrize("content", [b"", b"\n", b"  \nsecond"])
     def test_file_empty(self, tmp_path: Path, content: bytes) -> None:
-        """A file whose first line is empty is named."""
+        """A file with an empty first line is an error."""
         path = tmp_path / "secret"
         path.write_bytes(content)
         with pytest.raises(
@@ -393,7 +387,7 @@ class TestPasswordSource:
         ],
     )
     def test_file_unreadable(self, tmp_path: Path, name: str, reason: str) -> None:
-        """A file that cannot be read is named with the reason, and nothing of it is repeated."""
+        """An unreadable file is an error with the reason, and without its content."""
         (tmp_path / "latin").write_bytes(SECRET.encode() + b"\xe4")
         with pytest.raises(CredentialError, match=rf"cannot be read: {reason}\. Correct") as caught:
             PasswordSource("file", str(tmp_path / name)).read("u@v")
@@ -401,14 +395,14 @@ class TestPasswordSource:
 
     @pytest.mark.usefixtures("own_keyring")
     def test_keyring(self) -> None:
-        """The keyring is asked for the service and the user."""
+        """A keyring is read by service and user."""
         keyring.set_keyring(Memory())
         keyring.set_password("vcsa", "u@v", SECRET)
         assert PasswordSource("keyring", "vcsa").read("u@v") == SECRET
 
     @pytest.mark.usefixtures("own_keyring")
     def test_keyring_missing(self) -> None:
-        """A keyring without the password is told how to get it."""
+        """A missing entry of the keyring is an error that names the command to store it."""
         keyring.set_keyring(Memory())
         keyring.set_password("vcsa", "u@v", SECRET)
         with pytest.raises(CredentialError, match="Store it with: keyring set vcsa other@v"):
@@ -416,42 +410,39 @@ class TestPasswordSource:
 
     @pytest.mark.usefixtures("own_keyring")
     def test_keyring_locked(self) -> None:
-        """A keyring that fails is named by its fault, without its words."""
+        """An error of the keyring is named by its class, without its message."""
         keyring.set_keyring(Memory(locked=True))
         with pytest.raises(CredentialError, match=r"read for vcsa: KeyringLocked\.") as caught:
             PasswordSource("keyring", "vcsa").read("u@v")
         assert SECRET not in str(caught.value)
 
     def test_keyring_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Without the keyring package a person learns how to install it."""
-        monkeypatch.setitem(sys.modules, "keyring", None)  # as Python marks what is not there
+        """Without the keyring package, the error names the command to install it."""
+        monkeypatch.setitem(sys.modules, "keyring", None)  # makes the import fail
         with pytest.raises(CredentialError, match=r"pip install 'backupkit\[keyring\]'"):
             PasswordSource("keyring", "vcsa").read("u@v")
 
     def test_prompt(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A person is asked for the password, and told for whom."""
-        asked: list[str] = []
+        """The prompt for a password names user and fleet."""
+        prompts: list[str] = []
 
-        def typed(prompt: str) -> str:
-            asked.append(prompt)
+        def type_secret(prompt: str) -> str:
+            prompts.append(prompt)
             return SECRET
 
-        monkeypatch.setattr(getpass, "getpass", typed)
+        monkeypatch.setattr(getpass, "getpass", type_secret)
         assert PasswordSource("prompt", "the fleet").read("u@v") == SECRET
-        assert asked == ["Password of u@v for the fleet: "]
+        assert prompts == ["Password of u@v for the fleet: "]
 
-    def test_prompt_empty(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Nothing typed is no password."""
-        monkeypatch.setattr(getpass, "getpass", lambda _prompt: "")
-        with pytest.raises(CredentialError, match=r"none was typed\. Run the command again"):
-            PasswordSource("prompt", "the fleet").read("u@v")
+    @pytest.mark.parametrize("closed", [False, True])
+    def test_prompt_empty(self, monkeypatch: pytest.MonkeyPatch, *, closed: bool) -> None:
+        """An empty line and a closed input, as in a scheduled run, are no password."""
 
-    def test_prompt_nobody(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """In a scheduled run nobody is there to type, and the error says so."""
+        def type_nothing(_prompt: str) -> str:
+            if closed:
+                raise EOFError
+            return ""
 
-        def closed(_prompt: str) -> str:
-            raise EOFError
-
-        monkeypatch.setattr(getpass, "getpass", closed)
+        monkeypatch.setattr(getpass, "getpass", type_nothing)
         with pytest.raises(CredentialError, match=r"none was typed\. Run the command again"):
             PasswordSource("prompt", "the fleet").read("u@v")

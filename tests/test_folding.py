@@ -1,4 +1,4 @@
-"""Whatever is appended, in whatever order: jobs are what follows from all observations."""
+"""The jobs of a history follow from its observations, whatever the order of appends."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -9,14 +9,8 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from backupkit.history import History
-from backupkit.tables import (
-    OBSERVATIONS,
-    POLLS,
-    SCHEDULES,
-    jobs_from,
-    sync_state_from,
-)
-from tests.builders import MESSAGE, at, frame, observation, snapshot
+from backupkit.tables import jobs_from, sync_state_from
+from tests.builders import MESSAGE, at, observation, snapshot, snapshot_of, vanished_job
 from tests.conftest import Place, repeats
 
 NAMES = st.sampled_from(["vc-1", "vc-10", "Ä"])
@@ -26,8 +20,8 @@ WORDS = st.sampled_from(["SUCCEEDED", "FAILED", "INPROGRESS", "PENDING", "NONE",
 
 
 @st.composite
-def told(draw: st.DrawFn) -> dict[str, Any]:
-    """Draw one observation, or that a job is listed no more."""
+def any_observation(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw an observation of a job, or of its absence from the list."""
     key = {"appliance": draw(NAMES), "job_id": draw(IDS), "observed_at": at(draw(MINUTES))}
     if draw(st.booleans()) and draw(st.booleans()):
         return key | {"source": "list"}
@@ -49,29 +43,23 @@ def told(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def collection(draw: st.DrawFn) -> SimpleNamespace:
-    """Draw what one collection brought, of any time: late, doubled, contradictory."""
+    """Draw a snapshot of any time: late, doubled or contradictory."""
     polls = draw(
         st.lists(st.tuples(NAMES, MINUTES, st.sampled_from([True, False, None])), max_size=3)
     )
     plans = draw(st.lists(st.tuples(NAMES, MINUTES, st.integers(0, 1)), max_size=2))
-    return SimpleNamespace(
-        observations=frame(OBSERVATIONS, draw(st.lists(told(), max_size=6))),
-        polls=frame(
-            POLLS,
-            ({"appliance": name, "polled_at": at(when), "ok": ok} for name, when, ok in polls),
-        ),
-        schedules=frame(
-            SCHEDULES,
-            (
-                {"appliance": name, "schedule": "s", "seen_at": at(when), "hour": hour}
-                for name, when, hour in plans
-            ),
-        ),
+    return snapshot_of(
+        draw(st.lists(any_observation(), max_size=6)),
+        [{"appliance": name, "polled_at": at(minute), "ok": ok} for name, minute, ok in polls],
+        [
+            {"appliance": name, "schedule": "s", "seen_at": at(minute), "hour": hour}
+            for name, minute, hour in plans
+        ],
     )
 
 
 def assert_folded(history: History) -> None:
-    """Compare the jobs that are kept with those that follow from what was observed."""
+    """Compare the stored jobs with those that follow from the observations."""
     seen = history.observations()
     assert_frame_equal(history.jobs(), jobs_from(seen))
     problems = history.verify()
@@ -82,7 +70,7 @@ def assert_folded(history: History) -> None:
 @settings(max_examples=repeats(4, 40))
 @given(made=st.lists(collection(), max_size=5), data=st.data())
 def test_any_sequence(place: Place, made: list[SimpleNamespace], data: st.DataObject) -> None:
-    """After each append, import and removal."""
+    """Stored jobs follow from the observations after each append, import and removal."""
     with place() as target:
         history = History(target)
         for one in made:
@@ -107,7 +95,7 @@ def test_any_sequence(place: Place, made: list[SimpleNamespace], data: st.DataOb
 
 
 def test_stored_once(target: str) -> None:
-    """A job that was observed once is its own observation; a further one puts both apart."""
+    """A job observed once is one row; after a second observation both rows are separate."""
     history = History(target)
 
     def counts() -> list[int]:
@@ -117,14 +105,13 @@ def test_stored_once(target: str) -> None:
         )
         return [int(number) for number in found.iloc[0]]
 
-    gone = {"source": "list", "start_time": None, "messages": None}
     history.append(
         snapshot(1, observation("vc-1", "1", "INPROGRESS"), observation("vc-1", "2", "SUCCEEDED"))
     )
     assert counts() == [2, 2, 0]
     history.append(snapshot(2, observation("vc-1", "1", "SUCCEEDED")))
     assert counts() == [2, 3, 2]
-    history.append(snapshot(3, {"appliance": "vc-1", "job_id": "2", **gone}))
+    history.append(snapshot(3, vanished_job("vc-1", "2")))
     assert counts() == [2, 4, 3]
     assert_folded(history)
     assert history.jobs(at=at(1.5))["outcome"].to_list() == ["open", "success"]

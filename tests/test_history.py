@@ -1,11 +1,10 @@
-"""History: what is kept, what is new, and what comes back, in SQLite and in PostgreSQL."""
+"""History: append, queries, round trips and concurrency, in SQLite and in PostgreSQL."""
 
 import pickle
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -17,13 +16,23 @@ from pandas.testing import assert_frame_equal
 from backupkit.errors import HistoryError, SettingsError, TableError
 from backupkit.history import AppendResult, History
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Table, sync_state_from
-from tests.builders import FIRST, MESSAGE, SECOND, at, frame, observation, snapshot
+from tests.builders import (
+    FIRST,
+    MESSAGE,
+    SECOND,
+    at,
+    frame,
+    observation,
+    snapshot,
+    snapshot_of,
+    vanished_job,
+)
 from tests.conftest import Place, repeats
 
 
 @pytest.fixture
 def history(make_history: Callable[[], History]) -> History:
-    """Make a history of one collection."""
+    """Return a history of one collection."""
     made = make_history()
     made.append(FIRST)
     return made
@@ -31,7 +40,7 @@ def history(make_history: Callable[[], History]) -> History:
 
 @pytest.fixture(scope="module")
 def two(place: Place) -> Iterator[History]:
-    """Make a history of two collections, which tests only read."""
+    """Return a history of two collections, for tests that only read."""
     with place() as target:
         made = History(target)
         made.append(FIRST)
@@ -39,17 +48,19 @@ def two(place: Place) -> Iterator[History]:
         yield made
 
 
-def assert_like(found: pd.DataFrame, told: pd.DataFrame, *keys: str) -> None:
-    """Compare frames, whatever the order of their rows."""
-    found, told = (one.sort_values([*keys], ignore_index=True) for one in (found, told))
-    assert_frame_equal(found, told)
+def assert_like(found: pd.DataFrame, expected: pd.DataFrame, *keys: str) -> None:
+    """Compare frames without regard to the order of their rows."""
+    by = [*keys]
+    assert_frame_equal(
+        found.sort_values(by, ignore_index=True), expected.sort_values(by, ignore_index=True)
+    )
 
 
 class TestOpen:
-    """History(): made, opened, and what it says of itself."""
+    """History() and its properties."""
 
     def test_create(self, make_history: Callable[[], History]) -> None:
-        """A new one knows nothing, and is whole."""
+        """A new history is empty and verifies."""
         history = make_history()
         assert_frame_equal(history.observations(), OBSERVATIONS.empty())
         assert_frame_equal(history.polls(), POLLS.empty())
@@ -61,14 +72,14 @@ class TestOpen:
         assert history.verify().empty
 
     def test_reopen(self, history: History) -> None:
-        """What was kept is there when it is opened again, also when it must exist."""
+        """A reopened history has the same rows, also with create=False."""
         again = History(history.uri, create=False)
         assert_frame_equal(again.observations(), history.observations())
         assert again.head == history.head
         assert repr(again) == f"History({history.uri!r})"
 
     def test_no_create(self, target: str) -> None:
-        """Without leave to create, nothing is created, and the way to fill one is shown."""
+        """With create=False nothing is created, and the error names the command that fills one."""
         with pytest.raises(HistoryError, match=r"holds no history yet\. Fill it first with: ba"):
             History(target, create=False)
         assert not Path(target).exists()
@@ -76,19 +87,19 @@ class TestOpen:
         History(target, create=False)
 
     def test_travels(self, history: History) -> None:
-        """It can be sent to another process, and is opened there."""
+        """A history can be pickled."""
         again = pickle.loads(pickle.dumps(history))  # noqa: S301 # our own
         assert_frame_equal(again.jobs(), history.jobs())
 
     def test_identity(self, make_history: Callable[[], History]) -> None:
-        """Its random bytes stay the same, and no two histories have the same."""
+        """The identity of a history is constant and unique."""
         one, other = make_history(), make_history()
         assert len(one.identity) == 16
         assert History(one.uri, create=False).identity == one.identity
         assert one.identity != other.identity
 
     def test_facts(self, history: History) -> None:
-        """What is kept is counted."""
+        """Facts count what is stored."""
         history.append(SECOND)
         facts = history.facts()
         assert facts.pop("Size").endswith(" MiB")
@@ -105,10 +116,10 @@ class TestOpen:
 
 
 class TestFile:
-    """A path becomes one SQLite file."""
+    """A path is one SQLite file."""
 
     def test_folders(self, tmp_path: Path) -> None:
-        """Folders above it are made, and one file is left."""
+        """Missing folders are created, and the history is one file."""
         history = History(tmp_path / "a" / "b" / "history.db")
         history.append(FIRST)
         assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["history.db"]
@@ -122,7 +133,7 @@ class TestFile:
         assert len(History(path).jobs()) == 0
 
     def test_copied(self, tmp_path: Path) -> None:
-        """The file can be copied as it is, and is the same history."""
+        """A copy of the file is the same history."""
         history = History(tmp_path / "history.db")
         history.append(FIRST)
         copy = tmp_path / "copy.db"
@@ -132,10 +143,10 @@ class TestFile:
 
 
 class TestAppend:
-    """History.append(): only what is new is kept, and nothing twice."""
+    """History.append."""
 
     def test_first(self, make_history: Callable[[], History]) -> None:
-        """A first snapshot is kept whole, whatever kind of object it is."""
+        """A first snapshot is stored completely."""
         history = make_history()
         assert history.append(FIRST) == AppendResult(new=2, polls=2, schedules=2)
         assert_frame_equal(history.observations(), FIRST.observations)
@@ -143,31 +154,31 @@ class TestAppend:
         assert_frame_equal(history.schedules(), FIRST.schedules)
 
     def test_twice(self, history: History) -> None:
-        """The same snapshot again adds no row, and no entry of the ledger."""
+        """The same snapshot again adds no row and no entry of the ledger."""
         before, head = history.observations(), history.head
         assert history.append(FIRST) == AppendResult()
         assert_frame_equal(history.observations(), before)
         assert history.head == head
 
     def test_nothing(self, make_history: Callable[[], History]) -> None:
-        """An empty snapshot leaves a history as it was."""
+        """An empty snapshot changes nothing."""
         history = make_history()
         assert history.append(snapshot(1, names=())) == AppendResult()
         assert history.head == ""
 
     def test_changes_only(self, history: History) -> None:
-        """Of a later collection the changed jobs and every poll are kept."""
+        """A later collection adds the changed jobs and every poll."""
         assert history.append(SECOND) == AppendResult(changed=1, polls=2)
         assert history.observations()["progress"].to_list() == [pd.NA, 10, 60]
 
     def test_changed_schedule(self, history: History) -> None:
-        """A schedule is kept again when it was seen changed."""
+        """A schedule is stored again when it has changed."""
         assert history.append(snapshot(3, hour=1)).schedules == 2
         assert history.schedules()["hour"].to_list() == [23, 23, 1, 1]
         assert history.append(snapshot(4, hour=1)).schedules == 0
 
     def test_late(self, history: History) -> None:
-        """An older snapshot adds its polls and new jobs, but no older words about known jobs."""
+        """An older snapshot adds polls and new jobs, but no older state of a known job."""
         late = snapshot(
             0, observation("vc-1", "1", "INPROGRESS"), observation("vc-1", "0", "FAILED")
         )
@@ -177,18 +188,18 @@ class TestAppend:
         assert history.verify().empty
 
     @pytest.mark.parametrize("names", [(), ("vc-1",)])
-    def test_nothing_to_say(self, history: History, names: tuple[str, ...]) -> None:
-        """A collection in which no job changed, or nobody answered, is kept like any other."""
+    def test_polls_only(self, history: History, names: tuple[str, ...]) -> None:
+        """A collection that changes no job adds only its polls."""
         assert history.append(snapshot(3, names=names)) == AppendResult(polls=len(names))
 
     def test_doubled_poll(self, make_history: Callable[[], History]) -> None:
-        """A poll that is in a snapshot twice is kept once."""
+        """A poll that occurs twice in a snapshot is stored once."""
         history = make_history()
         assert history.append(snapshot(1, names=("vc-1", "vc-1"))).polls == 1
         assert history.verify().empty
 
     def test_details_stay(self, history: History) -> None:
-        """What details told of a job stays when job/{id} is silent about it."""
+        """Fields from the details of a job stay when job/{id} does not have them."""
         details = {"type": "MANUAL", "size": 7, "location": "nfs://h/x", "build": "1"}
         history.append(
             snapshot(2, observation("vc-2", "1", "RUNNING", source="details", **details))
@@ -199,23 +210,20 @@ class TestAppend:
         assert {name: known[name] for name in details} == details
 
     def test_vanished(self, history: History) -> None:
-        """A job that its appliance lists no more is known as such; one that comes back is not."""
-        gone = {"appliance": "vc-1", "job_id": "1", "source": "list", "start_time": None}
-        assert history.append(snapshot(2, gone | {"messages": None})) == AppendResult(
-            vanished=1, polls=2
-        )
+        """A job that the job list lacks has vanished, until it is listed again."""
+        gone = vanished_job("vc-1", "1")
+        assert history.append(snapshot(2, gone)) == AppendResult(vanished=1, polls=2)
         assert history.jobs(appliances=["vc-1"])["vanished_at"].to_list() == [at(2)]
         assert history.jobs(appliances=["vc-1"])["outcome"].to_list() == ["success"]
         assert history.sync_state()["vc-1"].listed == frozenset()
-        assert history.append(snapshot(3, gone | {"messages": None})) == AppendResult(polls=2)
+        assert history.append(snapshot(3, gone)) == AppendResult(polls=2)
         assert history.append(snapshot(4, observation("vc-1", "1", "SUCCEEDED"))).changed == 1
         assert history.jobs(appliances=["vc-1"])["vanished_at"].isna().all()
         assert history.verify().empty
 
-    def test_only_ever_gone(self, history: History) -> None:
-        """A job of which only that is known is no job yet, and becomes one."""
-        gone = {"appliance": "vc-1", "job_id": "2", "source": "list", "start_time": None}
-        history.append(snapshot(2, gone | {"messages": None}))
+    def test_only_vanished(self, history: History) -> None:
+        """A job that is only known to have vanished is no job until it is observed."""
+        history.append(snapshot(2, vanished_job("vc-1", "2")))
         assert len(history.jobs()) == 2
         assert len(history.observations()) == 3
         assert history.verify().empty
@@ -224,7 +232,7 @@ class TestAppend:
         assert history.verify().empty
 
     def test_conflicts(self, history: History) -> None:
-        """A finished job that is told with another end is a conflict; both are kept."""
+        """A finished job that is later reported with another end is a conflict; both are stored."""
         end = snapshot(2, observation("vc-1", "1", "SUCCEEDED", end_time=at(1)))
         other = snapshot(3, observation("vc-1", "1", "SUCCEEDED", end_time=at(2)))
         history.append(end)
@@ -240,7 +248,7 @@ class TestAppend:
         assert history.conflicts(appliances=["vc-2"]).empty
 
     def test_finished_stays_finished(self, history: History) -> None:
-        """A job that had ended and is told to run again has ended."""
+        """A finished job that is later reported as running stays finished."""
         history.append(snapshot(2, observation("vc-1", "1", "INPROGRESS", progress=5)))
         history.append(snapshot(3, observation("vc-1", "1", "INPROGRESS", progress=6)))
         [known] = history.jobs(appliances=["vc-1"]).to_dict("records")
@@ -248,15 +256,15 @@ class TestAppend:
         assert history.verify().empty
 
     def test_refused(self, history: History) -> None:
-        """A frame that is not what its contract says is refused before anything is written."""
+        """A frame that breaks its contract is an error, and nothing is written."""
         bad = snapshot(9, observation("vc-9", "1", "FAILED"))
         bad.polls = bad.polls.drop(columns="ok")
         with pytest.raises(TableError, match="polls: the column 'ok' is missing"):
             history.append(bad)
         assert len(history.observations()) == 2
 
-    def test_two_at_once(self, history: History) -> None:
-        """Two users of one place see each other's rows, and neither's are lost."""
+    def test_two_users(self, history: History) -> None:
+        """Two History objects of one place see each other's rows."""
         other = History(history.uri)
         assert other.append(SECOND).observations == 1
         assert history.append(SECOND) == AppendResult()
@@ -265,14 +273,13 @@ class TestAppend:
         assert len(other.observations()) == 4
         assert other.verify().empty
 
-    def test_several_polls_at_once(self, make_history: Callable[[], History]) -> None:
-        """What tells of several polls may tell of a new job, its change, and that it is gone."""
-        gone = {"appliance": "vc-1", "job_id": "1", "source": "list", "observed_at": at(3)}
+    def test_several_polls(self, make_history: Callable[[], History]) -> None:
+        """A snapshot of several polls may contain a new job, its change and its end on the list."""
         one = snapshot(
             1,
             observation("vc-1", "1", "INPROGRESS"),
             observation("vc-1", "1", "SUCCEEDED", observed_at=at(2)),
-            gone | {"start_time": None, "messages": None},
+            vanished_job("vc-1", "1", observed_at=at(3)),
         )
         later = [snapshot(minute) for minute in (2, 3)]
         one.polls = pd.concat([one.polls, *(other.polls for other in later)], ignore_index=True)
@@ -284,7 +291,7 @@ class TestAppend:
 
 
 class TestRead:
-    """History.observations() and its siblings: at, since, appliances."""
+    """Queries with `at`, `since`, `appliances` and `columns`."""
 
     @pytest.mark.parametrize(
         ("choice", "progress"),
@@ -304,16 +311,16 @@ class TestRead:
         ],
     )
     def test_observations(self, two: History, choice: dict[str, Any], progress: list[Any]) -> None:
-        """Each choice takes what it says, ends included, by time."""
+        """Each option filters by time or name; both ends of a time range are included."""
         frame = two.observations(**choice)
         assert OBSERVATIONS.check(frame)["progress"].to_list() == progress
 
     def test_any_iterable(self, two: History) -> None:
-        """Appliances may come one by one."""
+        """The appliances may come from any iterable."""
         assert len(two.jobs(appliances=(f"vc-{number}" for number in (1, 2)))) == 2
 
     def test_jobs(self, two: History) -> None:
-        """Jobs are as they were known at an instant, or those changed since one."""
+        """Jobs are as known at an instant, or those that changed since one."""
         assert two.jobs(at=at(1))["progress"].to_list() == [pd.NA, 10]
         assert two.jobs()["progress"].to_list() == [pd.NA, 60]
         changed = JOBS.check(two.jobs(since=at(2)))
@@ -321,18 +328,16 @@ class TestRead:
         assert changed["first_seen_at"].to_list() == [at(1)]
 
     def test_columns(self, history: History) -> None:
-        """Some columns are those of all, in the order asked for."""
+        """A query of some columns returns them in the requested order."""
         history.append(snapshot(5, observation("vc-2", "1", "SUCCEEDED", end_time=at(4))))
-        whole = history.jobs()
         for columns in (["outcome", "appliance"], ["duration"], ["messages", "end_time"]):
-            assert_frame_equal(history.jobs(columns=columns), whole[columns])
-            assert_frame_equal(
-                history.jobs(at=at(1), columns=columns), history.jobs(at=at(1))[columns]
-            )
+            for then in (None, at(1)):
+                expected = history.jobs(at=then)[columns]
+                assert_frame_equal(history.jobs(at=then, columns=columns), expected)
 
     @pytest.mark.parametrize(("name", "count"), [("polls", 2), ("schedules", 0)])
     def test_others(self, two: History, name: str, count: int) -> None:
-        """Polls and schedules are chosen by their own times."""
+        """Polls and schedules are filtered by their own times."""
         read = getattr(two, name)
         assert len(read(since=at(2))) == count
         assert len(read(at=at(1), appliances=["vc-1"])) == 1
@@ -341,34 +346,27 @@ class TestRead:
     @pytest.mark.parametrize("name", ["observations", "jobs", "polls", "schedules", "conflicts"])
     @pytest.mark.parametrize("choice", ["at", "since"])
     def test_no_instant(self, two: History, name: str, choice: str) -> None:
-        """A time without a zone is refused, and not taken for UTC."""
+        """A time without a zone is an error."""
         with pytest.raises(SettingsError, match="has no time zone"):
             getattr(two, name)(**{choice: "2026-11-09"})
 
-    def test_remembered(self, history: History) -> None:
-        """What the next collection asks for is what follows from all that is kept."""
+    def test_sync_state(self, history: History) -> None:
+        """The state for the next collection follows from all that is stored."""
         history.append(SECOND)
-        polls = frame(
-            POLLS,
-            [
-                {"appliance": "vc-1", "polled_at": at(3), "ok": True, "api": "api", "version": "8"},
-                {"appliance": "vc-1", "polled_at": at(4), "ok": False, "error": "unreachable"},
-                {"appliance": "vc-2", "polled_at": at(3), "ok": True, "api": "rest"},
-                {"appliance": "vc-3", "polled_at": at(3), "ok": False},
-            ],
-        )
-        history.append(
-            SimpleNamespace(
-                observations=OBSERVATIONS.empty(), polls=polls, schedules=SCHEDULES.empty()
-            )
-        )
-        told = history.sync_state()
-        assert told == sync_state_from(history.observations(), history.polls())
-        assert told["vc-1"].finished == {"1"}
-        assert told["vc-1"].api == "api"
+        polls = [
+            {"appliance": "vc-1", "polled_at": at(3), "ok": True, "api": "api", "version": "8"},
+            {"appliance": "vc-1", "polled_at": at(4), "ok": False, "error": "unreachable"},
+            {"appliance": "vc-2", "polled_at": at(3), "ok": True, "api": "rest"},
+            {"appliance": "vc-3", "polled_at": at(3), "ok": False},
+        ]
+        history.append(snapshot_of(polls=polls))
+        state = history.sync_state()
+        assert state == sync_state_from(history.observations(), history.polls())
+        assert state["vc-1"].finished == {"1"}
+        assert state["vc-1"].api == "api"
 
     def test_known_jobs(self, history: History) -> None:
-        """Of the jobs on an appliance's list it is told which are known, and which have ended."""
+        """Known and finished jobs are found among the ids of a job list."""
         jobs = [observation("vc-1", f"{number}", "FAILED") for number in range(2, 1_000)]
         history.append(snapshot(2, *jobs, observation("vc-1", "0", "INPROGRESS")))
         every = frozenset(f"{number}" for number in range(1_000))
@@ -385,8 +383,8 @@ class TestRead:
         assert history.known_jobs("vc-3", odd) == (frozenset(odd), frozenset(odd))
         assert history.known_jobs("vc-3", [])[0] >= {"", "o'hara"}
 
-    def test_known(self, history: History) -> None:
-        """What belongs together comes together."""
+    def test_view(self, history: History) -> None:
+        """A view has jobs, polls and schedules of the same instant."""
         history.append(SECOND)
         known = history.view()
         assert_frame_equal(known.jobs, history.jobs())
@@ -398,10 +396,10 @@ class TestRead:
 
 
 class TestSql:
-    """History.sql(): tables and views for people."""
+    """History.sql."""
 
     def test_views(self, make_history: Callable[[], History]) -> None:
-        """Times are ISO 8601 texts, and names stand instead of numbers."""
+        """Views have ISO 8601 times, and names in place of numbers."""
         history = make_history()
         history.append(
             snapshot(
@@ -421,7 +419,7 @@ class TestSql:
         )
         jobs = history.sql("SELECT * FROM v_jobs ORDER BY appliance, job_id").to_dict("records")
         one = jobs[0]
-        assert one["appliance"], one["job_id"] == ("vc-1", "1")
+        assert (one["appliance"], one["job_id"]) == ("vc-1", "1")
         assert (one["outcome"], one["state"], one["status"]) == ("success", *["SUCCEEDED"] * 2)
         assert one["start_time"] == "2026-11-09T20:00:00.000Z"
         assert one["end_time"] == "2026-11-09T20:08:00.250Z"
@@ -438,7 +436,7 @@ class TestSql:
         assert pd.isna(last["end_time"].to_list()[1])
 
     def test_starts_with_missing(self, make_history: Callable[[], History]) -> None:
-        """A column that begins with missing values keeps its type."""
+        """A column that begins with missing values has its type."""
         history = make_history()
         jobs = [observation("vc-1", f"{number:05}", "FAILED") for number in range(2_000)]
         jobs[-1] |= {"size": 7, "progress": 0.5, "location": "x"}
@@ -461,14 +459,14 @@ class TestSql:
         ],
     )
     def test_refused(self, history: History, query: str) -> None:
-        """Nothing can be changed, and what is wrong with a query is said."""
+        """A statement that writes, or is not valid, is an error and changes nothing."""
         with pytest.raises(HistoryError, match="cannot be read"):
             history.sql(query)
         assert len(history.jobs()) == 2
         assert history.verify().empty
 
     def test_placeholders(self, history: History) -> None:
-        """Percent and question marks are as the database has them."""
+        """Percent and question marks reach the database unchanged."""
         frame = history.sql("SELECT job_id FROM v_jobs WHERE location LIKE '%?%' OR job_id = '1'")
         assert len(frame) == 2
 
@@ -489,82 +487,57 @@ HOSTILE = [
     "\U0010ffff",
     "x" * 5_000,
 ]
-"""Texts that databases, COPY and drivers may take for something else."""
+"""Texts that databases, COPY and drivers may misinterpret."""
 
 
 class TestRoundTrip:
-    """Whatever fits the contract comes back as it was."""
+    """Everything that fits the contract is returned unchanged."""
 
-    @pytest.mark.parametrize("table", ["jobs", "polls", "schedules"])
-    def test_hostile_texts(self, make_history: Callable[[], History], table: str) -> None:
-        """Texts of any kind, in every column that holds one."""
+    @pytest.mark.parametrize(
+        ("table", "fixed", "names"),
+        [
+            (OBSERVATIONS, {"observed_at": at(1)}, "state status type location build source"),
+            (POLLS, {"polled_at": at(1)}, "error detail api version timezone"),
+            (SCHEDULES, {"seen_at": at(1), "parts": []}, "schedule timezone"),
+        ],
+        ids=["observations", "polls", "schedules"],
+    )
+    def test_hostile_texts(
+        self, make_history: Callable[[], History], table: Table, fixed: dict[str, Any], names: str
+    ) -> None:
+        """Any text is stored in every column of texts."""
+        own = []
+        for number, text in enumerate(HOSTILE):
+            row = {"appliance": f"vc-{number}", **fixed, **dict.fromkeys(names.split(), text)}
+            if table is OBSERVATIONS:
+                message = MESSAGE | {"localized": text, "args": [text, text]}
+                row |= {"appliance": text[:400], "job_id": text[:400], "messages": [message]}
+            elif table is SCHEDULES:
+                row["days"] = [text, text]
+            own.append(row)
+        original = snapshot(1, names=())
+        setattr(original, str(table.name), frame(table, own))
         history = make_history()
-        told = snapshot(1, names=())
-        names = [f"vc-{number}" for number in range(len(HOSTILE))]
-        if table == "jobs":
-            texts = ("state", "status", "type", "location", "build", "source")
-            told.observations = frame(
-                OBSERVATIONS,
-                (
-                    {
-                        "appliance": text[:400],
-                        "job_id": text[:400],
-                        "observed_at": at(1),
-                        "messages": [MESSAGE | {"localized": text, "args": [text, text]}],
-                        **dict.fromkeys(texts, text),
-                    }
-                    for text in HOSTILE
-                ),
-            )
-        elif table == "polls":
-            told_of = ("error", "detail", "api", "version", "timezone")
-            told.polls = frame(
-                POLLS,
-                (
-                    {
-                        "appliance": name,
-                        "polled_at": at(1),
-                        "ok": None,
-                        **dict.fromkeys(told_of, text),
-                    }
-                    for name, text in zip(names, HOSTILE, strict=True)
-                ),
-            )
-        else:
-            told.schedules = frame(
-                SCHEDULES,
-                (
-                    {
-                        "appliance": name,
-                        "schedule": text,
-                        "seen_at": at(1),
-                        "timezone": text,
-                        "days": [text, text],
-                        "parts": [],
-                    }
-                    for name, text in zip(names, HOSTILE, strict=True)
-                ),
-            )
-        history.append(told)
-        assert_like(history.observations(), told.observations, "appliance")
-        assert_like(history.polls(), told.polls, "appliance")
-        assert_like(history.schedules(), told.schedules, "appliance")
-        assert history.append(told) == AppendResult()
+        history.append(original)
+        assert_like(history.observations(), original.observations, "appliance")
+        assert_like(history.polls(), original.polls, "appliance")
+        assert_like(history.schedules(), original.schedules, "appliance")
+        assert history.append(original) == AppendResult()
         assert history.verify().empty
-        assert len(History(history.uri).jobs()) == len(told.observations)
+        assert len(History(history.uri).jobs()) == len(original.observations)
 
     def test_nul(self, make_history: Callable[[], History]) -> None:
-        """PostgreSQL keeps no NUL in a text: it is replaced, in lists it stays; so on both."""
+        """NUL in a text is replaced, in a list it stays: PostgreSQL stores no NUL."""
         history = make_history()
         nul = "a\0b"
-        told = snapshot(
+        original = snapshot(
             1,
             observation(nul, nul, nul, location=nul, messages=[MESSAGE | {"localized": nul}]),
             names=(nul,),
         )
-        told.schedules["schedule"] = pd.Series([nul], dtype="str")
-        assert history.append(told) == AppendResult(new=1, polls=1, schedules=1)
-        assert history.append(told) == AppendResult()
+        original.schedules["schedule"] = pd.Series([nul], dtype="str")
+        assert history.append(original) == AppendResult(new=1, polls=1, schedules=1)
+        assert history.append(original) == AppendResult()
         [known] = history.jobs().to_dict("records")
         for name in ("appliance", "job_id", "state", "status", "location"):
             assert known[name] == "a\ufffdb"
@@ -578,7 +551,7 @@ class TestRoundTrip:
         assert history.forget("a\ufffdb")["observations"] == 2
 
     def test_extremes(self, make_history: Callable[[], History]) -> None:
-        """Numbers and times at the ends of what they can be."""
+        """Numbers and times at the ends of their range are stored."""
         history = make_history()
         first = datetime(1, 1, 1, tzinfo=UTC)
         last = datetime(9999, 12, 31, 23, 59, tzinfo=UTC)
@@ -589,17 +562,17 @@ class TestRoundTrip:
             {"size": -(2**63), "start_time": datetime(1970, 1, 1, tzinfo=UTC), "progress": 0.1},
             {"size": 0, "start_time": datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)},
         ]
-        told = snapshot(
+        original = snapshot(
             1,
             *(
                 observation("vc-1", f"{number}", "SUCCEEDED", **own)
                 for number, own in enumerate(values)
             ),
         )
-        told.polls = told.polls.assign(requests=pd.Series([2**63 - 1, -(2**63)], dtype="Int64"))
-        history.append(told)
-        assert_like(history.observations(), told.observations, "job_id")
-        assert_frame_equal(history.polls(), told.polls)
+        original.polls["requests"] = pd.Series([2**63 - 1, -(2**63)], dtype="Int64")
+        history.append(original)
+        assert_like(history.observations(), original.observations, "job_id")
+        assert_frame_equal(history.polls(), original.polls)
         assert history.verify().empty
         jobs = [
             observation("vc-1", f"1{number}", "SUCCEEDED", size=2**63 - 1) for number in range(3)
@@ -610,10 +583,10 @@ class TestRoundTrip:
 
     @pytest.mark.parametrize("size", [3_000, 1_500_000])
     def test_long(self, make_history: Callable[[], History], size: int) -> None:
-        """Texts and messages of any length, also as a job's id."""
+        """Texts, messages and job ids may have any length."""
         history = make_history()
         text = "".join(chr(0x4E00 + number % 20_000) for number in range(size))
-        told = snapshot(
+        original = snapshot(
             1,
             *(
                 observation(
@@ -627,13 +600,14 @@ class TestRoundTrip:
             ),
             names=("vc-1",),
         )
-        history.append(told)
-        kept = history.observations()
-        assert_frame_equal(kept.drop(columns="job_id"), told.observations.drop(columns="job_id"))
-        # of an id as long as that the beginning is kept, and a digest of all
-        assert (kept["job_id"].str.len() == 400).all()
-        assert kept["job_id"].str[:300].to_list() == [f"{n}{text[:299]}" for n in range(2)]
-        assert history.append(told) == AppendResult()
+        history.append(original)
+        stored = history.observations()
+        others = stored.columns.drop("job_id")
+        assert_frame_equal(stored[others], original.observations[others])
+        # of such a long id the beginning is stored, and a digest of all of it
+        assert (stored["job_id"].str.len() == 400).all()
+        assert stored["job_id"].str[:300].to_list() == [f"{n}{text[:299]}" for n in range(2)]
+        assert history.append(original) == AppendResult()
         assert (
             history.append(snapshot(2, observation("vc-1", f"0{text}", "SUCCEEDED"))).changed == 1
         )
@@ -644,25 +618,25 @@ class TestRoundTrip:
         "table", [OBSERVATIONS, POLLS, SCHEDULES], ids=lambda table: str(table.name)
     )
     def test_lone_values(self, make_history: Callable[[], History], table: Table) -> None:
-        """Rows in which all but the key is missing."""
+        """All values except the key may be missing."""
         history = make_history()
-        told = snapshot(1, names=())
+        original = snapshot(1, names=())
         keys: dict[str, dict[str, object]] = {
             "observations": {"job_id": "1", "observed_at": at(1)},
             "polls": {"polled_at": at(1)},
             "schedules": {"schedule": "default", "seen_at": at(1)},
         }
-        setattr(told, table.name, frame(table, [{"appliance": "vc-1"} | keys[table.name]]))
-        history.append(told)
-        assert_frame_equal(getattr(history, table.name)(), getattr(told, table.name))
-        assert history.append(told) == AppendResult()
+        setattr(original, table.name, frame(table, [{"appliance": "vc-1"} | keys[table.name]]))
+        history.append(original)
+        assert_frame_equal(getattr(history, table.name)(), getattr(original, table.name))
+        assert history.append(original) == AppendResult()
         assert history.verify().empty
 
     @pytest.mark.property
     @settings(max_examples=repeats(3, 30))
     @given(data=st.data())
     def test_anything(self, place: Place, data: st.DataObject) -> None:
-        """Whatever is drawn."""
+        """Any drawn jobs are stored."""
         texts = st.none() | st.text(max_size=5).map(lambda text: text.replace("\0", ""))
         times = st.none() | st.datetimes(timezones=st.just(UTC))
         values = {
@@ -701,19 +675,19 @@ class TestRoundTrip:
             for job_id in ids
         ]
         with place() as target:
-            kept = History(target)
+            stored = History(target)
             brought = snapshot(1, *jobs)
-            kept.append(brought)
-            assert_like(kept.observations(), brought.observations, "job_id")
-            assert kept.append(brought) == AppendResult()
-            assert kept.verify().empty
+            stored.append(brought)
+            assert_like(stored.observations(), brought.observations, "job_id")
+            assert stored.append(brought) == AppendResult()
+            assert stored.verify().empty
 
 
-class TestAtOnce:
-    """Several threads of one process, and several processes' worth of users."""
+class TestConcurrency:
+    """Concurrent use by several threads."""
 
     def test_read_while_appending(self, target: str) -> None:
-        """A reader sees each append wholly or not at all, and never waits for long."""
+        """A reader sees each append completely or not at all."""
         writer = History(target)
         stop = threading.Event()
         problems: list[str] = []
@@ -743,7 +717,7 @@ class TestAtOnce:
         assert len(writer.jobs()) == 20
 
     def test_append_by_threads(self, target: str) -> None:
-        """Nothing is lost, and nothing kept twice, by whoever appends at once."""
+        """Concurrent appends lose nothing and store nothing twice."""
         failed: list[Exception] = []
 
         def append(name: str) -> None:
@@ -772,7 +746,7 @@ class TestAtOnce:
 
 
 def test_many_names(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many names and texts are read as a whole table, few by their ids: with the same result."""
+    """A filter by many names gives the same rows as a filter by few names."""
     history = History(target)
     history.append(FIRST)
     names = ["vc-1", "vc-2", "vc-none"]
@@ -783,7 +757,7 @@ def test_many_names(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_as_of_and_since(target: str) -> None:
-    """Both ends of what was learnt can be given."""
+    """A query may have both a first and a last instant."""
     history = History(target)
     history.append(snapshot(1, observation("vc-1", "1", "SUCCEEDED")))
     history.append(snapshot(2, observation("vc-1", "2", "SUCCEEDED")))

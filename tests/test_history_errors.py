@@ -1,4 +1,4 @@
-"""What cannot be done with a history is said in one sentence, with what to do next."""
+"""Each error of a history is one sentence and the next step."""
 
 import builtins
 import contextlib
@@ -20,69 +20,69 @@ from tests import raw
 from tests.builders import FIRST, SECOND, observation, snapshot
 from tests.postgres import PostgresServer
 
-Say = Callable[[str], str]
+Fail = Callable[[str], str]
 
 
 @pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Say:
-    """Return a function that asks for a history's facts by the command, and what it says."""
+def fail(capsys: pytest.CaptureFixture[str]) -> Fail:
+    """Return a function that runs `history info`, which fails, and returns its message."""
 
     def run(place: str) -> str:
         capsys.readouterr()
         assert main(["history", "info", "--history", place]) == 1
-        told = capsys.readouterr()
-        assert told.out == ""
-        assert "Traceback" not in told.err
-        assert len(told.err.strip().splitlines()) == 1
-        return told.err
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert "Traceback" not in printed.err
+        assert len(printed.err.strip().splitlines()) == 1
+        return printed.err
 
     return run
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Make a history in a file."""
+    """Return the file of a history."""
     path = tmp_path / "history.db"
     History(path).append(FIRST)
     return path
 
 
-def unchanged(folder: Path) -> dict[str, bytes]:
-    """Return all files of a folder."""
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the contents of all files of a folder."""
     return {one.name: one.read_bytes() for one in folder.iterdir() if one.is_file()}
 
 
-class TestWhatItIs:
-    """What is no history is refused, and left as it is."""
+class TestNoHistory:
+    """A place that holds no history is refused and left contents."""
 
-    def test_folder(self, tmp_path: Path, say: Say) -> None:
-        """A folder."""
+    def test_folder(self, tmp_path: Path, fail: Fail) -> None:
+        """A folder is refused."""
         with pytest.raises(HistoryError, match=r"is a folder\. Name a file in it, such as .*\.db"):
             History(tmp_path)
-        assert str(tmp_path) in say(str(tmp_path))
-        assert unchanged(tmp_path) == {}
+        assert str(tmp_path) in fail(str(tmp_path))
+        assert contents(tmp_path) == {}
 
-    def test_missing(self, tmp_path: Path, say: Say) -> None:
-        """Nothing: what only reads makes none."""
-        told = say(str(tmp_path / "history.db"))
-        assert "holds no history yet. Fill it first with: backupkit collect" in told
-        assert unchanged(tmp_path) == {}
+    def test_missing(self, tmp_path: Path, fail: Fail) -> None:
+        """A read of a missing file creates nothing."""
+        message = fail(str(tmp_path / "history.db"))
+        assert "holds no history yet. Fill it first with: backupkit collect" in message
+        assert contents(tmp_path) == {}
 
     @pytest.mark.parametrize("content", [b"hello", b"{}" * 5_000, b"SQLite format 3\0" + b"x" * 99])
-    def test_other_file(self, tmp_path: Path, say: Say, content: bytes) -> None:
-        """Another file."""
+    def test_other_file(self, tmp_path: Path, fail: Fail, content: bytes) -> None:
+        """A file that is no database is refused."""
         path = tmp_path / "thesis.tex"
         path.write_bytes(content)
-        told = say(str(path))
-        assert str(path) in told
-        assert "is not a database" in told
+        message = fail(str(path))
+        assert str(path) in message
+        assert "is not a database" in message
         with pytest.raises(HistoryError, match="Name another file"):
             History(path)
-        assert unchanged(tmp_path) == {"thesis.tex": content}
+        assert contents(tmp_path) == {"thesis.tex": content}
 
     @pytest.mark.parametrize("mode", ["delete", "wal"])
-    def test_other_program(self, tmp_path: Path, say: Say, mode: str) -> None:
-        """Another program's database, also while that program has it open."""
+    def test_other_program(self, tmp_path: Path, fail: Fail, mode: str) -> None:
+        """The database of another program is refused, also while that program has it open."""
         path = tmp_path / "music.db"
         with contextlib.closing(sqlite3.connect(path)) as theirs:
             theirs.execute(f"PRAGMA journal_mode = {mode}")
@@ -90,15 +90,15 @@ class TestWhatItIs:
             theirs.execute("INSERT INTO songs VALUES ('x')")
             theirs.commit()
             before = path.read_bytes()
-            assert "is a database of another program" in say(str(path))
+            assert "is a database of another program" in fail(str(path))
             assert path.read_bytes() == before
         before = path.read_bytes()
         with pytest.raises(HistoryError, match=r"another program\. Name another file"):
             History(path)
-        assert unchanged(tmp_path) == {"music.db": before}
+        assert contents(tmp_path) == {"music.db": before}
 
-    def test_other_program_that_was_killed(self, tmp_path: Path) -> None:
-        """What it had no time to write into its file is left to it."""
+    def test_killed_program(self, tmp_path: Path) -> None:
+        """The write-ahead log of another, killed program is left contents."""
         path = tmp_path / "music.db"
         with contextlib.closing(sqlite3.connect(path)) as theirs:
             theirs.execute("PRAGMA journal_mode = wal")
@@ -108,42 +108,40 @@ class TestWhatItIs:
             killed.mkdir()
             for ending in ("", "-wal"):
                 (killed / f"music.db{ending}").write_bytes(Path(f"{path}{ending}").read_bytes())
-        before = unchanged(killed)
+        before = contents(killed)
         with pytest.raises(HistoryError, match="another program"):
             History(killed / "music.db")
-        after = unchanged(killed)
+        after = contents(killed)
         after.pop("music.db-shm", None)
         assert after == before
 
-    def test_newer(self, path: Path, say: Say) -> None:
-        """A history of a later version."""
+    def test_newer(self, path: Path, fail: Fail) -> None:
+        """A history of a later version is refused."""
         raw.run(str(path), "PRAGMA user_version = 99")
         before = path.read_bytes()
-        assert "schema 99; this one knows schema 1). Update backupkit" in say(str(path))
+        assert "schema 99; this one knows schema 1). Update backupkit" in fail(str(path))
         assert path.read_bytes() == before
 
-    @pytest.mark.parametrize(
-        "place", ["s3://bucket/history", "https://host/history.db", "mysql://h/d"]
-    )
-    def test_other_url(self, say: Say, place: str) -> None:
-        """A URL of another kind."""
-        told = say(place)
-        assert place in told
-        assert "cannot hold a history. Name a file such as history.db" in told
+    @pytest.mark.parametrize("place", ["s3://bucket/history", "https://host/h.db", "mysql://h/d"])
+    def test_other_url(self, fail: Fail, place: str) -> None:
+        """A URL of another kind is refused."""
+        message = fail(place)
+        assert place in message
+        assert "cannot hold a history. Name a file such as history.db" in message
 
     def test_below_a_file(self, tmp_path: Path) -> None:
-        """Where no file can be made, the system's reason is given."""
+        """The reason of the operating system is reported."""
         (tmp_path / "a").touch()
         with pytest.raises(HistoryError, match=r"b\.db cannot be used: .*[a-z]\. .*folder you may"):
             History(tmp_path / "a" / "b.db")
 
 
 class TestDamage:
-    """A file that was damaged."""
+    """Damaged files."""
 
     @pytest.fixture
     def large(self, tmp_path: Path) -> Path:
-        """Make a history of some hundred pages."""
+        """Return the file of a history of some hundred pages."""
         path = tmp_path / "history.db"
         history = History(path)
         for minute in range(3):
@@ -155,7 +153,7 @@ class TestDamage:
 
     @pytest.mark.parametrize("damage", ["zeros", "cut", "noise"])
     def test_pages(self, large: Path, damage: str) -> None:
-        """Pages that are gone, or not what they were, are found; nothing raises but our error."""
+        """Missing or overwritten pages are found; no other error is raised."""
         content = bytearray(large.read_bytes())
         half = len(content) // 2 // 4096 * 4096
         if damage == "cut":
@@ -172,31 +170,31 @@ class TestDamage:
             History(large).jobs()
 
     def test_while_open(self, large: Path) -> None:
-        """Damage that comes later is found by verify."""
+        """Verify finds damage that happens while the history is open."""
         history = History(large)
         content = large.read_bytes()
         large.write_bytes(b"\0" * 100 + content[100:])
         [problem] = history.verify()["problem"]
         assert "it is not a database" in problem
 
-    def test_first_page(self, large: Path, say: Say) -> None:
-        """Without its first page it is no database."""
+    def test_first_page(self, large: Path, fail: Fail) -> None:
+        """A file without its first page is no database."""
         content = bytearray(large.read_bytes())
         content[:100] = bytes(100)
         large.write_bytes(content)
-        assert "is not a database" in say(str(large))
+        assert "is not a database" in fail(str(large))
 
 
 class TestLocked:
-    """Another program holds it."""
+    """Locks of other programs."""
 
     @pytest.fixture(autouse=True)
-    def soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Wait for a moment only."""
+    def short_timeout(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Wait for a lock only a moment."""
         monkeypatch.setattr(databases, "LOCK_TIMEOUT", 0.2)
 
     def test_file(self, path: Path) -> None:
-        """Of a file, whoever reads is not held up, who appends gives up after a time."""
+        """A read of a locked file succeeds, an append fails after the time limit."""
         history = History(path)
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -206,16 +204,16 @@ class TestLocked:
             other.execute("ROLLBACK")
         assert history.append(SECOND) == AppendResult(changed=1, polls=2)
 
-    def test_whole_file(self, path: Path, say: Say) -> None:
-        """So does who reads where not even that is allowed."""
+    def test_exclusive(self, path: Path, fail: Fail) -> None:
+        """A read of an exclusively locked file fails after the time limit."""
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("PRAGMA locking_mode = EXCLUSIVE")
             other.execute("BEGIN EXCLUSIVE")
             other.execute("UPDATE history SET thinned_to = 0")
-            assert "another program has locked it" in say(str(path))
+            assert "another program has locked it" in fail(str(path))
 
     def test_database(self, postgres_url: str) -> None:
-        """In PostgreSQL it is the same."""
+        """In PostgreSQL a read succeeds, too, and an append fails."""
         history = History(postgres_url)
         history.append(FIRST)
         with psycopg.connect(postgres_url) as other:
@@ -227,10 +225,10 @@ class TestLocked:
 
 
 class TestDisk:
-    """The disk gives no more."""
+    """Disks that cannot be written."""
 
     def test_full(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A full disk is said, and what was kept is still there."""
+        """A full disk is an error, and the stored rows stay."""
         connect = sqlite.SQLite._connect
 
         def full(self: sqlite.SQLite, mode: str = "rw") -> sqlite3.Connection:
@@ -251,7 +249,7 @@ class TestDisk:
         assert history.append(many).new == 3_000
 
     def test_read_only(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What may only be read can be read; to append says what is wrong."""
+        """A read-only history can be read; an append is an error."""
         access = os.access
         monkeypatch.setattr(os, "access", lambda name, mode: mode != os.W_OK and access(name, mode))
         history = History(path, create=False)
@@ -260,7 +258,7 @@ class TestDisk:
         assert history.known_jobs("vc-1", ["1"])[0] == {"1"}
         with pytest.raises(HistoryError, match=r"it is read-only\. Allow writing to .*history\.db"):
             history.append(SECOND)
-        assert unchanged(path.parent).keys() == {"history.db"}
+        assert contents(path.parent).keys() == {"history.db"}
 
 
 ODD_NAMES = [
@@ -291,7 +289,7 @@ ODD_NAMES = [
 
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_any_name(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the system allows as a file's name will do."""
+    """A history may have any file name that the operating system allows."""
     for place in (tmp_path / name, tmp_path / f"folder {name}" / name):
         history = History(place)
         history.append(FIRST)
@@ -305,24 +303,24 @@ def test_any_name(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 class TestServer:
-    """PostgreSQL: what is wrong with the server, the user or the database."""
+    """Errors of the PostgreSQL server, user or database."""
 
-    def test_down(self, say: Say) -> None:
-        """No server."""
+    def test_down(self, fail: Fail) -> None:
+        """An unreachable server is an error."""
         with socket.create_server(("127.0.0.1", 0)) as door:
             port = door.getsockname()[1]
         place = f"postgresql://collector@127.0.0.1:{port}/backups"
-        told = say(place)
-        assert place in told
-        assert "Check that the server runs, and can be reached from here." in told
+        message = fail(place)
+        assert place in message
+        assert "Check that the server runs, and can be reached from here." in message
 
-    def test_no_such_host(self, say: Say) -> None:
-        """A name without an address."""
-        assert "Check that the server runs" in say("postgresql://u@no-such-host.invalid/backups")
+    def test_no_such_host(self, fail: Fail) -> None:
+        """A host name without an address is an error."""
+        assert "Check that the server runs" in fail("postgresql://u@no-such-host.invalid/backups")
 
     @pytest.fixture
     def server(self, postgres_server: PostgresServer, postgres_url: str) -> Callable[..., str]:
-        """Give a server with a role that needs its password, and a database."""
+        """Return a function for the URL of a role that needs its password."""
         postgres_server.create_role("collector", "secret")
 
         def url(user: str = "collector", database: str = postgres_url) -> str:
@@ -331,52 +329,52 @@ class TestServer:
         return url
 
     def test_password(
-        self, server: Callable[..., str], say: Say, monkeypatch: pytest.MonkeyPatch
+        self, server: Callable[..., str], fail: Fail, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Without the password, or with a wrong one, it is said how to give it."""
+        """A missing or wrong password is an error that says how to supply it."""
         monkeypatch.delenv("PGPASSWORD", raising=False)
         for given in (None, "wrong-one"):
             if given:
                 monkeypatch.setenv("PGPASSWORD", given)
-            told = say(server())
-            assert server() in told
-            assert "Give the user's password by PGPASSWORD" in told
-            assert "wrong-one" not in told
+            message = fail(server())
+            assert server() in message
+            assert "Give the user's password by PGPASSWORD" in message
+            assert "wrong-one" not in message
 
-    def test_role(self, server: Callable[..., str], say: Say) -> None:
-        """A role that is not there."""
-        told = say(server("nobody-here"))
-        assert "nobody-here" in told
-        assert "PGPASSWORD" in told
+    def test_role(self, server: Callable[..., str], fail: Fail) -> None:
+        """An unknown role is an error."""
+        message = fail(server("nobody-here"))
+        assert "nobody-here" in message
+        assert "PGPASSWORD" in message
 
     def test_database(
-        self, server: Callable[..., str], say: Say, monkeypatch: pytest.MonkeyPatch
+        self, server: Callable[..., str], fail: Fail, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A database that is not there."""
+        """A missing database is an error that names the command which creates it."""
         monkeypatch.setenv("PGPASSWORD", "secret")
-        assert "Create the database first, with: createdb" in say(server(database="missing"))
+        assert "Create the database first, with: createdb" in fail(server(database="missing"))
 
     def test_grant(self, server: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-        """A role that may not make a schema."""
+        """A role without the right to create a schema is an error."""
         monkeypatch.setenv("PGPASSWORD", "secret")
         with pytest.raises(HistoryError, match="Grant the user the privileges that README"):
             History(server())
         with pytest.raises(HistoryError, match="holds no history yet"):
             History(server(), create=False)
 
-    def test_empty(self, postgres_url: str, say: Say) -> None:
-        """A database without a history: what only reads makes none."""
-        told = say(postgres_url)
+    def test_empty(self, postgres_url: str, fail: Fail) -> None:
+        """A read of a database without a history creates nothing."""
+        message = fail(postgres_url)
         assert (
             f"Fill it first with: backupkit collect --fleet fleet.toml --history {postgres_url}"
-            in told
+            in message
         )
         tables = "SELECT COUNT(*) FROM pg_namespace WHERE nspname = 'backupkit'"
         with psycopg.connect(postgres_url) as connection:
             assert connection.execute(tables).fetchall() == [(0,)]
 
     def test_other_program(self, postgres_url: str) -> None:
-        """Another program's schema of our name."""
+        """Another program's schema of our name is left contents."""
         with psycopg.connect(postgres_url, autocommit=True) as connection:
             connection.execute("CREATE SCHEMA backupkit")
             connection.execute("CREATE TABLE backupkit.songs (title text)")
@@ -387,14 +385,14 @@ class TestServer:
             )
             assert names.fetchall() == [("songs",)]
 
-    def test_newer(self, postgres_url: str, say: Say) -> None:
-        """A history of a later version."""
+    def test_newer(self, postgres_url: str, fail: Fail) -> None:
+        """A history of a later version is refused."""
         History(postgres_url)
         raw.run(postgres_url, "UPDATE history SET schema_version = 99")
-        assert "schema 99; this one knows schema 1). Update backupkit" in say(postgres_url)
+        assert "schema 99; this one knows schema 1). Update backupkit" in fail(postgres_url)
 
-    def test_driver(self, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Without the packages it is said how to get them."""
+    def test_driver(self, fail: Fail, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Missing packages are an error that names the command which installs them."""
         place = "postgresql://u@127.0.0.1:1/backups"
         importing = builtins.__import__
 
@@ -406,7 +404,7 @@ class TestServer:
         monkeypatch.setattr(builtins, "__import__", without)
         for name in ("psycopg", "adbc_driver_postgresql"):
             monkeypatch.delitem(sys.modules, name, raising=False)
-        assert "pip install 'backupkit[postgresql]'" in say(place)
+        assert "pip install 'backupkit[postgresql]'" in fail(place)
 
     @pytest.mark.parametrize(
         "place",
@@ -422,12 +420,12 @@ class TestServer:
             "postgres://u:hunter2@[::1]:5432/backups",
         ],
     )
-    def test_password_in_url(self, say: Say, place: str) -> None:
-        """A password in the URL is refused, and shown nowhere."""
-        told = say(place)
-        assert "holds a password. Leave it out: Give the user's password by PGPASSWORD" in told
-        assert "hun" not in told
-        assert "ter2" not in told
+    def test_password_in_url(self, fail: Fail, place: str) -> None:
+        """A password in the URL is refused, and not shown."""
+        message = fail(place)
+        assert "holds a password. Leave it out: Give the user's password by PGPASSWORD" in message
+        assert "hun" not in message
+        assert "ter2" not in message
 
     @pytest.mark.parametrize(
         "place",
@@ -440,18 +438,18 @@ class TestServer:
             "postgresql://",
         ],
     )
-    def test_wrong_url(self, say: Say, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A URL that cannot be read."""
+    def test_wrong_url(self, fail: Fail, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An invalid URL is an error."""
         monkeypatch.setenv("PGHOST", "127.0.0.1")
         monkeypatch.setenv("PGPORT", "1")
-        assert "history" in say(place)
+        assert "history" in fail(place)
 
 
-class TestRemoved:
-    """Rows are removed, and what they said cannot be overwritten."""
+class TestShrink:
+    """Removed rows whose bytes cannot be overwritten yet."""
 
     def test_locked(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Another program writes."""
+        """A lock of another program is reported."""
         monkeypatch.setattr(databases, "LOCK_TIMEOUT", 0.1)
         database = databases.open_database(path, create=False)
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -461,7 +459,7 @@ class TestRemoved:
         database.shrink()
 
     def test_connection_lost(self, postgres_url: str) -> None:
-        """The server ends the connection."""
+        """A lost connection is reported."""
         History(postgres_url).append(FIRST)
         database = databases.open_database(postgres_url, create=False)
         raw.run(
@@ -474,8 +472,8 @@ class TestRemoved:
         database.shrink()
 
 
-def test_ctrl_c_in_a_statement(postgres_url: str) -> None:
-    """The driver may tell of Ctrl-C as of a statement that failed."""
+def test_interrupted_statement(postgres_url: str) -> None:
+    """Ctrl-C that the driver reports as a failed statement is KeyboardInterrupt."""
 
     def interrupted(_: databases.Connection) -> None:
         try:
@@ -490,7 +488,7 @@ def test_ctrl_c_in_a_statement(postgres_url: str) -> None:
 
 
 def test_user_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ledger names the machine alone."""
+    """Without a user name the ledger names only the machine."""
 
     def nobody() -> str:
         raise KeyError
@@ -502,8 +500,8 @@ def test_user_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert collector == f"unknown@{socket.gethostname()}"
 
 
-def test_made_by_another(path: Path) -> None:
-    """Who finds the tables made meanwhile leaves them as they are."""
+def test_concurrent_creation(path: Path) -> None:
+    """Tables that another process has created meanwhile are left contents."""
     database = databases.open_database(path, create=False)
     assert isinstance(database, sqlite.SQLite)
     database.write(database._make)

@@ -1,4 +1,4 @@
-"""Evaluating a history reads by index what a period needs: the figures are those of everything."""
+"""An evaluation that reads a history by index equals one that reads everything."""
 
 from pathlib import Path
 from random import Random
@@ -24,7 +24,7 @@ STATUS = {
 
 
 def observed(case: Case) -> pd.DataFrame:
-    """Return what a collector would have observed of the jobs, each once, by the period's now."""
+    """Return each job's observation, at or before the period's now."""
     jobs = case.known.jobs
     status = jobs["outcome"].map(STATUS)
     moments = jobs["last_seen_at"].fillna(jobs["end_time"]).fillna(jobs["start_time"])
@@ -34,8 +34,8 @@ def observed(case: Case) -> pd.DataFrame:
     return OBSERVATIONS.frame(columns | {"status": status, "state": status, "observed_at": moments})
 
 
-def kept(case: Case, target: Path | str) -> History:
-    """Keep a made-up fleet."""
+def stored(case: Case, target: Path | str) -> History:
+    """Return a history of a random fleet."""
     history = History(target, keep_polls=None)
     now, polls, schedules = case.times.now, case.known.polls, case.known.schedules
     snapshot = SimpleNamespace(
@@ -48,19 +48,19 @@ def kept(case: Case, target: Path | str) -> History:
 
 
 def compare(seed: int, target: Path | str) -> None:
-    """Evaluate a random fleet from all frames, and from what the history reads for the period."""
-    case = random_case(Random(seed))  # noqa: S311 # to repeat a case is the point
-    history = kept(case, target)
-    complete, read = case.evaluate_frames(history.view()), case.evaluate(history)
-    object.__setattr__(complete, "version", read.version)
-    assert_same(complete, read)
+    """Evaluate a random fleet from all frames, and from the rows that the history reads."""
+    case = random_case(Random(seed))  # noqa: S311 # repeatable
+    history = stored(case, target)
+    complete, indexed = case.evaluate_frames(history.view()), case.evaluate(history)
+    object.__setattr__(complete, "version", indexed.version)
+    assert_same(complete, indexed)
 
 
 @pytest.mark.property
 @pytest.mark.parametrize("number", range(FLEETS))
 @pytest.mark.parametrize("first", [1, 130])
 def test_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, first: int) -> None:
-    """Whatever a fleet did, and however few jobs are read at first."""
+    """Both evaluations are equal, however few jobs are read at first."""
     monkeypatch.setattr(module, "_FIRST", first)
     compare(SEED * 1_000 + number, tmp_path / "history.db")
 
@@ -68,12 +68,12 @@ def test_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, fi
 @pytest.mark.property
 @pytest.mark.parametrize("number", range(max(1, FLEETS // 4)))
 def test_postgresql(postgres_url: str, number: int) -> None:
-    """The same in PostgreSQL."""
+    """Both evaluations are equal in PostgreSQL."""
     compare(SEED * 2_000 + number, postgres_url)
 
 
 def test_reads_little(tmp_path: Path) -> None:
-    """Of years of nights a week needs some months; totals tell of the rest."""
+    """Of three years of jobs, an evaluation of a week reads some months."""
     nights = pd.Series(pd.date_range("2024-01-01T01:00Z", periods=1_000, freq="D").as_unit("us"))
     jobs = JOBS.frame(
         {

@@ -1,4 +1,4 @@
-"""The direction of the imports: the contracts hold, and each is seen to fail when broken."""
+"""The import contracts hold, and each fails when an import breaks it."""
 
 import shutil
 import subprocess
@@ -60,11 +60,11 @@ BREACHES = {
         "the appliance's JSON is decoded in wire alone",
     ),
 }
-"""By contract: a file, an import that breaks it, and how the contract's name begins."""
+"""For each contract a file, an import that breaks it, and the start of the contract's name."""
 
 
 def lint(folder: Path) -> tuple[int, str]:
-    """Run import-linter on a copy of the package."""
+    """Run import-linter in a folder; return its exit code and output."""
     done = subprocess.run(
         [LINT, "--no-cache"], cwd=folder, capture_output=True, text=True, check=False
     )
@@ -72,7 +72,7 @@ def lint(folder: Path) -> tuple[int, str]:
 
 
 def assert_broken(folder: Path, contract: str) -> None:
-    """Check that a contract is broken, and found to be."""
+    """Check that import-linter reports a contract as broken."""
     code, text = lint(folder)
     assert code != 0
     broken = [line for line in text.splitlines() if " BROKEN" in line]
@@ -81,7 +81,7 @@ def assert_broken(folder: Path, contract: str) -> None:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """Copy the package and its contracts to where they may be broken."""
+    """Copy the package and its contracts."""
     shutil.copytree(
         ROOT / "backupkit", tmp_path / "backupkit", ignore=shutil.ignore_patterns("__pycache__")
     )
@@ -90,30 +90,30 @@ def copy(tmp_path: Path) -> Path:
 
 
 def test_contracts_hold(copy: Path) -> None:
-    """The package as it is keeps every contract."""
+    """The package keeps every contract."""
     code, text = lint(copy)
     assert code == 0, text
 
 
 @pytest.mark.parametrize("breach", BREACHES)
-def test_a_breach_is_seen(copy: Path, breach: str) -> None:
-    """One wrong import breaks the contract that forbids it."""
+def test_breach(copy: Path, breach: str) -> None:
+    """A wrong import breaks the contract that forbids it."""
     module, line, contract = BREACHES[breach]
     path = copy / "backupkit" / module
-    with path.open("r+", encoding="utf-8") as file:  # of a file that is there
+    with path.open("r+", encoding="utf-8") as file:  # fails without the file
         file.seek(0, 2)
         file.write(f"\n{line}\n")
     assert_broken(copy, contract)
 
 
 def test_new_package(copy: Path) -> None:
-    """A package without a layer is seen."""
+    """A package without a layer is reported."""
     (copy / "backupkit" / "drawer.py").touch()
     assert_broken(copy, "a layer imports only lower ones")
 
 
 def test_every_contract(copy: Path) -> None:
-    """Each contract has its breach."""
+    """Each contract has a breach."""
     contracts = tomllib.loads((copy / "pyproject.toml").read_text(encoding="utf-8"))
     named = {one["id"] for one in contracts["tool"]["importlinter"]["contracts"]}
     assert named == BREACHES.keys() - {"siblings"}

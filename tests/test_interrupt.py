@@ -1,4 +1,4 @@
-"""Stop a round in its middle: what was read is kept, and everybody is logged out."""
+"""A collection that is stopped keeps what was read, and closes all sessions."""
 
 import json
 import os
@@ -14,9 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import count
 from pathlib import Path
-from time import sleep
 from typing import Any
 
 import pandas as pd
@@ -30,6 +28,7 @@ from backupkit.errors import BackupkitWarning
 from backupkit.simulator import Fault, Scenario
 from backupkit.tables import POLLS
 from tests.conftest import EPOCH, Simulated, epoch, simulated
+from tests.processes import wait_until
 
 Serve = Callable[[Callable[[socket.socket], None]], str]
 
@@ -37,34 +36,20 @@ Serve = Callable[[Callable[[socket.socket], None]], str]
 COLLECT = (sys.executable, "-m", "backupkit", "collect")
 
 
-@pytest.fixture
-def still(tmp_path: Path) -> Iterator[Simulated]:
-    """Run twelve appliances with twenty jobs each, by a clock that stands still."""
-    scenario = Scenario.steady(appliances=12, jobs=20, seed=1, epoch=EPOCH, flavours=("api",))
-    with simulated(scenario, tmp_path) as running:
-        yield running
+def steady_scenario(appliances: int = 12, jobs: int = 20, epoch: datetime = EPOCH) -> Scenario:
+    """Return a scenario of equal appliances."""
+    return Scenario.steady(appliances=appliances, jobs=jobs, seed=1, epoch=epoch, flavours=("api",))
 
 
 @pytest.fixture
 def steady(tmp_path: Path) -> Iterator[Simulated]:
-    """Run twelve appliances with twenty jobs each, by the machine's clock."""
-    scenario = Scenario.steady(
-        appliances=12, jobs=20, seed=1, epoch=datetime.now(UTC), flavours=("api",)
-    )
-    with simulated(scenario, tmp_path, clock=None) as running:
+    """Run twelve appliances with twenty jobs each, with a fixed clock."""
+    with simulated(steady_scenario(), tmp_path) as running:
         yield running
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for something that comes soon."""
-    looks = count()
-    while not condition():
-        assert next(looks) < 4000
-        sleep(0.01)
-
-
-def asked(simulation: Simulated, route: str) -> Counter[str]:
-    """Count by appliance the requests so far whose method and last word are these."""
+def requests_to(simulation: Simulated, route: str) -> Counter[str]:
+    """Count by appliance the requests with this method and last part of the path."""
     return Counter(
         one.appliance
         for one in simulation.appliances.requests
@@ -74,7 +59,7 @@ def asked(simulation: Simulated, route: str) -> Counter[str]:
 
 @contextmanager
 def started(words: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    """Run a command in a process of its own, as in a terminal of its own."""
+    """Run a command in a process group of its own, as a terminal does."""
     with subprocess.Popen(
         words,
         stdout=subprocess.PIPE,
@@ -89,52 +74,46 @@ def started(words: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextmanager
-def ctrl_c(*moments: Callable[[], bool]) -> Iterator[None]:
-    """Press Ctrl-C here each time something has come true."""
+def ctrl_c(*conditions: Callable[[], bool]) -> Iterator[None]:
+    """Send SIGINT to the main thread after each condition becomes true."""
 
     def press() -> None:
-        for moment in moments:
-            wait_until(moment)
+        for condition in conditions:
+            wait_until(condition)
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    hand = threading.Thread(target=press)
-    hand.start()
+    thread = threading.Thread(target=press)
+    thread.start()
     try:
         yield
     finally:
-        hand.join()
+        thread.join()
         signal.signal(signal.SIGINT, before)
 
 
 class TestCommand:
-    """``backupkit collect``, stopped from outside."""
+    """Signals to ``backupkit collect``."""
 
-    @pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM])
-    def test_in_the_middle(self, steady: Simulated, tmp_path: Path, word: signal.Signals) -> None:
-        """Visits done are kept, visits under way say good-bye, and the others never begin."""
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_signal(self, tmp_path: Path, number: signal.Signals) -> None:
+        """Finished polls are stored, running polls log out, and the other polls never begin."""
         silent = [f"vc-{number:04d}" for number in range(5, 13)]
-        steady.appliances.set_faults([Fault("silence", 1, name, "details") for name in silent])
         place = tmp_path / "history.db"
-        argv = [
-            *COLLECT,
-            "--fleet",
-            str(steady.path),
-            "--history",
-            str(place),
-            "--concurrency",
-            "3",
-        ]
-        with started(argv) as process:
-            wait_until(lambda: asked(steady, "DELETE session").total() == 4)
-            wait_until(lambda: (asked(steady, "GET details") & Counter(silent)).total() == 3)
-            process.send_signal(word)
-            _, err = process.communicate(timeout=30)  # it would be silent for 60
-        assert process.returncode == 130
+        with simulated(steady_scenario(epoch=datetime.now(UTC)), tmp_path, clock=None) as steady:
+            faults = [Fault("silence", 1, name, "details") for name in silent]
+            steady.appliances.set_faults(faults)
+            argv = [*COLLECT, "--fleet", str(steady.path), "--history", str(place)]
+            with started([*argv, "--concurrency", "3"]) as process:
+                wait_until(lambda: requests_to(steady, "DELETE session").total() == 4)
+                busy = Counter(silent)
+                wait_until(lambda: (requests_to(steady, "GET details") & busy).total() == 3)
+                process.send_signal(number)
+                _, err = process.communicate(timeout=30)  # the faults last for 60 s
+            assert steady.appliances.open_sessions == 0
         assert "The collection was stopped: 4 of 12 appliances were read by then.\n" in err
         assert "Read 4 of 7 appliances: 80 jobs listed, 80 new, in " in err
         assert "vc-0005: the collection was stopped before the job details" in err
-        assert steady.appliances.open_sessions == 0
         history = bk.History(place, create=False)
         assert len(history.jobs()) == 80
         polls = history.polls().set_index("appliance").sort_index()
@@ -142,24 +121,24 @@ class TestCommand:
         assert polls["ok"].to_list() == [True] * 4 + [pd.NA] * 3
         assert polls["error"].to_list()[4:] == ["stopped"] * 3
 
-    def test_slow_log_in(self, tmp_path: Path) -> None:
-        """A log-in under way is heard out: without its token nobody could log out."""
-        scenario = Scenario.steady(appliances=3, jobs=1, epoch=datetime.now(UTC), flavours=("api",))
+    def test_slow_login(self, tmp_path: Path) -> None:
+        """A login that was sent is awaited: its token is needed to log out."""
+        scenario = steady_scenario(appliances=3, jobs=1, epoch=datetime.now(UTC))
         place = tmp_path / "history.db"
         with simulated(scenario, tmp_path, clock=None) as running:
             running.appliances.set_faults([Fault("slow", route="log-in", wait=2)])
             argv = [*COLLECT, "--json", "--fleet", str(running.path), "--history", str(place)]
             with started(argv) as process:
-                wait_until(lambda: asked(running, "POST session").total() == 3)
+                wait_until(lambda: requests_to(running, "POST session").total() == 3)
                 process.send_signal(signal.SIGTERM)
                 out, err = process.communicate(timeout=30)
             assert running.appliances.open_sessions == 0
-            assert asked(running, "DELETE session").total() == 3
+            assert requests_to(running, "DELETE session").total() == 3
         assert process.returncode == 130
         assert "The collection was stopped: 0 of 3 appliances were read by then.\n" in err
-        told = json.loads(out)
-        assert (told["read"], told["polled"], told["stopped"]) == (0, 3, True)
-        assert {poll["ok"] for poll in told["polls"]} == {None}
+        result = json.loads(out)
+        assert (result["read"], result["polled"], result["stopped"]) == (0, 3, True)
+        assert {poll["ok"] for poll in result["polls"]} == {None}
         assert bk.History(place).jobs().empty
 
 
@@ -175,39 +154,39 @@ with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as 
 
 
 class Interrupted(ThreadPoolExecutor):
-    """Threads, in whose way somebody comes as they get their third order."""
+    """Threads with an action before, or instead of, the third task."""
 
     def __init__(self, action: Callable[[], object], *, instead: bool) -> None:
         super().__init__(2)
         self._action, self._instead = action, instead
-        self.orders: list[Future[Any]] = []
+        self.tasks: list[Future[Any]] = []
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401 # as Executor has it
-        """Hand an order on."""
-        words = (fn, *args)
+        """Submit a task."""
+        call = (fn, *args)
         if args[0].appliance.name == "vc-0003":
             if self._instead:
-                words = (self._action,)
+                call = (self._action,)
             else:
                 self._action()
-        self.orders.append(super().submit(*words, **kwargs))
-        return self.orders[-1]
+        self.tasks.append(super().submit(*call, **kwargs))
+        return self.tasks[-1]
 
 
-class TestHere:
-    """collect(), stopped by Ctrl-C in this process."""
+class TestCollect:
+    """Ctrl-C during collect()."""
 
-    def test_done_begun_and_neither(self, still: Simulated) -> None:
-        """Visits done are good, one begun is neither good nor failed, the others have no row."""
-        still.appliances.set_faults([Fault("silence", 1, "vc-0003", "details")])
+    def test_polls(self, steady: Simulated) -> None:
+        """A finished poll is good, a running one is neither good nor failed, others have no row."""
+        steady.appliances.set_faults([Fault("silence", 1, "vc-0003", "details")])
         limits = bk.Limits(concurrency=1, read=300)
         with (
             pytest.warns(
                 BackupkitWarning, match="The collection was stopped: 2 of 12 appliances were"
             ),
-            ctrl_c(lambda: asked(still, "GET details")["vc-0003"] == 1),
+            ctrl_c(lambda: requests_to(steady, "GET details")["vc-0003"] == 1),
         ):
-            snapshot = bk.collect(still.fleet, limits=limits, clock=epoch)
+            snapshot = bk.collect(steady.fleet, limits=limits, clock=epoch)
         assert snapshot.stopped
         assert repr(snapshot).endswith("40 jobs new or unfinished, stopped early")
         POLLS.check(snapshot.polls)
@@ -215,23 +194,23 @@ class TestHere:
         assert snapshot.polls["ok"].to_list() == [True, True, pd.NA]
         assert snapshot.errors["appliance"].to_list() == ["vc-0003"]
         assert snapshot.errors["error"].to_list() == ["stopped"]
-        assert still.appliances.open_sessions == 0
+        assert steady.appliances.open_sessions == 0
 
-    def test_judged(self, still: Simulated, tmp_path: Path) -> None:
-        """What was known before a round that was stopped is known after it, and no less."""
-        history, policy = bk.History(tmp_path / "history.db"), bk.Policy.load(still.path)
-        history.append(bk.collect(still.fleet, clock=epoch))
+    def test_assessment(self, steady: Simulated, tmp_path: Path) -> None:
+        """A stopped collection does not change the assessment."""
+        history, policy = bk.History(tmp_path / "history.db"), bk.Policy.load(steady.path)
+        history.append(bk.collect(steady.fleet, clock=epoch))
         now = EPOCH + timedelta(hours=2)
         before = bk.evaluate(history, policy, now=now, last="1d")
-        still.appliances.set_faults([Fault("silence", 1, "vc-0001", "list")])
+        steady.appliances.set_faults([Fault("silence", 1, "vc-0001", "list")])
         with (
             pytest.warns(
                 BackupkitWarning, match="The collection was stopped: 0 of 12 appliances were"
             ),
-            ctrl_c(lambda: asked(still, "GET job")["vc-0001"] == 1),
+            ctrl_c(lambda: requests_to(steady, "GET job")["vc-0001"] == 1),
         ):
             stopped = bk.collect(
-                still.fleet,
+                steady.fleet,
                 known=history,
                 limits=bk.Limits(concurrency=1, read=300),
                 clock=lambda: EPOCH + timedelta(hours=1),
@@ -243,44 +222,43 @@ class TestHere:
         assert_frame_equal(after.appliances, before.appliances)
         assert_frame_equal(after.coverage, before.coverage)
         alone = bk.evaluate(stopped, policy, now=now, last="1d")
-        assert alone.coverage[["polls", "polls_ok"]].loc[["vc-0001"]].to_numpy().tolist() == [
-            [0, 0]
-        ]
+        polls = alone.coverage.loc[["vc-0001"], ["polls", "polls_ok"]]
+        assert polls.to_numpy().tolist() == [[0, 0]]
         assert alone.verdict.unknown == 12
 
-    def test_silent_at_the_handshake(self, still: Simulated, listener: Serve) -> None:
-        """Who takes the connection and says nothing holds nobody up."""
-        taken = threading.Event()
+    def test_tls_handshake(self, steady: Simulated, listener: Serve) -> None:
+        """A server that accepts the connection and sends nothing does not block."""
+        accepted = threading.Event()
 
-        def say_nothing(connection: socket.socket) -> None:
-            taken.set()
+        def ignore(connection: socket.socket) -> None:
+            accepted.set()
             while connection.recv(99):
                 pass
 
-        mute = replace(still.fleet["vc-0001"], host=listener(say_nothing))
+        mute = replace(steady.fleet["vc-0001"], host=listener(ignore))
         with (
             pytest.warns(
                 BackupkitWarning, match="The collection was stopped: 0 of 1 appliances were"
             ),
-            ctrl_c(taken.is_set),
+            ctrl_c(accepted.is_set),
         ):
             snapshot = bk.collect([mute], limits=bk.Limits(connect=300))
         assert snapshot.polls["error"].to_list() == ["stopped"]
 
-    def test_while_orders_are_given(self, still: Simulated) -> None:
-        """Ctrl-C before all orders are given stops those that were."""
+    def test_while_submitting(self, steady: Simulated) -> None:
+        """Ctrl-C before all polls are submitted stops the submitted ones."""
         press = partial(signal.default_int_handler, signal.SIGINT, None)
         with (
             Interrupted(press, instead=False) as threads,
             pytest.warns(BackupkitWarning, match="The collection was stopped"),
         ):
-            snapshot = bk.collect(still.fleet, executor=threads, clock=epoch)
+            snapshot = bk.collect(steady.fleet, executor=threads, clock=epoch)
         assert snapshot.stopped
         assert set(snapshot.polls["appliance"]) <= {"vc-0001", "vc-0002"}
-        assert still.appliances.open_sessions == 0
+        assert steady.appliances.open_sessions == 0
 
-    def test_twice(self, still: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Who presses again does not want to wait for good-byes, and loses nothing."""
+    def test_twice(self, steady: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A second Ctrl-C does not wait for running polls, and keeps the finished ones."""
         monkeypatch.setattr(collector, "SHUTDOWN_TIMEOUT", 300)
         free = threading.Event()
         with Interrupted(free.wait, instead=True) as threads, ExitStack() as stack:
@@ -288,16 +266,16 @@ class TestHere:
             with (
                 pytest.warns(BackupkitWarning, match="stopped: 11 of 12 appliances were read"),
                 ctrl_c(
-                    lambda: sum(order.done() for order in threads.orders) == 11,
-                    lambda: any(here.stop.is_set() for here in LOCAL_STATES.values()),
+                    lambda: sum(task.done() for task in threads.tasks) == 11,
+                    lambda: any(state.stop.is_set() for state in LOCAL_STATES.values()),
                 ),
             ):
-                snapshot = bk.collect(still.fleet, executor=threads, clock=epoch)
+                snapshot = bk.collect(steady.fleet, executor=threads, clock=epoch)
         assert len(snapshot.jobs) == 220
         assert "vc-0003" not in set(snapshot.polls["appliance"])
 
-    def test_twice_in_a_row(self, still: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The second one may come while the first is still being seen to."""
+    def test_twice_at_once(self, steady: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A second Ctrl-C may come while the first is handled."""
         presses = iter([None])
 
         def press(future: Future[Any]) -> bool:
@@ -312,23 +290,23 @@ class TestHere:
             stack.callback(free.set)
             with (
                 pytest.warns(BackupkitWarning, match="stopped: 11 of 12 appliances were read"),
-                ctrl_c(lambda: sum(order.done() for order in threads.orders) == 11),
+                ctrl_c(lambda: sum(task.done() for task in threads.tasks) == 11),
             ):
-                snapshot = bk.collect(still.fleet, executor=threads, clock=epoch)
+                snapshot = bk.collect(steady.fleet, executor=threads, clock=epoch)
         assert next(presses, "none") == "none"
         assert len(snapshot.jobs) == 220
 
-    def test_workers_in_a_terminal(self, still: Simulated) -> None:
-        """Ctrl-C in a terminal reaches worker processes as well: no appliance has failed."""
-        still.appliances.set_faults(
+    def test_process_group(self, steady: Simulated) -> None:
+        """Ctrl-C that reaches the worker processes, too, is no failure of an appliance."""
+        steady.appliances.set_faults(
             [Fault("silence", 1, name, "details") for name in ("vc-0002", "vc-0012")]
         )
-        words = [sys.executable, "-W", "ignore", "-c", WORKERS, str(still.path)]
+        words = [sys.executable, "-W", "ignore", "-c", WORKERS, str(steady.path)]
         with started(words) as process:
-            wait_until(lambda: asked(still, "GET details").total() == 12)
+            wait_until(lambda: requests_to(steady, "GET details").total() == 12)
             os.killpg(process.pid, signal.SIGINT)
             out, _ = process.communicate(timeout=30)
-        said, *errors = out.split()
-        assert said == "True"
+        stopped, *errors = out.split()
+        assert stopped == "True"
         assert Counter(errors) == {"read": 10, "stopped": 2}
-        assert still.appliances.open_sessions == 0
+        assert steady.appliances.open_sessions == 0

@@ -1,4 +1,4 @@
-"""Mail through a real SMTP server on loopback, and every way in which that fails."""
+"""Mail through an SMTP server on loopback, and every error of it."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -14,10 +14,14 @@ from backupkit.mail import MailServer, Security
 from backupkit.passwords import PasswordSource
 from tests.smtp import PASSWORD, USER, Mailbox, Serve, serving
 
+LOGIN = {"user": USER, "password": PasswordSource("env", "MAIL_PASSWORD")}
+Connect = Callable[..., MailServer]
+Listen = Callable[[Callable[[socket.socket], None]], str]
+
 
 @pytest.fixture
 def authority(tmp_path: Path) -> trustme.CA:
-    """Make an authority, whose certificate is in ca.pem."""
+    """Return a certificate authority whose certificate is in ca.pem."""
     made = trustme.CA()
     made.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     return made
@@ -30,8 +34,8 @@ def serve(authority: trustme.CA) -> Iterator[Serve]:
         yield run
 
 
-def note(subject: str = "hello", text: str = "Grüße\n") -> EmailMessage:
-    """Write a message."""
+def mail(subject: str = "hello", text: str = "Grüße\n") -> EmailMessage:
+    """Return a message."""
     message = EmailMessage()
     message["Subject"] = subject
     message.set_content(text)
@@ -39,8 +43,8 @@ def note(subject: str = "hello", text: str = "Grüße\n") -> EmailMessage:
 
 
 @pytest.fixture
-def to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., MailServer]:
-    """Give the settings that lead to a server."""
+def connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Connect:
+    """Return a function for the settings of a server."""
     monkeypatch.setenv("MAIL_PASSWORD", PASSWORD)
 
     def settings(mailbox: Mailbox, **more: Any) -> MailServer:  # noqa: ANN401 # any setting
@@ -57,20 +61,18 @@ def to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., MailSer
     return settings
 
 
-LOGIN = {"user": USER, "password": PasswordSource("env", "MAIL_PASSWORD")}
-To = Callable[..., MailServer]
-
-
-class TestSending:
-    """What arrives."""
+class TestSend:
+    """MailServer.send."""
 
     @pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
     @pytest.mark.parametrize("security", ["starttls", "tls", "none"])
     @pytest.mark.parametrize("login", [True, False])
-    def test_each_way(self, serve: Serve, to: To, security: Security, *, login: bool) -> None:
-        """By STARTTLS, TLS or in clear text on this machine, with a log-in or without."""
+    def test_security(
+        self, serve: Serve, connect: Connect, security: Security, *, login: bool
+    ) -> None:
+        """A mail is sent by STARTTLS, TLS or clear text, with and without a login."""
         mailbox = serve(security, login=login)
-        to(mailbox, security=security, **(LOGIN if login else {})).send(note())
+        connect(mailbox, security=security, **(LOGIN if login else {})).send(mail())
         (message,) = mailbox.messages
         assert (message["From"], message["To"]) == (USER, "ops@example.com")
         payload = message.get_payload(decode=True)
@@ -78,102 +80,106 @@ class TestSending:
         assert payload.decode().strip() == "Grüße"
         assert mailbox.got[0].rcpt_tos == ["ops@example.com"]
 
-    def test_other_recipients(self, serve: Serve, to: To) -> None:
-        """Who is named by the caller gets it, instead of those of the settings."""
+    def test_other_recipients(self, serve: Serve, connect: Connect) -> None:
+        """Recipients of the call replace those of the settings."""
         mailbox = serve()
-        to(mailbox).send(note(), to=["a@example.com", "b@example.com"])
+        connect(mailbox).send(mail(), to=["a@example.com", "b@example.com"])
         assert mailbox.got[0].rcpt_tos == ["a@example.com", "b@example.com"]
 
 
-class TestTrouble:
-    """What fails is said, with the next step, and without the password."""
+class TestErrors:
+    """Errors name the next step, and never the password."""
 
     def failure(self, server: MailServer, message: EmailMessage, *to: str) -> str:
-        """Give the error of a message that cannot be sent."""
+        """Return the error of a message that cannot be sent."""
         with pytest.raises(MailError) as caught:
             server.send(message, to=to)
         assert PASSWORD not in str(caught.value)
         assert caught.value.__cause__ is None
         return str(caught.value)
 
-    def test_a_refused_log_in(self, serve: Serve, to: To, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A wrong password is said to be refused."""
+    def test_wrong_password(
+        self, serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A wrong password is an error that names the user."""
         mailbox = serve(login=True)
         monkeypatch.setenv("MAIL_PASSWORD", f"{PASSWORD}!")
-        told = self.failure(to(mailbox, **LOGIN), note())
-        assert f"refused the log-in of {USER} (535)" in told
+        error = self.failure(connect(mailbox, **LOGIN), mail())
+        assert f"refused the log-in of {USER} (535)" in error
 
-    def test_no_password(self, serve: Serve, to: To, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A place without a password is named before anything is asked of the server."""
+    def test_no_password(
+        self, serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A source without a password is an error before the server is contacted."""
         monkeypatch.delenv("MAIL_PASSWORD")
         with pytest.raises(CredentialError, match="MAIL_PASSWORD is not set"):
-            to(serve(login=True), **LOGIN).send(note())
+            connect(serve(login=True), **LOGIN).send(mail())
 
-    def test_a_refused_recipient(self, serve: Serve, to: To) -> None:
-        """Of several recipients the refused one is named, and the others have it."""
+    def test_refused_recipient(self, serve: Serve, connect: Connect) -> None:
+        """A refused recipient is named, and the others get the mail."""
         mailbox = serve()
-        told = self.failure(to(mailbox), note(), "a@example.com", "nobody@example.com")
-        assert "refused 1 of 2 recipients, the first nobody@example.com" in told
-        assert "no such user here (550)" in told
+        error = self.failure(connect(mailbox), mail(), "a@example.com", "nobody@example.com")
+        assert "refused 1 of 2 recipients, the first nobody@example.com" in error
+        assert "no such user here (550)" in error
         assert mailbox.got[0].rcpt_tos == ["a@example.com"]
 
-    def test_all_recipients_refused(self, serve: Serve, to: To) -> None:
-        """Where nobody is left the mail is not sent."""
-        told = self.failure(to(serve()), note(), "nobody@example.com")
-        assert "refused all recipients, the first nobody@example.com: no such user here" in told
+    def test_all_recipients_refused(self, serve: Serve, connect: Connect) -> None:
+        """No mail is sent if every recipient is refused."""
+        error = self.failure(connect(serve()), mail(), "nobody@example.com")
+        assert "refused all recipients, the first nobody@example.com: no such user here" in error
 
-    def test_a_refused_message(self, serve: Serve, to: To) -> None:
-        """What the server says of the message is passed on."""
-        told = self.failure(to(serve()), note("refuse me"))
-        assert "did not take the mail: looks like spam (554)" in told
+    def test_refused_message(self, serve: Serve, connect: Connect) -> None:
+        """The server's reason for a refused message is in the error."""
+        error = self.failure(connect(serve()), mail("refuse me"))
+        assert "did not take the mail: looks like spam (554)" in error
 
-    def test_too_large(self, serve: Serve, to: To) -> None:
-        """A message above the server's limit is refused with the size in mind."""
-        told = self.failure(to(serve(size=1000)), note(text="x" * 5000))
-        assert "the message's size" in told
+    def test_too_large(self, serve: Serve, connect: Connect) -> None:
+        """A message above the server's limit is an error that mentions the size."""
+        error = self.failure(connect(serve(size=1000)), mail(text="x" * 5000))
+        assert "the message's size" in error
 
-    def test_no_starttls(self, serve: Serve, to: To) -> None:
-        """A server that does not turn to TLS gets nothing."""
+    def test_no_starttls(self, serve: Serve, connect: Connect) -> None:
+        """A server without STARTTLS gets no mail."""
         mailbox = serve("none")
-        assert "does not support a required feature" in self.failure(to(mailbox), note())
+        assert "does not support a required feature" in self.failure(connect(mailbox), mail())
         assert not mailbox.got
 
-    def test_an_unknown_authority(self, serve: Serve, to: To) -> None:
-        """A certificate that nobody vouches for is not trusted, either way."""
+    def test_unknown_authority(self, serve: Serve, connect: Connect) -> None:
+        """A certificate of an unknown authority is not trusted."""
         for security in ("starttls", "tls"):
-            told = self.failure(to(serve(security), security=security, ca_bundle=None), note())
-            assert "certificate that is not trusted" in told
-            assert "ca_bundle in [mail]" in told
+            error = self.failure(
+                connect(serve(security), security=security, ca_bundle=None), mail()
+            )
+            assert "certificate that is not trusted" in error
+            assert "ca_bundle in [mail]" in error
 
-    def test_tls_to_a_clear_text_port(self, serve: Serve, to: To) -> None:
-        """TLS where the server speaks clear text is said to be that."""
-        told = self.failure(to(serve("none"), security="tls"), note())
-        assert "does not support TLS on this port" in told
-        assert "587 is starttls, 465 is tls" in told
+    def test_tls_to_clear_text(self, serve: Serve, connect: Connect) -> None:
+        """TLS to a port that speaks clear text is an error that names the usual ports."""
+        error = self.failure(connect(serve("none"), security="tls"), mail())
+        assert "does not support TLS on this port" in error
+        assert "587 is starttls, 465 is tls" in error
 
-    def test_nobody_listens(self, to: To) -> None:
-        """A port without a server is said to be out of reach."""
+    def test_no_server(self, connect: Connect) -> None:
+        """A port without a server is an error."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        assert "cannot be reached: Connection refused" in self.failure(to(Mailbox(port)), note())
+        assert "cannot be reached: Connection refused" in self.failure(
+            connect(Mailbox(port)), mail()
+        )
 
-    def test_no_answer(self, to: To) -> None:
-        """A server that says nothing is waited for so long as the settings say."""
+    def test_no_answer(self, connect: Connect) -> None:
+        """A server that sends nothing is an error after the timeout."""
         with socket.create_server(("127.0.0.1", 0)) as silent:
-            server = to(Mailbox(silent.getsockname()[1]), timeout=0.2)
-            assert "did not answer within 0.2 s" in self.failure(server, note())
+            server = connect(Mailbox(silent.getsockname()[1]), timeout=0.2)
+            assert "did not answer within 0.2 s" in self.failure(server, mail())
 
-    def test_closed_at_once(
-        self, to: To, listener: Callable[[Callable[[socket.socket], None]], str]
-    ) -> None:
-        """A server that hangs up is said to have done so."""
+    def test_closed_connection(self, connect: Connect, listener: Listen) -> None:
+        """A closed connection is an error."""
         port = int(listener(lambda _connection: None).rpartition(":")[2])
-        assert "closed the connection" in self.failure(to(Mailbox(port)), note())
+        assert "closed the connection" in self.failure(connect(Mailbox(port)), mail())
 
-    def test_a_refused_sender(
-        self, to: To, listener: Callable[[Callable[[socket.socket], None]], str]
-    ) -> None:
-        """A sender that the server does not like is named."""
+    def test_refused_sender(self, connect: Connect, listener: Listen) -> None:
+        """A refused sender is named."""
 
         def refuse(connection: socket.socket) -> None:
             for answer in (b"220 hi\r\n", b"250 hello\r\n", b"553 not you\r\n", b"250 OK\r\n"):
@@ -181,22 +187,22 @@ class TestTrouble:
                 connection.recv(1000)
 
         port = int(listener(refuse).rpartition(":")[2])
-        told = self.failure(to(Mailbox(port), security="none"), note())
-        assert f"refused {USER}, or the message's size: not you (553)" in told
+        error = self.failure(connect(Mailbox(port), security="none"), mail())
+        assert f"refused {USER}, or the message's size: not you (553)" in error
 
-    def test_nobody_to_send_to(self, to: To) -> None:
-        """Without a recipient nothing is tried, and a way to name one is shown."""
+    def test_no_recipient(self, connect: Connect) -> None:
+        """A mail without a recipient is an error before the server is contacted."""
         with pytest.raises(SettingsError, match="has no recipient"):
-            to(Mailbox(1), to=()).send(note())
+            connect(Mailbox(1), to=()).send(mail())
 
     @pytest.mark.parametrize(
         "address",
         ["operations", "a@b\nBcc: x@y", "a b@c", "@c", "a@", "a,b@c", "<a@b>", "ä@b.c"],
     )
-    def test_what_is_no_address(self, to: To, address: str) -> None:
-        """What is no address, or more than one, never becomes a header."""
+    def test_invalid_address(self, connect: Connect, address: str) -> None:
+        """An invalid address is an error, and never becomes a header."""
         with pytest.raises(SettingsError, match="is not a mail address"):
-            to(Mailbox(1)).send(note(), to=[address])
+            connect(Mailbox(1)).send(mail(), to=[address])
 
 
 CLEAR = """
@@ -220,7 +226,7 @@ class TestSettings:
 
     @pytest.mark.usefixtures("authority")
     def test_all_keys(self, tmp_path: Path) -> None:
-        """Each key is read; paths are relative to the file's folder; no password is looked up."""
+        """Each key is read; paths are relative to the file; no password is read."""
         server = self.load(
             tmp_path,
             '[mail]\nhost = "mail.example.com"\nport = 2525\nsecurity = "tls"\n'
@@ -246,7 +252,7 @@ class TestSettings:
         assert self.load(tmp_path, text).port == port
 
     @pytest.mark.parametrize(
-        ("text", "told"),
+        ("text", "message"),
         [
             ("", "the table [mail] is missing"),
             ("mail = 3", "mail must be a table: [mail]"),
@@ -266,17 +272,17 @@ class TestSettings:
             (CLEAR, "clear text to another machine"),
         ],
     )
-    def test_a_wrong_table(self, tmp_path: Path, text: str, told: str) -> None:
-        """A wrong entry is named with file and table, and never a password."""
+    def test_invalid_table(self, tmp_path: Path, text: str, message: str) -> None:
+        """An invalid entry is an error with file and table, and without the password."""
         with pytest.raises(SettingsError) as caught:
             self.load(tmp_path, text)
-        assert told in str(caught.value)
+        assert message in str(caught.value)
         assert str(tmp_path / "fleet.toml") in str(caught.value)
         assert str(caught.value).count("fleet.toml, [mail]") <= 1
         assert "hunter2" not in str(caught.value)
 
-    def test_local_host_by_name(self) -> None:
-        """On this machine a password may go in clear text."""
+    def test_localhost(self) -> None:
+        """A password may be sent in clear text to this machine."""
         server = MailServer(
             host="localhost",
             sender="a@b",

@@ -1,4 +1,4 @@
-"""A policy that changes inside the period, time that is excluded, and plans the policy states."""
+"""Policies that change within the period, exclusions, and schedules of the policy."""
 
 from typing import Any
 
@@ -7,19 +7,18 @@ import pytest
 
 from backupkit.assessment import Assessment
 from backupkit.policy import Exclusion, Member, Policy
-from backupkit.tables import SCHEDULES
 from tests.sla_examples import Known, example, job_record, jobs_of_records, polls_at, row_of
 
 HOUR = pd.Timedelta(hours=1)
 
 
 def policy(**values: Any) -> Policy:  # noqa: ANN401 # any number of a policy
-    """Make a policy under which knowledge ends with the last good visit."""
+    """Return a policy under which a poll counts until the next one."""
     return Policy(staleness="0h", **values)
 
 
 def hours(a: Assessment) -> dict[str, float]:
-    """Give the hours in each state that occurs."""
+    """Return the hours in each state that occurs."""
     row = row_of(a.appliances, "vc")
     spent = {state: row[state] / HOUR for state in ("compliant", "breach", "unknown", "excluded")}
     return {state: round(span, 6) for state, span in spent.items() if span}
@@ -27,18 +26,18 @@ def hours(a: Assessment) -> dict[str, float]:
 
 HEALTHY = example("ex01")
 NO_RUN = example("ex04")
-"""Example D: nothing ran on 5 November."""
+"""Example D: no job ran on 5 November."""
 
 
 class TestChanges:
-    """Each moment is judged by the policy of its time."""
+    """Each time is judged by the policy of that time."""
 
     STRICTER = policy(
         rpo="24h", changes={"2026-11-05T00:00:00Z": policy(rpo="12h", late="30m", target=0.9)}
     )
 
     def test_time(self) -> None:
-        """Until the 5th 26 h are allowed, from then on 14 h: of each day 9 h 40 min are too old."""
+        """The threshold is 26 h until the 5th, then 14 h: 9 h 40 min of each day are too old."""
         a = HEALTHY.evaluate(self.STRICTER)
         # from 15:00 to 01:20 of the next day, and the 5th from midnight to 01:20
         breach = 1 + 20 / 60 + 3 * (10 + 20 / 60) + 9
@@ -47,7 +46,7 @@ class TestChanges:
         assert a.intervals["state"].to_list() == ["compliant", "breach"] * 5
 
     def test_window_and_limit(self) -> None:
-        """Each run is held against the window and the limit of the time it ended."""
+        """Each run is compared with the window and limit of its end."""
         changed = policy(
             window="01:00-02:00",
             duration_limit="30m",
@@ -56,24 +55,24 @@ class TestChanges:
             },
         )
         row = row_of(HEALTHY.evaluate(changed).appliances)
-        # those of the 2nd to 4th keep to both, those of the 5th to 8th to neither
+        # the runs of the 2nd to 4th meet both, those of the 5th to 8th neither
         assert (row["window_ok"], row["window_runs"]) == (3, 7)
         assert (row["duration_ok"], row["duration_runs"]) == (3, 7)
         assert row["window_running"] == 0
 
-    def test_a_limit_from_then_on(self) -> None:
-        """Where only one of the policies has a limit, the runs of its time are the ones judged."""
+    def test_added_limit(self) -> None:
+        """If only one policy has a limit, only the runs of its time are judged."""
         later = policy(changes={"2026-11-05T00:00:00Z": policy(duration_limit="10m")})
         row = row_of(HEALTHY.evaluate(later).appliances)
         assert (row["duration_ok"], row["duration_runs"]) == (0, 4)
         assert row["window_runs"] is None
 
-    def test_an_end_that_nobody_told(self) -> None:
-        """A run without an end was done when it was last seen, also before a change."""
+    def test_missing_end(self) -> None:
+        """A run without an end ended when it was last observed, also before a change."""
         jobs = HEALTHY.jobs.copy()
-        mute = jobs["start_time"] == pd.Timestamp("2026-11-03T01:00Z")
-        jobs.loc[mute, "last_seen_at"] = jobs.loc[mute, "end_time"]
-        jobs.loc[mute, "end_time"] = pd.NaT
+        open_ended = jobs["start_time"] == pd.Timestamp("2026-11-03T01:00Z")
+        jobs.loc[open_ended, "last_seen_at"] = jobs.loc[open_ended, "end_time"]
+        jobs.loc[open_ended, "end_time"] = pd.NaT
         changed = policy(
             duration_limit="30m", changes={"2026-11-05T00:00:00Z": policy(duration_limit="10m")}
         )
@@ -81,23 +80,23 @@ class TestChanges:
         assert (row["duration_ok"], row["duration_runs"]) == (3, 7)
 
     def test_backup_day(self) -> None:
-        """From noon to noon until the 5th, then from midnight; no moment is of two days."""
+        """A backup day begins at noon until the 5th, then at midnight; days do not overlap."""
         hour = policy(backup_day="00:00")
         changed = policy(changes={"2026-11-05T00:00:00Z": hour})
         row = row_of(NO_RUN.evaluate(changed).appliances)
-        # those of the 2nd, 3rd and 4th (nothing until noon of the 5th), then the 6th, 7th and 8th
+        # the 2nd, 3rd and 4th (which ends at noon of the 5th), then the 6th, 7th and 8th
         assert (row["days"], row["days_missed"]) == (6, 1)
         row = row_of(NO_RUN.evaluate(changed, as_if=True).appliances)
         assert (row["days"], row["days_missed"]) == (7, 1)
 
-    def test_the_same_backup_day(self) -> None:
-        """A change of something else cuts no day in two."""
+    def test_same_backup_day(self) -> None:
+        """A change of another parameter does not split a backup day."""
         for moment in ("2026-11-05T00:00:00Z", "2026-11-05T12:00:00Z", "2026-10-20T00:00:00Z"):
             row = row_of(NO_RUN.evaluate(policy(changes={moment: policy(rpo="12h")})).appliances)
             assert (row["days"], row["days_missed"]) == (6, 1)
 
     def test_as_if(self) -> None:
-        """As if the newest policy had always held."""
+        """With as_if, the newest policy holds for the period."""
         a = HEALTHY.evaluate(self.STRICTER, as_if=True)
         assert hours(a)["breach"] == pytest.approx(7 * (10 + 20 / 60))
         then = "2026-11-04T00:00:00Z"
@@ -105,15 +104,15 @@ class TestChanges:
         assert hours(before)["breach"] == pytest.approx(2 * (10 + 20 / 60))
 
     def test_slots(self) -> None:
-        """A run 40 minutes late is met under the old tolerance, rescued under the new one."""
+        """A run 40 minutes late is met under the old tolerance, and rescued under the new one."""
         jobs = jobs_of_records([job_record(f"2026-11-0{day}T01:40:00Z") for day in range(1, 9)])
         a = Known(jobs, HEALTHY.polls, HEALTHY.schedules).evaluate(self.STRICTER)
         assert a.slots["state"].to_list() == ["met"] * 3 + ["rescued"] * 4
         again = Known(jobs, HEALTHY.polls, HEALTHY.schedules).evaluate(self.STRICTER, as_if=True)
         assert again.slots["state"].to_list() == ["rescued"] * 7
 
-    def test_a_change_outside_the_period(self) -> None:
-        """A change after the period says nothing about it; one before it all."""
+    def test_change_outside_period(self) -> None:
+        """A change after the period has no effect; one before it holds for all of it."""
         later = policy(changes={"2026-11-09": policy(rpo="1h")})
         assert hours(HEALTHY.evaluate(later)) == {"compliant": 168}
         earlier = policy(changes={"2026-11-01": policy(rpo="12h")})
@@ -130,18 +129,18 @@ class TestExcluded:
     )
 
     def test_time_and_slots(self) -> None:
-        """The missed night does not count: neither its time, nor its slot, nor an incident."""
+        """An excluded night counts neither as time, nor as a slot, nor as an incident."""
         a = NO_RUN.evaluate(policy(exclusions=[self.NIGHT]))
         assert hours(a) == {"compliant": 142, "excluded": 26}
         row = a.appliances.loc["vc"]
         assert (row["slots_met"], row["slots_excluded"], row["slots_missed_norun"]) == (5, 2, 0)
         assert (row["rpo_strict"], row["slot_strict"], row["incidents"]) == (1, 1, 0)
         assert a.intervals["state"].to_list() == ["compliant", "excluded", "compliant"]
-        # noon to noon: the 2nd, 3rd, 6th and 7th are whole, those of the 4th and 5th are not
+        # from noon to noon the 2nd, 3rd, 6th and 7th are complete, the 4th and 5th are not
         assert (row["days"], row["days_missed"]) == (4, 0)
 
     def test_failures_inside(self) -> None:
-        """A failure inside begins no incident; the attempt is counted as it was."""
+        """A failure in excluded time begins no incident; the attempt counts."""
         retry = example("ex02")
         with_it, without = retry.evaluate(policy()), retry.evaluate(policy(exclusions=[self.NIGHT]))
         assert with_it.appliances.loc["vc", "incidents"] == 1
@@ -149,7 +148,7 @@ class TestExcluded:
         assert without.appliances.loc["vc", "attempts"] == 8
 
     def test_at_the_end(self) -> None:
-        """An appliance that is excluded now is, and says why."""
+        """An appliance that is excluded at the end has that state and the reason."""
         for rule in (
             Exclusion(reason="being retired", start="2026-11-08T12:00:00Z"),
             Exclusion(reason="being retired"),
@@ -159,25 +158,24 @@ class TestExcluded:
             assert (row["state"], row["reason"]) == ("excluded", "being retired")
             assert a.verdict.excluded == 1
 
-    def test_over_before_the_end(self) -> None:
-        """One that has ended leaves no trace in the state."""
+    def test_ended_exclusion(self) -> None:
+        """An exclusion that has ended does not change the state."""
         a = HEALTHY.evaluate(policy(exclusions=[self.NIGHT]))
         assert a.appliances.loc["vc", "state"] == "compliant"
 
 
-class TestPlans:
-    """The policy states a schedule for appliances that have none to tell."""
+class TestSchedules:
+    """The policy states a schedule for appliances that cannot report one."""
 
     OLD = Known(
         NO_RUN.jobs,
         polls_at(
             "vc", ("2026-10-01T00:00:00Z", True), ("2026-11-09T00:00:00Z", True), details=False
         ),
-        SCHEDULES.empty(),
     )
 
     def test_slots(self) -> None:
-        """Runs are expected as the policy says, in the zone of fleet.toml."""
+        """Runs are expected by the policy's schedule, in the time zone of fleet.toml."""
         a = self.OLD.evaluate(policy(schedule="01:00"))
         assert a.slots["state"].value_counts().to_dict() == {"met": 6, "missed_norun": 1}
         assert set(a.slots["schedule"]) == {"policy"}
@@ -185,8 +183,8 @@ class TestPlans:
         there = self.OLD.evaluate(policy(schedule="02:00", members=[oslo]))
         assert there.slots["slot"].to_list() == a.slots["slot"].to_list()
 
-    def test_only_without_an_own_schedule(self) -> None:
-        """What the appliance tells itself comes first; one that has schedules is asked for them."""
+    def test_own_schedule(self) -> None:
+        """A schedule of the appliance takes precedence; one that can report none has no slots."""
         known = Known(self.OLD.jobs, self.OLD.polls, NO_RUN.schedules)
         assert set(known.evaluate(policy(schedule="05:00")).slots["schedule"]) == {"default"}
         able = Known(self.OLD.jobs, NO_RUN.polls)

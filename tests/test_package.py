@@ -1,4 +1,4 @@
-"""The package's face: what importing it costs, gives and promises."""
+"""The package: cost of its import, public names, and the wheel."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ HEAVY = (
 
 
 def _run(code: str) -> str:
-    """Run code in a fresh interpreter and give what it prints."""
+    """Run code in a new interpreter, and return its output."""
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
@@ -38,61 +38,62 @@ def _run(code: str) -> str:
 class TestImport:
     """import backupkit."""
 
-    def test_loads_nothing_heavy(self) -> None:
-        """Importing the package loads none of the libraries it stands on."""
-        loaded = json.loads(_run(f"import backupkit; {LOADED}"))
-        assert "backupkit" in loaded
+    @pytest.mark.parametrize(
+        ("code", "module"),
+        [
+            ("import backupkit", "backupkit"),
+            ("import backupkit; backupkit.__version__", "backupkit._version"),
+        ],
+    )
+    def test_lazy(self, code: str, module: str) -> None:
+        """The import, and the version, load none of the large libraries."""
+        loaded = json.loads(_run(f"{code}; {LOADED}"))
+        assert module in loaded
         assert not set(HEAVY) & set(loaded)
 
-    def test_version_loads_nothing_heavy(self) -> None:
-        """Asking for the version loads none of them either."""
-        loaded = json.loads(_run(f"import backupkit; backupkit.__version__; {LOADED}"))
-        assert "backupkit._version" in loaded
-        assert not set(HEAVY) & set(loaded)
-
-    def test_no_module_hides_a_function(self) -> None:
-        """No submodule has a public function's name: its import would replace the function."""
+    def test_submodules(self) -> None:
+        """No submodule has the name of a public function, which its import would replace."""
         submodules = {module.name for module in iter_modules(bk.__path__)}
         assert {name for name, home in bk._HOME.items() if not home} <= submodules
         assert not {name for name, home in bk._HOME.items() if home} & submodules
 
 
 class TestNames:
-    """The names a user relies on."""
+    """Public names."""
 
     def test_sorted(self) -> None:
-        """__all__ is sorted and without doubles."""
+        """__all__ is sorted and without duplicates."""
         assert bk.__all__ == sorted(set(bk.__all__))
 
     @pytest.mark.parametrize("name", bk.__all__)
     def test_importable(self, name: str) -> None:
-        """Every name of __all__ can be had, and is what its module calls so."""
+        """Every name of __all__ is the object of its module."""
         home = bk._HOME[name]
         module = import_module(f"backupkit.{home or name}")
         assert getattr(bk, name) is (getattr(module, name) if home else module)
 
-    def test_one_list(self) -> None:
-        """Each name has a home, and each home a name."""
+    def test_home(self) -> None:
+        """Each name has a module, and each module entry a name."""
         assert set(bk._HOME) == set(bk.__all__)
 
     def test_dir(self) -> None:
-        """dir() offers exactly what is promised."""
+        """dir() lists exactly the public names."""
         assert dir(bk) == bk.__all__
 
     def test_unknown(self) -> None:
-        """A name that is not there is an ordinary error that says so."""
+        """An unknown name is an ordinary ImportError or AttributeError."""
         with pytest.raises(ImportError, match="cannot import name 'nothing' from 'backupkit'"):
             exec("from backupkit import nothing")  # noqa: S102 # a constant; the statement itself is the case
         with pytest.raises(AttributeError, match="'backupkit' has no attribute 'nothing'"):
             _ = bk.nothing
 
-    def test_kept(self) -> None:
-        """A name is looked up once."""
+    def test_cached(self) -> None:
+        """A name is resolved once."""
         assert bk.Fleet is vars(bk)["Fleet"]
 
 
 def test_wheel(tmp_path: Path) -> None:
-    """The wheel carries every file of the package: templates and the typing mark, too."""
+    """The wheel contains every file of the package, with templates and py.typed."""
     root = Path(__file__).parent.parent
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
@@ -102,11 +103,11 @@ def test_wheel(tmp_path: Path) -> None:
     )
     [wheel] = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        carried = set(archive.namelist())
+        contained = set(archive.namelist())
     own = {
         path.relative_to(root).as_posix()
         for path in (root / "backupkit").rglob("*.*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert "backupkit/reports/templates/page.html" in own
-    assert own <= carried
+    assert own <= contained

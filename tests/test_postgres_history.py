@@ -1,4 +1,4 @@
-"""What only PostgreSQL has: roles, collations, zones, and several that begin at once."""
+"""Features of PostgreSQL: roles, collations, time zones and concurrent creation."""
 
 import random
 import threading
@@ -20,13 +20,13 @@ READER = (
     "GRANT USAGE ON SCHEMA backupkit TO reader",
     "GRANT SELECT ON ALL TABLES IN SCHEMA backupkit TO reader",
 )
-"""What a role needs to evaluate and report; as README says."""
+"""Grants of a role that evaluates and reports, as in README."""
 
 WRITER = (
     "GRANT USAGE ON SCHEMA backupkit TO writer",
     "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA backupkit TO writer",
 )
-"""What a role needs to collect."""
+"""Grants of a role that collects."""
 
 FLEET = """
 [defaults]
@@ -42,8 +42,8 @@ host = "vc-1.example"
 """
 
 
-def test_eight_at_once(postgres_server: PostgresServer) -> None:
-    """Whoever comes first makes the tables; all find the same history."""
+def test_concurrent_creation(postgres_server: PostgresServer) -> None:
+    """The first of eight threads creates the tables; all open the same history."""
     for _ in range(2):
         with postgres_server.fresh_database() as url:
             barrier = threading.Barrier(8)
@@ -68,11 +68,11 @@ def test_eight_at_once(postgres_server: PostgresServer) -> None:
 
 
 class TestRoles:
-    """What a role may do is what it was granted."""
+    """A role can do only what it was granted."""
 
     @pytest.fixture
     def owned(self, postgres_url: str) -> History:
-        """Keep a collection as the owner."""
+        """Return a history of one collection that belongs to the owner."""
         history = History(postgres_url)
         history.append(FIRST)
         return history
@@ -84,7 +84,7 @@ class TestRoles:
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """With SELECT alone everything can be read, reported and verified, and nothing changed."""
+        """A role with SELECT can read, report and verify, and change nothing."""
         postgres_server.create_role("reader", "secret", *READER, database=owned.uri)
         monkeypatch.setenv("PGPASSWORD", "secret")
         url = postgres_server.url(owned.uri, "reader")
@@ -95,9 +95,9 @@ class TestRoles:
         assert len(history.sql("SELECT * FROM v_last_success")) == 2
         fleet = tmp_path / "fleet.toml"
         fleet.write_text(FLEET, encoding="utf-8")
-        where = ["--history", url, "--fleet", str(fleet)]
+        sources = ["--history", url, "--fleet", str(fleet)]
         out = tmp_path / "report.html"
-        assert main(["report", *where, "--out", str(out), "--redact"]) == 0
+        assert main(["report", *sources, "--out", str(out), "--redact"]) == 0
         assert out.exists()
         assert main(["history", "info", "--history", url]) == 0
         for change in (
@@ -112,7 +112,7 @@ class TestRoles:
     def test_writer(
         self, owned: History, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """With the rights to write rows it can append and remove."""
+        """A role that may write rows can append and remove."""
         postgres_server.create_role("writer", "secret", *WRITER, database=owned.uri)
         monkeypatch.setenv("PGPASSWORD", "secret")
         history = History(postgres_server.url(owned.uri, "writer"))
@@ -123,7 +123,7 @@ class TestRoles:
     def test_nobody(
         self, owned: History, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Without any right it is said what is missing."""
+        """A role without grants gets an error that names the missing grants."""
         postgres_server.create_role("nobody_special", "secret")
         monkeypatch.setenv("PGPASSWORD", "secret")
         url = postgres_server.url(owned.uri, "nobody_special")
@@ -137,7 +137,7 @@ NAMES = ["a", "B", "b", "A", "ä", "Z", "z-1", "z_1", "z1", "_", "Ω", "vc-10", 
 
 @pytest.mark.parametrize("language", [None, "en-US", "sv-SE"])
 def test_order(postgres_server: PostgresServer, tmp_path: Path, language: str | None) -> None:
-    """Whatever the database's own order of texts is, all comes as from a file."""
+    """Rows come in the same order as from a file, whatever the collation of the database."""
     url = postgres_server.create_database(language=language)
     try:
         histories = [History(url), History(tmp_path / "history.db")]
@@ -165,10 +165,10 @@ def test_order(postgres_server: PostgresServer, tmp_path: Path, language: str | 
 
 @NEEDED
 class TestZone:
-    """A database in another time zone, and with other habits."""
+    """A database with another time zone and other settings."""
 
     def test_zone(self, postgres_server: PostgresServer, tmp_path: Path) -> None:
-        """Times are UTC everywhere, in views, too."""
+        """Times are in UTC everywhere, also in views."""
         settings = {
             "timezone": "'Asia/Kathmandu'",
             "datestyle": "sql, dmy",
@@ -200,7 +200,7 @@ class TestZone:
             assert histories[0].jobs(at="2026-11-09T21:02:00+01:00")["progress"].max() > 0.3
 
     def test_restart(self) -> None:
-        """A connection that is kept outlives a restart of the server."""
+        """An open History survives a restart of the server."""
         with PostgresServer(durable=True) as server:
             history = History(server.create_database())
             history.append(FIRST)
@@ -215,7 +215,7 @@ class TestZone:
 
 
 def test_read_only_server(postgres_server: PostgresServer, postgres_url: str) -> None:
-    """A server that takes no changes, as a standby, can be reported from."""
+    """A read-only server, such as a standby, can be evaluated; an append is an error."""
     History(postgres_url).append(FIRST)
     name = postgres_url.rpartition("/")[2]
     with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
@@ -227,8 +227,8 @@ def test_read_only_server(postgres_server: PostgresServer, postgres_url: str) ->
         history.append(SECOND)
 
 
-def test_schema_is_there(postgres_url: str) -> None:
-    """An administrator may have made the schema, for a role that may make none."""
+def test_existing_schema(postgres_url: str) -> None:
+    """A schema that an administrator created is used."""
     raw.run(postgres_url, "CREATE SCHEMA backupkit")
     history = History(postgres_url)
     history.append(FIRST)
@@ -236,7 +236,7 @@ def test_schema_is_there(postgres_url: str) -> None:
 
 
 def test_statistics(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a large append the planner has the row counts at once."""
+    """After a large append the planner has the row counts."""
     monkeypatch.setattr("backupkit.history.append._MANY", 2)
     History(postgres_url).append(FIRST)
     query = "SELECT reltuples FROM pg_class WHERE oid = 'backupkit.jobs'::regclass"

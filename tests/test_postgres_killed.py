@@ -1,4 +1,4 @@
-"""The PostgreSQL server is killed, or restarted, while collectors append."""
+"""Collectors append while the PostgreSQL server is killed or restarted."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -17,17 +17,17 @@ from tests.processes import WorkerProcesses, check_complete, wait_until, worker_
 pytestmark = NEEDED
 
 TIMES = repeats(4, 100)
-"""How often it is killed."""
+"""Number of kills."""
 
 NAMES = ("vc-a", "vc-b")
 
 SPAN = 0.4
-"""How long after an append began the server is stopped, at most [s]."""
+"""Maximum time from the start of an append to the end of the server [s]."""
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    """Run a server that keeps what it acknowledged."""
+    """Run a durable server."""
     with PostgresServer(durable=True) as server:
         yield server
 
@@ -48,14 +48,14 @@ def count_begun(workers: WorkerProcesses) -> int:
 @pytest.mark.parametrize(
     ("stop", "times"), [(PostgresServer.kill, TIMES), (PostgresServer.stop, 2)]
 )
-def test_beside_collectors(
+def test_collectors(
     server: PostgresServer,
     url: str,
     tmp_path: Path,
     stop: Callable[[PostgresServer], None],
     times: int,
 ) -> None:
-    """Appends wait for the server and go on; nothing is lost or doubled; nobody reads a half."""
+    """Appends wait for the server and continue; nothing is lost, stored twice or read partly."""
     chance = random.Random(SEED)  # noqa: S311 # nothing secret
     with worker_processes(url, tmp_path) as workers:
         working = [*(workers.append(name) for name in NAMES), workers.read(patient=True)]
@@ -84,7 +84,7 @@ def test_beside_collectors(
 def broken(
     server: PostgresServer, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], list[int]]:
-    """Return a function that makes the next two connections break right after their commit."""
+    """Return a function after which two connections break right after their commit."""
 
     def begin() -> list[int]:
         leave = psycopg.Transaction.__exit__
@@ -104,8 +104,8 @@ def broken(
     return begin
 
 
-def test_acknowledgement_lost(url: str, broken: Callable[[], list[int]]) -> None:
-    """An append whose acknowledgement is lost is tried again, and nothing is doubled."""
+def test_lost_acknowledgement(url: str, broken: Callable[[], list[int]]) -> None:
+    """An append whose acknowledgement is lost is repeated, and stored once."""
     history = History(url)
     history.append(make_collection("vc-a", 0))
     breaks = broken()
@@ -117,14 +117,14 @@ def test_acknowledgement_lost(url: str, broken: Callable[[], list[int]]) -> None
 
 
 @pytest.mark.parametrize("kind", ["forget", "prune"])
-def test_removal_acknowledgement_lost(url: str, broken: Callable[[], list[int]], kind: str) -> None:
-    """A removal whose acknowledgement is lost tells what it removed, once."""
+def test_lost_removal(url: str, broken: Callable[[], list[int]], kind: str) -> None:
+    """A removal whose acknowledgement is lost returns the removed rows."""
     history = History(url)
     history.append(make_collection("vc-a", 0))
     history.append(make_collection("vc-b", 0))
-    kept = len(history.observations())
+    before = len(history.observations())
     breaks = broken()
     removed = history.forget("vc-a") if kind == "forget" else history.prune("2100-01-01T00:00Z")
     assert len(set(breaks)) == 2
-    assert removed["observations"] == kept - len(history.observations()) > 0
+    assert removed["observations"] == before - len(history.observations()) > 0
     assert history.verify().empty

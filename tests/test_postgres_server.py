@@ -1,4 +1,4 @@
-"""The PostgreSQL server of the tests: found, started, killed, and gone without a trace."""
+"""The PostgreSQL server of the tests: found, started, killed and removed."""
 
 import signal
 import subprocess
@@ -16,13 +16,13 @@ from tests.postgres import NEEDED, PostgresServer, find_binaries
 
 @pytest.fixture(scope="module")
 def durable() -> Iterator[PostgresServer]:
-    """Run a server that keeps what it was told to keep."""
+    """Run a durable server."""
     with PostgresServer(durable=True) as server:
         yield server
 
 
 def installed(folder: Path) -> Path:
-    """Lay out a folder as PostgreSQL's programs are."""
+    """Create the files of PostgreSQL's programs in a folder."""
     folder.mkdir(parents=True)
     for name in ("initdb", "postgres", "pg_ctl"):
         (folder / name).touch(mode=0o755)
@@ -30,7 +30,7 @@ def installed(folder: Path) -> Path:
 
 
 def processes(folder: Path) -> list[int]:
-    """Find who is at work in a folder."""
+    """Return the processes whose working directory is in a folder."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
@@ -42,29 +42,29 @@ def processes(folder: Path) -> list[int]:
 
 
 def segment(server: PostgresServer) -> str:
-    """Give the number of its shared memory in the kernel."""
+    """Return the id of the server's shared memory."""
     assert server.folder is not None
     return (server.folder / "data" / "postmaster.pid").read_text("ascii").split("\n")[6].split()[1]
 
 
 def segments() -> set[str]:
-    """List the numbers of all shared memory in the kernel."""
+    """Return the ids of all shared memory."""
     lines = Path("/proc/sysvipc/shm").read_text(encoding="ascii").splitlines()
     return {line.split()[1] for line in lines[1:]}
 
 
-def everything(server: PostgresServer) -> list[tuple[str]]:
-    """List databases and roles."""
+def names(server: PostgresServer) -> list[tuple[str]]:
+    """Return the names of databases and roles."""
     databases = "SELECT datname FROM pg_database"
     roles = "SELECT rolname FROM pg_roles"
     return server.execute("postgres", f"{databases} UNION ALL {roles} ORDER BY 1")
 
 
-class TestBinaries:
-    """Where the programs are."""
+class TestFindBinaries:
+    """find_binaries."""
 
-    def test_path_first(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What is on PATH is meant, and links lead to it."""
+    def test_path(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Programs on PATH come first; links are resolved."""
         monkeypatch.setattr(postgres, "_DEBIAN", tmp_path)
         installed(tmp_path / "17" / "bin")
         real = installed(tmp_path / "own")
@@ -73,8 +73,8 @@ class TestBinaries:
         monkeypatch.setenv("PATH", str(tmp_path / "links"))
         assert find_binaries() == real
 
-    def test_newest_of_debian(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Numbers are compared as such, and what is not whole is passed over."""
+    def test_debian(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The newest complete version of Debian is found."""
         monkeypatch.setattr(postgres, "_DEBIAN", tmp_path)
         monkeypatch.setenv("PATH", str(tmp_path))
         assert find_binaries() is None
@@ -84,7 +84,7 @@ class TestBinaries:
         assert find_binaries() == tmp_path / "15" / "bin"
 
     def test_none(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Without them there is no server."""
+        """Without the programs there is no server."""
         monkeypatch.setattr(postgres, "_DEBIAN", tmp_path)
         monkeypatch.setenv("PATH", str(tmp_path))
         with pytest.raises(RuntimeError, match="needs PostgreSQL"):
@@ -92,10 +92,10 @@ class TestBinaries:
 
 
 class TestDatabases:
-    """What one test gets."""
+    """Databases and roles of a test."""
 
     def test_fresh(self, postgres_server: PostgresServer, postgres_url: str) -> None:
-        """Each database is another one, and empty."""
+        """Each database is a new, empty one."""
         other = postgres_server.create_database()
         assert other != postgres_url
         assert postgres_server.execute(postgres_url, "CREATE TABLE t (n int)") == []
@@ -106,26 +106,26 @@ class TestDatabases:
         with pytest.raises(psycopg.OperationalError, match="does not exist"):
             postgres_server.execute(other, tables)
 
-    def test_dropped_while_in_use(self, postgres_server: PostgresServer) -> None:
-        """Whoever is connected is thrown out."""
+    def test_drop(self, postgres_server: PostgresServer) -> None:
+        """A database with a connection is dropped."""
         url = postgres_server.create_database()
         with psycopg.connect(url) as connection:
             connection.execute("SELECT 1")
             postgres_server.drop_database(url)
             with pytest.raises(psycopg.OperationalError):
                 connection.execute("SELECT 1")
-        postgres_server.drop_database(url)  # once more does no harm
+        postgres_server.drop_database(url)  # a missing one is no error
 
     @pytest.mark.parametrize(("language", "first"), [(None, "B"), ("en-US", "a")])
     def test_order(self, postgres_server: PostgresServer, language: str | None, first: str) -> None:
-        """Text is sorted by code points, or as a language has it."""
+        """Text is sorted by code points, or by the rules of a language."""
         url = postgres_server.create_database(language=language)
         rows = postgres_server.execute(url, "SELECT * FROM (VALUES ('a'), ('B')) AS v ORDER BY 1")
         assert rows[0] == (first,)
         postgres_server.drop_database(url)
 
     def test_role(self, postgres_server: PostgresServer, postgres_url: str) -> None:
-        """Its password is asked for over TCP, and it may do what it was granted."""
+        """A role needs its password over TCP, and has only its grants."""
         postgres_server.execute(postgres_url, "CREATE TABLE t AS SELECT 42 AS n")
         postgres_server.create_role(
             "reader@home", "p/ss:w'rd", 'GRANT SELECT ON t TO "reader@home"', database=postgres_url
@@ -139,7 +139,7 @@ class TestDatabases:
             with pytest.raises(psycopg.OperationalError, match="password"):
                 psycopg.connect(postgres_server.url(postgres_url, "reader@home", password))
 
-    def test_gone_afterwards(self, postgres_server: PostgresServer) -> None:
+    def test_fresh_database(self, postgres_server: PostgresServer) -> None:
         """Database and roles are dropped, even if the server was killed and the test failed."""
 
         def use() -> None:
@@ -149,19 +149,19 @@ class TestDatabases:
                 postgres_server.kill()
                 raise LookupError
 
-        before = everything(postgres_server)
+        before = names(postgres_server)
         with pytest.raises(LookupError):
             use()
-        assert everything(postgres_server) == before
+        assert names(postgres_server) == before
         assert "owner" not in postgres_server.roles
 
 
 @NEEDED
-class TestLife:
-    """Started, stopped and killed."""
+class TestServer:
+    """Start, stop and kill."""
 
     def test_kill(self, durable: PostgresServer) -> None:
-        """All its processes are gone, a busy one too; what was committed is there afterwards."""
+        """Kill ends all processes; committed rows are there after the next start."""
         assert durable.folder is not None
         url = durable.create_database()
         durable.execute(url, "CREATE TABLE t (n int)")
@@ -186,7 +186,7 @@ class TestLife:
 
     @pytest.mark.parametrize("immediate", [False, True])
     def test_stop(self, durable: PostgresServer, *, immediate: bool) -> None:
-        """It can be stopped in both ways, with clients, and is the same afterwards."""
+        """A server with clients can be stopped in both ways, and started again."""
         url = durable.create_database()
         durable.execute(url, "CREATE TABLE t (n int)")
         with psycopg.connect(url):
@@ -199,7 +199,7 @@ class TestLife:
             durable.start()
 
     def test_password(self) -> None:
-        """The superuser can be asked for one."""
+        """The superuser may need a password."""
         with PostgresServer(trusting=False) as server:
             url = server.create_database()
             assert server.execute(url, "SELECT 1") == [(1,)]
@@ -207,7 +207,7 @@ class TestLife:
                 psycopg.connect(url.replace(f":{server.password}", ""))
 
     def test_settings(self) -> None:
-        """What is set is in force, on the socket too; nothing is left at the end."""
+        """Settings are in force; the folder and shared memory are removed at the end."""
         with PostgresServer(settings={"timezone": "Asia/Kathmandu"}) as server:
             folder = server.folder
             assert folder is not None
@@ -221,15 +221,15 @@ class TestLife:
         assert not folder.exists()
         assert memory not in segments()
 
-    def test_does_not_start(self) -> None:
-        """What it said is told."""
+    def test_failed_start(self) -> None:
+        """The log is in the error of a server that does not start."""
         server = PostgresServer(settings={"shared_buffers": "plenty"})
         with pytest.raises(RuntimeError, match=r"did not start:[^$]*shared_buffers.*plenty"):
             server.__enter__()
         assert server.folder is None
 
     def test_orphan(self) -> None:
-        """When the process of the tests is killed, the server and its folder go too."""
+        """When the process of the tests is killed, the server and its folder are removed."""
         program = (
             "import time\n"
             "from tests.postgres import PostgresServer\n"
@@ -238,9 +238,9 @@ class TestLife:
             "print(server.folder, flush=True)\n"
             "time.sleep(60)\n"
         )
-        words = [sys.executable, "-c", program]
+        command = [sys.executable, "-c", program]
         root = Path(__file__).parent.parent
-        with subprocess.Popen(words, stdout=subprocess.PIPE, cwd=root, text=True) as owner:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root, text=True) as owner:
             assert owner.stdout is not None
             folder = Path(owner.stdout.readline().strip())
             assert len(processes(folder)) > 3

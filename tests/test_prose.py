@@ -1,4 +1,4 @@
-"""Check of the prose: each kind of finding is made, and code is left alone."""
+"""tests.prose finds each kind of problem, and ignores code."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ CASES = {
         2,
         "'anew'",
     ),
-    "a word that stands twice": ("page.md", "It reads the the history.\n", 1, "lexical_illusions"),
+    "a repeated word": ("page.md", f"It reads {'the ' * 2}history.\n", 1, "lexical_illusions"),
     "a long sentence": ("page.md", f"Read {' and '.join(NAMES)}.\n", 1, "50 words"),
     "a docstring without a verb": (
         "module.py",
@@ -70,7 +70,7 @@ def test_finds(
     line: int,
     message: str,
 ) -> None:
-    """A finding names the file, the line and the fault; the exit code is 1."""
+    """A finding has file, line and problem; the exit code is 1."""
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     assert prose.main([str(path)]) == 1
@@ -80,7 +80,7 @@ def test_finds(
 
 
 @pytest.mark.parametrize(("name", "text"), CLEAN.items(), ids=list(CLEAN))
-def test_leaves_code_alone(
+def test_ignores_code(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, text: str
 ) -> None:
     """Code, addresses, examples and parameter names are not prose."""

@@ -1,4 +1,4 @@
-"""Requests, and the meaning of status, headers and body of a response; no server needed."""
+"""Requests, and the meaning of status, headers and body of a response."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ BACKUP = "/appliance/recovery/backup"
 
 
 class TestRequests:
-    """Method and path of everything that is ever sent."""
+    """Method and path of every request."""
 
     @pytest.mark.parametrize(
         ("request_", "method", "path"),
@@ -60,7 +60,7 @@ class TestRequests:
         ],
     )
     def test_table(self, request_: Request, method: str, path: str) -> None:
-        """Each flavour has its own path, and only log-in and log-out change anything."""
+        """Each flavour has its own paths; only login and logout are no GET."""
         assert (request_.method, request_.path) == (method, path)
         assert request_.login == (method == "POST")
 
@@ -77,25 +77,30 @@ class TestRequests:
         ],
     )
     def test_quoted(self, flavour: Flavour, job_id: str, segment: str, value: str) -> None:
-        """An id stays one segment of the path, and one value of the query."""
+        """An id is one segment of the path, and one value of the query."""
         assert protocol.get_job(flavour, job_id).path.endswith(f"/job/{segment}")
         assert protocol.get_details(flavour, [job_id]).path.endswith(f"={value}")
 
     def test_what(self) -> None:
-        """The requested resource is named on one line, even if an appliance chose the id."""
+        """The requested resource is named on one line, even for an id with control characters."""
         assert protocol.get_job(API, "1\nFAILED\x1b[2J").what == "job 1 FAILED [2J"
 
 
 def _api(text: str = "", message_id: str = "") -> bytes:
-    """Return an error body of the appliance itself."""
+    """Return an error body of the API."""
     message = {"id": message_id, "default_message": text, "args": []}
     return json.dumps({"error_type": "ANY", "messages": [message]}).encode()
 
 
 HTML = b"<html>Bad gateway</html>"
-ELSEWHERE = ", and the response is not from the API"
-
-
+NOT_API = ", and the response is not from the API"
+LOGIN_FAILED = "login failed (401). Check the user and password of this appliance"
+SESSION_ENDED = "the session ended before the job list was read (401). Try again."
+NOT_ALLOWED = 'the user may not read the job list (403): "Not you.". Put the user'
+NOT_FOUND = 'the job list does not exist (404): "Gone.". Check that host'
+NO_SESSION = 'no free session (503): "Limit of 550.". Collect'
+SESSION_LIMIT = "com.vmware.vapi.endpoint.failedToLoginMaxUserSessionCountReached"
+BUSY, FAILED = "the appliance is busy", "the request for the job list failed"
 LOG_IN, LIST = protocol.log_in(API), protocol.list_jobs(API)
 
 
@@ -110,7 +115,7 @@ def _raised(
 
 
 class TestRaiseForStatus:
-    """raise_for_status(): every status becomes one error with one sentence."""
+    """raise_for_status."""
 
     @pytest.mark.parametrize("status", [200, 201, 204, 299])
     def test_success(self, status: int) -> None:
@@ -120,102 +125,21 @@ class TestRaiseForStatus:
     @pytest.mark.parametrize(
         ("status", "body", "request_", "kind", "sentence"),
         [
-            (
-                302,
-                HTML,
-                LOG_IN,
-                PayloadError,
-                "the login was redirected (302); redirects are",
-            ),
-            (
-                401,
-                _api("Authentication required."),
-                LOG_IN,
-                LoginError,
-                "login failed (401). Check the user and password of this appliance",
-            ),
-            (
-                401,
-                _api("Authentication required."),
-                LIST,
-                LoginError,
-                "the session ended before the job list was read (401). Try again.",
-            ),
-            (
-                403,
-                _api("Not you."),
-                LIST,
-                RightsError,
-                'the user may not read the job list (403): "Not you.". Put the user',
-            ),
-            (
-                404,
-                _api("Gone."),
-                LIST,
-                NotFoundError,
-                'the job list does not exist (404): "Gone.". Check that host',
-            ),
-            (
-                404,
-                HTML,
-                LOG_IN,
-                NotFoundError,
-                f"the login does not exist (404){ELSEWHERE}.",
-            ),
-            (
-                429,
-                _api("Slow down."),
-                LIST,
-                BusyError,
-                'the appliance is busy (429): "Slow down.". Collect again',
-            ),
-            (429, b"", LOG_IN, BusyError, "the appliance is busy (429). Collect again in"),
-            (
-                503,
-                _api(
-                    "User session count is limited to 550.",
-                    "com.vmware.vapi.endpoint.failedToLoginMaxUserSessionCountReached",
-                ),
-                LOG_IN,
-                BusyError,
-                'no free session (503): "User session count is limited to 550.". Collect',
-            ),
-            (503, _api(), LIST, BusyError, "the appliance is busy (503). Collect again in"),
-            (
-                503,
-                HTML,
-                LOG_IN,
-                ServerError,
-                f"the request for the login failed (503){ELSEWHERE}. Collect",
-            ),
-            (
-                400,
-                _api("In use."),
-                LIST,
-                ServerError,
-                'the request for the job list failed (400): "In use.". Collect',
-            ),
-            (
-                500,
-                _api(message_id="vapi.unexpected"),
-                LIST,
-                ServerError,
-                'the request for the job list failed (500): "vapi.unexpected". Collect',
-            ),
-            (
-                502,
-                b"",
-                LIST,
-                ServerError,
-                f"the request for the job list failed (502){ELSEWHERE}. ",
-            ),
-            (
-                599,
-                HTML,
-                LIST,
-                ServerError,
-                f"the request for the job list failed (599){ELSEWHERE}. ",
-            ),
+            (302, HTML, LOG_IN, PayloadError, "the login was redirected (302); redirects are"),
+            (401, _api("Authentication required."), LOG_IN, LoginError, LOGIN_FAILED),
+            (401, _api("Authentication required."), LIST, LoginError, SESSION_ENDED),
+            (403, _api("Not you."), LIST, RightsError, NOT_ALLOWED),
+            (404, _api("Gone."), LIST, NotFoundError, NOT_FOUND),
+            (404, HTML, LOG_IN, NotFoundError, f"the login does not exist (404){NOT_API}."),
+            (429, _api("Slow down."), LIST, BusyError, f'{BUSY} (429): "Slow down.". Collect'),
+            (429, b"", LOG_IN, BusyError, f"{BUSY} (429). Collect again in"),
+            (503, _api("Limit of 550.", SESSION_LIMIT), LOG_IN, BusyError, NO_SESSION),
+            (503, _api(), LIST, BusyError, f"{BUSY} (503). Collect again in"),
+            (503, HTML, LOG_IN, ServerError, f"the request for the login failed (503){NOT_API}. C"),
+            (400, _api("In use."), LIST, ServerError, f'{FAILED} (400): "In use.". Collect'),
+            (500, _api(message_id="vapi.x"), LIST, ServerError, f'{FAILED} (500): "vapi.x". Colle'),
+            (502, b"", LIST, ServerError, f"{FAILED} (502){NOT_API}. "),
+            (599, HTML, LIST, ServerError, f"{FAILED} (599){NOT_API}. "),
         ],
     )
     def test_table(
@@ -226,14 +150,14 @@ class TestRaiseForStatus:
         kind: type[ApplianceError],
         sentence: str,
     ) -> None:
-        """Each status has its class and its sentence, and the status is kept beside it."""
+        """Each status has its class and its sentence, and is an attribute of the error."""
         error = _raised(status, body, request=request_)
         assert type(error) is kind
         assert str(error).startswith(sentence)
         assert error.status_code == status
 
-    def test_remote_words(self) -> None:
-        """The appliance's words are quoted on one line, and cut."""
+    def test_message(self) -> None:
+        """The appliance's message is quoted on one line, and truncated."""
         error = _raised(500, _api("first\r\nsecond \x1b[31m" + "x" * 1_000))
         assert '"first second [31mxxx' in str(error)
         assert "…" in str(error)
@@ -256,7 +180,7 @@ class TestRaiseForStatus:
         ],
     )
     def test_retry_after(self, status: int, header: str | None, seconds: float | None) -> None:
-        """Retry-After counts in whole seconds; anything else is passed over."""
+        """Retry-After counts in seconds; any other value is ignored."""
         assert _raised(status, retry_after=header).retry_after == seconds
 
     @pytest.mark.property
@@ -265,15 +189,15 @@ class TestRaiseForStatus:
         st.binary(max_size=40) | st.just(_api("x")),
         st.sampled_from([LOG_IN, LIST]),
     )
-    def test_total(self, status: int, body: bytes, request_: Request) -> None:
-        """Any status but a success, with any body, is one of the errors drawn in `errors`."""
+    def test_any(self, status: int, body: bytes, request_: Request) -> None:
+        """Any status except a success, with any body, is an ApplianceError."""
         error = _raised(status, body, request=request_)
         assert error.status_code == status
         assert f"({status})" in str(error)
 
 
 class TestClockSkew:
-    """clock_skew(): the appliance's clock minus ours, as far as a Date header tells."""
+    """clock_skew."""
 
     @pytest.mark.parametrize(
         ("header", "expected"),
@@ -289,8 +213,8 @@ class TestClockSkew:
             ("Mon, 09 Nov 2026 11:59:58 GMT", timedelta(seconds=-1)),
         ],
     )
-    def test_measured(self, header: str, expected: timedelta) -> None:
-        """With 2 s under way, whole seconds count as long as nothing else explains the gap."""
+    def test_skew(self, header: str, expected: timedelta) -> None:
+        """The skew is the smallest that explains the header, with 2 s between the times."""
         received = NOON + timedelta(seconds=2)
         assert clock_skew(header, sent=NOON, received=received) == expected
 
@@ -308,8 +232,8 @@ class TestClockSkew:
             "Mon, 09 Nov 2026 12:07:00 +" + "9" * 20,
         ],
     )
-    def test_unusable(self, header: str | None) -> None:
-        """A header that is missing, no date, or out of range tells nothing."""
+    def test_invalid(self, header: str | None) -> None:
+        """A header that is missing, no date, or out of range has no skew."""
         assert clock_skew(header, sent=NOON, received=NOON) is None
 
     @pytest.mark.property
@@ -318,8 +242,8 @@ class TestClockSkew:
         | st.text("Mon, 09Nv2026:+-GMT\t()", max_size=40)
         | st.from_regex(r"Mon, \d{1,5} Nov \d{1,5} \d+:\d+:\d+ ?[+-]?\d*", fullmatch=True)
     )
-    def test_total(self, header: str) -> None:
-        """Any text as a header gives a span or nothing, never an error."""
+    def test_any(self, header: str) -> None:
+        """Any text as a header is a skew or None, never an error."""
         skew = clock_skew(header, sent=NOON, received=NOON)
         assert skew is None or isinstance(skew, timedelta)
 
@@ -330,11 +254,11 @@ class TestClockSkew:
         st.integers(0, 60_000_000),
     )
     def test_bound(self, sent: datetime, ahead: int, travel: int) -> None:
-        """The measured skew is never more than the true one, and never of the other sign."""
+        """The measured skew is never larger than the true one, and never of the other sign."""
         ours = sent.replace(tzinfo=UTC)
         received = ours + timedelta(microseconds=travel)
-        told = ours + timedelta(seconds=ahead, microseconds=travel // 2)
-        header = told.strftime("%a, %d %b %Y %H:%M:%S GMT")
+        appliance = ours + timedelta(seconds=ahead, microseconds=travel // 2)
+        header = appliance.strftime("%a, %d %b %Y %H:%M:%S GMT")
         skew = clock_skew(header, sent=ours, received=received)
         assert skew is not None
         true = timedelta(seconds=ahead)

@@ -1,4 +1,4 @@
-"""The judgement of thousands of random histories against a slow one that shares no code with it."""
+"""Random histories are evaluated as by tests/reference.py, which shares no code."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 from backupkit import Assessment, Policy, evaluate_frames
 from backupkit.policy import Exclusion, Member
 from backupkit.tables import JOBS, POLLS, SCHEDULES
+from tests.builders import frame
 from tests.conftest import repeats
-from tests.reference import HOUR, Appliance, Job, Numbers, Plan, figures
+from tests.reference import HOUR, Appliance, Job, Numbers, ScheduleRow, figures
 
 HISTORIES = 50
-"""In one fleet: a judgement costs about the same for one and for fifty."""
+"""Appliances in a fleet: an evaluation costs about the same for one and for fifty."""
 
 EXAMPLES = repeats(16, 84)
-"""Fleets in all."""
+"""Number of fleets."""
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 ORIGINS = [datetime(2026, *day, tzinfo=UTC) for day in ((10, 22), (10, 29), (3, 26), (3, 5))]
@@ -39,14 +40,14 @@ STATE_OF = {
 OUTCOMES = ["success", "success", "success", "failure", "failure", "void", "other", "open"]
 KINDS = ["SCHEDULED", "SCHEDULED", "SCHEDULED", "MANUAL", None]
 LENGTHS = [0, 5, 20, 60, 59, 200, 700, 1_600, 3_000]
-"""How long a job runs [minutes]."""
+"""Duration of a job [minutes]."""
 
 AROUND = [-130, -61, -60, -59, -10, -1, 0, 1, 10, 11, 30, 59, 60, 61, 119, 120, 121, 180, 600]
-"""How long after its slot a job starts [minutes]."""
+"""Start of a job after its slot [minutes]."""
 
 
 def some_numbers(random: Random) -> Numbers:
-    """Make up a policy."""
+    """Return a random policy."""
     return Numbers(
         threshold=random.choice([6 * HOUR, 24 * HOUR, 26 * HOUR, 36 * HOUR]),
         early=random.choice([HOUR, HOUR, 0 * HOUR, 3 * HOUR]),
@@ -59,12 +60,12 @@ def some_numbers(random: Random) -> Numbers:
     )
 
 
-def some_plans(random: Random, origin: datetime) -> list[Plan]:
-    """Make up the rows of the schedules: often one, sometimes changed, sometimes two at once."""
+def some_schedules(random: Random, origin: datetime) -> list[ScheduleRow]:
+    """Return random rows of the schedules: often one, sometimes changed, sometimes two."""
     return [
-        Plan(
+        ScheduleRow(
             schedule=random.choice(["default", "default", "extra"]),
-            # no two rows of a schedule are seen at once
+            # no two rows of a schedule have the same time
             seen=origin + random.randrange(-48, 192) * HOUR + number * MINUTE,
             enabled=random.random() < 0.9,
             hour=random.choice([random.randrange(24), 1, 2]),
@@ -76,7 +77,7 @@ def some_plans(random: Random, origin: datetime) -> list[Plan]:
 
 
 def some_polls(random: Random, origin: datetime, now: datetime) -> dict[datetime, bool]:
-    """Make up polls, most of them good; in the end some appliances do not answer."""
+    """Return random polls, most of them good; some appliances do not respond at the end."""
     steps = (now - origin) // (15 * MINUTE)
     number = random.choice([0, 1, 3, 8, 8])
     polls = {
@@ -89,31 +90,31 @@ def some_polls(random: Random, origin: datetime, now: datetime) -> dict[datetime
 
 
 def some_jobs(random: Random, appliance: Appliance, origin: datetime) -> Iterator[Job]:
-    """Make up jobs around the expected runs and anywhere, as they were at the last good poll."""
-    begins = [
+    """Yield random jobs, most around the expected runs, as of the last good poll."""
+    starts = [
         run.at + random.choice(AROUND) * MINUTE
         for run in appliance.expected
         for _ in range(random.choice([0, 1, 1, 1, 2, 3]))
     ]
-    begins += [
+    starts += [
         origin + random.randrange(11 * 24 * 60) * MINUTE for _ in range(random.choice([0, 0, 2, 6]))
     ]
-    for number, begun in enumerate(begins):
-        if appliance.last_good is None or begun > appliance.last_good:
+    for number, start in enumerate(starts):
+        if appliance.last_good is None or start > appliance.last_good:
             continue
-        over, outcome = begun + random.choice(LENGTHS) * MINUTE, random.choice(OUTCOMES)
-        finished = outcome not in ("open", "void") and over <= appliance.last_good
+        end, outcome = start + random.choice(LENGTHS) * MINUTE, random.choice(OUTCOMES)
+        finished = outcome not in ("open", "void") and end <= appliance.last_good
         yield Job(
             name=f"{number:03}",
             outcome=outcome if finished or outcome == "void" else "open",
-            start=begun,
-            end=over if finished else None,
+            start=start,
+            end=end if finished else None,
             kind=random.choice(KINDS),
         )
 
 
 def some_fleet(random: Random) -> dict[str, Appliance]:
-    """Make up a fleet under one policy."""
+    """Return a random fleet with one policy."""
     numbers, origin = some_numbers(random), random.choice(ORIGINS)
     start = origin + random.randrange(24 * 12) * 10 * MINUTE
     end = start + DAY + random.randrange(24 * 20) * 15 * MINUTE
@@ -126,7 +127,7 @@ def some_fleet(random: Random) -> dict[str, Appliance]:
         appliance = Appliance(
             jobs=(),
             polls=tuple(sorted(some_polls(random, origin, now).items())),
-            plans=tuple(plan for plan in some_plans(random, origin) if plan.seen <= now),
+            schedules=tuple(row for row in some_schedules(random, origin) if row.seen <= now),
             exclusions=tuple((at, at + random.randrange(1, 48) * HOUR / 2) for at in begins),
             zone=random.choice(ZONES),
             numbers=numbers,
@@ -140,17 +141,26 @@ def some_fleet(random: Random) -> dict[str, Appliance]:
     return fleet
 
 
-def judged(fleet: dict[str, Appliance]) -> Assessment:
-    """Judge a fleet by frames."""
-    one = next(iter(fleet.values()))
+def assess_fleet(fleet: dict[str, Appliance]) -> Assessment:
+    """Evaluate a fleet by backupkit."""
+    any_appliance = next(iter(fleet.values()))
     jobs = [(name, job) for name, appliance in fleet.items() for job in appliance.jobs]
     polls = [(name, *poll) for name, appliance in fleet.items() for poll in appliance.polls]
-    plans = [
-        (name, appliance.zone, plan)
+    schedules = [
+        {
+            "appliance": name,
+            "schedule": row.schedule,
+            "seen_at": row.seen,
+            "enabled": row.enabled,
+            "hour": row.hour,
+            "minute": row.minute,
+            "days": [WEEKDAYS[day] for day in row.days] or None,
+            "timezone": appliance.zone,
+        }
         for name, appliance in fleet.items()
-        for plan in appliance.plans
+        for row in appliance.schedules
     ]
-    numbers = one.numbers
+    numbers = any_appliance.numbers
     policy = Policy(
         rpo=numbers.threshold,
         grace="0h",
@@ -171,45 +181,32 @@ def judged(fleet: dict[str, Appliance]) -> Assessment:
         ],
     )
     return evaluate_frames(
-        JOBS.frame(
-            {
-                "appliance": [name for name, _ in jobs],
-                "job_id": [job.name for _, job in jobs],
-                "state": [STATE_OF[job.outcome] for _, job in jobs],
-                "outcome": [job.outcome for _, job in jobs],
-                "start_time": [job.start for _, job in jobs],
-                "end_time": [job.end for _, job in jobs],
-                "type": [job.kind for _, job in jobs],
-            }
+        frame(
+            JOBS,
+            (
+                {
+                    "appliance": name,
+                    "job_id": job.name,
+                    "state": STATE_OF[job.outcome],
+                    "outcome": job.outcome,
+                    "start_time": job.start,
+                    "end_time": job.end,
+                    "type": job.kind,
+                }
+                for name, job in jobs
+            ),
         ),
-        POLLS.frame(
-            {
-                "appliance": [name for name, _, _ in polls],
-                "polled_at": [at for _, at, _ in polls],
-                "ok": [ok for _, _, ok in polls],
-            }
-        ),
-        SCHEDULES.frame(
-            {
-                "appliance": [name for name, _, _ in plans],
-                "schedule": [plan.schedule for _, _, plan in plans],
-                "seen_at": [plan.seen for _, _, plan in plans],
-                "enabled": [plan.enabled for _, _, plan in plans],
-                "hour": [plan.hour for _, _, plan in plans],
-                "minute": [plan.minute for _, _, plan in plans],
-                "days": [[WEEKDAYS[day] for day in plan.days] or None for _, _, plan in plans],
-                "timezone": [zone for _, zone, _ in plans],
-            }
-        ),
+        frame(POLLS, ({"appliance": name, "polled_at": at, "ok": ok} for name, at, ok in polls)),
+        frame(SCHEDULES, schedules),
         policy,
-        start=one.start,
-        end=one.end,
-        now=one.now,
+        start=any_appliance.start,
+        end=any_appliance.end,
+        now=any_appliance.now,
     )
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 # any cell
-    """Return a cell as Python has it, None where it is missing."""
+    """Return a cell as a Python object, None where it is missing."""
     if value is None or pd.isna(value):
         return None
     if isinstance(value, pd.Timestamp):
@@ -218,14 +215,14 @@ def plain(value: Any) -> Any:  # noqa: ANN401 # any cell
 
 
 def rows_of(frame: pd.DataFrame | None, *columns: str) -> list[tuple[Any, ...]]:
-    """Return the rows of a frame, none if there is no frame."""
+    """Return the rows of a frame, or none without a frame."""
     if frame is None:
         return []
     return [tuple(map(plain, row)) for row in frame[list(columns)].itertuples(index=False)]
 
 
-def same(got: object, expected: object) -> bool:
-    """Compare exactly, but ratios to 12 digits and means to the microsecond."""
+def is_equal(got: object, expected: object) -> bool:
+    """Compare exactly, ratios to 12 digits, and means to the microsecond."""
     if isinstance(expected, float) and isinstance(got, float):
         return got == pytest.approx(expected, abs=1e-12)
     if isinstance(expected, timedelta) and isinstance(got, timedelta):
@@ -235,8 +232,8 @@ def same(got: object, expected: object) -> bool:
 
 @pytest.mark.property
 @pytest.mark.parametrize("part", range(2))
-def test_agrees_with_the_reference(part: int) -> None:
-    """Every figure, interval, slot and incident of many histories is that of the slow way."""
+def test_reference(part: int) -> None:
+    """Every figure, interval, slot and incident is that of the reference."""
     seen: set[str] = set()
 
     @seed(part)
@@ -244,11 +241,11 @@ def test_agrees_with_the_reference(part: int) -> None:
     @settings(
         max_examples=EXAMPLES // 2,
         database=None,
-        phases=[Phase.generate],  # a made-up fleet does not shrink
+        phases=[Phase.generate],  # a random fleet does not shrink
     )
     def agree(random: Random) -> None:
         fleet = some_fleet(random)
-        a = judged(fleet)
+        a = assess_fleet(fleet)
         intervals = dict(list(a.intervals.groupby("appliance")))
         slots = dict(list(a.slots.groupby("appliance")))
         incidents = dict(list(a.incidents.groupby("appliance")))
@@ -259,7 +256,7 @@ def test_agrees_with_the_reference(part: int) -> None:
             differ = {
                 figure: (got[figure], expected[figure])
                 for figure in expected
-                if not same(got[figure], expected[figure])
+                if not is_equal(got[figure], expected[figure])
             }
             assert not differ, (name, differ, appliance)
             assert rows_of(intervals[name], "start", "end", "state") == appliance.intervals(), (
@@ -277,4 +274,4 @@ def test_agrees_with_the_reference(part: int) -> None:
             seen.update(f"slot {slot.state}" for slot in appliance.slots_in_period())
 
     agree()
-    assert len(seen) == 5 + 9  # every state of time, and every state of a slot, came up
+    assert len(seen) == 5 + 9  # every state of an appliance and of a slot occurred

@@ -1,4 +1,4 @@
-"""What is removed on purpose is gone from every file, and recorded; the rest stays."""
+"""Removed rows are gone from every file and recorded; the others stay."""
 
 import contextlib
 import io
@@ -14,13 +14,13 @@ from backupkit.cli import main
 from backupkit.errors import HistoryError
 from backupkit.history import History
 from tests import raw
-from tests.builders import MESSAGE, at, observation, snapshot
+from tests.builders import MESSAGE, at, observation, snapshot, vanished_job
 
 NAMES = ("vc-1", "o'hara.example.com")
 
 
 def four_collections(history: History) -> None:
-    """Keep four collections of two appliances, 0, 1, 2 and 3 minutes after 20:00."""
+    """Append four collections of two appliances, 0, 1, 2 and 3 minutes after 20:00."""
     for minute in range(4):
         jobs = [observation(name, f"{minute}", "SUCCEEDED") for name in NAMES]
         history.append(snapshot(minute, *jobs, names=NAMES))
@@ -28,17 +28,17 @@ def four_collections(history: History) -> None:
 
 @pytest.fixture
 def history(make_history: Callable[[], History]) -> History:
-    """Keep four collections."""
+    """Return a history of four collections."""
     history = make_history()
     four_collections(history)
     return history
 
 
 class TestPrune:
-    """History.prune: by age."""
+    """History.prune."""
 
     def test_older_than(self, history: History) -> None:
-        """What was learnt before goes, what was learnt at the instant stays; it is recorded."""
+        """Rows learnt before the instant are removed and counted; later rows stay."""
         assert history.prune(at(2)) == {"observations": 4, "polls": 4, "schedules": 0}
         for one in (history, History(history.uri)):
             assert set(one.observations()["job_id"]) == {"2", "3"}
@@ -52,21 +52,21 @@ class TestPrune:
         assert history.verify().empty
 
     def test_goes_on(self, history: History) -> None:
-        """The next collection is kept as ever, and nothing that is gone comes back."""
+        """A later collection is stored, and no removed row returns."""
         history.prune("2026-11-09T20:02:00Z")
         history.append(snapshot(9, observation("vc-1", "9", "SUCCEEDED")))
         assert set(History(history.uri).observations()["job_id"]) == {"2", "3", "9"}
         assert history.verify().empty
 
     def test_twice(self, history: History) -> None:
-        """What is gone cannot be removed again, and nothing is recorded."""
+        """Pruning again removes nothing and records nothing."""
         history.prune(at(2))
         head = history.head
         assert history.prune(at(2)) == {"observations": 0, "polls": 0, "schedules": 0}
         assert history.head == head
 
     def test_schedules_in_force_stay(self, history: History) -> None:
-        """The newest row of each schedule before the instant stays, as it is in force."""
+        """The schedule in force at the instant stays."""
         history.append(snapshot(2.5, names=NAMES[:1], hour=4))
         history.append(snapshot(9, names=NAMES[:1], hour=5))
         assert history.prune(at(3))["schedules"] == 1
@@ -82,11 +82,10 @@ class TestPrune:
         assert history.verify().empty
 
     def test_part_of_a_job(self, history: History) -> None:
-        """Of a job that was learnt before and after, what is left makes the job."""
+        """A job follows from the observations that are left."""
         for minute, word in ((4, "PENDING"), (5, "INPROGRESS"), (6, "SUCCEEDED")):
             history.append(snapshot(minute, observation("vc-1", "7", word)))
-        gone = {"appliance": "vc-1", "job_id": "7", "source": "list"}
-        history.append(snapshot(7, gone | {"start_time": None, "messages": None}))
+        history.append(snapshot(7, vanished_job("vc-1", "7")))
         history.prune(at(6))
         [known] = history.jobs(appliances=["vc-1"]).to_dict("records")
         assert (known["outcome"], known["first_seen_at"]) == ("success", at(6))
@@ -99,16 +98,16 @@ class TestPrune:
         assert len(history.jobs()) == 1
         assert history.verify().empty
 
-    def test_nothing_kept(self, make_history: Callable[[], History]) -> None:
-        """Of nothing nothing is removed."""
+    def test_empty(self, make_history: Callable[[], History]) -> None:
+        """An empty history has no row to remove."""
         assert sum(make_history().prune(at(0)).values()) == 0
 
 
 class TestForget:
-    """History.forget: all of one appliance."""
+    """History.forget."""
 
-    def test_gone(self, history: History) -> None:
-        """No row tells of it; the others, and the next collection, are as ever."""
+    def test_removed(self, history: History) -> None:
+        """No row or text of the appliance is left; a later collection is stored."""
         before = history.observations(appliances=["vc-1"])
         assert history.forget(NAMES[1]) == {"observations": 4, "polls": 4, "schedules": 1}
         for one in (history, History(history.uri)):
@@ -123,13 +122,13 @@ class TestForget:
         assert history.verify().empty
 
     def test_unknown(self, history: History) -> None:
-        """A name that is not known is an error, and nothing changes."""
+        """An unknown name is an error and changes nothing."""
         with pytest.raises(HistoryError, match=r"knows no appliance 'vc-7'\. .* nothing was rem"):
             history.forget("vc-7")
         assert len(history.observations()) == 8
 
     def test_all(self, history: History) -> None:
-        """When nobody is left, the history is whole, and knows nothing."""
+        """A history whose last appliance is removed is empty and verifies."""
         for name in NAMES:
             history.forget(name)
         assert history.jobs().empty
@@ -151,11 +150,11 @@ SECRETS = (
 
 
 class TestBytes:
-    """No byte of what is forgotten is left in the file."""
+    """No byte of a removed row is left in the file."""
 
     @pytest.fixture
     def file(self, tmp_path: Path) -> Path:
-        """Keep much of an appliance, beside others, and change it often."""
+        """Return a history with many changes of an appliance that is then removed."""
         path = tmp_path / "history.db"
         history = History(path)
         name, own_job, place, message, detail, plan, build = SECRETS
@@ -181,23 +180,23 @@ class TestBytes:
         return path
 
     def found(self, path: Path) -> dict[str, list[str]]:
-        """Return which secrets are in the file, and in those beside it."""
-        told = {}
+        """Return the secrets in the file and in its log."""
+        contents = {}
         for one in path.parent.glob(f"{path.name}*"):
             content = one.read_bytes()
-            told[one.name] = [secret for secret in SECRETS if secret.encode() in content]
-        return told
+            contents[one.name] = [secret for secret in SECRETS if secret.encode() in content]
+        return contents
 
-    def test_alone(self, file: Path) -> None:
-        """The file is as if it had never been."""
+    def test_forget(self, file: Path) -> None:
+        """No byte of a removed appliance is left."""
         assert self.found(file) == {"history.db": list(SECRETS)}
         History(file).forget(SECRETS[0])
         assert self.found(file) == {"history.db": []}
         assert len(History(file).jobs()) == 6
         assert History(file).verify().empty
 
-    def test_while_it_is_open(self, file: Path) -> None:
-        """So are the file and its log while another program has it open."""
+    def test_open_elsewhere(self, file: Path) -> None:
+        """The file and its log are cleared also while another program has them open."""
         with contextlib.closing(sqlite3.connect(file)) as other:
             assert other.execute("SELECT COUNT(*) FROM jobs").fetchall() == [(46,)]
             History(file).forget(SECRETS[0])
@@ -205,8 +204,8 @@ class TestBytes:
             assert found.pop("history.db") == []
             assert set(map(tuple, found.values())) == {()}
 
-    def test_pruned(self, file: Path) -> None:
-        """What is pruned is gone in the same way."""
+    def test_prune(self, file: Path) -> None:
+        """No byte of a pruned row is left."""
         History(file).prune(at(5))
         content = file.read_bytes()
         for minute in range(5):
@@ -214,8 +213,8 @@ class TestBytes:
             assert f"hidden-detail {minute}".encode() not in content
         assert b"hidden-message 5-" in content
 
-    def test_being_read(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """While another program reads an older state it is removed, and said what is left."""
+    def test_read_elsewhere(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A removal while another program reads an older state says that bytes are left."""
         monkeypatch.setattr("backupkit.history.databases.LOCK_TIMEOUT", 0.2)
         with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
             other.execute("BEGIN")
@@ -224,7 +223,7 @@ class TestBytes:
                 History(file).forget(SECRETS[0])
             assert len(History(file).jobs()) == 6
             other.execute("COMMIT")
-        assert History(file).verify().empty  # whoever comes next closes it as the last
+        assert History(file).verify().empty  # the next process is the last to close it
         assert self.found(file) == {"history.db": []}
 
 
@@ -232,7 +231,7 @@ class TestCommands:
     """``backupkit history prune`` and ``forget``."""
 
     def test_prune(self, history: History, capsys: pytest.CaptureFixture[str]) -> None:
-        """An age in days, and what was removed."""
+        """Prune takes an age in days, and prints the number of removed rows."""
         command = ["history", "prune", "--history", history.uri, "--older-than"]
         assert main([*command, "36500d"]) == 0
         assert "0 observations, 0 polls and 0 schedules removed" in capsys.readouterr().out
@@ -245,7 +244,7 @@ class TestCommands:
         capsys: pytest.CaptureFixture[str],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """All of an appliance, once a person says yes, or --yes is given."""
+        """Forget asks before it removes, except with --yes."""
         command = ["history", "forget", "--history", history.uri, "vc-1"]
         for answer, code, said in (("n\n", 1, "Nothing is removed."), ("", 130, "Stopped.")):
             monkeypatch.setattr("sys.stdin", io.StringIO(answer))

@@ -1,4 +1,4 @@
-"""``backupkit report``: against what it is compared, and the same bytes again."""
+"""``backupkit report``: comparison, reproducibility, mail and redaction."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ import trustme
 from backupkit import Fleet, History, collect
 from backupkit.cli import main
 from backupkit.simulator import Scenario
+from tests.builders import Clock
 from tests.conftest import EPOCH, QUICK, simulated
 from tests.smtp import PASSWORD, USER, Serve, serving
 
@@ -23,33 +24,22 @@ DAY = timedelta(days=1)
 
 
 @dataclass
-class Clock:
-    """A clock that a test sets."""
-
-    now: datetime
-
-    def __call__(self) -> datetime:
-        """Tell the time."""
-        return self.now
-
-
-@dataclass
-class Kept:
-    """A history of some rounds and its fleet.toml."""
+class Stored:
+    """A history of two collections and its fleet.toml."""
 
     history: Path
     fleet: Path
 
     def report(self, out: Path, *options: str) -> int:
-        """Write a report."""
-        where = ["--history", str(self.history), "--fleet", str(self.fleet), "--out", str(out)]
-        return main(["report", *where, *options])
+        """Write a report, and return the exit code."""
+        sources = ["--history", str(self.history), "--fleet", str(self.fleet)]
+        return main(["report", *sources, "--out", str(out), *options])
 
 
 @pytest.fixture(scope="module")
-def two_rounds(tmp_path_factory: pytest.TempPathFactory) -> Kept:
-    """Visit the demo's 12 appliances a day before the epoch, and at the epoch."""
-    folder = tmp_path_factory.mktemp("two-rounds")
+def two_collections(tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    """Collect the demo's 12 appliances a day before the epoch, and at the epoch."""
+    folder = tmp_path_factory.mktemp("collections")
     clock = Clock(EPOCH - DAY)
     path = folder / "history.db"
     history = History(path)
@@ -58,118 +48,115 @@ def two_rounds(tmp_path_factory: pytest.TempPathFactory) -> Kept:
             clock.now = moment
             snapshot = collect(running.fleet, known=history, limits=QUICK, clock=clock)
             history.append(snapshot)
-    return Kept(path, running.path)
+    return Stored(path, running.path)
 
 
 @pytest.fixture
-def kept(two_rounds: Kept, tmp_path: Path) -> Kept:
-    """Give a copy of that history, which a test may change."""
-    return Kept(Path(shutil.copy(two_rounds.history, tmp_path / "history.db")), two_rounds.fleet)
+def stored(two_collections: Stored, tmp_path: Path) -> Stored:
+    """Return a copy of that history for a test that changes it."""
+    return Stored(
+        Path(shutil.copy(two_collections.history, tmp_path / "history.db")), two_collections.fleet
+    )
 
 
 AS_OF = EPOCH.isoformat()
 
 
 def changes(out: Path) -> str:
-    """Give the page's section of what changed."""
+    """Return the page's section about changes."""
     html = out.read_text(encoding="utf-8")
     return html.partition('id="changes"')[2].partition("</section>")[0]
 
 
-class TestCompared:
-    """What changed since when."""
+class TestComparison:
+    """--compare-with."""
 
-    def test_the_period_before(self, two_rounds: Kept, tmp_path: Path) -> None:
-        """By default it is compared with the period before, at whose end nothing was known yet."""
+    def test_default(self, two_collections: Stored, tmp_path: Path) -> None:
+        """The default is the period before, at whose end nothing was known."""
         out = tmp_path / "report.html"
-        assert two_rounds.report(out, "--as-of", AS_OF, "--last", "7d") == 0
+        assert two_collections.report(out, "--as-of", AS_OF, "--last", "7d") == 0
         assert "2026-10-26 06:00 to 2026-11-02 06:00 UTC" in changes(out)
         assert "nothing was known yet then" in changes(out)
 
-    @pytest.mark.parametrize("what", ["23h", "2026-11-08T07:00:00Z"])
-    def test_so_long_ago(self, two_rounds: Kept, tmp_path: Path, what: str) -> None:
-        """A length or a time names the moment of the other judgement; the period is as long."""
+    @pytest.mark.parametrize("other", ["23h", "2026-11-08T07:00:00Z"])
+    def test_earlier_time(self, two_collections: Stored, tmp_path: Path, other: str) -> None:
+        """A duration or a time is the as-of time of the other evaluation."""
         out = tmp_path / "report.html"
-        options = ["--as-of", AS_OF, "--last", "7d", "--compare-with", what]
-        assert two_rounds.report(out, *options) == 0
+        options = ["--as-of", AS_OF, "--last", "7d", "--compare-with", other]
+        assert two_collections.report(out, *options) == 0
         assert "the report as of 2026-11-08 07:00 UTC on 2026-11-01 07:00" in changes(out)
         assert "nothing was known yet" not in changes(out)
 
-    def test_an_earlier_report(self, two_rounds: Kept, tmp_path: Path) -> None:
-        """Moment and period of an earlier report are read from its .json."""
+    def test_earlier_report(self, two_collections: Stored, tmp_path: Path) -> None:
+        """As-of time and period of an earlier report are read from its .json."""
         first, second = tmp_path / "first.html", tmp_path / "second.html"
         early = ["--as-of", (EPOCH - DAY + timedelta(hours=1)).isoformat(), "--last", "3d"]
-        assert two_rounds.report(first, *early, "--compare-with", "none") == 0
+        assert two_collections.report(first, *early, "--compare-with", "none") == 0
         assert "was not compared" in changes(first)
         options = ["--as-of", AS_OF, "--last", "7d", "--compare-with", str(first)]
-        assert two_rounds.report(second, *options) == 0
+        assert two_collections.report(second, *options) == 0
         assert "as of 2026-11-08 07:00 UTC on 2026-11-05 07:00" in changes(second)
 
     @pytest.mark.parametrize(
-        ("what", "told"),
+        ("other", "message"),
         [
             ("lately", "neither previous, none, a duration such as 1d"),
             ("2027-01-01T00:00:00Z", "later than the time of this report"),
             ("{broken}", "is not the .json file of a report"),
         ],
     )
-    def test_nothing_to_compare_with(
+    def test_invalid(
         self,
-        two_rounds: Kept,
+        two_collections: Stored,
         tmp_path: Path,
         capsys: pytest.CaptureFixture[str],
-        what: str,
-        told: str,
+        other: str,
+        message: str,
     ) -> None:
-        """What names no earlier judgement is an error, and no report is written."""
+        """An invalid comparison is an error, and no report is written."""
         (tmp_path / "broken.json").write_text('{"start": 7}', encoding="utf-8")
         out = tmp_path / "report.html"
-        named = what.format(broken=tmp_path / "broken.html")
-        assert two_rounds.report(out, "--as-of", AS_OF, "--compare-with", named) == 1
-        assert told in capsys.readouterr().err
+        named = other.format(broken=tmp_path / "broken.html")
+        assert two_collections.report(out, "--as-of", AS_OF, "--compare-with", named) == 1
+        assert message in capsys.readouterr().err
         assert not out.exists()
 
 
-class TestAgain:
-    """The same history version and the same moment give the same bytes."""
+class TestReproducible:
+    """The same data version and as-of time give the same bytes."""
 
-    def written(self, kept: Kept, folder: Path, *, seed: str, zone: str) -> dict[str, bytes]:
-        """Write the report in a process of its own."""
+    def write(self, stored: Stored, folder: Path, *, seed: str, zone: str) -> dict[str, bytes]:
+        """Write the report in another process, and return its files."""
         folder.mkdir()
-        where = ["--history", str(kept.history), "--fleet", str(kept.fleet)]
-        how = ["--as-of", AS_OF, "--last", "7d", "--compare-with", "23h", "--xlsx"]
+        sources = ["--history", str(stored.history), "--fleet", str(stored.fleet)]
+        options = ["--as-of", AS_OF, "--last", "7d", "--compare-with", "23h", "--xlsx"]
         out = ["--out", str(folder / "report.html")]
         environment = {**os.environ, "PYTHONHASHSEED": seed, "TZ": zone}
-        command = [sys.executable, "-m", "backupkit", "report", *where, *how, *out]
+        command = [sys.executable, "-m", "backupkit", "report", *sources, *options, *out]
         subprocess.run(command, env=environment, check=True, capture_output=True)
         return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
-    def test_in_another_process(self, kept: Kept, tmp_path: Path) -> None:
+    def test_other_process(self, stored: Stored, tmp_path: Path) -> None:
         """Hash seed, time zone and later polls change no byte."""
-        first = self.written(kept, tmp_path / "first", seed="1", zone="Asia/Tokyo")
+        first = self.write(stored, tmp_path / "first", seed="1", zone="Asia/Tokyo")
         later = Clock(EPOCH + DAY)
         scenario = Scenario.demo(seed=1, epoch=EPOCH - DAY)
         with simulated(scenario, tmp_path, clock=later) as running:
-            history = History(kept.history)
+            history = History(stored.history)
             history.append(collect(running.fleet, known=history, limits=QUICK, clock=later))
-        second = self.written(kept, tmp_path / "second", seed="2", zone="America/New_York")
-        assert sorted(first) == [
-            "report.csv",
-            "report.html",
-            "report.jobs.csv",
-            "report.json",
-            "report.xlsx",
-        ]
+        second = self.write(stored, tmp_path / "second", seed="2", zone="America/New_York")
+        endings = ("csv", "html", "jobs.csv", "json", "xlsx")
+        assert sorted(first) == [f"report.{ending}" for ending in endings]
         assert first == second
-        told = json.loads(first["report.json"])
-        assert told["data_version"] in first["report.html"].decode()
-        assert len(told["data_version"]) == 64
-        assert History(kept.history).verify(head=told["data_version"]).empty
+        version = json.loads(first["report.json"])["data_version"]
+        assert version in first["report.html"].decode()
+        assert len(version) == 64
+        assert History(stored.history).verify(head=version).empty
 
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Run SMTP servers on loopback, whose authority is in ca.pem."""
+    """Run SMTP servers on loopback whose authority is in ca.pem."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     with serving(authority) as run:
@@ -178,36 +165,36 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 @pytest.fixture
 def mailing(
-    two_rounds: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Kept]:
-    """Give the history with a fleet.toml that leads to a mail server, too."""
+    two_collections: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Stored]:
+    """Return a function for that history with a fleet.toml that names a mail server."""
     monkeypatch.setenv("MAIL_PASSWORD", PASSWORD)
 
-    def kept(port: int, more: str = "") -> Kept:
-        path = two_rounds.fleet.with_name(f"{tmp_path.name}.toml")
+    def stored(port: int, more: str = "") -> Stored:
+        path = two_collections.fleet.with_name(f"{tmp_path.name}.toml")
         table = (
             f'\n[mail]\nhost = "127.0.0.1"\nport = {port}\nsender = "{USER}"\n'
             f'ca_bundle = "{tmp_path / "ca.pem"}"\n{more}'
         )
-        path.write_text(two_rounds.fleet.read_text(encoding="utf-8") + table, encoding="utf-8")
-        return Kept(two_rounds.history, path)
+        path.write_text(two_collections.fleet.read_text(encoding="utf-8") + table, encoding="utf-8")
+        return Stored(two_collections.history, path)
 
-    return kept
+    return stored
 
 
-class TestMailed:
-    """--mail, --mail-to, --mail-if, and exit 6."""
+class TestMail:
+    """--mail, --mail-to, --mail-if, and exit code 6."""
 
     quick = ("--as-of", AS_OF, "--last", "7d", "--compare-with", "none")
 
-    def test_to_the_configured(
+    def test_mail(
         self,
         serve: Serve,
-        mailing: Callable[..., Kept],
+        mailing: Callable[..., Stored],
         tmp_path: Path,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        """--mail sends verdict, worst and file to those whom fleet.toml names, with a log-in."""
+        """--mail sends verdict, worst appliances and file to the recipients in fleet.toml."""
         box = serve(login=True)
         more = (
             f'to = ["ops@example.com"]\nuser = "{USER}"\npassword = {{ env = "MAIL_PASSWORD" }}\n'
@@ -222,18 +209,18 @@ class TestMailed:
         attached = [part for part in message.walk() if part.get_filename()]
         assert [part.get_filename() for part in attached] == ["report.html"]
         assert attached[0].get_payload(decode=True) == out.read_bytes()
-        told = capsys.readouterr()
-        assert told.out.splitlines()[-1] == "Mailed to: ops@example.com"
-        assert PASSWORD not in told.out + told.err + out.read_text(encoding="utf-8")
+        printed = capsys.readouterr()
+        assert printed.out.splitlines()[-1] == "Mailed to: ops@example.com"
+        assert PASSWORD not in printed.out + printed.err + out.read_text(encoding="utf-8")
 
-    def test_to_others(
+    def test_mail_to(
         self,
         serve: Serve,
-        mailing: Callable[..., Kept],
+        mailing: Callable[..., Stored],
         tmp_path: Path,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        """--mail-to names the recipients, as often as it is given; --json tells them."""
+        """--mail-to names a recipient and may be repeated; the JSON has the recipients."""
         box = serve()
         to = ["--mail-to", "a@example.com", "--mail-to", "b@example.com", "--json"]
         assert mailing(box.port).report(tmp_path / "report.html", *self.quick, *to) == 0
@@ -243,20 +230,20 @@ class TestMailed:
             "b@example.com",
         ]
 
-    def test_only_if(self, serve: Serve, mailing: Callable[..., Kept], tmp_path: Path) -> None:
-        """The report is always written, and mailed only for a verdict that was asked for."""
+    def test_only_if(self, serve: Serve, mailing: Callable[..., Stored], tmp_path: Path) -> None:
+        """--mail-if sends a mail only for the named verdicts; the report is always written."""
         box = serve()
-        kept = mailing(box.port)
+        history = mailing(box.port)
         out = tmp_path / "report.html"
         to = (*self.quick, "--mail-to", "a@example.com", "--mail-if")
-        assert kept.report(out, *to, "unknown") == 0
+        assert history.report(out, *to, "unknown") == 0
         assert out.exists()
         assert box.got == []
-        assert kept.report(out, *to, "breach,unknown") == 0
+        assert history.report(out, *to, "breach,unknown") == 0
         assert len(box.got) == 1
 
     @pytest.mark.parametrize(
-        ("more", "options", "told"),
+        ("more", "options", "message"),
         [
             ("", ["--mail-to", "nobody@example.com"], "no such user"),
             ("", ["--mail"], "has no recipient"),
@@ -267,89 +254,89 @@ class TestMailed:
             ),
         ],
     )
-    def test_trouble(  # a fixture each
+    def test_failure(
         self,
         serve: Serve,
-        mailing: Callable[..., Kept],
+        mailing: Callable[..., Stored],
         tmp_path: Path,
         capsys: pytest.CaptureFixture[str],
         more: str,
         options: list[str],
-        told: str,
+        message: str,
     ) -> None:
-        """Whatever is wrong with the mail, the file is written, and the exit code is 6."""
+        """The report is written even if the mail fails, and the exit code is 6."""
         out = tmp_path / "report.html"
-        fail = ["--fail-on", "breach"]  # the mail's trouble goes before
+        fail = ["--fail-on", "breach"]  # 6 takes precedence over 5
         assert mailing(serve().port, more).report(out, *self.quick, *options, *fail) == 6
         assert out.stat().st_size > 10_000
-        said = capsys.readouterr()
-        assert f"{out} was written, but not mailed." in said.err
-        assert told in said.err
-        assert "Traceback" not in said.err
-        assert said.out.startswith("BREACH: ")
+        printed = capsys.readouterr()
+        assert f"{out} was written, but not mailed." in printed.err
+        assert message in printed.err
+        assert "Traceback" not in printed.err
+        assert printed.out.startswith("BREACH: ")
 
     def test_no_server(
-        self, two_rounds: Kept, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        self, two_collections: Stored, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """Without [mail] in fleet.toml the error says what to write there."""
+        """Without [mail] in fleet.toml, the error says what to write there."""
         out = tmp_path / "report.html"
-        assert two_rounds.report(out, *self.quick, "--mail-to", "a@example.com") == 6
+        assert two_collections.report(out, *self.quick, "--mail-to", "a@example.com") == 6
         assert "[mail]" in capsys.readouterr().err
         assert out.exists()
 
     @pytest.mark.parametrize(
-        ("options", "told"),
+        ("options", "message"),
         [
             (["--mail-if", "breach"], "--mail-if needs --mail"),
             (["--mail", "--mail-if", "bad"], '--mail-if: "bad" is none of'),
             (["--fail-on", "breach,ok"], '--fail-on: "ok" is none of'),
         ],
     )
-    def test_wrong_options(
+    def test_invalid_options(
         self,
-        two_rounds: Kept,
+        two_collections: Stored,
         tmp_path: Path,
         capsys: pytest.CaptureFixture[str],
         options: list[str],
-        told: str,
+        message: str,
     ) -> None:
-        """What makes no sense is refused before anything is done."""
-        assert two_rounds.report(tmp_path / "report.html", *options) == 1
-        assert told in capsys.readouterr().err
+        """Invalid options are an error before anything is done."""
+        assert two_collections.report(tmp_path / "report.html", *options) == 1
+        assert message in capsys.readouterr().err
         assert not (tmp_path / "report.html").exists()
 
-    def test_fail_on(self, two_rounds: Kept, tmp_path: Path) -> None:
-        """The report is written, and the exit code is 5."""
+    def test_fail_on(self, two_collections: Stored, tmp_path: Path) -> None:
+        """With --fail-on the report is written, and the exit code is 5."""
         out = tmp_path / "report.html"
-        assert two_rounds.report(out, *self.quick, "--fail-on", "breach") == 5
+        assert two_collections.report(out, *self.quick, "--fail-on", "breach") == 5
         assert out.exists()
 
 
-class TestRedacted:
+class TestRedact:
     """--redact and --redact-key."""
 
     quick = ("--as-of", AS_OF, "--last", "7d", "--compare-with", "23h")
 
-    def test_with_the_history(self, kept: Kept, tmp_path: Path) -> None:
-        """Aliases are the same in each report of one history; no key is written."""
-        names = [appliance.name for appliance in Fleet.load(kept.fleet)]
+    def test_aliases(self, stored: Stored, tmp_path: Path) -> None:
+        """Aliases are the same in each report of one history, and no name is written."""
+        names = [appliance.name for appliance in Fleet.load(stored.fleet)]
         texts = []
         for name in ("first", "second"):
             (tmp_path / name).mkdir()
             out = tmp_path / name / "report.html"
-            assert kept.report(out, *self.quick, "--redact") == 0
+            assert stored.report(out, *self.quick, "--redact") == 0
             files = sorted(out.parent.iterdir())
             assert len(files) == 4
             texts.append([file.read_text(encoding="utf-8") for file in files])
         assert texts[0] == texts[1]
         assert not [name for name in names for text in texts[0] if name in text]
 
-    def test_with_a_key(self, kept: Kept, tmp_path: Path) -> None:
-        """The key tells what each alias stands for; a history that cannot be written will do."""
+    def test_key(self, stored: Stored, tmp_path: Path) -> None:
+        """The key names what each alias in the report stands for."""
         key, out = tmp_path / "key.json", tmp_path / "report.html"
-        assert kept.report(out, *self.quick, "--redact-key", str(key)) == 0
+        assert stored.report(out, *self.quick, "--redact-key", str(key)) == 0
         aliases = json.loads(key.read_text(encoding="utf-8"))["aliases"]
-        names = {appliance.name for appliance in Fleet.load(kept.fleet)}
+        names = {appliance.name for appliance in Fleet.load(stored.fleet)}
         shown = {alias for alias in aliases if alias.startswith("appliance-")}
         assert names <= {aliases[alias] for alias in shown}
         page = out.read_text(encoding="utf-8")

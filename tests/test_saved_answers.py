@@ -1,4 +1,4 @@
-"""Answers of the API that somebody saved: what they tell, when, and what is not believed."""
+"""Saved responses of the API: their rows, their times, and rejected files."""
 
 import contextlib
 import json
@@ -26,28 +26,17 @@ from backupkit.simulator.appliance import PASSWORD, USER
 from backupkit.tables import ERRORS, JOBS, OBSERVATIONS, POLLS, SCHEDULES
 from backupkit.wire import Flavour, Kind, recognise
 from tests.conftest import EPOCH, Simulated, epoch
-from tests.json_strategies import DOCUMENTS
-
-SAMPLES = Path(__file__).parent / "samples" / "api"
-FAILED = "20260102-215900-24322831"
-SUCCEEDED = "20260103-085630-24322831"
-RUNNING = "20260104-101500-24322831"
-PENDING = "20260104-220000-24322831"
+from tests.json_strategies import DOCUMENTS, FAILED, RUNNING, SAMPLES, SUCCEEDED
 
 NOON = datetime(2026, 1, 4, 12, tzinfo=UTC)
-"""When the samples were asked for, in the tests: one job is running then."""
+"""Default time of a saved response in these tests: one job is running then."""
 
 Save = Callable[..., Path]
 
 
-def sample(name: str) -> bytes:
-    """Read a sample body."""
-    return (SAMPLES / f"{name}.json").read_bytes()
-
-
 def body(job_id: str, state: str = "SUCCEEDED", **fields: object) -> bytes:
-    """Write the answer to job/{id} of a job that ran from 1:00 to 1:20 on 4 January."""
-    told: dict[str, object] = {
+    """Return the response of job/{id} for a job that ran from 1:00 to 1:20 on 4 January."""
+    record: dict[str, object] = {
         "id": job_id,
         "state": state,
         "messages": [],
@@ -55,17 +44,17 @@ def body(job_id: str, state: str = "SUCCEEDED", **fields: object) -> bytes:
         "start_time": "2026-01-04T01:00:00Z",
         "end_time": "2026-01-04T01:20:00Z",
     }
-    return json.dumps(told | fields).encode()
+    return json.dumps(record | fields).encode()
 
 
 def plan(**fields: object) -> dict[str, object]:
-    """Give one schedule as the API tells it."""
+    """Return a schedule as the API describes it."""
     return {"parts": ["seat"], "location": "sftp://nas.example.test/vc", "enable": True} | fields
 
 
 @pytest.fixture
 def save(tmp_path: Path) -> Save:
-    """Save answers, by default written at noon; gives the folder of all."""
+    """Return a function that saves a response, by default at noon, and returns the folder."""
     folder = tmp_path / "answers"
 
     def write(place: str, content: object, at: datetime = NOON) -> Path:
@@ -79,7 +68,7 @@ def save(tmp_path: Path) -> Save:
 
 
 def read(folder: Path, **options: Any) -> Snapshot:  # noqa: ANN401 # what saved_answers takes
-    """Read them on 9 November 2026, and hold every frame to its contract."""
+    """Read a folder on 9 November 2026, and check every frame against its contract."""
     snapshot = saved_answers(folder, clock=epoch, **options)
     OBSERVATIONS.check(snapshot.observations)
     POLLS.check(snapshot.polls)
@@ -89,25 +78,25 @@ def read(folder: Path, **options: Any) -> Snapshot:  # noqa: ANN401 # what saved
     return snapshot
 
 
-def only(frame: pd.DataFrame) -> dict[str, Any]:
-    """Give a frame's one row, missing as None."""
+def only_row(frame: pd.DataFrame) -> dict[str, Any]:
+    """Return a frame's only row, missing values as None."""
     (row,) = frame.astype(object).where(frame.notna(), None).to_dict("records")
     return {str(name): value for name, value in row.items()}
 
 
 def details_of(snapshot: Snapshot) -> list[str]:
-    """Give what could not be used, in sentences."""
+    """Return the details of all errors."""
     return snapshot.errors["detail"].to_list()
 
 
-class TestOneVisit:
-    """The documented answers, as curl saves them."""
+class TestOnePoll:
+    """The documented responses of one poll, as curl saves them."""
 
     @pytest.mark.parametrize("flavour", ["api", "rest"])
     def test_list_details_schedules(self, save: Save, flavour: str) -> None:
-        """Both flavours give the jobs of their details, a schedule and a good visit."""
+        """Jobs, a schedule and a good poll are read from both flavours."""
         for name in ("job_list", "job_details", "schedules_list"):
-            folder = save(f"vc-1/{name}.json", sample(f"{flavour}_{name}_200"))
+            folder = save(f"vc-1/{name}.json", SAMPLES[f"{flavour}_{name}_200"])
         snapshot = read(folder)
         jobs = snapshot.jobs.set_index("job_id")
         assert jobs["state"].to_dict() == {
@@ -118,52 +107,52 @@ class TestOneVisit:
         assert jobs["size"][FAILED] == 20_971_520
         assert jobs["start_time"][FAILED] == pd.Timestamp("2026-01-02T21:59:00.318Z")
         assert set(snapshot.observations["observed_at"]) == {NOON}
-        poll = only(snapshot.polls)
+        poll = only_row(snapshot.polls)
         assert (poll["appliance"], poll["polled_at"], poll["ok"]) == ("vc-1", NOON, True)
         assert (poll["api"], poll["details"]) == (flavour, True)
         assert (poll["jobs_listed"], poll["jobs_changed"]) == (3, 3)
-        schedule = only(snapshot.schedules)
+        schedule = only_row(snapshot.schedules)
         assert schedule["hour"] == {"api": 23, "rest": 1}[flavour]
         days = {"api": [], "rest": ["MONDAY", "THURSDAY"]}[flavour]
         assert list(schedule["days"] if schedule["days"] is not None else ()) == days
         assert snapshot.errors.empty
 
-    def test_nothing_is_made_up(self, save: Save) -> None:
-        """What no file tells is missing: version, zone, details, requests, how long, the clock."""
-        save("vc-1/a.json", sample("api_job_get_inprogress_200"))
+    def test_missing_values(self, save: Save) -> None:
+        """Everything that no file contains is missing."""
+        save("vc-1/a.json", SAMPLES["api_job_get_inprogress_200"])
         folder = save("vc-1/s.json", {"default": plan()})
         snapshot = read(folder)
-        poll = only(snapshot.polls)
+        poll = only_row(snapshot.polls)
         unknown = ("ok", "error", "detail", "version", "timezone", "requests", "elapsed")
         assert [poll[name] for name in (*unknown, "clock_skew", "jobs_listed")] == [None] * 9
-        schedule = only(snapshot.schedules)
+        schedule = only_row(snapshot.schedules)
         assert [schedule[name] for name in ("hour", "minute", "days", "timezone")] == [None] * 4
-        job = only(snapshot.jobs)
+        job = only_row(snapshot.jobs)
         assert (job["end_time"], job["type"], job["progress"]) == (None, None, 42)
 
     def test_version_and_zone(self, save: Save) -> None:
-        """Version and time zone are taken, and the schedule is in that zone."""
+        """Version and time zone are read, and the schedule has that zone."""
         version = {"version": "6.7.0.45000", "product": "VMware vCenter Server", "type": "embedded"}
         save("vc-1/v.json", {"value": version})
         save("vc-1/z.json", {"value": "Europe/Berlin"})
-        folder = save("vc-1/s.json", sample("rest_schedules_list_200"))
+        folder = save("vc-1/s.json", SAMPLES["rest_schedules_list_200"])
         snapshot = read(folder)
-        poll = only(snapshot.polls)
+        poll = only_row(snapshot.polls)
         assert (poll["version"], poll["timezone"]) == ("6.7.0.45000", "Europe/Berlin")
-        assert only(snapshot.schedules)["timezone"] == "Europe/Berlin"
+        assert only_row(snapshot.schedules)["timezone"] == "Europe/Berlin"
 
-    def test_names_are_free(self, save: Save) -> None:
-        """A job is the one that the answer names, whatever its file is called."""
+    def test_file_names(self, save: Save) -> None:
+        """The id of a job is the one in its file, whatever the file's name."""
         save("vc-1/schedules.JSON", body("a/../b"))
         folder = save("vc-1/details.json", ["a/../b"])
         snapshot = read(folder)
         assert snapshot.jobs["job_id"].to_list() == ["a/../b"]
         assert snapshot.polls["ok"].to_list() == [True]
 
-    def test_one_job_told_twice(self, save: Save) -> None:
-        """Of two records of a job the one that ended counts, then details, then the newer."""
-        save("vc-1/1.json", sample("api_job_details_200"))
-        save("vc-1/2.json", sample("api_job_get_succeeded_200"))
+    def test_duplicate_job(self, save: Save) -> None:
+        """Of two records of a job the one that ended counts, then details, then the newer one."""
+        save("vc-1/1.json", SAMPLES["api_job_details_200"])
+        save("vc-1/2.json", SAMPLES["api_job_get_succeeded_200"])
         save("vc-1/3.json", body(RUNNING, end_time="2026-01-04T11:00:00Z"))
         save("vc-1/4.json", body("b", "INPROGRESS", progress=10, end_time=None))
         later = NOON + timedelta(minutes=5)
@@ -178,38 +167,38 @@ class TestOneVisit:
         assert jobs["state"][RUNNING] == "SUCCEEDED"
         assert jobs["progress"]["b"] == 60
 
-    def test_what_powershell_writes(self, save: Save) -> None:
-        """UTF-16 and UTF-8 with a mark at its beginning are read."""
-        text = sample("api_job_get_succeeded_200").decode()
+    def test_powershell(self, save: Save) -> None:
+        """UTF-16, and UTF-8 with a byte order mark, are read."""
+        text = SAMPLES["api_job_get_succeeded_200"].decode()
         save("vc-1/a.json", text.encode("utf-16"))
         save("vc-1/b.json", text.replace(SUCCEEDED, "b").encode("utf-8-sig"))
         folder = save("vc-1/job.json", [SUCCEEDED, "b"])
         assert read(folder).polls["ok"].to_list() == [True]
 
     def test_both_flavours(self, save: Save) -> None:
-        """Where both answered the next round finds out which to speak."""
-        save("vc-1/a.json", sample("api_job_list_200"))
-        folder = save("vc-1/b.json", sample("rest_job_details_200"))
-        poll = only(read(folder).polls)
+        """Responses of both flavours leave the flavour open."""
+        save("vc-1/a.json", SAMPLES["api_job_list_200"])
+        folder = save("vc-1/b.json", SAMPLES["rest_job_details_200"])
+        poll = only_row(read(folder).polls)
         assert (poll["api"], poll["ok"]) == (None, True)
 
 
-class TestWhole:
-    """`ok`: only where the files show that the whole job list was read."""
+class TestComplete:
+    """`ok` is true only if the files contain the complete job list."""
 
     def test_details_alone(self, save: Save) -> None:
-        """Details alone may be those of some jobs."""
-        snapshot = read(save("vc-1/details.json", sample("api_job_details_200")))
+        """Details alone may be incomplete."""
+        snapshot = read(save("vc-1/details.json", SAMPLES["api_job_details_200"]))
         assert snapshot.polls["ok"].isna().all()
         assert len(snapshot.jobs) == 3
-        assert only(snapshot.errors)["detail"] == (
+        assert only_row(snapshot.errors)["detail"] == (
             "vc-1: all is stored, but no poll is complete: the job list is missing "
             "(GET recovery/backup/job, as job.json)"
         )
         assert repr(snapshot) == "Snapshot: 0 of 1 appliance read, 3 jobs new or unfinished"
 
-    def test_a_job_is_missing(self, save: Save) -> None:
-        """A listed job that no file tells of is named."""
+    def test_missing_job(self, save: Save) -> None:
+        """A listed job without a file is named."""
         save("vc-1/job.json", ["a", "b", "c"])
         folder = save("vc-1/a.json", body("a"))
         snapshot = read(folder)
@@ -217,11 +206,11 @@ class TestWhole:
         assert snapshot.polls["jobs_listed"].to_list() == [3]
         assert (
             "of 3 jobs on its list 2 are missing or unreadable, for example b"
-            in only(snapshot.errors)["detail"]
+            in only_row(snapshot.errors)["detail"]
         )
 
-    def test_known_to_have_ended(self, save: Save, tmp_path: Path) -> None:
-        """A job that earlier rounds saw end need not be told again; one that ran must."""
+    def test_known_job(self, save: Save, tmp_path: Path) -> None:
+        """A job that the history knows as finished needs no file; an open one does."""
         history = History(tmp_path / "history.db")
         before = NOON - timedelta(hours=4)
         save("vc-1/a.json", body("a"), before)
@@ -246,34 +235,34 @@ class TestWhole:
         ],
     )
     def test_no_jobs(self, save: Save, name: str, content: object, *, ok: bool) -> None:
-        """An empty list is the job list if it can be nothing else, or is named so."""
+        """An empty list is the job list if it can be nothing else or if its name says so."""
         snapshot = read(save(f"vc-1/{name}", content))
         assert snapshot.polls["ok"].fillna(value=False).to_list() == [ok]
         assert snapshot.polls["jobs_listed"].fillna(-1).to_list() == [0 if ok else -1]
         assert snapshot.jobs.empty
 
     def test_two_lists(self, save: Save) -> None:
-        """Two lists of one visit count together: each job on either must be told."""
+        """A job on either of two lists of one poll needs a file."""
         save("vc-1/1.json", ["a"])
         save("vc-1/2.json", ["b"])
         save("vc-1/a.json", body("a"))
         folder = save("vc-1/job.json", {"value": []})
         assert read(folder).polls["ok"].isna().all()
         save("vc-1/b.json", body("b"))
-        poll = only(read(folder).polls)
+        poll = only_row(read(folder).polls)
         assert (poll["ok"], poll["jobs_listed"]) == (True, 2)
 
 
 class TestTimes:
-    """When the answers were asked for."""
+    """Times of the saved responses."""
 
     def test_to_the_second(self, save: Save) -> None:
-        """The time of a file counts to the second, as archives keep it."""
+        """The time of a file counts to the second, as in archives."""
         folder = save("vc-1/job.json", [], NOON + timedelta(milliseconds=700))
         assert read(folder).polls["polled_at"].to_list() == [NOON]
 
     def test_quarter_of_an_hour(self, save: Save) -> None:
-        """Files within 15 minutes are one visit, at the oldest's time; the next begins another."""
+        """Files within 15 minutes are one poll at the oldest time; a later file begins another."""
         save("vc-1/a.json", body("a"), NOON)
         save("vc-1/job.json", ["a"], NOON + timedelta(minutes=15))
         folder = save("vc-1/c.json", body("c"), NOON + timedelta(minutes=15, seconds=1))
@@ -282,28 +271,28 @@ class TestTimes:
         assert polls["ok"].fillna(value=False).to_list() == [True, False]
 
     def test_folder_of_a_time(self, save: Save) -> None:
-        """A folder's name tells when, in any zone; visits a minute apart stay apart."""
+        """The name of a folder is a time in any zone; polls a minute apart are separate."""
         save("vc-1/20260104T120000Z/a.json", body("a", "INPROGRESS", progress=10, end_time=None))
         folder = save(
             "vc-1/2026-01-04T13:01:00+01:00/a.json",
             body("a", "INPROGRESS", progress=20, end_time=None),
             EPOCH,
         )
-        told = read(folder, observed_at=NOON + timedelta(days=9)).observations
-        assert dict(zip(told["observed_at"], told["progress"], strict=True)) == {
+        seen = read(folder, observed_at=NOON + timedelta(days=9)).observations
+        assert dict(zip(seen["observed_at"], seen["progress"], strict=True)) == {
             pd.Timestamp(NOON): 10,
             pd.Timestamp(NOON + timedelta(minutes=1)): 20,
         }
 
     def test_stated(self, save: Save) -> None:
-        """A stated time counts instead of the files' own."""
+        """A stated time takes precedence over the times of the files."""
         save("vc-1/a.json", body("a"), EPOCH)
         folder = save("vc-1/job.json", ["a"], NOON - timedelta(days=400))
-        poll = only(read(folder, observed_at="2026-01-04T13:00:00+01:00").polls)
+        poll = only_row(read(folder, observed_at="2026-01-04T13:00:00+01:00").polls)
         assert (poll["polled_at"], poll["ok"]) == (NOON, True)
 
     @pytest.mark.parametrize(
-        ("stated", "said"),
+        ("stated", "message"),
         [
             ("2026-01-04T12:00:00", "observed_at: .* has no time zone"),
             ("yesterday", 'observed_at: "yesterday" is not a time'),
@@ -311,42 +300,42 @@ class TestTimes:
             ("2016-01-01T00:00:00Z", "2016-01-01T00:00:00Z is not a possible time"),
         ],
     )
-    def test_stated_wrongly(self, save: Save, stated: datetime | str, said: str) -> None:
-        """A stated time that is none, has no zone, or cannot be, is an error."""
-        with pytest.raises(SettingsError, match=said):
+    def test_stated_wrongly(self, save: Save, stated: datetime | str, message: str) -> None:
+        """A stated time that is invalid, has no zone or is impossible is an error."""
+        with pytest.raises(SettingsError, match=message):
             read(save("vc-1/job.json", []), observed_at=stated)
 
     @pytest.mark.parametrize("at", [datetime(1980, 1, 1, tzinfo=UTC), EPOCH + timedelta(hours=1)])
-    def test_file_of_an_impossible_time(self, save: Save, at: datetime) -> None:
-        """A file as old as no API, or of the future, is named; with a stated time it counts."""
+    def test_impossible_time(self, save: Save, at: datetime) -> None:
+        """A file of an impossible time is an error row, unless the time is stated."""
         save("vc-2/job.json", [])
         folder = save("vc-1/job.json", [], at)
         snapshot = read(folder)
         assert snapshot.polls["appliance"].to_list() == ["vc-2"]
-        assert only(snapshot.errors)["appliance"] == "vc-1"
+        assert only_row(snapshot.errors)["appliance"] == "vc-1"
         assert (
             "vc-1/job.json: The modification time of the file cannot be"
-            in only(snapshot.errors)["detail"]
+            in only_row(snapshot.errors)["detail"]
         )
         assert len(read(folder, observed_at=NOON).polls) == 2
 
     @pytest.mark.parametrize(
-        ("name", "said"),
+        ("name", "message"),
         [
             ("old", "Only folders named by a time with its zone"),
             ("20260104", "Only folders named by a time with its zone"),
             ("20270104T120000Z", "2027-01-04T12:00:00Z is not a possible time"),
         ],
     )
-    def test_folder_of_no_time(self, save: Save, name: str, said: str) -> None:
-        """Another folder in an appliance's is named, and nothing in it is read."""
+    def test_other_folder(self, save: Save, name: str, message: str) -> None:
+        """A folder whose name is no valid time is an error row and is not read."""
         save("vc-1/job.json", [])
         snapshot = read(save(f"vc-1/{name}/a.json", body("a")))
         assert snapshot.jobs.empty
-        assert f"vc-1/{name}: {said}" in only(snapshot.errors)["detail"]
+        assert f"vc-1/{name}: {message}" in only_row(snapshot.errors)["detail"]
 
     def test_job_of_later(self, save: Save) -> None:
-        """A job that ended after it was asked for shows that the time is wrong: it is left out."""
+        """A job that ended after the poll is an error row and is not read."""
         save("vc-1/job.json", ["a", "b"])
         save("vc-1/a.json", body("a", end_time="2026-01-04T12:15:00Z"))
         folder = save("vc-1/b.json", body("b", end_time="2026-01-04T12:15:01Z"))
@@ -366,23 +355,23 @@ class TestTimes:
             read(folder)
 
 
-class TestSeveralVisits:
-    """One appliance, asked again and again."""
+class TestSeveralPolls:
+    """Several polls of one appliance."""
 
-    def test_what_changed(self, save: Save) -> None:
-        """A job is told again only where it changed; the visits are in the order of time."""
+    def test_changes(self, save: Save) -> None:
+        """A job is observed again only where it changed; polls are in order of time."""
         for hour, progress in ((10, 50), (9, 50), (8, 40)):
             running = body("a", "INPROGRESS", progress=progress, end_time=None)
             save(f"vc-1/20260104T{hour:02}0000Z/a.json", running)
         folder = save("vc-1/20260104T110000Z/a.json", body("a"))
         snapshot = read(folder)
-        told = snapshot.observations.sort_values("observed_at")
-        assert told["progress"].to_list() == [40, 50, 100]
+        seen = snapshot.observations.sort_values("observed_at")
+        assert seen["progress"].to_list() == [40, 50, 100]
         assert snapshot.polls["polled_at"].is_monotonic_increasing
         assert len(snapshot.polls) == 4
 
-    def test_listed_no_more(self, save: Save, tmp_path: Path) -> None:
-        """A job that a later list lacks has vanished, as for a round over the appliances."""
+    def test_vanished(self, save: Save, tmp_path: Path) -> None:
+        """A job that a later list lacks has vanished, as in a collection."""
         save("vc-1/20260104T080000Z/job.json", ["a", "b"])
         save("vc-1/20260104T080000Z/a.json", body("a"))
         save("vc-1/20260104T080000Z/b.json", body("b"))
@@ -396,8 +385,8 @@ class TestSeveralVisits:
         assert jobs[["b", "new"]].isna().all()
         assert history.polls()["ok"].to_list() == [True, True]
 
-    def test_as_last_told(self, save: Save) -> None:
-        """Version and time zone are as last told, as in the polls of rounds."""
+    def test_last_version(self, save: Save) -> None:
+        """A poll without version and time zone has those of the poll before."""
         version = {"product": "VMware vCenter Server", "type": "embedded", "summary": ""}
         save("vc-1/20260104T080000Z/v.json", version | {"version": "8.0.3.00400"})
         save("vc-1/20260104T080000Z/z.json", "Asia/Tokyo")
@@ -405,30 +394,30 @@ class TestSeveralVisits:
         save("vc-2/20260104T090000Z/s.json", {"nightly": plan()})
         folder = save("vc-1/20260104T100000Z/v.json", version | {"version": "9.0.0"})
         snapshot = read(folder)
-        told = snapshot.polls[snapshot.polls["appliance"] == "vc-1"]
-        assert told["version"].to_list() == ["8.0.3.00400", "8.0.3.00400", "9.0.0"]
-        assert told["timezone"].to_list() == ["Asia/Tokyo"] * 3
+        polls = snapshot.polls[snapshot.polls["appliance"] == "vc-1"]
+        assert polls["version"].to_list() == ["8.0.3.00400", "8.0.3.00400", "9.0.0"]
+        assert polls["timezone"].to_list() == ["Asia/Tokyo"] * 3
         zones = snapshot.schedules.set_index("appliance")["timezone"]
         assert zones["vc-1"] == "Asia/Tokyo"
         assert pd.isna(zones["vc-2"])
 
-    def test_one_whole_visit_is_enough(self, save: Save) -> None:
-        """A visit that only followed a running job is no trouble beside one that was whole."""
+    def test_one_complete_poll(self, save: Save) -> None:
+        """An incomplete poll is no error beside a complete one."""
         save("vc-1/20260104T080000Z/job.json", ["a"])
         save("vc-1/20260104T080000Z/a.json", body("a"))
-        folder = save("vc-1/20260104T220500Z/b.json", sample("api_job_get_none_200"))
+        folder = save("vc-1/20260104T220500Z/b.json", SAMPLES["api_job_get_none_200"])
         snapshot = read(folder)
         assert snapshot.polls["ok"].fillna(value=False).to_list() == [True, False]
         assert snapshot.errors.empty
 
 
 class TestHistory:
-    """What a history makes of them."""
+    """Saved responses in a history."""
 
     def test_twice(self, save: Save, tmp_path: Path) -> None:
-        """Appending the same folder again changes nothing, and every row is vouched for."""
+        """The same folder again adds nothing."""
         for name in ("job_list", "job_details", "schedules_list"):
-            folder = save(f"vc-1/{name}.json", sample(f"rest_{name}_200"))
+            folder = save(f"vc-1/{name}.json", SAMPLES[f"rest_{name}_200"])
         history = History(tmp_path / "history.db")
         added = history.append(read(folder))
         assert (added.observations, added.polls, added.schedules) == (3, 1, 1)
@@ -438,22 +427,22 @@ class TestHistory:
             again = history.append(read(folder, known=known))
             assert (again.observations, again.polls, again.schedules) == (0, 0, 0)
 
-    def test_next_round_goes_on(self, save: Save, tmp_path: Path) -> None:
-        """What they told is remembered: jobs that ended, the flavour and the zone."""
+    def test_sync_state(self, save: Save, tmp_path: Path) -> None:
+        """The next collection knows finished jobs, flavour and time zone."""
         save("vc-1/job.json", ["a", "b"])
         save("vc-1/a.json", body("a"))
         save("vc-1/b.json", body("b", "INPROGRESS", end_time=None))
         folder = save("vc-1/z.json", "Etc/UTC")
         history = History(tmp_path / "history.db")
         history.append(read(folder))
-        memory = history.sync_state()["vc-1"]
-        assert memory.listed == {"a", "b"}
-        assert memory.finished == {"a"}
-        assert (memory.api, memory.timezone) == ("api", "Etc/UTC")
+        state = history.sync_state()["vc-1"]
+        assert state.listed == {"a", "b"}
+        assert state.finished == {"a"}
+        assert (state.api, state.timezone) == ("api", "Etc/UTC")
 
 
 BAD: dict[str, tuple[bytes, str]] = {
-    "cut": (sample("api_job_details_200")[:200], "is not valid JSON: it is truncated or damaged"),
+    "cut": (SAMPLES["api_job_details_200"][:200], "is not valid JSON: it is truncated or damaged"),
     "empty": (b"", "is empty"),
     "page": (b"<html>Bad gateway</html>", "is HTML and not JSON"),
     "headers": (b"HTTP/1.1 200 OK\r\n\r\n[]", "is not valid JSON"),
@@ -471,12 +460,12 @@ BAD: dict[str, tuple[bytes, str]] = {
         "the response to a job does not follow the API: Object missing required field id",
     ),
     "schedule": (json.dumps(plan()).encode(), "got an object with parts, location, enable"),
-    "rpc": (sample("jsonrpc_job_get_succeeded"), "got an object with jsonrpc, id, result"),
+    "rpc": (SAMPLES["jsonrpc_job_get_succeeded"], "got an object with jsonrpc, id, result"),
     "refused": (
-        sample("api_error_401_unauthenticated"),
+        SAMPLES["api_error_401_unauthenticated"],
         'the response is an error (UNAUTHENTICATED): "Authentication required". Send the request',
     ),
-    "unknown": (sample("rest_error_404_job_not_found"), "the response is an error (NOT_FOUND)"),
+    "unknown": (SAMPLES["rest_error_404_job_not_found"], "the response is an error (NOT_FOUND)"),
     "dumb": (
         b'{"error_type": "CANCELED", "messages": []}',
         "the response is an error (CANCELED). ",
@@ -496,20 +485,20 @@ BAD: dict[str, tuple[bytes, str]] = {
 
 
 class TestBadFiles:
-    """One bad file spoils no other, and is named."""
+    """A bad file is an error row and affects no other file."""
 
     @pytest.mark.parametrize("kind", BAD)
-    def test_named(self, save: Save, kind: str) -> None:
-        """Each is a row that says which file, what was expected and what came."""
-        content, said = BAD[kind]
+    def test_error_row(self, save: Save, kind: str) -> None:
+        """The error row names the file, what was expected and what was found."""
+        content, message = BAD[kind]
         save("vc-1/job.json", ["a"])
         save("vc-1/a.json", body("a"))
         folder = save("vc-1/z.json", content)
         snapshot = read(folder)
-        row = only(snapshot.errors)
+        row = only_row(snapshot.errors)
         assert (row["appliance"], row["error"], row["job_id"]) == ("vc-1", "payload", None)
         assert row["detail"].startswith("vc-1/z.json: ")
-        assert said in row["detail"]
+        assert message in row["detail"]
         assert snapshot.jobs["job_id"].to_list() == ["a"]
         assert snapshot.polls["ok"].to_list() == [True]
         (folder / "vc-1" / "job.json").unlink()
@@ -518,16 +507,16 @@ class TestBadFiles:
             read(folder)
 
     def test_no_secret(self, save: Save) -> None:
-        """The token of a session that was saved too is not repeated."""
+        """A saved session token is not repeated."""
         save("vc-1/job.json", [])
-        snapshot = read(save("vc-1/token.json", sample("api_session_create_201")))
-        assert "If it is the token of a session, remove it." in only(snapshot.errors)["detail"]
+        snapshot = read(save("vc-1/token.json", SAMPLES["api_session_create_201"]))
+        assert "If it is the token of a session, remove it." in only_row(snapshot.errors)["detail"]
         for frame in (snapshot.polls, snapshot.errors):
             assert "a5adf880" not in frame.to_string(max_colwidth=None)
 
     def test_bad_records(self, save: Save) -> None:
-        """Of details and schedules the good records are taken, the others named."""
-        details = json.loads(sample("api_job_details_200"))
+        """Good records of details and schedules are read, bad ones are error rows."""
+        details = json.loads(SAMPLES["api_job_details_200"])
         del details[FAILED]["location"]
         pairs = [
             {"value": plan()},
@@ -540,15 +529,15 @@ class TestBadFiles:
         assert set(snapshot.jobs["job_id"]) == {RUNNING, SUCCEEDED}
         assert snapshot.schedules["schedule"].to_list() == ["good"]
         assert snapshot.polls["ok"].isna().all()
-        job, keyless, bad, whole = snapshot.errors.to_dict("records")
+        job, keyless, bad, incomplete = snapshot.errors.to_dict("records")
         assert job["job_id"] == FAILED
         assert "missing required field location" in job["detail"]
         assert "vc-1/s.json: an entry of the schedules without a usable key" in keyless["detail"]
         assert "the schedule bad does not follow the API" in bad["detail"]
-        assert f"1 are missing or unreadable, for example {FAILED}" in whole["detail"]
+        assert f"1 are missing or unreadable, for example {FAILED}" in incomplete["detail"]
 
-    def test_all_else_is_passed_over(self, save: Save) -> None:
-        """Other files, hidden ones, and folders with none of them are no trouble."""
+    def test_other_files(self, save: Save) -> None:
+        """Other files, hidden files and empty folders are ignored."""
         save("README.txt", b"")
         save(".DS_Store", b"")
         save("vc-1/note.txt", b"")
@@ -557,8 +546,8 @@ class TestBadFiles:
         save("empty/.keep", b"")
         assert read(save("vc-1/job.json", [])).errors.empty
 
-    def test_in_the_wrong_place(self, save: Save) -> None:
-        """A file that belongs to no appliance is named, and so is a folder that is too deep."""
+    def test_wrong_place(self, save: Save) -> None:
+        """A file outside an appliance's folder, or in a folder too deep, is an error row."""
         save("job.json", [])
         save("vc-1/job.json", [])
         snapshot = read(save("vc-1/20260104T120000Z/more/job.json", []))
@@ -568,28 +557,28 @@ class TestBadFiles:
             "vc-1/20260104T120000Z/more: a folder at this depth is not read",
         ]
 
-    def test_nothing_to_be_used(self, save: Save, tmp_path: Path) -> None:
-        """A folder of no use is an error that says what was expected, and what is wrong."""
+    def test_no_response(self, save: Save, tmp_path: Path) -> None:
+        """A folder without a usable response is an error that names the expected layout."""
         for number in range(7):
             folder = save(f"{number}.json", [])
-        with pytest.raises(SettingsError, match="Expected JSON files in a folder for each") as told:
+        with pytest.raises(SettingsError, match="Expected JSON files in a folder for e") as caught:
             read(folder)
-        assert str(told.value).count("it belongs to no appliance") == 5
-        assert str(told.value).endswith("\n  and 2 more")
-        for place, said in (
+        assert str(caught.value).count("it belongs to no appliance") == 5
+        assert str(caught.value).endswith("\n  and 2 more")
+        for place, message in (
             (tmp_path / "none", "cannot be read: No such file"),
             (folder / "0.json", "cannot be read: Not a directory"),
             (Path("a\0b"), "cannot be read: there is no such path"),
         ):
-            with pytest.raises(SettingsError, match=said):
+            with pytest.raises(SettingsError, match=message):
                 read(place)
 
 
 class TestHostile:
-    """Folders made to do harm do none."""
+    """Hostile folders do no harm."""
 
     def test_links(self, save: Save, tmp_path: Path) -> None:
-        """Links lead nowhere, wherever they are."""
+        """Symbolic links are not followed."""
         (tmp_path / "secret").mkdir()
         (tmp_path / "secret" / "a.json").write_bytes(body("secret"))
         folder = save("vc-1/20260104T120000Z/job.json", [])
@@ -607,8 +596,8 @@ class TestHostile:
         ]
         assert all("links are not followed" in detail for detail in details_of(snapshot))
 
-    def test_no_plain_files(self, save: Save) -> None:
-        """A pipe does not make it wait, and a folder named .json is no file."""
+    def test_special_files(self, save: Save) -> None:
+        """A pipe does not block, and a folder named .json is no file."""
         folder = save("vc-1/20260104T120000Z/job.json", [])
         os.mkfifo(folder / "vc-1" / "20260104T120000Z" / "pipe.json")
         (folder / "vc-1" / "20260104T120000Z" / "x.json").mkdir()
@@ -618,17 +607,17 @@ class TestHostile:
         ]
 
     def test_huge(self, save: Save) -> None:
-        """A file larger than an answer may be is not read."""
+        """A file larger than the limit is not read."""
         save("vc-1/job.json", [])
         folder = save("vc-1/big.json", b"")
         with (folder / "vc-1" / "big.json").open("r+b") as file:
             file.truncate(2**40)
         os.utime(folder / "vc-1" / "big.json", (NOON.timestamp(), NOON.timestamp()))
-        detail = only(read(folder, limits=Limits(body=2**20)).errors)["detail"]
+        detail = only_row(read(folder, limits=Limits(body=2**20)).errors)["detail"]
         assert detail == "vc-1/big.json: it is larger than 1 MiB and was not read"
 
     def test_names(self, save: Save) -> None:
-        """Names steer no terminal: such an appliance is refused, such a file named tamely."""
+        """Control characters in names are removed from messages; no appliance has them."""
         save("vc-1/job.json", [])
         save("vc-1/x\x1b[2J\n.json", b"")
         save("vc-1/\x1b]0;\x07/a.json", body("a"))
@@ -643,22 +632,22 @@ class TestHostile:
         assert text.count("no appliance has such a name") == 2
 
     def test_ids_and_words(self, save: Save) -> None:
-        """Ids with path parts and steering characters are kept as ids, and shown tamely."""
+        """Control characters in ids are stored, and removed from messages."""
         evil = "../../\x1b[2J"
         save("vc-1/job.json", [evil, "gone\x07"])
         snapshot = read(save("vc-1/a.json", body(evil, "EXPLODED")))
         assert snapshot.jobs["job_id"].to_list() == [evil]
         assert snapshot.jobs["outcome"].to_list() == ["other"]
-        assert only(snapshot.errors)["detail"].isprintable()
+        assert only_row(snapshot.errors)["detail"].isprintable()
 
 
 class TestRecognise:
-    """wire.recognise: which answer a body is."""
+    """wire.recognise."""
 
-    @pytest.mark.parametrize("path", sorted(SAMPLES.glob("*_20?.json")), ids=lambda path: path.stem)
-    def test_samples(self, path: Path) -> None:
-        """Every good sample is known by what it holds."""
-        flavour, _, rest = path.stem.partition("_")
+    @pytest.mark.parametrize("name", [name for name in SAMPLES if name[:-1].endswith("_20")])
+    def test_samples(self, name: str) -> None:
+        """Every good sample is recognised by its content."""
+        flavour, _, resource = name.partition("_")
         kinds = {
             "job_list": Kind.JOB_IDS,
             "job_details": Kind.DETAILS,
@@ -666,16 +655,13 @@ class TestRecognise:
             "schedules": Kind.SCHEDULES,
             "session": Kind.TEXT,
         }
-        kind = next(kind for start, kind in kinds.items() if rest.startswith(start))
-        assert recognise(path.read_bytes()) == (kind, Flavour(flavour))
+        kind = next(kind for start, kind in kinds.items() if resource.startswith(start))
+        assert recognise(SAMPLES[name]) == (kind, Flavour(flavour))
 
     def test_odd_maps(self) -> None:
-        """Maps are known by any good entry, whatever their keys are called."""
+        """Maps are recognised by any good entry, whatever their keys."""
         for name in ("state", "type", "error_type", "version"):
-            assert recognise(json.dumps({name: plan()}).encode()) == (
-                Kind.SCHEDULES,
-                Flavour.API,
-            )
+            assert recognise(json.dumps({name: plan()}).encode()) == (Kind.SCHEDULES, Flavour.API)
         entries: list[object] = [5, {"key": "a"}, {"key": "b", "value": {"status": "FAILED"}}]
         assert recognise(json.dumps({"value": entries}).encode()) == (Kind.DETAILS, Flavour.REST)
 
@@ -683,7 +669,7 @@ class TestRecognise:
     @settings(deadline=None)
     @given(DOCUMENTS.map(lambda document: json.dumps(document).encode()) | st.binary())
     def test_any_body(self, content: bytes) -> None:
-        """Any JSON and any bytes are an answer, or a PayloadError."""
+        """Any JSON and any bytes are recognised, or are a PayloadError."""
         with contextlib.suppress(PayloadError):
             kind, flavour = recognise(content)
             assert kind in Kind
@@ -692,14 +678,14 @@ class TestRecognise:
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
-    """Import into a history; gives exit code, stdout and stderr."""
+    """Return a function that imports into a history, and returns exit code, stdout and stderr."""
 
     def command(*argv: object) -> tuple[int, str, str]:
         capsys.readouterr()
-        where = ("--history", str(tmp_path / "history.db"))
-        code = main(["history", "import", *where, *map(str, argv)])
-        said = capsys.readouterr()
-        return code, said.out, said.err
+        place = ("--history", str(tmp_path / "history.db"))
+        code = main(["history", "import", *place, *map(str, argv)])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
 
     return command
 
@@ -710,10 +696,10 @@ Run = Callable[..., tuple[int, str, str]]
 class TestCommand:
     """``backupkit history import``."""
 
-    def test_whole(self, save: Save, run: Run, tmp_path: Path) -> None:
-        """All is kept and counted, exit code 0; again nothing is added."""
-        save("vc-1/job.json", sample("api_job_list_200"))
-        folder = save("vc-1/details.json", sample("api_job_details_200"))
+    def test_complete(self, save: Save, run: Run, tmp_path: Path) -> None:
+        """Everything is stored and counted, with exit code 0; again nothing is added."""
+        save("vc-1/job.json", SAMPLES["api_job_list_200"])
+        folder = save("vc-1/details.json", SAMPLES["api_job_details_200"])
         history = tmp_path / "history.db"
         assert run(folder) == (
             0,
@@ -723,8 +709,8 @@ class TestCommand:
         assert "0 observations, 0 polls and 0 schedules added" in run(folder)[1]
         assert len(History(history).jobs()) == 3
 
-    def test_not_whole(self, save: Save, run: Run) -> None:
-        """What is missing or bad is said on stderr, exit code 3; the rest is kept."""
+    def test_incomplete(self, save: Save, run: Run) -> None:
+        """Errors are on stderr, with exit code 3; the good responses are stored."""
         save("vc-1/20260104T120000Z/job.json", [])
         save("vc-1/20260105T120000Z/job.json", [])
         for number in range(30):
@@ -739,7 +725,7 @@ class TestCommand:
         assert err.endswith("\n  and 10 more\n")
 
     def test_observed_at(self, save: Save, run: Run) -> None:
-        """A stated time is taken, and one that is none refused."""
+        """A stated time is used; an invalid one is an error."""
         folder = save("vc-1/job.json", [])
         code, _, err = run(folder, "--observed-at", "2026-02-01T00:00:00Z")
         assert code == 0
@@ -748,15 +734,15 @@ class TestCommand:
         assert code == 1
         assert '"noon" is not a time' in err
 
-    def test_of_no_use(self, save: Save, run: Run) -> None:
-        """A folder with nothing to be used is wrong input."""
+    def test_no_response(self, save: Save, run: Run) -> None:
+        """A folder without a usable response is invalid input."""
         code, out, err = run(save("vc-1/job.json", b""))
         assert (code, out) == (1, "")
         assert "no saved answer in it can be used" in err
         assert "vc-1/job.json: the response is empty" in err
 
     def test_other_sources(self, save: Save, run: Run, tmp_path: Path) -> None:
-        """A history and its export are still known as such, even empty; they know their times."""
+        """A history, also an empty one, and an export are recognised as such."""
         path = tmp_path / "other.db"
         other = History(path)
         code, out, _ = run(path)
@@ -772,8 +758,8 @@ class TestCommand:
         assert "0 observations, 0 polls" in run(path)[1]
 
 
-def fetched(host: str, ca_bundle: Path, folder: Path) -> None:
-    """Ask an appliance as a person with curl would, and save what it says."""
+def fetch(host: str, ca_bundle: Path, folder: Path) -> None:
+    """Send the requests that a person sends with curl, and save the responses."""
     context = ssl.create_default_context(cafile=str(ca_bundle))
 
     def ask(path: str, method: str = "GET", **headers: str) -> bytes | None:
@@ -816,15 +802,15 @@ def fetched(host: str, ca_bundle: Path, folder: Path) -> None:
 
 
 class TestSimulator:
-    """Real answers over HTTPS, saved and imported."""
+    """Responses of simulated appliances, saved and imported."""
 
     def test_as_collected(self, own_demo: Simulated, tmp_path: Path) -> None:
-        """Eleven appliances of every version bring the rows that `collect` brings."""
+        """Eleven appliances of every version have the same rows as in a collection."""
         fleet = Fleet([one for one in own_demo.fleet if one.name != "vc-tyo-03"])  # is down
         for one in fleet:
             assert one.ca_bundle is not None
             place = tmp_path / "answers" / one.name / "20261109T060000Z"
-            fetched(one.host, one.ca_bundle, place)
+            fetch(one.host, one.ca_bundle, place)
         saved = read(tmp_path / "answers")
         collected = collect(fleet, clock=epoch)
         assert saved.errors.empty
@@ -833,33 +819,34 @@ class TestSimulator:
             ("schedules", ["appliance", "schedule"]),
         ):
             left, right = (
-                getattr(one, name).sort_values(by, ignore_index=True) for one in (saved, collected)
+                getattr(source, name).sort_values(by, ignore_index=True)
+                for source in (saved, collected)
             )
             assert len(left) >= 10
             assert_frame_equal(left, right)
-        # how it was asked was not saved; that 6.5 has no details can only be seen by asking
-        told = ["appliance", "polled_at", "ok", "api", "version", "timezone", "jobs_listed"]
+        # the requests were not saved; only a request shows that 6.5 has no details
+        columns = ["appliance", "polled_at", "ok", "api", "version", "timezone", "jobs_listed"]
         left, right = (
-            one.polls[told].sort_values("appliance", ignore_index=True)
-            for one in (saved, collected)
+            source.polls[columns].sort_values("appliance", ignore_index=True)
+            for source in (saved, collected)
         )
         assert left["ok"].all()
         assert_frame_equal(left, right)
 
-    def test_the_same_judgement(self, own_demo: Simulated, tmp_path: Path) -> None:
-        """A history of saved answers is judged as one that was collected."""
+    def test_same_assessment(self, own_demo: Simulated, tmp_path: Path) -> None:
+        """A history of saved responses has the same assessment as a collected one."""
         one = own_demo.fleet["vc-ham-03"]
         assert one.ca_bundle is not None
-        fetched(one.host, one.ca_bundle, tmp_path / "answers" / one.name / "20261109T060000Z")
+        fetch(one.host, one.ca_bundle, tmp_path / "answers" / one.name / "20261109T060000Z")
         policy = Policy(rpo="24h", grace="2h")
-        judged = []
+        assessments = []
         for name, snapshot in (
             ("saved", read(tmp_path / "answers")),
             ("collected", collect([one], clock=epoch)),
         ):
             history = History(tmp_path / f"{name}.db")
             history.append(snapshot)
-            judged.append(evaluate(history, policy, last="30d", now=EPOCH))
-        columns = judged[0].appliances.columns.drop(["clock_skew"], errors="ignore")
-        assert_frame_equal(judged[0].appliances[columns], judged[1].appliances[columns])
-        assert judged[0].appliances["state"].to_list() == ["breach"]
+            assessments.append(evaluate(history, policy, last="30d", now=EPOCH).appliances)
+        saved, collected = assessments
+        assert_frame_equal(saved, collected)
+        assert saved["state"].to_list() == ["breach"]

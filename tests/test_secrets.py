@@ -1,4 +1,4 @@
-"""Rounds with every fault, the debug log on: the password and the tokens stay where they belong."""
+"""Password and tokens appear in no log, frame, history or report, whatever the fault."""
 
 import base64
 import json
@@ -16,47 +16,47 @@ LIMITS = Limits(connect=5, read=1, response=2, deadline=60, body=300_000, attemp
 
 
 class Lines(logging.Handler):
-    """Keep each record as a formatted line, its traceback included."""
+    """Store each record as a formatted line with its traceback."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
-        self.kept: list[str] = []
+        self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep it."""
-        self.kept.append(self.format(record))
+        """Store a record."""
+        self.lines.append(self.format(record))
 
 
 @dataclass(frozen=True)
-class Told:
-    """All that two rounds logged, returned and kept, and the tokens they were given."""
+class Output:
+    """The output of two collections, and their tokens."""
 
     log: str
     returned: str
-    kept: bytes
+    files: bytes
     tokens: list[str]
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    """Collect twice: with faults that spare log-in and log-out, and with faults everywhere."""
+def output(tmp_path_factory: pytest.TempPathFactory) -> Output:
+    """Collect with faults after the login, and with faults of every request."""
     folder = tmp_path_factory.mktemp("secrets")
-    kept = folder / "kept"
+    out = folder / "out"
     scenario = Scenario.steady(appliances=3 * len(KINDS), jobs=3, seed=1, epoch=EPOCH)
     faults = mixed_faults([spec.name for spec in scenario.specs], wait=0.1, size=400_000)
     tokens: list[str] = []
     returned: list[str] = []
     create = Sessions.create
 
-    def noted(sessions: Sessions, user: str) -> str:
+    def record(sessions: Sessions, user: str) -> str:
         tokens.append(create(sessions, user))
         return tokens[-1]
 
     lines, root = Lines(), logging.getLogger()
     level = root.level
-    history = History(kept / "history.db")
+    history = History(out / "history.db")
     with pytest.MonkeyPatch.context() as patch, simulated(scenario, folder) as running:
-        patch.setattr(Sessions, "create", noted)
+        patch.setattr(Sessions, "create", record)
         patch.setattr(root, "handlers", [*root.handlers, lines])
         root.setLevel(logging.DEBUG)
         for route in ("data", "*"):
@@ -72,43 +72,47 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
             frames = (snapshot.polls, snapshot.errors, snapshot.jobs, snapshot.schedules)
             returned += [repr(snapshot), repr(running.fleet), *(one.to_csv() for one in frames)]
     root.setLevel(level)
-    report(evaluate(history, Policy(), now=EPOCH)).save(kept / "report.html")
-    files = [path.read_bytes() for path in sorted(kept.rglob("*")) if path.is_file()]
-    return Told("\n".join(lines.kept), "\n".join(returned), b"\n".join(files), tokens)
+    report(evaluate(history, Policy(), now=EPOCH)).save(out / "report.html")
+    files = [path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()]
+    return Output("\n".join(lines.lines), "\n".join(returned), b"\n".join(files), tokens)
 
 
-def test_nothing_is_told(told: Told) -> None:
-    """Neither log, frames, reprs, history nor report hold the password or a token."""
+def test_no_secret(output: Output) -> None:
+    """No output contains the password or a token."""
     basic = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-    secrets = {PASSWORD, basic, "Basic ", *told.tokens}
-    texts = {"log": told.log, "returned": told.returned, "kept": told.kept.decode("latin-1")}
+    secrets = {PASSWORD, basic, "Basic ", *output.tokens}
+    texts = {
+        "log": output.log,
+        "returned": output.returned,
+        "files": output.files.decode("latin-1"),
+    }
     for place, text in texts.items():
         assert not [secret for secret in secrets if secret in text], place
 
 
-def test_there_was_something_to_tell(told: Told) -> None:
-    """The search above had all that matters before it."""
-    assert len(set(told.tokens)) > 3 * len(KINDS)
-    for said in ("POST /api/session", "DELETE /api/session", "appliances read"):
-        assert said in told.log + told.returned
-    assert "the poll failed" in told.log
-    assert b"<html" in told.kept
+def test_output(output: Output) -> None:
+    """The output contains the requests, the errors and the report."""
+    assert len(set(output.tokens)) > 3 * len(KINDS)
+    for text in ("POST /api/session", "DELETE /api/session", "appliances read"):
+        assert text in output.log + output.returned
+    assert "the poll failed" in output.log
+    assert b"<html" in output.files
 
 
 @pytest.mark.parametrize("status", [200, 500])
 def test_echo(odd: OddServer, caplog: pytest.LogCaptureFixture, status: int) -> None:
-    """An appliance, or a debugging proxy, that repeats what it was sent is not quoted."""
+    """A response that repeats the request is not quoted with its secrets."""
     caplog.set_level(logging.DEBUG)
     odd.serve_api()
-    token, words = "token-of-the-odd-server", "correct horse battery staple"
-    basic = base64.b64encode(f"u@v:{words}".encode()).decode()
+    token, password = "token-of-the-odd-server", "correct horse battery staple"
+    basic = base64.b64encode(f"u@v:{password}".encode()).decode()
     echo = f"vmware-api-session-id: {token}; Authorization: Basic {basic}"
     answer: dict[str, object] = {"version": echo}
     if status != 200:
-        answer = {"messages": [{"id": "x", "default_message": f"{echo}, {words}", "args": []}]}
+        answer = {"messages": [{"id": "x", "default_message": f"{echo}, {password}", "args": []}]}
     odd.respond("GET /api/appliance/system/version", json.dumps(answer).encode(), status)
     snapshot = collect(Fleet([odd.appliance()]), limits=LIMITS)
-    told = caplog.text + snapshot.polls.to_csv() + snapshot.errors.to_csv()
-    assert "[secret]" in told
-    for secret in (token, basic, words):
-        assert secret not in told
+    text = caplog.text + snapshot.polls.to_csv() + snapshot.errors.to_csv()
+    assert "[secret]" in text
+    for secret in (token, basic, password):
+        assert secret not in text

@@ -1,4 +1,4 @@
-"""Settings: what a person wrote is read, or the one wrong entry is named."""
+"""Settings: TOML, durations, times and time zones are parsed, or the invalid entry is named."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
@@ -30,10 +30,10 @@ class Door(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class TestReadToml:
-    """read_toml(): a file, or a sentence about it."""
+    """read_toml."""
 
     def test_tables(self, tmp_path: Path) -> None:
-        """A good file gives its tables, whether its path is text or not."""
+        """The tables of a file are returned, for a path as text or Path."""
         path = tmp_path / "a.toml"
         path.write_text('[door]\ncolour = "grün"\n', encoding="utf-8")
         file = read_toml(path)
@@ -41,29 +41,29 @@ class TestReadToml:
         assert read_toml(file) is file
 
     def test_missing(self, tmp_path: Path) -> None:
-        """A missing file is named, with where to get one."""
+        """A missing file is an error that names the example."""
         with pytest.raises(SettingsError, match=r"none\.toml: no such file\. .*fleet\.example"):
             read_toml(tmp_path / "none.toml")
 
     def test_folder(self, tmp_path: Path) -> None:
-        """A folder cannot be read, and the system's reason is given."""
+        """The system's reason for an unreadable path is reported."""
         with pytest.raises(SettingsError, match=r"cannot be read: Is a directory\."):
             read_toml(tmp_path)
 
     def test_not_text(self, tmp_path: Path) -> None:
-        """Bytes that are no UTF-8 are said to be so."""
+        """A file that is not UTF-8 is an error."""
         path = tmp_path / "a.toml"
         path.write_bytes(b'a = "\xff"')
         with pytest.raises(SettingsError, match=r"a\.toml: cannot be read: it is not UTF-8 text\."):
             read_toml(path)
 
     def test_impossible_path(self) -> None:
-        """A path that no system has is a settings error too."""
+        """An impossible path is an error."""
         with pytest.raises(SettingsError, match="cannot be read: there is no such path"):
             read_toml("a\0b")
 
     def test_not_toml(self, tmp_path: Path) -> None:
-        """A slip in the file is named with its line."""
+        """Invalid TOML is an error that names the line."""
         path = tmp_path / "a.toml"
         path.write_text("a = 1\nb = \n", encoding="utf-8")
         with pytest.raises(SettingsError, match=r"a\.toml: is not valid TOML: .*line 2"):
@@ -71,14 +71,14 @@ class TestReadToml:
 
 
 class TestConvert:
-    """convert(): a typed value, or which key is wrong."""
+    """convert."""
 
     def test_value(self) -> None:
-        """A right table becomes the typed value."""
+        """A valid table is converted to the type."""
         assert convert({"colour": "red", "height": 3}, Door, where="h") == Door("red", 3)
 
     @pytest.mark.parametrize(
-        ("entries", "said"),
+        ("entries", "message"),
         [
             ({"color": "red"}, 'unknown key "color"; did you mean "colour"?'),
             (
@@ -107,15 +107,15 @@ class TestConvert:
             ({"colour": "red", "labels": ["a", 5]}, '"labels[1]": expected str, got int.'),
         ],
     )
-    def test_wrong(self, entries: dict[str, Any], said: str) -> None:
-        """A wrong entry is named with its file and table, and a right one is shown."""
+    def test_invalid(self, entries: dict[str, Any], message: str) -> None:
+        """An invalid entry is an error with file and table, and an example."""
         examples = {"colour": 'colour = "red"', "lock": 'lock = { brand = "x" }'}
         with pytest.raises(SettingsError) as caught:
             convert(entries, Door, where="house.toml, [door]", examples=examples)
-        assert str(caught.value) == f"house.toml, [door]: {said}"
+        assert str(caught.value) == f"house.toml, [door]: {message}"
 
     def test_without_examples(self) -> None:
-        """Without examples the key is named all the same."""
+        """Without examples the key is named, too."""
         with pytest.raises(SettingsError, match=r'^h: "colour" is missing\.$'):
             convert({}, Door, where="h")
         with pytest.raises(SettingsError, match=r'unknown key "band" in "lock"; leave it out\.'):
@@ -123,7 +123,7 @@ class TestConvert:
 
 
 class TestParseDuration:
-    """parse_duration(): numbers with their units."""
+    """parse_duration."""
 
     @pytest.mark.parametrize(
         ("text", "expected"),
@@ -140,7 +140,7 @@ class TestParseDuration:
         ],
     )
     def test_read(self, text: str, expected: timedelta) -> None:
-        """Numbers and units add up, in either case and with blanks."""
+        """Numbers with units are added, in either case and with blanks."""
         assert parse_duration(text, where="rpo") == expected
 
     @pytest.mark.parametrize(
@@ -148,20 +148,20 @@ class TestParseDuration:
         ["", " ", "24", "h", "-1h", "1h30", "1e3h", "1 month", "٣h", "9" * 400 + "h", "inf h"],
     )
     def test_refused(self, text: str) -> None:
-        """Anything else is refused with an example, and so is what no calendar holds."""
+        """Anything else is an error with an example, also a duration out of range."""
         with pytest.raises(SettingsError, match=r"^rpo: .* is not a duration; .*for example 24h"):
             parse_duration(text, where="rpo")
 
     @pytest.mark.property
     @given(st.timedeltas(timedelta(0), timedelta(days=10_000)))
     def test_round_trip(self, span: timedelta) -> None:
-        """A duration written out in days and seconds is read back."""
-        whole = span - timedelta(microseconds=span.microseconds)
-        assert parse_duration(f"{whole.days}d{whole.seconds}s", where="x") == whole
+        """A duration in days and seconds is parsed to the same duration."""
+        span -= timedelta(microseconds=span.microseconds)
+        assert parse_duration(f"{span.days}d{span.seconds}s", where="x") == span
 
 
 class TestParseInstant:
-    """parse_instant(): an instant has a zone."""
+    """parse_instant."""
 
     @pytest.mark.parametrize(
         "value",
@@ -177,7 +177,7 @@ class TestParseInstant:
         ],
     )
     def test_read(self, value: datetime | str) -> None:
-        """Whatever says the same instant gives the same Timestamp, to the microsecond."""
+        """All notations of one instant give the same Timestamp, to the microsecond."""
         instant = parse_instant(value, where="start")
         assert instant == pd.Timestamp("2026-11-09", tz="UTC")
         assert (str(instant.tz), instant.unit) == ("UTC", "us")
@@ -186,7 +186,7 @@ class TestParseInstant:
         "value", ["2026-11-09", "2026-11-09T00:00", datetime.fromisoformat("2026-11-09"), pd.NaT]
     )
     def test_no_zone(self, value: datetime | str) -> None:
-        """A time without a zone is no instant."""
+        """A time without a zone is an error."""
         with pytest.raises(SettingsError, match=r"^start: .* has no time zone; for example: 2026-"):
             parse_instant(value, where="start")
 
@@ -203,7 +203,7 @@ class TestParseInstant:
         ],
     )
     def test_no_time(self, value: str) -> None:
-        """Text that is no ISO 8601 is refused, also where a day and a month could be confused."""
+        """Text that is not ISO 8601 is an error."""
         with pytest.raises(
             SettingsError, match=r"(?s)^start: .* is not a time; for example: 2026-"
         ):
@@ -211,21 +211,21 @@ class TestParseInstant:
 
     @pytest.mark.parametrize("value", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:00:00-05:00"])
     def test_out_of_range(self, value: str) -> None:
-        """An instant whose UTC time has no year is refused, and not moved to another."""
+        """An instant without a year in UTC is an error."""
         with pytest.raises(SettingsError, match="start: the time is out of range"):
             parse_instant(value, where="start")
 
     @pytest.mark.parametrize("value", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
     def test_ends_of_the_calendar(self, value: str) -> None:
-        """The first and the last instant of the calendar are read."""
+        """The first and the last instant of the calendar are valid."""
         assert parse_instant(value, where="start").isoformat() == value.replace("Z", "+00:00")
 
 
 class TestTimeZone:
-    """time_zone(): names of the IANA list."""
+    """time_zone."""
 
     def test_known(self) -> None:
-        """A name of the list gives its zone."""
+        """A name of the IANA list is a time zone."""
         zone = time_zone("Europe/Berlin", where="vc-1")
         assert datetime(2026, 7, 1, tzinfo=zone).utcoffset() == timedelta(hours=2)
 
@@ -245,7 +245,7 @@ class TestTimeZone:
         ],
     )
     def test_unknown(self, name: str) -> None:
-        """Anything else is refused with an example, also what is no file name at all."""
+        """Anything else is an error with an example."""
         with pytest.raises(SettingsError) as caught:
             time_zone(name, where="vc-1: timezone")
         assert str(caught.value) == (

@@ -1,4 +1,4 @@
-"""Old polls are thinned out, and no figure of today changes."""
+"""Old polls are removed, and no present figure changes."""
 
 import dataclasses
 import math
@@ -17,9 +17,9 @@ from backupkit.history import History
 from backupkit.history.databases import open_database
 from backupkit.history.retention import thin
 from backupkit.policy import Policy
-from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES
+from backupkit.tables import OBSERVATIONS
 from tests import raw
-from tests.builders import frame, observation
+from tests.builders import frame, observation, snapshot_of
 from tests.conftest import Place, repeats
 
 DAY = timedelta(days=1)
@@ -28,29 +28,24 @@ BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def polled(*polls: tuple[str, timedelta, bool | None], **more: object) -> SimpleNamespace:
-    """Return what a collection brought that only polled, at these times after the beginning."""
-    return SimpleNamespace(
-        observations=OBSERVATIONS.empty(),
-        polls=frame(
-            POLLS,
-            (
-                {
-                    "appliance": name,
-                    "polled_at": BEGIN + when,
-                    "ok": ok,
-                    "error": "unreachable" if ok is False else None,
-                    "detail": f"at {when}" if ok is False else None,
-                    **more,
-                }
-                for name, when, ok in polls
-            ),
-        ),
-        schedules=SCHEDULES.empty(),
+    """Return a snapshot of polls alone, at these times after the beginning."""
+    return snapshot_of(
+        polls=[
+            {
+                "appliance": name,
+                "polled_at": BEGIN + when,
+                "ok": ok,
+                "error": "unreachable" if ok is False else None,
+                "detail": f"at {when}" if ok is False else None,
+                **more,
+            }
+            for name, when, ok in polls
+        ]
     )
 
 
 def thinned(history: History, now: datetime, keep: timedelta = KEEP) -> int:
-    """Thin until nothing is left to do; return how many polls went."""
+    """Thin until nothing is left to do; return the number of removed polls."""
     database = open_database(history.uri, create=False)
     moment, span = (
         one // timedelta(microseconds=1) for one in (now - datetime(1970, 1, 1, tzinfo=UTC), keep)
@@ -65,22 +60,22 @@ def thinned(history: History, now: datetime, keep: timedelta = KEEP) -> int:
 
 
 def hours(history: History, name: str = "vc-1") -> list[float]:
-    """Return when an appliance was polled [h after the beginning]."""
+    """Return the times of an appliance's polls [h after the beginning]."""
     times = history.polls(appliances=[name])["polled_at"]
     return [(one - BEGIN) / timedelta(hours=1) for one in times]
 
 
 def every(hour: float, first: float, last: float) -> list[tuple[str, timedelta, bool | None]]:
-    """Return good polls of vc-1, so many hours apart."""
+    """Return good polls of vc-1 at a fixed interval [h]."""
     count = math.ceil((last - first) / hour)
     return [("vc-1", timedelta(hours=first + hour * n), True) for n in range(count)]
 
 
-class TestWhatStays:
-    """What is needed stays, and only that."""
+class TestThin:
+    """Exactly the needed polls stay."""
 
     def test_first_and_last_of_a_day(self, target: str) -> None:
-        """Of each old day the first and the last good poll stay; all of the recent days."""
+        """The first and the last good poll of each old day stay, and all of recent days."""
         history = History(target, keep_polls=None)
         for day in range(5):
             history.append(polled(*every(4, 24 * day + 1, 24 * (day + 1))))
@@ -96,8 +91,8 @@ class TestWhatStays:
     def test_changes(self, target: str) -> None:
         """Both sides of each change between good and failed stay."""
         history = History(target, keep_polls=None)
-        told = [True, True, True, False, False, False, False, True, True, True, None, True, True]
-        history.append(polled(*(("vc-1", timedelta(hours=1 + n), ok) for n, ok in enumerate(told))))
+        good = [True, True, True, False, False, False, False, True, True, True, None, True, True]
+        history.append(polled(*(("vc-1", timedelta(hours=1 + n), ok) for n, ok in enumerate(good))))
         history.append(polled(*every(1, 24 * 20, 24 * 21)))
         assert thinned(history, BEGIN + 40 * DAY) == 7
         assert hours(history)[:7] == [1, 3, 4, 7, 8, 13, 24 * 20]
@@ -106,7 +101,7 @@ class TestWhatStays:
         assert history.verify().empty
 
     def test_counts(self, target: str) -> None:
-        """What is gone is still counted, and recorded without a name."""
+        """Removed polls are still counted, and recorded without a name."""
         history = History(target, keep_polls=None)
         history.append(polled(*every(1, 0, 24), ("vc-1", timedelta(minutes=5), None)))
         history.append(polled(*every(1, 24 * 20, 24 * 21)))
@@ -117,33 +112,32 @@ class TestWhatStays:
         )
         assert (kind, count) == ("thin", 23)
 
-    def test_silent_appliance(self, target: str) -> None:
-        """Of one that has not answered for long, failed polls do not grow without bound."""
+    def test_unreachable_appliance(self, target: str) -> None:
+        """The number of failed polls of an unreachable appliance is bounded."""
         history = History(target, keep_polls=None)
         history.append(polled(*every(1, 0, 48)))
         failed = [("vc-1", 3 * DAY + timedelta(hours=n), False) for n in range(48)]
         history.append(polled(*failed))
         history.append(polled(("vc-2", 100 * DAY, True)))
-        before = judged(history, BEGIN + 100 * DAY)
-        assert (
-            thinned(history, BEGIN + 400 * DAY) == 22 + 2 + 2 * 22
-        )  # the newest 21 good ones stay
+        before = evaluated(history, BEGIN + 100 * DAY)
+        gone = thinned(history, BEGIN + 400 * DAY)
+        assert gone == 22 + 2 + 2 * 22  # the newest 21 good ones stay
         assert hours(history)[:2] == [0, 23]
         assert hours(history)[-4:] == [72, 95, 96, 119]
-        assert_same(judged(history, BEGIN + 100 * DAY), before)
+        assert_same(evaluated(history, BEGIN + 100 * DAY), before)
 
     def test_cadence(self, target: str) -> None:
-        """The polls whose gaps make the cadence stay, however old they are."""
+        """The polls that give the cadence stay, however old they are."""
         history = History(target, keep_polls=None)
         history.append(polled(*every(2, 0, 48)))  # 24 of them
         history.append(polled(("vc-1", 100 * DAY, True)))
-        before = judged(history, BEGIN + 101 * DAY)
+        before = evaluated(history, BEGIN + 101 * DAY)
         gone = thinned(history, BEGIN + 101 * DAY)
         assert gone == 3  # all but the newest 20, and the day's first
-        assert_same(judged(history, BEGIN + 101 * DAY), before)
+        assert_same(evaluated(history, BEGIN + 101 * DAY), before)
 
-    def test_some_at_a_time(self, target: str) -> None:
-        """Each append thins a few earlier appends only, and goes on where it was."""
+    def test_continues(self, target: str) -> None:
+        """Each append thins a few earlier appends, and continues where the last one ended."""
         history = History(target, keep_polls=None)
         for hour in range(20):
             history.append(polled(("vc-1", timedelta(hours=hour), True)))
@@ -157,7 +151,7 @@ class TestWhatStays:
         assert history.verify().empty
 
     def test_no_growth(self, target: str) -> None:
-        """In a year of a poll an hour, what is kept of old days is two polls a day."""
+        """Two polls of each old day stay."""
         history = History(target, keep_polls=KEEP)
         for week in range(12):
             history.append(polled(*every(1, 24 * 7 * week, 24 * 7 * (week + 1))))
@@ -169,13 +163,13 @@ class TestWhatStays:
 POLICY = Policy()
 
 
-def judged(history: History, now: datetime, start: datetime | None = None) -> Assessment:
-    """Judge a history as it is known."""
+def evaluated(history: History, now: datetime, start: datetime | None = None) -> Assessment:
+    """Evaluate a history."""
     return evaluate(history, POLICY, start=start or now - 30 * DAY, end=now, now=now)
 
 
 def assert_same(one: Assessment, other: Assessment) -> None:
-    """Compare every fact of two assessments but the digest of the history."""
+    """Compare every field of two assessments except the version of the data."""
     for field in dataclasses.fields(one):
         left, right = getattr(one, field.name), getattr(other, field.name)
         if isinstance(left, pd.DataFrame):
@@ -185,21 +179,21 @@ def assert_same(one: Assessment, other: Assessment) -> None:
 
 
 @st.composite
-def polls(draw: st.DrawFn) -> list[SimpleNamespace]:
-    """Draw collections over some weeks, now often, now seldom."""
+def snapshots(draw: st.DrawFn) -> list[SimpleNamespace]:
+    """Draw snapshots over some weeks, with long and short intervals."""
     when = timedelta(0)
     made = []
     for _ in range(draw(st.integers(1, 8))):
-        told: list[tuple[str, timedelta, bool | None]] = []
+        polls: list[tuple[str, timedelta, bool | None]] = []
         step = draw(st.sampled_from([0.3, 1.0, 5.0, 24.0]))
         ok: Any = st.sampled_from([True, True, True, False, None])
         for _ in range(draw(st.integers(1, 30))):
             when += timedelta(hours=step)
-            told += [
+            polls += [
                 (name, when, draw(ok))
                 for name in draw(st.sampled_from([("vc-1",), ("vc-1", "vc-2")]))
             ]
-        made.append(polled(*told, clock_skew=draw(st.sampled_from([None, timedelta(hours=1)]))))
+        made.append(polled(*polls, clock_skew=draw(st.sampled_from([None, timedelta(hours=1)]))))
         when += draw(st.sampled_from([0, 1, 40])) * DAY
     last = made[-1].polls["polled_at"].max().to_pydatetime()
     jobs = [
@@ -212,9 +206,9 @@ def polls(draw: st.DrawFn) -> list[SimpleNamespace]:
 
 @pytest.mark.property
 @settings(max_examples=repeats(3, 20))
-@given(made=polls(), data=st.data())
+@given(made=snapshots(), data=st.data())
 def test_figures_stay(place: Place, made: list[SimpleNamespace], data: st.DataObject) -> None:
-    """Whatever the polls were: what is judged now is the same before and after."""
+    """An assessment is the same before and after thinning."""
     with place() as target:
         history = History(target, keep_polls=None)
         for one in made:
@@ -234,6 +228,6 @@ def test_figures_stay(place: Place, made: list[SimpleNamespace], data: st.DataOb
         kept = data.draw(st.sampled_from([1, 3, 10])) * DAY
         gone = thinned(history, now, kept)
         assert len(history.polls()) == sum(len(one.polls) for one in made) - gone
-        for now_judged, then in zip(figures(), before, strict=True):
-            assert_same(now_judged, then)
+        for after, then in zip(figures(), before, strict=True):
+            assert_same(after, then)
         assert history.verify().empty

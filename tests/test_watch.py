@@ -1,12 +1,12 @@
-"""Follow running jobs: what is told, what is kept, and how it ends."""
+"""Running jobs are followed: what is shown, what is stored, and how it ends."""
 
 import json
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -23,6 +23,7 @@ from backupkit.collection.watcher import Watch
 from backupkit.simulator import Scenario
 from backupkit.tables import RUNNING
 from backupkit.tables.estimates import is_stalled, time_left, typical_duration
+from tests.builders import Clock
 from tests.conftest import EPOCH, QUICK, OddServer, Simulated, simulated
 
 LIST = "GET /api/appliance/recovery/backup/job"
@@ -46,42 +47,27 @@ STATUS = {
 }
 
 
-@dataclass
-class Clock:
-    """A clock that the test sets."""
-
-    now: datetime = field(default=EPOCH)
-
-    def __call__(self) -> datetime:
-        """Give the present."""
-        return self.now
-
-    def goes_on(self, **span: float) -> None:
-        """Move it forward."""
-        self.now += timedelta(**span)
-
-
 @pytest.fixture
 def clock() -> Clock:
-    """Start at the story's epoch."""
+    """Return a clock at the epoch of the scenario."""
     return Clock()
 
 
 @pytest.fixture
 def running(tmp_path: Path, clock: Clock) -> Iterator[Simulated]:
-    """Run the demo, in which one job runs at the epoch, by the test's clock."""
+    """Run the demo, in which one job runs at the epoch."""
     with simulated(Scenario.demo(seed=1, epoch=EPOCH), tmp_path, clock=clock) as fleet:
         yield fleet
 
 
 @pytest.fixture
 def history(tmp_path: Path) -> bk.History:
-    """Give an empty history."""
+    """Return an empty history."""
     return bk.History(tmp_path / "history.db")
 
 
 def odd_job(odd: OddServer, **changes: object) -> None:
-    """Let the odd server have one job, by details and alone."""
+    """Let the server have one job, in the details and alone."""
     odd.serve_api()
     odd.respond(LIST, b'["one"]')
     odd.respond(f"{LIST}/details", json.dumps({"one": RUNS}).encode())
@@ -92,15 +78,15 @@ class TestFollow:
     """A job is followed to its end."""
 
     def test_to_the_end(self, running: Simulated, history: bk.History, clock: Clock) -> None:
-        """Each look tells more, each change is kept, and the end is told whole."""
-        looks = []
-        for look in bk.watch(running.fleet, history, every=0.001, limits=QUICK, clock=clock):
-            RUNNING.check(look)
-            looks.append(look.iloc[0])
-            assert running.appliances.open_sessions == (len(looks) > 1)
-            clock.goes_on(minutes=3)
+        """Each poll shows progress, each change is stored, and at the end the details are read."""
+        polls = []
+        for poll in bk.watch(running.fleet, history, every=0.001, limits=QUICK, clock=clock):
+            RUNNING.check(poll)
+            polls.append(poll.iloc[0])
+            assert running.appliances.open_sessions == (len(polls) > 1)
+            clock.advance(minutes=3)
         assert running.appliances.open_sessions == 0
-        frame = pd.DataFrame(looks)
+        frame = pd.DataFrame(polls)
         assert set(frame["appliance"]) == {"vc-ham-04"}
         assert frame["progress"].is_monotonic_increasing
         assert frame["time_left"].is_monotonic_decreasing
@@ -108,69 +94,65 @@ class TestFollow:
         assert not frame["stalled"].any()
         last = frame.iloc[-1]
         assert last["elapsed"] == last["end_time"] - last["start_time"]
-        kept = history.observations(appliances=["vc-ham-04"])
-        kept = kept[kept["job_id"] == last["job_id"]]
-        assert kept["progress"].to_list() == frame["progress"].to_list()
+        stored = history.observations(appliances=["vc-ham-04"])
+        stored = stored[stored["job_id"] == last["job_id"]]
+        assert stored["progress"].to_list() == frame["progress"].to_list()
         [job] = history.jobs().query("job_id == @last['job_id']").to_dict("records")
         assert (job["outcome"], job["type"]) == ("success", "MANUAL")
-        assert job["size"] > 0  # job/{id} does not tell it: details were asked at the end
+        assert job["size"] > 0  # only the details have it
 
-    def test_one_request_a_look(
-        self, running: Simulated, history: bk.History, clock: Clock
-    ) -> None:
-        """A look costs one request for each job, within one session."""
-        looks = bk.watch(running.fleet, history, every=0.001, limits=QUICK, clock=clock)
-        next(looks)
-        next(looks)
+    def test_one_request(self, running: Simulated, history: bk.History, clock: Clock) -> None:
+        """A poll is one request for each job, within one session."""
+        polls = bk.watch(running.fleet, history, every=0.001, limits=QUICK, clock=clock)
+        next(polls)
+        next(polls)
         running.appliances.clear_requests()
-        next(looks)
+        next(polls)
         assert [one.path.rpartition("/")[0] for one in running.appliances.requests] == [
             "/api/appliance/recovery/backup/job"
         ]
-        looks.close()  # type: ignore[attr-defined] # it is a generator
+        polls.close()  # type: ignore[attr-defined] # it is a generator
         assert running.appliances.open_sessions == 0
 
-    def test_watching_is_no_visit(
-        self, running: Simulated, history: bk.History, clock: Clock
-    ) -> None:
-        """Following one job is not taken for a look at the whole appliance."""
+    def test_not_a_good_poll(self, running: Simulated, history: bk.History, clock: Clock) -> None:
+        """A poll of one job is not a good poll of the appliance."""
         for _ in bk.watch(running.fleet, history, every=0.001, limits=QUICK, clock=clock):
-            clock.goes_on(minutes=5)
+            clock.advance(minutes=5)
         polls = history.polls(appliances=["vc-ham-04"])
         assert polls["ok"].to_list()[0]
         assert polls["ok"].iloc[1:].isna().all()
 
     def test_nothing_runs(self, odd: OddServer, history: bk.History) -> None:
-        """Where nothing runs, one empty frame says so."""
+        """If nothing runs, there is one empty frame."""
         odd.serve_api()
-        [look] = bk.watch([odd.appliance()], history, limits=QUICK)
-        assert RUNNING.check(look).empty
+        [poll] = bk.watch([odd.appliance()], history, limits=QUICK)
+        assert RUNNING.check(poll).empty
 
-    def test_away_for_a_while(self, running: Simulated, history: bk.History, clock: Clock) -> None:
-        """An appliance that does not answer is asked again, and the watch goes on."""
+    def test_unreachable(self, running: Simulated, history: bk.History, clock: Clock) -> None:
+        """An unreachable appliance is polled again, and the watch continues."""
         details = []
-        for look in bk.watch(running.fleet, history, every=0.001, limits=QUICK, clock=clock):
-            details.append(look["detail"].isna().all())
+        for poll in bk.watch(running.fleet, history, every=0.001, limits=QUICK, clock=clock):
+            details.append(poll["detail"].isna().all())
             if len(details) == 2:
                 running.appliances.stop("vc-ham-04")
             if len(details) in (3, 4):
-                assert "refused the connection" in look["detail"].iloc[0]
+                assert "refused the connection" in poll["detail"].iloc[0]
             if len(details) == 4:
                 running.appliances.start("vc-ham-04")
-            clock.goes_on(minutes=2)
+            clock.advance(minutes=2)
         assert details[:5] == [True, True, False, False, True]
         assert history.jobs(appliances=["vc-ham-04"])["outcome"].ne("open").all()
 
-    def test_still_being_asked(
+    def test_slow_response(
         self, odd: OddServer, history: bk.History, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Who has not answered yet is not forgotten; what is over is, once all have answered."""
+        """A job whose appliance has not responded yet stays; an ended job is removed later."""
         odd_job(odd)
-        answers, look = Event(), FollowedAppliance.poll
+        answers, poll = Event(), FollowedAppliance.poll
 
         def late(one: FollowedAppliance) -> list[wire.Job]:
             answers.wait(QUICK.connect)
-            return look(one)
+            return poll(one)
 
         later = clock.now + timedelta(days=1)
         with Watch([odd.appliance()], history, limits=QUICK, clock=clock) as watch:
@@ -188,28 +170,28 @@ class TestFollow:
             assert watch.running().empty
 
     def test_stall(self, odd: OddServer, history: bk.History, clock: Clock) -> None:
-        """A job that does not move for more than 10 minutes is called stalled, until it moves."""
+        """A job without progress for more than 10 minutes is stalled, until it continues."""
         odd_job(odd)
-        looks = bk.watch([odd.appliance()], history, every=0.001, limits=QUICK, clock=clock)
-        stalled = [bool(next(looks)["stalled"].iloc[0])]
+        polls = bk.watch([odd.appliance()], history, every=0.001, limits=QUICK, clock=clock)
+        stalled = [bool(next(polls)["stalled"].iloc[0])]
         for minutes in (9, 2):
-            clock.goes_on(minutes=minutes)
-            stalled.append(bool(next(looks)["stalled"].iloc[0]))
+            clock.advance(minutes=minutes)
+            stalled.append(bool(next(polls)["stalled"].iloc[0]))
         odd_job(odd, progress=41)
-        stalled.append(bool(next(looks)["stalled"].iloc[0]))
+        stalled.append(bool(next(polls)["stalled"].iloc[0]))
         assert stalled == [False, False, True, False]
         odd_job(odd, state="FAILED", end_time="2026-11-09T06:11:00Z")
         odd.respond(f"{LIST}/details", b"", 404)
-        [last] = looks
+        [last] = polls
         assert last["state"].to_list() == ["FAILED"]
         assert last["elapsed"].to_list() == [pd.Timedelta(minutes=71)]
 
-    def test_last_words(self, odd: OddServer, history: bk.History, clock: Clock) -> None:
-        """The newest message of a job is told as soon as it is there; alone it is not kept."""
+    def test_newest_message(self, odd: OddServer, history: bk.History, clock: Clock) -> None:
+        """The newest message of a job is shown; a message alone is not stored."""
         odd_job(odd)
-        looks = bk.watch([odd.appliance()], history, every=0.001, limits=QUICK, clock=clock)
-        said = [next(looks)["message"].isna().iloc[0]]
-        kept = len(history.observations())
+        polls = bk.watch([odd.appliance()], history, every=0.001, limits=QUICK, clock=clock)
+        shown = [next(polls)["message"].isna().iloc[0]]
+        stored = len(history.observations())
         texts = [
             {
                 "id": "a.b",
@@ -223,40 +205,38 @@ class TestFollow:
         ]
         for count in range(1, 5):
             odd_job(odd, messages=texts[:count])
-            said.append(next(looks)["message"].iloc[0])
-        assert said[:4] == [True, "Copying", "Copied", "a.d"]
-        assert pd.isna(said[4])
-        assert len(history.observations()) == kept
-        looks.close()
+            shown.append(next(polls)["message"].iloc[0])
+        assert shown[:4] == [True, "Copying", "Copied", "a.d"]
+        assert pd.isna(shown[4])
+        assert len(history.observations()) == stored
+        polls.close()
 
     def test_vanished(self, odd: OddServer, history: bk.History, clock: Clock) -> None:
-        """A job that is no longer there ends the watch of it, and is said so."""
+        """A job that is no longer listed is named, and is not followed any more."""
         odd_job(odd)
-        looks = bk.watch([odd.appliance()], history, every=0.001, limits=QUICK, clock=clock)
-        next(looks)
+        polls = bk.watch([odd.appliance()], history, every=0.001, limits=QUICK, clock=clock)
+        next(polls)
         odd.respond(f"{LIST}/one", b"", 404)
-        [last] = looks
+        [last] = polls
         assert last["detail"].to_list() == ["vc-odd no longer lists this job."]
 
-    def test_details_do_not_know_it(
-        self, odd: OddServer, history: bk.History, clock: Clock
-    ) -> None:
-        """A job that ended counts as ended even if details leave it out; no start, no elapsed."""
+    def test_missing_in_details(self, odd: OddServer, history: bk.History, clock: Clock) -> None:
+        """An ended job has ended also if the details lack it; without a start no time is known."""
         odd_job(odd)
         pending = {**RUNS, "status": "PENDING"}
         del pending["start_time"], pending["progress"]
         odd.respond(f"{LIST}/details", json.dumps({"one": pending}).encode())
-        looks = bk.watch([odd.appliance()], history, every=0.001, limits=QUICK, clock=clock)
-        first = next(looks)
+        polls = bk.watch([odd.appliance()], history, every=0.001, limits=QUICK, clock=clock)
+        first = next(polls)
         assert first[["elapsed", "time_left"]].isna().all(axis=None)
         odd_job(odd, state="SUCCEEDED", end_time="2026-11-09T05:30:00Z")
         odd.respond(f"{LIST}/details", b"{}")
-        assert next(looks)["state"].to_list() == ["SUCCEEDED"]
+        assert next(polls)["state"].to_list() == ["SUCCEEDED"]
 
-    def test_stopped_in_the_first_round(
+    def test_stopped_collection(
         self, odd: OddServer, history: bk.History, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Ctrl-C in the first round ends the watch, and what was read is kept."""
+        """Ctrl-C in the first collection ends the watch, and its snapshot is stored."""
         odd.serve_api()
         real = bk.collect
 
@@ -270,47 +250,47 @@ class TestFollow:
 
 
 class TestEstimates:
-    """How long it will still take, worked out by hand."""
+    """Expected remaining time, compared with results by hand."""
 
     @pytest.mark.parametrize(
         ("elapsed", "progress", "typical", "expected"),
         [
             (12, 50, 20, 10),  # 12 at its pace, 8 as usual: half of each
-            (0, 0, 20, 20),  # nothing done: as long as usual
+            (0, 0, 20, 20),  # no progress: as long as usual
             (5, None, 20, 15),
             (30, None, 20, 0),  # longer than usual, and no pace to go by
             (60, 50, 20, 30),  # longer than usual: half of 60 at its pace
             (10, 20, None, 40),
-            (10, 4, None, None),  # too early to tell a pace
+            (10, 4, None, None),  # too early for a pace
             (10, None, None, None),
             (20, 100, 20, 0),
-            (20, 250, 20, 0),  # nonsense counts as done
+            (20, 250, 20, 0),  # an invalid progress counts as done
         ],
     )
     def test_time_left(
         self, elapsed: int, progress: float | None, typical: int | None, expected: int | None
     ) -> None:
-        """Its own pace and earlier runs are mixed by how far the job is."""
+        """The job's own pace and earlier runs are weighted by progress."""
         usual = None if typical is None else timedelta(minutes=typical)
         left = time_left(timedelta(minutes=elapsed), progress, usual)
         assert left == (None if expected is None else timedelta(minutes=expected))
 
-    def test_typical_is_of_the_newest(self) -> None:
+    def test_typical_duration(self) -> None:
         """Only the newest ten successes count."""
         runs = [timedelta(hours=9)] * 5 + [timedelta(minutes=10)] * 10
         assert typical_duration(runs) == timedelta(minutes=10)
         assert typical_duration([]) is None
 
-    def test_stall_grows_with_the_run(self) -> None:
-        """A long backup moves a percent seldom."""
+    def test_is_stalled(self) -> None:
+        """The time without progress after which a job is stalled grows with its typical time."""
         assert not is_stalled(timedelta(minutes=10), None)
         assert is_stalled(timedelta(minutes=10, seconds=1), None)
         assert not is_stalled(timedelta(minutes=59), timedelta(hours=10))
         assert is_stalled(timedelta(minutes=61), timedelta(hours=10))
 
 
-def look(**changes: object) -> pd.DataFrame:
-    """Give one look at one job."""
+def running_job(**changes: object) -> pd.DataFrame:
+    """Return RUNNING with one job."""
     row = {
         "appliance": "vc-1",
         "job_id": "one",
@@ -324,8 +304,8 @@ def look(**changes: object) -> pd.DataFrame:
     return RUNNING.frame({name: [value] for name, value in row.items()})
 
 
-class TestShown:
-    """What a person reads."""
+class TestDisplay:
+    """Progress in a terminal and in a log."""
 
     @pytest.mark.parametrize(
         ("changes", "expected"),
@@ -342,28 +322,29 @@ class TestShown:
     def test_lines(
         self, changes: dict[str, object], expected: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """In a log each change is a line, and what is the same is not repeated."""
-        with make_display() as shown:
-            shown.show(look(**changes))
-            shown.show(look(**changes))
+        """In a log each change is a line."""
+        with make_display() as display:
+            display.show(running_job(**changes))
+            display.show(running_job(**changes))
         assert capsys.readouterr().err == f"vc-1 one: {expected}\n"
 
     def test_bars(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """In a terminal each job has a bar; braces of an appliance are no format."""
-        with BarDisplay() as shown:
-            shown.show(look(progress=None))
-            shown.show(look(detail="{x}", progress=100.0))
+        """In a terminal each job has a bar; braces in a message are no format."""
+        with BarDisplay() as display:
+            display.show(running_job(progress=None))
+            display.show(running_job(detail="{x}", progress=100.0))
         drawn = capsys.readouterr().err
         assert "vc-1 one |████████████████████████| {x}" in drawn
 
-    def test_suited_to_a_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Bars are for terminals."""
+    def test_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Only a terminal has bars."""
         monkeypatch.setattr("sys.stderr.isatty", lambda: True)
         assert isinstance(make_display(), BarDisplay)
 
     def test_summary(self) -> None:
-        """The last sentence counts how all ended."""
-        ended = pd.concat([look(state="SUCCEEDED"), look(state="FAILED"), look(state="SUCCEEDED")])
+        """The last sentence counts the outcomes."""
+        states = ("SUCCEEDED", "FAILED", "SUCCEEDED")
+        ended = pd.concat([running_job(state=state) for state in states])
         text = summary(RUNNING.conform(ended))
         assert text == "All jobs have ended: 2 succeeded, 1 FAILED."
 
@@ -374,7 +355,7 @@ class TestCommand:
     def test_nothing_runs(
         self, odd: OddServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """It says that nothing runs, and that is fine."""
+        """The command reports that nothing runs, with exit code 0."""
         odd.serve_api()
         assert main(self.argv(odd, tmp_path, "--json")) == 0
         out, err = capsys.readouterr()
@@ -389,7 +370,7 @@ class TestCommand:
         assert "no appliance to poll" in capsys.readouterr().err
 
     def test_ctrl_c(self, odd: OddServer, tmp_path: Path) -> None:
-        """Ctrl-C leaves cleanly: logged out, what was seen is kept, exit code 130."""
+        """Ctrl-C closes the session, stores what was read, and returns exit code 130."""
         odd_job(odd)
         argv = [sys.executable, "-m", "backupkit", *self.argv(odd, tmp_path, "--every", "0.05s")]
         with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
@@ -407,7 +388,7 @@ class TestCommand:
         assert len(bk.History(tmp_path / "h.db").jobs()) == 1
 
     def argv(self, odd: OddServer, folder: Path, *more: str) -> list[str]:
-        """Give the command's arguments, for the odd server."""
+        """Return the arguments of the command for the server."""
         fleet = folder / "odd.toml"
         fleet.write_text(
             f'[[appliance]]\nname = "vc-odd"\nhost = "{odd.host}"\nuser = "u"\n'

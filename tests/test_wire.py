@@ -1,15 +1,14 @@
-"""Every documented answer decodes to what a person reads in it; all else is a PayloadError."""
+"""Documented responses are decoded; any other body is a PayloadError."""
 
 import json
-import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from backupkit.errors import PayloadError
 from backupkit.tables import OBSERVATIONS
@@ -31,14 +30,10 @@ from backupkit.wire import (
     decode_version,
 )
 from tests.conftest import repeats
+from tests.json_strategies import FAILED, LEAVES, PENDING, RUNNING, SAMPLES, SUCCEEDED
 
 API, REST = Flavour.API, Flavour.REST
-SAMPLES = Path(__file__).parent / "samples" / "api"
-
-FAILED = "20260102-215900-24322831"
-SUCCEEDED = "20260103-085630-24322831"
-RUNNING = "20260104-101500-24322831"
-PENDING = "20260104-220000-24322831"
+USER = "user@domain"
 
 EXCEPTION = Message(
     "sample.backup.exception",
@@ -55,13 +50,8 @@ def problems(errors: DecodeErrors) -> dict[str, str]:
     return {key: error.problem for key, error in errors.items()}
 
 
-def sample(name: str) -> bytes:
-    """Read a sample body."""
-    return (SAMPLES / f"{name}.json").read_bytes()
-
-
 def flavour_of(name: str) -> Flavour:
-    """Read the flavour off a sample's name."""
+    """Return the flavour in a sample's name."""
     return Flavour(name.partition("_")[0])
 
 
@@ -70,146 +60,78 @@ def utc(day: int, hour: int, minute: int, second: int, millisecond: int) -> date
     return datetime(2026, 1, day, hour, minute, second, millisecond * 1_000, tzinfo=UTC)
 
 
-def folder(name: str) -> str:
-    """Return the location of one of the sample backups."""
-    return f"sftp://10.0.0.250/srv/backups/vCenter/sn_vcsa.example.test/{name}_"
+def sample_job(job_id: str, **changed: Any) -> Job:  # noqa: ANN401 # fields of a job
+    """Return a job of the samples, as job/{id} describes it."""
+    fields: dict[str, Any] = {
+        FAILED: {
+            "state": "FAILED",
+            "progress": 10,
+            "start_time": utc(2, 21, 59, 0, 318),
+            "end_time": utc(2, 22, 0, 7, 501),
+            "messages": (EXCEPTION,),
+        },
+        SUCCEEDED: {
+            "state": "SUCCEEDED",
+            "progress": 100,
+            "start_time": utc(3, 8, 56, 30, 412),
+            "end_time": utc(3, 9, 3, 51, 77),
+        },
+        RUNNING: {"state": "INPROGRESS", "progress": 42, "start_time": utc(4, 10, 15, 0, 655)},
+        PENDING: {"state": "NONE", "progress": 0, "start_time": utc(4, 22, 0, 0, 0)},
+    }[job_id]
+    common = {"status": fields["state"], "end_time": None, "messages": (), "source": "job"}
+    return Job(job_id=job_id, **(common | fields | changed))
+
+
+def detailed_job(job_id: str, kind: str, **changed: Any) -> Job:  # noqa: ANN401
+    """Return a job of the samples, as the job details describe it."""
+    folder = f"{kind[0]}_8.0.3.00400_{job_id[:15]}_"
+    return sample_job(
+        job_id,
+        type=kind,
+        location=f"sftp://10.0.0.250/srv/backups/vCenter/sn_vcsa.example.test/{folder}",
+        build="24322831",
+        source="details",
+        **changed,
+    )
 
 
 JOBS = {
-    "api_job_get_failed_200": Job(
-        job_id=FAILED,
-        state="FAILED",
-        status="FAILED",
-        progress=10,
-        start_time=utc(2, 21, 59, 0, 318),
-        end_time=utc(2, 22, 0, 7, 501),
-        messages=(EXCEPTION,),
-        source="job",
-    ),
-    "rest_job_get_failed_200": Job(
-        job_id=FAILED,
-        state="FAILED",
-        status="FAILED",
-        progress=10,
-        start_time=utc(2, 21, 59, 0, 318),
-        end_time=utc(2, 22, 0, 7, 501),
-        messages=(SNAPSHOT,),
-        source="job",
-    ),
-    "api_job_get_inprogress_200": Job(
-        job_id=RUNNING,
-        state="INPROGRESS",
-        status="INPROGRESS",
-        progress=42,
-        start_time=utc(4, 10, 15, 0, 655),
-        end_time=None,
-        messages=(),
-        source="job",
-    ),
-    "api_job_get_none_200": Job(
-        job_id=PENDING,
-        state="NONE",
-        status="NONE",
-        progress=0,
-        start_time=utc(4, 22, 0, 0, 0),
-        end_time=None,
-        messages=(),
-        source="job",
-    ),
-    "api_job_get_succeeded_200": Job(
-        job_id=SUCCEEDED,
-        state="SUCCEEDED",
-        status="SUCCEEDED",
-        progress=100,
-        start_time=utc(3, 8, 56, 30, 412),
-        end_time=utc(3, 9, 3, 51, 77),
-        messages=(),
-        source="job",
-    ),
+    "api_job_get_failed_200": sample_job(FAILED),
+    "rest_job_get_failed_200": sample_job(FAILED, messages=(SNAPSHOT,)),
+    "api_job_get_inprogress_200": sample_job(RUNNING),
+    "api_job_get_none_200": sample_job(PENDING),
+    "api_job_get_succeeded_200": sample_job(SUCCEEDED),
 }
 
 THREE_DETAILS = [
-    Job(
-        job_id=FAILED,
-        state="FAILED",
-        status="FAILED",
-        progress=10,
-        start_time=utc(2, 21, 59, 0, 318),
-        end_time=utc(2, 22, 0, 7, 501),
-        messages=(EXCEPTION,),
-        type="SCHEDULED",
-        size=20_971_520,
-        location=folder("S_8.0.3.00400_20260102-215900"),
-        build="24322831",
-        source="details",
-    ),
-    Job(
-        job_id=SUCCEEDED,
-        state="SUCCEEDED",
-        status="SUCCEEDED",
-        progress=100,
-        start_time=utc(3, 8, 56, 30, 412),
-        end_time=utc(3, 9, 3, 51, 77),
-        messages=(),
-        type="MANUAL",
-        size=1_489_306_742,
-        location=folder("M_8.0.3.00400_20260103-085630"),
-        build="24322831",
-        source="details",
-    ),
-    Job(
-        job_id=RUNNING,
-        state="INPROGRESS",
-        status="RUNNING",
-        progress=42,
-        start_time=utc(4, 10, 15, 0, 655),
-        end_time=None,
-        messages=(),
-        type="MANUAL",
-        size=104_857_600,
-        location=folder("M_8.0.3.00400_20260104-101500"),
-        build="24322831",
-        source="details",
-    ),
+    detailed_job(FAILED, "SCHEDULED", size=20_971_520),
+    detailed_job(SUCCEEDED, "MANUAL", size=1_489_306_742),
+    detailed_job(RUNNING, "MANUAL", size=104_857_600, status="RUNNING"),
 ]
+PENDING_DETAILS = detailed_job(
+    PENDING, "SCHEDULED", status="PENDING", progress=None, start_time=None
+)
 
-DETAILS = {
-    "api_job_details_200": THREE_DETAILS,
-    "rest_job_details_200": THREE_DETAILS,
-    "api_job_details_pending_200": [
-        Job(
-            job_id=PENDING,
-            state="NONE",
-            status="PENDING",
-            progress=None,
-            start_time=None,
-            end_time=None,
-            messages=(),
-            type="SCHEDULED",
-            location=folder("S_8.0.3.00400_20260104-220000"),
-            build="24322831",
-            source="details",
-        )
-    ],
+DETAILS: dict[str, object] = {
+    "api_job_details_200": (THREE_DETAILS, {}),
+    "rest_job_details_200": (THREE_DETAILS, {}),
+    "api_job_details_pending_200": ([PENDING_DETAILS], {}),
 }
 
 IDS = {name: [RUNNING, SUCCEEDED, FAILED] for name in ("api_job_list_200", "rest_job_list_200")}
 
-SCHEDULES = {
-    "api_schedules_list_200": Schedule(
-        enable=True,
-        location="sftp://10.0.0.250:/srv/backups",
-        parts=["seat", "common"],
-        recurrence_info=Recurrence(23, 59),
-        retention_info=Retention(5),
-    ),
-    "rest_schedules_list_200": Schedule(
-        enable=True,
-        location="sftp://10.0.0.250:/srv/backups",
-        parts=["seat", "common"],
-        recurrence_info=Recurrence(1, 0, ["MONDAY", "THURSDAY"]),
-        retention_info=Retention(5),
-    ),
+NIGHTLY = Schedule(
+    enable=True,
+    location="sftp://10.0.0.250:/srv/backups",
+    parts=["seat", "common"],
+    recurrence_info=Recurrence(23, 59),
+    retention_info=Retention(5),
+)
+TWICE_A_WEEK = replace(NIGHTLY, recurrence_info=Recurrence(1, 0, ["MONDAY", "THURSDAY"]))
+SCHEDULES: dict[str, object] = {
+    "api_schedules_list_200": ({"default": NIGHTLY}, {}),
+    "rest_schedules_list_200": ({"default": TWICE_A_WEEK}, {}),
 }
 
 TOKENS = {
@@ -246,7 +168,7 @@ ERRORS = {
     "rest_error_503_session_limit": ErrorAnswer(
         "SERVICE_UNAVAILABLE",
         "com.vmware.vapi.endpoint.failedToLoginMaxUserSessionCountReached",
-        "User session count is limited to 550. Existing session count is 550 for user user@domain",
+        f"User session count is limited to 550. Existing session count is 550 for user {USER}",
     ),
 }
 
@@ -258,7 +180,7 @@ DECODERS: dict[str, Callable[[bytes, Flavour], object]] = {
     "schedules": decode_schedules,
     "version": decode_version,
 }
-KINDS: dict[str, Collection[str]] = {
+KINDS: dict[str, Mapping[str, object]] = {
     "job": JOBS,
     "details": DETAILS,
     "ids": IDS,
@@ -270,84 +192,66 @@ FOREIGN = {"jsonrpc_error_not_found", "jsonrpc_job_get_succeeded"}
 
 
 class TestSamples:
-    """Every sample body, against what a person reads in it."""
+    """Samples of the API's documentation."""
 
-    def test_all_there(self) -> None:
-        """No sample is left out."""
-        read = {*JOBS, *DETAILS, *IDS, *SCHEDULES, *TOKENS, *ERRORS, *FOREIGN}
-        assert read == {path.stem for path in SAMPLES.glob("*.json")}
+    def test_complete(self) -> None:
+        """Every sample is in one of the tables."""
+        names = {*JOBS, *DETAILS, *IDS, *SCHEDULES, *TOKENS, *ERRORS, *FOREIGN}
+        assert names == set(SAMPLES)
 
     @pytest.mark.parametrize("name", JOBS)
     def test_job(self, name: str) -> None:
-        """job/{id} in each of its four states."""
+        """job/{id} is decoded in each of its four states."""
         expected = JOBS[name]
-        assert decode_job(sample(name), flavour_of(name), expected.job_id) == expected
+        assert decode_job(SAMPLES[name], flavour_of(name), expected.job_id) == expected
 
-    @pytest.mark.parametrize("name", DETAILS)
-    def test_details(self, name: str) -> None:
-        """Details, as an object and as a list of pairs; their words become those of job/{id}."""
-        assert decode_details(sample(name), flavour_of(name)) == (DETAILS[name], {})
-
-    @pytest.mark.parametrize("name", IDS)
-    def test_job_list(self, name: str) -> None:
-        """The job list keeps the appliance's order."""
-        assert decode_job_ids(sample(name), flavour_of(name)) == IDS[name]
-
-    @pytest.mark.parametrize("name", SCHEDULES)
-    def test_schedules(self, name: str) -> None:
-        """Schedules, with and without days."""
-        schedules, decode_errors = decode_schedules(sample(name), flavour_of(name))
-        assert schedules == {"default": SCHEDULES[name]}
-        assert not decode_errors
-
-    @pytest.mark.parametrize("name", TOKENS)
-    def test_session(self, name: str) -> None:
-        """The session's token, bare and wrapped."""
-        assert decode_text(sample(name), flavour_of(name), "log-in") == TOKENS[name]
+    @pytest.mark.parametrize(
+        ("kind", "name"),
+        [(kind, name) for kind, table in KINDS.items() if kind != "job" for name in table],
+    )
+    def test_decoded(self, kind: str, name: str) -> None:
+        """Details, lists, schedules and tokens of both flavours are decoded."""
+        assert DECODERS[kind](SAMPLES[name], flavour_of(name)) == KINDS[kind][name]
 
     @pytest.mark.parametrize("name", ERRORS)
     def test_error(self, name: str) -> None:
-        """Error bodies of either flavour come to the same type, id and text."""
-        assert decode_error(sample(name)) == ERRORS[name]
+        """Error bodies of both flavours have the same type, id and text."""
+        assert decode_error(SAMPLES[name]) == ERRORS[name]
 
     @pytest.mark.parametrize("name", sorted(FOREIGN))
     @pytest.mark.parametrize("flavour", Flavour)
     def test_json_rpc(self, name: str, flavour: Flavour) -> None:
-        """The protocol of the vendor's client is not spoken: it is refused, and no error body."""
+        """JSON-RPC, the protocol of the vendor's client, is a PayloadError and no error body."""
         with pytest.raises(PayloadError, match=r"^the response to job 1 does not follow the API"):
-            decode_job(sample(name), flavour, "1")
-        assert decode_error(sample(name)) is None
+            decode_job(SAMPLES[name], flavour, "1")
+        assert decode_error(SAMPLES[name]) is None
 
     @pytest.mark.parametrize("name", [*JOBS, *DETAILS, *IDS, *SCHEDULES, *TOKENS])
     def test_other_flavour(self, name: str) -> None:
-        """An answer in the other flavour's envelope is refused rather than half understood."""
+        """A response in the envelope of the other flavour is a PayloadError."""
         other = REST if flavour_of(name) is API else API
         decoders: list[Callable[[], object]] = [
-            lambda: decode_job(sample(name), other, "1"),
-            lambda: decode_job_ids(sample(name), other),
-            lambda: decode_text(sample(name), other, "log-in"),
+            lambda: decode_job(SAMPLES[name], other, "1"),
+            lambda: decode_job_ids(SAMPLES[name], other),
+            lambda: decode_text(SAMPLES[name], other, "log-in"),
         ]
         for decode in decoders:
             with pytest.raises(PayloadError, match="does not follow the API"):
                 decode()
 
     @pytest.mark.parametrize("name", [*JOBS, *DETAILS, *IDS, *SCHEDULES, *TOKENS])
-    def test_cut_off(self, name: str) -> None:
-        """An answer cut off anywhere is a PayloadError, never a shorter answer."""
-        body, flavour = sample(name).strip(), flavour_of(name)
-        kind = next(kind for kind, table in KINDS.items() if name in table)
-
-        def decode(cut: bytes) -> object:
-            return DECODERS[kind](cut, flavour)
-
-        assert decode(body)
+    def test_truncated(self, name: str) -> None:
+        """A response truncated at any byte is a PayloadError, never a shorter response."""
+        body, flavour = SAMPLES[name].strip(), flavour_of(name)
+        decode = DECODERS[next(kind for kind, table in KINDS.items() if name in table)]
+        assert decode(body, flavour)
         for end in range(len(body)):
             with pytest.raises(PayloadError, match=r"is empty|is not valid JSON"):
-                decode(body[:end])
+                decode(body[:end], flavour)
 
 
 def job_body(**changed: object) -> bytes:
-    """Return a status of one job, with some fields changed; ... leaves one out."""
+    """Return the body of job/{id}, with some fields changed; ... omits a field."""
     record: dict[str, object] = {
         "id": "1",
         "state": "SUCCEEDED",
@@ -370,14 +274,14 @@ def record(**changed: object) -> dict[str, object]:
 
 
 def wrapped(value: object, flavour: Flavour) -> bytes:
-    """Send a map as a flavour sends it."""
+    """Encode a map as a flavour does."""
     if flavour is REST and isinstance(value, dict):
         value = {"value": [{"key": key, "value": item} for key, item in value.items()]}
     return json.dumps(value).encode()
 
 
 class TestDecodeJob:
-    """decode_job(): what is let through, and what is refused."""
+    """decode_job."""
 
     @pytest.mark.parametrize(
         ("sent", "expected"),
@@ -392,7 +296,7 @@ class TestDecodeJob:
         ],
     )
     def test_times(self, sent: str, expected: datetime) -> None:
-        """Times come out in UTC to the microsecond, whatever their offset."""
+        """Times are in UTC, rounded to the microsecond, whatever their offset."""
         start = decode_job(job_body(start_time=sent), API, "1").start_time
         assert start == expected
         assert start is not None
@@ -415,14 +319,14 @@ class TestDecodeJob:
         ],
     )
     def test_no_times(self, sent: object) -> None:
-        """A time without zone, without meaning, or missing is refused, and the field is named."""
+        """A time that has no zone, is invalid or missing is an error that names the field."""
         with pytest.raises(PayloadError, match="start_time"):
             decode_job(job_body(start_time=sent), API, "1")
 
     @pytest.mark.parametrize("sent", ["0001-01-01T00:00:00+02:00", "9999-12-31T23:59:59-02:00"])
     @pytest.mark.parametrize("field", ["start_time", "end_time"])
     def test_times_out_of_range(self, field: str, sent: str) -> None:
-        """A time that has no year in UTC is refused, and the job is named."""
+        """A time that has no year in UTC is an error that names the job."""
         with pytest.raises(PayloadError, match=r"^the record of job 1 has a time out of range: "):
             decode_job(job_body(**{field: sent}), API, "1")
 
@@ -443,7 +347,7 @@ class TestDecodeJob:
         ],
     )
     def test_refused(self, field: str, value: object) -> None:
-        """A required field that is missing or of another type is refused, and named."""
+        """A required field that is missing or of another type is an error that names it."""
         with pytest.raises(PayloadError, match=field):
             decode_job(job_body(**{field: value}), API, "1")
 
@@ -451,24 +355,24 @@ class TestDecodeJob:
         ("sent", "expected"), [(99.5, 99.5), (0, 0), (-1, None), (100.5, None), (2**63, None)]
     )
     def test_progress(self, sent: float, expected: float | None) -> None:
-        """A progress outside 0 to 100 % costs the progress, not the job."""
+        """A progress outside 0 to 100 % is missing; the job is decoded."""
         assert decode_job(job_body(progress=sent), API, "1").progress == expected
 
     def test_end_time_null(self) -> None:
-        """A null end is an end that is not there."""
+        """A null end is a missing end."""
         assert decode_job(job_body(end_time=None), API, "1").end_time is None
 
     def test_new_word(self) -> None:
-        """A state never seen before is kept as it is."""
+        """An unknown state is decoded unchanged."""
         job = decode_job(job_body(state="Exploded "), API, "1")
         assert (job.state, job.status) == ("Exploded ", "Exploded ")
 
-    def test_asked_id_counts(self) -> None:
-        """The key is the id that was asked for, whatever the answer calls itself."""
+    def test_requested_id(self) -> None:
+        """The id is the requested one, whatever the response contains."""
         assert decode_job(job_body(id="2"), API, "1").job_id == "1"
 
     def test_messages(self) -> None:
-        """Numbers among the arguments, missing parts and additions are all let through."""
+        """Messages may have numbers as arguments, missing fields and additional fields."""
         sent = [{"args": ["a", 1, None, 1.5, 2**70], "new": {}}, {"localized": "Bonjour"}]
         assert decode_job(job_body(messages=sent), API, "1").messages == (
             Message(args=["a", 1, None, 1.5, 2**70]),
@@ -476,25 +380,25 @@ class TestDecodeJob:
         )
 
     def test_hostile_id(self) -> None:
-        """An id out of the appliance's list does not break the sentence into lines."""
+        """An id with control characters does not break the message into lines."""
         with pytest.raises(PayloadError, match=r"^the response to job 1 FAILED is empty\."):
             decode_job(b"", API, "1\nFAILED\x1b")
 
 
 class TestDecodeJobIds:
-    """decode_job_ids(): each id once."""
+    """decode_job_ids."""
 
     def test_doubles(self) -> None:
-        """A doubled id counts once, at its first place."""
+        """A duplicate id counts once, at its first place."""
         assert decode_job_ids(b'["b", "a", "b"]', API) == ["b", "a"]
 
     def test_empty(self) -> None:
-        """No jobs is a good answer."""
+        """An empty list is valid."""
         assert decode_job_ids(b'{"value": []}', REST) == []
 
     @pytest.mark.parametrize("body", [b"null", b'["a", 1]', b'{"a": 1}', b'"a"', b"[null]"])
     def test_refused(self, body: bytes) -> None:
-        """Anything but a list of texts is refused."""
+        """Anything but a list of texts is an error."""
         with pytest.raises(
             PayloadError, match=r"^the response to the job list does not follow the API"
         ):
@@ -502,7 +406,7 @@ class TestDecodeJobIds:
 
 
 class TestDecodeDetails:
-    """decode_details(): one bad record spoils only itself."""
+    """decode_details."""
 
     @pytest.mark.parametrize(
         ("bad", "why"),
@@ -519,7 +423,7 @@ class TestDecodeDetails:
     )
     @pytest.mark.parametrize("flavour", Flavour)
     def test_bad_record(self, flavour: Flavour, bad: object, why: str) -> None:
-        """The good ones around it are read, and the reason names the bad one."""
+        """A bad record is an error that names it; the other records are decoded."""
         body = wrapped({"a": record(), "b\n": bad, "c": record()}, flavour)
         jobs, decode_errors = decode_details(body, flavour)
         assert [job.job_id for job in jobs] == ["a", "c"]
@@ -527,7 +431,7 @@ class TestDecodeDetails:
         assert decode_errors["b\n"].problem.startswith(f"the record of job b {why}")
 
     def test_bad_bytes(self) -> None:
-        """Bytes that are no text spoil their record alone."""
+        """Invalid UTF-8 affects only its record."""
         good = json.dumps(record()).encode()
         body = b'{"a": %s, "b": %s}' % (good, good.replace(b"nfs", b"\xff"))
         jobs, decode_errors = decode_details(body, API)
@@ -537,8 +441,8 @@ class TestDecodeDetails:
         }
 
     @pytest.mark.parametrize("body", [b"[1]", b"5", b'"x"', b"null", b'[{"value": {}}]', b'{"a"'])
-    def test_bad_whole(self, body: bytes) -> None:
-        """If there are no records at all, there is nothing to save."""
+    def test_no_records(self, body: bytes) -> None:
+        """A body without records is an error."""
         with pytest.raises(PayloadError, match=r"^the response to the job details (does|is) not "):
             decode_details(body, API)
 
@@ -555,13 +459,13 @@ class TestDecodeDetails:
         ],
     )
     def test_progress(self, progress: object, percent: float | None) -> None:
-        """Progress is a share of the total; without a sensible total there is none."""
+        """Progress is a share of the total; without a valid total it is missing."""
         [job], _ = decode_details(wrapped({"a": record(progress=progress)}, API), API)
         assert job.progress == percent
 
     @pytest.mark.parametrize("flavour", Flavour)
     def test_optional(self, flavour: Flavour) -> None:
-        """Null stands for a field that is not there."""
+        """Null is a missing field."""
         nothing = dict.fromkeys(("progress", "start_time", "end_time", "size", "build"))
         sent = {"a": record(**nothing), "b": record(build={}), "c": record(status="BLOCKED")}
         jobs, decode_errors = decode_details(wrapped(sent, flavour), flavour)
@@ -576,7 +480,7 @@ class TestDecodeDetails:
         ]
 
     def test_doubles(self) -> None:
-        """Of a doubled id the later record counts."""
+        """The later record of a duplicate id counts."""
         pairs = [{"key": "a", "value": record(type=kind)} for kind in ("MANUAL", "SCHEDULED")]
         jobs, decode_errors = decode_details(json.dumps({"value": pairs}).encode(), REST)
         assert [job.type for job in jobs] == ["SCHEDULED"]
@@ -584,10 +488,10 @@ class TestDecodeDetails:
 
 
 class TestDecodeSchedules:
-    """decode_schedules(): one bad schedule spoils only itself."""
+    """decode_schedules."""
 
-    def test_bad_one(self) -> None:
-        """The good one is read, and the reason names the bad one on one line."""
+    def test_bad_schedule(self) -> None:
+        """A bad schedule is an error of one line that names it; the other is decoded."""
         good = {"enable": False, "location": "nfs://h/x", "parts": []}
         late = good | {"recurrence_info": {"hour": 24, "minute": 0}}
         schedules, decode_errors = decode_schedules(wrapped({"a": good, "b\r\n": late}, REST), REST)
@@ -598,7 +502,7 @@ class TestDecodeSchedules:
         }
 
     def test_bad_bytes(self) -> None:
-        """Bytes that are no text spoil their schedule alone."""
+        """Invalid UTF-8 affects only its schedule."""
         schedules, decode_errors = decode_schedules(b'{"a": {"location": "\xff"}}', API)
         assert not schedules
         assert problems(decode_errors) == {
@@ -606,20 +510,20 @@ class TestDecodeSchedules:
         }
 
     def test_none(self) -> None:
-        """No schedule is a good answer in either flavour."""
+        """No schedule is valid in either flavour."""
         assert decode_schedules(b"{}", API) == decode_schedules(b'{"value": []}', REST) == ({}, {})
 
 
 class TestDecodeVersion:
-    """decode_version(): the one field that counts."""
+    """decode_version."""
 
     def test_version(self) -> None:
-        """Other fields are passed over."""
+        """Other fields are ignored."""
         body = b'{"version": "8.0.3.00400", "product": "vCenter", "build": 1}'
         assert decode_version(body, API) == "8.0.3.00400"
 
     def test_missing(self) -> None:
-        """Without it the answer is refused."""
+        """A response without a version is an error."""
         with pytest.raises(
             PayloadError, match=r"^the response to the version does not .* field version"
         ):
@@ -627,10 +531,10 @@ class TestDecodeVersion:
 
 
 class TestDecodeError:
-    """decode_error(): three shapes, or nothing."""
+    """decode_error."""
 
     def test_old_shape(self) -> None:
-        """The third shape, of an unknown address on old appliances, is read too."""
+        """The error body of an unknown address on old appliances is decoded."""
         body = {
             "localizableMessages": [
                 {"defaultMessage": "Not found.", "id": "com.vmware.vapi.rest.httpNotFound"}
@@ -652,7 +556,7 @@ class TestDecodeError:
         ],
     )
     def test_sparse(self, body: bytes, expected: ErrorAnswer) -> None:
-        """Any one part of a known shape is enough."""
+        """Any part of a known format is enough."""
         assert decode_error(body) == expected
 
     @pytest.mark.parametrize(
@@ -660,14 +564,14 @@ class TestDecodeError:
         [b"", b"{}", b"[]", b"null", b"<html>", b'{"value": {}}', b'{"messages": 5}', b'"\xff"'],
     )
     def test_none(self, body: bytes) -> None:
-        """A body without any part of these formats is no error body."""
+        """A body without a part of the formats is no error body."""
         assert decode_error(body) is None
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("flavour", Flavour)
 class TestDamage:
-    """Bodies that no appliance should send."""
+    """Invalid bodies."""
 
     @pytest.mark.parametrize(
         ("body", "why"),
@@ -691,50 +595,15 @@ class TestDamage:
         ],
     )
     def test_refused(self, decoder: str, flavour: Flavour, body: bytes, why: str) -> None:
-        """Each is a PayloadError that says what came instead, and does not repeat it."""
+        """An invalid body is an error that names the problem and does not repeat the body."""
         with pytest.raises(PayloadError, match=rf"^the response to .* {why}") as caught:
             DECODERS[decoder](body, flavour)
         assert len(str(caught.value)) < 300
         assert decode_error(body) is None
 
 
-LEAVES = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**70), 2**70)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=8)
-    | st.datetimes(timezones=st.just(UTC)).map(lambda time: time.isoformat())
-    | st.sampled_from(["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "PENDING"])
-)
-KEYS = st.sampled_from(
-    re.findall(
-        r"\w+",
-        "value key id state status messages args progress total completed start_time end_time type "
-        "size location build build_number version enable parts recurrence_info hour error_type",
-    )
-) | st.text(max_size=4)
-
-
-def _grown(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Grow a document; some branches look like the API's own records."""
-    return st.one_of(
-        st.lists(children, max_size=3),
-        st.dictionaries(KEYS, children, max_size=5),
-        st.builds(lambda value: {"value": value}, children),
-        st.builds(lambda key, value: [{"key": key, "value": value}], st.text(max_size=3), children),
-        st.fixed_dictionaries(
-            {"status": children, "type": st.text(max_size=3), "location": st.text(max_size=3)},
-            optional={"messages": st.just([]), "start_time": children, "progress": children},
-        ),
-    )
-
-
-DOCUMENTS = st.recursive(LEAVES, _grown, max_leaves=15)
-
-
-def _survives(body: bytes) -> None:
-    """Decode by all functions: a value or a PayloadError, and nothing else."""
+def _check(body: bytes) -> None:
+    """Check that each function returns a value or raises a PayloadError."""
     for decode in DECODERS.values():
         for flavour in Flavour:
             try:
@@ -777,33 +646,27 @@ class TestProperties:
     """Properties of every body."""
 
     @settings(max_examples=repeats(200, 2_000))
-    @given(DOCUMENTS)
-    def test_any_document(self, document: object) -> None:
-        """Any JSON document is a value or a PayloadError."""
-        _survives(json.dumps(document).encode())
-
-    @settings(max_examples=repeats(200, 2_000))
     @given(
         st.binary(max_size=60)
         | st.text('[]{}",:0123456789.eE+-ntu\\ ', max_size=40).map(str.encode)
     )
     def test_any_bytes(self, body: bytes) -> None:
         """Any bytes are a value or a PayloadError."""
-        _survives(body)
+        _check(body)
 
     @settings(max_examples=repeats(60, 600))
-    @given(st.sampled_from(sorted(SAMPLES.glob("*.json"))), st.data())
-    def test_damaged_sample(self, path: Path, data: st.DataObject) -> None:
+    @given(st.sampled_from(sorted(SAMPLES)), st.data())
+    def test_damaged_sample(self, name: str, data: st.DataObject) -> None:
         """A good answer with some bytes overwritten is a value or a PayloadError."""
-        body = bytearray(path.read_bytes())
+        body = bytearray(SAMPLES[name])
         for _ in range(data.draw(st.integers(1, 4))):
             body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
-        _survives(bytes(body))
+        _check(bytes(body))
 
     @settings(max_examples=repeats(40, 400))
     @given(RECORDS)
     def test_flavours_agree(self, records: dict[str, dict[str, object]]) -> None:
-        """The same records in either flavour decode to equal jobs, and spoil alike."""
+        """The same records in either flavour decode to equal jobs and equal errors."""
         jobs, decode_errors = decode_details(wrapped(records, API), API)
         rest_jobs, rest_errors = decode_details(wrapped(records, REST), REST)
         assert (jobs, problems(decode_errors)) == (rest_jobs, problems(rest_errors))
@@ -812,7 +675,7 @@ class TestProperties:
     @settings(max_examples=repeats(20, 200))
     @given(RECORDS)
     def test_fits_the_table(self, records: dict[str, dict[str, object]]) -> None:
-        """Whatever decodes can be put into a frame of observations."""
+        """Decoded jobs fit the table of observations."""
         jobs, _ = decode_details(wrapped(records, API), API)
         columns = [name for name in OBSERVATIONS.names if name in Job.__struct_fields__]
         values = {name: [getattr(job, name) for job in jobs] for name in columns}

@@ -43,7 +43,7 @@ def test_first_of_each_group() -> None:
     assert (groups.tolist(), rows.tolist()) == ([2, 7], [2, 1])
 
 
-def test_centuries_apart() -> None:
+def test_times_far_apart() -> None:
     """Times too far apart to be numbered in microseconds are still distinguished."""
     days = ["9000-01-01", "1000-01-01", "NaT", "9000-01-02"]
     times = np.array(days, dtype="datetime64[us]")

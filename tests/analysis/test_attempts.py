@@ -25,7 +25,7 @@ def test_attempts_count_by_their_end() -> None:
     assert list(got.loc["b"]) == [0, 0]
 
 
-class TestStrikes:
+class TestFailuresInARow:
     """Failures in a row."""
 
     @pytest.mark.parametrize(

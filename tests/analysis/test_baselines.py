@@ -126,7 +126,7 @@ class TestFinished:
         assert got["kind"].to_list() == ["duration", "size"]
         assert got["value"].to_list() == [600, 1]
 
-    def test_only_sizes_that_are_told(self) -> None:
+    def test_only_known_sizes(self) -> None:
         """Runs with an unknown or negative size are ignored."""
         sizes = [100] * 5 + [None, -5] + [100] * 4
         learning = find(jobs_of(nights([60] * 12), size=[*sizes, 900]))
@@ -169,7 +169,7 @@ class TestFinished:
         jobs = jobs_of(nights([60] * 10 + [900]))
         assert len(find(jobs, start=begin, end=until)) == found
 
-    def test_absurd_times(self) -> None:
+    def test_impossible_times(self) -> None:
         """A run without a start, or with an end before its start, has no duration."""
         rows: list[Any] = nights([60] * 10)
         rows += nights([-86400.0 * 9], first=20)
@@ -265,7 +265,7 @@ class TestRunning:
         assert found == [("a", "duration"), ("a", "overrun"), ("a", "stall"), ("b", "stall")]
 
 
-def naive(jobs: pd.DataFrame) -> list[tuple[Any, str]]:
+def anomalies_by_loop(jobs: pd.DataFrame) -> list[tuple[Any, str]]:
     """Find the unusual durations and sizes in a loop over the jobs."""
     found: list[tuple[Any, str]] = []
     good = jobs[jobs["outcome"] == "success"]
@@ -322,7 +322,7 @@ def test_anomalies_agree_with_a_loop(rows: list[Any]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys.modules[anomalies.__module__], "_CHUNK_SIZE", 7)
         got = find(jobs)
-    assert sorted(zip(got["job_id"], got["kind"], strict=True)) == naive(loop)
+    assert sorted(zip(got["job_id"], got["kind"], strict=True)) == anomalies_by_loop(loop)
 
 
 class TestTypical:

@@ -59,7 +59,7 @@ def test_known_texts(text: str, name: str) -> None:
         "x" * 4_000 + "broken pipe",
     ],
 )
-def test_nothing_is_made_up(text: str) -> None:
+def test_unknown_texts(text: str) -> None:
     """A text that is unknown, or that begins too far in, has no cause."""
     assert cause_of(text) is None
 

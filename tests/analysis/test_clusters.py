@@ -153,7 +153,7 @@ class TestClusters:
         """A property of all appliances is no cluster."""
         assert fleet([*failing(3), *plain(5, "nas-1")]).empty
 
-    def test_one_alone(self) -> None:
+    def test_one_failing_appliance(self) -> None:
         """A property of one failing appliance is no cluster."""
         assert fleet([("bad", "x", "nas-1", None), *plain(5, "nas-2")]).empty
 

@@ -120,7 +120,7 @@ class TestFleetMetrics:
         names = ["appliances_strict", "appliances_observed", "coverage_appliances"]
         assert list(got.loc[names, "value"]) == pytest.approx([6 / 9, 6 / 8, 8 / 9])
 
-    def test_nobody(self) -> None:
+    def test_empty_fleet(self) -> None:
         """An empty fleet has denominators of 0 and no values."""
         got = fleet_metrics(facts())
         assert got["value"].isna().all()

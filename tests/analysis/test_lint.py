@@ -305,7 +305,7 @@ ANYTHING = st.fixed_dictionaries(
 
 @given(rows=st.lists(ANYTHING, max_size=4), typical=st.sampled_from([None, "20m", "99999D"]))
 @settings(max_examples=repeats(5, 50))
-def test_whatever_an_appliance_says(rows: list[dict[str, Any]], typical: str | None) -> None:
+def test_any_schedule(rows: list[dict[str, Any]], typical: str | None) -> None:
     """No schedule, however odd, is an error."""
     found = check(*rows, typical=typical, policy=Policy(retention=3, parts=["common"]))
     assert {severity for _, severity in names(found)} <= {"error", "warning", "note"}

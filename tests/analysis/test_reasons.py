@@ -118,7 +118,7 @@ class TestReasons:
         """A compliant appliance without a schedule has a reason."""
         assert reason(schedules_of([]), state="compliant") == "no schedule"
 
-    def test_words_of_an_appliance_are_tamed(self) -> None:
+    def test_texts_of_an_appliance_are_cut(self) -> None:
         """A text of an appliance becomes one line of at most 200 characters."""
         text = "line\nbreak \x1b[31m" + "x" * 1_000_000
         got = reason(schedules_of([]), text, state="compliant", strikes=1)

@@ -33,14 +33,14 @@ def plan(rows: Sequence[tuple[str, pd.Timestamp, str | None]] = ()) -> pd.DataFr
     )
 
 
-def usual(**minutes: float | None) -> pd.Series:
+def typical_durations(**minutes: float | None) -> pd.Series:
     """Build typical durations [min]."""
     index = pd.Index(list(minutes), dtype="str")
     spans = [value and np.timedelta64(round(value), "m") for value in minutes.values()]
     return pd.Series(spans, dtype="timedelta64[us]", index=index)
 
 
-def bear(
+def loads_of(
     jobs: pd.DataFrame,
     expected: pd.DataFrame | None = None,
     typical: pd.Series | None = None,
@@ -50,7 +50,7 @@ def bear(
     got = target_concurrency(
         jobs,
         plan() if expected is None else expected,
-        usual() if typical is None else typical,
+        typical_durations() if typical is None else typical,
         **(DAY | period),
     )
     return LOADS.check(got)
@@ -120,7 +120,7 @@ class TestActual:
             ("a", "success", "08T01:00", "08T03:30"),
             ("a", "success", "08T02:00", "08T02:15"),
         ]
-        got = bear(jobs_of(rows, location=[NAS, NAS], size=[100, None]))
+        got = loads_of(jobs_of(rows, location=[NAS, NAS], size=[100, None]))
         assert got.index.to_list() == ["sftp://nas.example.com"]
         [row] = got.to_dict("records")
         assert row == {
@@ -145,7 +145,7 @@ class TestActual:
             ("e", "success", "08T01:00", "08T09:00"),
         ]
         places = [NAS, "sftp://me:pw@nas.example.com/b", NAS, FTP, None, "//[broken"]
-        got = bear(jobs_of(rows, location=places, size=[1, 2, 4, None, 16, 32]))
+        got = loads_of(jobs_of(rows, location=places, size=[1, 2, 4, None, 16, 32]))
         assert got.index.to_list() == ["sftp://nas.example.com", "ftp://10.0.0.1"]
         assert got["appliances"].to_list() == [3, 1]
         assert got["jobs"].to_list() == [3, 1]
@@ -160,7 +160,7 @@ class TestActual:
             ("a", "success", "08T02:00", "08T03:00"),
             ("b", "success", "08T01:00", "08T02:00"),
         ]
-        [row] = bear(jobs_of(rows, location=[NAS, NAS])).to_dict("records")
+        [row] = loads_of(jobs_of(rows, location=[NAS, NAS])).to_dict("records")
         assert (row["peak"], row["peak_at"]) == (1, moment("08T01:00"))
         assert row["busy_time"] == pd.Timedelta(hours=2)
 
@@ -195,7 +195,7 @@ class TestActual:
     ) -> None:
         """The load of one job depends on its outcome and its times."""
         columns = {name: [moment(text)] for name, text in more.items()}
-        got = bear(jobs_of([("a", *row)], location=[NAS], size=[7], **columns))
+        got = loads_of(jobs_of([("a", *row)], location=[NAS], size=[7], **columns))
         if runs is None:
             assert got.empty
             return
@@ -208,13 +208,13 @@ class TestActual:
 
     def test_nothing(self) -> None:
         """Without jobs and expected runs there is no target."""
-        assert bear(JOBS.empty()).empty
+        assert loads_of(JOBS.empty()).empty
 
 
 class TestPlanned:
     """The load that the schedules would cause."""
 
-    def test_at_once(self) -> None:
+    def test_concurrent_runs(self) -> None:
         """Each expected run takes its appliance's typical time, half-open like a job."""
         rows = [
             ("a", moment("08T01:00"), NAS),
@@ -223,7 +223,7 @@ class TestPlanned:
             ("c", moment("08T02:00"), FTP),
             ("c", moment("08T02:00"), None),
         ]
-        got = bear(JOBS.empty(), plan(rows), usual(a=60, b=60, c=60))
+        got = loads_of(JOBS.empty(), plan(rows), typical_durations(a=60, b=60, c=60))
         assert got.index.to_list() == ["ftp://10.0.0.1", "sftp://nas.example.com"]
         assert got["planned_peak"].to_list() == [1, 2]
         assert got["planned_peak_at"].to_list() == [moment("08T02:00"), moment("08T01:30")]
@@ -234,43 +234,45 @@ class TestPlanned:
     def test_only_the_period(self) -> None:
         """Runs expected before the period or at its end do not count."""
         rows = [("a", moment(slot), NAS) for slot in ("07T23:59", "08T00:00", "09T00:00")]
-        got = bear(JOBS.empty(), plan(rows), usual(a=60))
+        got = loads_of(JOBS.empty(), plan(rows), typical_durations(a=60))
         assert got["planned_peak"].to_list() == [1]
         assert got["planned_peak_at"].to_list() == [moment("08T00:00")]
 
     @pytest.mark.parametrize(
         ("typical", "slot", "planned"),
         [
-            (usual(a=40, b=9), "08T01:39", 2),
-            (usual(a=40, b=9), "08T01:40", 1),
-            (usual(b=30, x=50), "08T01:39", 2),  # the median is 40 min
-            (usual(b=30, x=50), "08T01:40", 1),
-            (usual(a=None, b=30), "08T01:29", 2),
-            (usual(a=None, b=30), "08T01:30", 1),
-            (usual(), "08T01:59", 2),  # an hour
-            (usual(), "08T02:00", 1),
-            (usual(a=10**11), "08T23:59", 2),
-            (usual(a=0, b=5), "08T01:00", 1),
+            (typical_durations(a=40, b=9), "08T01:39", 2),
+            (typical_durations(a=40, b=9), "08T01:40", 1),
+            (typical_durations(b=30, x=50), "08T01:39", 2),  # the median is 40 min
+            (typical_durations(b=30, x=50), "08T01:40", 1),
+            (typical_durations(a=None, b=30), "08T01:29", 2),
+            (typical_durations(a=None, b=30), "08T01:30", 1),
+            (typical_durations(), "08T01:59", 2),  # an hour
+            (typical_durations(), "08T02:00", 1),
+            (typical_durations(a=10**11), "08T23:59", 2),
+            (typical_durations(a=0, b=5), "08T01:00", 1),
         ],
     )
     def test_unknown_time(self, typical: pd.Series, slot: str, planned: int) -> None:
         """An appliance without a typical duration has the median of the others, or one hour."""
         rows = [("a", moment("08T01:00"), NAS), ("b", moment(slot), NAS)]
-        got = bear(JOBS.empty(), plan(rows), typical)
+        got = loads_of(JOBS.empty(), plan(rows), typical)
         assert got["planned_peak"].to_list() == [planned]
 
     def test_order(self) -> None:
         """The actual peak orders the targets, then their names."""
         jobs = jobs_of([("a", "success", "08T01:00", "08T02:00")], location=[NAS])
         rows = [("b", moment("08T01:00"), f"ftp://{host}/x") for host in ("z", "c", "z")]
-        got = bear(jobs, plan(rows), usual(b=10))
+        got = loads_of(jobs, plan(rows), typical_durations(b=10))
         assert got.index.to_list() == ["sftp://nas.example.com", "ftp://c", "ftp://z"]
 
 
 SPAN = st.tuples(st.sampled_from("xyz"), st.integers(-3, 14), st.integers(0, 6))
 
 
-def naive(rows: list[tuple[str, int, int]], target: str) -> tuple[int, int | None, int, int]:
+def count_by_hour(
+    rows: list[tuple[str, int, int]], target: str
+) -> tuple[int, int | None, int, int]:
     """Return runs, peak, its time, and busy hours of a 12 h period, hour by hour."""
     spans = [
         (begin, begin + length)
@@ -306,9 +308,9 @@ def test_sweep_agrees_with_counting(rows: list[tuple[str, int, int]]) -> None:
     half = {"end": MIDNIGHT + pd.Timedelta(hours=12)}
     expected = jobs.rename(columns={"start_time": "slot"})
     typical = pd.Series(jobs["end_time"] - jobs["start_time"]).set_axis(jobs["appliance"])
-    got = bear(jobs, expected, typical, **half)
+    got = loads_of(jobs, expected, typical, **half)
     for target in "xyz":
-        runs, when, most, busy = naive(rows, target)
+        runs, when, most, busy = count_by_hour(rows, target)
         if runs == 0:
             assert f"smb://{target}" not in got.index or got.loc[f"smb://{target}", "jobs"] == 0
             continue
@@ -318,7 +320,7 @@ def test_sweep_agrees_with_counting(rows: list[tuple[str, int, int]]) -> None:
         assert row["busy_time"] == pd.Timedelta(hours=busy)
         assert row["peak_at"] is at or row["peak_at"] == at
         inside = [row for row in rows if 0 <= row[1] < 12]
-        _, plan_when, plan_most, _ = naive(inside, target) if inside else (0, None, 0, 0)
+        _, plan_when, plan_most, _ = count_by_hour(inside, target) if inside else (0, None, 0, 0)
         assert row["planned_peak"] == plan_most
         assert pd.isna(row["planned_peak_at"]) == (plan_when is None)
 

@@ -181,7 +181,7 @@ class TestBackupDays:
             "days_missed": 0,
         }
 
-    def test_nobody(self) -> None:
+    def test_without_segments(self) -> None:
         """Without segments no day counts."""
         got = backup_days(jobs_of([]), pieces_of(), [(None, Policy().rules(["a"]))], UTC)
         assert row_of(got) == {"days": 0, "days_missed": 0}

@@ -9,7 +9,7 @@ from backupkit.display.format import Ratio, Size, format_duration, format_relati
 class TestRatio:
     """`Ratio`."""
 
-    def test_never_flatters(self) -> None:
+    def test_rounds_down(self) -> None:
         """A ratio below 100 %, or below its target, is not rounded up to it."""
         assert str(Ratio(2, 3)) == "66.7 % (2 of 3)"
         assert str(Ratio(98_960, 100_000, target=0.99)) == "98.9 % (98,960 of 100,000)"
@@ -68,7 +68,7 @@ class TestSize:
         ]
 
 
-class TestTidy:
+class TestSanitise:
     """`sanitise`."""
 
     def test_control_characters(self) -> None:

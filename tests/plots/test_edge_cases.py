@@ -217,7 +217,7 @@ class TestEveryPlot:
         }
         assert {to_hex(text.get_color()) for text in seen(ax)} <= colours
 
-    def test_the_callers_axes_are_used(self, plot: str) -> None:
+    def test_given_axes_are_used(self, plot: str) -> None:
         """Given axes are drawn on and returned."""
         own = Figure().subplots()
         given = several(jobs(), jobs("b", "failure"))

@@ -81,7 +81,7 @@ class TestMatrix:
             {(status_style.marker, status_style.fill) for status_style in SLOT_STYLES.values()}
         ) == len(SLOT_STYLES)
 
-    def test_the_rest_is_counted(self) -> None:
+    def test_omitted_rows_are_counted(self) -> None:
         """Rows beyond the limit are counted in a caption."""
         ax = matrix(slots(("a", 0, "met"), ("b", 0, "met")), limit=1)
         assert "and 1 more" in ax.texts[0].get_text()

@@ -53,7 +53,7 @@ class TestProgress:
         curves = {line.get_label(): np.ravel(line.get_ydata()).tolist() for line in plain(ax)}
         assert curves == {"vc-1 7": [0.0, 40.0], "vc-2 7": [12.0]}
 
-    def test_the_rest_is_counted(self) -> None:
+    def test_omitted_rows_are_counted(self) -> None:
         """Jobs beyond the limit are counted; those seen last are drawn."""
         ax = progress(
             observations(("vc-1", "old", 0, 1), ("vc-1", "new", 9, 1), ("vc-1", "mid", 5, 1)),

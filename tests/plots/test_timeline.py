@@ -88,7 +88,7 @@ class TestTimeline:
         bottom, top = ax.get_ylim()
         assert bottom > top
 
-    def test_the_rest_is_counted(self) -> None:
+    def test_omitted_rows_are_counted(self) -> None:
         """Rows beyond the limit are counted in a caption."""
         ax = timeline(
             jobs(*((f"vc-{n}", "success", NIGHT + n * HOUR, None) for n in range(5))), limit=2
@@ -160,7 +160,7 @@ class TestTimeline:
         assert ax.get_ylabel() == "appliance, in order"
         assert ax.figure.get_figheight() < 20  # type: ignore[union-attr] # a figure, not a part of one
 
-    def test_categories_serve_as_well(self) -> None:
+    def test_categories(self) -> None:
         """Categories are drawn like texts."""
         given = jobs(
             ("vc-2", "success", NIGHT, NIGHT + HOUR), ("vc-1", "failure", NIGHT, NIGHT + HOUR)

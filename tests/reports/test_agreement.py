@@ -68,7 +68,7 @@ def samples_of(assessment: Assessment, name: str) -> dict[tuple[str, ...], float
     }
 
 
-def said(document: dict[str, Any], table: str, column: str) -> Counter[str]:
+def count_values(document: dict[str, Any], table: str, column: str) -> Counter[str]:
     """Count the values of a column of the JSON document."""
     return Counter(row[column] for row in document[table])
 
@@ -84,7 +84,7 @@ def test_all_forms_agree(a: Assessment) -> None:
     }
     document = json.loads(build_json_document(a))
     assert document["verdict"]["state"] == verdict.state
-    assert said(document, "appliances", "state") == states
+    assert count_values(document, "appliances", "state") == states
 
     report = bk.report(a)
     page = report.html()

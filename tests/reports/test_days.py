@@ -56,7 +56,7 @@ class TestTrend:
         good = assess(nights("a", "ssssssss"), [poll("a")], [schedule("a")])
         assert days.build_trend(good).finding.endswith("100.0 % (24 of 24 h) on every day.")
 
-    def test_nobody_in_scope(self) -> None:
+    def test_no_appliance_in_scope(self) -> None:
         """Without an appliance in scope there is no figure and no day."""
         members = [Member(appliance="a", exclude="retired")]
         trend = days.build_trend(assess([], [], [], members))
@@ -93,7 +93,7 @@ class TestMatrix:
         assert ("none", " ") in row.cells
         assert row.summary == "5 did not run (last 5 Nov, 6 Nov, 7 Nov, 8 Nov)"
 
-    def test_sites_are_apart(self, week: Assessment) -> None:
+    def test_sites_are_blocks(self, week: Assessment) -> None:
         """Each of several sites has a block, the worst first; without sites the groups have."""
         names = week.appliances.index
         sites = pd.Series(["Oslo" if name == "vc-good" else None for name in names], names, "str")

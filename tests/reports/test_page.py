@@ -100,7 +100,7 @@ class TestStructure:
         assert all(table.find("caption") is not None for table in outer)
         assert all(cell.get("scope") in {"col", "row"} for cell in tree.iter("th"))
 
-    def test_every_fragment_link_leads_somewhere(self, week: Assessment) -> None:
+    def test_every_fragment_link_has_a_target(self, week: Assessment) -> None:
         """Each link points to an existing id, and no id is repeated."""
         tree = parse(report(week).html())
         ids = [found for element in tree.iter() if (found := element.get("id"))]
@@ -254,7 +254,7 @@ def test_contrast(theme: int, ink: str, ground: str) -> None:
     assert contrast(colours[ink], colours[ground]) >= 4.5
 
 
-class TestAwkwardFleets:
+class TestSpecialFleets:
     """Special cases of fleets."""
 
     def test_an_empty_fleet(self) -> None:

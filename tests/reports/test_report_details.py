@@ -274,7 +274,7 @@ class TestChanges:
         assert "was not compared with an earlier one" in render_page(week)
 
 
-def test_counts_lead_to_their_rows(week: Assessment) -> None:
+def test_counts_link_to_their_rows(week: Assessment) -> None:
     """Each state of an appliance is counted, and linked to the first of its rows."""
     counts = summarize(week).counts
     assert sum(count.number for count in counts) == len(week.appliances)

@@ -73,7 +73,7 @@ class TestRequests:
         assert abs((fleet[NAME].now() - datetime.now(UTC)).total_seconds()) < 60
 
 
-class TestTrouble:
+class TestChanges:
     """Changes of a running appliance."""
 
     def test_stop_and_start(self, run: Run) -> None:

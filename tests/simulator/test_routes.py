@@ -22,7 +22,7 @@ Asked = Callable[..., tuple[int, "Json"]]
 Json = dict[str, object]
 
 
-def sent(appliance: SimulatedAppliance, method: str, target: str, **headers: str) -> Reply:
+def send(appliance: SimulatedAppliance, method: str, target: str, **headers: str) -> Reply:
     """Respond to a request with headers, whose underscores stand for dashes."""
     spelt = {name.replace("_", "-"): value for name, value in headers.items()}
     return respond(appliance, Request(method=method, target=target, headers=spelt))
@@ -56,7 +56,7 @@ class TestLogIn:
         """A wrong password and a missing token have the same response, with a challenge."""
         appliance = make()
         refused = log_in(appliance, flavour, "wrong")
-        assert refused == sent(appliance, "GET", f"/{flavour}{BACKUP}/job")
+        assert refused == send(appliance, "GET", f"/{flavour}{BACKUP}/job")
         assert refused.status == 401
         body = msgspec.json.decode(refused.body)
         body = body if flavour == "api" else body["value"]
@@ -66,11 +66,11 @@ class TestLogIn:
     @pytest.mark.parametrize("header", ["", "Basic", "Basic ä", "Basic /w==", "Bearer abcd"])
     def test_invalid_credentials(self, make: Make, header: str) -> None:
         """Credentials that are invalid, or of another scheme, are refused like wrong ones."""
-        assert sent(make(), "POST", "/api/session", authorization=header).status == 401
+        assert send(make(), "POST", "/api/session", authorization=header).status == 401
 
     def test_old_release(self, make: Make) -> None:
         """Before 7.0 the body has neither a challenge nor an error type."""
-        reply = sent(make(version="6.7"), "GET", f"/rest{BACKUP}/job")
+        reply = send(make(version="6.7"), "GET", f"/rest{BACKUP}/job")
         body = msgspec.json.decode(reply.body)
         assert set(body) == {"type", "value"}
         assert set(body["value"]) == {"messages"}
@@ -85,7 +85,7 @@ class TestLogIn:
         assert full.status == 503
         assert b"failedToLoginMaxUserSessionCountReached" in full.body
         assert b"User session count is limited to 2." in full.body
-        sent(appliance, "DELETE", "/api/session", vmware_api_session_id=token)
+        send(appliance, "DELETE", "/api/session", vmware_api_session_id=token)
         assert log_in(appliance, flavour).status < 300
 
 
@@ -106,20 +106,22 @@ class TestSession:
     def test_one_table(self, appliance: SimulatedAppliance, token: str, flavour: str) -> None:
         """A token of one flavour is valid in the other."""
         target = f"/{flavour}{BACKUP}/job"
-        assert sent(appliance, "GET", target, vmware_api_session_id=token).status == 200
+        assert send(appliance, "GET", target, vmware_api_session_id=token).status == 200
 
     def test_cookie(self, appliance: SimulatedAppliance, token: str) -> None:
         """The cookie is as valid as the header, unless the client requires the header."""
         cookie = f"other=1; vmware-api-session-id={token}"
         target = f"/rest{BACKUP}/job"
-        assert sent(appliance, "GET", target, cookie=cookie).status == 200
-        insisting = sent(appliance, "GET", target, cookie=cookie, vmware_use_header_authn="true")
+        assert send(appliance, "GET", target, cookie=cookie).status == 200
+        insisting = send(appliance, "GET", target, cookie=cookie, vmware_use_header_authn="true")
         assert insisting.status == 401
 
-    def test_who(self, appliance: SimulatedAppliance, token: str, moment: list[datetime]) -> None:
+    def test_session_info(
+        self, appliance: SimulatedAppliance, token: str, moment: list[datetime]
+    ) -> None:
         """Both flavours return the user, when it logged in and its newest request."""
         moment[0] += timedelta(minutes=5)
-        new = sent(appliance, "GET", "/api/session", vmware_api_session_id=token)
+        new = send(appliance, "GET", "/api/session", vmware_api_session_id=token)
         expected = {
             "user": "administrator@vsphere.local",
             "created_time": "2026-11-23T14:00:00.000Z",
@@ -127,7 +129,7 @@ class TestSession:
         }
         assert msgspec.json.decode(new.body) == expected
         target = "/rest/com/vmware/cis/session?~action=get"
-        legacy = sent(appliance, "POST", target, vmware_api_session_id=token)
+        legacy = send(appliance, "POST", target, vmware_api_session_id=token)
         assert msgspec.json.decode(legacy.body) == {"value": expected}
 
     @pytest.mark.parametrize(
@@ -137,22 +139,22 @@ class TestSession:
         self, appliance: SimulatedAppliance, token: str, target: str, status: int
     ) -> None:
         """Log-out has no body, and the token is invalid afterwards."""
-        reply = sent(appliance, "DELETE", target, vmware_api_session_id=token)
+        reply = send(appliance, "DELETE", target, vmware_api_session_id=token)
         assert (reply.status, reply.body) == (status, b"")
-        assert sent(appliance, "GET", "/api/session", vmware_api_session_id=token).status == 401
+        assert send(appliance, "GET", "/api/session", vmware_api_session_id=token).status == 401
 
     def test_idle(self, appliance: SimulatedAppliance, token: str, moment: list[datetime]) -> None:
         """A session ends after half an hour without a request."""
         for _ in range(3):
             moment[0] += timedelta(minutes=20)
-            reply = sent(appliance, "GET", "/api/session", vmware_api_session_id=token)
+            reply = send(appliance, "GET", "/api/session", vmware_api_session_id=token)
             assert reply.status == 200
         assert len(appliance.sessions) == 1
         moment[0] += timedelta(minutes=31)
         assert len(appliance.sessions) == 0
-        assert sent(appliance, "GET", "/api/session", vmware_api_session_id=token).status == 401
+        assert send(appliance, "GET", "/api/session", vmware_api_session_id=token).status == 401
 
-    def test_who_after_the_end(
+    def test_session_info_after_the_end(
         self, appliance: SimulatedAppliance, token: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A session that ends while its request is answered is refused."""
@@ -160,7 +162,7 @@ class TestSession:
         monkeypatch.setattr(
             appliance.sessions, "touch", lambda t: touch(t) if next(answers) else None
         )
-        assert sent(appliance, "GET", "/api/session", vmware_api_session_id=token).status == 401
+        assert send(appliance, "GET", "/api/session", vmware_api_session_id=token).status == 401
 
     @pytest.mark.parametrize(
         ("flavour", "kind"),
@@ -202,7 +204,7 @@ class TestRouting:
     )
     def test_before_log_in(self, make: Make, version: str, target: str, status: int) -> None:
         """Without a session a known address is 401, an unknown one 404, by release."""
-        assert sent(make(version=version), "GET", target).status == status
+        assert send(make(version=version), "GET", target).status == status
 
     def test_no_details_in_6_5(self, make: Make, ask: Asked) -> None:
         """In 6.5 ``details`` is an id of no job."""
@@ -212,7 +214,7 @@ class TestRouting:
 
     def test_unknown_before_7_0(self, make: Make) -> None:
         """Before 7.0 an unknown address has its own form of error."""
-        reply = sent(make(version="6.5"), "GET", "/rest/nothing")
+        reply = send(make(version="6.5"), "GET", "/rest/nothing")
         assert msgspec.json.decode(reply.body) == {
             "localizableMessages": [{"defaultMessage": "Not found.", "id": UNKNOWN}],
             "majorErrorCode": 404,
@@ -221,13 +223,13 @@ class TestRouting:
 
     def test_other_method(self, make: Make) -> None:
         """Another method of an address is an unknown operation."""
-        assert sent(make(), "PATCH", f"/api{BACKUP}/job").status == 404
+        assert send(make(), "PATCH", f"/api{BACKUP}/job").status == 404
 
     def test_html(self, make: Make) -> None:
         """Behind a proxy without services every address returns a page."""
         appliance = make()
         appliance.html = True
-        reply = sent(appliance, "GET", "/api/session")
+        reply = send(appliance, "GET", "/api/session")
         assert reply.status == 503
         assert dict(reply.headers)["Content-Type"].startswith("text/html")
 
@@ -345,7 +347,7 @@ class TestRead:
             runs.append(
                 [first]
                 + [
-                    sent(appliance, "GET", f"/api{target}", vmware_api_session_id=token)
+                    send(appliance, "GET", f"/api{target}", vmware_api_session_id=token)
                     for target in targets
                 ]
             )

@@ -119,7 +119,7 @@ class TestSteady:
             assert len(jobs) == 40
             assert all(job.end <= epoch for job in jobs)
 
-    def test_goes_on(self) -> None:
+    def test_one_day_later(self) -> None:
         """A day after the epoch each appliance has at least one more job, and the old ones."""
         scenario = Scenario.steady(appliances=10, jobs=5, epoch=EPOCH)
         later = appliances(scenario, EPOCH + timedelta(days=1))

@@ -101,7 +101,7 @@ class TestFrame:
         assert frame.loc["a", "jobs"] == 1
         assert "name" not in frame
 
-    def test_labels_mean_nothing(self) -> None:
+    def test_labels_are_ignored(self) -> None:
         """Series are combined by position, whatever their labels."""
         names = pd.Series(["x", "a", "y", "b"])[[1, 3]]
         assert THINGS.frame({"name": names, "jobs": [1, 2]})["name"].to_list() == ["a", "b"]

@@ -218,7 +218,7 @@ class TestChangedObservations:
             ("vc-2", "1"),
         ]
 
-    def test_doubled(self) -> None:
+    def test_equal_keys(self) -> None:
         """Of two rows of one job and time the last is kept."""
         new = observations(observation_at(1, "RUNNING"), observation_at(1, "SUCCEEDED"))
         kept = changed_observations(new, OBSERVATIONS.empty())

@@ -101,7 +101,7 @@ def judged(explorer: Explorer) -> Assessment:
     return explorer.assessment
 
 
-def said(explorer: Explorer) -> str:
+def texts_of(explorer: Explorer) -> str:
     """Return all texts of the explorer, as HTML."""
     return "\n".join(str(one.value) for one in walk(explorer.box) if type(one).__name__ == "HTML")
 
@@ -132,7 +132,7 @@ class TestSelection:
         assert list(judged(explorer).appliances.index) == ["vc-ham"]
         assert judged(explorer).verdict.state == "compliant"
         assert explorer.jobs["appliance"].tolist() == ["vc-ham"]
-        assert "COMPLIANT" in said(explorer)
+        assert "COMPLIANT" in texts_of(explorer)
 
     def test_set_from_code(self, explorer: Explorer) -> None:
         """Each filter selects the rows with its value."""
@@ -276,15 +276,15 @@ class TestFilters:
         assert explorer.value.sites == ("Hamburg",)
         find(explorer.box, options=("edge", "production")).value = ("edge",)
         assert explorer.jobs.empty
-        assert "No appliance is left" in said(explorer)
+        assert "No appliance is left" in texts_of(explorer)
 
     def test_clear(self, explorer: Explorer) -> None:
         """One button clears all filters."""
         explorer.value = Selection(appliances=("vc-nyc",), outcomes=("failure",), text="x")
-        assert "Shown: appliances vc-nyc; outcomes failure; jobs with “x”" in said(explorer)
+        assert "Shown: appliances vc-nyc; outcomes failure; jobs with “x”" in texts_of(explorer)
         find(explorer.box, description="Clear filters").click()
         assert explorer.value == Selection()
-        assert "Shown:" not in said(explorer)
+        assert "Shown:" not in texts_of(explorer)
 
 
 class TestTabs:
@@ -307,7 +307,7 @@ class TestTabs:
         assert explorer.tab == "Matrix"
         for tab in TABS[:-1]:
             explorer.tab = tab
-            assert "Error</strong>" not in said(explorer)
+            assert "Error</strong>" not in texts_of(explorer)
             assert pictures(explorer)
             for picture in pictures(explorer):
                 data = base64.b64decode(picture.src.partition("base64,")[2])
@@ -324,25 +324,25 @@ class TestTabs:
         policy = Policy(members=[Member(appliance=f"vc-{n:02}") for n in range(13)])
         explorer = explore(Fleet(), policy, now=END, tab="Timeline")
         assert len(pictures(explorer)) == 1
-        assert "Choose up to 12 appliances" in said(explorer)
+        assert "Choose up to 12 appliances" in texts_of(explorer)
 
     def test_worst_first(self, explorer: Explorer) -> None:
         """The overview lists appliances in breach first, with the reason."""
-        page = said(explorer)
+        page = texts_of(explorer)
         assert page.index("vc-nyc") < page.index(">vc-ham")
         assert "✕ Breach" in page
 
     def test_the_past_has_no_reasons(self, explorer: Explorer) -> None:
         """A period in the past has no reasons, which apply to now only."""
         explorer.value = Selection(last="7d", end=END - DAY)
-        assert "Exposure</th>" not in said(explorer)
-        assert "as of 2026-11-08 00:00 UTC" in said(explorer)
+        assert "Exposure</th>" not in texts_of(explorer)
+        assert "as of 2026-11-08 00:00 UTC" in texts_of(explorer)
 
     def test_many_are_counted(self) -> None:
         """Beyond twenty rows the others are counted by state."""
         policy = Policy(members=[Member(appliance=f"vc-{n:02}") for n in range(30)])
         explorer = explore(Fleet(), policy, now=END)
-        assert "and 12 more: 11 unknown, 1 compliant" in said(explorer)
+        assert "and 12 more: 11 unknown, 1 compliant" in texts_of(explorer)
 
 
 class TestLinks:
@@ -478,7 +478,7 @@ class TestJobs:
         """A period without a job says so."""
         explorer.value = Selection(last="10m")
         explorer.tab = "Jobs"
-        assert "No job started" in said(explorer)
+        assert "No job started" in texts_of(explorer)
         assert find(explorer.box, value="page 1 of 1, 0 jobs")
 
 
@@ -493,7 +493,7 @@ class TestExport:
         html5lib.HTMLParser(strict=True).parse(page)
         assert "BREACH 1 of 1" in page
         assert (tmp_path / "backupkit-20261109-0000.json").exists()
-        assert 'download="backupkit-20261109-0000.html"' in said(explorer)
+        assert 'download="backupkit-20261109-0000.html"' in texts_of(explorer)
 
     def test_csv(self, explorer: Explorer, tmp_path: Path) -> None:
         """The button saves the selected jobs only."""
@@ -503,7 +503,7 @@ class TestExport:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
         assert [row["outcome"] for row in rows] == ["failure"] * 7
         assert rows[0]["messages"].startswith("<script>")
-        assert "Saved" in said(explorer)
+        assert "Saved" in texts_of(explorer)
 
     def test_large_files_are_no_link(
         self, explorer: Explorer, monkeypatch: pytest.MonkeyPatch
@@ -511,13 +511,13 @@ class TestExport:
         """A file that is too large for a page is saved without a link."""
         monkeypatch.setattr(sys.modules["backupkit.widgets.explore"], "_MAX_LINK_BYTES", 10)
         find(explorer.box, description="Export CSV").click()
-        assert "Saved backupkit-" in said(explorer)
+        assert "Saved backupkit-" in texts_of(explorer)
 
     def test_nothing_to_export(self, explorer: Explorer) -> None:
         """Without an assessment nothing is saved, and a sentence says so."""
         explorer.value = Selection(last="soon")
         find(explorer.box, description="Export HTML").click()
-        assert "nothing can be exported" in said(explorer)
+        assert "nothing can be exported" in texts_of(explorer)
 
 
 class TestErrors:
@@ -527,18 +527,18 @@ class TestErrors:
         """An invalid period is an error in the widget, and no old result stays."""
         explorer.tab = "Jobs"
         explorer.value = Selection(last="<b>soon")
-        assert "SettingsError" in said(explorer)
-        assert "&lt;b&gt;soon" in said(explorer)
-        assert "<tbody>" not in said(explorer)
+        assert "SettingsError" in texts_of(explorer)
+        assert "&lt;b&gt;soon" in texts_of(explorer)
+        assert "<tbody>" not in texts_of(explorer)
         assert explorer.assessment is None
         assert explorer.jobs.empty
         assert "SettingsError" in explorer._repr_mimebundle_()["text/html"]
 
-    def test_it_goes_away(self, explorer: Explorer) -> None:
+    def test_error_is_cleared(self, explorer: Explorer) -> None:
         """The next valid selection clears the error."""
         explorer.value = Selection(last="soon")
         explorer.value = Selection(last="7d")
-        assert "SettingsError" not in said(explorer)
+        assert "SettingsError" not in texts_of(explorer)
         assert pictures(explorer)
 
     def test_clicks_before_anything_is_shown(self, explorer: Explorer) -> None:
@@ -566,9 +566,9 @@ class TestWithoutAnywidget:
         monkeypatch.setitem(sys.modules, "anywidget", None)
         monkeypatch.delitem(sys.modules, "backupkit.widgets.clickable", raising=False)
         explorer = explore(Fleet(), POLICY, now=END, tab="Timeline")
-        assert said(explorer).count("data:image/png;base64,") == 2
+        assert texts_of(explorer).count("data:image/png;base64,") == 2
         explorer.value = Selection(last="soon")
-        assert "data:image" not in said(explorer)
+        assert "data:image" not in texts_of(explorer)
 
 
 class TestDisplay:
@@ -587,10 +587,10 @@ class TestDisplay:
         """Markup in a message is text, wherever it is shown."""
         for tab in TABS:
             explorer.tab = tab
-            assert "<script" not in said(explorer)
-            assert "\x1b" not in said(explorer)
+            assert "<script" not in texts_of(explorer)
+            assert "\x1b" not in texts_of(explorer)
             if tab in ("Failures", "Jobs"):
-                assert "&lt;script&gt;" in said(explorer)
+                assert "&lt;script&gt;" in texts_of(explorer)
 
 
 def signatures(explorer: Explorer) -> tuple[str, ...]:

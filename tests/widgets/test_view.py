@@ -53,7 +53,7 @@ def agree(known: ExplorerData, selection: Selection) -> None:
     )
 
 
-class TestAgainstJudgingAlone:
+class TestSameAsAssessmentOfPart:
     """A part of the full assessment equals the assessment of the part."""
 
     @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ class TestBodies:
         assert body.count(b"[") == body.count(b"]") == 100_000
 
     @pytest.mark.parametrize("kind", ["cut", "huge", "bomb", "content_type", "invalid_utf8"])
-    def test_nothing_to_spoil(self, make: Make, faulty_reply: FaultyReply, kind: str) -> None:
+    def test_empty_body(self, make: Make, faulty_reply: FaultyReply, kind: str) -> None:
         """A response without a body is unchanged, and its request was executed."""
         appliance = make()
         assert faulty_reply(appliance, kind, "/api/session", "DELETE") == Reply(204)

@@ -83,7 +83,7 @@ Begin = Callable[..., Story]
 RIGHT = "SUCCEEDED"
 
 
-class TestStruck:
+class TestAffectedJobs:
     """The choice of affected jobs."""
 
     def test_seed(self, make: Make) -> None:
@@ -144,7 +144,7 @@ class TestRecords:
         nulls = [[key for key, value in job.items() if value is None] for _, job in wrong]
         assert nulls == [["status"], ["start_time"], ["location"]]
 
-    def test_absurd_numbers(self, story: Begin, flavour: str) -> None:
+    def test_impossible_numbers(self, story: Begin, flavour: str) -> None:
         """Progress is below 0, above 100, or very large, and so is the size."""
         wrong = self.wrong(story(flavour, "absurd_numbers", 3))
         assert [job["progress"] for job, _ in wrong] == [-5, 250, 1e300]

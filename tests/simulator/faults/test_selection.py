@@ -124,7 +124,7 @@ class TestFaults:
         with pytest.raises(ValueError, match="must not exceed 1 together"):
             Faults({"slow": 0.5, "cut": 0.6}, seed=1, names=NAMES)
 
-    def test_nobody(self) -> None:
+    def test_no_matching_appliance(self) -> None:
         """A fault without a matching appliance is an error that names some."""
         with pytest.raises(ValueError, match=r"'cut' is for 'vx\*', .* one is 'vc-1'"):
             Faults([Fault("cut", 1, "vx*")], seed=1, names=NAMES)

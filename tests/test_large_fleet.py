@@ -1,4 +1,4 @@
-"""A round over hundreds of appliances, many of them faulty: it ends, and says what was wrong."""
+"""A collection of hundreds of appliances, many of them faulty, ends and names each fault."""
 
 import gc
 import logging
@@ -18,7 +18,7 @@ LIMITS = Limits(
     connect=5, read=3, response=4, deadline=120, body=300_000, attempts=2, backoff=0.001
 )
 
-NAMED = {
+ERRORS = {
     "bad_gateway": "server",
     "bomb": "payload",
     "cut": "payload",
@@ -48,9 +48,9 @@ NAMED = {
     "unavailable": "busy",
     "zoneless_time": "payload",
 }
-"""What each fault is called in `errors`."""
+"""The value of `error` for each fault."""
 
-OVERCOME = {
+HARMLESS = {
     "absurd_numbers",
     "content_type",
     "duplicate_ids",
@@ -60,13 +60,13 @@ OVERCOME = {
     "slow",
     "unknown_state",
 }
-"""Faults that cost no job and no row."""
+"""Faults without an error row and without a missing job."""
 
-QUIET = {"gone", "undetailed"}
-"""Faults that hide a job at a first visit, so that nothing is known to be missing."""
+UNNOTICED = {"gone", "undetailed"}
+"""Faults that hide a job in the first poll, so that it is not known to be missing."""
 
 ONE_JOB = {"missing_field", "null_text", "second_60", "zoneless_time"}
-"""Faults that cost a job, which is named."""
+"""Faults of one job, which is named."""
 
 TOKEN_LOST = {
     "bomb",
@@ -78,11 +78,11 @@ TOKEN_LOST = {
     "reset_body",
     "truncated",
 }
-"""Faults of the body: at log-in they lose the token of a session that was opened."""
+"""Faults of a body: at login the token of an open session is lost."""
 
 
 def faults_for(names: list[str]) -> dict[str, Fault]:
-    """Give a third of the appliances a fault each; every second one spares log-in and log-out."""
+    """Return a fault for every third appliance; every second fault spares login and logout."""
     mixed = mixed_faults(names, wait=0.2, size=400_000)
     return {
         fault.appliance: replace(fault, route="data")
@@ -93,14 +93,14 @@ def faults_for(names: list[str]) -> dict[str, Fault]:
 
 
 def fleet_of(appliances: int) -> tuple[Scenario, dict[str, Fault]]:
-    """Tell the story of many appliances, and what befalls some of them."""
+    """Return a scenario of many appliances, and the faults of some of them."""
     scenario = Scenario.steady(appliances=appliances, jobs=JOBS, seed=1, epoch=EPOCH)
     return scenario, faults_for([spec.name for spec in scenario.specs])
 
 
 @dataclass(frozen=True)
-class Round:
-    """One round: what it brought back, and what it left behind."""
+class Collection:
+    """The snapshot of one collection, and the sessions that it left open."""
 
     faults: dict[str, Fault]
     snapshot: Snapshot
@@ -108,34 +108,34 @@ class Round:
 
 
 @pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Round:
-    """Collect 500 appliances, 166 of them faulty, once."""
+def large(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    """Collect 500 appliances, 166 of them faulty."""
     scenario, faults = fleet_of(500)
     with simulated(scenario, tmp_path_factory.mktemp("large")) as running:
         running.appliances.set_faults(list(faults.values()))
         with pytest.warns(BackupkitWarning, match="unknown state: SUSPENDED"):
             snapshot = collect(running.fleet, limits=LIMITS, clock=epoch)
         sessions = {one.name: len(one.sessions) for one in running.appliances.appliances}
-    return Round(faults, snapshot, sessions)
+    return Collection(faults, snapshot, sessions)
 
 
-class TestLargeRound:
-    """500 appliances, every third with a lasting fault of one kind or another."""
+class TestLargeFleet:
+    """500 appliances, a third of them with a lasting fault."""
 
-    def test_every_kind(self, large: Round) -> None:
-        """Each kind of fault befalls some, and the tables here know what becomes of it."""
-        assert {*NAMED, *OVERCOME, *QUIET} == set(KINDS)
+    def test_every_kind(self, large: Collection) -> None:
+        """Each kind of fault affects some appliances, and has an expected result."""
+        assert {*ERRORS, *HARMLESS, *UNNOTICED} == set(KINDS)
         assert {fault.kind for fault in large.faults.values()} == set(KINDS)
         assert len(large.faults) == 166
 
-    def test_all_have_a_row(self, large: Round) -> None:
-        """Every appliance has its row in polls, in order, and the round's time was enough."""
+    def test_polls(self, large: Collection) -> None:
+        """Every appliance has a row in polls, in order, and none reached the deadline."""
         assert large.snapshot.polls["appliance"].to_list() == list(large.sessions)
         assert "deadline" not in set(large.snapshot.errors["error"])
         assert "worker" not in set(large.snapshot.errors["error"])
 
-    def test_healthy_ones_are_complete(self, large: Round) -> None:
-        """Nobody suffers from the neighbours."""
+    def test_healthy_appliances(self, large: Collection) -> None:
+        """An appliance without a fault is read completely."""
         healthy = large.sessions.keys() - large.faults.keys()
         polls = large.snapshot.polls.set_index("appliance").loc[sorted(healthy)]
         assert polls["ok"].all()
@@ -143,24 +143,24 @@ class TestLargeRound:
         assert not healthy & set(large.snapshot.errors["appliance"])
         assert healthy <= set(large.snapshot.schedules["appliance"])
 
-    def test_faulty_ones_are_named(self, large: Round) -> None:
-        """Each faulty appliance is named by its fault's word, or lost nothing by it."""
-        words = large.snapshot.errors.groupby("appliance")["error"].agg(set).to_dict()
+    def test_errors(self, large: Collection) -> None:
+        """Each faulty appliance has the error of its fault, or none if nothing is missing."""
+        errors = large.snapshot.errors.groupby("appliance")["error"].agg(set).to_dict()
         for name, fault in large.faults.items():
-            expected = {NAMED[fault.kind]} if fault.kind in NAMED else set()
-            assert words.get(name, set()) == expected, fault
+            expected = {ERRORS[fault.kind]} if fault.kind in ERRORS else set()
+            assert errors.get(name, set()) == expected, fault
 
-    def test_jobs_of_the_faulty(self, large: Round) -> None:
-        """A bad job costs that job alone, and a fault that is overcome costs none."""
+    def test_jobs(self, large: Collection) -> None:
+        """A fault of one job costs that job; a harmless fault costs none."""
         count = large.snapshot.jobs["appliance"].value_counts().to_dict()
         for name, fault in large.faults.items():
-            if fault.kind in OVERCOME:
+            if fault.kind in HARMLESS:
                 assert count[name] == JOBS, fault
-            elif fault.kind in ONE_JOB | QUIET:
+            elif fault.kind in ONE_JOB | UNNOTICED:
                 assert count[name] == JOBS - 1, fault
 
-    def test_sessions(self, large: Round) -> None:
-        """No session stays open, but where the answer to the log-in itself was lost."""
+    def test_sessions(self, large: Collection) -> None:
+        """No session stays open, except where the response to the login was lost."""
         left = {name: count for name, count in large.sessions.items() if count}
         lost = {
             name
@@ -172,16 +172,16 @@ class TestLargeRound:
 
 
 class TestDeadline:
-    """A round whose time is up before all have answered."""
+    """A deadline before all appliances have responded."""
 
-    def test_hanging_ones(self, tmp_path_factory: pytest.TempPathFactory) -> None:
-        """Those that hang have a deadline row; they keep nobody else from being read."""
+    def test_silent_appliances(self, tmp_path_factory: pytest.TempPathFactory) -> None:
+        """An appliance that hangs has the error `deadline`; the others are read."""
         scenario = Scenario.steady(appliances=60, jobs=JOBS, seed=1, epoch=EPOCH)
         names = [spec.name for spec in scenario.specs]
         kinds = ("silence", "slow", "drip", "drip_headers")
         faults = mixed_faults(names, share=0.2, kinds=kinds, wait=3600)
         hanging = [fault.appliance for fault in faults]
-        limits = Limits(deadline=5, concurrency=16)  # and the default, long time-outs
+        limits = Limits(deadline=5, concurrency=16)  # and the default timeouts
         with simulated(scenario, tmp_path_factory.mktemp("hanging")) as running:
             running.appliances.set_faults([replace(fault, route="data") for fault in faults])
             snapshot = collect(running.fleet, limits=limits, clock=epoch)
@@ -194,16 +194,14 @@ class TestDeadline:
 
 
 @pytest.mark.filterwarnings("ignore::backupkit.errors.BackupkitWarning")
-def test_memory_stays_flat(
-    tmp_path_factory: pytest.TempPathFactory, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Later rounds over a faulty fleet take no more memory than the first."""
-    caplog.set_level(logging.CRITICAL, "backupkit")  # what is captured is kept
+def test_memory(tmp_path_factory: pytest.TempPathFactory, caplog: pytest.LogCaptureFixture) -> None:
+    """Later collections of a faulty fleet take no more memory than the first."""
+    caplog.set_level(logging.CRITICAL, "backupkit")  # pytest holds captured records
     scenario, faults = fleet_of(60)
     swift = [fault for fault in faults.values() if fault.kind not in {"silence", "drip"}]
-    peaks, kept = [], []
+    peaks, retained = [], []
 
-    def once(running: Simulated) -> None:
+    def measure(running: Simulated) -> None:
         running.appliances.clear_requests()
         tracemalloc.reset_peak()
         collect(running.fleet, limits=replace(LIMITS, concurrency=8), clock=epoch)
@@ -211,15 +209,15 @@ def test_memory_stays_flat(
         for one in running.appliances.appliances:
             one.sessions.clear()
         gc.collect()
-        kept.append(tracemalloc.get_traced_memory()[0])
+        retained.append(tracemalloc.get_traced_memory()[0])
 
     with simulated(scenario, tmp_path_factory.mktemp("memory")) as running:
         running.appliances.set_faults(swift)
         tracemalloc.start()
         for _ in range(4):
-            once(running)
+            measure(running)
         tracemalloc.stop()
-    assert max(peaks[1:]) < 1.5 * peaks[0]  # how many answers come at once is chance
-    grown = [after - before for before, after in pairwise(kept[1:])]
-    # a leak grows in every round; the measuring of coverage grows a little
+    assert max(peaks[1:]) < 1.5 * peaks[0]  # the number of concurrent responses varies
+    grown = [after - before for before, after in pairwise(retained[1:])]
+    # a leak grows in every collection; measuring coverage grows a little
     assert min(grown) < 0.25 * peaks[0]
