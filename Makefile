@@ -20,7 +20,7 @@ help: ## say what there is
 demo: $(VENV)/.core ## simulate 12 appliances over HTTPS, collect, keep, judge, write demo/report.html
 	$(BIN)/backupkit demo --out demo
 
-check: lint ## quick checks while working: style, types, layers, unit tests
+check: lint ## quick checks while working: style, types, layers, prose, unit tests
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 $(UNIT)
 
 test: lint platforms ## all checks and tests, the rare ones in a short form
@@ -34,6 +34,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.prose
 
 platforms: $(VENV)/.test
 	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 backupkit

@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from backupkit.display import container, table
+from backupkit.display import render_container, table
 from backupkit.errors import SettingsError
 from backupkit.passwords import PasswordEntry, PasswordSource, convert_table
 from backupkit.settings import SettingsFile, read_toml, time_zone
@@ -267,7 +267,7 @@ class Fleet:
             for appliance in islice(self, SHOWN)
         ]
         rendered = table(_COLUMNS, rows, caption=repr(self), limit=SHOWN, total=len(self))
-        return str(container(rendered))
+        return str(render_container(rendered))
 
 
 def _appliance(

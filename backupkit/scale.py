@@ -289,7 +289,7 @@ class _SelectedRows:
         )
         self._months = rows["month"]
         narrow = {
-            column.name: column.series(column.loaded(rows[column.name]))
+            column.name: column.to_series(column.load(rows[column.name]))
             for column in table
             if column.name in rows.column_names
         }

@@ -12,7 +12,7 @@ from pandas.testing import assert_frame_equal
 from backupkit.analysis import data_fingerprint, restrict_to_period
 from backupkit.assessment import Assessment, evaluate, evaluate_frames
 from backupkit.assessment.context import EvaluationContext, Period
-from backupkit.assessment.evaluation import appliances_in, as_of, merge_assessments
+from backupkit.assessment.evaluation import as_of, list_appliances, merge_assessments
 from backupkit.assessment.partial import assess_appliances
 from backupkit.policy import Exclusion, Member, Policy
 from backupkit.tables import JOBS, POLLS, SCHEDULES, HistoryView
@@ -46,7 +46,7 @@ class Case:
         """Evaluate all frames, without a restriction to the period."""
         known = as_of(self.known, self.times.now)
         context = EvaluationContext.of(
-            self.policy, appliances_in(known), self.times, as_if=self.as_if
+            self.policy, list_appliances(known), self.times, as_if=self.as_if
         )
         return merge_assessments(
             [assess_appliances(known, context)], context, version=data_fingerprint(known.polls)
@@ -204,7 +204,7 @@ def random_case(random: Random) -> Case:
     """Draw a fleet, a period and a policy."""
     now = END + random.choice([0 * DAY, 0 * DAY, HOUR, 3 * DAY, 40 * DAY])
     start = END - random.choice([HOUR, DAY, 7 * DAY, 7 * DAY, 30 * DAY, 100 * DAY])
-    times = Period.validated(start=start, end=END, now=now)
+    times = Period.from_times(start=start, end=END, now=now)
     names = [f"vc-{number}" for number in range(APPLIANCES)]
     jobs = {name: list(random_jobs(random, name, times)) for name in names}
     if random.random() < 0.3:  # two names for one appliance

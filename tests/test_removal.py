@@ -246,7 +246,7 @@ class TestCommands:
     ) -> None:
         """Forget asks before it removes, except with --yes."""
         command = ["history", "forget", "--history", history.uri, "vc-1"]
-        for answer, code, said in (("n\n", 1, "Nothing is removed."), ("", 130, "Stopped.")):
+        for answer, code, said in (("n\n", 1, "Nothing was deleted."), ("", 130, "Stopped.")):
             monkeypatch.setattr("sys.stdin", io.StringIO(answer))
             assert main(command) == code
             assert said in capsys.readouterr().err

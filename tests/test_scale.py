@@ -274,7 +274,7 @@ def test_damage(client: Client, tmp_path: Path) -> None:
     with pytest.raises(HistoryError, match=r"incomplete: jobs has \d+ rows of \d+"):
         evaluate_dask(source, POLICY, **options)
     (tmp_path / "export" / MANIFEST).unlink()
-    with pytest.raises(HistoryError, match="is no whole export of a history"):
+    with pytest.raises(HistoryError, match="is no complete export of a history"):
         client.submit(scale._assess_partition, source, "", None).result()
     with pytest.raises(HistoryError, match="holds no history yet"):
         evaluate_dask(tmp_path / "none.db", POLICY, **options)

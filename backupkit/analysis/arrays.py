@@ -22,19 +22,19 @@ __all__ = [
     "Flags",
     "Spans",
     "Times",
-    "asof_index",
+    "build_tie_break_keys",
+    "compute_group_cummax",
+    "find_asof_index",
+    "find_group_first",
+    "find_sort_order",
     "from_codes",
-    "group_cummax",
-    "group_first",
-    "group_starts",
-    "instant",
-    "sort_order",
-    "spans_of",
-    "sums_of",
-    "tie_break_after",
-    "times_of",
+    "mark_group_starts",
+    "sum_sizes",
     "to_codes",
-    "utc",
+    "to_instant",
+    "to_spans",
+    "to_times",
+    "to_utc_column",
 ]
 
 Times = npt.NDArray[np.datetime64]
@@ -43,34 +43,34 @@ Codes = npt.NDArray[np.intp]
 Flags = npt.NDArray[np.bool_]
 
 NAT: Final = np.datetime64("NaT", "us")
-_LARGEST: Final = 2**62
+_MAX_KEY: Final = 2**62
 NO_SPAN: Final = np.timedelta64("NaT", "us")
 
 
-def times_of(column: pd.Series) -> Times:
+def to_times(column: pd.Series) -> Times:
     """Convert a zone-aware time column to naive UTC instants.
 
     Examples
     --------
-    >>> times_of(pd.Series(pd.to_datetime(["2026-11-02T01:00Z", None])))
+    >>> to_times(pd.Series(pd.to_datetime(["2026-11-02T01:00Z", None])))
     array(['2026-11-02T01:00:00.000000', 'NaT'], dtype='datetime64[us]')
     """
     naive: Times = column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("datetime64[us]")
     return naive
 
 
-def utc(times: Times) -> pd.Series:
-    """Convert naive UTC instants to a zone-aware column, the inverse of `times_of`."""
+def to_utc_column(times: Times) -> pd.Series:
+    """Convert naive UTC instants to a zone-aware column, the inverse of `to_times`."""
     return pd.Series(pd.DatetimeIndex(times, dtype="datetime64[us]").tz_localize("UTC"))
 
 
-def spans_of(column: pd.Series) -> Spans:
+def to_spans(column: pd.Series) -> Spans:
     """Convert a duration column to ``timedelta64[us]``."""
     spans: Spans = column.to_numpy("timedelta64[us]")
     return spans
 
 
-def instant(moment: pd.Timestamp) -> np.datetime64:
+def to_instant(moment: pd.Timestamp) -> np.datetime64:
     """Convert a zone-aware timestamp to a naive UTC instant."""
     naive: np.datetime64 = moment.tz_convert("UTC").to_datetime64().astype("datetime64[us]")
     return naive
@@ -90,13 +90,13 @@ def to_codes(appliance: pd.Series, index: pd.Index) -> Codes:
     return codes
 
 
-def sort_order(codes: Codes, times: Times) -> Codes:
+def find_sort_order(codes: Codes, times: Times) -> Codes:
     """Return the stable order of the rows by appliance and time.
 
     Examples
     --------
     >>> days = np.array(["2026-11-04", "2026-11-02", "2026-11-03"], dtype="datetime64[us]")
-    >>> sort_order(np.array([0, 0, 1]), days)
+    >>> find_sort_order(np.array([0, 0, 1]), days)
     array([1, 0, 2])
     """
     same, later = codes[1:] == codes[:-1], times[1:] >= times[:-1]
@@ -114,7 +114,7 @@ def _build_sort_keys(*columns: tuple[Codes, Times]) -> list[npt.NDArray[np.int64
     first = min((int(values.min()) for values in present if len(values)), default=0)
     span = max((int(values.max()) for values in present if len(values)), default=0) - first + 2
     highest = max(int(codes.max(initial=0)) for codes, _ in columns)
-    if span * (highest + 2) >= _LARGEST:
+    if span * (highest + 2) >= _MAX_KEY:
         # too long a time span for int64: use ranks
         distinct = np.unique(np.concatenate(present))
         stamps = [np.searchsorted(distinct, values) for values in stamps]
@@ -128,26 +128,26 @@ def _build_sort_keys(*columns: tuple[Codes, Times]) -> list[npt.NDArray[np.int64
     return keys
 
 
-def tie_break_after(flags: npt.NDArray[np.bool_], times: Times) -> Times:
+def build_tie_break_keys(flags: npt.NDArray[np.bool_], times: Times) -> Times:
     """Return sort keys of times: at the same instant, those with a flag come later.
 
     Examples
     --------
     >>> day = np.array(["2026-11-04", "2026-11-04"], dtype="datetime64[us]")
-    >>> sort_order(np.array([0, 0]), tie_break_after(np.array([True, False]), day))
+    >>> find_sort_order(np.array([0, 0]), build_tie_break_keys(np.array([True, False]), day))
     array([1, 0])
     """
     doubled = times.astype("datetime64[us]", copy=False).view(np.int64) * 2 + flags
     return np.where(np.isnat(times), NAT, doubled.view("datetime64[us]"))
 
 
-def group_cummax(codes: Codes, times: Times) -> Times:
+def compute_group_cummax(codes: Codes, times: Times) -> Times:
     """Return the running maximum of the times per appliance; rows are sorted by appliance.
 
     Examples
     --------
     >>> days = np.array(["2026-11-04", "2026-11-02", "2026-11-03"], dtype="datetime64[us]")
-    >>> group_cummax(np.array([0, 0, 1]), days).astype("datetime64[D]")
+    >>> compute_group_cummax(np.array([0, 0, 1]), days).astype("datetime64[D]")
     array(['2026-11-04', '2026-11-04', '2026-11-03'], dtype='datetime64[D]')
     """
     (keys,) = _build_sort_keys((codes, times))
@@ -166,7 +166,7 @@ def from_codes(codes: Codes, labels: Sequence[str] | pd.Index) -> pd.Series:
     return pd.Series(pd.Series(list(labels), dtype="str").array.take(codes, allow_fill=True))
 
 
-def asof_index(key_codes: Codes, key_times: Times, codes: Codes, times: Times) -> Codes:
+def find_asof_index(key_codes: Codes, key_times: Times, codes: Codes, times: Times) -> Codes:
     """Find the last key of the same appliance at or before the time of each query, -1 if none.
 
     Keys may be in any order; of keys at the same instant, the last counts. Keys and queries without
@@ -176,7 +176,7 @@ def asof_index(key_codes: Codes, key_times: Times, codes: Codes, times: Times) -
     Examples
     --------
     >>> day = np.array(["2026-11-02", "2026-11-04"], dtype="datetime64[us]")
-    >>> asof_index(np.array([0, 0]), day, np.array([0, 1]), day)
+    >>> find_asof_index(np.array([0, 0]), day, np.array([0, 1]), day)
     array([ 0, -1])
     """
     valid = np.flatnonzero(~np.isnat(key_times))
@@ -192,20 +192,20 @@ def asof_index(key_codes: Codes, key_times: Times, codes: Codes, times: Times) -
     return result
 
 
-def group_first(groups: Codes, order_by: Times) -> tuple[Codes, Codes]:
+def find_group_first(groups: Codes, order_by: Times) -> tuple[Codes, Codes]:
     """Return the groups that occur, ascending, and the row with the smallest time of each."""
-    order = sort_order(groups, order_by)
+    order = find_sort_order(groups, order_by)
     ordered = groups[order]
-    starts = group_starts(ordered)
+    starts = mark_group_starts(ordered)
     return ordered[starts], order[starts]
 
 
-def group_starts(*columns: npt.NDArray[Any]) -> Flags:
+def mark_group_starts(*columns: npt.NDArray[Any]) -> Flags:
     """Return which rows differ from the row before them; the first row does.
 
     Examples
     --------
-    >>> group_starts(np.array([0, 0, 1]), np.array([5, 5, 5]))
+    >>> mark_group_starts(np.array([0, 0, 1]), np.array([5, 5, 5]))
     array([ True, False,  True])
     """
     starts = np.ones(len(columns[0]), dtype=bool)
@@ -213,14 +213,14 @@ def group_starts(*columns: npt.NDArray[Any]) -> Flags:
     return starts
 
 
-def sums_of(groups: Codes, sizes: pd.Series, *, number: int) -> pd.Series:
+def sum_sizes(groups: Codes, sizes: pd.Series, *, number: int) -> pd.Series:
     """Sum the sizes [bytes] of each group, NA if none is known or the sum is too large.
 
     A size in a negative group, and a missing or negative size, is ignored.
 
     Examples
     --------
-    >>> sums_of(np.array([0, 0, 1]), pd.Series([1, 2, None], dtype="Int64"), number=2).to_list()
+    >>> sum_sizes(np.array([0, 0, 1]), pd.Series([1, 2, None], dtype="Int64"), number=2).to_list()
     [3, <NA>]
     """
     bytes_sent = sizes.to_numpy("int64", na_value=-1)

@@ -13,28 +13,28 @@ from backupkit.analysis.arrays import (
     Codes,
     Flags,
     Times,
-    asof_index,
-    instant,
-    sort_order,
-    sums_of,
-    times_of,
+    find_asof_index,
+    find_sort_order,
+    sum_sizes,
     to_codes,
+    to_instant,
+    to_times,
 )
 from backupkit.analysis.jobs import job_times, totals_of
 from backupkit.tables import ANOMALIES, BASELINES, POLLS
 from backupkit.tables.constants import BASELINE_RUNS, GROWTH_SIZES
 from backupkit.tables.estimates import MIN_STALL, STALL_SHARE
 
-__all__ = ["AnomalyLimits", "anomalies", "baselines", "retained"]
+__all__ = ["AnomalyLimits", "anomalies", "baselines", "count_retained_backups"]
 
 Numbers = npt.NDArray[np.float64]
 
-_MIN_SIZES: Final = 5
-_MIN_DAYS: Final = 7.0  # days that the sizes must span for a growth rate
-_MONTH: Final = 30.0  # days
+_MIN_GROWTH_SIZES: Final = 5
+_MIN_GROWTH_DAYS: Final = 7.0  # days that the sizes must span for a growth rate
+_GROWTH_DAYS: Final = 30.0  # days
 _MIN_MAD_SHARE: Final = 0.05  # of the median; the MAD of ten equal jobs is 0
 _MAD_TO_SIGMA: Final = 0.6745  # MAD of a normal distribution in sigmas (Iglewicz and Hoaglin)
-_CHUNK: Final = 100_000  # windows held in memory at once
+_CHUNK_SIZE: Final = 100_000  # windows held in memory at once
 _TICK: Final = np.timedelta64(1, "us")
 _SECOND: Final = np.timedelta64(1, "s")
 _EPOCH: Final = np.datetime64(0, "us")
@@ -65,40 +65,40 @@ class _MeasuredJobs:
     """Successful jobs sorted by appliance and end, with one measured value each."""
 
     codes: Codes
-    done: Times
+    ended_at: Times
     measured: Numbers
 
     @classmethod
-    def of(cls, codes: Codes, done: Times, values: Numbers, rows: Flags) -> "_MeasuredJobs":
+    def select(cls, codes: Codes, ended_at: Times, values: Numbers, rows: Flags) -> "_MeasuredJobs":
         """Select and sort rows."""
-        chosen = np.flatnonzero(rows & (codes >= 0) & ~np.isnat(done))
-        order = chosen[sort_order(codes[chosen], done[chosen])]
-        return cls(codes[order], done[order], values[order])
+        chosen = np.flatnonzero(rows & (codes >= 0) & ~np.isnat(ended_at))
+        order = chosen[find_sort_order(codes[chosen], ended_at[chosen])]
+        return cls(codes[order], ended_at[order], values[order])
 
-    def newest(self, number: int) -> tuple[Codes, Codes]:
+    def find_newest(self, number: int) -> tuple[Codes, Codes]:
         """Return the count and the newest position of each of `number` appliances."""
-        every = np.arange(number)
-        after = np.searchsorted(self.codes, every, side="right")
-        return after - np.searchsorted(self.codes, every, side="left"), after - 1
+        all_codes = np.arange(number)
+        first_after = np.searchsorted(self.codes, all_codes, side="right")
+        return first_after - np.searchsorted(self.codes, all_codes, side="left"), first_after - 1
 
-    def windows(self, positions: Codes, counts: Codes) -> Iterator[tuple[slice, Numbers]]:
+    def iterate_windows(self, positions: Codes, counts: Codes) -> Iterator[tuple[slice, Numbers]]:
         """Yield in chunks the newest `counts` values up to each position, padded with NaN."""
         padded = np.concatenate([np.full(BASELINE_RUNS, np.nan), self.measured])
         views = np.lib.stride_tricks.sliding_window_view(padded, BASELINE_RUNS)
         age = np.arange(BASELINE_RUNS)[::-1]
-        for begin in range(0, len(positions), _CHUNK):
-            chunk = slice(begin, begin + _CHUNK)
+        for begin in range(0, len(positions), _CHUNK_SIZE):
+            chunk = slice(begin, begin + _CHUNK_SIZE)
             window = views[positions[chunk] + 1]
             window[age >= counts[chunk, None]] = np.nan
             yield chunk, window
 
-    def before(self, codes: Codes, times: Times) -> tuple[Codes, Numbers, Numbers]:
+    def summarise_before(self, codes: Codes, times: Times) -> tuple[Codes, Numbers, Numbers]:
         """Return number, median and MAD of the last jobs that ended before each time."""
-        position = asof_index(self.codes, self.done, codes, times - _TICK)
+        position = find_asof_index(self.codes, self.ended_at, codes, times - _TICK)
         first = np.searchsorted(self.codes, codes, side="left")
         counts = np.where(position < 0, 0, np.minimum(position - first + 1, BASELINE_RUNS))
         middle, spread = np.full(len(codes), np.nan), np.full(len(codes), np.nan)
-        for chunk, window in self.windows(position, counts):
+        for chunk, window in self.iterate_windows(position, counts):
             middle[chunk] = _compute_row_medians(window)
             spread[chunk] = _compute_row_medians(np.abs(window - middle[chunk, None]))
         return counts, middle, spread
@@ -116,7 +116,7 @@ def _compute_row_medians(rows: Numbers) -> Numbers:
 
 def _measure_jobs(jobs: pd.DataFrame) -> dict[str, Numbers]:
     """Return each job's duration [s] and size [bytes], NaN where missing or below 0."""
-    length = (times_of(jobs["end_time"]) - times_of(jobs["start_time"])) / _SECOND
+    length = (to_times(jobs["end_time"]) - to_times(jobs["start_time"])) / _SECOND
     size = jobs["size"].to_numpy("float64", na_value=np.nan)
     measured = {"duration": length, "size": size}
     return {kind: np.where(values >= 0, values, np.nan) for kind, values in measured.items()}
@@ -191,28 +191,28 @@ def anomalies(
     """
     limits = limits or AnomalyLimits()
     codes = to_codes(jobs["appliance"], appliances)
-    began, done = job_times(jobs)
+    started_at, ended_at = job_times(jobs)
     success = jobs["outcome"].eq("success").to_numpy()
     measures = _measure_jobs(jobs)
     runs = {
-        kind: _MeasuredJobs.of(codes, done, values, success & ~np.isnan(values))
+        kind: _MeasuredJobs.select(codes, ended_at, values, success & ~np.isnan(values))
         for kind, values in measures.items()
     }
-    inside = success & (done >= instant(start)) & (done < instant(end)) & (codes >= 0)
+    inside = success & (ended_at >= to_instant(start)) & (ended_at < to_instant(end)) & (codes >= 0)
     results = []
     for kind, values in measures.items():
         rows = np.flatnonzero(inside & ~np.isnan(values))
-        usual = runs[kind].before(codes[rows], began[rows])
+        usual = runs[kind].summarise_before(codes[rows], started_at[rows])
         results.append(_find_outliers(kind, rows, values[rows], usual, limits))
     vanished = jobs["vanished_at"].notna().to_numpy()
     open_now = jobs["outcome"].eq("open").to_numpy() & ~vanished & (codes >= 0)
-    rows = np.flatnonzero(open_now & (began <= instant(now)))
-    usual = runs["duration"].before(codes[rows], began[rows])
-    elapsed = (instant(now) - began[rows]) / _SECOND
+    rows = np.flatnonzero(open_now & (started_at <= to_instant(now)))
+    usual = runs["duration"].summarise_before(codes[rows], started_at[rows])
+    elapsed = (to_instant(now) - started_at[rows]) / _SECOND
     results.append(_find_outliers("overrun", rows, elapsed, usual, limits))
     if polled is not None:
-        polled_at = times_of(polled.reindex(appliances))[codes[rows]]
-        unchanged = (polled_at - times_of(jobs["last_seen_at"])[rows]) / _SECOND
+        polled_at = to_times(polled.reindex(appliances))[codes[rows]]
+        unchanged = (polled_at - to_times(jobs["last_seen_at"])[rows]) / _SECOND
         results.append(_find_stalled_jobs(rows, unchanged, usual[1]))
     combined = pd.concat(results, ignore_index=True)
     which = jobs[["appliance", "job_id", "start_time"]].iloc[combined["row"].to_numpy()]
@@ -335,34 +335,40 @@ def baselines(
     """
     number = len(appliances)
     codes = to_codes(jobs["appliance"], appliances)
-    began, done = job_times(jobs)
+    started_at, ended_at = job_times(jobs)
     success = jobs["outcome"].eq("success").to_numpy()
-    good = success & (done <= instant(end))
+    good = success & (ended_at <= to_instant(end))
     measures = _measure_jobs(jobs)
     typical = {}
     for kind, values in measures.items():
-        measured = _MeasuredJobs.of(codes, done, values, good)
-        counts, newest = measured.newest(number)
+        measured = _MeasuredJobs.select(codes, ended_at, values, good)
+        counts, newest = measured.find_newest(number)
         sample_size = np.minimum(counts, BASELINE_RUNS)
         typical[kind] = np.full(number, np.nan)
-        for chunk, window in measured.windows(newest, sample_size):
+        for chunk, window in measured.iterate_windows(newest, sample_size):
             typical[kind][chunk] = _compute_row_medians(window)
     sized = good & ~np.isnan(measures["size"])
     # the measured value is the row in `jobs`
-    sizes = _MeasuredJobs.of(codes, done, np.arange(len(jobs), dtype=np.float64), sized)
+    sizes = _MeasuredJobs.select(codes, ended_at, np.arange(len(jobs), dtype=np.float64), sized)
     rows = sizes.measured.astype(np.intp)
-    growth, share = _compute_growth_rates(sizes, began[rows], measures["size"][rows], number)
-    counts, newest = sizes.newest(number)
+    growth, share = _compute_growth_rates(sizes, started_at[rows], measures["size"][rows], number)
+    counts, newest = sizes.find_newest(number)
     if totals is None:
         totals = totals_of(jobs, POLLS.empty())
-    later = np.where(success & (done > instant(end)) & ~np.isnan(measures["size"]), codes, -1)
-    every = totals[["sized_jobs", "sized_bytes"]].reindex(appliances).reset_index(drop=True)
-    all_jobs = every["sized_jobs"].fillna(0) - np.bincount(later[later >= 0], minlength=number)
-    all_bytes = every["sized_bytes"] - sums_of(later, jobs["size"], number=number).fillna(0)
-    keeps = retained(current, appliances)
-    kept = newest[sizes.codes] - np.arange(len(rows)) < keeps[sizes.codes]
-    kept_bytes = sums_of(sizes.codes[kept], jobs["size"].iloc[rows[kept]], number=number)
-    keeps_all = keeps >= all_jobs.to_numpy("float64")
+    later = np.where(
+        success & (ended_at > to_instant(end)) & ~np.isnan(measures["size"]), codes, -1
+    )
+    sized_totals = totals[["sized_jobs", "sized_bytes"]].reindex(appliances).reset_index(drop=True)
+    all_jobs = sized_totals["sized_jobs"].fillna(0) - np.bincount(
+        later[later >= 0], minlength=number
+    )
+    all_bytes = sized_totals["sized_bytes"] - sum_sizes(later, jobs["size"], number=number).fillna(
+        0
+    )
+    kept_counts = count_retained_backups(current, appliances)
+    kept = newest[sizes.codes] - np.arange(len(rows)) < kept_counts[sizes.codes]
+    kept_bytes = sum_sizes(sizes.codes[kept], jobs["size"].iloc[rows[kept]], number=number)
+    is_all_kept = kept_counts >= all_jobs.to_numpy("float64")
     columns = {
         "appliance": pd.Series(appliances, dtype="str"),
         "sample_size": pd.Series(sample_size),
@@ -370,40 +376,40 @@ def baselines(
         "typical_size": pd.Series(typical["size"]),
         "growth": pd.Series(growth),
         "growth_share": pd.Series(share),
-        "footprint": all_bytes.where(all_jobs > 0).where(keeps_all, kept_bytes),
-        "footprint_jobs": all_jobs.where(keeps_all, np.minimum(counts, keeps)),
+        "footprint": all_bytes.where(all_jobs > 0).where(is_all_kept, kept_bytes),
+        "footprint_jobs": all_jobs.where(is_all_kept, np.minimum(counts, kept_counts)),
     }
     return BASELINES.frame(columns)
 
 
 def _compute_growth_rates(
-    sizes: _MeasuredJobs, began: Times, size: Numbers, number: int
+    sizes: _MeasuredJobs, started_at: Times, size: Numbers, number: int
 ) -> tuple[Numbers, Numbers]:
     """Return each appliance's growth [bytes/day], and 30 days of it / the median size."""
     growth, share = np.full(number, np.nan), np.full(number, np.nan)
-    usable = ~np.isnat(began)
-    codes, began, size = sizes.codes[usable], began[usable], size[usable]
-    days = (began - _EPOCH) / _DAY
+    usable = ~np.isnat(started_at)
+    codes, started_at, size = sizes.codes[usable], started_at[usable], size[usable]
+    days = (started_at - _EPOCH) / _DAY
     after = np.searchsorted(codes, np.arange(number), side="right")
     before = np.searchsorted(codes, np.arange(number), side="left")
-    for code in np.flatnonzero(after - before >= _MIN_SIZES):
+    for code in np.flatnonzero(after - before >= _MIN_GROWTH_SIZES):
         newest = slice(max(before[code], after[code] - GROWTH_SIZES), after[code])
         window_days, window_sizes = days[newest], size[newest]
-        if np.ptp(window_days) < _MIN_DAYS:
+        if np.ptp(window_days) < _MIN_GROWTH_DAYS:
             continue
         growth[code] = _compute_slope(window_days, window_sizes)
         middle = np.median(window_sizes)
         if middle > 0:
-            share[code] = _MONTH * growth[code] / middle
+            share[code] = _GROWTH_DAYS * growth[code] / middle
     return growth, share
 
 
 def _compute_slope(days: Numbers, sizes: Numbers) -> float:
     """Return the Theil-Sen slope: the median slope of all pairs of points."""
     first, second = _list_pairs(len(days))
-    apart = days[second] - days[first]
-    distinct = apart != 0
-    return float(np.median((sizes[second] - sizes[first])[distinct] / apart[distinct]))
+    distances = days[second] - days[first]
+    is_distinct = distances != 0
+    return float(np.median((sizes[second] - sizes[first])[is_distinct] / distances[is_distinct]))
 
 
 @lru_cache(maxsize=GROWTH_SIZES)
@@ -412,7 +418,7 @@ def _list_pairs(number: int) -> tuple[Codes, Codes]:
     return np.triu_indices(number, k=1)
 
 
-def retained(current: pd.DataFrame, appliances: pd.Index) -> Numbers:
+def count_retained_backups(current: pd.DataFrame, appliances: pd.Index) -> Numbers:
     """Return how many backups each appliance keeps.
 
     That is the largest ``max_count`` of its enabled schedules. It is infinity if one of them keeps
@@ -420,7 +426,9 @@ def retained(current: pd.DataFrame, appliances: pd.Index) -> Numbers:
     """
     enabled = current[current["enabled"].fillna(value=False).astype("bool")]
     codes = to_codes(enabled["appliance"], appliances)
-    most = enabled["max_count"].to_numpy("float64", na_value=np.inf)
-    keeps = np.zeros(len(appliances))
-    np.maximum.at(keeps, codes[codes >= 0], np.where(most < 1, np.inf, most)[codes >= 0])
-    return np.where(keeps == 0, np.inf, keeps)
+    max_counts = enabled["max_count"].to_numpy("float64", na_value=np.inf)
+    kept_counts = np.zeros(len(appliances))
+    np.maximum.at(
+        kept_counts, codes[codes >= 0], np.where(max_counts < 1, np.inf, max_counts)[codes >= 0]
+    )
+    return np.where(kept_counts == 0, np.inf, kept_counts)

@@ -6,8 +6,8 @@ from typing import Final
 
 __all__ = ["CAUSES", "Cause", "cause_of"]
 
-_MAX_TEXT: Final = 4_000  # characters of a message that are searched
-_FIELD: Final = "docs/api-contract.md, section 3, texts seen in the field"
+_MAX_SEARCHED_LENGTH: Final = 4_000  # characters of a message that are searched
+_FIELD_SOURCE: Final = "docs/api-contract.md, section 3, texts seen in the field"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,12 @@ class _Pattern:
     text: re.Pattern[str] | None = None
     message_id: str | None = None
 
-    def fits(self, text: str, message_id: str | None) -> bool:
+    def matches(self, text: str, message_id: str | None) -> bool:
         by_id = self.message_id is not None and self.message_id == message_id
         return by_id or (self.text is not None and self.text.search(text) is not None)
 
 
-def _text(pattern: str) -> re.Pattern[str]:
+def _compile_pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE)
 
 
@@ -58,18 +58,18 @@ _PATTERNS: Final = (
             " of its virtual machine; reported where /etc/vmware/backupMarker.txt was left over.",
             "If no snapshot of it is being taken, see whether /etc/vmware/backupMarker.txt is left"
             " over from an earlier one.",
-            f"community reports; {_FIELD}",
+            f"community reports; {_FIELD_SOURCE}",
         ),
-        _text(r"Full backup not allowed during VM snapshot"),
+        _compile_pattern(r"Full backup not allowed during VM snapshot"),
     ),
     _Pattern(
         Cause(
             "database-health",
             "The health check of its database, made before each backup, found it unhealthy.",
             "Follow VMware KB 86084. A backup with the check disabled saves the database as it is.",
-            f"VMware KB 86084; {_FIELD}",
+            f"VMware KB 86084; {_FIELD_SOURCE}",
         ),
-        _text(r"Db health is UNHEALTHY"),
+        _compile_pattern(r"Db health is UNHEALTHY"),
     ),
     _Pattern(
         Cause(
@@ -77,9 +77,9 @@ _PATTERNS: Final = (
             "One component of the appliance, named in the message, could not be saved.",
             "See whether that component's service is healthy, and read its part of the appliance's"
             " backup log.",
-            f"seen for wcp and vum; {_FIELD}",
+            f"seen for wcp and vum; {_FIELD_SOURCE}",
         ),
-        _text(r"Error during component [\w.-]{1,60} backup"),
+        _compile_pattern(r"Error during component [\w.-]{1,60} backup"),
     ),
     _Pattern(
         Cause(
@@ -87,18 +87,18 @@ _PATTERNS: Final = (
             "The database's write-ahead log (WAL) could not be handed on; why is not known in"
             " public.",
             "Read the appliance's backup log around the job's end.",
-            _FIELD,
+            _FIELD_SOURCE,
         ),
-        _text(r"Failed to dispatch WAL directory structure"),
+        _compile_pattern(r"Failed to dispatch WAL directory structure"),
     ),
     _Pattern(
         Cause(
             "scp-location",
             "The appliance does not accept the location for SCP.",
             "Compare the location in its schedule with the folder on the backup target.",
-            _FIELD,
+            _FIELD_SOURCE,
         ),
-        _text(r"\bSCP location\b[^.\n]{0,100}\binvalid\b|\binvalid SCP location\b"),
+        _compile_pattern(r"\bSCP location\b[^.\n]{0,100}\binvalid\b|\binvalid SCP location\b"),
     ),
     _Pattern(
         Cause(
@@ -106,9 +106,9 @@ _PATTERNS: Final = (
             "The SSH session with the backup target failed: curl's error 79 (CURLE_SSH).",
             "Log in to the backup target by hand, with the schedule's user and protocol, and read"
             " the target's own log around the job's end.",
-            f"{_FIELD}; the number: https://curl.se/libcurl/c/libcurl-errors.html",
+            f"{_FIELD_SOURCE}; the number: https://curl.se/libcurl/c/libcurl-errors.html",
         ),
-        _text(r"\bcurl error:? {0,3}\(?79\b"),
+        _compile_pattern(r"\bcurl error:? {0,3}\(?79\b"),
     ),
     _Pattern(
         Cause(
@@ -116,16 +116,16 @@ _PATTERNS: Final = (
             "The backup target, or something on the way to it, closed the connection while data"
             " was sent (broken pipe).",
             "Read the backup target's own log around the job's end.",
-            _FIELD,
+            _FIELD_SOURCE,
         ),
-        _text(r"\bbroken pipe\b"),
+        _compile_pattern(r"\bbroken pipe\b"),
     ),
     _Pattern(
         Cause(
             "clock",
             "The appliance could not set its clock by NTP.",
             "Check its NTP servers in its management interface.",
-            _FIELD,
+            _FIELD_SOURCE,
         ),
         message_id="com.vmware.applmgmt.err_ntp_sync_failed",
     ),
@@ -137,7 +137,7 @@ _PATTERNS: Final = (
             " 120 minutes.",
             "Broadcom KB 375546; docs/api-contract.md, section 1",
         ),
-        _text(r"User session count is limited to \d{1,9}\b"),
+        _compile_pattern(r"User session count is limited to \d{1,9}\b"),
         "com.vmware.vapi.endpoint.failedToLoginMaxUserSessionCountReached",
     ),
     _Pattern(
@@ -145,9 +145,9 @@ _PATTERNS: Final = (
             "see-log",
             "The message has no reason; only the appliance's own log does.",
             "Read the appliance's backup log around the job's end.",
-            f"seen on 6.5 U1c, 7.0 and 9.0.2; {_FIELD}",
+            f"seen on 6.5 U1c, 7.0 and 9.0.2; {_FIELD_SOURCE}",
         ),
-        _text(r"BackupManager encountered an exception"),
+        _compile_pattern(r"BackupManager encountered an exception"),
     ),
 )
 
@@ -182,6 +182,8 @@ def cause_of(text: str | None, message_id: str | None = None) -> Cause | None:
     >>> cause_of("Not enough space on nas-1") is None
     True
     """
-    searched = text[:_MAX_TEXT] if isinstance(text, str) else ""
+    searched = text[:_MAX_SEARCHED_LENGTH] if isinstance(text, str) else ""
     known_id = message_id if isinstance(message_id, str) else None
-    return next((pattern.cause for pattern in _PATTERNS if pattern.fits(searched, known_id)), None)
+    return next(
+        (pattern.cause for pattern in _PATTERNS if pattern.matches(searched, known_id)), None
+    )

@@ -7,22 +7,22 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backupkit.analysis.arrays import sort_order, times_of, to_codes
-from backupkit.analysis.failures import ended_jobs
+from backupkit.analysis.arrays import find_sort_order, to_codes, to_times
+from backupkit.analysis.failures import select_ended_jobs
 from backupkit.analysis.target_load import target_of
 from backupkit.tables import CLUSTERS
 from backupkit.tables.constants import DUPLICATE_JOBS
 
 __all__ = ["clusters", "duplicate_appliances", "recent_jobs"]
 
-_PHRASES: Final = {
+_PHRASE_BY_PROPERTY: Final = {
     "target": "on the same target",
     "build": "on the same build",
     "site": "at the same site",
     "group": "in the same group",
 }
 _MIN_SHARED_JOBS: Final = 3  # fewest jobs that two names share
-_MAX_VALUE: Final = 100  # characters of a value in a sentence
+_MAX_VALUE_LENGTH: Final = 100  # characters of a value in a sentence
 _MIN_APPLIANCES: Final = 2  # fewest appliances that share a value
 
 
@@ -82,14 +82,15 @@ def clusters(
     >>> result["finding"].to_list()
     ['2 of 2 on the same target sftp://nas-1, no other appliance (0 of 1)']
     """
-    ended = ended_jobs(jobs, start, end).sort_values("done", kind="stable")
+    ended = select_ended_jobs(jobs, start, end).sort_values("ended_at", kind="stable")
     failed = ended[ended["outcome"] == "failure"].join(signatures["signature"])
-    everyone = _list_attribute_values(ended, ["appliance"], members)
-    affected = _list_attribute_values(failed, ["signature", "appliance"], members)
+    appliance_values = _list_attribute_values(ended, ["appliance"], members)
+    affected_values = _list_attribute_values(failed, ["signature", "appliance"], members)
     shared = pd.concat(
-        [_find_shared_values(by, everyone, affected) for by in _PHRASES], ignore_index=True
+        [_find_shared_values(by, appliance_values, affected_values) for by in _PHRASE_BY_PROPERTY],
+        ignore_index=True,
     )
-    size = affected.groupby("signature").size()
+    size = affected_values.groupby("signature").size()
     ranked = shared.assign(
         size=shared["signature"].map(size),
         order=shared["lift"].fillna(np.inf),
@@ -140,14 +141,14 @@ def duplicate_appliances(jobs: pd.DataFrame) -> pd.DataFrame:
     first = shared.groupby(key)["appliance"].transform("first")
     pairs = shared.assign(duplicate=shared["appliance"], appliance=first)
     pairs = pairs[pairs["appliance"] != pairs["duplicate"]]
-    common = pairs.groupby(["appliance", "duplicate"]).size().rename("jobs").reset_index()
+    pair_counts = pairs.groupby(["appliance", "duplicate"]).size().rename("jobs").reset_index()
     smaller = np.minimum(
-        *(size.reindex(common[name]).to_numpy() for name in ("appliance", "duplicate"))
+        *(size.reindex(pair_counts[name]).to_numpy() for name in ("appliance", "duplicate"))
     )
-    same: pd.DataFrame = common[
-        (common["jobs"] >= _MIN_SHARED_JOBS) & (2 * common["jobs"] >= smaller)
+    duplicates: pd.DataFrame = pair_counts[
+        (pair_counts["jobs"] >= _MIN_SHARED_JOBS) & (2 * pair_counts["jobs"] >= smaller)
     ]
-    return same.reset_index(drop=True)
+    return duplicates.reset_index(drop=True)
 
 
 def recent_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
@@ -174,7 +175,7 @@ def recent_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
     listed = jobs[["appliance", "job_id", "start_time", "end_time"]].dropna()
     names = pd.Index(listed["appliance"].unique())
     codes = to_codes(listed["appliance"], names)
-    order = sort_order(codes, times_of(listed["start_time"]))
+    order = find_sort_order(codes, to_times(listed["start_time"]))
     ends = np.searchsorted(codes[order], codes[order], side="right")
     return listed.iloc[order[ends - np.arange(len(order)) <= DUPLICATE_JOBS]]
 
@@ -193,41 +194,48 @@ def _list_attribute_values(
     return pd.DataFrame({name: column.astype("str") for name, column in values.items()})
 
 
-def _find_shared_values(by: str, everyone: pd.DataFrame, affected: pd.DataFrame) -> pd.DataFrame:
+def _find_shared_values(
+    column: str, appliance_values: pd.DataFrame, affected_values: pd.DataFrame
+) -> pd.DataFrame:
     """Return the value that most appliances of each signature share, if its lift is above 1.5."""
-    usual = everyone[by].rename("usual")
-    failed = affected[by].dropna().rename("value").reset_index()
-    names = affected.index.get_level_values("appliance")
-    usual_values = usual.reindex(names).set_axis(affected.index).dropna().reset_index()
+    usual = appliance_values[column].rename("usual")
+    failed = affected_values[column].dropna().rename("value").reset_index()
+    names = affected_values.index.get_level_values("appliance")
+    usual_values = usual.reindex(names).set_axis(affected_values.index).dropna().reset_index()
     counts = failed.groupby(["signature", "value"]).size()
     signature = counts.index.get_level_values("signature")
     value = counts.index.get_level_values("value")
-    held = counts.to_numpy("int64")
+    affected_sharing = counts.to_numpy("int64")
     total = _count_group_rows(failed.groupby("signature"), signature)
     # an affected appliance counts with the value of its failed jobs, not with its usual one
-    moved = _count_group_rows(usual_values.groupby(["signature", "usual"]), counts.index)
-    sharing = _count_group_rows(usual.groupby(usual), value) - moved + held
-    everybody = (
+    with_usual_value = _count_group_rows(usual_values.groupby(["signature", "usual"]), counts.index)
+    sharing = _count_group_rows(usual.groupby(usual), value) - with_usual_value + affected_sharing
+    appliance_count = (
         usual.count() - _count_group_rows(usual_values.groupby("signature"), signature) + total
     )
     shared = pd.DataFrame(
         {
             "signature": signature.astype("str"),
-            "property": by,
+            "property": column,
             "value": value.astype("str"),
-            "appliances": held,
+            "appliances": affected_sharing,
             "affected": total,
             "sharing": sharing,
-            "others": everybody - sharing,
+            "others": appliance_count - sharing,
         }
     )
-    rest = total - held
-    elsewhere = shared["others"].where(rest > 0)
-    shared["lift"] = ((held / sharing) / (rest / elsewhere)).astype("Float64")
+    affected_others = total - affected_sharing
+    other_appliances = shared["others"].where(affected_others > 0)
+    shared["lift"] = ((affected_sharing / sharing) / (affected_others / other_appliances)).astype(
+        "Float64"
+    )
     # in integers, so that a lift of exactly 1.5 is excluded
-    lifted = 2 * held * shared["others"] > 3 * rest * sharing
+    has_lift = 2 * affected_sharing * shared["others"] > 3 * affected_others * sharing
     kept: pd.DataFrame = shared[
-        (held >= _MIN_APPLIANCES) & (held > rest) & (shared["others"] > 0) & lifted
+        (affected_sharing >= _MIN_APPLIANCES)
+        & (affected_sharing > affected_others)
+        & (shared["others"] > 0)
+        & has_lift
     ]
     return kept
 
@@ -240,8 +248,10 @@ def _count_group_rows(groups: Any, keys: pd.Index) -> npt.NDArray[np.int64]:  # 
 
 def _describe_shared_value(row: dict[Hashable, Any]) -> str:
     """Describe a row of `_find_shared_values` in a sentence."""
-    value = row["value"][:_MAX_VALUE]
-    shared = f"{row['appliances']} of {row['affected']} {_PHRASES[row['property']]} {value}"
+    value = row["value"][:_MAX_VALUE_LENGTH]
+    shared = (
+        f"{row['appliances']} of {row['affected']} {_PHRASE_BY_PROPERTY[row['property']]} {value}"
+    )
     if pd.isna(row["lift"]):
         return f"{shared}, no other appliance (0 of {row['others']})"
     return f"{shared}, {row['lift']:.1f}x more often than the rest"

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from backupkit.analysis.arrays import Times, instant, times_of, to_codes, utc
+from backupkit.analysis.arrays import Times, to_codes, to_instant, to_times, to_utc_column
 from backupkit.tables import (
     COMPLETED_SLOTS,
     GROUPS,
@@ -349,12 +349,12 @@ def trend(
     >>> trend(intervals, SLOTS.empty(), start=monday, end=end)["rpo_strict"].to_list()
     [1.0, 0.5]
     """
-    first = instant(start).astype("datetime64[D]")
-    last = (instant(end) - np.timedelta64(1, "us")).astype("datetime64[D]")
+    first = to_instant(start).astype("datetime64[D]")
+    last = (to_instant(end) - np.timedelta64(1, "us")).astype("datetime64[D]")
     days = np.arange(first, last + _DAY, _DAY)
     begins = days.astype("datetime64[us]")
-    columns: dict[str, object] = {"day": utc(begins)}
-    started, ended = times_of(intervals["start"]), times_of(intervals["end"])
+    columns: dict[str, object] = {"day": to_utc_column(begins)}
+    started, ended = to_times(intervals["start"]), to_times(intervals["end"])
     spent = {}
     for state in STATES:
         rows = intervals["state"].eq(state).to_numpy()
@@ -364,7 +364,7 @@ def trend(
     read = seconds["compliant"] + seconds["breach"]
     columns["rpo_strict"] = ratio(seconds["compliant"], read + seconds["unknown"])
     columns["rpo_observed"] = ratio(seconds["compliant"], read)
-    position = (times_of(slots["slot"]).astype("datetime64[D]") - first).astype(np.int64)
+    position = (to_times(slots["slot"]).astype("datetime64[D]") - first).astype(np.int64)
     codes = to_codes(slots["state"], pd.Index(SLOT_STATES))
     counts = np.bincount(
         position * len(SLOT_STATES) + codes, minlength=len(days) * len(SLOT_STATES)
@@ -374,10 +374,10 @@ def trend(
     return TREND.conform(pd.DataFrame(columns).set_index("day"))
 
 
-def _sum_time_per_day(began: Times, ended: Times, days: Times) -> Times:
+def _sum_time_per_day(starts: Times, ends: Times, days: Times) -> Times:
     """Return the time that falls into each day."""
     total = np.zeros(len(days), dtype="timedelta64[us]")
     for number, day in enumerate(days):
-        inside = np.minimum(ended, day + _DAY) - np.maximum(began, day)
+        inside = np.minimum(ends, day + _DAY) - np.maximum(starts, day)
         total[number] = inside[inside > np.timedelta64(0)].sum()
     return total

@@ -12,25 +12,25 @@ from backupkit.analysis.arrays import (
     Codes,
     Flags,
     Times,
-    asof_index,
-    group_starts,
-    instant,
-    sort_order,
-    spans_of,
-    tie_break_after,
-    times_of,
+    build_tie_break_keys,
+    find_asof_index,
+    find_sort_order,
+    mark_group_starts,
     to_codes,
-    utc,
+    to_instant,
+    to_spans,
+    to_times,
+    to_utc_column,
 )
 from backupkit.tables.constants import CADENCE_FLOOR, CADENCE_GAPS
 
 __all__ = [
     "NO_EXCLUSIONS",
     "Exclusions",
-    "cadence_polls",
-    "counted_polls",
     "coverage",
     "data_fingerprint",
+    "find_cadence_polls",
+    "find_counted_polls",
     "poll_summary",
 ]
 
@@ -64,7 +64,7 @@ def poll_summary(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     the newest one at least 1 h earlier, so that two polls in quick succession do not shorten the
     cadence. A poll that Ctrl-C stopped, or that only followed a running job, is ignored.
     """
-    counted = polls.iloc[counted_polls(polls)]
+    counted = polls.iloc[find_counted_polls(polls)]
     good = counted[counted["ok"].astype("bool")]
     by, by_good = counted.groupby("appliance"), good.groupby("appliance")
     facts = pd.DataFrame(index=appliances)
@@ -85,7 +85,7 @@ def poll_summary(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     return facts
 
 
-def counted_polls(polls: pd.DataFrame) -> Codes:
+def find_counted_polls(polls: pd.DataFrame) -> Codes:
     """Return the positions of the polls that count, without duplicates, by appliance and time.
 
     At the same instant, the failed poll comes first. A poll that was stopped, or that only followed
@@ -96,36 +96,36 @@ def counted_polls(polls: pd.DataFrame) -> Codes:
     >>> from backupkit.tables import POLLS
     >>> times = [pd.Timestamp(f"2026-11-0{day}", tz="UTC") for day in (3, 2, 2, 4)]
     >>> columns = {"appliance": ["a"] * 4, "polled_at": times, "ok": [True, True, True, None]}
-    >>> counted_polls(POLLS.frame(columns))
+    >>> find_counted_polls(POLLS.frame(columns))
     array([1, 0])
     """
     rows = np.flatnonzero(polls["ok"].notna().to_numpy())
     names = pd.Index(np.sort(polls["appliance"].unique()), dtype="str")
     codes = to_codes(polls["appliance"], names)[rows]
-    times = times_of(polls["polled_at"])[rows]
+    times = to_times(polls["polled_at"])[rows]
     good = polls["ok"].to_numpy(dtype=bool, na_value=False)[rows]
-    order = sort_order(codes, tie_break_after(good, times))
+    order = find_sort_order(codes, build_tie_break_keys(good, times))
     codes, times, good = codes[order], times[order], good[order]
-    counted: Codes = rows[order[group_starts(codes, times, good)]]
+    counted: Codes = rows[order[mark_group_starts(codes, times, good)]]
     return counted
 
 
 def _compute_cadence(good: pd.DataFrame, appliances: pd.Index) -> pd.Series:
     """Return the cadence of each appliance; good polls are sorted by appliance and time."""
     rows = good[good["appliance"].isin(appliances)]
-    codes, times = to_codes(rows["appliance"], appliances), times_of(rows["polled_at"])
-    chosen = np.append(times, NAT)[cadence_polls(codes, times, len(appliances))]
+    codes, times = to_codes(rows["appliance"], appliances), to_times(rows["polled_at"])
+    chosen = np.append(times, NAT)[find_cadence_polls(codes, times, len(appliances))]
     gaps = np.sort(chosen[:-1] - chosen[1:], axis=0)  # NaT comes last
     counts = np.count_nonzero(~np.isnat(gaps), axis=0)
-    every = np.arange(len(appliances))
-    low, high = gaps[np.maximum(counts - 1, 0) // 2, every], gaps[counts // 2, every]
+    all_codes = np.arange(len(appliances))
+    low, high = gaps[np.maximum(counts - 1, 0) // 2, all_codes], gaps[counts // 2, all_codes]
     usual = np.where(counts > 0, low + (high - low) // 2, np.timedelta64(CADENCE_FLOOR))
     several = np.bincount(codes, minlength=len(appliances)) > 1
     cadence = np.where(several, usual, np.timedelta64(_DEFAULT_CADENCE))
     return pd.Series(cadence.astype("timedelta64[us]"), index=appliances)
 
 
-def cadence_polls(codes: Codes, times: Times, number: int) -> Codes:
+def find_cadence_polls(codes: Codes, times: Times, number: int) -> Codes:
     """Return the positions of the good polls between which the gaps of the cadence lie.
 
     `codes` and `times` are sorted by both. The result has a column per appliance: the newest poll,
@@ -134,11 +134,11 @@ def cadence_polls(codes: Codes, times: Times, number: int) -> Codes:
     Examples
     --------
     >>> hours = np.array([0, 5, 23, 24], dtype="datetime64[h]").astype("datetime64[us]")
-    >>> cadence_polls(np.zeros(4, dtype=np.intp), hours + np.timedelta64(5, "m"), 1)[:4, 0]
+    >>> find_cadence_polls(np.zeros(4, dtype=np.intp), hours + np.timedelta64(5, "m"), 1)[:4, 0]
     array([3, 2, 1, 0])
     """
     floor = np.timedelta64(CADENCE_FLOOR).astype("timedelta64[us]")
-    before = np.append(asof_index(codes, times, codes, times - floor), -1)
+    before = np.append(find_asof_index(codes, times, codes, times - floor), -1)
     ends = np.searchsorted(codes, np.arange(number), side="right")
     at = np.where(ends > np.searchsorted(codes, np.arange(number)), ends - 1, -1)
     chain = [at]
@@ -185,25 +185,27 @@ def coverage(
     ----------
     .. [1] docs/sla.md, section 3, "known_since" and "known_until".
     """
-    newest_good_poll = times_of(poll_summary["last_ok"])
-    never = np.isnat(newest_good_poll)
-    oldest_start = times_of(oldest.reindex(resolved_policy.index))
-    known_since = np.where(never, NAT, np.fmin(times_of(poll_summary["first_ok"]), oldest_start))
+    newest_good_poll = to_times(poll_summary["last_ok"])
+    is_never_read = np.isnat(newest_good_poll)
+    oldest_start = to_times(oldest.reindex(resolved_policy.index))
+    known_since = np.where(
+        is_never_read, NAT, np.fmin(to_times(poll_summary["first_ok"]), oldest_start)
+    )
     staleness = resolved_policy["staleness"].fillna(poll_summary["cadence"])
     known_until = np.fmin(
-        newest_good_poll + spans_of(staleness), times_of(poll_summary["failing_since"])
+        newest_good_poll + to_spans(staleness), to_times(poll_summary["failing_since"])
     )
-    first_poll = times_of(poll_summary["first_poll"])
+    first_poll = to_times(poll_summary["first_poll"])
     # a failed poll must not shorten the unknown time
-    expected = np.where(resolved_policy["configured"].to_numpy(), instant(start), NAT)
+    expected = np.where(resolved_policy["configured"].to_numpy(), to_instant(start), NAT)
     first_sign = np.fmin(first_poll, expected)
     times = {
         "known_since": known_since,
-        "known_until": np.where(never, NAT, known_until),
+        "known_until": np.where(is_never_read, NAT, known_until),
         "newest_good_poll": newest_good_poll,
-        "since": np.where(never, first_sign, known_since),
+        "since": np.where(is_never_read, first_sign, known_since),
     }
-    columns = {name: utc(values) for name, values in times.items()}
+    columns = {name: to_utc_column(values) for name, values in times.items()}
     return pd.DataFrame(columns).set_axis(resolved_policy.index)
 
 
@@ -242,23 +244,23 @@ class Exclusions:
             The appliances of the rules.
         """
         codes = to_codes(exclusion_rows["appliance"], index)
-        starts, ends = times_of(exclusion_rows["start"]), times_of(exclusion_rows["end"])
+        starts, ends = to_times(exclusion_rows["start"]), to_times(exclusion_rows["end"])
         starts = np.where(np.isnat(starts), _NO_START, starts)
         ends = np.where(np.isnat(ends), _NO_END, ends)
         order = np.lexsort((starts, codes))
         order = order[codes[order] >= 0]
         codes, starts, ends = codes[order], starts[order], ends[order]
-        reach = pd.Series(ends.astype(np.int64)).groupby(codes).cummax().to_numpy()
-        begins = group_starts(codes)
-        begins[1:] |= starts[1:].astype(np.int64) > reach[:-1]
+        latest_ends = pd.Series(ends.astype(np.int64)).groupby(codes).cummax().to_numpy()
+        begins = mark_group_starts(codes)
+        begins[1:] |= starts[1:].astype(np.int64) > latest_ends[:-1]
         last = np.append(begins[1:], np.True_)[: len(codes)]
-        return cls(codes[begins], starts[begins], reach[last].astype("datetime64[us]"))
+        return cls(codes[begins], starts[begins], latest_ends[last].astype("datetime64[us]"))
 
     def contains(self, codes: Codes, times: Times) -> Flags:
         """Return whether each (appliance, time) is out of scope; False without a time."""
         inside = np.zeros(len(times), dtype=bool)
         if len(self.codes):
-            row = asof_index(self.codes, self.starts, codes, times)
+            row = find_asof_index(self.codes, self.starts, codes, times)
             has_start = row >= 0
             inside[has_start] = times[has_start] < self.ends[row[has_start]]
         return inside
@@ -296,7 +298,7 @@ def data_fingerprint(polls: pd.DataFrame) -> str:
     '0-0000000000000000'
     """
     names = pd.util.hash_array(polls["appliance"].to_numpy(dtype=object))
-    moments = pd.util.hash_array(times_of(polls["polled_at"]).astype(np.int64))
+    moments = pd.util.hash_array(to_times(polls["polled_at"]).astype(np.int64))
     # the sum does not depend on the order; the product joins each name and its time
     digest = int(np.sum((2 * names + np.uint64(1)) * (2 * moments + np.uint64(1)), dtype=np.uint64))
     return f"{len(polls)}-{digest if len(polls) else 0:016x}"

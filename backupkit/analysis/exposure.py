@@ -13,16 +13,16 @@ from backupkit.analysis.arrays import (
     Flags,
     Spans,
     Times,
-    asof_index,
+    compute_group_cummax,
+    find_asof_index,
+    find_sort_order,
     from_codes,
-    group_cummax,
-    group_starts,
-    instant,
-    sort_order,
-    spans_of,
-    times_of,
+    mark_group_starts,
     to_codes,
-    utc,
+    to_instant,
+    to_spans,
+    to_times,
+    to_utc_column,
 )
 from backupkit.analysis.coverage import NO_EXCLUSIONS, Exclusions
 from backupkit.analysis.jobs import job_times
@@ -91,12 +91,12 @@ def recovery_points(jobs: pd.DataFrame, *, anchor: str | pd.Series = "start") ->
     rows = np.flatnonzero(usable)
     names = pd.Index(np.sort(jobs["appliance"].unique()), dtype="str")
     codes = to_codes(jobs["appliance"], names)
-    rows = rows[sort_order(codes[rows], end[rows])]
+    rows = rows[find_sort_order(codes[rows], end[rows])]
     return pd.DataFrame(
         {
             "appliance": from_codes(codes[rows], names),
-            "available": utc(end[rows]),
-            "point": utc(group_cummax(codes[rows], point[rows])),
+            "available": to_utc_column(end[rows]),
+            "point": to_utc_column(compute_group_cummax(codes[rows], point[rows])),
         }
     )
 
@@ -166,11 +166,11 @@ def exposure_at(
     Series of timedelta64
         By appliance, never below 0; NaT without a point.
     """
-    everyone = np.arange(len(appliances), dtype=np.intp)
-    moment = np.full(len(appliances), instant(at))
+    all_codes = np.arange(len(appliances), dtype=np.intp)
+    moment = np.full(len(appliances), to_instant(at))
     codes = to_codes(recovery_points["appliance"], appliances)
-    row = asof_index(codes, times_of(recovery_points["available"]), everyone, moment)
-    age = moment - np.append(times_of(recovery_points["point"]), NAT)[row]
+    row = find_asof_index(codes, to_times(recovery_points["available"]), all_codes, moment)
+    age = moment - np.append(to_times(recovery_points["point"]), NAT)[row]
     return pd.Series(np.where(age < _ZERO, _ZERO, age), index=appliances, name="exposure")
 
 
@@ -201,13 +201,13 @@ class _StateInputs:
             excluded=excluded,
             rule_excluded=resolved_policy["exclude"].notna().to_numpy(),
             by_evidence=resolved_policy["unknown_mode"].eq("evidence").to_numpy(),
-            threshold=spans_of(resolved_policy["threshold"]),
-            since=times_of(coverage["since"]),
-            known_since=times_of(coverage["known_since"]),
-            known_until=times_of(coverage["known_until"]),
+            threshold=to_spans(resolved_policy["threshold"]),
+            since=to_times(coverage["since"]),
+            known_since=to_times(coverage["known_since"]),
+            known_until=to_times(coverage["known_until"]),
             point_codes=to_codes(recovery_points["appliance"], resolved_policy.index),
-            available=times_of(recovery_points["available"]),
-            points=times_of(recovery_points["point"]),
+            available=to_times(recovery_points["available"]),
+            points=to_times(recovery_points["point"]),
         )
 
     def states(
@@ -219,7 +219,7 @@ class _StateInputs:
         exactly the threshold.
         """
         within = np.less if right_limit else np.less_equal
-        row = asof_index(self.point_codes, self.available, codes, times)
+        row = find_asof_index(self.point_codes, self.available, codes, times)
         point = np.full(len(times), NAT)
         point[row >= 0] = self.points[row[row >= 0]]
         threshold = self.threshold[codes]
@@ -280,10 +280,10 @@ def states_at(
     ----------
     .. [1] docs/sla.md, section 3, "States".
     """
-    everyone = np.arange(len(resolved_policy), dtype=np.intp)
-    moment = instant(at)
+    all_codes = np.arange(len(resolved_policy), dtype=np.intp)
+    moment = to_instant(at)
     state, _ = _StateInputs.of(recovery_points, coverage, resolved_policy, excluded).states(
-        everyone, np.full(len(resolved_policy), moment), end=moment, right_limit=False
+        all_codes, np.full(len(resolved_policy), moment), end=moment, right_limit=False
     )
     return from_codes(state, STATES).set_axis(resolved_policy.index).rename("state")
 
@@ -319,40 +319,40 @@ def segments(
         recovery point and threshold are constant within a segment.
     """
     inputs = _StateInputs.of(recovery_points, coverage, resolved_policy, excluded)
-    first, last = instant(start), instant(end)
-    everyone = np.arange(len(resolved_policy), dtype=np.intp)
+    first, last = to_instant(start), to_instant(end)
+    all_codes = np.arange(len(resolved_policy), dtype=np.intp)
     cuts = [
         (inputs.point_codes, inputs.available),
         (inputs.point_codes, inputs.points + inputs.threshold[inputs.point_codes]),
-        (everyone, inputs.since),
-        (everyone, inputs.known_since + inputs.threshold),
-        (everyone, inputs.known_until),
+        (all_codes, inputs.since),
+        (all_codes, inputs.known_since + inputs.threshold),
+        (all_codes, inputs.known_until),
         (excluded.codes, excluded.starts),
         (excluded.codes, excluded.ends),
     ]
     inside = [((times > first) & (times < last)) for _, times in cuts]
-    codes = np.concatenate([everyone, *(c[i] for (c, _), i in zip(cuts, inside, strict=True))])
+    codes = np.concatenate([all_codes, *(c[i] for (c, _), i in zip(cuts, inside, strict=True))])
     begins = np.concatenate(
         [
             np.full(len(resolved_policy), first),
             *(t[i] for (_, t), i in zip(cuts, inside, strict=True)),
         ]
     )
-    order = sort_order(codes, begins)
+    order = find_sort_order(codes, begins)
     codes, begins = codes[order], begins[order]
-    kept = group_starts(codes, begins)
+    kept = mark_group_starts(codes, begins)
     codes, begins = codes[kept], begins[kept]
     ends = np.full(len(codes), last)
     ends[:-1] = np.where(codes[1:] == codes[:-1], begins[1:], last)
-    horizon = last if period_end is None else instant(period_end)
+    horizon = last if period_end is None else to_instant(period_end)
     state, point = inputs.states(codes, begins, end=horizon, right_limit=True)
     return pd.DataFrame(
         {
             "appliance": from_codes(codes, resolved_policy.index),
             "state": from_codes(state, STATES),
-            "start": utc(begins),
-            "end": utc(ends),
-            "point": utc(point),
+            "start": to_utc_column(begins),
+            "end": to_utc_column(ends),
+            "point": to_utc_column(point),
             "excluded_by_rule": inputs.is_excluded(codes, begins),
         }
     )
@@ -399,7 +399,7 @@ def time_in_states(segments: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFr
     codes = to_codes(segments["appliance"], appliances)
     states = to_codes(segments["state"], pd.Index(STATES))
     spent = np.zeros(len(appliances) * len(STATES), dtype=np.int64)  # faster than timedelta64
-    length = times_of(segments["end"]) - times_of(segments["start"])
+    length = to_times(segments["end"]) - to_times(segments["start"])
     np.add.at(spent, codes * len(STATES) + states, length.view(np.int64))
     table = spent.view("timedelta64[us]").reshape(len(appliances), len(STATES))
     return pd.DataFrame(table, index=appliances, columns=list(STATES))
@@ -422,7 +422,7 @@ def worst_exposure(segments: pd.DataFrame, *, appliances: pd.Index) -> pd.Series
     """
     observed = segments[segments["state"].isin(OBSERVED_STATES)]
     codes = to_codes(observed["appliance"], appliances)
-    age = times_of(observed["end"]) - times_of(observed["point"])
+    age = to_times(observed["end"]) - to_times(observed["point"])
     worst = np.full(len(appliances), NO_SPAN)
     np.fmax.at(worst, codes, np.where(age < _ZERO, _ZERO, age))
     return pd.Series(worst, index=appliances, name="worst_exposure")

@@ -6,28 +6,28 @@ from typing import Any, Final
 
 import pandas as pd
 
-from backupkit.analysis.arrays import from_codes, instant, utc
+from backupkit.analysis.arrays import from_codes, to_instant, to_utc_column
 from backupkit.analysis.causes import cause_of
 from backupkit.analysis.jobs import job_times
-from backupkit.analysis.target_load import targets_of
+from backupkit.analysis.target_load import encode_targets
 from backupkit.tables import FAILURE_COUNTS, FAILURES
 from backupkit.tables.contract import TEXTS
 
 __all__ = [
     "NO_MESSAGE",
-    "ended_jobs",
     "failure_counts",
     "failure_signatures",
     "failures",
     "message_of",
+    "select_ended_jobs",
     "signature_of",
 ]
 
 NO_MESSAGE: Final = "(no message)"
 """The signature of a failed job without a message."""
 
-_MAX_TEXT: Final = 4_000  # characters of a message that are read
-_MAX_SIGNATURE: Final = 300  # characters of a signature
+_MAX_TEXT_LENGTH: Final = 4_000  # characters of a message that are read
+_MAX_SIGNATURE_LENGTH: Final = 300  # characters of a signature
 _MAX_ARGS: Final = 10  # args that are replaced
 _MAX_ARG_LENGTH: Final = 60  # a longer arg is a sentence and is kept
 _MAX_VALUES: Final = 50  # names, builds and targets of one signature
@@ -85,12 +85,12 @@ def signature_of(text: str, args: Iterable[str] = ()) -> str:
     >>> signature_of("Component wcp failed after 12.5 s.", args=["wcp"])
     'Component <arg> failed after <n> s.'
     """
-    plain = _WHITESPACE.sub(" ", text[:_MAX_TEXT]).strip()
+    plain = _WHITESPACE.sub(" ", text[:_MAX_TEXT_LENGTH]).strip()
     for arg in sorted(set(_list_short_args(args)), key=lambda name: (-len(name), name)):
-        replaced = _replace(arg)
+        replaced = _insert_placeholders(arg)
         placeholder = replaced if replaced in _PLACEHOLDER_NAMES else "<arg>"
         plain = re.sub(rf"(?<![\w<]){re.escape(arg)}(?![\w>])", placeholder, plain)
-    return _replace(plain)[:_MAX_SIGNATURE] or NO_MESSAGE
+    return _insert_placeholders(plain)[:_MAX_SIGNATURE_LENGTH] or NO_MESSAGE
 
 
 def _list_short_args(args: Iterable[str]) -> list[str]:
@@ -99,7 +99,7 @@ def _list_short_args(args: Iterable[str]) -> list[str]:
     return [arg for arg in given if 1 < len(arg) <= _MAX_ARG_LENGTH and arg.count(" ") <= 1]
 
 
-def _replace(text: str) -> str:
+def _insert_placeholders(text: str) -> str:
     for pattern, placeholder in _PLACEHOLDERS:
         text = pattern.sub(placeholder, text)
     return text
@@ -143,7 +143,7 @@ def message_of(messages: object) -> dict[str, Any] | None:
 
 def _mentions_failure(message: dict[str, Any]) -> bool:
     text = message["default_message"] or message["localized"] or message["id"]
-    return _FAILURE_WORDS.search(text[:_MAX_TEXT]) is not None
+    return _FAILURE_WORDS.search(text[:_MAX_TEXT_LENGTH]) is not None
 
 
 def failure_signatures(jobs: pd.DataFrame) -> pd.DataFrame:
@@ -176,7 +176,7 @@ def failure_signatures(jobs: pd.DataFrame) -> pd.DataFrame:
         text = message["localized"] or message["default_message"] or message["id"]
         untranslated = message["default_message"] or text
         args = tuple(arg for arg in (message["args"] or [])[:_MAX_ARGS] if arg)
-        key = (untranslated[:_MAX_TEXT], args)
+        key = (untranslated[:_MAX_TEXT_LENGTH], args)
         if key not in cache:
             cache[key] = signature_of(*key)
         rows.append((cache[key], message["id"] or None, text))
@@ -185,12 +185,12 @@ def failure_signatures(jobs: pd.DataFrame) -> pd.DataFrame:
     return frame.reindex(jobs.index)
 
 
-def ended_jobs(jobs: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
+def select_ended_jobs(jobs: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
     """Return the jobs that finished in the period, with their end."""
-    _, done = job_times(jobs)
-    inside = (done >= instant(start)) & (done < instant(end))
+    _, ended_at = job_times(jobs)
+    inside = (ended_at >= to_instant(start)) & (ended_at < to_instant(end))
     kept = jobs.loc[inside, ["appliance", "outcome", "build", "location"]]
-    return kept.assign(done=utc(done[inside]).set_axis(kept.index))
+    return kept.assign(ended_at=to_utc_column(ended_at[inside]).set_axis(kept.index))
 
 
 def failure_counts(
@@ -226,9 +226,9 @@ def failure_counts(
     ... ].to_list()
     [1, 1]
     """
-    ended = ended_jobs(jobs, start, end)
+    ended = select_ended_jobs(jobs, start, end)
     failed = ended[ended["outcome"] == "failure"].join(signatures["signature"])
-    failed = failed.assign(day=failed["done"].dt.floor("D"))
+    failed = failed.assign(day=failed["ended_at"].dt.floor("D"))
     by = failed.groupby(["signature", "appliance", "day"], sort=True)
     return FAILURE_COUNTS.conform(by.size().rename("jobs").reset_index())
 
@@ -253,18 +253,18 @@ def failures(
         Of `backupkit.tables.FAILURES`, the most frequent first. At most 50 names, builds and
         targets are listed for each.
     """
-    ended = ended_jobs(jobs, start, end)
+    ended = select_ended_jobs(jobs, start, end)
     failed = ended[ended["outcome"] == "failure"].join(signatures)
-    failed["target"] = from_codes(*targets_of(failed["location"])).set_axis(failed.index)
-    ordered = failed.sort_values("done", kind="stable")
+    failed["target"] = from_codes(*encode_targets(failed["location"])).set_axis(failed.index)
+    ordered = failed.sort_values("ended_at", kind="stable")
     by = ordered.groupby("signature", sort=True)
     groups = by.agg(
-        jobs=("done", "size"),
+        jobs=("ended_at", "size"),
         appliances=("appliance", "nunique"),
         ids=("message_id", lambda ids: ids.nunique(dropna=False)),
         message_id=("message_id", "last"),
-        first_seen=("done", "min"),
-        last_seen=("done", "max"),
+        first_seen=("ended_at", "min"),
+        last_seen=("ended_at", "max"),
     )
     newest = ordered.drop_duplicates("signature", keep="last").set_index("signature")
     groups["text"] = newest["text"]

@@ -10,24 +10,24 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backupkit.analysis.arrays import NO_SPAN, Codes, Spans, group_starts, spans_of, to_codes
+from backupkit.analysis.arrays import NO_SPAN, Codes, Spans, mark_group_starts, to_codes, to_spans
 from backupkit.analysis.schedules import expected_slots
 
 __all__ = [
     "DstTransition",
-    "dst_transitions",
-    "enabled_schedules",
     "feasibility",
-    "schedule_slots",
-    "weekly_minutes",
+    "find_dst_transitions",
+    "list_enabled_schedules",
+    "list_schedule_slots",
+    "list_weekly_minutes",
 ]
 
 _MONDAY: Final = pd.Timestamp("2024-01-01", tz="UTC")  # any Monday: a week of wall times
-_DAYS: Final = 7
-_WEEK: Final = _DAYS * 24 * 60  # minutes
+_WEEK_DAYS: Final = 7
+_WEEK_MINUTES: Final = _WEEK_DAYS * 24 * 60  # minutes
 _MINUTE: Final = timedelta(minutes=1)
 _SECOND: Final = timedelta(seconds=1)
-_YEAR: Final = 366  # days in which clock changes are considered
+_DST_SEARCH_DAYS: Final = 366  # days in which clock changes are considered
 _MAX_DURATION: Final = np.timedelta64(100_000, "D")  # longer durations are cut to it
 _NO_SLOT: Final = -1
 
@@ -42,9 +42,9 @@ class DstTransition:
     end: datetime
     back: bool
 
-    def holds(self, minute: int) -> bool:
+    def contains(self, minute: int) -> bool:
         """Return whether a minute of the week (0 is Monday, 00:00) is one of these times."""
-        return (minute - _get_minute_of_week(self.begin)) % _WEEK < self.minutes
+        return (minute - _get_minute_of_week(self.begin)) % _WEEK_MINUTES < self.minutes
 
     @property
     def minutes(self) -> int:
@@ -111,19 +111,19 @@ def feasibility(
     >>> [str(result.loc["vc-1", name]) for name in ("needed", "needed_at_change", "feasible")]
     ['1 days 00:20:00', '1 days 01:20:00', 'True']
     """
-    rows = enabled_schedules(current, zones=zones, appliances=resolved_policy.index)
-    week = weekly_minutes(rows)
+    rows = list_enabled_schedules(current, zones=zones, appliances=resolved_policy.index)
+    week = list_weekly_minutes(rows)
     row, minute = week["row"].to_numpy(), week["minute"].to_numpy()
     code = to_codes(rows["appliance"], resolved_policy.index)[row]
-    _, first = np.unique(code * _WEEK + minute, return_index=True)
+    _, first = np.unique(code * _WEEK_MINUTES + minute, return_index=True)
     row, minute, code = row[first], minute[first], code[first]
     gap = _measure_gaps(code, minute)
     at_change = _measure_gaps_at_transition(minute, gap, rows["zone"].iloc[row], at)
-    usual = np.fmax(spans_of(typical.reindex(resolved_policy.index)), np.timedelta64(0, "us"))
+    usual = np.fmax(to_spans(typical.reindex(resolved_policy.index)), np.timedelta64(0, "us"))
     usual = np.minimum(usual, _MAX_DURATION)
     max_gap = _find_longest_gaps(code, gap, size=len(resolved_policy))
     needed = max_gap + usual
-    feasible = pd.Series(needed <= spans_of(resolved_policy["threshold"]), dtype="boolean")
+    feasible = pd.Series(needed <= to_spans(resolved_policy["threshold"]), dtype="boolean")
     return pd.DataFrame(
         {
             "max_gap": max_gap,
@@ -135,7 +135,7 @@ def feasibility(
     ).set_axis(resolved_policy.index)
 
 
-def enabled_schedules(
+def list_enabled_schedules(
     current: pd.DataFrame, *, zones: pd.DataFrame, appliances: pd.Index
 ) -> pd.DataFrame:
     """Return the enabled schedules of some appliances, with zone and source from `zones`."""
@@ -147,13 +147,13 @@ def enabled_schedules(
     return kept
 
 
-def schedule_slots(
+def list_schedule_slots(
     rows: pd.DataFrame, zone: pd.Series | str, *, start: pd.Timestamp, end: pd.Timestamp
 ) -> pd.DataFrame:
     """Return the slots of each schedule by itself, in its zone.
 
-    The columns are row (intp, the position in `rows`, a result of `enabled_schedules`) and slot
-    [UTC].
+    The columns are row (intp, the position in `rows`, a result of `list_enabled_schedules`) and
+    slot [UTC].
     """
     ids = pd.Index([str(row) for row in range(len(rows))], dtype="str")
     begin = pd.Series(start, index=ids, dtype="datetime64[us, UTC]")
@@ -163,23 +163,25 @@ def schedule_slots(
     return pd.DataFrame({"row": to_codes(slots["appliance"], ids), "slot": slots["slot"]})
 
 
-def weekly_minutes(rows: pd.DataFrame) -> pd.DataFrame:
+def list_weekly_minutes(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the start minutes of each schedule in a week; a schedule without a time has no row.
 
     The columns are row (intp, the position in `rows`) and minute (of the week; 0 is Monday, 00:00).
     """
-    slots = schedule_slots(rows, "UTC", start=_MONDAY, end=_MONDAY + pd.Timedelta(days=_DAYS))
+    slots = list_schedule_slots(
+        rows, "UTC", start=_MONDAY, end=_MONDAY + pd.Timedelta(days=_WEEK_DAYS)
+    )
     return pd.DataFrame({"row": slots["row"], "minute": (slots["slot"] - _MONDAY) // _MINUTE})
 
 
 @lru_cache(maxsize=1024)
-def dst_transitions(zone: str, at: datetime) -> tuple[DstTransition, ...]:
+def find_dst_transitions(zone: str, at: datetime) -> tuple[DstTransition, ...]:
     """Return the clock changes of a zone in the 12 months after a moment, in order, to the second.
 
     Examples
     --------
     >>> from datetime import UTC
-    >>> for change in dst_transitions("Europe/Berlin", datetime(2026, 1, 1, tzinfo=UTC)):
+    >>> for change in find_dst_transitions("Europe/Berlin", datetime(2026, 1, 1, tzinfo=UTC)):
     ...     print(change.begin, change.end, change.back)
     2026-03-29 02:00:00 2026-03-29 03:00:00 False
     2026-10-25 02:00:00 2026-10-25 03:00:00 True
@@ -191,7 +193,7 @@ def dst_transitions(zone: str, at: datetime) -> tuple[DstTransition, ...]:
         return moment.astimezone(where).utcoffset() or timedelta(0)
 
     changes = []
-    for day in range(_YEAR):
+    for day in range(_DST_SEARCH_DAYS):
         low, high = start + timedelta(days=day), start + timedelta(days=day + 1)
         before, after = offset(low), offset(high)
         if before == after:
@@ -206,16 +208,16 @@ def dst_transitions(zone: str, at: datetime) -> tuple[DstTransition, ...]:
 
 
 def _get_minute_of_week(wall: datetime) -> int:
-    return (wall - _MONDAY.to_pydatetime().replace(tzinfo=None)) // _MINUTE % _WEEK
+    return (wall - _MONDAY.to_pydatetime().replace(tzinfo=None)) // _MINUTE % _WEEK_MINUTES
 
 
 def _measure_gaps(codes: Codes, minutes: _Minutes) -> _Minutes:
     """Return the gap [min] from each slot to the next one in a repeating week; inputs sorted."""
-    begins = group_starts(codes)
+    begins = mark_group_starts(codes)
     first = np.maximum.accumulate(np.where(begins, np.arange(len(codes)), 0))
     following = np.append(minutes[1:], 0)
     last = np.append(begins[1:], True)[: len(codes)]
-    return np.where(last, minutes[first] + _WEEK, following[: len(codes)]) - minutes
+    return np.where(last, minutes[first] + _WEEK_MINUTES, following[: len(codes)]) - minutes
 
 
 def _measure_gaps_at_transition(
@@ -224,8 +226,8 @@ def _measure_gaps_at_transition(
     """Return these gaps [min] if the clocks go back in them; repeated times count once."""
     longer = gaps.copy()
     for zone, rows in zones.reset_index(drop=True).groupby(zones.to_numpy()).indices.items():
-        for change in dst_transitions(str(zone), at.to_pydatetime()):
-            until = (_get_minute_of_week(change.end) - minutes[rows] - 1) % _WEEK + 1
+        for change in find_dst_transitions(str(zone), at.to_pydatetime()):
+            until = (_get_minute_of_week(change.end) - minutes[rows] - 1) % _WEEK_MINUTES + 1
             inside = change.back & (until <= gaps[rows])
             longer[rows] = np.maximum(longer[rows], gaps[rows] + inside * change.minutes)
     return longer
@@ -233,7 +235,7 @@ def _measure_gaps_at_transition(
 
 def _find_longest_gaps(codes: Codes, gaps: _Minutes, *, size: int) -> Spans:
     """Return the longest gap of each appliance, NaT without a slot."""
-    most = np.full(size, _NO_SLOT, dtype=np.int64)
-    np.maximum.at(most, codes, gaps)
-    spans = most.astype("timedelta64[m]").astype("timedelta64[us]")
-    return np.where(most == _NO_SLOT, NO_SPAN, spans)
+    longest = np.full(size, _NO_SLOT, dtype=np.int64)
+    np.maximum.at(longest, codes, gaps)
+    spans = longest.astype("timedelta64[m]").astype("timedelta64[us]")
+    return np.where(longest == _NO_SLOT, NO_SPAN, spans)

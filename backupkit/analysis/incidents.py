@@ -11,14 +11,14 @@ from backupkit.analysis.arrays import (
     Flags,
     Spans,
     Times,
-    asof_index,
+    build_tie_break_keys,
+    find_asof_index,
+    find_sort_order,
     from_codes,
-    instant,
-    sort_order,
-    tie_break_after,
-    times_of,
     to_codes,
-    utc,
+    to_instant,
+    to_times,
+    to_utc_column,
 )
 from backupkit.analysis.jobs import job_times
 from backupkit.tables import INCIDENTS, OBSERVED_STATES
@@ -69,7 +69,7 @@ def incidents(
     """
     index = pd.Index(np.sort(jobs["appliance"].unique()), dtype="str")
     index = index.union(pd.Index(slots["appliance"].unique(), dtype="str"))
-    first, last = instant(start), instant(end)
+    first, last = to_instant(start), to_instant(end)
     codes, times, kinds = _list_events(jobs, slots, index, last)
     problem = kinds != _SUCCESS
     onset = problem.copy()
@@ -80,18 +80,18 @@ def incidents(
     touches = (times[begins] < last) & ~(recovery <= first)
     begins, recovery = begins[touches], recovery[touches]
     is_open = np.isnat(recovery)
-    began = times[begins]
-    seen = times_of(known_until.reindex(index))[codes[begins]]
-    until = np.maximum(np.fmin(last, seen), began)
+    onsets = times[begins]
+    seen = to_times(known_until.reindex(index))[codes[begins]]
+    until = np.maximum(np.fmin(last, seen), onsets)
     return INCIDENTS.frame(
         {
             "appliance": from_codes(codes[begins], index),
-            "onset": utc(began),
-            "recovery": utc(recovery),
-            "duration": pd.Series(np.where(is_open, until, recovery) - began),
+            "onset": to_utc_column(onsets),
+            "recovery": to_utc_column(recovery),
+            "duration": pd.Series(np.where(is_open, until, recovery) - onsets),
             "open": pd.Series(is_open),
             "kind": pd.Series(np.where(kinds[begins] == _FAILED, "failed", "norun"), dtype="str"),
-            "carried_over": pd.Series(began < first),
+            "carried_over": pd.Series(onsets < first),
         }
     )
 
@@ -103,9 +103,9 @@ def _list_events(
     last: np.datetime64,
 ) -> tuple[Codes, Times, Codes]:
     """Return appliance, time and kind of the events up to `last`, sorted."""
-    _, done = job_times(jobs)
-    overdue = times_of(slots["overdue"])
-    times = np.concatenate([done, overdue])
+    _, ended_at = job_times(jobs)
+    overdue = to_times(slots["overdue"])
+    times = np.concatenate([ended_at, overdue])
     codes = np.concatenate(
         [to_codes(jobs["appliance"], index), to_codes(slots["appliance"], index)]
     )
@@ -114,8 +114,9 @@ def _list_events(
     happened = times <= last
     times, codes, kinds = times[happened], codes[happened], kinds[happened]
     # at the same instant: failure, overdue slot, success
-    order = sort_order(
-        codes, tie_break_after(kinds == _OVERDUE, tie_break_after(kinds == _SUCCESS, times))
+    order = find_sort_order(
+        codes,
+        build_tie_break_keys(kinds == _OVERDUE, build_tie_break_keys(kinds == _SUCCESS, times)),
     )
     return codes[order], times[order], kinds[order]
 
@@ -180,14 +181,16 @@ def _sum_observed_time_outside(
     incidents: pd.DataFrame, segments: pd.DataFrame, appliances: pd.Index
 ) -> pd.Series:
     """Sum the observed time outside all incidents."""
-    everyone = np.arange(len(appliances), dtype=np.intp)
-    ever = np.full(len(appliances), instant(segments["start"].min()) if len(segments) else NAT)
-    last = instant(segments["end"].max()) if len(segments) else NAT
-    total = observed_time(
-        segments, everyone, ever, np.full(len(appliances), last), appliances=appliances
+    all_codes = np.arange(len(appliances), dtype=np.intp)
+    first_start = np.full(
+        len(appliances), to_instant(segments["start"].min()) if len(segments) else NAT
     )
-    begin, recovery = times_of(incidents["onset"]), times_of(incidents["recovery"])
-    until = np.where(np.isnat(recovery), last, recovery)
+    last_end = to_instant(segments["end"].max()) if len(segments) else NAT
+    total = observed_time(
+        segments, all_codes, first_start, np.full(len(appliances), last_end), appliances=appliances
+    )
+    begin, recovery = to_times(incidents["onset"]), to_times(incidents["recovery"])
+    until = np.where(np.isnat(recovery), last_end, recovery)
     codes = to_codes(incidents["appliance"], appliances)
     inside = np.zeros(len(appliances), dtype="timedelta64[us]")
     np.add.at(inside, codes, observed_time(segments, codes, begin, until, appliances=appliances))
@@ -220,17 +223,17 @@ def observed_time(
     observed = (
         segments["state"].isin([*OBSERVED_STATES, "excluded"]) & ~segments["excluded_by_rule"]
     )
-    starts, ends = times_of(segments["start"]), times_of(segments["end"])
+    starts, ends = to_times(segments["start"]), to_times(segments["end"])
     length = np.where(observed.to_numpy(), ends - starts, _ZERO)
     before = np.concatenate([[_ZERO], np.cumsum(length)])
     owners = to_codes(segments["appliance"], appliances)
     first = np.searchsorted(owners, codes)
 
-    def up_to(times: Times) -> Spans:
-        row = asof_index(owners, starts, codes, times)
+    def sum_until(times: Times) -> Spans:
+        row = find_asof_index(owners, starts, codes, times)
         at = np.where(row >= 0, row, 0)
         inside = np.fmin(times - starts[at], length[at]) if len(starts) else before[at]
         total: Spans = np.where(row >= 0, before[at] + inside, before[first])
         return total
 
-    return up_to(until) - up_to(begin)
+    return sum_until(until) - sum_until(begin)

@@ -6,19 +6,19 @@ import pandas as pd
 from backupkit.analysis.arrays import (
     NAT,
     Times,
-    asof_index,
-    group_first,
-    group_starts,
-    instant,
-    sort_order,
-    spans_of,
-    sums_of,
-    tie_break_after,
-    times_of,
+    build_tie_break_keys,
+    find_asof_index,
+    find_group_first,
+    find_sort_order,
+    mark_group_starts,
+    sum_sizes,
     to_codes,
-    utc,
+    to_instant,
+    to_spans,
+    to_times,
+    to_utc_column,
 )
-from backupkit.analysis.coverage import counted_polls
+from backupkit.analysis.coverage import find_counted_polls
 from backupkit.tables import TERMINAL, TOLERATED_SKEW, TOTALS
 
 __all__ = [
@@ -60,8 +60,8 @@ def deduplicate_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
     if pd.Series(codes * (len(distinct) + 1) + ids).duplicated().any():
         jobs = _keep_newest_records(jobs)
         codes = to_codes(jobs["appliance"], names)
-    start = times_of(jobs["start_time"])
-    order = sort_order(codes, start)
+    start = to_times(jobs["start_time"])
+    order = find_sort_order(codes, start)
     codes, start = codes[order], start[order]
     if np.any((codes[1:] == codes[:-1]) & ~(start[1:] > start[:-1])):  # equal or missing starts
         by = ["appliance", "start_time", "job_id"]
@@ -99,9 +99,9 @@ def job_times(jobs: pd.DataFrame) -> tuple[Times, Times]:
     If the end is before the start, the clock was set back, and the start is used. A finished job
     without an end ended when it was last seen.
     """
-    start, end = times_of(jobs["start_time"]), times_of(jobs["end_time"])
+    start, end = to_times(jobs["start_time"]), to_times(jobs["end_time"])
     finished = to_codes(jobs["outcome"], pd.Index(TERMINAL)) >= 0
-    ended = np.where(np.isnat(end), times_of(jobs["last_seen_at"]), end)
+    ended = np.where(np.isnat(end), to_times(jobs["last_seen_at"]), end)
     return start, np.where(finished, np.fmax(ended, np.where(np.isnat(ended), NAT, start)), NAT)
 
 
@@ -121,7 +121,7 @@ def correct_clock_skew(jobs: pd.DataFrame, corrections: pd.Series) -> pd.DataFra
         A copy with ``start_time`` and ``end_time`` shifted.
     """
     codes = to_codes(jobs["appliance"], corrections.index)
-    shift = pd.Series(spans_of(corrections)[codes], index=jobs.index)
+    shift = pd.Series(to_spans(corrections)[codes], index=jobs.index)
     return jobs.assign(start_time=jobs["start_time"] - shift, end_time=jobs["end_time"] - shift)
 
 
@@ -171,8 +171,8 @@ def attempt_counts(
     ----------
     .. [1] docs/sla.md, section 4, number 8.
     """
-    _, done = job_times(jobs)
-    inside = (done >= instant(start)) & (done < instant(end))
+    _, ended_at = job_times(jobs)
+    inside = (ended_at >= to_instant(start)) & (ended_at < to_instant(end))
     good = inside & jobs["outcome"].eq("success").to_numpy()
     codes = to_codes(jobs["appliance"], appliances)
     counts = {
@@ -211,14 +211,14 @@ def strikes(
     ----------
     .. [1] docs/sla.md, section 4, number 11.
     """
-    _, done = job_times(jobs)
-    rows = np.flatnonzero(done <= instant(end))
+    _, ended_at = job_times(jobs)
+    rows = np.flatnonzero(ended_at <= to_instant(end))
     codes = to_codes(jobs["appliance"], appliances)[rows]
     success = jobs["outcome"].eq("success").to_numpy()[rows]
-    order = sort_order(codes, tie_break_after(success, done[rows]))
-    codes, success, done = codes[order], success[order], done[rows][order]
+    order = find_sort_order(codes, build_tie_break_keys(success, ended_at[rows]))
+    codes, success, ended_at = codes[order], success[order], ended_at[rows][order]
     failed = np.cumsum(~success)
-    begins = group_starts(codes)
+    begins = mark_group_starts(codes)
     # failures before the series: at a success all so far, at a new appliance all of the others
     base = np.where(success, failed, np.where(begins, failed - ~success, 0))
     streak = failed - np.maximum.accumulate(base) if len(base) else failed
@@ -226,7 +226,7 @@ def strikes(
     now = np.zeros(len(appliances), dtype=np.int64)
     now[codes[last]] = streak[last]
     worst = np.zeros(len(appliances), dtype=np.int64)
-    inside = done >= instant(start)
+    inside = ended_at >= to_instant(start)
     np.maximum.at(worst, codes[inside], streak[inside])
     counts = {"strikes": now, "strikes_worst": worst}
     return pd.DataFrame(counts, index=appliances).astype("Int64")
@@ -249,13 +249,15 @@ def last_attempts(jobs: pd.DataFrame, *, at: pd.Timestamp, appliances: pd.Index)
     DataFrame
         By appliance: last_attempt [UTC] and last_outcome.
     """
-    started = (jobs["outcome"] != "void").to_numpy() & (times_of(jobs["start_time"]) <= instant(at))
+    started = (jobs["outcome"] != "void").to_numpy() & (
+        to_times(jobs["start_time"]) <= to_instant(at)
+    )
     rows = np.flatnonzero(started)
-    row = asof_index(
+    row = find_asof_index(
         to_codes(jobs["appliance"], appliances)[rows],
-        times_of(jobs["start_time"])[rows],
+        to_times(jobs["start_time"])[rows],
         np.arange(len(appliances), dtype=np.intp),
-        np.full(len(appliances), instant(at)),
+        np.full(len(appliances), to_instant(at)),
     )
     newest = np.append(rows, -1)[row]
     columns = {
@@ -297,14 +299,14 @@ def totals_of(jobs: pd.DataFrame, polls: pd.DataFrame) -> pd.DataFrame:
     names = pd.Index(jobs["appliance"].unique()).union(pd.Index(polls["appliance"].unique()))
     number = len(names)
     codes = to_codes(jobs["appliance"], names)
-    began, done = job_times(jobs)
-    started = np.flatnonzero(~np.isnat(began))
-    groups, first = group_first(codes[started], began[started])
+    started_at, ended_at = job_times(jobs)
+    started = np.flatnonzero(~np.isnat(started_at))
+    groups, first = find_group_first(codes[started], started_at[started])
     oldest = np.full(number, NAT)
-    oldest[groups] = began[started[first]]
+    oldest[groups] = started_at[started[first]]
     size = jobs["size"].to_numpy("int64", na_value=-1)
-    sized = jobs["outcome"].eq("success").to_numpy() & ~np.isnat(done) & (size >= 0)
-    counted = counted_polls(polls)
+    sized = jobs["outcome"].eq("success").to_numpy() & ~np.isnat(ended_at) & (size >= 0)
+    counted = find_counted_polls(polls)
     read = polls["ok"].to_numpy(dtype=bool, na_value=False)[counted]
     poll_codes = to_codes(polls["appliance"], names)[counted]
     return TOTALS.frame(
@@ -313,8 +315,8 @@ def totals_of(jobs: pd.DataFrame, polls: pd.DataFrame) -> pd.DataFrame:
             "polls": pd.Series(np.bincount(poll_codes, minlength=number)),
             "polls_ok": pd.Series(np.bincount(poll_codes[read], minlength=number)),
             "jobs": pd.Series(np.bincount(codes, minlength=number)),
-            "oldest_start": utc(oldest),
+            "oldest_start": to_utc_column(oldest),
             "sized_jobs": pd.Series(np.bincount(codes[sized], minlength=number)),
-            "sized_bytes": sums_of(np.where(sized, codes, -1), jobs["size"], number=number),
+            "sized_bytes": sum_sizes(np.where(sized, codes, -1), jobs["size"], number=number),
         }
     )

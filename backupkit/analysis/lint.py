@@ -6,12 +6,12 @@ from typing import Final
 import pandas as pd
 
 from backupkit.analysis.feasibility import (
-    enabled_schedules,
     feasibility,
-    schedule_slots,
-    weekly_minutes,
+    list_enabled_schedules,
+    list_schedule_slots,
+    list_weekly_minutes,
 )
-from backupkit.analysis.lint_schedule import VAMI, Finding, Findings, schedule_findings
+from backupkit.analysis.lint_schedule import VAMI, Finding, Findings, check_schedules
 from backupkit.analysis.target_load import target_of
 from backupkit.display.format import format_exactly
 from backupkit.tables import LINT, TOLERATED_SKEW
@@ -23,8 +23,8 @@ MIN_SIMULTANEOUS_STARTS: Final = 10
 
 _WEEK: Final = pd.Timedelta(days=7)
 _MINUTE: Final = pd.Timedelta(minutes=1)
-_HOUR: Final = 60  # minutes
-_RANKS: Final = {"error": 0, "warning": 1, "note": 2}
+_HOUR_MINUTES: Final = 60  # minutes
+_SEVERITY_RANKS: Final = {"error": 0, "warning": 1, "note": 2}
 
 
 def lint(
@@ -91,8 +91,8 @@ def lint(
     [['vc-1', 'no-schedule', 'error']]
     """
     scope = resolved_policy[resolved_policy["exclude"].isna()]
-    rows = enabled_schedules(current, zones=zones, appliances=scope.index)
-    week = weekly_minutes(rows)
+    rows = list_enabled_schedules(current, zones=zones, appliances=scope.index)
+    week = list_weekly_minutes(rows)
     names = [current["appliance"], rows["appliance"], rows["appliance"].iloc[week["row"]]]
     checked = feasibility(current, scope, baselines["typical_duration"], zones=zones, at=at)
     findings = [
@@ -100,7 +100,7 @@ def lint(
             scope, [set(column) for column in names], set(schedule_unknown)
         ),
         *_find_infeasible_schedules(checked.join(scope[["rpo", "threshold"]])),
-        *schedule_findings(
+        *check_schedules(
             rows, week, resolved_policy, at=at, schedule_unknown=set(schedule_unknown)
         ),
         *_find_assumed_zones(rows),
@@ -110,7 +110,7 @@ def lint(
     if duplicates is not None:
         findings += _find_duplicates(duplicates, set(scope.index))
     frame = LINT.conform(pd.DataFrame(findings, columns=list(Finding._fields)))
-    ordered = frame.assign(rank=frame["severity"].map(_RANKS)).sort_values(
+    ordered = frame.assign(rank=frame["severity"].map(_SEVERITY_RANKS)).sort_values(
         ["rank", "rule", "appliance"], kind="stable"
     )
     return LINT.conform(ordered)
@@ -211,7 +211,7 @@ def _find_assumed_zones(rows: pd.DataFrame) -> Findings:
 def _find_simultaneous_starts(rows: pd.DataFrame, at: pd.Timestamp) -> Findings:
     """Yield the targets on which many appliances start in the same minute."""
     targets = rows["location"].map(target_of, na_action="ignore").astype("str")
-    slots = schedule_slots(rows, rows["zone"], start=at, end=at + _WEEK)
+    slots = list_schedule_slots(rows, rows["zone"], start=at, end=at + _WEEK)
     starts = pd.DataFrame(
         {
             "target": targets.iloc[slots["row"]].to_numpy(),
@@ -221,13 +221,13 @@ def _find_simultaneous_starts(rows: pd.DataFrame, at: pd.Timestamp) -> Findings:
     )
     together = starts.groupby(["target", "slot"])["appliance"].nunique()
     crowded = together[together >= MIN_SIMULTANEOUS_STARTS].rename("number").reset_index()
-    most = crowded.sort_values(["number", "slot"], ascending=[False, True], kind="stable")
-    for row in most.drop_duplicates("target").to_dict("records"):
+    largest_first = crowded.sort_values(["number", "slot"], ascending=[False, True], kind="stable")
+    for row in largest_first.drop_duplicates("target").to_dict("records"):
         number = row["number"]
         over = (
-            f"an hour, one every {_HOUR // number} min"
-            if number <= _HOUR
-            else f"{-(-number // _HOUR)} h, one a minute"
+            f"an hour, one every {_HOUR_MINUTES // number} min"
+            if number <= _HOUR_MINUTES
+            else f"{-(-number // _HOUR_MINUTES)} h, one a minute"
         )
         yield Finding(
             None,

@@ -8,18 +8,18 @@ import numpy as np
 import pandas as pd
 from pandas.api.typing import NAType
 
-from backupkit.analysis.feasibility import dst_transitions
+from backupkit.analysis.feasibility import find_dst_transitions
 from backupkit.analysis.target_load import target_of
 
-__all__ = ["VAMI", "Finding", "Findings", "schedule_findings"]
+__all__ = ["VAMI", "Finding", "Findings", "check_schedules"]
 
 VAMI: Final = "its management interface (port 5480, Backup)"
 """Where to change an appliance's schedule."""
 
-_MAX_NAME: Final = 60  # characters of a schedule's name
-_UNENCRYPTED: Final = ("ftp://", "http://")
-_HOUR: Final = 60
-_DAY: Final = 24 * _HOUR  # minutes
+_MAX_NAME_LENGTH: Final = 60  # characters of a schedule's name
+_UNENCRYPTED_SCHEMES: Final = ("ftp://", "http://")
+_HOUR_MINUTES: Final = 60
+_DAY_MINUTES: Final = 24 * _HOUR_MINUTES  # minutes
 
 _Row = dict[Hashable, Any]
 
@@ -38,7 +38,7 @@ Findings = Iterator[Finding]
 """The findings of a check."""
 
 
-def schedule_findings(
+def check_schedules(
     rows: pd.DataFrame,
     week: pd.DataFrame,
     resolved_policy: pd.DataFrame,
@@ -48,9 +48,9 @@ def schedule_findings(
 ) -> Findings:
     """Check each schedule by itself, in order.
 
-    `week` is the result of `weekly_minutes` for `rows`. `resolved_policy` covers the fleet, because
-    a target may be another appliance. The schedule of an appliance in `schedule_unknown` is the
-    policy's, which has no retention.
+    `week` is the result of `list_weekly_minutes` for `rows`. `resolved_policy` covers the fleet,
+    because a target may be another appliance. The schedule of an appliance in `schedule_unknown`
+    is the policy's, which has no retention.
     """
     hosts: dict[str, str] = {}
     for name, host in resolved_policy["host"].dropna().items():
@@ -82,7 +82,7 @@ def _check_target(row: _Row, hosts: dict[str, str]) -> Findings:
             f"{_get_label(row)} writes to {target}, and that is {owner} of this fleet",
             "Write to a host that does not need an appliance of the fleet to be restored.",
         )
-    if target.startswith(_UNENCRYPTED):
+    if target.startswith(_UNENCRYPTED_SCHEMES):
         yield Finding(
             row["appliance"],
             "plain-transport",
@@ -151,13 +151,15 @@ def _check_retention(row: _Row, wanted: int | NAType) -> Findings:
 def _check_dst_starts(row: _Row, starts: list[int], at: pd.Timestamp) -> Findings:
     """Check for starts in the hour that a clock change skips or repeats."""
     phrases, hours, times = [], [], set()
-    for change in dst_transitions(row["zone"], at.to_pydatetime()):
-        if affected := {start % _DAY for start in starts if change.holds(start)}:
+    for change in find_dst_transitions(row["zone"], at.to_pydatetime()):
+        if affected := {start % _DAY_MINUTES for start in starts if change.contains(start)}:
             phrases.append(f"{'has twice' if change.back else 'skips'} on {change.begin:%Y-%m-%d}")
             hours.append(f"{change.begin:%H:%M} to {change.end:%H:%M}")
             times |= affected
     if phrases:
-        clock = ", ".join(f"{time // _HOUR:02}:{time % _HOUR:02}" for time in sorted(times))
+        clock = ", ".join(
+            f"{time // _HOUR_MINUTES:02}:{time % _HOUR_MINUTES:02}" for time in sorted(times)
+        )
         yield Finding(
             row["appliance"],
             "dst-hour",
@@ -171,7 +173,7 @@ def _check_dst_starts(row: _Row, starts: list[int], at: pd.Timestamp) -> Finding
 def _get_label(row: _Row) -> str:
     """Return the schedule's name in printable characters, if it has one."""
     name = row["schedule"] if isinstance(row["schedule"], str) else ""
-    printable = "".join(letter for letter in name[:_MAX_NAME] if letter.isprintable())
+    printable = "".join(letter for letter in name[:_MAX_NAME_LENGTH] if letter.isprintable())
     return f'schedule "{printable}"' if printable else "its schedule"
 
 

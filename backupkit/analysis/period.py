@@ -16,13 +16,13 @@ from backupkit.analysis.arrays import (
     Codes,
     Flags,
     Times,
-    instant,
-    sort_order,
-    times_of,
+    find_sort_order,
     to_codes,
+    to_instant,
+    to_times,
 )
-from backupkit.analysis.baselines import retained
-from backupkit.analysis.coverage import cadence_polls, counted_polls
+from backupkit.analysis.baselines import count_retained_backups
+from backupkit.analysis.coverage import find_cadence_polls, find_counted_polls
 from backupkit.analysis.jobs import correct_clock_skew, job_times, skew_corrections, totals_of
 from backupkit.analysis.schedules import current_schedules
 from backupkit.tables import HistoryView
@@ -37,7 +37,7 @@ from backupkit.tables.constants import (
 __all__ = ["restrict_to_period"]
 
 _MIN_INSTANT: Final = np.datetime64(np.iinfo(np.int64).min + 1, "us")  # the smallest instant
-_COLUMNS: Final = (
+_NEEDED_COLUMNS: Final = (
     "appliance",
     "job_id",
     "outcome",
@@ -104,16 +104,16 @@ def restrict_to_period(
 
 def _find_needed_polls(polls: pd.DataFrame, end: pd.Timestamp) -> Codes:
     """Return the positions of the polls to keep, sorted by appliance and time."""
-    rows = counted_polls(polls)
+    rows = find_counted_polls(polls)
     names = pd.Index(polls["appliance"].unique()).sort_values()
     number = len(names)
     codes = to_codes(polls["appliance"], names)[rows]
-    times = times_of(polls["polled_at"])[rows]
+    times = to_times(polls["polled_at"])[rows]
     ok = polls["ok"].to_numpy(dtype=bool, na_value=False)[rows]
     read = np.flatnonzero(ok)
-    by_end = read[times[read] <= instant(end)]
+    by_end = read[times[read] <= to_instant(end)]
     newest_good = _find_last_rows(codes, read, number)
-    cadence = cadence_polls(codes[read], times[read], number)
+    cadence = find_cadence_polls(codes[read], times[read], number)
     chosen = [
         _find_first_rows(codes, np.arange(len(rows)), number),
         _find_last_rows(codes, np.arange(len(rows)), number),
@@ -155,24 +155,24 @@ class _SortedTimes:
     number: int
 
     @classmethod
-    def of(cls, codes: Codes, times: Times, number: int) -> "_SortedTimes":
+    def sort(cls, codes: Codes, times: Times, number: int) -> "_SortedTimes":
         """Sort the jobs of `number` appliances."""
         rows = np.flatnonzero(~np.isnat(times))
-        rows = rows[sort_order(codes[rows], times[rows])]
+        rows = rows[find_sort_order(codes[rows], times[rows])]
         return cls(rows, codes[rows], times[rows], number)
 
-    def nth_newest(self, chosen: Flags, most: int | npt.NDArray[np.intp]) -> Times:
+    def find_nth_newest(self, chosen: Flags, ranks: int | npt.NDArray[np.intp]) -> Times:
         """Return the time of each appliance's n-th newest chosen job, or of its oldest."""
-        among = chosen[self.rows]
-        codes, times = self.codes[among], np.append(self.times[among], NAT)
+        is_chosen = chosen[self.rows]
+        codes, times = self.codes[is_chosen], np.append(self.times[is_chosen], NAT)
         after = np.searchsorted(codes, np.arange(self.number), side="right")
         before = np.searchsorted(codes, np.arange(self.number), side="left")
-        at = np.maximum(after - most, before)
-        return times[np.where(at < after, at, -1)]
+        positions = np.maximum(after - ranks, before)
+        return times[np.where(positions < after, positions, -1)]
 
-    def oldest(self, chosen: Flags) -> Times:
+    def find_oldest(self, chosen: Flags) -> Times:
         """Return the earliest time of each appliance's chosen jobs."""
-        return self.nth_newest(chosen, len(self.rows))
+        return self.find_nth_newest(chosen, len(self.rows))
 
 
 def _mark_needed_jobs(
@@ -187,44 +187,46 @@ def _mark_needed_jobs(
     """Return which jobs to keep; see the notes of `restrict_to_period`."""
     names = pd.Index(data.jobs["appliance"].unique()).sort_values()
     number = len(names)
-    jobs = correct_clock_skew(data.jobs[list(_COLUMNS)], skew_corrections(skew.reindex(names)))
+    jobs = correct_clock_skew(
+        data.jobs[list(_NEEDED_COLUMNS)], skew_corrections(skew.reindex(names))
+    )
     codes, outcome = to_codes(jobs["appliance"], names), jobs["outcome"]
     success, still_open = outcome.eq("success").to_numpy(), outcome.eq("open").to_numpy()
-    began, done = job_times(jobs)
-    ended = times_of(jobs["end_time"])
+    started_at, ended_at = job_times(jobs)
+    end_times = to_times(jobs["end_time"])
     sized = success & (jobs["size"].to_numpy("int64", na_value=-1) >= 0)
-    first, last = instant(start), instant(end)
-    by_end = _SortedTimes.of(codes, np.where(success, done, NAT), number)
-    by_start = _SortedTimes.of(codes, began, number)
-    ended_by_end = done <= last
+    first, last = to_instant(start), to_instant(end)
+    by_end = _SortedTimes.sort(codes, np.where(success, ended_at, NAT), number)
+    by_start = _SortedTimes.sort(codes, started_at, number)
+    ended_by_end = ended_at <= last
 
-    before = done < first
-    success_before = by_end.nth_newest(before, 1)
-    slots = np.fmin(success_before, by_start.nth_newest(success & before, 1))
+    before = ended_at < first
+    success_before = by_end.find_nth_newest(before, 1)
+    slots = np.fmin(success_before, by_start.find_nth_newest(success & before, 1))
     slots = np.fmin(slots, first - np.timedelta64(RECENT)) - np.timedelta64(SLOT_MARGIN)
 
-    running = still_open & jobs["vanished_at"].isna().to_numpy() & (began <= instant(now))
-    judged = by_start.oldest(running | (success & (done >= first) & (done < last)))
-    earlier = done < judged[codes]
+    running = still_open & jobs["vanished_at"].isna().to_numpy() & (started_at <= to_instant(now))
+    judged = by_start.find_oldest(running | (success & (ended_at >= first) & (ended_at < last)))
+    earlier = ended_at < judged[codes]
 
-    later = np.bincount(codes[sized & (done > last)], minlength=number)
+    later = np.bincount(codes[sized & (ended_at > last)], minlength=number)
     sized_total = totals["sized_jobs"].reindex(names).fillna(0).to_numpy("int64") - later
-    keeps = retained(current_schedules(data.schedules, at=end), names)
-    kept_sizes = np.where(keeps < sized_total, keeps, 0).astype(np.intp)
+    kept_counts = count_retained_backups(current_schedules(data.schedules, at=end), names)
+    kept_sizes = np.where(kept_counts < sized_total, kept_counts, 0).astype(np.intp)
 
-    listed = ~np.isnat(ended) & jobs["job_id"].notna().to_numpy()
+    listed = ~np.isnat(end_times) & jobs["job_id"].notna().to_numpy()
     needs = (
         np.where(np.isnat(success_before), _MIN_INSTANT, slots),
-        by_start.nth_newest(~outcome.eq("void").to_numpy() & (began <= last), 1),
-        by_end.nth_newest(ended_by_end, BASELINE_RUNS),
+        by_start.find_nth_newest(~outcome.eq("void").to_numpy() & (started_at <= last), 1),
+        by_end.find_nth_newest(ended_by_end, BASELINE_RUNS),
         judged,
-        by_end.nth_newest(earlier & (ended >= began), BASELINE_RUNS),
-        by_end.nth_newest(earlier & sized, BASELINE_RUNS),
-        by_end.nth_newest(sized & ended_by_end & ~np.isnat(began), GROWTH_SIZES),
-        by_end.nth_newest(sized & ended_by_end, kept_sizes),
-        by_start.nth_newest(listed, DUPLICATE_JOBS),
+        by_end.find_nth_newest(earlier & (end_times >= started_at), BASELINE_RUNS),
+        by_end.find_nth_newest(earlier & sized, BASELINE_RUNS),
+        by_end.find_nth_newest(sized & ended_by_end & ~np.isnat(started_at), GROWTH_SIZES),
+        by_end.find_nth_newest(sized & ended_by_end, kept_sizes),
+        by_start.find_nth_newest(listed, DUPLICATE_JOBS),
     )
     cutoff = np.fmin.reduce(needs)
-    seen = np.where(np.isnat(ended), times_of(jobs["last_seen_at"]), ended)
-    kept: Flags = (np.fmax(began, seen) >= cutoff[codes]) | still_open
+    seen = np.where(np.isnat(end_times), to_times(jobs["last_seen_at"]), end_times)
+    kept: Flags = (np.fmax(started_at, seen) >= cutoff[codes]) | still_open
     return kept

@@ -10,7 +10,7 @@ __all__ = ["reasons"]
 
 _Row = dict[Hashable, Any]
 
-_MAX_MESSAGE: Final = 200  # characters of a quoted message
+_MAX_MESSAGE_LENGTH: Final = 200  # characters of a quoted message
 _WHITESPACE: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 
@@ -124,12 +124,12 @@ def _format_failures(row: _Row) -> str:
 def _quote_message(message: object) -> str:
     """Return a message on one line of bounded length."""
     plain = (
-        _WHITESPACE.sub(" ", message[: 4 * _MAX_MESSAGE]).strip()
+        _WHITESPACE.sub(" ", message[: 4 * _MAX_MESSAGE_LENGTH]).strip()
         if isinstance(message, str)
         else ""
     )
-    if len(plain) > _MAX_MESSAGE:
-        plain = plain[: _MAX_MESSAGE - 1].rstrip() + "…"
+    if len(plain) > _MAX_MESSAGE_LENGTH:
+        plain = plain[: _MAX_MESSAGE_LENGTH - 1].rstrip() + "…"
     return plain or "no message"
 
 

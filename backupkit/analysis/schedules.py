@@ -12,14 +12,14 @@ from backupkit.analysis.arrays import (
     Codes,
     Spans,
     Times,
+    find_sort_order,
     from_codes,
-    group_starts,
-    instant,
-    sort_order,
-    spans_of,
-    times_of,
+    mark_group_starts,
     to_codes,
-    utc,
+    to_instant,
+    to_spans,
+    to_times,
+    to_utc_column,
 )
 from backupkit.errors import SettingsError
 from backupkit.settings import time_zone
@@ -170,27 +170,27 @@ def expected_slots(
     rows = rows.reset_index(drop=True)
     codes = to_codes(rows["appliance"], index)
     begin, until = _find_validity(rows)
-    low: Times = np.fmax(begin, times_of(since)[codes])
-    high: Times = np.fmin(until, instant(end))
+    low: Times = np.fmax(begin, to_times(since)[codes])
+    high: Times = np.fmin(until, to_instant(end))
     usable = (
         rows["enabled"].fillna(value=False).astype("bool")
         & rows["hour"].between(0, 23).fillna(value=False)
         & rows["minute"].between(0, 59).fillna(value=False)
     ).to_numpy(dtype=bool)
     # a row that comes into force after the end may contain the slot after the last one
-    beyond = np.fmin(until, instant(end) + np.timedelta64(_MARGIN_AFTER, "D"))
-    usable &= ~np.isnat(times_of(since)[codes]) & (low < beyond)
+    beyond = np.fmin(until, to_instant(end) + np.timedelta64(_MARGIN_AFTER, "D"))
+    usable &= ~np.isnat(to_times(since)[codes]) & (low < beyond)
     kept = np.flatnonzero(usable)
     usable_rows = rows.loc[kept]
     own_zones = schedule_zones(usable_rows, fallback=fallback)["zone"]
     # the schedule follows the appliance's clock
-    shift = np.full(len(rows), _ZERO) if corrections is None else spans_of(corrections)[codes]
+    shift = np.full(len(rows), _ZERO) if corrections is None else to_spans(corrections)[codes]
     row, local, zone = _list_wall_times(
         usable_rows, own_zones, low[kept] + shift[kept], high[kept] + shift[kept]
     )
     slot, dst_tolerance = to_utc(local, zone)
     source = kept[row]
-    order = sort_order(source, slot)
+    order = find_sort_order(source, slot)
     slot, dst_tolerance, source = slot[order], dst_tolerance[order], source[order]
     own_next, own_tolerance = _find_next_slots(source, slot), np.append(dst_tolerance[1:], _ZERO)
     slot, own_next = slot - shift[source], own_next - shift[source]
@@ -198,23 +198,23 @@ def expected_slots(
         np.isnat(until[source]) | (slot < until[source])
     )
     # at the same instant, the schedule that is first by name counts
-    order = np.flatnonzero(in_force)[sort_order(codes[source[in_force]], slot[in_force])]
+    order = np.flatnonzero(in_force)[find_sort_order(codes[source[in_force]], slot[in_force])]
     code, at = codes[source[order]], slot[order]
-    kept_once = group_starts(code, at)
+    kept_once = mark_group_starts(code, at)
     order, code, at = order[kept_once], code[kept_once], at[kept_once]
     following = _find_next_slots(code, at)
     own = ~(following <= own_next[order])
     following = np.where(own, own_next[order], following)
     next_tolerance = np.where(own, own_tolerance[order], np.append(dst_tolerance[order[1:]], _ZERO))
-    listed = (at >= times_of(since)[code]) & (at < instant(end))
+    listed = (at >= to_times(since)[code]) & (at < to_instant(end))
     order, code = order[listed], code[listed]
     return pd.DataFrame(
         {
             "appliance": from_codes(code, index),
             "schedule": rows["schedule"].array.take(source[order]),
             "location": rows["location"].array.take(source[order]),
-            "slot": utc(at[listed]),
-            "next_slot": utc(following[listed]),
+            "slot": to_utc_column(at[listed]),
+            "next_slot": to_utc_column(following[listed]),
             "dst_tolerance": dst_tolerance[order],
             "next_dst_tolerance": next_tolerance[listed],
         }
@@ -223,7 +223,7 @@ def expected_slots(
 
 def _find_validity(rows: pd.DataFrame) -> tuple[Times, Times]:
     """Return from when to when each row of a schedule is in force; NaT is no limit."""
-    seen = times_of(rows["seen_at"])
+    seen = to_times(rows["seen_at"])
     key = rows[["appliance", "schedule"]]
     same = (key == key.shift()).all(axis=1).to_numpy()
     begin = np.where(same, seen, NAT)

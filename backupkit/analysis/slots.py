@@ -11,15 +11,15 @@ from backupkit.analysis.arrays import (
     Codes,
     Spans,
     Times,
-    asof_index,
+    find_asof_index,
+    find_group_first,
+    find_sort_order,
     from_codes,
-    group_first,
-    instant,
-    sort_order,
-    spans_of,
-    times_of,
     to_codes,
-    utc,
+    to_instant,
+    to_spans,
+    to_times,
+    to_utc_column,
 )
 from backupkit.analysis.coverage import NO_EXCLUSIONS, Exclusions
 from backupkit.analysis.jobs import job_times
@@ -28,8 +28,8 @@ from backupkit.tables.constants import EARLIEST_START, RECENT
 
 __all__ = ["infer_types", "judge_slots", "recent_slots", "slot_counts", "slot_parameters"]
 
-_ATTEMPTS: Final = (*TERMINAL, "open")
-_SUCCESS, _, _OPEN = range(len(_ATTEMPTS))
+_ATTEMPT_OUTCOMES: Final = (*TERMINAL, "open")
+_SUCCESS, _, _OPEN = range(len(_ATTEMPT_OUTCOMES))
 _STATE_PRECEDENCE: Final = (  # the first match counts
     "excluded",
     "met",
@@ -61,12 +61,12 @@ def infer_types(jobs: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:
         A copy with ``type`` filled, SCHEDULED where the job started within 10 minutes of a slot,
         else MANUAL, and ``type_inferred``. A job without a start stays untyped.
     """
-    start = times_of(jobs["start_time"])
+    start = to_times(jobs["start_time"])
     unknown = jobs["type"].isna().to_numpy() & ~np.isnat(start)
     names = pd.Index(expected["appliance"].unique())
-    slot = times_of(expected["slot"])
+    slot = to_times(expected["slot"])
     untyped = np.flatnonzero(unknown)
-    nearest = asof_index(
+    nearest = find_asof_index(
         to_codes(expected["appliance"], names),
         slot,
         to_codes(jobs["appliance"].iloc[untyped], names),
@@ -133,15 +133,15 @@ def judge_slots(
     .. [1] docs/sla.md, section 3, "Slot states", and section 5.
     """
     codes = to_codes(expected["appliance"], coverage.index)
-    slot, dst_tolerance = times_of(expected["slot"]), spans_of(expected["dst_tolerance"])
-    lower, upper = _find_start_bounds(expected, codes, spans_of(parameters["early"]))
-    overdue = slot + spans_of(parameters["late"]) + dst_tolerance
-    deadline = np.fmin(upper, slot + spans_of(parameters["completion"]))
+    slot, dst_tolerance = to_times(expected["slot"]), to_spans(expected["dst_tolerance"])
+    lower, upper = _find_start_bounds(expected, codes, to_spans(parameters["early"]))
+    overdue = slot + to_spans(parameters["late"]) + dst_tolerance
+    deadline = np.fmin(upper, slot + to_spans(parameters["completion"]))
 
     start, end = job_times(jobs)
-    outcome = to_codes(jobs["outcome"], pd.Index(_ATTEMPTS))
+    outcome = to_codes(jobs["outcome"], pd.Index(_ATTEMPT_OUTCOMES))
     attempt = np.flatnonzero((outcome >= 0) & ~np.isnat(start))
-    owner = asof_index(
+    owner = find_asof_index(
         codes, lower, to_codes(jobs["appliance"], coverage.index)[attempt], start[attempt]
     )
     belongs = start[attempt] < np.append(upper, NAT)[owner]  # position -1, no slot, reads NaT
@@ -163,9 +163,9 @@ def judge_slots(
     rescued = ends[success] <= deadline
     met = rescued & is_success[planned] & (ends[planned] <= deadline) & (starts[planned] <= overdue)
     late = ~rescued & (success >= 0)
-    newest_good_poll = times_of(coverage["newest_good_poll"])[codes]
-    reached = np.fmin(newest_good_poll, instant(now))
-    knows_now = times_of(coverage["known_until"])[codes] >= instant(now)
+    newest_good_poll = to_times(coverage["newest_good_poll"])[codes]
+    reached = np.fmin(newest_good_poll, to_instant(now))
+    knows_now = to_times(coverage["known_until"])[codes] >= to_instant(now)
     passed = ~np.isnat(newest_good_poll) & (reached >= deadline)
     due = ~np.isnat(newest_good_poll) & (reached >= overdue)
     state = np.select(
@@ -191,12 +191,12 @@ def judge_slots(
             "appliance": expected["appliance"],
             "schedule": expected["schedule"],
             "slot": expected["slot"],
-            "deadline": utc(deadline),
+            "deadline": to_utc_column(deadline),
             "state": from_codes(state, _STATE_PRECEDENCE),
             "job_id": jobs["job_id"].array.take(deciding_job, allow_fill=True),
             "attempts": pd.Series(attempts, dtype="Int64"),
-            "first_outcome": from_codes(np.append(outcome, -1)[earliest], _ATTEMPTS),
-            "overdue": utc(np.where(did_not_run, overdue, NAT)),
+            "first_outcome": from_codes(np.append(outcome, -1)[earliest], _ATTEMPT_OUTCOMES),
+            "overdue": to_utc_column(np.where(did_not_run, overdue, NAT)),
         }
     )
 
@@ -229,8 +229,8 @@ def slot_parameters(
     .. [1] docs/sla.md, section 4, "Retroactivity".
     """
     first = revisions[0][1]
-    codes, slot = to_codes(expected["appliance"], first.index), times_of(expected["slot"])
-    begins = np.array([instant(date) for date, _ in revisions[1:] if date is not None], "M8[us]")
+    codes, slot = to_codes(expected["appliance"], first.index), to_times(expected["slot"])
+    begins = np.array([to_instant(date) for date, _ in revisions[1:] if date is not None], "M8[us]")
     row = np.searchsorted(begins, slot, side="right") * len(first) + codes
     in_dated_exclusion = excluded.contains(codes, slot)
     parameters = {
@@ -314,7 +314,7 @@ def slot_counts(slots: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     counts = pd.DataFrame(
         by_state.reshape(size, len(SLOT_STATES)), index=appliances, columns=columns
     )
-    first = to_codes(slots["first_outcome"], pd.Index(_ATTEMPTS))
+    first = to_codes(slots["first_outcome"], pd.Index(_ATTEMPT_OUTCOMES))
     first[slots["state"].isin(UNCOUNTED_SLOTS).to_numpy()] = -1
     counts["first_attempts"] = np.bincount(codes[first >= 0], minlength=size)
     counts["first_attempts_ok"] = np.bincount(codes[first == _SUCCESS], minlength=size)
@@ -324,13 +324,13 @@ def slot_counts(slots: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
 def _find_start_bounds(expected: pd.DataFrame, codes: Codes, early: Spans) -> tuple[Times, Times]:
     """Return the span in which a job must start to belong to each slot."""
     early = np.minimum(early, np.timedelta64(EARLIEST_START))
-    slot, following = times_of(expected["slot"]), times_of(expected["next_slot"])
+    slot, following = to_times(expected["slot"]), to_times(expected["next_slot"])
     same = np.zeros(len(slot), dtype=bool)
     same[1:] = codes[1:] == codes[:-1]
     gap = np.full(len(slot), np.timedelta64("NaT", "us"))
     gap[1:] = np.where(same[1:], slot[1:] - slot[:-1], gap[1:])
-    lower = slot - np.fmin(early + spans_of(expected["dst_tolerance"]), gap // 2)
-    early_next = early + spans_of(expected["next_dst_tolerance"])
+    lower = slot - np.fmin(early + to_spans(expected["dst_tolerance"]), gap // 2)
+    early_next = early + to_spans(expected["next_dst_tolerance"])
     upper = following - np.fmin(early_next, (following - slot) // 2)
     joined = np.flatnonzero(same[1:] & (slot[1:] == following[:-1]))
     upper[joined] = lower[joined + 1]
@@ -340,7 +340,7 @@ def _find_start_bounds(expected: pd.DataFrame, codes: Codes, early: Spans) -> tu
 def _find_first_job(owner: Codes, rows: Codes, order_by: Times, size: int) -> Codes:
     """Return the first job of each slot, -1 if there is none."""
     picked = np.full(size, -1, dtype=np.intp)
-    groups, first = group_first(owner, order_by)
+    groups, first = find_group_first(owner, order_by)
     picked[groups] = rows[first]
     return picked
 
@@ -348,6 +348,6 @@ def _find_first_job(owner: Codes, rows: Codes, order_by: Times, size: int) -> Co
 def _find_last_job(owner: Codes, rows: Codes, start: Times, size: int) -> Codes:
     """Return the job of each slot that started last, -1 if there is none."""
     picked = np.full(size, -1, dtype=np.intp)
-    order = sort_order(owner, start[rows])
+    order = find_sort_order(owner, start[rows])
     picked[owner[order]] = rows[order]
     return picked

@@ -13,24 +13,24 @@ from backupkit.analysis.arrays import (
     Flags,
     Spans,
     Times,
-    instant,
-    sort_order,
-    spans_of,
-    sums_of,
-    tie_break_after,
-    times_of,
+    build_tie_break_keys,
+    find_sort_order,
+    sum_sizes,
     to_codes,
-    utc,
+    to_instant,
+    to_spans,
+    to_times,
+    to_utc_column,
 )
 from backupkit.analysis.jobs import job_times
 from backupkit.tables import LOADS
 
-__all__ = ["overlapping_jobs", "target_concurrency", "target_of", "targets_of"]
+__all__ = ["encode_targets", "overlapping_jobs", "target_concurrency", "target_of"]
 
 
-_MAX_TEXT: Final = 4_000  # characters of a location that are read
-_MAX_HOST: Final = 255
-_PORTS: Final = {
+_MAX_LOCATION_LENGTH: Final = 4_000  # characters of a location that are read
+_MAX_HOST_LENGTH: Final = 255
+_DEFAULT_PORTS: Final = {
     "ftp": 21,
     "ftps": 990,
     "http": 80,
@@ -40,7 +40,7 @@ _PORTS: Final = {
     "sftp": 22,
     "smb": 445,
 }
-_FOLDER: Final = r"\A([^@/]*/[^@/]*/[^@/]*)/[^@]*\z"
+_FOLDER_PATTERN: Final = r"\A([^@/]*/[^@/]*/[^@/]*)/[^@]*\z"
 """A location with a folder that cannot be the rest of a password; jobs differ in the folder."""
 _DEFAULT_DURATION: Final = np.timedelta64(1, "h")
 
@@ -67,7 +67,7 @@ def target_of(location: str) -> str | None:
     'sftp://10.0.0.250:2222'
     """
     try:
-        parts = urlsplit(location[:_MAX_TEXT])
+        parts = urlsplit(location[:_MAX_LOCATION_LENGTH])
         host, port = parts.hostname, parts.port
     except ValueError:  # the appliance may report an invalid URI
         return None
@@ -77,14 +77,14 @@ def target_of(location: str) -> str | None:
     if "@" in location and "@" not in parts.netloc and ":" in parts.netloc.rpartition("]")[2]:
         return None
     host_text = f"[{host}]" if ":" in host else host
-    usual = port is None or port == _PORTS.get(parts.scheme)
+    usual = port is None or port == _DEFAULT_PORTS.get(parts.scheme)
     return f"{parts.scheme}://{host_text}" + ("" if usual else f":{port}")
 
 
 def _is_host_name(host: str) -> bool:
     """Return whether a host is plausible; an encoded ``@`` would hide a user."""
     plain = host.isprintable() and " " not in host and "%40" not in host
-    return plain and len(host) <= _MAX_HOST
+    return plain and len(host) <= _MAX_HOST_LENGTH
 
 
 def target_concurrency(
@@ -149,20 +149,20 @@ def target_concurrency(
     >>> result[["jobs", "peak", "busy_time"]].values.tolist()
     [[2, 2, Timedelta('0 days 02:30:00')]]
     """
-    first, last = instant(start), instant(end)
-    began, until, done = _find_write_times(jobs, last)
-    ran, ended = _mark_jobs_in_period(began, until, done, first, last)
+    first, last = to_instant(start), to_instant(end)
+    started_at, until, ended_at = _find_write_times(jobs, last)
+    ran, ended = _mark_jobs_in_period(started_at, until, ended_at, first, last)
     rows = np.flatnonzero(ran | ended)
     period_slots = expected[(expected["slot"] >= start) & (expected["slot"] < end)]
-    codes, targets = targets_of(jobs["location"].iloc[rows], period_slots["location"])
+    codes, targets = encode_targets(jobs["location"].iloc[rows], period_slots["location"])
     number, planned_codes = len(targets), codes[len(rows) :]
     codes = codes[: len(rows)]
     writing = ran[rows] & (codes >= 0)
-    begins, ends = np.fmax(began[rows], first), np.fmin(until[rows], last)
+    begins, ends = np.fmax(started_at[rows], first), np.fmin(until[rows], last)
     peak, peak_at, busy_time = _find_peak_concurrency(
         codes[writing], begins[writing], ends[writing], number
     )
-    slots = times_of(period_slots["slot"])
+    slots = to_times(period_slots["slot"])
     # a duration beyond the period's length changes nothing
     finish = slots + np.minimum(_assume_durations(typical, period_slots["appliance"]), last - first)
     has_target = planned_codes >= 0
@@ -177,11 +177,11 @@ def target_concurrency(
         "appliances": distinct,
         "jobs": pd.Series(np.bincount(codes[writing], minlength=number)),
         "peak": pd.Series(peak),
-        "peak_at": utc(peak_at),
+        "peak_at": to_utc_column(peak_at),
         "planned_peak": pd.Series(planned_peak),
-        "planned_peak_at": utc(planned_peak_at),
+        "planned_peak_at": to_utc_column(planned_peak_at),
         "busy_time": pd.Series(busy_time),
-        "bytes_sent": sums_of(sent, jobs["size"].iloc[rows], number=number),
+        "bytes_sent": sum_sizes(sent, jobs["size"].iloc[rows], number=number),
     }
     return LOADS.frame(columns).sort_values("peak", ascending=False, kind="stable")
 
@@ -216,33 +216,37 @@ def overlapping_jobs(jobs: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timesta
     >>> overlapping_jobs(jobs, start=days[1], end=days[2])
     array([False,  True])
     """
-    first, last = instant(start), instant(end)
+    first, last = to_instant(start), to_instant(end)
     ran, ended = _mark_jobs_in_period(*_find_write_times(jobs, last), first, last)
     return ran | ended
 
 
 def _mark_jobs_in_period(
-    began: Times, until: Times, done: Times, first: np.datetime64, last: np.datetime64
+    started_at: Times, until: Times, ended_at: Times, first: np.datetime64, last: np.datetime64
 ) -> tuple[Flags, Flags]:
     """Return which jobs ran in the period, and which ended in it."""
-    ran = (began < last) & ((until > first) | (began >= first))
-    return ran, (done >= first) & (done < last)
+    ran = (started_at < last) & ((until > first) | (started_at >= first))
+    return ran, (ended_at >= first) & (ended_at < last)
 
 
 def _find_write_times(jobs: pd.DataFrame, last: np.datetime64) -> tuple[Times, Times, Times]:
     """Return when each job began, until when it wrote, and when its result was available."""
-    began, done = job_times(jobs)
+    started_at, ended_at = job_times(jobs)
     outcome = jobs["outcome"]
-    began = np.where(outcome.eq("void"), NAT, began)
-    listed = np.fmin(times_of(jobs["vanished_at"]), last)
-    ended = np.where(np.isnat(done), times_of(jobs["end_time"]), done)
-    return began, np.fmax(np.where(outcome.eq("open"), listed, ended), began), done
+    started_at = np.where(outcome.eq("void"), NAT, started_at)
+    listed_until = np.fmin(to_times(jobs["vanished_at"]), last)
+    ended = np.where(np.isnat(ended_at), to_times(jobs["end_time"]), ended_at)
+    return (
+        started_at,
+        np.fmax(np.where(outcome.eq("open"), listed_until, ended), started_at),
+        ended_at,
+    )
 
 
-def targets_of(*columns: pd.Series) -> tuple[Codes, pd.Index]:
+def encode_targets(*columns: pd.Series) -> tuple[Codes, pd.Index]:
     """Return the position of each location's target, -1 if none, and the sorted targets."""
     combined = pd.concat([column.astype("str") for column in columns], ignore_index=True)
-    which, locations = pd.factorize(combined.str.replace(_FOLDER, r"\1", regex=True))
+    which, locations = pd.factorize(combined.str.replace(_FOLDER_PATTERN, r"\1", regex=True))
     named = pd.Series([target_of(location) for location in locations], dtype="str")
     code, targets = pd.factorize(named, sort=True)
     # missing locations have position -1, the appended last element
@@ -253,7 +257,7 @@ def _assume_durations(typical: pd.Series, appliances: pd.Series) -> Spans:
     """Return the assumed duration of each appliance's next job."""
     durations = typical.dropna()
     codes = to_codes(appliances, durations.index)
-    spans = spans_of(durations)
+    spans = to_spans(durations)
     assumed = (
         np.median(spans.astype(np.int64)).astype(spans.dtype) if len(spans) else _DEFAULT_DURATION
     )
@@ -268,12 +272,12 @@ def _find_peak_concurrency(
     change = np.repeat([1, -1], len(long))
     codes = np.tile(codes[long], 2)
     times = np.concatenate([begins[long], ends[long]])
-    order = sort_order(codes, tie_break_after(change > 0, times))  # ends before starts
+    order = find_sort_order(codes, build_tie_break_keys(change > 0, times))  # ends before starts
     codes, times = codes[order], times[order]
     at_once = np.cumsum(change[order])
-    most = np.zeros(number, dtype=np.intp)
-    np.maximum.at(most, codes, at_once)
-    peaks = np.flatnonzero(at_once == most[codes])
+    peak = np.zeros(number, dtype=np.intp)
+    np.maximum.at(peak, codes, at_once)
+    peaks = np.flatnonzero(at_once == peak[codes])
     reached, position = np.unique(codes[peaks], return_index=True)
     when = np.full(number, NAT)
     when[reached] = times[peaks[position]]
@@ -281,4 +285,4 @@ def _find_peak_concurrency(
     steps = np.flatnonzero(at_once[:-1] > 0)
     busy = np.zeros(number, dtype=np.int64)
     np.add.at(busy, codes[steps], (times[steps + 1] - times[steps]).astype(np.int64))
-    return most, when, busy.astype("timedelta64[us]")
+    return peak, when, busy.astype("timedelta64[us]")

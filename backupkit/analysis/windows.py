@@ -12,10 +12,10 @@ from backupkit.analysis.arrays import (
     Flags,
     Spans,
     Times,
-    instant,
-    spans_of,
-    times_of,
     to_codes,
+    to_instant,
+    to_spans,
+    to_times,
 )
 from backupkit.analysis.jobs import job_times
 from backupkit.analysis.schedules import to_utc
@@ -65,23 +65,23 @@ def window_runs(
     ----------
     .. [1] docs/sla.md, section 4, number 13; section 7, O.
     """
-    began_utc, done, running, rows = _select_scheduled_jobs(jobs, start, end)
+    started_at, ended_at, running, rows = _select_scheduled_jobs(jobs, start, end)
     codes = to_codes(jobs["appliance"].iloc[rows], resolved_policy.index)
     windowed = resolved_policy["window_start"].notna().to_numpy()[codes]
     rows, codes = rows[windowed], codes[windowed]
     opens, length = (
-        spans_of(resolved_policy["window_start"])[codes],
-        spans_of(resolved_policy["window_length"])[codes],
+        to_spans(resolved_policy["window_start"])[codes],
+        to_spans(resolved_policy["window_length"])[codes],
     )
-    began = _to_wall_time(began_utc[rows], zones.to_numpy()[codes])
-    ended = _to_wall_time(
-        np.where(running[rows], instant(end), done[rows]), zones.to_numpy()[codes]
+    wall_start = _to_wall_time(started_at[rows], zones.to_numpy()[codes])
+    wall_end = _to_wall_time(
+        np.where(running[rows], to_instant(end), ended_at[rows]), zones.to_numpy()[codes]
     )
     half = (_DAY - length) // 2
-    days = np.floor_divide(began - opens + half - began.astype("datetime64[D]"), _DAY)
-    opened = began.astype("datetime64[D]") + days.astype("timedelta64[D]") + opens
-    overrun = ended - (opened + length)
-    in_time = began >= opened - spans_of(resolved_policy["window_tolerance"])[codes]
+    days = np.floor_divide(wall_start - opens + half - wall_start.astype("datetime64[D]"), _DAY)
+    opened = wall_start.astype("datetime64[D]") + days.astype("timedelta64[D]") + opens
+    overrun = wall_end - (opened + length)
+    in_time = wall_start >= opened - to_spans(resolved_policy["window_tolerance"])[codes]
     kept = in_time & (overrun <= _ZERO) & ~running[rows]
     over = np.where((overrun > _ZERO) & ~running[rows], overrun, _ZERO)
     size = len(resolved_policy)
@@ -122,10 +122,10 @@ def duration_runs(
     ----------
     .. [1] docs/sla.md, section 4, number 14.
     """
-    began_utc, done, running, rows = _select_scheduled_jobs(jobs, start, end)
+    started_at, ended_at, running, rows = _select_scheduled_jobs(jobs, start, end)
     codes = to_codes(jobs["appliance"].iloc[rows], resolved_policy.index)
-    took = np.where(running[rows], instant(end), done[rows]) - began_utc[rows]
-    kept = took <= spans_of(resolved_policy["duration_limit"])[codes]
+    took = np.where(running[rows], to_instant(end), ended_at[rows]) - started_at[rows]
+    kept = took <= to_spans(resolved_policy["duration_limit"])[codes]
     counts = {
         "duration_runs": np.bincount(codes, minlength=len(resolved_policy)),
         "duration_ok": np.bincount(codes[kept], minlength=len(resolved_policy)),
@@ -138,14 +138,14 @@ def _select_scheduled_jobs(
     jobs: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp
 ) -> tuple[Times, Times, Flags, Codes]:
     """Return starts, ends, a mask of running jobs, and the rows of the period's jobs."""
-    began_utc, done = job_times(jobs)
-    last = instant(end)
-    vanished = times_of(jobs["vanished_at"]) <= last  # its end stays unknown
-    open_now = (jobs["outcome"].eq("open").to_numpy() & ~vanished) | (done >= last)
-    running = open_now & (began_utc < last)
-    wanted = running | ((done >= instant(start)) & (done < last))
-    wanted &= jobs["type"].eq("SCHEDULED").to_numpy() & ~np.isnat(began_utc)
-    return began_utc, done, running, np.flatnonzero(wanted)
+    started_at, ended_at = job_times(jobs)
+    last = to_instant(end)
+    vanished = to_times(jobs["vanished_at"]) <= last  # its end stays unknown
+    open_now = (jobs["outcome"].eq("open").to_numpy() & ~vanished) | (ended_at >= last)
+    running = open_now & (started_at < last)
+    wanted = running | ((ended_at >= to_instant(start)) & (ended_at < last))
+    wanted &= jobs["type"].eq("SCHEDULED").to_numpy() & ~np.isnat(started_at)
+    return started_at, ended_at, running, np.flatnonzero(wanted)
 
 
 def _to_wall_time(times: Times, zones: np.ndarray[tuple[int], np.dtype[np.object_]]) -> Times:
@@ -198,22 +198,22 @@ def backup_days(
     size = len(index)
     counts = {"days": np.zeros(size, dtype=np.int64), "days_missed": np.zeros(size, dtype=np.int64)}
     if len(segments):
-        first, last = instant(segments["start"].min()), instant(segments["end"].max())
+        first, last = to_instant(segments["start"].min()), to_instant(segments["end"].max())
         unobserved = segments[
             segments["state"].isin(["unknown", "unobserved"]) | segments["excluded_by_rule"]
         ]
         gap_codes, gap_starts = (
             to_codes(unobserved["appliance"], index),
-            times_of(unobserved["start"]),
+            to_times(unobserved["start"]),
         )
-        gap_ends = times_of(unobserved["end"])
-        _, done = job_times(jobs)
-        good = jobs["outcome"].eq("success").to_numpy() & (done >= first) & (done < last)
-        owners, done = to_codes(jobs["appliance"][good], index), done[good]
+        gap_ends = to_times(unobserved["end"])
+        _, ended_at = job_times(jobs)
+        good = jobs["outcome"].eq("success").to_numpy() & (ended_at >= first) & (ended_at < last)
+        owners, ended_at = to_codes(jobs["appliance"][good], index), ended_at[good]
         hours = np.stack(
-            [spans_of(resolved_policy["backup_day"]) for _, resolved_policy in revisions], axis=1
+            [to_spans(resolved_policy["backup_day"]) for _, resolved_policy in revisions], axis=1
         )
-        begins = [first, *(instant(date) for date, _ in revisions[1:] if date is not None)]
+        begins = [first, *(to_instant(date) for date, _ in revisions[1:] if date is not None)]
         keys = pd.DataFrame(hours).assign(zone=zones.to_numpy())
         for members in keys.groupby(list(keys)).indices.values():
             member = members[0]
@@ -225,8 +225,8 @@ def backup_days(
             np.add.at(change, (gap_codes, np.searchsorted(closes, gap_starts, "right")), 1)
             np.add.at(change, (gap_codes, np.searchsorted(opens, gap_ends, "left")), -1)
             complete = np.cumsum(change, axis=1)[members, :-1] == 0
-            day = np.searchsorted(opens, done, "right") - 1
-            inside = (day >= 0) & (done < np.append(closes, NAT)[day])
+            day = np.searchsorted(opens, ended_at, "right") - 1
+            inside = (day >= 0) & (ended_at < np.append(closes, NAT)[day])
             saved = np.zeros((size, len(opens)), dtype=bool)
             saved[owners[inside], day[inside]] = True
             counts["days"][members] = complete.sum(axis=1)

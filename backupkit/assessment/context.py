@@ -15,8 +15,8 @@ from backupkit.settings import Instant, parse_duration, parse_instant
 
 __all__ = ["EvaluationContext", "Period", "Revisions"]
 
-_PERIOD: Final = timedelta(days=30)
-_EARLIEST: Final = pd.Timestamp("1980-01-01", tz="UTC")
+_DEFAULT_PERIOD: Final = timedelta(days=30)
+_EARLIEST_START: Final = pd.Timestamp("1980-01-01", tz="UTC")
 
 Revisions = list[tuple[pd.Timestamp | None, pd.DataFrame]]
 """The rules, each with its effective date; None for the first."""
@@ -45,18 +45,18 @@ class Period:
         now_utc = pd.Timestamp.now("UTC") if now is None else parse_instant(now, where="now")
         end_utc = min(now_utc, now_utc if end is None else parse_instant(end, where="end"))
         if start is None:
-            length = _PERIOD if last is None else last
+            length = _DEFAULT_PERIOD if last is None else last
             span = parse_duration(length, where="last") if isinstance(length, str) else length
             start = end_utc - span
-        return cls.validated(start=start, end=end_utc, now=now_utc)
+        return cls.from_times(start=start, end=end_utc, now=now_utc)
 
     @classmethod
-    def validated(cls, *, start: Instant, end: Instant, now: Instant) -> "Period":
+    def from_times(cls, *, start: Instant, end: Instant, now: Instant) -> "Period":
         """Parse and validate the times of `backupkit.evaluate_frames`."""
         now_utc = parse_instant(now, where="now")
         start_utc, end_utc = parse_instant(start, where="start"), parse_instant(end, where="end")
         end_utc = min(end_utc, now_utc)
-        if not _EARLIEST <= start_utc < end_utc:
+        if not _EARLIEST_START <= start_utc < end_utc:
             raise SettingsError(
                 "start: the period must begin in 1980 or later and before its end, got "
                 f"{start_utc} to {end_utc}; "

@@ -9,7 +9,11 @@ import pandas as pd
 
 from backupkit import analysis
 from backupkit.assessment.context import EvaluationContext, Period
-from backupkit.assessment.partial import PartialAssessment, assess_appliances, without_schedule_api
+from backupkit.assessment.partial import (
+    PartialAssessment,
+    assess_appliances,
+    find_without_schedule_api,
+)
 from backupkit.assessment.result import Assessment, Verdict
 from backupkit.policy import Policy
 from backupkit.settings import Instant
@@ -24,7 +28,7 @@ from backupkit.tables import (
     HistoryView,
 )
 
-__all__ = ["appliances_in", "as_of", "evaluate", "evaluate_frames", "merge_assessments"]
+__all__ = ["as_of", "evaluate", "evaluate_frames", "list_appliances", "merge_assessments"]
 
 
 class _History(Protocol):
@@ -153,7 +157,7 @@ def evaluate_frames(
     ----------
     .. [1] docs/sla.md, sections 3 to 6.
     """
-    period = Period.validated(start=start, end=end, now=now)
+    period = Period.from_times(start=start, end=end, now=now)
     return _evaluate(HistoryView(jobs, polls, schedules), policy, period, as_if=as_if)
 
 
@@ -162,11 +166,11 @@ def _evaluate(data: HistoryView, policy: Policy, period: Period, *, as_if: bool)
     data = as_of(data, period.now)
     version = analysis.data_fingerprint(data.polls) if data.version is None else data.version
     needed = analysis.restrict_to_period(data, start=period.start, end=period.end, now=period.now)
-    context = EvaluationContext.of(policy, appliances_in(needed), period, as_if=as_if)
+    context = EvaluationContext.of(policy, list_appliances(needed), period, as_if=as_if)
     return merge_assessments([assess_appliances(needed, context)], context, version=version)
 
 
-def appliances_in(data: HistoryView) -> set[str]:
+def list_appliances(data: HistoryView) -> set[str]:
     """Return the names of the appliances in the data."""
     frames = (data.jobs, data.polls, data.schedules)
     names = {str(name) for frame in frames for name in frame["appliance"].unique()}
@@ -282,6 +286,6 @@ def _sort_by_severity(facts: pd.DataFrame) -> pd.Series:
 
 def _find_schedule_unknown(poll_summary: pd.DataFrame) -> pd.Index:
     """Return the appliances without a known schedule: no API for it (6.5), or never read."""
-    return without_schedule_api(poll_summary).union(
+    return find_without_schedule_api(poll_summary).union(
         poll_summary.index[poll_summary["last_ok"].isna()]
     )

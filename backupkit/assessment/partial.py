@@ -7,20 +7,20 @@ import pandas as pd
 
 from backupkit import analysis
 from backupkit.analysis import Exclusions
-from backupkit.analysis.arrays import instant, to_codes, utc
+from backupkit.analysis.arrays import to_codes, to_instant, to_utc_column
 from backupkit.assessment.context import EvaluationContext, Period, Revisions
 from backupkit.policy import Policy
 from backupkit.tables import ASSESSED_JOBS, JOBS, SCHEDULES, SLOTS, HistoryView
 from backupkit.tables.constants import LATEST_START, RECENT
 
-__all__ = ["PartialAssessment", "assess_appliances", "without_schedule_api"]
+__all__ = ["PartialAssessment", "assess_appliances", "find_without_schedule_api"]
 
 _MAX_LOOKBACK: Final = pd.Timedelta(days=1_000)  # before the start; earlier slots are not judged
 _SLOT_TOLERANCE: Final = pd.Timedelta(minutes=10)  # distance between a job and its slot
 _DAY: Final = pd.Timedelta(days=1)
 _COUNT_COLUMNS: Final = ["polls", "polls_ok", "jobs"]
 # no messages or extra columns
-_COLUMNS: Final = [name for name in JOBS.names if name != "messages"]
+_ASSESSED_COLUMNS: Final = [name for name in JOBS.names if name != "messages"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +158,7 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
         ),
         schedules=SCHEDULES.conform(current),
         jobs=ASSESSED_JOBS.conform(assessed_jobs),
-        overlapping_jobs=jobs.loc[overlapping, _COLUMNS].join(signatures[overlapping]),
+        overlapping_jobs=jobs.loc[overlapping, _ASSESSED_COLUMNS].join(signatures[overlapping]),
         period_slots=period_slots[period_slots["slot"] >= start],
         recent_jobs=analysis.recent_jobs(data.jobs),
     )
@@ -185,11 +185,11 @@ def _check_window_and_duration(
     jobs: pd.DataFrame, revisions: Revisions, zones: pd.Series, period: Period
 ) -> pd.DataFrame:
     """Check jobs against the backup window and duration limit in force when they ended."""
-    _, done = analysis.job_times(jobs)
+    _, ended_at = analysis.job_times(jobs)
     results = []
     for resolved_policy, start, end in _list_revision_spans(revisions, period):
         # running jobs count once, at the period's end
-        chosen = jobs if end == period.end else jobs[done < instant(end)]
+        chosen = jobs if end == period.end else jobs[ended_at < to_instant(end)]
         columns = (
             analysis.window_runs(chosen, resolved_policy, zones, start=start, end=end),
             analysis.duration_runs(chosen, resolved_policy, start=start, end=end),
@@ -233,7 +233,7 @@ def _add_policy_schedules(
     schedules: pd.DataFrame, poll_summary: pd.DataFrame, policy: Policy
 ) -> pd.DataFrame:
     """Add the policy's schedules for appliances whose API does not report one."""
-    without = without_schedule_api(poll_summary).difference(pd.Index(schedules["appliance"]))
+    without = find_without_schedule_api(poll_summary).difference(pd.Index(schedules["appliance"]))
     added = policy.plans(without)
     added = added[added["appliance"].isin(without)]
     return schedules if added.empty else pd.concat([schedules, added], ignore_index=True)
@@ -243,9 +243,9 @@ def _drop_excluded_failures(
     jobs: pd.DataFrame, exclusions: Exclusions, index: pd.Index
 ) -> pd.DataFrame:
     """Drop failures that ended in excluded time, because they begin no incident."""
-    _, done = analysis.job_times(jobs)
+    _, ended_at = analysis.job_times(jobs)
     codes = index.get_indexer(pd.Index(jobs["appliance"]))
-    dropped = exclusions.contains(codes, done) & jobs["outcome"].eq("failure").to_numpy()
+    dropped = exclusions.contains(codes, ended_at) & jobs["outcome"].eq("failure").to_numpy()
     kept: pd.DataFrame = jobs[~dropped]
     return kept
 
@@ -281,9 +281,9 @@ def _find_first_judged_slot(
     It is before the period's start: an incident that is open then began after the last success
     before it, and the burn rate counts back from the period's end.
     """
-    _, done = analysis.job_times(jobs)
-    before = jobs["outcome"].eq("success").to_numpy() & (done < instant(start))
-    ended = utc(done[before]).groupby(jobs["appliance"][before].to_numpy()).max()
+    _, ended_at = analysis.job_times(jobs)
+    before = jobs["outcome"].eq("success").to_numpy() & (ended_at < to_instant(start))
+    ended = to_utc_column(ended_at[before]).groupby(jobs["appliance"][before].to_numpy()).max()
     limit = pd.Series(start - _MAX_LOOKBACK, index=coverage.index)
     late = pd.concat(
         [resolved_policy["late"] for _, resolved_policy in revisions], axis="columns"
@@ -324,19 +324,19 @@ def _measure_exposure_at_end(
     jobs: pd.DataFrame, recovery_points: pd.DataFrame, coverage: pd.DataFrame, end: pd.Timestamp
 ) -> pd.DataFrame:
     """Return the exposure of each appliance at the end, and its newest success."""
-    _, done = analysis.job_times(jobs)
-    finished = pd.Series(done, index=jobs.index).dt.tz_localize("UTC")
+    _, ended_at = analysis.job_times(jobs)
+    finished = pd.Series(ended_at, index=jobs.index).dt.tz_localize("UTC")
     successful = ((jobs["outcome"] == "success") & (finished <= end)).to_numpy()
-    ended = jobs.loc[successful, ["appliance", "start_time"]].assign(done=finished[successful])
+    ended = jobs.loc[successful, ["appliance", "start_time"]].assign(ended_at=finished[successful])
     newest = ended.groupby("appliance").max().reindex(coverage.index)
     exposure = analysis.exposure_at(recovery_points, at=end, appliances=coverage.index)
-    lower_bound = (end - coverage["known_since"]).where(newest["done"].isna())
+    lower_bound = (end - coverage["known_since"]).where(newest["ended_at"].isna())
     return pd.DataFrame(
         {
             "exposure": exposure,
             "exposure_at_least": lower_bound.where(coverage["known_since"] <= end),
             "last_success": newest["start_time"],
-            "last_success_end": newest["done"],
+            "last_success_end": newest["ended_at"],
         }
     )
 
@@ -345,20 +345,20 @@ def _find_current_failures(
     jobs: pd.DataFrame, text: pd.Series, last_success: pd.Series, end: pd.Timestamp
 ) -> pd.DataFrame:
     """Return the newest failure's text and the first failure's end of each failing appliance."""
-    _, done = analysis.job_times(jobs)
+    _, ended_at = analysis.job_times(jobs)
     failed = jobs["outcome"].eq("failure").to_numpy()
     failures = jobs.loc[failed, ["appliance"]]
     failures = failures.assign(
         text=text[failed],
-        done=pd.Series(done[failed], index=failures.index).dt.tz_localize("UTC"),
+        ended_at=pd.Series(ended_at[failed], index=failures.index).dt.tz_localize("UTC"),
         success=last_success.reindex(failures["appliance"]).set_axis(failures.index),
     )
-    after = failures["success"].isna() | (failures["done"] > failures["success"])
-    rows = failures[after & (failures["done"] <= end)].sort_values("done", kind="stable")
+    after = failures["success"].isna() | (failures["ended_at"] > failures["success"])
+    rows = failures[after & (failures["ended_at"] <= end)].sort_values("ended_at", kind="stable")
     newest = rows.drop_duplicates("appliance", keep="last").set_index("appliance")["text"]
-    return pd.DataFrame({"text": newest, "since": rows.groupby("appliance")["done"].min()})
+    return pd.DataFrame({"text": newest, "since": rows.groupby("appliance")["ended_at"].min()})
 
 
-def without_schedule_api(poll_summary: pd.DataFrame) -> pd.Index:
+def find_without_schedule_api(poll_summary: pd.DataFrame) -> pd.Index:
     """Return the appliances whose API has no schedules (6.5)."""
     return poll_summary.index[poll_summary["details"].eq(other=False).fillna(value=False)]

@@ -8,7 +8,7 @@ from typing import Final
 import pandas as pd
 from markupsafe import Markup
 
-from backupkit.display import Cell, container, paragraph, state_badge, table
+from backupkit.display import Cell, render_container, render_paragraph, state_badge, table
 from backupkit.display.format import NO_DATA, Ratio, format_duration, format_timestamp
 from backupkit.policy import Policy
 from backupkit.tables import STATES
@@ -26,7 +26,7 @@ HEAD_FIGURES: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Labels of the key figures of `backupkit.tables.METRICS`."""
 
-_WORST: Final = 10
+_MAX_WORST: Final = 10
 _COLUMNS: Final = {
     "Appliance": "",
     "State": "s",
@@ -221,19 +221,19 @@ def _render_html(assessment: Assessment) -> Markup:
             _render_figure(assessment.ratio(metric), name) for metric, name in HEAD_FIGURES.items()
         )
     )
-    content = head + paragraph(verdict.sentence, "sentence") + figures
-    content += paragraph(str(assessment.policy), "policy")
+    content = head + render_paragraph(verdict.sentence, "sentence") + figures
+    content += render_paragraph(str(assessment.policy), "policy")
     box = Markup('<section class="verdict is-{}">{}</section>').format(verdict.state, content)
     bad = rows[~rows["state"].isin(["compliant", "excluded"])]
     worst = table(
         _COLUMNS,
-        [_render_row(str(name), row) for name, row in bad.head(_WORST).iterrows()],
+        [_render_row(str(name), row) for name, row in bad.head(_MAX_WORST).iterrows()],
         caption=f"Not compliant, the worst first, as of {format_timestamp(assessment.now)} UTC",
-        limit=_WORST,
+        limit=_MAX_WORST,
         total=len(bad),
     )
-    return container(
-        box, worst if len(bad) else paragraph("No appliance in scope is out of its RPO.")
+    return render_container(
+        box, worst if len(bad) else render_paragraph("No appliance in scope is out of its RPO.")
     )
 
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from backupkit import wire
 from backupkit.collection.poll import PollResult
-from backupkit.display import container, paragraph, table
+from backupkit.display import render_container, render_paragraph, table
 from backupkit.errors import one_line
 from backupkit.tables import (
     ERRORS,
@@ -90,8 +90,10 @@ class Snapshot:
         return text + (", stopped early" if self.stopped else "")
 
     def _repr_html_(self) -> str:
-        parts = [paragraph(repr(self), "sentence"), paragraph(self._counts())]
-        return str(container(*parts, render_errors_table(self.errors) if len(self.errors) else ""))
+        parts = [render_paragraph(repr(self), "sentence"), render_paragraph(self._counts())]
+        return str(
+            render_container(*parts, render_errors_table(self.errors) if len(self.errors) else "")
+        )
 
     def _counts(self) -> str:
         """Return the number of jobs by outcome, as text."""
@@ -119,7 +121,7 @@ class CollectionErrors:
         )
 
     def _repr_html_(self) -> str:
-        return str(container(render_errors_table(self.errors)))
+        return str(render_container(render_errors_table(self.errors)))
 
 
 def render_errors_table(errors: pd.DataFrame, *, limit: int = 20) -> Markup:

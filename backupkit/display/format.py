@@ -24,9 +24,9 @@ __all__ = [
     "format_number",
     "format_relative",
     "format_timestamp",
+    "mask_user",
     "sanitise",
     "time_ratio",
-    "without_user",
 ]
 
 NO_DATA: Final = "no data"
@@ -46,8 +46,8 @@ _USER_INFO = re.compile(r"(?<=://)[^/\s@]+(?=@)")
 _LONG_TEXT: Final = 1_000  # characters; a shorter limit is for a name or a remark
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
-_DAYS_FROM = 72 * 3_600
-_LARGE = 1_000  # from here on, numbers have no decimals
+_DAYS_FROM_SECONDS = 72 * 3_600
+_NO_DECIMALS_FROM = 1_000  # from here on, numbers have no decimals
 
 
 def format_number(value: float | NAType) -> str:
@@ -60,7 +60,7 @@ def format_number(value: float | NAType) -> str:
     """
     if pd.isna(value):
         return NO_DATA
-    no_decimals = float(value).is_integer() or value >= _LARGE
+    no_decimals = float(value).is_integer() or value >= _NO_DECIMALS_FROM
     return f"{value:,.0f}" if no_decimals else f"{value:,.1f}"
 
 
@@ -186,7 +186,7 @@ def format_duration(duration: timedelta | NaTType) -> str:
     if seconds < 60:  # noqa: PLR2004 # a minute has 60 seconds
         return f"{sign}{seconds} s"
     parts: list[str] = []
-    for length, unit in _UNITS if seconds >= _DAYS_FROM else _UNITS[1:]:
+    for length, unit in _UNITS if seconds >= _DAYS_FROM_SECONDS else _UNITS[1:]:
         count, seconds = divmod(seconds, length)
         if count or parts:
             parts.append(f"{count} {unit}" if count else "")
@@ -248,12 +248,12 @@ def format_day(time: pd.Timestamp) -> str:
     return f"{time.day} {time:%b}"
 
 
-def without_user(text: str) -> str:
+def mask_user(text: str) -> str:
     """Mask user and password in the URIs of a text.
 
     Examples
     --------
-    >>> without_user("no route to ftp://joe:secret@target/vc")
+    >>> mask_user("no route to ftp://joe:secret@target/vc")
     'no route to ftp://***@target/vc'
     """
     return _USER_INFO.sub("***", text) if "://" in text else text
@@ -272,7 +272,7 @@ def sanitise(text: object, *, limit: int = 2000) -> str:
     """
     if not isinstance(text, str):
         return ""
-    clean = without_user(_CONTROL.sub(" ", text[: limit + 200])).strip()
+    clean = mask_user(_CONTROL.sub(" ", text[: limit + 200])).strip()
     if len(text) <= limit:
         return clean
     if limit < _LONG_TEXT:

@@ -16,8 +16,8 @@ from backupkit.display.format import (
     format_duration,
     format_number,
     format_timestamp,
+    mask_user,
     sanitise,
-    without_user,
 )
 from backupkit.errors import one_line
 
@@ -25,9 +25,9 @@ __all__ = [
     "Badge",
     "Cell",
     "Rows",
-    "container",
-    "key_value_table",
-    "paragraph",
+    "render_container",
+    "render_key_value_table",
+    "render_paragraph",
     "show",
     "state_badge",
     "style_sheet",
@@ -42,9 +42,13 @@ Cell = Any
 ROWS: Final = 20
 """Default limit of the rows of a table."""
 
-_ALIGNED: Final = frozenset({"n", "r"})  # classes of columns whose titles are at the right too
-_LONGEST: Final = 600  # characters of a cell
-_LONGEST_LINES: Final = 2_200  # characters of a cell with several lines, as `sanitise` leaves them
+_RIGHT_ALIGNED: Final = frozenset(
+    {"n", "r"}
+)  # classes of columns whose titles are at the right too
+_MAX_CELL_LENGTH: Final = 600  # characters of a cell
+_MAX_LINES_LENGTH: Final = (
+    2_200  # characters of a cell with several lines, as `sanitise` leaves them
+)
 
 
 class Badge(NamedTuple):
@@ -93,14 +97,14 @@ def style_sheet() -> str:
     return files("backupkit.display").joinpath("style.css").read_text(encoding="utf-8")
 
 
-def container(*parts: str, styled: bool = True) -> Markup:
+def render_container(*parts: str, styled: bool = True) -> Markup:
     """Join parts into self-contained HTML for a notebook cell; MathJax ignores its text.
 
     Parts are escaped unless they are `Markup`. Without the style sheet, the page must have it.
 
     Examples
     --------
-    >>> print(container("a < b", styled=False))
+    >>> print(render_container("a < b", styled=False))
     <div class="bk mathjax_ignore tex2jax_ignore">a &lt; b</div>
     """
     style = Markup("<style>{}</style>").format(Markup(style_sheet())) if styled else Markup()  # noqa: S704 # our own file
@@ -108,12 +112,12 @@ def container(*parts: str, styled: bool = True) -> Markup:
     return Markup('<div class="bk mathjax_ignore tex2jax_ignore">{}</div>').format(inner)
 
 
-def paragraph(text: str, kind: str = "fine") -> Markup:
+def render_paragraph(text: str, kind: str = "fine") -> Markup:
     """Return a paragraph of a text; `kind` is its CSS class.
 
     Examples
     --------
-    >>> print(paragraph("2 of <3>"))
+    >>> print(render_paragraph("2 of <3>"))
     <p class="fine">2 of &lt;3&gt;</p>
     """
     return Markup('<p class="{}">{}</p>').format(kind, text)
@@ -160,7 +164,7 @@ def table(
     Returns
     -------
     Markup
-        HTML. It needs the style sheet, as `container` includes it.
+        HTML. It needs the style sheet, as `render_container` includes it.
 
     Examples
     --------
@@ -172,7 +176,7 @@ def table(
     header = next(iter(columns)) if header is None else header
     titles = Markup().join(
         Markup('<th scope="col"{}>{}</th>').format(
-            _format_class(*_ALIGNED & set(css.split())), title
+            _format_class(*_RIGHT_ALIGNED & set(css.split())), title
         )
         for title, css in columns.items()
         if css is not None
@@ -205,12 +209,12 @@ def table(
     return html + Markup('<p class="more">and {} more{}</p>').format(f"{omitted:,}", more)
 
 
-def key_value_table(values: Mapping[str, Cell], *, caption: str = "") -> Markup:
+def render_key_value_table(values: Mapping[str, Cell], *, caption: str = "") -> Markup:
     """Return a narrow table of names and values, without column titles.
 
     Examples
     --------
-    >>> print(key_value_table({"RPO": "24 h"}))
+    >>> print(render_key_value_table({"RPO": "24 h"}))
     <table class="narrow"><tbody><tr><th scope="row" class="plain">RPO</th><td
     class="text">24 h</td></tr></tbody></table>
     """
@@ -273,9 +277,9 @@ def _render_content(value: Cell, *, several_lines: bool = False) -> str:
         case _ if hasattr(value, "__html__"):
             text = escape(value)
         case str() if several_lines:
-            text = sanitise(value, limit=_LONGEST_LINES)
+            text = sanitise(value, limit=_MAX_LINES_LENGTH)
         case str():
-            text = without_user(one_line(value, limit=_LONGEST))
+            text = mask_user(one_line(value, limit=_MAX_CELL_LENGTH))
         case _ if pd.isna(value):
             text = NO_DATA
         case pd.Timestamp():

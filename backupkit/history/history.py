@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from backupkit.display import container, key_value_table, paragraph
+from backupkit.display import render_container, render_key_value_table, render_paragraph
 from backupkit.errors import HistoryError
 from backupkit.history import append as _append
 from backupkit.history import exchange, retention
@@ -549,9 +549,13 @@ class History:
 
     def _repr_html_(self) -> str:
         try:
-            return str(container(key_value_table(self.facts(), caption=f"History {self.uri}")))
+            return str(
+                render_container(
+                    render_key_value_table(self.facts(), caption=f"History {self.uri}")
+                )
+            )
         except HistoryError as error:
-            return str(container(paragraph(str(error), "breach")))
+            return str(render_container(render_paragraph(str(error), "breach")))
 
 
 def _reopen_history(uri: str, keep: int | None) -> History:

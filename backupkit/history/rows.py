@@ -200,7 +200,7 @@ def to_frame(
             elif kind == "integer":
                 values = values.cast(column.arrow)
         # arrays, as pandas would align series by their index
-        arrays[column.name] = column.series(column.loaded(values)).array
+        arrays[column.name] = column.to_series(column.load(values)).array
     return pd.DataFrame(arrays, index=pd.RangeIndex(len(rows)), copy=False)
 
 

@@ -63,8 +63,8 @@ def compliance(
     >>> [float(line.get_ydata()[0]) for line in ax.lines]
     [100.0, 50.0]
     """
-    with style.context(theme) as active_theme:
-        ax = style.axes(ax, height=2.8)
+    with style.apply_style(theme) as active_theme:
+        ax = style.prepare_axes(ax, height=2.8)
         in_scope = intervals[intervals["state"].isin(IN_SCOPE_STATES)]
         if in_scope.empty:
             return style.draw_message(ax, "No appliance was in scope in this period")
@@ -90,18 +90,18 @@ def compliance(
         for line, linestyle, name in ((observed, "--", "observed"), (strict, "-", "strict")):
             ax.step(days, line, where="post", color=blue, linestyle=linestyle, lw=1.5, label=name)
         ax.margins(x=0)
-        style.time_axis(ax, start, end)
+        style.format_time_axis(ax, start, end)
         ax.set_ylim(-2, 103)
         ax.set_ylabel("compliant (%)")
         ax.grid(axis="y")
-        style.title_and_legend(ax, "Compliance over time", [*ax.lines[::-1], *ax.collections])
-        style.caption(ax, caption)
+        style.draw_title_and_legend(ax, "Compliance over time", [*ax.lines[::-1], *ax.collections])
+        style.draw_caption(ax, caption)
     return ax
 
 
 def _count_states(intervals: pd.DataFrame) -> tuple[Floats, list[Floats]]:
     """Return the times at which a count changes, and the count of each state from then on."""
-    start_days, end_days = (style.days(intervals[name]) for name in ("start", "end"))
+    start_days, end_days = (style.to_day_numbers(intervals[name]) for name in ("start", "end"))
     change_times, inverse = np.unique(np.concatenate([start_days, end_days]), return_inverse=True)
     counts = []
     for state in IN_SCOPE_STATES:
@@ -188,8 +188,8 @@ def exposure(
     [0.0, 6.0]
     """
     valid_points = points[points["available"].notna() & points["point"].notna()]
-    with style.context(theme) as active_theme:
-        ax = style.axes(ax, height=3.4)
+    with style.apply_style(theme) as active_theme:
+        ax = style.prepare_axes(ax, height=3.4)
         last = valid_points["available"].max() if end is None else end
         if len(valid_points):
             valid_points = valid_points[valid_points["available"] <= last]
@@ -219,7 +219,7 @@ def exposure(
                 color=colour,
                 lw=1.3,
                 linestyle=linestyle,
-                label=style.legend_label(name),
+                label=style.sanitise_legend_label(name),
                 zorder=2 + 1 / (index + 1),  # highest exposure in front
             )
             if name in thresholds:
@@ -238,13 +238,13 @@ def exposure(
         for threshold_line in [1.0] if differ else sorted(drawn_thresholds):
             orange = active_theme.of(style.ORANGE)
             ax.axhline(threshold_line, color=orange, lw=1, ls="--", label="RPO + grace")
-        style.time_axis(ax, first, last)
+        style.format_time_axis(ax, first, last)
         ax.set_ylim(bottom=0)
         ax.set_ylabel("exposure / (RPO + grace)" if differ else "exposure (h)")
         ax.grid(axis="y")
         ax.set_title("Age of the newest backup")
-        style.legend_right(ax)
-        style.caption(
+        style.draw_legend_right(ax)
+        style.draw_caption(
             ax,
             style.count_omitted(len(newest) - len(drawn_names), "less exposed"),
             _count_without_point(threshold, newest.index),
@@ -274,8 +274,10 @@ def _build_sawtooth(
     appliance_points: pd.DataFrame, first: pd.Timestamp, last: pd.Timestamp
 ) -> tuple[Floats, Floats]:
     """Return times and exposures [h] before and after each fall, within the period."""
-    falls, points = (style.days(appliance_points[name]) for name in ("available", "point"))
-    start, end = style.days(pd.Series([first, last]))
+    falls, points = (
+        style.to_day_numbers(appliance_points[name]) for name in ("available", "point")
+    )
+    start, end = style.to_day_numbers(pd.Series([first, last]))
     count_before = np.searchsorted(falls, start, side="right")
     first_point = points[count_before - 1] if count_before else np.nan
     falls, points = falls[count_before:], points[count_before:]

@@ -27,7 +27,7 @@ _Z_LIMIT: Final = 3.5
 _MIN_SPREAD_SHARE: Final = 0.05
 _MAD_FACTOR: Final = 0.6745
 _LOG_SCALE_RATIO: Final = 30.0
-_MARKERS: Final = ("|", "x", "o")
+_SERIES_MARKERS: Final = ("|", "x", "o")
 
 _MAX_DURATION: Final = 2**45 - 1
 """Upper limit of a duration in the packed sort key, more than a year [µs]."""
@@ -93,9 +93,11 @@ def durations(
     appliance_codes, uniques = pd.factorize(finished["appliance"], sort=True)
     names = [str(name) for name in uniques]
     minutes = finished["duration"].to_numpy("timedelta64[us]").astype(np.float64) / 60e6
-    with style.context(theme) as active_theme:
-        height = 3.6 if len(names) <= _MAX_SERIES else 1.4 + style.height(min(len(names), limit))
-        ax = style.axes(ax, height=height)
+    with style.apply_style(theme) as active_theme:
+        height = (
+            3.6 if len(names) <= _MAX_SERIES else 1.4 + style.compute_height(min(len(names), limit))
+        )
+        ax = style.prepare_axes(ax, height=height)
         if finished.empty:
             return style.draw_message(ax, "No job has finished in this period")
         count = f"{len(names):,} appliances" if len(names) > 1 else "1 appliance"
@@ -105,12 +107,12 @@ def durations(
                 ax, finished, appliance_codes, names, minutes, anomalies, limit, active_theme
             )
         elif len(finished) > _MAX_POINTS:
-            _draw_density(ax, style.days(finished["start_time"]), minutes, active_theme)
-            style.time_axis(ax)
+            _draw_density(ax, style.to_day_numbers(finished["start_time"]), minutes, active_theme)
+            style.format_time_axis(ax)
         else:
             _draw_series(ax, finished, appliance_codes, names, minutes, anomalies, active_theme)
-            style.time_axis(ax)
-        style.title_and_legend(
+            style.format_time_axis(ax)
+        style.draw_title_and_legend(
             ax, title, _list_legend_lines(ax) if len(names) > _MAX_SERIES else []
         )
     return ax
@@ -118,7 +120,7 @@ def durations(
 
 def _list_legend_lines(ax: Axes) -> list[Line2D]:
     """Return the lines to explain in the legend: those that have points."""
-    marked_lines = [line for line in ax.lines if line.get_marker() in _MARKERS]
+    marked_lines = [line for line in ax.lines if line.get_marker() in _SERIES_MARKERS]
     return [line for line in marked_lines if len(np.ravel(line.get_xdata()))]
 
 
@@ -131,12 +133,12 @@ def _draw_series(
     anomalies: pd.DataFrame | None,
     active_theme: style.Theme,
 ) -> None:
-    days = style.days(finished["start_time"])
+    days = style.to_day_numbers(finished["start_time"])
     failed = finished["outcome"].eq("failure").to_numpy()
     if len(names) == 1:
         _draw_band(ax, minutes[~failed][np.argsort(days[~failed])][-BASELINE_RUNS:], active_theme)
     for index, name in enumerate(names):
-        colour, label = active_theme.of(style.CURVES[index]), style.legend_label(name)
+        colour, label = active_theme.of(style.CURVES[index]), style.sanitise_legend_label(name)
         failure_colour = colour if len(names) > 1 else active_theme.of(style.ORANGE)
         for flags, marker, fill, series_label in (
             (~failed, "os^Dv*"[index], colour, label),
@@ -156,7 +158,7 @@ def _draw_series(
     ax.set_ylim(bottom=0)
     ax.set_ylabel("duration (min)")
     ax.grid()
-    style.legend_right(ax)
+    style.draw_legend_right(ax)
 
 
 def _draw_band(ax: Axes, newest: Floats, active_theme: style.Theme) -> None:
@@ -220,10 +222,10 @@ def _draw_rows(
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=16))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}x"))
     ax.xaxis.set_minor_locator(NullLocator())
-    style.row_labels(ax, [names[code] for code in worst], width=32)
+    style.label_rows(ax, [names[code] for code in worst], width=32)
     ax.set_xlabel("duration, as a multiple of the appliance's own median")
     ax.grid(axis="x")
-    style.caption(ax, style.count_omitted(omitted, "with smaller multiples"), density)
+    style.draw_caption(ax, style.count_omitted(omitted, "with smaller multiples"), density)
 
 
 def _compute_medians(
@@ -248,7 +250,7 @@ def _draw_density(ax: Axes, days: Floats, minutes: Floats, active_theme: style.T
     density = _draw_cells(ax, edges_x, edges_y, counts.T, active_theme)
     ax.set_ylim(bottom=0)
     ax.set_ylabel("duration (min)")
-    style.caption(ax, density)
+    style.draw_caption(ax, density)
 
 
 def _draw_cells(

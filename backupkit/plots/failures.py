@@ -57,8 +57,8 @@ def failures(
     """
     ranked = failures.sort_values("jobs", ascending=False, kind="stable")
     top, others = ranked.iloc[:limit], ranked.iloc[limit:]
-    with style.context(theme) as active_theme:
-        ax = style.axes(ax, height=1.3 + 0.34 * max(len(top) + (len(others) > 0), 2))
+    with style.apply_style(theme) as active_theme:
+        ax = style.prepare_axes(ax, height=1.3 + 0.34 * max(len(top) + (len(others) > 0), 2))
         if ranked.empty:
             return style.draw_message(ax, "No backup job failed in this period")
         labels = [str(text) for text in top["signature"].fillna("(no message)")]
@@ -107,10 +107,12 @@ def _draw_stacked(
             facecolor=active_theme.tint(colour),
             edgecolor=colour,
             hatch=_PART_PATTERNS[index],
-            label=f"{others:,} others" if part is None else style.legend_label(part, width=32),
+            label=f"{others:,} others"
+            if part is None
+            else style.sanitise_legend_label(part, width=32),
         )
         left = left + width
-    style.legend_below(ax, columns=3)
+    style.draw_legend_below(ax, columns=3)
 
 
 def _draw_pareto(
@@ -129,7 +131,7 @@ def _draw_pareto(
             va="center",
             transform=ax.get_yaxis_transform(),
         )
-    style.row_labels(ax, labels, width=58)
+    style.label_rows(ax, labels, width=58)
     ax.set_xlim(0, max(counts) * 1.3)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
     ax.set_xlabel("failed jobs")
@@ -184,13 +186,13 @@ def failures_over_time(
     array([ 1., nan, nan, nan,  1.])
     """
     ended = jobs[jobs["end_time"].notna() & jobs["signature"].notna()]
-    with style.context(theme) as active_theme:
+    with style.apply_style(theme) as active_theme:
         codes, names = pd.factorize(ended["signature"])
         part_count = min(len(names), limit + 1)
-        ax = style.axes(ax, height=2.4 + 0.2 * part_count)
+        ax = style.prepare_axes(ax, height=2.4 + 0.2 * part_count)
         if ended.empty:
             return style.draw_message(ax, "No backup job failed in this period")
-        days = style.days(ended["end_time"])
+        days = style.to_day_numbers(ended["end_time"])
         width, unit = _choose_bin_width(days.max() - days.min())
         first = np.floor(days.min() / width)
         column = (np.floor(days / width) - first).astype(np.int64)
@@ -216,16 +218,16 @@ def failures_over_time(
                 edgecolor=colour,
                 linewidth=0.8,
                 hatch=_STACK_PATTERNS[code % len(_STACK_PATTERNS)],
-                label=style.legend_label(label, width=70),
+                label=style.sanitise_legend_label(label, width=70),
             )
             base = base + height  # a new array: the drawn part references the old one
         ax.set_ylim(0, 1.05 * base.max())
-        style.time_axis(ax)
+        style.format_time_axis(ax)
         ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
         ax.set_ylabel(f"failed jobs a {unit}")
         ax.grid(axis="y")
         ax.set_title("Failures over time")
-        style.legend_below(ax, columns=1)
+        style.draw_legend_below(ax, columns=1)
     return ax
 
 

@@ -15,7 +15,7 @@ __all__ = ["load"]
 _MAX_STEPS: Final = 10_000
 """Maximum number of steps of a curve; more are reduced to columns."""
 
-_COLUMNS: Final = 900
+_COLUMN_COUNT: Final = 900
 
 Codes = npt.NDArray[np.intp]
 
@@ -74,12 +74,12 @@ def load(
     started = jobs[jobs["start_time"].notna()]
     located = started[started["target"].notna()]
     codes, names = pd.factorize(located["target"])
-    with style.context(theme) as active_theme:
+    with style.apply_style(theme) as active_theme:
         if located.empty:
-            return style.draw_message(style.axes(ax, height=2), "No job has a known target")
+            return style.draw_message(style.prepare_axes(ax, height=2), "No job has a known target")
         curves = _build_curves(located, codes, len(names))
         order = np.argsort([-curve[1].max() for curve in curves], kind="stable")[:limit]
-        ax = style.axes(ax, height=1.2 + 0.5 * max(len(order), 2))
+        ax = style.prepare_axes(ax, height=1.2 + 0.5 * max(len(order), 2))
         planned_peaks = [_get_planned_peak(loads, str(names[code])) for code in order]
         max_count = max(curves[order[0]][1].max(), *(plan or 0 for plan in planned_peaks), 1)
         labels = []
@@ -97,13 +97,13 @@ def load(
                 level = row + 0.4 - 0.8 * planned_peak / max_count
                 ax.axhline(level, color=active_theme.ink, lw=0.8, ls=":", gid="planned")
             labels.append(label)
-        style.row_labels(ax, labels, width=48)
-        style.time_axis(ax)
+        style.label_rows(ax, labels, width=48)
+        style.format_time_axis(ax)
         ax.grid(axis="x")
         ax.set_title("Concurrent jobs per target")
         without_target = len(started) - len(located)
         plural = "" if without_target == 1 else "s"
-        style.caption(
+        style.draw_caption(
             ax,
             style.count_omitted(len(names) - limit, "with a lower peak"),
             f"{without_target:,} job{plural} without a target" if without_target else "",
@@ -123,7 +123,10 @@ def _build_curves(jobs: pd.DataFrame, codes: Codes, count: int) -> list[tuple[Fl
     """Return the curve of each target, as from `_build_steps`."""
     order = np.argsort(codes, kind="stable")
     bounds = np.searchsorted(codes[order], np.arange(1, count))
-    start, end = style.days(jobs["start_time"]), style.days(style.job_ends(jobs))
+    start, end = (
+        style.to_day_numbers(jobs["start_time"]),
+        style.to_day_numbers(style.find_job_ends(jobs)),
+    )
     last = np.fmax(start.max(), np.fmax.reduce(end))
     end = np.maximum(end, start)
     groups = (np.split(times[order], bounds) for times in (start, end))
@@ -140,7 +143,7 @@ def _build_steps(start: Floats, end: Floats, last: float) -> tuple[Floats, Float
     if len(change_times) <= _MAX_STEPS:
         return change_times, job_counts
     # one column per pixel: start with the number that lasts from before, then take the highest
-    edges = np.linspace(change_times[0], change_times[-1], _COLUMNS, endpoint=False)
+    edges = np.linspace(change_times[0], change_times[-1], _COLUMN_COUNT, endpoint=False)
     column = np.searchsorted(edges, change_times, side="right") - 1
     highest = job_counts[np.searchsorted(change_times, edges, side="right") - 1]
     np.maximum.at(highest, column, job_counts)

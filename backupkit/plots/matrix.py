@@ -123,25 +123,25 @@ def matrix(
     appliances, days, codes = _find_worst_of_days(slots)
     order = [str(name) for name in (appliances if states is None else states.index)]
     drawn_names = order[:limit]
-    with style.context(theme) as active_theme:
-        ax = style.axes(ax, height=1.5 + style.height(max(len(drawn_names), 3)))
+    with style.apply_style(theme) as active_theme:
+        ax = style.prepare_axes(ax, height=1.5 + style.compute_height(max(len(drawn_names), 3)))
         if appliances.empty:
             return style.draw_message(ax, "No backup run was expected in this period")
         # the last row, index -1, is for appliances without slots
         codes = np.vstack([codes, np.full(len(days), len(style.SLOT_STYLES), dtype=np.int8)])
         codes = codes[appliances.get_indexer(pd.Index(drawn_names))]
-        day_numbers = style.days(days)
+        day_numbers = style.to_day_numbers(days)
         draw = _draw_image if codes.size > _MAX_SYMBOLS else _draw_markers
         handles = draw(ax, day_numbers, codes, active_theme)
-        style.row_labels(ax, drawn_names, width=32)
-        style.time_axis(ax)
+        style.label_rows(ax, drawn_names, width=32)
+        style.format_time_axis(ax)
         ax.set_xlim(day_numbers[0] - 0.7, day_numbers[-1] + 0.7)
         ax.set_xlabel("day of the expected run (UTC)")
         ax.tick_params(length=0)
         ax.grid(axis="y")
-        style.title_and_legend(ax, "Expected runs, day by day", handles)
+        style.draw_title_and_legend(ax, "Expected runs, day by day", handles)
         omitted = len(order) - len(drawn_names)
-        style.caption(ax, style.count_omitted(omitted, "with fewer missed days", states))
+        style.draw_caption(ax, style.count_omitted(omitted, "with fewer missed days", states))
     return ax
 
 

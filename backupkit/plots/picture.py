@@ -14,7 +14,14 @@ from matplotlib.dates import num2date
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import LayoutEngine
 
-__all__ = ["FixedMargins", "NotebookFigure", "png", "svg", "to_data_coords", "to_timestamp"]
+__all__ = [
+    "FixedMargins",
+    "NotebookFigure",
+    "render_png",
+    "render_svg",
+    "to_data_coords",
+    "to_timestamp",
+]
 
 CAPTION_GID: Final = "note"
 """Group id of the caption below the axes."""
@@ -102,14 +109,14 @@ def _measure_margins(
     return left, right, below, above
 
 
-def svg(ax: Axes) -> bytes:
+def render_svg(ax: Axes) -> bytes:
     """Render the figure of some drawn axes as an SVG document without a date or random ids.
 
     Examples
     --------
     >>> from backupkit.plots import failures
     >>> from backupkit.tables import FAILURES
-    >>> svg(failures(FAILURES.empty()))[:5]
+    >>> render_svg(failures(FAILURES.empty()))[:5]
     b'<?xml'
     """
     buffer = io.BytesIO()
@@ -119,14 +126,14 @@ def svg(ax: Axes) -> bytes:
     return buffer.getvalue()
 
 
-def png(ax: Axes, *, dpi: int = 110) -> bytes:
+def render_png(ax: Axes, *, dpi: int = 110) -> bytes:
     """Render the figure of some drawn axes as a PNG image.
 
     Examples
     --------
     >>> from backupkit.plots import failures
     >>> from backupkit.tables import FAILURES
-    >>> png(failures(FAILURES.empty()))[1:4]
+    >>> render_png(failures(FAILURES.empty()))[1:4]
     b'PNG'
     """
     return _png(_get_figure(ax), dpi=dpi)
@@ -142,7 +149,7 @@ def to_data_coords(ax: Axes, x: float, y: float) -> tuple[float, float] | None:
     >>> from backupkit.plots import failures
     >>> from backupkit.tables import FAILURES
     >>> ax = failures(FAILURES.frame({"signature": ["a"], "jobs": [4], "appliances": [1]}))
-    >>> _ = png(ax)
+    >>> _ = render_png(ax)
     >>> round(to_data_coords(ax, 0.5, 0.5)[1]), to_data_coords(ax, 0.0, 0.0)
     (0, None)
     """

@@ -76,25 +76,25 @@ def progress(
     points = _list_progress_points(observations)
     newest = points.groupby(_JOB_KEY)["observed_at"].max()
     newest = newest.sort_values(ascending=False, kind="stable")
-    with style.context(theme) as active_theme:
-        ax = style.axes(ax, height=3.6)
+    with style.apply_style(theme) as active_theme:
+        ax = style.prepare_axes(ax, height=3.6)
         if newest.empty:
             return style.draw_message(ax, "No job was observed running in this period")
         current = newest.iloc[0] if now is None else now
         by_job = points.groupby(_JOB_KEY)
         for index, (appliance, job_id) in enumerate(newest.index[:limit]):
             curve = by_job.get_group((appliance, job_id))
-            name = style.legend_label(f"{appliance}  {job_id}", width=48)
+            name = style.sanitise_legend_label(f"{appliance}  {job_id}", width=48)
             typical = _compute_typical_duration(observations, appliance)
             stalled_after = stall_limit(typical) if stall is None else stall
             _draw_job(ax, curve, name, index, typical, current, stalled_after, active_theme)
-        style.time_axis(ax)
+        style.format_time_axis(ax)
         ax.set_ylim(-2, 104)
         ax.set_ylabel("progress (%)")
         ax.grid()
         ax.set_title(f"Progress of {len(newest):,} job{'s' if len(newest) > 1 else ''}")
-        style.legend_right(ax)
-        style.caption(ax, style.count_omitted(len(newest) - limit, "observed earlier"))
+        style.draw_legend_right(ax)
+        style.draw_caption(ax, style.count_omitted(len(newest) - limit, "observed earlier"))
     return ax
 
 
@@ -109,7 +109,7 @@ def _draw_job(
     active_theme: style.Theme,
 ) -> None:
     colour = active_theme.of(style.CURVES[index % len(style.CURVES)])
-    days, percent = style.days(curve["time"]), curve["progress"].astype("float64")
+    days, percent = style.to_day_numbers(curve["time"]), curve["progress"].astype("float64")
     ax.plot(
         days,
         percent,
@@ -155,7 +155,7 @@ def _draw_forecast(
         if left is None:
             return
         times, end_progress, linestyle = [last_time, last_time + left], _COMPLETE, "--"
-    days = style.days(pd.Series(times))
+    days = style.to_day_numbers(pd.Series(times))
     ax.plot(
         days, [percent, end_progress], color=colour, linestyle=linestyle, lw=1.2, gid="expected"
     )

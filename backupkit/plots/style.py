@@ -132,7 +132,7 @@ SLOT_STYLES: Mapping[str, StatusStyle] = MappingProxyType(
 
 
 @contextmanager
-def context(theme: str = "light") -> Iterator[Theme]:
+def apply_style(theme: str = "light") -> Iterator[Theme]:
     """Set backupkit's matplotlib style within a context, and restore it afterwards.
 
     Raises
@@ -142,7 +142,7 @@ def context(theme: str = "light") -> Iterator[Theme]:
 
     Examples
     --------
-    >>> with context("dark"):
+    >>> with apply_style("dark"):
     ...     mpl.rcParams["axes.spines.top"], mpl.rcParams["figure.facecolor"]
     (False, '#1b1f23')
     """
@@ -203,12 +203,12 @@ def sanitise_text(text: str, *, width: int) -> str:
     )
 
 
-def legend_label(name: str, *, width: int = 40) -> str:
+def sanitise_legend_label(name: str, *, width: int = 40) -> str:
     """Sanitise an untrusted name for a legend, which ignores labels that begin with "_".
 
     Examples
     --------
-    >>> legend_label("_vc-1")
+    >>> sanitise_legend_label("_vc-1")
     'vc-1'
     """
     return sanitise_text(name, width=width).lstrip("_") or "?"
@@ -217,7 +217,7 @@ def legend_label(name: str, *, width: int = 40) -> str:
 # --- axes, title, legend and caption -------------------------------------------------------------
 
 
-def axes(ax: Axes | None, *, height: float, width: float = 9.0) -> Axes:
+def prepare_axes(ax: Axes | None, *, height: float, width: float = 9.0) -> Axes:
     """Return the given axes, or those of a new figure that pyplot does not manage [inch]."""
     if ax is not None:
         return ax
@@ -240,7 +240,7 @@ def draw_message(ax: Axes, message: str) -> Axes:
     return ax
 
 
-def title_and_legend(ax: Axes, title: str, handles: Sequence[Artist]) -> None:
+def draw_title_and_legend(ax: Axes, title: str, handles: Sequence[Artist]) -> None:
     """Draw the title, and below it the legend in one line, if it has entries."""
     ax.set_title(title, pad=22 if handles else None)
     if handles:
@@ -258,7 +258,7 @@ def title_and_legend(ax: Axes, title: str, handles: Sequence[Artist]) -> None:
         )
 
 
-def caption(ax: Axes, *parts: str) -> None:
+def draw_caption(ax: Axes, *parts: str) -> None:
     """Draw a caption below the axes, unless all its parts are empty."""
     text = "; ".join(part for part in parts if part)
     if text:
@@ -301,12 +301,12 @@ def count_omitted(omitted: int, which: str, states: pd.Series | None = None) -> 
     return f"and {omitted:,} more: " + ", ".join(f"{n:,} {state}" for state, n in counts.items())
 
 
-def legend_right(ax: Axes) -> None:
+def draw_legend_right(ax: Axes) -> None:
     """Draw the legend at the right of the axes; labels may be untrusted text."""
     _disable_math(ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1)))
 
 
-def legend_below(ax: Axes, *, columns: int) -> None:
+def draw_legend_below(ax: Axes, *, columns: int) -> None:
     """Draw the legend below the axes; labels may be untrusted text."""
     figure = cast("Figure", ax.get_figure(root=True))  # only removed axes have none
     handles, labels = ax.get_legend_handles_labels()
@@ -323,18 +323,18 @@ def _disable_math(legend: Legend) -> None:
 # --- rows ----------------------------------------------------------------------------------------
 
 
-def height(rows: int) -> float:
+def compute_height(rows: int) -> float:
     """Return the height of rows [inch]: a line of text for up to 60 rows, at least a pixel each.
 
     Examples
     --------
-    >>> round(height(25), 2), round(height(2_000), 2)
+    >>> round(compute_height(25), 2), round(compute_height(2_000), 2)
     (6.0, 20.0)
     """
     return max(0.24 * min(rows, _MAX_NAMED_ROWS), 0.01 * rows)
 
 
-def row_labels(ax: Axes, labels: list[str], *, width: int = 60) -> None:
+def label_rows(ax: Axes, labels: list[str], *, width: int = 60) -> None:
     """Label the rows of a chart, the first on top, with untrusted text of limited width.
 
     Above 60 rows they are only numbered.
@@ -351,33 +351,35 @@ def row_labels(ax: Axes, labels: list[str], *, width: int = 60) -> None:
 # --- time ----------------------------------------------------------------------------------------
 
 
-def time_axis(ax: Axes, start: pd.Timestamp | None = None, end: pd.Timestamp | None = None) -> None:
+def format_time_axis(
+    ax: Axes, start: pd.Timestamp | None = None, end: pd.Timestamp | None = None
+) -> None:
     """Format the horizontal axis as UTC time, and label it.
 
     By default, or if the period is empty, the axis shows that of the data.
     """
     if start is not None and start != end:
-        ax.set_xlim(left=day(start))
+        ax.set_xlim(left=to_day_number(start))
     if end is not None and start != end:
-        ax.set_xlim(right=day(end))
+        ax.set_xlim(right=to_day_number(end))
     locator = AutoDateLocator(tz="UTC", minticks=3, maxticks=9)
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz="UTC"))
     ax.set_xlabel("time (UTC)")
 
 
-def day(time: pd.Timestamp) -> float:
+def to_day_number(time: pd.Timestamp) -> float:
     """Convert a time to matplotlib's day number: days since 1970 UTC."""
     return float(date2num(time.tz_convert("UTC").tz_localize(None).to_datetime64()))
 
 
-def days(times: pd.Series | pd.DatetimeIndex) -> Floats:
+def to_day_numbers(times: pd.Series | pd.DatetimeIndex) -> Floats:
     """Convert UTC times to matplotlib's day numbers; NaN where the time is missing."""
     numbers: Floats = date2num(pd.DatetimeIndex(times).tz_localize(None).to_numpy())
     return numbers
 
 
-def job_ends(jobs: pd.DataFrame) -> pd.Series:
+def find_job_ends(jobs: pd.DataFrame) -> pd.Series:
     """Return when each job ended, or vanished from its appliance's list without an end."""
     ends = jobs["end_time"]
     return ends.fillna(jobs["vanished_at"]) if "vanished_at" in jobs else ends

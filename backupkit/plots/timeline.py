@@ -19,7 +19,7 @@ Rows = npt.NDArray[np.intp]
 _MAX_BARS = 10_000
 """Maximum number of jobs to draw as bars; more are drawn as a density."""
 
-_COLUMNS = 480
+_DENSITY_COLUMNS = 480
 """Number of cells across the density, about two pixels each."""
 
 _BY_SEVERITY = ("void", "success", "open", "other", "failure")
@@ -94,8 +94,8 @@ def timeline(
         _sort_worst_first(started, expected) if states is None else [str(n) for n in states.index]
     )
     drawn_names = order[:limit]
-    with style.context(theme) as active_theme:
-        ax = style.axes(ax, height=1.4 + style.height(max(len(drawn_names), 4)))
+    with style.apply_style(theme) as active_theme:
+        ax = style.prepare_axes(ax, height=1.4 + style.compute_height(max(len(drawn_names), 4)))
         if not order or (started.empty and expected.empty):
             return style.draw_message(ax, "No backup job in this period")
         rows = _find_rows(started, drawn_names)
@@ -109,17 +109,17 @@ def timeline(
             )
         else:
             job_handles = _draw_bars(ax, drawn_jobs, rows, now=now, active_theme=active_theme)
-        style.row_labels(ax, drawn_names, width=32)
+        style.label_rows(ax, drawn_names, width=32)
         ax.autoscale_view(scaley=False)
-        style.time_axis(ax, start, end)
+        style.format_time_axis(ax, start, end)
         ax.grid(axis="x")
-        style.title_and_legend(
+        style.draw_title_and_legend(
             ax,
             f"Backup jobs of {len(order):,} appliance{'s' if len(order) > 1 else ''}",
             [*job_handles, *slot_handles],
         )
         omitted = len(order) - len(drawn_names)
-        style.caption(ax, style.count_omitted(omitted, "with a newer success", states))
+        style.draw_caption(ax, style.count_omitted(omitted, "with a newer success", states))
     return ax
 
 
@@ -146,7 +146,7 @@ def _mark_overlapping_jobs(
     """Return a mask of the jobs that overlap the period."""
     overlaps = np.ones(len(jobs), dtype=bool)
     if start is not None:
-        overlaps &= ~style.job_ends(jobs).lt(start).to_numpy()
+        overlaps &= ~style.find_job_ends(jobs).lt(start).to_numpy()
     if end is not None:
         overlaps &= jobs["start_time"].lt(end).to_numpy()
     return overlaps
@@ -174,7 +174,7 @@ def _draw_slots(
     if not (rows >= 0).any():
         return []
     return ax.plot(
-        style.days(slots["slot"][rows >= 0]),
+        style.to_day_numbers(slots["slot"][rows >= 0]),
         rows[rows >= 0] + 0.42,
         linestyle="none",
         marker="|",
@@ -214,10 +214,10 @@ def _draw_outcome(
 ) -> Patch:
     status_style = style.OUTCOME_STYLES[outcome]
     colour = active_theme.of(status_style.colour)
-    ends = style.job_ends(jobs)
+    ends = style.find_job_ends(jobs)
     running = ends.isna().to_numpy()
-    left = style.days(jobs["start_time"])
-    right = style.days(ends.fillna(now))
+    left = style.to_day_numbers(jobs["start_time"])
+    right = style.to_day_numbers(ends.fillna(now))
     half_height = _HALF_HEIGHT.get(outcome, _OTHER_HALF_HEIGHT)
     corners = np.stack(
         [
@@ -266,28 +266,30 @@ def _draw_density(
     active_theme: style.Theme,
 ) -> list[Patch]:
     """Draw the number of jobs per row and time, coloured by the most serious outcome."""
-    start = style.days(jobs["start_time"])
+    start = style.to_day_numbers(jobs["start_time"])
     if since is not None:
-        start = np.maximum(start, style.day(since))
-    first, last = start.min(), max(style.day(now), start.max() + 1e-3)
-    column = np.minimum((start - first) / (last - first) * _COLUMNS, _COLUMNS - 1).astype(np.int64)
+        start = np.maximum(start, style.to_day_number(since))
+    first, last = start.min(), max(style.to_day_number(now), start.max() + 1e-3)
+    column = np.minimum(
+        (start - first) / (last - first) * _DENSITY_COLUMNS, _DENSITY_COLUMNS - 1
+    ).astype(np.int64)
     height = int(rows.max()) + 1
-    cells, codes = rows * _COLUMNS + column, _encode_outcomes(jobs)
-    pixels = np.zeros((height * _COLUMNS, 4))
+    cells, codes = rows * _DENSITY_COLUMNS + column, _encode_outcomes(jobs)
+    pixels = np.zeros((height * _DENSITY_COLUMNS, 4))
     handles = []
     names = list(style.OUTCOME_STYLES)
     for outcome in _BY_SEVERITY:
         outcome_cells = cells[codes == names.index(outcome)]
         if not len(outcome_cells):
             continue
-        counts = np.bincount(outcome_cells, minlength=height * _COLUMNS)
+        counts = np.bincount(outcome_cells, minlength=height * _DENSITY_COLUMNS)
         colour = active_theme.of(style.OUTCOME_STYLES[outcome].colour)
         opacity = 0.35 + 0.65 * counts / counts.max()
         pixels[counts > 0, :3] = to_rgb(colour)
         pixels[counts > 0, 3] = opacity[counts > 0]
         handles.append(Patch(facecolor=colour, label=style.OUTCOME_STYLES[outcome].label))
     ax.imshow(
-        pixels.reshape(height, _COLUMNS, 4),
+        pixels.reshape(height, _DENSITY_COLUMNS, 4),
         aspect="auto",
         interpolation="nearest",
         extent=(first, last, height - 0.5, -0.5),

@@ -17,11 +17,11 @@ __all__ = ["PolicyTables", "Settings", "read_policy_tables"]
 Settings = dict[str, Any]
 """Parsed parameters, by name."""
 
-_LISTS: Final = ("change", "exclude")
+_TABLE_ARRAYS: Final = ("change", "exclude")
 
 
 @dataclass
-class Dated:
+class DatedSettings:
     """The parameters of one policy, and all of them again from each effective date on."""
 
     settings: Settings
@@ -34,9 +34,9 @@ class PolicyTables:
 
     Attributes
     ----------
-    default : Dated
+    default : DatedSettings
         ``[policy]``.
-    named : dict of str to Dated
+    named : dict of str to DatedSettings
         ``[policy.NAME]``.
     groups : dict of str to str
         Name of the policy of each group.
@@ -44,9 +44,9 @@ class PolicyTables:
         ``[[policy.exclude]]``.
     """
 
-    default: Dated
+    default: DatedSettings
     exclusions: list[Exclusion]
-    named: dict[str, Dated] = field(default_factory=dict)
+    named: dict[str, DatedSettings] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
 
 
@@ -58,7 +58,9 @@ def read_policy_tables(file: SettingsFile) -> PolicyTables:
         for name, entry in table.items()
         if isinstance(entry, dict) and name not in PARAMETERS
     }
-    top_level = {name: entry for name, entry in table.items() if name not in (*named, *_LISTS)}
+    top_level = {
+        name: entry for name, entry in table.items() if name not in (*named, *_TABLE_ARRAYS)
+    }
     base = _parse_settings(top_level, where=f"{file}, [policy]")
     changes = _parse_changes(table, file=file, name="policy")
     tables = PolicyTables(
@@ -139,7 +141,7 @@ def _inherit_settings(
     changes: Mapping[pd.Timestamp, Settings],
     own: Settings,
     own_changes: Mapping[pd.Timestamp, Settings],
-) -> Dated:
+) -> DatedSettings:
     """Combine a table with the one it inherits from; its own parameters take precedence."""
     first = base | own
     dated: dict[pd.Timestamp, Settings] = {}
@@ -147,4 +149,4 @@ def _inherit_settings(
         base = base | changes.get(date, {})
         own = own | own_changes.get(date, {})
         dated[date] = base | own
-    return Dated(first, dated)
+    return DatedSettings(first, dated)

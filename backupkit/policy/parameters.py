@@ -25,7 +25,7 @@ from backupkit.policy.values import (
     Kind,
     Plan,
     Window,
-    one_of,
+    build_word_kind,
 )
 
 __all__ = ["PARAMETERS", "Anchor", "Field", "Parameter", "Parameters", "UnknownMode"]
@@ -199,7 +199,7 @@ class Parameters:
         example='"4h"',
     )
     anchor: Parameter[Anchor, Anchor] = Parameter(
-        one_of({"start": "the job's start", "end": "the job's end"}),
+        build_word_kind({"start": "the job's start", "end": "the job's end"}),
         "start",
         label="Recovery point",
         meaning="Whether a recovery point has the time of its job's start (the safe choice) or "
@@ -223,7 +223,7 @@ class Parameters:
         example='"6h"',
     )
     unknown_mode: Parameter[UnknownMode, UnknownMode] = Parameter(
-        one_of(
+        build_word_kind(
             {
                 "strict": "not compliant",
                 "evidence": "not compliant once the last recovery point is too old",

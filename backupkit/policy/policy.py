@@ -9,18 +9,18 @@ from typing import Any, Self
 
 import pandas as pd
 
-from backupkit.display import container, key_value_table, table
+from backupkit.display import render_container, render_key_value_table, table
 from backupkit.display.format import format_exactly
 from backupkit.errors import SettingsError
 from backupkit.fleet import Fleet
-from backupkit.policy.file import Dated, read_policy_tables
+from backupkit.policy.file import DatedSettings, read_policy_tables
 from backupkit.policy.parameters import PARAMETERS, Field, Parameters
-from backupkit.policy.scope import Exclusion, Member, excluded_times, exclusion_rows
+from backupkit.policy.scope import Exclusion, Member, build_exclusion_rows, find_excluded_times
 from backupkit.policy.values import DURATION, parse_moment
 from backupkit.settings import SettingsFile, read_toml
 from backupkit.tables import SCHEDULES
 
-__all__ = ["Policy", "digest_of", "other_policies", "parameter_texts"]
+__all__ = ["Policy", "digest_of", "format_other_policies", "format_parameters"]
 
 
 def _parse_changes(changes: Mapping[Any, "Policy"] | None) -> Mapping[pd.Timestamp, "Policy"]:
@@ -229,7 +229,7 @@ class Policy(Parameters):
             appliance, start, end [UTC, NaT is no limit] and reason: one row per dated exclusion
             and appliance. Exclusions without a date are in `rules`.
         """
-        return excluded_times(self._list_all_members(appliances), self.exclusions)
+        return find_excluded_times(self._list_all_members(appliances), self.exclusions)
 
     def rules(self, appliances: Iterable[str] = ()) -> pd.DataFrame:
         """Return the parameters of each appliance, without changes.
@@ -307,13 +307,13 @@ class Policy(Parameters):
         return f"<Policy: {self}{counted}>"
 
     def _repr_html_(self) -> str:
-        parts = [key_value_table(parameter_texts(self), caption="Policy")]
-        if others := other_policies(self):
+        parts = [render_key_value_table(format_parameters(self), caption="Policy")]
+        if others := format_other_policies(self):
             parts.append(table({"Elsewhere": "", "Numbers": "text"}, others))
-        if exclusions := exclusion_rows(self.members, self.exclusions):
+        if exclusions := build_exclusion_rows(self.members, self.exclusions):
             columns = {"Excluded": "", "When (UTC)": "w", "Reason": "text"}
             parts.append(table(columns, exclusions))
-        return str(container(*parts))
+        return str(render_container(*parts))
 
 
 if Policy.__doc__:  # not with python -OO
@@ -322,11 +322,11 @@ if Policy.__doc__:  # not with python -OO
     )
 
 
-def _build_policies(dated: Dated) -> dict[pd.Timestamp, Policy]:
+def _build_policies(dated: DatedSettings) -> dict[pd.Timestamp, Policy]:
     return {date: Policy(**settings) for date, settings in dated.changes.items()}
 
 
-def parameter_texts(policy: Policy) -> dict[str, str]:
+def format_parameters(policy: Policy) -> dict[str, str]:
     """Return the value of each parameter with its unit, by label."""
     return {
         **{parameter.label: parameter.text(policy) for parameter in PARAMETERS.values()},
@@ -335,7 +335,7 @@ def parameter_texts(policy: Policy) -> dict[str, str]:
     }
 
 
-def other_policies(policy: Policy) -> list[tuple[str, str]]:
+def format_other_policies(policy: Policy) -> list[tuple[str, str]]:
     """Return the named policies and the changes, each as title and text."""
     rows = [(f"policy {name}", str(named)) for name, named in policy.named.items()]
     rows += [(f"from {date:%Y-%m-%d %H:%M}", str(item)) for date, item in policy.changes.items()]
@@ -363,7 +363,7 @@ def _collect_content(policy: Policy) -> list[object]:
         *(str(getattr(policy, name)) for name in PARAMETERS),
         *((str(date), _collect_content(change)) for date, change in policy.changes.items()),
         *((name, _collect_content(named)) for name, named in policy.named.items()),
-        *exclusion_rows(policy.members, policy.exclusions),
+        *build_exclusion_rows(policy.members, policy.exclusions),
         *policy.groups.items(),
         *policy.members,
     ]

@@ -13,7 +13,7 @@ from backupkit.policy.parameters import Field
 from backupkit.policy.values import parse_moment
 from backupkit.settings import convert
 
-__all__ = ["Exclusion", "Member", "excluded_times", "exclusion_rows"]
+__all__ = ["Exclusion", "Member", "build_exclusion_rows", "find_excluded_times"]
 
 _EXAMPLE = (
     '{ reason = "storage move, change 4711", sites = ["Hamburg"], start = 2026-11-07T20:00:00Z, '
@@ -134,7 +134,7 @@ class Exclusion:
         )
 
 
-def exclusion_rows(
+def build_exclusion_rows(
     members: Iterable[Member], exclusions: Iterable[Exclusion]
 ) -> list[tuple[str, str | None, str | None]]:
     """Return scope, time [UTC; None means always] and reason of each exclusion, as texts."""
@@ -150,7 +150,9 @@ def exclusion_rows(
     return rows
 
 
-def excluded_times(members: Collection[Member], exclusions: Iterable[Exclusion]) -> pd.DataFrame:
+def find_excluded_times(
+    members: Collection[Member], exclusions: Iterable[Exclusion]
+) -> pd.DataFrame:
     """Return the dated exclusions of each member; see `Policy.excluded`."""
     rows = [
         (member.appliance, exclusion.start, exclusion.end, exclusion.reason)

@@ -26,11 +26,11 @@ __all__ = [
     "Kind",
     "Plan",
     "Window",
-    "one_of",
+    "build_word_kind",
     "parse_moment",
 ]
 
-_CLOCK: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
+_TIME_PATTERN: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 _DAY: Final = timedelta(days=1)
 
 
@@ -59,7 +59,7 @@ def _parse_time_of_day(value: object) -> timedelta:
         return value
     if isinstance(value, time):  # TOML has a type for times
         value = f"{value:%H:%M}"
-    match = _CLOCK.fullmatch(value.strip()) if isinstance(value, str) else None
+    match = _TIME_PATTERN.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         raise ValueError(value)
     return timedelta(hours=int(match[1]), minutes=int(match[2]))
@@ -169,7 +169,7 @@ class Kind:
     dtype: str = ""
 
 
-def one_of(texts: Mapping[str, str]) -> Kind:
+def build_word_kind(texts: Mapping[str, str]) -> Kind:
     """Return the kind of a word, given the text of each valid word."""
 
     def parse(value: object) -> object:

@@ -5,13 +5,13 @@ from email.message import EmailMessage
 from pathlib import Path
 
 from backupkit.assessment import Assessment, Comparison, compare
-from backupkit.reports.exports import jobs_csv, json_document, slots_csv
+from backupkit.reports.exports import build_json_document, format_jobs_csv, format_slots_csv
 from backupkit.reports.files import read_key, write_files, write_key
-from backupkit.reports.mail import compose
-from backupkit.reports.page import fragment, page
+from backupkit.reports.mail import compose_mail
+from backupkit.reports.page import render_fragment, render_page
 from backupkit.reports.redaction import redact
 from backupkit.reports.summary import summarize
-from backupkit.reports.workbook import workbook
+from backupkit.reports.workbook import build_workbook
 
 __all__ = ["Report", "report"]
 
@@ -52,7 +52,7 @@ class Report:
         str
             One self-contained HTML page. The same assessment gives the same text.
         """
-        return page(self.assessment, self.comparison, aliased=self.aliased)
+        return render_page(self.assessment, self.comparison, aliased=self.aliased)
 
     def save(self, path: str | Path, *, xlsx: bool = False) -> tuple[Path, ...]:
         """Write the HTML page and its data files.
@@ -78,13 +78,13 @@ class Report:
         """
         target = Path(path)
         beside = {
-            target.with_suffix(".json"): json_document(self.assessment, aliased=self.aliased),
-            target.with_suffix(".csv"): slots_csv(self.assessment),
-            target.with_suffix(".jobs.csv"): jobs_csv(self.assessment.jobs),
+            target.with_suffix(".json"): build_json_document(self.assessment, aliased=self.aliased),
+            target.with_suffix(".csv"): format_slots_csv(self.assessment),
+            target.with_suffix(".jobs.csv"): format_jobs_csv(self.assessment.jobs),
         }
         if xlsx:
-            beside[target.with_suffix(".xlsx")] = workbook(self.assessment)
-        html = page(
+            beside[target.with_suffix(".xlsx")] = build_workbook(self.assessment)
+        html = render_page(
             self.assessment,
             self.comparison,
             sidecars=tuple(file.name for file in beside),
@@ -110,7 +110,7 @@ class Report:
         OutputError
             If an attachment cannot be read.
         """
-        return compose(
+        return compose_mail(
             self.assessment, self.comparison, attachments=attachments, aliased=self.aliased
         )
 
@@ -167,7 +167,7 @@ class Report:
         return report, {**then.key, **now.key}
 
     def _repr_html_(self) -> str:
-        return fragment(self.assessment, self.comparison)
+        return render_fragment(self.assessment, self.comparison)
 
 
 def report(assessment: Assessment, *, before: Assessment | None = None) -> Report:

@@ -5,10 +5,10 @@ import pandas as pd
 from backupkit.display.format import format_timestamp
 from backupkit.errors import ADVICE
 
-__all__ = ["for_breach", "for_unreachable"]
+__all__ = ["advise_breach", "advise_unreachable"]
 
 
-def for_unreachable(coverage: pd.Series) -> str:
+def advise_unreachable(coverage: pd.Series) -> str:
     """Return the next step for an unreachable appliance.
 
     Parameters
@@ -24,7 +24,7 @@ def for_unreachable(coverage: pd.Series) -> str:
     Examples
     --------
     >>> from backupkit.tables import COVERAGE
-    >>> for_unreachable(COVERAGE.frame({"appliance": ["vc-1"], "polls": [0]}).loc["vc-1"])
+    >>> advise_unreachable(COVERAGE.frame({"appliance": ["vc-1"], "polls": [0]}).loc["vc-1"])
     'Collect it: it has never been polled (backupkit collect).'
     """
     error = coverage["error"]
@@ -38,7 +38,7 @@ def for_unreachable(coverage: pd.Series) -> str:
     )
 
 
-def for_breach(appliance: pd.Series, schedules: pd.DataFrame) -> str:
+def advise_breach(appliance: pd.Series, schedules: pd.DataFrame) -> str:
     """Return the next step for an appliance in breach or at risk.
 
     Parameters
@@ -57,7 +57,7 @@ def for_breach(appliance: pd.Series, schedules: pd.DataFrame) -> str:
     --------
     >>> from backupkit.tables import APPLIANCES, SCHEDULES
     >>> row = APPLIANCES.frame({"appliance": ["vc-1"], "strikes": [0]}).loc["vc-1"]
-    >>> for_breach(row, SCHEDULES.empty())
+    >>> advise_breach(row, SCHEDULES.empty())
     'Create a schedule: none is known. Then start a backup by hand.'
     """
     if appliance["last_outcome"] == "open":

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 __all__ = ["Aliases"]
 
-_DIGEST: Final = 5  # bytes: 8 characters; 2,000 names collide once in half a million
-_SHORT: Final = 3  # characters; a shorter name may be an ordinary word
-_LONG: Final = 200  # characters; texts of this package cut longer names
-_ARG_LENGTH: Final = 60  # characters; a longer message argument is a sentence
+_DIGEST_BYTES: Final = 5  # bytes: 8 characters; 2,000 names collide once in half a million
+_MIN_NAME_LENGTH: Final = 3  # characters; a shorter name may be an ordinary word
+_MAX_NAME_LENGTH: Final = 200  # characters; texts of this package cut longer names
+_MAX_ARG_LENGTH: Final = 60  # characters; a longer message argument is a sentence
 _DEFAULT_SCHEDULE_NAMES: Final = frozenset({"default", "policy"})  # set by the appliances
 _COMMON_WORDS: Final = frozenset(  # ordinary words of reports; they identify nobody
     {
@@ -34,7 +34,9 @@ _AUTHORITY: Final = re.compile(
 
 # Each runs in linear time: no nested repetition, bounded lengths where a prefix repeats.
 _LABEL: Final = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
-_CODE: Final = r"(?:com|org|net|java|javax|python|vmware)\."  # prefix of a class or of a message id
+_CODE_PREFIX: Final = (
+    r"(?:com|org|net|java|javax|python|vmware)\."  # prefix of a class or of a message id
+)
 _PATTERNS: Final = (
     ("uri", r"(?<![\w+.-])[a-z][a-z0-9+.-]{1,15}://[^\s'\"<>,;)]+"),
     ("user", r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}"),
@@ -48,7 +50,7 @@ _PATTERNS: Final = (
     ),
     (
         "host",
-        rf"(?<![\w.@-])(?!{_CODE}){_LABEL}(?:\.{_LABEL}){{1,8}}\.[^\W\d_]{{2,24}}(?![\w-])",
+        rf"(?<![\w.@-])(?!{_CODE_PREFIX}){_LABEL}(?:\.{_LABEL}){{1,8}}\.[^\W\d_]{{2,24}}(?![\w-])",
     ),
     ("quoted", r"(?<!\w)'[^'<>\n]{1,120}(?:'(?!\w)|…|$)"),
     ("quoted", r'(?<!\w)"[^"<>\n]{1,120}(?:"(?!\w)|…|$)'),
@@ -80,12 +82,16 @@ class Aliases:
             for name in sorted(set(known_names)):
                 alias = self.name(kind, name)
                 key = name.lower()
-                is_distinctive = _SHORT <= len(name) <= _LONG and not _NUMBER.fullmatch(name)
+                is_distinctive = _MIN_NAME_LENGTH <= len(
+                    name
+                ) <= _MAX_NAME_LENGTH and not _NUMBER.fullmatch(name)
                 if is_distinctive and key not in _COMMON_WORDS:
                     self._known_aliases.setdefault(key, alias)
         patterns = [f"(?P<p{index}>{pattern})" for index, (_, pattern) in enumerate(_PATTERNS)]
         if self._known_aliases:
-            patterns.append(rf"(?<![^\W_])(?P<known>{_trie(self._known_aliases)})(?![^\W_])")
+            patterns.append(
+                rf"(?<![^\W_])(?P<known>{_build_name_pattern(self._known_aliases)})(?![^\W_])"
+            )
         self._pattern = re.compile("|".join(patterns), re.IGNORECASE)
 
     @property
@@ -97,7 +103,7 @@ class Aliases:
         """Return the alias of a name: its kind, a hyphen and eight characters."""
         alias = self._aliases.setdefault(f"{kind}\0{name}", "")
         if not alias:
-            digest = hmac.digest(self._secret, f"{kind}\0{name}".encode(), "sha256")[:_DIGEST]
+            digest = hmac.digest(self._secret, f"{kind}\0{name}".encode(), "sha256")[:_DIGEST_BYTES]
             alias = f"{kind}-{base64.b32encode(digest).decode().lower()}"
             self._aliases[f"{kind}\0{name}"] = alias
             self._names_by_alias[alias] = name
@@ -171,10 +177,12 @@ class Aliases:
         if kind == "quoted":
             quote = text[0]
             is_truncated = text[-1] != quote
-            return f"{quote}…" if is_truncated else f"{quote}{self._quoted(text[1:-1])}{quote}"
+            return (
+                f"{quote}…" if is_truncated else f"{quote}{self._replace_quoted(text[1:-1])}{quote}"
+            )
         return self._known_aliases.get(text.lower()) or self.name(kind, text.lower())
 
-    def _quoted(self, text: str) -> str:
+    def _replace_quoted(self, text: str) -> str:
         is_default = text in _DEFAULT_SCHEDULE_NAMES
         if is_default or _NUMBER.fullmatch(text) or _PLACEHOLDER.fullmatch(text):
             return text
@@ -184,15 +192,15 @@ class Aliases:
 def _is_name(arg: str) -> bool:
     """Check whether a message argument is a name, not a number or a sentence."""
     text = arg.strip()
-    return 1 < len(text) <= _ARG_LENGTH and text.count(" ") <= 1 and not _NUMBER.fullmatch(text)
+    return 1 < len(text) <= _MAX_ARG_LENGTH and text.count(" ") <= 1 and not _NUMBER.fullmatch(text)
 
 
-def _trie(names: Iterable[str]) -> str:
+def _build_name_pattern(names: Iterable[str]) -> str:
     r"""Return a regular expression of many names that tries each common prefix once.
 
     Examples
     --------
-    >>> _trie(["vc-1", "vc-12", "nas"])
+    >>> _build_name_pattern(["vc-1", "vc-12", "nas"])
     '(?:nas|vc\\-1(?:2)?)'
     """
     tree: dict[str, Any] = {}
@@ -211,7 +219,9 @@ def _trie(names: Iterable[str]) -> str:
             prefix += re.escape(letter)
         is_name = bool(branch.get("", None) is not None)
         alternatives = "|".join(
-            re.escape(letter) + pattern(rest) for letter, rest in sorted(branch.items()) if letter
+            re.escape(letter) + pattern(subtree)
+            for letter, subtree in sorted(branch.items())
+            if letter
         )
         return f"{prefix}(?:{alternatives}){'?' if is_name else ''}"
 

@@ -18,20 +18,20 @@ from backupkit.display.format import (
     time_ratio,
 )
 from backupkit.plots.style import OUTCOME_STYLES
-from backupkit.reports.exports import messages_text
+from backupkit.reports.exports import format_messages
 from backupkit.reports.facts import Aged, ApplianceFacts, DataSource, JobRow, Link
 from backupkit.tables import COMPLETED_SLOTS, MISSED_SLOTS, TOLERATED_SKEW
 
-__all__ = ["appliance_facts", "job_row", "sources"]
+__all__ = ["build_appliance_facts", "build_data_sources", "build_job_row"]
 
 _SMALL_FLEET: Final = 100
 _JOBS_SMALL_FLEET: Final = 10
 _JOBS_LARGE_FLEET: Final = 3
-_DETAILED_IN_LARGE_FLEET: Final = 200
-_SOURCES: Final = 150
+_MAX_DETAILED_IN_LARGE_FLEET: Final = 200
+_MAX_SOURCES: Final = 150
 
 
-def appliance_facts(
+def build_appliance_facts(
     assessment: Assessment, links: Mapping[str, Link]
 ) -> tuple[ApplianceFacts, ...]:
     """Return the appliances, the worst first, each with its newest jobs.
@@ -42,7 +42,7 @@ def appliance_facts(
     rows = assessment.appliances
     small = len(rows) <= _SMALL_FLEET
     detailed = rows.index if small else rows.index[rows["state"] == "breach"]
-    detailed = detailed[:_DETAILED_IN_LARGE_FLEET]
+    detailed = detailed[:_MAX_DETAILED_IN_LARGE_FLEET]
     jobs = assessment.jobs
     job_counts = jobs.groupby("appliance").size()
     newest = (
@@ -78,7 +78,7 @@ def appliance_facts(
                 schedules=tuple(schedule_texts.get(name, [])) if name in detailed else (),
                 zone=sanitise(zones[name], limit=60) if zone else "",
                 jobs=Rows(
-                    (job_row(job, zone) for _, job in own_jobs.iterrows()),
+                    (build_job_row(job, zone) for _, job in own_jobs.iterrows()),
                     int(job_counts.get(name, 0)),
                 ),
             )
@@ -86,7 +86,7 @@ def appliance_facts(
     return tuple(facts)
 
 
-def job_row(job: pd.Series, zone: ZoneInfo | None = None) -> JobRow:
+def build_job_row(job: pd.Series, zone: ZoneInfo | None = None) -> JobRow:
     """Return the row of a job of `backupkit.tables.JOBS`."""
     style = OUTCOME_STYLES.get(job["outcome"], OUTCOME_STYLES["other"])
     start = job["start_time"]
@@ -100,7 +100,7 @@ def job_row(job: pd.Series, zone: ZoneInfo | None = None) -> JobRow:
         type=sanitise(job["type"], limit=40).lower(),
         size=Size(job["size"]),
         job_id=sanitise(job["job_id"], limit=120),
-        message=sanitise(messages_text(job["messages"])),
+        message=sanitise(format_messages(job["messages"])),
     )
 
 
@@ -133,17 +133,17 @@ def _format_schedules(schedules: pd.DataFrame) -> dict[str, list[str]]:
     return texts
 
 
-def sources(assessment: Assessment, links: Mapping[str, Link]) -> Rows[DataSource]:
+def build_data_sources(assessment: Assessment, links: Mapping[str, Link]) -> Rows[DataSource]:
     """Return the data basis of each appliance of a fleet of up to 100.
 
     In a larger fleet, at most 150 that have a clock skew above 5 min, a gap or an error.
     """
     coverage = assessment.coverage.reindex(assessment.appliances.index)
-    listed = coverage
+    listed_coverage = coverage
     if len(coverage) > _SMALL_FLEET:
         skewed = coverage["clock_skew"].abs() > TOLERATED_SKEW
         gaps = coverage["ratio"].fillna(0.0) < 1
-        listed = coverage[skewed | gaps | coverage["error"].notna()][:_SOURCES]
+        listed_coverage = coverage[skewed | gaps | coverage["error"].notna()][:_MAX_SOURCES]
 
     def joined(row: pd.Series, columns: tuple[str, str], separator: str) -> str:
         return separator.join(text for name in columns if (text := sanitise(row[name])))
@@ -159,7 +159,7 @@ def sources(assessment: Assessment, links: Mapping[str, Link]) -> Rows[DataSourc
             skew=_format_skew(row["clock_skew"]),
             version=joined(row, ("version", "api"), " "),
         )
-        for name, row in listed.iterrows()
+        for name, row in listed_coverage.iterrows()
     )
     return Rows(data_sources, len(coverage))
 

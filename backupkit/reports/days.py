@@ -14,15 +14,15 @@ from backupkit.plots.style import SLOT_STYLES
 from backupkit.reports.facts import Link, Matrix, MatrixBlock, MatrixRow, Picture, Trend, TrendDay
 from backupkit.tables import MISSED_SLOTS
 
-__all__ = ["matrix", "trend_of"]
+__all__ = ["build_matrix", "build_trend"]
 
 _SMALL_FLEET: Final = 100
-_MATRIX_ROWS: Final = 150
-_MATRIX_DAYS: Final = 92
-_DAYS_NAMED: Final = 4
+_MAX_MATRIX_ROWS: Final = 150
+_MAX_MATRIX_DAYS: Final = 92
+_MAX_NAMED_DAYS: Final = 4
 
 
-def trend_of(assessment: Assessment) -> Trend:
+def build_trend(assessment: Assessment) -> Trend:
     """Return the compliance of the fleet by UTC day, the newest first."""
     rows = trend(assessment.intervals, assessment.slots, start=assessment.start, end=assessment.end)
     counted = rows[_sum_in_scope(rows) > pd.Timedelta(0)]
@@ -76,7 +76,7 @@ def _build_trend_day(label: object, row: pd.Series) -> TrendDay:
     )
 
 
-def matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
+def build_matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
     """Return the slot states by appliance and day, of the newest 92 days at most.
 
     A fleet of up to 100 appliances is shown in full; of a larger one, at most 150 appliances with
@@ -87,18 +87,18 @@ def matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
     visible = table
     if len(table) > _SMALL_FLEET:
         incomplete = table.isin([*MISSED_SLOTS, "unknown", "late"]).any(axis="columns")
-        visible = table[incomplete][:_MATRIX_ROWS]
+        visible = table[incomplete][:_MAX_MATRIX_ROWS]
     days = [pd.Timestamp(time) for time in visible.columns]
     states = dict(zip(visible.index.tolist(), visible.to_numpy(dtype=object).tolist(), strict=True))
     used = {state for row in states.values() for state in row if isinstance(state, str)}
-    recent = days[-_MATRIX_DAYS:]
+    recent = days[-_MAX_MATRIX_DAYS:]
     blocks: dict[str, list[MatrixRow]] = {}
     block_names = _name_blocks(assessment.appliances.loc[list(states)])
     for name, row in states.items():
         blocks.setdefault(block_names[name], []).append(
             MatrixRow(
                 appliance=links[name],
-                cells=tuple(_build_cell(state) for state in row[-_MATRIX_DAYS:]),
+                cells=tuple(_build_cell(state) for state in row[-_MAX_MATRIX_DAYS:]),
                 summary=_summarise_days(row, days),
             )
         )
@@ -107,7 +107,9 @@ def matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
         blocks=tuple(MatrixBlock(name, tuple(rows)) for name, rows in blocks.items()),
         omitted=len(table) - len(visible),
         legend=tuple(
-            (state, look.symbol, look.label) for state, look in SLOT_STYLES.items() if state in used
+            (state, slot_style.symbol, slot_style.label)
+            for state, slot_style in SLOT_STYLES.items()
+            if state in used
         ),
     )
 
@@ -132,7 +134,9 @@ def _summarise_days(states: list[object], days: list[pd.Timestamp]) -> str:
         if not matches:
             continue
         names = (
-            [format_day(time) for time in matches[-_DAYS_NAMED:]] if state in MISSED_SLOTS else []
+            [format_day(time) for time in matches[-_MAX_NAMED_DAYS:]]
+            if state in MISSED_SLOTS
+            else []
         )
         prefix = "last " if len(matches) > len(names) else ""
         newest = f" ({prefix}{', '.join(names)})" if names else ""

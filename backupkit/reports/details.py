@@ -20,11 +20,11 @@ from backupkit.display.format import (
     format_timestamp,
     sanitise,
 )
-from backupkit.policy.policy import other_policies, parameter_texts
-from backupkit.policy.scope import exclusion_rows
-from backupkit.reports.appliances import appliance_facts, sources
-from backupkit.reports.days import matrix, trend_of
-from backupkit.reports.exports import messages_text
+from backupkit.policy.policy import format_other_policies, format_parameters
+from backupkit.policy.scope import build_exclusion_rows
+from backupkit.reports.appliances import build_appliance_facts, build_data_sources
+from backupkit.reports.days import build_matrix, build_trend
+from backupkit.reports.exports import format_messages
 from backupkit.reports.facts import (
     Details,
     Finding,
@@ -40,22 +40,22 @@ from backupkit.reports.facts import (
     Sizes,
     TargetLoad,
 )
-from backupkit.reports.summary import figures_of, links_of
+from backupkit.reports.summary import build_figures, build_links
 
-__all__ = ["details_of", "load_of", "sizes_of"]
+__all__ = ["build_details", "build_load", "build_sizes"]
 
-_NAMES: Final = 5
-_LINT: Final = 50
-_RUNNING: Final = 25
-_STARTS: Final = 10
-_TARGETS: Final = 25
-_OUTLIERS: Final = 25
-_GROWTHS: Final = 10
-_DRAWN: Final = 6  # appliances; of more, the figure draws rows instead of series
+_MAX_NAMES: Final = 5
+_MAX_FINDINGS: Final = 50
+_MAX_RUNNING: Final = 25
+_MAX_STARTS: Final = 10
+_MAX_TARGETS: Final = 25
+_MAX_OUTLIERS: Final = 25
+_MAX_GROWTHS: Final = 10
+_MAX_DRAWN: Final = 6  # appliances; of more, the figure draws rows instead of series
 _BASELINE_JOBS: Final = 10
 _MIN_GROWTH: Final = 0.05
 _DAY: Final = pd.Timedelta(days=1)
-_PUNCTUAL: Final = pd.Timedelta(minutes=5)
+_MAX_PUNCTUAL_DELAY: Final = pd.Timedelta(minutes=5)
 _KINDS: Final = {
     "duration": "duration",
     "size": "size",
@@ -77,27 +77,27 @@ _OTHER_FIGURES: Mapping[str, str] = MappingProxyType(
 )
 
 
-def details_of(assessment: Assessment) -> Details:
+def build_details(assessment: Assessment) -> Details:
     """Return the detail sections of the page."""
-    links = links_of(assessment)
+    links = build_links(assessment)
     policy = assessment.policy
     return Details(
-        trend=trend_of(assessment),
-        matrix=matrix(assessment, links),
-        load=load_of(assessment, links),
-        sizes=sizes_of(assessment, links),
+        trend=build_trend(assessment),
+        matrix=build_matrix(assessment, links),
+        load=build_load(assessment, links),
+        sizes=build_sizes(assessment, links),
         lint=_group_lint_findings(assessment, links),
         lint_checked=assessment.verdict.in_scope + assessment.verdict.unobserved,
-        appliances=appliance_facts(assessment, links),
-        sources=sources(assessment, links),
-        other_figures=figures_of(assessment, _OTHER_FIGURES),
-        policy=tuple(parameter_texts(policy).items()),
+        appliances=build_appliance_facts(assessment, links),
+        sources=build_data_sources(assessment, links),
+        other_figures=build_figures(assessment, _OTHER_FIGURES),
+        policy=tuple(format_parameters(policy).items()),
         policies=tuple(
-            (sanitise(name, limit=80), numbers) for name, numbers in other_policies(policy)
+            (sanitise(name, limit=80), numbers) for name, numbers in format_other_policies(policy)
         ),
         windows=tuple(
             (sanitise(scope, limit=400), period or "always", sanitise(reason, limit=400))
-            for scope, period, reason in exclusion_rows(policy.members, policy.exclusions)
+            for scope, period, reason in build_exclusion_rows(policy.members, policy.exclusions)
         ),
         reproduce_command=(
             f"backupkit report --as-of {assessment.now.isoformat()} "
@@ -117,11 +117,11 @@ def _group_lint_findings(assessment: Assessment, links: Mapping[str, Link]) -> R
             ),
             appliances=Named(
                 len(rows),
-                tuple(links[name] for name in rows["appliance"][:_NAMES] if name in links),
+                tuple(links[name] for name in rows["appliance"][:_MAX_NAMES] if name in links),
             ),
             advice=sanitise(rows["advice"].iloc[0], limit=400),
         )
-        for (severity, rule), rows in list(groups)[:_LINT]
+        for (severity, rule), rows in list(groups)[:_MAX_FINDINGS]
     )
     return Rows(findings, len(groups))
 
@@ -129,7 +129,7 @@ def _group_lint_findings(assessment: Assessment, links: Mapping[str, Link]) -> R
 # --- load -----------------------------------------------------------------------------------------
 
 
-def load_of(assessment: Assessment, links: Mapping[str, Link]) -> Load:
+def build_load(assessment: Assessment, links: Mapping[str, Link]) -> Load:
     """Return running jobs, early and late starts, and load of the backup targets."""
     jobs = assessment.jobs
     running = jobs[(jobs["outcome"] == "open") & jobs["vanished_at"].isna()]
@@ -146,13 +146,13 @@ def load_of(assessment: Assessment, links: Mapping[str, Link]) -> Load:
             scheduled_peak=_format_peak(row["planned_peak"], row["planned_peak_at"]),
             sent=Size(row["bytes_sent"]),
         )
-        for name, row in loads.head(_TARGETS).iterrows()
+        for name, row in loads.head(_MAX_TARGETS).iterrows()
     )
     return Load(
         running=Rows(
             (
                 _build_running_job(job, assessment, links)
-                for _, job in running.head(_RUNNING).iterrows()
+                for _, job in running.head(_MAX_RUNNING).iterrows()
             ),
             len(running),
         ),
@@ -169,7 +169,7 @@ def _build_running_job(
 ) -> Running:
     rows = assessment.anomalies
     anomalies = rows[(rows["appliance"] == job["appliance"]) & (rows["job_id"] == job["job_id"])]
-    last_message = messages_text(job["messages"]).rpartition("\n")[2]
+    last_message = format_messages(job["messages"]).rpartition("\n")[2]
     return Running(
         appliance=links[job["appliance"]],
         start=job["start_time"],
@@ -192,10 +192,10 @@ def _compare_starts(
     if matched.empty:
         return "In the last day no run of a schedule began.", ()
     delay = (matched["start_time"] - matched["slot"]).rename("delay")
-    off_schedule = matched.join(delay)[delay.abs() > _PUNCTUAL]
+    off_schedule = matched.join(delay)[delay.abs() > _MAX_PUNCTUAL_DELAY]
     punctual = Ratio(len(matched) - len(off_schedule), len(matched), "runs")
     order = (-off_schedule["delay"].abs()).argsort(kind="stable")
-    largest = off_schedule.iloc[order].head(_STARTS)
+    largest = off_schedule.iloc[order].head(_MAX_STARTS)
     return f"In the last day {punctual} began within 5 min of their time.", tuple(
         LateStart(
             appliance=links[row["appliance"]],
@@ -234,7 +234,7 @@ def _format_peak(peak: object, time: pd.Timestamp) -> str:
 # --- durations and sizes --------------------------------------------------------------------------
 
 
-def sizes_of(assessment: Assessment, links: Mapping[str, Link]) -> Sizes:
+def build_sizes(assessment: Assessment, links: Mapping[str, Link]) -> Sizes:
     """Return the unusual jobs, the newest first, and the appliances whose backups grow."""
     anomalies = assessment.anomalies.sort_values("start_time", ascending=False, kind="stable")
     baselines = assessment.baselines
@@ -250,8 +250,8 @@ def sizes_of(assessment: Assessment, links: Mapping[str, Link]) -> Sizes:
         )
         jobs = assessment.jobs
         ended = jobs["start_time"].between(assessment.start, assessment.end, inclusive="left")
-        worst = jobs[ended & jobs["appliance"].isin(counts.index[:_DRAWN])]
-        ax = plots.durations(worst, anomalies=anomalies, limit=_DRAWN)
+        worst = jobs[ended & jobs["appliance"].isin(counts.index[:_MAX_DRAWN])]
+        ax = plots.durations(worst, anomalies=anomalies, limit=_MAX_DRAWN)
         picture = Picture.of(ax, f"Durations of the jobs of the most unusual appliances. {finding}")
     growing = baselines[baselines["growth_share"].gt(_MIN_GROWTH).fillna(value=False)]
     shares = growing["growth_share"].to_numpy(dtype=np.float64)
@@ -259,7 +259,7 @@ def sizes_of(assessment: Assessment, links: Mapping[str, Link]) -> Sizes:
         picture=picture,
         finding=finding,
         outliers=Rows(
-            (_build_outlier(row, links) for _, row in anomalies.head(_OUTLIERS).iterrows()),
+            (_build_outlier(row, links) for _, row in anomalies.head(_MAX_OUTLIERS).iterrows()),
             len(anomalies),
         ),
         growths=tuple(
@@ -269,7 +269,9 @@ def sizes_of(assessment: Assessment, links: Mapping[str, Link]) -> Sizes:
                 growth=f"{Size(row['growth'] * 30)} in 30 days",
                 footprint=Size(row["footprint"]),
             )
-            for name, row in growing.iloc[np.argsort(-shares, kind="stable")][:_GROWTHS].iterrows()
+            for name, row in growing.iloc[np.argsort(-shares, kind="stable")][
+                :_MAX_GROWTHS
+            ].iterrows()
         ),
         baseline_note=f"A baseline needs {_BASELINE_JOBS} successes: {share} have it.",
     )

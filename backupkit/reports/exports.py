@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from backupkit._version import __version__
 from backupkit.assessment import Assessment
-from backupkit.display.format import without_user
+from backupkit.display.format import mask_user
 from backupkit.policy import PARAMETERS, Exclusion, Policy
 from backupkit.policy.policy import digest_of
 from backupkit.tables import (
@@ -41,13 +41,13 @@ from backupkit.tables import (
 __all__ = [
     "SCHEMA_VERSION",
     "TABLES",
-    "export_name",
-    "jobs_csv",
-    "json_document",
-    "messages_text",
-    "slots_csv",
+    "build_export_name",
+    "build_json_document",
+    "format_jobs_csv",
+    "format_messages",
+    "format_slots_csv",
+    "replace_controls",
     "to_json_values",
-    "without_controls",
 ]
 
 SCHEMA_VERSION: Final = 2
@@ -82,7 +82,7 @@ _FORMULA: Final = re.compile(
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 
 
-def json_document(assessment: Assessment, *, aliased: bool = False) -> bytes:
+def build_json_document(assessment: Assessment, *, aliased: bool = False) -> bytes:
     """Return the whole assessment as one JSON document in UTF-8.
 
     It is valid against ``report.schema.json`` of this package. Times are ISO 8601 in UTC. Keys of
@@ -96,7 +96,7 @@ def json_document(assessment: Assessment, *, aliased: bool = False) -> bytes:
         "generated_at": assessment.now.isoformat(),
         "data_version": assessment.version,
         "aliased": aliased,
-        "policy": policy_document(assessment.policy),
+        "policy": build_policy_document(assessment.policy),
         "verdict": {
             name: getattr(assessment.verdict, name)
             for name in ("state", "sentence", "in_scope", *STATES)
@@ -106,18 +106,18 @@ def json_document(assessment: Assessment, *, aliased: bool = False) -> bytes:
     return msgspec.json.encode(document) + b"\n"
 
 
-def slots_csv(assessment: Assessment) -> bytes:
+def format_slots_csv(assessment: Assessment) -> bytes:
     """Return the slots as CSV in UTF-8, safe to open in a spreadsheet."""
     return _format_csv(assessment.slots)
 
 
-def jobs_csv(jobs: pd.DataFrame) -> bytes:
+def format_jobs_csv(jobs: pd.DataFrame) -> bytes:
     """Return the jobs as CSV in UTF-8, with uncut messages, safe to open in a spreadsheet."""
-    texts = [messages_text(cell) for cell in to_json_values(jobs["messages"])]
+    texts = [format_messages(cell) for cell in to_json_values(jobs["messages"])]
     return _format_csv(jobs.assign(messages=pd.Series(texts, jobs.index, "str")))
 
 
-def policy_document(policy: Policy) -> dict[str, Any]:
+def build_policy_document(policy: Policy) -> dict[str, Any]:
     """Return a policy as a JSON-compatible document."""
     return {
         "sentence": str(policy),
@@ -171,12 +171,12 @@ def _build_exclusion(exclusion: Exclusion) -> dict[str, Any]:
     }
 
 
-def messages_text(messages: object) -> str:
+def format_messages(messages: object) -> str:
     """Join the messages of a job, one per line, each in its most readable form.
 
     Examples
     --------
-    >>> messages_text([{"id": "a.b", "default_message": "Disk full", "localized": None}])
+    >>> format_messages([{"id": "a.b", "default_message": "Disk full", "localized": None}])
     'Disk full'
     """
     if not isinstance(messages, list | np.ndarray):  # pandas returns either type
@@ -191,20 +191,23 @@ def messages_text(messages: object) -> str:
 
 def _build_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     flat = frame.reset_index() if frame.index.name is not None else frame
-    names = [export_name(name, flat[name]) for name in flat.columns]
+    names = [build_export_name(name, flat[name]) for name in flat.columns]
     columns = [to_json_values(flat[name]) for name in flat.columns]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _format_csv(frame: pd.DataFrame) -> bytes:
     escaped = pd.DataFrame(
-        {export_name(name, frame[name]): _escape_cells(frame[name]) for name in frame.columns},
+        {
+            build_export_name(name, frame[name]): _escape_cells(frame[name])
+            for name in frame.columns
+        },
         dtype=object,
     )
     return escaped.to_csv(index=False, lineterminator="\r\n").encode()
 
 
-def export_name(name: str, column: pd.Series) -> str:
+def build_export_name(name: str, column: pd.Series) -> str:
     """Return the exported name of a column; that of durations ends in ``_seconds``."""
     return f"{name}_seconds" if column.dtype.kind == "m" else name
 
@@ -218,10 +221,10 @@ def _escape_cells(column: pd.Series) -> list[Any]:
 
 
 def _escape_formula(text: str) -> str:
-    return without_controls(_FORMULA.sub(r"\1'\2", text))
+    return replace_controls(_FORMULA.sub(r"\1'\2", text))
 
 
-def without_controls(text: str) -> str:
+def replace_controls(text: str) -> str:
     """Replace control characters, which spreadsheets reject, by U+FFFD; keep line ends and tabs."""
     return _CONTROL.sub("\ufffd", text)
 
@@ -239,14 +242,14 @@ def to_json_values(column: pd.Series) -> list[Any]:
     if kind == "m":
         return [None if np.isnan(span) else span for span in column.dt.total_seconds().tolist()]
     if column.dtype == "str":
-        return [without_user(text) if isinstance(text, str) else None for text in column.tolist()]
+        return [mask_user(text) if isinstance(text, str) else None for text in column.tolist()]
     return [_mask_users(value) for value in pa.array(column).to_pylist()]
 
 
 def _mask_users(value: object) -> object:
     match value:
         case str():
-            return without_user(value)
+            return mask_user(value)
         case list():
             return [_mask_users(item) for item in value]
         case dict():

@@ -13,7 +13,7 @@ from pandas.api.typing import NaTType, NAType
 
 from backupkit.display import Badge, Rows
 from backupkit.display.format import Ratio, Size, format_relative, format_timestamp
-from backupkit.plots.picture import png, svg
+from backupkit.plots.picture import render_png, render_svg
 
 __all__ = [
     "ActionItem",
@@ -49,13 +49,13 @@ __all__ = [
     "Trend",
     "TrendDay",
     "Unreachable",
-    "data_uri",
+    "build_data_uri",
 ]
 
 Time = pd.Timestamp | NaTType
 Duration = pd.Timedelta | NaTType
 
-_LARGEST_SVG = 60_000  # bytes
+_MAX_SVG_BYTES = 60_000  # bytes
 
 
 # --- values that are HTML by themselves -----------------------------------------------------------
@@ -145,14 +145,14 @@ class Picture(NamedTuple):
     @classmethod
     def of(cls, ax: Axes, alt: str) -> "Picture":
         """Draw axes; the same figures must be in a table below."""
-        return cls(data_uri(ax), f"{alt} The same figures are in the table below.")
+        return cls(build_data_uri(ax), f"{alt} The same figures are in the table below.")
 
 
-def data_uri(ax: Axes) -> str:
+def build_data_uri(ax: Axes) -> str:
     """Return a drawn figure as a data URI: SVG, or PNG if the SVG exceeds 60,000 bytes."""
-    content, kind = svg(ax), "svg+xml"
-    if len(content) > _LARGEST_SVG:
-        content, kind = png(ax), "png"
+    content, kind = render_svg(ax), "svg+xml"
+    if len(content) > _MAX_SVG_BYTES:
+        content, kind = render_png(ax), "png"
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 

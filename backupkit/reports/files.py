@@ -14,8 +14,8 @@ from backupkit.errors import OutputError, SettingsError
 
 __all__ = ["read_key", "write_files", "write_key"]
 
-_LENGTH: Final = 32  # bytes of a new secret
-_OWNER: Final = 0o600
+_SECRET_LENGTH: Final = 32  # bytes of a new secret
+_OWNER_ONLY: Final = 0o600
 
 
 def write_files(contents: Mapping[Path, bytes]) -> tuple[Path, ...]:
@@ -82,7 +82,7 @@ def read_key(path: Path) -> tuple[bytes, dict[str, str]]:
         key = msgspec.json.decode(path.read_bytes(), type=_Key)
         secret = bytes.fromhex(key.secret)
     except FileNotFoundError:
-        return secrets.token_bytes(_LENGTH), {}
+        return secrets.token_bytes(_SECRET_LENGTH), {}
     except OSError as error:
         raise SettingsError(f"The key file {path} cannot be read: {error.strerror}.") from error
     except (msgspec.MsgspecError, ValueError) as error:
@@ -104,7 +104,7 @@ def write_key(path: Path, secret: bytes, aliases: Mapping[str, str]) -> None:
     document = {"secret": secret.hex(), "aliases": dict(sorted(aliases.items()))}
     content = json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
     try:
-        _replace_files({path: content}, mode=_OWNER)
+        _replace_files({path: content}, mode=_OWNER_ONLY)
     except OSError as error:
         raise OutputError(
             f"The key file {path} cannot be written: {error.strerror}. Name another place: without "

@@ -15,14 +15,14 @@ from backupkit.errors import OutputError
 from backupkit.reports.page import render
 from backupkit.reports.summary import summarize
 
-__all__ = ["compose", "subject"]
+__all__ = ["compose_mail", "format_subject"]
 
-_WORST: Final = 25
-_WORST_IN_TEXT: Final = 10
-_UNREACHABLE: Final = 10
-_SIGNATURES: Final = 5
-_TEXT: Final = 300  # characters of a reason
-_BAR: Final = 20
+_MAX_WORST: Final = 25
+_MAX_WORST_IN_TEXT: Final = 10
+_MAX_UNREACHABLE: Final = 10
+_MAX_SIGNATURES: Final = 5
+_MAX_REASON_LENGTH: Final = 300  # characters of a reason
+_BAR_WIDTH: Final = 20
 _KINDS: Final = {
     ".html": "text/html",
     ".json": "application/json",
@@ -31,7 +31,7 @@ _KINDS: Final = {
 }
 
 
-def subject(assessment: Assessment) -> str:
+def format_subject(assessment: Assessment) -> str:
     """Return the subject of the mail, with the verdict first so that mails sort by it.
 
     Examples
@@ -43,7 +43,7 @@ def subject(assessment: Assessment) -> str:
     >>> policy = Policy(members=[Member(appliance="vc-1")])
     >>> end = "2026-11-09T00:00:00Z"
     >>> a = evaluate_frames(*frames, policy, start="2026-11-02T00:00:00Z", end=end, now=end)
-    >>> subject(a)
+    >>> format_subject(a)
     '[UNKNOWN 1] vCenter backups 2026-11-09 - 0/1 ok'
     """
     verdict = assessment.verdict
@@ -57,7 +57,7 @@ def subject(assessment: Assessment) -> str:
     return f"[{tag}] vCenter backups {assessment.end:%Y-%m-%d} - {good}"
 
 
-def compose(
+def compose_mail(
     assessment: Assessment,
     comparison: Comparison | None = None,
     *,
@@ -77,19 +77,19 @@ def compose(
     summary = summarize(assessment, comparison)
     values = {
         "s": summary,
-        "action_items": summary.action_items.first(_WORST),
-        "worst": summary.action_items.first(_WORST_IN_TEXT),
-        "unreachable": summary.unreachable.first(_UNREACHABLE),
+        "action_items": summary.action_items.first(_MAX_WORST),
+        "worst": summary.action_items.first(_MAX_WORST_IN_TEXT),
+        "unreachable": summary.unreachable.first(_MAX_UNREACHABLE),
         "signatures": [
             (_format_bar(signature.share), signature)
-            for signature in summary.signatures[:_SIGNATURES]
+            for signature in summary.signatures[:_MAX_SIGNATURES]
         ],
         "names": [path.name for path in attachments],
-        "limit": _TEXT,
+        "limit": _MAX_REASON_LENGTH,
         "aliased": aliased,
     }
     message = EmailMessage()
-    message["Subject"] = subject(assessment)
+    message["Subject"] = format_subject(assessment)
     time = pd.Timestamp.now("UTC") if date is None else date
     message["Date"] = format_datetime(time.to_pydatetime())
     message["Message-ID"] = make_msgid(domain="backupkit.invalid")
@@ -119,4 +119,4 @@ def _format_bar(share: Ratio) -> str:
     >>> _format_bar(Ratio(1, 4)), _format_bar(Ratio(1, 1000))
     ('█████', '▏')
     """
-    return "█" * round(_BAR * share.value) or "▏"
+    return "█" * round(_BAR_WIDTH * share.value) or "▏"

@@ -20,15 +20,15 @@ from backupkit.tables import IN_SCOPE_STATES, STATES
 __all__ = ["CheckResult", "check_result", "openmetrics", "write_openmetrics"]
 
 _STATUSES: Final = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
-_CODES: Final = {"compliant": 0, "breach": 2, "unknown": 3}
-_LINE: Final = 1_000  # characters; some agents cut at 1,024
-_NAMED: Final = 5
+_CODE_BY_STATE: Final = {"compliant": 0, "breach": 2, "unknown": 3}
+_MAX_LINE_LENGTH: Final = 1_000  # characters; some agents cut at 1,024
+_MAX_NAMED: Final = 5
 _RATIOS: Final = {
     "rpo_strict_micro": ("rpo_strict", "of the time inside the RPO"),
     "slot_strict_micro": ("runs_strict", "of scheduled backups completed"),
 }
 _SEPARATORS: Final = re.compile(r"[|\s]+")  # "|" separates the performance data
-_MEMBER: Final = ("appliance", "site", "group")
+_MEMBER_LABELS: Final = ("appliance", "site", "group")
 _COLUMNS: Final = {
     "exposure": ("exposure", "seconds", "Time since the newest recovery point began."),
     "exposure_at_least": (
@@ -65,7 +65,7 @@ class CheckResult:
     def line(self) -> str:
         """Check result as one line of at most 1,000 characters."""
         text = f"{self.status}: {self.sentence}"
-        room = _LINE - len(self.performance) - len(" | ")
+        room = _MAX_LINE_LENGTH - len(self.performance) - len(" | ")
         if len(text) > room:
             text = f"{text[: room - 1].rstrip()}…"
         return f"{text} | {self.performance}"
@@ -99,7 +99,7 @@ def check_result(assessment: Assessment) -> CheckResult:
     verdict = assessment.verdict
     at_risk = assessment.at_risk
     below = list(_find_below_target(assessment))
-    code = _CODES[verdict.state]
+    code = _CODE_BY_STATE[verdict.state]
     sentence = verdict.sentence
     bad = assessment.appliances["state"].isin(["breach", "unknown", "unobserved"])
     worst = list(assessment.appliances.index[bad])
@@ -109,8 +109,8 @@ def check_result(assessment: Assessment) -> CheckResult:
         sentence = ", ".join([sentence, *count, *below])
         worst = list(at_risk)
     if worst:
-        names = ", ".join(sanitise(name, limit=60) for name in worst[:_NAMED])
-        omitted = f" and {len(worst) - _NAMED:,} more" if len(worst) > _NAMED else ""
+        names = ", ".join(sanitise(name, limit=60) for name in worst[:_MAX_NAMED])
+        omitted = f" and {len(worst) - _MAX_NAMED:,} more" if len(worst) > _MAX_NAMED else ""
         sentence = f"{sentence} ({names}{omitted})"
     performance = " ".join(_format_performance(assessment, len(at_risk)))
     return CheckResult(code, _SEPARATORS.sub(" ", sentence), performance)
@@ -256,17 +256,17 @@ def _build_appliance_metrics(assessment: Assessment) -> Iterator[Metric]:
     yield _build_gauge(
         "appliance_state",
         "1 for the state of each appliance.",
-        (*_MEMBER, "state"),
+        (*_MEMBER_LABELS, "state"),
         [((*member, state), 1) for member, state in zip(members, appliances["state"], strict=True)],
     )
     for name, (column, unit, description) in _COLUMNS.items():
         samples = zip(members, appliances[column], strict=True)
-        yield _build_gauge(f"appliance_{name}", description, _MEMBER, samples, unit=unit)
+        yield _build_gauge(f"appliance_{name}", description, _MEMBER_LABELS, samples, unit=unit)
     last_ok = assessment.coverage["last_ok"].reindex(appliances.index)
     yield _build_gauge(
         "appliance_last_read_timestamp",
         "When the appliance was last read.",
-        _MEMBER,
+        _MEMBER_LABELS,
         zip(members, last_ok, strict=True),
         unit="seconds",
     )

@@ -14,16 +14,16 @@ from backupkit.assessment import Assessment, Comparison
 from backupkit.display import style_sheet, table
 from backupkit.display.format import FILTERS, format_timestamp
 from backupkit.policy.policy import digest_of
-from backupkit.reports.details import details_of
-from backupkit.reports.facts import Summary, data_uri
+from backupkit.reports.details import build_details
+from backupkit.reports.facts import Summary, build_data_uri
 from backupkit.reports.summary import summarize
 
-__all__ = ["fragment", "page", "render"]
+__all__ = ["render", "render_fragment", "render_page"]
 
-_MANY = 100  # appliances; of a larger fleet, only those with problems are printed
+_SMALL_FLEET = 100  # appliances; of a larger fleet, only those with problems are printed
 
 
-def page(
+def render_page(
     assessment: Assessment,
     comparison: Comparison | None = None,
     *,
@@ -41,12 +41,12 @@ def page(
     return render(
         "page.html",
         s=summary,
-        d=details_of(assessment),
+        d=build_details(assessment),
         figure=_draw_pareto(assessment),
         sidecars=sidecars,
         aliased=aliased,
         rows={"slots": len(assessment.slots), "jobs": len(assessment.jobs)},
-        many=len(assessment.appliances) > _MANY,
+        many=len(assessment.appliances) > _SMALL_FLEET,
         policy_digest=digest_of(assessment.policy),
         style_hash=_hash_text(style_sheet()),
         print_css=Markup(print_css),  # noqa: S704 # our own file, and times
@@ -57,7 +57,7 @@ def page(
     )
 
 
-def fragment(assessment: Assessment, comparison: Comparison | None = None) -> str:
+def render_fragment(assessment: Assessment, comparison: Comparison | None = None) -> str:
     """Render the summary sections of the report for a notebook cell."""
     return render(
         "fragment.html",
@@ -113,4 +113,4 @@ def _hash_text(text: str) -> str:
 
 def _draw_pareto(assessment: Assessment) -> str:
     """Draw the failure signatures as a data URI; return "" if no job failed."""
-    return "" if assessment.failures.empty else data_uri(plots.failures(assessment.failures))
+    return "" if assessment.failures.empty else build_data_uri(plots.failures(assessment.failures))

@@ -29,14 +29,14 @@ from backupkit.reports.facts import (
     Unreachable,
 )
 
-__all__ = ["changes_of", "figures_of", "links_of", "summarize"]
+__all__ = ["build_changes", "build_figures", "build_links", "summarize"]
 
-_ACTION_ITEMS: Final = 25
-_UNREACHABLE: Final = 100
-_SIGNATURES: Final = 25
-_NAMES: Final = 5
-_SHARED: Final = 5
-_CHANGES: Final = 25  # of each kind
+_MAX_ACTION_ITEMS: Final = 25
+_MAX_UNREACHABLE: Final = 100
+_MAX_SIGNATURES: Final = 25
+_MAX_NAMES: Final = 5
+_MAX_SHARED: Final = 5
+_MAX_CHANGES: Final = 25  # of each kind
 _HEAD_DIGITS: Final = 64  # of a SHA-256
 
 
@@ -44,9 +44,9 @@ def summarize(
     assessment: Assessment, comparison: Comparison | None = None, *, anchors: bool = True
 ) -> Summary:
     """Return the summary sections; without `anchors`, names of appliances are no links."""
-    links = links_of(assessment, anchors=anchors)
+    links = build_links(assessment, anchors=anchors)
     heading = _format_heading(assessment)
-    period = period_of(assessment.start, assessment.end)
+    period = format_period(assessment.start, assessment.end)
     return Summary(
         title=f"{heading} - vCenter backups - {period}",
         heading=heading,
@@ -59,8 +59,8 @@ def summarize(
         verify_command=_format_verify_command(assessment.version),
         policy=str(assessment.policy),
         counts=_count_states(assessment, links),
-        changes=None if comparison is None else changes_of(comparison, links),
-        figures=figures_of(assessment, HEAD_FIGURES),
+        changes=None if comparison is None else build_changes(comparison, links),
+        figures=build_figures(assessment, HEAD_FIGURES),
         action_items=_list_action_items(assessment, links),
         unreachable=_list_unreachable(assessment, links),
         finding=_describe_top_signature(assessment.failures),
@@ -74,7 +74,7 @@ def summarize(
     )
 
 
-def links_of(assessment: Assessment, *, anchors: bool = True) -> dict[str, Link]:
+def build_links(assessment: Assessment, *, anchors: bool = True) -> dict[str, Link]:
     """Return the link to each appliance's row, by name. The anchors do not contain the name."""
     return {
         str(name): Link(sanitise(name, limit=80), f"a{index}" if anchors else "")
@@ -82,17 +82,17 @@ def links_of(assessment: Assessment, *, anchors: bool = True) -> dict[str, Link]
     }
 
 
-def figures_of(assessment: Assessment, names: Mapping[str, str]) -> tuple[Figure, ...]:
+def build_figures(assessment: Assessment, names: Mapping[str, str]) -> tuple[Figure, ...]:
     """Return figures of the fleet, whose names are given by metric, in the order of `names`."""
     return tuple(Figure(name, assessment.ratio(metric)) for metric, name in names.items())
 
 
-def period_of(start: pd.Timestamp, end: pd.Timestamp) -> str:
+def format_period(start: pd.Timestamp, end: pd.Timestamp) -> str:
     """Format a period.
 
     Examples
     --------
-    >>> period_of(pd.Timestamp("2026-11-02", tz="UTC"), pd.Timestamp("2026-11-09", tz="UTC"))
+    >>> format_period(pd.Timestamp("2026-11-02", tz="UTC"), pd.Timestamp("2026-11-09", tz="UTC"))
     '2026-11-02 to 2026-11-09 00:00 UTC'
     """
     begin = f"{start:%Y-%m-%d}" if start == start.normalize() else format_timestamp(start)
@@ -141,9 +141,9 @@ def _list_action_items(assessment: Assessment, links: Mapping[str, Link]) -> Row
             last_success=row["last_success"],
             strikes=0 if pd.isna(row["strikes"]) else int(row["strikes"]),
             reason=sanitise(row["reason"], limit=600) or "no reason known",
-            advice=advice.for_breach(row, schedules.get(str(name), none)),
+            advice=advice.advise_breach(row, schedules.get(str(name), none)),
         )
-        for name, row in selected.head(_ACTION_ITEMS).iterrows()
+        for name, row in selected.head(_MAX_ACTION_ITEMS).iterrows()
     )
     return Rows(items, len(selected))
 
@@ -151,9 +151,9 @@ def _list_action_items(assessment: Assessment, links: Mapping[str, Link]) -> Row
 def _list_unreachable(assessment: Assessment, links: Mapping[str, Link]) -> Rows[Unreachable]:
     rows = assessment.appliances
     selected = rows[rows["state"].isin(["unknown", "unobserved"])]
-    listed = selected.head(_UNREACHABLE)
-    coverage_rows = assessment.coverage.reindex(listed.index)
-    pairs = zip(listed.iterrows(), coverage_rows.iterrows(), strict=True)
+    listed_rows = selected.head(_MAX_UNREACHABLE)
+    coverage_rows = assessment.coverage.reindex(listed_rows.index)
+    pairs = zip(listed_rows.iterrows(), coverage_rows.iterrows(), strict=True)
     items = (
         Unreachable(
             appliance=links[str(name)],
@@ -162,7 +162,7 @@ def _list_unreachable(assessment: Assessment, links: Mapping[str, Link]) -> Rows
             failing_since=coverage["failing_since"],
             last_ok=Aged(coverage["last_ok"], assessment.now),
             detail=sanitise(coverage["detail"], limit=600) or sanitise(row["reason"], limit=600),
-            advice=advice.for_unreachable(coverage),
+            advice=advice.advise_unreachable(coverage),
         )
         for (name, row), (_, coverage) in pairs
     )
@@ -182,8 +182,10 @@ def _list_signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> Rows[
     ranked = failures.sort_values("jobs", ascending=False, kind="stable")
     total = ranked["jobs"].sum()
     signatures = []
-    for _, row in ranked.head(_SIGNATURES).iterrows():
-        names = tuple(links[name] for name in _join_texts(row["names"])[:_NAMES] if name in links)
+    for _, row in ranked.head(_MAX_SIGNATURES).iterrows():
+        names = tuple(
+            links[name] for name in _join_texts(row["names"])[:_MAX_NAMES] if name in links
+        )
         origin = (
             sanitise(", ".join(_join_texts(row[column])), limit=300)
             for column in ("builds", "targets")
@@ -207,7 +209,7 @@ def _list_signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> Rows[
 
 def _list_shared_values(clusters: pd.DataFrame) -> tuple[str, ...]:
     """Return what appliances with the same failure signature have in common."""
-    rows = clusters.head(_SHARED)
+    rows = clusters.head(_MAX_SHARED)
     return tuple(
         f"“{sanitise(signature, limit=200)}”: {sanitise(finding, limit=400)}"
         for signature, finding in zip(rows["signature"], rows["finding"], strict=True)
@@ -227,17 +229,17 @@ def _list_exclusions(appliances: pd.DataFrame, links: Mapping[str, Link]) -> tup
     )
 
 
-def changes_of(comparison: Comparison, links: Mapping[str, Link]) -> Changes:
+def build_changes(comparison: Comparison, links: Mapping[str, Link]) -> Changes:
     """Return the changes since an earlier report by kind, the worst first."""
     groups = []
     for kind in CHANGE_KINDS:
         rows = comparison.changes[comparison.changes["kind"] == kind]
         if len(rows):
-            changes = (_build_change(row, links) for _, row in rows.head(_CHANGES).iterrows())
+            changes = (_build_change(row, links) for _, row in rows.head(_MAX_CHANGES).iterrows())
             groups.append(ChangeGroup(kind, Rows(changes, len(rows))))
     return Changes(
         against=f"the report as of {format_timestamp(comparison.now, 'UTC')} on "
-        f"{period_of(comparison.start, comparison.end)}",
+        f"{format_period(comparison.start, comparison.end)}",
         since=comparison.now,
         sentence=comparison.sentence,
         groups=tuple(groups),

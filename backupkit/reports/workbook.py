@@ -10,17 +10,17 @@ import pandas as pd
 from backupkit.assessment import Assessment
 from backupkit.errors import OutputError
 from backupkit.reports.exports import (
-    export_name,
-    messages_text,
+    build_export_name,
+    format_messages,
+    replace_controls,
     to_json_values,
-    without_controls,
 )
 from backupkit.tables.contract import MESSAGES
 
 if TYPE_CHECKING:
     from xlsxwriter import Workbook
 
-__all__ = ["workbook"]
+__all__ = ["build_workbook"]
 
 _SHEETS: Final = {
     "Appliances": "appliances",
@@ -34,10 +34,10 @@ _SHEETS: Final = {
     "Fleet": "fleet",
     "Groups": "groups",
 }
-_ROWS: Final = 1_048_576  # the limit of the format
-_TEXT_LENGTH: Final = 32_767  # characters of a cell, the limit of the format
+_MAX_ROWS: Final = 1_048_576  # the limit of the format
+_MAX_TEXT_LENGTH: Final = 32_767  # characters of a cell, the limit of the format
 _TRUNCATED: Final = "... (cut; the .json file has all)"
-_WIDTHS: Final = (10, 60)
+_WIDTH_RANGE: Final = (10, 60)
 _OPTIONS: Final = {
     "in_memory": True,
     "default_date_format": "yyyy-mm-dd hh:mm:ss",
@@ -47,7 +47,7 @@ _OPTIONS: Final = {
 }
 
 
-def workbook(assessment: Assessment) -> bytes:
+def build_workbook(assessment: Assessment) -> bytes:
     """Return an assessment as an Excel workbook: the verdict, and one sheet for each of ten tables.
 
     Times are UTC. Durations are seconds; their column names end in ``_seconds``. No text is a
@@ -72,7 +72,7 @@ def workbook(assessment: Assessment) -> bytes:
         for title, name in _SHEETS.items():
             frame = getattr(assessment, name)
             flat = frame.reset_index() if frame.index.name is not None else frame
-            names = [export_name(str(column), flat[column]) for column in flat]
+            names = [build_export_name(str(column), flat[column]) for column in flat]
             columns = [_to_cells(flat[column]) for column in flat]
             widths = [
                 _choose_width(head, cells) for head, cells in zip(names, columns, strict=True)
@@ -105,7 +105,7 @@ def _add_sheet(
     for column, width in enumerate(widths):
         sheet.set_column(column, column, width)
     written = 0
-    for written, row in enumerate(islice(rows, _ROWS - 1), start=1):  # the other files hold all
+    for written, row in enumerate(islice(rows, _MAX_ROWS - 1), start=1):  # the other files hold all
         sheet.write_row(written, 0, row)
     sheet.autofilter(0, 0, written, len(names) - 1)
 
@@ -113,7 +113,7 @@ def _add_sheet(
 def _to_cells(column: pd.Series) -> list[Any]:
     """Return the values of a column as spreadsheet types."""
     if column.dtype == MESSAGES:
-        return [_clean_text(messages_text(cell)) for cell in to_json_values(column)]
+        return [_clean_text(format_messages(cell)) for cell in to_json_values(column)]
     if column.dtype.kind == "M":
         times = column.dt.tz_localize(None).dt.floor("s").astype("object")
         return [None if pd.isna(time) else time.to_pydatetime() for time in times]
@@ -131,13 +131,13 @@ def _to_cell_value(value: object) -> object:
 
 
 def _clean_text(text: str) -> str | None:
-    clean = without_controls(text)
-    if len(clean) > _TEXT_LENGTH:
-        clean = clean[: _TEXT_LENGTH - len(_TRUNCATED)] + _TRUNCATED
+    clean = replace_controls(text)
+    if len(clean) > _MAX_TEXT_LENGTH:
+        clean = clean[: _MAX_TEXT_LENGTH - len(_TRUNCATED)] + _TRUNCATED
     return clean or None
 
 
 def _choose_width(name: str, cells: Sequence[Any]) -> int:
     """Return a column width from its name and its first 100 cells [characters]."""
     lengths = [len(str(cell)) for cell in cells[:100] if cell is not None]
-    return min(max(len(name) + 3, *lengths, _WIDTHS[0]), _WIDTHS[1])
+    return min(max(len(name) + 3, *lengths, _WIDTH_RANGE[0]), _WIDTH_RANGE[1])

@@ -78,13 +78,13 @@ class Column:
             else _ARROW[self.dtype]
         )
 
-    def loaded(self, stored: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Cast stored values to the type that `series` accepts; text becomes large_string."""
+    def load(self, stored: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Cast stored values to the type that `to_series` accepts; text becomes large_string."""
         if self.dtype == TEXT:
             return stored.cast(pa.large_string())
         return stored.cast(self.arrow).cast(self.in_memory)
 
-    def series(self, values: pa.ChunkedArray) -> pd.Series:
+    def to_series(self, values: pa.ChunkedArray) -> pd.Series:
         """Convert Arrow values of type `in_memory` to a Series of `dtype`, reusing their memory."""
         array: Any
         if self.dtype in {TIME, SPAN}:
@@ -153,9 +153,9 @@ class Table:
             raise TableError(f"{self.name}: unknown column {sorted(unknown)}; known: {self.names}.")
         length = max((len(column) for column in values.values()), default=0)
         data = {
-            column.name: self._series(column, values[column.name])
+            column.name: self._to_series(column, values[column.name])
             if column.name in values
-            else column.series(pa.chunked_array([pa.nulls(length, column.in_memory)]))
+            else column.to_series(pa.chunked_array([pa.nulls(length, column.in_memory)]))
             for column in self.columns
         }
         if short := [name for name, series in data.items() if len(series) != length]:
@@ -219,8 +219,8 @@ class Table:
         """
         absent = pa.chunked_array([pa.nulls(len(table))])
         series = {
-            column.name: column.series(
-                column.loaded(
+            column.name: column.to_series(
+                column.load(
                     table.column(column.name) if column.name in table.column_names else absent
                 )
             )
@@ -230,7 +230,7 @@ class Table:
         frame = pd.DataFrame(series, index=pd.RangeIndex(len(table)), copy=False)
         return frame.set_index(self.index) if self.index else frame
 
-    def _series(self, column: Column, values: Sequence[Any] | pd.Series) -> pd.Series:
+    def _to_series(self, column: Column, values: Sequence[Any] | pd.Series) -> pd.Series:
         try:
             # by position, because a filtered Series keeps its old labels
             return pd.Series(values, dtype=column.dtype).reset_index(drop=True)

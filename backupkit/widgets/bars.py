@@ -8,13 +8,13 @@ import pandas as pd
 from markupsafe import Markup
 
 from backupkit.collection.snapshot import render_errors_table
-from backupkit.display import paragraph, table
+from backupkit.display import render_paragraph, table
 from backupkit.display.format import format_duration
 from backupkit.errors import one_line
 from backupkit.tables import ERRORS, RUNNING, has_ended
 from backupkit.tables.constants import OUTCOME_BY_STATUS
 
-__all__ = ["State", "bars"]
+__all__ = ["State", "render_bars"]
 
 Row = Mapping[Hashable, Any]
 
@@ -50,25 +50,27 @@ class State:
     messages: tuple[str, ...] = ()
 
 
-def bars(state: State) -> Markup:
+def render_bars(state: State) -> Markup:
     """Render the running jobs with their progress, and the errors; without the style sheet.
 
     Examples
     --------
-    >>> print(bars(State(appliance_count=3)))
+    >>> print(render_bars(State(appliance_count=3)))
     <p class="sentence">Not polled yet.</p><p class="fine">Stopped.</p>
     """
-    sections = [paragraph(_render_headline(state), "sentence")]
+    sections = [render_paragraph(_render_headline(state), "sentence")]
     if len(state.frame):
         rows = [
             _build_row(job)
             for job in _sort_worst_first(state.frame).head(MAX_ROWS).to_dict("records")
         ]
         sections.append(table(_COLUMNS, rows, limit=MAX_ROWS, total=len(state.frame)))
-    sections += [paragraph(one_line(message, limit=600), "breach") for message in state.messages]
+    sections += [
+        render_paragraph(one_line(message, limit=600), "breach") for message in state.messages
+    ]
     if len(state.errors):
         sections.append(render_errors_table(state.errors, limit=_MAX_ERRORS))
-    return Markup().join([*sections, paragraph(_render_status_line(state))])
+    return Markup().join([*sections, render_paragraph(_render_status_line(state))])
 
 
 def _render_headline(state: State) -> str:

@@ -13,10 +13,10 @@ from backupkit import plots
 from backupkit.assessment import Assessment
 from backupkit.policy import Policy
 from backupkit.reports import report
-from backupkit.reports.exports import jobs_csv
-from backupkit.reports.facts import data_uri
+from backupkit.reports.exports import format_jobs_csv
+from backupkit.reports.facts import build_data_uri
 from backupkit.reports.files import write_files
-from backupkit.reports.page import fragment, render
+from backupkit.reports.page import render, render_fragment
 from backupkit.settings import Instant
 from backupkit.tables import ASSESSED_JOBS
 from backupkit.widgets import view_html
@@ -147,7 +147,7 @@ class Explorer:
             If the file cannot be written.
         """
         path = self._folder / f"{self._build_file_name()}.jobs.csv"
-        return write_files({path: jobs_csv(self.jobs)})[0]
+        return write_files({path: format_jobs_csv(self.jobs)})[0]
 
     def _build_file_name(self) -> str:
         return f"backupkit-{self._data.now:%Y%m%d-%H%M}"
@@ -217,7 +217,7 @@ class Explorer:
         self._view = FilteredView(self._data, selection)
         self._clear_inactive_tabs()
         self._draw()
-        self._verdict.value = view_html.verdict_bar(self._view)
+        self._verdict.value = view_html.render_verdict_bar(self._view)
 
     def _clear_inactive_tabs(self) -> None:
         """Clear the other tabs, so that none opens with outdated content."""
@@ -235,7 +235,7 @@ class Explorer:
         try:
             step()
         except Exception as error:  # noqa: BLE001 # the user must see any error
-            self._error.value = view_html.error_message(error)
+            self._error.value = view_html.render_error_message(error)
 
     def _save(self, export: Callable[[], Path]) -> None:
         path = export()
@@ -272,9 +272,9 @@ class Explorer:
             start=view.start,
             end=view.end,
         )
-        timeline = render("image.html", src=data_uri(ax), alt="Timeline of the selection")
-        newest_jobs = view_html.jobs_table(view.jobs_at(view.positions[:25]))
-        return fragment(self.assessment) + timeline + newest_jobs
+        timeline = render("image.html", src=build_data_uri(ax), alt="Timeline of the selection")
+        newest_jobs = view_html.render_jobs_table(view.jobs_at(view.positions[:25]))
+        return render_fragment(self.assessment) + timeline + newest_jobs
 
 
 def explore(

@@ -19,8 +19,8 @@ from backupkit.analysis import (
     job_times,
     skew_corrections,
 )
-from backupkit.analysis.arrays import times_of, to_codes
-from backupkit.analysis.target_load import targets_of
+from backupkit.analysis.arrays import to_codes, to_times
+from backupkit.analysis.target_load import encode_targets
 from backupkit.assessment import Assessment, evaluate
 from backupkit.policy import Policy
 from backupkit.settings import Instant, parse_instant
@@ -109,7 +109,7 @@ class AssessmentIndex:
 
     @cached_property
     def _targets(self) -> tuple[npt.NDArray[np.intp], pd.Index]:
-        return targets_of(self.jobs["location"])
+        return encode_targets(self.jobs["location"])
 
     @property
     def targets(self) -> pd.Index:
@@ -232,7 +232,7 @@ def _list_unique_values(column: pd.Series) -> pd.Index:
 
 def _to_microseconds(column: pd.Series) -> Instants:
     """Return times as integers [µs since 1970 UTC]; a missing one is the smallest int64."""
-    return times_of(column).view(np.int64)
+    return to_times(column).view(np.int64)
 
 
 def _contains(texts: pa.Array | pa.ChunkedArray, text: str) -> npt.NDArray[np.bool_]:

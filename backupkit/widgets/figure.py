@@ -7,7 +7,7 @@ from typing import Any
 import ipywidgets
 from matplotlib.axes import Axes
 
-from backupkit.plots.picture import png, to_data_coords
+from backupkit.plots.picture import render_png, to_data_coords
 from backupkit.reports.page import render
 
 __all__ = ["FigureWidget"]
@@ -48,7 +48,7 @@ class FigureWidget:
     def show(self, ax: Axes, alt: str) -> None:
         """Show a figure with its alternative text."""
         self._axes = ax
-        src = f"data:image/png;base64,{base64.b64encode(png(ax)).decode()}"
+        src = f"data:image/png;base64,{base64.b64encode(render_png(ax)).decode()}"
         if self._is_clickable:
             self.widget.set_trait("alt", alt)
             self.widget.set_trait("src", src)

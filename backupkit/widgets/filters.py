@@ -15,7 +15,7 @@ from backupkit.widgets.view import Selection
 
 __all__ = ["Filters"]
 
-_PERIODS: Final = (("24 h", "24h"), ("7 d", "7d"), ("30 d", "30d"), ("90 d", "90d"))
+_PERIOD_PRESETS: Final = (("24 h", "24h"), ("7 d", "7d"), ("30 d", "30d"), ("90 d", "90d"))
 _MAX_STEPS: Final = 400
 """Maximum number of steps of the period slider."""
 
@@ -100,7 +100,7 @@ class Filters:
             ),
         }
         self._presets = ipywidgets.ToggleButtons(
-            options=_PERIODS, value=None, style={"button_width": "auto"}
+            options=_PERIOD_PRESETS, value=None, style={"button_width": "auto"}
         )
         self._presets.observe(self._on_preset, names="value")
         self._slider_times = self._list_steps()
@@ -144,7 +144,7 @@ class Filters:
     def _show_period(self) -> None:
         """Update preset, slider and readout to the selection's period."""
         selection = self._selection
-        values = [value for _, value in _PERIODS]
+        values = [value for _, value in _PERIOD_PRESETS]
         preset = selection.start is None and selection.end is None and selection.last in values
         self._presets.value = selection.last if preset else None
         start, end = selection.period(self._data.now)

@@ -32,7 +32,7 @@ _PAGE_SIZE: Final = 25
 _MAX_LIVE_SEARCH: Final = 200_000
 """Up to this number of jobs, the search updates at each key press."""
 
-_SORTS: Final[tuple[tuple[str, str], ...]] = (
+_SORT_ORDERS: Final[tuple[tuple[str, str], ...]] = (
     ("newest first", "newest"),
     ("oldest first", "oldest"),
     ("longest first", "longest"),
@@ -103,7 +103,7 @@ class Overview(Tab):
     def show(self, view: FilteredView, theme: str) -> None:
         """List the appliances, and draw compliance and the exposure of the worst ones."""
         self._view = view
-        self._table.value = view_html.appliances_table(view)
+        self._table.value = view_html.render_appliances_table(view)
         self._compliance.show(
             plots.compliance(view.intervals, start=view.start, end=view.end, theme=theme),
             "Compliance over time of the appliances shown",
@@ -207,7 +207,7 @@ class Failures(Tab):
             plots.failures_over_time(view.plot_frame(view.failed_positions), theme=theme),
             "Failures over time by error pattern",
         )
-        self._table.value = view_html.signatures_table(view)
+        self._table.value = view_html.render_signatures_table(view)
 
     def clear(self) -> None:
         """Remove the content."""
@@ -288,7 +288,7 @@ class Jobs(Tab):
         self._search = ipywidgets.Text(
             placeholder="Search jobs and messages", layout=ipywidgets.Layout(width="260px")
         )
-        self._sort = ipywidgets.Dropdown(options=_SORTS, layout=narrow)
+        self._sort = ipywidgets.Dropdown(options=_SORT_ORDERS, layout=narrow)
         self._previous = ipywidgets.Button(description="Previous", icon="arrow-left", layout=narrow)
         self._next = ipywidgets.Button(description="Next", icon="arrow-right", layout=narrow)
         self._page_label = ipywidgets.Label()
@@ -329,7 +329,7 @@ class Jobs(Tab):
         self._page = min(max(self._page, 0), pages - 1)
         first = self._page * _PAGE_SIZE
         rows = self._view.jobs_at(positions[first : first + _PAGE_SIZE])
-        self._table.value = view_html.jobs_table(rows)
+        self._table.value = view_html.render_jobs_table(rows)
         self._page_label.value = f"page {self._page + 1:,} of {pages:,}, {len(positions):,} jobs"
         self._previous.disabled = self._page == 0
         self._next.disabled = self._page == pages - 1

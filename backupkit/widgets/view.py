@@ -20,7 +20,7 @@ from backupkit.analysis import (
     slot_counts,
     time_in_states,
 )
-from backupkit.analysis.arrays import instant
+from backupkit.analysis.arrays import to_instant
 from backupkit.assessment import Verdict
 from backupkit.display.format import Ratio
 from backupkit.errors import SettingsError
@@ -28,7 +28,7 @@ from backupkit.settings import Instant, parse_duration, parse_instant
 from backupkit.tables import INTERVALS, OUTCOMES, STATES_BY_SEVERITY
 from backupkit.widgets.explorer_data import AssessmentIndex, ExplorerData
 
-__all__ = ["LISTS", "FilteredView", "Selection", "ratios_of"]
+__all__ = ["LISTS", "FilteredView", "Selection", "compute_ratios"]
 
 Flags = npt.NDArray[np.bool_]
 Positions = npt.NDArray[np.intp]
@@ -142,7 +142,7 @@ class FilteredView:
         self._data = data
         self.index: AssessmentIndex = data.assessment_index(self.start)
         self._start_us, self._end_us = (
-            int(instant(t).astype(np.int64)) for t in (self.start, self.end)
+            int(to_instant(t).astype(np.int64)) for t in (self.start, self.end)
         )
 
     def with_selection(self, selection: Selection) -> "FilteredView":
@@ -355,10 +355,10 @@ class FilteredView:
     def figures(self) -> dict[str, Ratio]:
         """Key figures of the selected appliances that no rule excludes."""
         in_scope = pd.Series(self._in_scope, index=self.index.appliances)
-        return ratios_of(self.amounts[in_scope[self.amounts.index]].sum())
+        return compute_ratios(self.amounts[in_scope[self.amounts.index]].sum())
 
 
-def ratios_of(amounts: pd.Series) -> dict[str, Ratio]:
+def compute_ratios(amounts: pd.Series) -> dict[str, Ratio]:
     """Return strict RPO compliance, strict slot compliance and coverage, by metric."""
     return {
         "rpo_strict_micro": Ratio(amounts["compliant"], amounts["in_scope"], "h"),

@@ -6,14 +6,20 @@ import pandas as pd
 from markupsafe import Markup
 
 from backupkit.assessment.result import exposure
-from backupkit.display import container, paragraph, state_badge, table
+from backupkit.display import render_container, render_paragraph, state_badge, table
 from backupkit.display.format import Ratio, format_timestamp, sanitise
-from backupkit.reports.appliances import job_row
+from backupkit.reports.appliances import build_job_row
 from backupkit.reports.facts import Example, Figure
 from backupkit.reports.page import render
-from backupkit.widgets.view import LISTS, FilteredView, Selection, ratios_of
+from backupkit.widgets.view import LISTS, FilteredView, Selection, compute_ratios
 
-__all__ = ["appliances_table", "error_message", "jobs_table", "signatures_table", "verdict_bar"]
+__all__ = [
+    "render_appliances_table",
+    "render_error_message",
+    "render_jobs_table",
+    "render_signatures_table",
+    "render_verdict_bar",
+]
 
 _MAX_ROWS: Final = 20
 _MAX_SIGNATURES: Final = 15
@@ -25,7 +31,7 @@ _FIGURES: Final = {
 _MAX_VALUES: Final = 3
 
 
-def verdict_bar(view: FilteredView) -> str:
+def render_verdict_bar(view: FilteredView) -> str:
     """Render the verdict and the key figures of a view."""
     figures = [Figure(name, view.figures[metric]) for metric, name in _FIGURES.items()]
     return render(
@@ -37,13 +43,13 @@ def verdict_bar(view: FilteredView) -> str:
     )
 
 
-def appliances_table(view: FilteredView) -> str:
+def render_appliances_table(view: FilteredView) -> str:
     """Render the table of appliances, the worst first."""
     appliances = view.index.assessment.appliances
     is_current = view.end == view.index.assessment.end
     worst = view.states.head(_MAX_ROWS)
     if worst.empty:
-        return container(paragraph("No appliance is left: clear a filter."))
+        return render_container(render_paragraph("No appliance is left: clear a filter."))
     columns = {
         "Appliance": "",
         "State": "s",
@@ -57,7 +63,7 @@ def appliances_table(view: FilteredView) -> str:
     rows = []
     entries = (frame.loc[worst.index].iterrows() for frame in (appliances, view.amounts))
     for (name, row), (_, amounts), state in zip(*entries, worst, strict=True):
-        ratios = ratios_of(amounts)
+        ratios = compute_ratios(amounts)
         rows.append(
             (
                 str(name),
@@ -71,7 +77,7 @@ def appliances_table(view: FilteredView) -> str:
             )
         )
     omitted = view.states.iloc[_MAX_ROWS:].value_counts()
-    return container(
+    return render_container(
         table(
             columns,
             rows,
@@ -82,11 +88,11 @@ def appliances_table(view: FilteredView) -> str:
     )
 
 
-def signatures_table(view: FilteredView) -> str:
+def render_signatures_table(view: FilteredView) -> str:
     """Render the table of failure signatures with their causes, the most frequent first."""
     failures = view.failures
     if failures.empty:
-        return container(paragraph("No backup job failed in what is shown."))
+        return render_container(render_paragraph("No backup job failed in what is shown."))
     total = failures["jobs"].sum()
     rows = [
         (
@@ -111,13 +117,15 @@ def signatures_table(view: FilteredView) -> str:
         "What it means, what to look at": "text",
     }
     caption = f"The most frequent first; shares of {total:,} failed jobs."
-    return container(table(columns, rows, caption=caption, total=len(failures), more=" signatures"))
+    return render_container(
+        table(columns, rows, caption=caption, total=len(failures), more=" signatures")
+    )
 
 
-def jobs_table(jobs: pd.DataFrame) -> str:
+def render_jobs_table(jobs: pd.DataFrame) -> str:
     """Render a table of jobs with their messages."""
     if jobs.empty:
-        return container(paragraph("No job started in this period."))
+        return render_container(render_paragraph("No job started in this period."))
     columns = {
         "Appliance": "",
         "Start (UTC)": "w",
@@ -129,15 +137,15 @@ def jobs_table(jobs: pd.DataFrame) -> str:
         "Job": "code",
         "Message": "text pre",
     }
-    rows = [(job["appliance"], *job_row(job)) for _, job in jobs.iterrows()]
+    rows = [(job["appliance"], *build_job_row(job)) for _, job in jobs.iterrows()]
     caption = "The newest first. Times in UTC."
-    return container(table(columns, rows, caption=caption, limit=None))
+    return render_container(table(columns, rows, caption=caption, limit=None))
 
 
-def error_message(error: Exception) -> str:
+def render_error_message(error: Exception) -> str:
     """Render an error message."""
     text = Markup('<p class="breach"><strong>{}</strong>: {}</p>')
-    return container(text.format(type(error).__name__, error))
+    return render_container(text.format(type(error).__name__, error))
 
 
 def _format_ratio(ratio: Ratio) -> Markup:

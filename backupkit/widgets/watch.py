@@ -15,10 +15,10 @@ import pandas as pd
 from backupkit.client import Limits
 from backupkit.collection.snapshot import Snapshot
 from backupkit.collection.watcher import Store, Watch
-from backupkit.display import container, style_sheet
+from backupkit.display import render_container, style_sheet
 from backupkit.errors import BackupkitError
 from backupkit.fleet import Appliance, Fleet
-from backupkit.widgets.bars import State, bars
+from backupkit.widgets.bars import State, render_bars
 
 __all__ = ["Watcher", "watch"]
 
@@ -193,7 +193,7 @@ class Watcher:
         self._refresh()
 
     def _refresh(self) -> None:
-        self._html.value = container(bars(self._state), styled=False)
+        self._html.value = render_container(render_bars(self._state), styled=False)
         self._start.disabled = self._state.running
         self._stop.disabled = not self._state.running
 
@@ -210,7 +210,7 @@ class Watcher:
         return {**bundle, "text/html": self._repr_html_()}
 
     def _repr_html_(self) -> str:
-        return str(container(bars(self._state)))
+        return str(render_container(render_bars(self._state)))
 
 
 class _WatchThread(threading.Thread):

@@ -320,7 +320,7 @@ def test_anomalies_agree_with_a_loop(rows: list[Any]) -> None:
     )
     loop = jobs.assign(duration=spans.total_seconds())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys.modules[anomalies.__module__], "_CHUNK", 7)
+        patch.setattr(sys.modules[anomalies.__module__], "_CHUNK_SIZE", 7)
         got = find(jobs)
     assert sorted(zip(got["job_id"], got["kind"], strict=True)) == anomalies_by_loop(loop)
 

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from backupkit.analysis import target_concurrency, target_of
-from backupkit.analysis.arrays import sums_of
+from backupkit.analysis.arrays import sum_sizes
 from backupkit.tables import JOBS, LOADS
 from tests.builders import jobs_of, moment
 from tests.conftest import repeats
@@ -329,6 +329,6 @@ def test_sums() -> None:
     """A sum without values, or larger than an integer can be, is missing."""
     groups = np.array([0, 0, 1, 2, 2, -1, 4])
     sizes = pd.Series([1, 0, None, 2**63 - 1, 2**63 - 1, 5, -1], dtype="Int64")
-    sums = sums_of(groups, sizes, number=5)
+    sums = sum_sizes(groups, sizes, number=5)
     assert sums.dtype == "Int64"
     assert sums.fillna(-1).to_list() == [1, -1, -1, -1, -1]

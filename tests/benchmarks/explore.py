@@ -17,7 +17,7 @@ from matplotlib.figure import Figure as Drawing
 
 from backupkit.history import History
 from backupkit.plots import style
-from backupkit.plots.picture import png
+from backupkit.plots.picture import render_png
 from backupkit.policy import Policy
 from backupkit.tables import ERRORS, OBSERVATIONS
 from backupkit.widgets import Explorer, Selection, explore
@@ -125,15 +125,15 @@ def _empty(like: Axes | None) -> float:
         width, height = cast("Drawing", like.get_figure(root=True)).get_size_inches()
         rows = [label.get_text() for label in like.get_yticklabels()]
     began = time.perf_counter()
-    with style.context():
-        ax = style.axes(None, height=height, width=width)
+    with style.apply_style():
+        ax = style.prepare_axes(None, height=height, width=width)
         if like is not None:
             ax.set_title(like.get_title("left"))
             ax.set_xlabel(like.get_xlabel())
             ax.set_ylabel(like.get_ylabel())
             if rows and not like.get_ylabel():
-                style.row_labels(ax, rows)
-        png(ax)
+                style.label_rows(ax, rows)
+        render_png(ax)
     return time.perf_counter() - began
 
 

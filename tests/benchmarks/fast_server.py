@@ -123,7 +123,7 @@ def main() -> None:
         for answers in fleet:
             answers.make_each()
     gc.collect()
-    gc.freeze()  # otherwise each garbage collection would visit all responses
+    gc.freeze()  # otherwise each garbage collection would scan all responses
     asyncio.run(serve(wanted.folder, fleet, wanted.delay / 1000))
 
 

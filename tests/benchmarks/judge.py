@@ -10,7 +10,7 @@ import polars as pl
 
 import backupkit as bk
 from backupkit import analysis
-from backupkit.analysis.arrays import Times, utc
+from backupkit.analysis.arrays import Times, to_utc_column
 from backupkit.policy import Policy
 from backupkit.tables import JOBS, POLLS, SCHEDULES
 from tests.benchmarks.engines import Core, Question, by_duckdb, by_polars
@@ -215,8 +215,8 @@ def fleet_of(appliances: int, jobs: int) -> Fleet:
                 "outcome": np.where(failed, "failure", "success"),
                 "state": np.where(failed, "FAILED", "SUCCEEDED"),
                 "type": "SCHEDULED",
-                "start_time": utc(begun),
-                "end_time": utc(ended),
+                "start_time": to_utc_column(begun),
+                "end_time": to_utc_column(ended),
                 "size": size.astype(np.int64),
                 "location": nights["location"].to_numpy()[owner],
             }

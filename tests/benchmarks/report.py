@@ -10,10 +10,10 @@ import pandas as pd
 import backupkit as bk
 from backupkit.assessment import Assessment
 from backupkit.policy import Policy
-from backupkit.reports.exports import jobs_csv, json_document, slots_csv
-from backupkit.reports.mail import compose
+from backupkit.reports.exports import build_json_document, format_jobs_csv, format_slots_csv
+from backupkit.reports.mail import compose_mail
 from backupkit.reports.redaction import redact
-from backupkit.reports.workbook import workbook
+from backupkit.reports.workbook import build_workbook
 from tests.benchmarks.figures import Figure, Section
 from tests.benchmarks.judge import Fleet, fleet_of
 from tests.benchmarks.measuring import Contestant, measured
@@ -49,10 +49,10 @@ def _report(fleet: Fleet, turns: int) -> Section:
         PAGE: shown.html,
         PEER: functools.partial(a.appliances.to_html),
         MAIL: shown.message,
-        "JSON": functools.partial(json_document, a),
-        "CSV of the runs": functools.partial(slots_csv, a),
-        "CSV of the jobs": functools.partial(jobs_csv, a.jobs),
-        "the spreadsheet": functools.partial(workbook, a),
+        "JSON": functools.partial(build_json_document, a),
+        "CSV of the runs": functools.partial(format_slots_csv, a),
+        "CSV of the jobs": functools.partial(format_jobs_csv, a.jobs),
+        "the spreadsheet": functools.partial(build_workbook, a),
         "aliases": functools.partial(redact, a, secret=b"secret"),
     }
     timings = measured(
@@ -68,12 +68,12 @@ def _report(fleet: Fleet, turns: int) -> Section:
         timings,
         [
             Figure("size: the page", _kib(shown.html()), "KiB", LIMITS[small], True),
-            Figure("size: the mail's HTML", _mailed(compose(a)), "KiB", MAILED, True),
-            Figure("size: it, all in breach", _mailed(compose(worst)), "KiB", MAILED, True),
+            Figure("size: the mail's HTML", _mailed(compose_mail(a)), "KiB", MAILED, True),
+            Figure("size: it, all in breach", _mailed(compose_mail(worst)), "KiB", MAILED, True),
             Figure("time: the page / the judgement", seconds[PAGE] / seconds[JUDGE]),
             Figure(f"time: the page / {PEER}", seconds[PAGE] / seconds[PEER]),
-            Figure("size: JSON", len(json_document(a)) / KIB, "KiB"),
-            Figure("size: the spreadsheet", len(workbook(a)) / KIB, "KiB"),
+            Figure("size: JSON", len(build_json_document(a)) / KIB, "KiB"),
+            Figure("size: the spreadsheet", len(build_workbook(a)) / KIB, "KiB"),
         ],
     )
 

@@ -6,7 +6,14 @@ import html5lib
 import pytest
 from markupsafe import Markup
 
-from backupkit.display import container, key_value_table, paragraph, show, style_sheet, table
+from backupkit.display import (
+    render_container,
+    render_key_value_table,
+    render_paragraph,
+    show,
+    style_sheet,
+    table,
+)
 
 EVIL = "<script>alert(1)</script>\x1b[31m\u202e"
 
@@ -48,25 +55,25 @@ class TestTable:
 
 
 class TestFactTable:
-    """`key_value_table`."""
+    """`render_key_value_table`."""
 
     def test_names_and_values(self) -> None:
         """Each value is a row, with an optional caption."""
-        html = key_value_table({"RPO": "24 h", "Why": EVIL}, caption="Policy <x>")
+        html = render_key_value_table({"RPO": "24 h", "Why": EVIL}, caption="Policy <x>")
         assert rows(html) == [["RPO", "24 h"], ["Why", "<script>alert(1)</script> [31m"]]
         assert "<caption>Policy &lt;x&gt;</caption>" in html
-        assert "<caption>" not in key_value_table({})
+        assert "<caption>" not in render_key_value_table({})
 
 
 class TestPanel:
-    """`container` and `paragraph`."""
+    """`render_container` and `render_paragraph`."""
 
     def test_text_is_escaped(self) -> None:
         """Texts are escaped, and mathematics is switched off."""
-        html = container(paragraph("$x$ <b>"), "<i>")
+        html = render_container(render_paragraph("$x$ <b>"), "<i>")
         assert html.endswith('<p class="fine">$x$ &lt;b&gt;</p>&lt;i&gt;</div>')
         assert html.startswith('<div class="bk mathjax_ignore tex2jax_ignore"><style>')
-        assert "<style>" not in container("x", styled=False)
+        assert "<style>" not in render_container("x", styled=False)
 
 
 class TestStyle:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from backupkit import plots
-from backupkit.plots.picture import svg
+from backupkit.plots.picture import render_svg
 from backupkit.plots.style import THEMES
 from backupkit.tables import FAILURES, INTERVALS, JOBS, SLOTS
 from tests import builders
@@ -197,7 +197,7 @@ class TestEveryPlot:
         """Markup, formulas, escapes and a long text are drawn as short plain text."""
         given = several(*(jobs(text, "failure") for text in HOSTILE))
         ax = draw(plot, given)
-        document = svg(ax)
+        document = render_svg(ax)
         assert b"<script>" not in document
         assert b"\x1b" not in document
         texts = seen(ax)

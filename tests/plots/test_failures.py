@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from backupkit.plots import failures
-from backupkit.plots.picture import NotebookFigure, png, svg
+from backupkit.plots.picture import NotebookFigure, render_png, render_svg
 from backupkit.tables import FAILURES
 
 
@@ -52,9 +52,9 @@ class TestFailures:
     def test_untrusted_text_cannot_break_the_picture(self) -> None:
         """Formulas, markup and foreign characters are drawn as text."""
         ax = chart([3, 2, 1], texts=[r"$\frac{$ costs $5", "<script>\x00", "磁盘已满"])
-        document = svg(ax)
+        document = render_svg(ax)
         assert b"<script>" not in document
-        assert png(ax).startswith(b"\x89PNG")
+        assert render_png(ax).startswith(b"\x89PNG")
 
 
 class TestParts:
@@ -105,11 +105,11 @@ class TestParts:
 
 
 class TestSvg:
-    """`svg`."""
+    """`render_svg`."""
 
     def test_the_same_axes_give_the_same_bytes(self) -> None:
         """Two renderings of the same frame have the same bytes."""
-        assert svg(chart([3, 1])) == svg(chart([3, 1]))
+        assert render_svg(chart([3, 1])) == render_svg(chart([3, 1]))
 
 
 class TestNotebookFigure:

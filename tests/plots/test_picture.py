@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from backupkit.plots import timeline
-from backupkit.plots.picture import png, svg, to_data_coords, to_timestamp
+from backupkit.plots.picture import render_png, render_svg, to_data_coords, to_timestamp
 from backupkit.tables import JOBS
 
 NIGHT = pd.Timestamp("2026-11-08T00:00Z")
@@ -38,12 +38,12 @@ class TestPlaceOf:
         The middle of row 0 is 0.6 / 2.2 of the axes' height below their top.
         """
         ax = drawn()
-        png(ax)
+        render_png(ax)
         place = to_data_coords(ax, 0.5, 0.25 + 0.5 * 0.6 / 2.2)
         assert place is not None
         assert place[1] == pytest.approx(0)
 
-    @pytest.mark.parametrize("render", [png, svg])
+    @pytest.mark.parametrize("render", [render_png, render_svg])
     def test_each_row_is_found(self, render: Callable[[Axes], bytes]) -> None:
         """After any rendering the coordinates of each row lead to it, in any layout."""
         jobs = JOBS.frame(
@@ -66,7 +66,7 @@ class TestPlaceOf:
     def test_beside_the_axes(self) -> None:
         """A place outside of the axes has no coordinates."""
         ax = drawn()
-        png(ax)
+        render_png(ax)
         assert to_data_coords(ax, 0.1, 0.5) is None
         assert to_data_coords(ax, 0.5, 0.9) is None
 
@@ -82,8 +82,8 @@ def test_rendering_again() -> None:
         }
     )
     once, twice = timeline(jobs), timeline(jobs)
-    svg(twice)
-    assert png(once) == png(twice)
+    render_svg(twice)
+    assert render_png(once) == render_png(twice)
 
 
 class TestMomentOf:
@@ -92,7 +92,7 @@ class TestMomentOf:
     def test_the_hour_of_a_place(self) -> None:
         """A quarter of the way along an axis of eight hours is two hours after its start."""
         ax = drawn()
-        png(ax, dpi=72)
+        render_png(ax, dpi=72)
         place = to_data_coords(ax, 0.25 + 0.5 / 4, 0.5)
         assert place is not None
         assert to_timestamp(place[0]).tz_convert("UTC").round("s") == NIGHT + 2 * HOUR
@@ -100,5 +100,5 @@ class TestMomentOf:
     def test_beside_the_axes(self) -> None:
         """A place outside of the axes has no time."""
         ax = drawn()
-        png(ax)
+        render_png(ax)
         assert to_data_coords(ax, 0.9, 0.5) is None

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from backupkit.errors import ApplianceError, BackupkitError
-from backupkit.reports.advice import for_breach, for_unreachable
+from backupkit.reports.advice import advise_breach, advise_unreachable
 from backupkit.tables import APPLIANCES, COVERAGE, SCHEDULES
 
 
@@ -14,32 +14,32 @@ def coverage(**values: object) -> pd.Series:
 
 
 class TestForUnread:
-    """`for_unreachable`."""
+    """`advise_unreachable`."""
 
     @pytest.mark.parametrize(
         "kind", sorted({error.kind for error in ApplianceError.__subclasses__()} | {"credential"})
     )
     def test_every_error_has_its_own_step(self, kind: str) -> None:
         """Each error kind of a poll has its own step."""
-        assert for_unreachable(coverage(error=kind)) != for_unreachable(
+        assert advise_unreachable(coverage(error=kind)) != advise_unreachable(
             coverage(error=BackupkitError.kind)
         )
 
     def test_an_unknown_error(self) -> None:
         """An unknown error kind has the doctor as its step."""
-        assert "backupkit doctor" in for_unreachable(coverage(error="strange"))
+        assert "backupkit doctor" in advise_unreachable(coverage(error="strange"))
 
     def test_a_poll_too_old(self) -> None:
         """A good poll that is too old has a collection as its step, and its time is shown."""
         old = coverage(last_poll=pd.Timestamp("2026-11-01T00:00Z"))
-        assert "2026-11-01 00:00 UTC" in for_unreachable(old)
+        assert "2026-11-01 00:00 UTC" in advise_unreachable(old)
 
 
 class TestForBreach:
-    """`for_breach`."""
+    """`advise_breach`."""
 
     def test_no_reason_known(self) -> None:
         """With an enabled schedule and no missed slot the step is a manual backup."""
         row = APPLIANCES.frame({"appliance": ["vc-1"]}).iloc[0]
         plan = SCHEDULES.frame({"appliance": ["vc-1"], "enabled": [True]})
-        assert for_breach(row, plan).startswith("Start a backup by hand")
+        assert advise_breach(row, plan).startswith("Start a backup by hand")

@@ -17,8 +17,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 import backupkit as bk
 from backupkit.assessment import Assessment
 from backupkit.policy import Member, Policy
-from backupkit.reports.exports import jobs_csv, json_document, slots_csv
-from backupkit.reports.mail import compose
+from backupkit.reports.exports import build_json_document, format_jobs_csv, format_slots_csv
+from backupkit.reports.mail import compose_mail
 from backupkit.reports.monitoring import check_result, openmetrics
 from backupkit.tables import JOBS, POLLS, SCHEDULES, SLOT_STATES, STATES
 from tests.builders import END, START, frame, nights, poll, schedule
@@ -82,7 +82,7 @@ def test_all_forms_agree(a: Assessment) -> None:
     assert {state: getattr(verdict, state) for state in STATES} == {
         state: states[state] for state in STATES
     }
-    document = json.loads(json_document(a))
+    document = json.loads(build_json_document(a))
     assert document["verdict"]["state"] == verdict.state
     assert count_values(document, "appliances", "state") == states
 
@@ -94,7 +94,7 @@ def test_all_forms_agree(a: Assessment) -> None:
     assert report.title.startswith(f"{WORDS[verdict.state]} ")
     assert verdict.sentence in unescape(page)
 
-    mail = compose(a)
+    mail = compose_mail(a)
     tag = re.match(r"\[(OK|BREACH (\d+)|UNKNOWN)", str(mail["Subject"]))
     assert tag is not None
     assert tag[1].startswith(WORDS[verdict.state])
@@ -118,7 +118,7 @@ def test_all_forms_agree(a: Assessment) -> None:
 @given(assessments())
 def test_sums_of_the_rows(a: Assessment) -> None:
     """The rows of the CSV files add up to the figures of each appliance and the fleet."""
-    slots, jobs = rows_of(slots_csv(a)), rows_of(jobs_csv(a.jobs))
+    slots, jobs = rows_of(format_slots_csv(a)), rows_of(format_jobs_csv(a.jobs))
     counts = Counter((row["appliance"], row["state"]) for row in slots)
     for name, row in zip(
         map(str, a.appliances.index), a.appliances.to_dict("records"), strict=True
@@ -136,6 +136,6 @@ def test_sums_of_the_rows(a: Assessment) -> None:
     inside = {one.appliance for one in a.policy.members if one.exclude is None}
     failed = sum(ended[name, "failure"] for name in inside)  # an excluded appliance does not count
     assert a.failures["jobs"].sum() == failed
-    document = json.loads(json_document(a))
+    document = json.loads(build_json_document(a))
     assert len(document["slots"]) == len(slots)
     assert len(document["jobs"]) == len(jobs)

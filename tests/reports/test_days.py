@@ -9,13 +9,13 @@ from backupkit.assessment import Assessment
 from backupkit.policy import Member
 from backupkit.reports import days
 from backupkit.reports.facts import Matrix, MatrixRow
-from backupkit.reports.summary import links_of
+from backupkit.reports.summary import build_links
 from tests.builders import assess, assess_large_fleet, nights, poll, schedule
 
 
 def matrix(assessment: Assessment) -> Matrix:
     """Return the matrix."""
-    return days.matrix(assessment, links_of(assessment))
+    return days.build_matrix(assessment, build_links(assessment))
 
 
 def rows(laid: Matrix) -> list[MatrixRow]:
@@ -33,7 +33,7 @@ class TestTrend:
             [poll("a"), poll("b")],
             [schedule("a"), schedule("b")],
         )
-        trend = days.trend_of(judged)
+        trend = days.build_trend(judged)
         assert [day.day for day in trend.days] == [f"2026-11-{n:02}" for n in range(8, 1, -1)]
         newest, oldest = trend.days[0], trend.days[-1]
         assert (str(oldest.share), oldest.met, oldest.missed) == ("100.0 % (48 of 48 h)", 2, 0)
@@ -50,16 +50,16 @@ class TestTrend:
     def test_the_last_day_is_the_worst(self) -> None:
         """A day is named once, and a fleet without a problem has no worst day."""
         late = assess(nights("a", "sssssss."), [poll("a")], [schedule("a")])
-        assert days.trend_of(late).finding == (
+        assert days.build_trend(late).finding == (
             "Worst on 8 Nov: 12.5 % (3 of 24 h) of the time inside the RPO, strict, the last day."
         )
         good = assess(nights("a", "ssssssss"), [poll("a")], [schedule("a")])
-        assert days.trend_of(good).finding.endswith("100.0 % (24 of 24 h) on every day.")
+        assert days.build_trend(good).finding.endswith("100.0 % (24 of 24 h) on every day.")
 
     def test_no_appliance_in_scope(self) -> None:
         """Without an appliance in scope there is no figure and no day."""
         members = [Member(appliance="a", exclude="retired")]
-        trend = days.trend_of(assess([], [], [], members))
+        trend = days.build_trend(assess([], [], [], members))
         assert (trend.picture, trend.days) == (None, ())
         assert "No appliance was in scope" in trend.finding
 

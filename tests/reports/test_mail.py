@@ -15,7 +15,7 @@ from backupkit.assessment import Assessment
 from backupkit.assessment.result import Verdict
 from backupkit.errors import OutputError
 from backupkit.policy import Member
-from backupkit.reports.mail import compose, subject
+from backupkit.reports.mail import compose_mail, format_subject
 from tests.builders import END, assess, nights, poll, schedule
 
 EVIL = "<script>alert(1)</script>\r\nBcc: all@example.com"
@@ -51,7 +51,7 @@ class TestSubject:
     )
     def test_counts(self, week: Assessment, counts: dict[str, int], expected: str) -> None:
         """The subject counts problems first, or else compliant appliances."""
-        assert subject(with_verdict(week, **counts)).startswith(expected)
+        assert format_subject(with_verdict(week, **counts)).startswith(expected)
 
 
 class TestBody:
@@ -59,7 +59,7 @@ class TestBody:
 
     def test_verdict_and_worst(self, week: Assessment) -> None:
         """Both forms have verdict, changes, figures, and the worst appliances with next steps."""
-        message = compose(week, bk.compare(week, week))
+        message = compose_mail(week, bk.compare(week, week))
         text = part(message, "plain")
         for form in (text, re.sub("<[^>]*>", "", part(message, "html"))):
             assert "BREACH 4 of 8" in form
@@ -77,7 +77,7 @@ class TestBody:
 
     def test_all_is_well(self) -> None:
         """Without a problem there is only the verdict."""
-        message = compose(assess(nights("a", "s" * 8), [poll("a")], [schedule("a")]))
+        message = compose_mail(assess(nights("a", "s" * 8), [poll("a")], [schedule("a")]))
         assert message["X-Backupkit-State"] == "compliant"
         for kind in ("plain", "html"):
             assert "OK 1 of 1" in part(message, kind)
@@ -85,7 +85,7 @@ class TestBody:
 
     def test_made_for_mail_clients(self, week: Assessment) -> None:
         """The HTML is valid, has no links, no scripts and no style sheet."""
-        html = part(compose(week), "html")
+        html = part(compose_mail(week), "html")
         tree = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(html.strip())
         tags = {element.tag for element in tree.iter()}
         assert not tags & {"script", "style", "link", "img", "svg", "details", "a", "form"}
@@ -102,7 +102,7 @@ class TestBody:
             with_verdict(month, breach=2000),
             appliances=rows.astype(month.appliances.dtypes.to_dict()),
         )
-        message = compose(bad)
+        message = compose_mail(bad)
         html = part(message, "html")
         assert len(html.encode()) < 90 * 1024
         assert html.count("✕ Breach") == 25
@@ -113,7 +113,7 @@ class TestBody:
     def test_many_unread(self) -> None:
         """Of many unreachable appliances ten are listed."""
         polls = [poll(f"vc-{n}", END, "unreachable") for n in range(103)]
-        message = compose(assess([], polls))
+        message = compose_mail(assess([], polls))
         for kind in ("plain", "html"):
             assert part(message, kind).count("? Unknown") == 10
             assert "and 93 more" in part(message, kind)
@@ -121,7 +121,7 @@ class TestBody:
     def test_hostile_texts(self) -> None:
         """Markup is shown as text, and no name becomes a header."""
         jobs = nights(EVIL, "ssssffff")
-        message = compose(assess(jobs, [poll(EVIL)], [schedule(EVIL)]))
+        message = compose_mail(assess(jobs, [poll(EVIL)], [schedule(EVIL)]))
         assert "<script" not in part(message, "html")
         assert "&lt;script&gt;" in part(message, "html")
         sent = message_from_bytes(bytes(message), policy=policy.default)
@@ -133,19 +133,19 @@ class TestMessage:
 
     def test_headers(self, week: Assessment) -> None:
         """The headers mark the mail as automatic and let filters sort it."""
-        message = compose(week, date=pd.Timestamp("2026-11-09T06:00Z"))
+        message = compose_mail(week, date=pd.Timestamp("2026-11-09T06:00Z"))
         assert message["X-Backupkit-State"] == "breach"
         assert message["Auto-Submitted"] == "auto-generated"
         assert "reports.backupkit" in message["List-Id"]
         assert message["Date"] == "Mon, 09 Nov 2026 06:00:00 +0000"
-        assert message["Message-ID"] != compose(week)["Message-ID"]
+        assert message["Message-ID"] != compose_mail(week)["Message-ID"]
 
     def test_files(self, week: Assessment, tmp_path: Path) -> None:
         """Files are attached unchanged, under their names, and named in the text."""
         files = bk.report(week).save(tmp_path / "report.html")
         odd = tmp_path / "odd.bin"
         odd.write_bytes(b"\x00\xff")
-        message = compose(week, attachments=[*files, odd])
+        message = compose_mail(week, attachments=[*files, odd])
         sent = message_from_bytes(bytes(message), policy=policy.default)
         assert isinstance(sent, EmailMessage)
         attached = {part.get_filename(): part for part in sent.iter_attachments()}
@@ -159,4 +159,4 @@ class TestMessage:
     def test_a_missing_file(self, week: Assessment, tmp_path: Path) -> None:
         """A missing file is an error that names it."""
         with pytest.raises(OutputError, match=r"gone\.html cannot be attached"):
-            compose(week, attachments=[tmp_path / "gone.html"])
+            compose_mail(week, attachments=[tmp_path / "gone.html"])

@@ -15,8 +15,8 @@ from backupkit.display import style_sheet
 from backupkit.plots import timeline
 from backupkit.policy import Member
 from backupkit.reports import Report, report
-from backupkit.reports.facts import data_uri
-from backupkit.reports.page import page
+from backupkit.reports.facts import build_data_uri
+from backupkit.reports.page import render_page
 from tests.builders import assess, assess_large_fleet
 from tests.colours import contrast
 
@@ -307,15 +307,15 @@ class TestSize:
     @pytest.mark.parametrize(("appliances", "kib"), [(50, 400), (2000, 2048)])
     def test_within_the_budget(self, appliances: int, kib: int) -> None:
         """A month of 50 appliances stays below 400 KiB, of 2,000 below 2 MiB."""
-        html = page(assess_large_fleet(appliances))
+        html = render_page(assess_large_fleet(appliances))
         assert len(html.encode()) <= kib * 1024
         assert len(re.findall('<tr id="a[0-9]+">', html)) == appliances
 
     def test_a_crowded_figure_is_a_picture(self) -> None:
         """A figure with many marks is a PNG, one with few an SVG."""
         jobs = assess_large_fleet(50).jobs
-        assert data_uri(timeline(jobs)).startswith("data:image/png;base64,")
-        assert data_uri(timeline(jobs[:20])).startswith("data:image/svg+xml;base64,")
+        assert build_data_uri(timeline(jobs)).startswith("data:image/png;base64,")
+        assert build_data_uri(timeline(jobs[:20])).startswith("data:image/svg+xml;base64,")
 
 
 def test_report_and_its_class(week: Assessment) -> None:

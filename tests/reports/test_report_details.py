@@ -8,10 +8,10 @@ import pytest
 
 import backupkit as bk
 from backupkit.assessment import Assessment
-from backupkit.reports.details import details_of, load_of, sizes_of
+from backupkit.reports.details import build_details, build_load, build_sizes
 from backupkit.reports.facts import Details, Load, Sizes
-from backupkit.reports.page import page
-from backupkit.reports.summary import changes_of, links_of, summarize
+from backupkit.reports.page import render_page
+from backupkit.reports.summary import build_changes, build_links, summarize
 from backupkit.tables import ANOMALIES, CHANGES, LINT
 from tests.builders import END, assess, assess_large_fleet, job, message, nights, poll, schedule
 
@@ -20,12 +20,12 @@ MINUTE = pd.Timedelta(minutes=1)
 
 def load(assessment: Assessment) -> Load:
     """Return the facts about load."""
-    return load_of(assessment, links_of(assessment))
+    return build_load(assessment, build_links(assessment))
 
 
 def sizes(assessment: Assessment) -> Sizes:
     """Return the facts about durations and sizes."""
-    return sizes_of(assessment, links_of(assessment))
+    return build_sizes(assessment, build_links(assessment))
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,7 @@ class TestSizes:
 @pytest.fixture(scope="module")
 def details(week: Assessment) -> Details:
     """Return the details of the week."""
-    return details_of(week)
+    return build_details(week)
 
 
 class TestDetails:
@@ -196,7 +196,7 @@ class TestDetails:
                 "advice": ["Use SFTP."] * len(names),
             }
         )
-        (row,) = details_of(dataclasses.replace(week, lint=lint)).lint
+        (row,) = build_details(dataclasses.replace(week, lint=lint)).lint
         assert (row.severity.label, row.appliances.total, row.appliances.omitted) == (
             "Warning",
             11,
@@ -216,7 +216,7 @@ class TestDetails:
                 "advice": ["Look."] * 53,
             }
         )
-        details = details_of(dataclasses.replace(week, lint=lint))
+        details = build_details(dataclasses.replace(week, lint=lint))
         assert (len(details.lint), details.lint.omitted) == (50, 3)
 
     def test_reproduce_command(self, details: Details) -> None:
@@ -249,36 +249,36 @@ class TestChanges:
             }
         )
         comparison = dataclasses.replace(bk.compare(week, week), changes=rows)
-        changes = changes_of(comparison, links_of(week))
+        changes = build_changes(comparison, build_links(week))
         assert changes.against == (
             "the report as of 2026-11-09 00:00 UTC on 2026-11-02 to 2026-11-09 00:00 UTC"
         )
         broken, new = changes.groups
         assert (broken.changes.total, len(broken.changes), broken.changes.omitted) == (31, 25, 6)
         first, second = broken.changes[:2]
-        assert first.subject == links_of(week)["vc-good"]
+        assert first.subject == build_links(week)["vc-good"]
         assert (first.was, first.now) == ("● Compliant", "✕ Breach")
         assert second.subject == "vc-0"
         assert (new.changes[0].subject, new.changes[0].detail) == (
             "Broken pipe",
             "4 jobs of 2 appliances",
         )
-        html = page(week, comparison)
+        html = render_page(week, comparison)
         assert "31 newly in breach, 1 new failure" in html
         assert "and 6 more." in html
 
     def test_no_change(self, week: Assessment) -> None:
         """Without a change the page names the assessment that it was compared with."""
-        html = page(week, bk.compare(week, week))
+        html = render_page(week, bk.compare(week, week))
         assert "Since 2026-11-09 00:00 UTC: nothing changed" in re.sub("<[^>]*>", "", html)
-        assert "was not compared with an earlier one" in page(week)
+        assert "was not compared with an earlier one" in render_page(week)
 
 
 def test_counts_link_to_their_rows(week: Assessment) -> None:
     """Each state of an appliance is counted, and linked to the first of its rows."""
     counts = summarize(week).counts
     assert sum(count.number for count in counts) == len(week.appliances)
-    links = links_of(week)
+    links = build_links(week)
     for count in counts:
         first = week.appliances.index[week.appliances["state"] == count.state.kind][0]
         assert count.anchor == links[first].anchor
@@ -300,7 +300,7 @@ def test_many_of_a_kind() -> None:
     changed = dataclasses.replace(
         month, jobs=open_jobs, anomalies=odd, loads=loads.rename_axis("target")
     )
-    html = page(changed)
+    html = render_page(changed)
     assert "and 25 more, in the .jobs.csv file." in html
     assert "and 5 more, in the .json file." in html
     assert "and 25 more, in the .json file." in html

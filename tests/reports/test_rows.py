@@ -7,20 +7,20 @@ import pytest
 
 from backupkit.assessment import Assessment
 from backupkit.display import Rows
-from backupkit.reports.appliances import appliance_facts, job_row, sources
+from backupkit.reports.appliances import build_appliance_facts, build_data_sources, build_job_row
 from backupkit.reports.facts import ApplianceFacts, DataSource
-from backupkit.reports.summary import links_of
+from backupkit.reports.summary import build_links
 from tests.builders import assess_large_fleet
 
 
 def appliances(assessment: Assessment) -> tuple[ApplianceFacts, ...]:
     """Return the rows of all appliances."""
-    return appliance_facts(assessment, links_of(assessment))
+    return build_appliance_facts(assessment, build_links(assessment))
 
 
 def listed(assessment: Assessment) -> Rows[DataSource]:
     """Return the rows of the data basis."""
-    return sources(assessment, links_of(assessment))
+    return build_data_sources(assessment, build_links(assessment))
 
 
 class TestAppliances:
@@ -68,7 +68,7 @@ class TestAppliances:
     def test_progress_of_a_running_job(self, week: Assessment) -> None:
         """A running job has its progress."""
         running = week.jobs[week.jobs["outcome"] == "open"].assign(progress=40.0)
-        assert job_row(running.iloc[0]).outcome.label == "▶ running, 40 %"
+        assert build_job_row(running.iloc[0]).outcome.label == "▶ running, 40 %"
 
 
 class TestSources:

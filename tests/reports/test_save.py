@@ -19,9 +19,14 @@ from backupkit.assessment import Assessment
 from backupkit.errors import OutputError
 from backupkit.policy import Exclusion, Member, Policy
 from backupkit.reports import report
-from backupkit.reports.exports import SCHEMA_VERSION, jobs_csv, json_document, slots_csv
+from backupkit.reports.exports import (
+    SCHEMA_VERSION,
+    build_json_document,
+    format_jobs_csv,
+    format_slots_csv,
+)
 from backupkit.reports.schema import schema
-from backupkit.reports.workbook import workbook
+from backupkit.reports.workbook import build_workbook
 from backupkit.tables import SLOTS
 from tests.builders import assess, assess_large_fleet
 
@@ -59,11 +64,11 @@ class TestSave:
 
 
 class TestJson:
-    """`json_document`."""
+    """`build_json_document`."""
 
     def test_verdict_and_tables(self, week: Assessment) -> None:
         """The document has its version, the verdict, and every row of every table."""
-        document = json.loads(json_document(week))
+        document = json.loads(build_json_document(week))
         assert document["schema_version"] == SCHEMA_VERSION
         assert document["verdict"]["state"] == week.verdict.state
         assert document["verdict"]["breach"] == week.verdict.breach
@@ -72,7 +77,9 @@ class TestJson:
 
     def test_units(self, week: Assessment) -> None:
         """Times are ISO in UTC, durations seconds by their key, missing values null."""
-        rows = {row["appliance"]: row for row in json.loads(json_document(week))["appliances"]}
+        rows = {
+            row["appliance"]: row for row in json.loads(build_json_document(week))["appliances"]
+        }
         assert rows["vc-good"]["last_success"] == "2026-11-08T01:00:00.000000Z"
         assert rows["vc-good"]["exposure_seconds"] == 23 * 3600
         assert rows["vc-never"]["exposure_seconds"] is None
@@ -86,7 +93,7 @@ class TestJson:
         jobs = week.jobs.iloc[:1].assign(
             messages=pd.Series(messages, week.jobs.index[:1], week.jobs["messages"].dtype)
         )
-        document = json_document(dataclass_replace(week, jobs=jobs))
+        document = build_json_document(dataclass_replace(week, jobs=jobs))
         assert b"secret" not in document
         assert b"ftp://***@x failed" in document
 
@@ -136,8 +143,8 @@ class TestSchema:
         )
         unread = assess(members=[Member(appliance="a")])
         for one in (week, assess(), unread, full, assess_large_fleet(50)):
-            validator.validate(json.loads(json_document(one)))
-        assert json.loads(json_document(full))["policy"]["named"][0]["changes"] == [
+            validator.validate(json.loads(build_json_document(one)))
+        assert json.loads(build_json_document(full))["policy"]["named"][0]["changes"] == [
             {
                 "valid_from": "2026-11-05T00:00:00+00:00",
                 "numbers": {
@@ -164,7 +171,7 @@ class TestSchema:
 
     def test_what_is_not_valid(self, week: Assessment) -> None:
         """A missing table, an additional table, and a text for a number are invalid."""
-        good = json.loads(json_document(week))
+        good = json.loads(build_json_document(week))
         validator = jsonschema.Draft202012Validator(schema())
         (row, *rest) = good["appliances"]
         for bad in (
@@ -176,7 +183,7 @@ class TestSchema:
 
 
 class TestWorkbook:
-    """`workbook`."""
+    """`build_workbook`."""
 
     def test_sheets(self, week: Assessment, tmp_path: Path) -> None:
         """The verdict comes first, then a sheet per table; times are times."""
@@ -205,9 +212,9 @@ class TestWorkbook:
         said = "x" * 40_000
         texts = ["=1+1", "#N/A", "+1", "a\x00b\ufffe", said, ""]
         slots = SLOTS.frame({"appliance": texts, "state": ["met"] * len(texts)})
-        sheet = openpyxl.load_workbook(io.BytesIO(workbook(dataclass_replace(week, slots=slots))))[
-            "Expected runs"
-        ]
+        sheet = openpyxl.load_workbook(
+            io.BytesIO(build_workbook(dataclass_replace(week, slots=slots)))
+        )["Expected runs"]
         cells = [cell for (cell,) in sheet.iter_rows(min_row=2, max_col=1)]
         assert [cell.value for cell in cells[:4]] == ["=1+1", "#N/A", "+1", "a\ufffdb\ufffd"]
         assert {cell.data_type for cell in cells[:5]} == {"s"}
@@ -217,42 +224,42 @@ class TestWorkbook:
 
     def test_too_many_rows(self, week: Assessment, monkeypatch: pytest.MonkeyPatch) -> None:
         """Rows that do not fit a sheet are left to the other files."""
-        monkeypatch.setattr(sys.modules["backupkit.reports.workbook"], "_ROWS", 3)
-        book = openpyxl.load_workbook(io.BytesIO(workbook(week)))
+        monkeypatch.setattr(sys.modules["backupkit.reports.workbook"], "_MAX_ROWS", 3)
+        book = openpyxl.load_workbook(io.BytesIO(build_workbook(week)))
         assert book["Jobs"].max_row == 3
 
     def test_the_same_bytes(self, week: Assessment, monkeypatch: pytest.MonkeyPatch) -> None:
         """The file has no time of writing."""
-        first = workbook(week)
+        first = build_workbook(week)
         monkeypatch.setattr("zipfile.time.localtime", lambda *_: (2031, 1, 1, 0, 0, 0))
-        assert workbook(week) == first
+        assert build_workbook(week) == first
 
     def test_without_xlsxwriter(self, week: Assessment, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without xlsxwriter the error says how to install it."""
         monkeypatch.setitem(sys.modules, "xlsxwriter", None)
         with pytest.raises(OutputError, match=r"pip install 'backupkit\[xlsx\]'"):
-            workbook(week)
+            build_workbook(week)
 
 
 class TestCsv:
-    """`slots_csv` and `jobs_csv`."""
+    """`format_slots_csv` and `format_jobs_csv`."""
 
     def test_a_row_per_expected_run(self, week: Assessment) -> None:
         """Each expected run is a row, and a missing value is empty."""
-        rows = read(slots_csv(week))
+        rows = read(format_slots_csv(week))
         assert len(rows) == len(week.slots)
         assert rows[0]["slot"].endswith("Z")
 
     def test_a_row_per_job(self, week: Assessment) -> None:
         """Each job is a row, with its messages as text and its duration in seconds."""
-        rows = read(jobs_csv(week.jobs))
+        rows = read(format_jobs_csv(week.jobs))
         assert len(rows) == len(week.jobs)
         failed = [row for row in rows if row["outcome"] == "failure"]
         assert {row["messages"] for row in failed} == {"No space left"}
         assert {row["duration_seconds"] for row in rows if row["outcome"] == "success"} == {
             "1200.0"
         }
-        assert "secret" not in jobs_csv(week.jobs).decode()
+        assert "secret" not in format_jobs_csv(week.jobs).decode()
 
     @pytest.mark.parametrize(
         "start",
@@ -277,7 +284,7 @@ class TestCsv:
         """A cell that a spreadsheet would evaluate begins with a quote."""
         evil = f"{start}HYPERLINK(1)"
         slots = SLOTS.frame({"appliance": [evil], "state": ["met"]})
-        (row,) = read(slots_csv(dataclass_replace(week, slots=slots)))
+        (row,) = read(format_slots_csv(dataclass_replace(week, slots=slots)))
         assert row["appliance"] == f"'{evil}"
         assert row["slot"] == ""
 
@@ -295,7 +302,7 @@ class TestCsv:
     def test_cells_inside_a_cell(self, week: Assessment, evil: str, expected: str) -> None:
         """A spreadsheet that splits at semicolons, tabs or lines finds no formula either."""
         slots = SLOTS.frame({"appliance": [evil], "state": ["met"]})
-        (row,) = read(slots_csv(dataclass_replace(week, slots=slots)))
+        (row,) = read(format_slots_csv(dataclass_replace(week, slots=slots)))
         assert row["appliance"] == expected
 
     def test_negative_numbers_stay_numbers(self, week: Assessment) -> None:
@@ -306,4 +313,4 @@ class TestCsv:
                 week.jobs.index,
             )
         )
-        assert read(jobs_csv(jobs))[0]["duration_seconds"] == "-60.0"
+        assert read(format_jobs_csv(jobs))[0]["duration_seconds"] == "-60.0"

@@ -6,8 +6,8 @@ import re
 import pandas as pd
 
 from backupkit.assessment import Assessment
-from backupkit.reports.exports import messages_text
-from backupkit.reports.page import page
+from backupkit.reports.exports import format_messages
+from backupkit.reports.page import render_page
 from backupkit.reports.summary import summarize
 from tests.builders import assess_large_fleet
 
@@ -66,7 +66,7 @@ class TestFigures:
 
     def test_every_percentage_on_the_page_has_its_fraction(self, week: Assessment) -> None:
         """Every percentage has its fraction, except targets and the progress of running jobs."""
-        text = re.sub(r"<(style|script)>.*?</\1>|<[^>]*>", "", page(week), flags=re.DOTALL)
+        text = re.sub(r"<(style|script)>.*?</\1>|<[^>]*>", "", render_page(week), flags=re.DOTALL)
         lonely = re.findall(r"\d %(?! \()", re.sub("target\\s*99 %", "", text, flags=re.IGNORECASE))
         assert lonely == []
 
@@ -100,7 +100,7 @@ class TestSignatures:
 
 
 class TestMessagesText:
-    """`messages_text`."""
+    """`format_messages`."""
 
     def test_the_most_readable_form(self) -> None:
         """A message is its localized text, else its default, else its id; each is a line."""
@@ -110,8 +110,8 @@ class TestMessagesText:
             {"id": "a", "default_message": None, "localized": None},
             {"id": None, "default_message": None, "localized": None},
         ]
-        assert messages_text(messages) == "c\nb\na"
+        assert format_messages(messages) == "c\nb\na"
 
     def test_missing(self) -> None:
         """A missing list has no text."""
-        assert messages_text(pd.NA) == ""
+        assert format_messages(pd.NA) == ""

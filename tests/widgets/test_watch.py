@@ -23,7 +23,7 @@ from backupkit.errors import CredentialError, HistoryError
 from backupkit.simulator import Scenario
 from backupkit.tables import ERRORS, RUNNING
 from backupkit.widgets import Watcher, watch
-from backupkit.widgets.bars import State, bars
+from backupkit.widgets.bars import State, render_bars
 from tests.conftest import EPOCH, QUICK, OddServer, Simulated, simulated
 from tests.widgets.conftest import find
 
@@ -108,7 +108,7 @@ def poll_of(**changes: object) -> pd.DataFrame:
 def cells(frame: pd.DataFrame) -> list[list[str]]:
     """Return the table of some polls."""
     state = State(appliance_count=12, running=True, frame=frame, refreshed_at=NOW, collected_at=NOW)
-    tree = html5lib.parse(bars(state), namespaceHTMLElements=False)
+    tree = html5lib.parse(render_bars(state), namespaceHTMLElements=False)
     return [["".join(cell.itertext()) for cell in row] for row in tree.findall(".//tbody/tr")]
 
 
@@ -404,7 +404,7 @@ class TestDisplay:
         """Of hundreds of jobs thirty are shown, and the others are counted."""
         rows = [poll_of(job_id=f"{n}", stalled=n == 7) for n in range(200)]
         frame = RUNNING.conform(pd.concat(rows, ignore_index=True))
-        page = bars(
+        page = render_bars(
             State(appliance_count=9, running=True, frame=frame, refreshed_at=NOW, collected_at=NOW)
         )
         assert page.count("<tr>") == 31
@@ -418,7 +418,7 @@ class TestDisplay:
         errors = ERRORS.frame(
             {"appliance": ["vc-9"], "error": ["login"], "detail": ["Ask <Joe>."], "job_id": [None]}
         )
-        page = bars(State(appliance_count=9, running=True, collected_at=NOW, errors=errors))
+        page = render_bars(State(appliance_count=9, running=True, collected_at=NOW, errors=errors))
         unread = "1 of 9 appliances could not be read in the newest collection"
         assert f"No job is running; {unread}." in page
         assert "Ask &lt;Joe&gt;." in page
@@ -427,7 +427,9 @@ class TestDisplay:
         """Markup, mathematics and control characters of an appliance are text."""
         said = dict.fromkeys(("appliance", "job_id", "state", "detail", "message"), EVIL)
         frame = poll_of(progress=None, **said)
-        page = bars(State(appliance_count=1, frame=frame, collected_at=NOW, messages=(EVIL,)))
+        page = render_bars(
+            State(appliance_count=1, frame=frame, collected_at=NOW, messages=(EVIL,))
+        )
         assert "<script" not in page
         assert "\x1b" not in page
         assert page.count("&lt;script&gt;") == 6
