@@ -291,9 +291,9 @@ class TestFullDisk:
         """A disk I/O error of SQLite on a full disk is reported as a full disk."""
         database = History(tmp_path / "history.db")._database
         error = sqlite3.OperationalError("disk I/O error")
-        assert "the disk has an error" in str(database.failure(error, "read"))
+        assert "the disk has an error" in str(database.build_error(error, "read"))
         monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
-        assert "the disk is full" in str(database.failure(error, "read"))
+        assert "the disk is full" in str(database.build_error(error, "read"))
 
     @NEEDED
     def test_server(self) -> None:  # pragma: no cover # where root may mount

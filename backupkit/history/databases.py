@@ -55,7 +55,7 @@ class Reader(ABC):
 
     @abstractmethod
     def table(self, query: str, types: Mapping[str, str]) -> pa.Table:
-        """Return the rows of a SELECT without an order; `types` has a kind of `ARROW_TYPES` by column."""
+        """Return the rows of a SELECT without an order; `types` has a type by column."""
 
     def rows(self, query: str, types: Mapping[str, str]) -> list[tuple[Any, ...]]:
         """Return the rows of a query as tuples."""
