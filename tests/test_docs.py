@@ -177,7 +177,8 @@ class TestGlossary:
         columns = {column.name for table in TABLES for column in table.columns}
         public = {name for module in PUBLIC for name in module.__all__}
         used = {word: name for name in sorted(columns | public) for word in words_of(name)}
-        assert {w: name for w, name in used.items() if w not in defined | ORDINARY} == {}
+        unknown = {word: name for word, name in used.items() if word not in defined | ORDINARY}
+        assert unknown == {}, "define these words in docs/glossary.md, or add them to ORDINARY"
         assert {word for word in ORDINARY if word not in used} == set(), "no longer needed"
         assert defined & ORDINARY == set(), "defined"
 
