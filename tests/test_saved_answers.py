@@ -24,7 +24,7 @@ from backupkit.collection import read_saved_answers
 from backupkit.errors import PayloadError, SettingsError
 from backupkit.simulator.appliance import PASSWORD, USER
 from backupkit.tables import ERRORS, JOBS, OBSERVATIONS, POLLS, SCHEDULES
-from backupkit.wire import Flavour, Kind, recognise
+from backupkit.wire import Flavour, Kind, detect_kind
 from tests.conftest import EPOCH, Simulated, epoch
 from tests.json_strategies import DOCUMENTS, FAILED, RUNNING, SAMPLES, SUCCEEDED
 
@@ -642,7 +642,7 @@ class TestHostile:
 
 
 class TestRecognise:
-    """wire.recognise."""
+    """wire.detect_kind."""
 
     @pytest.mark.parametrize("name", [name for name in SAMPLES if name[:-1].endswith("_20")])
     def test_samples(self, name: str) -> None:
@@ -656,14 +656,14 @@ class TestRecognise:
             "session": Kind.TEXT,
         }
         kind = next(kind for start, kind in kinds.items() if resource.startswith(start))
-        assert recognise(SAMPLES[name]) == (kind, Flavour(flavour))
+        assert detect_kind(SAMPLES[name]) == (kind, Flavour(flavour))
 
     def test_odd_maps(self) -> None:
         """Maps are recognised by any good entry, whatever their keys."""
         for name in ("state", "type", "error_type", "version"):
-            assert recognise(json.dumps({name: plan()}).encode()) == (Kind.SCHEDULES, Flavour.API)
+            assert detect_kind(json.dumps({name: plan()}).encode()) == (Kind.SCHEDULES, Flavour.API)
         entries: list[object] = [5, {"key": "a"}, {"key": "b", "value": {"status": "FAILED"}}]
-        assert recognise(json.dumps({"value": entries}).encode()) == (Kind.DETAILS, Flavour.REST)
+        assert detect_kind(json.dumps({"value": entries}).encode()) == (Kind.DETAILS, Flavour.REST)
 
     @pytest.mark.property
     @settings(deadline=None)
@@ -671,7 +671,7 @@ class TestRecognise:
     def test_any_body(self, content: bytes) -> None:
         """Any JSON and any bytes are recognised, or are a PayloadError."""
         with contextlib.suppress(PayloadError):
-            kind, flavour = recognise(content)
+            kind, flavour = detect_kind(content)
             assert kind in Kind
             assert flavour in Flavour
 

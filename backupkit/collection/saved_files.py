@@ -278,7 +278,7 @@ class _PollFiles:
     def add_file(self, file: _SavedFile, max_size: int) -> None:
         """Add the content of one file; several job lists are merged."""
         content = _read_content(file, max_size)
-        kind, flavour = wire.recognise(content)
+        kind, flavour = wire.detect_kind(content)
         if kind is Kind.EMPTY_LIST and file.path.stem.lower() == "job":
             kind = Kind.JOB_IDS
         jobs: list[wire.Job] = []

@@ -129,7 +129,7 @@ def unauthorized() -> FaultError:
     return FaultError(403, "UNAUTHORIZED", source)
 
 
-def no_such_job(identifier: str) -> FaultError:
+def job_not_found(identifier: str) -> FaultError:
     """Return the error for a job that does not exist."""
     text = f"Backup job {identifier} does not exist."
     source = Message("sample.backup.job.not_found", text, (identifier,))
@@ -147,7 +147,7 @@ def too_many_sessions(limit: int, user: str) -> FaultError:
     return FaultError(503, "SERVICE_UNAVAILABLE", source)
 
 
-def token_of(request: Request) -> str | None:
+def get_token(request: Request) -> str | None:
     """Return the token of a request, from its header or its cookie."""
     headers = request.headers
     token = headers.get(TOKEN)
@@ -159,7 +159,7 @@ def token_of(request: Request) -> str | None:
 
 def _token(call: Call) -> str:
     """Return the token of the caller's open session."""
-    token = token_of(call.request)
+    token = get_token(call.request)
     if token is None or call.appliance.sessions.touch(token) is None:
         raise _unauthenticated(call.appliance)
     return token
@@ -206,7 +206,7 @@ def _log_out(call: Call) -> None:
 def _job(call: Call) -> object:
     job = call.appliance.job(call.id)
     if job is None:
-        raise no_such_job(call.id)
+        raise job_not_found(call.id)
     return payloads.job_status(job, call.appliance.now())
 
 
@@ -249,7 +249,7 @@ def _start_backup(call: Call, comment: str) -> payloads.Object:
 def _cancel(call: Call) -> object:
     cancelled = call.appliance.cancel(call.id)
     if cancelled is None:
-        raise no_such_job(call.id)
+        raise job_not_found(call.id)
     if cancelled:
         return {"status": "OK", "messages": []}
     source = Message("sample.backup.not_running", f"Backup job {call.id} has ended.", (call.id,))

@@ -19,7 +19,7 @@ from backupkit.wire.decode import (
     decode_text,
     decode_version,
 )
-from backupkit.wire.detect import Kind, recognise
+from backupkit.wire.detect import Kind, detect_kind
 from backupkit.wire.payloads import (
     ErrorAnswer,
     Flavour,
@@ -48,6 +48,6 @@ __all__ = [
     "decode_schedules",
     "decode_text",
     "decode_version",
+    "detect_kind",
     "job_columns",
-    "recognise",
 ]

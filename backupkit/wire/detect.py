@@ -11,7 +11,7 @@ from backupkit.errors import PayloadError, one_line
 from backupkit.wire.decode import DECODE_EXCEPTIONS, decode_error, payload_error
 from backupkit.wire.payloads import Flavour
 
-__all__ = ["Kind", "recognise"]
+__all__ = ["Kind", "detect_kind"]
 
 _SHOWN_FIELDS: Final = 5
 _ERROR_FIELDS: Final = ({"error_type"}, {"type", "value"}, {"localizableMessages"})
@@ -33,7 +33,7 @@ class Kind(StrEnum):
     EMPTY_LIST = "an empty list"
 
 
-def recognise(body: bytes) -> tuple[Kind, Flavour]:
+def detect_kind(body: bytes) -> tuple[Kind, Flavour]:
     """Return the type and flavour of a successful response.
 
     EMPTY_LIST is an empty list below ``/rest``: the job list, details or schedules. An unknown
@@ -41,7 +41,7 @@ def recognise(body: bytes) -> tuple[Kind, Flavour]:
 
     Examples
     --------
-    >>> recognise(b'{"value": ["20260103-085630-24322831"]}')
+    >>> detect_kind(b'{"value": ["20260103-085630-24322831"]}')
     (<Kind.JOB_IDS: 'the job list'>, <Flavour.REST: 'rest'>)
     """
     top = _decode_outer(body)
@@ -49,9 +49,9 @@ def recognise(body: bytes) -> tuple[Kind, Flavour]:
         _refuse_error(body)
     if isinstance(top, dict) and top.keys() == {"value"}:
         inner = _decode_outer(bytes(top["value"]))
-        flavour, kind = Flavour.REST, _kind(inner)
+        flavour, kind = Flavour.REST, _find_kind(inner)
     else:
-        inner, flavour, kind = top, Flavour.API, _kind(top)
+        inner, flavour, kind = top, Flavour.API, _find_kind(top)
         if kind is Kind.EMPTY_LIST:  # below /api an empty map is an object
             kind = Kind.JOB_IDS
     if kind is None:
@@ -83,7 +83,7 @@ def _decode_outer(body: bytes) -> Any:  # noqa: ANN401 # any of the three
         raise payload_error("the response", body, error) from error
 
 
-def _kind(value: dict[str, Raw] | list[Raw] | str) -> Kind | None:
+def _find_kind(value: dict[str, Raw] | list[Raw] | str) -> Kind | None:
     """Return the type of a bare value by its fields."""
     if isinstance(value, str):
         return Kind.TEXT
@@ -91,17 +91,19 @@ def _kind(value: dict[str, Raw] | list[Raw] | str) -> Kind | None:
         if any(map(_is_text, value)):
             return Kind.JOB_IDS
         return (
-            _kind_of_map(_fields(pair).get("value") for pair in value) if value else Kind.EMPTY_LIST
+            _find_map_kind(_fields(pair).get("value") for pair in value)
+            if value
+            else Kind.EMPTY_LIST
         )
     texts = {name for name, raw in value.items() if _is_text(raw)}
     if texts & {"state", "start_time"}:
         return Kind.JOB
     if texts >= {"version", "product"}:
         return Kind.VERSION
-    return _kind_of_map(value.values()) if value else Kind.DETAILS  # details without a job
+    return _find_map_kind(value.values()) if value else Kind.DETAILS  # details without a job
 
 
-def _kind_of_map(entries: Iterable[Raw | None]) -> Kind | None:
+def _find_map_kind(entries: Iterable[Raw | None]) -> Kind | None:
     """Return the type of a map by its entries; skip damaged entries."""
     for entry in entries:
         fields = _fields(entry) if entry is not None else {}

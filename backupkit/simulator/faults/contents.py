@@ -17,7 +17,7 @@ import msgspec
 from backupkit.simulator.appliance import SimulatedAppliance
 from backupkit.simulator.faults.fault import Fault, route_of
 from backupkit.simulator.payloads import Object
-from backupkit.simulator.routes import no_such_job
+from backupkit.simulator.routes import job_not_found
 from backupkit.simulator.wire import Flavour, Reply, Request
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def change_jobs(context: "FaultContext") -> Reply:
         for changed in (_pairs(fault, pair, affected[pair[0]]) if pair[0] in affected else [pair])
     ]
     if route == "job" and not pairs:
-        return context.error_reply(no_such_job(context.request.last))
+        return context.error_reply(job_not_found(context.request.last))
     text = _join(route, flavour, pairs)
     body = f'{{"value":{text}}}' if flavour == "rest" else text
     return dataclasses.replace(reply, body=body.encode())

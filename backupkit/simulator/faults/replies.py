@@ -15,9 +15,9 @@ from backupkit.simulator.faults.contents import change_jobs
 from backupkit.simulator.faults.fault import KINDS, Fault, route_of
 from backupkit.simulator.model import Message
 from backupkit.simulator.routes import (
-    no_such_job,
+    get_token,
+    job_not_found,
     respond,
-    token_of,
     too_many_sessions,
     unauthorized,
 )
@@ -146,7 +146,7 @@ def _gzip_padded(body: bytes, size: int) -> bytes:
     return b"".join(compressed)
 
 
-def _deep(context: FaultContext) -> Reply:
+def _nest_deeply(context: FaultContext) -> Reply:
     value = b"[" * DEPTH + b"]" * DEPTH
     body = b'{"value":%s}' % value if context.request.flavour == "rest" else value
     return Reply(http.HTTPStatus.OK, JSON, body)
@@ -170,13 +170,13 @@ def _later(reply: Reply, retry_after: int | str | None) -> Reply:
 
 def _unauthenticated(context: FaultContext) -> Reply:
     """End the session, so that the regular reply is a 401."""
-    context.appliance.sessions.end(token_of(context.request) or "")
+    context.appliance.sessions.end(get_token(context.request) or "")
     return context.regular_reply()
 
 
 def _not_found(context: FaultContext) -> Reply:
     if route_of(context.request) == "job":
-        return context.error_reply(no_such_job(context.request.last))
+        return context.error_reply(job_not_found(context.request.last))
     return not_found_reply(context.request.flavour, context.appliance.release)
 
 
@@ -208,7 +208,7 @@ REPLY_FUNCTIONS: dict[str, ReplyFunction] = {
     "content_type": _modified(_content_type),
     "huge": _modified(_huge),
     "bomb": _modified(_bomb),
-    "deep": _deep,
+    "deep": _nest_deeply,
     # the status
     "error": lambda context: context.error_reply(ERROR),
     "unavailable": _unavailable,
