@@ -274,7 +274,7 @@ class Explorer:
         )
         timeline = render("image.html", src=build_data_uri(ax), alt="Timeline of the selection")
         newest_jobs = view_html.render_jobs_table(view.jobs_at(view.positions[:25]))
-        return render_fragment(self.assessment) + timeline + newest_jobs
+        return "".join((render_fragment(self.assessment), timeline, newest_jobs))
 
 
 def explore(

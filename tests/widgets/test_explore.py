@@ -582,6 +582,7 @@ class TestDisplay:
         assert "BREACH 1 of 2" in bundle["text/html"]
         assert "data:image/" in bundle["text/html"]
         assert "<table" in bundle["text/html"]
+        assert "&lt;div" not in bundle["text/html"]  # escaped once, not twice
 
     def test_hostile_text_is_text(self, explorer: Explorer) -> None:
         """Markup in a message is text, wherever it is shown."""
