@@ -21,13 +21,13 @@ demo: $(VENV)/.core ## simulate 12 appliances over HTTPS, collect, keep, judge, 
 	$(BIN)/backupkit demo --out demo
 
 check: lint ## quick checks while working: style, types, layers, prose, unit tests
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 $(UNIT)
+	$(BIN)/pytest --numprocesses 4 $(UNIT)
 
 test: lint platforms ## all checks and tests, the rare ones in a short form
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --cov --cov-report=term $(UNCOVERED)
+	$(BIN)/pytest --numprocesses 4 --cov --cov-report=term $(UNCOVERED)
 
 test-long: $(VENV)/.test ## the rare ones at full length: kills, generated data, all notebooks
-	LONG=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 -m "long or property"
+	LONG=1 $(BIN)/pytest --numprocesses 4 -m "long or property"
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -55,8 +55,8 @@ def format_number(value: float | NAType) -> str:
 
     Examples
     --------
-    >>> format_number(12345.0), format_number(70.666)
-    ('12,345', '70.7')
+    >>> format_number(12345.0), format_number(70.666), format_number(float("nan"))
+    ('12,345', '70.7', 'no data')
     """
     if pd.isna(value):
         return NO_DATA

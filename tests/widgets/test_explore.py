@@ -363,6 +363,13 @@ class TestLinks:
         explorer.tab = "Timeline"
         assert "of the jobs of 1 appliance" in pictures(explorer)[0].alt
 
+    def test_no_failure(self, explorer: Explorer) -> None:
+        """A selection without failed jobs has a sentence in place of the table."""
+        explorer.value = Selection(last="7d", appliances=("vc-ham",))
+        explorer.tab = "Failures"
+        texts = [str(getattr(widget, "value", "")) for widget in walk(explorer.box)]
+        assert any("No backup job failed" in text for text in texts)
+
     def test_a_bar_clicked(self, explorer: Explorer) -> None:
         """A click on a bar selects its signature, and a second click clears it."""
         explorer.tab = "Failures"
