@@ -4,7 +4,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import MAXYEAR, MINYEAR, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,7 +43,7 @@ class SettingsFile:
     """Parsed TOML file; its string is its path, for messages."""
 
     path: Path
-    tables: dict[str, Any]
+    tables: dict[str, Any] = field(repr=False)  # may hold a password
 
     def __str__(self) -> str:
         return str(self.path)

@@ -40,6 +40,15 @@ class TestReadToml:
         assert file.tables == read_toml(str(path)).tables == {"door": {"colour": "grün"}}
         assert read_toml(file) is file
 
+    def test_repr_holds_no_value(self, tmp_path: Path) -> None:
+        """The repr of a file shows its path alone, as a password may have been written into it."""
+        path = tmp_path / "fleet.toml"
+        path.write_text('[defaults]\npassword = "s3cret"\n', encoding="utf-8")
+        file = read_toml(path)
+        assert file.table("defaults") == {"password": "s3cret"}
+        assert "fleet.toml" in repr(file)
+        assert "s3cret" not in repr(file)
+
     def test_missing(self, tmp_path: Path) -> None:
         """A missing file is an error that names the example."""
         with pytest.raises(SettingsError, match=r"none\.toml: no such file\. .*fleet\.example"):
