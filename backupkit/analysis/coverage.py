@@ -22,7 +22,8 @@ from backupkit.analysis.arrays import (
     to_times,
     to_utc_column,
 )
-from backupkit.tables.constants import CADENCE_FLOOR, CADENCE_GAPS
+from backupkit.tables import list_was_read
+from backupkit.tables.constants import CADENCE_FLOOR, CADENCE_GAPS, CADENCE_MIN_GAPS
 
 __all__ = [
     "NO_EXCLUSIONS",
@@ -53,19 +54,20 @@ def poll_summary(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     -------
     DataFrame
         By appliance: first_poll, last_poll, first_ok, last_ok, failing_since [UTC]; cadence (the
-        median gap between the newest good polls that are at least 1 h apart; 1 h if there are
-        only closer ones, 24 h if there are fewer than two); error and detail of the newest poll
-        if it failed; clock_skew, api, version and details of the newest good poll.
+        median gap between the newest good polls that are at least 1 h apart; 24 h if there are
+        fewer than 10 such gaps); error and detail of the newest poll if it failed; clock_skew,
+        api, version and details of the newest good poll.
 
     Notes
     -----
     Failed polls do not change the cadence; otherwise a failure could keep an old poll valid for
     longer. The gaps are counted back from the newest good poll, up to 20 of them. The next poll is
-    the newest one at least 1 h earlier, so that two polls in quick succession do not shorten the
-    cadence. A poll that Ctrl-C stopped, or that only followed a running job, is ignored.
+    the newest one at least 1 h earlier, so that polls in quick succession do not shorten the
+    cadence. A few gaps show no habit yet: the first looks at a new history would decide how long
+    its polls count. A poll that Ctrl-C stopped, or that only followed a running job, is ignored.
     """
     counted = polls.iloc[find_counted_polls(polls)]
-    good = counted[counted["ok"].astype("bool")]
+    good = counted[list_was_read(counted).astype("bool")]
     by, by_good = counted.groupby("appliance"), good.groupby("appliance")
     facts = pd.DataFrame(index=appliances)
     facts["first_poll"], facts["last_poll"] = by["polled_at"].min(), by["polled_at"].max()
@@ -99,11 +101,12 @@ def find_counted_polls(polls: pd.DataFrame) -> Codes:
     >>> find_counted_polls(POLLS.frame(columns))
     array([1, 0])
     """
-    rows = np.flatnonzero(polls["ok"].notna().to_numpy())
+    was_read = list_was_read(polls)
+    rows = np.flatnonzero(was_read.notna().to_numpy())
     names = pd.Index(np.sort(polls["appliance"].unique()), dtype="str")
     codes = to_codes(polls["appliance"], names)[rows]
     times = to_times(polls["polled_at"])[rows]
-    good = polls["ok"].to_numpy(dtype=bool, na_value=False)[rows]
+    good = was_read.to_numpy(dtype=bool, na_value=False)[rows]
     order = find_sort_order(codes, build_tie_break_keys(good, times))
     codes, times, good = codes[order], times[order], good[order]
     counted: Codes = rows[order[mark_group_starts(codes, times, good)]]
@@ -119,9 +122,8 @@ def _compute_cadence(good: pd.DataFrame, appliances: pd.Index) -> pd.Series:
     counts = np.count_nonzero(~np.isnat(gaps), axis=0)
     all_codes = np.arange(len(appliances))
     low, high = gaps[np.maximum(counts - 1, 0) // 2, all_codes], gaps[counts // 2, all_codes]
-    usual = np.where(counts > 0, low + (high - low) // 2, np.timedelta64(CADENCE_FLOOR))
-    several = np.bincount(codes, minlength=len(appliances)) > 1
-    cadence = np.where(several, usual, np.timedelta64(_DEFAULT_CADENCE))
+    usual = low + (high - low) // 2
+    cadence = np.where(counts >= CADENCE_MIN_GAPS, usual, np.timedelta64(_DEFAULT_CADENCE))
     return pd.Series(cadence.astype("timedelta64[us]"), index=appliances)
 
 

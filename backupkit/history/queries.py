@@ -18,7 +18,7 @@ from backupkit.history.rows import (
     to_microseconds,
     to_stored_id,
 )
-from backupkit.history.schema import OUTCOME_IDS
+from backupkit.history.schema import LIST_READ, OUTCOME_IDS
 from backupkit.settings import Instant, parse_instant
 from backupkit.tables import (
     JOBS,
@@ -32,6 +32,7 @@ from backupkit.tables import (
     has_ended,
     jobs_from,
     newest_api_facts,
+    schedule_names,
 )
 from backupkit.tables.constants import CADENCE_FLOOR, CADENCE_GAPS
 
@@ -113,7 +114,8 @@ def build_cadence_table(owners: str) -> str:
         Defines c (appliance_id, polled_at, n), n from 0 for the newest poll.
     """
     before = (
-        "(SELECT q.polled_at FROM polls q WHERE q.appliance_id = {} AND q.ok = 1{} "
+        "(SELECT q.polled_at FROM polls q WHERE q.appliance_id = {} "
+        f"AND {LIST_READ.format('q.')} = 1{{}} "
         "ORDER BY q.polled_at DESC LIMIT 1)"
     )
     floor = f" AND q.polled_at <= c.polled_at - {CADENCE_FLOOR // timedelta(microseconds=1)}"
@@ -222,8 +224,9 @@ def read_sync_state(reader: Reader, *, ids: bool) -> dict[str, SyncState]:
     """Return what the next collection needs to know; `ids` adds the ids of the listed jobs."""
     columns, types = build_select_list("polls", POLLS.names, "p.")
     newest = " UNION ".join(
-        "SELECT a.id, (SELECT q.polled_at FROM polls q WHERE q.appliance_id = a.id AND q.ok = 1 "
-        f"ORDER BY q.polled_at DESC LIMIT 1 OFFSET {skipped}) FROM appliances a"
+        "SELECT a.id, (SELECT q.polled_at FROM polls q WHERE q.appliance_id = a.id "
+        f"AND {LIST_READ.format('q.')} = 1 ORDER BY q.polled_at DESC LIMIT 1 OFFSET {skipped}) "
+        "FROM appliances a"
         for skipped in (0, 1)
     )
     polls = reader.table(
@@ -239,12 +242,14 @@ def read_sync_state(reader: Reader, *, ids: bool) -> dict[str, SyncState]:
         )
     )
     listed, finished = _read_listed_ids(reader) if ids else ({}, {})
+    plans = schedule_names(read_table(reader, SCHEDULES, Filter()))
     return {
         name: SyncState(
             listed.get(name, frozenset()),
             finished.get(name, frozenset()),
             counts.get(name, 0),
             **facts.get(name, {}),
+            schedules=plans.get(name, frozenset()),
         )
         for name in {*counts, *facts}
     }
@@ -252,9 +257,9 @@ def read_sync_state(reader: Reader, *, ids: bool) -> dict[str, SyncState]:
 
 def _read_listed_ids(reader: Reader) -> tuple[dict[str, frozenset[str]], dict[str, frozenset[str]]]:
     """Return the ids of the jobs that are still listed, and of those that have ended."""
-    columns = ["appliance", "job_id", "status"]
+    columns = ["appliance", "job_id", "status", "read_error"]
     rows = read_jobs(reader, Filter(), "vanished_at IS NULL", columns=columns)
-    ended = rows[has_ended(rows["status"])]
+    ended = rows[has_ended(rows["status"]) & rows["read_error"].isna()]
     both = [
         {str(name): frozenset(ids) for name, ids in frame.groupby("appliance")["job_id"]}
         for frame in (rows, ended)
@@ -265,13 +270,14 @@ def _read_listed_ids(reader: Reader) -> tuple[dict[str, frozenset[str]], dict[st
 def find_known_jobs(
     connection: Connection, appliance: str, listed: Collection[str]
 ) -> tuple[frozenset[str], frozenset[str]]:
-    """Return which jobs of an appliance were listed before, and which of these have ended.
+    """Return which jobs of an appliance were listed before, and which of these need no reading.
 
     Only the jobs of `listed` are looked up; but if some that were listed before are missing there,
     all are.
     """
     query = (
-        "SELECT a.jobs_listed, j.job_id, j.outcome FROM appliances a LEFT JOIN jobs j "
+        "SELECT a.jobs_listed, j.job_id, CASE WHEN j.read_error IS NULL THEN j.outcome END "
+        "FROM appliances a LEFT JOIN jobs j "
         "ON j.appliance_id = a.id AND j.first_seen_at IS NOT NULL AND j.vanished_at IS NULL{} "
         "WHERE a.name = ?"
     )
@@ -309,7 +315,7 @@ def read_facts(reader: Reader, *, size: int) -> dict[str, str]:
             "appliances": "appliances",
             "jobs": "jobs WHERE first_seen_at IS NOT NULL",
             "observations": "observations",
-            "polls": "polls WHERE ok IS NOT NULL",
+            "polls": f"polls WHERE {LIST_READ.format('')} IS NOT NULL",
             "failed": "polls WHERE ok = 0",
         }.items()
     }

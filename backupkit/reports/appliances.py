@@ -155,6 +155,7 @@ def build_data_sources(assessment: Assessment, links: Mapping[str, Link]) -> Row
             appliance=links[str(name)],
             polls=Ratio(row["polls_ok"], row["polls"]),
             last_ok=Aged(row["last_ok"], assessment.now),
+            staleness=row["staleness"],
             known_since=row["known_since"],
             observed=time_ratio(row["observed"], row["in_scope"]),
             zone=joined(row, ("timezone", "timezone_source"), " - "),

@@ -60,10 +60,17 @@ from backupkit.tables.jobs import (
     fold_observations,
     has_ended,
     jobs_from,
+    list_was_read,
     observations_from,
     outcome_of,
 )
-from backupkit.tables.views import HistoryView, SyncState, newest_api_facts, sync_state_from
+from backupkit.tables.views import (
+    HistoryView,
+    SyncState,
+    newest_api_facts,
+    schedule_names,
+    sync_state_from,
+)
 
 __all__ = [
     "ANOMALIES",
@@ -118,8 +125,10 @@ __all__ = [
     "fold_observations",
     "has_ended",
     "jobs_from",
+    "list_was_read",
     "newest_api_facts",
     "observations_from",
     "outcome_of",
+    "schedule_names",
     "sync_state_from",
 ]
