@@ -121,7 +121,7 @@ class TestNoHistory:
         """A history of a later version is refused."""
         raw.run(str(path), "PRAGMA user_version = 99")
         before = path.read_bytes()
-        assert "schema 99; this one knows schema 1). Update backupkit" in fail(str(path))
+        assert "schema 99; this one knows schema 2). Update backupkit" in fail(str(path))
         assert path.read_bytes() == before
 
     @pytest.mark.parametrize("place", ["s3://bucket/history", "https://host/h.db", "mysql://h/d"])
@@ -506,7 +506,7 @@ class TestServer:
         """A history of a later version is refused."""
         History(postgres_url)
         raw.run(postgres_url, "UPDATE history SET schema_version = 99")
-        assert "schema 99; this one knows schema 1). Update backupkit" in fail(postgres_url)
+        assert "schema 99; this one knows schema 2). Update backupkit" in fail(postgres_url)
 
     def test_driver(self, fail: Fail, monkeypatch: pytest.MonkeyPatch) -> None:
         """Missing packages are an error that names the command which installs them."""
