@@ -309,7 +309,7 @@ class ApplianceClient:
             )
         self._update_clock_skew(response.headers.get("Date"), sent)
         body = self._remove_secrets(response)
-        protocol.raise_for_status(request, response.status, response.headers, body)
+        protocol.raise_for_status(request, response.status, response.headers, body, now=self._now())
         return body
 
     def _remove_secrets(self, response: Response) -> bytes:

@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Raw
 
 from backupkit.errors import PayloadError, one_line
-from backupkit.wire.decode import DECODE_EXCEPTIONS, decode_error, payload_error
+from backupkit.wire.decode import DECODE_EXCEPTIONS, payload_error
+from backupkit.wire.error_answers import decode_error
 from backupkit.wire.payloads import Flavour
 
 __all__ = ["Kind", "detect_kind"]
@@ -67,7 +68,7 @@ def detect_kind(body: bytes) -> tuple[Kind, Flavour]:
 def _refuse_error(body: bytes) -> None:
     """Raise if the body is that of an error."""
     if answer := decode_error(body):
-        text = one_line(answer.text or answer.message_id).rstrip(".")
+        text = answer.text.rstrip(".")
         raise PayloadError(
             f"the response is an error ({one_line(answer.error_type, limit=40)})"
             + (f': "{text}"' if text else ""),

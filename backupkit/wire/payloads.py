@@ -11,8 +11,6 @@ from msgspec import Meta, Struct
 
 __all__ = [
     "Details",
-    "ErrorAnswer",
-    "ErrorBody",
     "Flavour",
     "Job",
     "JobStatus",
@@ -140,14 +138,6 @@ class Retention(Struct, frozen=True):
     max_count: Count
 
 
-class ErrorAnswer(Struct, frozen=True):
-    """Type and first message of an error body."""
-
-    error_type: str = ""
-    message_id: str = ""
-    text: str = ""
-
-
 class JobStatus(Struct, gc=False):
     """Response to ``GET backup/job/{id}``."""
 
@@ -203,27 +193,3 @@ class Pair(Struct, Generic[T], gc=False):
 
     key: str
     value: T
-
-
-class LegacyMessage(Struct):
-    """Message of the oldest format of error bodies."""
-
-    id: str = ""
-    defaultMessage: str = ""  # noqa: N815 # spelling of the API
-
-
-class ErrorValue(Struct):
-    """Content of the envelope of a ``/rest`` error."""
-
-    error_type: str | None = None
-    messages: list[Message] = msgspec.field(default_factory=list)
-
-
-class ErrorBody(Struct):
-    """Union of the three formats of an error body."""
-
-    error_type: str | None = None
-    messages: list[Message] = msgspec.field(default_factory=list)
-    type: str = ""
-    value: ErrorValue | None = None
-    localizableMessages: list[LegacyMessage] = msgspec.field(default_factory=list)  # noqa: N815 # spelling of the API
