@@ -43,6 +43,7 @@ __all__ = [
     "MailError",
     "NotFoundError",
     "OutputError",
+    "PartialError",
     "PayloadError",
     "RightsError",
     "ServerError",
@@ -71,6 +72,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "appliance.",
     "payload": "Collect again: its services may have been starting. If the error stays, check "
     "whether a proxy or a login page responds instead of the appliance.",
+    "partial": "Collect again. If the error stays, read the job by hand and report its response.",
     "deadline": "Allow more time (--deadline), or check why the appliance responds slowly.",
     "stopped": "Collect again.",
     "worker": "Check the log of the worker, then collect again.",
@@ -277,6 +279,12 @@ class PayloadError(ApplianceError):
     """Response that does not follow the API: HTML, truncated JSON, a missing field."""
 
     kind = "payload"
+
+
+class PartialError(ApplianceError):
+    """Poll that read the job list, and not all of its jobs."""
+
+    kind = "partial"
 
 
 class DeadlineError(ApplianceError):

@@ -22,6 +22,7 @@ from backupkit.analysis.arrays import (
     to_times,
     to_utc_column,
 )
+from backupkit.tables import list_was_read
 from backupkit.tables.constants import CADENCE_FLOOR, CADENCE_GAPS
 
 __all__ = [
@@ -65,7 +66,7 @@ def poll_summary(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     cadence. A poll that Ctrl-C stopped, or that only followed a running job, is ignored.
     """
     counted = polls.iloc[find_counted_polls(polls)]
-    good = counted[counted["ok"].astype("bool")]
+    good = counted[list_was_read(counted).astype("bool")]
     by, by_good = counted.groupby("appliance"), good.groupby("appliance")
     facts = pd.DataFrame(index=appliances)
     facts["first_poll"], facts["last_poll"] = by["polled_at"].min(), by["polled_at"].max()
@@ -99,11 +100,12 @@ def find_counted_polls(polls: pd.DataFrame) -> Codes:
     >>> find_counted_polls(POLLS.frame(columns))
     array([1, 0])
     """
-    rows = np.flatnonzero(polls["ok"].notna().to_numpy())
+    was_read = list_was_read(polls)
+    rows = np.flatnonzero(was_read.notna().to_numpy())
     names = pd.Index(np.sort(polls["appliance"].unique()), dtype="str")
     codes = to_codes(polls["appliance"], names)[rows]
     times = to_times(polls["polled_at"])[rows]
-    good = polls["ok"].to_numpy(dtype=bool, na_value=False)[rows]
+    good = was_read.to_numpy(dtype=bool, na_value=False)[rows]
     order = find_sort_order(codes, build_tie_break_keys(good, times))
     codes, times, good = codes[order], times[order], good[order]
     counted: Codes = rows[order[mark_group_starts(codes, times, good)]]

@@ -19,7 +19,7 @@ from backupkit.analysis.arrays import (
     to_utc_column,
 )
 from backupkit.analysis.coverage import find_counted_polls
-from backupkit.tables import TERMINAL, TOLERATED_SKEW, TOTALS
+from backupkit.tables import TERMINAL, TOLERATED_SKEW, TOTALS, list_was_read
 
 __all__ = [
     "attempt_counts",
@@ -307,7 +307,7 @@ def totals_of(jobs: pd.DataFrame, polls: pd.DataFrame) -> pd.DataFrame:
     size = jobs["size"].to_numpy("int64", na_value=-1)
     sized = jobs["outcome"].eq("success").to_numpy() & ~np.isnat(ended_at) & (size >= 0)
     counted = find_counted_polls(polls)
-    read = polls["ok"].to_numpy(dtype=bool, na_value=False)[counted]
+    read = list_was_read(polls).to_numpy(dtype=bool, na_value=False)[counted]
     poll_codes = to_codes(polls["appliance"], names)[counted]
     return TOTALS.frame(
         {

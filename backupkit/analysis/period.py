@@ -25,7 +25,7 @@ from backupkit.analysis.baselines import count_retained_backups
 from backupkit.analysis.coverage import find_cadence_polls, find_counted_polls
 from backupkit.analysis.jobs import correct_clock_skew, job_times, skew_corrections, totals_of
 from backupkit.analysis.schedules import current_schedules
-from backupkit.tables import HistoryView
+from backupkit.tables import HistoryView, list_was_read
 from backupkit.tables.constants import (
     BASELINE_RUNS,
     DUPLICATE_JOBS,
@@ -95,7 +95,7 @@ def restrict_to_period(
     """
     totals = totals_of(data.jobs, data.polls) if data.totals is None else data.totals
     polls = data.polls.iloc[_find_needed_polls(data.polls, end)].reset_index(drop=True)
-    good = polls[polls["ok"].astype("bool")].drop_duplicates("appliance", keep="last")
+    good = polls[list_was_read(polls).astype("bool")].drop_duplicates("appliance", keep="last")
     skew = good.set_index("appliance")["clock_skew"]
     kept = _mark_needed_jobs(data, skew, totals, start=start, end=end, now=now)
     jobs = data.jobs if kept.all() else data.jobs[kept].reset_index(drop=True)
@@ -109,7 +109,7 @@ def _find_needed_polls(polls: pd.DataFrame, end: pd.Timestamp) -> Codes:
     number = len(names)
     codes = to_codes(polls["appliance"], names)[rows]
     times = to_times(polls["polled_at"])[rows]
-    ok = polls["ok"].to_numpy(dtype=bool, na_value=False)[rows]
+    ok = list_was_read(polls).to_numpy(dtype=bool, na_value=False)[rows]
     read = np.flatnonzero(ok)
     by_end = read[times[read] <= to_instant(end)]
     newest_good = _find_last_rows(codes, read, number)

@@ -10,7 +10,7 @@ from backupkit.analysis import Exclusions
 from backupkit.analysis.arrays import to_codes, to_instant, to_utc_column
 from backupkit.assessment.context import EvaluationContext, Period, Revisions
 from backupkit.policy import Policy
-from backupkit.tables import ASSESSED_JOBS, JOBS, SCHEDULES, SLOTS, HistoryView
+from backupkit.tables import ASSESSED_JOBS, JOBS, SCHEDULES, SLOTS, HistoryView, list_was_read
 from backupkit.tables.constants import LATEST_START, RECENT
 
 __all__ = ["PartialAssessment", "assess_appliances", "find_without_schedule_api"]
@@ -166,7 +166,7 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
 
 def _find_read_appliances(polls: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> pd.Series:
     """Return the appliances with a good poll in the period."""
-    good = polls["ok"].fillna(value=False).astype("bool")
+    good = list_was_read(polls).fillna(value=False).astype("bool")
     return polls.loc[good & polls["polled_at"].between(start, end), "appliance"]
 
 

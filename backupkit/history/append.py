@@ -24,6 +24,7 @@ from backupkit.tables import (
     SCHEDULES,
     changed_schedules,
     conflicts_in,
+    list_was_read,
 )
 
 __all__ = ["AppendResult", "Snapshot", "append"]
@@ -258,8 +259,8 @@ def _select_new_schedules(
 def _count_polls(
     connection: Connection, polls: pd.DataFrame, appliances: Mapping[str, int]
 ) -> None:
-    counted = polls[polls["ok"].notna()]
-    by = counted.groupby("appliance")["ok"].agg(["size", "sum"])
+    read = list_was_read(polls).dropna()
+    by = read.groupby(polls["appliance"]).agg(["size", "sum"])
     rows = [(int(n), int(ok), appliances[str(name)]) for name, n, ok in by.itertuples()]
     if rows:
         connection.execute_many(

@@ -204,9 +204,15 @@ def history_not_found(uri: str) -> HistoryError:
 def check_version(uri: str, version: int) -> None:
     """Refuse a history of another schema."""
     if version != SCHEMA_VERSION:
+        advice = (
+            "Update backupkit."
+            if version > SCHEMA_VERSION
+            else "Export it with that version (backupkit history export), and import the export "
+            "into a new history with this one (backupkit history import)."
+        )
         raise HistoryError(
             f"The history {uri} was made by another version of backupkit (schema {version}; this "
-            f"one knows schema {SCHEMA_VERSION}). Update backupkit."
+            f"one knows schema {SCHEMA_VERSION}). {advice}"
         )
 
 

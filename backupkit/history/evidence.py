@@ -25,8 +25,8 @@ from backupkit.history.queries import (
     read_view,
 )
 from backupkit.history.rows import build_select_list, to_frame
-from backupkit.history.schema import JOB_SECOND, JOB_TIME, OUTCOME_IDS
-from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, HistoryView
+from backupkit.history.schema import JOB_SECOND, JOB_TIME, LIST_READ, OUTCOME_IDS
+from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, HistoryView, list_was_read
 from backupkit.tables.constants import (
     BASELINE_RUNS,
     DUPLICATE_JOBS,
@@ -109,15 +109,16 @@ def _read_polls(reader: Reader, wanted: Filter, end: int) -> pd.DataFrame:
             f"ORDER BY q.polled_at {order} LIMIT 1)"
         )
 
-    newest_good = one("q.ok = 1", "DESC")
+    read = LIST_READ.format("q.")
+    newest_good = one(f"{read} = 1", "DESC")
     single_polls = " UNION ".join(
         f"SELECT a.id, {single} FROM appliances a WHERE {owners}"
         for single in (
-            one("q.ok IS NOT NULL", "ASC"),
-            one("q.ok IS NOT NULL", "DESC"),
-            one("q.ok = 1", "ASC"),
-            one(f"q.ok = 1 AND q.polled_at <= {end}", "DESC"),
-            one(f"q.ok IS NOT NULL AND q.polled_at > {newest_good}", "ASC"),
+            one(f"{read} IS NOT NULL", "ASC"),
+            one(f"{read} IS NOT NULL", "DESC"),
+            one(f"{read} = 1", "ASC"),
+            one(f"{read} = 1 AND q.polled_at <= {end}", "DESC"),
+            one(f"{read} IS NOT NULL AND q.polled_at > {newest_good}", "ASC"),
         )
     )
     rows = reader.table(
@@ -132,7 +133,7 @@ def _read_polls(reader: Reader, wanted: Filter, end: int) -> pd.DataFrame:
 
 def _find_large_skews(polls: pd.DataFrame) -> dict[str, int]:
     """Return the clock skew of the appliances where it is large enough to count [us]."""
-    good = polls[polls["ok"].fillna(value=False).astype("bool")]
+    good = polls[list_was_read(polls).fillna(value=False).astype("bool")]
     skew = good.drop_duplicates("appliance", keep="last").set_index("appliance")["clock_skew"]
     large = skew[skew.abs() > TOLERATED_SKEW].astype("int64")
     return {str(name): int(value) for name, value in large.items()}

@@ -18,7 +18,7 @@ from backupkit.history.rows import (
     to_microseconds,
     to_stored_id,
 )
-from backupkit.history.schema import OUTCOME_IDS
+from backupkit.history.schema import LIST_READ, OUTCOME_IDS
 from backupkit.settings import Instant, parse_instant
 from backupkit.tables import (
     JOBS,
@@ -113,7 +113,8 @@ def build_cadence_table(owners: str) -> str:
         Defines c (appliance_id, polled_at, n), n from 0 for the newest poll.
     """
     before = (
-        "(SELECT q.polled_at FROM polls q WHERE q.appliance_id = {} AND q.ok = 1{} "
+        "(SELECT q.polled_at FROM polls q WHERE q.appliance_id = {} "
+        f"AND {LIST_READ.format('q.')} = 1{{}} "
         "ORDER BY q.polled_at DESC LIMIT 1)"
     )
     floor = f" AND q.polled_at <= c.polled_at - {CADENCE_FLOOR // timedelta(microseconds=1)}"
@@ -222,8 +223,9 @@ def read_sync_state(reader: Reader, *, ids: bool) -> dict[str, SyncState]:
     """Return what the next collection needs to know; `ids` adds the ids of the listed jobs."""
     columns, types = build_select_list("polls", POLLS.names, "p.")
     newest = " UNION ".join(
-        "SELECT a.id, (SELECT q.polled_at FROM polls q WHERE q.appliance_id = a.id AND q.ok = 1 "
-        f"ORDER BY q.polled_at DESC LIMIT 1 OFFSET {skipped}) FROM appliances a"
+        "SELECT a.id, (SELECT q.polled_at FROM polls q WHERE q.appliance_id = a.id "
+        f"AND {LIST_READ.format('q.')} = 1 ORDER BY q.polled_at DESC LIMIT 1 OFFSET {skipped}) "
+        "FROM appliances a"
         for skipped in (0, 1)
     )
     polls = reader.table(
@@ -309,7 +311,7 @@ def read_facts(reader: Reader, *, size: int) -> dict[str, str]:
             "appliances": "appliances",
             "jobs": "jobs WHERE first_seen_at IS NOT NULL",
             "observations": "observations",
-            "polls": "polls WHERE ok IS NOT NULL",
+            "polls": f"polls WHERE {LIST_READ.format('')} IS NOT NULL",
             "failed": "polls WHERE ok = 0",
         }.items()
     }

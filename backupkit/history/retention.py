@@ -23,7 +23,7 @@ from backupkit.history.ledger import (
 )
 from backupkit.history.queries import build_cadence_table
 from backupkit.history.rows import build_select_list, find_next_id
-from backupkit.history.schema import COLUMNS, OUTCOME_IDS, TEXT_TABLES, sql_kind
+from backupkit.history.schema import COLUMNS, LIST_READ, OUTCOME_IDS, TEXT_TABLES, sql_kind
 from backupkit.settings import SettingsFile, convert, parse_duration, read_toml
 from backupkit.tables import POLLS
 from backupkit.tables.constants import CADENCE_GAPS
@@ -110,9 +110,10 @@ def _remove_rows(
     job_query = f"SELECT o.job FROM observations o WHERE {wanted['observations']}"
     job_ids = sorted({job for (job,) in connection.execute(job_query)})
     removed_polls = f"FROM polls o WHERE o.appliance_id = appliances.id AND ({wanted['polls']})"
+    read = LIST_READ.format("o.")
     connection.execute(
-        f"UPDATE appliances SET polls = polls - (SELECT COUNT(o.ok) {removed_polls}), "
-        f"polls_ok = polls_ok - (SELECT COALESCE(SUM(o.ok), 0) {removed_polls})"
+        f"UPDATE appliances SET polls = polls - (SELECT COUNT({read}) {removed_polls}), "
+        f"polls_ok = polls_ok - (SELECT COALESCE(SUM({read}), 0) {removed_polls})"
     )
     store_observations_apart(connection, job_ids)
     for table, condition in wanted.items():
@@ -286,17 +287,18 @@ def _read_polls(
 
 def _build_removable_condition(before: int) -> str:
     """Return the condition for polls that no figure needs, if the cadence does not."""
+    own, other = LIST_READ.format("p."), LIST_READ.format("q.")
 
     def beside(sign: str, order: str) -> str:
         return (
-            "EXISTS (SELECT 1 FROM (SELECT q.ok, q.polled_at FROM polls q "
+            f"EXISTS (SELECT 1 FROM (SELECT {other} AS list_read, q.polled_at FROM polls q "
             f"WHERE q.appliance_id = p.appliance_id AND q.polled_at {sign} p.polled_at "
-            f"AND q.ok IS NOT NULL ORDER BY q.polled_at {order} LIMIT 1) w "
-            f"WHERE w.ok = p.ok AND w.polled_at / {_DAY} = p.polled_at / {_DAY})"
+            f"AND {other} IS NOT NULL ORDER BY q.polled_at {order} LIMIT 1) w "
+            f"WHERE w.list_read = {own} AND w.polled_at / {_DAY} = p.polled_at / {_DAY})"
         )
 
     between = f"{beside('<', 'DESC')} AND {beside('>', 'ASC')}"
-    return f"p.polled_at < {before} AND (p.ok IS NULL OR ({between}))"
+    return f"p.polled_at < {before} AND ({own} IS NULL OR ({between}))"
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

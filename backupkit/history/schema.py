@@ -18,6 +18,7 @@ __all__ = [
     "COLUMNS",
     "JOB_SECOND",
     "JOB_TIME",
+    "LIST_READ",
     "OUTCOME_IDS",
     "SCHEMA_VERSION",
     "TEXT_TABLES",
@@ -26,7 +27,7 @@ __all__ = [
     "sql_kind",
 ]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 OUTCOME_IDS: Final = {outcome: number for number, outcome in enumerate(OUTCOMES, start=1)}
 """The numbers of the first texts, so that SQL can name an outcome by a constant."""
@@ -39,6 +40,9 @@ JOB_TIME: Final = (
 
 JOB_SECOND: Final = f"({JOB_TIME}) / 1000000"
 """The second in which it is over; indexed, as a small number."""
+
+LIST_READ: Final = "COALESCE({0}ok, CASE WHEN {0}jobs_unread > 0 THEN 1 END)"
+"""Whether a poll read the job list, as `backupkit.tables.list_was_read`; of the table alias {0}."""
 
 TEXT_TABLES: Final = {"text": "texts", "list": "texts", "messages": "messages"}
 """Which kinds of column are a number of a row in another table."""

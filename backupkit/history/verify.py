@@ -18,7 +18,7 @@ from backupkit.history.ledger import (
     read_chunks,
 )
 from backupkit.history.rows import read_stored_columns, to_frame, to_microseconds, to_stored_columns
-from backupkit.history.schema import COLUMNS
+from backupkit.history.schema import COLUMNS, LIST_READ
 from backupkit.tables import JOBS, OBSERVATIONS, jobs_from
 
 __all__ = ["find_problems"]
@@ -176,7 +176,8 @@ def _check_totals(reader: Reader, chunk: Chunk, jobs: pd.DataFrame) -> Iterator[
 
 def _check_poll_counts(reader: Reader, entries: list[dict[str, Any]]) -> Iterator[_Problem]:
     """Check the counts of polls, and the jobs that were only seen to be no longer listed."""
-    counted = {"polls": "COUNT(p.ok)", "polls_ok": "COALESCE(SUM(p.ok), 0)"}
+    read = LIST_READ.format("p.")
+    counted = {"polls": f"COUNT({read})", "polls_ok": f"COALESCE(SUM({read}), 0)"}
     rows = reader.rows(
         "SELECT a.name, "
         + ", ".join(

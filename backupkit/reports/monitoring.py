@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 from prometheus_client import CollectorRegistry, Metric
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.openmetrics.exposition import generate_latest
 
 from backupkit._version import __version__
@@ -173,15 +173,17 @@ class _Source:
 
 
 def openmetrics(assessment: Assessment) -> str:
-    """Return an assessment as OpenMetrics text.
+    """Return an assessment as OpenMetrics text that readers of the classic format take, too.
 
-    The names of the metrics begin with ``backupkit_``: the verdict, appliances by state, the
-    fleet's ratios with numerators and denominators, and values per appliance [s, UTC]. A missing
-    value has no sample.
+    All metrics are gauges: a node exporter reads the classic text format, which lacks the newer
+    types and takes ``# UNIT`` and ``# EOF`` for comments. The names begin with ``backupkit_``: the
+    verdict, appliances by state, the fleet's ratios with numerators and denominators, and values
+    per appliance [s, UTC]. A missing value has no sample.
 
     References
     ----------
     .. [1] OpenMetrics 1.0, https://prometheus.io/docs/specs/om/open_metrics_spec/
+    .. [2] Text-based format, https://prometheus.io/docs/instrumenting/exposition_formats/
 
     Examples
     --------
@@ -218,9 +220,9 @@ def write_openmetrics(assessment: Assessment, path: str | Path) -> Path:
 
 def _build_metrics(assessment: Assessment) -> Iterator[Metric]:
     verdict = assessment.verdict
-    yield InfoMetricFamily(
-        "backupkit_build", "Version of backupkit.", value={"version": __version__}
-    )
+    # a gauge, not of type "info": the node exporter refuses a file with a type that only
+    # OpenMetrics has
+    yield _build_gauge("build_info", "Version of backupkit.", ("version",), [((__version__,), 1)])
     yield _build_gauge(
         "verdict",
         "1 for the state of the fleet, 0 for the others.",

@@ -60,6 +60,7 @@ from backupkit.tables.jobs import (
     fold_observations,
     has_ended,
     jobs_from,
+    list_was_read,
     observations_from,
     outcome_of,
 )
@@ -118,6 +119,7 @@ __all__ = [
     "fold_observations",
     "has_ended",
     "jobs_from",
+    "list_was_read",
     "newest_api_facts",
     "observations_from",
     "outcome_of",

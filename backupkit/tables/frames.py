@@ -43,6 +43,20 @@ _SEEN = (
         "Source: job or details; list if the job is missing from the appliance's list. Then "
         "all other values are missing.",
     ),
+    Column(
+        "read_error",
+        TEXT,
+        "Why the job, or a part of it, could not be read; missing if all of it was read.",
+    ),
+)
+_API_ERROR = (
+    Column("error_type", TEXT, "Type of an error of the API, such as RESOURCE_BUSY."),
+    Column(
+        "error_messages",
+        MESSAGES,
+        "Messages of an error of the API: what failed, then its causes, the nearest first.",
+    ),
+    Column("error_data", TEXT, "Data of an error of the API, as JSON."),
 )
 
 OBSERVATIONS = Table(
@@ -101,11 +115,13 @@ POLLS = Table(
         Column(
             "ok",
             FLAG,
-            "Whether the job list and what was new on it were read; missing if the poll was "
-            "stopped by Ctrl-C, or only followed a running job.",
+            "Whether the job list and what was new on it were read; missing if a part was not read "
+            "(then `jobs_unread` is above 0), if the poll was stopped by Ctrl-C, or if it only "
+            "followed a running job.",
         ),
         Column("error", TEXT, "Kind of the error, see `backupkit.errors`."),
         Column("detail", TEXT, "The error in a sentence, with advice."),
+        *_API_ERROR,
         Column("api", TEXT, "API flavour: api or rest."),
         Column("version", TEXT, "Newest known version of the appliance."),
         Column("timezone", TEXT, "Newest known IANA time zone of the appliance."),
@@ -116,6 +132,17 @@ POLLS = Table(
         Column("jobs_listed", COUNT, "Jobs on the appliance's list."),
         Column(
             "jobs_changed", COUNT, "Jobs read: new ones, and those not finished when last seen."
+        ),
+        Column("jobs_unread", COUNT, "Jobs on the list that could not be read completely."),
+        Column(
+            "schedules_read",
+            COUNT,
+            "Schedules on the appliance; missing if they were not read.",
+        ),
+        Column(
+            "schedules_error",
+            TEXT,
+            "Why the schedules could not be read; missing if they were, or do not exist (6.5).",
         ),
     ),
 )
@@ -128,6 +155,7 @@ ERRORS = Table(
         Column("error", TEXT, "Kind of the error, see `backupkit.errors`."),
         Column("detail", TEXT, "The error in a sentence, with advice."),
         Column("job_id", TEXT, "The job concerned; missing if the error concerns all of the poll."),
+        *_API_ERROR,
     ),
 )
 """Errors of one collection."""
@@ -184,6 +212,17 @@ SCHEDULES = Table(
         Column("max_count", COUNT, "How many backups it keeps; missing means all."),
         Column("location", TEXT, "Where its backups go, a URI."),
         Column("parts", TEXTS, "Which parts it saves."),
+        Column(
+            "removed",
+            FLAG,
+            "True in the row that ends a schedule, which was on the appliance before and is no "
+            "longer; all other values are missing.",
+        ),
+        Column(
+            "read_error",
+            TEXT,
+            "Why the schedule, or a part of it, could not be read; missing if all of it was read.",
+        ),
     ),
 )
 """Backup schedules of the appliances; one row per observed change."""

@@ -16,6 +16,7 @@ __all__ = [
     "fold_observations",
     "has_ended",
     "jobs_from",
+    "list_was_read",
     "observations_from",
     "outcome_of",
 ]
@@ -45,12 +46,29 @@ def has_ended(status: pd.Series) -> pd.Series:
     return status.isin(ENDED)
 
 
+def list_was_read(polls: pd.DataFrame) -> pd.Series:
+    """Return whether each poll read the job list; missing for a poll that does not count.
+
+    A poll that read the list and only some of its jobs did read the list.
+
+    Examples
+    --------
+    >>> from backupkit.tables import POLLS
+    >>> polls = {"appliance": ["a"] * 3, "ok": [False, None, None], "jobs_unread": [None, 2, None]}
+    >>> list_was_read(POLLS.frame(polls)).to_list()
+    [False, True, <NA>]
+    """
+    partial = polls["ok"].isna() & polls["jobs_unread"].gt(0).fillna(value=False)
+    return polls["ok"].astype("boolean").mask(partial, other=True)
+
+
 def jobs_from(observations: pd.DataFrame) -> pd.DataFrame:
     """Return the newest observation of each job, sorted by appliance and start.
 
     A finished state takes precedence over an open one, in any order of arrival. Of two finished
     states the later observation counts. Type, size, location and build come from the newest
-    observation that has them, because job/{id} never returns them.
+    observation that has them, because job/{id} never returns them. A start that could not be read
+    comes from the newest earlier observation that has it.
 
     Examples
     --------
@@ -91,6 +109,11 @@ def jobs_from(observations: pd.DataFrame) -> pd.DataFrame:
         _, newest_known = _find_first_and_last(job, known_rows, count)
         row = np.where(newest_known >= 0, newest_known, newest)[known]
         columns[name] = ordered[name].take(row).reset_index(drop=True)
+    started = seen[ordered["start_time"].notna().to_numpy()[seen]]
+    _, newest_started = _find_first_and_last(job, started, count)
+    columns["start_time"] = columns["start_time"].fillna(
+        ordered["start_time"].reindex(newest_started[known]).reset_index(drop=True)
+    )
     moments = ordered["observed_at"]
     columns["first_seen_at"] = moments.take(first[known]).reset_index(drop=True)
     columns["last_seen_at"] = moments.take(newest[known]).reset_index(drop=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from backupkit.tables.jobs import has_ended, jobs_from
+from backupkit.tables.jobs import has_ended, jobs_from, list_was_read
 
 __all__ = ["HistoryView", "SyncState", "newest_api_facts", "sync_state_from"]
 
@@ -59,7 +59,7 @@ def sync_state_from(observations: pd.DataFrame, polls: pd.DataFrame) -> dict[str
     jobs = jobs_from(observations)
     jobs = jobs[jobs["vanished_at"].isna()]
     listed = _group_ids_by_appliance(jobs)
-    finished = _group_ids_by_appliance(jobs[has_ended(jobs["status"])])
+    finished = _group_ids_by_appliance(jobs[has_ended(jobs["status"]) & jobs["read_error"].isna()])
     facts = newest_api_facts(polls)
     return {
         name: SyncState(
@@ -82,7 +82,7 @@ def newest_api_facts(polls: pd.DataFrame) -> dict[str, dict[str, Any]]:
     `polls` has at least the newest two good polls of each. If the version changed between them, the
     appliance was upgraded: api is None and must be detected again.
     """
-    good = polls[polls["ok"].fillna(value=False).astype("bool")]
+    good = polls[list_was_read(polls).fillna(value=False).astype("bool")]
     ordered = good.sort_values("polled_at", kind="stable")
     before = ordered.groupby("appliance")["version"].shift()
     upgraded = before.notna() & ordered["version"].notna() & (before != ordered["version"])

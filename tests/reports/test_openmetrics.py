@@ -1,12 +1,15 @@
 """The assessment as OpenMetrics text, read by Prometheus' own parser."""
 
 import math
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as plain_families
 
+import backupkit as bk
 from backupkit.assessment import Assessment
 from backupkit.errors import OutputError
 from backupkit.policy import Member
@@ -14,6 +17,7 @@ from backupkit.reports.monitoring import openmetrics, write_openmetrics
 from tests.builders import assess, nights, poll, schedule
 
 EVIL = 'x"} 1\n# EOF\\ \x00<script>'
+CLASSIC_TYPES = {"counter", "gauge", "histogram", "summary", "untyped"}
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -73,8 +77,42 @@ class TestText:
         text = openmetrics(judged)
         one = {"appliance": EVIL, "site": EVIL, "group": EVIL}
         assert of(read(text), "backupkit_appliance_state", **one) == 1
-        # the node exporter reads the older form of the same text
         assert sum(len(family.samples) for family in plain_families(text)) == len(read(text))
+
+
+class TestClassicFormat:
+    """The classic text format, which the node exporter's textfile collector reads."""
+
+    def test_every_type_is_known_there(self, week: Assessment) -> None:
+        """Every type is one of the classic format: another one costs the whole file."""
+        types = [
+            line.split(" ", 3)[3]
+            for line in openmetrics(week).splitlines()
+            if line.startswith("# TYPE ")
+        ]
+        assert set(types) <= CLASSIC_TYPES
+        assert len(types) > 10
+
+    def test_version_is_a_label(self, week: Assessment) -> None:
+        """The version is a label of a gauge that is 1."""
+        lines = openmetrics(week).splitlines()
+        assert f'backupkit_build_info{{version="{bk.__version__}"}} 1.0' in lines
+        assert "# TYPE backupkit_build_info gauge" in lines
+
+    @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+    def test_prometheus_reads_it(self, week: Assessment) -> None:
+        """Prometheus' own parser takes the text without a remark, also with hostile names."""
+        member = Member(appliance=EVIL, site=EVIL, group=EVIL)
+        hostile = assess(nights(EVIL, "ssssssss"), [poll(EVIL)], [schedule(EVIL)], [member])
+        nothing_known = assess([], [], [], [Member(appliance="vc-new")])
+        for one in (week, hostile, nothing_known):
+            done = subprocess.run(
+                ["promtool", "check", "metrics"],  # noqa: S607 # where the system has it
+                input=openmetrics(one).encode(),
+                capture_output=True,
+                check=False,
+            )
+            assert (done.returncode, done.stdout + done.stderr) == (0, b"")
 
 
 class TestFile:
