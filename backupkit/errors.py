@@ -18,6 +18,7 @@ Exception tree::
         ├── BusyError           no free session, or overload (429, 503)
         ├── ServerError         error of the appliance (other 4xx, 5xx)
         ├── PayloadError        response does not follow the API
+        ├── PartialError        job list was read, but not all of its jobs
         ├── DeadlineError       collection deadline reached before the appliance was read
         ├── StoppedError        collection stopped before the appliance was read
         └── WorkerError         worker process failed

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from backupkit.display import render_container, table
-from backupkit.errors import SettingsError
+from backupkit.errors import SettingsError, one_line
 from backupkit.passwords import PasswordEntry, PasswordSource, convert_table
 from backupkit.settings import SettingsFile, read_toml, time_zone
 
@@ -35,6 +35,8 @@ _COLUMNS: Final = {
 
 _TABLES = ("defaults", "policy", "mail", "history", "appliance")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
+_LANGUAGE = r"(?:\*|[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8}){0,4})(?:; ?q=[01](?:\.[0-9]{1,3})?)?"
+_LANGUAGES = re.compile(rf"{_LANGUAGE}(?:, ?{_LANGUAGE}){{0,9}}")
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _EXAMPLES = {
     "name": 'name = "vc-ham-01"',
@@ -46,6 +48,7 @@ _EXAMPLES = {
     "site": 'site = "Hamburg"',
     "group": 'group = "production"',
     "timezone": 'timezone = "Europe/Berlin"',
+    "language": 'language = "de" or language = "de-DE, en;q=0.5"',
     "policy": 'policy = "gold"',
     "enabled": "enabled = false",
     "exclude": 'exclude = "being retired, change 4711"',
@@ -74,6 +77,9 @@ class Appliance:
         Labels for filters and roll-ups.
     timezone : str, optional
         IANA zone to use if the appliance does not report its own.
+    language : str, optional
+        Languages of the appliance's messages, as in the HTTP header Accept-Language; default:
+        the appliance's own.
     policy : str, optional
         Name of the ``[policy.NAME]`` that applies.
     enabled : bool
@@ -91,6 +97,7 @@ class Appliance:
     site: str | None = None
     group: str | None = None
     timezone: str | None = None
+    language: str | None = None
     policy: str | None = None
     enabled: bool = True
     exclude: str | None = None
@@ -109,6 +116,11 @@ class Appliance:
             raise SettingsError(f"{where}: the user is empty; for example: {_EXAMPLES['user']}")
         if self.timezone is not None:
             time_zone(self.timezone, where=f"{where}: timezone")
+        if self.language is not None and not _LANGUAGES.fullmatch(self.language):
+            raise SettingsError(
+                f'{where}: language = "{one_line(self.language, limit=40)}" is not a list of '
+                f"language tags; for example: {_EXAMPLES['language']}"
+            )
         if self.exclude is not None and not self.exclude.strip():
             raise SettingsError(
                 f"{where}: exclude needs a reason; for example: {_EXAMPLES['exclude']}"
@@ -129,6 +141,7 @@ class _Shared(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
     site: str | None = None
     group: str | None = None
     timezone: str | None = None
+    language: str | None = None
     policy: str | None = None
     enabled: bool = True
     exclude: str | None = None

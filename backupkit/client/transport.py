@@ -48,6 +48,8 @@ class Transport:
     def __init__(self, appliance: Appliance, limits: Limits) -> None:
         self._base = f"https://{appliance.host}"
         self._limits = limits
+        language = {"Accept-Language": appliance.language} if appliance.language else {}
+        self._headers = _HEADERS | language
         self._adapter = _Adapter(
             self._base, build_tls_options(appliance), connections=limits.per_appliance
         )
@@ -68,7 +70,7 @@ class Transport:
         """
         request = requests.PreparedRequest()  # by hand: preparing is as slow as sending
         request.method, request.url = method, path
-        request.headers = _HEADERS | headers  # type: ignore[assignment] # each is there once
+        request.headers = self._headers | headers  # type: ignore[assignment] # each is there once
         if method == "POST":
             request.headers["Content-Length"] = "0"
         connect = max(0.001, min(self._limits.connect, deadline - monotonic()))

@@ -3,11 +3,11 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from backupkit import wire
 from backupkit.client import ApplianceClient, Limits
@@ -26,7 +26,7 @@ from backupkit.errors import (
 from backupkit.fleet import Appliance
 from backupkit.tables import SyncState
 
-__all__ = ["PollOrder", "PollResult", "Strategy", "poll"]
+__all__ = ["PollOrder", "PollResult", "Strategy", "api_error_columns", "poll"]
 
 Strategy = Literal["auto", "job"]
 
@@ -99,6 +99,9 @@ class PollResult:
     clock_skew: timedelta | None = None
     item_errors: list[tuple[BackupkitError, str | None]] = field(default_factory=list)
     complete: bool = True
+    jobs_unread: int | None = None
+    schedules_read: int | None = None
+    schedules_error: str | None = None
 
     @classmethod
     def of(cls, appliance: str, polled_at: datetime, state: SyncState) -> Self:
@@ -127,6 +130,30 @@ class PollResult:
     def detail(self) -> str | None:
         """Failure as text, without the usual advice of its kind."""
         return None if self.failure is None else self.failure.detail
+
+    @property
+    def error_type(self) -> str | None:
+        """Type of the error that the API sent, if any."""
+        return api_error_columns(self.failure)[0]
+
+    @property
+    def error_messages(self) -> Sequence[Mapping[str, Any]]:
+        """Messages of the error that the API sent."""
+        return api_error_columns(self.failure)[1]
+
+    @property
+    def error_data(self) -> str | None:
+        """Data of the error that the API sent, as JSON."""
+        return api_error_columns(self.failure)[2]
+
+
+def api_error_columns(
+    error: BackupkitError | None,
+) -> tuple[str | None, Sequence[Mapping[str, Any]], str | None]:
+    """Return type, messages and data of an error of the API; empty values for other errors."""
+    if not isinstance(error, ApplianceError):
+        return None, (), None
+    return error.error_type, error.messages, wire.encode_error_data(error.data)
 
 
 def poll(order: PollOrder) -> PollResult:

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import pandas as pd
 from markupsafe import Markup
 
 from backupkit import wire
-from backupkit.collection.poll import PollResult
+from backupkit.collection.poll import PollResult, api_error_columns
 from backupkit.display import render_container, render_paragraph, table
 from backupkit.errors import one_line
 from backupkit.tables import (
@@ -35,7 +35,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-ErrorRow = tuple[str | None, str, str | None, str | None]
+ErrorRow = tuple[Any, ...]
 """Row of `backupkit.tables.ERRORS`."""
 
 _OUTCOMES: Final = {
@@ -228,7 +228,7 @@ def _build_errors(results: Sequence[PollResult]) -> pd.DataFrame:
     for result in results:
         errors = [(result.failure, None)] if result.failure else []
         rows += [
-            (result.appliance, error.kind, error.text, job_id)
+            (result.appliance, error.kind, error.text, job_id, *api_error_columns(error))
             for error, job_id in [*errors, *result.item_errors]
         ]
     return build_error_frame(rows)
@@ -236,5 +236,5 @@ def _build_errors(results: Sequence[PollResult]) -> pd.DataFrame:
 
 def build_error_frame(rows: Sequence[ErrorRow]) -> pd.DataFrame:
     """Convert errors to a frame of `backupkit.tables.ERRORS`."""
-    names = ["appliance", "error", "detail", "job_id"]
-    return ERRORS.frame(dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {})
+    columns = zip(*rows, strict=True)
+    return ERRORS.frame(dict(zip(ERRORS.names, columns, strict=True)) if rows else {})

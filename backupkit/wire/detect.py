@@ -73,6 +73,9 @@ def _refuse_error(body: bytes) -> None:
             f"the response is an error ({one_line(answer.error_type, limit=40)})"
             + (f': "{text}"' if text else ""),
             advice="Send the request again, and save its response.",
+            error_type=answer.error_type or None,
+            messages=answer.messages,
+            data=answer.data,
         )
 
 
