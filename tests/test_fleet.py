@@ -133,7 +133,7 @@ class TestLoad:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("[[appliances]]", 'unknown table "appliances"; fleet.toml has [defaults], [policy]'),
+            ("[[appliances]]", 'unknown table "appliances"; fleet.toml has [defaults], [limits]'),
             ("defaults = 5", "defaults must be a table: [defaults]"),
             ("appliance = 5", "appliance must be a list of tables: [[appliance]]"),
             ("appliance = [5]", "appliance must be a list of tables: [[appliance]]"),

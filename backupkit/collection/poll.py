@@ -176,6 +176,7 @@ def poll(order: PollOrder) -> PollResult:
             deadline=time.monotonic() + left,
             stop=local.stop,
             clock=order.clock,
+            waiting=local.waiting.wait,
         )
         with client:
             _read_appliance(client, result, order)

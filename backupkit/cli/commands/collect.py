@@ -13,19 +13,27 @@ import backupkit as bk
 from backupkit.cli.options import (
     MAX_LINES,
     AsJson,
+    ConcurrencyOption,
+    ConnectOption,
+    DeadlineOption,
     FleetOption,
     HistoryOption,
+    PerApplianceOption,
+    ReadOption,
+    ResponseOption,
+    VisitOption,
     echo_truncated,
     frame_to_records,
     print_json,
+    read_limit_options,
 )
 from backupkit.errors import BackupkitWarning, SettingsError, one_line
 
 if TYPE_CHECKING:
-    from backupkit.client import Limits
     from backupkit.collection import Snapshot, Strategy
     from backupkit.fleet import Fleet
     from backupkit.history import AppendResult, History
+    from backupkit.limits import Limits
 
 __all__ = [
     "SOME_UNREAD",
@@ -40,20 +48,17 @@ NONE_READ: Final = 4
 STOPPED: Final = 130
 
 
-def collect(  # one parameter per option
+def collect(  # noqa: PLR0913 # one parameter per option
     fleet: FleetOption,
     history: HistoryOption,
     *,
-    deadline: Annotated[
-        str, typer.Option(metavar="DURATION", help="Time limit of the collection.")
-    ] = "15m",
-    concurrency: Annotated[
-        int,
-        typer.Option(metavar="N", min=1, help="Maximum concurrent requests, over all appliances."),
-    ] = 64,
-    per_appliance: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Maximum concurrent requests to one appliance.")
-    ] = 4,
+    connect: ConnectOption = None,
+    read: ReadOption = None,
+    response: ResponseOption = None,
+    visit: VisitOption = None,
+    deadline: DeadlineOption = None,
+    concurrency: ConcurrencyOption = None,
+    per_appliance: PerApplianceOption = None,
     strategy: Annotated[
         Literal["auto", "job"],
         typer.Option(help="auto: the fewest requests; job: one request per job."),
@@ -68,14 +73,17 @@ def collect(  # one parameter per option
     Exit code: 0 all appliances were read, 3 some were not, 4 none was, 130 stopped with Ctrl-C.
     What was read before Ctrl-C is stored.
     """
-    from backupkit.settings import parse_duration  # noqa: PLC0415 # it loads pandas
-
-    limits = bk.Limits(
-        deadline=parse_duration(deadline, where="--deadline").total_seconds(),
+    appliances, store = open_fleet_and_history(fleet, history)
+    limits = read_limit_options(
+        appliances,
+        connect=connect,
+        read=read,
+        response=response,
+        visit=visit,
+        deadline=deadline,
         concurrency=concurrency,
         per_appliance=per_appliance,
     )
-    appliances, store = open_fleet_and_history(fleet, history)
     with interrupt_on_sigterm():
         snapshot, added = collect_and_store(
             appliances, store, limits=limits, strategy=strategy, full=full
