@@ -3,6 +3,7 @@
 fleet.toml never contains a password. Passwords are read only when appliances are polled.
 """
 
+import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,14 @@ from backupkit.display import render_container, table
 from backupkit.errors import SettingsError, one_line
 from backupkit.limits import APPLIANCE_LIMITS, Limits, parse_limits
 from backupkit.passwords import PasswordEntry, PasswordSource, convert_table
-from backupkit.settings import SettingsFile, read_toml, time_zone, unknown_key
+from backupkit.settings import (
+    SettingsFile,
+    check_host,
+    check_text,
+    read_toml,
+    time_zone,
+    unknown_key,
+)
 
 __all__ = ["Appliance", "Fleet", "limits_of"]
 
@@ -35,7 +43,9 @@ _COLUMNS: Final = {
 }
 
 _TABLES = ("defaults", "limits", "policy", "mail", "history", "appliance")
-_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
+_HOST = re.compile(
+    r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?"
+)
 _LANGUAGE = r"(?:\*|[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8}){0,4})(?:; ?q=[01](?:\.[0-9]{1,3})?)?"
 _LANGUAGES = re.compile(rf"{_LANGUAGE}(?:, ?{_LANGUAGE}){{0,9}}")
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
@@ -108,15 +118,12 @@ class Appliance:
     limits: Mapping[str, float | int] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        where = f'appliance "{self.name}"'
+        where = f'appliance "{one_line(self.name)}"'
+        for key in ("name", "user", "site", "group", "policy"):
+            check_text(getattr(self, key) or "", where=f"{where}: {key}")
         if not self.name.strip():
             raise SettingsError(f"appliance: the name is empty; for example: {_EXAMPLES['name']}")
-        matched = _HOST.fullmatch(self.host)
-        if not matched or int(matched["port"] or 443) not in range(1, 65_536):
-            raise SettingsError(
-                f'{where}: host = "{self.host}" must be a host name or address, with a port if it '
-                f"is not 443, and nothing else; for example: {_EXAMPLES['host']}"
-            )
+        _check_address(self.host, where=f"{where}: host")
         if not self.user:
             raise SettingsError(f"{where}: the user is empty; for example: {_EXAMPLES['user']}")
         if self.timezone is not None:
@@ -142,6 +149,23 @@ class Appliance:
                     f"for example: {_EXAMPLES['fingerprint']}"
                 )
             object.__setattr__(self, "fingerprint", digits)
+
+
+def _check_address(host: str, *, where: str) -> None:
+    """Raise unless a text is a possible host name or address, with or without a port."""
+    matched = _HOST.fullmatch(host)
+    if not matched or int(matched["port"] or 443) not in range(1, 65_536):
+        raise SettingsError(
+            f'{where} = "{one_line(host)}" must be a host name or address, with a port if it is '
+            f"not 443, and nothing else; for example: {_EXAMPLES['host']}"
+        )
+    if matched["name"]:
+        check_host(matched["name"], where=where)
+        return
+    try:
+        ipaddress.IPv6Address(matched["ipv6"])
+    except ValueError as error:
+        raise SettingsError(f'{where} = "{host}" is not an IPv6 address.') from error
 
 
 class _Shared(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

@@ -123,8 +123,7 @@ class Appliance:
             if at <= apart[-1] - HOUR:
                 apart.append(at)
         gaps = [later - earlier for later, earlier in pairwise(apart[:21])]
-        usual = median(gap / HOUR for gap in gaps) * HOUR if gaps else HOUR
-        usual = DAY if len(good) == 1 else usual
+        usual = median(gap / HOUR for gap in gaps) * HOUR if len(gaps) >= 10 else DAY
         allowance = usual if self.numbers.staleness is None else self.numbers.staleness
         failed = [at for at, ok in self.polls if not ok and at > self.last_good]
         return min([self.last_good + allowance, *failed])

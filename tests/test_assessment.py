@@ -415,10 +415,18 @@ class TestKnowledge:
             assert (hours(row["compliant"]), hours(row["unknown"])) == (164, 0)
 
     def test_close_polls(self) -> None:
-        """If all polls are within an hour, the staleness is an hour."""
+        """Two polls 6 s apart say nothing about how often it is polled: they count for a day."""
+        polls = polls_at("vc", ("2026-11-07T12:00:00Z", True), ("2026-11-07T12:00:06Z", True))
+        a = Known(polls=polls).evaluate(Policy(rpo="24h", grace="2h"))
+        assert hours(row_of(a.appliances)["unknown"]) == pytest.approx(12 - 6 / 3600)
+        assert row_of(a.coverage)["staleness"] == pd.Timedelta("24h")
+
+    def test_policy_says_how_long(self) -> None:
+        """A staleness in the policy counts, however often the appliance is polled."""
         polls = polls_at("vc", ("2026-11-08T00:00Z", True), ("2026-11-08T00:10Z", True))
-        row = row_of(Known(polls=polls).evaluate(Policy(rpo="24h", grace="2h")).appliances)
-        assert hours(row["unknown"]) == pytest.approx(24 - 70 / 60)
+        a = Known(polls=polls).evaluate(Policy(rpo="24h", grace="2h", staleness="2h"))
+        assert hours(row_of(a.appliances)["unknown"]) == pytest.approx(22 - 10 / 60)
+        assert row_of(a.coverage)["staleness"] == pd.Timedelta("2h")
 
     def test_read_in_the_period(self) -> None:
         """Only a good poll in the period counts as polled."""

@@ -23,7 +23,7 @@ from backupkit.analysis.arrays import (
     to_utc_column,
 )
 from backupkit.tables import list_was_read
-from backupkit.tables.constants import CADENCE_FLOOR, CADENCE_GAPS
+from backupkit.tables.constants import CADENCE_FLOOR, CADENCE_GAPS, CADENCE_MIN_GAPS
 
 __all__ = [
     "NO_EXCLUSIONS",
@@ -54,16 +54,17 @@ def poll_summary(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     -------
     DataFrame
         By appliance: first_poll, last_poll, first_ok, last_ok, failing_since [UTC]; cadence (the
-        median gap between the newest good polls that are at least 1 h apart; 1 h if there are
-        only closer ones, 24 h if there are fewer than two); error and detail of the newest poll
-        if it failed; clock_skew, api, version and details of the newest good poll.
+        median gap between the newest good polls that are at least 1 h apart; 24 h if there are
+        fewer than 10 such gaps); error and detail of the newest poll if it failed; clock_skew,
+        api, version and details of the newest good poll.
 
     Notes
     -----
     Failed polls do not change the cadence; otherwise a failure could keep an old poll valid for
     longer. The gaps are counted back from the newest good poll, up to 20 of them. The next poll is
-    the newest one at least 1 h earlier, so that two polls in quick succession do not shorten the
-    cadence. A poll that Ctrl-C stopped, or that only followed a running job, is ignored.
+    the newest one at least 1 h earlier, so that polls in quick succession do not shorten the
+    cadence. A few gaps show no habit yet: the first looks at a new history would decide how long
+    its polls count. A poll that Ctrl-C stopped, or that only followed a running job, is ignored.
     """
     counted = polls.iloc[find_counted_polls(polls)]
     good = counted[list_was_read(counted).astype("bool")]
@@ -121,9 +122,8 @@ def _compute_cadence(good: pd.DataFrame, appliances: pd.Index) -> pd.Series:
     counts = np.count_nonzero(~np.isnat(gaps), axis=0)
     all_codes = np.arange(len(appliances))
     low, high = gaps[np.maximum(counts - 1, 0) // 2, all_codes], gaps[counts // 2, all_codes]
-    usual = np.where(counts > 0, low + (high - low) // 2, np.timedelta64(CADENCE_FLOOR))
-    several = np.bincount(codes, minlength=len(appliances)) > 1
-    cadence = np.where(several, usual, np.timedelta64(_DEFAULT_CADENCE))
+    usual = low + (high - low) // 2
+    cadence = np.where(counts >= CADENCE_MIN_GAPS, usual, np.timedelta64(_DEFAULT_CADENCE))
     return pd.Series(cadence.astype("timedelta64[us]"), index=appliances)
 
 

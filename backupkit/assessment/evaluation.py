@@ -273,6 +273,7 @@ def _select_coverage(facts: pd.DataFrame) -> pd.DataFrame:
     renamed = facts.drop(columns="timezone").rename(
         columns={"zone": "timezone", "zone_source": "timezone_source"}
     )
+    renamed["staleness"] = facts["staleness"].fillna(facts["cadence"])
     return COVERAGE.conform(renamed.join(analysis.coverage_ratio(facts)))
 
 

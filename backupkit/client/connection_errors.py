@@ -50,7 +50,7 @@ def connection_error(
     opening = not resource or caused_by(urllib3.exceptions.NewConnectionError)
     reason = next((c.strerror for c in causes if isinstance(c, OSError) and c.strerror), "")
     advice = "Check whether the appliance is on, and whether a firewall blocks its port."
-    if caused_by(socket.gaierror, urllib3.exceptions.NameResolutionError, UnicodeError):
+    if caused_by(socket.gaierror, urllib3.exceptions.NameResolutionError):
         problem = f"no host is named {host}: the name lookup failed"
         advice = (
             f"Check the spelling of host for {name} in fleet.toml, and whether the name server of "

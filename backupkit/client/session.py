@@ -147,8 +147,8 @@ class ApplianceClient:
         self._poll_end = time.monotonic() + self._limits.visit
         self._silence_left = self._limits.silence
 
-    def job_ids(self) -> list[str]:
-        """Return the ids of all jobs, each once, in the appliance's order."""
+    def job_ids(self) -> tuple[list[str], wire.DecodeErrors]:
+        """Return the ids of all jobs, each once in the appliance's order, and errors."""
         return self._read(protocol.list_jobs(self._current_flavour), wire.decode_job_ids)
 
     def job(self, job_id: str) -> wire.Job:

@@ -10,7 +10,7 @@ import pandas as pd
 from backupkit import wire
 from backupkit.client import ApplianceClient, Limits
 from backupkit.collection.local_state import LocalState
-from backupkit.errors import ApplianceError, BackupkitError, NotFoundError
+from backupkit.errors import ApplianceError, BackupkitError, NotFoundError, one_line
 from backupkit.fleet import Appliance
 from backupkit.tables import ENDED
 from backupkit.tables.estimates import typical_duration
@@ -106,6 +106,8 @@ class FollowedAppliance:
                 if job is None:
                     self.followed_jobs[job_id] = FollowedJob(old.job, old.changed_at, self.now)
                     detail = f"{self.appliance.name} no longer lists this job."
+                elif job.status is None:
+                    detail = f"job {one_line(job_id)} could not be read: {job.read_error}"
                 elif _has_changed(job, old.job):
                     self.followed_jobs[job_id] = FollowedJob(job, self.now)
                     changed.append(job)
@@ -156,7 +158,7 @@ class FollowedAppliance:
         except ApplianceError as error:  # 6.5 has none; the status is enough
             _log.info("%s: cannot read job details: %s", self.appliance.name, error.problem)
             return job
-        return next((record for record in jobs if record.job_id == job_id), job)
+        return next((own for own in jobs if own.job_id == job_id and own.read_error is None), job)
 
 
 def _has_changed(new: wire.Job, old: wire.Job) -> bool:

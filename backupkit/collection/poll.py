@@ -3,11 +3,14 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, Self
+
+from msgspec import structs
 
 from backupkit import wire
 from backupkit.client import ApplianceClient, Limits
@@ -16,8 +19,11 @@ from backupkit.errors import (
     ApplianceError,
     BackupkitError,
     DeadlineError,
+    LoginError,
     NotFoundError,
+    PartialError,
     PayloadError,
+    RightsError,
     ServerError,
     StoppedError,
     UnreachableError,
@@ -36,8 +42,8 @@ READ_ALL_ABOVE: Final = 200
 JOBS_PER_CONNECTION: Final = 25
 """Number of jobs per connection; fewer are not worth another handshake."""
 
-MAX_CONSECUTIVE_FAILURES: Final = 5
-"""Number of failed jobs in a row after which the poll fails."""
+MAX_LOST_CONNECTIONS: Final = 2
+"""Number of jobs in a row whose connection breaks, after which the poll fails."""
 
 VERSION_WITHOUT_DETAILS: Final = "6.5."
 """Prefix of the versions without details and schedules."""
@@ -78,9 +84,10 @@ class PollOrder:
 class PollResult:
     """Result of one poll, before it becomes rows.
 
-    Without a `failure`, the job list and its new jobs were read. `item_errors` are of other items,
-    each with its job id if it is a job. `complete` is False only for saved answers that lack some
-    jobs.
+    Without a `failure`, the job list was read. A job of it that could not be read, or not
+    completely, is in `jobs` with its ``read_error``; then the poll is partial. `item_errors` are
+    of such jobs, each with its id, and of other items. `list_unread` counts items of the list
+    without a usable id. `complete` is False only for saved answers without the job list.
     """
 
     appliance: str
@@ -88,8 +95,12 @@ class PollResult:
     failure: BackupkitError | None = None
     jobs: list[wire.Job] = field(default_factory=list)
     jobs_listed: int | None = None
+    list_unread: int = 0
     vanished: list[str] = field(default_factory=list)
     schedules: dict[str, wire.Schedule] = field(default_factory=dict)
+    schedules_read: int | None = None
+    schedules_error: str | None = None
+    removed_schedules: list[str] = field(default_factory=list)
     timezone: str | None = None
     version: str | None = None
     flavour: wire.Flavour | None = None
@@ -99,9 +110,6 @@ class PollResult:
     clock_skew: timedelta | None = None
     item_errors: list[tuple[BackupkitError, str | None]] = field(default_factory=list)
     complete: bool = True
-    jobs_unread: int | None = None
-    schedules_read: int | None = None
-    schedules_error: str | None = None
 
     @classmethod
     def of(cls, appliance: str, polled_at: datetime, state: SyncState) -> Self:
@@ -115,21 +123,42 @@ class PollResult:
         )
 
     @property
+    def jobs_unread(self) -> int | None:
+        """Number of listed jobs that could not be read completely; None without the list."""
+        if self.jobs_listed is None:
+            return None
+        return self.list_unread + sum(job.read_error is not None for job in self.jobs)
+
+    @property
+    def problem(self) -> BackupkitError | None:
+        """Why the poll failed, or is only partial; None if it is good."""
+        if self.failure is not None or not self.jobs_unread:
+            return self.failure
+        unread = [job for job in self.jobs if job.read_error]
+        example = (
+            f": job {one_line(unread[0].job_id)}, {unread[0].read_error}"
+            if unread
+            else ": an item of the list is no id"
+        )
+        of = f"{self.jobs_unread:,} of {self.jobs_listed:,} listed jobs"
+        return PartialError(f"{of} could not be read{example}")
+
+    @property
     def ok(self) -> bool | None:
-        """Return whether the poll is good; None if it was stopped or answers are missing."""
-        if isinstance(self.failure, StoppedError) or not self.complete:
+        """Return whether the poll is good; None if it is partial, stopped or incomplete."""
+        if isinstance(self.problem, (StoppedError, PartialError)) or not self.complete:
             return None
         return self.failure is None
 
     @property
     def error(self) -> str | None:
-        """Kind of the failure."""
-        return None if self.failure is None else self.failure.kind
+        """Kind of the problem."""
+        return None if self.problem is None else self.problem.kind
 
     @property
     def detail(self) -> str | None:
-        """Failure as text, without the usual advice of its kind."""
-        return None if self.failure is None else self.failure.detail
+        """Problem as text, without the usual advice of its kind."""
+        return None if self.problem is None else self.problem.detail
 
     @property
     def error_type(self) -> str | None:
@@ -202,52 +231,41 @@ def _has_details(state: SyncState) -> bool | None:
 def _read_appliance(client: ApplianceClient, result: PollResult, order: PollOrder) -> None:
     """Read the new jobs and the schedules of one appliance."""
     state = order.state
-    first = order.strategy == "auto" and state.version is None and not state.jobs
-    if first and _read_everything(client, result, order):
+    listed = _read_list(client, result, order)
+    lookup = LOCAL_STATES.get(order.state_key, NO_STATE).known_jobs
+    if lookup is not None:
+        listed_before, finished = lookup(result.appliance, listed)
+        state = replace(state, listed=listed_before, finished=finished)
+    all_known = state.finished.issuperset(listed)  # the usual case: nothing to compare
+    if not result.list_unread and (not all_known or len(listed) < len(state.listed)):
+        result.vanished = sorted(state.listed.difference(listed))
+    if state.version is None or not (all_known or state.listed.issuperset(listed)):
         _read_system_info(client, result)
-    else:
-        listed = client.job_ids()
-        result.jobs_listed = len(listed)
-        lookup = LOCAL_STATES.get(order.state_key, NO_STATE).known_jobs
-        if lookup is not None:
-            listed_before, finished = lookup(result.appliance, listed)
-            state = replace(state, listed=listed_before, finished=finished)
-        all_known = state.finished.issuperset(listed)  # the usual case: nothing to compare
-        if not all_known or len(listed) < len(state.listed):
-            result.vanished = sorted(state.listed.difference(listed))
-        if state.version is None or not (all_known or state.listed.issuperset(listed)):
-            _read_system_info(client, result)
-            if result.version != state.version and not first:
-                result.details = None  # upgraded: detect again
-        wanted = [] if all_known else [job_id for job_id in listed if job_id not in state.finished]
-        single_request = len(wanted) in (0, len(listed)) or len(wanted) > READ_ALL_ABOVE
-        id_batches = [(), wanted] if single_request and not first else [wanted]
-        _read_jobs(client, result, wanted, id_batches=id_batches, order=order)
-        if wanted and not (
-            result.jobs or state.finished or any(job_id for _, job_id in result.item_errors)
-        ):
-            raise NotFoundError(
-                f"{len(wanted)} jobs are listed, and none of them exists", advice="Try again later."
-            )
+        if result.version != state.version and state.version is not None:
+            result.details = None  # upgraded: detect again
+    wanted = [] if all_known else [job_id for job_id in listed if job_id not in state.finished]
+    single_request = len(wanted) == len(listed) or len(wanted) > READ_ALL_ABOVE
+    id_batches = [(), wanted] if single_request else [wanted]
+    _read_jobs(client, result, wanted, id_batches=id_batches, order=order)
     if result.details is not False:
-        _read_schedules(client, result)
+        _read_schedules(client, result, state)
 
 
-def _read_everything(client: ApplianceClient, result: PollResult, order: PollOrder) -> bool:
-    """Read all details without the job list, in the first poll; return whether it worked."""
+def _read_list(client: ApplianceClient, result: PollResult, order: PollOrder) -> list[str]:
+    """Read the job list; if that fails, keep at least the jobs of the details, and raise."""
     try:
-        [(jobs, decode_errors)] = client.details()
-    except NotFoundError:
-        result.details = False
-        return False
-    except (PayloadError, ServerError, UnreachableError) as error:
-        _log.info("%s: cannot read all job details at once: %s", result.appliance, error.problem)
-        return False
-    result.details = True
-    result.jobs += jobs
-    result.jobs_listed = len(jobs) + len(decode_errors)
-    _retry_undecoded(client, result, decode_errors, order)
-    return True
+        listed, decode_errors = client.job_ids()
+    except (NotFoundError, PayloadError, ServerError):
+        if order.strategy == "auto" and result.details is not False:
+            with suppress(NotFoundError, PayloadError, ServerError):  # the list's error counts
+                for jobs, _ in client.details():
+                    result.jobs += jobs
+        raise
+    for error in decode_errors.values():
+        result.item_errors.append((error, None))
+        result.list_unread += 1
+    result.jobs_listed = len(listed) + result.list_unread
+    return listed
 
 
 def _read_jobs(
@@ -263,105 +281,153 @@ def _read_jobs(
     Each item of `id_batches` holds the ids for one attempt. Without ids it reads all jobs,
     including known ones, which may have changed and are then reported as conflicts.
     """
-    remaining = dict.fromkeys(wanted)
-    decode_errors: wire.DecodeErrors = {}
+    remaining: dict[str, wire.Job | None] = dict.fromkeys(wanted)
+    odd: dict[str, wire.Job | None] = {}
     by_details = order.strategy == "auto" and result.details is not False
     for ids in id_batches if by_details else ():
         if not remaining:
             break
         try:
-            for jobs, page_errors in client.details(ids):
+            for jobs, decode_errors in client.details(ids):
                 result.details = True
                 # an appliance may ignore the filter, and return all jobs on each page
-                result.jobs += [job for job in jobs if job.job_id in remaining or not ids]
-                decode_errors |= {
-                    key: error for key, error in page_errors.items() if key in remaining
-                }
-                for job_id in (*(job.job_id for job in jobs), *page_errors):
-                    remaining.pop(job_id, None)
+                new = [job for job in jobs if job.job_id in remaining]
+                chosen = [job for job in (new if ids else jobs) if job.read_error is None]
+                result.jobs += chosen
+                odd |= {job.job_id: job for job in new if job.read_error is not None}
+                for job in new:
+                    del remaining[job.job_id]
+                    if job.job_id in decode_errors:
+                        result.item_errors.append((decode_errors[job.job_id], job.job_id))
                 if not remaining:
                     break
         except NotFoundError:
             result.details = False
             break
-        except (PayloadError, ServerError, UnreachableError) as error:
+        except (PayloadError, RightsError, ServerError, UnreachableError) as error:
             _log.info("%s: cannot read job details: %s", result.appliance, error.problem)
-    _retry_undecoded(client, result, decode_errors, order)
-    _read_one_by_one(client, result, remaining, order)
-
-
-def _retry_undecoded(
-    client: ApplianceClient, result: PollResult, decode_errors: wire.DecodeErrors, order: PollOrder
-) -> None:
-    """Read jobs with invalid details by job/{id}; record those that stay unread."""
-    already_read = len(result.jobs)
-    _read_one_by_one(client, result, [job_id for job_id in decode_errors if job_id], order)
-    recorded = {job.job_id for job in result.jobs[already_read:]}
-    # some have an error of their own
-    recorded |= {job_id for _, job_id in result.item_errors if job_id}
-    for job_id, error in decode_errors.items():
-        if job_id not in recorded:
-            result.item_errors.append((error, job_id or None))
+    _read_one_by_one(client, result, odd | remaining, order)
 
 
 def _read_one_by_one(
-    client: ApplianceClient, result: PollResult, job_ids: Iterable[str], order: PollOrder
+    client: ApplianceClient,
+    result: PollResult,
+    records: Mapping[str, wire.Job | None],
+    order: PollOrder,
 ) -> None:
-    """Read jobs by job/{id}, some concurrently; record failed jobs, and read the others."""
-    waiting = deque(job_ids)
-    failures: list[ApplianceError] = []
+    """Read jobs by job/{id}, some concurrently; those that cannot be read are kept as unread.
+
+    `records` has what the details have of each job, None if nothing.
+    """
+    waiting = deque(records.items())
+    lost: list[UnreachableError] = []
     connections = min(order.limits.per_appliance, -(-len(waiting) // JOBS_PER_CONNECTION))
     control = LOCAL_STATES.get(order.state_key, NO_STATE).control
     with ThreadPoolExecutor(max(connections - 1, 1)) as pool:
         helpers: list[Future[list[str]]] = []
-        for _ in _read_waiting_jobs(client, result, waiting, failures):
+        for _ in _read_waiting_jobs(client, result, waiting, lost):
             while len(helpers) < connections - 1 and control.may_grow():
-                helpers.append(
-                    pool.submit(list, _read_waiting_jobs(client, result, waiting, failures))
-                )
+                helpers.append(pool.submit(list, _read_waiting_jobs(client, result, waiting, lost)))
     for helper in helpers:
         helper.result()
-    if len(failures) >= MAX_CONSECUTIVE_FAILURES:
-        raise failures[-1]
 
 
 def _read_waiting_jobs(
-    client: ApplianceClient, result: PollResult, waiting: deque[str], failures: list[ApplianceError]
+    client: ApplianceClient,
+    result: PollResult,
+    waiting: deque[tuple[str, wire.Job | None]],
+    lost: list[UnreachableError],
 ) -> Iterator[str]:
     """Yield the id of each waiting job, then read the job; thread-safe."""
-    while len(failures) < MAX_CONSECUTIVE_FAILURES:
+    while True:
         try:
-            job_id = waiting.popleft()
+            job_id, record = waiting.popleft()
         except IndexError:  # all are taken
             return
         yield job_id
+        error: ApplianceError | None = None
         try:
-            result.jobs.append(client.job(job_id))
-            failures.clear()
-        except NotFoundError:
-            _log.info("%s: job %s was removed during the poll", result.appliance, one_line(job_id))
-        except PayloadError as error:
-            result.item_errors.append((error, job_id))
-        except ServerError as error:
-            result.item_errors.append((error, job_id))
-            failures.append(error)
+            job = _read_job(client, job_id)
+            lost.clear()
+        except (DeadlineError, LoginError, StoppedError):
+            waiting.clear()
+            raise
+        except ApplianceError as job_error:
+            if isinstance(job_error, UnreachableError):
+                lost.append(job_error)
+                if len(lost) >= MAX_LOST_CONNECTIONS:
+                    waiting.clear()
+                    raise
+            error, job = job_error, _unread_job(job_id, job_error)
         except BaseException:
             waiting.clear()
             raise
+        if record is not None:
+            job = _merge_records(job, record, failed=error is not None)
+        result.jobs.append(job)
+        if job.read_error is not None:
+            problem = f"job {one_line(job_id)} could not be read: {job.read_error}"
+            result.item_errors.append((error or PayloadError(problem), job_id))
 
 
-def _read_schedules(client: ApplianceClient, result: PollResult) -> None:
+def _read_job(client: ApplianceClient, job_id: str) -> wire.Job:
+    """Read a job; ask once more if it is listed and does not exist."""
+    try:
+        return client.job(job_id)
+    except NotFoundError:
+        return client.job(job_id)
+
+
+def _unread_job(job_id: str, error: ApplianceError) -> wire.Job:
+    """Return a job of which nothing is known but that it is listed."""
+    reason = error.problem
+    if isinstance(error, NotFoundError):
+        reason = "it was listed, and is not there any more (asked twice): removed meanwhile"
+    return wire.Job(job_id, None, None, None, None, None, (), "job", read_error=reason)
+
+
+def _merge_records(job: wire.Job, details: wire.Job, *, failed: bool) -> wire.Job:
+    """Complete the answer of job/{id} with an odd record of the details."""
+    if failed:
+        return details
+    missing = {
+        name: getattr(details, name)
+        for name in wire.Job.__struct_fields__
+        if name != "read_error" and getattr(job, name) is None
+    }
+    return structs.replace(job, **missing, messages=job.messages or details.messages)
+
+
+def _read_schedules(client: ApplianceClient, result: PollResult, state: SyncState) -> None:
+    """Read the schedules; what cannot be read is unknown, and not absent."""
     try:
         result.schedules, decode_errors = client.schedules()
-        result.details = True
-        result.item_errors += [(error, None) for error in decode_errors.values()]
-    except NotFoundError:
-        result.details = False
-        _log.info("%s: has no schedules in its API: older than 6.7", result.appliance)
+    except NotFoundError as error:
+        if result.details or not (result.version or "6.5.").startswith(VERSION_WITHOUT_DETAILS):
+            _record_schedules_error(result, error)
+        else:
+            result.details = False
+            _log.info("%s: has no schedules in its API: older than 6.7", result.appliance)
     except (DeadlineError, StoppedError):
         raise
     except ApplianceError as error:  # the jobs were read
-        result.item_errors.append((error, None))
+        _record_schedules_error(result, error)
+    else:
+        result.details = True
+        for name, schedule in result.schedules.items():
+            if schedule.read_error:
+                problem = f"the schedule {one_line(name)} could not be read completely"
+                result.item_errors.append((PayloadError(f"{problem}: {schedule.read_error}"), None))
+        for decode_error in decode_errors.values():
+            _record_schedules_error(result, decode_error)
+        if not decode_errors:
+            result.schedules_read = len(result.schedules)
+            result.removed_schedules = sorted(state.schedules.difference(result.schedules))
+
+
+def _record_schedules_error(result: PollResult, error: ApplianceError) -> None:
+    result.schedules_error = error.problem
+    result.item_errors.append((error, None))
 
 
 def _read_system_info(client: ApplianceClient, result: PollResult) -> None:

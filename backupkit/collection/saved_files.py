@@ -20,6 +20,7 @@ skipped.
 """
 
 import codecs
+import json
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -51,6 +52,8 @@ EARLIEST_TIME: Final = datetime(2016, 11, 15, tzinfo=UTC)
 EXAMPLE: Final = "20261109T060000Z"
 """Example of a folder name that states the time of the requests."""
 
+_CUT_MARKS: Final = (b'"@{', b"System.Object[]")
+_POWERSHELL_MARKS: Final = (*_CUT_MARKS, b'"Count"')
 _MAX_ERRORS: Final = 5
 _MAX_DETAIL: Final = 500
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # Windows has neither
@@ -97,9 +100,9 @@ def read_saved_answers(
     -----
     All files in a folder named by a time form one poll. Other files form one poll if they were
     written within 15 minutes, starting with the oldest. ``ok`` of a poll is true if its files hold
-    the job list and each listed job, except jobs known to have ended; otherwise it is missing. A
-    job that started or ended more than 15 minutes after the time of its file is skipped, because
-    the time is wrong.
+    the job list and each listed job, except jobs known to have ended. It is missing without the job
+    list, and if jobs are missing: these are observations with a ``read_error``. A job that started
+    or ended more than 15 minutes after the time of its file is skipped, because the time is wrong.
 
     Examples
     --------
@@ -271,13 +274,13 @@ class _PollFiles:
 
     result: PollResult
     error_rows: list[ErrorRow]
-    listed: set[str] | None = None
+    listed: dict[str, None] | None = None
     jobs: dict[str, wire.Job] = field(default_factory=dict)
     flavours: set[wire.Flavour] = field(default_factory=set)
 
     def add_file(self, file: _SavedFile, max_size: int) -> None:
         """Add the content of one file; several job lists are merged."""
-        content = _read_content(file, max_size)
+        content = self._undo_powershell(file, _read_content(file, max_size))
         kind, flavour = wire.detect_kind(content)
         if kind is Kind.EMPTY_LIST and file.path.stem.lower() == "job":
             kind = Kind.JOB_IDS
@@ -286,16 +289,16 @@ class _PollFiles:
             case Kind.JOB:
                 jobs = [wire.decode_job(content, flavour)]
             case Kind.JOB_IDS:
-                self.listed = {*(self.listed or ()), *wire.decode_job_ids(content, flavour)}
+                ids, decode_errors = wire.decode_job_ids(content, flavour)
+                self._add_decode_errors(file, decode_errors, of_jobs=False)
+                self.result.list_unread += len(decode_errors)
+                self.listed = (self.listed or {}) | dict.fromkeys(ids)
             case Kind.DETAILS:
                 jobs, decode_errors = wire.decode_details(content, flavour)
                 self._add_decode_errors(file, decode_errors, of_jobs=True)
                 self.result.details = True
             case Kind.SCHEDULES:
-                schedules, decode_errors = wire.decode_schedules(content, flavour)
-                self._add_decode_errors(file, decode_errors, of_jobs=False)
-                self.result.schedules |= schedules
-                self.result.details = True
+                self._add_schedules(file, *wire.decode_schedules(content, flavour))
             case Kind.VERSION:
                 self.result.version = wire.decode_version(content, flavour)
             case Kind.TEXT:
@@ -304,6 +307,42 @@ class _PollFiles:
         added = [self._add_job(file, job) for job in jobs]
         if any(added) or not jobs:
             self.flavours.add(flavour)
+
+    def _add_schedules(
+        self,
+        file: _SavedFile,
+        schedules: Mapping[str, wire.Schedule],
+        decode_errors: wire.DecodeErrors,
+    ) -> None:
+        """Add schedules; what is wrong with them is reported, and what could be read is kept."""
+        result = self.result
+        odd = {
+            name: PayloadError(f"the schedule {one_line(name)}: {schedule.read_error}")
+            for name, schedule in schedules.items()
+            if schedule.read_error
+        }
+        self._add_decode_errors(file, odd | decode_errors, of_jobs=False)
+        result.details = True
+        result.schedules |= schedules
+        if decode_errors:
+            result.schedules_error = "; ".join(error.problem for error in decode_errors.values())
+        else:
+            result.schedules_read = len(result.schedules)
+
+    def _undo_powershell(self, file: _SavedFile, content: bytes) -> bytes:
+        """Undo what PowerShell's ConvertTo-Json does to lists, and report what it cut."""
+        if not any(mark in content for mark in _POWERSHELL_MARKS):
+            return content
+        if any(mark in content for mark in _CUT_MARKS):
+            error = PayloadError(
+                "PowerShell's ConvertTo-Json cut what is deeper than 2 levels, such as messages",
+                advice="Save it again with ConvertTo-Json -Depth 10.",
+            )
+            self.error_rows.append(_build_error_row(file.appliance, file.where, error))
+        try:
+            return json.dumps(wire.unwrap_lists(wire.load_json(content))).encode()
+        except (ValueError, RecursionError):  # no JSON: reported where it is decoded
+            return content
 
     def _add_job(self, file: _SavedFile, job: wire.Job) -> bool:
         """Keep the best record of a job: one that ended, then details, then that of the newer file.
@@ -331,35 +370,37 @@ class _PollFiles:
             for key, error in decode_errors.items()
         ]
 
-    def describe_missing(self, state: SyncState) -> str:
-        """Return what a complete poll of the job list lacks; "" if nothing."""
-        if self.listed is None:
-            return "the job list is missing (GET recovery/backup/job, as job.json)"
-        missing = sorted(self.listed - self.jobs.keys() - state.finished)
-        if not missing:
-            return ""
-        return (
-            f"of {len(self.listed):,} jobs on its list {len(missing):,} are missing or unreadable, "
-            f"for example {one_line(missing[0])}"
-        )
+    def add_unread_jobs(self, state: SyncState) -> None:
+        """Add the listed jobs without a saved answer, as unread."""
+        for job_id in self.listed or ():
+            if job_id not in self.jobs and job_id not in state.finished:
+                reason = "there is no saved answer for it that can be read"
+                self.jobs[job_id] = wire.Job(
+                    job_id, None, None, None, None, None, (), "job", read_error=reason
+                )
 
     def merge_state(self, state: SyncState) -> SyncState:
         """Complete the result with the state before it, and return the state after it."""
         result, jobs = self.result, self.jobs
         listed = state.listed | jobs.keys()
         if self.listed is not None:
-            result.jobs_listed = len(self.listed)
-            listed = frozenset(self.listed | jobs.keys())
+            result.jobs_listed = len(self.listed) + result.list_unread
+            listed = frozenset(self.listed.keys() | jobs.keys())
             result.vanished = sorted(state.listed - listed)
         if len(self.flavours) == 1:  # with both, the next collection detects it
             [result.flavour] = self.flavours
-        ended = {key for key, job in jobs.items() if job.status in ENDED}
+        ended = {key for key, job in jobs.items() if job.status in ENDED and not job.read_error}
+        schedules = state.schedules
+        if result.schedules_read is not None:
+            result.removed_schedules = sorted(schedules.difference(result.schedules))
+            schedules = frozenset(result.schedules)
         return SyncState(
             listed=listed,
             finished=(state.finished | ended) & listed,
             details=result.details,
             version=result.version,
             timezone=result.timezone,
+            schedules=schedules,
         )
 
 
@@ -373,7 +414,6 @@ def _convert_files_to_polls(
     """Convert the files of one appliance to polls, each with the state after the one before."""
     results = []
     seen_jobs: dict[str, wire.Job] = {}
-    missing = ""
     for moment, poll_files in _group_by_poll(files):
         result = PollResult.of(appliance, moment, state)
         result.requests = result.elapsed = None
@@ -384,15 +424,20 @@ def _convert_files_to_polls(
             except BackupkitError as error:
                 error_rows.append(_build_error_row(appliance, file.where, error))
         if poll.flavours:
-            missing = poll.describe_missing(state)
-            result.complete = not missing
+            result.complete = poll.listed is not None
+            poll.add_unread_jobs(state)
             result.jobs = [job for key, job in poll.jobs.items() if seen_jobs.get(key) != job]
             seen_jobs |= poll.jobs
             state = poll.merge_state(state)
             results.append(result)
     if results and not any(result.complete for result in results):
-        partial = NotFoundError(f"all is stored, but no poll is complete: {missing}")
-        error_rows.append(_build_error_row(appliance, appliance, partial))
+        no_list = NotFoundError(
+            "all is stored, but no poll is complete: the job list is missing (GET "
+            "recovery/backup/job, as job.json)"
+        )
+        error_rows.append(_build_error_row(appliance, appliance, no_list))
+    elif results and (problem := results[-1].problem) is not None:
+        error_rows.append(_build_error_row(appliance, appliance, problem))
     return results
 
 
@@ -410,8 +455,10 @@ def _group_by_poll(files: Iterable[_SavedFile]) -> list[tuple[datetime, list[_Sa
     return sorted(polls.items())
 
 
-def _rank_job(job: wire.Job | None) -> tuple[bool, bool]:
-    return (False, False) if job is None else (job.status in ENDED, job.source == "details")
+def _rank_job(job: wire.Job | None) -> tuple[bool, bool, bool]:
+    if job is None:
+        return (False, False, False)
+    return (job.read_error is None, job.status in ENDED, job.source == "details")
 
 
 def _check_time_zone(text: str) -> str:

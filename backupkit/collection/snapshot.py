@@ -79,7 +79,7 @@ class Snapshot:
 
     def sync_state(self) -> dict[str, SyncState]:
         """Return the known state of each appliance, for the next `collect`."""
-        return sync_state_from(self.observations, self.polls)
+        return sync_state_from(self.observations, self.polls, self.schedules)
 
     def __repr__(self) -> str:
         good = self.polls["ok"].fillna(value=False).astype("bool")
@@ -187,7 +187,9 @@ def _build_polls(results: Sequence[PollResult]) -> pd.DataFrame:
     return POLLS.frame(
         {
             "api": [result.flavour for result in results],
-            "jobs_changed": [len(result.jobs) for result in results],
+            "jobs_changed": [
+                sum(job.read_error is None for job in result.jobs) for result in results
+            ],
             **{
                 name: [getattr(result, name) for result in results]
                 for name in POLLS.names
@@ -204,7 +206,7 @@ def _build_schedules(results: Sequence[PollResult]) -> pd.DataFrame:
         for name, plan in sorted(result.schedules.items())
     ]
     runs = [plan.recurrence_info for _, _, plan in plans]
-    return SCHEDULES.frame(
+    current = SCHEDULES.frame(
         {
             "appliance": [result.appliance for result, _, _ in plans],
             "schedule": [name for _, name, _ in plans],
@@ -219,8 +221,21 @@ def _build_schedules(results: Sequence[PollResult]) -> pd.DataFrame:
             ],
             "location": [plan.location for _, _, plan in plans],
             "parts": [plan.parts for _, _, plan in plans],
+            "read_error": [plan.read_error for _, _, plan in plans],
         }
     )
+    removed = [(result, name) for result in results for name in result.removed_schedules]
+    if not removed:
+        return current
+    ended = SCHEDULES.frame(
+        {
+            "appliance": [result.appliance for result, _ in removed],
+            "schedule": [name for _, name in removed],
+            "seen_at": [result.polled_at for result, _ in removed],
+            "removed": [True] * len(removed),
+        }
+    )
+    return pd.concat([current, ended], ignore_index=True)
 
 
 def _build_errors(results: Sequence[PollResult]) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from backupkit.collection.collector import StateSource, collect, run_collection
 from backupkit.collection.followed_jobs import FollowedAppliance
 from backupkit.collection.local_state import create_local_state
 from backupkit.collection.snapshot import Snapshot, jobs_to_observations
+from backupkit.errors import CredentialError
 from backupkit.fleet import Appliance, Fleet, limits_of
 from backupkit.tables import ERRORS, POLLS, RUNNING, SCHEDULES
 from backupkit.tables.estimates import is_stalled, time_left
@@ -114,6 +115,9 @@ class Watch:
         self._pending: dict[str, Future[list[wire.Job]]] = {}
         with ExitStack() as stack:
             self._local_state = stack.enter_context(create_local_state(self.appliances))
+            for password in self._local_state.passwords.values():
+                if isinstance(password, CredentialError):
+                    raise password
             self._pool = ThreadPoolExecutor(self._limits.concurrency, thread_name_prefix="watch")
             self._stack = stack.pop_all()
 

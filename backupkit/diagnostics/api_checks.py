@@ -7,7 +7,7 @@ import pandas as pd
 
 from backupkit.diagnostics.connection_checks import CheckContext, Finding
 from backupkit.display.format import format_duration
-from backupkit.errors import ApplianceError, NotFoundError, PayloadError, ServerError, SettingsError
+from backupkit.errors import NotFoundError, PayloadError, ServerError, SettingsError, one_line
 from backupkit.settings import time_zone
 from backupkit.tables import TOLERATED_SKEW, WEEKDAYS
 from backupkit.wire import Job, Schedule
@@ -24,7 +24,10 @@ __all__ = [
 
 def check_job_list(context: CheckContext) -> Finding:
     """Check that the user may read the job list."""
-    context.job_ids = context.client.job_ids()
+    context.job_ids, decode_errors = context.client.job_ids()
+    if decode_errors:
+        [error] = decode_errors.values()
+        return Finding("failed", error.problem, error.advice)
     if not context.job_ids:
         return Finding(
             "warning",
@@ -41,26 +44,27 @@ def check_job_details(context: CheckContext) -> Finding:
     if not context.job_ids:
         return Finding("skipped", "there is no job to read")
     job_id = context.job_ids[0]
-    error: ApplianceError | None
+    error: str | None = None
     try:
-        [(jobs, page_errors)] = context.client.details([job_id])
-        error = page_errors.get(job_id)
+        [(jobs, _)] = context.client.details([job_id])
     except NotFoundError:
         return Finding(
             "ok", f"job by job, as before 6.7; {_format_job_state(context.client.job(job_id))}"
         )
     except (PayloadError, ServerError) as page_error:
-        jobs, error = [], page_error
+        jobs, error = [], page_error.problem
+    for job in jobs:
+        if job.job_id == job_id:  # an appliance may ignore the filter
+            if job.read_error is None:
+                return Finding("ok", _format_job_state(job))
+            error = f"the details of job {one_line(job_id)} could not be read: {job.read_error}"
     if error is not None:
         return Finding(
             "warning",
-            f"{error.problem}; read by itself, {_format_job_state(context.client.job(job_id))}",
+            f"{error}; read by itself, {_format_job_state(context.client.job(job_id))}",
             "No job is lost: jobs are read one by one instead. This takes a request for each, and "
             "their type and size are missing.",
         )
-    for job in jobs:
-        if job.job_id == job_id:  # an appliance may ignore the filter
-            return Finding("ok", _format_job_state(job))
     return Finding("skipped", "the job was removed meanwhile")
 
 
@@ -83,8 +87,9 @@ def check_schedule(context: CheckContext) -> Finding:
     summary = "; ".join(
         f"{name}: {_format_schedule(plan)}" for name, plan in sorted(schedules.items())
     )
-    if decode_errors:
-        errors = (error.problem for error in decode_errors.values())
+    errors = [error.problem for error in decode_errors.values()]
+    errors += [plan.read_error for plan in schedules.values() if plan.read_error]
+    if errors:
         return Finding(
             "warning",
             "; ".join(filter(None, (summary, *errors))),
@@ -108,6 +113,8 @@ def _format_schedule(plan: Schedule) -> str:
     if plan.recurrence_info is None:
         return "without a time"
     days, at = plan.recurrence_info.days, plan.recurrence_info
+    if at.hour is None or at.minute is None:
+        return "at a time that could not be read"
     when = (
         "daily"
         if days is None or set(days) >= set(WEEKDAYS)

@@ -32,6 +32,7 @@ from backupkit.tables import (
     has_ended,
     jobs_from,
     newest_api_facts,
+    schedule_names,
 )
 from backupkit.tables.constants import CADENCE_FLOOR, CADENCE_GAPS
 
@@ -241,12 +242,14 @@ def read_sync_state(reader: Reader, *, ids: bool) -> dict[str, SyncState]:
         )
     )
     listed, finished = _read_listed_ids(reader) if ids else ({}, {})
+    plans = schedule_names(read_table(reader, SCHEDULES, Filter()))
     return {
         name: SyncState(
             listed.get(name, frozenset()),
             finished.get(name, frozenset()),
             counts.get(name, 0),
             **facts.get(name, {}),
+            schedules=plans.get(name, frozenset()),
         )
         for name in {*counts, *facts}
     }
@@ -254,9 +257,9 @@ def read_sync_state(reader: Reader, *, ids: bool) -> dict[str, SyncState]:
 
 def _read_listed_ids(reader: Reader) -> tuple[dict[str, frozenset[str]], dict[str, frozenset[str]]]:
     """Return the ids of the jobs that are still listed, and of those that have ended."""
-    columns = ["appliance", "job_id", "status"]
+    columns = ["appliance", "job_id", "status", "read_error"]
     rows = read_jobs(reader, Filter(), "vanished_at IS NULL", columns=columns)
-    ended = rows[has_ended(rows["status"])]
+    ended = rows[has_ended(rows["status"]) & rows["read_error"].isna()]
     both = [
         {str(name): frozenset(ids) for name, ids in frame.groupby("appliance")["job_id"]}
         for frame in (rows, ended)
@@ -267,13 +270,14 @@ def _read_listed_ids(reader: Reader) -> tuple[dict[str, frozenset[str]], dict[st
 def find_known_jobs(
     connection: Connection, appliance: str, listed: Collection[str]
 ) -> tuple[frozenset[str], frozenset[str]]:
-    """Return which jobs of an appliance were listed before, and which of these have ended.
+    """Return which jobs of an appliance were listed before, and which of these need no reading.
 
     Only the jobs of `listed` are looked up; but if some that were listed before are missing there,
     all are.
     """
     query = (
-        "SELECT a.jobs_listed, j.job_id, j.outcome FROM appliances a LEFT JOIN jobs j "
+        "SELECT a.jobs_listed, j.job_id, CASE WHEN j.read_error IS NULL THEN j.outcome END "
+        "FROM appliances a LEFT JOIN jobs j "
         "ON j.appliance_id = a.id AND j.first_seen_at IS NOT NULL AND j.vanished_at IS NULL{} "
         "WHERE a.name = ?"
     )

@@ -217,7 +217,7 @@ class Parameters:
         DURATION,
         None,
         label="Data valid for",
-        absent="the usual interval between polls",
+        absent="the usual interval between polls, or 24h",
         meaning="How long the newest good poll of an appliance counts as knowledge.",
         section="known_until",
         example='"6h"',

@@ -434,6 +434,7 @@ class DataSource(NamedTuple):
     appliance: Link
     polls: Ratio
     last_ok: Aged
+    staleness: Duration
     known_since: Time
     observed: Ratio
     zone: str

@@ -64,7 +64,13 @@ from backupkit.tables.jobs import (
     observations_from,
     outcome_of,
 )
-from backupkit.tables.views import HistoryView, SyncState, newest_api_facts, sync_state_from
+from backupkit.tables.views import (
+    HistoryView,
+    SyncState,
+    newest_api_facts,
+    schedule_names,
+    sync_state_from,
+)
 
 __all__ = [
     "ANOMALIES",
@@ -123,5 +129,6 @@ __all__ = [
     "newest_api_facts",
     "observations_from",
     "outcome_of",
+    "schedule_names",
     "sync_state_from",
 ]

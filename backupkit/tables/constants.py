@@ -12,6 +12,7 @@ __all__ = [
     "BASELINE_RUNS",
     "CADENCE_FLOOR",
     "CADENCE_GAPS",
+    "CADENCE_MIN_GAPS",
     "COMPLETED_SLOTS",
     "DUPLICATE_JOBS",
     "EARLIEST_START",
@@ -121,6 +122,9 @@ DUPLICATE_JOBS: Final = 100
 
 CADENCE_GAPS: Final = 20
 """Number of newest gaps between good polls whose median is the cadence."""
+
+CADENCE_MIN_GAPS: Final = 10
+"""Number of gaps below which the cadence is not derived from them, but is 24 h."""
 
 CADENCE_FLOOR: Final = timedelta(hours=1)
 """Minimum length of a gap of the cadence."""

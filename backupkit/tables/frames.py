@@ -371,6 +371,7 @@ COVERAGE = Table(
         Column("last_ok", TIME, "The newest poll that read the job list.", "UTC"),
         Column("known_since", TIME, "First good poll, or start of the oldest job.", "UTC"),
         Column("known_until", TIME, "Until when the state is known.", "UTC"),
+        Column("staleness", SPAN, "How long its newest good poll counts as knowledge.", "s"),
         Column("observed", SPAN, "Time compliant or in breach, in the period.", "s"),
         Column("in_scope", SPAN, "Time compliant, in breach or unknown, in the period.", "s"),
         Column("ratio", NUMBER, "observed / in_scope."),

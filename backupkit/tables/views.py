@@ -8,7 +8,7 @@ import pandas as pd
 
 from backupkit.tables.jobs import has_ended, jobs_from, list_was_read
 
-__all__ = ["HistoryView", "SyncState", "newest_api_facts", "sync_state_from"]
+__all__ = ["HistoryView", "SyncState", "newest_api_facts", "schedule_names", "sync_state_from"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ class SyncState:
 
     `listed` are the ids on its job list; `jobs` is their number, also if `listed` is read only when
     the poll starts. Jobs in `finished` are not requested again. `api` is that of the newest good
-    poll, None if it must be detected, as after an upgrade.
+    poll, None if it must be detected, as after an upgrade. `schedules` are the names of the
+    schedules on the appliance.
     """
 
     listed: frozenset[str] = frozenset()
@@ -52,21 +53,25 @@ class SyncState:
     details: bool | None = None
     version: str | None = None
     timezone: str | None = None
+    schedules: frozenset[str] = frozenset()
 
 
-def sync_state_from(observations: pd.DataFrame, polls: pd.DataFrame) -> dict[str, SyncState]:
+def sync_state_from(
+    observations: pd.DataFrame, polls: pd.DataFrame, schedules: pd.DataFrame
+) -> dict[str, SyncState]:
     """Return the sync state of each appliance with a good poll or a listed job."""
     jobs = jobs_from(observations)
     jobs = jobs[jobs["vanished_at"].isna()]
     listed = _group_ids_by_appliance(jobs)
     finished = _group_ids_by_appliance(jobs[has_ended(jobs["status"]) & jobs["read_error"].isna()])
-    facts = newest_api_facts(polls)
+    facts, plans = newest_api_facts(polls), schedule_names(schedules)
     return {
         name: SyncState(
             own := listed.get(name, frozenset()),
             finished.get(name, frozenset()),
             len(own),
             **facts.get(name, {}),
+            schedules=plans.get(name, frozenset()),
         )
         for name in {*listed, *facts}
     }
@@ -74,6 +79,14 @@ def sync_state_from(observations: pd.DataFrame, polls: pd.DataFrame) -> dict[str
 
 def _group_ids_by_appliance(jobs: pd.DataFrame) -> dict[str, frozenset[str]]:
     return {str(name): frozenset(ids) for name, ids in jobs.groupby("appliance")["job_id"]}
+
+
+def schedule_names(schedules: pd.DataFrame) -> dict[str, frozenset[str]]:
+    """Return the names of the schedules on each appliance, by all that was seen of them."""
+    ordered = schedules.sort_values("seen_at", kind="stable")
+    newest = ordered.drop_duplicates(["appliance", "schedule"], keep="last")
+    there = newest[~newest["removed"].fillna(value=False).astype("bool")]
+    return {str(name): frozenset(own) for name, own in there.groupby("appliance")["schedule"]}
 
 
 def newest_api_facts(polls: pd.DataFrame) -> dict[str, dict[str, Any]]:

@@ -1,8 +1,9 @@
 """Typed payloads of the API, and the only decoders of an appliance's JSON.
 
 The decoders support both flavours. `/api` sends bare values, and maps as objects. `/rest` wraps
-every value in ``{"value": ...}``, and sends maps as lists of pairs. Unknown fields are ignored; a
-missing or wrong field raises a `PayloadError` that names it.
+every value in ``{"value": ...}``, and sends maps as lists of pairs. Unknown fields are
+ignored. What can be read of an odd record is kept; what is wrong with its state, a time or a
+schedule is its ``read_error``. A body that is not of the API raises a `PayloadError`.
 
 References
 ----------
@@ -20,6 +21,7 @@ from backupkit.wire.decode import (
 )
 from backupkit.wire.detect import Kind, detect_kind
 from backupkit.wire.error_answers import ErrorAnswer, decode_error, encode_error_data
+from backupkit.wire.lenient import load_json, unwrap_lists
 from backupkit.wire.payloads import (
     Flavour,
     Job,
@@ -50,4 +52,6 @@ __all__ = [
     "detect_kind",
     "encode_error_data",
     "job_columns",
+    "load_json",
+    "unwrap_lists",
 ]

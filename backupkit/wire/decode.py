@@ -1,13 +1,22 @@
 """Decoders for the response bodies of an appliance."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from backupkit.errors import PayloadError, one_line
+from backupkit.wire.lenient import (
+    JOB_ID,
+    load_json,
+    load_pairs,
+    read_job,
+    read_messages,
+    read_schedule,
+)
 from backupkit.wire.payloads import (
+    ENDED,
     Details,
     Flavour,
     Job,
@@ -16,6 +25,7 @@ from backupkit.wire.payloads import (
     Schedule,
     Value,
     Version,
+    job_of,
 )
 
 __all__ = [
@@ -38,8 +48,6 @@ DecodeErrors: TypeAlias = dict[str, PayloadError]
 DECODE_EXCEPTIONS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """Exceptions that decoding can raise."""
 
-_STATE_BY_STATUS: Final = {"RUNNING": "INPROGRESS", "PENDING": "NONE", "BLOCKED": "NONE"}
-
 
 def _decoders(kind: Any) -> dict[Flavour, msgspec.json.Decoder[Any]]:  # noqa: ANN401 # a type form
     return {
@@ -50,13 +58,11 @@ def _decoders(kind: Any) -> dict[Flavour, msgspec.json.Decoder[Any]]:  # noqa: A
 
 _TEXT = _decoders(str)
 _IDS = _decoders(list[str])
+_ANY_IDS = _decoders(list[msgspec.Raw] | str)
 _JOB = _decoders(JobStatus)
 _VERSION = _decoders(Version)
 _DETAILS = _decoders(dict[str, Details] | list[Pair[Details]])
 _RAW_MAP = _decoders(dict[str, msgspec.Raw] | list[msgspec.Raw])
-_ONE_PAIR = msgspec.json.Decoder(Pair[msgspec.Raw])
-_ONE_DETAILS = msgspec.json.Decoder(Details)
-_ONE_SCHEDULE = msgspec.json.Decoder(Schedule)
 
 
 def payload_error(what: str, body: bytes, error: Exception) -> PayloadError:
@@ -99,62 +105,139 @@ def decode_text(body: bytes, flavour: Flavour, what: str) -> str:
     return text
 
 
-def decode_job_ids(body: bytes, flavour: Flavour) -> list[str]:
+def decode_job_ids(body: bytes, flavour: Flavour) -> tuple[list[str], DecodeErrors]:
     """Decode the job list, the body of ``GET backup/job``: each id once, in its order.
+
+    Items that are no ids are an error. One id alone, as PowerShell writes a list of one, is a list.
 
     Examples
     --------
     >>> decode_job_ids(b'["20260103-085630-24322831"]', Flavour.API)
-    ['20260103-085630-24322831']
+    (['20260103-085630-24322831'], {})
     """
-    return list(dict.fromkeys(_decode(_IDS, body, flavour, "the job list")))
+    what = "the job list"
+    try:
+        return list(dict.fromkeys(_decode(_IDS, body, flavour, what))), {}
+    except PayloadError as error:
+        try:
+            items = _decode(_ANY_IDS, body, flavour, what)
+        except PayloadError:
+            raise error from None
+        if isinstance(items, str):
+            if not JOB_ID.fullmatch(items):
+                raise
+            return [items], {}
+    ids = [item for item in map(_load_item, items) if isinstance(item, str) and item]
+    odd = len(items) - len(ids)
+    text = f"{odd} of {len(items)} items of the job list are no ids"
+    return list(dict.fromkeys(ids)), {"": PayloadError(text)}
 
 
 def decode_job(body: bytes, flavour: Flavour, job_id: str | None = None) -> Job:
     """Decode the status of one job, the body of ``GET backup/job/{id}``.
 
-    The requested `job_id` becomes the job's key; without it, the id in the body.
+    The requested `job_id` becomes the job's key; without it, the id in the body. What is odd in the
+    state or a time is the job's ``read_error``. A body that is no JSON object raises a
+    `PayloadError`, and so does the record of another job.
     """
     what = "a job" if job_id is None else f"job {one_line(job_id)}"
-    status: JobStatus = _decode(_JOB, body, flavour, what)
-    if job_id is None:
-        job_id = status.id
-    return Job(
-        job_id,
-        _STATE_BY_STATUS.get(status.state, status.state),
-        status.state,
-        _percent(status.progress, 100),
-        _utc(status.start_time, job_id),
-        _utc(status.end_time, job_id),
-        status.messages,
-        "job",
+    try:
+        status: JobStatus = _decode(_JOB, body, flavour, what)
+    except PayloadError:
+        record = _load_record(body, flavour)
+        if not isinstance(record, dict) or not record.keys() & {"state", "start_time", "id"}:
+            raise
+        own_id = record.get("id")
+        if job_id is None:
+            if not isinstance(own_id, str) or not own_id:
+                raise
+            job_id = own_id
+        _check_id(own_id, job_id)
+        return read_job(job_id, record, source="job")
+    _check_id(status.id, job_id)
+    return job_of(
+        job_id or status.id,
+        status=status.state,
+        completed=status.progress,
+        total=100,
+        start_time=status.start_time,
+        end_time=status.end_time,
+        messages=status.messages,
+        source="job",
     )
 
 
+def _check_id(own_id: object, job_id: str | None) -> None:
+    """Raise if a record is that of another job."""
+    if job_id is not None and isinstance(own_id, str) and own_id not in ("", job_id):
+        raise PayloadError(
+            f"the response to job {one_line(job_id)} is the record of job {one_line(own_id)}"
+        )
+
+
+def _load_record(body: bytes, flavour: Flavour) -> Any:  # noqa: ANN401 # any JSON value
+    """Return a value without its envelope, None if it is no JSON."""
+    try:
+        value = load_json(body)
+    except (ValueError, RecursionError):
+        return None
+    return value.get("value") if flavour is Flavour.REST and isinstance(value, dict) else value
+
+
 def decode_details(body: bytes, flavour: Flavour) -> tuple[list[Job], DecodeErrors]:
-    """Decode the body of ``GET backup/job/details``; return jobs, and errors by job id."""
-    decode_errors: DecodeErrors = {}
+    """Decode the body of ``GET backup/job/details``.
+
+    Returns
+    -------
+    jobs : list of Job
+        Each id once. What is odd in the state or a time of a job is its ``read_error``.
+    errors : dict
+        Of entries without an id, and of ids that the answer has several times.
+    """
     try:
         decoded = _decode(_DETAILS, body, flavour, "the job details")
-        records = (
-            decoded if isinstance(decoded, dict) else {pair.key: pair.value for pair in decoded}
+        pairs = (
+            list(decoded.items())
+            if isinstance(decoded, dict)
+            else [(pair.key, pair.value) for pair in decoded]
         )
-    except PayloadError:  # one invalid record must not hide the others
-        records, decode_errors = _decode_each(
-            body, flavour, _ONE_DETAILS, "the job details", "the record of job"
-        )
-    jobs = []
-    for job_id, details in records.items():
-        try:
-            jobs.append(_from_details(job_id, details))
-        except PayloadError as error:
-            decode_errors[job_id] = error
-    return jobs, decode_errors
+        # an object that repeats a key has more records than keys
+        if body.count(b'"status"') <= len(pairs):
+            return _merge_repeated([_from_details(*pair) for pair in pairs])
+    except PayloadError:  # one odd record must not hide the others
+        pass
+    entries, decode_errors = _decode_entries(body, flavour, "the job details")
+    jobs, repeated = _merge_repeated(
+        [read_job(job_id, record, source="details") for job_id, record in entries]
+    )
+    return jobs, decode_errors | repeated
+
+
+def _merge_repeated(jobs: list[Job]) -> tuple[list[Job], DecodeErrors]:
+    """Return each job once: a record that has ended takes precedence, then the later one."""
+    by_id: dict[str, Job] = {}
+    repeated: DecodeErrors = {}
+    for job in jobs:
+        other = by_id.get(job.job_id)
+        if other is not None:
+            text = f"the job details have job {one_line(job.job_id)} several times"
+            repeated[job.job_id] = PayloadError(text, advice="The record that has ended counts.")
+            if other.status in ENDED and job.status not in ENDED:
+                continue
+            if other.status in ENDED and job.status != other.status:
+                words = " and ".join(sorted((str(other.status), str(job.status))))
+                job = replace(job, state=None, status=None, read_error=f"{text}: {words}")  # noqa: PLW2901
+        by_id[job.job_id] = job
+    return list(by_id.values()), repeated
 
 
 def decode_schedules(body: bytes, flavour: Flavour) -> tuple[dict[str, Schedule], DecodeErrors]:
-    """Decode the body of ``GET backup/schedules``; return schedules and errors, both by name."""
-    return _decode_each(body, flavour, _ONE_SCHEDULE, "the schedules", "the schedule")
+    """Decode the body of ``GET backup/schedules``; return schedules by name, and other errors.
+
+    What is odd in a schedule is its ``read_error``.
+    """
+    entries, decode_errors = _decode_entries(body, flavour, "the schedules")
+    return {name: read_schedule(record) for name, record in entries}, decode_errors
 
 
 def decode_version(body: bytes, flavour: Flavour) -> str:
@@ -163,65 +246,55 @@ def decode_version(body: bytes, flavour: Flavour) -> str:
     return version.version
 
 
-def _decode_each(
-    body: bytes, flavour: Flavour, decoder: msgspec.json.Decoder[T], what: str, each: str
-) -> tuple[dict[str, T], DecodeErrors]:
-    """Decode a map entry by entry; return the valid entries and the errors, both by key."""
-    decoded: dict[str, T] = {}
-    decode_errors: DecodeErrors = {}
-    entries = _decode(_RAW_MAP, body, flavour, what)
-    if not isinstance(entries, dict):
-        pairs = []
-        for raw in entries:
-            try:
-                pair = _ONE_PAIR.decode(raw)
-            except DECODE_EXCEPTIONS as error:
-                name = f"an entry of {what} without a usable key"
-                decode_errors[""] = payload_error(name, bytes(raw), error)
-            else:
-                pairs.append((pair.key, pair.value))
-        if decode_errors and not pairs:
-            raise PayloadError(
-                f"the response to {what} does not follow the API: no entry has a key"
-            )
-        entries = dict(pairs)
-    for key, raw in entries.items():
+def _decode_entries(
+    body: bytes, flavour: Flavour, what: str
+) -> tuple[list[tuple[str, Any]], DecodeErrors]:
+    """Decode a map entry by entry; return keys and values, and the error of those without a key."""
+    if flavour is Flavour.API and body.lstrip()[:1] == b"{":
         try:
-            decoded[key] = decoder.decode(raw)
-        except DECODE_EXCEPTIONS as error:
-            decode_errors[key] = payload_error(f"{each} {one_line(key)}", bytes(raw), error)
-    return decoded, decode_errors
+            pairs = load_pairs(body)
+        except (ValueError, RecursionError) as error:
+            raise payload_error(f"the response to {what}", body, error) from error
+        return pairs, {}
+    items = _decode(_RAW_MAP, body, flavour, what)
+    if isinstance(items, dict):
+        return [(key, _load_item(raw)) for key, raw in items.items()], {}
+    pairs, without_key = [], 0
+    for raw in items:
+        item = _load_item(raw)
+        key = item.get("key") if isinstance(item, dict) else None
+        if isinstance(key, str) and key:
+            pairs.append((key, item.get("value")))
+        else:
+            without_key += 1
+    if without_key and not pairs:
+        raise PayloadError(f"the response to {what} does not follow the API: no entry has a key")
+    text = f"{without_key} of {len(items)} entries of {what} have no usable key"
+    return pairs, {"": PayloadError(text)} if without_key else {}
+
+
+def _load_item(raw: msgspec.Raw) -> Any:  # noqa: ANN401 # any JSON value
+    try:
+        return load_json(bytes(raw))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _from_details(job_id: str, details: Details) -> Job:
-    progress, status = details.progress, details.status
-    return Job(
+    progress, messages = details.progress, details.messages
+    if details.status == "FAILED" and details.error != b"null":
+        messages += read_messages(_load_item(details.error))
+    return job_of(
         job_id,
-        _STATE_BY_STATUS.get(status, status),
-        status,
-        _percent(progress.completed, progress.total) if progress else None,
-        _utc(details.start_time, job_id),
-        _utc(details.end_time, job_id),
-        details.messages,
-        "details",
-        details.type,
-        details.size,
-        details.location,
-        details.build.build_number if details.build else None,
+        status=details.status,
+        completed=progress.completed if progress else None,
+        total=progress.total if progress else None,
+        start_time=details.start_time,
+        end_time=details.end_time,
+        messages=messages,
+        source="details",
+        type=details.type,
+        size=details.size,
+        location=details.location,
+        build=details.build.build_number if details.build else None,
     )
-
-
-def _percent(completed: float, total: float) -> float | None:
-    """Return the progress [%]; None if the numbers are invalid."""
-    return 100 * completed / total if 0 <= completed <= total != 0 else None
-
-
-def _utc(time: datetime | None, job_id: str) -> datetime | None:
-    if time is None or time.tzinfo is UTC:
-        return time
-    try:
-        return time.astimezone(UTC)
-    except OverflowError as error:  # year 1 or 9999 with an offset
-        raise PayloadError(
-            f"the record of job {one_line(job_id)} has a time out of range: {time}"
-        ) from error

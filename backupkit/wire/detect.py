@@ -10,6 +10,7 @@ from msgspec import Raw
 from backupkit.errors import PayloadError, one_line
 from backupkit.wire.decode import DECODE_EXCEPTIONS, payload_error
 from backupkit.wire.error_answers import decode_error
+from backupkit.wire.lenient import JOB_ID, powershell_fields
 from backupkit.wire.payloads import Flavour
 
 __all__ = ["Kind", "detect_kind"]
@@ -19,6 +20,7 @@ _ERROR_FIELDS: Final = ({"error_type"}, {"type", "value"}, {"localizableMessages
 """Fields of each of the three formats of an error body."""
 
 _ANY: Final = msgspec.json.Decoder(dict[str, Raw] | list[Raw] | str)
+_TEXT: Final = msgspec.json.Decoder(str)
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
 
 
@@ -89,22 +91,25 @@ def _decode_outer(body: bytes) -> Any:  # noqa: ANN401 # any of the three
 
 def _find_kind(value: dict[str, Raw] | list[Raw] | str) -> Kind | None:
     """Return the type of a bare value by its fields."""
-    if isinstance(value, str):
-        return Kind.TEXT
+    if isinstance(value, str):  # PowerShell writes a list of one id as the id
+        return Kind.JOB_IDS if JOB_ID.fullmatch(value) else Kind.TEXT
     if isinstance(value, list):
-        if any(map(_is_text, value)):
-            return Kind.JOB_IDS
-        return (
-            _find_map_kind(_fields(pair).get("value") for pair in value)
-            if value
-            else Kind.EMPTY_LIST
-        )
+        return _find_list_kind(value)
     texts = {name for name, raw in value.items() if _is_text(raw)}
-    if texts & {"state", "start_time"}:
+    if any(not _is_object(value[name]) for name in value.keys() & {"state", "start_time"}):
         return Kind.JOB
     if texts >= {"version", "product"}:
         return Kind.VERSION
-    return _find_map_kind(value.values()) if value else Kind.DETAILS  # details without a job
+    is_empty_or_odd = not value or any(map(JOB_ID.fullmatch, value))
+    return Kind.DETAILS if is_empty_or_odd else _find_map_kind(value.values())
+
+
+def _find_list_kind(value: list[Raw]) -> Kind | None:
+    """Return the type of a list by its items."""
+    if any(map(_is_text, value)):
+        return Kind.JOB_IDS
+    pairs = (_fields(pair).get("value") for pair in value)
+    return _find_map_kind(pairs) if value else Kind.EMPTY_LIST
 
 
 def _find_map_kind(entries: Iterable[Raw | None]) -> Kind | None:
@@ -120,9 +125,15 @@ def _find_map_kind(entries: Iterable[Raw | None]) -> Kind | None:
 
 def _fields(raw: Raw) -> dict[str, Raw]:
     try:
+        if _is_text(raw):
+            return dict.fromkeys(powershell_fields(_TEXT.decode(raw)), raw)
         return _OBJECT.decode(raw)
     except DECODE_EXCEPTIONS:
         return {}
+
+
+def _is_object(raw: Raw) -> bool:
+    return memoryview(raw)[:1].tobytes() == b"{"
 
 
 def _is_text(raw: Raw) -> bool:

@@ -1,13 +1,14 @@
 """Decoder of error bodies, which keeps what it can read of a damaged one."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct
 
 from backupkit.errors import one_line
-from backupkit.wire.decode import DECODE_EXCEPTIONS
+from backupkit.wire.lenient import load_json, read_messages
+from backupkit.wire.payloads import message_to_dict
 
 __all__ = ["ErrorAnswer", "decode_error", "encode_error_data"]
 
@@ -20,7 +21,7 @@ MAX_SHOWN_MESSAGES: Final = 6
 MAX_DATA: Final = 10_000
 """Maximum length of the data of an error as JSON [characters]."""
 
-_MESSAGE_FIELDS: Final = ("id", "default_message", "localized")
+_TEXTS: Final = ("localized", "default_message", "id")
 
 
 class ErrorAnswer(Struct, frozen=True):
@@ -67,7 +68,7 @@ class ErrorAnswer(Struct, frozen=True):
 
 
 def _message_text(message: Mapping[str, Any]) -> str:
-    texts = (message.get(name) for name in ("localized", "default_message", "id"))
+    texts = map(message.get, _TEXTS)
     return next(filter(None, (one_line(text) for text in texts if text)), "")
 
 
@@ -91,25 +92,25 @@ def decode_error(body: bytes) -> ErrorAnswer | None:
     True
     """
     try:
-        decoded = msgspec.json.decode(body)
-    except DECODE_EXCEPTIONS:
+        decoded = load_json(body)
+    except (ValueError, RecursionError):
         return None
     if not isinstance(decoded, dict):
         return None
     if legacy := decoded.get("localizableMessages"):  # the oldest format, of unknown addresses
         renamed = [
             {**entry, "default_message": entry.get("defaultMessage")}
-            for entry in _as_list(legacy)
+            for entry in (legacy if isinstance(legacy, list) else [legacy])
             if isinstance(entry, dict)
         ]
-        return ErrorAnswer("NOT_FOUND", _messages(renamed))
+        return ErrorAnswer("NOT_FOUND", _read_stack(renamed))
     value = decoded.get("value")
     inner = value if isinstance(value, dict) else decoded
     error_type = _text(inner.get("error_type")) or _text(decoded.get("type")).rpartition(".")[2]
-    messages = _messages(inner.get("messages"))
+    messages = _read_stack(inner.get("messages"))
     if not error_type and not messages:
         return None
-    return ErrorAnswer(error_type.upper(), messages, inner.get("data"))
+    return ErrorAnswer(_clean(error_type.upper()), messages, inner.get("data"))
 
 
 def encode_error_data(data: object) -> str | None:
@@ -118,43 +119,27 @@ def encode_error_data(data: object) -> str | None:
     Examples
     --------
     >>> encode_error_data({"is_transient": True})
-    '{"is_transient":true}'
+    '{"is_transient": true}'
     """
     if data is None:
         return None
-    text = msgspec.json.encode(data).decode()
+    try:
+        text = _clean(json.dumps(data, ensure_ascii=False, allow_nan=False))
+    except (ValueError, RecursionError):  # a number that JSON does not have
+        return None
     return text if len(text) <= MAX_DATA else None
 
 
-def _messages(sent: object) -> tuple[dict[str, Any], ...]:
-    """Return the usable messages."""
-    messages = []
-    for entry in _as_list(sent)[:MAX_MESSAGES]:
-        fields = entry if isinstance(entry, dict) else {"default_message": entry}
-        message_id, default_message, localized = map(_text, map(fields.get, _MESSAGE_FIELDS))
-        if message_id or default_message or localized:
-            args = [
-                str(argument)
-                for argument in _as_list(fields.get("args"))
-                if isinstance(argument, str | int | float)
-            ]
-            messages.append(
-                {
-                    "id": message_id,
-                    "default_message": default_message,
-                    "args": args,
-                    "localized": localized or None,
-                }
-            )
-    return tuple(messages)
-
-
-def _as_list(value: object) -> list[Any]:
-    """Return a list; a single value becomes a list of one, as PowerShell writes it."""
-    if value is None:
-        return []
-    return value if isinstance(value, list) else [value]
+def _read_stack(sent: object) -> tuple[dict[str, Any], ...]:
+    """Return the messages that say something."""
+    messages = map(message_to_dict, read_messages(sent)[:MAX_MESSAGES])
+    return tuple(message for message in messages if any(map(message.get, _TEXTS)))
 
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _clean(text: str) -> str:
+    """Replace what cannot be stored as UTF-8."""
+    return text.encode("utf-8", "replace").decode()

@@ -1,15 +1,18 @@
 """Typed payloads: types common to both flavours, and the JSON of each."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from operator import attrgetter
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
 __all__ = [
+    "ENDED",
+    "STARTED",
+    "Count",
     "Details",
     "Flavour",
     "Job",
@@ -19,9 +22,12 @@ __all__ = [
     "Recurrence",
     "Retention",
     "Schedule",
+    "Time",
     "Value",
     "Version",
     "job_columns",
+    "job_of",
+    "message_to_dict",
 ]
 
 T = TypeVar("T")
@@ -49,14 +55,23 @@ class Message(Struct, frozen=True, gc=False):
     localized: str | None = None
 
 
+ENDED: Final = frozenset({"SUCCEEDED", "FAILED"})
+"""States of a job that has ended."""
+
+STARTED: Final = ENDED | {"RUNNING", "INPROGRESS"}
+"""States of a job that has a start."""
+
+_STATE_BY_STATUS: Final = {"RUNNING": "INPROGRESS", "PENDING": "NONE", "BLOCKED": "NONE"}
+
+
 class Job(Struct, frozen=True, gc=False):
     """Backup job from any endpoint; its fields are columns of observations.
 
     Attributes
     ----------
-    state : str
-        FAILED, INPROGRESS, NONE, SUCCEEDED, or an unknown word.
-    status : str
+    state : str or None
+        FAILED, INPROGRESS, NONE, SUCCEEDED, or an unknown word; None if it could not be read.
+    status : str or None
         State as sent by the appliance.
     progress : float or None
         0 to 100 [%]; None if missing or invalid.
@@ -66,11 +81,13 @@ class Job(Struct, frozen=True, gc=False):
         Endpoint: ``job`` or ``details``; only details have the fields below.
     size : int or None
         Data sent to the target [bytes].
+    read_error : str or None
+        Why the job, or its state or one of its times, could not be read.
     """
 
     job_id: str
-    state: str
-    status: str
+    state: str | None
+    status: str | None
     progress: float | None
     start_time: datetime | None
     end_time: datetime | None
@@ -80,6 +97,58 @@ class Job(Struct, frozen=True, gc=False):
     size: int | None = None
     location: str | None = None
     build: str | None = None
+    read_error: str | None = None
+
+
+def job_of(  # noqa: PLR0913 # the fields of a job
+    job_id: str,
+    *,
+    status: str | None,
+    completed: float | None,
+    total: float | None,
+    start_time: datetime | None,
+    end_time: datetime | None,
+    messages: tuple[Message, ...],
+    source: str,
+    type: str | None = None,  # noqa: A002 # as the column
+    size: int | None = None,
+    location: str | None = None,
+    build: str | None = None,
+    read_error: str | None = None,
+) -> Job:
+    """Return a job from the values of a response.
+
+    Progress is ``completed`` of ``total``. A job that has started and has no start has a read
+    error, and so has one with a time that no calendar has in UTC.
+    """
+    problems = [read_error] if read_error else []
+    if start_time is None and status in STARTED and not read_error:
+        problems.append("start_time is missing")
+    times: list[datetime | None] = []
+    for name, time in (("start_time", start_time), ("end_time", end_time)):
+        try:
+            times.append(time if time is None or time.tzinfo is UTC else time.astimezone(UTC))
+        except OverflowError:  # year 1 or 9999 with an offset
+            times.append(None)
+            problems.append(f"{name} is out of range")
+    percent = None
+    if completed is not None and total is not None and 0 <= completed <= total != 0:
+        percent = 100 * completed / total
+    return Job(
+        job_id,
+        None if status is None else _STATE_BY_STATUS.get(status, status),
+        status,
+        percent,
+        times[0],
+        times[1],
+        messages,
+        source,
+        type,
+        size,
+        location,
+        build,
+        ", ".join(problems) or None,
+    )
 
 
 def job_columns(jobs: Sequence[Job]) -> dict[str, list[Any]]:
@@ -99,13 +168,14 @@ def job_columns(jobs: Sequence[Job]) -> dict[str, list[Any]]:
         name: list(map(attrgetter(name), jobs)) for name in Job.__struct_fields__
     }
     columns["messages"] = [
-        [_as_dict(message) for message in messages] if messages else ()
+        [message_to_dict(message) for message in messages] if messages else ()
         for messages in columns["messages"]
     ]
     return columns
 
 
-def _as_dict(message: Message) -> dict[str, object]:
+def message_to_dict(message: Message) -> dict[str, Any]:
+    """Return a message as a value of the column ``messages``."""
     return {
         "id": message.id,
         "default_message": message.default_message,
@@ -115,27 +185,36 @@ def _as_dict(message: Message) -> dict[str, object]:
 
 
 class Schedule(Struct, frozen=True, kw_only=True):
-    """Backup schedule of an appliance."""
+    """Backup schedule of an appliance.
 
-    enable: bool
-    location: str
-    parts: list[str]
+    Attributes
+    ----------
+    parts : list of str or None
+        Optional parts that it saves; common is always saved.
+    read_error : str or None
+        Why the schedule, or a part of it, could not be read; what could be read is kept.
+    """
+
+    enable: bool | None = None
+    location: str | None = None
+    parts: list[str] | None = None
     recurrence_info: "Recurrence | None" = None
     retention_info: "Retention | None" = None
+    read_error: str | None = None
 
 
 class Recurrence(Struct, frozen=True):
     """Time of day and weekdays of a schedule, in the appliance's time zone."""
 
-    hour: Annotated[int, Meta(ge=0, le=23)]
-    minute: Annotated[int, Meta(ge=0, le=59)]
+    hour: int | None
+    minute: int | None
     days: list[str] | None = None
 
 
 class Retention(Struct, frozen=True):
-    """Retention of a schedule: number of backups to keep."""
+    """Retention of a schedule: number of backups to keep; 0 keeps all."""
 
-    max_count: Count
+    max_count: int
 
 
 class JobStatus(Struct, gc=False):
@@ -174,6 +253,7 @@ class Details(Struct, gc=False):
     end_time: Time | None = None
     size: Count | None = None
     build: Build | None = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Version(Struct):

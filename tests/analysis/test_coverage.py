@@ -112,10 +112,16 @@ class TestPolls:
         [
             ([], 24),
             ([5], 24),
-            ([0, 6, 12, 23], 6),
-            ([0, 0.1, 0.2], 1),
-            ([0, 0.1, 10, 10.1], 10),  # pairs
-            ([0, 5, 5.5], 5.5),  # counted back: the poll half an hour before is ignored
+            ([0, 6, 12, 23], 24),
+            ([0, 0.1, 0.2], 24),
+            ([number * 6 for number in range(10)], 24),  # nine gaps
+            ([number * 6 for number in range(11)], 6),
+            ([*(number * 6 for number in range(10)), 54.1], 24),
+            ([number / 60 for number in range(500)], 24),  # every minute: eight gaps of an hour
+            ([at for number in range(11) for at in (number * 10, number * 10 + 0.1)], 10),  # pairs
+            # counted back: the poll half an hour before is ignored
+            ([*(number * 5 for number in range(11)), 50.5], 5),
+            ([0, *(number * 5 + 20 for number in range(11))], 5),
             ([*range(0, 40, 4), *range(40, 61)], 1),  # only the newest 20 gaps
             ([*range(0, 40, 4), *range(44, 61)], 1),
             ([number / 6 for number in range(500)], 1),  # every 10 minutes
@@ -123,7 +129,7 @@ class TestPolls:
         ],
     )
     def test_cadence(self, hours: list[float], expected: float) -> None:
-        """The cadence is the median gap between good polls, at least 1 h, by default 24 h."""
+        """The cadence is the median of 10 to 20 gaps between good polls, with fewer 24 h."""
         start = pd.Timestamp("2026-10-02T00:00:00")
         rows = [("a", str(start + pd.Timedelta(hours=hour).round("s")), True) for hour in hours]
         rows += [("a", "2026-11-03T12:34:56", False)]

@@ -1,0 +1,383 @@
+"""Reading of odd records field by field: what can be read is kept, and the rest is named.
+
+A record that follows the API is decoded as a whole (`backupkit.wire.decode`). Of any other record,
+state, times and the schedule's time of day decide a verdict, so what is wrong with them becomes the
+record's read error. Texts for people, sizes and other details are dropped if they are odd.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from backupkit.wire.payloads import (
+    STARTED,
+    Count,
+    Job,
+    Message,
+    Recurrence,
+    Retention,
+    Schedule,
+    Time,
+    job_of,
+)
+
+__all__ = [
+    "JOB_ID",
+    "load_json",
+    "load_pairs",
+    "powershell_fields",
+    "read_job",
+    "read_messages",
+    "read_schedule",
+    "read_texts",
+    "unwrap_lists",
+]
+
+T = TypeVar("T")
+
+JOB_ID: Final = re.compile(r"\d{8}-\d{6}-\S*")
+"""Job ids as vCenter makes them: date, time and build."""
+
+_MAX_DIGITS: Final = 40
+_MAX_TEXT: Final = 2_000  # characters of a message in another form
+_POWERSHELL_ITEM: Final = re.compile(r"(?:^@\{|; )(\w+)=([^;}]*)")
+
+
+def load_json(body: bytes) -> Any:  # noqa: ANN401 # any JSON value
+    """Parse JSON, also with numbers, escapes or bytes that a strict parser refuses.
+
+    A key that an object has several times has its last value. Invalid JSON raises `ValueError`, too
+    deep a nesting `RecursionError`.
+
+    Examples
+    --------
+    >>> load_json(b'{"size": 1e999, "id": "a"}')
+    {'size': inf, 'id': 'a'}
+    """
+    text = body.decode("utf-8", "replace")
+    return json.loads(text, parse_int=_parse_int)
+
+
+def load_pairs(body: bytes) -> list[tuple[str, Any]]:
+    """Parse a JSON object as `load_json`, with each of its keys, also those that it repeats.
+
+    Examples
+    --------
+    >>> load_pairs(b'{"a": {"b": 1}, "a": 2}')
+    [('a', {'b': 1}), ('a', 2)]
+    """
+    pairs = json.loads(
+        body.decode("utf-8", "replace"), parse_int=_parse_int, object_pairs_hook=_Pairs
+    )
+    return [(key, _join_pairs(value)) for key, value in pairs]
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """Keys and values of an object."""
+
+
+def _join_pairs(value: Any) -> Any:  # noqa: ANN401 # any JSON value
+    if isinstance(value, _Pairs):
+        return {key: _join_pairs(item) for key, item in value}
+    return [_join_pairs(item) for item in value] if isinstance(value, list) else value
+
+
+def _parse_int(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _MAX_DIGITS else float("inf")
+
+
+def read_job(job_id: str, record: object, *, source: str) -> Job:
+    """Read what can be read of the record of one job; `source` is ``job`` or ``details``.
+
+    Examples
+    --------
+    >>> job = read_job("a", {"state": "FAILED", "messages": None, "start_time": 7}, source="job")
+    >>> job.state, job.start_time, job.read_error
+    ('FAILED', None, 'start_time is a number')
+    """
+    fields = _Fields.of(record)
+    details = source == "details"
+    status = fields.read("status" if details else "state", _read_word)
+    start = fields.read("start_time", _read_time, needed=status in STARTED)
+    end = fields.read("end_time", _read_end, needed=False)
+    messages = read_messages(fields.values.get("messages"))
+    if details and status == "FAILED":
+        messages += read_messages(fields.values.get("error"))
+    progress = fields.values.get("progress")
+    completed, total = (
+        (_get(progress, "completed"), _get(progress, "total")) if details else (progress, 100)
+    )
+    build = _get(fields.values.get("build"), "build_number")
+    extras: dict[str, Any] = {
+        "type": _text_or_none(fields.values.get("type")),
+        "size": _count_or_none(fields.values.get("size")),
+        "location": _text_or_none(fields.values.get("location")),
+        "build": _text_or_none(build),
+    }
+    return job_of(
+        job_id,
+        status=status,
+        completed=_number_or_none(completed),
+        total=_number_or_none(total),
+        start_time=start,
+        end_time=end,
+        messages=messages,
+        source=source,
+        read_error=fields.problem,
+        **(extras if details else {}),
+    )
+
+
+def read_schedule(record: object) -> Schedule:
+    """Read what can be read of one schedule.
+
+    Examples
+    --------
+    >>> plan = {"enable": True, "location": None, "recurrence_info": {"hour": 2, "minute": 0}}
+    >>> schedule = read_schedule(plan)
+    >>> schedule.recurrence_info, schedule.read_error
+    (Recurrence(hour=2, minute=0, days=None), 'location is null')
+    """
+    fields = _Fields.of(record)
+    enable = fields.read("enable", _read_flag)
+    location = fields.read("location", _read_word)
+    recurrence = retention = None
+    if fields.values.get("recurrence_info") is not None:
+        own = fields.enter("recurrence_info")
+        recurrence = Recurrence(
+            own.read("hour", _read_below(24)),
+            own.read("minute", _read_below(60)),
+            own.read("days", _read_days, needed=False),
+        )
+    if fields.values.get("retention_info") is not None:
+        own = fields.enter("retention_info")
+        kept = own.read("max_count", _read_count, needed=False)
+        retention = None if kept is None else Retention(kept)
+    return Schedule(
+        enable=enable,
+        location=location,
+        parts=read_texts(fields.values.get("parts")),
+        recurrence_info=recurrence,
+        retention_info=retention,
+        read_error=fields.problem,
+    )
+
+
+def read_messages(value: object) -> tuple[Message, ...]:
+    """Read messages in any form, also one alone, a text, or the body of an error.
+
+    Examples
+    --------
+    >>> read_messages("Disk full.")
+    (Message(id='', default_message='Disk full.', args=[], localized=None),)
+    >>> read_messages({"error_type": "ERROR", "messages": [{"id": "a", "args": None}]})
+    (Message(id='a', default_message='', args=[], localized=None),)
+    """
+    if isinstance(value, Mapping) and "messages" in value:
+        value = value["messages"]
+    items = value if isinstance(value, list) else [] if value in (None, "", {}) else [value]
+    return tuple(_read_message(item) for item in items if item is not None)
+
+
+def read_texts(value: object) -> list[str] | None:
+    """Read a list of texts; one text alone, as PowerShell writes a list of one, is a list, too."""
+    if isinstance(value, str):
+        return [_clean(value)]
+    if not isinstance(value, list):
+        return None
+    return [_clean(item) for item in value if isinstance(item, str)]
+
+
+def _read_message(item: object) -> Message:
+    if isinstance(item, str):
+        return Message(default_message=_clean(item)[:_MAX_TEXT])
+    if not isinstance(item, Mapping):
+        return Message(default_message=str(item)[:_MAX_TEXT])
+    texts = {
+        name: _clean(str(value)) if isinstance(value, (str, int, float)) else ""
+        for name in ("id", "default_message", "localized")
+        for value in [item.get(name)]
+    }
+    args = item.get("args")
+    args = args if isinstance(args, list) else [] if args in (None, "") else [args]
+    return Message(
+        texts["id"],
+        texts["default_message"],
+        [_clean(arg) if isinstance(arg, str) else str(arg) for arg in args],
+        texts["localized"] or None,
+    )
+
+
+def powershell_fields(text: str) -> dict[str, str]:
+    """Return the fields of an object that PowerShell wrote as text, as it does below its depth.
+
+    Examples
+    --------
+    >>> powershell_fields("@{status=FAILED; type=MANUAL; messages=System.Object[]}")
+    {'messages': 'System.Object[]', 'type': 'MANUAL', 'status': 'FAILED'}
+    """
+    return dict(reversed(_POWERSHELL_ITEM.findall(text))) if text.startswith("@{") else {}
+
+
+def unwrap_lists(value: Any) -> Any:  # noqa: ANN401 # any JSON value
+    """Replace the objects that PowerShell writes for some lists by these lists.
+
+    Examples
+    --------
+    >>> unwrap_lists({"messages": {"value": ["a"], "Count": 1}})
+    {'messages': ['a']}
+    """
+    if isinstance(value, dict):
+        if value.keys() == {"value", "Count"} and isinstance(value["value"], list):
+            return unwrap_lists(value["value"])
+        return {key: unwrap_lists(item) for key, item in value.items()}
+    return [unwrap_lists(item) for item in value] if isinstance(value, list) else value
+
+
+class _FieldError(Exception):
+    """What is wrong with a field, as the end of a sentence."""
+
+
+@dataclass(slots=True)
+class _Fields:
+    """Fields of an object, and what is wrong with those that were read."""
+
+    values: Mapping[str, Any]
+    prefix: str = ""
+    problems: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, record: object, prefix: str = "", problems: list[str] | None = None) -> "_Fields":
+        fields = cls({}, prefix, [] if problems is None else problems)
+        if isinstance(record, str):
+            record = powershell_fields(record) or record
+        if isinstance(record, Mapping):
+            fields.values = record
+        else:
+            name = prefix.removesuffix(".") or "the record"
+            fields.problems.append(f"{name} is {_describe(record)}")
+        return fields
+
+    def enter(self, name: str) -> "_Fields":
+        """Return the fields of a field; they share the list of problems."""
+        return _Fields.of(self.values[name], f"{self.prefix}{name}.", self.problems)
+
+    def read(self, name: str, convert: Callable[[Any], T], *, needed: bool = True) -> T | None:
+        """Return a converted field; if it is odd, or needed and missing, note it, return None."""
+        value = self.values.get(name)
+        try:
+            if value is not None:
+                return convert(value)
+            if needed and self.values:
+                raise _FieldError("is null" if name in self.values else "is missing")  # noqa: TRY301
+        except _FieldError as error:
+            self.problems.append(f"{self.prefix}{name} {error}")
+        return None
+
+    @property
+    def problem(self) -> str | None:
+        """Everything that is wrong, None if nothing is."""
+        return ", ".join(self.problems) or None
+
+
+def _describe(value: object) -> str:
+    """Return the kind of a value, never the value: it is untrusted."""
+    if value is None:
+        return "null"
+    kinds = ((bool, "a flag"), (str, "a text"), (Mapping, "an object"), (list, "a list"))
+    return next((name for kind, name in kinds if isinstance(value, kind)), "a number")
+
+
+def _clean(text: str) -> str:
+    """Replace what cannot be stored as UTF-8."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _get(value: object, name: str) -> object:
+    return value.get(name) if isinstance(value, Mapping) else None
+
+
+def _text_or_none(value: object) -> str | None:
+    return _clean(value) if isinstance(value, str) and value else None
+
+
+def _number_or_none(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _count_or_none(value: object) -> int | None:
+    try:
+        return _read_count(value)
+    except _FieldError:
+        return None
+
+
+def _read_word(value: object) -> str:
+    if not isinstance(value, str):
+        raise _FieldError(f"is {_describe(value)}")
+    if not value.strip():
+        raise _FieldError("is empty")
+    return _clean(value)
+
+
+def _read_time(value: object) -> datetime:
+    if not isinstance(value, str):
+        raise _FieldError(f"is {_describe(value)}")
+    if not value:
+        raise _FieldError("is empty")
+    try:
+        return msgspec.convert(value, Time)
+    except msgspec.ValidationError as error:
+        has_no_zone = "timezone component" in str(error)
+        raise _FieldError("has no time zone" if has_no_zone else "is not a time") from error
+
+
+def _read_end(value: object) -> datetime | None:
+    """Read an end; an empty one is none."""
+    return None if value == "" else _read_time(value)
+
+
+def _read_flag(value: object) -> bool:
+    words = {"true": True, "false": False}
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
+    raise _FieldError(f"is {_describe(value)}")
+
+
+def _read_count(value: object) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < _MAX_DIGITS:
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _FieldError(f"is {_describe(value)}")
+    try:
+        return msgspec.convert(value, Count)
+    except msgspec.ValidationError as error:
+        raise _FieldError("is out of range") from error
+
+
+def _read_below(limit: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        number = _read_count(value)
+        if number >= limit:
+            raise _FieldError("is out of range")
+        return number
+
+    return read
+
+
+def _read_days(value: object) -> list[str]:
+    days = read_texts(value)
+    if days is None:
+        raise _FieldError(f"is {_describe(value)}")
+    if isinstance(value, list) and len(days) < len(value):
+        raise _FieldError("has an item that is no text")
+    return days
