@@ -132,6 +132,8 @@ def encode_error_data(data: object) -> str | None:
 
 def _read_stack(sent: object) -> tuple[dict[str, Any], ...]:
     """Return the messages that say something."""
+    if not isinstance(sent, (list, dict, str)):
+        return ()
     messages = map(message_to_dict, read_messages(sent)[:MAX_MESSAGES])
     return tuple(message for message in messages if any(map(message.get, _TEXTS)))
 
