@@ -343,7 +343,7 @@ def _warn_about_problems(snapshot: Snapshot, total: int) -> None:
             f"The collection was stopped: {int(snapshot.polls['ok'].sum())} of {total} "
             "appliances were read by then."
         )
-    elif len(snapshot.polls) and not snapshot.polls["ok"].any():
+    elif len(snapshot.polls) and not snapshot.list_was_read.any():
         reasons = ", ".join(sorted(set(snapshot.polls["error"].dropna())))
         messages.append(
             f"None of {len(snapshot.polls)} appliances could be read ({reasons}). "

@@ -20,6 +20,7 @@ from backupkit.tables import (
     SCHEDULES,
     SyncState,
     jobs_from,
+    list_was_read,
     sync_state_from,
 )
 
@@ -77,6 +78,11 @@ class Snapshot:
         """Jobs that were read, as rows of `backupkit.tables.JOBS`."""
         return jobs_from(self.observations)
 
+    @property
+    def list_was_read(self) -> pd.Series:
+        """Whether each poll read the job list, perhaps without some of its jobs."""
+        return list_was_read(self.polls).fillna(value=False).astype("bool")
+
     def sync_state(self) -> dict[str, SyncState]:
         """Return the known state of each appliance, for the next `collect`."""
         return sync_state_from(self.observations, self.polls, self.schedules)
@@ -84,9 +90,12 @@ class Snapshot:
     def __repr__(self) -> str:
         good = self.polls["ok"].fillna(value=False).astype("bool")
         read, polled = (polls["appliance"].nunique() for polls in (self.polls[good], self.polls))
+        partial = int((self.list_was_read & ~good).sum())
         jobs = int((self.observations["source"] != LISTED).sum())
         plural = "" if polled == 1 else "s"
-        text = f"Snapshot: {read} of {polled} appliance{plural} read, {jobs} jobs new or unfinished"
+        text = f"Snapshot: {read} of {polled} appliance{plural} read"
+        text += f" and {partial} in part" if partial else ""
+        text += f", {jobs} jobs new or unfinished"
         return text + (", stopped early" if self.stopped else "")
 
     def _repr_html_(self) -> str:
