@@ -179,7 +179,7 @@ def _compute_typical_duration(observations: pd.DataFrame, appliance: str) -> tim
         (observations["appliance"] == appliance) & (observations["state"] == "SUCCEEDED")
     ]
     jobs = successes.drop_duplicates("job_id", keep="last").sort_values("end_time", kind="stable")
-    return typical_duration((jobs["end_time"] - jobs["start_time"]).dropna().to_list())
+    return typical_duration(jobs["duration"].dropna().to_list())
 
 
 def _list_progress_points(observations: pd.DataFrame) -> pd.DataFrame:
