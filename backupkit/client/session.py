@@ -38,7 +38,7 @@ DETAILS_FILTER_LIMIT: Final = 50
 """Maximum job ids per details request; more would make the URL too long."""
 
 SILENT_ATTEMPTS: Final = 2
-"""Maximum attempts of a request that gets no response in time."""
+"""Maximum attempts of an essential request that gets no response in time; of others one."""
 
 LOGOUT_TIMEOUT: Final = 5.0
 """Timeout of the logout [s]; an appliance ends idle sessions by itself."""
@@ -255,7 +255,9 @@ class ApplianceClient:
                 attempts += 1
                 # the session may already be open
                 may_be_open = request.login and isinstance(error, UnreachableError)
-                stays_silent = self._silence_left < silence_left and attempts >= SILENT_ATTEMPTS
+                stays_silent = self._silence_left < silence_left and attempts >= (
+                    SILENT_ATTEMPTS if request.essential else 1
+                )
                 if may_be_open or stays_silent:
                     raise
                 backoff = self._retries.backoff(error, attempts=attempts, time_left=self._time_left)

@@ -70,11 +70,18 @@ def watch(  # noqa: PLR0913 # one parameter per option
         deadline=deadline,
         concurrency=concurrency,
     )
-    with interrupt_on_sigterm(), make_display() as display, warnings.catch_warnings():
-        warnings.simplefilter("ignore", category=BackupkitWarning)  # each poll shows the errors
+    with (
+        interrupt_on_sigterm(),
+        make_display() as display,
+        warnings.catch_warnings(record=True) as caught,
+    ):
+        warnings.simplefilter("always", category=BackupkitWarning)
         for frame in bk.watch(appliances, store, every=pause, limits=limits):
             if as_json:
                 typer.echo(json.dumps(frame_to_records(frame), ensure_ascii=False))
+            for warning in caught:
+                tqdm.write(str(warning.message), file=sys.stderr)  # above the bars
+            caught.clear()
             display.show(frame)
             last = frame
     typer.echo(format_summary(last), err=True)
