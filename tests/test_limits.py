@@ -1,6 +1,7 @@
 """Time limits and concurrency: in fleet.toml, by appliance, and in a collection."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,20 +40,20 @@ class TestSettings:
         """The table [limits] is for all appliances; an appliance can have limits of its own."""
         fleet = load(
             tmp_path,
-            'limits = { visit = "10m", attempts = 2 }\n[limits]\nvisit = "90s"\nread = "1m30s"\n'
+            'limits = { poll = "10m", attempts = 2 }\n[limits]\npoll = "90s"\nread = "1m30s"\n'
             'concurrency = 8\ndeadline = "1h"\n',
         )
-        assert fleet.limits == Limits(visit=90, read=90, concurrency=8, deadline=3600)
+        assert fleet.limits == Limits(poll=90, read=90, concurrency=8, deadline=3600)
         own = limits_of(fleet, None).override(fleet["vc-1"].limits)
-        assert own == Limits(visit=600, read=90, concurrency=8, deadline=3600, attempts=2)
+        assert own == Limits(poll=600, read=90, concurrency=8, deadline=3600, attempts=2)
         assert limits_of(fleet, QUICK) is QUICK
         assert limits_of(list(fleet), None) == Limits()
 
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ('[limits]\nvisits = "1m"', '[limits]: unknown key "visits"; did you mean "visit"?'),
-            ("[limits]\nvisit = 5", '[limits]: "visit" must be a duration above 0; for example: '),
+            ('[limits]\npolls = "1m"', '[limits]: unknown key "polls"; did you mean "poll"?'),
+            ("[limits]\npoll = 5", '[limits]: "poll" must be a duration above 0; for example: '),
             ('[limits]\nread = "0s"', '[limits]: "read" must be a duration above 0; for example'),
             ('[limits]\nread = "soon"', '[limits]: read: "soon" is not a duration; write numbers'),
             ('[limits]\nattempts = "4"', '"attempts" must be a whole number from 1 to 10000; for'),
@@ -84,15 +85,15 @@ class TestSettings:
         arguments = ["--fleet", str(path), "--history", place]
         assert main(["collect", *arguments]) == 4
         assert "deadline of the collection passed" in capsys.readouterr().err
-        assert main(["collect", *arguments, "--deadline", "1m", "--visit", "1m"]) == 0
+        assert main(["collect", *arguments, "--deadline", "1m", "--poll", "1m"]) == 0
         assert main(["watch", *arguments, "--deadline", "1m", "--every", "1s"]) == 0
-        assert main(["collect", *arguments, "--visit", "soon"]) == 1
-        assert '--visit: "soon" is not a duration' in capsys.readouterr().err
+        assert main(["collect", *arguments, "--poll", "soon"]) == 1
+        assert '--poll: "soon" is not a duration' in capsys.readouterr().err
         assert main(["doctor", "--fleet", str(path), "--deadline", "1m", "--read", "9s"]) == 0
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Simulated:
+def running(tmp_path: Path) -> Iterator[Simulated]:
     """Run six appliances with three jobs each."""
     names = {f"vc-{number}": "8.0.3" for number in range(1, 7)}
     with simulated(scenario(names, jobs=3), tmp_path, clock=epoch) as fleet:
@@ -142,32 +143,32 @@ class TestSilence:
         assert any("was silent for 0.4 s in all, so " in text for text in details)
 
 
-class TestVisit:
+class TestPoll:
     """The time of one whole poll."""
 
     def test_slow(self, running: Simulated) -> None:
         """A poll ends after its time, whatever it does; other appliances are read."""
         running.appliances.set_faults([Fault("slow", 1.0, "vc-1", "data", wait=0.7)])
         began = time.monotonic()
-        kind, detail = errors_of(running, replace(QUICK, visit=1))["vc-1"]
+        kind, detail = errors_of(running, replace(QUICK, poll=1))["vc-1"]
         assert time.monotonic() - began < 5
         assert kind == "deadline"
         assert detail.startswith("the poll took longer than 1 s, and ended before the ")
-        assert "Allow more time (visit in fleet.toml, or --visit)" in detail
+        assert "Allow more time (poll in fleet.toml, or --poll)" in detail
 
     def test_own(self, running: Simulated) -> None:
         """An appliance that is known to be slow can have more time than the others."""
         running.appliances.set_faults([Fault("slow", 1.0, "vc-[12]", "list", wait=1.2)])
         path = running.path
-        text = path.read_text().replace('name = "vc-2"\n', 'name = "vc-2"\nlimits = {visit="1m"}\n')
+        text = path.read_text().replace('name = "vc-2"\n', 'name = "vc-2"\nlimits = {poll="1m"}\n')
         path.write_text(text)
-        assert set(errors_of(running, replace(QUICK, visit=1))) == {"vc-1"}
+        assert set(errors_of(running, replace(QUICK, poll=1))) == {"vc-1"}
 
     def test_wait(self, running: Simulated) -> None:
         """An appliance that asks for a longer wait than its poll has is not waited for."""
         running.appliances.set_faults([Fault("too_many", 1.0, "vc-1", "list", retry_after=60)])
         began = time.monotonic()
-        kind, _ = errors_of(running, replace(QUICK, visit=20))["vc-1"]
+        kind, _ = errors_of(running, replace(QUICK, poll=20))["vc-1"]
         assert kind == "busy"
         assert time.monotonic() - began < 10
 

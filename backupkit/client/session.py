@@ -144,7 +144,7 @@ class ApplianceClient:
 
     def begin_poll(self) -> None:
         """Grant the time of one poll from now on; for each poll of a long session."""
-        self._poll_end = time.monotonic() + self._limits.visit
+        self._poll_end = time.monotonic() + self._limits.poll
         self._silence_left = self._limits.silence
 
     def job_ids(self) -> tuple[list[str], wire.DecodeErrors]:
@@ -298,9 +298,9 @@ class ApplianceClient:
                     f"the deadline of the collection passed before {request.what} was read"
                 )
             raise DeadlineError(
-                f"the poll took longer than {self._limits.visit:g} s, and ended before "
+                f"the poll took longer than {self._limits.poll:g} s, and ended before "
                 f"{request.what} was read",
-                advice="Allow more time (visit in fleet.toml, or --visit), or check why the "
+                advice="Allow more time (poll in fleet.toml, or --poll), or check why the "
                 "appliance responds slowly.",
             )
         if self._silence_left <= 0:

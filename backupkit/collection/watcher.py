@@ -180,7 +180,7 @@ class BackgroundCollection:
 
     @property
     def done(self) -> bool:
-        """Whether all polls have ended."""
+        """Return whether all polls have ended."""
         return self._future.done()
 
     @property

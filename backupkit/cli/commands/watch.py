@@ -18,9 +18,9 @@ from backupkit.cli.options import (
     DeadlineOption,
     FleetOption,
     HistoryOption,
+    PollOption,
     ReadOption,
     ResponseOption,
-    VisitOption,
     frame_to_records,
     read_limit_options,
 )
@@ -47,7 +47,7 @@ def watch(  # noqa: PLR0913 # one parameter per option
     connect: ConnectOption = None,
     read: ReadOption = None,
     response: ResponseOption = None,
-    visit: VisitOption = None,
+    poll: PollOption = None,
     deadline: DeadlineOption = None,
     concurrency: ConcurrencyOption = None,
     as_json: AsJson = False,
@@ -66,7 +66,7 @@ def watch(  # noqa: PLR0913 # one parameter per option
         connect=connect,
         read=read,
         response=response,
-        visit=visit,
+        poll=poll,
         deadline=deadline,
         concurrency=concurrency,
     )
