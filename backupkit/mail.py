@@ -13,9 +13,9 @@ from typing import Final, Literal, Self
 
 import msgspec
 
-from backupkit.errors import MailError, SettingsError, one_line
+from backupkit.errors import CredentialError, MailError, SettingsError, one_line
 from backupkit.passwords import PasswordEntry, PasswordSource, convert_table
-from backupkit.settings import SettingsFile, read_toml
+from backupkit.settings import SettingsFile, check_host, check_text, read_toml
 
 __all__ = ["MailServer", "Security", "check_address"]
 
@@ -93,6 +93,7 @@ class MailServer:
     def __post_init__(self) -> None:
         if not self.host.strip():
             raise SettingsError(f"host is empty; for example: {_EXAMPLES['host']}")
+        check_host(self.host, where="host")
         port = self.port or _PORTS[self.security]
         if port not in range(1, 65_536):
             raise SettingsError(
@@ -109,6 +110,13 @@ class MailServer:
                 "user and password go together: set both, or neither; for example: "
                 f"{_EXAMPLES['user']} and {_EXAMPLES['password']}"
             )
+        if self.user is not None:
+            check_text(self.user, where="user")
+            if not self.user.isascii():
+                raise SettingsError(
+                    "user has a character outside ASCII, which the log-in to a mail server cannot "
+                    f"send; for example: {_EXAMPLES['user']}"
+                )
         if self.user is not None and self.security == "none" and not _is_loopback(self.host):
             raise SettingsError(
                 'security = "none" would send the password in clear text to another machine; '
@@ -180,6 +188,13 @@ class MailServer:
         for address in recipients:
             check_address(address, where="a recipient")
         password = None if self.password is None else self.password.read(self.user or "")
+        if password is not None and not password.isascii():
+            raise CredentialError(
+                "the password of [mail] has a character outside ASCII, which the log-in to a mail "
+                "server cannot send",
+                advice="Use an application password of the mail server.",
+                subject="password",
+            )
         del message["From"], message["To"]
         message["From"], message["To"] = self.sender, ", ".join(recipients)
         try:

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, TypeVar
 import msgspec
 
 from backupkit.errors import CredentialError, SettingsError
-from backupkit.settings import convert
+from backupkit.settings import convert, decode_text, has_control_characters
 
 __all__ = ["PasswordEntry", "PasswordSource", "convert_table"]
 
@@ -57,7 +57,8 @@ class PasswordSource:
         Raises
         ------
         CredentialError
-            If the source has no password; the message names the source.
+            If the source has no password, or one that cannot be sent; the message names the
+            source.
         """
         match self.kind:
             case "env":
@@ -75,13 +76,21 @@ class PasswordSource:
             case _:
                 password = self._prompt(user)
                 problem, advice = "none was typed", "Run the command again at a terminal."
+        password = password.removeprefix("\ufeff")  # of a file that the shell has read
         if not password:
             raise CredentialError(problem, advice=advice, subject="password")
+        if has_control_characters(password):  # wrong log-ins would lock the account
+            raise CredentialError(
+                f"the password of {self.kind} {self.place} has a control character, or bytes that "
+                "are not UTF-8",
+                advice="Store it again, as one line of UTF-8 text.",
+                subject="password",
+            )
         return password
 
     def _read_file(self) -> str:
         try:
-            lines = Path(self.place).read_text(encoding="utf-8").splitlines()
+            lines = decode_text(Path(self.place).read_bytes()).splitlines()
         except (OSError, ValueError) as error:  # ValueError: a path with NUL, or not UTF-8
             not_text = isinstance(error, UnicodeDecodeError)
             reason = "it is not UTF-8 text" if not_text else "there is no such path"
@@ -97,6 +106,12 @@ class PasswordSource:
             return getpass.getpass(f"Password of {user} for {self.place}: ")
         except EOFError:  # no terminal, as in a scheduled run
             return ""
+        except UnicodeDecodeError as error:
+            raise CredentialError(
+                "the typed password has bytes that are not text in the terminal's encoding",
+                advice="Set the encoding of the terminal to UTF-8.",
+                subject="password",
+            ) from error
 
     def _read_keyring(self, user: str) -> str:
         try:

@@ -1,24 +1,30 @@
 """Parsers for settings and arguments; their errors name the wrong entry."""
 
+import codecs
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import MAXYEAR, MINYEAR, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 import pandas as pd
 
-from backupkit.errors import SettingsError
+from backupkit.errors import SettingsError, one_line
 
 __all__ = [
     "Instant",
     "SettingsFile",
+    "check_host",
+    "check_text",
     "convert",
+    "decode_text",
+    "has_control_characters",
     "parse_duration",
     "parse_instant",
     "read_toml",
@@ -36,6 +42,17 @@ _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([wdhms])")
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<key>[^`]*)`")
 _MISSING_FIELD = re.compile(r"Object missing required field `(?P<key>[^`]*)`")
 _AT = re.compile(r" - at `\$\.?(?P<key>[^`]*)`$")
+_BACKSLASHES: Final = (
+    r"In double quotes a backslash begins an escape: use single quotes, as in 'CORP\backup', or "
+    r"write each backslash twice."
+)
+_MULTILINE: Final = frozenset({"exclude", "reason"})
+"""Keys of free texts, which may have several lines."""
+
+_MAX_DEPTH: Final = 20
+_MAX_HOST_LENGTH: Final = 253
+_NOT_IANA: Final = re.compile(r"localtime|posixrules|(posix|right)/.*", re.DOTALL)
+"""Files beside the zones of the IANA list, which the system may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +84,7 @@ def read_toml(path: str | Path | SettingsFile) -> SettingsFile:
     if isinstance(path, SettingsFile):
         return path
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = decode_text(Path(path).read_bytes())
     except FileNotFoundError as error:
         raise SettingsError(
             f"{path}: no such file. Name an existing one with --fleet, or copy "
@@ -79,9 +96,101 @@ def read_toml(path: str | Path | SettingsFile) -> SettingsFile:
         reason = getattr(error, "strerror", None) or "there is no such path"
         raise SettingsError(f"{path}: cannot be read: {reason}.") from error
     try:
-        return SettingsFile(Path(path), tomllib.loads(text))
+        tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: is not valid TOML: {error}.") from error
+        hint = f" {_BACKSLASHES}" if re.search("scape|hex value", str(error)) else ""
+        raise SettingsError(f"{path}: is not valid TOML: {one_line(str(error))}.{hint}") from error
+    except RecursionError as error:
+        raise SettingsError(f"{path}: its tables or lists are nested too deep.") from error
+    except ValueError as error:  # Python's limit for the digits of a number
+        raise SettingsError(f"{path}: a number in it has too many digits.") from error
+    for where, key, value in _walk(tables, path=path):
+        _check_entry(value, where=where, multiline=key in _MULTILINE)
+    return SettingsFile(Path(path), tables)
+
+
+def decode_text(content: bytes) -> str:
+    r"""Decode a text file: UTF-8, or UTF-16 if it begins with the byte order mark of that.
+
+    Editors and shells of Windows write such a mark, which is no part of the text.
+
+    Examples
+    --------
+    >>> decode_text(b"\xef\xbb\xbfsecret"), decode_text("secret".encode("utf-16"))
+    ('secret', 'secret')
+    """
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_utf16 else "utf-8-sig")
+
+
+def _walk(tables: Mapping[str, Any], *, path: str | Path) -> Iterator[tuple[str, str, object]]:
+    """Yield place, key and value of each entry; not recursive, as tables may be deep."""
+    waiting: list[tuple[str, str, object, int]] = [(str(path), "", tables, 0)]
+    while waiting:
+        where, key, value, depth = waiting.pop()
+        if depth > _MAX_DEPTH:
+            raise SettingsError(f"{path}: its tables or lists are nested too deep.")
+        if isinstance(value, dict):
+            for name, entry in value.items():
+                shown = one_line(name, limit=60)
+                yield where, "", name
+                waiting.append((f"{where}, {shown}", name, entry, depth + 1))
+        elif isinstance(value, list):
+            waiting += [
+                (f"{where} {number}", key, entry, depth + 1)
+                for number, entry in enumerate(value, start=1)
+            ]
+        else:
+            yield where, key, value
+
+
+def _check_entry(value: object, *, where: str, multiline: bool) -> None:
+    """Raise if an entry is a text with control characters, or a number beyond 64 bits."""
+    if isinstance(value, str):
+        check_text(" ".join(value.split()) if multiline else value, where=where)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise SettingsError(f"{where}: the number has too many digits.")
+
+
+def has_control_characters(text: str) -> bool:
+    r"""Return whether a text has a control character, or a byte that could not be decoded.
+
+    Examples
+    --------
+    >>> has_control_characters("CORP\backup"), has_control_characters("Grüße, Zoë")
+    (True, False)
+    """
+    return not text.isprintable() and any(unicodedata.category(c) in {"Cc", "Cs"} for c in text)
+
+
+def check_text(text: str, *, where: str) -> None:
+    """Raise if a text has control characters; the error does not quote it.
+
+    A TOML text in double quotes gets them by mistake: a backslash and b are a backspace.
+    """
+    if has_control_characters(text):
+        raise SettingsError(f"{where}: the text has a control character. {_BACKSLASHES}")
+
+
+def check_host(host: str, *, where: str) -> None:
+    """Raise if no host can have this name: an empty or too long part, or a control character.
+
+    Examples
+    --------
+    >>> check_host("vc..example.com", where="vc-1: host")
+    Traceback (most recent call last):
+        ...
+    backupkit.errors.SettingsError: vc-1: host: no host is named "vc..example.com": the parts ...
+    """
+    try:
+        too_long = len(host.encode("idna").removesuffix(b".")) > _MAX_HOST_LENGTH
+    except UnicodeError:  # a label
+        too_long = True
+    if too_long or has_control_characters(host):
+        raise SettingsError(
+            f'{where}: no host is named "{one_line(host, limit=80)}": the parts between its dots '
+            "have 1 to 63 characters, the whole name at most 253. Check the spelling."
+        )
 
 
 def convert(
@@ -191,7 +300,7 @@ def time_zone(name: str, *, where: str) -> ZoneInfo:
     zoneinfo.ZoneInfo(key='Europe/Berlin')
     """
     try:
-        return ZoneInfo(name)
+        return ZoneInfo("" if _NOT_IANA.fullmatch(name) else name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise SettingsError(
             f'{where}: "{name}" is not a time zone of the IANA list; for example: '

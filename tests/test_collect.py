@@ -1,6 +1,7 @@
 """collect, with simulated fleets and with invalid responses."""
 
 import json
+import os
 import warnings
 from collections import Counter
 from dataclasses import replace
@@ -196,6 +197,29 @@ class TestErrors:
         assert snapshot.polls["ok"].all()
         assert questions == ["Password of u@v for the fleet: "]
 
+    def test_prompt_without_an_answer(
+        self, odd: OddServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A password that is not typed fails its own appliances; the others are read."""
+        monkeypatch.setattr("getpass.getpass", lambda _question: "")
+        odd.serve_api()
+        prompt = PasswordSource("prompt", "the fleet")
+        snapshot = collect([replace(odd.appliance("vc-1"), password=prompt), odd.appliance("vc-2")])
+        assert snapshot.polls["ok"].to_list() == [False, True]
+        assert snapshot.polls["error"].to_list()[0] == "credential"
+        assert snapshot.polls["detail"].to_list()[0].startswith("none was typed")
+
+    def test_password_that_is_no_text(
+        self, odd: OddServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A password with a byte that is not UTF-8 fails its own appliance; the other is read."""
+        monkeypatch.setenv("VC_1", os.fsdecode(b"p\xe4ss"))
+        odd.serve_api()
+        latin = replace(odd.appliance("vc-1"), password=PasswordSource("env", "VC_1"))
+        snapshot = collect([latin, odd.appliance("vc-2")])
+        assert snapshot.polls["error"].fillna("").to_list() == ["credential", ""]
+        assert "the password of env VC_1 has a control" in snapshot.polls["detail"].to_list()[0]
+
     def test_unknown_strategy(self, odd: OddServer) -> None:
         """An unknown strategy is refused before any request."""
         with pytest.raises(SettingsError, match='strategy: "guess" must be "auto" or "job"'):
@@ -215,6 +239,32 @@ class TestErrors:
         captured = capsys.readouterr()
         assert "1/1" in captured.err
         assert captured.out == ""
+
+
+class TestApiErrors:
+    """Errors of the API in the frames."""
+
+    def test_columns(self, odd: OddServer) -> None:
+        """Type, messages and data of an error are columns of polls and errors."""
+        odd.serve_api()
+        messages = [
+            {"id": "top", "default_message": "It failed.", "args": ["a"], "localized": "Pech."},
+            {"id": "root", "default_message": "It is on fire.", "args": None},
+        ]
+        sent = {"error_type": "INVALID_REQUEST", "messages": messages, "data": {"primary": "x"}}
+        for name in ("job", "job/details"):
+            path = f"GET /api/appliance/recovery/backup/{name}"
+            odd.respond(path, json.dumps(sent).encode(), 400)
+        with pytest.warns(BackupkitWarning):
+            snapshot = collect([odd.appliance()], limits=QUICK)
+        for frame in (snapshot.polls, snapshot.errors):
+            [row] = frame.to_dict("records")
+            assert row["error"] == "server"
+            assert row["error_type"] == "INVALID_REQUEST"
+            assert row["error_data"] == '{"primary": "x"}'
+            assert [message["id"] for message in row["error_messages"]] == ["top", "root"]
+            assert row["error_messages"][0]["localized"] == "Pech."
+            assert '(400): "Pech because It is on fire."' in row["detail"]
 
 
 class TestInvalidResponses:

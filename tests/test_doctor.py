@@ -167,10 +167,6 @@ class TestConnection:
         assert "spelling of host for vc-odd in fleet.toml" in findings["address"][2]
         assert findings["log-in"][:2] == ("skipped", "needs the address")
 
-    def test_impossible_name(self, odd: OddServer) -> None:
-        """An invalid host name is a failed lookup."""
-        assert check(replace(odd.appliance(), host="a" * 64 + ".invalid"))["address"][0] == "failed"
-
     @pytest.mark.parametrize(
         ("fault", "expected"),
         [

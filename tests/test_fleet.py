@@ -1,6 +1,7 @@
 """The fleet: fleet.toml, its errors, and the sources of passwords."""
 
 import getpass
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -44,6 +45,7 @@ fingerprint = "SHA256:{pin}"
 site = "Kiel"
 group = "production"
 timezone = "Europe/Berlin"
+language = "de-DE, en;q=0.5"
 policy = "gold"
 exclude = "being retired"
 
@@ -103,6 +105,7 @@ class TestLoad:
             site="Kiel",
             group="production",
             timezone="Europe/Berlin",
+            language="de-DE, en;q=0.5",
             policy="gold",
             exclude="being retired",
         )
@@ -131,7 +134,7 @@ class TestLoad:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("[[appliances]]", 'unknown table "appliances"; fleet.toml has [defaults], [policy]'),
+            ("[[appliances]]", 'unknown table "appliances"; fleet.toml has [defaults], [limits]'),
             ("defaults = 5", "defaults must be a table: [defaults]"),
             ("appliance = 5", "appliance must be a list of tables: [[appliance]]"),
             ("appliance = [5]", "appliance must be a list of tables: [[appliance]]"),
@@ -162,6 +165,8 @@ class TestLoad:
             ("{good}\nenabled = 'no'", '"enabled": expected bool, got str; for example: enabled ='),
             ("{good}\nca_bundle = 'no.pem'", 'ca_bundle: no such file "'),
             ("{good}\ntimezone = 'CEST'", 'appliance "a": timezone: "CEST" is not a time zone of'),
+            ("{good}\nlanguage = 'de\\r\\nX: y'", 'language = "de\\r\\nX: y" is not a list of'),
+            ("{good}\nlanguage = ''", 'language = "" is not a list of language tags; for'),
             ("{good}\nfingerprint = 'ab:cd'", 'appliance "a": the fingerprint must be the SHA-256'),
             (
                 "{good}\nexclude = ' '",
@@ -238,6 +243,38 @@ class TestAppliance:
         """Anything except a host is refused, as the password would be sent there."""
         with pytest.raises(SettingsError, match=r'(?s)^appliance "vc-1": host = .* must be a host'):
             appliance(host=host)
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "vc..example.com",
+            ".example.com",
+            ".",
+            f"{'x' * 64}.example.com:8443",
+            f"{'x' * 60}." * 5,
+        ],
+    )
+    def test_impossible_label(self, host: str) -> None:
+        """A name with an empty or a too long part is refused, as no host can have it."""
+        with pytest.raises(SettingsError, match=r'^appliance "vc-1": host: no host is named "'):
+            appliance(host=host)
+
+    @pytest.mark.parametrize("host", [f"{'x' * 63}.example.com", "vc-1.example.com.", "vc-1."])
+    def test_longest_label(self, host: str) -> None:
+        """A part of 63 characters, and a full stop at the end, are valid."""
+        assert appliance(host=host).host == host
+
+    @pytest.mark.parametrize("host", ["[::::]", "[1.2.3.4]", "[1]", "[:::1]:443"])
+    def test_no_ipv6(self, host: str) -> None:
+        """Anything in brackets is an IPv6 address."""
+        with pytest.raises(SettingsError, match=r"is not an IPv6 address\.$"):
+            appliance(host=host)
+
+    @pytest.mark.parametrize("key", ["name", "user", "site", "group", "policy"])
+    def test_control_character(self, key: str) -> None:
+        """A control character is refused, also without a file."""
+        with pytest.raises(SettingsError, match=f"^appliance .*: {key}: the text has a control"):
+            appliance(**{key: "CORP\backup"})
 
     @pytest.mark.parametrize("name", ["", " "])
     def test_no_name(self, name: str) -> None:
@@ -367,6 +404,37 @@ class TestPasswordSource:
         path.write_bytes(text.encode())
         assert PasswordSource("file", str(path)).read("u@v") == SECRET
 
+    @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+    def test_file_of_windows(self, tmp_path: Path, encoding: str) -> None:
+        """A byte order mark is no part of the password."""
+        path = tmp_path / "secret"
+        mark = "\ufeff" if encoding == "utf-16-le" else ""
+        path.write_bytes(f"{mark}Grün-{SECRET}\r\n".encode(encoding))
+        assert PasswordSource("file", str(path)).read("u@v") == f"Grün-{SECRET}"
+
+    def test_env_from_file(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A byte order mark that a shell has read from a file is no part of the password."""
+        monkeypatch.setenv("VCSA_PASSWORD", f"\ufeff{SECRET}")
+        assert ENV.read("u@v") == SECRET
+
+    @pytest.mark.parametrize("raw", [b"p\xe4ss", b"pass\r", b"pa\x1bss"])
+    def test_not_to_send(self, monkeypatch: pytest.MonkeyPatch, raw: bytes) -> None:
+        """Bytes that are not UTF-8, and control characters, are refused and not shown."""
+        monkeypatch.setenv("VCSA_PASSWORD", os.fsdecode(raw))
+        with pytest.raises(CredentialError) as caught:
+            ENV.read("u@v")
+        assert str(caught.value) == (
+            "password: the password of env VCSA_PASSWORD has a control character, or bytes that "
+            "are not UTF-8. Store it again, as one line of UTF-8 text."
+        )
+
+    def test_file_without_mark(self, tmp_path: Path) -> None:
+        """UTF-16 without a byte order mark is refused: its NULs are no password."""
+        path = tmp_path / "secret"
+        path.write_bytes(SECRET.encode("utf-16-le"))
+        with pytest.raises(CredentialError, match=r"the password of file .*secret has a control"):
+            PasswordSource("file", str(path)).read("u@v")
+
     @pytest.mark.parametrize("content", [b"", b"\n", b"  \nsecond"])
     def test_file_empty(self, tmp_path: Path, content: bytes) -> None:
         """A file with an empty first line is an error."""
@@ -446,3 +514,14 @@ class TestPasswordSource:
         monkeypatch.setattr(getpass, "getpass", type_nothing)
         with pytest.raises(CredentialError, match=r"none was typed\. Run the command again"):
             PasswordSource("prompt", "the fleet").read("u@v")
+
+    def test_prompt_in_another_encoding(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Bytes that the terminal's encoding does not have are an error, and not shown."""
+
+        def type_latin(_prompt: str) -> str:
+            return f"{SECRET}ä".encode("latin-1").decode("utf-8")
+
+        monkeypatch.setattr(getpass, "getpass", type_latin)
+        with pytest.raises(CredentialError, match=r"not text in the terminal's") as caught:
+            PasswordSource("prompt", "the fleet").read("u@v")
+        assert SECRET not in str(caught.value)

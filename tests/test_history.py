@@ -124,6 +124,19 @@ class TestFile:
         history.append(FIRST)
         assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["history.db"]
 
+    @pytest.mark.parametrize(
+        "name",
+        ["h[1]", "h^2|x", "h%20x", "h%41", "a b #1", "q?mode=ro&x=1", "{h}", "Größe", "~", "'"],
+    )
+    def test_any_name(self, tmp_path: Path, name: str) -> None:
+        """Every character that the system allows works in the name of a folder and of the file."""
+        target = tmp_path / name / name
+        History(target).append(FIRST)
+        history = History(target, create=False)
+        assert len(history.observations()) == len(FIRST.observations)
+        assert history.verify().empty
+        assert [path.name for path in (tmp_path / name).iterdir()] == [name]
+
     def test_empty_file(self, tmp_path: Path) -> None:
         """An empty file becomes a history."""
         path = tmp_path / "history.db"

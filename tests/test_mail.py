@@ -115,6 +115,15 @@ class TestErrors:
         with pytest.raises(CredentialError, match="MAIL_PASSWORD is not set"):
             connect(serve(login=True), **LOGIN).send(mail())
 
+    def test_password_outside_ascii(
+        self, serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A password that the log-in cannot send is an error that does not show it."""
+        monkeypatch.setenv("MAIL_PASSWORD", "Grün-Pass-7")
+        with pytest.raises(CredentialError, match="a character outside ASCII") as caught:
+            connect(serve(login=True), **LOGIN).send(mail())
+        assert "Pass-7" not in str(caught.value)
+
     def test_refused_recipient(self, serve: Serve, connect: Connect) -> None:
         """A refused recipient is named, and the others get the mail."""
         mailbox = serve()
@@ -269,6 +278,11 @@ class TestSettings:
             ('[mail]\nhost = "m"\nsender = "a@b"\npassword = {}', "must be one of"),
             ('[mail]\nhost = "m"\nsender = "a@b"\nsecurity = "ssl"', 'security = "starttls"'),
             ('[mail]\nhost = "m"\nsender = "a@b"\nca_bundle = "x.pem"', "no such file"),
+            ('[mail]\nhost = "m..x"\nsender = "a@b"', 'host: no host is named "m..x"'),
+            (
+                '[mail]\nhost = "m"\nsender = "a@b"\nuser = "bkü"\npassword = { env = "A" }',
+                "user has a character outside ASCII",
+            ),
             (CLEAR, "clear text to another machine"),
         ],
     )

@@ -78,6 +78,74 @@ class TestReadToml:
         with pytest.raises(SettingsError, match=r"a\.toml: is not valid TOML: .*line 2"):
             read_toml(path)
 
+    @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+    def test_byte_order_mark(self, tmp_path: Path, encoding: str) -> None:
+        """A byte order mark, as editors of Windows write it, is no part of the text."""
+        path = tmp_path / "a.toml"
+        path.write_text('[door]\r\ncolour = "grün"\r\n', encoding=encoding, newline="")
+        assert read_toml(path).tables == {"door": {"colour": "grün"}}
+
+    @pytest.mark.parametrize(
+        ("text", "where"),
+        [
+            (r'user = "CORP\backup"', "a.toml, user: "),
+            (r'door = { path = "C:\temp" }', "a.toml, door, path: "),
+            ('[[door]]\n[[door]]\nuser = "\\new"', "a.toml, door 2, user: "),
+            (r'to = ["a", "\fb"]', "a.toml, to 2: "),
+            (r'"a\tb" = 1', "a.toml: "),
+            (r'exclude = "\u0000"', "a.toml, exclude: "),
+        ],
+    )
+    def test_control_character(self, tmp_path: Path, text: str, where: str) -> None:
+        """A control character is refused, as it comes from a backslash in double quotes."""
+        path = tmp_path / "a.toml"
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(SettingsError) as caught:
+            read_toml(path)
+        assert where + "the text has a control character. In double quotes" in str(caught.value)
+        assert r"use single quotes, as in 'CORP\backup', or write each" in str(caught.value)
+
+    def test_several_lines(self, tmp_path: Path) -> None:
+        """A reason may have several lines."""
+        path = tmp_path / "a.toml"
+        path.write_text('exclude = """being retired,\n\tchange 4711"""', encoding="utf-8")
+        assert read_toml(path).tables == {"exclude": "being retired,\n\tchange 4711"}
+
+    @pytest.mark.parametrize("text", [r'user = "CORP\svc"', r'user = "CORP\users"'])
+    def test_unknown_escape(self, tmp_path: Path, text: str) -> None:
+        """A backslash that begins no escape of TOML is explained, too."""
+        path = tmp_path / "a.toml"
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(SettingsError, match=r"not valid TOML: .*line 1.*use single quotes"):
+            read_toml(path)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            (f"a = {'9' * 5000}", "a number in it has too many digits."),
+            (f"a = 0x{'f' * 5000}", "a.toml, a: the number has too many digits."),
+            (f"a = {-(2**63) - 1}", "a.toml, a: the number has too many digits."),
+            (f"a = {'[' * 3000}{']' * 3000}", "its tables or lists are nested too deep."),
+            (f"{'.'.join(['a'] * 3000)} = 1", "its tables or lists are nested too deep."),
+            (f"[{'.'.join(['a'] * 3000)}]", "its tables or lists are nested too deep."),
+        ],
+        ids=range(6),
+    )
+    def test_beyond_any_use(self, tmp_path: Path, text: str, message: str) -> None:
+        """Huge numbers and deep tables are refused in a short sentence."""
+        path = tmp_path / "a.toml"
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(SettingsError) as caught:
+            read_toml(path)
+        assert str(caught.value).endswith(message)
+        assert len(str(caught.value)) < 300
+
+    def test_largest_number(self, tmp_path: Path) -> None:
+        """All numbers of 64 bits are kept."""
+        path = tmp_path / "a.toml"
+        path.write_text(f"a = [{-(2**63)}, {2**63 - 1}]", encoding="utf-8")
+        assert read_toml(path).tables == {"a": [-(2**63), 2**63 - 1]}
+
 
 class TestConvert:
     """convert."""
@@ -251,6 +319,12 @@ class TestTimeZone:
             "x" * 5000,
             "é",
             "\ud800",
+            "localtime",
+            "posixrules",
+            "posix/Europe/Berlin",
+            "right/Etc/UTC",
+            "./Europe/Berlin",
+            "Europe/../Europe/Berlin",
         ],
     )
     def test_unknown(self, name: str) -> None:

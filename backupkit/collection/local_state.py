@@ -22,6 +22,7 @@ __all__ = [
     "SAMPLE_INTERVAL",
     "ConcurrencyControl",
     "LocalState",
+    "WaitingPolls",
     "create_local_state",
 ]
 
@@ -80,6 +81,44 @@ class ConcurrencyControl:
         return self._may_grow
 
 
+class WaitingPolls:
+    """Number of polls that wait before the next attempt, and send nothing; thread-safe.
+
+    Attributes
+    ----------
+    count : int
+        Number of waiting polls.
+    on_change : callable
+        Called after each change of `count`.
+
+    Examples
+    --------
+    >>> waiting = WaitingPolls()
+    >>> with waiting.wait():
+    ...     waiting.count
+    1
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.on_change: Callable[[], object] = bool
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def wait(self) -> Iterator[None]:
+        """Count the caller as waiting while the context lasts."""
+        self._add(1)
+        try:
+            yield
+        finally:
+            self._add(-1)
+
+    def _add(self, number: int) -> None:
+        with self._lock:
+            self.count += number
+        self.on_change()
+
+
 @dataclass(frozen=True)
 class LocalState:
     """Process-local state of one collection.
@@ -92,29 +131,32 @@ class LocalState:
         Returns, for an appliance and the ids on its job list, which were listed before and which
         of these have ended. None if the orders contain both.
     passwords : dict
-        Typed passwords, by source and user.
+        Typed passwords, by source and user; the error instead if none was typed.
     """
 
     key: str = field(default_factory=lambda: uuid4().hex)
     control: ConcurrencyControl = field(default_factory=ConcurrencyControl)
+    waiting: WaitingPolls = field(default_factory=WaitingPolls)
     stop: threading.Event = field(default_factory=threading.Event)
     known_jobs: Callable[[str, Collection[str]], KnownJobs] | None = None
-    passwords: dict[tuple[PasswordSource, str], str] = field(default_factory=dict, repr=False)
+    passwords: dict[tuple[PasswordSource, str], str | CredentialError] = field(
+        default_factory=dict, repr=False
+    )
 
     def get_password(self, appliance: Appliance) -> str:
-        """Return the password of an appliance; raise if it would have to be typed elsewhere."""
+        """Return the password of an appliance; raise if it was not typed, or elsewhere."""
         source, user = appliance.password, appliance.user
         if source.kind != "prompt":
             return source.read(user)
-        try:
-            return self.passwords[source, user]
-        except KeyError:
-            raise CredentialError(
-                f"{user} would have to type it for {appliance.name}, and a typed password is not "
-                "sent to another process",
-                advice="Store it where the worker can read it: env, file or keyring.",
-                subject="password",
-            ) from None
+        typed = self.passwords.get((source, user)) or CredentialError(
+            f"{user} would have to type it for {appliance.name}, and a typed password is not "
+            "sent to another process",
+            advice="Store it where the worker can read it: env, file or keyring.",
+            subject="password",
+        )
+        if isinstance(typed, CredentialError):
+            raise typed
+        return typed
 
 
 LOCAL_STATES: dict[str, LocalState] = {}
@@ -130,8 +172,8 @@ def create_local_state(
 ) -> Iterator[LocalState]:
     """Keep the process-local state of a collection while the context lasts.
 
-    Each password to be typed is prompted for once, now. A collection within a watch uses the
-    passwords of the watch.
+    Each password to be typed is prompted for once, now; one that is not typed fails its
+    appliances alone. A collection within a watch uses the passwords of the watch.
     """
     sources = {
         (appliance.password, appliance.user)
@@ -145,7 +187,10 @@ def create_local_state(
     }
     state = LocalState(stop=stop or threading.Event(), known_jobs=known_jobs)
     for source, user in sorted(sources, key=repr):
-        state.passwords[source, user] = known_passwords.get((source, user)) or source.read(user)
+        try:
+            state.passwords[source, user] = known_passwords.get((source, user)) or source.read(user)
+        except CredentialError as error:
+            state.passwords[source, user] = error
     LOCAL_STATES[state.key] = state
     try:
         yield state

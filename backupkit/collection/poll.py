@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from msgspec import structs
 
@@ -32,7 +32,7 @@ from backupkit.errors import (
 from backupkit.fleet import Appliance
 from backupkit.tables import SyncState
 
-__all__ = ["PollOrder", "PollResult", "Strategy", "poll"]
+__all__ = ["PollOrder", "PollResult", "Strategy", "api_error_columns", "poll"]
 
 Strategy = Literal["auto", "job"]
 
@@ -160,6 +160,30 @@ class PollResult:
         """Problem as text, without the usual advice of its kind."""
         return None if self.problem is None else self.problem.detail
 
+    @property
+    def error_type(self) -> str | None:
+        """Type of the error that the API sent, if any."""
+        return api_error_columns(self.failure)[0]
+
+    @property
+    def error_messages(self) -> Sequence[Mapping[str, Any]]:
+        """Messages of the error that the API sent."""
+        return api_error_columns(self.failure)[1]
+
+    @property
+    def error_data(self) -> str | None:
+        """Data of the error that the API sent, as JSON."""
+        return api_error_columns(self.failure)[2]
+
+
+def api_error_columns(
+    error: BackupkitError | None,
+) -> tuple[str | None, Sequence[Mapping[str, Any]], str | None]:
+    """Return type, messages and data of an error of the API; empty values for other errors."""
+    if not isinstance(error, ApplianceError):
+        return None, (), None
+    return error.error_type, error.messages, wire.encode_error_data(error.data)
+
 
 def poll(order: PollOrder) -> PollResult:
     """Poll one appliance; errors become part of the result."""
@@ -181,6 +205,7 @@ def poll(order: PollOrder) -> PollResult:
             deadline=time.monotonic() + left,
             stop=local.stop,
             clock=order.clock,
+            waiting=local.waiting.wait,
         )
         with client:
             _read_appliance(client, result, order)

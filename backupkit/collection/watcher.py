@@ -15,7 +15,8 @@ from backupkit.collection.collector import StateSource, collect, run_collection
 from backupkit.collection.followed_jobs import FollowedAppliance
 from backupkit.collection.local_state import create_local_state
 from backupkit.collection.snapshot import Snapshot, jobs_to_observations
-from backupkit.fleet import Appliance, Fleet
+from backupkit.errors import CredentialError
+from backupkit.fleet import Appliance, Fleet, limits_of
 from backupkit.tables import ERRORS, POLLS, RUNNING, SCHEDULES
 from backupkit.tables.estimates import is_stalled, time_left
 
@@ -74,7 +75,11 @@ def watch(
     """
     with Watch(fleet, history, limits=limits, clock=clock) as watcher:
         first = collect(
-            watcher.appliances, known=history, limits=limits, progress=progress, clock=clock
+            watcher.appliances,
+            known=history,
+            limits=limits_of(fleet, limits),
+            progress=progress,
+            clock=clock,
         )
         watcher.ingest(first)
         if first.stopped:
@@ -105,11 +110,14 @@ class Watch:
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         self.appliances = list(fleet)
-        self._history, self._limits, self._clock = history, limits or Limits(), clock
+        self._history, self._limits, self._clock = history, limits_of(fleet, limits), clock
         self._followed: dict[str, FollowedAppliance] = {}
         self._pending: dict[str, Future[list[wire.Job]]] = {}
         with ExitStack() as stack:
             self._local_state = stack.enter_context(create_local_state(self.appliances))
+            for password in self._local_state.passwords.values():
+                if isinstance(password, CredentialError):
+                    raise password
             self._pool = ThreadPoolExecutor(self._limits.concurrency, thread_name_prefix="watch")
             self._stack = stack.pop_all()
 

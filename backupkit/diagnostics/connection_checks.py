@@ -100,7 +100,7 @@ def check_address(context: CheckContext) -> Finding:
     """Check that the host name can be resolved."""
     try:
         addresses = socket.getaddrinfo(context.name, context.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:  # UnicodeError: an invalid label
+    except OSError as error:
         return create_failed_finding(connection_error(error, context.appliance, context.limits))
     return Finding("ok", ", ".join(dict.fromkeys(str(entry[4][0]) for entry in addresses)))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 
@@ -17,9 +17,11 @@ from backupkit.display.format import (
     sanitise,
     time_ratio,
 )
+from backupkit.errors import SettingsError
 from backupkit.plots.style import OUTCOME_STYLES
 from backupkit.reports.exports import format_messages
 from backupkit.reports.facts import Aged, ApplianceFacts, DataSource, JobRow, Link
+from backupkit.settings import time_zone
 from backupkit.tables import COMPLETED_SLOTS, MISSED_SLOTS, TOLERATED_SKEW
 
 __all__ = ["build_appliance_facts", "build_data_sources", "build_job_row"]
@@ -109,8 +111,8 @@ def _find_zone(name: object) -> ZoneInfo | None:
     if not isinstance(name, str) or name in {"UTC", "Etc/UTC"}:
         return None
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):  # an appliance may report any text
+        return time_zone(name, where="")
+    except SettingsError:  # an appliance may report any text
         return None
 
 
