@@ -16,6 +16,7 @@ from backupkit import wire
 from backupkit.client import ApplianceClient, Limits
 from backupkit.collection.local_state import LOCAL_STATES, NO_STATE
 from backupkit.errors import (
+    ADVICE,
     ApplianceError,
     BackupkitError,
     DeadlineError,
@@ -42,8 +43,8 @@ READ_ALL_ABOVE: Final = 200
 JOBS_PER_CONNECTION: Final = 25
 """Number of jobs per connection; fewer are not worth another handshake."""
 
-MAX_LOST_CONNECTIONS: Final = 2
-"""Number of jobs in a row whose connection breaks, after which the poll fails."""
+MAX_LOST_JOBS: Final = 2
+"""Number of jobs in a row whose connection or session breaks, after which the poll fails."""
 
 VERSION_WITHOUT_DETAILS: Final = "6.5."
 """Prefix of the versions without details and schedules."""
@@ -320,7 +321,7 @@ def _read_one_by_one(
     `records` has what the details have of each job, None if nothing.
     """
     waiting = deque(records.items())
-    lost: list[UnreachableError] = []
+    lost: list[ApplianceError] = []
     connections = min(order.limits.per_appliance, -(-len(waiting) // JOBS_PER_CONNECTION))
     control = LOCAL_STATES.get(order.state_key, NO_STATE).control
     with ThreadPoolExecutor(max(connections - 1, 1)) as pool:
@@ -336,7 +337,7 @@ def _read_waiting_jobs(
     client: ApplianceClient,
     result: PollResult,
     waiting: deque[tuple[str, wire.Job | None]],
-    lost: list[UnreachableError],
+    lost: list[ApplianceError],
 ) -> Iterator[str]:
     """Yield the id of each waiting job, then read the job; thread-safe."""
     while True:
@@ -349,13 +350,13 @@ def _read_waiting_jobs(
         try:
             job = _read_job(client, job_id)
             lost.clear()
-        except (DeadlineError, LoginError, StoppedError):
+        except (DeadlineError, StoppedError):
             waiting.clear()
             raise
         except ApplianceError as job_error:
-            if isinstance(job_error, UnreachableError):
+            if isinstance(job_error, (LoginError, UnreachableError)):
                 lost.append(job_error)
-                if len(lost) >= MAX_LOST_CONNECTIONS:
+                if len(lost) >= MAX_LOST_JOBS:
                     waiting.clear()
                     raise
             error, job = job_error, _unread_job(job_id, job_error)
@@ -367,7 +368,8 @@ def _read_waiting_jobs(
         result.jobs.append(job)
         if job.read_error is not None:
             problem = f"job {one_line(job_id)} could not be read: {job.read_error}"
-            result.item_errors.append((error or PayloadError(problem), job_id))
+            odd = PayloadError(problem, advice=ADVICE[PartialError.kind])
+            result.item_errors.append((error or odd, job_id))
 
 
 def _read_job(client: ApplianceClient, job_id: str) -> wire.Job:
@@ -416,8 +418,12 @@ def _read_schedules(client: ApplianceClient, result: PollResult, state: SyncStat
         result.details = True
         for name, schedule in result.schedules.items():
             if schedule.read_error:
-                problem = f"the schedule {one_line(name)} could not be read completely"
-                result.item_errors.append((PayloadError(f"{problem}: {schedule.read_error}"), None))
+                odd = PayloadError(
+                    f"the schedule {one_line(name)} could not be read: {schedule.read_error}",
+                    advice="Save the schedule again in its management interface (port 5480, "
+                    "Backup).",
+                )
+                result.item_errors.append((odd, None))
         for decode_error in decode_errors.values():
             _record_schedules_error(result, decode_error)
         if not decode_errors:

@@ -70,8 +70,8 @@ def collect(  # noqa: PLR0913 # one parameter per option
 ) -> int:
     """Poll every appliance once, and store what is new in the history.
 
-    Exit code: 0 all appliances were read, 3 some were not, or not all of their jobs, 4 none was,
-    130 stopped with Ctrl-C.
+    Exit code: 0 all appliances were read, 3 some were not, or not completely, 4 none was, 130
+    stopped with Ctrl-C.
     What was read before Ctrl-C is stored.
     """
     appliances, store = open_fleet_and_history(fleet, history)
@@ -173,7 +173,7 @@ def interrupt_on_sigterm() -> Iterator[None]:
 
 def _choose_exit_code(snapshot: "Snapshot") -> int:
     polls = snapshot.polls
-    if polls["ok"].fillna(value=False).all():
+    if polls["ok"].fillna(value=False).all() and snapshot.errors.empty:
         return 0
     return SOME_UNREAD if snapshot.list_was_read.any() else NONE_READ
 
