@@ -1,4 +1,4 @@
-"""Documented responses are decoded; of odd records, what can be read is kept, and the rest told."""
+"""Documented responses are decoded; what can be read of an odd record is kept."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -421,7 +421,7 @@ class TestDecodeJob:
         )
 
     def test_several_problems(self) -> None:
-        """Everything that is wrong with a job is told, in the order of the fields."""
+        """A read error names all that is wrong, in the order of the fields."""
         job = decode_job(job_body(state=None, start_time=5, end_time="now", progress="x"), API, "1")
         assert job.read_error == "state is null, start_time is a number, end_time is not a time"
         job = decode_job(job_body(start_time="0001-01-01T00:00:00+02:00", end_time="now"), API, "1")
@@ -443,7 +443,7 @@ class TestDecodeJob:
         ],
     )
     def test_side_fields(self, field: str, value: object) -> None:
-        """What no verdict needs never spoils a job."""
+        """A field that no verdict needs never spoils a job."""
         assert decode_job(job_body(**{field: value}), API, "1") == decode_job(job_body(), API, "1")
 
     @pytest.mark.parametrize(
@@ -580,7 +580,7 @@ class TestDecodeJobIds:
         ],
     )
     def test_odd_items(self, body: bytes, odd: int, of: int) -> None:
-        """Items that are no ids are told and counted; the ids are kept."""
+        """Items that are no ids are counted in an error; the ids are kept."""
         for flavour, sent in ((API, body), (REST, b'{"value": %s}' % body)):
             ids, decode_errors = decode_job_ids(sent, flavour)
             assert ids == ["a"]
@@ -677,7 +677,7 @@ class TestDecodeDetails:
     )
     @pytest.mark.parametrize("flavour", Flavour)
     def test_side_fields(self, flavour: Flavour, field: str, sent: object, kept: object) -> None:
-        """What no verdict needs never spoils a job: it is kept or missing."""
+        """A field that no verdict needs never spoils a job: it is kept or missing."""
         good, odd = record(), record(**{field: sent})
         jobs, decode_errors = decode_details(wrapped({"a": good, "b": odd}, flavour), flavour)
         assert not decode_errors
@@ -801,7 +801,7 @@ class TestDecodeDetails:
     def test_repeated(
         self, form: str, words: list[str | None], expected: tuple[str | None, int, str | None]
     ) -> None:
-        """Of several records of a job the one that ended counts, else a readable one; it is told.
+        """Of several records of a job the one that ended counts, else a readable one.
 
         Two that ended differently leave the state unknown.
         """
@@ -919,7 +919,7 @@ class TestDecodeSchedules:
         ],
     )
     def test_odd_fields(self, field: str, sent: object, why: str) -> None:
-        """What is wrong with a schedule is its read error; the rest is kept."""
+        """A read error names what is wrong with a schedule; the rest is kept."""
         assert only_schedule(**{field: sent}) == replace(
             only_schedule(), read_error=f"{field} {why}", **{field: None}
         )
@@ -958,7 +958,7 @@ class TestDecodeSchedules:
         ("sent", "why"), [("", "is empty"), ("daily", "is a text"), ([], "is a list")]
     )
     def test_no_recurrence(self, sent: object, why: str) -> None:
-        """A recurrence that cannot be read is not told as none."""
+        """A recurrence that cannot be read is not reported as none."""
         schedule = only_schedule(recurrence_info=sent)
         assert schedule.recurrence_info == Recurrence(None, None)
         assert schedule.read_error == f"recurrence_info {why}"
@@ -979,7 +979,7 @@ class TestDecodeSchedules:
         ],
     )
     def test_retention(self, sent: object, kept: int | None, why: str | None) -> None:
-        """A missing number of backups to keep is none, an odd one is told."""
+        """A missing number of backups to keep is none; an odd one is a read error."""
         schedule = only_schedule(retention_info=sent)
         assert schedule.retention_info == (None if kept is None else Retention(kept))
         assert schedule.read_error == (why and f"retention_info{why}")
@@ -1018,14 +1018,14 @@ class TestDecodeSchedules:
             assert schedules == {"a": only_schedule(), "b": Schedule(read_error=why)}
 
     def test_repeated(self) -> None:
-        """Of two schedules of one name the last counts; that they differ is told."""
+        """Of two schedules of one name the last counts; if they differ, it has a read error."""
         body = b'{"a": {"enable": %s, "location": "x"}, "a": {"enable": true, "location": "x"}}'
         schedules, decode_errors = decode_schedules(body % b"false", API)
         assert not decode_errors
-        told = Schedule(enable=True, location="x", read_error="it is there several times")
-        assert schedules == {"a": told}
+        last = Schedule(enable=True, location="x", read_error="it is there several times")
+        assert schedules == {"a": last}
         schedules, _ = decode_schedules(body % b"true", API)
-        assert schedules == {"a": replace(told, read_error=None)}
+        assert schedules == {"a": replace(last, read_error=None)}
 
     def test_bad_bytes(self) -> None:
         """Invalid UTF-8 affects only its text."""
