@@ -240,7 +240,7 @@ def unwrap_lists(value: Any) -> Any:  # noqa: ANN401 # any JSON value
 
 
 class _FieldError(Exception):
-    """What is wrong with a field, as the end of a sentence."""
+    """Problem of a field, as the end of a sentence."""
 
 
 @dataclass(slots=True)
