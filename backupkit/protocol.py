@@ -313,7 +313,8 @@ def _quote(request: Request, status: int, answer: ErrorAnswer | None) -> str:
     if answer.text:
         says_more = any(message["id"] != _NOT_AUTHENTICATED for message in answer.messages)
         return f'({status}): "{answer.text}"' if says_more else f"({status})"
-    return f"({status}, {one_line(answer.error_type, limit=40)})"
+    error_type = one_line(answer.error_type, limit=40)
+    return f"({status}, {error_type})" if error_type else f"({status})"
 
 
 def _is_retryable(kind: type[ApplianceError], status: int, answer: ErrorAnswer | None) -> bool:
