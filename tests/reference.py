@@ -316,7 +316,7 @@ class Appliance:
             state = "rescued"
         elif good:
             state = "late"
-        elif passed and any(job.outcome == "other" for job in attempts):
+        elif any(job.outcome == "other" for job in attempts):
             state = "unknown"
         elif passed and any(job.outcome == "open" for job in attempts):
             state = "missed_overrun"

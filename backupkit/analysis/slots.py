@@ -113,9 +113,9 @@ def judge_slots(
 
     * met: the first SCHEDULED attempt started no more than `late` after the slot and succeeded by
       the deadline. rescued: another attempt did. late: an attempt succeeded after the deadline.
-    * If k reaches the deadline: unknown if an attempt may or may not have succeeded (one that could
-      not be read, or is in a state not known), or if such a job without any start may be an
-      attempt; missed_overrun if an attempt is still open, missed_failed if there
+    * unknown: an attempt may or may not have succeeded: one that could not be read, or is in a
+      state not known. Once k reaches the deadline, also if such a job without any start may be one.
+    * If k reaches the deadline: missed_overrun if an attempt is still open, missed_failed if there
       were attempts, missed_norun if there was none.
     * If k is before the deadline: missed_norun if `late` has passed at k and nothing has started;
       else pending if known_until reaches now, else unknown.
@@ -147,7 +147,6 @@ def judge_slots(
     still_open[owner[outcome[attempt] == _OPEN]] = True
     undecided[owner[outcome[attempt] == _UNDECIDED]] = True
     may_have_run = lower <= find_unplaced_until(jobs, coverage.index)[codes]
-    undecided |= may_have_run
 
     good = (outcome[attempt] == _SUCCESS) & ~np.isnat(end[attempt])
     scheduled = jobs["type"].eq("SCHEDULED").to_numpy()[attempt]
@@ -171,10 +170,10 @@ def judge_slots(
         ("met", met),
         ("rescued", rescued),
         ("late", late),
-        ("unknown", passed & undecided),
+        ("unknown", undecided | (passed & may_have_run)),
         ("missed_overrun", passed & still_open),
         ("missed_failed", passed & (attempts > 0)),
-        ("missed_norun", (passed | due) & (attempts == 0) & ~undecided),
+        ("missed_norun", (passed | due) & (attempts == 0) & ~may_have_run),
         ("pending", knows_now),
     )
     state = np.select(

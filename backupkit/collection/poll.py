@@ -16,8 +16,10 @@ from backupkit import wire
 from backupkit.client import ApplianceClient, Limits
 from backupkit.collection.local_state import LOCAL_STATES, NO_STATE
 from backupkit.errors import (
+    ADVICE,
     ApplianceError,
     BackupkitError,
+    BusyError,
     DeadlineError,
     LoginError,
     NotFoundError,
@@ -42,8 +44,8 @@ READ_ALL_ABOVE: Final = 200
 JOBS_PER_CONNECTION: Final = 25
 """Number of jobs per connection; fewer are not worth another handshake."""
 
-MAX_LOST_CONNECTIONS: Final = 2
-"""Number of jobs in a row whose connection breaks, after which the poll fails."""
+MAX_LOST_JOBS: Final = 2
+"""Number of jobs in a row whose connection or session breaks, after which the poll fails."""
 
 VERSION_WITHOUT_DETAILS: Final = "6.5."
 """Prefix of the versions without details and schedules."""
@@ -224,8 +226,13 @@ def _has_details(state: SyncState) -> bool | None:
 
     An earlier 404 is trusted only for 6.5: other versions send it while services start.
     """
-    absent = state.details is False and (state.version or "").startswith(VERSION_WITHOUT_DETAILS)
+    absent = state.details is False and _lacks_details(state.version)
     return state.details or (False if absent else None)
+
+
+def _lacks_details(version: str | None) -> bool:
+    """Return whether a version has neither details nor schedules."""
+    return (version or "").startswith(VERSION_WITHOUT_DETAILS)
 
 
 def _read_appliance(client: ApplianceClient, result: PollResult, order: PollOrder) -> None:
@@ -247,7 +254,7 @@ def _read_appliance(client: ApplianceClient, result: PollResult, order: PollOrde
     single_request = len(wanted) == len(listed) or len(wanted) > READ_ALL_ABOVE
     id_batches = [(), wanted] if single_request else [wanted]
     _read_jobs(client, result, wanted, id_batches=id_batches, order=order)
-    if result.details is not False:
+    if result.details is not False or not _lacks_details(result.version):
         _read_schedules(client, result, state)
 
 
@@ -255,9 +262,9 @@ def _read_list(client: ApplianceClient, result: PollResult, order: PollOrder) ->
     """Read the job list; if that fails, keep at least the jobs of the details, and raise."""
     try:
         listed, decode_errors = client.job_ids()
-    except (NotFoundError, PayloadError, ServerError):
+    except (BusyError, NotFoundError, PayloadError, RightsError, ServerError):
         if order.strategy == "auto" and result.details is not False:
-            with suppress(NotFoundError, PayloadError, ServerError):  # the list's error counts
+            with suppress(ApplianceError):  # the error of the list counts
                 for jobs, _ in client.details():
                     result.jobs += jobs
         raise
@@ -302,10 +309,14 @@ def _read_jobs(
                 if not remaining:
                     break
         except NotFoundError:
-            result.details = False
+            result.details = False if _lacks_details(result.version) else None
             break
-        except (PayloadError, RightsError, ServerError, UnreachableError) as error:
+        except (DeadlineError, StoppedError):
+            raise
+        except ApplianceError as error:
             _log.info("%s: cannot read job details: %s", result.appliance, error.problem)
+            if isinstance(error, UnreachableError):  # leave time for the jobs one by one
+                break
     _read_one_by_one(client, result, odd | remaining, order)
 
 
@@ -320,7 +331,7 @@ def _read_one_by_one(
     `records` has what the details have of each job, None if nothing.
     """
     waiting = deque(records.items())
-    lost: list[UnreachableError] = []
+    lost: list[ApplianceError] = []
     connections = min(order.limits.per_appliance, -(-len(waiting) // JOBS_PER_CONNECTION))
     control = LOCAL_STATES.get(order.state_key, NO_STATE).control
     with ThreadPoolExecutor(max(connections - 1, 1)) as pool:
@@ -336,7 +347,7 @@ def _read_waiting_jobs(
     client: ApplianceClient,
     result: PollResult,
     waiting: deque[tuple[str, wire.Job | None]],
-    lost: list[UnreachableError],
+    lost: list[ApplianceError],
 ) -> Iterator[str]:
     """Yield the id of each waiting job, then read the job; thread-safe."""
     while True:
@@ -349,16 +360,16 @@ def _read_waiting_jobs(
         try:
             job = _read_job(client, job_id)
             lost.clear()
-        except (DeadlineError, LoginError, StoppedError):
+        except (DeadlineError, StoppedError):
             waiting.clear()
             raise
         except ApplianceError as job_error:
-            if isinstance(job_error, UnreachableError):
+            if isinstance(job_error, (LoginError, UnreachableError)):
                 lost.append(job_error)
-                if len(lost) >= MAX_LOST_CONNECTIONS:
+                if len(lost) >= MAX_LOST_JOBS:
                     waiting.clear()
                     raise
-            error, job = job_error, _unread_job(job_id, job_error)
+            error, job = _explain_job_error(job_id, job_error)
         except BaseException:
             waiting.clear()
             raise
@@ -367,7 +378,8 @@ def _read_waiting_jobs(
         result.jobs.append(job)
         if job.read_error is not None:
             problem = f"job {one_line(job_id)} could not be read: {job.read_error}"
-            result.item_errors.append((error or PayloadError(problem), job_id))
+            odd = PayloadError(problem, advice=ADVICE[PartialError.kind])
+            result.item_errors.append((error or odd, job_id))
 
 
 def _read_job(client: ApplianceClient, job_id: str) -> wire.Job:
@@ -378,12 +390,15 @@ def _read_job(client: ApplianceClient, job_id: str) -> wire.Job:
         return client.job(job_id)
 
 
-def _unread_job(job_id: str, error: ApplianceError) -> wire.Job:
-    """Return a job of which nothing is known but that it is listed."""
+def _explain_job_error(job_id: str, error: ApplianceError) -> tuple[ApplianceError, wire.Job]:
+    """Return the error to report, and the job: nothing of it is known but that it is listed."""
     reason = error.problem
     if isinstance(error, NotFoundError):
-        reason = "it was listed, and is not there any more (asked twice): removed meanwhile"
-    return wire.Job(job_id, None, None, None, None, None, (), "job", read_error=reason)
+        reason = "the appliance lists it, and does not have it (404, asked twice)"
+        error.problem = f"job {one_line(job_id)}: {reason}"
+        error.advice = "Collect again: it was removed meanwhile, or its record is damaged."
+    job = wire.Job(job_id, None, None, None, None, None, (), "job", read_error=reason)
+    return error, job
 
 
 def _merge_records(job: wire.Job, details: wire.Job, *, failed: bool) -> wire.Job:
@@ -403,7 +418,7 @@ def _read_schedules(client: ApplianceClient, result: PollResult, state: SyncStat
     try:
         result.schedules, decode_errors = client.schedules()
     except NotFoundError as error:
-        if result.details or not (result.version or "6.5.").startswith(VERSION_WITHOUT_DETAILS):
+        if result.details or not _lacks_details(result.version or VERSION_WITHOUT_DETAILS):
             _record_schedules_error(result, error)
         else:
             result.details = False
@@ -416,8 +431,12 @@ def _read_schedules(client: ApplianceClient, result: PollResult, state: SyncStat
         result.details = True
         for name, schedule in result.schedules.items():
             if schedule.read_error:
-                problem = f"the schedule {one_line(name)} could not be read completely"
-                result.item_errors.append((PayloadError(f"{problem}: {schedule.read_error}"), None))
+                odd = PayloadError(
+                    f"the schedule {one_line(name)} could not be read: {schedule.read_error}",
+                    advice="Save the schedule again in its management interface (port 5480, "
+                    "Backup).",
+                )
+                result.item_errors.append((odd, None))
         for decode_error in decode_errors.values():
             _record_schedules_error(result, decode_error)
         if not decode_errors:
