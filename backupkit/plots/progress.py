@@ -73,6 +73,7 @@ def progress(
     >>> [float(y) for y in ax.lines[0].get_ydata()]
     [0.0, 45.0]
     """
+    observations = style.drop_implausible_times(observations)
     points = _list_progress_points(observations)
     newest = points.groupby(_JOB_KEY)["observed_at"].max()
     newest = newest.sort_values(ascending=False, kind="stable")
@@ -179,7 +180,7 @@ def _compute_typical_duration(observations: pd.DataFrame, appliance: str) -> tim
         (observations["appliance"] == appliance) & (observations["state"] == "SUCCEEDED")
     ]
     jobs = successes.drop_duplicates("job_id", keep="last").sort_values("end_time", kind="stable")
-    return typical_duration(jobs["duration"].dropna().to_list())
+    return typical_duration((jobs["end_time"] - jobs["start_time"]).dropna().to_list())
 
 
 def _list_progress_points(observations: pd.DataFrame) -> pd.DataFrame:
