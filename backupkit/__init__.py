@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from backupkit import errors, plots, simulator, widgets
     from backupkit._version import __version__
     from backupkit.assessment import Assessment, compare, evaluate, evaluate_frames
-    from backupkit.client import Limits
     from backupkit.collection import Snapshot, collect, watch
     from backupkit.diagnostics import doctor
     from backupkit.fleet import Appliance, Fleet
     from backupkit.history import History
+    from backupkit.limits import Limits
     from backupkit.passwords import PasswordSource
     from backupkit.policy import Policy
     from backupkit.reports import Report, report
@@ -56,7 +56,7 @@ _HOME = {
     "Assessment": "assessment",
     "Fleet": "fleet",
     "History": "history",
-    "Limits": "client",
+    "Limits": "limits",
     "PasswordSource": "passwords",
     "Policy": "policy",
     "Report": "reports",

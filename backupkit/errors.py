@@ -18,6 +18,7 @@ Exception tree::
         ├── BusyError           no free session, or overload (429, 503)
         ├── ServerError         error of the appliance (other 4xx, 5xx)
         ├── PayloadError        response does not follow the API
+        ├── PartialError        job list was read, but not all of its jobs
         ├── DeadlineError       collection deadline reached before the appliance was read
         ├── StoppedError        collection stopped before the appliance was read
         └── WorkerError         worker process failed
@@ -26,8 +27,8 @@ Exception tree::
 standard library, so every module can import it.
 """
 
-from collections.abc import Mapping
-from typing import ClassVar, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
 
 __all__ = [
     "ADVICE",
@@ -189,11 +190,23 @@ class ApplianceError(BackupkitError):
         Delay that the appliance requests before a retry [s].
     retryable : bool, optional
         Whether retrying may succeed; default: the value of the class.
+    error_type : str, optional
+        Type of the error as the appliance sent it, such as NOT_FOUND.
+    messages : sequence of dict, optional
+        Stack of the appliance's messages: the first is about the operation, each other one about
+        the cause of the one before. Fields: id, default_message, args, localized.
+    data : object, optional
+        Data of the error as the appliance sent it.
+
+    Attributes
+    ----------
+    status_code, retry_after, retryable, error_type, messages, data
+        As the parameters; None, or an empty tuple, if the response has none.
     """
 
     kind = "appliance"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 # each is an attribute
         self,
         problem: str,
         *,
@@ -202,10 +215,16 @@ class ApplianceError(BackupkitError):
         status_code: int | None = None,
         retry_after: float | None = None,
         retryable: bool | None = None,
+        error_type: str | None = None,
+        messages: Sequence[Mapping[str, Any]] = (),
+        data: object = None,
     ) -> None:
         super().__init__(problem, advice=advice, subject=subject)
         self.status_code = status_code
         self.retry_after = retry_after
+        self.error_type = error_type
+        self.messages = tuple(messages)
+        self.data = data
         if retryable is not None:
             self.retryable = retryable
 
@@ -244,14 +263,14 @@ class NotFoundError(ApplianceError):
 
 
 class BusyError(ApplianceError):
-    """Appliance without a free session, or overloaded (429, 503)."""
+    """Appliance without a free session, overloaded, or with a busy resource (429, 503)."""
 
     kind = "busy"
     retryable = True
 
 
 class ServerError(ApplianceError):
-    """Error of the appliance (any other 4xx or 5xx)."""
+    """Error of the appliance (any other 4xx or 5xx); a refused request is not retryable."""
 
     kind = "server"
     retryable = True

@@ -15,10 +15,18 @@ import msgspec
 
 from backupkit.display import render_container, table
 from backupkit.errors import SettingsError, one_line
+from backupkit.limits import APPLIANCE_LIMITS, Limits, parse_limits
 from backupkit.passwords import PasswordEntry, PasswordSource, convert_table
-from backupkit.settings import SettingsFile, check_host, check_text, read_toml, time_zone
+from backupkit.settings import (
+    SettingsFile,
+    check_host,
+    check_text,
+    read_toml,
+    time_zone,
+    unknown_key,
+)
 
-__all__ = ["Appliance", "Fleet"]
+__all__ = ["Appliance", "Fleet", "limits_of"]
 
 SHOWN: Final = 20
 """Maximum number of appliances shown in a notebook."""
@@ -34,10 +42,12 @@ _COLUMNS: Final = {
     "Excluded": "text",
 }
 
-_TABLES = ("defaults", "policy", "mail", "history", "appliance")
+_TABLES = ("defaults", "limits", "policy", "mail", "history", "appliance")
 _HOST = re.compile(
     r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?"
 )
+_LANGUAGE = r"(?:\*|[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8}){0,4})(?:; ?q=[01](?:\.[0-9]{1,3})?)?"
+_LANGUAGES = re.compile(rf"{_LANGUAGE}(?:, ?{_LANGUAGE}){{0,9}}")
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _EXAMPLES = {
     "name": 'name = "vc-ham-01"',
@@ -49,8 +59,10 @@ _EXAMPLES = {
     "site": 'site = "Hamburg"',
     "group": 'group = "production"',
     "timezone": 'timezone = "Europe/Berlin"',
+    "language": 'language = "de" or language = "de-DE, en;q=0.5"',
     "policy": 'policy = "gold"',
     "enabled": "enabled = false",
+    "limits": 'limits = { visit = "10m" }',
     "exclude": 'exclude = "being retired, change 4711"',
 }
 
@@ -77,12 +89,17 @@ class Appliance:
         Labels for filters and roll-ups.
     timezone : str, optional
         IANA zone to use if the appliance does not report its own.
+    language : str, optional
+        Languages of the appliance's messages, as in the HTTP header Accept-Language; default:
+        the appliance's own.
     policy : str, optional
         Name of the ``[policy.NAME]`` that applies.
     enabled : bool
         Whether the appliance is polled and assessed.
     exclude : str, optional
         Reason for exclusion from the SLA; the appliance is still polled and shown.
+    limits : mapping, optional
+        Fields of `backupkit.Limits` that are different for this appliance.
     """
 
     name: str
@@ -94,9 +111,11 @@ class Appliance:
     site: str | None = None
     group: str | None = None
     timezone: str | None = None
+    language: str | None = None
     policy: str | None = None
     enabled: bool = True
     exclude: str | None = None
+    limits: Mapping[str, float | int] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         where = f'appliance "{one_line(self.name)}"'
@@ -109,6 +128,15 @@ class Appliance:
             raise SettingsError(f"{where}: the user is empty; for example: {_EXAMPLES['user']}")
         if self.timezone is not None:
             time_zone(self.timezone, where=f"{where}: timezone")
+        if self.language is not None and not _LANGUAGES.fullmatch(self.language):
+            raise SettingsError(
+                f'{where}: language = "{one_line(self.language, limit=40)}" is not a list of '
+                f"language tags; for example: {_EXAMPLES['language']}"
+            )
+        if unknown := sorted(set(self.limits) - set(APPLIANCE_LIMITS)):
+            raise SettingsError(
+                f"{where}: limits: {unknown_key(unknown[0], list(APPLIANCE_LIMITS))}"
+            )
         if self.exclude is not None and not self.exclude.strip():
             raise SettingsError(
                 f"{where}: exclude needs a reason; for example: {_EXAMPLES['exclude']}"
@@ -146,6 +174,7 @@ class _Shared(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
     site: str | None = None
     group: str | None = None
     timezone: str | None = None
+    language: str | None = None
     policy: str | None = None
     enabled: bool = True
     exclude: str | None = None
@@ -165,6 +194,7 @@ class _Entry(_Shared, frozen=True, kw_only=True):
     host: str
     user: str
     password: PasswordEntry
+    limits: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -177,6 +207,8 @@ class Fleet:
         Appliances with distinct names.
     source : str
         File they were read from, for errors and displays.
+    limits : Limits, optional
+        Time limits and concurrency of a collection from them.
 
     Raises
     ------
@@ -195,10 +227,14 @@ class Fleet:
 
     appliances: tuple[Appliance, ...] = field(default_factory=tuple)
     source: str = ""
+    limits: Limits = field(default_factory=Limits)
 
-    def __init__(self, appliances: Iterable[Appliance], source: str = "") -> None:
+    def __init__(
+        self, appliances: Iterable[Appliance], source: str = "", limits: Limits | None = None
+    ) -> None:
         object.__setattr__(self, "appliances", tuple(appliances))
         object.__setattr__(self, "source", source)
+        object.__setattr__(self, "limits", limits or Limits())
         seen: set[str] = set()
         for appliance in self.appliances:
             if appliance.name in seen:
@@ -231,8 +267,8 @@ class Fleet:
         file = read_toml(path)
         if unknown := sorted(set(file.tables) - set(_TABLES)):
             raise SettingsError(
-                f'{path}: unknown table "{unknown[0]}"; fleet.toml has [defaults], [policy], '
-                "[mail], [history] and one [[appliance]] for each appliance."
+                f'{path}: unknown table "{unknown[0]}"; fleet.toml has [defaults], [limits], '
+                "[policy], [mail], [history] and one [[appliance]] for each appliance."
             )
         defaults, entries = file.table("defaults"), file.tables.get("appliance", [])
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -244,6 +280,7 @@ class Fleet:
                 for number, entry in enumerate(entries, start=1)
             ),
             source=str(path),
+            limits=Limits(**parse_limits(file.table("limits"), where=f"{path}, [limits]")),  # type: ignore[arg-type] # counts are whole numbers
         )
 
     def __iter__(self) -> Iterator[Appliance]:
@@ -287,6 +324,13 @@ class Fleet:
         return str(render_container(rendered))
 
 
+def limits_of(fleet: Iterable[Appliance], limits: Limits | None) -> Limits:
+    """Return the given limits, or else those of the fleet."""
+    if limits is None:
+        return fleet.limits if isinstance(fleet, Fleet) else Limits()
+    return limits
+
+
 def _appliance(
     defaults: Mapping[str, Any], entry: Mapping[str, Any], *, file: SettingsFile, number: int
 ) -> Appliance:
@@ -296,6 +340,7 @@ def _appliance(
     where = f"{file}, [[appliance]] {number}" + (f' ("{name}")' if isinstance(name, str) else "")
     parsed = convert_table({**defaults, **entry}, _Entry, where=where, examples=_EXAMPLES)
     fields = msgspec.structs.asdict(parsed)
+    fields["limits"] = parse_limits(parsed.limits, where=f"{where}: limits", known=APPLIANCE_LIMITS)
     fields["password"] = parsed.password.source(where=where, folder=folder)
     if parsed.ca_bundle is not None:
         fields["ca_bundle"] = folder / parsed.ca_bundle

@@ -294,7 +294,7 @@ class Appliance:
             (
                 job
                 for job in self.jobs
-                if job.outcome in ("success", "failure", "open") and lower <= job.start < upper
+                if job.outcome != "void" and lower <= job.start < upper
             ),
             key=lambda job: (job.start, job.name),
         )
@@ -320,6 +320,8 @@ class Appliance:
             state = "rescued"
         elif good:
             state = "late"
+        elif any(job.outcome == "other" for job in attempts):
+            state = "unknown"
         elif passed and any(job.outcome == "open" for job in attempts):
             state = "missed_overrun"
         elif passed and attempts:

@@ -388,6 +388,17 @@ class TestNoConnection:
         assert "it is sha256" not in str(caught.value)
 
 
+def test_language(odd: OddServer) -> None:
+    """The language of an appliance is part of each request; without one there is no such header."""
+    odd.serve_api()
+    german = replace(odd.appliance(), language="de-DE, en;q=0.5")
+    for appliance in (german, odd.appliance()):
+        with ApplianceClient(appliance, PASSWORD) as client:
+            client.job_ids()
+    sent = [headers.get("Accept-Language") for _, _, headers in odd.seen]
+    assert sent == ["de-DE, en;q=0.5"] * 3 + [None] * 3
+
+
 class TestSecrets:
     """Passwords and tokens."""
 

@@ -241,6 +241,32 @@ class TestErrors:
         assert captured.out == ""
 
 
+class TestApiErrors:
+    """Errors of the API in the frames."""
+
+    def test_columns(self, odd: OddServer) -> None:
+        """Type, messages and data of an error are columns of polls and errors."""
+        odd.serve_api()
+        messages = [
+            {"id": "top", "default_message": "It failed.", "args": ["a"], "localized": "Pech."},
+            {"id": "root", "default_message": "It is on fire.", "args": None},
+        ]
+        sent = {"error_type": "INVALID_REQUEST", "messages": messages, "data": {"primary": "x"}}
+        for name in ("job", "job/details"):
+            path = f"GET /api/appliance/recovery/backup/{name}"
+            odd.respond(path, json.dumps(sent).encode(), 400)
+        with pytest.warns(BackupkitWarning):
+            snapshot = collect([odd.appliance()], limits=QUICK)
+        for frame in (snapshot.polls, snapshot.errors):
+            [row] = frame.to_dict("records")
+            assert row["error"] == "server"
+            assert row["error_type"] == "INVALID_REQUEST"
+            assert row["error_data"] == '{"primary": "x"}'
+            assert [message["id"] for message in row["error_messages"]] == ["top", "root"]
+            assert row["error_messages"][0]["localized"] == "Pech."
+            assert '(400): "Pech because It is on fire."' in row["detail"]
+
+
 class TestInvalidResponses:
     """An invalid record or response affects no other."""
 

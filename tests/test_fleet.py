@@ -45,6 +45,7 @@ fingerprint = "SHA256:{pin}"
 site = "Kiel"
 group = "production"
 timezone = "Europe/Berlin"
+language = "de-DE, en;q=0.5"
 policy = "gold"
 exclude = "being retired"
 
@@ -104,6 +105,7 @@ class TestLoad:
             site="Kiel",
             group="production",
             timezone="Europe/Berlin",
+            language="de-DE, en;q=0.5",
             policy="gold",
             exclude="being retired",
         )
@@ -132,7 +134,7 @@ class TestLoad:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("[[appliances]]", 'unknown table "appliances"; fleet.toml has [defaults], [policy]'),
+            ("[[appliances]]", 'unknown table "appliances"; fleet.toml has [defaults], [limits]'),
             ("defaults = 5", "defaults must be a table: [defaults]"),
             ("appliance = 5", "appliance must be a list of tables: [[appliance]]"),
             ("appliance = [5]", "appliance must be a list of tables: [[appliance]]"),
@@ -163,6 +165,8 @@ class TestLoad:
             ("{good}\nenabled = 'no'", '"enabled": expected bool, got str; for example: enabled ='),
             ("{good}\nca_bundle = 'no.pem'", 'ca_bundle: no such file "'),
             ("{good}\ntimezone = 'CEST'", 'appliance "a": timezone: "CEST" is not a time zone of'),
+            ("{good}\nlanguage = 'de\\r\\nX: y'", 'language = "de\\r\\nX: y" is not a list of'),
+            ("{good}\nlanguage = ''", 'language = "" is not a list of language tags; for'),
             ("{good}\nfingerprint = 'ab:cd'", 'appliance "a": the fingerprint must be the SHA-256'),
             (
                 "{good}\nexclude = ' '",

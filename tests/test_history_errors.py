@@ -7,7 +7,9 @@ import socket
 import sqlite3
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import psycopg
@@ -119,7 +121,7 @@ class TestNoHistory:
         """A history of a later version is refused."""
         raw.run(str(path), "PRAGMA user_version = 99")
         before = path.read_bytes()
-        assert "schema 99; this one knows schema 1). Update backupkit" in fail(str(path))
+        assert "schema 99; this one knows schema 2). Update backupkit" in fail(str(path))
         assert path.read_bytes() == before
 
     @pytest.mark.parametrize("place", ["s3://bucket/history", "https://host/h.db", "mysql://h/d"])
@@ -183,6 +185,121 @@ class TestDamage:
         content[:100] = bytes(100)
         large.write_bytes(content)
         assert "is not a database" in fail(str(large))
+
+
+KNOWN = (frozenset({"1"}), frozenset({"1"}))
+
+CALLS: dict[str, Callable[[History], object]] = {
+    # the look-up first: it uses a connection that stays open
+    "look-up": lambda history: history.known_jobs("vc-1", ["1"]),
+    "jobs": History.jobs,
+    "view": History.view,
+    "sync": History.sync_state,
+    "head": lambda history: history.head,
+    "facts": History.facts,
+    "sql": lambda history: history.sql("SELECT * FROM v_jobs"),
+    "writable": History.check_writable,
+    "append": lambda history: history.append(SECOND),
+    "prune": lambda history: history.prune("2030-01-01T00:00Z"),
+}
+
+
+def each_call_fails(history: History, match: str) -> None:
+    """Check that each call fails with one sentence and an advice."""
+    for name, call in CALLS.items():
+        with pytest.raises(HistoryError, match=match) as raised:
+            call(history)
+        assert "\n" not in str(raised.value), name
+
+
+class TestGone:
+    """A history that goes away while it is open is neither empty nor appended to."""
+
+    @pytest.fixture
+    def opened(self, path: Path) -> History:
+        """Return an open history with a connection for look-ups."""
+        history = History(path)
+        assert history.known_jobs("vc-1", ["1"]) == KNOWN
+        return history
+
+    @pytest.mark.parametrize("gone", ["file", "folder"])
+    def test_moved(self, path: Path, opened: History, gone: str, tmp_path: Path) -> None:
+        """A file or folder that is moved away is gone, and works again when it is back."""
+        there = path if gone == "file" else path.parent
+        away = tmp_path.with_name(f"{tmp_path.name}-{gone}")
+        there.rename(away)
+        each_call_fails(opened, r"cannot be (read|written): the file is gone\. Put it back")
+        with pytest.raises(HistoryError, match="the file is gone"):
+            opened.backup(away.with_name(f"{away.name}-copy"))
+        assert not path.exists()
+        away.rename(there)
+        assert opened.known_jobs("vc-1", ["1"]) == KNOWN
+        assert opened.append(SECOND).changed == 1
+
+    def test_other_history(self, path: Path, opened: History) -> None:
+        """Another history in its place is neither read nor written, and stays as it is."""
+        path.unlink()
+        other = History(path)
+        each_call_fails(opened, "holds another history than the one that was opened")
+        assert (len(other.jobs()), other.head) == (0, "")
+
+    def test_overwritten(self, path: Path, opened: History, tmp_path: Path) -> None:
+        """Another history that is copied over the file is noticed, too."""
+        History(tmp_path / "other.db")
+        path.write_bytes((tmp_path / "other.db").read_bytes())
+        each_call_fails(opened, "holds another history than the one that was opened")
+
+    def test_restored(self, path: Path, opened: History, tmp_path: Path) -> None:
+        """The same history from a backup is still the same history."""
+        backup = opened.backup(tmp_path / "backup.db")
+        opened.append(SECOND)
+        backup.replace(path)
+        assert len(opened.polls()) == 2
+        assert opened.append(SECOND).polls == 2
+
+    def test_emptied(self, path: Path, opened: History) -> None:
+        """An empty file in its place holds no history."""
+        path.unlink()
+        path.touch()
+        each_call_fails(opened, "its tables are gone. Restore them from a backup")
+        assert path.read_bytes() == b""
+
+    def test_while_it_writes(self, path: Path, opened: History) -> None:
+        """A file that is removed while an append waits for its lock was not appended to."""
+        with (
+            contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other,
+            ThreadPoolExecutor(1) as executor,
+        ):
+            other.execute("BEGIN IMMEDIATE")
+            appended = executor.submit(opened.append, SECOND)
+            sleep(0.3)  # if it is too short, the append fails for another reason
+            path.unlink()
+            other.execute("ROLLBACK")
+            with pytest.raises(HistoryError, match=r"while it was written|the file is gone"):
+                appended.result()
+
+    def test_schema(self, postgres_url: str) -> None:
+        """A schema that is dropped is gone; a new one is another history."""
+        history = History(postgres_url)
+        history.append(FIRST)
+        raw.run(postgres_url, "DROP SCHEMA backupkit CASCADE")
+        each_call_fails(history, "its tables are gone. Restore them from a backup")
+        other = History(postgres_url)
+        each_call_fails(history, "holds another history than the one that was opened")
+        assert (len(other.jobs()), other.head) == (0, "")
+
+    def test_server(
+        self,
+        postgres_server: PostgresServer,
+        postgres_url: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """A database that is gone is an error, after the time that a restart may take."""
+        history = History(postgres_url)
+        history.append(FIRST)
+        monkeypatch.setattr(databases, "LOCK_TIMEOUT", 0.1)
+        postgres_server.drop_database(postgres_url)
+        each_call_fails(history, r"cannot be (read|written): .*does not exist")
 
 
 class TestLocked:
@@ -389,7 +506,7 @@ class TestServer:
         """A history of a later version is refused."""
         History(postgres_url)
         raw.run(postgres_url, "UPDATE history SET schema_version = 99")
-        assert "schema 99; this one knows schema 1). Update backupkit" in fail(postgres_url)
+        assert "schema 99; this one knows schema 2). Update backupkit" in fail(postgres_url)
 
     def test_driver(self, fail: Fail, monkeypatch: pytest.MonkeyPatch) -> None:
         """Missing packages are an error that names the command which installs them."""

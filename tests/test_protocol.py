@@ -94,6 +94,8 @@ def _api(text: str = "", message_id: str = "") -> bytes:
 
 HTML = b"<html>Bad gateway</html>"
 NOT_API = ", and the response is not from the API"
+AUTHENTICATE = "com.vmware.vapi.endpoint.method.authentication.required"
+LOCKED = 'login failed (401): "User account is locked.". Check the user and password'
 LOGIN_FAILED = "login failed (401). Check the user and password of this appliance"
 SESSION_ENDED = "the session ended before the job list was read (401). Try again."
 NOT_ALLOWED = 'the user may not read the job list (403): "Not you.". Put the user'
@@ -110,7 +112,7 @@ def _raised(
     """Return the error of a response."""
     headers = {} if retry_after is None else {"Retry-After": retry_after}
     with pytest.raises(ApplianceError) as caught:
-        raise_for_status(request, status, headers, body)
+        raise_for_status(request, status, headers, body, now=NOON)
     return caught.value
 
 
@@ -126,7 +128,8 @@ class TestRaiseForStatus:
         ("status", "body", "request_", "kind", "sentence"),
         [
             (302, HTML, LOG_IN, PayloadError, "the login was redirected (302); redirects are"),
-            (401, _api("Authentication required."), LOG_IN, LoginError, LOGIN_FAILED),
+            (401, _api("Authentication required.", AUTHENTICATE), LOG_IN, LoginError, LOGIN_FAILED),
+            (401, _api("User account is locked."), LOG_IN, LoginError, LOCKED),
             (401, _api("Authentication required."), LIST, LoginError, SESSION_ENDED),
             (403, _api("Not you."), LIST, RightsError, NOT_ALLOWED),
             (404, _api("Gone."), LIST, NotFoundError, NOT_FOUND),
@@ -134,7 +137,7 @@ class TestRaiseForStatus:
             (429, _api("Slow down."), LIST, BusyError, f'{BUSY} (429): "Slow down.". Collect'),
             (429, b"", LOG_IN, BusyError, f"{BUSY} (429). Collect again in"),
             (503, _api("Limit of 550.", SESSION_LIMIT), LOG_IN, BusyError, NO_SESSION),
-            (503, _api(), LIST, BusyError, f"{BUSY} (503). Collect again in"),
+            (503, _api(), LIST, BusyError, f"{BUSY} (503, ANY). Collect again in"),
             (503, HTML, LOG_IN, ServerError, f"the request for the login failed (503){NOT_API}. C"),
             (400, _api("In use."), LIST, ServerError, f'{FAILED} (400): "In use.". Collect'),
             (500, _api(message_id="vapi.x"), LIST, ServerError, f'{FAILED} (500): "vapi.x". Colle'),
@@ -176,12 +179,117 @@ class TestRaiseForStatus:
             ("1.5", None),
             ("soon", None),
             ("²", None),
-            ("Mon, 09 Nov 2026 12:07:00 GMT", None),
+            ("Mon, 09 Nov 2026 12:07:00 GMT", 420.0),
+            ("Mon, 09 Nov 2026 11:00:00 GMT", 0.0),
+            ("Mon, 31 Feb 2026 12:07:00 GMT", None),
         ],
     )
     def test_retry_after(self, status: int, header: str | None, seconds: float | None) -> None:
-        """Retry-After counts in seconds; any other value is ignored."""
+        """Retry-After is in seconds or a date; any other value is ignored."""
         assert _raised(status, retry_after=header).retry_after == seconds
+
+    def test_retry_after_by_its_own_clock(self) -> None:
+        """A date is compared with the clock of the appliance, if the response has it."""
+        headers = {
+            "Retry-After": "Mon, 09 Nov 2026 12:07:00 GMT",
+            "Date": "Mon, 09 Nov 2026 12:06:30 GMT",
+        }
+        with pytest.raises(BusyError) as caught:
+            raise_for_status(LIST, 429, headers, b"", now=NOON)
+        assert caught.value.retry_after == 30.0
+
+    @pytest.mark.parametrize(
+        ("error_type", "status", "kind", "retryable"),
+        [
+            ("ALREADY_EXISTS", 400, ServerError, False),
+            ("ALREADY_IN_DESIRED_STATE", 400, ServerError, False),
+            ("CANCELED", 500, ServerError, True),
+            ("CONCURRENT_CHANGE", 409, ServerError, True),
+            ("ERROR", 500, ServerError, True),
+            ("FEATURE_IN_USE", 400, ServerError, False),
+            ("INTERNAL_SERVER_ERROR", 500, ServerError, True),
+            ("INVALID_ARGUMENT", 400, ServerError, False),
+            ("INVALID_ELEMENT_CONFIGURATION", 400, ServerError, False),
+            ("INVALID_ELEMENT_TYPE", 400, ServerError, False),
+            ("INVALID_REQUEST", 400, ServerError, False),
+            ("NOT_ALLOWED_IN_CURRENT_STATE", 400, ServerError, False),
+            ("NOT_FOUND", 404, NotFoundError, False),
+            ("OPERATION_NOT_FOUND", 404, NotFoundError, False),
+            ("RESOURCE_BUSY", 400, BusyError, True),
+            ("RESOURCE_INACCESSIBLE", 400, ServerError, False),
+            ("RESOURCE_IN_USE", 400, ServerError, False),
+            ("SERVICE_UNAVAILABLE", 503, BusyError, True),
+            ("TIMED_OUT", 504, ServerError, True),
+            ("UNABLE_TO_ALLOCATE_RESOURCE", 400, ServerError, True),
+            ("UNAUTHENTICATED", 401, LoginError, False),
+            ("UNAUTHORIZED", 403, RightsError, False),
+            ("UNEXPECTED_INPUT", 500, ServerError, False),
+            ("UNSUPPORTED", 400, ServerError, False),
+            ("UNVERIFIED_PEER", 500, ServerError, False),
+            ("A_TYPE_OF_TOMORROW", 503, BusyError, True),
+            ("A_TYPE_OF_TOMORROW", 404, NotFoundError, False),
+            ("A_TYPE_OF_TOMORROW", 418, ServerError, False),
+            ("A_TYPE_OF_TOMORROW", 500, ServerError, True),
+        ],
+    )
+    def test_types(
+        self,
+        error_type: str,
+        status: int,
+        kind: type[ApplianceError],
+        retryable: bool,  # noqa: FBT001 # a column of the table
+    ) -> None:
+        """The type decides class and retry, whatever the status; only an unknown one does not."""
+        messages = [{"id": "top", "default_message": "It failed.", "args": None}, {"id": "root"}]
+        body = json.dumps({"error_type": error_type, "messages": messages}).encode()
+        known = error_type != "A_TYPE_OF_TOMORROW"
+        for sent in (status, 400, 500, 599) if known else (status,):
+            error = _raised(sent, body)
+            assert (type(error), error.retryable) == (kind, retryable)
+            assert (error.error_type, error.status_code) == (error_type, sent)
+            assert [message["id"] for message in error.messages] == ["top", "root"]
+            if kind is not LoginError:
+                assert f'({sent}): "It failed because root"' in str(error)
+            assert error.advice.endswith(".")
+
+    @pytest.mark.parametrize("transient", [True, False])
+    @pytest.mark.parametrize("error_type", ["UNSUPPORTED", "SERVICE_UNAVAILABLE", "TOMORROW"])
+    def test_transient(self, error_type: str, transient: bool) -> None:  # noqa: FBT001 # a column of the table
+        """A statement of the appliance about a retry counts more than the type."""
+        data = {"is_transient": transient}
+        body = json.dumps({"error_type": error_type, "messages": [], "data": data}).encode()
+        error = _raised(400, body)
+        assert error.retryable is transient
+        assert error.data == data
+
+    def test_login_is_never_retried(self) -> None:
+        """A refused password is not sent again: the account may be locked after some attempts."""
+        data = {"is_transient": True}
+        body = json.dumps({"error_type": "UNAUTHENTICATED", "messages": [], "data": data}).encode()
+        assert not _raised(500, body, request=LOG_IN).retryable
+
+    def test_cause_of_a_refused_login(self) -> None:
+        """The cause below the usual message of a refused login is shown."""
+        messages = [
+            {"id": AUTHENTICATE, "default_message": "Authentication required."},
+            {"id": "sso.expired", "default_message": "The password has expired."},
+        ]
+        body = json.dumps({"error_type": "UNAUTHENTICATED", "messages": messages}).encode()
+        assert str(_raised(401, body, request=LOG_IN)).startswith(
+            'login failed (401): "Authentication required because The password has expired.".'
+        )
+
+    def test_advice(self) -> None:
+        """The advice follows the type: a backup that runs will end, an old version stays."""
+        texts = [
+            str(_raised(400, json.dumps({"error_type": kind, "messages": []}).encode()))
+            for kind in ("FEATURE_IN_USE", "UNSUPPORTED")
+        ]
+        assert texts[0] == (
+            "the request for the job list failed (400, FEATURE_IN_USE). Collect again when the "
+            "backup or restore that uses it has ended."
+        )
+        assert "Check that its version has the backup API" in texts[1]
 
     @pytest.mark.property
     @given(

@@ -28,6 +28,7 @@ from backupkit.wire import (
     decode_schedules,
     decode_text,
     decode_version,
+    encode_error_data,
 )
 from tests.conftest import repeats
 from tests.json_strategies import FAILED, LEAVES, PENDING, RUNNING, SAMPLES, SUCCEEDED
@@ -139,36 +140,50 @@ TOKENS = {
     "rest_session_create_200": "c401ab6bfd9761b8fcf1dfd76e064e09",
 }
 
-AUTHENTICATE = ErrorAnswer(
+
+def error_answer(error_type: str, message_id: str, text: str, *args: str) -> ErrorAnswer:
+    """Return an error with one message."""
+    message = {"id": message_id, "default_message": text, "args": list(args), "localized": None}
+    return ErrorAnswer(error_type, (message,))
+
+
+AUTHENTICATE = error_answer(
     "UNAUTHENTICATED",
     "com.vmware.vapi.endpoint.method.authentication.required",
     "Authentication required.",
 )
-NO_SUCH_JOB = ErrorAnswer(
-    "NOT_FOUND", "sample.backup.job.not_found", "Backup job 20000101-000000-1 does not exist."
+NO_SUCH_JOB = error_answer(
+    "NOT_FOUND",
+    "sample.backup.job.not_found",
+    "Backup job 20000101-000000-1 does not exist.",
+    "20000101-000000-1",
 )
-UNEXPECTED = ErrorAnswer(
+UNEXPECTED = error_answer(
     "INTERNAL_SERVER_ERROR",
     "vapi.bindings.method.impl.unexpected",
     "Provider method implementation threw unexpected exception: null",
+    "null",
 )
 ERRORS = {
-    "api_error_400_feature_in_use": ErrorAnswer(
+    "api_error_400_feature_in_use": error_answer(
         "FEATURE_IN_USE", "sample.backup.in_use", "A backup or restore is already in progress."
     ),
     "api_error_401_unauthenticated": AUTHENTICATE,
     "rest_error_401_unauthenticated": AUTHENTICATE,
     "api_error_404_job_not_found": NO_SUCH_JOB,
     "rest_error_404_job_not_found": NO_SUCH_JOB,
-    "api_error_404_unknown_url": ErrorAnswer(
+    "api_error_404_unknown_url": error_answer(
         "NOT_FOUND", "com.vmware.vapi.rest.httpNotFound", "Not found."
     ),
     "api_error_500": UNEXPECTED,
     "rest_error_500": UNEXPECTED,
-    "rest_error_503_session_limit": ErrorAnswer(
+    "rest_error_503_session_limit": error_answer(
         "SERVICE_UNAVAILABLE",
         "com.vmware.vapi.endpoint.failedToLoginMaxUserSessionCountReached",
         f"User session count is limited to 550. Existing session count is 550 for user {USER}",
+        "550",
+        "550",
+        USER,
     ),
 }
 
@@ -542,7 +557,7 @@ class TestDecodeError:
             "majorErrorCode": 404,
             "name": "com.vmware.vapi.rest.httpNotFound",
         }
-        assert decode_error(json.dumps(body).encode()) == ErrorAnswer(
+        assert decode_error(json.dumps(body).encode()) == error_answer(
             "NOT_FOUND", "com.vmware.vapi.rest.httpNotFound", "Not found."
         )
 
@@ -551,7 +566,7 @@ class TestDecodeError:
         [
             (b'{"error_type": "CANCELED"}', ErrorAnswer("CANCELED")),
             (b'{"type": "com.vmware.vapi.std.errors.timed_out"}', ErrorAnswer("TIMED_OUT")),
-            (b'{"messages": [{"default_message": "x"}]}', ErrorAnswer("", "", "x")),
+            (b'{"messages": [{"default_message": "x"}]}', error_answer("", "", "x")),
             (b'{"value": {"error_type": "ERROR"}}', ErrorAnswer("ERROR")),
         ],
     )
@@ -566,6 +581,70 @@ class TestDecodeError:
     def test_none(self, body: bytes) -> None:
         """A body without a part of the formats is no error body."""
         assert decode_error(body) is None
+
+    @pytest.mark.parametrize(
+        ("message", "expected"),
+        [
+            ({"args": None}, ("m", "Full.", [], None)),
+            ({"args": "nas"}, ("m", "Full.", ["nas"], None)),
+            ({"args": [1, "x"]}, ("m", "Full.", ["1", "x"], None)),
+            ({"id": None}, ("", "Full.", [], None)),
+            ({"default_message": {}, "localized": "Voll."}, ("m", "", [], "Voll.")),
+            ({"localized": [], "extra": []}, ("m", "Full.", [], None)),
+        ],
+    )
+    def test_lenient(
+        self, message: dict[str, object], expected: tuple[str, str, list[str], str | None]
+    ) -> None:
+        """A missing or wrong field of a message is left out, and the error stays an error."""
+        sent = {"id": "m", "default_message": "Full.", **message}
+        body = {"error_type": "ERROR", "messages": [sent, {}, None], "data": 5}
+        answer = decode_error(json.dumps(body).encode())
+        names = ("id", "default_message", "args", "localized")
+        [kept] = answer.messages if answer else ()
+        assert tuple(kept[name] for name in names) == expected
+        assert answer == ErrorAnswer("ERROR", (kept,), 5)
+
+    def test_text_in_place_of_messages(self) -> None:
+        """A bare text counts as the only message."""
+        answer = decode_error(b'{"error_type": "ERROR", "messages": "Full."}')
+        assert answer == error_answer("ERROR", "", "Full.")
+
+    def test_stack(self) -> None:
+        """A stack is one line: each cause once, without the full stop of the message before."""
+        stack = [{"default_message": f"Cause {n}.\n"} for n in range(1, 10)]
+        answer = decode_error(json.dumps({"messages": stack}).encode())
+        assert answer is not None
+        assert len(answer.messages) == 9
+        assert answer.text == (
+            "Cause 1 because Cause 2 because Cause 3 because … because Cause 7 because Cause 8 "
+            "because Cause 9."
+        )
+        assert ErrorAnswer("", ({"id": "a.b"}, {"id": "", "localized": "Voll"})).text == (
+            "a.b because Voll"
+        )
+
+    @pytest.mark.parametrize(
+        ("data", "transient"),
+        [
+            (None, None),
+            ("x", None),
+            ({"is_transient": "yes"}, None),
+            ({"is_transient": False}, False),
+            ({"com.vmware.vapi.std.errors.transient_indication": {"is_transient": True}}, True),
+        ],
+    )
+    def test_transient(self, data: object, transient: bool | None) -> None:  # noqa: FBT001 # a column of the table
+        """The indication is found in both flavours."""
+        assert ErrorAnswer("ERROR", (), data).is_transient is transient
+
+    def test_long_data(self) -> None:
+        """Data that is too long for a table is not encoded; without data there is no JSON."""
+        assert encode_error_data({"primary": "é"}) == '{"primary": "é"}'
+        assert encode_error_data("x" * 10_000) is None
+        assert encode_error_data({"limit": float("inf")}) is None
+        assert encode_error_data(["\ud800"]) == '["?"]'
+        assert encode_error_data(None) is None
 
 
 @pytest.mark.parametrize("decoder", DECODERS)

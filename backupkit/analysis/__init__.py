@@ -64,6 +64,11 @@ from backupkit.analysis.slots import (
     slot_parameters,
 )
 from backupkit.analysis.target_load import overlapping_jobs, target_concurrency, target_of
+from backupkit.analysis.undecided import (
+    describe_undecided,
+    estimate_starts,
+    possible_recovery_points,
+)
 from backupkit.analysis.windows import backup_days, duration_runs, window_runs
 
 __all__ = [
@@ -84,8 +89,10 @@ __all__ = [
     "current_schedules",
     "data_fingerprint",
     "deduplicate_jobs",
+    "describe_undecided",
     "duplicate_appliances",
     "duration_runs",
+    "estimate_starts",
     "expected_slots",
     "exposure",
     "exposure_at",
@@ -106,6 +113,7 @@ __all__ = [
     "observed_time",
     "overlapping_jobs",
     "poll_summary",
+    "possible_recovery_points",
     "ratio",
     "ratios",
     "reasons",

@@ -80,9 +80,12 @@ def poll_summary(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     facts["failing_since"] = since["polled_at"].min()
     newest = counted[after].drop_duplicates("appliance", keep="last").set_index("appliance")
     newest_good = good.drop_duplicates("appliance", keep="last").set_index("appliance")
-    for name in ("error", "detail"):
-        facts[name] = newest[name].reindex(appliances)
-    for name in ("clock_skew", "api", "version", "details"):
+    for name in ("error", "detail"):  # of a good poll, there is one if it is partial
+        facts[name] = newest[name].reindex(appliances).fillna(newest_good[name].reindex(appliances))
+    for name in (
+        *("clock_skew", "api", "version", "details"),
+        *("jobs_unread", "schedules_read", "schedules_error"),
+    ):
         facts[name] = newest_good[name].reindex(appliances)
     return facts
 

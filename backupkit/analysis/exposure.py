@@ -187,6 +187,9 @@ class _StateInputs:
     point_codes: Codes
     available: Times
     points: Times
+    possible_codes: Codes
+    possible_available: Times
+    possible_points: Times
     excluded: Exclusions
 
     @classmethod
@@ -196,7 +199,9 @@ class _StateInputs:
         coverage: pd.DataFrame,
         resolved_policy: pd.DataFrame,
         excluded: Exclusions,
+        possible: pd.DataFrame | None,
     ) -> "_StateInputs":
+        possible = recovery_points[:0] if possible is None else possible
         return cls(
             excluded=excluded,
             rule_excluded=resolved_policy["exclude"].notna().to_numpy(),
@@ -208,6 +213,9 @@ class _StateInputs:
             point_codes=to_codes(recovery_points["appliance"], resolved_policy.index),
             available=to_times(recovery_points["available"]),
             points=to_times(recovery_points["point"]),
+            possible_codes=to_codes(possible["appliance"], resolved_policy.index),
+            possible_available=to_times(possible["available"]),
+            possible_points=to_times(possible["point"]),
         )
 
     def states(
@@ -220,12 +228,20 @@ class _StateInputs:
         """
         within = np.less if right_limit else np.less_equal
         row = find_asof_index(self.point_codes, self.available, codes, times)
-        point = np.full(len(times), NAT)
-        point[row >= 0] = self.points[row[row >= 0]]
+        point = np.append(self.points, NAT)[row]  # position -1, no point, reads NaT
+        row = find_asof_index(self.possible_codes, self.possible_available, codes, times)
+        possible = np.append(self.possible_points, NAT)[row]
         threshold = self.threshold[codes]
         compliant = within(times - point, threshold)
-        onboarding = np.isnat(point) & within(times - self.known_since[codes], threshold)
-        state = np.where(compliant, _COMPLIANT, np.where(onboarding, _EXCLUDED, _BREACH))
+        undecided = within(times - possible, threshold)
+        onboarding = (
+            np.isnat(point)
+            & np.isnat(possible)
+            & within(times - self.known_since[codes], threshold)
+        )
+        state = np.select(
+            [compliant, undecided, onboarding], [_COMPLIANT, _UNKNOWN, _EXCLUDED], default=_BREACH
+        )
         until = self.known_until[codes]
         stale = np.isnat(until) | ((times >= until) & (end > until))
         carried = self.by_evidence[codes] & compliant & ~np.isnat(until)
@@ -248,6 +264,7 @@ def states_at(
     *,
     at: pd.Timestamp,
     excluded: Exclusions = NO_EXCLUSIONS,
+    possible: pd.DataFrame | None = None,
 ) -> pd.Series:
     """Return the state of each appliance at one instant.
 
@@ -263,6 +280,8 @@ def states_at(
         The instant. It is known if it is not after known_until.
     excluded : Exclusions
         The dated exclusions.
+    possible : DataFrame, optional
+        Result of `possible_recovery_points`: of the jobs that may or may not have succeeded.
 
     Returns
     -------
@@ -273,8 +292,9 @@ def states_at(
     -----
     The first that holds: excluded by a rule; unobserved before ``since``; unknown after known_until
     (with ``unknown_mode="evidence"`` only once the last recovery point is too old); compliant up
-    to an exposure of exactly the threshold; excluded as onboarding, while there is no success yet
-    and the appliance is known for no longer than the threshold; else breach.
+    to an exposure of exactly the threshold; unknown if it were compliant with the possible recovery
+    points; excluded as onboarding, while there is no success and no possible one yet and the
+    appliance is known for no longer than the threshold; else breach.
 
     References
     ----------
@@ -282,7 +302,8 @@ def states_at(
     """
     all_codes = np.arange(len(resolved_policy), dtype=np.intp)
     moment = to_instant(at)
-    state, _ = _StateInputs.of(recovery_points, coverage, resolved_policy, excluded).states(
+    inputs = _StateInputs.of(recovery_points, coverage, resolved_policy, excluded, possible)
+    state, _ = inputs.states(
         all_codes, np.full(len(resolved_policy), moment), end=moment, right_limit=False
     )
     return from_codes(state, STATES).set_axis(resolved_policy.index).rename("state")
@@ -296,6 +317,7 @@ def segments(
     start: pd.Timestamp,
     end: pd.Timestamp,
     excluded: Exclusions = NO_EXCLUSIONS,
+    possible: pd.DataFrame | None = None,
     period_end: pd.Timestamp | None = None,
 ) -> pd.DataFrame:
     """Split the period into segments in which nothing changes for an appliance.
@@ -308,6 +330,8 @@ def segments(
         The time to split, half-open.
     excluded : Exclusions
         The dated exclusions.
+    possible : DataFrame, optional
+        As in `states_at`.
     period_end : Timestamp, optional
         The end of the whole period, if `start` to `end` is only a part with its own rules.
 
@@ -318,12 +342,14 @@ def segments(
         excluded_by_rule, sorted by appliance and start: a partition of the time. State,
         recovery point and threshold are constant within a segment.
     """
-    inputs = _StateInputs.of(recovery_points, coverage, resolved_policy, excluded)
+    inputs = _StateInputs.of(recovery_points, coverage, resolved_policy, excluded, possible)
     first, last = to_instant(start), to_instant(end)
     all_codes = np.arange(len(resolved_policy), dtype=np.intp)
     cuts = [
         (inputs.point_codes, inputs.available),
         (inputs.point_codes, inputs.points + inputs.threshold[inputs.point_codes]),
+        (inputs.possible_codes, inputs.possible_available),
+        (inputs.possible_codes, inputs.possible_points + inputs.threshold[inputs.possible_codes]),
         (all_codes, inputs.since),
         (all_codes, inputs.known_since + inputs.threshold),
         (all_codes, inputs.known_until),

@@ -28,7 +28,8 @@ def reasons(
     facts : DataFrame
         By appliance; reads state, excluded_because, `strikes`, last_success, last_outcome,
         incident_since, exposure, threshold, known_since, known_until, error, detail,
-        failing_since, last_poll and last_ok.
+        failing_since, last_poll, last_ok and undecided (a sentence about a job that may or may not
+        have succeeded).
     failed : DataFrame
         By appliance, of those whose newest finished jobs failed: text (of the newest failure) and
         since [UTC] (the end of the first of these failures).
@@ -63,7 +64,8 @@ def _explain_state(row: _Row, end: pd.Timestamp) -> str | None:
         case "breach":
             return _explain_breach(row)
         case "unknown":
-            return _explain_unknown(row)
+            decided = not row["known_until"] >= end
+            return _explain_unknown(row) if decided else str(row["undecided"])
         case "excluded":
             return _explain_excluded(row)
         case "unobserved":
@@ -79,11 +81,18 @@ def _explain_breach(row: _Row) -> str:
         sentence = f"{_format_failures(row)} since {_format_time(row['failure_since'])}{plan}"
         return f"{sentence}: {_quote_message(row['failure_text'])}"
     if pd.isna(row["last_success"]):
-        return f"no recovery point ever seen{plan}"
+        return f"no recovery point ever seen{plan}{_format_undecided(row)}"
     running = ", a backup is running" if row["last_outcome"] == "open" else ""
+    undecided = _format_undecided(row)
+    if undecided:
+        return f"no newer backup than {_format_time(row['last_success'])}{plan}{undecided}{running}"
     if pd.notna(row["incident_since"]):
         return f"no run since {_format_time(row['last_success'])}{plan}{running}"
     return f"no newer backup than {_format_time(row['last_success'])}{plan}{running}"
+
+
+def _format_undecided(row: _Row) -> str:
+    return f", {row['undecided']}" if isinstance(row["undecided"], str) else ""
 
 
 def _explain_unknown(row: _Row) -> str:
@@ -110,6 +119,8 @@ def _format_remark(row: _Row, end: pd.Timestamp) -> str | None:
         return f"judged by its last known recovery point; {_explain_unknown(row)}"
     if row["strikes"]:
         return f"{_format_failures(row)}: {_quote_message(row['failure_text'])}"
+    if isinstance(row["undecided"], str):
+        return str(row["undecided"])
     if pd.notna(row["incident_since"]):
         return f"an expected run did not start, overdue since {_format_time(row['incident_since'])}"
     return f"{row['plan']}" if row["plan"] else None

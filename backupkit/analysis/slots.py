@@ -23,24 +23,14 @@ from backupkit.analysis.arrays import (
 )
 from backupkit.analysis.coverage import NO_EXCLUSIONS, Exclusions
 from backupkit.analysis.jobs import job_times
+from backupkit.analysis.undecided import attempt_starts, find_unplaced_until, is_undecided
 from backupkit.tables import MISSED_SLOTS, SLOT_STATES, TERMINAL, UNCOUNTED_SLOTS
 from backupkit.tables.constants import EARLIEST_START, RECENT
 
 __all__ = ["infer_types", "judge_slots", "recent_slots", "slot_counts", "slot_parameters"]
 
-_ATTEMPT_OUTCOMES: Final = (*TERMINAL, "open")
-_SUCCESS, _, _OPEN = range(len(_ATTEMPT_OUTCOMES))
-_STATE_PRECEDENCE: Final = (  # the first match counts
-    "excluded",
-    "met",
-    "rescued",
-    "late",
-    "missed_overrun",
-    "missed_failed",
-    "missed_norun",
-    "pending",
-    "unknown",
-)
+_ATTEMPT_OUTCOMES: Final = (*TERMINAL, "open", "other")
+_SUCCESS, _, _OPEN, _UNDECIDED = range(len(_ATTEMPT_OUTCOMES))
 _TYPE_TOLERANCE: Final = np.timedelta64(10, "m")
 _DAY: Final = pd.Timedelta(days=1)
 
@@ -97,7 +87,8 @@ def judge_slots(
     Parameters
     ----------
     jobs : DataFrame
-        Of `backupkit.tables.JOBS`, each job once, corrected for clock skew, with its type.
+        Of `backupkit.tables.JOBS`, each job once, corrected for clock skew, with its type and
+        its start as `estimate_starts` has it.
     expected : DataFrame
         Result of `expected_slots`.
     coverage : DataFrame
@@ -115,13 +106,15 @@ def judge_slots(
 
     Notes
     -----
-    Let k be the newest good poll. The attempts of a slot are the jobs (success, failure or open)
-    that started from `early` before it to `early` before the next one. `early` is cut to half the
-    gap between two slots, and to half a week. The deadline is the end of that span, or the
-    completion target if that is earlier.
+    Let k be the newest good poll. The attempts of a slot are the jobs (any but void) that started
+    from `early` before it to `early` before the next one. `early` is cut to half the gap between
+    two slots, and to half a week. The deadline is the end of that span, or the completion target if
+    that is earlier.
 
     * met: the first SCHEDULED attempt started no more than `late` after the slot and succeeded by
       the deadline. rescued: another attempt did. late: an attempt succeeded after the deadline.
+    * unknown: an attempt may or may not have succeeded: one that could not be read, or is in a
+      state not known. Once k reaches the deadline, also if such a job without any start may be one.
     * If k reaches the deadline: missed_overrun if an attempt is still open, missed_failed if there
       were attempts, missed_norun if there was none.
     * If k is before the deadline: missed_norun if `late` has passed at k and nothing has started;
@@ -138,8 +131,10 @@ def judge_slots(
     overdue = slot + to_spans(parameters["late"]) + dst_tolerance
     deadline = np.fmin(upper, slot + to_spans(parameters["completion"]))
 
-    start, end = job_times(jobs)
+    _, end = job_times(jobs)
+    start = attempt_starts(jobs)
     outcome = to_codes(jobs["outcome"], pd.Index(_ATTEMPT_OUTCOMES))
+    outcome = np.where(is_undecided(jobs), _UNDECIDED, outcome)
     attempt = np.flatnonzero((outcome >= 0) & ~np.isnat(start))
     owner = find_asof_index(
         codes, lower, to_codes(jobs["appliance"], coverage.index)[attempt], start[attempt]
@@ -148,8 +143,10 @@ def judge_slots(
     attempt, owner = attempt[belongs], owner[belongs]
     size = len(slot)
     attempts = np.bincount(owner, minlength=size)
-    still_open = np.zeros(size, dtype=bool)
+    still_open, undecided = np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
     still_open[owner[outcome[attempt] == _OPEN]] = True
+    undecided[owner[outcome[attempt] == _UNDECIDED]] = True
+    may_have_run = lower <= find_unplaced_until(jobs, coverage.index)[codes]
 
     good = (outcome[attempt] == _SUCCESS) & ~np.isnat(end[attempt])
     scheduled = jobs["type"].eq("SCHEDULED").to_numpy()[attempt]
@@ -168,21 +165,23 @@ def judge_slots(
     knows_now = to_times(coverage["known_until"])[codes] >= to_instant(now)
     passed = ~np.isnat(newest_good_poll) & (reached >= deadline)
     due = ~np.isnat(newest_good_poll) & (reached >= overdue)
-    state = np.select(
-        [
-            parameters["excluded"].to_numpy(dtype=bool),
-            met,
-            rescued,
-            late,
-            passed & still_open,
-            passed & (attempts > 0),
-            (passed | due) & (attempts == 0),
-            knows_now,
-        ],
-        range(len(_STATE_PRECEDENCE) - 1),
-        default=len(_STATE_PRECEDENCE) - 1,
+    conditions = (  # the first that holds counts
+        ("excluded", parameters["excluded"].to_numpy(dtype=bool)),
+        ("met", met),
+        ("rescued", rescued),
+        ("late", late),
+        ("unknown", undecided | (passed & may_have_run)),
+        ("missed_overrun", passed & still_open),
+        ("missed_failed", passed & (attempts > 0)),
+        ("missed_norun", (passed | due) & (attempts == 0) & ~may_have_run),
+        ("pending", knows_now),
     )
-    did_not_run = due & ~(starts[earliest] <= overdue)
+    state = np.select(
+        [condition for _, condition in conditions],
+        [SLOT_STATES.index(name) for name, _ in conditions],
+        default=SLOT_STATES.index("unknown"),
+    )
+    did_not_run = due & ~(starts[earliest] <= overdue) & ~may_have_run
     deciding_job = np.where(
         met, planned, np.where(success >= 0, success, _find_last_job(owner, attempt, start, size))
     )
@@ -192,7 +191,7 @@ def judge_slots(
             "schedule": expected["schedule"],
             "slot": expected["slot"],
             "deadline": to_utc_column(deadline),
-            "state": from_codes(state, _STATE_PRECEDENCE),
+            "state": from_codes(state, SLOT_STATES),
             "job_id": jobs["job_id"].array.take(deciding_job, allow_fill=True),
             "attempts": pd.Series(attempts, dtype="Int64"),
             "first_outcome": from_codes(np.append(outcome, -1)[earliest], _ATTEMPT_OUTCOMES),
@@ -314,7 +313,7 @@ def slot_counts(slots: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     counts = pd.DataFrame(
         by_state.reshape(size, len(SLOT_STATES)), index=appliances, columns=columns
     )
-    first = to_codes(slots["first_outcome"], pd.Index(_ATTEMPT_OUTCOMES))
+    first = to_codes(slots["first_outcome"], pd.Index((*TERMINAL, "open")))
     first[slots["state"].isin(UNCOUNTED_SLOTS).to_numpy()] = -1
     counts["first_attempts"] = np.bincount(codes[first >= 0], minlength=size)
     counts["first_attempts_ok"] = np.bincount(codes[first == _SUCCESS], minlength=size)

@@ -60,7 +60,8 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
     poll_summary = analysis.poll_summary(data.polls, appliances=resolved_policy.index)
     schedules = _add_policy_schedules(data.schedules, poll_summary, context.schedule_policy)
     corrections = analysis.skew_corrections(poll_summary["clock_skew"])
-    jobs = analysis.correct_clock_skew(data.jobs, corrections)
+    jobs = analysis.estimate_starts(data.jobs)
+    jobs = analysis.correct_clock_skew(jobs, corrections)
     oldest = totals["oldest_start"] - corrections
     segments = _build_segments(jobs, oldest, poll_summary, revisions, exclusions, period)
     coverage = analysis.coverage(oldest, poll_summary, resolved_policy, start=start)
@@ -107,7 +108,12 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
             poll_summary,
             coverage,
             analysis.states_at(
-                recovery_points, coverage, resolved_policy, at=end, excluded=exclusions
+                recovery_points,
+                coverage,
+                resolved_policy,
+                at=end,
+                excluded=exclusions,
+                possible=analysis.possible_recovery_points(jobs),
             ),
             _measure_exposure_at_end(jobs, recovery_points, coverage, end),
             analysis.last_attempts(jobs, at=end, appliances=resolved_policy.index),
@@ -137,6 +143,10 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
     failures = _find_current_failures(jobs, signatures["text"], facts["last_success_end"], end)
     reasons = _find_exclusion_reasons(context.exclusion_rows, end, resolved_policy.index)
     facts["excluded_because"] = facts["exclude"].fillna(reasons)
+    older = end - resolved_policy["threshold"]
+    facts["undecided"] = analysis.describe_undecided(
+        jobs, since=older.where(older < start, start), end=end
+    )
     facts["reason"] = analysis.reasons(facts, failures, current, end=end)
     overlapping = analysis.overlapping_jobs(jobs, start=start, end=end)
     assessed_jobs = data.jobs.assign(
@@ -219,6 +229,7 @@ def _build_segments(
             start=start,
             end=end,
             excluded=exclusions,
+            possible=analysis.possible_recovery_points(jobs),
             period_end=period.end,
         )
         for resolved_policy, start, end in _list_revision_spans(revisions, period)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -10,13 +11,24 @@ import typer
 if TYPE_CHECKING:
     import pandas as pd
 
+    from backupkit.fleet import Fleet
+    from backupkit.limits import Limits
+
 __all__ = [
     "AsJson",
+    "ConcurrencyOption",
+    "ConnectOption",
+    "DeadlineOption",
     "FleetOption",
     "HistoryOption",
+    "PerApplianceOption",
+    "ReadOption",
+    "ResponseOption",
+    "VisitOption",
     "echo_truncated",
     "frame_to_records",
     "print_json",
+    "read_limit_options",
 ]
 
 MAX_LINES: Final = 20
@@ -35,6 +47,75 @@ HistoryOption = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+
+_DURATION: Final = "DURATION"
+_FROM_FILE: Final = "default: [limits] of fleet.toml, or"
+ConnectOption = Annotated[
+    str | None,
+    typer.Option(
+        "--connect", metavar=_DURATION, help=f"Time to open a connection ({_FROM_FILE} 10s)."
+    ),
+]
+ReadOption = Annotated[
+    str | None,
+    typer.Option(
+        "--read",
+        metavar=_DURATION,
+        help=f"Time for the first bytes of a response, and for the next ones ({_FROM_FILE} 30s).",
+    ),
+]
+ResponseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--response", metavar=_DURATION, help=f"Time for one whole response ({_FROM_FILE} 2m)."
+    ),
+]
+VisitOption = Annotated[
+    str | None,
+    typer.Option(
+        "--visit",
+        metavar=_DURATION,
+        help=f"Time for the whole poll of one appliance ({_FROM_FILE} 5m).",
+    ),
+]
+DeadlineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--deadline", metavar=_DURATION, help=f"Time for all appliances ({_FROM_FILE} 15m)."
+    ),
+]
+ConcurrencyOption = Annotated[
+    int | None,
+    typer.Option(
+        "--concurrency",
+        metavar="N",
+        min=1,
+        help=f"Maximum concurrent requests, over all appliances ({_FROM_FILE} 64).",
+    ),
+]
+PerApplianceOption = Annotated[
+    int | None,
+    typer.Option(
+        "--per-appliance",
+        metavar="N",
+        min=1,
+        help=f"Maximum concurrent requests to one appliance ({_FROM_FILE} 4).",
+    ),
+]
+
+
+def read_limit_options(fleet: "Fleet", **options: str | int | None) -> "Limits":
+    """Return the limits of a fleet, with those that options state."""
+    from backupkit.settings import parse_duration  # noqa: PLC0415 # it loads pandas
+
+    stated = {
+        name: parse_duration(value, where=f"--{name}").total_seconds()
+        if isinstance(value, str)
+        else value
+        for name, value in options.items()
+        if value is not None
+    }
+    return replace(fleet.limits, **stated)  # type: ignore[arg-type] # counts are whole numbers
 
 
 def print_json(value: object) -> None:

@@ -1,6 +1,6 @@
 """HTTP client of one appliance: sessions, retries, TLS; the only user of `requests`."""
 
-from backupkit.client.limits import Limits
 from backupkit.client.session import ApplianceClient
+from backupkit.limits import Limits
 
 __all__ = ["ApplianceClient", "Limits"]

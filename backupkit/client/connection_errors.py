@@ -8,15 +8,23 @@ from typing import Any
 import requests
 import urllib3
 
-from backupkit.client.limits import Limits
 from backupkit.client.tls import fetch_certificate, format_fingerprint
 from backupkit.errors import ApplianceError, CertificateError, UnreachableError
 from backupkit.fleet import Appliance
+from backupkit.limits import Limits
 
-__all__ = ["CONNECTION_ERRORS", "connection_error"]
+__all__ = ["CONNECTION_ERRORS", "connection_error", "is_timeout"]
 
 CONNECTION_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 """Exceptions of an exchange that gets no response."""
+
+
+def is_timeout(error: Exception) -> bool:
+    """Return whether an exchange got no response because nothing came in time."""
+    return any(
+        isinstance(cause, (urllib3.exceptions.TimeoutError, TimeoutError))
+        for cause in _exception_chain(error)
+    )
 
 
 def connection_error(

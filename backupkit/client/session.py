@@ -6,14 +6,15 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Final, Self, TypeVar, cast
 
 from backupkit import protocol, wire
-from backupkit.client.connection_errors import CONNECTION_ERRORS, connection_error
-from backupkit.client.limits import Limits, Retries
+from backupkit.client.connection_errors import CONNECTION_ERRORS, connection_error, is_timeout
 from backupkit.client.masking import SecretMask
+from backupkit.client.retries import Retries
 from backupkit.client.tls import grace_period
 from backupkit.client.transport import Response, Transport
 from backupkit.errors import (
@@ -27,6 +28,7 @@ from backupkit.errors import (
     UnreachableError,
 )
 from backupkit.fleet import Appliance
+from backupkit.limits import Limits
 from backupkit.wire import Flavour
 
 __all__ = ["ApplianceClient"]
@@ -35,6 +37,9 @@ T = TypeVar("T")
 
 DETAILS_FILTER_LIMIT: Final = 50
 """Maximum job ids per details request; more would make the URL too long."""
+
+SILENT_ATTEMPTS: Final = 2
+"""Maximum attempts of a request that gets no response in time."""
 
 LOGOUT_TIMEOUT: Final = 5.0
 """Timeout of the logout [s]; an appliance ends idle sessions by itself."""
@@ -60,6 +65,8 @@ class ApplianceClient:
         Ends the work once set; the logout is still sent.
     clock : callable, optional
         Returns the current time as an aware datetime; default: the system clock.
+    waiting : callable, optional
+        Returns a context for a wait between two attempts in the thread that created the client.
 
     Attributes
     ----------
@@ -81,6 +88,7 @@ class ApplianceClient:
         deadline: float | None = None,
         stop: threading.Event | None = None,
         clock: Callable[[], datetime] | None = None,
+        waiting: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.appliance = appliance
         self.flavour: Flavour | None = None
@@ -90,6 +98,7 @@ class ApplianceClient:
         self._preferred_flavour = flavour or Flavour.API
         self._deadline = time.monotonic() + self._limits.deadline if deadline is None else deadline
         self._stop = stop or threading.Event()
+        self._waiting, self._thread = waiting, threading.get_ident()
         self._now = clock or (lambda: datetime.now(UTC))
         self._mask = SecretMask(appliance.user, password)
         self._basic_credentials = b64encode(f"{appliance.user}:{password}".encode()).decode("ascii")
@@ -101,6 +110,7 @@ class ApplianceClient:
         self._lock = threading.Lock()
         self._renewal_lock = threading.Lock()  # not `_lock`, which each request takes, too
         self._transport = Transport(appliance, self._limits)
+        self.begin_poll()
 
     def __repr__(self) -> str:
         return f"ApplianceClient({self.appliance.name!r}, flavour={self.flavour})"
@@ -121,6 +131,7 @@ class ApplianceClient:
     ) -> None:
         # log out even after the deadline or a stop: sessions are scarce
         self._deadline, self._stop = time.monotonic() + LOGOUT_TIMEOUT, threading.Event()
+        self.begin_poll()
         try:
             self._send_once(protocol.log_out(self._current_flavour))
         except ApplianceError as logout_error:
@@ -131,6 +142,11 @@ class ApplianceClient:
         finally:
             self._token = ""
             self._transport.close()
+
+    def begin_poll(self) -> None:
+        """Grant the time of one poll from now on; for each poll of a long session."""
+        self._poll_end = time.monotonic() + self._limits.visit
+        self._silence_left = self._limits.silence
 
     def job_ids(self) -> tuple[list[str], wire.DecodeErrors]:
         """Return the ids of all jobs, each once in the appliance's order, and errors."""
@@ -242,31 +258,34 @@ class ApplianceClient:
         """Send a request; retry it after retryable errors. An error names this appliance."""
         attempts = 0
         while True:
+            silence_left = self._silence_left
             try:
                 body = self._send_once(request)
             except ApplianceError as error:
                 error.subject = self.appliance.name
                 attempts += 1
                 # the session may already be open
-                connection_lost = isinstance(error, UnreachableError)
-                backoff = (
-                    None
-                    if request.login and connection_lost
-                    else self._retries.backoff(error, attempts=attempts, time_left=self._time_left)
-                )
+                may_be_open = request.login and isinstance(error, UnreachableError)
+                stays_silent = self._silence_left < silence_left and attempts >= SILENT_ATTEMPTS
+                if may_be_open or stays_silent:
+                    raise
+                backoff = self._retries.backoff(error, attempts=attempts, time_left=self._time_left)
                 if backoff is None:
                     raise
                 level = logging.WARNING if isinstance(error, BusyError) else logging.INFO
                 _log.log(level, "%s: %s; retrying in %.1f s", error.subject, error.problem, backoff)
-                self._stop.wait(backoff)
+                # other threads of the poll go on meanwhile
+                own = self._thread == threading.get_ident()
+                with self._waiting() if own else nullcontext():
+                    self._stop.wait(backoff)
             else:
                 self._retries.record_success()
                 return body
 
     @property
     def _time_left(self) -> float:
-        """Time left until the deadline [s]."""
-        return self._deadline - time.monotonic()
+        """Time left for this poll [s]."""
+        return min(self._deadline, self._poll_end) - time.monotonic()
 
     def _send_once(self, request: protocol.Request) -> bytes:
         """Send a request once and return the body of a successful response."""
@@ -283,8 +302,21 @@ class ApplianceClient:
         if self._stop.is_set():
             raise StoppedError(f"the collection was stopped before {request.what} was read")
         if self._time_left <= 0:
+            if self._deadline <= self._poll_end:
+                raise DeadlineError(
+                    f"the deadline of the collection passed before {request.what} was read"
+                )
             raise DeadlineError(
-                f"the deadline of the collection passed before {request.what} was read"
+                f"the poll took longer than {self._limits.visit:g} s, and ended before "
+                f"{request.what} was read",
+                advice="Allow more time (visit in fleet.toml, or --visit), or check why the "
+                "appliance responds slowly.",
+            )
+        if self._silence_left <= 0:
+            raise UnreachableError(
+                f"{self.appliance.host} was silent for {self._limits.silence:g} s in all, so "
+                f"{request.what} was not read",
+                advice="Check whether the appliance is on and not overloaded.",
             )
 
     def _exchange(self, request: protocol.Request) -> bytes:
@@ -295,16 +327,25 @@ class ApplianceClient:
         )
         with self._lock:
             self.requests += 1
-        deadline = min(self._deadline, time.monotonic() + self._limits.response)
-        sent = self._now()
+        began, sent = time.monotonic(), self._now()
+        deadline = min(self._deadline, self._poll_end, began + self._limits.response)
+        read = min(self._limits.read, self._silence_left)
         try:
             # wait for the response to a login: the logout needs its token
             with grace_period(LOGOUT_TIMEOUT if request.login else 0.0):
                 response = self._transport.exchange(
-                    request.method, request.path, headers, deadline=deadline, stop=self._stop
+                    request.method,
+                    request.path,
+                    headers,
+                    read=read,
+                    deadline=deadline,
+                    stop=self._stop,
                 )
         except CONNECTION_ERRORS as error:
             self._check_stop_and_deadline(request)
+            if is_timeout(error):
+                with self._lock:
+                    self._silence_left -= min(time.monotonic() - began, read)
             if time.monotonic() >= deadline:
                 raise UnreachableError(
                     f"the response to {request.what} took longer than {self._limits.response:g} s",
@@ -320,7 +361,7 @@ class ApplianceClient:
             )
         self._update_clock_skew(response.headers.get("Date"), sent)
         body = self._remove_secrets(request, response)
-        protocol.raise_for_status(request, response.status, response.headers, body)
+        protocol.raise_for_status(request, response.status, response.headers, body, now=self._now())
         return body
 
     def _remove_secrets(self, request: protocol.Request, response: Response) -> bytes:

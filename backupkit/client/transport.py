@@ -12,9 +12,9 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from backupkit._version import __version__
-from backupkit.client.limits import Limits
 from backupkit.client.tls import build_tls_options, read_limits
 from backupkit.fleet import Appliance
+from backupkit.limits import Limits
 
 __all__ = ["Response", "Transport"]
 
@@ -60,6 +60,8 @@ class Transport:
     def __init__(self, appliance: Appliance, limits: Limits) -> None:
         self._base = f"https://{appliance.host}"
         self._limits = limits
+        language = {"Accept-Language": appliance.language} if appliance.language else {}
+        self._headers = _HEADERS | language
         self._adapter = _Adapter(
             self._base, build_tls_options(appliance), connections=limits.per_appliance
         )
@@ -70,21 +72,23 @@ class Transport:
         path: str,
         headers: dict[str, str],
         *,
+        read: float,
         deadline: float,
         stop: threading.Event | None = None,
     ) -> Response:
         """Send a request and return the response, with any status; redirects are not followed.
 
-        `path` is quoted. `deadline` is by the monotonic clock [s]. `stop` ends the wait once set.
+        `path` is quoted. `read` is the timeout for the next bytes [s], `deadline` that of the
+        entire response, by the monotonic clock [s]. `stop` ends the wait once set.
         Without a response it raises one of `CONNECTION_ERRORS`.
         """
         request = requests.PreparedRequest()  # by hand: preparing is as slow as sending
         request.method, request.url = method, path
-        request.headers = _HEADERS | headers  # type: ignore[assignment] # each is there once
+        request.headers = self._headers | headers  # type: ignore[assignment] # each is there once
         if method == "POST":
             request.headers["Content-Length"] = "0"
         connect = max(0.001, min(self._limits.connect, deadline - monotonic()))
-        with read_limits(read=self._limits.read, deadline=deadline, stop=stop):
+        with read_limits(read=read, deadline=deadline, stop=stop):
             response = self._adapter.exchange(request, timeout=(connect, None))
             try:
                 body = response.read(self._limits.body + 1, decode_content=True)

@@ -16,6 +16,7 @@ from concurrent.futures import (
 )
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol, runtime_checkable
 
@@ -24,7 +25,6 @@ from tqdm.auto import tqdm
 from backupkit.client import Limits
 from backupkit.collection.local_state import (
     SAMPLE_INTERVAL,
-    ConcurrencyControl,
     LocalState,
     create_local_state,
 )
@@ -39,13 +39,16 @@ from backupkit.errors import (
     StoppedError,
     WorkerError,
 )
-from backupkit.fleet import Appliance, Fleet
+from backupkit.fleet import Appliance, Fleet, limits_of
 from backupkit.tables import OUTCOMES, SyncState, outcome_of
 
 __all__ = ["StateSource", "collect", "run_collection"]
 
 INITIAL_CONCURRENCY: Final = 2
 """Number of concurrent polls at the start of a collection."""
+
+MAX_WAITING: Final = 512
+"""Maximum number of polls that wait before the next attempt without holding up others."""
 
 SHUTDOWN_TIMEOUT: Final = 10.0
 """Time after the deadline, or after Ctrl-C, for running polls to log out [s]."""
@@ -103,7 +106,8 @@ def collect(
         cluster (``Client.get_executor()``), receives each appliance with the source of its
         password, never the password. The worker reads environment, files and CA bundles.
     limits : Limits, optional
-        Timeouts, attempts and concurrency.
+        Timeouts, attempts and concurrency; default: those of the fleet. The limits of an
+        appliance count more.
     progress : bool, optional
         Whether to show a progress bar; default: in a terminal or a notebook.
     clock : callable, optional
@@ -134,7 +138,7 @@ def collect(
         known=known,
         strategy=strategy,
         executor=executor,
-        limits=limits,
+        limits=limits_of(fleet, limits),
         progress=progress,
         clock=clock,
     )
@@ -174,7 +178,7 @@ def run_collection(
                 appliance,
                 sync_states.get(appliance.name, SyncState()),
                 strategy,
-                limits,
+                limits.override(appliance.limits),
                 deadline,
                 state.key,
                 clock,
@@ -210,7 +214,7 @@ def _run_polls(
             failed = jobs = 0
             initial_concurrency = INITIAL_CONCURRENCY if executor is None else len(orders)
             for future in _run_concurrently(
-                pool, orders, futures, control=state.control, concurrency=initial_concurrency
+                pool, orders, futures, state=state, concurrency=initial_concurrency
             ):
                 result = _get_poll_result(future, futures[future])
                 results[result.appliance] = result
@@ -251,14 +255,18 @@ def _run_concurrently(
     orders: Sequence[PollOrder],
     futures: dict[Future[PollResult], PollOrder],
     *,
-    control: ConcurrencyControl,
+    state: LocalState,
     concurrency: int,
 ) -> Iterator[Future[PollResult]]:
-    """Run orders with adaptive concurrency, and yield each future when it is done."""
-    waiting, running, done = deque(orders), 0, SimpleQueue[Future[PollResult]]()
+    """Run orders with adaptive concurrency, and yield each future when it is done.
+
+    A poll that waits before its next attempt gives its place to another one.
+    """
+    waiting, running, done = deque(orders), 0, SimpleQueue[Future[PollResult] | None]()
+    state.waiting.on_change = partial(done.put, None)
     give_up_at = orders[0].deadline + SHUTDOWN_TIMEOUT if orders else 0.0
     while waiting or running:
-        while waiting and running < concurrency:
+        while waiting and running < concurrency + min(state.waiting.count, MAX_WAITING):
             order = waiting.popleft()
             future = _submit_poll(pool, order)
             futures[future] = order
@@ -270,10 +278,11 @@ def _run_concurrently(
             _log.warning("Some polls did not end after the deadline; their results are ignored.")
             return
         with suppress(Empty):
-            future = done.get(timeout=SAMPLE_INTERVAL if can_grow else time_left)
-            running -= 1
-            yield future
-        if can_grow and control.may_grow():
+            finished = done.get(timeout=SAMPLE_INTERVAL if can_grow else time_left)
+            if finished is not None:
+                running -= 1
+                yield finished
+        if can_grow and state.control.may_grow():
             concurrency = min(2 * concurrency, orders[0].limits.concurrency)
 
 
@@ -283,7 +292,7 @@ def _open_executor(executor: Executor | None, orders: Sequence[PollOrder]) -> It
     if executor is not None:
         yield executor
         return
-    limit = orders[0].limits.concurrency if orders else 1
+    limit = orders[0].limits.concurrency + MAX_WAITING if orders else 1
     pool = ThreadPoolExecutor(max(1, min(limit, len(orders))), thread_name_prefix="collect")
     try:
         yield pool
@@ -334,7 +343,7 @@ def _warn_about_problems(snapshot: Snapshot, total: int) -> None:
             f"The collection was stopped: {int(snapshot.polls['ok'].sum())} of {total} "
             "appliances were read by then."
         )
-    elif len(snapshot.polls) and not snapshot.polls["ok"].any():
+    elif len(snapshot.polls) and not snapshot.list_was_read.any():
         reasons = ", ".join(sorted(set(snapshot.polls["error"].dropna())))
         messages.append(
             f"None of {len(snapshot.polls)} appliances could be read ({reasons}). "

@@ -99,6 +99,7 @@ class FollowedAppliance:
         changed = []
         try:
             client = self.client or self._log_in()
+            client.begin_poll()
             for job_id in self.running_ids:
                 old = self.followed_jobs[job_id]
                 job = self._read_job(client, job_id)
@@ -136,7 +137,7 @@ class FollowedAppliance:
         client = ApplianceClient(
             self.appliance,
             self.local_state.get_password(self.appliance),
-            limits=self.limits,
+            limits=self.limits.override(self.appliance.limits),
             deadline=float("inf"),
             stop=self.local_state.stop,
             clock=self.clock,

@@ -22,6 +22,7 @@ __all__ = [
     "SAMPLE_INTERVAL",
     "ConcurrencyControl",
     "LocalState",
+    "WaitingPolls",
     "create_local_state",
 ]
 
@@ -80,6 +81,44 @@ class ConcurrencyControl:
         return self._may_grow
 
 
+class WaitingPolls:
+    """Number of polls that wait before the next attempt, and send nothing; thread-safe.
+
+    Attributes
+    ----------
+    count : int
+        Number of waiting polls.
+    on_change : callable
+        Called after each change of `count`.
+
+    Examples
+    --------
+    >>> waiting = WaitingPolls()
+    >>> with waiting.wait():
+    ...     waiting.count
+    1
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.on_change: Callable[[], object] = bool
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def wait(self) -> Iterator[None]:
+        """Count the caller as waiting while the context lasts."""
+        self._add(1)
+        try:
+            yield
+        finally:
+            self._add(-1)
+
+    def _add(self, number: int) -> None:
+        with self._lock:
+            self.count += number
+        self.on_change()
+
+
 @dataclass(frozen=True)
 class LocalState:
     """Process-local state of one collection.
@@ -97,6 +136,7 @@ class LocalState:
 
     key: str = field(default_factory=lambda: uuid4().hex)
     control: ConcurrencyControl = field(default_factory=ConcurrencyControl)
+    waiting: WaitingPolls = field(default_factory=WaitingPolls)
     stop: threading.Event = field(default_factory=threading.Event)
     known_jobs: Callable[[str, Collection[str]], KnownJobs] | None = None
     passwords: dict[tuple[PasswordSource, str], str | CredentialError] = field(

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from msgspec import structs
 
@@ -16,6 +16,7 @@ from backupkit import wire
 from backupkit.client import ApplianceClient, Limits
 from backupkit.collection.local_state import LOCAL_STATES, NO_STATE
 from backupkit.errors import (
+    ADVICE,
     ApplianceError,
     BackupkitError,
     DeadlineError,
@@ -32,7 +33,7 @@ from backupkit.errors import (
 from backupkit.fleet import Appliance
 from backupkit.tables import SyncState
 
-__all__ = ["PollOrder", "PollResult", "Strategy", "poll"]
+__all__ = ["PollOrder", "PollResult", "Strategy", "api_error_columns", "poll"]
 
 Strategy = Literal["auto", "job"]
 
@@ -42,8 +43,8 @@ READ_ALL_ABOVE: Final = 200
 JOBS_PER_CONNECTION: Final = 25
 """Number of jobs per connection; fewer are not worth another handshake."""
 
-MAX_LOST_CONNECTIONS: Final = 2
-"""Number of jobs in a row whose connection breaks, after which the poll fails."""
+MAX_LOST_JOBS: Final = 2
+"""Number of jobs in a row whose connection or session breaks, after which the poll fails."""
 
 VERSION_WITHOUT_DETAILS: Final = "6.5."
 """Prefix of the versions without details and schedules."""
@@ -160,6 +161,30 @@ class PollResult:
         """Problem as text, without the usual advice of its kind."""
         return None if self.problem is None else self.problem.detail
 
+    @property
+    def error_type(self) -> str | None:
+        """Type of the error that the API sent, if any."""
+        return api_error_columns(self.failure)[0]
+
+    @property
+    def error_messages(self) -> Sequence[Mapping[str, Any]]:
+        """Messages of the error that the API sent."""
+        return api_error_columns(self.failure)[1]
+
+    @property
+    def error_data(self) -> str | None:
+        """Data of the error that the API sent, as JSON."""
+        return api_error_columns(self.failure)[2]
+
+
+def api_error_columns(
+    error: BackupkitError | None,
+) -> tuple[str | None, Sequence[Mapping[str, Any]], str | None]:
+    """Return type, messages and data of an error of the API; empty values for other errors."""
+    if not isinstance(error, ApplianceError):
+        return None, (), None
+    return error.error_type, error.messages, wire.encode_error_data(error.data)
+
 
 def poll(order: PollOrder) -> PollResult:
     """Poll one appliance; errors become part of the result."""
@@ -181,6 +206,7 @@ def poll(order: PollOrder) -> PollResult:
             deadline=time.monotonic() + left,
             stop=local.stop,
             clock=order.clock,
+            waiting=local.waiting.wait,
         )
         with client:
             _read_appliance(client, result, order)
@@ -295,7 +321,7 @@ def _read_one_by_one(
     `records` has what the details have of each job, None if nothing.
     """
     waiting = deque(records.items())
-    lost: list[UnreachableError] = []
+    lost: list[ApplianceError] = []
     connections = min(order.limits.per_appliance, -(-len(waiting) // JOBS_PER_CONNECTION))
     control = LOCAL_STATES.get(order.state_key, NO_STATE).control
     with ThreadPoolExecutor(max(connections - 1, 1)) as pool:
@@ -311,7 +337,7 @@ def _read_waiting_jobs(
     client: ApplianceClient,
     result: PollResult,
     waiting: deque[tuple[str, wire.Job | None]],
-    lost: list[UnreachableError],
+    lost: list[ApplianceError],
 ) -> Iterator[str]:
     """Yield the id of each waiting job, then read the job; thread-safe."""
     while True:
@@ -324,13 +350,13 @@ def _read_waiting_jobs(
         try:
             job = _read_job(client, job_id)
             lost.clear()
-        except (DeadlineError, LoginError, StoppedError):
+        except (DeadlineError, StoppedError):
             waiting.clear()
             raise
         except ApplianceError as job_error:
-            if isinstance(job_error, UnreachableError):
+            if isinstance(job_error, (LoginError, UnreachableError)):
                 lost.append(job_error)
-                if len(lost) >= MAX_LOST_CONNECTIONS:
+                if len(lost) >= MAX_LOST_JOBS:
                     waiting.clear()
                     raise
             error, job = job_error, _unread_job(job_id, job_error)
@@ -342,7 +368,8 @@ def _read_waiting_jobs(
         result.jobs.append(job)
         if job.read_error is not None:
             problem = f"job {one_line(job_id)} could not be read: {job.read_error}"
-            result.item_errors.append((error or PayloadError(problem), job_id))
+            odd = PayloadError(problem, advice=ADVICE[PartialError.kind])
+            result.item_errors.append((error or odd, job_id))
 
 
 def _read_job(client: ApplianceClient, job_id: str) -> wire.Job:
@@ -391,8 +418,12 @@ def _read_schedules(client: ApplianceClient, result: PollResult, state: SyncStat
         result.details = True
         for name, schedule in result.schedules.items():
             if schedule.read_error:
-                problem = f"the schedule {one_line(name)} could not be read completely"
-                result.item_errors.append((PayloadError(f"{problem}: {schedule.read_error}"), None))
+                odd = PayloadError(
+                    f"the schedule {one_line(name)} could not be read: {schedule.read_error}",
+                    advice="Save the schedule again in its management interface (port 5480, "
+                    "Backup).",
+                )
+                result.item_errors.append((odd, None))
         for decode_error in decode_errors.values():
             _record_schedules_error(result, decode_error)
         if not decode_errors:

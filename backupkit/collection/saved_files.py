@@ -34,7 +34,7 @@ from typing import Final
 from backupkit import wire
 from backupkit.client import Limits
 from backupkit.collection.collector import StateSource
-from backupkit.collection.poll import PollResult
+from backupkit.collection.poll import PollResult, api_error_columns
 from backupkit.collection.snapshot import ErrorRow, Snapshot, build_error_frame, build_snapshot
 from backupkit.errors import BackupkitError, NotFoundError, PayloadError, SettingsError, one_line
 from backupkit.settings import Instant, parse_instant, time_zone
@@ -137,7 +137,7 @@ def _describe_unusable_folder(folder: str | Path, error_rows: list[ErrorRow]) ->
         f"{folder}: no saved answer in it can be used. Expected JSON files in a folder for each "
         f"appliance, as vc-1/job.json or vc-1/{EXAMPLE}/job.json."
     )
-    lines = [summary, *(f"  {detail}" for _, _, detail, _ in error_rows[:_MAX_ERRORS])]
+    lines = [summary, *(f"  {detail}" for _, _, detail, *_ in error_rows[:_MAX_ERRORS])]
     if len(error_rows) > _MAX_ERRORS:
         lines.append(f"  and {len(error_rows) - _MAX_ERRORS:,} more")
     return "\n".join(lines)
@@ -496,7 +496,8 @@ def _build_error_row(
     appliance: str | None, where: str, error: BackupkitError, job_id: str | None = None
 ) -> ErrorRow:
     """Return the error row of a file; its detail names the file."""
-    return appliance, error.kind, one_line(f"{where}: {error.detail}", limit=_MAX_DETAIL), job_id
+    detail = one_line(f"{where}: {error.detail}", limit=_MAX_DETAIL)
+    return appliance, error.kind, detail, job_id, *api_error_columns(error)
 
 
 def _format_time(when: datetime) -> str:

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import pandas as pd
 from markupsafe import Markup
 
 from backupkit import wire
-from backupkit.collection.poll import PollResult
+from backupkit.collection.poll import PollResult, api_error_columns
 from backupkit.display import render_container, render_paragraph, table
 from backupkit.errors import one_line
 from backupkit.tables import (
@@ -20,6 +20,7 @@ from backupkit.tables import (
     SCHEDULES,
     SyncState,
     jobs_from,
+    list_was_read,
     sync_state_from,
 )
 
@@ -35,7 +36,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-ErrorRow = tuple[str | None, str, str | None, str | None]
+ErrorRow = tuple[Any, ...]
 """Row of `backupkit.tables.ERRORS`."""
 
 _OUTCOMES: Final = {
@@ -77,6 +78,11 @@ class Snapshot:
         """Jobs that were read, as rows of `backupkit.tables.JOBS`."""
         return jobs_from(self.observations)
 
+    @property
+    def list_was_read(self) -> pd.Series:
+        """Whether each poll read the job list, perhaps without some of its jobs."""
+        return list_was_read(self.polls).fillna(value=False).astype("bool")
+
     def sync_state(self) -> dict[str, SyncState]:
         """Return the known state of each appliance, for the next `collect`."""
         return sync_state_from(self.observations, self.polls, self.schedules)
@@ -84,9 +90,12 @@ class Snapshot:
     def __repr__(self) -> str:
         good = self.polls["ok"].fillna(value=False).astype("bool")
         read, polled = (polls["appliance"].nunique() for polls in (self.polls[good], self.polls))
+        partial = int((self.list_was_read & ~good).sum())
         jobs = int((self.observations["source"] != LISTED).sum())
         plural = "" if polled == 1 else "s"
-        text = f"Snapshot: {read} of {polled} appliance{plural} read, {jobs} jobs new or unfinished"
+        text = f"Snapshot: {read} of {polled} appliance{plural} read"
+        text += f" and {partial} in part" if partial else ""
+        text += f", {jobs} jobs new or unfinished"
         return text + (", stopped early" if self.stopped else "")
 
     def _repr_html_(self) -> str:
@@ -193,7 +202,7 @@ def _build_polls(results: Sequence[PollResult]) -> pd.DataFrame:
             **{
                 name: [getattr(result, name) for result in results]
                 for name in POLLS.names
-                if name not in {"api", "jobs_changed", "error_type", "error_messages", "error_data"}
+                if name not in {"api", "jobs_changed"}
             },
         }
     )
@@ -243,7 +252,7 @@ def _build_errors(results: Sequence[PollResult]) -> pd.DataFrame:
     for result in results:
         errors = [(result.failure, None)] if result.failure else []
         rows += [
-            (result.appliance, error.kind, error.text, job_id)
+            (result.appliance, error.kind, error.text, job_id, *api_error_columns(error))
             for error, job_id in [*errors, *result.item_errors]
         ]
     return build_error_frame(rows)
@@ -251,5 +260,5 @@ def _build_errors(results: Sequence[PollResult]) -> pd.DataFrame:
 
 def build_error_frame(rows: Sequence[ErrorRow]) -> pd.DataFrame:
     """Convert errors to a frame of `backupkit.tables.ERRORS`."""
-    names = ["appliance", "error", "detail", "job_id"]
-    return ERRORS.frame(dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {})
+    columns = zip(*rows, strict=True)
+    return ERRORS.frame(dict(zip(ERRORS.names, columns, strict=True)) if rows else {})

@@ -16,7 +16,7 @@ from backupkit.collection.followed_jobs import FollowedAppliance
 from backupkit.collection.local_state import create_local_state
 from backupkit.collection.snapshot import Snapshot, jobs_to_observations
 from backupkit.errors import CredentialError
-from backupkit.fleet import Appliance, Fleet
+from backupkit.fleet import Appliance, Fleet, limits_of
 from backupkit.tables import ERRORS, POLLS, RUNNING, SCHEDULES
 from backupkit.tables.estimates import is_stalled, time_left
 
@@ -75,7 +75,11 @@ def watch(
     """
     with Watch(fleet, history, limits=limits, clock=clock) as watcher:
         first = collect(
-            watcher.appliances, known=history, limits=limits, progress=progress, clock=clock
+            watcher.appliances,
+            known=history,
+            limits=limits_of(fleet, limits),
+            progress=progress,
+            clock=clock,
         )
         watcher.ingest(first)
         if first.stopped:
@@ -106,7 +110,7 @@ class Watch:
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         self.appliances = list(fleet)
-        self._history, self._limits, self._clock = history, limits or Limits(), clock
+        self._history, self._limits, self._clock = history, limits_of(fleet, limits), clock
         self._followed: dict[str, FollowedAppliance] = {}
         self._pending: dict[str, Future[list[wire.Job]]] = {}
         with ExitStack() as stack:

@@ -23,7 +23,7 @@ from backupkit.diagnostics.connection_checks import (
     create_failed_finding,
 )
 from backupkit.errors import BackupkitError, CredentialError, RightsError, one_line
-from backupkit.fleet import Appliance, Fleet
+from backupkit.fleet import Appliance, Fleet, limits_of
 from backupkit.passwords import PasswordSource
 from backupkit.tables import CHECKS
 
@@ -53,7 +53,7 @@ def doctor(
     fleet : Fleet or iterable of Appliance
         Appliances to check.
     limits : Limits, optional
-        Timeouts and attempts.
+        Timeouts and attempts; default: those of the fleet. The limits of an appliance count more.
     workers : int
         Number of appliances that are checked concurrently.
     progress : bool, optional
@@ -78,7 +78,7 @@ def doctor(
      ['password', 'the environment variable NOT_SET_ANYWHERE is not set']]
     """
     appliances = list(fleet)
-    limits = limits or Limits()
+    limits = limits_of(fleet, limits)
     now = clock or (lambda: datetime.now(UTC))
     typed = _prompt_for_passwords(appliances)
     stop, deadline = threading.Event(), monotonic() + limits.deadline
@@ -94,7 +94,10 @@ def doctor(
         try:
             futures = [
                 pool.submit(
-                    _check_appliance, CheckContext(appliance, typed, limits, deadline, stop, now)
+                    _check_appliance,
+                    CheckContext(
+                        appliance, typed, limits.override(appliance.limits), deadline, stop, now
+                    ),
                 )
                 for appliance in appliances
             ]

@@ -7,6 +7,7 @@ returns Arrow columns: 3 times as fast.
 import contextlib
 import getpass
 import hashlib
+import re
 import secrets
 import socket
 import time
@@ -40,6 +41,10 @@ __all__ = [
 _T = TypeVar("_T")
 
 LOCK_TIMEOUT: Final = 60.0  # s; how long a lock, or a server that restarts, is waited for
+_MISSING_TABLE: Final = re.compile(r"no such table: history\b|relation \"history\" does not exist")
+"""Message of either database; every read and write begins with this table."""
+_GONE_CAUSE: Final = "its tables are gone"
+_GONE_ADVICE: Final = "Restore them from a backup, or fill a new history."
 _BATCH_ROWS_OPTION: Final = "adbc.sqlite.query.batch_rows"
 _TYPE_SAMPLES: Final = {"integer": "0", "real": "0.5", "text": "''", "bytes": "x''"}
 ARROW_TYPES: Final = {
@@ -136,6 +141,7 @@ class Database(ABC):
     """Database of a history."""
 
     uri: str  # path or URL as the user gave it, without a password
+    _identity: str | None = None  # of the history that was opened; None until it is
 
     @abstractmethod
     def read(self) -> contextlib.AbstractContextManager[ArrowReader]:
@@ -165,9 +171,24 @@ class Database(ABC):
     def size(self) -> int:
         """Return the size of the database [bytes]."""
 
+    def check_identity(self, reader: Reader) -> None:
+        """Refuse another history in the place of the one that was opened."""
+        if self._identity is None:
+            return
+        [(found,)] = reader.rows("SELECT identity FROM history", {"identity": "text"})
+        if found != self._identity:
+            raise HistoryError(
+                f"{self.uri} holds another history than the one that was opened. Open it again, "
+                "or put the first one back."
+            )
+
     def build_error(self, error: Exception, verb: str) -> HistoryError:
         """Return the error for the user."""
-        cause, advice = self._explain_error(error)
+        cause, advice = (
+            (_GONE_CAUSE, _GONE_ADVICE)
+            if _MISSING_TABLE.search(str(error))
+            else self._explain_error(error)
+        )
         return HistoryError(f"The history {self.uri} cannot be {verb}: {cause}. {advice}".strip())
 
     @abstractmethod

@@ -250,6 +250,8 @@ def backup(database: Database, target: Path) -> Path:
     """Copy a history into a new file; see `backupkit.History.backup`."""
     _raise_if_exists(target, exists=os.path.lexists(target))
     copy = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
+    with database.read():  # raises if the history is gone
+        pass
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(database, SQLite):

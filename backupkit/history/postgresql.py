@@ -63,10 +63,11 @@ class Postgres(Database):
             if not create:
                 raise history_not_found(self.uri)
             self.write(self._create_tables)
-        [(version,)] = self.run_lookup(
-            lambda connection: connection.execute("SELECT schema_version FROM history")
+        [(version, identity)] = self.run_lookup(
+            lambda connection: connection.execute("SELECT schema_version, identity FROM history")
         )
         check_version(self.uri, version)
+        self._identity = identity
 
     def _create_tables(self, connection: Connection) -> None:
         # to_regclass may return what was cached before the wait for the lock
@@ -132,7 +133,9 @@ class Postgres(Database):
                 c.execute(f"SET search_path TO {_SCHEMA}")
                 c.execute("SET jit TO off")
                 c.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                yield ArrowReader(c, typed=True)
+                reader = ArrowReader(c, typed=True)
+                self.check_identity(reader)
+                yield reader
                 c.execute("COMMIT")
         except adbc_driver_manager.Error as error:
             raise self.build_error(error, "read") from error
@@ -163,7 +166,9 @@ class Postgres(Database):
                 with self.lock:
                     connection = self._get_connection()
                     with begin(connection), connection.cursor() as cursor:
-                        return action(_PostgresConnection(cursor, "%s"))
+                        opened = _PostgresConnection(cursor, "%s")
+                        self.check_identity(opened)
+                        return action(opened)
             except self._driver.Error as error:
                 if _was_interrupted(error):
                     raise KeyboardInterrupt from error

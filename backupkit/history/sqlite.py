@@ -42,18 +42,26 @@ class _FileLock:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self._cached: sqlite3.Connection | None = None
-        self._pid = 0
+        self._opened: tuple[int, ...] = ()
 
-    def get_cached(self, connect: Callable[[], sqlite3.Connection]) -> sqlite3.Connection:
-        """Return a connection that stays open for further look-ups, because opening is slow."""
-        if self._cached is None or self._pid != os.getpid():  # after a fork it is the parent's
-            self._cached, self._pid = connect(), os.getpid()
+    def get_cached(
+        self, connect: Callable[[], sqlite3.Connection], state: tuple[int, ...]
+    ) -> sqlite3.Connection:
+        """Return a connection that stays open for further look-ups, because opening is slow.
+
+        It is opened again if the file has another state: it may be another file.
+        """
+        opened = (os.getpid(), *state)
+        if self._opened != opened:
+            self.clear()
+        if self._cached is None:
+            self._cached, self._opened = connect(), opened
         return self._cached
 
     def clear(self) -> None:
         """Close the cached connection."""
         cached, self._cached = self._cached, None
-        if cached is not None and self._pid == os.getpid():
+        if cached is not None and self._opened[0] == os.getpid():  # after a fork: the parent's
             cached.close()
 
 
@@ -79,6 +87,8 @@ class SQLite(Database):
                 self._create(allowed=create)
             else:
                 self._check_is_history(create=create)
+            with self._open_connection() as connection:
+                [self._identity] = connection.execute("SELECT identity FROM history").fetchone()
         except (OSError, sqlite3.Error) as error:
             raise self.build_error(error, "used") from error
 
@@ -140,6 +150,8 @@ class SQLite(Database):
     @contextlib.contextmanager
     def _open_connection(self, *, mode: str = "rw") -> Iterator[sqlite3.Connection]:
         with self._lock_exclusively(), contextlib.closing(self._connect(mode)) as connection:
+            with contextlib.closing(connection.cursor()) as cursor:
+                self.check_identity(Connection(cursor, "?"))
             yield connection
 
     def _connect(self, mode: str = "rw") -> sqlite3.Connection:
@@ -187,7 +199,9 @@ class SQLite(Database):
                 cursor.execute(f"PRAGMA busy_timeout = {databases.LOCK_TIMEOUT * 1000:.0f}")
                 cursor.execute("PRAGMA query_only = ON")
                 cursor.execute("BEGIN")
-                yield ArrowReader(cursor, typed=False)
+                reader = ArrowReader(cursor, typed=False)
+                self.check_identity(reader)
+                yield reader
                 cursor.execute("COMMIT")
         except adbc_driver_manager.Error as error:
             raise self.build_error(error, "read") from error
@@ -202,14 +216,17 @@ class SQLite(Database):
             if before is not None and before != self._read_file_state():
                 raise HistoryError(f"The history {self.uri} changed while it was read. Try again.")
 
-    def _read_file_state(self) -> tuple[object, ...]:
+    def _read_file_state(self) -> tuple[int, ...]:
+        """Return what tells the file from another one, or another state; () if it is gone."""
         try:
             state = self.path.stat()
         except OSError:  # opening it will report why
             return ()
-        return state.st_ino, state.st_size, state.st_mtime_ns, self._wal_path.exists()
+        has_log = self._wal_path.exists()
+        return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, has_log
 
     def write(self, action: Callable[[Connection], _T]) -> _T:
+        file_id = self._read_file_state()[:2]
         try:
             with self._open_connection() as connection:
                 connection.execute("BEGIN IMMEDIATE")
@@ -220,6 +237,11 @@ class SQLite(Database):
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
                     raise
+                if self._read_file_state()[:2] != file_id:
+                    raise HistoryError(
+                        f"The history {self.uri} was moved or removed while it was written. Put "
+                        "it back, and try again."
+                    )
                 return result
         except sqlite3.Error as error:
             raise self.build_error(error, "written") from error
@@ -227,13 +249,17 @@ class SQLite(Database):
     def run_lookup(self, action: Callable[[Connection], _T]) -> _T:
         try:
             if not self._is_writable():  # a cached connection without locks would miss changes
-                with self._open_connection() as connection:
-                    return action(Connection(connection.cursor(), "?"))
+                with self._open_connection() as opened:
+                    return action(Connection(opened.cursor(), "?"))
             with (
                 self._file_lock.lock,
-                contextlib.closing(self._file_lock.get_cached(self._connect).cursor()) as c,
+                contextlib.closing(
+                    self._file_lock.get_cached(self._connect, self._read_file_state()[:4]).cursor()
+                ) as cursor,
             ):
-                return action(Connection(c, "?"))
+                connection = Connection(cursor, "?")
+                self.check_identity(connection)
+                return action(connection)
         except sqlite3.Error as error:
             raise self.build_error(error, "read") from error
 
@@ -280,6 +306,11 @@ class SQLite(Database):
     def _explain_error(self, error: Exception) -> tuple[str, str]:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         words = str(error).lower()
+        if self._identity is not None and not self.path.exists():
+            return (
+                "the file is gone",
+                "Put it back, or name the place that it was moved to.",
+            )
         if "i/o error" in words and shutil.disk_usage(self.path.parent).free < _MIN_FREE_BYTES:
             code = sqlite3.SQLITE_FULL  # no space for the file of shared memory
         for known, sign, why, advice in _SQLITE_ERRORS:

@@ -1,15 +1,15 @@
-"""Next steps for appliances in breach and for unreachable appliances."""
+"""Next steps for appliances in breach, and for those that were not fully read."""
 
 import pandas as pd
 
 from backupkit.display.format import format_timestamp
 from backupkit.errors import ADVICE
 
-__all__ = ["advise_breach", "advise_unreachable"]
+__all__ = ["advise_breach", "advise_unread", "describe_missing_data"]
 
 
-def advise_unreachable(coverage: pd.Series) -> str:
-    """Return the next step for an unreachable appliance.
+def advise_unread(coverage: pd.Series) -> str:
+    """Return the next step for an appliance that was not fully read.
 
     Parameters
     ----------
@@ -24,18 +24,26 @@ def advise_unreachable(coverage: pd.Series) -> str:
     Examples
     --------
     >>> from backupkit.tables import COVERAGE
-    >>> advise_unreachable(COVERAGE.frame({"appliance": ["vc-1"], "polls": [0]}).loc["vc-1"])
+    >>> advise_unread(COVERAGE.frame({"appliance": ["vc-1"], "polls": [0]}).loc["vc-1"])
     'Collect it: it has never been polled (backupkit collect).'
     """
     error = coverage["error"]
     if isinstance(error, str):
         return ADVICE.get(error, "Run backupkit doctor: it checks each step of a poll.")
+    if isinstance(coverage["schedules_error"], str):
+        return "Collect again. If the error stays, save the schedule again on the appliance."
     if pd.isna(coverage["last_poll"]):
         return "Collect it: it has never been polled (backupkit collect)."
     return (
         f"Collect again: the newest poll, {format_timestamp(coverage['last_poll'])} UTC, is too"
         " old to count (backupkit collect)."
     )
+
+
+def describe_missing_data(coverage: pd.Series) -> str:
+    """Return what is missing of an appliance whose newest poll has no error."""
+    has_schedules = pd.isna(coverage["schedules_error"])
+    return "not polled recently" if has_schedules else "schedules not read"
 
 
 def advise_breach(appliance: pd.Series, schedules: pd.DataFrame) -> str:

@@ -48,7 +48,7 @@ __all__ = [
     "TargetLoad",
     "Trend",
     "TrendDay",
-    "Unreachable",
+    "UnreadAppliance",
     "build_data_uri",
 ]
 
@@ -211,12 +211,12 @@ class ActionItem(NamedTuple):
     advice: str
 
 
-class Unreachable(NamedTuple):
-    """Unreachable appliance: its data are missing or out of date."""
+class UnreadAppliance(NamedTuple):
+    """Appliance whose data are missing, out of date or not complete."""
 
     appliance: Link
     state: Badge
-    fault: str
+    error: str
     failing_since: Time
     last_ok: Aged
     detail: str
@@ -258,7 +258,7 @@ class Summary(NamedTuple):
     changes: Changes | None
     figures: tuple[Figure, ...]
     action_items: Rows[ActionItem]
-    unreachable: Rows[Unreachable]
+    unread: Rows[UnreadAppliance]
     finding: str
     failed_jobs: int
     signatures: Rows[Signature]

@@ -19,7 +19,7 @@ __all__ = ["compose_mail", "format_subject"]
 
 _MAX_WORST: Final = 25
 _MAX_WORST_IN_TEXT: Final = 10
-_MAX_UNREACHABLE: Final = 10
+_MAX_UNREAD: Final = 10
 _MAX_SIGNATURES: Final = 5
 _MAX_REASON_LENGTH: Final = 300  # characters of a reason
 _BAR_WIDTH: Final = 20
@@ -79,7 +79,7 @@ def compose_mail(
         "s": summary,
         "action_items": summary.action_items.first(_MAX_WORST),
         "worst": summary.action_items.first(_MAX_WORST_IN_TEXT),
-        "unreachable": summary.unreachable.first(_MAX_UNREACHABLE),
+        "unread": summary.unread.first(_MAX_UNREAD),
         "signatures": [
             (_format_bar(signature.share), signature)
             for signature in summary.signatures[:_MAX_SIGNATURES]

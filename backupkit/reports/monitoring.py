@@ -76,7 +76,7 @@ def check_result(assessment: Assessment) -> CheckResult:
 
     CRITICAL if an appliance is in breach. Else UNKNOWN if one is unknown or none is in scope.
     Else WARNING if one is at risk: in its grace time or with an open incident. Also WARNING if
-    RPO or slot compliance is below the policy's target. Else OK.
+    jobs could not be read, or RPO or slot compliance is below the policy's target. Else OK.
 
     References
     ----------
@@ -99,21 +99,29 @@ def check_result(assessment: Assessment) -> CheckResult:
     verdict = assessment.verdict
     at_risk = assessment.at_risk
     below = list(_find_below_target(assessment))
+    unread = find_partly_read(assessment)
     code = _CODE_BY_STATE[verdict.state]
     sentence = verdict.sentence
     bad = assessment.appliances["state"].isin(["breach", "unknown", "unobserved"])
     worst = list(assessment.appliances.index[bad])
-    if code == 0 and (len(at_risk) or below):
+    if code == 0 and (len(at_risk) or below or unread):
         code = 1
         count = [f"{len(at_risk):,} at risk"] if len(at_risk) else []
+        count += [f"{len(unread):,} with jobs that could not be read"] if unread else []
         sentence = ", ".join([sentence, *count, *below])
-        worst = list(at_risk)
+        worst = list(dict.fromkeys([*at_risk, *unread]))
     if worst:
         names = ", ".join(sanitise(name, limit=60) for name in worst[:_MAX_NAMED])
         omitted = f" and {len(worst) - _MAX_NAMED:,} more" if len(worst) > _MAX_NAMED else ""
         sentence = f"{sentence} ({names}{omitted})"
     performance = " ".join(_format_performance(assessment, len(at_risk)))
     return CheckResult(code, _SEPARATORS.sub(" ", sentence), performance)
+
+
+def find_partly_read(assessment: Assessment) -> list[str]:
+    """Return the appliances with listed jobs that their newest good poll could not read."""
+    unread = assessment.coverage["jobs_unread"].gt(0).fillna(value=False)
+    return list(assessment.coverage.index[unread & assessment.coverage["configured"]])
 
 
 def _find_below_target(assessment: Assessment) -> Iterator[str]:
@@ -264,6 +272,12 @@ def _build_appliance_metrics(assessment: Assessment) -> Iterator[Metric]:
     for name, (column, unit, description) in _COLUMNS.items():
         samples = zip(members, appliances[column], strict=True)
         yield _build_gauge(f"appliance_{name}", description, _MEMBER_LABELS, samples, unit=unit)
+    yield _build_gauge(
+        "appliance_jobs_unread",
+        "Listed jobs that the newest good poll could not read.",
+        _MEMBER_LABELS,
+        zip(members, assessment.coverage["jobs_unread"].reindex(appliances.index), strict=True),
+    )
     last_ok = assessment.coverage["last_ok"].reindex(appliances.index)
     yield _build_gauge(
         "appliance_last_read_timestamp",

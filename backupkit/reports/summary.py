@@ -26,13 +26,13 @@ from backupkit.reports.facts import (
     Named,
     Signature,
     Summary,
-    Unreachable,
+    UnreadAppliance,
 )
 
 __all__ = ["build_changes", "build_figures", "build_links", "summarize"]
 
 _MAX_ACTION_ITEMS: Final = 25
-_MAX_UNREACHABLE: Final = 100
+_MAX_UNREAD: Final = 100
 _MAX_SIGNATURES: Final = 25
 _MAX_NAMES: Final = 5
 _MAX_SHARED: Final = 5
@@ -62,7 +62,7 @@ def summarize(
         changes=None if comparison is None else build_changes(comparison, links),
         figures=build_figures(assessment, HEAD_FIGURES),
         action_items=_list_action_items(assessment, links),
-        unreachable=_list_unreachable(assessment, links),
+        unread=_list_unread(assessment, links),
         finding=_describe_top_signature(assessment.failures),
         failed_jobs=int(assessment.failures["jobs"].sum()),
         signatures=_list_signatures(assessment.failures, links),
@@ -148,21 +148,28 @@ def _list_action_items(assessment: Assessment, links: Mapping[str, Link]) -> Row
     return Rows(items, len(selected))
 
 
-def _list_unreachable(assessment: Assessment, links: Mapping[str, Link]) -> Rows[Unreachable]:
+def _list_unread(assessment: Assessment, links: Mapping[str, Link]) -> Rows[UnreadAppliance]:
     rows = assessment.appliances
-    selected = rows[rows["state"].isin(["unknown", "unobserved"])]
-    listed_rows = selected.head(_MAX_UNREACHABLE)
+    basis = assessment.coverage.reindex(rows.index)
+    in_part = basis["jobs_unread"].gt(0).fillna(value=False) | basis["schedules_error"].notna()
+    in_scope = rows["state"] != "excluded"
+    selected = rows[rows["state"].isin(["unknown", "unobserved"]) | (in_part & in_scope)]
+    listed_rows = selected.head(_MAX_UNREAD)
     coverage_rows = assessment.coverage.reindex(listed_rows.index)
     pairs = zip(listed_rows.iterrows(), coverage_rows.iterrows(), strict=True)
     items = (
-        Unreachable(
+        UnreadAppliance(
             appliance=links[str(name)],
             state=state_badge(row["state"]),
-            fault=sanitise(coverage["error"], limit=80) or "not polled recently",
+            error=sanitise(coverage["error"], limit=80) or advice.describe_missing_data(coverage),
             failing_since=coverage["failing_since"],
             last_ok=Aged(coverage["last_ok"], assessment.now),
-            detail=sanitise(coverage["detail"], limit=600) or sanitise(row["reason"], limit=600),
-            advice=advice.advise_unreachable(coverage),
+            detail=next(
+                text
+                for column in (coverage["detail"], coverage["schedules_error"], row["reason"], "")
+                if (text := sanitise(column, limit=600)) or column == ""
+            ),
+            advice=advice.advise_unread(coverage),
         )
         for (name, row), (_, coverage) in pairs
     )

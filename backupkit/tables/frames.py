@@ -375,7 +375,7 @@ COVERAGE = Table(
         Column("observed", SPAN, "Time compliant or in breach, in the period.", "s"),
         Column("in_scope", SPAN, "Time compliant, in breach or unknown, in the period.", "s"),
         Column("ratio", NUMBER, "observed / in_scope."),
-        Column("error", TEXT, "Kind of the error, if the newest poll failed."),
+        Column("error", TEXT, "Kind of the error, if the newest poll failed or is partial."),
         Column("detail", TEXT, "The error in a sentence."),
         Column("failing_since", TIME, "The first failed poll since the last good one.", "UTC"),
         Column(
@@ -389,6 +389,8 @@ COVERAGE = Table(
         Column("api", TEXT, "API flavour of the newest good poll."),
         Column("version", TEXT, "The appliance's version."),
         Column("jobs", COUNT, "Known jobs of the appliance."),
+        Column("jobs_unread", COUNT, "Listed jobs that the newest good poll could not read."),
+        Column("schedules_error", TEXT, "Why the newest good poll could not read the schedules."),
     ),
     index="appliance",
 )

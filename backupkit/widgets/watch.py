@@ -17,7 +17,7 @@ from backupkit.collection.snapshot import Snapshot
 from backupkit.collection.watcher import Store, Watch
 from backupkit.display import render_container, style_sheet
 from backupkit.errors import BackupkitError
-from backupkit.fleet import Appliance, Fleet
+from backupkit.fleet import Appliance, Fleet, limits_of
 from backupkit.widgets.bars import State, render_bars
 
 __all__ = ["Watcher", "watch"]
@@ -85,7 +85,7 @@ class Watcher:
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         self._appliances = list(fleet)
-        self._history, self._limits, self._clock = history, limits, clock
+        self._history, self._limits, self._clock = history, limits_of(fleet, limits), clock
         self._pauses = (every, find_every)
         self._thread: _WatchThread | None = None
         self._state = State(appliance_count=len(self._appliances))

@@ -13,7 +13,6 @@ References
 from backupkit.wire.decode import (
     DecodeErrors,
     decode_details,
-    decode_error,
     decode_job,
     decode_job_ids,
     decode_schedules,
@@ -21,10 +20,10 @@ from backupkit.wire.decode import (
     decode_version,
 )
 from backupkit.wire.detect import Kind, detect_kind
+from backupkit.wire.error_answers import ErrorAnswer, decode_error, encode_error_data
 from backupkit.wire.lenient import load_json, unwrap_lists
 from backupkit.wire.literals import map_texts
 from backupkit.wire.payloads import (
-    ErrorAnswer,
     Flavour,
     Job,
     Message,
@@ -54,6 +53,7 @@ __all__ = [
     "decode_text",
     "decode_version",
     "detect_kind",
+    "encode_error_data",
     "job_columns",
     "load_json",
     "map_texts",

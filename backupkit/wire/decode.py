@@ -18,12 +18,9 @@ from backupkit.wire.lenient import (
 from backupkit.wire.payloads import (
     ENDED,
     Details,
-    ErrorAnswer,
-    ErrorBody,
     Flavour,
     Job,
     JobStatus,
-    Message,
     Pair,
     Schedule,
     Value,
@@ -35,7 +32,6 @@ __all__ = [
     "DECODE_EXCEPTIONS",
     "DecodeErrors",
     "decode_details",
-    "decode_error",
     "decode_job",
     "decode_job_ids",
     "decode_schedules",
@@ -67,7 +63,6 @@ _JOB = _decoders(JobStatus)
 _VERSION = _decoders(Version)
 _DETAILS = _decoders(dict[str, Details] | list[Pair[Details]])
 _RAW_MAP = _decoders(dict[str, msgspec.Raw] | list[msgspec.Raw])
-_ERROR = msgspec.json.Decoder(ErrorBody)
 
 
 def payload_error(what: str, body: bytes, error: Exception) -> PayloadError:
@@ -249,31 +244,6 @@ def decode_version(body: bytes, flavour: Flavour) -> str:
     """Decode the version from ``GET system/version``, for example ``8.0.3.00400``."""
     version: Version = _decode(_VERSION, body, flavour, "the version")
     return version.version
-
-
-def decode_error(body: bytes) -> ErrorAnswer | None:
-    """Decode an error body of any of the three known formats; None for others, as of a proxy.
-
-    Examples
-    --------
-    >>> decode_error(b'{"error_type": "NOT_FOUND", "messages": []}').error_type
-    'NOT_FOUND'
-    >>> decode_error(b"<html>Bad gateway</html>") is None
-    True
-    """
-    try:
-        error = _ERROR.decode(body)
-    except DECODE_EXCEPTIONS:
-        return None
-    if error.localizableMessages:
-        first = error.localizableMessages[0]
-        return ErrorAnswer("NOT_FOUND", first.id, first.defaultMessage)
-    inner = error.value or error
-    kind = inner.error_type or error.type.rpartition(".")[2].upper()
-    if not kind and not inner.messages:
-        return None
-    message = inner.messages[0] if inner.messages else Message()
-    return ErrorAnswer(kind, message.id, message.default_message)
 
 
 def _decode_entries(

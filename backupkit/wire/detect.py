@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Raw
 
 from backupkit.errors import PayloadError, one_line
-from backupkit.wire.decode import DECODE_EXCEPTIONS, decode_error, payload_error
+from backupkit.wire.decode import DECODE_EXCEPTIONS, payload_error
+from backupkit.wire.error_answers import decode_error
 from backupkit.wire.lenient import JOB_ID, powershell_fields
 from backupkit.wire.payloads import Flavour
 
@@ -69,11 +70,14 @@ def detect_kind(body: bytes) -> tuple[Kind, Flavour]:
 def _refuse_error(body: bytes) -> None:
     """Raise if the body is that of an error."""
     if answer := decode_error(body):
-        text = one_line(answer.text or answer.message_id).rstrip(".")
+        text = answer.text.rstrip(".")
         raise PayloadError(
             f"the response is an error ({one_line(answer.error_type, limit=40)})"
             + (f': "{text}"' if text else ""),
             advice="Send the request again, and save its response.",
+            error_type=answer.error_type or None,
+            messages=answer.messages,
+            data=answer.data,
         )
 
 

@@ -17,8 +17,6 @@ __all__ = [
     "STARTED",
     "Count",
     "Details",
-    "ErrorAnswer",
-    "ErrorBody",
     "Flavour",
     "Job",
     "JobStatus",
@@ -33,6 +31,7 @@ __all__ = [
     "change_texts",
     "job_columns",
     "job_of",
+    "message_to_dict",
 ]
 
 T = TypeVar("T")
@@ -211,13 +210,14 @@ def job_columns(jobs: Sequence[Job]) -> dict[str, list[Any]]:
         name: list(map(attrgetter(name), jobs)) for name in Job.__struct_fields__
     }
     columns["messages"] = [
-        [_as_dict(message) for message in messages] if messages else ()
+        [message_to_dict(message) for message in messages] if messages else ()
         for messages in columns["messages"]
     ]
     return columns
 
 
-def _as_dict(message: Message) -> dict[str, object]:
+def message_to_dict(message: Message) -> dict[str, Any]:
+    """Return a message as a value of the column ``messages``."""
     return {
         "id": message.id,
         "default_message": message.default_message,
@@ -257,14 +257,6 @@ class Retention(Struct, frozen=True):
     """Retention of a schedule: number of backups to keep; 0 keeps all."""
 
     max_count: int
-
-
-class ErrorAnswer(Struct, frozen=True):
-    """Type and first message of an error body."""
-
-    error_type: str = ""
-    message_id: str = ""
-    text: str = ""
 
 
 class JobStatus(Struct, gc=False):
@@ -323,27 +315,3 @@ class Pair(Struct, Generic[T], gc=False):
 
     key: str
     value: T
-
-
-class LegacyMessage(Struct):
-    """Message of the oldest format of error bodies."""
-
-    id: str = ""
-    defaultMessage: str = ""  # noqa: N815 # spelling of the API
-
-
-class ErrorValue(Struct):
-    """Content of the envelope of a ``/rest`` error."""
-
-    error_type: str | None = None
-    messages: list[Message] = msgspec.field(default_factory=list)
-
-
-class ErrorBody(Struct):
-    """Union of the three formats of an error body."""
-
-    error_type: str | None = None
-    messages: list[Message] = msgspec.field(default_factory=list)
-    type: str = ""
-    value: ErrorValue | None = None
-    localizableMessages: list[LegacyMessage] = msgspec.field(default_factory=list)  # noqa: N815 # spelling of the API

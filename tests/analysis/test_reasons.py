@@ -27,7 +27,7 @@ def reason(
         facts[name] = pd.Series([given.pop(name, None)], index=facts.index).astype(
             "datetime64[us, UTC]"
         )
-    for name in ("state", "error", "detail", "last_outcome", "excluded_because"):
+    for name in ("state", "error", "detail", "last_outcome", "excluded_because", "undecided"):
         facts[name] = pd.Series([given.pop(name, None)], index=facts.index, dtype="str")
     facts["strikes"] = pd.Series([given.pop("strikes", 0)], index=facts.index, dtype="Int64")
     assert not given
@@ -55,6 +55,11 @@ class TestReasons:
                 {"last_success": NOON, "last_outcome": "open"},
                 "no newer backup than 2026-11-08 12:00 UTC, a backup is running",
             ),
+            (
+                {"last_success": NOON, "incident_since": NOON, "undecided": "job a is odd"},
+                "no newer backup than 2026-11-08 12:00 UTC, job a is odd",
+            ),
+            ({"undecided": "job a is odd"}, "no recovery point ever seen, job a is odd"),
         ],
     )
     def test_breach(self, given: dict[str, Any], expected: str) -> None:

@@ -91,7 +91,7 @@ class TestJudgeSlots:
             ([("failure", "02T01:00", "02T01:05", "SCHEDULED")], "missed_failed", "job-0", 1),
             ([("open", "02T01:00", None, "SCHEDULED")], "missed_overrun", "job-0", 1),
             ([("void", "02T01:00", None, "SCHEDULED")], "missed_norun", None, 0),
-            ([("other", "02T01:00", "02T01:20", "SCHEDULED")], "missed_norun", None, 0),
+            ([("other", "02T01:00", "02T01:20", "SCHEDULED")], "unknown", "job-0", 1),
             ([], "missed_norun", None, 0),
         ],
     )

@@ -29,7 +29,7 @@ def check(
 
     Exit code: 2 CRITICAL if an appliance is in breach. Else 3 UNKNOWN if one could not be read, or
     after any error. Else 1 WARNING if one is at risk (in its grace time, or with an open incident),
-    or the period is below the policy's target. Else 0 OK.
+    has jobs that could not be read, or the period is below the policy's target. Else 0 OK.
     """
     from backupkit.reports.monitoring import check_result  # noqa: PLC0415 # keeps --help fast
     from backupkit.tables import STATES  # noqa: PLC0415 # it loads pandas

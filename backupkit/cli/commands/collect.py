@@ -13,19 +13,27 @@ import backupkit as bk
 from backupkit.cli.options import (
     MAX_LINES,
     AsJson,
+    ConcurrencyOption,
+    ConnectOption,
+    DeadlineOption,
     FleetOption,
     HistoryOption,
+    PerApplianceOption,
+    ReadOption,
+    ResponseOption,
+    VisitOption,
     echo_truncated,
     frame_to_records,
     print_json,
+    read_limit_options,
 )
 from backupkit.errors import BackupkitWarning, SettingsError, one_line
 
 if TYPE_CHECKING:
-    from backupkit.client import Limits
     from backupkit.collection import Snapshot, Strategy
     from backupkit.fleet import Fleet
     from backupkit.history import AppendResult, History
+    from backupkit.limits import Limits
 
 __all__ = [
     "SOME_UNREAD",
@@ -40,20 +48,17 @@ NONE_READ: Final = 4
 STOPPED: Final = 130
 
 
-def collect(  # one parameter per option
+def collect(  # noqa: PLR0913 # one parameter per option
     fleet: FleetOption,
     history: HistoryOption,
     *,
-    deadline: Annotated[
-        str, typer.Option(metavar="DURATION", help="Time limit of the collection.")
-    ] = "15m",
-    concurrency: Annotated[
-        int,
-        typer.Option(metavar="N", min=1, help="Maximum concurrent requests, over all appliances."),
-    ] = 64,
-    per_appliance: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Maximum concurrent requests to one appliance.")
-    ] = 4,
+    connect: ConnectOption = None,
+    read: ReadOption = None,
+    response: ResponseOption = None,
+    visit: VisitOption = None,
+    deadline: DeadlineOption = None,
+    concurrency: ConcurrencyOption = None,
+    per_appliance: PerApplianceOption = None,
     strategy: Annotated[
         Literal["auto", "job"],
         typer.Option(help="auto: the fewest requests; job: one request per job."),
@@ -65,17 +70,21 @@ def collect(  # one parameter per option
 ) -> int:
     """Poll every appliance once, and store what is new in the history.
 
-    Exit code: 0 all appliances were read, 3 some were not, 4 none was, 130 stopped with Ctrl-C.
+    Exit code: 0 all appliances were read, 3 some were not, or not completely, 4 none was, 130
+    stopped with Ctrl-C.
     What was read before Ctrl-C is stored.
     """
-    from backupkit.settings import parse_duration  # noqa: PLC0415 # it loads pandas
-
-    limits = bk.Limits(
-        deadline=parse_duration(deadline, where="--deadline").total_seconds(),
+    appliances, store = open_fleet_and_history(fleet, history)
+    limits = read_limit_options(
+        appliances,
+        connect=connect,
+        read=read,
+        response=response,
+        visit=visit,
+        deadline=deadline,
         concurrency=concurrency,
         per_appliance=per_appliance,
     )
-    appliances, store = open_fleet_and_history(fleet, history)
     with interrupt_on_sigterm():
         snapshot, added = collect_and_store(
             appliances, store, limits=limits, strategy=strategy, full=full
@@ -115,7 +124,7 @@ def collect_and_store(
         )
     added = history.append(snapshot)
     _echo_summary(snapshot, added)
-    if snapshot.stopped or snapshot.polls["ok"].any():  # else the summary says that none was read
+    if snapshot.stopped or snapshot.list_was_read.any():  # else the summary says that none was read
         for warning in caught:
             typer.echo(f"  {warning.message}", err=True)
     for row in added.conflicts.head(MAX_LINES).itertuples():
@@ -134,17 +143,19 @@ def collect_and_store(
 
 def _echo_summary(snapshot: "Snapshot", added: "AppendResult") -> None:
     """Print a summary of the collection in one sentence."""
-    polls, errors = snapshot.polls, snapshot.errors
-    good = polls[polls["ok"].fillna(value=False).astype("bool")]
-    read, listed = len(good), int(polls["jobs_listed"].sum())
-    unread = int((errors["job_id"].notna() & errors["appliance"].isin(good["appliance"])).sum())
+    polls = snapshot.polls
+    good = polls[snapshot.list_was_read]
+    partial, unread = int(good["ok"].isna().sum()), int(good["jobs_unread"].sum())
+    read, listed = len(good) - partial, int(polls["jobs_listed"].sum())
     unchanged = int(good["jobs_listed"].sum()) - int(good["jobs_changed"].sum()) - unread
     parts = [f"{listed:,} jobs listed", f"{added.new:,} new"]
     parts += [f"{added.changed:,} changed"] if added.changed else []
     parts += [f"{added.vanished:,} no longer listed"] if added.vanished else []
     parts += [f"{unchanged:,} known and not read again"] if unchanged > 0 else []
+    parts += [f"{unread:,} could not be read"] if unread else []
     typer.echo(
-        f"Read {read} of {len(polls)} appliances: {', '.join(parts)}, in "
+        f"Read {read} of {len(polls)} appliances{f' and {partial} in part' if partial else ''}: "
+        f"{', '.join(parts)}, in "
         f"{int(polls['requests'].sum()):,} requests.",
         err=True,
     )
@@ -161,10 +172,10 @@ def interrupt_on_sigterm() -> Iterator[None]:
 
 
 def _choose_exit_code(snapshot: "Snapshot") -> int:
-    ok = snapshot.polls["ok"]
-    if ok.all():
+    polls = snapshot.polls
+    if polls["ok"].fillna(value=False).all() and snapshot.errors.empty:
         return 0
-    return SOME_UNREAD if ok.any() else NONE_READ
+    return SOME_UNREAD if snapshot.list_was_read.any() else NONE_READ
 
 
 def _format_job_span(row: Any, prefix: str) -> str:  # noqa: ANN401 # a row of conflicts
@@ -175,6 +186,7 @@ def _format_job_span(row: Any, prefix: str) -> str:  # noqa: ANN401 # a row of c
 def _build_json_summary(snapshot: "Snapshot", added: "AppendResult") -> dict[str, Any]:
     return {
         "read": int(snapshot.polls["ok"].sum()),
+        "read_in_part": int((snapshot.list_was_read & snapshot.polls["ok"].isna()).sum()),
         "polled": len(snapshot.polls),
         "stopped": snapshot.stopped,
         "observations_added": added.observations,

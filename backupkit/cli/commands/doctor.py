@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 import backupkit as bk
-from backupkit.cli.options import AsJson, FleetOption, frame_to_records, print_json
+from backupkit.cli.options import (
+    AsJson,
+    ConcurrencyOption,
+    ConnectOption,
+    DeadlineOption,
+    FleetOption,
+    ReadOption,
+    ResponseOption,
+    VisitOption,
+    frame_to_records,
+    print_json,
+    read_limit_options,
+)
 from backupkit.errors import SettingsError, one_line
 
 if TYPE_CHECKING:
@@ -29,7 +41,7 @@ SYMBOLS: Final = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "-"}
 ASCII_SYMBOLS: Final = {"ok": "+", "warning": "!", "failed": "x", "skipped": "-"}
 
 
-def doctor(
+def doctor(  # noqa: PLR0913 # one parameter per option
     fleet: FleetOption,
     names: Annotated[
         list[str] | None, typer.Argument(metavar="NAME", help="Check only these appliances.")
@@ -38,6 +50,12 @@ def doctor(
     show_all: Annotated[
         bool, typer.Option("--all", help="Also show the checks of healthy appliances.")
     ] = False,
+    connect: ConnectOption = None,
+    read: ReadOption = None,
+    response: ResponseOption = None,
+    visit: VisitOption = None,
+    deadline: DeadlineOption = None,
+    concurrency: ConcurrencyOption = None,
     as_json: AsJson = False,
 ) -> int:
     """Check whether each appliance can be read, and name the next step if not.
@@ -45,7 +63,17 @@ def doctor(
     Exit code: 0 no check failed (warnings are possible), 3 some appliances failed a check, 4 all
     did.
     """
-    checks = bk.doctor(_select_appliances(bk.Fleet.load(fleet), fleet, names or []))
+    loaded = bk.Fleet.load(fleet)
+    limits = read_limit_options(
+        loaded,
+        connect=connect,
+        read=read,
+        response=response,
+        visit=visit,
+        deadline=deadline,
+        concurrency=concurrency,
+    )
+    checks = bk.doctor(_select_appliances(loaded, fleet, names or []), limits=limits)
     results = {
         str(name): set(values) for name, values in checks.groupby("appliance", sort=False)["result"]
     }

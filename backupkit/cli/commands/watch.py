@@ -11,7 +11,19 @@ from tqdm import tqdm
 
 import backupkit as bk
 from backupkit.cli.commands.collect import interrupt_on_sigterm, open_fleet_and_history
-from backupkit.cli.options import AsJson, FleetOption, HistoryOption, frame_to_records
+from backupkit.cli.options import (
+    AsJson,
+    ConcurrencyOption,
+    ConnectOption,
+    DeadlineOption,
+    FleetOption,
+    HistoryOption,
+    ReadOption,
+    ResponseOption,
+    VisitOption,
+    frame_to_records,
+    read_limit_options,
+)
 from backupkit.errors import BackupkitWarning, one_line
 
 if TYPE_CHECKING:
@@ -27,11 +39,17 @@ _OUTCOME_LABELS: Final = {"success": "succeeded", "failure": "FAILED"}
 Row = Mapping[Any, Any]
 
 
-def watch(
+def watch(  # noqa: PLR0913 # one parameter per option
     fleet: FleetOption,
     history: HistoryOption,
     *,
     every: Annotated[str, typer.Option(metavar="DURATION", help="Time between two polls.")] = "10s",
+    connect: ConnectOption = None,
+    read: ReadOption = None,
+    response: ResponseOption = None,
+    visit: VisitOption = None,
+    deadline: DeadlineOption = None,
+    concurrency: ConcurrencyOption = None,
     as_json: AsJson = False,
 ) -> int:
     """Follow the running jobs, with a progress bar and the time left for each, until none runs.
@@ -43,9 +61,18 @@ def watch(
 
     pause = parse_duration(every, where="--every").total_seconds()
     appliances, store = open_fleet_and_history(fleet, history)
+    limits = read_limit_options(
+        appliances,
+        connect=connect,
+        read=read,
+        response=response,
+        visit=visit,
+        deadline=deadline,
+        concurrency=concurrency,
+    )
     with interrupt_on_sigterm(), make_display() as display, warnings.catch_warnings():
         warnings.simplefilter("ignore", category=BackupkitWarning)  # each poll shows the errors
-        for frame in bk.watch(appliances, store, every=pause):
+        for frame in bk.watch(appliances, store, every=pause, limits=limits):
             if as_json:
                 typer.echo(json.dumps(frame_to_records(frame), ensure_ascii=False))
             display.show(frame)

@@ -1,13 +1,13 @@
-"""Timeouts, concurrency and retries of a collection."""
+"""Retries of the requests of one session."""
 
 import random
 import threading
-from dataclasses import dataclass, fields
 from typing import Final
 
-from backupkit.errors import ApplianceError, BusyError, SettingsError
+from backupkit.errors import ApplianceError, BusyError
+from backupkit.limits import Limits
 
-__all__ = ["Limits", "Retries"]
+__all__ = ["Retries"]
 
 MAX_BACKOFF: Final = 20.0
 """Maximum back-off, not counting the appliance's Retry-After [s]."""
@@ -20,63 +20,6 @@ INITIAL_BUDGET: Final = 10.0
 
 BUDGET_PER_SUCCESS: Final = 0.1
 """Retries earned per successful response: enough if one request in ten fails."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Timeouts, number of attempts, and concurrency.
-
-    Attributes
-    ----------
-    connect : float
-        Timeout for opening a connection [s].
-    read : float
-        Timeout for the next bytes of a response [s].
-    response : float
-        Total time for one response [s].
-    deadline : float
-        Time for the whole collection [s]; `Snapshot.errors` lists appliances not read in time.
-    body : int
-        Maximum size of a response [bytes]; VMware documents 7 MB for its API.
-    attempts : int
-        Maximum attempts per request; only retryable errors are retried.
-    backoff : float
-        Upper bound of the first back-off [s]; it doubles with each further attempt.
-    concurrency : int
-        Maximum concurrent requests, over all appliances.
-    per_appliance : int
-        Maximum concurrent requests on one appliance.
-
-    Raises
-    ------
-    SettingsError
-        If a value is not above 0.
-
-    Examples
-    --------
-    >>> Limits(deadline=120).deadline
-    120
-    >>> Limits(concurrency=0)
-    Traceback (most recent call last):
-        ...
-    backupkit.errors.SettingsError: limits: concurrency must be above 0, got 0.
-    """
-
-    connect: float = 10.0
-    read: float = 60.0
-    response: float = 300.0
-    deadline: float = 900.0
-    body: int = 64 * 2**20
-    attempts: int = 4
-    backoff: float = 0.5
-    concurrency: int = 64
-    per_appliance: int = 4
-
-    def __post_init__(self) -> None:
-        for name in (field.name for field in fields(self)):
-            value = getattr(self, name)
-            if not value > 0:
-                raise SettingsError(f"limits: {name} must be above 0, got {value}.")
 
 
 class Retries:
