@@ -7,9 +7,9 @@ __all__ = ["mask_user"]
 
 _USER_INFO: Final = re.compile(
     r"""(:\\?/\\?/)                          # also with the slashes escaped, as inside JSON
-    (?: [^\s/@:\[]*+ : (?! \d{1,5} (?: [^\w.:@-] | $ ) )  # what follows is no port, so a password
-        (?: (?!://) [^\s"'<>] ){0,100} @     # that may have a slash
-      | (?: [^\s/@]*+ @ )++
+    (?: (?: [^\s/@]*+ @ )++
+      | [^\s/@:\[]*+ : (?! \d{1,5} (?: [^\w.:@-] | $ ) )  # what follows is no port: a password
+        (?: (?!://) [^\s"'<>] ){0,100}? @   # that has a slash
     )""",
     re.VERBOSE,
 )

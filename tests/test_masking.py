@@ -70,22 +70,26 @@ def test_notation(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_header() -> None:
+    """Token and credentials are masked in any letter case, alphabet and notation."""
+    odd = mask("??>>~~ÿÿ??>")
+    basic = b64encode(f"{USER}:??>>~~ÿÿ??>".encode()).decode()
+    assert {"+", "/", "="} <= set(basic)
+    written = (
+        basic,
+        basic.lower(),
+        basic.replace("+", "-").replace("/", "_"),
+        quote(basic, safe=""),
+        basic.replace("/", "\\/"),
+        basic.replace("=", "\\u003d").replace("/", "\\u002F"),
         TOKEN,
         TOKEN.lower(),
         TOKEN.upper(),
-        BASIC.rstrip("="),
-        BASIC.rstrip("=").lower(),
-        BASIC.rstrip("=").replace("+", "-").replace("/", "_"),
-        quote(BASIC.rstrip("="), safe=""),
-        BASIC.rstrip("=").replace("/", "\\/"),
-    ],
-)
-def test_header(text: str) -> None:
-    """Token and credentials are masked in any letter case, alphabet and notation."""
-    assert mask().mask_text(f"Authorization: {text}") == "Authorization: [secret]"
+    )
+    for secret in written:
+        masked = odd.mask_text(f"Authorization: {secret} ")
+        assert masked.startswith("Authorization: [secret]")
+        assert len(masked) < len("Authorization: [secret]%3D%3D") + 9
 
 
 @pytest.mark.parametrize("outer", [name for name in NOTATIONS if "base64" not in name])
@@ -99,7 +103,7 @@ def test_notation_in_notation(outer: str, inner: str) -> None:
 
 
 @given(
-    st.text(st.characters(exclude_categories=("C",)), min_size=1, max_size=12),
+    st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=12),
     st.sampled_from([name for name in NOTATIONS if "base64" not in name]),
 )
 def test_any_password(password: str, name: str) -> None:
@@ -121,7 +125,7 @@ class TestBody:
     def test_error(self) -> None:
         """All texts and keys of an error are masked, in any notation, and it stays JSON."""
         text = f"no {PASSWORD}, {BASIC} or {TOKEN.upper()} at ftp://joe:pw@nas/a"
-        clean = "no [secret], [secret]= or [secret] at ftp://***@nas/a"
+        clean = "no [secret], [secret] or [secret] at ftp://***@nas/a"
         for body in (error_body(text), error_body(text).replace(b"/", b"\\/")):
             masked = json.loads(mask().mask_body(body, ok=False))
             assert masked["messages"][0]["default_message"] == clean
@@ -134,7 +138,11 @@ class TestBody:
         masked = json.loads(mask(password).mask_body(error_body(f"a {password} b"), ok=False))
         assert masked["error_type"] == "ERROR"
         assert masked["messages"][0]["id"] == "com.vmware.failed"
-        assert masked["messages"][0]["default_message"] in {"a [secret] b", "[secret]", "***"}
+        assert masked["messages"][0]["default_message"] in {
+            "a [secret] b",
+            "a *** b",
+            "***",
+        }
 
     def test_damaged(self) -> None:
         """The body of an error is masked also if it is cut, no JSON, or not UTF-8."""
@@ -154,7 +162,7 @@ class TestBody:
     def test_data(self) -> None:
         """Data loses tokens; the password stays, as it may be a part of an id."""
         body = json.dumps([PASSWORD, f"a {TOKEN.lower()}", BASIC]).encode()
-        assert json.loads(mask().mask_body(body, ok=True)) == [PASSWORD, "a [secret]", "[secret]="]
+        assert json.loads(mask().mask_body(body, ok=True)) == [PASSWORD, "a [secret]", "[secret]"]
         assert mask().is_in_data(body)
         assert not mask("Passw").is_in_data(b'["Passw"]')
         plain = b'{"id": "x", "args": ["100 % & \\"more\\""]}'
@@ -243,7 +251,7 @@ class TestMaskUser:
 
 
 class TestSession:
-    """What an appliance echoes, followed to the snapshot and the log."""
+    """Echoes of an appliance, followed to the snapshot and the log."""
 
     def snapshot(self, odd: OddServer) -> Snapshot:
         """Collect from the server."""
@@ -282,7 +290,7 @@ class TestSession:
         assert snapshot.schedules["location"].to_list() == ["ftp://***@nas/in [secret]"]
         assert snapshot.polls["version"].to_list() == ["8 [secret]"]
         frames = (snapshot.observations, snapshot.schedules, snapshot.polls, snapshot.errors)
-        text = caplog.text + "".join(frame.to_json() for frame in frames)
+        text = caplog.text + "".join(frame.to_csv() for frame in frames)
         for secret in (password, quote_plus(password), "hunter2", "joe"):
             assert secret not in text
 
