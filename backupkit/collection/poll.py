@@ -19,6 +19,7 @@ from backupkit.errors import (
     ADVICE,
     ApplianceError,
     BackupkitError,
+    BusyError,
     DeadlineError,
     LoginError,
     NotFoundError,
@@ -225,8 +226,13 @@ def _has_details(state: SyncState) -> bool | None:
 
     An earlier 404 is trusted only for 6.5: other versions send it while services start.
     """
-    absent = state.details is False and (state.version or "").startswith(VERSION_WITHOUT_DETAILS)
+    absent = state.details is False and _lacks_details(state.version)
     return state.details or (False if absent else None)
+
+
+def _lacks_details(version: str | None) -> bool:
+    """Return whether a version has neither details nor schedules."""
+    return (version or "").startswith(VERSION_WITHOUT_DETAILS)
 
 
 def _read_appliance(client: ApplianceClient, result: PollResult, order: PollOrder) -> None:
@@ -248,7 +254,7 @@ def _read_appliance(client: ApplianceClient, result: PollResult, order: PollOrde
     single_request = len(wanted) == len(listed) or len(wanted) > READ_ALL_ABOVE
     id_batches = [(), wanted] if single_request else [wanted]
     _read_jobs(client, result, wanted, id_batches=id_batches, order=order)
-    if result.details is not False:
+    if result.details is not False or not _lacks_details(result.version):
         _read_schedules(client, result, state)
 
 
@@ -256,9 +262,9 @@ def _read_list(client: ApplianceClient, result: PollResult, order: PollOrder) ->
     """Read the job list; if that fails, keep at least the jobs of the details, and raise."""
     try:
         listed, decode_errors = client.job_ids()
-    except (NotFoundError, PayloadError, ServerError):
+    except (BusyError, NotFoundError, PayloadError, RightsError, ServerError):
         if order.strategy == "auto" and result.details is not False:
-            with suppress(NotFoundError, PayloadError, ServerError):  # the list's error counts
+            with suppress(ApplianceError):  # the error of the list counts
                 for jobs, _ in client.details():
                     result.jobs += jobs
         raise
@@ -303,10 +309,14 @@ def _read_jobs(
                 if not remaining:
                     break
         except NotFoundError:
-            result.details = False
+            result.details = False if _lacks_details(result.version) else None
             break
-        except (PayloadError, RightsError, ServerError, UnreachableError) as error:
+        except (DeadlineError, StoppedError):
+            raise
+        except ApplianceError as error:
             _log.info("%s: cannot read job details: %s", result.appliance, error.problem)
+            if isinstance(error, UnreachableError):  # leave time for the jobs one by one
+                break
     _read_one_by_one(client, result, odd | remaining, order)
 
 
@@ -359,7 +369,7 @@ def _read_waiting_jobs(
                 if len(lost) >= MAX_LOST_JOBS:
                     waiting.clear()
                     raise
-            error, job = job_error, _unread_job(job_id, job_error)
+            error, job = _explain_job_error(job_id, job_error)
         except BaseException:
             waiting.clear()
             raise
@@ -380,12 +390,15 @@ def _read_job(client: ApplianceClient, job_id: str) -> wire.Job:
         return client.job(job_id)
 
 
-def _unread_job(job_id: str, error: ApplianceError) -> wire.Job:
-    """Return a job of which nothing is known but that it is listed."""
+def _explain_job_error(job_id: str, error: ApplianceError) -> tuple[ApplianceError, wire.Job]:
+    """Return the error to report, and the job: nothing of it is known but that it is listed."""
     reason = error.problem
     if isinstance(error, NotFoundError):
-        reason = "it was listed, and is not there any more (asked twice): removed meanwhile"
-    return wire.Job(job_id, None, None, None, None, None, (), "job", read_error=reason)
+        reason = "the appliance lists it, and does not have it (404, asked twice)"
+        error.problem = f"job {one_line(job_id)}: {reason}"
+        error.advice = "Collect again: it was removed meanwhile, or its record is damaged."
+    job = wire.Job(job_id, None, None, None, None, None, (), "job", read_error=reason)
+    return error, job
 
 
 def _merge_records(job: wire.Job, details: wire.Job, *, failed: bool) -> wire.Job:
@@ -405,7 +418,7 @@ def _read_schedules(client: ApplianceClient, result: PollResult, state: SyncStat
     try:
         result.schedules, decode_errors = client.schedules()
     except NotFoundError as error:
-        if result.details or not (result.version or "6.5.").startswith(VERSION_WITHOUT_DETAILS):
+        if result.details or not _lacks_details(result.version or VERSION_WITHOUT_DETAILS):
             _record_schedules_error(result, error)
         else:
             result.details = False
