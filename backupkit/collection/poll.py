@@ -315,6 +315,8 @@ def _read_jobs(
             raise
         except ApplianceError as error:
             _log.info("%s: cannot read job details: %s", result.appliance, error.problem)
+            if isinstance(error, UnreachableError):  # leave time for the jobs one by one
+                break
     _read_one_by_one(client, result, odd | remaining, order)
 
 

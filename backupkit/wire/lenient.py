@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from backupkit.texts import mask_user
 from backupkit.wire.payloads import (
     STARTED,
     Argument,
@@ -181,7 +182,7 @@ def read_schedule(record: object) -> Schedule:
         retention = None if kept is None else Retention(kept)
     return Schedule(
         enable=enable,
-        location=location,
+        location=location and mask_user(location),
         parts=read_texts(fields.get("parts")),
         recurrence_info=recurrence,
         retention_info=retention,
