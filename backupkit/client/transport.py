@@ -1,5 +1,6 @@
 """HTTP exchange with one host, limited in size and time."""
 
+import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from backupkit._version import __version__
+from backupkit.client.decompression import ACCEPTED_ENCODINGS, decompress
 from backupkit.client.tls import build_tls_options, read_limits
 from backupkit.fleet import Appliance
 from backupkit.limits import Limits
@@ -19,9 +21,20 @@ __all__ = ["Response", "Transport"]
 
 _HEADERS: Final[dict[str, str]] = {
     "Accept": "application/json",
-    "Accept-Encoding": "gzip, deflate",
+    "Accept-Encoding": ACCEPTED_ENCODINGS,
     "User-Agent": f"backupkit/{__version__}",
 }
+
+
+class _QuotedHeaders(logging.Filter):
+    """Filter of urllib3's warning about odd headers: it quotes them, and they may echo a secret."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a record is another one."""
+        return not str(record.msg).startswith("Failed to parse headers")
+
+
+logging.getLogger("urllib3.connection").addFilter(_QuotedHeaders())
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +92,13 @@ class Transport:
         with read_limits(read=read, deadline=deadline, stop=stop):
             response = self._adapter.exchange(request, timeout=(connect, None))
             try:
-                body = response.read(self._limits.body + 1, decode_content=True)
-                if len(body) > self._limits.body:
+                limit = self._limits.body + 1
+                received = bytearray()
+                while piece := response.read(limit - len(received), decode_content=False):
+                    received += piece
+                encoding = response.headers.get("Content-Encoding", "")
+                body = decompress(bytes(received), encoding, limit=limit)
+                if len(received) == limit:
                     response.close()  # else the rest is read to reuse the connection
             except BaseException:
                 response.close()
