@@ -117,7 +117,10 @@ class JobUpdate:
             for name, job in zip(keys["appliance"], keys["job_id"], strict=True)
         ]
         self._before, self.ids = _read_jobs(connection, _build_pair_queries(pairs))
-        needs_all = _needs_all_observations(self._before, observations, keep_all=keep_all)
+        [(latest,)] = connection.execute("SELECT MAX(latest_at) FROM appends")
+        needs_all = _needs_all_observations(
+            self._before, observations, None if keep_all else latest
+        )
         numbers = [
             number
             for number, is_needed in zip(self.ids.values(), needs_all, strict=True)
@@ -321,22 +324,29 @@ def _drop_stored(observations: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFra
 
 
 def _needs_all_observations(
-    before: pd.DataFrame, observations: pd.DataFrame, *, keep_all: bool
+    before: pd.DataFrame, observations: pd.DataFrame, latest: int | None
 ) -> Any:  # noqa: ANN401 # an array of bool
     """Return a mask of the jobs for which all observations must be read.
 
-    These are jobs with observations that arrive late, or as open although they had ended.
+    These are jobs with observations that arrive late, or as open although they had ended, or
+    without the start that is known. An observation is not late if it is newer than all that was stored until `latest` [us since 1970].
+    Without that, all are read.
     """
-    if keep_all or before.empty:
-        return np.full(len(before), keep_all)
+    if latest is None or before.empty:
+        return np.full(len(before), fill_value=True)
     index = pd.MultiIndex.from_frame(before[_JOB_KEY])
     by = observations.groupby(_JOB_KEY)["observed_at"].min().reindex(index).reset_index(drop=True)
-    last = before[["last_seen_at", "vanished_at"]].max(axis="columns")
     open_again = observations[
         ~has_ended(observations["status"]) & (observations["source"] != LISTED)
     ]
     contradicts = has_ended(before["status"]) & _is_about_jobs_of(before, open_again)
-    return (~(by > last) | contradicts).to_numpy(dtype=bool)
+    # the start of the job is that of an earlier observation
+    without_start = observations[
+        observations["start_time"].isna() & (observations["source"] != LISTED)
+    ]
+    contradicts |= before["start_time"].notna() & _is_about_jobs_of(before, without_start)
+    is_late = by.astype("int64") <= latest
+    return (is_late | contradicts).to_numpy(dtype=bool)
 
 
 def sum_jobs(jobs: pd.DataFrame) -> pd.DataFrame:

@@ -29,6 +29,7 @@ from backupkit.tables import (
     HistoryView,
     SyncState,
     Table,
+    drop_repeated_schedules,
     has_ended,
     jobs_from,
     measure_durations,
@@ -149,7 +150,8 @@ def read_table(reader: Reader, table: Table, wanted: Filter) -> pd.DataFrame:
     conditions = wanted.build_conditions(reader, time, "appliance_id")
     rows = reader.table(f"SELECT {columns} FROM {table.name}{_build_where(conditions)}", types)
     names = [name for name in ("appliance", "schedule") if name in types]
-    return to_frame(reader, table, rows, by=[time, *names])
+    frame = to_frame(reader, table, rows, by=[time, *names])
+    return drop_repeated_schedules(frame) if table is SCHEDULES else frame
 
 
 def read_observations(reader: Reader, wanted: Filter, *more: str) -> pd.DataFrame:

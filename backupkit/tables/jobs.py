@@ -20,6 +20,7 @@ __all__ = [
     "changed_observations",
     "changed_schedules",
     "conflicts_in",
+    "drop_repeated_schedules",
     "find_implausible_times",
     "fold_observations",
     "has_ended",
@@ -133,6 +134,7 @@ def list_was_read(polls: pd.DataFrame) -> pd.Series:
 def jobs_from(observations: pd.DataFrame) -> pd.DataFrame:
     """Return the newest observation of each job, sorted by appliance and start.
 
+    An observation that repeats the one before it, as it arrived late, counts for nothing.
     A finished state takes precedence over an open one, in any order of arrival. Of two finished
     states the later observation counts. Type, size, location and build come from the newest
     observation that has them, because job/{id} never returns them. A start that could not be read
@@ -156,6 +158,14 @@ def jobs_from(observations: pd.DataFrame) -> pd.DataFrame:
     names, ids = (pd.factorize(observations[name], sort=True)[0] for name in _JOB_KEY)
     observed = observations["observed_at"].astype("int64").to_numpy()
     order = np.lexsort((observed, ids, names))
+    order = order[
+        ~_find_repeats(
+            _mark_listed(observations.take(order)),
+            key=_JOB_KEY,
+            time="observed_at",
+            optional=_DETAILS_ONLY,
+        )
+    ]
     ordered = observations.take(order).reset_index(drop=True)
     names, ids, observed = names[order], ids[order], observed[order]
     begins = np.ones(len(order), dtype=bool)
@@ -243,20 +253,21 @@ def fold_observations(jobs: pd.DataFrame, observations: pd.DataFrame) -> pd.Data
 
 
 def changed_observations(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-    """Return the observations that differ from the newest known one of their job.
+    """Return the observations that differ from the one before them of their job.
 
-    Values that job/{id} never returns are no change if missing. Observations no newer than the
-    known one are dropped.
+    `known` has all observations of jobs with an observation in `new` that is not later than them.
+    Values that job/{id} never returns are no change if missing.
     """
-    ignored = {*_JOB_KEY, "observed_at", "source"}
-    return _keep_changed_rows(
-        new,
-        known,
-        key=_JOB_KEY,
-        time="observed_at",
-        content=[name for name in OBSERVATIONS.names if name not in ignored],
-        optional=_DETAILS_ONLY,
+    new = new.reset_index(drop=True)
+    kept = _keep_changed_rows(
+        _mark_listed(new), _mark_listed(known), key=_JOB_KEY, time="observed_at", optional=_DETAILS_ONLY
     )
+    return new.loc[kept.index]
+
+
+def _mark_listed(observations: pd.DataFrame) -> pd.DataFrame:
+    """Replace the source by whether the job was missing from its appliance's list."""
+    return observations[OBSERVATIONS.names].assign(source=observations["source"].eq(LISTED))
 
 
 def conflicts_in(observations: pd.DataFrame) -> pd.DataFrame:
@@ -276,15 +287,24 @@ def conflicts_in(observations: pd.DataFrame) -> pd.DataFrame:
 
 
 def changed_schedules(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-    """Return the schedules that differ from the newest known ones."""
-    ignored = {*_SCHEDULE_KEY, "seen_at"}
-    return _keep_changed_rows(
-        new,
-        known,
-        key=_SCHEDULE_KEY,
-        time="seen_at",
-        content=[name for name in SCHEDULES.names if name not in ignored],
-    )
+    """Return the rows of schedules that differ from the one before them; `known` has all rows."""
+    return _keep_changed_rows(new, known, key=_SCHEDULE_KEY, time="seen_at")
+
+
+def drop_repeated_schedules(schedules: pd.DataFrame) -> pd.DataFrame:
+    """Return schedules without rows that equal the row before them, which arrived late.
+
+    Examples
+    --------
+    >>> times = pd.to_datetime(["2026-11-02T00:00Z", "2026-11-03T00:00Z"])
+    >>> columns = {"appliance": ["a", "a"], "schedule": ["s", "s"], "seen_at": times}
+    >>> len(drop_repeated_schedules(SCHEDULES.frame(columns)))
+    1
+    """
+    order = _find_order(schedules, _SCHEDULE_KEY, "seen_at")
+    repeats = np.zeros(len(schedules), dtype=bool)
+    repeats[order] = _find_repeats(schedules.take(order), key=_SCHEDULE_KEY, time="seen_at")
+    return schedules[~repeats].reset_index(drop=True)
 
 
 def _keep_changed_rows(
@@ -293,30 +313,54 @@ def _keep_changed_rows(
     *,
     key: list[str],
     time: str,
-    content: list[str],
     optional: tuple[str, ...] = (),
 ) -> pd.DataFrame:
-    """Drop rows of `new` that equal, or are no newer than, the newest known row of their key."""
-    arrived = new.sort_values(time, kind="stable").drop_duplicates([*key, time], keep="last")
-    newest_values = {}
-    if optional:  # the newest row may come from job/{id} and lack these columns
-        ordered = known.sort_values(time, kind="stable")
-        for column in optional:
-            rows = ordered.dropna(subset=[column]).drop_duplicates(key, keep="last")
-            newest_values[column] = rows.set_index(key)[column]
-    newest = known.sort_values(time, kind="stable").drop_duplicates(key, keep="last").set_index(key)
-    index = pd.MultiIndex.from_frame(arrived[key])
-    before = newest.reindex(index)
-    known_already = index.isin(newest.index)
-    differs = pd.Series(data=False, index=arrived.index)
-    for column in content:
-        old = newest_values[column].reindex(index) if column in newest_values else before[column]
-        unequal = _find_unequal_rows(arrived[column], old)
-        if column in optional:
-            unequal &= arrived[column].notna().to_numpy()
-        differs |= unequal
-    later = arrived[time].reset_index(drop=True) > before[time].reset_index(drop=True)
-    return arrived[~known_already | (differs & later.to_numpy()).to_numpy()]
+    """Drop rows of `new` that are known, or equal the row before them of their key.
+
+    Rows may arrive late: each is compared with those of its time, and not only with the newest.
+    """
+    arrived = new.drop_duplicates([*key, time], keep="last")
+    both = pd.concat([known, arrived], ignore_index=True)
+    is_new = np.arange(len(both)) >= len(known)
+    is_new &= ~both.duplicated([*key, time]).to_numpy()
+    order = _find_order(both, key, time)
+    repeats = np.zeros(len(both), dtype=bool)
+    repeats[order] = _find_repeats(both.take(order), key=key, time=time, optional=optional)
+    return arrived[(is_new & ~repeats)[len(known) :]]
+
+
+def _find_order(frame: pd.DataFrame, key: list[str], time: str) -> _Rows:
+    """Return the order of rows by key and time."""
+    codes = [pd.factorize(frame[name], sort=True)[0] for name in key]
+    times = frame[time].astype("int64").to_numpy()
+    return np.lexsort((times, *reversed(codes)))
+
+
+def _find_repeats(
+    ordered: pd.DataFrame, *, key: list[str], time: str, optional: tuple[str, ...] = ()
+) -> _Flags:
+    """Return which rows equal the row before them of the same key; rows are sorted by key and time.
+
+    An optional value that is missing is no difference.
+    """
+    repeats = np.zeros(len(ordered), dtype=bool)
+    keys = ordered[key]
+    same = np.flatnonzero((keys == keys.shift()).all(axis="columns").to_numpy())
+    if not len(same):
+        return repeats
+    equal = np.ones(len(same), dtype=bool)
+    for name in ordered.columns.difference([*key, time], sort=False):
+        values = ordered[name]
+        before = values
+        if name in optional:
+            before = values.groupby([ordered[one] for one in key], sort=False).ffill()
+        left = same[equal]
+        unequal = _find_unequal_rows(values.take(left), before.take(left - 1)).to_numpy()
+        if name in optional:
+            unequal = unequal & values.take(left).notna().to_numpy()
+        equal[equal] = ~unequal
+    repeats[same[equal]] = True
+    return repeats
 
 
 def _find_unequal_rows(new: pd.Series, old: pd.Series) -> pd.Series:

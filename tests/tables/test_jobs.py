@@ -184,7 +184,8 @@ class TestChangedObservations:
             pytest.param(
                 [(1, "SUCCEEDED", {})], [(2, "SUCCEEDED", DETAILS)], 1, id="first details"
             ),
-            pytest.param([(1, "SUCCEEDED", {})], [(0, "FAILED", {})], 0, id="earlier"),
+            pytest.param([(1, "SUCCEEDED", {})], [(0, "FAILED", {})], 1, id="earlier"),
+            pytest.param([(1, "RUNNING", {}), (3, "FAILED", {})], [(2, "RUNNING", {})], 0, id="between"),
             pytest.param([(1, "SUCCEEDED", {})], [(1, "FAILED", {})], 0, id="not later"),
             pytest.param(
                 [(1, "RUNNING", {"progress": 1}), (2, "RUNNING", {"progress": 2})],
@@ -195,7 +196,7 @@ class TestChangedObservations:
         ],
     )
     def test_sequence(self, known: list[Observed], new: list[Observed], changed: int) -> None:
-        """An observation is compared with the newest known one of its job."""
+        """An observation is compared with the one before it of its job."""
         before, after = (
             observations(*(observation_at(minute, status, **more) for minute, status, more in rows))
             for rows in (known, new)
