@@ -1,7 +1,7 @@
 """The append of new rows to all tables, in one transaction."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from typing import Final, Protocol
 
@@ -22,6 +22,7 @@ from backupkit.tables import (
     CONFLICTS,
     LISTED,
     SCHEDULES,
+    TOLERATED_SKEW,
     changed_schedules,
     conflicts_in,
     list_was_read,
@@ -64,6 +65,9 @@ class AppendResult:
     conflicts : DataFrame
         Of `backupkit.tables.CONFLICTS`: jobs that had ended and now have another start or
         end. Both observations are stored; the newer one counts.
+    late : dict of str to Timestamp
+        Time of the newest poll that was stored before [UTC], by appliance with an older new poll:
+        the clock of a collector may be wrong. An import has none.
     """
 
     new: int = 0
@@ -72,6 +76,7 @@ class AppendResult:
     polls: int = 0
     schedules: int = 0
     conflicts: pd.DataFrame = field(default_factory=CONFLICTS.empty, compare=False, repr=False)
+    late: dict[str, pd.Timestamp] = field(default_factory=dict, compare=False, repr=False)
 
     def __add__(self, other: "AppendResult") -> "AppendResult":
         """Return the sum of two appends."""
@@ -79,7 +84,7 @@ class AppendResult:
         sums = {name: getattr(self, name) + getattr(other, name) for name in names}
         both = [one for one in (self.conflicts, other.conflicts) if len(one)]
         conflicts = pd.concat(both, ignore_index=True) if both else CONFLICTS.empty()
-        return AppendResult(**sums, conflicts=conflicts)
+        return AppendResult(**sums, conflicts=conflicts, late=self.late | other.late)
 
     @property
     def observations(self) -> int:
@@ -159,6 +164,8 @@ def append(
     result = AppendResult.count_added(
         jobs.new, jobs.stored, polls=len(frames["polls"]), schedules=len(frames["schedules"])
     )
+    if not keep_all:
+        result = replace(result, late=_find_late_polls(connection, frames["polls"]))
     if not any(map(len, frames.values())):
         return result
     plain = {
@@ -229,6 +236,24 @@ def _select_new_polls(
             )
         )
     return polls[[pair not in stored_keys for pair in pairs]].reset_index(drop=True)
+
+
+def _find_late_polls(connection: Connection, polls: pd.DataFrame) -> dict[str, pd.Timestamp]:
+    """Return the newest stored poll of each appliance with an older new one."""
+    newest = dict(
+        connection.execute(
+            "SELECT a.name, (SELECT MAX(p.polled_at) FROM polls p WHERE p.appliance_id = a.id) "
+            "FROM appliances a WHERE a.polls > 0"
+        )
+    )
+    first = polls[polls["ok"].notna()].groupby("appliance")["polled_at"].min()
+    stored = {str(name): newest.get(name) for name in first.index}
+    times = {
+        name: pd.Timestamp(time, unit="us", tz="UTC")
+        for name, time in stored.items()
+        if time is not None
+    }
+    return {name: time for name, time in times.items() if first[name] < time - TOLERATED_SKEW}
 
 
 def _select_new_schedules(

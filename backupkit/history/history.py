@@ -3,6 +3,7 @@
 import contextlib
 import secrets
 import time
+import warnings
 from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from backupkit.display import render_container, render_key_value_table, render_paragraph
-from backupkit.errors import HistoryError
+from backupkit.errors import BackupkitWarning, HistoryError, one_line
 from backupkit.history import append as _append
 from backupkit.history import exchange, retention
 from backupkit.history.append import AppendResult, Snapshot
@@ -37,6 +38,7 @@ from backupkit.tables import (
     OBSERVATIONS,
     POLLS,
     SCHEDULES,
+    TOLERATED_SKEW,
     HistoryView,
     SyncState,
     conflicts_in,
@@ -149,8 +151,24 @@ class History:
         ------
         HistoryError
             If the history cannot be written; it is then unchanged.
+
+        Warns
+        -----
+        BackupkitWarning
+            If polls that are stored already are in the future.
         """
-        return self._append(snapshot, keep_all=False)
+        added = self._append(snapshot, keep_all=False)
+        now = pd.Timestamp.now("UTC")
+        ahead = {name: when for name, when in added.late.items() if when > now + TOLERATED_SKEW}
+        if ahead:
+            name, when = max(ahead.items(), key=lambda item: item[1])
+            warnings.warn(
+                f"The history has a poll of {one_line(name)} of {when:%Y-%m-%d %H:%M} UTC, which "
+                "is in the future: the clock of a collector was ahead. What was read now is kept.",
+                BackupkitWarning,
+                stacklevel=2,
+            )
+        return added
 
     def _append(self, snapshot: Snapshot, *, keep_all: bool) -> AppendResult:
         frames = exchange.Frames(

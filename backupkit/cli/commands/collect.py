@@ -123,11 +123,18 @@ def collect_and_store(
         snapshot = bk.collect(
             fleet, known=None if full else history, limits=limits, strategy=strategy
         )
-    added = history.append(snapshot)
+        added = history.append(snapshot)
     _echo_summary(snapshot, added)
     if snapshot.stopped or snapshot.list_was_read.any():  # else the summary says that none was read
         for warning in caught:
             typer.echo(f"  {warning.message}", err=True)
+    echo_truncated(
+        [
+            f"{one_line(name)}: this poll is older than the newest one in the history, of "
+            f"{time:%Y-%m-%d %H:%M} UTC. Check the clocks of the collectors."
+            for name, time in added.late.items()
+        ]
+    )
     for row in added.conflicts.head(MAX_LINES).itertuples():
         job_id, old_span = one_line(str(row.job_id)), _format_job_span(row, "known_")
         typer.echo(
