@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,7 +15,6 @@ from backupkit.history import History
 from backupkit.policy import Policy
 from tests.builders import START, observation, poll, schedule, snapshot_of
 from tests.conftest import Place, repeats
-
 
 DAY, HOUR = pd.Timedelta(days=1), pd.Timedelta(hours=1)
 POLICY = Policy(staleness="2d")
@@ -72,7 +72,7 @@ def assert_alike(history: History, expected: History) -> None:
         at = START + day * DAY
         assert_frame_equal(history.jobs(at=at), expected.jobs(at=at))
         assert_frame_equal(history.schedules(at=at), expected.schedules(at=at))
-    period = {"start": START, "end": START + 5 * DAY, "now": START + 5 * DAY}
+    period: dict[str, Any] = {"start": START, "end": START + 5 * DAY, "now": START + 5 * DAY}
     got, wanted = (evaluate(one, POLICY, **period) for one in (history, expected))
     for name in ("appliances", "slots", "jobs", "coverage", "intervals", "lint"):
         assert_frame_equal(getattr(got, name), getattr(wanted, name))

@@ -1,6 +1,8 @@
 """A collector whose clock was ahead for one collection."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,7 +17,7 @@ NOW = pd.Timestamp.now("UTC").floor("s")
 HOUR, DAY = pd.Timedelta(hours=1), pd.Timedelta(days=1)
 
 
-def read_at(moment: pd.Timestamp, status: str, **changed: object) -> object:
+def read_at(moment: pd.Timestamp, status: str, **changed: object) -> SimpleNamespace:
     """Return a snapshot of one poll that reads one job."""
     times = {"start_time": NOW - 5 * HOUR, "observed_at": moment, "source": "details"}
     row = observation("vc", "1", status, **changed) | times
@@ -31,7 +33,7 @@ def test_job_ends(target: str) -> None:
         added = history.append(read_at(NOW - 3 * HOUR, "RUNNING", progress=30))
     assert added.changed == 1
     assert added.late == {"vc": NOW + 30 * DAY}
-    period = {"start": NOW - DAY, "end": NOW, "now": NOW}
+    period: dict[str, Any] = {"start": NOW - DAY, "end": NOW, "now": NOW}
     assert evaluate(history, Policy(), **period).jobs["progress"].to_list() == [30]
     ended = read_at(NOW - 2 * HOUR, "SUCCEEDED", end_time=NOW - 2 * HOUR)
     with pytest.warns(BackupkitWarning):
@@ -43,7 +45,7 @@ def test_job_ends(target: str) -> None:
 
 
 def test_second_collector(tmp_path: Path) -> None:
-    """A poll that arrives late is in the result; without a clock that is ahead there is no warning."""
+    """A poll that arrives late is in the result, and no warning if no clock is ahead."""
     history = History(tmp_path / "history.db")
     history.append(read_at(NOW - HOUR, "RUNNING"))
     assert history.append(read_at(NOW - HOUR - pd.Timedelta("4min"), "RUNNING")).late == {}

@@ -57,7 +57,14 @@ from backupkit.analysis.lint import lint
 from backupkit.analysis.period import restrict_to_period
 from backupkit.analysis.reasons import reasons
 from backupkit.analysis.remarks import describe_jobs
-from backupkit.analysis.schedules import current_schedules, expected_slots, schedule_zones
+from backupkit.analysis.schedules import (
+    complete_schedules,
+    current_schedules,
+    describe_schedule_change,
+    expected_slots,
+    schedule_drift,
+    schedule_zones,
+)
 from backupkit.analysis.slots import (
     infer_types,
     judge_slots,
@@ -84,6 +91,7 @@ __all__ = [
     "baselines",
     "cause_of",
     "clusters",
+    "complete_schedules",
     "compliance_amounts",
     "correct_clock_skew",
     "coverage",
@@ -92,6 +100,7 @@ __all__ = [
     "data_fingerprint",
     "deduplicate_jobs",
     "describe_jobs",
+    "describe_schedule_change",
     "describe_undecided",
     "drop_implausible_times",
     "duplicate_appliances",
@@ -125,6 +134,7 @@ __all__ = [
     "recent_slots",
     "recovery_points",
     "restrict_to_period",
+    "schedule_drift",
     "schedule_zones",
     "segments",
     "signature_of",

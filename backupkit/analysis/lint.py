@@ -1,6 +1,6 @@
 """Schedule and policy checks of the fleet."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import pandas as pd
@@ -14,9 +14,10 @@ from backupkit.analysis.feasibility import (
 from backupkit.analysis.lint_schedule import VAMI, Finding, Findings, check_schedules
 from backupkit.analysis.target_load import target_of
 from backupkit.display.format import format_exactly
+from backupkit.errors import one_line
 from backupkit.tables import LINT, TOLERATED_SKEW
 
-__all__ = ["MIN_SIMULTANEOUS_STARTS", "lint"]
+__all__ = ["MIN_SIMULTANEOUS_STARTS", "lint", "unread_schedules"]
 
 MIN_SIMULTANEOUS_STARTS: Final = 10
 """Number of appliances that start in one minute on one target from which a warning is raised."""
@@ -27,7 +28,7 @@ _HOUR_MINUTES: Final = 60  # minutes
 _SEVERITY_RANKS: Final = {"error": 0, "warning": 1, "note": 2}
 
 
-def lint(
+def lint(  # noqa: PLR0913 # each check has its input
     current: pd.DataFrame,
     resolved_policy: pd.DataFrame,
     baselines: pd.DataFrame,
@@ -36,6 +37,8 @@ def lint(
     at: pd.Timestamp,
     skew: pd.Series,
     schedule_unknown: Collection[str] = (),
+    schedules_error: Mapping[str, str] | None = None,
+    drift: pd.DataFrame | None = None,
     duplicates: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Check the schedules and the configuration of the fleet.
@@ -56,6 +59,10 @@ def lint(
         The appliance's clock minus the collector's, by appliance.
     schedule_unknown : collection of str
         Appliances without a known schedule: no API for it (6.5), or never read.
+    schedules_error : mapping of str to str, optional
+        Why the schedules of appliances could not be read.
+    drift : DataFrame, optional
+        Result of `schedule_drift`.
     duplicates : DataFrame, optional
         Result of `duplicate_appliances`.
 
@@ -97,7 +104,10 @@ def lint(
     checked = feasibility(current, scope, baselines["typical_duration"], zones=zones, at=at)
     findings = [
         *_find_appliances_without_slots(
-            scope, [set(column) for column in names], set(schedule_unknown)
+            scope,
+            [set(column) for column in names],
+            set(schedule_unknown),
+            unread_schedules(current) | dict(schedules_error or {}),
         ),
         *_find_infeasible_schedules(checked.join(scope[["rpo", "threshold"]])),
         *check_schedules(
@@ -107,6 +117,8 @@ def lint(
         *_find_simultaneous_starts(rows, at),
         *_find_clock_skews(skew.reindex(scope.index).astype("timedelta64[us]")),
     ]
+    if drift is not None:
+        findings += _find_drift(drift[drift["appliance"].isin(scope.index)])
     if duplicates is not None:
         findings += _find_duplicates(duplicates, set(scope.index))
     frame = LINT.conform(pd.DataFrame(findings, columns=list(Finding._fields)))
@@ -117,7 +129,10 @@ def lint(
 
 
 def _find_appliances_without_slots(
-    scope: pd.DataFrame, names: list[set[str]], schedule_unknown: set[str]
+    scope: pd.DataFrame,
+    names: list[set[str]],
+    schedule_unknown: set[str],
+    unread: Mapping[str, str],
 ) -> Findings:
     """Yield appliances without a slot; `names` have a schedule, an enabled one, one with a time."""
     with_schedule, with_enabled, with_slots = names
@@ -125,7 +140,15 @@ def _find_appliances_without_slots(
         often = f"that runs at least every {format_exactly(rpo)}"
         if name in with_slots:
             continue
-        if name in with_enabled:
+        if name in unread:
+            yield Finding(
+                str(name),
+                "schedule-unknown",
+                "warning",
+                f"its schedule could not be read: {unread[str(name)]}",
+                "Collect again, and run backupkit doctor if it fails again.",
+            )
+        elif name in with_enabled:
             yield Finding(
                 str(name),
                 "schedule-without-time",
@@ -157,6 +180,29 @@ def _find_appliances_without_slots(
                 "it has no schedule",
                 f"Create one {often} in {VAMI}.",
             )
+
+
+def unread_schedules(current: pd.DataFrame) -> dict[str, str]:
+    """Return why the schedules of appliances could not be read, of their rows."""
+    unread = current[current["read_error"].notna()].drop_duplicates("appliance")
+    return {
+        str(name): one_line(text)
+        for name, text in zip(unread["appliance"], unread["read_error"], strict=True)
+    }
+
+
+def _find_drift(drift: pd.DataFrame) -> Findings:
+    """Yield the schedules that were changed in the period."""
+    for row in drift.to_dict("records"):
+        name = one_line(str(row["schedule"]), limit=60)
+        yield Finding(
+            row["appliance"],
+            "drift",
+            "note",
+            f'schedule "{name}" was changed: {row["change"]}, '
+            f"since {row['since']:%Y-%m-%d %H:%M} UTC",
+            f"Check whether the change was intended, in {VAMI}.",
+        )
 
 
 def _find_infeasible_schedules(rows: pd.DataFrame) -> Findings:

@@ -10,6 +10,8 @@ from pandas.api.typing import NAType
 
 from backupkit.analysis.feasibility import find_dst_transitions
 from backupkit.analysis.target_load import target_of
+from backupkit.errors import one_line
+from backupkit.tables import WEEKDAYS
 
 __all__ = ["VAMI", "Finding", "Findings", "check_schedules"]
 
@@ -57,11 +59,12 @@ def check_schedules(
         hosts.setdefault(_get_host(target_of(f"https://{host}")), str(name))
     parameters = resolved_policy[["retention", "parts"]].to_dict("index")
     minutes = week.groupby("row")["minute"].agg(list).reindex(range(len(rows)))
-    columns = ["appliance", "schedule", "max_count", "location", "parts", "zone"]
+    columns = ["appliance", "schedule", "max_count", "location", "parts", "days", "zone"]
     for row, starts in zip(rows[columns].to_dict("records"), minutes, strict=True):
         policy = parameters[row["appliance"]]
         yield from _check_target(row, hosts)
         yield from _check_parts(row, policy["parts"])
+        yield from _check_days(row)
         if row["appliance"] not in schedule_unknown:
             yield from _check_retention(row, policy["retention"])
         if isinstance(starts, list):
@@ -93,21 +96,13 @@ def _check_target(row: _Row, hosts: dict[str, str]) -> Findings:
 
 
 def _check_parts(row: _Row, wanted: object) -> Findings:
-    """Check what is saved; a schedule without parts is not checked."""
+    """Check which optional parts are saved; common is saved in any case, listed or not."""
     listed = row["parts"]
     if not isinstance(listed, (list, np.ndarray)):
         return
     saved = {str(part).lower() for part in listed}
     required = [str(part) for part in wanted] if isinstance(wanted, (tuple, list)) else None
     missing = [part for part in required or () if part.lower() not in saved]
-    if "common" not in saved:
-        yield Finding(
-            row["appliance"],
-            "parts-left-out",
-            "error",
-            f"{_get_label(row)} leaves out common, the part that every backup must have",
-            f"Add the part common in {VAMI}.",
-        )
     if others := ", ".join(part for part in missing if part.lower() != "common"):
         yield Finding(
             row["appliance"],
@@ -126,10 +121,23 @@ def _check_parts(row: _Row, wanted: object) -> Findings:
         )
 
 
+def _check_days(row: _Row) -> Findings:
+    """Check for words that are no days."""
+    listed = row["days"] if isinstance(row["days"], (list, np.ndarray)) else []
+    if odd := [one_line(str(day), limit=20) for day in listed if str(day).upper() not in WEEKDAYS]:
+        yield Finding(
+            row["appliance"],
+            "days-unknown",
+            "note",
+            f"{_get_label(row)} names days that are not known: {', '.join(odd[:7])}",
+            f"Check its days in {VAMI}; no run is expected on a day that is not known.",
+        )
+
+
 def _check_retention(row: _Row, wanted: int | NAType) -> Findings:
     """Check how many backups are kept."""
     kept = row["max_count"]
-    if pd.isna(kept):
+    if pd.isna(kept) or kept < 1:
         least = "" if pd.isna(wanted) else f", {wanted} or more,"
         yield Finding(
             row["appliance"],

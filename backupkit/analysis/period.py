@@ -90,8 +90,8 @@ def restrict_to_period(
     are kept.
 
     These polls of an appliance are kept: the first, the newest, the first good one, the newest
-    good one, the newest good one up to the period's end, the first after the newest good one, and
-    those of the cadence.
+    good one, the newest good one up to the period's end, the first after the newest good one, the
+    first that read the schedules, and those of the cadence.
     """
     totals = totals_of(data.jobs, data.polls) if data.totals is None else data.totals
     polls = data.polls.iloc[_find_needed_polls(data.polls, end)].reset_index(drop=True)
@@ -110,6 +110,7 @@ def _find_needed_polls(polls: pd.DataFrame, end: pd.Timestamp) -> Codes:
     codes = to_codes(polls["appliance"], names)[rows]
     times = to_times(polls["polled_at"])[rows]
     ok = list_was_read(polls).to_numpy(dtype=bool, na_value=False)[rows]
+    has_schedules = polls["schedules_read"].notna().to_numpy()[rows]
     read = np.flatnonzero(ok)
     by_end = read[times[read] <= to_instant(end)]
     newest_good = _find_last_rows(codes, read, number)
@@ -122,6 +123,7 @@ def _find_needed_polls(polls: pd.DataFrame, end: pd.Timestamp) -> Codes:
         _find_last_rows(codes, by_end, number),
         newest_good[newest_good < len(rows) - 1] + 1,
         read[cadence[cadence >= 0]],
+        _find_first_rows(codes, read[has_schedules[read]], number),
     ]
     needed: Codes = rows[np.unique(np.concatenate(chosen))]
     return needed

@@ -10,6 +10,7 @@ __all__ = ["reasons"]
 
 _Row = dict[Hashable, Any]
 
+_UNKNOWN: Final = "schedule not known"
 _MAX_MESSAGE_LENGTH: Final = 200  # characters of a quoted message
 _WHITESPACE: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
@@ -26,7 +27,8 @@ def reasons(
     Parameters
     ----------
     facts : DataFrame
-        By appliance; reads state, excluded_because, `strikes`, last_success, last_outcome,
+        By appliance; reads schedules_error, details,
+        state, excluded_because, `strikes`, last_success, last_outcome,
         incident_since, exposure, threshold, known_since, known_until, error, detail,
         failing_since, last_poll, last_ok and undecided (a sentence about a job that may or may not
         have succeeded).
@@ -43,7 +45,9 @@ def reasons(
     Series of str
         A sentence by appliance; missing if there is no remark.
     """
-    plan = _find_schedule_problems(current).reindex(facts.index).fillna("no schedule")
+    plan = _find_schedule_problems(current).reindex(facts.index)
+    is_unknown = facts["schedules_error"].notna() | facts["details"].eq(other=False)
+    plan = plan.fillna(is_unknown.fillna(value=False).map({True: _UNKNOWN, False: "no schedule"}))
     rows = facts.join(failed.add_prefix("failure_")).assign(plan=plan)
     rows["name"] = rows.index
     sentences = [_explain_state(row, end) for row in rows.to_dict("records")]
@@ -55,8 +59,10 @@ def _find_schedule_problems(current: pd.DataFrame) -> pd.Series:
     enabled = current["enabled"].fillna(value=False).astype("bool")
     planned = enabled & current["hour"].notna() & current["minute"].notna()
     switched_on, runs = (flag.groupby(current["appliance"]).any() for flag in (enabled, planned))
+    unread = current["read_error"].notna().groupby(current["appliance"]).any()
     problems = pd.Series("schedule disabled", index=runs.index, dtype="str")
-    return problems.mask(switched_on, "schedule without a time").mask(runs, "")
+    problems = problems.mask(switched_on, "schedule without a time").mask(unread, _UNKNOWN)
+    return problems.mask(runs, "")
 
 
 def _explain_state(row: _Row, end: pd.Timestamp) -> str | None:

@@ -1,7 +1,8 @@
 """Slots of the schedules: wall times converted to instants."""
 
+from collections.abc import Hashable, Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -21,12 +22,25 @@ from backupkit.analysis.arrays import (
     to_times,
     to_utc_column,
 )
-from backupkit.errors import SettingsError
+from backupkit.analysis.target_load import target_of
+from backupkit.errors import SettingsError, one_line
 from backupkit.settings import time_zone
-from backupkit.tables import WEEKDAYS
+from backupkit.tables import SCHEDULES, WEEKDAYS
 
-__all__ = ["current_schedules", "expected_slots", "schedule_zones", "to_utc"]
+__all__ = [
+    "complete_schedules",
+    "current_schedules",
+    "describe_schedule_change",
+    "expected_slots",
+    "schedule_drift",
+    "schedule_zones",
+    "to_utc",
+]
 
+_Plan = Mapping[Hashable, Any]
+
+_DRIFT_FIELDS: Final = ("schedule", "start", "days", "timezone", "location", "backups kept")
+_UNREAD: Final = "not known"
 _ZERO: Final = np.timedelta64(0, "us")
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 # a wall time, as schedules are
 _EPOCH_WEEKDAY: Final = 3  # a Thursday
@@ -80,6 +94,123 @@ def _find_valid_zone(own: object, member: object) -> tuple[str, str]:
     return "UTC", "assumed" + remark
 
 
+def complete_schedules(schedules: pd.DataFrame, polls: pd.DataFrame) -> pd.DataFrame:
+    """Add what polls without a schedule, and unread values, say about the schedules.
+
+    Parameters
+    ----------
+    schedules : DataFrame
+        Of `backupkit.tables.SCHEDULES`, in any order.
+    polls : DataFrame
+        Of `backupkit.tables.POLLS`; has at least the first poll of each appliance that read its
+        schedules.
+
+    Returns
+    -------
+    DataFrame
+        With a row that ends each schedule (``removed``) at the first poll that read the schedules
+        without it, if that was before it was first seen. A schedule with a time of day is enabled
+        if it could not be read whether it is: a run that is missed must not go unnoticed.
+
+    Examples
+    --------
+    >>> from backupkit.tables import POLLS, SCHEDULES
+    >>> days = pd.to_datetime(["2026-11-02T00:00Z", "2026-11-03T00:00Z"])
+    >>> polls = POLLS.frame({"appliance": ["a"], "polled_at": days[:1], "schedules_read": [0]})
+    >>> plans = {"appliance": ["a"], "schedule": ["s"], "seen_at": days[1:]}
+    >>> complete_schedules(SCHEDULES.frame(plans), polls)["removed"].to_list()
+    [True, <NA>]
+    """
+    is_unread = schedules["enabled"].isna() & schedules["read_error"].notna()
+    has_time = schedules["hour"].notna() & schedules["minute"].notna()
+    enabled = schedules["enabled"].mask(is_unread & has_time, other=True)
+    schedules = schedules.assign(enabled=enabled)
+    read = polls[polls["schedules_read"].notna()].groupby("appliance")["polled_at"].min()
+    ordered = schedules.sort_values("seen_at", kind="stable")
+    first = ordered.drop_duplicates(["appliance", "schedule"])
+    since = read.reindex(first["appliance"]).set_axis(first.index)
+    created = first[since < first["seen_at"]]
+    if created.empty:
+        return schedules
+    absent = SCHEDULES.frame(
+        {
+            "appliance": created["appliance"],
+            "schedule": created["schedule"],
+            "seen_at": since[created.index],
+            "removed": [True] * len(created),
+        }
+    )
+    return pd.concat([absent, schedules], ignore_index=True)
+
+
+def schedule_drift(
+    schedules: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp
+) -> pd.DataFrame:
+    """Return how each schedule was last changed in a period.
+
+    Parameters
+    ----------
+    schedules : DataFrame
+        Of `backupkit.tables.SCHEDULES`, in any order.
+    start, end : Timestamp
+        The period, half-open.
+
+    Returns
+    -------
+    DataFrame
+        appliance, schedule, change (a sentence: what, from and to) and since [UTC].
+    """
+    ordered = schedules[~(schedules["seen_at"] >= end)].sort_values(
+        ["appliance", "schedule", "seen_at"], kind="stable"
+    )
+    key = ["appliance", "schedule"]
+    newest = ordered.drop_duplicates(key, keep="last")
+    earlier = ordered.drop(newest.index).drop_duplicates(key, keep="last").set_index(key)
+    rows = []
+    for row in newest[newest["seen_at"] >= start].to_dict("records"):
+        place = (row["appliance"], row["schedule"])
+        if place in earlier.index:
+            rows.append((*place, describe_schedule_change(earlier.loc[place], row), row["seen_at"]))
+    columns = ["appliance", "schedule", "change", "since"]
+    found = pd.DataFrame(rows, columns=columns).astype({"change": "str"})
+    return found[found["change"] != ""].reset_index(drop=True)
+
+
+def describe_schedule_change(before: _Plan, after: _Plan) -> str:
+    """Describe what changed between two rows of a schedule; "" if nothing that is read did."""
+    texts = [_describe_plan(plan) for plan in (before, after)]
+    return ", ".join(
+        f"{name} {texts[0][name]} -> {texts[1][name]}"
+        for name in _DRIFT_FIELDS
+        if texts[0][name] != texts[1][name] and _UNREAD not in (texts[0][name], texts[1][name])
+    )
+
+
+def _describe_plan(plan: _Plan) -> dict[str, str]:
+    """Return the values of a schedule as texts."""
+    removed, enabled = (not pd.isna(plan[name]) and plan[name] for name in ("removed", "enabled"))
+    texts = dict.fromkeys(_DRIFT_FIELDS, _UNREAD)
+    if removed:
+        return texts | {"schedule": "removed"}
+    texts["schedule"] = "on" if enabled else "off"
+    if pd.isna(plan["enabled"]):
+        texts["schedule"] = _UNREAD
+    if not (pd.isna(plan["hour"]) or pd.isna(plan["minute"])):
+        texts["start"] = f"{plan['hour']:02}:{plan['minute']:02}"
+    if isinstance(plan["read_error"], str):
+        return texts
+    days = plan["days"]
+    texts["days"] = ", ".join(map(str, days)) if isinstance(days, (list, np.ndarray)) else "all"
+    kept = plan["max_count"]
+    texts["backups kept"] = "all" if pd.isna(kept) or kept < 1 else str(kept)
+    for name in ("timezone", "location"):
+        if isinstance(plan[name], str):
+            texts[name] = plan[name]
+    if isinstance(plan["location"], str):
+        texts["location"] = target_of(plan["location"]) or _UNREAD
+    return {name: one_line(text, limit=80) for name, text in texts.items()}
+
+
 def current_schedules(schedules: pd.DataFrame, *, at: pd.Timestamp) -> pd.DataFrame:
     """Return the row of each schedule that is in force.
 
@@ -94,12 +225,13 @@ def current_schedules(schedules: pd.DataFrame, *, at: pd.Timestamp) -> pd.DataFr
     -------
     DataFrame
         One row per (appliance, schedule): the newest seen by then, else the first one, which
-        covers all earlier time.
+        covers all earlier time. None for a schedule that was removed.
     """
     ordered = schedules.sort_values(["appliance", "schedule", "seen_at"], kind="stable")
     first = ordered.drop_duplicates(["appliance", "schedule"], keep="first")
     seen = ordered[ordered["seen_at"] <= at]
     newest = pd.concat([first, seen]).drop_duplicates(["appliance", "schedule"], keep="last")
+    newest = newest[~newest["removed"].fillna(value=False).astype("bool")]
     return newest.sort_values(["appliance", "schedule"], ignore_index=True)
 
 

@@ -6,8 +6,10 @@ from typing import Final
 
 import pandas as pd
 
+from backupkit.analysis import describe_schedule_change
 from backupkit.assessment.result import Assessment
 from backupkit.display.format import format_count
+from backupkit.errors import one_line
 from backupkit.tables import CHANGES
 
 __all__ = ["CHANGE_KINDS", "Comparison", "compare"]
@@ -16,6 +18,7 @@ CHANGE_KINDS: Final = (
     "newly in breach",
     "newly unknown",
     "new failure",
+    "schedule changed",
     "no longer in fleet.toml",
     "newly excluded",
     "new appliance",
@@ -100,7 +103,11 @@ def compare(before: Assessment, after: Assessment) -> Comparison:
     rows = (
         []
         if is_empty
-        else [*_find_appliance_changes(before, after), *_find_signature_changes(before, after)]
+        else [
+            *_find_appliance_changes(before, after),
+            *_find_schedule_changes(before, after),
+            *_find_signature_changes(before, after),
+        ]
     )
     rank = {kind: position for position, kind in enumerate(CHANGE_KINDS)}
     rows.sort(key=lambda row: rank[str(row["kind"])])  # stable: keeps the worst first within a kind
@@ -178,6 +185,30 @@ def _classify_change(old: str | None, new: str, *, polled: bool, removed: bool) 
     if old == new or {old, new} <= {"unknown", "unobserved"}:
         return None
     return _KIND_BY_NEW_STATE[new] if new in _KIND_BY_NEW_STATE else _KIND_BY_OLD_STATE[old]
+
+
+def _find_schedule_changes(
+    before: Assessment, after: Assessment
+) -> Iterator[dict[str, str | None]]:
+    """Yield the schedules that were changed or removed."""
+    key = ["appliance", "schedule"]
+    old, new = before.schedules.set_index(key), after.schedules.set_index(key)
+    known = after.coverage.index[after.coverage["schedules_error"].isna()]
+    for name, schedule in old.index:
+        plan = old.loc[(name, schedule)]
+        if name not in after.appliances.index:
+            continue
+        if (name, schedule) in new.index:
+            change = describe_schedule_change(plan, new.loc[(name, schedule)])
+        else:
+            change = "schedule removed" if name in known else ""
+        if change:
+            label = one_line(str(schedule), limit=60)
+            yield {
+                "kind": "schedule changed",
+                "appliance": str(name),
+                "detail": f'"{label}": {change}',
+            }
 
 
 def _find_signature_changes(

@@ -248,6 +248,10 @@ def merge_assessments(
             at=end,
             skew=facts["clock_skew"],
             schedule_unknown=_find_schedule_unknown(facts),
+            schedules_error={
+                str(name): str(text) for name, text in facts["schedules_error"].dropna().items()
+            },
+            drift=_concat([partial.drift for partial in partials]),
             duplicates=analysis.duplicate_appliances(
                 _concat([partial.recent_jobs for partial in partials])
             ),

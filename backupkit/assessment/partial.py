@@ -39,6 +39,7 @@ class PartialAssessment:
     baselines: pd.DataFrame
     anomalies: pd.DataFrame
     schedules: pd.DataFrame
+    drift: pd.DataFrame
     jobs: pd.DataFrame
     overlapping_jobs: pd.DataFrame
     period_slots: pd.DataFrame
@@ -58,7 +59,8 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
     totals = analysis.totals_of(data.jobs, data.polls) if data.totals is None else data.totals
     totals = totals.reindex(resolved_policy.index)
     poll_summary = analysis.poll_summary(data.polls, appliances=resolved_policy.index)
-    schedules = _add_policy_schedules(data.schedules, poll_summary, context.schedule_policy)
+    reported = analysis.complete_schedules(data.schedules, data.polls)
+    schedules = _add_policy_schedules(reported, poll_summary, context.schedule_policy)
     corrections = analysis.skew_corrections(poll_summary["clock_skew"])
     known_jobs = analysis.drop_implausible_times(data.jobs, corrections)
     jobs = analysis.correct_clock_skew(analysis.estimate_starts(known_jobs), corrections)
@@ -167,6 +169,7 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
             polled=poll_summary["last_ok"],
         ),
         schedules=SCHEDULES.conform(current),
+        drift=analysis.schedule_drift(reported, start=start, end=end),
         jobs=ASSESSED_JOBS.conform(assessed_jobs),
         overlapping_jobs=jobs.loc[overlapping, _ASSESSED_COLUMNS].join(signatures[overlapping]),
         period_slots=period_slots[period_slots["slot"] >= start],

@@ -329,8 +329,8 @@ def _needs_all_observations(
     """Return a mask of the jobs for which all observations must be read.
 
     These are jobs with observations that arrive late, or as open although they had ended, or
-    without the start that is known. An observation is not late if it is newer than all that was stored until `latest` [us since 1970].
-    Without that, all are read.
+    without the start that is known. An observation is not late if it is newer than all that was
+    stored until `latest` [us since 1970]. Without that, all are read.
     """
     if latest is None or before.empty:
         return np.full(len(before), fill_value=True)

@@ -14,7 +14,7 @@ from backupkit.tables.constants import (
     LISTED,
     OUTCOME_BY_STATUS,
 )
-from backupkit.tables.frames import CONFLICTS, JOBS, OBSERVATIONS, SCHEDULES
+from backupkit.tables.frames import CONFLICTS, JOBS, OBSERVATIONS
 
 __all__ = [
     "changed_observations",
@@ -260,7 +260,11 @@ def changed_observations(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame
     """
     new = new.reset_index(drop=True)
     kept = _keep_changed_rows(
-        _mark_listed(new), _mark_listed(known), key=_JOB_KEY, time="observed_at", optional=_DETAILS_ONLY
+        _mark_listed(new),
+        _mark_listed(known),
+        key=_JOB_KEY,
+        time="observed_at",
+        optional=_DETAILS_ONLY,
     )
     return new.loc[kept.index]
 
@@ -298,6 +302,7 @@ def drop_repeated_schedules(schedules: pd.DataFrame) -> pd.DataFrame:
     --------
     >>> times = pd.to_datetime(["2026-11-02T00:00Z", "2026-11-03T00:00Z"])
     >>> columns = {"appliance": ["a", "a"], "schedule": ["s", "s"], "seen_at": times}
+    >>> from backupkit.tables import SCHEDULES
     >>> len(drop_repeated_schedules(SCHEDULES.frame(columns)))
     1
     """

@@ -185,7 +185,9 @@ class TestChangedObservations:
                 [(1, "SUCCEEDED", {})], [(2, "SUCCEEDED", DETAILS)], 1, id="first details"
             ),
             pytest.param([(1, "SUCCEEDED", {})], [(0, "FAILED", {})], 1, id="earlier"),
-            pytest.param([(1, "RUNNING", {}), (3, "FAILED", {})], [(2, "RUNNING", {})], 0, id="between"),
+            pytest.param(
+                [(1, "RUNNING", {}), (3, "FAILED", {})], [(2, "RUNNING", {})], 0, id="between"
+            ),
             pytest.param([(1, "SUCCEEDED", {})], [(1, "FAILED", {})], 0, id="not later"),
             pytest.param(
                 [(1, "RUNNING", {"progress": 1}), (2, "RUNNING", {"progress": 2})],
