@@ -25,7 +25,7 @@ def read_at(moment: pd.Timestamp, status: str, **changed: object) -> SimpleNames
 
 
 def test_job_ends(target: str) -> None:
-    """What is read later is kept although it has an earlier time, with a warning."""
+    """A later poll with an earlier time is kept, with a warning."""
     history = History(target)
     history.append(read_at(NOW - 4 * HOUR, "RUNNING", progress=10))
     history.append(read_at(NOW + 30 * DAY, "RUNNING", progress=20))

@@ -191,11 +191,13 @@ class TestAppend:
         assert history.append(snapshot(4, hour=1)).schedules == 0
 
     def test_late(self, history: History) -> None:
-        """An older snapshot adds polls and new jobs, but no older state of a known job."""
+        """An older snapshot adds polls, jobs and earlier states; the newest state stays."""
         late = snapshot(
             0, observation("vc-1", "1", "INPROGRESS"), observation("vc-1", "0", "FAILED")
         )
-        assert history.append(late) == AppendResult(new=1, polls=2)
+        assert history.append(late) == AppendResult(new=1, changed=1, polls=2, schedules=2)
+        assert history.append(late) == AppendResult()
+        assert history.schedules()["seen_at"].to_list() == [at(0), at(0)]
         assert history.jobs(appliances=["vc-1"])["outcome"].to_list() == ["failure", "success"]
         assert history.observations()["observed_at"].is_monotonic_increasing
         assert history.verify().empty

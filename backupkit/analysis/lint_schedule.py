@@ -60,7 +60,9 @@ def check_schedules(
     parameters = resolved_policy[["retention", "parts"]].to_dict("index")
     minutes = week.groupby("row")["minute"].agg(list).reindex(range(len(rows)))
     columns = ["appliance", "schedule", "max_count", "location", "parts", "days", "zone"]
-    for row, starts in zip(rows[columns].to_dict("records"), minutes, strict=True):
+    kept = rows["max_count"].mask(rows["max_count"] < 1)  # 0 keeps all
+    plans = rows[columns].assign(max_count=kept).to_dict("records")
+    for row, starts in zip(plans, minutes, strict=True):
         policy = parameters[row["appliance"]]
         yield from _check_target(row, hosts)
         yield from _check_parts(row, policy["parts"])
@@ -137,7 +139,7 @@ def _check_days(row: _Row) -> Findings:
 def _check_retention(row: _Row, wanted: int | NAType) -> Findings:
     """Check how many backups are kept."""
     kept = row["max_count"]
-    if pd.isna(kept) or kept < 1:
+    if pd.isna(kept):
         least = "" if pd.isna(wanted) else f", {wanted} or more,"
         yield Finding(
             row["appliance"],

@@ -188,13 +188,11 @@ def describe_schedule_change(before: _Plan, after: _Plan) -> str:
 
 def _describe_plan(plan: _Plan) -> dict[str, str]:
     """Return the values of a schedule as texts."""
-    removed, enabled = (not pd.isna(plan[name]) and plan[name] for name in ("removed", "enabled"))
     texts = dict.fromkeys(_DRIFT_FIELDS, _UNREAD)
-    if removed:
+    if isinstance(plan["removed"], (bool, np.bool_)) and plan["removed"]:
         return texts | {"schedule": "removed"}
-    texts["schedule"] = "on" if enabled else "off"
-    if pd.isna(plan["enabled"]):
-        texts["schedule"] = _UNREAD
+    if not pd.isna(plan["enabled"]):
+        texts["schedule"] = "on" if plan["enabled"] else "off"
     if not (pd.isna(plan["hour"]) or pd.isna(plan["minute"])):
         texts["start"] = f"{plan['hour']:02}:{plan['minute']:02}"
     if isinstance(plan["read_error"], str):

@@ -345,7 +345,8 @@ def _needs_all_observations(
         observations["start_time"].isna() & (observations["source"] != LISTED)
     ]
     contradicts |= before["start_time"].notna() & _is_about_jobs_of(before, without_start)
-    is_late = by.astype("int64") <= latest
+    # of a job that was only seen to be no longer listed, there is no state to update
+    is_late = (by.astype("int64") <= latest) | before["last_seen_at"].isna()
     return (is_late | contradicts).to_numpy(dtype=bool)
 
 

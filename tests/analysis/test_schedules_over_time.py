@@ -79,7 +79,7 @@ class TestValidity:
 
 
 class TestUnread:
-    """Schedules that could not be read are not told as absent."""
+    """Schedules that could not be read are never reported as absent."""
 
     def test_no_row(self) -> None:
         """Without any row, the reason of the poll is stated."""
