@@ -277,13 +277,15 @@ class TestFollow:
         began = time.monotonic()
         with pytest.warns(BackupkitWarning, match="Not read yet: .*vc-ham-01"):
             looks = [next(polls)]
-        while len(looks) < 100 and len(looks[-1]) == 0:  # this machine may be slow
-            looks.append(next(polls))
+        while len(looks[-1]) == 0 and time.monotonic() < began + 30:  # this machine may be slow
+            looks = [next(polls)]
         clock.advance(minutes=1)
         looks.append(next(polls))
-        assert time.monotonic() - began < 30
+        while looks[-1]["progress"].equals(looks[0]["progress"]) and time.monotonic() < began + 30:
+            looks.append(next(polls))
+        assert time.monotonic() - began < 40  # the silent appliance takes 60 s
         polls.close()  # type: ignore[attr-defined] # it is a generator
-        assert looks[-1]["progress"].iloc[0] > looks[-2]["progress"].iloc[0]
+        assert looks[-1]["progress"].iloc[0] > looks[0]["progress"].iloc[0]
         assert history.polls(appliances=["vc-ham-01"])["error"].to_list() == ["stopped"]
         assert running.appliances.open_sessions == 0
 
@@ -305,11 +307,13 @@ class TestFollow:
         odd.responses = Slow()
         second = next(polls)["detail"].to_list()
         answers.set()
-        third = next(polls)["detail"].to_list()
+        until = time.monotonic() + 20
+        while not (third := next(polls)["detail"].isna().all()) and time.monotonic() < until:
+            pass
         polls.close()  # type: ignore[attr-defined] # it is a generator
         assert first
         assert second == ["no response since 06:00:00 UTC"]
-        assert third in ([None], second)  # a response may come a little later
+        assert third
 
 
 class TestEstimates:
