@@ -1,7 +1,7 @@
 """Hypothesis strategies of JSON documents and responses of the API."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,12 @@ Place = tuple[int, ...]
 Name = str | int
 
 
+def _to_nodes(value: Any) -> Any:  # noqa: ANN401 # any JSON
+    if isinstance(value, dict):
+        return Entries((key, _to_nodes(item)) for key, item in value.items())
+    return list(map(_to_nodes, value)) if isinstance(value, list) else value
+
+
 @dataclass(frozen=True)
 class Change:
     """Change of a node.
@@ -122,7 +128,7 @@ class Mutated:
     def touches(self, *path: Name) -> bool:
         """Return whether a node may differ: it, a part of it, or what it is a part of, changed.
 
-        The order of its neighbours is no difference.
+        The order of other nodes is no difference.
         """
         return any(
             change.path[: len(path)] == path[: len(change.path)]
@@ -131,24 +137,28 @@ class Mutated:
         )
 
 
-@st.composite
-def mutations(draw: st.DrawFn, value: object, *, most: int = 3) -> Mutated:
+def mutations(value: object, *, most: int = 3) -> st.SearchStrategy[Mutated]:
     """Draw an answer of which 1 to `most` nodes changed, or were cut off with all that follows.
 
     Any node, also the whole answer, is dropped, null, of another type, an odd value or that of
     another node, there twice, with its items in another order, truncated, or under another name.
     """
     document = [_to_nodes(value)]  # so that each node has a holder
-    changes = []
+    return _mutations(document, _places(document), most)
+
+
+@st.composite
+def _mutations(draw: st.DrawFn, document: list[Any], places: list[Place], most: int) -> Mutated:
+    changes: list[Change] = []
     for _ in range(draw(st.integers(1, most))):
-        places = list(_places(document))
+        places = _places(document) if changes else places
         if not places:  # all was dropped
             break
-        place = draw(st.sampled_from(places))
-        kind = draw(st.sampled_from(sorted(EDITS)))
+        place = places[draw(st.integers(0, len(places) - 1))]
+        kind = draw(CHANGES)
         path = _path_of(document, place)
         if kind == "replace":
-            new = _node_at(document, draw(st.sampled_from(places)))
+            new = _node_at(document, places[draw(st.integers(0, len(places) - 1))])
         else:
             new = draw(NEW[kind]) if kind in NEW else None
         changes.append(Change(kind, path))
@@ -223,6 +233,7 @@ EDITS: dict[str, Edit] = {
     "truncate": _truncate,
     "rename": _rename,
 }
+CHANGES = st.sampled_from(sorted(EDITS))
 NEW: dict[str, st.SearchStrategy[Any]] = {
     "odd": LEAVES.map(_to_nodes),
     "retype": st.sampled_from(RETYPES),
@@ -233,24 +244,21 @@ NEW: dict[str, st.SearchStrategy[Any]] = {
 """What is drawn for a change; for replace, another node."""
 
 
-def _to_nodes(value: Any) -> Any:  # noqa: ANN401 # any JSON
-    if isinstance(value, dict):
-        return Entries((key, _to_nodes(item)) for key, item in value.items())
-    return list(map(_to_nodes, value)) if isinstance(value, list) else value
-
-
 def _split(holder: list[Any], index: int) -> tuple[str | None, Any]:
     """Return the key of an item, None in a list, and its value."""
     name, node = holder[index] if isinstance(holder, Entries) else (None, holder[index])
     return name, node
 
 
-def _places(holder: list[Any]) -> Iterator[Place]:
+def _places(holder: list[Any], before: Place = ()) -> list[Place]:
+    places = []
     for index in range(len(holder)):
-        yield (index,)
+        place = (*before, index)
+        places.append(place)
         node = _split(holder, index)[1]
         if isinstance(node, list):
-            yield from ((index, *place) for place in _places(node))
+            places += _places(node, place)
+    return places
 
 
 def _node_at(holder: list[Any], place: Place) -> Any:  # noqa: ANN401 # any JSON

@@ -190,7 +190,7 @@ class TestMutations:
     @settings(max_examples=repeats(100, 2_000))
     @given(data=st.data())
     def test_ids(self, flavour: Flavour, data: st.DataObject) -> None:
-        """An id of the list is kept, whatever happens to its neighbours."""
+        """An id of the list is kept, whatever happens to other items."""
         answer = ANSWERS[flavour, "job_list"]
         mutated = data.draw(mutations(answer, most=1))
         ids = answer if flavour is Flavour.API else answer["value"]
