@@ -213,7 +213,9 @@ def _run_polls(
         futures: dict[Future[PollResult], PollOrder] = {}
         try:
             failed = jobs = 0
-            initial_concurrency = INITIAL_CONCURRENCY if executor is None else len(orders)
+            initial_concurrency = len(orders)
+            if executor is None and orders:
+                initial_concurrency = min(INITIAL_CONCURRENCY, orders[0].limits.concurrency)
             for future in _run_concurrently(
                 pool, orders, futures, state=state, concurrency=initial_concurrency
             ):
