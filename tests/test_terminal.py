@@ -30,7 +30,7 @@ def fleet(odd: OddServer, tmp_path: Path) -> Path:
     """Return the fleet.toml of an appliance that tries to control a terminal, and of one more."""
     start = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=9)
     message = {"id": EVIL, "default_message": f"bad {EVIL}", "args": [EVIL], "localized": EVIL}
-    ended = {
+    ended: dict[str, object] = {
         "status": "FAILED",
         "type": EVIL,
         "location": f"sftp://h/{EVIL}",
@@ -38,7 +38,7 @@ def fleet(odd: OddServer, tmp_path: Path) -> Path:
         "start_time": f"{start - timedelta(hours=5):%Y-%m-%dT%H:%M:%S}.000Z",
         "end_time": f"{start - timedelta(hours=4):%Y-%m-%dT%H:%M:%S}.000Z",
     }
-    running = {
+    running: dict[str, object] = {
         **ended,
         "status": "RUNNING",
         "start_time": f"{start:%Y-%m-%dT%H:%M:%S}.000Z",
@@ -54,7 +54,7 @@ def fleet(odd: OddServer, tmp_path: Path) -> Path:
     odd.serve_api()
     odd.respond(f"{BACKUP}job", json.dumps(list(jobs)).encode())
     odd.respond(f"{BACKUP}job/details", json.dumps(jobs).encode())
-    followed = {name: running[name] for name in ("messages", "start_time")}
+    followed: dict[str, object] = {name: running[name] for name in ("messages", "start_time")}
     followed |= {"id": f"run{EVIL}", "state": "INPROGRESS", "progress": 40}
     path = quote(f"run{EVIL}", safe="")
     odd.respond(f"{BACKUP}job/{path}", json.dumps(followed).encode())

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final, cast
@@ -12,6 +12,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from backupkit._version import __version__
+from backupkit.client.decompression import ACCEPTED_ENCODINGS, decompress
 from backupkit.client.tls import build_tls_options, read_limits
 from backupkit.fleet import Appliance
 from backupkit.limits import Limits
@@ -20,7 +21,7 @@ __all__ = ["Response", "Transport"]
 
 _HEADERS: Final[dict[str, str]] = {
     "Accept": "application/json",
-    "Accept-Encoding": "gzip, deflate",
+    "Accept-Encoding": ACCEPTED_ENCODINGS,
     "User-Agent": f"backupkit/{__version__}",
 }
 
@@ -75,11 +76,13 @@ class Transport:
         read: float,
         deadline: float,
         stop: threading.Event | None = None,
+        on_silence: Callable[[], object] = bool,
     ) -> Response:
         """Send a request and return the response, with any status; redirects are not followed.
 
         `path` is quoted. `read` is the timeout for the next bytes [s], `deadline` that of the
         entire response, by the monotonic clock [s]. `stop` ends the wait once set.
+        `on_silence` is called once if nothing comes for 5 s.
         Without a response it raises one of `CONNECTION_ERRORS`.
         """
         request = requests.PreparedRequest()  # by hand: preparing is as slow as sending
@@ -88,11 +91,16 @@ class Transport:
         if method == "POST":
             request.headers["Content-Length"] = "0"
         connect = max(0.001, min(self._limits.connect, deadline - monotonic()))
-        with read_limits(read=read, deadline=deadline, stop=stop):
+        with read_limits(read=read, deadline=deadline, stop=stop, on_silence=on_silence):
             response = self._adapter.exchange(request, timeout=(connect, None))
             try:
-                body = response.read(self._limits.body + 1, decode_content=True)
-                if len(body) > self._limits.body:
+                limit = self._limits.body + 1
+                received = bytearray()
+                while piece := response.read(limit - len(received), decode_content=False):
+                    received += piece
+                encoding = response.headers.get("Content-Encoding", "")
+                body = decompress(bytes(received), encoding, limit=limit)
+                if len(received) == limit:
                     response.close()  # else the rest is read to reuse the connection
             except BaseException:
                 response.close()

@@ -297,15 +297,12 @@ def _read_jobs(
         try:
             for jobs, decode_errors in client.details(ids):
                 result.details = True
-                # an appliance may ignore the filter, and return all jobs on each page
                 new = [job for job in jobs if job.job_id in remaining]
-                chosen = [job for job in (new if ids else jobs) if job.read_error is None]
-                result.jobs += chosen
+                # an appliance may ignore the filter, and return all jobs on each page
+                _take_details(result, jobs if not ids else new, new, decode_errors)
                 odd |= {job.job_id: job for job in new if job.read_error is not None}
                 for job in new:
                     del remaining[job.job_id]
-                    if job.job_id in decode_errors:
-                        result.item_errors.append((decode_errors[job.job_id], job.job_id))
                 if not remaining:
                     break
         except NotFoundError:
@@ -318,6 +315,19 @@ def _read_jobs(
             if isinstance(error, UnreachableError):  # leave time for the jobs one by one
                 break
     _read_one_by_one(client, result, odd | remaining, order)
+
+
+def _take_details(
+    result: PollResult,
+    jobs: Sequence[wire.Job],
+    new: Sequence[wire.Job],
+    decode_errors: wire.DecodeErrors,
+) -> None:
+    """Keep the jobs of one page that could be read, and the errors of new ones."""
+    result.jobs += [job for job in jobs if job.read_error is None]
+    result.item_errors += [
+        (decode_errors[job.job_id], job.job_id) for job in new if job.job_id in decode_errors
+    ]
 
 
 def _read_one_by_one(

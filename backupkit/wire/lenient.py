@@ -289,8 +289,9 @@ def unwrap_lists(value: Any) -> Any:  # noqa: ANN401 # any JSON value
     {'messages': ['a']}
     """
     if isinstance(value, dict):
-        if value.keys() == {"value", "Count"} and isinstance(value["value"], list):
-            return unwrap_lists(value["value"])
+        if value.keys() == {"value", "Count"}:
+            inner = value["value"]
+            return unwrap_lists(inner if isinstance(inner, list) else [inner])
         return {key: unwrap_lists(item) for key, item in value.items()}
     return [unwrap_lists(item) for item in value] if isinstance(value, list) else value
 
