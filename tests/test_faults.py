@@ -238,9 +238,9 @@ LASTING = {
     "unavailable": ("busy", "the appliance is busy (503)"),
     "bad_gateway": ("server", "the request for the job list failed (502)"),
     "too_many": ("busy", "the appliance is busy (429)"),
-    "unauthenticated": ("login", "the session ended before the job details"),
+    "unauthenticated": ("login", "the session ended before reading the job details"),
     "forbidden": ("rights", "SystemConfiguration.Administrators"),
-    "not_found": ("not_found", "the job list does not exist (404)"),
+    "not_found": ("not_found", "the appliance did not find the job list (404)"),
     "redirect": ("payload", "the job list was redirected (302); redirects are not followed"),
 }
 LATE = {
