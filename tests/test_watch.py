@@ -272,7 +272,7 @@ class TestFollow:
         """A silent appliance delays neither the first look nor the next ones, and is named."""
         monkeypatch.setattr(watcher, "FIRST_LOOK_TIMEOUT", 1.0)
         running.appliances.set_faults([Fault("silence", 1.0, "vc-ham-01", "data")])
-        limits = replace(QUICK, read=60, silence=60)
+        limits = replace(QUICK, read=60, silence=60, response=60, deadline=90)
         polls = bk.watch(running.fleet, history, every=0.01, limits=limits, clock=clock)
         began = time.monotonic()
         with pytest.warns(BackupkitWarning, match="Not read yet: .*vc-ham-01"):
@@ -314,6 +314,20 @@ class TestFollow:
         assert first
         assert second == ["no response since 06:00:00 UTC"]
         assert third
+
+
+def test_unread_fleet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command says that no appliance could be read, not only that no job runs."""
+    monkeypatch.setenv("VCSA_PASSWORD", "x")
+    fleet = tmp_path / "fleet.toml"
+    source = '{ env = "VCSA_PASSWORD" }'
+    fleet.write_text(
+        f'[[appliance]]\nname = "vc-1"\nhost = "127.0.0.1:1"\nuser = "u@v"\npassword = {source}\n'
+    )
+    assert main(["watch", "--fleet", str(fleet), "--history", str(tmp_path / "h.db")]) == 0
+    assert "None of 1 appliances could be read (unreachable)." in capsys.readouterr().err
 
 
 class TestEstimates:
