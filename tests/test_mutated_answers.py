@@ -114,7 +114,7 @@ def test_mutated(mutants: Mutants, drawn: list[Drawn]) -> None:
     told = set(zip(snapshot.errors["appliance"], snapshot.errors["job_id"], strict=True))
     for appliance, one in zip(mutants.appliances, drawn, strict=True):
         name, listed, answers = appliance.name, find_listed(appliance), one.answers
-        if polls.loc[name, "jobs_unread"] is pd.NA:  # neither log-in nor list could be read
+        if pd.isna(polls.loc[name, "jobs_unread"]):  # neither log-in nor list could be read
             continue
         for job in JOBS.keys() & listed:
             assert (name, job) in jobs, answers
