@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +10,10 @@ import pytest
 
 from backupkit import Fleet, Limits, collect
 from backupkit.cli import main
-from backupkit.client import tls
+from backupkit.client import ApplianceClient, tls
 from backupkit.client.session import LOGOUT_TIMEOUT
 from backupkit.collection.local_state import WaitingPolls
-from backupkit.errors import SettingsError
+from backupkit.errors import SettingsError, UnreachableError
 from backupkit.fleet import limits_of
 from backupkit.simulator import Fault
 from tests.builders import appliance, scenario
@@ -211,6 +212,28 @@ class TestWaiting:
         snapshot = collect(running.fleet, limits=replace(QUICK, concurrency=1), clock=epoch)
         assert snapshot.polls["ok"].all()
         assert time.monotonic() - began < 8  # one after the other take 12 s
+
+    def test_helper_thread(self, running: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A thread that only helps a poll has no place to give up."""
+        monkeypatch.setattr(tls, "SILENT_AFTER", 0.1)
+        running.appliances.set_faults([Fault("silence", 1.0, "vc-1", "list")])
+        waiting, counts = WaitingPolls(), list[int]()
+        waiting.on_change = lambda: counts.append(waiting.count)
+        client = ApplianceClient(
+            running.fleet["vc-1"],
+            running.appliances["vc-1"].password,
+            limits=replace(QUICK, read=0.5, attempts=1),
+            clock=epoch,
+            waiting=waiting.wait,
+        )
+        with client, ThreadPoolExecutor(1) as threads:
+            for read, expected in (
+                (threads.submit(client.job_ids).result, []),
+                (client.job_ids, [1, 0]),
+            ):
+                with pytest.raises(UnreachableError):
+                    read()
+                assert counts == expected
 
     def test_count(self) -> None:
         """Each change of the number is reported, also after an error."""
