@@ -48,7 +48,7 @@ class TestSession:
         """An appliance of 8.0 is read through /api, and the session is closed."""
         with open_client(demo, "vc-ham-01") as client:
             assert client.flavour is Flavour.API
-            assert len(client.job_ids()) == 90
+            assert len(client.job_ids()[0]) == 90
             assert demo.appliances.open_sessions == 1
             assert client.requests == 2
         assert client.requests == 3
@@ -61,13 +61,13 @@ class TestSession:
             assert client.version().startswith("6.7")
             assert client.timezone() == "America/New_York"
             [(jobs, decode_errors)] = client.details()
-            assert len(jobs) == len(client.job_ids())
+            assert len(jobs) == len(client.job_ids()[0])
             assert decode_errors == {}
 
     def test_oldest_appliance(self, demo: Simulated) -> None:
         """An appliance of 6.5 has jobs, but neither details nor schedules."""
         with open_client(demo, "vc-nyc-04") as client:
-            newest = client.job_ids()[0]
+            newest = client.job_ids()[0][0]
             assert client.job(newest).job_id == newest
             with pytest.raises(NotFoundError):
                 list(client.details())
@@ -98,12 +98,12 @@ class TestSession:
         odd.serve_api()
         odd.respond("DELETE /api/session", b"", 500)
         with ApplianceClient(odd.appliance(), PASSWORD) as client:
-            assert client.job_ids() == []
+            assert client.job_ids() == ([], {})
 
     def test_details_by_pages(self, demo: Simulated) -> None:
         """Details of many jobs are requested in pages, so that no URL is too long."""
         with open_client(demo, "vc-ham-01") as client:
-            wanted = client.job_ids()[:60]
+            wanted = client.job_ids()[0][:60]
             pages = [jobs for jobs, _ in client.details(wanted)]
         assert [len(page) for page in pages] == [50, 10]
         assert {job.job_id for page in pages for job in page} == set(wanted)
@@ -149,7 +149,7 @@ class TestRenewal:
         """A session that expires a second time is a LoginError."""
         with open_client(demo, "vc-ham-01") as client:
             demo.appliances.expire_sessions("vc-ham-01")
-            assert len(client.job_ids()) == 90
+            assert len(client.job_ids()[0]) == 90
             demo.appliances.expire_sessions("vc-ham-01")
             with pytest.raises(LoginError, match="the session ended"):
                 client.job_ids()
@@ -181,7 +181,7 @@ class TestConcurrencyLimit:
 
         def count_jobs() -> int:
             with ApplianceClient(odd.appliance(), PASSWORD, limits=limits) as client:
-                return len(client.job_ids())
+                return len(client.job_ids()[0])
 
         with ThreadPoolExecutor(1) as threads:
             first = threads.submit(count_jobs)
@@ -211,7 +211,7 @@ class TestTrust:
             open_client(demo, "vc-ham-01", ca_bundle=None).__enter__()
         pin = str(caught.value).partition("sha256:")[2][:64]
         with open_client(demo, "vc-ham-01", ca_bundle=None, fingerprint=pin) as client:
-            assert len(client.job_ids()) == 90
+            assert len(client.job_ids()[0]) == 90
 
     def test_other_certificate_than_pinned(self, demo: Simulated) -> None:
         """A certificate other than the pinned one is refused."""
@@ -223,7 +223,7 @@ class TestTrust:
         monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
         with open_client(demo, "vc-ham-01") as client:
-            assert len(client.job_ids()) == 90
+            assert len(client.job_ids()[0]) == 90
 
     @pytest.mark.parametrize("content", [None, "no certificate"])
     def test_invalid_bundle(self, demo: Simulated, tmp_path: Path, content: str | None) -> None:

@@ -27,8 +27,10 @@ ERRORS = {
     "drip_headers": "unreachable",
     "empty": "payload",
     "error": "server",
+    "duplicate_ids": "payload",
     "forbidden": "rights",
     "garbage": "unreachable",
+    "gone": "not_found",
     "html": "server",
     "huge": "payload",
     "invalid_utf8": "payload",
@@ -53,11 +55,11 @@ ERRORS = {
 HARMLESS = {
     "absurd_numbers",
     "content_type",
-    "duplicate_ids",
     "extra_fields",
     "odd_ids",
     "offset_time",
     "slow",
+    "undetailed",
     "unknown_state",
 }
 """Faults without an error row and without a missing job."""

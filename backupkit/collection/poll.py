@@ -19,6 +19,7 @@ from backupkit.errors import (
     ADVICE,
     ApplianceError,
     BackupkitError,
+    BusyError,
     DeadlineError,
     LoginError,
     NotFoundError,
@@ -44,7 +45,18 @@ JOBS_PER_CONNECTION: Final = 25
 """Number of jobs per connection; fewer are not worth another handshake."""
 
 MAX_LOST_JOBS: Final = 2
-"""Number of jobs in a row whose connection or session breaks, after which the poll fails."""
+"""Number of jobs in a row after which the poll fails, if each lost its connection or session, or
+the appliance is busy."""
+
+UNREAD_DETAILS: Final = (
+    BusyError,
+    NotFoundError,
+    PayloadError,
+    RightsError,
+    ServerError,
+    UnreachableError,
+)
+"""Errors of the details after which jobs are read one by one."""
 
 VERSION_WITHOUT_DETAILS: Final = "6.5."
 """Prefix of the versions without details and schedules."""
@@ -229,6 +241,11 @@ def _has_details(state: SyncState) -> bool | None:
     return state.details or (False if absent else None)
 
 
+def _lacks_details(version: str | None) -> bool:
+    """Return whether a version has neither details nor schedules, as far as is known."""
+    return (version or VERSION_WITHOUT_DETAILS).startswith(VERSION_WITHOUT_DETAILS)
+
+
 def _read_appliance(client: ApplianceClient, result: PollResult, order: PollOrder) -> None:
     """Read the new jobs and the schedules of one appliance."""
     state = order.state
@@ -240,15 +257,19 @@ def _read_appliance(client: ApplianceClient, result: PollResult, order: PollOrde
     all_known = state.finished.issuperset(listed)  # the usual case: nothing to compare
     if not result.list_unread and (not all_known or len(listed) < len(state.listed)):
         result.vanished = sorted(state.listed.difference(listed))
-    if state.version is None or not (all_known or state.listed.issuperset(listed)):
+    asks_version = state.version is None or not (all_known or state.listed.issuperset(listed))
+    if asks_version and result.details is False:  # it may be upgraded meanwhile
         _read_system_info(client, result)
-        if result.version != state.version and state.version is not None:
-            result.details = None  # upgraded: detect again
+        asks_version = False
+        if result.version != state.version:
+            result.details = None
     wanted = [] if all_known else [job_id for job_id in listed if job_id not in state.finished]
     single_request = len(wanted) == len(listed) or len(wanted) > READ_ALL_ABOVE
     id_batches = [(), wanted] if single_request else [wanted]
     _read_jobs(client, result, wanted, id_batches=id_batches, order=order)
-    if result.details is not False:
+    if asks_version:  # after the jobs, which matter more
+        _read_system_info(client, result)
+    if result.details is not False or not _lacks_details(result.version):
         _read_schedules(client, result, state)
 
 
@@ -258,7 +279,7 @@ def _read_list(client: ApplianceClient, result: PollResult, order: PollOrder) ->
         listed, decode_errors = client.job_ids()
     except (NotFoundError, PayloadError, ServerError):
         if order.strategy == "auto" and result.details is not False:
-            with suppress(NotFoundError, PayloadError, ServerError):  # the list's error counts
+            with suppress(*UNREAD_DETAILS):  # the list's error counts
                 for jobs, _ in client.details():
                     result.jobs += jobs
         raise
@@ -305,7 +326,7 @@ def _read_jobs(
         except NotFoundError:
             result.details = False
             break
-        except (PayloadError, RightsError, ServerError, UnreachableError) as error:
+        except UNREAD_DETAILS as error:
             _log.info("%s: cannot read job details: %s", result.appliance, error.problem)
     _read_one_by_one(client, result, odd | remaining, order)
 
@@ -349,22 +370,27 @@ def _read_waiting_jobs(
         error: ApplianceError | None = None
         try:
             job = _read_job(client, job_id)
+            if record is not None:
+                job = _merge_records(job, record)
             lost.clear()
         except (DeadlineError, StoppedError):
             waiting.clear()
             raise
         except ApplianceError as job_error:
-            if isinstance(job_error, (LoginError, UnreachableError)):
+            if isinstance(job_error, (BusyError, LoginError, UnreachableError)):
                 lost.append(job_error)
                 if len(lost) >= MAX_LOST_JOBS:
                     waiting.clear()
                     raise
-            error, job = job_error, _unread_job(job_id, job_error)
+            else:
+                lost.clear()
+            job = record or _unread_job(job_id, job_error)
+            # an odd record in the details says more than that the job does not exist
+            is_told = record is None or not isinstance(job_error, NotFoundError)
+            error = job_error if is_told else None
         except BaseException:
             waiting.clear()
             raise
-        if record is not None:
-            job = _merge_records(job, record, failed=error is not None)
         result.jobs.append(job)
         if job.read_error is not None:
             problem = f"job {one_line(job_id)} could not be read: {job.read_error}"
@@ -384,14 +410,14 @@ def _unread_job(job_id: str, error: ApplianceError) -> wire.Job:
     """Return a job of which nothing is known but that it is listed."""
     reason = error.problem
     if isinstance(error, NotFoundError):
-        reason = "it was listed, and is not there any more (asked twice): removed meanwhile"
+        reason = "it is listed, but did not exist when asked twice, so it was probably removed"
+        error.problem = f"job {one_line(job_id)} could not be read: {reason}"
+        error.advice = "Collect again."
     return wire.Job(job_id, None, None, None, None, None, (), "job", read_error=reason)
 
 
-def _merge_records(job: wire.Job, details: wire.Job, *, failed: bool) -> wire.Job:
+def _merge_records(job: wire.Job, details: wire.Job) -> wire.Job:
     """Complete the answer of job/{id} with an odd record of the details."""
-    if failed:
-        return details
     missing = {
         name: getattr(details, name)
         for name in wire.Job.__struct_fields__
@@ -405,7 +431,7 @@ def _read_schedules(client: ApplianceClient, result: PollResult, state: SyncStat
     try:
         result.schedules, decode_errors = client.schedules()
     except NotFoundError as error:
-        if result.details or not (result.version or "6.5.").startswith(VERSION_WITHOUT_DETAILS):
+        if result.details or not _lacks_details(result.version):
             _record_schedules_error(result, error)
         else:
             result.details = False
